@@ -1,0 +1,66 @@
+"""Randomness as a pure function of (seed, step, turn, purpose): nothing random ever needs saving.
+
+Numbers are drawn for the whole global batch and then cut to the rows of one share, so that a run on N processes
+or with M micro-batches plays the very same game as a run on one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def derive(*parts: int | str) -> int:
+    """A 63-bit seed that is stable across machines and Python versions: SHA-256 over the parts."""
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def generator(*parts: int | str) -> torch.Generator:
+    """A CPU generator seeded from the parts. The CPU's stream is the same on every device."""
+    return torch.Generator().manual_seed(derive(*parts))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of one turn for rows start..stop-1 of a batch of `total` rows."""
+
+    seed: int
+    step: int
+    turn: int
+    start: int
+    stop: int
+    total: int
+    device: torch.device
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of this share."""
+        return self.stop - self.start
+
+    def normal(self, purpose: str, *shape: int) -> Tensor:
+        """(num_rows, *shape) of N(0, 1), float32."""
+        return self._cut(torch.randn(self.total, *shape, generator=self._generator(purpose)))
+
+    def uniform(self, purpose: str, *shape: int) -> Tensor:
+        """(num_rows, *shape) of U[0, 1), float32."""
+        return self._cut(torch.rand(self.total, *shape, generator=self._generator(purpose)))
+
+    def truncated_normal(self, purpose: str, *shape: int, limit: float = 2.0) -> Tensor:
+        """(num_rows, *shape) of N(0, 1) conditioned on |z| <= limit, by the inverse error function."""
+        bound = torch.special.erf(torch.tensor(limit / 2**0.5, dtype=torch.float64))
+        uniform = torch.rand(self.total, *shape, generator=self._generator(purpose), dtype=torch.float64)
+        return self._cut((torch.erfinv((2 * uniform - 1) * bound) * 2**0.5).float())
+
+    def integers(self, purpose: str, high: int, *shape: int) -> Tensor:
+        """(num_rows, *shape) int64, uniform over 0..high-1."""
+        return self._cut(torch.randint(high, (self.total, *shape), generator=self._generator(purpose)))
+
+    def _generator(self, purpose: str) -> torch.Generator:
+        return generator(self.seed, self.step, self.turn, purpose)
+
+    def _cut(self, rows: Tensor) -> Tensor:
+        return rows[self.start : self.stop].to(self.device, non_blocking=True)

@@ -1,0 +1,28 @@
+"""Shared settings of the tests: one thread (the suite shares a small machine), and where real data may lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--data-root",
+        default=os.environ.get("ZEROSUM_DATA", str(Path(__file__).parents[2] / "shared" / "data")),
+        help="folder with mnist/, fashion_mnist/, cifar10/ ...; tests that need it skip when it is missing",
+    )
+
+
+@pytest.fixture(scope="session")
+def data_root(request: pytest.FixtureRequest) -> Path:
+    """The folder of real data sets; skips the test when there is none."""
+    root = Path(request.config.getoption("--data-root"))
+    if not root.is_dir():
+        pytest.skip(f"no real data at {root} (set ZEROSUM_DATA or --data-root)")
+    return root
