@@ -5,8 +5,8 @@ Legend of shapes: N rows of one share of a batch, ``...`` the data's own shape.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -68,12 +68,15 @@ class Verdict:
     def rows(self, start: int, stop: int) -> Verdict:
         """Rows start..stop-1 of every tensor."""
         return Verdict(
-            tuple(logit[start:stop] for logit in self.logits), tuple(part[start:stop] for part in self.features)
+            tuple(logit[start:stop] for logit in self.logits),
+            tuple(part[start:stop] for part in self.features),
         )
 
     def score(self) -> Tensor:
         """(N,) float32: the mean logit of each sample over heads and patches."""
-        return torch.stack([logit.float().flatten(1).mean(1) if logit.dim() > 1 else logit.float() for logit in self.logits]).mean(0)
+        return torch.stack(
+            [logit.float().flatten(1).mean(1) if logit.dim() > 1 else logit.float() for logit in self.logits]
+        ).mean(0)
 
 
 @dataclass(frozen=True)
@@ -98,14 +101,15 @@ class Play:
     """What penalties and extra terms receive: one share, judged.
 
     real, fake: (N, ...) data as the discriminator saw them (augmented when there is an augmentation).
-    on_real, on_fake: the discriminator's verdicts. judge(x): the discriminator on other points, same conditions.
+    on_real, on_fake: the discriminator's verdicts. judge(points, side): the discriminator on other points under the
+    conditions of the "real" or the "fake" rows.
     """
 
     real: Tensor
     fake: Tensor
     on_real: Verdict
     on_fake: Verdict
-    judge: Any
+    judge: Callable[[Tensor, str], Verdict]
     draws: Draws
     step: int
 
@@ -121,34 +125,42 @@ class Turn:
     reals: bool = True
 
 
-@dataclass
-class Observed:
-    """Numbers that a game notes beside its terms (D(x), V, ...): named scalars, detached."""
+class Game:
+    """Any game the engine can play. `players`, `turns` and `terms` must be given; the other hooks do nothing unless filled.
 
-    values: dict[str, Tensor] = field(default_factory=dict)
+    players: name -> network; a player is one optimizer's worth of parameters.
+    reals_per_step: how many turns of a step draw real rows (fixed, so that the data order is a function of the step).
+    """
 
-
-class Game(Protocol):
-    """Any game the engine can play."""
-
-    @property
-    def players(self) -> Mapping[str, nn.Module]:
-        """Name -> network. A player is one optimizer's worth of parameters."""
+    players: Mapping[str, nn.Module]
+    reals_per_step: int = 1
 
     def turns(self, step: int) -> Sequence[Turn]:
         """Who moves in this step, in order. k discriminator steps, phases and pretraining are data here."""
+        raise NotImplementedError
 
-    def terms(self, player: str, share: Share) -> Mapping[str, Tensor]:
+    def terms(self, player: str, share: Share) -> dict[str, Tensor]:
         """Named scalar terms, each a mean over the share's rows; their sum is what `player` minimises."""
+        raise NotImplementedError
 
-    def observed(self) -> Mapping[str, Tensor]:
-        """Named scalars noted during the last `terms` call (means over the share); may be empty."""
+    def finish(self, player: str) -> None:
+        """Called after the player's optimizer step, for constraints on the weights themselves."""
 
-    def rehearse(self, player: str, shares: Sequence[Share]) -> None:
-        """Called before the shares of a turn, without gradients: for losses that couple rows of different shares."""
+    def observed(self) -> dict[str, Tensor]:
+        """Named scalars of the last turns (D(x), V ...), computed only when somebody asks; may be empty."""
+        return {}
+
+    def rehearse(self, player: str, share: Share) -> Tensor | None:
+        """(N, K) values of the share that other shares' rows need (losses that couple rows), or None. No gradients here."""
+        return None
+
+    def meet(self, rows: Tensor | None) -> None:
+        """Receives what `rehearse` gave for the whole global batch, in row order, before `terms`; None when rows are alone."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Whatever the game remembers between steps: tensors and plain values."""
+        """What the game remembers between steps: plain values and tensors; tensors under keys "rows.*" hold this
+        process's rows of a batch and are gathered over processes."""
+        return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The inverse of state_dict."""

@@ -1,0 +1,201 @@
+"""The only training loop in the project. It yields events and has no branch on any game's name."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from zerosum.engine.ema import Average
+from zerosum.engine.events import Boundary, Event, NonFinite, Stepped
+from zerosum.engine.game import Game, Share, Source, Turn
+from zerosum.engine.optimizers import Learning
+from zerosum.engine.order import rows_at
+from zerosum.engine.precision import Precision, autocast
+from zerosum.engine.processes import World
+from zerosum.engine.schedule import Schedule, at
+from zerosum.engine.seeds import Draws, derive
+from zerosum.engine.step import Outcome, Player, backward, check_finite, limit, only_learns, share_buffers
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a game is trained, whatever the game.
+
+    batch: rows of the global batch of a turn, over all processes. micro_batches: parts it is cut into on each process.
+    learning: player -> Learning; players without an entry use `default`.
+    average: the player whose weights are averaged, None for none. half_life_images: of that average; a Schedule may be given.
+    on_nonfinite: "raise" stops before the update; "skip" leaves the update out and counts it.
+    """
+
+    batch: int = 64
+    seed: int = 0
+    micro_batches: int = 1
+    learning: Mapping[str, Learning] = field(default_factory=dict)
+    default: Learning = Learning()
+    average: str | None = "generator"
+    half_life_images: float | Schedule = 10_000.0
+    ramp: float | None = 0.05
+    average_every: int = 1
+    precision: Precision = "float32"
+    on_nonfinite: Literal["raise", "skip"] = "raise"
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.micro_batches < 1 or self.average_every < 1:
+            raise ValueError("batch, micro_batches and average_every must be at least 1")
+        if self.micro_batches > self.batch:
+            raise ValueError(f"micro_batches ({self.micro_batches}) cannot exceed batch ({self.batch})")
+
+
+class Match:
+    """A game in play: players with their optimizers, the average, and the number of steps completed.
+
+    Everything else (order of the data, noise, dropout, schedules) is a function of the settings and that number.
+    """
+
+    def __init__(self, game: Game, source: Source, settings: Settings = Settings(), world: World = World()) -> None:
+        self.game, self.source, self.settings, self.world = game, source, settings, world
+        self.players = {
+            name: Player(name, network, settings.learning.get(name, settings.default))
+            for name, network in game.players.items()
+        }
+        self.average = Average(game.players[settings.average], settings.ramp) if settings.average else None
+        self.step = 0
+        self.skipped = 0
+        self._outcomes: dict[str, Outcome] = {}
+        self.device = next(iter(self.players.values())).parameters[0].device
+
+    # --- playing
+
+    def play(self, steps: int) -> Iterator[Event]:
+        """Plays until `steps` steps are completed, telling of every boundary and every step."""
+        while True:
+            yield Boundary(self.step, last=self.step >= steps)
+            if self.step >= steps:
+                return
+            self._play_step()
+            yield Stepped(self.step, self.images, self.values)
+
+    @property
+    def images(self) -> int:
+        """Real rows drawn so far, by all players and processes."""
+        return self.step * self.settings.batch
+
+    def _play_step(self) -> None:
+        draw = 0
+        for index, turn in enumerate(self.game.turns(self.step)):
+            shares = self._shares(index, turn, draw)
+            draw += turn.reals
+            try:
+                self._play_turn(turn, shares)
+            except NonFinite:
+                if self.settings.on_nonfinite == "raise":
+                    raise
+                self.skipped += 1
+        self.step += 1
+        every = self.settings.average_every
+        if self.average is not None and self.step % every == 0:
+            half_life = at(self.settings.half_life_images, self.step - 1)
+            network = self.game.players[self.settings.average or ""]
+            self.average.update(network, self.settings.batch * every, self.images, half_life)
+
+    def _play_turn(self, turn: Turn, shares: Sequence[Share]) -> None:
+        movers = [self.players[name] for name in turn.players]
+        for player in movers:
+            with only_learns(self.players, player.name):
+                self._outcomes[player.name] = backward(self.game, player, shares, self.world, self._context)
+        for player in movers:
+            check_finite(player, self._outcomes[player.name], self.step)
+        for player in movers:
+            limit(player, self._outcomes[player.name])
+            player.learning.schedule(player.optimizer, self.step)
+            player.optimizer.step()
+            self.game.finish(player.name)
+            share_buffers(player.network, self.world)
+
+    def _shares(self, turn_index: int, turn: Turn, draw: int) -> list[Share]:
+        """This process's rows of the turn's batch, cut into micro-batches."""
+        total, (first, last) = self.settings.batch, self.world.rows(self.settings.batch)
+        reals = None
+        if turn.reals:
+            position = (self.step * self.game.reals_per_step + draw) * total
+            reals = self.source.batch(rows_at(position, total, self.source.num_rows, self.settings.seed)[first:last])
+        parts = self.settings.micro_batches
+        edges = [first + (last - first) * i // parts for i in range(parts + 1)]
+        shares = []
+        for start, stop in itertools.pairwise(edges):
+            if stop > start:
+                draws = Draws(self.settings.seed, self.step, turn_index, start, stop, total, self.device)
+                shares.append(Share(reals.rows(start - first, stop - first) if reals else None, draws, self.step))
+        return shares
+
+    @contextlib.contextmanager
+    def _context(self, share: Share) -> Iterator[None]:
+        """Precision, and dropout's random numbers as a function of the share's place."""
+        draws = share.draws
+        seed = derive(self.settings.seed, "dropout", draws.step, draws.turn, draws.start)
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        with autocast(self.settings.precision, self.device):
+            yield
+
+    # --- what is told
+
+    def values(self) -> dict[str, float]:
+        """All scalars of the last step, by name: "player/term", the game's own observations, rates."""
+        named: dict[str, Tensor | float] = dict(self.game.observed())
+        for name, outcome in self._outcomes.items():
+            named |= {f"{name}/{key}": number for key, number in outcome.values().items()}
+        for name, player in self.players.items():
+            named[f"lr/{name}"] = at(player.learning.lr, max(0, self.step - 1))
+        if self.skipped:
+            named["skipped_updates"] = self.skipped
+        return {key: float(number) for key, number in named.items()}
+
+    # --- state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the future depends on beside the settings. All processes must call it together."""
+        game = {
+            key: self.world.gather_rows(item) if key.startswith("rows.") else item
+            for key, item in self.game.state_dict().items()
+        }
+        return {
+            "step": self.step,
+            "skipped": self.skipped,
+            "networks": {name: dict(player.network.state_dict()) for name, player in self.players.items()},
+            "optimizers": {name: player.optimizer.state_dict() for name, player in self.players.items()},
+            "average": dict(self.average.state_dict()) if self.average else {},
+            "game": game,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of state_dict."""
+        for name, player in self.players.items():
+            player.network.load_state_dict(state["networks"][name])
+            player.optimizer.load_state_dict(state["optimizers"][name])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        first, last = self.world.rows(self.settings.batch)
+        game = {
+            key: item[first:last].to(self.device) if key.startswith("rows.") else item
+            for key, item in state["game"].items()
+        }
+        self.game.load_state_dict(game | {"first_row": first})
+        self.step, self.skipped = int(state["step"]), int(state["skipped"])
+
+
+def train(game: Game, source: Source, *, steps: int, world: World = World(), **settings: Any) -> Iterator[Event]:
+    """Plays a game of your own for `steps` steps; keywords are the fields of Settings.
+
+    `for event in train(game, source, steps=10_000): ...`; leave the loop whenever you like.
+    """
+    for network in game.players.values():
+        network.train()
+    yield from Match(game, source, Settings(**settings), world).play(steps)

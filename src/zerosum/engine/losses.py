@@ -1,0 +1,146 @@
+"""The two sides of the game, as pairs of plain functions over logits, always in the order (real, fake).
+
+Every function returns one value per row, (N, ...) -> (N, ...), written with softplus and relu so that logits of
+any size are safe. A positive logit means "real"; D(x) = sigmoid(logit). Adding a loss is adding one `Pair`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import relu, softplus
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both players' losses, minimised by each.
+
+    needs_real: the generator's loss looks at real samples too (relativistic losses).
+    coupled: a row's loss depends on the other rows of the batch; the engine then gathers the logits of all shares.
+    probabilistic: sigmoid(logit) estimates P(real), so the value V(D, G) of the 2014 paper exists.
+    references: term -> (value, what it means); drawn as lines in the report.
+    """
+
+    discriminator: LossFunction
+    generator: LossFunction
+    needs_real: bool = False
+    coupled: bool = False
+    probabilistic: bool = False
+    references: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    source: str = ""
+
+
+def value(real: Tensor, fake: Tensor) -> Tensor:
+    """V(D, G) = log D(x) + log(1 - D(G(z))), one value per row. Goodfellow et al. 2014, equation 1; -log 4 at D = 1/2."""
+    return -softplus(-real) - softplus(fake)
+
+
+def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
+    return softplus(-real) + softplus(fake)
+
+
+_CANNOT_TELL = {"discriminator/loss": (2 * math.log(2), "2 log 2: D cannot tell real from made")}
+
+minimax = Pair(
+    _cross_entropy,
+    lambda real, fake: -softplus(fake),  # log(1 - D(G(z))), the saturating side
+    probabilistic=True,
+    references=_CANNOT_TELL | {"generator/loss": (-math.log(2), "-log 2: D(G(z)) = 1/2")},
+    source="Goodfellow et al. 2014, arXiv:1406.2661, equation 1",
+)
+
+non_saturating = Pair(
+    _cross_entropy,
+    lambda real, fake: softplus(-fake),  # -log D(G(z)): fakes labelled 1
+    probabilistic=True,
+    references=_CANNOT_TELL | {"generator/loss": (math.log(2), "log 2: D(G(z)) = 1/2")},
+    source="Goodfellow et al. 2014, arXiv:1406.2661, section 3",
+)
+
+least_squares = Pair(
+    lambda real, fake: 0.5 * ((real - 1) ** 2 + fake**2),
+    lambda real, fake: 0.5 * (fake - 1) ** 2,
+    references={
+        "discriminator/loss": (0.25, "1/4: D says 1/2 to everything"),
+        "generator/loss": (0.125, "1/8: D says 1/2 to everything"),
+    },
+    source="Mao et al. 2017, arXiv:1611.04076, equation 9 (a=0, b=c=1)",
+)
+
+hinge = Pair(
+    lambda real, fake: relu(1 - real) + relu(1 + fake),
+    lambda real, fake: -fake,
+    references={"discriminator/loss": (2.0, "2: D says 0 to everything")},
+    source="Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957",
+)
+
+wasserstein = Pair(
+    lambda real, fake: fake - real,
+    lambda real, fake: -fake,
+    references={"discriminator/loss": (0.0, "0: minus the estimated distance, up to the penalty")},
+    source="Arjovsky et al. 2017, arXiv:1701.07875",
+)
+
+_PAIRED = {
+    "discriminator/loss": (math.log(2), "log 2: D cannot tell which of a pair is real"),
+    "generator/loss": (math.log(2), "log 2: D cannot tell which of a pair is real"),
+}
+
+relativistic = Pair(
+    lambda real, fake: softplus(fake - real),
+    lambda real, fake: softplus(real - fake),
+    needs_real=True,
+    references=_PAIRED,
+    source="Jolicoeur-Martineau 2018, arXiv:1807.00734; Huang et al. 2024 (R3GAN), arXiv:2501.05441",
+)
+
+relativistic_average = Pair(
+    lambda real, fake: softplus(fake.mean(0) - real) + softplus(fake - real.mean(0)),
+    lambda real, fake: softplus(real - fake.mean(0)) + softplus(real.mean(0) - fake),
+    needs_real=True,
+    coupled=True,
+    references={
+        "discriminator/loss": (2 * math.log(2), "2 log 2: D cannot tell real from made"),
+        "generator/loss": (2 * math.log(2), "2 log 2: D cannot tell real from made"),
+    },
+    source="Jolicoeur-Martineau 2018, arXiv:1807.00734, equation 12",
+)
+
+
+def smoothed(pair: Pair, real_label: float) -> Pair:
+    """The pair with the real label lowered from 1 (one-sided label smoothing, Salimans et al. 2016, arXiv:1606.03498).
+
+    Only cross-entropy discriminators have labels to smooth; any other pair raises ValueError.
+    """
+    if not 0.5 < real_label <= 1:
+        raise ValueError(f"real_label must lie in (0.5, 1], got {real_label}")
+    if pair.discriminator is not _cross_entropy:
+        raise ValueError("one-sided label smoothing needs a loss with labels: minimax or non_saturating")
+
+    def discriminator(real: Tensor, fake: Tensor) -> Tensor:
+        return real_label * softplus(-real) + (1 - real_label) * softplus(real) + softplus(fake)
+
+    kept = {name: line for name, line in pair.references.items() if name != "discriminator/loss"}
+    return replace(pair, discriminator=discriminator, references=kept)
+
+
+def table() -> dict[str, Pair]:
+    """Every pair of this module by name; read off the module, so that a new loss needs no second edit."""
+    return {name: item for name, item in globals().items() if isinstance(item, Pair)}
+
+
+def per_row(values: Tensor) -> Tensor:
+    """(N, ...) -> (N,) float32: patches and scales of one sample are averaged."""
+    values = values.float()
+    return values.flatten(1).mean(1) if values.dim() > 1 else values
+
+
+def apply(function: LossFunction, real: tuple[Tensor, ...], fake: tuple[Tensor, ...]) -> Tensor:
+    """(N,) float32: the loss over all heads, averaged; logits are taken to float32 first."""
+    return torch.stack([per_row(function(r.float(), f.float())) for r, f in zip(real, fake, strict=True)]).mean(0)

@@ -1,0 +1,123 @@
+"""Penalties on the discriminator's gradient, as functions of a Play: one value per row, averaged by the engine.
+
+All are computed with the exact second derivative and reduced in float32. ``every=k`` makes a penalty lazy: it is
+computed in every k-th step and multiplied by k, so that its mean strength does not change (Karras et al. 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from zerosum.engine.game import Play
+from zerosum.engine.schedule import Schedule, at
+
+PenaltyFunction = Callable[[Play], Tensor]
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A named term of the discriminator: weight * every * function(play) in every `every`-th step, else nothing.
+
+    weight: a number >= 0 or a Schedule over steps.
+    """
+
+    name: str
+    function: PenaltyFunction
+    weight: float | Schedule
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"penalty {self.name}: every must be at least 1, got {self.every}")
+
+    def due(self, step: int) -> bool:
+        """Whether the penalty is computed in this step (0-based)."""
+        return step % self.every == 0
+
+    def term(self, play: Play) -> Tensor:
+        """(N,) float32, weighted."""
+        return self.function(play) * (at(self.weight, play.step) * self.every)
+
+
+def squared_gradient(play: Play, points: Tensor, side: str = "real") -> Tensor:
+    """(N,) float32: ||dD/dx||^2 at `points` (N, ...), judged under the conditions of that side, with a graph for the
+    second derivative."""
+    points = points.detach().requires_grad_(True)
+    # The sum over rows gives every row its own gradient, as long as D does not mix rows.
+    total = play.judge(points, side).score().sum()
+    (gradient,) = torch.autograd.grad(total, points, create_graph=True)
+    return gradient.float().square().flatten(1).sum(1)
+
+
+def _between(play: Play) -> Tensor:
+    """Random points on the segments from fake to real, one weight a row."""
+    weight = play.draws.uniform("between", *[1] * (play.real.dim() - 1)).to(play.real.dtype)
+    return torch.lerp(play.fake, play.real, weight)
+
+
+def _around(play: Play, spread: float) -> Tensor:
+    """Points around the data: x + spread * std(x) * U[0, 1), each row by its own deviation, so that rows stay independent."""
+    noise = play.draws.uniform("around", *play.real.shape[1:])
+    deviation = play.real.flatten(1).std(1).view(-1, *[1] * (play.real.dim() - 1))
+    return play.real + spread * deviation * noise
+
+
+def r1(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
+    """weight/2 * E ||dD/dx||^2 on reals. Mescheder et al. 2018, arXiv:1801.04406, equation 9."""
+    return Penalty("r1", lambda play: 0.5 * squared_gradient(play, play.real), weight, every)
+
+
+def r2(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
+    """weight/2 * E ||dD/dx||^2 on fakes. Mescheder et al. 2018, arXiv:1801.04406, equation 10."""
+    return Penalty("r2", lambda play: 0.5 * squared_gradient(play, play.fake, "fake"), weight, every)
+
+
+def gradient_penalty(
+    weight: float | Schedule = 10.0, every: int = 1, target: float = 1.0, one_sided: bool = False
+) -> Penalty:
+    """weight * E (||dD/dx|| - target)^2 between fakes and reals; one-sided counts only norms above the target.
+
+    Gulrajani et al. 2017, arXiv:1704.00028, equation 3; one-sided: Petzka et al. 2018, arXiv:1709.08894.
+    """
+
+    def function(play: Play) -> Tensor:
+        # The tiny constant keeps the root's derivative finite where the gradient vanishes.
+        excess = (squared_gradient(play, _between(play)) + 1e-12).sqrt() - target
+        return (excess.relu() if one_sided else excess).square()
+
+    return Penalty("gradient_penalty", function, weight, every)
+
+
+def zero_centred(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
+    """weight * E ||dD/dx||^2 between fakes and reals. Thanh-Tung et al. 2019, arXiv:1902.03984."""
+    return Penalty("zero_centred", lambda play: squared_gradient(play, _between(play)), weight, every)
+
+
+def dragan(weight: float | Schedule = 10.0, every: int = 1, spread: float = 0.5, target: float = 1.0) -> Penalty:
+    """weight * E (||dD/dx|| - target)^2 at noisy reals. Kodali et al. 2017, arXiv:1705.07215.
+
+    The paper spreads the noise by the standard deviation of the batch; here each row uses its own.
+    """
+
+    def function(play: Play) -> Tensor:
+        return ((squared_gradient(play, _around(play, spread)) + 1e-12).sqrt() - target).square()
+
+    return Penalty("dragan", function, weight, every)
+
+
+def clip_weights(network: nn.Module, limit: float) -> None:
+    """Clamps every parameter to [-limit, limit]: WGAN's first way to a Lipschitz critic (arXiv:1701.07875, algorithm 1)."""
+    with torch.no_grad():
+        parameters: list[Tensor] = list(network.parameters())
+        torch._foreach_clamp_min_(parameters, -limit)
+        torch._foreach_clamp_max_(parameters, limit)
+
+
+def table() -> dict[str, Callable[..., Penalty]]:
+    """The penalties of this module by name."""
+    makers = (r1, r2, gradient_penalty, zero_centred, dragan)
+    return {maker.__name__: maker for maker in makers}

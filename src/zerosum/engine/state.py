@@ -1,0 +1,190 @@
+"""Checkpoints: safetensors for tensors, JSON for plain values, a manifest with sizes and SHA-256. Loading runs no code.
+
+A checkpoint is a folder ``step-00001000`` that appears by one rename, after all of its files were flushed to disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from zerosum.errors import UserError
+
+FORMAT = 1
+TENSORS, PLAIN, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
+
+
+class Damaged(ValueError):
+    """A file that is not what its manifest or its format says."""
+
+
+# --- a nested state as tensors and plain values
+
+
+def split(state: Any) -> tuple[dict[str, Tensor], Any]:
+    """Takes the tensors out of nested dicts and lists, leaving {"$tensor": name} in their places."""
+    tensors: dict[str, Tensor] = {}
+
+    def walk(item: Any, path: str) -> Any:
+        if isinstance(item, Tensor):
+            tensors[path] = item.detach()
+            return {"$tensor": path}
+        if isinstance(item, Mapping):
+            # Optimizers use integer keys; JSON would make them strings.
+            return {"$dict": [[key, walk(value, f"{path}/{key}")] for key, value in item.items()]}
+        if isinstance(item, list | tuple):
+            parts = [walk(value, f"{path}/{index}") for index, value in enumerate(item)]
+            return parts if isinstance(item, list) else {"$tuple": parts}
+        if item is None or isinstance(item, bool | int | float | str):
+            return item
+        raise TypeError(f"state at {path or 'top'} is neither a tensor nor a plain value: {type(item).__name__}")
+
+    return tensors, walk(state, "")
+
+
+def join(tensors: Mapping[str, Tensor], plain: Any) -> Any:
+    """The inverse of split."""
+    if isinstance(plain, list):
+        return [join(tensors, item) for item in plain]
+    if isinstance(plain, dict):
+        if "$tensor" in plain:
+            return tensors[plain["$tensor"]]
+        if "$tuple" in plain:
+            return tuple(join(tensors, item) for item in plain["$tuple"])
+        return {key: join(tensors, item) for key, item in plain["$dict"]}
+    return plain
+
+
+# --- files
+
+
+def encode(tensors: Mapping[str, Tensor]) -> bytes:
+    """safetensors bytes; tensors are copied to contiguous CPU memory first."""
+    return save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
+
+
+def decode(content: bytes, where: Path) -> dict[str, Tensor]:
+    """The tensors of safetensors bytes; anything else (a pickle, say) is refused without being run."""
+    try:
+        return load(content)
+    except Exception as error:
+        raise Damaged(
+            f"{where} is not a safetensors file ({error}). Pickles are never loaded: they can run code."
+        ) from error
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Writes aside, flushes to disk, renames: the file is either the old one or the new one, never half."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(aside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+    flush_folder(path.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Makes renames inside the folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any], keep: int = 2) -> Path:
+    """Writes `state` as folder/step-<step> in one rename and keeps the newest `keep`. OSError leaves the older ones as they were."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target, aside = folder / f"step-{step:08d}", folder / f".step-{step:08d}.{os.getpid()}.part"
+    tensors, plain = split(state)
+    files = {TENSORS: encode(tensors), PLAIN: json.dumps(plain).encode()}
+    manifest = {
+        "format": FORMAT,
+        "step": step,
+        "files": {name: {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()} for name, body in files.items()},
+    }
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        for name, body in {**files, MANIFEST: json.dumps(manifest, indent=1).encode()}.items():
+            write_durably(aside / name, body)
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(aside, target)
+        flush_folder(folder)
+    except OSError:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    for old in _folders(folder)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The state in a checkpoint folder, verified against its manifest; Damaged says what is wrong."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        if manifest["format"] != FORMAT:
+            raise UserError(f"{path} has checkpoint format {manifest['format']}; this version reads format {FORMAT}.")
+        bodies = {name: _verified(path / name, facts) for name, facts in manifest["files"].items()}
+        state: dict[str, Any] = join(decode(bodies[TENSORS], path / TENSORS), json.loads(bodies[PLAIN]))
+        return state
+    except (OSError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise Damaged(f"{path} is incomplete: {error}") from error
+
+
+def _verified(path: Path, facts: Mapping[str, Any]) -> bytes:
+    body = path.read_bytes()
+    if len(body) != facts["bytes"]:
+        raise Damaged(f"{path} has {len(body):,} bytes instead of {facts['bytes']:,}")
+    if hashlib.sha256(body).hexdigest() != facts["sha256"]:
+        raise Damaged(f"{path} does not match its SHA-256")
+    return body
+
+
+def latest_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The newest checkpoint that is whole; damaged ones are passed over with a warning. None when there is none at all."""
+    found = _folders(folder)
+    for path in found:
+        try:
+            return read_checkpoint(path)
+        except Damaged as error:
+            warnings.warn(f"damaged checkpoint passed over, falling back to the one before: {error}", stacklevel=2)
+    if found:
+        raise UserError(f"All {len(found)} checkpoints in {folder} are damaged; start anew with `zerosum train`.")
+    return None
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Checkpoint folders, newest first."""
+    return sorted(_complete(folder), key=lambda path: path.name, reverse=True)
+
+
+def _complete(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from (path for path in folder.iterdir() if path.name.startswith("step-") and path.is_dir())
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes, in order of names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

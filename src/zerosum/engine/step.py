@@ -1,0 +1,166 @@
+"""One turn: who may learn, micro-batches, backward, sum over processes, limits, the finite check, the update."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from zerosum.engine.events import NonFinite
+from zerosum.engine.game import Game, Share
+from zerosum.engine.optimizers import Learning
+from zerosum.engine.processes import World
+
+
+@dataclass
+class Player:
+    """One side of the game at the engine's table."""
+
+    name: str
+    network: nn.Module
+    learning: Learning
+    parameters: list[nn.Parameter] = field(init=False)
+    optimizer: torch.optim.Optimizer = field(init=False)
+
+    def __post_init__(self) -> None:
+        # What the user froze beforehand (a backbone, say) is not ours to train.
+        self.parameters = [p for p in self.network.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise ValueError(f"player {self.name!r} has no parameter that requires a gradient")
+        self.optimizer = self.learning.build(self.parameters)
+
+
+@contextlib.contextmanager
+def only_learns(players: Mapping[str, Player], mover: str) -> Iterator[None]:
+    """Freezes everybody but the mover. The error still flows through the frozen networks to the mover; their
+    parameters and buffers are afterwards what they were before."""
+    others = [player for name, player in players.items() if name != mover]
+    buffers = [buffer for player in others for buffer in player.network.buffers()]
+    kept = [buffer.clone() for buffer in buffers]
+    for player in others:
+        for parameter in player.parameters:
+            parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for player in others:
+            for parameter in player.parameters:
+                parameter.requires_grad_(True)
+        with torch.no_grad():
+            for buffer, before in zip(buffers, kept, strict=True):
+                buffer.copy_(before)
+
+
+@dataclass
+class Outcome:
+    """What a turn did to one player: its terms (sums over shares, means over the global batch) and gradient."""
+
+    terms: dict[str, Tensor]
+    total: Tensor
+    gradient_norm: Tensor
+    clipped: Tensor | None = None
+
+    def values(self) -> dict[str, Tensor]:
+        """Named scalars for the log."""
+        named = dict(self.terms)
+        if len(self.terms) > 1:
+            named["total"] = self.total
+        named["gradient_norm"] = self.gradient_norm
+        if self.clipped is not None:
+            named["clipped"] = self.clipped
+        return named
+
+
+def backward(
+    game: Game,
+    player: Player,
+    shares: Sequence[Share],
+    world: World,
+    context: Callable[[Share], contextlib.AbstractContextManager[object]],
+) -> Outcome:
+    """Leaves in the player's `.grad` the gradient of the mean of its terms over the global batch."""
+    player.optimizer.zero_grad(set_to_none=True)
+    game.meet(_rehearsed(game, player.name, shares, world, context))
+    sums: dict[str, Tensor] = {}
+    for share in shares:
+        with context(share):
+            terms = game.terms(player.name, share)
+        weight = len(share) / share.draws.total
+        weighted = {name: term.float() * weight for name, term in terms.items()}
+        total = torch.stack(list(weighted.values())).sum() if len(weighted) > 1 else next(iter(weighted.values()))
+        total.backward()  # type: ignore[no-untyped-call]
+        for name, term in weighted.items():
+            sums[name] = sums[name] + term.detach() if name in sums else term.detach()
+    if world.size > 1:
+        for parameter in player.parameters:
+            if parameter.grad is None:  # all processes must send messages of one length
+                parameter.grad = torch.zeros_like(parameter)
+        sums = {name: term.clone() for name, term in sums.items()}
+        world.sum_([p.grad for p in player.parameters if p.grad is not None] + list(sums.values()))
+    gradients = [p.grad for p in player.parameters if p.grad is not None]
+    total = torch.stack(list(sums.values())).sum() if len(sums) > 1 else next(iter(sums.values()))
+    return Outcome(sums, total, torch.nn.utils.get_total_norm(gradients))
+
+
+def _rehearsed(
+    game: Game,
+    name: str,
+    shares: Sequence[Share],
+    world: World,
+    context: Callable[[Share], contextlib.AbstractContextManager[object]],
+) -> Tensor | None:
+    """The values that couple rows of different shares, for the whole batch; None when there is nothing to couple."""
+    if len(shares) == 1 and world.size == 1:
+        return None
+    buffers = list(game.players[name].buffers())
+    kept = [buffer.clone() for buffer in buffers]
+    rows = []
+    with torch.no_grad():
+        for share in shares:
+            with context(share):
+                part = game.rehearse(name, share)
+            if part is None:
+                return None
+            rows.append(part)
+        for buffer, before in zip(buffers, kept, strict=True):
+            buffer.copy_(before)
+    return world.gather_rows(torch.cat(rows))
+
+
+def check_finite(player: Player, outcome: Outcome, step: int) -> None:
+    """Raises NonFinite, naming the first term at fault, before anything is updated."""
+    if bool(torch.isfinite(outcome.total + outcome.gradient_norm)):
+        return
+    values = {name: float(term) for name, term in outcome.values().items()}
+    at_fault = next((name for name, term in outcome.terms.items() if not bool(torch.isfinite(term))), "gradient")
+    raise NonFinite(player.name, at_fault, step, values)
+
+
+def limit(player: Player, outcome: Outcome) -> None:
+    """Clips by value, then by norm, and notes the clipped share: of entries by value, of updates by norm."""
+    learning = player.learning
+    gradients = [p.grad for p in player.parameters if p.grad is not None]
+    norm = outcome.gradient_norm
+    if learning.clip_value is not None:
+        beyond = torch.stack([(g.abs() > learning.clip_value).sum() for g in gradients]).sum()
+        outcome.clipped = beyond / sum(g.numel() for g in gradients)
+        torch._foreach_clamp_min_(gradients, -learning.clip_value)
+        torch._foreach_clamp_max_(gradients, learning.clip_value)
+        norm = torch.nn.utils.get_total_norm(gradients)
+    if learning.clip_norm is not None:
+        over = (norm > learning.clip_norm).float()
+        outcome.clipped = over if outcome.clipped is None else torch.maximum(outcome.clipped, over)
+        torch._foreach_mul_(gradients, (learning.clip_norm / (norm + 1e-12)).clamp(max=1.0))
+
+
+def share_buffers(network: nn.Module, world: World) -> None:
+    """Averages the floating-point buffers over processes, so that all of them keep the same running statistics."""
+    if world.size == 1:
+        return
+    buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+    world.sum_(buffers)
+    for buffer in buffers:
+        buffer.div_(world.size)

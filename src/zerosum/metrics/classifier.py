@@ -1,0 +1,220 @@
+"""A small classifier trained on the data's own labels: the feature extractor where nothing can be downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from zerosum.errors import UserError
+
+VERSION = "small-classifier-v1"  # changes whenever the network or its training changes: old cache files no longer match
+LARGEST_SIDE = 64
+NUM_FEATURES = 64
+
+
+class Extractor(Protocol):
+    """Turns uint8 images (N, C, H, W) into float32 features (N, 64)."""
+
+    def features(self, images: Tensor) -> Tensor: ...
+
+
+class SmallClassifier(nn.Module):
+    """Three convolutions with batch norm, then 64 features, then logits; for grey or colour images of any size.
+
+    shape: (channels, height, width). Strides halve the image until its longer side is at most 8; images whose longer
+    side exceeds 64 are first shrunk to 64 (bilinear, antialiased). Input: uint8 (N, C, H, W) in 0..255.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], num_classes: int) -> None:
+        super().__init__()
+        if len(shape) != 3 or min(shape) < 1 or num_classes < 2:
+            raise UserError(f"classifier: shape {shape} with {num_classes} classes; give (C, H, W) and >= 2 classes")
+        self.shape, self.num_classes = shape, num_classes
+        size = shrunk_size(shape[1], shape[2])
+        layers: list[nn.Module] = []
+        channels = shape[0]
+        for width in (16, 32, 32) if channels == 1 else (32, 64, 64):
+            stride = 2 if max(size) > 8 else 1
+            kernel = 5 if not layers else 3
+            convolution = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
+            layers += [convolution, nn.BatchNorm2d(width), nn.ReLU()]
+            size = ((size[0] - 1) // stride + 1, (size[1] - 1) // stride + 1)
+            channels = width
+        self.body = nn.Sequential(
+            *layers, nn.Flatten(), nn.Linear(channels * size[0] * size[1], NUM_FEATURES), nn.ReLU()
+        )
+        self.head = nn.Linear(NUM_FEATURES, num_classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Penultimate activations (N, 64), >= 0."""
+        activations: Tensor = self.body(to_input(images))
+        return activations
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, num_classes)."""
+        logits: Tensor = self.head(self.features(images))
+        return logits
+
+
+def shrunk_size(height: int, width: int, largest: int = LARGEST_SIDE) -> tuple[int, int]:
+    """The size with the same proportions whose longer side is at most `largest`."""
+    scale = min(1.0, largest / max(height, width))
+    return max(round(height * scale), 1), max(round(width * scale), 1)
+
+
+def to_input(images: Tensor) -> Tensor:
+    """uint8 images (N, C, H, W) as float32 in [-1, 1], shrunk where they are larger than 64."""
+    if images.dtype != torch.uint8 or images.ndim != 4:
+        raise UserError(f"features need uint8 images (N, C, H, W), not {images.dtype} {tuple(images.shape)}")
+    values = images.float() / 127.5 - 1
+    size = shrunk_size(images.shape[2], images.shape[3])
+    if size != tuple(images.shape[2:]):
+        values = nn.functional.interpolate(values, size=size, mode="bilinear", antialias=True)
+    return values
+
+
+@torch.no_grad()
+def extract(extractor: Extractor, images: Tensor, batch_size: int = 500) -> Tensor:
+    """Features (N, 64) float32 of uint8 images (N, C, H, W); `batch_size` bounds memory and moves no value."""
+    if len(images) == 0:
+        raise UserError("features: no images given")
+    return torch.cat([extractor.features(part.cpu()) for part in images.split(batch_size)])
+
+
+def train_classifier(
+    images: Tensor, labels: Tensor, *, num_classes: int, seed: int = 0, steps: int = 700, batch_size: int = 256
+) -> SmallClassifier:
+    """Train on uint8 images (N, C, H, W) and labels (N,) in 0..num_classes-1; returns it in eval mode, frozen.
+
+    AdamW with a one-cycle rate up to 4e-3. The same arguments, torch version and thread count give the same weights;
+    the global random state is left alone. Raises UserError when labels do not fit.
+    """
+    if len(images) != len(labels) or len(images) < 2:
+        raise UserError(f"classifier: {len(images)} images with {len(labels)} labels; give at least 2 of each")
+    labels = labels.cpu().long()
+    if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
+        raise UserError(f"classifier: labels must lie in 0..{num_classes - 1}")
+    channels, height, width = images.shape[1:]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = SmallClassifier((channels, height, width), num_classes).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 4e-3, total_steps=steps, pct_start=0.2, cycle_momentum=False
+    )
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.empty(0, dtype=torch.long)
+    with torch.enable_grad():
+        for _ in range(steps):
+            while len(order) < min(batch_size, len(images)):
+                order = torch.cat([order, torch.randperm(len(images), generator=generator)])
+            rows, order = order[:batch_size], order[batch_size:]
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(images[rows].cpu()), labels[rows]).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+    return model.eval().requires_grad_(False)
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """SHA-256 over name, type, shape and bytes of every tensor of the state dict, in order of names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def default_cache_dir() -> Path:
+    """Where trained classifiers lie: $ZEROSUM_CACHE/classifiers, else ~/.cache/zerosum/classifiers."""
+    root = os.environ.get("ZEROSUM_CACHE")
+    return (Path(root) if root else Path.home() / ".cache" / "zerosum") / "classifiers"
+
+
+def cached_classifier(
+    images: Tensor,
+    labels: Tensor,
+    fingerprint: str,
+    cache_dir: Path | None = None,
+    *,
+    num_classes: int,
+    seed: int = 0,
+    steps: int = 700,
+) -> tuple[SmallClassifier, str]:
+    """The classifier of these data from the cache, or trained and stored there: (model, SHA-256 of its weights).
+
+    fingerprint: stands for images and labels (their hash). A file is one safetensors file with a JSON description in its
+    header, written aside and renamed. A broken file is trained anew with a warning; so is a folder that cannot be written.
+    """
+    channels, height, width = images.shape[1:]
+    about = {
+        "version": VERSION,
+        "fingerprint": fingerprint,
+        "shape": [channels, height, width],
+        "num_classes": num_classes,
+        "seed": seed,
+        "steps": steps,
+    }
+    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", fingerprint)[:24].strip("-")
+    path = (cache_dir or default_cache_dir()) / f"{readable}-{key}.safetensors"
+    if path.is_file():
+        try:
+            return _load(path, about)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            warnings.warn(f"classifier cache {path} is broken ({error}); training it anew", stacklevel=2)
+    model = train_classifier(images, labels, num_classes=num_classes, seed=seed, steps=steps)
+    sha256 = weights_sha256(model)
+    try:
+        _store(path, model, about | {"sha256": sha256, "torch": torch.__version__, "threads": torch.get_num_threads()})
+    except OSError as error:
+        warnings.warn(f"classifier could not be stored at {path} ({error}); it is used for this run only", stacklevel=2)
+    return model, sha256
+
+
+def _load(path: Path, about: dict[str, Any]) -> tuple[SmallClassifier, str]:
+    """Read a stored classifier; raises ValueError when it is not exactly what was asked for."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("classifier", "{}"))
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+    if {name: header.get(name) for name in about} != about:
+        raise ValueError("it describes other data")
+    channels, height, width = about["shape"]
+    model = SmallClassifier((channels, height, width), about["num_classes"])
+    model.load_state_dict(state)
+    sha256 = weights_sha256(model)
+    if sha256 != header.get("sha256"):
+        raise ValueError("its weights do not match their SHA-256")
+    return model.eval().requires_grad_(False), sha256
+
+
+def _store(path: Path, model: nn.Module, header: dict[str, Any]) -> None:
+    """Write aside, flush to the disk, rename: a reader sees the whole file or none."""
+    from safetensors.torch import save
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = save(model.state_dict(), metadata={"classifier": json.dumps(header, sort_keys=True)})
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

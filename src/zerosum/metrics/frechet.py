@@ -1,0 +1,72 @@
+"""Fréchet distance between two sets of features, in float64 and without SciPy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zerosum.errors import UserError
+
+
+def frechet_distance(real: Tensor, fake: Tensor) -> float:
+    """The squared Fréchet (2-Wasserstein) distance of the Gaussians fitted to two sets of features.
+
+    real: (N, D), fake: (M, D), any float type; N, M >= 2. Unbiased covariances. Returns a value >= 0 in squared
+    feature units. For two samples of one distribution it is about D^2 (1/N + 1/M) / 4 (unit covariance), not 0: compare values
+    at equal sample sizes only.
+
+    With centred features A and B the trace of the root of the product of covariances is the sum of the singular
+    values of A B^T, up to the two sample sizes. This never squares a condition number, so rank-deficient sets
+    (N < D) keep full precision; a set with more rows than columns is first reduced to its D x D QR factor.
+
+    Raises UserError for other shapes, fewer than two rows or non-finite features.
+    Source: Heusel et al. 2017, arXiv:1706.08500, equation 6 (Dowson and Landau 1982).
+    """
+    a, b = _checked(real, "real"), _checked(fake, "fake")
+    if a.shape[1] != b.shape[1]:
+        raise UserError(f"frechet_distance: real has {a.shape[1]} features and fake {b.shape[1]}; use one extractor")
+    mean_a, mean_b = a.mean(0), b.mean(0)
+    a = (a - mean_a) / (len(a) - 1) ** 0.5
+    b = (b - mean_b) / (len(b) - 1) ** 0.5
+    cross = torch.linalg.svdvals(_reduced(a) @ _reduced(b).T).sum()
+    value = (mean_a - mean_b).square().sum() + a.square().sum() + b.square().sum() - 2 * cross
+    return max(float(value), 0.0)  # the exact value is never negative; rounding may leave -1e-13
+
+
+def frechet_from_moments(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> float:
+    """The squared Fréchet distance of two Gaussians: |m1-m2|^2 + tr(C1 + C2 - 2 (C1^1/2 C2 C1^1/2)^1/2).
+
+    mean: (D,), cov: (D, D) symmetric and positive semi-definite. Returns a value >= 0. Raises UserError on shapes that do not fit.
+    """
+    m1, c1, m2, c2 = (moment.detach().to("cpu", torch.float64) for moment in (mean1, cov1, mean2, cov2))
+    size = m1.numel()
+    if m1.shape != (size,) or m2.shape != (size,) or c1.shape != (size, size) or c2.shape != (size, size):
+        raise UserError(f"frechet_from_moments: shapes {[tuple(t.shape) for t in (m1, c1, m2, c2)]} do not fit")
+    root = _root(c1)
+    cross = torch.linalg.eigvalsh(root @ c2 @ root).clamp_min(0).sqrt().sum()
+    value = (m1 - m2).square().sum() + c1.trace() + c2.trace() - 2 * cross
+    return max(float(value), 0.0)
+
+
+def _checked(features: Tensor, name: str) -> Tensor:
+    """The features as a float64 CPU matrix."""
+    if features.ndim != 2 or len(features) < 2:
+        raise UserError(f"frechet_distance: {name} has shape {tuple(features.shape)}; give at least 2 rows (N, D)")
+    matrix = features.detach().to("cpu", torch.float64)
+    if not bool(torch.isfinite(matrix).all()):
+        raise UserError(f"frechet_distance: {name} holds non-finite features; look at the samples first")
+    return matrix
+
+
+def _reduced(centred: Tensor) -> Tensor:
+    """A factor with the same Gram matrix F^T F and no more rows than columns."""
+    if len(centred) <= centred.shape[1]:
+        return centred
+    factor: Tensor = torch.linalg.qr(centred, mode="r").R
+    return factor
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """The symmetric square root; eigenvalues that rounding made negative count as 0."""
+    values, vectors = torch.linalg.eigh(covariance)
+    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T

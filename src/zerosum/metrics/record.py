@@ -1,0 +1,48 @@
+"""One measured number together with everything needed to measure it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from zerosum.errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class Record:
+    """One number and how it was made.
+
+    name: the measure with its extractor and sample size, e.g. ``frechet[digits-classifier-1a2b3c4d,n=1000]``; two
+        values may be compared only when their names are equal.
+    protocol: extractor, extractor_sha256, num_real, num_fake, split, resize, seed, torch and whatever else decides
+        the value; plain JSON values.
+    better: 'lower', 'higher' or 'near X'.
+    meaning: one plain sentence for the report.
+    reference: the same measure on real samples that were held out, where there are enough of them: the value that a
+        perfect generator would reach.
+    """
+
+    name: str
+    value: float
+    protocol: Mapping[str, Any]
+    better: str
+    meaning: str
+    reference: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a dictionary of plain values, ready for `json.dumps`."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return plain | {"protocol": dict(self.protocol)}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Record:
+        """The record that `to_json` wrote. Raises UserError on a missing or an unknown field."""
+        known = [field.name for field in fields(cls)]
+        for name in plain:
+            if name not in known:
+                raise UserError(f"metric record: unknown field {name!r}. {nearest(name, known)}")
+        missing = [name for name in known if name not in plain and name != "reference"]
+        if missing:
+            raise UserError(f"metric record: field {missing[0]!r} is missing; it was not written by this version")
+        return cls(**dict(plain))

@@ -1,0 +1,198 @@
+"""A recipe: the complete, typed, frozen description of a run. To and from JSON and TOML; `--set path=value`."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from zerosum.engine.duel import Prior, Rules
+from zerosum.engine.optimizers import Learning
+from zerosum.engine.schedule import Schedule
+from zerosum.errors import UserError, nearest
+
+Number = float | Schedule
+
+
+class Frozen(BaseModel):
+    """A part of a recipe: unknown fields are errors, values cannot be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(BaseModel):
+    """Something that a domain makes by name: `kind` and its options, checked by the domain against its constructor."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    kind: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options without the kind."""
+        return dict(self.model_extra or {})
+
+
+class PenaltyPart(BaseModel):
+    """Options of one penalty of the engine: weight, every, and what else its function takes."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    weight: Number = 1.0
+    every: int = Field(1, ge=1)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keywords of the penalty's maker."""
+        return {"weight": self.weight, "every": self.every} | dict(self.model_extra or {})
+
+
+class Ema(Frozen):
+    """The average generator. half_life_images: rows of real data; 0 switches it off. ramp: see engine.ema.Average."""
+
+    half_life_images: Number = 20_000.0
+    ramp: float | None = 0.05
+    every: int = Field(1, ge=1)
+
+
+class Cadence(Frozen):
+    """How often things happen, in steps; 0 is chosen from the length of the run (evaluate: only at the end)."""
+
+    log: int = Field(0, ge=0)
+    preview: int = Field(0, ge=0)
+    checkpoint: int = Field(0, ge=0)
+    evaluate: int = Field(0, ge=0)
+
+
+class Recipe(Frozen):
+    """Everything a run depends on."""
+
+    name: str
+    domain: str = "images"
+    why: str = ""
+    sources: tuple[str, ...] = ()
+    data: Part = Part(kind="digits")
+    generator: Part
+    discriminator: Part
+    prior: Prior = Prior(64)
+    conditional: Literal["auto"] | bool = "auto"
+    loss: str = "non_saturating"
+    real_label: float = Field(1.0, gt=0.5, le=1.0)
+    penalties: dict[str, PenaltyPart] = {}
+    rules: Rules = Rules()
+    augment: Part | None = None
+    learning: dict[str, Learning] = {}
+    ema: Ema = Ema()
+    steps: int = Field(1000, ge=1)
+    batch: int = Field(64, ge=1)
+    micro_batches: int = Field(1, ge=1)
+    seed: int = Field(0, ge=0)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: str = "auto"
+    on_nonfinite: Literal["raise", "skip"] = "raise"
+    cadence: Cadence = Cadence()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, the inverse of `parse`."""
+        plain: dict[str, Any] = self.model_dump(mode="json")
+        return plain
+
+    def changed(self, **fields: Any) -> Recipe:
+        """A recipe with some fields replaced, checked again."""
+        return parse(self.to_json() | {name: _plain(value) for name, value in fields.items()})
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+
+def parse(plain: Mapping[str, Any], origin: str = "recipe") -> Recipe:
+    """A recipe from plain values; UserError names the field, the value and what is accepted."""
+    try:
+        return Recipe.model_validate(plain)
+    except ValidationError as error:
+        raise UserError(_explain(error, plain, origin)) from None
+
+
+def read(path: Path) -> Recipe:
+    """A recipe from a .json or .toml file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        plain = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except OSError as error:
+        raise UserError(f"Cannot read the recipe {path}: {error.strerror or error}.") from None
+    except ValueError as error:
+        kind = "TOML" if path.suffix == ".toml" else "JSON"
+        raise UserError(f"{path} is not valid {kind}: {error}.") from None
+    return parse(plain, str(path))
+
+
+def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """Applies `path=value` settings, as in `generator.width=96` or `penalties.r1.weight=2`."""
+    plain = recipe.to_json()
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path:
+            raise UserError(f"--set wants path=value, for example --set batch=32; got {setting!r}.")
+        _assign(plain, path.strip(), _value(text.strip()))
+    return parse(plain, "--set")
+
+
+def _value(text: str) -> Any:
+    """JSON where it is JSON (numbers, lists, true, null, objects), else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _assign(plain: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    place = plain
+    for depth, name in enumerate(parents):
+        if name not in place:
+            if depth == 0 or parents[0] not in ("penalties", "learning"):
+                raise UserError(f"--set {path}: there is no field {name!r}. {nearest(name, place)}")
+            place[name] = {}
+        if place[name] is None or not isinstance(place[name], dict):
+            place[name] = {}
+        place = place[name]
+    place[last] = value
+
+
+def _explain(error: ValidationError, plain: Mapping[str, Any], origin: str) -> str:
+    lines = []
+    for problem in error.errors():
+        where = [str(part) for part in problem["loc"] if not str(part).startswith(("function-", "dataclass"))]
+        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            *parents, name = where
+            known = _fields_at(parents)
+            lines.append(f"{origin}: there is no field {'.'.join(where)!r}. {nearest(name, known) if known else ''}".strip())
+        else:
+            lines.append(f"{origin}: {'.'.join(where)} = {problem['input']!r} is wrong: {problem['msg']}.")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _fields_at(path: Sequence[str]) -> list[str]:
+    """The names of the fields below a path."""
+    kind: Any = Recipe
+    for name in path:
+        field = kind.model_fields.get(name) if hasattr(kind, "model_fields") else None
+        kind = {"learning": Learning}.get(name) or (field.annotation if field else kind)
+    fields = getattr(kind, "model_fields", None) or getattr(kind, "__dataclass_fields__", {})
+    return list(fields)
+
+
+def differences(old: Recipe, new: Recipe) -> list[str]:
+    """One line for each field that differs: "batch: 64 -> 32"."""
+    before, after = _flat(old.to_json()), _flat(new.to_json())
+    names = sorted(before.keys() | after.keys())
+    return [f"{n}: {before.get(n)!r} -> {after.get(n)!r}" for n in names if before.get(n) != after.get(n)]
+
+
+def _flat(plain: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(plain, dict) and plain:
+        return {k: v for name, item in plain.items() for k, v in _flat(item, f"{path}.{name}" if path else name).items()}
+    return {path: plain}

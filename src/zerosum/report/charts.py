@@ -1,0 +1,112 @@
+"""Which charts a run gets: logged numbers grouped by what they tell, with captions and reference lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from zerosum.report.previews import spread
+from zerosum.report.read import Json, RunFolder, as_dict, as_list, number
+from zerosum.report.series import LIMIT, Series, collect, rounded, thin
+from zerosum.report.words import MEANINGS, counted, title_of
+
+FIRST = ("loss", "V", "D", "gradient_norm")
+LAST = ("lr", "images_per_s")
+ROLES = {"D(x)": "real", "D(G(z))": "fake", "V": "value"}
+PLAYERS = {"discriminator": "discriminator", "generator": "generator"}
+MOST_SCORES = 60
+
+
+def charts_of(folder: RunFolder) -> list[Json]:
+    """The charts of a run as plain values for the page's script, the main four first, then terms, then rates."""
+    series = collect(folder.rows.get("train", []))
+    groups: dict[str, dict[str, Series]] = {}
+    for name, one in series.items():
+        groups.setdefault(group_of(name), {})[name] = one
+    order = [key for key in FIRST if key in groups]
+    order += [key for key in groups if key not in FIRST and key not in LAST]
+    order += [key for key in LAST if key in groups]
+    charts = [_chart(key, groups[key], folder.references) for key in order]
+    checks = collect(folder.rows.get("health", []))
+    charts += [_chart(name, {name: one}, folder.references) for name, one in checks.items()]
+    return charts + _evaluations(folder)
+
+
+def group_of(name: str) -> str:
+    """The chart on which a logged number is drawn: 'discriminator/loss' and 'generator/loss' share 'loss'."""
+    if name in ("D(x)", "D(G(z))"):
+        return "D"
+    first, _, rest = name.partition("/")
+    return first if first == "lr" or not rest else rest
+
+
+def _chart(key: str, group: dict[str, Series], references: Json) -> Json:
+    caption = MEANINGS.get(key, "")
+    longest = max(len(one.points) for one in group.values())
+    if longest > LIMIT:
+        caption += f" Each point is the mean of about {round(longest / LIMIT)} logged values; the band runs from the lowest to the highest."
+    lost = sum(one.num_lost for one in group.values())
+    if lost:
+        caption += f" {counted(lost, 'value was', 'values were')} not finite and cannot be drawn."
+    curves = [_curve(name, one, index) for index, (name, one) in enumerate(group.items()) if one.points]
+    chart: Json = {"key": key, "title": title_of(key), "caption": caption.strip(), "curves": curves, "log": key == "gradient_norm"}
+    chart["references"] = _references(key, group, references)
+    if key == "D":
+        chart["bounds"] = [0, 1]
+    return chart
+
+
+def _curve(name: str, one: Series, index: int) -> Json:
+    player = next((part for part in name.split("/") if part in PLAYERS), "")
+    role = ROLES.get(name) or player or f"other{index % 3}"
+    label = player if player and len(name.split("/")) == 2 else name
+    points = [[point.step, *map(rounded, point[1:])] for point in thin(one.points)]
+    return {"name": name, "label": label, "role": role, "points": points}
+
+
+def _references(key: str, group: dict[str, Series], references: Json) -> list[Json]:
+    lines: list[Json] = []
+    for name in group:
+        entry = as_dict(references.get(name))
+        value = number(entry.get("value"))
+        line = {"value": value, "label": str(entry.get("label", ""))}
+        if value is not None and line not in lines:
+            lines.append(line)
+    if key == "D" and not lines:
+        lines.append({"value": 0.5, "label": "1/2: D cannot tell"})
+    if key == "V" and not lines:
+        lines.append({"value": -1.386294, "label": "-log 4"})
+    return lines
+
+
+def _evaluations(folder: RunFolder) -> list[Json]:
+    """One chart for each metric that was evaluated at two steps or more."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    floors: dict[str, Any] = {}
+    for row in folder.rows.get("evaluation", []):
+        for record in map(as_dict, as_list(row.get("records"))):
+            value, name = number(record.get("value")), str(record.get("name"))
+            if value is not None:
+                found.setdefault(name, []).append((int(row["step"]), value))
+                floors[name] = {"value": number(record.get("reference")), "label": "reference"}
+    return [_chart(name, {name: Series(points, 0)}, floors) for name, points in found.items() if len(points) > 1]
+
+
+def scores_of(folder: RunFolder) -> list[Json]:
+    """D's scores over time: at most 60 evenly chosen histograms, each group as shares that sum to 1."""
+    rows = [row for row in folder.rows.get("scores", []) if len(as_list(row.get("edges"))) > 1]
+    chosen: list[Json] = []
+    for row in spread(rows, MOST_SCORES):
+        groups = {name: _shares(row.get(name), len(row["edges"]) - 1) for name in ("train", "heldout", "fake")}
+        kept = {name: shares for name, shares in groups.items() if shares}
+        if kept:
+            chosen.append({"step": int(row["step"]), "edges": row["edges"], **kept})
+    return chosen
+
+
+def _shares(counts: object, num_bins: int) -> Sequence[float]:
+    values = [number(count) for count in as_list(counts)]
+    if len(values) != num_bins or any(value is None or value < 0 for value in values):
+        return []
+    total = sum(value or 0 for value in values)
+    return [round((value or 0) / total, 5) for value in values] if total else []

@@ -1,0 +1,78 @@
+"""How the page speaks: numbers, times and the plain meaning of every logged number."""
+
+from __future__ import annotations
+
+import html
+import math
+
+LEVELS = {"alarm": ("Alarm", "✕"), "warning": ("Warning", "!"), "ok": ("OK", "✓")}  # noqa: RUF001
+
+MEANINGS = {
+    "loss": "What each player lowers in its own step, without penalties. The players pull against each other, so a falling "
+    "line alone is no proof of better samples.",
+    "V": "The value V(D, G) = E[log D(x)] + E[log(1 - D(G(z)))], in nats. D raises it, G lowers it; when fakes equal the data "
+    "and D answers 1/2 everywhere it is -log 4 = -1.386.",
+    "D": "Mean probability that D gives to training reals, D(x), and to fakes, D(G(z)). Both at 1/2: D cannot tell them apart. "
+    "Far apart: D wins.",
+    "gradient_norm": "Length (L2 norm) of each player's gradient before clipping, on a log scale. Steady is good; spikes or a "
+    "slow death are not.",
+    "clipped_share": "Share of steps or coordinates whose gradient was clipped, from 0 to 1.",
+    "r1": "R1: squared gradient of D at real samples, averaged, times its weight. It keeps D flat around the data.",
+    "r2": "R2: squared gradient of D at fake samples, averaged, times its weight.",
+    "lr": "Learning rate of each player, as its schedule gives it.",
+    "images_per_s": "Training images per second of wall-clock time.",
+    "diversity": "How varied the fakes are, as a share of the variety of reals: 1 is as varied as the data, 0 is a single sample.",
+    "heldout_gap": "How much surer D is of training reals than of held-out reals, in probability. Far above 0: D knows its "
+    "training set by heart.",
+}
+
+TITLES = {
+    "loss": "Losses",
+    "V": "Value of the game, V(D, G)",
+    "D": "What D believes: D(x) and D(G(z))",
+    "gradient_norm": "Gradient norms",
+    "lr": "Learning rates",
+    "images_per_s": "Training speed",
+    "r1": "R1 penalty",
+    "r2": "R2 penalty",
+    "heldout_gap": "Held-out gap of D",
+    "diversity": "Diversity of the fakes",
+}
+
+
+def title_of(key: str) -> str:
+    """The heading of a logged number: its known title, or its name in words."""
+    return TITLES.get(key) or key.replace("_", " ").strip().capitalize()
+
+
+def text(value: object) -> str:
+    """Any value as HTML-safe text."""
+    return html.escape(str(value), quote=True)
+
+
+def figure(value: float, digits: int = 4) -> str:
+    """A number for reading: thousands separated, `digits` significant digits, no exponent between 0.001 and a million."""
+    if not math.isfinite(value):
+        return "not finite"
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if abs(value) < 1e-3:
+        return f"{value:.{digits - 1}g}"
+    return f"{value:.{digits}g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as '48 s', '12 min 5 s' or '3 h 20 min'."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """'1 warning', '2 warnings', '1,000 warnings'."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
