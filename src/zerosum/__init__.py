@@ -1,0 +1,45 @@
+"""zerosum: generative adversarial networks as the two-player game they are."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:  # the names below, for type checkers; at run time __getattr__ imports them
+    from zerosum import engine as engine
+    from zerosum.engine import Duel as Duel
+    from zerosum.engine import Game as Game
+    from zerosum.engine import losses as losses
+    from zerosum.engine import penalties as penalties
+    from zerosum.errors import UserError as UserError
+    from zerosum.recipe import Recipe as Recipe
+    from zerosum.runs.run import Run as Run
+    from zerosum.runs.run import load as load
+    from zerosum.runs.run import resume as resume
+    from zerosum.runs.run import train as train
+
+_HOME = {
+    "engine": "zerosum.engine",
+    "losses": "zerosum.engine.losses",
+    "penalties": "zerosum.engine.penalties",
+    "Duel": "zerosum.engine.duel",
+    "Game": "zerosum.engine.game",
+    "UserError": "zerosum.errors",
+    "Recipe": "zerosum.recipe",
+    "Run": "zerosum.runs.run",
+    "load": "zerosum.runs.run",
+    "resume": "zerosum.runs.run",
+    "train": "zerosum.runs.run",
+}
+
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used, so that `import zerosum` and `zerosum --help` do not wait for torch."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'zerosum' has no attribute {name!r}")
+    module = importlib.import_module(_HOME[name])
+    return module if module.__name__.rsplit(".", 1)[-1] == name else getattr(module, name)

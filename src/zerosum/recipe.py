@@ -36,6 +36,11 @@ class Part(BaseModel):
         return dict(self.model_extra or {})
 
 
+def part(kind: str, **options: Any) -> Part:
+    """A Part with options."""
+    return Part.model_validate({"kind": kind, **options})
+
+
 class PenaltyPart(BaseModel):
     """Options of one penalty of the engine: weight, every, and what else its function takes."""
 
@@ -169,7 +174,9 @@ def _explain(error: ValidationError, plain: Mapping[str, Any], origin: str) -> s
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             *parents, name = where
             known = _fields_at(parents)
-            lines.append(f"{origin}: there is no field {'.'.join(where)!r}. {nearest(name, known) if known else ''}".strip())
+            lines.append(
+                f"{origin}: there is no field {'.'.join(where)!r}. {nearest(name, known) if known else ''}".strip()
+            )
         else:
             lines.append(f"{origin}: {'.'.join(where)} = {problem['input']!r} is wrong: {problem['msg']}.")
     return "\n".join(dict.fromkeys(lines))
@@ -194,5 +201,7 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
 
 def _flat(plain: Any, path: str = "") -> dict[str, Any]:
     if isinstance(plain, dict) and plain:
-        return {k: v for name, item in plain.items() for k, v in _flat(item, f"{path}.{name}" if path else name).items()}
+        return {
+            k: v for name, item in plain.items() for k, v in _flat(item, f"{path}.{name}" if path else name).items()
+        }
     return {path: plain}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import tempfile
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,14 +67,14 @@ def _fetch_one(url: str, target: Path, sha256: str, size_limit: int) -> None:
         raise _Refused("only http and https addresses are fetched")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        out = part.open("wb")
     except OSError as error:
         raise UserError(
             f"cannot write to {target.parent} ({error.strerror}). Name another folder with ZEROSUM_DATA."
         ) from error
-    part = Path(name)
     try:
-        with os.fdopen(handle, "wb") as out:
+        with out:
             found = _stream(url, out, size_limit)
         if found != sha256:
             raise _Refused(f"its SHA-256 is {found}, expected {sha256}")
@@ -99,6 +98,8 @@ def _stream(url: str, out: IO[bytes], size_limit: int) -> str:
                     raise _Refused(f"it sends more than the {size_limit} bytes expected at most")
                 digest.update(chunk)
                 _write(out, chunk)
+    except UserError:
+        raise  # a full disk is the user's to mend; no other mirror would help
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _Refused(str(error) or type(error).__name__) from error
     if announced is not None and received != int(announced):
@@ -108,11 +109,12 @@ def _stream(url: str, out: IO[bytes], size_limit: int) -> str:
 
 
 def _write(out: IO[bytes], chunk: bytes, *, sync: bool = False) -> None:
-    # Kept apart from the reading: a full disk is the user's to mend, and no other mirror would help.
     try:
         out.write(chunk)
         if sync:
             out.flush()
             os.fsync(out.fileno())
     except OSError as error:
-        raise UserError(f"cannot write the download to {out.name} ({error.strerror}). Free some space and try again.") from error
+        raise UserError(
+            f"cannot write the download to {out.name} ({error.strerror}). Free some space and try again."
+        ) from error

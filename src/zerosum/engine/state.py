@@ -116,7 +116,9 @@ def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any], keep: int
     manifest = {
         "format": FORMAT,
         "step": step,
-        "files": {name: {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()} for name, body in files.items()},
+        "files": {
+            name: {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()} for name, body in files.items()
+        },
     }
     try:
         shutil.rmtree(aside, ignore_errors=True)

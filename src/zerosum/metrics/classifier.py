@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import tempfile
@@ -30,8 +31,8 @@ class Extractor(Protocol):
 class SmallClassifier(nn.Module):
     """Three convolutions with batch norm, then 64 features, then logits; for grey or colour images of any size.
 
-    shape: (channels, height, width). Strides halve the image until its longer side is at most 8; images whose longer
-    side exceeds 64 are first shrunk to 64 (bilinear, antialiased). Input: uint8 (N, C, H, W) in 0..255.
+    shape: (channels, height, width). Up to three strides halve the image until its longer side is at most 4; images
+    whose longer side exceeds 64 are first shrunk to 64 (bilinear, antialiased). Input: uint8 (N, C, H, W) in 0..255.
     """
 
     def __init__(self, shape: tuple[int, int, int], num_classes: int) -> None:
@@ -43,7 +44,7 @@ class SmallClassifier(nn.Module):
         layers: list[nn.Module] = []
         channels = shape[0]
         for width in (16, 32, 32) if channels == 1 else (32, 64, 64):
-            stride = 2 if max(size) > 8 else 1
+            stride = 2 if max(size) > 4 else 1
             kernel = 5 if not layers else 3
             convolution = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
             layers += [convolution, nn.BatchNorm2d(width), nn.ReLU()]
@@ -87,30 +88,30 @@ def extract(extractor: Extractor, images: Tensor, batch_size: int = 500) -> Tens
     """Features (N, 64) float32 of uint8 images (N, C, H, W); `batch_size` bounds memory and moves no value."""
     if len(images) == 0:
         raise UserError("features: no images given")
-    return torch.cat([extractor.features(part.cpu()) for part in images.split(batch_size)])
+    return torch.cat([extractor.features(part.cpu()) for part in torch.split(images, batch_size)])
 
 
 def train_classifier(
-    images: Tensor, labels: Tensor, *, num_classes: int, seed: int = 0, steps: int = 700, batch_size: int = 256
+    images: Tensor, labels: Tensor, *, num_classes: int, seed: int = 0, steps: int | None = None, batch_size: int = 256
 ) -> SmallClassifier:
     """Train on uint8 images (N, C, H, W) and labels (N,) in 0..num_classes-1; returns it in eval mode, frozen.
 
-    AdamW with a one-cycle rate up to 4e-3. The same arguments, torch version and thread count give the same weights;
-    the global random state is left alone. Raises UserError when labels do not fit.
+    AdamW with a one-cycle rate up to 4e-3; steps: None means three passes, within 400 to 700 steps. The same arguments,
+    torch version and thread count give the same weights; the global random state is left alone. Raises UserError when
+    labels do not fit.
     """
     if len(images) != len(labels) or len(images) < 2:
         raise UserError(f"classifier: {len(images)} images with {len(labels)} labels; give at least 2 of each")
     labels = labels.cpu().long()
     if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
         raise UserError(f"classifier: labels must lie in 0..{num_classes - 1}")
+    steps = steps or min(max(3 * len(images) // batch_size, 400), 700)
     channels, height, width = images.shape[1:]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = SmallClassifier((channels, height, width), num_classes).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 4e-3, total_steps=steps, pct_start=0.2, cycle_momentum=False
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _one_cycle((step + 0.5) / steps))
     generator = torch.Generator().manual_seed(seed)
     order = torch.empty(0, dtype=torch.long)
     with torch.enable_grad():
@@ -123,6 +124,11 @@ def train_classifier(
             optimizer.step()
             schedule.step()
     return model.eval().requires_grad_(False)
+
+
+def _one_cycle(done: float) -> float:
+    """The rate's factor at a share of the training: up over the first fifth, then down to 0 along a cosine."""
+    return done / 0.2 if done < 0.2 else 0.5 + 0.5 * math.cos(math.pi * min((done - 0.2) / 0.8, 1.0))
 
 
 def weights_sha256(model: nn.Module) -> str:
@@ -148,7 +154,7 @@ def cached_classifier(
     *,
     num_classes: int,
     seed: int = 0,
-    steps: int = 700,
+    steps: int | None = None,
 ) -> tuple[SmallClassifier, str]:
     """The classifier of these data from the cache, or trained and stored there: (model, SHA-256 of its weights).
 

@@ -51,7 +51,7 @@ def class_coverage(
     expected = expected / expected.sum()
     known = expected > 0
     deviation = ((shares - expected).abs()[known] / expected[known]).max()
-    found = (counts > 0) & (shares >= minimum_share * expected)
+    found = (counts > 0) & (shares >= minimum_share * expected - 1e-12)
     present = shares > 0
     if bool((present & ~known).any()):
         kl = math.inf

@@ -12,8 +12,8 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     """The squared Fréchet (2-Wasserstein) distance of the Gaussians fitted to two sets of features.
 
     real: (N, D), fake: (M, D), any float type; N, M >= 2. Unbiased covariances. Returns a value >= 0 in squared
-    feature units. For two samples of one distribution it is about D^2 (1/N + 1/M) / 4 (unit covariance), not 0: compare values
-    at equal sample sizes only.
+    feature units. For two samples of N rows of one distribution with unit covariance it is about D (D + 5) / (2 N), not
+    0: compare values at equal sample sizes only.
 
     With centred features A and B the trace of the root of the product of covariances is the sum of the singular
     values of A B^T, up to the two sample sizes. This never squares a condition number, so rank-deficient sets
@@ -36,7 +36,8 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
 def frechet_from_moments(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> float:
     """The squared Fréchet distance of two Gaussians: |m1-m2|^2 + tr(C1 + C2 - 2 (C1^1/2 C2 C1^1/2)^1/2).
 
-    mean: (D,), cov: (D, D) symmetric and positive semi-definite. Returns a value >= 0. Raises UserError on shapes that do not fit.
+    mean: (D,), cov: (D, D) symmetric and positive semi-definite. Returns a value >= 0.
+    Raises UserError on shapes that do not fit.
     """
     m1, c1, m2, c2 = (moment.detach().to("cpu", torch.float64) for moment in (mean1, cov1, mean2, cov2))
     size = m1.numel()
@@ -69,4 +70,5 @@ def _reduced(centred: Tensor) -> Tensor:
 def _root(covariance: Tensor) -> Tensor:
     """The symmetric square root; eigenvalues that rounding made negative count as 0."""
     values, vectors = torch.linalg.eigh(covariance)
-    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    return root

@@ -74,7 +74,8 @@ def diversity(features: Tensor) -> float:
     """Mean Euclidean distance over all pairs of different rows of (N, D); 0 when all samples are the same."""
     if len(features) < 2:
         raise UserError(f"diversity: {len(features)} samples; give at least 2")
-    rows = _centred(features.detach().cpu().flatten(1).double())[0]
+    rows = features.detach().cpu().flatten(1).double()
+    rows = rows - rows.mean(0)
     total = 0.0
     for part, squared in _blocks(rows, rows):
         # A row's distance to itself is 0; rounding before the root would make it 1e-8.
@@ -156,8 +157,8 @@ def _split_test(
     to_train: Tensor, in_train: Tensor, to_held: Tensor, in_held: Tensor, num_train: int, num_held: int
 ) -> tuple[float, float, float]:
     """(share, expected share, p-value). Distinct neighbours are counted, so a collapsed generator proves nothing."""
-    a = len(in_train[to_train < to_held].unique())
-    b = len(in_held[to_held < to_train].unique())
+    a = len(set(in_train[to_train < to_held].tolist()))
+    b = len(set(in_held[to_held < to_train].tolist()))
     expected = num_train / (num_train + num_held)
     if a + b == 0:
         return expected, expected, 1.0
@@ -181,12 +182,8 @@ def _pair(real: Tensor, fake: Tensor, k: int) -> tuple[Tensor, Tensor]:
             raise UserError(f"{name} features have shape {tuple(rows.shape)}; k={k} neighbours need more than {k} rows")
         if not bool(torch.isfinite(rows).all()):
             raise UserError(f"{name} features are not finite; look at the samples first")
-    return _centred(real.detach().cpu().double(), fake.detach().cpu().double())
-
-
-def _centred(*sets: Tensor) -> tuple[Tensor, ...]:
-    centre = sets[0].mean(0)
-    return tuple(rows - centre for rows in sets)
+    centre = real.detach().cpu().double().mean(0)
+    return real.detach().cpu().double() - centre, fake.detach().cpu().double() - centre
 
 
 def _slices(num_rows: int, width: int) -> Iterator[slice]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from zerosum.report.previews import spread
 from zerosum.report.read import Json, RunFolder, as_dict, as_list, number
-from zerosum.report.series import LIMIT, Series, collect, rounded, thin
+from zerosum.report.series import Series, collect, rounded, thin
 from zerosum.report.words import MEANINGS, counted, title_of
 
 FIRST = ("loss", "V", "D", "gradient_norm")
@@ -40,16 +41,20 @@ def group_of(name: str) -> str:
     return first if first == "lr" or not rest else rest
 
 
-def _chart(key: str, group: dict[str, Series], references: Json) -> Json:
-    caption = MEANINGS.get(key, "")
-    longest = max(len(one.points) for one in group.values())
-    if longest > LIMIT:
-        caption += f" Each point is the mean of about {round(longest / LIMIT)} logged values; the band runs from the lowest to the highest."
+def _chart(key: str, group: dict[str, Series], references: Json, meaning: str = "") -> Json:
+    caption = meaning or MEANINGS.get(key, "")
     lost = sum(one.num_lost for one in group.values())
     if lost:
         caption += f" {counted(lost, 'value was', 'values were')} not finite and cannot be drawn."
-    curves = [_curve(name, one, index) for index, (name, one) in enumerate(group.items()) if one.points]
-    chart: Json = {"key": key, "title": title_of(key), "caption": caption.strip(), "curves": curves, "log": key == "gradient_norm"}
+    ordered = sorted(group.items(), key=lambda item: "generator" in item[0] or item[0] == "D(G(z))")
+    curves = [_curve(name, one, index) for index, (name, one) in enumerate(ordered) if one.points]
+    chart: Json = {
+        "key": key,
+        "title": title_of(key),
+        "caption": caption.strip(),
+        "curves": curves,
+        "log": key == "gradient_norm",
+    }
     chart["references"] = _references(key, group, references)
     if key == "D":
         chart["bounds"] = [0, 1]
@@ -83,18 +88,29 @@ def _evaluations(folder: RunFolder) -> list[Json]:
     """One chart for each metric that was evaluated at two steps or more."""
     found: dict[str, list[tuple[int, float]]] = {}
     floors: dict[str, Any] = {}
+    meanings: dict[str, str] = {}
     for row in folder.rows.get("evaluation", []):
         for record in map(as_dict, as_list(row.get("records"))):
             value, name = number(record.get("value")), str(record.get("name"))
             if value is not None:
                 found.setdefault(name, []).append((int(row["step"]), value))
-                floors[name] = {"value": number(record.get("reference")), "label": "reference"}
-    return [_chart(name, {name: Series(points, 0)}, floors) for name, points in found.items() if len(points) > 1]
+                floors[name] = _floor(record.get("reference"))
+                meanings[name] = str(record.get("meaning") or "")
+    return [
+        _chart(name, {name: Series(points, 0)}, floors, meanings[name])
+        for name, points in found.items()
+        if len(points) > 1
+    ]
+
+
+def _floor(reference: object) -> Json:
+    given = as_dict(reference)
+    return {"value": number(given.get("value", reference)), "label": str(given.get("label") or "reference")}
 
 
 def scores_of(folder: RunFolder) -> list[Json]:
     """D's scores over time: at most 60 evenly chosen histograms, each group as shares that sum to 1."""
-    rows = [row for row in folder.rows.get("scores", []) if len(as_list(row.get("edges"))) > 1]
+    rows = [row for row in folder.rows.get("scores", []) if _rising(as_list(row.get("edges")))]
     chosen: list[Json] = []
     for row in spread(rows, MOST_SCORES):
         groups = {name: _shares(row.get(name), len(row["edges"]) - 1) for name in ("train", "heldout", "fake")}
@@ -110,3 +126,9 @@ def _shares(counts: object, num_bins: int) -> Sequence[float]:
         return []
     total = sum(value or 0 for value in values)
     return [round((value or 0) / total, 5) for value in values] if total else []
+
+
+def _rising(edges: Sequence[object]) -> bool:
+    values = [number(edge) for edge in edges]
+    pairs = itertools.pairwise(values)
+    return len(values) > 1 and all(a is not None and b is not None and a < b for a, b in pairs)

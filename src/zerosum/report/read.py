@@ -77,7 +77,9 @@ def _read_run(folder: Path) -> Json:
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}). Restore it from a copy, or train again.") from None
     if not isinstance(run, dict):
-        raise UserError(f"{path} holds {type(run).__name__}, not a JSON object. Restore it from a copy, or train again.")
+        raise UserError(
+            f"{path} holds {type(run).__name__}, not a JSON object. Restore it from a copy, or train again."
+        )
     if run.get("format", FORMAT) != FORMAT:
         raise UserError(
             f"{path}: format is {run['format']!r}; this zerosum reads format {FORMAT}. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ def thin(points: Sequence[tuple[int, float]], limit: int = LIMIT) -> list[Point]
         return [Point(step, value, value, value) for step, value in points]
     inner, count = points[1:-1], limit - 2
     cuts = [len(inner) * index // count for index in range(count + 1)]
-    runs = [points[:1], *(inner[a:b] for a, b in zip(cuts, cuts[1:])), points[-1:]]
+    runs = [points[:1], *(inner[a:b] for a, b in itertools.pairwise(cuts)), points[-1:]]
     return [_summary(run) for run in runs]
 
 

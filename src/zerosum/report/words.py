@@ -5,13 +5,13 @@ from __future__ import annotations
 import html
 import math
 
-LEVELS = {"alarm": ("Alarm", "✕"), "warning": ("Warning", "!"), "ok": ("OK", "✓")}  # noqa: RUF001
+LEVELS = {"alarm": ("Alarm", "✕"), "warning": ("Warning", "!"), "ok": ("OK", "✓")}
 
 MEANINGS = {
     "loss": "What each player lowers in its own step, without penalties. The players pull against each other, so a falling "
     "line alone is no proof of better samples.",
     "V": "The value V(D, G) = E[log D(x)] + E[log(1 - D(G(z)))], in nats. D raises it, G lowers it; when fakes equal the data "
-    "and D answers 1/2 everywhere it is -log 4 = -1.386.",
+    "and D answers 1/2 everywhere it is −log 4 = −1.386.",
     "D": "Mean probability that D gives to training reals, D(x), and to fakes, D(G(z)). Both at 1/2: D cannot tell them apart. "
     "Far apart: D wins.",
     "gradient_norm": "Length (L2 norm) of each player's gradient before clipping, on a log scale. Steady is good; spikes or a "
@@ -21,7 +21,8 @@ MEANINGS = {
     "r2": "R2: squared gradient of D at fake samples, averaged, times its weight.",
     "lr": "Learning rate of each player, as its schedule gives it.",
     "images_per_s": "Training images per second of wall-clock time.",
-    "diversity": "How varied the fakes are, as a share of the variety of reals: 1 is as varied as the data, 0 is a single sample.",
+    "diversity": "How varied the fakes are, as a share of the variety of reals: 1 is as varied as the data, 0 is a "
+    "single sample.",
     "heldout_gap": "How much surer D is of training reals than of held-out reals, in probability. Far above 0: D knows its "
     "training set by heart.",
 }

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from zerosum.domains.images.raw import Pixels
 
-SUFFIXES = frozenset(".png .jpg .jpeg .webp .bmp .gif .tif .tiff .pgm .ppm".split())
+SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"])
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_PIXELS = 64_000_000
 """Largest image that is decoded, in pixels: beyond it a small file could fill the memory."""

@@ -147,7 +147,9 @@ def _classes(parts: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _refuse_folder(error: OSError) -> None:
-    raise UserError(f"{error.filename}: the folder cannot be read ({error.strerror}). Check its permissions.") from error
+    raise UserError(
+        f"{error.filename}: the folder cannot be read ({error.strerror}). Check its permissions."
+    ) from error
 
 
 def _opener(path: Path) -> Callable[[], BinaryIO]:
@@ -178,7 +180,9 @@ def _check_zip(infos: Sequence[zipfile.ZipInfo], path: Path) -> None:
     for info in infos:
         name = info.orig_filename
         if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name) or ".." in re.split(r"[/\\]", name):
-            raise UserError(f"{path}: member {name!r} points outside the archive. Make the zip again without such names.")
+            raise UserError(
+                f"{path}: member {name!r} points outside the archive. Make the zip again without such names."
+            )
         if info.file_size > MAX_MEMBER_BYTES:
             raise UserError(f"{path}: member {name!r} unpacks to {info.file_size} bytes, beyond {MAX_MEMBER_BYTES}.")
         if info.file_size > max(RATIO_MATTERS_BYTES, MAX_RATIO * info.compress_size):

@@ -1,0 +1,5 @@
+"""python -m zerosum"""
+
+from zerosum.cli import main
+
+main()

@@ -1,0 +1,49 @@
+"""Names of domains, recipes and sources. A domain is imported only when it is chosen."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
+
+from zerosum import domains
+from zerosum.domain import Domain
+from zerosum.errors import UserError, nearest
+from zerosum.recipe import Recipe
+
+
+def domain_names() -> list[str]:
+    """The folders under domains/; nothing is imported."""
+    return sorted(module.name for module in pkgutil.iter_modules(domains.__path__) if module.ispkg)
+
+
+def domain(name: str) -> Domain:
+    """The domain of that name."""
+    if name not in domain_names():
+        raise UserError(f"There is no domain {name!r}. {nearest(name, domain_names())}")
+    found: Domain = importlib.import_module(f"zerosum.domains.{name}").DOMAIN
+    return found
+
+
+def recognise(where: str) -> Domain:
+    """The domain whose data lie at `where` (a name or a path)."""
+    for name in domain_names():
+        candidate = domain(name)
+        if candidate.recognise(where):
+            return candidate
+    known = sources()
+    raise UserError(
+        f"{where!r} is neither a known source nor a file or folder that a domain recognises. {nearest(where, known)} "
+        "A path may be a folder or zip of images, or an .npy/.npz array."
+    )
+
+
+def recipes() -> Mapping[str, Recipe]:
+    """All recipes of all domains by name."""
+    return {name: recipe for each in domain_names() for name, recipe in domain(each).recipes.items()}
+
+
+def sources() -> Mapping[str, Any]:
+    """All named sources of all domains."""
+    return {name: info for each in domain_names() for name, info in domain(each).sources().items()}

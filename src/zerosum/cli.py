@@ -1,0 +1,277 @@
+"""The verbs: parse, call, print. Progress goes to stderr, results to stdout; heavy imports happen inside the verbs."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zerosum.errors import UserError
+
+app = typer.Typer(
+    help="Generative adversarial networks: train, resume, sample, judge, evaluate, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON for a program to read.")]
+Folder = Annotated[Path, typer.Argument(help="A run folder, for example runs/digits.", show_default=False)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change one field of the recipe; may be repeated. See `zerosum recipes NAME`.",
+    ),
+]
+Download = Annotated[
+    bool, typer.Option("--download", help="Allow a named data set to be downloaded (checked by SHA-256).")
+]
+Devices = Annotated[
+    int, typer.Option("--devices", min=1, help="Processes on this machine; the batch is shared among them.")
+]
+
+
+@app.command()
+def train(
+    where: Annotated[
+        str | None, typer.Argument(help="A source's name, a folder, a zip or an array; default: digits.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe's name or a .toml/.json file; default: chosen from the data.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Train for about this long: the steps are chosen to fit.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of steps.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the data>.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = None,
+    settings: Settings = None,
+    devices: Devices = 1,
+    download: Download = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, print the full recipe, and stop.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Train a generator. Without arguments: on the real handwritten digits that come along."""
+    from zerosum.runs import launch, plan, progress, run
+
+    if minutes is not None and steps is not None:
+        raise UserError("--minutes and --steps both set the length; give one of them.")
+    named = {"steps": steps, "seed": seed, "precision": precision, "device": device}
+    changes = [f"{name}={value}" for name, value in named.items() if value is not None] + list(settings or [])
+    if dry_run:
+        planned = plan.make(plan.Wish(where, recipe, minutes, tuple(changes), download))
+        _say(planned.sentence(), *planned.notes)
+        _print(planned.recipe.to_json(), True)
+        return
+    if launch.needed(devices):
+        raise typer.Exit(launch.processes(devices, sys.argv[1:]))
+    done = run.train(
+        where,
+        recipe,
+        minutes=minutes,
+        out=out,
+        set=changes,
+        allow_download=download,
+        progress=progress.for_terminal(),
+        on_plan=_plan,
+    )
+    _finish(done, json)
+
+
+@app.command()
+def resume(
+    folder: Folder,
+    steps: Annotated[int | None, typer.Option(help="Extend the run to this many steps in all.")] = None,
+    settings: Settings = None,
+    devices: Devices = 1,
+    download: Download = False,
+    json: Json = False,
+) -> None:
+    """Go on with a stopped or killed run as if it had never stopped; or extend a finished one."""
+    from zerosum.runs import launch, progress, run
+
+    if launch.needed(devices):
+        raise typer.Exit(launch.processes(devices, sys.argv[1:]))
+    done = run.resume(
+        folder, steps=steps, set=settings or [], allow_download=download, progress=progress.for_terminal()
+    )
+    _finish(done, json)
+
+
+@app.command()
+def sample(
+    folder: Folder,
+    num: Annotated[int, typer.Option(help="How many samples.")] = 64,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same samples.")] = 0,
+    label: Annotated[list[int] | None, typer.Option(help="Only this class (a number); may be repeated.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A .png grid, a .npy array, or a folder of files; default: FOLDER/samples.png.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make samples with a trained generator."""
+    from zerosum.runs import run
+
+    loaded = run.load(folder)
+    labels = [label[i % len(label)] for i in range(num)] if label else None
+    paths = loaded.domain.write(loaded.sample(num, seed, labels), out or folder / "samples.png")
+    _print({"paths": [str(path) for path in paths], "num": num, "seed": seed}, json, "\n".join(_few(paths)))
+
+
+@app.command()
+def judge(
+    folder: Folder,
+    files: Annotated[list[Path], typer.Argument(help="Samples to judge.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """The discriminator's verdict on given samples: D(x) in [0, 1], 1 for real."""
+    from zerosum.runs import run
+
+    scores = run.load(folder).judge(files)
+    text = "\n".join(f"{score:.3f}  {path}" for path, score in zip(files, scores, strict=True))
+    _print({str(path): score for path, score in zip(files, scores, strict=True)}, json, text)
+
+
+@app.command()
+def evaluate(folder: Folder, download: Download = False, json: Json = False) -> None:
+    """Measure a trained generator; every number with its protocol."""
+    from zerosum.runs import run
+
+    records = run.load(folder).evaluate(download)
+    _print(records, json, _records(records))
+
+
+@app.command()
+def report(folder: Folder, json: Json = False) -> None:
+    """Write the report page of a run anew."""
+    from zerosum.report import write_report
+
+    path = write_report(folder)
+    _print({"report": str(path)}, json, str(path))
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Show this recipe whole.")] = None, json: Json = False
+) -> None:
+    """List the recipes, or show one."""
+    from zerosum import catalog
+    from zerosum.runs.progress import table
+
+    known = catalog.recipes()
+    if name is None:
+        _print(
+            {key: each.to_json() for key, each in known.items()},
+            json,
+            table([(key, each.why) for key, each in known.items()]),
+        )
+        return
+    _print(_known(name, known, "recipe").to_json(), True)
+
+
+@app.command()
+def sources(name: Annotated[str | None, typer.Argument(help="Show this source.")] = None, json: Json = False) -> None:
+    """List the named data sets, or show one."""
+    from zerosum import catalog
+    from zerosum.runs.progress import table
+
+    known = {key: info.to_json() for key, info in catalog.sources().items()}
+    if name is None:
+        _print(known, json, table([(key, str(info["summary"])) for key, info in known.items()]))
+        return
+    info = _known(name, known, "source")
+    _print(info, json, table([(key, str(value)) for key, value in info.items()]))
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Say what this machine offers and what is missing."""
+    from zerosum.runs.doctor import examine
+    from zerosum.runs.progress import table
+
+    found = examine()
+    _print(found, json, table([(key, str(value)) for key, value in found.items()]))
+
+
+# --- printing
+
+
+def _known(name: str, known: Any, what: str) -> Any:
+    from zerosum.errors import nearest
+
+    if name not in known:
+        raise UserError(f"There is no {what} {name!r}. {nearest(name, known)}")
+    return known[name]
+
+
+def _say(*texts: str) -> None:
+    for text in texts:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _print(content: Any, json: bool, text: str = "") -> None:
+    print(jsonlib.dumps(content, indent=1, ensure_ascii=False) if json else text)
+
+
+def _few(paths: list[Path]) -> list[str]:
+    shown = [str(path) for path in paths[:3]]
+    return shown if len(paths) <= 3 else [*shown, f"... {len(paths)} files in {paths[0].parent}"]
+
+
+def _plan(plan: Any) -> None:
+    _say(plan.sentence(), *(f"  {note}" for note in plan.notes))
+
+
+def _records(records: list[dict[str, Any]]) -> str:
+    from zerosum.runs.progress import table
+
+    rows = []
+    for record in records:
+        floor = record.get("reference")
+        rows.append(
+            (
+                record["name"],
+                f"{record['value']:.4g}" + ("" if floor is None else f"   (real against real {floor:.4g})"),
+            )
+        )
+    return table(rows)
+
+
+def _finish(done: Any, json: bool) -> None:
+    """What a training leaves: grid, metrics, report. A stopped run has told already how it goes on."""
+    previews = sorted(done.folder.previews.glob("step-*.png"))
+    status = done.folder.read("status.json")
+    content = {
+        "folder": str(done.path),
+        "state": status["state"],
+        "step": status["step"],
+        "samples": str(previews[-1]) if previews else None,
+        "report": str(done.folder.report),
+        "metrics": done.metrics(),
+    }
+    lines = [_records(content["metrics"])] if content["metrics"] else []
+    lines += [f"samples  {content['samples']}", f"report   {content['report']}"]
+    _print(content, json, "\n".join(lines))
+
+
+def main() -> None:
+    """The entry point: errors a user can mend are one message and status 2, Ctrl-C is status 130, no traceback."""
+    try:
+        app()
+    except UserError as error:
+        print(f"zerosum: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("zerosum: stopped.", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        raise SystemExit(1) from None

@@ -1,0 +1,158 @@
+"""What a domain is: a handful of hooks, all plain functions or tables, and the helpers that most domains want."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from zerosum.engine import losses, penalties
+from zerosum.engine.duel import Augment, Duel
+from zerosum.engine.game import Batch, Game
+from zerosum.engine.seeds import derive
+from zerosum.errors import UserError, nearest
+from zerosum.metrics.record import Record
+from zerosum.recipe import Part, Recipe
+
+Facts = Mapping[str, Any]
+"""Plain values that describe a source: shape, classes, ranges. Enough, with a recipe, to build the networks without it."""
+
+
+class DomainSource(Protocol):
+    """Real data of a domain: random access to training rows, and what was found while reading them."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def fingerprint(self) -> str: ...
+    def batch(self, indices: Tensor) -> Batch: ...
+    def heldout_batch(self, indices: Tensor) -> Batch: ...
+    @property
+    def num_heldout(self) -> int: ...
+    def to(self, device: torch.device) -> DomainSource: ...
+
+
+class Evaluator(Protocol):
+    """Measures samples against the source they should resemble."""
+
+    @property
+    def num_samples(self) -> int: ...
+    def evaluate(
+        self, fakes: Tensor, labels: Tensor | None, judge: Callable[[Tensor, Tensor | None], Tensor] | None
+    ) -> Sequence[Record]: ...
+    def quick(self, fakes: Tensor) -> Mapping[str, float]: ...
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The hooks. `facts` make a run folder self-sufficient: sampling needs no source.
+
+    recognise: is this name or path ours? cheap, never raises.
+    open: (data part, allow_download) -> source. facts: source -> plain values. describe: facts -> a few words for one line.
+    game: (recipe, facts) -> the game, on the CPU, freshly initialised from the recipe's seed.
+    choose: facts -> (recipe name, why).
+    evaluator: (source, seed) -> Evaluator. Samples reach it, and the writers, in the domain's own range.
+    grid: (samples, columns, path): one picture of many samples. write: (samples, labels, path): samples as files.
+    read: (paths, facts) -> samples for the discriminator.
+    """
+
+    name: str
+    summary: str
+    recognise: Callable[[str], bool]
+    sources: Callable[[], Mapping[str, Any]]
+    open: Callable[[Part, bool], Any]
+    facts: Callable[[Any], dict[str, Any]]
+    describe: Callable[[Facts], str]
+    game: Callable[[Recipe, Facts], Game]
+    recipes: Mapping[str, Recipe]
+    choose: Callable[[Facts], tuple[str, str]]
+    evaluator: Callable[[Any, int], Evaluator]
+    grid: Callable[[Tensor, int, Path], None]
+    write: Callable[[Tensor, Path], list[Path]]
+    read: Callable[[Sequence[Path], Facts], Tensor]
+
+
+def make(where: str, kinds: Mapping[str, Callable[..., Any]], part: Part, *first: Any, **given: Any) -> Any:
+    """Calls kinds[part.kind](*first, **given, **options) after checking each option against the signature.
+
+    `given` are keywords that the recipe cannot set; those that the callable does not take are left out.
+    UserError names the field, the value and the choices.
+    """
+    if part.kind not in kinds:
+        raise UserError(f"{where}.kind: there is no {part.kind!r}. {nearest(part.kind, kinds)}")
+    maker = kinds[part.kind]
+    target = maker.__init__ if inspect.isclass(maker) else maker
+    hints = typing.get_type_hints(target)
+    named = [p.name for p in inspect.signature(target).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    accepted = [name for name in named if name not in given]
+    checked = {name: _checked(where, part.kind, name, value, accepted, hints) for name, value in part.options.items()}
+    try:
+        return maker(*first, **{name: value for name, value in given.items() if name in named}, **checked)
+    except ValueError as error:
+        raise UserError(f"{where} ({part.kind}): {error}") from None
+
+
+def _checked(where: str, kind: str, name: str, value: Any, accepted: list[str], hints: Mapping[str, Any]) -> Any:
+    if name not in accepted:
+        raise UserError(f"{where}: {kind!r} has no option {name!r}. {nearest(name, accepted)}")
+    try:
+        return TypeAdapter(hints[name]).validate_python(value)
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"]
+        raise UserError(f"{where}.{name} = {value!r} is wrong: {problem}.") from None
+
+
+def duel(
+    recipe: Recipe,
+    generators: Mapping[str, Callable[..., Any]],
+    discriminators: Mapping[str, Callable[..., Any]],
+    augments: Mapping[str, Callable[..., Augment]],
+    shape: Any,
+    num_classes: int,
+) -> Duel:
+    """The ordinary game of a recipe; networks are initialised from its seed alone, whatever was drawn before."""
+    classes = num_classes if recipe.conditional is True else 0
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive(recipe.seed, "weights"))
+        given = {"latent": recipe.prior.size, "num_classes": classes}
+        generator = make("generator", generators, recipe.generator, shape, **given)
+        discriminator = make("discriminator", discriminators, recipe.discriminator, shape, **given)
+    pairs = losses.table()
+    if recipe.loss not in pairs:
+        raise UserError(f"loss: there is no {recipe.loss!r}. {nearest(recipe.loss, pairs)}")
+    try:
+        pair = losses.smoothed(pairs[recipe.loss], recipe.real_label) if recipe.real_label < 1 else pairs[recipe.loss]
+    except ValueError as error:
+        raise UserError(f"real_label = {recipe.real_label}: {error}.") from None
+    return Duel(
+        generator,
+        discriminator,
+        loss=pair,
+        penalties=[_penalty(name, part.options) for name, part in recipe.penalties.items()],
+        prior=recipe.prior,
+        rules=recipe.rules,
+        conditional=bool(classes),
+        augment=make("augment", augments, recipe.augment) if recipe.augment else None,
+    )
+
+
+def _penalty(name: str, options: Mapping[str, Any]) -> penalties.Penalty:
+    makers = penalties.table()
+    if name not in makers:
+        raise UserError(f"penalties: there is no {name!r}. {nearest(name, makers)}")
+    accepted = inspect.signature(makers[name]).parameters
+    for option in options:
+        if option not in accepted:
+            raise UserError(f"penalties.{name}: there is no option {option!r}. {nearest(option, accepted)}")
+    return makers[name](**options)

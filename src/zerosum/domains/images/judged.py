@@ -1,0 +1,61 @@
+"""Between the run, whose samples lie in [-1, 1], and the measures and readers, which see images as they are saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from zerosum.domains.images.data import ImageSource, Shape, to_pixels, to_unit
+from zerosum.domains.images.files import BadImageError, decode
+from zerosum.domains.images.metrics import ImageEvaluator
+from zerosum.errors import UserError
+from zerosum.metrics.record import Record
+
+UnitJudge = Callable[[Tensor, Tensor | None], Tensor]
+
+
+class UnitEvaluator:
+    """ImageEvaluator for samples in [-1, 1]: they are measured as the 8-bit images that would be saved."""
+
+    def __init__(self, source: ImageSource, seed: int) -> None:
+        self.inner = ImageEvaluator(source, seed=seed)
+        real = source.train.pixels[:512].float()
+        self._real_contrast = float(real.flatten(1).std(1).mean())
+        self._num_classes = source.shape.num_classes
+
+    @property
+    def num_samples(self) -> int:
+        """How many samples `evaluate` wants."""
+        return self.inner.num_samples
+
+    def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: UnitJudge | None) -> Sequence[Record]:
+        """All measures of (N, C, H, W) samples in [-1, 1]."""
+        wrapped = None if judge is None else lambda pixels, asked: judge(to_unit(pixels), asked)
+        return self.inner.evaluate(to_pixels(fakes), labels, wrapped, protocol={"weights": "average"})
+
+    def quick(self, fakes: Tensor) -> Mapping[str, float]:
+        """Health numbers: diversity and contrast as shares of the reals', classes found."""
+        pixels = to_pixels(fakes)
+        numbers = self.inner.quick(pixels)
+        numbers["diversity"] = numbers.pop("diversity_ratio")
+        numbers["contrast"] = float(pixels.float().flatten(1).std(1).mean()) / max(1e-6, self._real_contrast)
+        if "classes_found" in numbers:
+            numbers["num_classes"] = float(self._num_classes)
+        return numbers
+
+
+def read_images(paths: Sequence[Path], shape: Shape) -> Tensor:
+    """(N, C, H, W) in [-1, 1]: image files cropped and resized as training images are; UserError names a bad one."""
+    rows = []
+    for path in paths:
+        try:
+            with open(path, "rb") as stream:
+                rows.append(decode(stream, shape.channels, (shape.height, shape.width)).pixels)
+        except BadImageError as error:
+            raise UserError(f"{path}: {error}") from None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    return to_unit(torch.stack([torch.as_tensor(row) for row in rows]))

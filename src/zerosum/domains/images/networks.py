@@ -1,0 +1,276 @@
+"""Small image networks for any size, grey or colour, rectangular too.
+
+Legend: N rows, C channels, H height, W width, L latent size, F features. First argument the image's shape, the rest by
+keyword. Generators map (N, L) noise [, (N,) labels] to (N, C, H, W); discriminators map images [, labels] to (N,) logits.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from zerosum.domains.images.data import Shape
+from zerosum.nn.layers import Dropout, Norm, norm1d, norm2d
+
+Output = Literal["tanh", "linear"]
+Condition = Literal["concat", "projection"]
+Init = Literal["torch", "dcgan", "kaiming"]
+
+
+class MlpGenerator(nn.Module):
+    """The MLP of the tutorials: L-256-512-1024-CHW with LeakyReLU and tanh."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        latent: int,
+        num_classes: int = 0,
+        widths: tuple[int, ...] = (256, 512, 1024),
+        norm: Norm = "none",
+        slope: float = 0.2,
+        output: Output = "tanh",
+        label_features: int = 16,
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embed = nn.Embedding(num_classes, label_features) if num_classes else None
+        features = latent + (label_features if num_classes else 0)
+        layers: list[nn.Module] = []
+        for width in widths:
+            layers += [nn.Linear(features, width), norm1d(norm, width), nn.LeakyReLU(slope)]
+            features = width
+        layers += [nn.Linear(features, shape.channels * shape.height * shape.width), _output(output)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, L) [, (N,)] -> (N, C, H, W)."""
+        flat: Tensor = self.layers(_with_label(noise, self.embed, labels))
+        return flat.view(-1, self.shape.channels, self.shape.height, self.shape.width)
+
+
+class MlpDiscriminator(nn.Module):
+    """The MLP of the tutorials: CHW-1024-512-256-1 with LeakyReLU and dropout; labels by concatenation or projection."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        num_classes: int = 0,
+        widths: tuple[int, ...] = (1024, 512, 256),
+        dropout: float = 0.3,
+        slope: float = 0.2,
+        condition: Condition = "concat",
+        label_features: int = 16,
+    ) -> None:
+        super().__init__()
+        concat = bool(num_classes) and condition == "concat"
+        self.embed = nn.Embedding(num_classes, label_features) if concat else None
+        features = shape.channels * shape.height * shape.width + (label_features if concat else 0)
+        layers: list[nn.Module] = []
+        for width in widths:
+            layers += [nn.Linear(features, width), nn.LeakyReLU(slope), Dropout(dropout)]
+            features = width
+        self.layers = nn.Sequential(*layers)
+        self.head = Head(features, 0 if concat else num_classes)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) [, (N,)] -> (N,) logits."""
+        logits: Tensor = self.head(self.layers(_with_label(images.flatten(1), self.embed, labels)), labels)
+        return logits
+
+
+class ConvGenerator(nn.Module):
+    """Linear to a small grid of at least 4x4, then doublings to the image's size (Radford et al. 2015, arXiv:1511.06434).
+
+    width: channels at half the image's size, doubled at each lower one up to 8 * width. up: "transposed" 4x4 convolution,
+    or resize ("nearest", "bilinear") and 3x3 convolution, which draws no checkerboard. Sizes that are not a small grid
+    times a power of 2 are cut from the next larger one.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        latent: int,
+        num_classes: int = 0,
+        width: int = 64,
+        up: Literal["transposed", "nearest", "bilinear"] = "transposed",
+        norm: Norm = "batch",
+        slope: float = 0.0,
+        dropout: float = 0.0,
+        output: Output = "tanh",
+        init: Init = "dcgan",
+        label_features: int = 16,
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        self.grid, widths = grid_of(shape), _widths(shape, width)
+        self.embed = nn.Embedding(num_classes, label_features) if num_classes else None
+        features = latent + (label_features if num_classes else 0)
+        self.stem = nn.Linear(features, widths[0] * self.grid[0] * self.grid[1])
+        self.stem_norm = nn.Sequential(norm2d(norm, widths[0]), _activation(slope))
+        stages: list[nn.Module] = []
+        for before, after in itertools.pairwise(widths):
+            stages += [_up(before, after, up, norm != "batch"), norm2d(norm, after), _activation(slope)]
+            stages += [Dropout(dropout)] if dropout else []
+        self.stages = nn.Sequential(*stages)
+        self.last = _up(widths[-1], shape.channels, up if num_halvings(shape) else "same", True)
+        self.output = _output(output)
+        _initialise(self, init, slope)
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, L) [, (N,)] -> (N, C, H, W)."""
+        x = self.stem(_with_label(noise, self.embed, labels)).view(len(noise), -1, *self.grid)  # (N, F, h, w)
+        x = x.contiguous(memory_format=torch.channels_last)
+        images: Tensor = self.output(self.last(self.stages(self.stem_norm(x))))
+        top, left = (images.shape[2] - self.shape.height) // 2, (images.shape[3] - self.shape.width) // 2
+        return images[:, :, top : top + self.shape.height, left : left + self.shape.width]
+
+
+class ConvDiscriminator(nn.Module):
+    """The mirror of ConvGenerator: halvings down to a small grid, then one linear head.
+
+    down: "strided" 4x4 convolution, or 3x3 convolution and average pooling ("pooled"). condition: labels join as an
+    extra image channel ("concat", Mirza and Osindero 2014) or by "projection" (Miyato and Koyama 2018, arXiv:1802.05637).
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        num_classes: int = 0,
+        width: int = 64,
+        down: Literal["strided", "pooled"] = "strided",
+        norm: Norm = "none",
+        slope: float = 0.2,
+        dropout: float = 0.0,
+        condition: Condition = "projection",
+        init: Init = "dcgan",
+    ) -> None:
+        super().__init__()
+        concat = bool(num_classes) and condition == "concat"
+        self.shape = shape
+        self.embed = nn.Embedding(num_classes, shape.height * shape.width) if concat else None
+        widths = _widths(shape, width)[::-1]
+        first = _down(shape.channels + concat, widths[0], down if num_halvings(shape) else "same")
+        stages: list[nn.Module] = [first, _activation(slope)]
+        for before, after in itertools.pairwise(widths):
+            stages += [_down(before, after, down), norm2d(norm, after), _activation(slope)]
+            stages += [Dropout(dropout)] if dropout else []
+        self.stages = nn.Sequential(*stages)
+        grid = grid_of(shape)
+        self.head = Head(widths[-1] * grid[0] * grid[1], 0 if concat else num_classes)
+        _initialise(self, init, slope)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) [, (N,)] -> (N,) logits."""
+        images = _padded(images, self.shape).contiguous(memory_format=torch.channels_last)
+        if self.embed is not None and labels is not None:
+            plane = self.embed(labels).view(-1, 1, self.shape.height, self.shape.width)
+            images = torch.cat([images, _padded(plane.to(images.dtype), self.shape)], 1)
+        logits: Tensor = self.head(self.stages(images).flatten(1), labels)
+        return logits
+
+
+class Head(nn.Module):
+    """(N, F) features -> (N,) logits; with classes, plus the projection of the features on the label's vector."""
+
+    def __init__(self, features: int, num_classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, 1)
+        self.project = nn.Embedding(num_classes, features) if num_classes else None
+        if self.project is not None:
+            nn.init.normal_(self.project.weight, std=features**-0.5)
+
+    def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """(N, F) [, (N,)] -> (N,)."""
+        logits: Tensor = self.linear(features).squeeze(1)
+        if self.project is not None and labels is not None:
+            logits = logits + (self.project(labels).to(features.dtype) * features).sum(1)
+        return logits
+
+
+# --- sizes
+
+
+def num_halvings(shape: Shape) -> int:
+    """How often the shorter side can be halved and stay at 4 or more."""
+    return max(0, int(math.log2(max(min(shape.height, shape.width) / 4, 1))))
+
+
+def grid_of(shape: Shape) -> tuple[int, int]:
+    """The small grid (h, w) that covers the image after that many doublings."""
+    scale = 2 ** num_halvings(shape)
+    return -(-shape.height // scale), -(-shape.width // scale)
+
+
+def _widths(shape: Shape, width: int) -> list[int]:
+    """Channels from the small grid up to half the full size."""
+    return [min(width * 2**level, width * 8) for level in range(max(1, num_halvings(shape)))][::-1]
+
+
+def _padded(images: Tensor, shape: Shape) -> Tensor:
+    """Zero-padded at the far edges to the grid times a power of 2."""
+    scale, (h, w) = 2 ** num_halvings(shape), grid_of(shape)
+    missing = (w * scale - shape.width, h * scale - shape.height)
+    return nn.functional.pad(images, (0, missing[0], 0, missing[1])) if any(missing) else images
+
+
+# --- parts
+
+
+def _with_label(x: Tensor, embed: nn.Embedding | None, labels: Tensor | None) -> Tensor:
+    if embed is None:
+        return x
+    if labels is None:
+        raise ValueError("this network is conditional: it needs labels")
+    return torch.cat([x, embed(labels).to(x.dtype)], 1)
+
+
+def _activation(slope: float) -> nn.Module:
+    return nn.LeakyReLU(slope) if slope else nn.ReLU()
+
+
+def _output(kind: Output) -> nn.Module:
+    return nn.Tanh() if kind == "tanh" else nn.Identity()
+
+
+def _up(before: int, after: int, kind: str, bias: bool) -> nn.Module:
+    if kind == "same":
+        return nn.Conv2d(before, after, 3, padding=1, bias=bias)
+    if kind == "transposed":
+        return nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=bias)
+    resize = nn.Upsample(scale_factor=2, mode=kind, align_corners=False if kind == "bilinear" else None)
+    return nn.Sequential(resize, nn.Conv2d(before, after, 3, padding=1, bias=bias))
+
+
+def _down(before: int, after: int, kind: str) -> nn.Module:
+    if kind == "strided":
+        return nn.Conv2d(before, after, 4, stride=2, padding=1)
+    conv = nn.Conv2d(before, after, 3, padding=1)
+    return conv if kind == "same" else nn.Sequential(conv, nn.AvgPool2d(2))
+
+
+def _initialise(network: nn.Module, kind: Init, slope: float) -> None:
+    """dcgan: N(0, 0.02), norm weights N(1, 0.02). kaiming: variance kept through leaky ReLU. torch: as torch made them."""
+    if kind == "torch":
+        return
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            if kind == "dcgan":
+                nn.init.normal_(module.weight, std=0.02)
+            else:
+                nn.init.kaiming_normal_(module.weight, a=slope)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d) and kind == "dcgan":
+            nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+GENERATORS = {"mlp": MlpGenerator, "conv": ConvGenerator}
+DISCRIMINATORS = {"mlp": MlpDiscriminator, "conv": ConvDiscriminator}

@@ -1,0 +1,100 @@
+"""Image recipes: complete typed rows. A variant replaces a few fields; each has its measured result in docs/images.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zerosum.engine.duel import Prior, Rules
+from zerosum.engine.optimizers import Learning
+from zerosum.recipe import Ema, PenaltyPart, Recipe, part
+
+RADFORD = "Radford, Metz and Chintala 2015, arXiv:1511.06434"
+
+
+def _both(**settings: Any) -> dict[str, Learning]:
+    return {"generator": Learning(**settings), "discriminator": Learning(**settings)}
+
+
+MLP = Recipe(
+    name="mlp",
+    why="The MLP pair of the tutorials, with rates that keep all classes: the smallest complete game.",
+    sources=("Goodfellow et al. 2014, arXiv:1406.2661",),
+    generator=part("mlp"),
+    discriminator=part("mlp"),
+    prior=Prior(100),
+    conditional=False,
+    learning=_both(lr=2e-4, betas=(0.5, 0.999)),
+    ema=Ema(half_life_images=10_000.0),
+    steps=10_000,
+    batch=128,
+)
+
+DCGAN = Recipe(
+    name="dcgan",
+    why="Convolutions and batch normalisation in the generator: the classic that still works on small images.",
+    sources=(RADFORD,),
+    generator=part("conv", norm="batch", up="transposed"),
+    discriminator=part("conv", norm="none", down="strided"),
+    prior=Prior(100),
+    conditional=False,
+    penalties={"r1": PenaltyPart(weight=0.2, every=4)},
+    learning=_both(lr=2e-4, betas=(0.5, 0.999)),
+    ema=Ema(half_life_images=20_000.0),
+    steps=8_000,
+    batch=64,
+)
+
+CGAN = DCGAN.changed(
+    name="cgan",
+    why="DCGAN told the label: the generator by concatenation, the discriminator by projection.",
+    sources=["Mirza and Osindero 2014, arXiv:1411.1784", "Miyato and Koyama 2018, arXiv:1802.05637", RADFORD],
+    conditional=True,
+    discriminator=part("conv", norm="none", down="strided", condition="projection"),
+)
+
+LSGAN = DCGAN.changed(
+    name="lsgan",
+    why="Least squares instead of cross-entropy: gradients do not vanish for fakes far on the right side.",
+    sources=["Mao et al. 2017, arXiv:1611.04076", RADFORD],
+    loss="least_squares",
+)
+
+WGAN_GP = DCGAN.changed(
+    name="wgan-gp",
+    why="A critic with bounded slope estimates the Wasserstein distance; slow, steady, hard to break.",
+    sources=["Gulrajani et al. 2017, arXiv:1704.00028"],
+    loss="wasserstein",
+    penalties={"gradient_penalty": PenaltyPart(weight=10.0)},
+    rules={"discriminator_steps": 3},
+    learning={
+        "generator": {"lr": 2e-4, "betas": [0.0, 0.9]},
+        "discriminator": {"lr": 2e-4, "betas": [0.0, 0.9]},
+    },
+    steps=4_000,
+)
+
+RPGAN = Recipe(
+    name="rpgan",
+    why="Relativistic pairing with R1 and R2 and no normalisation layers: the most reliable game we know.",
+    sources=("Huang et al. 2024 (R3GAN), arXiv:2501.05441", "Jolicoeur-Martineau 2018, arXiv:1807.00734"),
+    generator=part("conv", norm="none", up="nearest", slope=0.2, init="kaiming", output="linear"),
+    discriminator=part("conv", norm="none", down="strided", init="kaiming", condition="projection"),
+    prior=Prior(64),
+    loss="relativistic",
+    penalties={"r1": PenaltyPart(weight=1.0, every=4), "r2": PenaltyPart(weight=1.0, every=4)},
+    rules=Rules(batches="one"),
+    learning=_both(lr=4e-4, betas=(0.0, 0.99)),
+    ema=Ema(half_life_images=20_000.0),
+    steps=8_000,
+    batch=64,
+)
+
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (MLP, DCGAN, CGAN, LSGAN, WGAN_GP, RPGAN)}
+
+
+def choose(facts: Mapping[str, Any]) -> tuple[str, str]:
+    """The recipe for a source that names none, and why."""
+    if facts["num_classes"]:
+        return "rpgan", "relativistic pairing with R1+R2, conditional on the labels found"
+    return "rpgan", "relativistic pairing with R1+R2, no labels found"

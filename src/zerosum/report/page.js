@@ -1,0 +1,177 @@
+const DATA = JSON.parse(document.getElementById("report-data").textContent);
+const GROUPS = { train: "training reals", heldout: "held-out reals", fake: "fakes" };
+
+// Share of samples that D calls real (probability above 1/2); a bin across 1/2 counts in proportion.
+function calledReal(shares, edges) {
+  return shares.reduce((sum, share, bin) => {
+    const [low, high] = [edges[bin], edges[bin + 1]];
+    return sum + share * Math.max(0, Math.min(1, (high - 0.5) / (high - low)));
+  }, 0);
+}
+
+function scoreAt(step) {
+  const before = DATA.scores.filter((row) => row.step <= step);
+  return before.length ? before[before.length - 1] : DATA.scores[0];
+}
+
+// Histograms of D's scores at one step, all groups in one frame.
+function beliefPlot(figure) {
+  const plot = figure.querySelector(".plot"), legend = figure.querySelector(".legend");
+  const names = Object.keys(GROUPS).filter((name) => DATA.scores.some((row) => row[name]));
+  const peaks = DATA.scores.map((row) => Math.max(...names.flatMap((name) => row[name] ?? []))).sort((a, b) => a - b);
+  const peak = peaks[Math.floor((peaks.length - 1) * 0.9)] * 1.1 || 1;
+  let shown = null;
+  figure.hidden = false;
+
+  function outline(box, shares, edges) {
+    const path = [`M${box.x(edges[0])},${box.bottom}`];
+    shares.forEach((share, bin) => {
+      const y = Math.max(box.top, box.y(share)).toFixed(1);
+      path.push(`L${box.x(edges[bin]).toFixed(1)},${y}L${box.x(edges[bin + 1]).toFixed(1)},${y}`);
+    });
+    return `${path.join("")}L${box.x(edges[edges.length - 1])},${box.bottom}Z`;
+  }
+  function describe(row) {
+    legend.replaceChildren();
+    const words = names.filter((name) => row[name]).map((name) => {
+      const share = `${Math.round(calledReal(row[name], row.edges) * 100)}% of ${GROUPS[name]} called real`;
+      const item = write(legend, "span", "");
+      swatch(item, name, name === "heldout");
+      write(item, "span", share);
+      return share;
+    });
+    write(legend, "span", `measured at step ${row.step.toLocaleString("en")}`, "at");
+    return words.join(", ");
+  }
+  function redraw() {
+    if (!shown) return;
+    const edges = shown.edges, width = Math.max(220, plot.clientWidth), height = Math.max(190, Math.min(280, width * 0.72));
+    const box = frame({ bounds: [0, peak] }, width, height, [edges[0], edges[edges.length - 1]]);
+    const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img" });
+    for (const value of ticks(0, peak, 3)) {
+      draw("line", { class: "gridline", x1: box.left, x2: box.right, y1: box.y(value), y2: box.y(value) }, svg);
+      const label = draw("text", { x: box.left - 7, y: box.y(value) + 4, "text-anchor": "end" }, svg);
+      label.textContent = `${Math.round(value * 100)}%`;
+    }
+    for (const name of names.filter((one) => shown[one])) {
+      const dashed = name === "heldout" ? " second" : "";
+      draw("path", { class: `area s-${name}${dashed}`, d: outline(box, shown[name], edges) }, svg);
+    }
+    draw("line", { class: "reference", x1: box.x(0.5), x2: box.x(0.5), y1: box.top, y2: box.bottom }, svg);
+    const words = [[0, "0 fake", "start"], [0.5, "1/2", "middle"], [1, "1 real", "end"]];
+    for (const [at, label, anchor] of words) {
+      draw("text", { x: box.x(at), y: box.bottom + 16, "text-anchor": anchor }, svg).textContent = label;
+    }
+    svg.setAttribute("aria-label", `D's scores at step ${shown.step}: ${describe(shown)}`);
+    plot.replaceChildren(svg);
+  }
+  return { draw: redraw, mark(step) { shown = scoreAt(step); redraw(); } };
+}
+
+// One group's scores over the whole run: a column a step, darker where more samples lie.
+function heatMap(figure) {
+  const name = figure.dataset.group, plot = figure.querySelector(".plot");
+  const rows = DATA.scores.filter((row) => row[name]);
+  const end = DATA.scores[DATA.scores.length - 1].step, start = DATA.scores[0].step;
+  const gap = rows.length > 1 ? (end - start) / (DATA.scores.length - 1) : 1;
+  const peak = Math.max(...rows.flatMap((row) => row[name]));
+  const steps = [start, end + gap];
+  let box, marker, marked = null;
+
+  function mark(step) {
+    marked = step;
+    const inside = marker && step >= steps[0] && step <= steps[1];
+    if (!marker) return;
+    marker.setAttribute("visibility", inside ? "visible" : "hidden");
+    if (inside) for (const side of ["x1", "x2"]) marker.setAttribute(side, box.x(step));
+  }
+  function columns(svg) {
+    const group = draw("g", { class: `s-${name}`, "shape-rendering": "crispEdges" }, svg);
+    rows.forEach((row, index) => {
+      const x = box.x(row.step), wide = box.x(rows[index + 1]?.step ?? row.step + gap) - x;
+      row[name].forEach((share, bin) => {
+        if (!share) return;
+        const [low, high] = [box.y(row.edges[bin]), box.y(row.edges[bin + 1])];
+        const strength = Math.sqrt(share / peak).toFixed(3);
+        const cell = draw("rect", { class: "cell", x, y: high, width: wide, height: low - high, opacity: strength }, group);
+        const range = `${show(row.edges[bin])} to ${show(row.edges[bin + 1])}`;
+        draw("title", {}, cell).textContent = `step ${row.step}: ${show(share * 100)}% score ${range}`;
+      });
+    });
+  }
+  function redraw() {
+    const width = Math.max(200, plot.clientWidth), height = 180;
+    box = frame({ bounds: [0, 1] }, width, height, steps);
+    const first = show(calledReal(rows[0][name], rows[0].edges) * 100);
+    const last = show(calledReal(rows[rows.length - 1][name], rows[rows.length - 1].edges) * 100);
+    const label = `D's scores of ${GROUPS[name]} over time: ${first}% called real at step ${rows[0].step}, ` +
+      `${last}% at step ${rows[rows.length - 1].step}`;
+    const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label });
+    columns(svg);
+    axes(svg, box, [0, 0.5, 1], steps);
+    marker = draw("line", { class: "mark", y1: box.top, y2: box.bottom }, svg);
+    plot.replaceChildren(svg);
+    if (marked !== null) mark(marked);
+  }
+  return { draw: redraw, mark };
+}
+
+const parts = [...document.querySelectorAll(".chart")].map((node) => lineChart(node, DATA.charts[Number(node.dataset.chart)]));
+document.querySelectorAll(".belief").forEach((node) => parts.push(beliefPlot(node)));
+document.querySelectorAll(".heat").forEach((node) => parts.push(heatMap(node)));
+parts.forEach((part) => part.draw());
+
+const times = DATA.frames.length ? DATA.frames : DATA.scores;
+const slider = document.getElementById("slider"), play = document.getElementById("play");
+const picture = document.getElementById("fake"), when = document.getElementById("when");
+
+function seek(index) {
+  const at = times[index], step = at.step.toLocaleString("en");
+  const images = at.images ? ` · ${at.images.toLocaleString("en")} images seen` : "";
+  parts.forEach((part) => part.mark(at.step));
+  if (picture && at.src) {
+    picture.src = at.src;
+    picture.alt = `Grid of generated samples at step ${step}`;
+  }
+  if (!slider) return;
+  slider.value = index;
+  slider.setAttribute("aria-valuetext", `step ${step}${images}`);
+  when.textContent = `step ${step}${images}`;
+}
+
+function player() {
+  let timer = null;
+  function stop() {
+    clearInterval(timer);
+    timer = null;
+    play.textContent = "Play";
+  }
+  function forward() {
+    if (Number(slider.value) >= times.length - 1) return stop();
+    return seek(Number(slider.value) + 1);
+  }
+  play.addEventListener("click", () => {
+    if (timer !== null) return stop();
+    if (Number(slider.value) >= times.length - 1) seek(0);
+    play.textContent = "Pause";
+    timer = setInterval(forward, 180);
+    return undefined;
+  });
+  slider.addEventListener("input", () => { stop(); seek(Number(slider.value)); });
+  document.addEventListener("keydown", (event) => {
+    const jump = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!jump || event.target !== document.body || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    stop();
+    seek(Math.max(0, Math.min(times.length - 1, Number(slider.value) + jump)));
+  });
+}
+
+if (times.length) seek(times.length - 1);
+if (slider) player();
+let width = window.innerWidth;
+window.addEventListener("resize", () => {
+  if (window.innerWidth === width) return;
+  width = window.innerWidth;
+  parts.forEach((part) => part.draw());
+});

@@ -1,0 +1,211 @@
+"""The page: one HTML file with its style, script, pictures and numbers inside, and no way to call outside."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+
+from zerosum.errors import UserError
+from zerosum.report.charts import charts_of, scores_of
+from zerosum.report.previews import Gallery, Picture, gather
+from zerosum.report.read import Json, RunFolder, as_dict, number, read_folder
+from zerosum.report.sections import data_section, metrics_section, next_section, recipe_section, tiles
+from zerosum.report.series import LIMIT
+from zerosum.report.verdict import badge, health_section, verdict_of
+from zerosum.report.words import figure, text
+
+LOGO = (
+    '<svg class="logo" viewBox="0 0 24 24" aria-hidden="true"><circle cx="12" cy="12" r="10.5"/>'
+    '<path d="M12 1.5a10.5 10.5 0 0 1 0 21z"/></svg>'
+)
+
+
+def write_report(folder: Path, target: Path | None = None) -> Path:
+    """Write the report of a run folder and return its path: `target`, or report.html in the folder.
+
+    A folder given as `target` receives report.html. The file appears whole or not at all. Raises UserError when `folder`
+    is no run folder or the file cannot be written.
+    """
+    page = render_page(read_folder(folder), gather(folder / "previews"))
+    path = folder / "report.html" if target is None else target
+    path = path / "report.html" if path.is_dir() else path
+    try:
+        _write_whole(path, page)
+    except OSError as error:
+        raise UserError(
+            f"The report cannot be written to {path}: {error.strerror or error}. Free space or give another target."
+        ) from None
+    return path
+
+
+def _write_whole(path: Path, page: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(page)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o644)  # mkstemp makes it private; a report is for showing
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def render_page(folder: RunFolder, gallery: Gallery) -> str:
+    """The whole HTML text of the page."""
+    style, script = _asset("page.css"), _asset("charts.js") + _asset("page.js")
+    charts, scores = charts_of(folder), scores_of(folder)
+    images = {int(row["step"]): number(row.get("images")) for row in folder.rows.get("train", [])}
+    frames = [{"step": one.step, "src": one.address, "images": images.get(one.step or 0)} for one in gallery.fakes]
+    data = {"charts": charts, "scores": scores, "frames": frames}
+    body = "".join(_body(folder, gallery, charts, scores))
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy(style, script)}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
+        f"<title>{text(folder.run.get('name', 'run'))} · zerosum report</title><style>{style}</style></head>"
+        f'<body>{body}<script type="application/json" id="report-data">{_embedded(data)}</script>'
+        f"<script>{script}</script></body></html>\n"
+    )
+
+
+def _asset(name: str) -> str:
+    return files("zerosum.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Nothing may load or run but this page's own style, script and data: pictures."""
+    marks = [base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in (style, script)]
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{marks[0]}'; script-src 'sha256-{marks[1]}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _embedded(data: Json) -> str:
+    """JSON that cannot end its script element, whatever strings it holds."""
+    plain = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _body(folder: RunFolder, gallery: Gallery, charts: list[Json], scores: list[Json]) -> Iterable[str]:
+    yield _header(folder)
+    yield '<main id="top">'
+    yield _stage(gallery, scores)
+    yield tiles(folder)
+    notes = "".join(f"<li>{text(note)}</li>" for note in [*folder.notes, *gallery.notes])
+    yield f'<ul class="notes" aria-label="Notes">{notes}</ul>' if notes else ""
+    yield _section("Health", health_section(folder))
+    yield _section("Metrics", metrics_section(folder))
+    yield _section("Curves", _charts(charts))
+    yield _section("Scores", _heat(scores), "D's scores over time")
+    yield _section("Recipe", recipe_section(folder))
+    yield _section("Data", data_section(folder))
+    yield _section("Next", next_section(folder), "What to do next")
+    yield "</main><footer>Written by zerosum from the files of the run folder. "
+    yield "This page loads nothing from elsewhere.</footer>"
+
+
+def _header(folder: RunFolder) -> str:
+    run, verdict = folder.run, verdict_of(folder)
+    state = str(folder.status.get("state", "unknown state"))
+    step = number(folder.status.get("step"))
+    where = f" at step {figure(step)}" if step is not None and state != "finished" else ""
+    plan = run.get("plan") or as_dict(run.get("source")).get("summary", "")
+    recipe = f" · recipe {text(folder.recipe['name'])}" if folder.recipe.get("name") else ""
+    links = "".join(
+        f'<a href="#{name.lower()}">{name}</a>'
+        for name in ("Health", "Metrics", "Curves", "Scores", "Recipe", "Data", "Next")
+    )
+    sign = badge(verdict.level) if verdict.level != "none" else ""
+    name = f'{text(run.get("name", "Unnamed run"))} <span class="state">{text(state)}{where}</span>'
+    words = f"<b>{text(verdict.headline.rstrip('.'))}.</b> {text(verdict.sentence)}"
+    return (
+        f'<header><div class="bar"><p class="brand">{LOGO} zerosum{recipe}</p>'
+        f'<nav aria-label="Sections">{links}</nav></div><h1>{name}</h1><p class="plan">{text(plan)}</p>'
+        f'<p class="verdict level-{verdict.level}">{sign}<span>{words}</span></p></header>'
+    )
+
+
+def _stage(gallery: Gallery, scores: list[Json]) -> str:
+    """Samples, reals and D's scores side by side, all moved by one slider."""
+    fake = gallery.fakes[-1] if gallery.fakes else None
+    count = len(gallery.fakes) or len(scores)
+    control = (
+        '<div class="control"><button type="button" id="play">Play</button>'
+        f'<input type="range" id="slider" min="0" max="{count - 1}" value="{count - 1}" '
+        'aria-label="Step of the run shown"><output id="when" for="slider"></output></div>'
+    )
+    belief = (
+        '<figure class="belief" hidden><figcaption>D\'s scores at this step</figcaption>'
+        '<div class="plot"></div><div class="legend"></div></figure>'
+    )
+    label = f"Generated at step {fake.step:,}" if fake and count == 1 else "Generated"
+    pictures = _picture(label, fake, "fake") + _picture("Real", gallery.real, "real")
+    return (
+        '<section class="stage" aria-label="Samples over time">'
+        f'<div class="pictures">{pictures}{belief if scores else ""}</div>{control if count > 1 else ""}'
+        "<noscript><p>Slider and charts need scripts; pictures, tables and words do not.</p></noscript></section>"
+    )
+
+
+def _picture(label: str, picture: Picture | None, kind: str) -> str:
+    if picture is None:
+        missing = "No samples were drawn yet." if kind == "fake" else "No grid of real samples was saved."
+        return f'<figure><figcaption>{label}</figcaption><p class="empty">{missing}</p></figure>'
+    what = f"Grid of generated samples at step {picture.step:,}" if picture.step is not None else "Grid of real samples"
+    tiny = ' class="tiny"' if picture.tiny else ""
+    return (
+        f'<figure><figcaption>{label}</figcaption><img id="{kind}"{tiny} src="{picture.address}" alt="{what}" '
+        f'width="{picture.width}" height="{picture.height}"></figure>'
+    )
+
+
+def _section(name: str, body: str, title: str | None = None) -> str:
+    return f'<section id="{name.lower()}"><h2>{title or name}</h2>{body}</section>'
+
+
+def _charts(charts: list[Json]) -> str:
+    if not charts:
+        return '<p class="empty">No curves were logged yet.</p>'
+    figures = "".join(
+        f'<figure class="chart" data-chart="{index}"><figcaption><b>{text(chart["title"])}</b></figcaption>'
+        f'<div class="plot"></div><div class="legend"></div><p class="small">{text(chart["caption"])}</p></figure>'
+        for index, chart in enumerate(charts)
+    )
+    hint = (
+        "Point at a chart, or focus it and use the arrow keys, to read values. "
+        "The grey line marks the step of the samples shown at the top."
+    )
+    if any(low != high for chart in charts for curve in chart["curves"] for _, _, low, high in curve["points"]):
+        hint += (
+            f" Long series are drawn as {LIMIT} points: each the mean of neighbouring logged values, "
+            "with a band from the lowest to the highest of them (its rarest peaks may leave the frame)."
+        )
+    return f'<p class="lead">{hint}</p><div class="charts">{figures}</div>'
+
+
+def _heat(scores: list[Json]) -> str:
+    if not scores:
+        return '<p class="empty">No scores of the discriminator were logged.</p>'
+    names = {"train": "Training reals", "heldout": "Held-out reals", "fake": "Fakes"}
+    present = [name for name in names if any(name in row for row in scores)]
+    maps = "".join(
+        f'<figure class="heat" data-group="{name}"><figcaption><b>{names[name]}</b></figcaption>'
+        '<div class="plot"></div></figure>'
+        for name in present
+    )
+    return (
+        '<p class="lead">How surely D calls each group real, from 0 (surely fake, bottom) to 1 (surely real, top); '
+        "stronger colour means more samples. "
+        "Fakes rising to the middle: G catches up. Training reals above held-out reals: D memorises.</p>"
+        f'<div class="charts thirds">{maps}</div>'
+    )

@@ -1,0 +1,95 @@
+"""The run in one sentence, and its health checks in words with evidence and advice."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from zerosum.report.read import Json, RunFolder, as_dict, as_list, number
+from zerosum.report.words import LEVELS, counted, figure, text
+
+
+class Verdict(NamedTuple):
+    """How the run stands: level (alarm, warning, ok or none), a headline and a sentence."""
+
+    level: str
+    headline: str
+    sentence: str
+
+
+def verdict_of(folder: RunFolder) -> Verdict:
+    """The state of the run and its newest health checks, the gravest first."""
+    state, message = str(folder.status.get("state", "")), str(folder.status.get("message") or "")
+    if state == "failed":
+        return Verdict("alarm", "The run failed", message or "No reason was recorded.")
+    findings = findings_of(folder)
+    grave = [one for one in findings if one.get("level") in ("alarm", "warning")]
+    if not findings:
+        return Verdict(
+            "none", "No health checks yet", message or "Look at the samples and curves and judge for yourself."
+        )
+    if not grave:
+        return Verdict("ok", "Healthy", f"Passed: {_titles(findings)}.")
+    more = f" and {counted(len(grave) - 1, 'more finding')}" if len(grave) > 1 else ""
+    headline = f"{grave[0].get('title', 'Unnamed check')}{more}"
+    passed = len(findings) - len(grave)
+    tail = f" {passed} of {len(findings)} checks passed." if passed else ""
+    return Verdict(str(grave[0]["level"]), headline, f"{grave[0].get('sentence', '')}{tail}")
+
+
+def findings_of(folder: RunFolder) -> list[Json]:
+    """The newest health findings, alarms first, then warnings."""
+    found = [as_dict(one) for one in as_list(folder.last("health").get("findings"))]
+    rank = {level: index for index, level in enumerate(LEVELS)}
+    return sorted(found, key=lambda one: rank.get(str(one.get("level")), len(rank)))
+
+
+def health_section(folder: RunFolder) -> str:
+    """The checks as cards, then what was found earlier in the run and has passed since."""
+    findings = findings_of(folder)
+    if not findings:
+        return '<p class="empty">No health checks were recorded.</p>'
+    step = figure(number(folder.last("health").get("step")) or 0)
+    cards = "".join(map(_card, findings))
+    return f'<p class="lead">As found at step {step}.</p><ul class="cards">{cards}</ul>{_earlier(folder)}'
+
+
+def badge(level: str) -> str:
+    """A level as a sign and a word, never as a colour alone."""
+    word, sign = LEVELS.get(level, (level.capitalize() or "Note", "·"))
+    return f'<span class="badge"><span aria-hidden="true">{sign}</span> {text(word)}</span>'
+
+
+def _card(one: Json) -> str:
+    level = str(one.get("level", ""))
+    known = level if level in LEVELS else "none"
+    parts = [f'<li class="card level-{known}"><h3>{text(one.get("title", ""))} {badge(level)}</h3>']
+    parts.append(f"<p>{text(one.get('sentence', ''))}</p>")
+    for key, label in (("evidence", "Evidence"), ("advice", "Advice")):
+        if one.get(key):
+            parts.append(f'<p class="small"><b>{label}</b> {text(one[key])}</p>')
+    return "".join(parts) + "</li>"
+
+
+def _titles(findings: list[Json]) -> str:
+    return ", ".join(str(one.get("title", "")).lower() for one in findings)
+
+
+def _earlier(folder: RunFolder) -> str:
+    """One line for each kind of trouble found before the newest check, with its steps."""
+    found: dict[tuple[str, str], list[Json]] = {}
+    for row in folder.rows.get("health", [])[:-1]:
+        for one in map(as_dict, as_list(row.get("findings"))):
+            if one.get("level") in ("alarm", "warning"):
+                key = (str(one["level"]), str(one.get("title")))
+                found.setdefault(key, []).append({**one, "step": int(row["step"])})
+    if not found:
+        return ""
+    lines = "".join(f"<li>{_past(level, title, ones)}</li>" for (level, title), ones in found.items())
+    return f"<details><summary>Found earlier in the run ({len(found)})</summary><ul>{lines}</ul></details>"
+
+
+def _past(level: str, title: str, ones: list[Json]) -> str:
+    steps = figure(ones[0]["step"])
+    if len(ones) > 1:
+        steps = f"{steps} to {figure(ones[-1]['step'])}, {len(ones)} times"
+    return f"<b>{text(title)}</b> {badge(level)} at step {steps}: {text(ones[-1].get('sentence', ''))}"

@@ -1,0 +1,120 @@
+"""Looking at a run between two steps: sample grids, the discriminator's scores, health numbers, full evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zerosum.engine.duel import Duel
+from zerosum.engine.game import Game, Verdict
+from zerosum.engine.loop import Match
+from zerosum.engine.order import rows_at
+from zerosum.engine.precision import autocast
+from zerosum.metrics.record import Record
+from zerosum.runs.plan import Plan
+from zerosum.runs.sampler import Sampler
+
+ROWS, COLUMNS, MOST_COLUMNS = 8, 10, 16
+NUM_SCORED = 256
+NUM_BINS = 20
+
+
+class Observer:
+    """Looks at one run. It never touches the players: samples come from the average, judged in eval mode."""
+
+    def __init__(self, plan: Plan, match: Match) -> None:
+        self.plan, self.match = plan, match
+        self.evaluator = plan.domain.evaluator(plan.source, plan.recipe.seed)
+        network = match.average.network if match.average else match.game.players["generator"]
+        self.sampler = Sampler(network, plan.recipe.prior, plan.facts, plan.recipe.conditional is True)
+        self.columns, self.labels = self._layout()
+
+    def _layout(self) -> tuple[int, Tensor | None]:
+        """Columns of the grid, and the label of each sample: one column a class where there are few classes."""
+        classes = self.plan.facts["num_classes"] if self.sampler.conditional else 0
+        columns = classes if 2 <= classes <= MOST_COLUMNS else COLUMNS
+        labels = torch.arange(ROWS * columns) % classes if classes else None
+        return columns, labels
+
+    def grid(self) -> Tensor:
+        """The samples of the preview: the same noise all through the run."""
+        return self.sampler.sample(ROWS * self.columns, self.plan.recipe.seed, self.labels)
+
+    def real_grid(self) -> Tensor:
+        """Real rows in the layout of the preview."""
+        count, source = ROWS * self.columns, self.plan.source
+        order = rows_at(0, source.num_rows, source.num_rows, self.plan.recipe.seed)
+        if self.labels is not None:
+            batch = source.batch(order)
+            assert batch.condition is not None
+            found = [order[batch.condition.cpu() == label] for label in range(self.columns)]
+            order = torch.stack([rows[i % len(rows)] for i in range(ROWS) for rows in found if len(rows)])
+        picked = order[torch.arange(count) % len(order)]
+        real: Tensor = source.batch(picked).data.cpu()
+        return real
+
+    def health(self) -> tuple[dict[str, float], dict[str, Any]]:
+        """Numbers for the health rules, and histograms of D's probability on train reals, held-out reals and fakes."""
+        labels = self.sampler.labels(NUM_SCORED, self.plan.recipe.seed + 7)
+        fakes = self.sampler.sample(NUM_SCORED, self.plan.recipe.seed + 7, labels)
+        values = dict(self.evaluator.quick(fakes))
+        scores = self._scores(fakes, labels)
+        if "train" in scores:
+            values["accuracy/real"] = float((scores["train"] > 0).float().mean())
+            values["accuracy/fake"] = float((scores["fake"] < 0).float().mean())
+        if "heldout" in scores:
+            values["accuracy/heldout"] = float((scores["heldout"] > 0).float().mean())
+            apart = float(scores["train"].mean() - scores["fake"].mean())
+            # Scores that hardly differ at all say nothing about memory.
+            if apart > 0.25 * float(scores["train"].std() + scores["fake"].std()):
+                values["heldout_gap"] = float(scores["train"].mean() - scores["heldout"].mean()) / apart
+        edges = torch.linspace(0, 1, NUM_BINS + 1)
+        bins = {name: torch.histogram(s.sigmoid(), edges)[0].int().tolist() for name, s in scores.items()}
+        return values, bins | {"edges": [round(x, 4) for x in edges.tolist()]}
+
+    def evaluate(self) -> Sequence[Record]:
+        """All measures on fresh samples of the average generator."""
+        num = self.evaluator.num_samples
+        seed = self.plan.recipe.seed + 1
+        labels = self.sampler.labels(num, seed)
+        fakes = self.sampler.sample(num, seed, labels)
+        return self.evaluator.evaluate(fakes, labels, self.judge)
+
+    # --- the discriminator's opinion
+
+    def judge(self, data: Tensor, labels: Tensor | None) -> Tensor:
+        """(N,) logits of the discriminator in eval mode."""
+        return judge(self.match.game, data.to(self.match.device), labels, self.plan)
+
+    def _scores(self, fakes: Tensor, fake_labels: Tensor | None) -> dict[str, Tensor]:
+        if not isinstance(self.match.game, Duel):
+            return {}
+        source, scores = self.plan.source, {}
+        train = source.batch(torch.arange(min(NUM_SCORED, source.num_rows)))
+        scores["train"] = self.judge(train.data, train.condition)
+        if source.num_heldout:
+            heldout = source.heldout_batch(torch.arange(min(NUM_SCORED, source.num_heldout)))
+            scores["heldout"] = self.judge(heldout.data, heldout.condition)
+        scores["fake"] = self.judge(fakes, fake_labels)
+        return scores
+
+
+@torch.no_grad()
+def judge(game: Game, data: Tensor, labels: Tensor | None, plan: Plan, batch: int = 500) -> Tensor:
+    """(N,) float32 logits of the game's discriminator, in eval mode; its own mode is restored."""
+    network = game.players["discriminator"]
+    training, parts = network.training, []
+    network.eval()
+    for start in range(0, len(data), batch):
+        rows = data[start : start + batch]
+        with autocast("bfloat16" if plan.recipe.precision == "bfloat16" else "float32", rows.device):
+            if plan.recipe.conditional is True and labels is not None:
+                verdict = Verdict.of(network(rows, labels[start : start + batch].to(rows.device)))
+            else:
+                verdict = Verdict.of(network(rows))
+        parts.append(verdict.score().cpu())
+    network.train(training)
+    return torch.cat(parts)

@@ -1,0 +1,122 @@
+"""What a person sees while a run is at work: a bar on a terminal, plain lines elsewhere. All of it on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from zerosum.runs.plan import duration
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+
+class Progress(Protocol):
+    """Receives what happens; says it, or does not."""
+
+    def say(self, text: str) -> None: ...
+    def tick(self, step: int, steps: int, values: Mapping[str, float]) -> None: ...
+    def close(self) -> None: ...
+
+
+class Silent:
+    """Says nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def tick(self, step: int, steps: int, values: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+SHOWN = (
+    ("discriminator/loss", "D loss"),
+    ("generator/loss", "G loss"),
+    ("D(x)", "D(x)"),
+    ("D(G(z))", "D(G(z))"),
+)
+
+
+def numbers(values: Mapping[str, float]) -> str:
+    """The few numbers of the progress line."""
+    parts = [f"{text} {values[name]:.3f}" for name, text in SHOWN if name in values]
+    if "images_per_s" in values:
+        parts.append(f"{values['images_per_s']:,.0f} images/s")
+    return "  ".join(parts)
+
+
+class Lines:
+    """One plain line now and then, for logs and pipes."""
+
+    def __init__(self, stream: TextIO, every_s: float = 10.0) -> None:
+        self.stream, self.every_s, self.told = stream, every_s, 0.0
+        self._first: tuple[float, int] | None = None
+
+    def say(self, text: str) -> None:
+        """Prints the text."""
+        print(text, file=self.stream, flush=True)
+
+    def tick(self, step: int, steps: int, values: Mapping[str, float]) -> None:
+        """Prints a line every few seconds and at the end."""
+        now = time.monotonic()
+        first, begun = self._first = self._first or (now, step)
+        if now - self.told >= self.every_s or step == steps:
+            self.told = now
+            left = (now - first) / (step - begun) * (steps - step) if step > begun else float("nan")
+            rest = f"  {duration(left)} left" if left == left and step < steps else ""
+            self.say(f"step {step:,} of {steps:,}{rest}  {numbers(values)}")
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Bar:
+    """A progress bar with ETA, on a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Rich
+
+        self.rich = Rich(
+            TextColumn("[progress.percentage]{task.percentage:>3.0f}%"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True, highlight=False),
+        )
+        self.task: TaskID | None = None
+
+    def say(self, text: str) -> None:
+        """Prints above the bar."""
+        self.rich.console.print(text, markup=False)
+
+    def tick(self, step: int, steps: int, values: Mapping[str, float]) -> None:
+        """Moves the bar."""
+        if self.task is None:
+            self.rich.start()
+            self.task = self.rich.add_task("", total=steps)
+        self.rich.update(self.task, completed=step, total=steps, description=numbers(values))
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+        if self.task is not None:
+            self.rich.stop()
+            self.task = None
+
+
+def for_terminal() -> Progress:
+    """A bar when stderr is a terminal, else plain lines."""
+    return Bar() if sys.stderr.isatty() else Lines(sys.stderr)
+
+
+def table(rows: Sequence[tuple[str, str]]) -> str:
+    """Two aligned columns."""
+    width = max((len(name) for name, _ in rows), default=0)
+    return "\n".join(f"  {name.ljust(width)}  {value}" for name, value in rows)

@@ -1,0 +1,251 @@
+"""A run from Python: train, resume, load; and what a finished run can do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zerosum import catalog, report
+from zerosum.engine.processes import World, join
+from zerosum.engine.state import latest_checkpoint
+from zerosum.errors import UserError
+from zerosum.recipe import Recipe, differences, override
+from zerosum.runs import plan as plans
+from zerosum.runs.folder import RunFolder
+from zerosum.runs.observe import judge as judge_with
+from zerosum.runs.plan import Plan, Wish
+from zerosum.runs.progress import Progress, Silent
+from zerosum.runs.sampler import BATCH, Sampler
+from zerosum.runs.sampler import load as load_generator
+from zerosum.runs.session import Session
+
+
+class Run:
+    """A run folder with its trained generator. Sampling needs the published generator only, not the data."""
+
+    def __init__(self, folder: RunFolder, device: str = "cpu") -> None:
+        self.folder = folder
+        self.sampler, self.recipe, self.domain = load_generator(folder.root, device)
+
+    @property
+    def path(self) -> Path:
+        """Where the run lies."""
+        return self.folder.root
+
+    def sample(
+        self, num: int = 64, seed: int = 0, labels: Sequence[int] | Tensor | None = None, batch: int = BATCH
+    ) -> Tensor:
+        """(num, ...) float32 samples on the CPU; for images (num, C, H, W) in [-1, 1]. The same for any `batch`."""
+        wanted = None if labels is None else self._labels(torch.as_tensor(labels, dtype=torch.int64), num)
+        samples: Tensor = self.sampler.sample(num, seed, wanted, batch).clamp(-1, 1)
+        return samples
+
+    def _labels(self, labels: Tensor, num: int) -> Tensor:
+        classes = self.sampler.facts["num_classes"]
+        labels = labels.expand(num) if labels.dim() == 0 else labels
+        if len(labels) != num:
+            raise UserError(f"labels has {len(labels)} entries for {num} samples.")
+        if classes and not bool(((labels >= 0) & (labels < classes)).all()):
+            raise UserError(f"labels must lie in 0..{classes - 1}: {', '.join(self.sampler.facts['class_names'])}.")
+        return labels
+
+    def judge(self, paths: Sequence[str | Path], labels: Sequence[int] | None = None) -> list[float]:
+        """The discriminator's D(x) in [0, 1] for each file: sigmoid of its logit. It says how real a sample looks to this
+        run's discriminator at its last step; it is no probability beyond that."""
+        missing = [str(path) for path in paths if not Path(path).is_file()]
+        if missing:
+            raise UserError(f"no such file: {', '.join(missing[:5])}.")
+        data = self.domain.read([Path(path) for path in paths], self.sampler.facts)
+        state = latest_checkpoint(self.folder.checkpoints)
+        if state is None:
+            raise UserError(
+                f"{self.path} has no checkpoint, so its discriminator is gone; `judge` needs the run folder of a training."
+            )
+        game = self.domain.game(self.recipe, self.sampler.facts)
+        game.players["discriminator"].load_state_dict(state["match"]["networks"]["discriminator"])
+        if self.recipe.conditional is not True:
+            return self._scores(game, data, None)
+        if labels is not None:
+            return self._scores(game, data, self._labels(torch.as_tensor(labels, dtype=torch.int64), len(data)))
+        # Without a label the most favourable class speaks.
+        classes = range(self.sampler.facts["num_classes"])
+        every = [self._scores(game, data, torch.full((len(data),), label)) for label in classes]
+        return [max(scores) for scores in zip(*every, strict=True)]
+
+    def _scores(self, game: Any, data: Tensor, labels: Tensor | None) -> list[float]:
+        facts = dict(self.sampler.facts)
+        logits = judge_with(game, data, labels, Plan(self.recipe, self.domain, None, facts))
+        return logits.sigmoid().tolist()
+
+    def evaluate(self, allow_download: bool = False) -> list[dict[str, Any]]:
+        """All metrics of the average generator at its newest checkpoint, logged in the run folder; a list of records."""
+        session = _reopened(self.folder, Silent(), World(), allow_download)
+        session._begun = time.monotonic()
+        records = session.evaluate()
+        session.report()
+        return records
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The records of the last evaluation, empty when there was none."""
+        found = [line["records"] for line in self.folder.lines() if line["kind"] == "evaluation"]
+        return found[-1] if found else []
+
+    def report(self) -> Path:
+        """Writes report.html anew and returns its path."""
+        return report.write_report(self.path)
+
+
+def train(
+    where: str | None = None,
+    recipe: str | Recipe | None = None,
+    *,
+    minutes: float | None = None,
+    out: str | Path | None = None,
+    set: Mapping[str, Any] | Sequence[str] = (),
+    allow_download: bool = False,
+    progress: Progress | None = None,
+    on_plan: Callable[[Plan], None] | None = None,
+) -> Run:
+    """Trains a generator on `where` (a source's name or a path; default: the bundled digits) and returns the run.
+
+    recipe: a name, a .toml/.json file or a Recipe. minutes: the number of steps is chosen so that training takes about
+    that long here. set: {"generator.width": 32} or ["generator.width=32"]. out: the run folder, default runs/<name>.
+    """
+    import json
+
+    settings = (
+        [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in set.items()]
+        if isinstance(set, Mapping)
+        else list(set)
+    )
+    progress = progress or Silent()
+    world = _world(settings)
+    wish = Wish(None if where is None else str(where), recipe, minutes, tuple(settings), allow_download)
+    if world.rank:
+        progress = Silent()
+    plan = plans.make(wish, world)
+    folder = _new_folder(plan, out)
+    if on_plan and world.rank == 0:
+        on_plan(plan)
+    session = _started(plan, folder, progress, world)
+    return _played(session, fresh=True)
+
+
+def resume(
+    path: str | Path,
+    *,
+    steps: int | None = None,
+    set: Sequence[str] = (),
+    allow_download: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Goes on with a run as if it had never stopped. `steps` may extend it; any other change is refused."""
+    folder = RunFolder.open(Path(path))
+    old = folder.recipe()
+    wanted = override(old, list(set))
+    changed = [line for line in differences(old, wanted) if not line.startswith(("steps:", "cadence."))]
+    if changed:
+        raise UserError(
+            f"{path} cannot be resumed with other settings:\n  "
+            + "\n  ".join(changed)
+            + "\nOnly steps can be extended; "
+            "start a new run with `zerosum train --out` for the rest."
+        )
+    steps = steps or wanted.steps
+    if steps < old.steps:
+        raise UserError(
+            f"{path} was planned for {old.steps:,} steps; {steps:,} would be fewer. Only more steps are possible."
+        )
+    world = _world([f"device={old.device}"])
+    session = _reopened(folder, (progress or Silent()) if world.rank == 0 else Silent(), world, allow_download, steps)
+    return _played(session, fresh=False)
+
+
+def load(path: str | Path, device: str = "cpu") -> Run:
+    """A trained run, or a published generator: a folder with generator.safetensors and generator.json."""
+    root = Path(path)
+    if not root.is_dir():
+        raise UserError(f"There is no folder {root}. Runs lie where `zerosum train` said, by default in runs/.")
+    return Run(RunFolder(root), device)
+
+
+# --- how a run begins and ends
+
+
+def _world(settings: Sequence[str]) -> World:
+    wanted = next((s.partition("=")[2] for s in reversed(settings) if s.startswith("device=")), "auto")
+    on_gpu = wanted.startswith("cuda") or (wanted == "auto" and torch.cuda.is_available())
+    return join("cuda" if on_gpu else "cpu")
+
+
+def _new_folder(plan: Plan, out: str | Path | None) -> RunFolder:
+    """The folder of a new run: the one asked for, or runs/<source>, numbered when that is taken."""
+    if out is not None:
+        return RunFolder(Path(out))
+    base = Path("runs") / plan.facts["name"]
+    candidates = [base, *(base.with_name(f"{base.name}-{number}") for number in range(2, 10_000))]
+    return RunFolder(next(path for path in candidates if not path.exists()))
+
+
+def _started(plan: Plan, folder: RunFolder, progress: Progress, world: World) -> Session:
+    if world.rank == 0:
+        if (folder.root / "run.json").exists():
+            raise UserError(
+                f"{folder} already holds a run. Go on with `zerosum resume {folder}`, or choose another folder with --out."
+            )
+        if folder.root.is_dir() and any(p.name != ".lock" for p in folder.root.iterdir()):
+            raise UserError(
+                f"{folder} is not empty and is no run folder; nothing was written. Choose another with --out."
+            )
+        folder.create()
+    world.barrier()
+    return Session(plan, folder, progress, world)
+
+
+def _reopened(
+    folder: RunFolder, progress: Progress, world: World, allow_download: bool, steps: int | None = None
+) -> Session:
+    recipe = folder.recipe()
+    recorded = folder.read("run.json")["source"]["fingerprint"]
+    plan = plans.reopen(recipe.changed(steps=steps or recipe.steps), allow_download)
+    if plan.facts["fingerprint"] != recorded:
+        raise UserError(
+            f"The data at {recipe.data.kind!r} are not those this run was trained on (fingerprint {plan.facts['fingerprint'][:12]}, "
+            f"recorded {recorded[:12]}). Restore them, or start a new run."
+        )
+    session = Session(plan, folder, progress, world)
+    session.restore()
+    return session
+
+
+def _played(session: Session, fresh: bool) -> Run:
+    """Plays a session under its lock, then evaluates and reports."""
+    import contextlib
+
+    with session.folder.locked() if session.chief else contextlib.nullcontext():
+        if fresh:
+            session.begin()
+        else:
+            session.extend()
+        state = session.play()
+        if session.chief:
+            session.conclude(state)
+    session.world.barrier()
+    return Run(session.folder)
+
+
+def available() -> dict[str, Any]:
+    """Names of domains, recipes and sources."""
+    return {
+        "domains": catalog.domain_names(),
+        "recipes": list(catalog.recipes()),
+        "sources": list(catalog.sources()),
+    }
+
+
+__all__ = ["Run", "Sampler", "available", "load", "resume", "train"]

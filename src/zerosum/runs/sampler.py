@@ -1,0 +1,111 @@
+"""Samples from a generator: the same for any batch size, from a published folder alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zerosum import catalog
+from zerosum.domain import Domain
+from zerosum.engine.duel import Prior
+from zerosum.engine.seeds import Draws, generator
+from zerosum.engine.state import Damaged, decode, encode, write_durably
+from zerosum.errors import UserError
+from zerosum.recipe import Recipe, parse
+
+WEIGHTS, CARD = "generator.safetensors", "generator.json"
+FORMAT = 1
+BATCH = 512
+
+
+class Sampler:
+    """A generator with all that is needed to sample from it: prior, facts of its source, recipe."""
+
+    def __init__(self, network: nn.Module, prior: Prior, facts: Mapping[str, Any], conditional: bool) -> None:
+        self.network, self.prior, self.facts, self.conditional = network, prior, facts, conditional
+        self.device = next(network.parameters()).device
+
+    def labels(self, num: int, seed: int) -> Tensor | None:
+        """(num,) labels with the classes' shares in the training data, or None for an unconditional generator."""
+        if not self.conditional:
+            return None
+        shares = torch.tensor(self.facts["class_counts"], dtype=torch.float64)
+        return torch.multinomial(shares, num, replacement=True, generator=generator(seed, "labels"))
+
+    @torch.inference_mode()
+    def sample(self, num: int, seed: int = 0, labels: Tensor | None = None, batch: int = BATCH) -> Tensor:
+        """(num, ...) float32 samples on the CPU in the domain's range; for images [-1, 1] up to the generator's overshoot.
+
+        labels: (num,) int64 for a conditional generator; by default drawn with the training data's shares.
+        """
+        if num < 1:
+            raise UserError(f"num must be at least 1, got {num}.")
+        if self.conditional:
+            labels = self.labels(num, seed) if labels is None else labels
+        elif labels is not None:
+            raise UserError("this generator was trained without labels, so none can be asked for.")
+        noise = self.prior.draw(Draws(seed, 0, 0, 0, num, num, torch.device("cpu")), "sample")
+        training, parts = self.network.training, []
+        self.network.eval()
+        for start in range(0, num, batch):
+            z = noise[start : start + batch].to(self.device)
+            y = None if labels is None else labels[start : start + batch].to(self.device)
+            parts.append((self.network(z) if y is None else self.network(z, y)).float().cpu())
+        self.network.train(training)
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def publish(folder: Path, network: nn.Module, recipe: Recipe, facts: Mapping[str, Any], step: int) -> None:
+    """Writes generator.safetensors and generator.json: a generator that can be loaded from its folder alone."""
+    body = encode(network.state_dict())
+    card = {
+        "format": FORMAT,
+        "step": step,
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "recipe": recipe.to_json(),
+        "facts": dict(facts),
+    }
+    write_durably(folder / WEIGHTS, body)
+    write_durably(folder / CARD, (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def load(folder: Path, device: str = "cpu") -> tuple[Sampler, Recipe, Domain]:
+    """A published generator. Executes nothing from the folder; refuses files that are not what the card says."""
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        body = (folder / WEIGHTS).read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} holds no published generator: {Path(error.filename).name} is missing.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"The generator in {folder} cannot be read: {error}.") from None
+    if card.get("format") != FORMAT:
+        raise UserError(
+            f"{folder / CARD} has format {card.get('format')!r}; this version of zerosum reads format {FORMAT}."
+        )
+    recipe = parse(card["recipe"], str(folder / CARD))
+    domain = catalog.domain(recipe.domain)
+    network = domain.game(recipe, card["facts"]).players["generator"]
+    try:
+        tensors = decode(body, folder / WEIGHTS)
+        network.load_state_dict(tensors)
+    except Damaged as error:
+        raise UserError(str(error)) from None
+    except RuntimeError as error:
+        raise UserError(
+            f"{folder / WEIGHTS} holds the weights of another architecture: {_first_lines(error)}"
+        ) from None
+    if hashlib.sha256(body).hexdigest() != card["sha256"]:
+        raise UserError(f"{folder / WEIGHTS} does not match the SHA-256 in {CARD}; the file was changed or damaged.")
+    sampler = Sampler(network.to(device).eval(), recipe.prior, card["facts"], recipe.conditional is True)
+    return sampler, recipe, domain
+
+
+def _first_lines(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines()[1:4]]
+    return " ".join(line if len(line) < 160 else line[:157] + "..." for line in lines)

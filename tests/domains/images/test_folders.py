@@ -1,0 +1,152 @@
+"""Folders, zips and arrays of images: order, labels, splits, layouts and ranges."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from image_making import noise, save
+
+from zerosum.domains.images.data import Shape, open_source
+from zerosum.domains.images.listing import natural
+
+
+def test_folder_keeps_pixels_and_natural_order(tmp_path: Path) -> None:
+    images = {f"a/img{i}.png": noise(6, 5, 3, seed=i) for i in (10, 9, 1)} | {"a/B.PNG": noise(6, 5, 3, seed=4)}
+    for name, pixels in images.items():
+        save(tmp_path / "photos" / name, pixels)
+    (tmp_path / "photos" / "notes.txt").write_text("not an image")
+    save(tmp_path / "photos" / ".hidden.png", noise(3, 3))
+    save(tmp_path / "photos" / ".thumbs" / "x.png", noise(3, 3))
+    source = open_source(str(tmp_path / "photos"))
+    order = ["a/B.PNG", "a/img1.png", "a/img9.png", "a/img10.png"]
+    assert np.array_equal(source.train.pixels, np.stack([images[name].transpose(2, 0, 1) for name in order]))
+    assert source.name == "photos"
+    assert source.shape == Shape(3, 6, 5, 0)
+    assert source.heldout is None
+    assert source.notes == ("1 other file(s) without an image suffix were passed over.",)
+
+
+def test_natural_order() -> None:
+    names = ["b/1.png", "a/10.png", "a/9.png", "a/09.png", "a2/x.png", "a10/x.png", "1/x.png"]
+    assert sorted(names, key=natural) == [
+        "1/x.png", "a/09.png", "a/9.png", "a/10.png", "a2/x.png", "a10/x.png", "b/1.png"
+    ]  # fmt: skip
+
+
+def test_labels_from_sub_folders(tmp_path: Path) -> None:
+    for i, name in enumerate(["dog/x/1.png", "cat/1.png", "dog/2.png"]):
+        save(tmp_path / name, np.full((4, 4), i, np.uint8))
+    source = open_source(str(tmp_path))
+    assert source.class_names == ("cat", "dog")
+    assert source.train.labels is not None
+    assert source.train.labels.tolist() == [0, 1, 1]
+    assert source.train.pixels[:, 0, 0, 0].tolist() == [1, 2, 0]
+    save(tmp_path / "loose.png", np.zeros((4, 4), np.uint8))
+    assert open_source(str(tmp_path)).shape.num_classes == 0
+
+
+@pytest.mark.parametrize("held", ["test", "val"])
+@pytest.mark.parametrize("classes", [True, False])
+def test_split_by_folder(tmp_path: Path, held: str, classes: bool) -> None:
+    for i in range(6):
+        inner = ("a", "b")[i % 2] if classes else ""
+        save(tmp_path / ("train" if i < 4 else held) / inner / f"{i}.png", np.full((4, 4), i, np.uint8))
+    source = open_source(str(tmp_path))
+    assert source.heldout is not None
+    assert sorted(source.train.pixels[:, 0, 0, 0].tolist()) == [0, 1, 2, 3]
+    assert sorted(source.heldout.pixels[:, 0, 0, 0].tolist()) == [4, 5]
+    assert source.class_names == (("a", "b") if classes else ())
+    assert (source.heldout.labels is not None) == classes
+
+
+def test_links_do_not_leave_the_folder(tmp_path: Path) -> None:
+    for i in range(2):
+        save(tmp_path / "in" / f"{i}.png", noise(4, 4, seed=i))
+    outside = save(tmp_path / "out" / "secret.png", noise(4, 4, seed=9))
+    (tmp_path / "in" / "link.png").symlink_to(outside)
+    (tmp_path / "in" / "folder").symlink_to(outside.parent)
+    (tmp_path / "in" / "same.png").symlink_to(tmp_path / "in" / "0.png")
+    source = open_source(str(tmp_path / "in"))
+    assert len(source.train) == 3
+    assert source.notes == ("2 link(s) to folders or out of the folder were not followed.",)
+
+
+def test_zip_equals_folder(tmp_path: Path) -> None:
+    for i in range(8):
+        save(tmp_path / "set" / ("a", "b")[i % 2] / f"{i}.png", noise(4, 4, seed=i))
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for path in sorted((tmp_path / "set").rglob("*.png"), reverse=True):
+            archive.write(path, f"wrapped/set/{path.relative_to(tmp_path / 'set')}")
+        archive.writestr("wrapped/readme.txt", "hello")
+        archive.writestr("__MACOSX/wrapped/._1.png", "junk")
+    folder, packed = open_source(str(tmp_path / "set")), open_source(str(tmp_path / "set.zip"))
+    assert packed.fingerprint == folder.fingerprint
+    assert packed.class_names == ("a", "b")
+    assert packed.notes == ("1 other file(s) without an image suffix were passed over.",)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "set.zip"]
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 9), (6, 8, 9, 1), (6, 1, 8, 9), (6, 8, 9, 3), (6, 3, 8, 9)])
+def test_array_layouts(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    values = noise(*shape)
+    np.save(tmp_path / "a.npy", values)
+    pixels = open_source(str(tmp_path / "a.npy")).train.pixels
+    if len(shape) == 3:
+        values = values[:, None]
+    elif shape[1] not in (1, 3):
+        values = values.transpose(0, 3, 1, 2)
+    assert np.array_equal(pixels, values)
+
+
+def test_ambiguous_layout_is_told(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", noise(4, 3, 16, 3))
+    source = open_source(str(tmp_path / "a.npy"))
+    assert source.shape == Shape(3, 3, 16, 0)
+    assert any("fits both layouts" in note for note in source.notes)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda p: (p / 255).astype(np.float32), "[0, 1]"),
+        (lambda p: p / 127.5 - 1, "[-1, 1]"),
+        (lambda p: p + 0.25 * (p < 255), "[0, 255]"),
+        (lambda p: p.astype(np.int64), None),
+        (lambda p: p.astype(">u2") * 257, "16-bit"),
+    ],
+)
+def test_ranges_of_arrays(tmp_path: Path, make: Any, told: str | None) -> None:
+    pixels = noise(5, 9, 10)
+    pixels[0, 0, :2] = 0, 255
+    np.save(tmp_path / "a.npy", make(pixels))
+    source = open_source(str(tmp_path / "a.npy"))
+    assert np.array_equal(source.train.pixels[:, 0], pixels)
+    assert (told is None) == (source.notes == ())
+    assert told is None or told in source.notes[0]
+
+
+def test_nearly_black_is_told(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", noise(4, 8, 8) % 17)
+    assert any("16 of 255" in note for note in open_source(str(tmp_path / "a.npy")).notes)
+
+
+def test_npz_names_labels_and_split(tmp_path: Path) -> None:
+    images, labels = noise(30, 8, 9), np.arange(30) % 3 * 5
+    np.savez_compressed(tmp_path / "a.npz", images=images, subject=labels.astype(np.uint8)[:, None])
+    source = open_source(str(tmp_path / "a.npz"), heldout=0)
+    assert source.heldout is None
+    assert np.array_equal(source.train.labels, labels // 5)
+    assert source.class_names == ("0", "5", "10")
+    words = np.array(["no", "yes", "maybe"])[np.arange(30) % 3]
+    np.savez(tmp_path / "b.npz", x_train=images[:20], y_train=words[:20], x_test=images[20:], y_test=words[20:])
+    source = open_source(str(tmp_path / "b.npz"))
+    assert source.heldout is not None
+    assert source.class_names == ("maybe", "no", "yes")
+    assert [source.class_names[i] for i in source.heldout.labels] == list(words[20:])  # type: ignore[union-attr]
+    assert np.array_equal(source.heldout.pixels[:, 0], images[20:])
+    np.savez(tmp_path / "c.npz", faces=images, size=np.array([8, 9]))
+    assert np.array_equal(open_source(str(tmp_path / "c.npz"), heldout=0).train.pixels[:, 0], images)

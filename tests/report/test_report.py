@@ -1,0 +1,272 @@
+"""The report: numbers kept honest, strings made harmless, nothing loaded from elsewhere, gaps told in sentences."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zerosum.errors import UserError
+from zerosum.report import read_folder, write_report
+from zerosum.report.charts import charts_of, scores_of
+from zerosum.report.previews import gather
+from zerosum.report.verdict import verdict_of
+
+NASTY = "</script><script>alert('x')</script>"
+
+
+def save(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value))
+
+
+class Page(HTMLParser):
+    """Elements, ids, visible words and raw script and style of a page, as a browser would split them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.words: list[str] = []
+        self.raw: dict[str, list[str]] = {"script": [], "style": []}
+        self._inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        self._inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        self.raw.get(self._inside, self.words).append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return json.loads(self.raw["script"][0])
+
+
+def page_of(run: Path) -> Page:
+    return Page(write_report(run).read_text(encoding="utf-8"))
+
+
+def test_page_loads_nothing_from_elsewhere(folder: Path) -> None:
+    page = page_of(folder)
+    for tag, attributes in page.tags:
+        assert tag not in ("link", "iframe", "object", "embed", "base", "form")
+        assert "style" not in attributes
+        assert not [name for name in attributes if name.startswith("on")]
+        assert attributes.get("src", "data:image/png;base64,").startswith("data:image/png;base64,")
+    outside = [a["href"] for tag, a in page.tags if tag == "a" and not a["href"].startswith("#")]
+    assert outside == ["https://arxiv.org/abs/1406.2661"]
+    assert "http" not in "".join(page.raw["style"] + page.raw["script"][1:])
+    assert not re.search(r"url\((?!#)|@import|fetch\(|XMLHttp", "".join(page.raw["style"] + page.raw["script"][1:]))
+
+
+def test_policy_names_exactly_this_style_and_script(folder: Path) -> None:
+    page = page_of(folder)
+    policy = next(a["content"] for tag, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for kind, text in (("style", page.raw["style"][0]), ("script", page.raw["script"][1])):
+        mark = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{mark}'" in policy
+
+
+def test_strings_of_the_folder_stay_words(folder: Path) -> None:
+    page = page_of(folder)
+    assert [tag for tag, _ in page.tags].count("script") == 2
+    assert page.text.count(NASTY) >= 4  # plan, class name, note, recipe value
+    assert "<" not in page.raw["script"][0]
+    line = next(chart for chart in page.data["charts"] if chart["key"] == "V")["references"]
+    assert line == [{"value": -1.3863, "label": "-log 4 " + NASTY}]
+
+
+def test_page_ids_are_unique_and_links_lead_somewhere(folder: Path) -> None:
+    page = page_of(folder)
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert {a["href"][1:] for tag, a in page.tags if tag == "a" and a["href"].startswith("#")} <= set(ids)
+
+
+def test_previews_are_the_files_themselves(folder: Path) -> None:
+    page = page_of(folder)
+    assert [frame["step"] for frame in page.data["frames"]] == [0, 100, 300]
+    assert [frame["images"] for frame in page.data["frames"]] == [None, 800, 2400]
+    sent = base64.b64decode(page.data["frames"][1]["src"].removeprefix("data:image/png;base64,"))
+    assert sent == (folder / "previews" / "step-00000100.png").read_bytes()
+    pictures = [a for tag, a in page.tags if tag == "img"]
+    assert [(a["alt"], a["width"], a["class"]) for a in pictures] == [
+        ("Grid of generated samples at step 300", "16", "tiny"),
+        ("Grid of real samples", "16", "tiny"),
+    ]
+
+
+def test_many_or_heavy_previews_are_thinned_and_said(folder: Path) -> None:
+    first = folder / "previews" / "step-00000000.png"
+    for step in range(1, 101):
+        (folder / "previews" / f"step-{step:08d}.png").write_bytes(first.read_bytes())
+    gallery = gather(folder / "previews")
+    assert (len(gallery.fakes), gallery.fakes[0].step, gallery.fakes[-1].step) == (40, 0, 300)
+    assert gallery.notes == ["40 of 102 previews are shown, evenly chosen; all lie in previews/."]
+    light = gather(folder / "previews", most_bytes=12 * first.stat().st_size)
+    assert 2 < len(light.fakes) <= 12
+    assert light.fakes[-1].step == 300
+
+
+def test_charts_group_terms_and_draw_reference_lines(folder: Path) -> None:
+    charts = {chart["key"]: chart for chart in charts_of(read_folder(folder))}
+    assert list(charts) == ["loss", "V", "D", "gradient_norm", "r1", "lr", "diversity"]
+    assert [curve["label"] for curve in charts["loss"]["curves"]] == ["discriminator", "generator"]
+    assert charts["loss"]["curves"][0]["points"][-1] == [300, 301.0, 301.0, 301.0]
+    assert charts["D"]["references"] == [{"value": 0.5, "label": "1/2: D cannot tell"}]
+    assert charts["gradient_norm"]["log"]
+    assert not charts["loss"]["log"]
+
+
+def test_values_that_are_not_finite_are_counted_not_drawn(folder: Path) -> None:
+    with (folder / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 301, "kind": "train", "values": {"V": NaN}}\n')
+        log.write('{"step": 302, "kind": "train", "values": {"V": -Infinity}}\n')
+    page = page_of(folder)
+    chart = next(chart for chart in page.data["charts"] if chart["key"] == "V")
+    assert chart["curves"][0]["points"][-1][0] == 300
+    assert "2 values were not finite" in page.text
+
+
+def test_scores_become_shares(folder: Path) -> None:
+    (row,) = scores_of(read_folder(folder))
+    assert (row["train"], row["heldout"], row["fake"]) == ([0.25, 0.75], [0.5, 0.5], [1.0, 0.0])
+
+
+def test_a_resumed_run_counts_a_step_once_and_the_later_line_wins(folder: Path) -> None:
+    with (folder / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 300, "kind": "train", "values": {"V": -0.25}}\n')
+    rows = read_folder(folder).rows["train"]
+    assert [row["step"] for row in rows] == list(range(1, 301))
+    assert rows[-1]["values"] == {"V": -0.25}
+
+
+def test_a_log_cut_short_is_told_and_survived(folder: Path) -> None:
+    with (folder / "metrics.jsonl").open("ab") as log:
+        log.write(b'{"step": 301, "kind": "tr\xff')
+    page = page_of(folder)
+    assert "1 unreadable line left out (line 305)" in page.text
+    assert len(page.data["charts"]) == 7
+
+
+def test_verdict_puts_the_gravest_first_and_speaks(folder: Path) -> None:
+    run = read_folder(folder)
+    verdict = verdict_of(run)
+    assert verdict.level == "alarm"
+    assert verdict.headline == "Collapse and 1 more finding"
+    assert verdict.sentence == "Fakes look alike. 1 of 3 checks passed."
+    run.status["state"], run.status["message"] = "failed", "Loss of G is not finite at step 7."
+    assert verdict_of(run) == ("alarm", "The run failed", "Loss of G is not finite at step 7.")
+
+
+def test_page_shows_metrics_health_recipe_and_commands(folder: Path) -> None:
+    text = page_of(folder).text
+    for words in (
+        "Frechet digits 6.25 lower is better 3.5",
+        "num_fake 2000",
+        "Alarm",
+        "Advice Add R1.",
+        "Collapse ✕ Alarm at step 1: Fakes look alike.",
+        "loss.name",
+        "zerosum resume 'runs/my digits'",
+        "zerosum sample 'runs/my digits' --num 64",
+        "1 min 15 s",
+        "30 passes over the data",
+    ):
+        assert words in text
+
+
+def test_commands_quote_a_folder_with_spaces(tmp_path: Path) -> None:
+    run = tmp_path / "my digits"
+    run.mkdir()
+    save(run / "run.json", {"format": 1})
+    assert f"zerosum sample '{run}' --num 64" in page_of(run).text
+
+
+def test_a_bare_run_says_what_is_missing(tmp_path: Path) -> None:
+    save(tmp_path / "run.json", {"format": 1, "name": "bare"})
+    (tmp_path / "status.json").write_text("{broken")
+    page = page_of(tmp_path)
+    for words in (
+        "recipe.json is missing",
+        "status.json cannot be read",
+        "metrics.jsonl is missing",
+        "previews/ is missing",
+    ):
+        assert words in page.text
+    assert "No metrics were computed yet" in page.text
+    assert not [tag for tag, _ in page.tags if tag in ("img", "input")]
+
+
+def test_odd_values_do_not_break_the_page(folder: Path) -> None:
+    save(folder / "run.json", {"name": None, "source": [], "num_parameters": {"generator": "many"}})
+    save(folder / "status.json", {"state": "running", "step": "x", "seconds": None})
+    (folder / "previews" / "step-00000200.png").write_bytes(b"not a picture")
+    odd = [
+        {"step": 5, "kind": "evaluation", "records": [{"value": "x"}, 3]},
+        {"step": 6, "kind": "scores", "train": [1], "edges": [0, None]},
+        {"step": 7, "kind": "health", "findings": ["?", {"level": "new", "title": "T"}], "values": {"a": True}},
+        {"step": None, "kind": "train"},
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in odd) + "[1]\n")
+    page = page_of(folder)
+    text = page.text
+    assert page.data["scores"] == []
+    assert "step-00000200.png is not a complete PNG picture" in text
+    assert "2 unreadable lines left out (line 4, 5)" in text
+
+
+@pytest.mark.parametrize("name", ["missing", "empty"])
+def test_no_run_folder_is_explained(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"not a run folder\. A run folder is what `zerosum train` makes"):
+        write_report(tmp_path / name)
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "run.json", {"format": 2, "zerosum": "9.0"})
+    with pytest.raises(UserError, match=r"format is 2; this zerosum reads format 1.*zerosum 9\.0"):
+        write_report(tmp_path)
+
+
+def test_target_is_written_whole_or_not_at_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = folder.parent / "show" / "page.html"
+    assert write_report(folder, target) == target
+    before = target.read_bytes()
+
+    def full(source: object, goal: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        write_report(folder, target)
+    assert target.read_bytes() == before
+    assert [path.name for path in target.parent.iterdir()] == ["page.html"]
+
+
+def test_a_folder_as_target_and_the_default(folder: Path, tmp_path: Path) -> None:
+    assert write_report(folder) == folder / "report.html"
+    assert write_report(folder, tmp_path) == tmp_path / "report.html"
+
+
+def test_report_needs_no_torch() -> None:
+    code = "import sys, zerosum.report; print([n for n in ('torch', 'numpy', 'PIL') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

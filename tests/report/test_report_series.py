@@ -1,0 +1,52 @@
+"""Thinning keeps ends, extremes and means; choosing is even; numbers and times read well."""
+
+from __future__ import annotations
+
+import pytest
+
+from zerosum.report import Point, spread, thin
+from zerosum.report.words import duration, figure
+
+
+def test_thin_keeps_ends_extremes_and_mean() -> None:
+    values = [float((7919 * i) % 1000) for i in range(5000)]
+    values[1234], values[4321] = 1e6, -1e6
+    points = list(enumerate(values))
+    kept = thin(points, 400)
+    assert len(kept) == 400
+    assert kept[0] == Point(0, values[0], values[0], values[0])
+    assert kept[-1] == Point(4999, values[-1], values[-1], values[-1])
+    assert max(point.high for point in kept) == 1e6
+    assert min(point.low for point in kept) == -1e6
+    assert [point.step for point in kept] == sorted({point.step for point in kept})
+    assert all(point.low <= point.mean <= point.high for point in kept)
+
+
+def test_thin_means_are_the_means_of_equal_runs() -> None:
+    kept = thin([(step, float(step)) for step in range(14)], 5)
+    assert [point.mean for point in kept] == [0.0, 2.5, 6.5, 10.5, 13.0]
+    assert [(point.low, point.high) for point in kept[1:4]] == [(1, 4), (5, 8), (9, 12)]
+
+
+def test_thin_leaves_short_series_alone_and_refuses_a_silly_limit() -> None:
+    assert thin([(3, 0.5), (9, 1.5)], 3) == [Point(3, 0.5, 0.5, 0.5), Point(9, 1.5, 1.5, 1.5)]
+    with pytest.raises(ValueError, match="limit is 2"):
+        thin([(1, 1.0)], 2)
+
+
+def test_spread_is_even_with_first_and_last() -> None:
+    assert spread(range(101), 5) == [0, 25, 50, 75, 100]
+    assert spread(range(3), 5) == [0, 1, 2]
+    assert spread(range(9), 1) == [8]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(1234567, "1,234,567"), (0.871, "0.871"), (12345.6, "12,346"), (2e-4, "0.0002"), (5.25e-5, "5.25e-05")],
+)
+def test_figures_read_well(value: float, shown: str) -> None:
+    assert figure(value) == shown
+
+
+def test_durations_read_well() -> None:
+    assert [duration(s) for s in (59.4, 59.6, 3599.7, 12000)] == ["59 s", "1 min 0 s", "1 h 0 min", "3 h 20 min"]
