@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,11 @@ class Server:
     def __init__(self, url: str, asked: list[str]) -> None:
         self.url = url
         self.asked = asked
+
+
+class QuietServer(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up early is what some of these tests are about."""
 
 
 @pytest.fixture
@@ -43,7 +49,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             pass
 
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    httpd = QuietServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield Server(f"http://127.0.0.1:{httpd.server_port}", asked)
@@ -117,13 +123,22 @@ def test_folder_that_cannot_be_made(server: Server, tmp_path: Path) -> None:
         fetch(f"{server.url}/good", tmp_path / "file" / "x", GOOD, len(BODY))
 
 
+class FullDisk(io.FileIO):
+    def write(self, data: object) -> int:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("when", ["writing", "syncing"])
 def test_full_disk_is_said_once_and_not_blamed_on_the_mirror(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", full)
+    if when == "writing":
+        monkeypatch.setattr(Path, "open", lambda path, mode: FullDisk(path, mode))
+    else:
+        monkeypatch.setattr("os.fsync", full)
     with pytest.raises(UserError, match="No space left"):
         fetch([f"{server.url}/good", f"{server.url}/unannounced"], tmp_path / "file", GOOD, len(BODY))
     assert server.asked == ["/good"]

@@ -73,6 +73,18 @@ def test_training_repeats_bit_for_bit_and_leaves_the_global_random_state_alone()
     assert not first.training
 
 
+def test_the_weights_do_not_depend_on_the_thread_count() -> None:
+    images, labels = stripes(100, (1, 28, 28))
+    one = weights_sha256(train_classifier(images, labels, num_classes=2, steps=5))
+    torch.set_num_threads(2)
+    try:
+        two = weights_sha256(train_classifier(images, labels, num_classes=2, steps=5))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert one == two
+
+
 def test_features_do_not_depend_on_the_batch_or_the_order() -> None:
     images, labels = stripes(130, (3, 16, 16))
     for model in (train_classifier(images, labels, num_classes=2, steps=5), random_features((3, 16, 16))):

@@ -9,6 +9,8 @@ import os
 import re
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,7 +45,7 @@ class SmallClassifier(nn.Module):
         size = shrunk_size(shape[1], shape[2])
         layers: list[nn.Module] = []
         channels = shape[0]
-        for width in (16, 32, 32) if channels == 1 else (32, 64, 64):
+        for width in (16, 32, 32) if channels == 1 else (24, 48, 48):
             stride = 2 if max(size) > 4 else 1
             kernel = 5 if not layers else 3
             convolution = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
@@ -96,9 +98,9 @@ def train_classifier(
 ) -> SmallClassifier:
     """Train on uint8 images (N, C, H, W) and labels (N,) in 0..num_classes-1; returns it in eval mode, frozen.
 
-    AdamW with a one-cycle rate up to 4e-3; steps: None means three passes, within 400 to 700 steps. The same arguments,
-    torch version and thread count give the same weights; the global random state is left alone. Raises UserError when
-    labels do not fit.
+    AdamW with a one-cycle rate up to 4e-3; steps: None means three passes, within 400 to 700 steps. Runs on one CPU
+    thread: the same arguments, torch version and kind of CPU give the same weights whatever the thread count. The global
+    random state is left alone. Raises UserError when labels do not fit.
     """
     if len(images) != len(labels) or len(images) < 2:
         raise UserError(f"classifier: {len(images)} images with {len(labels)} labels; give at least 2 of each")
@@ -114,7 +116,7 @@ def train_classifier(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _one_cycle((step + 0.5) / steps))
     generator = torch.Generator().manual_seed(seed)
     order = torch.empty(0, dtype=torch.long)
-    with torch.enable_grad():
+    with torch.enable_grad(), _one_thread():
         for _ in range(steps):
             while len(order) < min(batch_size, len(images)):
                 order = torch.cat([order, torch.randperm(len(images), generator=generator)])
@@ -124,6 +126,17 @@ def train_classifier(
             optimizer.step()
             schedule.step()
     return model.eval().requires_grad_(False)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums differ with the number of threads, and the weights give the measures their names; so they always see one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _one_cycle(done: float) -> float:
@@ -181,7 +194,7 @@ def cached_classifier(
     model = train_classifier(images, labels, num_classes=num_classes, seed=seed, steps=steps)
     sha256 = weights_sha256(model)
     try:
-        _store(path, model, about | {"sha256": sha256, "torch": torch.__version__, "threads": torch.get_num_threads()})
+        _store(path, model, about | {"sha256": sha256, "torch": torch.__version__})
     except OSError as error:
         warnings.warn(f"classifier could not be stored at {path} ({error}); it is used for this run only", stacklevel=2)
     return model, sha256

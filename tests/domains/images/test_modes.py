@@ -109,7 +109,9 @@ def test_mixed_sizes_become_a_square_and_are_told(tmp_path: Path) -> None:
     assert any("3 different sizes" in note for note in source.notes)
 
 
-@pytest.mark.parametrize(("sides", "expected"), [((300, 310), 64), ((20, 24), 16), ((5, 6), 8), ((64, 65), 64)])
+@pytest.mark.parametrize(
+    ("sides", "expected"), [((300, 310), 64), ((20, 24), 16), ((8, 24), 16), ((5, 6), 8), ((64, 65), 64)]
+)
 def test_default_square(tmp_path: Path, sides: tuple[int, int], expected: int) -> None:
     for i, side in enumerate(sides):
         save(tmp_path / f"{i}.png", noise(side, side))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -223,7 +224,7 @@ def _header(stream: IO[bytes], where: str) -> Header:
             raise ValueError(f"format version {version[0]}.{version[1]}")
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = read(stream)
-    except (ValueError, EOFError, SyntaxError, TypeError) as error:
+    except (ValueError, EOFError, SyntaxError, TypeError, TokenError) as error:
         raise UserError(f"{where}: not a NumPy array file ({error}). {_NO_PICKLES}") from error
     if dtype.hasobject:
         raise UserError(f"{where}: an array of Python objects, stored as a pickle. {_NO_PICKLES}")

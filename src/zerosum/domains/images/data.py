@@ -138,7 +138,7 @@ def open_source(
     if not 0 <= heldout < 1:
         raise UserError(f"heldout = {heldout}: give a share from 0 (none) to below 1, such as 0.1.")
     wanted = Wanted(size, channels, max_images)
-    name = _named(where)
+    name = known.canonical(where)
     if name is not None:
         raw = known.load_named(name, wanted, allow_download=allow_download, data_root=data_root)
     else:
@@ -152,7 +152,7 @@ def open_source(
 
 def recognise(where: str) -> bool:
     """Whether `where` names an image source, or a path that holds images or arrays of them. Looks briefly, never raises."""
-    if _named(where) is not None:
+    if known.canonical(where) is not None:
         return True
     path = Path(os.path.expanduser(where))
     try:
@@ -167,11 +167,6 @@ def recognise(where: str) -> bool:
         return path.is_file() and (suffix in SUFFIXES or path.name == cifar.TARBALL)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError):
         return False
-
-
-def _named(where: str) -> str | None:
-    separators = {"/", os.sep, os.altsep or "/"}
-    return None if any(separator in where for separator in separators) else known.canonical(where)
 
 
 def _glance(folder: Path) -> bool:

@@ -87,7 +87,8 @@ class MlpDiscriminator(nn.Module):
 class ConvGenerator(nn.Module):
     """Linear to a small grid of at least 4x4, then doublings to the image's size (Radford et al. 2015, arXiv:1511.06434).
 
-    width: channels at half the image's size, doubled at each lower one up to 8 * width. up: "transposed" 4x4 convolution,
+    width: channels at half the image's size, doubled at each lower one up to 8 * width. depth: further 3x3 convolutions
+    at each resolution. up: "transposed" 4x4 convolution,
     or resize ("nearest", "bilinear") and 3x3 convolution, which draws no checkerboard. Sizes that are not a small grid
     times a power of 2 are cut from the next larger one.
     """
@@ -99,6 +100,7 @@ class ConvGenerator(nn.Module):
         latent: int,
         num_classes: int = 0,
         width: int = 64,
+        depth: int = 0,
         up: Literal["transposed", "nearest", "bilinear"] = "transposed",
         norm: Norm = "batch",
         slope: float = 0.0,
@@ -114,9 +116,10 @@ class ConvGenerator(nn.Module):
         features = latent + (label_features if num_classes else 0)
         self.stem = nn.Linear(features, widths[0] * self.grid[0] * self.grid[1])
         self.stem_norm = nn.Sequential(norm2d(norm, widths[0]), _activation(slope))
-        stages: list[nn.Module] = []
+        stages: list[nn.Module] = _deepen(widths[0], depth, norm, slope)
         for before, after in itertools.pairwise(widths):
             stages += [_up(before, after, up, norm != "batch"), norm2d(norm, after), _activation(slope)]
+            stages += _deepen(after, depth, norm, slope)
             stages += [Dropout(dropout)] if dropout else []
         self.stages = nn.Sequential(*stages)
         self.last = _up(widths[-1], shape.channels, up if num_halvings(shape) else "same", True)
@@ -145,6 +148,7 @@ class ConvDiscriminator(nn.Module):
         *,
         num_classes: int = 0,
         width: int = 64,
+        depth: int = 0,
         down: Literal["strided", "pooled"] = "strided",
         norm: Norm = "none",
         slope: float = 0.2,
@@ -158,9 +162,10 @@ class ConvDiscriminator(nn.Module):
         self.embed = nn.Embedding(num_classes, shape.height * shape.width) if concat else None
         widths = _widths(shape, width)[::-1]
         first = _down(shape.channels + concat, widths[0], down if num_halvings(shape) else "same")
-        stages: list[nn.Module] = [first, _activation(slope)]
+        stages: list[nn.Module] = [first, _activation(slope), *_deepen(widths[0], depth, norm, slope)]
         for before, after in itertools.pairwise(widths):
             stages += [_down(before, after, down), norm2d(norm, after), _activation(slope)]
+            stages += _deepen(after, depth, norm, slope)
             stages += [Dropout(dropout)] if dropout else []
         self.stages = nn.Sequential(*stages)
         grid = grid_of(shape)
@@ -254,6 +259,13 @@ def _down(before: int, after: int, kind: str) -> nn.Module:
         return nn.Conv2d(before, after, 4, stride=2, padding=1)
     conv = nn.Conv2d(before, after, 3, padding=1)
     return conv if kind == "same" else nn.Sequential(conv, nn.AvgPool2d(2))
+
+
+def _deepen(width: int, depth: int, norm: Norm, slope: float) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for _ in range(depth):
+        layers += [nn.Conv2d(width, width, 3, padding=1, bias=norm != "batch"), norm2d(norm, width), _activation(slope)]
+    return layers
 
 
 def _initialise(network: nn.Module, kind: Init, slope: float) -> None:

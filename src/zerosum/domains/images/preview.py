@@ -1,9 +1,10 @@
-"""Images to PNG: grids that are large enough to look at, and single files."""
+"""Images to files: grids that are large enough to look at, and single images."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -11,58 +12,58 @@ from torch import Tensor
 from zerosum.domains.images.data import to_pixels
 from zerosum.errors import UserError
 
-TILE = 48
-"""Images smaller than this are enlarged by a whole factor in grids, without smoothing."""
+TILE, SMOOTH_BELOW = 56, 24
+"""Grids enlarge images to about TILE pixels by a whole factor; those of fewer than SMOOTH_BELOW rows by Lanczos, because
+an eye reads a blurred 8x8 digit and not its 64 squares; all others without smoothing. Single files are never enlarged."""
+GAP, GREY = 3, 128
 
 
 def grid(samples: Tensor, columns: int, path: Path) -> None:
-    """Writes (N, C, H, W) in [-1, 1] as one PNG, row by row, with a 2-pixel gap."""
-    array = tiled(to_pixels(samples), columns)
-    picture(array, enlarge(samples.shape[2])).save(path, format="PNG")
+    """Writes (N, C, H, W) in [-1, 1] as one PNG, row by row, with a grey gap between the images."""
+    tiled(to_pixels(samples), columns).save(path, format="PNG")
 
 
-def tiled(pixels: Tensor, columns: int, gap: int = 0) -> Tensor:
-    """(N, C, H, W) uint8 -> (C, rows*H, columns*W); a last row that is not full is filled with white."""
-    missing = -len(pixels) % columns
-    if missing:
-        pixels = torch.cat([pixels, torch.full((missing, *pixels.shape[1:]), 255, dtype=torch.uint8)])
-    pixels = torch.nn.functional.pad(pixels, (gap, gap, gap, gap), value=255)
-    rows = len(pixels) // columns
-    _, channels, height, width = pixels.shape
-    return (
-        pixels.view(rows, columns, channels, height, width).permute(2, 0, 3, 1, 4).reshape(channels, rows * height, -1)
-    )
+def tiled(pixels: Tensor, columns: int) -> Image.Image:
+    """(N, C, H, W) uint8 as one picture; a last row that is not full is left grey."""
+    tiles = torch.stack([torch.from_numpy(np.array(_enlarged(row))) for row in pixels])  # (N, H, W[, 3])
+    height, width, rest = tiles.shape[1], tiles.shape[2], tiles.shape[3:]
+    rows = -(-len(tiles) // columns)
+    sheet = torch.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, *rest), GREY, dtype=torch.uint8)
+    for index, tile in enumerate(tiles):
+        top, left = GAP + index // columns * (height + GAP), GAP + index % columns * (width + GAP)
+        sheet[top : top + height, left : left + width] = tile
+    return Image.fromarray(sheet.numpy())
 
 
-def enlarge(height: int) -> int:
-    """The whole factor by which images of this height are enlarged in grids."""
-    return max(1, -(-TILE // height))
+def _enlarged(pixels: Tensor) -> Image.Image:
+    image = picture(pixels)
+    factor = max(1, round(TILE / image.height))
+    how = Image.Resampling.LANCZOS if image.height < SMOOTH_BELOW else Image.Resampling.NEAREST
+    return image.resize((image.width * factor, image.height * factor), how) if factor > 1 else image
 
 
-def picture(pixels: Tensor, factor: int = 1) -> Image.Image:
-    """(C, H, W) uint8, C 1 or 3, -> a Pillow image, enlarged without smoothing."""
-    pixels = pixels.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
-    array = pixels.squeeze(0).numpy() if pixels.shape[0] == 1 else pixels.permute(1, 2, 0).contiguous().numpy()
-    return Image.fromarray(array)
+def picture(pixels: Tensor) -> Image.Image:
+    """(C, H, W) uint8, C 1 or 3, as a Pillow image."""
+    array = pixels.squeeze(0) if pixels.shape[0] == 1 else pixels.permute(1, 2, 0).contiguous()
+    return Image.fromarray(array.numpy())
 
 
 def write(samples: Tensor, path: Path) -> list[Path]:
-    """Writes samples in [-1, 1]: one grid for a path that ends in .png/.jpg/.webp, else a folder of numbered PNG files."""
+    """Writes samples in [-1, 1]: one grid for a path that ends in .png/.jpg/.webp, all pixels as uint8 (N, H, W, C) for
+    .npy, else a folder of numbered PNG files at their own size. Returns the paths written."""
     suffix = path.suffix.lower()
-    if suffix in (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"):
+    if suffix in (".png", ".jpg", ".jpeg", ".webp"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        columns = max(1, round(len(samples) ** 0.5))
-        picture(tiled(to_pixels(samples), columns), enlarge(samples.shape[2]) if len(samples) > 1 else 1).save(path)
+        pixels = to_pixels(samples)
+        image = picture(pixels[0]) if len(pixels) == 1 else tiled(pixels, max(1, round(len(pixels) ** 0.5)))
+        image.save(path)
         return [path]
     if suffix == ".npy":
-        import numpy as np
-
+        path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, to_pixels(samples).permute(0, 2, 3, 1).numpy())
         return [path]
     if suffix:
-        raise UserError(
-            f"--out {path}: cannot write {suffix}. Use .png, .jpg, .webp, .npy, or a folder for single files."
-        )
+        raise UserError(f"--out {path}: cannot write {suffix}. Use .png, .jpg, .webp, .npy, or a folder for single files.")
     path.mkdir(parents=True, exist_ok=True)
     paths = [path / f"{index:05d}.png" for index in range(len(samples))]
     for target, pixels in zip(paths, to_pixels(samples), strict=True):
