@@ -50,6 +50,11 @@ def test_bad_zips(tmp_path: Path) -> None:
     whole = make_zip(tmp_path / "d.zip", {"a.png": encoded("PNG"), "b.png": encoded("PNG")}).read_bytes()
     (tmp_path / "d.zip").write_bytes(whole[: len(whole) // 2])
     refused(tmp_path / "d.zip", "not a zip archive, or a damaged one")
+    future = bytearray(whole)
+    future[whole.index(b"PK\x01\x02") + 6] = 99
+    for name in ("f.zip", "f.npz"):
+        (tmp_path / name).write_bytes(future)
+        refused(tmp_path / name, "zip file version 9.9")
     flipped = bytearray(whole)
     flipped[len(whole) // 4] ^= 0xFF
     (tmp_path / "e.zip").write_bytes(flipped)
@@ -126,6 +131,8 @@ def test_lying_headers(tmp_path: Path) -> None:
     stream = io.BytesIO()
     np.save(stream, noise(4, 8, 8))
     whole = stream.getvalue()
+    (tmp_path / "open.npy").write_bytes(whole.replace(b"(4, 8, 8)", b"(4, 8, 8 "))
+    refused(tmp_path / "open.npy", "not a NumPy array file")
     (tmp_path / "short.npy").write_bytes(whole[:-1])
     refused(tmp_path / "short.npy", "claims 256 bytes", "truncated")
     (tmp_path / "long.npy").write_bytes(whole + b"x")

@@ -63,7 +63,7 @@ def read_npz(path: Path, wanted: Wanted) -> Raw:
     """The images of an .npz, their labels, and a held-out part when the arrays are named so (x_train, test_images ...)."""
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
         raise UserError(f"{path}: not an .npz archive ({error}). {_NO_PICKLES}") from error
     with archive:
         names = {Path(name).stem: name for name in archive.namelist() if name.endswith(".npy")}

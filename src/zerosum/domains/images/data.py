@@ -225,7 +225,7 @@ def _open_file(path: Path, wanted: Wanted) -> Raw:
             if not listing.members:
                 raise UserError(f"{path}: no images in this archive ({listing.num_others} other files).")
             return gather(path.stem, listing, wanted, path)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:
         raise UserError(f"{path}: not a zip archive, or a damaged one ({error}).") from error
 
 
