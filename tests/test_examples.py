@@ -1,0 +1,36 @@
+"""The examples of docs/extend.md run as they stand."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+import zerosum as zs
+import zerosum.domains
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def test_own_game_finds_all_modes(capsys: pytest.CaptureFixture[str]) -> None:
+    spec = importlib.util.spec_from_file_location("own_game", EXAMPLES / "own_game.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    share = module.main(steps=800)
+    assert "8 of 8 modes" in capsys.readouterr().out
+    assert share > 0.4
+
+
+def test_a_domain_is_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zerosum.domains, "__path__", [*zerosum.domains.__path__, str(EXAMPLES / "domain")])
+    run = zs.train("ring", out=tmp_path / "ring", set={"steps": 800, "generator.width": 48})
+    measured = {record["name"]: record["value"] for record in run.metrics()}
+    assert measured["modes"] == 8
+    assert measured["share_near"] > 0.4
+    assert (tmp_path / "ring" / "report.html").stat().st_size > 10_000
+    assert run.sample(7, seed=3).shape == (7, 2)
+    with pytest.raises(zs.UserError, match=r"no option 'sprd'.*spread"):
+        zs.train("ring", out=tmp_path / "other", set={"data.sprd": 0.1})
