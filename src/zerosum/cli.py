@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json as jsonlib
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,7 +62,11 @@ def train(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Train a generator. Without arguments: on the real handwritten digits that come along."""
+    """Train a generator. Without arguments: on the real handwritten digits that come along.
+
+    Ctrl-C or SIGTERM saves and stops; `zerosum resume` goes on. Exit status: 0 finished, 130 stopped by Ctrl-C,
+    143 by SIGTERM, 2 for an error that you can mend.
+    """
     from zerosum.runs import launch, plan, progress, run
 
     if minutes is not None and steps is not None:
@@ -96,7 +102,10 @@ def resume(
     download: Download = False,
     json: Json = False,
 ) -> None:
-    """Go on with a stopped or killed run as if it had never stopped; or extend a finished one."""
+    """Go on with a stopped or killed run as if it had never stopped; or extend a finished one.
+
+    Exit status as with train: 0 finished, 130 stopped by Ctrl-C, 143 by SIGTERM, 2 for an error that you can mend.
+    """
     from zerosum.runs import launch, progress, run
 
     if launch.needed(devices):
@@ -131,12 +140,15 @@ def sample(
 def judge(
     folder: Folder,
     files: Annotated[list[Path], typer.Argument(help="Samples to judge.", show_default=False)],
+    label: Annotated[
+        int | None, typer.Option(help="Their class (a number); by default the class that fits best.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """The discriminator's verdict on given samples: D(x) in [0, 1], 1 for real."""
     from zerosum.runs import run
 
-    scores = run.load(folder).judge(files)
+    scores = run.load(folder).judge(files, None if label is None else [label] * len(files))
     text = "\n".join(f"{score:.3f}  {path}" for path, score in zip(files, scores, strict=True))
     _print({str(path): score for path, score in zip(files, scores, strict=True)}, json, text)
 
@@ -145,9 +157,13 @@ def judge(
 def evaluate(folder: Folder, download: Download = False, json: Json = False) -> None:
     """Measure a trained generator; every number with its protocol."""
     from zerosum.runs import run
+    from zerosum.runs.progress import measures
 
-    records = run.load(folder).evaluate(download)
-    _print(records, json, _records(records))
+    loaded = run.load(folder)
+    if loaded.folder.busy:
+        _say("A training is at work here: its newest checkpoint is measured, and nothing is logged.")
+    records = loaded.evaluate(download)
+    _print(records, json, measures(records))
 
 
 @app.command()
@@ -184,12 +200,12 @@ def sources(name: Annotated[str | None, typer.Argument(help="Show this source.")
     from zerosum import catalog
     from zerosum.runs.progress import table
 
-    known = {key: info.to_json() for key, info in catalog.sources().items()}
+    known = {key: dataclasses.asdict(info) for key, info in catalog.sources().items()}
     if name is None:
         _print(known, json, table([(key, str(info["summary"])) for key, info in known.items()]))
         return
     info = _known(name, known, "source")
-    _print(info, json, table([(key, str(value)) for key, value in info.items()]))
+    _print(info, json, table([(key, _shown(value)) for key, value in info.items() if value]))
 
 
 @app.command()
@@ -213,6 +229,15 @@ def _known(name: str, known: Any, what: str) -> Any:
     return known[name]
 
 
+def _shown(value: Any) -> str:
+    """A plain value for a person: lists in one line, files by their names."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_shown, value))
+    if isinstance(value, dict):
+        return str(value["name"]) if "name" in value else ", ".join(f"{key} {item}" for key, item in value.items())
+    return str(value)
+
+
 def _say(*texts: str) -> None:
     for text in texts:
         print(text, file=sys.stderr, flush=True)
@@ -231,47 +256,44 @@ def _plan(plan: Any) -> None:
     _say(plan.sentence(), *(f"  {note}" for note in plan.notes))
 
 
-def _records(records: list[dict[str, Any]]) -> str:
-    from zerosum.runs.progress import table
-
-    rows = []
-    for record in records:
-        floor = record.get("reference")
-        rows.append(
-            (
-                record["name"],
-                f"{record['value']:.4g}" + ("" if floor is None else f"   (real against real {floor:.4g})"),
-            )
-        )
-    return table(rows)
-
-
 def _finish(done: Any, json: bool) -> None:
-    """What a training leaves: grid, metrics, report. A stopped run has told already how it goes on."""
-    previews = sorted(done.folder.previews.glob("step-*.png"))
-    status = done.folder.read("status.json")
-    content = {
-        "folder": str(done.path),
-        "state": status["state"],
-        "step": status["step"],
-        "samples": str(previews[-1]) if previews else None,
-        "report": str(done.folder.report),
-        "metrics": done.metrics(),
-    }
-    lines = [_records(content["metrics"])] if content["metrics"] else []
-    lines += [f"samples  {content['samples']}", f"report   {content['report']}"]
-    _print(content, json, "\n".join(lines))
+    """What a training leaves: metrics, grid, report. A stopped run has told already how it goes on."""
+    from zerosum.engine.processes import environment, leave
+    from zerosum.runs.progress import measures
+    from zerosum.runs.signals import status
+
+    leave()
+    if environment()[0] == 0:
+        previews = sorted(done.folder.previews.glob("step-*.png"))
+        state = done.folder.read("status.json")
+        content = {
+            "folder": str(done.path),
+            "state": state["state"],
+            "step": state["step"],
+            "samples": str(previews[-1]) if previews else None,
+            "report": str(done.folder.report),
+            "metrics": done.metrics(),
+        }
+        lines = [measures(content["metrics"])] if content["metrics"] else []
+        lines += [f"samples  {content['samples']}", f"report   {content['report']}"]
+        _print(content, json, "\n".join(lines))
+    if done.stopped_by:
+        raise typer.Exit(status(done.stopped_by))
 
 
 def main() -> None:
-    """The entry point: errors a user can mend are one message and status 2, Ctrl-C is status 130, no traceback."""
+    """The entry point: errors a user can mend are one message and status 2, Ctrl-C is status 130 and SIGTERM 143."""
+    from zerosum.runs import signals
+
+    signals.end_on_signal()
+    warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"
     try:
         app()
     except UserError as error:
         print(f"zerosum: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("zerosum: stopped.", file=sys.stderr)
-        raise SystemExit(130) from None
+    except signals.Stopped as stopped:
+        print(f"zerosum: {signals.name(stopped.number)}: ended.", file=sys.stderr)
+        raise SystemExit(signals.status(stopped.number)) from None
     except BrokenPipeError:
         raise SystemExit(1) from None

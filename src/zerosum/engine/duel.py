@@ -32,6 +32,12 @@ class Prior:
     kind: Literal["normal", "uniform", "truncated_normal"] = "normal"
     limit: float = 2.0
 
+    def __post_init__(self) -> None:
+        if self.kind not in ("normal", "uniform", "truncated_normal"):
+            raise ValueError(f"prior kind must be normal, uniform or truncated_normal, got {self.kind!r}")
+        if self.size < 1 or not self.limit > 0:
+            raise ValueError(f"prior size and limit must be more than 0, got {self.size} and {self.limit}")
+
     def draw(self, draws: Draws, purpose: str = "noise") -> Tensor:
         """(N, L) float32."""
         if self.kind == "uniform":
@@ -66,6 +72,12 @@ class Rules:
             raise ValueError(f"discriminator_steps must be at least 1, got {self.discriminator_steps}")
         if self.simultaneous and self.discriminator_steps != 1:
             raise ValueError("a simultaneous update has one discriminator step; set discriminator_steps = 1")
+        if self.fakes not in ("fresh", "previous"):
+            raise ValueError(f"fakes must be fresh or previous, got {self.fakes!r}")
+        if self.batches not in ("two", "one"):
+            raise ValueError(f"batches must be two or one, got {self.batches!r}")
+        if self.clip_weights is not None and not self.clip_weights > 0:
+            raise ValueError(f"clip_weights must be more than 0, got {self.clip_weights}; leave it out for no clipping")
 
 
 class Duel(Game):

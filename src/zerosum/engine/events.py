@@ -21,7 +21,7 @@ class Boundary:
 class Stepped:
     """A step was played. `values()` reads all logged scalars; call it before the next step, and only when needed.
 
-    step: steps completed. images: real rows that the discriminator has seen so far, over all processes.
+    step: steps completed. images: steps times rows of a batch, over all processes.
     """
 
     step: int

@@ -20,7 +20,17 @@ from zerosum.engine.precision import Precision, autocast
 from zerosum.engine.processes import World
 from zerosum.engine.schedule import Schedule, at
 from zerosum.engine.seeds import Draws, derive
-from zerosum.engine.step import Outcome, Player, backward, check_finite, limit, only_learns, share_buffers
+from zerosum.engine.step import (
+    Outcome,
+    Player,
+    backward,
+    check_finite,
+    limit,
+    only_learns,
+    remember_buffers,
+    share_buffers,
+)
+from zerosum.errors import UserError, nearest
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,7 @@ class Match:
 
     def __init__(self, game: Game, source: Source, settings: Settings = Settings(), world: World = World()) -> None:
         self.game, self.source, self.settings, self.world = game, source, settings, world
+        _check_names(game, settings, world)
         self.players = {
             name: Player(name, network, settings.learning.get(name, settings.default))
             for name, network in game.players.items()
@@ -83,7 +94,7 @@ class Match:
 
     @property
     def images(self) -> int:
-        """Real rows drawn so far, by all players and processes."""
+        """Steps times rows of a batch, over all processes: the clock of half-lives."""
         return self.step * self.settings.batch
 
     def _play_step(self) -> None:
@@ -106,11 +117,16 @@ class Match:
 
     def _play_turn(self, turn: Turn, shares: Sequence[Share]) -> None:
         movers = [self.players[name] for name in turn.players]
+        put_back = remember_buffers(player.network for player in movers)
         for player in movers:
             with only_learns(self.players, player.name):
                 self._outcomes[player.name] = backward(self.game, player, shares, self.world, self._context)
-        for player in movers:
-            check_finite(player, self._outcomes[player.name], self.step)
+        try:
+            for player in movers:
+                check_finite(player, self._outcomes[player.name], self.step)
+        except NonFinite:
+            put_back()  # running statistics have seen the numbers at fault
+            raise
         for player in movers:
             limit(player, self._outcomes[player.name])
             player.learning.schedule(player.optimizer, self.step)
@@ -189,6 +205,18 @@ class Match:
         }
         self.game.load_state_dict(game | {"first_row": first})
         self.step, self.skipped = int(state["step"]), int(state["skipped"])
+
+
+def _check_names(game: Game, settings: Settings, world: World) -> None:
+    for field_name, names in (
+        ("learning", settings.learning),
+        ("average", [settings.average or next(iter(game.players))]),
+    ):
+        for name in names:
+            if name not in game.players:
+                raise UserError(f"{field_name}: the game has no player {name!r}. {nearest(name, game.players)}")
+    if settings.batch < world.size:
+        raise ValueError(f"batch = {settings.batch} cannot be shared by {world.size} processes")
 
 
 def train(game: Game, source: Source, *, steps: int, world: World = World(), **settings: Any) -> Iterator[Event]:

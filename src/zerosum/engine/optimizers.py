@@ -35,6 +35,9 @@ class Learning:
     def __post_init__(self) -> None:
         if self.kind not in ("adam", "adamw", "sgd", "rmsprop"):
             raise ValueError(f"optimizer kind must be adam, adamw, sgd or rmsprop, got {self.kind!r}")
+        for name, limit in (("clip_value", self.clip_value), ("clip_norm", self.clip_norm)):
+            if limit is not None and not limit > 0:
+                raise ValueError(f"{name} must be more than 0, got {limit}; leave it out for no limit")
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The torch optimizer, fused where torch has a fused kernel."""
@@ -61,6 +64,9 @@ class Learning:
                 group["betas"] = self._betas(step)
             if "momentum" in group:
                 group["momentum"] = at(self.momentum, step)
+        if self.kind == "rmsprop" and at(self.momentum, step) > 0:
+            for state in optimizer.state.values():  # torch makes the buffer in the first step only
+                state.setdefault("momentum_buffer", torch.zeros_like(state["square_avg"]))
 
     def _betas(self, step: int) -> tuple[float, float]:
         # torch 2.13 refuses integers here.

@@ -33,6 +33,8 @@ class Penalty:
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ValueError(f"penalty {self.name}: every must be at least 1, got {self.every}")
+        if not isinstance(self.weight, Schedule) and not self.weight >= 0:
+            raise ValueError(f"penalty {self.name}: weight must be at least 0, got {self.weight}")
 
     def due(self, step: int) -> bool:
         """Whether the penalty is computed in this step (0-based)."""
@@ -46,7 +48,7 @@ class Penalty:
 def squared_gradient(play: Play, points: Tensor, side: str = "real") -> Tensor:
     """(N,) float32: ||dD/dx||^2 at `points` (N, ...), judged under the conditions of that side, with a graph for the
     second derivative."""
-    points = points.detach().requires_grad_(True)
+    points = points.detach().to(play.real.dtype).requires_grad_(True)  # fakes may come out of autocast in bfloat16
     # The sum over rows gives every row its own gradient, as long as D does not mix rows.
     total = play.judge(points, side).score().sum()
     (gradient,) = torch.autograd.grad(total, points, create_graph=True)
@@ -56,13 +58,13 @@ def squared_gradient(play: Play, points: Tensor, side: str = "real") -> Tensor:
 def _between(play: Play) -> Tensor:
     """Random points on the segments from fake to real, one weight a row."""
     weight = play.draws.uniform("between", *[1] * (play.real.dim() - 1)).to(play.real.dtype)
-    return torch.lerp(play.fake, play.real, weight)
+    return torch.lerp(play.fake.to(play.real.dtype), play.real, weight)
 
 
 def _around(play: Play, spread: float) -> Tensor:
     """Points around the data: x + spread * std(x) * U[0, 1), each row by its own deviation, so that rows stay independent."""
     noise = play.draws.uniform("around", *play.real.shape[1:])
-    deviation = play.real.flatten(1).std(1).view(-1, *[1] * (play.real.dim() - 1))
+    deviation = play.real.flatten(1).std(1, correction=0).view(-1, *[1] * (play.real.dim() - 1))
     return play.real + spread * deviation * noise
 
 
@@ -110,9 +112,10 @@ def dragan(weight: float | Schedule = 10.0, every: int = 1, spread: float = 0.5,
 
 
 def clip_weights(network: nn.Module, limit: float) -> None:
-    """Clamps every parameter to [-limit, limit]: WGAN's first way to a Lipschitz critic (arXiv:1701.07875, algorithm 1)."""
+    """Clamps every parameter that learns to [-limit, limit]: WGAN's first way to a Lipschitz critic (arXiv:1701.07875,
+    algorithm 1)."""
     with torch.no_grad():
-        parameters: list[Tensor] = list(network.parameters())
+        parameters: list[Tensor] = [parameter for parameter in network.parameters() if parameter.requires_grad]
         torch._foreach_clamp_min_(parameters, -limit)
         torch._foreach_clamp_max_(parameters, limit)
 

@@ -11,7 +11,7 @@ Shape = Literal["constant", "linear", "cosine", "exponential"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """From `start` to `end` over `over_steps` steps, then held; before that an optional linear warm-up from 0.
+    """From `start` to `end` over `over_steps` steps, then held; times an optional linear warm-up from 0 at the beginning.
 
     shape: constant (start only), linear, cosine (half a wave, Loshchilov and Hutter 2017, arXiv:1608.03983), or
     exponential (equal ratios; start and end must have the same sign and not be 0).
@@ -29,6 +29,8 @@ class Schedule:
             raise ValueError(f"shape must be constant, linear, cosine or exponential, got {self.shape!r}")
         if self.shape != "constant" and self.end is None:
             raise ValueError(f"a {self.shape} schedule needs an end value")
+        if self.shape == "constant" and self.end is not None:
+            raise ValueError("a constant schedule has no end value; set shape to linear, cosine or exponential")
         if self.over_steps < 1 or self.warmup_steps < 0:
             raise ValueError(
                 f"over_steps must be >= 1 and warmup_steps >= 0, got {self.over_steps}, {self.warmup_steps}"

@@ -37,6 +37,8 @@ def split(state: Any) -> tuple[dict[str, Tensor], Any]:
 
     def walk(item: Any, path: str) -> Any:
         if isinstance(item, Tensor):
+            while path in tensors:  # {1: x, "1": y} and {"a/b": x, "a": {"b": y}} have paths in common
+                path += "+"
             tensors[path] = item.detach()
             return {"$tensor": path}
         if isinstance(item, Mapping):
@@ -108,9 +110,13 @@ def flush_folder(folder: Path) -> None:
 
 
 def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any], keep: int = 2) -> Path:
-    """Writes `state` as folder/step-<step> in one rename and keeps the newest `keep`. OSError leaves the older ones as they were."""
+    """Writes `state` as folder/step-<step> in one rename and keeps the newest `keep`.
+
+    OSError (a full disk, say) leaves the older ones as they were.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     target, aside = folder / f"step-{step:08d}", folder / f".step-{step:08d}.{os.getpid()}.part"
+    former = folder / f".step-{step:08d}.former.part"
     tensors, plain = split(state)
     files = {TENSORS: encode(tensors), PLAIN: json.dumps(plain).encode()}
     manifest = {
@@ -121,15 +127,19 @@ def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any], keep: int
         },
     }
     try:
-        shutil.rmtree(aside, ignore_errors=True)
+        for left_over in folder.glob(".step-*.part"):  # by a process that was killed while it saved
+            shutil.rmtree(left_over, ignore_errors=True)
         aside.mkdir()
         for name, body in {**files, MANIFEST: json.dumps(manifest, indent=1).encode()}.items():
             write_durably(aside / name, body)
-        if target.exists():
-            shutil.rmtree(target)
+        if target.exists():  # moved away whole, so that a kill in between leaves no half-deleted checkpoint
+            os.replace(target, former)
         os.replace(aside, target)
         flush_folder(folder)
+        shutil.rmtree(former, ignore_errors=True)
     except OSError:
+        if former.exists() and not target.exists():
+            os.replace(former, target)
         shutil.rmtree(aside, ignore_errors=True)
         raise
     for old in _folders(folder)[keep:]:
@@ -142,11 +152,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
         if manifest["format"] != FORMAT:
-            raise UserError(f"{path} has checkpoint format {manifest['format']}; this version reads format {FORMAT}.")
+            raise Damaged(f"{path} has checkpoint format {manifest['format']!r}; this version reads format {FORMAT}")
         bodies = {name: _verified(path / name, facts) for name, facts in manifest["files"].items()}
         state: dict[str, Any] = join(decode(bodies[TENSORS], path / TENSORS), json.loads(bodies[PLAIN]))
         return state
-    except (OSError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise Damaged(f"{path} is incomplete: {error}") from error
 
 
@@ -161,20 +171,23 @@ def _verified(path: Path, facts: Mapping[str, Any]) -> bytes:
 
 def latest_checkpoint(folder: Path) -> dict[str, Any] | None:
     """The newest checkpoint that is whole; damaged ones are passed over with a warning. None when there is none at all."""
-    found = _folders(folder)
+    found, reasons = _folders(folder), []
     for path in found:
         try:
             return read_checkpoint(path)
         except Damaged as error:
+            reasons.append(str(error))
             warnings.warn(f"damaged checkpoint passed over, falling back to the one before: {error}", stacklevel=2)
     if found:
-        raise UserError(f"All {len(found)} checkpoints in {folder} are damaged; start anew with `zerosum train`.")
+        raise UserError(
+            f"None of the {len(found)} checkpoints in {folder} can be read ({reasons[0]}); start anew with `zerosum train`."
+        )
     return None
 
 
 def _folders(folder: Path) -> list[Path]:
     """Checkpoint folders, newest first."""
-    return sorted(_complete(folder), key=lambda path: path.name, reverse=True)
+    return sorted(_complete(folder), key=lambda path: (len(path.name), path.name), reverse=True)
 
 
 def _complete(folder: Path) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -33,13 +33,25 @@ class Player:
         self.optimizer = self.learning.build(self.parameters)
 
 
+def remember_buffers(networks: Iterable[nn.Module]) -> Callable[[], None]:
+    """Copies the buffers (running statistics); the returned function puts the copies back."""
+    buffers = [buffer for network in networks for buffer in network.buffers()]
+    kept = [buffer.clone() for buffer in buffers]
+
+    @torch.no_grad()
+    def put_back() -> None:
+        for buffer, before in zip(buffers, kept, strict=True):
+            buffer.copy_(before)
+
+    return put_back
+
+
 @contextlib.contextmanager
 def only_learns(players: Mapping[str, Player], mover: str) -> Iterator[None]:
     """Freezes everybody but the mover. The error still flows through the frozen networks to the mover; their
     parameters and buffers are afterwards what they were before."""
     others = [player for name, player in players.items() if name != mover]
-    buffers = [buffer for player in others for buffer in player.network.buffers()]
-    kept = [buffer.clone() for buffer in buffers]
+    put_back = remember_buffers(player.network for player in others)
     for player in others:
         for parameter in player.parameters:
             parameter.requires_grad_(False)
@@ -49,9 +61,7 @@ def only_learns(players: Mapping[str, Player], mover: str) -> Iterator[None]:
         for player in others:
             for parameter in player.parameters:
                 parameter.requires_grad_(True)
-        with torch.no_grad():
-            for buffer, before in zip(buffers, kept, strict=True):
-                buffer.copy_(before)
+        put_back()
 
 
 @dataclass
@@ -115,8 +125,7 @@ def _rehearsed(
     """The values that couple rows of different shares, for the whole batch; None when there is nothing to couple."""
     if len(shares) == 1 and world.size == 1:
         return None
-    buffers = list(game.players[name].buffers())
-    kept = [buffer.clone() for buffer in buffers]
+    put_back = remember_buffers([game.players[name]])
     rows = []
     with torch.no_grad():
         for share in shares:
@@ -125,8 +134,7 @@ def _rehearsed(
             if part is None:
                 return None
             rows.append(part)
-        for buffer, before in zip(buffers, kept, strict=True):
-            buffer.copy_(before)
+    put_back()
     return world.gather_rows(torch.cat(rows))
 
 

@@ -6,6 +6,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, fold, pad, pixel_unshuffle
+
+FEW_CHANNELS = 4
+"""Images, and images with a label plane."""
 
 Norm = Literal["none", "batch", "group"]
 
@@ -24,6 +28,47 @@ def norm1d(kind: Norm, features: int) -> nn.Module:
     if kind == "batch":
         return nn.BatchNorm1d(features)
     return nn.LayerNorm(features) if kind == "group" else nn.Identity()
+
+
+class Halve(nn.Module):
+    """4x4 convolution with stride 2 and padding 1: (N, C, H, W) -> (N, F, H/2, W/2).
+
+    With few input channels (an image) the CPU's direct kernel leaves most of its lanes idle; the same sums are then taken
+    as a 2x2 convolution over 2x2 blocks, about twice as fast forwards and backwards.
+    """
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(before, after, 4, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """H and W must be even for the block form; other sizes take the plain one."""
+        if self.conv.in_channels > FEW_CHANNELS or x.device.type != "cpu" or x.shape[2] % 2 or x.shape[3] % 2:
+            y: Tensor = self.conv(x)
+            return y
+        blocks = pixel_unshuffle(pad(x, (1, 1, 1, 1)), 2).contiguous(memory_format=torch.channels_last)
+        return conv2d(blocks, pixel_unshuffle(self.conv.weight, 2), self.conv.bias)
+
+
+class Double(nn.Module):
+    """Transposed 4x4 convolution with stride 2 and padding 1: (N, F, H, W) -> (N, C, 2H, 2W).
+
+    With one output channel it is taken as one matrix product and a fold, about twice as fast on a CPU.
+    """
+
+    def __init__(self, before: int, after: int, bias: bool = True) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any H and W."""
+        if self.conv.out_channels > 1 or x.device.type != "cpu":
+            y: Tensor = self.conv(x)
+            return y
+        n, channels, height, width = x.shape
+        patches = x.permute(0, 2, 3, 1).reshape(n, height * width, channels) @ self.conv.weight.view(channels, -1)
+        image = fold(patches.transpose(1, 2), (2 * height, 2 * width), 4, padding=1, stride=2)
+        return image if self.conv.bias is None else image + self.conv.bias.view(1, -1, 1, 1)
 
 
 class Dropout(nn.Module):

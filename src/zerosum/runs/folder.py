@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from zerosum.engine.state import write_durably
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe, parse
 
 FORMAT = 1
-BOUNDARY_KINDS = ("health", "scores", "evaluation")
-"""Kinds of log lines written at a boundary; the others belong to the step before it."""
+BOUNDARY_KINDS = ("health", "scores")
+"""Kinds of log lines written at a boundary before it is saved, and again when the run goes on from there."""
+UNBORN = {".lock", "previews", "checkpoints", "recipe.json", "references.json", "status.json"}
+"""What a training leaves that was killed before its folder was a run folder: nothing that anybody misses."""
 
 
 class RunFolder:
@@ -28,9 +32,14 @@ class RunFolder:
         self.previews = root / "previews"
         self.log_file = root / "metrics.jsonl"
         self.report = root / "report.html"
+        self._torn = False
 
     def __str__(self) -> str:
         return str(self.root)
+
+    def preview(self, step: int) -> Path:
+        """The sample grid of a step."""
+        return self.previews / f"step-{step:08d}.png"
 
     # --- opening
 
@@ -38,6 +47,8 @@ class RunFolder:
     def open(cls, root: Path) -> RunFolder:
         """An existing run folder of this format."""
         folder = cls(root)
+        if not root.is_dir():
+            raise UserError(f"There is no folder {root}. Runs lie where `zerosum train` said, by default in runs/.")
         if not (root / "run.json").is_file():
             raise UserError(
                 f"{root} is not a run folder: it has no run.json. Runs lie where `zerosum train` said, by default in runs/."
@@ -45,9 +56,38 @@ class RunFolder:
         found = folder.read("run.json").get("format")
         if found != FORMAT:
             raise UserError(
-                f"{root} was written in run format {found!r}; this version of zerosum reads format {FORMAT}."
+                f"{root} was written in run format {found!r}; this version of zerosum reads format {FORMAT}. "
+                "Use the version that wrote it (named in run.json)."
             )
         return folder
+
+    @property
+    def free(self) -> bool:
+        """Whether a new run may begin here: nothing is here, or only what a training killed at its very start left."""
+        if not self.root.exists():
+            return True
+        if not self.root.is_dir() or (self.root / "run.json").exists():
+            return False
+        if any(p.name not in UNBORN and not p.name.endswith(".part") for p in self.root.iterdir()):
+            return False
+        return not self.checkpoints.is_dir() or not any(self.checkpoints.iterdir())
+
+    def refuse_unless_free(self) -> None:
+        """UserError when a new run cannot begin here; it says what lies here and what to do."""
+        if self.free:
+            return
+        if not self.root.is_dir():
+            raise UserError(f"{self} is a file; a run needs a folder. Choose another with --out.")
+        if (self.root / "run.json").exists():
+            raise UserError(
+                f"{self} already holds a run. Go on with `zerosum resume {self}`, or choose another folder with --out."
+            )
+        raise UserError(f"{self} is not empty and is no run folder; nothing was written. Choose another with --out.")
+
+    def discard_unborn(self) -> None:
+        """Removes what a training left that ended before its folder became a run folder."""
+        if self.root.is_dir() and self.free:
+            shutil.rmtree(self.root)
 
     def create(self) -> None:
         """Makes the folders; UserError says why it cannot."""
@@ -55,9 +95,7 @@ class RunFolder:
             self.previews.mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
         except OSError as error:
-            raise UserError(
-                f"Cannot write to {self.root}: {error.strerror or error}. Choose another folder with --out."
-            ) from None
+            raise self._unwritable(error) from None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -65,22 +103,30 @@ class RunFolder:
         try:
             file = open(self.root / ".lock", "a+")  # noqa: SIM115
         except OSError as error:
-            raise UserError(
-                f"Cannot write to {self.root}: {error.strerror or error}. Choose another folder with --out."
-            ) from None
+            raise self._unwritable(error) from None
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            if not _taken(file):
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
                 raise UserError(
                     f"Another training is at work in {self.root} (process {holder}). Wait for it, stop it, or use --out."
-                ) from None
+                )
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+    @property
+    def busy(self) -> bool:
+        """Whether a training is at work here."""
+        try:
+            with open(self.root / ".lock") as file:
+                return not _taken(file)
+        except OSError:
+            return False
+
+    def _unwritable(self, error: OSError) -> UserError:
+        return UserError(f"Cannot write to {self.root}: {error.strerror or error}. Choose another folder with --out.")
 
     # --- small files
 
@@ -92,11 +138,13 @@ class RunFolder:
         """Reads a JSON file; UserError when it is missing or broken."""
         path = self.root / name
         try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise UserError(f"{path} is missing: the run folder is incomplete.") from None
+            raise UserError(f"{path} is missing: the run folder is incomplete. Restore it, or train again.") from None
         except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be read: {error}.") from None
+            raise UserError(f"{path} cannot be read: {error}. Restore it, or train again.") from None
+        if not isinstance(content, dict):
+            raise UserError(f"{path} holds no JSON object. Restore it, or train again.")
         return content
 
     def recipe(self) -> Recipe:
@@ -106,26 +154,56 @@ class RunFolder:
     # --- the log
 
     def log(self, line: Mapping[str, Any]) -> None:
-        """Appends one line to metrics.jsonl."""
+        """Appends one line to metrics.jsonl. A number that is not finite becomes null: JSON knows no other."""
+        text = json.dumps(_finite(line)) + "\n"
+        # A line that was cut off (a full disk, a kill) must not swallow the next one.
+        text = "\n" + text if self._torn else text
+        self._torn = True
         with open(self.log_file, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(text)
+        self._torn = False
 
     def lines(self) -> list[dict[str, Any]]:
-        """The log; a last line cut off by a kill is left out."""
+        """The log; lines cut off by a kill or a full disk are left out."""
         found = []
         if self.log_file.exists():
-            for text in self.log_file.read_text(encoding="utf-8").splitlines():
-                try:
-                    found.append(json.loads(text))
-                except ValueError:
-                    break
+            for text in self.log_file.read_text(encoding="utf-8", errors="replace").splitlines():
+                with contextlib.suppress(ValueError):
+                    line = json.loads(text)
+                    if isinstance(line, dict) and {"step", "kind"} <= line.keys():
+                        found.append(line)
         return found
 
     def rewind(self, step: int) -> None:
-        """Drops what was logged after the checkpoint of `step`: it is about to happen again."""
+        """Drops what was written after the checkpoint of `step`, for it is about to happen again, and half-written files."""
         kept = [x for x in self.lines() if x["step"] < step or (x["step"] == step and x["kind"] not in BOUNDARY_KINDS)]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_durably(self.log_file, text.encode())
         for path in self.previews.glob("step-*.png"):
             if int(path.stem.split("-")[1]) > step:
                 path.unlink()
+        for path in self.checkpoints.glob("step-*"):
+            if int(path.name.split("-")[1]) > step:  # damaged, or it would have been loaded
+                shutil.rmtree(path)
+        for path in [*self.root.glob(".*.part"), *self.checkpoints.glob(".*.part"), *self.previews.glob(".part-*")]:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _taken(file: TextIO) -> bool:
+    """Takes the lock; False when another process holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _finite(item: Any) -> Any:
+    if isinstance(item, float):
+        return item if math.isfinite(item) else None
+    if isinstance(item, Mapping):
+        return {name: _finite(value) for name, value in item.items()}
+    return [_finite(value) for value in item] if isinstance(item, list | tuple) else item

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 COLLAPSED, THIN = 0.5, 0.75
 """Diversity of the fakes as a share of the reals': below the first is an alarm, below the second a warning."""
@@ -27,6 +26,12 @@ class Finding:
     def to_json(self) -> dict[str, str]:
         """Plain values for the log."""
         return asdict(self)
+
+    def told(self) -> str:
+        """As it is said while training."""
+        return (
+            f"{self.level.capitalize()}, {self.title.lower()}: {self.sentence}\n    {self.evidence}\n    {self.advice}"
+        )
 
 
 def examine(now: Mapping[str, float], history: Sequence[Mapping[str, float]] = ()) -> list[Finding]:
@@ -68,7 +73,7 @@ def _diversity(recent: Sequence[Mapping[str, float]]) -> list[Finding]:
             "Mode collapse" if ratio < COLLAPSED else "Low diversity",
             f"Fakes differ from each other only {ratio:.0%} as much as reals do.",
             f"mean pairwise feature distance, fakes / reals = {ratio:.2f} (alarm below {COLLAPSED}, warning below {THIN})",
-            "Use recipe rpgan (relativistic pairing with R1+R2), lower both learning rates, or strengthen R1.",
+            "Lower both learning rates or strengthen R1; recipe rpgan (relativistic pairing with R1+R2) resists best.",
         )
     ]
 
@@ -113,7 +118,7 @@ def _overfit(recent: Sequence[Mapping[str, float]]) -> list[Finding]:
             "Discriminator overfitting",
             "Held-out reals get scores nearer to the fakes' than to the training reals': the discriminator remembers.",
             f"(train - held-out) / (train - fake) = {gap:.2f}, three boundaries in a row (warning above {GAP_WARNING})",
-            'More data, an augmentation (--set \'augment={"kind":"shift"}\'), dropout, a narrower discriminator, or stop earlier.',
+            'More data, an augmentation (--set \'augment={"kind":"shift"}\'), dropout, a narrower discriminator, fewer steps.',
         )
     ]
 
@@ -131,8 +136,3 @@ def _contrast(now: Mapping[str, float]) -> list[Finding]:
             "A tanh output may be saturated: end the generator linearly (--set generator.output=linear).",
         )
     ]
-
-
-def summary(findings: Sequence[Mapping[str, Any]]) -> str:
-    """One line for the terminal."""
-    return "; ".join(f"{finding['title']}: {finding['sentence']}" for finding in findings)

@@ -7,9 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from typing import IO
 
 from zerosum.engine.processes import environment
+
+GRACE_S = 3.0
+"""How long the others may take to end by themselves once one has failed; they usually do, and say why."""
 
 
 def needed(devices: int) -> bool:
@@ -20,41 +25,57 @@ def needed(devices: int) -> bool:
 def processes(devices: int, arguments: list[str]) -> int:
     """Runs `zerosum <arguments>` in `devices` processes and returns the first non-zero exit status, or 0.
 
-    A signal is passed on to all of them; when one fails the others are ended.
+    Ctrl-C and SIGTERM are passed on to all of them; when one fails the others are ended. Only the first one speaks; what
+    the others had to say is shown when it failed without a word of its own.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    threads = str(max(1, (os.cpu_count() or 1) // devices))
-    shared = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(devices)}
-    shared.setdefault("OMP_NUM_THREADS", threads)
+    environ = _environment(devices)
     command = [sys.executable, "-m", "zerosum", *arguments]
-    children = [
-        subprocess.Popen(command, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(devices)
-    ]
+    errors: list[IO[bytes] | None] = [None, *(tempfile.TemporaryFile() for _ in range(devices - 1))]  # noqa: SIM115
+    children: list[subprocess.Popen[bytes]] = []
 
     def forward(number: int, frame: object) -> None:
         for child in children:
             child.send_signal(number)
 
-    # A terminal sends Ctrl-C to the whole group by itself; SIGTERM reaches only the parent.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, forward)
-    return _wait(children)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, forward)
+    for rank in range(devices):
+        mine = environ | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        children.append(subprocess.Popen(command, env=mine, stderr=errors[rank]))
+    codes = _wait(children)
+    if codes[0] <= 0:  # the first one was fine, or was ended before it could say what is wrong
+        _tell(errors, codes)
+    return next((code if code > 0 else 128 - code for code in codes if code), 0)
 
 
-def _wait(children: list[subprocess.Popen[bytes]]) -> int:
-    while True:
-        codes = [child.poll() for child in children]
-        failed = [code for code in codes if code]
-        if failed:
-            time.sleep(1.0)  # the others usually fail by themselves and say why
+def _environment(devices: int) -> dict[str, str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(devices)}
+    shared.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
+    return shared
+
+
+def _wait(children: list[subprocess.Popen[bytes]]) -> list[int]:
+    """Exit statuses, once all have ended; a failure of one gives the others GRACE_S, then they are ended."""
+    failed_at: float | None = None
+    while any(child.poll() is None for child in children):
+        if failed_at is None and any(child.returncode for child in children):
+            failed_at = time.monotonic()
+        if failed_at is not None:
+            late = time.monotonic() - failed_at
             for child in children:
-                if child.poll() is None:
-                    child.terminate()
-            for child in children:
-                child.wait()
-            return abs(failed[0])
-        if all(code == 0 for code in codes):
-            return 0
+                if child.poll() is None and late > GRACE_S:
+                    # One that waits for a message of the dead never comes to handle a polite signal.
+                    child.kill() if late > 2 * GRACE_S else child.terminate()
         time.sleep(0.05)
+    return [child.wait() for child in children]
+
+
+def _tell(errors: list[IO[bytes] | None], codes: list[int]) -> None:
+    for rank, (file, code) in enumerate(zip(errors, codes, strict=True)):
+        if file is not None and code:
+            file.seek(0)
+            text = file.read().decode(errors="replace").strip()
+            print(f"process {rank} ended with status {code}:\n{text}", file=sys.stderr)

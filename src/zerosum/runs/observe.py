@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -38,6 +39,11 @@ class Observer:
         columns = classes if 2 <= classes <= MOST_COLUMNS else COLUMNS
         labels = torch.arange(ROWS * columns) % classes if classes else None
         return columns, labels
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """What the measures need once (a classifier, features of the reals), before the clock of the training runs."""
+        say("Preparing the measures (longer the first time for these data) ...")
+        self.evaluator.quick(self.real_grid())
 
     def grid(self) -> Tensor:
         """The samples of the preview: the same noise all through the run."""
@@ -76,12 +82,17 @@ class Observer:
         return values, bins | {"edges": [round(x, 4) for x in edges.tolist()]}
 
     def evaluate(self) -> Sequence[Record]:
-        """All measures on fresh samples of the average generator."""
-        num = self.evaluator.num_samples
-        seed = self.plan.recipe.seed + 1
+        """All measures on fresh samples; each record's protocol tells weights, step and seeds."""
+        num, seed = self.evaluator.num_samples, self.plan.recipe.seed + 1
         labels = self.sampler.labels(num, seed)
         fakes = self.sampler.sample(num, seed, labels)
-        return self.evaluator.evaluate(fakes, labels, self.judge)
+        made = {
+            "weights": "average" if self.match.average else "generator",
+            "step": self.match.step,
+            "sample_seed": seed,
+        }
+        records = self.evaluator.evaluate(fakes, labels, self.judge)
+        return [replace(record, protocol={**record.protocol, **made}) for record in records]
 
     # --- the discriminator's opinion
 

@@ -18,7 +18,7 @@ from zerosum.engine.loop import Match, Settings
 from zerosum.engine.precision import choose
 from zerosum.engine.processes import World
 from zerosum.errors import UserError, nearest
-from zerosum.recipe import Recipe
+from zerosum.recipe import Part, Recipe
 
 DEFAULT_SOURCE = "digits"
 
@@ -51,7 +51,7 @@ class Plan:
         return (
             f"{self.facts['name']}: {self.domain.describe(self.facts)}. Recipe {r.name}"
             f"{' with labels' if r.conditional is True else ''}, {r.steps:,} steps of {r.batch} on {r.device} in {r.precision},"
-            f" about {duration(self.seconds_per_step * r.steps)}."
+            f" about {duration(self.seconds_per_step * r.steps)}, then the evaluation."
         )
 
 
@@ -60,7 +60,7 @@ def duration(seconds: float) -> str:
     if seconds != seconds:
         return "an unknown time"
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
@@ -86,6 +86,7 @@ def make(wish: Wish, world: World = World()) -> Plan:
 
 def reopen(recipe: Recipe, allow_download: bool = False) -> Plan:
     """The plan of an existing run, from its full recipe."""
+    _device(recipe.device)
     domain = catalog.domain(recipe.domain)
     source = domain.open(recipe.data, allow_download)
     return Plan(recipe, domain, source.to(torch.device(recipe.device)), domain.facts(source), tuple(source.notes))
@@ -114,13 +115,15 @@ def _resolve(recipe: Recipe, facts: dict[str, Any], world: World, explicit_batch
     notes = []
     if recipe.conditional is True and not facts["num_classes"]:
         raise UserError(
-            f"Recipe {recipe.name} needs labels, and {facts['name']} has none. Put classes in sub-folders, or set conditional=false."
+            f"Recipe {recipe.name} needs labels, and {facts['name']} has none. Put classes in sub-folders, or use "
+            "--set conditional=false."
         )
     batch = recipe.batch
     if batch > facts["num_rows"]:
         if explicit_batch:
             raise UserError(
-                f"batch = {batch} is larger than the data: {facts['num_rows']} training rows. Use --set batch={facts['num_rows']} or less."
+                f"batch = {batch} is larger than the data: {facts['num_rows']} training rows. "
+                f"Use --set batch={facts['num_rows']} or less."
             )
         batch = facts["num_rows"]
         notes.append(f"The batch is {batch} instead of {recipe.batch}: there are no more training rows.")
@@ -195,7 +198,8 @@ def _seconds_per_step(plan: Plan, world: World, warm_up: int = 4, most: int = 24
             counted = event.step - warm_up
             if counted >= 4 and counted % 4 == 0 and world.any(now - begun > budget):
                 break
-    mine = torch.tensor([(time.perf_counter() - mark) / max(1, counted) / world.size])
+    mean = (time.perf_counter() - mark) / max(1, counted) / world.size
+    mine = torch.tensor([mean], device=plan.recipe.device)
     world.sum_([mine])
     return float(mine)
 

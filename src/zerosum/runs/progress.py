@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from zerosum.runs.plan import duration
 
@@ -101,7 +101,8 @@ class Bar:
         """Moves the bar."""
         if self.task is None:
             self.rich.start()
-            self.task = self.rich.add_task("", total=steps)
+            # A resumed run begins in the middle: the speed counts from there.
+            self.task = self.rich.add_task("", total=steps, completed=step)
         self.rich.update(self.task, completed=step, total=steps, description=numbers(values))
 
     def close(self) -> None:
@@ -116,7 +117,29 @@ def for_terminal() -> Progress:
     return Bar() if sys.stderr.isatty() else Lines(sys.stderr)
 
 
-def table(rows: Sequence[tuple[str, str]]) -> str:
-    """Two aligned columns."""
-    width = max((len(name) for name, _ in rows), default=0)
-    return "\n".join(f"  {name.ljust(width)}  {value}" for name, value in rows)
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        ("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip() for row in rows
+    )
+
+
+def measures(records: Sequence[Mapping[str, Any]]) -> str:
+    """Metric records as a short table: the name without its extractor, value, what real data reach, what is wanted.
+
+    Full names and protocols are in --json and in the report.
+    """
+    rows = [("measure", "value", "reference", "wanted")]
+    for record in records:
+        floor = record.get("reference")
+        wanted = "" if record["better"] == "near reference" and floor is None else str(record["better"])
+        rows.append((_short(record["name"]), f"{record['value']:.4g}", "" if floor is None else f"{floor:.4g}", wanted))
+    return table(rows)
+
+
+def _short(name: str) -> str:
+    """frechet[digits-classifier-1b56db7b,n=1000] as "frechet n=1000"."""
+    base, _, inside = name.partition("[")
+    num = [part for part in inside.rstrip("]").split(",") if part.startswith("n=")]
+    return " ".join([base, *num])

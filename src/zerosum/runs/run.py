@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
+import json
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from zerosum.engine.state import latest_checkpoint
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe, differences, override
 from zerosum.runs import plan as plans
+from zerosum.runs.claim import claimed
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.observe import judge as judge_with
 from zerosum.runs.plan import Plan, Wish
@@ -23,13 +26,18 @@ from zerosum.runs.progress import Progress, Silent
 from zerosum.runs.sampler import BATCH, Sampler
 from zerosum.runs.sampler import load as load_generator
 from zerosum.runs.session import Session
+from zerosum.runs.signals import Stop
 
 
 class Run:
-    """A run folder with its trained generator. Sampling needs the published generator only, not the data."""
+    """A run folder with its trained generator. Sampling needs the published generator only, not the data.
+
+    stopped_by: the signal that stopped the training that returned this run; 0 when it came to its end.
+    """
 
     def __init__(self, folder: RunFolder, device: str = "cpu") -> None:
         self.folder = folder
+        self.stopped_by = 0
         self.sampler, self.recipe, self.domain = load_generator(folder.root, device)
 
     @property
@@ -83,11 +91,18 @@ class Run:
         return logits.sigmoid().tolist()
 
     def evaluate(self, allow_download: bool = False) -> list[dict[str, Any]]:
-        """All metrics of the average generator at its newest checkpoint, logged in the run folder; a list of records."""
-        session = _reopened(self.folder, Silent(), World(), allow_download)
-        session._begun = time.monotonic()
-        records = session.evaluate()
-        session.report()
+        """All metrics of the generator at the newest checkpoint; a list of records.
+
+        They are logged and the report is written anew, unless a training is at work in the folder.
+        """
+        folder = RunFolder.open(self.path)
+        session = _reopened(folder, Silent(), World(), Stop(), allow_download, anywhere=True)
+        session.restore(rewind=False)
+        busy = folder.busy
+        with contextlib.nullcontext() if busy else folder.locked():
+            records = session.evaluate(write=not busy)
+            if not busy:
+                session.report()
         return records
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -115,25 +130,25 @@ def train(
 
     recipe: a name, a .toml/.json file or a Recipe. minutes: the number of steps is chosen so that training takes about
     that long here. set: {"generator.width": 32} or ["generator.width=32"]. out: the run folder, default runs/<name>.
+    Ctrl-C and SIGTERM save and stop; the run returned has `stopped_by` set then.
     """
-    import json
-
-    settings = (
-        [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in set.items()]
-        if isinstance(set, Mapping)
-        else list(set)
-    )
+    settings = list(set) if not isinstance(set, Mapping) else [f"{k}={_text(v)}" for k, v in set.items()]
     progress = progress or Silent()
     world = _world(settings)
     wish = Wish(None if where is None else str(where), recipe, minutes, tuple(settings), allow_download)
-    if world.rank:
-        progress = Silent()
     plan = plans.make(wish, world)
-    folder = _new_folder(plan, out)
     if on_plan and world.rank == 0:
         on_plan(plan)
-    session = _started(plan, folder, progress, world)
-    return _played(session, fresh=True)
+    with Stop() as stop, claimed(plan, out, world) as folder:
+        try:
+            session = Session(plan, folder, progress if world.rank == 0 else Silent(), world, stop)
+            session.prepare()
+            session.begin()
+        except BaseException:
+            if world.rank == 0:
+                folder.discard_unborn()
+            raise
+        return _played(session)
 
 
 def resume(
@@ -147,23 +162,35 @@ def resume(
     """Goes on with a run as if it had never stopped. `steps` may extend it; any other change is refused."""
     folder = RunFolder.open(Path(path))
     old = folder.recipe()
-    wanted = override(old, list(set))
-    changed = [line for line in differences(old, wanted) if not line.startswith(("steps:", "cadence."))]
+    steps = _steps_wanted(folder, old, override(old, list(set)), steps)
+    world = _world([f"device={old.device}"])
+    progress = (progress or Silent()) if world.rank == 0 else Silent()
+    with Stop() as stop, folder.locked() if world.rank == 0 else contextlib.nullcontext():
+        session = _reopened(folder, progress, world, stop, allow_download, steps)
+        session.restore()
+        world.barrier()
+        session.extend()
+        if world.any(session.complete):
+            return Run(folder)
+        session.prepare()
+        return _played(session)
+
+
+def _steps_wanted(folder: RunFolder, old: Recipe, wanted: Recipe, steps: int | None) -> int:
+    """How many steps the run shall have; UserError for any other change, and for fewer steps."""
+    changed = [line for line in differences(old, wanted) if not line.startswith("steps:")]
     if changed:
         raise UserError(
-            f"{path} cannot be resumed with other settings:\n  "
+            f"{folder} cannot be resumed with other settings:\n  "
             + "\n  ".join(changed)
-            + "\nOnly steps can be extended; "
-            "start a new run with `zerosum train --out` for the rest."
+            + "\nOnly steps can be extended; start a new run with `zerosum train --out` for the rest."
         )
-    steps = steps or wanted.steps
+    steps = wanted.steps if steps is None else steps
     if steps < old.steps:
         raise UserError(
-            f"{path} was planned for {old.steps:,} steps; {steps:,} would be fewer. Only more steps are possible."
+            f"{folder} was planned for {old.steps:,} steps; {steps:,} would be fewer. Only more steps are possible."
         )
-    world = _world([f"device={old.device}"])
-    session = _reopened(folder, (progress or Silent()) if world.rank == 0 else Silent(), world, allow_download, steps)
-    return _played(session, fresh=False)
+    return steps
 
 
 def load(path: str | Path, device: str = "cpu") -> Run:
@@ -183,60 +210,43 @@ def _world(settings: Sequence[str]) -> World:
     return join("cuda" if on_gpu else "cpu")
 
 
-def _new_folder(plan: Plan, out: str | Path | None) -> RunFolder:
-    """The folder of a new run: the one asked for, or runs/<source>, numbered when that is taken."""
-    if out is not None:
-        return RunFolder(Path(out))
-    base = Path("runs") / plan.facts["name"]
-    candidates = [base, *(base.with_name(f"{base.name}-{number}") for number in range(2, 10_000))]
-    return RunFolder(next(path for path in candidates if not path.exists()))
-
-
-def _started(plan: Plan, folder: RunFolder, progress: Progress, world: World) -> Session:
-    if world.rank == 0:
-        if (folder.root / "run.json").exists():
-            raise UserError(
-                f"{folder} already holds a run. Go on with `zerosum resume {folder}`, or choose another folder with --out."
-            )
-        if folder.root.is_dir() and any(p.name != ".lock" for p in folder.root.iterdir()):
-            raise UserError(
-                f"{folder} is not empty and is no run folder; nothing was written. Choose another with --out."
-            )
-        folder.create()
-    world.barrier()
-    return Session(plan, folder, progress, world)
-
-
 def _reopened(
-    folder: RunFolder, progress: Progress, world: World, allow_download: bool, steps: int | None = None
+    folder: RunFolder,
+    progress: Progress,
+    world: World,
+    stop: Stop,
+    allow_download: bool,
+    steps: int | None = None,
+    anywhere: bool = False,
 ) -> Session:
+    """The session of an existing run, at step 0. anywhere: on the CPU when the run's device is not here."""
     recipe = folder.recipe()
-    recorded = folder.read("run.json")["source"]["fingerprint"]
-    plan = plans.reopen(recipe.changed(steps=steps or recipe.steps), allow_download)
+    recipe = recipe.changed(steps=steps or recipe.steps)
+    if anywhere and recipe.device.startswith("cuda") and not torch.cuda.is_available():
+        recipe = recipe.changed(device="cpu")
+    recorded = str(folder.read("run.json").get("source", {}).get("fingerprint", "none"))
+    plan = plans.reopen(recipe, allow_download)
     if plan.facts["fingerprint"] != recorded:
         raise UserError(
-            f"The data at {recipe.data.kind!r} are not those this run was trained on (fingerprint {plan.facts['fingerprint'][:12]}, "
-            f"recorded {recorded[:12]}). Restore them, or start a new run."
+            f"The data at {recipe.data.kind!r} are not those this run was trained on (fingerprint "
+            f"{plan.facts['fingerprint'][:12]}, recorded {recorded[:12]}). Restore them, or start a new run."
         )
-    session = Session(plan, folder, progress, world)
-    session.restore()
-    return session
+    return Session(plan, folder, progress, world, stop)
 
 
-def _played(session: Session, fresh: bool) -> Run:
-    """Plays a session under its lock, then evaluates and reports."""
-    import contextlib
-
-    with session.folder.locked() if session.chief else contextlib.nullcontext():
-        if fresh:
-            session.begin()
-        else:
-            session.extend()
-        state = session.play()
-        if session.chief:
-            session.conclude(state)
+def _played(session: Session) -> Run:
+    """Plays a session that holds its folder's lock, then evaluates and reports."""
+    state = session.play()
+    if session.chief:
+        session.conclude(state)
     session.world.barrier()
-    return Run(session.folder)
+    run = Run(session.folder)
+    run.stopped_by = (session.stop.number or signal.SIGTERM) if state == "stopped" else 0
+    return run
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def available() -> dict[str, Any]:

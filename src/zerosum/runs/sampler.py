@@ -68,42 +68,67 @@ def publish(folder: Path, network: nn.Module, recipe: Recipe, facts: Mapping[str
         "format": FORMAT,
         "step": step,
         "sha256": hashlib.sha256(body).hexdigest(),
+        "replaces": _published(folder),
         "recipe": recipe.to_json(),
         "facts": dict(facts),
     }
-    write_durably(folder / WEIGHTS, body)
+    # The card first: between the two renames it vouches for the old weights too, so the pair is valid at every moment.
     write_durably(folder / CARD, (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
+    write_durably(folder / WEIGHTS, body)
+
+
+def _published(folder: Path) -> str | None:
+    """SHA-256 of the weights that lie in the folder, None when there are none."""
+    try:
+        return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
 
 
 def load(folder: Path, device: str = "cpu") -> tuple[Sampler, Recipe, Domain]:
     """A published generator. Executes nothing from the folder; refuses files that are not what the card says."""
-    try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        body = (folder / WEIGHTS).read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"{folder} holds no published generator: {Path(error.filename).name} is missing.") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"The generator in {folder} cannot be read: {error}.") from None
+    body, card = _files(folder)
     if card.get("format") != FORMAT:
         raise UserError(
             f"{folder / CARD} has format {card.get('format')!r}; this version of zerosum reads format {FORMAT}."
         )
-    recipe = parse(card["recipe"], str(folder / CARD))
-    domain = catalog.domain(recipe.domain)
-    network = domain.game(recipe, card["facts"]).players["generator"]
     try:
-        tensors = decode(body, folder / WEIGHTS)
-        network.load_state_dict(tensors)
+        recipe, facts, sums = (
+            parse(card["recipe"], str(folder / CARD)),
+            card["facts"],
+            (card["sha256"], card["replaces"]),
+        )
+    except KeyError as error:
+        raise UserError(f"{folder / CARD} is incomplete: it has no {error}.") from None
+    domain = catalog.domain(recipe.domain)
+    network = domain.game(recipe, facts).players["generator"]
+    try:
+        network.load_state_dict(decode(body, folder / WEIGHTS))
     except Damaged as error:
         raise UserError(str(error)) from None
     except RuntimeError as error:
         raise UserError(
             f"{folder / WEIGHTS} holds the weights of another architecture: {_first_lines(error)}"
         ) from None
-    if hashlib.sha256(body).hexdigest() != card["sha256"]:
+    if hashlib.sha256(body).hexdigest() not in sums:
         raise UserError(f"{folder / WEIGHTS} does not match the SHA-256 in {CARD}; the file was changed or damaged.")
-    sampler = Sampler(network.to(device).eval(), recipe.prior, card["facts"], recipe.conditional is True)
-    return sampler, recipe, domain
+    return Sampler(network.to(device).eval(), recipe.prior, facts, recipe.conditional is True), recipe, domain
+
+
+def _files(folder: Path) -> tuple[bytes, dict[str, Any]]:
+    """Weights and card. The weights are read first, because the card that is there by then knows them."""
+    try:
+        body = (folder / WEIGHTS).read_bytes()
+        card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        why = "The run has not saved yet: wait for its first checkpoint." if (folder / "run.json").exists() else ""
+        missing = Path(error.filename).name
+        raise UserError(f"{folder} holds no published generator: {missing} is missing. {why}".strip()) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"The generator in {folder} cannot be read: {error}.") from None
+    if not isinstance(card, dict):
+        raise UserError(f"{folder / CARD} holds no JSON object.")
+    return body, card
 
 
 def _first_lines(error: RuntimeError) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domains.images.data import Shape
-from zerosum.nn.layers import Dropout, Norm, norm1d, norm2d
+from zerosum.nn.layers import Double, Dropout, Halve, Norm, norm1d, norm2d
 
 Output = Literal["tanh", "linear"]
 Condition = Literal["concat", "projection"]
@@ -249,14 +249,14 @@ def _up(before: int, after: int, kind: str, bias: bool) -> nn.Module:
     if kind == "same":
         return nn.Conv2d(before, after, 3, padding=1, bias=bias)
     if kind == "transposed":
-        return nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=bias)
+        return Double(before, after, bias)
     resize = nn.Upsample(scale_factor=2, mode=kind, align_corners=False if kind == "bilinear" else None)
     return nn.Sequential(resize, nn.Conv2d(before, after, 3, padding=1, bias=bias))
 
 
 def _down(before: int, after: int, kind: str) -> nn.Module:
     if kind == "strided":
-        return nn.Conv2d(before, after, 4, stride=2, padding=1)
+        return Halve(before, after)
     conv = nn.Conv2d(before, after, 3, padding=1)
     return conv if kind == "same" else nn.Sequential(conv, nn.AvgPool2d(2))
 

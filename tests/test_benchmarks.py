@@ -1,0 +1,141 @@
+"""Each benchmark runs at its smallest size and ends with one JSON line that says what it measured, where, and how it compares."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+MACHINE = {"cpu", "cores", "torch", "threads", "amx", "avx512_bf16"}
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Scripts lie outside the package; nothing they write stays."""
+    monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("ZEROSUM_DATA", raising=False)
+
+
+def _line(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, *options: str) -> dict[str, Any]:
+    file = tmp_path / "line.json"
+    returned = importlib.import_module(name).main(["--smoke", "--threads", "1", "--json", str(file), *options])
+    printed = capsys.readouterr().out.strip().splitlines()
+    assert len(printed) > 2
+    line: dict[str, Any] = json.loads(printed[-1])
+    assert line == json.loads(file.read_text()) == json.loads(json.dumps(returned))
+    assert line["benchmark"] == name
+    assert line["machine"].keys() >= MACHINE
+    assert line["machine"]["threads"] == 1
+    return line
+
+
+def _is_ratio_of(found: dict[str, Any], sides: dict[str, dict[str, float]]) -> None:
+    """The ratio belongs to the two sides that it names, the right way round."""
+    fast, slow = found["name"].split(" over ")
+    expected = sides[slow]["median_ms"] / sides[fast]["median_ms"]
+    assert found["of_medians"] == pytest.approx(expected, rel=1e-2)
+    assert found["quartiles"][0] <= found["value"] <= found["quartiles"][1]
+    assert found["rounds"] == 2
+
+
+@pytest.mark.parametrize("name", ["tutorial_step", "dcgan_step"])
+def test_steps_compare_both_usual_loops_with_ours(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    line = _line(name, capsys, tmp_path, "--precision", "float32")
+    assert len(line["sides"]) == 3
+    assert line["finite"] is True
+    assert line["data"].startswith("generated")
+    assert line["ratios"][0]["least"] in (1.2, 1.1)
+    for found in line["ratios"]:
+        _is_ratio_of(found, line["sides"])
+
+
+def test_overhead_compares_the_engine_with_a_bare_loop(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = _line("overhead", capsys, tmp_path, "--precision", "float32")
+    assert [found["pair"] for found in line["ratios"]] == ["mlp float32", "dcgan float32"]
+    for found in line["ratios"]:
+        _is_ratio_of(found, line["sides"])
+        assert found["percent"] == pytest.approx(100 * (found["value"] - 1), abs=0.02)
+
+
+def test_the_bare_loop_plays_the_engines_game() -> None:
+    """Same weights, data and noise on both sides: the discriminator's first update is the same."""
+    import ours
+    import overhead
+    import pictures
+    from zerosum.engine import Learning, Rules
+    from zerosum.engine.order import rows_at
+    from zerosum.engine.seeds import Draws
+
+    class Scripted(overhead.Bare):
+        def _reals(self) -> torch.Tensor:
+            return source.batch(rows_at(0, 8, source.num_rows, 0)).data
+
+        def _noise(self) -> torch.Tensor:
+            return Draws(0, 0, 0, 0, 8, 8, torch.device("cpu")).normal("noise", ours.LATENT)
+
+    source, _ = pictures.load("cifar10", None, smoke=True)
+    rules, learning = Rules(), Learning(lr=0.1, betas=(0.5, 0.999))
+    pairs = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        pairs.append(ours.dcgan_pair(source.shape, 4, "none"))
+    bare = Scripted(pairs[0], source, 8, learning, "float32", "cpu", one=False)
+    engine = ours.Engine(pairs[1], source, batch=8, rules=rules, learning=learning, precision="float32")
+    bare._discriminator_turn()
+    engine.match._play_turn(engine.match.game.turns(0)[0], engine.match._shares(0, engine.match.game.turns(0)[0], 0))
+    torch.testing.assert_close(dict(pairs[0][1].state_dict()), dict(pairs[1][1].state_dict()))
+
+
+def test_sampling_compares_with_a_bare_forward_pass(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = _line("sampling", capsys, tmp_path)
+    assert len(line["ratios"]) == 2
+    for found in line["ratios"]:
+        _is_ratio_of(found, line["sides"])
+
+
+def test_startup_measures_whole_processes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    values = _line("startup", capsys, tmp_path)["values"]
+    assert 0 < values["help_s"] < values["first_step_s"] < values["train_s"]
+    assert values["memory_gb"] > 0.1
+
+
+def test_quality_judges_every_side_with_one_classifier(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "grids"
+    line = _line("quality_at_time", capsys, tmp_path, "--recipe", "dcgan", "rpgan", "--out", str(out))
+    (mark,) = line["marks"]
+    assert set(mark["sides"]) == {"zerosum-dcgan", "zerosum-rpgan", "dcgan-script", "tutorial-mlp"}
+    for numbers in mark["sides"].values():
+        assert sum(numbers["shares"]) == pytest.approx(1, abs=0.01)
+        assert numbers["seconds"] >= mark["seconds"]
+        assert (out / numbers["grid"]).is_file()
+    script = mark["sides"]["dcgan-script"]["frechet"]
+    expected = mark["sides"]["zerosum-rpgan"]["frechet"] / script
+    assert mark["frechet_ratios"]["zerosum-rpgan over dcgan-script"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_usual_transform_and_networks() -> None:
+    """Item by item and all at once give the same reals, and both sides' networks have the same sizes, biases apart."""
+    import ours
+    import pictures
+    import usual
+
+    source, _ = pictures.load("cifar10", None, smoke=True)
+    item, label = usual.Pictures(source.train)[3]
+    torch.testing.assert_close(item, source.batch(torch.tensor([3])).data[0])
+    assert source.train.labels is not None
+    assert label == int(source.train.labels[3])
+    for mine, theirs in zip(
+        ours.dcgan_pair(source.shape, 16), (usual.dcgan_generator, usual.dcgan_discriminator), strict=True
+    ):
+        sizes = [sum(p.numel() for p in net.parameters() if p.dim() > 1) for net in (mine, theirs(source.shape, 16))]
+        assert sizes[0] == sizes[1]
+    for mine, theirs in zip(ours.mlp_pair(source.shape), (usual.mlp_generator, usual.mlp_discriminator), strict=True):
+        assert [p.numel() for p in mine.parameters()] == [p.numel() for p in theirs(source.shape).parameters()]
