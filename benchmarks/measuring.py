@@ -176,6 +176,27 @@ def show(sides: Mapping[str, Mapping[str, float]], ratios: Sequence[Mapping[str,
         print(f"  {found['name']}: {found['value']:.3f} (quartiles of the rounds {low:.3f} to {high:.3f}{wanted})")
 
 
+def against_usual(
+    usual: Sequence[Side],
+    mine: Mapping[Precision, Side],
+    wanted: Mapping[str, tuple[float, float | None]],
+    args: argparse.Namespace,
+) -> dict[str, Any]:
+    """Interleaves the usual loop, the usual loop with its data in memory, and our sides by precision; prints the rows.
+
+    wanted: precision -> (least, goal) of the ratio to the usual loop. args.batch: images of a step.
+    """
+    interleaved([*usual, *mine.values()], args)
+    loader = ratio(usual[0], usual[1])
+    ratios = [ratio(usual[0], side, *wanted[precision]) for precision, side in mine.items()]
+    ratios += [ratio(usual[1], side) for side in mine.values()] + [loader]
+    sides = summary([*usual, *mine.values()], args.batch)
+    show(sides, ratios)
+    share = 1 - 1 / loader["value"]
+    print(f"  the DataLoader takes {share:.0%} of the time of the {usual[0].name}")
+    return {"sides": sides, "ratios": ratios, "loader_share": round(share, 4)}
+
+
 def finish(name: str, args: argparse.Namespace, found: Mapping[str, Any]) -> dict[str, Any]:
     """Prints the JSON line, last, and writes it to --json; returns what it says."""
     setup = {

@@ -104,7 +104,7 @@ class Bare:
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Measures, prints, returns the JSON line."""
     parser = measuring.options((__doc__ or "").splitlines()[0])
-    measuring.add_slices(parser, steps=20, rounds=41)
+    measuring.add_slices(parser, steps=4, rounds=61)
     measuring.add_precision(parser)
     parser.add_argument("--pair", choices=("mlp", "dcgan", "both"), default="both", help="which networks")
     args = parser.parse_args(argv)

@@ -51,17 +51,18 @@ def _compare(recipe: str, source: ImageSource, args: Any) -> tuple[dict[str, Any
     with tempfile.TemporaryDirectory() as folder:
         loaded = _published(recipe, source, Path(folder), args.device)
     shape = source.shape
+    num = int(args.num)
     label = f"{recipe} {shape.height}x{shape.width}x{shape.channels}"
-    bare = measuring.Side(f"bare forward, {label}", _bare(loaded, args.num, args.batch))
+    bare = measuring.Side(f"bare forward, {label}", _bare(loaded, num, args.batch))
 
     def play(steps: int) -> int:
         for seed in range(steps):
-            loaded.sample(args.num, seed, batch=args.batch)
-        return steps * args.num
+            loaded.sample(num, seed, batch=args.batch)
+        return steps * num
 
     mine = measuring.Side(f"zerosum sample, {label}", play)
     measuring.interleaved([bare, mine], args, warm_up=1)
-    return measuring.summary([bare, mine], args.num), measuring.ratio(bare, mine, LEAST)
+    return measuring.summary([bare, mine], num), measuring.ratio(bare, mine, LEAST)
 
 
 def _published(recipe: str, source: ImageSource, folder: Path, device: str) -> run.Run:

@@ -54,17 +54,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     }
     others = [measuring.Side(name, loop.play) for name, loop in loops.items()]
     mine = {precision: measuring.Side(f"zerosum {precision}", engine.play) for precision, engine in engines.items()}
-    measuring.interleaved([*others, *mine.values()], args)
-    ratios = [measuring.ratio(others[0], side, *WANTED[precision]) for precision, side in mine.items()]
-    ratios += [measuring.ratio(others[1], side) for side in mine.values()]
-    ratios += [measuring.ratio(others[0], others[1])]
-    sides = measuring.summary([*others, *mine.values()], BATCH)
-    measuring.show(sides, ratios)
-    share = 1 - 1 / measuring.ratio(others[0], others[1])["value"]
-    print(f"  the DataLoader takes {share:.0%} of the tutorial loop's time")
+    args.batch = BATCH
+    found = measuring.against_usual(others, mine, WANTED, args)
     healthy = all(engine.finite() for engine in engines.values())
-    found = {"data": about, "sides": sides, "ratios": ratios, "loader_share": round(share, 4), "finite": healthy}
-    return measuring.finish("tutorial_step", args, found)
+    return measuring.finish("tutorial_step", args, {"data": about, **found, "finite": healthy})
 
 
 if __name__ == "__main__":

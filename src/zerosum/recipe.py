@@ -6,7 +6,7 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -45,7 +45,7 @@ class PenaltyPart(BaseModel):
     """Options of one penalty of the engine: weight, every, and what else its function takes."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    weight: Number = 1.0
+    weight: Annotated[float, Field(ge=0)] | Schedule = 1.0
     every: int = Field(1, ge=1)
 
     @property

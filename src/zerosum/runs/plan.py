@@ -13,7 +13,7 @@ import torch
 from zerosum import catalog
 from zerosum import recipe as recipes
 from zerosum.domain import Domain
-from zerosum.engine.events import Stepped
+from zerosum.engine.events import NonFinite, Stepped
 from zerosum.engine.loop import Match, Settings
 from zerosum.engine.precision import choose
 from zerosum.engine.processes import World
@@ -68,7 +68,7 @@ def duration(seconds: float) -> str:
 def make(wish: Wish, world: World = World()) -> Plan:
     """Finds the source, chooses the recipe, resolves every 'auto', measures the speed."""
     named, where = _start(wish)
-    domain = catalog.domain(named.domain) if named and wish.where is None else catalog.recognise(where)
+    domain = catalog.domain(named.domain) if named and wish.where is None else _recognised(where)
     data = recipes.part(where, **(named.data.options if named else {}))
     first = recipes.override(_bare(named, domain, data), [s for s in wish.settings if s.startswith("data.")])
     source = domain.open(first.data, wish.allow_download)
@@ -90,6 +90,22 @@ def reopen(recipe: Recipe, allow_download: bool = False) -> Plan:
     domain = catalog.domain(recipe.domain)
     source = domain.open(recipe.data, allow_download)
     return Plan(recipe, domain, source.to(torch.device(recipe.device)), domain.facts(source), tuple(source.notes))
+
+
+def _recognised(where: str) -> Domain:
+    """The domain of the data; for a path that is there but that no domain recognises, what each has against it."""
+    try:
+        return catalog.recognise(where)
+    except UserError as unknown:
+        if not Path(where).expanduser().exists():
+            raise
+        reasons = []
+        for name in catalog.domain_names():
+            try:
+                catalog.domain(name).open(recipes.part(where), False)
+            except UserError as error:
+                reasons.append(str(error))
+        raise UserError("\n".join(reasons) or str(unknown)) from None
 
 
 def _start(wish: Wish) -> tuple[Recipe | None, str]:
@@ -144,10 +160,10 @@ def _device(wanted: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(1, device=wanted)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"device = {wanted!r} cannot be used here: {str(error).splitlines()[0]} Use device=cpu or auto."
-        ) from None
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        here = "auto, cpu" + (", cuda, cuda:0 ..." if torch.cuda.is_available() else "; there is no CUDA device here")
+        reason = str(error).splitlines()[0].split(". ")[0][:90]
+        raise UserError(f"device = {wanted!r} cannot be used ({reason}). Choose from: {here}.") from None
     return wanted
 
 
@@ -190,14 +206,24 @@ def _seconds_per_step(plan: Plan, world: World, warm_up: int = 4, most: int = 24
     """Mean time of a step after warm-up, over whole rounds of the lazy penalties; the same on all processes."""
     trial, begun = match(plan, world), time.perf_counter()
     mark, counted = begun, 0
-    for event in trial.play(warm_up + most):
-        if isinstance(event, Stepped):
-            now = time.perf_counter()
-            if event.step == warm_up:
-                mark = now
-            counted = event.step - warm_up
-            if counted >= 4 and counted % 4 == 0 and world.any(now - begun > budget):
-                break
+    try:
+        for event in trial.play(warm_up + most):
+            if isinstance(event, Stepped):
+                now = time.perf_counter()
+                if event.step == warm_up:
+                    mark = now
+                counted = event.step - warm_up
+                if counted >= 4 and counted % 4 == 0 and world.any(now - begun > budget):
+                    break
+    except NonFinite:
+        counted += warm_up  # the training will meet it too, in a folder where it can be told; all processes stop here
+        mark = begun
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"This recipe cannot play its first steps: {reason}\nLook at what was changed in it: `zerosum recipes "
+            f"{plan.recipe.name}` shows the original."
+        ) from error
     mean = (time.perf_counter() - mark) / max(1, counted) / world.size
     mine = torch.tensor([mean], device=plan.recipe.device)
     world.sum_([mine])

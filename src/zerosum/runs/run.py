@@ -136,6 +136,8 @@ def train(
     progress = progress or Silent()
     world = _world(settings)
     wish = Wish(None if where is None else str(where), recipe, minutes, tuple(settings), allow_download)
+    if out is not None and world.rank == 0:
+        RunFolder(Path(out)).refuse_unless_free()  # before anything takes time
     plan = plans.make(wish, world)
     if on_plan and world.rank == 0:
         on_plan(plan)

@@ -1,0 +1,80 @@
+"""Grids and files hold the very pixels; the augmentation moves, mirrors and differentiates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zerosum.domains.images import preview
+from zerosum.domains.images.augment import shift
+from zerosum.domains.images.data import to_unit
+from zerosum.engine.seeds import Draws
+from zerosum.errors import UserError
+
+
+def samples(n: int, channels: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    pixels = torch.randint(256, (n, channels, size, size), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return pixels, to_unit(pixels)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_grid_places_each_image_and_keeps_its_pixels(tmp_path: Path, channels: int) -> None:
+    pixels, unit = samples(7, channels, 60)
+    preview.grid(unit, 3, tmp_path / "grid.png")
+    sheet = np.asarray(Image.open(tmp_path / "grid.png"))
+    step = 60 + preview.GAP
+    assert sheet.shape[:2] == (3 * step + preview.GAP, 3 * step + preview.GAP)
+    fifth = sheet[preview.GAP + step : step + step, preview.GAP + step : step + step]  # row 1, column 1: index 4
+    expected = pixels[4].permute(1, 2, 0).squeeze(-1).numpy()
+    np.testing.assert_array_equal(fifth, expected)
+    assert (sheet[-5:, -5:] == preview.GREY).all()
+
+
+def test_single_files_are_never_enlarged_and_hold_the_very_pixels(tmp_path: Path) -> None:
+    pixels, unit = samples(3, 3, 8)
+    paths = preview.write(unit, tmp_path / "many")
+    assert [path.name for path in paths] == ["00000.png", "00001.png", "00002.png"]
+    for path, row in zip(paths, pixels, strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), row.permute(1, 2, 0).numpy())
+    preview.write(unit, tmp_path / "all.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "all.npy"), pixels.permute(0, 2, 3, 1).numpy())
+
+
+def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot write \.mp3"):
+        preview.write(samples(2, 1, 8)[1], tmp_path / "x.mp3")
+
+
+def draws(start: int, stop: int, total: int) -> Draws:
+    return Draws(3, 5, 1, start, stop, total, torch.device("cpu"))
+
+
+def test_shift_moves_each_image_by_whole_pixels_within_its_bounds() -> None:
+    image = torch.arange(36.0).view(1, 1, 6, 6).expand(40, 1, 6, 6)
+    moved = shift(pixels=1)(image, draws(0, 40, 40), "real", 1.0)
+    padded = torch.nn.functional.pad(image[:1], (1, 1, 1, 1), mode="replicate")
+    possible = [padded[0, :, r : r + 6, c : c + 6] for r in range(3) for c in range(3)]
+    found = {next(i for i, p in enumerate(possible) if torch.equal(p, row)) for row in moved}
+    assert len(found) > 5
+    torch.testing.assert_close(shift(pixels=1)(image, draws(0, 40, 40), "real", 0.0), image)
+
+
+def test_shift_mirrors_half_of_the_images_and_rows_do_not_depend_on_the_cut() -> None:
+    image = torch.randn(64, 2, 5, 7)
+    augment = shift(pixels=1, flip=True)
+    whole = augment(image, draws(0, 64, 64), "fake", 1.0)
+    parts = [augment(image[a:b], draws(a, b, 64), "fake", 1.0) for a, b in ((0, 10), (10, 64))]
+    torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=0)
+    mirrored = shift(pixels=0, flip=True)(image, draws(0, 64, 64), "fake", 1.0)
+    flipped = sum(torch.equal(row, before.flip(-1)) for row, before in zip(mirrored, image, strict=True))
+    assert 16 < flipped < 48
+
+
+def test_shift_passes_first_and_second_derivatives() -> None:
+    x = torch.randn(3, 1, 4, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda y: shift(pixels=1, flip=True)(y, draws(0, 3, 3), "real", 1.0), (x,))
+    assert torch.autograd.gradgradcheck(lambda y: shift(pixels=1)(y, draws(0, 3, 3), "real", 1.0) ** 2, (x,))

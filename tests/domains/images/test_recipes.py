@@ -1,0 +1,41 @@
+"""Every recipe plays: a smoke size of it trains on the bundled digits, stays finite and moves both players."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from zerosum.domains.images import DOMAIN
+from zerosum.engine import Stepped
+from zerosum.runs import plan
+
+SMOKE = {
+    "mlp": ["generator.widths=[32]", "discriminator.widths=[32]"],
+    "conv": ["generator.width=8", "discriminator.width=8"],
+}
+
+
+@pytest.mark.parametrize("name", sorted(DOMAIN.recipes))
+def test_recipe_trains_at_smoke_size(name: str) -> None:
+    kind = DOMAIN.recipes[name].generator.kind
+    planned = plan.make(plan.Wish("digits", name, settings=[*SMOKE[kind], "batch=16", "steps=6"]))
+    assert planned.recipe.why
+    assert planned.recipe.sources
+    match = plan.match(planned)
+    before = {key: [p.clone() for p in network.parameters()] for key, network in match.game.players.items()}
+    values = {}
+    for event in match.play(planned.recipe.steps):
+        if isinstance(event, Stepped):
+            values = event.values()
+    assert match.step == 6
+    assert all(torch.isfinite(torch.tensor(number)) for number in values.values())
+    for key, network in match.game.players.items():
+        moved = [not torch.equal(p, old) for p, old in zip(network.parameters(), before[key], strict=True)]
+        assert sum(moved) >= len(moved) - 1, key  # an embedding row that no batch touched may stay
+
+
+def test_the_default_recipe_is_conditional_where_there_are_labels() -> None:
+    labelled = plan.make(plan.Wish("digits", settings=["steps=1"]))
+    unlabelled = plan.make(plan.Wish("digits", settings=["steps=1", "data.labelled=false"]))
+    assert (labelled.recipe.name, labelled.recipe.conditional) == ("rpgan", True)
+    assert (unlabelled.recipe.name, unlabelled.recipe.conditional) == ("rpgan", False)

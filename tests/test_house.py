@@ -1,0 +1,225 @@
+"""The house keeps its own rules: who imports whom, how long things are, which words never appear."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src" / "zerosum"
+FILES = sorted(SRC.rglob("*.py"))
+LAYERS = [  # an import goes to the same layer's own package or to a layer further down
+    {"__main__"},
+    {"cli"},
+    {"runs"},
+    {"report"},
+    {"catalog"},
+    {"domains"},
+    {"domain"},
+    {"recipe"},
+    {"engine"},
+    {"nn", "metrics", "data"},
+    {"errors"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+NARROW = {  # what these modules may import of ours; a listed package includes its modules
+    "engine.losses": {"errors"},
+    "engine.schedule": {"errors"},
+    "engine.penalties": {"engine.game", "engine.schedule", "errors"},
+    "nn": {"nn", "errors"},
+    "metrics": {"metrics", "errors"},
+    "data": {"data", "errors"},
+}
+
+
+def module(path: Path) -> str:
+    """engine/losses.py -> engine.losses; engine/__init__.py -> engine; the package's own __init__ is the empty name."""
+    parts = path.relative_to(SRC).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Our modules that a file imports, anywhere in it, without the leading "zerosum."."""
+    ours = {module(path) for path in FILES}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.removeprefix("zerosum").lstrip(".") for alias in node.names if _is_ours(alias.name))
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name the whole path"
+            if node.module and _is_ours(node.module):
+                base = node.module.removeprefix("zerosum").lstrip(".")
+                for alias in node.names:
+                    deeper = f"{base}.{alias.name}".lstrip(".")
+                    yield deeper if deeper in ours else base
+
+
+def _is_ours(name: str) -> bool:
+    return name == "zerosum" or name.startswith("zerosum.")
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def complaint(here: str, there: str) -> str | None:
+    """Why `here` may not import `there`, or None."""
+    if not here or not there:  # the public names of the package; its version
+        return None
+    top, target = here.split(".")[0], there.split(".")[0]
+    if target not in LEVEL or top not in LEVEL:
+        return f"{here} -> {there}: not in the plan of layers"
+    for package, allowed in NARROW.items():
+        if within(here, package) and not any(within(there, name) for name in allowed):
+            return f"{here} -> {there}: {package} may import only {sorted(allowed)}"
+    if top == "domains" and target == "domains" and _domain(here) != _domain(there):
+        return f"{here} -> {there}: a domain never imports another"
+    if top != target and LEVEL[target] <= LEVEL[top]:
+        return f"{here} -> {there}: an arrow to the left"
+    return None
+
+
+def _domain(name: str) -> str:
+    return ".".join(name.split(".")[:2])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: module(path) or "zerosum")
+def test_imports_point_rightwards(path: Path) -> None:
+    found = [complaint(module(path), there) for there in imports(ast.parse(path.read_text(encoding="utf-8")))]
+    assert [words for words in found if words] == []
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "refused"),
+    [
+        ("engine.loop", "recipe", True),
+        ("engine.loop", "errors", False),
+        ("engine.losses", "engine.game", True),
+        ("engine.penalties", "engine.schedule", False),
+        ("engine.penalties", "engine.duel", True),
+        ("domains.images.data", "domains.audio", True),
+        ("domains.images.data", "domains.images.files", False),
+        ("metrics.frechet", "data.fetch", True),
+        ("report.page", "runs.folder", True),
+        ("runs.run", "report", False),
+        ("errors", "nn.layers", True),
+        ("novelty", "errors", True),
+    ],
+)
+def test_the_rule_itself_can_fail(here: str, there: str, refused: bool) -> None:
+    assert (complaint(here, there) is not None) is refused
+
+
+def test_the_report_never_needs_torch() -> None:
+    """The page is made from files alone."""
+    for path in FILES:
+        if module(path).split(".")[0] == "report":
+            names = [n for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for n in _imported(node)]
+            assert "torch" not in {name.split(".")[0] for name in names}, path
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+
+
+# --- sizes
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: module(path) or "zerosum")
+def test_files_and_functions_are_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    long = [
+        f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno + 1 > 40
+    ]
+    assert long == []
+
+
+def code_lines(text: str) -> int:
+    """Lines that hold code: no blank lines, no comments, no docstrings."""
+    silent: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
+            assert body
+            silent |= set(range(body[0].lineno, (body[0].end_lineno or 0) + 1))
+    lines = enumerate(text.splitlines(), 1)
+    return sum(1 for number, line in lines if number not in silent and line.strip() and not line.lstrip().startswith("#"))
+
+
+def test_code_lines_are_counted() -> None:
+    text = '"""Words\nin two lines."""\n\n# why\ndef f() -> str:\n    """What."""\n    return """a\nb"""\n'
+    assert code_lines(text) == 3
+
+
+def test_the_engine_stays_under_a_thousand_lines() -> None:
+    assert sum(code_lines(path.read_text(encoding="utf-8")) for path in (SRC / "engine").glob("*.py")) < 1000
+
+
+# --- words
+
+
+def calls(tree: ast.AST) -> Iterator[str]:
+    """Names of what is called: "eval", "torch.load", "self.network.eval"."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: module(path) or "zerosum")
+def test_nothing_can_run_foreign_code_or_hide_an_error(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert {name for node in ast.walk(tree) for name in _imported(node)} & {"pickle", "cloudpickle", "dill", "shelve"} == set()
+    banned = {"eval", "exec", "compile", "torch.load", "torch.save", "pickle.load", "pickle.loads", "__import__"}
+    assert set(calls(tree)) & banned == set()
+    assert "allow_pickle=True" not in text
+    assert "extractall" not in text
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"line {node.lineno}: a bare except"
+            broad = ast.unparse(node.type) in ("Exception", "BaseException")
+            assert not (broad and isinstance(node.body[0], ast.Pass)), f"line {node.lineno}: a silent rescue"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: module(path) or "zerosum")
+def test_nothing_is_left_for_later(path: Path) -> None:
+    assert re.findall(r"\b(TODO|FIXME|XXX|HACK)\b", path.read_text(encoding="utf-8")) == []
+
+
+def test_public_things_say_what_they_are() -> None:
+    """Every public module, class and function of the package has a docstring (protocols' bodies of `...` apart)."""
+    silent = []
+    for path in FILES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if path.read_text(encoding="utf-8").strip() and ast.get_docstring(tree) is None:
+            silent.append(module(path))
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                silent += [] if ast.get_docstring(node) else [f"{module(path)}.{node.name}"]
+    assert silent == []
+
+
+# --- the surface
+
+
+def test_verbs_of_the_command_line() -> None:
+    """A verb more or less is a change of the surface: it belongs in the README and the changelog too."""
+    from zerosum.cli import app
+
+    names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert names == {"train", "resume", "sample", "judge", "evaluate", "report", "recipes", "sources", "doctor"}
+
+
+def test_public_names_can_be_had() -> None:
+    import zerosum
+
+    assert [name for name in zerosum.__all__ if not hasattr(zerosum, name)] == []
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        zerosum.nothing  # noqa: B018
