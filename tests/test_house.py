@@ -146,11 +146,16 @@ def code_lines(text: str) -> int:
     silent: set[int] = set()
     for node in ast.walk(ast.parse(text)):
         body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
             assert body
             silent |= set(range(body[0].lineno, (body[0].end_lineno or 0) + 1))
     lines = enumerate(text.splitlines(), 1)
-    return sum(1 for number, line in lines if number not in silent and line.strip() and not line.lstrip().startswith("#"))
+    return sum(
+        1 for number, line in lines if number not in silent and line.strip() and not line.lstrip().startswith("#")
+    )
 
 
 def test_code_lines_are_counted() -> None:
@@ -176,7 +181,12 @@ def calls(tree: ast.AST) -> Iterator[str]:
 def test_nothing_can_run_foreign_code_or_hide_an_error(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
-    assert {name for node in ast.walk(tree) for name in _imported(node)} & {"pickle", "cloudpickle", "dill", "shelve"} == set()
+    assert {name for node in ast.walk(tree) for name in _imported(node)} & {
+        "pickle",
+        "cloudpickle",
+        "dill",
+        "shelve",
+    } == set()
     banned = {"eval", "exec", "compile", "torch.load", "torch.save", "pickle.load", "pickle.loads", "__import__"}
     assert set(calls(tree)) & banned == set()
     assert "allow_pickle=True" not in text

@@ -33,7 +33,9 @@ FULL = Recipe(
     rules=Rules(discriminator_steps=2, fakes="previous", augment_strength=Schedule(0.0, 1.0, "linear", 10)),
     augment=part("shift", pixels=2),
     learning={
-        "generator": Learning("sgd", lr=Schedule(0.1, warmup_steps=5), momentum=Schedule(0.5, 0.7, "linear", 9), clip_norm=1.0),
+        "generator": Learning(
+            "sgd", lr=Schedule(0.1, warmup_steps=5), momentum=Schedule(0.5, 0.7, "linear", 9), clip_norm=1.0
+        ),
         "discriminator": Learning(betas=(0.5, Schedule(0.9, 0.99, "linear", 7))),
     },
     ema=Ema(half_life_images=Schedule(10.0, 20.0, "linear", 5), ramp=None, every=2),
@@ -137,7 +139,12 @@ def test_set(setting: str, look: Any, value: Any) -> None:
 def test_set_part_of_a_schedule_and_several_at_once() -> None:
     recipe = override(
         PLAIN,
-        ["learning.generator.lr.start=0.1", "learning.generator.lr.end=0", "learning.generator.lr.shape=linear", "batch=8"],
+        [
+            "learning.generator.lr.start=0.1",
+            "learning.generator.lr.end=0",
+            "learning.generator.lr.shape=linear",
+            "batch=8",
+        ],
     )
     assert recipe.learning["generator"].lr == Schedule(0.1, 0.0, "linear")
     assert recipe.batch == 8
@@ -225,13 +232,15 @@ def test_a_domain_refuses_what_its_makers_do_not_take(settings: list[str], words
 def test_a_recipe_is_frozen_and_changed_makes_another() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         PLAIN.batch = 3  # type: ignore[misc]
-    changed = PLAIN.changed(batch=3, cadence=Cadence(log=9), learning={"generator": Learning(lr=0.5)}, rules=Rules(fakes="previous"))
+    changed = PLAIN.changed(
+        batch=3, cadence=Cadence(log=9), learning={"generator": Learning(lr=0.5)}, rules=Rules(fakes="previous")
+    )
     assert (changed.batch, changed.cadence.log, changed.learning["generator"].lr) == (3, 9, 0.5)
     assert changed.rules.fakes == "previous"
     assert PLAIN.batch == 64
     with pytest.raises(UserError, match="batch = 0 is wrong"):
         PLAIN.changed(batch=0)
-    with pytest.raises(UserError, match="no field 'bathc'. Did you mean 'batch'"):
+    with pytest.raises(UserError, match=r"no field 'bathc'. Did you mean 'batch'"):
         PLAIN.changed(bathc=3)
 
 

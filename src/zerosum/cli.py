@@ -129,11 +129,16 @@ def sample(
 ) -> None:
     """Make samples with a trained generator."""
     from zerosum.runs import run
+    from zerosum.runs.progress import few
 
     loaded = run.load(folder)
     labels = [label[i % len(label)] for i in range(num)] if label else None
-    paths = loaded.domain.write(loaded.sample(num, seed, labels), out or folder / "samples.png")
-    _print({"paths": [str(path) for path in paths], "num": num, "seed": seed}, json, "\n".join(_few(paths)))
+    target = out or folder / "samples.png"
+    try:
+        paths = loaded.domain.write(loaded.sample(num, seed, labels), target)
+    except OSError as error:
+        raise UserError(f"Cannot write {target}: {error.strerror or error}. Choose another place with --out.") from None
+    _print({"paths": [str(path) for path in paths], "num": num, "seed": seed}, json, few(paths))
 
 
 @app.command()
@@ -198,14 +203,14 @@ def recipes(
 def sources(name: Annotated[str | None, typer.Argument(help="Show this source.")] = None, json: Json = False) -> None:
     """List the named data sets, or show one."""
     from zerosum import catalog
-    from zerosum.runs.progress import table
+    from zerosum.runs.progress import shown, table
 
     known = {key: dataclasses.asdict(info) for key, info in catalog.sources().items()}
     if name is None:
         _print(known, json, table([(key, str(info["summary"])) for key, info in known.items()]))
         return
     info = _known(name, known, "source")
-    _print(info, json, table([(key, _shown(value)) for key, value in info.items() if value]))
+    _print(info, json, table([(key, shown(value)) for key, value in info.items() if value]))
 
 
 @app.command()
@@ -229,15 +234,6 @@ def _known(name: str, known: Any, what: str) -> Any:
     return known[name]
 
 
-def _shown(value: Any) -> str:
-    """A plain value for a person: lists in one line, files by their names."""
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_shown, value))
-    if isinstance(value, dict):
-        return str(value["name"]) if "name" in value else ", ".join(f"{key} {item}" for key, item in value.items())
-    return str(value)
-
-
 def _say(*texts: str) -> None:
     for text in texts:
         print(text, file=sys.stderr, flush=True)
@@ -245,11 +241,6 @@ def _say(*texts: str) -> None:
 
 def _print(content: Any, json: bool, text: str = "") -> None:
     print(jsonlib.dumps(content, indent=1, ensure_ascii=False) if json else text)
-
-
-def _few(paths: list[Path]) -> list[str]:
-    shown = [str(path) for path in paths[:3]]
-    return shown if len(paths) <= 3 else [*shown, f"... {len(paths)} files in {paths[0].parent}"]
 
 
 def _plan(plan: Any) -> None:

@@ -30,7 +30,13 @@ def nested() -> dict[str, Any]:
         "cut": torch.arange(12.0).view(3, 4).t()[1:],
         "empty": torch.zeros(0, 4),
         "number": 0.1 + 0.2,
-        "names": {"$tensor": "a word", "a/b": torch.ones(1), "a": {"b": torch.zeros(1)}, 1: torch.ones(2), "1": torch.zeros(2)},
+        "names": {
+            "$tensor": "a word",
+            "a/b": torch.ones(1),
+            "a": {"b": torch.zeros(1)},
+            1: torch.ones(2),
+            "1": torch.zeros(2),
+        },
     }
 
 
@@ -93,11 +99,6 @@ def test_newest_two_are_kept(tmp_path: Path) -> None:
     assert found["step"] == 100_000_000
 
 
-def test_nothing_saved_is_none(tmp_path: Path) -> None:
-    assert latest_checkpoint(tmp_path) is None
-    assert latest_checkpoint(tmp_path / "missing") is None
-
-
 def test_a_step_saved_again_replaces_the_first(tmp_path: Path) -> None:
     folder_with(tmp_path, 5)
     save_checkpoint(tmp_path, 5, {"step": 5, "again": True})
@@ -106,6 +107,7 @@ def test_a_step_saved_again_replaces_the_first(tmp_path: Path) -> None:
 
 
 def test_left_overs_of_a_killed_process_are_cleared(tmp_path: Path) -> None:
+    assert latest_checkpoint(tmp_path / "missing") is None
     left = tmp_path / ".step-00000003.4711.part"
     left.mkdir()
     (left / "tensors.safetensors").write_bytes(b"half")
@@ -160,7 +162,10 @@ def test_all_damaged_is_an_error_with_the_reason(tmp_path: Path) -> None:
     folder_with(tmp_path, 1, 2)
     for step in (1, 2):
         _truncate(tmp_path / f"step-0000000{step}" / "tensors.safetensors")
-    with pytest.warns(UserWarning, match="damaged"), pytest.raises(UserError, match=r"None of the 2 .* bytes instead of"):
+    with (
+        pytest.warns(UserWarning, match="damaged"),
+        pytest.raises(UserError, match=r"None of the 2 .* bytes instead of"),
+    ):
         latest_checkpoint(tmp_path)
 
 
@@ -168,7 +173,10 @@ def test_another_format_is_named(tmp_path: Path) -> None:
     folder_with(tmp_path, 1)
     path = tmp_path / "step-00000001" / "manifest.json"
     path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
-    with pytest.warns(UserWarning), pytest.raises(UserError, match="checkpoint format 99; this version reads format 1"):
+    with (
+        pytest.warns(UserWarning, match="format 99"),
+        pytest.raises(UserError, match="format 99; this version reads format 1"),
+    ):
         latest_checkpoint(tmp_path)
 
 
@@ -201,7 +209,9 @@ def test_code_in_a_safetensors_file_is_refused_and_not_run(tmp_path: Path, kind:
 
 
 @pytest.mark.parametrize("writes", [0, 1, 2])
-def test_a_full_disk_leaves_the_older_checkpoint_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
+def test_a_full_disk_leaves_the_older_checkpoint_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
     folder_with(tmp_path, 1)
     left = [writes]
 

@@ -218,7 +218,8 @@ def test_noise_differs_between_turns_steps_and_seeds() -> None:
     g.register_forward_hook(lambda _m, i, _o: seen.append(i[0]))
     play(match(duel(g=g)), 2)
     assert all(
-        torch.equal(z, noise(step, index)) for z, (step, index) in zip(seen, ((0, 0), (0, 1), (1, 0), (1, 1)), strict=True)
+        torch.equal(z, noise(step, index))
+        for z, (step, index) in zip(seen, ((0, 0), (0, 1), (1, 0), (1, 1)), strict=True)
     )
 
 

@@ -87,6 +87,17 @@ def test_each_player_has_its_own_learning() -> None:
     assert (game.values()["lr/generator"], game.values()["lr/discriminator"]) == (0.0, 0.1)
 
 
+def test_the_loop_follows_the_schedule() -> None:
+    """lr 0.1 in the first step and 0 from the second on."""
+    game = match(default=Learning("sgd", lr=Schedule(0.1, 0.0, "linear", over_steps=1)))
+    start = copied(game.game.players["generator"])
+    after_one = copied(play(game, 1).game.players["generator"])
+    assert game.values()["lr/generator"] == 0.1
+    assert not same(after_one, start)
+    assert same(copied(play(game, 3).game.players["generator"]), after_one)
+    assert game.values()["lr/generator"] == 0.0
+
+
 def test_learning_refuses() -> None:
     with pytest.raises(ValueError, match="adam, adamw, sgd or rmsprop, got 'lion'"):
         Learning("lion")  # type: ignore[arg-type]
@@ -94,7 +105,7 @@ def test_learning_refuses() -> None:
         Learning(clip_norm=-1.0)
     with pytest.raises(ValueError, match="clip_value must be more than 0, got 0"):
         Learning(clip_value=0.0)
-    with pytest.raises(UserError, match="learning: the game has no player 'generatr'. Did you mean 'generator'?"):
+    with pytest.raises(UserError, match=r"learning: the game has no player 'generatr'. Did you mean 'generator'\?"):
         match(learning={"generatr": Learning()})
     with pytest.raises(UserError, match="average: the game has no player 'critic'"):
         match(average="critic")
@@ -184,11 +195,11 @@ def test_average_copies_buffers_and_stays_in_float32_eval() -> None:
 
 def test_loop_averages_every_second_step_with_a_scheduled_half_life() -> None:
     half_life = Schedule(20.0, 60.0, "linear", over_steps=4)
-    game = match(duel(), half_life_images=half_life, ramp=0.25, average_every=2)
+    game = match(duel(), half_life_images=half_life, ramp=2.0, average_every=2)
     by_hand = game.game.players["generator"][0].weight.detach().clone()
     for event in game.play(4):
         if hasattr(event, "values") and event.step % 2 == 0:
-            decay = 0.5 ** (16 / min(half_life(event.step - 1), 0.25 * 8 * event.step))
+            decay = 0.5 ** (16 / min(half_life(event.step - 1), 2.0 * 8 * event.step))
             by_hand = decay * by_hand + (1 - decay) * game.game.players["generator"][0].weight.detach()
     assert game.average is not None
     torch.testing.assert_close(game.average.network[0].weight, by_hand)

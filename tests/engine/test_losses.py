@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import conformance
 import pytest
 import torch
 from torch import Tensor
 
+import conformance
 from zerosum.engine import losses
 
 PAIRS = losses.table()
@@ -144,10 +144,15 @@ def test_optimal_discriminator_of_a_table() -> None:
     p = torch.tensor([0.1, 0.4, 0.3, 0.2], dtype=torch.float64)
     q = torch.full((4,), 0.25, dtype=torch.float64)
     logits = torch.zeros(4, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([logits], max_iter=200, tolerance_grad=1e-12, tolerance_change=0, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        [logits], max_iter=200, tolerance_grad=1e-12, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
 
     def value() -> Tensor:
-        reals, fakes = losses.value(logits, torch.full_like(logits, -1e4)), losses.value(torch.full_like(logits, 1e4), logits)
+        reals, fakes = (
+            losses.value(logits, torch.full_like(logits, -1e4)),
+            losses.value(torch.full_like(logits, 1e4), logits),
+        )
         return (p * reals + q * fakes).sum()
 
     def closure() -> Tensor:

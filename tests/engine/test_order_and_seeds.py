@@ -94,7 +94,13 @@ def test_derive_is_stable_and_tells_its_parts_apart() -> None:
 def test_events_in_order() -> None:
     game = match()
     told = [(type(event), event.step, getattr(event, "last", None)) for event in game.play(2)]
-    assert told == [(Boundary, 0, False), (Stepped, 1, None), (Boundary, 1, False), (Stepped, 2, None), (Boundary, 2, True)]
+    assert told == [
+        (Boundary, 0, False),
+        (Stepped, 1, None),
+        (Boundary, 1, False),
+        (Stepped, 2, None),
+        (Boundary, 2, True),
+    ]
     assert [(event.step, event.last) for event in game.play(2)] == [(2, True)]
     assert [event.images for event in game.play(4) if isinstance(event, Stepped)] == [24, 32]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import conformance
 import pytest
 import torch
 from small_games import critic, duel, match, play
 from torch import Tensor, nn
 
+import conformance
 from zerosum.engine import penalties
 from zerosum.engine.duel import Rules
 from zerosum.engine.game import Play, Verdict
@@ -183,7 +183,7 @@ class _Recording(nn.Module):
 def test_bfloat16_fakes_are_penalised_in_float32(name: str) -> None:
     """Under autocast a generator hands out bfloat16 rows."""
     real, fake = points()
-    network = Quadratic(1.0)
+    network = Quadratic(0.7)
     rounded = MAKERS[name](1.0).term(conformance.play_of(network, real, fake.bfloat16()))
     wide = MAKERS[name](1.0).term(conformance.play_of(network, real, fake.bfloat16().float()))
     assert rounded.dtype == torch.float32

@@ -29,7 +29,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     program = [sys.executable, str(Path(__file__).with_name("two_processes.py")), str(folder)]
-    common = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    common = os.environ | {
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": "1",
+    }
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     started = [subprocess.Popen(program, env=common | {"RANK": str(rank)}, **pipes) for rank in range(2)]
     try:
@@ -112,7 +117,9 @@ def test_one_process_is_the_identity() -> None:
         ({"RANK": "1", "WORLD_SIZE": "2", "SLURM_PROCID": "0", "SLURM_NTASKS": "1"}, (1, 2, 0)),
     ],
 )
-def test_environment(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: tuple[int, int, int]) -> None:
+def test_environment(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: tuple[int, int, int]
+) -> None:
     for prefix in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"):
         monkeypatch.delenv(prefix, raising=False)
     for name, value in variables.items():

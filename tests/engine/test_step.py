@@ -43,6 +43,13 @@ def test_micro_batches_under_other_rules(rules: Rules) -> None:
     _assert_equal_play(*ends)
 
 
+def test_rehearsing_leaves_no_trace_in_running_statistics() -> None:
+    """A loss that couples rows judges each share once more beforehand; BatchNorm must count two calls a share, not four."""
+    d = critic(norm=True)
+    play(match(duel(d=d, loss=losses.relativistic_average), micro_batches=2), 1)
+    assert d[1].num_batches_tracked.item() == 4
+
+
 def _assert_equal_play(one: Match, other: Match) -> None:
     for name in ("discriminator", "generator"):
         pairs = zip(one.game.players[name].parameters(), other.game.players[name].parameters(), strict=True)
@@ -98,7 +105,9 @@ def test_guard_names_the_generator(where: str) -> None:
     game, in_g, _ = poisoned()
     play(game, 1)
     kept = copied(game.game.players["generator"])
-    hook = in_g.register_forward_pre_hook(lambda module, _: setattr(module, "armed", where if torch.is_grad_enabled() else ""))
+    hook = in_g.register_forward_pre_hook(
+        lambda module, _: setattr(module, "armed", where if torch.is_grad_enabled() else "")
+    )
     with pytest.raises(NonFinite) as caught:  # D's turn makes its fakes without a graph, so only G's turn is poisoned
         play(game, 5)
     hook.remove()
@@ -117,9 +126,7 @@ def test_skip_leaves_the_update_out_and_counts_it() -> None:
     in_d.armed = "gradient"
     play(game, 3)
     assert same(copied(d.network), kept)
-    assert all(
-        torch.equal(a, b["momentum_buffer"]) for a, b in zip(momentum, d.optimizer.state.values(), strict=True)
-    )
+    assert all(torch.equal(a, b["momentum_buffer"]) for a, b in zip(momentum, d.optimizer.state.values(), strict=True))
     assert game.step == 3
     assert game.skipped == 2  # D's penalty, and G's error that passes through D
     assert game.values()["skipped_updates"] == 2
@@ -133,7 +140,9 @@ def test_skip_leaves_the_update_out_and_counts_it() -> None:
 def test_simultaneous_guard_updates_neither() -> None:
     game, in_g, _ = poisoned()
     game.game.rules = Rules(simultaneous=True)
-    in_g.register_forward_pre_hook(lambda module, _: setattr(module, "armed", "value" if torch.is_grad_enabled() else ""))
+    in_g.register_forward_pre_hook(
+        lambda module, _: setattr(module, "armed", "value" if torch.is_grad_enabled() else "")
+    )
     kept = copied(game.game.players["discriminator"])
     with pytest.raises(NonFinite, match="generator's loss"):
         play(game, 1)

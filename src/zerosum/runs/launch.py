@@ -60,15 +60,14 @@ def _environment(devices: int) -> dict[str, str]:
 def _wait(children: list[subprocess.Popen[bytes]]) -> list[int]:
     """Exit statuses, once all have ended; a failure of one gives the others GRACE_S, then they are ended."""
     failed_at: float | None = None
-    while any(child.poll() is None for child in children):
-        if failed_at is None and any(child.returncode for child in children):
+    while None in (codes := [child.poll() for child in children]):
+        if failed_at is None and any(codes):
             failed_at = time.monotonic()
-        if failed_at is not None:
-            late = time.monotonic() - failed_at
-            for child in children:
-                if child.poll() is None and late > GRACE_S:
-                    # One that waits for a message of the dead never comes to handle a polite signal.
-                    child.kill() if late > 2 * GRACE_S else child.terminate()
+        late = 0.0 if failed_at is None else time.monotonic() - failed_at
+        for child, code in zip(children, codes, strict=True):
+            if code is None and late > GRACE_S:
+                # One that waits for a message of the dead never comes to handle a polite signal.
+                child.kill() if late > 2 * GRACE_S else child.terminate()
         time.sleep(0.05)
     return [child.wait() for child in children]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from zerosum.runs.plan import duration
@@ -143,3 +144,18 @@ def _short(name: str) -> str:
     base, _, inside = name.partition("[")
     num = [part for part in inside.rstrip("]").split(",") if part.startswith("n=")]
     return " ".join([base, *num])
+
+
+def shown(value: Any) -> str:
+    """A plain value for a person: lists in one line, files by their names."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(shown, value))
+    if isinstance(value, dict):
+        return str(value["name"]) if "name" in value else ", ".join(f"{key} {item}" for key, item in value.items())
+    return str(value)
+
+
+def few(paths: Sequence[Path]) -> str:
+    """Paths one a line; of many only the first three."""
+    some = [str(path) for path in paths[:3]]
+    return "\n".join(some if len(paths) <= 3 else [*some, f"... {len(paths)} files in {paths[0].parent}"])

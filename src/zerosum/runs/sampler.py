@@ -121,7 +121,9 @@ def _files(folder: Path) -> tuple[bytes, dict[str, Any]]:
         body = (folder / WEIGHTS).read_bytes()
         card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        why = "The run has not saved yet: wait for its first checkpoint." if (folder / "run.json").exists() else ""
+        why = (
+            "This run has not saved yet; it does so at its first checkpoint." if (folder / "run.json").exists() else ""
+        )
         missing = Path(error.filename).name
         raise UserError(f"{folder} holds no published generator: {missing} is missing. {why}".strip()) from None
     except (OSError, ValueError) as error:

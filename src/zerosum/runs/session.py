@@ -265,9 +265,10 @@ class Session:
 
     def _diverged(self, error: NonFinite) -> None:
         kept = f"step {self._saved_step:,}" if self._saved_step >= 0 else "none: it came before the first"
+        rates = " ".join(f"--set learning.{name}.lr=..." for name in self.match.players)
         advice = (
-            f"Train anew with a lower rate for that player (--set learning.{error.player}.lr=...), or with its gradient "
-            f"clipped (--set learning.{error.player}.clip_norm=1); resuming would come to the same step."
+            f"The rates are probably too high, of either player: train anew with lower ones ({rates}), or clip the gradient "
+            f"(--set learning.{error.player}.clip_norm=1). Resuming would come to the same step."
         )
         self._status("failed", f"{error}. {advice}")
         if self.chief:

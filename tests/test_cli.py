@@ -1,0 +1,83 @@
+"""The command line itself: fast help, no torch before it is needed, tables, doctor."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+VERBS = ("train", "resume", "sample", "judge", "evaluate", "report", "recipes", "sources", "doctor")
+
+
+def zerosum(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "zerosum", *arguments], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("arguments", [(), *((verb,) for verb in VERBS)])
+def test_help_imports_no_torch(arguments: tuple[str, ...]) -> None:
+    heavy = "('torch', 'numpy', 'sklearn', 'PIL')"
+    code = (
+        f"import sys; sys.argv = ['zerosum', *{arguments!r}, '--help']\n"
+        "from zerosum.cli import main\n"
+        "try:\n    main()\nfinally:\n"
+        f"    found = [name for name in {heavy} if name in sys.modules]\n"
+        "    assert not found, found\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for word in arguments or VERBS:
+        assert word in done.stdout
+
+
+def test_help_is_quick() -> None:
+    """Half a second is promised; the best of three, on whatever machine this is."""
+    times = []
+    for _ in range(3):
+        begun = time.monotonic()
+        assert zerosum("--help").returncode == 0
+        times.append(time.monotonic() - begun)
+    assert min(times) < 1.5
+
+
+def test_usage_errors_are_short() -> None:
+    done = zerosum("trian")
+    assert done.returncode == 2
+    assert "train" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_doctor_and_lists() -> None:
+    found = json.loads(zerosum("doctor", "--json").stdout)
+    assert found["torch"]
+    assert found["precision chosen"] in ("float32", "bfloat16")
+    assert "extra [tensorboard]" in found
+    listed = zerosum("recipes")
+    assert {"mlp", "dcgan", "rpgan"} <= {line.split()[0] for line in listed.stdout.splitlines()}
+    recipe = json.loads(zerosum("recipes", "dcgan").stdout)
+    assert recipe["name"] == "dcgan"
+    shown = zerosum("sources", "mnist")
+    assert shown.returncode == 0
+    assert "train-images-idx3-ubyte.gz" in shown.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_while_importing(number: int) -> None:
+    """A signal at the moment torch is being imported: the right status, no traceback."""
+    code = (
+        "import os, sys\n"
+        "class Strike:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == 'torch.nn': os.kill(os.getpid(), {int(number)})\n"
+        "sys.meta_path.insert(0, Strike())\n"
+        "sys.argv = ['zerosum', 'train']\n"
+        "from zerosum.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 128 + number, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
