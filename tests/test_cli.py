@@ -1,8 +1,7 @@
-"""The command line itself: fast help, no torch before it is needed, tables, doctor."""
+"""The command line itself: fast help, no torch before it is needed, signals while importing."""
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -48,20 +47,6 @@ def test_usage_errors_are_short() -> None:
     assert done.returncode == 2
     assert "train" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_doctor_and_lists() -> None:
-    found = json.loads(zerosum("doctor", "--json").stdout)
-    assert found["torch"]
-    assert found["precision chosen"] in ("float32", "bfloat16")
-    assert "extra [tensorboard]" in found
-    listed = zerosum("recipes")
-    assert {"mlp", "dcgan", "rpgan"} <= {line.split()[0] for line in listed.stdout.splitlines()}
-    recipe = json.loads(zerosum("recipes", "dcgan").stdout)
-    assert recipe["name"] == "dcgan"
-    shown = zerosum("sources", "mnist")
-    assert shown.returncode == 0
-    assert "train-images-idx3-ubyte.gz" in shown.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

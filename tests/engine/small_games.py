@@ -13,7 +13,7 @@ from zerosum.engine.loop import Match, Settings
 from zerosum.engine.optimizers import Learning
 from zerosum.engine.processes import World
 from zerosum.engine.seeds import Draws
-from zerosum.engine.state import split
+from zerosum.store import split
 
 LATENT, FEATURES, CLASSES = 3, 4, 5
 SGD = Learning("sgd", lr=0.05, momentum=0.5)

@@ -14,7 +14,7 @@ from zerosum.engine.duel import Rules
 from zerosum.engine.loop import Match
 from zerosum.engine.optimizers import Learning
 from zerosum.engine.schedule import Schedule
-from zerosum.engine.state import latest_checkpoint, read_checkpoint, save_checkpoint
+from zerosum.store import latest_checkpoint, read_checkpoint, save_checkpoint
 
 STEPS = 12
 PARTS = ("networks", "optimizers", "average", "game", "step")

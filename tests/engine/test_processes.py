@@ -16,7 +16,7 @@ from two_processes import GAMES, STEPS, outcome
 
 from zerosum.engine import processes
 from zerosum.engine.processes import World
-from zerosum.engine.state import decode
+from zerosum.store import decode
 
 Found = list[dict[str, Tensor]]
 

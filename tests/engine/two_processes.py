@@ -20,7 +20,7 @@ from zerosum.engine.events import NonFinite
 from zerosum.engine.loop import Match
 from zerosum.engine.optimizers import Learning
 from zerosum.engine.processes import World
-from zerosum.engine.state import encode, read_checkpoint, save_checkpoint
+from zerosum.store import encode, read_checkpoint, save_checkpoint
 
 STEPS = 4
 

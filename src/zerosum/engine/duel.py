@@ -136,15 +136,16 @@ class Duel(Game):
             clip_weights(self.discriminator, self.rules.clip_weights)
 
     def observed(self) -> dict[str, Tensor]:
-        """D(x) and D(G(z)) as means of sigmoid(logit), the shares judged right, and V(D, G) where the loss has one."""
+        """D(x) and D(G(z)) as means of sigmoid(logit - the loss's neutral logit), the shares judged right, V(D, G) where it exists."""
         if "real" not in self._last:
             return {}
         real, fake = self._last["real"]
+        centre = self.loss.centre(real, fake)
         values = {
-            "D(x)": real.sigmoid().mean(),
-            "D(G(z))": fake.sigmoid().mean(),
-            "accuracy/real": (real > 0).float().mean(),
-            "accuracy/fake": (fake < 0).float().mean(),
+            "D(x)": (real - centre).sigmoid().mean(),
+            "D(G(z))": (fake - centre).sigmoid().mean(),
+            "accuracy/real": (real > centre).float().mean(),
+            "accuracy/fake": (fake < centre).float().mean(),
         }
         if self.loss.probabilistic:
             values["V"] = losses.value(real, fake).mean()

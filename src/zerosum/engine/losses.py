@@ -23,6 +23,8 @@ class Pair:
 
     needs_real: the generator's loss looks at real samples too (relativistic losses).
     coupled: a row's loss depends on the other rows of the batch; the engine then gathers the logits of all shares.
+    neutral: the logit of "cannot tell"; None where only differences of logits mean something (a common shift changes no
+    loss), so that the middle between the mean real and the mean fake logit stands for it.
     probabilistic: sigmoid(logit) estimates P(real), so the value V(D, G) of the 2014 paper exists.
     references: term -> (value, what it means); drawn as lines in the report.
     """
@@ -31,9 +33,14 @@ class Pair:
     generator: LossFunction
     needs_real: bool = False
     coupled: bool = False
+    neutral: float | None = 0.0
     probabilistic: bool = False
     references: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     source: str = ""
+
+    def centre(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The logit, a scalar, above which a sample counts as judged real."""
+        return (real.mean() + fake.mean()) / 2 if self.neutral is None else real.new_tensor(self.neutral)
 
 
 def value(real: Tensor, fake: Tensor) -> Tensor:
@@ -66,6 +73,7 @@ non_saturating = Pair(
 least_squares = Pair(
     lambda real, fake: 0.5 * ((real - 1) ** 2 + fake**2),
     lambda real, fake: 0.5 * (fake - 1) ** 2,
+    neutral=0.5,
     references={
         "discriminator/loss": (0.25, "1/4: D says 1/2 to everything"),
         "generator/loss": (0.125, "1/8: D says 1/2 to everything"),
@@ -83,6 +91,7 @@ hinge = Pair(
 wasserstein = Pair(
     lambda real, fake: fake - real,
     lambda real, fake: -fake,
+    neutral=None,
     references={"discriminator/loss": (0.0, "0: minus the estimated distance, up to the penalty")},
     source="Arjovsky et al. 2017, arXiv:1701.07875",
 )
@@ -96,6 +105,7 @@ relativistic = Pair(
     lambda real, fake: softplus(fake - real),
     lambda real, fake: softplus(real - fake),
     needs_real=True,
+    neutral=None,
     references=_PAIRED,
     source="Jolicoeur-Martineau 2018, arXiv:1807.00734; Huang et al. 2024 (R3GAN), arXiv:2501.05441",
 )
@@ -104,6 +114,7 @@ relativistic_average = Pair(
     lambda real, fake: softplus(fake.mean(0) - real) + softplus(fake - real.mean(0)),
     lambda real, fake: softplus(real - fake.mean(0)) + softplus(real.mean(0) - fake),
     needs_real=True,
+    neutral=None,
     coupled=True,
     references={
         "discriminator/loss": (2 * math.log(2), "2 log 2: D cannot tell real from made"),

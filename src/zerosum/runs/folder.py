@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from zerosum.engine.state import write_durably
+from zerosum.store import write_durably
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe, parse
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zerosum import catalog, report
 from zerosum.engine.processes import World, join
-from zerosum.engine.state import latest_checkpoint
+from zerosum.store import latest_checkpoint
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe, differences, override
 from zerosum.runs import plan as plans

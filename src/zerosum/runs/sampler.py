@@ -15,7 +15,7 @@ from zerosum import catalog
 from zerosum.domain import Domain
 from zerosum.engine.duel import Prior
 from zerosum.engine.seeds import Draws, generator
-from zerosum.engine.state import Damaged, decode, encode, write_durably
+from zerosum.store import Damaged, decode, encode, write_durably
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe, parse
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from zerosum.engine.events import Boundary, NonFinite, Stepped
 from zerosum.engine.processes import World
-from zerosum.engine.state import latest_checkpoint, save_checkpoint
+from zerosum.store import latest_checkpoint, save_checkpoint
 from zerosum.errors import UserError
 from zerosum.report import write_report
 from zerosum.runs import health, signals

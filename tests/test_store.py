@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from zerosum.engine import state as states
-from zerosum.engine.state import Damaged, latest_checkpoint, read_checkpoint, save_checkpoint
+from zerosum import store as states
+from zerosum.store import Damaged, latest_checkpoint, read_checkpoint, save_checkpoint
 from zerosum.errors import UserError
 
 
