@@ -38,28 +38,33 @@ Devices = Annotated[
 ]
 
 
+Where = Annotated[str | None, typer.Argument(help="A source's name, a folder, a zip or an array; default: digits.")]
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", help="A recipe's name or a .toml/.json file; default: chosen from the data.")
+]
+Minutes = Annotated[float | None, typer.Option(help="Train for about this long: the steps are chosen to fit.")]
+Steps = Annotated[int | None, typer.Option(help="Number of steps.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the data>.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+Precision = Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, print the full recipe, and stop.")]
+
+
 @app.command()
 def train(
-    where: Annotated[
-        str | None, typer.Argument(help="A source's name, a folder, a zip or an array; default: digits.")
-    ] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="A recipe's name or a .toml/.json file; default: chosen from the data.")
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Train for about this long: the steps are chosen to fit.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Number of steps.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the data>.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = None,
+    where: Where = None,
+    recipe: RecipeName = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    out: Out = None,
+    seed: Seed = None,
+    precision: Precision = None,
+    device: Device = None,
     settings: Settings = None,
     devices: Devices = 1,
     download: Download = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, print the full recipe, and stop.")
-    ] = False,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Train a generator. Without arguments: on the real handwritten digits that come along.
@@ -80,17 +85,9 @@ def train(
         return
     if launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
-    done = run.train(
-        where,
-        recipe,
-        minutes=minutes,
-        out=out,
-        set=changes,
-        allow_download=download,
-        progress=progress.for_terminal(),
-        on_plan=_plan,
-    )
-    _finish(done, json)
+    bar = progress.for_terminal()
+    options: dict[str, Any] = {"minutes": minutes, "out": out, "set": changes, "allow_download": download}
+    _finish(run.train(where, recipe, **options, progress=bar, on_plan=_plan), json)
 
 
 @app.command()

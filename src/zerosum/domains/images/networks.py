@@ -128,8 +128,8 @@ class ConvGenerator(nn.Module):
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, L) [, (N,)] -> (N, C, H, W)."""
-        x = self.stem(_with_label(noise, self.embed, labels)).view(len(noise), -1, *self.grid)  # (N, F, h, w)
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = self.stem(_with_label(noise, self.embed, labels))
+        x = x.view(len(noise), *self.grid, -1).permute(0, 3, 1, 2)  # (N, F, h, w), channels last in memory
         images: Tensor = self.output(self.last(self.stages(self.stem_norm(x))))
         top, left = (images.shape[2] - self.shape.height) // 2, (images.shape[3] - self.shape.width) // 2
         return images[:, :, top : top + self.shape.height, left : left + self.shape.width]
@@ -178,7 +178,8 @@ class ConvDiscriminator(nn.Module):
         if self.embed is not None and labels is not None:
             plane = self.embed(labels).view(-1, 1, self.shape.height, self.shape.width)
             images = torch.cat([images, _padded(plane.to(images.dtype), self.shape)], 1)
-        logits: Tensor = self.head(self.stages(images).flatten(1), labels)
+        features = self.stages(images).permute(0, 2, 3, 1).flatten(1)  # (N, h*w*F): the order in memory, so no copy
+        logits: Tensor = self.head(features, labels)
         return logits
 
 
