@@ -72,7 +72,7 @@ class Cadence(Frozen):
 
 
 class Recipe(Frozen):
-    """Everything a run depends on."""
+    """Everything a run depends on. threads: of the CPU; 0 chooses between one and all by measuring."""
 
     name: str
     domain: str = "images"
@@ -96,6 +96,7 @@ class Recipe(Frozen):
     seed: int = Field(0, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
+    threads: int = Field(0, ge=0)
     on_nonfinite: Literal["raise", "skip"] = "raise"
     cadence: Cadence = Cadence()
 

@@ -67,7 +67,11 @@ class Generator(nn.Module):
     def __init__(self, size: int, *, latent: int, width: int = 64) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(latent, width), nn.LeakyReLU(0.2), nn.Linear(width, width), nn.LeakyReLU(0.2), nn.Linear(width, size)
+            nn.Linear(latent, width),
+            nn.LeakyReLU(0.2),
+            nn.Linear(width, width),
+            nn.LeakyReLU(0.2),
+            nn.Linear(width, size),
         )
 
     def forward(self, noise: Tensor) -> Tensor:
@@ -98,7 +102,11 @@ class Evaluator:
             "modes", float(len(mode[distance < 0.15].unique())), protocol, "higher", "Centres with a sample near them."
         )
         share = Record(
-            "share_near", float((distance < 0.15).float().mean()), protocol, "higher", "Samples within 3 sigma of a centre."
+            "share_near",
+            float((distance < 0.15).float().mean()),
+            protocol,
+            "higher",
+            "Samples within 3 sigma of a centre.",
         )
         return [modes, share]
 
@@ -153,5 +161,7 @@ DOMAIN = Domain(
     evaluator=lambda source, seed: Evaluator(),
     grid=picture,
     write=write,
-    read=lambda paths, facts: torch.cat([torch.from_numpy(np.loadtxt(path, delimiter=",", ndmin=2)).float() for path in paths]),
+    read=lambda paths, facts: torch.cat(
+        [torch.from_numpy(np.loadtxt(path, delimiter=",", ndmin=2)).float() for path in paths]
+    ),
 )

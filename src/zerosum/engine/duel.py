@@ -136,7 +136,7 @@ class Duel(Game):
             clip_weights(self.discriminator, self.rules.clip_weights)
 
     def observed(self) -> dict[str, Tensor]:
-        """D(x) and D(G(z)) as means of sigmoid(logit - the loss's neutral logit), the shares judged right, V(D, G) where it exists."""
+        """D(x), D(G(z)): means of sigmoid(logit - neutral logit); the shares judged right; V(D, G) where it exists."""
         if "real" not in self._last:
             return {}
         real, fake = self._last["real"]

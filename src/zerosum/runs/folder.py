@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from zerosum.store import write_durably
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe, parse
+from zerosum.store import write_durably
 
 FORMAT = 1
 BOUNDARY_KINDS = ("health", "scores")

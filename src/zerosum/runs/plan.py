@@ -21,6 +21,10 @@ from zerosum.errors import UserError, nearest
 from zerosum.recipe import Part, Recipe
 
 DEFAULT_SOURCE = "digits"
+THREADS = torch.get_num_threads()
+"""What torch would use by itself; a training may set fewer."""
+MUST_GAIN = 1.25
+"""How many times faster a step must be with all threads than with one for all to be taken."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ def make(wish: Wish, world: World = World()) -> Plan:
 def reopen(recipe: Recipe, allow_download: bool = False) -> Plan:
     """The plan of an existing run, from its full recipe."""
     _device(recipe.device)
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
     domain = catalog.domain(recipe.domain)
     source = domain.open(recipe.data, allow_download)
     return Plan(recipe, domain, source.to(torch.device(recipe.device)), domain.facts(source), tuple(source.notes))
@@ -192,9 +198,9 @@ def match(plan: Plan, world: World = World()) -> Match:
 
 
 def _timed(plan: Plan, wish: Wish, world: World) -> Plan:
-    """Measures the time of a step on a game that is thrown away, and turns --minutes into a number of steps."""
-    seconds = _seconds_per_step(plan, world)
-    recipe = plan.recipe
+    """Measures the time of a step on a game that is thrown away; chooses the threads, and the steps for --minutes."""
+    threads, seconds = _threads(plan, world)
+    recipe = plan.recipe.changed(threads=threads)
     if wish.minutes is not None:
         if wish.minutes <= 0:
             raise UserError(f"--minutes must be more than 0, got {wish.minutes}.")
@@ -202,7 +208,24 @@ def _timed(plan: Plan, wish: Wish, world: World) -> Plan:
     return replace(plan, recipe=with_cadence(recipe), seconds_per_step=seconds)
 
 
-def _seconds_per_step(plan: Plan, world: World, warm_up: int = 4, most: int = 24, budget: float = 1.5) -> float:
+def _threads(plan: Plan, world: World) -> tuple[int, float]:
+    """The number of CPU threads and the seconds of a step with them. All of them must be worth it: small networks are
+    hardly faster with more than one, and far slower as soon as something else is at work on the machine."""
+    wanted, most = plan.recipe.threads, THREADS
+    if wanted or plan.recipe.device != "cpu" or most == 1:
+        torch.set_num_threads(wanted or most)
+        return wanted or most, _seconds_per_step(plan, world)
+    torch.set_num_threads(most)
+    with_all = _seconds_per_step(plan, world)
+    torch.set_num_threads(1)
+    alone = _seconds_per_step(plan, world)
+    if alone < MUST_GAIN * with_all:
+        return 1, alone
+    torch.set_num_threads(most)
+    return most, with_all
+
+
+def _seconds_per_step(plan: Plan, world: World, warm_up: int = 4, most: int = 24, budget: float = 1.0) -> float:
     """Mean time of a step after warm-up, over whole rounds of the lazy penalties; the same on all processes."""
     trial, begun = match(plan, world), time.perf_counter()
     mark, counted = begun, 0
@@ -218,7 +241,9 @@ def _seconds_per_step(plan: Plan, world: World, warm_up: int = 4, most: int = 24
     except NonFinite:
         counted += warm_up  # the training will meet it too, in a folder where it can be told; all processes stop here
         mark = begun
-    except RuntimeError as error:
+    except UserError:
+        raise
+    except (RuntimeError, ValueError, IndexError) as error:  # what torch says of sizes that do not fit
         reason = str(error).splitlines()[0]
         raise UserError(
             f"This recipe cannot play its first steps: {reason}\nLook at what was changed in it: `zerosum recipes "

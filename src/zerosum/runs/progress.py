@@ -44,11 +44,19 @@ SHOWN = (
 
 
 def numbers(values: Mapping[str, float]) -> str:
-    """The few numbers of the progress line."""
+    """The few numbers of a progress line."""
     parts = [f"{text} {values[name]:.3f}" for name, text in SHOWN if name in values]
     if "images_per_s" in values:
-        parts.append(f"{values['images_per_s']:,.0f} images/s")
+        parts.append(f"{values['images_per_s']:,.0f} samples/s")
     return "  ".join(parts)
+
+
+def short_numbers(values: Mapping[str, float]) -> str:
+    """The same, so short that a bar and an ETA fit beside them in 80 columns."""
+    parts = [f"{text.removesuffix(' loss')} {values[name]:.2f}" for name, text in SHOWN if name in values]
+    if "images_per_s" in values:
+        parts.append(f"{values['images_per_s']:,.0f}/s")
+    return " ".join(parts)
 
 
 class Lines:
@@ -85,8 +93,7 @@ class Bar:
         from rich.progress import Progress as Rich
 
         self.rich = Rich(
-            TextColumn("[progress.percentage]{task.percentage:>3.0f}%"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=10),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
@@ -104,7 +111,7 @@ class Bar:
             self.rich.start()
             # A resumed run begins in the middle: the speed counts from there.
             self.task = self.rich.add_task("", total=steps, completed=step)
-        self.rich.update(self.task, completed=step, total=steps, description=numbers(values))
+        self.rich.update(self.task, completed=step, total=steps, description=short_numbers(values))
 
     def close(self) -> None:
         """Leaves the terminal as it was."""

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from zerosum import catalog, report
 from zerosum.engine.processes import World, join
-from zerosum.store import latest_checkpoint
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe, differences, override
 from zerosum.runs import plan as plans
@@ -27,6 +26,7 @@ from zerosum.runs.sampler import BATCH, Sampler
 from zerosum.runs.sampler import load as load_generator
 from zerosum.runs.session import Session
 from zerosum.runs.signals import Stop
+from zerosum.store import latest_checkpoint
 
 
 class Run:

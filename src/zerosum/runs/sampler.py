@@ -15,9 +15,9 @@ from zerosum import catalog
 from zerosum.domain import Domain
 from zerosum.engine.duel import Prior
 from zerosum.engine.seeds import Draws, generator
-from zerosum.store import Damaged, decode, encode, write_durably
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe, parse
+from zerosum.store import Damaged, decode, encode, write_durably
 
 WEIGHTS, CARD = "generator.safetensors", "generator.json"
 FORMAT = 1

@@ -9,7 +9,6 @@ from typing import Any
 
 from zerosum.engine.events import Boundary, NonFinite, Stepped
 from zerosum.engine.processes import World
-from zerosum.store import latest_checkpoint, save_checkpoint
 from zerosum.errors import UserError
 from zerosum.report import write_report
 from zerosum.runs import health, signals
@@ -21,6 +20,7 @@ from zerosum.runs.progress import Progress
 from zerosum.runs.record import machine, references, run_facts
 from zerosum.runs.sampler import publish
 from zerosum.runs.signals import Stop, Stopped
+from zerosum.store import latest_checkpoint, save_checkpoint
 
 SAVE_EVERY_S = 60.0
 """A checkpoint is also written when this much time has passed: it changes no number, and little is lost by a kill."""

@@ -12,13 +12,24 @@ from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks import ConvDiscriminator, ConvGenerator, MlpDiscriminator, MlpGenerator, grid_of
 from zerosum.nn.layers import Double, Halve
 
-SHAPES = [Shape(1, 8, 8), Shape(1, 28, 28), Shape(3, 32, 32), Shape(3, 20, 48), Shape(3, 33, 17), Shape(1, 5, 5), Shape(3, 2, 3)]
+SHAPES = [
+    Shape(1, 8, 8),
+    Shape(1, 28, 28),
+    Shape(3, 32, 32),
+    Shape(3, 20, 48),
+    Shape(3, 33, 17),
+    Shape(1, 5, 5),
+    Shape(3, 2, 3),
+]
 GENERATORS = [
     (MlpGenerator, {"widths": (16, 16)}),
     (MlpGenerator, {"widths": (16,), "norm": "batch", "output": "linear"}),
     (ConvGenerator, {"width": 8}),
     (ConvGenerator, {"width": 8, "up": "nearest", "norm": "group", "depth": 1, "dropout": 0.2}),
-    (ConvGenerator, {"width": 8, "up": "bilinear", "norm": "none", "init": "kaiming", "output": "linear", "slope": 0.2}),
+    (
+        ConvGenerator,
+        {"width": 8, "up": "bilinear", "norm": "none", "init": "kaiming", "output": "linear", "slope": 0.2},
+    ),
 ]
 DISCRIMINATORS = [
     (MlpDiscriminator, {"widths": (16, 16)}),

@@ -17,7 +17,9 @@ from zerosum.errors import UserError
 
 
 def samples(n: int, channels: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    pixels = torch.randint(256, (n, channels, size, size), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    pixels = torch.randint(
+        256, (n, channels, size, size), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
     return pixels, to_unit(pixels)
 
 

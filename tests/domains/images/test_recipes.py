@@ -37,5 +37,5 @@ def test_recipe_trains_at_smoke_size(name: str) -> None:
 def test_the_default_recipe_is_conditional_where_there_are_labels() -> None:
     labelled = plan.make(plan.Wish("digits", settings=["steps=1"]))
     unlabelled = plan.make(plan.Wish("digits", settings=["steps=1", "data.labelled=false"]))
-    assert (labelled.recipe.name, labelled.recipe.conditional) == ("rpgan", True)
-    assert (unlabelled.recipe.name, unlabelled.recipe.conditional) == ("rpgan", False)
+    assert (labelled.recipe.name, labelled.recipe.conditional) == ("cgan", True)
+    assert (unlabelled.recipe.name, unlabelled.recipe.conditional) == ("dcgan", False)

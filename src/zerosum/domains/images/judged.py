@@ -58,4 +58,4 @@ def read_images(paths: Sequence[Path], shape: Shape) -> Tensor:
             raise UserError(f"{path}: {error}") from None
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    return to_unit(torch.stack([torch.as_tensor(row) for row in rows]))
+    return to_unit(torch.stack([torch.tensor(row) for row in rows]))

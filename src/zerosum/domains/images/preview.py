@@ -63,7 +63,9 @@ def write(samples: Tensor, path: Path) -> list[Path]:
         np.save(path, to_pixels(samples).permute(0, 2, 3, 1).numpy())
         return [path]
     if suffix:
-        raise UserError(f"--out {path}: cannot write {suffix}. Use .png, .jpg, .webp, .npy, or a folder for single files.")
+        raise UserError(
+            f"--out {path}: cannot write {suffix}. Use .png, .jpg, .webp, .npy, or a folder for single files."
+        )
     path.mkdir(parents=True, exist_ok=True)
     paths = [path / f"{index:05d}.png" for index in range(len(samples))]
     for target, pixels in zip(paths, to_pixels(samples), strict=True):

@@ -34,14 +34,14 @@ DCGAN = Recipe(
     name="dcgan",
     why="Convolutions and batch normalisation in the generator: the classic that still works on small images.",
     sources=(RADFORD,),
-    generator=part("conv", norm="batch", up="transposed"),
-    discriminator=part("conv", norm="none", down="strided"),
+    generator=part("conv", width=32, norm="batch", up="transposed"),
+    discriminator=part("conv", width=32, norm="none", down="strided"),
     prior=Prior(100),
     conditional=False,
-    penalties={"r1": PenaltyPart(weight=0.2, every=4)},
-    learning=_both(lr=2e-4, betas=(0.5, 0.999)),
+    penalties={"r1": PenaltyPart(weight=1.0, every=8)},
+    learning=_both(lr=2e-3, betas=(0.5, 0.99)),
     ema=Ema(half_life_images=20_000.0),
-    steps=8_000,
+    steps=4_000,
     batch=64,
 )
 
@@ -50,7 +50,7 @@ CGAN = DCGAN.changed(
     why="DCGAN told the label: the generator by concatenation, the discriminator by projection.",
     sources=["Mirza and Osindero 2014, arXiv:1411.1784", "Miyato and Koyama 2018, arXiv:1802.05637", RADFORD],
     conditional=True,
-    discriminator=part("conv", norm="none", down="strided", condition="projection"),
+    discriminator=part("conv", width=32, norm="none", down="strided", condition="projection"),
 )
 
 LSGAN = DCGAN.changed(
@@ -96,5 +96,5 @@ RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (MLP, DCGAN, 
 def choose(facts: Mapping[str, Any]) -> tuple[str, str]:
     """The recipe for a source that names none, and why."""
     if facts["num_classes"]:
-        return "rpgan", "relativistic pairing with R1+R2, conditional on the labels found"
-    return "rpgan", "relativistic pairing with R1+R2, no labels found"
+        return "cgan", "labels were found, and a game that is told them learns fastest on a small budget"
+    return "dcgan", "no labels were found; convolutions with batch normalisation learn fastest on a small budget"
