@@ -54,6 +54,10 @@ class Evaluator(Protocol):
     def quick(self, fakes: Tensor) -> Mapping[str, float]: ...
 
 
+def _as_they_are(samples: Tensor) -> Tensor:
+    return samples
+
+
 @dataclass(frozen=True)
 class Domain:
     """The hooks. `facts` make a run folder self-sufficient: sampling needs no source.
@@ -65,6 +69,7 @@ class Domain:
     evaluator: (source, seed) -> Evaluator. Samples reach it, and the writers, in the domain's own range.
     grid: (samples, columns, path): one picture of many samples. write: (samples, labels, path): samples as files.
     read: (paths, facts) -> samples for the discriminator.
+    within: brings samples back into the domain's range, in place or not; by default they are left as they are.
     """
 
     name: str
@@ -81,6 +86,7 @@ class Domain:
     grid: Callable[[Tensor, int, Path], None]
     write: Callable[[Tensor, Path], list[Path]]
     read: Callable[[Sequence[Path], Facts], Tensor]
+    within: Callable[[Tensor], Tensor] = _as_they_are
 
 
 def make(where: str, kinds: Mapping[str, Callable[..., Any]], part: Part, *first: Any, **given: Any) -> Any:
@@ -99,6 +105,8 @@ def make(where: str, kinds: Mapping[str, Callable[..., Any]], part: Part, *first
     checked = {name: _checked(where, part.kind, name, value, accepted, hints) for name, value in part.options.items()}
     try:
         return maker(*first, **{name: value for name, value in given.items() if name in named}, **checked)
+    except UserError:
+        raise
     except ValueError as error:
         raise UserError(f"{where} ({part.kind}): {error}") from None
 
@@ -155,4 +163,7 @@ def _penalty(name: str, options: Mapping[str, Any]) -> penalties.Penalty:
     for option in options:
         if option not in accepted:
             raise UserError(f"penalties.{name}: there is no option {option!r}. {nearest(option, accepted)}")
-    return makers[name](**options)
+    try:
+        return makers[name](**options)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"penalties.{name}: {error}.") from None

@@ -109,7 +109,7 @@ class Duel(Game):
         self._previous: list[Batch] = []  # the last generator turn's fakes of this process, in row order
         self._first_row = 0
         self._peers: Tensor | None = None
-        self._last: dict[str, tuple[Tensor, Tensor]] = {}
+        self._last: tuple[Verdict, Verdict] | None = None
 
     def turns(self, step: int) -> Sequence[Turn]:
         """k discriminator turns, then the generator's; or one turn for both."""
@@ -124,7 +124,7 @@ class Duel(Game):
             return self._generator_terms(share)
         play = self._play(share)
         terms = {"loss": self._coupled_mean(self.loss.discriminator, play.on_real, play.on_fake, share)}
-        self._last["real"] = (play.on_real.score().detach(), play.on_fake.score().detach())
+        self._last = play.on_real.detach(), play.on_fake.detach()
         for penalty in self.penalties:
             if penalty.due(share.step):
                 terms[penalty.name] = penalty.term(play).mean()
@@ -137,9 +137,9 @@ class Duel(Game):
 
     def observed(self) -> dict[str, Tensor]:
         """D(x), D(G(z)): means of sigmoid(logit - neutral logit); the shares judged right; V(D, G) where it exists."""
-        if "real" not in self._last:
+        if self._last is None:
             return {}
-        real, fake = self._last["real"]
+        real, fake = (verdict.score() for verdict in self._last)
         centre = self.loss.centre(real, fake)
         values = {
             "D(x)": (real - centre).sigmoid().mean(),

@@ -72,11 +72,14 @@ class Verdict:
             tuple(part[start:stop] for part in self.features),
         )
 
+    def detach(self) -> Verdict:
+        """The logits alone, without their graph."""
+        return Verdict(tuple(logit.detach() for logit in self.logits))
+
     def score(self) -> Tensor:
         """(N,) float32: the mean logit of each sample over heads and patches."""
-        return torch.stack(
-            [logit.float().flatten(1).mean(1) if logit.dim() > 1 else logit.float() for logit in self.logits]
-        ).mean(0)
+        rows = [logit.float().flatten(1).mean(1) if logit.dim() > 1 else logit.float() for logit in self.logits]
+        return rows[0] if len(rows) == 1 else torch.stack(rows).mean(0)
 
 
 @dataclass(frozen=True)

@@ -154,4 +154,5 @@ def per_row(values: Tensor) -> Tensor:
 
 def apply(function: LossFunction, real: tuple[Tensor, ...], fake: tuple[Tensor, ...]) -> Tensor:
     """(N,) float32: the loss over all heads, averaged; logits are taken to float32 first."""
-    return torch.stack([per_row(function(r.float(), f.float())) for r, f in zip(real, fake, strict=True)]).mean(0)
+    heads = [per_row(function(r.float(), f.float())) for r, f in zip(real, fake, strict=True)]
+    return heads[0] if len(heads) == 1 else torch.stack(heads).mean(0)

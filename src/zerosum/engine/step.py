@@ -112,7 +112,7 @@ def backward(
         world.sum_([p.grad for p in player.parameters if p.grad is not None] + list(sums.values()))
     gradients = [p.grad for p in player.parameters if p.grad is not None]
     total = torch.stack(list(sums.values())).sum() if len(sums) > 1 else next(iter(sums.values()))
-    return Outcome(sums, total, torch.nn.utils.get_total_norm(gradients))
+    return Outcome(sums, total, norm_of(gradients))
 
 
 def _rehearsed(
@@ -138,6 +138,12 @@ def _rehearsed(
     return world.gather_rows(torch.cat(rows))
 
 
+def norm_of(gradients: Sequence[Tensor]) -> Tensor:
+    """The L2 norm over all gradients. Dot products use all threads, which torch's own total norm does not."""
+    squares = [torch.dot(g.view(-1), g.view(-1)) if g.is_contiguous() else g.square().sum() for g in gradients]
+    return torch.stack(squares).sum().sqrt()
+
+
 def check_finite(player: Player, outcome: Outcome, step: int) -> None:
     """Raises NonFinite, naming the first term at fault, before anything is updated."""
     if bool(torch.isfinite(outcome.total + outcome.gradient_norm)):
@@ -157,7 +163,7 @@ def limit(player: Player, outcome: Outcome) -> None:
         outcome.clipped = beyond / sum(g.numel() for g in gradients)
         torch._foreach_clamp_min_(gradients, -learning.clip_value)
         torch._foreach_clamp_max_(gradients, learning.clip_value)
-        norm = torch.nn.utils.get_total_norm(gradients)
+        norm = norm_of(gradients)
     if learning.clip_norm is not None:
         over = (norm > learning.clip_norm).float()
         outcome.clipped = over if outcome.clipped is None else torch.maximum(outcome.clipped, over)

@@ -50,8 +50,7 @@ class Run:
     ) -> Tensor:
         """(num, ...) float32 samples on the CPU; for images (num, C, H, W) in [-1, 1]. The same for any `batch`."""
         wanted = None if labels is None else self._labels(torch.as_tensor(labels, dtype=torch.int64), num)
-        samples: Tensor = self.sampler.sample(num, seed, wanted, batch).clamp(-1, 1)
-        return samples
+        return self.domain.within(self.sampler.sample(num, seed, wanted, batch))
 
     def _labels(self, labels: Tensor, num: int) -> Tensor:
         classes = self.sampler.facts["num_classes"]

@@ -32,13 +32,17 @@ class Sampler:
         self.device = next(network.parameters()).device
 
     def labels(self, num: int, seed: int) -> Tensor | None:
-        """(num,) labels with the classes' shares in the training data, or None for an unconditional generator."""
+        """(num,) labels in the classes' shares of the training data, rounded to whole samples and shuffled by the seed, or
+        None for an unconditional generator."""
         if not self.conditional:
             return None
-        shares = torch.tensor(self.facts["class_counts"], dtype=torch.float64)
-        return torch.multinomial(shares, num, replacement=True, generator=generator(seed, "labels"))
+        counts = torch.tensor(self.facts["class_counts"], dtype=torch.float64)
+        # The middle of each of `num` equal slices of the cumulated shares names its class.
+        middles = (torch.arange(num, dtype=torch.float64) + 0.5) / num
+        labels = torch.searchsorted(counts.cumsum(0) / counts.sum(), middles)
+        return labels[torch.randperm(num, generator=generator(seed, "labels"))]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def sample(self, num: int, seed: int = 0, labels: Tensor | None = None, batch: int = BATCH) -> Tensor:
         """(num, ...) float32 samples on the CPU in the domain's range; for images [-1, 1] up to the generator's overshoot.
 
@@ -51,14 +55,19 @@ class Sampler:
         elif labels is not None:
             raise UserError("this generator was trained without labels, so none can be asked for.")
         noise = self.prior.draw(Draws(seed, 0, 0, 0, num, num, torch.device("cpu")), "sample")
-        training, parts = self.network.training, []
+        training, samples = self.network.training, torch.empty(0)
         self.network.eval()
         for start in range(0, num, batch):
             z = noise[start : start + batch].to(self.device)
             y = None if labels is None else labels[start : start + batch].to(self.device)
-            parts.append((self.network(z) if y is None else self.network(z, y)).float().cpu())
+            part = self.network(z) if y is None else self.network(z, y)
+            if len(part) == num:
+                samples = part.float().cpu()
+                break
+            samples = samples if len(samples) else torch.empty(num, *part.shape[1:])
+            samples[start : start + batch] = part
         self.network.train(training)
-        return torch.cat(parts) if len(parts) > 1 else parts[0]
+        return samples
 
 
 def publish(folder: Path, network: nn.Module, recipe: Recipe, facts: Mapping[str, Any], step: int) -> None:

@@ -119,4 +119,5 @@ DOMAIN = Domain(
     grid=preview.grid,
     write=preview.write,
     read=_read,
+    within=lambda samples: samples.clamp_(-1, 1),
 )
