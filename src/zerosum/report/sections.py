@@ -36,19 +36,29 @@ def _tiles(folder: RunFolder) -> Iterator[tuple[str, str, str]]:
         yield "Time", duration(seconds), f"on {where}"
     if images and seconds:
         yield "Images / s", figure(round(images / seconds)), "mean of the whole run"
-    for record in map(as_dict, as_list(folder.last("evaluation").get("records"))[:2]):
+    for record in _headline(folder):
         value = number(record.get("value"))
         floor = _reference(record.get("reference"))
         shown = figure(value, 3) if value is not None else "not finite"
-        yield _name(record), shown, f"reference {floor}" if floor else BETTER.get(str(record.get("better")), "")
+        yield _name(record)[0], shown, f"reference {floor}" if floor else BETTER.get(str(record.get("better")), "")
     for player, count in as_dict(run.get("num_parameters")).items():
         if number(count) is not None:
             yield player.capitalize(), figure(count), "parameters"
 
 
-def _name(record: Json) -> str:
-    words = str(record.get("name", "metric")).replace("_", " ")
-    return words[:1].upper() + words[1:]
+def _headline(folder: RunFolder) -> list[Json]:
+    """The first two measures of different kinds."""
+    kinds: dict[str, Json] = {}
+    for record in map(as_dict, as_list(folder.last("evaluation").get("records"))):
+        kinds.setdefault(_name(record)[0], record)
+    return list(kinds.values())[:2]
+
+
+def _name(record: Json) -> tuple[str, str]:
+    """The kind of the measure in words, and the tag that says with which extractor and how many samples."""
+    kind, bracket, tag = str(record.get("name", "metric")).partition("[")
+    words = kind.replace("_", " ")
+    return words[:1].upper() + words[1:], bracket + tag
 
 
 def _reference(value: object) -> str:
@@ -82,9 +92,10 @@ def _metric(record: Json) -> str:
     shown = figure(value) if value is not None else "not finite"
     better = BETTER.get(str(record.get("better")), str(record.get("better") or ""))
     protocol = _pairs(as_dict(record.get("protocol")))
+    kind, tag = _name(record)
     details = f"<details><summary>Protocol</summary>{protocol}</details>" if protocol else ""
     return (
-        f'<tr><th scope="row">{text(_name(record))}</th>'
+        f'<tr><th scope="row">{text(kind)}<small>{text(tag)}</small></th>'
         f'<td data-label="Value"><b>{text(shown)}</b><small>{text(better)}</small></td>'
         f'<td data-label="Reference">{text(_reference(record.get("reference")) or "none")}</td>'
         f"<td>{text(record.get('meaning', ''))}{details}</td></tr>"

@@ -28,7 +28,7 @@ def verdict_of(folder: RunFolder) -> Verdict:
             "none", "No health checks yet", message or "Look at the samples and curves and judge for yourself."
         )
     if not grave:
-        return Verdict("ok", "Healthy", f"Passed: {_titles(findings)}.")
+        return Verdict("ok", "Healthy", str(findings[0].get("sentence", "")))
     more = f" and {counted(len(grave) - 1, 'more finding')}" if len(grave) > 1 else ""
     headline = f"{grave[0].get('title', 'Unnamed check')}{more}"
     passed = len(findings) - len(grave)
@@ -68,10 +68,6 @@ def _card(one: Json) -> str:
         if one.get(key):
             parts.append(f'<p class="small"><b>{label}</b> {text(one[key])}</p>')
     return "".join(parts) + "</li>"
-
-
-def _titles(findings: list[Json]) -> str:
-    return ", ".join(str(one.get("title", "")).lower() for one in findings)
 
 
 def _earlier(folder: RunFolder) -> str:
