@@ -79,6 +79,8 @@ class Match:
         self.step = 0
         self.skipped = 0
         self._outcomes: dict[str, Outcome] = {}
+        # The newest value of each term: a lazy penalty is not computed in every step, and a log line must not miss it.
+        self._noted: dict[str, dict[str, Tensor | float]] = {name: {} for name in self.players}
         self.device = next(iter(self.players.values())).parameters[0].device
 
     # --- playing
@@ -124,6 +126,7 @@ class Match:
         try:
             for player in movers:
                 check_finite(player, self._outcomes[player.name], self.step)
+                self._noted[player.name] |= self._outcomes[player.name].terms
         except NonFinite:
             put_back()  # running statistics have seen the numbers at fault
             raise
@@ -167,7 +170,10 @@ class Match:
         """All scalars of the last step, by name: "player/term", the game's own observations, rates."""
         named: dict[str, Tensor | float] = dict(self.game.observed())
         for name, outcome in self._outcomes.items():
-            named |= {f"{name}/{key}": number for key, number in outcome.values().items()}
+            told = self._noted[name] | outcome.values()
+            if len(self._noted[name]) == 1:
+                del told["total"]  # it would repeat the only term
+            named |= {f"{name}/{key}": number for key, number in told.items()}
         for name, player in self.players.items():
             named[f"lr/{name}"] = at(player.learning.lr, max(0, self.step - 1))
         if self.skipped:
@@ -185,6 +191,9 @@ class Match:
         return {
             "step": self.step,
             "skipped": self.skipped,
+            "noted": {
+                name: {term: float(value) for term, value in terms.items()} for name, terms in self._noted.items()
+            },
             "networks": {name: dict(player.network.state_dict()) for name, player in self.players.items()},
             "optimizers": {name: player.optimizer.state_dict() for name, player in self.players.items()},
             "average": dict(self.average.state_dict()) if self.average else {},
@@ -205,6 +214,7 @@ class Match:
         }
         self.game.load_state_dict(game | {"first_row": first})
         self.step, self.skipped = int(state["step"]), int(state["skipped"])
+        self._noted = {name: dict(state["noted"][name]) for name in self.players}
 
 
 def _check_names(game: Game, settings: Settings, world: World) -> None:

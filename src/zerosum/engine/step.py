@@ -76,8 +76,7 @@ class Outcome:
     def values(self) -> dict[str, Tensor]:
         """Named scalars for the log."""
         named = dict(self.terms)
-        if len(self.terms) > 1:
-            named["total"] = self.total
+        named["total"] = self.total
         named["gradient_norm"] = self.gradient_norm
         if self.clipped is not None:
             named["clipped"] = self.clipped

@@ -13,9 +13,17 @@ from zerosum.report.words import MEANINGS, counted, title_of
 
 FIRST = ("loss", "V", "D", "gradient_norm")
 LAST = ("lr", "images_per_s")
-ROLES = {"D(x)": "real", "D(G(z))": "fake", "V": "value"}
+ROLES = {
+    "D(x)": "real",
+    "D(G(z))": "fake",
+    "V": "value",
+    "accuracy/real": "real",
+    "accuracy/fake": "fake",
+    "accuracy/heldout": "discriminator",
+}
 PLAYERS = {"discriminator": "discriminator", "generator": "generator"}
 MOST_SCORES = 60
+HIDDEN = dict.fromkeys(("num_classes", "neutral_logit"))  # they say nothing as curves
 
 
 def charts_of(folder: RunFolder) -> list[Json]:
@@ -29,7 +37,11 @@ def charts_of(folder: RunFolder) -> list[Json]:
     order += [key for key in LAST if key in groups]
     charts = [_chart(key, groups[key], folder.references) for key in order]
     checks = collect(folder.rows.get("health", []))
-    charts += [_chart(name, {name: one}, folder.references) for name, one in checks.items()]
+    judged = {name: one for name, one in checks.items() if name.startswith("accuracy/")}
+    charts += [_chart("judged", judged, folder.references)] if judged else []
+    charts += [
+        _chart(name, {name: one}, folder.references) for name, one in checks.items() if name not in judged | HIDDEN
+    ]
     return charts + _evaluations(folder)
 
 
@@ -38,7 +50,7 @@ def group_of(name: str) -> str:
     if name in ("D(x)", "D(G(z))"):
         return "D"
     first, _, rest = name.partition("/")
-    return first if first == "lr" or not rest else rest
+    return first if first in ("lr", "accuracy") or not rest else rest
 
 
 def _chart(key: str, group: dict[str, Series], references: Json, meaning: str = "") -> Json:

@@ -16,15 +16,23 @@ MEANINGS = {
     "Far apart: D wins.",
     "gradient_norm": "Length (L2 norm) of each player's gradient before clipping, on a log scale. Steady is good; spikes or a "
     "slow death are not.",
-    "clipped_share": "Share of steps or coordinates whose gradient was clipped, from 0 to 1.",
-    "r1": "R1: squared gradient of D at real samples, averaged, times its weight. It keeps D flat around the data.",
-    "r2": "R2: squared gradient of D at fake samples, averaged, times its weight.",
+    "clipped": "Share of gradient entries (by value) or of updates (by norm) that were clipped, from 0 to 1.",
+    "r1": "R1: half the squared gradient of D at real samples, averaged, times its weight and its interval in steps. It keeps "
+    "D flat around the data.",
+    "r2": "R2: half the squared gradient of D at fake samples, averaged, times its weight and its interval in steps.",
+    "total": "What each player lowers: its loss and its penalties together.",
+    "accuracy": "Share of the batch's reals and fakes that D judges right. Both near 1/2: D cannot tell. Both at 1: D wins.",
+    "judged": "Share judged right by D at rest: training reals, reals it never saw, fakes. Held-out far below training: D "
+    "remembers.",
+    "contrast": "How much the pixels of a fake vary, as a share of the reals'. Near 0: flat, saturated samples.",
+    "classes_found": "Classes that make up at least a tenth of their usual share, as a classifier sees the fakes.",
+    "largest_class_share": "Share of the commonest class among the fakes.",
     "lr": "Learning rate of each player, as its schedule gives it.",
     "images_per_s": "Training images per second of wall-clock time.",
     "diversity": "How varied the fakes are, as a share of the variety of reals: 1 is as varied as the data, 0 is a "
     "single sample.",
-    "heldout_gap": "How much surer D is of training reals than of held-out reals, in probability. Far above 0: D knows its "
-    "training set by heart.",
+    "heldout_gap": "Of the distance between D's mean scores on training reals and on fakes, the part that lies between training "
+    "and held-out reals. 0: D remembers nothing; 1: it knows nothing but its training set.",
 }
 
 TITLES = {
@@ -38,6 +46,10 @@ TITLES = {
     "r2": "R2 penalty",
     "heldout_gap": "Held-out gap of D",
     "diversity": "Diversity of the fakes",
+    "accuracy": "How often D is right, in training",
+    "judged": "How often D is right, at rest",
+    "total": "Losses with penalties",
+    "clipped": "Clipped share",
 }
 
 

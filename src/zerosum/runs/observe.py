@@ -20,6 +20,7 @@ from zerosum.runs.sampler import Sampler
 
 ROWS, COLUMNS, MOST_COLUMNS = 8, 10, 16
 NUM_SCORED = 256
+MOST_SEARCHED = 5_000  # rows that are looked through for some of each class
 NUM_BINS = 20
 
 
@@ -32,6 +33,7 @@ class Observer:
         network = match.average.network if match.average else match.game.players["generator"]
         self.sampler = Sampler(network, plan.recipe.prior, plan.facts, plan.recipe.conditional is True)
         self.columns, self.labels = self._layout()
+        self.neutral = 0.0
 
     def _layout(self) -> tuple[int, Tensor | None]:
         """Columns of the grid, and the label of each sample: one column a class where there are few classes."""
@@ -52,7 +54,7 @@ class Observer:
     def real_grid(self) -> Tensor:
         """Real rows in the layout of the preview."""
         count, source = ROWS * self.columns, self.plan.source
-        order = rows_at(0, source.num_rows, source.num_rows, self.plan.recipe.seed)
+        order = rows_at(0, min(MOST_SEARCHED, source.num_rows), source.num_rows, self.plan.recipe.seed)
         if self.labels is not None:
             batch = source.batch(order)
             assert batch.condition is not None
@@ -79,6 +81,7 @@ class Observer:
                 values["heldout_gap"] = float(scores["train"].mean() - scores["heldout"].mean()) / apart
         edges = torch.linspace(0, 1, NUM_BINS + 1)
         bins = {name: torch.histogram(s.sigmoid(), edges)[0].int().tolist() for name, s in scores.items()}
+        values["neutral_logit"] = self.neutral
         return values, bins | {"edges": [round(x, 4) for x in edges.tolist()]}
 
     def evaluate(self) -> Sequence[Record]:
@@ -91,26 +94,30 @@ class Observer:
             "step": self.match.step,
             "sample_seed": seed,
         }
+        self._scores(fakes[:NUM_SCORED], None if labels is None else labels[:NUM_SCORED])
         records = self.evaluator.evaluate(fakes, labels, self.judge)
         return [replace(record, protocol={**record.protocol, **made}) for record in records]
 
     # --- the discriminator's opinion
 
     def judge(self, data: Tensor, labels: Tensor | None) -> Tensor:
-        """(N,) logits of the discriminator in eval mode."""
-        return judge(self.match.game, data.to(self.match.device), labels, self.plan)
+        """(N,) logits of the discriminator in eval mode, above the neutral logit."""
+        return judge(self.match.game, data.to(self.match.device), labels, self.plan) - self.neutral
 
     def _scores(self, fakes: Tensor, fake_labels: Tensor | None) -> dict[str, Tensor]:
-        if not isinstance(self.match.game, Duel):
+        """Logits on training reals, held-out reals and fakes, above the neutral logit, which is found here anew."""
+        game = self.match.game
+        if not isinstance(game, Duel):
             return {}
-        source, scores = self.plan.source, {}
+        source, scores, self.neutral = self.plan.source, {}, 0.0
         train = source.batch(torch.arange(min(NUM_SCORED, source.num_rows)))
         scores["train"] = self.judge(train.data, train.condition)
         if source.num_heldout:
             heldout = source.heldout_batch(torch.arange(min(NUM_SCORED, source.num_heldout)))
             scores["heldout"] = self.judge(heldout.data, heldout.condition)
         scores["fake"] = self.judge(fakes, fake_labels)
-        return scores
+        self.neutral = float(game.loss.centre(scores["train"], scores["fake"]))
+        return {name: logits - self.neutral for name, logits in scores.items()}
 
 
 @torch.no_grad()

@@ -62,8 +62,10 @@ class Run:
         return labels
 
     def judge(self, paths: Sequence[str | Path], labels: Sequence[int] | None = None) -> list[float]:
-        """The discriminator's D(x) in [0, 1] for each file: sigmoid of its logit. It says how real a sample looks to this
-        run's discriminator at its last step; it is no probability beyond that."""
+        """The discriminator's D(x) in [0, 1] for each file: sigmoid of its logit above the neutral one.
+
+        It says how real a sample looks to this run's discriminator at its last step; it is no probability beyond that.
+        """
         missing = [str(path) for path in paths if not Path(path).is_file()]
         if missing:
             raise UserError(f"no such file: {', '.join(missing[:5])}.")
@@ -87,7 +89,8 @@ class Run:
     def _scores(self, game: Any, data: Tensor, labels: Tensor | None) -> list[float]:
         facts = dict(self.sampler.facts)
         logits = judge_with(game, data, labels, Plan(self.recipe, self.domain, None, facts))
-        return logits.sigmoid().tolist()
+        health = [line["values"] for line in self.folder.lines() if line["kind"] == "health"]
+        return (logits - (health[-1].get("neutral_logit") or 0.0 if health else 0.0)).sigmoid().tolist()
 
     def evaluate(self, allow_download: bool = False) -> list[dict[str, Any]]:
         """All metrics of the generator at the newest checkpoint; a list of records.
