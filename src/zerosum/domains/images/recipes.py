@@ -26,7 +26,7 @@ MLP = Recipe(
     conditional=False,
     learning=_both(lr=2e-4, betas=(0.5, 0.999)),
     ema=Ema(half_life_images=10_000.0),
-    steps=10_000,
+    steps=5_000,
     batch=128,
 )
 
