@@ -213,7 +213,7 @@ def mlp(shape: tuple[int, ...], *, latent: int, num_classes: int, width: int = 4
         (["loss=hing"], "loss: there is no 'hing'. Did you mean 'hinge'?"),
         (["loss=hinge", "real_label=0.9"], "real_label = 0.9: one-sided label smoothing needs a loss with labels"),
         (["generator.kind=mpl"], "generator.kind: there is no 'mpl'. Did you mean 'mlp'?"),
-        (["generator.widht=3"], "generator: 'mlp' has no option 'widht'. Did you mean 'width'?"),
+        (["generator.widht=3"], "generator: there is no option 'widht'. Did you mean 'width'?"),
         (["generator.width=wide"], "generator.width = 'wide' is wrong"),
         (["augment.kind=shif"], "augment.kind: there is no 'shif'"),
     ],

@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # the names below, for type checkers; at run time __getattr__ imports them
     from zerosum import engine as engine
+    from zerosum.engine import Batch as Batch
     from zerosum.engine import Duel as Duel
     from zerosum.engine import Game as Game
     from zerosum.engine import losses as losses
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # the names below, for type checkers; at run time __getattr__
 
 _HOME = {
     "engine": "zerosum.engine",
+    "Batch": "zerosum.engine.game",
     "losses": "zerosum.engine.losses",
     "penalties": "zerosum.engine.penalties",
     "Duel": "zerosum.engine.duel",

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zerosum.errors import UserError
+from zerosum.errors import UserError, known_as
 
 app = typer.Typer(
     help="Generative adversarial networks: train, resume, sample, judge, evaluate, report.",
@@ -22,6 +22,25 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON for a program to read.")]
 Folder = Annotated[Path, typer.Argument(help="A run folder, for example runs/digits.", show_default=False)]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import zerosum
+
+        print(zerosum.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _zerosum(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -193,7 +212,7 @@ def recipes(
             table([(key, each.why) for key, each in known.items()]),
         )
         return
-    _print(_known(name, known, "recipe").to_json(), True)
+    _print(known_as(name, known, "recipe").to_json(), True)
 
 
 @app.command()
@@ -206,7 +225,7 @@ def sources(name: Annotated[str | None, typer.Argument(help="Show this source.")
     if name is None:
         _print(known, json, table([(key, str(info["summary"])) for key, info in known.items()]))
         return
-    info = _known(name, known, "source")
+    info = known_as(name, known, "source")
     _print(info, json, table([(key, shown(value)) for key, value in info.items() if value]))
 
 
@@ -221,14 +240,6 @@ def doctor(json: Json = False) -> None:
 
 
 # --- printing
-
-
-def _known(name: str, known: Any, what: str) -> Any:
-    from zerosum.errors import nearest
-
-    if name not in known:
-        raise UserError(f"There is no {what} {name!r}. {nearest(name, known)}")
-    return known[name]
 
 
 def _say(*texts: str) -> None:

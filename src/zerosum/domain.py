@@ -48,6 +48,7 @@ class Evaluator(Protocol):
 
     @property
     def num_samples(self) -> int: ...
+    def prepare(self, say: Callable[[str], None]) -> None: ...
     def evaluate(
         self, fakes: Tensor, labels: Tensor | None, judge: Callable[[Tensor, Tensor | None], Tensor] | None
     ) -> Sequence[Record]: ...
@@ -102,7 +103,7 @@ def make(where: str, kinds: Mapping[str, Callable[..., Any]], part: Part, *first
     hints = typing.get_type_hints(target)
     named = [p.name for p in inspect.signature(target).parameters.values() if p.kind is p.KEYWORD_ONLY]
     accepted = [name for name in named if name not in given]
-    checked = {name: _checked(where, part.kind, name, value, accepted, hints) for name, value in part.options.items()}
+    checked = {name: _checked(where, name, value, accepted, hints) for name, value in part.options.items()}
     try:
         return maker(*first, **{name: value for name, value in given.items() if name in named}, **checked)
     except UserError:
@@ -111,9 +112,9 @@ def make(where: str, kinds: Mapping[str, Callable[..., Any]], part: Part, *first
         raise UserError(f"{where} ({part.kind}): {error}") from None
 
 
-def _checked(where: str, kind: str, name: str, value: Any, accepted: list[str], hints: Mapping[str, Any]) -> Any:
+def _checked(where: str, name: str, value: Any, accepted: list[str], hints: Mapping[str, Any]) -> Any:
     if name not in accepted:
-        raise UserError(f"{where}: {kind!r} has no option {name!r}. {nearest(name, accepted)}")
+        raise UserError(f"{where}: there is no option {name!r}. {nearest(name, accepted)}")
     try:
         return TypeAdapter(hints[name]).validate_python(value)
     except ValidationError as error:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class UserError(ValueError):
@@ -17,3 +20,10 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     if close:
         return "Did you mean " + " or ".join(repr(name) for name in close) + "?"
     return "Choose from: " + ", ".join(names) + "."
+
+
+def known_as(name: str, known: Mapping[str, T], what: str) -> T:
+    """known[name]; UserError with the nearest names when there is none. what: "recipe", "source" ..."""
+    if name not in known:
+        raise UserError(f"There is no {what} {name!r}. {nearest(name, known)}")
+    return known[name]

@@ -95,6 +95,9 @@ class Discriminator(nn.Module):
 class Evaluator:
     num_samples = 2_000
 
+    def prepare(self, say):
+        """Nothing to prepare; a slow extractor would be made here, and told."""
+
     def evaluate(self, fakes, labels, judge):
         distance, mode = torch.cdist(fakes, CENTRES).min(1)
         protocol = {"num_fake": len(fakes), "weights": "average"}

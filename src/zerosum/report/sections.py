@@ -80,8 +80,9 @@ def metrics_section(folder: RunFolder) -> str:
         return '<p class="empty">No metrics were computed yet: <code>zerosum evaluate</code> does it.</p>'
     body = "".join(map(_metric, records))
     return (
-        f'<p class="lead">Measured at step {figure(row["step"])}. The reference is what real data score under the same '
-        "protocol: the noise floor, which no generator can be asked to beat.</p>"
+        f'<p class="lead">Measured at step {figure(row["step"])}. The reference is what held-out real data score '
+        "under the same protocol. From few held-out images it is a rough bar, and a classifier knows the images it was trained "
+        "on, so a good generator can pass it.</p>"
         '<table class="metrics"><thead><tr><th scope="col">Metric</th><th scope="col">Value</th>'
         f'<th scope="col">Reference</th><th scope="col">What it means</th></tr></thead><tbody>{body}</tbody></table>'
     )

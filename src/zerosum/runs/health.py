@@ -73,7 +73,7 @@ def _diversity(recent: Sequence[Mapping[str, float]]) -> list[Finding]:
             "Mode collapse" if ratio < COLLAPSED else "Low diversity",
             f"Fakes differ from each other only {ratio:.0%} as much as reals do.",
             f"mean pairwise feature distance, fakes / reals = {ratio:.2f} (alarm below {COLLAPSED}, warning below {THIN})",
-            "Lower both learning rates or strengthen R1; recipe rpgan (relativistic pairing with R1+R2) resists best.",
+            "Early on this is normal. If it stays: lower both learning rates, strengthen R1, or add R2.",
         )
     ]
 
@@ -88,7 +88,7 @@ def _classes(now: Mapping[str, float]) -> list[Finding]:
             "Missing classes",
             f"A classifier sees {found:.0f} of {wanted:.0f} classes among the fakes.",
             f"classes found = {found:.0f} of {wanted:.0f}",
-            "Early on this is normal. If it stays: recipe rpgan, labels (conditional=true), or lower learning rates.",
+            "Early on this is normal. If it stays: lower both learning rates, strengthen R1, or train with labels.",
         )
     ]
 

@@ -36,16 +36,16 @@ class Observer:
         self.neutral = 0.0
 
     def _layout(self) -> tuple[int, Tensor | None]:
-        """Columns of the grid, and the label of each sample: one column a class where there are few classes."""
+        """Columns of the grid, and the label of each sample: as many columns for each class where there are few classes."""
         classes = self.plan.facts["num_classes"] if self.sampler.conditional else 0
-        columns = classes if 2 <= classes <= MOST_COLUMNS else COLUMNS
-        labels = torch.arange(ROWS * columns) % classes if classes else None
-        return columns, labels
+        if not 2 <= classes <= MOST_COLUMNS:
+            return COLUMNS, torch.arange(ROWS * COLUMNS) % classes if classes else None
+        each = max(1, COLUMNS // classes)
+        return classes * each, (torch.arange(classes).repeat_interleave(each)).repeat(ROWS)
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """What the measures need once (a classifier, features of the reals), before the clock of the training runs."""
-        say("Preparing the measures (longer the first time for these data) ...")
-        self.evaluator.quick(self.real_grid())
+        self.evaluator.prepare(say)
 
     def grid(self) -> Tensor:
         """The samples of the preview: the same noise all through the run."""
@@ -58,8 +58,14 @@ class Observer:
         if self.labels is not None:
             batch = source.batch(order)
             assert batch.condition is not None
-            found = [order[batch.condition.cpu() == label] for label in range(self.columns)]
-            order = torch.stack([rows[i % len(rows)] for i in range(ROWS) for rows in found if len(rows)])
+            found = {int(label): order[batch.condition.cpu() == label].tolist() for label in set(self.labels.tolist())}
+            used = dict.fromkeys(found, 0)
+            picks = []
+            for label in self.labels.tolist():
+                rows = found[label] or order.tolist()  # a class so rare that none was found
+                picks.append(rows[used[label] % len(rows)])
+                used[label] += 1
+            order = torch.tensor(picks)
         picked = order[torch.arange(count) % len(order)]
         real: Tensor = source.batch(picked).data.cpu()
         return real

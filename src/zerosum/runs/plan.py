@@ -77,7 +77,7 @@ def make(wish: Wish, world: World = World()) -> Plan:
     first = recipes.override(_bare(named, domain, data), [s for s in wish.settings if s.startswith("data.")])
     source = domain.open(first.data, wish.allow_download)
     facts = domain.facts(source)
-    notes = list(source.notes)
+    notes = list(facts.get("notes", source.notes))
     if named is None:
         name, why = domain.choose(facts)
         named = domain.recipes[name]

@@ -209,7 +209,7 @@ class Session:
         self._health.append(values)
         self._line("health", values=values, findings=[finding.to_json() for finding in found])
         self._line("scores", **bins)
-        late = step >= self.plan.recipe.steps // 10
+        late = step >= self.plan.recipe.steps // 4
         for finding in found:
             if late and finding.level != "ok" and finding.title not in self._told:
                 self.progress.say(finding.told())
@@ -227,7 +227,9 @@ class Session:
         """After the last step: evaluates a finished run once, writes the report, tells how a stopped one goes on."""
         try:
             if state == "finished" and self.match.step not in self._evaluated:
-                self.progress.say("Evaluating ...")
+                self.progress.say(
+                    "Evaluating (longer the first time for these data: a small classifier is trained to measure with) ..."
+                )
                 self.evaluate()
         except Stopped:
             self.progress.say(

@@ -84,10 +84,10 @@ def test_grey_among_colour_is_told(tmp_path: Path) -> None:
     save(tmp_path / "b.png", noise(4, 4, 3))
     source = open_source(str(tmp_path))
     assert source.shape.channels == 3
-    assert source.notes == ("1 of 2 grey images were made RGB.",)
+    assert source.notes == ("1 of 2 images were grey and were made RGB.",)
     assert torch.equal(source.train.pixels[0, 0], source.train.pixels[0, 2])
     grey = open_source(str(tmp_path), channels=1)
-    assert grey.notes == ("1 of 2 colour images were made grey.",)
+    assert grey.notes == ("1 of 2 images were coloured and were made grey.",)
     assert np.array_equal(grey.train.pixels[1, 0], np.asarray(Image.open(tmp_path / "b.png").convert("L")))
 
 

@@ -59,8 +59,13 @@ def _facts(source: ImageSource) -> dict[str, Any]:
         "num_rows": source.num_rows,
         "num_heldout": len(source.heldout) if source.heldout is not None else 0,
         "fingerprint": source.fingerprint,
-        "notes": list(source.notes),
+        "notes": [*_held_out(source), *source.notes],
     }
+
+
+def _held_out(source: ImageSource) -> list[str]:
+    held = source.num_heldout
+    return [f"{held:,} more images are held out: never trained on, used to see what D remembers."] if held else []
 
 
 def shape_of(facts: Facts) -> Shape:

@@ -78,7 +78,9 @@ def choose_size(probes: Sequence[Probe], wanted: tuple[int, int] | None) -> tupl
         if len(sizes) > 1
         else f"images of {_text(next(iter(sizes)))} are large"
     )
-    return (chosen, chosen), (f"{reason}, so {_text((chosen, chosen))} was chosen; give size for another.",)
+    return (chosen, chosen), (
+        f"{reason}, so {_text((chosen, chosen))} was chosen; choose another with --set data.size=N.",
+    )
 
 
 def _text(size: tuple[int, int]) -> str:
@@ -118,7 +120,7 @@ def _decode_all(
     tally = Counter(flag for one in results if isinstance(one, tuple) for flag, is_set in enumerate(one) if is_set)
     sentences = (
         f"images were resized to {_text(size)} (centre cut out, Lanczos).",
-        "grey images were made RGB." if channels == 3 else "colour images were made grey.",
+        "images were grey and were made RGB." if channels == 3 else "images were coloured and were made grey.",
         "images with transparency were laid on white.",
         "images were turned upright as their EXIF data say.",
     )

@@ -12,8 +12,13 @@ from zerosum.domains.images.data import ImageSource, Shape, to_pixels, to_unit
 from zerosum.domains.images.files import BadImageError, decode
 from zerosum.domains.images.metrics import ImageEvaluator
 from zerosum.errors import UserError
+from zerosum.metrics.classifier import extract
+from zerosum.metrics.neighbours import diversity
+from zerosum.metrics.random_features import random_features
 from zerosum.metrics.record import Record
 
+CHEAP_VALUES = 256
+"""Values an image may have for its classifier to be trained before the game begins."""
 UnitJudge = Callable[[Tensor, Tensor | None], Tensor]
 
 
@@ -25,6 +30,12 @@ class UnitEvaluator:
         real = source.train.pixels[:512].float()
         self._real_contrast = float(real.flatten(1).std(1).mean())
         self._num_classes = source.shape.num_classes
+        self._reals = source.train.pixels[:256]
+        # A classifier of large images takes minutes: it is then left to the evaluation, and health looks with random features.
+        self._at_once = self._reals[0].numel() <= CHEAP_VALUES
+        _, channels, height, width = self._reals.shape
+        self._extractor = random_features((channels, height, width))
+        self._real_diversity = 0.0
 
     @property
     def num_samples(self) -> int:
@@ -36,11 +47,23 @@ class UnitEvaluator:
         wrapped = None if judge is None else lambda pixels, asked: judge(to_unit(pixels), asked)
         return self.inner.evaluate(to_pixels(fakes), labels, wrapped, protocol={"weights": "average"})
 
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Makes what `quick` needs: the classifier for small images, else features of some reals."""
+        if self._at_once:
+            say("Preparing the measures (a few seconds, the first time for these data) ...")
+            self.inner.prepared  # noqa: B018
+        else:
+            self._real_diversity = diversity(extract(self._extractor, self._reals))
+
     def quick(self, fakes: Tensor) -> Mapping[str, float]:
-        """Health numbers: diversity and contrast as shares of the reals', classes found."""
+        """Health numbers: diversity and contrast as shares of the reals', classes found where the classifier is at hand."""
         pixels = to_pixels(fakes)
-        numbers = self.inner.quick(pixels)
-        numbers["diversity"] = numbers.pop("diversity_ratio")
+        if self._at_once:
+            numbers = self.inner.quick(pixels)
+            numbers["diversity"] = numbers.pop("diversity_ratio")
+        else:
+            spread = self._real_diversity or diversity(extract(self._extractor, self._reals))
+            numbers = {"diversity": diversity(extract(self._extractor, pixels[:256])) / max(1e-12, spread)}
         numbers["contrast"] = float(pixels.float().flatten(1).std(1).mean()) / max(1e-6, self._real_contrast)
         if "classes_found" in numbers:
             numbers["num_classes"] = float(self._num_classes)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Judge = Callable[[Tensor, Tensor | None], Tensor]
 """uint8 images (N, C, H, W) and labels (N,) or None -> the discriminator's logits (N,)."""
 
+FEWEST_FOR_FLOOR = 100  # held-out images from which a reference of the Fréchet distance says something
 FEWEST = 16  # below this many samples a side no distribution is worth comparing
 MOST_COMPARED = 1000  # fakes and unseen reals whose nearest training image is searched
 
@@ -142,7 +143,7 @@ class ImageEvaluator:
         features = extract(prepared.extractor, fakes[:num])
         records = [self._frechet(features, num, common)]
         held = prepared.heldout
-        if held is not None and FEWEST <= len(held) < num:
+        if held is not None and FEWEST_FOR_FLOOR <= len(held) < num:
             records.append(self._frechet(features, len(held), common))  # at this size the noise floor can be measured
         reference: dict[str, float] = {}
         if held is not None and len(held) >= num:
