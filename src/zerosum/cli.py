@@ -160,7 +160,7 @@ def sample(
 @app.command()
 def judge(
     folder: Folder,
-    files: Annotated[list[Path], typer.Argument(help="Samples to judge.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(help="Samples to judge, or folders of them.", show_default=False)],
     label: Annotated[
         int | None, typer.Option(help="Their class (a number); by default the class that fits best.")
     ] = None,
@@ -169,6 +169,7 @@ def judge(
     """The discriminator's verdict on given samples: D(x) in [0, 1], 1 for real."""
     from zerosum.runs import run
 
+    files = run.files_in(files)
     scores = run.load(folder).judge(files, None if label is None else [label] * len(files))
     text = "\n".join(f"{score:.3f}  {path}" for path, score in zip(files, scores, strict=True))
     _print({str(path): score for path, score in zip(files, scores, strict=True)}, json, text)

@@ -205,6 +205,14 @@ def load(path: str | Path, device: str = "cpu") -> Run:
     return Run(RunFolder(root), device)
 
 
+def files_in(paths: Sequence[str | Path]) -> list[Path]:
+    """The files named, and for each folder the visible files that lie in it, by name."""
+    found: list[Path] = []
+    for path in map(Path, paths):
+        found += sorted(p for p in path.iterdir() if p.is_file() and p.name[0] != ".") if path.is_dir() else [path]
+    return found
+
+
 # --- how a run begins and ends
 
 
