@@ -55,7 +55,7 @@ class Evaluator(Protocol):
     def quick(self, fakes: Tensor) -> Mapping[str, float]: ...
 
 
-def _as_they_are(samples: Tensor) -> Tensor:
+def _as_they_are(samples: Tensor, recipe: Recipe) -> Tensor:
     return samples
 
 
@@ -70,7 +70,7 @@ class Domain:
     evaluator: (source, seed) -> Evaluator. Samples reach it, and the writers, in the domain's own range.
     grid: (samples, columns, path): one picture of many samples. write: (samples, labels, path): samples as files.
     read: (paths, facts) -> samples for the discriminator.
-    within: brings samples back into the domain's range, in place or not; by default they are left as they are.
+    within: (samples, recipe) -> the samples within the domain's range, in place or not; by default as they are.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Domain:
     grid: Callable[[Tensor, int, Path], None]
     write: Callable[[Tensor, Path], list[Path]]
     read: Callable[[Sequence[Path], Facts], Tensor]
-    within: Callable[[Tensor], Tensor] = _as_they_are
+    within: Callable[[Tensor, Recipe], Tensor] = _as_they_are
 
 
 def make(where: str, kinds: Mapping[str, Callable[..., Any]], part: Part, *first: Any, **given: Any) -> Any:

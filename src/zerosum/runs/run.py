@@ -50,7 +50,7 @@ class Run:
     ) -> Tensor:
         """(num, ...) float32 samples on the CPU; for images (num, C, H, W) in [-1, 1]. The same for any `batch`."""
         wanted = None if labels is None else self._labels(torch.as_tensor(labels, dtype=torch.int64), num)
-        return self.domain.within(self.sampler.sample(num, seed, wanted, batch))
+        return self.domain.within(self.sampler.sample(num, seed, wanted, batch), self.recipe)
 
     def _labels(self, labels: Tensor, num: int) -> Tensor:
         classes = self.sampler.facts["num_classes"]

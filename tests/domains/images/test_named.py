@@ -177,3 +177,12 @@ def test_named_source_at_another_size_and_colour() -> None:
     assert torch.equal(source.train.pixels[:, 0], source.train.pixels[:, 2])
     assert any("40 of 1797" in note for note in source.notes)
     assert any("8x8 to 16x12" in note for note in source.notes)
+
+
+def test_digits_are_scikit_learns() -> None:
+    from sklearn.datasets import load_digits
+
+    bundle = load_digits()
+    part = known._digits()
+    np.testing.assert_array_equal(part.pixels[:, 0], np.rint(bundle.images * (255 / 16)).astype(np.uint8))
+    np.testing.assert_array_equal(part.labels, bundle.target)

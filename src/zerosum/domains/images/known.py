@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -222,11 +223,16 @@ def _strange(info: SourceInfo, folder: Path) -> tuple[str, ...]:
 
 
 def _digits() -> Part:
-    from sklearn.datasets import load_digits
+    """The table that scikit-learn carries, one digit a row: 64 values from 0 to 16 and the label.
 
-    bundle = load_digits()
-    pixels = np.rint(bundle.images * (255 / 16)).astype(np.uint8)
-    return Part(pixels[:, None], bundle.target.astype(np.int64))
+    Read without importing scikit-learn, which takes longer than all the rest of opening this source.
+    """
+    spec = importlib.util.find_spec("sklearn")
+    assert spec is not None, "scikit-learn is a dependency"
+    folders = spec.submodule_search_locations or [""]
+    rows = np.loadtxt(Path(folders[0]) / "datasets" / "data" / "digits.csv.gz", delimiter=",", dtype=np.int64)
+    pixels = np.rint(rows[:, :-1].reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
+    return Part(pixels, rows[:, -1])
 
 
 def _wanted(raw: Raw, wanted: Wanted) -> Raw:
