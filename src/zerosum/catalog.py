@@ -9,7 +9,7 @@ from typing import Any
 
 from zerosum import domains
 from zerosum.domain import Domain
-from zerosum.errors import UserError, nearest
+from zerosum.errors import UserError, known_as, nearest
 from zerosum.recipe import Recipe
 
 
@@ -20,8 +20,7 @@ def domain_names() -> list[str]:
 
 def domain(name: str) -> Domain:
     """The domain of that name."""
-    if name not in domain_names():
-        raise UserError(f"There is no domain {name!r}. {nearest(name, domain_names())}")
+    known_as(name, dict.fromkeys(domain_names()), "domain")
     found: Domain = importlib.import_module(f"zerosum.domains.{name}").DOMAIN
     return found
 

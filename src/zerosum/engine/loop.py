@@ -126,11 +126,11 @@ class Match:
         try:
             for player in movers:
                 check_finite(player, self._outcomes[player.name], self.step)
-                self._noted[player.name] |= self._outcomes[player.name].terms
         except NonFinite:
             put_back()  # running statistics have seen the numbers at fault
             raise
         for player in movers:
+            self._noted[player.name] |= self._outcomes[player.name].terms
             limit(player, self._outcomes[player.name])
             player.learning.schedule(player.optimizer, self.step)
             player.optimizer.step()

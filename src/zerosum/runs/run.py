@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zerosum import catalog, report
+from zerosum import report
 from zerosum.engine.processes import World, join
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe, differences, override
@@ -261,13 +261,4 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def available() -> dict[str, Any]:
-    """Names of domains, recipes and sources."""
-    return {
-        "domains": catalog.domain_names(),
-        "recipes": list(catalog.recipes()),
-        "sources": list(catalog.sources()),
-    }
-
-
-__all__ = ["Run", "Sampler", "available", "load", "resume", "train"]
+__all__ = ["Run", "Sampler", "load", "resume", "train"]

@@ -57,7 +57,7 @@ def _facts(source: ImageSource) -> dict[str, Any]:
         "class_names": list(source.class_names),
         "class_counts": counts,
         "num_rows": source.num_rows,
-        "num_heldout": len(source.heldout) if source.heldout is not None else 0,
+        "num_heldout": source.num_heldout,
         "fingerprint": source.fingerprint,
         "notes": [*_held_out(source), *source.notes],
     }
@@ -110,15 +110,11 @@ def _within(samples: Tensor, recipe: Recipe) -> Tensor:
     return samples if recipe.generator.options.get("output", "tanh") == "tanh" else samples.clamp_(-1, 1)
 
 
-def _named() -> Mapping[str, Any]:
-    return sources()
-
-
 DOMAIN = Domain(
     name="images",
     summary="images of any size, grey or colour: a named data set, a folder, a zip, an array",
     recognise=recognise,
-    sources=_named,
+    sources=sources,
     open=_open,
     facts=_facts,
     describe=_describe,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -35,7 +36,10 @@ class UnitEvaluator:
         self._at_once = self._reals[0].numel() <= CHEAP_VALUES
         _, channels, height, width = self._reals.shape
         self._extractor = random_features((channels, height, width))
-        self._real_diversity = 0.0
+
+    @functools.cached_property
+    def _real_diversity(self) -> float:
+        return diversity(extract(self._extractor, self._reals))
 
     @property
     def num_samples(self) -> int:
@@ -45,15 +49,13 @@ class UnitEvaluator:
     def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: UnitJudge | None) -> Sequence[Record]:
         """All measures of (N, C, H, W) samples in [-1, 1]."""
         wrapped = None if judge is None else lambda pixels, asked: judge(to_unit(pixels), asked)
-        return self.inner.evaluate(to_pixels(fakes), labels, wrapped, protocol={"weights": "average"})
+        return self.inner.evaluate(to_pixels(fakes), labels, wrapped)
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Makes what `quick` needs: the classifier for small images, else features of some reals."""
+        """Makes the classifier now where it is quick to train; `quick` then sees classes."""
         if self._at_once:
             say("Preparing the measures (a few seconds, the first time for these data) ...")
             self.inner.prepared  # noqa: B018
-        else:
-            self._real_diversity = diversity(extract(self._extractor, self._reals))
 
     def quick(self, fakes: Tensor) -> Mapping[str, float]:
         """Health numbers: diversity and contrast as shares of the reals', classes found where the classifier is at hand."""
@@ -62,8 +64,8 @@ class UnitEvaluator:
             numbers = self.inner.quick(pixels)
             numbers["diversity"] = numbers.pop("diversity_ratio")
         else:
-            spread = self._real_diversity or diversity(extract(self._extractor, self._reals))
-            numbers = {"diversity": diversity(extract(self._extractor, pixels[:256])) / max(1e-12, spread)}
+            spread = diversity(extract(self._extractor, pixels[:256]))
+            numbers = {"diversity": spread / max(1e-12, self._real_diversity)}
         numbers["contrast"] = float(pixels.float().flatten(1).std(1).mean()) / max(1e-6, self._real_contrast)
         if "classes_found" in numbers:
             numbers["num_classes"] = float(self._num_classes)
