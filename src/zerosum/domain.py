@@ -55,8 +55,42 @@ class Evaluator(Protocol):
     def quick(self, fakes: Tensor) -> Mapping[str, float]: ...
 
 
+@dataclass(frozen=True)
+class Scene:
+    """What a picture of samples may show beside them.
+
+    columns: of a grid. facts: of the source. noise: (N, L) that the samples were made of, None for real rows.
+    judge: (M, ...) data -> (M,) logits above the neutral one of the run's discriminator; None for real rows and in games
+    with labels.
+    """
+
+    columns: int
+    facts: Facts
+    noise: Tensor | None = None
+    judge: Callable[[Tensor], Tensor] | None = None
+
+
+class Baseline(Protocol):
+    """A classical model, fitted to training rows."""
+
+    @property
+    def summary(self) -> str:
+        """What was fitted, in a few words with its numbers: "50 Gaussians, full covariance"."""
+
+    def sample(self, num: int, seed: int) -> Tensor:
+        """(num, ...) float32 in the domain's range."""
+
+
 def _as_they_are(samples: Tensor, recipe: Recipe) -> Tensor:
     return samples
+
+
+def _as_drawn(game: Game, source: Any) -> None:
+    """The weights stay what the seed drew."""
+
+
+def _no_baselines(source: Any) -> Mapping[str, Callable[[], Baseline]]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -68,9 +102,11 @@ class Domain:
     game: (recipe, facts) -> the game, on the CPU, freshly initialised from the recipe's seed.
     choose: facts -> (recipe name, why).
     evaluator: (source, seed) -> Evaluator. Samples reach it, and the writers, in the domain's own range.
-    grid: (samples, columns, path): one picture of many samples. write: (samples, labels, path): samples as files.
-    read: (paths, facts) -> samples for the discriminator.
+    picture: (samples, path, scene): one PNG of many samples. num_shown: how many it wants; 0 for a grid of 80 or so.
+    write: (samples, path, facts): samples as files. read: (paths, facts) -> samples for the discriminator.
     within: (samples, recipe) -> the samples within the domain's range, in place or not; by default as they are.
+    initialise: (game, source): what the networks want to know of the data before step 0; by default nothing.
+    baselines: source -> name -> a function that fits a classical model to its training rows.
     """
 
     name: str
@@ -84,10 +120,13 @@ class Domain:
     recipes: Mapping[str, Recipe]
     choose: Callable[[Facts], tuple[str, str]]
     evaluator: Callable[[Any, int], Evaluator]
-    grid: Callable[[Tensor, int, Path], None]
-    write: Callable[[Tensor, Path], list[Path]]
+    picture: Callable[[Tensor, Path, Scene], None]
+    write: Callable[[Tensor, Path, Facts], list[Path]]
     read: Callable[[Sequence[Path], Facts], Tensor]
     within: Callable[[Tensor, Recipe], Tensor] = _as_they_are
+    initialise: Callable[[Game, Any], None] = _as_drawn
+    baselines: Callable[[Any], Mapping[str, Callable[[], Baseline]]] = _no_baselines
+    num_shown: int = 0
 
 
 def make(where: str, kinds: Mapping[str, Callable[..., Any]], part: Part, *first: Any, **given: Any) -> Any:

@@ -117,7 +117,7 @@ class Evaluator:
         return {"diversity": float(fakes.std() / CENTRES.std())}
 
 
-def picture(samples: Tensor, columns: int, path: Path) -> None:
+def picture(samples: Tensor, path: Path, scene: domain.Scene) -> None:
     """All samples as one scatter plot."""
     sheet = np.full((300, 300), 255, np.uint8)
     place = ((samples.clamp(-1.45, 1.45) + 1.5) * 100).long()
@@ -125,7 +125,7 @@ def picture(samples: Tensor, columns: int, path: Path) -> None:
     Image.fromarray(sheet).save(path)
 
 
-def write(samples: Tensor, path: Path) -> list[Path]:
+def write(samples: Tensor, path: Path, facts: domain.Facts) -> list[Path]:
     np.savetxt(path, samples.numpy(), delimiter=",")
     return [path]
 
@@ -162,7 +162,7 @@ DOMAIN = Domain(
     recipes=RECIPES,
     choose=lambda facts: ("ring", "there is only one"),
     evaluator=lambda source, seed: Evaluator(),
-    grid=picture,
+    picture=picture,
     write=write,
     read=lambda paths, facts: torch.cat(
         [torch.from_numpy(np.loadtxt(path, delimiter=",", ndmin=2)).float() for path in paths]

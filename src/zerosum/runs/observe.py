@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from zerosum.domain import Scene
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Game, Verdict
 from zerosum.engine.loop import Match
@@ -37,7 +39,7 @@ class Observer:
 
     def _layout(self) -> tuple[int, Tensor | None]:
         """Columns of the grid, and the label of each sample: as many columns for each class where there are few classes."""
-        classes = self.plan.facts["num_classes"] if self.sampler.conditional else 0
+        classes = self.plan.facts.get("num_classes", 0) if self.sampler.conditional else 0
         if not 2 <= classes <= MOST_COLUMNS:
             return COLUMNS, torch.arange(ROWS * COLUMNS) % classes if classes else None
         each = max(1, COLUMNS // classes)
@@ -47,13 +49,30 @@ class Observer:
         """What the measures need once (a classifier, features of the reals), before the clock of the training runs."""
         self.evaluator.prepare(say)
 
-    def grid(self) -> Tensor:
-        """The samples of the preview: the same noise all through the run."""
-        return self.sampler.sample(ROWS * self.columns, self.plan.recipe.seed, self.labels)
+    def picture(self, path: Path) -> None:
+        """The preview: samples of the same noise all through the run, and what the domain shows beside them."""
+        count, seed = self._num_shown(), self.plan.recipe.seed
+        samples = self.sampler.sample(count, seed, self.labels)
 
-    def real_grid(self) -> Tensor:
+        def judged(data: Tensor) -> Tensor:
+            self._scores(samples[:NUM_SCORED], None)  # finds the neutral logit of now
+            return self.judge(data, None)
+
+        opinion = isinstance(self.match.game, Duel) and not self.sampler.conditional
+        noise = self.sampler.noise(count, seed)
+        self.plan.domain.picture(
+            samples, path, Scene(self.columns, self.plan.facts, noise, judged if opinion else None)
+        )
+
+    def real_picture(self, path: Path) -> None:
         """Real rows in the layout of the preview."""
-        count, source = ROWS * self.columns, self.plan.source
+        self.plan.domain.picture(self._reals(), path, Scene(self.columns, self.plan.facts))
+
+    def _num_shown(self) -> int:
+        return self.plan.domain.num_shown or ROWS * self.columns
+
+    def _reals(self) -> Tensor:
+        count, source = self._num_shown(), self.plan.source
         order = rows_at(0, min(MOST_SEARCHED, source.num_rows), source.num_rows, self.plan.recipe.seed)
         if self.labels is not None:
             batch = source.batch(order)

@@ -135,7 +135,7 @@ def _bare(named: Recipe | None, domain: Domain, data: Part) -> Recipe:
 
 def _resolve(recipe: Recipe, facts: dict[str, Any], world: World, explicit_batch: bool) -> tuple[Recipe, list[str]]:
     notes = []
-    if recipe.conditional is True and not facts["num_classes"]:
+    if recipe.conditional is True and not facts.get("num_classes"):
         raise UserError(
             f"Recipe {recipe.name} needs labels, and {facts['name']} has none. Put classes in sub-folders, or use "
             "--set conditional=false."
@@ -154,7 +154,7 @@ def _resolve(recipe: Recipe, facts: dict[str, Any], world: World, explicit_batch
     device = _device(recipe.device)
     resolved = recipe.changed(
         batch=batch,
-        conditional=bool(facts["num_classes"]) if recipe.conditional == "auto" else recipe.conditional,
+        conditional=bool(facts.get("num_classes")) if recipe.conditional == "auto" else recipe.conditional,
         device=device,
         precision=choose(recipe.precision, torch.device(device)),
     )
@@ -192,6 +192,7 @@ def settings(recipe: Recipe) -> Settings:
 def match(plan: Plan, world: World = World()) -> Match:
     """The game of a plan, on its device, at step 0."""
     game = plan.domain.game(plan.recipe, plan.facts)
+    plan.domain.initialise(game, plan.source)
     for network in game.players.values():
         network.to(plan.recipe.device).train()
     return Match(game, plan.source, settings(plan.recipe), world)

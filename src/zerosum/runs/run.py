@@ -53,7 +53,7 @@ class Run:
         return self.domain.within(self.sampler.sample(num, seed, wanted, batch), self.recipe)
 
     def _labels(self, labels: Tensor, num: int) -> Tensor:
-        classes = self.sampler.facts["num_classes"]
+        classes = self.sampler.facts.get("num_classes", 0)
         labels = labels.expand(num) if labels.dim() == 0 else labels
         if len(labels) != num:
             raise UserError(f"labels has {len(labels)} entries for {num} samples.")

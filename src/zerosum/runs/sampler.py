@@ -42,6 +42,10 @@ class Sampler:
         labels = torch.searchsorted(counts.cumsum(0) / counts.sum(), middles)
         return labels[torch.randperm(num, generator=generator(seed, "labels"))]
 
+    def noise(self, num: int, seed: int = 0) -> Tensor:
+        """(num, L) float32, what `sample` feeds to the generator."""
+        return self.prior.draw(Draws(seed, 0, 0, 0, num, num, torch.device("cpu")), "sample")
+
     @torch.no_grad()
     def sample(self, num: int, seed: int = 0, labels: Tensor | None = None, batch: int = BATCH) -> Tensor:
         """(num, ...) float32 samples on the CPU in the domain's range; for images [-1, 1] up to the generator's overshoot.
@@ -54,7 +58,7 @@ class Sampler:
             labels = self.labels(num, seed) if labels is None else labels
         elif labels is not None:
             raise UserError("this generator was trained without labels, so none can be asked for.")
-        noise = self.prior.draw(Draws(seed, 0, 0, 0, num, num, torch.device("cpu")), "sample")
+        noise = self.noise(num, seed)
         training, samples = self.network.training, torch.empty(0)
         self.network.eval()
         for start in range(0, num, batch):

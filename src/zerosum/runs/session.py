@@ -55,7 +55,7 @@ class Session:
         if not self.chief:
             return
         try:
-            self.plan.domain.grid(self.observer.real_grid(), self.observer.columns, self.folder.previews / "real.png")
+            self.observer.real_picture(self.folder.previews / "real.png")
             self.folder.write("recipe.json", self.plan.recipe.to_json())
             self.folder.write("references.json", references(self.match.game))
             self._status("running")
@@ -202,8 +202,7 @@ class Session:
         return now, event.step
 
     def _preview(self, step: int) -> None:
-        grid = self.observer.grid()
-        self.journal.picture(step, lambda path: self.plan.domain.grid(grid, self.observer.columns, path))
+        self.journal.picture(step, self.observer.picture)
         values, bins = self.observer.health()
         found = health.examine(values, self._health) if step else []
         self._health.append(values)

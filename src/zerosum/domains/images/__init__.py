@@ -122,8 +122,8 @@ DOMAIN = Domain(
     recipes=recipes.RECIPES,
     choose=recipes.choose,
     evaluator=_evaluator,
-    grid=preview.grid,
-    write=preview.write,
+    picture=lambda samples, path, scene: preview.grid(samples, scene.columns, path),
+    write=lambda samples, path, facts: preview.write(samples, path),
     read=_read,
     within=_within,
 )

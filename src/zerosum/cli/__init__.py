@@ -1,0 +1,36 @@
+"""The command line: parse, call, print. Progress goes to stderr, results to stdout; heavy imports happen inside the verbs."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+from zerosum.cli.common import app
+from zerosum.errors import UserError
+
+# The help lists verbs in the order in which these modules are imported.
+# isort: off
+from zerosum.cli import training
+from zerosum.cli import using
+from zerosum.cli import knowing
+# isort: on
+
+__all__ = ["app", "knowing", "main", "training", "using"]
+
+
+def main() -> None:
+    """The entry point: errors a user can mend are one message and status 2, Ctrl-C is status 130 and SIGTERM 143."""
+    from zerosum.runs import signals
+
+    signals.end_on_signal()
+    warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"
+    try:
+        app()
+    except UserError as error:
+        print(f"zerosum: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except signals.Stopped as stopped:
+        print(f"zerosum: {signals.name(stopped.number)}: ended.", file=sys.stderr)
+        raise SystemExit(signals.status(stopped.number)) from None
+    except BrokenPipeError:
+        raise SystemExit(1) from None

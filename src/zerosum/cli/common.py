@@ -1,0 +1,67 @@
+"""The parser and what all verbs share: options and printing."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="Generative adversarial networks: train, resume, sample, judge, evaluate, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON for a program to read.")]
+Folder = Annotated[Path, typer.Argument(help="A run folder, for example runs/digits.", show_default=False)]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import zerosum
+
+        print(zerosum.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _zerosum(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change one field of the recipe; may be repeated. See `zerosum recipes NAME`.",
+    ),
+]
+Download = Annotated[
+    bool, typer.Option("--download", help="Allow a named data set to be downloaded (checked by SHA-256).")
+]
+Devices = Annotated[
+    int, typer.Option("--devices", min=1, help="Processes on this machine; the batch is shared among them.")
+]
+
+
+# --- printing
+
+
+def say(*texts: str) -> None:
+    """Lines for the person, on stderr."""
+    for text in texts:
+        print(text, file=sys.stderr, flush=True)
+
+
+def show(content: Any, json: bool, text: str = "") -> None:
+    """The result, on stdout: as JSON, or as the text."""
+    print(jsonlib.dumps(content, indent=1, ensure_ascii=False) if json else text)

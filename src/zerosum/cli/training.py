@@ -1,0 +1,115 @@
+"""The verbs that train: train, resume."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zerosum.cli.common import Devices, Download, Folder, Json, Settings, app, say, show
+from zerosum.errors import UserError
+
+Where = Annotated[str | None, typer.Argument(help="A source's name, a folder, a zip or an array; default: digits.")]
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", help="A recipe's name or a .toml/.json file; default: chosen from the data.")
+]
+Minutes = Annotated[float | None, typer.Option(help="Train for about this long: the steps are chosen to fit.")]
+Steps = Annotated[int | None, typer.Option(help="Number of steps.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the data>.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+Precision = Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, print the full recipe, and stop.")]
+
+
+@app.command()
+def train(
+    where: Where = None,
+    recipe: RecipeName = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    out: Out = None,
+    seed: Seed = None,
+    precision: Precision = None,
+    device: Device = None,
+    settings: Settings = None,
+    devices: Devices = 1,
+    download: Download = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Train a generator. Without arguments: on the real handwritten digits that come along.
+
+    Ctrl-C or SIGTERM saves and stops; `zerosum resume` goes on. Exit status: 0 finished, 130 stopped by Ctrl-C,
+    143 by SIGTERM, 2 for an error that you can mend.
+    """
+    from zerosum.runs import launch, plan, progress, run
+
+    if minutes is not None and steps is not None:
+        raise UserError("--minutes and --steps both set the length; give one of them.")
+    named = {"steps": steps, "seed": seed, "precision": precision, "device": device}
+    changes = [f"{name}={value}" for name, value in named.items() if value is not None] + list(settings or [])
+    if dry_run:
+        planned = plan.make(plan.Wish(where, recipe, minutes, tuple(changes), download))
+        say(planned.sentence(), *planned.notes)
+        show(planned.recipe.to_json(), True)
+        return
+    if launch.needed(devices):
+        raise typer.Exit(launch.processes(devices, sys.argv[1:]))
+    bar = progress.for_terminal()
+    options: dict[str, Any] = {"minutes": minutes, "out": out, "set": changes, "allow_download": download}
+    _finish(run.train(where, recipe, **options, progress=bar, on_plan=_plan), json)
+
+
+@app.command()
+def resume(
+    folder: Folder,
+    steps: Annotated[int | None, typer.Option(help="Extend the run to this many steps in all.")] = None,
+    settings: Settings = None,
+    devices: Devices = 1,
+    download: Download = False,
+    json: Json = False,
+) -> None:
+    """Go on with a stopped or killed run as if it had never stopped; or extend a finished one.
+
+    Exit status as with train: 0 finished, 130 stopped by Ctrl-C, 143 by SIGTERM, 2 for an error that you can mend.
+    """
+    from zerosum.runs import launch, progress, run
+
+    if launch.needed(devices):
+        raise typer.Exit(launch.processes(devices, sys.argv[1:]))
+    done = run.resume(
+        folder, steps=steps, set=settings or [], allow_download=download, progress=progress.for_terminal()
+    )
+    _finish(done, json)
+
+
+def _plan(plan: Any) -> None:
+    say(plan.sentence(), *(f"  {note}" for note in plan.notes))
+
+
+def _finish(done: Any, json: bool) -> None:
+    """What a training leaves: metrics, grid, report. A stopped run has told already how it goes on."""
+    from zerosum.engine.processes import environment, leave
+    from zerosum.runs.progress import measures
+    from zerosum.runs.signals import status
+
+    leave()
+    if environment()[0] == 0:
+        previews = sorted(done.folder.previews.glob("step-*.png"))
+        state = done.folder.read("status.json")
+        content = {
+            "folder": str(done.path),
+            "state": state["state"],
+            "step": state["step"],
+            "samples": str(previews[-1]) if previews else None,
+            "report": str(done.folder.report),
+            "metrics": done.metrics(),
+        }
+        lines = [measures(content["metrics"])] if content["metrics"] else []
+        lines += [f"samples  {content['samples']}", f"report   {content['report']}"]
+        show(content, json, "\n".join(lines))
+    if done.stopped_by:
+        raise typer.Exit(status(done.stopped_by))
