@@ -91,7 +91,7 @@ class Match:
             yield Boundary(self.step, last=self.step >= steps)
             if self.step >= steps:
                 return
-            self._play_step()
+            self.advance()
             yield Stepped(self.step, self.images, self.values)
 
     @property
@@ -99,9 +99,10 @@ class Match:
         """Steps times rows of a batch, over all processes: the clock of half-lives."""
         return self.step * self.settings.batch
 
-    def _play_step(self) -> None:
+    def advance(self, turns: Sequence[Turn] | None = None) -> None:
+        """Plays one step: the game's own turns, or others in their place (a lone move of one player, say)."""
         draw = 0
-        for index, turn in enumerate(self.game.turns(self.step)):
+        for index, turn in enumerate(self.game.turns(self.step) if turns is None else turns):
             shares = self._shares(index, turn, draw)
             draw += turn.reals
             try:

@@ -1,0 +1,54 @@
+"""What a lesson is: quantities that the theory gives and the engine measures, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Line:
+    """One quantity, twice: what the theory says, and what came out of the engine's own code.
+
+    tolerance: how far apart they may be, absolute. measured_by: how the engine's number was made, in a few words.
+    """
+
+    quantity: str
+    theory: float
+    engine: float
+    tolerance: float
+    measured_by: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the two agree within the tolerance."""
+        return abs(self.theory - self.engine) <= self.tolerance
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self) | {"holds": self.holds}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a lesson found. data: what its picture needs beside the lines, kept by the lesson for itself."""
+
+    lines: Sequence[Line]
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One thing the theory says. text: the statement and why it holds, a few plain sentences with the formula.
+
+    run: seed -> Findings, in seconds on one core. picture: (findings, path) -> writes a .png (or .gif where it says so).
+    """
+
+    name: str
+    summary: str
+    text: str
+    source: str
+    run: Callable[[int], Findings]
+    picture: Callable[[Findings, Path], None] | None = None
