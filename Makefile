@@ -1,10 +1,11 @@
-# Two commands for a fresh machine: `make demo` and `make test`. `make check` is what every change must pass.
+# Two commands for a fresh machine: `make demo` and `make test`. `make check` is what every change must pass; `make docs`
+# makes the guide anew.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= runs/demo
 
-.PHONY: demo test check format clean
+.PHONY: demo test check docs format clean
 
 demo: $(VENV)/.demo
 	@if [ -f $(DEMO)/run.json ]; then rm -rf $(DEMO); fi
@@ -14,14 +15,18 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.check
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests benchmarks docs
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+# Runs every command of the guide and puts its real output and pictures in place; some minutes.
+docs: $(VENV)/.demo
+	$(BIN)/python docs/build.py
+
 format: $(VENV)/.check
-	$(BIN)/ruff format src tests benchmarks
-	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks docs
+	$(BIN)/ruff check --fix src tests benchmarks docs
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

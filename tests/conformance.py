@@ -15,8 +15,8 @@ from zerosum.engine.seeds import Draws
 
 
 def neutral(pair: Pair) -> float:
-    """The logit with which a discriminator says "cannot tell": 1/2 with least squares' labels 0 and 1, else 0."""
-    return 0.5 if pair is losses.least_squares else 0.0
+    """The logit with which a discriminator says "cannot tell": 0 stands for any, where only differences mean something."""
+    return pair.neutral or 0.0
 
 
 def slopes(function: LossFunction, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,8 +78,11 @@ def check_pair_facts(pair: Pair) -> None:
     real, fake = torch.randn(2, 6)
     alone = torch.cat([pair.discriminator(real[i : i + 1], fake[i : i + 1]) for i in range(6)])
     assert torch.allclose(pair.discriminator(real, fake), alone) is not pair.coupled
-    minus_v = -losses.value(real, fake)
-    assert torch.allclose(pair.discriminator(real, fake), minus_v) is pair.probabilistic
+    # Where a share D = sigmoid(logit) of the samples is real, the best logit of a probabilistic loss is that very one.
+    logits = torch.linspace(-3, 3, 7)
+    on_real, on_fake = slopes(pair.discriminator, logits, logits)
+    balance = logits.sigmoid() * on_real + (1 - logits.sigmoid()) * on_fake
+    assert torch.allclose(balance, torch.zeros(7), atol=1e-6) is pair.probabilistic
     assert "arXiv" in pair.source
 
 

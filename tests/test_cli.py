@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-VERBS = ("train", "resume", "sample", "judge", "evaluate", "report", "recipes", "sources", "doctor")
+VERBS = ("train", "resume", "sample", "judge", "evaluate", "report", "baseline", "recipes", "sources", "doctor", "theory")
 
 
 def zerosum(*arguments: str) -> subprocess.CompletedProcess[str]:

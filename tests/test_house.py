@@ -228,7 +228,20 @@ def test_verbs_of_the_command_line() -> None:
     from zerosum.cli import app
 
     names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    assert names == {"train", "resume", "sample", "judge", "evaluate", "report", "recipes", "sources", "doctor"}
+    assert names == {
+        "train",
+        "resume",
+        "sample",
+        "judge",
+        "evaluate",
+        "report",
+        "baseline",
+        "recipes",
+        "sources",
+        "doctor",
+        "theory",
+        "lab",
+    }
 
 
 def test_public_names_can_be_had() -> None:

@@ -34,7 +34,7 @@ def recognise(where: str) -> Domain:
     known = sources()
     raise UserError(
         f"{where!r} is neither a known source nor a file or folder that a domain recognises. {nearest(where, known)} "
-        "A path may be a folder or zip of images, or an .npy/.npz array."
+        "A path may be a folder or zip of images, an .npy/.npz array, or a CSV file of one or two columns of numbers."
     )
 
 

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -55,11 +55,21 @@ class Evaluator(Protocol):
     def quick(self, fakes: Tensor) -> Mapping[str, float]: ...
 
 
+@runtime_checkable
+class HistoricEvaluator(Protocol):
+    """An evaluator that can also score as papers once did. Such numbers are compared with those papers, never ranked by."""
+
+    @property
+    def num_historic(self) -> int: ...
+    def historic(self, fakes: Tensor) -> Sequence[Record]: ...
+
+
 @dataclass(frozen=True)
 class Scene:
     """What a picture of samples may show beside them.
 
-    columns: of a grid. facts: of the source. noise: (N, L) that the samples were made of, None for real rows.
+    columns: of a grid. facts: of the source. noise: (N, L) that the samples were made of; L = 0 for those of a
+    classical model; None for real rows.
     judge: (M, ...) data -> (M,) logits above the neutral one of the run's discriminator; None for real rows and in games
     with labels.
     """

@@ -27,6 +27,13 @@ GOLDEN = {  # (discriminator, generator) at real = 2, fake = -1
     "wasserstein": (-1 - 2, 1),
     "relativistic": (s(-1 - 2), s(2 + 1)),
     "relativistic_average": (2 * s(-1 - 2), 2 * s(2 + 1)),
+    "fgan_kl": (math.exp(-1 - 1) - 2, -math.exp(-1 - 1)),
+    "fgan_reverse_kl": (-1 - 1 + math.exp(-2), 1 + 1),
+    "fgan_pearson": (1 / 4 - 1 - 2, -(1 / 4 - 1)),
+    "fgan_hellinger": (math.exp(-1) - 1 - (1 - math.exp(-2)), 1 - math.exp(-1)),
+    "fgan_js": (s(-2) + s(-1) - 2 * math.log(2), math.log(2) - s(-1)),
+    "fgan_total_variation": ((math.tanh(-1) - math.tanh(2)) / 2, -math.tanh(-1) / 2),
+    "fgan_gan": (s(-2) + s(-1), -s(-1)),
 }
 
 
@@ -88,6 +95,12 @@ def test_relativistic_losses_do_not_see_a_common_shift(name: str) -> None:
     for function in (PAIRS[name].discriminator, PAIRS[name].generator):
         torch.testing.assert_close(function(real + 13.5, fake + 13.5), function(real, fake))
         assert not torch.allclose(function(real + 13.5, fake), function(real, fake))
+
+
+@pytest.mark.parametrize("name", ["minimax", "non_saturating", "fgan_gan"])
+def test_cross_entropy_is_minus_the_value(name: str) -> None:
+    real, fake = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(PAIRS[name].discriminator(real, fake), -losses.value(real, fake))
 
 
 def test_value_is_minus_log_4_where_d_cannot_tell() -> None:

@@ -151,20 +151,23 @@ def test_points_between_lie_on_the_segments_with_one_weight_a_row() -> None:
     assert len(set(weights[:, 0].tolist())) == 6
 
 
-def test_points_around_lie_within_the_spread_of_their_row() -> None:
+def test_points_around_lie_within_the_stated_width() -> None:
+    """x + spread * deviation * U[0, 1) in every coordinate, in two dimensions on the diagonal and in one as well."""
+    diagonal = torch.linspace(-1, 1, 200)[:, None].expand(200, 2)
+    for real in (diagonal, diagonal[:, :1]):
+        where: list[Tensor] = []
+        penalties.dragan(spread=0.5, deviation=3.0).term(conformance.play_of(_Recording(where), real, real))
+        moved = where[-1] - real
+        assert moved.min().item() >= -1e-6
+        assert 1.45 < moved.max().item() < 1.5 + 1e-6
+        assert 0.65 < moved.mean().item() < 0.85  # 3/4, the mean of 1.5 * U[0, 1)
+
+
+def test_no_deviation_is_no_noise() -> None:
     real, _ = points()
     where: list[Tensor] = []
-    penalties.dragan(spread=0.5).term(conformance.play_of(_Recording(where), real, real))
-    moved = (where[-1] - real) / real.std(1, correction=0)[:, None]
-    assert ((moved >= -1e-6) & (moved < 0.5 + 1e-6)).all()
-    assert 0.15 < moved.mean().item() < 0.35  # 1/4, the mean of 0.5 * U[0, 1)
-
-
-def test_points_around_rows_of_one_number_are_finite() -> None:
-    """A single number has no deviation: no noise, and not NaN."""
-    network = nn.Linear(1, 1)
-    values = penalties.dragan(1.0).term(conformance.play_of(network, torch.randn(4, 1), torch.randn(4, 1)))
-    torch.testing.assert_close(values, ((network.weight.abs() - 1) ** 2).expand(4, 1).squeeze(1))
+    penalties.dragan(deviation=0.0).term(conformance.play_of(_Recording(where), real, real))
+    assert torch.equal(where[-1], real)
 
 
 class _Recording(nn.Module):

@@ -12,10 +12,13 @@ from zerosum.errors import UserError
 # isort: off
 from zerosum.cli import training
 from zerosum.cli import using
+from zerosum.cli import baseline
 from zerosum.cli import knowing
+from zerosum.cli import theory
+from zerosum.cli import lab
 # isort: on
 
-__all__ = ["app", "knowing", "main", "training", "using"]
+__all__ = ["app", "baseline", "knowing", "lab", "main", "theory", "training", "using"]
 
 
 def main() -> None:

@@ -55,7 +55,17 @@ def judge(
 
 
 @app.command()
-def evaluate(folder: Folder, download: Download = False, json: Json = False) -> None:
+def evaluate(
+    folder: Folder,
+    historic: Annotated[
+        bool,
+        typer.Option(
+            "--historic", help="Also the Parzen-window score of 2014, with proof that it misleads (a minute more)."
+        ),
+    ] = False,
+    download: Download = False,
+    json: Json = False,
+) -> None:
     """Measure a trained generator; every number with its protocol."""
     from zerosum.runs import run
     from zerosum.runs.progress import measures
@@ -63,7 +73,7 @@ def evaluate(folder: Folder, download: Download = False, json: Json = False) -> 
     loaded = run.load(folder)
     if loaded.folder.busy:
         say("A training is at work here: its newest checkpoint is measured, and nothing is logged.")
-    records = loaded.evaluate(download)
+    records = loaded.evaluate(download, historic)
     show(records, json, measures(records))
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
+LossOfOne = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,62 @@ relativistic_average = Pair(
         "generator/loss": (2 * math.log(2), "2 log 2: D cannot tell real from made"),
     },
     source="Jolicoeur-Martineau 2018, arXiv:1807.00734, equation 12",
+)
+
+# --- f-GANs: D estimates a divergence from below, G minimises the estimate
+
+_LARGEST = 20.0  # of log(p/q): e^20 = 4.9e8
+
+
+def _exp(logit: Tensor) -> Tensor:
+    """e^logit, continued by its tangent above 20, so that no float32 logit overflows.
+
+    This is the exact f-GAN of an f that is infinite outside e^-20 <= u <= e^20: nothing changes for ratios inside.
+    """
+    return logit.clamp(max=_LARGEST).exp() * (1 + relu(logit - _LARGEST))
+
+
+def _f_gan(f: str, output: LossOfOne, conjugate: LossOfOne, slope: float = 0.0, **facts: Any) -> Pair:
+    """D maximises E T(real) - E f*(T(fake)) <= D_f(data || made); the best T is f'(p/q).
+
+    output: logit -> T, into the domain of f*. conjugate: logit -> f*(T) of the same T. slope: f'(1).
+    """
+    return Pair(
+        lambda real, fake: conjugate(fake) - output(real),
+        lambda real, fake: -conjugate(fake),
+        references={
+            "discriminator/loss": (0.0, "0: minus the estimated divergence"),
+            "generator/loss": (0.0 - slope, f"{0.0 - slope:g}: the estimated divergence is 0"),  # f*(f'(1)) = f'(1)
+        },
+        source=f"Nowozin et al. 2016, arXiv:1606.00709, tables 2 and 6, f(u) = {f}",
+        **facts,
+    )
+
+
+fgan_kl = _f_gan("u log u", lambda t: t, lambda t: _exp(t - 1), slope=1.0, neutral=1.0)
+
+fgan_reverse_kl = _f_gan("-log u", lambda t: -_exp(-t), lambda t: t - 1, slope=-1.0, probabilistic=True)
+
+fgan_pearson = _f_gan(
+    "(u - 1)^2",
+    lambda t: t,
+    lambda t: relu(1 + t / 2) ** 2 - 1,  # t^2/4 + t, held at -1 below -2, where no ratio u >= 0 leads
+)
+
+fgan_hellinger = _f_gan("(sqrt u - 1)^2", lambda t: 1 - _exp(-t), lambda t: _exp(t) - 1)
+
+fgan_js = _f_gan(  # the paper's JS: twice the usual Jensen-Shannon divergence
+    "u log u - (u + 1) log((u + 1) / 2)",
+    lambda t: math.log(2) - softplus(-t),
+    lambda t: softplus(t) - math.log(2),
+    probabilistic=True,
+)
+
+fgan_total_variation = _f_gan("|u - 1| / 2", lambda t: torch.tanh(t) / 2, lambda t: torch.tanh(t) / 2)
+
+fgan_gan = replace(  # 2 JSD - log 4: minimax in the words of f-GANs; f(1) is -log 4 here, so its lines are minimax's
+    _f_gan("u log u - (u + 1) log(u + 1)", lambda t: -softplus(-t), softplus, probabilistic=True),
+    references=minimax.references,
 )
 
 

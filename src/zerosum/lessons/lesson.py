@@ -43,7 +43,7 @@ class Findings:
 class Lesson:
     """One thing the theory says. text: the statement and why it holds, a few plain sentences with the formula.
 
-    run: seed -> Findings, in seconds on one core. picture: (findings, path) -> writes a .png (or .gif where it says so).
+    run: seed -> Findings, in seconds on one core. picture: (findings, path) -> writes a file of one of `formats`.
     """
 
     name: str
@@ -52,3 +52,4 @@ class Lesson:
     source: str
     run: Callable[[int], Findings]
     picture: Callable[[Findings, Path], None] | None = None
+    formats: tuple[str, ...] = (".png",)

@@ -21,6 +21,7 @@ class Record:
     meaning: one plain sentence for the report.
     reference: the same measure on real samples that were held out, where there are enough of them: the value that a
         perfect generator would reach.
+    error: the standard error of the value, where the protocol defines one.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Record:
     better: str
     meaning: str
     reference: float | None = None
+    error: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The record as a dictionary of plain values, ready for `json.dumps`."""
@@ -42,7 +44,7 @@ class Record:
         for name in plain:
             if name not in known:
                 raise UserError(f"metric record: unknown field {name!r}. {nearest(name, known)}")
-        missing = [name for name in known if name not in plain and name != "reference"]
+        missing = [name for name in known if name not in plain and name not in ("reference", "error")]
         if missing:
             raise UserError(f"metric record: field {missing[0]!r} is missing; it was not written by this version")
         return cls(**dict(plain))

@@ -23,7 +23,7 @@ ROLES = {
 }
 PLAYERS = {"discriminator": "discriminator", "generator": "generator"}
 MOST_SCORES = 60
-HIDDEN = dict.fromkeys(("num_classes", "neutral_logit"))  # they say nothing as curves
+HIDDEN = dict.fromkeys(("num_classes", "num_modes", "neutral_logit"))  # they say nothing as curves
 
 
 def charts_of(folder: RunFolder) -> list[Json]:

@@ -127,7 +127,7 @@ const picture = document.getElementById("fake"), when = document.getElementById(
 
 function seek(index) {
   const at = times[index], step = at.step.toLocaleString("en");
-  const images = at.images ? ` · ${at.images.toLocaleString("en")} images seen` : "";
+  const images = at.images ? ` · ${at.images.toLocaleString("en")} samples seen` : "";
   parts.forEach((part) => part.mark(at.step));
   if (picture && at.src) {
     picture.src = at.src;

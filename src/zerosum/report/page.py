@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from zerosum.errors import UserError
+from zerosum.report.baselines import baselines_section
 from zerosum.report.charts import charts_of, scores_of
 from zerosum.report.previews import Gallery, Picture, gather
 from zerosum.report.read import Json, RunFolder, as_dict, number, read_folder
@@ -59,9 +60,9 @@ def _write_whole(path: Path, page: str) -> None:
         raise
 
 
-def render_page(folder: RunFolder, gallery: Gallery) -> str:
-    """The whole HTML text of the page."""
-    style, script = _asset("page.css"), _asset("charts.js") + _asset("page.js")
+def render_page(folder: RunFolder, gallery: Gallery, more: str = "") -> str:
+    """The whole HTML text of the page. more: a script of whoever serves it, which may ask its own server."""
+    style, script = _asset("page.css"), _asset("charts.js") + _asset("page.js") + more
     charts, scores = charts_of(folder), scores_of(folder)
     images = {int(row["step"]): number(row.get("images")) for row in folder.rows.get("train", [])}
     frames = [{"step": one.step, "src": one.address, "images": images.get(one.step or 0)} for one in gallery.fakes]
@@ -69,7 +70,7 @@ def render_page(folder: RunFolder, gallery: Gallery) -> str:
     body = "".join(_body(folder, gallery, charts, scores))
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_policy(style, script)}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy(style, script, bool(more))}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
         f"<title>{text(folder.run.get('name', 'run'))} · zerosum report</title><style>{style}</style></head>"
         f'<body>{body}<script type="application/json" id="report-data">{_embedded(data)}</script>'
@@ -81,12 +82,13 @@ def _asset(name: str) -> str:
     return files("zerosum.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _policy(style: str, script: str) -> str:
+def _policy(style: str, script: str, served: bool) -> str:
     """Nothing may load or run but this page's own style, script and data: pictures."""
+    own = "connect-src 'self'; " if served else ""
     marks = [base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in (style, script)]
     return (
         f"default-src 'none'; img-src data:; style-src 'sha256-{marks[0]}'; script-src 'sha256-{marks[1]}'; "
-        "base-uri 'none'; form-action 'none'"
+        f"{own}base-uri 'none'; form-action 'none'"
     )
 
 
@@ -105,6 +107,7 @@ def _body(folder: RunFolder, gallery: Gallery, charts: list[Json], scores: list[
     yield f'<ul class="notes" aria-label="Notes">{notes}</ul>' if notes else ""
     yield _section("Health", health_section(folder))
     yield _section("Metrics", metrics_section(folder))
+    yield _section("Baselines", baselines_section(folder, gallery)) if folder.baselines else ""
     yield _section("Curves", _charts(charts))
     yield _section("Scores", _heat(scores), "D's scores over time")
     yield _section("Recipe", recipe_section(folder))
@@ -121,9 +124,10 @@ def _header(folder: RunFolder) -> str:
     where = f" at step {figure(step)}" if step is not None and state != "finished" else ""
     plan = run.get("plan") or as_dict(run.get("source")).get("summary", "")
     recipe = f" · recipe {text(folder.recipe['name'])}" if folder.recipe.get("name") else ""
+    fitted = ("Baselines",) if folder.baselines else ()
     links = "".join(
         f'<a href="#{name.lower()}">{name}</a>'
-        for name in ("Health", "Metrics", "Curves", "Scores", "Recipe", "Data", "Next")
+        for name in ("Health", "Metrics", *fitted, "Curves", "Scores", "Recipe", "Data", "Next")
     )
     sign = badge(verdict.level) if verdict.level != "none" else ""
     name = f'{text(run.get("name", "Unnamed run"))} <span class="state">{text(state)}{where}</span>'

@@ -63,8 +63,8 @@ def gather(folder: Path, most: int = MOST, most_bytes: int = MOST_BYTES) -> Gall
     while len(chosen) > 2 and sum(steps[step].stat().st_size for step in chosen) > most_bytes:
         chosen = spread(every, max(2, len(chosen) * 3 // 4))
     notes: list[str] = []
-    fakes = [picture for step in chosen if (picture := _read(steps[step], step, notes))]
-    real = _read(folder / "real.png", None, notes) if (folder / "real.png").is_file() else None
+    fakes = [picture for step in chosen if (picture := read_picture(steps[step], step, notes))]
+    real = read_picture(folder / "real.png", None, notes) if (folder / "real.png").is_file() else None
     if len(chosen) < len(every):
         notes.append(f"{len(chosen)} of {len(every)} previews are shown, evenly chosen; all lie in previews/.")
     if not every:
@@ -72,7 +72,8 @@ def gather(folder: Path, most: int = MOST, most_bytes: int = MOST_BYTES) -> Gall
     return Gallery(fakes, real, notes)
 
 
-def _read(path: Path, step: int | None, notes: list[str]) -> Picture | None:
+def read_picture(path: Path, step: int | None, notes: list[str]) -> Picture | None:
+    """The PNG at `path`; None when it cannot be shown, and `notes` gains a sentence that says why."""
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -24,6 +24,7 @@ class RunFolder:
     recipe: Json = field(default_factory=dict)
     status: Json = field(default_factory=dict)
     references: Json = field(default_factory=dict)
+    baselines: Json = field(default_factory=dict)
     rows: dict[str, list[Json]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -43,8 +44,10 @@ def read_folder(folder: Path) -> RunFolder:
     recipe = _optional(folder / "recipe.json", "The recipe cannot be shown", notes)
     status = _optional(folder / "status.json", "The state of the run is not known", notes)
     references = _optional(folder / "references.json", "Charts carry no reference lines", notes)
+    baselines = folder / "baselines.json"
+    fitted = _optional(baselines, "The baselines cannot be shown", notes) if baselines.exists() else {}
     rows = _read_log(folder / "metrics.jsonl", notes)
-    return RunFolder(folder, run, recipe, status, references, rows, notes)
+    return RunFolder(folder, run, recipe, status, references, fitted, rows, notes)
 
 
 def as_dict(value: object) -> Json:

@@ -30,17 +30,17 @@ def _tiles(folder: RunFolder) -> Iterator[tuple[str, str, str]]:
         yield "Steps", figure(step), f"of {figure(steps)}" if steps else ""
     if images is not None:
         rows = number(as_dict(run.get("source")).get("num_rows"))
-        yield "Images seen", figure(images), f"{figure(images / rows, 3)} passes over the data" if rows else ""
+        yield "Samples seen", figure(images), f"{figure(images / rows, 3)} passes over the data" if rows else ""
     if seconds is not None:
         where = f"{run.get('device', 'unknown device')}, {run.get('precision', '')}".rstrip(", ")
         yield "Time", duration(seconds), f"on {where}"
     if images and seconds:
-        yield "Images / s", figure(round(images / seconds)), "mean of the whole run"
+        yield "Samples / s", figure(round(images / seconds)), "mean of the whole run"
     for record in _headline(folder):
         value = number(record.get("value"))
-        floor = _reference(record.get("reference"))
+        floor = reference_of(record.get("reference"))
         shown = figure(value, 3) if value is not None else "not finite"
-        yield _name(record)[0], shown, f"reference {floor}" if floor else BETTER.get(str(record.get("better")), "")
+        yield name_of(record)[0], shown, f"reference {floor}" if floor else BETTER.get(str(record.get("better")), "")
     for player, count in as_dict(run.get("num_parameters")).items():
         if number(count) is not None:
             yield player.capitalize(), figure(count), "parameters"
@@ -50,18 +50,18 @@ def _headline(folder: RunFolder) -> list[Json]:
     """The first two measures of different kinds."""
     kinds: dict[str, Json] = {}
     for record in map(as_dict, as_list(folder.last("evaluation").get("records"))):
-        kinds.setdefault(_name(record)[0], record)
+        kinds.setdefault(name_of(record)[0], record)
     return list(kinds.values())[:2]
 
 
-def _name(record: Json) -> tuple[str, str]:
+def name_of(record: Json) -> tuple[str, str]:
     """The kind of the measure in words, and the tag that says with which extractor and how many samples."""
     kind, bracket, tag = str(record.get("name", "metric")).partition("[")
     words = kind.replace("_", " ")
     return words[:1].upper() + words[1:], bracket + tag
 
 
-def _reference(value: object) -> str:
+def reference_of(value: object) -> str:
     """A reference as text: a number, a {"value", "label"} object or words."""
     if isinstance(value, dict):
         kept = number(value.get("value"))
@@ -81,8 +81,8 @@ def metrics_section(folder: RunFolder) -> str:
     body = "".join(map(_metric, records))
     return (
         f'<p class="lead">Measured at step {figure(row["step"])}. The reference is what held-out real data score '
-        "under the same protocol. From few held-out images it is a rough bar, and a classifier knows the images it was trained "
-        "on, so a good generator can pass it.</p>"
+        "under the same protocol. From few rows it is a rough bar, and a measure that was trained knows its training data, "
+        "so a good generator can pass it.</p>"
         '<table class="metrics"><thead><tr><th scope="col">Metric</th><th scope="col">Value</th>'
         f'<th scope="col">Reference</th><th scope="col">What it means</th></tr></thead><tbody>{body}</tbody></table>'
     )
@@ -91,14 +91,16 @@ def metrics_section(folder: RunFolder) -> str:
 def _metric(record: Json) -> str:
     value = number(record.get("value"))
     shown = figure(value) if value is not None else "not finite"
+    error = number(record.get("error"))
+    shown += f" ± {figure(error, 2)}" if error is not None else ""
     better = BETTER.get(str(record.get("better")), str(record.get("better") or ""))
     protocol = _pairs(as_dict(record.get("protocol")))
-    kind, tag = _name(record)
+    kind, tag = name_of(record)
     details = f"<details><summary>Protocol</summary>{protocol}</details>" if protocol else ""
     return (
         f'<tr><th scope="row">{text(kind)}<small>{text(tag)}</small></th>'
         f'<td data-label="Value"><b>{text(shown)}</b><small>{text(better)}</small></td>'
-        f'<td data-label="Reference">{text(_reference(record.get("reference")) or "none")}</td>'
+        f'<td data-label="Reference">{text(reference_of(record.get("reference")) or "none")}</td>'
         f"<td>{text(record.get('meaning', ''))}{details}</td></tr>"
     )
 
@@ -189,6 +191,7 @@ def next_section(folder: RunFolder) -> str:
         "Go on training": resume,
         "Draw new samples": f"zerosum sample {place} --num 64 --seed 1 --out grid.png",
         "Measure again": f"zerosum evaluate {place}",
+        "Compare with classical models": f"zerosum baseline {place}",
         "Write this page again": f"zerosum report {place}",
     }
     rows = "".join(

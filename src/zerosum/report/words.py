@@ -26,9 +26,10 @@ MEANINGS = {
     "remembers.",
     "contrast": "How much the pixels of a fake vary, as a share of the reals'. Near 0: flat, saturated samples.",
     "classes_found": "Classes that make up at least a tenth of their usual share, as a classifier sees the fakes.",
+    "modes_found": "Modes of the data that hold at least a tenth of their share of the fakes.",
     "largest_class_share": "Share of the commonest class among the fakes.",
     "lr": "Learning rate of each player, as its schedule gives it.",
-    "images_per_s": "Training images per second of wall-clock time.",
+    "images_per_s": "Training samples per second of wall-clock time.",
     "diversity": "How varied the fakes are, as a share of the variety of reals: 1 is as varied as the data, 0 is a "
     "single sample.",
     "heldout_gap": "Of the distance between D's mean scores on training reals and on fakes, the part that lies between training "

@@ -155,7 +155,7 @@ class RunFolder:
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Appends one line to metrics.jsonl. A number that is not finite becomes null: JSON knows no other."""
-        text = json.dumps(_finite(line)) + "\n"
+        text = json.dumps(finite(line)) + "\n"
         # A line that was cut off (a full disk, a kill) must not swallow the next one.
         text = "\n" + text if self._torn else text
         self._torn = True
@@ -201,9 +201,10 @@ def _taken(file: TextIO) -> bool:
     return True
 
 
-def _finite(item: Any) -> Any:
+def finite(item: Any) -> Any:
+    """Plain values with null for each number that is not finite: JSON knows no other."""
     if isinstance(item, float):
         return item if math.isfinite(item) else None
     if isinstance(item, Mapping):
-        return {name: _finite(value) for name, value in item.items()}
-    return [_finite(value) for value in item] if isinstance(item, list | tuple) else item
+        return {name: finite(value) for name, value in item.items()}
+    return [finite(value) for value in item] if isinstance(item, list | tuple) else item

@@ -37,10 +37,18 @@ class Finding:
 def examine(now: Mapping[str, float], history: Sequence[Mapping[str, float]] = ()) -> list[Finding]:
     """Findings from the health numbers of this boundary and of the earlier ones.
 
-    Read, where present: diversity, classes_found, num_classes, accuracy/real, accuracy/fake, heldout_gap, contrast.
+    Read, where present: diversity, classes_found, num_classes, modes_found, num_modes, accuracy/real, accuracy/fake,
+    heldout_gap, contrast.
     """
     recent = [*history[-2:], now]
-    found = [*_diversity(recent), *_classes(now), *_strength(recent), *_overfit(recent), *_contrast(now)]
+    found = [
+        *_diversity(recent),
+        *_classes(now),
+        *_modes(recent),
+        *_strength(recent),
+        *_overfit(recent),
+        *_contrast(now),
+    ]
     if any(finding.level != "ok" for finding in found):
         return [finding for finding in found if finding.level != "ok"]
     return [Finding("ok", "Healthy", "Fakes are varied, the discriminator neither wins nor memorises.", _evidence(now))]
@@ -89,6 +97,22 @@ def _classes(now: Mapping[str, float]) -> list[Finding]:
             f"A classifier sees {found:.0f} of {wanted:.0f} classes among the fakes.",
             f"classes found = {found:.0f} of {wanted:.0f}",
             "Early on this is normal. If it stays: lower both learning rates, strengthen R1, or train with labels.",
+        )
+    ]
+
+
+def _modes(recent: Sequence[Mapping[str, float]]) -> list[Finding]:
+    counts, wanted = [x["modes_found"] for x in recent if "modes_found" in x], recent[-1].get("num_modes")
+    if not counts or not wanted or max(counts) >= wanted:
+        return []
+    found = max(counts)
+    return [
+        Finding(
+            "alarm" if found < 0.6 * wanted else "warning",
+            "Missing modes",
+            f"The fakes have found {found:.0f} of {wanted:.0f} modes of the data.",
+            f"modes with at least a tenth of their share of the fakes = {found:.0f} of {wanted:.0f}",
+            "Early on this is normal. If it stays: add R1 and R2, pair reals with fakes (--set loss=relativistic), train longer.",
         )
     ]
 

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zerosum.domain import Scene
+from zerosum.domain import HistoricEvaluator, Scene
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Game, Verdict
 from zerosum.engine.loop import Match
 from zerosum.engine.order import rows_at
 from zerosum.engine.precision import autocast
+from zerosum.errors import UserError
 from zerosum.metrics.record import Record
 from zerosum.runs.plan import Plan
 from zerosum.runs.sampler import Sampler
@@ -109,8 +110,13 @@ class Observer:
         values["neutral_logit"] = self.neutral
         return values, bins | {"edges": [round(x, 4) for x in edges.tolist()]}
 
-    def evaluate(self) -> Sequence[Record]:
-        """All measures on fresh samples; each record's protocol tells weights, step and seeds."""
+    def evaluate(self, historic: bool = False) -> Sequence[Record]:
+        """All measures on fresh samples; each record's protocol tells weights, step and seeds.
+
+        historic: also the scores of old papers, for which a domain without them raises UserError.
+        """
+        if historic and not isinstance(self.evaluator, HistoricEvaluator):
+            raise UserError(f"--historic: the domain {self.plan.domain.name!r} has no historic scores.")
         num, seed = self.evaluator.num_samples, self.plan.recipe.seed + 1
         labels = self.sampler.labels(num, seed)
         fakes = self.sampler.sample(num, seed, labels)
@@ -120,7 +126,9 @@ class Observer:
             "sample_seed": seed,
         }
         self._scores(fakes[:NUM_SCORED], None if labels is None else labels[:NUM_SCORED])
-        records = self.evaluator.evaluate(fakes, labels, self.judge)
+        records = [*self.evaluator.evaluate(fakes, labels, self.judge)]
+        if historic and isinstance(self.evaluator, HistoricEvaluator):
+            records += self.evaluator.historic(self.sampler.sample(self.evaluator.num_historic, seed))
         return [replace(record, protocol={**record.protocol, **made}) for record in records]
 
     # --- the discriminator's opinion

@@ -72,7 +72,7 @@ def duration(seconds: float) -> str:
 def make(wish: Wish, world: World = World()) -> Plan:
     """Finds the source, chooses the recipe, resolves every 'auto', measures the speed."""
     named, where = _start(wish)
-    domain = catalog.domain(named.domain) if named and wish.where is None else _recognised(where)
+    domain = catalog.domain(named.domain) if named and wish.where is None else recognised(where)
     data = recipes.part(where, **(named.data.options if named else {}))
     first = recipes.override(_bare(named, domain, data), [s for s in wish.settings if s.startswith("data.")])
     source = domain.open(first.data, wish.allow_download)
@@ -98,7 +98,7 @@ def reopen(recipe: Recipe, allow_download: bool = False) -> Plan:
     return Plan(recipe, domain, source.to(torch.device(recipe.device)), domain.facts(source), tuple(source.notes))
 
 
-def _recognised(where: str) -> Domain:
+def recognised(where: str) -> Domain:
     """The domain of the data; for a path that is there but that no domain recognises, what each has against it."""
     try:
         return catalog.recognise(where)

@@ -142,7 +142,8 @@ def measures(records: Sequence[Mapping[str, Any]]) -> str:
     for record in records:
         floor = record.get("reference")
         wanted = "" if record["better"] == "near reference" and floor is None else str(record["better"])
-        rows.append((_short(record["name"]), f"{record['value']:.4g}", "" if floor is None else f"{floor:.4g}", wanted))
+        value = f"{record['value']:.4g}" + (f" ± {record['error']:.2g}" if record.get("error") is not None else "")
+        rows.append((_short(record["name"]), value, "" if floor is None else f"{floor:.4g}", wanted))
     return table(rows)
 
 

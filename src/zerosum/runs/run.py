@@ -92,8 +92,8 @@ class Run:
         health = [line["values"] for line in self.folder.lines() if line["kind"] == "health"]
         return (logits - (health[-1].get("neutral_logit") or 0.0 if health else 0.0)).sigmoid().tolist()
 
-    def evaluate(self, allow_download: bool = False) -> list[dict[str, Any]]:
-        """All metrics of the generator at the newest checkpoint; a list of records.
+    def evaluate(self, allow_download: bool = False, historic: bool = False) -> list[dict[str, Any]]:
+        """All metrics of the generator at the newest checkpoint; a list of records. historic: also those of old papers.
 
         They are logged and the report is written anew, unless a training is at work in the folder.
         """
@@ -102,7 +102,7 @@ class Run:
         session.restore(rewind=False)
         busy = folder.busy
         with contextlib.nullcontext() if busy else folder.locked():
-            records = session.evaluate(write=not busy)
+            records = session.evaluate(write=not busy, historic=historic)
             if not busy:
                 session.report()
         return records
@@ -232,6 +232,11 @@ def _reopened(
     anywhere: bool = False,
 ) -> Session:
     """The session of an existing run, at step 0. anywhere: on the CPU when the run's device is not here."""
+    return Session(plan_of(folder, allow_download, steps, anywhere), folder, progress, world, stop)
+
+
+def plan_of(folder: RunFolder, allow_download: bool, steps: int | None = None, anywhere: bool = False) -> Plan:
+    """The plan of an existing run; UserError when the data are no longer those that it was trained on."""
     recipe = folder.recipe()
     recipe = recipe.changed(steps=steps or recipe.steps)
     if anywhere and recipe.device.startswith("cuda") and not torch.cuda.is_available():
@@ -243,7 +248,7 @@ def _reopened(
             f"The data at {recipe.data.kind!r} are not those this run was trained on (fingerprint "
             f"{plan.facts['fingerprint'][:12]}, recorded {recorded[:12]}). Restore them, or start a new run."
         )
-    return Session(plan, folder, progress, world, stop)
+    return plan
 
 
 def _played(session: Session) -> Run:

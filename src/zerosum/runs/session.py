@@ -214,9 +214,9 @@ class Session:
                 self.progress.say(finding.told())
                 self._told.add(finding.title)
 
-    def evaluate(self, write: bool = True) -> list[dict[str, Any]]:
+    def evaluate(self, write: bool = True, historic: bool = False) -> list[dict[str, Any]]:
         """Measures the average generator, logs (unless told not to) and returns the records."""
-        records = [record.to_json() for record in self.observer.evaluate()]
+        records = [record.to_json() for record in self.observer.evaluate(historic)]
         if write:
             self._line("evaluation", records=records)
             self._evaluated.add(self.match.step)
@@ -227,7 +227,7 @@ class Session:
         try:
             if state == "finished" and self.match.step not in self._evaluated:
                 self.progress.say(
-                    "Evaluating (longer the first time for these data: a small classifier is trained to measure with) ..."
+                    "Evaluating (longer the first time for these data, where a measure must first be trained on them) ..."
                 )
                 self.evaluate()
         except Stopped:

@@ -12,6 +12,7 @@ from zerosum.runs import plan
 SMOKE = {
     "mlp": ["generator.widths=[32]", "discriminator.widths=[32]"],
     "conv": ["generator.width=8", "discriminator.width=8"],
+    "sigmoid": ["generator.widths=[32]", "discriminator.widths=[8]"],
 }
 
 

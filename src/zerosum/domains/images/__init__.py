@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from zerosum import domain
-from zerosum.domain import Domain, Facts
+from zerosum.domain import Baseline, Domain, Facts
 from zerosum.domains.images import augment, networks, preview, recipes
 from zerosum.domains.images.data import ImageSource, Shape, open_source, recognise, sources
+from zerosum.domains.images.maxout import SigmoidGenerator
 from zerosum.engine.duel import Duel
+from zerosum.engine.game import Game
 from zerosum.errors import UserError
 from zerosum.recipe import Part, Recipe
 
@@ -30,6 +32,7 @@ def _opener(
     channels: int | None = None,
     labelled: bool = True,
     heldout: float = 0.1,
+    validation: float = 0.0,
     max_images: int | None = None,
 ) -> ImageSource:
     """The options of `data` in an image recipe; size is one number or [height, width]."""
@@ -40,6 +43,7 @@ def _opener(
         channels=channels,
         labelled=labelled,
         heldout=heldout,
+        validation=validation,
         max_images=max_images,
         allow_download=allow_download,
     )
@@ -90,6 +94,19 @@ def _game(recipe: Recipe, facts: Facts) -> Duel:
     )
 
 
+def _initialise(game: Game, source: ImageSource) -> None:
+    """A generator that begins at the marginals of the pixels looks at the training images."""
+    for network in game.players.values():
+        if isinstance(network, SigmoidGenerator):
+            network.start_at_marginals(source)
+
+
+def _baselines(source: ImageSource) -> Mapping[str, Callable[[], Baseline]]:
+    from zerosum.domains.images.baselines import baselines
+
+    return baselines(source)
+
+
 def _evaluator(source: ImageSource, seed: int) -> Any:
     from zerosum.domains.images.judged import UnitEvaluator
 
@@ -126,4 +143,6 @@ DOMAIN = Domain(
     write=lambda samples, path, facts: preview.write(samples, path),
     read=_read,
     within=_within,
+    initialise=_initialise,
+    baselines=_baselines,
 )

@@ -20,6 +20,7 @@ from zerosum.domains.images.gather import gather
 from zerosum.domains.images.known import SourceInfo
 from zerosum.domains.images.listing import is_image_name, list_folder, list_zip
 from zerosum.domains.images.raw import Part, Raw, Shape, Wanted
+from zerosum.domains.images.split import hold_out, set_apart
 from zerosum.engine.game import Batch
 from zerosum.errors import UserError, nearest
 
@@ -35,8 +36,6 @@ __all__ = [
     "to_unit",
 ]
 
-MIN_TO_SPLIT = 20
-"""Smallest number of images of which some are held out."""
 _GLANCE = 5000
 _HOW = "Give a named source, or the path of a folder, .zip, .npy or .npz of images (./name for a path in this folder)."
 
@@ -60,7 +59,7 @@ class Images:
 class ImageSource:
     """Real images to play with.
 
-    heldout: images that are never trained on, or None. class_names: one for each label, or empty.
+    heldout: images that are never trained on, or None; validation: others, to choose by. class_names: one for each label.
     notes: one sentence each, for the user to read before training. fingerprint: SHA-256 (hexadecimal) of the shape, the
     pixels and the labels of `train`.
     """
@@ -72,6 +71,7 @@ class ImageSource:
     class_names: tuple[str, ...]
     notes: tuple[str, ...]
     fingerprint: str
+    validation: Images | None = None
 
     @property
     def num_rows(self) -> int:
@@ -97,8 +97,8 @@ class ImageSource:
 
     def to(self, device: torch.device | str) -> ImageSource:
         """The same source with its pixels on another device."""
-        heldout = None if self.heldout is None else self.heldout.to(device)
-        return replace(self, train=self.train.to(device), heldout=heldout)
+        held, apart = (None if part is None else part.to(device) for part in (self.heldout, self.validation))
+        return replace(self, train=self.train.to(device), heldout=held, validation=apart)
 
 
 def to_unit(pixels: Tensor) -> Tensor:
@@ -123,6 +123,7 @@ def open_source(
     channels: int | None = None,
     labelled: bool = True,
     heldout: float = 0.1,
+    validation: float = 0.0,
     max_images: int | None = None,
     allow_download: bool = False,
     data_root: str | None = None,
@@ -131,12 +132,14 @@ def open_source(
 
     A name wins over a folder of the same name; './name' is the folder. size: (height, width) in pixels; channels: 1 or 3;
     both found from the data when left out. labelled: whether labels are used. heldout: share of the images that is never
-    trained on, chosen by their content, for sources of at least 20 images without a split of their own. max_images: at
+    trained on, chosen by their content, for sources of at least 20 images without a split of their own. validation: share of
+    the other images that is set apart to choose by: the last ones of a named data set, else by content. max_images: at
     most so many (of each split). allow_download: whether missing files of a named source may be fetched. data_root:
     where these files lie, instead of $ZEROSUM_DATA.
     """
-    if not 0 <= heldout < 1:
-        raise UserError(f"heldout = {heldout}: give a share from 0 (none) to below 1, such as 0.1.")
+    for field, share in (("heldout", heldout), ("validation", validation)):
+        if not 0 <= share < 1:
+            raise UserError(f"{field} = {share}: give a share from 0 (none) to below 1, such as 0.1.")
     wanted = Wanted(size, channels, max_images)
     name = known.canonical(where)
     if name is not None:
@@ -146,8 +149,8 @@ def open_source(
     if not labelled:
         raw = _unlabelled(raw)
     if raw.heldout is None:
-        raw = _hold_out(raw, heldout)
-    return _finish(raw)
+        raw = hold_out(raw, heldout)
+    return _finish(set_apart(raw, validation))
 
 
 def recognise(where: str) -> bool:
@@ -250,25 +253,6 @@ def _unlabelled(raw: Raw) -> Raw:
     return replace(raw, train=Part(raw.train.pixels), heldout=heldout, class_names=())
 
 
-def _hold_out(raw: Raw, share: float) -> Raw:
-    """Moves `share` of the images to the held-out part: those whose SHA-256, read as a number in [0, 1), is below it.
-
-    An image's side depends on its content alone, so it stays when images are added, and copies stay together.
-    """
-    pixels, labels = raw.train.pixels, raw.train.labels
-    if share == 0 or len(pixels) < MIN_TO_SPLIT:
-        return raw
-    digests = [hashlib.sha256(np.ascontiguousarray(row).data).digest()[-8:] for row in pixels]
-    place = np.array([int.from_bytes(digest, "big") / 2**64 for digest in digests])
-    out = place < share
-    if not out.any():
-        out = place == place.min()
-    if len(out) - out.sum() < 2:
-        return replace(raw, notes=(*raw.notes, "Nearly all images are copies of each other, so none are held out."))
-    rest, held = (Part(pixels[mask], None if labels is None else labels[mask]) for mask in (~out, out))
-    return replace(raw, train=rest, heldout=held)
-
-
 def _finish(raw: Raw) -> ImageSource:
     num_classes = 0 if raw.train.labels is None else len(raw.class_names)
     channels, height, width = raw.train.pixels.shape[1:]
@@ -278,12 +262,12 @@ def _finish(raw: Raw) -> ImageSource:
     digest.update(pixels.data)
     if raw.train.labels is not None:
         digest.update(np.ascontiguousarray(raw.train.labels, dtype="<i8").data)
-    train = Images(torch.from_numpy(pixels), _tensor(raw.train))
-    heldout = None
-    if raw.heldout is not None:
-        heldout = Images(torch.from_numpy(np.ascontiguousarray(raw.heldout.pixels)), _tensor(raw.heldout))
-    return ImageSource(raw.name, shape, train, heldout, raw.class_names, raw.notes, digest.hexdigest())
+    train = replace(raw.train, pixels=pixels)
+    heldout, validation = (None if part is None else _images(part) for part in (raw.heldout, raw.validation))
+    told = raw.class_names, raw.notes, digest.hexdigest()
+    return ImageSource(raw.name, shape, _images(train), heldout, *told, validation)
 
 
-def _tensor(part: Part) -> Tensor | None:
-    return None if part.labels is None else torch.from_numpy(np.ascontiguousarray(part.labels))
+def _images(part: Part) -> Images:
+    labels = None if part.labels is None else torch.from_numpy(np.ascontiguousarray(part.labels))
+    return Images(torch.from_numpy(np.ascontiguousarray(part.pixels)), labels)

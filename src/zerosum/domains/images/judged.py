@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from zerosum.domains.images import historic
 from zerosum.domains.images.data import ImageSource, Shape, to_pixels, to_unit
 from zerosum.domains.images.files import BadImageError, decode
 from zerosum.domains.images.metrics import ImageEvaluator
@@ -50,6 +51,15 @@ class UnitEvaluator:
         """All measures of (N, C, H, W) samples in [-1, 1]."""
         wrapped = None if judge is None else lambda pixels, asked: judge(to_unit(pixels), asked)
         return self.inner.evaluate(to_pixels(fakes), labels, wrapped)
+
+    @property
+    def num_historic(self) -> int:
+        """How many samples `historic` wants."""
+        return historic.NUM_CENTRES
+
+    def historic(self, fakes: Tensor) -> Sequence[Record]:
+        """The scores of 2014 for (N, C, H, W) samples in [-1, 1], which are not rounded to 8 bits for it."""
+        return historic.records(self.inner.source, (fakes + 1) / 2, self.inner.seed)
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Makes the classifier now where it is quick to train; `quick` then sees classes."""

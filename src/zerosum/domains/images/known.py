@@ -183,7 +183,7 @@ def load_layout(path: Path, wanted: Wanted, class_names: tuple[str, ...] | None 
         names = SOURCES[alias].class_names
     if num_classes > len(names):
         raise UserError(f"{path}: labels up to {num_classes - 1}, expected 0 to {len(names) - 1}.")
-    return _wanted(Raw(path.resolve().name.split(".")[0], train, heldout, names), wanted)
+    return _wanted(Raw(path.resolve().name.split(".")[0], train, heldout, names, published=True), wanted)
 
 
 def pickle_hint(folders: Sequence[Path]) -> str:

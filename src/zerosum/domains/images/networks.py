@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domains.images.data import Shape
+from zerosum.domains.images.maxout import MaxoutDiscriminator, SigmoidGenerator
 from zerosum.nn.layers import Double, Dropout, Halve, Norm, norm1d, norm2d
 
 Output = Literal["tanh", "linear"]
@@ -285,5 +286,5 @@ def _initialise(network: nn.Module, kind: Init, slope: float) -> None:
             nn.init.normal_(module.weight, 1.0, 0.02)
 
 
-GENERATORS = {"mlp": MlpGenerator, "conv": ConvGenerator}
-DISCRIMINATORS = {"mlp": MlpDiscriminator, "conv": ConvDiscriminator}
+GENERATORS = {"mlp": MlpGenerator, "conv": ConvGenerator, "sigmoid": SigmoidGenerator}
+DISCRIMINATORS = {"mlp": MlpDiscriminator, "conv": ConvDiscriminator, "maxout": MaxoutDiscriminator}

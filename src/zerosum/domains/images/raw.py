@@ -36,13 +36,18 @@ class Part:
 
 @dataclass(frozen=True)
 class Raw:
-    """A source as read. heldout is None where the source has no split of its own; notes are one sentence each."""
+    """A source as read. heldout is None where the source has no split of its own; notes are one sentence each.
+
+    published: the rows stand in the order in which a well-known data set was published. validation: see `split`.
+    """
 
     name: str
     train: Part
     heldout: Part | None = None
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    published: bool = False
+    validation: Part | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from zerosum.engine.duel import Prior, Rules
 from zerosum.engine.optimizers import Learning
+from zerosum.engine.schedule import Schedule
 from zerosum.recipe import Ema, PenaltyPart, Recipe, part
 
 RADFORD = "Radford, Metz and Chintala 2015, arXiv:1511.06434"
@@ -90,7 +91,36 @@ RPGAN = Recipe(
     batch=64,
 )
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (MLP, DCGAN, CGAN, LSGAN, WGAN_GP, RPGAN)}
+FLOOR_STEPS = 2_878_237
+"""Updates after which 0.1 / 1.000004^t has come down to 1e-6."""
+
+
+def _classic(lr: float) -> Learning:
+    """Momentum 0.5 to 0.7 over 250 epochs of 500 updates; a rate divided by 1.000004 in every update."""
+    falling = Schedule(lr, lr * 1e-5, "exponential", over_steps=FLOOR_STEPS)
+    return Learning(kind="sgd", lr=falling, momentum=Schedule(0.5, 0.7, "linear", over_steps=125_000))
+
+
+GOODFELLOW2014 = Recipe(
+    name="goodfellow2014",
+    why="The first GAN, by its published configuration for MNIST: history to be seen and measured, not the way to train today.",
+    sources=("Goodfellow et al. 2014, arXiv:1406.2661", "https://github.com/goodfeli/adversarial (mnist.yaml)"),
+    data=part("mnist", validation=1 / 6),
+    generator=part("sigmoid", widths=[1200, 1200], irange=0.05),
+    discriminator=part("maxout", widths=[240, 240], pieces=5, input_dropout=0.2, dropout=0.5, irange=0.005),
+    prior=Prior(100),
+    conditional=False,
+    rules=Rules(simultaneous=True, batches="one"),
+    # The published loss of D carries a factor 1/2, which for this optimizer is half the rate.
+    learning={"generator": _classic(0.1), "discriminator": _classic(0.05)},
+    ema=Ema(half_life_images=0),
+    steps=125_000,
+    batch=100,
+)
+
+RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe for recipe in (MLP, DCGAN, CGAN, LSGAN, WGAN_GP, RPGAN, GOODFELLOW2014)
+}
 
 
 def choose(facts: Mapping[str, Any]) -> tuple[str, str]:

@@ -1,0 +1,72 @@
+"""The verb that opens a page: lab."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zerosum.cli.common import app, say
+from zerosum.errors import UserError
+
+if TYPE_CHECKING:
+    from zerosum.live.server import Served
+
+
+@app.command()
+def lab(
+    folder: Annotated[
+        Path | None, typer.Argument(help="A run to watch, in progress or finished, for example runs/digits.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
+    replay: Annotated[Path | None, typer.Option(help="Play a game that was saved in the lab (.json).")] = None,
+) -> None:
+    """Play the game in the browser, on points and on the real engine; or watch a run.
+
+    The address on stdout can be opened once. Ctrl-C ends the lab.
+    """
+    from zerosum.live.server import laboratory, need_extra
+
+    need_extra()
+    from zerosum.live.settings import parse
+    from zerosum.live.worker import Worker
+
+    log = _read(replay) if replay else None
+    worker = Worker(parse({}))
+    if log is not None:
+        worker.replay(log)
+    with laboratory(worker, port, folder) as served:
+        _serve(served, no_open)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return jsonlib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}. Give a log that the lab has saved.") from None
+
+
+def _serve(served: Served, no_open: bool) -> None:
+    """Until Ctrl-C, which is how a lab is meant to end."""
+    import signal
+
+    from zerosum.runs.signals import Stopped
+
+    def opened(address: str) -> None:
+        print(address, flush=True)
+        say("The lab is open in this address, for one browser. Ctrl-C ends it.")
+        if not no_open:
+            import webbrowser
+
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+    try:
+        served.run(opened)
+    except Stopped as stopped:
+        if stopped.number != signal.SIGINT:
+            raise
+        say("The lab is closed.")

@@ -1,0 +1,132 @@
+"""The pair of networks of the 2014 paper, by its published configuration for MNIST, for images of any size.
+
+Goodfellow et al. 2014, arXiv:1406.2661. Legend: N rows, C channels, H height, W width, L latent size, F features, K classes.
+Labels, where a game has them, join as one-hot columns (Mirza and Osindero 2014, arXiv:1411.1784).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from zerosum.domains.images.data import ImageSource, Shape
+from zerosum.nn.layers import Dropout
+
+LEAST_MEAN = 1e-7
+"""Pixels that are always black or always white keep this distance from 0 and 1, so that the logit stays finite."""
+
+
+class SigmoidGenerator(nn.Module):
+    """L-1200-1200-CHW: rectifiers, then a sigmoid over the pixels, stretched from [0, 1] to [-1, 1].
+
+    Weights are drawn from U(-irange, irange). Biases are 0; those of the pixels are set by `start_at_marginals`.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        latent: int,
+        num_classes: int = 0,
+        widths: tuple[int, ...] = (1200, 1200),
+        irange: float = 0.05,
+    ) -> None:
+        super().__init__()
+        self.shape, self.num_classes = shape, num_classes
+        layers: list[nn.Module] = []
+        features = latent + num_classes
+        for width in widths:
+            layers += [nn.Linear(features, width), nn.ReLU()]
+            features = width
+        self.hidden = nn.Sequential(*layers)
+        self.pixels = nn.Linear(features, shape.channels * shape.height * shape.width)
+        _draw_uniform(self, irange)
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, L) [, (N,)] -> (N, C, H, W) in [-1, 1]."""
+        images: Tensor = self.pixels(self.hidden(_with_label(noise, labels, self.num_classes))).sigmoid()
+        return (2 * images - 1).view(-1, self.shape.channels, self.shape.height, self.shape.width)
+
+    @torch.no_grad()
+    def start_at_marginals(self, source: ImageSource) -> None:
+        """Sets each pixel's bias to the logit of its mean over the training images, taken in [0, 1]."""
+        mean = _mean_image(source).clamp(LEAST_MEAN, 1 - LEAST_MEAN)
+        self.pixels.bias.copy_(mean.logit().flatten())
+
+
+class MaxoutDiscriminator(nn.Module):
+    """CHW - maxout 240x5 - maxout 240x5 - 1, with dropout before every layer; sees its images in [0, 1].
+
+    Weights are drawn from U(-irange, irange), biases are 0. input_dropout and dropout: shares of the pixels and of the
+    hidden units that are set to 0; what is kept is scaled up so that the mean stays (by 1.25 and 2 for 0.2 and 0.5).
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        num_classes: int = 0,
+        widths: tuple[int, ...] = (240, 240),
+        pieces: int = 5,
+        input_dropout: float = 0.2,
+        dropout: float = 0.5,
+        irange: float = 0.005,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        layers: list[nn.Module] = [nn.Dropout(input_dropout)]
+        features = shape.channels * shape.height * shape.width + num_classes
+        for width in widths:
+            layers += [Maxout(features, width, pieces), Dropout(dropout)]  # bytes are exact for a half
+            features = width
+        self.layers = nn.Sequential(*layers, nn.Linear(features, 1))
+        _draw_uniform(self, irange)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) in [-1, 1] [, (N,)] -> (N,) logits."""
+        pixels = (images.flatten(1) + 1) / 2
+        logits: Tensor = self.layers(_with_label(pixels, labels, self.num_classes)).squeeze(1)
+        return logits
+
+
+class Maxout(nn.Module):
+    """(N, F) -> (N, width): each unit is the largest of `pieces` linear functions (Goodfellow et al. 2013, arXiv:1302.4389)."""
+
+    def __init__(self, features: int, width: int, pieces: int) -> None:
+        super().__init__()
+        if width < 1 or pieces < 1:
+            raise ValueError(f"maxout needs at least one unit of one piece, got {width} units of {pieces}")
+        self.pieces = pieces
+        self.linear = nn.Linear(features, width * pieces)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Piece p of unit u is row p * width + u of the weights: neighbouring units then fill the lanes of a CPU."""
+        return self.linear(x).unflatten(1, (self.pieces, -1)).amax(1)  # type: ignore[no-any-return]
+
+
+def _draw_uniform(network: nn.Module, irange: float) -> None:
+    if not 0 < irange < math.inf:
+        raise ValueError(f"irange must be more than 0, got {irange}")
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.uniform_(module.weight, -irange, irange)
+            nn.init.zeros_(module.bias)
+
+
+def _with_label(x: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:
+    if not num_classes:
+        return x
+    if labels is None:
+        raise ValueError("this network is conditional: it needs labels")
+    return torch.cat([x, nn.functional.one_hot(labels, num_classes).to(x.dtype)], 1)
+
+
+def _mean_image(source: ImageSource, batch: int = 1000) -> Tensor:
+    """(C, H, W) float64: the mean training image, pixels in [0, 1]; whole numbers are summed, a batch at a time."""
+    pixels = source.train.pixels
+    total = torch.zeros(pixels.shape[1:], dtype=torch.int64, device=pixels.device)
+    for start in range(0, len(pixels), batch):
+        total += pixels[start : start + batch].sum(0, dtype=torch.int64)
+    return total.double() / (255 * len(pixels))

@@ -1,0 +1,176 @@
+"""Points as the game wants them: drawn from a density, or read from a CSV file of one or two columns."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zerosum import domain
+from zerosum.domains.toy.densities import DENSITIES, Density
+from zerosum.domains.toy.estimate import kernel_estimate
+from zerosum.domains.toy.files import SUFFIXES, looks_like_points, read_table
+from zerosum.engine.game import Batch
+from zerosum.engine.seeds import generator
+from zerosum.errors import UserError, nearest
+from zerosum.recipe import Part, part
+
+SAMPLING = ("num", "seed")
+"""The options of `data` beside those of the density."""
+
+
+@dataclass(frozen=True, eq=False)
+class PointSource:
+    """Points (N, D) float32 of deviation around 1, and the density that they follow.
+
+    density: as plain values, see densities.of; exact: whether it is the truth or an estimate of it.
+    columns, offset, scale: the data's own names and units, value = offset + scale * point.
+    """
+
+    name: str
+    points: Tensor
+    heldout: Tensor
+    density: Mapping[str, Any]
+    exact: bool = True
+    columns: tuple[str, ...] = ("x", "y")
+    offset: tuple[float, ...] = (0.0, 0.0)
+    scale: tuple[float, ...] = (1.0, 1.0)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        """Training points."""
+        return len(self.points)
+
+    @property
+    def num_heldout(self) -> int:
+        """Points that are never trained on."""
+        return len(self.heldout)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the training points."""
+        return hashlib.sha256(self.points.cpu().numpy().tobytes()).hexdigest()
+
+    def batch(self, indices: Tensor) -> Batch:
+        """The training points of `indices`."""
+        return Batch(self.points[indices.to(self.points.device)])
+
+    def heldout_batch(self, indices: Tensor) -> Batch:
+        """The held-out points of `indices`."""
+        return Batch(self.heldout[indices.to(self.heldout.device)])
+
+    def to(self, device: torch.device) -> PointSource:
+        """The same points on another device."""
+        return replace(self, points=self.points.to(device), heldout=self.heldout.to(device))
+
+    def facts(self) -> dict[str, Any]:
+        """What networks, pictures and units can be rebuilt from without the points."""
+        dims = self.points.shape[1]
+        return {
+            "name": self.name,
+            "num_dims": dims,
+            "density": dict(self.density),
+            "exact": self.exact,
+            "columns": list(self.columns[:dims]),
+            "offset": list(self.offset[:dims]),
+            "scale": list(self.scale[:dims]),
+            "num_rows": self.num_rows,
+            "num_heldout": self.num_heldout,
+            "num_classes": 0,
+            "fingerprint": self.fingerprint,
+            "notes": list(self.notes),
+        }
+
+
+def open_source(data: Part, allow_download: bool) -> PointSource:
+    """The source of a recipe's data part: a density by name, or a CSV file by path."""
+    if data.kind not in DENSITIES:
+        measured: PointSource = domain.make("data", {data.kind: _measured}, data, Path(data.kind).expanduser())
+        return measured
+    for name in data.options:
+        if name not in _options(data.kind):
+            raise UserError(f"data: there is no option {name!r}. {nearest(name, _options(data.kind))}")
+    mine = {name: value for name, value in data.options.items() if name in SAMPLING}
+    options = {name: value for name, value in data.options.items() if name not in SAMPLING}
+    density: Density = domain.make("data", DENSITIES, part(data.kind, **options))
+    source: PointSource = domain.make("data", {data.kind: _sampled}, part(data.kind, **mine), density, options)
+    return source
+
+
+def _options(kind: str) -> tuple[str, ...]:
+    return (*inspect.signature(DENSITIES[kind]).parameters, *SAMPLING)
+
+
+def _sampled(density: Density, options: Mapping[str, Any], *, num: int = 100_000, seed: int = 0) -> PointSource:
+    """`num` points to train on and a tenth as many beside them, drawn from the density."""
+    if num < 1:
+        raise ValueError(f"num must be at least 1, got {num}")
+    rows = density.sample(num + max(1, num // 10), generator(seed, "toy", density.name))
+    plain = {"kind": density.name, **options}
+    return PointSource(density.name, rows[:num], rows[num:], plain, notes=(_held_out(len(rows) - num),))
+
+
+def _measured(path: Path, *, heldout: float = 0.1) -> PointSource:
+    """The rows of a CSV file, each column moved and scaled to mean 0 and deviation 1; a part of them is held out."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(
+            f"{path} is neither a named density nor a CSV file of one or two columns of numbers. "
+            + nearest(str(path), DENSITIES)
+        )
+    if not 0 <= heldout < 1:
+        raise ValueError(f"heldout must lie in [0, 1), got {heldout}")
+    table, columns = read_table(path)
+    if len(table) < 2:
+        raise UserError(f"{path} holds one point; a distribution needs at least two.")
+    offset, scale = table.mean(0), table.std(0, correction=0)
+    for name, value, deviation in zip(columns, table[0].tolist(), scale.tolist()):
+        if deviation == 0:
+            raise UserError(f"{path}: column {name!r} is {value:g} in every line; there is nothing to learn from it.")
+    order = torch.randperm(len(table), generator=generator(0, "held out"))
+    points = ((table - offset) / scale).float()[order]
+    kept = len(points) - min(round(heldout * len(points)), len(points) - 1)
+    density = kernel_estimate(points[:kept])
+    notes = (
+        "Each column is scaled to mean 0 and deviation 1 for the game; samples are written in the file's own units.",
+        f"Where a density is shown, it is an estimate: {len(density['points'])} normals of spread {density['spread']:.2g}.",
+        _held_out(len(points) - kept),
+    )
+    return PointSource(
+        path.stem, points[:kept], points[kept:], density, False,
+        columns, tuple(offset.tolist()), tuple(scale.tolist()), notes,
+    )  # fmt: skip
+
+
+def _held_out(num: int) -> str:
+    return f"{num:,} more points are held out: never trained on, used to see what D remembers."
+
+
+def recognise(where: str) -> bool:
+    """Whether `where` names a density, or a CSV file of one or two columns of numbers. Looks at a few lines, never raises."""
+    return where in DENSITIES or looks_like_points(Path(where).expanduser())
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """A named density."""
+
+    summary: str
+    num_dims: int
+    options: tuple[str, ...]
+
+
+def sources() -> Mapping[str, SourceInfo]:
+    """The densities that need no points, by name."""
+    return {name: _info(name) for name in DENSITIES if name != "drawn"}
+
+
+def _info(name: str) -> SourceInfo:
+    density = DENSITIES[name]()
+    return SourceInfo(density.summary, density.num_dims, _options(name))

@@ -1,0 +1,121 @@
+"""Points in files: reading CSV with errors that name the line, writing CSV, NumPy arrays and pictures."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zerosum.domain import Facts, Scene
+from zerosum.domains.toy import preview
+from zerosum.errors import UserError
+
+SUFFIXES = (".csv", ".tsv")
+GLANCE = 20
+"""Lines that are looked at to see whether a file is ours."""
+
+
+def read_table(path: Path) -> tuple[Tensor, tuple[str, ...]]:
+    """(N, 1 or 2) float64 and the columns' names, of a file of numbers separated by commas, semicolons or tabs.
+
+    The first line may name the columns; empty lines and lines that begin with # are passed over. UserError names the line
+    and the value at fault.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return _parse(path, _cells(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read as a table of numbers: {reason}.") from None
+
+
+def _cells(file: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+    """(line number, values) of every line that holds some; the first line decides what separates them."""
+    delimiter = ""
+    for number, line in enumerate(file, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        delimiter = delimiter or next((mark for mark in ";\t," if mark in line), ",")
+        yield number, [value.strip() for value in next(csv.reader([line], delimiter=delimiter))]
+
+
+def _parse(path: Path, lines: Iterator[tuple[int, list[str]]]) -> tuple[Tensor, tuple[str, ...]]:
+    names: tuple[str, ...] = ()
+    rows: list[list[float]] = []
+    for number, values in lines:
+        if not names:
+            if len(values) not in (1, 2):
+                raise UserError(f"{path}, line {number}: {len(values)} columns; points have one or two.")
+            headed = not any(map(_is_number, values))
+            names = tuple(values) if headed else ("x", "y")[: len(values)]
+            if headed:
+                continue
+        if len(values) != len(names):
+            raise UserError(f"{path}, line {number}: {len(values)} values where {len(names)} are expected.")
+        rows.append([_number(path, number, value) for value in values])
+    if not rows:
+        raise UserError(f"{path} holds no numbers.")
+    return torch.tensor(rows, dtype=torch.float64), names
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _number(path: Path, line: int, value: str) -> float:
+    if not _is_number(value):
+        raise UserError(f"{path}, line {line}: {value!r} is not a number. Mend or delete the line.")
+    if not math.isfinite(float(value)):
+        raise UserError(f"{path}, line {line}: {value!r} is not finite. Mend or delete the line.")
+    return float(value)
+
+
+def looks_like_points(path: Path) -> bool:
+    """Whether a line among the first of a file holds one or two numbers and nothing else. Never raises."""
+    try:
+        if path.suffix.lower() not in SUFFIXES or not path.is_file():
+            return False
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = itertools.islice(_cells(file), GLANCE)
+            return any(len(values) in (1, 2) and all(map(_is_number, values)) for _, values in first)
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+
+
+def read(paths: Sequence[Path], facts: Facts) -> Tensor:
+    """(N, D) float32 points of CSV files in the data's own units, as the discriminator wants them."""
+    parts = []
+    for path in paths:
+        table, _ = read_table(path)
+        if table.shape[1] != facts["num_dims"]:
+            raise UserError(f"{path} has {table.shape[1]} columns; this run's points have {facts['num_dims']}.")
+        parts.append(table)
+    offset, scale = torch.tensor(facts["offset"]), torch.tensor(facts["scale"])
+    return ((torch.cat(parts) - offset) / scale).float()
+
+
+def write(samples: Tensor, path: Path, facts: Facts) -> list[Path]:
+    """Samples as .csv or .npy in the data's own units, or as a .png picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    suffix = path.suffix.lower()
+    points = samples.double() * torch.tensor(facts["scale"]) + torch.tensor(facts["offset"])
+    if suffix == ".csv":
+        header = ",".join(facts["columns"])
+        np.savetxt(path, points.numpy(), delimiter=",", header=header, comments="", fmt="%.9g")
+    elif suffix == ".npy":
+        np.save(path, points.float().numpy())
+    elif suffix == ".png":
+        preview.picture(samples, path, Scene(0, facts), made=True)
+    else:
+        raise UserError(f"--out {path}: cannot write {suffix or 'a folder of points'}. Use .csv, .npy or .png.")
+    return [path]

@@ -1,0 +1,91 @@
+"""The Dirac-GAN: which losses and penalties converge near the equilibrium, from the eigenvalues of the game's Jacobian."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from zerosum.engine import losses
+from zerosum.lessons import dirac_game, drawing
+from zerosum.lessons.lesson import Findings, Lesson, Line
+from zerosum.theory import dirac
+
+TEXT = """\
+The data are one point, 0; the generator makes one point, theta; the discriminator is D(x) = psi x. Near the
+equilibrium theta = psi = 0 gradient flow is theta' = b psi, psi' = -a theta - d psi, with a and b the slopes
+of the two losses and d the damping of the penalty on D's gradient. Its eigenvalues are
+    -d/2 +- sqrt(d^2/4 - a b).
+Without a penalty they are +-i sqrt(a b): the game turns around the equilibrium and never comes nearer at a
+linear rate. With one their real part is negative: it converges. For logistic losses a = b = 1/2, for
+Wasserstein and hinge 1; R1 and R2 of weight g damp by g each. Least squares has labels 0 and 1, so it has no
+equilibrium with a line through 0 (both eigenvalues vanish); with a constant 1/2, its "cannot tell", it turns
+like the others."""
+
+WEIGHT = 0.3
+
+
+def run(seed: int) -> Findings:
+    """Autograd on the engine's losses and penalties at the equilibrium, for all of them."""
+    lines = []
+    classic = [name for name in losses.table() if not name.startswith("fgan")]
+    for name in classic:
+        found, theory = dirac_game.eigenvalues(dirac_game.jacobian(name)), dirac.eigenvalues(name)
+        lines.append(_line(f"{name}: eigenvalues +-i times", theory[0].imag, found[0].imag))
+    for name in ("non_saturating", "wasserstein"):
+        for penalty in ("r1", "r2", "r1+r2", "zero_centred"):
+            found = dirac_game.eigenvalues(dirac_game.jacobian(name, penalty, WEIGHT))
+            theory = dirac.eigenvalues(name, penalty, WEIGHT)
+            lines.append(_line(f"{name} with {penalty} {WEIGHT}: real part", theory[0].real, found[0].real))
+            if penalty == "r1":
+                lines.append(_line(f"{name} with {penalty} {WEIGHT}: imaginary part", theory[0].imag, found[0].imag))
+    worst = max(_distance(name, penalty) for name in losses.table() for penalty in dirac.PENALTIES)
+    lines.append(_line("largest distance, every loss with every penalty", 0.0, worst))
+    nilpotent = dirac_game.eigenvalues(dirac_game.jacobian("least_squares", bias=0.0)).abs().max()
+    lines.append(_line("least_squares with a line through 0: |eigenvalues|", 0.0, nilpotent))
+    return Findings(lines)
+
+
+def _line(quantity: str, theory: float | torch.Tensor, engine: float | torch.Tensor) -> Line:
+    return Line(quantity, float(theory), float(engine), 1e-7, "Jacobian by autograd on the engine's losses")
+
+
+def _distance(loss: str, penalty: str) -> float:
+    found = dirac_game.eigenvalues(dirac_game.jacobian(loss, penalty, WEIGHT))
+    return float((found - dirac.eigenvalues(loss, penalty, WEIGHT)).abs().max())
+
+
+def picture(findings: Findings, path: Path) -> None:
+    """The flow of the engine's own gradients, and the way that theory predicts through it, without and with R1."""
+    figure, panels = drawing.sheet(
+        "The Dirac-GAN turns; a gradient penalty damps it", ("no penalty", f"R1, weight {WEIGHT}")
+    )
+    grid = torch.linspace(-1.5, 1.5, 13, dtype=torch.float64)
+    for axes, penalty in zip(panels, ("none", "r1"), strict=True):
+        where = torch.cartesian_prod(grid, grid)
+        pushes = torch.stack([_push(at, penalty) for at in where])
+        axes.quiver(
+            *where.T, *pushes.T, color=drawing.DISCRIMINATOR, alpha=0.55, width=0.004, label="the engine's gradients"
+        )
+        way = dirac.spiral(1.0, 0.0, "non_saturating", penalty, WEIGHT, step_size=0.01, steps=2600)
+        axes.plot(*way.T, color=drawing.THEORY, linewidth=1.3, label="linear theory")
+        axes.plot(0, 0, "+", color=drawing.REAL, markersize=12, markeredgewidth=2.5, label="equilibrium")
+        axes.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal")
+        drawing.label(
+            axes, "theta, the made point", "psi, the slope of D", None if penalty == "none" else "upper right"
+        )
+    drawing.save(figure, path)
+
+
+def _push(at: torch.Tensor, penalty: str) -> torch.Tensor:
+    return dirac_game.field(at.clone().requires_grad_(True), "non_saturating", penalty, WEIGHT).detach()
+
+
+LESSON = Lesson(
+    "dirac",
+    "why the game turns around its equilibrium, and which penalties stop it",
+    TEXT,
+    "Mescheder, Geiger and Nowozin 2018, arXiv:1801.04406",
+    run,
+    picture,
+)

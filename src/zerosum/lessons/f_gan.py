@@ -1,0 +1,91 @@
+"""f-GANs: every critic bounds a divergence from below, the best one, f'(p/q), reaches it, and a trained one does too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from zerosum.engine import losses
+from zerosum.engine.seeds import generator
+from zerosum.lessons import drawing
+from zerosum.lessons.lesson import Findings, Lesson, Line
+from zerosum.lessons.playing import P, Q, best_logits, expected
+from zerosum.theory.fdivergence import FDIVERGENCES
+
+TEXT = """\
+Every convex f with f(1) = 0 makes a divergence, D_f(p || q) = E_q f(p/q), and every critic T bounds it from
+below:
+    E_p T(x) - E_q f*(T(x)) <= D_f(p || q),
+f* being the conjugate, f*(t) = max over u of u t - f(u). The bound is tight at T* = f'(p/q). So a critic that
+maximises it measures the divergence, and a generator that minimises it makes the divergence small. The 2014
+game is one of them: its f gives 2 JSD - log 4."""
+
+NUM_RANDOM = 1000
+
+
+def run(seed: int) -> Findings:
+    """For each divergence on a table: the bound at T*, the bound of a trained critic, and bounds of random critics."""
+    lines, bounds = [], {}
+    for name, each in FDIVERGENCES.items():
+        pair, exact = losses.table()[f"fgan_{name}"], float(each.exact(P, Q))
+        best = each.best_number(P / Q).clamp(-20, 20)  # total variation's best logits are infinite
+        trained = best_logits(pair, P, Q)
+        how = "minus the engine's D loss"
+        lines.append(Line(f"{name}: bound at T* = f'(p/q)", exact, -_loss(pair, best), 1e-15, how))
+        lines.append(Line(f"{name}: bound of a trained critic", exact, -_loss(pair, trained), 5e-13, f"{how}, L-BFGS"))
+        spread = torch.linspace(0.1, 3, NUM_RANDOM, dtype=torch.float64)[:, None]
+        random = (pair.neutral or 0.0) + spread * torch.randn(
+            NUM_RANDOM, len(P), dtype=torch.float64, generator=generator(seed, name)
+        )
+        bounds[name] = [-_loss(pair, logits) for logits in random], exact
+    above = sum(bound > exact + 1e-12 for found, exact in bounds.values() for bound in found)
+    num = NUM_RANDOM * len(FDIVERGENCES)
+    lines.append(
+        Line(f"random critics above the divergence, of {num:,}", 0.0, float(above), 0.0, "minus the engine's D loss")
+    )
+    return Findings(lines, {"bounds": bounds})
+
+
+def _loss(pair: losses.Pair, logits: Tensor) -> float:
+    return float(expected(pair.discriminator, logits, P, Q))
+
+
+def picture(findings: Findings, path: Path) -> None:
+    """A column a divergence: the bounds of random critics under the exact value, the trained critic on it."""
+    figure, (axes,) = drawing.sheet("No critic exceeds the divergence; the best one reaches it")
+    names = list(FDIVERGENCES)
+    trained = {line.quantity.partition(":")[0]: line.engine for line in findings.lines if "trained" in line.quantity}
+    low = -2.2
+    for at, name in enumerate(names):
+        found, exact = findings.data["bounds"][name]
+        shown = [bound for bound in found if bound > low]
+        said = {"random critics": "", "the divergence": "", "trained critic": ""} if at else {}
+        across = at + 0.3 * torch.linspace(-1, 1, len(shown))
+        for words, x, y, style in (
+            (
+                "random critics",
+                across,
+                shown,
+                {"color": drawing.MUTED, "marker": ".", "ls": "none", "alpha": 0.35, "ms": 3},
+            ),
+            ("the divergence", (at - 0.42, at + 0.42), (exact, exact), {"color": drawing.THEORY, "linewidth": 1.5}),
+            ("trained critic", at, trained[name], drawing.AS_ENGINE | {"color": drawing.DISCRIMINATOR}),
+        ):
+            axes.plot(x, y, label=said.get(words, words), **style)
+        axes.annotate(f"{exact:.3f}", (at, exact), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=9)
+    axes.set(ylim=(low, 0.45), xticks=range(len(names)))
+    axes.set_xticklabels([name.replace("_", " ") for name in names])
+    drawing.label(axes, "", "E_p T - E_q f*(T), nats", "lower left")
+    drawing.save(figure, path)
+
+
+LESSON = Lesson(
+    "f-gan",
+    "every critic bounds a divergence, and the best one equals it",
+    TEXT,
+    "Nowozin, Cseke and Tomioka 2016, arXiv:1606.00709",
+    run,
+    picture,
+)

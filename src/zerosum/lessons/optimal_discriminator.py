@@ -1,0 +1,83 @@
+"""The best discriminator against a fixed generator is p / (p + q): over four symbols, and by a network on the line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from zerosum.engine import losses
+from zerosum.lessons import drawing
+from zerosum.lessons.lesson import Findings, Lesson, Line
+from zerosum.lessons.playing import Normal, P, Q, best_logits, density, expected, on_line, trained_critic
+from zerosum.theory import optimal
+
+TEXT = """\
+For a fixed generator the best discriminator is
+    D*(x) = p(x) / (p(x) + q(x)),
+p being the density of the data and q that of the generator: at every x, p log D + q log(1 - D) is largest
+there. The value of the game is then V(D*, G) = -log 4 + 2 JSD(p, q). Between N(0, 1) and N(1, 1) this is
+D*(x) = sigmoid(1/2 - x)."""
+
+STEPS = 500
+
+
+def run(seed: int) -> Findings:
+    """The table by L-BFGS to rounding; the line by a network and the engine's own turns of D."""
+    pair = losses.non_saturating
+    logits = best_logits(pair, P, Q)
+    best = optimal.discriminator(P, Q)
+    lines = [
+        Line(f"D*({x}) of a table", float(best[x]), float(logits[x].sigmoid()), 1e-8, "4 logits, L-BFGS on D's loss")
+        for x in range(len(P))
+    ]
+    found = -float(expected(pair.discriminator, logits, P, Q))
+    lines.append(
+        Line("V(D*, G) of the table", float(optimal.optimal_value(P, Q)), found, 1e-13, "minus D's loss there")
+    )
+
+    x = torch.linspace(-8, 9, 4001, dtype=torch.float64)
+    p, q = density(x), density(x, 1.0)
+    found_logits = on_line(trained_critic(pair, Normal(1.0), seed, STEPS), x)
+    d, d_star = found_logits.sigmoid(), optimal.discriminator(p, q)
+    seen = (x >= -2) & (x <= 3)
+    how = f"a network, {STEPS} turns of D, batch 1024"
+    worst = float((d - d_star)[seen].abs().max())
+    lines.append(Line("largest |D - D*| on [-2, 3], N(0,1) and N(1,1)", 0.0, worst, 0.02, how))
+    value, best_value = (
+        float(torch.trapezoid(optimal.value(e[:, None], p[:, None], q[:, None]), x)) for e in (d, d_star)
+    )
+    lines.append(Line("V(D*, G), N(0,1) and N(1,1)", best_value, value, 1e-3, how))
+    return Findings(lines, {"x": x, "p": p, "q": q, "d": d, "d_star": d_star, "table": logits.sigmoid(), "best": best})
+
+
+def picture(findings: Findings, path: Path) -> None:
+    """The line on the left, the table on the right."""
+    data = findings.data
+    figure, (line, table) = drawing.sheet(
+        "The best discriminator is p / (p + q)", ("two normal distributions", "a table of four symbols"), (2, 1)
+    )
+    line.fill_between(data["x"], data["p"], color=drawing.REAL, alpha=0.18, label="p, the data")
+    line.fill_between(data["x"], data["q"], color=drawing.GENERATOR, alpha=0.18, label="q, the generator")
+    line.plot(data["x"], data["d"], color=drawing.DISCRIMINATOR, linewidth=2.4, label="D, trained by the engine")
+    line.plot(data["x"], data["d_star"], **drawing.AS_THEORY, label="D* = p / (p + q)")
+    line.set(xlim=(-4, 5), ylim=(0, 1.02))
+    drawing.label(line, "x", "D(x), densities", "upper right")
+    at = torch.arange(len(P)).numpy()
+    table.bar(at - 0.2, P.numpy(), 0.36, color=drawing.REAL, alpha=0.3, label="p")
+    table.bar(at + 0.2, Q.numpy(), 0.36, color=drawing.GENERATOR, alpha=0.3, label="q")
+    table.plot(at, data["table"], **drawing.AS_ENGINE, color=drawing.DISCRIMINATOR, label="D")
+    table.hlines(data["best"].numpy(), at - 0.4, at + 0.4, color=drawing.THEORY, linewidth=1.3, label="D*")
+    table.set(ylim=(0, 1.02), xticks=at)
+    drawing.label(table, "symbol", "", "upper right")
+    drawing.save(figure, path)
+
+
+LESSON = Lesson(
+    "optimal-discriminator",
+    "the best D is p / (p + q)",
+    TEXT,
+    "Goodfellow et al. 2014, arXiv:1406.2661, proposition 1",
+    run,
+    picture,
+)

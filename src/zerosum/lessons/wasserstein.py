@@ -1,0 +1,125 @@
+"""A critic of slope at most 1 measures the Wasserstein distance, from below; what a gradient penalty changes about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from zerosum.engine import Duel, Learning, Match, Penalty, Settings, Turn, losses, penalties
+from zerosum.engine.seeds import generator
+from zerosum.lessons import drawing
+from zerosum.lessons.dirac_game import Point, Slope, state
+from zerosum.lessons.lesson import Findings, Lesson, Line
+from zerosum.lessons.playing import Normal, Rows, density, on_line, trained_critic
+from zerosum.metrics.transport import wasserstein1_1d
+from zerosum.theory import transport
+
+TEXT = """\
+The Wasserstein distance is the most that a critic of slope at most 1 can gain,
+    W1(p, q) = max E_p f - E_q f over all f with |f'| <= 1,
+so the value of every such critic is an underestimate. A penalty w (|f'| - 1)^2 only asks for that slope.
+Between two points W1 apart the best critic then has the slope 1 + W1 / (2 w), and its value overestimates:
+    W1 + W1^2 / (2 w).
+Divided by its steepest slope it is an underestimate again. On the line the two-sided penalty has a trap: the
+slope -1 pleases it as well, and a critic that begins the wrong way stays there; the one-sided one, which only
+counts slopes above 1, lets it go."""
+
+APART, STEPS, WEIGHT, NUM = 2.0, 300, 100.0, 100_000
+CASES = {  # of the generator, the data being N(0, 1): mean, deviation, the critic's activation, twice the worst of 12 seeds
+    "N(0,1), N(2,1)": (2.0, 1.0, nn.Softplus, 0.3),
+    "N(0,1), N(1,4)": (1.0, 2.0, nn.LeakyReLU, 0.15),
+}
+X = torch.linspace(-7, 9, 3201, dtype=torch.float64)
+
+
+def run(seed: int) -> Findings:
+    """Sorted samples; a straight critic between two points; networks between normal distributions."""
+    lines = []
+    noise = torch.randn(2, NUM, dtype=torch.float64, generator=generator(seed, "samples"))
+    for words, (mean, deviation, _, _) in CASES.items():
+        found = wasserstein1_1d(noise[0], mean + deviation * noise[1])
+        how = f"{NUM:,} sorted samples each"
+        lines.append(Line(f"W1 of {words}", transport.w1_normal(0, 1, mean, deviation), found, 0.03, how))
+    two, one = penalties.gradient_penalty(10.0), penalties.gradient_penalty(10.0, one_sided=True)
+    for words, penalty, start, wrong in (
+        ("right way, two-sided", two, -0.5, False),
+        ("wrong way, two-sided", two, 0.5, True),
+        ("wrong way, one-sided", one, 0.5, False),
+    ):
+        theory = transport.penalised_value(APART, 10.0, wrong)
+        how = "D(x) = psi x between 0 and 2, 300 turns of D"
+        lines.append(Line(f"value from the {words}", theory, _straight(penalty, start), 1e-5, how))
+    critics = {words: _critic(mean, deviation, kind, seed) for words, (mean, deviation, kind, _) in CASES.items()}
+    return Findings([*lines, *_networks(critics)], {"critics": critics})
+
+
+def _networks(critics: Mapping[str, Tensor]) -> list[Line]:
+    """What the trained critics say of the distance."""
+    lines, above = [], 0
+    how = f"a network, {STEPS} turns of D, one-sided {WEIGHT:g}"
+    for words, (mean, deviation, _, tolerance) in CASES.items():
+        exact, value = transport.w1_normal(0, 1, mean, deviation), _value(critics[words], mean, deviation)
+        if deviation == 1:  # one straight line is best, as between two points
+            lines.append(Line(f"value, {words}", transport.penalised_value(exact, WEIGHT), value, 0.005, how))
+        found = value / _steepest(critics[words])
+        lines.append(Line(f"value / steepest slope, {words}", exact, found, tolerance, how))
+        above += found > exact
+    return [*lines, Line("of these two above W1", 0.0, float(above), 0.0, "the two networks")]
+
+
+def _critic(mean: float, deviation: float, activation: type[nn.Module], seed: int) -> Tensor:
+    """The logits over X of a network trained between N(0, 1) and that normal distribution."""
+    penalty = penalties.gradient_penalty(WEIGHT, one_sided=True)
+    made = Normal(mean, deviation)
+    return on_line(trained_critic(losses.wasserstein, made, seed, STEPS, (penalty,), activation), X)
+
+
+def _straight(penalty: Penalty, psi: float) -> float:
+    """E D(real) - E D(fake) of the critic psi x, trained between a real point at 0 and a made one at 2."""
+    game = Duel(Point(APART), Slope(psi, 0.0), loss=losses.wasserstein, penalties=[penalty], prior=1)
+    learning = Learning("sgd", lr=0.02)
+    match = Match(game, Rows(torch.zeros(1, 1, dtype=torch.float64)), Settings(1, default=learning, average=None))
+    for _ in range(300):
+        match.advance(turns=[Turn(("discriminator",))])
+    return -APART * float(state(match)[1])
+
+
+def _value(logits: Tensor, mean: float, deviation: float) -> float:
+    """E D(real) - E D(fake) by the trapezoid rule."""
+    return float(torch.trapezoid((density(X) - density(X, mean, deviation)) * logits, X))
+
+
+def _steepest(logits: Tensor) -> float:
+    return float((logits.diff() / X.diff()).abs().max())
+
+
+def picture(findings: Findings, path: Path) -> None:
+    """The two trained critics over the densities they tell apart."""
+    figure, panels = drawing.sheet("A critic of slope 1 measures how far the mass must move", list(CASES))
+    for axes, (words, logits) in zip(panels, findings.data["critics"].items(), strict=True):
+        mean, deviation, _, _ = CASES[words]
+        shown = X.abs() <= 5
+        q = density(X, mean, deviation)
+        axes.fill_between(X[shown], 4 * density(X)[shown], color=drawing.REAL, alpha=0.2, label="data")
+        axes.fill_between(X[shown], 4 * q[shown], color=drawing.GENERATOR, alpha=0.2, label="made")
+        critic = (logits - logits[X.abs().argmin()])[shown]
+        axes.plot(X[shown], critic, color=drawing.DISCRIMINATOR, linewidth=2.4, label="critic")
+        # The best critic turns round where both distributions have the same quantile: nowhere, or at -1.
+        theory = -X[shown] if deviation == 1 else 1 - (X[shown] + 1).abs()
+        axes.plot(X[shown], theory, **drawing.AS_THEORY, label="the best of slope 1")
+        axes.set(ylim=(-5.5, 5.5))
+        drawing.label(axes, "x", "D(x)" if axes is panels[0] else "", "lower left")
+    drawing.save(figure, path)
+
+
+LESSON = Lesson(
+    "wasserstein",
+    "a critic of slope 1 measures the distance; what a gradient penalty makes of it",
+    TEXT,
+    "Arjovsky et al. 2017, arXiv:1701.07875; Gulrajani et al. 2017, arXiv:1704.00028; Petzka et al. 2018, arXiv:1709.08894",
+    run,
+    picture,
+)

@@ -1,0 +1,273 @@
+"""The lab's web server: the routes of the protocol over one worker, on the loopback address only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zerosum.errors import UserError
+from zerosum.live import record
+from zerosum.live.guard import Guard
+from zerosum.live.settings import choices, defaults, limits, sources
+from zerosum.live.stages import stages
+from zerosum.live.watch import watch_routes
+from zerosum.live.worker import Worker
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+MOST_BYTES = 4_000_000
+BREATH_S, GLANCE_S = 10.0, 0.5
+"""A silent stream says something after the first; after the second it looks whether the server ends."""
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+def need_extra() -> None:
+    """UserError when the server's packages are missing."""
+    try:
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError:
+        raise UserError("The lab needs a web server. Install it with: pip install 'zerosum[lab]'.") from None
+
+
+def offered() -> dict[str, Any]:
+    """All that can be chosen, as the page wants it."""
+    from zerosum.engine import penalties
+
+    weights = {name: maker().weight for name, maker in penalties.table().items()}
+
+    def listed(field: str) -> list[dict[str, Any]]:
+        return [{"name": name, "summary": summary} for name, summary in choices(field).items()]
+
+    return {
+        "sources": [{"name": name, "summary": words, "num_dims": dims} for name, (words, dims) in sources().items()],
+        "losses": listed("loss"),
+        "penalties": [row | {"weight": weights.get(row["name"], 1.0)} for row in listed("penalty")],
+        "optimizers": listed("optimizer"),
+        "activations": listed("activation"),
+        "defaults": defaults().model_dump(),
+        "dirac_defaults": defaults("dirac").model_dump(),
+        "limits": limits(),
+        "stages": stages(),
+    }
+
+
+def asset(name: str) -> tuple[bytes, str] | None:
+    """A file of live/static and its type; None when there is none of that name."""
+    place = files("zerosum.live").joinpath("static", name)
+    kind = KINDS.get(Path(name).suffix)
+    if kind is None or "/" in name or not place.is_file():
+        return None
+    return place.read_bytes(), kind
+
+
+class Routes:
+    """The answers of the protocol. Commands go to the worker and are awaited."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.closing: Callable[[], bool] = lambda: False
+
+    async def page(self, request: Request) -> Response:
+        """The lab's page."""
+        return self._asset("lab.html")
+
+    async def static(self, request: Request) -> Response:
+        """A file of the page."""
+        return self._asset(request.path_params["name"])
+
+    def _asset(self, name: str) -> Response:
+        from starlette.responses import Response
+
+        found = asset(name)
+        if found is None:
+            return Response(f"There is no {name}.", 404, media_type="text/plain")
+        return Response(found[0], media_type=found[1])
+
+    async def choices(self, request: Request) -> Response:
+        """What can be chosen."""
+        return _json(offered())
+
+    async def new(self, request: Request) -> Response:
+        """A new game."""
+        return await self._command(request, self.worker.new, lambda made: {"settings": made.model_dump()})
+
+    async def do(self, request: Request) -> Response:
+        """An action."""
+        return await self._command(request, self.worker.do)
+
+    async def change(self, request: Request) -> Response:
+        """A change while the game is played."""
+        return await self._command(request, self.worker.change)
+
+    async def replay(self, request: Request) -> Response:
+        """A saved game, played anew."""
+        return await self._command(request, self.worker.replay)
+
+    async def record(self, request: Request) -> Response:
+        """Recording on or off."""
+        return await self._command(request, lambda plain: self.worker.record(plain.get("on") is True))
+
+    async def recording(self, request: Request) -> Response:
+        """What was recorded, as a page (.html) or an animation (.gif)."""
+        from starlette.responses import Response
+
+        try:
+            frames, points = await self._ask(
+                lambda: (self.worker.recorder.taken(), self.worker.screen.history.points())
+            )
+        except UserError as error:
+            return _json({"error": str(error)}, 400)
+        kind = request.path_params["kind"]
+        if kind == "gif":
+            made: bytes = await asyncio.to_thread(record.animation, frames)
+            return Response(made, media_type="image/gif", headers=_saved_as("gif"))
+        if kind != "html":
+            return _json({"error": f"A recording is made as html or gif, not as {kind!r}."}, 404)
+        text = await asyncio.to_thread(record.page, offered(), frames, points)
+        return Response(text, media_type="text/html", headers=_saved_as("html"))
+
+    async def history(self, request: Request) -> Response:
+        """The numbers of all steps up to the furthest played."""
+        return _json({"points": await self._ask(lambda: self.worker.screen.history.points())})
+
+    async def log(self, request: Request) -> Response:
+        """What was done, to be kept and replayed."""
+        return _json(await self._ask(lambda: self.worker.lab.log.to_json()))
+
+    async def events(self, request: Request) -> Response:
+        """Frames as they come, the newest wins."""
+        from starlette.responses import StreamingResponse
+
+        return StreamingResponse(self._frames(), media_type="text/event-stream")
+
+    async def _frames(self) -> AsyncIterator[str]:
+        seen, silent_s = 0, 0.0
+        while not self.closing():
+            newest = await self.worker.slot.newer(seen, GLANCE_S)
+            silent_s = 0.0 if newest else silent_s + GLANCE_S
+            if newest:
+                seen, text = newest
+                yield f"event: frame\ndata: {text}\n\n"
+            elif silent_s >= BREATH_S:
+                silent_s = 0.0
+                yield ": still here\n\n"
+
+    async def _ask(self, action: Callable[[], Any]) -> Any:
+        return await asyncio.wrap_future(self.worker.ask(action))
+
+    async def _command(
+        self, request: Request, command: Callable[[Any], Any], told: Callable[[Any], dict[str, Any]] = lambda _: {}
+    ) -> Response:
+        try:
+            plain = await _body(request)
+            made = await self._ask(lambda: command(plain))
+        except UserError as error:
+            return _json({"error": str(error)}, 400)
+        return _json({"ok": True, **told(made)})
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """The JSON object that was sent; UserError when it is none or too long."""
+    parts, size = [], 0
+    async for part in request.stream():
+        parts.append(part)
+        size += len(part)
+        if size > MOST_BYTES:
+            raise UserError(f"The message is longer than {MOST_BYTES:,} bytes.")
+    try:
+        plain = json.loads(b"".join(parts) or b"{}")
+    except ValueError as error:
+        raise UserError(f"The message is not JSON: {error}.") from None
+    if not isinstance(plain, dict):
+        raise UserError(f"The message is {type(plain).__name__}, not a JSON object.")
+    return plain
+
+
+def _saved_as(kind: str) -> dict[str, str]:
+    return {"content-disposition": f'attachment; filename="zerosum-lab.{kind}"'}
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    from starlette.responses import JSONResponse
+
+    return JSONResponse(content, status)
+
+
+def lab_routes(routes: Routes) -> list[Any]:
+    """Where each answer of a lab is found."""
+    from starlette.routing import Route
+
+    posts = ("new", "do", "change", "replay", "record")
+    gets = ("choices", "history", "log", "events")
+    return [
+        Route("/", routes.page),
+        Route("/lab", routes.page),
+        Route("/static/{name}", routes.static),
+        Route("/api/recording.{kind}", routes.recording),
+        *(Route(f"/api/{name}", getattr(routes, name), methods=["POST"]) for name in posts),
+        *(Route(f"/api/{name}", getattr(routes, name)) for name in gets),
+    ]
+
+
+def bound(port: int) -> socket.socket:
+    """A socket on the loopback address; port 0 takes any free one. UserError when the port is taken."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind(("127.0.0.1", port))
+        made.listen(128)  # a browser that is quicker than the server waits instead of failing
+    except OSError as error:
+        made.close()
+        raise UserError(f"Port {port} cannot be used: {error.strerror}. Leave --port out for any free one.") from None
+    return made
+
+
+class Served:
+    """Routes on a socket of the loopback address, behind their guard."""
+
+    def __init__(self, routes: list[Any], port: int = 0) -> None:
+        import uvicorn
+        from starlette.applications import Starlette
+
+        self._socket = bound(port)
+        self.guard = Guard(Starlette(routes=routes), self._socket.getsockname()[1])
+        config = uvicorn.Config(
+            self.guard, log_level="warning", lifespan="off", timeout_graceful_shutdown=2, server_header=False
+        )
+        self.server = uvicorn.Server(config)
+
+    def ending(self) -> bool:
+        """Whether the server is about to stop."""
+        return self.server.should_exit
+
+    def run(self, opened: Callable[[str], None]) -> None:
+        """Serves until a signal, or until `stop`. opened: is told the address when pages can be fetched."""
+        opened(self.guard.address)
+        self.server.run(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """Asks the server to end; from any thread."""
+        self.server.should_exit = True
+
+
+@contextlib.contextmanager
+def laboratory(worker: Worker, port: int = 0, folder: Path | None = None) -> Iterator[Served]:
+    """A lab on its socket, its worker at work, and with a run folder its page, first. Leaving it ends the worker."""
+    routes = Routes(worker)
+    watched = watch_routes(folder) if folder is not None else []
+    served = Served([*watched, *lab_routes(routes)], port)
+    routes.closing = served.ending
+    worker.start()
+    try:
+        yield served
+    finally:
+        worker.stop()

@@ -1,0 +1,195 @@
+"""What is drawn of a game over points, cheap enough for every frame: curves on the line, a map in the plane."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import conv1d, conv2d
+
+from zerosum.domains.toy import modes
+from zerosum.domains.toy.densities import Density
+from zerosum.engine import losses
+from zerosum.engine.duel import Duel
+from zerosum.engine.game import Verdict
+from zerosum.live.reading import Reading
+from zerosum.live.sampling import even_noise, even_points, from_shares, lattice
+from zerosum.live.table import ToyTable
+
+COLUMNS, BLUR = 240, 1.5  # points of a curve; smoothing of q in steps between them
+NUM_NOISE, NUM_REALS = 4096, 1024
+NUM_SHOWN, NUM_ARROWS, NUM_LINES = 300, 60, 41
+CELLS, WARP = 40, 17
+LEAST = 0.1
+"""Of a point, added to both densities everywhere: where neither has a point, D* fades to 1/2."""
+
+
+def plain(values: Tensor, digits: int = 4) -> Any:
+    """Lists of rounded numbers, as JSON takes them; what is not finite becomes 0."""
+    array = np.nan_to_num(values.detach().cpu().numpy().astype(np.float64), posinf=0.0, neginf=0.0)
+    return np.round(array, digits).tolist()
+
+
+def _bell(deviation: float) -> Tensor:
+    reach = int(4 * deviation + 0.5)
+    weights = (-0.5 * (torch.arange(-reach, reach + 1) / deviation) ** 2).exp()
+    return weights / weights.sum()
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """parts: what a frame draws. fakes: (NUM_NOISE, D) of the fixed noise. signs: numbers about this very moment."""
+
+    parts: dict[str, Any]
+    fakes: Tensor
+    signs: dict[str, float]
+
+
+class LineView:
+    """The living figure 1 of the 2014 paper: p, q, D and D* over x, and arrows from z to x."""
+
+    def __init__(self, table: ToyTable) -> None:
+        prior, density = table.settings.recipe().prior, table.density
+        self.reading, self.density = Reading(table.pair), density
+        (self.low, self.high) = density.box[0]
+        self.x = torch.linspace(self.low, self.high, COLUMNS)
+        self.p = density.log_prob(self.x[:, None]).exp()
+        self.noise, self.real = even_noise(prior, NUM_NOISE), even_points(density, NUM_REALS)
+        lines = torch.zeros(NUM_LINES, prior.size)
+        lines[:, 0] = from_shares(prior, (torch.arange(NUM_LINES, dtype=torch.float64) + 0.5) / NUM_LINES)
+        self.lines, self.bell = lines, _bell(BLUR)
+        self.step = (self.high - self.low) / (COLUMNS - 1)
+        self.least = LEAST / (NUM_NOISE * self.step)
+        self.fixed: Mapping[str, Any] = {
+            "dims": 1,
+            "x": plain(self.x),
+            "p": plain(self.p),
+            "z_range": plain(lines[[0, -1], 0]),
+        }
+
+    def draw(self, game: Duel) -> Drawing:
+        """The arrows vary the first coordinate of z; the others are 0."""
+        with torch.no_grad():
+            fakes = game.generator(self.noise)
+            on_real, on_fake = score(game, self.real), score(game, fakes)
+            middle = self.reading.middle(on_real, on_fake)
+            d = (score(game, self.x[:, None]) - middle).sigmoid()
+            q = self._density(fakes[:, 0])
+            best = self.reading.best(self.p + self.least, q + self.least)
+            lines = torch.stack([self.lines[:, 0], game.generator(self.lines)[:, 0]], 1)
+        parts = {**self.fixed, "q": plain(q), "d": plain(d), "d_star": None if best is None else plain(best)}
+        parts |= {"arrows": plain(lines), "modes": mode_table(fakes, self.density)}
+        push = Push.of(game, self.real[:NUM_ARROWS], fakes[:NUM_ARROWS], middle)
+        return Drawing(parts, fakes, signs(on_real, on_fake, middle, fakes, push, parts["modes"]))
+
+    def _density(self, points: Tensor) -> Tensor:
+        """(COLUMNS,) the density of points on the line, smoothed by 1.5 steps between columns."""
+        counts = torch.histc(points, COLUMNS, self.low - self.step / 2, self.high + self.step / 2)
+        smooth = conv1d(counts[None, None], self.bell[None, None], padding=len(self.bell) // 2)[0, 0]
+        return smooth / (len(points) * self.step)
+
+
+class PlaneView:
+    """Real and fake points, D and D* as a map, the warped grid, arrows of the generator's gradient, modes."""
+
+    def __init__(self, table: ToyTable) -> None:
+        prior, self.density = table.settings.recipe().prior, table.density
+        self.reading = Reading(table.pair)
+        self.noise, self.real = even_noise(prior, NUM_NOISE), even_points(self.density, NUM_REALS)
+        self.lattice = lattice(prior, WARP) if prior.size > 1 else None
+        edges = [torch.linspace(low, high, CELLS + 1, dtype=torch.float64) for low, high in self.density.box]
+        middles = [(edge[1:] + edge[:-1]).float() / 2 for edge in edges]
+        # Row by row from the lowest y: y is the slow coordinate.
+        self.cells = torch.stack([middles[0].repeat(CELLS), middles[1].repeat_interleave(CELLS)], 1)
+        inner = self.density.cells(edges)[1:-1, 1:-1].T  # the outermost cells reach to infinity
+        self.p = self._smooth(inner.float())
+        self.fixed: Mapping[str, Any] = {"dims": 2, "box": self.density.box, "real": plain(self.real[:NUM_SHOWN], 3)}
+
+    def draw(self, game: Duel) -> Drawing:
+        """Everything in the plane."""
+        with torch.no_grad():
+            fakes = game.generator(self.noise)
+            on_real, on_fake = score(game, self.real), score(game, fakes)
+            middle = self.reading.middle(on_real, on_fake)
+            d = (score(game, self.cells) - middle).sigmoid()
+            best = self.reading.best(self.p, self._smooth(self._counts(fakes)))
+            warp = None if self.lattice is None else {"n": WARP, "points": plain(game.generator(self.lattice), 3)}
+        push = Push.of(game, self.real[:NUM_ARROWS], fakes[:NUM_ARROWS], middle)
+        parts = {
+            **self.fixed,
+            "fake": plain(fakes[:NUM_SHOWN], 3),
+            "heat": {"n": CELLS, "d": plain(d, 3), "d_star": None if best is None else plain(best.flatten(), 3)},
+            "warp": warp,
+            "arrows": {"logit": push.by_loss, "probability": push.by_probability},
+            "modes": mode_table(fakes, self.density),
+        }
+        return Drawing(parts, fakes, signs(on_real, on_fake, middle, fakes, push, parts["modes"]))
+
+    def _counts(self, points: Tensor) -> Tensor:
+        """(CELLS, CELLS) shares of the points in the cells, y down the rows."""
+        (x0, x1), (y0, y1) = self.density.box
+        place = (points - torch.tensor([x0, y0])) / torch.tensor([x1 - x0, y1 - y0]) * CELLS
+        inside = place[((place >= 0) & (place < CELLS)).all(1)].long()
+        counts = torch.bincount(inside[:, 1] * CELLS + inside[:, 0], minlength=CELLS * CELLS)
+        return counts.view(CELLS, CELLS) / len(points)
+
+    def _smooth(self, shares: Tensor) -> Tensor:
+        """Both densities pass through the same small blur."""
+        row = torch.tensor([0.25, 0.5, 0.25])
+        return (
+            conv2d(shares[None, None].float(), torch.outer(row, row)[None, None], padding=1)[0, 0] + LEAST / NUM_NOISE
+        )
+
+
+def score(game: Duel, points: Tensor) -> Tensor:
+    """(N,) logits."""
+    return Verdict.of(game.discriminator(points)).score()
+
+
+def mode_table(fakes: Tensor, density: Density) -> dict[str, Any] | None:
+    """Which modes the fakes hold, and how much of them; None where there are none to count."""
+    if density.modes is None:
+        return None
+    found, hits = modes.found(fakes, density), modes.shares(fakes, density)
+    return {"found": int(found.sum()), "total": len(found), "hits": plain(hits), "centres": plain(density.modes, 3)}
+
+
+@dataclass(frozen=True)
+class Push:
+    """How the generator's own loss moves M fakes. by_loss: [[x ..., dx ...]], minus its gradient by each fake, through the
+    engine's functions. by_probability: the gradient of D in [0, 1], which vanishes where D is sure. slope: mean size of
+    the loss's derivative by the fake logit: of log(1 - D), D; of -log D, 1 - D."""
+
+    by_loss: Any
+    by_probability: Any
+    slope: float
+
+    @classmethod
+    def of(cls, game: Duel, real: Tensor, fake: Tensor, middle: float) -> Push:
+        """At the fakes given; reals (M, D) for losses that look at pairs."""
+        points = fake.detach().requires_grad_(True)
+        on_fake, on_real = Verdict.of(game.discriminator(points)), Verdict.of(game.discriminator(real)).detach()
+        loss = losses.apply(game.loss.generator, on_real.logits, on_fake.logits).sum()
+        by_loss, by_logit = torch.autograd.grad(loss, [points, *on_fake.logits], retain_graph=True)
+        (by_d,) = torch.autograd.grad((on_fake.score() - middle).sigmoid().sum(), points)
+        rows = [plain(torch.cat([fake.detach(), push], 1)) for push in (-by_loss, by_d)]
+        return cls(rows[0], rows[1], float(by_logit.abs().mean()))
+
+
+def signs(
+    on_real: Tensor, on_fake: Tensor, middle: float, fakes: Tensor, push: Push, table: dict[str, Any] | None
+) -> dict[str, float]:
+    """Numbers about this moment, by the names that the page and the sentences use."""
+    found = {
+        "D(x)": float((on_real - middle).sigmoid().mean()),
+        "D(G(z))": float((on_fake - middle).sigmoid().mean()),
+        "accuracy": float(((on_real > middle).float().mean() + (on_fake < middle).float().mean()) / 2),
+        "slope": push.slope,
+        "spread": float(fakes.std(0).mean()),
+    }
+    found |= {f"mean_{axis}": float(value) for axis, value in zip("xy", fakes.mean(0))}
+    return found if table is None else found | {"modes": float(table["found"]), "num_modes": float(table["total"])}

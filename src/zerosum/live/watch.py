@@ -1,0 +1,87 @@
+"""A run in progress on the lab's server: the report's own page, made anew from the folder's files when they change."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zerosum.errors import UserError
+from zerosum.report.page import render_page
+from zerosum.report.previews import gather
+from zerosum.report.read import read_folder
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+MOST_PICTURES, MOST_BYTES = 24, 6_000_000
+"""Fewer pictures than in a report: the page is fetched again and again."""
+FILES = ("run.json", "status.json", "recipe.json", "baselines.json", "metrics.jsonl")
+
+
+def page(folder: Path) -> str:
+    """The page of a run folder as it is now; UserError when it is none."""
+    script = files("zerosum.live").joinpath("static", "watch.js").read_text(encoding="utf-8")
+    gallery = gather(folder / "previews", MOST_PICTURES, MOST_BYTES)
+    return render_page(read_folder(folder), gallery, script)
+
+
+def version(folder: Path) -> dict[str, str]:
+    """Two marks that change with the folder: "pictures" with the previews and the state, "log" with anything that is shown."""
+    seen = {name: _stamp(folder / name) for name in FILES}
+    previews = sorted((path.name, _stamp(path)) for path in (folder / "previews").glob("*.png"))
+    return {"pictures": _mark([previews, seen["baselines.json"]]), "log": _mark([previews, *seen.items()])}
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return found.st_mtime_ns, found.st_size
+
+
+def _mark(content: list[Any]) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+
+class Watch:
+    """The routes of one run folder."""
+
+    def __init__(self, folder: Path) -> None:
+        read_folder(folder)  # a stranger's folder is told at once, not in the browser
+        self.folder = folder
+
+    async def page(self, request: Request) -> Response:
+        """The report of this moment."""
+        from starlette.responses import HTMLResponse, PlainTextResponse
+
+        try:
+            text = await asyncio.to_thread(page, self.folder)
+        except UserError as error:
+            return PlainTextResponse(str(error), 404)
+        # The page's own policy stands in its head, with the marks of its style and script.
+        return HTMLResponse(text, headers={"content-security-policy": "frame-ancestors 'none'"})
+
+    async def version(self, request: Request) -> Response:
+        """Whether there is anything new."""
+        from starlette.responses import JSONResponse
+
+        return JSONResponse(await asyncio.to_thread(version, self.folder))
+
+    async def first(self, request: Request) -> Response:
+        """The server's first page is the run."""
+        from starlette.responses import RedirectResponse
+
+        return RedirectResponse("/watch", 303)
+
+
+def watch_routes(folder: Path) -> list[Any]:
+    """Where the pages of a run folder are found; "/" leads to the run."""
+    from starlette.routing import Route
+
+    watch = Watch(folder)
+    return [Route("/", watch.first), Route("/watch", watch.page), Route("/api/version", watch.version)]

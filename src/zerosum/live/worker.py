@@ -1,0 +1,202 @@
+"""The one thread that owns the game: it takes commands one after the other, plays, measures and makes frames."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import torch
+
+from zerosum.errors import UserError, nearest
+from zerosum.live.frame import Screen
+from zerosum.live.lab import Lab
+from zerosum.live.record import Recorder
+from zerosum.live.settings import CHANGEABLE, Settings, parse
+from zerosum.live.slot import Slot
+
+T = TypeVar("T")
+FRAME_S = 1 / 30
+SLICE_S = 0.1
+"""A frame comes at least this often while the game is played, whatever the speed."""
+MEASURE_S = 1.0
+MAX_SPEED = 200
+ACTIONS = ("play", "pause", "step", "discriminator", "generator", "turn", "rewind", "speed")
+
+
+class Worker:
+    """Owns a Lab. Every method but `ask`, `start` and `stop` runs in its thread; others reach them through `ask`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.slot = Slot()
+        self.recorder = Recorder()
+        self.playing, self.speed = False, 1
+        self._commands: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue()
+        self._goal: int | None = None
+        self._changed, self._closing = True, False
+        self._due = self._measured_at = 0.0  # when the next frame may be made; when the last measurement began
+        self._measuring: Future[Any] | None = None
+        self._measured_step: tuple[int, int] | None = None
+        self._side = ThreadPoolExecutor(1, "lab-measure", initializer=torch.set_num_threads, initargs=(1,))
+        self._begin(Lab(settings))
+        self._thread = threading.Thread(target=self._run, name="lab", daemon=True)
+
+    def start(self) -> None:
+        """Begins to serve."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread; pages that wait are told."""
+        self._closing = True
+        self.ask(lambda: None)
+        self._thread.join(timeout=10)
+        self._side.shutdown(wait=False, cancel_futures=True)
+        self.slot.close()
+
+    def ask(self, action: Callable[[], T]) -> Future[T]:
+        """Runs the action in the thread of the game, between two moves."""
+        future: Future[T] = Future()
+        self._commands.put((action, future))
+        return future
+
+    # --- commands
+
+    def new(self, plain: Mapping[str, Any]) -> Settings:
+        """A new game at step 0, paused."""
+        settings = parse(plain)
+        self._begin(Lab(settings))
+        return settings
+
+    def do(self, plain: Mapping[str, Any]) -> None:
+        """One of the actions of the protocol."""
+        action = plain.get("action")
+        if action not in ACTIONS:
+            raise UserError(f"action: there is no {action!r}. {nearest(str(action), ACTIONS)}")
+        self._changed = True
+        if action == "speed":
+            self.speed = _whole("speed", plain.get("speed"), 1, MAX_SPEED)
+            return
+        goal = _whole("to", plain.get("to"), 0, self.lab.last) if action == "rewind" else None
+        self.playing, self._goal = action == "play", goal
+        if action in ("step", "discriminator", "generator", "turn"):
+            self.lab.move(self.lab.next_turn() if action == "turn" else action)
+
+    def change(self, plain: Mapping[str, Any]) -> None:
+        """New values of lr_g, lr_d, k or weight, all of them or none."""
+        if not plain:
+            raise UserError(f"There is nothing to change. Give any of {', '.join(CHANGEABLE)}.")
+        settings = self.lab.settings
+        for name, value in plain.items():
+            settings = settings.changed(name, value)
+        for name in plain:
+            self.lab.change(name, getattr(settings, name))
+        self._changed = True
+
+    def replay(self, plain: Any) -> None:
+        """Begins a saved game and plays it to its end; frames show the way."""
+        lab = Lab.of(plain)
+        self._begin(lab)
+        self._goal = lab.last
+
+    def record(self, on: bool) -> None:
+        """Begins a recording anew, or ends it and keeps what was recorded."""
+        self._changed = True
+        if on:
+            self.recorder.begin()
+        self.recorder.on = on
+
+    def _begin(self, lab: Lab) -> None:
+        self.lab, self.screen = lab, Screen(lab)
+        self.playing, self._goal, self._changed = False, None, True
+        self._measured_step = None
+
+    # --- the thread
+
+    def _run(self) -> None:
+        torch.set_num_threads(1)
+        while not self._closing:
+            self._serve()
+            try:
+                self._play()
+                self._look()
+            except Exception as error:  # whatever it is, the page must hear of it and the thread must live
+                self.playing, self._goal = False, None
+                self.lab.error = f"{type(error).__name__}: {error}. The game is paused; rewind, or begin a new one."
+
+    def _serve(self) -> None:
+        """Answers what was asked; waits for it as long as nothing else is due."""
+        busy = self.playing or self._goal is not None or self._changed
+        wait = max(0.0, self._due - time.monotonic()) if busy else 0.25
+        try:
+            action, future = self._commands.get(timeout=wait) if wait else self._commands.get_nowait()
+        except queue.Empty:
+            return
+        if not future.set_running_or_notify_cancel():  # who asked has gone
+            return
+        try:
+            future.set_result(action())
+        except Exception as error:
+            future.set_exception(error)
+
+    def _play(self) -> None:
+        """Moves for one frame: `speed` steps, or towards the step that is being gone to, for at most SLICE_S."""
+        end = time.monotonic() + SLICE_S
+        if time.monotonic() < self._due:
+            return
+        if self._goal is not None:
+            self._go(end)
+        for _ in range(self.speed if self.playing else 0):
+            self.playing = self.lab.move() and self.playing
+            self._changed = True
+            if not self.playing or time.monotonic() > end:
+                return
+
+    def _go(self, end: float) -> None:
+        """Towards the goal: back to the nearest snapshot, then forwards, with frames on the way when it is long."""
+        assert self._goal is not None
+        if self._goal < self.lab.step:
+            self.lab.rewind(min(self._goal, self.lab.snapshots.before(self._goal) + 1))
+        while self.lab.step < self._goal and not self.lab.error and time.monotonic() < end:
+            self.lab.rewind(self.lab.step + 1)
+        self._changed = True
+        if self.lab.error or self.lab.step == self._goal:
+            self._goal = None
+
+    def _look(self) -> None:
+        """Makes a frame when something has changed, and sees to the dear numbers."""
+        now = time.monotonic()
+        if self._changed and now >= self._due:
+            # From the time that was due, so that moves between frames do not slow them down.
+            self._due, self._changed = max(self._due + FRAME_S, now), False
+            frame = self.screen.frame(playing=self.playing, speed=self.speed, recording=self.recorder.on)
+            self.slot.put(json.dumps(frame, allow_nan=False, separators=(",", ":")))
+            if self.recorder.on:
+                self.recorder.add(frame)
+        place = (self.lab.timeline, self.lab.step)
+        idle = self._measuring is None or self._measuring.done()
+        rested = now >= self._measured_at + MEASURE_S or not self.playing
+        if self.screen.measure is not None and idle and rested and place != self._measured_step and self._goal is None:
+            self._measured_at, self._measured_step = now, place
+            self._measuring = self._side.submit(self._measure, self.screen, self.screen.sitting(), place)
+
+    def _measure(self, screen: Screen, sitting: Any, place: tuple[int, int]) -> None:
+        """In the side thread; the result comes back as a command."""
+        assert screen.measure is not None
+        values = screen.measure(sitting)
+
+        def take() -> None:
+            if screen is self.screen and place[0] == self.lab.timeline:
+                screen.measured(place[1], values)
+                self._changed = True
+
+        self.ask(take)
+
+
+def _whole(name: str, value: Any, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise UserError(f"{name} = {value!r}: give a whole number from {low} to {high}.")
+    return value

@@ -1,0 +1,154 @@
+"""A run beside the classical models fitted to its data: which numbers may be compared, which is better, and by how much."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zerosum.report.read import Json, as_dict, as_list, number
+from zerosum.report.sections import name_of, reference_of
+from zerosum.report.words import figure
+
+THIS_RUN = "this run"
+PROTOCOL = (
+    *("source", "fingerprint", "split", "images", "resize", "seed"),
+    *("extractor", "extractor_sha256", "num_real", "num_fake"),
+)
+"""What of two protocols must be equal beside the name for their values to be compared. What tells how the samples were made,
+by which version, and what was found on the way, may differ."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure. cells: a value for each column, None where nothing comparable was measured; best: columns of the best;
+    floor: the reference as a number."""
+
+    kind: str
+    tag: str
+    better: str
+    meaning: str
+    reference: str
+    cells: tuple[float | None, ...]
+    best: frozenset[int]
+    floor: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """columns: the run first, if there is one, then the baselines. sentence: who is better, and by how much."""
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    sentence: str
+    notes: tuple[str, ...]
+
+
+def compare(content: Json, run: Sequence[Json] | None = None, conditional: bool = False) -> Comparison:
+    """The table of `baselines.json`, beside a run's newest records where they are given (empty: it has none yet).
+
+    conditional: whether the run's generator was told the class of each sample.
+    """
+    models = [as_dict(one) for one in as_list(content.get("baselines"))]
+    columns = [_by_key(as_list(one.get("records"))) for one in models]
+    names = [str(one.get("name")) for one in models]
+    keys = list(dict.fromkeys(key for column in columns for key in column))
+    notes = []
+    if run is not None:
+        mine = _by_key(run)
+        columns, names = [mine, *columns], [THIS_RUN, *names]
+        if conditional and mine:
+            notes.append(
+                "The run's generator is told a class for each sample, in the data's own shares; the baselines are not, so "
+                "measures of class shares favour the run. Measures that need the class asked for are not compared."
+            )
+    rows = tuple(_row(key, columns) for key in keys)
+    heads = [str(one.get("summary")).partition(":")[0] for one in models]
+    sentence = _against(rows, heads, run) if run is not None else _ranked(rows, heads)
+    return Comparison(tuple(names), rows, sentence, tuple(notes))
+
+
+def _by_key(records: Sequence[object]) -> dict[str, Json]:
+    found = {}
+    for record in map(as_dict, records):
+        protocol = as_dict(record.get("protocol"))
+        parts = [str(record.get("name")), *(f"{key}={protocol.get(key)!r}" for key in PROTOCOL)]
+        found["|".join(parts)] = record
+    return found
+
+
+def _row(key: str, columns: Sequence[dict[str, Json]]) -> Row:
+    records = [column.get(key, {}) for column in columns]
+    one = next(record for record in reversed(records) if record)
+    cells = tuple(number(record.get("value")) for record in records)
+    better, reference = str(one.get("better")), one.get("reference")
+    distances = [None if cell is None else _distance(cell, better, number(reference)) for cell in cells]
+    # As they are shown: values that read alike are level, and where all are, none is the best.
+    shown = [None if distance is None else float(f"{distance:.4g}") for distance in distances]
+    known = {distance for distance in shown if distance is not None}
+    best = frozenset(i for i, distance in enumerate(shown) if len(known) > 1 and distance == min(known))
+    return Row(
+        *name_of(one), better, str(one.get("meaning", "")), reference_of(reference), cells, best, number(reference)
+    )
+
+
+def _distance(value: float, better: str, reference: float | None) -> float | None:
+    """How far a value is from what is wanted, up to a constant; None when that is not known."""
+    if better in ("lower", "higher"):
+        return value if better == "lower" else -value
+    wanted = reference if better == "near reference" else _figure_in(better)
+    return None if wanted is None else abs(value - wanted)
+
+
+def _figure_in(better: str) -> float | None:
+    """0.01 of "near 0.01"."""
+    try:
+        return float(better.removeprefix("near "))
+    except ValueError:
+        return None
+
+
+# --- the sentence
+
+
+def _headline(rows: Sequence[Row]) -> Row | None:
+    """The measure that ranks: the first of which less is better, as distances and divergences are."""
+    return next((row for row in rows if row.better == "lower" and any(cell is not None for cell in row.cells)), None)
+
+
+def _measured(row: Row) -> str:
+    return f"{row.kind[:1].lower()}{row.kind[1:]}" if row.kind[1:2].islower() else row.kind
+
+
+def _ranked(rows: Sequence[Row], heads: Sequence[str]) -> str:
+    row = _headline(rows)
+    if row is None:
+        return "None of the measures ranks these models."
+    ranked = sorted((cell, head) for cell, head in zip(row.cells, heads, strict=True) if cell is not None)
+    best = f"The best by {_measured(row)} is the {ranked[0][1]} with {figure(ranked[0][0], 3)}"
+    return best + (f"; unseen real data score {row.reference}." if row.reference else ".")
+
+
+def _against(rows: Sequence[Row], heads: Sequence[str], run: Sequence[Json]) -> str:
+    if not run:
+        return "The run has no metrics yet: zerosum evaluate measures it."
+    row = _headline([row for row in rows if row.cells[0] is not None])
+    if row is None:
+        return "The run's newest metrics were taken under another protocol: zerosum evaluate measures it anew."
+    own = row.cells[0] or 0.0
+    others = sorted((cell, head) for cell, head in zip(row.cells[1:], heads, strict=True) if cell is not None)
+    least = -math.inf if row.floor is None else row.floor  # below what unseen real data score there is nothing to gain
+    gaps: dict[str, list[str]] = {"better than": [], "level with": [], "worse than": []}
+    for value, head in others:
+        if max(value, least) == max(own, least):
+            gaps["level with"].append(f"the {head} ({figure(value, 3)})")
+        else:
+            word = "better than" if value > own else "worse than"
+            gaps[word].append(f"the {head} by {figure(abs(value - own), 3)}")
+    parts = [f"{word} {_joined(found)}" for word, found in gaps.items() if found]
+    known = f" (unseen real data {row.reference})" if row.reference else ""
+    return f"By {_measured(row)}, where the run scores {figure(own, 3)}{known}, it is {'; '.join(parts)}."
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,140 @@
+"""Sources of points: drawn from densities and read from files, with errors that say where the fault lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from zerosum import catalog
+from zerosum.domains.toy import DOMAIN, densities, files
+from zerosum.domains.toy.data import open_source, recognise
+from zerosum.domains.toy.estimate import kernel_estimate
+from zerosum.errors import UserError
+from zerosum.recipe import part
+
+
+def table(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def normal_rows(path: Path, num: int = 2_000) -> Path:
+    rows = torch.randn(num, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rows = rows * torch.tensor([30.0, 0.02]) + torch.tensor([170.0, 5.0])
+    body = "\n".join(f"{x!r},{y!r}" for x, y in rows.tolist())
+    return table(path, f"height,density\n{body}\n")
+
+
+def test_a_density_is_drawn_the_same_each_time_and_other_seeds_differ() -> None:
+    first, again = (open_source(part("ring", num=500), False) for _ in range(2))
+    other = open_source(part("ring", num=500, seed=1), False)
+    assert torch.equal(first.points, again.points)
+    assert first.fingerprint == again.fingerprint != other.fingerprint
+    assert (first.num_rows, first.num_heldout) == (500, 50)
+    assert first.points.dtype == torch.float32
+    assert not torch.isin(first.points, first.heldout).all(1).any()
+
+
+def test_facts_rebuild_the_density_with_its_options() -> None:
+    source = open_source(part("ring", modes=5, spread=0.1, num=10), False)
+    density = densities.of(source.facts())
+    assert density.modes is not None
+    assert (len(density.modes), density.spread) == (5, 0.1)
+    drawn = densities.of(open_source(part("drawn", points=[[0.0], [2.0]], spread=0.2), False).facts())
+    assert drawn.log_prob(torch.tensor([[0.5]])).item() == pytest.approx(
+        densities.drawn(points=((0.0,), (2.0,)), spread=0.2).log_prob(torch.tensor([[0.5]])).item()
+    )
+
+
+def test_every_named_source_opens_and_is_ours() -> None:
+    for name, info in DOMAIN.sources().items():
+        assert catalog.recognise(name).name == "toy"
+        source = open_source(part(name, num=50), False)
+        assert source.points.shape == (50, info.num_dims)
+        assert {"num", "seed"} <= set(info.options)
+
+
+def test_a_file_is_standardised_and_written_back_in_its_own_units(tmp_path: Path) -> None:
+    source = open_source(part(str(normal_rows(tmp_path / "people.csv"))), False)
+    assert (source.name, source.columns, source.exact) == ("people", ("height", "density"), False)
+    assert (source.num_rows, source.num_heldout) == (1_800, 200)
+    both = torch.cat([source.points, source.heldout]).double()
+    torch.testing.assert_close(both.mean(0), torch.zeros(2, dtype=torch.float64), atol=1e-5, rtol=0)
+    torch.testing.assert_close(both.std(0, correction=0), torch.ones(2, dtype=torch.float64), atol=1e-5, rtol=0)
+    facts = source.facts()
+    out = tmp_path / "out.csv"
+    assert files.write(source.points, out, facts) == [out]
+    assert out.read_text(encoding="utf-8").splitlines()[0] == "height,density"
+    torch.testing.assert_close(files.read([out], facts), source.points, atol=2e-6, rtol=0)
+    files.write(source.points, tmp_path / "out.npy", facts)
+    assert np.load(tmp_path / "out.npy").mean(0) == pytest.approx([170, 5], abs=3)
+    files.write(source.points, tmp_path / "out.png", facts)
+    assert (tmp_path / "out.png").read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(UserError, match=r"\.csv, \.npy or \.png"):
+        files.write(source.points, tmp_path / "out.jpg", facts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x,y\n1,2\n3,5\n", "1,2\n3,5\n", "\ufeff# made by hand\n1;2\n\n3;5\n", "1\t2\n3\t5", '"x","y"\n"1","2"\n3,5\n'],
+)
+def test_the_same_table_in_many_dresses(tmp_path: Path, text: str) -> None:
+    found, names = files.read_table(table(tmp_path / "points.csv", text))
+    assert found.tolist() == [[1, 2], [3, 5]]
+    assert names == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1,2\n3,x\n", r"line 2: 'x' is not a number"),
+        ("a\n1\n\n\nnan\n", r"line 5: 'nan' is not finite"),
+        ("1,2\n3\n", r"line 2: 1 values where 2"),
+        ("1,2,3\n", r"line 1: 3 columns"),
+        ("x,y\n", r"holds no numbers"),
+        ("", r"holds no numbers"),
+        ("1,2\n", r"holds one point"),
+        ("a,b\n1,2\n3,2\n", r"column 'b' is 2 in every line"),
+    ],
+)
+def test_faults_are_named_with_their_line(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        open_source(part(str(table(tmp_path / "points.csv", text))), False)
+
+
+def test_what_is_recognised(tmp_path: Path) -> None:
+    assert recognise("ring")
+    assert not recognise("rings")
+    assert recognise(str(table(tmp_path / "a.csv", "x\n1\n2\n")))
+    assert recognise(str(table(tmp_path / "late.csv", "x,y\n?,?\n1,2\n")))  # so that the fault can be named
+    assert not recognise(str(table(tmp_path / "words.csv", "text,label\nhello,good\n")))
+    assert not recognise(str(table(tmp_path / "wide.csv", "1,2,3\n")))
+    assert not recognise(str(table(tmp_path / "a.txt", "1,2\n")))
+    assert not recognise(str(tmp_path / "missing.csv"))
+    (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
+    assert not recognise(str(tmp_path / "binary.csv"))
+    assert not recognise(str(tmp_path))
+
+
+def test_unknown_options_and_names_are_answered(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Did you mean 'num'"):
+        open_source(part("ring", nmu=5), False)
+    with pytest.raises(UserError, match="heldout must lie"):
+        open_source(part(str(normal_rows(tmp_path / "a.csv", 20)), heldout=1.0), False)
+    with pytest.raises(UserError, match="neither a named density nor a CSV"):
+        open_source(part("ringg"), False)
+    with pytest.raises(UserError, match="CSV file of one or two columns"):
+        catalog.recognise("nothing-of-this-name")
+
+
+def test_the_estimate_of_a_file_comes_near_its_density() -> None:
+    """KL(truth || estimate) of a normal in the plane, over fresh points; the spread is chosen by the points alone."""
+    points = torch.randn(300, 2, generator=torch.Generator().manual_seed(1))
+    found = densities.build(**kernel_estimate(points))
+    fresh = torch.randn(4_000, 2, generator=torch.Generator().manual_seed(2)).double()
+    truth = -0.5 * fresh.square().sum(1) - float(torch.log(torch.tensor(2 * torch.pi)))
+    assert 0 < float((truth - found.log_prob(fresh)).mean()) < 0.1
+    assert 0.2 < float(found.scales[0]) < 0.7

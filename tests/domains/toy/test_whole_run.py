@@ -1,0 +1,45 @@
+"""From the name of a source to a report: trained, stopped nowhere, sampled, judged, measured, and told when modes are lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zerosum.domains.toy import files, measures
+from zerosum.runs import health
+from zerosum.runs.run import Run, train
+
+SMALL = ["steps=12", "batch=32", "generator.width=8", "discriminator.width=8", "data.num=600", "threads=1"]
+
+
+@pytest.mark.parametrize("where", ["ring", "mixture"])
+def test_a_run_of_points_from_end_to_end(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measures, "PAIRED", 50)
+    monkeypatch.setattr(measures, "COMPARED", 100)
+    run = train(where, out=tmp_path / "run", settings=SMALL)
+    assert run.recipe.name == ("toy" if where == "ring" else "toy-line")
+    records = {record["name"].partition("[")[0] for record in run.metrics()}
+    assert {"modes_found", "share_near", "wasserstein_2", "KL", "MMD2", "D_distance", "V_gap"} <= records
+    again = Run(run.folder)
+    samples = again.sample(20, seed=3)
+    written = files.write(samples, tmp_path / "new.csv", again.sampler.facts)
+    verdicts = again.judge(written)
+    assert len(verdicts) == 20
+    assert all(0 <= d <= 1 for d in verdicts)
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Missing modes" in page
+    assert "images seen" not in page
+
+
+def test_missing_modes_are_found_and_forgiven() -> None:
+    """One good look among the last three is enough: 256 fakes are few."""
+    lost = {"modes_found": 3.0, "num_modes": 8.0}
+    (finding,) = health.examine(lost, [lost, lost])
+    assert (finding.level, finding.title) == ("alarm", "Missing modes")
+    assert "3 of 8" in finding.sentence
+    (finding,) = health.examine({"modes_found": 7.0, "num_modes": 8.0})
+    assert finding.level == "warning"
+    whole = {"modes_found": 8.0, "num_modes": 8.0}
+    assert health.examine(lost, [whole, lost])[0].level == "ok"
+    assert health.examine(lost, [whole, lost, lost])[0].level == "alarm"

@@ -1,0 +1,74 @@
+"""Lessons: every line of every lesson holds, for the engine's own code; pictures are drawn and can be told from blank."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zerosum import lessons
+from zerosum.errors import UserError
+from zerosum.lessons.lesson import Findings, Line
+
+NAMES = lessons.names()
+
+
+@cache
+def findings(name: str) -> Findings:
+    """Played once for all tests."""
+    return lessons.lesson(name).run(0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_line_holds(name: str) -> None:
+    lines = findings(name).lines
+    assert [line for line in lines if not line.holds] == []
+    assert 3 <= len(lines) <= 20
+    assert len({line.quantity for line in lines}) == len(lines)
+    assert all(line.measured_by for line in lines)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lessons_say_what_they_teach(name: str) -> None:
+    lesson = lessons.lesson(name)
+    assert lesson.name == name
+    assert max(map(len, lesson.text.splitlines())) <= 120
+    assert lesson.text.count(".") >= 2
+    assert lesson.source
+    assert len(lesson.summary) <= 90
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pictures(name: str, tmp_path: Path) -> None:
+    lesson = lessons.lesson(name)
+    assert lesson.picture is not None
+    assert lesson.formats[0] == ".png"
+    path = tmp_path / "picture.png"
+    lesson.picture(findings(name), path)
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
+        assert min(image.size) >= 400
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
+
+
+@pytest.mark.parametrize("name", ["optimal-discriminator", "f-gan"])
+def test_another_seed_is_another_game_that_holds_too(name: str) -> None:
+    other = lessons.lesson(name).run(1).lines
+    assert [line for line in other if not line.holds] == []
+    if name != "f-gan":
+        assert [line.engine for line in other] != [line.engine for line in findings(name).lines]
+
+
+def test_a_lesson_can_fail() -> None:
+    assert Line("one", 1.0, 1.0 + 1e-7, 1e-6, "").holds
+    assert not Line("one", 1.0, 1.0 + 1e-5, 1e-6, "").holds
+    assert not Line("one", 1.0, math.nan, 1e-6, "").holds
+
+
+def test_unknown_lesson() -> None:
+    with pytest.raises(UserError, match="Did you mean 'gradients'"):
+        lessons.lesson("gradient")

@@ -1,0 +1,148 @@
+"""The run beside classical models: what may be compared, who is better and by how much, and how the page shows it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from zerosum.report import write_report
+from zerosum.report.comparison import compare
+
+NASTY = "</script><script>alert('x')</script>"
+
+
+def save(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value))
+
+
+def record(name: str, value: float | None, better: str = "lower", **protocol: Any) -> dict[str, Any]:
+    reference = 3.5 if "reference" in better or better == "lower" else None
+    plain = {"name": name, "value": value, "better": better, "meaning": "A number.", "reference": reference}
+    return plain | {"protocol": {"num_fake": 2000, "split": "train", **protocol}}
+
+
+def content(**models: list[dict[str, Any]]) -> dict[str, Any]:
+    listed = [
+        {"name": name, "summary": f"fine {name}: in detail", "fit_s": 2.5, "records": records, "picture": f"{name}.png"}
+        for name, records in models.items()
+    ]
+    return {"format": 1, "baselines": listed}
+
+
+def test_the_sentence_says_by_how_much() -> None:
+    models = content(a=[record("frechet[x]", 9.0)], b=[record("frechet[x]", 4.0)], c=[record("frechet[x]", 8.0)])
+    found = compare(models, [record("frechet[x]", 6.0)])
+    assert found.columns == ("this run", "a", "b", "c")
+    assert found.rows[0].cells == (6.0, 9.0, 4.0, 8.0)
+    assert found.rows[0].best == {2}
+    assert found.sentence == (
+        "By frechet, where the run scores 6 (unseen real data 3.5), it is better than the fine c by 2 and the fine a by 3; "
+        "worse than the fine b by 2."
+    )
+    level = compare(content(a=[record("frechet[x]", 6.0)]), [record("frechet[x]", 6.0)])
+    assert level.sentence.endswith("it is level with the fine a (6).")
+    assert compare(models).sentence == "The best by frechet is the fine b with 4; unseen real data score 3.5."
+
+
+def test_what_both_reach_of_real_data_is_level() -> None:
+    """Below the reference, 3.5 here, differences are chance."""
+    models = content(a=[record("frechet[x]", 3.4)], b=[record("frechet[x]", 4.0)])
+    found = compare(models, [record("frechet[x]", 3.0)])
+    assert found.sentence.endswith("it is better than the fine b by 1; level with the fine a (3.4).")
+
+
+@pytest.mark.parametrize("change", [{"extractor_sha256": "other"}, {"num_fake": 1000}, {"fingerprint": "other"}])
+def test_only_equal_protocols_are_compared(change: dict[str, Any]) -> None:
+    found = compare(content(a=[record("frechet[x]", 9.0)]), [record("frechet[x]", 6.0, **change)])
+    assert found.rows[0].cells == (None, 9.0)
+    assert found.rows[0].best == set()
+    assert "another protocol" in found.sentence
+    assert "zerosum evaluate" in found.sentence
+
+
+def test_how_the_samples_were_made_may_differ() -> None:
+    model = record("frechet[x]", 9.0, weights="baseline a", sample_seed=1)
+    found = compare(content(a=[model]), [record("frechet[x]", 6.0, weights="average", step=10, sample_seed=4)])
+    assert found.rows[0].cells == (6.0, 9.0)
+
+
+def test_other_names_are_not_compared() -> None:
+    found = compare(content(a=[record("frechet[x]", 9.0)]), [record("frechet[y]", 6.0)])
+    assert found.rows[0].cells == (None, 9.0)
+
+
+def test_a_run_without_metrics() -> None:
+    found = compare(content(a=[record("frechet[x]", 9.0)]), [])
+    assert found.sentence == "The run has no metrics yet: zerosum evaluate measures it."
+
+
+@pytest.mark.parametrize(
+    ("better", "values", "best"),
+    [
+        ("lower", (1.0, 2.0, -3.0), {2}),
+        ("higher", (1.0, 2.0, -3.0), {1}),
+        ("near 1", (1.5, 0.6, -3.0), {1}),
+        ("near reference", (1.0, 3.0, 9.0), {1}),
+        ("higher", (0.99996, 0.99997, 0.5), {0, 1}),
+        ("higher", (1.0, 1.0, 1.0), set()),
+        ("as you like", (1.0, 2.0, 3.0), set()),
+        ("lower", (None, 2.0, 3.0), {1}),
+    ],
+)
+def test_the_better_ones_are_found(better: str, values: tuple[float | None, ...], best: set[int]) -> None:
+    models = content(**{name: [record("m", value, better)] for name, value in zip("abc", values, strict=True)})
+    assert compare(models).rows[0].best == best
+
+
+def test_labels_are_told() -> None:
+    models, own = content(a=[record("m", 1.0)]), [record("m", 2.0)]
+    assert "told a class" in compare(models, own, conditional=True).notes[0]
+    assert compare(models, own).notes == ()
+
+
+def test_the_page_shows_them(folder: Path) -> None:
+    """Sentence, table and pictures; strings are harmless; the run's own value is the one in its log."""
+    save(folder / "baselines.json", content(normal=[record("frechet_digits", 9.25)], **{NASTY: []}))
+    (folder / "baselines").mkdir()
+    Image.new("L", (16, 8), 7).save(folder / "baselines" / "normal.png")
+    page = write_report(folder).read_text()
+    part = page[page.index('<section id="baselines"') : page.index('<section id="curves"')]
+    assert '<a href="#baselines">Baselines</a>' in page
+    assert (
+        "By frechet digits, where the run scores 6.25 (unseen real data 3.5), it is better than the fine normal by 3"
+        in part
+    )
+    assert '<td data-label="This run"><b>6.25</b><small>best</small></td><td data-label="Normal">9.25</td>' in part
+    assert part.count("<img") == 2  # the run's newest samples and the normal's
+    assert 'alt="Grid of samples: normal"' in part
+    assert "Fine normal: in detail. Fitted in 2 s." in part
+    assert NASTY not in page
+
+
+def test_without_them_the_page_says_nothing(folder: Path) -> None:
+    assert (
+        "baselines"
+        not in write_report(folder).read_text().replace("zerosum baseline", "").split("<script")[0].split("<body>")[1]
+    )
+
+
+def test_a_broken_file_is_told(folder: Path) -> None:
+    (folder / "baselines.json").write_text("{broken")
+    page = write_report(folder).read_text()
+    assert "The baselines cannot be shown: baselines.json cannot be read" in page
+    assert '<section id="baselines"' not in page
+
+
+def test_pictures_come_from_the_folder_alone(folder: Path, tmp_path: Path) -> None:
+    """A path in the file leads nowhere else."""
+    Image.new("L", (16, 8), 7).save(tmp_path / "secret.png")
+    models = content(normal=[])
+    models["baselines"][0]["picture"] = "../../secret.png"
+    save(folder / "baselines.json", models)
+    page = write_report(folder).read_text()
+    part = page[page.index('<section id="baselines"') : page.index('<section id="curves"')]
+    assert part.count("<img") == 1
