@@ -97,8 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the guide anew by running every command that stands in it.")
     parser.add_argument("pages", nargs="*", type=Path, help="only these pages; default: all, in both languages")
     given = parser.parse_args().pages
-    if not given:
-        shutil.rmtree(RUNS, ignore_errors=True)
+    shutil.rmtree(RUNS, ignore_errors=True)
     RUNS.mkdir(parents=True, exist_ok=True)
     PICTURES.mkdir(parents=True, exist_ok=True)
     shell = Shell()

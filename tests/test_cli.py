@@ -9,7 +9,19 @@ import time
 
 import pytest
 
-VERBS = ("train", "resume", "sample", "judge", "evaluate", "report", "baseline", "recipes", "sources", "doctor", "theory")
+VERBS = (
+    "train",
+    "resume",
+    "sample",
+    "judge",
+    "evaluate",
+    "report",
+    "baseline",
+    "recipes",
+    "sources",
+    "doctor",
+    "theory",
+)
 
 
 def zerosum(*arguments: str) -> subprocess.CompletedProcess[str]:

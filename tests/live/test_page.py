@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -238,6 +239,25 @@ def test_layers_and_heat_are_part_of_the_address(page: Page) -> None:
     wait(lambda: page.run(pressed) == "false", "the view after a reload")
 
 
+# --- saving
+
+
+def test_a_saved_game_plays_again_bit_for_bit(page: Page, driver: Any, tmp_path: Path) -> None:
+    from zerosum.live.lab import Lab
+
+    driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    page.open(f"source=normal&{SMALL}")
+    page.move("do-step", 3)
+    page.move("do-discriminator", 2)
+    shown = page.frame()
+    page.press("get-log")
+    saved = tmp_path / "zerosum-lab.json"
+    wait(saved.is_file, "the saved game")
+    log = json.loads(saved.read_text())
+    assert log["moves"] == [["step", 3], ["discriminator", 2]]
+    assert Lab.replay(log).step == shown["step"] == 5
+
+
 # --- recording
 
 
@@ -266,6 +286,7 @@ def test_a_recording_plays_without_the_lab(page: Page, driver: Any, tmp_path: Pa
     assert page.frame()["d"] == shown["d"]
     page.keys("\ue011")  # Home
     wait(lambda: page.step == 0, "the beginning of the recording")
+    page.move("do-step")
     assert page.find("set-loss").get_attribute("disabled")
     assert page.find("start").get_attribute("disabled")
     assert browser.hosts(browser.requests(driver)) == set()

@@ -17,7 +17,7 @@ SMALL = ["steps=12", "batch=32", "generator.width=8", "discriminator.width=8", "
 def test_a_run_of_points_from_end_to_end(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measures, "PAIRED", 50)
     monkeypatch.setattr(measures, "COMPARED", 100)
-    run = train(where, out=tmp_path / "run", settings=SMALL)
+    run = train(where, out=tmp_path / "run", set=SMALL)
     assert run.recipe.name == ("toy" if where == "ring" else "toy-line")
     records = {record["name"].partition("[")[0] for record in run.metrics()}
     assert {"modes_found", "share_near", "wasserstein_2", "KL", "MMD2", "D_distance", "V_gap"} <= records

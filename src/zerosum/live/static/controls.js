@@ -195,7 +195,7 @@ class Controls {
   }
   recorded() {
     for (const id of ["do-discriminator", "do-generator", "slow", "speed", "record"]) $(id).disabled = true;
-    for (const id of ["do-discriminator", "do-generator", "slow", "record"]) $(id).hidden = true;
+    for (const id of ["do-discriminator", "do-generator", "slow", "record", "get-log"]) $(id).hidden = true;
     tell(document.querySelector(".brand span"), "lab recording");
     $("speed").closest("label").hidden = true;
     $("intro").querySelector(".tries").hidden = true;
@@ -209,6 +209,7 @@ class Controls {
       $(id).addEventListener("click", async (event) => {
         event.preventDefault();
         await this.page.fresh(full);
+        await this.page.act("speed", { speed: 1 });
         this.page.act("play");
       });
     }

@@ -42,7 +42,7 @@ const FIELDS = [
         label: "Game",
         options: [
           ["game", "samples"],
-          ["dirac", "two numbers (Dirac)"],
+          ["dirac", "two numbers"],
         ],
         help: "Samples from a distribution, or the smallest GAN: data at 0, G makes one number θ, D is a line of slope ψ.",
       },

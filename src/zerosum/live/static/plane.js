@@ -162,7 +162,7 @@ class PlanePainter {
     context.globalAlpha = alpha;
     modes.centres.forEach(([x, y], index) => {
       const share = modes.hits[index],
-        found = share > 0.2 * fair;
+        found = share >= 0.1 * fair;
       Object.assign(context, { strokeStyle: found ? palette.ink : palette.alarm, lineWidth: found ? 1.1 : 1.6 });
       context.setLineDash(found ? [] : [4, 3]);
       context.beginPath();
