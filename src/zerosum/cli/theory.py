@@ -20,7 +20,10 @@ PATIENCE_S = 3.0
 def theory(
     name: Annotated[str | None, typer.Argument(help="The lesson; without one, all are listed.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write the lesson's picture there, a .png.")
+        list[Path] | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Write the lesson's picture, a .png; figure1 also as .gif. May be repeated."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything random in the lesson.")] = 0,
     json: Json = False,
@@ -34,14 +37,14 @@ def theory(
     from zerosum.runs.progress import table
 
     if name is None:
-        if out is not None:
+        if out:
             raise UserError("--out: a picture belongs to one lesson. Name it: zerosum theory NAME --out FILE.")
         known = {each: lessons.lesson(each).summary for each in lessons.names()}
         show(known, json, table(list(known.items())))
         return
     lesson = lessons.lesson(name)
-    if out is not None:
-        _check(out, lesson)
+    for path in out or []:
+        _check(path, lesson)
     patience = threading.Timer(PATIENCE_S, say, [f"{name} is being played; some seconds more."])
     patience.daemon = True
     patience.start()
@@ -51,9 +54,10 @@ def theory(
         patience.cancel()
     told = {"name": lesson.name, "text": lesson.text, "source": lesson.source}
     show(told | {"lines": [line.to_json() for line in findings.lines]}, json, _text(lesson, findings))
-    if out is not None and lesson.picture is not None:
-        lesson.picture(findings, out)
-        say(f"The picture is in {out}.")
+    for path in out or []:
+        if lesson.picture is not None:
+            lesson.picture(findings, path)
+            say(f"The picture is in {path}.")
     if not all(line.holds for line in findings.lines):
         raise typer.Exit(1)
 
