@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from zerosum import domains
@@ -27,8 +28,13 @@ def domain(name: str) -> Domain:
 
 def recognise(where: str) -> Domain:
     """The domain whose data lie at `where` (a name or a path)."""
-    for name in domain_names():
-        candidate = domain(name)
+    domains_here = [domain(name) for name in domain_names()]
+    for candidate in domains_here:
+        if where in candidate.sources():  # a name means the source, whatever folder bears it; ./name means the folder
+            return candidate
+    if (Path(where).expanduser() / "run.json").is_file():
+        raise UserError(f"{where} is the folder of a run, not data. To train it on: zerosum resume {where}")
+    for candidate in domains_here:
         if candidate.recognise(where):
             return candidate
     known = sources()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from zerosum.engine.duel import Prior, Rules
 from zerosum.engine.optimizers import Learning
@@ -47,6 +47,11 @@ class PenaltyPart(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
     weight: Annotated[float, Field(ge=0)] | Schedule = 1.0
     every: int = Field(1, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_number_is_the_weight(cls, given: Any) -> Any:
+        return {"weight": given} if isinstance(given, int | float) and not isinstance(given, bool) else given
 
     @property
     def options(self) -> dict[str, Any]:

@@ -83,14 +83,15 @@ def test_a_run_without_metrics() -> None:
 @pytest.mark.parametrize(
     ("better", "values", "best"),
     [
-        ("lower", (1.0, 2.0, -3.0), {2}),
+        ("lower", (4.0, 5.0, 3.0), {2}),
+        ("lower", (1.0, -3.0, 9.0), {0, 1}),  # beyond what real data reach, nothing is better
         ("higher", (1.0, 2.0, -3.0), {1}),
         ("near 1", (1.5, 0.6, -3.0), {1}),
         ("near reference", (1.0, 3.0, 9.0), {1}),
         ("higher", (0.99996, 0.99997, 0.5), {0, 1}),
         ("higher", (1.0, 1.0, 1.0), set()),
         ("as you like", (1.0, 2.0, 3.0), set()),
-        ("lower", (None, 2.0, 3.0), {1}),
+        ("lower", (None, 6.0, 7.0), {1}),
     ],
 )
 def test_the_better_ones_are_found(better: str, values: tuple[float | None, ...], best: set[int]) -> None:

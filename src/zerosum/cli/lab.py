@@ -58,7 +58,7 @@ def _serve(served: Served, no_open: bool) -> None:
 
     def opened(address: str) -> None:
         print(address, flush=True)
-        say("The lab is open in this address, for one browser. Ctrl-C ends it.")
+        say("The lab is open. The address is good once, for one browser; Ctrl-C ends the lab.")
         if not no_open:
             import webbrowser
 

@@ -45,13 +45,7 @@ def theory(
     lesson = lessons.lesson(name)
     for path in out or []:
         _check(path, lesson)
-    patience = threading.Timer(PATIENCE_S, say, [f"{name} is being played; some seconds more."])
-    patience.daemon = True
-    patience.start()
-    try:
-        findings = lesson.run(seed)
-    finally:
-        patience.cancel()
+    findings = _played(lesson, seed)
     told = {"name": lesson.name, "text": lesson.text, "source": lesson.source}
     show(told | {"lines": [line.to_json() for line in findings.lines]}, json, _text(lesson, findings))
     for path in out or []:
@@ -60,6 +54,17 @@ def theory(
             say(f"The picture is in {path}.")
     if not all(line.holds for line in findings.lines):
         raise typer.Exit(1)
+
+
+def _played(lesson: Lesson, seed: int) -> Findings:
+    """The lesson's findings; whoever waits for long is told."""
+    patience = threading.Timer(PATIENCE_S, say, [f"{lesson.name} is being played; some seconds more."])
+    patience.daemon = True
+    patience.start()
+    try:
+        return lesson.run(seed)
+    finally:
+        patience.cancel()
 
 
 def _check(out: Path, lesson: Lesson) -> None:

@@ -49,9 +49,8 @@ def judge(
     from zerosum.runs import run
 
     files = run.files_in(files)
-    scores = run.load(folder).judge(files, None if label is None else [label] * len(files))
-    text = "\n".join(f"{score:.3f}  {path}" for path, score in zip(files, scores, strict=True))
-    show({str(path): score for path, score in zip(files, scores, strict=True)}, json, text)
+    scores = run.load(folder).verdicts(files, None if label is None else [label] * len(files))
+    show(dict(scores), json, "\n".join(f"{score:.3f}  {name}" for name, score in scores))
 
 
 @app.command()

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 TEXT = """\
-The generator carries uniform noise z to places x; where its arrows lie dense, p_g is high. (a) It begins beside the data,
-with a discriminator that knows little. (b) D learns alone and comes to D* = p_data / (p_data + p_g). (c) G moves to where
-D says "data". (d) After many turns of both p_g = p_data, and D = 1/2 everywhere: V(D, G) = -log 4."""
+The generator carries uniform noise z to places x; where its arrows lie dense, p_g is high. (a) It begins beside
+the data, with a discriminator that knows little. (b) D learns alone and comes to D* = p_data / (p_data + p_g).
+(c) G moves to where D says "data". (d) After many turns of both p_g = p_data, and D = 1/2 everywhere:
+V(D, G) = -log 4."""
 
 DATA = densities.normal()
 X = torch.linspace(-4, 4, 401, dtype=torch.float64)

@@ -42,9 +42,10 @@ def _caption(frame: Frame) -> str:
 
 
 def _line(figure: Figure, frame: Frame) -> None:
-    columns = {name: torch.tensor(frame[name]) for name in ("x", "p", "q", "d", "arrows")}
+    columns = (torch.tensor(frame[name]) for name in ("x", "p", "q", "d", "arrows"))
     best = torch.tensor(frame["d_star"]) if frame["d_star"] is not None else None
-    curves = Curves(**columns, d_star=best, noise=tuple(frame["z_range"]))
+    x, p, q, d, arrows = columns
+    curves = Curves(x, p, q, d, best, arrows, tuple(frame["z_range"]))
     # A collapsed generator is a needle; it may leave the picture, so that the data stay to be seen.
     top = 1.15 * max(max(frame["p"]), min(max(frame["q"]), 2 * max(frame["p"])))
     drawing.panel(figure, (0.07, 0.1, 0.86, 0.8), curves, top, labels=True)

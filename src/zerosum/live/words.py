@@ -143,7 +143,7 @@ def modes(points: Points, facts: Facts) -> list[Sentence]:
     if not total or total < 2 or found is None:
         return []
     best = max(points, key=lambda point: point.get("modes") or 0)
-    lost = (best.get("modes") or 0) - found
+    lost = (best.get("modes") or 0) - found if (best.get("modes") or 0) >= 2 else 0  # a first mode comes and goes
     if found >= total:
         return [Sentence("ok", f"All {total:.0f} modes are covered.", f"modes found {found:.0f} of {total:.0f}")]
     sentences = []

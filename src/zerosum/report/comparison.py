@@ -95,7 +95,9 @@ def _row(key: str, columns: Sequence[dict[str, Json]]) -> Row:
 def _distance(value: float, better: str, reference: float | None) -> float | None:
     """How far a value is from what is wanted, up to a constant; None when that is not known."""
     if better in ("lower", "higher"):
-        return value if better == "lower" else -value
+        # Nothing is better than real data: beyond their own value all are level.
+        sign = 1 if better == "lower" else -1
+        return sign * value if reference is None else max(sign * value, sign * reference)
     wanted = reference if better == "near reference" else _figure_in(better)
     return None if wanted is None else abs(value - wanted)
 

@@ -62,14 +62,33 @@ class Run:
         return labels
 
     def judge(self, paths: Sequence[str | Path], labels: Sequence[int] | None = None) -> list[float]:
-        """The discriminator's D(x) in [0, 1] for each file: sigmoid of its logit above the neutral one.
+        """The discriminator's D(x) in [0, 1] for each sample in the files: sigmoid of its logit above the neutral one.
 
-        It says how real a sample looks to this run's discriminator at its last step; it is no probability beyond that.
+        labels: one for each file. It says how real a sample looks to this run's discriminator at its last step; it is no
+        probability beyond that.
         """
+        return [score for _, score in self.verdicts(paths, labels)]
+
+    def verdicts(self, paths: Sequence[str | Path], labels: Sequence[int] | None = None) -> list[tuple[str, float]]:
+        """The same with the samples' names: the file's, and the sample's number behind it where a file holds several."""
+        if not paths:
+            raise UserError("judge needs at least one file of samples.")
+        if labels is not None and len(labels) != len(paths):
+            raise UserError(f"labels has {len(labels)} entries for {len(paths)} files.")
         missing = [str(path) for path in paths if not Path(path).is_file()]
         if missing:
             raise UserError(f"no such file: {', '.join(missing[:5])}.")
-        data = self.domain.read([Path(path) for path in paths], self.sampler.facts)
+        parts = [self.domain.read([Path(path)], self.sampler.facts) for path in paths]
+        names = [
+            str(path) if len(part) == 1 else f"{path}:{row + 1}"
+            for path, part in zip(paths, parts, strict=True)
+            for row in range(len(part))
+        ]
+        if labels is not None:
+            labels = [label for label, part in zip(labels, parts, strict=True) for _ in range(len(part))]
+        return list(zip(names, self._judged(torch.cat(parts), labels), strict=True))
+
+    def _judged(self, data: Tensor, labels: Sequence[int] | None) -> list[float]:
         state = latest_checkpoint(self.folder.checkpoints)
         if state is None:
             raise UserError(

@@ -43,3 +43,15 @@ def test_missing_modes_are_found_and_forgiven() -> None:
     whole = {"modes_found": 8.0, "num_modes": 8.0}
     assert health.examine(lost, [whole, lost])[0].level == "ok"
     assert health.examine(lost, [whole, lost, lost])[0].level == "alarm"
+
+
+def test_each_point_of_a_file_is_judged(tmp_path: Path) -> None:
+    from zerosum.runs.run import train
+
+    made = train("normal", out=tmp_path / "run", set={"steps": 2, "batch": 16, "data.num": 500, "threads": 1})
+    written = tmp_path / "points.csv"
+    written.write_text("x\n0.5\n-1\n")
+    names, scores = zip(*made.verdicts([written]), strict=True)
+    assert names == (f"{written}:1", f"{written}:2")
+    assert list(scores) == made.judge([written])
+    assert all(0 < score < 1 for score in scores)

@@ -53,6 +53,7 @@ class Curves:
     """What one panel of Figure 1 shows, over places x (N,): densities p and q, D and D* in [0, 1] or None.
 
     arrows: (M, 2) noise and where the generator carries it, or None. noise: the range of the noise.
+    made: whether q is of made points; else of real ones.
     """
 
     x: Tensor
@@ -62,6 +63,7 @@ class Curves:
     d_star: Tensor | None = None
     arrows: Tensor | None = None
     noise: tuple[float, float] = (-1.0, 1.0)
+    made: bool = True
 
 
 def panel(figure: Figure, place: tuple[float, float, float, float], curves: Curves, top: float, labels: bool) -> None:
@@ -82,7 +84,7 @@ def panel(figure: Figure, place: tuple[float, float, float, float], curves: Curv
         belief.plot(x, curves.d_star.numpy(), color=DISCRIMINATOR, linewidth=0.9, alpha=0.75)
     if curves.d is not None:
         belief.plot(x, curves.d.numpy(), color=DISCRIMINATOR, linewidth=1.8, dashes=(5, 2.5))
-    above.plot(x, curves.q.numpy(), color="#2c8a3d", linewidth=1.8)
+    above.plot(x, curves.q.numpy(), color=FAKE if curves.made else REAL, linewidth=1.8)
     above.plot(x, curves.p.numpy(), color="black", linewidth=1.8, dashes=(1, 1.6))
     above.set(xlim=ends, ylim=(0, top), xticks=[], yticks=[])
     for axes in (above, belief):
@@ -94,18 +96,19 @@ def panel(figure: Figure, place: tuple[float, float, float, float], curves: Curv
 
 
 def _arrows(axes: Axes, curves: Curves, ends: tuple[float, float], labels: bool) -> None:
-    """The line of z below, the line of x above, and where the generator carries what."""
+    """The line of z below, the line of x above, and where the generator carries what; nothing without noise."""
     axes.set(xlim=ends, ylim=(-0.12, 1.04))
     axes.axis("off")
+    if curves.arrows is None:
+        return
     axes.hlines([0, 1], *ends, color=INK, linewidth=1.0)
-    if curves.arrows is not None:
-        low, high = curves.noise
-        z = ends[0] + (curves.arrows[:, 0] - low) / (high - low) * (ends[1] - ends[0])
-        x = curves.arrows[:, 1]
-        axes.quiver(
-            z.numpy(), torch.zeros_like(z).numpy(), (x - z).numpy(), torch.ones_like(z).numpy(), color=INK,
-            angles="xy", scale_units="xy", scale=1, width=0.0022, headwidth=5, headlength=6, headaxislength=5,
-        )  # fmt: skip
+    low, high = curves.noise
+    z = ends[0] + (curves.arrows[:, 0] - low) / (high - low) * (ends[1] - ends[0])
+    x = curves.arrows[:, 1]
+    axes.quiver(
+        z.numpy(), torch.zeros_like(z).numpy(), (x - z).numpy(), torch.ones_like(z).numpy(), color=INK,
+        angles="xy", scale_units="xy", scale=1, width=0.0022, headwidth=5, headlength=6, headaxislength=5,
+    )  # fmt: skip
     if labels:
         for name, height in (("x", 1), ("z", 0)):
             axes.annotate(
@@ -114,13 +117,13 @@ def _arrows(axes: Axes, curves: Curves, ends: tuple[float, float], labels: bool)
             )  # fmt: skip
 
 
-def key(figure: Figure, *, belief: bool, bound: bool, height: float = 0.955, size: int = 10) -> None:
+def key(figure: Figure, *, belief: bool, bound: bool, made: bool = True, height: float = 0.955, size: int = 10) -> None:
     """The legend of the panels in one line at the top."""
     from matplotlib.lines import Line2D
 
     lines = [
-        Line2D([], [], color="black", linewidth=1.8, dashes=(1, 1.6), label="data"),
-        Line2D([], [], color="#2c8a3d", linewidth=1.8, label="generator"),
+        Line2D([], [], color="black", linewidth=1.8, dashes=(1, 1.6), label="data's density"),
+        Line2D([], [], color=FAKE if made else REAL, linewidth=1.8, label="generated" if made else "real samples"),
     ]
     if belief:
         lines.append(Line2D([], [], color=DISCRIMINATOR, linewidth=1.8, dashes=(5, 2.5), label="D"))

@@ -92,13 +92,19 @@ def looks_like_points(path: Path) -> bool:
         return False
 
 
+def _columns(num: int) -> str:
+    return f"{num} column{'' if num == 1 else 's'}"
+
+
 def read(paths: Sequence[Path], facts: Facts) -> Tensor:
     """(N, D) float32 points of CSV files in the data's own units, as the discriminator wants them."""
     parts = []
     for path in paths:
         table, _ = read_table(path)
         if table.shape[1] != facts["num_dims"]:
-            raise UserError(f"{path} has {table.shape[1]} columns; this run's points have {facts['num_dims']}.")
+            raise UserError(
+                f"{path} has {_columns(table.shape[1])}; this run's points have {_columns(facts['num_dims'])}."
+            )
         parts.append(table)
     offset, scale = torch.tensor(facts["offset"]), torch.tensor(facts["scale"])
     return ((torch.cat(parts) - offset) / scale).float()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,11 +41,11 @@ def picture(samples: Tensor, path: Path, scene: Scene, *, made: bool | None = No
 
 def _line(samples: Tensor, path: Path, scene: Scene, density: Density, made: bool) -> None:
     figure = drawing.new_figure(640, 520)
-    curves = curves_of(samples[:, 0], scene, density)
+    curves = replace(curves_of(samples[:, 0], scene, density), made=made)
     # A collapsed generator is a needle; it may leave the picture, so that the data stay to be seen.
     top = 1.15 * float(torch.minimum(curves.q.max(), 2 * curves.p.max()).clamp(min=curves.p.max()))
     drawing.panel(figure, (0.06, 0.04, 0.88, 0.86), curves, top, labels=True)
-    drawing.key(figure, belief=curves.d is not None, bound=curves.d_star is not None)
+    drawing.key(figure, belief=curves.d is not None, bound=curves.d_star is not None, made=made)
     drawing.save(figure, path)
 
 

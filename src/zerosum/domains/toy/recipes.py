@@ -81,5 +81,5 @@ RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (TOY, LINE, C
 def choose(facts: Mapping[str, Any]) -> tuple[str, str]:
     """The recipe for a source that names none, and why."""
     if facts["num_dims"] == 1:
-        return "toy-line", "it finds all modes in less than a minute, and its noise can be drawn under the line"
-    return "toy", "it finds all modes in less than a minute"
+        return "toy-line", "points on the line; its noise of one dimension can be drawn below them"
+    return "toy", "points in the plane, where it loses no mode"

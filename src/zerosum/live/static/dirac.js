@@ -110,7 +110,7 @@ class DiracPainter {
       top = box.narrow ? box.side + 40 : 40;
     const side = box.narrow ? Math.min(170, width - 160) : Math.min(width - left - 6, 220);
     const both = [...(frame.eigenvalues.theory ?? []), ...(frame.eigenvalues.engine ?? [])];
-    write(context, "Eigenvalues of the game at rest", left, top - 14, "left", palette.ink);
+    write(context, "Eigenvalues at rest", left, top - 14, "left", palette.ink);
     if (!both.length) {
       write(context, "There is no linear theory here.", left, top + 8);
       return;
@@ -128,9 +128,9 @@ class DiracPainter {
     context.moveTo(left, top + half);
     context.lineTo(left + side, top + half);
     context.stroke();
-    write(context, "comes to rest", left + 6, top + 14, "left", palette.real);
+    write(context, "comes to rest", left + 6, top + half - 6, "left", palette.real);
     write(context, "real", left + side, top + half - 6, "right");
-    write(context, "imaginary", left + half + 5, top + side - 5);
+    write(context, "imaginary", left + half + 12, top + half + 16);
     for (const [re, im] of frame.eigenvalues.engine ?? []) this.spot(context, x(re), y(im), 3.6, palette.ink, palette.ink);
     for (const [re, im] of frame.eigenvalues.theory ?? []) {
       context.beginPath();
@@ -147,10 +147,7 @@ class DiracPainter {
       ...(frame.eigenvalues.theory ?? []).map((one) => [complex(one), palette.ink]),
       ["engine ●", palette.ink],
       ...(frame.eigenvalues.engine ?? []).map((one) => [complex(one), palette.ink]),
-      ["one step multiplies the", palette.muted],
-      ["distance from rest by", palette.muted],
-      [`${show4(frame.radius.theory)} (theory)`, palette.other1],
-      [`${show4(frame.radius.engine)} (engine)`, palette.ink],
+      [`a step grows by ${show4(frame.radius.engine)}`, palette.muted],
     ];
     lines.forEach(([text, colour], index) => write(context, text, left, top + index * (narrow ? 17 : 19), "left", colour));
   }

@@ -1,0 +1,27 @@
+"""What a word on the command line means: a source's name before any folder of that name; a run folder is no data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zerosum import catalog
+from zerosum.errors import UserError
+
+
+def test_a_name_means_the_source_whatever_folder_bears_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    Path("ring").mkdir()
+    Image.new("L", (8, 8)).save("ring/picture.png")
+    assert catalog.recognise("ring").name == "toy"
+    assert catalog.recognise("./ring").name == "images"
+    assert catalog.recognise("digits").name == "images"
+
+
+def test_a_run_folder_is_no_data(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(UserError, match="is the folder of a run, not data"):
+        catalog.recognise(str(tmp_path))
