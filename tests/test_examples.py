@@ -26,11 +26,11 @@ def test_own_game_finds_all_modes(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_domain_is_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zerosum.domains, "__path__", [*zerosum.domains.__path__, str(EXAMPLES / "domain")])
-    run = zs.train("ring", out=tmp_path / "ring", set={"steps": 800, "generator.width": 48})
+    run = zs.train("circle", out=tmp_path / "circle", set={"steps": 800, "generator.width": 48})
     measured = {record["name"]: record["value"] for record in run.metrics()}
     assert measured["modes"] == 8
     assert measured["share_near"] > 0.4
-    assert (tmp_path / "ring" / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "circle" / "report.html").stat().st_size > 10_000
     assert run.sample(7, seed=3).shape == (7, 2)
     with pytest.raises(zs.UserError, match=r"no option 'sprd'.*spread"):
-        zs.train("ring", out=tmp_path / "other", set={"data.sprd": 0.1})
+        zs.train("circle", out=tmp_path / "other", set={"data.sprd": 0.1})

@@ -1,4 +1,4 @@
-"""A whole domain in one file: points on a ring in the plane. Copy the folder to zerosum/domains/ and `zerosum train ring`."""
+"""A whole domain in one file: points on a circle in the plane. Copy the folder to zerosum/domains/ and `zerosum train circle`."""
 
 import math
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Points:
     """(N, 2) float32 points."""
 
     points: Tensor
-    name: str = "ring"
+    name: str = "circle"
     notes: tuple[str, ...] = ()
 
     @property
@@ -134,11 +134,11 @@ def write(samples: Tensor, path: Path, facts: domain.Facts) -> list[Path]:
 
 
 RECIPES = {
-    "ring": Recipe(
-        name="ring",
-        domain="ring",
+    "circle": Recipe(
+        name="circle",
+        domain="circle",
         why="The smallest game with modes that can be lost.",
-        data=part("ring"),
+        data=part("circle"),
         generator=part("mlp"),
         discriminator=part("mlp"),
         prior={"size": 8},
@@ -151,16 +151,16 @@ RECIPES = {
 }
 
 DOMAIN = Domain(
-    name="ring",
-    summary="points on a ring in the plane",
-    recognise=lambda where: where == "ring",
+    name="circle",
+    summary="points on a circle in the plane",
+    recognise=lambda where: where == "circle",
     sources=dict,
-    open=lambda data, allow_download: domain.make("data", {"ring": points_around}, data),
+    open=lambda data, allow_download: domain.make("data", {"circle": points_around}, data),
     facts=facts,
     describe=lambda facts: f"{facts['num_rows']:,} points in the plane",
     game=lambda recipe, facts: domain.duel(recipe, {"mlp": Generator}, {"mlp": Discriminator}, {}, 2, 0),
     recipes=RECIPES,
-    choose=lambda facts: ("ring", "there is only one"),
+    choose=lambda facts: ("circle", "there is only one"),
     evaluator=lambda source, seed: Evaluator(),
     picture=picture,
     write=write,
