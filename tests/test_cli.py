@@ -21,6 +21,7 @@ VERBS = (
     "sources",
     "doctor",
     "theory",
+    "lab",
 )
 
 
