@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from zerosum.domains.images import preview
-from zerosum.domains.images.augment import shift
+from zerosum.domains.images.augments import shift
 from zerosum.domains.images.data import to_unit
 from zerosum.engine.seeds import Draws
 from zerosum.errors import UserError

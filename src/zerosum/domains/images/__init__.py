@@ -11,9 +11,9 @@ from torch import Tensor
 
 from zerosum import domain
 from zerosum.domain import Baseline, Domain, Facts
-from zerosum.domains.images import augment, networks, preview, recipes
+from zerosum.domains.images import augments, networks, preview, recipes
 from zerosum.domains.images.data import ImageSource, Shape, open_source, recognise, sources
-from zerosum.domains.images.maxout import SigmoidGenerator
+from zerosum.domains.images.networks.maxout import SigmoidGenerator
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Game
 from zerosum.errors import UserError
@@ -88,7 +88,7 @@ def _game(recipe: Recipe, facts: Facts) -> Duel:
         recipe,
         networks.GENERATORS,
         networks.DISCRIMINATORS,
-        augment.AUGMENTS,
+        augments.AUGMENTS,
         shape_of(facts),
         facts["num_classes"],
     )

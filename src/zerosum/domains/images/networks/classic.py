@@ -1,4 +1,4 @@
-"""Small image networks for any size, grey or colour, rectangular too.
+"""The classic pairs, MLP and DCGAN, for any size, grey or colour, rectangular too.
 
 Legend: N rows, C channels, H height, W width, L latent size, F features. First argument the image's shape, the rest by
 keyword. Generators map (N, L) noise [, (N,) labels] to (N, C, H, W); discriminators map images [, labels] to (N,) logits.
@@ -7,14 +7,13 @@ keyword. Generators map (N, L) noise [, (N,) labels] to (N, C, H, W); discrimina
 from __future__ import annotations
 
 import itertools
-import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.maxout import MaxoutDiscriminator, SigmoidGenerator
+from zerosum.domains.images.networks.sizes import grid_of, num_halvings, padded, widths_of
 from zerosum.nn.layers import Double, Dropout, Halve, Norm, norm1d, norm2d
 
 Output = Literal["tanh", "linear"]
@@ -112,7 +111,7 @@ class ConvGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = shape
-        self.grid, widths = grid_of(shape), _widths(shape, width)
+        self.grid, widths = grid_of(shape), widths_of(shape, width)
         self.embed = nn.Embedding(num_classes, label_features) if num_classes else None
         features = latent + (label_features if num_classes else 0)
         self.stem = nn.Linear(features, widths[0] * self.grid[0] * self.grid[1])
@@ -161,7 +160,7 @@ class ConvDiscriminator(nn.Module):
         concat = bool(num_classes) and condition == "concat"
         self.shape = shape
         self.embed = nn.Embedding(num_classes, shape.height * shape.width) if concat else None
-        widths = _widths(shape, width)[::-1]
+        widths = widths_of(shape, width)[::-1]
         first = _down(shape.channels + concat, widths[0], down if num_halvings(shape) else "same")
         stages: list[nn.Module] = [first, _activation(slope), *_deepen(widths[0], depth, norm, slope)]
         for before, after in itertools.pairwise(widths):
@@ -175,10 +174,10 @@ class ConvDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, C, H, W) [, (N,)] -> (N,) logits."""
-        images = _padded(images, self.shape).contiguous(memory_format=torch.channels_last)
+        images = padded(images, self.shape).contiguous(memory_format=torch.channels_last)
         if self.embed is not None and labels is not None:
             plane = self.embed(labels).view(-1, 1, self.shape.height, self.shape.width)
-            images = torch.cat([images, _padded(plane.to(images.dtype), self.shape)], 1)
+            images = torch.cat([images, padded(plane.to(images.dtype), self.shape)], 1)
         features = self.stages(images).permute(0, 2, 3, 1).flatten(1)  # (N, h*w*F): the order in memory, so no copy
         logits: Tensor = self.head(features, labels)
         return logits
@@ -200,32 +199,6 @@ class Head(nn.Module):
         if self.project is not None and labels is not None:
             logits = logits + (self.project(labels).to(features.dtype) * features).sum(1)
         return logits
-
-
-# --- sizes
-
-
-def num_halvings(shape: Shape) -> int:
-    """How often the shorter side can be halved and stay at 4 or more."""
-    return max(0, int(math.log2(max(min(shape.height, shape.width) / 4, 1))))
-
-
-def grid_of(shape: Shape) -> tuple[int, int]:
-    """The small grid (h, w) that covers the image after that many doublings."""
-    scale = 2 ** num_halvings(shape)
-    return -(-shape.height // scale), -(-shape.width // scale)
-
-
-def _widths(shape: Shape, width: int) -> list[int]:
-    """Channels from the small grid up to half the full size."""
-    return [min(width * 2**level, width * 8) for level in range(max(1, num_halvings(shape)))][::-1]
-
-
-def _padded(images: Tensor, shape: Shape) -> Tensor:
-    """Zero-padded at the far edges to the grid times a power of 2."""
-    scale, (h, w) = 2 ** num_halvings(shape), grid_of(shape)
-    missing = (w * scale - shape.width, h * scale - shape.height)
-    return nn.functional.pad(images, (0, missing[0], 0, missing[1])) if any(missing) else images
 
 
 # --- parts
@@ -284,7 +257,3 @@ def _initialise(network: nn.Module, kind: Init, slope: float) -> None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d) and kind == "dcgan":
             nn.init.normal_(module.weight, 1.0, 0.02)
-
-
-GENERATORS = {"mlp": MlpGenerator, "conv": ConvGenerator, "sigmoid": SigmoidGenerator}
-DISCRIMINATORS = {"mlp": MlpDiscriminator, "conv": ConvDiscriminator, "maxout": MaxoutDiscriminator}

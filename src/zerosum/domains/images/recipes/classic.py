@@ -1,20 +1,14 @@
-"""Image recipes: complete typed rows. A variant replaces a few fields; each has its measured result in docs/images.md."""
+"""The classic image recipes. A variant replaces a few fields; each has its measured result in docs/images.md."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from zerosum.domains.images.recipes.common import both
 from zerosum.engine.duel import Prior, Rules
 from zerosum.engine.optimizers import Learning
 from zerosum.engine.schedule import Schedule
 from zerosum.recipe import Ema, PenaltyPart, Recipe, part
 
 RADFORD = "Radford, Metz and Chintala 2015, arXiv:1511.06434"
-
-
-def _both(**settings: Any) -> dict[str, Learning]:
-    return {"generator": Learning(**settings), "discriminator": Learning(**settings)}
 
 
 MLP = Recipe(
@@ -25,7 +19,7 @@ MLP = Recipe(
     discriminator=part("mlp"),
     prior=Prior(100),
     conditional=False,
-    learning=_both(lr=2e-4, betas=(0.5, 0.999)),
+    learning=both(lr=2e-4, betas=(0.5, 0.999)),
     ema=Ema(half_life_images=10_000.0),
     steps=5_000,
     batch=128,
@@ -40,7 +34,7 @@ DCGAN = Recipe(
     prior=Prior(100),
     conditional=False,
     penalties={"r1": PenaltyPart(weight=1.0, every=8)},
-    learning=_both(lr=2e-3, betas=(0.5, 0.99)),
+    learning=both(lr=2e-3, betas=(0.5, 0.99)),
     ema=Ema(half_life_images=20_000.0),
     steps=4_000,
     batch=64,
@@ -85,7 +79,7 @@ RPGAN = Recipe(
     loss="relativistic",
     penalties={"r1": PenaltyPart(weight=0.1, every=4), "r2": PenaltyPart(weight=0.1, every=4)},
     rules=Rules(batches="one"),
-    learning=_both(lr=1e-3, betas=(0.0, 0.99)),
+    learning=both(lr=1e-3, betas=(0.0, 0.99)),
     ema=Ema(half_life_images=20_000.0),
     steps=8_000,
     batch=64,
@@ -118,13 +112,4 @@ GOODFELLOW2014 = Recipe(
     batch=100,
 )
 
-RECIPES: Mapping[str, Recipe] = {
-    recipe.name: recipe for recipe in (MLP, DCGAN, CGAN, LSGAN, WGAN_GP, RPGAN, GOODFELLOW2014)
-}
-
-
-def choose(facts: Mapping[str, Any]) -> tuple[str, str]:
-    """The recipe for a source that names none, and why."""
-    if facts["num_classes"]:
-        return "cgan", "labels were found, and a game that is told them learns fastest on a small budget"
-    return "dcgan", "no labels were found; convolutions with batch normalisation learn fastest on a small budget"
+RECIPES = (MLP, DCGAN, CGAN, LSGAN, WGAN_GP, RPGAN, GOODFELLOW2014)

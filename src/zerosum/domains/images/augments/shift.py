@@ -1,4 +1,4 @@
-"""Augmentations inside the game: reals and fakes alike, differentiable, the same on any number of processes."""
+"""Small shifts and mirroring by whole pixels."""
 
 from __future__ import annotations
 
@@ -26,6 +26,3 @@ def shift(*, pixels: int = 1, flip: bool = False) -> Augment:
         return images.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
     return augment
-
-
-AUGMENTS = {"shift": shift}
