@@ -13,7 +13,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from zerosum.engine import losses, penalties
+from zerosum.engine import losses, penalties, terms
 from zerosum.engine.duel import Augment, Duel
 from zerosum.engine.game import Batch, Game
 from zerosum.engine.seeds import derive
@@ -178,35 +178,58 @@ def duel(
     augments: Mapping[str, Callable[..., Augment]],
     shape: Any,
     num_classes: int,
+    num_attributes: int = 0,
 ) -> Duel:
     """The ordinary game of a recipe; networks are initialised from its seed alone, whatever was drawn before."""
-    classes = num_classes if recipe.conditional is True else 0
+    told = recipe.conditional is True
+    given = {
+        "latent": recipe.prior.size,
+        "num_classes": num_classes if told and not num_attributes else 0,
+        "num_attributes": num_attributes if told else 0,
+    }
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(recipe.seed, "weights"))
-        given = {"latent": recipe.prior.size, "num_classes": classes}
-        generator = make("generator", generators, recipe.generator, shape, **given)
-        discriminator = make("discriminator", discriminators, recipe.discriminator, shape, **given)
+        generator = _network("generator", generators, recipe.generator, shape, given)
+        discriminator = _network("discriminator", discriminators, recipe.discriminator, shape, given)
+    try:
+        return Duel(
+            generator,
+            discriminator,
+            loss=_pair(recipe),
+            penalties=[_penalty(name, part.options) for name, part in recipe.penalties.items()],
+            prior=recipe.prior,
+            rules=recipe.rules,
+            conditional=bool(given["num_classes"] or given["num_attributes"]),
+            augment=make("augment", augments, recipe.augment) if recipe.augment else None,
+        )
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"Recipe {recipe.name}: {error}.") from None
+
+
+def _network(
+    role: str, kinds: Mapping[str, Callable[..., Any]], wanted: Part, shape: Any, given: dict[str, int]
+) -> Any:
+    """One network of a duel. One that was never made for attributes is refused when there are some."""
+    maker = kinds.get(wanted.kind)
+    if maker is not None and given["num_attributes"] and "num_attributes" not in inspect.signature(maker).parameters:
+        raise UserError(f"{role}.kind = {wanted.kind!r} takes no attributes. Use another kind, or conditional=false.")
+    return make(role, kinds, wanted, shape, **given)
+
+
+def _pair(recipe: Recipe) -> losses.Pair:
     pairs = losses.table()
     if recipe.loss not in pairs:
         raise UserError(f"loss: there is no {recipe.loss!r}. {nearest(recipe.loss, pairs)}")
     try:
-        pair = losses.smoothed(pairs[recipe.loss], recipe.real_label) if recipe.real_label < 1 else pairs[recipe.loss]
+        return losses.smoothed(pairs[recipe.loss], recipe.real_label) if recipe.real_label < 1 else pairs[recipe.loss]
     except ValueError as error:
         raise UserError(f"real_label = {recipe.real_label}: {error}.") from None
-    return Duel(
-        generator,
-        discriminator,
-        loss=pair,
-        penalties=[_penalty(name, part.options) for name, part in recipe.penalties.items()],
-        prior=recipe.prior,
-        rules=recipe.rules,
-        conditional=bool(classes),
-        augment=make("augment", augments, recipe.augment) if recipe.augment else None,
-    )
 
 
 def _penalty(name: str, options: Mapping[str, Any]) -> penalties.Penalty:
-    makers = penalties.table()
+    makers = penalties.table() | terms.table()
     if name not in makers:
         raise UserError(f"penalties: there is no {name!r}. {nearest(name, makers)}")
     accepted = inspect.signature(makers[name]).parameters

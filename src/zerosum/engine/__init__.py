@@ -1,15 +1,18 @@
 """The adversarial engine: the two-player game, whatever is played for. It knows no domain."""
 
-from zerosum.engine import losses, penalties
-from zerosum.engine.duel import Duel, Prior, Rules
+from zerosum.engine import losses, penalties, terms
+from zerosum.engine.adaptive import Adaptive
+from zerosum.engine.duel import Duel
 from zerosum.engine.events import Boundary, Event, NonFinite, Stepped
 from zerosum.engine.game import Batch, Game, Play, Share, Source, Turn, Verdict
 from zerosum.engine.loop import Match, Settings, train
 from zerosum.engine.optimizers import Learning
 from zerosum.engine.penalties import Penalty
+from zerosum.engine.rules import Prior, Rules
 from zerosum.engine.schedule import Schedule
 
 __all__ = [
+    "Adaptive",
     "Batch",
     "Boundary",
     "Duel",
@@ -31,5 +34,6 @@ __all__ = [
     "Verdict",
     "losses",
     "penalties",
+    "terms",
     "train",
 ]

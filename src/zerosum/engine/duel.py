@@ -6,78 +6,24 @@ Legend: N rows of a share, L latent size, ``...`` the data's own shape.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from zerosum.engine import losses
+from zerosum.engine.adaptive import Adaptive, Controller
 from zerosum.engine.game import Batch, Game, Play, Share, Turn, Verdict
 from zerosum.engine.losses import Pair
 from zerosum.engine.penalties import Penalty, clip_weights
-from zerosum.engine.schedule import Schedule, at
+from zerosum.engine.rules import Prior, Rules
+from zerosum.engine.schedule import at
 from zerosum.engine.seeds import Draws
+
+__all__ = ["DISCRIMINATOR", "GENERATOR", "Adaptive", "Augment", "Duel", "Prior", "Rules"]
 
 Augment = Callable[[Tensor, Draws, str, float], Tensor]
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
-
-
-@dataclass(frozen=True)
-class Prior:
-    """The distribution of the noise z, (N, L) float32: normal, uniform on [-1, 1], or truncated normal (|z| <= limit)."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # a recipe with a misspelt field is refused
-    size: int
-    kind: Literal["normal", "uniform", "truncated_normal"] = "normal"
-    limit: float = 2.0
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("normal", "uniform", "truncated_normal"):
-            raise ValueError(f"prior kind must be normal, uniform or truncated_normal, got {self.kind!r}")
-        if self.size < 1 or not self.limit > 0:
-            raise ValueError(f"prior size and limit must be more than 0, got {self.size} and {self.limit}")
-
-    def draw(self, draws: Draws, purpose: str = "noise") -> Tensor:
-        """(N, L) float32."""
-        if self.kind == "uniform":
-            return draws.uniform(purpose, self.size) * 2 - 1
-        if self.kind == "truncated_normal":
-            return draws.truncated_normal(purpose, self.size, limit=self.limit)
-        return draws.normal(purpose, self.size)
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How the turns are played.
-
-    discriminator_steps: k, discriminator turns before each generator turn.
-    simultaneous: both players' gradients are taken at the same parameters (k must be 1).
-    fakes: "fresh" noise in every turn, or the "previous" generator turn's samples for the discriminator.
-    batches: real and fake through the discriminator as "two" batches or as "one" concatenated batch.
-    clip_weights: every discriminator weight is clamped to [-c, c] after its step.
-    augment_strength: handed to the augmentation, a number or a Schedule.
-    """
-
-    __pydantic_config__ = {"extra": "forbid"}  # a recipe with a misspelt field is refused
-    discriminator_steps: int = 1
-    simultaneous: bool = False
-    fakes: Literal["fresh", "previous"] = "fresh"
-    batches: Literal["two", "one"] = "two"
-    clip_weights: float | None = None
-    augment_strength: float | Schedule = 1.0
-
-    def __post_init__(self) -> None:
-        if self.discriminator_steps < 1:
-            raise ValueError(f"discriminator_steps must be at least 1, got {self.discriminator_steps}")
-        if self.simultaneous and self.discriminator_steps != 1:
-            raise ValueError("a simultaneous update has one discriminator step; set discriminator_steps = 1")
-        if self.fakes not in ("fresh", "previous"):
-            raise ValueError(f"fakes must be fresh or previous, got {self.fakes!r}")
-        if self.batches not in ("two", "one"):
-            raise ValueError(f"batches must be two or one, got {self.batches!r}")
-        if self.clip_weights is not None and not self.clip_weights > 0:
-            raise ValueError(f"clip_weights must be more than 0, got {self.clip_weights}; leave it out for no clipping")
 
 
 class Duel(Game):
@@ -110,6 +56,10 @@ class Duel(Game):
         self._first_row = 0
         self._peers: Tensor | None = None
         self._last: tuple[Verdict, Verdict] | None = None
+        self._rows = 0
+        adaptive = rules.augment_strength
+        self.control = Controller(adaptive) if augment and isinstance(adaptive, Adaptive) else None
+        _check(self)
 
     def turns(self, step: int) -> Sequence[Turn]:
         """k discriminator turns, then the generator's; or one turn for both."""
@@ -119,21 +69,34 @@ class Duel(Game):
         return (Turn((DISCRIMINATOR,)),) * self.rules.discriminator_steps + (generator,)
 
     def terms(self, player: str, share: Share) -> dict[str, Tensor]:
-        """The player's loss, and the penalties for the discriminator."""
-        if player == GENERATOR:
-            return self._generator_terms(share)
-        play = self._play(share)
-        terms = {"loss": self._coupled_mean(self.loss.discriminator, play.on_real, play.on_fake, share)}
-        self._last = play.on_real.detach(), play.on_fake.detach()
+        """The player's loss, and the penalties on it."""
+        if player == DISCRIMINATOR:
+            play, loss = self._discriminators_play(share), self.loss.discriminator
+            self._last = play.on_real.detach(), play.on_fake.detach()
+            self._rows = share.draws.total
+        else:
+            play, loss = self._generators_play(share), self.loss.generator
+            if self.rules.fakes == "previous" and play.plain_fake is not None:
+                self._keep(share, Batch(play.plain_fake.detach(), play.condition))
+        terms = {"loss": self._coupled_mean(loss, play.on_real, play.on_fake, share)}
         for penalty in self.penalties:
-            if penalty.due(share.step):
+            if player in penalty.players and penalty.due(share.step):
                 terms[penalty.name] = penalty.term(play).mean()
         return terms
 
-    def finish(self, player: str) -> None:
-        """Weight clipping, where the rules ask for it."""
+    def noted(self, player: str) -> dict[str, Tensor]:
+        """The mean sign of D on the reals, for adaptive augmentation."""
+        if player != DISCRIMINATOR or self.control is None or self._last is None:
+            return {}
+        real, fake = (verdict.score() for verdict in self._last)
+        return {"sign": (real - self.loss.centre(real, fake)).sign().mean()}
+
+    def finish(self, player: str, noted: Mapping[str, Tensor]) -> None:
+        """Weight clipping and adaptive augmentation, where the rules ask for them."""
         if player == DISCRIMINATOR and self.rules.clip_weights is not None:
             clip_weights(self.discriminator, self.rules.clip_weights)
+        if self.control is not None and "sign" in noted:
+            self.control.see(noted["sign"], self._rows)
 
     def observed(self) -> dict[str, Tensor]:
         """D(x), D(G(z)): means of sigmoid(logit - neutral logit); the shares judged right; V(D, G) where it exists."""
@@ -149,30 +112,65 @@ class Duel(Game):
         }
         if self.loss.probabilistic:
             values["V"] = losses.value(real, fake).mean()
+        if self.control is not None:
+            values["augment/strength"] = real.new_tensor(self.control.strength)
+            values["augment/sign"] = real.new_tensor(self.control.sign)
         return values
 
     # --- the two sides
 
-    def _generator_terms(self, share: Share) -> dict[str, Tensor]:
-        condition = self._condition(share)
-        fake = self._generate(share, condition)
-        if self.rules.fakes == "previous":
-            self._keep(share, Batch(fake.detach(), condition))
-        real = share.real.data if share.real is not None and self.loss.needs_real else None
-        on_real, on_fake = self._judge_both(real, fake, condition, share)
-        return {"loss": self._coupled_mean(self.loss.generator, on_real, on_fake, share)}
-
-    def _play(self, share: Share) -> Play:
+    def _discriminators_play(self, share: Share) -> Play:
         """One share of the discriminator's turn: fakes made without a graph, reals and fakes judged."""
         assert share.real is not None, "the discriminator's turn draws reals"
         condition = self._condition(share)
         fakes = self._fakes(share, condition)
-        real = self._seen(share.real.data, share, "real")
-        fake = self._seen(fakes.data, share, "fake")
-        on_real, on_fake = self._verdicts(real, fake, condition, fakes.condition)
-        conditions = {"real": condition, "fake": fakes.condition}
-        judge = lambda points, side: self._judge(points, conditions[side])  # noqa: E731
-        return Play(real, fake, on_real, on_fake, judge, share.draws, share.step)
+        real, fake = self._shown(share.real.data, share, "real"), self._shown(fakes.data, share, "fake")
+        verdicts = self._verdicts(real, fake, condition, fakes.condition)
+        plain = share.real.data, fakes.data
+        return self._play(DISCRIMINATOR, share, plain, (real, fake), verdicts, (condition, fakes.condition))
+
+    def _generators_play(self, share: Share) -> Play:
+        """One share of the generator's turn; without a need for reals the fakes stand in for them, unused."""
+        condition = self._condition(share)
+        noise = self.prior.draw(share.draws)
+        plain = self._generate(noise, condition)
+        fake = self._shown(plain, share, "fake")
+        both = plain, plain
+        if share.real is not None and self.loss.needs_real:
+            both = share.real.data, plain
+            real = self._shown(share.real.data, share, "real")
+            verdicts = self._verdicts(real, fake, condition, condition)
+        else:
+            real, on_fake = fake, self._judge(fake, condition)
+            verdicts = on_fake, on_fake
+        return self._play(GENERATOR, share, both, (real, fake), verdicts, (condition, condition), noise)
+
+    def _play(
+        self,
+        player: str,
+        share: Share,
+        plain: tuple[Tensor, Tensor],
+        shown: tuple[Tensor, Tensor],
+        verdicts: tuple[Verdict, Verdict],
+        conditions: tuple[Tensor | None, Tensor | None],
+        noise: Tensor | None = None,
+    ) -> Play:
+        told = dict(zip(("real", "fake"), conditions, strict=True))
+        return Play(
+            *shown,
+            *verdicts,
+            judge=lambda points, side: self._judge(points, told[side]),
+            draws=share.draws,
+            step=share.step,
+            player=player,
+            condition=conditions[0],
+            fake_condition=conditions[1],
+            noise=noise,
+            generator=self.generator,
+            plain_real=plain[0],
+            plain_fake=plain[1],
+            see=lambda points, side: self._augmented(points, share, side),
+        )
 
     def _fakes(self, share: Share, condition: Tensor | None) -> Batch:
         if self.rules.fakes == "previous" and self._previous:
@@ -180,10 +178,9 @@ class Duel(Game):
             first = share.draws.start - self._first_row
             return whole.rows(first, first + len(share))
         with torch.no_grad():
-            return Batch(self._generate(share, condition), condition)
+            return Batch(self._generate(self.prior.draw(share.draws), condition), condition)
 
-    def _generate(self, share: Share, condition: Tensor | None) -> Tensor:
-        noise = self.prior.draw(share.draws)
+    def _generate(self, noise: Tensor, condition: Tensor | None) -> Tensor:
         return self.generator(noise) if condition is None else self.generator(noise, condition)  # type: ignore[no-any-return]
 
     def _condition(self, share: Share) -> Tensor | None:
@@ -191,24 +188,21 @@ class Duel(Game):
 
     # --- judging
 
-    def _seen(self, data: Tensor, share: Share, purpose: str) -> Tensor:
+    def _shown(self, data: Tensor, share: Share, side: str) -> Tensor:
         """The data as D sees them."""
+        return self._augmented(data, share, side) if self.rules.augment_role == "shown" else data
+
+    def _augmented(self, data: Tensor, share: Share, side: str) -> Tensor:
         if self.augment is None:
             return data
-        return self.augment(data, share.draws, f"augment {purpose}", at(self.rules.augment_strength, share.step))
+        return self.augment(data, share.draws, f"augment {side}", self._strength(share.step))
+
+    def _strength(self, step: int) -> float:
+        strength = self.rules.augment_strength
+        return self.control.strength if isinstance(strength, Adaptive) and self.control else at(strength, step)  # type: ignore[arg-type]
 
     def _judge(self, data: Tensor, condition: Tensor | None) -> Verdict:
         return Verdict.of(self.discriminator(data) if condition is None else self.discriminator(data, condition))
-
-    def _judge_both(
-        self, real: Tensor | None, fake: Tensor, condition: Tensor | None, share: Share
-    ) -> tuple[Verdict, Verdict]:
-        """Verdicts for the generator's turn; without a need for reals the fakes stand in for them, unused."""
-        fake = self._seen(fake, share, "fake")
-        if real is None:
-            on_fake = self._judge(fake, condition)
-            return on_fake, on_fake
-        return self._verdicts(self._seen(real, share, "real"), fake, condition, condition)
 
     def _verdicts(
         self, real: Tensor, fake: Tensor, real_condition: Tensor | None, fake_condition: Tensor | None
@@ -225,14 +219,8 @@ class Duel(Game):
         """(N, 2) real and fake scores of the share, when the loss compares rows with the whole batch's means."""
         if not self.loss.coupled:
             return None
-        if player == DISCRIMINATOR:
-            play = self._play(share)
-            on_real, on_fake = play.on_real, play.on_fake
-        else:
-            condition = self._condition(share)
-            real = share.real.data if share.real is not None else None
-            on_real, on_fake = self._judge_both(real, self._generate(share, condition), condition, share)
-        return torch.stack([on_real.score(), on_fake.score()], 1)
+        play = self._discriminators_play(share) if player == DISCRIMINATOR else self._generators_play(share)
+        return torch.stack([play.on_real.score(), play.on_fake.score()], 1)
 
     def meet(self, rows: Tensor | None) -> None:
         """Keeps the scores of the global batch for the turn that follows."""
@@ -258,18 +246,22 @@ class Duel(Game):
         self._previous.append(fakes)
 
     def state_dict(self) -> dict[str, Any]:
-        """The kept fakes, when the rules use them."""
-        if not self._previous:
-            return {}
-        whole = _joined(self._previous)
-        state: dict[str, Any] = {"rows.fakes": whole.data}
-        return state if whole.condition is None else state | {"rows.condition": whole.condition}
+        """The kept fakes and the augmentation's controller, when the rules use them."""
+        state: dict[str, Any] = {"control": self.control.state_dict()} if self.control else {}
+        if self._previous:
+            whole = _joined(self._previous)
+            state["rows.fakes"] = whole.data
+            if whole.condition is not None:
+                state["rows.condition"] = whole.condition
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The inverse of state_dict."""
         self._previous, self._first_row = [], int(state.get("first_row", 0))
         if "rows.fakes" in state:
             self._previous = [Batch(state["rows.fakes"], state.get("rows.condition"))]
+        if self.control is not None and "control" in state:
+            self.control.load_state_dict(state["control"])
 
 
 def _joined(parts: list[Batch]) -> Batch:
@@ -277,3 +269,15 @@ def _joined(parts: list[Batch]) -> Batch:
         return parts[0]
     conditions = [part.condition for part in parts if part.condition is not None]
     return Batch(torch.cat([part.data for part in parts]), torch.cat(conditions) if conditions else None)
+
+
+def _check(game: Duel) -> None:
+    """Rules that need one another."""
+    compared = game.rules.augment_role == "compared"
+    consistent = any(penalty.name == "consistency" for penalty in game.penalties)
+    if isinstance(game.rules.augment_strength, Adaptive) and (game.augment is None or compared):
+        raise ValueError("an adaptive augment_strength needs an augmentation that is shown to the discriminator")
+    if compared != consistent or (consistent and game.augment is None):
+        raise ValueError(
+            "the penalty `consistency` and augment_role = compared belong together, and need an augmentation"
+        )

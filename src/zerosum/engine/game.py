@@ -6,7 +6,7 @@ Legend of shapes: N rows of one share of a batch, ``...`` the data's own shape.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -51,10 +51,13 @@ class Verdict:
 
     logits: one tensor a head, each (N,) or (N, ...) for patch and multi-scale critics; positive means "real".
     features: intermediate activations for feature matching; may be empty.
+    outputs: what else it says, by name, rows first: "classes" (N, K) logits of an auxiliary classifier,
+        "reconstruction" (N,) errors of a decoder inside it.
     """
 
     logits: tuple[Tensor, ...]
     features: tuple[Tensor, ...] = ()
+    outputs: Mapping[str, Tensor] = field(default_factory=dict)
 
     @staticmethod
     def of(output: Any) -> Verdict:
@@ -70,6 +73,7 @@ class Verdict:
         return Verdict(
             tuple(logit[start:stop] for logit in self.logits),
             tuple(part[start:stop] for part in self.features),
+            {name: part[start:stop] for name, part in self.outputs.items()},
         )
 
     def detach(self) -> Verdict:
@@ -101,11 +105,14 @@ class Share:
 
 @dataclass(frozen=True)
 class Play:
-    """What penalties and extra terms receive: one share, judged.
+    """What penalties and extra terms receive: one share of a player's turn, judged.
 
-    real, fake: (N, ...) data as the discriminator saw them (augmented when there is an augmentation).
+    real, fake: (N, ...) data as the discriminator saw them (augmented when there is an augmentation); plain_real,
+    plain_fake: before that. A generator's turn that draws no reals has its fakes in their place.
     on_real, on_fake: the discriminator's verdicts. judge(points, side): the discriminator on other points under the
-    conditions of the "real" or the "fake" rows.
+    conditions of the "real" or the "fake" rows. see(points, side): that side's augmentation once more, the very same.
+    player: whose turn it is. condition, fake_condition: of the rows, or None. generator: the network, with the `noise`
+    (N, L) of this share.
     """
 
     real: Tensor
@@ -115,6 +122,14 @@ class Play:
     judge: Callable[[Tensor, str], Verdict]
     draws: Draws
     step: int
+    player: str = "discriminator"
+    condition: Tensor | None = None
+    fake_condition: Tensor | None = None
+    noise: Tensor | None = None
+    generator: nn.Module | None = None
+    plain_real: Tensor | None = None
+    plain_fake: Tensor | None = None
+    see: Callable[[Tensor, str], Tensor] = lambda points, side: points
 
 
 @dataclass(frozen=True)
@@ -146,8 +161,14 @@ class Game:
         """Named scalar terms, each a mean over the share's rows; their sum is what `player` minimises."""
         raise NotImplementedError
 
-    def finish(self, player: str) -> None:
-        """Called after the player's optimizer step, for constraints on the weights themselves."""
+    def noted(self, player: str) -> dict[str, Tensor]:
+        """Scalars of the share whose terms were computed last, each a mean over its rows, that the game wants to know of the
+        whole batch, over all shares and processes; always under the same names."""
+        return {}
+
+    def finish(self, player: str, noted: Mapping[str, Tensor]) -> None:
+        """Called after the player's optimizer step, for constraints on the weights themselves. noted: the means over the
+        global batch of what `noted` gave."""
 
     def observed(self) -> dict[str, Tensor]:
         """Named scalars of the last turns (D(x), V ...), computed only when somebody asks; may be empty."""

@@ -78,6 +78,7 @@ class Match:
         self.average = Average(game.players[settings.average], settings.ramp) if settings.average else None
         self.step = 0
         self.skipped = 0
+        self.rate = 1.0  # a factor on all learning rates; less after a rollback
         self._outcomes: dict[str, Outcome] = {}
         # The newest value of each term: a lazy penalty is not computed in every step, and a log line must not miss it.
         self._noted: dict[str, dict[str, Tensor | float]] = {name: {} for name in self.players}
@@ -133,9 +134,9 @@ class Match:
         for player in movers:
             self._noted[player.name] |= self._outcomes[player.name].terms
             limit(player, self._outcomes[player.name])
-            player.learning.schedule(player.optimizer, self.step)
+            player.learning.schedule(player.optimizer, self.step, self.rate)
             player.optimizer.step()
-            self.game.finish(player.name)
+            self.game.finish(player.name, self._outcomes[player.name].noted)
             share_buffers(player.network, self.world)
 
     def _shares(self, turn_index: int, turn: Turn, draw: int) -> list[Share]:
@@ -176,7 +177,7 @@ class Match:
                 del told["total"]  # it would repeat the only term
             named |= {f"{name}/{key}": number for key, number in told.items()}
         for name, player in self.players.items():
-            named[f"lr/{name}"] = at(player.learning.lr, max(0, self.step - 1))
+            named[f"lr/{name}"] = self.rate * at(player.learning.lr, max(0, self.step - 1))
         if self.skipped:
             named["skipped_updates"] = self.skipped
         return {key: float(number) for key, number in named.items()}
@@ -192,6 +193,7 @@ class Match:
         return {
             "step": self.step,
             "skipped": self.skipped,
+            "rate": self.rate,
             "noted": {
                 name: {term: float(value) for term, value in terms.items()} for name, terms in self._noted.items()
             },
@@ -215,6 +217,7 @@ class Match:
         }
         self.game.load_state_dict(game | {"first_row": first})
         self.step, self.skipped = int(state["step"]), int(state["skipped"])
+        self.rate = float(state.get("rate", 1.0))  # older checkpoints had none
         self._noted = {name: dict(state["noted"][name]) for name in self.players}
 
 

@@ -56,10 +56,10 @@ class Learning:
         make = torch.optim.AdamW if self.kind == "adamw" else torch.optim.Adam
         return make(parameters, lr=lr, betas=self._betas(0), weight_decay=decay, eps=self.eps, fused=True)
 
-    def schedule(self, optimizer: torch.optim.Optimizer, step: int) -> None:
-        """Sets the scheduled values of step `step`."""
+    def schedule(self, optimizer: torch.optim.Optimizer, step: int, rate: float = 1.0) -> None:
+        """Sets the scheduled values of step `step`; `rate` multiplies the learning rate."""
         for group in optimizer.param_groups:
-            group["lr"] = at(self.lr, step)
+            group["lr"] = rate * at(self.lr, step)
             if "betas" in group:
                 group["betas"] = self._betas(step)
             if "momentum" in group:

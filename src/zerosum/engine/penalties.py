@@ -20,15 +20,16 @@ PenaltyFunction = Callable[[Play], Tensor]
 
 @dataclass(frozen=True)
 class Penalty:
-    """A named term of the discriminator: weight * every * function(play) in every `every`-th step, else nothing.
+    """A named term of a player: weight * every * function(play) in every `every`-th step, else nothing.
 
-    weight: a number >= 0 or a Schedule over steps.
+    weight: a number >= 0 or a Schedule over steps. players: whose turns it is part of.
     """
 
     name: str
     function: PenaltyFunction
     weight: float | Schedule
     every: int = 1
+    players: tuple[str, ...] = ("discriminator",)
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -45,12 +46,12 @@ class Penalty:
         return self.function(play) * (at(self.weight, play.step) * self.every)
 
 
-def squared_gradient(play: Play, points: Tensor, side: str = "real") -> Tensor:
+def squared_gradient(play: Play, points: Tensor, side: str = "real", through_augment: bool = False) -> Tensor:
     """(N,) float32: ||dD/dx||^2 at `points` (N, ...), judged under the conditions of that side, with a graph for the
-    second derivative."""
+    second derivative. through_augment: D judges the augmented points, and the derivative is that of the plain ones."""
     points = points.detach().to(play.real.dtype).requires_grad_(True)  # fakes may come out of autocast in bfloat16
     # The sum over rows gives every row its own gradient, as long as D does not mix rows.
-    total = play.judge(points, side).score().sum()
+    total = play.judge(play.see(points, side) if through_augment else points, side).score().sum()
     (gradient,) = torch.autograd.grad(total, points, create_graph=True)
     return gradient.float().square().flatten(1).sum(1)
 
@@ -66,14 +67,22 @@ def _around(play: Play, width: float) -> Tensor:
     return play.real + width * play.draws.uniform("around", *play.real.shape[1:])
 
 
-def r1(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
-    """weight/2 * E ||dD/dx||^2 on reals. Mescheder et al. 2018, arXiv:1801.04406, equation 9."""
-    return Penalty("r1", lambda play: 0.5 * squared_gradient(play, play.real), weight, every)
+def r1(weight: float | Schedule = 1.0, every: int = 1, through_augment: bool = False) -> Penalty:
+    """weight/2 * E ||dD/dx||^2 on reals. Mescheder et al. 2018, arXiv:1801.04406, equation 9.
+
+    through_augment: the slope at the plain reals, through the augmentation (Karras et al. 2020, arXiv:2006.06676).
+    """
+    return Penalty("r1", lambda play: 0.5 * _slope(play, "real", through_augment), weight, every)
 
 
-def r2(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
-    """weight/2 * E ||dD/dx||^2 on fakes. Mescheder et al. 2018, arXiv:1801.04406, equation 10."""
-    return Penalty("r2", lambda play: 0.5 * squared_gradient(play, play.fake, "fake"), weight, every)
+def r2(weight: float | Schedule = 1.0, every: int = 1, through_augment: bool = False) -> Penalty:
+    """weight/2 * E ||dD/dx||^2 on fakes. Mescheder et al. 2018, arXiv:1801.04406, equation 10. through_augment: as in r1."""
+    return Penalty("r2", lambda play: 0.5 * _slope(play, "fake", through_augment), weight, every)
+
+
+def _slope(play: Play, side: str, through_augment: bool) -> Tensor:
+    shown, plain = (play.real, play.plain_real) if side == "real" else (play.fake, play.plain_fake)
+    return squared_gradient(play, plain if through_augment and plain is not None else shown, side, through_augment)
 
 
 def gradient_penalty(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Shape = Literal["constant", "linear", "cosine", "exponential"]
@@ -15,6 +15,7 @@ class Schedule:
 
     shape: constant (start only), linear, cosine (half a wave, Loshchilov and Hutter 2017, arXiv:1608.03983), or
     exponential (equal ratios; start and end must have the same sign and not be 0).
+    over_share: instead of over_steps, a share of the whole run in (0, 1], for `resolved` to turn into steps.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # a recipe with a misspelt field is refused
@@ -23,6 +24,7 @@ class Schedule:
     shape: Shape = "constant"
     over_steps: int = 1
     warmup_steps: int = 0
+    over_share: float | None = None
 
     def __post_init__(self) -> None:
         if self.shape not in ("constant", "linear", "cosine", "exponential"):
@@ -35,13 +37,23 @@ class Schedule:
             raise ValueError(
                 f"over_steps must be >= 1 and warmup_steps >= 0, got {self.over_steps}, {self.warmup_steps}"
             )
+        if self.over_share is not None and not 0 < self.over_share <= 1:
+            raise ValueError(f"over_share must lie in (0, 1], got {self.over_share}")
         if self.shape == "exponential" and self.start * (self.end or 0.0) <= 0:
             raise ValueError(f"an exponential schedule needs two values of one sign, got {self.start} and {self.end}")
 
     def __call__(self, step: int) -> float:
         """The value in step `step`, counted from 0."""
+        if self.over_share is not None:
+            raise ValueError("this schedule is a share of a run: give it the run's steps by resolved(steps)")
         warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         return warm * self._settled(min(1.0, step / self.over_steps))
+
+    def resolved(self, steps: int) -> Schedule:
+        """The same schedule for a run of `steps` steps: a share of the run becomes a number of steps."""
+        if self.over_share is None:
+            return self
+        return replace(self, over_steps=max(1, round(self.over_share * steps)), over_share=None)
 
     def _settled(self, progress: float) -> float:
         if self.shape == "constant" or self.end is None:

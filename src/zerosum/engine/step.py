@@ -72,6 +72,7 @@ class Outcome:
     total: Tensor
     gradient_norm: Tensor
     clipped: Tensor | None = None
+    noted: dict[str, Tensor] = field(default_factory=dict)
 
     def values(self) -> dict[str, Tensor]:
         """Named scalars for the log."""
@@ -94,6 +95,7 @@ def backward(
     player.optimizer.zero_grad(set_to_none=True)
     game.meet(_rehearsed(game, player.name, shares, world, context))
     sums: dict[str, Tensor] = {}
+    noted: dict[str, Tensor] = {}
     for share in shares:
         with context(share):
             terms = game.terms(player.name, share)
@@ -101,17 +103,23 @@ def backward(
         weighted = {name: term.float() * weight for name, term in terms.items()}
         total = torch.stack(list(weighted.values())).sum() if len(weighted) > 1 else next(iter(weighted.values()))
         total.backward()  # type: ignore[no-untyped-call]
-        for name, term in weighted.items():
-            sums[name] = sums[name] + term.detach() if name in sums else term.detach()
+        _add(sums, weighted)
+        _add(noted, {name: number.float() * weight for name, number in game.noted(player.name).items()})
     if world.size > 1:
         for parameter in player.parameters:
             if parameter.grad is None:  # all processes must send messages of one length
                 parameter.grad = torch.zeros_like(parameter)
-        sums = {name: term.clone() for name, term in sums.items()}
-        world.sum_([p.grad for p in player.parameters if p.grad is not None] + list(sums.values()))
+        sums, noted = ({name: number.clone() for name, number in named.items()} for named in (sums, noted))
+        gradients = [p.grad for p in player.parameters if p.grad is not None]
+        world.sum_([*gradients, *sums.values(), *noted.values()])
     gradients = [p.grad for p in player.parameters if p.grad is not None]
     total = torch.stack(list(sums.values())).sum() if len(sums) > 1 else next(iter(sums.values()))
-    return Outcome(sums, total, norm_of(gradients))
+    return Outcome(sums, total, norm_of(gradients), noted=noted)
+
+
+def _add(sums: dict[str, Tensor], more: Mapping[str, Tensor]) -> None:
+    for name, number in more.items():
+        sums[name] = sums[name] + number.detach() if name in sums else number.detach()
 
 
 def _rehearsed(
