@@ -78,7 +78,7 @@ def _published(recipe: str, source: ImageSource, folder: Path, device: str) -> r
 def _bare(loaded: run.Run, num: int, batch: int) -> Callable[[int], int]:
     sampler = loaded.sampler
     noise = torch.split(torch.randn(num, sampler.prior.size, device=sampler.device), batch)
-    labels = sampler.labels(num, 0)
+    labels = sampler.conditions(num, 0)
     conditions = [None] * len(noise) if labels is None else list(torch.split(labels.to(sampler.device), batch))
 
     def play(steps: int) -> int:

@@ -101,6 +101,41 @@ def test_sampling_compares_with_a_bare_forward_pass(capsys: pytest.CaptureFixtur
         _is_ratio_of(found, line["sides"])
 
 
+def test_style_speed_compares_two_formulations_of_one_pair(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = _line("style_speed", capsys, tmp_path, "--precision", "float32")
+    assert line["difference"] < 1e-12  # the same networks, in float64
+    (found,) = line["ratios"]
+    _is_ratio_of(found, line["sides"])
+    alone = _line("style_speed", capsys, tmp_path, "--layers")
+    assert len(alone["ratios"]) == 4  # convolution and filter, each to first and second order
+    for found in alone["ratios"]:
+        _is_ratio_of(found, alone["sides"])
+
+
+def test_augment_speed_compares_steps_with_and_without(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = _line("augment_speed", capsys, tmp_path)
+    assert len(line["ratios"]) == 5
+    for found in line["ratios"]:
+        assert found["name"].startswith("no augmentation over ")
+        _is_ratio_of(found, line["sides"])
+
+
+def test_leak_check_counts_shares_that_grow(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    found = _line("leak_check", capsys, tmp_path)["found"]
+    shares = [row["share"] for row in found]
+    assert shares == sorted(shares)
+    assert shares[-1] > shares[0] + 0.5
+    assert [row["warns"] for row in found][::3] == [False, True]
+
+
+def test_evaluation_stall_compares_with_and_without(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = _line("evaluation_stall", capsys, tmp_path)
+    assert line["ratios"][0]["place"] == "both on one core"
+    for found in line["ratios"]:
+        _is_ratio_of(found, line["sides"])
+        assert found["percent"] == pytest.approx(100 * (found["value"] - 1), abs=0.02)
+
+
 def test_startup_measures_whole_processes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     values = _line("startup", capsys, tmp_path)["values"]
     assert 0 < values["help_s"] < values["first_step_s"] < values["train_s"]
@@ -139,3 +174,36 @@ def test_usual_transform_and_networks() -> None:
         assert sizes[0] == sizes[1]
     for mine, theirs in zip(ours.mlp_pair(source.shape), (usual.mlp_generator, usual.mlp_discriminator), strict=True):
         assert [p.numel() for p in mine.parameters()] == [p.numel() for p in theirs(source.shape).parameters()]
+
+
+def test_r3_speed_compares_each_family_with_a_plain_loop(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = _line("r3_speed", capsys, tmp_path)
+    assert len(line["ratios"]) == 2
+    for found in line["ratios"]:
+        _is_ratio_of(found, line["sides"])
+
+
+@pytest.mark.parametrize("size", [(1, 28, 28), (3, 20, 36)])
+@pytest.mark.parametrize("kind", ["r3", "light"])
+def test_the_plain_side_of_r3_speed_has_the_same_networks(kind: str, size: tuple[int, int, int]) -> None:
+    import r3_speed
+    from zerosum.domains.images.data import Shape
+    from zerosum.domains.images.networks import DISCRIMINATORS, GENERATORS
+    from zerosum.engine.game import Verdict
+
+    torch.manual_seed(0)
+    pair = GENERATORS[kind](Shape(*size), latent=8, width=16), DISCRIMINATORS[kind](Shape(*size), width=16)
+    for network in pair:
+        for parameter in network.parameters():  # the branches that begin at 0 too
+            torch.nn.init.normal_(parameter, std=0.2)
+    plain = [r3_speed.Plain(network, walk) for network, walk in zip(pair, r3_speed.PAIRS[kind], strict=True)]
+    noise = torch.randn(3, 8)
+    images = pair[0](noise)
+    torch.testing.assert_close(plain[0](noise), images, rtol=1e-4, atol=1e-5)
+    verdicts = []
+    for network in (pair[1], plain[1]):
+        torch.manual_seed(1)  # the quarter to rebuild
+        verdicts.append(Verdict.of(network(images.detach())))
+    for name in ("logits", "outputs"):
+        ours, theirs = (getattr(verdict, name) for verdict in verdicts)
+        torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)

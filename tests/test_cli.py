@@ -13,9 +13,15 @@ VERBS = (
     "train",
     "resume",
     "sample",
+    "interpolate",
+    "mix",
+    "directions",
+    "project",
+    "export",
     "judge",
     "evaluate",
     "report",
+    "compare",
     "baseline",
     "recipes",
     "sources",
@@ -63,16 +69,17 @@ def test_usage_errors_are_short() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_while_importing(number: int) -> None:
-    """A signal at the moment torch is being imported: the right status, no traceback."""
+@pytest.mark.parametrize("module", ["typer", "pydantic", "torch.nn"])
+def test_interrupted_while_importing(number: int, module: str) -> None:
+    """A signal at the moment when a module is being imported: the right status, no traceback."""
     code = (
         "import os, sys\n"
         "class Strike:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name == 'torch.nn': os.kill(os.getpid(), {int(number)})\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), {int(number)})\n"
         "sys.meta_path.insert(0, Strike())\n"
         "sys.argv = ['zerosum', 'train']\n"
-        "from zerosum.cli import main\n"
+        "from zerosum.__main__ import main\n"
         "main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -16,10 +16,11 @@ from torch import Tensor
 from zerosum.engine import losses, penalties, terms
 from zerosum.engine.duel import Augment, Duel
 from zerosum.engine.game import Batch, Game
+from zerosum.engine.loop import Match
 from zerosum.engine.seeds import derive
 from zerosum.errors import UserError, nearest
 from zerosum.metrics.record import Record
-from zerosum.recipe import Part, Recipe
+from zerosum.recipe import Part, Recipe, settled
 
 Facts = Mapping[str, Any]
 """Plain values that describe a source: shape, classes, ranges. Enough, with a recipe, to build the networks without it."""
@@ -91,12 +92,27 @@ class Baseline(Protocol):
         """(num, ...) float32 in the domain's range."""
 
 
+class Choose(Protocol):
+    """The recipe for data that name none, and why: a clause with the numbers that decided."""
+
+    def __call__(self, facts: Facts, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
+        """minutes: the time there is, None when nobody said. device: where it will train."""
+
+
 def _as_they_are(samples: Tensor, recipe: Recipe) -> Tensor:
     return samples
 
 
 def _as_drawn(game: Game, source: Any) -> None:
     """The weights stay what the seed drew."""
+
+
+def _without_rules(recipe: Recipe, facts: Facts) -> tuple[Recipe, tuple[str, ...]]:
+    return recipe, ()
+
+
+def _nothing_beside(recipe: Recipe, match: Match, fakes: Tensor) -> Sequence[Record]:
+    return ()
 
 
 def _no_baselines(source: Any) -> Mapping[str, Callable[[], Baseline]]:
@@ -110,13 +126,18 @@ class Domain:
     recognise: is this name or path ours? cheap, never raises.
     open: (data part, allow_download) -> source. facts: source -> plain values. describe: facts -> a few words for one line.
     game: (recipe, facts) -> the game, on the CPU, freshly initialised from the recipe's seed.
-    choose: facts -> (recipe name, why).
+    choose: (facts, minutes, device) -> (recipe name, why).
     evaluator: (source, seed) -> Evaluator. Samples reach it, and the writers, in the domain's own range.
     picture: (samples, path, scene): one PNG of many samples. num_shown: how many it wants; 0 for a grid of 80 or so.
     write: (samples, path, facts): samples as files. read: (paths, facts) -> samples for the discriminator.
     within: (samples, recipe) -> the samples within the domain's range, in place or not; by default as they are.
     initialise: (game, source): what the networks want to know of the data before step 0; by default nothing.
+    tuned: (recipe, facts) -> the recipe with a number for each "auto", and a note for each: the rule with the numbers put
+    in. Of the rules only those for half-lives may look at recipe.steps. By default a recipe must state its numbers.
+    beside: (recipe, match, fakes) -> measures that need the game itself, beside those of the evaluator; by default none.
     baselines: source -> name -> a function that fits a classical model to its training rows.
+    film: (samples, path, frames per second): the samples one after the other as a moving picture; None where a single
+    sample is no picture.
     """
 
     name: str
@@ -128,15 +149,18 @@ class Domain:
     describe: Callable[[Facts], str]
     game: Callable[[Recipe, Facts], Game]
     recipes: Mapping[str, Recipe]
-    choose: Callable[[Facts], tuple[str, str]]
+    choose: Choose
     evaluator: Callable[[Any, int], Evaluator]
     picture: Callable[[Tensor, Path, Scene], None]
     write: Callable[[Tensor, Path, Facts], list[Path]]
     read: Callable[[Sequence[Path], Facts], Tensor]
     within: Callable[[Tensor, Recipe], Tensor] = _as_they_are
     initialise: Callable[[Game, Any], None] = _as_drawn
+    tuned: Callable[[Recipe, Facts], tuple[Recipe, tuple[str, ...]]] = _without_rules
+    beside: Callable[[Recipe, Match, Tensor], Sequence[Record]] = _nothing_beside
     baselines: Callable[[Any], Mapping[str, Callable[[], Baseline]]] = _no_baselines
     num_shown: int = 0
+    film: Callable[[Tensor, Path, float], None] | None = None
 
 
 def make(where: str, kinds: Mapping[str, Callable[..., Any]], part: Part, *first: Any, **given: Any) -> Any:
@@ -237,6 +261,9 @@ def _penalty(name: str, options: Mapping[str, Any]) -> penalties.Penalty:
         if option not in accepted:
             raise UserError(f"penalties.{name}: there is no option {option!r}. {nearest(option, accepted)}")
     try:
-        return makers[name](**options)
+        weight = settled(options["weight"], f"penalties.{name}.weight")
+        return makers[name](**{**options, "weight": weight})
+    except UserError:
+        raise
     except (ValueError, TypeError) as error:
         raise UserError(f"penalties.{name}: {error}.") from None

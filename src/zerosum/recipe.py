@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,6 +17,8 @@ from zerosum.engine.schedule import Schedule
 from zerosum.errors import UserError, nearest
 
 Number = float | Schedule
+Auto = Literal["auto"]
+"""A number that the plan finds by a rule of the domain, from the data and the length of the run."""
 
 
 class Frozen(BaseModel):
@@ -45,13 +48,14 @@ class PenaltyPart(BaseModel):
     """Options of one penalty of the engine: weight, every, and what else its function takes."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    weight: Annotated[float, Field(ge=0)] | Schedule = 1.0
+    weight: Annotated[float, Field(ge=0)] | Schedule | Auto = 1.0
     every: int = Field(1, ge=1)
 
     @model_validator(mode="before")
     @classmethod
     def _a_number_is_the_weight(cls, given: Any) -> Any:
-        return {"weight": given} if isinstance(given, int | float) and not isinstance(given, bool) else given
+        number = isinstance(given, int | float) and not isinstance(given, bool)
+        return {"weight": given} if number or given == "auto" else given
 
     @property
     def options(self) -> dict[str, Any]:
@@ -62,7 +66,7 @@ class PenaltyPart(BaseModel):
 class Ema(Frozen):
     """The average generator. half_life_images: rows of real data; 0 switches it off. ramp: see engine.ema.Average."""
 
-    half_life_images: Number = 20_000.0
+    half_life_images: Number | Auto = 20_000.0
     ramp: float | None = 0.05
     every: int = Field(1, ge=1)
 
@@ -76,14 +80,40 @@ class Cadence(Frozen):
     evaluate: int = Field(0, ge=0)
 
 
+class Start(Frozen):
+    """Transfer: the weights that a run begins with are those of another one (see runs.transfer).
+
+    from: a run folder, or one with a published generator. freeze: so many of the discriminator's first layers keep the
+    weights they begin with. partial: what fits is taken, even where something does not.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
+    folder: str = Field(alias="from", min_length=1)
+    freeze: int = Field(0, ge=0)
+    partial: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_text_is_the_folder(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and "from" not in given:
+            raise ValueError("say where the weights come from: --start runs/NAME, or start.from")
+        return {"from": given} if isinstance(given, str) else given
+
+
 class Recipe(Frozen):
-    """Everything a run depends on. threads: of the CPU; 0 chooses between one and all by measuring."""
+    """Everything a run depends on. threads: of the CPU; 0 chooses between one and all by measuring.
+
+    batch, ema.half_life_images and a penalty's weight may be "auto": see `Domain.tuned`.
+    on_nonfinite: what follows a loss or gradient that is not finite: "raise" stops, "skip" leaves the update out,
+    "rollback" goes back to the newest checkpoint with half the learning rates.
+    """
 
     name: str
     domain: str = "images"
     why: str = ""
     sources: tuple[str, ...] = ()
     data: Part = Part(kind="digits")
+    start: Start | None = None
     generator: Part
     discriminator: Part
     prior: Prior = Prior(64)
@@ -96,13 +126,13 @@ class Recipe(Frozen):
     learning: dict[str, Learning] = {}
     ema: Ema = Ema()
     steps: int = Field(1000, ge=1)
-    batch: int = Field(64, ge=1)
+    batch: Annotated[int, Field(ge=1)] | Auto = 64
     micro_batches: int = Field(1, ge=1)
     seed: int = Field(0, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
     threads: int = Field(0, ge=0)
-    on_nonfinite: Literal["raise", "skip"] = "raise"
+    on_nonfinite: Literal["raise", "skip", "rollback"] = "raise"
     cadence: Cadence = Cadence()
 
     def to_json(self) -> dict[str, Any]:
@@ -113,6 +143,42 @@ class Recipe(Frozen):
     def changed(self, **fields: Any) -> Recipe:
         """A recipe with some fields replaced, checked again."""
         return parse(self.to_json() | {name: _plain(value) for name, value in fields.items()})
+
+    def unsettled(self) -> list[str]:
+        """The paths of numbers that are still "auto"."""
+        found = {"batch": self.batch, "ema.half_life_images": self.ema.half_life_images}
+        found |= {f"penalties.{name}.weight": part.weight for name, part in self.penalties.items()}
+        return [path for path, value in found.items() if value == "auto"]
+
+    def with_schedules_in_steps(self) -> Recipe:
+        """Every schedule that is a share of the run, in this run's steps."""
+        return parse(_in_steps(self.to_json(), self.steps))
+
+
+@overload
+def settled(value: int | Auto, path: str) -> int:  # type: ignore[overload-overlap]
+    """A count stays a count."""
+
+
+@overload
+def settled(value: Number | Auto, path: str) -> Number:
+    """A number or a schedule stays what it is."""
+
+
+def settled(value: Number | Auto, path: str) -> Number:
+    """The number of a recipe whose rules were applied; UserError when it is still "auto"."""
+    if isinstance(value, str):
+        raise UserError(f'{path} = "auto" is settled when a run is planned; here it must be a number.')
+    return value
+
+
+def _in_steps(plain: Any, steps: int) -> Any:
+    if not isinstance(plain, dict):
+        return [_in_steps(item, steps) for item in plain] if isinstance(plain, list) else plain
+    if plain.get("over_share") is not None and "over_steps" in plain:
+        schedule = Schedule(**plain).resolved(steps)
+        return plain | {"over_steps": schedule.over_steps, "over_share": None}
+    return {name: _in_steps(item, steps) for name, item in plain.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -173,18 +239,29 @@ def _assign(plain: dict[str, Any], path: str, value: Any) -> None:
     place[last] = value
 
 
+# What pydantic adds to the path of a problem where a field takes one of several types.
+TYPE_NAMES = re.compile(r"(constrained-)?(int|float|str|bool)|literal\[.*|Schedule|Adaptive|function-.*|dataclass.*")
+
+
 def _explain(error: ValidationError, plain: Mapping[str, Any], origin: str) -> str:
+    wrong: dict[str, list[str]] = {}
     lines = []
     for problem in error.errors():
-        where = [str(part) for part in problem["loc"] if not str(part).startswith(("function-", "dataclass"))]
+        where = [str(part) for part in problem["loc"] if not TYPE_NAMES.fullmatch(str(part))]
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             *parents, name = where
             known = _fields_at(parents)
             lines.append(
                 f"{origin}: there is no field {'.'.join(where)!r}. {nearest(name, known) if known else ''}".strip()
             )
+        elif not (isinstance(problem["input"], Mapping) and problem["type"] in ("missing", "missing_argument")):
+            said = f"{origin}: {'.'.join(where)} = {problem['input']!r} is wrong"
+            wrong.setdefault(said, []).append(problem["msg"].removeprefix("Value error, "))
         else:
-            lines.append(f"{origin}: {'.'.join(where)} = {problem['input']!r} is wrong: {problem['msg']}.")
+            wrong.setdefault(f"{origin}: {'.'.join(where[:-1])} = {problem['input']!r} is wrong", []).append(
+                f"{where[-1]} is missing"
+            )
+    lines += [f"{said}: {', or: '.join(dict.fromkeys(reasons))}." for said, reasons in wrong.items()]
     return "\n".join(dict.fromkeys(lines))
 
 
@@ -193,9 +270,9 @@ def _fields_at(path: Sequence[str]) -> list[str]:
     kind: Any = Recipe
     for name in path:
         field = kind.model_fields.get(name) if hasattr(kind, "model_fields") else None
-        kind = {"learning": Learning}.get(name) or (field.annotation if field else kind)
+        kind = {"learning": Learning, "start": Start}.get(name) or (field.annotation if field else kind)
     fields = getattr(kind, "model_fields", None) or getattr(kind, "__dataclass_fields__", {})
-    return list(fields)
+    return [getattr(field, "alias", None) or name for name, field in fields.items()]
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +109,10 @@ def flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any], keep: int = 2) -> Path:
-    """Writes `state` as folder/step-<step> in one rename and keeps the newest `keep`.
+def save_checkpoint(
+    folder: Path, step: int, state: Mapping[str, Any], keep: int = 2, spare: Collection[int] = ()
+) -> Path:
+    """Writes `state` as folder/step-<step> in one rename and keeps the newest `keep`, and those of the steps in `spare`.
 
     OSError (a full disk, say) leaves the older ones as they were.
     """
@@ -143,7 +145,8 @@ def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any], keep: int
         shutil.rmtree(aside, ignore_errors=True)
         raise
     for old in _folders(folder)[keep:]:
-        shutil.rmtree(old, ignore_errors=True)
+        if _step(old) not in spare:
+            shutil.rmtree(old, ignore_errors=True)
     return target
 
 
@@ -169,9 +172,10 @@ def _verified(path: Path, facts: Mapping[str, Any]) -> bytes:
     return body
 
 
-def latest_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint that is whole; damaged ones are passed over with a warning. None when there is none at all."""
-    found, reasons = _folders(folder), []
+def latest_checkpoint(folder: Path, suits: Callable[[int], bool] = lambda step: True) -> dict[str, Any] | None:
+    """The newest checkpoint that is whole and whose step `suits`; damaged ones are passed over with a warning. None when
+    there is none at all."""
+    found, reasons = [path for path in _folders(folder) if suits(_step(path))], []
     for path in found:
         try:
             return read_checkpoint(path)
@@ -188,6 +192,10 @@ def latest_checkpoint(folder: Path) -> dict[str, Any] | None:
 def _folders(folder: Path) -> list[Path]:
     """Checkpoint folders, newest first."""
     return sorted(_complete(folder), key=lambda path: (len(path.name), path.name), reverse=True)
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step-"))
 
 
 def _complete(folder: Path) -> Iterator[Path]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from zerosum.report import Point, spread, thin
+from zerosum.report.charts import charts_of
+from zerosum.report.read import read_folder
 from zerosum.report.words import duration, figure
 
 
@@ -50,3 +55,15 @@ def test_figures_read_well(value: float, shown: str) -> None:
 
 def test_durations_read_well() -> None:
     assert [duration(s) for s in (59.4, 59.6, 3599.7, 12000)] == ["59 s", "1 min 0 s", "1 h 0 min", "3 h 20 min"]
+
+
+def test_evaluations_are_drawn_with_the_band_of_their_errors(tmp_path: Path) -> None:
+    lines = [
+        {"step": step, "kind": "evaluation", "records": [{"name": "frechet[x,n=9]", "value": value, "error": error}]}
+        for step, value, error in ((10, 8.0, 1.0), (20, 4.0, 0.5), (30, 3.0, None))
+    ]
+    (tmp_path / "run.json").write_text('{"format": 1}')
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (chart,) = charts_of(read_folder(tmp_path))
+    assert chart["curves"][0]["points"] == [[10, 8.0, 6.0, 10.0], [20, 4.0, 3.0, 5.0], [30, 3.0, 3.0, 3.0]]
+    assert chart["caption"].endswith("The band is its 95 % interval.")

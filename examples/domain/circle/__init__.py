@@ -160,7 +160,7 @@ DOMAIN = Domain(
     describe=lambda facts: f"{facts['num_rows']:,} points in the plane",
     game=lambda recipe, facts: domain.duel(recipe, {"mlp": Generator}, {"mlp": Discriminator}, {}, 2, 0),
     recipes=RECIPES,
-    choose=lambda facts: ("circle", "there is only one"),
+    choose=lambda facts, minutes=None, device="cpu": ("circle", "there is only one"),
     evaluator=lambda source, seed: Evaluator(),
     picture=picture,
     write=write,

@@ -12,13 +12,28 @@ from zerosum.errors import UserError
 # isort: off
 from zerosum.cli import training
 from zerosum.cli import using
+from zerosum.cli import latents
+from zerosum.cli import exporting
+from zerosum.cli import comparing
 from zerosum.cli import baseline
 from zerosum.cli import knowing
 from zerosum.cli import theory
 from zerosum.cli import lab
 # isort: on
 
-__all__ = ["app", "baseline", "knowing", "lab", "main", "theory", "training", "using"]
+__all__ = [
+    "app",
+    "baseline",
+    "comparing",
+    "exporting",
+    "knowing",
+    "lab",
+    "latents",
+    "main",
+    "theory",
+    "training",
+    "using",
+]
 
 
 def main() -> None:

@@ -48,6 +48,18 @@ Settings = Annotated[
 Download = Annotated[
     bool, typer.Option("--download", help="Allow a named data set to be downloaded (checked by SHA-256).")
 ]
+Extractor = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Feature extractor: classifier, random, inception or file:PATH; default: the data's own.",
+        show_default=False,
+    ),
+]
+Weights = Annotated[Path | None, typer.Option(help="The file of weights of --extractor inception.", show_default=False)]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Load file:PATH although such a file can run code; only if you trust its maker.")
+]
 Devices = Annotated[
     int, typer.Option("--devices", min=1, help="Processes on this machine; the batch is shared among them.")
 ]

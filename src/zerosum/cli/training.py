@@ -21,6 +21,27 @@ Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name 
 Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
 Precision = Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
+Start = Annotated[
+    str | None, typer.Option(help="Begin with the weights of this run, or of a folder with a published generator.")
+]
+Freeze = Annotated[
+    int | None, typer.Option(help="With --start: so many of the discriminator's first layers stay as they are.")
+]
+OnNonfinite = Annotated[
+    str | None,
+    typer.Option(
+        metavar="raise|skip|rollback",
+        help="After a loss or gradient that is not finite: stop, leave the update out, or go back to the newest checkpoint "
+        "with half the rates.",
+    ),
+]
+Fit = Annotated[
+    bool, typer.Option("--fit", help="Cut the batch into micro-batches until a step fits into memory; same gradients.")
+]
+EvaluateEvery = Annotated[
+    int | None,
+    typer.Option(min=1, help="Measure it every so many steps too, beside the training (see docs/metrics.md)."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, print the full recipe, and stop.")]
 
 
@@ -34,6 +55,11 @@ def train(
     seed: Seed = None,
     precision: Precision = None,
     device: Device = None,
+    start: Start = None,
+    freeze: Freeze = None,
+    fit: Fit = False,
+    on_nonfinite: OnNonfinite = None,
+    evaluate_every: EvaluateEvery = None,
     settings: Settings = None,
     devices: Devices = 1,
     download: Download = False,
@@ -49,17 +75,16 @@ def train(
 
     if minutes is not None and steps is not None:
         raise UserError("--minutes and --steps both set the length; give one of them.")
-    named = {"steps": steps, "seed": seed, "precision": precision, "device": device}
+    named = {"steps": steps, "seed": seed, "precision": precision, "device": device, "cadence.evaluate": evaluate_every}
+    named |= {"start.from": start, "start.freeze": freeze, "on_nonfinite": on_nonfinite}
     changes = [f"{name}={value}" for name, value in named.items() if value is not None] + list(settings or [])
     if dry_run:
-        planned = plan.make(plan.Wish(where, recipe, minutes, tuple(changes), download))
-        say(planned.sentence(), *planned.notes)
-        show(planned.recipe.to_json(), True)
-        return
+        _plan(planned := plan.make(plan.Wish(where, recipe, minutes, tuple(changes), download, fit)))
+        return show(planned.recipe.to_json(), True)
     if launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
     bar = progress.for_terminal()
-    options: dict[str, Any] = {"minutes": minutes, "out": out, "set": changes, "allow_download": download}
+    options: dict[str, Any] = {"minutes": minutes, "out": out, "set": changes, "allow_download": download, "fit": fit}
     _finish(run.train(where, recipe, **options, progress=bar, on_plan=_plan), json)
 
 

@@ -3,20 +3,51 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zerosum.cli.common import Download, Folder, Json, app, say, show
+from zerosum.cli.common import Download, Extractor, Folder, Json, Trust, Weights, app, say, show
 from zerosum.errors import UserError
+
+if TYPE_CHECKING:
+    from zerosum.metrics.choice import Choice
+
+Classes = Annotated[
+    list[str] | None, typer.Option(help="Only this class, a name or a number; may be repeated.", show_default=False)
+]
+Attributes = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME=X,...", help="With these attributes, in the units of the data; the others as in real rows."
+    ),
+]
 
 
 @app.command()
 def sample(
     folder: Folder,
-    num: Annotated[int, typer.Option(help="How many samples.")] = 64,
+    num: Annotated[
+        int | None, typer.Option(help="How many samples, by default 64; with --grid the rows, by default 8.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same samples.")] = 0,
-    label: Annotated[list[int] | None, typer.Option(help="Only this class (a number); may be repeated.")] = None,
+    label: Classes = None,
+    attributes: Attributes = "",
+    truncation: Annotated[
+        float, typer.Option(min=0, max=1, help="Below 1: more typical samples, less variety; 0: the mean alone.")
+    ] = 1.0,
+    grid: Annotated[
+        str | None, typer.Option(help="classes: a column for each class, a row for each noise.", show_default=False)
+    ] = None,
+    direction: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="K=X", help="Move X deviations along direction K of `zerosum directions`; may be repeated."
+        ),
+    ] = None,
+    latent: Annotated[
+        Path | None, typer.Option(help="Show these latents, a .safetensors of `zerosum project`.", show_default=False)
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="A .png grid, a .npy array, or a folder of files; default: FOLDER/samples.png.")
     ] = None,
@@ -24,16 +55,16 @@ def sample(
 ) -> None:
     """Make samples with a trained generator."""
     from zerosum.runs import run
+    from zerosum.runs.latents.sampling import Order, fill
+    from zerosum.runs.latents.space import write
     from zerosum.runs.progress import few
 
     loaded = run.load(folder)
-    labels = [label[i % len(label)] for i in range(num)] if label else None
     target = out or folder / "samples.png"
-    try:
-        paths = loaded.domain.write(loaded.sample(num, seed, labels), target, loaded.sampler.facts)
-    except OSError as error:
-        raise UserError(f"Cannot write {target}: {error.strerror or error}. Choose another place with --out.") from None
-    show({"paths": [str(path) for path in paths], "num": num, "seed": seed}, json, few(paths))
+    order = Order(num, seed, tuple(label or ()), truncation, grid, tuple(direction or ()), latent, attributes)
+    samples, columns = fill(loaded, order)
+    paths = write(loaded, samples, target, columns)
+    show({"paths": [str(path) for path in paths], "num": len(samples), "seed": seed}, json, few(paths))
 
 
 @app.command()
@@ -41,7 +72,7 @@ def judge(
     folder: Folder,
     files: Annotated[list[Path], typer.Argument(help="Samples to judge, or folders of them.", show_default=False)],
     label: Annotated[
-        int | None, typer.Option(help="Their class (a number); by default the class that fits best.")
+        str | None, typer.Option(help="Their class, a name or a number; by default the class that fits best.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -62,18 +93,49 @@ def evaluate(
             "--historic", help="Also the Parzen-window score of 2014, with proof that it misleads (a minute more)."
         ),
     ] = False,
+    num: Annotated[int, typer.Option(min=0, help="Samples on each side; 0: what the data suggest.")] = 0,
+    extractor: Extractor = "",
+    weights: Weights = None,
+    trust: Trust = False,
+    every: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="MINUTES", help="Follow a training at work: measure it so often, until it ends."),
+    ] = None,
     download: Download = False,
     json: Json = False,
 ) -> None:
     """Measure a trained generator; every number with its protocol."""
+    from zerosum.metrics.choice import Choice
     from zerosum.runs import run
     from zerosum.runs.progress import measures
 
+    choice = Choice(extractor, num, weights, trust, download)
+    if every is not None:
+        _follow(folder, every, choice, historic, json)
+        return
     loaded = run.load(folder)
     if loaded.folder.busy:
         say("A training is at work here: its newest checkpoint is measured, and nothing is logged.")
-    records = loaded.evaluate(download, historic)
+    records = loaded.evaluate(download, historic, choice)
     show(records, json, measures(records))
+
+
+def _follow(folder: Path, minutes: float, choice: Choice, historic: bool, json: bool) -> None:
+    from zerosum.runs.folder import RunFolder
+    from zerosum.runs.following import follow
+    from zerosum.runs.progress import measures
+    from zerosum.runs.published import Measured
+
+    if historic:
+        raise UserError(
+            "--every and --historic do not go together: the scores of 2014 take too long beside a training."
+        )
+
+    def tell(found: Measured) -> None:
+        records = found.plain()
+        show({"step": found.step, "records": records}, json, f"step {found.step:,}\n{measures(records)}")
+
+    follow(RunFolder.open(folder), 60 * minutes, choice, tell, say)
 
 
 @app.command()

@@ -195,9 +195,10 @@ class Duel(Game):
     def _augmented(self, data: Tensor, share: Share, side: str) -> Tensor:
         if self.augment is None:
             return data
-        return self.augment(data, share.draws, f"augment {side}", self._strength(share.step))
+        return self.augment(data, share.draws, f"augment {side}", self.strength(share.step))
 
-    def _strength(self, step: int) -> float:
+    def strength(self, step: int) -> float:
+        """The strength of the augmentation in step `step`; an adaptive one is told as it is now."""
         strength = self.rules.augment_strength
         return self.control.strength if isinstance(strength, Adaptive) and self.control else at(strength, step)  # type: ignore[arg-type]
 

@@ -43,8 +43,8 @@ def frechet_from_moments(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tenso
     size = m1.numel()
     if m1.shape != (size,) or m2.shape != (size,) or c1.shape != (size, size) or c2.shape != (size, size):
         raise UserError(f"frechet_from_moments: shapes {[tuple(t.shape) for t in (m1, c1, m2, c2)]} do not fit")
-    root = _root(c1)
-    cross = torch.linalg.eigvalsh(root @ c2 @ root).clamp_min(0).sqrt().sum()
+    half = root(c1)
+    cross = torch.linalg.eigvalsh(half @ c2 @ half).clamp_min(0).sqrt().sum()
     value = (m1 - m2).square().sum() + c1.trace() + c2.trace() - 2 * cross
     return max(float(value), 0.0)
 
@@ -67,8 +67,8 @@ def _reduced(centred: Tensor) -> Tensor:
     return factor
 
 
-def _root(covariance: Tensor) -> Tensor:
-    """The symmetric square root; eigenvalues that rounding made negative count as 0."""
+def root(covariance: Tensor) -> Tensor:
+    """The symmetric square root of (D, D) positive semi-definite; eigenvalues that rounding made negative count as 0."""
     values, vectors = torch.linalg.eigh(covariance)
-    root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-    return root
+    half: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    return half

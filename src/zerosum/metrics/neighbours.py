@@ -1,4 +1,4 @@
-"""Measures built on nearest neighbours: precision, recall, density, coverage, memorisation, diversity.
+"""Nearest neighbours, and what they tell: copies of training samples, and diversity.
 
 Distances are Euclidean and computed block by block, so memory stays bounded for any number of rows, and no value
 depends on the order of rows.
@@ -7,49 +7,13 @@ depends on the order of rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from zerosum.errors import UserError
-
-_BLOCK = 4_000_000  # distances held at once (32 MB in float64)
-# Two blocks of different shape may round the same distance differently; ties are decided for the neighbour.
-_SLACK = 1e-9
-
-
-def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
-    """Improved precision (fakes within the real manifold) and recall (reals within the fake manifold).
-
-    real: (N, D), fake: (M, D) features. A set's manifold is the union of balls around its points, each reaching to
-    the k-th neighbour in the same set (the point itself not counted; the boundary counts). Returns two shares in [0, 1].
-    For two samples of one distribution they are below 1: 0.79 at k=3, N=M=1000, 16 dimensions.
-    Source: Kynkäänniemi et al. 2019, arXiv:1904.06991.
-    """
-    real, fake = _pair(real, fake, k)
-    in_real = _ball_counts(fake, real, _radii(real, k)) > 0
-    in_fake = _ball_counts(real, fake, _radii(fake, k)) > 0
-    return float(in_real.double().mean()), float(in_fake.double().mean())
-
-
-def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> tuple[float, float]:
-    """Density (how many real balls hold a fake, over k; may exceed 1) and coverage (real balls with a fake in them).
-
-    real: (N, D), fake: (M, D). For two samples of one distribution the density is 1 and the coverage `expected_coverage`.
-    Source: Naeem et al. 2020, arXiv:2002.09797, equations 4 and 5.
-    """
-    real, fake = _pair(real, fake, k)
-    radii = _radii(real, k)
-    density = float(_ball_counts(fake, real, radii).double().mean()) / k
-    closest, _ = _nearest_squared(real, fake)
-    return density, float((closest <= _inflated(radii, real)).double().mean())
-
-
-def expected_coverage(num_real: int, num_fake: int, k: int = 5) -> float:
-    """The mean coverage when both sets come from one distribution: 1 - prod_{i=1..k} (N-i) / (N+M-i)."""
-    return 1 - math.prod((num_real - i) / (num_real + num_fake - i) for i in range(1, k + 1))
+from zerosum.metrics.distances import blocks, blocks_within, slices
 
 
 def nearest(queries: Tensor, keys: Tensor, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -65,7 +29,7 @@ def nearest(queries: Tensor, keys: Tensor, skip: Tensor | None = None) -> tuple[
     # The expansion |q|^2 - 2qk + |k|^2 loses digits for near copies, the very rows that matter: measure them directly.
     found = [
         (queries[rows].double() - keys[index[rows]].double()).square().sum(1).sqrt()
-        for rows in _slices(len(queries), queries.shape[1])
+        for rows in slices(len(queries), queries.shape[1])
     ]
     return torch.cat(found), index
 
@@ -77,9 +41,7 @@ def diversity(features: Tensor) -> float:
     rows = features.detach().cpu().flatten(1).double()
     rows = rows - rows.mean(0)
     total = 0.0
-    for part, squared in _blocks(rows, rows):
-        # A row's distance to itself is 0; rounding before the root would make it 1e-8.
-        squared[torch.arange(len(squared)), torch.arange(part.start, part.start + len(squared))] = 0
+    for _, squared in blocks_within(rows, 0.0):  # a row's distance to itself is 0; rounding would make it 1e-8
         total += float(squared.sqrt().sum())
     return total / (len(rows) * (len(rows) - 1))
 
@@ -175,49 +137,6 @@ def _log_choose(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
-def _pair(real: Tensor, fake: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Both sets in float64, moved by one common vector so that the expanded squares keep their digits."""
-    for name, rows in (("real", real), ("fake", fake)):
-        if rows.ndim != 2 or len(rows) <= k:
-            raise UserError(f"{name} features have shape {tuple(rows.shape)}; k={k} neighbours need more than {k} rows")
-        if not bool(torch.isfinite(rows).all()):
-            raise UserError(f"{name} features are not finite; look at the samples first")
-    centre = real.detach().cpu().double().mean(0)
-    return real.detach().cpu().double() - centre, fake.detach().cpu().double() - centre
-
-
-def _slices(num_rows: int, width: int) -> Iterator[slice]:
-    step = max(_BLOCK // max(width, 1), 1)
-    return (slice(start, start + step) for start in range(0, num_rows, step))
-
-
-def _blocks(queries: Tensor, keys: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Squared distances of all pairs, as (slice of queries, (rows, K) block)."""
-    norms = keys.square().sum(1)
-    for part in _slices(len(queries), len(keys)):
-        rows = queries[part]
-        yield part, torch.addmm(norms[None], rows, keys.T, alpha=-2).add_(rows.square().sum(1)[:, None]).clamp_min_(0)
-
-
-def _radii(rows: Tensor, k: int) -> Tensor:
-    """Squared distance of each row to its k-th neighbour in the same set."""
-    found = []
-    for part, squared in _blocks(rows, rows):
-        squared[torch.arange(len(squared)), torch.arange(part.start, part.start + len(squared))] = math.inf
-        found.append(squared.kthvalue(k, dim=1).values)
-    return torch.cat(found)
-
-
-def _inflated(radii: Tensor, rows: Tensor) -> Tensor:
-    return radii * (1 + _SLACK) + 1e-12 * rows.square().sum(1).mean()
-
-
-def _ball_counts(queries: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
-    """For each query the number of balls (centre, squared radius) that hold it."""
-    limit = _inflated(radii, centres)
-    return torch.cat([(squared <= limit).sum(1) for _, squared in _blocks(queries, centres)])
-
-
 def _nearest_squared(queries: Tensor, keys: Tensor, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Smallest squared distance and its key, over blocks of keys; number types below float64 are searched in float32."""
     kind = torch.float64 if queries.dtype == torch.float64 else torch.float32
@@ -225,9 +144,9 @@ def _nearest_squared(queries: Tensor, keys: Tensor, skip: Tensor | None = None) 
     index = torch.zeros(len(queries), dtype=torch.long)
     centre = keys[:10_000].to(torch.float64).mean(0).to(kind)
     rows = queries.to(kind) - centre
-    for part in _slices(len(keys), keys.shape[1]):
+    for part in slices(len(keys), keys.shape[1]):
         block = keys[part].to(kind) - centre
-        for some, squared in _blocks(rows, block):
+        for some, squared in blocks(rows, block):
             if skip is not None:
                 own = skip[some] - part.start
                 here = (own >= 0) & (own < len(block))

@@ -8,7 +8,7 @@ from typing import Any
 
 from zerosum.report.previews import spread
 from zerosum.report.read import Json, RunFolder, as_dict, as_list, number
-from zerosum.report.series import Series, collect, rounded, thin
+from zerosum.report.series import LIMIT, Series, collect, rounded, thin
 from zerosum.report.words import MEANINGS, counted, title_of
 
 FIRST = ("loss", "V", "D", "gradient_norm")
@@ -97,8 +97,9 @@ def _references(key: str, group: dict[str, Series], references: Json) -> list[Js
 
 
 def _evaluations(folder: RunFolder) -> list[Json]:
-    """One chart for each metric that was evaluated at two steps or more."""
+    """One chart for each metric that was evaluated at two steps or more, with a band of 95 % where its error is known."""
     found: dict[str, list[tuple[int, float]]] = {}
+    errors: dict[str, list[float]] = {}
     floors: dict[str, Any] = {}
     meanings: dict[str, str] = {}
     for row in folder.rows.get("evaluation", []):
@@ -106,13 +107,23 @@ def _evaluations(folder: RunFolder) -> list[Json]:
             value, name = number(record.get("value")), str(record.get("name"))
             if value is not None:
                 found.setdefault(name, []).append((int(row["step"]), value))
+                errors.setdefault(name, []).append(number(record.get("error")) or 0.0)
                 floors[name] = _floor(record.get("reference"))
                 meanings[name] = str(record.get("meaning") or "")
     return [
-        _chart(name, {name: Series(points, 0)}, floors, meanings[name])
+        _banded(_chart(name, {name: Series(points, 0)}, floors, meanings[name]), points, errors[name])
         for name, points in found.items()
         if len(points) > 1
     ]
+
+
+def _banded(chart: Json, points: Sequence[tuple[int, float]], errors: Sequence[float]) -> Json:
+    """The chart with its one curve between two standard errors to either side."""
+    if any(errors) and len(points) <= LIMIT:
+        ends = [(step, value, value - 2 * error, value + 2 * error) for (step, value), error in zip(points, errors)]
+        chart["curves"][0]["points"] = [[step, *map(rounded, rest)] for step, *rest in ends]
+        chart["caption"] = f"{chart['caption']} The band is its 95 % interval.".strip()
+    return chart
 
 
 def _floor(reference: object) -> Json:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zerosum.report.read import Json, as_dict, as_list, number
 from zerosum.report.sections import name_of, reference_of
-from zerosum.report.words import figure
+from zerosum.report.words import figure, with_error
 
 THIS_RUN = "this run"
 PROTOCOL = (
@@ -19,10 +19,14 @@ PROTOCOL = (
 by which version, and what was found on the way, may differ."""
 
 
+SURE = 1.96
+"""Standard errors of a difference within which two values are level: its 95 % interval."""
+
+
 @dataclass(frozen=True)
 class Row:
-    """One measure. cells: a value for each column, None where nothing comparable was measured; best: columns of the best;
-    floor: the reference as a number."""
+    """One measure. cells: a value for each column, None where nothing comparable was measured; best: columns of the best,
+    of all that are level with it; floor: the reference as a number; errors: the standard error of each cell, if known."""
 
     kind: str
     tag: str
@@ -32,6 +36,7 @@ class Row:
     cells: tuple[float | None, ...]
     best: frozenset[int]
     floor: float | None
+    errors: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,39 @@ def compare(content: Json, run: Sequence[Json] | None = None, conditional: bool 
     return Comparison(tuple(names), rows, sentence, tuple(notes))
 
 
+def side_by_side(names: Sequence[str], records: Sequence[Sequence[Json]]) -> Comparison:
+    """The table of several runs that were measured by one protocol; only what all of them have is compared, no p-values,
+    and none is the best of a row whose errors are not known."""
+    columns = [_by_key([one for one in some if not _is_chance(one)]) for some in records]
+    keys = [key for key in columns[0] if all(key in column for column in columns)]
+    rows = tuple(_row(key, columns) for key in keys)
+    rows = tuple(row if None not in row.errors else replace(row, best=frozenset()) for row in rows)
+    left = sum(len(column) for column in columns) - len(keys) * len(columns)
+    notes = ("Measures that not all of them have, such as those of asked-for classes, are left out.",) if left else ()
+    return Comparison(tuple(names), rows, _winner(rows, names), notes)
+
+
+def _is_chance(record: Json) -> bool:
+    return str(record.get("name")).partition("[")[0].endswith("_p")
+
+
+def _winner(rows: Sequence[Row], names: Sequence[str]) -> str:
+    row = _headline(rows)
+    if row is None:
+        return "No measure ranks these runs."
+    told = f"By {_measured(row)}"
+    if not row.best:
+        return f"{told} they are level: no difference is larger than its 95 % interval."
+    best = [f"{names[i]} ({_valued(row, i)})" for i in sorted(row.best)]
+    rest = [f"{names[i]} ({_valued(row, i)})" for i in range(len(names)) if i not in row.best]
+    verb = "is better" if len(best) == 1 else "are better, and level with each other,"
+    return f"{told} {_joined(best)} {verb} than {_joined(rest)}: the difference is beyond its 95 % interval."
+
+
+def _valued(row: Row, column: int) -> str:
+    return with_error(row.cells[column] or 0.0, row.errors[column])
+
+
 def _by_key(records: Sequence[object]) -> dict[str, Json]:
     found = {}
     for record in map(as_dict, records):
@@ -82,14 +120,22 @@ def _row(key: str, columns: Sequence[dict[str, Json]]) -> Row:
     one = next(record for record in reversed(records) if record)
     cells = tuple(number(record.get("value")) for record in records)
     better, reference = str(one.get("better")), one.get("reference")
+    errors = tuple(number(record.get("error")) for record in records)
     distances = [None if cell is None else _distance(cell, better, number(reference)) for cell in cells]
-    # As they are shown: values that read alike are level, and where all are, none is the best.
-    shown = [None if distance is None else float(f"{distance:.4g}") for distance in distances]
-    known = {distance for distance in shown if distance is not None}
-    best = frozenset(i for i, distance in enumerate(shown) if len(known) > 1 and distance == min(known))
-    return Row(
-        *name_of(one), better, str(one.get("meaning", "")), reference_of(reference), cells, best, number(reference)
-    )
+    told = (*name_of(one), better, str(one.get("meaning", "")), reference_of(reference))
+    return Row(*told, cells, _best(distances, errors), number(reference), errors)
+
+
+def _best(distances: Sequence[float | None], errors: Sequence[float | None]) -> frozenset[int]:
+    """The columns that are level with the nearest; none where all are. Level is what reads alike, and what lies nearer
+    together than the 95 % interval of the difference."""
+    shown = {i: float(f"{distance:.4g}") for i, distance in enumerate(distances) if distance is not None}
+    if not shown:
+        return frozenset()
+    first = min(shown, key=lambda i: shown[i])
+    width = {i: SURE * math.hypot(errors[i] or 0.0, errors[first] or 0.0) for i in shown}
+    level = frozenset(i for i, x in shown.items() if x - shown[first] <= width[i])
+    return level if len(level) < len(shown) else frozenset()
 
 
 def _distance(value: float, better: str, reference: float | None) -> float | None:

@@ -189,7 +189,7 @@ def _charts(charts: list[Json]) -> str:
         "Point at a chart, or focus it and use the arrow keys, to read values. "
         "The grey line marks the step of the samples shown at the top."
     )
-    if any(low != high for chart in charts for curve in chart["curves"] for _, _, low, high in curve["points"]):
+    if any(len(curve["points"]) == LIMIT for chart in charts for curve in chart["curves"]):
         hint += (
             f" Long series are drawn as {LIMIT} points: each the mean of neighbouring logged values, "
             "with a band from the lowest to the highest of them (its rarest peaks may leave the frame)."

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 from collections.abc import Iterator
 
 from zerosum.report.read import Json, RunFolder, as_dict, as_list, number
-from zerosum.report.words import duration, figure, text
+from zerosum.report.words import duration, figure, text, with_error
 
 BETTER = {"lower": "lower is better", "higher": "higher is better"}
 
@@ -80,7 +81,8 @@ def metrics_section(folder: RunFolder) -> str:
         return '<p class="empty">No metrics were computed yet: <code>zerosum evaluate</code> does it.</p>'
     body = "".join(map(_metric, records))
     return (
-        f'<p class="lead">Measured at step {figure(row["step"])}. The reference is what held-out real data score '
+        f'<p class="lead">Measured at step {figure(row["step"])}. ± is one standard error; what it covers, the protocol '
+        "tells. The reference is what held-out real data score "
         "under the same protocol. From few rows it is a rough bar, and a measure that was trained knows its training data, "
         "so a good generator can pass it.</p>"
         '<table class="metrics"><thead><tr><th scope="col">Metric</th><th scope="col">Value</th>'
@@ -90,19 +92,25 @@ def metrics_section(folder: RunFolder) -> str:
 
 def _metric(record: Json) -> str:
     value = number(record.get("value"))
-    shown = figure(value) if value is not None else "not finite"
     error = number(record.get("error"))
-    shown += f" ± {figure(error, 2)}" if error is not None else ""
+    shown = with_error(value, error) if value is not None else "not finite"
+    interval = f"<small>95 %: {_interval(value, error)}</small>" if value is not None and error else ""
     better = BETTER.get(str(record.get("better")), str(record.get("better") or ""))
     protocol = _pairs(as_dict(record.get("protocol")))
     kind, tag = name_of(record)
     details = f"<details><summary>Protocol</summary>{protocol}</details>" if protocol else ""
     return (
         f'<tr><th scope="row">{text(kind)}<small>{text(tag)}</small></th>'
-        f'<td data-label="Value"><b>{text(shown)}</b><small>{text(better)}</small></td>'
+        f'<td data-label="Value"><b>{text(shown)}</b>{interval}<small>{text(better)}</small></td>'
         f'<td data-label="Reference">{text(reference_of(record.get("reference")) or "none")}</td>'
         f"<td>{text(record.get('meaning', ''))}{details}</td></tr>"
     )
+
+
+def _interval(value: float, error: float) -> str:
+    """Two standard errors to either side, rounded to the digits that the error bears."""
+    digits = max(0, 1 - math.floor(math.log10(2 * error)))
+    return f"{value - 2 * error:.{digits}f} to {value + 2 * error:.{digits}f}"
 
 
 def data_section(folder: RunFolder) -> str:

@@ -47,10 +47,24 @@ def health_section(folder: RunFolder) -> str:
     """The checks as cards, then what was found earlier in the run and has passed since."""
     findings = findings_of(folder)
     if not findings:
-        return '<p class="empty">No health checks were recorded.</p>'
+        return '<p class="empty">No health checks were recorded.</p>' + _rollbacks(folder)
     step = figure(number(folder.last("health").get("step")) or 0)
     cards = "".join(map(_card, findings))
-    return f'<p class="lead">As found at step {step}.</p><ul class="cards">{cards}</ul>{_earlier(folder)}'
+    return f'<p class="lead">As found at step {step}.</p><ul class="cards">{cards}</ul>{_rollbacks(folder)}{_earlier(folder)}'
+
+
+def _rollbacks(folder: RunFolder) -> str:
+    """The times the run went back to a checkpoint, each with its cause and the rates from there on."""
+    events = [as_dict(one) for one in as_list(folder.last("rollback").get("rollbacks"))]
+    if not events:
+        return ""
+    lines = "".join(
+        f"<li>At step {figure(number(one.get('failed_step')) or 0)}: {text(one.get('reason', ''))}. Went back to step "
+        f"{figure(number(one.get('to_step')) or 0)}; learning rates times {figure(number(one.get('rate')) or 0)} from there.</li>"
+        for one in events
+    )
+    times = "once" if len(events) == 1 else f"{len(events)} times"
+    return f"<h3>Went back {times}</h3><ul>{lines}</ul>"
 
 
 def badge(level: str) -> str:

@@ -77,6 +77,14 @@ def figure(value: float, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
+def with_error(value: float, error: float | None) -> str:
+    """'12.3 ± 5.6': both to the second digit of the error; without an error the number alone."""
+    if not error or not math.isfinite(error):
+        return figure(value)
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:,.{digits}f} ± {error:,.{digits}f}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as '48 s', '12 min 5 s' or '3 h 20 min'."""
     whole = round(seconds)

@@ -11,6 +11,8 @@ SURE = 0.97
 """Accuracy above which, on both sides, the discriminator leaves the generator little to learn from."""
 GAP_WARNING, GAP_ALARM = 0.5, 0.85
 """Share of the distance from train reals to fakes that lies between train and held-out reals; 1 is pure memory."""
+EXCESS = 100.0
+"""A gradient that stays this many times above its running median is on its way out of the numbers."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def examine(now: Mapping[str, float], history: Sequence[Mapping[str, float]] = (
     """Findings from the health numbers of this boundary and of the earlier ones.
 
     Read, where present: diversity, classes_found, num_classes, modes_found, num_modes, accuracy/real, accuracy/fake,
-    heldout_gap, contrast.
+    heldout_gap, contrast, gradient_excess/<player>.
     """
     recent = [*history[-2:], now]
     found = [
@@ -48,6 +50,7 @@ def examine(now: Mapping[str, float], history: Sequence[Mapping[str, float]] = (
         *_strength(recent),
         *_overfit(recent),
         *_contrast(now),
+        *_gradients(now),
     ]
     if any(finding.level != "ok" for finding in found):
         return [finding for finding in found if finding.level != "ok"]
@@ -159,4 +162,19 @@ def _contrast(now: Mapping[str, float]) -> list[Finding]:
             f"mean standard deviation within a sample, fakes / reals = {contrast:.2f} (alarm below 0.3)",
             "A tanh output may be saturated: end the generator linearly (--set generator.output=linear).",
         )
+    ]
+
+
+def _gradients(now: Mapping[str, float]) -> list[Finding]:
+    return [
+        Finding(
+            "warning",
+            "Growing gradients",
+            f"The {name.partition('/')[2]}'s gradient stays {excess:,.0f} times above what was usual: the game may diverge.",
+            f"least gradient norm of the last log lines / median before = {excess:,.0f} (warning above {EXCESS:.0f})",
+            "Lower both learning rates, clip the gradient (--set learning.generator.clip_norm=1, or discriminator), or let "
+            "the run go back by itself (--on-nonfinite rollback).",
+        )
+        for name, excess in now.items()
+        if name.startswith("gradient_excess/") and excess > EXCESS
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,9 @@ from zerosum.engine.loop import Match
 from zerosum.engine.order import rows_at
 from zerosum.engine.precision import autocast
 from zerosum.errors import UserError
+from zerosum.metrics.choice import Choice
 from zerosum.metrics.record import Record
+from zerosum.runs import measuring
 from zerosum.runs.plan import Plan
 from zerosum.runs.sampler import Sampler
 
@@ -35,12 +36,16 @@ class Observer:
         self.evaluator = plan.domain.evaluator(plan.source, plan.recipe.seed)
         network = match.average.network if match.average else match.game.players["generator"]
         self.sampler = Sampler(network, plan.recipe.prior, plan.facts, plan.recipe.conditional is True)
-        self.columns, self.labels = self._layout()
+        self.columns, self.shown = self._layout()
         self.neutral = 0.0
 
     def _layout(self) -> tuple[int, Tensor | None]:
-        """Columns of the grid, and the label of each sample: as many columns for each class where there are few classes."""
-        classes = self.plan.facts.get("num_classes", 0) if self.sampler.conditional else 0
+        """Columns of the grid, and the condition of each sample: as many columns for each class where there are few classes,
+        attributes of real rows."""
+        facts = self.plan.facts if self.sampler.conditional else {}
+        if facts.get("num_attributes"):
+            return COLUMNS, self.sampler.conditions(self.plan.domain.num_shown or ROWS * COLUMNS, self.plan.recipe.seed)
+        classes = facts.get("num_classes", 0)
         if not 2 <= classes <= MOST_COLUMNS:
             return COLUMNS, torch.arange(ROWS * COLUMNS) % classes if classes else None
         each = max(1, COLUMNS // classes)
@@ -53,7 +58,7 @@ class Observer:
     def picture(self, path: Path) -> None:
         """The preview: samples of the same noise all through the run, and what the domain shows beside them."""
         count, seed = self._num_shown(), self.plan.recipe.seed
-        samples = self.sampler.sample(count, seed, self.labels)
+        samples = self.sampler.sample(count, seed, self.shown)
 
         def judged(data: Tensor) -> Tensor:
             self._scores(samples[:NUM_SCORED], None)  # finds the neutral logit of now
@@ -75,13 +80,13 @@ class Observer:
     def _reals(self) -> Tensor:
         count, source = self._num_shown(), self.plan.source
         order = rows_at(0, min(MOST_SEARCHED, source.num_rows), source.num_rows, self.plan.recipe.seed)
-        if self.labels is not None:
+        if self.shown is not None and self.shown.dim() == 1:
             batch = source.batch(order)
             assert batch.condition is not None
-            found = {int(label): order[batch.condition.cpu() == label].tolist() for label in set(self.labels.tolist())}
+            found = {int(label): order[batch.condition.cpu() == label].tolist() for label in set(self.shown.tolist())}
             used = dict.fromkeys(found, 0)
             picks = []
-            for label in self.labels.tolist():
+            for label in self.shown.tolist():
                 rows = found[label] or order.tolist()  # a class so rare that none was found
                 picks.append(rows[used[label] % len(rows)])
                 used[label] += 1
@@ -92,10 +97,10 @@ class Observer:
 
     def health(self) -> tuple[dict[str, float], dict[str, Any]]:
         """Numbers for the health rules, and histograms of D's probability on train reals, held-out reals and fakes."""
-        labels = self.sampler.labels(NUM_SCORED, self.plan.recipe.seed + 7)
-        fakes = self.sampler.sample(NUM_SCORED, self.plan.recipe.seed + 7, labels)
+        condition = self.sampler.conditions(NUM_SCORED, self.plan.recipe.seed + 7)
+        fakes = self.sampler.sample(NUM_SCORED, self.plan.recipe.seed + 7, condition)
         values = dict(self.evaluator.quick(fakes))
-        scores = self._scores(fakes, labels)
+        scores = self._scores(fakes, condition)
         if "train" in scores:
             values["accuracy/real"] = float((scores["train"] > 0).float().mean())
             values["accuracy/fake"] = float((scores["fake"] < 0).float().mean())
@@ -110,26 +115,26 @@ class Observer:
         values["neutral_logit"] = self.neutral
         return values, bins | {"edges": [round(x, 4) for x in edges.tolist()]}
 
-    def evaluate(self, historic: bool = False) -> Sequence[Record]:
+    def evaluate(self, historic: bool = False, choice: Choice = Choice()) -> Sequence[Record]:
         """All measures on fresh samples; each record's protocol tells weights, step and seeds.
 
-        historic: also the scores of old papers, for which a domain without them raises UserError.
+        historic: also the scores of old papers, for which a domain without them raises UserError. choice: of the extractor
+        and the number of samples.
         """
         if historic and not isinstance(self.evaluator, HistoricEvaluator):
             raise UserError(f"--historic: the domain {self.plan.domain.name!r} has no historic scores.")
-        num, seed = self.evaluator.num_samples, self.plan.recipe.seed + 1
-        labels = self.sampler.labels(num, seed)
-        fakes = self.sampler.sample(num, seed, labels)
-        made = {
-            "weights": "average" if self.match.average else "generator",
-            "step": self.match.step,
-            "sample_seed": seed,
-        }
-        self._scores(fakes[:NUM_SCORED], None if labels is None else labels[:NUM_SCORED])
-        records = [*self.evaluator.evaluate(fakes, labels, self.judge)]
+        evaluator, seed = measuring.chosen(self.evaluator, choice, self.plan.domain), self.plan.recipe.seed + 1
+        fakes, condition = measuring.fresh(evaluator, self.sampler, seed)
+        weights = "average" if self.match.average else "generator"
+        made = {"weights": weights, "step": self.match.step, "sample_seed": seed}
+        self._scores(fakes[:NUM_SCORED], None if condition is None else condition[:NUM_SCORED])
+        # Measures know classes only: they cannot tell D the attributes of a real row.
+        judge = self.judge if condition is None or condition.dim() == 1 else None
+        records = [*evaluator.evaluate(fakes, measuring.asked(condition), judge)]
         if historic and isinstance(self.evaluator, HistoricEvaluator):
             records += self.evaluator.historic(self.sampler.sample(self.evaluator.num_historic, seed))
-        return [replace(record, protocol={**record.protocol, **made}) for record in records]
+        records += self.plan.domain.beside(self.plan.recipe, self.match, fakes)
+        return measuring.told(records, made)
 
     # --- the discriminator's opinion
 

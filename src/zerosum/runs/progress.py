@@ -134,7 +134,8 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def measures(records: Sequence[Mapping[str, Any]]) -> str:
-    """Metric records as a short table: the name without its extractor, value, what real data reach, what is wanted.
+    """Metric records as a short table: the name without its extractor, value, what real data reach, what is wanted; below
+    it what a record warns of (its protocol's "warning").
 
     Full names and protocols are in --json and in the report.
     """
@@ -144,7 +145,7 @@ def measures(records: Sequence[Mapping[str, Any]]) -> str:
         wanted = "" if record["better"] == "near reference" and floor is None else str(record["better"])
         value = f"{record['value']:.4g}" + (f" ± {record['error']:.2g}" if record.get("error") is not None else "")
         rows.append((_short(record["name"]), value, "" if floor is None else f"{floor:.4g}", wanted))
-    return table(rows)
+    return "\n".join([table(rows), *(str(r["protocol"]["warning"]) for r in records if r["protocol"].get("warning"))])
 
 
 def _short(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +31,7 @@ def run_facts(plan: Plan, game: Game, name: str, world: World) -> dict[str, Any]
         "precision": recipe.precision,
         "domain": recipe.domain,
         "source": {"summary": plan.domain.describe(facts), "shape": shape, **facts},
+        "start": {"from": start.folder, "sha256": dict(start.sha256)} if (start := plan.beginning) else None,
         "plan": plan.sentence(),
         "num_parameters": {
             player: sum(p.numel() for p in network.parameters()) for player, network in game.players.items()
@@ -40,6 +42,15 @@ def run_facts(plan: Plan, game: Game, name: str, world: World) -> dict[str, Any]
 def machine(world: World) -> dict[str, Any]:
     """What the last bits of a sum depend on."""
     return {"torch": str(torch.__version__), "threads": torch.get_num_threads(), "processes": world.size}
+
+
+def moved(recorded: Mapping[str, Any], world: World) -> list[str]:
+    """A warning for each part of the machine that is no longer what run.json recorded."""
+    return [
+        f"Warning: this run began with {name} = {recorded.get(name)}, now it is {now}: sums may differ in the last bits."
+        for name, now in machine(world).items()
+        if recorded.get(name) != now
+    ]
 
 
 def references(game: Game) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,20 @@ from torch import Tensor
 from zerosum import report
 from zerosum.engine.processes import World, join
 from zerosum.errors import UserError
+from zerosum.metrics.choice import Choice
 from zerosum.recipe import Recipe, differences, override
+from zerosum.runs import conditions, judging, transfer
 from zerosum.runs import plan as plans
 from zerosum.runs.claim import claimed
 from zerosum.runs.folder import RunFolder
-from zerosum.runs.observe import judge as judge_with
 from zerosum.runs.plan import Plan, Wish
 from zerosum.runs.progress import Progress, Silent
 from zerosum.runs.sampler import BATCH, Sampler
 from zerosum.runs.sampler import load as load_generator
 from zerosum.runs.session import Session
 from zerosum.runs.signals import Stop
-from zerosum.store import latest_checkpoint
+
+Asked = conditions.Label | Sequence[conditions.Label] | Tensor
 
 
 class Run:
@@ -46,73 +49,63 @@ class Run:
         return self.folder.root
 
     def sample(
-        self, num: int = 64, seed: int = 0, labels: Sequence[int] | Tensor | None = None, batch: int = BATCH
+        self,
+        num: int = 64,
+        seed: int = 0,
+        labels: Asked | None = None,
+        batch: int = BATCH,
+        truncation: float = 1.0,
+        attributes: Mapping[str, float] | None = None,
     ) -> Tensor:
-        """(num, ...) float32 samples on the CPU; for images (num, C, H, W) in [-1, 1]. The same for any `batch`."""
-        wanted = None if labels is None else self._labels(torch.as_tensor(labels, dtype=torch.int64), num)
-        return self.domain.within(self.sampler.sample(num, seed, wanted, batch), self.recipe)
+        """(num, ...) float32 samples on the CPU; for images (num, C, H, W) in [-1, 1]. The same for any `batch`.
 
-    def _labels(self, labels: Tensor, num: int) -> Tensor:
-        classes = self.sampler.facts.get("num_classes", 0)
-        labels = labels.expand(num) if labels.dim() == 0 else labels
-        if len(labels) != num:
-            raise UserError(f"labels has {len(labels)} entries for {num} samples.")
-        if classes and not bool(((labels >= 0) & (labels < classes)).all()):
-            raise UserError(f"labels must lie in 0..{classes - 1}: {', '.join(self.sampler.facts['class_names'])}.")
-        return labels
+        truncation: in [0, 1]; 1 samples as trained, less gives more typical samples and less variety. labels, attributes:
+        see `condition`.
+        """
+        wanted = self.condition(num, seed, labels, attributes)
+        return self.domain.within(self.sampler.sample(num, seed, wanted, batch, truncation), self.recipe)
 
-    def judge(self, paths: Sequence[str | Path], labels: Sequence[int] | None = None) -> list[float]:
+    def condition(
+        self, num: int, seed: int, labels: Asked | None = None, attributes: Mapping[str, float] | None = None
+    ) -> Tensor | None:
+        """What the generator hears; None for one without conditions. labels: see `labels`. attributes: those that are asked for,
+        in the units of the data. What is not asked for is as in the training data."""
+        if labels is not None:
+            return self.labels(labels, num)
+        if attributes:
+            return conditions.attributes(self._told(), attributes, num, seed)
+        return self.sampler.conditions(num, seed)
+
+    def labels(self, labels: Asked, num: int) -> Tensor:
+        """(num,) labels from numbers or names of classes, one for all or one each."""
+        return conditions.labels(self._told(), labels, num)
+
+    def _told(self) -> Mapping[str, Any]:
+        """The facts of what this generator was told: of an unconditional one, nothing."""
+        return self.sampler.facts if self.sampler.conditional else {}
+
+    def judge(self, paths: Sequence[str | Path], labels: Sequence[conditions.Label] | None = None) -> list[float]:
         """The discriminator's D(x) in [0, 1] for each sample in the files: sigmoid of its logit above the neutral one.
 
-        labels: one for each file. It says how real a sample looks to this run's discriminator at its last step; it is no
-        probability beyond that.
+        labels: one for each file, numbers or names. It says how real a sample looks to this run's discriminator at its last
+        step; it is no probability beyond that.
         """
         return [score for _, score in self.verdicts(paths, labels)]
 
-    def verdicts(self, paths: Sequence[str | Path], labels: Sequence[int] | None = None) -> list[tuple[str, float]]:
+    def verdicts(
+        self, paths: Sequence[str | Path], labels: Sequence[conditions.Label] | None = None
+    ) -> list[tuple[str, float]]:
         """The same with the samples' names: the file's, and the sample's number behind it where a file holds several."""
-        if not paths:
-            raise UserError("judge needs at least one file of samples.")
-        if labels is not None and len(labels) != len(paths):
-            raise UserError(f"labels has {len(labels)} entries for {len(paths)} files.")
-        missing = [str(path) for path in paths if not Path(path).is_file()]
-        if missing:
-            raise UserError(f"no such file: {', '.join(missing[:5])}.")
-        parts = [self.domain.read([Path(path)], self.sampler.facts) for path in paths]
-        names = [
-            str(path) if len(part) == 1 else f"{path}:{row + 1}"
-            for path, part in zip(paths, parts, strict=True)
-            for row in range(len(part))
-        ]
-        if labels is not None:
-            labels = [label for label, part in zip(labels, parts, strict=True) for _ in range(len(part))]
-        return list(zip(names, self._judged(torch.cat(parts), labels), strict=True))
+        names, data, told = judging.read(self.domain, paths, self.sampler.facts, labels)
+        condition = None if told is None else self.labels(told, len(data))
+        scores = judging.scores(self.folder, self.recipe, self.domain, self.sampler.facts, data, condition)
+        return list(zip(names, scores, strict=True))
 
-    def _judged(self, data: Tensor, labels: Sequence[int] | None) -> list[float]:
-        state = latest_checkpoint(self.folder.checkpoints)
-        if state is None:
-            raise UserError(
-                f"{self.path} has no checkpoint, so its discriminator is gone; `judge` needs the run folder of a training."
-            )
-        game = self.domain.game(self.recipe, self.sampler.facts)
-        game.players["discriminator"].load_state_dict(state["match"]["networks"]["discriminator"])
-        if self.recipe.conditional is not True:
-            return self._scores(game, data, None)
-        if labels is not None:
-            return self._scores(game, data, self._labels(torch.as_tensor(labels, dtype=torch.int64), len(data)))
-        # Without a label the most favourable class speaks.
-        classes = range(self.sampler.facts["num_classes"])
-        every = [self._scores(game, data, torch.full((len(data),), label)) for label in classes]
-        return [max(scores) for scores in zip(*every, strict=True)]
-
-    def _scores(self, game: Any, data: Tensor, labels: Tensor | None) -> list[float]:
-        facts = dict(self.sampler.facts)
-        logits = judge_with(game, data, labels, Plan(self.recipe, self.domain, None, facts))
-        health = [line["values"] for line in self.folder.lines() if line["kind"] == "health"]
-        return (logits - (health[-1].get("neutral_logit") or 0.0 if health else 0.0)).sigmoid().tolist()
-
-    def evaluate(self, allow_download: bool = False, historic: bool = False) -> list[dict[str, Any]]:
+    def evaluate(
+        self, allow_download: bool = False, historic: bool = False, choice: Choice = Choice()
+    ) -> list[dict[str, Any]]:
         """All metrics of the generator at the newest checkpoint; a list of records. historic: also those of old papers.
+        choice: of the feature extractor and of the number of samples.
 
         They are logged and the report is written anew, unless a training is at work in the folder.
         """
@@ -121,7 +114,7 @@ class Run:
         session.restore(rewind=False)
         busy = folder.busy
         with contextlib.nullcontext() if busy else folder.locked():
-            records = session.evaluate(write=not busy, historic=historic)
+            records = session.evaluate(write=not busy, historic=historic, choice=choice)
             if not busy:
                 session.report()
         return records
@@ -144,6 +137,7 @@ def train(
     out: str | Path | None = None,
     set: Mapping[str, Any] | Sequence[str] = (),
     allow_download: bool = False,
+    fit: bool = False,
     progress: Progress | None = None,
     on_plan: Callable[[Plan], None] | None = None,
 ) -> Run:
@@ -151,12 +145,13 @@ def train(
 
     recipe: a name, a .toml/.json file or a Recipe. minutes: the number of steps is chosen so that training takes about
     that long here. set: {"generator.width": 32} or ["generator.width=32"]. out: the run folder, default runs/<name>.
+    fit: cut the batch into micro-batches until a step fits into memory.
     Ctrl-C and SIGTERM save and stop; the run returned has `stopped_by` set then.
     """
     settings = list(set) if not isinstance(set, Mapping) else [f"{k}={_text(v)}" for k, v in set.items()]
     progress = progress or Silent()
     world = _world(settings)
-    wish = Wish(None if where is None else str(where), recipe, minutes, tuple(settings), allow_download)
+    wish = Wish(None if where is None else str(where), recipe, minutes, tuple(settings), allow_download, fit)
     if out is not None and world.rank == 0:
         RunFolder(Path(out)).refuse_unless_free()  # before anything takes time
     plan = plans.make(wish, world)
@@ -267,7 +262,7 @@ def plan_of(folder: RunFolder, allow_download: bool, steps: int | None = None, a
             f"The data at {recipe.data.kind!r} are not those this run was trained on (fingerprint "
             f"{plan.facts['fingerprint'][:12]}, recorded {recorded[:12]}). Restore them, or start a new run."
         )
-    return plan
+    return replace(plan, beginning=transfer.again(folder, recipe.start))
 
 
 def _played(session: Session) -> Run:

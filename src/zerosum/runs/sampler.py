@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ from torch import Tensor, nn
 from zerosum import catalog
 from zerosum.domain import Domain
 from zerosum.engine.duel import Prior
-from zerosum.engine.seeds import Draws, generator
+from zerosum.engine.seeds import Draws
 from zerosum.errors import UserError
+from zerosum.nn import latent
 from zerosum.recipe import Recipe, parse
+from zerosum.runs import conditions
 from zerosum.store import Damaged, decode, encode, write_durably
 
 WEIGHTS, CARD = "generator.safetensors", "generator.json"
+HUB_WEIGHTS, HUB_CARD = "model.safetensors", "config.json"
 FORMAT = 1
 BATCH = 512
 
@@ -31,40 +34,54 @@ class Sampler:
         self.network, self.prior, self.facts, self.conditional = network, prior, facts, conditional
         self.device = next(network.parameters()).device
 
-    def labels(self, num: int, seed: int) -> Tensor | None:
-        """(num,) labels in the classes' shares of the training data, rounded to whole samples and shuffled by the seed, or
-        None for an unconditional generator."""
-        if not self.conditional:
-            return None
-        counts = torch.tensor(self.facts["class_counts"], dtype=torch.float64)
-        # The middle of each of `num` equal slices of the cumulated shares names its class.
-        middles = (torch.arange(num, dtype=torch.float64) + 0.5) / num
-        labels = torch.searchsorted(counts.cumsum(0) / counts.sum(), middles)
-        return labels[torch.randperm(num, generator=generator(seed, "labels"))]
+    def conditions(self, num: int, seed: int) -> Tensor | None:
+        """(num,) labels or (num, A) attributes as the training data have them (`conditions.drawn`), or None for an
+        unconditional generator."""
+        return conditions.drawn(self.facts, num, seed) if self.conditional else None
 
     def noise(self, num: int, seed: int = 0) -> Tensor:
         """(num, L) float32, what `sample` feeds to the generator."""
         return self.prior.draw(Draws(seed, 0, 0, 0, num, num, torch.device("cpu")), "sample")
 
-    @torch.no_grad()
-    def sample(self, num: int, seed: int = 0, labels: Tensor | None = None, batch: int = BATCH) -> Tensor:
+    def sample(
+        self, num: int, seed: int = 0, condition: Tensor | None = None, batch: int = BATCH, truncation: float = 1.0
+    ) -> Tensor:
         """(num, ...) float32 samples on the CPU in the domain's range; for images [-1, 1] up to the generator's overshoot.
 
-        labels: (num,) int64 for a conditional generator; by default drawn with the training data's shares.
+        condition: (num,) labels or (num, A) attributes for a conditional generator; by default as `conditions` gives them.
+        truncation: in [0, 1], less variety for more typical samples. A generator with a mapping network moves each w
+        towards the mean of all; with any other the noise itself is truncated (`nn.latent.truncated`).
         """
         if num < 1:
             raise UserError(f"num must be at least 1, got {num}.")
         if self.conditional:
-            labels = self.labels(num, seed) if labels is None else labels
-        elif labels is not None:
+            condition = self.conditions(num, seed) if condition is None else condition
+        elif condition is not None:
             raise UserError("this generator was trained without labels, so none can be asked for.")
-        noise = self.noise(num, seed)
-        training, samples = self.network.training, torch.empty(0)
+        return self.make(self.noise(num, seed), condition, batch, truncation)
+
+    def make(self, noise: Tensor, condition: Tensor | None, batch: int = BATCH, truncation: float = 1.0) -> Tensor:
+        """Samples of given noise (N, L) and condition; otherwise as `sample`."""
+        function, noise = self._truncated(noise, truncation)
+        return self.apply(function, noise, condition, batch=batch)
+
+    def _truncated(self, noise: Tensor, by: float) -> tuple[Callable[..., Tensor], Tensor]:
+        """(function, noise): the function makes the truncated samples of this noise [, condition]."""
+        if not 0 <= by <= 1:
+            raise UserError(f"truncation must lie in [0, 1], got {by}: 1 samples as trained, 0 shows the mean alone.")
+        if by < 1 and has_mapping(self.network):
+            network: Any = self.network
+            return lambda z, y=None: network.synthesis(network.mapping(z, y, by)), noise
+        return self.network, latent.truncated(noise, self.prior.kind, self.prior.limit, by)
+
+    @torch.no_grad()
+    def apply(self, function: Callable[..., Tensor], *rows: Tensor | None, batch: int = BATCH) -> Tensor:
+        """function(*rows) as float32 on the CPU, `batch` rows at a time with the network in eval mode; None is left out."""
+        given = [row for row in rows if row is not None]
+        num, training, samples = len(given[0]), self.network.training, torch.empty(0)
         self.network.eval()
         for start in range(0, num, batch):
-            z = noise[start : start + batch].to(self.device)
-            y = None if labels is None else labels[start : start + batch].to(self.device)
-            part = self.network(z) if y is None else self.network(z, y)
+            part = function(*(row[start : start + batch].to(self.device) for row in given))
             if len(part) == num:
                 samples = part.float().cpu()
                 break
@@ -74,20 +91,31 @@ class Sampler:
         return samples
 
 
+def has_mapping(network: nn.Module) -> bool:
+    """Whether a mapping network turns the noise z into styles w that a synthesis network reads."""
+    return hasattr(network, "mapping") and hasattr(network, "synthesis")
+
+
 def publish(folder: Path, network: nn.Module, recipe: Recipe, facts: Mapping[str, Any], step: int) -> None:
     """Writes generator.safetensors and generator.json: a generator that can be loaded from its folder alone."""
     body = encode(network.state_dict())
-    card = {
+    about = card(body, recipe, facts, step) | {"replaces": _published(folder)}
+    # The card first: between the two renames it vouches for the old weights too, so the pair is valid at every moment.
+    write_durably(folder / CARD, (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode())
+    write_durably(folder / WEIGHTS, body)
+
+
+def card(body: bytes, recipe: Recipe, facts: Mapping[str, Any], step: int) -> dict[str, Any]:
+    """What makes a generator of the weights in `body`: its recipe, the facts of its data, and the SHA-256 of the weights."""
+    digest = hashlib.sha256(body).hexdigest()
+    return {
         "format": FORMAT,
         "step": step,
-        "sha256": hashlib.sha256(body).hexdigest(),
-        "replaces": _published(folder),
+        "sha256": digest,
+        "replaces": None,
         "recipe": recipe.to_json(),
         "facts": dict(facts),
     }
-    # The card first: between the two renames it vouches for the old weights too, so the pair is valid at every moment.
-    write_durably(folder / CARD, (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
-    write_durably(folder / WEIGHTS, body)
 
 
 def _published(folder: Path) -> str | None:
@@ -100,39 +128,40 @@ def _published(folder: Path) -> str | None:
 
 def load(folder: Path, device: str = "cpu") -> tuple[Sampler, Recipe, Domain]:
     """A published generator. Executes nothing from the folder; refuses files that are not what the card says."""
-    body, card = _files(folder)
-    if card.get("format") != FORMAT:
-        raise UserError(
-            f"{folder / CARD} has format {card.get('format')!r}; this version of zerosum reads format {FORMAT}."
-        )
+    weights, where = names_in(folder)
+    body, about = _files(weights, where)
+    if about.get("format") != FORMAT:
+        raise UserError(f"{where} has format {about.get('format')!r}; this version of zerosum reads format {FORMAT}.")
     try:
-        recipe, facts, sums = (
-            parse(card["recipe"], str(folder / CARD)),
-            card["facts"],
-            (card["sha256"], card["replaces"]),
-        )
+        recipe, facts, sums = parse(about["recipe"], str(where)), about["facts"], (about["sha256"], about["replaces"])
     except KeyError as error:
-        raise UserError(f"{folder / CARD} is incomplete: it has no {error}.") from None
+        raise UserError(f"{where} is incomplete: it has no {error}.") from None
     domain = catalog.domain(recipe.domain)
     network = domain.game(recipe, facts).players["generator"]
     try:
-        network.load_state_dict(decode(body, folder / WEIGHTS))
+        network.load_state_dict(decode(body, weights))
     except Damaged as error:
         raise UserError(str(error)) from None
     except RuntimeError as error:
-        raise UserError(
-            f"{folder / WEIGHTS} holds the weights of another architecture: {_first_lines(error)}"
-        ) from None
+        raise UserError(f"{weights} holds the weights of another architecture: {_first_lines(error)}") from None
     if hashlib.sha256(body).hexdigest() not in sums:
-        raise UserError(f"{folder / WEIGHTS} does not match the SHA-256 in {CARD}; the file was changed or damaged.")
+        raise UserError(f"{weights} does not match the SHA-256 in {where.name}; the file was changed or damaged.")
     return Sampler(network.to(device).eval(), recipe.prior, facts, recipe.conditional is True), recipe, domain
 
 
-def _files(folder: Path) -> tuple[bytes, dict[str, Any]]:
+def names_in(folder: Path) -> tuple[Path, Path]:
+    """Weights and card of the generator in a folder: as a run publishes them, or as the Hugging Face hub names them."""
+    if (folder / HUB_CARD).exists() and not (folder / CARD).exists():
+        return folder / HUB_WEIGHTS, folder / HUB_CARD
+    return folder / WEIGHTS, folder / CARD
+
+
+def _files(weights: Path, where: Path) -> tuple[bytes, dict[str, Any]]:
     """Weights and card. The weights are read first, because the card that is there by then knows them."""
+    folder = weights.parent
     try:
-        body = (folder / WEIGHTS).read_bytes()
-        card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        body = weights.read_bytes()
+        about: dict[str, Any] = json.loads(where.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         why = (
             "This run has not saved yet; it does so at its first checkpoint." if (folder / "run.json").exists() else ""
@@ -141,9 +170,9 @@ def _files(folder: Path) -> tuple[bytes, dict[str, Any]]:
         raise UserError(f"{folder} holds no published generator: {missing} is missing. {why}".strip()) from None
     except (OSError, ValueError) as error:
         raise UserError(f"The generator in {folder} cannot be read: {error}.") from None
-    if not isinstance(card, dict):
-        raise UserError(f"{folder / CARD} holds no JSON object.")
-    return body, card
+    if not isinstance(about, dict):
+        raise UserError(f"{where} holds no JSON object.")
+    return body, about
 
 
 def _first_lines(error: RuntimeError) -> str:

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 from zerosum.engine.events import Boundary, NonFinite, Stepped
 from zerosum.engine.processes import World
 from zerosum.errors import UserError
+from zerosum.metrics.choice import Choice
 from zerosum.report import write_report
-from zerosum.runs import health, signals
+from zerosum.runs import divergence, memory, signals
+from zerosum.runs.background import Background
+from zerosum.runs.checkup import Checkup
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.journal import Journal
+from zerosum.runs.measuring import joined
 from zerosum.runs.observe import Observer
 from zerosum.runs.plan import Plan, match
 from zerosum.runs.progress import Progress
-from zerosum.runs.record import machine, references, run_facts
+from zerosum.runs.record import moved, references, run_facts
 from zerosum.runs.sampler import publish
+from zerosum.runs.saving import Saver
 from zerosum.runs.signals import Stop, Stopped
-from zerosum.store import latest_checkpoint, save_checkpoint
-
-SAVE_EVERY_S = 60.0
-"""A checkpoint is also written when this much time has passed: it changes no number, and little is lost by a kill."""
 
 
 class Session:
@@ -35,13 +36,12 @@ class Session:
         self.observer = Observer(plan, self.match)
         self.chief = world.rank == 0
         self.journal = Journal(folder, progress)
-        self.unsaved = ""
-        self._saved_step = -1
+        self.saver = Saver(folder, progress, max(1, plan.recipe.cadence.checkpoint))
+        self.background = Background(folder, self.journal, progress.say)
         self._evaluated: set[int] = set()
-        self._health: list[Mapping[str, float]] = []
-        self._told: set[str] = set()
+        self.checkup = Checkup(plan.recipe.steps)
+        self._rollbacks = divergence.Rollbacks(plan.recipe.on_nonfinite == "rollback")
         self._seconds, self._begun, self._away = 0.0, time.monotonic(), 0.0
-        self._saved_at = self._begun
 
     # --- beginning
 
@@ -67,28 +67,27 @@ class Session:
             ) from None
 
     def restore(self, rewind: bool = True) -> None:
-        """Goes back to the newest whole checkpoint of the folder; without any, to step 0. rewind: make the log follow."""
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            state = latest_checkpoint(self.folder.checkpoints)
-        for warning in told:
-            self.progress.say(f"Warning: {warning.message}")
+        """Goes to the newest whole checkpoint of the folder; without any, stays at step 0. rewind: make the log follow."""
+        self._load(self.saver.newest(), rewind)
+
+    def _load(self, state: Mapping[str, Any] | None, rewind: bool = True) -> None:
         if state is not None:
             try:
                 self.match.load_state_dict(state["match"])
                 self._seconds = float(state["seconds"])
+                self._rollbacks.events = list(state.get("rollbacks", []))
             except (RuntimeError, KeyError, ValueError) as error:
                 raise UserError(
                     f"The checkpoint in {self.folder} belongs to another game: {str(error).splitlines()[0]}"
                 ) from None
-            self._saved_step = self.match.step
+            self.saver.step = self.match.step
         self._evaluated = {line["step"] for line in self.folder.lines() if line["kind"] == "evaluation"}
         if rewind and self.chief and not self.complete:
             self.folder.rewind(self.match.step)
+            self.background.forget(self.match.step)
         lines = [line for line in self.folder.lines() if line["step"] <= self.match.step]
-        self._evaluated = {line["step"] for line in lines if line["kind"] == "evaluation"}
-        found = [line["values"] for line in lines if line["kind"] == "health"]
-        self._health = [{name: x for name, x in values.items() if x is not None} for values in found]
+        self._evaluated = self.background.steps | {line["step"] for line in lines if line["kind"] == "evaluation"}
+        self.checkup.recall(lines)
 
     @property
     def complete(self) -> bool:
@@ -101,13 +100,8 @@ class Session:
         if not self.chief:
             return
         steps = self.plan.recipe.steps
-        recorded = self.folder.read("run.json")
-        for name, now in machine(self.world).items():
-            if recorded.get(name) != now:
-                self.progress.say(
-                    f"Warning: this run began with {name} = {recorded.get(name)}, now it is {now}: "
-                    "sums may differ in the last bits."
-                )
+        for warning in moved(self.folder.read("run.json"), self.world):
+            self.progress.say(warning)
         if self.folder.recipe().steps != steps:
             self.folder.write("recipe.json", self.plan.recipe.to_json())
         self.journal.begin_at(self.match.step)
@@ -121,20 +115,54 @@ class Session:
 
     def play(self) -> str:
         """Plays to the end. Returns "finished", or "stopped" when a signal asked for it; state is saved either way."""
-        self._begun = self._saved_at = time.monotonic()
+        self._begun = time.monotonic()
+        self.saver.begin()
         self._status("running")
+        if self._rollbacks.wanted and not self.match.step:
+            self.save()  # there is always something to go back to
         try:
-            with self.stop.waiting():
-                self._play()
-        except NonFinite as error:
-            self._diverged(error)
+            with self.background.at_work(), self.stop.waiting():
+                while not self._played():
+                    pass
+        except (RuntimeError, MemoryError) as error:
+            if not memory.exhausted(error):
+                raise
+            when = f"after step {self.match.step:,}"
+            self._fail(memory.message(self.plan.recipe, self.plan.facts, error, when, self.world.size))
         finally:
             self.progress.close()
         finished = self.match.step >= self.plan.recipe.steps
-        if self.unsaved:
+        if self.saver.unsaved:
             self.save()  # the disk may have been freed since
-        self._status("finished" if finished else "stopped", self.unsaved)
+        self._status("finished" if finished else "stopped", self.saver.unsaved)
         return "finished" if finished else "stopped"
+
+    def _played(self) -> bool:
+        """Plays until the end or a stop; False when it went back and must play on."""
+        try:
+            self._play()
+        except NonFinite as error:
+            if not self._rollbacks.allowed:
+                advice = divergence.advice(error, self.match.players, self._rollbacks.wanted)
+                self._fail(f"Training diverged: {error}.\n{self._rollbacks.history()}{advice}")
+            self._roll_back(error)
+            return False
+        return True
+
+    def _roll_back(self, error: NonFinite) -> None:
+        """Back to a checkpoint of the cadence, with half the rates of now."""
+        elapsed, rate, events = self._elapsed(), self.match.rate * divergence.RATE, self._rollbacks.events
+        good = self.saver.good(events[-1]["to_step"] if events else None)
+        if good is None:
+            self._fail(f"Training diverged: {error}. There is no checkpoint to go back to.")
+        self._load(good)
+        self.world.barrier()
+        self._rollbacks.events, self.match.rate = events, rate
+        self._seconds, self._begun, self._away = elapsed, time.monotonic(), 0.0
+        self.progress.say(self._rollbacks.add(error, self.match.step, rate))
+        if self.chief:
+            self._line("rollback", rollbacks=self._rollbacks.events)
+        self.save(anew=True)  # the checkpoint on disk still has the old rate
 
     def _play(self) -> None:
         cadence, steps = self.plan.recipe.cadence, self.plan.recipe.steps
@@ -159,31 +187,25 @@ class Session:
             self._preview(step)
         due = cadence.evaluate and step and step % cadence.evaluate == 0
         if self.chief and due and not boundary.last and step not in self._evaluated:
-            self.evaluate()
-        overdue = self.world.any(arrived - self._saved_at > SAVE_EVERY_S)
+            self._evaluated.add(step)
+            self.background.submit(step, self.match.images, self._elapsed(), self._publish)
+        overdue = self.world.any(self.saver.overdue)
         if (step and step % cadence.checkpoint == 0) or boundary.last or stop or overdue:
             self.save()
         self._away += time.monotonic() - arrived
         return stop
 
-    def save(self) -> None:
-        """Writes a checkpoint and the published generator. A full disk is told, and training goes on with the older one."""
-        state = {"match": self.match.state_dict(), "seconds": self._elapsed()}
-        self._saved_at = time.monotonic()
+    def save(self, anew: bool = False) -> None:
+        """Writes a checkpoint and the published generator; anew: even when this step has one."""
+        state = {"match": self.match.state_dict(), "seconds": self._elapsed(), "rollbacks": self._rollbacks.events}
+        self.saver.begin()
         if not self.chief:
             return
-        try:
-            if self._saved_step != self.match.step:
-                save_checkpoint(self.folder.checkpoints, self.match.step, state)
-            self._saved_step, self.unsaved = self.match.step, ""
-            network = self.match.average.network if self.match.average else self.match.game.players["generator"]
-            publish(self.folder.root, network, self.plan.recipe, self.plan.facts, self.match.step)
-        except OSError as error:
-            kept = (
-                f"the checkpoint of step {self._saved_step:,} is whole" if self._saved_step >= 0 else "nothing is saved"
-            )
-            self.unsaved = f"Step {self.match.step:,} is NOT saved ({error.strerror or error}); {kept}."
-            self.progress.say(f"Warning: {self.unsaved} Free some space; training goes on, and saving is tried again.")
+        self.saver.save(self.match.step, state, lambda: self._publish(self.folder.root), anew)
+
+    def _publish(self, where: Path) -> None:
+        network = self.match.average.network if self.match.average else self.match.game.players["generator"]
+        publish(where, network, self.plan.recipe, self.plan.facts, self.match.step)
 
     def _elapsed(self) -> float:
         return self._seconds + time.monotonic() - self._begun
@@ -196,49 +218,48 @@ class Session:
     def _log(self, event: Stepped, counted: tuple[float, int]) -> tuple[float, int]:
         """One log line. The speed counts steps only, not what is done between them."""
         now, values = time.monotonic() - self._begun - self._away, event.values()
-        values["images_per_s"] = (event.step - counted[1]) * self.plan.recipe.batch / max(1e-9, now - counted[0])
+        values["images_per_s"] = (event.step - counted[1]) * self.match.settings.batch / max(1e-9, now - counted[0])
         self._line("train", values=values)
+        self.background.look()
+        self.checkup.see(values)
         self.progress.tick(event.step, self.plan.recipe.steps, values)
         return now, event.step
 
     def _preview(self, step: int) -> None:
         self.journal.picture(step, self.observer.picture)
         values, bins = self.observer.health()
-        found = health.examine(values, self._health) if step else []
-        self._health.append(values)
+        found = self.checkup.look(step, values)
         self._line("health", values=values, findings=[finding.to_json() for finding in found])
         self._line("scores", **bins)
-        late = step >= self.plan.recipe.steps // 4
-        for finding in found:
-            if late and finding.level != "ok" and finding.title not in self._told:
-                self.progress.say(finding.told())
-                self._told.add(finding.title)
+        for news in self.checkup.news(step, found):
+            self.progress.say(news)
 
-    def evaluate(self, write: bool = True, historic: bool = False) -> list[dict[str, Any]]:
+    def evaluate(self, write: bool = True, historic: bool = False, choice: Choice = Choice()) -> list[dict[str, Any]]:
         """Measures the average generator, logs (unless told not to) and returns the records."""
-        records = [record.to_json() for record in self.observer.evaluate(historic)]
+        records = [record.to_json() for record in self.observer.evaluate(historic, choice)]
+        for record in records if self._rollbacks else ():
+            record["protocol"] |= {"rollbacks": len(self._rollbacks), "rate": self.match.rate}
         if write:
-            self._line("evaluation", records=records)
+            self._line("evaluation", records=joined(self.folder.lines(), self.match.step, records))
             self._evaluated.add(self.match.step)
         return records
 
     def conclude(self, state: str) -> None:
         """After the last step: evaluates a finished run once, writes the report, tells how a stopped one goes on."""
         try:
+            self.background.wait(state == "finished")
             if state == "finished" and self.match.step not in self._evaluated:
                 self.progress.say(
-                    "Evaluating (longer the first time for these data, where a measure must first be trained on them) ..."
+                    "Evaluating (longer the first time: a measure may have to be trained on these data) ..."
                 )
                 self.evaluate()
         except Stopped:
-            self.progress.say(
-                f"Evaluation left out; the training is complete. Do it later with: zerosum evaluate {self.folder}"
-            )
+            self.progress.say(f"Evaluation left out; training is complete. Later: zerosum evaluate {self.folder}")
         self.report()
         self.journal.close()
-        if self.unsaved:
+        if self.saver.unsaved:
             raise UserError(
-                f"{self.unsaved} What was trained since is lost. Free some space, then: zerosum resume {self.folder}"
+                f"{self.saver.unsaved} What was trained since is lost. Free some space, then: zerosum resume {self.folder}"
             )
         if state == "stopped":
             self.progress.say(f"Saved at step {self.match.step:,}. Go on with: zerosum resume {self.folder}")
@@ -259,20 +280,17 @@ class Session:
             "seconds": round(self._elapsed(), 1),
             "images": self.match.images,
             "message": message or stopped,
+            "rollbacks": len(self._rollbacks),
             "resume": f"zerosum resume {self.folder.root}",
         }
         if self.chief:
             self.journal.status(content)
 
-    def _diverged(self, error: NonFinite) -> None:
-        kept = f"step {self._saved_step:,}" if self._saved_step >= 0 else "none: it came before the first"
-        rates = " ".join(f"--set learning.{name}.lr=..." for name in self.match.players)
-        advice = (
-            f"The rates are probably too high, of either player: train anew with lower ones ({rates}), or clip the gradient "
-            f"(--set learning.{error.player}.clip_norm=1). Resuming would come to the same step."
-        )
-        self._status("failed", f"{error}. {advice}")
+    def _fail(self, reason: str) -> NoReturn:
+        """Ends a training that cannot go on: recorded, reported, and told with what is kept."""
+        self._status("failed", reason)
         if self.chief:
             self.report()
             self.journal.close()
-        raise UserError(f"Training diverged: {error}.\n{advice}\nNewest checkpoint in {self.folder}: {kept}.") from None
+        kept = f"step {self.saver.step:,}" if self.saver.step >= 0 else "none: it came before the first"
+        raise UserError(f"{reason}\nNewest checkpoint in {self.folder}: {kept}.") from None

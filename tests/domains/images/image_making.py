@@ -6,6 +6,7 @@ import gzip
 import io
 import shutil
 import struct
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -61,3 +62,19 @@ def write_idx(path: Path, values: Any, shape: tuple[int, ...] | None = None, kin
     shape = shape or values.shape
     data = bytes((0, 0, kind, len(shape))) + struct.pack(f">{len(shape)}I", *shape) + values.tobytes()
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+def make_tar(path: Path, members: dict[str, bytes], **options: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", **options) as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def png(*shape: int, seed: int = 0) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(noise(*shape, seed=seed)).save(stream, "PNG")
+    return stream.getvalue()

@@ -14,8 +14,8 @@ import pytest
 from image_making import encoded, noise, refused
 from PIL import Image
 
-from zerosum.domains.images import cifar, files, raw
 from zerosum.domains.images.data import open_source
+from zerosum.domains.images.reading import cifar, files, raw
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def photos(tmp_path: Path) -> Path:
 def test_missing_path_and_name(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     refused("minst", "'minst'", "Did you mean 'mnist'?", "./name")
-    refused("zzzzz", "Choose from: cifar10, digits, fashion-mnist, mnist.")
+    refused("zzzzz", "Choose from: cifar10, digits, fashion-mnist, mnist, olivetti-faces, stacked-mnist.")
     refused(tmp_path / "photo", "no such file or folder", f"Did you mean {photos}?")
     refused("./absent", "'./absent'", "no such file")
     refused("absent.npz", "no such file")

@@ -74,7 +74,29 @@ def test_unseen_real_digits_score_like_reals(digits: ImageSource, evaluator: Ima
     assert found["copy_rate"].value == pytest.approx(0.01, abs=0.01)
     assert found["memorisation_p"].value > 0.01
     assert found["nearest_in_train"].value < 1
-    assert evaluator.notes == []
+    assert len(evaluator.notes) == 1  # 40 images a class are too few for a distance within each
+    assert "100 images of each class" in evaluator.notes[0]
+
+
+def test_classes_asked_for_are_measured_each_for_itself(digits: ImageSource, cache: Path) -> None:
+    evaluator = ImageEvaluator(digits, num_samples=1300, cache_dir=cache)
+    images, labels = digits.train.pixels, digits.train.labels
+    assert labels is not None
+    order = torch.arange(len(images)).flip(0)
+    found = by_name(evaluator.evaluate(images[order], labels[order]))
+    per_class = found["class_frechet"]
+    assert per_class.name.endswith("n=" + str(per_class.protocol["num_fake"]) + " a class]")
+    assert per_class.protocol["num_fake"] >= 100
+    assert len(per_class.protocol["classes"]) == 10
+    assert found["class_diversity"].value == pytest.approx(1, abs=1e-6)
+    collapsed = images.clone()
+    collapsed[labels == 4] = images[labels == 4][0]
+    worse = by_name(evaluator.evaluate(collapsed, labels))
+    assert worse["class_diversity"].protocol["classes"]["4"] == pytest.approx(0, abs=1e-6)
+    assert worse["class_frechet"].protocol["classes"]["4"] > 5 * per_class.protocol["classes"]["4"]
+    mixed = by_name(evaluator.evaluate(images, labels.roll(1)))
+    assert mixed["class_frechet"].value > 5 * per_class.value
+    assert mixed["class_accuracy"].value < 0.3
 
 
 def test_noise_is_told_from_digits(digits: ImageSource, evaluator: ImageEvaluator) -> None:
@@ -138,7 +160,7 @@ def test_every_record_carries_its_protocol_and_survives_json(digits: ImageSource
 def test_a_small_heldout_set_gives_a_second_distance_with_its_floor(digits: ImageSource, cache: Path) -> None:
     evaluator = ImageEvaluator(digits, num_samples=800, cache_dir=cache)
     records = evaluator.evaluate(digits.train.pixels[:800])
-    full, small = (record for record in records if record.name.startswith("frechet"))
+    full, small = (record for record in records if record.name.startswith("frechet["))
     assert (full.protocol["num_real"], full.reference) == (800, None)
     assert small.protocol["num_real"] == small.protocol["num_fake"] == 497
     real, held = evaluator.prepared.real, evaluator.prepared.heldout

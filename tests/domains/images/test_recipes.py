@@ -12,6 +12,11 @@ from zerosum.runs import plan
 SMOKE = {
     "mlp": ["generator.widths=[32]", "discriminator.widths=[32]"],
     "conv": ["generator.width=8", "discriminator.width=8"],
+    "resnet": ["generator.width=8", "discriminator.width=8"],
+    "biggan": ["generator.width=8", "discriminator.width=8"],
+    "r3": ["generator.width=16", "discriminator.width=16"],
+    "style": ["generator.width=4", "discriminator.width=4"],
+    "light": ["generator.width=8", "discriminator.width=8"],
     "sigmoid": ["generator.widths=[32]", "discriminator.widths=[8]"],
 }
 

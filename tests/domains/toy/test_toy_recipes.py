@@ -71,10 +71,10 @@ def test_the_recipe_follows_the_dimension() -> None:
 
 
 def test_a_short_game_already_moves_the_points_to_the_data() -> None:
-    """400 steps from a start far off halve the distance and more."""
+    """800 steps, whose rate falls to its end with them, halve the distance from a start far off, and more."""
     source = opened("normal")
     recipe = recipes.override(
-        DOMAIN.recipes["toy-line"], ["generator.width=16", "discriminator.width=16", "batch=64", "steps=400"]
+        DOMAIN.recipes["toy-line"], ["generator.width=16", "discriminator.width=16", "batch=64", "steps=800"]
     )
     match = played(recipe, "normal")
     z = torch.randn(4_000, 1, generator=torch.Generator().manual_seed(0))

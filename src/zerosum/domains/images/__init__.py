@@ -1,4 +1,4 @@
-"""Images of any size, grey or colour, from a named data set, a folder, a zip or an array."""
+"""Images of any size, grey or colour, from a named data set, a folder, an archive or an array."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from torch import Tensor
 
 from zerosum import domain
 from zerosum.domain import Baseline, Domain, Facts
-from zerosum.domains.images import augments, networks, preview, recipes
+from zerosum.domains.images import augments, film, networks, preview, recipes
 from zerosum.domains.images.data import ImageSource, Shape, open_source, recognise, sources
 from zerosum.domains.images.networks.maxout import SigmoidGenerator
+from zerosum.domains.images.reading.raw import Crop, OnBad
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Game
+from zerosum.engine.loop import Match
 from zerosum.errors import UserError
+from zerosum.metrics.record import Record
 from zerosum.recipe import Part, Recipe
+
+NUM_EXAMPLES = 256
 
 
 def _open(data: Part, allow_download: bool) -> ImageSource:
@@ -34,6 +39,11 @@ def _opener(
     heldout: float = 0.1,
     validation: float = 0.0,
     max_images: int | None = None,
+    crop: Crop = "centre",
+    flip: bool = False,
+    attributes: str | bool | None = None,
+    on_bad: OnBad = "stop",
+    cache: bool = True,
 ) -> ImageSource:
     """The options of `data` in an image recipe; size is one number or [height, width]."""
     both = (size, size) if isinstance(size, int) else size
@@ -45,6 +55,11 @@ def _opener(
         heldout=heldout,
         validation=validation,
         max_images=max_images,
+        crop=crop,
+        flip=flip,
+        attributes=attributes,
+        on_bad=on_bad,
+        cache=cache,
         allow_download=allow_download,
     )
 
@@ -60,11 +75,29 @@ def _facts(source: ImageSource) -> dict[str, Any]:
         "num_classes": shape.num_classes,
         "class_names": list(source.class_names),
         "class_counts": counts,
+        "num_attributes": len(source.attribute_names),
+        "attribute_names": list(source.attribute_names),
+        "attribute_scales": [list(scale) for scale in source.attribute_scales],
+        "attribute_rows": _examples(source),
         "num_rows": source.num_rows,
+        "num_images": len(source.train),
+        "flip": source.flip,
+        "crop": source.crop,
+        "measure": source.measure,
         "num_heldout": source.num_heldout,
         "fingerprint": source.fingerprint,
         "notes": [*_held_out(source), *source.notes],
     }
+
+
+def _examples(source: ImageSource) -> list[list[float]]:
+    """Attributes of at most NUM_EXAMPLES training images at even distances: a published generator samples under them."""
+    rows = source.train.attributes
+    if rows is None:
+        return []
+    num = min(NUM_EXAMPLES, len(rows))
+    found: list[list[float]] = rows.cpu()[torch.arange(num) * len(rows) // num].tolist()
+    return found
 
 
 def _held_out(source: ImageSource) -> list[str]:
@@ -80,7 +113,10 @@ def shape_of(facts: Facts) -> Shape:
 def _describe(facts: Facts) -> str:
     colour = "grey" if facts["channels"] == 1 else "colour"
     classes = f", {facts['num_classes']} classes" if facts["num_classes"] else ", no labels"
-    return f"{facts['num_rows']:,} images {facts['width']}x{facts['height']} {colour}{classes}"
+    told = f", {facts['num_attributes']} attribute(s)" if facts.get("num_attributes") else classes
+    mirrored = " and their mirror images" if facts.get("flip") else ""
+    num = facts.get("num_images", facts["num_rows"])
+    return f"{num:,} images{mirrored} {facts['width']}x{facts['height']} {colour}{told}"
 
 
 def _game(recipe: Recipe, facts: Facts) -> Duel:
@@ -91,6 +127,7 @@ def _game(recipe: Recipe, facts: Facts) -> Duel:
         augments.AUGMENTS,
         shape_of(facts),
         facts["num_classes"],
+        facts.get("num_attributes", 0),
     )
 
 
@@ -99,6 +136,17 @@ def _initialise(game: Game, source: ImageSource) -> None:
     for network in game.players.values():
         if isinstance(network, SigmoidGenerator):
             network.start_at_marginals(source)
+
+
+def _beside(recipe: Recipe, match: Match, fakes: Tensor) -> Sequence[Record]:
+    """Whether the augmentation leaks, where there is one."""
+    from zerosum.domains.images import leak
+
+    game, source = match.game, match.source
+    if recipe.augment is None or not isinstance(game, Duel) or not isinstance(source, ImageSource) or not game.augment:
+        return ()
+    strength = game.strength(match.step)
+    return leak.records(source, game.augment, fakes, recipe.seed, strength=strength, name=recipe.augment.kind)
 
 
 def _baselines(source: ImageSource) -> Mapping[str, Callable[[], Baseline]]:
@@ -119,17 +167,17 @@ def _read(paths: Sequence[Path], facts: Facts) -> Tensor:
 
     if not paths:
         raise UserError("judge needs at least one image file.")
-    return read_images(paths, shape_of(facts))
+    return read_images(paths, shape_of(facts), facts.get("crop", "centre"))
 
 
 def _within(samples: Tensor, recipe: Recipe) -> Tensor:
-    """Clamped to [-1, 1] in place; a generator that ends in tanh needs no further pass over its samples."""
-    return samples if recipe.generator.options.get("output", "tanh") == "tanh" else samples.clamp_(-1, 1)
+    """Clamped to [-1, 1] in place: a generator may end linearly."""
+    return samples.clamp_(-1, 1)
 
 
 DOMAIN = Domain(
     name="images",
-    summary="images of any size, grey or colour: a named data set, a folder, a zip, an array",
+    summary="images of any size, grey or colour: a named data set, a folder, a zip, tar shards, an array",
     recognise=recognise,
     sources=sources,
     open=_open,
@@ -138,11 +186,14 @@ DOMAIN = Domain(
     game=_game,
     recipes=recipes.RECIPES,
     choose=recipes.choose,
+    tuned=recipes.tuned,
     evaluator=_evaluator,
     picture=lambda samples, path, scene: preview.grid(samples, scene.columns, path),
     write=lambda samples, path, facts: preview.write(samples, path),
     read=_read,
     within=_within,
     initialise=_initialise,
+    beside=_beside,
     baselines=_baselines,
+    film=film.film,
 )

@@ -59,10 +59,10 @@ class Raster:
 def baselines(source: ImageSource) -> dict[str, Callable[[], Baseline]]:
     """Models of the training images, of all or of as many drawn ones as hold 2**24 values. Labels are not used."""
     shape = (source.shape.channels, source.shape.height, source.shape.width)
-    pixels = source.train.pixels.cpu()[chosen(source.num_rows, math.prod(shape))]
-    fits = classical(to_unit(pixels).flatten(1), source.num_rows)
+    pixels = source.train.pixels[chosen(len(source.train), math.prod(shape))].cpu()
+    fits = classical(to_unit(pixels).flatten(1), len(source.train))
     of_rows = {name: functools.partial(_of_rows, fit, shape) for name, fit in fits.items()}
-    return {**of_rows, "markov": functools.partial(_raster, pixels, source.num_rows)}
+    return {**of_rows, "markov": functools.partial(_raster, pixels, len(source.train))}
 
 
 def _of_rows(fit: Callable[[], Baseline], shape: tuple[int, int, int]) -> OfRows:

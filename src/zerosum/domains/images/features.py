@@ -1,8 +1,7 @@
-"""The feature extractor of a source of images, and the features of its reals."""
+"""The features of a source's reals, and images as they are compared for copies."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from zerosum.metrics.classifier import Extractor, SmallClassifier, cached_classifier, extract, shrunk_size
+from zerosum.domains.images.extractors import Extractor, chosen, labeller
+from zerosum.metrics.choice import Choice
+from zerosum.metrics.classifier import extract, shrunk_size
 from zerosum.metrics.neighbours import diversity
-from zerosum.metrics.random_features import random_features
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import Images, ImageSource
@@ -25,23 +25,39 @@ MOST_VALUES = 784  # values per image up to which copies are searched at full si
 class Prepared:
     """The feature extractor and everything about the reals that does not change from one evaluation to the next.
 
-    real, heldout: features (n, 64) of a fixed random choice; accuracy: of the classifier on held-out reals.
+    real, heldout: features (n, D) of a fixed random choice, with the reals' labels; labeller: the classifier of the source's
+    own labels, or None; accuracy: of it on held-out reals, whose predicted labels are `heldout_classes`.
     """
 
     extractor: Extractor
-    name: str
-    sha256: str
+    labeller: Extractor | None
     accuracy: float | None
     real: Tensor
+    real_labels: Tensor | None
     heldout: Tensor | None
+    heldout_classes: Tensor | None
     real_diversity: float
 
-    def classify(self, features: Tensor) -> Tensor | None:
-        """Predicted labels (N,), or None when the extractor is not a classifier."""
-        if not isinstance(self.extractor, SmallClassifier):
+    @property
+    def name(self) -> str:
+        """Of the extractor."""
+        return self.extractor.name
+
+    @property
+    def sha256(self) -> str:
+        """Of the extractor's weights."""
+        return self.extractor.sha256
+
+    def features(self, images: Tensor) -> Tensor:
+        """(N, D) of uint8 images."""
+        return extract(self.extractor, images, self.extractor.batch)
+
+    def classify(self, images: Tensor, features: Tensor) -> Tensor | None:
+        """Labels (N,) that the source's classifier gives to images with these features; None without one."""
+        if self.labeller is None:
             return None
-        predicted: Tensor = self.extractor.head(features).argmax(1)
-        return predicted
+        same = self.labeller.sha256 == self.extractor.sha256
+        return self.labeller.labels(features if same else extract(self.labeller, images))
 
 
 def some(images: Images, num: int, seed: int) -> tuple[Tensor, Tensor | None]:
@@ -50,30 +66,21 @@ def some(images: Images, num: int, seed: int) -> tuple[Tensor, Tensor | None]:
     return images.pixels[order], None if images.labels is None else images.labels[order]
 
 
-def prepare(source: ImageSource, num_samples: int, seed: int, cache_dir: Path | None) -> Prepared:
-    """Train or load the classifier of the source (a random network where it has no labels) and extract the reals."""
-    train, held = source.train, source.heldout
-    num_classes = int(source.shape.num_classes)
-    extractor: Extractor
-    if train.labels is not None and num_classes > 1:
-        extractor, sha256 = cached_classifier(
-            train.pixels, train.labels, source.fingerprint, cache_dir, num_classes=num_classes
-        )
-        plain = re.sub(r"[^A-Za-z0-9_]+", "-", source.name).strip("-")
-        name = f"{plain}-classifier-{sha256[:8]}"
-    else:
-        channels, height, width = train.pixels.shape[1:]
-        random = random_features((channels, height, width))
-        extractor, name, sha256 = random, random.name, random.sha256
-    real = extract(extractor, some(train, num_samples, seed)[0])
-    heldout, accuracy = None, None
-    if held is not None and len(held.pixels) > 0:
-        pixels, labels = some(held, num_samples, seed)
-        heldout = extract(extractor, pixels)
-        if labels is not None and isinstance(extractor, SmallClassifier):
-            accuracy = float((extractor.head(heldout).argmax(1) == labels.cpu()).double().mean())
+def prepare(source: ImageSource, choice: Choice, num: int, seed: int, cache_dir: Path | None) -> Prepared:
+    """Makes the extractor, and the classifier where there are labels, and extracts `num` reals, trained on and held out."""
+    extractor, own = chosen(source, choice, cache_dir), labeller(source, cache_dir)
+    pixels, labels = some(source.train, num, seed)
+    real = extract(extractor, pixels, extractor.batch)
+    heldout, classes, accuracy = None, None, None
+    if source.heldout is not None and len(source.heldout.pixels) > 0:
+        pixels, held_labels = some(source.heldout, num, seed)
+        heldout = extract(extractor, pixels, extractor.batch)
+        if own is not None:
+            classes = own.labels(heldout if own.sha256 == extractor.sha256 else extract(own, pixels))
+            if held_labels is not None:
+                accuracy = float((classes == held_labels.cpu()).double().mean())
     spread = diversity(real[:500]) if len(real) > 1 else 0.0
-    return Prepared(extractor, name, sha256, accuracy, real, heldout, spread)
+    return Prepared(extractor, own, accuracy, real, None if labels is None else labels.cpu(), heldout, classes, spread)
 
 
 def for_copies(images: Tensor) -> Tensor:

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from zerosum.domains.images import historic
 from zerosum.domains.images.data import ImageSource, Shape, to_pixels, to_unit
-from zerosum.domains.images.files import BadImageError, decode
 from zerosum.domains.images.metrics import ImageEvaluator
+from zerosum.domains.images.reading.files import BadImageError, decode
+from zerosum.domains.images.reading.raw import Crop
 from zerosum.errors import UserError
+from zerosum.metrics.choice import Choice
 from zerosum.metrics.classifier import extract
 from zerosum.metrics.neighbours import diversity
 from zerosum.metrics.random_features import random_features
@@ -27,8 +29,8 @@ UnitJudge = Callable[[Tensor, Tensor | None], Tensor]
 class UnitEvaluator:
     """ImageEvaluator for samples in [-1, 1]: they are measured as the 8-bit images that would be saved."""
 
-    def __init__(self, source: ImageSource, seed: int) -> None:
-        self.inner = ImageEvaluator(source, seed=seed)
+    def __init__(self, source: ImageSource, seed: int, choice: Choice = Choice()) -> None:
+        self.inner = ImageEvaluator(source, seed=seed, choice=choice)
         real = source.train.pixels[:512].float()
         self._real_contrast = float(real.flatten(1).std(1).mean())
         self._num_classes = source.shape.num_classes
@@ -45,7 +47,11 @@ class UnitEvaluator:
     @property
     def num_samples(self) -> int:
         """How many samples `evaluate` wants."""
-        return self.inner.num_samples
+        return self.inner.num_fakes
+
+    def adjusted(self, choice: Choice) -> UnitEvaluator:
+        """The same measures with another extractor or another number of samples."""
+        return UnitEvaluator(self.inner.source, self.inner.seed, choice)
 
     def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: UnitJudge | None) -> Sequence[Record]:
         """All measures of (N, C, H, W) samples in [-1, 1]."""
@@ -82,13 +88,13 @@ class UnitEvaluator:
         return numbers
 
 
-def read_images(paths: Sequence[Path], shape: Shape) -> Tensor:
+def read_images(paths: Sequence[Path], shape: Shape, crop: Crop = "centre") -> Tensor:
     """(N, C, H, W) in [-1, 1]: image files cropped and resized as training images are; UserError names a bad one."""
     rows = []
     for path in paths:
         try:
             with open(path, "rb") as stream:
-                rows.append(decode(stream, shape.channels, (shape.height, shape.width)).pixels)
+                rows.append(decode(stream, shape.channels, (shape.height, shape.width), crop).pixels)
         except BadImageError as error:
             raise UserError(f"{path}: {error}") from None
         except OSError as error:

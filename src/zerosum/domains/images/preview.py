@@ -19,13 +19,16 @@ GAP, GREY = 3, 128
 
 
 def grid(samples: Tensor, columns: int, path: Path) -> None:
-    """Writes (N, C, H, W) in [-1, 1] as one PNG, row by row, with a grey gap between the images."""
-    tiled(to_pixels(samples), columns).save(path, format="PNG")
+    """Writes (N, C, H, W) in [-1, 1] as one picture, row by row, with a grey gap between the images. PNG unless the path's
+    ending is that of a JPEG or WebP."""
+    kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower(), "PNG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tiled(to_pixels(samples), columns).save(path, format=kind)
 
 
 def tiled(pixels: Tensor, columns: int) -> Image.Image:
     """(N, C, H, W) uint8 as one picture; a last row that is not full is left grey."""
-    tiles = torch.stack([torch.from_numpy(np.array(_enlarged(row))) for row in pixels])  # (N, H, W[, 3])
+    tiles = torch.stack([torch.from_numpy(np.array(enlarged(row, TILE))) for row in pixels])  # (N, H, W[, 3])
     height, width, rest = tiles.shape[1], tiles.shape[2], tiles.shape[3:]
     rows = -(-len(tiles) // columns)
     sheet = torch.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, *rest), GREY, dtype=torch.uint8)
@@ -35,9 +38,10 @@ def tiled(pixels: Tensor, columns: int) -> Image.Image:
     return Image.fromarray(sheet.numpy())
 
 
-def _enlarged(pixels: Tensor) -> Image.Image:
+def enlarged(pixels: Tensor, rows: int) -> Image.Image:
+    """(C, H, W) uint8 as a Pillow image of about `rows` rows, by a whole factor; larger images stay as they are."""
     image = picture(pixels)
-    factor = max(1, round(TILE / image.height))
+    factor = max(1, round(rows / image.height))
     how = Image.Resampling.LANCZOS if image.height < SMOOTH_BELOW else Image.Resampling.NEAREST
     return image.resize((image.width * factor, image.height * factor), how) if factor > 1 else image
 
@@ -55,8 +59,10 @@ def write(samples: Tensor, path: Path) -> list[Path]:
     if suffix in (".png", ".jpg", ".jpeg", ".webp"):
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = to_pixels(samples)
-        image = picture(pixels[0]) if len(pixels) == 1 else tiled(pixels, max(1, round(len(pixels) ** 0.5)))
-        image.save(path)
+        if len(pixels) == 1:
+            picture(pixels[0]).save(path)
+        else:
+            grid(samples, max(1, round(len(pixels) ** 0.5)), path)
         return [path]
     if suffix == ".npy":
         path.parent.mkdir(parents=True, exist_ok=True)

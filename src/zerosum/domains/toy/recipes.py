@@ -31,7 +31,7 @@ TOY = Recipe(
     conditional=False,
     loss="relativistic",
     penalties={"r1": PenaltyPart(weight=0.01, every=4), "r2": PenaltyPart(weight=0.01, every=4)},
-    learning=_both(lr=Schedule(4e-3, 4e-5, "cosine", over_steps=8_000), betas=(0.0, 0.99)),
+    learning=_both(lr=Schedule(4e-3, 4e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
     ema=Ema(half_life_images=50_000.0),
     steps=8_000,
     batch=256,
@@ -43,7 +43,7 @@ LINE = TOY.changed(
     data=part("normal"),
     prior=Prior(1),
     penalties={"r1": PenaltyPart(weight=0.02, every=4), "r2": PenaltyPart(weight=0.02, every=4)},
-    learning=_both(lr=Schedule(4e-3, 4e-5, "cosine", over_steps=4_000), betas=(0.0, 0.99)),
+    learning=_both(lr=Schedule(4e-3, 4e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
     steps=4_000,
 )
 
@@ -78,8 +78,8 @@ WGAN_GP = TOY.changed(
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (TOY, LINE, CLASSIC, MINIMAX, WGAN_GP)}
 
 
-def choose(facts: Mapping[str, Any]) -> tuple[str, str]:
-    """The recipe for a source that names none, and why."""
+def choose(facts: Mapping[str, Any], minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
+    """The recipe for a source that names none, and why; points are so quick that time and device decide nothing."""
     if facts["num_dims"] == 1:
         return "toy-line", "points on the line; its noise of one dimension can be drawn below them"
     return "toy", "points in the plane, where it loses no mode"

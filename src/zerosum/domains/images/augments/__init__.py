@@ -4,6 +4,11 @@ Each is a maker: options -> augment(images (N, C, H, W), draws, purpose, strengt
 leaves every image as it is.
 """
 
-from zerosum.domains.images.augments.shift import shift
+from collections.abc import Callable, Mapping
 
-AUGMENTS = {"shift": shift}
+from zerosum.domains.images.augments.ada import ada
+from zerosum.domains.images.augments.diffaugment import diffaugment
+from zerosum.domains.images.augments.shift import shift
+from zerosum.engine.duel import Augment
+
+AUGMENTS: Mapping[str, Callable[..., Augment]] = {"shift": shift, "diffaugment": diffaugment, "ada": ada}

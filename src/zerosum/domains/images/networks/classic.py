@@ -1,7 +1,8 @@
 """The classic pairs, MLP and DCGAN, for any size, grey or colour, rectangular too.
 
 Legend: N rows, C channels, H height, W width, L latent size, F features. First argument the image's shape, the rest by
-keyword. Generators map (N, L) noise [, (N,) labels] to (N, C, H, W); discriminators map images [, labels] to (N,) logits.
+keyword. Generators map (N, L) noise [, condition] to (N, C, H, W); discriminators map images [, condition] to (N,) logits. A
+condition is (N,) labels or (N, K) attributes.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domains.images.data import Shape
+from zerosum.domains.images.networks.heads import Head
 from zerosum.domains.images.networks.sizes import grid_of, num_halvings, padded, widths_of
+from zerosum.engine.game import Verdict
+from zerosum.nn.conditioning import demanded, embedding, joined
 from zerosum.nn.layers import Double, Dropout, Halve, Norm, norm1d, norm2d
 
 Output = Literal["tanh", "linear"]
-Condition = Literal["concat", "projection"]
+Condition = Literal["concat", "projection", "auxiliary"]
 Init = Literal["torch", "dcgan", "kaiming"]
 
 
@@ -30,6 +34,7 @@ class MlpGenerator(nn.Module):
         *,
         latent: int,
         num_classes: int = 0,
+        num_attributes: int = 0,
         widths: tuple[int, ...] = (256, 512, 1024),
         norm: Norm = "none",
         slope: float = 0.2,
@@ -38,8 +43,8 @@ class MlpGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = shape
-        self.embed = nn.Embedding(num_classes, label_features) if num_classes else None
-        features = latent + (label_features if num_classes else 0)
+        self.embed = embedding(num_classes, num_attributes, label_features)
+        features = latent + (label_features if self.embed else 0)
         layers: list[nn.Module] = []
         for width in widths:
             layers += [nn.Linear(features, width), norm1d(norm, width), nn.LeakyReLU(slope)]
@@ -47,9 +52,9 @@ class MlpGenerator(nn.Module):
         layers += [nn.Linear(features, shape.channels * shape.height * shape.width), _output(output)]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, L) [, (N,)] -> (N, C, H, W)."""
-        flat: Tensor = self.layers(_with_label(noise, self.embed, labels))
+    def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, L) [, condition] -> (N, C, H, W)."""
+        flat: Tensor = self.layers(joined(noise, self.embed, condition))
         return flat.view(-1, self.shape.channels, self.shape.height, self.shape.width)
 
 
@@ -61,6 +66,7 @@ class MlpDiscriminator(nn.Module):
         shape: Shape,
         *,
         num_classes: int = 0,
+        num_attributes: int = 0,
         widths: tuple[int, ...] = (1024, 512, 256),
         dropout: float = 0.3,
         slope: float = 0.2,
@@ -68,20 +74,19 @@ class MlpDiscriminator(nn.Module):
         label_features: int = 16,
     ) -> None:
         super().__init__()
-        concat = bool(num_classes) and condition == "concat"
-        self.embed = nn.Embedding(num_classes, label_features) if concat else None
-        features = shape.channels * shape.height * shape.width + (label_features if concat else 0)
+        self.embed = embedding(num_classes, num_attributes, label_features) if condition == "concat" else None
+        features = shape.channels * shape.height * shape.width + (label_features if self.embed else 0)
         layers: list[nn.Module] = []
         for width in widths:
             layers += [nn.Linear(features, width), nn.LeakyReLU(slope), Dropout(dropout)]
             features = width
         self.layers = nn.Sequential(*layers)
-        self.head = Head(features, 0 if concat else num_classes)
+        self.head = _head(features, num_classes, num_attributes, condition)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) [, (N,)] -> (N,) logits."""
-        logits: Tensor = self.head(self.layers(_with_label(images.flatten(1), self.embed, labels)), labels)
-        return logits
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor | Verdict:
+        """(N, C, H, W) [, condition] -> (N,) logits."""
+        features = self.layers(joined(images.flatten(1), self.embed, condition))
+        return self.head(features, condition)  # type: ignore[no-any-return]
 
 
 class ConvGenerator(nn.Module):
@@ -99,6 +104,7 @@ class ConvGenerator(nn.Module):
         *,
         latent: int,
         num_classes: int = 0,
+        num_attributes: int = 0,
         width: int = 64,
         depth: int = 0,
         up: Literal["transposed", "nearest", "bilinear"] = "transposed",
@@ -112,8 +118,8 @@ class ConvGenerator(nn.Module):
         super().__init__()
         self.shape = shape
         self.grid, widths = grid_of(shape), widths_of(shape, width)
-        self.embed = nn.Embedding(num_classes, label_features) if num_classes else None
-        features = latent + (label_features if num_classes else 0)
+        self.embed = embedding(num_classes, num_attributes, label_features)
+        features = latent + (label_features if self.embed else 0)
         self.stem = nn.Linear(features, widths[0] * self.grid[0] * self.grid[1])
         self.stem_norm = nn.Sequential(norm2d(norm, widths[0]), _activation(slope))
         stages: list[nn.Module] = _deepen(widths[0], depth, norm, slope)
@@ -126,10 +132,11 @@ class ConvGenerator(nn.Module):
         self.output = _output(output)
         _initialise(self, init, slope)
 
-    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, L) [, (N,)] -> (N, C, H, W)."""
-        x = self.stem(_with_label(noise, self.embed, labels))
-        x = x.view(len(noise), *self.grid, -1).permute(0, 3, 1, 2)  # (N, F, h, w), channels last in memory
+    def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, L) [, condition] -> (N, C, H, W)."""
+        x = self.stem(joined(noise, self.embed, condition))
+        h, w = self.grid
+        x = x.view(-1, h, w, x.shape[1] // (h * w)).permute(0, 3, 1, 2)  # (N, F, h, w), channels last in memory
         images: Tensor = self.output(self.last(self.stages(self.stem_norm(x))))
         top, left = (images.shape[2] - self.shape.height) // 2, (images.shape[3] - self.shape.width) // 2
         return images[:, :, top : top + self.shape.height, left : left + self.shape.width]
@@ -138,8 +145,8 @@ class ConvGenerator(nn.Module):
 class ConvDiscriminator(nn.Module):
     """The mirror of ConvGenerator: halvings down to a small grid, then one linear head.
 
-    down: "strided" 4x4 convolution, or 3x3 convolution and average pooling ("pooled"). condition: labels join as an
-    extra image channel ("concat", Mirza and Osindero 2014) or by "projection" (Miyato and Koyama 2018, arXiv:1802.05637).
+    down: "strided" 4x4 convolution, or 3x3 convolution and average pooling ("pooled"). condition: it joins as an extra
+    image channel ("concat", Mirza and Osindero 2014) or in the head ("projection" or "auxiliary", see Head).
     """
 
     def __init__(
@@ -147,6 +154,7 @@ class ConvDiscriminator(nn.Module):
         shape: Shape,
         *,
         num_classes: int = 0,
+        num_attributes: int = 0,
         width: int = 64,
         depth: int = 0,
         down: Literal["strided", "pooled"] = "strided",
@@ -157,11 +165,11 @@ class ConvDiscriminator(nn.Module):
         init: Init = "dcgan",
     ) -> None:
         super().__init__()
-        concat = bool(num_classes) and condition == "concat"
         self.shape = shape
-        self.embed = nn.Embedding(num_classes, shape.height * shape.width) if concat else None
+        plane = shape.height * shape.width
+        self.embed = embedding(num_classes, num_attributes, plane) if condition == "concat" else None
         widths = widths_of(shape, width)[::-1]
-        first = _down(shape.channels + concat, widths[0], down if num_halvings(shape) else "same")
+        first = _down(shape.channels + (self.embed is not None), widths[0], down if num_halvings(shape) else "same")
         stages: list[nn.Module] = [first, _activation(slope), *_deepen(widths[0], depth, norm, slope)]
         for before, after in itertools.pairwise(widths):
             stages += [_down(before, after, down), norm2d(norm, after), _activation(slope)]
@@ -169,47 +177,27 @@ class ConvDiscriminator(nn.Module):
             stages += [Dropout(dropout)] if dropout else []
         self.stages = nn.Sequential(*stages)
         grid = grid_of(shape)
-        self.head = Head(widths[-1] * grid[0] * grid[1], 0 if concat else num_classes)
+        self.head = _head(widths[-1] * grid[0] * grid[1], num_classes, num_attributes, condition)
         _initialise(self, init, slope)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) [, (N,)] -> (N,) logits."""
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor | Verdict:
+        """(N, C, H, W) [, condition] -> (N,) logits."""
         images = padded(images, self.shape).contiguous(memory_format=torch.channels_last)
-        if self.embed is not None and labels is not None:
-            plane = self.embed(labels).view(-1, 1, self.shape.height, self.shape.width)
+        if self.embed is not None:
+            plane = self.embed(demanded(condition)).view(-1, 1, self.shape.height, self.shape.width)
             images = torch.cat([images, padded(plane.to(images.dtype), self.shape)], 1)
         features = self.stages(images).permute(0, 2, 3, 1).flatten(1)  # (N, h*w*F): the order in memory, so no copy
-        logits: Tensor = self.head(features, labels)
-        return logits
-
-
-class Head(nn.Module):
-    """(N, F) features -> (N,) logits; with classes, plus the projection of the features on the label's vector."""
-
-    def __init__(self, features: int, num_classes: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(features, 1)
-        self.project = nn.Embedding(num_classes, features) if num_classes else None
-        if self.project is not None:
-            nn.init.normal_(self.project.weight, std=features**-0.5)
-
-    def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
-        """(N, F) [, (N,)] -> (N,)."""
-        logits: Tensor = self.linear(features).squeeze(1)
-        if self.project is not None and labels is not None:
-            logits = logits + (self.project(labels).to(features.dtype) * features).sum(1)
-        return logits
+        return self.head(features, condition)  # type: ignore[no-any-return]
 
 
 # --- parts
 
 
-def _with_label(x: Tensor, embed: nn.Embedding | None, labels: Tensor | None) -> Tensor:
-    if embed is None:
-        return x
-    if labels is None:
-        raise ValueError("this network is conditional: it needs labels")
-    return torch.cat([x, embed(labels).to(x.dtype)], 1)
+def _head(features: int, num_classes: int, num_attributes: int, condition: Condition) -> Head:
+    """A condition that has joined the input is not told once more."""
+    if condition == "concat":
+        return Head(features, 0)
+    return Head(features, num_classes, num_attributes, condition)
 
 
 def _activation(slope: float) -> nn.Module:
@@ -247,8 +235,11 @@ def _initialise(network: nn.Module, kind: Init, slope: float) -> None:
     """dcgan: N(0, 0.02), norm weights N(1, 0.02). kaiming: variance kept through leaky ReLU. torch: as torch made them."""
     if kind == "torch":
         return
+    embed = getattr(
+        network, "embed", None
+    )  # what says the condition is as loud as the noise, not a layer like the others
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and module is not embed:
             if kind == "dcgan":
                 nn.init.normal_(module.weight, std=0.02)
             else:

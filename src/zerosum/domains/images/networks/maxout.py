@@ -1,7 +1,7 @@
 """The pair of networks of the 2014 paper, by its published configuration for MNIST, for images of any size.
 
 Goodfellow et al. 2014, arXiv:1406.2661. Legend: N rows, C channels, H height, W width, L latent size, F features, K classes.
-Labels, where a game has them, join as one-hot columns (Mirza and Osindero 2014, arXiv:1411.1784).
+Labels, where a game has them, join as one-hot columns (Mirza and Osindero 2014, arXiv:1411.1784), attributes as they are.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domains.images.data import ImageSource, Shape
+from zerosum.nn.conditioning import demanded
 from zerosum.nn.layers import Dropout
 
 LEAST_MEAN = 1e-7
@@ -30,13 +31,14 @@ class SigmoidGenerator(nn.Module):
         *,
         latent: int,
         num_classes: int = 0,
+        num_attributes: int = 0,
         widths: tuple[int, ...] = (1200, 1200),
         irange: float = 0.05,
     ) -> None:
         super().__init__()
-        self.shape, self.num_classes = shape, num_classes
+        self.shape, self.num_classes, self.num_attributes = shape, num_classes, num_attributes
         layers: list[nn.Module] = []
-        features = latent + num_classes
+        features = latent + (num_attributes or num_classes)
         for width in widths:
             layers += [nn.Linear(features, width), nn.ReLU()]
             features = width
@@ -44,9 +46,10 @@ class SigmoidGenerator(nn.Module):
         self.pixels = nn.Linear(features, shape.channels * shape.height * shape.width)
         _draw_uniform(self, irange)
 
-    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, L) [, (N,)] -> (N, C, H, W) in [-1, 1]."""
-        images: Tensor = self.pixels(self.hidden(_with_label(noise, labels, self.num_classes))).sigmoid()
+    def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, L) [, condition] -> (N, C, H, W) in [-1, 1]."""
+        told = _beside(noise, condition, self.num_classes, self.num_attributes)
+        images: Tensor = self.pixels(self.hidden(told)).sigmoid()
         return (2 * images - 1).view(-1, self.shape.channels, self.shape.height, self.shape.width)
 
     @torch.no_grad()
@@ -68,6 +71,7 @@ class MaxoutDiscriminator(nn.Module):
         shape: Shape,
         *,
         num_classes: int = 0,
+        num_attributes: int = 0,
         widths: tuple[int, ...] = (240, 240),
         pieces: int = 5,
         input_dropout: float = 0.2,
@@ -75,19 +79,19 @@ class MaxoutDiscriminator(nn.Module):
         irange: float = 0.005,
     ) -> None:
         super().__init__()
-        self.num_classes = num_classes
+        self.num_classes, self.num_attributes = num_classes, num_attributes
         layers: list[nn.Module] = [nn.Dropout(input_dropout)]
-        features = shape.channels * shape.height * shape.width + num_classes
+        features = shape.channels * shape.height * shape.width + (num_attributes or num_classes)
         for width in widths:
             layers += [Maxout(features, width, pieces), Dropout(dropout)]  # bytes are exact for a half
             features = width
         self.layers = nn.Sequential(*layers, nn.Linear(features, 1))
         _draw_uniform(self, irange)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) in [-1, 1] [, (N,)] -> (N,) logits."""
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) in [-1, 1] [, condition] -> (N,) logits."""
         pixels = (images.flatten(1) + 1) / 2
-        logits: Tensor = self.layers(_with_label(pixels, labels, self.num_classes)).squeeze(1)
+        logits: Tensor = self.layers(_beside(pixels, condition, self.num_classes, self.num_attributes)).squeeze(1)
         return logits
 
 
@@ -115,12 +119,13 @@ def _draw_uniform(network: nn.Module, irange: float) -> None:
             nn.init.zeros_(module.bias)
 
 
-def _with_label(x: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:
-    if not num_classes:
+def _beside(x: Tensor, condition: Tensor | None, num_classes: int, num_attributes: int) -> Tensor:
+    """x with the label as one-hot columns, or with the attributes as they are."""
+    if not num_classes and not num_attributes:
         return x
-    if labels is None:
-        raise ValueError("this network is conditional: it needs labels")
-    return torch.cat([x, nn.functional.one_hot(labels, num_classes).to(x.dtype)], 1)
+    told = demanded(condition)
+    columns = told if num_attributes else nn.functional.one_hot(told, num_classes)
+    return torch.cat([x, columns.to(x.dtype)], 1)
 
 
 def _mean_image(source: ImageSource, batch: int = 1000) -> Tensor:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zerosum.domains.images.recipes import classic
+from zerosum.domains.images.recipes import classic, light, r3, resnet, style
 from zerosum.domains.images.recipes.choice import choose
+from zerosum.domains.images.recipes.tuning import tuned
 from zerosum.recipe import Recipe
 
-__all__ = ["RECIPES", "choose"]
+__all__ = ["RECIPES", "choose", "tuned"]
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (*classic.RECIPES,)}
+_ROWS = (*classic.RECIPES, *resnet.RECIPES, *style.RECIPES, *r3.RECIPES, *light.RECIPES)
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in _ROWS}

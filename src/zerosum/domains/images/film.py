@@ -1,0 +1,58 @@
+"""Moving pictures: GIF and APNG through Pillow, MP4 through an installed ffmpeg."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from zerosum.domains.images.data import to_pixels
+from zerosum.domains.images.preview import enlarged
+from zerosum.errors import UserError
+
+KINDS = (".gif", ".apng", ".mp4")
+TILE = 256
+"""Frames are enlarged to about TILE rows by a whole factor, as grids are."""
+
+
+def film(samples: Tensor, path: Path, frames_per_second: float) -> None:
+    """Writes (F, C, H, W) in [-1, 1] as an endless GIF or APNG, or as an MP4, by the path's ending.
+
+    GIF times are whole hundredths of a second and its colours 256 a frame; APNG keeps every pixel; MP4 (H.264) plays everywhere.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in KINDS:
+        raise UserError(
+            f"--out {path}: cannot write moving pictures as {suffix or 'a folder'}. Use {', '.join(KINDS)}."
+        )
+    if not 0 < frames_per_second <= 100:
+        raise UserError(f"--fps must lie in (0, 100], got {frames_per_second:g}.")
+    frames = [enlarged(row, TILE) for row in to_pixels(samples)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if suffix == ".mp4":
+        _mp4(frames, path, frames_per_second)
+        return
+    kind = {".gif": "GIF", ".apng": "PNG"}[suffix]
+    options = {"save_all": True, "append_images": frames[1:], "duration": 1000 / frames_per_second, "loop": 0}
+    frames[0].save(path, format=kind, **options)
+
+
+def _mp4(frames: list[Image.Image], path: Path, frames_per_second: float) -> None:
+    """H.264 by ffmpeg, which is told raw frames on its input; an odd row or column is doubled, as the format wants even ones."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise UserError(
+            f"--out {path}: MP4 needs the program ffmpeg, which is not installed. Install it, or write .apng or .gif."
+        )
+    size = f"{frames[0].width}x{frames[0].height}"
+    given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", f"{frames_per_second:g}", "-i", "-"]
+    even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2:0:0", "-pix_fmt", "yuv420p"]
+    command = [program, "-y", "-loglevel", "error", *given, *even, "-crf", "14", "-movflags", "+faststart", str(path)]
+    body = b"".join(frame.convert("RGB").tobytes() for frame in frames)
+    done = subprocess.run(command, input=body, capture_output=True, check=False)
+    if done.returncode:
+        reason = done.stderr.decode(errors="replace").strip().splitlines()
+        raise UserError(f"--out {path}: ffmpeg failed: {reason[-1] if reason else 'no reason given'}.")

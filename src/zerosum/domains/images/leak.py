@@ -1,0 +1,149 @@
+"""Does the augmentation leak? The share of fakes that look augmented, beside that of real images."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from zerosum.domains.images.data import to_pixels
+from zerosum.engine.duel import Augment
+from zerosum.engine.game import Batch
+from zerosum.engine.seeds import Draws, generator
+from zerosum.metrics.classifier import shrunk_size
+from zerosum.metrics.probe import FEWEST, STEPS, suspect, train_probe, worsened
+from zerosum.metrics.record import Record
+
+if TYPE_CHECKING:
+    from zerosum.domains.images.data import ImageSource
+    from zerosum.metrics.classifier import SmallClassifier
+
+SHOWN = 5000
+"""Images that the probe learns from; where the source has fewer, each is shown in several versions."""
+MOST_JUDGED = 1000
+ENOUGH_HELDOUT = 100
+AUGMENTED_AT, SEEN_AT = 64, 32
+"""Longer sides: larger images are shrunk to the first before the augmentation, and to the second for the probe."""
+ROWS = 500
+"""Images that are augmented at a time."""
+STEP = 0.05
+"""Strengths are rounded up to a multiple of this, so that an adaptive one does not need a new probe each time."""
+MEANING = (
+    "Share of generated images that a small classifier takes for augmented ones; the reference is its error on real images "
+    "it never saw. Poor images may look augmented too: look at the samples."
+)
+WARNING = (
+    "WARNING: more generated than real images look augmented ({0:.1%} against {1:.1%}): the augmentation may leak. "
+    "See docs/augmentation.md."
+)
+BLIND = "The classifier finds only {0:.0%} of the augmented real images, so it would miss most leaks. "
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A probe, and images that it never saw: as they are, and augmented."""
+
+    probe: SmallClassifier
+    plain: Tensor
+    changed: Tensor
+
+
+def records(
+    source: ImageSource, augment: Augment, fakes: Tensor, seed: int, *, strength: float, name: str
+) -> list[Record]:
+    """One Record `augmentation_leak[name,p=...,n=...]` for fakes (N, C, H, W) in [-1, 1]; none where nothing is augmented.
+
+    The probe learns to tell plain training images from those that the augmentation, at the strength that the discriminator
+    meets, has really changed. Its false alarms are counted on held-out images, or where these are fewer than 100 on a third
+    of the training images, which it then never sees.
+    """
+    strength = min(1.0, math.ceil(strength / STEP - 1e-9) * STEP)
+    trained = _trained(source, augment, strength, seed) if strength > 0 else None
+    if trained is None:
+        return []
+    judged = _seen(_shrunk(fakes[:MOST_JUDGED].cpu(), AUGMENTED_AT))
+    found = suspect(trained.probe, judged, trained.plain, trained.changed)
+    meaning = MEANING
+    if found.caught < 0.5:
+        meaning = BLIND.format(found.caught) + meaning
+    warning = WARNING.format(found.share, found.false_alarms) if found.clear else None
+    if warning:
+        meaning = f"{warning} {meaning}"
+    protocol = {
+        "extractor": f"probe of {STEPS} steps",
+        "extractor_sha256": None,
+        "num_real": len(trained.plain),
+        "num_fake": len(judged),
+        "split": "held-out" if _held_out(source) else "train, left out",
+        "resize": f"to {SEEN_AT} at most, augmented at {AUGMENTED_AT} at most",
+        "strength": strength,
+        "caught": found.caught,
+        "false_alarms": found.false_alarms,
+        "warning": warning,
+        "fingerprint": source.fingerprint,
+        "seed": seed,
+        "torch": torch.__version__,
+    }
+    title = f"augmentation_leak[{name},p={strength:g},n={len(judged)}]"
+    return [Record(title, found.share, protocol, "near reference", meaning, found.false_alarms, found.error)]
+
+
+@functools.lru_cache(maxsize=4)
+def _trained(source: ImageSource, augment: Augment, strength: float, seed: int) -> _Trained | None:
+    """The probe of a source, an augmentation and a strength; None where too few images are changed to learn from."""
+    shown, unseen = _reals(source, seed)
+    if min(len(shown), len(unseen)) < FEWEST:
+        return None
+    shown = worsened(shown[torch.arange(SHOWN) % len(shown)], seed)
+    changed, unseen_changed = (_changed(rows, augment, strength, seed) for rows in (shown, unseen))
+    if min(len(changed), len(unseen_changed)) < FEWEST:
+        return None
+    return _Trained(train_probe(_seen(shown), changed, seed), _seen(unseen), unseen_changed)
+
+
+def _held_out(source: ImageSource) -> bool:
+    return source.num_heldout >= ENOUGH_HELDOUT
+
+
+def _reals(source: ImageSource, seed: int) -> tuple[Tensor, Tensor]:
+    """Reals in [-1, 1] to learn from, and others to be judged; shrunk where they are large."""
+    order = torch.randperm(source.num_rows, generator=generator(seed, "leak"))
+    if _held_out(source):
+        unseen = _read(source.heldout_batch, torch.arange(min(MOST_JUDGED, source.num_heldout)))
+    else:
+        count = min(MOST_JUDGED, source.num_rows // 3)
+        unseen, order = _read(source.batch, order[:count]), order[count:]
+    return _read(source.batch, order[:SHOWN]), unseen
+
+
+def _read(batch: Callable[[Tensor], Batch], rows: Tensor) -> Tensor:
+    return torch.cat([_shrunk(batch(part).data.cpu(), AUGMENTED_AT) for part in torch.split(rows, ROWS)])
+
+
+def _changed(images: Tensor, augment: Augment, strength: float, seed: int) -> Tensor:
+    """uint8 as the probe sees them: the augmented images that differ from those they were made of."""
+    found = []
+    for number, part in enumerate(torch.split(images, ROWS)):
+        draws = Draws(seed, number, 0, 0, len(part), len(part), torch.device("cpu"))
+        with torch.no_grad():
+            after = augment(part, draws, "leak", strength)
+        found.append(_seen(after[(to_pixels(after) != to_pixels(part)).flatten(1).any(1)]))
+    return torch.cat(found)
+
+
+def _seen(images: Tensor) -> Tensor:
+    """uint8, shrunk for the probe."""
+    return to_pixels(_shrunk(images, SEEN_AT))
+
+
+def _shrunk(images: Tensor, largest: int) -> Tensor:
+    size = shrunk_size(images.shape[2], images.shape[3], largest)
+    if size == tuple(images.shape[2:]) or not len(images):
+        return images
+    return interpolate(images, size=size, mode="bilinear", antialias=True)

@@ -1,0 +1,1 @@
+"""The measures of generated images, by subject. Each module turns what an `Occasion` holds into records."""

@@ -1,0 +1,152 @@
+"""One image file to 8-bit pixels: every mode and bit depth Pillow reads, upright, on white, at the wanted size."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from zerosum.domains.images.reading.raw import Crop, Pixels
+
+SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"])
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+MAX_PIXELS = 64_000_000
+"""Largest image that is decoded, in pixels: beyond it a small file could fill the memory."""
+
+_GREY = frozenset(("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"))
+_ORIENTATION_TAG = 0x0112
+
+
+class BadImageError(Exception):
+    """An image that cannot be used; the text says why, without naming the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What the header says: upright size in pixels, and whether the file is stored as grey."""
+
+    height: int
+    width: int
+    grey: bool
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """pixels: (C, H, W) uint8; the flags say what was done to the image on the way."""
+
+    pixels: Pixels
+    resized: bool
+    recoloured: bool
+    flattened: bool
+    rotated: bool
+
+
+def probe(stream: BinaryIO) -> Probe:
+    """Reads the header only. Raises BadImageError."""
+    with _opened(stream) as image:
+        width, height = image.size
+        # A PNG may carry its EXIF block behind the pixels; looking for it there would decode the whole image.
+        known = image.format != "PNG" or "exif" in image.info
+        if known and image.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8):
+            width, height = height, width
+        return Probe(height, width, image.mode in _GREY)
+
+
+def decode(stream: BinaryIO, channels: int, size: tuple[int, int], crop: Crop = "centre") -> Decoded:
+    """Decodes the first frame to `channels` (1 or 3) at `size` = (height, width). Raises BadImageError.
+
+    EXIF rotation is applied; transparency is laid on white; 16-bit grey is divided by 257; then `fit`. A truncated file is
+    an error, never filled up.
+    """
+    with _opened(stream) as opened:
+        opened.load()
+        image = ImageOps.exif_transpose(opened)
+        rotated = opened.getexif().get(_ORIENTATION_TAG, 1) in range(2, 9)
+        grey, flattened = _is_grey(image), image.has_transparency_data
+        image = _eight_bits(image)
+        if flattened:
+            image = _on_white(image)
+        image = image.convert("L" if channels == 1 else "RGB")
+        resized = image.size != (size[1], size[0])
+        return Decoded(to_array(fit(image, size, crop)), resized, grey != (channels == 1), flattened, rotated)
+
+
+def fit(image: Image.Image, size: tuple[int, int], crop: Crop = "centre") -> Image.Image:
+    """The image at (height, width), resized with Pillow's Lanczos (antialiased); itself if it fits.
+
+    Of another aspect, the largest centred piece ("centre"), or the whole image with black bars on two sides ("pad").
+    """
+    target = (size[1], size[0])
+    if image.size == target:
+        return image
+    return (ImageOps.fit if crop == "centre" else ImageOps.pad)(image, target, Image.Resampling.LANCZOS)
+
+
+def to_array(image: Image.Image) -> Pixels:
+    """(C, H, W) uint8 of an L or RGB image."""
+    pixels: Pixels = np.asarray(image, dtype=np.uint8)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def refit(pixels: Pixels, size: tuple[int, int], channels: int, crop: Crop = "centre") -> Pixels:
+    """(N, C, H, W) uint8 rows brought to `size` = (height, width) and `channels`; the same array when nothing changes."""
+    if pixels.shape[1:] == (channels, *size):
+        return pixels
+    mode = "L" if channels == 1 else "RGB"
+    out = np.empty((len(pixels), channels, *size), np.uint8)
+    for row, target in zip(pixels, out, strict=True):
+        image = Image.fromarray(row[0] if len(row) == 1 else np.ascontiguousarray(row.transpose(1, 2, 0)))
+        target[...] = to_array(fit(image.convert(mode), size, crop))
+    return out
+
+
+@contextmanager
+def _opened(stream: BinaryIO) -> Iterator[Image.Image]:
+    try:
+        with Image.open(stream, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise BadImageError(
+                    f"{width}x{height} pixels, more than the {MAX_PIXELS // 10**6} million that are decoded "
+                    "(a decompression bomb?)"
+                )
+            yield image
+    except UnidentifiedImageError as error:
+        raise BadImageError("not an image of a known format (PNG, JPEG, WebP, BMP, GIF, TIFF, PGM, PPM)") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadImageError(f"more than {MAX_PIXELS // 10**6} million pixels (a decompression bomb?)") from error
+    except (OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, OverflowError) as error:
+        raise BadImageError(f"damaged or truncated ({error})") from error
+    except (struct.error, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
+        raise BadImageError(f"damaged ({error})") from error
+
+
+def _is_grey(image: Image.Image) -> bool:
+    if image.mode == "P":
+        palette = np.array(image.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
+        return bool((palette == palette[:, :1]).all())
+    return image.mode in _GREY
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Deeper images scaled to 8 bits; Pillow's own conversion would clip them at 255."""
+    if image.mode == "F":
+        raise BadImageError("a floating-point image, whose range is unknown; save the images as one .npy array instead")
+    if not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise BadImageError(f"integers from {values.min()} to {values.max()}, outside the 16-bit range 0..65535")
+    return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

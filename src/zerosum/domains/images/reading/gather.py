@@ -1,0 +1,174 @@
+"""Many image files to one source: looks at all headers, chooses one size and colour, decodes to memory or to the cache."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from zerosum.domains.images.reading import bulk, cache
+from zerosum.domains.images.reading.bulk import text
+from zerosum.domains.images.reading.files import BadImageError, Probe
+from zerosum.domains.images.reading.listing import Arrangement, Listing, Member, arrange, by_label
+from zerosum.domains.images.reading.prepare import Task, prepare
+from zerosum.domains.images.reading.raw import Part, Pixels, Raw, Wanted, check_memory
+from zerosum.errors import UserError
+
+SQUARES = (8, 16, 32, 64, 128, 256)
+DEFAULT_SIDE = 64
+"""Largest side chosen without being asked for, in pixels: what small networks learn in minutes."""
+WORTH_BYTES = 32 * 2**20
+"""Sources whose files or pixels are larger than this, in bytes, are prepared in the cache and read from there."""
+
+
+def gather(name: str, listing: Listing, wanted: Wanted, where: Path) -> Raw:
+    """Decodes a listing. Raises UserError for fewer than 2 images, unusable images, or too many pixels for the memory."""
+    if len(listing.members) < 2:
+        raise UserError(f"{where}: only one image ({listing.members[0].name}); a training set needs at least 2.")
+    plan = arrange([member.name for member in listing.members], where)
+    if listing.labels:
+        plan = by_label(plan, listing.labels, where)
+    if len(plan.train) < 2:
+        raise UserError(f"{where}: only one training image; a training set needs at least 2.")
+    table = listing.table() if listing.table is not None and wanted.attributes in (None, True) else None
+    if table is not None and wanted.labelled:
+        wanted = replace(wanted, labelled=False)
+        told = f"There are attributes, so the {len(plan.class_names)} classes are not used (data.attributes=false: they are)."
+        plan = replace(plan, notes=(*plan.notes, told)) if plan.class_names else plan
+    raw = _read(_Reading(name, listing, plan, wanted, where))
+    return replace(raw if wanted.labelled else raw.unlabelled(), table=table)
+
+
+def _read(reading: _Reading) -> Raw:
+    """From the cache, through the cache, or, where the source is small, straight to memory."""
+    listing, wanted, where = reading.listing, reading.wanted, reading.where
+    if not wanted.cache:
+        return reading.to_memory(reading.task())
+    place, listing_print = cache.place_of(where, wanted), listing.fingerprint()
+    found, complaint = cache.look(place, listing_print)
+    if found is None:
+        if complaint:
+            bulk.say(complaint)
+        task = reading.task()
+        if max(listing.num_bytes, len(task.members) * task.row_bytes) <= WORTH_BYTES:
+            return reading.to_memory(task)
+        found = prepare(place, task, listing_print)
+        if found is None:
+            return reading.to_memory(task)
+    return reading.from_cache(found, complaint)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A listing on its way to a source."""
+
+    name: str
+    listing: Listing
+    plan: Arrangement
+    wanted: Wanted
+    where: Path
+
+    def task(self) -> Task:
+        """Looks at the headers and settles what is to be decoded, and how."""
+        plan, wanted = self.plan, self.wanted
+        train = [plan.train[i] for i in wanted.rows(len(plan.train))]
+        positions = train + [plan.heldout[i] for i in wanted.rows(len(plan.heldout))]
+        members = [self.listing.members[i] for i in positions]
+        probes, failures = ([], {}) if wanted.size and wanted.channels else self._probed(members)
+        size, notes = choose_size(probes, wanted.size)
+        good = [i for i in range(len(members)) if i not in failures]
+        return Task(
+            where=self.where,
+            wanted=wanted,
+            plan=plan,
+            members=tuple(members[i] for i in good),
+            positions=tuple(positions[i] for i in good),
+            num_train=sum(i < len(train) for i in good),
+            channels=wanted.channels or (1 if all(found.grey for found in probes) else 3),
+            size=size,
+            notes=(*wanted.told(len(plan.train)), *notes),
+            failures={members[i].name: error for i, error in failures.items()},
+        )
+
+    def _probed(self, members: Sequence[Member]) -> tuple[list[Probe], dict[int, BadImageError]]:
+        found = bulk.probe_all(members, self.where)
+        failures = {i: one for i, one in enumerate(found) if isinstance(one, BadImageError)}
+        if failures and self.wanted.on_bad == "stop":
+            # One pass over the rest, so that the user hears of every bad image at once.
+            failures = bulk.every_failure(members, self.where)
+        bulk.refuse({members[i].name: error for i, error in failures.items()}, len(members), self.wanted, self.where)
+        return [one for one in found if isinstance(one, Probe)], failures
+
+    def to_memory(self, task: Task) -> Raw:
+        """Decodes to an array in memory."""
+        num = len(task.members)
+        check_memory(num, task.channels, *task.size, self.where)
+        pixels = np.empty((num, task.channels, *task.size), np.uint8)
+        survey = task.decode(pixels.__setitem__, "reading")
+        kept, skipped = task.kept(survey)
+        if len(kept) < num:
+            pixels = pixels[kept]
+        notes = bulk.told(survey, task.channels, task.size, self.wanted)
+        if self.wanted.channels is None and task.channels == 3 and all(map(bulk.is_grey, pixels)):
+            pixels, notes = np.ascontiguousarray(pixels[:, :1]), bulk.without_colour(notes)
+        cut, positions = int((kept < task.num_train).sum()), np.array(task.positions)[kept]
+        return Raw(
+            self.name,
+            self._part(pixels[:cut], positions[:cut]),
+            self._part(pixels[cut:], positions[cut:]) if cut < len(positions) else None,
+            self.plan.class_names,
+            (*self.plan.notes, *self.listing.notes(), *task.notes, *notes, *skipped),
+        )
+
+    def from_cache(self, found: cache.Prepared, complaint: str) -> Raw:
+        """The parts of a prepared array, which has its split."""
+        edges = np.cumsum([0, *(found.parts[part] for part in cache.PARTS)])
+        train, validation, heldout = (
+            self._part(found.pixels[start:stop], found.order[start:stop]) for start, stop in itertools.pairwise(edges)
+        )
+        return Raw(
+            self.name,
+            train,
+            heldout if len(heldout.pixels) else None,
+            self.plan.class_names,
+            (*self.plan.notes, *self.listing.notes(), *found.notes, *([complaint] if complaint else [])),
+            validation=validation if len(validation.pixels) else None,
+            fingerprint=found.fingerprint,
+            mapped=found.mapped,
+        )
+
+    def _part(self, pixels: Pixels, positions: npt.NDArray[np.int64]) -> Part:
+        files = tuple(self.listing.members[i].name for i in positions)
+        return Part(pixels, self.plan.labels(positions), files)
+
+
+def choose_size(probes: Sequence[Probe], wanted: tuple[int, int] | None) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """(height, width) and the notes on it: as wanted, else the common size, else a square of at most DEFAULT_SIDE.
+
+    A common size is kept when its shorter side is no more than the largest of SQUARES. The square is the one of SQUARES that
+    is nearest, as a ratio, to the lower quartile of the shorter sides: three quarters of the images are hardly enlarged.
+    """
+    if wanted is not None:
+        return wanted, ()
+    sizes = {(found.height, found.width) for found in probes}
+    if len(sizes) == 1:
+        (only,) = sizes
+        if min(only) <= SQUARES[-1]:
+            return only, ()
+    quartile = float(np.quantile([min(found.height, found.width) for found in probes], 0.25))
+    side = min(SQUARES, key=lambda square: abs(math.log(square / quartile)))
+    chosen = min(side, DEFAULT_SIDE)
+    reason = (
+        f"{len(sizes)} different sizes were found"
+        if len(sizes) > 1
+        else f"images of {text(next(iter(sizes)))} are large"
+    )
+    larger = f" (the photographs would do for up to {side})" if side > chosen else ""
+    return (chosen, chosen), (
+        f"{reason}, so {text((chosen, chosen))} was chosen; choose another with --set data.size=N{larger}.",
+    )

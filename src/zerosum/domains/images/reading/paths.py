@@ -1,0 +1,131 @@
+"""Sources by path: a folder, a zip, tar shards, an array; and which paths are taken for images."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from zerosum.domains.images.reading import arrays, cifar, known, tar
+from zerosum.domains.images.reading.files import SUFFIXES
+from zerosum.domains.images.reading.gather import gather
+from zerosum.domains.images.reading.listing import is_image_name, list_folder, list_zip
+from zerosum.domains.images.reading.raw import Raw, Wanted
+from zerosum.errors import UserError, nearest
+
+_GLANCE = 5000
+_HOW = "Give a named source, or the path of a folder, .zip, .tar, .npy or .npz of images (./name for a path in this folder)."
+
+
+def recognise(where: str) -> bool:
+    """Whether `where` names an image source, or a path that holds images or arrays of them. Looks briefly, never raises."""
+    if known.canonical(where) is not None:
+        return True
+    path = Path(os.path.expanduser(where))
+    try:
+        if path.is_dir():
+            return bool(where) and (known.layout_of(path) is not None or _glance(path))
+        suffix = path.suffix.lower()
+        if suffix == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                return any(is_image_name(name) for name in archive.namelist())
+        if suffix in (".npy", ".npz"):
+            return arrays.looks_like_images(path)
+        if suffix == ".tar":
+            return tar.holds_images(path)
+        return path.is_file() and (suffix in SUFFIXES or path.name == cifar.TARBALL)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError):
+        return False
+
+
+def _glance(folder: Path) -> bool:
+    seen = 0
+    for base, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if any(is_image_name(file) for file in files):
+            return True
+        shards = sorted(file for file in files if file.endswith(".tar") and not file.startswith("."))
+        if shards and tar.holds_images(Path(base, shards[0])):
+            return True
+        seen += len(files) + 1
+        if seen > _GLANCE:
+            return False
+    return False
+
+
+def open_path(where: str, wanted: Wanted) -> Raw:
+    """The images at a path. Raises UserError for whatever is wrong with it."""
+    path = Path(os.path.expanduser(where))
+    try:
+        if not where or not path.exists():
+            raise _missing(where, path)
+        if path.is_dir():
+            return _open_folder(path, wanted)
+        return _open_file(path, wanted)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def _open_folder(path: Path, wanted: Wanted) -> Raw:
+    if known.layout_of(path) is not None:
+        return known.load_layout(path, wanted)
+    listing = list_folder(path)
+    if not listing.members and (shards := tar.shards_in(path)):
+        return _open_shards(path.resolve().name, shards, wanted, path)
+    if not listing.members:
+        held = sorted(file.name for file in path.iterdir() if file.suffix.lower() in (".npy", ".npz", ".zip"))
+        hint = f" It holds {held[0]}: give the path of that file." if held else known.pickle_hint([path])
+        raise UserError(
+            f"{path}: no images in this folder ({listing.num_others} other files).{hint} "
+            f"Images are files that end in {', '.join(sorted(SUFFIXES))}."
+        )
+    return gather(path.resolve().name, listing, wanted, path)
+
+
+def _open_file(path: Path, wanted: Wanted) -> Raw:
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return arrays.read_npy(path, wanted)
+    if suffix == ".npz":
+        return arrays.read_npz(path, wanted)
+    if path.name == cifar.TARBALL:
+        return known.load_layout(path, wanted)
+    if tar.is_shard(path):
+        return _open_shards(path.name.split(".")[0], [path], wanted, path)
+    if suffix in SUFFIXES:
+        raise UserError(f"{path}: only one image; a training set needs at least 2. Give the folder they lie in.")
+    if suffix != ".zip":
+        raise UserError(f"{path}: not a kind of file that holds images. {_HOW}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            listing = list_zip(archive, path)
+            if not listing.members:
+                raise UserError(f"{path}: no images in this archive ({listing.num_others} other files).")
+            return gather(path.stem, listing, wanted, path)
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise UserError(f"{path}: not a zip archive, or a damaged one ({error}).") from error
+
+
+def _open_shards(name: str, shards: Sequence[Path], wanted: Wanted, where: Path) -> Raw:
+    listing = tar.list_shards(shards, where)
+    if not listing.members:
+        raise UserError(f"{where}: no images in {len(shards)} tar archive(s) ({listing.num_others} other files).")
+    return gather(name, listing, wanted, where)
+
+
+def _missing(where: str, path: Path) -> UserError:
+    if "://" in where:
+        return UserError(f"{where!r}: addresses are not fetched. Download the images and give their path. {_HOW}")
+    if _is_path(where):
+        there = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        close = difflib.get_close_matches(path.name, there, n=1)
+        return UserError(
+            f"{where!r}: no such file or folder. {f'Did you mean {path.parent / close[0]}? ' if close else ''}{_HOW}"
+        )
+    return UserError(f"{where!r}: no image source and no path of this name. {nearest(where, known.SOURCES)} {_HOW}")
+
+
+def _is_path(where: str) -> bool:
+    return "/" in where or os.sep in where or Path(where).suffix.lower() in (".zip", ".npy", ".npz", ".tar")

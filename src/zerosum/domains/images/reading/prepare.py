@@ -1,0 +1,231 @@
+"""Makes the prepared cache of a source: decodes to a file, splits by content, writes the rows in their final order.
+
+Needs memory for the names of the files and for the images under way, whatever the size of their pixels.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from zerosum.domains.images.reading import bulk, cache, raw, split
+from zerosum.domains.images.reading.files import BadImageError
+from zerosum.domains.images.reading.listing import Arrangement, Member
+from zerosum.domains.images.reading.raw import Pixels, Shape, Wanted, fingerprint
+from zerosum.errors import UserError
+from zerosum.store import flush_folder
+
+CHUNK_BYTES = 8 * 2**20
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be decoded, and how. positions: of the members in the listing; the first num_train are for training.
+
+    num_wanted: members and failures together. failures: names of files that cannot be used, and why.
+    """
+
+    where: Path
+    wanted: Wanted
+    plan: Arrangement
+    members: tuple[Member, ...]
+    positions: tuple[int, ...]
+    num_train: int
+    channels: int
+    size: tuple[int, int]
+    notes: tuple[str, ...]
+    failures: dict[str, BadImageError]
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of a decoded image."""
+        return self.channels * self.size[0] * self.size[1]
+
+    def decode(self, store: Any, what: str) -> bulk.Survey:
+        """Hands every image to `store(position, pixels)`."""
+        progress = bulk.Progress(f"{self.where}: {what}", len(self.members))
+        return bulk.decode_all(self.members, self.channels, self.size, self.wanted, store, progress)
+
+    def kept(self, survey: bulk.Survey) -> tuple[Rows, tuple[str, ...]]:
+        """The members that were decoded, and the note on others. Raises UserError where these may not be left out."""
+        failures = self.failures | {self.members[i].name: error for i, error in survey.failures.items()}
+        notes = bulk.refuse(failures, len(self.members) + len(self.failures), self.wanted, self.where)
+        kept = np.array([i for i in range(len(self.members)) if i not in survey.failures], dtype=np.int64)
+        if (kept < self.num_train).sum() < 2:
+            raise UserError(f"{self.where}: fewer than 2 usable training images; a training set needs at least 2.")
+        return kept, notes
+
+
+def prepare(place: Path, task: Task, listing_print: str) -> cache.Prepared | None:
+    """The prepared images of a task, made now or by another process meanwhile; None where the cache cannot be written.
+
+    Nothing but a whole folder ever bears the name `place`. Raises UserError for unusable images and for a full disk.
+    """
+    try:
+        with cache.locked(place):
+            found, _ = cache.look(place, listing_print)
+            if found is not None:
+                return found
+            aside = place.with_name(f".{place.name}.{os.getpid()}.part")
+            for left_over in place.parent.glob(f".{place.name}.*.part"):  # by a process that was killed
+                shutil.rmtree(left_over, ignore_errors=True)
+            try:
+                aside.mkdir()
+                _enough_room(place, task)
+                _make(aside, place, task, listing_print)
+                _put(aside, place)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+            return cache.look(place, listing_print)[0]
+    except OSError as error:
+        bulk.say(
+            f"{task.where}: the decoded images cannot be kept in {place.parent} ({error.strerror or error}), so they are "
+            "read into memory. Name another folder with ZEROSUM_CACHE."
+        )
+        return None
+
+
+def _enough_room(place: Path, task: Task) -> None:
+    needed, free = 2 * len(task.members) * task.row_bytes, shutil.disk_usage(place.parent).free
+    if needed > free and needed <= 2 * raw.MAX_BYTES:
+        raise OSError(errno.ENOSPC, f"{needed / 2**20:,.0f} MiB are needed, {free / 2**20:,.0f} MiB free")
+    if needed > free:
+        raise UserError(
+            f"{task.where}: preparing {len(task.members):,} images takes {needed / 2**30:.1f} GiB in {place.parent}, where "
+            f"{free / 2**30:.1f} GiB are free. Name another folder with ZEROSUM_CACHE, give a smaller data.size, or fewer "
+            "images with data.max_images."
+        )
+
+
+def _put(aside: Path, place: Path) -> None:
+    """Gives the folder its name; what bore it before is moved away whole."""
+    former = place.with_name(f".{place.name}.former.part")
+    if place.exists():
+        os.replace(place, former)
+    os.replace(aside, place)
+    flush_folder(place.parent)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _make(aside: Path, place: Path, task: Task, listing_print: str) -> None:
+    with _Scratch(aside / "decoded", task) as scratch:
+        survey = task.decode(scratch.store, "preparing")
+        kept, skipped = task.kept(survey)
+        grey = task.wanted.channels is None and task.channels == 3 and bool(scratch.grey[kept].all())
+        parts, notes = _split(kept, task, scratch.grey_digests if grey else scratch.digests)
+        channels = 1 if grey else task.channels
+        rows = np.concatenate([parts[part] for part in cache.PARTS])
+        positions = np.array(task.positions, dtype=np.int64)[rows]
+        labels = task.plan.labels(positions[: len(parts["train"])]) if task.wanted.labelled else None
+        shape = Shape(channels, *task.size, 0 if labels is None else len(task.plan.class_names))
+        written = _write(aside / cache.PIXELS, scratch.read(rows, channels), len(rows), shape, len(parts["train"]))
+        print_ = fingerprint(len(parts["train"]), shape, written, labels)
+        seconds = scratch.seconds
+    np.save(aside / cache.ORDER, positions, allow_pickle=False)
+    done = bulk.told(survey, task.channels, task.size, task.wanted)
+    about = {
+        "rule": cache.rule(task.where, task.wanted),
+        "shape": [len(rows), channels, *task.size],
+        "parts": {part: len(parts[part]) for part in cache.PARTS},
+        "fingerprint": print_,
+        "seconds": round(seconds, 3),
+    }
+    kept_in = (
+        f"{len(rows):,} decoded images ({len(rows) * task.row_bytes * channels / task.channels / 2**20:,.0f} MiB) are kept in "
+        f"{place}; they were made in {seconds:,.0f} s ({len(rows) / seconds:,.0f} images/s)."
+    )
+    told = (*task.notes, *(bulk.without_colour(done) if grey else done), *skipped, *notes, kept_in)
+    cache.describe(aside, listing_print, about | {"notes": told})
+
+
+class _Scratch:
+    """Decoded rows in the order of the listing, in a file, and the digests by which they are split."""
+
+    def __init__(self, path: Path, task: Task) -> None:
+        self.path, self.task = path, task
+        num = len(task.members)
+        self.digests = np.zeros((num, 32), np.uint8)
+        self.grey_digests = np.zeros((num, 32), np.uint8)
+        self.grey = np.zeros(num, np.bool_)
+
+    def __enter__(self) -> _Scratch:
+        self.begun = time.monotonic()
+        self.file = self.path.open("w+b", buffering=0)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+        self.path.unlink(missing_ok=True)
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return max(1e-3, time.monotonic() - self.begun)
+
+    def store(self, position: int, pixels: Pixels) -> None:
+        """Writes one image; several threads may."""
+        row, mirrored = np.ascontiguousarray(pixels), self.task.wanted.flip
+        begin, room = position * row.nbytes, row.data.cast("B")
+        while room:
+            done = os.pwrite(self.file.fileno(), room, begin)
+            begin, room = begin + done, room[done:]
+        self.digests[position] = np.frombuffer(split.digest(row, mirrored), np.uint8)
+        if len(row) == 3 and bulk.is_grey(row):
+            self.grey[position] = True
+            self.grey_digests[position] = np.frombuffer(split.digest(row[:1], mirrored), np.uint8)
+
+    def read(self, rows: Rows, channels: int) -> Iterator[Pixels]:
+        """The rows in this order, a few at a time, with all their channels or the first alone."""
+        size, shape = self.task.row_bytes, (self.task.channels, *self.task.size)
+        step = max(1, CHUNK_BYTES // size)
+        for start in range(0, len(rows), step):
+            chosen = rows[start : start + step]
+            found = b"".join(os.pread(self.file.fileno(), size, int(row) * size) for row in chosen)
+            pixels = np.frombuffer(found, np.uint8).reshape(len(chosen), *shape)
+            yield np.ascontiguousarray(pixels[:, :channels])
+
+
+def _split(kept: Rows, task: Task, digests: npt.NDArray[np.uint8]) -> tuple[dict[str, Rows], tuple[str, ...]]:
+    """Members by part, as `split.hold_out` and `split.set_apart` choose them, and the notes on it."""
+    train, heldout = kept[kept < task.num_train], kept[kept >= task.num_train]
+    validation, notes = train[:0], []
+    if not len(heldout) and task.wanted.heldout and len(train) >= split.MIN_TO_SPLIT:
+        out = split.heldout_rows((digests[i].tobytes() for i in train), task.wanted.heldout)
+        if out is None:
+            notes.append(split.COPIES)
+        else:
+            train, heldout = train[~out], train[out]
+    if task.wanted.validation and len(train) >= split.MIN_TO_SPLIT:
+        apart = split.validation_rows((digests[i].tobytes() for i in train), task.wanted.validation)
+        if apart is None:
+            notes.append(split.COPIES)
+        else:
+            train, validation = train[~apart], train[apart]
+            notes.append(split.told_apart(len(validation)))
+    return {"train": train, "validation": validation, "heldout": heldout}, tuple(notes)
+
+
+def _write(path: Path, pieces: Iterable[Pixels], num: int, shape: Shape, num_train: int) -> Iterator[Pixels]:
+    """Writes an .npy file piece by piece, and hands on those rows that are for training."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": (num, shape.channels, shape.height, shape.width)}
+    with path.open("wb") as file:
+        npy.write_array_header_1_0(file, header)
+        left = num_train
+        for piece in pieces:
+            file.write(piece.data)
+            if left > 0:
+                yield piece[:left]
+            left -= len(piece)
+        file.flush()
+        os.fsync(file.fileno())

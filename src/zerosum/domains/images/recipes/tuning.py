@@ -1,0 +1,100 @@
+"""The rules behind "auto" in an image recipe: batch, penalty weights and the average's half-life, each stated when used.
+
+The numbers are those of published recipes. They are where a search begins: a weight that was measured is better.
+"""
+
+from __future__ import annotations
+
+import math
+
+from zerosum.domain import Facts
+from zerosum.engine.schedule import Schedule
+from zerosum.recipe import Recipe, settled
+
+BATCH_PIXELS, BATCH_MOST, BATCH_LEAST = 4_096, 64, 4
+"""Rows times side; bounds of the batch. The reference implementation of StyleGAN2-ADA, on one or two devices."""
+PASSES = 8
+"""A batch is at most this part of the images, so that a discriminator does not meet all of them in every step."""
+LOGISTIC = 0.0002
+"""R1 weight, times pixels, over batch: the same implementation's rule."""
+PAIRED, PAIRED_POWER = 0.15, 3.3
+"""R1 and R2 weight at 32 px, and the power of the side: least squares through the logarithms of the five presets of R3GAN
+(arXiv:2501.05441): 0.05 and 0.5 at 32 px, 1 and 2 at 64 px, 150 at 256 px. They scatter by a factor of 3 about it, for
+they hang on the data too."""
+HALF_LIFE_IMAGES, HALF_LIFE_SHARE = 312.5, 0.05
+"""Half-life over batch (10,000 images for a batch of 32: StyleGAN2), and the most of it as a share of the run."""
+FIXED = {
+    "gradient_penalty": (10.0, "Gulrajani et al. 2017"),
+    "zero_centred": (10.0, "Thanh-Tung et al. 2019"),
+    "dragan": (10.0, "Kodali et al. 2017"),
+    "consistency": (10.0, "Zhao et al. 2020"),
+    "path_length": (2.0, "Karras et al. 2020: its noise is already scaled by the size"),
+    "classification": (1.0, "Odena et al. 2017"),
+    "reconstruction": (1.0, "Liu et al. 2021"),
+}
+"""Weights that hang on neither size nor batch, and who says so."""
+
+
+def tuned(recipe: Recipe, facts: Facts) -> tuple[Recipe, tuple[str, ...]]:
+    """A number for each "auto", and a note for each: the rule with the numbers put in."""
+    notes = []
+    if recipe.batch == "auto":
+        batch, said = batch_rule(facts)
+        recipe = recipe.changed(batch=batch)
+        notes.append(f"Batch {batch}: {said}.")
+    weights: dict[str, list[str]] = {}
+    for name, part in recipe.penalties.items():
+        if part.weight == "auto":
+            weight, said = weight_rule(name, recipe, facts)
+            changed = part.model_copy(update={"weight": weight})
+            recipe = recipe.changed(penalties={**recipe.penalties, name: changed})
+            weights.setdefault(said, []).append(name)
+    notes += [f"Weight of {' and '.join(names)} {said}." for said, names in weights.items()]
+    if recipe.ema.half_life_images == "auto":
+        half_life, said = half_life_rule(recipe)
+        recipe = recipe.changed(ema=recipe.ema.model_copy(update={"half_life_images": half_life}))
+        notes.append(f"Half-life of the average generator {half_life:,.0f} images: {said}.")
+    return recipe, tuple(notes)
+
+
+def batch_rule(facts: Facts) -> tuple[int, str]:
+    """Fewer rows for larger images and for few images; a power of two."""
+    side, images = _side(facts), int(facts.get("num_images", facts["num_rows"]))
+    least = min(BATCH_MOST, BATCH_PIXELS / side, images / PASSES)
+    batch = min(images, max(BATCH_LEAST, 2 ** math.floor(math.log2(max(least, 1.0)))))
+    return batch, (
+        f"the least of {BATCH_PIXELS:,} / {side:.0f} px, 1/{PASSES} of {images:,} images and {BATCH_MOST}, "
+        f"down to a power of two, at least {BATCH_LEAST}"
+    )
+
+
+def weight_rule(name: str, recipe: Recipe, facts: Facts) -> tuple[float | Schedule, str]:
+    """A penalty's weight by the family of the loss: a number, or a schedule over the whole run."""
+    if name in FIXED:
+        weight, source = FIXED[name]
+        return weight, f"{weight:g}: the same for every size and batch ({source})"
+    side = _side(facts)
+    if recipe.loss.startswith("relativistic"):
+        start = float(f"{PAIRED * (side / 32) ** PAIRED_POWER:.2g}")
+        return Schedule(start, start / 10, "cosine", over_share=1.0), (
+            f"{start:g}, falling to a tenth: {PAIRED} x ({side:.0f} px / 32)^{PAIRED_POWER}, "
+            "the middle of the presets of R3GAN"
+        )
+    batch = settled(recipe.batch, "batch")
+    weight = float(f"{LOGISTIC * side**2 / batch:.2g}")
+    return weight, f"{weight:g}: {LOGISTIC} x {side:.0f}^2 pixels / batch {batch}, the rule of StyleGAN2-ADA"
+
+
+def half_life_rule(recipe: Recipe) -> tuple[float, str]:
+    """Long enough to calm the picture, short enough to forget the beginning of this run."""
+    batch = settled(recipe.batch, "batch")
+    usual, most = HALF_LIFE_IMAGES * batch, HALF_LIFE_SHARE * recipe.steps * batch
+    return max(1.0, min(usual, most)), (
+        f"the lesser of {HALF_LIFE_IMAGES:g} x batch {batch} and {HALF_LIFE_SHARE:.0%} of the "
+        f"{recipe.steps * batch:,} images of this run"
+    )
+
+
+def _side(facts: Facts) -> float:
+    """The side of a square of as many pixels."""
+    return math.sqrt(facts["height"] * facts["width"])

@@ -1,0 +1,50 @@
+"""The health of one run as it goes: every look remembered, its findings judged by the looks before, news told once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zerosum.runs.divergence import GradientWatch
+from zerosum.runs.health import Finding, examine
+
+QUIET = 4
+"""In this part of a run at its beginning nothing is said: what is alarming later is normal then."""
+
+
+class Checkup:
+    """What the health rules look back on. steps: of the whole run."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self._looks: list[Mapping[str, float]] = []
+        self._gradients = GradientWatch()
+        self._told: set[str] = set()
+
+    def recall(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Begins anew from the lines of a log."""
+        found = [line["values"] for line in lines if line["kind"] == "health"]
+        self._looks = [{name: x for name, x in values.items() if x is not None} for values in found]
+        self._gradients = GradientWatch()
+        for line in lines:
+            if line["kind"] == "train":
+                self._gradients.see(line["values"])
+
+    def see(self, values: Mapping[str, float]) -> None:
+        """The values of one log line of the training."""
+        self._gradients.see(values)
+
+    def look(self, step: int, values: dict[str, float]) -> list[Finding]:
+        """Findings of this boundary; `values` gains what the log lines since told. None at step 0, before any training."""
+        values |= self._gradients.values()
+        found = examine(values, self._looks) if step else []
+        self._looks.append(values)
+        return found
+
+    def news(self, step: int, findings: Sequence[Finding]) -> list[str]:
+        """What the person should hear of them: each kind of trouble once, and none early in the run."""
+        if step < self.steps // QUIET:
+            return []
+        fresh = [one for one in findings if one.level != "ok" and one.title not in self._told]
+        self._told |= {one.title for one in fresh}
+        return [one.told() for one in fresh]

@@ -1,0 +1,90 @@
+"""One picture of several runs: their samples side by side, and their measures as bars with intervals."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zerosum.domain import Scene
+from zerosum.report.comparison import SURE, Row
+from zerosum.report.words import figure as written
+from zerosum.runs.contest import COLUMNS, Contest, Entry
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+
+MOST_BARS = 6
+DARK, MUTED, GRID = "#1d2024", "#5b616a", "#ebeae4"
+SERIES = ("#2459b8", "#b94d12", "#17735a", "#6b3fa0", "#8a6100", "#b3261e", "#1f7a8c")
+
+
+def draw(contest: Contest, path: Path) -> None:
+    """Writes the picture, as what the path's ending says."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = _drawn(contest.table.rows)
+    count = len(contest.entries)
+    width = max(9.0, 3.0 * count)
+    heights = (width / count * 1.08, 2.9 if rows else 0.1)
+    figure = Figure(figsize=(width, sum(heights)), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    upper, lower = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
+    for index, (axes, entry) in enumerate(zip(_across(upper, count), contest.entries, strict=True)):
+        axes.imshow(_grid(contest, entry), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        told = f"{entry.name}\n{entry.recipe}, step {entry.step:,}"
+        axes.set_title(told, fontsize=11, color=SERIES[index % len(SERIES)], weight="bold", linespacing=1.4)
+        axes.axis("off")
+    for axes, row in zip(_across(lower, len(rows)), rows, strict=True):
+        _bars(axes, row)
+    figure.savefig(path, facecolor="white")
+
+
+def _drawn(rows: Sequence[Row]) -> list[Row]:
+    """The first row of each kind that ranks, and has an error where any has."""
+    ranks = [row for row in rows if row.better in ("lower", "higher", "near 1") and "infinity" not in row.kind]
+    sure = [row for row in ranks if None not in row.errors] or ranks
+    return list({row.kind: row for row in reversed(sure)}.values())[::-1][:MOST_BARS]
+
+
+def _across(part: SubFigure, count: int) -> list[Axes]:
+    return list(part.subplots(1, count, squeeze=False)[0]) if count else []
+
+
+def _grid(contest: Contest, entry: Entry) -> Any:
+    import numpy as np
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "grid.png"
+        contest.domain.picture(entry.samples, path, Scene(COLUMNS, contest.facts))
+        with Image.open(path) as image:
+            return np.asarray(image)
+
+
+def _bars(axes: Axes, row: Row) -> None:
+    for index, (cell, known) in enumerate(zip(row.cells, row.errors, strict=True)):
+        error = known or 0.0
+        color = SERIES[index % len(SERIES)]
+        axes.bar(index, cell or 0.0, 0.68, yerr=SURE * error, color=color, ecolor=DARK, capsize=4, error_kw={"lw": 1.2})
+        mark = "★ " if index in row.best else ""
+        top = max(0.0, cell or 0.0) + SURE * error
+        told = f"{mark}{written(cell or 0.0, 3)}"
+        axes.annotate(told, (index, top), (0, 3), textcoords="offset points", ha="center", fontsize=9, color=DARK)
+    if row.floor is not None:
+        axes.axhline(row.floor, color=DARK, lw=1, ls=(0, (4, 3)))
+    wanted = {"lower": "lower is better", "higher": "higher is better"}.get(row.better, row.better)
+    axes.set_title(row.kind, fontsize=10, color=DARK)
+    num = next((part for part in row.tag.strip("[]").split(",") if part.startswith("n=")), "")
+    axes.set_xlabel(f"{wanted}\n{num}".strip(), fontsize=8.5, color=MUTED)
+    axes.set_xticks([])
+    axes.margins(y=0.2)
+    axes.tick_params(colors=MUTED, labelsize=8)
+    axes.grid(axis="y", color=GRID)
+    axes.set_axisbelow(True)
+    for name, spine in axes.spines.items():
+        spine.set_visible(name == "left")
+        spine.set_color(GRID)

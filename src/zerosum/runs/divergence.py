@@ -1,0 +1,88 @@
+"""When a game leaves the finite numbers: what is told, going back to the last good checkpoint, and a sign that comes before."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from zerosum.engine.events import NonFinite
+
+MOST_ROLLBACKS = 4
+"""In one run: half the rate each time leaves a sixteenth, and what still diverges then is not a matter of the rate."""
+RATE = 0.5
+WINDOW, PATIENCE, LEAST = 50, 5, 10
+"""Log lines over which a gradient's median is taken, that must lie above it in a row, and that must be there to compare."""
+
+
+class Rollbacks:
+    """The times that a run went back. `events` is part of the checkpoint, so that the limit holds over resumes.
+    wanted: whether the recipe asks for it."""
+
+    def __init__(self, wanted: bool) -> None:
+        self.wanted = wanted
+        self.events: list[dict[str, Any]] = []
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the run may go back once more."""
+        return self.wanted and len(self.events) < MOST_ROLLBACKS
+
+    def add(self, error: NonFinite, to_step: int, rate: float) -> str:
+        """Notes one more; returns what is told."""
+        event = {"failed_step": error.step + 1, "to_step": to_step, "rate": rate, "reason": str(error)}
+        self.events = [*self.events, event]
+        return (
+            f"Rollback {len(self)} of at most {MOST_ROLLBACKS}: {error}. Going on from step {to_step:,} with all learning "
+            f"rates times {rate:g}."
+        )
+
+    def history(self) -> str:
+        """What was tried, for the message of a run that diverged all the same; "" when nothing was."""
+        if not self.events:
+            return ""
+        lines = [
+            f"  step {event['failed_step']:,}: back to step {event['to_step']:,} with rates times {event['rate']:g}"
+            for event in self.events
+        ]
+        return f"It went back {len(self)} times before:\n" + "\n".join(lines) + "\n"
+
+
+def advice(error: NonFinite, players: Iterable[str], went_back: bool) -> str:
+    """What to change after a divergence."""
+    rates = " ".join(f"--set learning.{name}.lr=..." for name in players)
+    other = "" if went_back else " Or let a new run go back by itself: --on-nonfinite rollback."
+    return (
+        f"The rates are probably too high, of either player: train anew with lower ones ({rates}), or clip the gradient "
+        f"(--set learning.{error.player}.clip_norm=1).{other} Resuming would come to the same step."
+    )
+
+
+class GradientWatch:
+    """How far each player's gradient has stayed above its running median, over the log lines of a run."""
+
+    def __init__(self) -> None:
+        self._usual: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=WINDOW))
+        self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=PATIENCE))
+
+    def see(self, values: Mapping[str, float | None]) -> None:
+        """The values of one log line."""
+        for name, norm in values.items():
+            player, _, what = name.rpartition("/")
+            if what == "gradient_norm" and norm is not None:
+                recent = self._recent[player]
+                if len(recent) == PATIENCE:  # what is judged is not yet part of what is usual
+                    self._usual[player].append(recent[0])
+                recent.append(float(norm))
+
+    def values(self) -> dict[str, float]:
+        """gradient_excess/<player>: the least of the newest gradients over the median of those before."""
+        return {
+            f"gradient_excess/{player}": min(self._recent[player]) / max(statistics.median(usual), 1e-30)
+            for player, usual in self._usual.items()
+            if len(usual) >= LEAST
+        }

@@ -1,0 +1,148 @@
+"""A model card written from the record of a run: nothing in it that was not recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from zerosum.runs.export.program import condition_name, description
+from zerosum.runs.progress import shown
+from zerosum.runs.run import Run
+
+UNKNOWN_LICENCE = "unknown"
+PROTOCOL = ("extractor", "num_real", "num_fake", "split", "resize", "seed", "sample_seed", "weights", "step")
+
+
+def model_card(run: Run, config: Mapping[str, Any], licence: str | None, picture: str) -> str:
+    """README.md: YAML front matter and Markdown. licence: an identifier of the hub (apache-2.0, cc-by-4.0, ...)."""
+    facts, recipe = run.sampler.facts, run.recipe
+    parts = [
+        _front_matter(licence, bool(run.domain.film)),
+        f"# {facts.get('name', recipe.name)}, by {recipe.name}\n",
+        f"![Samples of seed 0]({picture})\n",
+        f"A generator trained as one side of a two-player game (a GAN) with [zerosum]: {recipe.why}\n",
+        _table(
+            {
+                "data": run.domain.describe(facts),
+                "fingerprint of the data (SHA-256)": facts.get("fingerprint", ""),
+                "recipe": f"{recipe.name}, loss {recipe.loss}, penalties {', '.join(recipe.penalties) or 'none'}",
+                "generator": f"{config['architectures'][0]}, {_count(run):,} parameters",
+                "noise": f"{recipe.prior.size} numbers, {recipe.prior.kind}",
+                "told": _told(run),
+                "trained": f"{config['step']:,} steps of {recipe.batch} rows, seed {recipe.seed}, {recipe.precision}",
+                "weights": "the average of the generator over training"
+                if recipe.ema.half_life_images
+                else "the last step's",
+                "SHA-256 of model.safetensors": config["sha256"],
+            }
+        ),
+        "The complete recipe, with every setting, is in `config.json`.\n",
+        "## How to use it\n",
+        _usage(run),
+        "## Measured\n",
+        _measured(run),
+        "## Limits\n",
+        _limits(run),
+        "[zerosum]: a system for generative adversarial networks in PyTorch; `pip install` it from where you found it.\n",
+    ]
+    return "\n".join(parts)
+
+
+def _front_matter(licence: str | None, pictures: bool) -> str:
+    task = ["pipeline_tag: unconditional-image-generation"] if pictures else []
+    tags = ["gan", "generative-adversarial-network", "pytorch", *(["image-generation"] if pictures else [])]
+    lines = [
+        f"license: {licence or UNKNOWN_LICENCE}",
+        "library_name: zerosum",
+        *task,
+        "tags:",
+        *[f"- {tag}" for tag in tags],
+    ]
+    return "\n".join(["---", *lines, "---", ""])
+
+
+def _table(rows: Mapping[str, Any]) -> str:
+    return "\n".join(["| | |", "|---|---|", *[f"| {name} | {text} |" for name, text in rows.items() if text != ""], ""])
+
+
+def _count(run: Run) -> int:
+    return sum(p.numel() for p in run.sampler.network.parameters())
+
+
+def _told(run: Run) -> str:
+    about = description(run)
+    if about["classes"]:
+        return "a class: " + ", ".join(
+            f"{i} {name}" if str(i) != name else name for i, name in enumerate(about["classes"])
+        )
+    return "attributes: " + ", ".join(about["attributes"]) if about["attributes"] else "nothing but noise"
+
+
+def _usage(run: Run) -> str:
+    told = condition_name(run.sampler)
+    given = {None: "", "labels": ", labels", "attributes": ", attributes"}[told]
+    extra = {
+        None: "",
+        "labels": "labels = torch.arange(16) % config['facts']['num_classes']\n",
+        "attributes": "attributes = torch.tensor(config['facts']['attribute_rows'])[:16]\n",
+    }[told]
+    prior = run.sampler.prior
+    noise = {
+        "normal": f"torch.randn({{n}}, {prior.size})",
+        "uniform": f"torch.rand({{n}}, {prior.size}) * 2 - 1",
+        "truncated_normal": f"torch.nn.init.trunc_normal_(torch.empty({{n}}, {prior.size}), a=-{prior.limit}, b={prior.limit})",
+    }[prior.kind]
+    size = "len(attributes)" if told == "attributes" else "16"
+    return f"""```
+zerosum sample .                  # in this folder
+```
+
+```python
+import zerosum
+samples = zerosum.load(".").sample(16, seed=0)      # (16, ...), images in [-1, 1]
+```
+
+With torch and safetensors at hand, step by step:
+
+```python
+import json, torch
+from safetensors.torch import load_file
+from zerosum import catalog, recipe
+
+config = json.load(open("config.json"))
+game = catalog.domain({run.recipe.domain!r}).game(recipe.parse(config["recipe"]), config["facts"])
+generator = game.players["generator"].eval()
+generator.load_state_dict(load_file("model.safetensors"))
+{extra}noise = {noise.format(n=size)}
+samples = generator(noise{given}).clamp(-1, 1)
+```
+"""
+
+
+def _measured(run: Run) -> str:
+    records = run.metrics()
+    if not records:
+        return "Nothing was measured.\n"
+    lines = ["| measure | value | unseen reals | better | protocol |", "|---|---|---|---|---|"]
+    for record in records:
+        error = f" ± {record['error']:.2g}" if record.get("error") is not None else ""
+        floor = "" if record.get("reference") is None else f"{record['reference']:.4g}"
+        protocol = {name: record["protocol"][name] for name in PROTOCOL if name in record["protocol"]}
+        told = ", ".join(f"{name} {shown(value)}" for name, value in protocol.items())
+        lines.append(f"| {record['name']} | {record['value']:.4g}{error} | {floor} | {record['better']} | {told} |")
+    full = json.dumps(records[0]["protocol"], ensure_ascii=False)
+    return "\n".join([*lines, "", f"Full protocol of the first: `{full}`", ""])
+
+
+def _limits(run: Run) -> str:
+    facts, kind = run.sampler.facts, "images" if run.domain.film else "samples"
+    lines = [f"- It has seen {facts.get('num_rows', 0):,} training rows and nothing else; what they lack, it lacks."]
+    if run.domain.film:
+        lines.append(f"- It makes {kind} of {facts['width']} x {facts['height']} pixels, no other size.")
+    lines += [
+        "- It may repeat training rows nearly literally; the measures of memorisation above, where taken, say how often.",
+        "- A measure holds for its protocol alone: other extractors, counts of samples or resizing give other numbers.",
+        f"- Whether these {kind} may be used is a matter of the licence of the data as well as of these weights.",
+    ]
+    return "\n".join([*lines, ""])

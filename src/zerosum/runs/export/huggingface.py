@@ -1,0 +1,57 @@
+"""The layout of the Hugging Face hub, written without its library: config.json, model.safetensors, README.md, a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+import zerosum
+from zerosum.domain import Scene
+from zerosum.errors import UserError
+from zerosum.runs.export.card import model_card
+from zerosum.runs.export.program import check
+from zerosum.runs.run import Run, load
+from zerosum.runs.sampler import CARD, HUB_CARD, HUB_WEIGHTS, card, names_in
+from zerosum.store import write_durably
+
+PICTURE, README = "grid.png", "README.md"
+COLUMNS, ROWS = 10, 6
+
+
+def write(run: Run, out: Path, licence: str | None) -> tuple[list[Path], Mapping[str, Any]]:
+    """The files written, and the check of the folder that was loaded again. It can be used as a run folder is."""
+    if (out / CARD).exists():
+        raise UserError(f"--out {out} holds a published generator of its own; choose another folder for the export.")
+    about = json.loads(names_in(run.path)[1].read_text(encoding="utf-8"))
+    network = run.sampler.network
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
+    body = save(tensors, metadata={"format": "pt"})
+    config = {
+        "model_type": "zerosum-gan",
+        "architectures": [type(network).__name__],
+        "library_version": zerosum.__version__,
+        **card(body, run.recipe, run.sampler.facts, int(about.get("step", 0))),
+    }
+    write_durably(out / HUB_WEIGHTS, body)
+    write_durably(out / HUB_CARD, (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode())
+    copy = load(out)
+    found = check(run, lambda z, y=None: copy.domain.within(copy.sampler.make(z, y), copy.recipe), 0.0)
+    _picture(run, out / PICTURE)
+    write_durably(out / README, model_card(run, config, licence, PICTURE).encode())
+    paths = [out / name for name in (HUB_CARD, HUB_WEIGHTS, README, PICTURE)]
+    return paths, {**found, "by": f"zerosum {zerosum.__version__}"}
+
+
+def _picture(run: Run, path: Path) -> None:
+    """Samples of seed 0; where there are a few classes, a column for each."""
+    classes = 0 if run.sampler.facts.get("num_attributes") else int(run.sampler.facts.get("num_classes", 0))
+    columns = classes if run.sampler.conditional and 2 <= classes <= 2 * COLUMNS else COLUMNS
+    labels = [index % columns for index in range(ROWS * columns)] if columns == classes else None
+    num = run.domain.num_shown or ROWS * columns
+    samples = run.sample(num, 0, labels if not run.domain.num_shown else None)
+    noise = run.sampler.noise(num, 0)
+    run.domain.picture(samples, path, Scene(columns, run.sampler.facts, noise))

@@ -1,0 +1,63 @@
+"""The discriminator's verdict on given files, from a run's newest checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zerosum.domain import Domain
+from zerosum.errors import UserError
+from zerosum.recipe import Recipe
+from zerosum.runs import conditions
+from zerosum.runs.folder import RunFolder
+from zerosum.runs.observe import judge
+from zerosum.runs.plan import Plan
+from zerosum.store import latest_checkpoint
+
+
+def read(
+    domain: Domain, paths: Sequence[str | Path], facts: Mapping[str, Any], labels: Sequence[conditions.Label] | None
+) -> tuple[list[str], Tensor, list[conditions.Label] | None]:
+    """(names, samples, labels), one of each for every sample in the files; labels: one for each file."""
+    if not paths:
+        raise UserError("judge needs at least one file of samples.")
+    if labels is not None and len(labels) != len(paths):
+        raise UserError(f"labels has {len(labels)} entries for {len(paths)} files.")
+    missing = [str(path) for path in paths if not Path(path).is_file()]
+    if missing:
+        raise UserError(f"no such file: {', '.join(missing[:5])}.")
+    parts = [domain.read([Path(path)], facts) for path in paths]
+    names = [
+        str(path) if len(part) == 1 else f"{path}:{row + 1}"
+        for path, part in zip(paths, parts, strict=True)
+        for row in range(len(part))
+    ]
+    told = None
+    if labels is not None:
+        told = [label for label, part in zip(labels, parts, strict=True) for _ in range(len(part))]
+    return names, torch.cat(parts), told
+
+
+def scores(
+    folder: RunFolder, recipe: Recipe, domain: Domain, facts: Mapping[str, Any], data: Tensor, condition: Tensor | None
+) -> list[float]:
+    """D(x) in [0, 1] of each sample. In a game with conditions, without one the most favourable speaks."""
+    state = latest_checkpoint(folder.checkpoints)
+    if state is None:
+        raise UserError(
+            f"{folder.root} has no checkpoint, so its discriminator is gone; `judge` needs the run folder of a training."
+        )
+    game = domain.game(recipe, facts)
+    game.players["discriminator"].load_state_dict(state["match"]["networks"]["discriminator"])
+    plan = Plan(recipe, domain, None, dict(facts))
+    health = [line["values"] for line in folder.lines() if line["kind"] == "health"]
+    neutral = (health[-1].get("neutral_logit") or 0.0) if health else 0.0
+    tried: list[Tensor | None] = [condition]
+    if recipe.conditional is True and condition is None:
+        tried = [one.expand(len(data), *one.shape[1:]) for one in conditions.candidates(facts)]
+    logits = torch.stack([judge(game, data, one, plan) for one in tried])
+    return (logits.amax(0) - neutral).sigmoid().tolist()

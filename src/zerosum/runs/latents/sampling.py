@@ -1,0 +1,106 @@
+"""What `zerosum sample` can do beside plain samples: class grids, saved latents, moves along directions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from zerosum.errors import UserError
+from zerosum.runs import conditions
+from zerosum.runs.latents import directions
+from zerosum.runs.latents.space import Latents, Space
+from zerosum.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Order:
+    """What `zerosum sample` was asked for. num: None for 64, or for 8 rows of a class grid. labels: in turn.
+
+    grid: "classes" or None. moves: words such as "2=-1.5". latent: a file of saved latents.
+    attributes: words such as "smiling=1,age=30".
+    """
+
+    num: int | None = None
+    seed: int = 0
+    labels: tuple[int | str, ...] = ()
+    truncation: float = 1.0
+    grid: str | None = None
+    moves: tuple[str, ...] = ()
+    latent: Path | None = None
+    attributes: str = ""
+
+
+def fill(run: Run, order: Order) -> tuple[Tensor, int]:
+    """(samples, columns of their sheet; 0 where nothing is laid out)."""
+    if order.grid not in (None, "classes"):
+        raise UserError(f"--grid {order.grid}: the only grid is classes.")
+    if order.latent is not None:
+        if order.num is not None or order.labels or order.attributes or order.grid or order.truncation != 1:
+            raise UserError("--latent shows saved latents as they are; it goes with --direction and --out alone.")
+        latents = Latents.load(order.latent)
+        space = Space(run, latents.space)
+        return space.render(moved(space, latents, order.moves)), 0
+    wanted = conditions.parsed(order.attributes) if order.attributes else {}
+    if wanted and order.labels:
+        raise UserError("--label and --attributes do not go together: a generator hears one or the other.")
+    if order.grid:
+        if order.moves or wanted:
+            raise UserError(f"--grid and --{'direction' if order.moves else 'attributes'} do not go together.")
+        return class_grid(run, 8 if order.num is None else order.num, order.seed, order.labels, order.truncation)
+    num = 64 if order.num is None else order.num
+    labels = [order.labels[i % len(order.labels)] for i in range(num)] if order.labels else None
+    if not order.moves:
+        return run.sample(num, order.seed, labels, truncation=order.truncation, attributes=wanted), 0
+    condition = run.condition(num, order.seed, labels, wanted)
+    return along(run, run.sampler.noise(num, order.seed), condition, order.moves, order.truncation), 0
+
+
+def class_grid(
+    run: Run, rows: int, seed: int, labels: Sequence[int | str] | None = None, truncation: float = 1.0
+) -> tuple[Tensor, int]:
+    """(samples, columns): a column for each class (or each of `labels`), a row for each noise of `sample(rows, seed)`."""
+    classes = 0 if run.sampler.facts.get("num_attributes") else int(run.sampler.facts.get("num_classes", 0))
+    if not run.sampler.conditional or not classes:
+        raise UserError(f"--grid classes: the generator of {run.path} was trained without classes.")
+    if rows < 1:
+        raise UserError(f"--num must be at least 1, got {rows}: the number of rows.")
+    wanted = list(labels or range(classes))
+    columns = run.labels(wanted, len(wanted))
+    noise = run.sampler.noise(rows, seed).repeat_interleave(len(columns), 0)
+    samples = run.sampler.make(noise, columns.repeat(rows), truncation=truncation)
+    return run.domain.within(samples, run.recipe), len(columns)
+
+
+def along(run: Run, noise: Tensor, condition: Tensor | None, moves: Sequence[str], truncation: float = 1.0) -> Tensor:
+    """The samples of this noise (N, L) and condition, moved along directions."""
+    space = Space(run)
+    return space.render(moved(space, space.points(noise, condition, truncation), moves))
+
+
+def moved(space: Space, latents: Latents, moves: Sequence[str]) -> Latents:
+    """The latents moved by words such as "2=-1.5": along direction 2, by -1.5 standard deviations.
+
+    The directions are those saved by `zerosum directions`, or else found here for all layers.
+    """
+    by = moves_of(moves)
+    if not by:
+        return latents
+    found = directions.saved(space.run.path, space) or directions.find(space, max(by) + 1)
+    return found.moved(latents, by)
+
+
+def moves_of(texts: Sequence[str]) -> dict[int, float]:
+    """(["2=-1.5"]) -> {2: -1.5}; the same direction named twice adds up."""
+    moves: dict[int, float] = {}
+    for text in texts:
+        name, equals, far = text.partition("=")
+        try:
+            if not equals or not name.strip().isdigit():
+                raise ValueError
+            moves[int(name)] = moves.get(int(name), 0.0) + float(far)
+        except ValueError:
+            raise UserError(f"--direction wants NUMBER=DEVIATIONS, for example 0=2.5; got {text!r}.") from None
+    return moves

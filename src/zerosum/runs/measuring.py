@@ -1,0 +1,59 @@
+"""Measuring a generator: the evaluator that was chosen, fresh samples for it, and the records it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from zerosum.domain import Domain, Evaluator
+from zerosum.errors import UserError
+from zerosum.metrics.choice import Choice
+from zerosum.metrics.record import Record
+from zerosum.runs.sampler import Sampler
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """An evaluator whose extractor and number of samples may be chosen."""
+
+    def adjusted(self, choice: Choice) -> Evaluator:
+        """The same measures, taken as chosen."""
+
+
+def chosen(evaluator: Evaluator, choice: Choice, domain: Domain) -> Evaluator:
+    """The evaluator as chosen; UserError where nothing can be chosen."""
+    if choice == Choice(download=choice.download):
+        return evaluator
+    if not isinstance(evaluator, Adjustable):
+        raise UserError(
+            f"The domain {domain.name!r} measures its samples as they are: there is no --extractor and no --num to choose."
+        )
+    return evaluator.adjusted(choice)
+
+
+def fresh(evaluator: Evaluator, sampler: Sampler, seed: int) -> tuple[Tensor, Tensor | None]:
+    """As many samples as the evaluator wants, and the condition under which each was made."""
+    condition = sampler.conditions(evaluator.num_samples, seed)
+    return sampler.sample(evaluator.num_samples, seed, condition), condition
+
+
+def asked(condition: Tensor | None) -> Tensor | None:
+    """The classes asked for, where the condition is one of classes: measures know no other."""
+    return condition if condition is not None and condition.dim() == 1 else None
+
+
+def told(records: Iterable[Record], made: Mapping[str, Any]) -> list[Record]:
+    """The records, their protocols telling also how the samples were made."""
+    return [replace(record, protocol={**record.protocol, **made}) for record in records]
+
+
+def joined(lines: Sequence[Mapping[str, Any]], step: int, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """These records, and behind them those of other names that the log has of the same step: a second evaluation with
+    another extractor adds to the first."""
+    names = {record["name"] for record in records}
+    before = [line["records"] for line in lines if line["kind"] == "evaluation" and line["step"] == step]
+    kept = [dict(record) for record in (before[-1] if before else []) if record["name"] not in names]
+    return [*map(dict, records), *kept]

@@ -1,0 +1,68 @@
+"""Measuring the published generator of a run: no game and no discriminator are needed, and a training may go on beside it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zerosum.metrics.choice import Choice
+from zerosum.metrics.record import Record
+from zerosum.recipe import Recipe
+from zerosum.runs.folder import RunFolder, finite
+from zerosum.runs.measuring import asked, chosen, fresh, told
+from zerosum.runs.run import plan_of
+from zerosum.runs.sampler import CARD, WEIGHTS, Sampler, load
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a generator scored at a step."""
+
+    step: int
+    records: Sequence[Record]
+
+    def plain(self) -> list[dict[str, Any]]:
+        """The records as plain values, ready for a log."""
+        return [finite(record.to_json()) for record in self.records]
+
+
+class Measurer:
+    """Measures generators of one run; data, extractor and features of the reals are made once."""
+
+    def __init__(self, folder: RunFolder, choice: Choice = Choice(), seed: int | None = None) -> None:
+        self.folder = folder
+        self.plan = plan_of(folder, choice.download, anywhere=True)
+        domain, self.seed = self.plan.domain, self.plan.recipe.seed if seed is None else seed
+        self.evaluator = chosen(domain.evaluator(self.plan.source, self.seed), choice, domain)
+
+    def generator(self, where: Path | None = None) -> tuple[int, Sampler, Recipe]:
+        """Step, sampler and recipe of the generator published at `where`, by default in the run folder.
+
+        Copied first: a training may publish the next one while this one is read.
+        """
+        where = where or self.folder.root
+        with tempfile.TemporaryDirectory() as name:
+            copy = Path(name)
+            for file in (WEIGHTS, CARD):  # the card that is there after the weights knows them
+                if (where / file).exists():
+                    (copy / file).write_bytes((where / file).read_bytes())
+            source = copy if (copy / WEIGHTS).exists() else where
+            sampler, recipe, _ = load(source, self.plan.recipe.device)
+            step = json.loads((source / CARD).read_text(encoding="utf-8"))["step"]
+        return int(step), sampler, recipe
+
+    def measure(self, where: Path | None = None) -> Measured:
+        """All measures that need no discriminator, of the generator published at `where`, on fresh samples."""
+        return self.measured(*self.generator(where))
+
+    def measured(self, step: int, sampler: Sampler, recipe: Recipe) -> Measured:
+        """The same of a generator at hand."""
+        seed = self.seed + 1
+        fakes, condition = fresh(self.evaluator, sampler, seed)
+        weights = "average" if recipe.ema.half_life_images != 0 else "generator"
+        made = {"weights": weights, "step": step, "sample_seed": seed}
+        return Measured(step, told(self.evaluator.evaluate(fakes, asked(condition), None), made))

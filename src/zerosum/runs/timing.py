@@ -1,0 +1,107 @@
+"""How long a step takes here, lazy penalties at their share, and with how many threads."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from zerosum.engine.events import NonFinite
+from zerosum.engine.loop import Match
+
+THREADS = torch.get_num_threads()
+"""What torch would use by itself; a training may set fewer."""
+MUST_GAIN = 1.25
+"""How many times faster a step must be with all threads than with one for all to be taken."""
+BUDGET_S, MOST_ROUNDS, LEAST_ROUNDS = 1.5, 16, 3
+"""A measurement takes about this long, or one round where a round takes longer."""
+LOOKING, LEAST_LOOKS, MOST_LOOKS = 0.05, 5, 30
+"""The share of a planned time that previews may take, and bounds of their number."""
+LONGEST_PERIOD = 4_096
+"""Steps that are looked at for the mix of kinds; lazy penalties come round sooner."""
+
+
+def best(begin: Callable[[], Match], wanted: int, device: str) -> tuple[int, float]:
+    """The number of CPU threads, which is then set, and the seconds of a step with them. wanted: 0 chooses.
+
+    All threads must be worth it: small networks are hardly faster with more than one, and far slower as soon as something
+    else is at work on the machine.
+    """
+    if wanted or device != "cpu" or THREADS == 1:
+        torch.set_num_threads(wanted or THREADS)
+        return wanted or THREADS, seconds_per_step(begin())
+    torch.set_num_threads(THREADS)
+    with_all = seconds_per_step(begin())
+    torch.set_num_threads(1)
+    alone = seconds_per_step(begin())
+    if alone < MUST_GAIN * with_all:
+        return 1, alone
+    torch.set_num_threads(THREADS)
+    return THREADS, with_all
+
+
+def seconds_per_step(match: Match, budget_s: float = BUDGET_S) -> float:
+    """The mean time of a step in a long training, the same on all processes. The match is used up by it.
+
+    Steps differ: a lazy penalty is due in some of them. Each kind is timed by itself and counts with its share.
+    """
+    kinds = _kinds(match)
+    spent: dict[int, list[float]] = {step: [] for step in kinds}
+    begun = time.perf_counter()
+    try:
+        for step in [*kinds, *kinds]:  # warm-up: optimizers make their state, kernels are chosen
+            _timed(match, step)
+            if match.world.any(time.perf_counter() - begun > budget_s):
+                break
+        begun = time.perf_counter()
+        for number in range(MOST_ROUNDS):
+            for step, seconds in spent.items():
+                seconds.append(_timed(match, step))
+            late = time.perf_counter() - begun > budget_s
+            if match.world.any((number + 1 >= LEAST_ROUNDS and late) or time.perf_counter() - begun > 4 * budget_s):
+                break
+    except NonFinite:
+        pass  # the training will meet it too, in a folder where it can be told; all processes stop here
+    every = [second for seconds in spent.values() for second in seconds] or [time.perf_counter() - begun]
+    typical = sum(every) / len(every)
+    total = sum(kinds.values())
+    mean = sum(share / total * (sum(s) / len(s) if (s := spent[step]) else typical) for step, share in kinds.items())
+    mine = torch.tensor([mean / match.world.size], device=match.device)
+    match.world.sum_([mine])
+    return float(mine)
+
+
+def planned(minutes: float, per_step: float, per_look: float) -> tuple[int, int]:
+    """Steps and previews for a training of that many minutes: fewer previews where they would take too much of it."""
+    total = minutes * 60
+    num_looks = max(LEAST_LOOKS, min(MOST_LOOKS, int(LOOKING * total / max(per_look, 1e-9))))
+    return max(1, int((total - min(num_looks * per_look, total / 2)) / per_step)), num_looks
+
+
+def _timed(match: Match, step: int) -> float:
+    """Seconds of one step of the kind that is played at `step`."""
+    match.step = step
+    begun = time.perf_counter()
+    match.advance()
+    if match.device.type == "cuda":
+        torch.cuda.synchronize(match.device)
+    return time.perf_counter() - begun
+
+
+def _kinds(match: Match) -> dict[int, int]:
+    """For each kind of step, the first step of that kind and how often it comes in one period of all lazy parts."""
+    penalties = getattr(match.game, "penalties", ())
+    every = [penalty.every for penalty in penalties] + [match.settings.average_every]
+    period = min(math.lcm(*every), LONGEST_PERIOD)
+    first: dict[Any, int] = {}
+    counts: Counter[Any] = Counter()
+    for step in range(period):
+        due = tuple(penalty.name for penalty in penalties if penalty.due(step))
+        kind = (tuple(match.game.turns(step)), due, (step + 1) % match.settings.average_every == 0)
+        first.setdefault(kind, step)
+        counts[kind] += 1
+    return {first[kind]: count for kind, count in counts.items()}

@@ -1,0 +1,50 @@
+"""Which recipe is chosen: each clause of the rule at its border, and that every name exists and is explained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zerosum.domains.images import DOMAIN
+from zerosum.domains.images.recipes import choice
+
+
+def facts(side: int | tuple[int, int] = 32, images: int = 50_000, classes: int = 0, **more: Any) -> dict[str, Any]:
+    height, width = side if isinstance(side, tuple) else (side, side)
+    return {"height": height, "width": width, "num_rows": images, "num_classes": classes, "channels": 3} | more
+
+
+@pytest.mark.parametrize(
+    ("given", "minutes", "device", "expected"),
+    [
+        (facts(8, 1_618, classes=10), None, "cpu", "cgan"),
+        (facts(8, 1_618), None, "cpu", "dcgan"),
+        (facts(28, 60_000, classes=10), 5, "cpu", "cgan"),
+        (facts(28, 60_000, num_attributes=3), 5, "cpu", "cgan"),
+        (facts((16, 64), classes=10), 5, "cpu", "cgan"),  # as many pixels as 32x32
+        (facts(33, classes=10), 5, "cpu", "r3gan-s"),
+        (facts(32, classes=10), choice.LONG_MINUTES, "cpu", "r3gan-s"),
+        (facts(64), None, "cpu", "r3gan-s"),
+        (facts(64), 30, "cpu", "r3gan-s"),
+        (facts(64), choice.LARGE_MINUTES, "cpu", "stylegan2-s"),
+        (facts(32), 0.5, "cuda", "dcgan"),
+        (facts(32), choice.LARGE_MINUTES / choice.GPU_SPEED, "cuda:1", "stylegan2-s"),
+        (facts(64), 240, "cuda", "r3gan"),
+        (facts(64), 240, "cpu", "stylegan2-s"),
+        (facts(128), 240, "cuda", "stylegan2-s"),
+        (facts(64, choice.FEW_IMAGES - 1), 600, "cuda", "fewshot"),
+        (facts(8, choice.FEW_IMAGES, classes=10), None, "cpu", "cgan"),
+        (facts(64, 1_200, num_images=600), None, "cpu", "fewshot"),  # mirrored copies are no new images
+    ],
+)
+def test_the_rule(given: dict[str, Any], minutes: float | None, device: str, expected: str) -> None:
+    name, why = DOMAIN.choose(given, minutes, device)
+    assert name == expected
+    assert name in DOMAIN.recipes
+    assert str(given.get("num_images", f"{given['num_rows']:,}")) in why
+    assert (
+        minutes is None
+        or name == "fewshot"
+        or f"{minutes:g} minutes on a {'GPU' if 'cuda' in device else 'CPU'}" in why
+    )

@@ -1,0 +1,119 @@
+"""The rules behind "auto": their numbers by hand, what they leave alone, and that a plan tells and uses them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from zerosum.domains.images import DOMAIN
+from zerosum.domains.images.recipes.tuning import FIXED, batch_rule, tuned
+from zerosum.domains.toy import DOMAIN as TOY
+from zerosum.engine import penalties, terms
+from zerosum.engine.schedule import Schedule
+from zerosum.errors import UserError
+from zerosum.recipe import Ema, PenaltyPart, Recipe
+from zerosum.runs import plan
+
+DCGAN, RPGAN = DOMAIN.recipes["dcgan"], DOMAIN.recipes["rpgan"]
+
+
+def facts(side: int, images: int = 60_000, **more: Any) -> dict[str, Any]:
+    return {"height": side, "width": side, "num_rows": images, "num_classes": 0} | more
+
+
+def auto(recipe: Recipe, *names: str, **fields: Any) -> Recipe:
+    return recipe.changed(penalties={name: PenaltyPart(weight="auto", every=4) for name in names}, **fields)
+
+
+@pytest.mark.parametrize(
+    ("given", "batch"),
+    [
+        (facts(8), 64),
+        (facts(64), 64),
+        (facts(65), 32),
+        (facts(128), 32),
+        (facts(256), 16),
+        (facts(512), 8),
+        (facts(1024), 4),
+        (facts(64, images=400), 32),
+        (facts(64, images=100), 8),
+        (facts(64, images=200, num_images=100), 8),  # mirrored copies are no new images
+        (facts(64, images=20), 4),
+        (facts(64, images=3), 3),
+        ({"height": 64, "width": 256, "num_rows": 9_999}, 32),
+    ],
+)
+def test_batch(given: dict[str, Any], batch: int) -> None:
+    """At 256 px and more: what StyleGAN2-ADA takes on one device."""
+    assert batch_rule(given)[0] == batch
+
+
+@pytest.mark.parametrize(
+    ("side", "batch", "weight"), [(256, 64, 0.2), (1024, 32, 6.6), (32, 64, 0.0032), (64, 32, 0.026)]
+)
+def test_r1_of_a_logistic_loss(side: int, batch: int, weight: float) -> None:
+    recipe, (note,) = tuned(auto(DCGAN, "r1", batch=batch), facts(side))
+    assert recipe.penalties["r1"].weight == weight
+    assert (recipe.penalties["r1"].every, recipe.batch) == (4, batch)
+    assert note == f"Weight of r1 {weight:g}: 0.0002 x {side}^2 pixels / batch {batch}, the rule of StyleGAN2-ADA."
+
+
+@pytest.mark.parametrize(("side", "published"), [(32, (0.05, 0.5)), (64, (1, 2)), (256, (150,))])
+def test_r1_and_r2_of_paired_losses_lie_between_the_presets(side: int, published: tuple[float, ...]) -> None:
+    recipe, notes = tuned(auto(RPGAN, "r1", "r2"), facts(side))
+    weight = recipe.penalties["r1"].weight
+    assert weight == recipe.penalties["r2"].weight
+    assert isinstance(weight, Schedule)
+    middle = math.prod(published) ** (1 / len(published))
+    assert weight.start == pytest.approx(middle, rel=0.12)
+    assert (weight.end, weight.shape, weight.over_share) == (pytest.approx(weight.start / 10), "cosine", 1.0)
+    assert len(notes) == 1
+    assert notes[0].startswith("Weight of r1 and r2 ")
+
+
+def test_every_penalty_has_a_rule() -> None:
+    for name in penalties.table() | terms.table():
+        recipe, (note,) = tuned(auto(DCGAN, name), facts(64))
+        assert recipe.unsettled() == []
+        if name in FIXED:
+            assert recipe.penalties[name].weight == FIXED[name][0]
+            assert FIXED[name][1] in note
+
+
+@pytest.mark.parametrize(
+    ("batch", "steps", "half_life"), [(64, 100_000, 20_000), (32, 100_000, 10_000), (64, 1_000, 3_200)]
+)
+def test_half_life(batch: int, steps: int, half_life: float) -> None:
+    recipe, (note,) = tuned(DCGAN.changed(ema=Ema(half_life_images="auto"), batch=batch, steps=steps), facts(64))
+    assert recipe.ema.half_life_images == half_life
+    assert f"{half_life:,} images: the lesser of 312.5 x batch {batch} and 5% of the {batch * steps:,} images" in note
+
+
+def test_stated_numbers_stay() -> None:
+    for recipe in DOMAIN.recipes.values():
+        if not recipe.unsettled():
+            assert tuned(recipe, facts(64)) == (recipe, ())
+
+
+def test_the_plan_uses_the_rules_and_tells_them() -> None:
+    settings = ["batch=auto", "penalties.r1.weight=auto", "ema.half_life_images=auto", "steps=10", "threads=1"]
+    planned = plan.make(
+        plan.Wish("digits", "dcgan", settings=[*settings, "generator.width=4", "discriminator.width=4"])
+    )
+    assert planned.recipe.batch == 64
+    assert planned.recipe.penalties["r1"].weight == 0.0002
+    assert planned.recipe.ema.half_life_images == 32  # 5% of ten steps
+    told = "\n".join(planned.notes)
+    for words in ("Batch 64: the least of", "Weight of r1 0.0002:", "Half-life of the average generator 32 images"):
+        assert words in told
+    assert plan.settings(planned.recipe).batch == 64
+
+
+def test_a_domain_without_a_rule_says_so() -> None:
+    wish = plan.Wish(None, TOY.recipes["toy"], settings=["penalties.r1.weight=auto", "batch=auto"])
+    with pytest.raises(UserError, match=r'batch and penalties.r1.weight = "auto": the domain toy has no rule'):
+        plan.make(wish)
+    with pytest.raises(UserError, match=r'penalties.r1.weight = "auto" is settled when a run is planned'):
+        DOMAIN.game(auto(DCGAN, "r1"), facts(8, channels=1))

@@ -1,0 +1,92 @@
+"""The same numbers as torchmetrics and torch-fidelity, where these are installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from zerosum.metrics.class_score import class_score
+from zerosum.metrics.frechet import frechet_distance
+from zerosum.metrics.inception import Inception, load_inception
+from zerosum.metrics.kernel_distance import kernel_distance
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+class Flat(nn.Module):
+    num_features = 12
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1).double()
+
+
+def test_frechet_is_that_of_torchmetrics() -> None:
+    fid = pytest.importorskip("torchmetrics.image.fid", exc_type=ImportError)
+    generator = torch.Generator().manual_seed(0)
+    real = torch.rand(300, 3, 2, 2, generator=generator)
+    fake = torch.rand(200, 3, 2, 2, generator=generator) ** 2
+    theirs = fid.FrechetInceptionDistance(feature=Flat(), normalize=True, input_img_size=(3, 2, 2))
+    theirs.set_dtype(torch.float64)
+    theirs.update(real, real=True)
+    theirs.update(fake, real=False)
+    assert float(theirs.compute()) == pytest.approx(frechet_distance(real.flatten(1), fake.flatten(1)), rel=1e-9)
+
+
+def test_kernel_distance_is_that_of_torchmetrics() -> None:
+    kid = pytest.importorskip("torchmetrics.image.kid", exc_type=ImportError)
+    x, y = normal(100, 12), normal(100, 12, seed=1) + 0.3
+    assert float(kid.poly_mmd(x, y)) == pytest.approx(kernel_distance(x, y).value, rel=1e-9)
+
+
+def test_class_score_is_the_inception_score_of_torchmetrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    inception = pytest.importorskip("torchmetrics.image.inception", exc_type=ImportError)
+    logits = normal(120, 12) * 2
+    theirs = inception.InceptionScore(feature=Flat(), splits=4)
+    theirs.set_dtype(torch.float64)
+    theirs.update(logits)
+    monkeypatch.setattr(torch, "randperm", torch.arange)  # it shuffles; the splits must be the same
+    mean, deviation = theirs.compute()
+    value, error = class_score(logits.softmax(1), num_splits=4)
+    assert float(mean) == pytest.approx(value, rel=1e-9)
+    assert float(deviation) / 2 == pytest.approx(error, rel=1e-9)
+
+
+def test_the_network_is_that_of_torch_fidelity(tmp_path: Path) -> None:
+    """On weights drawn at random: every layer, pool and padding the same."""
+    theirs = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3", exc_type=ImportError)
+    mine = with_random_weights(Inception())
+    path = tmp_path / "weights.pth"
+    torch.save(mine.state_dict(), path)
+    extractor = theirs.FeatureExtractorInceptionV3(
+        "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path)
+    )
+    images = torch.randint(0, 256, (2, 3, 299, 299), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        features, logits = extractor(images)
+        found = load_inception(path)[0]
+        torch.testing.assert_close(found.features(images), features)
+        torch.testing.assert_close(found.logits(features), logits)
+
+
+def with_random_weights(network: Inception) -> Inception:
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for value in network.parameters():
+            drawn = torch.randn(value.shape, generator=generator)
+            value.copy_(drawn * (2 / value[0].numel()) ** 0.5 if value.ndim > 1 else drawn.abs() * 0.1 + 0.5)
+    return network.eval()
+
+
+def test_a_file_of_weights_is_read_whatever_its_kind(tmp_path: Path) -> None:
+    state = with_random_weights(Inception()).state_dict()
+    torch.save(state, tmp_path / "a.pth")
+    save_file(state, tmp_path / "b.safetensors")
+    one, two = load_inception(tmp_path / "a.pth")[0], load_inception(tmp_path / "b.safetensors")[0]
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, two.state_dict()[name])

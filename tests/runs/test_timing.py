@@ -1,0 +1,132 @@
+"""The time of a step with lazy penalties, the steps that fit into minutes, schedules that end with the run."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zerosum.domains.toy import DOMAIN
+from zerosum.engine import penalties
+from zerosum.engine.duel import Duel
+from zerosum.engine.game import Batch
+from zerosum.engine.loop import Match, Settings
+from zerosum.engine.schedule import Schedule
+from zerosum.runs import plan, resolve, timing
+from zerosum.runs.run import train
+from zerosum.runs.session import Session
+
+
+class Rows:
+    """Pairs of numbers."""
+
+    num_rows = 32
+    data = torch.zeros(32, 2)
+
+    def batch(self, indices: Tensor) -> Batch:
+        return Batch(self.data[indices])
+
+
+def match(*terms: penalties.Penalty, **settings: Any) -> Match:
+    game = Duel(nn.Linear(3, 2), nn.Linear(2, 1), penalties=terms, prior=3)
+    return Match(game, Rows(), Settings(batch=8, **settings))
+
+
+def test_each_kind_of_step_counts_with_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R1 in every 4th step, r2 in every 6th, the average in every 2nd: 12 steps are one period."""
+
+    def cost(played: Match, step: int) -> float:
+        return 1.0 + 10 * (step % 4 == 0) + 100 * (step % 6 == 0) + 1000 * ((step + 1) % 2 == 0)
+
+    monkeypatch.setattr(timing, "_timed", cost)
+    mean = timing.seconds_per_step(match(penalties.r1(every=4), penalties.r2(every=6), average_every=2))
+    assert mean == pytest.approx(1 + 10 / 4 + 100 / 6 + 1000 / 2)
+
+
+def test_slow_steps_are_measured_at_least_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[int] = []
+
+    def slow(game: Match, step: int) -> float:
+        played.append(step)
+        time.sleep(0.02)
+        return 2.0 if step == 0 else 1.0
+
+    monkeypatch.setattr(timing, "_timed", slow)
+    assert timing.seconds_per_step(match(penalties.r1(every=8)), budget_s=0.001) == pytest.approx(1 + 1 / 8)
+    assert sorted(set(played)) == [0, 1]
+    assert len(played) <= 4
+
+
+@pytest.mark.parametrize(
+    ("minutes", "per_step", "per_look", "steps", "looks"),
+    [(1.0, 0.01, 0.001, 5_997, 30), (1.0, 0.01, 0.3, 5_700, 10), (1.0, 0.01, 2.0, 5_000, 5), (0.01, 0.01, 9.0, 30, 5)],
+)
+def test_previews_are_part_of_the_minutes(
+    minutes: float, per_step: float, per_look: float, steps: int, looks: int
+) -> None:
+    """At most a twentieth of the time for them, five at least, and never more than half of it."""
+    assert timing.planned(minutes, per_step, per_look) == (steps, looks)
+
+
+class OwnTime:
+    """A clock that stands still while other processes have the processor."""
+
+    perf_counter = staticmethod(time.process_time)
+
+
+def test_a_run_of_given_minutes_takes_about_that_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its steps, without pictures and files, by the clock of this process alone; the best of three."""
+    spent: list[float] = []
+    play = Session.play
+
+    def timed(session: Session) -> str:
+        begun = time.process_time()
+        state = play(session)
+        spent.append(time.process_time() - begun)
+        return state
+
+    monkeypatch.setattr(timing, "time", OwnTime)
+    monkeypatch.setattr(plan, "_seconds_per_look", lambda *given: 0.0)
+    monkeypatch.setattr(Session, "play", timed)
+    monkeypatch.setattr(Session, "_preview", lambda *given: None)
+    monkeypatch.setattr(Session, "conclude", lambda *given: None)
+    small = ["threads=1", "data.num=2000", "batch=64", "cadence.log=10000", "cadence.checkpoint=10000"]
+    wanted_s = 1.0
+    for attempt in range(3):
+        train(recipe=DOMAIN.recipes["toy"], minutes=wanted_s / 60, out=tmp_path / str(attempt), set=small)
+        if spent[-1] == pytest.approx(wanted_s, rel=0.2):
+            return
+    raise AssertionError(f"{wanted_s} s were wanted, {spent} were taken")
+
+
+# --- schedules
+
+
+def test_every_schedule_ends_with_the_run() -> None:
+    """In learning, the average, penalties and augmentation alike, whatever the length becomes."""
+    share = {"start": 1.0, "end": 0.1, "shape": "cosine", "over_share": 0.5}
+    paths = ("learning.generator.lr", "ema.half_life_images", "penalties.r1.weight", "rules.augment_strength")
+    settings = [f"{path}={json.dumps(share)}" for path in paths]
+    planned = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], minutes=0.05, settings=[*settings, "threads=1"]))
+    recipe = planned.recipe
+    half = Schedule(1.0, 0.1, "cosine", over_steps=round(recipe.steps / 2))
+    assert recipe.learning["generator"].lr == half
+    assert recipe.ema.half_life_images == half
+    assert recipe.penalties["r1"].weight == half
+    assert recipe.rules.augment_strength == half
+    assert "over_share" not in "".join(planned.notes)
+    assert half(recipe.steps // 2 + 1) == pytest.approx(0.1)
+
+
+def test_a_schedule_in_steps_that_outlasts_the_run_is_told() -> None:
+    recipe = DOMAIN.recipes["toy"].changed(
+        learning={"generator": {"lr": {"start": 1.0, "end": 0.0, "shape": "linear", "over_steps": 100}}}, steps=25
+    )
+    (note,) = resolve.unfinished(recipe)
+    assert note.startswith("learning.generator.lr will come only to 0.75: its schedule takes 100 steps, the run 25.")
+    assert resolve.unfinished(recipe.changed(steps=100)) == []

@@ -1,0 +1,126 @@
+"""The verbs that use a generator, from the command line to the files they write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import published
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from zerosum.cli import app
+from zerosum.errors import UserError
+
+
+def call(*arguments: str | Path) -> Any:
+    """The JSON that a verb prints."""
+    done = CliRunner().invoke(app, [*map(str, arguments), "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("runs")
+    published.generator(root / "conv", "conv", latent=8, classes=3)
+    published.generator(root / "style", "style", latent=8, size=8)
+    return {"conv": root / "conv", "style": root / "style"}
+
+
+def size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as shown:
+        return shown.size
+
+
+TILE, GAP = 64, 3  # 16 rows are enlarged 4 times
+
+
+def sheet(columns: int, rows: int) -> tuple[int, int]:
+    return columns * (TILE + GAP) + GAP, rows * (TILE + GAP) + GAP
+
+
+def test_interpolate_as_strip_and_as_film(folders: dict[str, Path], tmp_path: Path) -> None:
+    told = call("interpolate", folders["conv"], "--seeds", "1,2", "--out", tmp_path / "strip.png")
+    assert told["frames"] == 9
+    assert size(tmp_path / "strip.png") == sheet(9, 1)
+    call("interpolate", folders["conv"], "--frames", "20", "--out", tmp_path / "long.png")
+    assert size(tmp_path / "long.png") == sheet(10, 2)
+    for ending in ("gif", "apng"):
+        out = tmp_path / f"walk.{ending}"
+        told = call("interpolate", folders["style"], "--seeds", "1,2,3", "--frames", "7", "--loop", "--out", out)
+        assert told["space"] == "w"
+        with Image.open(out) as shown:
+            assert shown.n_frames == 7
+    told = call("interpolate", folders["style"], "--space", "z", "--frames", "3")
+    assert told["space"] == "z"
+    assert (folders["style"] / "walk.gif").is_file()
+    with pytest.raises(UserError, match="can be written as"):
+        call("interpolate", folders["conv"], "--out", tmp_path / "walk.avi")
+
+
+def test_mix_tells_how_many_layers_there_are(folders: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "mix.png"
+    told = call("mix", folders["style"], "--rows", "1,2", "--columns", "3,4,5", "--layers", "1-2", "--out", out)
+    assert (told["layers"], told["num_layers"]) == ([1, 2], 4)
+    assert size(out)[0] > size(out)[1]
+    with pytest.raises(UserError, match="in one piece"):
+        call("mix", folders["conv"])
+
+
+def test_directions_are_found_and_used(folders: dict[str, Path], tmp_path: Path) -> None:
+    told = call("directions", folders["conv"], "--num", "3", "--steps", "5", "--out", tmp_path / "d.png")
+    assert [row["direction"] for row in told["directions"]] == [0, 1, 2]
+    assert size(tmp_path / "d.png") == sheet(5, 3)
+    assert (folders["conv"] / "directions.json").is_file()
+    for name, moves in (("plain", ()), ("moved", ("--direction", "0=3")), ("back", ("--direction", "0=0"))):
+        call("sample", folders["conv"], "--num", "4", *moves, "--out", tmp_path / f"{name}.npy")
+    plain, moved, back = (np.load(tmp_path / f"{name}.npy") for name in ("plain", "moved", "back"))
+    assert np.abs(plain.astype(int) - back).max() <= 1
+    assert np.abs(plain.astype(int) - moved).max() > 2
+
+
+def test_project_and_show_its_latents_again(folders: dict[str, Path], tmp_path: Path) -> None:
+    call("sample", folders["conv"], "--num", "2", "--out", tmp_path / "own")
+    told = call("project", folders["conv"], tmp_path / "own", "--steps", "60", "--out", tmp_path / "found.png")
+    assert len(told["psnr_db"]) == 2
+    assert min(told["psnr_db"].values()) > 25
+    assert size(tmp_path / "found.png") == sheet(4, 1)  # picture, sample, picture, sample
+    call("sample", folders["conv"], "--latent", tmp_path / "found.safetensors", "--out", tmp_path / "again.npy")
+    target = np.stack([np.asarray(Image.open(path)) for path in sorted((tmp_path / "own").iterdir())])
+    error = ((np.load(tmp_path / "again.npy")[..., 0].astype(float) - target) ** 2).mean((1, 2))
+    stated = np.array(list(told["psnr_db"].values()))
+    assert bool((10 * np.log10(255**2 / error.clip(1e-9)) > stated - 1.5).all())  # rounded to whole grey levels
+    walked = call(
+        "interpolate", folders["conv"], "--latent", tmp_path / "found.safetensors", "--out", tmp_path / "w.png"
+    )
+    assert (walked["keys"], walked["frames"]) == (2, 9)
+    with Image.open(tmp_path / "w.png") as strip, Image.open(tmp_path / "found.png") as found:
+        last = np.asarray(strip)[:, -TILE - GAP : -GAP].astype(int)
+        assert (
+            np.abs(last - np.asarray(found)[:, -TILE - GAP : -GAP]).max() <= 1
+        )  # it ends at the second picture's sample
+    with pytest.raises(UserError, match="as they are"):
+        call("interpolate", folders["conv"], "--latent", tmp_path / "found.safetensors", "--label", "1")
+    with pytest.raises(UserError, match="no such file"):
+        call("project", folders["conv"], tmp_path / "none.png")
+
+
+def test_export_and_sample_from_it(folders: dict[str, Path], tmp_path: Path) -> None:
+    told = call("export", folders["conv"], "--format", "huggingface", "--license", "mit", "--out", tmp_path / "hub")
+    assert told["largest_difference"] == 0
+    call("sample", tmp_path / "hub", "--num", "3", "--out", tmp_path / "a.npy")
+    call("sample", folders["conv"], "--num", "3", "--out", tmp_path / "b.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
+    with pytest.raises(UserError, match="choose"):
+        call("export", folders["conv"], "--format", "tflite")
+    with pytest.raises(UserError, match="--license"):
+        call("export", folders["conv"], "--format", "torch", "--license", "mit")
+
+
+def test_a_grid_of_classes(folders: dict[str, Path], tmp_path: Path) -> None:
+    call("sample", folders["conv"], "--grid", "classes", "--num", "4", "--out", tmp_path / "grid.png")
+    assert size(tmp_path / "grid.png") == sheet(3, 4)
