@@ -42,9 +42,9 @@ class Rows:
 class Big(nn.Module):
     """A linear score through one large activation."""
 
-    def __init__(self, norm: bool = False) -> None:
+    def __init__(self, norm: bool = False, row: int = ROW) -> None:
         super().__init__()
-        self.inside = nn.Linear(1, ROW // 4)
+        self.inside = nn.Linear(1, row // 4)
         self.norm = nn.BatchNorm1d(1) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,14 +62,14 @@ RECIPE = Recipe(
 FACTS = {"channels": 3, "height": 32, "width": 48, "num_rows": 64}
 
 
-def beginner(norm: bool = False) -> tuple[Callable[[Recipe], Match], list[int]]:
+def beginner(norm: bool = False, row: int = ROW) -> tuple[Callable[[Recipe], Match], list[int]]:
     """A way to begin the game of a recipe, and the micro-batches that were tried."""
     tried: list[int] = []
 
     def begin(recipe: Recipe) -> Match:
         tried.append(recipe.micro_batches)
         torch.manual_seed(1)
-        game = Duel(nn.Linear(3, 1), Big(norm), prior=3)
+        game = Duel(nn.Linear(3, 1), Big(norm, row), prior=3)
         return Match(game, Rows(), Settings(batch=64, micro_batches=recipe.micro_batches))
 
     return begin, tried
@@ -188,7 +188,7 @@ def test_without_fit_the_message_comes_and_nothing_is_tried_twice(monkeypatch: p
 
 def test_what_does_not_fit_row_by_row_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda device: 3 * MB)
-    begin, tried = beginner()
+    begin, tried = beginner(row=4 * ROW)  # pieces of 64 MB: the allocator never has one left over from earlier work
     with pytest.raises(UserError, match="even one row at a time") as caught:
         fit.rehearsed(RECIPE.changed(batch=4), FACTS, begin, fit=True)
     assert tried == [1, 2, 4]
