@@ -38,14 +38,16 @@ class Controller:
 
     def __init__(self, rule: Adaptive) -> None:
         self.rule, self.strength, self.sign = rule, rule.initial, 0.0
-        self._sum, self._turns, self._rows = 0.0, 0, 0
+        self._sum: Tensor | float = 0.0
+        self._turns, self._rows = 0, 0
 
     def see(self, sign: Tensor, rows: int) -> None:
         """The mean sign of one discriminator turn's `rows` reals, over all processes."""
-        self._sum, self._turns, self._rows = self._sum + float(sign), self._turns + 1, self._rows + rows
+        # Added up where it lies: reading it in every turn would make a GPU wait.
+        self._sum, self._turns, self._rows = self._sum + sign.detach().double(), self._turns + 1, self._rows + rows
         if self._turns < self.rule.every:
             return
-        self.sign = self._sum / self._turns
+        self.sign = float(self._sum) / self._turns
         change = self._rows / self.rule.over_images
         moved = self.strength + (change if self.sign > self.rule.target else -change)
         self.strength = min(self.rule.most, max(0.0, moved))
@@ -54,7 +56,7 @@ class Controller:
     def state_dict(self) -> dict[str, float]:
         """Plain numbers."""
         kept = {"strength": self.strength, "sign": self.sign}
-        return kept | {"sum": self._sum, "turns": self._turns, "rows": self._rows}
+        return kept | {"sum": float(self._sum), "turns": self._turns, "rows": self._rows}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """The inverse of state_dict."""
