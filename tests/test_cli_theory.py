@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from zerosum import lessons
 from zerosum.cli import app
-from zerosum.cli import theory as verb
 from zerosum.errors import UserError
 from zerosum.lessons import gradients
 from zerosum.lessons.lesson import Findings, Line
+from zerosum.runs import progress
 
 
 def run(*arguments: str) -> SimpleNamespace:
@@ -73,8 +73,7 @@ def test_a_line_that_does_not_hold_is_status_1(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_slow_lessons_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verb, "PATIENCE_S", 0.0)
-    monkeypatch.setattr(verb.threading.Timer, "start", lambda timer: timer.function(*timer.args))
+    monkeypatch.setattr(progress.threading.Timer, "start", lambda timer: timer.function(*timer.args))
     assert run("gradients").err == "gradients is being played; some seconds more.\n"
 
 

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 import zerosum
+from zerosum import catalog
 from zerosum.cli import app
 from zerosum.domains.images import networks
 from zerosum.domains.images.data import Shape
 from zerosum.errors import UserError
+from zerosum.recipe import settled
 from zerosum.runs import plan as plans
 from zerosum.runs import transfer
 from zerosum.runs.folder import RunFolder
@@ -87,6 +89,17 @@ def test_a_run_begins_with_the_published_generator_and_the_discriminator(start: 
     assert match.average is not None
     assert same(match.average.network.state_dict(), published)
     assert same(match.game.players["discriminator"].state_dict(), tensors(start))
+
+
+def test_what_hung_on_the_length_of_the_old_run_is_found_anew(start: Path, photos: Path) -> None:
+    old = RunFolder.open(start).recipe()
+    usual = catalog.recipes()[old.name]
+    assert old.steps != usual.steps
+    recipe = planned(photos, start).recipe
+    assert recipe.steps == usual.steps
+    assert settled(recipe.batch, "batch") == min(settled(usual.batch, "batch"), 34)  # all rows there are
+    assert recipe.learning == usual.learning
+    assert recipe.generator == old.generator
 
 
 def test_frozen_layers_stay_through_a_training_with_diffaugment(start: Path, photos: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +11,6 @@ from zerosum.cli.common import Json, app, say, show
 
 if TYPE_CHECKING:
     from zerosum.lessons.lesson import Findings, Lesson
-
-PATIENCE_S = 3.0
 
 
 @app.command()
@@ -58,13 +55,10 @@ def theory(
 
 def _played(lesson: Lesson, seed: int) -> Findings:
     """The lesson's findings; whoever waits for long is told."""
-    patience = threading.Timer(PATIENCE_S, say, [f"{lesson.name} is being played; some seconds more."])
-    patience.daemon = True
-    patience.start()
-    try:
+    from zerosum.runs.progress import patience
+
+    with patience(say, f"{lesson.name} is being played; some seconds more."):
         return lesson.run(seed)
-    finally:
-        patience.cancel()
 
 
 def _check(out: Path, lesson: Lesson) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zerosum.cli.common import Devices, Download, Folder, Json, Settings, app, say, show
 from zerosum.errors import UserError
+
+if TYPE_CHECKING:
+    from zerosum.runs.plan import Wish
 
 Where = Annotated[str | None, typer.Argument(help="A source's name, a folder, a zip or an array; default: digits.")]
 RecipeName = Annotated[
@@ -79,13 +82,22 @@ def train(
     named |= {"start.from": start, "start.freeze": freeze, "on_nonfinite": on_nonfinite}
     changes = [f"{name}={value}" for name, value in named.items() if value is not None] + list(settings or [])
     if dry_run:
-        _plan(planned := plan.make(plan.Wish(where, recipe, minutes, tuple(changes), download, fit)))
-        return show(planned.recipe.to_json(), True)
+        return _dry(plan.Wish(where, recipe, minutes, tuple(changes), download, fit))
     if launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
     bar = progress.for_terminal()
     options: dict[str, Any] = {"minutes": minutes, "out": out, "set": changes, "allow_download": download, "fit": fit}
     _finish(run.train(where, recipe, **options, progress=bar, on_plan=_plan), json)
+
+
+def _dry(wish: Wish) -> None:
+    """What would be done, on stderr; the full recipe, on stdout."""
+    from zerosum.runs import plan, progress, run
+
+    with progress.patience(say, run.PLANNING):
+        planned = plan.make(wish)
+    _plan(planned)
+    show(planned.recipe.to_json(), True)
 
 
 @app.command()

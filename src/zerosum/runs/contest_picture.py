@@ -25,17 +25,19 @@ def draw(contest: Contest, path: Path) -> None:
     """Writes the picture, as what the path's ending says."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     rows = _drawn(contest.table.rows)
     count = len(contest.entries)
     width = max(9.0, 3.0 * count)
     heights = (width / count * 1.08, 2.9 if rows else 0.1)
-    figure = Figure(figsize=(width, sum(heights)), dpi=110, layout="constrained")
+    figure = Figure(figsize=(width, sum(heights)), dpi=110, layout=ConstrainedLayoutEngine(h_pad=0.12))
     FigureCanvasAgg(figure)
     upper, lower = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
     for index, (axes, entry) in enumerate(zip(_across(upper, count), contest.entries, strict=True)):
         axes.imshow(_grid(contest, entry), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        told = f"{entry.name}\n{entry.recipe}, step {entry.step:,}"
+        recipe = "" if entry.recipe == entry.name else f"{entry.recipe}, "
+        told = f"{entry.name}\n{recipe}step {entry.step:,}"
         axes.set_title(told, fontsize=11, color=SERIES[index % len(SERIES)], weight="bold", linespacing=1.4)
         axes.axis("off")
     for axes, row in zip(_across(lower, len(rows)), rows, strict=True):

@@ -26,6 +26,8 @@ ROWS, COLUMNS, MOST_COLUMNS = 8, 10, 16
 NUM_SCORED = 256
 MOST_SEARCHED = 5_000  # rows that are looked through for some of each class
 NUM_BINS = 20
+FEWEST_HELD_OUT = 16
+"""Fewer held-out rows say nothing sure about what the discriminator remembers."""
 
 
 class Observer:
@@ -104,7 +106,7 @@ class Observer:
         if "train" in scores:
             values["accuracy/real"] = float((scores["train"] > 0).float().mean())
             values["accuracy/fake"] = float((scores["fake"] < 0).float().mean())
-        if "heldout" in scores:
+        if "heldout" in scores and len(scores["heldout"]) >= FEWEST_HELD_OUT:
             values["accuracy/heldout"] = float((scores["heldout"] > 0).float().mean())
             apart = float(scores["train"].mean() - scores["fake"].mean())
             # Scores that hardly differ at all say nothing about memory.

@@ -95,8 +95,14 @@ def make(wish: Wish, world: World = World()) -> Plan:
     if named is None:
         name, why = domain.choose(facts, wish.minutes, resolve.device(first.device))
         named = domain.recipes[name]
+        first = first.changed(data=recipes.part(where, **named.data.options | first.data.options))
+        if named.data.options:  # the recipe reads the data in its own way: mirrored, say
+            source = domain.open(first.data, wish.allow_download)
+            facts = domain.facts(source)
+            notes = list(facts.get("notes", source.notes))
         notes.append(f"Recipe {name}: {why}.")
     recipe = recipes.override(named.changed(data=first.data), [s for s in wish.settings if not s.startswith("data.")])
+    notes += resolve.unused(recipe, facts)
     recipe = resolve.placed(resolve.conditional(recipe, facts))
     recipe, more = resolve.batch(recipe, facts, explicit=any(s.startswith("batch=") for s in wish.settings))
     plan = Plan(recipe, domain, source.to(torch.device(recipe.device)), facts, (*notes, *more), beginning=beginning)

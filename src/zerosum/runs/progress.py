@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
@@ -33,6 +35,18 @@ class Silent:
 
     def close(self) -> None:
         """Nothing."""
+
+
+@contextlib.contextmanager
+def patience(say: Callable[[str], None], text: str, after_s: float = 3.0) -> Iterator[None]:
+    """Whoever waits for longer than that is told what for."""
+    timer = threading.Timer(after_s, say, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 SHOWN = (

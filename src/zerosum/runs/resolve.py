@@ -25,6 +25,14 @@ def conditional(recipe: Recipe, facts: dict[str, Any]) -> Recipe:
     return recipe.changed(conditional=told if recipe.conditional == "auto" else recipe.conditional)
 
 
+def unused(recipe: Recipe, facts: dict[str, Any]) -> list[str]:
+    """A note where there is something to tell the players that the recipe does not tell them."""
+    kind = "attributes" if facts.get("num_attributes") else "labels" if facts.get("num_classes") else ""
+    if recipe.conditional is not False or not kind:
+        return []
+    return [f"The {kind} are not used by recipe {recipe.name}; --set conditional=true tells them to both players."]
+
+
 def tuned(recipe: Recipe, domain: Domain, facts: dict[str, Any]) -> tuple[Recipe, list[str]]:
     """The domain's rules applied to what is "auto", and schedules in steps; UserError for what no rule speaks of."""
     recipe, notes = domain.tuned(recipe, facts)

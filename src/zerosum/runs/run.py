@@ -23,13 +23,15 @@ from zerosum.runs import plan as plans
 from zerosum.runs.claim import claimed
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.plan import Plan, Wish
-from zerosum.runs.progress import Progress, Silent
+from zerosum.runs.progress import Progress, Silent, patience
 from zerosum.runs.sampler import BATCH, Sampler
 from zerosum.runs.sampler import load as load_generator
 from zerosum.runs.session import Session
 from zerosum.runs.signals import Stop
 
 Asked = conditions.Label | Sequence[conditions.Label] | Tensor
+
+PLANNING = "Reading the data, trying the first step, measuring its time (longer for large networks) ..."
 
 
 class Run:
@@ -154,7 +156,8 @@ def train(
     wish = Wish(None if where is None else str(where), recipe, minutes, tuple(settings), allow_download, fit)
     if out is not None and world.rank == 0:
         RunFolder(Path(out)).refuse_unless_free()  # before anything takes time
-    plan = plans.make(wish, world)
+    with patience(progress.say if world.rank == 0 else Silent().say, PLANNING):
+        plan = plans.make(wish, world)
     if on_plan and world.rank == 0:
         on_plan(plan)
     with Stop() as stop, claimed(plan, out, world) as folder:

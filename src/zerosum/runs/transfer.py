@@ -76,8 +76,17 @@ def again(run: RunFolder, start: Start | None) -> Beginning | None:
 
 
 def recipe_of(beginning: Beginning) -> Recipe:
-    """The recipe of the start for other data: the same game, with what belongs to its data and machine to be found anew."""
-    return beginning.recipe.changed(
+    """The recipe of the start for other data: the same game, with what belongs to its data, its length and its machine to be
+    found anew. A recipe that is known by its name gives back what the length of the old run had decided."""
+    from zerosum import catalog
+
+    old = beginning.recipe
+    known = catalog.recipes().get(old.name)
+    if known is not None:
+        anew = ["learning", "ema", "steps", "batch"]
+        anew += ["penalties"] if known.penalties.keys() == old.penalties.keys() else []
+        old = old.changed(**{field: known.to_json()[field] for field in anew})
+    return old.changed(
         data=Part(kind="none"),
         start=None,
         device="auto",

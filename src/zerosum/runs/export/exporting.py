@@ -47,6 +47,8 @@ def export(run: Run, kind: str, out: Path, licence: str | None = None) -> Export
         raise UserError(f"--format {kind}: choose {', '.join(FORMATS)}.")
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; an export needs a folder.")
+    if out.is_dir() and any(out.iterdir()):
+        raise UserError(f"--out {out} is not empty, and nothing in it is overwritten. Give a new folder.")
     try:
         out.mkdir(parents=True, exist_ok=True)
         if kind == "huggingface":

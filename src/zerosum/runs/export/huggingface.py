@@ -11,11 +11,10 @@ from safetensors.torch import save
 
 import zerosum
 from zerosum.domain import Scene
-from zerosum.errors import UserError
 from zerosum.runs.export.card import model_card
 from zerosum.runs.export.program import check
 from zerosum.runs.run import Run, load
-from zerosum.runs.sampler import CARD, HUB_CARD, HUB_WEIGHTS, card, names_in
+from zerosum.runs.sampler import HUB_CARD, HUB_WEIGHTS, card, names_in
 from zerosum.store import write_durably
 
 PICTURE, README = "grid.png", "README.md"
@@ -24,8 +23,6 @@ COLUMNS, ROWS = 10, 6
 
 def write(run: Run, out: Path, licence: str | None) -> tuple[list[Path], Mapping[str, Any]]:
     """The files written, and the check of the folder that was loaded again. It can be used as a run folder is."""
-    if (out / CARD).exists():
-        raise UserError(f"--out {out} holds a published generator of its own; choose another folder for the export.")
     about = json.loads(names_in(run.path)[1].read_text(encoding="utf-8"))
     network = run.sampler.network
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}

@@ -50,12 +50,12 @@ R3GAN_S = Recipe(
     discriminator=part("r3", width=64, full_size=8, blocks=2, patch=2, group_width=16),
     prior=Prior(64),
     loss="relativistic",
-    penalties={"r1": PenaltyPart(weight=0.2, every=4), "r2": PenaltyPart(weight=0.2, every=4)},
+    penalties={"r1": PenaltyPart(weight=0.2, every=8), "r2": PenaltyPart(weight=0.2, every=8)},
     rules=Rules(batches="one"),
     learning=both(lr=2e-3, betas=(0.0, 0.99)),
     ema=Ema(half_life_images=20_000.0),
-    steps=4_000,
-    batch=32,
+    steps=6_000,
+    batch=16,
 )
 
 RECIPES = (R3GAN, R3GAN_S)
