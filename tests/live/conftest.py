@@ -9,7 +9,7 @@ import browser
 import pytest
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def laboratory() -> Iterator[browser.Laboratory]:
     """The process of a lab; skips where no browser could look at it."""
     reason = browser.missing()
@@ -20,7 +20,7 @@ def laboratory() -> Iterator[browser.Laboratory]:
     made.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def driver(laboratory: browser.Laboratory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A browser that has used the lab's address, which is good once."""
     with browser.chromium(tmp_path_factory.mktemp("profile")) as made:
