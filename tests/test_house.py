@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from test_cli import VERBS
+
 SRC = Path(__file__).parents[1] / "src" / "zerosum"
 FILES = sorted(SRC.rglob("*.py"))
 LAYERS = [  # an import goes to the same layer's own package or to a layer further down
@@ -229,26 +231,7 @@ def test_verbs_of_the_command_line() -> None:
     from zerosum.cli import app
 
     names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    assert names == {
-        "train",
-        "resume",
-        "sample",
-        "interpolate",
-        "mix",
-        "directions",
-        "project",
-        "export",
-        "judge",
-        "evaluate",
-        "report",
-        "compare",
-        "baseline",
-        "recipes",
-        "sources",
-        "doctor",
-        "theory",
-        "lab",
-    }
+    assert names == set(VERBS)
 
 
 def test_public_names_can_be_had() -> None:
