@@ -27,7 +27,7 @@ from PIL import Image
 import measuring
 from zerosum import catalog
 from zerosum.domains.images.data import Images, ImageSource, open_source
-from zerosum.domains.images.reading import bulk, gather
+from zerosum.data.images import bulk, gather
 from zerosum.engine.loop import Match, Settings
 from zerosum.engine.order import rows_at
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from zerosum.domains.images.data import Images, ImageSource, Shape, open_source
-from zerosum.domains.images.reading import known
+from zerosum.data.images import known
 from zerosum.errors import UserError
 
 NUM_TRAIN, NUM_HELDOUT, NUM_CLASSES = 60_000, 10_000, 10

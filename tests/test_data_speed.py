@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zerosum.domains.images.reading import gather
+from zerosum.data.images import gather
 
 
 def test_it_prepares_reads_and_compares(

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from image_making import encoded, make_zip, noise, refused, write_idx
 
+from zerosum.data.images import arrays, cifar, idx, listing
 from zerosum.domains.images.data import open_source
-from zerosum.domains.images.reading import arrays, cifar, idx, listing
 
 
 @pytest.mark.parametrize(

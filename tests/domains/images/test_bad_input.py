@@ -14,8 +14,8 @@ import pytest
 from image_making import encoded, noise, refused
 from PIL import Image
 
+from zerosum.data.images import cifar, files, raw
 from zerosum.domains.images.data import open_source
-from zerosum.domains.images.reading import cifar, files, raw
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ import pytest
 import torch
 from image_making import make_tar, make_zip, noise, png, refused, save
 
+from zerosum.data.images import bulk, cache, gather, prepare, raw
+from zerosum.data.images.raw import Wanted
 from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.data import ImageSource, open_source
-from zerosum.domains.images.reading import bulk, cache, gather, prepare, raw
-from zerosum.domains.images.reading.raw import Wanted
 from zerosum.engine.loop import Match, Settings
 from zerosum.errors import UserError
 
@@ -289,7 +289,7 @@ def test_a_cache_that_cannot_be_written(
 
 PROGRAM = """
 import sys, time
-from zerosum.domains.images.reading import bulk, cache, gather
+from zerosum.data.images import bulk, cache, gather
 from zerosum.domains.images.data import open_source
 gather.WORTH_BYTES = cache.RESIDENT_BYTES = 0
 slow, path = float(sys.argv[1]), sys.argv[2]
@@ -347,7 +347,7 @@ MEASURED = """
 import sys, re
 import torch
 from zerosum.domains.images.data import open_source
-from zerosum.domains.images.reading import cache
+from zerosum.data.images import cache
 cache.RESIDENT_BYTES = 0
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024

@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from zerosum.domains.images import film as films
+from zerosum.data.images import film as films
+from zerosum.data.images.film import film
 from zerosum.domains.images.data import to_unit
-from zerosum.domains.images.film import film
 from zerosum.errors import UserError
 
 

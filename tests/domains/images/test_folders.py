@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from image_making import noise, save
 
+from zerosum.data.images.listing import natural
 from zerosum.domains.images.data import Shape, open_source
-from zerosum.domains.images.reading.listing import natural
 
 
 def test_folder_keeps_pixels_and_natural_order(tmp_path: Path) -> None:

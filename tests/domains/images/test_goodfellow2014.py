@@ -12,11 +12,11 @@ from image_making import noise, write_idx
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from zerosum.data.images import idx
 from zerosum.domains.images import DOMAIN, historic
 from zerosum.domains.images.data import Shape, open_source, to_unit
 from zerosum.domains.images.judged import UnitEvaluator
 from zerosum.domains.images.networks.maxout import LEAST_MEAN, Maxout, MaxoutDiscriminator, SigmoidGenerator
-from zerosum.domains.images.reading import idx
 from zerosum.engine.schedule import at
 from zerosum.errors import UserError
 from zerosum.runs import plan, run

@@ -11,8 +11,8 @@ from image_making import noise, one, save
 from PIL import Image
 from torch.testing import assert_close
 
+from zerosum.data.images import gather
 from zerosum.domains.images.data import Shape, open_source
-from zerosum.domains.images.reading import gather
 
 
 def test_grey_stays_grey_and_rgb_stays_rgb(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import torch
 from image_making import noise, save, write_idx
 from torch.testing import assert_close
 
+from zerosum.data.images import cifar, idx, known
 from zerosum.domains.images.data import Shape, open_source, sources
-from zerosum.domains.images.reading import cifar, idx, known
 
 
 def test_digits_equal_scikit_learn() -> None:

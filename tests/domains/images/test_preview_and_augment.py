@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from zerosum.domains.images import preview
+from zerosum.data.images import pictures
 from zerosum.domains.images.augments import shift
 from zerosum.domains.images.data import to_unit
 from zerosum.engine.seeds import Draws
@@ -26,29 +26,29 @@ def samples(n: int, channels: int, size: int) -> tuple[torch.Tensor, torch.Tenso
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_grid_places_each_image_and_keeps_its_pixels(tmp_path: Path, channels: int) -> None:
     pixels, unit = samples(7, channels, 60)
-    preview.grid(unit, 3, tmp_path / "grid.png")
+    pictures.grid(unit, 3, tmp_path / "grid.png")
     sheet = np.asarray(Image.open(tmp_path / "grid.png"))
-    step = 60 + preview.GAP
-    assert sheet.shape[:2] == (3 * step + preview.GAP, 3 * step + preview.GAP)
-    fifth = sheet[preview.GAP + step : step + step, preview.GAP + step : step + step]  # row 1, column 1: index 4
+    step = 60 + pictures.GAP
+    assert sheet.shape[:2] == (3 * step + pictures.GAP, 3 * step + pictures.GAP)
+    fifth = sheet[pictures.GAP + step : step + step, pictures.GAP + step : step + step]  # row 1, column 1: index 4
     expected = pixels[4].permute(1, 2, 0).squeeze(-1).numpy()
     np.testing.assert_array_equal(fifth, expected)
-    assert (sheet[-5:, -5:] == preview.GREY).all()
+    assert (sheet[-5:, -5:] == pictures.GREY).all()
 
 
 def test_single_files_are_never_enlarged_and_hold_the_very_pixels(tmp_path: Path) -> None:
     pixels, unit = samples(3, 3, 8)
-    paths = preview.write(unit, tmp_path / "many")
+    paths = pictures.write(unit, tmp_path / "many")
     assert [path.name for path in paths] == ["00000.png", "00001.png", "00002.png"]
     for path, row in zip(paths, pixels, strict=True):
         np.testing.assert_array_equal(np.asarray(Image.open(path)), row.permute(1, 2, 0).numpy())
-    preview.write(unit, tmp_path / "all.npy")
+    pictures.write(unit, tmp_path / "all.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "all.npy"), pixels.permute(0, 2, 3, 1).numpy())
 
 
 def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot write \.mp3"):
-        preview.write(samples(2, 1, 8)[1], tmp_path / "x.mp3")
+        pictures.write(samples(2, 1, 8)[1], tmp_path / "x.mp3")
 
 
 def draws(start: int, stop: int, total: int) -> Draws:

@@ -13,8 +13,8 @@ import pytest
 import torch
 from image_making import make_tar, noise, png, refused, save
 
+from zerosum.data.images import files, tar
 from zerosum.domains.images.data import open_source, recognise
-from zerosum.domains.images.reading import files, tar
 
 
 def webdataset(folder: Path, per_shard: int = 4, num_shards: int = 3, stem: str = "train") -> Path:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from image_making import noise, refused, write_idx
 
+from zerosum.data.images import idx, stacked
 from zerosum.domains.images.data import Shape, open_source, sources
-from zerosum.domains.images.reading import idx, stacked
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from zerosum import domain
+from zerosum.data.images import film, pictures
+from zerosum.data.images.raw import Crop, OnBad
 from zerosum.domain import Baseline, Domain, Facts
-from zerosum.domains.images import augments, film, networks, preview, recipes
+from zerosum.domains.images import augments, networks, recipes
 from zerosum.domains.images.data import ImageSource, Shape, open_source, recognise, sources
 from zerosum.domains.images.networks.maxout import SigmoidGenerator
-from zerosum.domains.images.reading.raw import Crop, OnBad
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Game
 from zerosum.engine.loop import Match
@@ -188,8 +189,8 @@ DOMAIN = Domain(
     choose=recipes.choose,
     tuned=recipes.tuned,
     evaluator=_evaluator,
-    picture=lambda samples, path, scene: preview.grid(samples, scene.columns, path),
-    write=lambda samples, path, facts: preview.write(samples, path),
+    picture=lambda samples, path, scene: pictures.grid(samples, scene.columns, path),
+    write=lambda samples, path, facts: pictures.write(samples, path),
     read=_read,
     within=_within,
     initialise=_initialise,

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zerosum.domains.images.reading import attributes as tables
-from zerosum.domains.images.reading import known
-from zerosum.domains.images.reading.attributes import Attributes
-from zerosum.domains.images.reading.known import SourceInfo
-from zerosum.domains.images.reading.paths import open_path, recognise
-from zerosum.domains.images.reading.raw import Crop, OnBad, Part, Raw, Shape, Wanted, fingerprint
-from zerosum.domains.images.reading.split import hold_out, set_apart
+from zerosum.data.images import attributes as tables
+from zerosum.data.images import known
+from zerosum.data.images.attributes import Attributes
+from zerosum.data.images.known import SourceInfo
+from zerosum.data.images.paths import open_path, recognise
+from zerosum.data.images.pictures import to_pixels, to_unit
+from zerosum.data.images.raw import Crop, OnBad, Part, Raw, Shape, Wanted, fingerprint
+from zerosum.data.images.split import hold_out, set_apart
 from zerosum.engine.game import Batch
 from zerosum.errors import UserError
 
@@ -117,16 +118,6 @@ class ImageSource:
             return replace(self, device=torch.device(device))
         held, apart = (None if part is None else part.to(device) for part in (self.heldout, self.validation))
         return replace(self, train=self.train.to(device), heldout=held, validation=apart)
-
-
-def to_unit(pixels: Tensor) -> Tensor:
-    """uint8 0..255 to float32 in [-1, 1]: x / 127.5 - 1."""
-    return pixels.to(torch.float32).div_(127.5).sub_(1.0)
-
-
-def to_pixels(unit: Tensor) -> Tensor:
-    """Finite floats to uint8: clamped to [-1, 1], then (x + 1) * 127.5, rounded. Exact inverse of `to_unit`."""
-    return unit.detach().to(torch.float32).clamp(-1.0, 1.0).add(1.0).mul_(127.5).round_().to(torch.uint8)
 
 
 def sources() -> Mapping[str, SourceInfo]:

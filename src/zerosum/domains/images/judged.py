@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from zerosum.data.images.files import BadImageError, decode
+from zerosum.data.images.raw import Crop
 from zerosum.domains.images import historic
 from zerosum.domains.images.data import ImageSource, Shape, to_pixels, to_unit
 from zerosum.domains.images.metrics import ImageEvaluator
-from zerosum.domains.images.reading.files import BadImageError, decode
-from zerosum.domains.images.reading.raw import Crop
 from zerosum.errors import UserError
 from zerosum.metrics.choice import Choice
 from zerosum.metrics.classifier import extract

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from zerosum.domains.images.reading.raw import Part, Pixels, Raw
+from zerosum.data.images.raw import Part, Pixels, Raw
 
 MIN_TO_SPLIT = 20
 """Smallest number of images of which some are held out or set apart."""

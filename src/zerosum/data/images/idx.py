@@ -14,7 +14,7 @@ from typing import IO, cast
 
 import numpy as np
 
-from zerosum.domains.images.reading.raw import MAX_BYTES, Part, Pixels
+from zerosum.data.images.raw import MAX_BYTES, Part, Pixels
 from zerosum.errors import UserError
 
 STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

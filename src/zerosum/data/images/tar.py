@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from zerosum.domains.images.reading import attributes
-from zerosum.domains.images.reading.listing import (
+from zerosum.data.images import attributes
+from zerosum.data.images.listing import (
     HELDOUT,
     MAX_MEMBER_BYTES,
     TRAIN,
@@ -29,7 +29,7 @@ from zerosum.domains.images.reading.listing import (
     refuse_outside,
     wrapping,
 )
-from zerosum.domains.images.reading.raw import Table
+from zerosum.data.images.raw import Table
 from zerosum.errors import UserError
 
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zerosum.domains.images.reading.raw import Part, Raw
+from zerosum.data.images.raw import Part, Raw
 
 NUM_TRAIN, NUM_HELDOUT = 128_000, 10_000
 

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import PIL
 
-from zerosum.domains.images.reading.bulk import say
-from zerosum.domains.images.reading.raw import Labels, Pixels, Wanted
+from zerosum.data.images.bulk import say
+from zerosum.data.images.raw import Labels, Pixels, Wanted
 from zerosum.store import write_durably
 
 FORMAT = 1

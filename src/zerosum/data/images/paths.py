@@ -8,11 +8,11 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from zerosum.domains.images.reading import arrays, cifar, known, tar
-from zerosum.domains.images.reading.files import SUFFIXES
-from zerosum.domains.images.reading.gather import gather
-from zerosum.domains.images.reading.listing import is_image_name, list_folder, list_zip
-from zerosum.domains.images.reading.raw import Raw, Wanted
+from zerosum.data.images import arrays, cifar, known, tar
+from zerosum.data.images.files import SUFFIXES
+from zerosum.data.images.gather import gather
+from zerosum.data.images.listing import is_image_name, list_folder, list_zip
+from zerosum.data.images.raw import Raw, Wanted
 from zerosum.errors import UserError, nearest
 
 _GLANCE = 5000

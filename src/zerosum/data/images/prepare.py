@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from zerosum.domains.images.reading import bulk, cache, raw, split
-from zerosum.domains.images.reading.files import BadImageError
-from zerosum.domains.images.reading.listing import Arrangement, Member
-from zerosum.domains.images.reading.raw import Pixels, Shape, Wanted, fingerprint
+from zerosum.data.images import bulk, cache, raw, split
+from zerosum.data.images.files import BadImageError
+from zerosum.data.images.listing import Arrangement, Member
+from zerosum.data.images.raw import Pixels, Shape, Wanted, fingerprint
 from zerosum.errors import UserError
 from zerosum.store import flush_folder
 

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from zerosum.domains.images.reading.files import BadImageError, Decoded, Probe, decode, probe
-from zerosum.domains.images.reading.listing import Member
-from zerosum.domains.images.reading.raw import Pixels, Wanted
+from zerosum.data.images.files import BadImageError, Decoded, Probe, decode, probe
+from zerosum.data.images.listing import Member
+from zerosum.data.images.raw import Pixels, Wanted
 from zerosum.errors import UserError
 
 S = TypeVar("S")

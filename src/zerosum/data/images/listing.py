@@ -15,9 +15,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from zerosum.domains.images.reading import attributes
-from zerosum.domains.images.reading.files import SUFFIXES
-from zerosum.domains.images.reading.raw import Labels, Table
+from zerosum.data.images import attributes
+from zerosum.data.images.files import SUFFIXES
+from zerosum.data.images.raw import Labels, Table
 from zerosum.errors import UserError
 
 MAX_ZIP_MEMBERS = 2_000_000

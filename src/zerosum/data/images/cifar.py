@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from zerosum.domains.images.reading.files import MAX_PIXELS
-from zerosum.domains.images.reading.raw import Part, Pixels
+from zerosum.data.images.files import MAX_PIXELS
+from zerosum.data.images.raw import Part, Pixels
 from zerosum.errors import UserError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

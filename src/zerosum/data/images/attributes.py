@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from zerosum.domains.images.reading.raw import Raw, Table
+from zerosum.data.images.raw import Raw, Table
 from zerosum.errors import UserError
 
 FILE = "attributes.csv"

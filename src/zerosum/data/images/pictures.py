@@ -1,4 +1,4 @@
-"""Images to files: grids that are large enough to look at, and single images."""
+"""Images as numbers and as files: bytes and floats, grids that are large enough to look at, single images."""
 
 from __future__ import annotations
 
@@ -9,13 +9,22 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zerosum.domains.images.data import to_pixels
 from zerosum.errors import UserError
 
 TILE, SMOOTH_BELOW = 56, 24
 """Grids enlarge images to about TILE pixels by a whole factor; those of fewer than SMOOTH_BELOW rows by Lanczos, because
 an eye reads a blurred 8x8 digit and not its 64 squares; all others without smoothing. Single files are never enlarged."""
 GAP, GREY = 3, 128
+
+
+def to_unit(pixels: Tensor) -> Tensor:
+    """uint8 0..255 to float32 in [-1, 1]: x / 127.5 - 1."""
+    return pixels.to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def to_pixels(unit: Tensor) -> Tensor:
+    """Finite floats to uint8: clamped to [-1, 1], then (x + 1) * 127.5, rounded. Exact inverse of `to_unit`."""
+    return unit.detach().to(torch.float32).clamp(-1.0, 1.0).add(1.0).mul_(127.5).round_().to(torch.uint8)
 
 
 def grid(samples: Tensor, columns: int, path: Path) -> None:

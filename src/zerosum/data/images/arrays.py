@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from zerosum.domains.images.reading.files import refit
-from zerosum.domains.images.reading.raw import MAX_BYTES, Labels, Part, Pixels, Raw, Wanted, check_memory
-from zerosum.domains.images.reading.values import to_bytes
+from zerosum.data.images.files import refit
+from zerosum.data.images.raw import MAX_BYTES, Labels, Part, Pixels, Raw, Wanted, check_memory
+from zerosum.data.images.values import to_bytes
 from zerosum.errors import UserError
 
 IMAGE_KEYS = ("images", "image", "x", "data", "arr_0")

@@ -9,8 +9,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from zerosum.domains.images.data import to_pixels
-from zerosum.domains.images.preview import enlarged
+from zerosum.data.images.pictures import enlarged, to_pixels
 from zerosum.errors import UserError
 
 KINDS = (".gif", ".apng", ".mp4")

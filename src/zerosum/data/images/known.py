@@ -12,9 +12,9 @@ from types import MappingProxyType
 import numpy as np
 
 from zerosum.data.fetch import fetch, sha256_of
-from zerosum.domains.images.reading import arrays, cifar, idx, stacked
-from zerosum.domains.images.reading.files import refit
-from zerosum.domains.images.reading.raw import Part, Raw, Shape, Wanted
+from zerosum.data.images import arrays, cifar, idx, stacked
+from zerosum.data.images.files import refit
+from zerosum.data.images.raw import Part, Raw, Shape, Wanted
 from zerosum.errors import UserError
 
 DIGITS = tuple("0123456789")

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from zerosum.domains.images.reading import bulk, cache
-from zerosum.domains.images.reading.bulk import text
-from zerosum.domains.images.reading.files import BadImageError, Probe
-from zerosum.domains.images.reading.listing import Arrangement, Listing, Member, arrange, by_label
-from zerosum.domains.images.reading.prepare import Task, prepare
-from zerosum.domains.images.reading.raw import Part, Pixels, Raw, Wanted, check_memory
+from zerosum.data.images import bulk, cache
+from zerosum.data.images.bulk import text
+from zerosum.data.images.files import BadImageError, Probe
+from zerosum.data.images.listing import Arrangement, Listing, Member, arrange, by_label
+from zerosum.data.images.prepare import Task, prepare
+from zerosum.data.images.raw import Part, Pixels, Raw, Wanted, check_memory
 from zerosum.errors import UserError
 
 SQUARES = (8, 16, 32, 64, 128, 256)
