@@ -1,7 +1,7 @@
 """Quality at equal time on MNIST: our recipes, the usual DCGAN script and the tutorial's MLP loop, each trained equally long.
 
 Only training counts, on every side: the sides take turns in slices of a few seconds, so that the machine's noise meets all of
-them alike. At each mark all are judged by the features of one classifier trained on the labels: Frechet distance of 10,000
+them alike. At each mark all are judged by the features of one classifier trained on the labels: Fréchet distance of 10,000
 samples to the 10,000 test images (with its floor: as many training images in the samples' place), class shares,
 classes found, diversity. Sample grids are written beside. The usual sides are sampled as their scripts do it; ours are
 sampled as published: average generator, evaluation mode.
@@ -222,12 +222,12 @@ def _show(mark: dict[str, Any], judge: Judge) -> None:
     rows = {"real against real": judge.floor | {"steps": 0}} | mark["sides"]
     for name, row in rows.items():
         print(
-            f"  {name:<20} Frechet {row['frechet']:9.2f}   classes {row['classes_found']:>2}   "
+            f"  {name:<20} Fréchet {row['frechet']:9.2f}   classes {row['classes_found']:>2}   "
             f"largest share deviation {row['largest_share_deviation']:6.1%}   diversity {row['diversity_ratio']:.2f}   "
             f"steps {row['steps']:,}"
         )
     for name, value in mark["frechet_ratios"].items():
-        print(f"  Frechet distance, {name}: {value:.3f} (at most {MOST_OF_SCRIPT}; shares within {MOST_DEVIATION:.0%})")
+        print(f"  Fréchet distance, {name}: {value:.3f} (at most {MOST_OF_SCRIPT}; shares within {MOST_DEVIATION:.0%})")
 
 
 if __name__ == "__main__":

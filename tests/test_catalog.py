@@ -25,3 +25,20 @@ def test_a_run_folder_is_no_data(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(UserError, match="is the folder of a run, not data"):
         catalog.recognise(str(tmp_path))
+
+
+def test_what_is_no_data_is_told_briefly(tmp_path: Path) -> None:
+    """The nearest names only, and what each domain reads, in its own words."""
+    with pytest.raises(UserError) as caught:
+        catalog.recognise("digist/")
+    told = str(caught.value)
+    assert "'digist/' is no named source, and no data that can be read: there is no such file or folder." in told
+    assert "Did you mean 'digits'" in told
+    for name in catalog.domain_names():
+        assert f"  {name}: {catalog.domain(name).summary}" in told
+    assert "olivetti-faces" not in told
+    (tmp_path / "xyzzy.qqq").write_text("?")
+    with pytest.raises(UserError) as caught:
+        catalog.recognise(str(tmp_path / "xyzzy.qqq"))
+    assert "can be read. What can be trained on" in str(caught.value)
+    assert "Did you mean" not in str(caught.value)

@@ -117,6 +117,8 @@ def test_files_that_are_no_recipe(tmp_path: Path) -> None:
         ("generator.widths=[8, 4]", lambda r: r.generator.options, {"widths": [8, 4]}),
         ("augment=null", lambda r: r.augment, None),
         ("augment.kind=shift", lambda r: r.augment, part("shift")),
+        ("augment=ada", lambda r: r.augment, part("ada")),
+        ("generator=conv", lambda r: r.generator, part("conv")),
         ("conditional=true", lambda r: r.conditional, True),
         ("learning.generator.lr=1e-3", lambda r: r.learning["generator"], Learning(lr=1e-3)),
         ("learning.generator.betas=[0.5, 0.999]", lambda r: r.learning["generator"].betas, (0.5, 0.999)),
@@ -150,6 +152,7 @@ def test_set_part_of_a_schedule_and_several_at_once() -> None:
     assert recipe.learning["generator"].lr == Schedule(0.1, 0.0, "linear")
     assert recipe.batch == 8
     assert PLAIN.batch == 64
+    assert override(PLAIN, ["augment=ada", "augment.target=0.5"]).augment == part("ada", target=0.5)
 
 
 @pytest.mark.parametrize(
@@ -177,21 +180,23 @@ def test_misspelt_fields_offer_the_nearest(setting: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("batch=many", "--set: batch = 'many' is wrong"),
-        ("batch=0", "--set: batch = 0 is wrong: Input should be greater than or equal to 1"),
+        ("batch=many", "--set: batch = 'many' is wrong: give a whole number, or 'auto'."),
+        ("batch=0", "--set: batch = 0 is wrong: give 1 or more, or 'auto'."),
         ("batch=1.5", "--set: batch = 1.5 is wrong"),
         ("batch.x=1", "--set: batch = {'x': 1} is wrong"),
-        ("generator=dcgan", "--set: generator = 'dcgan' is wrong"),
-        ("precision=half", "--set: precision = 'half' is wrong: Input should be 'auto', 'float32' or 'bfloat16'"),
+        ("generator=3", "--set: generator = 3 is wrong: give its fields (kind)."),
+        ("cadence=3", "cadence = 3 is wrong: give its fields (log, preview, checkpoint, evaluate)."),
+        ("learning.generator.betas=[1]", "betas.1 = [1] is wrong: give a longer list."),
+        ("precision=half", "--set: precision = 'half' is wrong: give 'auto', 'float32' or 'bfloat16'."),
         ("real_label=0.4", "--set: real_label = 0.4 is wrong"),
-        ("learning.generator.kind=lion", "learning.generator.kind = 'lion' is wrong: Input should be 'adam'"),
+        ("learning.generator.kind=lion", "learning.generator.kind = 'lion' is wrong: give 'adam'"),
         ("learning.generator.clip_norm=-1", "clip_norm must be more than 0, got -1"),
         ("learning.generator.lr=fast", "= 'fast' is wrong"),
-        ("penalties.r1=true", "penalties.r1 = True is wrong"),
-        ("penalties.r1=-1", "= -1 is wrong: Input should be greater than or equal to 0"),
+        ("penalties.r1=true", "penalties.r1 = true is wrong: give its fields (weight, every)."),
+        ("penalties.r1=-1", "= -1 is wrong: give 0 or more"),
         ("penalties.r1.every=0", "penalties.r1.every = 0 is wrong"),
-        ("penalties.r1.weight=-1", "= -1 is wrong: Input should be greater than or equal to 0"),
-        ("rules.fakes=old", "rules.fakes = 'old' is wrong: Input should be 'fresh' or 'previous'"),
+        ("penalties.r1.weight=-1", "= -1 is wrong: give 0 or more"),
+        ("rules.fakes=old", "rules.fakes = 'old' is wrong: give 'fresh' or 'previous'."),
         ("rules.discriminator_steps=0", "discriminator_steps must be at least 1, got 0"),
         ("seed=-1", "--set: seed = -1 is wrong"),
     ],

@@ -10,7 +10,7 @@ from typing import Any
 
 from zerosum import domains
 from zerosum.domain import Domain
-from zerosum.errors import UserError, known_as, nearest
+from zerosum.errors import UserError, known_as, near
 from zerosum.recipe import Recipe
 
 
@@ -37,10 +37,11 @@ def recognise(where: str) -> Domain:
     for candidate in domains_here:
         if candidate.recognise(where):
             return candidate
-    known = sources()
+    missing = "" if Path(where).expanduser().exists() else ": there is no such file or folder"
+    kinds = "\n".join(f"  {candidate.name}: {candidate.summary}" for candidate in domains_here)
     raise UserError(
-        f"{where!r} is neither a known source nor a file or folder that a domain recognises. {nearest(where, known)} "
-        "A path may be a folder or zip of images, an .npy/.npz array, or a CSV file of one or two columns of numbers."
+        f"{where!r} is no named source, and no data that can be read{missing}. {near(where.rstrip('/'), sources())}".rstrip()
+        + f" What can be trained on:\n{kinds}\nThe names are listed by `zerosum sources`."
     )
 
 

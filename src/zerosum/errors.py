@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -16,10 +17,13 @@ class UserError(ValueError):
 def nearest(word: str, choices: Iterable[str]) -> str:
     """A sentence that offers the names closest to `word`, or lists all of them when none is close."""
     names = sorted(choices)
-    close = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
-    if close:
-        return "Did you mean " + " or ".join(repr(name) for name in close) + "?"
-    return "Choose from: " + ", ".join(names) + "."
+    return near(word, names) or "Choose from: " + ", ".join(names) + "."
+
+
+def near(word: str, choices: Iterable[str]) -> str:
+    """A sentence that offers the names closest to `word`; empty when none is close."""
+    close = difflib.get_close_matches(word, sorted(choices), n=3, cutoff=0.5)
+    return "Did you mean " + " or ".join(repr(name) for name in close) + "?" if close else ""
 
 
 def known_as(name: str, known: Mapping[str, T], what: str) -> T:
@@ -27,3 +31,52 @@ def known_as(name: str, known: Mapping[str, T], what: str) -> T:
     if name not in known:
         raise UserError(f"There is no {what} {name!r}. {nearest(name, known)}")
     return known[name]
+
+
+# Kinds of problems that the validator of recipes finds, and what should have been given.
+WANTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a number that is finite",
+    "bool": "true or false",
+    "string_too_short": "a text that is not empty",
+    "string": "a text",
+    "list": "a list",
+    "tuple": "a list",
+    "too_long": "a shorter list",
+    "too_short": "a longer list",
+    "missing": "a longer list",
+    "model": "{fields}",
+    "dict": "{fields}",
+    "dataclass": "{fields}",
+    "mapping": "{fields}",
+    "greater_than_equal": "{ge:g} or more",
+    "greater_than": "more than {gt:g}",
+    "less_than_equal": "{le:g} or less",
+    "less_than": "less than {lt:g}",
+    "literal": "{expected}",
+}
+
+
+def wanted(problems: Iterable[Mapping[str, Any]], fields: Iterable[str] = ()) -> str:
+    """What should have been given in place of one value: "give a whole number, or 'auto'".
+
+    problems: those that pydantic found with it, one for each type that it might have had; reasons that are sentences of ours
+    already stay as they are. fields: that it has, where it is no single value.
+    """
+    names = ", ".join(fields)
+    given, reasons = [], []
+    for problem in problems:
+        kind = next((k for k in WANTED if problem["type"].startswith(k)), None)
+        if kind is None:
+            reasons.append(str(problem["msg"]).removeprefix("Value error, "))
+        else:
+            words = {"fields": f"its fields ({names})" if names else "its fields"}
+            given.append(WANTED[kind].format(**words | dict(problem.get("ctx", {}))))
+    asked = f"give {', or '.join(dict.fromkeys(given))}" if given else ""
+    return "; ".join(dict.fromkeys([*reasons, *([asked] if asked else [])]))
+
+
+def shown(value: Any) -> str:
+    """A value as one would write it in a recipe: true and null for True and None."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from zerosum.engine.duel import Prior, Rules
 from zerosum.engine.optimizers import Learning
 from zerosum.engine.schedule import Schedule
-from zerosum.errors import UserError, nearest
+from zerosum.errors import UserError, nearest, shown, wanted
 
 Number = float | Schedule
 Auto = Literal["auto"]
@@ -32,6 +32,11 @@ class Part(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     kind: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_text_is_the_kind(cls, given: Any) -> Any:
+        return {"kind": given} if isinstance(given, str) else given
 
     @property
     def options(self) -> dict[str, Any]:
@@ -234,43 +239,48 @@ def _assign(plain: dict[str, Any], path: str, value: Any) -> None:
                 raise UserError(f"--set {path}: there is no field {name!r}. {nearest(name, place)}")
             place[name] = {}
         if place[name] is None or not isinstance(place[name], dict):
-            place[name] = {}
+            place[name] = {SHORT[name]: place[name]} if name in SHORT and isinstance(place[name], str) else {}
         place = place[name]
     place[last] = value
 
+
+# Fields for which a text alone may stand, and what it is then.
+SHORT = {"data": "kind", "generator": "kind", "discriminator": "kind", "augment": "kind", "start": "from"}
 
 # What pydantic adds to the path of a problem where a field takes one of several types.
 TYPE_NAMES = re.compile(r"(constrained-)?(int|float|str|bool)|literal\[.*|Schedule|Adaptive|function-.*|dataclass.*")
 
 
 def _explain(error: ValidationError, plain: Mapping[str, Any], origin: str) -> str:
-    wrong: dict[str, list[str]] = {}
+    wrong: dict[str, tuple[list[str], list[Any]]] = {}
     lines = []
     for problem in error.errors():
         where = [str(part) for part in problem["loc"] if not TYPE_NAMES.fullmatch(str(part))]
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            *parents, name = where
-            known = _fields_at(parents)
-            lines.append(
-                f"{origin}: there is no field {'.'.join(where)!r}. {nearest(name, known) if known else ''}".strip()
-            )
-        elif not (isinstance(problem["input"], Mapping) and problem["type"] in ("missing", "missing_argument")):
-            said = f"{origin}: {'.'.join(where)} = {problem['input']!r} is wrong"
-            wrong.setdefault(said, []).append(problem["msg"].removeprefix("Value error, "))
-        else:
-            wrong.setdefault(f"{origin}: {'.'.join(where[:-1])} = {problem['input']!r} is wrong", []).append(
-                f"{where[-1]} is missing"
-            )
-    lines += [f"{said}: {', or: '.join(dict.fromkeys(reasons))}." for said, reasons in wrong.items()]
+            known = _fields_at(where[:-1])
+            offer = nearest(where[-1], known) if known else ""
+            lines.append(f"{origin}: there is no field {'.'.join(where)!r}. {offer}".strip())
+            continue
+        if isinstance(problem["input"], Mapping) and problem["type"] in ("missing", "missing_argument"):
+            problem |= {"type": "value_error", "msg": f"{where.pop()} is missing"}
+        said = f"{origin}: {'.'.join(where)} = {shown(problem['input'])} is wrong"
+        wrong.setdefault(said, (where, []))[1].append(problem)
+    lines += [
+        f"{said}: {wanted(problems, _fields_at(where, whole=True))}." for said, (where, problems) in wrong.items()
+    ]
     return "\n".join(dict.fromkeys(lines))
 
 
-def _fields_at(path: Sequence[str]) -> list[str]:
-    """The names of the fields below a path."""
+def _fields_at(path: Sequence[str], whole: bool = False) -> list[str]:
+    """The names of the fields below a path; whole: only where it is the path of one thing, and of no table of things."""
+    if whole and len(path) != (2 if path and path[0] in ("learning", "penalties") else 1):
+        return []
     kind: Any = Recipe
     for name in path:
         field = kind.model_fields.get(name) if hasattr(kind, "model_fields") else None
-        kind = {"learning": Learning, "start": Start}.get(name) or (field.annotation if field else kind)
+        kind = {"learning": Learning, "penalties": PenaltyPart, "start": Start}.get(name) or (
+            field.annotation if field else kind
+        )
     fields = getattr(kind, "model_fields", None) or getattr(kind, "__dataclass_fields__", {})
     return [getattr(field, "alias", None) or name for name, field in fields.items()]
 

@@ -179,7 +179,7 @@ def test_verdict_puts_the_gravest_first_and_speaks(folder: Path) -> None:
 def test_page_shows_metrics_health_recipe_and_commands(folder: Path) -> None:
     text = page_of(folder).text
     for words in (
-        "Frechet digits 6.25 lower is better 3.5",
+        "Fréchet digits 6.25 lower is better 3.5",
         "num_fake 2000",
         "Alarm",
         "Advice Add R1.",

@@ -40,12 +40,12 @@ def test_the_sentence_says_by_how_much() -> None:
     assert found.rows[0].cells == (6.0, 9.0, 4.0, 8.0)
     assert found.rows[0].best == {2}
     assert found.sentence == (
-        "By frechet, where the run scores 6 (unseen real data 3.5), it is better than the fine c by 2 and the fine a by 3; "
+        "By Fréchet, where the run scores 6 (unseen real data 3.5), it is better than the fine c by 2 and the fine a by 3; "
         "worse than the fine b by 2."
     )
     level = compare(content(a=[record("frechet[x]", 6.0)]), [record("frechet[x]", 6.0)])
     assert level.sentence.endswith("it is level with the fine a (6).")
-    assert compare(models).sentence == "The best by frechet is the fine b with 4; unseen real data score 3.5."
+    assert compare(models).sentence == "The best by Fréchet is the fine b with 4; unseen real data score 3.5."
 
 
 def test_what_both_reach_of_real_data_is_level() -> None:
@@ -114,7 +114,7 @@ def test_the_page_shows_them(folder: Path) -> None:
     part = page[page.index('<section id="baselines"') : page.index('<section id="curves"')]
     assert '<a href="#baselines">Baselines</a>' in page
     assert (
-        "By frechet digits, where the run scores 6.25 (unseen real data 3.5), it is better than the fine normal by 3"
+        "By Fréchet digits, where the run scores 6.25 (unseen real data 3.5), it is better than the fine normal by 3"
         in part
     )
     assert '<td data-label="This run"><b>6.25</b><small>best</small></td><td data-label="Normal">9.25</td>' in part

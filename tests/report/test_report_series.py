@@ -10,7 +10,9 @@ import pytest
 from zerosum.report import Point, spread, thin
 from zerosum.report.charts import charts_of
 from zerosum.report.read import read_folder
-from zerosum.report.words import duration, figure
+from zerosum.report.sections import metrics_section, name_of
+from zerosum.report.words import duration, figure, interval, title_of
+from zerosum.runs.progress import measures
 
 
 def test_thin_keeps_ends_extremes_and_mean() -> None:
@@ -67,3 +69,27 @@ def test_evaluations_are_drawn_with_the_band_of_their_errors(tmp_path: Path) -> 
     (chart,) = charts_of(read_folder(tmp_path))
     assert chart["curves"][0]["points"] == [[10, 8.0, 6.0, 10.0], [20, 4.0, 3.0, 5.0], [30, 3.0, 3.0, 3.0]]
     assert chart["caption"].endswith("The band is its 95 % interval.")
+
+
+def test_intervals_of_shares_end_at_0_and_1(tmp_path: Path) -> None:
+    assert interval("precision[x,n=9]", 0.99, 0.02) == (pytest.approx(0.97), 1.0)
+    assert interval("Copy rate", 0.01, 0.02) == (0.0, pytest.approx(0.03))
+    assert interval("density[x,n=9]", 0.99, 0.02) == pytest.approx((0.97, 1.01))  # no share: above 1 is possible
+    assert interval("kernel_distance[x,n=9]", 0.0, 0.1) == (-0.1, 0.1)
+    records = [{"name": "coverage[x,n=9]", "value": 0.98, "error": 0.02}]
+    lines = [{"step": step, "kind": "evaluation", "records": records} for step in (10, 20)]
+    (tmp_path / "run.json").write_text('{"format": 1}')
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    folder = read_folder(tmp_path)
+    (chart,) = charts_of(folder)
+    assert [point[2:] for point in chart["curves"][0]["points"]] == [[0.94, 1.0]] * 2
+    assert "95 %: 0.940 to 1.000" in metrics_section(folder)
+
+
+def test_frechet_has_one_spelling_where_people_read_it() -> None:
+    names = ["frechet[x,n=9]", "frechet_infinity[x,n=9]", "class_frechet[x,n=9 a class]"]
+    assert [name_of({"name": name})[0] for name in names] == ["Fréchet", "Fréchet infinity", "Class Fréchet"]
+    assert title_of(names[0]) == "Fréchet[x,n=9]"
+    told = measures([{"name": names[0], "value": 1.0, "better": "lower", "protocol": {}}])
+    assert "Fréchet n=9" in told
+    assert "frechet" not in told

@@ -63,7 +63,7 @@ def test_stars_are_given_beyond_the_intervals_only(
 def test_chances_and_what_one_lacks_are_left_out() -> None:
     both = [record("frechet[x,n=9]", 1.0, 0.1), record("memorisation_p[x,n=9]", 0.5, None)]
     table = side_by_side(["a", "b"], [[*both, record("class_accuracy[x,n=9]", 0.5, 0.1)], both])
-    assert [row.kind for row in table.rows] == ["Frechet"]
+    assert [row.kind for row in table.rows] == ["Fréchet"]
     assert "left out" in table.notes[0]
 
 
@@ -96,7 +96,7 @@ def test_the_verb_prints_and_writes(runs: tuple[Run, Run], tmp_path: Path) -> No
     arguments = ["compare", *(str(run.path) for run in runs), "--num", "32", "--extractor", "random", "--out", str(out)]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
-    assert "Frechet n=32" in done.output
+    assert "Fréchet n=32" in done.output
     assert [one["step"] for one in json.loads(out.read_text())["runs"]] == [6, 60]
     refused = CliRunner().invoke(app, [*arguments[:3], "--out", "page.html"])
     assert isinstance(refused.exception, UserError)

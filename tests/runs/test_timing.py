@@ -104,6 +104,21 @@ def test_a_run_of_given_minutes_takes_about_that_long(tmp_path: Path, monkeypatc
     raise AssertionError(f"{wanted_s} s were wanted, {spent} were taken")
 
 
+def test_the_time_that_is_told_counts_every_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One before the first step, then one at each step of the cadence; with --steps as with --minutes."""
+    monkeypatch.setattr(plan, "_seconds_per_look", lambda *given: 50.0)
+    monkeypatch.setattr(timing, "best", lambda *given: (1, 0.5))
+    settings = ["threads=1", "steps=100", "cadence.preview=30"]
+    made = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], settings=settings))
+    assert made.seconds_looking == 50 * 5  # at 0, 30, 60, 90 and 100
+    assert "about 5 min, then" in made.sentence()
+
+
+def test_a_look_takes_time() -> None:
+    made = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], settings=["threads=1", "steps=3"]))
+    assert 0 < made.seconds_looking < 60
+
+
 # --- schedules
 
 

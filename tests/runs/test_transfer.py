@@ -170,8 +170,25 @@ def test_what_does_not_fit_is_refused_with_the_way_out(start: Path, photos: Path
     with pytest.raises(UserError, match=r"freeze = 2 is too many.*2 layers \(stages\.0, head\)"):
         planned(photos, start, "start.freeze=2")
     labelled = stripes(folder / "labelled.npz", (8, 8), num_classes=4)
-    with pytest.raises(UserError, match="told nothing, these are told labels of 4 classes"):
+    with pytest.raises(UserError, match=r"told nothing, these are told labels of 4 classes.*conditional=false"):
         planned(labelled, start, "conditional=true")
+
+
+def test_the_way_out_of_other_classes_is_none_that_is_refused_next(folder: Path) -> None:
+    four, two = (stripes(folder / f"{n}-classes.npz", (8, 8), num_classes=n) for n in (4, 2))
+    start = folder / "told"
+    zerosum.train(str(four), recipe="cgan", out=start, set=SMALL)
+    with pytest.raises(UserError, match="told labels of 4 classes, these are told labels of 2 classes") as caught:
+        planned(two, start)
+    assert "conditional=false" not in str(caught.value)
+    assert "start.partial=true" in str(caught.value)
+    assert any("not taken" in note for note in planned(two, start, "start.partial=true").notes)
+
+
+def test_shares_are_rounded_down() -> None:
+    """What is left out must be seen: 99.96 % of a network is not all of it."""
+    shares = {0.9996: "99%", 1.0: "100%", 0.5: "50%", 0.004: "less than 1%", 0.0: "0%"}
+    assert {share: transfer._percent(share) for share in shares} == shares
 
 
 def test_a_partial_start_takes_what_fits_and_tells_what_not(start: Path, folder: Path) -> None:
@@ -189,10 +206,15 @@ def test_a_partial_start_takes_what_fits_and_tells_what_not(start: Path, folder:
 
 def test_the_command_line(start: Path, photos: Path) -> None:
     arguments = ["train", str(photos), "--start", str(start), "--freeze", "1", "--dry-run", "--set", "threads=1"]
-    result = CliRunner().invoke(app, arguments)
+    result = CliRunner().invoke(app, [*arguments, "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["start"] == {"from": str(start), "freeze": 1, "partial": False}
     assert "keep the weights they begin with: stages.0." in result.stderr
+    short = CliRunner().invoke(app, arguments)
+    assert "Changed in the recipe dcgan (all of it: --json):" in short.stdout
+    assert f"start.from: None -> '{start}'" in short.stdout
+    assert "generator.width: 32 -> 8" in short.stdout
+    assert len(short.stdout.splitlines()) < 30
 
 
 # --- which layers

@@ -11,6 +11,7 @@ from zerosum.errors import UserError
 # The help lists verbs in the order in which these modules are imported.
 # isort: off
 from zerosum.cli import training
+from zerosum.cli import sampling
 from zerosum.cli import using
 from zerosum.cli import latents
 from zerosum.cli import exporting
@@ -30,6 +31,7 @@ __all__ = [
     "lab",
     "latents",
     "main",
+    "sampling",
     "theory",
     "training",
     "using",

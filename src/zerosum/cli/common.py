@@ -16,6 +16,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def _number(text: str) -> float:
+    """A number of minutes; the error is the house's, whatever the parser would say."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no number; give it as in 30 or 0.5.") from None
+
+
+def _whole(text: str) -> int:
+    """A whole number; 1e5 is one."""
+    try:
+        if (value := float(text)) == int(value):
+            return int(value)
+    except (ValueError, OverflowError):
+        pass
+    raise typer.BadParameter(f"{text!r} is no whole number.")
+
+
+NUMBER = {"parser": _number, "metavar": "NUMBER"}
+WHOLE = {"parser": _whole, "metavar": "INTEGER"}
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON for a program to read.")]
 Folder = Annotated[Path, typer.Argument(help="A run folder, for example runs/digits.", show_default=False)]
 

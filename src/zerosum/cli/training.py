@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zerosum.cli.common import Devices, Download, Folder, Json, Settings, app, say, show
+from zerosum.cli.common import NUMBER, WHOLE, Devices, Download, Folder, Json, Settings, app, say, show
 from zerosum.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,10 +18,12 @@ Where = Annotated[str | None, typer.Argument(help="A source's name, a folder, a 
 RecipeName = Annotated[
     str | None, typer.Option("--recipe", help="A recipe's name or a .toml/.json file; default: chosen from the data.")
 ]
-Minutes = Annotated[float | None, typer.Option(help="Train for about this long: the steps are chosen to fit.")]
-Steps = Annotated[int | None, typer.Option(help="Number of steps.")]
+Minutes = Annotated[
+    float | None, typer.Option(**NUMBER, help="Train for about this long: the steps are chosen to fit.")
+]
+Steps = Annotated[int | None, typer.Option(**WHOLE, help="Number of steps.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the data>.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+Seed = Annotated[int | None, typer.Option(**WHOLE, help="Seed of everything random.")]
 Precision = Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 Start = Annotated[
@@ -45,7 +47,9 @@ EvaluateEvery = Annotated[
     int | None,
     typer.Option(min=1, help="Measure it every so many steps too, beside the training (see docs/metrics.md)."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, print the full recipe, and stop.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, and stop; with --json print the full recipe.")
+]
 
 
 @app.command()
@@ -82,7 +86,7 @@ def train(
     named |= {"start.from": start, "start.freeze": freeze, "on_nonfinite": on_nonfinite}
     changes = [f"{name}={value}" for name, value in named.items() if value is not None] + list(settings or [])
     if dry_run:
-        return _dry(plan.Wish(where, recipe, minutes, tuple(changes), download, fit))
+        return _dry(plan.Wish(where, recipe, minutes, tuple(changes), download, fit), json)
     if launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
     bar = progress.for_terminal()
@@ -90,14 +94,17 @@ def train(
     _finish(run.train(where, recipe, **options, progress=bar, on_plan=_plan), json)
 
 
-def _dry(wish: Wish) -> None:
-    """What would be done, on stderr; the full recipe, on stdout."""
+def _dry(wish: Wish, json: bool) -> None:
+    """What would be done, on stderr; on stdout what of the recipe is not as it comes, or with --json all of it."""
     from zerosum.runs import plan, progress, run
 
     with progress.patience(say, run.PLANNING):
         planned = plan.make(wish)
     _plan(planned)
-    show(planned.recipe.to_json(), True)
+    changed = [f"  {line}" for line in plan.settled_beside(wish, planned.recipe)]
+    heading = f"Changed in the recipe {planned.recipe.name} (all of it: --json):"
+    text = "\n".join([heading, *changed]) if changed else f"The recipe {planned.recipe.name}, unchanged."
+    show(planned.recipe.to_json(), json, text)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The verbs that use a trained run: sample, judge, evaluate, report."""
+"""The verbs that look at a trained run: judge, evaluate, report."""
 
 from __future__ import annotations
 
@@ -12,59 +12,6 @@ from zerosum.errors import UserError
 
 if TYPE_CHECKING:
     from zerosum.metrics.choice import Choice
-
-Classes = Annotated[
-    list[str] | None, typer.Option(help="Only this class, a name or a number; may be repeated.", show_default=False)
-]
-Attributes = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME=X,...", help="With these attributes, in the units of the data; the others as in real rows."
-    ),
-]
-
-
-@app.command()
-def sample(
-    folder: Folder,
-    num: Annotated[
-        int | None, typer.Option(help="How many samples, by default 64; with --grid the rows, by default 8.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same samples.")] = 0,
-    label: Classes = None,
-    attributes: Attributes = "",
-    truncation: Annotated[
-        float, typer.Option(min=0, max=1, help="Below 1: more typical samples, less variety; 0: the mean alone.")
-    ] = 1.0,
-    grid: Annotated[
-        str | None, typer.Option(help="classes: a column for each class, a row for each noise.", show_default=False)
-    ] = None,
-    direction: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="K=X", help="Move X deviations along direction K of `zerosum directions`; may be repeated."
-        ),
-    ] = None,
-    latent: Annotated[
-        Path | None, typer.Option(help="Show these latents, a .safetensors of `zerosum project`.", show_default=False)
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="A .png grid, a .npy array, or a folder of files; default: FOLDER/samples.png.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Make samples with a trained generator."""
-    from zerosum.runs import run
-    from zerosum.runs.latents.sampling import Order, fill
-    from zerosum.runs.latents.space import write
-    from zerosum.runs.progress import few
-
-    loaded = run.load(folder)
-    target = out or folder / "samples.png"
-    order = Order(num, seed, tuple(label or ()), truncation, grid, tuple(direction or ()), latent, attributes)
-    samples, columns = fill(loaded, order)
-    paths = write(loaded, samples, target, columns)
-    show({"paths": [str(path) for path in paths], "num": len(samples), "seed": seed}, json, few(paths))
 
 
 @app.command()

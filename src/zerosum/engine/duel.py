@@ -135,9 +135,8 @@ class Duel(Game):
         noise = self.prior.draw(share.draws)
         plain = self._generate(noise, condition)
         fake = self._shown(plain, share, "fake")
-        both = plain, plain
+        both = plain if share.real is None else share.real.data, plain
         if share.real is not None and self.loss.needs_real:
-            both = share.real.data, plain
             real = self._shown(share.real.data, share, "real")
             verdicts = self._verdicts(real, fake, condition, condition)
         else:

@@ -20,7 +20,8 @@ class Batch:
     """Rows of real data, on the device of the game.
 
     data: (N, ...) float32 in the domain's range.
-    condition: (N,) int64 class labels, (N, K) float32 attributes, or None.
+    condition: what the players are told of each row: (N,) int64 class labels, (N, K) float32 attributes, (N, ...) anything
+        else, or None.
     """
 
     data: Tensor
@@ -31,7 +32,11 @@ class Batch:
 
     def rows(self, start: int, stop: int) -> Batch:
         """Rows start..stop-1."""
-        return Batch(self.data[start:stop], None if self.condition is None else self.condition[start:stop])
+        return self.picked(slice(start, stop))
+
+    def picked(self, rows: Tensor | slice) -> Batch:
+        """These rows, in that order."""
+        return Batch(self.data[rows], None if self.condition is None else self.condition[rows])
 
 
 class Source(Protocol):
@@ -108,7 +113,8 @@ class Play:
     """What penalties and extra terms receive: one share of a player's turn, judged.
 
     real, fake: (N, ...) data as the discriminator saw them (augmented when there is an augmentation); plain_real,
-    plain_fake: before that. A generator's turn that draws no reals has its fakes in their place.
+    plain_fake: before that. Where the generator's turn judges no reals its fakes stand in their place, in plain_real only
+    when the turn draws none.
     on_real, on_fake: the discriminator's verdicts. judge(points, side): the discriminator on other points under the
     conditions of the "real" or the "fake" rows. see(points, side): that side's augmentation once more, the very same.
     player: whose turn it is. condition, fake_condition: of the rows, or None. generator: the network, with the `noise`

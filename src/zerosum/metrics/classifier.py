@@ -116,7 +116,7 @@ def train_classifier(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _one_cycle((step + 0.5) / steps))
     generator = torch.Generator().manual_seed(seed)
     order = torch.empty(0, dtype=torch.long)
-    with torch.enable_grad(), _one_thread():
+    with torch.enable_grad(), one_thread():
         for _ in range(steps):
             while len(order) < min(batch_size, len(images)):
                 order = torch.cat([order, torch.randperm(len(images), generator=generator)])
@@ -129,7 +129,7 @@ def train_classifier(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Sums differ with the number of threads, and the weights give the measures their names; so they always see one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

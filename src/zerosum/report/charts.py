@@ -9,7 +9,7 @@ from typing import Any
 from zerosum.report.previews import spread
 from zerosum.report.read import Json, RunFolder, as_dict, as_list, number
 from zerosum.report.series import LIMIT, Series, collect, rounded, thin
-from zerosum.report.words import MEANINGS, counted, title_of
+from zerosum.report.words import MEANINGS, counted, interval, title_of
 
 FIRST = ("loss", "V", "D", "gradient_norm")
 LAST = ("lr", "images_per_s")
@@ -111,16 +111,16 @@ def _evaluations(folder: RunFolder) -> list[Json]:
                 floors[name] = _floor(record.get("reference"))
                 meanings[name] = str(record.get("meaning") or "")
     return [
-        _banded(_chart(name, {name: Series(points, 0)}, floors, meanings[name]), points, errors[name])
+        _banded(_chart(name, {name: Series(points, 0)}, floors, meanings[name]), name, points, errors[name])
         for name, points in found.items()
         if len(points) > 1
     ]
 
 
-def _banded(chart: Json, points: Sequence[tuple[int, float]], errors: Sequence[float]) -> Json:
+def _banded(chart: Json, name: str, points: Sequence[tuple[int, float]], errors: Sequence[float]) -> Json:
     """The chart with its one curve between two standard errors to either side."""
     if any(errors) and len(points) <= LIMIT:
-        ends = [(step, value, value - 2 * error, value + 2 * error) for (step, value), error in zip(points, errors)]
+        ends = [(step, value, *interval(name, value, 2 * error)) for (step, value), error in zip(points, errors)]
         chart["curves"][0]["points"] = [[step, *map(rounded, rest)] for step, *rest in ends]
         chart["caption"] = f"{chart['caption']} The band is its 95 % interval.".strip()
     return chart

@@ -165,7 +165,8 @@ def _headline(rows: Sequence[Row]) -> Row | None:
 
 
 def _measured(row: Row) -> str:
-    return f"{row.kind[:1].lower()}{row.kind[1:]}" if row.kind[1:2].islower() else row.kind
+    name = row.kind.startswith("Fréchet") or not row.kind[1:2].islower()
+    return row.kind if name else f"{row.kind[:1].lower()}{row.kind[1:]}"
 
 
 def _ranked(rows: Sequence[Row], heads: Sequence[str]) -> str:

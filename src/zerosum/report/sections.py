@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterator
 
 from zerosum.report.read import Json, RunFolder, as_dict, as_list, number
-from zerosum.report.words import duration, figure, text, with_error
+from zerosum.report.words import duration, figure, interval, spelt, text, with_error
 
 BETTER = {"lower": "lower is better", "higher": "higher is better"}
 
@@ -58,7 +58,7 @@ def _headline(folder: RunFolder) -> list[Json]:
 def name_of(record: Json) -> tuple[str, str]:
     """The kind of the measure in words, and the tag that says with which extractor and how many samples."""
     kind, bracket, tag = str(record.get("name", "metric")).partition("[")
-    words = kind.replace("_", " ")
+    words = spelt(kind.replace("_", " "))
     return words[:1].upper() + words[1:], bracket + tag
 
 
@@ -94,23 +94,24 @@ def _metric(record: Json) -> str:
     value = number(record.get("value"))
     error = number(record.get("error"))
     shown = with_error(value, error) if value is not None else "not finite"
-    interval = f"<small>95 %: {_interval(value, error)}</small>" if value is not None and error else ""
+    kind, tag = name_of(record)
+    around = f"<small>95 %: {_interval(kind, value, error)}</small>" if value is not None and error else ""
     better = BETTER.get(str(record.get("better")), str(record.get("better") or ""))
     protocol = _pairs(as_dict(record.get("protocol")))
-    kind, tag = name_of(record)
     details = f"<details><summary>Protocol</summary>{protocol}</details>" if protocol else ""
     return (
         f'<tr><th scope="row">{text(kind)}<small>{text(tag)}</small></th>'
-        f'<td data-label="Value"><b>{text(shown)}</b>{interval}<small>{text(better)}</small></td>'
+        f'<td data-label="Value"><b>{text(shown)}</b>{around}<small>{text(better)}</small></td>'
         f'<td data-label="Reference">{text(reference_of(record.get("reference")) or "none")}</td>'
         f"<td>{text(record.get('meaning', ''))}{details}</td></tr>"
     )
 
 
-def _interval(value: float, error: float) -> str:
+def _interval(kind: str, value: float, error: float) -> str:
     """Two standard errors to either side, rounded to the digits that the error bears."""
     digits = max(0, 1 - math.floor(math.log10(2 * error)))
-    return f"{value - 2 * error:.{digits}f} to {value + 2 * error:.{digits}f}"
+    low, high = interval(kind, value, 2 * error)
+    return f"{low:.{digits}f} to {high:.{digits}f}"
 
 
 def data_section(folder: RunFolder) -> str:

@@ -56,7 +56,8 @@ TITLES = {
 
 def title_of(key: str) -> str:
     """The heading of a logged number: its known title, or its name in words."""
-    return TITLES.get(key) or key.replace("_", " ").strip().capitalize()
+    words = spelt(key.replace("_", " ").strip())
+    return TITLES.get(key) or words[:1].upper() + words[1:]
 
 
 def text(value: object) -> str:
@@ -83,6 +84,25 @@ def with_error(value: float, error: float | None) -> str:
         return figure(value)
     digits = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:,.{digits}f} ± {error:,.{digits}f}"
+
+
+SHARES = {
+    *("precision", "recall", "coverage", "class_accuracy", "copy_rate", "nearest_in_train", "augmentation_leak"),
+    *("discriminator_heldout", "discriminator_train", "discriminator_fakes", "share_near"),
+}
+"""Measures that lie in [0, 1], and so do the intervals around them."""
+
+
+def interval(name: str, value: float, half: float) -> tuple[float, float]:
+    """The ends of value ± half, inside [0, 1] where the measure of that name is a share."""
+    low, high = value - half, value + half
+    share = name.partition("[")[0].strip().lower().replace(" ", "_") in SHARES
+    return (min(max(low, 0.0), value), max(min(high, 1.0), value)) if share else (low, high)
+
+
+def spelt(name: str) -> str:
+    """The name of a measure as people read it: the code's "frechet" is Fréchet's."""
+    return name.replace("frechet", "Fréchet")
 
 
 def duration(seconds: float) -> str:

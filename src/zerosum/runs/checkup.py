@@ -10,13 +10,15 @@ from zerosum.runs.health import Finding, examine
 
 QUIET = 4
 """In this part of a run at its beginning nothing is said: what is alarming later is normal then."""
+EARLIEST = 200
+"""Before this step no samples are judged, however short the run: noise is neither collapsed nor flat, it is not trained yet."""
 
 
 class Checkup:
-    """What the health rules look back on. steps: of the whole run."""
+    """What the health rules look back on. steps: of the whole run. augment: the kind of augmentation at work, if any."""
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
+    def __init__(self, steps: int, augment: str | None = None) -> None:
+        self.steps, self.augment = steps, augment
         self._looks: list[Mapping[str, float]] = []
         self._gradients = GradientWatch()
         self._told: set[str] = set()
@@ -35,9 +37,12 @@ class Checkup:
         self._gradients.see(values)
 
     def look(self, step: int, values: dict[str, float]) -> list[Finding]:
-        """Findings of this boundary; `values` gains what the log lines since told. None at step 0, before any training."""
+        """Findings of this boundary; `values` gains what the log lines since told. None of samples in the first steps."""
         values |= self._gradients.values()
-        found = examine(values, self._looks) if step else []
+        if step >= EARLIEST:
+            found = examine(values, self._looks, self.augment)
+        else:  # gradients alone can be judged
+            found = [one for one in examine(self._gradients.values()) if one.level != "ok"]
         self._looks.append(values)
         return found
 

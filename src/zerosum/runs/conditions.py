@@ -5,7 +5,7 @@ Legend: N samples, A attributes. Conditions are (N,) int64 labels or (N, A) floa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from zerosum.errors import UserError, nearest
 
 Facts = Mapping[str, Any]
 Label = int | str
+Draw = Callable[[Facts, int, int], Tensor | None]
 NUM_NAMED = 20
 """Classes that an error message names."""
 NUM_TRIED = 64

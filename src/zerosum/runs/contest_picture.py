@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zerosum.domain import Scene
 from zerosum.report.comparison import SURE, Row
 from zerosum.report.words import figure as written
+from zerosum.report.words import interval
 from zerosum.runs.contest import COLUMNS, Contest, Entry
 
 if TYPE_CHECKING:
@@ -69,12 +70,12 @@ def _grid(contest: Contest, entry: Entry) -> Any:
 
 def _bars(axes: Axes, row: Row) -> None:
     for index, (cell, known) in enumerate(zip(row.cells, row.errors, strict=True)):
-        error = known or 0.0
-        color = SERIES[index % len(SERIES)]
-        axes.bar(index, cell or 0.0, 0.68, yerr=SURE * error, color=color, ecolor=DARK, capsize=4, error_kw={"lw": 1.2})
-        mark = "★ " if index in row.best else ""
-        top = max(0.0, cell or 0.0) + SURE * error
-        told = f"{mark}{written(cell or 0.0, 3)}"
+        value, color = cell or 0.0, SERIES[index % len(SERIES)]
+        low, high = interval(row.kind, value, SURE * (known or 0.0))
+        ends = [[value - low], [high - value]]
+        axes.bar(index, value, 0.68, yerr=ends, color=color, ecolor=DARK, capsize=4, error_kw={"lw": 1.2})
+        mark, top = "★ " if index in row.best else "", max(0.0, high)
+        told = f"{mark}{written(value, 3)}"
         axes.annotate(told, (index, top), (0, 3), textcoords="offset points", ha="center", fontsize=9, color=DARK)
     if row.floor is not None:
         axes.axhline(row.floor, color=DARK, lw=1, ls=(0, (4, 3)))

@@ -36,8 +36,10 @@ class Finding:
         )
 
 
-def examine(now: Mapping[str, float], history: Sequence[Mapping[str, float]] = ()) -> list[Finding]:
-    """Findings from the health numbers of this boundary and of the earlier ones.
+def examine(
+    now: Mapping[str, float], history: Sequence[Mapping[str, float]] = (), augment: str | None = None
+) -> list[Finding]:
+    """Findings from the health numbers of this boundary and of the earlier ones. augment: the kind that is at work.
 
     Read, where present: diversity, classes_found, num_classes, modes_found, num_modes, accuracy/real, accuracy/fake,
     heldout_gap, contrast, gradient_excess/<player>.
@@ -48,7 +50,7 @@ def examine(now: Mapping[str, float], history: Sequence[Mapping[str, float]] = (
         *_classes(now),
         *_modes(recent),
         *_strength(recent),
-        *_overfit(recent),
+        *_overfit(recent, augment),
         *_contrast(now),
         *_gradients(now),
     ]
@@ -135,7 +137,15 @@ def _strength(recent: Sequence[Mapping[str, float]]) -> list[Finding]:
     ]
 
 
-def _overfit(recent: Sequence[Mapping[str, float]]) -> list[Finding]:
+STRONGER = {
+    None: "for images an augmentation (--set augment=shift), ",
+    "shift": "a stronger augmentation (--set augment=diffaugment, or ada), ",
+    "diffaugment": "an augmentation that follows the discriminator (--set augment=ada), ",
+}
+"""What to try against overfitting beside the augmentation that is at work already."""
+
+
+def _overfit(recent: Sequence[Mapping[str, float]], augment: str | None) -> list[Finding]:
     gap = _steady(recent, "heldout_gap")
     if gap is None or len(recent) < 3 or gap < GAP_WARNING:
         return []
@@ -145,7 +155,7 @@ def _overfit(recent: Sequence[Mapping[str, float]]) -> list[Finding]:
             "Discriminator overfitting",
             "Held-out reals get scores nearer to the fakes' than to the training reals': the discriminator remembers.",
             f"(train - held-out) / (train - fake) = {gap:.2f}, three boundaries in a row (warning above {GAP_WARNING})",
-            'More data, an augmentation (--set \'augment={"kind":"shift"}\'), dropout, a narrower discriminator, fewer steps.',
+            f"More data, {STRONGER.get(augment, '')}dropout, a narrower discriminator, fewer steps.",
         )
     ]
 

@@ -58,6 +58,19 @@ def scores(
     neutral = (health[-1].get("neutral_logit") or 0.0) if health else 0.0
     tried: list[Tensor | None] = [condition]
     if recipe.conditional is True and condition is None:
-        tried = [one.expand(len(data), *one.shape[1:]) for one in conditions.candidates(facts)]
+        tried = [one.expand(len(data), *one.shape[1:]) for one in _candidates(domain, facts)]
     logits = torch.stack([judge(game, data, one, plan) for one in tried])
     return (logits.amax(0) - neutral).sigmoid().tolist()
+
+
+def _candidates(domain: Domain, facts: Mapping[str, Any]) -> list[Tensor]:
+    """Conditions of one row each, under which a sample may be judged when none is told."""
+    if not facts.get("conditioned"):
+        return conditions.candidates(facts)
+    one = domain.draw(facts, 1, 0) if domain.draw else None
+    if one is None:
+        raise UserError(
+            f"judge: this discriminator judges pairs, an input and what was made of it; the domain {domain.name!r} cannot "
+            "read pairs for it."
+        )
+    return [one]

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from zerosum.domain import Domain, Evaluator
+from zerosum.domain import ConditionedEvaluator, Domain, Evaluator
 from zerosum.errors import UserError
 from zerosum.metrics.choice import Choice
 from zerosum.metrics.record import Record
@@ -36,13 +36,16 @@ def chosen(evaluator: Evaluator, choice: Choice, domain: Domain) -> Evaluator:
 
 def fresh(evaluator: Evaluator, sampler: Sampler, seed: int) -> tuple[Tensor, Tensor | None]:
     """As many samples as the evaluator wants, and the condition under which each was made."""
-    condition = sampler.conditions(evaluator.num_samples, seed)
+    if isinstance(evaluator, ConditionedEvaluator) and sampler.conditional:
+        condition: Tensor | None = evaluator.conditions()
+    else:
+        condition = sampler.conditions(evaluator.num_samples, seed)
     return sampler.sample(evaluator.num_samples, seed, condition), condition
 
 
 def asked(condition: Tensor | None) -> Tensor | None:
     """The classes asked for, where the condition is one of classes: measures know no other."""
-    return condition if condition is not None and condition.dim() == 1 else None
+    return condition if condition is not None and condition.dim() == 1 and not condition.is_floating_point() else None
 
 
 def told(records: Iterable[Record], made: Mapping[str, Any]) -> list[Record]:

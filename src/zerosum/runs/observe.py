@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zerosum.domain import HistoricEvaluator, Scene
 from zerosum.engine.duel import Duel
-from zerosum.engine.game import Game, Verdict
+from zerosum.engine.game import Batch, Game, Verdict
 from zerosum.engine.loop import Match
 from zerosum.engine.order import rows_at
 from zerosum.engine.precision import autocast
@@ -37,7 +37,9 @@ class Observer:
         self.plan, self.match = plan, match
         self.evaluator = plan.domain.evaluator(plan.source, plan.recipe.seed)
         network = match.average.network if match.average else match.game.players["generator"]
-        self.sampler = Sampler(network, plan.recipe.prior, plan.facts, plan.recipe.conditional is True)
+        told = plan.recipe.conditional is True
+        self.examples = plan.domain.examples(plan.source) if told else None
+        self.sampler = Sampler(network, plan.recipe.prior, plan.facts, told, plan.domain.draw, self.examples)
         self.columns, self.shown = self._layout()
         self.neutral = 0.0
 
@@ -45,7 +47,7 @@ class Observer:
         """Columns of the grid, and the condition of each sample: as many columns for each class where there are few classes,
         attributes of real rows."""
         facts = self.plan.facts if self.sampler.conditional else {}
-        if facts.get("num_attributes"):
+        if facts.get("num_attributes") or facts.get("conditioned"):
             return COLUMNS, self.sampler.conditions(self.plan.domain.num_shown or ROWS * COLUMNS, self.plan.recipe.seed)
         classes = facts.get("num_classes", 0)
         if not 2 <= classes <= MOST_COLUMNS:
@@ -69,18 +71,21 @@ class Observer:
         opinion = isinstance(self.match.game, Duel) and not self.sampler.conditional
         noise = self.sampler.noise(count, seed)
         self.plan.domain.picture(
-            samples, path, Scene(self.columns, self.plan.facts, noise, judged if opinion else None)
+            samples, path, Scene(self.columns, self.plan.facts, noise, judged if opinion else None, self.shown)
         )
 
     def real_picture(self, path: Path) -> None:
         """Real rows in the layout of the preview."""
-        self.plan.domain.picture(self._reals(), path, Scene(self.columns, self.plan.facts))
+        real = self._reals()
+        self.plan.domain.picture(real.data.cpu(), path, Scene(self.columns, self.plan.facts, condition=real.condition))
 
     def _num_shown(self) -> int:
         return self.plan.domain.num_shown or ROWS * self.columns
 
-    def _reals(self) -> Tensor:
+    def _reals(self) -> Batch:
         count, source = self._num_shown(), self.plan.source
+        if self.examples is not None:
+            return self.examples.picked(torch.arange(count) % len(self.examples))
         order = rows_at(0, min(MOST_SEARCHED, source.num_rows), source.num_rows, self.plan.recipe.seed)
         if self.shown is not None and self.shown.dim() == 1:
             batch = source.batch(order)
@@ -94,7 +99,7 @@ class Observer:
                 used[label] += 1
             order = torch.tensor(picks)
         picked = order[torch.arange(count) % len(order)]
-        real: Tensor = source.batch(picked).data.cpu()
+        real: Batch = source.batch(picked)
         return real
 
     def health(self) -> tuple[dict[str, float], dict[str, Any]]:

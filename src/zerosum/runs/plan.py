@@ -14,6 +14,7 @@ import torch
 from zerosum import catalog
 from zerosum import recipe as recipes
 from zerosum.domain import Domain
+from zerosum.engine.duel import Duel
 from zerosum.engine.loop import Match, Settings
 from zerosum.engine.processes import World
 from zerosum.errors import UserError, nearest
@@ -57,7 +58,7 @@ class Plan:
         r = self.recipe
         return (
             f"{self.facts['name']}: {self.domain.describe(self.facts)}. Recipe {r.name}"
-            f"{' with labels' if r.conditional is True else ''}, {r.steps:,} steps of {r.batch} on {r.device} in {r.precision},"
+            f"{resolve.told(r, self.facts)}, {r.steps:,} steps of {r.batch} on {r.device} in {r.precision},"
             f" about {duration(self.seconds_per_step * r.steps + self.seconds_looking)}, then the evaluation."
         )
 
@@ -76,6 +77,8 @@ def make(wish: Wish, world: World = World()) -> Plan:
     """Finds the source, chooses the recipe, tries its first step, measures the speed, resolves every 'auto'."""
     if wish.minutes is not None and wish.minutes <= 0:
         raise UserError(f"--minutes must be more than 0, got {wish.minutes}.")
+    if any(s.partition("=")[0].strip() == "data" for s in wish.settings):
+        raise UserError("--set data=...: name the data themselves, as in `zerosum train photos/`.")
     named, where = _start(wish)
     start = transfer.asked(named, wish.settings)
     beginning = transfer.read(start.folder) if start else None
@@ -126,27 +129,31 @@ def _measured(plan: Plan, wish: Wish, world: World, usual: int) -> Plan:
     moved = transfer.begin(plan.domain.game(trial, facts), trial, facts, plan.beginning)
     trial, told = fit.rehearsed(trial, facts, begin, wish.fit, world.size)
     threads, seconds = timing.best(lambda: begin(trial), trial.threads, trial.device)
-    steps, looks, per_look = asked.steps, timing.MOST_LOOKS, 0.0
+    steps, looks = asked.steps, timing.MOST_LOOKS
+    per_look = _seconds_per_look(replace(plan, recipe=trial), begin(trial), world)
     if wish.minutes is not None:
-        per_look = _seconds_per_look(replace(plan, recipe=trial), begin(trial), world)
         steps, looks = timing.planned(wish.minutes, seconds, per_look)
     asked = asked.changed(steps=steps, threads=threads, micro_batches=trial.micro_batches)
     recipe, rules = resolve.tuned(asked, plan.domain, facts)
     late = resolve.unfinished(recipe) if steps != usual else []
     notes = (*plan.notes, *moved, *rules, *late, *told)
     recipe = resolve.with_cadence(recipe, looks)
-    return replace(plan, recipe=recipe, notes=notes, seconds_per_step=seconds, seconds_looking=looks * per_look)
+    looking = per_look * (1 + -(-recipe.steps // recipe.cadence.preview))  # before the first step, and after the last
+    return replace(plan, recipe=recipe, notes=notes, seconds_per_step=seconds, seconds_looking=looking)
 
 
 def _seconds_per_look(plan: Plan, trial: Match, world: World) -> float:
-    """The time of a preview and of the samples that are judged beside it, as the first process finds it."""
+    """The time of a preview, of the samples judged beside it and of that judging, as the first process finds it."""
     from zerosum.runs.observe import NUM_SCORED, Observer
 
     observer = Observer(plan, trial)
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         observer.picture(Path(folder) / "preview.png")
-        observer.sampler.sample(NUM_SCORED, plan.recipe.seed, observer.sampler.conditions(NUM_SCORED, plan.recipe.seed))
+        condition = observer.sampler.conditions(NUM_SCORED, plan.recipe.seed)
+        fakes = observer.sampler.sample(NUM_SCORED, plan.recipe.seed, condition)
+        for _ in ("train", "heldout", "fake") if isinstance(trial.game, Duel) else ():
+            observer.judge(fakes, condition)
         spent = torch.tensor([time.perf_counter() - begun if world.rank == 0 else 0.0], device=trial.device)
     world.sum_([spent])
     return float(spent)
@@ -190,6 +197,11 @@ def _start(wish: Wish) -> tuple[Recipe | None, str]:
                 raise UserError(f"There is no recipe {named!r}. {nearest(named, known)} See `zerosum recipes`.")
             named = known[named]
     return named, wish.where or (named.data.kind if named else DEFAULT_SOURCE)
+
+
+def settled_beside(wish: Wish, planned: Recipe) -> list[str]:
+    """What of a planned recipe is not as the recipe that was named or chosen comes, a line for each field."""
+    return recipes.differences(_start(wish)[0] or catalog.recipes().get(planned.name, planned), planned)
 
 
 def _bare(named: Recipe | None, domain: Domain, data: Part) -> Recipe:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from zerosum.report.words import spelt
 from zerosum.runs.plan import duration
 
 if TYPE_CHECKING:
@@ -163,10 +164,10 @@ def measures(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _short(name: str) -> str:
-    """frechet[digits-classifier-1b56db7b,n=1000] as "frechet n=1000"."""
+    """frechet[digits-classifier-1b56db7b,n=1000] as "Fréchet n=1000"."""
     base, _, inside = name.partition("[")
     num = [part for part in inside.rstrip("]").split(",") if part.startswith("n=")]
-    return " ".join([base, *num])
+    return " ".join([spelt(base), *num])
 
 
 def shown(value: Any) -> str:

@@ -15,7 +15,7 @@ from zerosum.recipe import Recipe
 from zerosum.runs.folder import RunFolder, finite
 from zerosum.runs.measuring import asked, chosen, fresh, told
 from zerosum.runs.run import plan_of
-from zerosum.runs.sampler import CARD, WEIGHTS, Sampler, load
+from zerosum.runs.sampler import CARD, EXAMPLES, WEIGHTS, Sampler, load
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Measurer:
         where = where or self.folder.root
         with tempfile.TemporaryDirectory() as name:
             copy = Path(name)
-            for file in (WEIGHTS, CARD):  # the card that is there after the weights knows them
+            for file in (WEIGHTS, EXAMPLES, CARD):  # the card that is there after the weights knows them
                 if (where / file).exists():
                     (copy / file).write_bytes((where / file).read_bytes())
             source = copy if (copy / WEIGHTS).exists() else where

@@ -16,13 +16,20 @@ from zerosum.recipe import Recipe, settled
 
 def conditional(recipe: Recipe, facts: dict[str, Any]) -> Recipe:
     """Whether the players are told labels or attributes: where there are some, unless the recipe says."""
-    told = bool(facts.get("num_classes") or facts.get("num_attributes"))
+    told = bool(facts.get("num_classes") or facts.get("num_attributes") or facts.get("conditioned"))
     if recipe.conditional is True and not told:
         raise UserError(
             f"Recipe {recipe.name} needs labels, and {facts['name']} has none. Put classes in sub-folders, or use "
             "--set conditional=false."
         )
     return recipe.changed(conditional=told if recipe.conditional == "auto" else recipe.conditional)
+
+
+def told(recipe: Recipe, facts: dict[str, Any]) -> str:
+    """What the players are told, in the words of the plan's sentence."""
+    if recipe.conditional is not True or facts.get("conditioned"):
+        return ""
+    return " with attributes" if facts.get("num_attributes") else " with labels"
 
 
 def unused(recipe: Recipe, facts: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from zerosum import report
+from zerosum.domain import Produced, Wanted
 from zerosum.engine.processes import World, join
 from zerosum.errors import UserError
 from zerosum.metrics.choice import Choice
@@ -66,6 +67,13 @@ class Run:
         """
         wanted = self.condition(num, seed, labels, attributes)
         return self.domain.within(self.sampler.sample(num, seed, wanted, batch, truncation), self.recipe)
+
+    def produce(self, wanted: Wanted) -> Produced | None:
+        """The domain's own way to make samples: streams of rows, whole files; None where it has none for what is wanted."""
+        produced = self.domain.produce(self.sampler, self.sampler.facts, wanted)
+        if produced is None and wanted.special:
+            raise UserError(f"{' and '.join(wanted.special)}: the domain {self.domain.name!r} has no use for it.")
+        return produced
 
     def condition(
         self, num: int, seed: int, labels: Asked | None = None, attributes: Mapping[str, float] | None = None

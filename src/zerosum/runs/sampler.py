@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from zerosum import catalog
 from zerosum.domain import Domain
 from zerosum.engine.duel import Prior
+from zerosum.engine.game import Batch
 from zerosum.engine.seeds import Draws
 from zerosum.errors import UserError
 from zerosum.nn import latent
@@ -21,23 +22,37 @@ from zerosum.recipe import Recipe, parse
 from zerosum.runs import conditions
 from zerosum.store import Damaged, decode, encode, write_durably
 
-WEIGHTS, CARD = "generator.safetensors", "generator.json"
+WEIGHTS, CARD, EXAMPLES = "generator.safetensors", "generator.json", "examples.safetensors"
 HUB_WEIGHTS, HUB_CARD = "model.safetensors", "config.json"
 FORMAT = 1
 BATCH = 512
 
 
 class Sampler:
-    """A generator with all that is needed to sample from it: prior, facts of its source, recipe."""
+    """A generator with all that is needed to sample from it: prior, facts of its source, and how conditions are drawn."""
 
-    def __init__(self, network: nn.Module, prior: Prior, facts: Mapping[str, Any], conditional: bool) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        prior: Prior,
+        facts: Mapping[str, Any],
+        conditional: bool,
+        draw: conditions.Draw | None = None,
+        examples: Batch | None = None,
+    ) -> None:
         self.network, self.prior, self.facts, self.conditional = network, prior, facts, conditional
+        self.draw, self.examples = draw or conditions.drawn, examples
         self.device = next(network.parameters()).device
 
     def conditions(self, num: int, seed: int) -> Tensor | None:
-        """(num,) labels or (num, A) attributes as the training data have them (`conditions.drawn`), or None for an
-        unconditional generator."""
-        return conditions.drawn(self.facts, num, seed) if self.conditional else None
+        """(num, ...) conditions: those of the examples in turn, where there are some; else as the training data have them,
+        (num,) labels or (num, A) attributes (`conditions.drawn`) or what the domain draws; None for an unconditional
+        generator."""
+        if not self.conditional:
+            return None
+        if self.examples is not None and self.examples.condition is not None:
+            return self.examples.condition[torch.arange(num) % len(self.examples)]
+        return self.draw(self.facts, num, seed)
 
     def noise(self, num: int, seed: int = 0) -> Tensor:
         """(num, L) float32, what `sample` feeds to the generator."""
@@ -96,10 +111,20 @@ def has_mapping(network: nn.Module) -> bool:
     return hasattr(network, "mapping") and hasattr(network, "synthesis")
 
 
-def publish(folder: Path, network: nn.Module, recipe: Recipe, facts: Mapping[str, Any], step: int) -> None:
-    """Writes generator.safetensors and generator.json: a generator that can be loaded from its folder alone."""
+def publish(
+    folder: Path,
+    network: nn.Module,
+    recipe: Recipe,
+    facts: Mapping[str, Any],
+    step: int,
+    examples: Batch | None = None,
+) -> None:
+    """Writes generator.safetensors and generator.json, with examples.safetensors where there are examples: a generator that
+    can be loaded from its folder alone."""
     body = encode(network.state_dict())
     about = card(body, recipe, facts, step) | {"replaces": _published(folder)}
+    if examples is not None:
+        write_durably(folder / EXAMPLES, encode(_tensors(examples)))
     # The card first: between the two renames it vouches for the old weights too, so the pair is valid at every moment.
     write_durably(folder / CARD, (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode())
     write_durably(folder / WEIGHTS, body)
@@ -146,7 +171,25 @@ def load(folder: Path, device: str = "cpu") -> tuple[Sampler, Recipe, Domain]:
         raise UserError(f"{weights} holds the weights of another architecture: {_first_lines(error)}") from None
     if hashlib.sha256(body).hexdigest() not in sums:
         raise UserError(f"{weights} does not match the SHA-256 in {where.name}; the file was changed or damaged.")
-    return Sampler(network.to(device).eval(), recipe.prior, facts, recipe.conditional is True), recipe, domain
+    network, told = network.to(device).eval(), recipe.conditional is True
+    return Sampler(network, recipe.prior, facts, told, domain.draw, _examples(folder)), recipe, domain
+
+
+def _tensors(examples: Batch) -> dict[str, Tensor]:
+    told = {} if examples.condition is None else {"condition": examples.condition.cpu()}
+    return {"data": examples.data.cpu(), **told}
+
+
+def _examples(folder: Path) -> Batch | None:
+    """The examples stored with a generator, if any."""
+    path = folder / EXAMPLES
+    if not path.exists():
+        return None
+    try:
+        found = decode(path.read_bytes(), path)
+    except Damaged as error:
+        raise UserError(str(error)) from None
+    return Batch(found["data"], found.get("condition"))
 
 
 def names_in(folder: Path) -> tuple[Path, Path]:

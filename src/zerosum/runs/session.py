@@ -14,6 +14,7 @@ from zerosum.metrics.choice import Choice
 from zerosum.report import write_report
 from zerosum.runs import divergence, memory, signals
 from zerosum.runs.background import Background
+from zerosum.runs.best import Best
 from zerosum.runs.checkup import Checkup
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.journal import Journal
@@ -38,8 +39,9 @@ class Session:
         self.journal = Journal(folder, progress)
         self.saver = Saver(folder, progress, max(1, plan.recipe.cadence.checkpoint))
         self.background = Background(folder, self.journal, progress.say)
+        self.best = Best(folder, self.journal, self.observer.evaluator)
         self._evaluated: set[int] = set()
-        self.checkup = Checkup(plan.recipe.steps)
+        self.checkup = Checkup(plan.recipe.steps, plan.recipe.augment.kind if plan.recipe.augment else None)
         self._rollbacks = divergence.Rollbacks(plan.recipe.on_nonfinite == "rollback")
         self._seconds, self._begun, self._away = 0.0, time.monotonic(), 0.0
 
@@ -85,6 +87,7 @@ class Session:
         if rewind and self.chief and not self.complete:
             self.folder.rewind(self.match.step)
             self.background.forget(self.match.step)
+            self.best.recall(self.folder.lines())
         lines = [line for line in self.folder.lines() if line["step"] <= self.match.step]
         self._evaluated = self.background.steps | {line["step"] for line in lines if line["kind"] == "evaluation"}
         self.checkup.recall(lines)
@@ -199,13 +202,12 @@ class Session:
         """Writes a checkpoint and the published generator; anew: even when this step has one."""
         state = {"match": self.match.state_dict(), "seconds": self._elapsed(), "rollbacks": self._rollbacks.events}
         self.saver.begin()
-        if not self.chief:
-            return
-        self.saver.save(self.match.step, state, lambda: self._publish(self.folder.root), anew)
+        if self.chief:
+            self.saver.save(self.match.step, state, lambda: self._publish(self.folder.root), anew)
 
     def _publish(self, where: Path) -> None:
         network = self.match.average.network if self.match.average else self.match.game.players["generator"]
-        publish(where, network, self.plan.recipe, self.plan.facts, self.match.step)
+        publish(where, network, self.plan.recipe, self.plan.facts, self.match.step, self.observer.examples)
 
     def _elapsed(self) -> float:
         return self._seconds + time.monotonic() - self._begun
@@ -231,6 +233,7 @@ class Session:
         found = self.checkup.look(step, values)
         self._line("health", values=values, findings=[finding.to_json() for finding in found])
         self._line("scores", **bins)
+        self.best.see(step, values, self._publish)
         for news in self.checkup.news(step, found):
             self.progress.say(news)
 
@@ -256,6 +259,7 @@ class Session:
         except Stopped:
             self.progress.say(f"Evaluation left out; training is complete. Later: zerosum evaluate {self.folder}")
         self.report()
+        self.best.tell()
         self.journal.close()
         if self.saver.unsaved:
             raise UserError(

@@ -6,6 +6,7 @@ Wang et al. 2018, arXiv:1805.01677 (both networks are worth taking); Mo et al. 2
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +141,7 @@ def _check(beginning: Beginning, recipe: Recipe, facts: Mapping[str, Any]) -> No
     if told[0] != told[1] and not start.partial:
         raise UserError(
             f"{where}: its networks are told {told[0]}, these are told {told[1]}. Take all that fits with --set "
-            f"start.partial=true{'' if told[1] == 'nothing' else ', or tell them nothing with --set conditional=false'}."
+            f"start.partial=true{', or tell them nothing with --set conditional=false' if told[0] == 'nothing' else ''}."
         )
     if start.freeze and DISCRIMINATOR not in beginning.states:
         raise UserError(
@@ -175,8 +176,13 @@ def _take(network: nn.Module, player: str, beginning: Beginning, start: Start) -
     taken = (
         f"Start: the {player} of {beginning.folder} (SHA-256 {beginning.sha256[player][:12]}), {len(fitting)} tensors"
     )
-    rest = f"{share:.0%} of this network's numbers; not taken: {_listed(left)}" if left else "all of it."
+    rest = f"{_percent(share)} of this network's numbers; not taken: {_listed(left)}" if left else "all of it."
     return [f"{taken}, {rest}"]
+
+
+def _percent(share: float) -> str:
+    """Rounded down, so that only all of it is 100%; a small part is never 0%."""
+    return f"{math.floor(100 * share)}%" if not 0 < share < 0.01 else "less than 1%"
 
 
 def _count(state: Mapping[str, Tensor]) -> int:

@@ -28,7 +28,7 @@ def test_a_run_of_points_from_end_to_end(where: str, tmp_path: Path, monkeypatch
     assert len(verdicts) == 20
     assert all(0 <= d <= 1 for d in verdicts)
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "Missing modes" in page
+    assert "Missing modes" not in page  # 12 steps are too few to miss anything
     assert "images seen" not in page
 
 

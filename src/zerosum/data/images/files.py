@@ -50,7 +50,7 @@ class Decoded:
 
 def probe(stream: BinaryIO) -> Probe:
     """Reads the header only. Raises BadImageError."""
-    with _opened(stream) as image:
+    with opened(stream) as image:
         width, height = image.size
         # A PNG may carry its EXIF block behind the pixels; looking for it there would decode the whole image.
         known = image.format != "PNG" or "exif" in image.info
@@ -65,10 +65,10 @@ def decode(stream: BinaryIO, channels: int, size: tuple[int, int], crop: Crop = 
     EXIF rotation is applied; transparency is laid on white; 16-bit grey is divided by 257; then `fit`. A truncated file is
     an error, never filled up.
     """
-    with _opened(stream) as opened:
-        opened.load()
-        image = ImageOps.exif_transpose(opened)
-        rotated = opened.getexif().get(_ORIENTATION_TAG, 1) in range(2, 9)
+    with opened(stream) as stored:
+        stored.load()
+        image = ImageOps.exif_transpose(stored)
+        rotated = stored.getexif().get(_ORIENTATION_TAG, 1) in range(2, 9)
         grey, flattened = _is_grey(image), image.has_transparency_data
         image = _eight_bits(image)
         if flattened:
@@ -108,7 +108,8 @@ def refit(pixels: Pixels, size: tuple[int, int], channels: int, crop: Crop = "ce
 
 
 @contextmanager
-def _opened(stream: BinaryIO) -> Iterator[Image.Image]:
+def opened(stream: BinaryIO) -> Iterator[Image.Image]:
+    """The image of a stream while it is looked at; whatever is wrong with it, also later on, becomes a BadImageError."""
     try:
         with Image.open(stream, formats=FORMATS) as image:
             width, height = image.size

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from zerosum.data.images import arrays, cifar, known, tar
+from zerosum.data.images import arrays, cifar, known, pairs, tar
 from zerosum.data.images.files import SUFFIXES
 from zerosum.data.images.gather import gather
 from zerosum.data.images.listing import is_image_name, list_folder, list_zip
@@ -20,13 +20,14 @@ _HOW = "Give a named source, or the path of a folder, .zip, .tar, .npy or .npz o
 
 
 def recognise(where: str) -> bool:
-    """Whether `where` names an image source, or a path that holds images or arrays of them. Looks briefly, never raises."""
+    """Whether `where` names an image source, or a path that holds images or arrays of them. Looks briefly, never raises.
+    A folder of two sides, such as trainA and trainB, is left to translation."""
     if known.canonical(where) is not None:
         return True
     path = Path(os.path.expanduser(where))
     try:
         if path.is_dir():
-            return bool(where) and (known.layout_of(path) is not None or _glance(path))
+            return bool(where) and not pairs.layout_of(path) and (known.layout_of(path) is not None or _glance(path))
         suffix = path.suffix.lower()
         if suffix == ".zip":
             with zipfile.ZipFile(path) as archive:

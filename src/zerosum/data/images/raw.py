@@ -20,6 +20,9 @@ OnBad = Literal["stop", "skip"]
 CROPS: tuple[str, ...] = ("centre", "pad")
 ON_BAD: tuple[str, ...] = ("stop", "skip")
 
+SMALLEST = 8
+"""Least height and width to read images at: below it nothing is left for a network to double or halve."""
+
 MAX_BYTES = 4 * 2**30
 """Largest set of decoded pixels that is kept in memory, in bytes."""
 
@@ -119,9 +122,12 @@ class Wanted:
         for field, value, known in (("crop", self.crop, CROPS), ("on_bad", self.on_bad, ON_BAD)):
             if value not in known:
                 raise UserError(f"{field} = {value!r}: choose from {', '.join(known)}.")
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+        if self.size is not None and (len(self.size) != 2 or min(self.size) < SMALLEST):
             given = "x".join(str(side) for side in self.size)
-            raise UserError(f"size = {given}: height and width must be positive numbers of pixels, such as 64x64.")
+            raise UserError(
+                f"size = {given}: give one number, or height and width, from {SMALLEST} pixels on: 32, say, or [64,48]. "
+                "Left out, the images keep their own."
+            )
         if self.channels not in (None, 1, 3):
             raise UserError(f"channels = {self.channels}: choose 1 (grey) or 3 (RGB), or leave it out.")
         if self.max_images is not None and self.max_images < 2:

@@ -24,6 +24,8 @@ from zerosum.metrics.record import Record
 from zerosum.recipe import Part, Recipe
 
 NUM_EXAMPLES = 256
+FEWEST_IMAGES, SOME_IMAGES = 50, 500
+"""Below the first a network can only learn images by heart; from about the second on it has something to vary."""
 
 
 def _open(data: Part, allow_download: bool) -> ImageSource:
@@ -87,7 +89,7 @@ def _facts(source: ImageSource) -> dict[str, Any]:
         "measure": source.measure,
         "num_heldout": source.num_heldout,
         "fingerprint": source.fingerprint,
-        "notes": [*_held_out(source), *source.notes],
+        "notes": [*_held_out(source), *_too_few(source), *source.notes],
     }
 
 
@@ -104,6 +106,16 @@ def _examples(source: ImageSource) -> list[list[float]]:
 def _held_out(source: ImageSource) -> list[str]:
     held = source.num_heldout
     return [f"{held:,} more images are held out: never trained on, used to see what D remembers."] if held else []
+
+
+def _too_few(source: ImageSource) -> list[str]:
+    num = len(source.train)
+    if num >= FEWEST_IMAGES:
+        return []
+    return [
+        f"Only {num} images: they can be learnt by heart and little else, so expect copies of them and blends. For new "
+        f"images give {FEWEST_IMAGES} at least, better {SOME_IMAGES} or more."
+    ]
 
 
 def shape_of(facts: Facts) -> Shape:

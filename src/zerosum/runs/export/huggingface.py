@@ -14,7 +14,7 @@ from zerosum.domain import Scene
 from zerosum.runs.export.card import model_card
 from zerosum.runs.export.program import check
 from zerosum.runs.run import Run, load
-from zerosum.runs.sampler import HUB_CARD, HUB_WEIGHTS, card, names_in
+from zerosum.runs.sampler import EXAMPLES, HUB_CARD, HUB_WEIGHTS, card, names_in
 from zerosum.store import write_durably
 
 PICTURE, README = "grid.png", "README.md"
@@ -35,12 +35,15 @@ def write(run: Run, out: Path, licence: str | None) -> tuple[list[Path], Mapping
     }
     write_durably(out / HUB_WEIGHTS, body)
     write_durably(out / HUB_CARD, (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode())
+    examples = [out / EXAMPLES] if run.sampler.examples is not None else []
+    for path in examples:
+        write_durably(path, (run.path / EXAMPLES).read_bytes())
     copy = load(out)
     found = check(run, lambda z, y=None: copy.domain.within(copy.sampler.make(z, y), copy.recipe), 0.0)
     _picture(run, out / PICTURE)
     write_durably(out / README, model_card(run, config, licence, PICTURE).encode())
     paths = [out / name for name in (HUB_CARD, HUB_WEIGHTS, README, PICTURE)]
-    return paths, {**found, "by": f"zerosum {zerosum.__version__}"}
+    return [*paths, *examples], {**found, "by": f"zerosum {zerosum.__version__}"}
 
 
 def _picture(run: Run, path: Path) -> None:
@@ -51,4 +54,5 @@ def _picture(run: Run, path: Path) -> None:
     num = run.domain.num_shown or ROWS * columns
     samples = run.sample(num, 0, labels if not run.domain.num_shown else None)
     noise = run.sampler.noise(num, 0)
-    run.domain.picture(samples, path, Scene(columns, run.sampler.facts, noise))
+    told = run.sampler.conditions(num, 0) if run.sampler.examples is not None else None
+    run.domain.picture(samples, path, Scene(columns, run.sampler.facts, noise, condition=told))

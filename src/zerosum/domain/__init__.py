@@ -1,0 +1,134 @@
+"""What a domain is: a handful of hooks, all plain functions or tables, and the helpers that most domains want."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from zerosum.domain.building import duel, make, network, pair, penalties_of, seeded
+from zerosum.domain.words import (
+    Baseline,
+    Choose,
+    ConditionedEvaluator,
+    DomainSource,
+    Evaluator,
+    Facts,
+    HistoricEvaluator,
+    Maker,
+    Produced,
+    Ranked,
+    Scene,
+    Wanted,
+)
+from zerosum.engine.game import Batch, Game
+from zerosum.engine.loop import Match
+from zerosum.metrics.record import Record
+from zerosum.recipe import Part, Recipe
+
+__all__ = [
+    "Baseline",
+    "Choose",
+    "ConditionedEvaluator",
+    "Domain",
+    "DomainSource",
+    "Evaluator",
+    "Facts",
+    "HistoricEvaluator",
+    "Maker",
+    "Produced",
+    "Ranked",
+    "Scene",
+    "Wanted",
+    "duel",
+    "make",
+    "network",
+    "pair",
+    "penalties_of",
+    "seeded",
+]
+
+
+def _as_they_are(samples: Tensor, recipe: Recipe) -> Tensor:
+    return samples
+
+
+def _as_drawn(game: Game, source: Any) -> None:
+    """The weights stay what the seed drew."""
+
+
+def _without_rules(recipe: Recipe, facts: Facts) -> tuple[Recipe, tuple[str, ...]]:
+    return recipe, ()
+
+
+def _nothing_beside(recipe: Recipe, match: Match, fakes: Tensor) -> Sequence[Record]:
+    return ()
+
+
+def _no_examples(source: Any) -> Batch | None:
+    return None
+
+
+def _as_usual(maker: Maker, facts: Facts, wanted: Wanted) -> Produced | None:
+    return None
+
+
+def _no_baselines(source: Any) -> Mapping[str, Callable[[], Baseline]]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The hooks. `facts` make a run folder self-sufficient: sampling needs no source.
+
+    recognise: is this name or path ours? cheap, never raises.
+    open: (data part, allow_download) -> source. facts: source -> plain values. describe: facts -> a few words for one line.
+    game: (recipe, facts) -> the game, on the CPU, freshly initialised from the recipe's seed.
+    choose: (facts, minutes, device) -> (recipe name, why).
+    evaluator: (source, seed) -> Evaluator. Samples reach it, and the writers, in the domain's own range.
+    picture: (samples, path, scene): one PNG of many samples. num_shown: how many it wants; 0 for a grid of 80 or so.
+    write: (samples, path, facts): samples as files. read: (paths, facts) -> samples for the discriminator.
+    within: (samples, recipe) -> the samples within the domain's range, in place or not; by default as they are.
+    initialise: (game, source): what the networks want to know of the data before step 0; by default nothing.
+    tuned: (recipe, facts) -> the recipe with a number for each "auto", and a note for each: the rule with the numbers put
+    in. Of the rules only those for half-lives may look at recipe.steps. By default a recipe must state its numbers.
+    beside: (recipe, match, fakes) -> measures that need the game itself, beside those of the evaluator; by default none.
+    baselines: source -> name -> a function that fits a classical model to its training rows.
+    film: (samples, path, frames per second): the samples one after the other as a moving picture; None where a single
+    sample is no picture.
+    examples: source -> at most 64 rows, with conditions that facts cannot describe (images to be translated, say). They are
+    stored with the published generator; previews and samples are made under them in turn. By default none.
+    draw: (facts, number, seed) -> conditions as the data have them, where these are neither labels nor attributes; facts
+    then say "conditioned": True.
+    produce: (maker, facts, wanted) -> what `zerosum sample` makes in the domain's own way: streams, whole files; None for the
+    usual way. sample_name: the file in the run's folder where samples go unless told.
+    """
+
+    name: str
+    summary: str
+    recognise: Callable[[str], bool]
+    sources: Callable[[], Mapping[str, Any]]
+    open: Callable[[Part, bool], Any]
+    facts: Callable[[Any], dict[str, Any]]
+    describe: Callable[[Facts], str]
+    game: Callable[[Recipe, Facts], Game]
+    recipes: Mapping[str, Recipe]
+    choose: Choose
+    evaluator: Callable[[Any, int], Evaluator]
+    picture: Callable[[Tensor, Path, Scene], None]
+    write: Callable[[Tensor, Path, Facts], list[Path]]
+    read: Callable[[Sequence[Path], Facts], Tensor]
+    within: Callable[[Tensor, Recipe], Tensor] = _as_they_are
+    initialise: Callable[[Game, Any], None] = _as_drawn
+    tuned: Callable[[Recipe, Facts], tuple[Recipe, tuple[str, ...]]] = _without_rules
+    beside: Callable[[Recipe, Match, Tensor], Sequence[Record]] = _nothing_beside
+    baselines: Callable[[Any], Mapping[str, Callable[[], Baseline]]] = _no_baselines
+    num_shown: int = 0
+    film: Callable[[Tensor, Path, float], None] | None = None
+    examples: Callable[[Any], Batch | None] = _no_examples
+    draw: Callable[[Facts, int, int], Tensor | None] | None = None
+    produce: Callable[[Maker, Facts, Wanted], Produced | None] = _as_usual
+    sample_name: str = "samples.png"

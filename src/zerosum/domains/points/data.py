@@ -1,0 +1,187 @@
+"""Point clouds as the game wants them: N shapes of P points each, normalised, some of them held out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zerosum import domain
+from zerosum.domains.points import files, named
+from zerosum.domains.points.files import Shapes
+from zerosum.engine.game import Batch
+from zerosum.engine.seeds import generator
+from zerosum.errors import UserError, nearest
+from zerosum.recipe import Part
+
+Normalise = Literal["shape", "global", "none"]
+Axis = Literal["x", "y", "z"]
+FEWEST_POINTS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class CloudSource:
+    """Clouds (N, P, 3) float32. In the files' own units a point is centre + radius * point.
+
+    labels: (N,) int64 or None. normalise: what the centre and radius belong to. up: the axis that pictures show upwards.
+    """
+
+    name: str
+    clouds: Tensor
+    heldout: Tensor
+    labels: Tensor | None = None
+    heldout_labels: Tensor | None = None
+    class_names: tuple[str, ...] = ()
+    normalise: Normalise = "shape"
+    centre: tuple[float, ...] = (0.0, 0.0, 0.0)
+    radius: float = 1.0
+    up: Axis = "z"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        """Training shapes."""
+        return len(self.clouds)
+
+    @property
+    def num_heldout(self) -> int:
+        """Shapes that are never trained on."""
+        return len(self.heldout)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the training shapes."""
+        return hashlib.sha256(self.clouds.cpu().numpy().tobytes()).hexdigest()
+
+    def batch(self, indices: Tensor) -> Batch:
+        """The training shapes of `indices`."""
+        return _picked(self.clouds, self.labels, indices)
+
+    def heldout_batch(self, indices: Tensor) -> Batch:
+        """The held-out shapes of `indices`."""
+        return _picked(self.heldout, self.heldout_labels, indices)
+
+    def to(self, device: torch.device) -> CloudSource:
+        """The same shapes on another device."""
+        moved = {name: getattr(self, name) for name in ("clouds", "heldout", "labels", "heldout_labels")}
+        return replace(self, **{name: None if rows is None else rows.to(device) for name, rows in moved.items()})
+
+    def facts(self) -> dict[str, Any]:
+        """What networks, pictures and units can be rebuilt from without the shapes."""
+        counts = [] if self.labels is None else torch.bincount(self.labels.cpu(), minlength=len(self.class_names))
+        return {
+            "name": self.name,
+            "num_points": self.clouds.shape[1],
+            "normalise": self.normalise,
+            "centre": list(self.centre),
+            "radius": self.radius,
+            "up": self.up,
+            "num_rows": self.num_rows,
+            "num_heldout": self.num_heldout,
+            "num_classes": len(self.class_names),
+            "class_names": list(self.class_names),
+            "class_counts": [int(count) for count in counts],
+            "fingerprint": self.fingerprint,
+            "notes": list(self.notes),
+        }
+
+
+def _picked(clouds: Tensor, labels: Tensor | None, indices: Tensor) -> Batch:
+    rows = indices.to(clouds.device)
+    return Batch(clouds[rows], None if labels is None else labels[rows])
+
+
+def open_source(data: Part, allow_download: bool) -> CloudSource:
+    """The source of a recipe's data part: a named one, or a path."""
+    opened = _named if data.kind in named.SOURCES else _at_path
+    source: CloudSource = domain.make("data", {data.kind: opened}, data, data.kind)
+    return source
+
+
+def _named(
+    name: str, *, points: int = 512, num: int = 0, normalise: Normalise = "shape", labelled: bool = True,
+    heldout: float = 0.1, up: Axis = "z", seed: int = 0,
+) -> CloudSource:  # fmt: skip
+    """A named source, see named.load."""
+    _check(points, heldout)
+    if num < 0 or num == 1:
+        raise ValueError(f"num must be at least 2, or 0 for {named.NUM_TRAIN:,}; got {num}")
+    return _made(named.load(name, num, points, seed), normalise, labelled, heldout, up)
+
+
+def _at_path(
+    where: str, *, points: int = 512, normalise: Normalise = "shape", labelled: bool = True, heldout: float = 0.1,
+    up: Axis = "z", seed: int = 0,
+) -> CloudSource:  # fmt: skip
+    """The shapes at a path, see files.load."""
+    _check(points, heldout)
+    path = Path(where).expanduser()
+    if not path.exists():
+        raise UserError(f"{where!r}: no named source of shapes and no such path. {nearest(where, named.SOURCES)}")
+    try:
+        return _made(files.load(path, points, seed), normalise, labelled, heldout, up)
+    except OSError as error:
+        raise UserError(f"{where}: cannot be read ({error.strerror or error}).") from None
+
+
+def _check(points: int, heldout: float) -> None:
+    if points < FEWEST_POINTS:
+        raise ValueError(f"points must be at least {FEWEST_POINTS}, got {points}")
+    if not 0 <= heldout < 1:
+        raise ValueError(f"heldout must lie in [0, 1), got {heldout}")
+
+
+def _made(shapes: Shapes, normalise: Normalise, labelled: bool, share: float, up: Axis) -> CloudSource:
+    """Normalised, and split: by the source's own test part, else by a shuffle of seed 0."""
+    clouds, centre, radius, told = normalised(torch.from_numpy(shapes.clouds), normalise, shapes.name)
+    order, held = torch.arange(len(clouds)), shapes.heldout
+    if held is None:
+        order = torch.randperm(len(clouds), generator=generator(0, "held out"))
+        held = min(round(share * len(clouds)), len(clouds) - 2)
+    train, test = order[: len(order) - held], order[len(order) - held :]
+    labels = torch.from_numpy(np.asarray(shapes.labels, dtype=np.int64)) if labelled and shapes.labels is not None else None
+    return CloudSource(
+        shapes.name, clouds[train], clouds[test],
+        None if labels is None else labels[train], None if labels is None else labels[test],
+        () if labels is None else shapes.class_names, normalise, centre, radius, up,
+        (*shapes.notes, told, f"{held:,} more shapes are held out: never trained on, used to measure by."),
+    )  # fmt: skip
+
+
+def normalised(clouds: Tensor, how: Normalise, name: str) -> tuple[Tensor, tuple[float, ...], float, str]:
+    """(N, P, 3) -> (clouds, centre, radius, a note). UserError for a shape without extent.
+
+    shape: the middle of each shape's bounding box goes to the origin and its farthest point to distance 1. global: one centre
+    and one radius for all, so that sizes stay comparable. none: as they are, which must lie in the unit ball.
+    """
+    boxes = (clouds.amax(1) + clouds.amin(1)) / 2
+    middle = boxes if how == "shape" else boxes.mean(0, keepdim=True) if how == "global" else torch.zeros(1, 3)
+    moved = clouds - middle[:, None]
+    reach = moved.square().sum(2).amax(1).sqrt()
+    if bool((flat := reach <= 0).any()):
+        raise UserError(f"{name}: shape {int(flat.nonzero()[0])} has all its points in one place.")
+    if how == "shape":
+        note = "Each shape is centred by its bounding box and scaled into the unit ball; its own size is not kept."
+        return moved / reach[:, None, None], (0.0, 0.0, 0.0), 1.0, note
+    if how == "global":
+        note = "All shapes are moved and scaled alike, so that the largest fills the unit ball; samples keep the data's units."
+        return moved / reach.max(), tuple(middle[0].tolist()), float(reach.max()), note
+    if float(reach.max()) > 1.001:
+        raise UserError(f"{name}: points reach {float(reach.max()):.3g} from the origin. Use data.normalise=shape or global.")
+    return moved, (0.0, 0.0, 0.0), 1.0, "Coordinates are used as they are."
+
+
+def recognise(where: str) -> bool:
+    """Whether `where` names a source of shapes, or a path that holds meshes or clouds. Looks briefly, never raises."""
+    return where in named.SOURCES or files.recognise(where)
+
+
+def sources() -> Mapping[str, named.SourceInfo]:
+    """The named sources."""
+    return named.SOURCES

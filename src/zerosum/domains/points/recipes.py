@@ -1,0 +1,59 @@
+"""Recipes for clouds: complete typed rows. Each has its measured result in docs/points.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zerosum.engine.duel import Prior
+from zerosum.engine.optimizers import Learning
+from zerosum.engine.schedule import Schedule
+from zerosum.recipe import Ema, PenaltyPart, Recipe, part
+
+LATENT = Recipe(
+    name="points-latent",
+    domain="points",
+    why="A Chamfer auto-encoder first, then a small game on its standardised codes: whole shapes with their parts apart.",
+    sources=(
+        "Achlioptas et al. 2018 (l-GAN), arXiv:1707.02392",
+        "Huang et al. 2024 (R3GAN), arXiv:2501.05441",
+        "Mescheder et al. 2018, arXiv:1801.04406",
+    ),
+    data=part("chairs"),
+    generator=part("latent", phase=0.15),
+    discriminator=part("latent"),
+    prior=Prior(128),
+    loss="relativistic",
+    penalties={"r1": PenaltyPart(weight=1.0), "r2": PenaltyPart(weight=1.0)},
+    learning={
+        "generator": Learning(lr=Schedule(1e-3, 1e-4, "cosine", over_share=0.3), betas=(0.0, 0.99)),
+        "discriminator": Learning(lr=2e-4, betas=(0.0, 0.99)),
+    },
+    ema=Ema(half_life_images=20_000.0),
+    steps=5_000,
+    batch=64,
+)
+
+RAW = LATENT.changed(
+    name="points",
+    why="The game on the points themselves: a perceptron against a PointNet. The plain thing, to compare with.",
+    sources=[
+        "Achlioptas et al. 2018 (r-GAN), arXiv:1707.02392",
+        "Qi et al. 2017 (PointNet), arXiv:1612.00593",
+        "Mescheder et al. 2018, arXiv:1801.04406",
+    ],
+    generator=part("mlp"),
+    discriminator=part("pointnet"),
+    penalties={"r1": PenaltyPart(weight=0.5, every=4), "r2": PenaltyPart(weight=0.5, every=4)},
+    learning={name: Learning(lr=2e-4, betas=(0.0, 0.99)) for name in ("generator", "discriminator")},
+    steps=1_500,
+    batch=32,
+)
+
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (LATENT, RAW)}
+
+
+def choose(facts: Mapping[str, Any], minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
+    """The recipe for a source that names none, and why."""
+    told = f", told which of {facts['num_classes']} classes" if facts["num_classes"] else ""
+    return "points-latent", f"{facts['num_rows']:,} shapes of {facts['num_points']} points: a game on codes{told}"

@@ -1,0 +1,90 @@
+"""Shapes out: pictures, turning pictures, and files in the data's own units; and files in again, to be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zerosum.data.images import film as films
+from zerosum.domain import Facts, Scene
+from zerosum.domains.points import drawing, files, meshes
+from zerosum.domains.points.data import normalised
+from zerosum.errors import UserError
+
+FRAMES, PER_SECOND = 36, 18.0
+"""Pictures of one turn about the upright axis, and how many a second."""
+MOST_TURNING = 12
+"""Shapes that a turning picture shows."""
+SUFFIXES = (".png", ".ply", ".xyz", ".npy", *films.KINDS)
+
+
+def picture(samples: Tensor, path: Path, scene: Scene) -> None:
+    """One PNG of samples (N, P, 3), made ones in another colour than real ones."""
+    _save(samples, path, scene.columns, scene.facts, made=scene.noise is not None)
+
+
+def _save(samples: Tensor, path: Path, columns: int, facts: Facts, made: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tile = 128 if len(samples) > MOST_TURNING else 256
+    Image.fromarray(drawing.sheet(samples, columns, facts["up"], made, tile)).save(path, format="PNG")
+
+
+def film(samples: Tensor, path: Path, frames_per_second: float) -> None:
+    """The shapes one after the other as a moving picture, while the eye walks once about them."""
+    turns = drawing.TURN + 360 * np.arange(len(samples)) / len(samples)
+    seen = [drawing.view(cloud, "z", True, 256, float(turn)) for cloud, turn in zip(samples, turns, strict=True)]
+    films.film(drawing.as_frames(seen), path, frames_per_second)
+
+
+def write(samples: Tensor, path: Path, facts: Facts) -> list[Path]:
+    """Samples as a picture (.png), a turning one (.gif, .apng, .mp4: the first 12), an array (.npy), or a cloud a file (.ply,
+    .xyz: numbered where there are several); without an ending a folder of .ply files. Coordinates are the data's own."""
+    suffix = path.suffix.lower()
+    if suffix and suffix not in SUFFIXES:
+        raise UserError(f"--out {path}: cannot write {suffix}. Use {', '.join(SUFFIXES)}, or a folder for .ply files.")
+    (path if not suffix else path.parent).mkdir(parents=True, exist_ok=True)
+    if suffix == ".png":
+        _save(samples, path, max(1, round(len(samples) ** 0.5)), facts, made=True)
+        return [path]
+    if suffix in films.KINDS:
+        some = samples[:MOST_TURNING]
+        columns = max(1, round(len(some) ** 0.5))
+        films.film(drawing.frames(some, columns, facts["up"], True, FRAMES, 256), path, PER_SECOND)
+        return [path]
+    clouds = (samples.double() * facts["radius"] + torch.tensor(facts["centre"], dtype=torch.float64)).float().numpy()
+    if suffix == ".npy":
+        np.save(path, clouds)
+        return [path]
+    return [_one(cloud, target) for cloud, target in zip(clouds, _names(path, len(clouds)), strict=True)]
+
+
+def _names(path: Path, num: int) -> list[Path]:
+    if not path.suffix:
+        return [path / f"{index:05d}.ply" for index in range(num)]
+    return [path] if num == 1 else [path.with_name(f"{path.stem}-{index:05d}{path.suffix}") for index in range(num)]
+
+
+def _one(cloud: meshes.Array, path: Path) -> Path:
+    if path.suffix.lower() == ".xyz":
+        np.savetxt(path, cloud, fmt="%.9g")
+    else:
+        path.write_bytes(meshes.trimesh().PointCloud(cloud).export(file_type="ply"))
+    return path
+
+
+def read(paths: Sequence[Path], facts: Facts) -> Tensor:
+    """(N, P, 3) of files, normalised as the training data were."""
+    parts = []
+    for path in paths:
+        if path.suffix.lower() not in (*files.SINGLE, *files.ARRAYS):
+            raise UserError(f"{path}: not a file of shapes. Use {', '.join((*files.SINGLE, *files.ARRAYS))}.")
+        parts.append(torch.from_numpy(files.clouds(path, facts["num_points"], 0)))
+    clouds = torch.cat(parts)
+    if facts["normalise"] == "shape":
+        return normalised(clouds, "shape", "judge")[0]
+    return (clouds - torch.tensor(facts["centre"])) / facts["radius"]

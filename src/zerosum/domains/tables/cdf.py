@@ -1,0 +1,122 @@
+"""The randomised-CDF transform of a numeric column: exact marginals, spikes, whole numbers, bounds and missing values alike.
+
+A value v owns the stretch [P(X < v), P(X <= v)] of the unit interval, missing cells the stretch that begins at 0. A cell is encoded
+as the standard normal quantile of a point of its stretch, drawn anew each time; decoding finds the stretch that a point lies in. Of
+many distinct values only KNOTS quantiles and all heavier spikes are kept; between two of them the CDF is a straight line and
+values are rounded to the column's own grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zerosum.domains.tables.grid import Grid
+
+Floats = NDArray[np.float64]
+KNOTS = 1024
+"""Distinct values that are kept exactly; of more, this many quantiles and the spikes among them."""
+MARGIN = 1e-7
+"""Of the unit interval, at either end of a stretch: more than float32 can blur, so that a cell is decoded as itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cdf:
+    """values: (K,) rising. below, upto: (K,) int64, rows that are missing or less, and these and equal. num: rows.
+
+    missing: rows without a value, which come first. grid: that values between two knots are rounded to.
+    """
+
+    values: Floats
+    below: NDArray[np.int64]
+    upto: NDArray[np.int64]
+    num: int
+    missing: int
+    grid: Grid
+
+    def stretches(self, numbers: Floats) -> tuple[Floats, Floats]:
+        """(N,) numbers, NaN where missing -> the ends of their stretches in [0, 1]."""
+        low, high = self._place(numbers, -0.5), self._place(numbers, 0.5)
+        unknown = np.isnan(numbers)
+        low, high = np.where(unknown, 0.0, low), np.where(unknown, float(self.missing), high)
+        if self.missing == 0 and unknown.any():  # none was seen in training: they lie at the lower end
+            high = np.where(unknown, float(self.upto[0]), high)
+        return low / self.num, high / self.num
+
+    def _place(self, numbers: Floats, side: float) -> Floats:
+        """Rows up to the lower (-0.5) or upper (0.5) end of each number's cell."""
+        at = np.clip(np.searchsorted(self.values, numbers, side="right") - 1, 0, len(self.values) - 1)
+        after = np.minimum(at + 1, len(self.values) - 1)
+        half = self.grid.cell * 0.5
+        start, stop = self.values[at] + half, self.values[after] - half
+        share = (numbers + side * self.grid.cell - start) / np.where(stop > start, stop - start, 1.0)
+        between = self.upto[at] + np.clip(share, 0, 1) * (self.below[after] - self.upto[at])
+        exact = np.where(side < 0, self.below[at], self.upto[at])
+        on_knot = np.abs(numbers - self.values[at]) <= half * 0.5 if half else numbers == self.values[at]
+        return np.where(on_knot | (after == at) | (numbers < self.values[0]), exact, between)
+
+    def decoded(self, normal: Floats) -> Floats:
+        """(N,) standard normal values -> numbers, NaN for missing; the inverse of the encoding."""
+        place = np.clip(_normal_cdf(normal) * self.num, 0, np.nextafter(self.num, 0))
+        at = np.minimum(np.searchsorted(self.upto, place, side="right"), len(self.values) - 1)
+        before = np.maximum(at - 1, 0)
+        gap = self.below[at] - self.upto[before]
+        share = (place - self.upto[before]) / np.where(gap > 0, gap, 1)
+        half = self.grid.cell * 0.5
+        start, stop = self.values[before] + half, self.values[at] - half
+        inside = self.grid.rounded(start + np.clip(share, 0, 1) * (stop - start))
+        inside = np.clip(inside, self.values[before], self.values[at])
+        found = np.where((place >= self.below[at]) | (gap <= 0), self.values[at], inside)
+        return np.where(place < self.missing, np.nan, found)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; the long lists are joined to texts, which keeps the file readable."""
+        return {
+            "values": _joined(self.values),
+            "below": _joined(self.below),
+            "upto": _joined(self.upto),
+            "num": self.num,
+            "missing": self.missing,
+            "grid": asdict(self.grid),
+        }
+
+
+def fitted(column: Floats, grid: Grid, knots: int = KNOTS) -> Cdf:
+    """The transform of a column: (N,) numbers, NaN where missing, some of which are there."""
+    numbers, counts = np.unique(column[~np.isnan(column)], return_counts=True)
+    missing = int(np.isnan(column).sum())
+    upto = missing + np.cumsum(counts)
+    below = upto - counts
+    num = int(upto[-1])
+    if len(numbers) > knots:
+        quantiles = np.searchsorted(upto, missing + np.arange(1, knots) / knots * (num - missing))
+        spikes = np.flatnonzero(counts * knots >= num)
+        kept = np.unique(np.concatenate([quantiles, spikes, [0, len(numbers) - 1]]))
+    else:
+        kept = np.arange(len(numbers))
+    return Cdf(numbers[kept], below[kept], upto[kept], num, missing, grid)
+
+
+def of_json(plain: Mapping[str, Any]) -> Cdf:
+    """The inverse of Cdf.to_json."""
+    return Cdf(
+        np.array(plain["values"].split(), dtype=np.float64),
+        np.array(plain["below"].split(), dtype=np.int64),
+        np.array(plain["upto"].split(), dtype=np.int64),
+        plain["num"],
+        plain["missing"],
+        Grid(**plain["grid"]),
+    )
+
+
+def _normal_cdf(values: Floats) -> Floats:
+    return np.asarray(torch.special.ndtr(torch.from_numpy(np.asarray(values, dtype=np.float64))).numpy())
+
+
+def _joined(numbers: NDArray[Any]) -> str:
+    return " ".join(repr(number).removesuffix(".0") for number in numbers.tolist())

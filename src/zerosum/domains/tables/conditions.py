@@ -1,0 +1,47 @@
+"""What a generator of rows is told: some columns of the row, or nothing.
+
+Legend: N rows, C learnt columns, D places of an encoded row, K = C + D. A condition (N, K) float32 is a mask over the columns
+(1: told), then the encoded row with zeros where nothing is told. Of a condition of zeros nothing is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zerosum.domains.tables.layout import Block, condition_width, layout_of
+
+
+def told(data: Tensor, mask: Tensor, blocks: Sequence[Block]) -> Tensor:
+    """(N, D) encoded rows and (N, C) mask -> (N, K) conditions that tell the columns whose mask is 1."""
+    return torch.cat([mask, data * spread(mask, blocks)], dim=1)
+
+
+def spread(mask: Tensor, blocks: Sequence[Block]) -> Tensor:
+    """(N, C) -> (N, D): each column's mask at all of its places."""
+    widths = torch.tensor([block.width for block in blocks], device=mask.device)
+    return mask.repeat_interleave(widths, dim=1)
+
+
+def split(condition: Tensor, blocks: Sequence[Block]) -> tuple[Tensor, Tensor]:
+    """(N, K) -> the mask at each place (N, D), and the values told (N, D) with zeros elsewhere."""
+    mask, values = condition[:, : len(blocks)], condition[:, len(blocks) :]
+    return spread(mask, blocks), values
+
+
+def nothing(facts: Mapping[str, Any], num: int) -> Tensor:
+    """(num, K) conditions that tell nothing: rows as the table has them."""
+    return torch.zeros(num, condition_width(facts))
+
+
+def draw(facts: Mapping[str, Any], num: int, seed: int) -> Tensor:
+    """What a generator hears when nobody asks for anything: nothing."""
+    return nothing(facts, num)
+
+
+def columns_of(facts: Mapping[str, Any]) -> dict[str, int]:
+    """The number of each learnt column in the mask."""
+    return {block.column: number for number, block in enumerate(layout_of(facts))}

@@ -1,0 +1,193 @@
+"""Tables as the game wants them: read, understood, split, encoded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zerosum import domain
+from zerosum.domains.tables import columns, reading, transform
+from zerosum.domains.tables.columns import MEANINGS, NUMERIC, Column
+from zerosum.domains.tables.encoded import Encoded, encoded
+from zerosum.domains.tables.layout import condition_width, row_width
+from zerosum.domains.tables.reading import RawTable
+from zerosum.domains.tables.table import Table
+from zerosum.domains.tables.telling import notes_of
+from zerosum.domains.tables.transform import Numeric, Transform
+from zerosum.engine.game import Batch
+from zerosum.engine.seeds import generator
+from zerosum.errors import UserError, nearest
+from zerosum.recipe import Part
+
+MOST_KEYS = 2**21
+"""Virtual rows at most: each copy of the table is drawn anew."""
+MOST_COPIES = 64
+FEWEST_ROWS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class TableSource:
+    """A table, its parts for training and for checking, and both as the networks see them.
+
+    train, heldout: the real rows. rows, heldout_rows: the same encoded. delimiter: of the text file.
+    """
+
+    name: str
+    transform: Transform
+    train: Table
+    heldout: Table
+    rows: Encoded
+    heldout_rows: Encoded
+    delimiter: str
+    fingerprint: str
+    notes: tuple[str, ...]
+
+    @property
+    def num_rows(self) -> int:
+        """Virtual rows: copies of the training rows, each with points of its stretches and conditions of its own."""
+        copies = min(MOST_COPIES, max(1, MOST_KEYS // len(self.train)))
+        return len(self.train) * copies
+
+    @property
+    def num_heldout(self) -> int:
+        """Rows that are never trained on."""
+        return len(self.heldout)
+
+    def batch(self, indices: Tensor) -> Batch:
+        """Encoded rows (N, D) and what is told of them (N, K), a function of the indices."""
+        return self.rows.batch(indices)
+
+    def heldout_batch(self, indices: Tensor) -> Batch:
+        """The same of held-out rows."""
+        return self.heldout_rows.batch(indices)
+
+    def to(self, device: torch.device) -> TableSource:
+        """The same rows on another device."""
+        return replace(self, rows=self.rows.to(device), heldout_rows=self.heldout_rows.to(device))
+
+    def facts(self) -> dict[str, Any]:
+        """What networks, tables and measures can be rebuilt from without the data."""
+        plain: dict[str, Any] = {
+            "name": self.name,
+            "num_rows": len(self.train),
+            "num_heldout": self.num_heldout,
+            "num_classes": 0,
+            "conditioned": True,
+            "layout": self.transform.layout,
+            "columns": self.transform.to_json(),
+            "delimiter": self.delimiter,
+            "fingerprint": self.fingerprint,
+            "notes": list(self.notes),
+        }
+        return plain | {"width": row_width(plain), "condition_width": condition_width(plain)}
+
+
+def open_source(data: Part, allow_download: bool) -> TableSource:
+    """The source of a recipe's data part: a table by name, or a file by path."""
+    source: TableSource = domain.make("data", {data.kind: _opened}, data, data.kind)
+    return source
+
+
+def _opened(
+    where: str,
+    *,
+    heldout: float = 0.2,
+    seed: int = 0,
+    types: dict[str, str] = {},
+    drop: list[str] = [],
+    numeric: Numeric = "cdf",
+    max_levels: int = 100,
+    told: float = 0.5,
+    encoding: str = "utf-8-sig",
+    delimiter: str | None = None,
+) -> TableSource:
+    """The options of `data` in a recipe of tables."""
+    if not 0 <= heldout < 1:
+        raise ValueError(f"heldout must lie in [0, 1), got {heldout}")
+    if max_levels < 3:
+        raise ValueError(f"max_levels must be at least 3, got {max_levels}")
+    if not 0 <= told <= 1:
+        raise ValueError(f"told must lie in [0, 1], got {told}")
+    raw = reading.read(where, encoding=encoding, delimiter=delimiter)
+    table = understood(raw, types, drop)
+    train, rest = _parts(table, heldout, seed)
+    fit = transform.fitted(train, numeric, max_levels, seed)
+    return TableSource(
+        Path(where).name.split(".")[0] or where,
+        fit,
+        train,
+        rest,
+        encoded(train, fit, told),
+        encoded(rest, fit, told),
+        raw.delimiter,
+        _fingerprint(raw),
+        notes_of(table, train, fit, len(rest), drop),
+    )
+
+
+def understood(raw: RawTable, types: Mapping[str, str] = {}, drop: Sequence[str] = ()) -> Table:
+    """The table with a meaning for each column. types: column -> meaning. drop: columns to be left out.
+
+    UserError when a name is unknown, a meaning does not fit, or no column is left to learn.
+    """
+    names = [column.name for column in raw.columns]
+    for name in (*types, *drop):
+        if name not in names:
+            raise UserError(f"data.{'types' if name in types else 'drop'}: there is no column {name!r}. {nearest(name, names)}")
+    for name, meaning in types.items():
+        if meaning not in MEANINGS:
+            raise UserError(f"data.types.{name} = {meaning!r} is no type of column. {nearest(meaning, MEANINGS)}")
+    found, arrays = [], {}
+    for column in raw.columns:
+        if column.name in drop:
+            continue
+        meant, values = columns.found(column, raw.where, types.get(column.name))
+        found.append(meant)
+        if values is not None:
+            arrays[meant.name] = values
+    table = Table(tuple(found), arrays, raw.num_rows)
+    _must_be_usable(table, raw.where)
+    return table
+
+
+def _must_be_usable(table: Table, where: str) -> None:
+    if not table.arrays:
+        reasons = "; ".join(f"{column.name!r} is {_excuse(column)}" for column in table.columns) or "all were dropped"
+        raise UserError(
+            f"{where} has no column to learn from: {reasons}. If one of them is a category or a number, say so: "
+            "--set 'data.types={\"NAME\": \"categorical\"}'."
+        )
+    if len(table) < FEWEST_ROWS:
+        raise UserError(f"{where} has {len(table)} rows; a distribution needs at least {FEWEST_ROWS}, better some hundreds.")
+
+
+def _excuse(column: Column) -> str:
+    return column.left_out or ("an identifier" if column.kind == "identifier" else "the same in every row")
+
+
+def _parts(table: Table, heldout: float, seed: int) -> tuple[Table, Table]:
+    """Training and held-out rows, each in the order of the file."""
+    num = min(round(heldout * len(table)), len(table) - 1)
+    order = torch.randperm(len(table), generator=generator(seed, "held out")).numpy()
+    rest, kept = np.sort(order[:num]), np.sort(order[num:])
+    train = table.picked(kept)
+    for column in table.columns:
+        if column.kind in NUMERIC and np.isnan(train.arrays[column.name]).all():
+            raise UserError(f"Column {column.name!r} is empty in nearly every row. Leave it out: --set 'data.drop=[...]'.")
+    return train, table.picked(rest)
+
+
+def _fingerprint(raw: RawTable) -> str:
+    """SHA-256 of names, spellings and cells."""
+    digest = hashlib.sha256()
+    for column in raw.columns:
+        digest.update(repr((column.name, column.spellings, column.dtype)).encode())
+        digest.update(column.codes.tobytes())
+    return digest.hexdigest()

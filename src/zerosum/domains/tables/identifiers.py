@@ -1,0 +1,56 @@
+"""Identifiers: columns that name rows. They are not learnt; fresh ones are made for the rows that are generated."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerosum.engine.seeds import derive
+
+NAMES = re.compile(r"(^|[\W_])(id|ids|uuid|guid|key|index|idx|rowid|row|nr)$", re.IGNORECASE)
+CAMEL = re.compile(r"[a-z](Id|ID|Key)$")
+COUNTED = re.compile(r"(?P<before>.*?)(?P<digits>\d+)(?P<after>\D*)")
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+FEWEST = 20
+"""Rows from which whole numbers that are all different can be taken for identifiers."""
+
+
+def looks_counted(name: str, values: NDArray[Any]) -> bool:
+    """Whether whole numbers name their rows: all are different, and they count through, or the column's name says so."""
+    if len(values) < FEWEST or len(np.unique(values)) < len(values):
+        return False
+    through = values.max() - values.min() == len(values) - 1
+    return bool(through) or bool(NAMES.search(name) or CAMEL.search(name))
+
+
+def rule_of(words: Sequence[str]) -> dict[str, Any] | None:
+    """How fresh identifiers of this form are made, as plain values; None where no rule is known."""
+    if all(UUID.fullmatch(word) for word in words):
+        return {"rule": "uuid", "capitals": any(word != word.lower() for word in words)}
+    found = [COUNTED.fullmatch(word) for word in words]
+    surroundings = {(match["before"], match["after"]) for match in found if match}
+    if not all(found) or len(surroundings) != 1:
+        return None
+    digits = [match["digits"] for match in found if match]
+    padded = any(part != "0" and part.startswith("0") for part in digits)
+    before, after = surroundings.pop()
+    width = max(map(len, digits)) if padded else 0
+    return {"rule": "count", "before": before, "after": after, "width": width, "next": max(map(int, digits)) + 1}
+
+
+def fresh(rule: Mapping[str, Any], start: int, num: int, seed: int) -> list[str]:
+    """Identifiers of rows start .. start + num - 1 of a generated table: counted on from the last real one, or new UUIDs."""
+    rows = range(start, start + num)
+    if rule["rule"] == "count":
+        return [f"{rule['before']}{rule['next'] + row:0{rule['width']}d}{rule['after']}" for row in rows]
+    words = [str(uuid.UUID(int=_bits(seed, row), version=4)) for row in rows]
+    return [word.upper() for word in words] if rule["capitals"] else words
+
+
+def _bits(seed: int, row: int) -> int:
+    return derive(seed, "uuid", row, "high") << 64 | derive(seed, "uuid", row, "low")

@@ -1,0 +1,62 @@
+"""How a row is encoded: which places of its vector belong to which column.
+
+Legend: N rows, D places of an encoded row, C learnt columns, K = C + D places of a condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Kind = Literal["numeric", "category", "mixture"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """The places start .. start + width - 1 of an encoded row, which hold one column.
+
+    numeric: one place, a standard normal value. category: one-hot, a place for each level (the last may stand for all rare
+    ones). mixture: the first place is the offset within a mode, about in [-1, 1]; the others are one-hot over the modes.
+    """
+
+    column: str
+    kind: Kind
+    start: int
+    width: int
+
+    @property
+    def stop(self) -> int:
+        """The place after the last."""
+        return self.start + self.width
+
+    @property
+    def choice(self) -> tuple[int, int] | None:
+        """(start, stop) of the places of which exactly one is 1; None in a numeric block."""
+        if self.kind == "numeric":
+            return None
+        return (self.start + 1 if self.kind == "mixture" else self.start), self.stop
+
+
+def layout_of(facts: Mapping[str, Any]) -> tuple[Block, ...]:
+    """The blocks of an encoded row, one for each learnt column, in order of their places."""
+    return tuple(Block(**block) for block in facts["layout"])
+
+
+def laid_out(columns: Sequence[tuple[str, Kind, int]]) -> list[dict[str, Any]]:
+    """The layout of (column, kind, width) side by side, as plain values for facts."""
+    blocks, start = [], 0
+    for column, kind, width in columns:
+        blocks.append(asdict(Block(column, kind, start, width)))
+        start += width
+    return blocks
+
+
+def row_width(facts: Mapping[str, Any]) -> int:
+    """D: the places of an encoded row."""
+    return max((block.stop for block in layout_of(facts)), default=0)
+
+
+def condition_width(facts: Mapping[str, Any]) -> int:
+    """K = C + D: a mask over the columns, then the encoded row with zeros where nothing is told."""
+    return len(facts["layout"]) + row_width(facts)

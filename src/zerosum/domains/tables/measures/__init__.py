@@ -1,0 +1,1 @@
+"""Measures of made rows, by subject."""

@@ -1,0 +1,141 @@
+"""What is measured of made rows against real ones, each score beside its controls."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from zerosum.metrics import boosting, closest_record
+from zerosum.metrics.mixed import Mixed, mean, shapes, trends
+
+FEWEST, FEWEST_TESTED = 100, 20
+"""Held-out rows from which on made rows are held against them, and a prediction is tested on them."""
+MOST_LEVELS = 20
+"""Levels that a column may have to be what trees foretell."""
+
+
+class Meaning(NamedTuple):
+    """Which way is better, and one plain sentence."""
+
+    better: str
+    sentence: str
+
+
+MEANINGS: Mapping[str, Meaning] = {
+    "column_shapes": Meaning("higher", "How alike the columns' distributions are, one by one; 1 is equal."),
+    "pair_trends": Meaning("higher", "How alike what lies between two columns is, over all pairs; 1 is equal."),
+    "two_sample": Meaning("lower", "How well trees tell made rows from real ones (area under the curve): 0.5 is not at all."),
+    "learnt_from": Meaning("higher", "How well trees that learnt from made rows alone foretell the target in real rows."),
+    "closer_to_training": Meaning("near 0.5", "Share of made rows closer to a training row than to a held-out one."),
+    "copied_rows": Meaning("lower", "Share of made rows that equal a training row in every column."),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What made rows are held against.
+
+    train: the training rows. heldout: rows that no generator knows. target: the column that trees foretell. seed: of trees
+    and of the controls.
+    """
+
+    train: Mixed
+    heldout: Mixed
+    target: str
+    seed: int
+
+    @property
+    def fresh(self) -> Mixed:
+        """The held-out rows, or the training rows where there are few of them."""
+        return self.heldout if len(self.heldout) >= FEWEST else self.train
+
+    @property
+    def where(self) -> str:
+        """Which rows `fresh` are, in words."""
+        return "held-out rows" if self.fresh is self.heldout else "training rows (few are held out)"
+
+    def controls(self, num: int) -> dict[str, Mixed]:
+        """Rows that tell what a score is worth: training rows, their columns shuffled one by one, and copies of them."""
+        real = self.train.rows(np.random.default_rng(self.seed).permutation(len(self.train))[:num])
+        return {
+            "training rows": real,
+            "columns shuffled": self.train.shuffled(self.seed).rows(slice(0, num)),
+            "bootstrap copy": self.train.resampled(num, self.seed),
+        }
+
+
+def target_of(rows: Mixed) -> str:
+    """The column that trees foretell: the last of two levels, else the last of at most MOST_LEVELS, else the last number."""
+    counts = {name: len(np.unique(rows.values[:, c])) for c, name in enumerate(rows.names) if not rows.numeric[c]}
+    for most in (2, MOST_LEVELS):
+        fitting = [name for name, count in counts.items() if 2 <= count <= most]
+        if fitting:
+            return fitting[-1]
+    numbers = [name for name, numeric in zip(rows.names, rows.numeric, strict=True) if numeric]
+    return (numbers or list(rows.names))[-1]
+
+
+def of_rows(made: Mixed, truth: Truth) -> dict[str, float]:
+    """All measures of made rows, by full name."""
+    size = min(len(made), len(truth.fresh))
+    values = {
+        f"column_shapes[n={len(made)}]": mean(shapes(truth.fresh, made)),
+        f"pair_trends[n={len(made)}]": mean(trends(truth.fresh, made)),
+    }
+    if size >= boosting.FEWEST:
+        values[f"two_sample[trees,n={size}]"] = boosting.two_sample(truth.fresh, made, truth.seed)
+    if len(truth.heldout) >= FEWEST_TESTED and len(made.names) > 1:
+        area = boosting.predictive(made, truth.heldout, truth.target, truth.seed)
+        values[f"learnt_from[{truth.target},n={len(made)}]"] = area
+    if len(truth.heldout) >= FEWEST_TESTED:
+        size = min(len(made), closest_record.MOST_ROWS)
+        values[f"closer_to_training[n={size}]"] = closest_record.closer_share(made, truth.train, truth.heldout)
+    values[f"copied_rows[n={len(made)}]"] = closest_record.copies(made, truth.train)
+    return {name: value for name, value in values.items() if not np.isnan(value)}
+
+
+def by_column(made: Mixed, truth: Truth, most: int = 20) -> dict[str, float]:
+    """The shape scores of single columns, the worst first."""
+    scores = shapes(truth.fresh, made)
+    order = np.argsort(scores)[:most]
+    return {made.names[c]: round(float(scores[c]), 4) for c in order if not np.isnan(scores[c])}
+
+
+@dataclass(frozen=True, eq=False)
+class Controls:
+    """The same measures of rows that are no generator's, computed when first asked for."""
+
+    truth: Truth
+    num: int
+
+    @functools.cached_property
+    def values(self) -> dict[str, dict[str, float]]:
+        """Control -> base name of the measure -> value."""
+        return {
+            name: {full.partition("[")[0]: value for full, value in of_rows(rows, self.truth).items()}
+            for name, rows in self.truth.controls(self.num).items()
+        }
+
+    def reference(self, name: str) -> float | None:
+        """What a perfect generator would score: training rows against held-out ones; of rows that must not be known, the
+        held-out rows' own score."""
+        if name == "closer_to_training":
+            return 0.5
+        if name == "copied_rows":
+            return self.heldout_copies
+        return self.values["training rows"].get(name) if self.truth.fresh is self.truth.heldout else None
+
+    @functools.cached_property
+    def heldout_copies(self) -> float | None:
+        """The share of held-out rows that equal a training row."""
+        enough = len(self.truth.heldout) >= FEWEST_TESTED
+        return closest_record.copies(self.truth.heldout, self.truth.train) if enough else None
+
+    def told(self, name: str) -> str:
+        """The controls' scores in words."""
+        shown = {one: values[name] for one, values in self.values.items() if name in values and one != "training rows"}
+        return "".join(f" {one.capitalize()}: {value:.3f}." for one, value in shown.items())

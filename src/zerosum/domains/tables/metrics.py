@@ -1,0 +1,103 @@
+"""Judging made rows: every measure beside what real rows score, and two controls, each with its protocol."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from zerosum.domains.tables.measures import asked
+from zerosum.domains.tables.measures.scores import MEANINGS, Controls, Truth, by_column, of_rows, target_of
+from zerosum.domains.tables.plain import plain
+from zerosum.engine.loop import Match
+from zerosum.metrics.mixed import Mixed, mean, shapes
+from zerosum.metrics.record import Record
+from zerosum.recipe import Recipe
+
+if TYPE_CHECKING:
+    from zerosum.domains.tables.data import TableSource
+
+Judge = Callable[[Tensor, Tensor | None], Tensor]
+MOST, LEAST, MOST_QUICK = 20_000, 1_000, 2_000
+
+
+class TableEvaluator:
+    """Measures of a generator against one source of tables: as many made rows as training rows, within bounds, decoded and
+    held against the held-out rows."""
+
+    def __init__(self, source: TableSource, seed: int) -> None:
+        self.source, self.seed = source, seed
+        self.num_samples = min(MOST, max(LEAST, len(source.train)))
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Nothing is needed before the first measurement."""
+
+    def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: Judge | None) -> list[Record]:
+        """All measures of (N, D) encoded rows that were made without conditions."""
+        made = self._decoded(fakes)
+        protocol = self._protocol(len(made)) | {"column_shapes": by_column(made, self._truth)}
+        return [self._record(name, value, protocol) for name, value in of_rows(made, self._truth).items()]
+
+    def quick(self, fakes: Tensor) -> Mapping[str, float]:
+        """Health numbers: how varied the rows are, and how alike their columns lie to the real ones."""
+        rows = torch.arange(min(len(fakes), len(self.source.train)), device=self.source.rows.choices.device)
+        reals = self.source.rows.data(rows, rows).cpu()
+        return {
+            "diversity": float(torch.pdist(fakes.detach().cpu()).mean() / torch.pdist(reals).mean()),
+            "column_shapes": mean(shapes(self._truth.train.rows(slice(0, MOST_QUICK)), self._decoded(fakes))),
+        }
+
+    def _decoded(self, fakes: Tensor) -> Mixed:
+        return plain(self.source.transform.decoded(fakes.detach().cpu(), self.seed))
+
+    @functools.cached_property
+    def _truth(self) -> Truth:
+        train = plain(self.source.train)
+        return Truth(train, plain(self.source.heldout), target_of(train), self.seed)
+
+    @functools.cached_property
+    def _controls(self) -> Controls:
+        return Controls(self._truth, self.num_samples)
+
+    def _record(self, full: str, value: float, protocol: Mapping[str, Any]) -> Record:
+        name = full.partition("[")[0]
+        better, sentence = MEANINGS[name]
+        controls = {one: found[name] for one, found in self._controls.values.items() if name in found}
+        return Record(
+            full,
+            value,
+            {**protocol, "controls": controls},
+            better,
+            sentence + self._controls.told(name),
+            self._controls.reference(name),
+        )
+
+    def _protocol(self, num_fake: int) -> dict[str, Any]:
+        import sklearn
+
+        truth = self._truth
+        return {
+            "source": self.source.name,
+            "fingerprint": self.source.fingerprint,
+            "against": truth.where,
+            "num_real": len(truth.fresh),
+            "num_train": len(truth.train),
+            "num_fake": num_fake,
+            "target": truth.target,
+            "trees": f"histogram gradient boosting of scikit-learn {sklearn.__version__}, its defaults; two-sample: two folds",
+            "reference": "training rows in place of made ones; copied_rows: held-out rows; closer_to_training: 0.5",
+            "seed": self.seed,
+            "torch": torch.__version__,
+        }
+
+
+def beside(recipe: Recipe, match: Match, fakes: Tensor) -> Sequence[Record]:
+    """What the generator returns when it is asked for values; nothing for one that hears no conditions."""
+    if recipe.conditional is not True:
+        return ()
+    network = match.average.network if match.average else match.game.players["generator"]
+    source: Any = match.source
+    return asked.records(source, asked.maker(network, match.device), recipe.prior, recipe.seed)

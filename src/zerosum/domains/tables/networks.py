@@ -1,0 +1,174 @@
+"""The two players over encoded rows: a residual generator that keeps what it is told, and a perceptron that may look at packs.
+
+Legend: N rows, D numbers an encoded row, C columns, L latent size, K = C + D numbers of a condition (which columns are told,
+and their encoded values; all zeros when nothing is told). First argument the blocks of a row, the rest by keyword.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot, relu, silu, softmax
+
+from zerosum.domains.tables.conditions import split
+from zerosum.domains.tables.layout import Block
+
+Blocks = Sequence[Block]
+
+TURNS = 16.0
+"""Deviation of the angles that noise is turned into: their fractions are uniform to within exp(-2 (pi TURNS)^2)."""
+
+
+class Chances(nn.Module):
+    """Uniform numbers out of normal noise: the fractions of many turns around fixed random directions.
+
+    A row's numbers depend on its noise alone, so a generator that picks categories by chance is still a function of its
+    noise. The directions are drawn with the weights and never learn.
+    """
+
+    directions: Tensor
+
+    def __init__(self, latent: int, num: int) -> None:
+        super().__init__()
+        self.register_buffer("directions", torch.randn(latent, num) * (TURNS / latent**0.5))
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """(N, L) -> (N, num) float32 in [0, 1)."""
+        with torch.no_grad(), torch.autocast(noise.device.type, enabled=False):
+            turns = noise.float() @ self.directions
+            return turns - turns.floor()
+
+
+class Residual(nn.Module):
+    """x + Linear(SiLU(Linear(LayerNorm(x)))); the last layer starts at zero, so that the block starts as the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm, self.first, self.last = nn.LayerNorm(width), nn.Linear(width, width), nn.Linear(width, width)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(N, W) -> (N, W)."""
+        changed: Tensor = self.last(silu(self.first(self.norm(rows))))
+        return rows + changed
+
+
+class Generator(nn.Module):
+    """Noise and what is told to rows.
+
+    A category is picked by chance with Gumbel noise: one-hot in eval mode; in training its soft form, through which the error
+    flows (Jang et al. 2017, arXiv:1611.01144; Maddison et al. 2017, arXiv:1611.00712). temperature: of the soft form.
+    straight: in training too the row is one-hot, and only its slope is soft. keep: told columns are copied into the row; else
+    the generator must learn to (see `terms.told_columns`).
+    """
+
+    def __init__(
+        self,
+        blocks: Blocks,
+        *,
+        latent: int,
+        num_attributes: int = 0,
+        width: int = 256,
+        depth: int = 2,
+        temperature: float = 0.3,
+        straight: bool = False,
+        keep: bool = True,
+    ) -> None:
+        super().__init__()
+        if width < 1 or depth < 0 or not temperature > 0:
+            raise ValueError(f"width, depth and temperature must be more than 0, got {width}, {depth}, {temperature}")
+        self.blocks, self.temperature, self.straight, self.keep = tuple(blocks), temperature, straight, keep
+        num_values = sum(block.width for block in blocks)
+        self.body = nn.Sequential(nn.Linear(latent + num_attributes, width), *[Residual(width) for _ in range(depth)])
+        self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, num_values)
+        self.chances = Chances(latent, num_values)
+
+    def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, L) [, (N, K)] -> (N, D)."""
+        made, chances = self.raw(noise, condition).float(), self.chances(noise)
+        rows = torch.cat([self._block(block, made, chances) for block in self.blocks], 1)
+        if condition is None or not self.keep:
+            return rows
+        told, values = split(condition.float(), self.blocks)
+        return torch.where(told > 0, values, rows)
+
+    def raw(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, L) [, (N, K)] -> (N, D): numbers, and the logits of categories before chance has its say."""
+        heard = noise if condition is None else torch.cat([noise, condition.to(noise.dtype)], 1)
+        made: Tensor = self.out(silu(self.norm(self.body(heard))))
+        return made
+
+    def _block(self, block: Block, made: Tensor, chances: Tensor) -> Tensor:
+        """One column's places: a number as it is, a category picked; of a mixture the offset, then the mode picked."""
+        if block.choice is None:
+            return made[:, block.start : block.stop]
+        first, last = block.choice
+        picked = self._pick(made[:, first:last], chances[:, first:last])
+        return torch.cat([made[:, block.start : first], picked], 1)
+
+    def _pick(self, logits: Tensor, chances: Tensor) -> Tensor:
+        gumbel = -(-chances.clamp(1e-6, 1 - 1e-6).log()).log()
+        scores = logits + gumbel
+        if not self.training:
+            return one_hot(scores.argmax(1), scores.shape[1]).float()
+        soft = softmax(scores / self.temperature, 1)
+        if not self.straight:
+            return soft
+        return one_hot(scores.argmax(1), scores.shape[1]).float() + soft - soft.detach()
+
+
+class Discriminator(nn.Module):
+    """Rows, with what was told of them, to logits.
+
+    pack: so many rows, one after the other, are judged together and share one logit, so that a lack of variety is seen
+    (Lin et al. 2018, PacGAN, arXiv:1712.04086); a batch that they do not divide is filled up from its beginning.
+    dropout: the share of hidden units left out.
+    """
+
+    def __init__(
+        self,
+        blocks: Blocks,
+        *,
+        num_attributes: int = 0,
+        width: int = 256,
+        depth: int = 3,
+        pack: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if width < 1 or depth < 1 or pack < 1 or not 0 <= dropout < 1:
+            raise ValueError(
+                f"width, depth and pack must be at least 1 and dropout in [0, 1), got {width}, {depth}, {pack}, {dropout}"
+            )
+        self.pack = pack
+        wide = pack * (sum(block.width for block in blocks) + num_attributes)
+        self.hidden = nn.ModuleList(nn.Linear(wide if layer == 0 else width, width) for layer in range(depth))
+        self.dropout, self.out = nn.Dropout(dropout), nn.Linear(width, 1)
+
+    def forward(self, rows: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, D) [, (N, K)] -> (N,)."""
+        seen = rows if condition is None else torch.cat([rows, condition.to(rows.dtype)], 1)
+        for layer in self.hidden:
+            packed = seen if layer is not self.hidden[0] else self._packed(seen)
+            seen = self.dropout(_leaky(layer(packed)))
+        logits: Tensor = self.out(seen)
+        return logits.squeeze(1).repeat_interleave(self.pack)[: len(rows)]
+
+    def _packed(self, rows: Tensor) -> Tensor:
+        """(N, D) -> (ceil(N / pack), pack * D)."""
+        if self.pack == 1:
+            return rows
+        filled = torch.arange(-(-len(rows) // self.pack) * self.pack, device=rows.device) % len(rows)
+        return rows[filled].view(-1, self.pack * rows.shape[1])
+
+
+def _leaky(values: Tensor) -> Tensor:
+    """Leaky ReLU of slope 0.2. Torch's own is many times slower backwards on the CPU, and penalties go backwards twice."""
+    return torch.lerp(relu(values), values, 0.2)
+
+
+GENERATORS = {"residual": Generator}
+DISCRIMINATORS = {"mlp": Discriminator}

@@ -1,0 +1,45 @@
+"""From a name, a path or a DataFrame to a table of spellings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zerosum.domains.tables.reading import frames, text
+from zerosum.domains.tables.reading.bundled import SOURCES, read_bundled
+from zerosum.domains.tables.reading.cells import RawColumn, RawTable, checked
+from zerosum.errors import UserError, nearest
+
+__all__ = ["SOURCES", "RawColumn", "RawTable", "read", "recognise"]
+
+
+def read(where: str, *, encoding: str = "utf-8-sig", delimiter: str | None = None) -> RawTable:
+    """The table of that name or at that path; UserError says what is wrong with it, and where."""
+    if where in SOURCES:
+        return checked(read_bundled(where))
+    path = Path(where).expanduser()
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "neither a named table nor a file that is there"
+        raise UserError(f"{where} is {kind}. A table is a file: .csv, .tsv, .csv.gz or .parquet. {nearest(where, SOURCES)}")
+    if _ends(path, frames.SUFFIXES):
+        return checked(frames.read_parquet(path))
+    if _ends(path, text.SUFFIXES):
+        mark = "\t" if delimiter is None and _ends(path, (".tsv", ".tsv.gz")) else delimiter
+        return checked(text.read_text(path, encoding=encoding, delimiter=mark))
+    raise UserError(f"{where} is no table: its name should end in .csv, .tsv, .csv.gz or .parquet.")
+
+
+def recognise(where: str) -> bool:
+    """Whether `where` is a table's name or file. Looks at a few lines, never raises."""
+    if where in SOURCES:
+        return True
+    path = Path(where).expanduser()
+    try:
+        if not path.is_file():
+            return False
+    except OSError:
+        return False
+    return _ends(path, frames.SUFFIXES) or (_ends(path, text.SUFFIXES) and text.looks_like_table(path))
+
+
+def _ends(path: Path, suffixes: tuple[str, ...]) -> bool:
+    return path.name.lower().endswith(suffixes)

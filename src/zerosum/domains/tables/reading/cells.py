@@ -1,0 +1,67 @@
+"""A table as it was read, before anybody asks what its columns mean: spellings, and for each row which of them it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerosum.errors import UserError
+
+NUM_NAMED = 12
+"""Columns that an error message names."""
+
+
+@dataclass(frozen=True, eq=False)
+class RawColumn:
+    """One column. codes: (N,) int32, the place of each row's cell in `spellings`.
+
+    spellings: the distinct cells in order of first appearance, exactly as written; None for a cell that a typed table (Parquet,
+    DataFrame) marks as missing. dtype: the type of a typed table's column, as text; "" in a text file.
+    """
+
+    name: str
+    codes: NDArray[np.int32]
+    spellings: tuple[str | None, ...]
+    dtype: str = ""
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """(spellings,) how many rows hold each."""
+        return np.bincount(self.codes, minlength=len(self.spellings)).astype(np.int64)
+
+    def row_of(self, spelling: str | None) -> int:
+        """The first row that holds it, counted from 1."""
+        return int(np.argmax(self.codes == self.spellings.index(spelling))) + 1
+
+
+@dataclass(frozen=True, eq=False)
+class RawTable:
+    """The columns of a table of `num_rows` rows. delimiter: of the text file that it was read from."""
+
+    where: str
+    columns: tuple[RawColumn, ...]
+    num_rows: int
+    delimiter: str = ","
+
+
+def checked(table: RawTable) -> RawTable:
+    """The table itself; UserError where it has too few rows, or columns that cannot be told apart."""
+    names = [column.name for column in table.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(
+            f"{table.where}: the column name {twice[0]!r} occurs {names.count(twice[0])} times "
+            f"({_listed(names)}). Give each column a name of its own."
+        )
+    if table.num_rows == 0:
+        raise UserError(f"{table.where} has column names and no rows; there is nothing to learn from it.")
+    if table.num_rows == 1:
+        raise UserError(f"{table.where} has one row; a distribution needs many. Some hundred rows are the least.")
+    return table
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join([*names[:NUM_NAMED], *(["..."] if len(names) > NUM_NAMED else [])])

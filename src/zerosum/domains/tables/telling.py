@@ -1,0 +1,71 @@
+"""What was found in a table, in a few lines a person reads before the training begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from zerosum.domains.tables.columns import CATEGORICAL, NUMERIC, Column
+from zerosum.domains.tables.dates import DateFormat
+from zerosum.domains.tables.levels import Levels
+from zerosum.domains.tables.table import Table
+from zerosum.domains.tables.transform import Transform
+
+MOST_NAMED = 12
+ORDER = ("integer", "continuous", "date", "categorical", "boolean", "identifier", "constant", "text")
+
+
+def notes_of(table: Table, train: Table, transform: Transform, num_heldout: int, drop: Sequence[str]) -> tuple[str, ...]:
+    """A line for each kind of column, then what is unusual: missing values, rare levels, what is left out."""
+    lines = []
+    for kind in ORDER:
+        words = [_column(column, table) for column in table.columns if column.kind == kind]
+        if words:
+            more = [f"and {len(words) - MOST_NAMED} more"] if len(words) > MOST_NAMED else []
+            lines.append(f"{kind}: " + ", ".join([*words[:MOST_NAMED], *more]))
+    missing = {name: share for name in transform.encodings if (share := _missing(table, name)) > 0}
+    if missing:
+        listed = ", ".join(f"{name} {share:.1%}" for name, share in list(missing.items())[:MOST_NAMED])
+        lines.append(f"Missing values are learnt as such: {listed}.")
+    lines += [_rare(name, part, train) for name, part in transform.encodings.items() if isinstance(part, Levels) and part.rare]
+    lines += [f"Left out: {column.name} ({column.left_out})." for column in table.columns if column.left_out]
+    if drop:
+        lines.append(f"Left out as data.drop says: {', '.join(drop)}.")
+    lines.append(f"{num_heldout:,} of {len(table):,} rows are held out: never trained on, kept for measuring.")
+    return tuple(lines)
+
+
+def _column(column: Column, table: Table) -> str:
+    """A column's name and its range, its levels or its only value."""
+    name = column.name or "(no name)"
+    if column.kind in CATEGORICAL:
+        shown = [str(level).strip() or "(empty)" for level in column.levels[:2]]
+        return f"{name} ({'/'.join(shown)})" if column.kind == "boolean" else f"{name} ({len(column.levels):,} levels)"
+    if column.kind in NUMERIC and column.form is not None:
+        values = table.arrays[column.name]
+        low, high = column.form.spelled(np.array([np.nanmin(values), np.nanmax(values)]))
+        form = f", {column.form.pattern}" if isinstance(column.form, DateFormat) else ""
+        return f"{name} ({low.strip()} to {high.strip()}{form})"
+    if column.kind == "constant":
+        return f"{name} (always {column.spelling!r})"
+    if column.kind == "identifier" and not column.left_out:
+        return f"{name} (made anew)"
+    return name
+
+
+def _missing(table: Table, name: str) -> float:
+    """The share of missing cells among numbers and dates; empty cells and question marks among categories."""
+    column, values = table.column(name), table.arrays[name]
+    if column.kind in NUMERIC:
+        return float(np.isnan(values).mean())
+    absent = [place for place, level in enumerate(column.levels) if level is None or level.strip() in ("", "?")]
+    return float(np.isin(values, absent).mean())
+
+
+def _rare(name: str, levels: Levels, train: Table) -> str:
+    share = levels.counts[levels.kept :].sum() / len(train)
+    return (
+        f"{name}: the {levels.kept:,} commonest of {len(levels.counts):,} levels are learnt one by one; the others ({share:.1%} of "
+        "the rows) as one, then drawn by their frequency. data.max_levels changes that."
+    )

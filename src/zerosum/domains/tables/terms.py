@@ -1,0 +1,47 @@
+"""The tables' own further terms of the generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from zerosum.engine.game import Play
+from zerosum.engine.penalties import Penalty
+from zerosum.engine.schedule import Schedule
+
+
+def told_columns(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
+    """The mean, over what a row was told, of the cross-entropy of categories and the squared error of numbers; 0 where nothing
+    was told. For generators that do not keep by themselves what they are told. Xu et al. 2019, arXiv:1907.00503, section 4.3."""
+
+    def function(play: Play) -> Tensor:
+        generator: Any = play.generator
+        if play.fake_condition is None or not hasattr(generator, "raw"):
+            raise ValueError("the penalty `told_columns` needs conditions and a generator of tables")
+        made = generator.raw(play.noise, play.fake_condition).float()
+        num = len(generator.blocks)
+        told, values = play.fake_condition[:, :num], play.fake_condition[:, num:]
+        lost = torch.stack([_lost(block, made, values) for block in generator.blocks], 1)
+        missed: Tensor = (lost * told).sum(1) / told.sum(1).clamp_min(1)
+        return missed
+
+    return Penalty("told_columns", function, weight, every, ("generator",))
+
+
+def _lost(block: Any, made: Tensor, values: Tensor) -> Tensor:
+    """(N,): how far a column's unfinished values are from the told ones."""
+    if block.choice is None:
+        return (made[:, block.start] - values[:, block.start]).square()
+    first, last = block.choice
+    lost = cross_entropy(made[:, first:last], values[:, first:last], reduction="none")
+    if block.kind == "mixture":
+        lost = lost + (made[:, block.start].tanh() - values[:, block.start]).square()
+    return lost
+
+
+TERMS: Mapping[str, Callable[..., Penalty]] = MappingProxyType({"told_columns": told_columns})

@@ -1,0 +1,135 @@
+"""From a table to the rows that networks see, and back. Known from facts alone: a published generator needs no data.
+
+Legend: N rows, D places of an encoded row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zerosum.domains.tables import cdf, dates, grid, levels, mixture, numbers
+from zerosum.domains.tables.cdf import Cdf
+from zerosum.domains.tables.columns import CATEGORICAL, Column
+from zerosum.domains.tables.hashing import uniforms
+from zerosum.domains.tables.layout import Block, Kind, laid_out
+from zerosum.domains.tables.levels import Levels
+from zerosum.domains.tables.mixture import Mixture
+from zerosum.domains.tables.table import Table
+
+Encoding = Cdf | Mixture | Levels
+Numeric = Literal["cdf", "mixture"]
+TAIL = 7
+"""Salt of the numbers that choose among rare levels."""
+READERS = {"cdf": cdf.of_json, "mixture": mixture.of_json, "levels": levels.of_json}
+
+
+@dataclass(frozen=True, eq=False)
+class Transform:
+    """columns: all of the table. encodings: name -> how a learnt column is encoded."""
+
+    columns: tuple[Column, ...]
+    encodings: Mapping[str, Encoding]
+
+    @property
+    def layout(self) -> list[dict[str, Any]]:
+        """Blocks of an encoded row, as plain values for facts."""
+        return laid_out([(name, *_extent(encoding)) for name, encoding in self.encodings.items()])
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Blocks of an encoded row."""
+        return tuple(Block(**block) for block in self.layout)
+
+    def decoded(
+        self,
+        rows: Tensor,
+        seed: int = 0,
+        start: int = 0,
+        allowed: Mapping[str, NDArray[np.bool_]] | None = None,
+    ) -> Table:
+        """(N, D) rows -> a table. Of rare levels one is drawn, by (seed, number of the row from `start` on).
+
+        allowed: column -> (levels,) of the rare levels, those that may be drawn.
+        """
+        data = rows.detach().cpu().double().numpy()
+        draws = uniforms(torch.arange(start, start + len(data)), len(self.encodings), TAIL, seed).numpy()
+        arrays = {}
+        for number, block in enumerate(self.blocks):
+            part, encoding = data[:, block.start : block.stop], self.encodings[block.column]
+            if isinstance(encoding, Levels):
+                wanted = (allowed or {}).get(block.column)
+                arrays[block.column] = encoding.decoded(part.argmax(1), draws[:, number], wanted)
+            else:
+                arrays[block.column] = encoding.decoded(part[:, 0] if isinstance(encoding, Cdf) else part)
+        return Table(self.columns, arrays, len(data), start, seed)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Plain values of every column, for facts."""
+        return [_plain(column, self.encodings.get(column.name)) for column in self.columns]
+
+
+def _extent(encoding: Encoding) -> tuple[Kind, int]:
+    if isinstance(encoding, Cdf):
+        return "numeric", 1
+    return ("category" if isinstance(encoding, Levels) else "mixture"), encoding.width
+
+
+def fitted(table: Table, numeric: Numeric = "cdf", max_levels: int = 100, seed: int = 0) -> Transform:
+    """The transform of a table's learnt columns, from these rows. max_levels: places that a categorical column may have."""
+    encodings: dict[str, Encoding] = {}
+    for column in table.columns:
+        if not column.learnt:
+            continue
+        values = table.arrays[column.name]
+        if column.kind in CATEGORICAL:
+            encodings[column.name] = levels.fitted(values, len(column.levels), max_levels)
+            continue
+        assert column.form is not None
+        lattice = grid.of(values[~np.isnan(values)], column.form.scale)
+        encodings[column.name] = (
+            mixture.fitted(values, lattice, seed) if numeric == "mixture" else cdf.fitted(values, lattice)
+        )
+    return Transform(table.columns, encodings)
+
+
+def _plain(column: Column, encoding: Encoding | None) -> dict[str, Any]:
+    simple = ("name", "kind", "dtype", "spelling", "rule", "left_out")
+    plain: dict[str, Any] = {name: getattr(column, name) for name in simple}
+    plain["missing"] = column.missing
+    plain["form"] = None if column.form is None else column.form.to_json()
+    plain["levels"] = list(column.levels)
+    if encoding is not None:
+        kind = next(name for name, cls in (("cdf", Cdf), ("mixture", Mixture), ("levels", Levels)) if isinstance(encoding, cls))
+        plain["encoding"] = {"kind": kind, **encoding.to_json()}
+    return plain
+
+
+def of_facts(facts: Mapping[str, Any]) -> Transform:
+    """The transform that a source's facts describe."""
+    columns, encodings = [], {}
+    for plain in facts["columns"]:
+        columns.append(column_of(plain))
+        if found := plain.get("encoding"):
+            encodings[plain["name"]] = READERS[found["kind"]](found)
+    return Transform(tuple(columns), encodings)
+
+
+def column_of(plain: Mapping[str, Any]) -> Column:
+    """A column from the plain values in facts."""
+    given = {name: value for name, value in plain.items() if name not in ("encoding", "form", "levels")}
+    form = plain["form"]
+    if form is not None:
+        form = dates.DateFormat(**form) if plain["kind"] == "date" else numbers.format_of(form)
+    return Column(**given, form=form, levels=tuple(plain["levels"]))
+
+
+def names_of(columns: Sequence[Column]) -> list[str]:
+    """The names of the learnt columns."""
+    return [column.name for column in columns if column.learnt]

@@ -1,0 +1,158 @@
+"""The sources of translation: named ones that need no files, and folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from zerosum import domain
+from zerosum.data.images import pairs
+from zerosum.domains.translation import embedded, layouts, textures
+from zerosum.domains.translation.album import Album
+from zerosum.domains.translation.layouts import Albums, Labels, Wish
+from zerosum.domains.translation.source import PairSource
+from zerosum.errors import UserError, nearest
+from zerosum.recipe import Part
+
+LARGEST_ROW = 128
+"""Longest side of a row in pixels, unless data.crop says: larger images, and those of unequal sizes, are trained on in
+pieces."""
+
+Pixels = Annotated[int, Field(ge=8)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """A named source."""
+
+    summary: str
+    paired: bool
+
+
+SOURCES: Mapping[str, SourceInfo] = {
+    "textures": SourceInfo("label maps and mosaics of brick, grass and gravel (photographs of scikit-image)", True),
+    "digit-outlines": SourceInfo("the outline of a handwritten digit, and the digit", True),
+    "digit-styles": SourceInfo("white digits on black, and others as coloured outlines on paper", False),
+    "two-photos": SourceInfo("a palace roof and a flower, one photograph each", False),
+}
+
+
+def sources() -> Mapping[str, SourceInfo]:
+    """The named sources."""
+    return SOURCES
+
+
+def recognise(where: str) -> bool:
+    """Whether `where` names a source, or a folder of two sides. Looks at names alone, never raises."""
+    return where in SOURCES or (bool(where) and pairs.layout_of(Path(where).expanduser()) is not None)
+
+
+def open_source(data: Part, allow_download: bool) -> PairSource:
+    """The source of a recipe's data part."""
+    kinds = {"textures": _textures, "digit-outlines": _outlines, "digit-styles": _styles, "two-photos": _photos}
+    if data.kind in kinds:
+        named: PairSource = domain.make("data", kinds, data)
+        return named
+    folder: PairSource = domain.make("data", {data.kind: open_path}, data, data.kind)
+    return folder
+
+
+# --- named
+
+
+def _textures(
+    *, size: int = 64, num: int = 2048, heldout: int = 256, seed: int = 0, flip: bool = False
+) -> PairSource:
+    train, held = textures.mosaics(num, heldout, size, seed)
+    note = "The held-out mosaics are made of the right quarter of each photograph, which is never trained on."
+    return PairSource("textures", train, held, True, (size, size), flip, notes=(note,))
+
+
+def _outlines(*, heldout: Share = embedded.HELDOUT) -> PairSource:
+    return _parted("digit-outlines", embedded.digit_outlines(), True, heldout)
+
+
+def _styles(*, heldout: Share = embedded.HELDOUT) -> PairSource:
+    return _parted("digit-styles", embedded.digit_styles(), False, heldout)
+
+
+def _photos(*, size: Pixels = 256, crop: Pixels = 64, flip: bool = False) -> PairSource:
+    note = "One photograph a side: pieces of it are the rows, and none is held out."
+    return PairSource("two-photos", embedded.two_photos(size), None, False, (crop, crop), flip, notes=(note,))
+
+
+def _parted(name: str, albums: Albums, paired: bool, share: float) -> PairSource:
+    """The last rows of digits, which lie in a fixed random order, are held out."""
+    edges = [len(album) - round(share * len(album)) for album in albums]
+    train, held = (_cut(albums, edges, part) for part in (slice(0, 1), slice(1, 2)))
+    return PairSource(name, train, held if share else None, paired, (embedded.SIDE, embedded.SIDE))
+
+
+def _cut(albums: Albums, edges: list[int], part: slice) -> Albums:
+    one, two = (
+        album.picked([range(0, edge), range(edge, len(album))][part.start]) for album, edge in zip(albums, edges, strict=True)
+    )
+    return one, two
+
+
+# --- folders
+
+
+def open_path(
+    where: str,
+    *,
+    paired: Literal["auto"] | bool = "auto",
+    side_by_side: bool = False,
+    swap: bool = False,
+    make: Literal["", "edges", "grey", "blocks"] = "",
+    labels: Labels = "auto",
+    size: Pixels | tuple[Pixels, Pixels] | None = None,
+    crop: Pixels | tuple[Pixels, Pixels] | None = None,
+    flip: bool = False,
+    heldout: Share = 0.1,
+) -> PairSource:
+    """A folder with trainA/ and trainB/ (testA/ and testB/), with A/ and B/, or of plain images. UserError for what is wrong.
+
+    paired: whether files of one name belong together; "auto" looks at the names. side_by_side: each file holds both sides,
+    the input on the left. swap: exchanges the sides. make: the input is computed from the target: its edges, its brightness,
+    or the means of blocks. labels: which side is label maps, "auto" finds inputs of few values. size: the shorter side, or
+    [height, width], that all images are brought to. crop: the pieces that are trained on; by default whole images where they
+    are alike and small. flip: mirror images are further rows. heldout: share never trained on, where there is no test part.
+    """
+    folder = Path(where).expanduser()
+    if not folder.is_dir():
+        raise UserError(
+            f"{where!r}: no such folder, and no named source of translation. {nearest(where, SOURCES)} Or give a folder."
+        )
+    wanted = () if size is None else (size,) if isinstance(size, int) else size
+    wish = Wish(paired, side_by_side, swap, make, labels, wanted, heldout)
+    try:
+        laid = layouts.read_folder(folder, wish)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror or error}).") from error
+    row, notes = _row_size(laid.train, laid.heldout, crop)
+    return PairSource(
+        folder.resolve().name, laid.train, laid.heldout, laid.paired, row, flip, make, (*laid.notes, *notes)
+    )
+
+
+def _row_size(
+    train: Albums, heldout: Albums | None, crop: int | tuple[int, int] | None
+) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """Height and width of a row, and a note where that was decided here."""
+    if crop is not None:
+        return (crop, crop) if isinstance(crop, int) else crop, ()
+    albums: list[Album] = [*train, *(heldout or ())]
+    sizes = set[tuple[int, int]]().union(*(album.sizes for album in albums))
+    height, width = (min(size[axis] for size in sizes) for axis in (0, 1))
+    if len(sizes) == 1 and max(height, width) <= LARGEST_ROW:
+        return (height, width), ()
+    row = min(LARGEST_ROW, min(height, width))
+    return (row, row), (f"Training looks at random pieces of {row}x{row} pixels; data.crop changes their size.",)
+
+

@@ -1,0 +1,68 @@
+"""Sources that need no files: scikit-learn's handwritten digits in two looks, and its two photographs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, max_pool2d
+
+from zerosum.domains.translation.album import Album, album_of, resized
+from zerosum.domains.translation.facts import Side
+from zerosum.engine.seeds import generator
+
+SIDE = 32
+HELDOUT = 0.15
+GREY, COLOUR = Side(1), Side(3)
+
+
+def strokes(num: int | None = None) -> Tensor:
+    """(1,797, 1, 32, 32) float32 in [0, 1]: the digits of scikit-learn, made smooth at 32 pixels, in a fixed random order."""
+    from sklearn.datasets import load_digits
+
+    small = torch.from_numpy(np.asarray(load_digits().images, dtype=np.float32) / 16)[:, None]
+    order = torch.randperm(len(small), generator=generator(0, "digits of translation"))
+    large = interpolate(small[order][:num], (SIDE - 4, SIDE - 4), mode="bicubic", align_corners=False)
+    return torch.nn.functional.pad((large * 1.6 - 0.35).clamp(0, 1), (2, 2, 2, 2))
+
+
+def outline(ink: Tensor) -> Tensor:
+    """(N, 1, H, W) in [0, 1] -> the border of the strokes: what widening by a pixel adds and narrowing takes away."""
+    wide, narrow = max_pool2d(ink, 3, 1, 1), -max_pool2d(-ink, 3, 1, 1)
+    return wide - narrow
+
+
+def coloured(ink: Tensor, paper: Tensor, pen: Tensor) -> Tensor:
+    """(N, 1, H, W) ink and (N, 3) colours in [0, 1] -> (N, 3, H, W)."""
+    return paper[:, :, None, None] * (1 - ink) + pen[:, :, None, None] * ink
+
+
+def digit_outlines() -> tuple[Album, Album]:
+    """Pairs: the outline of a digit, and the digit itself."""
+    ink = strokes()
+    return _bytes(outline(ink), GREY), _bytes(ink, GREY)
+
+
+def digit_styles() -> tuple[Album, Album]:
+    """No pairs: white digits on black, and other digits as coloured outlines on light paper, each in a colour of its own."""
+    ink = strokes()
+    half = len(ink) // 2
+    draw = generator(0, "colours of digits")
+    hue = torch.rand(len(ink) - half, 1, generator=draw)
+    pen = (0.45 + 0.45 * torch.cos(2 * torch.pi * (hue + torch.tensor([[0.0, 1 / 3, 2 / 3]])))).clamp(0, 1)
+    paper = 0.85 + 0.15 * torch.rand(len(ink) - half, 3, generator=draw)
+    white = ink[:half].expand(-1, 3, -1, -1)
+    return _bytes(white, COLOUR), _bytes(coloured(outline(ink[half:]), paper, pen), COLOUR)
+
+
+def two_photos(size: int = 0) -> tuple[Album, Album]:
+    """One photograph of a palace roof and one of a flower, 427 x 640 pixels, or with a shorter side of `size`."""
+    from sklearn.datasets import load_sample_image
+
+    photos = [torch.from_numpy(load_sample_image(f"{name}.jpg").copy()).permute(2, 0, 1) for name in ("china", "flower")]
+    fitted = [resized(photo.contiguous(), COLOUR, (size,) if size else ()) for photo in photos]
+    return Album((fitted[0],), COLOUR), Album((fitted[1],), COLOUR)
+
+
+def _bytes(unit: Tensor, side: Side) -> Album:
+    return album_of((unit * 255).round().to(torch.uint8), side)

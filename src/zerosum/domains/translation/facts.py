@@ -1,0 +1,146 @@
+"""What a translation is: its two sides, how the values of files become tensors and come back, what a picture shows of them.
+
+Legend: N rows, C channels of a tensor, H height, W width. Data (the target, B) and condition (the input, A) of a batch are
+(N, C, H, W) float32 in [-1, 1]; a label map is one-hot, 0 or 1, one channel a class.
+
+The facts of a source hold `input` and `target` (a Side as plain values), `size` [H, W] of the training rows, `paired`, and
+`directions`: 2 where the data could be translated both ways. Whether a generator can is its own affair: one that can has
+`reverse(noise, target)` beside `forward(noise, input)`. Both take `origin` (top, left) by keyword: where in a larger
+picture the given piece lies, so that pieces get the noise of their place. Generators say `multiple`: origins of pieces should
+be multiples of it, and `reach`: how many pixels around a place its value depends on; None where a normalisation looks at the
+whole picture.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from zerosum.errors import UserError
+
+Values = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+"""(H, W, C) as they lie in a file."""
+
+Code = tuple[int, ...]
+"""Of a class in files: (value,) of a palette or integer map, or (red, green, blue)."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a translation.
+
+    channels: of its tensors; for labels the number of classes. kind: "image" or "labels" (one-hot). classes: for labels the
+    code of each class in files, in the order of the channels. bits: of an image's values in files, 8 or 16.
+    """
+
+    channels: int
+    kind: Literal["image", "labels"] = "image"
+    classes: tuple[Code, ...] = ()
+    bits: int = 8
+
+    def plain(self) -> dict[str, Any]:
+        """For facts; the inverse of `side`."""
+        return asdict(self) | {"classes": [list(code) for code in self.classes]}
+
+    def describe(self) -> str:
+        """A few words for one line."""
+        if self.kind == "labels":
+            return f"labels of {self.channels} classes"
+        colour = {1: "grey", 3: "colour"}.get(self.channels, f"{self.channels} channels")
+        return colour if self.bits == 8 else f"{colour}, {self.bits} bits"
+
+
+def side(plain: Mapping[str, Any]) -> Side:
+    """A Side from facts."""
+    codes = tuple(tuple(int(value) for value in code) for code in plain["classes"])
+    return Side(int(plain["channels"]), plain["kind"], codes, int(plain["bits"]))
+
+
+def sides(facts: Mapping[str, Any]) -> tuple[Side, Side]:
+    """Input and target."""
+    return side(facts["input"]), side(facts["target"])
+
+
+def to_unit(values: Values, where: Side) -> Tensor:
+    """(H, W, C) of a file -> (C, H, W) float32: -1 for 0 and 1 for the largest value of `bits`; one-hot for labels.
+
+    UserError for a code that is none of the classes.
+    """
+    if where.kind == "labels":
+        return one_hot(torch.from_numpy(class_numbers(values, where)), where.channels)
+    top = 2**where.bits - 1
+    rows = torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1)
+    return rows.mul(2 / top).sub(1).contiguous()
+
+
+def from_unit(rows: Tensor, where: Side) -> Values:
+    """(C, H, W) -> (H, W, C) as for a file, the inverse of `to_unit`: clamped and rounded; for labels the codes of the
+    classes with the largest values."""
+    rows = rows.detach().float().cpu()
+    if where.kind == "labels":
+        codes = np.array(where.classes)
+        chosen: Values = codes[rows.argmax(0).numpy()].astype(np.uint8 if codes.max() < 256 else np.uint16)
+        return chosen
+    top = 2**where.bits - 1
+    whole = rows.clamp(-1, 1).add(1).mul(top / 2).round().permute(1, 2, 0).numpy()
+    values: Values = whole.astype(np.uint8 if where.bits == 8 else np.uint16)
+    return values
+
+
+def class_numbers(values: Values, where: Side) -> npt.NDArray[np.int64]:
+    """(H, W, 1 or 3) codes -> (H, W) class numbers; UserError names a code that is no class."""
+    known, found = _keys(np.array(where.classes)), _keys(values)
+    order = np.argsort(known)
+    place = np.searchsorted(known[order], found).clip(max=len(known) - 1)
+    numbers: npt.NDArray[np.int64] = order[place].astype(np.int64)
+    strange = known[numbers] != found
+    if strange.any():
+        code = tuple(int(value) for value in values[strange][0])
+        raise UserError(
+            f"a label map holds the value {code if len(code) > 1 else code[0]}, which is none of the "
+            f"{len(known)} classes of the training data."
+        )
+    return numbers
+
+
+def codes_of(values: Values) -> set[Code]:
+    """The codes that a label map holds."""
+    distinct = np.unique(values.reshape(-1, values.shape[-1]), axis=0)
+    return {tuple(int(value) for value in code) for code in distinct}
+
+
+def one_hot(numbers: Tensor, classes: int) -> Tensor:
+    """(..., H, W) class numbers -> (..., K, H, W) float32."""
+    return torch.nn.functional.one_hot(numbers.long(), classes).movedim(-1, -3).float().contiguous()
+
+
+def colours(where: Side) -> Tensor:
+    """(K, 3) float32 in [-1, 1]: the colour of each class in pictures; of RGB codes their own, else evenly spaced hues."""
+    if all(len(code) == 3 for code in where.classes) and where.classes:
+        return torch.tensor(where.classes).float() / 127.5 - 1
+    # Golden steps around the colour circle keep neighbours apart; class 0, mostly background, is nearly black.
+    hues = [colorsys.hsv_to_rgb(0.618034 * k % 1, 0.65, 0.95 - 0.25 * (k % 3)) for k in range(where.channels)]
+    return torch.tensor([(0.12, 0.12, 0.12), *hues[1:]]) * 2 - 1
+
+
+def shown(rows: Tensor, where: Side) -> Tensor:
+    """(N, C, H, W) of a side -> (N, 1 or 3, H, W) in [-1, 1] for pictures: labels in colours, the first channel of images
+    that have neither 1 nor 3."""
+    if where.kind == "labels":
+        palette = colours(where).to(rows.device)
+        return palette[rows.argmax(1)].permute(0, 3, 1, 2)
+    return rows if rows.shape[1] in (1, 3) else rows[:, :1]
+
+
+def _keys(codes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """One number for each code (the last axis)."""
+    wide = codes.astype(np.int64)
+    total: npt.NDArray[np.int64] = (wide * 65536 ** np.arange(wide.shape[-1])[::-1]).sum(-1)
+    return total

@@ -1,0 +1,91 @@
+"""Judging translations of held-out inputs: does the result look like the target side, and is it still the same scene?"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from zerosum.domains.translation.measures import likeness, structure
+from zerosum.domains.translation.measures.labels import Reader
+from zerosum.domains.translation.measures.occasion import Occasion, Reals
+from zerosum.metrics.neighbours import diversity
+from zerosum.metrics.patches import patch_distances
+from zerosum.metrics.record import Record
+from zerosum.metrics.structure import contrast, edge_ssim
+
+if TYPE_CHECKING:
+    from zerosum.domains.translation.source import PairSource
+
+MOST = 256
+FEWEST_HELD_OUT = 16
+"""Fewer held-out rows than this, and training rows are measured instead; each protocol says which."""
+QUICK_PATCHES = 4_000
+
+Judge = Callable[[Tensor, Tensor | None], Tensor]
+
+
+class TranslationEvaluator:
+    """Measures of a generator against one source of pairs, or of two heaps of images.
+
+    The fakes are made of the held-out inputs, row by row (`conditions`); of training inputs where fewer than 16 rows are held
+    out. best: the health value that ranks two moments of a run.
+    """
+
+    best = "patch_distance"
+
+    def __init__(self, source: PairSource, seed: int) -> None:
+        self.source, self.seed = source, seed
+        self.facts = source.facts()
+        self.reader = Reader(source, self.facts)
+
+    @property
+    def num_samples(self) -> int:
+        """As many as are held out, at most 256."""
+        return len(self.reals.inputs)
+
+    @functools.cached_property
+    def reals(self) -> Reals:
+        """Inputs that are translated, the targets beside them, and other targets that show what real against real gives."""
+        source = self.source
+        held = source.num_heldout >= FEWEST_HELD_OUT
+        num = min(MOST, source.num_heldout if held else source.num_rows)
+        measured = (source.heldout_batch if held else source.batch)(torch.arange(num))
+        # Training rows that are not the measured ones, where there are so many.
+        start = 0 if held else num
+        spare = source.batch((start + torch.arange(num)) % source.num_rows)
+        assert measured.condition is not None
+        split = "held out" if held else "train"
+        return Reals(measured.condition.cpu(), measured.data.cpu(), spare.data.cpu(), split)
+
+    def conditions(self) -> Tensor:
+        """(num_samples, C, H, W): the inputs of which the fakes are to be made."""
+        return self.reals.inputs
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Where inputs are label maps, trains the classifier that looks for them in the images; some seconds."""
+        self.reader.prepare()
+
+    def evaluate(self, fakes: Tensor, labels: Tensor | None = None, judge: Judge | None = None) -> list[Record]:
+        """All measures of (num_samples, C, H, W) fakes, made of `conditions`."""
+        at = Occasion(self.source, self.facts, self.reals, fakes.detach().cpu().float().clamp(-1, 1), self.seed)
+        return [*likeness.records(at), *self.reader.records(at), *structure.records(at)]
+
+    def quick(self, fakes: Tensor) -> Mapping[str, float]:
+        """Health numbers of fakes made of the examples in turn: how varied, how rich in contrast, how near to the targets,
+        how much of the edges of their inputs is kept."""
+        examples = self.source.examples()
+        assert examples.condition is not None
+        fakes = fakes.detach().cpu().float().clamp(-1, 1)
+        real, inputs = examples.data.cpu(), examples.condition.cpu()
+        once = fakes[: len(inputs)]  # later rows repeat inputs, so they say nothing of variety
+        values = {
+            "diversity": diversity(once.flatten(1)) / max(diversity(real[: len(once)].flatten(1)), 1e-6),
+            "contrast": float(contrast(fakes) / contrast(real).clamp_min(1e-6)),
+            "edges_kept": float(edge_ssim(inputs[: len(once)], once).mean()),
+        }
+        far = patch_distances(self.reals.targets, fakes, QUICK_PATCHES, self.seed)
+        return values | {"patch_distance": sum(far.values()) / len(far)}

@@ -1,0 +1,98 @@
+"""What the generators share: normalisations, noise of any size, padding to a multiple.
+
+Legend: N rows, C channels, H height, W width, L latent size.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+Norm = Literal["none", "pixel", "instance", "group", "batch"]
+Noise = Literal["waves", "none"]
+GROUPS = 4
+
+
+class PixelNorm(nn.Module):
+    """Each place's vector of channels is brought to mean square 1, then scaled and shifted a channel. It looks at no other
+    place, so a picture made in pieces is the same as one made whole (Karras et al. 2018, arXiv:1710.10196, section 4.2)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape."""
+        length = x.float().square().mean(1, keepdim=True).add(1e-6).rsqrt().to(x.dtype)
+        return torch.addcmul(self.bias.to(x.dtype), x * length, self.weight.to(x.dtype))
+
+
+def norm(kind: Norm, channels: int) -> nn.Module:
+    """A normalisation over (N, C, H, W)."""
+    if kind == "pixel":
+        return PixelNorm(channels)
+    if kind == "instance":
+        return nn.InstanceNorm2d(channels, affine=True)
+    if kind == "group":
+        return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
+    return nn.BatchNorm2d(channels) if kind == "batch" else nn.Identity()
+
+
+def is_local(kind: Norm) -> bool:
+    """Whether a place's value depends on its neighbourhood alone once the network is trained."""
+    return kind in ("none", "pixel", "batch")
+
+
+class Waves(nn.Module):
+    """Noise (N, L) as L channels of any size: plane waves in fixed random directions whose phases are the noise.
+
+    Wavelengths are spread evenly in the logarithm from `shortest` to `longest` pixels. The value of a place depends on its
+    absolute position alone, so pieces of a picture fit together, and one seed means one texture at any size.
+    """
+
+    def __init__(self, latent: int, shortest: float = 3.0, longest: float = 32.0) -> None:
+        super().__init__()
+        length = shortest * (longest / shortest) ** torch.rand(latent)
+        angle = torch.rand(latent) * math.pi
+        self.register_buffer("across", 2 * math.pi * angle.cos() / length)
+        self.register_buffer("down", 2 * math.pi * angle.sin() / length)
+        self.across: Tensor
+        self.down: Tensor
+
+    def forward(self, noise: Tensor, size: tuple[int, int], origin: tuple[int, int] = (0, 0)) -> Tensor:
+        """(N, L) -> (N, L, H, W), of variance 1; origin: top and left of this piece."""
+        y = torch.arange(origin[0], origin[0] + size[0], device=noise.device, dtype=torch.float32)
+        x = torch.arange(origin[1], origin[1] + size[1], device=noise.device, dtype=torch.float32)
+        still = self.down[:, None, None] * y[:, None] + self.across[:, None, None] * x
+        phase = math.pi * torch.special.erf(noise.float() / 2**0.5)  # uniform for normal noise
+        return 2**0.5 * torch.cos(still + phase[:, :, None, None])
+
+
+class Inlet(nn.Module):
+    """The first layer of a generator: the input and the noise, padded to a multiple, through one convolution."""
+
+    def __init__(self, before: int, after: int, kernel: int, latent: int, noise: Noise, multiple: int) -> None:
+        super().__init__()
+        self.waves = Waves(latent) if noise == "waves" else None
+        self.conv = nn.Conv2d(before + (latent if self.waves else 0), after, kernel, padding=kernel // 2)
+        self.multiple = multiple
+
+    def forward(self, noise: Tensor, x: Tensor, origin: tuple[int, int]) -> Tensor:
+        """(N, L), (N, C, H, W) -> (N, F, H', W'), H' and W' the next multiples."""
+        x = padded(x, self.multiple)
+        if self.waves is not None:
+            size = int(x.shape[2]), int(x.shape[3])
+            x = torch.cat([x, self.waves(noise, size, origin).to(x.dtype)], 1)
+        y: Tensor = self.conv(x)
+        return y
+
+
+def padded(x: Tensor, multiple: int) -> Tensor:
+    """The edge's values repeated at the bottom and the right, up to the next multiple."""
+    down, right = -x.shape[2] % multiple, -x.shape[3] % multiple
+    return pad(x, (0, right, 0, down), mode="replicate") if down or right else x

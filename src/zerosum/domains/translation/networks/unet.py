@@ -1,0 +1,83 @@
+"""U-Net: an encoder and a decoder whose levels are joined (Ronneberger et al. 2015, arXiv:1505.04597; as a generator: Isola et
+al. 2017, arXiv:1611.07004).
+
+Legend: N rows, C channels, H height, W width, L latent size.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate, silu
+
+from zerosum.domains.translation.networks.layers import Inlet, Noise, Norm, is_local, norm
+from zerosum.domains.translation.networks.task import Task
+
+Up = Literal["nearest", "bilinear"]
+
+
+class Block(nn.Module):
+    """3x3 convolution, normalisation, SiLU."""
+
+    def __init__(self, before: int, after: int, kind: Norm) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(before, after, 3, padding=1), norm(kind, after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The size stays."""
+        return silu(self.norm(self.conv(x)))
+
+
+class UNet(nn.Module):
+    """The input at every scale, halved by means and enlarged again; it ends linearly.
+
+    width: channels at full size, doubled at each level up to width * widest. levels: halvings. depth: convolutions of each
+    level on either way. noise: "waves" beside the input (prior.size of them), or "none".
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        latent: int,
+        width: int = 24,
+        levels: int = 3,
+        widest: int = 4,
+        depth: int = 1,
+        norm: Norm = "group",
+        noise: Noise = "waves",
+        up: Up = "nearest",
+    ) -> None:
+        super().__init__()
+        if width < 1 or levels < 1 or depth < 1 or widest < 1:
+            raise ValueError(f"width, levels, depth and widest must be at least 1: {width}, {levels}, {depth}, {widest}")
+        widths = [width * min(2**level, widest) for level in range(levels + 1)]
+        self.up, self.multiple = up, 2**levels
+        self.inlet = Inlet(task.input.channels, width, 3, latent, noise, self.multiple)
+        self.down = nn.ModuleList(_stage(widths[max(0, i - 1)], widths[i], depth, norm) for i in range(levels + 1))
+        self.back = nn.ModuleList(_stage(widths[i + 1] + widths[i], widths[i], depth, norm) for i in range(levels))
+        self.last = nn.Conv2d(width, task.target.channels, 3, padding=1)
+        steps = 2 + 2 * depth * (2**levels - 1) + depth * 2**levels + 2 ** (levels + 1)
+        self.reach = steps if is_local(norm) else None
+
+    def forward(self, noise: Tensor, condition: Tensor, *, origin: tuple[int, int] = (0, 0)) -> Tensor:
+        """(N, L), (N, C, H, W) -> (N, C', H, W), any H and W."""
+        x, kept = self.inlet(noise, condition, origin), []
+        for level, stage in enumerate(self.down):
+            x = stage(avg_pool2d(x, 2) if level else x)
+            kept.append(x)
+        for level in reversed(range(len(self.back))):
+            x = self.back[level](torch.cat([self._enlarged(x), kept[level]], 1))
+        y: Tensor = self.last(x)
+        return y[:, :, : condition.shape[2], : condition.shape[3]]
+
+    def _enlarged(self, x: Tensor) -> Tensor:
+        if self.up == "nearest":
+            return interpolate(x, scale_factor=2, mode="nearest")
+        return interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _stage(before: int, after: int, depth: int, kind: Norm) -> nn.Sequential:
+    return nn.Sequential(*(Block(before if i == 0 else after, after, kind) for i in range(depth)))

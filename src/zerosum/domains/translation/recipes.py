@@ -1,0 +1,98 @@
+"""Recipes of translation: complete typed rows. Each has its measured result in docs/translation.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zerosum.engine.duel import Prior
+from zerosum.engine.optimizers import Learning
+from zerosum.engine.schedule import Schedule
+from zerosum.recipe import Ema, PenaltyPart, Recipe, part
+
+
+def _both(**settings: Any) -> dict[str, Learning]:
+    return {"generator": Learning(**settings), "discriminator": Learning(**settings)}
+
+
+PIX2PIX = Recipe(
+    name="pix2pix",
+    domain="translation",
+    why="Relativistic pairing with R1 and R2 under the input: sharp where a pixel distance alone would blur.",
+    sources=(
+        "Isola et al. 2017, arXiv:1611.07004",
+        "Huang et al. 2024 (R3GAN), arXiv:2501.05441",
+        "Ronneberger et al. 2015, arXiv:1505.04597",
+    ),
+    data=part("digit-outlines"),
+    generator=part("unet"),
+    discriminator=part("patch"),
+    prior=Prior(8),
+    loss="relativistic",
+    penalties={
+        "r1": PenaltyPart(weight=30.0, every=4),
+        "r2": PenaltyPart(weight=30.0, every=4),
+        "pixel": PenaltyPart(weight=1.0),
+    },
+    learning=_both(lr=5e-4, betas=(0.0, 0.99)),
+    ema=Ema(half_life_images=1_100.0),
+    steps=600,
+    batch=8,
+)
+
+PIX2PIX_2017 = PIX2PIX.changed(
+    name="pix2pix-2017",
+    why="As it was first played, with squares in place of cross-entropy: 100 times the pixel distance outweighs the game.",
+    sources=["Isola et al. 2017, arXiv:1611.07004", "Mao et al. 2017, arXiv:1611.04076"],
+    loss="least_squares",
+    penalties={"pixel": PenaltyPart(weight=100.0)},
+    learning=_both(lr=2e-4, betas=(0.5, 0.999)),
+    ema=Ema(half_life_images=0),
+)
+
+CYCLEGAN = Recipe(
+    name="cyclegan",
+    domain="translation",
+    why="Two generators that undo one another: no pairs are needed, and both directions are learnt.",
+    sources=("Zhu et al. 2017, arXiv:1703.10593", "Huang et al. 2024 (R3GAN), arXiv:2501.05441"),
+    data=part("digit-styles"),
+    generator=part("cycle"),
+    discriminator=part("cycle"),
+    prior=Prior(1),
+    loss="relativistic",
+    penalties={
+        "r1": PenaltyPart(weight=30.0, every=4),
+        "r2": PenaltyPart(weight=30.0, every=4),
+        "cycle": PenaltyPart(weight=10.0),
+        "identity": PenaltyPart(weight=1.0),
+    },
+    learning=_both(lr=Schedule(4e-4, 4e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
+    ema=Ema(half_life_images=1_000.0),
+    steps=600,
+    batch=8,
+)
+
+CUT = CYCLEGAN.changed(
+    name="cut",
+    why="One generator: each place of the output must be told from the others by its like in the input.",
+    sources=["Park et al. 2020 (CUT), arXiv:2007.15651", "Huang et al. 2024 (R3GAN), arXiv:2501.05441"],
+    generator=part("contrastive"),
+    discriminator=part("patch", told=False),
+    penalties={
+        "r1": PenaltyPart(weight=30.0, every=4),
+        "r2": PenaltyPart(weight=30.0, every=4),
+        "contrast": PenaltyPart(weight=1.0),
+    },
+)
+
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (PIX2PIX, PIX2PIX_2017, CYCLEGAN, CUT)}
+
+
+def choose(facts: Mapping[str, Any], minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
+    """The recipe for a source that names none, and why: pairs or not, and sides of one kind or not."""
+    if facts["paired"]:
+        return "pix2pix", "its images are pairs"
+    alike = facts["input"]["kind"] == facts["target"]["kind"] and facts["input"]["channels"] == facts["target"]["channels"]
+    if alike:
+        return "cut", "there are no pairs, and both sides have the same channels"
+    return "cyclegan", "there are no pairs, and the sides have different channels"

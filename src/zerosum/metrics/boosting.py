@@ -1,0 +1,74 @@
+"""What a boosted tree learns of a table: whether it can tell fakes from reals, and what it has learnt from fakes of reals.
+
+Trees are scikit-learn's histogram boosting at its defaults; codes are its native categories while there are few of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerosum.errors import UserError
+from zerosum.metrics.mixed import Floats, Mixed
+
+MOST_LEVELS = 255
+"""Codes that scikit-learn's trees can treat as categories; columns of more are taken as numbers."""
+FEWEST = 10
+
+
+def two_sample(real: Mixed, fake: Mixed, seed: int, folds: int = 2) -> float:
+    """The area under the ROC curve of a classifier that tells reals from as many fakes, each row judged by trees that never
+    saw it: 0.5 when no difference is found, 1 when every row is told. Lopez-Paz and Oquab 2017, arXiv:1610.06545."""
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    size = min(len(real), len(fake))
+    if size < FEWEST:
+        raise UserError(f"two-sample test: {len(real)} reals and {len(fake)} fakes; give at least {FEWEST} of each")
+    values, told = np.concatenate([real.values[:size], fake.values[:size]]), np.repeat([1, 0], size)
+    model = _trees(real, values, range(len(real.names)), "classifier", seed)
+    order = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    scores = cross_val_predict(model, values, told, cv=order, method="predict_proba")[:, 1]
+    return float(roc_auc_score(told, scores))
+
+
+def predictive(train: Mixed, test: Mixed, target: str, seed: int) -> float:
+    """How well trees that learnt column `target` from `train` foretell it in `test`.
+
+    Codes: the area under the ROC curve, the mean over classes against the rest where there are more than two. Numbers: the
+    share of the variance foretold (R^2). A target of which `train` knows a single value gives 0.5 or at most 0.
+    """
+    place = train.names.index(target)
+    others = [c for c in range(len(train.names)) if c != place]
+    known = [~np.isnan(side.values[:, place]) for side in (train, test)]
+    (x, y), (u, v) = ((t.values[k][:, others], t.values[k, place]) for t, k in zip((train, test), known, strict=True))
+    every = np.concatenate([x, u])
+    if train.numeric[place]:
+        fitted = _trees(train, every, others, "regressor", seed).fit(x, y)
+        return float(fitted.score(u, v))
+    if len(np.unique(y)) < 2:
+        return 0.5
+    fitted = _trees(train, every, others, "classifier", seed).fit(x, y)
+    return _roc(v, fitted.predict_proba(u), fitted.classes_)
+
+
+def _roc(truth: Floats, scores: Floats, classes: NDArray[Any]) -> float:
+    """The mean area over the classes that the test rows have and do not all have; a class never learnt scores 0 everywhere."""
+    from sklearn.metrics import roc_auc_score
+
+    present = [one for one in np.unique(truth) if 0 < (truth == one).mean() < 1]
+    column = {one: scores[:, place] for place, one in enumerate(classes)}
+    if len(present) == 2:
+        present = present[1:]
+    areas = [roc_auc_score(truth == one, column.get(one, np.zeros(len(truth)))) for one in present]
+    return float(np.mean(areas)) if areas else float("nan")
+
+
+def _trees(table: Mixed, values: Floats, columns: Any, kind: str, seed: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    make = {"classifier": HistGradientBoostingClassifier, "regressor": HistGradientBoostingRegressor}[kind]
+    codes = [not table.numeric[c] and values[:, at].max() < MOST_LEVELS for at, c in enumerate(columns)]
+    return make(random_state=seed, categorical_features=codes)

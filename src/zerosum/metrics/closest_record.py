@@ -1,0 +1,52 @@
+"""How close fakes lie to the rows they were learnt from: distance to the closest record, and exact copies."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zerosum.metrics.neighbours import nearest
+from zerosum.metrics.mixed import Mixed
+
+MOST_LEVELS = 200
+"""Codes that are told apart; all further ones count as one."""
+MOST_ROWS = 4_000
+
+
+def places(table: Mixed, reference: Mixed) -> Tensor:
+    """(N, P) float32: rows as points. Two codes that differ lie 1 apart; numbers as far as their ranks among the
+    reference's values, 0 to 1; known and missing lie 1 apart. Squares add up over columns."""
+    parts = []
+    for c, numeric in enumerate(table.numeric):
+        column, known = table.values[:, c], reference.values[:, c]
+        if numeric:
+            known = np.sort(known[~np.isnan(known)])
+            ranks = sum(np.searchsorted(known, column, side=side) for side in ("left", "right")) / (2 * max(1, len(known)))
+            missing = np.isnan(column)
+            parts.append(torch.from_numpy(np.column_stack([np.where(missing, 0.5, ranks), missing])).float())
+        else:
+            num = int(min(known.max(initial=0) + 1, MOST_LEVELS)) + 1
+            codes = torch.from_numpy(column).long().clamp(max=num - 1)
+            parts.append(torch.nn.functional.one_hot(codes, num).float() * 0.5**0.5)
+    return torch.cat(parts, 1)
+
+
+def closer_share(fake: Mixed, train: Mixed, heldout: Mixed) -> float:
+    """The share of fakes whose closest training row is closer than their closest held-out row, among as many of each (ties count
+    half): 0.5 when the generator knows no more of one than of the other, more when it copies."""
+    size = min(len(train), len(heldout), MOST_ROWS)
+    points = places(fake.rows(slice(0, MOST_ROWS)), train)
+    near, far = (nearest(points, places(side.rows(slice(0, size)), train))[0] for side in (train, heldout))
+    return float(((near < far).double() + 0.5 * (near == far).double()).mean())
+
+
+def copies(fake: Mixed, train: Mixed) -> float:
+    """The share of fakes that equal a training row in every column."""
+    known = {row.tobytes() for row in _plain(train)}
+    return float(np.mean([row.tobytes() in known for row in _plain(fake)]))
+
+
+def _plain(table: Mixed) -> np.ndarray:
+    """Values with one NaN and one zero, so that equal rows have equal bytes."""
+    return np.ascontiguousarray(np.where(np.isnan(table.values), np.nan, table.values + 0.0))

@@ -1,0 +1,47 @@
+"""When the health rules speak, and that what they advise is not done already."""
+
+from __future__ import annotations
+
+import pytest
+
+from zerosum.runs.checkup import EARLIEST, Checkup
+from zerosum.runs.health import examine
+
+FLAT = {"diversity": 0.1, "contrast": 0.1}
+REMEMBERED = {"heldout_gap": 0.7}
+
+
+def test_nothing_is_judged_in_the_first_steps_of_a_short_run() -> None:
+    """Untrained samples are flat and alike: that is no collapse."""
+    short = Checkup(EARLIEST - 1)
+    for step in (0, 1, 20, EARLIEST - 1):
+        found = short.look(step, dict(FLAT))
+        assert found == []
+        assert short.news(step, found) == []
+    long = Checkup(4 * EARLIEST)
+    looks = [long.look(step, dict(FLAT)) for step in (0, EARLIEST - 1, EARLIEST)]
+    assert [len(found) for found in looks] == [0, 0, 2]
+    assert {found.level for found in looks[-1]} == {"alarm"}
+    assert len(long.news(EARLIEST, looks[-1])) == 2
+
+
+@pytest.mark.parametrize(
+    ("augment", "named", "unnamed"),
+    [
+        (None, "augment=shift", "stronger"),
+        ("shift", "augment=diffaugment, or ada", "augment=shift"),
+        ("diffaugment", "augment=ada", "augment=diffaugment"),
+        ("ada", "More data, dropout", "augment"),
+    ],
+)
+def test_the_advice_against_overfitting_knows_the_augmentation_at_work(
+    augment: str | None, named: str, unnamed: str
+) -> None:
+    (finding,) = examine(REMEMBERED, [REMEMBERED, REMEMBERED], augment)
+    assert finding.title == "Discriminator overfitting"
+    assert named in finding.advice
+    assert unnamed not in finding.advice
+    told = Checkup(4 * EARLIEST, augment)
+    for step in range(EARLIEST, EARLIEST + 3):
+        found = told.look(step, dict(REMEMBERED))
+    assert found[0].advice == finding.advice
