@@ -72,8 +72,7 @@ def test_equal_distributions_score_a_half() -> None:
 def test_occupancy_of_known_places() -> None:
     centres = shape_sets._cells()
     assert bool((centres.norm(dim=1) <= 1).all())
-    # 28 centres a side over [-1, 1]: those within the ball are about pi / 6 of the cube's.
-    assert len(centres) / 28**3 == pytest.approx(math.pi / 6, abs=0.04)
+    assert len(centres) == pytest.approx(4 / 3 * math.pi / (2 / 27) ** 3, rel=0.03)  # the ball's volume over a cell's
     found = shape_sets.occupancy(centres[[3, 3, 3, 70]].reshape(2, 2, 3))
     assert found[3] == 0.75
     assert found[70] == 0.25

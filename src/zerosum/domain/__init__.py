@@ -104,7 +104,8 @@ class Domain:
     draw: (facts, number, seed) -> conditions as the data have them, where these are neither labels nor attributes; facts
     then say "conditioned": True.
     produce: (maker, facts, wanted) -> what `zerosum sample` makes in the domain's own way: streams, whole files; None for the
-    usual way. sample_name: the file in the run's folder where samples go unless told.
+    usual way. sample_name: the file in the run's folder where samples go unless told. pixels: whether samples are
+    pictures, (C, H, W) in [-1, 1].
     """
 
     name: str
@@ -132,3 +133,4 @@ class Domain:
     draw: Callable[[Facts, int, int], Tensor | None] | None = None
     produce: Callable[[Maker, Facts, Wanted], Produced | None] = _as_usual
     sample_name: str = "samples.png"
+    pixels: bool = False

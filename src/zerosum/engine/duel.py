@@ -23,6 +23,7 @@ from zerosum.engine.seeds import Draws
 __all__ = ["DISCRIMINATOR", "GENERATOR", "Adaptive", "Augment", "Duel", "Prior", "Rules"]
 
 Augment = Callable[[Tensor, Draws, str, float], Tensor]
+Replay = Callable[[Batch, Share], Batch]
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 
 
@@ -32,6 +33,8 @@ class Duel(Game):
     generator: (N, L) noise [, condition] -> (N, ...) data. discriminator: (N, ...) data [, condition] -> logits.
     With labelled data both receive the reals' conditions; with unlabelled data neither receives any.
     augment(x, draws, purpose, strength) acts on reals and fakes alike before D sees them, and must be differentiable.
+    replay(fakes, share) gives what D is shown in place of fresh fakes, past ones among them (Shrivastava et al. 2017,
+    arXiv:1612.07828); it keeps its own state.
     """
 
     def __init__(
@@ -45,12 +48,13 @@ class Duel(Game):
         rules: Rules = Rules(),
         conditional: bool = False,
         augment: Augment | None = None,
+        replay: Replay | None = None,
     ) -> None:
         self.generator, self.discriminator = generator, discriminator
         self.players = {DISCRIMINATOR: discriminator, GENERATOR: generator}
         self.loss, self.penalties, self.rules = loss, tuple(penalties), rules
         self.prior = Prior(prior) if isinstance(prior, int) else prior
-        self.conditional, self.augment = conditional, augment
+        self.conditional, self.augment, self.replay = conditional, augment, replay
         self.reals_per_step = sum(turn.reals for turn in self.turns(0))
         self._previous: list[Batch] = []  # the last generator turn's fakes of this process, in row order
         self._first_row = 0
@@ -177,7 +181,8 @@ class Duel(Game):
             first = share.draws.start - self._first_row
             return whole.rows(first, first + len(share))
         with torch.no_grad():
-            return Batch(self._generate(self.prior.draw(share.draws), condition), condition)
+            fresh = Batch(self._generate(self.prior.draw(share.draws), condition), condition)
+            return self.replay(fresh, share) if self.replay else fresh
 
     def _generate(self, noise: Tensor, condition: Tensor | None) -> Tensor:
         return self.generator(noise) if condition is None else self.generator(noise, condition)  # type: ignore[no-any-return]

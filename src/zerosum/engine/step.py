@@ -106,12 +106,16 @@ def backward(
         _add(sums, weighted)
         _add(noted, {name: number.float() * weight for name, number in game.noted(player.name).items()})
     if world.size > 1:
+        touched = torch.tensor([float(p.grad is not None) for p in player.parameters], device=shares[0].draws.device)
         for parameter in player.parameters:
             if parameter.grad is None:  # all processes must send messages of one length
                 parameter.grad = torch.zeros_like(parameter)
         sums, noted = ({name: number.clone() for name, number in named.items()} for named in (sums, noted))
         gradients = [p.grad for p in player.parameters if p.grad is not None]
-        world.sum_([*gradients, *sums.values(), *noted.values()])
+        world.sum_([touched, *gradients, *sums.values(), *noted.values()])
+        for parameter, times in zip(player.parameters, touched.tolist(), strict=True):
+            if not times:  # no share's terms reach it in this turn: it stays, as on one process
+                parameter.grad = None
     gradients = [p.grad for p in player.parameters if p.grad is not None]
     total = torch.stack(list(sums.values())).sum() if len(sums) > 1 else next(iter(sums.values()))
     return Outcome(sums, total, norm_of(gradients), noted=noted)

@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from zerosum.metrics.neighbours import nearest
-from zerosum.metrics.mixed import Mixed
+from zerosum.metrics.mixed import Floats, Mixed
 
 MOST_LEVELS = 200
 """Codes that are told apart; all further ones count as one."""
-MOST_ROWS = 4_000
 
 
 def places(table: Mixed, reference: Mixed) -> Tensor:
@@ -33,12 +32,17 @@ def places(table: Mixed, reference: Mixed) -> Tensor:
 
 
 def closer_share(fake: Mixed, train: Mixed, heldout: Mixed) -> float:
-    """The share of fakes whose closest training row is closer than their closest held-out row, among as many of each (ties count
-    half): 0.5 when the generator knows no more of one than of the other, more when it copies."""
-    size = min(len(train), len(heldout), MOST_ROWS)
-    points = places(fake.rows(slice(0, MOST_ROWS)), train)
-    near, far = (nearest(points, places(side.rows(slice(0, size)), train))[0] for side in (train, heldout))
-    return float(((near < far).double() + 0.5 * (near == far).double()).mean())
+    """The share of fakes whose closest real row is a training row rather than a held-out one; ties count by `expected_share`,
+    which is what a generator gives that knows no more of the ones than of the others. More of it is copying."""
+    points = places(fake, train)
+    near, far = (nearest(points, places(side, train))[0] for side in (train, heldout))
+    tied = expected_share(len(train), len(heldout))
+    return float(((near < far).double() + tied * (near == far).double()).mean())
+
+
+def expected_share(num_train: int, num_heldout: int) -> float:
+    """The training rows' part of all real rows."""
+    return num_train / (num_train + num_heldout)
 
 
 def copies(fake: Mixed, train: Mixed) -> float:
@@ -47,6 +51,6 @@ def copies(fake: Mixed, train: Mixed) -> float:
     return float(np.mean([row.tobytes() in known for row in _plain(fake)]))
 
 
-def _plain(table: Mixed) -> np.ndarray:
+def _plain(table: Mixed) -> Floats:
     """Values with one NaN and one zero, so that equal rows have equal bytes."""
     return np.ascontiguousarray(np.where(np.isnan(table.values), np.nan, table.values + 0.0))

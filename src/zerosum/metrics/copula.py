@@ -48,5 +48,5 @@ def _order(values: Tensor, seed: int) -> Tensor:
     """(N, C) int64: places from the least to the greatest value, equal ones in a drawn order; NaN come last."""
     if values.ndim != 2 or len(values) < 2:
         raise UserError(f"copula: values {tuple(values.shape)} must be two or more rows, as (N, C)")
-    mixed = torch.rand(values.shape, generator=torch.Generator().manual_seed(seed)).argsort(0)
-    return mixed.gather(0, values.gather(0, mixed).argsort(0, stable=True))
+    mixed = torch.rand(values.shape, generator=torch.Generator().manual_seed(seed)).argsort(dim=0)
+    return mixed.gather(0, values.gather(0, mixed).argsort(dim=0, stable=True))

@@ -47,7 +47,7 @@ def _try(recipe: Recipe, begin: Begin, device: torch.device) -> tuple[BaseExcept
     """One step on networks that are thrown away: what memory was lacking, and the most that was held."""
     with memory.measured(device) as peak, memory.bounded(device):
         try:
-            rehearsal.rehearse(begin(recipe))
+            rehearsal.rehearse(begin(recipe), recipe.steps)
         except UserError:
             raise
         except ArithmeticError:

@@ -208,3 +208,23 @@ def finite(item: Any) -> Any:
     if isinstance(item, Mapping):
         return {name: finite(value) for name, value in item.items()}
     return [finite(value) for value in item] if isinstance(item, list | tuple) else item
+
+
+def refuse_exported(root: Path) -> None:
+    """UserError for a folder that `zerosum export` wrote for other programs: what it is, and how it is used."""
+    try:
+        about = json.loads((root / "generator.json").read_text(encoding="utf-8"))
+        kind, given, made = about["format"], about["inputs"], about["output"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    file, how = {
+        "onnx": ("generator.onnx", "onnxruntime.InferenceSession(FILE).run(None, INPUTS)"),
+        "torch": ("generator.pt2", "torch.export.load(FILE).module()(*INPUTS)"),
+    }.get(kind, ("", ""))
+    if file:
+        inputs = " and ".join(f"{one['name']} {one['shape']} {one['dtype']}" for one in given)
+        raise UserError(
+            f"{root} is an export for other programs (--format {kind}): {how.replace('FILE', repr(str(root / file)))} makes "
+            f"{made['name']} {made['shape']} of {inputs}; see its generator.json. To sample with zerosum use the run itself, "
+            "or an export with --format huggingface."
+        )

@@ -84,7 +84,7 @@ def make(wish: Wish, world: World = World()) -> Plan:
     beginning = transfer.read(start.folder) if start else None
     if beginning and wish.where is None and named is None:
         where = beginning.recipe.data.kind  # more of the same
-    domain = catalog.domain(named.domain) if named and wish.where is None else recognised(where)
+    domain = catalog.domain(named.domain) if named else recognised(where)
     size = transfer.reading(beginning) if beginning else {}
     data = recipes.part(where, **size | (named.data.options if named else {}))
     before = [s for s in wish.settings if s.startswith(("data.", "device="))]
@@ -128,7 +128,7 @@ def _measured(plan: Plan, wish: Wish, world: World, usual: int) -> Plan:
         raise UserError("--fit tries on one process; with --devices give the number itself: --set micro_batches=2.")
     moved = transfer.begin(plan.domain.game(trial, facts), trial, facts, plan.beginning)
     trial, told = fit.rehearsed(trial, facts, begin, wish.fit, world.size)
-    threads, seconds = timing.best(lambda: begin(trial), trial.threads, trial.device)
+    threads, seconds = timing.best(lambda: begin(trial), trial.threads, trial.device, trial.steps)
     steps, looks = asked.steps, timing.MOST_LOOKS
     per_look = _seconds_per_look(replace(plan, recipe=trial), begin(trial), world)
     if wish.minutes is not None:

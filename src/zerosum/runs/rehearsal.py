@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,7 +16,7 @@ from zerosum.engine.loop import Match
 from zerosum.engine.precision import autocast
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe
-from zerosum.runs import memory
+from zerosum.runs import memory, timing
 
 FIRST_ORDER = ("classification", "reconstruction", "consistency")
 """Terms that differentiate nothing: plain losses."""
@@ -60,8 +61,9 @@ CAUSES = (
 """What torch says, the operation without a second derivative, and what to use in its place."""
 
 
-def rehearse(match: Match) -> None:
-    """Plays one step of a fresh match, in which every lazy penalty is due. The match is used up by it.
+def rehearse(match: Match, steps: int = 1) -> None:
+    """Plays one step of a fresh match, in which every lazy penalty is due, and one of every later phase of a run of `steps`.
+    The match is used up by it.
 
     UserError names the module that a penalty cannot be taken through, or the penalty that reaches no weight, and the change
     to make. Any other error of torch comes out as it is; a number that is not finite is left for the training to tell.
@@ -76,7 +78,9 @@ def rehearse(match: Match) -> None:
 
     match.game.terms = watched  # type: ignore[method-assign]
     try:
-        match.advance()
+        for step in _all_due(match, steps):
+            match.step = step
+            match.advance()
     except (NonFinite, UserError, MemoryError, torch.OutOfMemoryError):
         raise
     except (RuntimeError, NotImplementedError, AssertionError) as error:
@@ -90,6 +94,16 @@ def rehearse(match: Match) -> None:
         match.game.terms = play  # type: ignore[method-assign]
     if silent:
         raise UserError(_unheard(sorted(silent)))
+
+
+def _all_due(match: Match, steps: int) -> list[int]:
+    """A step of each phase, where it can be one at which every lazy penalty is due."""
+    period = math.lcm(*(penalty.every for penalty in getattr(match.game, "penalties", ())))
+    found = []
+    for first in timing.phases(match.game, steps):
+        due = -(-first // period) * period
+        found.append(due if match.game.turns(due) == match.game.turns(first) else first)
+    return found
 
 
 def cannot_play(recipe: Recipe, error: Exception) -> UserError:

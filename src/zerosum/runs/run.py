@@ -22,7 +22,7 @@ from zerosum.recipe import Recipe, differences, override
 from zerosum.runs import conditions, judging, transfer
 from zerosum.runs import plan as plans
 from zerosum.runs.claim import claimed
-from zerosum.runs.folder import RunFolder
+from zerosum.runs.folder import RunFolder, refuse_exported
 from zerosum.runs.plan import Plan, Wish
 from zerosum.runs.progress import Progress, Silent, patience
 from zerosum.runs.sampler import BATCH, Sampler
@@ -227,6 +227,7 @@ def load(path: str | Path, device: str = "cpu") -> Run:
     root = Path(path)
     if not root.is_dir():
         raise UserError(f"There is no folder {root}. Runs lie where `zerosum train` said, by default in runs/.")
+    refuse_exported(root)
     return Run(RunFolder(root), device)
 
 

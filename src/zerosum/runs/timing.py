@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from zerosum.engine.events import NonFinite
+from zerosum.engine.game import Game, Turn
 from zerosum.engine.loop import Match
 
 THREADS = torch.get_num_threads()
@@ -21,35 +22,39 @@ BUDGET_S, MOST_ROUNDS, LEAST_ROUNDS = 1.5, 16, 3
 """A measurement takes about this long, or one round where a round takes longer."""
 LOOKING, LEAST_LOOKS, MOST_LOOKS = 0.05, 5, 30
 """The share of a planned time that previews may take, and bounds of their number."""
+NUM_PLACES = 32
+"""Places of a run where its turns are looked at."""
 LONGEST_PERIOD = 4_096
 """Steps that are looked at for the mix of kinds; lazy penalties come round sooner."""
 
 
-def best(begin: Callable[[], Match], wanted: int, device: str) -> tuple[int, float]:
-    """The number of CPU threads, which is then set, and the seconds of a step with them. wanted: 0 chooses.
+def best(begin: Callable[[], Match], wanted: int, device: str, steps: int = 1) -> tuple[int, float]:
+    """The number of CPU threads, which is then set, and the seconds of a step with them. wanted: 0 chooses. steps: of the
+    whole run.
 
     All threads must be worth it: small networks are hardly faster with more than one, and far slower as soon as something
     else is at work on the machine.
     """
     if wanted or device != "cpu" or THREADS == 1:
         torch.set_num_threads(wanted or THREADS)
-        return wanted or THREADS, seconds_per_step(begin())
+        return wanted or THREADS, seconds_per_step(begin(), steps)
     torch.set_num_threads(THREADS)
-    with_all = seconds_per_step(begin())
+    with_all = seconds_per_step(begin(), steps)
     torch.set_num_threads(1)
-    alone = seconds_per_step(begin())
+    alone = seconds_per_step(begin(), steps)
     if alone < MUST_GAIN * with_all:
         return 1, alone
     torch.set_num_threads(THREADS)
     return THREADS, with_all
 
 
-def seconds_per_step(match: Match, budget_s: float = BUDGET_S) -> float:
-    """The mean time of a step in a long training, the same on all processes. The match is used up by it.
+def seconds_per_step(match: Match, steps: int = 1, budget_s: float = BUDGET_S) -> float:
+    """The mean time of a step in a training of `steps` steps, the same on all processes. The match is used up by it.
 
-    Steps differ: a lazy penalty is due in some of them. Each kind is timed by itself and counts with its share.
+    Steps differ: a lazy penalty is due in some of them, a game in phases plays other turns later. Each kind is timed by
+    itself and counts with its share.
     """
-    kinds = _kinds(match)
+    kinds = _kinds(match, steps)
     spent: dict[int, list[float]] = {step: [] for step in kinds}
     begun = time.perf_counter()
     try:
@@ -92,14 +97,28 @@ def _timed(match: Match, step: int) -> float:
     return time.perf_counter() - begun
 
 
-def _kinds(match: Match) -> dict[int, int]:
-    """For each kind of step, the first step of that kind and how often it comes in one period of all lazy parts."""
+def phases(game: Game, steps: int) -> list[int]:
+    """Steps at even distances, of a run of `steps`, at which each kind of turns is first met; [0] for a game without phases."""
+    first: dict[tuple[Turn, ...], int] = {}
+    for step in _places(steps):
+        first.setdefault(tuple(game.turns(step)), step)
+    return list(first.values())
+
+
+def _places(steps: int) -> list[int]:
+    return sorted({steps * place // NUM_PLACES for place in range(NUM_PLACES)})
+
+
+def _kinds(match: Match, steps: int) -> dict[int, int]:
+    """For each kind of step, the first step of that kind and how often it comes: in one period of all lazy parts where the
+    game has no phases, else in such periods at even distances over the run."""
     penalties = getattr(match.game, "penalties", ())
     every = [penalty.every for penalty in penalties] + [match.settings.average_every]
     period = min(math.lcm(*every), LONGEST_PERIOD)
+    starts = _places(steps) if len(phases(match.game, steps)) > 1 else [0]
     first: dict[Any, int] = {}
     counts: Counter[Any] = Counter()
-    for step in range(period):
+    for step in (start + ahead for start in starts for ahead in range(period)):
         due = tuple(penalty.name for penalty in penalties if penalty.due(step))
         kind = (tuple(match.game.turns(step)), due, (step + 1) % match.settings.average_every == 0)
         first.setdefault(kind, step)

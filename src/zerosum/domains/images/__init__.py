@@ -209,4 +209,5 @@ DOMAIN = Domain(
     beside=_beside,
     baselines=_baselines,
     film=film.film,
+    pixels=True,
 )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zerosum.report.words import spelt
 from zerosum.runs.export.program import condition_name, description
 from zerosum.runs.progress import shown
 from zerosum.runs.run import Run
 
 UNKNOWN_LICENCE = "unknown"
+MOST_NAMED = 12
+"""Classes or attributes that the card names one by one."""
 PROTOCOL = ("extractor", "num_real", "num_fake", "split", "resize", "seed", "sample_seed", "weights", "step")
 
 
@@ -18,7 +21,7 @@ def model_card(run: Run, config: Mapping[str, Any], licence: str | None, picture
     """README.md: YAML front matter and Markdown. licence: an identifier of the hub (apache-2.0, cc-by-4.0, ...)."""
     facts, recipe = run.sampler.facts, run.recipe
     parts = [
-        _front_matter(licence, bool(run.domain.film)),
+        _front_matter(licence, run.domain.pixels),
         f"# {facts.get('name', recipe.name)}, by {recipe.name}\n",
         f"![Samples of seed 0]({picture})\n",
         f"A generator trained as one side of a two-player game (a GAN) with [zerosum]: {recipe.why}\n",
@@ -73,10 +76,14 @@ def _count(run: Run) -> int:
 def _told(run: Run) -> str:
     about = description(run)
     if about["classes"]:
-        return "a class: " + ", ".join(
-            f"{i} {name}" if str(i) != name else name for i, name in enumerate(about["classes"])
-        )
-    return "attributes: " + ", ".join(about["attributes"]) if about["attributes"] else "nothing but noise"
+        named = [f"{i} {name}" if str(i) != name else name for i, name in enumerate(about["classes"])]
+        return f"one of {len(named)} classes: {_some(named)}"
+    return f"attributes: {_some(about['attributes'])}" if about["attributes"] else "nothing but noise"
+
+
+def _some(names: Sequence[str]) -> str:
+    """All names, or the first of many; all are in config.json."""
+    return ", ".join(names) if len(names) <= MOST_NAMED else ", ".join([*names[:MOST_NAMED], "... (see config.json)"])
 
 
 def _usage(run: Run) -> str:
@@ -124,21 +131,29 @@ def _measured(run: Run) -> str:
     records = run.metrics()
     if not records:
         return "Nothing was measured.\n"
-    lines = ["| measure | value | unseen reals | better | protocol |", "|---|---|---|---|---|"]
-    for record in records:
+    protocols = [{name: r["protocol"][name] for name in PROTOCOL if name in r["protocol"]} for r in records]
+    shared = {name: value for name, value in protocols[0].items() if all(p.get(name) == value for p in protocols)}
+    lines = ["| measure | value | unseen reals | better | with |", "|---|---|---|---|---|"]
+    for record, protocol in zip(records, protocols, strict=True):
         error = f" ± {record['error']:.2g}" if record.get("error") is not None else ""
         floor = "" if record.get("reference") is None else f"{record['reference']:.4g}"
-        protocol = {name: record["protocol"][name] for name in PROTOCOL if name in record["protocol"]}
-        told = ", ".join(f"{name} {shown(value)}" for name, value in protocol.items())
-        lines.append(f"| {record['name']} | {record['value']:.4g}{error} | {floor} | {record['better']} | {told} |")
-    full = json.dumps(records[0]["protocol"], ensure_ascii=False)
-    return "\n".join([*lines, "", f"Full protocol of the first: `{full}`", ""])
+        told = _listed({name: value for name, value in protocol.items() if name not in shared})
+        name = spelt(record["name"].partition("[")[0].replace("_", " "))
+        lines.append(f"| {name} | {record['value']:.4g}{error} | {floor} | {record['better']} | {told} |")
+    common = [f"For all of them: {_listed(shared)}.", ""] if shared else []
+    full = json.dumps({record["name"]: record["protocol"] for record in records}, indent=1, ensure_ascii=False)
+    whole = ["<details><summary>The full protocols</summary>", "", "```json", full, "```", "", "</details>"]
+    return "\n".join([*lines, "", *common, "± is one standard error.", "", *whole, ""])
+
+
+def _listed(protocol: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in protocol.items())
 
 
 def _limits(run: Run) -> str:
-    facts, kind = run.sampler.facts, "images" if run.domain.film else "samples"
+    facts, kind = run.sampler.facts, "images" if run.domain.pixels else "samples"
     lines = [f"- It has seen {facts.get('num_rows', 0):,} training rows and nothing else; what they lack, it lacks."]
-    if run.domain.film:
+    if run.domain.pixels:
         lines.append(f"- It makes {kind} of {facts['width']} x {facts['height']} pixels, no other size.")
     lines += [
         "- It may repeat training rows nearly literally; the measures of memorisation above, where taken, say how often.",

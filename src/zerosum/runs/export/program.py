@@ -64,7 +64,7 @@ def description(run: Run) -> dict[str, Any]:
     return {
         "inputs": inputs,
         "output": {"name": SAMPLES, "dtype": "float32", "shape": ["batch", *shape]},
-        "range": [-1, 1] if run.domain.film else None,
+        "range": [-1, 1] if run.domain.pixels else None,
         "prior": prior,
         "classes": list(facts.get(names["labels"], [])) if told == "labels" else [],
         "attributes": list(facts.get(names["attributes"], [])) if told == "attributes" else [],

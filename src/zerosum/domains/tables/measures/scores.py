@@ -16,6 +16,8 @@ FEWEST, FEWEST_TESTED = 100, 20
 """Held-out rows from which on made rows are held against them, and a prediction is tested on them."""
 MOST_LEVELS = 20
 """Levels that a column may have to be what trees foretell."""
+MOST_SEARCHED, MOST_REALS = 2_000, 50_000
+"""Made rows whose closest real rows are searched for, and training rows among which."""
 
 
 class Meaning(NamedTuple):
@@ -28,9 +30,11 @@ class Meaning(NamedTuple):
 MEANINGS: Mapping[str, Meaning] = {
     "column_shapes": Meaning("higher", "How alike the columns' distributions are, one by one; 1 is equal."),
     "pair_trends": Meaning("higher", "How alike what lies between two columns is, over all pairs; 1 is equal."),
-    "two_sample": Meaning("lower", "How well trees tell made rows from real ones (area under the curve): 0.5 is not at all."),
+    "two_sample": Meaning("near 0.5", "How well trees tell made rows from real ones, by the area under the curve; 0.5 is not at all."),
     "learnt_from": Meaning("higher", "How well trees that learnt from made rows alone foretell the target in real rows."),
-    "closer_to_training": Meaning("near 0.5", "Share of made rows closer to a training row than to a held-out one."),
+    "closer_to_training": Meaning(
+        "lower", "Share of made rows whose closest real row is a training row; more than these are of all real rows is copying."
+    ),
     "copied_rows": Meaning("lower", "Share of made rows that equal a training row in every column."),
 }
 
@@ -92,8 +96,9 @@ def of_rows(made: Mixed, truth: Truth) -> dict[str, float]:
         area = boosting.predictive(made, truth.heldout, truth.target, truth.seed)
         values[f"learnt_from[{truth.target},n={len(made)}]"] = area
     if len(truth.heldout) >= FEWEST_TESTED:
-        size = min(len(made), closest_record.MOST_ROWS)
-        values[f"closer_to_training[n={size}]"] = closest_record.closer_share(made, truth.train, truth.heldout)
+        some = made.rows(slice(0, MOST_SEARCHED))
+        share = closest_record.closer_share(some, truth.train.rows(slice(0, MOST_REALS)), truth.heldout)
+        values[f"closer_to_training[n={len(some)}]"] = share
     values[f"copied_rows[n={len(made)}]"] = closest_record.copies(made, truth.train)
     return {name: value for name, value in values.items() if not np.isnan(value)}
 
@@ -124,7 +129,7 @@ class Controls:
         """What a perfect generator would score: training rows against held-out ones; of rows that must not be known, the
         held-out rows' own score."""
         if name == "closer_to_training":
-            return 0.5
+            return closest_record.expected_share(min(MOST_REALS, len(self.truth.train)), len(self.truth.heldout))
         if name == "copied_rows":
             return self.heldout_copies
         return self.values["training rows"].get(name) if self.truth.fresh is self.truth.heldout else None

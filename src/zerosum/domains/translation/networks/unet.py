@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, silu
 
@@ -56,20 +55,24 @@ class UNet(nn.Module):
         widths = [width * min(2**level, widest) for level in range(levels + 1)]
         self.up, self.multiple = up, 2**levels
         self.inlet = Inlet(task.input.channels, width, 3, latent, noise, self.multiple)
-        self.down = nn.ModuleList(_stage(widths[max(0, i - 1)], widths[i], depth, norm) for i in range(levels + 1))
-        self.back = nn.ModuleList(_stage(widths[i + 1] + widths[i], widths[i], depth, norm) for i in range(levels))
+        self.first = _after(width, norm)
+        self.down = nn.ModuleList(_stage(widths[i], widths[i + 1], depth, norm) for i in range(levels))
+        self.narrow = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(levels))
+        self.back = nn.ModuleList(_stage(widths[i], widths[i], depth, norm) for i in range(levels))
         self.last = nn.Conv2d(width, task.target.channels, 3, padding=1)
-        steps = 2 + 2 * depth * (2**levels - 1) + depth * 2**levels + 2 ** (levels + 1)
-        self.reach = steps if is_local(norm) else None
+        around = sum(2 * depth * 2**level for level in range(1, levels)) + depth * 2**levels + depth
+        self.reach = 2 + around + 2 ** (levels + 1) if is_local(norm) else None
 
     def forward(self, noise: Tensor, condition: Tensor, *, origin: tuple[int, int] = (0, 0)) -> Tensor:
         """(N, L), (N, C, H, W) -> (N, C', H, W), any H and W."""
-        x, kept = self.inlet(noise, condition, origin), []
-        for level, stage in enumerate(self.down):
-            x = stage(avg_pool2d(x, 2) if level else x)
+        x = self.first(self.inlet(noise, condition, origin))
+        kept = [x]
+        for stage in self.down:
+            x = stage(avg_pool2d(x, 2))
             kept.append(x)
+        # A 1x1 convolution and enlarging change places freely; the small side is cheaper, and so is a sum.
         for level in reversed(range(len(self.back))):
-            x = self.back[level](torch.cat([self._enlarged(x), kept[level]], 1))
+            x = self.back[level](kept[level] + self._enlarged(self.narrow[level](x)))
         y: Tensor = self.last(x)
         return y[:, :, : condition.shape[2], : condition.shape[3]]
 
@@ -77,6 +80,10 @@ class UNet(nn.Module):
         if self.up == "nearest":
             return interpolate(x, scale_factor=2, mode="nearest")
         return interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _after(width: int, kind: Norm) -> nn.Sequential:
+    return nn.Sequential(norm(kind, width), nn.SiLU())
 
 
 def _stage(before: int, after: int, depth: int, kind: Norm) -> nn.Sequential:

@@ -1,0 +1,169 @@
+"""The picture of a table: how each column lies, made beside real, and what is between the columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from zerosum.domain import Scene
+from zerosum.domains.tables import transform
+from zerosum.domains.tables.columns import Column
+from zerosum.domains.tables.dates import DateFormat
+from zerosum.domains.tables.plain import plain
+from zerosum.domains.tables.summary import bars, first_columns
+from zerosum.metrics.mixed import Floats, Mixed, associations
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NUM_SHOWN = 4_000
+"""Rows that a picture is given."""
+INK, MUTED, LINE = "#1d2024", "#5b616a", "#c9c8c0"
+REAL, FAKE = "#17735a", "#b94d12"
+ACROSS, WIDE, HIGH = 4, 250, 150
+"""Panels in a line, and the size of one in pixels."""
+TOP, MAPS = 44, 330
+"""The heights of the line with the legend and of the maps."""
+LONGEST = 18
+
+
+def picture(samples: Tensor, path: Path, scene: Scene) -> None:
+    """One PNG of rows (N, D): a panel a column over the training rows' own, then what is between columns: real, these, and the
+    difference."""
+    fit = transform.of_facts(scene.facts)
+    known, rows = scene.facts["summary"], first_columns(plain(fit.decoded(samples)))
+    made = scene.noise is not None
+    lines = -(-len(rows.names) // ACROSS)
+    width, height = ACROSS * WIDE, TOP + lines * HIGH + (MAPS if len(rows.names) > 1 else 0)
+    figure = _figure(width, height)
+    _key(figure, made, height)
+    for c, column in enumerate(known["columns"]):
+        across, down = c % ACROSS, c // ACROSS
+        place = (across * WIDE + 14, TOP + down * HIGH + 22, WIDE - 28, HIGH - 48)
+        axes = _axes(figure, place, width, height)
+        _panel(axes, rows.values[:, c], column, next(x for x in fit.columns if x.name == rows.names[c]), made)
+    if len(rows.names) > 1:
+        _maps(figure, rows, known, made, TOP + lines * HIGH, (width, height))
+    figure.savefig(path, format="png", metadata={"Software": None})
+
+
+def _figure(width: int, height: int) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _axes(figure: Figure, place: tuple[int, int, int, int], width: int, height: int) -> Axes:
+    """place: left, top, width, height in pixels, from the upper left corner."""
+    left, top, wide, high = place
+    return figure.add_axes((left / width, 1 - (top + high) / height, wide / width, high / height))
+
+
+def _key(figure: Figure, made: bool, height: int) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=REAL, alpha=0.35, label="training rows")]
+    handles.append(Patch(fill=False, edgecolor=FAKE if made else INK, linewidth=1.6, label="made" if made else "these real rows"))
+    figure.legend(handles=handles, loc="center", bbox_to_anchor=(0.5, 1 - 20 / height), ncols=2, frameon=False, fontsize=11)
+
+
+# --- columns
+
+
+def _panel(axes: Axes, values: Floats, known: Mapping[str, Any], column: Column, made: bool) -> None:
+    """Real shares as filled bars, made ones as an outline; heights go by the root, so that rare values are seen too."""
+    shares, missing = bars(values, known)
+    real, edges = np.array(known["shares"]), np.array(known.get("edges", np.arange(len(known["shares"]) + 1) - 0.5))
+    if known["missing"] or missing:
+        real, shares = np.append(real, known["missing"]), np.append(shares, missing)
+        edges = np.append(edges, edges[-1] + (edges[-1] - edges[-2]))
+    # A hair between bars of categories; none between those of numbers.
+    gap = 0.0 if "edges" in known else 0.12
+    left, wide = edges[:-1], np.diff(edges)
+    axes.bar(left + wide * gap / 2, np.sqrt(real), wide * (1 - gap), align="edge", color=REAL, alpha=0.35, linewidth=0)
+    axes.bar(
+        left + wide * gap / 2, np.sqrt(shares), wide * (1 - gap), align="edge", fill=False,
+        edgecolor=FAKE if made else INK, linewidth=1.2,
+    )  # fmt: skip
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.05 * math.sqrt(max(real.max(), shares.max(), 1e-9))), yticks=[])
+    axes.set_title(_short(column.name, 30), fontsize=10, color=INK, loc="left", pad=3)
+    _ticks(axes, known, column, edges, bool(known["missing"] or missing))
+    for side in ("left", "right", "top"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(LINE)
+    axes.tick_params(length=0, labelsize=8, labelcolor=MUTED, pad=2)
+
+
+def _ticks(axes: Axes, known: Mapping[str, Any], column: Column, edges: Floats, missing: bool) -> None:
+    """The ends of a range in the column's own spelling; the levels' names where they fit, else the first and "others"."""
+    last = len(edges) - 2
+    if "edges" in known:
+        ends = [known["edges"][0], known["edges"][-1]]
+        words = [_spelled(column, value) for value in ends]
+        where = ends
+        if missing:
+            words, where = [*words[:1], "missing"], [ends[0], (edges[-1] + edges[-2]) / 2]
+        axes.set_xticks(where, words)
+        for label, side in zip(axes.get_xticklabels(), ("left", "right"), strict=True):
+            label.set_horizontalalignment(side)
+        return
+    names = ["others" if level is None else _short(str(column.levels[level]).strip() or "(empty)") for level in known["levels"]]
+    room = int(30 / max(1, last + 1))
+    words = [name if last < 3 else _short(name, max(3, room)) for name in names]
+    axes.set_xticks(np.arange(len(words)), words)
+
+
+def _spelled(column: Column, value: float) -> str:
+    if isinstance(column.form, DateFormat):
+        return column.form.spelled(np.array([value]))[0].strip()
+    return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:.3g}"
+
+
+def _short(word: str, most: int = LONGEST) -> str:
+    return word if len(word) <= most else word[: most - 1] + "…"
+
+
+# --- between columns
+
+
+def _maps(
+    figure: Figure, rows: Mixed, known: Mapping[str, Any], made: bool, top: int, size: tuple[int, int]
+) -> None:
+    """What is between each two columns: real, made, and the difference."""
+    real = np.array([[np.nan if x is None else x for x in row] for row in known["associations"]])
+    here = associations(rows)
+    width, height = size
+    side = 230
+    titles = ("between columns: training rows", "made" if made else "these real rows", "difference")
+    for at, (table, title) in enumerate(zip((real, here, here - real), titles, strict=True)):
+        axes = _axes(figure, (120 + at * (side + 58), top + 34, side, side), width, height)
+        image = axes.imshow(table, vmin=-1, vmax=1, cmap=_colours(), interpolation="nearest")
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(title, fontsize=10, color=INK, loc="left", pad=4)
+        for spine in axes.spines.values():
+            spine.set_color(LINE)
+        if at == 0:
+            axes.set_yticks(range(len(rows.names)), [_short(name, 16) for name in rows.names])
+            axes.tick_params(length=0, labelsize=8 if len(rows.names) < 18 else 6.5, labelcolor=MUTED)
+        if at == 2:
+            off = np.abs(here - real)[~np.eye(len(real), dtype=bool)]
+            axes.set_xlabel(f"mean {np.nanmean(off):.3f}, largest {np.nanmax(off):.3f}", fontsize=9, color=MUTED)
+    bar = _axes(figure, (width - 42, top + 34, 10, side), width, height)
+    scale = figure.colorbar(image, cax=bar, ticks=[-1, 0, 1])
+    scale.outline.set_edgecolor(LINE)
+    bar.tick_params(length=0, labelsize=8, labelcolor=MUTED)
+
+
+def _colours() -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("between", ["#2459b8", "#ffffff", "#b94d12"])
