@@ -9,6 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+import typer
+from typer.testing import CliRunner
+
+from zerosum import catalog
+from zerosum.cli import app
+from zerosum.recipe import override
+from zerosum.runs import resolve
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 MACHINE = {"cpu", "cores", "torch", "threads", "amx", "avx512_bf16"}
@@ -207,3 +214,46 @@ def test_the_plain_side_of_r3_speed_has_the_same_networks(kind: str, size: tuple
     for name in ("logits", "outputs"):
         ours, theirs = (getattr(verdict, name) for verdict in verdicts)
         torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+
+
+# --- the runs behind the results
+
+
+def test_each_run_of_the_results_can_be_typed_and_builds(tmp_path: Path) -> None:
+    """Names are unique, the command is one of `zerosum train`, its recipe exists, recipe and networks take its settings."""
+    results = importlib.import_module("results")
+    train = typer.main.get_command(app).commands["train"]  # type: ignore[attr-defined]
+    known = catalog.recipes()
+    images = catalog.domain("images")
+    facts = {"channels": 1, "height": 32, "width": 32, "num_classes": 10, "num_attributes": 0}
+    facts |= {"num_rows": 5_000, "num_images": 5_000}
+    built = set()
+    for name, group in results.GROUPS.items():
+        assert len({entry.name for entry in group.entries}) == len(group.entries), name
+        for entry in group.entries:
+            program, verb, *words = entry.command(group.minutes, tmp_path / entry.name)
+            assert (program, verb) == ("zerosum", "train")
+            typed = train.make_context("train", words).params
+            assert (typed["where"], typed["recipe"], typed["minutes"]) == (entry.data, entry.recipe, group.minutes)
+            assert entry.data in catalog.sources()
+            settings = typed["settings"] or []
+            assert tuple(settings) == entry.settings
+            if (entry.recipe, entry.settings) not in built:
+                recipe = override(known[entry.recipe], [s for s in settings if not s.startswith("data.")])
+                recipe, _ = resolve.tuned(resolve.conditional(recipe, dict(facts)), images, dict(facts))
+                assert images.game(recipe, facts).players.keys() >= {"generator", "discriminator"}
+                built.add((entry.recipe, entry.settings))
+
+
+def test_a_run_of_the_results_is_planned_as_it_is_typed() -> None:
+    """The one with the most settings, on data that come along."""
+    results = importlib.import_module("results")
+    entry = max((e for group in results.GROUPS.values() for e in group.entries), key=lambda e: len(e.settings))
+    words = results.Entry(entry.name, "digits", entry.recipe, entry.settings).command(0.1, Path("nowhere"))[1:]
+    done = CliRunner().invoke(app, [*words, "--dry-run", "--json", "--set", "threads=1"])
+    assert done.exit_code == 0, done.output
+    planned = json.loads(done.stdout)
+    assert planned["batch"] == 16
+    assert planned["learning"]["generator"]["lr"]["over_steps"] == planned["steps"]
+    assert planned["penalties"]["r1"]["every"] == 8
+    assert not Path("nowhere").exists()

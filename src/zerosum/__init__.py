@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the names below, for type checkers; at run time __getattr__
     from zerosum.engine import losses as losses
     from zerosum.engine import penalties as penalties
     from zerosum.errors import UserError as UserError
+    from zerosum.estimators.tables import TableGAN as TableGAN
     from zerosum.recipe import Recipe as Recipe
     from zerosum.runs.run import Run as Run
     from zerosum.runs.run import load as load
@@ -29,6 +30,7 @@ _HOME = {
     "Duel": "zerosum.engine.duel",
     "Game": "zerosum.engine.game",
     "UserError": "zerosum.errors",
+    "TableGAN": "zerosum.estimators.tables",
     "Recipe": "zerosum.recipe",
     "Run": "zerosum.runs.run",
     "load": "zerosum.runs.run",

@@ -40,14 +40,14 @@ def test_verdicts_lie_where_labels_are_asked(side: int) -> None:
 
 
 def test_a_verdict_hears_the_pixels_around_its_place() -> None:
-    """The middle of what verdict (i, j) sees is pixel (4i, 4j), and it sees 8 pixels to each side."""
+    """The middle of what verdict (i, j) sees is pixel (4i, 4j), and it sees 16 pixels to each side."""
     image = torch.randn(1, 1, 48, 48, generator=torch.Generator().manual_seed(0)).requires_grad_()
     model = train_patch_classifier(torch.randn(2, 1, 48, 48), torch.zeros(2, 48, 48, dtype=torch.long), 2, steps=1)
     model(image)[0, 0, 5, 6].backward()
     assert image.grad is not None
     rows, columns = image.grad[0, 0].abs().nonzero(as_tuple=True)
-    assert (int(rows.min()), int(rows.max())) == (20 - 8, 20 + 8)
-    assert (int(columns.min()), int(columns.max())) == (24 - 8, 24 + 8)
+    assert (int(rows.min()), int(rows.max())) == (20 - 16, 20 + 16)
+    assert (int(columns.min()), int(columns.max())) == (24 - 16, 24 + 16)
 
 
 def test_what_does_not_fit_is_refused() -> None:

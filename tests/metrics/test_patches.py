@@ -77,7 +77,9 @@ def test_a_cast_of_colour_shows_in_the_rest_alone() -> None:
     assert cast["1"] == pytest.approx(floor["1"], abs=1e-3)
 
 
-@pytest.mark.parametrize(("side", "levels"), [(7, ["rest"]), (13, ["rest"]), (14, ["1", "rest"]), (28, ["1", "2", "rest"])])
+@pytest.mark.parametrize(
+    ("side", "levels"), [(7, ["rest"]), (13, ["rest"]), (14, ["1", "rest"]), (28, ["1", "2", "rest"])]
+)
 def test_small_images_have_fewer_levels(side: int, levels: list[str]) -> None:
     images = noise(20, 1, side, side + 3)
     assert list(bands(images)) == levels

@@ -29,8 +29,8 @@ def test_nothing_is_judged_in_the_first_steps_of_a_short_run() -> None:
     ("augment", "named", "unnamed"),
     [
         (None, "augment=shift", "stronger"),
-        ("shift", "augment=diffaugment, or ada", "augment=shift"),
-        ("diffaugment", "augment=ada", "augment=diffaugment"),
+        ("shift", "augment=diffaugment", "augment=shift"),
+        ("diffaugment", "ada with an adaptive strength", "augment=diffaugment"),
         ("ada", "More data, dropout", "augment"),
     ],
 )

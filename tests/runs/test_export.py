@@ -157,9 +157,10 @@ def test_the_model_card_tells_what_was_recorded(tmp_path: Path) -> None:
     front = card.split("---\n")[1]
     assert "license: cc-by-4.0\n" in front
     assert "library_name: zerosum\n" in front
-    assert "| frechet[x,n=10] | 1.5 ± 0.25 | 0.5 | lower | extractor x, num_fake 10 |" in card
+    assert "| Fréchet | 1.5 ± 0.25 | 0.5 | lower |  |" in card
+    assert "For all of them: extractor x, num fake 10." in card
     assert "7 steps" in card
-    assert "0 class0, 1 class1" in card
+    assert "one of 2 classes: 0 class0, 1 class1 |" in card
     assert "f" * 64 in card
     assert "license: unknown\n" in (_card_without_licence(tmp_path))
 
@@ -195,3 +196,15 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UserError, match=r"needs the package onnx: pip install 'zerosum\[onnx\]'"):
         export(run, "onnx", tmp_path / "out")
+
+
+def test_an_export_for_others_is_no_run_and_says_what_it_is(tmp_path: Path) -> None:
+    run = published.generator(tmp_path / "run", "conv", latent=8, classes=3)
+    export(run, "torch", tmp_path / "out")
+    with pytest.raises(UserError) as caught:
+        load(tmp_path / "out")
+    told = str(caught.value)
+    assert "is an export for other programs (--format torch)" in told
+    assert "torch.export.load(" in told
+    assert "noise ['batch', 8] float32 and labels ['batch'] int64" in told
+    assert "--format huggingface" in told

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import published
 import pytest
 import torch
+from PIL import Image
 
 from zerosum.errors import UserError
 from zerosum.runs.latents.classes import between, blended
 from zerosum.runs.latents.sampling import Order, fill
-from zerosum.runs.latents.space import Latents, Space
+from zerosum.runs.latents.sheets import PAD, SIZE, Layout
+from zerosum.runs.latents.space import Latents, Space, write
 
 KINDS = ("conv", "style")
 
@@ -129,14 +132,34 @@ def test_styles_are_truncated_towards_their_mean(tmp_path: Path) -> None:
 
 def test_a_column_of_a_class_grid_is_the_samples_of_that_class(tmp_path: Path) -> None:
     run = published.generator(tmp_path, "conv", classes=3)
-    samples, columns = fill(run, Order(num=4, seed=9, grid="classes"))
-    assert columns == 3
+    samples, layout = fill(run, Order(num=4, seed=9, grid="classes"))
+    assert layout == Layout(3, ("class0", "class1", "class2"))
     for label in range(3):
         torch.testing.assert_close(samples[label::3], run.sample(4, 9, [label] * 4))
-    chosen, columns = fill(run, Order(num=2, seed=9, grid="classes", labels=("class2", 0), truncation=0.5))
-    assert columns == 2
+    chosen, layout = fill(run, Order(num=2, seed=9, grid="classes", labels=("class2", 0), truncation=0.5))
+    assert layout == Layout(2, ("class2", "class0"))
     torch.testing.assert_close(chosen[0::2], run.sample(2, 9, [2, 2], truncation=0.5))
     assert len(fill(run, Order(grid="classes"))[0]) == 8 * 3
+
+
+def test_a_grid_of_many_classes_goes_on_below_under_its_names(tmp_path: Path) -> None:
+    run = published.generator(tmp_path / "run", "conv", classes=30, latent=4)
+    samples, layout = fill(run, Order(num=2, grid="classes"))
+    assert len(samples) == 60
+    (path,) = write(run, samples, tmp_path / "grid.png", layout)
+    (narrow,) = write(run, samples[:12], tmp_path / "plain.png", 12)
+    with Image.open(path) as grid, Image.open(narrow) as plain:
+        assert grid.width == plain.width  # 12 columns side by side, not 30
+        pixels, tile = np.asarray(grid.convert("L")), (plain.height - 3)  # a row of tiles with its gap
+        bands = [row for row in range(grid.height - 1) if pixels[row, 0] == 255 and pixels[row + 1, 0] != 255]
+        assert len(bands) == 3  # 12, 12 and 6 classes, each band below a line of names
+        assert bands[1] - bands[0] == 2 * tile + 3 + SIZE + 2 * PAD
+        heads = [pixels[row - SIZE - 2 * PAD + 1 : row, :].min(0) < 128 for row in bands]  # where letters are
+        each = grid.width // 12
+        assert [head[:each].any() for head in heads] == [True] * 3
+        assert not heads[2][6 * each + each // 2 :].any()  # no names where there are no columns
+    (array,) = write(run, samples, tmp_path / "grid.npy", layout)
+    assert len(np.load(array)) == 60
 
 
 def test_what_cannot_be_asked_for_is_told(tmp_path: Path) -> None:
@@ -167,8 +190,8 @@ def test_saved_latents_give_the_same_samples(tmp_path: Path, kind: str, of: dict
     space = Space(run)
     keys = space.keys(["1", "2"])
     keys.save(tmp_path / "keys.safetensors")
-    again, columns = fill(run, Order(latent=tmp_path / "keys.safetensors"))
-    assert columns == 0
+    again, layout = fill(run, Order(latent=tmp_path / "keys.safetensors"))
+    assert layout.columns == 0
     torch.testing.assert_close(again, space.render(keys))
 
 

@@ -12,6 +12,7 @@ from zerosum.errors import UserError
 from zerosum.nn.latent import closed_form
 from zerosum.runs.latents import directions, mix
 from zerosum.runs.latents.sampling import Order, fill
+from zerosum.runs.latents.sheets import Layout
 from zerosum.runs.latents.space import Space
 
 # --- mixing
@@ -22,8 +23,10 @@ def test_styles_are_mixed_layer_by_layer(tmp_path: Path) -> None:
     space = Space(run)
     count = mix.num_layers(space)
     rows, columns = space.keys(["1", "2"]), space.keys(["3", "4", "5"])
-    sheet, width = mix.sheet(space, rows, columns, mix.layers_of("0-1", count))
-    assert width == 4
+    sheet, layout = mix.sheet(space, rows, columns, mix.layers_of("0-1", count))
+    assert layout == Layout(
+        4, top="from the top, coarse: layers 0-1", left=f"from the left, fine: layers 2-{count - 1}"
+    )
     tiles = sheet.unflatten(0, (3, 4))
     torch.testing.assert_close(tiles[0, 1:], space.render(columns))
     torch.testing.assert_close(tiles[1:, 0], space.render(rows))
@@ -35,6 +38,12 @@ def test_styles_are_mixed_layer_by_layer(tmp_path: Path) -> None:
     # All layers from above give the column's sample, whatever the row.
     everything = space.render(mix.mixed(space, rows, columns, tuple(range(count))))
     torch.testing.assert_close(everything, space.render(columns).repeat(2, 1, 1, 1), rtol=1e-4, atol=1e-5)
+
+
+def test_the_sides_of_a_mix_are_told() -> None:
+    assert mix.meaning((0, 1, 2, 3), 4) == ("from the top, all: layers 0-3", "from the left, nothing")
+    assert mix.meaning((2, 3), 4) == ("from the top, fine: layers 2-3", "from the left, coarse: layers 0-1")
+    assert mix.meaning((1,), 4) == ("from the top, layers 1", "from the left, layers 0, 2, 3")
 
 
 def test_split_noise_is_mixed_part_by_part(tmp_path: Path) -> None:

@@ -101,12 +101,12 @@ def mix(
     count = mixing.num_layers(room)
     chosen = mixing.layers_of(layers or f"0-{max(0, count // 2 - 1)}", count)
     left, top = (room.keys(names.split(","), label, truncation) for names in (rows, columns))
-    samples, width = mixing.sheet(room, left, top, chosen)
-    room.write(samples, target, width)
+    samples, layout = mixing.sheet(room, left, top, chosen)
+    room.write(samples, target, layout)
     show(
         {"path": str(target), "layers": list(chosen), "num_layers": count},
         json,
-        f"{target}\nLayers {_listed(chosen)} of {count} come from the top.",
+        f"{target}\nLayers {mixing.listed(chosen)} of {count} come from the top.",
     )
 
 
@@ -206,8 +206,3 @@ def _refuse_unless(target: Path, kinds: tuple[str, ...]) -> None:
     """Before anything takes time."""
     if target.suffix.lower() not in kinds:
         raise UserError(f"--out {target}: this can be written as {', '.join(kinds)}.")
-
-
-def _listed(layers: tuple[int, ...]) -> str:
-    whole = layers == tuple(range(layers[0], layers[-1] + 1)) and len(layers) > 1
-    return f"{layers[0]}-{layers[-1]}" if whole else ", ".join(map(str, layers))

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zerosum.metrics.neighbours import nearest
 from zerosum.metrics.mixed import Floats, Mixed
+from zerosum.metrics.neighbours import nearest
 
 MOST_LEVELS = 200
 """Codes that are told apart; all further ones count as one."""
@@ -21,7 +21,9 @@ def places(table: Mixed, reference: Mixed) -> Tensor:
         column, known = table.values[:, c], reference.values[:, c]
         if numeric:
             known = np.sort(known[~np.isnan(known)])
-            ranks = sum(np.searchsorted(known, column, side=side) for side in ("left", "right")) / (2 * max(1, len(known)))
+            ranks = sum(np.searchsorted(known, column, side=side) for side in ("left", "right")) / (
+                2 * max(1, len(known))
+            )
             missing = np.isnan(column)
             parts.append(torch.from_numpy(np.column_stack([np.where(missing, 0.5, ranks), missing])).float())
         else:

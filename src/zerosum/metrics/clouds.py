@@ -75,8 +75,12 @@ def emd(a: Tensor, b: Tensor) -> float:
     if a.dim() != 2 or a.shape != b.shape:
         raise UserError(f"emd: clouds of shape {tuple(a.shape)} and {tuple(b.shape)}; give two of one (P, D)")
     if len(a) > MOST_ASSIGNED:
-        raise UserError(f"emd: {len(a)} points; an exact pairing is made of at most {MOST_ASSIGNED}. Give fewer of them")
-    cost = torch.cdist(a.detach().cpu().double(), b.detach().cpu().double(), compute_mode="donot_use_mm_for_euclid_dist")
+        raise UserError(
+            f"emd: {len(a)} points; an exact pairing is made of at most {MOST_ASSIGNED}. Give fewer of them"
+        )
+    cost = torch.cdist(
+        a.detach().cpu().double(), b.detach().cpu().double(), compute_mode="donot_use_mm_for_euclid_dist"
+    )
     rows, columns = linear_sum_assignment(cost.numpy())
     return float(cost[torch.as_tensor(rows), torch.as_tensor(columns)].mean())
 

@@ -110,13 +110,14 @@ def correlations(table: Mixed) -> Floats:
 
 
 def _codes(table: Mixed, real: Mixed) -> NDArray[np.int64]:
-    """(N, C): codes as they are, numbers by the tenths of the real range that they lie in."""
+    """(N, C): codes as they are, numbers by the tenths of the real range that they lie in, those outside by the nearest."""
     found = np.empty(table.values.shape, dtype=np.int64)
     for c, numeric in enumerate(real.numeric):
         column = table.values[:, c]
         if numeric:
             known = real.values[:, c][~np.isnan(real.values[:, c])]
-            edges = np.histogram_bin_edges(known, bins=NUM_BINS) if len(known) else np.zeros(1)
+            edges = np.histogram_bin_edges(known, bins=NUM_BINS) if len(known) else np.zeros(2)
+            edges[0], edges[-1] = -np.inf, np.inf  # missing numbers come behind the last
             found[:, c] = np.digitize(column, edges)
         else:
             found[:, c] = column

@@ -16,7 +16,7 @@ STRIDE = 4
 
 
 class PatchClassifier(nn.Module):
-    """Three convolutions that see 17x17 pixels, then a label for every fourth one: (N, C, H, W) -> logits (N, K, H / 4, W / 4)."""
+    """Four convolutions that see 33x33 pixels, then a label for every fourth one: (N, C, H, W) -> logits (N, K, H / 4, W / 4)."""
 
     def __init__(self, channels: int, num_classes: int, width: int = 24) -> None:
         super().__init__()
@@ -27,6 +27,8 @@ class PatchClassifier(nn.Module):
             nn.Conv2d(width, 2 * width, 3, 2, 1),
             nn.ReLU(),
             nn.Conv2d(2 * width, 2 * width, 3, 1, 1),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, 2 * width, 3, 1, 2, dilation=2),
             nn.ReLU(),
             nn.Conv2d(2 * width, num_classes, 1),
         )

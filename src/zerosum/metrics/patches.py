@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
@@ -24,9 +26,7 @@ def bands(images: Tensor) -> dict[str, Tensor]:
         if min(images.shape[2:]) < 2 * SIDE:
             break
         small = avg_pool2d(images, 2)
-        found[str(level + 1)] = images - interpolate(
-            small, size=images.shape[2:], mode="bilinear", align_corners=False
-        )
+        found[str(level + 1)] = images - interpolate(small, size=images.shape[2:], mode="bilinear", align_corners=False)
         images = small
     return found | {"rest": images}
 
@@ -61,11 +61,18 @@ def sliced_distance(real: Tensor, fake: Tensor, num_directions: int = NUM_DIRECT
     directions = (directions / directions.norm(dim=1, keepdim=True)).to(real)
     total = 0.0
     for part in directions.split(32):  # bounds the memory
-        total += float(((part @ real.T).sort(1).values - (part @ fake.T).sort(1).values).abs().mean(1).sum())
+        total += float(np.abs(_sorted(part @ real.T) - _sorted(part @ fake.T)).mean(1).sum())
     return total / num_directions
 
 
-def patch_distances(real: Tensor, fake: Tensor, num: int = NUM_PATCHES, seed: int = 0) -> dict[str, float]:
+def _sorted(values: Tensor) -> npt.NDArray[np.float32]:
+    """Each row in order; numpy sorts several times faster than torch here."""
+    return np.sort(values.cpu().numpy(), axis=1)
+
+
+def patch_distances(
+    real: Tensor, fake: Tensor, num: int = NUM_PATCHES, num_directions: int = NUM_DIRECTIONS, seed: int = 0
+) -> dict[str, float]:
     """1,000 times the sliced distance of the patches of two sets of images, (N, C, H, W) and (M, C, H, W), at each level.
 
     Patches are divided by the standard deviation of the real ones at that level, so that a loss of contrast counts. 0
@@ -76,5 +83,5 @@ def patch_distances(real: Tensor, fake: Tensor, num: int = NUM_PATCHES, seed: in
         ours = patches(band, num, seed)
         scale = ours.std().clamp_min(1e-6)
         made = patches(theirs[name], num, seed + 1)
-        found[name] = 1000 * sliced_distance(ours / scale, made / scale, seed=seed)
+        found[name] = 1000 * sliced_distance(ours / scale, made / scale, num_directions, seed)
     return found

@@ -23,14 +23,14 @@ def ssim(a: Tensor, b: Tensor, span: float = 2.0) -> Tensor:
     """
     if a.shape != b.shape or a.dim() != 4:
         raise UserError(f"ssim: images of shape {tuple(a.shape)} and {tuple(b.shape)}; give two of one (N, C, H, W)")
-    a, b = a.double(), b.double()
+    a, b = a.float(), b.float()
     mean_a, mean_b = _local(a), _local(b)
     var_a, var_b = _local(a * a) - mean_a**2, _local(b * b) - mean_b**2
     both = _local(a * b) - mean_a * mean_b
     c1, c2 = (K1 * span) ** 2, (K2 * span) ** 2
     light = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
     shape = (2 * both + c2) / (var_a + var_b + c2)
-    return (light * shape).flatten(1).mean(1).float()
+    return (light * shape).flatten(1).mean(1)
 
 
 def edges(images: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def edges(images: Tensor) -> Tensor:
     flat = strength.flatten(1)
     most = flat.kthvalue(max(1, round(SHARE * flat.shape[1])), 1).values.view(-1, 1, 1, 1)
     # Where the quantile is 0 (a map with few borders) the strongest edge is the measure.
-    most = torch.where(most > 0, most, strength.amax((1, 2, 3), keepdim=True)).clamp_min(1e-12)
+    most = most.clamp_min(1e-12)
     return (strength / most).clamp_max(1)
 
 

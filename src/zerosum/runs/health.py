@@ -139,8 +139,8 @@ def _strength(recent: Sequence[Mapping[str, float]]) -> list[Finding]:
 
 STRONGER = {
     None: "for images an augmentation (--set augment=shift), ",
-    "shift": "a stronger augmentation (--set augment=diffaugment, or ada), ",
-    "diffaugment": "an augmentation that follows the discriminator (--set augment=ada), ",
+    "shift": "a stronger augmentation (--set augment=diffaugment), ",
+    "diffaugment": "an augmentation that follows the discriminator (ada with an adaptive strength: docs/augmentation.md), ",
 }
 """What to try against overfitting beside the augmentation that is at work already."""
 

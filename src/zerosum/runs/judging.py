@@ -52,7 +52,8 @@ def scores(
             f"{folder.root} has no checkpoint, so its discriminator is gone; `judge` needs the run folder of a training."
         )
     game = domain.game(recipe, facts)
-    game.players["discriminator"].load_state_dict(state["match"]["networks"]["discriminator"])
+    for name, network in game.players.items():  # a discriminator may look through a part of another player
+        network.load_state_dict(state["match"]["networks"][name])
     plan = Plan(recipe, domain, None, dict(facts))
     health = [line["values"] for line in folder.lines() if line["kind"] == "health"]
     neutral = (health[-1].get("neutral_logit") or 0.0) if health else 0.0

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from image_making import noise, save
 
 from zerosum.domains.images import DOMAIN
+from zerosum.domains.images.data import open_source
 from zerosum.domains.images.recipes import choice
 from zerosum.runs import plan
 
@@ -66,3 +68,14 @@ def test_a_chosen_recipe_reads_the_data_as_a_named_one_does(tmp_path: Path) -> N
     by_hand = plan.make(plan.Wish(str(tmp_path), settings=["steps=1", "data.flip=false", "conditional=true"]))
     assert by_hand.facts["flip"] is False
     assert not any("not used" in note for note in by_hand.notes)
+
+
+@pytest.mark.parametrize(("num", "told"), [(8, True), (49, True), (50, False)])
+def test_too_few_images_are_told(tmp_path: Path, num: int, told: bool) -> None:
+    """They can be trained on, and will be learnt by heart; mirror images do not count."""
+    np.save(tmp_path / "few.npy", np.stack([noise(16, 16, 3, seed=index) for index in range(num)]))
+    for flip in (False, True):
+        source = open_source(str(tmp_path / "few.npy"), heldout=0.0, flip=flip)
+        notes = [note for note in DOMAIN.facts(source)["notes"] if note.startswith(f"Only {num} images")]
+        assert bool(notes) == told
+        assert all("give 50 at least, better 500 or more" in note for note in notes)

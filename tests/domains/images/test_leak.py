@@ -13,7 +13,7 @@ from zerosum import recipe as recipes
 from zerosum.domains.images import DOMAIN, leak
 from zerosum.domains.images.augments.diffaugment import diffaugment
 from zerosum.domains.images.augments.shift import shift
-from zerosum.domains.images.data import ImageSource, open_source
+from zerosum.domains.images.data import Images, ImageSource, open_source
 from zerosum.engine.loop import Match
 from zerosum.engine.seeds import Draws
 from zerosum.errors import UserError
@@ -78,6 +78,37 @@ def test_few_images_keep_a_third_unseen(source: ImageSource) -> None:
     assert (len(unseen), len(shown)) == (min(1000, few.num_rows // 3), few.num_rows - few.num_rows // 3)
     rows = {row.numpy().tobytes() for row in shown}
     assert sum(row.numpy().tobytes() in rows for row in unseen) <= 2  # but for copies in the data themselves
+
+
+def test_mirror_images_of_unseen_images_are_not_shown(source: ImageSource) -> None:
+    mirrored = dataclasses.replace(source, heldout=None, flip=True)
+    shown, unseen = leak._reals(mirrored, 0)
+    rows = {row.numpy().tobytes() for row in shown}
+    assert sum(row.flip(2).contiguous().numpy().tobytes() in rows for row in unseen) <= 2
+    assert sum(row.flip(2).contiguous().numpy().tobytes() in rows for row in shown) == len(shown)
+
+
+def test_few_images_are_not_judged(source: ImageSource, unseen: Tensor) -> None:
+    """43 photographs with their mirror images leave too few that the probe never saw."""
+    few = Images(source.train.pixels[:43])
+    for flip in (False, True):
+        tiny = dataclasses.replace(source, train=few, heldout=None, flip=flip)
+        assert leak.records(tiny, AUGMENT, augmented(unseen), 0, strength=1.0, name="diffaugment") == []
+
+
+def test_fakes_unlike_all_images_are_no_leak(source: ImageSource, unseen: Tensor) -> None:
+    """A generator that makes noise, or one grey: a classifier of plain and augmented images says anything of them."""
+    draws = torch.Generator().manual_seed(4)
+    noise = torch.rand(unseen.shape, generator=draws) * 2 - 1
+    flat = 0.02 * torch.randn(unseen.shape, generator=draws)
+    for fakes in (noise, flat):
+        found = measured(source, fakes)
+        assert found.value > 0.9  # what the probe says
+        assert found.protocol["warning"] is None
+        assert found.meaning.startswith("Not judged: the generated images are not yet like real ones")
+        assert "may leak" not in measures([found.to_json()])
+    real = measured(source, unseen)
+    assert not real.meaning.startswith("Not judged")
 
 
 def test_the_evaluation_of_a_game_tells_of_leaks(source: ImageSource, unseen: Tensor) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,8 @@ from zerosum.data.images.files import SUFFIXES, BadImageError, opened
 READABLE = SUFFIXES | {".npy"}
 """Endings of files that `read` understands."""
 
-Values = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Values = npt.NDArray[Any]
+"""uint8 or uint16."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SIXTEEN = {2: 3, 4: 2, 6: 4}  # colour type of a PNG -> channels, of those that Pillow would cut down to 8 bits
@@ -47,12 +50,12 @@ def read(path: Path) -> Exact:
     too. Raises BadImageError for what is no image, and for floating-point values, whose range is unknown."""
     if path.suffix.lower() == ".npy":
         return _array(path)
-    with path.open("rb") as stream:
-        if (deep := _deep_png(path)) is not None:
+    data = path.read_bytes()
+    with opened(io.BytesIO(data)) as image:
+        if (deep := _deep_png(data)) is not None:
             return deep
-        with opened(stream) as image:
-            pages = [ImageOps.exif_transpose(page) for page in ImageSequence.Iterator(image)] if _stack(image) else []
-            return _stacked(pages) if pages else _single(ImageOps.exif_transpose(image))
+        pages = [ImageOps.exif_transpose(page) for page in ImageSequence.Iterator(image)] if _stack(image) else []
+        return _stacked(pages) if pages else _single(ImageOps.exif_transpose(image))
 
 
 def _stack(image: Image.Image) -> bool:
@@ -106,22 +109,19 @@ def _array(path: Path) -> Exact:
 # --- PNG of 16 bits and more than one channel
 
 
-def _deep_png(path: Path) -> Exact | None:
+def _deep_png(data: bytes) -> Exact | None:
     """None where Pillow reads every bit."""
-    with path.open("rb") as stream:
-        head = stream.read(33)
-        if len(head) < 33 or head[:8] != _PNG:
-            return None
-        width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", head[16:29])
-        if depth != 16 or kind not in _SIXTEEN:
-            return None
-        if interlaced:
-            raise BadImageError("an interlaced PNG of 16 bits; save it without interlacing")
-        with opened(path.open("rb")):  # its limits on size, its words for damage
-            data = b"".join(body for name, body in _chunks(stream.read()) if name == b"IDAT")
+    if data[:8] != _PNG:
+        return None
+    width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    if depth != 16 or kind not in _SIXTEEN:
+        return None
+    if interlaced:
+        raise BadImageError("an interlaced PNG of 16 bits; save it without interlacing")
+    body = b"".join(part for name, part in _chunks(data[33:]) if name == b"IDAT")
     channels = _SIXTEEN[kind]
-    values = _unfiltered(data, height, width * channels * 2, channels * 2)
-    deep: Values = values.view(">u2").reshape(height, width, channels).astype(np.uint16)
+    rows = _unfiltered(body, height, width * channels * 2, channels * 2)
+    deep: Values = rows.view(">u2").reshape(height, width, channels).astype(np.uint16)
     return Exact(deep[..., :-1], alpha=deep[..., -1]) if kind in (4, 6) else Exact(deep)
 
 

@@ -69,12 +69,21 @@ class CloudSource:
 
     def to(self, device: torch.device) -> CloudSource:
         """The same shapes on another device."""
-        moved = {name: getattr(self, name) for name in ("clouds", "heldout", "labels", "heldout_labels")}
-        return replace(self, **{name: None if rows is None else rows.to(device) for name, rows in moved.items()})
+        labels, heldout_labels = (
+            None if rows is None else rows.to(device) for rows in (self.labels, self.heldout_labels)
+        )
+        return replace(
+            self,
+            clouds=self.clouds.to(device),
+            heldout=self.heldout.to(device),
+            labels=labels,
+            heldout_labels=heldout_labels,
+        )
 
     def facts(self) -> dict[str, Any]:
         """What networks, pictures and units can be rebuilt from without the shapes."""
-        counts = [] if self.labels is None else torch.bincount(self.labels.cpu(), minlength=len(self.class_names))
+        labels = torch.empty(0, dtype=torch.int64) if self.labels is None else self.labels.cpu()
+        counts = torch.bincount(labels, minlength=len(self.class_names)).tolist()
         return {
             "name": self.name,
             "num_points": self.clouds.shape[1],
@@ -86,7 +95,7 @@ class CloudSource:
             "num_heldout": self.num_heldout,
             "num_classes": len(self.class_names),
             "class_names": list(self.class_names),
-            "class_counts": [int(count) for count in counts],
+            "class_counts": counts,
             "fingerprint": self.fingerprint,
             "notes": list(self.notes),
         }
@@ -145,7 +154,9 @@ def _made(shapes: Shapes, normalise: Normalise, labelled: bool, share: float, up
         order = torch.randperm(len(clouds), generator=generator(0, "held out"))
         held = min(round(share * len(clouds)), len(clouds) - 2)
     train, test = order[: len(order) - held], order[len(order) - held :]
-    labels = torch.from_numpy(np.asarray(shapes.labels, dtype=np.int64)) if labelled and shapes.labels is not None else None
+    labels = (
+        torch.from_numpy(np.asarray(shapes.labels, dtype=np.int64)) if labelled and shapes.labels is not None else None
+    )
     return CloudSource(
         shapes.name, clouds[train], clouds[test],
         None if labels is None else labels[train], None if labels is None else labels[test],
@@ -173,7 +184,9 @@ def normalised(clouds: Tensor, how: Normalise, name: str) -> tuple[Tensor, tuple
         note = "All shapes are moved and scaled alike, so that the largest fills the unit ball; samples keep the data's units."
         return moved / reach.max(), tuple(middle[0].tolist()), float(reach.max()), note
     if float(reach.max()) > 1.001:
-        raise UserError(f"{name}: points reach {float(reach.max()):.3g} from the origin. Use data.normalise=shape or global.")
+        raise UserError(
+            f"{name}: points reach {float(reach.max()):.3g} from the origin. Use data.normalise=shape or global."
+        )
     return moved, (0.0, 0.0, 0.0), 1.0, "Coordinates are used as they are."
 
 

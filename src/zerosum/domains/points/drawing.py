@@ -15,6 +15,8 @@ REAL, FAKE = (23, 115, 90), (185, 77, 18)
 """The colours of real and of made shapes."""
 BALL = 0.042
 """Radius of the ball of a point where a shape has 512 of them, in units of the unit ball."""
+FOG = 0.62
+"""How pale the far side is, 0 to 1."""
 FINE = 2
 """Pictures are drawn so many times larger and then averaged, for smooth edges."""
 AXES = {"x": (1, 2, 0), "y": (2, 0, 1), "z": (0, 1, 2)}
@@ -38,24 +40,25 @@ def view(cloud: Tensor, up: str, made: bool, size: int, turn: float = TURN) -> P
     """(P, 3) -> (size, size, 3): one shape, orthographic, seen from `turn` degrees about its upright axis."""
     fine = size * FINE
     points = _seen_from(cloud.detach().cpu().double().clamp(-1.5, 1.5)[:, list(AXES[up])].numpy(), turn)
+    points = points[np.argsort(-points[:, 1], kind="stable")]  # the nearest is painted last
     radius = BALL * math.sqrt(512 / max(len(points), 64))
     scale = 0.5 * fine / (1 + radius)
-    stamp, height = _ball(max(2, round(radius * scale)))
-    centre = np.stack([fine / 2 - points[:, 2] * scale, fine / 2 + points[:, 0] * scale], 1).round().astype(np.int64)
-    places = centre[:, None] + stamp[None]  # (P, S, 2): row and column of every pixel of every ball
-    near = -points[:, 1, None] + height[None] * radius
-    # A pale far side and a dark near side; the ball's own slope to the light gives it a body.
-    fog = np.clip(0.62 * (points[:, 1, None] + 1) / 2, 0, 0.62)
-    light = (0.62 + 0.38 * np.clip(height * 0.8 - stamp[None, :, 0] * 0.45 / max(2, round(radius * scale)), 0, 1)) * 1.05
-    base = np.array(FAKE if made else REAL, dtype=np.float64)
-    colour = base * light[..., None] * (1 - fog[..., None]) + 255 * fog[..., None]
-    inside = ((places >= 0) & (places < fine)).all(2)
-    order = np.argsort(near[inside], kind="stable")  # the nearest is written last
-    flat = (places[..., 0] * fine + places[..., 1])[inside][order]
-    image = np.full((fine * fine, 3), 255.0)
-    image[flat] = np.broadcast_to(colour, (*inside.shape, 3))[inside][order]
+    stamp, colours = _ball(max(2, round(radius * scale)), REAL if not made else FAKE)
+    centre = np.stack([fine / 2 - points[:, 2] * scale, fine / 2 + points[:, 0] * scale], 1).round().astype(np.int32)
+    places = np.clip(
+        centre[:, None] + stamp[None], 0, fine - 1
+    )  # (P, S, 2): row and column of every pixel of every ball
+    painted = np.full(fine * fine, -1, dtype=np.int32)
+    painted[(places[..., 0] * fine + places[..., 1]).ravel()] = np.arange(len(points) * len(stamp), dtype=np.int32)
+    (inked,) = np.nonzero(painted >= 0)
+    ball, pixel = np.divmod(painted[inked], len(stamp))
+    # A pale far side and a dark near side.
+    fog = (FOG * np.clip((points[ball, 1, None] + 1) / 2, 0, 1)).astype(np.float32)
+    image = np.full((fine * fine, 3), 255, dtype=np.float32)
+    image[inked] = colours[pixel] * (1 - fog) + 255 * fog
     averaged = image.reshape(size, FINE, size, FINE, 3).mean((1, 3))
-    return np.clip(averaged.round(), 0, 255).astype(np.uint8)
+    whole: Picture = np.clip(averaged.round(), 0, 255).astype(np.uint8)
+    return whole
 
 
 def frames(clouds: Tensor, columns: int, up: str, made: bool, num: int, tile: int) -> Tensor:
@@ -78,10 +81,13 @@ def _seen_from(points: npt.NDArray[np.float64], turn: float) -> npt.NDArray[np.f
     return np.stack([side, depth, height], 1)
 
 
-def _ball(radius: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """(S, 2) rows and columns of the pixels of a disc, and (S,) the height of the ball above each, 0 to 1."""
-    line = np.arange(-radius, radius + 1)
+def _ball(radius: int, colour: tuple[int, int, int]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """(S, 2) rows and columns of the pixels of a disc, and (S, 3) the colour of each, lit from above and from the eye."""
+    line = np.arange(-radius, radius + 1, dtype=np.int32)
     rows, columns = (grid.ravel() for grid in np.meshgrid(line, line, indexing="ij"))
     squared = (rows**2 + columns**2) / (radius + 0.5) ** 2
     inside = squared < 1
-    return np.stack([rows, columns], 1)[inside], np.sqrt(1 - squared[inside])
+    rows, columns = rows[inside], columns[inside]
+    slope = np.clip(0.8 * np.sqrt(1 - squared[inside]) - 0.45 * rows / radius, 0, 1)
+    light = 0.65 + 0.4 * slope
+    return np.stack([rows, columns], 1), (light[:, None] * np.array(colour)).astype(np.float32)

@@ -33,7 +33,9 @@ class Meaning(NamedTuple):
 
 
 MEANINGS: Mapping[str, Meaning] = {
-    "1-NNA": Meaning("near 0.5", "How often the nearest other shape is of the same kind, made or real: 0.5 when they mix."),
+    "1-NNA": Meaning(
+        "near 0.5", "How often the nearest other shape is of the same kind, made or real: 0.5 when they mix."
+    ),
     "MMD": Meaning("lower", "Mean distance of real shapes to the closest made one."),
     "COV": Meaning("higher", "Share of real shapes that are the closest real one of some made shape."),
     "JSD": Meaning("lower", "Divergence, in bits, of the space that all shapes together fill."),
@@ -68,6 +70,7 @@ class ShapeEvaluator:
 
     def __init__(self, source: CloudSource, seed: int) -> None:
         self.source, self.seed = source, seed
+        self._known: dict[tuple[str, int, int], Tensor] = {}
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Measures what real shapes score against real ones, once."""
@@ -83,7 +86,9 @@ class ShapeEvaluator:
 
     def quick(self, fakes: Tensor) -> Mapping[str, float]:
         """Health numbers: the mean distance between fakes, as a share of that between reals."""
-        fakes = fakes[:LOOKED_AT].detach().cpu().float()[:, torch.randperm(fakes.shape[1], generator=self._order("quick"))]
+        fakes = (
+            fakes[:LOOKED_AT].detach().cpu().float()[:, torch.randperm(fakes.shape[1], generator=self._order("quick"))]
+        )
         return {"diversity": _spread(fakes[:, :LOOKED_POINTS]) / self._real_spread}
 
     # --- what the fakes are held against
@@ -112,9 +117,10 @@ class ShapeEvaluator:
         rows = torch.randperm(self.source.num_rows, generator=self._order("spread"))[:LOOKED_AT]
         return max(_spread(self.source.batch(rows).data.cpu()[:, :LOOKED_POINTS]), 1e-9)
 
-    @functools.cache  # noqa: B019 - an evaluator lives as long as its run
     def _within_references(self, comparing: Comparing, num: int, points: int) -> Tensor:
-        return comparing.within(self._references[0][:num, :points])
+        if (key := (comparing.name, num, points)) not in self._known:
+            self._known[key] = comparing.within(self._references[0][:num, :points])
+        return self._known[key]
 
     def _values(self, samples: Tensor, labels: Tensor | None) -> dict[str, float]:
         references, told = self._references

@@ -13,7 +13,7 @@ from zerosum import domain
 from zerosum.domains.points import networks
 from zerosum.domains.points.networks import LatentDiscriminator, LatentGenerator
 from zerosum.engine.duel import DISCRIMINATOR, GENERATOR, Duel
-from zerosum.engine.game import Batch, Share, Source, Turn
+from zerosum.engine.game import Batch, Game, Share, Source, Turn
 from zerosum.engine.seeds import generator as seeded_generator
 from zerosum.errors import UserError
 from zerosum.metrics.clouds import chamfer
@@ -32,7 +32,9 @@ class LatentDuel(Duel):
     begins (or is resumed); a turn's reals are rows of them, so a step costs two small perceptrons and no encoder.
     """
 
-    def __init__(self, whole: LatentGenerator, discriminator: LatentDiscriminator, *, phase_steps: int, **rest: Any) -> None:
+    def __init__(
+        self, whole: LatentGenerator, discriminator: LatentDiscriminator, *, phase_steps: int, **rest: Any
+    ) -> None:
         self.phase_steps = phase_steps
         super().__init__(whole.codes, discriminator, **rest)
         self.whole = whole
@@ -96,7 +98,7 @@ class LatentDuel(Duel):
                 raise UserError("The codes of the training shapes are needed, and this game was given no source.")
             device = self.whole.mean.device
             with torch.autocast(device.type, enabled=False):
-                parts = [self._encoded(rows) for rows in torch.arange(self.source.num_rows).split(CHUNK)]
+                parts = [self._encoded(rows) for rows in torch.split(torch.arange(self.source.num_rows), CHUNK)]
             codes = torch.cat([part.data for part in parts])
             labels = [part.condition for part in parts if part.condition is not None]
             self._scales = codes.mean(0), codes.std(0, correction=0).clamp_min(1e-4)
@@ -107,7 +109,9 @@ class LatentDuel(Duel):
     def _encoded(self, rows: Tensor) -> Batch:
         assert self.source is not None, "asked for before"
         batch = self.source.batch(rows)
-        picked = torch.randperm(batch.data.shape[1], generator=seeded_generator(int(rows[0]), "seen"))[: self.whole.seen]
+        picked = torch.randperm(batch.data.shape[1], generator=seeded_generator(int(rows[0]), "seen"))[
+            : self.whole.seen
+        ]
         return Batch(self.whole.encode(batch.data[:, picked.to(batch.data.device)]), batch.condition)
 
 
@@ -149,7 +153,7 @@ def build(recipe: Recipe, facts: domain.Facts) -> Duel:
         raise UserError(f"Recipe {recipe.name}: {error}.") from None
 
 
-def initialise(game: Duel, source: Source) -> None:
+def initialise(game: Game, source: Source) -> None:
     """A game on codes is told of the shapes that it will encode."""
     if isinstance(game, LatentDuel):
         game.source = source

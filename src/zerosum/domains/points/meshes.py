@@ -19,7 +19,9 @@ def trimesh() -> Any:
     try:
         import trimesh as package
     except ImportError:
-        raise UserError("Meshes and parametric shapes need trimesh. Install it with: pip install 'zerosum[points]'") from None
+        raise UserError(
+            "Meshes and parametric shapes need trimesh. Install it with: pip install 'zerosum[points]'"
+        ) from None
     return package
 
 

@@ -6,6 +6,7 @@ on a CPU two to three times as fast as a convolution of width 1. First argument 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -22,7 +23,7 @@ def _perceptron(sizes: Sequence[int], norm: bool = False, last: bool = False) ->
     if min(sizes) < 1:
         raise ValueError(f"widths must be at least 1, got {tuple(sizes)}")
     layers: list[nn.Module] = []
-    for number, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for number, (before, after) in enumerate(itertools.pairwise(sizes)):
         layers.append(nn.Linear(before, after))
         if last or number < len(sizes) - 2:
             layers += [nn.LayerNorm(after)] if norm else []
@@ -43,7 +44,8 @@ class Judging(nn.Module):
         logits: Tensor = self.output(features).squeeze(1)
         if self.classes is None:
             return logits
-        return logits + (self.classes(demanded(condition)).to(features.dtype) * features).mean(1)
+        logits = logits + (self.classes(demanded(condition)).to(features.dtype) * features).mean(1)
+        return logits
 
 
 class Generator(nn.Module):
@@ -59,7 +61,7 @@ class Generator(nn.Module):
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) -> (N, P, 3)."""
         points: Tensor = self.layers(joined(noise, self.classes, condition))
-        return points.unflatten(1, (-1, 3))
+        return points.reshape(len(points), -1, 3)
 
 
 class Discriminator(nn.Module):
@@ -114,7 +116,7 @@ class LatentGenerator(nn.Module):
         num_classes: int = 0,
         phase: float = 0.15,
         code: int = 128,
-        seen: int = 256,
+        seen: int = 128,
         encoder: tuple[int, ...] = (64, 128),
         decoder: tuple[int, ...] = (256, 512),
         widths: tuple[int, ...] = (256, 256),
@@ -143,7 +145,7 @@ class LatentGenerator(nn.Module):
     def rebuild(self, codes: Tensor) -> Tensor:
         """(N, C), not standardised -> (N, P, 3)."""
         points: Tensor = self.decoder(codes)
-        return points.unflatten(1, (-1, 3))
+        return points.reshape(len(points), -1, 3)
 
     def standardised(self, clouds: Tensor) -> Tensor:
         """(N, P, 3) -> (N, C) as the code generator makes them; of larger clouds the first `seen` points are looked at."""

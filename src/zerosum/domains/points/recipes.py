@@ -30,8 +30,8 @@ LATENT = Recipe(
         "discriminator": Learning(lr=2e-4, betas=(0.0, 0.99)),
     },
     ema=Ema(half_life_images=20_000.0),
-    steps=5_000,
-    batch=64,
+    steps=4_000,
+    batch=32,
 )
 
 RAW = LATENT.changed(
@@ -47,7 +47,6 @@ RAW = LATENT.changed(
     penalties={"r1": PenaltyPart(weight=0.5, every=4), "r2": PenaltyPart(weight=0.5, every=4)},
     learning={name: Learning(lr=2e-4, betas=(0.0, 0.99)) for name in ("generator", "discriminator")},
     steps=1_500,
-    batch=32,
 )
 
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (LATENT, RAW)}

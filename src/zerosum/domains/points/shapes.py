@@ -62,7 +62,8 @@ def chair(rng: Rng) -> list[Part]:
     if rng.uniform() < 0.4:
         arm, high = rng.uniform(0.06, 0.1), seat + thick + rng.uniform(0.3, 0.45)
         for side in (-1, 1):
-            x = tuple(sorted((side * wide / 2, side * (wide / 2 - arm))))
+            outer, inner = side * wide / 2, side * (wide / 2 - arm)
+            x = min(outer, inner), max(outer, inner)
             parts.append(_box(x, (-deep / 2, deep / 2 - rest_thick), (high, high + arm)))
             parts.append(_box(x, (-deep / 2, -deep / 2 + arm), (seat + thick, high)))
     return parts

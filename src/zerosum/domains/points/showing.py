@@ -18,8 +18,8 @@ from zerosum.errors import UserError
 
 FRAMES, PER_SECOND = 36, 18.0
 """Pictures of one turn about the upright axis, and how many a second."""
-MOST_TURNING = 12
-"""Shapes that a turning picture shows."""
+MOST_TURNING, TURNING = 12, 176
+"""Shapes that a turning picture shows, and the side of each in pixels."""
 SUFFIXES = (".png", ".ply", ".xyz", ".npy", *films.KINDS)
 
 
@@ -54,7 +54,7 @@ def write(samples: Tensor, path: Path, facts: Facts) -> list[Path]:
     if suffix in films.KINDS:
         some = samples[:MOST_TURNING]
         columns = max(1, round(len(some) ** 0.5))
-        films.film(drawing.frames(some, columns, facts["up"], True, FRAMES, 256), path, PER_SECOND)
+        films.film(drawing.frames(some, columns, facts["up"], True, FRAMES, TURNING), path, PER_SECOND)
         return [path]
     clouds = (samples.double() * facts["radius"] + torch.tensor(facts["centre"], dtype=torch.float64)).float().numpy()
     if suffix == ".npy":
@@ -87,4 +87,5 @@ def read(paths: Sequence[Path], facts: Facts) -> Tensor:
     clouds = torch.cat(parts)
     if facts["normalise"] == "shape":
         return normalised(clouds, "shape", "judge")[0]
-    return (clouds - torch.tensor(facts["centre"])) / facts["radius"]
+    back: Tensor = (clouds - torch.tensor(facts["centre"])) / facts["radius"]
+    return back

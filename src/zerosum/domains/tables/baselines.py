@@ -75,7 +75,9 @@ def fits(source: TableSource) -> Mapping[str, Callable[[], Baseline]]:
     blocks = source.rows.blocks
     return {
         "independent": functools.partial(_recombined, rows, blocks, copula.independent, "columns drawn one by one"),
-        "copula": functools.partial(_recombined, rows, blocks, copula.gaussian, "Gaussian copula of the columns' ranks"),
+        "copula": functools.partial(
+            _recombined, rows, blocks, copula.gaussian, "Gaussian copula of the columns' ranks"
+        ),
         "mixture": functools.partial(_mixture, rows, blocks),
         "copy": lambda: Copied(f"training rows drawn with replacement: {len(rows):,} rows", rows),
     }

@@ -1,9 +1,9 @@
 """The randomised-CDF transform of a numeric column: exact marginals, spikes, whole numbers, bounds and missing values alike.
 
-A value v owns the stretch [P(X < v), P(X <= v)] of the unit interval, missing cells the stretch that begins at 0. A cell is encoded
-as the standard normal quantile of a point of its stretch, drawn anew each time; decoding finds the stretch that a point lies in. Of
-many distinct values only KNOTS quantiles and all heavier spikes are kept; between two of them the CDF is a straight line and
-values are rounded to the column's own grid.
+A value v owns the stretch [P(X < v), P(X <= v)] of the unit interval, missing cells the stretch that begins at 0. A cell is
+encoded as the standard normal quantile of a point of its stretch, drawn anew each time; decoding finds the stretch that a point
+lies in. Of many distinct values only KNOTS quantiles and all heavier spikes are kept; between two of them the CDF is a straight
+line and values are rounded to the column's own grid.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from zerosum.domains.tables.grid import Grid
 
 Floats = NDArray[np.float64]
 KNOTS = 1024
 """Distinct values that are kept exactly; of more, this many quantiles and the spikes among them."""
+LEAST = 1e-9
+"""No point lies nearer to the ends of the unit interval."""
 MARGIN = 1e-7
 """Of the unit interval, at either end of a stretch: more than float32 can blur, so that a cell is decoded as itself."""
 
@@ -100,6 +103,14 @@ def fitted(column: Floats, grid: Grid, knots: int = KNOTS) -> Cdf:
     else:
         kept = np.arange(len(numbers))
     return Cdf(numbers[kept], below[kept], upto[kept], num, missing, grid)
+
+
+def placed(low: Tensor, high: Tensor, draw: Tensor) -> Tensor:
+    """float64 ends of stretches and uniforms -> float32 normal quantiles of points within, never at the very ends."""
+    margin = ((high - low) / 4).clamp(max=MARGIN)
+    point = low + margin + (high - low - 2 * margin) * draw
+    normal: Tensor = torch.special.ndtri(point.clamp(LEAST, 1 - LEAST)).float()
+    return normal
 
 
 def of_json(plain: Mapping[str, Any]) -> Cdf:

@@ -23,7 +23,7 @@ NUMERIC, CATEGORICAL = ("continuous", "integer", "date"), ("categorical", "boole
 MISSING = {"", "?", "na", "n/a", "nan", "nat", "null", "none", "nil", "#n/a", "<na>", "-", "--", "."}
 """Among numbers and dates these words, in small letters, mean that there is none. In a column of words they are words."""
 BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"}, {"0", "1"}, {"on", "off"})
-FEW_NUMBERS, ROWS_PER_LEVEL = 10, 5
+FEW_NUMBERS, ROWS_PER_LEVEL = 12, 5
 """Numbers with no more distinct values than this, each in so many rows on average, are codes of categories."""
 MOSTLY_ONCE, NEARLY_ALL = 0.5, 0.9
 """Shares of distinct values from which a column of words is no category any more, and from which it names its rows."""
@@ -62,7 +62,7 @@ def found(raw: RawColumn, where: str, asked: str | None = None) -> tuple[Column,
     """The column and its values, None where it is not learnt. asked: the meaning that the user gives it."""
     _must_be_finite(raw, where)
     counts = raw.counts
-    present = [place for place, text in enumerate(raw.spellings) if text is not None and not _is_missing(text)]
+    present = [place for place, text in enumerate(raw.spellings) if text is not None and not is_missing(text)]
     words = [raw.spellings[place] or "" for place in present]
     if asked is not None:
         return _as_asked(raw, where, asked, words, present)
@@ -72,15 +72,18 @@ def found(raw: RawColumn, where: str, asked: str | None = None) -> tuple[Column,
         return _levels(raw, "boolean")
     if raw.dtype in ("category", "bool", "boolean") or len(words) < 2:
         return _levels(raw, "categorical")
-    return _numeric(raw, words, present, "date") or _number(raw, words, present) or _words(raw, words, int(counts.sum()))
+    return (
+        _numeric(raw, words, present, "date") or _number(raw, words, present) or _words(raw, words, int(counts.sum()))
+    )
 
 
-def _is_missing(text: str) -> bool:
+def is_missing(text: str) -> bool:
+    """Whether a cell among numbers or dates says that there is none."""
     return text.strip().lower() in MISSING
 
 
 def _must_be_finite(raw: RawColumn, where: str) -> None:
-    words = [text for text in raw.spellings if text is not None and not _is_missing(text)]
+    words = [text for text in raw.spellings if text is not None and not is_missing(text)]
     if wrong := numbers.infinite(words):
         raise UserError(
             f"{where}: column {raw.name!r} holds {wrong.strip()!r} (row {raw.row_of(wrong)} below the names). Infinite values "
@@ -100,9 +103,8 @@ def _numeric(raw: RawColumn, words: list[str], present: list[int], kind: str) ->
         kind = "continuous" if not form.scale else kind
     table = np.full(len(raw.spellings), np.nan)
     table[present] = values
-    absent = [place for place in range(len(raw.spellings)) if place not in set(present)]
-    common = max(absent, key=lambda place: int(raw.counts[place]), default=None)
-    missing = "" if common is None else raw.spellings[common]
+    counts = np.where(np.isnan(table), raw.counts, 0)
+    missing = raw.spellings[int(counts.argmax())] if counts.any() else ""
     return Column(raw.name, kind, raw.dtype, missing, form), table[raw.codes]
 
 
@@ -111,7 +113,8 @@ def _number(raw: RawColumn, words: list[str], present: list[int]) -> tuple[Colum
     if read is None:
         return None
     column, values = read
-    whole = column.kind == "integer" and not np.isnan(values).any()
+    bare = isinstance(column.form, NumberFormat) and column.form.most == 0
+    whole = column.kind == "integer" and bare and not np.isnan(values).any()
     if whole and looks_counted(raw.name, values):
         return _identifier(raw, words), None
     if len(words) <= FEW_NUMBERS and len(raw.codes) >= ROWS_PER_LEVEL * len(words):

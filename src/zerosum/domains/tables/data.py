@@ -100,8 +100,8 @@ def _opened(
     *,
     heldout: float = 0.2,
     seed: int = 0,
-    types: dict[str, str] = {},
-    drop: list[str] = [],
+    types: dict[str, str] = {},  # noqa: B006  (never changed)
+    drop: list[str] = [],  # noqa: B006
     numeric: Numeric = "cdf",
     max_levels: int = 100,
     told: float = 0.5,
@@ -140,7 +140,9 @@ def understood(raw: RawTable, types: Mapping[str, str] = {}, drop: Sequence[str]
     names = [column.name for column in raw.columns]
     for name in (*types, *drop):
         if name not in names:
-            raise UserError(f"data.{'types' if name in types else 'drop'}: there is no column {name!r}. {nearest(name, names)}")
+            raise UserError(
+                f"data.{'types' if name in types else 'drop'}: there is no column {name!r}. {nearest(name, names)}"
+            )
     for name, meaning in types.items():
         if meaning not in MEANINGS:
             raise UserError(f"data.types.{name} = {meaning!r} is no type of column. {nearest(meaning, MEANINGS)}")
@@ -162,10 +164,12 @@ def _must_be_usable(table: Table, where: str) -> None:
         reasons = "; ".join(f"{column.name!r} is {_excuse(column)}" for column in table.columns) or "all were dropped"
         raise UserError(
             f"{where} has no column to learn from: {reasons}. If one of them is a category or a number, say so: "
-            "--set 'data.types={\"NAME\": \"categorical\"}'."
+            '--set \'data.types={"NAME": "categorical"}\'.'
         )
     if len(table) < FEWEST_ROWS:
-        raise UserError(f"{where} has {len(table)} rows; a distribution needs at least {FEWEST_ROWS}, better some hundreds.")
+        raise UserError(
+            f"{where} has {len(table)} rows; a distribution needs at least {FEWEST_ROWS}, better some hundreds."
+        )
 
 
 def _excuse(column: Column) -> str:
@@ -180,7 +184,9 @@ def _parts(table: Table, heldout: float, seed: int) -> tuple[Table, Table]:
     train = table.picked(kept)
     for column in table.columns:
         if column.kind in NUMERIC and np.isnan(train.arrays[column.name]).all():
-            raise UserError(f"Column {column.name!r} is empty in nearly every row. Leave it out: --set 'data.drop=[...]'.")
+            raise UserError(
+                f"Column {column.name!r} is empty in nearly every row. Leave it out: --set 'data.drop=[...]'."
+            )
     return train, table.picked(rest)
 
 

@@ -1,7 +1,8 @@
 """Dates and times as people write them: the format found, the moments as whole numbers, and moments written in that format.
 
 A format is a text with the fields of `strftime`: %Y %m %d %H %M %S %b %B %y, and %3f, %6f for parts of a second; %-d is
-without leading zeros. Moments are whole numbers of the smallest field of the format: months, days, minutes, seconds ... from 1970 on.
+without leading zeros. Moments are whole numbers of the smallest field of the format (months, days, minutes, seconds ...) from
+1970 on.
 """
 
 from __future__ import annotations
@@ -76,7 +77,12 @@ class DateFormat:
             return None
         try:
             texts = [_iso(match.groupdict()) for match in found if match]
-            return np.array(texts, dtype="datetime64[us]").astype(f"datetime64[{self.unit}]").astype(np.int64) + 0.0
+            return (
+                np.array(texts, dtype="datetime64[us]")
+                .astype(f"datetime64[{self.unit}]")
+                .astype(np.int64)
+                .astype(np.float64)
+            )
         except ValueError:  # 30 February
             return None
 

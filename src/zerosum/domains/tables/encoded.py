@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zerosum.domains.tables import conditions
-from zerosum.domains.tables.cdf import MARGIN, Cdf
+from zerosum.domains.tables.cdf import Cdf, placed
 from zerosum.domains.tables.hashing import uniform, uniforms
 from zerosum.domains.tables.layout import Block
 from zerosum.domains.tables.levels import Levels
@@ -41,10 +41,7 @@ class Numerics:
     def put(self, data: Tensor, rows: Tensor, keys: Tensor) -> None:
         """Writes normal quantiles of points of the rows' stretches into data (N, D)."""
         cells = self.cells[rows]
-        low, high = self.low[cells], self.high[cells]
-        margin = ((high - low) / 4).clamp(max=MARGIN)
-        place = low + margin + (high - low - 2 * margin) * uniforms(keys, len(self.at), PLACE)
-        data[:, self.at] = torch.special.ndtri(place).float()
+        data[:, self.at] = placed(self.low[cells], self.high[cells], uniforms(keys, len(self.at), PLACE))
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +62,8 @@ class Mixed:
 class Balance:
     """For training by sampling: the rows of each level of each categorical column.
 
-    number: (M,) of the column in a condition's mask. order: (R, M) rows sorted by level. first, count: (M, L) where a level's rows
-    begin, and how many. edges: (M, L) cumulated chances of the levels.
+    number: (M,) of the column in a condition's mask. order: (R, M) rows sorted by level. first, count: (M, L) where a level's
+    rows begin, and how many. edges: (M, L) cumulated chances of the levels.
     """
 
     number: Tensor
@@ -118,7 +115,9 @@ class Encoded:
             chosen, number = self.balance.chosen(keys)
             rows = torch.where(balanced, chosen, rows)
             # The column by which the row was drawn is always told: given what is told, the row is a fair one.
-            scores.scatter_(1, number[:, None], torch.where(balanced, -1.0, scores.gather(1, number[:, None])[:, 0])[:, None])
+            scores.scatter_(
+                1, number[:, None], torch.where(balanced, -1.0, scores.gather(1, number[:, None])[:, 0])[:, None]
+            )
         num = 1 + (-uniform(keys, HOW_MANY).log2()).floor().clamp(max=MOST_TOLD)
         ranks = scores.argsort(1).argsort(1)
         mask = ((ranks < num[:, None]) & told[:, None]).float()

@@ -88,7 +88,7 @@ class TableEvaluator:
             "num_fake": num_fake,
             "target": truth.target,
             "trees": f"histogram gradient boosting of scikit-learn {sklearn.__version__}, its defaults; two-sample: two folds",
-            "reference": "training rows in place of made ones; copied_rows: held-out rows; closer_to_training: their part of all rows",
+            "reference": "training rows; for copied_rows held-out ones; for closer_to_training their part of all rows",
             "seed": self.seed,
             "torch": torch.__version__,
         }

@@ -1,7 +1,8 @@
 """The mixture transform of a numeric column: which normal a value belongs to, and how far from its mean it lies.
 
-Mode-specific normalisation (Xu et al. 2019, arXiv:1907.00503, section 4.2): a Bayesian mixture of at most MODES normals is fitted; a
-cell is encoded as a mode drawn by the posterior and the offset (v - mean) / (4 deviation). Missing cells are a mode of their own.
+Mode-specific normalisation (Xu et al. 2019, arXiv:1907.00503, section 4.2): a Bayesian mixture of at most MODES normals is
+fitted; a cell is encoded as a mode drawn by the posterior and the offset (v - mean) / (4 deviation). Missing cells are a mode of
+their own.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from torch import Tensor
 from zerosum.domains.tables.grid import Grid
 
 Floats = NDArray[np.float64]
-MODES, LEAST_WEIGHT, MOST_ROWS, SPREAD = 10, 0.005, 20_000, 4.0
+MODES, LEAST_WEIGHT, MOST_ROWS, SPREAD = 10, 0.005, 5_000, 4.0
 """Normals at most, the least weight of one that is kept, rows that they are fitted to, deviations of an offset of 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """weights, means, deviations: (M,). missing: share of missing cells. low, high: of the values. grid: that they are rounded to."""
+    """weights, means, deviations: (M,). missing: share of missing cells. low, high: of the values. grid: that they are rounded
+    to."""
 
     weights: Floats
     means: Floats
@@ -103,5 +105,7 @@ def fitted(numbers: Floats, grid: Grid, seed: int) -> Mixture:
 
 def of_json(plain: Mapping[str, Any]) -> Mixture:
     """The inverse of Mixture.to_json."""
-    lists = {name: np.array(plain[name], dtype=np.float64) for name in ("weights", "means", "deviations")}
+    lists: dict[str, Any] = {
+        name: np.array(plain[name], dtype=np.float64) for name in ("weights", "means", "deviations")
+    }
     return Mixture(**lists, **{name: plain[name] for name in ("missing", "low", "high")}, grid=Grid(**plain["grid"]))

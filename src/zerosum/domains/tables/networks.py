@@ -7,6 +7,7 @@ and their encoded values; all zeros when nothing is told). First argument the bl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -79,7 +80,9 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         if width < 1 or depth < 0 or not temperature > 0:
-            raise ValueError(f"width, depth and temperature must be more than 0, got {width}, {depth}, {temperature}")
+            raise ValueError(
+                f"width must be at least 1, depth at least 0, temperature more than 0; got {width}, {depth}, {temperature}"
+            )
         self.blocks, self.temperature, self.straight, self.keep = tuple(blocks), temperature, straight, keep
         num_values = sum(block.width for block in blocks)
         self.body = nn.Sequential(nn.Linear(latent + num_attributes, width), *[Residual(width) for _ in range(depth)])
@@ -123,8 +126,10 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Rows, with what was told of them, to logits.
 
-    pack: so many rows, one after the other, are judged together and share one logit, so that a lack of variety is seen
-    (Lin et al. 2018, PacGAN, arXiv:1712.04086); a batch that they do not divide is filled up from its beginning.
+    told: of the condition it hears which "columns" were told, for generators that keep them, so that their values stand in the
+    row already; or their "values" too. pack: so many rows, one after the other, are judged together and share one logit, so
+    that a lack of variety is seen (Lin et al. 2018, PacGAN, arXiv:1712.04086); a batch that they do not divide is filled up
+    from its beginning.
     dropout: the share of hidden units left out.
     """
 
@@ -135,6 +140,7 @@ class Discriminator(nn.Module):
         num_attributes: int = 0,
         width: int = 256,
         depth: int = 3,
+        told: Literal["columns", "values"] = "columns",
         pack: int = 1,
         dropout: float = 0.0,
     ) -> None:
@@ -144,13 +150,14 @@ class Discriminator(nn.Module):
                 f"width, depth and pack must be at least 1 and dropout in [0, 1), got {width}, {depth}, {pack}, {dropout}"
             )
         self.pack = pack
-        wide = pack * (sum(block.width for block in blocks) + num_attributes)
+        self.heard = min(num_attributes, len(blocks)) if told == "columns" else num_attributes
+        wide = pack * (sum(block.width for block in blocks) + self.heard)
         self.hidden = nn.ModuleList(nn.Linear(wide if layer == 0 else width, width) for layer in range(depth))
         self.dropout, self.out = nn.Dropout(dropout), nn.Linear(width, 1)
 
     def forward(self, rows: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, D) [, (N, K)] -> (N,)."""
-        seen = rows if condition is None else torch.cat([rows, condition.to(rows.dtype)], 1)
+        seen = rows if condition is None else torch.cat([rows, condition[:, : self.heard].to(rows.dtype)], 1)
         for layer in self.hidden:
             packed = seen if layer is not self.hidden[0] else self._packed(seen)
             seen = self.dropout(_leaky(layer(packed)))

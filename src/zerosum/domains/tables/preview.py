@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,8 +72,12 @@ def _key(figure: Figure, made: bool, height: int) -> None:
     from matplotlib.patches import Patch
 
     handles = [Patch(color=REAL, alpha=0.35, label="training rows")]
-    handles.append(Patch(fill=False, edgecolor=FAKE if made else INK, linewidth=1.6, label="made" if made else "these real rows"))
-    figure.legend(handles=handles, loc="center", bbox_to_anchor=(0.5, 1 - 20 / height), ncols=2, frameon=False, fontsize=11)
+    handles.append(
+        Patch(fill=False, edgecolor=FAKE if made else INK, linewidth=1.6, label="made" if made else "these real rows")
+    )
+    figure.legend(
+        handles=handles, loc="center", bbox_to_anchor=(0.5, 1 - 20 / height), ncols=2, frameon=False, fontsize=11
+    )
 
 
 # --- columns
@@ -86,16 +90,16 @@ def _panel(axes: Axes, values: Floats, known: Mapping[str, Any], column: Column,
     if known["missing"] or missing:
         real, shares = np.append(real, known["missing"]), np.append(shares, missing)
         edges = np.append(edges, edges[-1] + (edges[-1] - edges[-2]))
-    # A hair between bars of categories; none between those of numbers.
-    gap = 0.0 if "edges" in known else 0.12
-    left, wide = edges[:-1], np.diff(edges)
-    axes.bar(left + wide * gap / 2, np.sqrt(real), wide * (1 - gap), align="edge", color=REAL, alpha=0.35, linewidth=0)
-    axes.bar(
-        left + wide * gap / 2, np.sqrt(shares), wide * (1 - gap), align="edge", fill=False,
-        edgecolor=FAKE if made else INK, linewidth=1.2,
-    )  # fmt: skip
+    outline = FAKE if made else INK
+    if "edges" in known:
+        axes.stairs(np.sqrt(real), edges, fill=True, color=REAL, alpha=0.35, linewidth=0)
+        axes.stairs(np.sqrt(shares), edges, color=outline, linewidth=1.4)
+    else:
+        places = np.arange(len(real))
+        axes.bar(places, np.sqrt(real), 0.88, color=REAL, alpha=0.35, linewidth=0)
+        axes.bar(places, np.sqrt(shares), 0.88, fill=False, edgecolor=outline, linewidth=1.4)
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.05 * math.sqrt(max(real.max(), shares.max(), 1e-9))), yticks=[])
-    axes.set_title(_short(column.name, 30), fontsize=10, color=INK, loc="left", pad=3)
+    axes.set_title(_short(column.name, 27), fontsize=10, color=INK, loc="left", pad=3)
     _ticks(axes, known, column, edges, bool(known["missing"] or missing))
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
@@ -104,7 +108,7 @@ def _panel(axes: Axes, values: Floats, known: Mapping[str, Any], column: Column,
 
 
 def _ticks(axes: Axes, known: Mapping[str, Any], column: Column, edges: Floats, missing: bool) -> None:
-    """The ends of a range in the column's own spelling; the levels' names where they fit, else the first and "others"."""
+    """The ends of a range in the column's own spelling; the levels' names where they fit, else their beginnings."""
     last = len(edges) - 2
     if "edges" in known:
         ends = [known["edges"][0], known["edges"][-1]]
@@ -113,19 +117,22 @@ def _ticks(axes: Axes, known: Mapping[str, Any], column: Column, edges: Floats, 
         if missing:
             words, where = [*words[:1], "missing"], [ends[0], (edges[-1] + edges[-2]) / 2]
         axes.set_xticks(where, words)
-        for label, side in zip(axes.get_xticklabels(), ("left", "right"), strict=True):
-            label.set_horizontalalignment(side)
+        first, final = axes.get_xticklabels()
+        first.set_horizontalalignment("left")
+        final.set_horizontalalignment("right")
         return
-    names = ["others" if level is None else _short(str(column.levels[level]).strip() or "(empty)") for level in known["levels"]]
-    room = int(30 / max(1, last + 1))
-    words = [name if last < 3 else _short(name, max(3, room)) for name in names]
+    names = [
+        "rest" if level is None else _short(str(column.levels[level]).strip() or "(empty)") for level in known["levels"]
+    ]
+    room = int(27 / max(1, last + 1))
+    words = [name if last < 3 else _short(name, max(4, room)) for name in names]
     axes.set_xticks(np.arange(len(words)), words)
 
 
 def _spelled(column: Column, value: float) -> str:
     if isinstance(column.form, DateFormat):
         return column.form.spelled(np.array([value]))[0].strip()
-    return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:.3g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def _short(word: str, most: int = LONGEST) -> str:
@@ -135,9 +142,7 @@ def _short(word: str, most: int = LONGEST) -> str:
 # --- between columns
 
 
-def _maps(
-    figure: Figure, rows: Mixed, known: Mapping[str, Any], made: bool, top: int, size: tuple[int, int]
-) -> None:
+def _maps(figure: Figure, rows: Mixed, known: Mapping[str, Any], made: bool, top: int, size: tuple[int, int]) -> None:
     """What is between each two columns: real, made, and the difference."""
     real = np.array([[np.nan if x is None else x for x in row] for row in known["associations"]])
     here = associations(rows)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from zerosum.engine.duel import Prior, Rules
+from zerosum.engine.duel import Prior
 from zerosum.engine.optimizers import Learning
 from zerosum.engine.schedule import Schedule
 from zerosum.recipe import Ema, PenaltyPart, Recipe, part
-
-SMALL, TINY = 5_000, 1_000
-"""Below these numbers of training rows the players are narrower and the discriminator's slope is held down harder."""
 
 
 def _both(**settings: Any) -> dict[str, Learning]:
@@ -30,15 +26,15 @@ TABLE = Recipe(
         "Jang et al. 2017 (Gumbel-softmax), arXiv:1611.01144",
     ),
     data=part("wine"),
-    generator=part("residual"),
-    discriminator=part("mlp"),
+    generator=part("residual", width="auto"),
+    discriminator=part("mlp", width="auto"),
     prior=Prior(128),
     loss="relativistic",
-    penalties={"r1": PenaltyPart(weight="auto"), "r2": PenaltyPart(weight="auto")},
+    penalties={"r1": PenaltyPart(weight="auto", every=4), "r2": PenaltyPart(weight="auto", every=4)},
     learning=_both(lr=Schedule(5e-4, 5e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
-    ema=Ema(half_life_images=350_000.0),
-    steps=4_000,
-    batch=500,
+    ema=Ema(half_life_images="auto"),
+    steps=8_000,
+    batch="auto",
 )
 
 CTGAN = TABLE.changed(
@@ -50,8 +46,8 @@ CTGAN = TABLE.changed(
         "Lin et al. 2018 (PacGAN), arXiv:1712.04086",
     ],
     data=part("wine", numeric="mixture"),
-    generator=part("residual", temperature=0.2, keep=False),
-    discriminator=part("mlp", depth=2, pack=10, dropout=0.5),
+    generator=part("residual", temperature=0.2, keep=False, width=256),
+    discriminator=part("mlp", width=256, depth=2, told="values", pack=10, dropout=0.5),
     loss="wasserstein",
     # A pack of ten shares one logit, so the slope a row is the root of ten times the pack's, and a tenth of the weight.
     penalties={
@@ -61,11 +57,7 @@ CTGAN = TABLE.changed(
     learning=_both(lr=2e-4, betas=(0.5, 0.9), weight_decay=1e-6),
     ema=Ema(half_life_images=0),
     steps=15_000,
+    batch=500,
 )
 
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (TABLE, CTGAN)}
-
-
-def choose(facts: Mapping[str, Any], minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
-    """The recipe for a table that names none, and why; the sizes follow from the rows (see `tuned`)."""
-    return "table", f"{facts['num_rows']:,} rows of {len(facts['layout'])} columns; sizes follow the number of rows"

@@ -56,12 +56,12 @@ def bars(values: Floats, column: Mapping[str, Any]) -> tuple[Floats, float]:
         return np.array(counts + [1 - sum(counts)] * (len(known) < len(column["levels"]))), 0.0
     edges = np.array(column["edges"])
     there = values[~np.isnan(values)]
-    counts = np.histogram(np.clip(there, edges[0], edges[-1]), edges)[0]
-    return counts / max(1, len(values)), 1 - len(there) / max(1, len(values))
+    inside = np.histogram(np.clip(there, edges[0], edges[-1]), edges)[0]
+    return inside / max(1, len(values)), 1 - len(there) / max(1, len(values))
 
 
 def _edges(values: Floats) -> list[float]:
-    """Equal bins from the 0.5th to the 99.5th percentile; of few whole numbers, one bin each."""
+    """Equal bins from the 0.5th to the 99.5th percentile; of few whole numbers, one bin each; few bins for few rows."""
     there = values[~np.isnan(values)]
     low, high = np.percentile(there, [0.5, 99.5]) if len(there) else (0.0, 1.0)
     if low == high:
@@ -71,7 +71,8 @@ def _edges(values: Floats) -> list[float]:
     whole = bool((there == np.round(there)).all())
     if whole and high - low < NUM_BINS:
         return [float(x) for x in np.arange(np.floor(low) - 0.5, np.ceil(high) + 1)]
-    return [float(x) for x in np.linspace(low, high, NUM_BINS + 1)]
+    num = min(NUM_BINS, max(6, round(2 * len(there) ** (1 / 3))))
+    return [float(x) for x in np.linspace(low, high, num + 1)]
 
 
 def _levels(values: Floats) -> Sequence[int | None]:

@@ -16,7 +16,9 @@ MOST_NAMED = 12
 ORDER = ("integer", "continuous", "date", "categorical", "boolean", "identifier", "constant", "text")
 
 
-def notes_of(table: Table, train: Table, transform: Transform, num_heldout: int, drop: Sequence[str]) -> tuple[str, ...]:
+def notes_of(
+    table: Table, train: Table, transform: Transform, num_heldout: int, drop: Sequence[str]
+) -> tuple[str, ...]:
     """A line for each kind of column, then what is unusual: missing values, rare levels, what is left out."""
     lines = []
     for kind in ORDER:
@@ -28,7 +30,9 @@ def notes_of(table: Table, train: Table, transform: Transform, num_heldout: int,
     if missing:
         listed = ", ".join(f"{name} {share:.1%}" for name, share in list(missing.items())[:MOST_NAMED])
         lines.append(f"Missing values are learnt as such: {listed}.")
-    lines += [_rare(name, part, train) for name, part in transform.encodings.items() if isinstance(part, Levels) and part.rare]
+    lines += [
+        _rare(name, part, train) for name, part in transform.encodings.items() if isinstance(part, Levels) and part.rare
+    ]
     lines += [f"Left out: {column.name} ({column.left_out})." for column in table.columns if column.left_out]
     if drop:
         lines.append(f"Left out as data.drop says: {', '.join(drop)}.")
@@ -66,6 +70,6 @@ def _missing(table: Table, name: str) -> float:
 def _rare(name: str, levels: Levels, train: Table) -> str:
     share = levels.counts[levels.kept :].sum() / len(train)
     return (
-        f"{name}: the {levels.kept:,} commonest of {len(levels.counts):,} levels are learnt one by one; the others ({share:.1%} of "
-        "the rows) as one, then drawn by their frequency. data.max_levels changes that."
+        f"{name}: the {levels.kept:,} commonest of {len(levels.counts):,} levels are learnt one by one; the others "
+        f"({share:.1%} of the rows) as one, then drawn by their frequency. data.max_levels changes that."
     )

@@ -5,7 +5,7 @@ Legend: N rows, D places of an encoded row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,7 +27,11 @@ Encoding = Cdf | Mixture | Levels
 Numeric = Literal["cdf", "mixture"]
 TAIL = 7
 """Salt of the numbers that choose among rare levels."""
-READERS = {"cdf": cdf.of_json, "mixture": mixture.of_json, "levels": levels.of_json}
+READERS: Mapping[str, Callable[[Mapping[str, Any]], Encoding]] = {
+    "cdf": cdf.of_json,
+    "mixture": mixture.of_json,
+    "levels": levels.of_json,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +64,7 @@ class Transform:
         """
         data = rows.detach().cpu().double().numpy()
         draws = uniforms(torch.arange(start, start + len(data)), len(self.encodings), TAIL, seed).numpy()
-        arrays = {}
+        arrays: dict[str, NDArray[Any]] = {}
         for number, block in enumerate(self.blocks):
             part, encoding = data[:, block.start : block.stop], self.encodings[block.column]
             if isinstance(encoding, Levels):
@@ -106,14 +110,17 @@ def _plain(column: Column, encoding: Encoding | None) -> dict[str, Any]:
     plain["form"] = None if column.form is None else column.form.to_json()
     plain["levels"] = list(column.levels)
     if encoding is not None:
-        kind = next(name for name, cls in (("cdf", Cdf), ("mixture", Mixture), ("levels", Levels)) if isinstance(encoding, cls))
+        kind = next(
+            name for name, cls in (("cdf", Cdf), ("mixture", Mixture), ("levels", Levels)) if isinstance(encoding, cls)
+        )
         plain["encoding"] = {"kind": kind, **encoding.to_json()}
     return plain
 
 
 def of_facts(facts: Mapping[str, Any]) -> Transform:
     """The transform that a source's facts describe."""
-    columns, encodings = [], {}
+    columns: list[Column] = []
+    encodings: dict[str, Encoding] = {}
     for plain in facts["columns"]:
         columns.append(column_of(plain))
         if found := plain.get("encoding"):

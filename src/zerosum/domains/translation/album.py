@@ -83,7 +83,9 @@ def read_album(
         images.append(resized(in_memory(one, side, path), side, size))
         total += images[-1].nbytes
         if total > MAX_BYTES:
-            raise UserError(f"{path.parent}: more than {MAX_BYTES >> 30} GiB of pixels. Use --set data.size=256 or fewer files.")
+            raise UserError(
+                f"{path.parent}: more than {MAX_BYTES >> 30} GiB of pixels. Use --set data.size=256 or fewer files."
+            )
     return Album(tuple(images), side)
 
 
@@ -141,7 +143,7 @@ def in_memory(image: Exact, side: Side, path: Path) -> Tensor:
     if values.shape[2] != side.channels:
         raise UserError(f"{path}: {values.shape[2]} channels, the training images have {side.channels}.")
     deep = values if side.bits == 8 else values.astype(np.int32)
-    return torch.from_numpy(np.ascontiguousarray(deep.transpose(2, 0, 1)))
+    return torch.from_numpy(np.array(deep.transpose(2, 0, 1), order="C"))
 
 
 def _same_depth(values: Values, side: Side) -> Values:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from zerosum import domain
 from zerosum.data.images import pairs
@@ -22,8 +20,8 @@ LARGEST_ROW = 128
 """Longest side of a row in pixels, unless data.crop says: larger images, and those of unequal sizes, are trained on in
 pieces."""
 
-Pixels = Annotated[int, Field(ge=8)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+LEAST = 8
+"""Fewest pixels of a side."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,12 @@ def recognise(where: str) -> bool:
 
 def open_source(data: Part, allow_download: bool) -> PairSource:
     """The source of a recipe's data part."""
-    kinds = {"textures": _textures, "digit-outlines": _outlines, "digit-styles": _styles, "two-photos": _photos}
+    kinds: Mapping[str, Callable[..., PairSource]] = {
+        "textures": _textures,
+        "digit-outlines": _outlines,
+        "digit-styles": _styles,
+        "two-photos": _photos,
+    }
     if data.kind in kinds:
         named: PairSource = domain.make("data", kinds, data)
         return named
@@ -65,29 +68,29 @@ def open_source(data: Part, allow_download: bool) -> PairSource:
 # --- named
 
 
-def _textures(
-    *, size: int = 64, num: int = 2048, heldout: int = 256, seed: int = 0, flip: bool = False
-) -> PairSource:
+def _textures(*, size: int = 64, num: int = 2048, heldout: int = 256, seed: int = 0, flip: bool = False) -> PairSource:
     train, held = textures.mosaics(num, heldout, size, seed)
     note = "The held-out mosaics are made of the right quarter of each photograph, which is never trained on."
     return PairSource("textures", train, held, True, (size, size), flip, notes=(note,))
 
 
-def _outlines(*, heldout: Share = embedded.HELDOUT) -> PairSource:
+def _outlines(*, heldout: float = embedded.HELDOUT) -> PairSource:
     return _parted("digit-outlines", embedded.digit_outlines(), True, heldout)
 
 
-def _styles(*, heldout: Share = embedded.HELDOUT) -> PairSource:
+def _styles(*, heldout: float = embedded.HELDOUT) -> PairSource:
     return _parted("digit-styles", embedded.digit_styles(), False, heldout)
 
 
-def _photos(*, size: Pixels = 256, crop: Pixels = 64, flip: bool = False) -> PairSource:
+def _photos(*, size: int = 256, crop: int = 64, flip: bool = False) -> PairSource:
+    _check(size, crop, 0.0)
     note = "One photograph a side: pieces of it are the rows, and none is held out."
     return PairSource("two-photos", embedded.two_photos(size), None, False, (crop, crop), flip, notes=(note,))
 
 
 def _parted(name: str, albums: Albums, paired: bool, share: float) -> PairSource:
     """The last rows of digits, which lie in a fixed random order, are held out."""
+    _check(None, None, share)
     edges = [len(album) - round(share * len(album)) for album in albums]
     train, held = (_cut(albums, edges, part) for part in (slice(0, 1), slice(1, 2)))
     return PairSource(name, train, held if share else None, paired, (embedded.SIDE, embedded.SIDE))
@@ -95,7 +98,8 @@ def _parted(name: str, albums: Albums, paired: bool, share: float) -> PairSource
 
 def _cut(albums: Albums, edges: list[int], part: slice) -> Albums:
     one, two = (
-        album.picked([range(0, edge), range(edge, len(album))][part.start]) for album, edge in zip(albums, edges, strict=True)
+        album.picked([range(0, edge), range(edge, len(album))][part.start])
+        for album, edge in zip(albums, edges, strict=True)
     )
     return one, two
 
@@ -111,10 +115,10 @@ def open_path(
     swap: bool = False,
     make: Literal["", "edges", "grey", "blocks"] = "",
     labels: Labels = "auto",
-    size: Pixels | tuple[Pixels, Pixels] | None = None,
-    crop: Pixels | tuple[Pixels, Pixels] | None = None,
+    size: int | tuple[int, int] | None = None,
+    crop: int | tuple[int, int] | None = None,
     flip: bool = False,
-    heldout: Share = 0.1,
+    heldout: float = 0.1,
 ) -> PairSource:
     """A folder with trainA/ and trainB/ (testA/ and testB/), with A/ and B/, or of plain images. UserError for what is wrong.
 
@@ -129,6 +133,7 @@ def open_path(
         raise UserError(
             f"{where!r}: no such folder, and no named source of translation. {nearest(where, SOURCES)} Or give a folder."
         )
+    _check(size, crop, heldout)
     wanted = () if size is None else (size,) if isinstance(size, int) else size
     wish = Wish(paired, side_by_side, swap, make, labels, wanted, heldout)
     try:
@@ -139,6 +144,15 @@ def open_path(
     return PairSource(
         folder.resolve().name, laid.train, laid.heldout, laid.paired, row, flip, make, (*laid.notes, *notes)
     )
+
+
+def _check(size: int | tuple[int, int] | None, crop: int | tuple[int, int] | None, heldout: float) -> None:
+    for name, given in (("size", size), ("crop", crop)):
+        sides = (given,) if isinstance(given, int) else given or ()
+        if any(side < LEAST for side in sides):
+            raise ValueError(f"{name} must be at least {LEAST} pixels, got {given}")
+    if not 0 <= heldout < 1:
+        raise ValueError(f"heldout must lie in [0, 1), got {heldout}")
 
 
 def _row_size(
@@ -154,5 +168,3 @@ def _row_size(
         return (height, width), ()
     row = min(LARGEST_ROW, min(height, width))
     return (row, row), (f"Training looks at random pieces of {row}x{row} pixels; data.crop changes their size.",)
-
-

@@ -59,7 +59,9 @@ def two_photos(size: int = 0) -> tuple[Album, Album]:
     """One photograph of a palace roof and one of a flower, 427 x 640 pixels, or with a shorter side of `size`."""
     from sklearn.datasets import load_sample_image
 
-    photos = [torch.from_numpy(load_sample_image(f"{name}.jpg").copy()).permute(2, 0, 1) for name in ("china", "flower")]
+    photos = [
+        torch.from_numpy(load_sample_image(f"{name}.jpg").copy()).permute(2, 0, 1) for name in ("china", "flower")
+    ]
     fitted = [resized(photo.contiguous(), COLOUR, (size,) if size else ()) for photo in photos]
     return Album((fitted[0],), COLOUR), Album((fitted[1],), COLOUR)
 

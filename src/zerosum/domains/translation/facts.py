@@ -25,8 +25,8 @@ from torch import Tensor
 
 from zerosum.errors import UserError
 
-Values = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-"""(H, W, C) as they lie in a file."""
+Values = npt.NDArray[Any]
+"""(H, W, C) uint8 or uint16, as they lie in a file."""
 
 Code = tuple[int, ...]
 """Of a class in files: (value,) of a palette or integer map, or (red, green, blue)."""

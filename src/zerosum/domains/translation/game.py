@@ -35,6 +35,10 @@ def game(recipe: Recipe, facts: Mapping[str, Any]) -> Game:
     return Cycle(plain) if isinstance(plain.generator, CycleGenerator) else plain
 
 
+WAYS = ("", "back/")
+"""What the terms of the way there, and of the way back, are called by."""
+
+
 class Cycle(Game):
     """Two ordinary games, there and back, whose generators also have to undo one another.
 
@@ -45,85 +49,63 @@ class Cycle(Game):
 
     def __init__(self, plain: Duel) -> None:
         generator, discriminator = plain.generator, plain.discriminator
-        assert isinstance(generator, CycleGenerator) and isinstance(discriminator, CycleDiscriminator)
+        assert isinstance(generator, CycleGenerator)
+        assert isinstance(discriminator, CycleDiscriminator)
         if plain.loss.coupled:
-            raise UserError("The loss of a cycle must not couple the rows of a batch. Use relativistic or least_squares.")
+            raise UserError(
+                "The loss of a cycle must not couple the rows of a batch. Use relativistic or least_squares."
+            )
         self.players = {DISCRIMINATOR: discriminator, GENERATOR: generator}
-        ways = (generator.there, generator.back, discriminator.of_target), (
-            generator.back,
-            generator.there,
-            discriminator.of_input,
-        )
-        self.ways = {name: _Way(*parts, plain, generator.pool) for name, parts in zip(("", "back/"), ways, strict=True)}
-        self.reals_per_step = plain.reals_per_step
-
-    def turns(self, step: int) -> Sequence[Turn]:
-        """As in the ordinary game; the generators' turn draws reals too."""
-        return self.ways[""].duel.turns(step)
-
-    def terms(self, player: str, share: Share) -> dict[str, Tensor]:
-        """The terms of the way there, and those of the way back as "back/..."."""
-        assert share.real is not None and share.real.condition is not None
-        swapped = replace(share, real=Batch(share.real.condition, share.real.data))
-        shares = (share, swapped)
-        return {
-            name + term: value
-            for (name, way), real in zip(self.ways.items(), shares, strict=True)
-            for term, value in way.terms(player, real).items()
-        }
-
-    def finish(self, player: str, noted: Mapping[str, Tensor]) -> None:
-        """Weight clipping, where the rules ask for it."""
-        for way in self.ways.values():
-            way.duel.finish(player, {})
-
-    def observed(self) -> dict[str, Tensor]:
-        """What the ordinary game tells, for each way."""
-        return {name + key: value for name, way in self.ways.items() for key, value in way.shown.observed().items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """The past fakes of both ways: "rows.past", "rows.filled" and the same with "back"."""
-        return {
-            f"rows.{name.replace('/', '.')}{key}": value
-            for name, way in self.ways.items()
-            for key, value in way.past.state_dict().items()
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of state_dict."""
-        for name, way in self.ways.items():
-            prefix = f"rows.{name.replace('/', '.')}"
-            own = {key: state[prefix + key] for key in ("past", "filled") if prefix + key in state}
-            way.past.load_state_dict(own, int(state.get("first_row", 0)))
-
-
-class _Way:
-    """One direction: the ordinary game for the generators' turn, and the same one with past fakes for the discriminators'."""
-
-    def __init__(self, way: nn.Module, other: nn.Module, judge: nn.Module, plain: Duel, pool: int) -> None:
-        self.past, self.given = Past(pool), _Given()
-        self.direction = _Direction(way, other)
-        self.duel, self.shown = (
-            Duel(
-                network,
-                judge,
+        self.past = {name: Past(generator.pool) for name in WAYS}
+        there = _Direction(generator.there, generator.back), discriminator.of_target
+        back = _Direction(generator.back, generator.there), discriminator.of_input
+        self.ways = {
+            name: Duel(
+                *networks,
                 loss=plain.loss,
                 penalties=plain.penalties,
                 prior=plain.prior,
                 rules=plain.rules,
                 conditional=True,
+                replay=self.past[name].exchanged,
             )
-            for network in (self.direction, self.given)
-        )
+            for name, networks in zip(WAYS, (there, back), strict=True)
+        }
+        self.reals_per_step = plain.reals_per_step
+
+    def turns(self, step: int) -> Sequence[Turn]:
+        """As in the ordinary game; the generators' turn draws reals too."""
+        return self.ways[""].turns(step)
 
     def terms(self, player: str, share: Share) -> dict[str, Tensor]:
-        if player == GENERATOR:
-            return self.duel.terms(player, share)
+        """The terms of the way there, and those of the way back as "back/..."."""
         assert share.real is not None
-        with torch.no_grad():
-            fakes = self.direction(self.duel.prior.draw(share.draws), share.real.condition)
-        self.given.fakes = self.past.exchanged(fakes, share)
-        return self.shown.terms(player, share)
+        assert share.real.condition is not None
+        swapped = replace(share, real=Batch(share.real.condition, share.real.data))
+        return {
+            name + term: value
+            for name, own in zip(WAYS, (share, swapped), strict=True)
+            for term, value in self.ways[name].terms(player, own).items()
+        }
+
+    def finish(self, player: str, noted: Mapping[str, Tensor]) -> None:
+        """Weight clipping, where the rules ask for it."""
+        for way in self.ways.values():
+            way.finish(player, {})
+
+    def observed(self) -> dict[str, Tensor]:
+        """What the ordinary game tells, for each way."""
+        return {name + key: value for name, way in self.ways.items() for key, value in way.observed().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The past fakes of both ways: "rows.past", "rows.filled", "rows.back/past", "rows.back/filled"."""
+        return {f"rows.{name}{key}": value for name in WAYS for key, value in self.past[name].state_dict().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of state_dict."""
+        for name in WAYS:
+            own = {key: state[f"rows.{name}{key}"] for key in ("past", "filled") if f"rows.{name}{key}" in state}
+            self.past[name].load_state_dict(own, int(state.get("first_row", 0)))
 
 
 class _Direction(nn.Module):
@@ -136,15 +118,6 @@ class _Direction(nn.Module):
     def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
         y: Tensor = self.way(noise, condition)
         return y
-
-
-class _Given(nn.Module):
-    """Stands where a generator would, and gives the fakes that were laid into it."""
-
-    fakes: Tensor
-
-    def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
-        return self.fakes
 
 
 class Past:
@@ -160,30 +133,32 @@ class Past:
         self.past: Tensor | None = None  # (rows of this process, K, C, H, W)
         self.filled: Tensor | None = None  # (rows of this process,) int64
 
-    def exchanged(self, fakes: Tensor, share: Share) -> Tensor:
-        """(N, C, H, W) -> the same shape: for each row the new fake, or a past one of this row."""
+    def exchanged(self, fakes: Batch, share: Share) -> Batch:
+        """For each row the new fake, or a past one of this row."""
+        new = fakes.data
         if not self.size:
             return fakes
         places = -(-self.size // share.draws.total)
-        start = self._room(fakes, share, places)
-        assert self.past is not None and self.filled is not None
-        rows = slice(start, start + len(fakes))
+        start = self._room(new, share, places)
+        assert self.past is not None
+        assert self.filled is not None
+        rows = slice(start, start + len(new))
         past, filled = self.past[rows], self.filled[rows]
         full = filled >= places
         swap = full & (share.draws.uniform("past fakes: swap") < 0.5)
         place = torch.where(full, share.draws.integers("past fakes: place", places), filled.clamp(max=places - 1))
-        index = torch.arange(len(fakes), device=fakes.device), place
-        shown = torch.where(swap[:, None, None, None], past[index].to(fakes.dtype), fakes)
-        kept = torch.where((swap | ~full)[:, None, None, None], fakes.to(past.dtype), past[index])
-        past[index] = kept
+        at = torch.arange(len(new), device=new.device), place
+        old = past[at].to(new.dtype)
+        past[at] = torch.where((swap | ~full)[:, None, None, None], new, old).float()
         filled += (~full).long()
-        return shown
+        return Batch(torch.where(swap[:, None, None, None], old, new), fakes.condition)
 
     def _room(self, fakes: Tensor, share: Share, places: int) -> int:
         """Where the share's rows lie here; makes room for them when they come for the first time."""
         if self.past is None or self.filled is None:
             self.first_row = share.draws.start
-            self.past, self.filled = fakes.new_zeros(0, places, *fakes.shape[1:]).float(), share.draws.integers("", 1)[:0]
+            self.past = fakes.new_zeros(0, places, *fakes.shape[1:], dtype=torch.float32)
+            self.filled = fakes.new_zeros(0, dtype=torch.int64)
         start = share.draws.start - self.first_row
         missing = start + len(fakes) - len(self.past)
         if missing > 0:

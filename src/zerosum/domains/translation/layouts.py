@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from zerosum.data.images import pairs
+from zerosum.data.images.exact import READABLE
 from zerosum.data.images.split import COPIES, MIN_TO_SPLIT, heldout_rows
 from zerosum.domains.translation.album import Album, Kind, read_album
 from zerosum.domains.translation.facts import Side
@@ -53,7 +54,9 @@ class Laid:
 def read_folder(folder: Path, wish: Wish) -> Laid:
     """Both sides of a folder, split. UserError for whatever is wrong with it."""
     if wish.make and wish.side_by_side:
-        raise UserError("data.make and data.side_by_side exclude one another: inputs are computed, or lie in the files.")
+        raise UserError(
+            "data.make and data.side_by_side exclude one another: inputs are computed, or lie in the files."
+        )
     if wish.make:
         return _split(_made(folder, wish), wish)
     if wish.side_by_side:
@@ -82,15 +85,17 @@ def _folders(folder: Path, names: tuple[str, str], wish: Wish) -> Laid:
     a, b = (folder / name for name in (names[::-1] if wish.swap else names))
     for side in (a, b):
         if not pairs.images_in(side):
-            raise UserError(f"{side}: no images in this folder. Images end in {', '.join(sorted(pairs.READABLE))}.")
+            raise UserError(f"{side}: no images in this folder. Images end in {', '.join(sorted(READABLE))}.")
     paired, notes = _are_pairs(a, b, wish)
     train = _albums(a, b, paired, wish)
-    test = tuple(folder / f"test{side.name[-1]}" for side in (a, b))
-    if any(pairs.images_in(side) for side in test) and names[0] == "trainA":
-        missing = next((side for side in test if not pairs.images_in(side)), None)
+    test_a, test_b = (folder / f"test{side.name[-1]}" for side in (a, b))
+    if any(pairs.images_in(side) for side in (test_a, test_b)) and names[0] == "trainA":
+        missing = next((side for side in (test_a, test_b) if not pairs.images_in(side)), None)
         if missing is not None:
-            raise UserError(f"{missing}: no images, while the other side has test images. Give both sides some, or none.")
-        return Laid(train, _albums(*test, paired, wish, like=(train[0].side, train[1].side)), paired, notes)
+            raise UserError(
+                f"{missing}: no images, while the other side has test images. Give both sides some, or none."
+            )
+        return Laid(train, _albums(test_a, test_b, paired, wish, like=(train[0].side, train[1].side)), paired, notes)
     return Laid(train, None, paired, notes)
 
 
@@ -99,7 +104,9 @@ def _are_pairs(a: Path, b: Path, wish: Wish) -> tuple[bool, tuple[str, ...]]:
     if wish.paired != "auto":
         return wish.paired, ()
     if a.name in ("A", "B") or pairs.same_names(a, b):
-        return True, (f"Files of {a.name}/ and {b.name}/ with one name are pairs; --set data.paired=false takes them apart.",)
+        return True, (
+            f"Files of {a.name}/ and {b.name}/ with one name are pairs; --set data.paired=false takes them apart.",
+        )
     return False, (f"Names in {a.name}/ and {b.name}/ differ, so there are no pairs: any input meets any target.",)
 
 
@@ -150,7 +157,7 @@ def _parts(folder: Path) -> tuple[list[Path], list[Path], str]:
 def _read_parts(folder: Path, read: Callable[[list[Path], Albums | None], Albums], notes: tuple[str, ...]) -> Laid:
     files, held, _ = _parts(folder)
     if not files:
-        raise UserError(f"{folder}: no images in this folder. Images end in {', '.join(sorted(pairs.READABLE))}.")
+        raise UserError(f"{folder}: no images in this folder. Images end in {', '.join(sorted(READABLE))}.")
     train = read(files, None)
     return Laid(train, read(held, train) if held else None, True, notes)
 
@@ -166,7 +173,9 @@ def _halves(folder: Path, wish: Wish) -> Laid:
         return (right, left) if wish.swap else (left, right)
 
     if wish.labels in ("input", "target", "both"):
-        raise UserError("data.labels needs both sides in folders of their own; side by side they are one kind of image.")
+        raise UserError(
+            "data.labels needs both sides in folders of their own; side by side they are one kind of image."
+        )
     side = "right" if wish.swap else "left"
     return _read_parts(folder, read, (f"The {side} half of each image is the input; data.swap exchanges them.",))
 

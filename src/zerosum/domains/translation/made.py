@@ -16,7 +16,7 @@ from zerosum.domains.translation.facts import Side
 from zerosum.errors import UserError, nearest
 
 LUMA = (0.299, 0.587, 0.114)
-EDGE_REST, EDGE_FULL = 0.08, 0.35
+EDGE_REST, EDGE_FULL = 0.03, 0.15
 """Slopes of the brightness, in parts of white a pixel, that draw no line and a full one."""
 BLOCK = 8
 

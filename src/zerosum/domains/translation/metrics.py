@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOST = 256
 FEWEST_HELD_OUT = 16
 """Fewer held-out rows than this, and training rows are measured instead; each protocol says which."""
-QUICK_PATCHES = 4_000
+QUICK_PATCHES, QUICK_DIRECTIONS = 4_000, 64
 
 Judge = Callable[[Tensor, Tensor | None], Tensor]
 
@@ -87,5 +87,5 @@ class TranslationEvaluator:
             "contrast": float(contrast(fakes) / contrast(real).clamp_min(1e-6)),
             "edges_kept": float(edge_ssim(inputs[: len(once)], once).mean()),
         }
-        far = patch_distances(self.reals.targets, fakes, QUICK_PATCHES, self.seed)
+        far = patch_distances(self.reals.targets, fakes, QUICK_PATCHES, QUICK_DIRECTIONS, self.seed)
         return values | {"patch_distance": sum(far.values()) / len(far)}

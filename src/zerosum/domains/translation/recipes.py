@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from zerosum.domains.translation.recipes_single import SINGLE
 from zerosum.engine.duel import Prior
 from zerosum.engine.optimizers import Learning
 from zerosum.engine.schedule import Schedule
@@ -32,7 +33,7 @@ PIX2PIX = Recipe(
     penalties={
         "r1": PenaltyPart(weight=30.0, every=4),
         "r2": PenaltyPart(weight=30.0, every=4),
-        "pixel": PenaltyPart(weight=1.0),
+        "pixel": PenaltyPart(weight="auto"),
     },
     learning=_both(lr=5e-4, betas=(0.0, 0.99)),
     ema=Ema(half_life_images=1_100.0),
@@ -56,7 +57,7 @@ CYCLEGAN = Recipe(
     why="Two generators that undo one another: no pairs are needed, and both directions are learnt.",
     sources=("Zhu et al. 2017, arXiv:1703.10593", "Huang et al. 2024 (R3GAN), arXiv:2501.05441"),
     data=part("digit-styles"),
-    generator=part("cycle"),
+    generator=part("cycle", width=16),
     discriminator=part("cycle"),
     prior=Prior(1),
     loss="relativistic",
@@ -76,7 +77,7 @@ CUT = CYCLEGAN.changed(
     name="cut",
     why="One generator: each place of the output must be told from the others by its like in the input.",
     sources=["Park et al. 2020 (CUT), arXiv:2007.15651", "Huang et al. 2024 (R3GAN), arXiv:2501.05441"],
-    generator=part("contrastive"),
+    generator=part("contrastive", width=16),
     discriminator=part("patch", told=False),
     penalties={
         "r1": PenaltyPart(weight=30.0, every=4),
@@ -85,14 +86,36 @@ CUT = CYCLEGAN.changed(
     },
 )
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (PIX2PIX, PIX2PIX_2017, CYCLEGAN, CUT)}
+PIXEL_WEIGHT = 10.0
+"""Of the pixel distance where the input says nearly all of the target."""
+
+
+def tuned(recipe: Recipe, facts: Mapping[str, Any]) -> tuple[Recipe, tuple[str, ...]]:
+    """The pixel distance's weight where it is "auto". From a label map there is no term at all: what lies in a region is left
+    open, and a distance would ask for the mean of all that could lie there, which is blurred."""
+    pixel = recipe.penalties.get("pixel")
+    if pixel is None or pixel.weight != "auto":
+        return recipe, ()
+    others = {name: part for name, part in recipe.penalties.items() if name != "pixel"}
+    if facts["input"]["kind"] == "labels":
+        return recipe.changed(penalties=others), ("No pixel distance: a label map leaves open what lies in its regions.",)
+    settled = pixel.model_copy(update={"weight": PIXEL_WEIGHT})
+    note = f"Weight of the pixel distance {PIXEL_WEIGHT:g}: the input is an image, which says nearly all of the target."
+    return recipe.changed(penalties={**recipe.penalties, "pixel": settled}), (note,)
+
+
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (PIX2PIX, PIX2PIX_2017, CYCLEGAN, CUT, SINGLE)}
 
 
 def choose(facts: Mapping[str, Any], minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
     """The recipe for a source that names none, and why: pairs or not, and sides of one kind or not."""
     if facts["paired"]:
         return "pix2pix", "its images are pairs"
-    alike = facts["input"]["kind"] == facts["target"]["kind"] and facts["input"]["channels"] == facts["target"]["channels"]
+    alike = (
+        facts["input"]["kind"] == facts["target"]["kind"] and facts["input"]["channels"] == facts["target"]["channels"]
+    )
+    if alike and facts["input"]["kind"] == "image" and facts.get("num_images") == [1, 1]:
+        return "single", "there is one picture a side"
     if alike:
         return "cut", "there are no pairs, and both sides have the same channels"
     return "cyclegan", "there are no pairs, and the sides have different channels"

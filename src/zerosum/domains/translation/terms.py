@@ -31,7 +31,9 @@ def feature_matching(weight: float | Schedule = 10.0, every: int = 1) -> Penalty
     def function(play: Play) -> Tensor:
         wanted = play.on_real if play.on_real is not play.on_fake else play.judge(_real(play), "real")
         if not wanted.features:
-            raise ValueError("the penalty `feature_matching` needs a discriminator that returns features, such as `patch`")
+            raise ValueError(
+                "the penalty `feature_matching` needs a discriminator that returns features, such as `patch`"
+            )
         layers = zip(play.on_fake.features, wanted.features, strict=True)
         return torch.stack([distance(fake, real.detach()) for fake, real in layers]).mean(0)
 
@@ -43,7 +45,8 @@ def cycle(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
     arXiv:1703.10593, equation 2."""
 
     def function(play: Play) -> Tensor:
-        assert play.condition is not None and play.noise is not None
+        assert play.condition is not None
+        assert play.noise is not None
         return distance(_other(play)(play.noise, _fake(play)), play.condition)
 
     return Penalty("cycle", function, weight, every, GENERATOR)
@@ -78,7 +81,8 @@ def contrast(
         generator: Any = play.generator
         if not hasattr(generator, "vectors"):
             raise ValueError("the penalty `contrast` needs a generator of kind `contrastive`")
-        assert play.condition is not None and play.noise is not None
+        assert play.condition is not None
+        assert play.noise is not None
         where = play.draws.uniform("places", places)
         lost = _told_apart(generator, play.noise, play.condition, _fake(play), where, temperature)
         if identity:
@@ -95,9 +99,7 @@ def _told_apart(
 ) -> Tensor:
     """(N,): cross-entropy of finding each place of `made` among those of `given`, averaged over places and depths."""
     lost = []
-    for query, key in zip(
-        generator.vectors(noise, made, places), generator.vectors(noise, given, places), strict=True
-    ):
+    for query, key in zip(generator.vectors(noise, made, places), generator.vectors(noise, given, places), strict=True):
         alike = query @ key.detach().transpose(1, 2) / temperature  # (N, P, P)
         right = torch.arange(alike.shape[1], device=alike.device).expand(len(alike), -1)
         lost.append(cross_entropy(alike.transpose(1, 2), right, reduction="none").mean(1))

@@ -8,9 +8,9 @@ Legend: N rows, S the side of a mosaic.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from zerosum.domains.translation.album import Album, album_of
 from zerosum.domains.translation.facts import Side
@@ -26,14 +26,14 @@ MAPS, GREY = Side(3, "labels", ((0,), (1,), (2,))), Side(1)
 def photographs() -> Tensor:
     """(3, 256, 256) float32 in 0..255. UserError where scikit-image, which brings them, is not installed."""
     try:
-        from skimage import data, transform
+        from skimage import data
     except ImportError:
         raise UserError(
             "The source `textures` takes its photographs from scikit-image, which is not installed. "
             "pip install 'zerosum[textures]', or take another source: digit-outlines."
         ) from None
-    photos = [transform.resize(getattr(data, name)(), (PHOTO, PHOTO), anti_aliasing=True) for name in NAMES]
-    return torch.from_numpy(np.stack(photos).astype(np.float32)) * 255
+    photos = torch.stack([torch.from_numpy(getattr(data, name)()) for name in NAMES])[None].float()
+    return interpolate(photos, (PHOTO, PHOTO), mode="bicubic", antialias=True, align_corners=False)[0].clamp(0, 255)
 
 
 def mosaics(num: int = 2048, heldout: int = 256, size: int = 64, seed: int = 0) -> tuple[tuple[Album, Album], ...]:

@@ -96,9 +96,7 @@ def _pieces(tiling: Tiling, length: int) -> Iterator[tuple[int, int, Tensor]]:
         yield start, end, weights
 
 
-def _add(
-    out: Tensor, made: Tensor, place: tuple[int, int], weights: tuple[Tensor, Tensor], margin: int
-) -> None:
+def _add(out: Tensor, made: Tensor, place: tuple[int, int], weights: tuple[Tensor, Tensor], margin: int) -> None:
     """Adds a tile at its place, which is in the padded picture; what lies outside the picture is left out."""
     made = made * weights[0][:, None] * weights[1]
     spans = []

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from zerosum.errors import UserError
+from zerosum.runs.latents.sheets import Layout
 from zerosum.runs.latents.space import Latents, Space
 
 
@@ -60,8 +61,8 @@ def mixed(space: Space, rows: Latents, columns: Latents, layers: tuple[int, ...]
     return Latents(space.name, values, None if rows.condition is None else rows.condition[across])
 
 
-def sheet(space: Space, rows: Latents, columns: Latents, layers: tuple[int, ...]) -> tuple[Tensor, int]:
-    """(samples, columns of the sheet): the columns' samples on top, the rows' at the left, the mixtures between."""
+def sheet(space: Space, rows: Latents, columns: Latents, layers: tuple[int, ...]) -> tuple[Tensor, Layout]:
+    """(samples, layout): the columns' samples on top, the rows' at the left, the mixtures between, and what each side gives."""
     tops, sides = space.render(columns), space.render(rows)
     inner = torch.split(space.render(mixed(space, rows, columns, layers)), len(columns))
     corner = torch.zeros_like(tops[:1])
@@ -69,4 +70,25 @@ def sheet(space: Space, rows: Latents, columns: Latents, layers: tuple[int, ...]
         torch.cat([corner, tops]),
         *(torch.cat([side[None], line]) for side, line in zip(sides, inner, strict=True)),
     ]
-    return torch.cat(lines), len(columns) + 1
+    top, left = meaning(layers, num_layers(space))
+    return torch.cat(lines), Layout(len(columns) + 1, top=top, left=left)
+
+
+def meaning(layers: tuple[int, ...], count: int) -> tuple[str, str]:
+    """What the top lends and what the left side keeps, in words; the first layers are the coarse ones."""
+    others = tuple(layer for layer in range(count) if layer not in layers)
+
+    def told(which: tuple[int, ...]) -> str:
+        first, last = 0 in which, count - 1 in which
+        kind = (
+            "all" if len(which) == count else "coarse" if first and not last else "fine" if last and not first else ""
+        )
+        return f"{kind + ': ' if kind else ''}layers {listed(which)}" if which else "nothing"
+
+    return f"from the top, {told(layers)}", f"from the left, {told(others)}"
+
+
+def listed(layers: tuple[int, ...]) -> str:
+    """("0-3") for (0, 1, 2, 3), ("0, 4, 5") for others: the inverse of `layers_of`."""
+    whole = layers == tuple(range(layers[0], layers[-1] + 1)) and len(layers) > 1
+    return f"{layers[0]}-{layers[-1]}" if whole else ", ".join(map(str, layers))

@@ -11,6 +11,7 @@ from torch import Tensor
 from zerosum.errors import UserError
 from zerosum.runs import conditions
 from zerosum.runs.latents import directions
+from zerosum.runs.latents.sheets import Layout
 from zerosum.runs.latents.space import Latents, Space
 from zerosum.runs.run import Run
 
@@ -33,8 +34,8 @@ class Order:
     attributes: str = ""
 
 
-def fill(run: Run, order: Order) -> tuple[Tensor, int]:
-    """(samples, columns of their sheet; 0 where nothing is laid out)."""
+def fill(run: Run, order: Order) -> tuple[Tensor, Layout]:
+    """(samples, how they lie on their sheet)."""
     if order.grid not in (None, "classes"):
         raise UserError(f"--grid {order.grid}: the only grid is classes.")
     if order.latent is not None:
@@ -42,7 +43,7 @@ def fill(run: Run, order: Order) -> tuple[Tensor, int]:
             raise UserError("--latent shows saved latents as they are; it goes with --direction and --out alone.")
         latents = Latents.load(order.latent)
         space = Space(run, latents.space)
-        return space.render(moved(space, latents, order.moves)), 0
+        return space.render(moved(space, latents, order.moves)), Layout()
     wanted = conditions.parsed(order.attributes) if order.attributes else {}
     if wanted and order.labels:
         raise UserError("--label and --attributes do not go together: a generator hears one or the other.")
@@ -53,15 +54,16 @@ def fill(run: Run, order: Order) -> tuple[Tensor, int]:
     num = 64 if order.num is None else order.num
     labels = [order.labels[i % len(order.labels)] for i in range(num)] if order.labels else None
     if not order.moves:
-        return run.sample(num, order.seed, labels, truncation=order.truncation, attributes=wanted), 0
+        return run.sample(num, order.seed, labels, truncation=order.truncation, attributes=wanted), Layout()
     condition = run.condition(num, order.seed, labels, wanted)
-    return along(run, run.sampler.noise(num, order.seed), condition, order.moves, order.truncation), 0
+    return along(run, run.sampler.noise(num, order.seed), condition, order.moves, order.truncation), Layout()
 
 
 def class_grid(
     run: Run, rows: int, seed: int, labels: Sequence[int | str] | None = None, truncation: float = 1.0
-) -> tuple[Tensor, int]:
-    """(samples, columns): a column for each class (or each of `labels`), a row for each noise of `sample(rows, seed)`."""
+) -> tuple[Tensor, Layout]:
+    """(samples, layout): a column for each class (or each of `labels`) under its name, a row for each noise of
+    `sample(rows, seed)`."""
     classes = 0 if run.sampler.facts.get("num_attributes") else int(run.sampler.facts.get("num_classes", 0))
     if not run.sampler.conditional or not classes:
         raise UserError(f"--grid classes: the generator of {run.path} was trained without classes.")
@@ -71,7 +73,9 @@ def class_grid(
     columns = run.labels(wanted, len(wanted))
     noise = run.sampler.noise(rows, seed).repeat_interleave(len(columns), 0)
     samples = run.sampler.make(noise, columns.repeat(rows), truncation=truncation)
-    return run.domain.within(samples, run.recipe), len(columns)
+    known = run.sampler.facts.get("class_names") or range(classes)
+    names = tuple(str(known[int(label)]) for label in columns)
+    return run.domain.within(samples, run.recipe), Layout(len(columns), names)
 
 
 def along(run: Run, noise: Tensor, condition: Tensor | None, moves: Sequence[str], truncation: float = 1.0) -> Tensor:

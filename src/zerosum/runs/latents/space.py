@@ -14,10 +14,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from zerosum.domain import Scene
 from zerosum.errors import UserError
 from zerosum.nn import latent
+from zerosum.runs.latents import sheets
 from zerosum.runs.latents.classes import between, blended
+from zerosum.runs.latents.sheets import Layout
 from zerosum.runs.run import Run
 from zerosum.runs.sampler import has_mapping
 from zerosum.store import Damaged, decode, encode, write_durably
@@ -156,9 +157,9 @@ class Space:
                 else "These latents come with labels or attributes, and this generator was trained without."
             )
 
-    def write(self, samples: Tensor, path: Path, columns: int) -> None:
-        """Samples row by row as one picture."""
-        write(self.run, samples, path, columns)
+    def write(self, samples: Tensor, path: Path, layout: int | Layout) -> None:
+        """Samples row by row as one picture; layout: the number of columns, or more about them."""
+        write(self.run, samples, path, layout)
 
     def film(self, samples: Tensor, path: Path, frames_per_second: float) -> None:
         """Samples one after the other as a moving picture."""
@@ -186,13 +187,13 @@ class Space:
         return Latents(keys.space, join(keys.values[first], keys.values[second], t), condition)
 
 
-def write(run: Run, samples: Tensor, target: Path, columns: int = 0) -> list[Path]:
-    """Samples as files, by the target's ending; as one picture of so many columns unless that is 0."""
+def write(run: Run, samples: Tensor, target: Path, layout: int | Layout = 0) -> list[Path]:
+    """Samples as files, by the target's ending; as one picture where laid out in columns and the ending is a picture's."""
+    layout = Layout(layout) if isinstance(layout, int) else layout
     with writing(target):
-        if not columns:
+        if not layout.columns or target.suffix.lower() not in sheets.PICTURES:
             return run.domain.write(samples, target, run.sampler.facts)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        run.domain.picture(samples, target, Scene(columns, run.sampler.facts))
+        sheets.write(run.domain, samples, target, layout, run.sampler.facts)
         return [target]
 
 

@@ -20,7 +20,7 @@ from zerosum.engine.seeds import generator
 from zerosum.metrics.mixed import Mixed, mean, shapes
 from zerosum.metrics.record import Record
 
-NUM_ASKED, FEWEST, MOST_QUESTIONS = 500, 100, 24
+NUM_ASKED, FEWEST, MOST_QUESTIONS = 500, 40, 24
 """Rows made for a question, training rows that have the value at least, and questions at most."""
 Make = Callable[[Tensor, Tensor], Tensor]
 """((N, L) noise, (N, K) condition) -> (N, D)."""
@@ -91,12 +91,15 @@ def answers(source: TableSource, make: Make, prior: Prior, seed: int) -> Iterato
         real = train.rows(train.values[:, at] == question.level)
         order = torch.randperm(len(real), generator=generator(seed, "asked", question.place)).numpy()
         half, other = real.rows(order[::2]), real.rows(order[1::2][:NUM_ASKED])
-        yield question, {
-            "returned": float((made.values[:, at] == question.level).mean()),
-            "shapes": _others(half, made, at),
-            "floor": _others(half, other, at),
-            "ignoring": _others(half, plainly, at),
-        }
+        yield (
+            question,
+            {
+                "returned": float((made.values[:, at] == question.level).mean()),
+                "shapes": _others(half, made, at),
+                "floor": _others(half, other, at),
+                "ignoring": _others(half, plainly, at),
+            },
+        )
 
 
 def _decoded(source: TableSource, rows: Tensor) -> Mixed:

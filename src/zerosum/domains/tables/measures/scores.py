@@ -30,10 +30,15 @@ class Meaning(NamedTuple):
 MEANINGS: Mapping[str, Meaning] = {
     "column_shapes": Meaning("higher", "How alike the columns' distributions are, one by one; 1 is equal."),
     "pair_trends": Meaning("higher", "How alike what lies between two columns is, over all pairs; 1 is equal."),
-    "two_sample": Meaning("near 0.5", "How well trees tell made rows from real ones, by the area under the curve; 0.5 is not at all."),
-    "learnt_from": Meaning("higher", "How well trees that learnt from made rows alone foretell the target in real rows."),
+    "two_sample": Meaning(
+        "near 0.5", "How well trees tell made rows from real ones, by the area under the curve; 0.5 is not at all."
+    ),
+    "learnt_from": Meaning(
+        "higher", "How well trees that learnt from made rows alone foretell the target in real rows."
+    ),
     "closer_to_training": Meaning(
-        "lower", "Share of made rows whose closest real row is a training row; more than these are of all real rows is copying."
+        "lower",
+        "Share of made rows whose closest real row is a training row; more than these are of all real rows is copying.",
     ),
     "copied_rows": Meaning("lower", "Share of made rows that equal a training row in every column."),
 }

@@ -19,7 +19,9 @@ def read(where: str, *, encoding: str = "utf-8-sig", delimiter: str | None = Non
     path = Path(where).expanduser()
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "neither a named table nor a file that is there"
-        raise UserError(f"{where} is {kind}. A table is a file: .csv, .tsv, .csv.gz or .parquet. {nearest(where, SOURCES)}")
+        raise UserError(
+            f"{where} is {kind}. A table is a file: .csv, .tsv, .csv.gz or .parquet. {nearest(where, SOURCES)}"
+        )
     if _ends(path, frames.SUFFIXES):
         return checked(frames.read_parquet(path))
     if _ends(path, text.SUFFIXES):

@@ -66,10 +66,9 @@ def _times(series: Any) -> Any:
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
     times = series.to_numpy().astype("datetime64[us]")
     known = times[~np.isnat(times)]
-    unit = next((unit for unit in ("D", "s", "ms") if (known.astype(f"datetime64[{unit}]") == known).all()), "us")
-    texts = np.char.replace(np.datetime_as_string(times, unit=unit), "T", " ").astype(object)
-    texts[np.isnat(times)] = None
-    return needed("pandas", "Reading times").Series(texts)
+    unit: Any = next((unit for unit in ("D", "s", "ms") if (known.astype(f"datetime64[{unit}]") == known).all()), "us")
+    texts = [None if text == "NaT" else text.replace("T", " ") for text in np.datetime_as_string(times, unit=unit).tolist()]
+    return needed("pandas", "Reading times").Series(texts, dtype=object)
 
 
 def spelled(value: Any) -> str:

@@ -38,7 +38,7 @@ class Reader:
         """The classifier."""
         batch = self.source.batch(torch.arange(min(self.source.num_rows, MOST_ROWS)))
         assert batch.condition is not None
-        return train_patch_classifier(batch.data.cpu(), batch.condition.argmax(1).cpu(), self.num_classes)
+        return train_patch_classifier(batch.data.cpu(), batch.condition.argmax(1).cpu(), self.num_classes, steps=STEPS)
 
     def prepare(self) -> None:
         """Trains it where it applies."""

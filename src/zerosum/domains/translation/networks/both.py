@@ -114,8 +114,7 @@ class ContrastiveGenerator(nn.Module):
         return y
 
     def vectors(self, noise: Tensor, images: Tensor, places: Tensor) -> list[Tensor]:
-        """For each depth (N, P, F) unit vectors at the places (N, P) float32 in [0, 1), counted along the rows of a picture.
-        """
+        """For each depth (N, P, F) unit vectors at the places (N, P) float32 in [0, 1), counted along the rows of a picture."""
         found = []
         for head, depth in zip(self.heads, self.network.features(noise, images), strict=True):
             flat = depth.flatten(2).transpose(1, 2)  # (N, H W, C)

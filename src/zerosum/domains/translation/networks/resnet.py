@@ -1,5 +1,5 @@
 """The residual generator: a few halvings, residual blocks, enlarging and convolving (Johnson et al. 2016, arXiv:1603.08155; Zhu
-et al. 2017, arXiv:1703.10593; resizing in place of transposed convolutions: Odena et al. 2016, distill.pub/2016/deconv-checkerboard).
+et al. 2017, arXiv:1703.10593). It enlarges by resizing, not by transposed convolutions, which leave a chequered pattern.
 
 Legend: N rows, C channels, H height, W width, L latent size.
 """
@@ -57,8 +57,7 @@ class ResNet(nn.Module):
         self.up = nn.ModuleList(_conv(width * 2 ** (i + 1), width * 2**i, norm) for i in reversed(range(levels)))
         self.last = nn.Conv2d(width, task.target.channels, edge, padding=edge // 2)
         small = 2**levels
-        steps = 2 * (edge // 2) + 2 * small * blocks + 2 * (2 * small - 2) + 2 * small
-        self.reach = steps if is_local(norm) else None
+        self.reach = 2 * (edge // 2) + 2 * small * blocks + 4 * (small - 1) if is_local(norm) else None
 
     def forward(self, noise: Tensor, condition: Tensor, *, origin: tuple[int, int] = (0, 0)) -> Tensor:
         """(N, L), (N, C, H, W) -> (N, C', H, W), any H and W."""

@@ -51,7 +51,9 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         if width < 1 or levels < 1 or depth < 1 or widest < 1:
-            raise ValueError(f"width, levels, depth and widest must be at least 1: {width}, {levels}, {depth}, {widest}")
+            raise ValueError(
+                f"width, levels, depth and widest must be at least 1: {width}, {levels}, {depth}, {widest}"
+            )
         widths = [width * min(2**level, widest) for level in range(levels + 1)]
         self.up, self.multiple = up, 2**levels
         self.inlet = Inlet(task.input.channels, width, 3, latent, noise, self.multiple)
@@ -61,7 +63,8 @@ class UNet(nn.Module):
         self.back = nn.ModuleList(_stage(widths[i], widths[i], depth, norm) for i in range(levels))
         self.last = nn.Conv2d(width, task.target.channels, 3, padding=1)
         around = sum(2 * depth * 2**level for level in range(1, levels)) + depth * 2**levels + depth
-        self.reach = 2 + around + 2 ** (levels + 1) if is_local(norm) else None
+        phase = (2**levels - 1) * (2 if up == "bilinear" else 1)
+        self.reach = 2 + around + phase if is_local(norm) else None
 
     def forward(self, noise: Tensor, condition: Tensor, *, origin: tuple[int, int] = (0, 0)) -> Tensor:
         """(N, L), (N, C, H, W) -> (N, C', H, W), any H and W."""

@@ -1,0 +1,213 @@
+"""Rows by the million: made in parts, checked against what was asked, written as they come.
+
+Part k of a sample is made of noise and conditions that are functions of (seed, k) alone, so the rows do not depend on how many
+are asked for, nor on the batch of the network.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zerosum.domain import Facts, Maker, Produced, Wanted
+from zerosum.domains.tables import conditions, transform, where
+from zerosum.domains.tables.cdf import Cdf, Floats, placed
+from zerosum.domains.tables.hashing import uniform
+from zerosum.domains.tables.levels import Levels
+from zerosum.domains.tables.mixture import SPREAD, Mixture
+from zerosum.domains.tables.table import Table
+from zerosum.domains.tables.transform import Encoding, Transform
+from zerosum.domains.tables.where import Condition, Mask, Where
+from zerosum.domains.tables.writing import Writing, suits
+from zerosum.engine.seeds import derive
+from zerosum.errors import UserError
+
+NUM = 1_000
+"""Rows that are made when no number is asked for."""
+PART, BATCH = 8_192, 2_048
+MOST_FRUITLESS = 60
+"""Parts without one row that suits, after which a condition counts as impossible."""
+WORTH_TELLING = 0.05
+"""Acceptance by chance from which ranges are left to chance; below it values within them are told."""
+TRIAL, NUM_POOL = 2, 2**16
+"""Parts by which the acceptance is tried; values of a column from which those within a range are drawn."""
+
+
+@dataclass
+class Tally:
+    """Rows made and rows that suited."""
+
+    made: int = 0
+    kept: int = 0
+
+    @property
+    def rate(self) -> float:
+        """The share that suited."""
+        return self.kept / max(self.made, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Rows of a generator that satisfy conditions. heard: whether it was trained to hear what is told."""
+
+    maker: Maker
+    fit: Transform
+    asked: tuple[Condition, ...]
+    seed: int
+    heard: bool
+    tally: Tally = field(default_factory=Tally)
+
+    def tables(self, num: int) -> Iterator[Table]:
+        """Tables of `num` rows in all. UserError when MOST_FRUITLESS parts in a row bring none."""
+        given = fruitless = part = 0
+        while given < num:
+            found = self._part(part, self.told, self.tally)
+            rows = found.picked(np.arange(min(len(found), num - given))).numbered(given)
+            part, given = part + 1, given + len(rows)
+            fruitless = 0 if len(rows) else fruitless + 1
+            if fruitless == MOST_FRUITLESS:
+                raise UserError(_impossible(self.asked, self.tally))
+            if len(rows):
+                yield rows
+
+    def _part(self, part: int, told: Sequence[Condition], tally: Tally) -> Table:
+        """The rows of part k that suit."""
+        seed = derive(self.seed, "rows", part)
+        noise = self.maker.noise(PART, seed)
+        condition = self._condition(told, seed) if self.heard else None
+        made = self.maker.make(noise, condition, BATCH)
+        allowed = {one.column.name: np.asarray(one.allowed) for one in self.asked if one.allowed}
+        table = self.fit.decoded(made, seed % 2**31, 0, allowed)
+        suits_all = where.satisfied(table, self.asked)
+        tally.made, tally.kept = tally.made + len(table), tally.kept + int(suits_all.sum())
+        return table.picked(suits_all)
+
+    @functools.cached_property
+    def told(self) -> tuple[Condition, ...]:
+        """The conditions that are told to the generator: those that leave one value; ranges too, where chance is too rare."""
+        exact = tuple(one for one in self.asked if one.exact)
+        if not self.heard or len(exact) == len(self.asked):
+            return exact if self.heard else ()
+        trial = Tally()
+        for part in range(TRIAL):
+            self._part(part, exact, trial)
+        return exact if trial.rate >= WORTH_TELLING else self.asked
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How what was asked for came about, once the rows are made; nothing where nothing was."""
+        if not self.asked:
+            return ()
+        ranges = ", ".join(dict.fromkeys(one.column.name for one in self.told if not one.exact))
+        how = f" Values of {ranges} were drawn from within the range and told to the generator." if ranges else ""
+        return (
+            f"{_words(self.asked)}: {self.tally.rate:.1%} of the rows made satisfied it; the others were left out.{how}",
+        )
+
+    def _condition(self, told: Sequence[Condition], seed: int) -> Tensor:
+        """(PART, K): values of the columns told, drawn from their own distributions within what is allowed."""
+        blocks, number = self.fit.blocks, {block.column: place for place, block in enumerate(self.fit.blocks)}
+        mask, data = torch.zeros(PART, len(blocks)), torch.zeros(PART, blocks[-1].stop)
+        keys = torch.arange(PART) + seed % 2**40
+        for name in {one.column.name for one in told}:
+            place = number[name]
+            held = [one for one in told if one.column.name == name]
+            draw, point = uniform(keys, place, 0), uniform(keys, place, 1)
+            data[:, blocks[place].start : blocks[place].stop] = _drawn(self.fit, name, held, draw, point)
+            mask[:, place] = 1.0
+        return conditions.told(data, mask, blocks)
+
+
+def _drawn(fit: Transform, name: str, held: Sequence[Condition], draw: Tensor, point: Tensor) -> Tensor:
+    """(N, width) encoded cells of a column, from its own distribution where all of `held` hold."""
+    encoding = fit.encodings[name]
+    if isinstance(encoding, Levels):
+        keep = np.logical_and.reduce([one.allowed for one in held])
+        weights = encoding.counts * keep if (encoding.counts * keep).any() else keep * 1.0
+        edges = np.cumsum(weights) if weights.any() else np.arange(1.0, len(keep) + 1)
+        codes = np.searchsorted(edges, draw.numpy() * edges[-1], side="right").clip(max=len(keep) - 1)
+        places = torch.from_numpy(encoding.places(codes))
+        return torch.nn.functional.one_hot(places, encoding.width).float()
+    return _of_numbers(encoding, held, draw, point)
+
+
+def _of_numbers(encoding: Cdf | Mixture, held: Sequence[Condition], draw: Tensor, point: Tensor) -> Tensor:
+    """The same of a numeric column; a single value that is asked for is told as it is."""
+    exact = next((one.value for one in held if one.exact), None)
+    if exact is not None:
+        values = np.full(len(draw), exact)
+    else:
+        grid = torch.special.ndtri((torch.arange(NUM_POOL, dtype=torch.float64) + 0.5) / NUM_POOL).numpy()
+        pool = encoding.decoded(grid) if isinstance(encoding, Cdf) else _pool(encoding, grid)
+        keep: Mask = np.logical_and.reduce([one.holds(pool) for one in held])
+        pool = pool[keep] if keep.any() else pool
+        values = pool[(draw.numpy() * len(pool)).astype(np.int64)]
+    if isinstance(encoding, Cdf):
+        low, high = (torch.from_numpy(end) for end in encoding.stretches(values))
+        return placed(low, high, point)[:, None]
+    return encoding.encoded(torch.from_numpy(values), point)
+
+
+def _pool(mixture: Mixture, grid: Floats) -> Floats:
+    """Values of a mixture: each normal quantile in a mode drawn by its weight."""
+    modes = np.searchsorted(np.cumsum(mixture.weights), uniform(torch.arange(len(grid)), 3).numpy())
+    block = np.zeros((len(grid), mixture.width))
+    block[:, 0] = grid / SPREAD
+    block[np.arange(len(grid)), 1 + modes.clip(max=len(mixture.weights) - 1)] = 1
+    return mixture.decoded(block)
+
+
+def stream(maker: Maker, asked: Where, seed: int) -> Stream:
+    """Rows of a published generator that satisfy what is asked."""
+    fit = transform.of_facts(maker.facts)
+    conditions_asked = where.parsed(asked, fit.columns)
+    for one in conditions_asked:
+        _must_be_possible(one, fit.encodings[one.column.name])
+    return Stream(maker, fit, conditions_asked, seed, heard=maker.conditions(1, 0) is not None)
+
+
+def _must_be_possible(one: Condition, encoding: Encoding) -> None:
+    """UserError for a number that lies beyond all that the column held, or between its whole numbers, cents or days."""
+    if isinstance(encoding, Levels) or np.isnan(one.value):
+        return
+    low, high = (encoding.low, encoding.high) if isinstance(encoding, Mixture) else encoding.values[[0, -1]]
+    beyond = {"<": one.value <= low, "<=": one.value < low, ">": one.value >= high, ">=": one.value > high}
+    off = one.value < low or one.value > high or encoding.grid.rounded(np.array([one.value]))[0] != one.value
+    if beyond.get(one.sign, one.sign == "=" and off):
+        assert one.column.form is not None
+        first, last = (word.strip() for word in one.column.form.spelled(np.array([low, high])))
+        raise UserError(
+            f"where: {one.words} cannot be: {one.column.name!r} lies between {first} and {last} in the table"
+            f"{', on no such value' if low <= one.value <= high else ''}."
+        )
+
+
+def _words(asked: Sequence[Condition]) -> str:
+    return ", ".join(one.words for one in asked)
+
+
+def _impossible(asked: Sequence[Condition], tally: Tally) -> str:
+    return (
+        f"where: {tally.kept} of {tally.made:,} rows that were made satisfy {_words(asked)}; more tries would hardly find "
+        "others. Ask for less, or look whether the table itself has such rows."
+    )
+
+
+def produce(maker: Maker, facts: Facts, wanted: Wanted) -> Produced | None:
+    """`zerosum sample`: rows to a file in constant memory; None where a picture is asked for."""
+    other = [option for option in wanted.special if option != "--where"]
+    if other or (not suits(wanted.out) and not wanted.where):
+        return None
+    num = NUM if wanted.num is None else wanted.num
+    if num < 1:
+        raise UserError(f"num must be at least 1, got {num}.")
+    rows = stream(maker, wanted.where, wanted.seed)
+    with Writing(wanted.out, rows.fit.columns, facts["delimiter"]) as file:
+        for table in rows.tables(num):
+            file.add(table)
+    return Produced([wanted.out], num, rows.notes)

@@ -1,0 +1,92 @@
+"""Sheets that show a translation beside its input and, where there is one, the target: a row of cells for each example.
+
+Legend: N rows, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from zerosum.data.images.pictures import enlarged, to_pixels
+from zerosum.domain import Facts, Scene
+from zerosum.domains.translation.facts import Side, shown, sides
+
+NUM_SHOWN = 16
+CELL, MOST_ACROSS, WIDE = 112, 1200, 1.6
+"""Images are enlarged to about CELL rows; a sheet is at most so wide, and WIDE times as wide as tall where it can."""
+GAP, SPACE, MARGIN, HEAD = 3, 22, 14, 26
+PAPER, INK = (255, 255, 255), (70, 70, 70)
+
+
+def picture(samples: Tensor, path: Path, scene: Scene) -> None:
+    """Inputs and what was made of them (real rows: and their targets), as `domain.Scene` gives them."""
+    made = scene.noise is not None
+    paired = bool(scene.facts["paired"])
+    columns = [(samples, 1, "output" if made else "target" if paired else "targets (no pairs)")]
+    if scene.condition is not None:
+        columns = [(scene.condition[: len(samples)].cpu(), 0, "input"), *columns]
+    sheet(columns, scene.facts, path)
+
+
+def sheet(columns: Sequence[tuple[Tensor, int, str]], facts: Facts, path: Path) -> None:
+    """One PNG (or JPEG, by the path's ending). columns: images (N, C, H, W) in [-1, 1], their side (0 input, 1 target) and a
+    word for the header. The columns of one row stand together; rows go on beside them where the sheet would be too tall."""
+    both = sides(facts)
+    cells = [_cells(images, both[which]) for images, which, _ in columns]
+    words = [word for *_, word in columns]
+    width, height = cells[0][0].size
+    num, group = len(cells[0]), len(cells) * (width + GAP) - GAP
+    across = _across(num, group + SPACE, height + GAP)
+    down = -(-num // across)
+    size = 2 * MARGIN + across * (group + SPACE) - SPACE, 2 * MARGIN + HEAD + down * (height + GAP) - GAP
+    page = Image.new("RGB", size, PAPER)
+    _headers(page, words, across, width, group)
+    for index in range(num):
+        left, top = MARGIN + index % across * (group + SPACE), MARGIN + HEAD + index // across * (height + GAP)
+        for place, column in enumerate(cells):
+            page.paste(column[index], (left + place * (width + GAP), top))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower(), "PNG")
+    page.save(path, format=kind)
+
+
+def _across(num: int, width: int, height: int) -> int:
+    """How many groups of this size stand side by side: somewhat wider than tall, within MOST_ACROSS, full rows if possible."""
+    most = max(1, min(num, (MOST_ACROSS - 2 * MARGIN + SPACE) // width))
+    wide = (WIDE * num * height / width) ** 0.5
+    full = [count for count in range(1, most + 1) if num % count == 0 and wide / 2 <= count <= 2 * wide]
+    return min(full or range(1, most + 1), key=lambda count: abs(count - wide))
+
+
+def _cells(images: Tensor, side: Side) -> list[Image.Image]:
+    """Each image in colours, about CELL rows tall."""
+    pixels = to_pixels(shown(images.detach().float().cpu(), side))
+    return [enlarged(row, CELL).convert("RGB") for row in pixels]
+
+
+def _headers(page: Image.Image, words: Sequence[str], across: int, width: int, group: int) -> None:
+    """A word above the middle of each column, smaller where a column is narrow."""
+    draw = ImageDraw.Draw(page)
+    for size in (15, 13, 11, 9):
+        font = ImageFont.load_default(size)
+        if all(draw.textlength(word, font) <= width for word in words):
+            break
+    for block in range(across):
+        for place, word in enumerate(words):
+            middle = MARGIN + block * (group + SPACE) + place * (width + GAP) + width / 2
+            draw.text((middle, MARGIN + HEAD - 9), word, INK, font, anchor="ms")
+
+
+def triples(inputs: Tensor, outputs: Tensor, targets: Tensor, facts: Facts, path: Path, reverse: bool = False) -> None:
+    """Input | output | target of some rows; the third column is another image of the target side where there are no pairs.
+
+    reverse: inputs are of the target side, outputs and targets of the input side.
+    """
+    first, second = (1, 0) if reverse else (0, 1)
+    truth = "target" if facts["paired"] else "like these"
+    sheet([(inputs, first, "input"), (outputs, second, "output"), (targets, second, truth)], facts, path)

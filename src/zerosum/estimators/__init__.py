@@ -1,0 +1,1 @@
+"""Generators with the habits of scikit-learn: fit, sample, get_params."""

@@ -1,0 +1,158 @@
+"""Rows by the stream: conditions are honoured with the right distribution, the seed decides, memory does not grow."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from table_making import Repeater, source_of, text_of, written
+
+from zerosum.domain import Wanted
+from zerosum.domains.tables import producing
+from zerosum.domains.tables.data import TableSource
+from zerosum.domains.tables.table import Table, joined
+from zerosum.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> TableSource:
+    return source_of(written(tmp_path_factory.mktemp("table") / "a.csv", 1500), heldout=0.0)
+
+
+def made(
+    source: TableSource, num: int, asked: str = "", seed: int = 0, heard: bool = True
+) -> tuple[Table, producing.Stream]:
+    stream = producing.stream(Repeater(source, heard), asked, seed)
+    return joined(list(stream.tables(num))), stream
+
+
+def lines(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_exactly_so_many_rows_a_function_of_the_seed_and_not_of_their_number(source: TableSource) -> None:
+    many, few = made(source, 20_000)[0], made(source, 9_000)[0]
+    assert (len(many), len(few)) == (20_000, 9_000)
+    for name, values in few.arrays.items():
+        np.testing.assert_array_equal(many.arrays[name][:9_000], values)
+    other = made(source, 9_000, seed=1)[0]
+    assert (other.arrays["price"] != few.arrays["price"]).mean() > 0.9
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_who_is_asked_for_comes_and_the_acceptance_is_told(source: TableSource, heard: bool) -> None:
+    table, stream = made(source, 5_000, "city=Oslo,age>60", heard=heard)
+    column = table.column("city")
+    assert {column.levels[code] for code in table.arrays["city"]} == {" Oslo"}
+    assert table.arrays["age"].min() > 60
+    train = source.train.arrays
+    old, oslo = train["age"] > 60, train["city"] == column.levels.index(" Oslo")
+    expected = old.mean() if heard else (old & oslo).mean()
+    assert stream.tally.rate == pytest.approx(expected, abs=0.02)
+    assert f"city=Oslo, age>60: {stream.tally.rate:.1%} of the rows made satisfied it" in stream.notes[0]
+
+
+def test_by_rejection_the_other_columns_have_their_conditional_distribution(source: TableSource) -> None:
+    table, _ = made(source, 20_000, "age<40", heard=False)
+    train = source.train.arrays
+    young = train["age"] < 40
+    for name in ("member", "city"):
+        real = np.bincount(train[name][young], minlength=3) / young.sum()
+        np.testing.assert_allclose(np.bincount(table.arrays[name], minlength=3) / len(table), real, atol=0.02)
+
+
+def test_ranges_too_rare_for_chance_are_told(source: TableSource) -> None:
+    train = np.sort(source.train.arrays["price"])
+    bound = float(train[-15])
+    table, stream = made(source, 3_000, f"price>{bound}")
+    assert table.arrays["price"].min() > bound
+    assert [one.words for one in stream.told] == [f"price>{bound}"]
+    assert stream.tally.rate > 0.99
+    assert "Values of price were drawn from within the range and told" in stream.notes[0]
+    assert table.arrays["price"].max() <= train[-1]
+    assert stats.ks_2samp(table.arrays["price"], train[-14:]).pvalue > 0.01
+
+
+def test_a_single_number_and_a_missing_one_can_be_asked_for(source: TableSource) -> None:
+    table, stream = made(source, 500, "age=40,score=")
+    assert set(table.arrays["age"]) == {40.0}
+    assert np.isnan(table.arrays["score"]).all()
+    assert stream.tally.rate == 1.0
+
+
+def test_a_rare_level_is_reached_through_the_place_it_shares(tmp_path: Path) -> None:
+    towns = [f"T{min(int(1.5**k), 60)}" for k in range(12) for _ in range(40)] + [f"R{k}" for k in range(60)] * 2
+    (tmp_path / "a.csv").write_text(text_of(["town", "n"], [(town, str(k % 37)) for k, town in enumerate(towns)]))
+    source = source_of(tmp_path / "a.csv", heldout=0.0, max_levels=5)
+    table, stream = made(source, 400, "town=R17")
+    column = table.column("town")
+    assert {column.levels[code] for code in table.arrays["town"]} == {"R17"}
+    assert stream.tally.rate == 1.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("age>90", r"age>90 cannot be: 'age' lies between 18 and 90"),
+        ("age=40.5", r"between 18 and 90 in the table, on no such value"),
+        ("joined<2018-05-05", "lies between 2019-01-01 and"),
+        ("age>50,age<30", r"0 of [\d,]+ rows that were made satisfy age>50, age<30"),
+        ("city=Bern,city=Oslo", "0 of"),
+    ],
+)
+def test_the_impossible_ends_in_an_error(
+    source: TableSource, monkeypatch: pytest.MonkeyPatch, asked: str, words: str
+) -> None:
+    monkeypatch.setattr(producing, "MOST_FRUITLESS", 3)
+    with pytest.raises(UserError, match=words):
+        made(source, 10, asked)
+
+
+def test_files_are_streamed_with_identifiers_counted_through(tmp_path: Path, source: TableSource) -> None:
+    maker = Repeater(source)
+    produced = producing.produce(maker, maker.facts, Wanted(20_000, 3, tmp_path / "a.csv"))
+    assert produced is not None
+    assert (produced.num, produced.notes, maker.calls) == (20_000, (), 3)
+    rows = lines(tmp_path / "a.csv")
+    assert [row[0] for row in rows[1:]] == [f"C-{1501 + number:05d}" for number in range(20_000)]
+    assert {row[-1] for row in rows[1:]} == {"CH"}
+    tsv = producing.produce(maker, maker.facts, Wanted(50, 3, tmp_path / "a.tsv"))
+    assert tsv is not None
+    assert (tmp_path / "a.tsv").read_text(encoding="utf-8").splitlines()[1].count("\t") == len(rows[0]) - 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.tsv"]
+
+
+def test_parquet_and_text_hold_the_same_rows(tmp_path: Path, source: TableSource) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    maker = Repeater(source)
+    for name in ("a.csv", "a.parquet"):
+        assert producing.produce(maker, maker.facts, Wanted(10_000, 0, tmp_path / name))
+    frame, rows = pandas.read_parquet(tmp_path / "a.parquet"), lines(tmp_path / "a.csv")
+    assert [*frame.columns] == rows[0]
+    assert frame["joined"].dt.strftime("%Y-%m-%d").tolist() == [row[5] for row in rows[1:]]
+    assert frame["city"].tolist() == [row[3] for row in rows[1:]]
+    assert frame["age"].tolist() == [int(row[1]) for row in rows[1:]]
+    assert frame["score"].isna().tolist() == [row[7] == "" for row in rows[1:]]
+
+
+def test_what_fails_leaves_no_file(tmp_path: Path, source: TableSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(producing, "MOST_FRUITLESS", 2)
+    maker = Repeater(source)
+    with pytest.raises(UserError, match="0 of"):
+        producing.produce(maker, maker.facts, Wanted(10, 0, tmp_path / "a.csv", "age>50,age<30"))
+    with pytest.raises(UserError, match="num must be at least 1"):
+        producing.produce(maker, maker.facts, Wanted(0, 0, tmp_path / "a.csv"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_and_foreign_options_are_left_to_others(tmp_path: Path, source: TableSource) -> None:
+    maker = Repeater(source)
+    assert producing.produce(maker, maker.facts, Wanted(10, 0, tmp_path / "a.png")) is None
+    assert producing.produce(maker, maker.facts, Wanted(10, 0, tmp_path / "a.csv", reverse=True)) is None
+    with pytest.raises(UserError, match=r"written as .csv, .tsv, .csv.gz or .parquet"):
+        producing.produce(maker, maker.facts, Wanted(10, 0, tmp_path / "a.xlsx", "age>30"))

@@ -1,0 +1,187 @@
+"""Measures of made rows: what each says of rows whose quality is known, and what comes back for a question."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from zerosum.domains.tables import baselines, choice
+from zerosum.domains.tables.data import TableSource, open_source
+from zerosum.domains.tables.measures import asked
+from zerosum.domains.tables.measures.scores import target_of
+from zerosum.domains.tables.metrics import TableEvaluator
+from zerosum.domains.tables.plain import plain
+from zerosum.engine.rules import Prior
+from zerosum.metrics.mixed import Mixed
+from zerosum.metrics.record import Record
+from zerosum.recipe import part
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> TableSource:
+    """1,500 rows: an age, an income that follows it, a city, and whether they buy, which follows from income and city."""
+    random = np.random.default_rng(0)
+    age = random.integers(18, 80, size=1_500)
+    income = np.round(20_000 + 600 * age + random.normal(0, 6_000, size=1_500), 2)
+    city = random.choice(["Bonn", "Graz", "Lyon"], size=1_500, p=[0.6, 0.3, 0.1])
+    buys = np.where(income / 50_000 + (city == "Graz") > 1.1, "yes", "no")
+    path: Path = tmp_path_factory.mktemp("tables") / "customers.csv"
+    lines = [f"{a},{i:.2f},{c},{b}" for a, i, c, b in zip(age, income, city, buys)]
+    path.write_text("age,income,city,buys\n" + "\n".join(lines) + "\n")
+    return open_source(part(str(path)), False)
+
+
+@pytest.fixture(scope="module")
+def scored(source: TableSource) -> dict[str, dict[str, Record]]:
+    """Classical models by name, measured: base name of a measure -> record."""
+    evaluator = TableEvaluator(source, 0)
+    fits = baselines.fits(source)
+    samples = {name: fits[name]().sample(evaluator.num_samples, 1) for name in ("independent", "copula", "copy")}
+    return {
+        name: {one.name.partition("[")[0]: one for one in evaluator.evaluate(rows, None, None)}
+        for name, rows in samples.items()
+    }
+
+
+def test_independent_columns_have_shapes_and_nothing_else(scored: dict[str, dict[str, Record]]) -> None:
+    found = scored["independent"]
+    assert found["column_shapes"].value > 0.95
+    assert found["pair_trends"].value < scored["copula"]["pair_trends"].value - 0.03
+    assert found["two_sample"].value > scored["copula"]["two_sample"].value > 0.5
+    assert found["learnt_from"].value == pytest.approx(0.5, abs=0.2)
+    assert scored["copula"]["learnt_from"].value > 0.8
+
+
+def test_a_copy_is_found_out(scored: dict[str, dict[str, Record]]) -> None:
+    found = scored["copy"]
+    assert found["copied_rows"].value == 1
+    assert found["copied_rows"].reference == 0
+    assert found["closer_to_training"].value == 1
+    assert found["closer_to_training"].reference == 0.8  # 1,200 of 1,500 rows
+    assert scored["independent"]["copied_rows"].value < 0.02
+    assert scored["independent"]["closer_to_training"].value == pytest.approx(0.8, abs=0.06)
+    assert found["learnt_from"].value > 0.95
+
+
+def test_every_record_has_its_controls(scored: dict[str, dict[str, Record]]) -> None:
+    record = scored["copula"]["pair_trends"]
+    assert set(record.protocol["controls"]) == {"training rows", "columns shuffled", "bootstrap copy"}
+    assert record.reference == record.protocol["controls"]["training rows"]
+    assert record.reference is not None
+    assert record.reference > record.value > record.protocol["controls"]["columns shuffled"]
+    assert f"Columns shuffled: {record.protocol['controls']['columns shuffled']:.3f}." in record.meaning
+    assert record.protocol["target"] == "buys"
+    assert Record.from_json(record.to_json()) == record
+
+
+def test_quick_numbers(source: TableSource) -> None:
+    evaluator = TableEvaluator(source, 0)
+    rows = baselines.encoded(source)
+    good, flat = (
+        evaluator.quick(rows[:256]),
+        evaluator.quick(rows[:1].repeat(256, 1) + 1e-4 * torch.randn(256, rows.shape[1])),
+    )
+    assert good["diversity"] == pytest.approx(1, abs=0.05)
+    assert good["column_shapes"] > 0.9
+    assert flat["diversity"] < 0.01
+    assert flat["column_shapes"] < 0.7
+
+
+def test_the_target_is_the_last_column_that_can_be_one() -> None:
+    values = np.column_stack([np.arange(60) % n for n in (2, 2, 5, 40)] + [np.arange(60) / 7]).astype(float)
+    numeric = (False, False, False, False, True)
+    assert target_of(Mixed(("a", "b", "c", "d", "e"), numeric, values)) == "b"
+    assert target_of(Mixed(("c", "d", "e"), numeric[2:], values[:, 2:])) == "c"
+    assert target_of(Mixed(("d", "e"), numeric[3:], values[:, 3:])) == "e"
+    assert target_of(Mixed(("d",), (False,), values[:, 3:4])) == "d"
+
+
+# --- questions
+
+
+def obedient(source: TableSource) -> asked.Make:
+    """A perfect answerer: training rows that have what the condition tells."""
+    rows, num = baselines.encoded(source), len(source.rows.blocks)
+
+    def make(noise: Tensor, condition: Tensor) -> Tensor:
+        wanted = condition[:, num:]
+        fits = ((rows[None] - wanted[:1, None])[:, :, wanted[0] > 0] == 0).all(2)[0]
+        picked = fits.nonzero()[:, 0]
+        return rows[picked[torch.randint(len(picked), (len(noise),), generator=torch.Generator().manual_seed(1))]]
+
+    return make
+
+
+def test_a_perfect_answerer_and_one_that_does_not_listen(source: TableSource) -> None:
+    prior, rows = Prior(4), baselines.encoded(source)
+    found = {one.name.partition("[")[0]: one for one in asked.records(source, obedient(source), prior, 0)}
+    assert found["asked_returned"].value == 1
+    # Half the rows are also what it is held against, so it may do better than the floor.
+    assert found["asked_shapes"].value > (found["asked_shapes"].reference or 1) - 0.02
+    deaf = {
+        one.name.partition("[")[0]: one
+        for one in asked.records(source, lambda noise, condition: rows[: len(noise)], prior, 0)
+    }
+    shares = [(plain(source.train).values[:, c] == level).mean() for c, level in _asked(source)]
+    assert deaf["asked_returned"].value == pytest.approx(np.mean(shares), abs=0.05)
+    assert deaf["asked_shapes"].value < found["asked_shapes"].value - 0.05
+
+
+def _asked(source: TableSource) -> list[tuple[int, int]]:
+    names = list(source.train.arrays)
+    return [(names.index(q.column), q.level) for q in asked.questions(source)]
+
+
+def test_questions_are_of_levels_with_enough_rows(source: TableSource) -> None:
+    found = asked.questions(source)
+    assert {(q.column, q.level) for q in found} == {("city", 0), ("city", 1), ("city", 2), ("buys", 0), ("buys", 1)}
+    condition = asked.conditions_for(found[1], source, 3)
+    blocks = source.rows.blocks
+    assert condition.shape == (3, len(blocks) + blocks[-1].stop)
+    assert condition[0].nonzero()[:, 0].tolist() == [found[1].number, len(blocks) + found[1].place]
+
+
+# --- baselines
+
+
+def test_samples_of_the_models_are_rows(source: TableSource) -> None:
+    fits = baselines.fits(source)
+    assert list(fits) == ["independent", "copula", "mixture", "copy"]
+    blocks = source.rows.blocks
+    for name, fit in fits.items():
+        rows = fit().sample(300, 0)
+        assert rows.shape == (300, blocks[-1].stop), name
+        for first, last in (block.choice for block in blocks if block.choice):
+            assert (rows[:, first:last].max(1).values == 1).all(), name
+            assert (rows[:, first:last].sum(1) == 1).all(), name
+        torch.testing.assert_close(fit().sample(300, 0), rows)
+
+
+def test_a_copula_keeps_what_is_between_numbers(source: TableSource) -> None:
+    real, made = baselines.encoded(source), baselines.fits(source)["copula"]().sample(3_000, 0)
+    age, income = (next(b.start for b in source.rows.blocks if b.column == name) for name in ("age", "income"))
+    wanted, found = (float(torch.corrcoef(rows[:, [age, income]].T)[0, 1]) for rows in (real, made))
+    assert found == pytest.approx(wanted, abs=0.04)
+
+
+# --- rules
+
+
+def test_few_rows_get_narrow_players(source: TableSource) -> None:
+    from zerosum.domains.tables.recipes import TABLE
+
+    for num, batch, width, weight in ((100, 64, 64, 5.0), (1_200, 300, 128, 2.0), (26_000, 500, 256, 1.0)):
+        recipe, notes = choice.tuned(TABLE, {"num_rows": num})
+        assert recipe.batch == batch
+        assert recipe.generator.options["width"] == recipe.discriminator.options["width"] == width
+        assert recipe.penalties["r1"].weight.start == weight  # type: ignore[union-attr]
+        assert recipe.unsettled() == []
+        assert len(notes) == 4
+        assert f"{num:,} training rows" in notes[1]
+    kept, notes = choice.tuned(TABLE.changed(generator=part("residual", width=32), batch=10), {"num_rows": 26_000})
+    assert (kept.generator.options["width"], kept.discriminator.options["width"], kept.batch) == (32, 256, 10)
+    assert notes[0].startswith("Width of discriminator 256: 26,000")

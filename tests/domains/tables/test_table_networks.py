@@ -1,0 +1,159 @@
+"""The players over encoded rows: chance out of noise, told columns, soft and hard categories, packs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from zerosum.domains.tables import terms
+from zerosum.domains.tables.conditions import told
+from zerosum.domains.tables.layout import Block
+from zerosum.domains.tables.networks import Chances, Discriminator, Generator
+from zerosum.engine.game import Play, Verdict
+from zerosum.engine.seeds import Draws
+
+BLOCKS = (
+    Block("age", "numeric", 0, 1),
+    Block("city", "category", 1, 4),
+    Block("pay", "mixture", 5, 3),
+    Block("kind", "category", 8, 2),
+)
+NUM, WIDE = 4, 10
+CHOICES = [(1, 5), (6, 8), (8, 10)]
+
+
+def noise(num: int, seed: int = 0, size: int = 64) -> Tensor:
+    return torch.randn(num, size, generator=torch.Generator().manual_seed(seed))
+
+
+def generator(num_attributes: int = NUM + WIDE, **options: object) -> Generator:
+    torch.manual_seed(0)
+    return Generator(BLOCKS, latent=64, num_attributes=num_attributes, width=16, **options)  # type: ignore[arg-type]
+
+
+def asked(num: int) -> Tensor:
+    """Age and pay told in the first half of the rows, nothing in the others."""
+    data, mask = torch.zeros(num, WIDE), torch.zeros(num, NUM)
+    data[:, 0], data[:, 5], data[:, 7] = 1.5, -0.25, 1.0
+    mask[: num // 2, 0] = mask[: num // 2, 2] = 1
+    return told(data, mask, BLOCKS)
+
+
+def test_chances_are_uniform_and_do_not_hang_together() -> None:
+    torch.manual_seed(0)
+    found = Chances(64, 80)(noise(20_000)).double()
+    assert 0 <= float(found.min()) and float(found.max()) < 1
+    ideal = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
+    assert (
+        float((found.sort(0).values - ideal[:, None]).abs().max()) < 1.95 / 20_000**0.5
+    )  # KS, one column in a thousand
+    between = torch.corrcoef(torch.cat([found.T, noise(20_000).double().T]))  # with one another and with the noise
+    assert float((between - torch.eye(len(between))).abs().max()) < 0.035
+    later = torch.corrcoef((found - 0.5).abs().T)
+    assert float((later - torch.eye(80)).abs().max()) < 0.035
+
+
+def test_a_row_is_a_function_of_its_noise_and_of_what_it_is_told() -> None:
+    made = generator().eval()
+    rows = made(noise(50), asked(50))
+    torch.manual_seed(9)  # torch's own chance plays no part
+    one_by_one = torch.cat([made(noise(50)[i : i + 1], asked(50)[i : i + 1]) for i in range(50)])
+    torch.testing.assert_close(rows, one_by_one)
+
+
+def test_told_columns_come_back_as_told_and_others_do_not_all() -> None:
+    for mode in (True, False):
+        rows = generator().train(mode)(noise(40), asked(40))
+        assert (rows[:20, 0] == 1.5).all()
+        assert (rows[:20, 5:8] == torch.tensor([-0.25, 0.0, 1.0])).all()
+        assert not (rows[20:, 0] == 1.5).any()
+    free = generator(keep=False).eval()(noise(40), asked(40))
+    assert not (free[:20, 0] == 1.5).any()
+
+
+def test_categories_are_picked_with_the_chances_that_the_logits_say() -> None:
+    made = generator(num_attributes=0).eval()
+    shares = torch.tensor([0.5, 0.3, 0.15, 0.05])
+    with torch.no_grad():
+        made.out.weight.zero_()
+        made.out.bias.zero_()
+        made.out.bias[1:5] = shares.log()
+        rows = made(noise(20_000))
+    for first, last in CHOICES:
+        assert (rows[:, first:last].sort(1).values[:, :-1] == 0).all()
+        assert (rows[:, first:last].sum(1) == 1).all()
+    torch.testing.assert_close(rows[:, 1:5].mean(0), shares, atol=0.012, rtol=0)
+
+
+def test_straight_rows_are_hard_and_their_slope_is_the_soft_ones() -> None:
+    soft, hard = generator(0).train(), generator(0, straight=True).train()
+    rows = hard(noise(30))
+    torch.testing.assert_close(rows[:, 1:5], torch.nn.functional.one_hot(rows[:, 1:5].argmax(1), 4).float())
+    weights = torch.arange(40.0).view(4, 10).mean(0)
+    slopes = [torch.autograd.grad((net(noise(30)) * weights).sum(), net.out.weight)[0] for net in (soft, hard)]
+    torch.testing.assert_close(slopes[0], slopes[1])
+    assert float(slopes[0].abs().sum()) > 0
+
+
+def test_a_pack_shares_one_verdict_and_hears_which_columns_were_told() -> None:
+    torch.manual_seed(0)
+    judge = Discriminator(BLOCKS, num_attributes=NUM + WIDE, width=16, pack=3)
+    rows = torch.randn(7, WIDE)
+    logits = judge(rows, asked(7))
+    assert logits.shape == (7,)
+    assert logits[0] == logits[1] == logits[2] != logits[3] == logits[4] == logits[5] != logits[6]
+    filled = judge(torch.cat([rows[6:], rows[:2]]), torch.cat([asked(7)[6:], asked(7)[:2]]))
+    torch.testing.assert_close(logits[6], filled[0])
+    other = asked(7)
+    other[:, NUM:] += 1  # the values of told columns stand in the row
+    torch.testing.assert_close(judge(rows, other), logits)
+    whole = Discriminator(BLOCKS, num_attributes=NUM + WIDE, width=16, told="values")
+    assert not torch.equal(whole(rows, asked(7)), whole(rows, other))
+    mask = asked(7)
+    mask[:, 1] = 1
+    assert not torch.equal(judge(rows, mask), logits)
+
+
+def test_leaky_relu_is_torchs() -> None:
+    from torch.nn.functional import leaky_relu
+
+    from zerosum.domains.tables.networks import _leaky
+
+    torch.testing.assert_close(_leaky(noise(9)), leaky_relu(noise(9), 0.2))
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0.0}, {"depth": -1}])
+def test_options_out_of_range(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="depth at least 0"):
+        generator(**options)
+
+
+def play(network: Generator, condition: Tensor, made: Tensor) -> Play:
+    draws = Draws(0, 0, 0, 0, len(made), len(made), torch.device("cpu"))
+    verdict = Verdict((made[:, 0],))
+    return Play(
+        made, made, verdict, verdict, lambda points, side: verdict, draws, 0,
+        "generator", condition, condition, noise(len(made)), network,
+    )  # fmt: skip
+
+
+def test_told_columns_term() -> None:
+    network = generator(keep=False)
+    with torch.no_grad():
+        network.out.weight.zero_()
+        network.out.bias.zero_()
+        network.out.bias[0], network.out.bias[1] = 0.5, 2.0
+    data, mask = torch.zeros(4, WIDE), torch.zeros(4, NUM)
+    data[:, 0], data[:, 2] = 1.5, 1.0
+    mask[0, 0] = mask[1, 1] = mask[2, 0] = mask[2, 1] = 1
+    condition = told(data, mask, BLOCKS)
+    lost = terms.told_columns(weight=2.0).term(play(network, condition, network(noise(4), condition)))
+    entropy = float(torch.logsumexp(torch.tensor([2.0, 0, 0, 0]), 0))  # of the level with logit 0
+    torch.testing.assert_close(lost, 2 * torch.tensor([1.0, entropy, (1 + entropy) / 2, 0.0]))
+
+
+def test_told_columns_term_needs_conditions() -> None:
+    network = generator(0)
+    with pytest.raises(ValueError, match="needs conditions"):
+        terms.told_columns().term(play(network, None, network(noise(4))))  # type: ignore[arg-type]

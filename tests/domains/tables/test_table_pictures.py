@@ -1,0 +1,87 @@
+"""Pictures of tables: the numbers behind the bars, and that every kind of column can be drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zerosum.domain import Scene
+from zerosum.domains.tables import baselines, preview
+from zerosum.domains.tables.data import TableSource, open_source
+from zerosum.domains.tables.plain import plain
+from zerosum.domains.tables.summary import MOST_COLUMNS, bars, summary
+from zerosum.recipe import part
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> TableSource:
+    """Every kind of column that is learnt: spikes and gaps, whole numbers, dates, few and many levels."""
+    random = np.random.default_rng(0)
+    num = 400
+    gain = np.where(random.random(num) < 0.8, 0, random.lognormal(8, 2, num)).round(2)
+    lines = []
+    for row in range(num):
+        gap = "" if row % 7 == 0 else f"{gain[row]}"
+        day = f"20{10 + row % 12}-{1 + row % 12:02d}-15"
+        lines.append(f"{gap},{row % 13},{day},{'north' if row % 3 else 'south'},word{row * row % 23}")
+    path: Path = tmp_path_factory.mktemp("pictures") / "kinds.csv"
+    path.write_text("gain,a very long name of a column that counts,day,side,word\n" + "\n".join(lines) + "\n")
+    return open_source(part(str(path)), False)
+
+
+def test_shares_of_a_summary_are_those_of_the_rows(source: TableSource) -> None:
+    found = summary(source)
+    json.dumps(found, allow_nan=False)
+    rows = plain(source.train)
+    for c, column in enumerate(found["columns"]):
+        assert sum(column["shares"]) + column["missing"] == pytest.approx(1, abs=2e-4), column["name"]
+        again, missing = bars(rows.values[:, c], column)
+        np.testing.assert_allclose(again, column["shares"], atol=1e-5)
+        assert missing == pytest.approx(column["missing"], abs=1e-5)
+    gain, whole, _, side, word = found["columns"]
+    assert gain["missing"] == pytest.approx(np.isnan(rows.values[:, 0]).mean(), abs=1e-5)
+    assert whole["edges"] == [x - 0.5 for x in range(14)]
+    assert side["levels"] == [0, 1]
+    assert word["levels"][-1] is None
+    assert word["shares"][-1] == pytest.approx(1 - sum(word["shares"][:-1]), abs=1e-4)
+
+
+def test_values_beyond_the_edges_count_in_the_outermost_bars() -> None:
+    column = {"edges": [0.0, 1.0, 2.0]}
+    shares, missing = bars(np.array([-5.0, 0.5, 1.5, 99.0, np.nan]), column)
+    assert shares.tolist() == [0.4, 0.4]
+    assert missing == pytest.approx(0.2)
+
+
+def test_a_picture_of_made_and_of_real_rows(source: TableSource, tmp_path: Path) -> None:
+    facts = source.facts() | {"summary": summary(source)}
+    rows = baselines.encoded(source)
+    for name, noise in (("made", torch.zeros(len(rows), 4)), ("real", None), ("again", torch.zeros(len(rows), 4))):
+        preview.picture(rows, tmp_path / f"{name}.png", Scene(10, facts, noise))
+    with Image.open(tmp_path / "made.png") as picture:
+        assert picture.size == (preview.ACROSS * preview.WIDE, preview.TOP + 2 * preview.HIGH + preview.MAPS)
+    assert (tmp_path / "made.png").read_bytes() == (tmp_path / "again.png").read_bytes()
+    assert (tmp_path / "made.png").read_bytes() != (tmp_path / "real.png").read_bytes()
+
+
+def test_one_column_has_no_maps_and_many_columns_are_cut(tmp_path: Path) -> None:
+    lines = [",".join(str((row * (c + 3)) % 11 + row / 50) for c in range(MOST_COLUMNS + 3)) for row in range(60)]
+    wide, narrow = tmp_path / "wide.csv", tmp_path / "narrow.csv"
+    wide.write_text(",".join(f"c{c}" for c in range(MOST_COLUMNS + 3)) + "\n" + "\n".join(lines) + "\n")
+    narrow.write_text("colour\n" + "\n".join(["red", "blue", "green"] * 20) + "\n")
+    sizes = []
+    for path in (wide, narrow):
+        source = open_source(part(str(path)), False)
+        facts = source.facts() | {"summary": summary(source)}
+        preview.picture(baselines.encoded(source), tmp_path / "picture.png", Scene(10, facts))
+        with Image.open(tmp_path / "picture.png") as picture:
+            sizes.append(picture.size[1])
+    assert sizes == [
+        preview.TOP + MOST_COLUMNS // preview.ACROSS * preview.HIGH + preview.MAPS,
+        preview.TOP + preview.HIGH,
+    ]

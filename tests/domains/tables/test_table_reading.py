@@ -1,0 +1,171 @@
+"""Text files, Parquet files and DataFrames become tables of spellings; what is wrong with a file is said, with its place."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from table_making import HEADER, rows_of, text_of, written
+
+from zerosum.domains.tables import reading
+from zerosum.domains.tables.reading import RawTable, frames
+from zerosum.domains.tables.reading.text import sniffed
+from zerosum.errors import UserError
+
+
+def cells(table: RawTable) -> list[list[str | None]]:
+    """The rows as they were."""
+    columns = [[column.spellings[code] for code in column.codes.tolist()] for column in table.columns]
+    return [list(row) for row in zip(*columns)]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_every_cell_comes_as_it_was_written(tmp_path: Path, delimiter: str) -> None:
+    rows = rows_of(60)
+    (tmp_path / "a.csv").write_text(text_of(HEADER, rows, delimiter), encoding="utf-8")
+    table = reading.read(str(tmp_path / "a.csv"))
+    assert table.delimiter == delimiter
+    assert [column.name for column in table.columns] == HEADER
+    assert cells(table) == rows
+
+
+def test_gzip_byte_order_mark_line_ends_and_blank_lines(tmp_path: Path) -> None:
+    text = "﻿a,b\r\n1,x\r\n\r\n2,y\r\n"
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text.encode()))
+    assert cells(reading.read(str(tmp_path / "a.csv.gz"))) == [["1", "x"], ["2", "y"]]
+
+
+def test_in_a_table_of_one_column_an_empty_line_is_a_missing_cell(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("town\nBern\n\nOslo\n")
+    assert cells(reading.read(str(tmp_path / "a.csv"))) == [["Bern"], [""], ["Oslo"]]
+
+
+def test_the_mark_that_cuts_all_lines_alike_separates() -> None:
+    assert sniffed(["a;b;c", "1,5;2,5;x", "2,0;1,0;y"]) == ";"
+    assert sniffed(["name,said", '"Bern","a; b; c"', '"Oslo","d; e"']) == ","
+    assert sniffed(["alone", "1", "2"]) == ","
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\n1,2\n1,2,3\n", r"line 3: 3 cells where the first line names 2 columns"),
+        ('a,b\n"1\n2",3\n4\n5,6\n', r"line 4: 1 cells where"),
+        ("", "is empty"),
+        ("a,b\n", "no rows"),
+        ("a,b\n1,x\n", "one row"),
+        ("a,b,a\n1,2,3\n4,5,6\n", r"column name 'a' occurs 2 times"),
+        ("39, Male,1.5\n40, Female,2\n39, Male,2\n", "looks like a row"),
+    ],
+)
+def test_a_file_at_fault_is_refused_with_the_place(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(UserError, match=words):
+        reading.read(str(tmp_path / "a.csv"))
+
+
+def test_a_ragged_line_deep_in_a_long_file_is_named(tmp_path: Path) -> None:
+    lines = ["a,b", *[f"{i},x" for i in range(25_000)], "1,2,3", *["5,y"] * 10]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    with pytest.raises(UserError, match=r"line 25002: 3 cells"):
+        reading.read(str(tmp_path / "a.csv"))
+
+
+def test_undecodable_text_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("town,n\nZürich,1\nBern,2\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"is not utf-8 text: byte 0xfc .*data.encoding=latin-1"):
+        reading.read(str(tmp_path / "a.csv"))
+    assert cells(reading.read(str(tmp_path / "a.csv"), encoding="latin-1"))[0] == ["Zürich", "1"]
+    with pytest.raises(UserError, match="no such encoding"):
+        reading.read(str(tmp_path / "a.csv"), encoding="nonsense")
+
+
+def test_damaged_files_missing_files_and_folders(tmp_path: Path) -> None:
+    whole = gzip.compress(b"a,b\n1,x\n2,y\n" * 500)
+    (tmp_path / "a.csv.gz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "b.parquet").write_bytes(b"not at all")
+    for name in ("a.csv.gz", "b.parquet", "c.csv", "."):
+        with pytest.raises(UserError, match=r"cannot be read|neither|a folder"):
+            reading.read(str(tmp_path / name))
+
+
+def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> object:
+        raise ImportError(name)
+
+    monkeypatch.setattr(frames.importlib, "import_module", refuse)
+    (tmp_path / "b.parquet").write_bytes(b"")
+    with pytest.raises(UserError, match=r"needs pandas, which is not installed: pip install 'zerosum\[tables\]'"):
+        reading.read(str(tmp_path / "b.parquet"))
+
+
+def test_parquet_keeps_values_types_and_gaps(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame(
+        {
+            "n": pandas.array([1, None, 3], dtype="Int64"),
+            "x": [0.1, float("nan"), 1e-7],
+            "t": pandas.to_datetime(["2020-01-01 10:00", None, "2021-05-06 00:00"]),
+            "c": pandas.Categorical(["a", "b", "a"]),
+            "b": [True, False, True],
+        }
+    )
+    frame.to_parquet(tmp_path / "a.parquet")
+    table = reading.read(str(tmp_path / "a.parquet"))
+    assert cells(table) == [
+        ["1", "0.1", "2020-01-01 10:00:00", "a", "True"],
+        [None, None, None, "b", "False"],
+        ["3", "1e-07", "2021-05-06 00:00:00", "a", "True"],
+    ]
+    assert [column.dtype.split("[")[0] for column in table.columns] == [
+        "Int64",
+        "float64",
+        "datetime64",
+        "category",
+        "bool",
+    ]
+
+
+def test_lists_in_cells_are_refused_by_name() -> None:
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(UserError, match=r"column 'tags' holds list objects"):
+        frames.of_frame(pandas.DataFrame({"tags": [[1], [2]]}))
+
+
+def test_what_is_a_table_and_what_a_list_of_points(tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("x,y\n1,2\n3,4\n")
+    (tmp_path / "bare.csv").write_text("1,2\n3,4\n")
+    (tmp_path / "wide.csv").write_text("x,y,z\n1,2,3\n3,4,5\n")
+    (tmp_path / "named.csv").write_text("town,n\nBern,3\nOslo,4\n")
+    (tmp_path / "notes.txt").write_text("x,y,z\n1,2,3\n")
+    (tmp_path / "broken.csv.gz").write_bytes(b"no gzip")
+    found = {path.name: reading.recognise(str(path)) for path in sorted(tmp_path.iterdir())}
+    assert found == {
+        "bare.csv": False, "broken.csv.gz": False, "named.csv": True, "notes.txt": False, "points.csv": False, "wide.csv": True,
+    }  # fmt: skip
+    assert reading.recognise("wine")
+    assert not reading.recognise("no such thing")
+    assert not reading.recognise("x" * 5000)
+
+
+@pytest.mark.parametrize("name", sorted(reading.SOURCES))
+def test_bundled_tables_are_what_their_description_says(name: str) -> None:
+    from sklearn import datasets
+
+    table, info = reading.read(name), reading.SOURCES[name]
+    assert (table.num_rows, len(table.columns), table.columns[-1].name) == (
+        info.num_rows,
+        info.num_columns,
+        info.target,
+    )
+    bunch = {"wine": datasets.load_wine, "breast-cancer": datasets.load_breast_cancer}.get(name, datasets.load_diabetes)
+    given = bunch(scaled=False).data if name == "diabetes" else bunch().data
+    read = np.array([[float(cell or "nan") for cell in row[:-1]] for row in cells(table)])
+    np.testing.assert_allclose(read, given, rtol=1e-11)
+
+
+def test_a_file_of_everything_can_be_read(tmp_path: Path) -> None:
+    assert reading.read(str(written(tmp_path / "a.csv"))).num_rows == 600

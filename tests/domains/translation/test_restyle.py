@@ -1,0 +1,121 @@
+"""The dose of a style: nothing at 0, as trained at 1, in between along a line of weights; tiles are the whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from zerosum.domain import Wanted
+from zerosum.domains.translation.facts import Side
+from zerosum.domains.translation.networks.restyle import MARK, Restyle
+from zerosum.domains.translation.networks.task import Task
+from zerosum.domains.translation.tiling import tiled
+from zerosum.domains.translation.using import Translator, produce
+from zerosum.engine.ema import Average
+
+TASK = Task(Side(3), Side(3), paired=False)
+
+
+def fresh(**options: object) -> Restyle:
+    torch.manual_seed(0)
+    return Restyle(TASK, latent=1, width=4, levels=1, blocks=1, features=8, **options)  # type: ignore[arg-type]
+
+
+def trained() -> Restyle:
+    network = fresh()
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+    return network
+
+
+def picture(height: int = 20, width: int = 28) -> Tensor:
+    return torch.rand(3, height, width, generator=torch.Generator().manual_seed(2)) * 2 - 1
+
+
+NOISE = torch.zeros(1, 1)
+
+
+def test_it_begins_as_the_identity() -> None:
+    x = picture()[None]
+    assert torch.equal(fresh()(NOISE, x), x)
+
+
+def test_no_dose_gives_the_input_back_and_a_full_one_what_was_trained() -> None:
+    network, x = trained(), picture()[None]
+    assert float((network(NOISE, x) - x).detach().abs().mean()) > 0.05
+    assert torch.equal(network.at(0)(NOISE, x), x)
+    torch.testing.assert_close(network.at(1)(NOISE, x), network(NOISE, x))
+
+
+def test_the_dose_interpolates_every_weight() -> None:
+    network = trained()
+    begun = dict(network.named_buffers())
+    for name, weight in network.at(0.25).change.network.named_parameters():
+        now = network.get_parameter(f"change.network.{name}")
+        first = begun[MARK + name.replace(".", "/")]
+        torch.testing.assert_close(weight, 0.75 * first + 0.25 * now)
+    x = picture()[None]
+    far = [float((network.at(s)(NOISE, x) - x).detach().abs().mean()) for s in (0, 0.25, 0.5, 0.75, 1)]
+    assert far == sorted(far)
+    # It is no blend of two pictures: the layers before the last change too.
+    half = (x + network(NOISE, x)) / 2
+    assert not torch.allclose(network.at(0.5)(NOISE, x), half, atol=1e-3)
+
+
+def test_where_it_began_goes_with_it() -> None:
+    """Through the average and through saved weights."""
+    network, x = trained(), picture()[None]
+    average = Average(network).network
+    other = fresh()
+    other.load_state_dict(average.state_dict())
+    assert isinstance(average, Restyle)
+    for loaded in (average, other):
+        assert torch.equal(loaded.at(0)(NOISE, x), x)
+
+
+def test_tiles_are_the_whole_picture() -> None:
+    """With pixel norm it sees no farther than its reach, so tiles change nothing."""
+    network = trained().eval()
+    assert network.reach is not None
+    image = picture(60, 700)
+    maker_facts = {"input": Side(3).plain(), "target": Side(3).plain(), "size": [16, 16], "paired": False}
+    from zerosum.domains.translation.using import _tiling
+
+    tiling = _tiling(network, maker_facts)
+    assert tiling.margin >= network.reach
+    translator = Translator(network, Side(3), Side(3), NOISE, torch.device("cpu"), tiling, "", False)
+    found = translator.whole(image)
+    larger = tiled(lambda piece, place: translator.rows(piece[None], place)[0], image, type(tiling)(1024, 64, 64, 16))
+    torch.testing.assert_close(found, larger, rtol=1e-4, atol=1e-5)
+
+
+def test_the_command_doses_it(tmp_path: Path) -> None:
+    """--strength 0 writes the very pixels that were read; more strength, more change."""
+    from types import SimpleNamespace
+
+    from zerosum.data.images.exact import read
+    from zerosum.domains.translation.writing import write
+
+    values = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    write(tmp_path / "a.png", values)
+    facts = {"input": Side(3).plain(), "target": Side(3).plain(), "size": [16, 16], "paired": False}
+    maker = SimpleNamespace(
+        network=trained().eval(), facts=facts, device=torch.device("cpu"), noise=lambda num, seed: NOISE, examples=None
+    )
+    changed = []
+    for strength in (0.0, 0.5, 1.0):
+        out = tmp_path / f"{strength}.png"
+        produce(maker, facts, Wanted(None, 0, out, inputs=(tmp_path / "a.png",), strength=strength))  # type: ignore[arg-type]
+        changed.append(float(np.abs(read(out).values.astype(int) - values).mean()))
+    assert changed[0] == 0
+    assert changed[0] < changed[1] < changed[2]
+
+
+def test_it_changes_images_only() -> None:
+    with pytest.raises(ValueError, match="label maps go with"):
+        Restyle(Task(Side(2, "labels", ((0,), (1,))), Side(3), paired=False), latent=1)

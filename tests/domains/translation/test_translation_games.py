@@ -1,0 +1,410 @@
+"""The games by hand: terms as their equations say, cycles as two games, past fakes row by row, networks of any size."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zerosum import recipe as recipes
+from zerosum.domains.translation import DOMAIN, terms
+from zerosum.domains.translation.facts import Side
+from zerosum.domains.translation.game import Cycle, Past
+from zerosum.domains.translation.networks import GENERATORS
+from zerosum.domains.translation.networks.layers import PixelNorm, Waves
+from zerosum.domains.translation.networks.patch import PatchDiscriminator
+from zerosum.domains.translation.networks.task import Task
+from zerosum.engine import Match, Settings
+from zerosum.engine.duel import Duel
+from zerosum.engine.game import Batch, Play, Share, Verdict
+from zerosum.engine.seeds import Draws
+from zerosum.errors import UserError
+from zerosum.recipe import Recipe, part
+
+TINY = {
+    "unet": {"width": 4, "levels": 2},
+    "resnet": {"width": 4, "levels": 1, "blocks": 2, "edge": 3},
+    "cycle": {"width": 4, "levels": 1, "blocks": 1, "edge": 3, "pool": 6},
+    "contrastive": {"width": 4, "levels": 1, "blocks": 2, "edge": 3, "features": 8},
+}
+GREY, COLOUR = Side(1), Side(3)
+NAMES = [name for name, recipe in DOMAIN.recipes.items() if recipe.generator.kind in TINY]
+
+
+def draws(rows: int, start: int = 0, total: int | None = None, step: int = 0) -> Draws:
+    return Draws(0, step, 0, start, start + rows, total or rows, torch.device("cpu"))
+
+
+def tiny(name: str, **changes: Any) -> Recipe:
+    """A recipe at smoke size."""
+    chosen = DOMAIN.recipes[name]
+    kind, judge = chosen.generator.kind, chosen.discriminator
+    plain = chosen.changed(
+        generator=part(kind, **TINY[kind]), discriminator=part(judge.kind, **{**judge.options, "width": 4})
+    )
+    return plain.changed(conditional=True, batch=4, steps=3, **changes).with_schedules_in_steps()
+
+
+class Small:
+    """A few random rows, of sides of the wanted channels."""
+
+    name, notes, fingerprint, num_heldout = "small", (), "", 0
+
+    def __init__(self, given: int = 3, wanted: int = 3, paired: bool = True) -> None:
+        draw = torch.Generator().manual_seed(1)
+        self.condition = torch.rand(12, given, 16, 16, generator=draw) * 2 - 1
+        self.data = torch.rand(12, wanted, 16, 16, generator=draw) * 2 - 1
+        self.facts = {
+            "input": Side(given).plain(), "target": Side(wanted).plain(), "paired": paired, "size": [16, 16]
+        }  # fmt: skip
+
+    @property
+    def num_rows(self) -> int:
+        return 12
+
+    def batch(self, indices: Tensor) -> Batch:
+        return Batch(self.data[indices], self.condition[indices])
+
+
+def played(name: str, source: Small, micro_batches: int = 1, **changes: Any) -> Match:
+    recipe = tiny(name, **changes)
+    game = DOMAIN.game(recipe, source.facts)
+    match = Match(game, source, Settings(batch=4, learning=recipe.learning, micro_batches=micro_batches))
+    for _ in match.play(recipe.steps):
+        pass
+    return match
+
+
+# --- networks
+
+
+@pytest.mark.parametrize("kind", sorted(TINY))
+@pytest.mark.parametrize("size", [(16, 16), (17, 22)])
+def test_generators_keep_the_size(kind: str, size: tuple[int, int]) -> None:
+    network = GENERATORS[kind](Task(COLOUR, COLOUR), latent=2, **TINY[kind])
+    x = torch.randn(2, 3, *size)
+    assert network(torch.randn(2, 2), x).shape == (2, 3, *size)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        *TINY.items(),
+        ("unet", {"width": 4, "levels": 1, "depth": 2}),
+        ("unet", {"width": 4, "levels": 2, "up": "bilinear"}),
+        ("resnet", {"width": 4, "levels": 2, "blocks": 1, "edge": 5}),
+    ],
+)
+def test_reach_is_how_far_a_place_sees(kind: str, options: dict[str, Any]) -> None:
+    """The slope of one output pixel is 0 beyond the stated reach in every phase of the grid, and not before it in one."""
+    torch.manual_seed(0)
+    network = GENERATORS[kind](Task(GREY, GREY), latent=2, norm="pixel", **options)
+    side = 2 * (network.reach + network.multiple) + 1
+    side += -side % network.multiple
+    seen = 0
+    for shift in range(network.multiple):
+        x = torch.randn(1, 1, side, side, requires_grad=True)
+        place = side // 2 + shift
+        network(torch.randn(1, 2), x)[0, 0, place, place].backward()
+        assert x.grad is not None
+        rows = x.grad[0, 0].abs().sum(1).nonzero()
+        seen = max(seen, int((rows - place).abs().max()))
+        x.grad = None
+    assert seen == network.reach
+
+
+def test_pieces_are_the_whole_where_the_norm_is_local() -> None:
+    torch.manual_seed(0)
+    network = GENERATORS["unet"](Task(COLOUR, GREY), latent=3, norm="pixel", **TINY["unet"])
+    margin = -(-network.reach // network.multiple) * network.multiple
+    x, z = torch.randn(1, 3, 4 * margin, 4 * margin), torch.randn(1, 3)
+    whole = network(z, x)
+    piece = network(z, x[:, :, margin:, margin:], origin=(margin, margin))
+    torch.testing.assert_close(piece[:, :, margin:, margin:], whole[:, :, 2 * margin :, 2 * margin :], atol=1e-5, rtol=0)
+    elsewhere = network(z, x[:, :, margin:, margin:])  # the noise of another place
+    assert float((elsewhere - piece).detach().abs().max()) > 1e-3
+
+
+def test_waves_have_variance_one_and_random_phases() -> None:
+    torch.manual_seed(0)
+    waves = Waves(4)
+    field = waves(torch.randn(2000, 4), (8, 8))
+    torch.testing.assert_close(field.square().mean((0, 2, 3)), torch.ones(4), atol=0.05, rtol=0)
+    torch.testing.assert_close(field.mean((0, 2, 3)), torch.zeros(4), atol=0.05, rtol=0)
+
+
+def test_pixel_norm_by_hand() -> None:
+    x = torch.randn(2, 5, 3, 3)
+    torch.testing.assert_close(PixelNorm(5)(x), x / x.square().mean(1, keepdim=True).sqrt(), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_a_patch_sees_as_much_as_it_says(levels: int) -> None:
+    network = PatchDiscriminator(Task(GREY, GREY), width=4, levels=levels)
+    x = torch.randn(1, 1, 96, 96, requires_grad=True)
+    verdict = network(x, torch.randn(1, 1, 96, 96))
+    logits = verdict.logits[0]
+    logits[0, logits.shape[1] // 2, logits.shape[2] // 2].backward()
+    assert x.grad is not None
+    rows = x.grad[0, 0].abs().sum(1).nonzero()
+    assert int(rows.max() - rows.min()) + 1 == {1: 8, 2: 18, 3: 38}[levels]
+    assert len(verdict.features) == levels + 1
+
+
+def test_scales_and_the_input_of_the_discriminator() -> None:
+    x, c = torch.randn(2, 1, 16, 16), torch.randn(2, 3, 16, 16)
+    seeing = PatchDiscriminator(Task(COLOUR, GREY), width=4, scales=2)
+    verdict = seeing(x, c)
+    assert [tuple(logit.shape) for logit in verdict.logits] == [(2, 4, 4), (2, 2, 2)]
+    assert not torch.equal(verdict.logits[0], seeing(x, c + 1).logits[0])
+    blind = PatchDiscriminator(Task(COLOUR, GREY, paired=False), width=4, told=False)
+    assert torch.equal(blind(x, c).logits[0], blind(x, c + 1).logits[0])
+    with pytest.raises(UserError, match="must not see the input"):
+        PatchDiscriminator(Task(COLOUR, GREY, paired=False))
+
+
+# --- terms
+
+
+def play(fake: Tensor, real: Tensor, condition: Tensor, generator: nn.Module | None = None, **more: Any) -> Play:
+    silent = Verdict((fake.new_zeros(len(fake)),))
+    return Play(
+        real, fake, silent, silent, lambda points, side: silent, draws(len(fake)), 0, "generator", condition, condition,
+        torch.zeros(len(fake), 1), generator, real, fake, **more,
+    )  # fmt: skip
+
+
+def test_pixel_distance_by_hand() -> None:
+    fake, real = torch.zeros(2, 1, 2, 2), torch.tensor([1.0, -3.0]).view(2, 1, 1, 1).expand(2, 1, 2, 2)
+    torch.testing.assert_close(terms.pixel(2.0).term(play(fake, real, real)), torch.tensor([2.0, 6.0]))
+
+
+def test_feature_matching_by_hand() -> None:
+    fake = torch.zeros(2, 1, 2, 2)
+    made = Verdict((torch.zeros(2),), (torch.zeros(2, 3), torch.zeros(2, 4, 1)))
+    wanted = Verdict((torch.zeros(2),), (torch.full((2, 3), 2.0), torch.full((2, 4, 1), -4.0)))
+    with_real = Play(fake, fake, wanted, made, lambda points, side: made, draws(2), 0, "generator")
+    torch.testing.assert_close(terms.feature_matching(1.0).term(with_real), torch.tensor([3.0, 3.0]))
+    alone = Play(fake, fake, made, made, lambda points, side: wanted, draws(2), 0, "generator")
+    torch.testing.assert_close(terms.feature_matching(1.0).term(alone), torch.tensor([3.0, 3.0]))
+
+
+class Shift(nn.Module):
+    """Adds a number; back, takes another away."""
+
+    def forward(self, noise: Tensor, x: Tensor) -> Tensor:
+        return x + 0.5
+
+    def other(self, noise: Tensor, x: Tensor) -> Tensor:
+        return x - 0.25
+
+
+def test_cycle_and_identity_by_hand() -> None:
+    x = torch.randn(3, 1, 4, 4)
+    at = play(Shift()(x, x), torch.randn(3, 1, 4, 4), x, Shift())
+    torch.testing.assert_close(terms.cycle(10.0).term(at), torch.full((3,), 2.5))
+    torch.testing.assert_close(terms.identity(5.0).term(at), torch.full((3,), 2.5))
+    with pytest.raises(ValueError, match="same number of channels"):
+        terms.identity().term(play(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), torch.zeros(1, 3, 2, 2), Shift()))
+    with pytest.raises(ValueError, match="kind `cycle`"):
+        terms.cycle().term(play(x, x, x, nn.Identity()))
+
+
+class Basis(nn.Module):
+    """Vectors that are known: place p of the input is the p-th axis, that of the output turned by `turn` places."""
+
+    def __init__(self, turn: int) -> None:
+        super().__init__()
+        self.turn = turn
+
+    def forward(self, noise: Tensor, x: Tensor) -> Tensor:
+        return x
+
+    def vectors(self, noise: Tensor, images: Tensor, places: Tensor) -> list[Tensor]:
+        axes = torch.eye(places.shape[1]).expand(len(images), -1, -1)
+        return [axes.roll(self.turn, 1) if bool(images.flatten()[0] > 0) else axes]
+
+
+@pytest.mark.parametrize(("turn", "similar"), [(0, 1.0), (1, 0.0)])
+def test_contrast_of_known_vectors(turn: int, similar: float) -> None:
+    """Cross-entropy over P places of which one has similarity 1 and the others 0."""
+    given, made, num, temperature = torch.zeros(2, 1, 4, 4), torch.ones(2, 1, 4, 4), 5, 0.5
+    found = terms.contrast(1.0, places=num, temperature=temperature, identity=0.0).term(
+        play(made, given, given, Basis(turn))
+    )
+    expected = math.log(math.exp(1 / temperature) + num - 1) - similar / temperature
+    torch.testing.assert_close(found, torch.full((2,), expected))
+
+
+def test_an_encoder_knows_places_of_the_same_picture() -> None:
+    torch.manual_seed(0)
+    network = GENERATORS["contrastive"](Task(COLOUR, COLOUR), latent=1, **TINY["contrastive"])
+    x, z, places = torch.randn(2, 3, 16, 16), torch.zeros(2, 1), torch.rand(2, 6)
+    found = network.vectors(z, x, places)
+    assert len(found) == len(network.heads) == 4  # first layer, one halving, half of the blocks, all of them
+    for vectors in found:
+        torch.testing.assert_close(vectors.norm(dim=2), torch.ones(2, 6))
+    depth = network.network.features(z, x)[0].flatten(2).transpose(1, 2)
+    at = (places[1] * 256).long()
+    head = nn.functional.normalize(network.heads[0](depth[1, at]), dim=1)
+    torch.testing.assert_close(found[0][1], head)
+    with pytest.raises(UserError, match="both sides must be of one kind"):
+        GENERATORS["contrastive"](Task(COLOUR, GREY), latent=1)
+
+
+# --- past fakes
+
+
+def exchange(past: Past, values: Tensor, step: int, shares: int = 1) -> Tensor:
+    """One turn's fakes through the pool, in micro-batches."""
+    total, parts = len(values), []
+    for rows in torch.arange(total).chunk(shares):
+        at = draws(len(rows), int(rows[0]), total, step)
+        batch = Batch(values[rows].view(-1, 1, 1, 1), None)
+        parts.append(past.exchanged(batch, Share(None, at, step)).data.flatten())
+    return torch.cat(parts)
+
+
+def test_past_fakes_come_back_row_by_row_on_any_number_of_shares() -> None:
+    """Each row shows its own fakes; once the places are full as many are new as old, and none comes twice."""
+    one, three = Past(24), Past(24)
+    new = old = 0
+    seen: list[set[float]] = [set() for _ in range(8)]
+    for step in range(400):
+        values = torch.arange(8.0) + 8 * step
+        shown = exchange(one, values, step)
+        assert torch.equal(shown, exchange(three, values, step, shares=3))
+        assert torch.equal(shown.remainder(8), torch.arange(8.0))
+        for row, value in enumerate(shown.tolist()):
+            swapped = value != float(values[row])
+            assert not (swapped and step < 3)
+            assert value not in seen[row] or value < 8 * 3  # those that filled the places were shown at once, too
+            seen[row].add(value)
+            if step >= 3:
+                new, old = new + (not swapped), old + swapped
+    assert abs(new - old) < 4 * (new + old) ** 0.5
+
+
+def test_past_fakes_are_saved_and_loaded() -> None:
+    past, again = Past(8), Past(8)
+    for step in range(5):
+        exchange(past, torch.arange(4.0) + 4 * step, step)
+    again.load_state_dict({key: value.clone() for key, value in past.state_dict().items()}, 0)
+    assert torch.equal(exchange(again, torch.arange(4.0), 7), exchange(past, torch.arange(4.0), 7))
+    nothing = Past(0)
+    assert torch.equal(exchange(nothing, torch.arange(4.0), 9), torch.arange(4.0))
+    assert nothing.state_dict() == {}
+
+
+# --- games
+
+
+def test_a_cycle_is_two_games() -> None:
+    """Its terms are those of two ordinary games with the sides exchanged."""
+    source = Small(3, 1, paired=False)
+    recipe = tiny("cyclegan", penalties={"cycle": 10.0, "r1": 1.0})
+    game = DOMAIN.game(recipe, source.facts)
+    assert isinstance(game, Cycle)
+    rows = source.batch(torch.arange(4))
+    share = Share(rows, draws(4), 0)
+    found = game.terms("generator", share)
+    assert set(found) == {"loss", "cycle", "back/loss", "back/cycle"}
+    network: Any = game.players["generator"]
+    judge: Any = game.players["discriminator"]
+    zero = torch.zeros(4, 1)
+    assert rows.condition is not None
+    fake = network(zero, rows.condition)
+    torch.testing.assert_close(found["cycle"], 10 * (network.reverse(zero, fake) - rows.condition).abs().mean())
+    real, made = (judge.of_target(x, rows.condition).logits[0] for x in (rows.data, fake))
+    torch.testing.assert_close(found["loss"], nn.functional.softplus(real - made).mean())
+    home = network.reverse(zero, rows.data)
+    torch.testing.assert_close(found["back/cycle"], 10 * (network(zero, home) - rows.data).abs().mean())
+    real, made = (judge.of_input(x, rows.data).logits[0] for x in (rows.condition, home))
+    torch.testing.assert_close(found["back/loss"], nn.functional.softplus(real - made).mean())
+    told = game.terms("discriminator", share)
+    assert set(told) == {"loss", "r1", "back/loss", "back/r1"}
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan", "cut"])
+def test_micro_batches_play_the_same_game(name: str) -> None:
+    """Every term, past fakes and places of patches included, is a function of the row alone."""
+    source = Small(paired=name == "pix2pix")
+    sgd = {player: {"kind": "sgd", "lr": 0.02} for player in ("generator", "discriminator")}
+    one, four = (played(name, source, micro_batches=parts, learning=sgd) for parts in (1, 4))
+    for a, b in zip(one.game.players.values(), four.game.players.values(), strict=True):
+        for p, q in zip(a.parameters(), b.parameters(), strict=True):
+            torch.testing.assert_close(p, q, atol=1e-5, rtol=1e-4)
+
+
+def test_a_cycle_resumes_with_its_past() -> None:
+    source = Small(paired=False)
+    recipe = tiny("cyclegan").changed(steps=6)
+    settings = Settings(batch=4, learning=recipe.learning)
+    straight = Match(DOMAIN.game(recipe, source.facts), source, settings)
+    for _ in straight.play(6):
+        pass
+    first = Match(DOMAIN.game(recipe, source.facts), source, settings)
+    for _ in first.play(4):
+        pass
+    second = Match(DOMAIN.game(recipe, source.facts), source, settings)
+    second.load_state_dict(first.state_dict())
+    for _ in second.play(6):
+        pass
+    assert "rows.back/past" in second.game.state_dict()
+    for a, b in zip(straight.game.players.values(), second.game.players.values(), strict=True):
+        for p, q in zip(a.parameters(), b.parameters(), strict=True):
+            assert torch.equal(p, q)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_plays(name: str) -> None:
+    recipe = DOMAIN.recipes[name]
+    assert recipe.why
+    assert recipe.sources
+    match = played(name, Small(paired=name.startswith("pix2pix")))
+    assert all(math.isfinite(value) for value in match.values().values())
+    fresh = DOMAIN.game(tiny(name), Small(paired=name.startswith("pix2pix")).facts)
+    for key, network in match.game.players.items():
+        before = dict(fresh.players[key].named_parameters())
+        still = {part for part, p in network.named_parameters() if torch.equal(p, before[part])}
+        # Only differences of logits count in a relativistic pair, not the last bias.
+        assert {part for part in still if not (key == "discriminator" and part.endswith("last.bias"))} == set(), key
+
+
+def test_the_recipe_follows_the_data() -> None:
+    assert DOMAIN.choose(Small().facts)[0] == "pix2pix"
+    assert DOMAIN.choose(Small(paired=False).facts)[0] == "cut"
+    assert DOMAIN.choose(Small(3, 1, paired=False).facts)[0] == "cyclegan"
+
+
+def test_parts_that_do_not_go_together_are_refused() -> None:
+    facts = Small(paired=False).facts
+    for settings, words in (
+        (["discriminator.kind=patch"], "goes with `cycle` alone"),
+        (["loss=relativistic_average"], "must not couple the rows"),
+        (["generator.pool=-1"], "pool must be at least 0"),
+        (["penalties.cycles.weight=1"], "no 'cycles'"),
+    ):
+        recipe = recipes.override(DOMAIN.recipes["cyclegan"].changed(conditional=True), settings)
+        with pytest.raises(UserError, match=words):
+            DOMAIN.game(recipe, facts)
+
+
+def test_pairs_are_learnt() -> None:
+    """A target that is the negative of its input, by 60 small steps: the distance falls to a third."""
+    source = Small(1, 1)
+    source.data = -source.condition
+    recipe = tiny("pix2pix", learning={"generator": {"lr": 5e-3}, "discriminator": {"lr": 1e-3}})
+    game = DOMAIN.game(recipe.changed(penalties={"pixel": 10.0}), source.facts)
+    assert isinstance(game, Duel)
+    match = Match(game, source, Settings(batch=4, learning=recipe.learning))
+    first = None
+    for event in match.play(60):
+        if first is None and match.step == 1:
+            first = match.values()["generator/pixel"]
+    assert first is not None
+    assert event
+    assert match.values()["generator/pixel"] < first / 3

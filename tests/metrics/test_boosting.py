@@ -1,0 +1,58 @@
+"""What trees can tell: equal and different rows, a target that is there and one that is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from zerosum.errors import UserError
+from zerosum.metrics.boosting import predictive, two_sample
+from zerosum.metrics.mixed import Mixed
+
+NAMES, NUMERIC = ("x", "code", "target"), (True, False, False)
+
+
+def rows(num: int, seed: int, told: bool = True) -> Mixed:
+    """A target that is x > 0, and so known to trees; or, if not told, a coin."""
+    random = np.random.default_rng(seed)
+    x, code = random.normal(size=num), random.integers(3, size=num)
+    target = (x > 0) if told else random.integers(2, size=num)
+    x = np.where(random.random(num) < 0.05, np.nan, x)
+    return Mixed(NAMES, NUMERIC, np.column_stack([x, code, target]).astype(np.float64))
+
+
+def test_equal_rows_cannot_be_told_apart_and_different_ones_can() -> None:
+    assert two_sample(rows(800, 0), rows(800, 1), seed=0) == pytest.approx(0.5, abs=0.06)
+    assert two_sample(rows(800, 0), rows(800, 1, told=False), seed=0) > 0.68  # 1/4 of the rows cannot be real
+    far = rows(800, 1)
+    far.values[:, 0] += 10
+    assert two_sample(rows(800, 0), far, seed=0) > 0.9
+
+
+def test_a_target_is_foretold_where_there_is_something_to_learn() -> None:
+    test = rows(600, 2)
+    assert predictive(rows(600, 0), test, "target", seed=0) > 0.95
+    assert predictive(rows(600, 0, told=False), test, "target", seed=0) == pytest.approx(0.5, abs=0.12)
+
+
+def test_a_target_of_one_class_or_of_unknown_classes() -> None:
+    single, test = rows(200, 0), rows(200, 1)
+    single.values[:, 2] = 1
+    assert predictive(single, test, "target", seed=0) == 0.5
+    three = rows(300, 3)
+    three.values[:, 2] = three.values[:, 1]
+    two = three.rows(three.values[:, 2] < 2)
+    assert 0.3 < predictive(two, three, "target", seed=0) < 0.9  # the class never learnt is foretold by chance: 1/2
+
+
+def test_a_number_is_foretold_by_its_variance() -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=1_000)
+    table = Mixed(("x", "y"), (True, True), np.column_stack([x, x + random.normal(size=1_000)]))
+    # Half the variance is noise, so no model explains more than half of it.
+    assert predictive(table.rows(slice(0, 700)), table.rows(slice(700, 1_000)), "y", 0) == pytest.approx(0.42, abs=0.1)
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(UserError, match="at least 10"):
+        two_sample(rows(5, 0), rows(50, 1), seed=0)

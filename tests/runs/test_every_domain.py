@@ -1,0 +1,102 @@
+"""Promises that hold in every domain: resume, micro-batches, processes, precision, a published generator that stands alone."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from domain_games import CASES, STEPS, begun, planned, played, weights
+from torch import Tensor
+
+from zerosum import catalog
+from zerosum.runs import rehearsal, sampler
+from zerosum.runs.observe import Observer
+from zerosum.store import decode, read_checkpoint, save_checkpoint
+
+
+def close(left: dict[str, Tensor], right: dict[str, Tensor], **tolerance: float) -> None:
+    assert left.keys() == right.keys()
+    for name, tensor in left.items():
+        torch.testing.assert_close(tensor, right[name], **tolerance, msg=lambda said, name=name: f"{name}: {said}")
+
+
+def test_every_domain_has_a_game_here() -> None:
+    assert {catalog.recipes()[case.recipe].domain for case in CASES.values()} == set(catalog.domain_names())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_resumed_match_is_bit_equal(name: str, tmp_path: Path) -> None:
+    """Stopped in the middle, stored, loaded into fresh networks, played on."""
+    straight = played(begun(name))
+    half = played(begun(name), STEPS // 2)
+    path = save_checkpoint(tmp_path, half.step, half.state_dict())
+    again = begun(name)
+    again.load_state_dict(read_checkpoint(path))
+    assert again.step == STEPS // 2
+    close(weights(played(again, STEPS - STEPS // 2)), weights(straight), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_micro_batches_play_the_same_game(name: str) -> None:
+    close(weights(played(begun(name, "micro_batches=3"))), weights(played(begun(name))), rtol=2e-4, atol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
+    """What each of two processes wrote."""
+    folder = tmp_path_factory.mktemp("two")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}
+    program = [sys.executable, str(Path(__file__).with_name("domain_games.py")), str(folder)]
+    common = os.environ | address | {"WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen(program, env=common | {"RANK": str(rank)}, **pipes) for rank in range(2)]
+    try:
+        told = [process.communicate(timeout=300)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0, 0], "\n".join(told)
+    paths = [folder / f"rank{rank}.safetensors" for rank in range(2)]
+    return [decode(path.read_bytes(), path) for path in paths]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_play_the_game_of_one(name: str, two: list[dict[str, Tensor]]) -> None:
+    mine, others = ({k.partition("|")[2]: t for k, t in found.items() if k.startswith(f"{name}|")} for found in two)
+    close(mine, others, rtol=0, atol=0)
+    close(mine, weights(played(begun(name))), rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bfloat16_plays_too(name: str) -> None:
+    """Coarser, and finite; the weights stay float32."""
+    found = weights(played(begun(name, "precision=bfloat16"), 2))
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in found.values())
+    assert {tensor.dtype for tensor in found.values() if tensor.is_floating_point()} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_phase_is_rehearsed(name: str) -> None:
+    """Penalties reach weights, and every network can be differentiated as often as its game wants."""
+    rehearsal.rehearse(begun(name), STEPS)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_published_generator_stands_alone(name: str, tmp_path: Path) -> None:
+    """From its folder alone it makes the samples of the run, whatever the batch."""
+    plan, match = planned(name), played(begun(name), 2)
+    observer = Observer(plan, match)
+    network = match.average.network if match.average else match.game.players["generator"]
+    sampler.publish(tmp_path, network, plan.recipe, plan.facts, match.step, observer.examples)
+    loaded, _, _ = sampler.load(tmp_path)
+    samples = observer.sampler.sample(7, seed=5)
+    torch.testing.assert_close(loaded.sample(7, seed=5), samples, rtol=0, atol=0)
+    torch.testing.assert_close(loaded.sample(7, seed=5, batch=3), samples, rtol=1e-4, atol=1e-5)
+    assert not torch.equal(loaded.sample(7, seed=6), samples)
