@@ -21,7 +21,9 @@ def deep_png(values: npt.NDArray[np.uint16], kind: int, filters: tuple[int, ...]
     height, width, channels = values.shape
     step = channels * 2
     rows = values.astype(">u2").tobytes()
-    lines = [np.frombuffer(rows[y * width * step : (y + 1) * width * step], np.uint8).astype(int) for y in range(height)]
+    lines = [
+        np.frombuffer(rows[y * width * step : (y + 1) * width * step], np.uint8).astype(int) for y in range(height)
+    ]
     body, above = b"", np.zeros(width * step, int)
     for y, line in enumerate(lines):
         left = np.concatenate([np.zeros(step, int), line[:-step]])
@@ -83,7 +85,9 @@ def test_grey_palette_alpha_pages_and_arrays(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.painted(), np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])[numbers])
     pages = [Image.fromarray(draw.integers(0, 255, (6, 5)).astype(np.uint8)) for _ in range(5)]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
-    np.testing.assert_array_equal(exact.read(tmp_path / "pages.tif").values, np.stack([np.asarray(p) for p in pages], 2))
+    np.testing.assert_array_equal(
+        exact.read(tmp_path / "pages.tif").values, np.stack([np.asarray(p) for p in pages], 2)
+    )
     np.save(tmp_path / "many.npy", draw.integers(0, 65536, (6, 5, 7)).astype(np.uint16))
     np.testing.assert_array_equal(exact.read(tmp_path / "many.npy").values, np.load(tmp_path / "many.npy"))
 

@@ -27,7 +27,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 
 from zerosum.engine import losses
 from zerosum.engine.duel import Duel, Prior, Rules
-from zerosum.engine.game import Share, Verdict
+from zerosum.engine.game import Batch, Share, Verdict
 from zerosum.engine.loop import Match
 from zerosum.engine.optimizers import Learning
 from zerosum.engine.seeds import Draws
@@ -292,3 +292,22 @@ def test_bfloat16_step_keeps_weights_and_terms_in_float32() -> None:
     game = play(match(precision="bfloat16", default=SGD), 2)
     assert all(p.dtype == torch.float32 for network in game.game.players.values() for p in network.parameters())
     assert all(term.dtype == torch.float32 for outcome in game._outcomes.values() for term in outcome.terms.values())
+
+
+def test_replay_decides_what_the_discriminator_is_shown() -> None:
+    """The discriminator's fakes are what `replay` gives; the generator's own are not touched."""
+    shown: list[Tensor] = []
+
+    def constant(fakes: Batch, share: Share) -> Batch:
+        shown.append(fakes.data)
+        return Batch(torch.full_like(fakes.data, 0.25), fakes.condition)
+
+    g, d = generator(), critic()
+    seen: list[Tensor] = []
+    d.register_forward_pre_hook(lambda module, args: seen.append(args[0].detach().clone()))
+    match(Duel(g, d, prior=LATENT, replay=constant), batch=6).advance()
+    assert len(shown) == 1
+    _, replayed, fresh = seen
+    torch.testing.assert_close(replayed, torch.full_like(replayed, 0.25))
+    assert not torch.equal(shown[0], replayed)
+    assert not torch.equal(fresh, replayed)

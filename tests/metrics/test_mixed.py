@@ -73,7 +73,8 @@ def test_a_number_beside_a_code_goes_by_tenths_of_the_real_range() -> None:
     real = table(list(range(10)), [0] * 5 + [1] * 5, numeric=(True, False))
     fake = table(list(range(10)), [1] * 5 + [0] * 5, numeric=(True, False))
     assert trends(real, fake)[0, 1] == pytest.approx(0)
-    finer = table([x + 0.05 for x in range(9)] + [99.0], [0] * 5 + [1] * 5, numeric=(True, False))
+    # The outermost bins reach to infinity, and the greatest value lies in one of them.
+    finer = table([-3.0] + [x + 0.05 for x in range(1, 9)] + [8.95], [0] * 5 + [1] * 5, numeric=(True, False))
     assert trends(real, finer)[0, 1] == pytest.approx(1)
 
 

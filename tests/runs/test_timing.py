@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from zerosum.domains.toy import DOMAIN
 from zerosum.engine import penalties
 from zerosum.engine.duel import Duel
-from zerosum.engine.game import Batch
+from zerosum.engine.game import Batch, Turn
 from zerosum.engine.loop import Match, Settings
 from zerosum.engine.schedule import Schedule
 from zerosum.runs import plan, resolve, timing
@@ -145,3 +146,23 @@ def test_a_schedule_in_steps_that_outlasts_the_run_is_told() -> None:
     (note,) = resolve.unfinished(recipe)
     assert note.startswith("learning.generator.lr will come only to 0.75: its schedule takes 100 steps, the run 25.")
     assert resolve.unfinished(recipe.changed(steps=100)) == []
+
+
+class Phased(Duel):
+    """The first quarter of a run of 400 steps belongs to the generator alone."""
+
+    def turns(self, step: int) -> Sequence[Turn]:
+        return (Turn(("generator",)),) if step < 100 else super().turns(step)
+
+
+def test_phases_count_with_their_share_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps of 5 s in the first quarter; then 1 s, and 9 s where the lazy penalty is due, in every second one."""
+
+    def cost(played: Match, step: int) -> float:
+        return 5.0 if step < 100 else 9.0 if step % 2 == 0 else 1.0
+
+    game = Phased(nn.Linear(3, 2), nn.Linear(2, 1), penalties=[penalties.r1(every=2)], prior=3)
+    assert timing.phases(game, 400) == [0, 100]
+    monkeypatch.setattr(timing, "_timed", cost)
+    mean = timing.seconds_per_step(Match(game, Rows(), Settings(batch=8)), 400)
+    assert mean == pytest.approx(5 / 4 + 3 / 4 * (9 + 1) / 2)

@@ -17,7 +17,7 @@ from zerosum.engine import penalties as known
 from zerosum.engine.duel import Augment, Duel
 from zerosum.engine.penalties import Penalty
 from zerosum.engine.seeds import derive
-from zerosum.errors import UserError, nearest
+from zerosum.errors import UserError, nearest, shown, wanted
 from zerosum.recipe import Part, Recipe, settled
 
 
@@ -49,8 +49,7 @@ def _checked(where: str, name: str, value: Any, accepted: list[str], hints: Mapp
     try:
         return TypeAdapter(hints[name]).validate_python(value)
     except ValidationError as error:
-        problem = error.errors()[0]["msg"]
-        raise UserError(f"{where}.{name} = {value!r} is wrong: {problem}.") from None
+        raise UserError(f"{where}.{name} = {shown(value)} is wrong: {wanted(error.errors())}.") from None
 
 
 def duel(

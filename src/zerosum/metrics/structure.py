@@ -47,7 +47,7 @@ def edges(images: Tensor) -> Tensor:
     flat = strength.flatten(1)
     most = flat.kthvalue(max(1, round(SHARE * flat.shape[1])), 1).values.view(-1, 1, 1, 1)
     # Where the quantile is 0 (a map with few borders) the strongest edge is the measure.
-    most = most.clamp_min(1e-12)
+    most = torch.where(most > 0, most, strength.amax((1, 2, 3), keepdim=True)).clamp_min(1e-12)
     return (strength / most).clamp_max(1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_independent_columns_have_shapes_and_nothing_else(scored: dict[str, dict
     assert found["pair_trends"].value < scored["copula"]["pair_trends"].value - 0.03
     assert found["two_sample"].value > scored["copula"]["two_sample"].value > 0.5
     assert found["learnt_from"].value == pytest.approx(0.5, abs=0.2)
-    assert scored["copula"]["learnt_from"].value > 0.8
+    assert scored["copula"]["learnt_from"].value > 0.72
 
 
 def test_a_copy_is_found_out(scored: dict[str, dict[str, Record]]) -> None:
@@ -148,7 +149,8 @@ def test_questions_are_of_levels_with_enough_rows(source: TableSource) -> None:
 # --- baselines
 
 
-def test_samples_of_the_models_are_rows(source: TableSource) -> None:
+def test_samples_of_the_models_are_rows() -> None:
+    source = open_source(part("wine"), False)
     fits = baselines.fits(source)
     assert list(fits) == ["independent", "copula", "mixture", "copy"]
     blocks = source.rows.blocks
@@ -185,3 +187,25 @@ def test_few_rows_get_narrow_players(source: TableSource) -> None:
     kept, notes = choice.tuned(TABLE.changed(generator=part("residual", width=32), batch=10), {"num_rows": 26_000})
     assert (kept.generator.options["width"], kept.discriminator.options["width"], kept.batch) == (32, 256, 10)
     assert notes[0].startswith("Width of discriminator 256: 26,000")
+
+
+# --- rows of other programs
+
+
+def test_rows_of_a_file_are_measured_like_those_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[3] / "benchmarks")
+    program = importlib.import_module("tables_score")
+    table, train = tmp_path / "points.csv", tmp_path / "train.csv"
+    rows = [f"{row % 17},{'abc'[row % 3]},{row / 7:.2f}" for row in range(300)]
+    table.write_text("x,letter,y\n" + "\n".join(rows) + "\n")
+    program.split(str(table), train)
+    written = train.read_text().splitlines()
+    assert written[0] == "x,letter,y"
+    assert len(written) == 241
+    assert set(written[1:]) <= set(rows)
+    capsys.readouterr()
+    program.score(str(table), train)
+    told = {line.split("[")[0]: float(line.split()[1]) for line in capsys.readouterr().out.splitlines()}
+    assert (told["copied_rows"], told["closer_to_training"]) == (1, 1)

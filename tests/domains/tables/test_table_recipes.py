@@ -69,10 +69,9 @@ def test_a_game_without_conditions(path: Path) -> None:
 
 def test_what_is_between_two_columns_is_learnt(path: Path) -> None:
     source = opened(path)
-    recipe = recipes.override(
-        DOMAIN.recipes["table"],
-        ["generator.width=32", "discriminator.width=32", "batch=128", "steps=250", "conditional=true"],
-    )
+    quick = ["generator.width=32", "discriminator.width=32", "batch=128", "steps=250", "conditional=true"]
+    quick += [f"learning.{player}.lr=0.003" for player in ("generator", "discriminator")]
+    recipe = recipes.override(DOMAIN.recipes["table"], quick)
     match, found = match_of(recipe, source), []
     noise = torch.randn(1_000, recipe.prior.size, generator=torch.Generator().manual_seed(0))
     for event in match.play(recipe.steps):

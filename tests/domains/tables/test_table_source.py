@@ -99,6 +99,7 @@ def test_training_by_sampling_shows_rare_levels_more_often_and_bends_no_conditio
     data, mask, _ = told_of(source, 80_000)
     knows, small = mask[:, 0] == 1, data[:, 1] == 1
     assert float(small[knows].float().mean()) > 2 * 0.05
+    assert abs(float(small[~knows].float().mean()) - (source.train.arrays["city"] == 1).mean()) < 0.01
     only = knows & (mask.sum(1) == 1)
     for level, share in ((True, small), (False, ~small)):
         made = data[only & share, 2].double().numpy()

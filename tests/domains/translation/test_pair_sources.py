@@ -221,7 +221,9 @@ def test_label_maps_are_found(tmp_path: Path, how: str) -> None:
     rows = source.batch(torch.tensor([1]))
     assert rows.condition is not None
     codes = np.array(facts["input"]["classes"])
-    expected = {"palette": chosen[1][..., None], "numbers": chosen[1][..., None] * 50, "colours": palette[chosen[1]]}[how]
+    expected = {"palette": chosen[1][..., None], "numbers": chosen[1][..., None] * 50, "colours": palette[chosen[1]]}[
+        how
+    ]
     np.testing.assert_array_equal(codes[rows.condition[0].argmax(0).numpy()], expected)
     assert opened(tmp_path, heldout=0, labels="none").facts()["input"]["kind"] == "image"
     photo = opened(tmp_path, heldout=0, swap=True).facts()

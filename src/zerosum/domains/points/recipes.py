@@ -1,4 +1,4 @@
-"""Recipes for clouds: complete typed rows. Each has its measured result in docs/points.md."""
+"""Recipes for clouds: complete typed rows."""
 
 from __future__ import annotations
 

@@ -72,10 +72,7 @@ def parsed(spellings: Sequence[str]) -> tuple[Floats, NumberFormat] | None:
     """The numbers, and how they are spelled; None when one of them is no number, or when leading zeros make them codes."""
     if not spellings:
         return None
-    before = _common([_found(BEFORE.match(text)) for text in spellings])
-    after = _common([_found(AFTER.search(text)) for text in spellings])
-    # Signs must be on every number: a "$5" among plain numbers is no number of theirs. Blanks may come and go.
-    bare = [text.strip().removeprefix(before.strip()).removesuffix(after.strip()).strip() for text in spellings]
+    before, after, bare = _bare(spellings)
     for pattern in (PLAIN, GROUPED, COMMA):
         found = [pattern.fullmatch(text) for text in bare]
         if all(found):
@@ -96,6 +93,17 @@ def parsed(spellings: Sequence[str]) -> tuple[Floats, NumberFormat] | None:
     return numbers, NumberFormat(before, after, point, grouped, min(decimals), max(decimals), free)
 
 
+def _bare(spellings: Sequence[str]) -> tuple[str, str, Sequence[str]]:
+    """What stands before and after most numbers, and the numbers alone."""
+    if all(text[-1:].isdigit() and text[0] in "+-.0123456789" for text in spellings):
+        return "", "", spellings
+    before = _common([_found(BEFORE.match(text)) for text in spellings])
+    after = _common([_found(AFTER.search(text)) for text in spellings])
+    # Signs must be on every number: a "$5" among plain numbers is no number of theirs. Blanks may come and go.
+    bare = [text.strip().removeprefix(before.strip()).removesuffix(after.strip()).strip() for text in spellings]
+    return before, after, bare
+
+
 def _found(match: re.Match[str] | None) -> str:
     return match.group() if match else ""
 
@@ -112,9 +120,11 @@ def _number(text: str, grouped: bool, point: str) -> float:
 
 def infinite(spellings: Sequence[str]) -> str | None:
     """The first spelling of infinity among numbers; None when there is none, or when the others are no numbers."""
-    found = [text for text in spellings if INFINITE.fullmatch(text)]
-    others = [text for text in spellings if not INFINITE.fullmatch(text)]
-    return found[0] if found and (not others or parsed(others) is not None) else None
+    found = [text for text in spellings if "inf" in text.lower() and INFINITE.fullmatch(text)]
+    if not found:
+        return None
+    others = [text for text in spellings if text not in found]
+    return found[0] if not others or parsed(others) is not None else None
 
 
 def format_of(plain: Mapping[str, Any]) -> NumberFormat:

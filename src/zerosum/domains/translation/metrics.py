@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MOST = 256
 FEWEST_HELD_OUT = 16
-"""Fewer held-out rows than this, and training rows are measured instead; each protocol says which."""
+"""Fewer held-out rows than this, and half of the training rows are measured instead; each protocol says which."""
 QUICK_PATCHES, QUICK_DIRECTIONS = 4_000, 64
 
 Judge = Callable[[Tensor, Tensor | None], Tensor]
@@ -52,11 +52,9 @@ class TranslationEvaluator:
         """Inputs that are translated, the targets beside them, and other targets that show what real against real gives."""
         source = self.source
         held = source.num_heldout >= FEWEST_HELD_OUT
-        num = min(MOST, source.num_heldout if held else source.num_rows)
+        num = min(MOST, source.num_heldout if held else max(1, source.num_rows // 2))
         measured = (source.heldout_batch if held else source.batch)(torch.arange(num))
-        # Training rows that are not the measured ones, where there are so many.
-        start = 0 if held else num
-        spare = source.batch((start + torch.arange(num)) % source.num_rows)
+        spare = source.batch((torch.arange(num) + (0 if held else num)) % source.num_rows)
         assert measured.condition is not None
         split = "held out" if held else "train"
         return Reals(measured.condition.cpu(), measured.data.cpu(), spare.data.cpu(), split)
@@ -83,9 +81,10 @@ class TranslationEvaluator:
         real, inputs = examples.data.cpu(), examples.condition.cpu()
         once = fakes[: len(inputs)]  # later rows repeat inputs, so they say nothing of variety
         values = {
-            "diversity": diversity(once.flatten(1)) / max(diversity(real[: len(once)].flatten(1)), 1e-6),
             "contrast": float(contrast(fakes) / contrast(real).clamp_min(1e-6)),
             "edges_kept": float(edge_ssim(inputs[: len(once)], once).mean()),
         }
+        if len(once) > 1:
+            values["diversity"] = diversity(once.flatten(1)) / max(diversity(real[: len(once)].flatten(1)), 1e-6)
         far = patch_distances(self.reals.targets, fakes, QUICK_PATCHES, QUICK_DIRECTIONS, self.seed)
         return values | {"patch_distance": sum(far.values()) / len(far)}

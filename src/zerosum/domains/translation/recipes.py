@@ -98,7 +98,9 @@ def tuned(recipe: Recipe, facts: Mapping[str, Any]) -> tuple[Recipe, tuple[str, 
         return recipe, ()
     others = {name: part for name, part in recipe.penalties.items() if name != "pixel"}
     if facts["input"]["kind"] == "labels":
-        return recipe.changed(penalties=others), ("No pixel distance: a label map leaves open what lies in its regions.",)
+        return recipe.changed(penalties=others), (
+            "No pixel distance: a label map leaves open what lies in its regions.",
+        )
     settled = pixel.model_copy(update={"weight": PIXEL_WEIGHT})
     note = f"Weight of the pixel distance {PIXEL_WEIGHT:g}: the input is an image, which says nearly all of the target."
     return recipe.changed(penalties={**recipe.penalties, "pixel": settled}), (note,)

@@ -67,7 +67,9 @@ def _times(series: Any) -> Any:
     times = series.to_numpy().astype("datetime64[us]")
     known = times[~np.isnat(times)]
     unit: Any = next((unit for unit in ("D", "s", "ms") if (known.astype(f"datetime64[{unit}]") == known).all()), "us")
-    texts = [None if text == "NaT" else text.replace("T", " ") for text in np.datetime_as_string(times, unit=unit).tolist()]
+    texts = [
+        None if text == "NaT" else text.replace("T", " ") for text in np.datetime_as_string(times, unit=unit).tolist()
+    ]
     return needed("pandas", "Reading times").Series(texts, dtype=object)
 
 

@@ -1,0 +1,44 @@
+"""Rows that any program made, measured as `zerosum evaluate` measures those of a run: same rows held out, same measures.
+
+python benchmarks/tables_score.py split adult.csv.gz train.csv
+python benchmarks/tables_score.py score adult.csv.gz made.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from zerosum.domains.tables import DOMAIN, writing
+from zerosum.recipe import part
+
+
+def split(table: str, out: Path) -> None:
+    """Writes the training rows of a table, for a program that must not know the held-out ones."""
+    source = DOMAIN.open(part(table), False)
+    writing.written(source.train, out, source.facts())
+    print(f"{out}: {len(source.train):,} training rows; {len(source.heldout):,} are held out")
+
+
+def score(table: str, made: Path) -> None:
+    """Prints every measure of made rows beside what training rows score."""
+    source = DOMAIN.open(part(table), False)
+    evaluator = DOMAIN.evaluator(source, 0)
+    rows = DOMAIN.read([made], source.facts())[: evaluator.num_samples]
+    for record in evaluator.evaluate(rows, None, None):
+        floor = "" if record.reference is None else f"{record.reference:.4f}"
+        print(f"{record.name:40} {record.value:.4f}  {floor:8} {record.better}")
+
+
+def main() -> None:
+    """The two verbs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=("split", "score"))
+    parser.add_argument("table")
+    parser.add_argument("file", type=Path)
+    given = parser.parse_args()
+    {"split": split, "score": score}[given.verb](given.table, given.file)
+
+
+if __name__ == "__main__":
+    main()
