@@ -52,6 +52,13 @@ def test_codes_and_columns_that_repeat_one_another() -> None:
     torch.testing.assert_close(single.root.square(), torch.ones(1, 1, dtype=torch.float64))
 
 
+def test_equal_values_are_ranked_by_chance() -> None:
+    """In the order of the rows a constant would hang together with whatever rises with them."""
+    rising = torch.arange(4_000.0)
+    correlation = gaussian(torch.stack([rising, torch.zeros(4_000)], 1))
+    assert abs(float((correlation.root @ correlation.root.T)[0, 1])) < 0.06
+
+
 def test_one_row_is_refused() -> None:
     with pytest.raises(UserError, match="two or more rows"):
         gaussian(torch.zeros(1, 3))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from domain_games import CASES, STEPS, begun, planned, played, weights
+from domain_games import CASES, EXACT, STEPS, begun, exactly, planned, played, weights
 from torch import Tensor
 
 from zerosum import catalog
@@ -41,9 +41,9 @@ def test_a_resumed_match_is_bit_equal(name: str, tmp_path: Path) -> None:
     close(weights(played(again, STEPS - STEPS // 2)), weights(straight), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", EXACT)
 def test_micro_batches_play_the_same_game(name: str) -> None:
-    close(weights(played(begun(name, "micro_batches=3"))), weights(played(begun(name))), rtol=2e-4, atol=2e-5)
+    close(exactly(name, "micro_batches=3"), exactly(name), rtol=1e-6, atol=1e-9)
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +67,11 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
     return [decode(path.read_bytes(), path) for path in paths]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", EXACT)
 def test_two_processes_play_the_game_of_one(name: str, two: list[dict[str, Tensor]]) -> None:
     mine, others = ({k.partition("|")[2]: t for k, t in found.items() if k.startswith(f"{name}|")} for found in two)
     close(mine, others, rtol=0, atol=0)
-    close(mine, weights(played(begun(name))), rtol=2e-4, atol=2e-5)
+    close(mine, exactly(name), rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -99,4 +99,4 @@ def test_a_published_generator_stands_alone(name: str, tmp_path: Path) -> None:
     samples = observer.sampler.sample(7, seed=5)
     torch.testing.assert_close(loaded.sample(7, seed=5), samples, rtol=0, atol=0)
     torch.testing.assert_close(loaded.sample(7, seed=5, batch=3), samples, rtol=1e-4, atol=1e-5)
-    assert not torch.equal(loaded.sample(7, seed=6), samples)
+    assert torch.equal(loaded.sample(7, seed=6), samples) is not CASES[name].noisy

@@ -77,6 +77,6 @@ def label_accuracy(model: PatchClassifier, images: Tensor, labels: Tensor, batch
     """The share of places of images (N, C, H, W) at which the classifier sees the label of the maps (N, H, W)."""
     right = [
         (model(image.float()).argmax(1) == coarse(label)).float().mean((1, 2))
-        for image, label in zip(images.split(batch), labels.split(batch), strict=True)
+        for image, label in zip(torch.split(images, batch), torch.split(labels, batch), strict=True)
     ]
     return float(torch.cat(right).mean())

@@ -30,10 +30,10 @@ TABLE = Recipe(
     discriminator=part("mlp", width="auto"),
     prior=Prior(128),
     loss="relativistic",
-    penalties={"r1": PenaltyPart(weight="auto", every=4), "r2": PenaltyPart(weight="auto", every=4)},
-    learning=_both(lr=Schedule(5e-4, 5e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
+    penalties={"r1": PenaltyPart(weight="auto"), "r2": PenaltyPart(weight="auto")},
+    learning=_both(lr=Schedule(1e-3, 5e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
     ema=Ema(half_life_images="auto"),
-    steps=8_000,
+    steps=4_000,
     batch="auto",
 )
 

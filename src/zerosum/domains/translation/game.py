@@ -149,7 +149,7 @@ class Past:
         place = torch.where(full, share.draws.integers("past fakes: place", places), filled.clamp(max=places - 1))
         at = torch.arange(len(new), device=new.device), place
         old = past[at].to(new.dtype)
-        past[at] = torch.where((swap | ~full)[:, None, None, None], new, old).float()
+        past[at] = torch.where((swap | ~full)[:, None, None, None], new, old).to(past.dtype)
         filled += (~full).long()
         return Batch(torch.where(swap[:, None, None, None], old, new), fakes.condition)
 

@@ -31,8 +31,8 @@ PIX2PIX = Recipe(
     prior=Prior(8),
     loss="relativistic",
     penalties={
-        "r1": PenaltyPart(weight=30.0, every=4),
-        "r2": PenaltyPart(weight=30.0, every=4),
+        "r1": PenaltyPart(weight=2.0, every=4),
+        "r2": PenaltyPart(weight=2.0, every=4),
         "pixel": PenaltyPart(weight="auto"),
     },
     learning=_both(lr=5e-4, betas=(0.0, 0.99)),
@@ -62,8 +62,8 @@ CYCLEGAN = Recipe(
     prior=Prior(1),
     loss="relativistic",
     penalties={
-        "r1": PenaltyPart(weight=30.0, every=4),
-        "r2": PenaltyPart(weight=30.0, every=4),
+        "r1": PenaltyPart(weight=2.0, every=4),
+        "r2": PenaltyPart(weight=2.0, every=4),
         "cycle": PenaltyPart(weight=10.0),
         "identity": PenaltyPart(weight=1.0),
     },
@@ -80,8 +80,8 @@ CUT = CYCLEGAN.changed(
     generator=part("contrastive", width=16),
     discriminator=part("patch", told=False),
     penalties={
-        "r1": PenaltyPart(weight=30.0, every=4),
-        "r2": PenaltyPart(weight=30.0, every=4),
+        "r1": PenaltyPart(weight=2.0, every=4),
+        "r2": PenaltyPart(weight=2.0, every=4),
         "contrast": PenaltyPart(weight=1.0),
     },
 )

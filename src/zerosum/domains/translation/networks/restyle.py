@@ -44,7 +44,7 @@ class Restyle(nn.Module):
         self.change = ContrastiveGenerator(
             task, latent=latent, width=width, levels=levels, blocks=blocks, edge=edge, norm=norm, features=features
         )
-        pass
+        nn.init.zeros_(self.change.network.last.weight)
         assert self.change.network.last.bias is not None
         nn.init.zeros_(self.change.network.last.bias)
         self.multiple, self.reach = self.change.multiple, self.change.reach
