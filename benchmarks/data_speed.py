@@ -26,8 +26,8 @@ from PIL import Image
 
 import measuring
 from zerosum import catalog
-from zerosum.domains.images.data import Images, ImageSource, open_source
 from zerosum.data.images import bulk, gather
+from zerosum.domains.images.data import Images, ImageSource, open_source
 from zerosum.engine.loop import Match, Settings
 from zerosum.engine.order import rows_at
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from zerosum.domains.images.data import Images, ImageSource, Shape, open_source
 from zerosum.data.images import known
+from zerosum.domains.images.data import Images, ImageSource, Shape, open_source
 from zerosum.errors import UserError
 
 NUM_TRAIN, NUM_HELDOUT, NUM_CLASSES = 60_000, 10_000, 10

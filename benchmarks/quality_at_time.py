@@ -23,8 +23,8 @@ import measuring
 import pictures
 import usual
 from zerosum import catalog
-from zerosum.domains.images.data import Images, ImageSource, to_pixels
 from zerosum.data.images.pictures import grid
+from zerosum.domains.images.data import Images, ImageSource, to_pixels
 from zerosum.engine import Stepped
 from zerosum.engine.seeds import derive
 from zerosum.metrics.classifier import SmallClassifier, cached_classifier, extract
