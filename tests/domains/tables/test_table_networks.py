@@ -116,15 +116,6 @@ def test_a_pack_shares_one_verdict_and_hears_which_columns_were_told() -> None:
     assert not torch.equal(judge(rows, mask), logits)
 
 
-def test_leaky_relu_is_torchs() -> None:
-    from torch.nn.functional import leaky_relu
-
-    from zerosum.domains.tables.networks import _leaky
-
-    torch.testing.assert_close(_leaky(noise(9)), leaky_relu(noise(9), 0.2))
-
-
-@pytest.mark.parametrize("options", [{"temperature": 0.0}, {"depth": -1}])
 def test_options_out_of_range(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="depth at least 0"):
         generator(**options)
