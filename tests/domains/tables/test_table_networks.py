@@ -116,6 +116,7 @@ def test_a_pack_shares_one_verdict_and_hears_which_columns_were_told() -> None:
     assert not torch.equal(judge(rows, mask), logits)
 
 
+@pytest.mark.parametrize("options", [{"temperature": 0.0}, {"depth": -1}])
 def test_options_out_of_range(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="depth at least 0"):
         generator(**options)
