@@ -15,6 +15,8 @@ REAL, FAKE = (23, 115, 90), (185, 77, 18)
 """The colours of real and of made shapes."""
 BALL = 0.042
 """Radius of the ball of a point where a shape has 512 of them, in units of the unit ball."""
+MARGIN = 1.12
+"""The unit ball takes one part in so many of a tile: made shapes reach a little beyond it."""
 FOG = 0.62
 """How pale the far side is, 0 to 1."""
 FINE = 2
@@ -42,7 +44,7 @@ def view(cloud: Tensor, up: str, made: bool, size: int, turn: float = TURN) -> P
     points = _seen_from(cloud.detach().cpu().double().clamp(-1.5, 1.5)[:, list(AXES[up])].numpy(), turn)
     points = points[np.argsort(-points[:, 1], kind="stable")]  # the nearest is painted last
     radius = BALL * math.sqrt(512 / max(len(points), 64))
-    scale = 0.5 * fine / (1 + radius)
+    scale = 0.5 * fine / (MARGIN + radius)
     stamp, colours = _ball(max(2, round(radius * scale)), REAL if not made else FAKE)
     centre = np.stack([fine / 2 - points[:, 2] * scale, fine / 2 + points[:, 0] * scale], 1).round().astype(np.int32)
     places = np.clip(
