@@ -155,19 +155,27 @@ def measures(records: Sequence[Mapping[str, Any]]) -> str:
     Full names and protocols are in --json and in the report.
     """
     rows = [("measure", "value", "reference", "wanted")]
+    names = [str(record["name"]) for record in records]
     for record in records:
         floor = record.get("reference")
         wanted = "" if record["better"] == "near reference" and floor is None else str(record["better"])
         value = f"{record['value']:.4g}" + (f" ± {record['error']:.2g}" if record.get("error") is not None else "")
-        rows.append((_short(record["name"]), value, "" if floor is None else f"{floor:.4g}", wanted))
+        rows.append((_short(record["name"], names), value, "" if floor is None else f"{floor:.4g}", wanted))
     return "\n".join([table(rows), *(str(r["protocol"]["warning"]) for r in records if r["protocol"].get("warning"))])
 
 
-def _short(name: str) -> str:
-    """frechet[digits-classifier-1b56db7b,n=1000] as "Fréchet n=1000"."""
+def _short(name: str, names: Sequence[str]) -> str:
+    """frechet[digits-classifier-1b56db7b,n=1000] as "Fréchet n=1000": the number of samples, and what tells the name from
+    its like among all `names`."""
+    base, own = _parts(name)
+    like = [parts for other, parts in map(_parts, names) if other == base]
+    kept = [part for part in own if part.startswith("n=") or not all(part in parts for parts in like)]
+    return " ".join([spelt(base), *kept])
+
+
+def _parts(name: str) -> tuple[str, list[str]]:
     base, _, inside = name.partition("[")
-    num = [part for part in inside.rstrip("]").split(",") if part.startswith("n=")]
-    return " ".join([spelt(base), *num])
+    return base, inside.rstrip("]").split(",")
 
 
 def shown(value: Any) -> str:
