@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from zerosum import domains
 from zerosum.domain import Domain
 from zerosum.errors import UserError, known_as, near
 from zerosum.recipe import Recipe
+
+ARRAYS = (".npy", ".npz")
 
 
 def domain_names() -> list[str]:
@@ -37,12 +42,37 @@ def recognise(where: str) -> Domain:
     for candidate in domains_here:
         if candidate.recognise(where):
             return candidate
-    missing = "" if Path(where).expanduser().exists() else ": there is no such file or folder"
+    path = Path(where).expanduser()
+    for candidate in domains_here if path.exists() else ():
+        if candidate.claims(path):
+            return candidate
+    raise _refusal(where, path, domains_here)
+
+
+def _refusal(where: str, path: Path, domains_here: Sequence[Domain]) -> UserError:
+    """Why a name or a path that is no domain's cannot be trained on."""
+    if path.is_dir() and not any(path.iterdir()):
+        return UserError(f"{where} is an empty folder: put the data into it, or name another.")
+    if path.is_file() and path.suffix.lower() in ARRAYS:
+        read = "\n".join(f"  {candidate.arrays}" for candidate in domains_here if candidate.arrays)
+        return UserError(f"{where} {_held(path)}. Arrays that can be trained on:\n{read}")
+    missing = "" if path.exists() else ": there is no such file or folder"
     kinds = "\n".join(f"  {candidate.name}: {candidate.summary}" for candidate in domains_here)
-    raise UserError(
+    return UserError(
         f"{where!r} is no named source, and no data that can be read{missing}. {near(where.rstrip('/'), sources())}".rstrip()
         + f" What can be trained on:\n{kinds}\nThe names are listed by `zerosum sources`."
     )
+
+
+def _held(path: Path) -> str:
+    """What a NumPy file holds, in words."""
+    try:
+        if path.suffix.lower() == ".npy":
+            return f"holds an array of shape {np.load(path, mmap_mode='r', allow_pickle=False).shape}"
+        with np.load(path, allow_pickle=False) as archive:
+            return f"holds the arrays {', '.join(archive.files) or '(none)'}"
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        return f"cannot be read as arrays of numbers ({error})"
 
 
 def recipes() -> Mapping[str, Recipe]:

@@ -68,6 +68,10 @@ def _nothing_beside(recipe: Recipe, match: Match, fakes: Tensor) -> Sequence[Rec
     return ()
 
 
+def _claims_nothing(path: Path) -> bool:
+    return False
+
+
 def _no_examples(source: Any) -> Batch | None:
     return None
 
@@ -85,6 +89,9 @@ class Domain:
     """The hooks. `facts` make a run folder self-sufficient: sampling needs no source.
 
     recognise: is this name or path ours? cheap, never raises.
+    claims: does this path, which no domain recognises, look like our data all the same, by its ending or its folders? Then our
+    `open` alone says what is wrong with it. Never raises; by default no. arrays: the shapes of arrays in .npy files that are
+    read, in words.
     open: (data part, allow_download) -> source. facts: source -> plain values. describe: facts -> a few words for one line.
     game: (recipe, facts) -> the game, on the CPU, freshly initialised from the recipe's seed.
     choose: (facts, minutes, device) -> (recipe name, why).
@@ -134,3 +141,5 @@ class Domain:
     produce: Callable[[Maker, Facts, Wanted], Produced | None] = _as_usual
     sample_name: str = "samples.png"
     pixels: bool = False
+    claims: Callable[[Path], bool] = _claims_nothing
+    arrays: str = ""

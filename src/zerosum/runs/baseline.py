@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from zerosum import catalog
 from zerosum.domain import Baseline, Domain, Evaluator, Scene
 from zerosum.errors import UserError, known_as
 from zerosum.recipe import part
@@ -18,7 +19,6 @@ from zerosum.report import write_report
 from zerosum.report.comparison import Comparison, compare
 from zerosum.runs.folder import RunFolder, finite
 from zerosum.runs.observe import COLUMNS, ROWS
-from zerosum.runs.plan import recognised
 from zerosum.runs.run import plan_of
 
 FILE, PICTURES = "baselines.json", "baselines"
@@ -34,7 +34,7 @@ def silent(text: str) -> None:
 
 def measure(where: str, only: Sequence[str] = (), allow_download: bool = False, say: Say = silent) -> dict[str, Any]:
     """The content of `baselines.json` for a source's name or path; nothing is written. only: these models, default all."""
-    domain = recognised(where)
+    domain = catalog.recognise(where)
     source = domain.open(part(where), allow_download)
     return _content(source, 0, _measured(domain, source, 0, only, say, lambda name, samples: None))
 

@@ -84,7 +84,7 @@ def make(wish: Wish, world: World = World()) -> Plan:
     beginning = transfer.read(start.folder) if start else None
     if beginning and wish.where is None and named is None:
         where = beginning.recipe.data.kind  # more of the same
-    domain = catalog.domain(named.domain) if named else recognised(where)
+    domain = catalog.domain(named.domain) if named else catalog.recognise(where)
     size = transfer.reading(beginning) if beginning else {}
     data = recipes.part(where, **size | (named.data.options if named else {}))
     before = [s for s in wish.settings if s.startswith(("data.", "device="))]
@@ -167,22 +167,6 @@ def reopen(recipe: Recipe, allow_download: bool = False) -> Plan:
     domain = catalog.domain(recipe.domain)
     source = domain.open(recipe.data, allow_download)
     return Plan(recipe, domain, source.to(torch.device(recipe.device)), domain.facts(source), tuple(source.notes))
-
-
-def recognised(where: str) -> Domain:
-    """The domain of the data; for a path that is there but that no domain recognises, what each has against it."""
-    try:
-        return catalog.recognise(where)
-    except UserError as unknown:
-        if not Path(where).expanduser().exists():
-            raise
-        reasons = []
-        for name in catalog.domain_names():
-            try:
-                catalog.domain(name).open(recipes.part(where), False)
-            except UserError as error:
-                reasons.append(str(error))
-        raise UserError("\n".join(reasons) or str(unknown)) from None
 
 
 def _start(wish: Wish) -> tuple[Recipe | None, str]:

@@ -132,6 +132,8 @@ def test_a_table_without_a_usable_column_says_why() -> None:
         ["1e-09", "2.5e+20"],
         ["0.1234567890123456", "12.5"],
         ["€ 5", "€ 1,200"],
+        ["(27)", "13", "(1)"],
+        ["($1,234.50)", "$12.00", "($0.25)"],
     ],
 )
 def test_numbers_are_spelled_as_they_were(words: list[str]) -> None:
@@ -142,7 +144,20 @@ def test_numbers_are_spelled_as_they_were(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["007", "1"], ["1", "two"], ["1-2"], ["12345678901234567890"], ["1.2.3"], ["1,2,3"], []]
+    "words",
+    [
+        ["007", "1"],
+        ["1", "two"],
+        ["1-2"],
+        ["12345678901234567890"],
+        ["1.2.3"],
+        ["1,2,3"],
+        [],
+        ["(-2)"],
+        ["(2"],
+        ["(x)", "1"],
+        ["(044)"],
+    ],
 )
 def test_what_is_no_number(words: list[str]) -> None:
     assert numbers.parsed(words) is None
@@ -182,6 +197,18 @@ def test_the_format_of_dates_is_found() -> None:
     assert dates.dated(["2021-02-30"]) is None
     assert dates.dated(["2021-02-03", "03.02.2021"]) is None
     assert dates.dated(["17991231"]) is None
+    halves = {
+        ("9/15/2022 7:23 PM", "12/1/2022 12:05 AM"): "%-m/%-d/%Y %-I:%M %p",
+        ("09/15/2022 07:23:09 pm", "09/15/2022 12:00:00 pm"): "%m/%d/%Y %I:%M:%S %P",
+        ("9/15/2022, 7:23:09PM",): "%-m/%-d/%Y, %-I:%M:%S%p",
+    }
+    for words, pattern in halves.items():
+        read = dates.dated(words)
+        assert read is not None
+        assert (read[1].pattern, read[1].spelled(read[0])) == (pattern, list(words))
+    noon = dates.dated(["1/1/1970 12:00 PM", "1/1/1970 12:00 AM"])
+    assert noon is not None
+    assert noon[0].tolist() == [720, 0]
     both = dates.dated(["01/02/2020", "31/01/2020"])
     assert both is not None
     assert both[1].pattern == "%d/%m/%Y"
@@ -196,6 +223,20 @@ def test_fresh_identifiers_count_on_and_never_repeat_real_ones() -> None:
     assert identifiers.fresh(rule, 0, 2, seed=0) == ["C-00100", "C-00101"]
     assert identifiers.fresh(rule, 2, 1, seed=0) == ["C-00102"]
     assert identifiers.fresh({**rule, "width": 0, "before": ""}, 0, 1, 0) == ["100"]
+
+
+def test_codes_with_leading_zeros_stay_of_their_width_or_are_left_out() -> None:
+    scattered = [f"{37 * x:05d}" for x in range(1, 300)]
+    column, _ = columns.found(raw(scattered, "zip"), "t")
+    assert (column.kind, column.padded) == ("identifier", True)
+    assert identifiers.fresh(column.rule or {}, 0, 1, 0) == ["11064"]
+    column, _ = columns.found(raw([*scattered, "99950"], "zip"), "t")
+    assert (column.kind, column.rule) == ("identifier", None)
+    assert "in 5 digits there is no room to count on" in column.left_out
+    assert """--set 'data.types={"zip": "categorical"}'""" in column.left_out
+    # What has counted through to the end of its width goes on counting.
+    column, _ = columns.found(raw([f"{x:02d}" for x in range(100)], "zip"), "t")
+    assert identifiers.fresh(column.rule or {}, 0, 1, 0) == ["100"]
 
 
 def test_fresh_uuids_are_new_and_a_function_of_seed_and_row() -> None:

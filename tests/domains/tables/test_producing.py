@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from table_making import Repeater, source_of, text_of, written
+from table_making import HEADER, Repeater, rows_of, source_of, text_of, written
 
 from zerosum.domain import Wanted
 from zerosum.domains.tables import producing
@@ -124,6 +124,32 @@ def test_files_are_streamed_with_identifiers_counted_through(tmp_path: Path, sou
     assert tsv is not None
     assert (tmp_path / "a.tsv").read_text(encoding="utf-8").splitlines()[1].count("\t") == len(rows[0]) - 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.tsv"]
+
+
+@pytest.mark.parametrize(("mark", "line_end"), [(True, "\r\n"), (False, "\n")])
+def test_byte_order_mark_and_line_ends_are_those_of_the_table(tmp_path: Path, mark: bool, line_end: str) -> None:
+    text = text_of(HEADER, rows_of(100), ";").replace("\n", line_end)
+    (tmp_path / "a.csv").write_bytes(text.encode("utf-8-sig" if mark else "utf-8"))
+    maker = Repeater(source_of(tmp_path / "a.csv"))
+    assert producing.produce(maker, maker.facts, Wanted(40, 0, tmp_path / "b.csv"))
+    made = (tmp_path / "b.csv").read_bytes()
+    head = ";".join(HEADER) + line_end
+    assert made.startswith(head.encode("utf-8-sig" if mark else "utf-8"))
+    assert (made.count(b"\r\n"), made.count(b"\n")) == (41 * mark, 41)
+
+
+def test_codes_with_leading_zeros_are_text_in_parquet(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    rows = [[f"{37 * x:05d}", f"{x % 7:03d}", str(3 * x), "007", str(x % 31)] for x in range(1, 300)]
+    (tmp_path / "a.csv").write_text(text_of(["zip", "code", "id", "fixed", "n"], rows))
+    maker = Repeater(source_of(tmp_path / "a.csv", heldout=0.0))
+    assert producing.produce(maker, maker.facts, Wanted(50, 0, tmp_path / "b.parquet"))
+    frame = pandas.read_parquet(tmp_path / "b.parquet")
+    assert frame["zip"].tolist() == [f"{11064 + x:05d}" for x in range(50)]
+    assert set(frame["code"]) <= {f"{x:03d}" for x in range(7)}
+    assert set(frame["fixed"]) == {"007"}
+    assert frame["id"].dtype == frame["n"].dtype == "int64"
 
 
 def test_parquet_and_text_hold_the_same_rows(tmp_path: Path, source: TableSource) -> None:

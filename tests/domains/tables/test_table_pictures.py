@@ -69,6 +69,19 @@ def test_a_picture_of_made_and_of_real_rows(source: TableSource, tmp_path: Path)
     assert (tmp_path / "made.png").read_bytes() != (tmp_path / "real.png").read_bytes()
 
 
+def test_of_few_rows_the_picture_shows_no_associations(source: TableSource, tmp_path: Path) -> None:
+    facts, rows = source.facts() | {"summary": summary(source)}, baselines.encoded(source)
+    nums = (1, preview.FEWEST_MAPPED - 1, preview.FEWEST_MAPPED)
+    for num in nums:
+        preview.picture(rows[:num], tmp_path / f"{num}.png", Scene(0, facts, torch.zeros(num, 4)))
+    shares = {
+        num: float((np.asarray(Image.open(tmp_path / f"{num}.png"))[-280:, 690:920] == 255).mean()) for num in nums
+    }
+    assert shares[1] > 0.95
+    assert shares[nums[1]] > 0.95
+    assert shares[nums[2]] < 0.9
+
+
 def test_one_column_has_no_maps_and_many_columns_are_cut(tmp_path: Path) -> None:
     lines = [",".join(str((row * (c + 3)) % 11 + row / 50) for c in range(MOST_COLUMNS + 3)) for row in range(60)]
     wide, narrow = tmp_path / "wide.csv", tmp_path / "narrow.csv"

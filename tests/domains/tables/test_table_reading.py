@@ -26,7 +26,7 @@ def test_every_cell_comes_as_it_was_written(tmp_path: Path, delimiter: str) -> N
     rows = rows_of(60)
     (tmp_path / "a.csv").write_text(text_of(HEADER, rows, delimiter), encoding="utf-8")
     table = reading.read(str(tmp_path / "a.csv"))
-    assert table.delimiter == delimiter
+    assert table.style.delimiter == delimiter
     assert [column.name for column in table.columns] == HEADER
     assert cells(table) == rows
 
@@ -35,6 +35,46 @@ def test_gzip_byte_order_mark_line_ends_and_blank_lines(tmp_path: Path) -> None:
     text = "﻿a,b\r\n1,x\r\n\r\n2,y\r\n"
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text.encode()))
     assert cells(reading.read(str(tmp_path / "a.csv.gz"))) == [["1", "x"], ["2", "y"]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_a_byte_order_mark_says_the_encoding(tmp_path: Path, encoding: str) -> None:
+    """Spreadsheets write "Unicode text" in UTF-16."""
+    (tmp_path / "a.csv").write_bytes("town\tn\nZürich\t1\nŁódź\t2\n".encode(encoding))
+    table = reading.read(str(tmp_path / "a.csv"))
+    assert cells(table) == [["Zürich", "1"], ["Łódź", "2"]]
+    assert table.style == reading.TextStyle("\t", True, "\n")
+    assert reading.recognise(str(tmp_path / "a.csv"))
+
+
+def test_utf_16_without_a_mark_is_told_from_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("town,n\nBern,1\nOslo,2\n".encode("utf-16-le"))
+    with pytest.raises(UserError, match=r"looks like UTF-16 text. Say so: --set data.encoding=utf-16-le"):
+        reading.read(str(tmp_path / "a.csv"))
+    assert cells(reading.read(str(tmp_path / "a.csv"), encoding="utf-16-le"))[0] == ["Bern", "1"]
+
+
+@pytest.mark.parametrize("mark", [";", ",", "\t", "~"])
+def test_a_first_line_that_declares_the_separating_mark(tmp_path: Path, mark: str) -> None:
+    (tmp_path / "a.csv").write_text(f"sep={mark}\r\n" + text_of(["a", "b;c,d"], [["1", "x;y,z"], ["2", "w"]], mark))
+    table = reading.read(str(tmp_path / "a.csv"))
+    assert [column.name for column in table.columns] == ["a", "b;c,d"]
+    assert cells(table) == [["1", "x;y,z"], ["2", "w"]]
+    assert table.style.delimiter == mark
+    assert reading.recognise(str(tmp_path / "a.csv"))
+    (tmp_path / "a.csv").write_text("sep=;\na;b\n1;2\n1\n")
+    with pytest.raises(UserError, match="line 4: 1 cells where"):
+        reading.read(str(tmp_path / "a.csv"))
+
+
+def test_columns_without_name_and_contents_are_dropped_with_a_note(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,b,, \n1,x,,\n2,y, ,\n")
+    table = reading.read(str(tmp_path / "a.csv"))
+    assert [column.name for column in table.columns] == ["a", "b"]
+    assert table.notes == ("Left out: 2 columns that have neither a name nor contents.",)
+    (tmp_path / "a.csv").write_text("a,b,,,\n1,x,5,,\n2,y,,7,\n")
+    with pytest.raises(UserError, match=r"columns 3, 4 have contents and no name\. Give each column a name"):
+        reading.read(str(tmp_path / "a.csv"))
 
 
 def test_in_a_table_of_one_column_an_empty_line_is_a_missing_cell(tmp_path: Path) -> None:
@@ -78,6 +118,12 @@ def test_undecodable_text_says_how_to_go_on(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is not utf-8 text: byte 0xfc .*data.encoding=latin-1"):
         reading.read(str(tmp_path / "a.csv"))
     assert cells(reading.read(str(tmp_path / "a.csv"), encoding="latin-1"))[0] == ["Zürich", "1"]
+    for encoding, byte, first in (("cp1252", b"\x80", "'€5' in cp1252"), ("shift_jis", b"", "in shift_jis")):
+        word = "€5" if byte else "東京"
+        (tmp_path / "b.csv").write_bytes(f"town,n\n{word},1\nBern,2\n".encode(encoding))
+        with pytest.raises(UserError, match=rf"The word there reads .*{first}") as caught:
+            reading.read(str(tmp_path / "b.csv"))
+        assert "latin-1" not in str(caught.value)
     with pytest.raises(UserError, match="no such encoding"):
         reading.read(str(tmp_path / "a.csv"), encoding="nonsense")
 

@@ -71,13 +71,15 @@ def test_nothing_asked_is_satisfied_by_all(source: TableSource) -> None:
     ("asked", "words"),
     [
         ("aeg>4", "there is no column 'aeg'. Did you mean 'age'"),
-        ("city=Born", "'city' has no value 'Born'. Did you mean 'Bern'"),
+        ("city=Born", "'city' has no value 'Born'. Choose from: 'Bern', 'Oslo', 'Rome, Italy'."),
         ("city>Bern", "can be = or != one of its values"),
         ("age>old", "'age' is integer; 'old' is not a number"),
         ("joined>soon", "'joined' is date; 'soon' is not a date or time such as 1970-01-01"),
-        ("age", "'age' is no condition"),
+        ("member=maybe", "'member' has no value 'maybe'. Choose from: 'no', 'yes'."),
+        ("age", "'age' is no condition. Write .*age>40\"\\.$"),
+        ("member=yes, price=1,50", """'50' is no condition.* write that in quotes: --where 'price="1,50"'."""),
         ("id=C-00001", "'id' is a column of kind identifier, which is not learnt"),
-        ("fixed=CH", "of kind constant"),
+        ("fixed=DE", "'fixed' is always 'CH' in the table"),
         ("code>99", "no value of 'code' is > 99|can be = or !="),
     ],
 )

@@ -41,6 +41,20 @@ def recognise(where: str) -> bool:
         return False
 
 
+def claims(path: Path) -> bool:
+    """Whether a path that is not recognised looks like images all the same: an archive, or a folder with one or with arrays."""
+    if path.is_file():
+        return path.suffix.lower() == ".zip" or tar.is_shard(path)
+    try:
+        return any(_packed(file) for file in path.iterdir()) or bool(known.pickle_hint([path]))
+    except OSError:
+        return False
+
+
+def _packed(path: Path) -> bool:
+    return path.suffix.lower() in (".npy", ".npz", ".zip") or tar.is_shard(path)
+
+
 def _glance(folder: Path) -> bool:
     seen = 0
     for base, folders, files in os.walk(folder):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zerosum import domain
-from zerosum.data.images import film, pictures
+from zerosum.data.images import film, paths, pictures
 from zerosum.data.images.raw import Crop, OnBad
 from zerosum.domain import Baseline, Domain, Facts
 from zerosum.domains.images import augments, networks, recipes
@@ -210,4 +210,6 @@ DOMAIN = Domain(
     baselines=_baselines,
     film=film.film,
     pixels=True,
+    claims=paths.claims,
+    arrays="(N, H, W), (N, H, W, C) or (N, C, H, W), C = 1 or 3: images; in an .npz named 'images'",
 )

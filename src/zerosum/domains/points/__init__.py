@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zerosum.domain import Domain, Facts
-from zerosum.domains.points import data, game, recipes, showing
+from zerosum.domains.points import data, files, game, recipes, showing
 from zerosum.domains.points.evaluator import ShapeEvaluator
 
 
@@ -29,4 +29,6 @@ DOMAIN = Domain(
     read=showing.read,
     initialise=game.initialise,
     film=showing.film,
+    claims=files.claims,
+    arrays="(N, P, 3): N shapes of P points",
 )

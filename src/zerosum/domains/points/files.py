@@ -51,6 +51,14 @@ def recognise(where: str) -> bool:
         return False
 
 
+def claims(path: Path) -> bool:
+    """Whether a path that is not recognised is a single cloud, an array (P, 3). Never raises."""
+    try:
+        return path.suffix.lower() in ARRAYS and path.is_file() and any(map(_is_cloud, _headers(path).values()))
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return False
+
+
 def _holds_shapes(folder: Path) -> bool:
     seen = 0
     for base, folders, names in os.walk(folder):

@@ -85,4 +85,5 @@ DOMAIN = Domain(
     draw=conditions.draw,
     produce=producing.produce,
     sample_name="samples.csv",
+    claims=reading.claims,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from zerosum.domains.tables import dates, numbers
 from zerosum.domains.tables.dates import DateFormat
-from zerosum.domains.tables.identifiers import looks_counted, rule_of
+from zerosum.domains.tables.identifiers import looks_counted, outgrown, rule_of
 from zerosum.domains.tables.numbers import NumberFormat
 from zerosum.domains.tables.reading.cells import RawColumn
 from zerosum.errors import UserError
@@ -52,6 +53,12 @@ class Column:
     def learnt(self) -> bool:
         """Whether the networks see it."""
         return self.kind in NUMERIC or self.kind in CATEGORICAL
+
+    @property
+    def padded(self) -> bool:
+        """Whether cells begin with a zero that a number would lose."""
+        cells = (*self.levels, self.spelling)
+        return bool(self.rule and self.rule.get("width")) or any(numbers.padded(cell or "") for cell in cells)
 
 
 Values = NDArray[Any]
@@ -136,6 +143,15 @@ def _words(raw: RawColumn, words: list[str], num: int) -> tuple[Column, Values |
 def _identifier(raw: RawColumn, words: Sequence[str]) -> Column:
     rule = rule_of(words)
     left_out = "" if rule else "an identifier of no form that could be continued"
+    if rule and outgrown(rule, words):
+        width, name = rule["width"], json.dumps({raw.name: "categorical"})
+        rule, left_out = (
+            None,
+            (
+                f"codes with leading zeros, of which nearly all differ: in {width} digits there is no room to count on. To draw "
+                f"them from those of the table: --set 'data.types={name}'"
+            ),
+        )
     return Column(raw.name, "identifier", raw.dtype, rule=rule, left_out=left_out)
 
 

@@ -17,7 +17,7 @@ from zerosum.domains.tables import columns, reading, transform
 from zerosum.domains.tables.columns import MEANINGS, NUMERIC, Column
 from zerosum.domains.tables.encoded import Encoded, encoded
 from zerosum.domains.tables.layout import condition_width, row_width
-from zerosum.domains.tables.reading import RawTable
+from zerosum.domains.tables.reading import RawTable, TextStyle
 from zerosum.domains.tables.table import Table
 from zerosum.domains.tables.telling import notes_of
 from zerosum.domains.tables.transform import Numeric, Transform
@@ -36,7 +36,7 @@ FEWEST_ROWS = 10
 class TableSource:
     """A table, its parts for training and for checking, and both as the networks see them.
 
-    train, heldout: the real rows. rows, heldout_rows: the same encoded. delimiter: of the text file.
+    train, heldout: the real rows. rows, heldout_rows: the same encoded. style: of the text file.
     """
 
     name: str
@@ -45,7 +45,7 @@ class TableSource:
     heldout: Table
     rows: Encoded
     heldout_rows: Encoded
-    delimiter: str
+    style: TextStyle
     fingerprint: str
     notes: tuple[str, ...]
 
@@ -82,7 +82,7 @@ class TableSource:
             "conditioned": True,
             "layout": self.transform.layout,
             "columns": self.transform.to_json(),
-            "delimiter": self.delimiter,
+            **self.style.to_json(),
             "fingerprint": self.fingerprint,
             "notes": list(self.notes),
         }
@@ -126,9 +126,9 @@ def _opened(
         rest,
         encoded(train, fit, told),
         encoded(rest, fit, told),
-        raw.delimiter,
+        raw.style,
         _fingerprint(raw),
-        notes_of(table, train, fit, len(rest), drop),
+        (*raw.notes, *notes_of(table, train, fit, len(rest), drop)),
     )
 
 

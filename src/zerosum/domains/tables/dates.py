@@ -1,8 +1,8 @@
 """Dates and times as people write them: the format found, the moments as whole numbers, and moments written in that format.
 
 A format is a text with the fields of `strftime`: %Y %m %d %H %M %S %b %B %y, and %3f, %6f for parts of a second; %-d is
-without leading zeros. Moments are whole numbers of the smallest field of the format (months, days, minutes, seconds ...) from
-1970 on.
+without leading zeros; %I is the hour on a clock of twelve, %p its AM or PM, %P the same in small letters. Moments are whole
+numbers of the smallest field of the format (months, days, minutes, seconds ...) from 1970 on.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ FIELDS = {
     "%Y": r"(?P<Y>[12]\d{3})", "%y": r"(?P<y>\d\d)", "%m": r"(?P<m>0[1-9]|1[0-2])", "%-m": r"(?P<m>[1-9]|1[0-2])",
     "%d": r"(?P<d>0[1-9]|[12]\d|3[01])", "%-d": r"(?P<d>[1-9]|[12]\d|3[01])", "%b": f"(?P<b>{'|'.join(SHORT)})",
     "%B": f"(?P<B>{'|'.join(MONTHS)})", "%H": r"(?P<H>[01]\d|2[0-3])", "%-H": r"(?P<H>1?\d|2[0-3])",
+    "%I": r"(?P<I>0[1-9]|1[0-2])", "%-I": r"(?P<I>[1-9]|1[0-2])", "%p": r"(?P<p>AM|PM)", "%P": r"(?P<p>am|pm)",
     "%M": r"(?P<M>[0-5]\d)", "%S": r"(?P<S>[0-5]\d)", "%3f": r"(?P<f>\d{3})", "%6f": r"(?P<f>\d{6})",
 }  # fmt: skip
 UNITS = (("%6f", "us"), ("%3f", "ms"), ("%S", "s"), ("%M", "m"), ("%H", "h"), ("%-H", "h"), ("d", "D"))
@@ -33,11 +34,17 @@ DAYS = (
     "%-d/%-m/%Y", "%d-%m-%Y", "%m-%d-%Y", "%m/%d/%y", "%-m/%-d/%y", "%d.%m.%y", "%d %b %Y", "%-d %b %Y", "%d-%b-%Y",
     "%d-%b-%y", "%-d-%b-%y", "%-d %B %Y", "%d %B %Y", "%b %d, %Y", "%b %-d, %Y", "%B %-d, %Y", "%B %d, %Y",
 )  # fmt: skip
-TIMES = ("%H:%M:%S", "%H:%M", "%-H:%M", "%-H:%M:%S", "%H:%M:%S.%3f", "%H:%M:%S.%6f")
+CLOCKS = ("%H:%M:%S", "%H:%M", "%-H:%M", "%-H:%M:%S", "%H:%M:%S.%3f", "%H:%M:%S.%6f")
+HALVES = tuple(
+    clock + half for half in (" %p", "%p", " %P", "%P") for clock in ("%I:%M:%S", "%I:%M", "%-I:%M:%S", "%-I:%M")
+)
+"""Times on a clock of twelve."""
+TIMES = (*CLOCKS, *HALVES)
 JOINTS, ZONES = (" ", "T"), ("", "Z", "+00:00")
 FORMATS = (
     *DAYS,
-    *(day + joint + time + zone for day in DAYS for joint in JOINTS for time in TIMES for zone in ZONES),
+    *(day + joint + time + zone for day in DAYS for joint in JOINTS for time in CLOCKS for zone in ZONES),
+    *(day + joint + time for day in DAYS for joint in (" ", ", ") for time in HALVES),
     *TIMES,
     "%Y-%m",
     "%b %Y",
@@ -118,8 +125,14 @@ def _iso(parts: Mapping[str, str]) -> str:
     """The fields found as an ISO date and time; what is missing is the first of its kind."""
     year = parts.get("Y") or _century(parts.get("y"))
     month = parts.get("m") or _month(parts)
-    time = ":".join((parts.get(field) or "0").zfill(2) for field in "HMS")
+    hour = parts.get("H") or _hour(parts)
+    time = ":".join([hour.zfill(2), *((parts.get(field) or "0").zfill(2) for field in "MS")])
     return f"{year}-{month.zfill(2)}-{(parts.get('d') or '1').zfill(2)}T{time}.{(parts.get('f') or '0').ljust(6, '0')}"
+
+
+def _hour(parts: Mapping[str, str]) -> str:
+    """The hour of a clock of twelve, on which 12 comes before 1."""
+    return str(int(parts.get("I") or 0) % 12 + 12 * ((parts.get("p") or "").upper() == "PM"))
 
 
 def _century(two: str | None) -> str:
@@ -141,11 +154,11 @@ def _written(pattern: str, time: str) -> str:
     day, _, clock = time.partition(" ")
     (year, month, date), (hour, minute, rest) = day.split("-"), clock.split(":")
     second, _, fraction = rest.partition(".")
-    micro = fraction.ljust(6, "0")
+    micro, twelve, half = fraction.ljust(6, "0"), (int(hour) - 1) % 12 + 1, "PM" if int(hour) >= 12 else "AM"
     fields = {
         "%Y": year, "%y": year[2:], "%m": month, "%-m": str(int(month)), "%d": date, "%-d": str(int(date)),
         "%b": SHORT[int(month) - 1], "%B": MONTHS[int(month) - 1], "%H": hour, "%-H": str(int(hour)), "%M": minute,
-        "%S": second, "%3f": micro[:3], "%6f": micro,
+        "%I": f"{twelve:02d}", "%-I": str(twelve), "%p": half, "%P": half.lower(), "%S": second, "%3f": micro[:3], "%6f": micro,
     }  # fmt: skip
     return TOKEN.sub(lambda token: fields[token.group()], pattern)
 
@@ -160,7 +173,7 @@ def _by_shape() -> Mapping[str, list[str]]:
     """The formats that spell dates of a shape; of all that fit, the first is meant."""
     found: dict[str, list[str]] = {}
     for pattern in FORMATS:
-        example = TOKEN.sub(lambda token: "a" if token.group() in ("%b", "%B") else "9", pattern)
+        example = TOKEN.sub(lambda token: "a" if token.group() in ("%b", "%B", "%p", "%P") else "9", pattern)
         found.setdefault(_shape(example), []).append(pattern)
     return found
 

@@ -43,6 +43,14 @@ def rule_of(words: Sequence[str]) -> dict[str, Any] | None:
     return {"rule": "count", "before": before, "after": after, "width": width, "next": max(map(int, digits)) + 1}
 
 
+def outgrown(rule: Mapping[str, Any], words: Sequence[str]) -> bool:
+    """Whether codes with leading zeros, scattered over their width, leave less room to count on than there are of them."""
+    if rule["rule"] != "count" or not rule["width"] or rule["before"].strip() or rule["after"].strip():
+        return False
+    through = rule["next"] - min(map(int, words)) == len(words)
+    return not through and 10 ** rule["width"] - rule["next"] < len(words)
+
+
 def fresh(rule: Mapping[str, Any], start: int, num: int, seed: int) -> list[str]:
     """Identifiers of rows start .. start + num - 1 of a generated table: counted on from the last real one, or new UUIDs."""
     rows = range(start, start + num)

@@ -20,6 +20,8 @@ PLAIN = re.compile(r"[+-]?(?:\d+\.?(?P<decimals>\d*)|\.(?P<only>\d+))(?P<exponen
 GROUPED = re.compile(r"[+-]?\d{1,3}(?:,\d{3})*(?:\.(?P<decimals>\d+))?")
 COMMA = re.compile(r"[+-]?\d+(?:,(?P<decimals>\d+))?")
 ZEROS = re.compile(r"[+-]?0\d+")
+BRACKETS = re.compile(r"\s*\((?P<inner>[^()+-]+)\)\s*")
+"""A negative number as bookkeepers write it."""
 INFINITE = re.compile(r"\s*[+-]?inf(inity)?\s*", re.IGNORECASE)
 MOST_DECIMALS, MOST_DIGITS = 12, 15
 """Numbers with more decimals or digits than these are spelled by as many digits as tell them apart."""
@@ -30,7 +32,8 @@ class NumberFormat:
     """How the numbers of a column are spelled.
 
     before, after: around each of them. point: the decimal mark. grouped: whether thousands are grouped by commas.
-    fewest, most: decimals. free: whether they are spelled by as many digits as tell them apart.
+    fewest, most: decimals. free: whether they are spelled by as many digits as tell them apart. brackets: whether negative ones
+    stand in brackets.
     """
 
     before: str = ""
@@ -40,6 +43,7 @@ class NumberFormat:
     fewest: int = 0
     most: int = 0
     free: bool = False
+    brackets: bool = False
 
     @property
     def scale(self) -> float:
@@ -53,8 +57,13 @@ class NumberFormat:
     def spelled(self, numbers: Floats) -> list[str]:
         """Each number's spelling; the numbers are finite."""
         distinct, codes = np.unique(numbers, return_inverse=True)
-        words = [self.before + self._digits(value + 0.0) + self.after for value in distinct.tolist()]
+        words = [self._word(value + 0.0) for value in distinct.tolist()]
         return [words[code] for code in codes.tolist()]
+
+    def _word(self, value: float) -> str:
+        inside = self.brackets and value < 0
+        word = self.before + self._digits(-value if inside else value) + self.after
+        return f"({word})" if inside else word
 
     def _digits(self, value: float) -> str:
         if self.free:
@@ -72,6 +81,10 @@ def parsed(spellings: Sequence[str]) -> tuple[Floats, NumberFormat] | None:
     """The numbers, and how they are spelled; None when one of them is no number, or when leading zeros make them codes."""
     if not spellings:
         return None
+    bracketed = [BRACKETS.fullmatch(text) for text in spellings]
+    brackets = any(bracketed)
+    if brackets:
+        spellings = [match["inner"] if match else text for match, text in zip(bracketed, spellings)]
     before, after, bare = _bare(spellings)
     for pattern in (PLAIN, GROUPED, COMMA):
         found = [pattern.fullmatch(text) for text in bare]
@@ -84,13 +97,14 @@ def parsed(spellings: Sequence[str]) -> tuple[Floats, NumberFormat] | None:
     parts = [match.groupdict() for match in found if match]
     grouped, point = pattern is GROUPED, "," if pattern is COMMA else "."
     numbers = np.array([_number(text, grouped, point) for text in bare], dtype=np.float64)
+    numbers = np.where([match is not None for match in bracketed], -numbers, numbers)
     decimals = [len(part.get("only") or part["decimals"] or "") for part in parts]
     digits = max(sum(map(str.isdigit, text)) for text in bare)
     exponents = any(part.get("exponent") for part in parts)
     free = exponents or max(decimals) > MOST_DECIMALS or (digits > MOST_DIGITS and max(decimals) > 0)
     if not np.isfinite(numbers).all() or (digits > MOST_DIGITS and not free):  # beyond a double: codes, no amounts
         return None
-    return numbers, NumberFormat(before, after, point, grouped, min(decimals), max(decimals), free)
+    return numbers, NumberFormat(before, after, point, grouped, min(decimals), max(decimals), free, brackets)
 
 
 def _bare(spellings: Sequence[str]) -> tuple[str, str, Sequence[str]]:
@@ -116,6 +130,11 @@ def _number(text: str, grouped: bool, point: str) -> float:
     if grouped:
         text = text.replace(",", "")
     return float(text.replace(",", ".") if point == "," else text)
+
+
+def padded(text: str) -> bool:
+    """Whether a cell is a number with leading zeros."""
+    return ZEROS.fullmatch(text.strip()) is not None
 
 
 def infinite(spellings: Sequence[str]) -> str | None:

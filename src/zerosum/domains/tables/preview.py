@@ -28,6 +28,8 @@ INK, MUTED, LINE = "#1d2024", "#5b616a", "#c9c8c0"
 REAL, FAKE = "#17735a", "#b94d12"
 ACROSS, WIDE, HIGH = 4, 250, 150
 """Panels in a line, and the size of one in pixels."""
+FEWEST_MAPPED = 100
+"""Rows of which associations can be told from chance: of 100 their noise is about 0.1."""
 TOP, MAPS = 44, 330
 """The heights of the line with the legend and of the maps."""
 LONGEST = 18
@@ -145,11 +147,15 @@ def _short(word: str, most: int = LONGEST) -> str:
 def _maps(figure: Figure, rows: Mixed, known: Mapping[str, Any], made: bool, top: int, size: tuple[int, int]) -> None:
     """What is between each two columns: real, made, and the difference."""
     real = np.array([[np.nan if x is None else x for x in row] for row in known["associations"]])
-    here = associations(rows)
+    few = len(rows.values) < FEWEST_MAPPED
+    here = real if few else associations(rows)
     width, height = size
     side = 230
     titles = ("between columns: training rows", "made" if made else "these real rows", "difference")
-    for at, (table, title) in enumerate(zip((real, here, here - real), titles, strict=True)):
+    if few:
+        words = f"{len(rows.values)} rows are too few to tell\nwhat is between columns:\ntake {FEWEST_MAPPED} or more"
+        figure.text(0.55, 1 - (top + 34 + side / 2) / height, words, fontsize=11, color=MUTED, va="center")
+    for at, (table, title) in enumerate(zip((real, here, here - real)[: 1 if few else 3], titles)):
         axes = _axes(figure, (120 + at * (side + 58), top + 34, side, side), width, height)
         image = axes.imshow(table, vmin=-1, vmax=1, cmap=_colours(), interpolation="nearest")
         axes.set(xticks=[], yticks=[])

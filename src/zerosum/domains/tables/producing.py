@@ -20,6 +20,7 @@ from zerosum.domains.tables.cdf import Cdf, Floats, placed
 from zerosum.domains.tables.hashing import uniform
 from zerosum.domains.tables.levels import Levels
 from zerosum.domains.tables.mixture import SPREAD, Mixture
+from zerosum.domains.tables.reading import style_of
 from zerosum.domains.tables.table import Table
 from zerosum.domains.tables.transform import Encoding, Transform
 from zerosum.domains.tables.where import Condition, Mask, Where
@@ -207,7 +208,7 @@ def produce(maker: Maker, facts: Facts, wanted: Wanted) -> Produced | None:
     if num < 1:
         raise UserError(f"num must be at least 1, got {num}.")
     rows = stream(maker, wanted.where, wanted.seed)
-    with Writing(wanted.out, rows.fit.columns, facts["delimiter"]) as file:
+    with Writing(wanted.out, rows.fit.columns, style_of(facts)) as file:
         for table in rows.tables(num):
             file.add(table)
     return Produced([wanted.out], num, rows.notes)

@@ -15,7 +15,7 @@ from zerosum.domains.tables import dates, numbers
 from zerosum.domains.tables.columns import CATEGORICAL, Column
 from zerosum.domains.tables.dates import DateFormat
 from zerosum.domains.tables.table import Table
-from zerosum.errors import UserError, nearest
+from zerosum.errors import UserError, near, nearest
 
 PART = re.compile(r"\s*(?P<name>.+?)\s*(?P<sign><=|>=|!=|==|=|<|>)(?P<value>.*)", re.DOTALL)
 EXAMPLE = '--where "sex=Female,age>40"'
@@ -68,7 +68,8 @@ def parsed(where: Where, columns: Sequence[Column]) -> tuple[Condition, ...]:
     """The conditions in words, or as a mapping of columns to values ({"sex": "Female", "age": ">40"}); UserError names the
     columns or values to choose from. A value with a comma in it is written in quotes: 'name="Smith, J."'."""
     if isinstance(where, str):
-        parts = [_split(text) for text in _cut(where)]
+        cut = _cut(where)
+        parts = [_split(text, before) for before, text in zip(["", *cut], cut)]
     else:
         parts = [(str(name), *_signed(value)) for name, value in where.items()]
     return tuple(_condition(name, sign, value, columns) for name, sign, value in parts)
@@ -80,11 +81,15 @@ def _cut(text: str) -> list[str]:
     return [part for part in parts if part.strip()]
 
 
-def _split(text: str) -> tuple[str, str, str]:
+def _split(text: str, before: str) -> tuple[str, str, str]:
+    """Column, sign and value of a part. before: the part before it, which it may belong to."""
     match = PART.fullmatch(text)
     if match is None:
+        held = PART.fullmatch(before)
+        quoted = held and f'{held["name"]}{held["sign"]}"{held["value"].strip()},{text.rstrip()}"'
+        hint = f" If it belongs to the value before it, write that in quotes: --where '{quoted}'." if quoted else ""
         raise UserError(
-            f"where: {text.strip()!r} is no condition. Write column, sign (= != < <= > >=) and value: {EXAMPLE}."
+            f"where: {text.strip()!r} is no condition. Write column, sign (= != < <= > >=) and value: {EXAMPLE}.{hint}"
         )
     value = match["value"].strip()
     if value.startswith('"'):
@@ -103,6 +108,10 @@ def _signed(value: Any) -> tuple[str, str]:
 def _condition(name: str, sign: str, value: str, columns: Sequence[Column]) -> Condition:
     learnt = {column.name: column for column in columns if column.learnt}
     known = {column.name: column for column in columns}
+    if name in known and known[name].kind == "constant":
+        raise UserError(
+            f"where: {name!r} is always {known[name].spelling!r} in the table, in made rows too. Leave this condition out."
+        )
     if name in known and name not in learnt:
         raise UserError(
             f"where: {name!r} is a column of kind {known[name].kind}, which is not learnt; it cannot be asked for."
@@ -157,10 +166,11 @@ def _levels(column: Column, sign: str, value: str) -> tuple[bool, ...]:
 
 
 def _choices(value: str, levels: Sequence[str]) -> str:
-    """The nearest levels, or as many as one can read."""
+    """All levels where they are few; else the nearest, or how many there are."""
     bare = [level.strip() for level in levels]
-    words = nearest(value, bare)
-    return words if len(bare) <= MOST_NAMED or not words.startswith("Choose") else f"It has {len(bare):,} values."
+    if len(bare) <= MOST_NAMED:
+        return "Choose from: " + ", ".join(repr(level) for level in bare) + "."
+    return near(value, bare) or f"It has {len(bare):,} values."
 
 
 def satisfied(table: Table, conditions: Sequence[Condition]) -> Mask:

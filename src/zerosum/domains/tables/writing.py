@@ -6,6 +6,7 @@ import csv
 import gzip
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from zerosum.domains.tables.columns import CATEGORICAL, Column
 from zerosum.domains.tables.dates import DateFormat
-from zerosum.domains.tables.reading import frames, text
+from zerosum.domains.tables.reading import TextStyle, frames, style_of, text
 from zerosum.domains.tables.table import Table
 from zerosum.errors import UserError
 
@@ -36,20 +37,20 @@ class Writer(Protocol):
 class Writing:
     """A file in the making, for `with`: written aside, renamed at the end; after an error nothing is left of it."""
 
-    def __init__(self, path: Path, columns: Iterable[Column], delimiter: str = ",") -> None:
+    def __init__(self, path: Path, columns: Iterable[Column], style: TextStyle = TextStyle()) -> None:
         if not suits(path):
             raise UserError(f"--out {path}: a table is written as .csv, .tsv, .csv.gz or .parquet.")
         self.path = path
         self._aside = path.with_name(f".{path.name}.{os.getpid()}.part")
         self._columns = [column for column in columns if not column.left_out]
-        self._delimiter = "\t" if path.name.lower().endswith((".tsv", ".tsv.gz")) else delimiter
+        self._style = replace(style, delimiter="\t") if path.name.lower().endswith((".tsv", ".tsv.gz")) else style
 
     def __enter__(self) -> Writer:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.name.lower().endswith(frames.SUFFIXES):
             self._writer: Writer = _ParquetFile(self._aside)
         else:
-            self._writer = _TextFile(self._aside, self._columns, self._delimiter, packed=self.path.suffix == ".gz")
+            self._writer = _TextFile(self._aside, self._columns, self._style, packed=self.path.suffix == ".gz")
         return self._writer
 
     def __exit__(
@@ -68,10 +69,11 @@ def suits(path: Path) -> bool:
 
 
 class _TextFile:
-    def __init__(self, path: Path, columns: Iterable[Column], delimiter: str, packed: bool) -> None:
+    def __init__(self, path: Path, columns: Iterable[Column], style: TextStyle, packed: bool) -> None:
         opener = gzip.open if packed else open
-        self._file: Any = opener(path, "wt", encoding="utf-8", newline="")
-        self._csv = csv.writer(self._file, delimiter=delimiter, lineterminator="\n")
+        encoding = "utf-8-sig" if style.byte_order_mark else "utf-8"
+        self._file: Any = opener(path, "wt", encoding=encoding, newline="")
+        self._csv = csv.writer(self._file, delimiter=style.delimiter, lineterminator=style.line_end)
         self._csv.writerow([column.name for column in columns])
 
     def add(self, table: Table) -> None:
@@ -128,7 +130,7 @@ def _series(pandas: Any, table: Table, column: Column) -> Any:
     if dtype == "category":
         return pandas.Series(pandas.Categorical(words, categories=[v for v in column.levels if v is not None]))
     if column.kind in CATEGORICAL or column.kind in ("identifier", "constant"):
-        return _typed(pandas, words, dtype)
+        return words if not dtype and column.padded else _typed(pandas, words, dtype)
     return words.astype(dtype) if dtype else words
 
 
@@ -160,6 +162,6 @@ def _typed(pandas: Any, words: Any, dtype: str) -> Any:
 
 def written(table: Table, path: Path, facts: Mapping[str, Any]) -> list[Path]:
     """A table as one file."""
-    with Writing(path, table.columns, facts["delimiter"]) as file:
+    with Writing(path, table.columns, style_of(facts)) as file:
         file.add(table)
     return [path]

@@ -69,4 +69,5 @@ DOMAIN = Domain(
     produce=using.produce,
     num_shown=preview.NUM_SHOWN,
     pixels=True,
+    claims=data.claims,
 )

@@ -50,6 +50,11 @@ def recognise(where: str) -> bool:
     return where in SOURCES or (bool(where) and pairs.layout_of(Path(where).expanduser()) is not None)
 
 
+def claims(path: Path) -> bool:
+    """Whether a path that is not recognised has the folders of two sides all the same. Never raises."""
+    return any((path / a).is_dir() and (path / b).is_dir() for a, b in pairs.LAYOUTS)
+
+
 def open_source(data: Part, allow_download: bool) -> PairSource:
     """The source of a recipe's data part."""
     kinds: Mapping[str, Callable[..., PairSource]] = {

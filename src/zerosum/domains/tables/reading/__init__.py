@@ -6,13 +6,13 @@ from pathlib import Path
 
 from zerosum.domains.tables.reading import frames, text
 from zerosum.domains.tables.reading.bundled import SOURCES, read_bundled
-from zerosum.domains.tables.reading.cells import RawColumn, RawTable, checked
+from zerosum.domains.tables.reading.cells import RawColumn, RawTable, TextStyle, checked, style_of
 from zerosum.errors import UserError, nearest
 
-__all__ = ["SOURCES", "RawColumn", "RawTable", "read", "recognise"]
+__all__ = ["SOURCES", "RawColumn", "RawTable", "TextStyle", "read", "recognise", "style_of"]
 
 
-def read(where: str, *, encoding: str = "utf-8-sig", delimiter: str | None = None) -> RawTable:
+def read(where: str, *, encoding: str = text.BY_MARK, delimiter: str | None = None) -> RawTable:
     """The table of that name or at that path; UserError says what is wrong with it, and where."""
     if where in SOURCES:
         return checked(read_bundled(where))
@@ -41,6 +41,15 @@ def recognise(where: str) -> bool:
     except OSError:
         return False
     return _ends(path, frames.SUFFIXES) or (_ends(path, text.SUFFIXES) and text.looks_like_table(path))
+
+
+def claims(path: Path) -> bool:
+    """Whether a path that is not recognised is a table by its ending, or a folder of such files. Never raises."""
+    endings = (*text.SUFFIXES, *frames.SUFFIXES)
+    try:
+        return any(_ends(file, endings) for file in path.iterdir()) if path.is_dir() else _ends(path, endings)
+    except OSError:
+        return False
 
 
 def _ends(path: Path, suffixes: tuple[str, ...]) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,19 +38,53 @@ class RawColumn:
         return int(np.argmax(self.codes == self.spellings.index(spelling))) + 1
 
 
+@dataclass(frozen=True)
+class TextStyle:
+    """How a text file is laid out. delimiter: between the cells. byte_order_mark: whether it begins with one."""
+
+    delimiter: str = ","
+    byte_order_mark: bool = False
+    line_end: str = "\n"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for `style_of`."""
+        return asdict(self)
+
+
+def style_of(facts: Mapping[str, Any]) -> TextStyle:
+    """The inverse of TextStyle.to_json, among other facts; what they do not name is as by default."""
+    return TextStyle(**{name: facts[name] for name in TextStyle.__dataclass_fields__ if name in facts})
+
+
 @dataclass(frozen=True, eq=False)
 class RawTable:
-    """The columns of a table of `num_rows` rows. delimiter: of the text file that it was read from."""
+    """The columns of a table of `num_rows` rows. style: of the text file that it was read from. notes: what was left out."""
 
     where: str
     columns: tuple[RawColumn, ...]
     num_rows: int
-    delimiter: str = ","
+    style: TextStyle = TextStyle()
+    notes: tuple[str, ...] = ()
+
+
+def without_blank(columns: Sequence[RawColumn]) -> tuple[tuple[RawColumn, ...], tuple[str, ...]]:
+    """The columns that have a name or contents, and a note on the others: separating marks at the ends of lines make such."""
+    kept = tuple(
+        column for column in columns if column.name.strip() or any((s or "").strip() for s in column.spellings)
+    )
+    num = len(columns) - len(kept)
+    what = "1 column that has" if num == 1 else f"{num} columns that have"
+    return kept, (f"Left out: {what} neither a name nor contents.",) if num else ()
 
 
 def checked(table: RawTable) -> RawTable:
     """The table itself; UserError where it has too few rows, or columns that cannot be told apart."""
     names = [column.name for column in table.columns]
+    nameless = [str(place) for place, name in enumerate(names, 1) if not name.strip()]
+    if len(nameless) > 1:
+        raise UserError(
+            f"{table.where}: columns {_listed(nameless)} have contents and no name. Give each column a name in the first line."
+        )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(

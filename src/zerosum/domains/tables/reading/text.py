@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import itertools
+import re
 import zlib
 from array import array
 from collections import defaultdict
@@ -14,7 +15,8 @@ from typing import TextIO
 
 import numpy as np
 
-from zerosum.domains.tables.reading.cells import RawColumn, RawTable
+from zerosum.domains.tables.reading import encodings
+from zerosum.domains.tables.reading.cells import RawColumn, RawTable, TextStyle, without_blank
 from zerosum.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -24,9 +26,13 @@ GLANCE = 50
 CHUNK = 20_000
 """Rows that are read at a time."""
 UNREADABLE = (OSError, EOFError, zlib.error, csv.Error)
+DECLARED = re.compile(r'"?sep=(?P<mark>[^"\r\n])"?\s*', re.IGNORECASE)
+"""A first line by which spreadsheet programs say what separates the cells."""
+BY_MARK = "utf-8-sig"
+"""The encoding by default: UTF-8, unless a byte order mark announces another one."""
 
 
-def read_text(path: Path, *, encoding: str = "utf-8-sig", delimiter: str | None = None) -> RawTable:
+def read_text(path: Path, *, encoding: str = BY_MARK, delimiter: str | None = None) -> RawTable:
     """A table whose first line names the columns. Empty lines are passed over.
 
     encoding: of the text. delimiter: what separates the cells; by default found from the first lines.
@@ -34,30 +40,54 @@ def read_text(path: Path, *, encoding: str = "utf-8-sig", delimiter: str | None 
     """
     try:
         with opened(path, encoding) as file:
-            mark = delimiter or sniffed(list(itertools.islice(file, GLANCE)))
+            lines = list(itertools.islice(file, GLANCE))
+        if any("\0" in line for line in lines):
+            raise UserError(encodings.without_mark(path))
+        mark = delimiter or sniffed(lines)
         with opened(path, encoding) as file:
             reader = csv.reader(file, delimiter=mark)
+            if _declared(lines):
+                next(reader)
             names = next((row for row in reader if row), None)
             if names is None:
                 raise UserError(f"{path} is empty. A table begins with a line that names its columns.")
             columns = _columns(path, reader, names)
     except (UnicodeDecodeError, LookupError) as error:
-        raise UserError(_undecodable(path, encoding, error)) from None
+        raise UserError(encodings.advice(path, encoding, error)) from None
     except UNREADABLE as error:
         raise UserError(f"{path} cannot be read as a table: {getattr(error, 'strerror', None) or error}.") from None
-    _must_have_header(path, names, columns)
-    return RawTable(str(path), columns, len(columns[0].codes), mark)
+    kept, notes = without_blank(columns)
+    _must_have_header(path, names, kept)
+    style = TextStyle(mark, _mark(path) is not None, "\r\n" if lines[0].endswith("\r\n") else "\n")
+    return RawTable(str(path), kept, len(columns[0].codes), style, notes)
 
 
-def opened(path: Path, encoding: str = "utf-8-sig") -> TextIO:
-    """The text of a file, unpacked where its name ends in .gz."""
+def opened(path: Path, encoding: str = BY_MARK) -> TextIO:
+    """The text of a file, unpacked where its name ends in .gz. By default a byte order mark says in which encoding."""
+    if encoding == BY_MARK:
+        encoding = _mark(path) or BY_MARK
     if path.suffix.lower() == ".gz":
         return gzip.open(path, "rt", encoding=encoding, newline="")
     return path.open(encoding=encoding, newline="")
 
 
+def _mark(path: Path) -> str | None:
+    """The encoding that the file's byte order mark announces."""
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        return encodings.marked(file.read(4))
+
+
+def _declared(lines: Sequence[str]) -> str | None:
+    """The separating mark that the first line declares in place of naming columns."""
+    found = DECLARED.fullmatch(lines[0]) if lines else None
+    return found["mark"] if found else None
+
+
 def sniffed(lines: Sequence[str]) -> str:
-    """What separates the cells: the mark that cuts most lines into the same number of cells, more than one; else a comma."""
+    """What separates the cells: the mark that the first line declares, else the one that cuts most lines into the same number of
+    cells, more than one; else a comma."""
+    if declared := _declared(lines):
+        return declared
 
     def merit(mark: str) -> tuple[float, int]:
         widths = [len(row) for row in csv.reader(lines, delimiter=mark) if row]
@@ -99,16 +129,6 @@ def _ragged(path: Path, reader: Iterator[list[str]], chunk: list[list[str]], wid
     )
 
 
-def _undecodable(path: Path, encoding: str, error: UnicodeDecodeError | LookupError) -> str:
-    if isinstance(error, LookupError):
-        return f"data.encoding = {encoding!r}: there is no such encoding. Use utf-8, latin-1 or cp1252, say."
-    byte = error.object[error.start : error.start + 1].hex()
-    return (
-        f"{path} is not {encoding.removesuffix('-sig')} text: byte 0x{byte} stands where a character should begin. "
-        "If you know how it was written, say so: --set data.encoding=latin-1 (or cp1252, utf-16 ...)."
-    )
-
-
 def _must_have_header(path: Path, names: list[str], columns: tuple[RawColumn, ...]) -> None:
     """UserError when the first line looks like a row: its cells are numbers, or occur in the columns below them."""
     like_cells = sum(_is_number(column.name) or column.name in column.spellings for column in columns)
@@ -132,7 +152,7 @@ def looks_like_table(path: Path) -> bool:
     try:
         with opened(path) as file:
             lines = [line for line in itertools.islice(file, GLANCE) if line.strip() and not line.startswith("#")]
-        rows = [row for row in csv.reader(lines, delimiter=sniffed(lines)) if row]
+        rows = [row for row in csv.reader(lines[bool(_declared(lines)) :], delimiter=sniffed(lines)) if row]
     except (*UNREADABLE, UnicodeDecodeError):
         return False
     return bool(rows) and (len(rows[0]) > 2 or not any(all(map(_is_number, row)) for row in rows[1:] or rows))
