@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from zerosum import catalog
@@ -25,6 +26,26 @@ def test_a_run_folder_is_no_data(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(UserError, match="is the folder of a run, not data"):
         catalog.recognise(str(tmp_path))
+
+
+def test_a_path_that_looks_like_a_domains_data_is_answered_by_it_alone(tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "bad.zip").write_text("?")
+    np.save(tmp_path / "cloud.npy", np.zeros((50, 3)))
+    (tmp_path / "sides" / "A").mkdir(parents=True)
+    (tmp_path / "sides" / "B").mkdir()
+    named = {"empty.csv": "tables", "bad.zip": "images", "cloud.npy": "points", "sides": "translation"}
+    for name, domain in named.items():
+        assert catalog.recognise(str(tmp_path / name)).name == domain
+
+
+def test_an_array_of_no_domain_and_an_empty_folder_are_told_in_their_own_words(tmp_path: Path) -> None:
+    np.save(tmp_path / "flat.npy", np.zeros(5))
+    with pytest.raises(UserError, match=r"holds an array of shape \(5,\).*\n.*images.*\n.*\(N, P, 3\)"):
+        catalog.recognise(str(tmp_path / "flat.npy"))
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match="is an empty folder: put the data into it"):
+        catalog.recognise(str(tmp_path / "none"))
 
 
 def test_what_is_no_data_is_told_briefly(tmp_path: Path) -> None:

@@ -71,8 +71,8 @@ def _held(path: Path) -> str:
             return f"holds an array of shape {np.load(path, mmap_mode='r', allow_pickle=False).shape}"
         with np.load(path, allow_pickle=False) as archive:
             return f"holds the arrays {', '.join(archive.files) or '(none)'}"
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        return f"cannot be read as arrays of numbers ({error})"
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile):
+        return "cannot be read as arrays of numbers"
 
 
 def recipes() -> Mapping[str, Recipe]:

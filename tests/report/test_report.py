@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from zerosum.errors import UserError
 from zerosum.report import read_folder, write_report
@@ -270,3 +271,9 @@ def test_report_needs_no_torch() -> None:
     code = "import sys, zerosum.report; print([n for n in ('torch', 'numpy', 'PIL') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_large_pictures_get_the_full_width(folder: Path) -> None:
+    assert 'class="pictures"' in write_report(folder).read_text()
+    Image.new("L", (1000, 9)).save(folder / "previews" / "step-00000300.png")
+    assert 'class="pictures sheets"' in write_report(folder).read_text()

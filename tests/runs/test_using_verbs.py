@@ -124,3 +124,16 @@ def test_export_and_sample_from_it(folders: dict[str, Path], tmp_path: Path) -> 
 def test_a_grid_of_classes(folders: dict[str, Path], tmp_path: Path) -> None:
     call("sample", folders["conv"], "--grid", "classes", "--num", "4", "--out", tmp_path / "grid.png")
     assert size(tmp_path / "grid.png") == sheet(3, 4)
+
+
+def test_verdicts_on_many_samples_end_in_a_summary() -> None:
+    from zerosum.cli.using import verdicts_told
+
+    few = verdicts_told([("a", 0.75), ("b", 0.25)]).splitlines()
+    assert few[:2] == ["0.750  a", "0.250  b"]
+    assert few[2] == "2 samples: mean 0.500, quartiles 0.375 0.500 0.625, lowest 0.250 (b)"
+    assert verdicts_told([("a", 0.5)]) == "0.500  a"
+    many = verdicts_told([(f"t:{row}", (100 - row) / 100) for row in range(101)]).splitlines()
+    assert len(many) == 12
+    assert many[1] == "0.000  t:100"
+    assert many[-1] == "101 samples: mean 0.500, quartiles 0.250 0.500 0.750, lowest 0.000 (t:100)"

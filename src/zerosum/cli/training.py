@@ -95,7 +95,7 @@ def train(
 
 
 def _dry(wish: Wish, json: bool) -> None:
-    """What would be done, on stderr; on stdout what of the recipe is not as it comes, or with --json all of it."""
+    """What would be done, on stderr; on stdout what of the recipe was asked to be otherwise, or with --json all of it."""
     from zerosum.runs import plan, progress, run
 
     with progress.patience(say, run.PLANNING):
@@ -103,7 +103,11 @@ def _dry(wish: Wish, json: bool) -> None:
     _plan(planned)
     changed = [f"  {line}" for line in plan.settled_beside(wish, planned.recipe)]
     heading = f"Changed in the recipe {planned.recipe.name} (all of it: --json):"
-    text = "\n".join([heading, *changed]) if changed else f"The recipe {planned.recipe.name}, unchanged."
+    text = (
+        "\n".join([heading, *changed])
+        if changed
+        else f"The recipe {planned.recipe.name} as it comes (all of it: --json)."
+    )
     show(planned.recipe.to_json(), json, text)
 
 

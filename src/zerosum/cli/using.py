@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean, quantiles
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +14,9 @@ from zerosum.errors import UserError
 
 if TYPE_CHECKING:
     from zerosum.metrics.choice import Choice
+
+MOST_LISTED, NUM_LOWEST = 40, 10
+"""Verdicts printed one by one; of more only so many of the lowest."""
 
 
 @app.command()
@@ -28,7 +33,24 @@ def judge(
 
     files = run.files_in(files)
     scores = run.load(folder).verdicts(files, None if label is None else [label] * len(files))
-    show(dict(scores), json, "\n".join(f"{score:.3f}  {name}" for name, score in scores))
+    show(dict(scores), json, verdicts_told(scores))
+
+
+def verdicts_told(scores: Sequence[tuple[str, float]]) -> str:
+    """A line for each verdict, of many only the lowest; below several a summary."""
+    lowest = sorted(scores, key=lambda one: one[1])
+    many = len(scores) > MOST_LISTED
+    lines = [f"{score:.3f}  {name}" for name, score in (lowest[:NUM_LOWEST] if many else scores)]
+    if many:
+        lines.insert(0, f"The {NUM_LOWEST} lowest (all of them: --json):")
+    if len(scores) > 1:
+        values = [score for _, score in lowest]
+        low, middle, high = quantiles(values, n=4, method="inclusive")
+        lines.append(
+            f"{len(values):,} samples: mean {fmean(values):.3f}, quartiles {low:.3f} {middle:.3f} {high:.3f}, "
+            f"lowest {values[0]:.3f} ({lowest[0][0]})"
+        )
+    return "\n".join(lines)
 
 
 @app.command()

@@ -154,9 +154,10 @@ def _stage(gallery: Gallery, scores: list[Json]) -> str:
     )
     label = f"Generated at step {fake.step:,}" if fake and count == 1 else "Generated"
     pictures = _picture(label, fake, "fake") + _picture("Real", gallery.real, "real")
+    wide = " sheets" if any(one.sheet for one in (fake, gallery.real) if one) else ""
     return (
         '<section class="stage" aria-label="Samples over time">'
-        f'<div class="pictures">{pictures}{belief if scores else ""}</div>{control if count > 1 else ""}'
+        f'<div class="pictures{wide}">{pictures}{belief if scores else ""}</div>{control if count > 1 else ""}'
         "<noscript><p>Slider and charts need scripts; pictures, tables and words do not.</p></noscript></section>"
     )
 

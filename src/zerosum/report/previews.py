@@ -12,6 +12,7 @@ from typing import TypeVar
 
 MOST = 40
 MOST_BYTES = 24_000_000
+SHEET_FROM = 1000  # px; a third of the page is too little for what such a picture shows
 SMOOTH_FROM = 700  # px; narrower grids are enlarged on most screens, where smoothing would blur single pixels
 _NAME = re.compile(r"step-(\d+)\.png")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -31,6 +32,11 @@ class Picture:
     def tiny(self) -> bool:
         """True when enlarging must keep pixels sharp."""
         return self.width < SMOOTH_FROM
+
+    @property
+    def sheet(self) -> bool:
+        """True when it wants the full width of the page."""
+        return self.width >= SHEET_FROM
 
 
 @dataclass(frozen=True)

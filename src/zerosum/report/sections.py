@@ -83,7 +83,8 @@ def metrics_section(folder: RunFolder) -> str:
     return (
         f'<p class="lead">Measured at step {figure(row["step"])}. ± is one standard error; what it covers, the protocol '
         "tells. The reference is what held-out real data score "
-        "under the same protocol. From few rows it is a rough bar, and a measure that was trained knows its training data, "
+        "under the same protocol; none: real data cannot be measured so, or too few are held out. "
+        "From few rows it is a rough bar, and a measure that was trained knows its training data, "
         "so a good generator can pass it.</p>"
         '<table class="metrics"><thead><tr><th scope="col">Metric</th><th scope="col">Value</th>'
         f'<th scope="col">Reference</th><th scope="col">What it means</th></tr></thead><tbody>{body}</tbody></table>'

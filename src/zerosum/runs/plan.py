@@ -184,8 +184,10 @@ def _start(wish: Wish) -> tuple[Recipe | None, str]:
 
 
 def settled_beside(wish: Wish, planned: Recipe) -> list[str]:
-    """What of a planned recipe is not as the recipe that was named or chosen comes, a line for each field."""
-    return recipes.differences(_start(wish)[0] or catalog.recipes().get(planned.name, planned), planned)
+    """What was asked to be otherwise than in the recipe that was named or chosen, a line for each field that differs."""
+    asked = [setting.partition("=")[0].strip() for setting in wish.settings] + ["steps"] * (wish.minutes is not None)
+    lines = recipes.differences(_start(wish)[0] or catalog.recipes().get(planned.name, planned), planned)
+    return [line for line in lines if any(line.startswith((f"{name}:", f"{name}.")) for name in asked)]
 
 
 def _bare(named: Recipe | None, domain: Domain, data: Part) -> Recipe:

@@ -118,10 +118,9 @@ def test_undecodable_text_says_how_to_go_on(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is not utf-8 text: byte 0xfc .*data.encoding=latin-1"):
         reading.read(str(tmp_path / "a.csv"))
     assert cells(reading.read(str(tmp_path / "a.csv"), encoding="latin-1"))[0] == ["Zürich", "1"]
-    for encoding, byte, first in (("cp1252", b"\x80", "'€5' in cp1252"), ("shift_jis", b"", "in shift_jis")):
-        word = "€5" if byte else "東京"
+    for encoding, word in (("cp1252", "€5"), ("shift_jis", "東京")):
         (tmp_path / "b.csv").write_bytes(f"town,n\n{word},1\nBern,2\n".encode(encoding))
-        with pytest.raises(UserError, match=rf"The word there reads .*{first}") as caught:
+        with pytest.raises(UserError, match=rf"The word there reads .*'{word}' in {encoding}") as caught:
             reading.read(str(tmp_path / "b.csv"))
         assert "latin-1" not in str(caught.value)
     with pytest.raises(UserError, match="no such encoding"):

@@ -94,20 +94,17 @@ def _usage(run: Run) -> str:
         "labels": "labels = torch.arange(16) % config['facts']['num_classes']\n",
         "attributes": "attributes = torch.tensor(config['facts']['attribute_rows'])[:16]\n",
     }[told]
-    prior = run.sampler.prior
-    noise = {
-        "normal": f"torch.randn({{n}}, {prior.size})",
-        "uniform": f"torch.rand({{n}}, {prior.size}) * 2 - 1",
-        "truncated_normal": f"torch.nn.init.trunc_normal_(torch.empty({{n}}, {prior.size}), a=-{prior.limit}, b={prior.limit})",
-    }[prior.kind]
-    size = "len(attributes)" if told == "attributes" else "16"
+    noise = _noise(run.sampler.prior).format(n="len(attributes)" if told == "attributes" else "16")
+    pixels = run.domain.pixels
+    kind = "images in [-1, 1]" if pixels else "encoded as for training"
+    real = "" if pixels else "Tensors are encoded as for training; `zerosum sample` decodes them.\n\n"
     return f"""```
 zerosum sample .                  # in this folder
 ```
 
-```python
+{real}```python
 import zerosum
-samples = zerosum.load(".").sample(16, seed=0)      # (16, ...), images in [-1, 1]
+samples = zerosum.load(".").sample(16, seed=0)      # (16, ...), {kind}
 ```
 
 With torch and safetensors at hand, step by step:
@@ -121,10 +118,20 @@ config = json.load(open("config.json"))
 game = catalog.domain({run.recipe.domain!r}).game(recipe.parse(config["recipe"]), config["facts"])
 generator = game.players["generator"].eval()
 generator.load_state_dict(load_file("model.safetensors"))
-{extra}noise = {noise.format(n=size)}
-samples = generator(noise{given}).clamp(-1, 1)
+{extra}noise = {noise}
+samples = generator(noise{given}){".clamp(-1, 1)" if pixels else ""}
 ```
 """
+
+
+def _noise(prior: Any) -> str:
+    """Noise of a prior as an expression; {n} stands for the number of rows."""
+    drawn: dict[str, str] = {
+        "normal": f"torch.randn({{n}}, {prior.size})",
+        "uniform": f"torch.rand({{n}}, {prior.size}) * 2 - 1",
+        "truncated_normal": f"torch.nn.init.trunc_normal_(torch.empty({{n}}, {prior.size}), a=-{prior.limit}, b={prior.limit})",
+    }
+    return drawn[prior.kind]
 
 
 def _measured(run: Run) -> str:

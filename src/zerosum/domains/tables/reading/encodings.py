@@ -17,7 +17,6 @@ MARKS = {
 """Byte order marks, the longer of two that begin alike first, and the encodings that they announce."""
 CANDIDATES = ("latin-1", "cp1252", "cp1250", "cp1251", "mac_roman", "shift_jis")
 """What old files are mostly written in. latin-1 is tried first, since it refuses what only the others can spell."""
-MOST_SHOWN = 3
 WORD = re.compile(rb"[^\x00-\x20,;|\"]")
 
 
@@ -39,9 +38,9 @@ def advice(path: Path, encoding: str, error: UnicodeDecodeError | LookupError) -
         if read is not None and read not in shown and candidate != name:
             shown[read] = candidate
     first = next(iter(shown.values()), "cp1252")
-    reads = ", ".join(f"{read!r} in {candidate}" for read, candidate in list(shown.items())[:MOST_SHOWN])
+    reads = ", ".join(f"{read!r} in {candidate}" for read, candidate in shown.items())
     reads = f"The word there reads {reads}. " if shown else ""
-    return f"{said}{reads}Say how it was written: --set data.encoding={first} (or utf-16, or another name that Python knows)."
+    return f"{said}{reads}Name the encoding that reads right: --set data.encoding={first}, say, or another that Python knows."
 
 
 def without_mark(path: Path) -> str:
