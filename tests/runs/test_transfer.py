@@ -214,6 +214,7 @@ def test_the_command_line(start: Path, photos: Path) -> None:
     assert "Changed in the recipe dcgan (all of it: --json):" in short.stdout
     assert f"start.from: None -> '{start}'" in short.stdout
     assert "generator.width: 32 -> 8" in short.stdout
+    assert "cadence." not in short.stdout  # what the plan chose by itself
     assert len(short.stdout.splitlines()) < 30
 
 

@@ -186,6 +186,8 @@ def _start(wish: Wish) -> tuple[Recipe | None, str]:
 def settled_beside(wish: Wish, planned: Recipe) -> list[str]:
     """What was asked to be otherwise than in the recipe that was named or chosen, a line for each field that differs."""
     asked = [setting.partition("=")[0].strip() for setting in wish.settings] + ["steps"] * (wish.minutes is not None)
+    if planned.start is not None:  # the networks are those of the run that it begins with
+        asked += ["generator", "discriminator"]
     lines = recipes.differences(_start(wish)[0] or catalog.recipes().get(planned.name, planned), planned)
     return [line for line in lines if any(line.startswith((f"{name}:", f"{name}.")) for name in asked)]
 

@@ -88,11 +88,12 @@ def _some(names: Sequence[str]) -> str:
 
 def _usage(run: Run) -> str:
     told = condition_name(run.sampler)
-    given = {None: "", "labels": ", labels", "attributes": ", attributes"}[told]
+    given = {None: "", "labels": ", labels", "attributes": ", attributes", "condition": ", condition"}[told]
     extra = {
         None: "",
         "labels": "labels = torch.arange(16) % config['facts']['num_classes']\n",
         "attributes": "attributes = torch.tensor(config['facts']['attribute_rows'])[:16]\n",
+        "condition": f"condition = catalog.domain({run.recipe.domain!r}).draw(config['facts'], 16, 0)\n",
     }[told]
     noise = _noise(run.sampler.prior).format(n="len(attributes)" if told == "attributes" else "16")
     pixels = run.domain.pixels

@@ -41,9 +41,11 @@ def example(sampler: Sampler, num: int, seed: int) -> tuple[Tensor, ...]:
 
 
 def condition_name(sampler: Sampler) -> str | None:
-    """labels or attributes, what the second argument is called; None without."""
+    """labels, attributes or (drawn by the domain) condition: what the second argument is called; None without."""
     if not sampler.conditional:
         return None
+    if sampler.facts.get("conditioned"):
+        return "condition"
     return "attributes" if sampler.facts.get("num_attributes") else "labels"
 
 
@@ -57,6 +59,9 @@ def description(run: Run) -> dict[str, Any]:
         inputs.append({"name": told, "dtype": "int64", "shape": ["batch"]})
     elif told == "attributes":
         inputs.append({"name": told, "dtype": "float32", "shape": ["batch", int(facts["num_attributes"])]})
+    elif told:
+        given = example(sampler, 1, 0)[1]
+        inputs.append({"name": told, "dtype": "float32", "shape": ["batch", *given.shape[1:]]})
     prior: dict[str, Any] = {"kind": sampler.prior.kind, "size": sampler.prior.size}
     if sampler.prior.kind == "truncated_normal":
         prior["limit"] = sampler.prior.limit
