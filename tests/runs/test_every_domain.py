@@ -15,7 +15,9 @@ from torch import Tensor
 
 from zerosum import catalog
 from zerosum.runs import rehearsal, sampler
+from zerosum.runs.export import huggingface
 from zerosum.runs.observe import Observer
+from zerosum.runs.run import load
 from zerosum.store import decode, read_checkpoint, save_checkpoint
 
 
@@ -100,3 +102,26 @@ def test_a_published_generator_stands_alone(name: str, tmp_path: Path) -> None:
     torch.testing.assert_close(loaded.sample(7, seed=5), samples, rtol=0, atol=0)
     torch.testing.assert_close(loaded.sample(7, seed=5, batch=3), samples, rtol=1e-4, atol=1e-5)
     assert torch.equal(loaded.sample(7, seed=6), samples) is not CASES[name].noisy
+
+
+@pytest.mark.parametrize("name", ["image", "table", "points", "pairs"])
+def test_the_card_of_an_exported_generator_tells_how_to_use_it(name: str, tmp_path: Path) -> None:
+    """The code that stands in the model card runs as it is, in the folder, and makes samples."""
+    plan, match = planned(name), played(begun(name), 1)
+    observer = Observer(plan, match)
+    network = match.average.network if match.average else match.game.players["generator"]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "hub").mkdir()
+    sampler.publish(tmp_path / "run", network, plan.recipe, plan.facts, match.step, observer.examples)
+    huggingface.write(load(tmp_path / "run"), tmp_path / "hub", None)
+    code = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8").split("```python\n")[2].partition("```")[0]
+    told = subprocess.run(
+        [sys.executable, "-c", f"{code}\nprint(tuple(samples.shape))"],
+        cwd=tmp_path / "hub",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("(")

@@ -93,9 +93,9 @@ def _usage(run: Run) -> str:
         None: "",
         "labels": "labels = torch.arange(16) % config['facts']['num_classes']\n",
         "attributes": "attributes = torch.tensor(config['facts']['attribute_rows'])[:16]\n",
-        "condition": f"condition = catalog.domain({run.recipe.domain!r}).draw(config['facts'], 16, 0)\n",
+        "condition": f"condition = {_drawn(run)}\n",
     }[told]
-    noise = _noise(run.sampler.prior).format(n="len(attributes)" if told == "attributes" else "16")
+    noise = _noise(run.sampler.prior).format(n=f"len({told})" if told in ("attributes", "condition") else "16")
     pixels = run.domain.pixels
     kind = "images in [-1, 1]" if pixels else "encoded as for training"
     real = "" if pixels else "Tensors are encoded as for training; `zerosum sample` decodes them.\n\n"
@@ -123,6 +123,13 @@ generator.load_state_dict(load_file("model.safetensors"))
 samples = generator(noise{given}){".clamp(-1, 1)" if pixels else ""}
 ```
 """
+
+
+def _drawn(run: Run) -> str:
+    """Code for conditions: those of the stored examples, or as the domain draws them."""
+    if run.sampler.examples is not None:
+        return "load_file('examples.safetensors')['condition'][:16]"
+    return f"catalog.domain({run.recipe.domain!r}).draw(config['facts'], 16, 0)"
 
 
 def _noise(prior: Any) -> str:
@@ -161,7 +168,7 @@ def _listed(protocol: Mapping[str, Any]) -> str:
 def _limits(run: Run) -> str:
     facts, kind = run.sampler.facts, "images" if run.domain.pixels else "samples"
     lines = [f"- It has seen {facts.get('num_rows', 0):,} training rows and nothing else; what they lack, it lacks."]
-    if run.domain.pixels:
+    if run.domain.pixels and "width" in facts:
         lines.append(f"- It makes {kind} of {facts['width']} x {facts['height']} pixels, no other size.")
     lines += [
         "- It may repeat training rows nearly literally; the measures of memorisation above, where taken, say how often.",
