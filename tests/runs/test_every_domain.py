@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zerosum import catalog
 from zerosum.runs import rehearsal, sampler
-from zerosum.runs.export import huggingface
+from zerosum.runs.export import exporting, huggingface
 from zerosum.runs.observe import Observer
 from zerosum.runs.run import load
 from zerosum.store import decode, read_checkpoint, save_checkpoint
@@ -125,3 +125,14 @@ def test_the_card_of_an_exported_generator_tells_how_to_use_it(name: str, tmp_pa
     )
     assert told.returncode == 0, told.stderr
     assert told.stdout.startswith("(")
+
+
+@pytest.mark.parametrize("name", ["table", "pairs"])
+def test_conditions_are_exported_too(name: str, tmp_path: Path) -> None:
+    """As ONNX, checked against the original on batches of several sizes by the export itself."""
+    plan, match = planned(name), played(begun(name), 1)
+    observer = Observer(plan, match)
+    network = match.average.network if match.average else match.game.players["generator"]
+    sampler.publish(tmp_path, network, plan.recipe, plan.facts, match.step, observer.examples)
+    made = exporting.export(load(tmp_path), "onnx", tmp_path / "onnx")
+    assert {path.name for path in made.paths} >= {"generator.onnx", "generator.json"}

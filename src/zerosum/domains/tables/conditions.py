@@ -22,8 +22,9 @@ def told(data: Tensor, mask: Tensor, blocks: Sequence[Block]) -> Tensor:
 
 def spread(mask: Tensor, blocks: Sequence[Block]) -> Tensor:
     """(N, C) -> (N, D): each column's mask at all of its places."""
-    widths = torch.tensor([block.width for block in blocks], device=mask.device)
-    return mask.repeat_interleave(widths, dim=1)
+    # An index rather than repeat_interleave, which ONNX does not know.
+    owner = [number for number, block in enumerate(blocks) for _ in range(block.width)]
+    return mask[:, torch.tensor(owner, device=mask.device)]
 
 
 def split(condition: Tensor, blocks: Sequence[Block]) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from zerosum.runs.run import Run
 from zerosum.store import write_durably
 
 OPSET = 18
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""What terminals take for colours."""
 TOLERANCE = {"torch": 1e-4, "onnx": 1e-3, "huggingface": 0.0}
 """Largest difference allowed in a sample; for images in [-1, 1] a grey level of 256 is 7.8e-3."""
 FORMATS = tuple(TOLERANCE)
@@ -162,7 +165,7 @@ def _explained(run: Run, kind: str) -> Iterator[None]:
     except (UserError, OSError):
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        reason = COLOURS.sub("", str(error)).strip().splitlines() or [type(error).__name__]
         raise UserError(f"{type(run.sampler.network).__name__} cannot be exported as {kind}: {reason[0]}") from error
 
 
