@@ -183,6 +183,13 @@ def test_usual_transform_and_networks() -> None:
         assert [p.numel() for p in mine.parameters()] == [p.numel() for p in theirs(source.shape).parameters()]
 
 
+def test_family_speed_measures_steps_and_memory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = _line("family_speed", capsys, tmp_path, "--recipe", "cgan", "--size", "28")
+    assert {"cgan plain", "cgan zerosum", "cgan memory"} == set(line["sides"])
+    assert line["sides"]["cgan memory"]["peak_bytes"] > 0
+    assert line["ratios"][0]["name"] == "cgan zerosum over cgan plain"
+
+
 def test_r3_speed_compares_each_family_with_a_plain_loop(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     line = _line("r3_speed", capsys, tmp_path)
     assert len(line["ratios"]) == 2
