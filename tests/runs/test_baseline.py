@@ -67,7 +67,7 @@ def test_a_source_by_its_path(data: Path) -> None:
     assert {one["name"]: one["value"] for one in content["baselines"][0]["records"]} == again
     found = baseline.compared(content)
     assert found.columns == ("normal",)
-    assert found.sentence.startswith("The best by frechet is the normal distribution with ")
+    assert found.sentence.startswith("The best by Fréchet is the normal distribution with ")
 
 
 def test_beside_a_run(run: Path) -> None:
@@ -82,10 +82,10 @@ def test_beside_a_run(run: Path) -> None:
     found = baseline.compared(content, run)
     assert found.columns == (THIS_RUN, "normal", "markov")
     own = {one["name"]: one["value"] for one in zerosum.load(run).metrics()}
-    compared = {row.kind.lower().replace(" ", "_") + row.tag: row.cells[0] for row in found.rows}
+    compared = {row.kind.lower().replace(" ", "_").replace("é", "e") + row.tag: row.cells[0] for row in found.rows}
     assert compared == {name: own[name] for name in compared}
     assert any(name.startswith("frechet") for name in compared)
-    assert found.sentence.startswith("By frechet, where the run scores ")
+    assert found.sentence.startswith("By Fréchet, where the run scores ")
     assert "worse than the normal distribution by" in found.sentence  # two steps make no generator
     page = (run / "report.html").read_text()
     assert 'id="baselines"' in page
@@ -129,14 +129,14 @@ def test_the_verb_prints_a_table_or_json(run: Path, data: Path, tmp_path: Path) 
     assert "fitted in" not in told.stdout
     head, first = told.stdout.splitlines()[:2]
     assert head.split() == ["measure", "this", "run", "normal", "reference", "wanted"]
-    assert first.split()[0] == "Frechet"
+    assert first.split()[0] == "Fréchet"
     assert "*" in first
     assert f"report   {run / 'report.html'}" in told.stdout
     out = tmp_path / "found.json"
     plain = CliRunner().invoke(app, ["baseline", str(data), "--only", "normal", "--json", "--out", str(out)])
     content = json.loads(plain.stdout)
     assert content["baselines"][0]["name"] == "normal"
-    assert content["sentence"].startswith("The best by frechet")
+    assert content["sentence"].startswith("The best by Fréchet")
     assert json.loads(out.read_text()) == content
 
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from zerosum.cli import app
 from zerosum.errors import UserError
+from zerosum.runs.latents import sheets
 
 
 def call(*arguments: str | Path) -> Any:
@@ -123,7 +124,8 @@ def test_export_and_sample_from_it(folders: dict[str, Path], tmp_path: Path) -> 
 
 def test_a_grid_of_classes(folders: dict[str, Path], tmp_path: Path) -> None:
     call("sample", folders["conv"], "--grid", "classes", "--num", "4", "--out", tmp_path / "grid.png")
-    assert size(tmp_path / "grid.png") == sheet(3, 4)
+    width, height = sheet(3, 4)
+    assert size(tmp_path / "grid.png") == (width, height + sheets.SIZE + 2 * sheets.PAD)  # the classes' names above
 
 
 def test_verdicts_on_many_samples_end_in_a_summary() -> None:

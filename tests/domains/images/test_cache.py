@@ -63,7 +63,7 @@ def folders(kept: Path) -> list[Path]:
         {},
         {"heldout": 0.3, "validation": 0.2},
         {"flip": True, "heldout": 0.3, "labelled": False},
-        {"size": (9, 7), "crop": "pad", "max_images": 40},
+        {"size": (10, 8), "crop": "pad", "max_images": 40},
         {"channels": 1, "heldout": 0},
     ],
 )
