@@ -78,7 +78,7 @@ CUT = CYCLEGAN.changed(
     why="One generator: each place of the output must be told from the others by its like in the input.",
     sources=["Park et al. 2020 (CUT), arXiv:2007.15651", "Huang et al. 2024 (R3GAN), arXiv:2501.05441"],
     generator=part("contrastive", width=16),
-    discriminator=part("patch", told=False),
+    discriminator=part("patch", levels=3, told=False),
     penalties={
         "r1": PenaltyPart(weight=2.0, every=4),
         "r2": PenaltyPart(weight=2.0, every=4),
