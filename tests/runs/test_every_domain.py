@@ -14,6 +14,8 @@ from domain_games import CASES, EXACT, STEPS, begun, exactly, planned, played, w
 from torch import Tensor
 
 from zerosum import catalog
+from zerosum.domain import Wanted
+from zerosum.errors import UserError
 from zerosum.runs import rehearsal, sampler
 from zerosum.runs.export import exporting, huggingface
 from zerosum.runs.observe import Observer
@@ -136,3 +138,15 @@ def test_conditions_are_exported_too(name: str, tmp_path: Path) -> None:
     sampler.publish(tmp_path, network, plan.recipe, plan.facts, match.step, observer.examples)
     made = exporting.export(load(tmp_path), "onnx", tmp_path / "onnx")
     assert {path.name for path in made.paths} >= {"generator.onnx", "generator.json"}
+
+
+def test_options_of_the_usual_way_lead_there(tmp_path: Path) -> None:
+    """A table has its own way to make samples; truncated ones are made the usual way, and `--where` does not go with that."""
+    plan, match = planned("table"), begun("table")
+    sampler.publish(tmp_path, match.game.players["generator"], plan.recipe, plan.facts, 0)
+    made = load(tmp_path)
+    plainly = Wanted(5, 0, tmp_path / "rows.csv")
+    assert made.produce(plainly) is not None
+    assert made.produce(plainly, usual=True) is None
+    with pytest.raises(UserError, match="the other options do not go with it"):
+        made.produce(Wanted(5, 0, tmp_path / "rows.csv", where="alcohol>13"), usual=True)

@@ -81,8 +81,9 @@ def sample(
 
     loaded = run.load(folder)
     target, given = out or folder / loaded.domain.sample_name, tuple(inputs or ())
-    wanted = Wanted(num, seed, target, where, given, reverse, strength, keep_metadata, told=out is not None)
-    if (produced := loaded.produce(wanted)) is not None:
+    wanted = Wanted(num, seed, target, where, given, reverse, strength, keep_metadata)
+    usual = bool(label or attributes or truncation != 1 or grid or direction or latent)
+    if (produced := loaded.produce(wanted, usual)) is not None:
         paths, made = list(produced.paths), produced.num
         for note in produced.notes:
             say(note)

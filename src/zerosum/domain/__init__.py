@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from zerosum.domain.building import duel, make, network, pair, penalties_of, seeded
+from zerosum.domain.building import both, duel, make, network, pair, penalties_of, seeded
 from zerosum.domain.words import (
     Baseline,
     Choose,
@@ -43,6 +43,7 @@ __all__ = [
     "Ranked",
     "Scene",
     "Wanted",
+    "both",
     "duel",
     "make",
     "network",

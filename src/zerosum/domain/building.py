@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from zerosum.engine import losses, terms
 from zerosum.engine import penalties as known
 from zerosum.engine.duel import Augment, Duel
+from zerosum.engine.optimizers import Learning
 from zerosum.engine.penalties import Penalty
 from zerosum.engine.seeds import derive
 from zerosum.errors import UserError, nearest, shown, wanted
@@ -92,6 +93,11 @@ def duel(
         raise
     except ValueError as error:
         raise UserError(f"Recipe {recipe.name}: {error}.") from None
+
+
+def both(**settings: Any) -> dict[str, Learning]:
+    """The same way of learning for generator and discriminator; settings: the fields of Learning."""
+    return {"generator": Learning(**settings), "discriminator": Learning(**settings)}
 
 
 @contextlib.contextmanager

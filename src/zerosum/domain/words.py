@@ -132,7 +132,7 @@ class Maker(Protocol):
 class Wanted:
     """What `zerosum sample` was asked for. num: None for the domain's own number. where: conditions in words. inputs: files or
     folders to be translated. reverse: in the other direction. strength: in [0, 1], of the change to the input. metadata: whether
-    that of the inputs is kept. told: whether out was named."""
+    that of the inputs is kept."""
 
     num: int | None
     seed: int
@@ -142,7 +142,6 @@ class Wanted:
     reverse: bool = False
     strength: float = 1.0
     metadata: bool = False
-    told: bool = True
 
     @property
     def special(self) -> tuple[str, ...]:

@@ -68,11 +68,15 @@ class Run:
         wanted = self.condition(num, seed, labels, attributes)
         return self.domain.within(self.sampler.sample(num, seed, wanted, batch, truncation), self.recipe)
 
-    def produce(self, wanted: Wanted) -> Produced | None:
-        """The domain's own way to make samples: streams of rows, whole files; None where it has none for what is wanted."""
-        produced = self.domain.produce(self.sampler, self.sampler.facts, wanted)
+    def produce(self, wanted: Wanted, usual: bool = False) -> Produced | None:
+        """The domain's own way to make samples: streams of rows, whole files; None where it has none for what is wanted, and
+        where, `usual`, something is asked for that only the usual way can do."""
+        produced = None if usual else self.domain.produce(self.sampler, self.sampler.facts, wanted)
         if produced is None and wanted.special:
-            raise UserError(f"{' and '.join(wanted.special)}: the domain {self.domain.name!r} has no use for it.")
+            why = (
+                "the other options do not go with it" if usual else f"the domain {self.domain.name!r} has no use for it"
+            )
+            raise UserError(f"{' and '.join(wanted.special)}: {why}.")
         return produced
 
     def condition(

@@ -123,7 +123,7 @@ def publish(
     can be loaded from its folder alone."""
     body = encode(network.state_dict())
     about = card(body, recipe, facts, step) | {"replaces": _published(folder)}
-    if examples is not None:
+    if examples is not None and not (folder / EXAMPLES).exists():  # they never change in a run
         write_durably(folder / EXAMPLES, encode(_tensors(examples)))
     # The card first: between the two renames it vouches for the old weights too, so the pair is valid at every moment.
     write_durably(folder / CARD, (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode())

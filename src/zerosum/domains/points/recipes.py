@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from zerosum.domain import both
 from zerosum.engine.duel import Prior
 from zerosum.engine.optimizers import Learning
 from zerosum.engine.schedule import Schedule
@@ -45,7 +46,7 @@ RAW = LATENT.changed(
     generator=part("mlp"),
     discriminator=part("pointnet"),
     penalties={"r1": PenaltyPart(weight=0.5, every=4), "r2": PenaltyPart(weight=0.5, every=4)},
-    learning={name: Learning(lr=2e-4, betas=(0.0, 0.99)) for name in ("generator", "discriminator")},
+    learning=both(lr=2e-4, betas=(0.0, 0.99)),
     steps=1_500,
 )
 

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from zerosum.domain import both
 from zerosum.engine.duel import Prior
-from zerosum.engine.optimizers import Learning
 from zerosum.engine.schedule import Schedule
 from zerosum.recipe import Ema, PenaltyPart, Recipe, part
-
-
-def _both(**settings: Any) -> dict[str, Learning]:
-    return {"generator": Learning(**settings), "discriminator": Learning(**settings)}
-
 
 TABLE = Recipe(
     name="table",
@@ -31,7 +25,7 @@ TABLE = Recipe(
     prior=Prior(128),
     loss="relativistic",
     penalties={"r1": PenaltyPart(weight="auto"), "r2": PenaltyPart(weight="auto")},
-    learning=_both(lr=Schedule(1e-3, 5e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
+    learning=both(lr=Schedule(1e-3, 5e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
     ema=Ema(half_life_images="auto"),
     steps=4_000,
     batch="auto",
@@ -54,7 +48,7 @@ CTGAN = TABLE.changed(
         "gradient_penalty": PenaltyPart(weight=1.0, target=10**0.5),
         "told_columns": PenaltyPart(weight=1.0),
     },
-    learning=_both(lr=2e-4, betas=(0.5, 0.9), weight_decay=1e-6),
+    learning=both(lr=2e-4, betas=(0.5, 0.9), weight_decay=1e-6),
     ema=Ema(half_life_images=0),
     steps=15_000,
     batch=500,

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from zerosum.domain import both
 from zerosum.engine.duel import Prior
-from zerosum.engine.optimizers import Learning
 from zerosum.engine.schedule import Schedule
 from zerosum.recipe import Ema, PenaltyPart, Recipe, part
-
-
-def _both(**settings: Any) -> dict[str, Learning]:
-    return {"generator": Learning(**settings), "discriminator": Learning(**settings)}
-
 
 TOY = Recipe(
     name="toy",
@@ -31,7 +26,7 @@ TOY = Recipe(
     conditional=False,
     loss="relativistic",
     penalties={"r1": PenaltyPart(weight=0.01, every=4), "r2": PenaltyPart(weight=0.01, every=4)},
-    learning=_both(lr=Schedule(4e-3, 4e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
+    learning=both(lr=Schedule(4e-3, 4e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
     ema=Ema(half_life_images=50_000.0),
     steps=8_000,
     batch=256,
@@ -43,7 +38,7 @@ LINE = TOY.changed(
     data=part("normal"),
     prior=Prior(1),
     penalties={"r1": PenaltyPart(weight=0.02, every=4), "r2": PenaltyPart(weight=0.02, every=4)},
-    learning=_both(lr=Schedule(4e-3, 4e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
+    learning=both(lr=Schedule(4e-3, 4e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
     steps=4_000,
 )
 
@@ -53,7 +48,7 @@ CLASSIC = TOY.changed(
     sources=["Goodfellow et al. 2014, arXiv:1406.2661, section 3"],
     loss="non_saturating",
     penalties={},
-    learning=_both(lr=1e-3, betas=(0.5, 0.999)),
+    learning=both(lr=1e-3, betas=(0.5, 0.999)),
     ema=Ema(half_life_images=0),
 )
 
@@ -71,7 +66,7 @@ WGAN_GP = TOY.changed(
     loss="wasserstein",
     penalties={"gradient_penalty": PenaltyPart(weight=1.0)},
     rules={"discriminator_steps": 5},
-    learning=_both(lr=1e-3, betas=(0.0, 0.9)),
+    learning=both(lr=1e-3, betas=(0.0, 0.9)),
     steps=4_000,
 )
 

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from zerosum.domain import both
 from zerosum.domains.translation.recipes_single import SINGLE
 from zerosum.engine.duel import Prior
-from zerosum.engine.optimizers import Learning
 from zerosum.engine.schedule import Schedule
 from zerosum.recipe import Ema, PenaltyPart, Recipe, part
-
-
-def _both(**settings: Any) -> dict[str, Learning]:
-    return {"generator": Learning(**settings), "discriminator": Learning(**settings)}
-
 
 PIX2PIX = Recipe(
     name="pix2pix",
@@ -35,7 +30,7 @@ PIX2PIX = Recipe(
         "r2": PenaltyPart(weight=2.0, every=4),
         "pixel": PenaltyPart(weight="auto"),
     },
-    learning=_both(lr=5e-4, betas=(0.0, 0.99)),
+    learning=both(lr=5e-4, betas=(0.0, 0.99)),
     ema=Ema(half_life_images=1_100.0),
     steps=600,
     batch=8,
@@ -47,7 +42,7 @@ PIX2PIX_2017 = PIX2PIX.changed(
     sources=["Isola et al. 2017, arXiv:1611.07004", "Mao et al. 2017, arXiv:1611.04076"],
     loss="least_squares",
     penalties={"pixel": PenaltyPart(weight=100.0)},
-    learning=_both(lr=2e-4, betas=(0.5, 0.999)),
+    learning=both(lr=2e-4, betas=(0.5, 0.999)),
     ema=Ema(half_life_images=0),
 )
 
@@ -67,7 +62,7 @@ CYCLEGAN = Recipe(
         "cycle": PenaltyPart(weight=10.0),
         "identity": PenaltyPart(weight=1.0),
     },
-    learning=_both(lr=Schedule(4e-4, 4e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
+    learning=both(lr=Schedule(4e-4, 4e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
     ema=Ema(half_life_images=1_000.0),
     steps=600,
     batch=8,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from zerosum.domain import both
 from zerosum.engine.duel import Prior
-from zerosum.engine.optimizers import Learning
 from zerosum.recipe import Ema, PenaltyPart, Recipe, part
 
 SINGLE = Recipe(
@@ -25,7 +25,7 @@ SINGLE = Recipe(
         "r2": PenaltyPart(weight=30.0, every=4),
         "contrast": PenaltyPart(weight=1.0, identity=0.0),
     },
-    learning={name: Learning(lr=4e-4, betas=(0.0, 0.99)) for name in ("generator", "discriminator")},
+    learning=both(lr=4e-4, betas=(0.0, 0.99)),
     ema=Ema(half_life_images=1_000.0),
     steps=600,
     batch=8,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zerosum.domains.images.recipes.common import both
+from zerosum.domain import both
 from zerosum.engine.duel import Prior, Rules
 from zerosum.engine.optimizers import Learning
 from zerosum.engine.schedule import Schedule

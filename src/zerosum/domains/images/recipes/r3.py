@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zerosum.domains.images.recipes.common import both
+from zerosum.domain import both
 from zerosum.engine.duel import Prior
 from zerosum.engine.rules import Rules
 from zerosum.engine.schedule import Schedule

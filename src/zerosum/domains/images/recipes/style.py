@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zerosum.domains.images.recipes.common import both
+from zerosum.domain import both
 from zerosum.engine.duel import Prior
 from zerosum.engine.schedule import Schedule
 from zerosum.recipe import Ema, PenaltyPart, Recipe, part
