@@ -105,6 +105,7 @@ def _opened(
     numeric: Numeric = "cdf",
     max_levels: int = 100,
     told: float = 0.5,
+    determined: bool = True,
     encoding: str = "utf-8-sig",
     delimiter: str | None = None,
 ) -> TableSource:
@@ -118,7 +119,7 @@ def _opened(
     raw = reading.read(where, encoding=encoding, delimiter=delimiter)
     table = understood(raw, types, drop)
     train, rest = _parts(table, heldout, seed)
-    fit = transform.fitted(train, numeric, max_levels, seed)
+    fit = transform.fitted(train, numeric, max_levels, seed, determined)
     return TableSource(
         Path(where).name.split(".")[0] or where,
         fit,

@@ -166,10 +166,24 @@ def _pool(mixture: Mixture, grid: Floats) -> Floats:
 def stream(maker: Maker, asked: Where, seed: int) -> Stream:
     """Rows of a published generator that satisfy what is asked."""
     fit = transform.of_facts(maker.facts)
-    conditions_asked = where.parsed(asked, fit.columns)
+    conditions_asked = tuple(_of_learnt(one, fit) for one in where.parsed(asked, fit.columns))
     for one in conditions_asked:
         _must_be_possible(one, fit.encodings[one.column.name])
     return Stream(maker, fit, conditions_asked, seed, heard=maker.conditions(1, 0) is not None)
+
+
+def _of_learnt(one: Condition, fit: Transform) -> Condition:
+    """A condition on a determined column, as one on the column that determines it."""
+    follows = fit.determined.get(one.column.name)
+    if follows is None:
+        return one
+    by = next(column for column in fit.columns if column.name == follows.by)
+    allowed = one.holds(follows.values)
+    if not allowed.any():
+        raise UserError(
+            f"where: {one.words} cannot be: {one.column.name!r} follows from {by.name!r}, and no value of that leads there."
+        )
+    return Condition(by, "=", 0.0, tuple(allowed.tolist()), one.words)
 
 
 def _must_be_possible(one: Condition, encoding: Encoding) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from zerosum.domains.tables import determined
 from zerosum.domains.tables.columns import CATEGORICAL, NUMERIC, Column
 from zerosum.domains.tables.dates import DateFormat
 from zerosum.domains.tables.levels import Levels
@@ -24,20 +25,31 @@ def notes_of(
     for kind in ORDER:
         words = [_column(column, table) for column in table.columns if column.kind == kind]
         if words:
-            more = [f"and {len(words) - MOST_NAMED} more"] if len(words) > MOST_NAMED else []
-            lines.append(f"{kind}: " + ", ".join([*words[:MOST_NAMED], *more]))
-    missing = {name: share for name in transform.encodings if (share := _missing(table, name)) > 0}
+            lines.append(f"{kind}: {_listed(words)}")
+    learnt = [*transform.encodings, *transform.determined]
+    missing = {name: share for name in learnt if (share := _missing(table, name)) > 0}
     if missing:
-        listed = ", ".join(f"{name} {share:.1%}" for name, share in list(missing.items())[:MOST_NAMED])
-        lines.append(f"Missing values are learnt as such: {listed}.")
+        shares = [f"{name} {share:.1%}" for name, share in missing.items()]
+        lines.append(f"Missing values are learnt as such: {_listed(shares)}.")
     lines += [
         _rare(name, part, train) for name, part in transform.encodings.items() if isinstance(part, Levels) and part.rare
     ]
+    if transform.determined:
+        lines.append(
+            f"Looked up, because in every row it follows: {_listed(determined.told(transform.determined))}. "
+            "data.determined=false learns such columns like any other."
+        )
     lines += [f"Left out: {column.name} ({column.left_out})." for column in table.columns if column.left_out]
     if drop:
         lines.append(f"Left out as data.drop says: {', '.join(drop)}.")
     lines.append(f"{num_heldout:,} of {len(table):,} rows are held out: never trained on, kept for measuring.")
     return tuple(lines)
+
+
+def _listed(words: Sequence[str]) -> str:
+    """The first MOST_NAMED with commas, and how many more."""
+    more = [f"and {len(words) - MOST_NAMED} more"] if len(words) > MOST_NAMED else []
+    return ", ".join([*words[:MOST_NAMED], *more])
 
 
 def _column(column: Column, table: Table) -> str:

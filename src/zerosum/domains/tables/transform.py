@@ -6,7 +6,7 @@ Legend: N rows, D places of an encoded row.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zerosum.domains.tables import cdf, dates, grid, levels, mixture, numbers
+from zerosum.domains.tables import cdf, dates, determined, grid, levels, mixture, numbers
 from zerosum.domains.tables.cdf import Cdf
 from zerosum.domains.tables.columns import CATEGORICAL, Column
+from zerosum.domains.tables.determined import Determined
 from zerosum.domains.tables.hashing import uniforms
 from zerosum.domains.tables.layout import Block, Kind, laid_out
 from zerosum.domains.tables.levels import Levels
@@ -27,19 +28,23 @@ Encoding = Cdf | Mixture | Levels
 Numeric = Literal["cdf", "mixture"]
 TAIL = 7
 """Salt of the numbers that choose among rare levels."""
-READERS: Mapping[str, Callable[[Mapping[str, Any]], Encoding]] = {
+NAMES = {"cdf": Cdf, "mixture": Mixture, "levels": Levels, "determined": Determined}
+READERS: Mapping[str, Callable[[Mapping[str, Any]], Encoding | Determined]] = {
     "cdf": cdf.of_json,
     "mixture": mixture.of_json,
     "levels": levels.of_json,
+    "determined": determined.of_json,
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Transform:
-    """columns: all of the table. encodings: name -> how a learnt column is encoded."""
+    """columns: all of the table. encodings: name -> how a learnt column is encoded. determined: name -> how a column that the
+    networks need not see follows from one that they do."""
 
     columns: tuple[Column, ...]
     encodings: Mapping[str, Encoding]
+    determined: Mapping[str, Determined] = field(default_factory=dict)
 
     @property
     def layout(self) -> list[dict[str, Any]]:
@@ -72,11 +77,16 @@ class Transform:
                 arrays[block.column] = encoding.decoded(part.argmax(1), draws[:, number], wanted)
             else:
                 arrays[block.column] = encoding.decoded(part[:, 0] if isinstance(encoding, Cdf) else part)
+        arrays |= {name: found.of(arrays[found.by]) for name, found in self.determined.items()}
+        arrays = {column.name: arrays[column.name] for column in self.columns if column.name in arrays}
         return Table(self.columns, arrays, len(data), start, seed)
 
     def to_json(self) -> list[dict[str, Any]]:
         """Plain values of every column, for facts."""
-        return [_plain(column, self.encodings.get(column.name)) for column in self.columns]
+        return [_plain(column, self._how(column.name)) for column in self.columns]
+
+    def _how(self, name: str) -> Encoding | Determined | None:
+        return self.encodings.get(name) or self.determined.get(name)
 
 
 def _extent(encoding: Encoding) -> tuple[Kind, int]:
@@ -85,8 +95,11 @@ def _extent(encoding: Encoding) -> tuple[Kind, int]:
     return ("category" if isinstance(encoding, Levels) else "mixture"), encoding.width
 
 
-def fitted(table: Table, numeric: Numeric = "cdf", max_levels: int = 100, seed: int = 0) -> Transform:
-    """The transform of a table's learnt columns, from these rows. max_levels: places that a categorical column may have."""
+def fitted(
+    table: Table, numeric: Numeric = "cdf", max_levels: int = 100, seed: int = 0, determined_too: bool = True
+) -> Transform:
+    """The transform of a table's learnt columns, from these rows. max_levels: places that a categorical column may have.
+    determined_too: columns that another determines are looked up."""
     encodings: dict[str, Encoding] = {}
     for column in table.columns:
         if not column.learnt:
@@ -100,19 +113,26 @@ def fitted(table: Table, numeric: Numeric = "cdf", max_levels: int = 100, seed: 
         encodings[column.name] = (
             mixture.fitted(values, lattice, seed) if numeric == "mixture" else cdf.fitted(values, lattice)
         )
-    return Transform(table.columns, encodings)
+    follows = _determined(table, encodings) if determined_too else {}
+    kept = {name: encoding for name, encoding in encodings.items() if name not in follows}
+    return Transform(table.columns, kept, follows)
 
 
-def _plain(column: Column, encoding: Encoding | None) -> dict[str, Any]:
+def _determined(table: Table, encodings: Mapping[str, Encoding]) -> dict[str, Determined]:
+    """Of the columns of a table, those that a category with a place for each of its levels determines."""
+    parts = encodings.items()
+    categories = {name: part.kept for name, part in parts if isinstance(part, Levels) and not part.rare}
+    return determined.found({name: table.arrays[name] for name in encodings}, categories)
+
+
+def _plain(column: Column, encoding: Encoding | Determined | None) -> dict[str, Any]:
     simple = ("name", "kind", "dtype", "spelling", "rule", "left_out")
     plain: dict[str, Any] = {name: getattr(column, name) for name in simple}
     plain["missing"] = column.missing
     plain["form"] = None if column.form is None else column.form.to_json()
     plain["levels"] = list(column.levels)
     if encoding is not None:
-        kind = next(
-            name for name, cls in (("cdf", Cdf), ("mixture", Mixture), ("levels", Levels)) if isinstance(encoding, cls)
-        )
+        kind = next(name for name, cls in NAMES.items() if isinstance(encoding, cls))
         plain["encoding"] = {"kind": kind, **encoding.to_json()}
     return plain
 
@@ -121,11 +141,16 @@ def of_facts(facts: Mapping[str, Any]) -> Transform:
     """The transform that a source's facts describe."""
     columns: list[Column] = []
     encodings: dict[str, Encoding] = {}
+    follows: dict[str, Determined] = {}
     for plain in facts["columns"]:
         columns.append(column_of(plain))
-        if found := plain.get("encoding"):
-            encodings[plain["name"]] = READERS[found["kind"]](found)
-    return Transform(tuple(columns), encodings)
+        if how := plain.get("encoding"):
+            found = READERS[how["kind"]](how)
+            if isinstance(found, Determined):
+                follows[plain["name"]] = found
+            else:
+                encodings[plain["name"]] = found
+    return Transform(tuple(columns), encodings, follows)
 
 
 def column_of(plain: Mapping[str, Any]) -> Column:

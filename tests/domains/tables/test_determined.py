@@ -1,0 +1,112 @@
+"""What another column determines is found, left out of what is learnt, looked up again, and can be asked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from table_making import Repeater, source_of, text_of
+
+from zerosum.domains.tables import determined, producing, transform
+from zerosum.domains.tables.data import TableSource
+from zerosum.domains.tables.table import joined
+from zerosum.errors import UserError
+
+CODES = {"CH": ("Bern", "8.5", "west"), "NO": ("Oslo", "5.4", "north"), "IT": ("Rome", "", "west")}
+HEADER = ["size", "country", "capital", "millions", "side", "almost"]
+
+
+def table(path: Path, num: int = 400, exceptions: int = 10) -> Path:
+    """Countries by code, with capital, inhabitants (missing for one) and side; `almost` follows them but for some rows."""
+    draw = np.random.default_rng(0)
+    rows = []
+    for number in range(num):
+        code = str(draw.choice(list(CODES), p=[0.5, 0.3, 0.2]))
+        almost = "other" if number < exceptions else CODES[code][0][:2]
+        rows.append([f"{draw.normal():.3f}", code, *CODES[code], almost])
+    path.write_text(text_of(HEADER, rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> TableSource:
+    return source_of(
+        table(tmp_path_factory.mktemp("determined") / "a.csv"), heldout=0.0, types={"millions": "continuous"}
+    )
+
+
+def test_found_are_those_without_one_exception_and_of_equals_the_first_is_learnt(source: TableSource) -> None:
+    fit = source.transform
+    assert {name: part.by for name, part in fit.determined.items()} == {
+        "capital": "country",
+        "millions": "country",
+        "side": "country",
+    }
+    assert [block.column for block in fit.blocks] == ["size", "country", "almost"]
+    assert any("capital from country, millions from country, side from country" in note for note in source.notes)
+
+
+def test_rows_come_back_whole_from_facts_alone(source: TableSource) -> None:
+    fit = transform.of_facts(json.loads(json.dumps(source.facts())))
+    rows = torch.arange(len(source.train))
+    back = fit.decoded(source.rows.data(rows, rows))
+    assert list(back.arrays) == list(source.train.arrays)
+    for name, values in source.train.arrays.items():
+        np.testing.assert_array_equal(back.arrays[name], values)
+
+
+def test_it_can_be_switched_off(tmp_path: Path) -> None:
+    plain = source_of(table(tmp_path / "a.csv"), heldout=0.0, determined=False)
+    assert [block.column for block in plain.transform.blocks] == HEADER
+
+
+def test_a_place_that_stands_for_several_levels_determines_nothing(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    codes = draw.integers(0, 40, 2000)
+    rows = [[f"c{code}", f"g{code % 4}"] for code in codes]
+    (tmp_path / "a.csv").write_text(text_of(["code", "group"], rows), encoding="utf-8")
+    assert set(source_of(tmp_path / "a.csv").transform.determined) == {"group"}
+    assert not source_of(tmp_path / "a.csv", max_levels=20).transform.determined
+
+
+def test_too_few_rows_are_no_evidence() -> None:
+    few = {"by": np.array([0, 0, 1, 1, 2, 2]), "to": np.array([0, 0, 1, 1, 1, 1])}
+    assert determined.found(few, {"by": 3, "to": 2}) == {}
+    many = {name: np.tile(values, 20) for name, values in few.items()}
+    found = determined.found(many, {"by": 3, "to": 2})
+    assert list(found) == ["to"]
+    np.testing.assert_array_equal(found["to"].of(np.array([2, 0])), [1, 0])
+
+
+def test_of_a_chain_all_hang_on_the_first() -> None:
+    a = np.tile(np.arange(6), 50)
+    found = determined.found({"c": a // 3 % 2 * 1.5, "b": a // 2, "a": a}, {"a": 6, "b": 3})
+    assert {name: part.by for name, part in found.items()} == {"c": "a", "b": "a"}
+    np.testing.assert_array_equal(found["c"].of(np.arange(6)), [0, 0, 0, 1.5, 1.5, 1.5])
+
+
+def test_a_level_that_no_training_row_has_gets_the_commonest() -> None:
+    levels = np.repeat([0, 1, 2], [50, 30, 20])
+    found = determined.found({"by": levels, "to": np.array([7.0, 8.0, 8.0])[levels]}, {"by": 5})
+    np.testing.assert_array_equal(found["to"].of(np.arange(5)), [7, 8, 8, 7, 7])
+
+
+@pytest.mark.parametrize(
+    ("asked", "codes"),
+    [("capital=Oslo", {"NO"}), ("millions<8", {"NO"}), ("side=west", {"CH", "IT"}), ("millions=", {"IT"})],
+)
+def test_what_is_looked_up_can_be_asked_for(source: TableSource, asked: str, codes: set[str]) -> None:
+    stream = producing.stream(Repeater(source), asked, 0)
+    found = joined(list(stream.tables(500)))
+    column = found.column("country")
+    assert {column.levels[code] for code in found.arrays["country"]} == codes
+    assert bool(stream.told) == (len(codes) == 1)
+    assert asked in stream.notes[0]
+
+
+def test_what_no_row_could_have_is_refused_at_once(source: TableSource) -> None:
+    with pytest.raises(UserError, match="millions>9 cannot be: 'millions' follows from 'country'"):
+        producing.stream(Repeater(source), "millions>9", 0)
