@@ -46,6 +46,19 @@ def deep_png(values: npt.NDArray[np.uint16], kind: int, filters: tuple[int, ...]
     )
 
 
+def deep_tiff() -> bytes:
+    """A TIFF of 4 x 3 pixels in colour with 16 bits a channel, straight from the specification."""
+    data, tags = b"\x34\x12" * 36, 9
+    behind = 8 + len(data) + 2 + 12 * tags + 4
+    short, long = 3, 4
+    entries = [
+        (256, long, 1, 4), (257, long, 1, 3), (258, short, 3, behind), (259, short, 1, 1), (262, short, 1, 2),
+        (273, long, 1, 8), (277, short, 1, 3), (278, long, 1, 3), (279, long, 1, len(data)),
+    ]  # fmt: skip
+    directory = struct.pack("<H", tags) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory + bytes(4) + struct.pack("<3H", 16, 16, 16)
+
+
 @pytest.mark.parametrize(("kind", "channels"), [(2, 3), (6, 4), (4, 2)])
 def test_every_bit_of_a_deep_png_comes_back(tmp_path: Path, kind: int, channels: int) -> None:
     values = np.random.default_rng(0).integers(0, 65536, (10, 7, channels)).astype(np.uint16)
@@ -109,6 +122,7 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     (tmp_path / "short.png").write_bytes(good.replace(zlib.compress(bytes(4 * 25)), zlib.compress(bytes(40))))
     np.save(tmp_path / "float.npy", np.zeros((4, 4)))
     Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "float.tif")
+    (tmp_path / "deep.tif").write_bytes(deep_tiff())
     pages = [Image.fromarray(np.zeros((4, size), np.uint8)) for size in (4, 5)]
     pages[0].save(tmp_path / "uneven.tif", save_all=True, append_images=pages[1:])
     for name, words in (
@@ -117,6 +131,7 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
         ("float.npy", "wanted"),
         ("float.tif", "floating-point"),
         ("uneven.tif", "pages differ"),
+        ("deep.tif", "of 16 bits a channel, of which 8 would be lost"),
     ):
         with pytest.raises(BadImageError, match=words):
             exact.read(tmp_path / name)

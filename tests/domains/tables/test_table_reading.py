@@ -127,6 +127,20 @@ def test_undecodable_text_says_how_to_go_on(tmp_path: Path) -> None:
         reading.read(str(tmp_path / "a.csv"), encoding="nonsense")
 
 
+def test_what_a_spreadsheet_saves_with_tabs_is_read_and_its_workbook_is_not(tmp_path: Path) -> None:
+    (tmp_path / "sheet.txt").write_text("town\tn\nBern, CH\t3\nOslo\t4\n", encoding="utf-16")
+    table = reading.read(str(tmp_path / "sheet.txt"))
+    assert [(column.name, column.spellings) for column in table.columns] == [
+        ("town", ("Bern, CH", "Oslo")),
+        ("n", ("3", "4")),
+    ]
+    assert table.style.delimiter == "\t"
+    (tmp_path / "book.xlsx").write_bytes(b"PK")
+    assert reading.claims(tmp_path / "book.xlsx")
+    with pytest.raises(UserError, match="is a workbook. Save the sheet that you mean as CSV"):
+        reading.read(str(tmp_path / "book.xlsx"))
+
+
 def test_damaged_files_missing_files_and_folders(tmp_path: Path) -> None:
     whole = gzip.compress(b"a,b\n1,x\n2,y\n" * 500)
     (tmp_path / "a.csv.gz").write_bytes(whole[: len(whole) // 2])
@@ -186,10 +200,12 @@ def test_what_is_a_table_and_what_a_list_of_points(tmp_path: Path) -> None:
     (tmp_path / "wide.csv").write_text("x,y,z\n1,2,3\n3,4,5\n")
     (tmp_path / "named.csv").write_text("town,n\nBern,3\nOslo,4\n")
     (tmp_path / "notes.txt").write_text("x,y,z\n1,2,3\n")
+    (tmp_path / "sheet.txt").write_text("town\tn\nBern\t3\nOslo\t4\n")
     (tmp_path / "broken.csv.gz").write_bytes(b"no gzip")
     found = {path.name: reading.recognise(str(path)) for path in sorted(tmp_path.iterdir())}
     assert found == {
-        "bare.csv": False, "broken.csv.gz": False, "named.csv": True, "notes.txt": False, "points.csv": False, "wide.csv": True,
+        "bare.csv": False, "broken.csv.gz": False, "named.csv": True, "notes.txt": False, "points.csv": False, "sheet.txt": True,
+        "wide.csv": True,
     }  # fmt: skip
     assert reading.recognise("wine")
     assert not reading.recognise("no such thing")

@@ -22,6 +22,7 @@ Values = npt.NDArray[Any]
 """uint8 or uint16."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+BITS_PER_SAMPLE = 258  # a tag of TIFF
 _SIXTEEN = {2: 3, 4: 2, 6: 4}  # colour type of a PNG -> channels, of those that Pillow would cut down to 8 bits
 
 
@@ -54,8 +55,18 @@ def read(path: Path) -> Exact:
     with opened(io.BytesIO(data)) as image:
         if (deep := _deep_png(data)) is not None:
             return deep
+        _must_keep_its_depth(image)
         pages = [ImageOps.exif_transpose(page) for page in ImageSequence.Iterator(image)] if _stack(image) else []
         return _stacked(pages) if pages else _single(ImageOps.exif_transpose(image))
+
+
+def _must_keep_its_depth(image: Image.Image) -> None:
+    """Pillow reads colour TIFFs of 16 bits, and keeps the upper 8 of them."""
+    bits = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, ())
+    if image.format == "TIFF" and image.mode in ("RGB", "RGBA", "CMYK") and max(bits, default=8) > 8:
+        raise BadImageError(
+            f"a colour TIFF of {max(bits)} bits a channel, of which 8 would be lost; save it as a PNG of 16 bits or as .npy"
+        )
 
 
 def _stack(image: Image.Image) -> bool:

@@ -76,6 +76,7 @@ class Generator(nn.Module):
         width: int = 256,
         depth: int = 2,
         temperature: float = 0.3,
+        chance: float = 1.0,
         straight: bool = False,
         keep: bool = True,
     ) -> None:
@@ -85,6 +86,7 @@ class Generator(nn.Module):
                 f"width must be at least 1, depth at least 0, temperature more than 0; got {width}, {depth}, {temperature}"
             )
         self.blocks, self.temperature, self.straight, self.keep = tuple(blocks), temperature, straight, keep
+        self.chance = chance
         num_values = sum(block.width for block in blocks)
         self.body = nn.Sequential(nn.Linear(latent + num_attributes, width), *[Residual(width) for _ in range(depth)])
         self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, num_values)
@@ -115,7 +117,7 @@ class Generator(nn.Module):
 
     def _pick(self, logits: Tensor, chances: Tensor) -> Tensor:
         gumbel = -(-chances.clamp(1e-6, 1 - 1e-6).log()).log()
-        scores = logits + gumbel
+        scores = logits + self.chance * gumbel
         if not self.training:
             return one_hot(scores.argmax(1), scores.shape[1]).float()
         soft = softmax(scores / self.temperature, 1)

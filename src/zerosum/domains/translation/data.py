@@ -35,7 +35,7 @@ class SourceInfo:
 SOURCES: Mapping[str, SourceInfo] = {
     "textures": SourceInfo("label maps and mosaics of brick, grass and gravel (photographs of scikit-image)", True),
     "digit-outlines": SourceInfo("the outline of a handwritten digit, and the digit", True),
-    "digit-styles": SourceInfo("white digits on black, and others as coloured outlines on paper", False),
+    "digit-styles": SourceInfo("white digits on black, and others as outlines in ink on paper", False),
     "two-photos": SourceInfo("a palace roof and a flower, one photograph each", False),
 }
 

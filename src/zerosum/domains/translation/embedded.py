@@ -14,6 +14,8 @@ from zerosum.engine.seeds import generator
 SIDE = 32
 HELDOUT = 0.15
 GREY, COLOUR = Side(1), Side(3)
+PAPER, INK = (1.0, 0.96, 0.86), (0.1, 0.2, 0.55)
+"""Of the outlines, in [0, 1]."""
 
 
 def strokes(num: int | None = None) -> Tensor:
@@ -32,11 +34,6 @@ def outline(ink: Tensor) -> Tensor:
     return wide - narrow
 
 
-def coloured(ink: Tensor, paper: Tensor, pen: Tensor) -> Tensor:
-    """(N, 1, H, W) ink and (N, 3) colours in [0, 1] -> (N, 3, H, W)."""
-    return paper[:, :, None, None] * (1 - ink) + pen[:, :, None, None] * ink
-
-
 def digit_outlines() -> tuple[Album, Album]:
     """Pairs: the outline of a digit, and the digit itself."""
     ink = strokes()
@@ -44,15 +41,14 @@ def digit_outlines() -> tuple[Album, Album]:
 
 
 def digit_styles() -> tuple[Album, Album]:
-    """No pairs: white digits on black, and other digits as coloured outlines on light paper, each in a colour of its own."""
+    """No pairs: white digits on black, and other digits as outlines in blue ink, each on a sheet a little lighter or darker."""
     ink = strokes()
     half = len(ink) // 2
-    draw = generator(0, "colours of digits")
-    hue = torch.rand(len(ink) - half, 1, generator=draw)
-    pen = (0.45 + 0.45 * torch.cos(2 * torch.pi * (hue + torch.tensor([[0.0, 1 / 3, 2 / 3]])))).clamp(0, 1)
-    paper = 0.85 + 0.15 * torch.rand(len(ink) - half, 3, generator=draw)
+    light = torch.rand(len(ink) - half, 1, 1, 1, generator=generator(0, "light on paper"))
+    lines = outline(ink[half:])
+    sheet = (0.9 + 0.1 * light) * torch.tensor(PAPER)[:, None, None]
     white = ink[:half].expand(-1, 3, -1, -1)
-    return _bytes(white, COLOUR), _bytes(coloured(outline(ink[half:]), paper, pen), COLOUR)
+    return _bytes(white, COLOUR), _bytes(sheet * (1 - lines) + torch.tensor(INK)[:, None, None] * lines, COLOUR)
 
 
 def two_photos(size: int = 0) -> tuple[Album, Album]:

@@ -9,6 +9,9 @@ from zerosum.domains.tables.reading.bundled import SOURCES, read_bundled
 from zerosum.domains.tables.reading.cells import RawColumn, RawTable, TextStyle, checked, style_of
 from zerosum.errors import UserError, nearest
 
+SHEETS = (".xlsx", ".xls", ".ods")
+"""Of spreadsheet programs; not read, but known for tables."""
+
 __all__ = ["SOURCES", "RawColumn", "RawTable", "TextStyle", "read", "recognise", "style_of"]
 
 
@@ -24,10 +27,14 @@ def read(where: str, *, encoding: str = text.BY_MARK, delimiter: str | None = No
         )
     if _ends(path, frames.SUFFIXES):
         return checked(frames.read_parquet(path))
-    if _ends(path, text.SUFFIXES):
-        mark = "\t" if delimiter is None and _ends(path, (".tsv", ".tsv.gz")) else delimiter
+    if _ends(path, (*text.SUFFIXES, text.TABBED)):
+        mark = "\t" if delimiter is None and _ends(path, (".tsv", ".tsv.gz", text.TABBED)) else delimiter
         return checked(text.read_text(path, encoding=encoding, delimiter=mark))
-    raise UserError(f"{where} is no table: its name should end in .csv, .tsv, .csv.gz or .parquet.")
+    if _ends(path, SHEETS):
+        raise UserError(f"{where} is a workbook. Save the sheet that you mean as CSV, and give that file.")
+    raise UserError(
+        f"{where} is no table: its name should end in .csv, .tsv, .csv.gz, .parquet or, with tabs between its cells, .txt."
+    )
 
 
 def recognise(where: str) -> bool:
@@ -40,12 +47,14 @@ def recognise(where: str) -> bool:
             return False
     except OSError:
         return False
+    if _ends(path, (text.TABBED,)):
+        return text.has_tabs(path)
     return _ends(path, frames.SUFFIXES) or (_ends(path, text.SUFFIXES) and text.looks_like_table(path))
 
 
 def claims(path: Path) -> bool:
     """Whether a path that is not recognised is a table by its ending, or a folder of such files. Never raises."""
-    endings = (*text.SUFFIXES, *frames.SUFFIXES)
+    endings = (*text.SUFFIXES, *frames.SUFFIXES, *SHEETS)
     try:
         return any(_ends(file, endings) for file in path.iterdir()) if path.is_dir() else _ends(path, endings)
     except OSError:

@@ -20,6 +20,8 @@ from zerosum.domains.tables.reading.cells import RawColumn, RawTable, TextStyle,
 from zerosum.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+TABBED = ".txt"
+"""What spreadsheet programs save with tabs; a table only if it has them, for other texts end so, too."""
 DELIMITERS = ",;\t|"
 GLANCE = 50
 """Lines that are looked at to find out what separates the cells."""
@@ -145,6 +147,17 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def has_tabs(path: Path) -> bool:
+    """Whether tabs cut most lines of a text file into the same number of cells, more than one. Never raises."""
+    try:
+        with opened(path) as file:
+            lines = [line for line in itertools.islice(file, GLANCE) if line.strip()]
+        widths = [len(row) for row in csv.reader(lines, delimiter="\t") if row]
+    except (*UNREADABLE, UnicodeDecodeError):
+        return False
+    return bool(widths) and widths[0] > 1 and widths.count(widths[0]) > len(widths) / 2
 
 
 def looks_like_table(path: Path) -> bool:
