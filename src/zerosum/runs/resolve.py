@@ -41,8 +41,10 @@ def unused(recipe: Recipe, facts: dict[str, Any]) -> list[str]:
 
 
 def tuned(recipe: Recipe, domain: Domain, facts: dict[str, Any]) -> tuple[Recipe, list[str]]:
-    """The domain's rules applied to what is "auto", and schedules in steps; UserError for what no rule speaks of."""
+    """The domain's rules applied to what is "auto", and schedules in steps; UserError for what no rule speaks of. The
+    precision is what is fast on the device, if the domain has no rule of its own."""
     recipe, notes = domain.tuned(recipe, facts)
+    recipe = recipe.changed(precision=choose(recipe.precision, torch.device(recipe.device)))
     if left := recipe.unsettled():
         raise UserError(
             f'{" and ".join(left)} = "auto": the domain {domain.name} has no rule for it. Give a number, as in --set {left[0]}=1.'
@@ -70,9 +72,8 @@ def shared(recipe: Recipe, world: World) -> None:
 
 
 def placed(recipe: Recipe) -> Recipe:
-    """The device that is there, and the precision that is fast on it."""
-    where = device(recipe.device)
-    return recipe.changed(device=where, precision=choose(recipe.precision, torch.device(where)))
+    """The device that is there."""
+    return recipe.changed(device=device(recipe.device))
 
 
 def device(wanted: str) -> str:

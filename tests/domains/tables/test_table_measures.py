@@ -189,6 +189,24 @@ def test_few_rows_get_narrow_players(source: TableSource) -> None:
     assert notes[0].startswith("Width of discriminator 256: 26,000")
 
 
+@pytest.mark.parametrize("faster", [True, False])
+def test_wide_players_multiply_in_the_precision_that_is_faster(faster: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from zerosum.domains.tables.recipes import TABLE
+
+    monkeypatch.setattr(choice, "multiplies_faster", lambda device: faster)
+    here = TABLE.changed(device="cpu")
+    many, few = {"num_rows": 26_000}, {"num_rows": 1_200}
+    found = {
+        "wide": choice.tuned(here, many)[0].precision,
+        "narrow": choice.tuned(here, few)[0].precision,
+        "asked": choice.tuned(here.changed(precision="float32"), many)[0].precision,
+        "nowhere yet": choice.tuned(TABLE, many)[0].precision,
+    }
+    auto = dict.fromkeys(found, "auto") | {"asked": "float32"}
+    assert found == (auto | {"wide": "bfloat16"} if faster else auto)
+    assert any("Precision bfloat16" in note for note in choice.tuned(here, many)[1]) == faster
+
+
 # --- rows of other programs
 
 

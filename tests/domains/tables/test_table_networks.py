@@ -87,6 +87,16 @@ def test_categories_are_picked_with_the_chances_that_the_logits_say() -> None:
     torch.testing.assert_close(rows[:, 1:5].mean(0), shares, atol=0.012, rtol=0)
 
 
+def test_without_chance_the_largest_logit_is_picked_and_a_little_changes_little() -> None:
+    decided, nearly, usual = (generator(0, chance=chance).eval() for chance in (0.0, 0.1, 1.0))
+    z = noise(2_000)
+    for first, last in (block.choice for block in BLOCKS if block.choice):
+        best = decided.raw(z)[:, first:last].argmax(1)
+        assert (decided(z)[:, first:last].argmax(1) == best).all()
+        changed = [float((made(z)[:, first:last].argmax(1) != best).float().mean()) for made in (nearly, usual)]
+        assert 0 < changed[0] < changed[1] / 2
+
+
 def test_straight_rows_are_hard_and_their_slope_is_the_soft_ones() -> None:
     soft, hard = generator(0).train(), generator(0, straight=True).train()
     rows = hard(noise(30))
@@ -116,9 +126,9 @@ def test_a_pack_shares_one_verdict_and_hears_which_columns_were_told() -> None:
     assert not torch.equal(judge(rows, mask), logits)
 
 
-@pytest.mark.parametrize("options", [{"temperature": 0.0}, {"depth": -1}])
+@pytest.mark.parametrize("options", [{"temperature": 0.0}, {"depth": -1}, {"chance": -0.1}])
 def test_options_out_of_range(options: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="depth at least 0"):
+    with pytest.raises(ValueError, match="depth and chance at least 0"):
         generator(**options)
 
 

@@ -63,8 +63,9 @@ class Generator(nn.Module):
 
     A category is picked by chance with Gumbel noise: one-hot in eval mode; in training its soft form, through which the error
     flows (Jang et al. 2017, arXiv:1611.01144; Maddison et al. 2017, arXiv:1611.00712). temperature: of the soft form.
-    straight: in training too the row is one-hot, and only its slope is soft. keep: told columns are copied into the row; else
-    the generator must learn to (see `terms.told_columns`).
+    chance: the Gumbel noise is multiplied by this. It is drawn for each column apart: what it decides no other column knows,
+    so the less it decides, the more can depend on one another. straight: in training too the row is one-hot, and only its
+    slope is soft. keep: told columns are copied into the row; else the generator must learn to (see `terms.told_columns`).
     """
 
     def __init__(
@@ -81,12 +82,13 @@ class Generator(nn.Module):
         keep: bool = True,
     ) -> None:
         super().__init__()
-        if width < 1 or depth < 0 or not temperature > 0:
+        if width < 1 or depth < 0 or not temperature > 0 or not chance >= 0:
             raise ValueError(
-                f"width must be at least 1, depth at least 0, temperature more than 0; got {width}, {depth}, {temperature}"
+                "width must be at least 1, depth and chance at least 0, temperature more than 0; got "
+                f"{width}, {depth}, {chance}, {temperature}"
             )
-        self.blocks, self.temperature, self.straight, self.keep = tuple(blocks), temperature, straight, keep
-        self.chance = chance
+        self.blocks, self.temperature, self.chance = tuple(blocks), temperature, chance
+        self.straight, self.keep = straight, keep
         num_values = sum(block.width for block in blocks)
         self.body = nn.Sequential(nn.Linear(latent + num_attributes, width), *[Residual(width) for _ in range(depth)])
         self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, num_values)

@@ -20,7 +20,7 @@ TABLE = Recipe(
         "Jang et al. 2017 (Gumbel-softmax), arXiv:1611.01144",
     ),
     data=part("wine"),
-    generator=part("residual", width="auto"),
+    generator=part("residual", width="auto", chance=0.1, straight=True),
     discriminator=part("mlp", width="auto"),
     prior=Prior(128),
     loss="relativistic",

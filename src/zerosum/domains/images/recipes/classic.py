@@ -77,12 +77,12 @@ RPGAN = Recipe(
     discriminator=part("conv", width=32, norm="none", down="strided", init="kaiming", condition="projection"),
     prior=Prior(64),
     loss="relativistic",
-    penalties={"r1": PenaltyPart(weight=0.1, every=4), "r2": PenaltyPart(weight=0.1, every=4)},
+    penalties={"r1": PenaltyPart(weight=0.3, every=8), "r2": PenaltyPart(weight=0.3, every=8)},
     rules=Rules(batches="one"),
-    learning=both(lr=1e-3, betas=(0.0, 0.99)),
+    learning=both(lr=Schedule(2e-3, 2e-4, "cosine", over_share=1.0), betas=(0.0, 0.99)),
     ema=Ema(half_life_images=20_000.0),
-    steps=8_000,
-    batch=64,
+    steps=16_000,
+    batch=16,
 )
 
 FLOOR_STEPS = 2_878_237
