@@ -1,4 +1,5 @@
-"""Two classes of a labelled source as folders without pairs: trainA/, trainB/, testA/ and testB/, as PNG files.
+"""Two classes of a labelled source as folders without pairs: trainA/, trainB/, testA/ and testB/, as PNG files named
+by their class (equal names on both sides would mean pairs).
 
 python benchmarks/class_folders.py cifar10 horse deer horse2deer
 zerosum train horse2deer
@@ -46,7 +47,7 @@ def main() -> None:
             folder = wish.out / f"{set_name}{side}"
             folder.mkdir(parents=True, exist_ok=True)
             for place, image in enumerate(chosen(batch, names.index(name))):
-                Image.fromarray(image.numpy().squeeze()).save(folder / f"{place:05d}.png")
+                Image.fromarray(image.numpy().squeeze()).save(folder / f"{name}-{place:05d}.png")
 
 
 if __name__ == "__main__":

@@ -86,9 +86,7 @@ class ShapeEvaluator:
 
     def quick(self, fakes: Tensor) -> Mapping[str, float]:
         """Health numbers: the mean distance between fakes, as a share of that between reals."""
-        fakes = (
-            fakes[:LOOKED_AT].detach().cpu().float()[:, torch.randperm(fakes.shape[1], generator=self._order("quick"))]
-        )
+        fakes = self._shuffled(fakes[:LOOKED_AT].detach().cpu().float(), "quick")
         return {"diversity": _spread(fakes[:, :LOOKED_POINTS]) / self._real_spread}
 
     # --- what the fakes are held against
@@ -149,8 +147,10 @@ class ShapeEvaluator:
         return generator(self.seed, "evaluate", purpose)
 
     def _shuffled(self, shapes: Tensor, purpose: str) -> Tensor:
-        """The points of all shapes in one random order, so that the first so many are a fair part of each."""
-        return shapes[:, torch.randperm(shapes.shape[1], generator=self._order(purpose))]
+        """The points of each shape in a random order of its own, so that the first so many are a fair part of it. One order for
+        all would take the same places of a decoder's output from each shape, and so find made shapes too much alike."""
+        order = torch.rand(shapes.shape[:2], generator=self._order(purpose)).argsort(1)
+        return shapes.gather(1, order[:, :, None].expand(-1, -1, shapes.shape[2]))
 
     def _record(self, name: str, value: float, protocol: Mapping[str, Any]) -> Record:
         better, sentence = MEANINGS[name.partition("[")[0]]

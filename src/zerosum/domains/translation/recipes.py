@@ -53,7 +53,7 @@ CYCLEGAN = Recipe(
     sources=("Zhu et al. 2017, arXiv:1703.10593", "Huang et al. 2024 (R3GAN), arXiv:2501.05441"),
     data=part("digit-styles"),
     generator=part("cycle", width=16),
-    discriminator=part("cycle"),
+    discriminator=part("cycle", levels=3),
     prior=Prior(1),
     loss="relativistic",
     penalties={
