@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -56,19 +56,11 @@ def seconds_per_step(match: Match, steps: int = 1, budget_s: float = BUDGET_S) -
     """
     kinds = _kinds(match, steps)
     spent: dict[int, list[float]] = {step: [] for step in kinds}
+    phases_of = _by_phase(match.game, kinds)
     begun = time.perf_counter()
     try:
-        for step in [*kinds, *kinds]:  # warm-up: optimizers make their state, kernels are chosen
-            _timed(match, step)
-            if match.world.any(time.perf_counter() - begun > budget_s):
-                break
-        begun = time.perf_counter()
-        for number in range(MOST_ROUNDS):
-            for step, seconds in spent.items():
-                seconds.append(_timed(match, step))
-            late = time.perf_counter() - begun > budget_s
-            if match.world.any((number + 1 >= LEAST_ROUNDS and late) or time.perf_counter() - begun > 4 * budget_s):
-                break
+        for phase in phases_of:
+            _time_rounds(match, {step: spent[step] for step in phase}, budget_s / len(phases_of))
     except NonFinite:
         pass  # the training will meet it too, in a folder where it can be told; all processes stop here
     every = [second for seconds in spent.values() for second in seconds] or [time.perf_counter() - begun]
@@ -78,6 +70,31 @@ def seconds_per_step(match: Match, steps: int = 1, budget_s: float = BUDGET_S) -
     mine = torch.tensor([mean / match.world.size], device=match.device)
     match.world.sum_([mine])
     return float(mine)
+
+
+def _by_phase(game: Game, steps: Iterable[int]) -> list[list[int]]:
+    """The steps, those with the same turns together. One phase is timed after the other: what a phase computes once, when it
+    begins, would be computed anew each time a step of another one came between."""
+    found: dict[tuple[Turn, ...], list[int]] = {}
+    for step in steps:
+        found.setdefault(tuple(game.turns(step)), []).append(step)
+    return list(found.values())
+
+
+def _time_rounds(match: Match, spent: Mapping[int, list[float]], budget_s: float) -> None:
+    """Times each kind of step in turn, for about so long, and adds the seconds."""
+    begun = time.perf_counter()
+    for step in [*spent, *spent]:  # warm-up: optimizers make their state, kernels are chosen
+        _timed(match, step)
+        if match.world.any(time.perf_counter() - begun > budget_s):
+            break
+    begun = time.perf_counter()
+    for number in range(MOST_ROUNDS):
+        for step, seconds in spent.items():
+            seconds.append(_timed(match, step))
+        late = time.perf_counter() - begun > budget_s
+        if match.world.any((number + 1 >= LEAST_ROUNDS and late) or time.perf_counter() - begun > 4 * budget_s):
+            break
 
 
 def planned(minutes: float, per_step: float, per_look: float) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from zerosum.errors import UserError
 from zerosum.recipe import Ema, PenaltyPart, Recipe
 from zerosum.runs import plan
 
-DCGAN, RPGAN = DOMAIN.recipes["dcgan"], DOMAIN.recipes["rpgan"]
+DCGAN, RPGAN = DOMAIN.recipes["dcgan"], DOMAIN.recipes["rpgan-64"]
 
 
 def facts(side: int, images: int = 60_000, **more: Any) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def test_half_life(batch: int, steps: int, half_life: float) -> None:
 def test_stated_numbers_stay() -> None:
     for recipe in DOMAIN.recipes.values():
         if not recipe.unsettled():
-            assert tuned(recipe, facts(64)) == (recipe, ())
+            assert tuned(recipe, facts(32)) == (recipe, ())
 
 
 def test_the_plan_uses_the_rules_and_tells_them() -> None:
@@ -117,3 +117,10 @@ def test_a_domain_without_a_rule_says_so() -> None:
         plan.make(wish)
     with pytest.raises(UserError, match=r'penalties.r1.weight = "auto" is settled when a run is planned'):
         DOMAIN.game(auto(DCGAN, "r1"), facts(8, channels=1))
+
+
+@pytest.mark.parametrize(("side", "told"), [(32, False), (48, False), (64, True)])
+def test_a_recipe_that_fails_on_large_images_says_so(side: int, told: bool) -> None:
+    for recipe, expected in ((DOMAIN.recipes["rpgan"], told), (RPGAN, False)):
+        notes = tuned(recipe, facts(side))[1]
+        assert any("take --recipe rpgan-64" in note for note in notes) == expected

@@ -29,6 +29,7 @@ TINY = {
     "resnet": {"width": 4, "levels": 1, "blocks": 2, "edge": 3},
     "cycle": {"width": 4, "levels": 1, "blocks": 1, "edge": 3, "pool": 6},
     "contrastive": {"width": 4, "levels": 1, "blocks": 2, "edge": 3, "features": 8},
+    "restyle": {"width": 4, "levels": 1, "blocks": 2, "edge": 3, "features": 8},
 }
 GREY, COLOUR = Side(1), Side(3)
 NAMES = [name for name, recipe in DOMAIN.recipes.items() if recipe.generator.kind in TINY]

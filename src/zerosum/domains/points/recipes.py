@@ -21,7 +21,7 @@ LATENT = Recipe(
         "Mescheder et al. 2018, arXiv:1801.04406",
     ),
     data=part("chairs"),
-    generator=part("latent", phase=0.15),
+    generator=part("latent", phase=0.3, code=32),
     discriminator=part("latent"),
     prior=Prior(128),
     loss="relativistic",
@@ -31,7 +31,7 @@ LATENT = Recipe(
         "discriminator": Learning(lr=2e-4, betas=(0.0, 0.99)),
     },
     ema=Ema(half_life_images=20_000.0),
-    steps=4_000,
+    steps=6_000,
     batch=32,
 )
 

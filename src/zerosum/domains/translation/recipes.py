@@ -70,14 +70,14 @@ CYCLEGAN = Recipe(
 
 CUT = CYCLEGAN.changed(
     name="cut",
-    why="One generator: each place of the output must be told from the others by its like in the input.",
+    why="From the identity towards the other side: each place of the output must be told from the rest by its like in the input.",
     sources=["Park et al. 2020 (CUT), arXiv:2007.15651", "Huang et al. 2024 (R3GAN), arXiv:2501.05441"],
-    generator=part("contrastive", width=16),
+    generator=part("restyle", width=16, blocks=4, edge=7, features=128),
     discriminator=part("patch", levels=3, told=False),
     penalties={
         "r1": PenaltyPart(weight=2.0, every=4),
         "r2": PenaltyPart(weight=2.0, every=4),
-        "contrast": PenaltyPart(weight=1.0),
+        "contrast": PenaltyPart(weight=1.0, identity=0.0),
     },
 )
 
@@ -108,11 +108,10 @@ def choose(facts: Mapping[str, Any], minutes: float | None = None, device: str =
     """The recipe for a source that names none, and why: pairs or not, and sides of one kind or not."""
     if facts["paired"]:
         return "pix2pix", "its images are pairs"
-    alike = (
-        facts["input"]["kind"] == facts["target"]["kind"] and facts["input"]["channels"] == facts["target"]["channels"]
-    )
-    if alike and facts["input"]["kind"] == "image" and facts.get("num_images") == [1, 1]:
+    images = facts["input"]["kind"] == facts["target"]["kind"] == "image"
+    alike = images and facts["input"]["channels"] == facts["target"]["channels"]
+    if alike and facts.get("num_images") == [1, 1]:
         return "single", "there is one picture a side"
     if alike:
-        return "cut", "there are no pairs, and both sides have the same channels"
-    return "cyclegan", "there are no pairs, and the sides have different channels"
+        return "cut", "there are no pairs, and both sides are images of the same channels"
+    return "cyclegan", "there are no pairs, and the sides are not images of the same channels"

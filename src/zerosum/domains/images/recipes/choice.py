@@ -12,6 +12,8 @@ TINY_PIXELS = 32
 """Up to this side the classic pair shows its best picture within a few minutes of one CPU core."""
 LONG_MINUTES, LARGE_MINUTES = 20.0, 60.0
 """On a CPU: from here on small images are worth a network that goes further; and larger ones a still larger network."""
+COLOUR_MINUTES = 4.0
+"""From here on `rpgan` made the better small colour images of the recipes measured on CIFAR-10 (docs/results.md)."""
 GPU_SPEED = 20.0
 """Minutes of one CPU core that a minute of a GPU is counted as: the order of magnitude, which is all the rule needs."""
 GPU_HOURS, PUBLISHED_PIXELS = 4.0, 64
@@ -34,6 +36,11 @@ def choose(facts: Mapping[str, Any], minutes: float | None = None, device: str =
         )
     if on_gpu and (minutes or 0.0) >= GPU_HOURS * 60 and side <= PUBLISHED_PIXELS:
         return "r3gan", f"{here}: enough for R3GAN as published"
+    if side <= TINY_PIXELS and facts.get("channels") == 3 and COLOUR_MINUTES <= worth < LARGE_MINUTES:
+        return (
+            "rpgan",
+            f"{here}, in colour: relativistic pairing in small batches, the best of CIFAR-10 after 5 minutes",
+        )
     if side <= TINY_PIXELS and worth < LONG_MINUTES:
         told = bool(facts.get("num_classes") or facts.get("num_attributes"))
         if told:

@@ -71,7 +71,7 @@ WGAN_GP = DCGAN.changed(
 
 RPGAN = Recipe(
     name="rpgan",
-    why="Relativistic pairing with R1 and R2, no normalisation layers: steady for any batch and on any number of processes.",
+    why="Relativistic pairing with R1 and R2, no normalisation layers, small batches: for images of up to about 32 px.",
     sources=("Huang et al. 2024 (R3GAN), arXiv:2501.05441", "Jolicoeur-Martineau 2018, arXiv:1807.00734"),
     generator=part("conv", width=32, norm="none", up="transposed", slope=0.2, init="kaiming", output="linear"),
     discriminator=part("conv", width=32, norm="none", down="strided", init="kaiming", condition="projection"),
@@ -83,6 +83,13 @@ RPGAN = Recipe(
     ema=Ema(half_life_images=20_000.0),
     steps=16_000,
     batch=16,
+)
+
+RPGAN_64 = RPGAN.changed(
+    name="rpgan-64",
+    why="rpgan for 64 px and more: with its high rates and light penalties the discriminator of larger images wins at once.",
+    penalties={name: PenaltyPart(weight=1.2, every=4) for name in ("r1", "r2")},
+    learning=both(lr=Schedule(5e-4, 5e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
 )
 
 FLOOR_STEPS = 2_878_237
@@ -112,4 +119,4 @@ GOODFELLOW2014 = Recipe(
     batch=100,
 )
 
-RECIPES = (MLP, DCGAN, CGAN, LSGAN, WGAN_GP, RPGAN, GOODFELLOW2014)
+RECIPES = (MLP, DCGAN, CGAN, LSGAN, WGAN_GP, RPGAN, RPGAN_64, GOODFELLOW2014)

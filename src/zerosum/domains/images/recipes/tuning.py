@@ -23,6 +23,8 @@ PAIRED, PAIRED_POWER = 0.15, 3.3
 they hang on the data too."""
 HALF_LIFE_IMAGES, HALF_LIFE_SHARE = 312.5, 0.05
 """Half-life over batch (10,000 images for a batch of 32: StyleGAN2), and the most of it as a share of the run."""
+MADE_FOR = {"rpgan": (48, "rpgan-64")}
+"""Recipes that fail beyond a side of so many pixels, as was measured, and what to take there."""
 FIXED = {
     "gradient_penalty": (10.0, "Gulrajani et al. 2017"),
     "zero_centred": (10.0, "Thanh-Tung et al. 2019"),
@@ -54,6 +56,9 @@ def tuned(recipe: Recipe, facts: Facts) -> tuple[Recipe, tuple[str, ...]]:
         half_life, said = half_life_rule(recipe)
         recipe = recipe.changed(ema=recipe.ema.model_copy(update={"half_life_images": half_life}))
         notes.append(f"Half-life of the average generator {half_life:,.0f} images: {said}.")
+    largest, other = MADE_FOR.get(recipe.name, (math.inf, ""))
+    if _side(facts) > largest:
+        notes.append(f"Recipe {recipe.name} is made for sides of up to {largest} px; take --recipe {other} for these.")
     return recipe, tuple(notes)
 
 
