@@ -94,7 +94,7 @@ def test_generators_keep_the_size(kind: str, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
-        *TINY.items(),
+        *((kind, options) for kind, options in TINY.items() if kind != "restyle"),  # it begins as the identity
         ("unet", {"width": 4, "levels": 1, "depth": 2}),
         ("unet", {"width": 4, "levels": 2, "up": "bilinear"}),
         ("resnet", {"width": 4, "levels": 2, "blocks": 1, "edge": 5}),
