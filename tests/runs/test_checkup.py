@@ -25,6 +25,17 @@ def test_nothing_is_judged_in_the_first_steps_of_a_short_run() -> None:
     assert len(long.news(EARLIEST, looks[-1])) == 2
 
 
+def test_nothing_is_judged_before_the_last_phase_of_a_game_has_begun() -> None:
+    begins, steps = 600, 2_200
+    whole, resumed = Checkup(steps, begins=begins), Checkup(steps, begins=begins)
+    found = {step: whole.look(step, dict(FLAT)) for step in (500, begins, begins + EARLIEST - 1, begins + EARLIEST)}
+    assert [len(one) for one in found.values()] == [0, 0, 0, 2]
+    assert whole.news(begins + 399, found[begins + EARLIEST]) == []  # a quarter of what is left
+    assert len(whole.news(begins + 400, found[begins + EARLIEST])) == 2
+    resumed.recall([{"kind": "health", "step": step, "values": FLAT} for step in found])
+    assert len(resumed._looks) == len(whole._looks) == 3
+
+
 @pytest.mark.parametrize(
     ("augment", "named", "unnamed"),
     [

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zerosum.engine.game import Game
+from zerosum.recipe import Recipe
+from zerosum.runs import timing
 from zerosum.runs.divergence import GradientWatch
 from zerosum.runs.health import Finding, examine
 
@@ -14,18 +17,25 @@ EARLIEST = 200
 """Before this step no samples are judged, however short the run: noise is neither collapsed nor flat, it is not trained yet."""
 
 
-class Checkup:
-    """What the health rules look back on. steps: of the whole run. augment: the kind of augmentation at work, if any."""
+def checkup_of(recipe: Recipe, game: Game) -> Checkup:
+    """That of a run of a recipe."""
+    augment = recipe.augment.kind if recipe.augment else None
+    return Checkup(recipe.steps, augment, timing.phases(game, recipe.steps)[-1])
 
-    def __init__(self, steps: int, augment: str | None = None) -> None:
-        self.steps, self.augment = steps, augment
+
+class Checkup:
+    """What the health rules look back on. steps: of the whole run. augment: the kind of augmentation at work, if any. begins: the
+    step of the last phase of a game in phases, before which its samples are nothing yet."""
+
+    def __init__(self, steps: int, augment: str | None = None, begins: int = 0) -> None:
+        self.steps, self.augment, self.begins = steps, augment, begins
         self._looks: list[Mapping[str, float]] = []
         self._gradients = GradientWatch()
         self._told: set[str] = set()
 
     def recall(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Begins anew from the lines of a log."""
-        found = [line["values"] for line in lines if line["kind"] == "health"]
+        found = [line["values"] for line in lines if line["kind"] == "health" and line["step"] >= self.begins]
         self._looks = [{name: x for name, x in values.items() if x is not None} for values in found]
         self._gradients = GradientWatch()
         for line in lines:
@@ -39,16 +49,17 @@ class Checkup:
     def look(self, step: int, values: dict[str, float]) -> list[Finding]:
         """Findings of this boundary; `values` gains what the log lines since told. None of samples in the first steps."""
         values |= self._gradients.values()
-        if step >= EARLIEST:
+        if step >= self.begins + EARLIEST:
             found = examine(values, self._looks, self.augment)
         else:  # gradients alone can be judged
             found = [one for one in examine(self._gradients.values()) if one.level != "ok"]
-        self._looks.append(values)
+        if step >= self.begins:
+            self._looks.append(values)
         return found
 
     def news(self, step: int, findings: Sequence[Finding]) -> list[str]:
         """What the person should hear of them: each kind of trouble once, and none early in the run."""
-        if step < self.steps // QUIET:
+        if step < self.begins + (self.steps - self.begins) // QUIET:
             return []
         fresh = [one for one in findings if one.level != "ok" and one.title not in self._told]
         self._told |= {one.title for one in fresh}

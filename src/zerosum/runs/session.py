@@ -15,7 +15,7 @@ from zerosum.report import write_report
 from zerosum.runs import divergence, memory, signals
 from zerosum.runs.background import Background
 from zerosum.runs.best import Best
-from zerosum.runs.checkup import Checkup
+from zerosum.runs.checkup import checkup_of
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.journal import Journal
 from zerosum.runs.measuring import joined
@@ -41,7 +41,7 @@ class Session:
         self.background = Background(folder, self.journal, progress.say)
         self.best = Best(folder, self.journal, self.observer.evaluator)
         self._evaluated: set[int] = set()
-        self.checkup = Checkup(plan.recipe.steps, plan.recipe.augment.kind if plan.recipe.augment else None)
+        self.checkup = checkup_of(plan.recipe, self.match.game)
         self._rollbacks = divergence.Rollbacks(plan.recipe.on_nonfinite == "rollback")
         self._seconds, self._begun, self._away = 0.0, time.monotonic(), 0.0
 
