@@ -63,7 +63,8 @@ def _grid(contest: Contest, entry: Entry) -> Any:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "grid.png"
-        contest.domain.picture(entry.samples, path, Scene(COLUMNS, contest.facts))
+        made = entry.samples.new_empty(len(entry.samples), 0)  # the noise is not known here
+        contest.domain.picture(entry.samples, path, Scene(COLUMNS, contest.facts, made))
         with Image.open(path) as image:
             return np.asarray(image)
 

@@ -110,3 +110,9 @@ def test_what_is_looked_up_can_be_asked_for(source: TableSource, asked: str, cod
 def test_what_no_row_could_have_is_refused_at_once(source: TableSource) -> None:
     with pytest.raises(UserError, match="millions>9 cannot be: 'millions' follows from 'country'"):
         producing.stream(Repeater(source), "millions>9", 0)
+
+
+def test_conditions_that_contradict_each_other_are_refused_at_once(source: TableSource) -> None:
+    with pytest.raises(UserError, match="country=CH, capital=Oslo cannot be: no value of 'country' satisfies them all"):
+        producing.stream(Repeater(source), "country=CH,capital=Oslo", 0)
+    assert producing.stream(Repeater(source), "country=NO,capital=Oslo", 0).told

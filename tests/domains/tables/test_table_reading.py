@@ -135,6 +135,9 @@ def test_what_a_spreadsheet_saves_with_tabs_is_read_and_its_workbook_is_not(tmp_
         ("n", ("3", "4")),
     ]
     assert table.style.delimiter == "\t"
+    (tmp_path / "ansi.txt").write_text("town\tn\nZürich\t3\nOslo\t4\n", encoding="latin-1")
+    assert reading.recognise(str(tmp_path / "ansi.txt"))
+    assert reading.read(str(tmp_path / "ansi.txt"), encoding="latin-1").columns[0].spellings == ("Zürich", "Oslo")
     (tmp_path / "book.xlsx").write_bytes(b"PK")
     assert reading.claims(tmp_path / "book.xlsx")
     with pytest.raises(UserError, match="is a workbook"):

@@ -169,6 +169,7 @@ def stream(maker: Maker, asked: Where, seed: int) -> Stream:
     conditions_asked = tuple(_of_learnt(one, fit) for one in where.parsed(asked, fit.columns))
     for one in conditions_asked:
         _must_be_possible(one, fit.encodings[one.column.name])
+        _must_agree([other for other in conditions_asked if other.allowed and other.column.name == one.column.name])
     return Stream(maker, fit, conditions_asked, seed, heard=maker.conditions(1, 0) is not None)
 
 
@@ -184,6 +185,12 @@ def _of_learnt(one: Condition, fit: Transform) -> Condition:
             f"where: {one.words} cannot be: {one.column.name!r} follows from {by.name!r}, and no value of that leads there."
         )
     return Condition(by, "=", 0.0, tuple(allowed.tolist()), one.words)
+
+
+def _must_agree(asked: Sequence[Condition]) -> None:
+    """UserError for conditions on one category that no level satisfies together."""
+    if asked and not np.logical_and.reduce([one.allowed for one in asked]).any():
+        raise UserError(f"where: {_words(asked)} cannot be: no value of {asked[0].column.name!r} satisfies them all.")
 
 
 def _must_be_possible(one: Condition, encoding: Encoding) -> None:

@@ -35,7 +35,7 @@ def _rows(table: Table, fit: Transform) -> Tensor:
 
 def table_of(path: Path, fit: Transform) -> Table:
     """The learnt columns of a file, understood as those of the run."""
-    raw = reading.read(str(path))
+    raw = reading.read(str(path), least=1)
     held = {column.name: column for column in raw.columns}
     arrays = {}
     for column in fit.columns:

@@ -146,9 +146,19 @@ def open_path(
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror or error}).") from error
     row, notes = _row_size(laid.train, laid.heldout, crop)
+    apart = _held_out(laid.heldout, laid.paired)
     return PairSource(
-        folder.resolve().name, laid.train, laid.heldout, laid.paired, row, flip, make, (*laid.notes, *notes)
+        folder.resolve().name, laid.train, laid.heldout, laid.paired, row, flip, make, (*laid.notes, *notes, *apart)
     )
+
+
+def _held_out(heldout: Albums | None, paired: bool) -> tuple[str, ...]:
+    """What is never trained on, for a person."""
+    if heldout is None:
+        return ()
+    one, two = (len(album) for album in heldout)
+    what = f"{one:,} pairs" if paired else f"{one:,} and {two:,} images"
+    return (f"{what} more are held out: never trained on, kept for measuring.",)
 
 
 def _check(size: int | tuple[int, int] | None, crop: int | tuple[int, int] | None, heldout: float) -> None:

@@ -107,7 +107,13 @@ def _are_pairs(a: Path, b: Path, wish: Wish) -> tuple[bool, tuple[str, ...]]:
         return True, (
             f"Files of {a.name}/ and {b.name}/ with one name are pairs; --set data.paired=false takes them apart.",
         )
-    return False, (f"Names in {a.name}/ and {b.name}/ differ, so there are no pairs: any input meets any target.",)
+    shared = len(
+        {pairs.stem(path, a) for path in pairs.images_in(a)} & {pairs.stem(path, b) for path in pairs.images_in(b)}
+    )
+    some = f" {shared:,} names are the same; if the files are meant as pairs, mend the others." if shared else ""
+    return False, (
+        f"Names in {a.name}/ and {b.name}/ differ, so there are no pairs: any input meets any target.{some}",
+    )
 
 
 def _albums(a: Path, b: Path, paired: bool, wish: Wish, like: tuple[Side, Side] | None = None) -> Albums:

@@ -122,7 +122,7 @@ def _dosed(network: Any, strength: float) -> Any:
         return network
     if not hasattr(network, "at"):
         raise UserError(
-            "--strength: this generator has one strength alone. The recipe single trains one that can be dosed."
+            "--strength: this generator has one strength alone. The recipes cut and single train one that can be dosed."
         )
     return network.at(strength)
 

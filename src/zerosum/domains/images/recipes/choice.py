@@ -39,7 +39,7 @@ def choose(facts: Mapping[str, Any], minutes: float | None = None, device: str =
     if side <= TINY_PIXELS and facts.get("channels") == 3 and COLOUR_MINUTES <= worth < LARGE_MINUTES:
         return (
             "rpgan",
-            f"{here}, in colour: relativistic pairing in small batches, the best of CIFAR-10 after 5 minutes",
+            f"{here}, in colour: relativistic pairing in small batches, the best of the recipes measured on CIFAR-10",
         )
     if side <= TINY_PIXELS and worth < LONG_MINUTES:
         told = bool(facts.get("num_classes") or facts.get("num_attributes"))

@@ -58,7 +58,9 @@ def tuned(recipe: Recipe, facts: Facts) -> tuple[Recipe, tuple[str, ...]]:
         notes.append(f"Half-life of the average generator {half_life:,.0f} images: {said}.")
     largest, other = MADE_FOR.get(recipe.name, (math.inf, ""))
     if _side(facts) > largest:
-        notes.append(f"Recipe {recipe.name} is made for sides of up to {largest} px; take --recipe {other} for these.")
+        notes.append(
+            f"Recipe {recipe.name} fails on images this large (more than {largest} px); take --recipe {other}."
+        )
     return recipe, tuple(notes)
 
 

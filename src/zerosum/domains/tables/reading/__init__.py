@@ -15,8 +15,8 @@ SHEETS = (".xlsx", ".xls", ".ods")
 __all__ = ["SOURCES", "RawColumn", "RawTable", "TextStyle", "read", "recognise", "style_of"]
 
 
-def read(where: str, *, encoding: str = text.BY_MARK, delimiter: str | None = None) -> RawTable:
-    """The table of that name or at that path; UserError says what is wrong with it, and where."""
+def read(where: str, *, encoding: str = text.BY_MARK, delimiter: str | None = None, least: int = 2) -> RawTable:
+    """The table of that name or at that path, of `least` rows or more; UserError says what is wrong with it, and where."""
     if where in SOURCES:
         return checked(read_bundled(where))
     path = Path(where).expanduser()
@@ -26,10 +26,10 @@ def read(where: str, *, encoding: str = text.BY_MARK, delimiter: str | None = No
             f"{where} is {kind}. A table is a file: .csv, .tsv, .csv.gz or .parquet. {nearest(where, SOURCES)}"
         )
     if _ends(path, frames.SUFFIXES):
-        return checked(frames.read_parquet(path))
+        return checked(frames.read_parquet(path), least)
     if _ends(path, (*text.SUFFIXES, text.TABBED)):
         mark = "\t" if delimiter is None and _ends(path, (".tsv", ".tsv.gz", text.TABBED)) else delimiter
-        return checked(text.read_text(path, encoding=encoding, delimiter=mark))
+        return checked(text.read_text(path, encoding=encoding, delimiter=mark), least)
     if _ends(path, SHEETS):
         raise UserError(f"{where} is a workbook. Save the sheet that you mean as CSV, and give that file.")
     raise UserError(

@@ -77,8 +77,8 @@ def without_blank(columns: Sequence[RawColumn]) -> tuple[tuple[RawColumn, ...], 
     return kept, (f"Left out: {what} neither a name nor contents.",) if num else ()
 
 
-def checked(table: RawTable) -> RawTable:
-    """The table itself; UserError where it has too few rows, or columns that cannot be told apart."""
+def checked(table: RawTable, least: int = 2) -> RawTable:
+    """The table itself; UserError where it has fewer rows than `least`, or columns that cannot be told apart."""
     names = [column.name for column in table.columns]
     nameless = [str(place) for place, name in enumerate(names, 1) if not name.strip()]
     if len(nameless) > 1:
@@ -93,7 +93,7 @@ def checked(table: RawTable) -> RawTable:
         )
     if table.num_rows == 0:
         raise UserError(f"{table.where} has column names and no rows; there is nothing to learn from it.")
-    if table.num_rows == 1:
+    if table.num_rows < least:
         raise UserError(f"{table.where} has one row; a distribution needs many. Some hundred rows are the least.")
     return table
 

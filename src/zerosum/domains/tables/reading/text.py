@@ -152,7 +152,8 @@ def _is_number(text: str) -> bool:
 def has_tabs(path: Path) -> bool:
     """Whether tabs cut most lines of a text file into the same number of cells, more than one. Never raises."""
     try:
-        with opened(path) as file:
+        encoding = _mark(path) or "latin-1"  # which reads any bytes; tabs are the same in all that it may be instead
+        with opened(path, encoding) as file:
             lines = [line for line in itertools.islice(file, GLANCE) if line.strip()]
         widths = [len(row) for row in csv.reader(lines, delimiter="\t") if row]
     except (*UNREADABLE, UnicodeDecodeError):
