@@ -44,7 +44,7 @@ def tuned(recipe: Recipe, domain: Domain, facts: dict[str, Any]) -> tuple[Recipe
     """The domain's rules applied to what is "auto", and schedules in steps; UserError for what no rule speaks of. The
     precision is what is fast on the device, if the domain has no rule of its own."""
     recipe, notes = domain.tuned(recipe, facts)
-    recipe = recipe.changed(precision=choose(recipe.precision, torch.device(recipe.device)))
+    recipe = recipe.changed(precision=choose(recipe.precision, torch.device(device(recipe.device))))
     if left := recipe.unsettled():
         raise UserError(
             f'{" and ".join(left)} = "auto": the domain {domain.name} has no rule for it. Give a number, as in --set {left[0]}=1.'

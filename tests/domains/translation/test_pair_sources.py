@@ -341,3 +341,20 @@ def test_two_photographs_are_rows_of_pieces() -> None:
     source = opened("two-photos", size=100, crop=32)
     assert (source.num_heldout, source.size, source.train[0].sizes) == (0, (32, 32), {(100, 150)})
     assert source.examples().data.shape == (16, 3, 32, 32)
+
+
+def test_rows_that_show_no_input_twice(tmp_path: Path) -> None:
+    """Without pairs an input meets many targets; as many rows are measured as there are inputs, not as there are meetings."""
+    draw = np.random.default_rng(0)
+    for name, num in (("trainA", 12), ("trainB", 9)):
+        (tmp_path / name).mkdir()
+        for place in range(num):
+            image = Image.fromarray(draw.integers(0, 256, (32, 32), dtype=np.uint8))
+            image.save(tmp_path / name / f"{name}{place}.png")
+    source = opened(str(tmp_path))
+    assert source.num_rows > 100
+    assert source.num_distinct == 12
+    inputs = source.batch(torch.arange(13)).condition
+    assert inputs is not None
+    assert [len({image.numpy().tobytes() for image in inputs[:num]}) for num in (12, 13)] == [12, 12]
+    assert opened(str(tmp_path), crop=16).num_distinct == opened(str(tmp_path), crop=16).num_rows

@@ -52,7 +52,7 @@ class TranslationEvaluator:
         """Inputs that are translated, the targets beside them, and other targets that show what real against real gives."""
         source = self.source
         held = source.num_heldout >= FEWEST_HELD_OUT
-        num = min(MOST, source.num_heldout if held else max(1, source.num_rows // 2))
+        num = min(MOST, source.num_heldout if held else max(1, source.num_distinct // 2))
         measured = (source.heldout_batch if held else source.batch)(torch.arange(num))
         spare = source.batch((torch.arange(num) + (0 if held else num)) % source.num_rows)
         assert measured.condition is not None

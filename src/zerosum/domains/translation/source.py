@@ -66,6 +66,12 @@ class PairSource:
         return len(self.rows.images)
 
     @property
+    def num_distinct(self) -> int:
+        """Training rows, from the first on, that show no input twice; of pieces, all rows."""
+        whole = all(album.sizes == {self.size} for album in self.train)
+        return len(self.train[0]) if whole else self.num_rows
+
+    @property
     def num_heldout(self) -> int:
         """Held-out rows: pairs, or as many as the smaller side has images."""
         return min(map(len, self.heldout)) if self.heldout else 0
