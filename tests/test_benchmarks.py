@@ -260,7 +260,7 @@ def test_a_run_of_the_results_is_planned_as_it_is_typed() -> None:
     done = CliRunner().invoke(app, [*words, "--dry-run", "--json", "--set", "threads=1"])
     assert done.exit_code == 0, done.output
     planned = json.loads(done.stdout)
-    assert planned["batch"] == 16
-    assert planned["learning"]["generator"]["lr"]["over_steps"] == planned["steps"]
-    assert planned["penalties"]["r1"]["every"] == 8
+    assert (planned["loss"], planned["penalties"]) == ("non_saturating", {})
+    assert planned["discriminator"]["norm"] == "batch"
+    assert [planned["learning"][player]["lr"] for player in ("generator", "discriminator")] == [2e-4, 2e-4]
     assert not Path("nowhere").exists()
