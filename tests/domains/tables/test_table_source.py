@@ -164,6 +164,15 @@ def test_a_few_rows_are_too_few(tmp_path: Path) -> None:
         source_of(written(tmp_path / "a.csv", 5))
 
 
+def test_a_single_row_can_be_read_again_though_not_learnt_from(tmp_path: Path, source: TableSource) -> None:
+    (row,) = rows_of(1, seed=9)
+    (tmp_path / "one.csv").write_text(text_of(HEADER, [row]), encoding="utf-8")
+    back = source.transform.decoded(rereading.read([tmp_path / "one.csv"], source.facts()))
+    assert [back.column("city").levels[code] for code in back.arrays["city"]] == [row[3]]
+    with pytest.raises(UserError, match="has one row; a distribution needs many"):
+        source_of(tmp_path / "one.csv")
+
+
 def test_a_file_is_read_again_in_the_terms_of_the_run(tmp_path: Path, source: TableSource) -> None:
     rows = rows_of(300, seed=9)
     (tmp_path / "b.csv").write_text(text_of(HEADER[::-1], [row[::-1] for row in rows]), encoding="utf-8")
