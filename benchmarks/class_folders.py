@@ -11,19 +11,10 @@ import argparse
 from pathlib import Path
 
 import torch
-from PIL import Image
-from torch import Tensor
 
+from zerosum.data.images import pictures
 from zerosum.domains.images import DOMAIN
-from zerosum.engine.game import Batch
 from zerosum.recipe import part
-
-
-def chosen(batch: Batch, number: int) -> Tensor:
-    """(N, H, W, C) uint8 of the images with this label."""
-    assert batch.condition is not None
-    images = batch.data[batch.condition == number]
-    return ((images.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
 
 
 def main() -> None:
@@ -43,11 +34,13 @@ def main() -> None:
         ("test", source.heldout_batch, source.num_heldout),
     ):
         batch = read(torch.arange(num))
+        assert batch.condition is not None, "classes are labels"
         for side, name in zip("AB", wish.classes, strict=True):
             folder = wish.out / f"{set_name}{side}"
             folder.mkdir(parents=True, exist_ok=True)
-            for place, image in enumerate(chosen(batch, names.index(name))):
-                Image.fromarray(image.numpy().squeeze()).save(folder / f"{name}-{place:05d}.png")
+            chosen = pictures.to_pixels(batch.data[batch.condition == names.index(name)])
+            for place, pixels in enumerate(chosen):
+                pictures.picture(pixels).save(folder / f"{name}-{place:05d}.png")
 
 
 if __name__ == "__main__":

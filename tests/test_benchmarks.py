@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from zerosum import catalog
 from zerosum.cli import app
-from zerosum.recipe import override
+from zerosum.recipe import override, part
 from zerosum.runs import resolve
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -264,3 +264,15 @@ def test_a_run_of_the_results_is_planned_as_it_is_typed() -> None:
     assert planned["discriminator"]["norm"] == "batch"
     assert [planned["learning"][player]["lr"] for player in ("generator", "discriminator")] == [2e-4, 2e-4]
     assert not Path("nowhere").exists()
+
+
+def test_two_classes_as_folders_without_pairs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from zerosum.domains.translation import DOMAIN as TRANSLATION
+
+    program = importlib.import_module("class_folders")
+    monkeypatch.setattr("sys.argv", ["class_folders.py", "digits", "3", "8", str(tmp_path / "threes")])
+    program.main()
+    num = {folder.name: len(list(folder.iterdir())) for folder in (tmp_path / "threes").iterdir()}
+    assert set(num) == {"trainA", "trainB", "testA", "testB"}
+    assert num["trainA"] + num["testA"] == 183  # threes among the 1,797 digits
+    assert not TRANSLATION.facts(TRANSLATION.open(part(str(tmp_path / "threes")), False))["paired"]

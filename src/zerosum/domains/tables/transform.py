@@ -28,13 +28,13 @@ Encoding = Cdf | Mixture | Levels
 Numeric = Literal["cdf", "mixture"]
 TAIL = 7
 """Salt of the numbers that choose among rare levels."""
-NAMES = {"cdf": Cdf, "mixture": Mixture, "levels": Levels, "determined": Determined}
-READERS: Mapping[str, Callable[[Mapping[str, Any]], Encoding | Determined]] = {
-    "cdf": cdf.of_json,
-    "mixture": mixture.of_json,
-    "levels": levels.of_json,
-    "determined": determined.of_json,
+KINDS: Mapping[str, tuple[type, Callable[[Mapping[str, Any]], Encoding | Determined]]] = {
+    "cdf": (Cdf, cdf.of_json),
+    "mixture": (Mixture, mixture.of_json),
+    "levels": (Levels, levels.of_json),
+    "determined": (Determined, determined.of_json),
 }
+"""What facts call each way to encode a column, its class, and how it is read from them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,7 @@ def _plain(column: Column, encoding: Encoding | Determined | None) -> dict[str, 
     plain["form"] = None if column.form is None else column.form.to_json()
     plain["levels"] = list(column.levels)
     if encoding is not None:
-        kind = next(name for name, cls in NAMES.items() if isinstance(encoding, cls))
+        kind = next(name for name, (cls, _) in KINDS.items() if isinstance(encoding, cls))
         plain["encoding"] = {"kind": kind, **encoding.to_json()}
     return plain
 
@@ -145,7 +145,7 @@ def of_facts(facts: Mapping[str, Any]) -> Transform:
     for plain in facts["columns"]:
         columns.append(column_of(plain))
         if how := plain.get("encoding"):
-            found = READERS[how["kind"]](how)
+            found = KINDS[how["kind"]][1](how)
             if isinstance(found, Determined):
                 follows[plain["name"]] = found
             else:

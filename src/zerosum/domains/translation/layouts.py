@@ -103,13 +103,12 @@ def _are_pairs(a: Path, b: Path, wish: Wish) -> tuple[bool, tuple[str, ...]]:
     """Pairs are told, or found by name: A/ and B/ are for pairs, trainA/ and trainB/ for either."""
     if wish.paired != "auto":
         return wish.paired, ()
-    if a.name in ("A", "B") or pairs.same_names(a, b):
+    one, two = (sorted(pairs.stem(path, side) for path in pairs.images_in(side)) for side in (a, b))
+    if a.name in ("A", "B") or one == two:
         return True, (
             f"Files of {a.name}/ and {b.name}/ with one name are pairs; --set data.paired=false takes them apart.",
         )
-    shared = len(
-        {pairs.stem(path, a) for path in pairs.images_in(a)} & {pairs.stem(path, b) for path in pairs.images_in(b)}
-    )
+    shared = len({*one} & {*two})
     some = f" {shared:,} names are the same; if the files are meant as pairs, mend the others." if shared else ""
     return False, (
         f"Names in {a.name}/ and {b.name}/ differ, so there are no pairs: any input meets any target.{some}",

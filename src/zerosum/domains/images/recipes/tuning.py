@@ -59,7 +59,7 @@ def tuned(recipe: Recipe, facts: Facts) -> tuple[Recipe, tuple[str, ...]]:
     largest, other = MADE_FOR.get(recipe.name, (math.inf, ""))
     if _side(facts) > largest:
         notes.append(
-            f"Recipe {recipe.name} fails on images this large (more than {largest} px); take --recipe {other}."
+            f"As it comes, recipe {recipe.name} fails on images of more than {largest} px; take --recipe {other}."
         )
     return recipe, tuple(notes)
 
