@@ -166,3 +166,19 @@ def test_phases_count_with_their_share_of_the_run(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(timing, "_timed", cost)
     mean = timing.seconds_per_step(Match(game, Rows(), Settings(batch=8)), 400)
     assert mean == pytest.approx(5 / 4 + 3 / 4 * (9 + 1) / 2)
+
+
+def test_one_phase_is_timed_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a phase computes when it begins would be computed anew if a step of another one came between."""
+    played: list[int] = []
+
+    def cost(match_: Match, step: int) -> float:
+        played.append(step)
+        return 1.0
+
+    game = Phased(nn.Linear(3, 2), nn.Linear(2, 1), penalties=[penalties.r1(every=2)], prior=3)
+    monkeypatch.setattr(timing, "_timed", cost)
+    timing.seconds_per_step(Match(game, Rows(), Settings(batch=8)), 400)
+    first = [step < 100 for step in played]
+    assert first == sorted(first, reverse=True)
+    assert {True, False} == set(first)
