@@ -94,3 +94,11 @@ def test_what_cannot_be_paired_is_refused() -> None:
         clouds.emd(torch.zeros(5, 3), torch.zeros(4, 3))
     with pytest.raises(UserError, match="clouds, points, dimensions"):
         clouds.chamfer_matrix(torch.zeros(5, 3), torch.zeros(4, 3))
+
+
+def test_the_matrices_of_emd_are_as_exact_as_a_single_pair() -> None:
+    """In float64, too: moving both clouds far away changes nothing."""
+    near = torch.rand(3, 8, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    far = near + 2**20
+    torch.testing.assert_close(clouds.emd_within(far), clouds.emd_within(near), rtol=0, atol=1e-9)
+    torch.testing.assert_close(clouds.emd_matrix(far[:1], far[1:]), clouds.emd_within(near)[:1, 1:], rtol=0, atol=1e-9)

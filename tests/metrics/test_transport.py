@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -72,3 +73,12 @@ def test_w2_refuses_what_it_cannot_pair(shapes: tuple[tuple[int, ...], tuple[int
 def test_w1_refuses_what_is_no_line() -> None:
     with pytest.raises(UserError, match="y has shape"):
         wasserstein1_1d(torch.zeros(3), torch.zeros(3, 1))
+
+
+def test_w1_is_float64_throughout() -> None:
+    """4,999 against 5,000 points: shares of 1/N are no float32 numbers, and the error of rounding them adds up."""
+    x = torch.rand(4_999, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    y = torch.rand(5_000, generator=torch.Generator().manual_seed(7), dtype=torch.float64) * 1.5 - 0.2
+    places = np.sort(np.concatenate([x, y]))
+    below = [np.searchsorted(np.sort(side.numpy()), places[:-1], side="right") / len(side) for side in (x, y)]
+    assert wasserstein1_1d(x, y) == pytest.approx(float(np.abs(below[0] - below[1]) @ np.diff(places)), rel=1e-13)

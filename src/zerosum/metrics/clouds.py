@@ -54,7 +54,8 @@ def _nearest_by_trees(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 def chamfer_matrix(a: Tensor, b: Tensor) -> Tensor:
     """(N, P, D) and (M, Q, D) -> (N, M) float64: the Chamfer distance of every cloud to every other."""
-    a, b = _checked(a, b)
+    _check(a, b)
+    a, b = (clouds.detach().cpu().float() for clouds in (a, b))
     rows = torch.empty(len(a), len(b), dtype=torch.float64)
     step = max(1, _BLOCK // (a.shape[1] * b.shape[1]))
     for i, cloud in enumerate(a):
@@ -87,13 +88,13 @@ def emd(a: Tensor, b: Tensor) -> float:
 
 def emd_matrix(a: Tensor, b: Tensor) -> Tensor:
     """(N, P, D) and (M, P, D) -> (N, M) float64 of `emd`."""
-    a, b = _checked(a, b)
+    _check(a, b)
     return torch.tensor([[emd(x, y) for y in b] for x in a], dtype=torch.float64).reshape(len(a), len(b))
 
 
 def emd_within(a: Tensor) -> Tensor:
     """(N, P, D) -> (N, N) float64 of `emd` within one set; each pair is solved once."""
-    a, _ = _checked(a, a)
+    _check(a, a)
     found = torch.zeros(len(a), len(a), dtype=torch.float64)
     for i in range(len(a)):
         for j in range(i):
@@ -101,10 +102,9 @@ def emd_within(a: Tensor) -> Tensor:
     return found
 
 
-def _checked(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def _check(a: Tensor, b: Tensor) -> None:
     for clouds in (a, b):
         if clouds.dim() != 3 or clouds.shape[2] != a.shape[2] or 0 in clouds.shape:
             raise UserError(
                 f"clouds of shape {tuple(a.shape)} and {tuple(b.shape)}; give (clouds, points, dimensions) twice"
             )
-    return a.detach().cpu().float(), b.detach().cpu().float()

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from zerosum.data.images import pictures
-from zerosum.domains.images.augments import shift
+from zerosum.domains.images.augments import AUGMENTS, shift
 from zerosum.domains.images.data import to_unit
 from zerosum.engine.seeds import Draws
 from zerosum.errors import UserError
@@ -80,3 +80,16 @@ def test_shift_passes_first_and_second_derivatives() -> None:
     x = torch.randn(3, 1, 4, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda y: shift(pixels=1, flip=True)(y, draws(0, 3, 3), "real", 1.0), (x,))
     assert torch.autograd.gradgradcheck(lambda y: shift(pixels=1)(y, draws(0, 3, 3), "real", 1.0) ** 2, (x,))
+
+
+@pytest.mark.parametrize(("name", "options"), [("shift", {"flip": True}), ("diffaugment", {}), ("ada", {})])
+def test_strength_0_leaves_every_image_as_it_is_and_half_leaves_half(name: str, options: dict[str, bool]) -> None:
+    images = torch.rand(64, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    augment = AUGMENTS[name](**options)
+    assert torch.equal(augment(images, draws(0, 64, 64), "real", 0.0), images)
+    changed = (augment(images, draws(0, 64, 64), "real", 0.5) != images).flatten(1).any(1).sum()
+    assert changed <= (64 if name == "ada" else 42)  # ada: each of its transformations has the chance
+
+
+def test_every_augmentation_is_among_those_tried_at_strength_0() -> None:
+    assert set(AUGMENTS) == {"shift", "diffaugment", "ada"}
