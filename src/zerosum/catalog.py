@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from zerosum import domains
+from zerosum.data import numpy_files
 from zerosum.domain import Domain
 from zerosum.errors import UserError, known_as, near
 from zerosum.recipe import Recipe
@@ -67,12 +65,12 @@ def _refusal(where: str, path: Path, domains_here: Sequence[Domain]) -> UserErro
 def _held(path: Path) -> str:
     """What a NumPy file holds, in words."""
     try:
-        if path.suffix.lower() == ".npy":
-            return f"holds an array of shape {np.load(path, mmap_mode='r', allow_pickle=False).shape}"
-        with np.load(path, allow_pickle=False) as archive:
-            return f"holds the arrays {', '.join(archive.files) or '(none)'}"
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile):
+        shapes = {name: header.shape for name, header in numpy_files.headers(path).items()}
+    except (OSError, UserError):
         return "cannot be read as arrays of numbers"
+    if path.suffix.lower() == ".npy":
+        return f"holds an array of shape {shapes[path.stem]}"
+    return f"holds the arrays {', '.join(f'{name} {shape}' for name, shape in shapes.items()) or '(none)'}"
 
 
 def recipes() -> Mapping[str, Recipe]:

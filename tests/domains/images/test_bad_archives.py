@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from image_making import encoded, make_zip, noise, refused, write_idx
 
-from zerosum.data.images import arrays, cifar, idx, listing
+from zerosum.data import numpy_files
+from zerosum.data.images import cifar, idx, listing
 from zerosum.domains.images.data import open_source
 
 
@@ -152,8 +153,8 @@ def test_damaged_npz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole[len(whole) // 2] ^= 0xFF
     (tmp_path / "flip.npz").write_bytes(whole)
     refused(tmp_path / "flip.npz", "truncated or damaged", "CRC")
-    monkeypatch.setattr(arrays, "MAX_BYTES", 100)
-    refused(tmp_path / "a.npz", "unpacked", "max_images")
+    monkeypatch.setattr(numpy_files, "MAX_BYTES", 100)
+    refused(tmp_path / "a.npz", "takes 2.5 KiB unpacked, more than the 100 bytes that are read", ".npy")
 
 
 @pytest.fixture

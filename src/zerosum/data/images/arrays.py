@@ -1,24 +1,18 @@
-"""Images from .npy and .npz arrays. Pickles are never loaded; a header that lies about its size is found out first."""
+"""Images from .npy and .npz arrays: which array holds them, in which layout, with which labels."""
 
 from __future__ import annotations
 
-import math
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib import format as npy
 
+from zerosum.data import numpy_files
 from zerosum.data.images.files import refit
-from zerosum.data.images.raw import MAX_BYTES, Labels, Part, Pixels, Raw, Wanted, check_memory
+from zerosum.data.images.raw import Labels, Part, Pixels, Raw, Wanted, check_memory
 from zerosum.data.images.values import to_bytes
+from zerosum.data.numpy_files import Arrays, Header, refuse_objects
 from zerosum.errors import UserError
 
 IMAGE_KEYS = ("images", "image", "x", "data", "arr_0")
@@ -26,52 +20,26 @@ LABEL_KEYS = ("labels", "label", "y", "subject", "target", "targets")
 HELDOUT = ("test", "val")
 MIN_SIDE = 8
 """A three-dimensional array thinner than this, in pixels, is not taken for images unless it is named so."""
-_NO_PICKLES = "Pickles are never loaded, for they can run code. Save plain arrays: np.savez(path, images=uint8_array)."
-
-
-@dataclass(frozen=True)
-class Header:
-    """What an array's header claims."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    @property
-    def num_bytes(self) -> int:
-        """Size of the data, in bytes."""
-        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def read_npy(path: Path, wanted: Wanted) -> Raw:
     """One array of images, see `_layout` for its shapes and `values.to_bytes` for its ranges. Raises UserError."""
-    size = path.stat().st_size
-    with path.open("rb") as stream, _damage(path):
-        header = _header(stream, str(path))
-        if header.num_bytes != size - stream.tell():
-            raise UserError(
-                f"{path}: the header claims {header.num_bytes} bytes of shape {header.shape}, the file holds "
-                f"{size - stream.tell()}. It is truncated or damaged: write it again."
-            )
-    _check_images(header, str(path))
-    # Mapped, so that a large float array is converted piece by piece.
-    values = np.load(path, mmap_mode="r", allow_pickle=False)
+    with numpy_files.arrays(path) as arrays:
+        _check_images(arrays[path.stem], str(path))
+        # Mapped, so that a large float array is converted piece by piece.
+        values = arrays.read(path.stem, mapped=True)
     images, notes = _images(values, wanted, str(path))
     return Raw(path.stem, Part(images), notes=(*notes, *wanted.told(len(values))))
 
 
 def read_npz(path: Path, wanted: Wanted) -> Raw:
     """The images of an .npz, their labels, and a held-out part when the arrays are named so (x_train, test_images ...)."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
-        raise UserError(f"{path}: not an .npz archive ({error}). {_NO_PICKLES}") from error
-    with archive:
-        names = {Path(name).stem: name for name in archive.namelist() if name.endswith(".npy")}
-        parts = _parts(names, archive, path)
-        train, class_names, notes = _part(archive, *parts["train"], wanted, path, None)
+    with numpy_files.arrays(path) as arrays:
+        parts = _parts(arrays)
+        train, class_names, notes = _part(arrays, *parts["train"], wanted, None)
         heldout = None
         if "heldout" in parts:
-            heldout, _, more = _part(archive, *parts["heldout"], wanted, path, class_names)
+            heldout, _, more = _part(arrays, *parts["heldout"], wanted, class_names)
             notes = (
                 *notes,
                 *(note for note in more if note not in notes),
@@ -82,18 +50,13 @@ def read_npz(path: Path, wanted: Wanted) -> Raw:
 
 def looks_like_images(path: Path) -> bool:
     """Whether an .npy or .npz holds an array that could be images; reads headers only. Raises UserError and OSError."""
-    if path.suffix.lower() == ".npy":
-        with path.open("rb") as stream:
-            return _plausible(_header(stream, str(path)))
-    with zipfile.ZipFile(path) as archive:
-        names = {Path(name).stem: name for name in archive.namelist() if name.endswith(".npy")}
-        images, _ = _parts(names, archive, path)["train"]
-        return _plausible(_member_header(archive, images, path))
+    with numpy_files.arrays(path) as arrays:
+        return _plausible(arrays[path.stem if path.suffix.lower() == ".npy" else _parts(arrays)["train"][0]])
 
 
-def _parts(names: Mapping[str, str], archive: zipfile.ZipFile, path: Path) -> dict[str, tuple[str, str | None]]:
-    """The members to read: 'train' and perhaps 'heldout', each (images, labels or None)."""
-    lower = {stem.lower(): name for stem, name in names.items()}
+def _parts(arrays: Arrays) -> dict[str, tuple[str, str | None]]:
+    """The arrays to read: 'train' and perhaps 'heldout', each (images, labels or None)."""
+    lower = {name.rpartition("/")[2].lower(): name for name in arrays}
 
     def find(keys: tuple[str, ...], split: str) -> str | None:
         tries = [spelt for key in keys for spelt in ((f"{split}_{key}", f"{key}_{split}") if split else (key,))]
@@ -107,29 +70,26 @@ def _parts(names: Mapping[str, str], archive: zipfile.ZipFile, path: Path) -> di
                 (name, find(LABEL_KEYS, other)) for other in HELDOUT if (name := find(IMAGE_KEYS, other)) is not None
             ]
             return parts | ({"heldout": held[0]} if held and split else {})
-    fitting = [name for name in lower.values() if _plausible(_member_header(archive, name, path))]
+    fitting = [name for name in lower.values() if _plausible(arrays[name])]
     if len(fitting) != 1:
         raise UserError(
-            f"{path}: which array holds the images? Found: {', '.join(sorted(names)) or 'none'}. "
+            f"{arrays.path}: which array holds the images? Found: {', '.join(sorted(arrays)) or 'none'}. "
             "Name it 'images' (and the labels 'labels'), shaped (N, H, W), (N, H, W, C) or (N, C, H, W)."
         )
     return {"train": (fitting[0], find(LABEL_KEYS, ""))}
 
 
 def _part(
-    archive: zipfile.ZipFile, images: str, labels: str | None, wanted: Wanted, path: Path, known: tuple[str, ...] | None
+    arrays: Arrays, images: str, labels: str | None, wanted: Wanted, known: tuple[str, ...] | None
 ) -> tuple[Part, tuple[str, ...], tuple[str, ...]]:
-    where = f"{path}[{images.removesuffix('.npy')}]"
-    header = _member_header(archive, images, path)
-    _check_images(header, where)
-    values = _member(archive, images, header, path)
+    where = arrays.place(images)
+    _check_images(arrays[images], where)
+    values = arrays.read(images)
     pixels, notes = _images(values, wanted, where)
     notes = (*notes, *wanted.told(len(values)))
     if labels is None:
         return Part(pixels), (), notes
-    told = f"{path}[{labels.removesuffix('.npy')}]"
-    given = _member(archive, labels, _member_header(archive, labels, path), path)
-    classes, class_names, more = _classes(given, len(values), told, known)
+    classes, class_names, more = _classes(arrays.read(labels), len(values), arrays.place(labels), known)
     chosen = None if classes is None else classes[wanted.rows(len(values))]
     return Part(pixels, chosen), class_names, (*notes, *more)
 
@@ -207,6 +167,7 @@ def _plausible(header: Header) -> bool:
 
 def _check_images(header: Header, where: str) -> None:
     shape = header.shape
+    refuse_objects(header, where)
     if len(shape) not in (3, 4) or 0 in shape[1:]:
         raise UserError(f"{where}: an array of shape {shape} is no set of images. {_SHAPES}")
     if len(shape) == 3 and shape[2] in (1, 3):
@@ -215,51 +176,3 @@ def _check_images(header: Header, where: str) -> None:
         raise UserError(
             f"{where}: pixels of type {header.dtype}; expected uint8, or other whole or floating-point numbers."
         )
-
-
-def _header(stream: IO[bytes], where: str) -> Header:
-    try:
-        version = npy.read_magic(stream)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"format version {version[0]}.{version[1]}")
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read(stream)
-    except (ValueError, EOFError, SyntaxError, TypeError, TokenError) as error:
-        raise UserError(f"{where}: not a NumPy array file ({error}). {_NO_PICKLES}") from error
-    if dtype.hasobject:
-        raise UserError(f"{where}: an array of Python objects, stored as a pickle. {_NO_PICKLES}")
-    if min(shape, default=0) < 0:
-        raise UserError(f"{where}: the header claims shape {shape}; the file is damaged.")
-    return Header(shape, dtype)
-
-
-def _member_header(archive: zipfile.ZipFile, name: str, path: Path) -> Header:
-    with _damage(path), archive.open(name) as stream:
-        header = _header(stream, f"{path}[{name.removesuffix('.npy')}]")
-        held = archive.getinfo(name).file_size - stream.tell()
-    if header.num_bytes != held:
-        raise UserError(
-            f"{path}: array {name!r} claims {header.num_bytes} bytes and holds {held}; the file is damaged."
-        )
-    return header
-
-
-def _member(archive: zipfile.ZipFile, name: str, header: Header, path: Path) -> npt.NDArray[Any]:
-    if header.num_bytes > MAX_BYTES:
-        raise UserError(
-            f"{path}: array {name!r} takes {header.num_bytes / 2**30:.1f} GiB unpacked, more than {MAX_BYTES / 2**30:.1f} GiB. "
-            "Save it as .npy, which is read piece by piece, and give max_images."
-        )
-    with _damage(path), archive.open(name) as stream:
-        values: npt.NDArray[Any] = npy.read_array(stream, allow_pickle=False)
-    return values
-
-
-@contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except UserError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
-        raise UserError(f"{path}: truncated or damaged ({error}). Write it again.") from error

@@ -8,7 +8,6 @@ Sheets: train_batch_1..5.webp of 100x100 tiles and test_first1000.webp of 25x40 
 
 from __future__ import annotations
 
-import io
 import tarfile
 import zlib
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from zerosum.data import numpy_files
 from zerosum.data.images.files import MAX_PIXELS
 from zerosum.data.images.raw import Part, Pixels
 from zerosum.errors import UserError
@@ -97,11 +97,10 @@ def _from_sheets(folder: Path) -> tuple[Part, Part]:
 
 
 def _sheet_labels(path: Path) -> Sequence[Pixels]:
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            return [np.asarray(arrays[name], np.uint8).reshape(-1) for name in ("train", "test_first1000")]
-    except (OSError, ValueError, KeyError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: the arrays 'train' and 'test_first1000' cannot be read ({error}).") from error
+    with numpy_files.arrays(path) as arrays:
+        if missing := [name for name in ("train", "test_first1000") if name not in arrays or not arrays[name].numeric]:
+            raise UserError(f"{path}: there is no array {missing[0]!r} of whole numbers.")
+        return [np.asarray(arrays.read(name), np.uint8).reshape(-1) for name in ("train", "test_first1000")]
 
 
 def _sheet(path: Path) -> Pixels:

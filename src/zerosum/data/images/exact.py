@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, ImageSequence
 
+from zerosum.data import numpy_files
 from zerosum.data.images.files import SUFFIXES, BadImageError, opened
+from zerosum.errors import UserError
 
 READABLE = SUFFIXES | {".npy"}
 """Endings of files that `read` understands."""
@@ -108,9 +110,10 @@ def _sixteen_bits(values: npt.NDArray[np.int64]) -> Values:
 
 def _array(path: Path) -> Exact:
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise BadImageError(f"not a plain .npy array ({error})") from error
+        with numpy_files.arrays(path) as arrays:
+            values = arrays.read(path.stem)
+    except UserError as error:
+        raise BadImageError(str(error).removeprefix(f"{path}: ").rstrip(".")) from error
     values = values[..., None] if values.ndim == 2 else values
     if values.ndim != 3 or values.dtype not in (np.uint8, np.uint16) or 0 in values.shape:
         raise BadImageError(f"an array {values.shape} of {values.dtype}; wanted (H, W) or (H, W, C) of uint8 or uint16")
