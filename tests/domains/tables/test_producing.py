@@ -43,6 +43,27 @@ def test_exactly_so_many_rows_a_function_of_the_seed_and_not_of_their_number(sou
     assert (other.arrays["price"] != few.arrays["price"]).mean() > 0.9
 
 
+@pytest.mark.parametrize("asked", ["", "price>4500"])
+def test_each_part_has_rows_of_its_own(source: TableSource, asked: str) -> None:
+    """Parts differ in their noise, and in the values that are told where a range is too rare for chance."""
+    table, stream = made(source, 2 * producing.PART, asked)
+    assert bool(stream.told) == bool(asked)
+    for name in ("price", "age", "joined"):
+        values = table.arrays[name][: 2 * (len(table) // 2)]
+        first, second = np.split(values, 2)
+        assert (first != second).mean() > 0.9, name
+
+
+def test_rare_levels_are_drawn_anew_in_each_part(tmp_path: Path) -> None:
+    towns = [f"T{k % 3}" for k in range(400)] + [f"R{k}" for k in range(100)] * 4
+    (tmp_path / "a.csv").write_text(text_of(["town", "n"], [(town, str(k % 37)) for k, town in enumerate(towns)]))
+    table, _ = made(source_of(tmp_path / "a.csv", heldout=0.0, max_levels=5), 2 * producing.PART)
+    first, second = np.split(table.arrays["town"], 2)
+    rare = np.minimum(first, second) >= 4
+    assert rare.sum() > 1_000
+    assert (first == second)[rare].mean() < 0.05
+
+
 @pytest.mark.parametrize("heard", [True, False])
 def test_who_is_asked_for_comes_and_the_acceptance_is_told(source: TableSource, heard: bool) -> None:
     table, stream = made(source, 5_000, "city=Oslo,age>60", heard=heard)
