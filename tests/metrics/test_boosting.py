@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zerosum.errors import UserError
-from zerosum.metrics.boosting import predictive, two_sample
+from zerosum.metrics.boosting import classes_tested, predictive, two_sample
 from zerosum.metrics.mixed import Mixed
 
 NAMES, NUMERIC = ("x", "code", "target"), (True, False, False)
@@ -43,6 +43,21 @@ def test_a_target_of_one_class_or_of_unknown_classes() -> None:
     three.values[:, 2] = three.values[:, 1]
     two = three.rows(three.values[:, 2] < 2)
     assert 0.3 < predictive(two, three, "target", seed=0) < 0.9  # the class never learnt is foretold by chance: 1/2
+
+
+def test_classes_of_a_few_rows_have_no_say() -> None:
+    """A class of two rows, which by luck are foretold or not, changes nothing."""
+    train, test = rows(600, 0), rows(300, 2)
+    alone = predictive(train, test, "target", seed=0)
+    for code, first in ((2, 0), (3, 1)):
+        few = test.values.copy()
+        few[np.flatnonzero(few[:, 2] == first)[:2], 2] = code
+        # Of two classes one area is taken, of three or more all that count: both are the same here but for two rows.
+        found = predictive(train, Mixed(NAMES, NUMERIC, few), "target", seed=0)
+        assert found == pytest.approx(alone, abs=0.02)
+    assert classes_tested(np.repeat([0.0, 1.0, 2.0, 5.0], [30, 9, 10, 2])) == [0.0, 2.0]
+    assert classes_tested(np.repeat([0.0, 1.0], [30, 9])) == []
+    assert np.isnan(predictive(train, test.rows(slice(0, 12)), "target", seed=0))
 
 
 def test_a_number_is_foretold_by_its_variance() -> None:

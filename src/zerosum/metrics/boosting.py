@@ -16,6 +16,8 @@ from zerosum.metrics.mixed import Floats, Mixed
 MOST_LEVELS = 255
 """Codes that scikit-learn's trees can treat as categories; columns of more are taken as numbers."""
 FEWEST = 10
+FEWEST_OF_CLASS = 10
+"""Rows to be tested on that a class has, and lacks, at least: with fewer its area says nothing (its error is 0.1 and more)."""
 
 
 def two_sample(real: Mixed, fake: Mixed, seed: int, folds: int = 2) -> float:
@@ -37,8 +39,9 @@ def two_sample(real: Mixed, fake: Mixed, seed: int, folds: int = 2) -> float:
 def predictive(train: Mixed, test: Mixed, target: str, seed: int) -> float:
     """How well trees that learnt column `target` from `train` foretell it in `test`.
 
-    Codes: the area under the ROC curve, the mean over classes against the rest where there are more than two. Numbers: the
-    share of the variance foretold (R^2). A target of which `train` knows a single value gives 0.5 or at most 0.
+    Codes: the area under the ROC curve, the mean over the `classes_tested` classes against the rest where there are more than two; NaN
+    where none is. Numbers: the share of the variance foretold (R^2). A target of which `train` knows a single value gives 0.5 or
+    at most 0.
     """
     place = train.names.index(target)
     others = [c for c in range(len(train.names)) if c != place]
@@ -54,13 +57,20 @@ def predictive(train: Mixed, test: Mixed, target: str, seed: int) -> float:
     return _roc(v, fitted.predict_proba(u), fitted.classes_)
 
 
+def classes_tested(values: Floats) -> list[float]:
+    """The classes that an area can be measured of: FEWEST_OF_CLASS of the values at least are of the class, and as many not."""
+    classes, counts = np.unique(values, return_counts=True)
+    enough = (counts >= FEWEST_OF_CLASS) & (len(values) - counts >= FEWEST_OF_CLASS)
+    return [float(one) for one in classes[enough]]
+
+
 def _roc(truth: Floats, scores: Floats, classes: NDArray[Any]) -> float:
-    """The mean area over the classes that the test rows have and do not all have; a class never learnt scores 0 everywhere."""
+    """The mean area over the `classes_tested` classes; one that was never learnt scores 0 everywhere."""
     from sklearn.metrics import roc_auc_score
 
-    present = [one for one in np.unique(truth) if 0 < (truth == one).mean() < 1]
     column = {one: scores[:, place] for place, one in enumerate(classes)}
-    if len(present) == 2:
+    present = classes_tested(truth)
+    if len(np.unique(truth)) == 2:  # the area of the one is the area of the other
         present = present[1:]
     areas = [roc_auc_score(truth == one, column.get(one, np.zeros(len(truth)))) for one in present]
     return float(np.mean(areas)) if areas else float("nan")

@@ -94,11 +94,38 @@ def test_quick_numbers(source: TableSource) -> None:
 
 def test_the_target_is_the_last_column_that_can_be_one() -> None:
     values = np.column_stack([np.arange(60) % n for n in (2, 2, 5, 40)] + [np.arange(60) / 7]).astype(float)
-    numeric = (False, False, False, False, True)
-    assert target_of(Mixed(("a", "b", "c", "d", "e"), numeric, values)) == "b"
-    assert target_of(Mixed(("c", "d", "e"), numeric[2:], values[:, 2:])) == "c"
-    assert target_of(Mixed(("d", "e"), numeric[3:], values[:, 3:])) == "e"
-    assert target_of(Mixed(("d",), (False,), values[:, 3:4])) == "d"
+    numeric, none = (False, False, False, False, True), slice(0, 0)
+    rows = Mixed(("a", "b", "c", "d", "e"), numeric, values)
+    assert target_of(rows, rows.rows(none)) == "b"
+    rows = Mixed(("c", "d", "e"), numeric[2:], values[:, 2:])
+    assert target_of(rows, rows.rows(none)) == "c"
+    rows = Mixed(("d", "e"), numeric[3:], values[:, 3:])
+    assert target_of(rows, rows.rows(none)) == "e"
+    rows = Mixed(("d",), (False,), values[:, 3:4])
+    assert target_of(rows, rows.rows(none)) == "d"
+
+
+def test_a_column_that_the_held_out_rows_cannot_test_is_no_target() -> None:
+    common, rare = np.arange(200) % 2, (np.arange(200) % 50 == 0)
+    rows = Mixed(("common", "rare"), (False, False), np.column_stack([common, rare]).astype(float))
+    assert target_of(rows, rows.rows(slice(0, 0))) == "rare"
+    assert target_of(rows, rows) == "common"  # 4 of 200 rows are rare
+
+
+def test_levels_of_two_held_out_rows_have_no_say_and_the_record_says_so(tmp_path: Path) -> None:
+    """An ordered grade that follows from a number, with two grades of a few rows at its ends."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=600)
+    grade = np.digitize(x, [-2.2, -0.5, 0.5, 2.2])
+    grade[random.random(600) < 0.2] = 2
+    (tmp_path / "a.csv").write_text("x,grade\n" + "\n".join(f"{a:.3f},g{b}" for a, b in zip(x, grade)))
+    source = open_source(part(str(tmp_path / "a.csv")), False)
+    counts = np.bincount(source.heldout.arrays["grade"], minlength=5)
+    assert (np.sort(counts) < 10).tolist() == [True, True, False, False, False]
+    rows = baselines.fits(source)["copula"]().sample(500, 0)
+    record = next(one for one in TableEvaluator(source, 0).evaluate(rows, None, None) if one.name.startswith("learnt"))
+    assert record.protocol["target"] == "grade"
+    assert "Target: grade (3 of 5 levels: those that at least 10 of 120 held-out rows have" in record.meaning
 
 
 # --- questions

@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 from zerosum.domains.tables.measures import asked
-from zerosum.domains.tables.measures.scores import MEANINGS, Controls, Truth, by_column, of_rows, target_of
+from zerosum.domains.tables.measures.scores import (
+    MEANINGS,
+    Controls,
+    Truth,
+    by_column,
+    levels_tested,
+    of_rows,
+    target_of,
+)
 from zerosum.domains.tables.plain import plain
 from zerosum.engine.loop import Match
 from zerosum.metrics.mixed import Mixed, mean, shapes
@@ -55,8 +63,8 @@ class TableEvaluator:
 
     @functools.cached_property
     def _truth(self) -> Truth:
-        train = plain(self.source.train)
-        return Truth(train, plain(self.source.heldout), target_of(train), self.seed)
+        train, heldout = plain(self.source.train), plain(self.source.heldout)
+        return Truth(train, heldout, target_of(train, heldout), self.seed)
 
     @functools.cached_property
     def _controls(self) -> Controls:
@@ -65,6 +73,9 @@ class TableEvaluator:
     def _record(self, full: str, value: float, protocol: Mapping[str, Any]) -> Record:
         name = full.partition("[")[0]
         better, sentence = MEANINGS[name]
+        if name == "learnt_from":
+            levels = protocol["target_levels"]
+            sentence += f" Target: {protocol['target']}" + (f" ({levels})." if levels else ".")
         controls = {one: found[name] for one, found in self._controls.values.items() if name in found}
         return Record(
             full,
@@ -87,6 +98,7 @@ class TableEvaluator:
             "num_train": len(truth.train),
             "num_fake": num_fake,
             "target": truth.target,
+            "target_levels": levels_tested(truth),
             "trees": f"histogram gradient boosting of scikit-learn {sklearn.__version__}, its defaults; two-sample: two folds",
             "reference": "training rows; for copied_rows held-out ones; for closer_to_training their part of all rows",
             "seed": self.seed,

@@ -77,15 +77,35 @@ class Truth:
         }
 
 
-def target_of(rows: Mixed) -> str:
-    """The column that trees foretell: the last of two levels, else the last of at most MOST_LEVELS, else the last number."""
-    counts = {name: len(np.unique(rows.values[:, c])) for c, name in enumerate(rows.names) if not rows.numeric[c]}
+def target_of(train: Mixed, heldout: Mixed) -> str:
+    """The column that trees foretell: the last of two levels, else the last of at most MOST_LEVELS, else the last number. Where
+    rows are held out, a column counts only if they have enough rows of a level, and of the others, to test on."""
+    counts = {name: len(np.unique(train.values[:, c])) for c, name in enumerate(train.names) if not train.numeric[c]}
+    if len(heldout) >= FEWEST_TESTED:
+        counts = {name: count for name, count in counts.items() if boosting.classes_tested(_column(heldout, name))}
     for most in (2, MOST_LEVELS):
         fitting = [name for name, count in counts.items() if 2 <= count <= most]
         if fitting:
             return fitting[-1]
-    numbers = [name for name, numeric in zip(rows.names, rows.numeric, strict=True) if numeric]
-    return (numbers or list(rows.names))[-1]
+    numbers = [name for name, numeric in zip(train.names, train.numeric, strict=True) if numeric]
+    return (numbers or list(train.names))[-1]
+
+
+def levels_tested(truth: Truth) -> str:
+    """Which levels of the target have a say in `learnt_from`, in words; "" for a number."""
+    if truth.train.numeric[truth.train.names.index(truth.target)]:
+        return ""
+    values = _column(truth.heldout, truth.target)
+    used, every = len(boosting.classes_tested(values)), len(np.unique(_column(truth.train, truth.target)))
+    least = boosting.FEWEST_OF_CLASS
+    return (
+        f"{used} of {every} levels: those that at least {least} of {len(values):,} held-out rows have, and {least} lack"
+    )
+
+
+def _column(rows: Mixed, name: str) -> np.ndarray:
+    values: np.ndarray = rows.values[:, rows.names.index(name)]
+    return values
 
 
 def of_rows(made: Mixed, truth: Truth) -> dict[str, float]:
