@@ -39,9 +39,9 @@ def two_sample(real: Mixed, fake: Mixed, seed: int, folds: int = 2) -> float:
 def predictive(train: Mixed, test: Mixed, target: str, seed: int) -> float:
     """How well trees that learnt column `target` from `train` foretell it in `test`.
 
-    Codes: the area under the ROC curve, the mean over the `classes_tested` classes against the rest where there are more than two; NaN
-    where none is. Numbers: the share of the variance foretold (R^2). A target of which `train` knows a single value gives 0.5 or
-    at most 0.
+    Codes: the area under the ROC curve, the mean over the `classes_tested` against the rest where there are more than two; NaN
+    where there is none. Numbers: the share of the variance foretold (R^2). A target of which `train` knows a single value gives
+    0.5 or at most 0.
     """
     place = train.names.index(target)
     others = [c for c in range(len(train.names)) if c != place]
