@@ -19,6 +19,7 @@ from torch import Tensor
 from zerosum.errors import UserError
 from zerosum.metrics.parzen import log_densities
 from zerosum.metrics.principal import principal
+from zerosum.metrics.rows import drawn_rows
 
 MOST_VALUES = 2**24
 """Numbers that a model is fitted to, at most: 128 MiB; 21,399 rows of 784 values."""
@@ -125,10 +126,7 @@ class Kernel:
 
 def chosen(num_rows: int, num_values: int, most: int = MOST_VALUES, seed: int = 0) -> Tensor:
     """Indices (n,) int64 of the rows to fit to: all, or as many drawn ones as hold `most` values."""
-    limit = max(2, most // num_values)
-    if num_rows <= limit:
-        return torch.arange(num_rows)
-    return torch.randperm(num_rows, generator=torch.Generator().manual_seed(seed))[:limit].sort().values
+    return drawn_rows(num_rows, max(2, most // num_values), seed)
 
 
 def classical(rows: Tensor, num_rows: int | None = None) -> Mapping[str, Callable[[], Model]]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from zerosum.errors import UserError
 from zerosum.metrics.mixed import Floats, Mixed
+from zerosum.metrics.rows import drawn_rows
 
 MOST_LEVELS = 255
 """Codes that scikit-learn's trees can treat as categories; columns of more are taken as numbers."""
@@ -29,7 +30,8 @@ def two_sample(real: Mixed, fake: Mixed, seed: int, folds: int = 2) -> float:
     size = min(len(real), len(fake))
     if size < FEWEST:
         raise UserError(f"two-sample test: {len(real)} reals and {len(fake)} fakes; give at least {FEWEST} of each")
-    values, told = np.concatenate([real.values[:size], fake.values[:size]]), np.repeat([1, 0], size)
+    some = [side.values[drawn_rows(len(side), size, seed).numpy()] for side in (real, fake)]
+    values, told = np.concatenate(some), np.repeat([1, 0], size)
     model = _trees(real, values, range(len(real.names)), "classifier", seed)
     order = StratifiedKFold(folds, shuffle=True, random_state=seed)
     scores = cross_val_predict(model, values, told, cv=order, method="predict_proba")[:, 1]

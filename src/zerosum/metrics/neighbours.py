@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zerosum.errors import UserError
 from zerosum.metrics.distances import blocks, blocks_within, slices
+from zerosum.metrics.rows import drawn_rows
 
 
 def nearest(queries: Tensor, keys: Tensor, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -71,7 +72,7 @@ class Memorisation:
 def unseen_distances(train: Tensor, heldout: Tensor | None, limit: int = 2000) -> Tensor:
     """Distances of real samples to the nearest (other) training sample: held-out ones, else training ones left out in turn."""
     if heldout is not None and len(heldout) > 0:
-        return nearest(heldout[:limit], train)[0]
+        return nearest(heldout[drawn_rows(len(heldout), limit)], train)[0]
     index = torch.linspace(0, len(train) - 1, min(limit, len(train))).long()
     return nearest(train[index], train, skip=index)[0]
 

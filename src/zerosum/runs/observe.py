@@ -18,12 +18,14 @@ from zerosum.engine.precision import autocast
 from zerosum.errors import UserError
 from zerosum.metrics.choice import Choice
 from zerosum.metrics.record import Record
+from zerosum.metrics.rows import drawn_rows
 from zerosum.runs import measuring
 from zerosum.runs.plan import Plan
 from zerosum.runs.sampler import Sampler
 
 ROWS, COLUMNS, MOST_COLUMNS = 8, 10, 16
 NUM_SCORED = 256
+"""Rows of each kind (training, held-out, made) whose scores the health looks at; drawn once from the seed of the run."""
 MOST_SEARCHED = 5_000  # rows that are looked through for some of each class
 NUM_BINS = 20
 FEWEST_HELD_OUT = 16
@@ -42,6 +44,8 @@ class Observer:
         self.sampler = Sampler(network, plan.recipe.prior, plan.facts, told, plan.domain.draw, self.examples)
         self.columns, self.shown = self._layout()
         self.neutral = 0.0
+        self._train_rows = drawn_rows(plan.source.num_rows, NUM_SCORED, plan.recipe.seed)
+        self._heldout_rows = drawn_rows(plan.source.num_heldout, NUM_SCORED, plan.recipe.seed)
 
     def _layout(self) -> tuple[int, Tensor | None]:
         """Columns of the grid, and the condition of each sample: as many columns for each class where there are few classes,
@@ -155,10 +159,10 @@ class Observer:
         if not isinstance(game, Duel):
             return {}
         source, scores, self.neutral = self.plan.source, {}, 0.0
-        train = source.batch(torch.arange(min(NUM_SCORED, source.num_rows)))
+        train = source.batch(self._train_rows)
         scores["train"] = self.judge(train.data, train.condition)
         if source.num_heldout:
-            heldout = source.heldout_batch(torch.arange(min(NUM_SCORED, source.num_heldout)))
+            heldout = source.heldout_batch(self._heldout_rows)
             scores["heldout"] = self.judge(heldout.data, heldout.condition)
         scores["fake"] = self.judge(fakes, fake_labels)
         self.neutral = float(game.loss.centre(scores["train"], scores["fake"]))

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from zerosum.domains.tables import baselines, choice
+from zerosum.domains.tables import baselines, choice, metrics
 from zerosum.domains.tables.data import TableSource, open_source
-from zerosum.domains.tables.measures import asked
+from zerosum.domains.tables.measures import asked, scores
 from zerosum.domains.tables.measures.scores import target_of
 from zerosum.domains.tables.metrics import TableEvaluator
 from zerosum.domains.tables.plain import plain
@@ -254,3 +254,20 @@ def test_rows_of_a_file_are_measured_like_those_of_a_run(
     program.score(str(table), train)
     told = {line.split("[")[0]: float(line.split()[1]) for line in capsys.readouterr().out.splitlines()}
     assert (told["copied_rows"], told["closer_to_training"]) == (1, 1)
+
+
+def test_rows_of_all_places_are_compared_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows in order of a column: a part of them is drawn, not the first ones."""
+    numbers = np.random.default_rng(0).normal(size=1_500) + np.repeat([0, 50], 750)
+    lines = [f"{number:.4f},{'b' if number > 25 else 'a'}" for number in numbers]
+    (tmp_path / "ordered.csv").write_text("x,kind\n" + "\n".join(lines) + "\n")
+    ordered = open_source(part(str(tmp_path / "ordered.csv")), False)
+    monkeypatch.setattr(metrics, "MOST_QUICK", 300)
+    found = TableEvaluator(ordered, 0).quick(ordered.rows.data(torch.arange(0, 1_200, 4), torch.arange(300)))
+    assert found["column_shapes"] > 0.9
+    assert found["diversity"] == pytest.approx(1.0, abs=0.08)
+    monkeypatch.setattr(scores, "MOST_REALS", 300)
+    train = plain(ordered.train)
+    made = train.rows(slice(0, 100))  # the first rows themselves, of which a draw of 300 of 1,200 has a quarter
+    values = scores.of_rows(made, scores.Truth(train, plain(ordered.heldout), "kind", 0))
+    assert values["closer_to_training[n=100]"] < 0.75

@@ -183,3 +183,26 @@ def test_deep_sides(pairs: TranslationEvaluator) -> None:
         one_way.evaluate(one_way.reals.targets * 0.5), other.evaluate(other.reals.targets * 0.5), strict=True
     ):
         assert left.value == pytest.approx(right.value, rel=1e-4)
+
+
+@pytest.mark.parametrize("num_held", [0, 320])
+def test_images_of_all_places_are_measured(num_held: int) -> None:
+    """Dark images first, then bright ones, trained on and held out: both kinds among those compared."""
+    a = torch.full((640, 1, 32, 32), 20, dtype=torch.uint8)
+    a[[*range(160, 320), *range(480, 640)]] = 230
+    evaluator = TranslationEvaluator(source(a, a.repeat(1, 3, 1, 1), (GREY, COLOUR), True, num_held), 0)
+    for images in evaluator.reals.inputs, evaluator.reals.targets, evaluator.reals.others:
+        assert len(images) == 256
+        assert float((images > 0).float().mean()) == pytest.approx(0.5, abs=0.1)
+    assert bool(((evaluator.reals.targets > 0) == (evaluator.reals.inputs > 0)).all())
+
+
+def test_a_reader_of_labels_learns_from_rows_of_all_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Tensor] = []
+    labelled = maps(3_000, 0)
+    evaluator = TranslationEvaluator(source(labelled, painted(labelled, 1), (MAP, GREY), True, 0), 0)
+    monkeypatch.setattr(labels, "train_patch_classifier", lambda images, *_, **__: asked.append(images))
+    _ = evaluator.reader.model
+    (images,) = asked
+    assert len(images) == labels.MOST_ROWS
+    assert not images.equal(evaluator.source.batch(torch.arange(labels.MOST_ROWS)).data)

@@ -14,9 +14,10 @@ from torch import Tensor
 from zerosum.errors import UserError
 from zerosum.metrics.parzen import WIDTHS, ParzenScore, parzen
 from zerosum.metrics.record import Record
+from zerosum.metrics.rows import drawn_rows
 
 if TYPE_CHECKING:
-    from zerosum.domains.images.data import ImageSource
+    from zerosum.domains.images.data import Images, ImageSource
 
 NUM_CENTRES = 10_000
 NUM_CHOOSE = 1_000
@@ -40,7 +41,7 @@ def records(source: ImageSource, fakes: Tensor, seed: int) -> list[Record]:
 
     Raises UserError when the source has too few images that were not trained on.
     """
-    choose, test, told = _parts(source)
+    choose, test, told = _parts(source, seed)
     common = _common(source, told, seed)
     rows = [
         (MODEL, fakes.flatten(1), choose, {"centres": "generated images, not rounded to 8 bits"}),
@@ -50,17 +51,18 @@ def records(source: ImageSource, fakes: Tensor, seed: int) -> list[Record]:
             choose,
             {"centres": f"k-means of all {len(source.train):,} training images"},
         ),
-        (COPIES, _some(source, seed), choose, {"centres": "training images, drawn at random"}),
+        (COPIES, _some(source.train, NUM_CENTRES, seed), choose, {"centres": "training images, drawn at random"}),
     ]
     if source.validation is not None:  # all of them are centres, so that their width is chosen elsewhere
-        own = {"centres": "images set apart from training", "validation": f"the first {NUM_CHOOSE:,} training images"}
-        rows.append((REAL, _unit(source.validation.pixels[:NUM_CENTRES]), _unit(source.train.pixels[:NUM_CHOOSE]), own))
+        centres, known = _some(source.validation, NUM_CENTRES, seed), _some(source.train, NUM_CHOOSE, seed)
+        own = {"centres": "images set apart from training", "validation": f"{len(known):,} training images, at random"}
+        rows.append((REAL, centres, known, own))
     scores = {name: parzen(centres, validation, test) for name, centres, validation, _ in rows}
     floor = scores[REAL].mean if REAL in scores else None
     return [_record(name, scores[name], common | own, None if name == REAL else floor) for name, *_, own in rows]
 
 
-def _parts(source: ImageSource) -> tuple[Tensor, Tensor, dict[str, str]]:
+def _parts(source: ImageSource, seed: int) -> tuple[Tensor, Tensor, dict[str, str]]:
     """Images (V, D) to choose the width on, test images (N, D), and what both are.
 
     Without a validation part (data.validation) the held-out images are shuffled and cut in two.
@@ -71,8 +73,8 @@ def _parts(source: ImageSource) -> tuple[Tensor, Tensor, dict[str, str]]:
             "--historic: there are no held-out images to score with; train with data.heldout above 0 and more images."
         )
     if source.validation is not None:
-        rows = _unit(source.validation.pixels[:NUM_CHOOSE])
-        told = {"validation": f"the first {len(rows):,} images set apart from training", "test": "all held-out images"}
+        rows = _some(source.validation, NUM_CHOOSE, seed)
+        told = {"validation": f"{len(rows):,} images set apart from training, at random", "test": "all held-out images"}
         return rows, held, told
     held = held[torch.randperm(len(held), generator=torch.Generator().manual_seed(0))]
     cut = min(NUM_CHOOSE, len(held) // 2)
@@ -89,10 +91,9 @@ def _clusters(source: ImageSource, seed: int) -> Tensor:
     return torch.from_numpy(fit.fit(_unit(source.train.pixels).numpy()).cluster_centers_)
 
 
-def _some(source: ImageSource, seed: int) -> Tensor:
-    """(M, D) training images, drawn at random."""
-    order = torch.randperm(len(source.train), generator=torch.Generator().manual_seed(seed))
-    return _unit(source.train.pixels[order[:NUM_CENTRES]])
+def _some(images: Images, most: int, seed: int) -> Tensor:
+    """(M, D) images, at most `most`, drawn at random."""
+    return _unit(images.pixels[drawn_rows(len(images), most, seed)])
 
 
 def _unit(pixels: Tensor) -> Tensor:

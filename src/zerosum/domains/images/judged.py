@@ -20,9 +20,12 @@ from zerosum.metrics.classifier import extract
 from zerosum.metrics.neighbours import diversity
 from zerosum.metrics.random_features import random_features
 from zerosum.metrics.record import Record
+from zerosum.metrics.rows import drawn_rows
 
 CHEAP_VALUES = 256
 """Values an image may have for its classifier to be trained before the game begins."""
+NUM_REALS = 256
+"""Training images, drawn from the seed, whose diversity and contrast the health compares with."""
 UnitJudge = Callable[[Tensor, Tensor | None], Tensor]
 
 
@@ -31,18 +34,22 @@ class UnitEvaluator:
 
     def __init__(self, source: ImageSource, seed: int, choice: Choice = Choice()) -> None:
         self.inner = ImageEvaluator(source, seed=seed, choice=choice)
-        real = source.train.pixels[:512].float()
-        self._real_contrast = float(real.flatten(1).std(1).mean())
         self._num_classes = source.shape.num_classes
-        self._reals = source.train.pixels[:256]
         # A classifier of large images takes minutes: it is then left to the evaluation, and health looks with random features.
-        self._at_once = self._reals[0].numel() <= CHEAP_VALUES
-        _, channels, height, width = self._reals.shape
-        self._extractor = random_features((channels, height, width))
+        self._at_once = source.train.pixels[0].numel() <= CHEAP_VALUES
+        self._extractor = random_features((source.shape.channels, source.shape.height, source.shape.width))
+
+    def _reals(self) -> Tensor:
+        pixels = self.inner.source.train.pixels
+        return pixels[drawn_rows(len(pixels), NUM_REALS, self.inner.seed).to(pixels.device)]
+
+    @functools.cached_property
+    def _real_contrast(self) -> float:
+        return float(self._reals().float().flatten(1).std(1).mean())
 
     @functools.cached_property
     def _real_diversity(self) -> float:
-        return diversity(extract(self._extractor, self._reals))
+        return diversity(extract(self._extractor, self._reals()))
 
     @property
     def num_samples(self) -> int:

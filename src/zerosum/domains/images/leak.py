@@ -21,6 +21,7 @@ from zerosum.metrics.manifolds import density_coverage, precision_recall
 from zerosum.metrics.probe import FEWEST, STEPS, Suspicion, suspect, train_probe, worsened
 from zerosum.metrics.random_features import random_features
 from zerosum.metrics.record import Record
+from zerosum.metrics.rows import drawn_rows
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import ImageSource
@@ -149,7 +150,7 @@ def _reals(source: ImageSource, seed: int) -> tuple[Tensor, Tensor]:
     num = len(source.train)
     order = torch.randperm(num, generator=generator(seed, "leak"))
     if _held_out(source):
-        unseen = _read(source.heldout_batch, torch.arange(min(MOST_JUDGED, source.num_heldout)))
+        unseen = _read(source.heldout_batch, drawn_rows(source.num_heldout, MOST_JUDGED, seed))
     else:
         count = min(MOST_JUDGED, num // 3)
         unseen, order = _read(source.batch, order[:count]), order[count:]

@@ -23,6 +23,7 @@ from zerosum.domains.tables.plain import plain
 from zerosum.engine.loop import Match
 from zerosum.metrics.mixed import Mixed, mean, shapes
 from zerosum.metrics.record import Record
+from zerosum.metrics.rows import drawn_rows
 from zerosum.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -51,11 +52,13 @@ class TableEvaluator:
 
     def quick(self, fakes: Tensor) -> Mapping[str, float]:
         """Health numbers: how varied the rows are, and how alike their columns lie to the real ones."""
-        rows = torch.arange(min(len(fakes), len(self.source.train)), device=self.source.rows.choices.device)
+        num, device = len(self.source.train), self.source.rows.choices.device
+        rows = drawn_rows(num, len(fakes), self.seed).to(device)
         reals = self.source.rows.data(rows, rows).cpu()
+        known = self._truth.train.rows(drawn_rows(num, MOST_QUICK, self.seed).numpy())
         return {
             "diversity": float(torch.pdist(fakes.detach().cpu()).mean() / torch.pdist(reals).mean()),
-            "column_shapes": mean(shapes(self._truth.train.rows(slice(0, MOST_QUICK)), self._decoded(fakes))),
+            "column_shapes": mean(shapes(known, self._decoded(fakes))),
         }
 
     def _decoded(self, fakes: Tensor) -> Mixed:

@@ -12,9 +12,11 @@ from torch import Tensor
 from zerosum.domains.translation.measures import likeness, structure
 from zerosum.domains.translation.measures.labels import Reader
 from zerosum.domains.translation.measures.occasion import Occasion, Reals
+from zerosum.engine.seeds import generator
 from zerosum.metrics.neighbours import diversity
 from zerosum.metrics.patches import patch_distances
 from zerosum.metrics.record import Record
+from zerosum.metrics.rows import drawn_rows
 from zerosum.metrics.structure import contrast, edge_ssim
 
 if TYPE_CHECKING:
@@ -53,8 +55,13 @@ class TranslationEvaluator:
         source = self.source
         held = source.num_heldout >= FEWEST_HELD_OUT
         num = min(MOST, source.num_heldout if held else max(1, source.num_distinct // 2))
-        measured = (source.heldout_batch if held else source.batch)(torch.arange(num))
-        spare = source.batch((torch.arange(num) + (0 if held else num)) % source.num_rows)
+        # Rows of all places: those that show no input twice, shuffled, then those that repeat one.
+        order = torch.randperm(source.num_distinct, generator=generator(self.seed, "reals"))
+        order = torch.cat([order, torch.arange(source.num_distinct, source.num_rows)])
+        measured = (
+            source.heldout_batch(drawn_rows(source.num_heldout, num, self.seed)) if held else source.batch(order[:num])
+        )
+        spare = source.batch(order[(torch.arange(num) + (0 if held else num)) % len(order)])
         assert measured.condition is not None
         split = "held out" if held else "train"
         return Reals(measured.condition.cpu(), measured.data.cpu(), spare.data.cpu(), split)

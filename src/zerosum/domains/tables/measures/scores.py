@@ -11,6 +11,7 @@ import numpy as np
 
 from zerosum.metrics import boosting, closest_record
 from zerosum.metrics.mixed import Mixed, mean, shapes, trends
+from zerosum.metrics.rows import drawn_rows
 
 FEWEST, FEWEST_TESTED = 100, 20
 """Held-out rows from which on made rows are held against them, and a prediction is tested on them."""
@@ -122,7 +123,8 @@ def of_rows(made: Mixed, truth: Truth) -> dict[str, float]:
         values[f"learnt_from[{truth.target},n={len(made)}]"] = area
     if len(truth.heldout) >= FEWEST_TESTED:
         some = made.rows(slice(0, MOST_SEARCHED))
-        share = closest_record.closer_share(some, truth.train.rows(slice(0, MOST_REALS)), truth.heldout)
+        known = truth.train.rows(drawn_rows(len(truth.train), MOST_REALS, truth.seed).numpy())
+        share = closest_record.closer_share(some, known, truth.heldout)
         values[f"closer_to_training[n={len(some)}]"] = share
     values[f"copied_rows[n={len(made)}]"] = closest_record.copies(made, truth.train)
     return {name: value for name, value in values.items() if not np.isnan(value)}

@@ -6,13 +6,12 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from zerosum.domains.translation.facts import sides
 from zerosum.domains.translation.measures.occasion import Occasion
 from zerosum.metrics.classifier import weights_sha256
 from zerosum.metrics.patch_labels import STEPS, VERSION, PatchClassifier, label_accuracy, train_patch_classifier
 from zerosum.metrics.record import Record
+from zerosum.metrics.rows import drawn_rows
 
 if TYPE_CHECKING:
     from zerosum.domains.translation.source import PairSource
@@ -36,7 +35,7 @@ class Reader:
     @functools.cached_property
     def model(self) -> PatchClassifier:
         """The classifier."""
-        batch = self.source.batch(torch.arange(min(self.source.num_rows, MOST_ROWS)))
+        batch = self.source.batch(drawn_rows(self.source.num_rows, MOST_ROWS))
         assert batch.condition is not None
         return train_patch_classifier(batch.data.cpu(), batch.condition.argmax(1).cpu(), self.num_classes, steps=STEPS)
 

@@ -1,0 +1,44 @@
+"""What the looks at a run between two steps are taken of: rows drawn from all classes, training and held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+import zerosum
+from zerosum.data.images.pictures import to_pixels
+from zerosum.runs import observe
+
+SMALL = ["steps=2", "batch=8", "generator.width=4", "discriminator.width=4", "cadence.preview=2", "data.heldout=0.3"]
+
+
+@pytest.mark.parametrize("recipe", ["dcgan", "rpgan"])  # a loss with a neutral logit of its own, and one without
+def test_all_classes_are_scored_whatever_the_order_of_the_rows(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Digits in order of their class, and a discriminator that calls the classes from 5 on real."""
+    data = load_digits()
+    order = np.argsort(data.target, kind="stable")
+    pixels = (data.images * 255 / 16).round().astype("uint8")[order][..., None]
+    np.savez(tmp_path / "sorted.npz", images=pixels, labels=data.target[order])
+    known = {image.tobytes(): int(label) for image, label in zip(pixels, data.target[order], strict=True)}
+
+    def judge(game: object, rows: Tensor, *_: object) -> Tensor:
+        labels = [known.get(row.numpy().tobytes()) for row in to_pixels(rows.cpu())]
+        return torch.tensor([-3.0 if label is None else 1.0 if label >= 5 else -1.0 for label in labels])
+
+    monkeypatch.setattr(observe, "judge", judge)
+    run = zerosum.train(str(tmp_path / "sorted.npz"), recipe, out=tmp_path / "run", set=SMALL)
+    (look,) = [line["values"] for line in run.folder.lines() if line["kind"] == "health" and line["step"] == 2]
+    assert run.sampler.facts["num_heldout"] > observe.NUM_SCORED
+    assert look["heldout_gap"] == pytest.approx(0.0, abs=0.08)
+    if recipe == "dcgan":
+        assert look["accuracy/real"] == pytest.approx(0.5, abs=0.1)
+        assert look["accuracy/heldout"] == pytest.approx(0.5, abs=0.1)
+    else:  # halfway between the reals' mean of 0 and the fakes' of -3
+        assert look["neutral_logit"] == pytest.approx(-1.5, abs=0.1)
