@@ -19,19 +19,25 @@ Label = int | str
 Draw = Callable[[Facts, int, int], Tensor | None]
 NUM_NAMED = 20
 """Classes that an error message names."""
+GOLDEN = (5**0.5 - 1) / 2
+"""The step between the cumulated shares of conditions in a row."""
 NUM_TRIED = 64
 """Conditions that are tried when a sample is to be judged and none is told."""
 
 
 def drawn(facts: Facts, num: int, seed: int) -> Tensor:
-    """Labels in the classes' shares of the training data, or attributes of real rows in equal shares: rounded to whole samples
-    and shuffled by the seed."""
+    """(num,) labels in the classes' shares of the training data, or (num, A) attributes of real rows in equal shares.
+
+    Condition i depends on the seed and i alone, so more samples begin with the same conditions. It is the class at the
+    cumulated share u_i = frac(u_0 + i * golden ratio): of any `num` in a row, each class has its share to within a few
+    samples (Kronecker sequence; the golden ratio is the irrational number that is approximated worst by fractions).
+    """
     rows = _rows(facts)
     counts = torch.tensor([1] * len(rows) if len(rows) else facts["class_counts"], dtype=torch.float64)
-    # The middle of each of `num` equal slices of the cumulated shares names its class, or its row.
-    middles = (torch.arange(num, dtype=torch.float64) + 0.5) / num
-    picked = torch.searchsorted(counts.cumsum(0) / counts.sum(), middles)
-    picked = picked[torch.randperm(num, generator=generator(seed, "labels"))]
+    begin = torch.rand(1, generator=generator(seed, "labels"), dtype=torch.float64)
+    places = (begin + torch.arange(num, dtype=torch.float64) * GOLDEN) % 1
+    # right: a place on a border belongs to the next class, so that a class without rows is never drawn.
+    picked = torch.searchsorted(counts.cumsum(0) / counts.sum(), places, right=True)
     return rows[picked] if len(rows) else picked
 
 
