@@ -161,8 +161,8 @@ def bad(folder: Path, name: str, content: str) -> Path:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.off", "OFF\n3 1 0\nthis is no mesh\n", "a.off: cannot be read as a mesh or a point cloud"),
-        ("a.ply", "not a ply file at all", "a.ply: cannot be read as a mesh or a point cloud"),
+        ("a.off", "OFF\n3 1 0\nthis is no mesh\n", "a.off: not a mesh or a point cloud"),
+        ("a.ply", "not a ply file at all", "a.ply: not a mesh or a point cloud"),
         ("a.xyz", "1 2 3\n1 2\n", "a.xyz: not lines of x y z"),
         ("a.xyz", "1 2 3\n4 5 6\n", "a.xyz: 2 points, fewer than the 32 asked for. Use --set data.points=2 or less."),
         ("a.xyz", "1 2 nan\n" * 40, "a.xyz: some coordinates are not finite"),

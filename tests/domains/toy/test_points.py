@@ -138,3 +138,17 @@ def test_the_estimate_of_a_file_comes_near_its_density() -> None:
     truth = -0.5 * fresh.square().sum(1) - float(torch.log(torch.tensor(2 * torch.pi)))
     assert 0 < float((truth - found.log_prob(fresh)).mean()) < 0.1
     assert 0.2 < float(found.scales[0]) < 0.7
+
+
+def test_points_far_from_the_origin_come_out_as_they_went_in(tmp_path: Path) -> None:
+    """Places in metres of a UTM grid, to the millimetre: float32 has steps of half a metre there."""
+    rows = np.array([500_000.0, 5_600_000.0]) + np.random.default_rng(0).normal(size=(300, 2)).round(3)
+    path = tmp_path / "places.csv"
+    np.savetxt(path, rows, delimiter=",", header="east,north", comments="", fmt="%.3f")
+    source = open_source(part(str(path), heldout=0.0), False)
+    for suffix in (".csv", ".npy"):
+        (out,) = files.write(source.points, tmp_path / f"out{suffix}", source.facts())
+        back = np.load(out) if suffix == ".npy" else np.loadtxt(out, delimiter=",", skiprows=1)
+        np.testing.assert_allclose(np.sort(back, 0), np.sort(rows, 0), rtol=0, atol=1e-6)
+    again = files.read([tmp_path / "out.csv"], source.facts())
+    torch.testing.assert_close(again, source.points, rtol=0, atol=1e-6)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +12,8 @@ import torch
 from torch import Tensor
 
 from zerosum import domain
+from zerosum.data import coordinates
+from zerosum.data.opening import path_of
 from zerosum.domains.points import files, named
 from zerosum.domains.points.files import Shapes
 from zerosum.engine.game import Batch
@@ -27,9 +28,10 @@ FEWEST_POINTS = 16
 
 @dataclass(frozen=True, eq=False)
 class CloudSource:
-    """Clouds (N, P, 3) float32. In the files' own units a point is centre + radius * point.
+    """Clouds (N, P, 3) float32. In the files' own units a point is centre + radius * point, in float64.
 
     labels: (N,) int64 or None. normalise: what the centre and radius belong to. up: the axis that pictures show upwards.
+    dtype: of coordinates in files, "float32" or "float64".
     """
 
     name: str
@@ -42,6 +44,7 @@ class CloudSource:
     centre: tuple[float, ...] = (0.0, 0.0, 0.0)
     radius: float = 1.0
     up: Axis = "z"
+    dtype: str = "float32"
     notes: tuple[str, ...] = ()
 
     @property
@@ -91,6 +94,7 @@ class CloudSource:
             "centre": list(self.centre),
             "radius": self.radius,
             "up": self.up,
+            "dtype": self.dtype,
             "num_rows": self.num_rows,
             "num_heldout": self.num_heldout,
             "num_classes": len(self.class_names),
@@ -130,7 +134,7 @@ def _at_path(
 ) -> CloudSource:  # fmt: skip
     """The shapes at a path, see files.load."""
     _check(points, heldout)
-    path = Path(where).expanduser()
+    path = path_of(where)
     if not path.exists():
         raise UserError(f"{where!r}: no named source of shapes and no such path. {nearest(where, named.SOURCES)}")
     try:
@@ -149,6 +153,7 @@ def _check(points: int, heldout: float) -> None:
 def _made(shapes: Shapes, normalise: Normalise, labelled: bool, share: float, up: Axis) -> CloudSource:
     """Normalised, and split: by the source's own test part, else by a shuffle of seed 0."""
     clouds, centre, radius, told = normalised(torch.from_numpy(shapes.clouds), normalise, shapes.name)
+    dtype = "float64" if shapes.clouds.dtype == np.float64 else coordinates.dtype_for(centre, [radius])
     order, held = torch.arange(len(clouds)), shapes.heldout
     if held is None:
         order = torch.randperm(len(clouds), generator=generator(0, "held out"))
@@ -160,34 +165,39 @@ def _made(shapes: Shapes, normalise: Normalise, labelled: bool, share: float, up
     return CloudSource(
         shapes.name, clouds[train], clouds[test],
         None if labels is None else labels[train], None if labels is None else labels[test],
-        () if labels is None else shapes.class_names, normalise, centre, radius, up,
+        () if labels is None else shapes.class_names, normalise, centre, radius, up, dtype,
         (*shapes.notes, told, f"{held:,} more shapes are held out: never trained on, used to measure by."),
     )  # fmt: skip
 
 
 def normalised(clouds: Tensor, how: Normalise, name: str) -> tuple[Tensor, tuple[float, ...], float, str]:
-    """(N, P, 3) -> (clouds, centre, radius, a note). UserError for a shape without extent.
+    """(N, P, 3) float32 or float64 -> (clouds, float32, centre, radius, a note). UserError for a shape without extent.
 
     shape: the middle of each shape's bounding box goes to the origin and its farthest point to distance 1. global: one centre
     and one radius for all, so that sizes stay comparable. none: as they are, which must lie in the unit ball.
     """
     boxes = (clouds.amax(1) + clouds.amin(1)) / 2
-    middle = boxes if how == "shape" else boxes.mean(0, keepdim=True) if how == "global" else torch.zeros(1, 3)
+    middle = (
+        boxes if how == "shape" else boxes.mean(0, keepdim=True) if how == "global" else torch.zeros_like(boxes[:1])
+    )
     moved = clouds - middle[:, None]
     reach = moved.square().sum(2).amax(1).sqrt()
     if bool((flat := reach <= 0).any()):
         raise UserError(f"{name}: shape {int(flat.nonzero()[0])} has all its points in one place.")
     if how == "shape":
-        note = "Each shape is centred by its bounding box and scaled into the unit ball; its own size is not kept."
-        return moved / reach[:, None, None], (0.0, 0.0, 0.0), 1.0, note
+        note = (
+            "Each shape is centred by its bounding box and scaled into the unit ball, and samples are made there; place and size "
+            "are kept with data.normalise=global."
+        )
+        return (moved / reach[:, None, None]).float(), (0.0, 0.0, 0.0), 1.0, note
     if how == "global":
         note = "All shapes are moved and scaled alike, so that the largest fills the unit ball; samples keep the data's units."
-        return moved / reach.max(), tuple(middle[0].tolist()), float(reach.max()), note
+        return (moved / reach.max()).float(), tuple(middle[0].tolist()), float(reach.max()), note
     if float(reach.max()) > 1.001:
         raise UserError(
             f"{name}: points reach {float(reach.max()):.3g} from the origin. Use data.normalise=shape or global."
         )
-    return moved, (0.0, 0.0, 0.0), 1.0, "Coordinates are used as they are."
+    return moved.float(), (0.0, 0.0, 0.0), 1.0, "Coordinates are used as they are."
 
 
 def recognise(where: str) -> bool:

@@ -4,27 +4,52 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
-from zerosum.domains.points import meshes
+from zerosum.data import numpy_files
+from zerosum.data.images.listing import HELDOUT, TRAIN
+from zerosum.data.numpy_files import Arrays, Header
+from zerosum.data.opening import is_regular, path_of
+from zerosum.domains.points import meshes, texts
 from zerosum.domains.points.meshes import Array
 from zerosum.errors import UserError
 
-SINGLE = (*meshes.SUFFIXES, ".xyz")
-ARRAYS = (".npy", ".npz")
+TEXTS, ARRAYS = (".xyz",), numpy_files.SUFFIXES
+SINGLE = (*meshes.SUFFIXES, *TEXTS)
+UNREAD = (
+    ".pcd",
+    ".las",
+    ".laz",
+    ".e57",
+    ".pts",
+    ".ptx",
+    ".glb",
+    ".gltf",
+    ".dae",
+    ".3ds",
+    ".3mf",
+    ".fbx",
+    ".step",
+    ".stp",
+)
+"""Endings of clouds and meshes that are known and not read."""
 KEYS, LABELS = ("points", "clouds", "data", "x", "points_u8"), ("labels", "label", "y")
+WIDEST = 10
+"""Numbers of a point at most: x, y, z, a normal, a colour, an intensity."""
 GLANCE = 2000
 """Directory entries that are looked at to see whether a folder is ours."""
+NUM_SHOWN = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Shapes:
-    """Clouds as they lie in the files: (N, P, 3) float32, training rows first.
+    """Clouds as they lie in the files: (N, P, 3), training rows first; float64 where the files' numbers do not fit into float32.
 
     labels: (N,) int64, or None. heldout: the last so many rows are a published test part; None where there is none.
     """
@@ -37,25 +62,43 @@ class Shapes:
     notes: tuple[str, ...] = field(default=())
 
 
+class Told:
+    """What is to be told of files, each thing once with the number of files."""
+
+    def __init__(self) -> None:
+        self.files: defaultdict[str, list[str]] = defaultdict(list)
+
+    def add(self, what: str, path: Path) -> None:
+        """what: the rest of a sentence that begins with the number of files."""
+        self.files[what].append(path.name)
+
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each thing."""
+        return tuple(f"{len(names)} file(s) {what} (the first: {names[0]})." for what, names in self.files.items())
+
+
 def recognise(where: str) -> bool:
     """Whether a path holds meshes or clouds. Reads names and headers only, never raises."""
-    path = Path(where).expanduser()
+    path = path_of(where)
     try:
         if path.is_dir():
             return bool(where) and _holds_shapes(path)
         suffix = path.suffix.lower()
-        if suffix in ARRAYS and path.is_file():
-            return any(_is_clouds(shape) for shape in _headers(path).values())
-        return suffix in SINGLE and path.is_file()
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        if suffix in ARRAYS and is_regular(path):
+            return any(map(_is_clouds, numpy_files.headers(path).values()))
+        return suffix in SINGLE and is_regular(path)
+    except (OSError, UserError):
         return False
 
 
 def claims(path: Path) -> bool:
-    """Whether a path that is not recognised is a single cloud, an array (P, 3). Never raises."""
+    """Whether a path that is not recognised is a single cloud, an array (P, 3), or of a kind of UNREAD. Never raises."""
     try:
-        return path.suffix.lower() in ARRAYS and path.is_file() and any(map(_is_cloud, _headers(path).values()))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        if path.is_dir():
+            return any(file.suffix.lower() in UNREAD for file in path.iterdir())
+        suffix = path.suffix.lower()
+        return suffix in UNREAD or (suffix in ARRAYS and any(map(_is_cloud, numpy_files.headers(path).values())))
+    except (OSError, UserError):
         return False
 
 
@@ -65,67 +108,72 @@ def _holds_shapes(folder: Path) -> bool:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if any(Path(name).suffix.lower() in SINGLE for name in names):
             return True
-        for name in names[:3]:  # clouds as single arrays: a few tell
-            file = Path(base, name)
-            if file.suffix.lower() in ARRAYS and any(_is_cloud(shape) for shape in _headers(file).values()):
-                return True
+        arrays = [name for name in names if Path(name).suffix.lower() in ARRAYS]
+        if any(_holds_cloud(Path(base, name)) for name in arrays[:3]):  # a few tell
+            return True
         seen += len(names) + 1
         if seen > GLANCE:
             return False
     return False
 
 
-def _is_cloud(shape: Sequence[int]) -> bool:
-    return len(shape) == 2 and shape[1] == 3 and shape[0] > 3
+def _holds_cloud(path: Path) -> bool:
+    try:
+        return any(map(_is_cloud, numpy_files.headers(path).values()))
+    except UserError:
+        return False
 
 
-def _is_clouds(shape: Sequence[int]) -> bool:
-    return len(shape) == 3 and shape[2] == 3 and shape[1] > 3 and shape[0] > 0
+def _is_cloud(header: Header) -> bool:
+    shape = header.shape
+    return header.numeric and len(shape) == 2 and 3 <= shape[1] <= WIDEST and shape[0] > 3
 
 
-def _headers(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes of the number arrays in an .npy or .npz file, by name; their contents are not read."""
-    if path.suffix.lower() == ".npy":
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        return {path.stem: mapped.shape} if mapped.dtype.kind in "uif" else {}
-    found = {}
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            with archive.open(name) as stream:
-                version = np.lib.format.read_magic(stream)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, _, dtype = read(stream)
-            if dtype.kind in "uif":
-                found[name.removesuffix(".npy")] = shape
-    return found
+def _is_clouds(header: Header) -> bool:
+    shape = header.shape
+    return header.numeric and len(shape) == 3 and 3 <= shape[2] <= WIDEST and shape[1] > 3 and shape[0] > 0
 
 
 def load(path: Path, num_points: int, seed: int) -> Shapes:
     """All shapes at a path, num_points points each. UserError names the file and what is wrong with it."""
     if path.is_dir():
         return _folder(path, num_points, seed)
-    if not path.is_file():
-        raise UserError(f"{str(path)!r}: no such file or folder, and no named source of shapes.")
-    if path.suffix.lower() in ARRAYS:
-        arrays = _arrays(path)
-        if any(_is_clouds(array.shape) for array in arrays.values()):
-            return _many(path, arrays, num_points, seed)
-    if path.suffix.lower() in (*SINGLE, *ARRAYS):
+    suffix = path.suffix.lower()
+    if suffix in ARRAYS:
+        with numpy_files.arrays(path) as arrays:
+            if any(map(_is_clouds, _numeric(arrays).values())):
+                return _many(arrays, num_points, seed)
+    if suffix in (*SINGLE, *ARRAYS):
         raise UserError(f"{path}: only one shape; a training set needs at least 2. Give the folder they lie in.")
+    if suffix in UNREAD:
+        raise UserError(f"{path}: {suffix} files are not read. {_CONVERT}")
     raise UserError(f"{path}: not a kind of file that holds shapes. Use {', '.join((*SINGLE, *ARRAYS))}, or a folder.")
 
 
-def cloud(path: Path, num_points: int, seed: int) -> Array:
+_CONVERT = f"Convert them to one of {', '.join((*SINGLE, *ARRAYS))}; MeshLab and CloudCompare can."
+
+
+def cloud(path: Path, num_points: int, seed: int, told: Told | None = None) -> Array:
     """(num_points, 3) of one file: a mesh's surface by area, or so many points of a cloud, the same ones for the same seed."""
-    digest = hashlib.sha256(path.name.encode()).digest()
+    told = Told() if told is None else told
+    digest = hashlib.sha256(path.name.encode(errors="surrogateescape")).digest()
     rng = np.random.default_rng([seed, int.from_bytes(digest[:4], "little")])
-    if path.suffix.lower() == ".xyz":
-        points = _xyz(path)
-    elif path.suffix.lower() in ARRAYS:
-        arrays = {name: array for name, array in _arrays(path).items() if _is_cloud(array.shape)}
-        if len(arrays) != 1:
-            raise UserError(f"{path}: {len(arrays)} arrays of shape (P, 3); a file of one cloud holds exactly one.")
-        points = next(iter(arrays.values()))
+    suffix = path.suffix.lower()
+    if suffix in TEXTS:
+        points, found = texts.read(path)
+        for what in found:
+            told.add(what, path)
+    elif suffix in ARRAYS:
+        with numpy_files.arrays(path) as arrays:
+            fitting = [name for name, header in _numeric(arrays).items() if _is_cloud(header)]
+            if len(fitting) != 1:
+                raise UserError(
+                    f"{path}: {len(fitting)} arrays of shape (P, 3); a file of one cloud holds exactly one. "
+                    f"Found: {_listed(arrays)}."
+                )
+            points = arrays.read(fitting[0], mapped=True)
+        if points.shape[1] > 3:
+            told.add(texts.MORE, path)
     else:
         points = meshes.read(path, num_points, rng)
     return _chosen(points, num_points, rng, str(path))
@@ -134,93 +182,129 @@ def cloud(path: Path, num_points: int, seed: int) -> Array:
 def clouds(path: Path, num_points: int, seed: int) -> Array:
     """(N, num_points, 3) of one file, which may hold one shape or an array of many."""
     if path.suffix.lower() in ARRAYS:
-        arrays = _arrays(path)
-        if any(_is_clouds(array.shape) for array in arrays.values()):
-            return _many(path, arrays, num_points, seed).clouds
+        with numpy_files.arrays(path) as arrays:
+            if any(map(_is_clouds, _numeric(arrays).values())):
+                return _many(arrays, num_points, seed).clouds
     return cloud(path, num_points, seed)[None]
 
 
 def _chosen(points: Array, num: int, rng: np.random.Generator, where: str) -> Array:
-    """`num` of the points, or UserError."""
+    """x, y, z of `num` of the points, in float32 where the points' type fits into it and else in float64; or UserError."""
+    points = points[:, :3]
     if not np.isfinite(points).all():
         raise UserError(f"{where}: some coordinates are not finite. Mend or remove it.")
     if len(points) < num:
         raise UserError(
             f"{where}: {len(points)} points, fewer than the {num} asked for. Use --set data.points={len(points)} or less."
         )
-    return points[rng.permutation(len(points))[:num]].astype(np.float32)
+    fits = np.result_type(points.dtype, np.float32) == np.float32
+    return points[rng.permutation(len(points))[:num]].astype(np.float32 if fits else np.float64)
 
 
-def _xyz(path: Path) -> Array:
-    try:
-        table = np.loadtxt(path, dtype=np.float32, ndmin=2, usecols=(0, 1, 2))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not lines of x y z ({str(error).splitlines()[0][:100]}).") from None
-    if not len(table):
-        raise UserError(f"{path}: holds no points.")
-    return table
+def _numeric(arrays: Arrays) -> Mapping[str, Header]:
+    """The headers; UserError for Python objects, which NumPy writes for clouds of mixed sizes."""
+    for name, header in arrays.items():
+        if header.dtype.hasobject:
+            raise UserError(
+                f"{arrays.place(name)}: holds Python objects, which are never loaded; that is what NumPy writes for clouds of "
+                "mixed sizes. Save every cloud as a file of its own (.npy of shape (P, 3)) in one folder."
+            )
+    return arrays
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """Every array of an .npy or .npz file; pickled ones (clouds of mixed sizes) are refused."""
-    try:
-        if path.suffix.lower() == ".npy":
-            return {path.stem: np.load(path, allow_pickle=False)}
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except ValueError as error:
-        if "pickle" not in str(error).lower():
-            raise UserError(f"{path}: not a readable array file ({error}).") from None
-        raise UserError(
-            f"{path}: holds Python objects, which are never loaded; that is what NumPy writes for clouds of mixed sizes. "
-            "Save every cloud as a file of its own (.npy of shape (P, 3)) in one folder."
-        ) from None
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a readable array file ({error}).") from None
+def _listed(arrays: Arrays) -> str:
+    return ", ".join(f"{name} {header.shape}" for name, header in arrays.items()) or "no arrays"
 
 
-def _many(path: Path, arrays: dict[str, np.ndarray], num_points: int, seed: int) -> Shapes:
+def _many(arrays: Arrays, num_points: int, seed: int) -> Shapes:
     """An array (N, P, 3), with labels (N,) beside it in an .npz."""
-    fitting = {name: array for name, array in arrays.items() if _is_clouds(array.shape)}
-    named = [name for name in KEYS if name in fitting] or list(fitting)
+    path, notes = arrays.path, list[str]()
+    fitting = [name for name, header in arrays.items() if _is_clouds(header)]
+    named = [name for name in KEYS if name in fitting] or fitting
     if len(named) > 1 and named[0] not in KEYS:
         raise UserError(f"{path}: which array holds the clouds? Found: {', '.join(named)}. Name it {KEYS[0]!r}.")
-    clouds, notes = fitting[named[0]], []
+    clouds = arrays.read(named[0], mapped=True)
+    if clouds.shape[2] > 3:
+        notes.append(f"Of the {clouds.shape[2]} numbers of each point the first three are read, as x, y and z.")
     if clouds.dtype == np.uint8:
         clouds = clouds.astype(np.float32) / 127.5 - 1
         notes.append("Coordinates are bytes; they are read as value / 127.5 - 1.")
-    labels = next((arrays[name] for name in LABELS if name in arrays), None)
-    if labels is not None and (labels.shape != (len(clouds),) or labels.dtype.kind not in "ui"):
-        raise UserError(f"{path}: labels of shape {labels.shape} and type {labels.dtype} for {len(clouds)} clouds.")
-    names: tuple[str, ...] = ()
-    if labels is not None:
-        values, labels = np.unique(labels, return_inverse=True)
-        names = tuple(str(value) for value in values)
+    if len(others := [name for name in arrays if name not in (named[0], *LABELS)]):
+        notes.append(f"Not read: the array(s) {', '.join(others)}.")
+    labels, names = _labels(arrays, len(clouds))
     rng = np.random.default_rng(seed)
     chosen = [_chosen(one, num_points, rng, f"{path}, cloud {i}") for i, one in enumerate(clouds)]
     return Shapes(path.stem, np.stack(chosen), labels, names, notes=tuple(notes))
 
 
+def _labels(arrays: Arrays, num: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    name = next((name for name in LABELS if name in arrays), None)
+    if name is None:
+        return None, ()
+    header = arrays[name]
+    if header.shape not in ((num,), (num, 1)) or header.dtype.kind not in "ui":
+        raise UserError(f"{arrays.path}: labels of shape {header.shape} and type {header.dtype} for {num} clouds.")
+    values, labels = np.unique(arrays.read(name).reshape(-1), return_inverse=True)
+    return labels, tuple(str(value) for value in values)
+
+
+# --- folders
+
+
 def _folder(folder: Path, num_points: int, seed: int) -> Shapes:
-    """Every shape below a folder. Its sub-folders are classes; folders `train` and `test` within them are split so."""
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in (*SINGLE, *ARRAYS)
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    """Every shape below a folder. Its sub-folders are classes; folders such as `train` and `test` within them are split so."""
+    files, passed = _files(folder)
     if len(files) < 2:
-        raise UserError(f"{folder}: {len(files)} files of shapes; a training set needs at least 2.")
-    places = [path.relative_to(folder).parts[:-1] for path in files]
-    tested = ["test" in place for place in places]
-    published = any(tested) and not all(tested)
-    if published:
-        order = sorted(range(len(files)), key=lambda i: tested[i])
-        files, places = [files[i] for i in order], [places[i] for i in order]
-    own = [next((part for part in place if part not in ("train", "test")), "") for place in places]
-    names = tuple(sorted(set(own)))
-    labels = np.array([names.index(name) for name in own]) if len(names) > 1 and "" not in names else None
-    clouds = np.stack([cloud(path, num_points, seed) for path in files])
-    return Shapes(
-        folder.resolve().name, clouds, labels, names if labels is not None else (), sum(tested) if published else None
-    )
+        hint = f" {passed} {_CONVERT}" if passed else ""
+        raise UserError(f"{folder}: {len(files)} files of shapes; a training set needs at least 2.{hint}")
+    places = {file: file.relative_to(folder).parts[:-1] for file in files}
+    tested = {file: any(part.lower() in HELDOUT for part in place) for file, place in places.items()}
+    own = {file: next((p for p in place if p.lower() not in TRAIN | HELDOUT), "") for file, place in places.items()}
+    names, left, notes = _classes(own)
+    kept = sorted((file for file in files if file not in left), key=lambda file: (tested[file], file))
+    held = sum(tested[file] for file in kept)
+    told = Told()
+    clouds = np.stack([cloud(file, num_points, seed, told) for file in kept])
+    labels = np.array([names.index(own[file]) for file in kept]) if names else None
+    notes = (*notes, *([passed] if passed else []), *told.notes())
+    return Shapes(folder.resolve().name, clouds, labels, names, held if 0 < held < len(kept) else None, notes)
+
+
+def _files(folder: Path) -> tuple[list[Path], str]:
+    """The files of shapes below a folder, hidden ones left out, sorted by their paths; and a sentence on all others."""
+    found, others, links = list[Path](), defaultdict[str, list[str]](list), 0
+    for base, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        links += sum(os.path.islink(os.path.join(base, name)) for name in folders)
+        for name in names:
+            if not name.startswith("."):
+                path = Path(base, name)
+                suffix = path.suffix.lower()
+                if suffix in (*SINGLE, *ARRAYS):
+                    found.append(path)
+                else:
+                    others[suffix or "without an ending"].append(name)
+    kinds = [
+        f"{len(names)} {suffix} ({min(names)}{', ...' if len(names) > 1 else ''})" for suffix, names in others.items()
+    ]
+    kinds += [f"{links} link(s) to folders"] if links else []
+    return sorted(found), f"Passed over: {', '.join(sorted(kinds))}." if kinds else ""
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise error
+
+
+def _classes(own: Mapping[Path, str]) -> tuple[tuple[str, ...], set[Path], tuple[str, ...]]:
+    """The names of the classes, the files that are left out, and what is told. own: the folder of each file, "" for none.
+
+    Where most files lie in two or more folders, these are classes, and files beside the folders are left out.
+    """
+    classes = sorted({place for place in own.values() if place})
+    stray = [file for file, place in own.items() if not place]
+    if len(classes) < 2 or len(stray) >= len(own) / 2:
+        some = (f"There are no labels: {len(stray)} of {len(own)} files lie in no sub-folder.",)
+        return (), set(), some if classes and stray else ()
+    shown = ", ".join(file.name for file in stray[:NUM_SHOWN]) + (", ..." if len(stray) > NUM_SHOWN else "")
+    left = (f"Left out: {len(stray)} file(s) that lie beside the folders of the classes ({shown}).",)
+    return tuple(classes), set(stray), left if stray else ()

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from zerosum.data import coordinates
 from zerosum.data.images import film as films
 from zerosum.domain import Facts, Scene
 from zerosum.domains.points import drawing, files, meshes
@@ -56,11 +57,13 @@ def write(samples: Tensor, path: Path, facts: Facts) -> list[Path]:
         columns = max(1, round(len(some) ** 0.5))
         films.film(drawing.frames(some, columns, facts["up"], True, FRAMES, TURNING), path, PER_SECOND)
         return [path]
-    clouds = (samples.double() * facts["radius"] + torch.tensor(facts["centre"], dtype=torch.float64)).float().numpy()
+    frame = facts["centre"], [facts["radius"]]
+    clouds = coordinates.restored(samples.numpy(), *frame).astype(facts.get("dtype", "float32"))
     if suffix == ".npy":
         np.save(path, clouds)
         return [path]
-    return [_one(cloud, target) for cloud, target in zip(clouds, _names(path, len(clouds)), strict=True)]
+    digits = coordinates.digits_for(*frame)
+    return [_one(cloud, target, digits) for cloud, target in zip(clouds, _names(path, len(clouds)), strict=True)]
 
 
 def _names(path: Path, num: int) -> list[Path]:
@@ -69,11 +72,15 @@ def _names(path: Path, num: int) -> list[Path]:
     return [path] if num == 1 else [path.with_name(f"{path.stem}-{index:05d}{path.suffix}") for index in range(num)]
 
 
-def _one(cloud: meshes.Array, path: Path) -> Path:
+def _one(cloud: meshes.Array, path: Path, digits: int) -> Path:
     if path.suffix.lower() == ".xyz":
-        np.savetxt(path, cloud, fmt="%.9g")
-    else:
-        path.write_bytes(meshes.trimesh().PointCloud(cloud).export(file_type="ply"))
+        np.savetxt(path, cloud, fmt=f"%.{digits}g")
+        return path
+    # trimesh writes float32 alone.
+    kind = "double" if cloud.dtype == np.float64 else "float"
+    axes = "".join(f"property {kind} {axis}\n" for axis in "xyz")
+    head = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(cloud)}\n{axes}end_header\n"
+    path.write_bytes(head.encode() + cloud.astype(cloud.dtype.newbyteorder("<")).tobytes())
     return path
 
 
@@ -87,5 +94,5 @@ def read(paths: Sequence[Path], facts: Facts) -> Tensor:
     clouds = torch.cat(parts)
     if facts["normalise"] == "shape":
         return normalised(clouds, "shape", "judge")[0]
-    back: Tensor = (clouds - torch.tensor(facts["centre"])) / facts["radius"]
-    return back
+    back: Tensor = (clouds - torch.tensor(facts["centre"], dtype=clouds.dtype)) / facts["radius"]
+    return back.float()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from zerosum import domain
+from zerosum.data.opening import path_of
 from zerosum.domains.toy.densities import DENSITIES, Density
 from zerosum.domains.toy.estimate import kernel_estimate
 from zerosum.domains.toy.files import SUFFIXES, looks_like_points, read_table
@@ -92,7 +93,7 @@ class PointSource:
 def open_source(data: Part, allow_download: bool) -> PointSource:
     """The source of a recipe's data part: a density by name, or a CSV file by path."""
     if data.kind not in DENSITIES:
-        measured: PointSource = domain.make("data", {data.kind: _measured}, data, Path(data.kind).expanduser())
+        measured: PointSource = domain.make("data", {data.kind: _measured}, data, path_of(data.kind))
         return measured
     for name in data.options:
         if name not in _options(data.kind):
@@ -154,7 +155,7 @@ def _held_out(num: int) -> str:
 
 def recognise(where: str) -> bool:
     """Whether `where` names a density, or a CSV file of one or two columns of numbers. Looks at a few lines, never raises."""
-    return where in DENSITIES or looks_like_points(Path(where).expanduser())
+    return where in DENSITIES or looks_like_points(path_of(where))
 
 
 @dataclass(frozen=True)

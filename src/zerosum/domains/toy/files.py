@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zerosum.data import coordinates
 from zerosum.domain import Facts, Scene
 from zerosum.domains.toy import preview
 from zerosum.errors import UserError
@@ -106,7 +107,7 @@ def read(paths: Sequence[Path], facts: Facts) -> Tensor:
                 f"{path} has {_columns(table.shape[1])}; this run's points have {_columns(facts['num_dims'])}."
             )
         parts.append(table)
-    offset, scale = torch.tensor(facts["offset"]), torch.tensor(facts["scale"])
+    offset, scale = (torch.tensor(facts[name], dtype=torch.float64) for name in ("offset", "scale"))
     return ((torch.cat(parts) - offset) / scale).float()
 
 
@@ -114,12 +115,14 @@ def write(samples: Tensor, path: Path, facts: Facts) -> list[Path]:
     """Samples as .csv or .npy in the data's own units, or as a .png picture."""
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = path.suffix.lower()
-    points = samples.double() * torch.tensor(facts["scale"]) + torch.tensor(facts["offset"])
+    frame = facts["offset"], facts["scale"]
+    points = coordinates.restored(samples.numpy(), *frame)
     if suffix == ".csv":
         header = ",".join(facts["columns"])
-        np.savetxt(path, points.numpy(), delimiter=",", header=header, comments="", fmt="%.9g")
+        digits = coordinates.digits_for(*frame)
+        np.savetxt(path, points, delimiter=",", header=header, comments="", fmt=f"%.{digits}g")
     elif suffix == ".npy":
-        np.save(path, points.float().numpy())
+        np.save(path, points.astype(coordinates.dtype_for(*frame)))
     elif suffix == ".png":
         preview.picture(samples, path, Scene(0, facts), made=True)
     else:
