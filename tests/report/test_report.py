@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
+import random
 import re
 import subprocess
 import sys
@@ -13,12 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
+from zerosum import domains
+from zerosum.data.images.pictures import grid
+from zerosum.domains.images.measures import distribution as image_measures
+from zerosum.domains.points import evaluator as shape_measures
+from zerosum.domains.tables.measures import scores as table_measures
+from zerosum.domains.toy import measures as toy_measures
 from zerosum.errors import UserError
 from zerosum.report import read_folder, write_report
 from zerosum.report.charts import charts_of, scores_of
 from zerosum.report.previews import gather
+from zerosum.report.questions import REST, headlines, question_of
 from zerosum.report.verdict import verdict_of
 
 NASTY = "</script><script>alert('x')</script>"
@@ -105,6 +115,7 @@ def test_previews_are_the_files_themselves(folder: Path) -> None:
     page = page_of(folder)
     assert [frame["step"] for frame in page.data["frames"]] == [0, 100, 300]
     assert [frame["images"] for frame in page.data["frames"]] == [None, 800, 2400]
+    assert page.data["frames"][2]["src"] is None  # the page shows it: it is not embedded twice
     sent = base64.b64decode(page.data["frames"][1]["src"].removeprefix("data:image/png;base64,"))
     assert sent == (folder / "previews" / "step-00000100.png").read_bytes()
     pictures = [a for tag, a in page.tags if tag == "img"]
@@ -118,12 +129,122 @@ def test_many_or_heavy_previews_are_thinned_and_said(folder: Path) -> None:
     first = folder / "previews" / "step-00000000.png"
     for step in range(1, 101):
         (folder / "previews" / f"step-{step:08d}.png").write_bytes(first.read_bytes())
-    gallery = gather(folder / "previews")
+    gallery = gather(folder)
     assert (len(gallery.fakes), gallery.fakes[0].step, gallery.fakes[-1].step) == (40, 0, 300)
     assert gallery.notes == ["40 of 102 previews are shown, evenly chosen; all lie in previews/."]
-    light = gather(folder / "previews", most_bytes=12 * first.stat().st_size)
-    assert 2 < len(light.fakes) <= 12
+    light = gather(folder, most_bytes=22 * len(gallery.fakes[0].address))
+    assert 12 <= len(light.fakes) <= 20
     assert light.fakes[-1].step == 300
+    assert all(picture.address.startswith("data:image/png") for picture in light.fakes)
+
+
+def noise(path: Path, side: int, seed: int) -> None:
+    """A picture that cannot be packed."""
+    Image.frombytes("RGB", (side, side), random.Random(seed).randbytes(3 * side * side)).save(path)
+
+
+def test_a_page_has_at_most_three_million_bytes(folder: Path) -> None:
+    """Heavy pictures become smaller copies, shown at their own size; many long curves are drawn with fewer points."""
+    for step in range(14):
+        noise(folder / "previews" / f"step-{step:08d}.png", 420, step)
+    (folder / "baselines").mkdir()
+    noise(folder / "baselines" / "normal.png", 420, 99)
+    save(folder / "baselines.json", {"baselines": [{"name": "normal", "summary": "a normal", "picture": "normal.png"}]})
+    with (folder / "metrics.jsonl").open("a") as log:
+        for step in range(1, 900):
+            values = {f"term{index}": math.sin(step * index) for index in range(110)}
+            log.write(json.dumps({"step": step, "kind": "train", "values": values}) + "\n")
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert 1_000_000 < len(text.encode()) <= 3_000_000
+    page = Page(text)
+    assert len(page.data["frames"]) == 12
+    copies = [a for tag, a in page.tags if tag == "img" and a["src"].startswith("data:image/webp;base64,")]
+    assert [(a["width"], a["height"]) for a in copies if "normal" in a["alt"]] == [("420", "420")]
+    assert "The pictures are smaller copies" in page.text
+    assert max(len(curve["points"]) for chart in page.data["charts"] for curve in chart["curves"]) < 400
+
+
+def test_a_picture_that_cannot_be_made_smaller_is_left_out(folder: Path) -> None:
+    whole = folder / "previews" / "step-00000200.png"
+    noise(whole, 420, 1)
+    whole.write_bytes(whole.read_bytes()[:200_000])
+    gallery = gather(folder, most_bytes=100_000)
+    assert [one.step for one in gallery.fakes] == [0, 100, 300]
+    assert "step-00000200.png cannot be made smaller" in gallery.notes[-2]
+
+
+def test_a_grid_says_how_many_samples_it_holds(folder: Path) -> None:
+    """A narrow screen shows the first four columns and rows of it, larger."""
+    newest = folder / "previews" / "step-00000300.png"
+    grid(torch.zeros(20, 1, 8, 8), 10, newest)
+    page = page_of(folder)
+    buttons = [a for tag, a in page.tags if tag == "button" and a.get("class") == "enlarge"]
+    assert [(a.get("data-columns"), a.get("data-rows")) for a in buttons] == [("10", "2"), (None, None)]
+    assert "8 of 20 samples; tap to see all" in page.text
+
+
+RECORDS = [
+    {"name": "frechet[c,n=1000]", "value": 1.5, "better": "lower", "meaning": "A distance.", "reference": None},
+    {"name": "frechet[c,n=179]", "value": 17.5, "better": "lower", "meaning": "A distance.", "reference": 31.25},
+    {
+        "name": "frechet_infinity[c,n=1000]",
+        "value": -1.25,
+        "better": "lower",
+        "meaning": "The limit.",
+        "reference": 0.0,
+    },
+    {"name": "recall[c,n=1000]", "value": 0.75, "better": "higher", "meaning": "Variety.", "reference": None},
+    {"name": "coverage[c,n=1000]", "value": 0.5, "better": "higher", "meaning": "Variety.", "reference": None},
+    {"name": "copy_rate[p,n=1000]", "value": 0.125, "better": "near 0.01", "meaning": "Copies.", "reference": 0.01},
+    {"name": "discriminator_fakes[n=1000]", "value": 0.625, "better": "near 0.5", "meaning": "D.", "reference": None},
+    {"name": "parzen[n=10000]", "value": 225.0, "better": "historic", "meaning": "Old.", "reference": None},
+]
+
+
+def test_five_numbers_come_first_and_the_rest_is_folded_by_question(folder: Path) -> None:
+    with (folder / "metrics.jsonl").open("a") as log:
+        for step in (299, 300):
+            log.write(json.dumps({"step": step, "kind": "evaluation", "records": RECORDS}) + "\n")
+    text = write_report(folder).read_text(encoding="utf-8")
+    page = Page(text)
+    first = text[text.index('<dl class="tiles first">') : text.index('<details class="more">')]
+    tiles = re.findall(r"<dt>(?:<a [^>]*>)?([^<]*).*?<dd>([^<]*)<small>([^<]*)", first)
+    assert tiles == [
+        ("Is it real?", "17.5", "Fréchet"),
+        ("Is it varied?", "0.5", "of the reals have a sample nearby"),
+        ("Does it copy?", "0.125", "of the samples are close to a training image"),
+        ("Does D win?", "0.625", "of the fakes, D calls fake"),
+        ("Time", "1 min 15 s", "on cpu"),
+    ]
+    folded = [a["id"] for tag, a in page.tags if tag == "details" and a.get("class") == "question"]
+    assert folded == [f"measures-{key}" for key in ("real", "varied", "copies", "wins", "rest")]
+    assert not [a for tag, a in page.tags if tag == "details" and "open" in a]
+    real = text[text.index('id="measures-real"') : text.index('id="measures-varied"')]
+    assert real.count('<th scope="row">') == 1  # one row for all Fréchet distances
+    assert "Fréchet infinity [c,n=1000]" in real
+    drawn = [chart["title"] for chart in page.data["charts"] if chart["place"] == "real"]
+    assert drawn == ["Fréchet"]
+    order = [
+        text.index(f'<section id="{name}"') for name in ("health", "curves", "scores", "measures", "recipe", "next")
+    ]
+    assert order == sorted(order)
+
+
+def test_numbers_of_the_health_checks_stand_in_for_what_was_not_measured(folder: Path) -> None:
+    line = {"step": 300, "kind": "health", "values": {"diversity": 0.75, "accuracy/fake": 0.875}, "findings": []}
+    with (folder / "metrics.jsonl").open("a") as log:
+        log.write(json.dumps(line) + "\n")
+    found = [(question.key, record["value"]) for question, record in headlines(read_folder(folder))]
+    assert found == [("varied", 0.75), ("wins", 0.875)]
+
+
+def test_every_measure_answers_a_question() -> None:
+    """Names as the domains' evaluators give them; the scores of old papers alone answer none."""
+    names = [*toy_measures.MEANINGS, *table_measures.MEANINGS, *shape_measures.MEANINGS, *image_measures.NEIGHBOURS]
+    source = "".join(path.read_text() for path in Path(domains.__path__[0]).rglob("*.py"))
+    names += re.findall(r'Record\(\s*f?"([A-Za-z_0-9]+)["\[]', source)
+    assert len(names) >= 40
+    assert [name for name in names if question_of(name) is REST] == []
 
 
 def test_charts_group_terms_and_draw_reference_lines(folder: Path) -> None:
@@ -186,8 +307,8 @@ def test_page_shows_metrics_health_recipe_and_commands(folder: Path) -> None:
         "Advice Add R1.",
         "Collapse ✕ Alarm at step 1: Fakes look alike.",
         "loss.name",
-        "zerosum resume 'runs/my digits'",
-        "zerosum sample 'runs/my digits' --num 64",
+        f"zerosum resume {folder} --steps 600",
+        f"zerosum sample {folder} --num 64",
         "1 min 15 s",
         "30 passes over the data",
     ):

@@ -111,7 +111,7 @@ def test_the_page_shows_them(folder: Path) -> None:
     (folder / "baselines").mkdir()
     Image.new("L", (16, 8), 7).save(folder / "baselines" / "normal.png")
     page = write_report(folder).read_text()
-    part = page[page.index('<section id="baselines"') : page.index('<section id="curves"')]
+    part = page[page.index('<section id="baselines"') : page.index('<section id="recipe"')]
     assert '<a href="#baselines">Baselines</a>' in page
     assert (
         "By Fréchet digits, where the run scores 6.25 (unseen real data 3.5), it is better than the fine normal by 3"
@@ -145,5 +145,5 @@ def test_pictures_come_from_the_folder_alone(folder: Path, tmp_path: Path) -> No
     models["baselines"][0]["picture"] = "../../secret.png"
     save(folder / "baselines.json", models)
     page = write_report(folder).read_text()
-    part = page[page.index('<section id="baselines"') : page.index('<section id="curves"')]
+    part = page[page.index('<section id="baselines"') : page.index('<section id="recipe"')]
     assert part.count("<img") == 1

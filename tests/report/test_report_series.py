@@ -9,8 +9,9 @@ import pytest
 
 from zerosum.report import Point, spread, thin
 from zerosum.report.charts import charts_of
+from zerosum.report.measures import metrics_section
+from zerosum.report.questions import name_of
 from zerosum.report.read import read_folder
-from zerosum.report.sections import metrics_section, name_of
 from zerosum.report.words import duration, figure, interval, title_of
 from zerosum.runs.progress import measures
 
@@ -83,7 +84,7 @@ def test_intervals_of_shares_end_at_0_and_1(tmp_path: Path) -> None:
     folder = read_folder(tmp_path)
     (chart,) = charts_of(folder)
     assert [point[2:] for point in chart["curves"][0]["points"]] == [[0.94, 1.0]] * 2
-    assert "95 %: 0.940 to 1.000" in metrics_section(folder)
+    assert "95 %: 0.940 to 1.000" in metrics_section(folder, {})
 
 
 def test_frechet_has_one_spelling_where_people_read_it() -> None:

@@ -9,24 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zerosum.errors import UserError
-from zerosum.report.page import render_page
-from zerosum.report.previews import gather
+from zerosum.report.page import compose
 from zerosum.report.read import read_folder
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-MOST_PICTURES, MOST_BYTES = 24, 6_000_000
-"""Fewer pictures than in a report: the page is fetched again and again."""
 FILES = ("run.json", "status.json", "recipe.json", "baselines.json", "metrics.jsonl")
 
 
 def page(folder: Path) -> str:
     """The page of a run folder as it is now; UserError when it is none."""
     script = files("zerosum.live").joinpath("static", "watch.js").read_text(encoding="utf-8")
-    gallery = gather(folder / "previews", MOST_PICTURES, MOST_BYTES)
-    return render_page(read_folder(folder), gallery, script)
+    return compose(folder, script)
 
 
 def version(folder: Path) -> dict[str, str]:

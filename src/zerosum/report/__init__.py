@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from zerosum.report.page import render_page, write_report
+from zerosum.report.page import compose, write_report
 from zerosum.report.previews import spread
 from zerosum.report.read import RunFolder, read_folder
 from zerosum.report.series import Point, thin
 
-__all__ = ["Point", "RunFolder", "read_folder", "render_page", "spread", "thin", "write_report"]
+__all__ = ["Point", "RunFolder", "compose", "read_folder", "spread", "thin", "write_report"]

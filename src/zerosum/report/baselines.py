@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from zerosum.report.comparison import THIS_RUN, Row, compare
-from zerosum.report.previews import Gallery, Picture, read_picture
+from zerosum.report.measures import BETTER
+from zerosum.report.previews import Gallery, Picture, shown
 from zerosum.report.read import Json, RunFolder, as_dict, as_list, number
-from zerosum.report.sections import BETTER
 from zerosum.report.words import duration, figure, text
 
 
@@ -18,9 +18,8 @@ def baselines_section(folder: RunFolder, gallery: Gallery) -> str:
     notes: list[str] = [*found.notes]
     pictures = [_figure(THIS_RUN, "Its newest samples.", gallery.fakes[-1] if gallery.fakes else None)]
     for model in map(as_dict, as_list(folder.baselines.get("baselines"))):
-        picture = folder.path / "baselines" / PurePath(str(model.get("picture", "none"))).name
-        seen = read_picture(picture, None, notes) if picture.is_file() else None
-        pictures.append(_figure(str(model.get("name")), _told(model), seen))
+        picture = gallery.models.get(PurePath(str(model.get("picture", "none"))).name)
+        pictures.append(_figure(str(model.get("name")), _told(model), picture))
     heads = "".join(f'<th scope="col">{text(_titled(name))}</th>' for name in found.columns)
     body = "".join(_row(row, found.columns) for row in found.rows)
     told = "".join(f"<li>{text(note)}</li>" for note in notes)
@@ -35,14 +34,8 @@ def baselines_section(folder: RunFolder, gallery: Gallery) -> str:
 
 
 def _figure(name: str, words: str, picture: Picture | None) -> str:
-    shown = ""
-    if picture is not None:
-        tiny = ' class="tiny"' if picture.tiny else ""
-        shown = (
-            f'<img{tiny} src="{picture.address}" alt="Grid of samples: {text(name)}" width="{picture.width}" '
-            f'height="{picture.height}">'
-        )
-    return f'<figure><figcaption>{text(_titled(name))}</figcaption>{shown}<p class="small">{text(words)}</p></figure>'
+    drawn = "" if picture is None else shown(picture, f"Grid of samples: {name}")
+    return f'<figure><figcaption>{text(_titled(name))}</figcaption>{drawn}<p class="small">{text(words)}</p></figure>'
 
 
 def _told(model: Json) -> str:

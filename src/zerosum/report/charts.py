@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from zerosum.report.previews import spread
+from zerosum.report.questions import FRECHET, question_of
 from zerosum.report.read import Json, RunFolder, as_dict, as_list, number
 from zerosum.report.series import LIMIT, Series, collect, rounded, thin
-from zerosum.report.words import MEANINGS, counted, interval, title_of
+from zerosum.report.words import MEANINGS, counted, interval, label_of, title_of
 
 FIRST = ("loss", "V", "D", "gradient_norm")
 LAST = ("lr", "images_per_s")
+MAIN = {*FIRST, "judged", "diversity"}
+"""The charts that are shown at once; the others are folded."""
 ROLES = {
     "D(x)": "real",
     "D(G(z))": "fake",
@@ -26,8 +29,9 @@ MOST_SCORES = 60
 HIDDEN = dict.fromkeys(("num_classes", "num_modes", "neutral_logit"))  # they say nothing as curves
 
 
-def charts_of(folder: RunFolder) -> list[Json]:
-    """The charts of a run as plain values for the page's script, the main four first, then terms, then rates."""
+def charts_of(folder: RunFolder, limit: int = LIMIT) -> list[Json]:
+    """The charts of a run as plain values for the page's script, the main four first, then terms, then rates. limit: points
+    of a curve at most."""
     series = collect(folder.rows.get("train", []))
     groups: dict[str, dict[str, Series]] = {}
     for name, one in series.items():
@@ -35,12 +39,14 @@ def charts_of(folder: RunFolder) -> list[Json]:
     order = [key for key in FIRST if key in groups]
     order += [key for key in groups if key not in FIRST and key not in LAST]
     order += [key for key in LAST if key in groups]
-    charts = [_chart(key, groups[key], folder.references) for key in order]
+    charts = [_chart(key, groups[key], folder.references, limit=limit) for key in order]
     checks = collect(folder.rows.get("health", []))
     judged = {name: one for name, one in checks.items() if name.startswith("accuracy/")}
-    charts += [_chart("judged", judged, folder.references)] if judged else []
+    charts += [_chart("judged", judged, folder.references, limit=limit)] if judged else []
     charts += [
-        _chart(name, {name: one}, folder.references) for name, one in checks.items() if name not in judged | HIDDEN
+        _chart(name, {name: one}, folder.references, limit=limit)
+        for name, one in checks.items()
+        if name not in judged | HIDDEN
     ]
     return charts + _evaluations(folder)
 
@@ -53,13 +59,13 @@ def group_of(name: str) -> str:
     return first if first in ("lr", "accuracy") or not rest else rest
 
 
-def _chart(key: str, group: dict[str, Series], references: Json, meaning: str = "") -> Json:
+def _chart(key: str, group: dict[str, Series], references: Json, meaning: str = "", limit: int = LIMIT) -> Json:
     caption = meaning or MEANINGS.get(key, "")
     lost = sum(one.num_lost for one in group.values())
     if lost:
         caption += f" {counted(lost, 'value was', 'values were')} not finite and cannot be drawn."
     ordered = sorted(group.items(), key=lambda item: "generator" in item[0] or item[0] == "D(G(z))")
-    curves = [_curve(name, one, index) for index, (name, one) in enumerate(ordered) if one.points]
+    curves = [_curve(name, one, index, limit) for index, (name, one) in enumerate(ordered) if one.points]
     chart: Json = {
         "key": key,
         "title": title_of(key),
@@ -68,16 +74,17 @@ def _chart(key: str, group: dict[str, Series], references: Json, meaning: str = 
         "log": key == "gradient_norm",
     }
     chart["references"] = _references(key, group, references)
+    chart["place"] = "main" if key in MAIN else "more"
     if key == "D":
         chart["bounds"] = [0, 1]
     return chart
 
 
-def _curve(name: str, one: Series, index: int) -> Json:
+def _curve(name: str, one: Series, index: int, limit: int) -> Json:
     player = next((part for part in name.split("/") if part in PLAYERS), "")
     role = ROLES.get(name) or player or f"other{index % 3}"
-    label = player if player and len(name.split("/")) == 2 else name
-    points = [[point.step, *map(rounded, point[1:])] for point in thin(one.points)]
+    label = player if player and len(name.split("/")) == 2 else label_of(name)
+    points = [[point.step, *map(rounded, point[1:])] for point in thin(one.points, limit)]
     return {"name": name, "label": label, "role": role, "points": points}
 
 
@@ -110,11 +117,18 @@ def _evaluations(folder: RunFolder) -> list[Json]:
                 errors.setdefault(name, []).append(number(record.get("error")) or 0.0)
                 floors[name] = _floor(record.get("reference"))
                 meanings[name] = str(record.get("meaning") or "")
-    return [
-        _banded(_chart(name, {name: Series(points, 0)}, floors, meanings[name]), name, points, errors[name])
-        for name, points in found.items()
-        if len(points) > 1
-    ]
+    names = [name for name, points in found.items() if len(points) > 1]
+    distances = [name for name in names if name.partition("[")[0] in FRECHET]
+    # Of the Fréchet distances one is drawn: that beside which unseen real data stand, if there is one.
+    left = set(distances) - set([name for name in distances if floors[name]["value"]][:1] or distances[:1])
+    charts = []
+    for name in names:
+        if name not in left:
+            points = found[name]
+            chart = _chart(name, {name: Series(points, 0)}, floors, meanings[name])
+            chart |= {"title": title_of(name.partition("[")[0]), "place": question_of(name).key}
+            charts.append(_banded(chart, name, points, errors[name]))
+    return charts
 
 
 def _banded(chart: Json, name: str, points: Sequence[tuple[int, float]], errors: Sequence[float]) -> Json:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from zerosum.report.measures import reference_of
+from zerosum.report.questions import name_of
 from zerosum.report.read import Json, as_dict, as_list, number
-from zerosum.report.sections import name_of, reference_of
 from zerosum.report.words import figure, with_error
 
 THIS_RUN = "this run"

@@ -1,3 +1,4 @@
+const NARROW = 4; // columns and rows of a grid that a narrow screen shows
 const DATA = JSON.parse(document.getElementById("report-data").textContent);
 const GROUPS = { train: "training reals", heldout: "held-out reals", fake: "fakes" };
 
@@ -116,14 +117,23 @@ function heatMap(figure) {
   return { draw: redraw, mark };
 }
 
-const parts = [...document.querySelectorAll(".chart")].map((node) => lineChart(node, DATA.charts[Number(node.dataset.chart)]));
-document.querySelectorAll(".belief").forEach((node) => parts.push(beliefPlot(node)));
-document.querySelectorAll(".heat").forEach((node) => parts.push(heatMap(node)));
+const parts = [];
+const put = (kind, make) => document.querySelectorAll(kind).forEach((node) => parts.push({ node, ...make(node) }));
+put(".chart", (node) => lineChart(node, DATA.charts[Number(node.dataset.chart)]));
+put(".belief", beliefPlot);
+put(".heat", heatMap);
 parts.forEach((part) => part.draw());
+// What is folded has no width until it opens.
+document.addEventListener("toggle", (event) => {
+  if (event.target.open) parts.filter((part) => event.target.contains(part.node)).forEach((part) => part.draw());
+}, true);
 
 const times = DATA.frames.length ? DATA.frames : DATA.scores;
 const slider = document.getElementById("slider"), play = document.getElementById("play");
 const picture = document.getElementById("fake"), when = document.getElementById("when");
+
+const newest = DATA.frames[DATA.frames.length - 1];
+if (newest && picture) newest.src = picture.src;
 
 function seek(index) {
   const at = times[index], step = at.step.toLocaleString("en");
@@ -133,13 +143,72 @@ function seek(index) {
     picture.src = at.src;
     picture.alt = `Grid of generated samples at step ${step}`;
   }
+  follow();
   if (!slider) return;
   slider.value = index;
   slider.setAttribute("aria-valuetext", `step ${step}${images}`);
   when.textContent = `step ${step}${images}`;
 }
 
+// Pictures: a click or the key E enlarges one; the arrow keys then move through the run; Escape or a click closes it.
+const large = write(document.body, "dialog", ""), sheet = write(large, "div", "", "sheet"), bar = write(large, "div", "", "bar");
+const largest = write(sheet, "img", ""), told = write(bar, "span", "");
+large.setAttribute("aria-label", "Enlarged samples");
+write(bar, "button", "Close").type = "button";
+let enlarged = null;
+
+function follow() {
+  if (!enlarged) return;
+  largest.src = enlarged.src;
+  largest.alt = enlarged.alt;
+  const keys = enlarged === picture && times.length > 1 ? ". Arrow keys: earlier and later. Escape: close." : ". Escape: close.";
+  told.textContent = enlarged.alt + keys;
+}
+
+function enlarge(image) {
+  enlarged = image;
+  const columns = Number(image.closest("button").dataset.columns ?? 1);
+  largest.className = image.className;
+  largest.style.setProperty("--ratio", image.getAttribute("width") / image.getAttribute("height"));
+  largest.style.setProperty("--least", `${Math.max(320, columns * 64)}px`);
+  follow();
+  large.showModal();
+}
+
+document.querySelectorAll("button.enlarge").forEach((button) => {
+  const image = button.querySelector("img"), { columns, rows } = button.dataset;
+  button.addEventListener("click", () => enlarge(image));
+  if (!columns) return;
+  const [wide, tall] = [Math.min(columns, NARROW), Math.min(rows, NARROW)];
+  const tile = (image.getAttribute("width") / columns) / (image.getAttribute("height") / rows);
+  button.style.setProperty("--enlarge", columns / wide);
+  button.style.setProperty("--cut", tile * wide / tall);
+});
+large.addEventListener("click", () => large.close());
+large.addEventListener("close", () => { enlarged = null; });
+document.addEventListener("keydown", (event) => {
+  if (event.key.toLowerCase() !== "e" || event.altKey || event.ctrlKey || event.metaKey || !picture) return;
+  if (!enlarged) enlarge(document.activeElement?.querySelector?.(":scope > img") ?? picture);
+});
+
+// Folded parts open for whoever follows a link into them, and for print.
+function unfold(address) {
+  const part = address.length > 1 && document.getElementById(decodeURIComponent(address.slice(1)));
+  if (part && part.tagName === "DETAILS") part.open = true;
+}
+window.addEventListener("hashchange", () => unfold(window.location.hash));
+unfold(window.location.hash);
+document.querySelectorAll("a[href^='#measures-']").forEach((link) => link.addEventListener("click", () => unfold(link.hash)));
+let folded = [];
+window.addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("details:not([open])")];
+  folded.forEach((part) => { part.open = true; });
+  parts.forEach((part) => part.draw());
+});
+window.addEventListener("afterprint", () => folded.forEach((part) => { part.open = false; }));
+
 function player() {
+  const pause_ms = window.matchMedia("(prefers-reduced-motion: reduce)").matches ? 1000 : 180;
   let timer = null;
   function stop() {
     clearInterval(timer);
@@ -154,13 +223,14 @@ function player() {
     if (timer !== null) return stop();
     if (Number(slider.value) >= times.length - 1) seek(0);
     play.textContent = "Pause";
-    timer = setInterval(forward, 180);
+    timer = setInterval(forward, pause_ms);
     return undefined;
   });
   slider.addEventListener("input", () => { stop(); seek(Number(slider.value)); });
   document.addEventListener("keydown", (event) => {
     const jump = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!jump || event.target !== document.body || event.altKey || event.ctrlKey || event.metaKey) return;
+    const free = event.target === document.body || event.target.closest("main, dialog") && !event.target.closest("svg, input, summary");
+    if (!jump || !free || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     stop();
     seek(Math.max(0, Math.min(times.length - 1, Number(slider.value) + jump)));

@@ -14,9 +14,10 @@ from pathlib import Path
 from zerosum.errors import UserError
 from zerosum.report.baselines import baselines_section
 from zerosum.report.charts import charts_of, scores_of
-from zerosum.report.previews import Gallery, Picture, gather
+from zerosum.report.measures import metrics_section, tiles
+from zerosum.report.previews import Gallery, Picture, gather, shown
 from zerosum.report.read import Json, RunFolder, as_dict, number, read_folder
-from zerosum.report.sections import data_section, metrics_section, next_section, recipe_section, tiles
+from zerosum.report.sections import data_section, next_section, recipe_section
 from zerosum.report.series import LIMIT
 from zerosum.report.verdict import badge, health_section, verdict_of
 from zerosum.report.words import figure, text
@@ -27,13 +28,17 @@ LOGO = (
 )
 
 
+MOST_BYTES, FOR_NOTES = 3_000_000, 20_000
+"""Bytes of a page at most, and those kept for what is said of its pictures."""
+
+
 def write_report(folder: Path, target: Path | None = None) -> Path:
     """Write the report of a run folder and return its path: `target`, or report.html in the folder.
 
     A folder given as `target` receives report.html. The file appears whole or not at all. Raises UserError when `folder`
     is no run folder or the file cannot be written.
     """
-    page = render_page(read_folder(folder), gather(folder / "previews"))
+    page = compose(folder)
     path = folder / "report.html" if target is None else target
     path = path / "report.html" if path.is_dir() else path
     try:
@@ -60,14 +65,28 @@ def _write_whole(path: Path, page: str) -> None:
         raise
 
 
-def render_page(folder: RunFolder, gallery: Gallery, more: str = "") -> str:
-    """The whole HTML text of the page. more: a script of whoever serves it, which may ask its own server."""
+def compose(path: Path, more: str = "", most_bytes: int = MOST_BYTES) -> str:
+    """The page of a run folder as it is now, of at most `most_bytes`: long curves are drawn with fewer points, many or heavy
+    pictures are thinned or shown as smaller copies. more: a script of whoever serves it, which may ask its own server."""
+    folder = read_folder(path)
+    for limit in (LIMIT, LIMIT // 2, LIMIT // 4, LIMIT // 8, LIMIT // 16):
+        bare = len(render_page(folder, Gallery(), more, limit).encode())
+        if bare <= most_bytes // 2:
+            break
+    gallery = gather(path, most_bytes=most_bytes - bare - FOR_NOTES)
+    return render_page(folder, gallery, more, limit)
+
+
+def render_page(folder: RunFolder, gallery: Gallery, more: str = "", limit: int = LIMIT) -> str:
+    """The whole HTML text of the page. more: as for `compose`. limit: points of a curve at most."""
     style, script = _asset("page.css"), _asset("charts.js") + _asset("page.js") + more
-    charts, scores = charts_of(folder), scores_of(folder)
+    charts, scores = charts_of(folder, limit), scores_of(folder)
     images = {int(row["step"]): number(row.get("images")) for row in folder.rows.get("train", [])}
     frames = [{"step": one.step, "src": one.address, "images": images.get(one.step or 0)} for one in gallery.fakes]
+    if frames:
+        frames[-1]["src"] = None  # it stands in the page already
     data = {"charts": charts, "scores": scores, "frames": frames}
-    body = "".join(_body(folder, gallery, charts, scores))
+    body = "".join(_body(folder, gallery, charts, scores, limit))
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_policy(style, script, bool(more))}">'
@@ -98,18 +117,20 @@ def _embedded(data: Json) -> str:
     return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _body(folder: RunFolder, gallery: Gallery, charts: list[Json], scores: list[Json]) -> Iterable[str]:
+def _body(folder: RunFolder, gallery: Gallery, charts: list[Json], scores: list[Json], limit: int) -> Iterable[str]:
+    drawn = {place: _drawn(charts, place) for place in {chart["place"] for chart in charts}}
+    yield '<a class="skip" href="#top">Skip to the samples</a>'
     yield _header(folder)
-    yield '<main id="top">'
+    yield '<main id="top" tabindex="-1">'
     yield _stage(gallery, scores)
     yield tiles(folder)
     notes = "".join(f"<li>{text(note)}</li>" for note in [*folder.notes, *gallery.notes])
     yield f'<ul class="notes" aria-label="Notes">{notes}</ul>' if notes else ""
     yield _section("Health", health_section(folder))
-    yield _section("Metrics", metrics_section(folder))
-    yield _section("Baselines", baselines_section(folder, gallery)) if folder.baselines else ""
-    yield _section("Curves", _charts(charts))
+    yield _section("Curves", _charts(charts, limit))
     yield _section("Scores", _heat(scores), "D's scores over time")
+    yield _section("Measures", metrics_section(folder, drawn))
+    yield _section("Baselines", baselines_section(folder, gallery)) if folder.baselines else ""
     yield _section("Recipe", recipe_section(folder))
     yield _section("Data", data_section(folder))
     yield _section("Next", next_section(folder), "What to do next")
@@ -127,7 +148,7 @@ def _header(folder: RunFolder) -> str:
     fitted = ("Baselines",) if folder.baselines else ()
     links = "".join(
         f'<a href="#{name.lower()}">{name}</a>'
-        for name in ("Health", "Metrics", *fitted, "Curves", "Scores", "Recipe", "Data", "Next")
+        for name in ("Health", "Curves", "Scores", "Measures", *fitted, "Recipe", "Data", "Next")
     )
     sign = badge(verdict.level) if verdict.level != "none" else ""
     name = f'{text(run.get("name", "Unnamed run"))} <span class="state">{text(state)}{where}</span>'
@@ -167,35 +188,41 @@ def _picture(label: str, picture: Picture | None, kind: str) -> str:
         missing = "No samples were drawn yet." if kind == "fake" else "No grid of real samples was saved."
         return f'<figure><figcaption>{label}</figcaption><p class="empty">{missing}</p></figure>'
     what = f"Grid of generated samples at step {picture.step:,}" if picture.step is not None else "Grid of real samples"
-    tiny = ' class="tiny"' if picture.tiny else ""
-    return (
-        f'<figure><figcaption>{label}</figcaption><img id="{kind}"{tiny} src="{picture.address}" alt="{what}" '
-        f'width="{picture.width}" height="{picture.height}"></figure>'
-    )
+    return f"<figure><figcaption>{label}</figcaption>{shown(picture, what, kind)}</figure>"
 
 
 def _section(name: str, body: str, title: str | None = None) -> str:
     return f'<section id="{name.lower()}"><h2>{title or name}</h2>{body}</section>'
 
 
-def _charts(charts: list[Json]) -> str:
-    if not charts:
+def _charts(charts: list[Json], limit: int) -> str:
+    main, more = _drawn(charts, "main"), _drawn(charts, "more")
+    if not main and not more:
         return '<p class="empty">No curves were logged yet.</p>'
-    figures = "".join(
-        f'<figure class="chart" data-chart="{index}"><figcaption><b>{text(chart["title"])}</b></figcaption>'
-        f'<div class="plot"></div><div class="legend"></div><p class="small">{text(chart["caption"])}</p></figure>'
-        for index, chart in enumerate(charts)
-    )
     hint = (
         "Point at a chart, or focus it and use the arrow keys, to read values. "
         "The grey line marks the step of the samples shown at the top."
     )
-    if any(len(curve["points"]) == LIMIT for chart in charts for curve in chart["curves"]):
+    if any(len(curve["points"]) == limit for chart in charts for curve in chart["curves"]):
         hint += (
-            f" Long series are drawn as {LIMIT} points: each the mean of neighbouring logged values, "
+            f" Long series are drawn as {limit} points: each the mean of neighbouring logged values, "
             "with a band from the lowest to the highest of them (its rarest peaks may leave the frame)."
         )
-    return f'<p class="lead">{hint}</p><div class="charts">{figures}</div>'
+    if more:
+        titles = ", ".join(chart["title"] for chart in charts if chart["place"] == "more")
+        more = f'<details class="more"><summary>More curves: {text(titles)}</summary>{more}</details>'
+    return f'<p class="lead">{hint}</p>{main}{more}'
+
+
+def _drawn(charts: list[Json], place: str) -> str:
+    """The figures of all charts that belong there."""
+    figures = "".join(
+        f'<figure class="chart" data-chart="{index}"><figcaption><b>{text(chart["title"])}</b></figcaption>'
+        f'<div class="plot"></div><div class="legend"></div><p class="small">{text(chart["caption"])}</p></figure>'
+        for index, chart in enumerate(charts)
+        if chart["place"] == place
+    )
+    return f'<div class="charts">{figures}</div>' if figures else ""
 
 
 def _heat(scores: list[Json]) -> str:

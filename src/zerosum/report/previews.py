@@ -1,32 +1,47 @@
-"""Sample grids of a run as data: addresses, evenly chosen so that a long run still fits one page."""
+"""Sample grids of a run as data: addresses, evenly chosen and where need be made smaller, so that a long run fits one page."""
 
 from __future__ import annotations
 
 import base64
+import io
 import re
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from zerosum.report.words import text
+
 MOST = 40
-MOST_BYTES = 24_000_000
+MOST_BYTES = 2_000_000
+"""Pictures, and bytes of them as they stand in the page."""
+FEWEST, MOST_COPIES = 12, 24
+"""Previews are thinned to this number before all are shown as smaller copies, and so many copies are made."""
+LOSSY = ((82, 1600), (70, 1200), (55, 800), (40, 480), (25, 240))
+"""Quality and largest side in pixels of the copies of pictures that would be too heavy for the page."""
+NARROW = 4
+"""Columns and rows of a grid that a narrow screen shows."""
+PNG, WEBP = "data:image/png;base64,", "data:image/webp;base64,"
 SHEET_FROM = 1000  # px; a third of the page is too little for what such a picture shows
 SMOOTH_FROM = 700  # px; narrower grids are enlarged on most screens, where smoothing would blur single pixels
 _NAME = re.compile(r"step-(\d+)\.png")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_GRID = re.compile(rb"tEXtgrid\0(\d{1,4})x(\d{1,4})")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One PNG: its step (None for real data), data: address, width and height in pixels."""
+    """One picture: its step (None for real data), data: address, width and height in pixels. columns, rows: of the samples on
+    it, 0 where the file does not tell."""
 
     step: int | None
     address: str
     width: int
     height: int
+    columns: int = 0
+    rows: int = 0
 
     @property
     def tiny(self) -> bool:
@@ -41,11 +56,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The pictures of a run, by rising step, and a sentence for each thing left out."""
+    """The pictures of a run, by rising step, and a sentence for each thing left out. models: of the classical models beside
+    the run, by file name."""
 
     fakes: list[Picture] = field(default_factory=list)
     real: Picture | None = None
     notes: list[str] = field(default_factory=list)
+    models: dict[str, Picture] = field(default_factory=dict)
 
 
 def spread(items: Sequence[T], limit: int) -> list[T]:
@@ -60,22 +77,87 @@ def spread(items: Sequence[T], limit: int) -> list[T]:
 
 
 def gather(folder: Path, most: int = MOST, most_bytes: int = MOST_BYTES) -> Gallery:
-    """The pictures of `folder` (previews/ of a run): at most `most`, and fewer when they are heavy in bytes."""
-    if not folder.is_dir():
-        return Gallery(notes=["There are no sample pictures: previews/ is missing."])
-    steps = {int(found[1]): path for path in folder.iterdir() if (found := _NAME.fullmatch(path.name))}
-    every = sorted(steps)
-    chosen = spread(every, most)
-    while len(chosen) > 2 and sum(steps[step].stat().st_size for step in chosen) > most_bytes:
-        chosen = spread(every, max(2, len(chosen) * 3 // 4))
-    notes: list[str] = []
-    fakes = [picture for step in chosen if (picture := read_picture(steps[step], step, notes))]
-    real = read_picture(folder / "real.png", None, notes) if (folder / "real.png").is_file() else None
-    if len(chosen) < len(every):
-        notes.append(f"{len(chosen)} of {len(every)} previews are shown, evenly chosen; all lie in previews/.")
-    if not every:
+    """The pictures of a run folder: of previews/ at most `most`, evenly chosen, and all of baselines/.
+
+    most_bytes: of all addresses in the page together. Where the files are heavier, fewer are shown; where that is not enough,
+    all are shown as smaller copies in WebP.
+    """
+    previews, notes = folder / "previews", list[str]()
+    if not previews.is_dir():
+        notes.append("There are no sample pictures: previews/ is missing.")
+    steps = {int(found[1]): path for path in _files(previews) if (found := _NAME.fullmatch(path.name))}
+    if previews.is_dir() and not steps:
         notes.append("No samples were drawn yet: previews/ holds no step-*.png.")
-    return Gallery(fakes, real, notes)
+    read: dict[Path, Picture] = {}
+    for step in spread(sorted(steps), most):
+        _put(read, steps[step], read_picture(steps[step], step, notes))
+    for path in [previews / "real.png", *_files(folder / "baselines")]:
+        if path.suffix == ".png" and path.is_file():
+            _put(read, path, read_picture(path, None, notes))
+    kept = _fitted(read, most_bytes, notes)
+    fakes = [one for one in kept.values() if one.step is not None]
+    if len(fakes) < len(steps):
+        notes.append(f"{len(fakes)} of {len(steps)} previews are shown, evenly chosen; all lie in previews/.")
+    models = {path.name: one for path, one in kept.items() if path.parent != previews}
+    return Gallery(fakes, kept.get(previews / "real.png"), notes, models)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _put(pictures: dict[Path, Picture], path: Path, picture: Picture | None) -> None:
+    if picture is not None:
+        pictures[path] = picture
+
+
+def _fitted(read: dict[Path, Picture], most_bytes: int, notes: list[str]) -> dict[Path, Picture]:
+    """The pictures, fewer or as smaller copies where they are heavier than most_bytes."""
+    kept, lost = _thinned(read, most_bytes, FEWEST), list[str]()
+    for quality, side in LOSSY:
+        if _weight(kept) <= most_bytes:
+            break
+        lost = []
+        some, copies = _thinned(read, 0, MOST_COPIES), dict[Path, Picture]()
+        for path, picture in some.items():
+            _put(copies, path, _copy(path, picture, quality, side, lost))
+        kept = _thinned(copies, most_bytes, FEWEST)
+    if any(one.address.startswith(WEBP) for one in kept.values()):
+        notes.append("The pictures are smaller copies that keep the page light; the originals lie in the run folder.")
+    notes += lost
+    return _thinned(kept, most_bytes, 1)
+
+
+def _thinned(pictures: dict[Path, Picture], most_bytes: int, fewest: int) -> dict[Path, Picture]:
+    """As many previews, evenly chosen and not less than `fewest`, as weigh at most most_bytes; all other pictures stay."""
+    shown = [path for path, one in pictures.items() if one.step is not None]
+    while len(shown) > fewest and _weight(pictures, shown) > most_bytes:
+        shown = spread(shown, max(fewest, len(shown) * 3 // 4))
+    return {path: one for path, one in pictures.items() if one.step is None or path in shown}
+
+
+def _weight(pictures: dict[Path, Picture], shown: Sequence[Path] | None = None) -> int:
+    """Bytes of the addresses; the newest preview stands twice on a page with classical models."""
+    kept = [one for path, one in pictures.items() if one.step is None or shown is None or path in shown]
+    newest = [one for one in kept if one.step is not None][-1:]
+    return sum(len(one.address) for one in [*kept, *newest])
+
+
+def _copy(path: Path, picture: Picture, quality: int, side: int, lost: list[str]) -> Picture | None:
+    """The picture as a WebP of at most `side` pixels a side; it is shown at the size of the original."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            small = image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        lost.append(f"{path.name} cannot be made smaller ({error}); it is left out.")
+        return None
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    body = io.BytesIO()
+    small.save(body, "WEBP", quality=quality, method=2)
+    return replace(picture, address=WEBP + base64.b64encode(body.getvalue()).decode("ascii"))
 
 
 def read_picture(path: Path, step: int | None, notes: list[str]) -> Picture | None:
@@ -89,4 +171,21 @@ def read_picture(path: Path, step: int | None, notes: list[str]) -> Picture | No
         notes.append(f"{path.name} is not a complete PNG picture; it is left out.")
         return None
     width, height = struct.unpack(">II", data[16:24])
-    return Picture(step, "data:image/png;base64," + base64.b64encode(data).decode("ascii"), width, height)
+    grid = _GRID.search(data[:1024])
+    columns, rows = (int(grid[1]), int(grid[2])) if grid else (0, 0)
+    return Picture(step, PNG + base64.b64encode(data).decode("ascii"), width, height, columns, rows)
+
+
+def shown(picture: Picture, what: str, name: str = "") -> str:
+    """The picture on the page, as a button that enlarges it. what: words that describe it. A narrow screen shows only the first
+    few columns and rows of a grid."""
+    tiny = ' class="tiny"' if picture.tiny else ""
+    mark = f' id="{name}"' if name else ""
+    grid = f' data-columns="{picture.columns}" data-rows="{picture.rows}"' if picture.columns else ""
+    num = picture.columns * picture.rows
+    few = min(picture.columns, NARROW) * min(picture.rows, NARROW)
+    hint = f'<span class="narrow">{few} of {num} samples; tap to see all</span>' if few < num else ""
+    return (
+        f'<button type="button" class="enlarge"{grid} title="Enlarge (E)"><img{mark}{tiny} src="{picture.address}" '
+        f'alt="{text(what)}" width="{picture.width}" height="{picture.height}">{hint}</button>'
+    )

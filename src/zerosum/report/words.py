@@ -54,6 +54,23 @@ TITLES = {
 }
 
 
+LABELS = {
+    "D(x)": "training reals, D(x)",
+    "D(G(z))": "fakes, D(G(z))",
+    "accuracy/real": "training reals",
+    "accuracy/fake": "fakes",
+    "accuracy/heldout": "held-out reals",
+}
+
+
+def label_of(name: str) -> str:
+    """A logged number in the legend of its chart, in words: "discriminator, consistency" for "discriminator/consistency"."""
+    base, _, tag = name.partition("[")
+    if name in LABELS:
+        return LABELS[name]
+    return spelt(base.replace("_", " ").replace("/", ", ")) + (f" ({tag.rstrip(']')})" if tag else "")
+
+
 def title_of(key: str) -> str:
     """The heading of a logged number: its known title, or its name in words."""
     words = spelt(key.replace("_", " ").strip())

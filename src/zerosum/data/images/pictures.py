@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from zerosum.errors import UserError
@@ -32,7 +33,15 @@ def grid(samples: Tensor, columns: int, path: Path) -> None:
     ending is that of a JPEG or WebP."""
     kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower(), "PNG")
     path.parent.mkdir(parents=True, exist_ok=True)
-    tiled(to_pixels(samples), columns).save(path, format=kind)
+    about = {"pnginfo": marked(columns, -(-len(samples) // columns))} if kind == "PNG" else {}
+    tiled(to_pixels(samples), columns).save(path, format=kind, **about)
+
+
+def marked(columns: int, rows: int) -> PngInfo:
+    """What a PNG file of a grid says of itself under "grid": columns x rows."""
+    told = PngInfo()
+    told.add_text("grid", f"{columns}x{rows}")
+    return told
 
 
 def tiled(pixels: Tensor, columns: int) -> Image.Image:

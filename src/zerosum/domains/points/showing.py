@@ -12,6 +12,7 @@ from torch import Tensor
 
 from zerosum.data import coordinates
 from zerosum.data.images import film as films
+from zerosum.data.images.pictures import marked
 from zerosum.domain import Facts, Scene
 from zerosum.domains.points import drawing, files, meshes
 from zerosum.domains.points.data import normalised
@@ -32,7 +33,8 @@ def picture(samples: Tensor, path: Path, scene: Scene) -> None:
 def _save(samples: Tensor, path: Path, columns: int, facts: Facts, made: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     tile = 128 if len(samples) > MOST_TURNING else 256
-    Image.fromarray(drawing.sheet(samples, columns, facts["up"], made, tile)).save(path, format="PNG")
+    sheet = Image.fromarray(drawing.sheet(samples, columns, facts["up"], made, tile))
+    sheet.save(path, format="PNG", pnginfo=marked(columns, -(-len(samples) // columns)))
 
 
 def film(samples: Tensor, path: Path, frames_per_second: float) -> None:

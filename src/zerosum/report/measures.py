@@ -1,0 +1,150 @@
+"""What was measured: five numbers for a first look, then every measure by the question that it answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from zerosum.report.lists import pairs
+from zerosum.report.questions import IN_WORDS, Line, Question, answers, base_of, headlines, name_of, newest
+from zerosum.report.read import Json, RunFolder, as_dict, number
+from zerosum.report.words import counted, duration, figure, interval, text, with_error
+
+BETTER = {"lower": "lower is better", "higher": "higher is better"}
+NUM_TILES = 5
+
+
+def tiles(folder: RunFolder) -> str:
+    """Five numbers: one for each question that the run can answer, then facts of the training; the other facts are folded."""
+    measured = {question.key: f"measures-{question.key}" for question, _ in answers(newest(folder))}
+    found = headlines(folder)[:NUM_TILES]
+    asked = [_answer(question, record, measured.get(question.key, "health")) for question, record in found]
+    facts = list(_facts(folder))
+    spare = NUM_TILES - len(asked)
+    shown = "".join([*asked, *(_tile(*fact) for fact in facts[:spare])])
+    rest = "".join(_tile(*fact) for fact in facts[spare:])
+    told = ", ".join(f"{label.lower()} {value}" for label, value, _ in facts[spare : spare + 3])
+    more = f'<details class="more"><summary>Training: {text(told)}</summary><dl class="tiles">{rest}</dl></details>'
+    return (f'<dl class="tiles first">{shown}</dl>' if shown else "") + (more if rest else "")
+
+
+def _tile(label: str, value: str, extra: str) -> str:
+    return f'<div class="tile"><dt>{text(label)}</dt><dd>{text(value)}<small>{text(extra)}</small></dd></div>'
+
+
+def _answer(question: Question, record: Json, place: str) -> str:
+    value = number(record.get("value"))
+    shown = figure(value, 3) if value is not None else "not finite"
+    floor = reference_of(record.get("reference"))
+    kind = str(record.get("label") or IN_WORDS.get(base_of(record)) or name_of(record)[0])
+    wanted = f"reference {floor}" if floor else _better(record)
+    return (
+        f'<div class="tile" title="{text(record.get("meaning", ""))}"><dt><a href="#{place}">'
+        f"{text(question.words)}</a></dt><dd>{text(shown)}<small>{text(kind)}</small><small>{text(wanted)}</small></dd></div>"
+    )
+
+
+def _facts(folder: RunFolder) -> Iterator[tuple[str, str, str]]:
+    """(label, value, what to know of it): time, steps, samples seen, speed, size of the players."""
+    status, run = folder.status, folder.run
+    step, steps = number(status.get("step")), number(status.get("steps"))
+    images, seconds = number(status.get("images")), number(status.get("seconds"))
+    if seconds is not None:
+        where = f"{run.get('device', 'unknown device')}, {run.get('precision', '')}".rstrip(", ")
+        yield "Time", duration(seconds), f"on {where}"
+    if step is not None:
+        yield "Steps", figure(step), f"of {figure(steps)}" if steps else ""
+    if images is not None:
+        rows = number(as_dict(run.get("source")).get("num_rows"))
+        yield "Samples seen", figure(images), f"{figure(images / rows, 3)} passes over the data" if rows else ""
+    if images and seconds:
+        yield "Samples / s", figure(round(images / seconds)), "mean of the whole run"
+    for player, count in as_dict(run.get("num_parameters")).items():
+        if number(count) is not None:
+            yield player.capitalize(), figure(count), "parameters"
+
+
+def _better(record: Json) -> str:
+    better = str(record.get("better") or "")
+    return BETTER.get(better, better)
+
+
+def reference_of(value: object) -> str:
+    """A reference as text: a number, a {"value", "label"} object or words."""
+    if isinstance(value, dict):
+        kept = number(value.get("value"))
+        return " ".join(
+            part for part in (figure(kept) if kept is not None else "", str(value.get("label", ""))) if part
+        )
+    kept = number(value)
+    return figure(kept) if kept is not None else str(value or "")
+
+
+def metrics_section(folder: RunFolder, drawn: Mapping[str, str]) -> str:
+    """The newest evaluation, folded by question; each value opens to the whole protocol behind it. drawn: the charts of the
+    measures over time, by the key of their question."""
+    groups = answers(newest(folder))
+    if not groups:
+        return '<p class="empty">No metrics were computed yet: <code>zerosum evaluate</code> does it.</p>'
+    return (
+        f'<p class="lead">Measured at step {figure(folder.last("evaluation")["step"])}. ± is one standard error; the protocol '
+        "says what it covers. The reference is what held-out real data score "
+        "under the same protocol; none: real data cannot be measured so, or too few are held out. "
+        "From few rows it is a rough bar, and a measure that was trained knows its training data, "
+        "so a good generator can pass it.</p>"
+        + "".join(_group(question, lines, drawn.get(question.key, "")) for question, lines in groups)
+    )
+
+
+def _group(question: Question, lines: Sequence[Line], drawn: str) -> str:
+    record = lines[0].record
+    value, floor = number(record.get("value")), reference_of(record.get("reference"))
+    told = f"{name_of(record)[0]} {figure(value, 3) if value is not None else 'not finite'}"
+    told += f", reference {floor}" if floor else ""
+    count = counted(len(lines), "measure")
+    return (
+        f'<details class="question" id="measures-{question.key}"><summary><h3>{text(question.words)}</h3> '
+        f'<span>{text(told)} · {count}</span></summary>{drawn}<table class="metrics"><thead><tr><th scope="col">Measure</th>'
+        '<th scope="col">Value</th><th scope="col">Reference</th><th scope="col">What it means</th></tr></thead>'
+        f"<tbody>{''.join(map(_row, lines))}</tbody></table></details>"
+    )
+
+
+def _row(line: Line) -> str:
+    record = line.record
+    kind, tag = name_of(record)
+    others = "".join(
+        f"<li><b>{text(' '.join(name_of(one)))}</b> {_value(one)}; reference {text(_reference(one))}. "
+        f"{text(one.get('meaning', ''))}{_protocol(one)}</li>"
+        for one in line.others
+    )
+    more = f'<details><summary>Also measured</summary><ul class="also">{others}</ul></details>' if others else ""
+    return (
+        f'<tr><th scope="row">{text(kind)}<small>{text(tag)}</small></th><td data-label="Value">{_value(record)}</td>'
+        f'<td data-label="Reference">{text(_reference(record))}</td>'
+        f"<td>{text(record.get('meaning', ''))}{more}{_protocol(record)}</td></tr>"
+    )
+
+
+def _reference(record: Json) -> str:
+    return reference_of(record.get("reference")) or "none"
+
+
+def _value(record: Json) -> str:
+    """The value with its error, its 95 % interval and which way is better."""
+    value, error, kind = number(record.get("value")), number(record.get("error")), name_of(record)[0]
+    shown = with_error(value, error) if value is not None else "not finite"
+    around = f"<small>95 %: {_interval(kind, value, error)}</small>" if value is not None and error else ""
+    return f"<b>{text(shown)}</b>{around}<small>{text(_better(record))}</small>"
+
+
+def _protocol(record: Json) -> str:
+    protocol = pairs(as_dict(record.get("protocol")))
+    return f"<details><summary>Protocol</summary>{protocol}</details>" if protocol else ""
+
+
+def _interval(kind: str, value: float, error: float) -> str:
+    """Two standard errors to either side, rounded to the digits that the error bears."""
+    digits = max(0, 1 - math.floor(math.log10(2 * error)))
+    low, high = interval(kind, value, 2 * error)
+    return f"{low:.{digits}f} to {high:.{digits}f}"

@@ -1,0 +1,176 @@
+"""The questions that measures answer: which measure belongs to which, which one stands for it, what a run can say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zerosum.report.read import Json, RunFolder, as_dict, as_list, number
+from zerosum.report.words import MEANINGS, spelt
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a reader asks of a generator. key: names its place on the page. measures: base names of the measures and health
+    numbers that answer it; the first of them that a run has stands for all."""
+
+    key: str
+    words: str
+    measures: tuple[str, ...]
+
+
+FRECHET = ("fid", "frechet", "fid_infinity", "frechet_infinity")
+QUESTIONS = (
+    Question(
+        "real",
+        "Is it real?",
+        (
+            *FRECHET,
+            *(
+                "total_variation",
+                "two_sample",
+                "1-NNA",
+                "patch_distance",
+                "wasserstein_1",
+                "wasserstein_2",
+                "JS",
+                "KL_reverse",
+            ),
+            *("kid", "kernel_distance", "MMD2", "MMD", "JSD", "share_near", "precision", "density", "inception_score"),
+            *("class_score", "column_shapes", "pair_trends", "learnt_from", "contrast_ratio", "augmentation_leak"),
+        ),
+    ),
+    Question(
+        "varied",
+        "Is it varied?",
+        (
+            *(
+                "coverage",
+                "modes",
+                "modes_found",
+                "COV",
+                "recall",
+                "classes_found",
+                "class_deviation",
+                "class_diversity",
+            ),
+            *("mode_kl", "KL", "diversity"),
+        ),
+    ),
+    Question(
+        "copies",
+        "Does it copy?",
+        (
+            *("copy_rate", "closer_to_training", "copied_rows", "nearest_in_train", "memorisation_p"),
+            "nearest_in_train_p",
+        ),
+    ),
+    Question(
+        "wins",
+        "Does D win?",
+        (
+            *("discriminator_fakes", "discriminator_heldout", "discriminator_train", "accuracy/fake", "D_distance"),
+            "V_gap",
+        ),
+    ),
+    Question(
+        "asked",
+        "Is it as asked?",
+        (
+            *("class_accuracy", "label_accuracy", "label_agreement", "psnr", "ssim", "edges_kept", "asked_returned"),
+            *("asked_shapes", "class_kept", "class_frechet"),
+        ),
+    ),
+)
+IN_WORDS = {
+    "discriminator_fakes": "of the fakes, D calls fake",
+    "copy_rate": "of the samples are close to a training image",
+    "closer_to_training": "of the samples are closest to a training row",
+    "coverage": "of the reals have a sample nearby",
+    "recall": "of the reals lie among the samples",
+    "class_accuracy": "of the samples are of the class asked for",
+    "total_variation": "total variation: share of the mass that lies elsewhere",
+}
+"""The measures that stand for a question, where their name alone does not say what is counted."""
+LOOKED: dict[str, Json] = {
+    "diversity": {"label": "times the variety of the reals", "better": "near 1", "meaning": MEANINGS["diversity"]},
+    "accuracy/fake": {"label": "of the fakes, D calls fake", "better": "near 0.5", "meaning": MEANINGS["judged"]},
+}
+"""Numbers of the health checks that answer a question."""
+REST = Question("rest", "Further measures", ())
+"""Where measures belong that answer none of the questions, such as the scores of old papers."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the page: a measure, and others that say the same thing from other samples or in another way."""
+
+    record: Json
+    others: tuple[Json, ...] = ()
+
+
+def base_of(record: Json) -> str:
+    """The name of a measure without its brackets."""
+    return str(record.get("name", "metric")).partition("[")[0]
+
+
+def name_of(record: Json) -> tuple[str, str]:
+    """The kind of the measure in words, and the tag that says with which extractor and how many samples."""
+    kind, bracket, tag = str(record.get("name", "metric")).partition("[")
+    words = spelt(kind.replace("_", " "))
+    return words[:1].upper() + words[1:], bracket + tag
+
+
+def newest(folder: RunFolder) -> list[Json]:
+    """The records of the newest evaluation."""
+    return [as_dict(record) for record in as_list(folder.last("evaluation").get("records"))]
+
+
+def question_of(name: str) -> Question:
+    """The question that a measure of this name answers, or `REST`."""
+    base = name.partition("[")[0]
+    return next((question for question in QUESTIONS if base in question.measures), REST)
+
+
+def answers(records: Sequence[Json]) -> list[tuple[Question, list[Line]]]:
+    """The questions that these records answer, each with its rows; the Fréchet distances are one row."""
+    found = []
+    for question in (*QUESTIONS, REST):
+        own = [record for record in records if question_of(base_of(record)) is question]
+        if question is not REST:
+            own.sort(key=lambda record: question.measures.index(base_of(record)))
+        if own:
+            found.append((question, _lines(own)))
+    return found
+
+
+def _lines(records: Sequence[Json]) -> list[Line]:
+    family = [record for record in records if base_of(record) in FRECHET]
+    if not family:
+        return [Line(record) for record in records]
+    # A distance beside that of unseen real data says more than one without.
+    first = next((one for one in family if _compared(one)), family[0])
+    others = tuple(one for one in family if one is not first)
+    return [Line(first, others), *(Line(record) for record in records if base_of(record) not in FRECHET)]
+
+
+def _compared(record: Json) -> bool:
+    reference = record.get("reference")
+    value = reference.get("value") if isinstance(reference, dict) else reference
+    return number(value) is not None and not base_of(record).endswith("_infinity")
+
+
+def headlines(folder: RunFolder) -> list[tuple[Question, Json]]:
+    """For each question that the run can answer the one record that stands for it: of the newest evaluation, or made of the
+    newest health check."""
+    seen = as_dict(folder.last("health").get("values"))
+    looked = [
+        {"name": name, "value": seen[name], **told}
+        for name, told in LOOKED.items()
+        if number(seen.get(name)) is not None
+    ]
+    found = []
+    for question, lines in answers([*newest(folder), *looked]):
+        if question is not REST:
+            found.append((question, lines[0].record))
+    return found
