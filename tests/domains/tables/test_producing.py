@@ -119,6 +119,7 @@ def test_a_rare_level_is_reached_through_the_place_it_shares(tmp_path: Path) -> 
     ("asked", "words"),
     [
         ("age>90", r"age>90 cannot be: 'age' lies between 18 and 90"),
+        ("age=", "age= cannot be: 'age' is missing in no row that was learnt"),
         ("age=40.5", r"between 18 and 90 in the table, on no such value"),
         ("joined<2018-05-05", "lies between 2019-01-01 and"),
         ("age>50,age<30", r"0 of [\d,]+ rows that were made satisfy age>50, age<30"),

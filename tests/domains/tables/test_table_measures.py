@@ -13,7 +13,7 @@ from torch import Tensor
 from zerosum.domains.tables import baselines, choice, metrics
 from zerosum.domains.tables.data import TableSource, open_source
 from zerosum.domains.tables.measures import asked, scores
-from zerosum.domains.tables.measures.scores import target_of
+from zerosum.domains.tables.measures.scores import least_missing, missing_pairs, target_of
 from zerosum.domains.tables.metrics import TableEvaluator
 from zerosum.domains.tables.plain import plain
 from zerosum.engine.rules import Prior
@@ -77,6 +77,47 @@ def test_every_record_has_its_controls(scored: dict[str, dict[str, Record]]) -> 
     assert f"Columns shuffled: {record.protocol['controls']['columns shuffled']:.3f}." in record.meaning
     assert record.protocol["target"] == "buys"
     assert Record.from_json(record.to_json()) == record
+
+
+def test_what_goes_with_missing_is_measured_and_its_controls_fail(tmp_path: Path) -> None:
+    """The older, the higher the income, and the more seldom it is known."""
+    random = np.random.default_rng(0)
+    age = random.integers(18, 80, size=3_000)
+    income = 20_000 + 600 * age + random.normal(0, 6_000, size=3_000)
+    gone = random.random(3_000) < np.where(age > 50, 0.3, 0.05)
+    lines = [f"{a},{'' if g else format(i, '.0f')},{'ab'[a % 2]}" for a, i, g in zip(age, income, gone)]
+    (tmp_path / "a.csv").write_text("age,income,side\n" + "\n".join(lines))
+    source = open_source(part(str(tmp_path / "a.csv")), False)
+    rows = baselines.encoded(source)
+    found = TableEvaluator(source, 0).evaluate(rows, None, None)
+    record = next(one for one in found if one.name.startswith("missing_pairs"))
+    assert record.value == record.reference
+    assert record.value > 0.85
+    controls = record.protocol["controls"]
+    assert controls["columns shuffled"] < record.value - 0.1
+    assert controls["least numbers missing"] < record.value - 0.1
+    assert "Least numbers missing: 0." in record.meaning
+    assert "missing_pairs" not in {one.name.partition("[")[0] for one in records_of(open_source(part("wine"), False))}
+
+
+def test_rows_that_lack_nothing_score_nothing_where_real_ones_do() -> None:
+    random = np.random.default_rng(0)
+    values = random.normal(size=(200, 2))
+    made = Mixed(("a", "b"), (True, True), values.copy())
+    values[:30, 1] = np.nan
+    real = Mixed(("a", "b"), (True, True), values)
+    assert missing_pairs(real, made) == 0
+    assert missing_pairs(real, real) == 1
+    assert np.isnan(missing_pairs(made, real))
+    wrong = least_missing(real)
+    assert np.isnan(wrong.values[:, 1]).sum() == 30
+    assert not np.isnan(wrong.values[:30, 1]).all()
+    known = values[30:, 1]
+    assert np.nanmin(wrong.values[:, 1]) == np.sort(known)[30]
+
+
+def records_of(source: TableSource) -> list[Record]:
+    return TableEvaluator(source, 0).evaluate(baselines.encoded(source), None, None)
 
 
 def test_quick_numbers(source: TableSource) -> None:
@@ -195,6 +236,18 @@ def test_a_copula_keeps_what_is_between_numbers(source: TableSource) -> None:
     age, income = (next(b.start for b in source.rows.blocks if b.column == name) for name in ("age", "income"))
     wanted, found = (float(torch.corrcoef(rows[:, [age, income]].T)[0, 1]) for rows in (real, made))
     assert found == pytest.approx(wanted, abs=0.04)
+
+
+def test_a_copula_keeps_who_is_missing(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=2_000)
+    lines = [f"{a:.3f},{'' if a > 0.7 else format(b, '.3f')}" for a, b in zip(x, random.normal(size=2_000))]
+    (tmp_path / "a.csv").write_text("x,y\n" + "\n".join(lines))
+    source = open_source(part(str(tmp_path / "a.csv")), False)
+    made = plain(source.transform.decoded(baselines.fits(source)["copula"]().sample(4_000, 0))).values
+    gone = np.isnan(made[:, 1])
+    assert gone.mean() == pytest.approx((x > 0.7).mean(), abs=0.02)
+    assert made[gone, 0].mean() > made[~gone, 0].mean() + 0.8
 
 
 # --- rules

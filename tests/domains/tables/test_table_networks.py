@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -30,6 +32,13 @@ def noise(num: int, seed: int = 0, size: int = 64) -> Tensor:
 def generator(num_attributes: int = NUM + WIDE, **options: object) -> Generator:
     torch.manual_seed(0)
     return Generator(BLOCKS, latent=64, num_attributes=num_attributes, width=16, **options)  # type: ignore[arg-type]
+
+
+WITH_MISSING = (
+    Block("age", "numeric", 0, 3, missing=True),
+    Block("pay", "mixture", 3, 4, missing=True),
+    Block("city", "category", 7, 2),
+)
 
 
 def asked(num: int) -> Tensor:
@@ -97,6 +106,25 @@ def test_without_chance_the_largest_logit_is_picked_and_a_little_changes_little(
         assert 0 < changed[0] < changed[1] / 2
 
 
+@pytest.mark.parametrize("straight", [True, False])
+def test_a_missing_number_is_nothing_to_either_player(straight: bool) -> None:
+    torch.manual_seed(0)
+    network = Generator(WITH_MISSING, latent=64, width=16, straight=straight)
+    rows = network.eval()(noise(500))
+    for number, missing in ((0, 2), (3, 6)):
+        gone = rows[:, missing] == 1
+        assert 0 < int(gone.sum()) < 500
+        assert not rows[gone, number].any()
+        assert bool(rows[~gone, number].all())
+        torch.testing.assert_close(rows[~gone, number], network.raw(noise(500))[~gone, number])
+    network.train()
+    rows = network(noise(500))
+    torch.testing.assert_close(rows[:, 0], network.raw(noise(500))[:, 0] * (1 - rows[:, 2]))
+    # The flag learns from what the discriminator says of the row with the number left out.
+    (slope,) = torch.autograd.grad(rows[:, 0].sum(), network.out.bias)
+    assert slope[2] != 0
+
+
 def test_straight_rows_are_hard_and_their_slope_is_the_soft_ones() -> None:
     soft, hard = generator(0).train(), generator(0, straight=True).train()
     rows = hard(noise(30))
@@ -154,6 +182,23 @@ def test_told_columns_term() -> None:
     lost = terms.told_columns(weight=2.0).term(play(network, condition, network(noise(4), condition)))
     entropy = float(torch.logsumexp(torch.tensor([2.0, 0, 0, 0]), 0))  # of the level with logit 0
     torch.testing.assert_close(lost, 2 * torch.tensor([1.0, entropy, (1 + entropy) / 2, 0.0]))
+
+
+def test_told_columns_term_of_numbers_that_may_be_missing() -> None:
+    """The error of a number counts where there is one; an offset is taken as it stands in the row."""
+    torch.manual_seed(0)
+    network = Generator(WITH_MISSING, latent=64, num_attributes=12, width=16, keep=False)
+    with torch.no_grad():
+        network.out.weight.zero_()
+        network.out.bias.zero_()
+        network.out.bias[0], network.out.bias[3] = 3.0, 2.0
+    data, mask = torch.zeros(3, 9), torch.zeros(3, 3)
+    data[0, 0], data[0, 1], data[1, 2], data[2, 3], data[2, 4] = 1.0, 1.0, 1.0, 0.5, 1.0
+    mask[0, 0] = mask[1, 0] = mask[2, 1] = 1
+    condition = told(data, mask, WITH_MISSING)
+    lost = terms.told_columns().term(play(network, condition, network(noise(3), condition)))
+    known, modes = math.log(2), math.log(3)
+    torch.testing.assert_close(lost, torch.tensor([known + 4, known, modes + 1.5**2]))
 
 
 def test_told_columns_term_needs_conditions() -> None:

@@ -89,6 +89,33 @@ def test_what_is_between_two_columns_is_learnt(path: Path) -> None:
     assert found[1] > 0.7
 
 
+def test_what_goes_with_a_missing_number_is_learnt(tmp_path: Path) -> None:
+    """x ~ N(50, 10), y = x + noise, a tenth of y missing at random. Asked for y missing, x is that of all rows; when missing
+    was the least of the numbers, its median came out at 37."""
+    random = np.random.default_rng(0)
+    x = random.normal(50, 10, 3_000)
+    gone = random.random(3_000) < 0.1
+    lines = [f"{a:.2f},{'' if g else format(b, '.2f')}" for a, b, g in zip(x, x + random.normal(0, 3, 3_000), gone)]
+    (tmp_path / "a.csv").write_text("x,y\n" + "\n".join(lines))
+    source = opened(tmp_path / "a.csv")
+    quick = ["generator.width=32", "discriminator.width=32", "batch=128", "steps=300", "conditional=true"]
+    quick += [f"learning.{player}.lr=0.003" for player in ("generator", "discriminator")]
+    recipe = recipes.override(DOMAIN.recipes["table"], quick)
+    match = match_of(recipe, source)
+    for _ in match.play(recipe.steps):
+        pass
+    blocks = source.rows.blocks
+    data, mask = torch.zeros(2_000, blocks[-1].stop), torch.zeros(2_000, 2)
+    data[:, blocks[1].stop - 1], mask[:, 1] = 1.0, 1.0
+    noise = torch.randn(2_000, recipe.prior.size, generator=torch.Generator().manual_seed(0))
+    assert match.average is not None
+    with torch.no_grad():
+        rows = match.average.network.eval()(noise, conditions.told(data, mask, blocks))
+    made = source.transform.decoded(rows)
+    assert np.isnan(made.arrays["y"]).all()
+    assert np.median(made.arrays["x"]) == pytest.approx(np.median(x[gone]), abs=3)
+
+
 def test_beside_asks_the_average_generator(path: Path) -> None:
     source = opened(path)
     recipe = recipes.override(DOMAIN.recipes["table"], SMOKE)

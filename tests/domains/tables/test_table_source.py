@@ -104,8 +104,32 @@ def test_training_by_sampling_shows_rare_levels_more_often_and_bends_no_conditio
     for level, share in ((True, small), (False, ~small)):
         made = data[only & share, 2].double().numpy()
         real = source.train.arrays["n"][source.train.arrays["city"] == int(level)]
-        decoded = source.transform.encodings["n"].decoded(made)
+        decoded = source.transform.encodings["n"].decoded(made[:, None])
         assert abs(decoded.mean() - real.mean()) < 5 * real.std() / np.sqrt(len(made))
+
+
+@pytest.mark.parametrize("numeric", ["cdf", "mixture"])
+def test_missing_numbers_are_told_more_often_than_they_are_and_bend_no_conditional(
+    tmp_path: Path, numeric: str
+) -> None:
+    """x ~ N(50, 10), y = x + noise, a tenth of y missing at random: whoever is told that y is missing sees the x of all rows."""
+    random = np.random.default_rng(0)
+    x = random.normal(50, 10, 4000)
+    y = ["" if gone else f"{a:.2f}" for a, gone in zip(x + random.normal(0, 3, 4000), random.random(4000) < 0.1)]
+    (tmp_path / "a.csv").write_text(text_of(["x", "y"], [(f"{a:.2f}", b) for a, b in zip(x, y)]))
+    source = source_of(tmp_path / "a.csv", heldout=0.0, numeric=numeric)
+    data, mask, _ = told_of(source, 80_000)
+    rows = source.transform.decoded(data)
+    knows, gone = mask[:, 1].numpy() == 1, np.isnan(rows.arrays["y"])
+    assert gone[knows].mean() > 0.15  # a tenth, and the share of 1 to 3 of training by sampling
+    assert abs(gone[~knows].mean() - gone.mean()) < 0.1
+    alone = knows & (mask.sum(1).numpy() == 1)
+    real = np.array([word == "" for word in y])
+    for missing in (True, False):
+        told = rows.arrays["x"][alone & (gone == missing)]
+        assert abs(np.median(told) - np.median(x[real == missing])) < 0.5
+    place = source.rows.blocks[1].start
+    assert not data[torch.from_numpy(gone), place].any()
 
 
 def test_hashed_numbers_are_uniform_and_unrelated() -> None:

@@ -15,6 +15,7 @@ from table_making import HEADER, rows_of, source_of, text_of, written
 from zerosum.domains.tables import cdf, grid, levels, mixture, transform, writing
 from zerosum.domains.tables.data import TableSource
 from zerosum.domains.tables.table import Table
+from zerosum.errors import UserError
 
 
 def decoded(source: TableSource, copy: int = 3) -> Table:
@@ -40,7 +41,9 @@ def test_each_copy_of_a_row_is_another_point_of_the_same_row(tmp_path: Path) -> 
     rows = torch.arange(len(source.train))
     one, two = source.rows.data(rows, rows), source.rows.data(rows, rows + 10_000)
     numeric = [block.start for block in source.rows.blocks if block.kind == "numeric"]
-    assert (one[:, numeric] != two[:, numeric]).float().mean() > 0.99
+    there = (one[:, numeric] != 0) | (two[:, numeric] != 0)  # a missing number has one point only
+    assert 0.95 < there.float().mean() < 1
+    assert (one[:, numeric] != two[:, numeric])[there].float().mean() > 0.99
     torch.testing.assert_close(np.delete(one.numpy(), numeric, 1), np.delete(two.numpy(), numeric, 1))
 
 
@@ -53,9 +56,13 @@ def test_encoded_numbers_are_standard_normal_whatever_they_were(tmp_path: Path) 
     }
     (tmp_path / "a.csv").write_text(text_of(list(columns), list(zip(*columns.values()))))
     source = source_of(tmp_path / "a.csv", heldout=0.0)
-    data = source.rows.data(torch.arange(4000), torch.arange(4000))
-    for place in range(3):
-        assert stats.kstest(data[:, place].double().numpy(), "norm").pvalue > 1e-3
+    data = source.rows.data(torch.arange(4000), torch.arange(4000)).double().numpy()
+    missing = np.array([word == "" for word in columns["gaps"]])
+    for place, known in ((0, ...), (1, ...), (2, ~missing)):
+        assert stats.kstest(data[known, place].ravel(), "norm").pvalue > 1e-3
+    # Of a missing number only the flag is told; its place is the same in all such rows.
+    np.testing.assert_array_equal(data[:, 3:5], np.column_stack([~missing, missing]))
+    assert (data[missing, 2] == 0).all()
 
 
 def test_normal_points_decode_to_the_columns_own_distribution(tmp_path: Path) -> None:
@@ -64,7 +71,8 @@ def test_normal_points_decode_to_the_columns_own_distribution(tmp_path: Path) ->
     real[draw.random(20_000) < 0.1] = np.nan
     found = cdf.fitted(real, grid.of(real[~np.isnan(real)], 100))
     assert len(found.values) <= 2 * cdf.KNOTS
-    made = found.decoded(draw.standard_normal(100_000))
+    normal, picked = draw.standard_normal(100_000), draw.random(100_000) < np.isnan(real).mean()
+    made = found.decoded(np.column_stack([normal, ~picked, picked]))
     assert abs(np.isnan(made).mean() - np.isnan(real).mean()) < 0.005
     assert abs((made == 0).mean() - (real == 0).mean()) < 0.006
     known, held = made[~np.isnan(made)], real[~np.isnan(real)]
@@ -80,25 +88,33 @@ def test_many_distinct_numbers_come_back_exactly_from_few_knots() -> None:
     low, high = (torch.from_numpy(end) for end in found.stretches(real))
     for draw in (0.0, 0.5, 1.0):
         normal = cdf.placed(low, high, torch.full((len(real),), draw, dtype=torch.float64))
-        np.testing.assert_array_equal(found.decoded(normal.double().numpy()), real)
+        np.testing.assert_array_equal(found.decoded(normal.double().numpy()[:, None]), real)
 
 
 def test_stretches_tile_the_unit_interval() -> None:
     real = np.array([3.0, 1.0, 1.0, np.nan, 8.0, 8.0, 8.0, np.nan])
     found = cdf.fitted(real, grid.of(real[~np.isnan(real)], 1.0))
-    low, high = found.stretches(np.array([np.nan, 1.0, 3.0, 8.0]))
-    np.testing.assert_allclose(low, [0, 2 / 8, 4 / 8, 5 / 8])
-    np.testing.assert_allclose(high, [2 / 8, 4 / 8, 5 / 8, 1])
+    low, high = found.stretches(np.array([1.0, 3.0, 8.0, np.nan]))
+    np.testing.assert_allclose(low, [0, 2 / 6, 3 / 6, 0.5])
+    np.testing.assert_allclose(high, [2 / 6, 3 / 6, 1, 0.5])
 
 
 def test_numbers_that_training_never_saw_are_placed_between_their_neighbours() -> None:
     real = np.array([1.0, 2.0, 4.0, 5.0])
     found = cdf.fitted(real, grid.of(real, 1.0))
     low, high = found.stretches(np.array([-9.0, 3.0, 99.0, np.nan]))
-    np.testing.assert_allclose(low, [0, 0.5, 0.75, 0])
-    np.testing.assert_allclose(high, [0.25, 0.5, 1, 0.25])
+    np.testing.assert_allclose(low, [0, 0.5, 0.75, 0.5])
+    np.testing.assert_allclose(high, [0.25, 0.5, 1, 0.5])
     placed = cdf.placed(torch.from_numpy(low), torch.from_numpy(high), torch.rand(4, dtype=torch.float64))
     assert bool(placed.isfinite().all())
+    assert placed[3] == 0  # no training row lacks a number: a row that does tells nothing
+
+
+def test_the_coding_of_missing_numbers_by_an_earlier_version_is_refused() -> None:
+    plain = cdf.fitted(np.array([1.0, 2.0, 2.0, np.nan]), grid.Grid()).to_json()
+    assert cdf.of_json(plain).missing == 1
+    with pytest.raises(UserError, match="earlier version of zerosum, which coded missing numbers as the least"):
+        cdf.of_json(plain | {"below": "1 2", "upto": "2 4", "num": 4})
 
 
 def test_the_grid_is_the_coarsest_that_holds_all_numbers() -> None:

@@ -90,12 +90,18 @@ def encoded(source: TableSource, most: int = baselines.MOST_VALUES) -> Tensor:
 
 
 def _recombined(rows: Tensor, blocks: tuple[Block, ...], fit: Callable[[Tensor], Copula], what: str) -> Recombined:
-    """A copula of what can be ranked: the number of a column, or the number of its category or mode."""
-    ranked = [
-        rows[:, block.start] if block.choice is None else rows[:, slice(*block.choice)].argmax(1).float()
-        for block in blocks
-    ]
-    return Recombined(f"{what}, fitted to {len(rows):,} rows", rows, blocks, fit(torch.stack(ranked, 1)))
+    """A copula of what can be ranked."""
+    ranked = torch.stack([_ranked(rows, block) for block in blocks], 1)
+    return Recombined(f"{what}, fitted to {len(rows):,} rows", rows, blocks, fit(ranked))
+
+
+def _ranked(rows: Tensor, block: Block) -> Tensor:
+    """(N,) the number of a column, missing below all others; or the number of its category or mode."""
+    if block.kind != "numeric":
+        assert block.choice is not None
+        return rows[:, slice(*block.choice)].argmax(1).float()
+    numbers = rows[:, block.start]
+    return torch.where(rows[:, block.stop - 1] > 0, -torch.inf, numbers) if block.missing else numbers
 
 
 def _mixture(rows: Tensor, blocks: tuple[Block, ...]) -> Hardened:

@@ -1,9 +1,9 @@
-"""The randomised-CDF transform of a numeric column: exact marginals, spikes, whole numbers, bounds and missing values alike.
+"""The randomised-CDF transform of a numeric column: exact marginals, spikes, whole numbers and bounds alike.
 
-A value v owns the stretch [P(X < v), P(X <= v)] of the unit interval, missing cells the stretch that begins at 0. A cell is
-encoded as the standard normal quantile of a point of its stretch, drawn anew each time; decoding finds the stretch that a point
-lies in. Of many distinct values only KNOTS quantiles and all heavier spikes are kept; between two of them the CDF is a straight
-line and values are rounded to the column's own grid.
+A value v owns the stretch [P(X < v), P(X <= v)] of the unit interval. A cell is encoded as the standard normal quantile of a
+point of its stretch, drawn anew each time; decoding finds the stretch that a point lies in. Of many distinct values only KNOTS
+quantiles and all heavier spikes are kept; between two of them the CDF is a straight line and values are rounded to the column's
+own grid. Whether a number is missing is said apart, one-hot (known, missing); the number of a missing cell is 0.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zerosum.domains.tables.grid import Grid
+from zerosum.errors import UserError
 
 Floats = NDArray[np.float64]
 KNOTS = 1024
@@ -30,9 +31,9 @@ MARGIN = 1e-7
 
 @dataclass(frozen=True, eq=False)
 class Cdf:
-    """values: (K,) rising. below, upto: (K,) int64, rows that are missing or less, and these and equal. num: rows.
+    """values: (K,) rising. below, upto: (K,) int64, rows that have less, and these and equal ones. num: rows that have a number.
 
-    missing: rows without a value, which come first. grid: that values between two knots are rounded to.
+    missing: rows that have none. grid: that values between two knots are rounded to.
     """
 
     values: Floats
@@ -42,14 +43,22 @@ class Cdf:
     missing: int
     grid: Grid
 
+    @property
+    def width(self) -> int:
+        """Places of an encoded cell: the number, and known and missing where some are."""
+        return 3 if self.missing else 1
+
     def stretches(self, numbers: Floats) -> tuple[Floats, Floats]:
-        """(N,) numbers, NaN where missing -> the ends of their stretches in [0, 1]."""
-        low, high = self._place(numbers, -0.5), self._place(numbers, 0.5)
+        """(N,) numbers -> the ends of their stretches in [0, 1]; for NaN both are 0.5, which is encoded as 0."""
         unknown = np.isnan(numbers)
-        low, high = np.where(unknown, 0.0, low), np.where(unknown, float(self.missing), high)
-        if self.missing == 0 and unknown.any():  # none was seen in training: they lie at the lower end
-            high = np.where(unknown, float(self.upto[0]), high)
-        return low / self.num, high / self.num
+        low, high = (self._place(numbers, side) / self.num for side in (-0.5, 0.5))
+        return np.where(unknown, 0.5, low), np.where(unknown, 0.5, high)
+
+    def encoded(self, numbers: Floats, draw: Tensor) -> Tensor:
+        """(N,) numbers, NaN where missing, and (N,) uniforms for the points of their stretches -> (N, width) float32."""
+        low, high = (torch.from_numpy(end) for end in self.stretches(numbers))
+        missing = torch.from_numpy(np.isnan(numbers)).float()
+        return torch.stack([placed(low, high, draw), 1 - missing, missing], 1)[:, : self.width]
 
     def _place(self, numbers: Floats, side: float) -> Floats:
         """Rows up to the lower (-0.5) or upper (0.5) end of each number's cell."""
@@ -63,8 +72,13 @@ class Cdf:
         on_knot = np.abs(numbers - self.values[at]) <= half * 0.5 if half else numbers == self.values[at]
         return np.where(on_knot | (after == at) | (numbers < self.values[0]), exact, between)
 
-    def decoded(self, normal: Floats) -> Floats:
-        """(N,) standard normal values -> numbers, NaN for missing; the inverse of the encoding."""
+    def decoded(self, block: Floats) -> Floats:
+        """(N, width) -> numbers, NaN for missing; the inverse of the encoding."""
+        numbers = self.numbers(block[:, 0])
+        return np.where(block[:, 2] > block[:, 1], np.nan, numbers) if self.missing else numbers
+
+    def numbers(self, normal: Floats) -> Floats:
+        """(N,) standard normal values -> numbers."""
         place = np.clip(_normal_cdf(normal) * self.num, 0, np.nextafter(self.num, 0))
         at = np.minimum(np.searchsorted(self.upto, place, side="right"), len(self.values) - 1)
         before = np.maximum(at - 1, 0)
@@ -74,8 +88,7 @@ class Cdf:
         start, stop = self.values[before] + half, self.values[at] - half
         inside = self.grid.rounded(start + np.clip(share, 0, 1) * (stop - start))
         inside = np.clip(inside, self.values[before], self.values[at])
-        found = np.where((place >= self.below[at]) | (gap <= 0), self.values[at], inside)
-        return np.where(place < self.missing, np.nan, found)
+        return np.where((place >= self.below[at]) | (gap <= 0), self.values[at], inside)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the long lists are joined to texts, which keeps the file readable."""
@@ -92,17 +105,16 @@ class Cdf:
 def fitted(column: Floats, grid: Grid, knots: int = KNOTS) -> Cdf:
     """The transform of a column: (N,) numbers, NaN where missing, some of which are there."""
     numbers, counts = np.unique(column[~np.isnan(column)], return_counts=True)
-    missing = int(np.isnan(column).sum())
-    upto = missing + np.cumsum(counts)
+    upto = np.cumsum(counts)
     below = upto - counts
     num = int(upto[-1])
     if len(numbers) > knots:
-        quantiles = np.searchsorted(upto, missing + np.arange(1, knots) / knots * (num - missing))
+        quantiles = np.searchsorted(upto, np.arange(1, knots) / knots * num)
         spikes = np.flatnonzero(counts * knots >= num)
         kept = np.unique(np.concatenate([quantiles, spikes, [0, len(numbers) - 1]]))
     else:
         kept = np.arange(len(numbers))
-    return Cdf(numbers[kept], below[kept], upto[kept], num, missing, grid)
+    return Cdf(numbers[kept], below[kept], upto[kept], num, int(np.isnan(column).sum()), grid)
 
 
 def placed(low: Tensor, high: Tensor, draw: Tensor) -> Tensor:
@@ -114,10 +126,16 @@ def placed(low: Tensor, high: Tensor, draw: Tensor) -> Tensor:
 
 
 def of_json(plain: Mapping[str, Any]) -> Cdf:
-    """The inverse of Cdf.to_json."""
+    """The inverse of Cdf.to_json; UserError where an earlier version coded missing cells as the least number."""
+    below = np.array(plain["below"].split(), dtype=np.int64)
+    if below[0]:
+        raise UserError(
+            "This generator was trained by an earlier version of zerosum, which coded missing numbers as the least number of "
+            "their column. It cannot be read by this version: train the table again."
+        )
     return Cdf(
         np.array(plain["values"].split(), dtype=np.float64),
-        np.array(plain["below"].split(), dtype=np.int64),
+        below,
         np.array(plain["upto"].split(), dtype=np.int64),
         plain["num"],
         plain["missing"],

@@ -60,7 +60,8 @@ class Mixed:
 
 @dataclass(frozen=True, eq=False)
 class Balance:
-    """For training by sampling: the rows of each level of each categorical column.
+    """For training by sampling: the rows of each level of each categorical column, and those with and without a number where
+    some are missing.
 
     number: (M,) of the column in a condition's mask. order: (R, M) rows sorted by level. first, count: (M, L) where a level's
     rows begin, and how many. edges: (M, L) cumulated chances of the levels.
@@ -139,8 +140,10 @@ def encoded(table: Table, transform: Transform, told: float) -> Encoded:
     """The rows of a table, ready to be drawn."""
     blocks = transform.blocks
     pairs = [(block, transform.encodings[block.column], table.arrays[block.column]) for block in blocks]
+    missing = [(block, np.isnan(values).astype(np.int64)) for block, _, values in pairs if block.missing]
     choices = [(block, levels.places(codes)) for block, levels, codes in pairs if isinstance(levels, Levels)]
-    places = [torch.from_numpy(block.start + found).int() for block, found in choices]
+    flags = [(block, found) for block, found in missing if block.kind == "numeric"]
+    places = [torch.from_numpy(block.choice[0] + found).int() for block, found in [*choices, *flags] if block.choice]
     mixed = [Mixed(block, m, torch.from_numpy(v)) for block, m, v in pairs if isinstance(m, Mixture)]
     numerics = [(block, part, values) for block, part, values in pairs if isinstance(part, Cdf)]
     return Encoded(
@@ -149,7 +152,7 @@ def encoded(table: Table, transform: Transform, told: float) -> Encoded:
         torch.stack(places, 1) if places else torch.zeros(len(table), 0, dtype=torch.int32),
         _numerics(numerics) if numerics else None,
         tuple(mixed),
-        _balance(blocks, choices) if choices and len(table) else None,
+        _balance(blocks, [*choices, *missing]) if (choices or missing) and len(table) else None,
         told,
     )
 

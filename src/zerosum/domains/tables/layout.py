@@ -16,14 +16,17 @@ Kind = Literal["numeric", "category", "mixture"]
 class Block:
     """The places start .. start + width - 1 of an encoded row, which hold one column.
 
-    numeric: one place, a standard normal value. category: one-hot, a place for each level (the last may stand for all rare
-    ones). mixture: the first place is the offset within a mode, about in [-1, 1]; the others are one-hot over the modes.
+    numeric: one place, a standard normal value; where numbers are missing two more, one-hot: known, missing. category: one-hot,
+    a place for each level (the last may stand for all rare ones). mixture: the first place is the offset within a mode, about in
+    [-1, 1]; the others are one-hot over the modes, and missing. missing: whether the last place says that there is no number;
+    the first is 0 then.
     """
 
     column: str
     kind: Kind
     start: int
     width: int
+    missing: bool = False
 
     @property
     def stop(self) -> int:
@@ -32,10 +35,9 @@ class Block:
 
     @property
     def choice(self) -> tuple[int, int] | None:
-        """(start, stop) of the places of which exactly one is 1; None in a numeric block."""
-        if self.kind == "numeric":
-            return None
-        return (self.start + 1 if self.kind == "mixture" else self.start), self.stop
+        """(start, stop) of the places of which exactly one is 1; None where there is only a number."""
+        first = self.start + (self.kind != "category")
+        return (first, self.stop) if first < self.stop else None
 
 
 def layout_of(facts: Mapping[str, Any]) -> tuple[Block, ...]:
@@ -43,11 +45,11 @@ def layout_of(facts: Mapping[str, Any]) -> tuple[Block, ...]:
     return tuple(Block(**block) for block in facts["layout"])
 
 
-def laid_out(columns: Sequence[tuple[str, Kind, int]]) -> list[dict[str, Any]]:
-    """The layout of (column, kind, width) side by side, as plain values for facts."""
+def laid_out(columns: Sequence[tuple[str, Kind, int, bool]]) -> list[dict[str, Any]]:
+    """The layout of (column, kind, width, missing) side by side, as plain values for facts."""
     blocks, start = [], 0
-    for column, kind, width in columns:
-        blocks.append(asdict(Block(column, kind, start, width)))
+    for column, kind, width, missing in columns:
+        blocks.append(asdict(Block(column, kind, start, width, missing)))
         start += width
     return blocks
 

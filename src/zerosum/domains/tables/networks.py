@@ -110,12 +110,14 @@ class Generator(nn.Module):
         return made
 
     def _block(self, block: Block, made: Tensor, chances: Tensor) -> Tensor:
-        """One column's places: a number as it is, a category picked; of a mixture the offset, then the mode picked."""
+        """One column's places: a number as it is, a category picked; of a mixture the offset, then the mode picked. Where a
+        missing number was picked there is none: its place is 0, as in real rows."""
         if block.choice is None:
             return made[:, block.start : block.stop]
         first, last = block.choice
         picked = self._pick(made[:, first:last], chances[:, first:last])
-        return torch.cat([made[:, block.start : first], picked], 1)
+        number = made[:, block.start : first]
+        return torch.cat([number * (1 - picked[:, -1:]) if block.missing else number, picked], 1)
 
     def _pick(self, logits: Tensor, chances: Tensor) -> Tensor:
         gumbel = -(-chances.clamp(1e-6, 1 - 1e-6).log()).log()

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zerosum.domain import Facts, Maker, Produced, Wanted
 from zerosum.domains.tables import conditions, transform, where
-from zerosum.domains.tables.cdf import Cdf, Floats, placed
+from zerosum.domains.tables.cdf import Cdf, Floats
 from zerosum.domains.tables.hashing import uniform
 from zerosum.domains.tables.levels import Levels
 from zerosum.domains.tables.mixture import SPREAD, Mixture
@@ -144,13 +144,12 @@ def _of_numbers(encoding: Cdf | Mixture, held: Sequence[Condition], draw: Tensor
         values = np.full(len(draw), exact)
     else:
         grid = torch.special.ndtri((torch.arange(NUM_POOL, dtype=torch.float64) + 0.5) / NUM_POOL).numpy()
-        pool = encoding.decoded(grid) if isinstance(encoding, Cdf) else _pool(encoding, grid)
+        pool = encoding.numbers(grid) if isinstance(encoding, Cdf) else _pool(encoding, grid)
         keep: Mask = np.logical_and.reduce([one.holds(pool) for one in held])
         pool = pool[keep] if keep.any() else pool
         values = pool[(draw.numpy() * len(pool)).astype(np.int64)]
     if isinstance(encoding, Cdf):
-        low, high = (torch.from_numpy(end) for end in encoding.stretches(values))
-        return placed(low, high, point)[:, None]
+        return encoding.encoded(values, point)
     return encoding.encoded(torch.from_numpy(values), point)
 
 
@@ -194,8 +193,13 @@ def _must_agree(asked: Sequence[Condition]) -> None:
 
 
 def _must_be_possible(one: Condition, encoding: Encoding) -> None:
-    """UserError for a number that lies beyond all that the column held, or between its whole numbers, cents or days."""
-    if isinstance(encoding, Levels) or np.isnan(one.value):
+    """UserError for a number that lies beyond all that the column held, or between its whole numbers, cents or days; and for a
+    missing one where none was."""
+    if isinstance(encoding, Levels):
+        return
+    if np.isnan(one.value):
+        if one.sign == "=" and not encoding.missing:
+            raise UserError(f"where: {one.words} cannot be: {one.column.name!r} is missing in no row that was learnt.")
         return
     low, high = (encoding.low, encoding.high) if isinstance(encoding, Mixture) else encoding.values[[0, -1]]
     beyond = {"<": one.value <= low, "<=": one.value < low, ">": one.value >= high, ">=": one.value > high}

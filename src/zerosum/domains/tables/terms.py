@@ -39,8 +39,9 @@ def _lost(block: Any, made: Tensor, values: Tensor) -> Tensor:
         return (made[:, block.start] - values[:, block.start]).square()
     first, last = block.choice
     lost = cross_entropy(made[:, first:last], values[:, first:last], reduction="none")
-    if block.kind == "mixture":
-        lost = lost + (made[:, block.start].tanh() - values[:, block.start]).square()
+    if first > block.start:
+        far = (made[:, block.start] - values[:, block.start]).square()
+        lost = lost + (far * (1 - values[:, last - 1]) if block.missing else far)
     return lost
 
 

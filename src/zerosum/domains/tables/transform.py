@@ -76,7 +76,7 @@ class Transform:
                 wanted = (allowed or {}).get(block.column)
                 arrays[block.column] = encoding.decoded(part.argmax(1), draws[:, number], wanted)
             else:
-                arrays[block.column] = encoding.decoded(part[:, 0] if isinstance(encoding, Cdf) else part)
+                arrays[block.column] = encoding.decoded(part)
         arrays |= {name: found.of(arrays[found.by]) for name, found in self.determined.items()}
         arrays = {column.name: arrays[column.name] for column in self.columns if column.name in arrays}
         return Table(self.columns, arrays, len(data), start, seed)
@@ -89,10 +89,10 @@ class Transform:
         return self.encodings.get(name) or self.determined.get(name)
 
 
-def _extent(encoding: Encoding) -> tuple[Kind, int]:
-    if isinstance(encoding, Cdf):
-        return "numeric", 1
-    return ("category" if isinstance(encoding, Levels) else "mixture"), encoding.width
+def _extent(encoding: Encoding) -> tuple[Kind, int, bool]:
+    if isinstance(encoding, Levels):
+        return "category", encoding.width, False
+    return ("numeric" if isinstance(encoding, Cdf) else "mixture"), encoding.width, encoding.missing > 0
 
 
 def fitted(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,8 @@ from zerosum.metrics.rows import drawn_rows
 
 FEWEST, FEWEST_TESTED = 100, 20
 """Held-out rows from which on made rows are held against them, and a prediction is tested on them."""
+FEWEST_MISSING = 20
+"""Real rows that lack a number, from which on what goes with that is measured."""
 MOST_LEVELS = 20
 """Levels that a column may have to be what trees foretell."""
 MOST_SEARCHED, MOST_REALS = 2_000, 50_000
@@ -31,6 +33,9 @@ class Meaning(NamedTuple):
 MEANINGS: Mapping[str, Meaning] = {
     "column_shapes": Meaning("higher", "How alike the columns' distributions are, one by one; 1 is equal."),
     "pair_trends": Meaning("higher", "How alike what lies between two columns is, over all pairs; 1 is equal."),
+    "missing_pairs": Meaning(
+        "higher", "How alike the other columns lie among the rows that lack a number, column by column; 1 is equal."
+    ),
     "two_sample": Meaning(
         "near 0.5", "How well trees tell made rows from real ones, by the area under the curve; 0.5 is not at all."
     ),
@@ -92,6 +97,30 @@ def target_of(train: Mixed, heldout: Mixed) -> str:
     return (numbers or list(train.names))[-1]
 
 
+def missing_pairs(real: Mixed, made: Mixed) -> float:
+    """The mean over pairs of a column with missing numbers and another: the other's `shape` among the rows that lack the number;
+    0 where no made row lacks it. NaN where fewer than FEWEST_MISSING real rows lack any."""
+    scores = []
+    for c in range(len(real.names)):
+        lacking = [side.rows(np.isnan(side.values[:, c])) for side in (real, made)]
+        if real.numeric[c] and len(lacking[0]) >= FEWEST_MISSING:
+            found = np.delete(shapes(*lacking), c) if len(lacking[1]) else np.zeros(len(real.names) - 1)
+            scores += found.tolist()
+    return mean(np.array(scores)) if scores else float("nan")
+
+
+def least_missing(rows: Mixed) -> Mixed:
+    """The same rows, but the numbers missing are the least of their column, and those that were missing are its middle: what a
+    generator makes that takes missing for a small number."""
+    values = rows.values.copy()
+    for column in values.T:  # codes are never missing
+        gone = np.isnan(column)
+        if gone.any() and not gone.all():
+            column[gone] = np.nanmedian(column)
+            column[np.argsort(column, kind="stable")[: gone.sum()]] = np.nan
+    return replace(rows, values=values)
+
+
 def levels_tested(truth: Truth) -> str:
     """Which levels of the target have a say in `learnt_from`, in words; "" for a number."""
     if truth.train.numeric[truth.train.names.index(truth.target)]:
@@ -115,6 +144,7 @@ def of_rows(made: Mixed, truth: Truth) -> dict[str, float]:
     values = {
         f"column_shapes[n={len(made)}]": mean(shapes(truth.fresh, made)),
         f"pair_trends[n={len(made)}]": mean(trends(truth.fresh, made)),
+        f"missing_pairs[n={len(made)}]": missing_pairs(truth.fresh, made),
     }
     if size >= boosting.FEWEST:
         values[f"two_sample[trees,n={size}]"] = boosting.two_sample(truth.fresh, made, truth.seed)
@@ -147,10 +177,13 @@ class Controls:
     @functools.cached_property
     def values(self) -> dict[str, dict[str, float]]:
         """Control -> base name of the measure -> value."""
-        return {
-            name: {full.partition("[")[0]: value for full, value in of_rows(rows, self.truth).items()}
-            for name, rows in self.truth.controls(self.num).items()
+        rows = self.truth.controls(self.num)
+        found = {
+            name: {full.partition("[")[0]: value for full, value in of_rows(part, self.truth).items()}
+            for name, part in rows.items()
         }
+        least = missing_pairs(self.truth.fresh, least_missing(rows["training rows"]))
+        return found if np.isnan(least) else {**found, "least numbers missing": {"missing_pairs": least}}
 
     def reference(self, name: str) -> float | None:
         """What a perfect generator would score: training rows against held-out ones; of rows that must not be known, the
