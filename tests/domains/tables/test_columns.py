@@ -9,8 +9,8 @@ import pytest
 
 from zerosum.domains.tables import columns, dates, identifiers, numbers
 from zerosum.domains.tables.columns import Column
-from zerosum.domains.tables.data import understood
 from zerosum.domains.tables.reading import RawColumn, RawTable
+from zerosum.domains.tables.understanding import understood
 from zerosum.errors import UserError
 
 

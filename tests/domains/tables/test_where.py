@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from table_making import source_of, written
+from table_making import source_of, text_of, written
 
 from zerosum.domains.tables import where
 from zerosum.domains.tables.data import TableSource
@@ -95,3 +95,45 @@ def test_what_leaves_one_value_can_be_told(source: TableSource) -> None:
     assert [exact(asked) for asked in ("city=Bern", "member!=yes", "age=40", "score=", "age>40", "city!=Bern")] == [
         True, True, True, True, False, False,
     ]  # fmt: skip
+
+
+NAMES = ["BMI", "BMI>=30", " age", 'size 5"', "a, b", "a=b", "x<y!", "city"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "column", "sign", "value"),
+    [
+        ("BMI>=30", "BMI", ">=", 30),
+        ("BMI>=30=1", "BMI>=30", "=", 1),
+        ("BMI>=30 != 1", "BMI>=30", "!=", 1),
+        ('"BMI>=30">0', "BMI>=30", ">", 0),
+        ('"BMI">=30', "BMI", ">=", 30),
+        ("age>40", " age", ">", 40),
+        (" age <= 40", " age", "<=", 40),
+        ('" age"==40', " age", "=", 40),
+        ('size 5">4', 'size 5"', ">", 4),
+        ('"size 5""">4', 'size 5"', ">", 4),
+        ("a, b<4", "a, b", "<", 4),
+        ("a=b=4", "a=b", "=", 4),
+        ("x<y!=4", "x<y!", "=", 4),
+        ("x<y!!=4", "x<y!", "!=", 4),
+    ],
+)
+def test_every_name_can_be_asked_for(tmp_path: Path, asked: str, column: str, sign: str, value: int) -> None:
+    draw = np.random.default_rng(0)
+    rows = [[*map(str, draw.integers(0, 99, 7).tolist()), str(draw.choice(["Bern", "Oslo"]))] for _ in range(300)]
+    (tmp_path / "a.csv").write_text(text_of(NAMES, rows))
+    source = source_of(tmp_path / "a.csv", heldout=0.0)
+    for words in (asked, f"{asked},city=Bern", f"city=Bern, {asked} "):
+        found = [one for one in where.parsed(words, source.train.columns) if one.column.name != "city"]
+        assert [(one.column.name, one.sign, one.value) for one in found] == [(column, sign, value)]
+        assert len(where.parsed(words, source.train.columns)) == 1 + (words != asked)
+
+
+def test_values_of_programs_stand_in_a_mapping(source: TableSource) -> None:
+    pandas = pytest.importorskip("pandas")
+    for nothing in (None, float("nan"), np.float32("nan"), pandas.NA, pandas.NaT):
+        assert mask(source, {"score": nothing}) == mask(source, "score=")
+    assert mask(source, {"age": np.int64(40), "member": "yes"}) == mask(source, "age=40,member=yes")
+    assert mask(source, {"joined": pandas.Timestamp("2020-01-01")}) == mask(source, "joined=2020-01-01")
+    assert mask(source, {"score": 0.5}) == mask(source, "score=0.500")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,23 +12,23 @@ import torch
 from torch import Tensor
 
 from zerosum import domain
-from zerosum.domains.tables import columns, reading, transform
-from zerosum.domains.tables.columns import MEANINGS, NUMERIC, Column
+from zerosum.domains.tables import reading, transform
+from zerosum.domains.tables.columns import NUMERIC
 from zerosum.domains.tables.encoded import Encoded, encoded
 from zerosum.domains.tables.layout import condition_width, row_width
 from zerosum.domains.tables.reading import RawTable, TextStyle
 from zerosum.domains.tables.table import Table
 from zerosum.domains.tables.telling import notes_of
 from zerosum.domains.tables.transform import Numeric, Transform
+from zerosum.domains.tables.understanding import Decimal, understood
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import generator
-from zerosum.errors import UserError, nearest
+from zerosum.errors import UserError
 from zerosum.recipe import Part
 
 MOST_KEYS = 2**21
 """Virtual rows at most: each copy of the table is drawn anew."""
 MOST_COPIES = 64
-FEWEST_ROWS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +36,7 @@ class TableSource:
     """A table, its parts for training and for checking, and both as the networks see them.
 
     train, heldout: the real rows. rows, heldout_rows: the same encoded. style: of the text file.
+    missing: further spellings of missing numbers and dates.
     """
 
     name: str
@@ -46,6 +46,7 @@ class TableSource:
     rows: Encoded
     heldout_rows: Encoded
     style: TextStyle
+    missing: tuple[str, ...]
     fingerprint: str
     notes: tuple[str, ...]
 
@@ -83,6 +84,7 @@ class TableSource:
             "layout": self.transform.layout,
             "columns": self.transform.to_json(),
             **self.style.to_json(),
+            "missing": list(self.missing),
             "fingerprint": self.fingerprint,
             "notes": list(self.notes),
         }
@@ -108,6 +110,8 @@ def _opened(
     determined: bool = True,
     encoding: str = "utf-8-sig",
     delimiter: str | None = None,
+    missing: list[str] = [],  # noqa: B006
+    decimal: Decimal = "",
 ) -> TableSource:
     """The options of `data` in a recipe of tables."""
     if not 0 <= heldout < 1:
@@ -117,7 +121,7 @@ def _opened(
     if not 0 <= told <= 1:
         raise ValueError(f"told must lie in [0, 1], got {told}")
     raw = reading.read(where, encoding=encoding, delimiter=delimiter)
-    table = understood(raw, types, drop)
+    table = understood(raw, types, drop, missing, decimal)
     train, rest = _parts(table, heldout, seed)
     fit = transform.fitted(train, numeric, max_levels, seed, determined)
     return TableSource(
@@ -128,53 +132,10 @@ def _opened(
         encoded(train, fit, told),
         encoded(rest, fit, told),
         raw.style,
+        tuple(missing),
         _fingerprint(raw),
         (*raw.notes, *notes_of(table, train, fit, len(rest), drop)),
     )
-
-
-def understood(raw: RawTable, types: Mapping[str, str] = {}, drop: Sequence[str] = ()) -> Table:
-    """The table with a meaning for each column. types: column -> meaning. drop: columns to be left out.
-
-    UserError when a name is unknown, a meaning does not fit, or no column is left to learn.
-    """
-    names = [column.name for column in raw.columns]
-    for name in (*types, *drop):
-        if name not in names:
-            raise UserError(
-                f"data.{'types' if name in types else 'drop'}: there is no column {name!r}. {nearest(name, names)}"
-            )
-    for name, meaning in types.items():
-        if meaning not in MEANINGS:
-            raise UserError(f"data.types.{name} = {meaning!r} is no type of column. {nearest(meaning, MEANINGS)}")
-    found, arrays = [], {}
-    for column in raw.columns:
-        if column.name in drop:
-            continue
-        meant, values = columns.found(column, raw.where, types.get(column.name))
-        found.append(meant)
-        if values is not None:
-            arrays[meant.name] = values
-    table = Table(tuple(found), arrays, raw.num_rows)
-    _must_be_usable(table, raw.where)
-    return table
-
-
-def _must_be_usable(table: Table, where: str) -> None:
-    if not table.arrays:
-        reasons = "; ".join(f"{column.name!r} is {_excuse(column)}" for column in table.columns) or "all were dropped"
-        raise UserError(
-            f"{where} has no column to learn from: {reasons}. If one of them is a category or a number, say so: "
-            '--set \'data.types={"NAME": "categorical"}\'.'
-        )
-    if len(table) < FEWEST_ROWS:
-        raise UserError(
-            f"{where} has {len(table)} rows; a distribution needs at least {FEWEST_ROWS}, better some hundreds."
-        )
-
-
-def _excuse(column: Column) -> str:
-    return column.left_out or ("an identifier" if column.kind == "identifier" else "the same in every row")
 
 
 def _parts(table: Table, heldout: float, seed: int) -> tuple[Table, Table]:

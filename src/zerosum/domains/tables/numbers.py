@@ -1,13 +1,15 @@
 """Numbers as people write them: what their spelling is made of, and numbers spelled in the same way.
 
-Spellings may carry a currency or per cent sign, blanks around them, thousands in groups, a comma as decimal mark, an exponent.
+Spellings may carry a currency, a unit or a per cent sign, blanks around them, thousands in groups (marked by a comma, a point, a
+blank or an apostrophe), a point or a comma as decimal mark, an exponent.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,35 +17,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-BEFORE, AFTER = re.compile(r"[\s$€£¥]*"), re.compile(r"[\s%$€£¥]*$")
-PLAIN = re.compile(r"[+-]?(?:\d+\.?(?P<decimals>\d*)|\.(?P<only>\d+))(?P<exponent>[eE][+-]?\d+)?")
-GROUPED = re.compile(r"[+-]?\d{1,3}(?:,\d{3})*(?:\.(?P<decimals>\d+))?")
-COMMA = re.compile(r"[+-]?\d+(?:,(?P<decimals>\d+))?")
+CODES = "USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|SEK|NOK|DKK|PLN|CZK|BRL|MXN|RUB|TRY|ZAR|R$|US$|Rs|kr".replace("$", r"\$")
+SIGNS = r"$€£¥₹₩₽₺฿"
+UNITS = "kg|g|mg|µg|lbs?|oz|km|m|cm|mm|mi|ft|l|ml|h|min|s|ms|kWh|kW|W|Hz|MHz|GHz|kB|MB|GB|TB|px|pt|°C|°F|x"
+BEFORE = re.compile(rf"\s*(?:(?:{CODES})(?![A-Za-z]))?[\s{SIGNS}]*")
+AFTER = re.compile(
+    rf"(?:(?<=\d)(?:\s+[^\W\d_µ°/.]{{1,8}}|\s+[^\W\d_µ°/]+/[^\W\d_]+|\s*(?:{UNITS}))|[\s%‰°{SIGNS}]*)\s*$"
+)
+"""A unit stands behind a blank, or is one of UNITS."""
+MINUS = re.compile(rf"\s*-\s*(?=[{SIGNS}]|(?:{CODES})[\s\d])")
+"""A minus before a currency."""
+EXPONENT = r"(?P<exponent>[eE][+-]?\d+)?"
 ZEROS = re.compile(r"[+-]?0\d+")
 BRACKETS = re.compile(r"\s*\((?P<inner>[^()+-]+)\)\s*")
 """A negative number as bookkeepers write it."""
 INFINITE = re.compile(r"\s*[+-]?inf(inity)?\s*", re.IGNORECASE)
+TWOFOLD = re.compile(r"[^\d.,]*(?:[1-9]\d{0,2}(?P<mark>[.,])\d{3}|\d{1,3})[^\d.,]*")
+"""A number that is read differently with a comma and with a point as decimal mark, or of fewer than four digits."""
+FEWEST_GROUPED = 30
+"""Cells with three digits behind the mark, from which cells without a mark say that it groups: of numbers whose zeros at the end
+are not written, one in ten would have fewer decimals."""
 MOST_DECIMALS, MOST_DIGITS = 12, 15
 """Numbers with more decimals or digits than these are spelled by as many digits as tell them apart."""
+LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class NumberFormat:
     """How the numbers of a column are spelled.
 
-    before, after: around each of them. point: the decimal mark. grouped: whether thousands are grouped by commas.
+    before, after: around each of them. point: the decimal mark. group: between groups of three digits; "" without groups.
     fewest, most: decimals. free: whether they are spelled by as many digits as tell them apart. brackets: whether negative ones
-    stand in brackets.
+    stand in brackets. outside: whether the minus stands before what is before the number. offset: of whole numbers of more digits
+    than a double holds; arrays hold the differences from it.
     """
 
     before: str = ""
     after: str = ""
     point: str = "."
-    grouped: bool = False
+    group: str = ""
     fewest: int = 0
     most: int = 0
     free: bool = False
     brackets: bool = False
+    outside: bool = False
+    offset: int = 0
 
     @property
     def scale(self) -> float:
@@ -51,8 +69,13 @@ class NumberFormat:
         return 0.0 if self.free else 10.0**self.most
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for the constructor."""
+        """Plain values, for `format_of`."""
         return asdict(self)
+
+    def read(self, spellings: Sequence[str]) -> Floats | None:
+        """(N,) numbers of this column, as its arrays hold them, from spellings like its own; None when one is no number."""
+        found = parsed(spellings, self.point)
+        return None if found is None else found[0] + float(found[1].offset - self.offset)
 
     def spelled(self, numbers: Floats) -> list[str]:
         """Each number's spelling; the numbers are finite."""
@@ -61,58 +84,146 @@ class NumberFormat:
         return [words[code] for code in codes.tolist()]
 
     def _word(self, value: float) -> str:
-        inside = self.brackets and value < 0
-        word = self.before + self._digits(-value if inside else value) + self.after
+        number = self.offset + round(value) if self.offset else value
+        sign = "-" if self.outside and number < 0 else ""
+        inside = self.brackets and number < 0
+        word = sign + self.before + self._digits(-number if inside or sign else number) + self.after
         return f"({word})" if inside else word
 
     def _digits(self, value: float) -> str:
         if self.free:
             text = repr(value)
-            return text.removesuffix(".0") if self.fewest == 0 else text
-        text = f"{value:{',' if self.grouped else ''}.{self.most}f}"
+            text = text.removesuffix(".0") if self.fewest == 0 else text
+            return text.replace(".", self.point)
+        text = f"{value:{',' if self.group else ''}{'d' if self.offset else f'.{self.most}f'}}"
         if self.fewest < self.most:
             whole, _, decimals = text.partition(".")
             kept = decimals.rstrip("0").ljust(self.fewest, "0")
             text = f"{whole}.{kept}" if kept else whole
-        return text.replace(".", ",") if self.point == "," else text
+        return text.translate({ord(","): self.group, ord("."): self.point})
 
 
-def parsed(spellings: Sequence[str]) -> tuple[Floats, NumberFormat] | None:
-    """The numbers, and how they are spelled; None when one of them is no number, or when leading zeros make them codes."""
-    if not spellings:
+@dataclass(frozen=True)
+class _Marks:
+    """A way to read digits. point: the decimal mark. group: between groups of three digits, "" without groups."""
+
+    point: str
+    group: str
+
+    @functools.cached_property
+    def pattern(self) -> re.Pattern[str]:
+        point, group = re.escape(self.point), re.escape(self.group)
+        if not self.group:
+            return re.compile(rf"[+-]?(?:\d+{point}?(?P<decimals>\d*)|{point}(?P<only>\d+)){EXPONENT}")
+        return re.compile(rf"[+-]?(?:0|[1-9]\d{{0,2}}(?:{group}\d{{3}})*)(?:{point}(?P<decimals>\d+))?")
+
+    def plain(self, text: str) -> str:
+        """The number as Python writes it."""
+        text = text.replace(self.group, "") if self.group else text
+        return text.replace(self.point, ".")
+
+
+OTHERS = ("", " ", "'", "’", "\xa0", "\u202f")
+POINTS = [_Marks(".", group) for group in (OTHERS[0], ",", *OTHERS[1:])]
+COMMAS = [_Marks(",", group) for group in (OTHERS[0], ".", *OTHERS[1:])]
+"""With a point, and with a comma as decimal mark: first without groups."""
+
+
+def _ways(decimal: str) -> list[_Marks]:
+    return [*COMMAS, *POINTS] if decimal == "," else [*POINTS, *COMMAS]
+
+
+def parsed(spellings: Sequence[str], decimal: str = ".") -> tuple[Floats, NumberFormat] | None:
+    """The numbers, and how they are spelled; None when one of them is no number, or when leading zeros make them codes.
+
+    decimal: the mark that is tried first, which decides only where both can be meant.
+    """
+    if not spellings or not any(map(str.isdigit, spellings[0])):
         return None
-    bracketed = [BRACKETS.fullmatch(text) for text in spellings]
-    brackets = any(bracketed)
-    if brackets:
-        spellings = [match["inner"] if match else text for match, text in zip(bracketed, spellings)]
-    before, after, bare = _bare(spellings)
-    for pattern in (PLAIN, GROUPED, COMMA):
-        found = [pattern.fullmatch(text) for text in bare]
-        if all(found):
+    signs, brackets, outside, inner = _signs(spellings)
+    before, after, bare = _bare(inner)
+    for marks in _ways(decimal):
+        if marks.pattern.fullmatch(bare[0]) and all(found := [marks.pattern.fullmatch(text) for text in bare]):
             break
     else:
         return None
     if any(ZEROS.fullmatch(text) for text in bare):
         return None
     parts = [match.groupdict() for match in found if match]
-    grouped, point = pattern is GROUPED, "," if pattern is COMMA else "."
-    numbers = np.array([_number(text, grouped, point) for text in bare], dtype=np.float64)
-    numbers = np.where([match is not None for match in bracketed], -numbers, numbers)
+    plain = bare if marks.point == "." and not marks.group else [marks.plain(text) for text in bare]
+    numbers = np.array([float(text) for text in plain], dtype=np.float64) * signs
     decimals = [len(part.get("only") or part["decimals"] or "") for part in parts]
-    digits = max(sum(map(str.isdigit, text)) for text in bare)
+    digits = max(sum(map(str.isdigit, text)) for text in plain)
     exponents = any(part.get("exponent") for part in parts)
     free = exponents or max(decimals) > MOST_DECIMALS or (digits > MOST_DIGITS and max(decimals) > 0)
-    if not np.isfinite(numbers).all() or (digits > MOST_DIGITS and not free):  # beyond a double: codes, no amounts
+    offset = 0
+    if digits > MOST_DIGITS and not free:
+        whole = [int(text.rstrip(".")) * int(sign) for text, sign in zip(plain, signs.tolist())]
+        offset = min(whole)
+        if max(map(abs, whole)) > LARGEST:  # codes, no amounts
+            return None
+        numbers = np.array([float(number - offset) for number in whole])
+    if not np.isfinite(numbers).all():
         return None
-    return numbers, NumberFormat(before, after, point, grouped, min(decimals), max(decimals), free, brackets)
+    fewest, most = min(decimals), max(decimals)
+    return numbers, NumberFormat(before, after, marks.point, marks.group, fewest, most, free, brackets, outside, offset)
+
+
+def misfits(spellings: Sequence[str]) -> list[str]:
+    """The spellings that keep the others from being numbers of one form: as few as can be."""
+    _, _, _, inner = _signs(spellings)
+    bare = _bare(inner)[2]
+    best = list(spellings)
+    for marks in [*POINTS[:2], *COMMAS[:2]]:
+        odd = [
+            word
+            for word, text in zip(spellings, bare)
+            if not marks.pattern.fullmatch(text) or (ZEROS.fullmatch(text) is not None)
+        ]
+        best = odd if len(odd) < len(best) else best
+    return best
+
+
+def in_doubt(spellings: Sequence[str]) -> str:
+    """The mark, a comma or a point, of numbers that can be read with either as the decimal mark; "" where they cannot."""
+    marks: set[str] = set()
+    for text in spellings:
+        match = TWOFOLD.fullmatch(text)
+        if match is None:
+            return ""
+        marks.add(match["mark"] or "")
+    marks.discard("")
+    return marks.pop() if len(marks) == 1 else ""
+
+
+def groups(spellings: Sequence[str], mark: str) -> bool:
+    """Whether a mark in doubt groups thousands: numbers below a thousand stand among many of exactly three digits behind it."""
+    num = sum(mark in text for text in spellings)
+    return FEWEST_GROUPED <= num < len(spellings)
+
+
+def _signs(spellings: Sequence[str]) -> tuple[Floats, bool, bool, Sequence[str]]:
+    """(N,) -1 where brackets or a minus before the currency make a number negative; whether there are such; the texts without."""
+    begins = {text[:2] if text[:1] == "-" else text[:1] for text in spellings}
+    if all(begin.lstrip("-+.")[:1].isdigit() or begin in (".", "-.") for begin in begins):
+        return np.ones(len(spellings)), False, False, spellings
+    bracketed = [BRACKETS.fullmatch(text) for text in spellings]
+    if any(bracketed):
+        inner = [match["inner"] if match else text for match, text in zip(bracketed, spellings)]
+        return np.where([match is not None for match in bracketed], -1.0, 1.0), True, False, inner
+    minus = [MINUS.match(text) for text in spellings]
+    if any(minus):
+        inner = [text[match.end() :] if match else text for match, text in zip(minus, spellings)]
+        return np.where([match is not None for match in minus], -1.0, 1.0), False, True, inner
+    return np.ones(len(spellings)), False, False, spellings
 
 
 def _bare(spellings: Sequence[str]) -> tuple[str, str, Sequence[str]]:
     """What stands before and after most numbers, and the numbers alone."""
     if all(text[-1:].isdigit() and text[0] in "+-.0123456789" for text in spellings):
         return "", "", spellings
-    before = _common([_found(BEFORE.match(text)) for text in spellings])
-    after = _common([_found(AFTER.search(text)) for text in spellings])
+    before = _common(_found(BEFORE.match(text)) for text in spellings)
+    after = _common(_found(AFTER.search(text)) for text in spellings)
     # Signs must be on every number: a "$5" among plain numbers is no number of theirs. Blanks may come and go.
     bare = [text.strip().removeprefix(before.strip()).removesuffix(after.strip()).strip() for text in spellings]
     return before, after, bare
@@ -122,14 +233,8 @@ def _found(match: re.Match[str] | None) -> str:
     return match.group() if match else ""
 
 
-def _common(parts: Sequence[str]) -> str:
+def _common(parts: Iterator[str]) -> str:
     return Counter(parts).most_common(1)[0][0]
-
-
-def _number(text: str, grouped: bool, point: str) -> float:
-    if grouped:
-        text = text.replace(",", "")
-    return float(text.replace(",", ".") if point == "," else text)
 
 
 def padded(text: str) -> bool:
@@ -147,5 +252,6 @@ def infinite(spellings: Sequence[str]) -> str | None:
 
 
 def format_of(plain: Mapping[str, Any]) -> NumberFormat:
-    """The inverse of NumberFormat.to_json."""
-    return NumberFormat(**plain)
+    """The inverse of NumberFormat.to_json; "grouped" is how older files say that commas group."""
+    given: dict[str, Any] = {name: value for name, value in plain.items() if name != "grouped"}
+    return NumberFormat(**given | ({"group": ","} if plain.get("grouped") else {}))

@@ -132,7 +132,7 @@ def _ticks(axes: Axes, known: Mapping[str, Any], column: Column, edges: Floats, 
 
 
 def _spelled(column: Column, value: float) -> str:
-    if isinstance(column.form, DateFormat):
+    if isinstance(column.form, DateFormat) or (column.form and column.form.offset):
         return column.form.spelled(np.array([value]))[0].strip()
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zerosum.domain import Facts
-from zerosum.domains.tables import numbers, reading, transform
-from zerosum.domains.tables.columns import CATEGORICAL, Column, is_missing
+from zerosum.domains.tables import reading, transform
+from zerosum.domains.tables.columns import CATEGORICAL, Column, present_of
 from zerosum.domains.tables.dates import DateFormat
 from zerosum.domains.tables.encoded import encoded
 from zerosum.domains.tables.reading import RawColumn
@@ -25,7 +25,8 @@ from zerosum.errors import UserError, nearest
 def read(paths: Sequence[Path], facts: Facts) -> Tensor:
     """(N, D) encoded rows of tables with the run's own columns; UserError names a column or cell that the run does not know."""
     fit = transform.of_facts(facts)
-    return torch.cat([_rows(table_of(path, fit), fit) for path in paths])
+    missing = facts.get("missing", ())
+    return torch.cat([_rows(table_of(path, fit, missing), fit) for path in paths])
 
 
 def _rows(table: Table, fit: Transform) -> Tensor:
@@ -33,8 +34,8 @@ def _rows(table: Table, fit: Transform) -> Tensor:
     return encoded(table, fit, told=0.0).data(rows, rows)
 
 
-def table_of(path: Path, fit: Transform) -> Table:
-    """The learnt columns of a file, understood as those of the run."""
+def table_of(path: Path, fit: Transform, missing: Sequence[str] = ()) -> Table:
+    """The learnt columns of a file, understood as those of the run. missing: further spellings of missing numbers and dates."""
     raw = reading.read(str(path), least=1)
     held = {column.name: column for column in raw.columns}
     arrays = {}
@@ -45,11 +46,11 @@ def table_of(path: Path, fit: Transform) -> Table:
             raise UserError(
                 f"{path} has no column {column.name!r}, which this run learnt. {nearest(column.name, held)}"
             )
-        arrays[column.name] = _values(path, column, held[column.name])
+        arrays[column.name] = _values(path, column, held[column.name], missing)
     return Table(fit.columns, arrays, raw.num_rows)
 
 
-def _values(path: Path, column: Column, raw: RawColumn) -> NDArray[Any]:
+def _values(path: Path, column: Column, raw: RawColumn, missing: Sequence[str]) -> NDArray[Any]:
     """(N,) values of a column by its own levels or format."""
     table: NDArray[Any]
     if column.kind in CATEGORICAL:
@@ -63,10 +64,9 @@ def _values(path: Path, column: Column, raw: RawColumn) -> NDArray[Any]:
         table = np.array(found, dtype=np.int64)
     else:
         table = np.full(len(raw.spellings), np.nan)
-        known = [place for place, word in enumerate(raw.spellings) if word is not None and not is_missing(word)]
-        words_known = [raw.spellings[place] or "" for place in known]
-        if known:
-            table[known] = _numbers(path, column, words_known)
+        known = present_of(raw, missing)
+        if known.words:
+            table[known.places] = _numbers(path, column, known.words)
     return table[raw.codes]
 
 
@@ -74,13 +74,14 @@ def _numbers(path: Path, column: Column, words: list[str]) -> NDArray[np.float64
     if isinstance(column.form, DateFormat):
         moments = column.form.moments(words)
         if moments is None:
-            odd = next(word for word in words if column.form.moments([word]) is None)
+            odd = next((word for word in words if column.form.moments([word]) is None), words[0])
             raise UserError(
                 f"{path}: {column.name!r} should hold dates in the form {column.form.pattern}, unlike {odd!r}."
             )
         return moments
-    read = numbers.parsed(words)
+    assert column.form is not None
+    read = column.form.read(words)
     if read is None:
-        odd = next(word for word in words if numbers.parsed([word]) is None)
+        odd = next((word for word in words if column.form.read([word]) is None), words[0])
         raise UserError(f"{path}: {column.name!r} should hold numbers, and {odd!r} is none.")
-    return read[0]
+    return read

@@ -39,6 +39,7 @@ def notes_of(
             f"Looked up, because in every row it follows: {_listed(determined.told(transform.determined))}. "
             "data.determined=false learns such columns like any other."
         )
+    lines += [f"{column.name}: {column.note}." for column in table.columns if column.note]
     lines += [f"Left out: {column.name} ({column.left_out})." for column in table.columns if column.left_out]
     if drop:
         lines.append(f"Left out as data.drop says: {', '.join(drop)}.")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from zerosum.domains.tables.columns import CATEGORICAL, Column
 from zerosum.domains.tables.dates import DateFormat
+from zerosum.domains.tables.numbers import NumberFormat
 from zerosum.domains.tables.reading import TextStyle, frames, style_of, text
 from zerosum.domains.tables.table import Table
 from zerosum.errors import UserError
@@ -140,6 +141,11 @@ def _numbers(pandas: Any, values: NDArray[np.float64], column: Column) -> Any:
         known = np.where(np.isnan(values), 0.0, values)
         return pandas.Series(column.form.spelled(known), dtype=object).mask(np.isnan(values)).astype(column.dtype)
     whole = column.kind == "integer" and not np.isnan(values).any()
+    if isinstance(column.form, NumberFormat) and column.form.offset:  # of more digits than a double holds
+        rounded = np.round(np.nan_to_num(values)).astype(np.int64) + column.form.offset
+        return pandas.Series(pandas.arrays.IntegerArray(rounded, np.isnan(values))).astype(
+            column.dtype or ("int64" if whole else "Int64")
+        )
     if column.dtype.startswith(NULLABLE):
         return pandas.Series(values).astype("Float64").astype(column.dtype)
     return pandas.Series(values).astype(column.dtype or ("int64" if whole else "float64"))
