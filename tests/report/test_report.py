@@ -207,10 +207,10 @@ def test_five_numbers_come_first_and_the_rest_is_folded_by_question(folder: Path
             log.write(json.dumps({"step": step, "kind": "evaluation", "records": RECORDS}) + "\n")
     text = write_report(folder).read_text(encoding="utf-8")
     page = Page(text)
-    first = text[text.index('<dl class="tiles first">') : text.index('<details class="more">')]
+    first = text[text.index('<dl class="tiles first">') : text.index('<section class="stage"')]
     tiles = re.findall(r"<dt>(?:<a [^>]*>)?([^<]*).*?<dd>([^<]*)<small>([^<]*)", first)
     assert tiles == [
-        ("Is it real?", "17.5", "Fréchet"),
+        ("Is it real?", "17.5", "Fréchet, n=179"),
         ("Is it varied?", "0.5", "of the reals have a sample nearby"),
         ("Does it copy?", "0.125", "of the samples are close to a training image"),
         ("Does D win?", "0.625", "of the fakes, D calls fake"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from zerosum.report.comparison import THIS_RUN, Row, compare
@@ -21,16 +22,23 @@ def baselines_section(folder: RunFolder, gallery: Gallery) -> str:
         picture = gallery.models.get(PurePath(str(model.get("picture", "none"))).name)
         pictures.append(_figure(str(model.get("name")), _told(model), picture))
     heads = "".join(f'<th scope="col">{text(_titled(name))}</th>' for name in found.columns)
-    body = "".join(_row(row, found.columns) for row in found.rows)
+    body = "".join(_row(row, found.columns) for row in _once(found.rows))
     told = "".join(f"<li>{text(note)}</li>" for note in notes)
     return (
         '<p class="lead">Classical models fitted to the same training data and measured by the same protocol: what a '
         f'generator must beat.</p><p class="finding">{text(found.sentence)}</p>'
         f'<div class="models">{"".join(pictures)}</div>'
+        '<details class="more"><summary>Every measure of each model</summary>'
         '<div class="wide" tabindex="0" role="region" aria-label="Table of baselines"><table class="metrics">'
         f'<thead><tr><th scope="col">Metric</th>{heads}<th scope="col">Reference</th></tr></thead>'
-        f"<tbody>{body}</tbody></table></div>" + (f'<ul class="notes">{told}</ul>' if told else "")
+        f"<tbody>{body}</tbody></table></div></details>" + (f'<ul class="notes">{told}</ul>' if told else "")
     )
+
+
+def _once(rows: Sequence[Row]) -> list[Row]:
+    """The rows, of the Fréchet distances only the first: that which the sentence is about."""
+    distances = [row for row in rows if row.kind.startswith(("Fréchet", "FID"))]
+    return [row for row in rows if row not in distances[1:]]
 
 
 def _figure(name: str, words: str, picture: Picture | None) -> str:

@@ -126,7 +126,9 @@ def _evaluations(folder: RunFolder) -> list[Json]:
         if name not in left:
             points = found[name]
             chart = _chart(name, {name: Series(points, 0)}, floors, meanings[name])
-            chart |= {"title": title_of(name.partition("[")[0]), "place": question_of(name).key}
+            base = name.partition("[")[0]
+            chart |= {"title": title_of(base), "place": question_of(name).key}
+            chart["curves"][0]["label"] = label_of(base)
             charts.append(_banded(chart, name, points, errors[name]))
     return charts
 

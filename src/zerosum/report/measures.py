@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from zerosum.report.lists import pairs
@@ -15,17 +16,21 @@ NUM_TILES = 5
 
 
 def tiles(folder: RunFolder) -> str:
-    """Five numbers: one for each question that the run can answer, then facts of the training; the other facts are folded."""
+    """Five numbers: one for each question that the run can answer, then facts of the training."""
     measured = {question.key: f"measures-{question.key}" for question, _ in answers(newest(folder))}
     found = headlines(folder)[:NUM_TILES]
     asked = [_answer(question, record, measured.get(question.key, "health")) for question, record in found]
-    facts = list(_facts(folder))
-    spare = NUM_TILES - len(asked)
-    shown = "".join([*asked, *(_tile(*fact) for fact in facts[:spare])])
-    rest = "".join(_tile(*fact) for fact in facts[spare:])
-    told = ", ".join(f"{label.lower()} {value}" for label, value, _ in facts[spare : spare + 3])
-    more = f'<details class="more"><summary>Training: {text(told)}</summary><dl class="tiles">{rest}</dl></details>'
-    return (f'<dl class="tiles first">{shown}</dl>' if shown else "") + (more if rest else "")
+    shown = [*asked, *(_tile(*fact) for fact in _facts(folder))][:NUM_TILES]
+    return f'<dl class="tiles first">{"".join(shown)}</dl>' if shown else ""
+
+
+def facts(folder: RunFolder) -> str:
+    """Time, steps, samples and sizes, folded: the first of them are told in the line that opens."""
+    known = list(_facts(folder))
+    told = ", ".join(f"{label.lower()} {value}" for label, value, _ in known[:3])
+    body = "".join(_tile(*fact) for fact in known)
+    line = f"<summary>Training: {text(told)}</summary>"
+    return f'<details class="more">{line}<dl class="tiles">{body}</dl></details>' if known else ""
 
 
 def _tile(label: str, value: str, extra: str) -> str:
@@ -36,12 +41,18 @@ def _answer(question: Question, record: Json, place: str) -> str:
     value = number(record.get("value"))
     shown = figure(value, 3) if value is not None else "not finite"
     floor = reference_of(record.get("reference"))
-    kind = str(record.get("label") or IN_WORDS.get(base_of(record)) or name_of(record)[0])
+    kind = str(record.get("label") or IN_WORDS.get(base_of(record)) or name_of(record)[0] + _size(record))
     wanted = f"reference {floor}" if floor else _better(record)
     return (
         f'<div class="tile" title="{text(record.get("meaning", ""))}"><dt><a href="#{place}">'
         f"{text(question.words)}</a></dt><dd>{text(shown)}<small>{text(kind)}</small><small>{text(wanted)}</small></dd></div>"
     )
+
+
+def _size(record: Json) -> str:
+    """ ", n=179" of a name that tells it."""
+    found = re.search(r"[\[,](n=\d+)[\],]", str(record.get("name")))
+    return f", {found[1]}" if found else ""
 
 
 def _facts(folder: RunFolder) -> Iterator[tuple[str, str, str]]:

@@ -201,7 +201,7 @@ unfold(window.location.hash);
 document.querySelectorAll("a[href^='#measures-']").forEach((link) => link.addEventListener("click", () => unfold(link.hash)));
 let folded = [];
 window.addEventListener("beforeprint", () => {
-  folded = [...document.querySelectorAll("details:not([open])")];
+  folded = [...document.querySelectorAll("details.question:not([open]), details.more:not([open])")];
   folded.forEach((part) => { part.open = true; });
   parts.forEach((part) => part.draw());
 });

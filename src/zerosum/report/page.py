@@ -14,7 +14,7 @@ from pathlib import Path
 from zerosum.errors import UserError
 from zerosum.report.baselines import baselines_section
 from zerosum.report.charts import charts_of, scores_of
-from zerosum.report.measures import metrics_section, tiles
+from zerosum.report.measures import facts, metrics_section, tiles
 from zerosum.report.previews import Gallery, Picture, gather, shown
 from zerosum.report.read import Json, RunFolder, as_dict, number, read_folder
 from zerosum.report.sections import data_section, next_section, recipe_section
@@ -122,8 +122,9 @@ def _body(folder: RunFolder, gallery: Gallery, charts: list[Json], scores: list[
     yield '<a class="skip" href="#top">Skip to the samples</a>'
     yield _header(folder)
     yield '<main id="top" tabindex="-1">'
-    yield _stage(gallery, scores)
     yield tiles(folder)
+    yield _stage(gallery, scores)
+    yield facts(folder)
     notes = "".join(f"<li>{text(note)}</li>" for note in [*folder.notes, *gallery.notes])
     yield f'<ul class="notes" aria-label="Notes">{notes}</ul>' if notes else ""
     yield _section("Health", health_section(folder))
@@ -175,7 +176,8 @@ def _stage(gallery: Gallery, scores: list[Json]) -> str:
     )
     label = f"Generated at step {fake.step:,}" if fake and count == 1 else "Generated"
     pictures = _picture(label, fake, "fake") + _picture("Real", gallery.real, "real")
-    wide = " sheets" if any(one.sheet for one in (fake, gallery.real) if one) else ""
+    large = [one for one in (fake, gallery.real) if one and one.sheet]
+    wide = "" if not large else " halves" if all(one.columns for one in large) else " sheets"
     return (
         '<section class="stage" aria-label="Samples over time">'
         f'<div class="pictures{wide}">{pictures}{belief if scores else ""}</div>{control if count > 1 else ""}'

@@ -50,7 +50,7 @@ class Picture:
 
     @property
     def sheet(self) -> bool:
-        """True when it wants the full width of the page."""
+        """True when it wants the full width of the page, or half of it where it is a grid of samples."""
         return self.width >= SHEET_FROM
 
 

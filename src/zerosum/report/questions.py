@@ -37,7 +37,15 @@ QUESTIONS = (
                 "KL_reverse",
             ),
             *("kid", "kernel_distance", "MMD2", "MMD", "JSD", "share_near", "precision", "density", "inception_score"),
-            *("class_score", "column_shapes", "pair_trends", "learnt_from", "contrast_ratio", "augmentation_leak"),
+            *(
+                "class_score",
+                "column_shapes",
+                "pair_trends",
+                "missing_pairs",
+                "learnt_from",
+                "contrast_ratio",
+                "augmentation_leak",
+            ),
         ),
     ),
     Question(
@@ -89,7 +97,13 @@ IN_WORDS = {
     "coverage": "of the reals have a sample nearby",
     "recall": "of the reals lie among the samples",
     "class_accuracy": "of the samples are of the class asked for",
-    "total_variation": "total variation: share of the mass that lies elsewhere",
+    "total_variation": "total variation: the share that lies elsewhere",
+    "two_sample": "area under the curve of trees that tell made rows from real ones",
+    "1-NNA": "of all shapes have a nearest one of their own kind",
+    "patch_distance": "patch distance of the finest details",
+    "COV": "of the real shapes are the closest to some made one",
+    "psnr": "PSNR in decibels",
+    "asked_returned": "of the rows have the value asked for",
 }
 """The measures that stand for a question, where their name alone does not say what is counted."""
 LOOKED: dict[str, Json] = {

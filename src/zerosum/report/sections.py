@@ -21,10 +21,14 @@ def data_section(folder: RunFolder) -> str:
         "held out": source.get("num_heldout"),
         "shape": source.get("shape"),
         "classes": source.get("class_names"),
+        "columns": [
+            f"{one.get('name')} ({one.get('kind')})" for one in map(as_dict, as_list(source.get("columns"))) if one
+        ],
         "fingerprint": source.get("fingerprint"),
     }
     notes = "".join(f"<li>{text(note)}</li>" for note in as_list(source.get("notes")))
-    summary = f"<b>{text(source.get('name', ''))}</b> {text(source.get('summary', ''))}"
+    said = source.get("summary")
+    summary = f"<b>{text(source.get('name', ''))}</b> {text(said) if isinstance(said, str) else ''}"
     kept = {key: value for key, value in shown.items() if value not in (None, [], {})}
     return f'<p class="lead">{summary}</p>{pairs(kept)}' + (f"<ul>{notes}</ul>" if notes else "")
 

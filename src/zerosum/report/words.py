@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 
 LEVELS = {"alarm": ("Alarm", "✕"), "warning": ("Warning", "!"), "ok": ("OK", "✓")}
 
@@ -73,7 +74,7 @@ def label_of(name: str) -> str:
 
 def title_of(key: str) -> str:
     """The heading of a logged number: its known title, or its name in words."""
-    words = spelt(key.replace("_", " ").strip())
+    words = spelt(key.replace("_", " ").replace("/", ", ").strip())
     return TITLES.get(key) or words[:1].upper() + words[1:]
 
 
@@ -117,9 +118,12 @@ def interval(name: str, value: float, half: float) -> tuple[float, float]:
     return (min(max(low, 0.0), value), max(min(high, 1.0), value)) if share else (low, high)
 
 
+ABBREVIATIONS = re.compile(r"\b(psnr|ssim|fid|kid)\b")
+
+
 def spelt(name: str) -> str:
-    """The name of a measure as people read it: the code's "frechet" is Fréchet's."""
-    return name.replace("frechet", "Fréchet")
+    """The name of a measure as people read it: the code's "frechet" is Fréchet's, "psnr" is PSNR."""
+    return ABBREVIATIONS.sub(lambda found: found[0].upper(), name.replace("frechet", "Fréchet"))
 
 
 def duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from zerosum.data.images.pictures import enlarged, to_pixels
+from zerosum.data.images.pictures import enlarged, marked, to_pixels
 from zerosum.domain import Facts, Scene
 from zerosum.domains.translation.facts import Side, shown, sides
 
@@ -51,7 +51,8 @@ def sheet(columns: Sequence[tuple[Tensor, int, str]], facts: Facts, path: Path) 
             page.paste(column[index], (left + place * (width + GAP), top))
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower(), "PNG")
-    page.save(path, format=kind)
+    about = {"pnginfo": marked(across * len(cells), down)} if kind == "PNG" else {}
+    page.save(path, format=kind, **about)
 
 
 def _across(num: int, width: int, height: int) -> int:
