@@ -17,6 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("ZEROSUM_DATA", str(Path(__file__).parents[2] / "shared" / "data")),
         help="folder with mnist/, fashion_mnist/, cifar10/ ...; tests that need it skip when it is missing",
     )
+    parser.addoption("--fuzz", type=int, default=20, help="damaged copies of each kind of file that readers are given")
 
 
 @pytest.fixture(scope="session")

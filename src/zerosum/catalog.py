@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from zerosum import domains
 from zerosum.data import numpy_files
+from zerosum.data.opening import is_regular, path_of
 from zerosum.domain import Domain
 from zerosum.errors import UserError, known_as, near
 from zerosum.recipe import Recipe
@@ -35,13 +37,13 @@ def recognise(where: str) -> Domain:
     for candidate in domains_here:
         if where in candidate.sources():  # a name means the source, whatever folder bears it; ./name means the folder
             return candidate
-    if (Path(where).expanduser() / "run.json").is_file():
+    path = path_of(where)
+    if is_regular(path / "run.json"):
         raise UserError(f"{where} is the folder of a run, not data. To train it on: zerosum resume {where}")
     for candidate in domains_here:
         if candidate.recognise(where):
             return candidate
-    path = Path(where).expanduser()
-    for candidate in domains_here if path.exists() else ():
+    for candidate in domains_here if os.path.exists(path) else ():
         if candidate.claims(path):
             return candidate
     raise _refusal(where, path, domains_here)
@@ -49,12 +51,12 @@ def recognise(where: str) -> Domain:
 
 def _refusal(where: str, path: Path, domains_here: Sequence[Domain]) -> UserError:
     """Why a name or a path that is no domain's cannot be trained on."""
-    if path.is_dir() and not any(path.iterdir()):
+    if os.path.isdir(path) and not any(path.iterdir()):
         return UserError(f"{where} is an empty folder: put the data into it, or name another.")
-    if path.is_file() and path.suffix.lower() in ARRAYS:
+    if is_regular(path) and path.suffix.lower() in ARRAYS:
         read = "\n".join(f"  {candidate.arrays}" for candidate in domains_here if candidate.arrays)
         return UserError(f"{where} {_held(path)}. Arrays that can be trained on:\n{read}")
-    missing = "" if path.exists() else ": there is no such file or folder"
+    missing = "" if os.path.exists(path) else ": there is no such file or folder"
     kinds = "\n".join(f"  {candidate.name}: {candidate.summary}" for candidate in domains_here)
     return UserError(
         f"{where!r} is no named source, and no data that can be read{missing}. {near(where.rstrip('/'), sources())}".rstrip()

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zerosum.data.images.raw import Raw, Table
+from zerosum.data.opening import contents
 from zerosum.errors import UserError
 
 FILE = "attributes.csv"
@@ -42,9 +43,7 @@ class Attributes:
 def read(path: Path) -> Table:
     """The table in a file. Raises UserError."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path}: {path.stat().st_size} bytes are no table of attributes (at most {MAX_BYTES}).")
-        return parse(path.read_bytes(), str(path))
+        return parse(contents(path, MAX_BYTES), str(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from error
 

@@ -24,6 +24,7 @@ import PIL
 
 from zerosum.data.images.bulk import say
 from zerosum.data.images.raw import Labels, Pixels, Wanted
+from zerosum.data.opening import path_of
 from zerosum.store import write_durably
 
 FORMAT = 1
@@ -55,7 +56,7 @@ class Prepared:
 def root() -> Path:
     """$ZEROSUM_CACHE/images, else ~/.cache/zerosum/images."""
     given = os.environ.get("ZEROSUM_CACHE")
-    return (Path(given).expanduser() if given else Path.home() / ".cache" / "zerosum") / "images"
+    return (path_of(given) if given else Path.home() / ".cache" / "zerosum") / "images"
 
 
 def rule(where: Path, wanted: Wanted) -> dict[str, Any]:

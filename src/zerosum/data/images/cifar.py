@@ -9,7 +9,6 @@ Sheets: train_batch_1..5.webp of 100x100 tiles and test_first1000.webp of 25x40 
 from __future__ import annotations
 
 import tarfile
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from PIL import Image
 from zerosum.data import numpy_files
 from zerosum.data.images.files import MAX_PIXELS
 from zerosum.data.images.raw import Part, Pixels
+from zerosum.data.opening import contents, decoding, opened
 from zerosum.errors import UserError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -51,7 +51,8 @@ def load(folder: Path) -> tuple[Part, Part]:
     """(train, heldout) of a folder for which `has` is true. Raises UserError for missing or damaged files."""
     for inner in (folder, folder / SUBFOLDER):
         if (inner / TRAIN[0]).is_file():
-            return _from_batches({path.name: path.read_bytes() for path in inner.glob("*_batch*.bin")}, inner)
+            batches = [path for path in inner.glob("*_batch*.bin") if path.name in (*TRAIN, TEST)]
+            return _from_batches({path.name: contents(path, MAX_BATCH_BYTES) for path in batches}, inner)
     if (folder / TARBALL).is_file():
         return load_tarball(folder / TARBALL)
     return _from_sheets(folder)
@@ -60,15 +61,12 @@ def load(folder: Path) -> tuple[Part, Part]:
 def load_tarball(path: Path) -> tuple[Part, Part]:
     """(train, heldout) of the official tarball, read in place."""
     batches: dict[str, bytes] = {}
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                name = Path(member.name).name
-                if member.isfile() and name in (*TRAIN, TEST) and member.size <= MAX_BATCH_BYTES:
-                    stream = archive.extractfile(member)
-                    batches[name] = stream.read() if stream is not None else b""
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise UserError(f"{path}: truncated or damaged ({error}). Get it again.") from error
+    with decoding(path, "a tar archive packed with gzip"), tarfile.open(path, "r:gz") as archive:
+        for member in archive:
+            name = Path(member.name).name
+            if member.isfile() and name in (*TRAIN, TEST) and member.size <= MAX_BATCH_BYTES:
+                stream = archive.extractfile(member)
+                batches[name] = stream.read() if stream is not None else b""
     return _from_batches(batches, path)
 
 
@@ -105,14 +103,11 @@ def _sheet_labels(path: Path) -> Sequence[Pixels]:
 
 def _sheet(path: Path) -> Pixels:
     """(N, 3, 32, 32) uint8 tiles of a mosaic, row by row."""
-    try:
-        with Image.open(path, formats=("WEBP",)) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS or width % SIDE or height % SIDE:
-                raise UserError(f"{path}: {width}x{height} pixels are no sheet of {SIDE}x{SIDE} tiles.")
-            pixels = np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error}).") from error
+    with opened(path) as stream, decoding(path, "a WebP image"), Image.open(stream, formats=("WEBP",)) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS or width % SIDE or height % SIDE:
+            raise UserError(f"{path}: {width}x{height} pixels are no sheet of {SIDE}x{SIDE} tiles.")
+        pixels = np.asarray(image.convert("RGB"))
     tiles = pixels.reshape(height // SIDE, SIDE, width // SIDE, SIDE, 3).transpose(0, 2, 4, 1, 3)
     return tiles.reshape(-1, 3, SIDE, SIDE)
 

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, ImageSequence
 
 from zerosum.data import numpy_files
 from zerosum.data.images.files import SUFFIXES, BadImageError, opened
+from zerosum.data.opening import contents
 from zerosum.errors import UserError
 
 READABLE = SUFFIXES | {".npy"}
@@ -53,7 +54,10 @@ def read(path: Path) -> Exact:
     too. Raises BadImageError for what is no image, and for floating-point values, whose range is unknown."""
     if path.suffix.lower() == ".npy":
         return _array(path)
-    data = path.read_bytes()
+    try:
+        data = contents(path)
+    except UserError as error:
+        raise BadImageError(str(error).removeprefix(f"{path}: ").rstrip(".")) from error
     with opened(io.BytesIO(data)) as image:
         if (deep := _deep_png(data)) is not None:
             return deep

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import gzip
 import math
-import zlib
 from pathlib import Path
 from typing import IO, cast
 
 import numpy as np
 
 from zerosum.data.images.raw import MAX_BYTES, Part, Pixels
+from zerosum.data.opening import decoding, opened
 from zerosum.errors import UserError
 
 STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -46,21 +46,18 @@ def load(folder: Path) -> tuple[Part, Part]:
 
 def read_idx(path: Path, num_dims: int) -> Pixels:
     """uint8 array of an IDX file with `num_dims` dimensions, gzipped when its name ends in .gz. Raises UserError."""
-    try:
-        with path.open("rb") as file:
-            stream = cast(IO[bytes], gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
-            shape = _shape(stream, path, num_dims)
-            values = np.empty(math.prod(shape), np.uint8)
-            room = values.data
-            while room and (got := stream.readinto(room[:CHUNK_BYTES])):  # type: ignore[attr-defined]
-                room = room[got:]
-            if room or stream.read(1):
-                raise UserError(
-                    f"{path}: the header claims shape {shape}, but the file holds {'less' if room else 'more'}. "
-                    "It is damaged: get it again."
-                )
-    except (EOFError, zlib.error, OSError) as error:
-        raise UserError(f"{path}: truncated or damaged ({error}). Get it again.") from error
+    with opened(path) as file, decoding(path, "an IDX file"):
+        stream = cast(IO[bytes], gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
+        shape = _shape(stream, path, num_dims)
+        values = np.empty(math.prod(shape), np.uint8)
+        room = values.data
+        while room and (got := stream.readinto(room[:CHUNK_BYTES])):  # type: ignore[attr-defined]
+            room = room[got:]
+        if room or stream.read(1):
+            raise UserError(
+                f"{path}: the header claims shape {shape}, but the file holds {'less' if room else 'more'}. "
+                "It is damaged: get it again."
+            )
     return values.reshape(shape)
 
 

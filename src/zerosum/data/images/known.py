@@ -15,6 +15,7 @@ from zerosum.data.fetch import fetch, sha256_of
 from zerosum.data.images import arrays, cifar, idx, stacked
 from zerosum.data.images.files import refit
 from zerosum.data.images.raw import Part, Raw, Shape, Wanted
+from zerosum.data.opening import path_of
 from zerosum.errors import UserError
 
 DIGITS = tuple("0123456789")
@@ -54,8 +55,8 @@ class SourceInfo:
 def data_roots(data_root: str | None = None) -> tuple[Path, ...]:
     """Where downloaded data lie: the given folder, else $ZEROSUM_DATA; then ~/.cache/zerosum."""
     given = data_root or os.environ.get("ZEROSUM_DATA")
-    cache = Path("~/.cache/zerosum").expanduser()
-    return (Path(given).expanduser(), cache) if given else (cache,)
+    cache = path_of("~/.cache/zerosum")
+    return (path_of(given), cache) if given else (cache,)
 
 
 def _idx_files(mirrors: tuple[str, ...], sums: tuple[str, ...]) -> tuple[RemoteFile, ...]:

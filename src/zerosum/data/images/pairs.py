@@ -8,6 +8,7 @@ from pathlib import Path
 
 from zerosum.data.images.exact import READABLE
 from zerosum.data.images.listing import natural
+from zerosum.data.opening import is_regular
 from zerosum.errors import UserError
 
 LAYOUTS = (("trainA", "trainB"), ("A", "B"))
@@ -23,7 +24,7 @@ def layout_of(folder: Path) -> tuple[str, str] | None:
         for a, b in LAYOUTS:
             if {a, b} <= names and (a != "A" or set(_stems(folder / a)) & set(_stems(folder / b))):
                 return a, b
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name with a zero byte
         return None
     return None
 
@@ -33,7 +34,7 @@ def images_in(folder: Path) -> list[Path]:
     found = []
     for base, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(base, file) for file in files if _readable(file)]
+        found += [Path(base, file) for file in files if _readable(file) and is_regular(Path(base, file))]
     return sorted(found, key=lambda path: natural(path.relative_to(folder).as_posix()))
 
 

@@ -13,6 +13,7 @@ from zerosum.data.images.files import SUFFIXES
 from zerosum.data.images.gather import gather
 from zerosum.data.images.listing import is_image_name, list_folder, list_zip
 from zerosum.data.images.raw import Raw, Wanted
+from zerosum.data.opening import decoding, is_regular, path_of, regular
 from zerosum.errors import UserError, nearest
 
 _GLANCE = 5000
@@ -24,30 +25,32 @@ def recognise(where: str) -> bool:
     A folder of two sides, such as trainA and trainB, is left to translation."""
     if known.canonical(where) is not None:
         return True
-    path = Path(os.path.expanduser(where))
+    path = path_of(where)
     try:
         if path.is_dir():
             return bool(where) and not pairs.layout_of(path) and (known.layout_of(path) is not None or _glance(path))
         suffix = path.suffix.lower()
+        if not is_regular(path):
+            return False
         if suffix == ".zip":
-            with zipfile.ZipFile(path) as archive:
+            with decoding(path, "a zip archive"), zipfile.ZipFile(path) as archive:
                 return any(is_image_name(name) for name in archive.namelist())
         if suffix in (".npy", ".npz"):
             return arrays.looks_like_images(path)
         if suffix == ".tar":
             return tar.holds_images(path)
-        return path.is_file() and (suffix in SUFFIXES or path.name == cifar.TARBALL)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError):
+        return suffix in SUFFIXES or path.name == cifar.TARBALL
+    except (OSError, UserError):
         return False
 
 
 def claims(path: Path) -> bool:
     """Whether a path that is not recognised looks like images all the same: an archive, or a folder with one or with arrays."""
-    if path.is_file():
+    if is_regular(path):
         return path.suffix.lower() == ".zip" or tar.is_shard(path)
     try:
         return any(_packed(file) for file in path.iterdir()) or bool(known.pickle_hint([path]))
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name with a zero byte
         return False
 
 
@@ -72,12 +75,13 @@ def _glance(folder: Path) -> bool:
 
 def open_path(where: str, wanted: Wanted) -> Raw:
     """The images at a path. Raises UserError for whatever is wrong with it."""
-    path = Path(os.path.expanduser(where))
+    path = path_of(where)
     try:
-        if not where or not path.exists():
+        if not where or not os.path.exists(path):
             raise _missing(where, path)
         if path.is_dir():
             return _open_folder(path, wanted)
+        regular(path)
         return _open_file(path, wanted)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from error
@@ -113,14 +117,13 @@ def _open_file(path: Path, wanted: Wanted) -> Raw:
         raise UserError(f"{path}: only one image; a training set needs at least 2. Give the folder they lie in.")
     if suffix != ".zip":
         raise UserError(f"{path}: not a kind of file that holds images. {_HOW}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            listing = list_zip(archive, path)
-            if not listing.members:
-                raise UserError(f"{path}: no images in this archive ({listing.num_others} other files).")
-            return gather(path.stem, listing, wanted, path)
-    except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise UserError(f"{path}: not a zip archive, or a damaged one ({error}).") from error
+    with decoding(path, "a zip archive"):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        listing = list_zip(archive, path)
+        if not listing.members:
+            raise UserError(f"{path}: no images in this archive ({listing.num_others} other files).")
+        return gather(path.stem, listing, wanted, path)
 
 
 def _open_shards(name: str, shards: Sequence[Path], wanted: Wanted, where: Path) -> Raw:

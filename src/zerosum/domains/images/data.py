@@ -6,7 +6,6 @@ import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from zerosum.data.images.paths import open_path, recognise
 from zerosum.data.images.pictures import to_pixels, to_unit
 from zerosum.data.images.raw import Crop, OnBad, Part, Raw, Shape, Wanted, fingerprint
 from zerosum.data.images.split import hold_out, set_apart
+from zerosum.data.opening import path_of
 from zerosum.engine.game import Batch
 from zerosum.errors import UserError
 
@@ -200,7 +200,7 @@ def _finish(raw: Raw, wanted: Wanted) -> ImageSource:
 
 
 def _attributes(raw: Raw, wanted: Wanted) -> Attributes | None:
-    table = tables.read(Path(wanted.attributes).expanduser()) if isinstance(wanted.attributes, str) else raw.table
+    table = tables.read(path_of(wanted.attributes)) if isinstance(wanted.attributes, str) else raw.table
     if table is None and wanted.attributes is True:
         raise UserError(f"{raw.name}: attributes = true, and there is no {tables.FILE} beside the images.")
     return None if table is None else tables.standardised(raw, table)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zerosum.data.images.files import BadImageError, decode
 from zerosum.data.images.raw import Crop
+from zerosum.data.opening import opened
 from zerosum.domains.images import historic
 from zerosum.domains.images.data import ImageSource, Shape, to_pixels, to_unit
 from zerosum.domains.images.metrics import ImageEvaluator
@@ -100,7 +101,7 @@ def read_images(paths: Sequence[Path], shape: Shape, crop: Crop = "centre") -> T
     rows = []
     for path in paths:
         try:
-            with open(path, "rb") as stream:
+            with opened(path) as stream:
                 rows.append(decode(stream, shape.channels, (shape.height, shape.width), crop).pixels)
         except BadImageError as error:
             raise UserError(f"{path}: {error}") from None

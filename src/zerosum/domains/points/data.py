@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -135,7 +136,7 @@ def _at_path(
     """The shapes at a path, see files.load."""
     _check(points, heldout)
     path = path_of(where)
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(f"{where!r}: no named source of shapes and no such path. {nearest(where, named.SOURCES)}")
     try:
         return _made(files.load(path, points, seed), normalise, labelled, heldout, up)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from zerosum.data import coordinates
+from zerosum.data.opening import MAX_FILE_BYTES, is_regular, limited, opened
 from zerosum.domain import Facts, Scene
 from zerosum.domains.toy import preview
 from zerosum.errors import UserError
@@ -29,11 +32,16 @@ def read_table(path: Path) -> tuple[Tensor, tuple[str, ...]]:
     and the value at fault.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with _text(path) as file:
             return _parse(path, _cells(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path} cannot be read as a table of numbers: {reason}.") from None
+
+
+def _text(path: Path) -> TextIO:
+    """The text of a file of at most MAX_FILE_BYTES."""
+    return io.TextIOWrapper(limited(opened(path), MAX_FILE_BYTES, path), encoding="utf-8-sig", newline="")
 
 
 def _cells(file: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
@@ -84,9 +92,9 @@ def _number(path: Path, line: int, value: str) -> float:
 def looks_like_points(path: Path) -> bool:
     """Whether a line among the first of a file holds one or two numbers and nothing else. Never raises."""
     try:
-        if path.suffix.lower() not in SUFFIXES or not path.is_file():
+        if path.suffix.lower() not in SUFFIXES or not is_regular(path):
             return False
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with _text(path) as file:
             first = itertools.islice(_cells(file), GLANCE)
             return any(len(values) in (1, 2) and all(map(_is_number, values)) for _, values in first)
     except (OSError, UnicodeDecodeError, csv.Error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Literal
 
 from zerosum import domain
 from zerosum.data.images import pairs
+from zerosum.data.opening import path_of
 from zerosum.domains.translation import embedded, layouts, textures
 from zerosum.domains.translation.album import Album
 from zerosum.domains.translation.layouts import Albums, Labels, Wish
@@ -47,12 +49,12 @@ def sources() -> Mapping[str, SourceInfo]:
 
 def recognise(where: str) -> bool:
     """Whether `where` names a source, or a folder of two sides. Looks at names alone, never raises."""
-    return where in SOURCES or (bool(where) and pairs.layout_of(Path(where).expanduser()) is not None)
+    return where in SOURCES or (bool(where) and pairs.layout_of(path_of(where)) is not None)
 
 
 def claims(path: Path) -> bool:
     """Whether a path that is not recognised has the folders of two sides all the same. Never raises."""
-    return any((path / a).is_dir() and (path / b).is_dir() for a, b in pairs.LAYOUTS)
+    return any(os.path.isdir(path / a) and os.path.isdir(path / b) for a, b in pairs.LAYOUTS)
 
 
 def open_source(data: Part, allow_download: bool) -> PairSource:
@@ -133,8 +135,8 @@ def open_path(
     [height, width], that all images are brought to. crop: the pieces that are trained on; by default whole images where they
     are alike and small. flip: mirror images are further rows. heldout: share never trained on, where there is no test part.
     """
-    folder = Path(where).expanduser()
-    if not folder.is_dir():
+    folder = path_of(where)
+    if not os.path.isdir(folder):
         raise UserError(
             f"{where!r}: no such folder, and no named source of translation. {nearest(where, SOURCES)} Or give a folder."
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from zerosum.data.opening import is_regular, path_of
 from zerosum.domains.images.extractors.extractor import Extractor
 from zerosum.errors import UserError
 from zerosum.metrics.choice import Choice
@@ -24,8 +25,8 @@ def make(source: ImageSource, choice: Choice, cache_dir: Path | None) -> Extract
 
     UserError unless `choice.trust`, and when the file is no such network.
     """
-    path = Path(choice.extractor.partition(":")[2]).expanduser()
-    if not path.is_file():
+    path = path_of(choice.extractor.partition(":")[2])
+    if not is_regular(path):
         raise UserError(f"--extractor file:PATH: there is no file {str(path)!r}.")
     if not choice.trust:
         raise UserError(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from zerosum.data.opening import is_regular, path_of
 from zerosum.domains.tables.reading import frames, text
 from zerosum.domains.tables.reading.bundled import SOURCES, read_bundled
 from zerosum.domains.tables.reading.cells import RawColumn, RawTable, TextStyle, checked, style_of
@@ -19,9 +21,9 @@ def read(where: str, *, encoding: str = text.BY_MARK, delimiter: str | None = No
     """The table of that name or at that path, of `least` rows or more; UserError says what is wrong with it, and where."""
     if where in SOURCES:
         return checked(read_bundled(where))
-    path = Path(where).expanduser()
-    if not path.is_file():
-        kind = "a folder" if path.is_dir() else "neither a named table nor a file that is there"
+    path = path_of(where)
+    if not is_regular(path):
+        kind = "a folder" if os.path.isdir(path) else "neither a named table nor a file that is there"
         raise UserError(
             f"{where} is {kind}. A table is a file: .csv, .tsv, .csv.gz or .parquet. {nearest(where, SOURCES)}"
         )
@@ -41,11 +43,8 @@ def recognise(where: str) -> bool:
     """Whether `where` is a table's name or file. Looks at a few lines, never raises."""
     if where in SOURCES:
         return True
-    path = Path(where).expanduser()
-    try:
-        if not path.is_file():
-            return False
-    except OSError:
+    path = path_of(where)
+    if not is_regular(path):
         return False
     if _ends(path, (text.TABBED,)):
         return text.has_tabs(path)
