@@ -232,6 +232,23 @@ def parquet() -> bytes:
     return stream.getvalue()
 
 
+def with_metadata(words: bytes) -> bytes:
+    """A Parquet file whose notes for pandas are these words."""
+    from pyarrow import parquet as files
+
+    held = files.read_table(io.BytesIO(parquet()))
+    stream = io.BytesIO()
+    files.write_table(held.replace_schema_metadata({b"pandas": words}), stream)
+    return stream.getvalue()
+
+
+def pandas_notes() -> bytes:
+    """What pandas writes of a frame beside it."""
+    from pyarrow import parquet as files
+
+    return bytes(files.read_schema(io.BytesIO(parquet())).metadata[b"pandas"])
+
+
 def mesh(suffix: str, binary: bool = False) -> bytes:
     """A box as a mesh file."""
     import trimesh

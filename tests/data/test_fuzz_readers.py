@@ -135,6 +135,15 @@ SUBJECTS = {
         IMAGES,
     ),
     "zip": Subject("a.zip", lambda: fuzzing.zipped(PNGS), IMAGES),
+    "zip-packed-table": Subject(
+        "a.zip",
+        lambda: fuzzing.zipped(
+            {f"{i}.png": fuzzing.image("PNG", 8, 8, 3, seed=i) for i in range(2)}
+            | {"attributes.csv": fuzzing.attributes()},
+            zipfile.ZIP_LZMA,
+        ),
+        IMAGES,
+    ),
     "zip-bz2": Subject("a.zip", lambda: fuzzing.zipped(PNGS, zipfile.ZIP_BZIP2), IMAGES),
     "zip-lzma": Subject("a.zip", lambda: fuzzing.zipped(PNGS, zipfile.ZIP_LZMA), IMAGES),
     "zip-of-png": Subject(
@@ -219,6 +228,7 @@ SUBJECTS = {
     "csv-in-gz": Subject("a.csv.gz", fuzzing.table, TABLES, fuzzing.PACK["gz"]),
     "csv-utf16": Subject("a.csv", lambda: fuzzing.table().decode().encode("utf-16"), TABLES),
     "parquet": Subject("a.parquet", fuzzing.parquet, TABLES),
+    "parquet-notes": Subject("a.parquet", fuzzing.pandas_notes, TABLES, fuzzing.with_metadata),
     "toy-csv": Subject("a.csv", lambda: pairs(), TOY),
     "toy-tsv": Subject("a.tsv", lambda: pairs("\t"), TOY),
 }

@@ -169,7 +169,7 @@ def test_lying_headers(tmp_path: Path) -> None:
         (header("a.png", -(10**9)) + bytes(2048), "damaged"),
     ):
         path.write_bytes(data)
-        refused(path, str(path), "not a tar archive, or a damaged one", said)
+        refused(path, str(path), "not a tar archive, or truncated or damaged", said)
 
 
 def test_damage_between_members_is_found(tmp_path: Path) -> None:

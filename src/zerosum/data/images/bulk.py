@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import lzma
 import os
 import sys
 import time
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +19,7 @@ from PIL import Image
 from zerosum.data.images.files import BadImageError, Decoded, Probe, decode, probe
 from zerosum.data.images.listing import Member
 from zerosum.data.images.raw import Pixels, Wanted
+from zerosum.data.opening import reason
 from zerosum.errors import UserError
 
 S = TypeVar("S")
@@ -173,8 +171,8 @@ def _read(member: Member, use: Callable[..., T]) -> T | BadImageError:
             return use(stream)
     except BadImageError as error:
         return error
-    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
-        return BadImageError(f"cannot be read ({error})")
+    except Exception as error:  # what unpacks a damaged member raises nearly anything
+        return BadImageError(f"cannot be read ({reason(error)})")
 
 
 def _each(items: Sequence[S], work: Callable[[S], T], progress: Progress) -> Iterator[T]:

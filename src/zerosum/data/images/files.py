@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from zerosum.data.images.raw import Crop, Pixels
+from zerosum.data.opening import reason
 
 SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"])
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -123,10 +121,10 @@ def opened(stream: BinaryIO) -> Iterator[Image.Image]:
         raise BadImageError("not an image of a known format (PNG, JPEG, WebP, BMP, GIF, TIFF, PGM, PPM)") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImageError(f"more than {MAX_PIXELS // 10**6} million pixels (a decompression bomb?)") from error
-    except (OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, OverflowError) as error:
-        raise BadImageError(f"damaged or truncated ({error})") from error
-    except (struct.error, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
-        raise BadImageError(f"damaged ({error})") from error
+    except BadImageError:
+        raise
+    except Exception as error:  # decoders of damaged images raise nearly anything
+        raise BadImageError(f"damaged or truncated ({reason(error)})") from error
 
 
 def _is_grey(image: Image.Image) -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 from zerosum.data.images import attributes
 from zerosum.data.images.files import SUFFIXES
 from zerosum.data.images.raw import Labels, Table
+from zerosum.data.opening import check_size, decoding
 from zerosum.errors import UserError
 
 MAX_ZIP_MEMBERS = 2_000_000
@@ -216,7 +217,11 @@ def _opener(path: Path) -> Callable[[], BinaryIO]:
 
 
 def _zipped_table(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Table:
-    return attributes.parse(archive.read(info), f"{path}[{info.filename}]")
+    where = f"{path}[{info.filename}]"
+    check_size(info.file_size, attributes.MAX_BYTES, where)
+    with decoding(where, "a file that can be unpacked"):
+        data = archive.read(info)
+    return attributes.parse(data, where)
 
 
 def _zip_opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], BinaryIO]:

@@ -77,7 +77,7 @@ def open_path(where: str, wanted: Wanted) -> Raw:
     """The images at a path. Raises UserError for whatever is wrong with it."""
     path = path_of(where)
     try:
-        if not where or not os.path.exists(path):
+        if not where or not path.exists():
             raise _missing(where, path)
         if path.is_dir():
             return _open_folder(path, wanted)

@@ -30,6 +30,7 @@ from zerosum.data.images.listing import (
     wrapping,
 )
 from zerosum.data.images.raw import Table
+from zerosum.data.opening import decoding, regular
 from zerosum.errors import UserError
 
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -218,20 +219,21 @@ def _members(shard: Path) -> Iterator[tarfile.TarInfo]:
             f"{shard}: compressed shards cannot be read in place. Images are compressed already: unpack it once to a plain "
             ".tar (gunzip, unxz or zstd -d)."
         )
-    total = shard.stat().st_size
-    try:
-        with _Forward(io.FileIO(shard)) as file, tarfile.open(fileobj=file, mode="r:") as archive:
-            end = 0
-            while (info := archive.next()) is not None:
-                if info.offset < end or info.size < 0:
-                    raise tarfile.ReadError(f"a header at byte {info.offset} points back")
-                end = info.offset_data + (0 if info.issparse() or not info.isreg() else info.size)
-                if end > total:
-                    raise tarfile.ReadError(f"{info.name} ends at byte {end} of {total}")
-                archive.members = []  # type: ignore[attr-defined]  # else the archive keeps every header it has seen
-                yield info
-            file.seek(archive.offset)
-            if file.read(_BLOCK).strip(b"\0"):
-                raise tarfile.ReadError(f"what stands at byte {archive.offset} is no header")
-    except (tarfile.TarError, OverflowError, ValueError, EOFError) as error:
-        raise UserError(f"{shard}: not a tar archive, or a damaged one ({error}). Get or make it again.") from error
+    total = regular(shard).st_size
+    with (
+        decoding(shard, "a tar archive"),
+        _Forward(io.FileIO(shard)) as file,
+        tarfile.open(fileobj=file, mode="r:") as archive,
+    ):
+        end = 0
+        while (info := archive.next()) is not None:
+            if info.offset < end or info.size < 0:
+                raise tarfile.ReadError(f"a header at byte {info.offset} points back")
+            end = info.offset_data + (0 if info.issparse() or not info.isreg() else info.size)
+            if end > total:
+                raise tarfile.ReadError(f"{info.name} ends at byte {end} of {total}")
+            archive.members = []  # type: ignore[attr-defined]  # else the archive keeps every header it has seen
+            yield info
+        file.seek(archive.offset)
+        if file.read(_BLOCK).strip(b"\0"):
+            raise tarfile.ReadError(f"what stands at byte {archive.offset} is no header")

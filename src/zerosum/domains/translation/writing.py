@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from zerosum.data.opening import decoding
 from zerosum.domains.translation.facts import Values
 from zerosum.store import write_durably
 
@@ -38,10 +39,10 @@ class Metadata:
 
 
 def metadata_of(path: Path) -> Metadata:
-    """The metadata of an image file; none of an array. The file was read before, so it can be opened."""
+    """The metadata of an image file; none of an array. UserError where they are damaged."""
     if path.suffix.lower() == ".npy":
         return Metadata()
-    with Image.open(path) as image:
+    with decoding(path, "an image whose metadata can be kept"), Image.open(path) as image:
         exif = image.getexif()
         for tag in LAYOUT & set(exif):
             del exif[tag]

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from zerosum.data.opening import decoding, opened
 from zerosum.domains.tables.reading.cells import RawColumn, RawTable
 from zerosum.errors import UserError
 
 SUFFIXES = (".parquet", ".pq")
+MAX_CELLS = 10**9
+"""Most cells of a Parquet file, which may hold one value millions of times in a few bytes."""
 
 
 def needed(module: str, use: str) -> Any:
@@ -26,11 +29,16 @@ def needed(module: str, use: str) -> Any:
 def read_parquet(path: Path) -> RawTable:
     """A Parquet file."""
     pandas, _ = needed("pandas", f"Reading {path}"), needed("pyarrow", f"Reading {path}")
-    try:
-        frame = pandas.read_parquet(path)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path} cannot be read as a Parquet file: {reason}") from None
+    from pyarrow import parquet
+
+    with opened(path) as file, decoding(path, "a Parquet file"):
+        about = parquet.ParquetFile(file).metadata
+        if about.num_rows * about.num_columns > MAX_CELLS:
+            raise UserError(
+                f"{path}: {about.num_rows:,} rows of {about.num_columns:,} columns, more than the {MAX_CELLS:,} cells that are "
+                "read. Save a part of it."
+            )
+        frame = pandas.read_parquet(file)
     return of_frame(frame, str(path))
 
 
