@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from zerosum.report import write_report
-from zerosum.report.comparison import compare
+from zerosum.report.comparison import compare, side_by_side
 
 NASTY = "</script><script>alert('x')</script>"
 
@@ -53,6 +53,32 @@ def test_what_both_reach_of_real_data_is_level() -> None:
     models = content(a=[record("frechet[x]", 3.4)], b=[record("frechet[x]", 4.0)])
     found = compare(models, [record("frechet[x]", 3.0)])
     assert found.sentence.endswith("it is better than the fine b by 1; level with the fine a (3.4).")
+
+
+def test_the_sentence_calls_level_what_shares_the_star() -> None:
+    """A difference of 1.5 between values with standard errors of 1 is within its 95 % interval, 1.96 sqrt(2)."""
+    plain = {"better": "lower", "meaning": "A number.", "reference": None, "protocol": {}}
+    own, near, far = (
+        {"name": "frechet[x,n=1000]", "value": value, "error": 1.0, **plain} for value in (6.0, 7.5, 12.0)
+    )
+    found = compare(content(near=[near], far=[far]), [own])
+    assert found.rows[0].best == {0, 1}
+    assert found.sentence == (
+        "By Fréchet, where the run scores 6, it is better than the fine far by 6; level with the fine near (7.5)."
+    )
+    assert compare(content(near=[near], far=[own])).sentence == "By Fréchet these models are level."
+    twice = [own, {**own, "name": "frechet[x,n=90]"}]
+    assert compare(content(near=[near, {**near, "name": "frechet[x,n=90]"}]), twice).sentence == (
+        "By Fréchet of 1,000 samples, where the run scores 6, it is level with the fine near (7.5)."
+    )
+    ranked = compare(content(near=[near], own=[own], far=[far])).sentence
+    assert ranked == "The best by Fréchet are, level with each other, the fine own with 6 and the fine near with 7.5."
+
+
+def test_runs_are_not_called_level_where_no_error_is_known() -> None:
+    found = side_by_side(["a", "b"], [[record("m[n=9]", 6.0)], [record("m[n=9]", 4.0)]])
+    assert found.rows[0].best == set()
+    assert found.sentence == "By M: a 6, b 4. Its error is not known, so none is called better."
 
 
 @pytest.mark.parametrize("change", [{"extractor_sha256": "other"}, {"num_fake": 1000}, {"fingerprint": "other"}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -94,7 +95,10 @@ def _winner(rows: Sequence[Row], names: Sequence[str]) -> str:
     row = _headline(rows)
     if row is None:
         return "No measure ranks these runs."
-    told = f"By {_measured(row)}"
+    told = f"By {_measured(row, rows)}"
+    if None in row.errors:
+        values = ", ".join(f"{name} {figure(row.cells[i] or 0.0)}" for i, name in enumerate(names))
+        return f"{told}: {values}. Its error is not known, so none is called better."
     if not row.best:
         return f"{told} they are level: no difference is larger than its 95 % interval."
     best = [f"{names[i]} ({_valued(row, i)})" for i in sorted(row.best)]
@@ -130,13 +134,18 @@ def _row(key: str, columns: Sequence[dict[str, Json]]) -> Row:
 def _best(distances: Sequence[float | None], errors: Sequence[float | None]) -> frozenset[int]:
     """The columns that are level with the nearest; none where all are. Level is what reads alike, and what lies nearer
     together than the 95 % interval of the difference."""
-    shown = {i: float(f"{distance:.4g}") for i, distance in enumerate(distances) if distance is not None}
+    shown = {i: distance for i, distance in enumerate(distances) if distance is not None}
     if not shown:
         return frozenset()
-    first = min(shown, key=lambda i: shown[i])
-    width = {i: SURE * math.hypot(errors[i] or 0.0, errors[first] or 0.0) for i in shown}
-    level = frozenset(i for i, x in shown.items() if x - shown[first] <= width[i])
-    return level if len(level) < len(shown) else frozenset()
+    first = min(shown, key=lambda i: float(f"{shown[i]:.4g}"))
+    near = frozenset(i for i in shown if _level(shown[i], shown[first], errors[i], errors[first]))
+    return near if len(near) < len(shown) else frozenset()
+
+
+def _level(a: float, b: float, error: float | None, other: float | None) -> bool:
+    """Whether two distances read alike, or lie within the 95 % interval of their difference."""
+    apart = abs(float(f"{a:.4g}") - float(f"{b:.4g}"))
+    return apart <= SURE * math.hypot(error or 0.0, other or 0.0)
 
 
 def _distance(value: float, better: str, reference: float | None) -> float | None:
@@ -165,18 +174,25 @@ def _headline(rows: Sequence[Row]) -> Row | None:
     return next((row for row in rows if row.better == "lower" and any(cell is not None for cell in row.cells)), None)
 
 
-def _measured(row: Row) -> str:
+def _measured(row: Row, rows: Sequence[Row]) -> str:
+    """The measure in words, with its number of samples where it was taken at several."""
     name = row.kind.startswith("Fréchet") or not row.kind[1:2].islower()
-    return row.kind if name else f"{row.kind[:1].lower()}{row.kind[1:]}"
+    size = re.search(r"[\[,]n=(\d+)[\],]", row.tag) if sum(one.kind == row.kind for one in rows) > 1 else None
+    words = row.kind if name else f"{row.kind[:1].lower()}{row.kind[1:]}"
+    return f"{words} of {int(size[1]):,} samples" if size else words
 
 
 def _ranked(rows: Sequence[Row], heads: Sequence[str]) -> str:
     row = _headline(rows)
     if row is None:
         return "None of the measures ranks these models."
-    ranked = sorted((cell, head) for cell, head in zip(row.cells, heads, strict=True) if cell is not None)
-    best = f"The best by {_measured(row)} is the {ranked[0][1]} with {figure(ranked[0][0], 3)}"
-    return best + (f"; unseen real data score {row.reference}." if row.reference else ".")
+    ranked = sorted((cell, i) for i, cell in enumerate(row.cells) if cell is not None)
+    known = f"; unseen real data score {row.reference}." if row.reference else "."
+    if not row.best and len(ranked) > 1:
+        return f"By {_measured(row, rows)} these models are level{known}"
+    best = [f"the {heads[i]} with {figure(cell, 3)}" for cell, i in ranked if i in row.best or len(ranked) == 1]
+    verb = "is" if len(best) == 1 else "are, level with each other,"
+    return f"The best by {_measured(row, rows)} {verb} {_joined(best)}{known}"
 
 
 def _against(rows: Sequence[Row], heads: Sequence[str], run: Sequence[Json]) -> str:
@@ -186,18 +202,21 @@ def _against(rows: Sequence[Row], heads: Sequence[str], run: Sequence[Json]) -> 
     if row is None:
         return "The run's newest metrics were taken under another protocol: zerosum evaluate measures it anew."
     own = row.cells[0] or 0.0
-    others = sorted((cell, head) for cell, head in zip(row.cells[1:], heads, strict=True) if cell is not None)
-    least = -math.inf if row.floor is None else row.floor  # below what unseen real data score there is nothing to gain
+    others = sorted((cell, i) for i, cell in enumerate(row.cells) if i and cell is not None)
+    mine = _distance(own, row.better, row.floor) or 0.0
     gaps: dict[str, list[str]] = {"better than": [], "level with": [], "worse than": []}
-    for value, head in others:
-        if max(value, least) == max(own, least):
+    for value, i in others:
+        head, its = heads[i - 1], _distance(value, row.better, row.floor) or 0.0
+        # As in the table: below what unseen real data score there is nothing to gain, and a difference within its 95 % interval
+        # is none; two that share the star are never told apart.
+        if _level(mine, its, row.errors[0], row.errors[i]) or {0, i} <= row.best:
             gaps["level with"].append(f"the {head} ({figure(value, 3)})")
         else:
             word = "better than" if value > own else "worse than"
             gaps[word].append(f"the {head} by {figure(abs(value - own), 3)}")
     parts = [f"{word} {_joined(found)}" for word, found in gaps.items() if found]
     known = f" (unseen real data {row.reference})" if row.reference else ""
-    return f"By {_measured(row)}, where the run scores {figure(own, 3)}{known}, it is {'; '.join(parts)}."
+    return f"By {_measured(row, rows)}, where the run scores {figure(own, 3)}{known}, it is {'; '.join(parts)}."
 
 
 def _joined(parts: Sequence[str]) -> str:

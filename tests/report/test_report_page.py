@@ -1,0 +1,140 @@
+"""The page in a browser: pictures enlarge by click and key, folded parts open by link and for print, small screens show fewer
+and larger samples, the keyboard reaches the samples first."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import browser
+from zerosum.data.images.pictures import grid
+from zerosum.report import write_report
+
+RECORDS = [{"name": "recall[c,n=9]", "value": 0.5, "better": "higher", "meaning": "Variety.", "reference": 0.75}]
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    if reason := browser.missing():
+        pytest.skip(reason)
+    with browser.chromium(tmp_path_factory.mktemp("profile")) as made:
+        yield made
+
+
+@pytest.fixture
+def page(driver: Any, folder: Path) -> Iterator[Any]:
+    """The report of a run with grids of 10 x 8 samples and two evaluations; nothing is complained of, nothing fetched."""
+    for step, level in ((0, -1.0), (100, 0.0), (300, 1.0)):
+        grid(torch.full((80, 1, 8, 8), level), 10, folder / "previews" / f"step-{step:08d}.png")
+    with (folder / "metrics.jsonl").open("a") as log:
+        for step in (200, 300):
+            log.write(json.dumps({"step": step, "kind": "evaluation", "records": RECORDS}) + "\n")
+    browser.resize(driver, 1280, 900)
+    driver.get(write_report(folder).as_uri())
+    yield driver
+    assert browser.complaints(driver) == []
+    assert browser.hosts(browser.requests(driver)) == set()
+
+
+def press(driver: Any, *keys: str) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    ActionChains(driver).send_keys(*keys).perform()
+
+
+def shown(driver: Any) -> dict[str, Any]:
+    """The enlarged picture: whether it is open, its words, its width, and whether it is that of the page."""
+    return dict(
+        driver.execute_script(
+            "const d = document.querySelector('dialog'), i = d.querySelector('img');"
+            "return {open: d.open, words: i.alt, width: i.clientWidth, same: i.src === document.getElementById('fake').src}"
+        )
+    )
+
+
+def test_a_grid_enlarges_by_click_and_by_key_and_moves_with_the_arrows(page: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    small = page.find_element("id", "fake").size["width"]
+    page.find_element("id", "fake").click()
+    first = shown(page)
+    assert first["open"]
+    assert first["same"]
+    assert first["words"] == "Grid of generated samples at step 300"
+    assert first["width"] > 2.5 * small
+    press(page, Keys.ARROW_LEFT)
+    assert (shown(page)["words"], shown(page)["same"]) == ("Grid of generated samples at step 100", True)
+    press(page, Keys.ESCAPE)
+    browser.wait(lambda: not shown(page)["open"], "the picture to close")
+    press(page, "e")
+    assert shown(page)["open"]
+    page.find_element("css selector", "dialog button").click()
+    assert not shown(page)["open"]
+
+
+def test_a_phone_shows_sixteen_larger_samples(page: Any) -> None:
+    side = "return document.getElementById('fake').getBoundingClientRect().width / 10"
+    hint = "return getComputedStyle(document.querySelector('.narrow')).display"
+    wide, hidden = page.execute_script(side), page.execute_script(hint)
+    browser.resize(page, 390, 844)
+    time.sleep(0.2)
+    assert hidden == "none"
+    assert page.execute_script(hint) != "none"
+    assert page.execute_script(side) > 80 > 2 * wide
+    frame = page.execute_script("return document.getElementById('fake').parentElement.getBoundingClientRect().toJSON()")
+    assert frame["width"] / frame["height"] == pytest.approx(1, abs=0.06)  # four columns and four rows of squares
+    assert page.execute_script("return document.documentElement.scrollWidth") == 390
+
+
+def test_folded_parts_open_by_link_and_draw_their_charts(page: Any) -> None:
+    opened = "return document.getElementById('measures-varied').open"
+    assert not page.execute_script(opened)
+    page.execute_script("document.querySelector('.first a[href=\"#measures-varied\"]').click()")
+    browser.wait(lambda: page.execute_script(opened), "the measures to open")
+    wide = "return document.querySelector('#measures-varied .plot svg').viewBox.baseVal.width"
+    browser.wait(lambda: page.execute_script(wide) > 400, "the chart at its width")
+
+
+def test_a_print_shows_what_is_folded_and_no_controls(page: Any) -> None:
+    page.execute_script(
+        "window.addEventListener('beforeprint', () => { window.seen = [...document.querySelectorAll('details.question')]"
+        ".every((part) => part.open); })"
+    )
+    body = page.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})["data"]
+    assert base64.b64decode(body)[:4] == b"%PDF"
+    assert page.execute_script("return window.seen")
+    assert not page.execute_script("return document.getElementById('measures-varied').open")
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    gone = "return ['nav', '.control', '.skip'].map((one) => getComputedStyle(document.querySelector(one)).display)"
+    assert page.execute_script(gone) == ["none"] * 3
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen"})
+
+
+def test_the_first_tab_skips_to_the_samples(page: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    press(page, Keys.TAB)
+    assert page.execute_script("return document.activeElement.className") == "skip"
+    assert page.execute_script("return document.activeElement.getBoundingClientRect().top") >= 0
+    press(page, Keys.ENTER)
+    browser.wait(lambda: page.execute_script("return document.activeElement.id") == "top", "the focus on the samples")
+
+
+def test_who_wants_less_motion_gets_less(page: Any) -> None:
+    """The same picture stays for a second; scrolling does not glide."""
+    page.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
+    )
+    page.refresh()
+    assert page.execute_script("return getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+    page.find_element("id", "play").click()
+    time.sleep(0.6)
+    assert page.find_element("id", "when").text.startswith("step 0")
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
