@@ -9,7 +9,20 @@ import torch
 from small_games import FEATURES, Rows
 from torch import Tensor, nn
 
-from zerosum.engine import Adaptive, Duel, Learning, Match, Play, Prior, Rules, Settings, Verdict, penalties, terms
+from zerosum.engine import (
+    Adaptive,
+    Duel,
+    Learning,
+    Match,
+    Play,
+    Prior,
+    Rules,
+    Settings,
+    Verdict,
+    losses,
+    penalties,
+    terms,
+)
 from zerosum.engine.adaptive import Controller
 from zerosum.engine.seeds import Draws
 
@@ -84,7 +97,7 @@ def test_path_length_of_a_linear_generator_in_closed_form() -> None:
     # Each of the three layers' w has the slope `matrix @ y`; the length is the root of the mean of their squares.
     lengths = (direction @ generator.matrix.T).norm(dim=1)
     mean = 0.75 * 0.5 + 0.25 * lengths.mean()
-    torch.testing.assert_close(value, 2 * 4 * (lengths - mean).square())
+    torch.testing.assert_close(value, 2 * 4 * (lengths - 0.5).square())  # the mean before this turn
     torch.testing.assert_close(generator.path_length_mean, mean.detach())
     value.mean().backward()
     assert generator.matrix.grad is not None
@@ -194,6 +207,15 @@ def test_strength_rises_while_d_is_sure_and_is_part_of_the_state() -> None:
     assert duel.control.strength == pytest.approx(8 * 8 / 160)
 
 
+@pytest.mark.parametrize(("loss", "sign"), [("least_squares", -0.5), ("non_saturating", 1.0), ("wasserstein", 0.0)])
+def test_the_sign_is_taken_around_the_logit_of_cannot_tell(loss: str, sign: float) -> None:
+    """Of four reals one is judged above 1/2, where least squares cannot tell; all above 0, where cross-entropy cannot; two above
+    0.2, the middle between the mean real (0.4) and the mean fake (0), which stands for it with a Wasserstein critic."""
+    duel = game(loss=losses.table()[loss], rules=Rules(augment_strength=Adaptive(every=1)))
+    duel._last = Verdict((torch.tensor([0.1, 0.15, 0.4, 0.95]),)), Verdict((torch.tensor([-0.5, 0.5, 0.1, -0.1]),))
+    assert duel.noted("discriminator")["sign"].item() == pytest.approx(sign)
+
+
 class Middle(Line):
     """Says "real" of about half the reals, which sum to 6 once they are augmented by 1.5."""
 
@@ -201,12 +223,16 @@ class Middle(Line):
         return super().forward(x) - 6 * self.scale
 
 
-def test_the_sign_is_that_of_the_whole_batch() -> None:
-    """Micro-batches tell the same mean as one batch."""
+@pytest.mark.parametrize("loss", ["non_saturating", "relativistic", "relativistic_average"])
+def test_the_sign_is_that_of_the_whole_batch(loss: str) -> None:
+    """Micro-batches tell the same mean as one batch, where "cannot tell" is the middle of the whole batch too."""
     rule = Rules(augment_strength=Adaptive(every=1, initial=0.5))
     signs = []
     for parts in (1, 3):
-        duel = Duel(nn.Linear(2, FEATURES), Middle(), prior=Prior(2), augment=double, rules=rule)
+        torch.manual_seed(0)
+        generator, pair = nn.Linear(2, FEATURES), losses.table()[loss]
+        nn.init.ones_(generator.bias)  # fakes like the reals, so that the middle lies among them
+        duel = Duel(generator, Middle(), loss=pair, prior=Prior(2), augment=double, rules=rule)
         signs.append(plays(duel, batch=9, micro_batches=parts).values()["augment/sign"])
     assert signs[0] == pytest.approx(signs[1], abs=1e-6)
     assert abs(signs[0]) < 1

@@ -10,11 +10,13 @@ from zerosum.nn.layers import Dropout, norm1d, norm2d
 
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.99])
-def test_dropout_keeps_its_share_and_the_mean(p: float) -> None:
-    """Of 400,000 ones a share round(256 p)/256 is dropped (five standard errors), the rest is scaled by its inverse."""
+@pytest.mark.parametrize("bernoulli", [False, True])
+def test_dropout_keeps_its_share_and_the_mean(p: float, bernoulli: bool) -> None:
+    """Of 400,000 ones a share round(256 p)/256, or p itself, is dropped (five standard errors), the rest is scaled by its
+    inverse."""
     torch.manual_seed(0)
-    n, dropped = 400_000, round(p * 256) / 256
-    y = Dropout(p)(torch.ones(n))
+    n, dropped = 400_000, p if bernoulli else round(p * 256) / 256
+    y = Dropout(p, bernoulli)(torch.ones(n))
     error = 5 * (dropped * (1 - dropped) / n) ** 0.5
     assert (y == 0).float().mean().item() == pytest.approx(dropped, abs=error)
     torch.testing.assert_close(y[y != 0].unique(), torch.tensor([1 / (1 - dropped)]))
@@ -34,9 +36,19 @@ def test_dropout_is_the_identity_in_eval_and_at_zero() -> None:
     x = torch.randn(5, 3)
     assert Dropout(0.5).eval()(x) is x
     assert Dropout(0.0)(x) is x
+    assert Dropout(0.0, bernoulli=True)(x) is x
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (7,), (3, 5, 2)])
+def test_bernoulli_dropout_is_that_of_torch() -> None:
+    """The same numbers from the same generator."""
+    results = []
+    for layer in (Dropout(0.2, bernoulli=True), nn.Dropout(0.2)):
+        torch.manual_seed(5)
+        results.append(layer(torch.randn(40, 7, generator=torch.Generator().manual_seed(1))))
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (3, 5, 2)])
 def test_dropout_is_reproducible_and_passes_its_mask_to_the_gradient(shape: tuple[int, ...]) -> None:
     x = torch.ones(shape, requires_grad=True)
     results = []

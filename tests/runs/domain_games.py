@@ -1,4 +1,5 @@
-"""One small game of every kind that a domain plays; run as a program it is one of two processes that play them all.
+"""One small game of every kind that a domain plays, and of every recipe; run as a program it is one of two processes that
+play them all.
 
 Usage: RANK=.. WORLD_SIZE=2 MASTER_ADDR=.. MASTER_PORT=.. python domain_games.py FOLDER
 """
@@ -6,6 +7,7 @@ Usage: RANK=.. WORLD_SIZE=2 MASTER_ADDR=.. MASTER_PORT=.. python domain_games.py
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,11 +22,12 @@ from zerosum.engine.game import Batch
 from zerosum.engine.loop import Match
 from zerosum.engine.processes import World, join
 from zerosum.engine.seeds import Draws
-from zerosum.runs import plan, resolve
+from zerosum.runs import fit, plan, resolve
 from zerosum.runs.plan import Plan
 from zerosum.store import encode, split
 
 STEPS = 4
+EIGHT = ("batch=8",)
 ROUNDING = Tensor.float
 SGD = '{"kind":"sgd","lr":0.001,"momentum":0.5}'
 
@@ -57,20 +60,58 @@ CASES = {
 }
 EXACT = [name for name, case in CASES.items() if case.exact]
 
+SOURCES = {"images": "digits", "tables": "wine", "toy": "ring", "points": "shapes", "translation": "digit-styles"}
+SMALL = {
+    "mlp": ("generator.widths=[32]", "discriminator.widths=[32]"),
+    "goodfellow2014": ("generator.widths=[32]", "discriminator.widths=[32]"),
+    "r3gan": ("generator.width=16", "discriminator.width=16"),
+    "points": ("data.num=40", "data.points=16"),
+    "points-latent": ("data.num=40", "data.points=16", "generator.phase=0.5"),
+    **dict.fromkeys(("table", "ctgan"), ("generator.width=16", "discriminator.width=16")),
+    **dict.fromkeys(("pix2pix", "pix2pix-2017"), ("generator.width=4", "discriminator.width=4")),
+    "cyclegan": ("generator.width=4", "generator.blocks=1", "discriminator.width=4"),
+    "cut": ("generator.width=4", "generator.blocks=1", "discriminator.width=4", "generator.features=8"),
+    "single": ("generator.width=4", "generator.blocks=1", "discriminator.width=4", "generator.features=8"),
+}
+"""What makes a recipe small, where it is not."""
+
+
+def case_of(recipe: recipe.Recipe) -> Case:
+    """The case of a shipped recipe: on its own data where they come along."""
+    source = recipe.data.kind if recipe.data.kind not in ("mnist", "cifar10") else SOURCES[recipe.domain]
+    return Case(source, recipe.name, SMALL.get(recipe.name, ()))
+
+
+RECIPES = {f"recipe {recipe.name}": case_of(recipe) for recipe in catalog.recipes().values()}
+
+
+def parted(name: str) -> tuple[str, ...]:
+    """Settings with which parts of 4 rows can play the game of a recipe: packs of 4 rows, and no batch normalisation."""
+    match = begun(name, *EIGHT)
+    packs = ("discriminator.pack=4",) if hasattr(match.game.players["discriminator"], "pack") else ()
+    norms = any("BatchNorm" in module for module in fit.rows_together(match.game, [(0, 4), (4, 8)]))
+    return (*EIGHT, *packs, *(("generator.norm=group",) if norms else ()))
+
 
 def planned(name: str, *settings: str) -> Plan:
     """The plan of a case, with nothing tried or timed."""
-    case = CASES[name]
+    case = (CASES | RECIPES)[name]
     wanted = catalog.recipes()[case.recipe]
     domain = catalog.domain(wanted.domain)
     players = [f"learning.{player}={SGD}" for player in wanted.learning] or [f"learning.generator={SGD}"]
     common = ["batch=6", f"steps={STEPS}", "threads=1", "device=cpu", "precision=float32", *players]
     source_part = recipe.part(case.source, **wanted.data.options)
     full = recipe.override(wanted.changed(data=source_part), [*common, *case.settings, *settings])
-    source = domain.open(full.data, False)
+    source = opened(domain.name, full.data.model_dump_json())
     facts = domain.facts(source)
     full, _ = resolve.tuned(resolve.placed(resolve.conditional(full, facts)), domain, facts)
     return Plan(full, domain, source, facts)
+
+
+@functools.cache
+def opened(domain: str, data: str) -> Any:
+    """A source, opened once."""
+    return catalog.domain(domain).open(recipe.Part.model_validate_json(data), False)
 
 
 def begun(name: str, *settings: str, world: World = World()) -> Match:
@@ -124,7 +165,7 @@ def exactly(name: str, *settings: str, world: World = World()) -> dict[str, Tens
         match.source = Doubled(match.source)
         if hasattr(match.game, "source"):  # it reads rows of its own
             match.game.source = match.source
-        return weights(played(match))
+        return weights(played(match, STEPS if name in CASES else 2))
 
 
 def weights(match: Match) -> dict[str, Tensor]:
@@ -133,6 +174,12 @@ def weights(match: Match) -> dict[str, Tensor]:
     average = match.average.network.state_dict() if match.average else {}
     tensors, _ = split({"networks": networks, "average": dict(average)})
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def close(left: dict[str, Tensor], right: dict[str, Tensor], **tolerance: float) -> None:
+    assert left.keys() == right.keys()
+    for name, tensor in left.items():
+        torch.testing.assert_close(tensor, right[name], **tolerance, msg=lambda said, name=name: f"{name}: {said}")
 
 
 def played(match: Match, steps: int = STEPS) -> Match:
@@ -147,8 +194,9 @@ def main(arguments: Sequence[str]) -> None:
     torch.set_num_threads(1)
     world = join("cpu")
     found = {}
-    for name in EXACT:
-        found |= {f"{name}|{key}": tensor for key, tensor in exactly(name, world=world).items()}
+    for name in (*EXACT, *RECIPES):
+        settings = parted(name) if name in RECIPES else ()
+        found |= {f"{name}|{key}": tensor for key, tensor in exactly(name, *settings, world=world).items()}
     (Path(arguments[0]) / f"rank{world.rank}.safetensors").write_bytes(encode(found))
 
 

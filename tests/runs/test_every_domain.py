@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from domain_games import CASES, EXACT, STEPS, begun, exactly, planned, played, weights
+from domain_games import CASES, EXACT, STEPS, begun, close, exactly, planned, played, weights
 from torch import Tensor
 
 from zerosum import catalog
@@ -20,13 +19,7 @@ from zerosum.runs import rehearsal, sampler
 from zerosum.runs.export import exporting, huggingface
 from zerosum.runs.observe import Observer
 from zerosum.runs.run import load
-from zerosum.store import decode, read_checkpoint, save_checkpoint
-
-
-def close(left: dict[str, Tensor], right: dict[str, Tensor], **tolerance: float) -> None:
-    assert left.keys() == right.keys()
-    for name, tensor in left.items():
-        torch.testing.assert_close(tensor, right[name], **tolerance, msg=lambda said, name=name: f"{name}: {said}")
+from zerosum.store import read_checkpoint, save_checkpoint
 
 
 def test_every_domain_has_a_game_here() -> None:
@@ -48,27 +41,6 @@ def test_a_resumed_match_is_bit_equal(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", EXACT)
 def test_micro_batches_play_the_same_game(name: str) -> None:
     close(exactly(name, "micro_batches=3"), exactly(name), rtol=1e-6, atol=1e-9)
-
-
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
-    """What each of two processes wrote."""
-    folder = tmp_path_factory.mktemp("two")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}
-    program = [sys.executable, str(Path(__file__).with_name("domain_games.py")), str(folder)]
-    common = os.environ | address | {"WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    started = [subprocess.Popen(program, env=common | {"RANK": str(rank)}, **pipes) for rank in range(2)]
-    try:
-        told = [process.communicate(timeout=300)[1] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    assert [process.returncode for process in started] == [0, 0], "\n".join(told)
-    paths = [folder / f"rank{rank}.safetensors" for rank in range(2)]
-    return [decode(path.read_bytes(), path) for path in paths]
 
 
 @pytest.mark.parametrize("name", EXACT)

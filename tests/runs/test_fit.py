@@ -17,6 +17,8 @@ from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch
 from zerosum.engine.loop import Match, Settings
 from zerosum.errors import UserError
+from zerosum.nn import layers as layers_of_ours
+from zerosum.nn.style_layers import MinibatchDeviation
 from zerosum.recipe import Recipe, part
 from zerosum.runs import fit, memory
 from zerosum.runs.folder import RunFolder
@@ -200,9 +202,34 @@ def test_what_does_not_fit_row_by_row_is_told(monkeypatch: pytest.MonkeyPatch) -
 def test_layers_that_look_at_the_rows_together_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda device: 110 * MB)
     _, notes = fit.rehearsed(RECIPE, FACTS, beginner(norm=True)[0], fit=True)
-    assert re.search(r"looks at the rows together, now \d+ of them: discriminator.norm \(BatchNorm1d\)\.", notes[0])
+    assert re.search(
+        r"NOT the game of the whole batch of 64 rows, which is played in \d parts of about \d+: discriminator.norm "
+        r"\(BatchNorm1d\) see only the rows of a part\. Group normalisation \(norm = group\) plays the same game\.",
+        notes[1],
+    )
     frozen = Big(norm=True).eval()
-    assert fit.rows_together(Duel(nn.Linear(3, 1), frozen, prior=3)) == []
+    assert fit.rows_together(Duel(nn.Linear(3, 1), frozen, prior=3), [(0, 32), (32, 64)]) == []
+
+
+def test_a_cut_that_was_asked_for_is_told_too() -> None:
+    """With micro-batches and with processes, before anything is trained."""
+    begin = beginner(norm=True)[0]
+    for recipe, processes in ((RECIPE.changed(micro_batches=2), 1), (RECIPE, 2)):
+        _, notes = fit.rehearsed(recipe, FACTS, begin, processes=processes)
+        assert "in 2 parts of about 32: discriminator.norm (BatchNorm1d)" in notes[0]
+    _, notes = fit.rehearsed(RECIPE, FACTS, begin)
+    assert not any("NOT the game" in note for note in notes)
+    _, notes = fit.rehearsed(RECIPE.changed(micro_batches=2), FACTS, beginner()[0])
+    assert not any("NOT the game" in note for note in notes)
+
+
+def test_groups_of_rows_that_a_part_cuts_and_dropout_of_torch_are_named() -> None:
+    layers = [MinibatchDeviation(4), nn.Dropout(0.5), nn.Dropout(0.0), layers_of_ours.Dropout(0.5)]
+    game = Duel(nn.Linear(3, 1), nn.Sequential(*layers, nn.Linear(1, 1)), prior=3)
+    deviation, dropout = "discriminator.0 (MinibatchDeviation)", "discriminator.1 (Dropout)"
+    assert fit.rows_together(game, [(0, 4), (4, 12)]) == [dropout]
+    assert fit.rows_together(game, [(0, 6), (6, 12)]) == [deviation, dropout]
+    assert fit.rows_together(game, [(0, 7)]) == []
 
 
 # --- in the middle of a training

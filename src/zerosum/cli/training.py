@@ -41,7 +41,12 @@ OnNonfinite = Annotated[
     ),
 ]
 Fit = Annotated[
-    bool, typer.Option("--fit", help="Cut the batch into micro-batches until a step fits into memory; same gradients.")
+    bool,
+    typer.Option(
+        "--fit",
+        help="Cut the batch into micro-batches until a step fits into memory. The game stays the same, except with batch "
+        "normalisation, which is told before it begins.",
+    ),
 ]
 EvaluateEvery = Annotated[
     int | None,

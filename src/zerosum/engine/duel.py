@@ -93,7 +93,8 @@ class Duel(Game):
         if player != DISCRIMINATOR or self.control is None or self._last is None:
             return {}
         real, fake = (verdict.score() for verdict in self._last)
-        return {"sign": (real - self.loss.centre(real, fake)).sign().mean()}
+        peers = torch.stack([real, fake], 1) if self._peers is None else self._peers
+        return {"sign": (real - self.loss.centre(peers[:, 0], peers[:, 1])).sign().mean()}
 
     def finish(self, player: str, noted: Mapping[str, Tensor]) -> None:
         """Weight clipping and adaptive augmentation, where the rules ask for them."""
@@ -221,8 +222,10 @@ class Duel(Game):
     # --- losses that couple the rows of a batch
 
     def rehearse(self, player: str, share: Share) -> Tensor | None:
-        """(N, 2) real and fake scores of the share, when the loss compares rows with the whole batch's means."""
-        if not self.loss.coupled:
+        """(N, 2) real and fake scores of the share, when the loss, or the sign that an adaptive augmentation follows, compares
+        rows with the whole batch's means."""
+        centred = player == DISCRIMINATOR and self.control is not None and self.loss.neutral is None
+        if not (self.loss.coupled or centred):
             return None
         play = self._discriminators_play(share) if player == DISCRIMINATOR else self._generators_play(share)
         return torch.stack([play.on_real.score(), play.on_fake.score()], 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -28,9 +27,9 @@ from zerosum.engine.step import (
     limit,
     only_learns,
     remember_buffers,
-    share_buffers,
 )
 from zerosum.errors import UserError, nearest
+from zerosum.nn.rows import part
 
 
 @dataclass(frozen=True)
@@ -137,33 +136,31 @@ class Match:
             player.learning.schedule(player.optimizer, self.step, self.rate)
             player.optimizer.step()
             self.game.finish(player.name, self._outcomes[player.name].noted)
-            share_buffers(player.network, self.world)
 
     def _shares(self, turn_index: int, turn: Turn, draw: int) -> list[Share]:
         """This process's rows of the turn's batch, cut into micro-batches."""
-        total, (first, last) = self.settings.batch, self.world.rows(self.settings.batch)
+        total = self.settings.batch
+        first, last = self.world.rows(total)
         reals = None
         if turn.reals:
             position = (self.step * self.game.reals_per_step + draw) * total
             reals = self.source.batch(rows_at(position, total, self.source.num_rows, self.settings.seed)[first:last])
-        parts = self.settings.micro_batches
-        edges = [first + (last - first) * i // parts for i in range(parts + 1)]
         shares = []
-        for start, stop in itertools.pairwise(edges):
-            if stop > start:
-                draws = Draws(self.settings.seed, self.step, turn_index, start, stop, total, self.device)
-                shares.append(Share(reals.rows(start - first, stop - first) if reals else None, draws, self.step))
+        for start, stop in self.world.parts(total, self.settings.micro_batches):
+            draws = Draws(self.settings.seed, self.step, turn_index, start, stop, total, self.device)
+            shares.append(Share(reals.rows(start - first, stop - first) if reals else None, draws, self.step))
         return shares
 
     @contextlib.contextmanager
     def _context(self, share: Share) -> Iterator[None]:
-        """Precision, and dropout's random numbers as a function of the share's place."""
+        """Precision, and what networks draw as a function of the rows; torch's own layers, of the share's first row."""
         draws = share.draws
-        seed = derive(self.settings.seed, "dropout", draws.step, draws.turn, draws.start)
-        torch.default_generator.manual_seed(seed)
+        batch, own = (derive(self.settings.seed, "dropout", draws.step, draws.turn, row) for row in (0, draws.start))
+        torch.default_generator.manual_seed(own)
         if self.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
-        with autocast(self.settings.precision, self.device):
+            torch.cuda.manual_seed(own)
+        rows = part(draws.start, draws.stop, draws.total, batch)
+        with rows, autocast(self.settings.precision, self.device):
             yield
 
     # --- what is told

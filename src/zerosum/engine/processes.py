@@ -5,6 +5,7 @@ No wrapper module is used: DistributedDataParallel gives silently wrong gradient
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass
 
@@ -23,6 +24,12 @@ class World:
     def rows(self, total: int) -> tuple[int, int]:
         """First and last+1 row of the global batch that this process plays."""
         return self.rank * total // self.size, (self.rank + 1) * total // self.size
+
+    def parts(self, total: int, micro_batches: int) -> list[tuple[int, int]]:
+        """First and last+1 row of each micro-batch that this process plays, in order; none is empty."""
+        first, last = self.rows(total)
+        edges = [first + (last - first) * part // micro_batches for part in range(micro_batches + 1)]
+        return [(start, stop) for start, stop in itertools.pairwise(edges) if stop > start]
 
     def sum_(self, tensors: list[Tensor]) -> None:
         """Replaces each tensor by its sum over processes, in one flat float32 message."""

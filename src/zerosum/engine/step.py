@@ -13,6 +13,7 @@ from zerosum.engine.events import NonFinite
 from zerosum.engine.game import Game, Share
 from zerosum.engine.optimizers import Learning
 from zerosum.engine.processes import World
+from zerosum.nn.spectral import iterate
 
 
 @dataclass
@@ -91,11 +92,17 @@ def backward(
     world: World,
     context: Callable[[Share], contextlib.AbstractContextManager[object]],
 ) -> Outcome:
-    """Leaves in the player's `.grad` the gradient of the mean of its terms over the global batch."""
+    """Leaves in the player's `.grad` the gradient of the mean of its terms over the global batch.
+
+    What belongs to a turn happens once, however the batch is cut: one iteration of spectral normalisation, and one move of the
+    running means.
+    """
     player.optimizer.zero_grad(set_to_none=True)
+    iterate(player.network)
     game.meet(_rehearsed(game, player.name, shares, world, context))
     sums: dict[str, Tensor] = {}
     noted: dict[str, Tensor] = {}
+    means = RunningMeans(player.network) if len(shares) > 1 or world.size > 1 else None
     for share in shares:
         with context(share):
             terms = game.terms(player.name, share)
@@ -103,22 +110,57 @@ def backward(
         weighted = {name: term.float() * weight for name, term in terms.items()}
         total = torch.stack(list(weighted.values())).sum() if len(weighted) > 1 else next(iter(weighted.values()))
         total.backward()  # type: ignore[no-untyped-call]
+        if means:
+            means.see(weight)
         _add(sums, weighted)
         _add(noted, {name: number.float() * weight for name, number in game.noted(player.name).items()})
+    if means:
+        means.settle(world)
     if world.size > 1:
-        touched = torch.tensor([float(p.grad is not None) for p in player.parameters], device=shares[0].draws.device)
-        for parameter in player.parameters:
-            if parameter.grad is None:  # all processes must send messages of one length
-                parameter.grad = torch.zeros_like(parameter)
         sums, noted = ({name: number.clone() for name, number in named.items()} for named in (sums, noted))
-        gradients = [p.grad for p in player.parameters if p.grad is not None]
-        world.sum_([touched, *gradients, *sums.values(), *noted.values()])
-        for parameter, times in zip(player.parameters, touched.tolist(), strict=True):
-            if not times:  # no share's terms reach it in this turn: it stays, as on one process
-                parameter.grad = None
+        _sum_gradients(player, [*sums.values(), *noted.values()], world)
     gradients = [p.grad for p in player.parameters if p.grad is not None]
     total = torch.stack(list(sums.values())).sum() if len(sums) > 1 else next(iter(sums.values()))
     return Outcome(sums, total, norm_of(gradients), noted=noted)
+
+
+def _sum_gradients(player: Player, others: Sequence[Tensor], world: World) -> None:
+    """Sums over processes the gradient, and other numbers with it."""
+    touched = torch.tensor([float(p.grad is not None) for p in player.parameters], device=player.parameters[0].device)
+    for parameter in player.parameters:
+        if parameter.grad is None:  # all processes must send messages of one length
+            parameter.grad = torch.zeros_like(parameter)
+    world.sum_([touched, *(p.grad for p in player.parameters if p.grad is not None), *others])
+    for parameter, times in zip(player.parameters, touched.tolist(), strict=True):
+        if not times:  # no share's terms reach it in this turn: it stays, as on one process
+            parameter.grad = None
+
+
+class RunningMeans:
+    """The floating-point buffers of a network over the parts of one turn (micro-batches, processes).
+
+    Every part begins with the buffers of the turn's beginning; they end where the parts move them to on average, by rows. For
+    running means this is where the whole batch would have moved them. What no part moves stays as it is, exactly.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+        self.before = [buffer.clone() for buffer in self.buffers]
+        self.moved = [torch.zeros_like(buffer) for buffer in self.buffers]
+
+    @torch.no_grad()
+    def see(self, weight: float) -> None:
+        """A part with this share of the global batch's rows was computed."""
+        for buffer, before, moved in zip(self.buffers, self.before, self.moved, strict=True):
+            moved.add_(buffer - before, alpha=weight)
+            buffer.copy_(before)
+
+    @torch.no_grad()
+    def settle(self, world: World) -> None:
+        """All parts of this process were computed."""
+        world.sum_(self.moved)
+        for buffer, moved in zip(self.buffers, self.moved, strict=True):
+            buffer.add_(moved)
 
 
 def _add(sums: dict[str, Tensor], more: Mapping[str, Tensor]) -> None:
@@ -179,13 +221,3 @@ def limit(player: Player, outcome: Outcome) -> None:
         over = (norm > learning.clip_norm).float()
         outcome.clipped = over if outcome.clipped is None else torch.maximum(outcome.clipped, over)
         torch._foreach_mul_(gradients, (learning.clip_norm / (norm + 1e-12)).clamp(max=1.0))
-
-
-def share_buffers(network: nn.Module, world: World) -> None:
-    """Averages the floating-point buffers over processes, so that all of them keep the same running statistics."""
-    if world.size == 1:
-        return
-    buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
-    world.sum_(buffers)
-    for buffer in buffers:
-        buffer.div_(world.size)

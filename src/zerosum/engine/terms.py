@@ -55,7 +55,8 @@ def path_length(weight: float | Schedule = 2.0, every: int = 4, decay: float = 0
     """(||J^T y|| - a)^2, where J = d image / d w, y ~ N(0, 1) / sqrt(H W), and a the running mean of the lengths.
 
     Karras et al. 2020 (StyleGAN2), arXiv:1912.04958, section 3.2. The generator has `mapping(noise, condition) -> ws
-    (N, layers, W)`, `synthesis(ws) -> images` and a scalar buffer `path_length_mean`, which moves by `decay` a time.
+    (N, layers, W)`, `synthesis(ws) -> images` and a scalar buffer `path_length_mean`, which moves by `decay` a time. The
+    lengths are compared with the mean before the turn, so that the rows of a batch stay apart.
     """
 
     def function(play: Play) -> Tensor:
@@ -69,9 +70,10 @@ def path_length(weight: float | Schedule = 2.0, every: int = 4, decay: float = 0
         (slope,) = torch.autograd.grad((images * direction).sum(), ws, create_graph=True)
         lengths = slope.float().square().sum(2).mean(1).sqrt()
         mean: Tensor = generator.path_length_mean
+        before = mean.clone()  # that of all rows before this turn, for every part of the batch
         with torch.no_grad():
             mean.lerp_(lengths.mean().to(mean.dtype), decay)
-        lost: Tensor = (lengths - mean.clone()).square()
+        lost: Tensor = (lengths - before).square()
         return lost
 
     return Penalty("path_length", function, weight, every, (GENERATOR,))

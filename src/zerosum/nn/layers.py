@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, fold, pad, pixel_unshuffle
+
+from zerosum.nn.rows import drawn
 
 FEW_CHANNELS = 4
 """Images, and images with a label plane."""
@@ -72,25 +75,35 @@ class Double(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout whose mask comes from random bytes: the kept share is rounded to 1/256 and kept exact in the mean.
+    """Dropout whose mask is a function of the row in the global batch, for any number of micro-batches and processes.
 
-    On a CPU it takes a fraction of the time of a Bernoulli mask. p: share of entries set to 0, in [0, 1).
+    p: share of entries set to 0, in [0, 1). The mask comes from random bytes, which on a CPU takes a fraction of the time of
+    a Bernoulli mask: the kept share is rounded to 1/256 and kept exact in the mean. bernoulli: p as it is.
     """
 
-    def __init__(self, p: float) -> None:
+    def __init__(self, p: float, bernoulli: bool = False) -> None:
         super().__init__()
         if not 0 <= p < 1:
             raise ValueError(f"dropout must lie in [0, 1), got {p}")
-        self.p = p
+        self.p, self.bernoulli, self._threshold = p, bernoulli, round(p * 256)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape; the identity in eval mode."""
-        threshold = round(self.p * 256)
-        if not self.training or threshold == 0:
+        """(N, ...), same shape; the identity in eval mode."""
+        if not self.training or not (self.p if self.bernoulli else self._threshold):
             return x
-        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device).random_(-(2**63), None)
-        mask = (words.view(torch.uint8)[: x.numel()].view(x.shape) >= threshold).to(x.dtype)
-        return x * mask * (256 / (256 - threshold))
+        if self.bernoulli:
+            return x * drawn(len(x), x.device, lambda num, stream: self._shares(x, num, stream))
+        kept = drawn(len(x), x.device, lambda num, stream: self._kept(x, num, stream))
+        return x * kept.to(x.dtype) * (256 / (256 - self._threshold))
+
+    def _shares(self, x: Tensor, num: int, stream: torch.Generator | None) -> Tensor:
+        return x.new_empty(num, *x.shape[1:]).bernoulli_(1 - self.p, generator=stream).div_(1 - self.p)
+
+    def _kept(self, x: Tensor, num: int, stream: torch.Generator | None) -> Tensor:
+        shape = num, *x.shape[1:]
+        words = torch.empty((math.prod(shape) + 7) // 8, dtype=torch.int64, device=x.device)
+        places = words.random_(-(2**63), None, generator=stream).view(torch.uint8)[: math.prod(shape)]
+        return places.view(shape) >= self._threshold
 
     def extra_repr(self) -> str:
         """Shown in the network's print."""

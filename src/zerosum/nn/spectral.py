@@ -10,15 +10,15 @@ from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
 
 FIRST_ITERATIONS = 15
-"""Of the power method, when a weight is first seen; then one whenever a network that learns uses it."""
+"""Of the power method, when a weight is first seen; then one for each turn of a network that learns (see `iterate`)."""
 
 
 class Spectral(nn.Module):
     """weight (out, ...) -> weight / sigma, sigma = u'Wv with the weight as a matrix (out, rest); Miyato et al. 2018, algorithm 1.
 
-    torch's own parametrization does the same up to two points that matter here. sigma is computed in float32 under autocast
-    too. And a frozen weight stays what it is: the power method goes on only while the weight learns, in training mode, so the
-    opponent's turn, the average and every sample see one and the same network.
+    Two points differ from torch's own parametrization. sigma is computed in float32 under autocast too. And u and v change in
+    `iterate` alone, which the engine calls once when a turn of the network begins. So the reals, the fakes and the penalties of
+    a turn, all micro-batches of it, the opponent's turn, the average and every sample see one and the same network.
     """
 
     u: Tensor
@@ -30,21 +30,30 @@ class Spectral(nn.Module):
         self.register_buffer("u", normalize(matrix.new_empty(len(matrix)).normal_(), dim=0))
         self.register_buffer("v", normalize(matrix.new_empty(matrix.shape[1]).normal_(), dim=0))
         for _ in range(FIRST_ITERATIONS):
-            self._iterate(matrix)
+            self.iterate(weight)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The weight of norm 1. u and v are constants in the gradient; they are copied, since the next call moves them."""
+        """The weight of norm 1. u and v are constants in the gradient; they are copied, since the next turn moves them."""
         with _in_float32(weight.device.type):
-            matrix = weight.flatten(1)
-            if self.training and weight.requires_grad and torch.is_grad_enabled():
-                self._iterate(matrix.detach())
-            sigma = torch.dot(self.u.clone(), matrix @ self.v.clone())
+            sigma = torch.dot(self.u.clone(), weight.flatten(1) @ self.v.clone())
             return weight / sigma
 
     @torch.no_grad()
-    def _iterate(self, matrix: Tensor) -> None:
+    def iterate(self, weight: Tensor) -> None:
+        """One iteration of the power method."""
+        matrix = weight.detach().flatten(1)
         self.u.copy_(normalize(matrix @ self.v, dim=0))
         self.v.copy_(normalize(self.u @ matrix, dim=0))
+
+
+def iterate(network: nn.Module) -> None:
+    """One iteration of the power method for every weight of the network that learns and is under spectral normalisation, in
+    training mode. A network that is trained without the engine wants it before each update."""
+    for module in network.modules():
+        if not isinstance(module, parametrize.ParametrizationList) or not isinstance(module[0], Spectral):
+            continue
+        if module.training and module.original.requires_grad:
+            module[0].iterate(module.original)
 
 
 def _in_float32(device_type: str) -> contextlib.AbstractContextManager[object]:

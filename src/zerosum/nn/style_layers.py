@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate, leaky_relu, linear
 
+from zerosum.nn.rows import normal_rows
+
 SLOPE = 0.2
 GAIN = math.sqrt(2)
 """What leaky ReLU takes from the root mean square of a normal input, about. It is folded into what comes before: leaky ReLU
@@ -202,10 +204,10 @@ class StyledLayer(nn.Module):
         self.register_buffer("noise", torch.randn(1, 1, *size) if noise else None)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """In training the noise comes from torch's own generator."""
+        """In training each row of the global batch has its own noise."""
         y: Tensor = self.conv(x, w)
         if self.strength is not None:
-            noise = torch.randn(len(y), 1, *y.shape[2:], device=y.device) if self.training else self.noise
+            noise = normal_rows(len(y), y.device, *self.noise.shape[1:]) if self.training else self.noise
             y = y + (self.strength * noise).to(y.dtype)
         return leaky_relu(y, SLOPE)
 
@@ -243,6 +245,7 @@ class MinibatchDeviation(nn.Module):
 
     Karras et al. 2018, arXiv:1710.10196, section 3. A group is `group` consecutive rows; rows left over join the last `group`
     rows' number. So rows depend on their group alone, and micro-batches of whole groups give the numbers of the whole batch.
+    rows_together: the group, for the plan to tell where a batch is cut within one.
     In eval mode the number is its running mean over training: a row is judged by itself.
     """
 
@@ -252,7 +255,7 @@ class MinibatchDeviation(nn.Module):
         super().__init__()
         if group < 2:
             raise ValueError(f"a group needs at least 2 rows to differ, got {group}")
-        self.group = group
+        self.group = self.rows_together = group
         self.register_buffer("mean", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:

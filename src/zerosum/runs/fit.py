@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from zerosum.engine.game import Game
 from zerosum.engine.loop import Match
+from zerosum.engine.processes import World
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe, settled
 from zerosum.runs import memory, rehearsal
 
 Begin = Callable[[Recipe], Match]
+NAMED = 3
+"""Modules that are named in a note."""
 
 
 def rehearsed(
     recipe: Recipe, facts: Mapping[str, Any], begin: Begin, fit: bool = False, processes: int = 1
 ) -> tuple[Recipe, list[str]]:
     """Tries one step with every penalty due; returns the recipe, with more micro-batches where `fit` had to cut the batch,
-    and notes: the memory that a training will need, and what a cut changed.
+    and notes: the number of micro-batches, whether they play the game of the whole batch, and the memory that is needed.
 
     UserError says what cannot work, or that the memory does not suffice and what to change.
     """
@@ -39,7 +43,14 @@ def rehearsed(
             raise UserError(memory.message(recipe, facts, shortage, when, processes, free)) from None
         shortage = None  # it holds the tensors of the step that failed
         recipe = recipe.changed(micro_batches=min(most, 2 * recipe.micro_batches))
-    notes = [_cut(recipe, asked, begin)] if recipe.micro_batches != asked else []
+    notes = []
+    if recipe.micro_batches != asked:
+        rows = -(-settled(recipe.batch, "batch") // recipe.micro_batches)
+        notes.append(
+            f"micro_batches = {recipe.micro_batches} (asked: {asked}): {rows} rows at a time fit into memory, more do not."
+        )
+    if recipe.micro_batches > 1 or processes > 1:
+        notes += cut(recipe, begin(recipe).game, processes)
     return recipe, notes + _needed(peak, device)
 
 
@@ -67,30 +78,41 @@ def _needed(peak: memory.Peak, device: torch.device) -> list[str]:
     return [f"Memory: about {memory.size(peak.num_bytes)} while training, as measured in a step{rest}."]
 
 
-def _cut(recipe: Recipe, asked: int, begin: Begin) -> str:
-    rows = -(-settled(recipe.batch, "batch") // recipe.micro_batches)
-    said = (
-        f"micro_batches = {recipe.micro_batches} (asked: {asked}): {rows} rows at a time fit into memory, more do not. "
-        "The gradients are those of the whole batch"
-    )
-    mixing = rows_together(begin(recipe).game)
-    if not mixing:
-        return said + "."
-    return f"{said}, except through what looks at the rows together, now {rows} of them: {', '.join(mixing)}."
-
-
-def rows_together(game: Game) -> list[str]:
-    """The modules whose result for a row hangs on the other rows of its micro-batch: BatchNorm in training, and the
-    standard deviation over a minibatch. By player and name: "generator.1 (BatchNorm2d)"."""
+def cut(recipe: Recipe, game: Game, processes: int = 1) -> list[str]:
+    """A note where the game is cut into parts, micro-batches or processes, that do not play the game of the whole batch."""
+    batch = settled(recipe.batch, "batch")
+    parts = [part for rank in range(processes) for part in World(rank, processes).parts(batch, recipe.micro_batches)]
+    found = rows_together(game, parts)
+    if not found:
+        return []
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    kinds = {name.rpartition(" ")[2] for name in found}
+    advice = "Group normalisation (norm = group) plays the same game" if any("Norm" in kind for kind in kinds) else ""
     return [
-        f"{player}.{name} ({type(module).__name__})"
-        for player, network in game.players.items()
-        for name, module in network.named_modules()
-        if _mixes(module)
+        f"This is NOT the game of the whole batch of {batch} rows, which is played in {len(parts)} parts of about "
+        f"{-(-batch // len(parts))}: {', '.join(found[:NAMED])}{more} see only the rows of a part.{advice and f' {advice}.'}"
     ]
 
 
-def _mixes(module: nn.Module) -> bool:
+def rows_together(game: Game, parts: Sequence[tuple[int, int]]) -> list[str]:
+    """The modules whose result for a row depends on how the batch is cut into `parts` (first and last+1 row of each), by player
+    and name: "generator.1 (BatchNorm2d)". None where there is one part.
+
+    BatchNorm in training; torch's own dropout, which draws its mask for each part; modules that look at `rows_together`
+    consecutive rows, an attribute of theirs, where a part cuts such a group.
+    """
+    return [
+        f"{player}.{name} ({type(module).__name__})".replace(". ", " ")
+        for player, network in game.players.items()
+        for name, module in network.named_modules()
+        if len(parts) > 1 and _depends(module, parts)
+    ]
+
+
+def _depends(module: nn.Module, parts: Sequence[tuple[int, int]]) -> bool:
     if isinstance(module, _BatchNorm):
         return module.training or not module.track_running_stats
-    return "minibatch" in type(module).__name__.lower()
+    if isinstance(module, _DropoutNd):
+        return module.training and module.p > 0
+    together = getattr(module, "rows_together", 1)
+    return module.training and any(stop % together for _, stop in parts)

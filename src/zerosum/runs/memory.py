@@ -123,7 +123,7 @@ def advice(recipe: Recipe, facts: Mapping[str, Any], processes: int = 1) -> str:
     ways = []
     if parts < most:
         ways += [
-            ("--fit", "tries which number of micro-batches fits; the gradients stay those of the whole batch"),
+            ("--fit", "tries which number of micro-batches fits; the game stays the same, except with BatchNorm"),
             (f"--set micro_batches={min(most, 2 * parts)}", f"{-(-most // min(most, 2 * parts))} rows at a time"),
         ]
     if batch > processes and parts < most:

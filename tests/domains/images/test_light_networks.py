@@ -159,7 +159,7 @@ def test_the_reconstruction_is_the_error_of_the_whole_and_of_a_quarter(monkeypat
         decoder.register_forward_hook(lambda _, x, y: kept.append((x[0], y)))
     for corner, (rows, columns) in enumerate([(0, 0), (0, 32), (32, 0), (32, 32)]):
         kept.clear()
-        monkeypatch.setattr(torch, "randint", lambda *_, corner=corner: torch.tensor(corner))
+        monkeypatch.setattr(torch, "randint", lambda *_, corner=corner, **__: torch.tensor(corner))
         found = discriminator(images).outputs["reconstruction"]
         (seen, quarter), (coarse, whole) = kept
         assert (seen.shape[2:], coarse.shape[2:], quarter.shape, whole.shape) == (

@@ -15,6 +15,7 @@ from torch.nn.functional import leaky_relu, one_hot, silu, softmax
 
 from zerosum.domains.tables.conditions import split
 from zerosum.domains.tables.layout import Block
+from zerosum.nn.layers import Dropout
 
 Blocks = Sequence[Block]
 
@@ -156,11 +157,11 @@ class Discriminator(nn.Module):
             raise ValueError(
                 f"width, depth and pack must be at least 1 and dropout in [0, 1), got {width}, {depth}, {pack}, {dropout}"
             )
-        self.pack = pack
+        self.pack = self.rows_together = pack
         self.heard = min(num_attributes, len(blocks)) if told == "columns" else num_attributes
         wide = pack * (sum(block.width for block in blocks) + self.heard)
         self.hidden = nn.ModuleList(nn.Linear(wide if layer == 0 else width, width) for layer in range(depth))
-        self.dropout, self.out = nn.Dropout(dropout), nn.Linear(width, 1)
+        self.dropout, self.out = Dropout(dropout, bernoulli=True), nn.Linear(width, 1)
 
     def forward(self, rows: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, D) [, (N, K)] -> (N,)."""

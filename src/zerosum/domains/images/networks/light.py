@@ -21,7 +21,9 @@ from zerosum.domains.images.networks.sizes import grid_of, num_halvings, padded
 from zerosum.engine.game import Verdict
 from zerosum.nn.conditioning import embedding, joined
 from zerosum.nn.layers import Halve, Norm, norm2d
+from zerosum.nn.rows import drawn_once
 
+CPU = torch.device("cpu")
 SLOPE = 0.2
 GATED_GAIN = 1.8
 """Of the weights before x * sigmoid(y): with y ~ N(0, 1.8^2), E sigmoid(y)^2 is about 1/3, and 1.8^2 / 3 about 1."""
@@ -144,7 +146,7 @@ class LightDiscriminator(nn.Module):
 
     def _rebuilt(self, images: Tensor, seen: Sequence[Tensor]) -> dict[str, Tensor]:
         quarter, whole = self.decoders
-        corner = int(torch.randint(4, ()))
+        corner = int(drawn_once(CPU, lambda stream: torch.randint(4, (), generator=stream)))
         part, fine = _quarter(images, corner), _quarter(seen[max(0, self.coarse - 1)], corner)
         error = (_distance(quarter(fine), part) + _distance(whole(seen[self.coarse]), images)) / 2
         return {"reconstruction": error}

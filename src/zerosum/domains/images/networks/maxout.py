@@ -80,7 +80,7 @@ class MaxoutDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.num_classes, self.num_attributes = num_classes, num_attributes
-        layers: list[nn.Module] = [nn.Dropout(input_dropout)]
+        layers: list[nn.Module] = [Dropout(input_dropout, bernoulli=True)]
         features = shape.channels * shape.height * shape.width + (num_attributes or num_classes)
         for width in widths:
             layers += [Maxout(features, width, pieces), Dropout(dropout)]  # bytes are exact for a half

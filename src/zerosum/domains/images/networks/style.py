@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.sizes import grid_of, num_halvings
 from zerosum.nn.conditioning import demanded, embedding
+from zerosum.nn.rows import drawn, normal_rows
 from zerosum.nn.style_layers import StyledLayer, ToImage, doubled, full_precision, mapping, normalised
 
 W_MEAN_STEP = 0.005
@@ -120,10 +121,13 @@ class StyleGenerator(nn.Module):
         return styles
 
     def _mixed(self, ws: Tensor, condition: Tensor | None) -> Tensor:
-        """In `mixing` of the rows, layers from a random one on get the style of fresh N(0, 1) noise; torch's own generator."""
-        n, device = len(ws), ws.device
-        other = self._styles(torch.randn(n, self.latent, device=device), condition)
-        crossing = torch.randint(1, self.num_ws, (n, 1), device=device)
-        crossing = torch.where(torch.rand(n, 1, device=device) < self.mixing, crossing, self.num_ws)
+        """In `mixing` of the rows, layers from a random one on get the style of fresh N(0, 1) noise."""
+        num, device = len(ws), ws.device
+        other = self._styles(normal_rows(num, device, self.latent), condition)
+        crossing = drawn(
+            num, device, lambda n, stream: torch.randint(1, self.num_ws, (n, 1), device=device, generator=stream)
+        )
+        chance = drawn(num, device, lambda n, stream: torch.rand(n, 1, device=device, generator=stream))
+        crossing = torch.where(chance < self.mixing, crossing, self.num_ws)
         kept = torch.arange(self.num_ws, device=device) < crossing
         return torch.where(kept[:, :, None], ws, other[:, None])
