@@ -120,6 +120,10 @@ def _dry(wish: Wish, json: bool) -> None:
 def resume(
     folder: Folder,
     steps: Annotated[int | None, typer.Option(help="Extend the run to this many steps in all.")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(**NUMBER, help="Extend the run by about this long, at the mean speed that it had so far."),
+    ] = None,
     settings: Settings = None,
     devices: Devices = 1,
     download: Download = False,
@@ -131,12 +135,12 @@ def resume(
     """
     from zerosum.runs import launch, progress, run
 
+    if minutes is not None and steps is not None:
+        raise UserError("--minutes and --steps both set the length; give one of them.")
     if launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
-    done = run.resume(
-        folder, steps=steps, set=settings or [], allow_download=download, progress=progress.for_terminal()
-    )
-    _finish(done, json)
+    options: dict[str, Any] = {"steps": steps, "minutes": minutes, "set": settings or [], "allow_download": download}
+    _finish(run.resume(folder, **options, progress=progress.for_terminal()), json)
 
 
 def _plan(plan: Any) -> None:

@@ -188,13 +188,17 @@ def resume(
     path: str | Path,
     *,
     steps: int | None = None,
+    minutes: float | None = None,
     set: Sequence[str] = (),
     allow_download: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """Goes on with a run as if it had never stopped. `steps` may extend it; any other change is refused."""
+    """Goes on with a run as if it had never stopped. `steps` may extend it, or `minutes`: by about that long, at the mean
+    speed that it had so far; any other change is refused."""
     folder = RunFolder.open(Path(path))
     old = folder.recipe()
+    if minutes is not None:
+        steps = _steps_after(folder, minutes)
     steps = _steps_wanted(folder, old, override(old, list(set)), steps)
     world = _world([f"device={old.device}"])
     progress = (progress or Silent()) if world.rank == 0 else Silent()
@@ -207,6 +211,17 @@ def resume(
             return Run(folder)
         session.prepare()
         return _played(session)
+
+
+def _steps_after(folder: RunFolder, minutes: float) -> int:
+    """The steps in all of a run that goes on for so many minutes more."""
+    if not 0 < minutes < float("inf"):
+        raise UserError(f"--minutes must be more than 0, got {minutes:g}.")
+    known = folder.read("status.json")
+    step, seconds = known.get("step"), known.get("seconds")
+    if not (isinstance(step, int) and isinstance(seconds, int | float) and step > 0 and seconds > 0):
+        raise UserError(f"{folder} has no speed recorded yet, so --minutes cannot become steps. Give --steps instead.")
+    return step + max(1, int(60 * minutes * step / seconds))
 
 
 def _steps_wanted(folder: RunFolder, old: Recipe, wanted: Recipe, steps: int | None) -> int:

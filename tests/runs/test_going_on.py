@@ -1,0 +1,68 @@
+"""A finished run goes on by the command that its report names, and for a time that is asked for."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import zerosum as zs
+from zerosum.cli import app
+from zerosum.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("my runs")
+    np.save(folder / "images.npy", np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8))
+    zs.train(str(folder / "images.npy"), "mlp", out=folder / "run", set={"steps": 8, "batch": 8})
+    return folder / "run"
+
+
+def test_the_report_names_a_command_that_goes_on(run: Path) -> None:
+    page = (run / "report.html").read_text()
+    found = re.search(r"Go on training</dt><dd><code>([^<]*)", page)
+    assert found is not None
+    words = shlex.split(html.unescape(found[1]))
+    assert words == ["zerosum", "resume", str(run), "--steps", "16"]
+    told = CliRunner().invoke(app, words[1:])
+    assert told.exit_code == 0, told.output
+    status = json.loads((run / "status.json").read_text())
+    assert (status["state"], status["step"], status["steps"]) == ("finished", 16, 16)
+
+
+def test_minutes_become_steps_at_the_speed_so_far(run: Path) -> None:
+    """10 steps took 5 s: 0.05 minutes, 3 s, are 6 steps more."""
+    status = json.loads((run / "status.json").read_text())
+    step = status["step"]
+    (run / "status.json").write_text(json.dumps(status | {"seconds": step / 2}))
+    told = CliRunner().invoke(app, ["resume", str(run), "--minutes", "0.05"])
+    assert told.exit_code == 0, told.output
+    assert json.loads((run / "status.json").read_text())["step"] == step + 6
+
+
+@pytest.mark.parametrize(
+    ("status", "minutes", "words"),
+    [
+        ({"step": 0, "seconds": 0.0}, 1.0, "no speed recorded yet, so --minutes cannot become steps. Give --steps"),
+        ({"step": 8, "seconds": 1.0}, -1.0, "--minutes must be more than 0, got -1"),
+        ({"step": 8, "seconds": 1.0}, float("nan"), "--minutes must be more than 0, got nan"),
+    ],
+)
+def test_minutes_that_cannot_become_steps(run: Path, status: dict[str, float], minutes: float, words: str) -> None:
+    before = (run / "status.json").read_text()
+    (run / "status.json").write_text(json.dumps(status))
+    with pytest.raises(UserError, match=words):
+        zs.resume(run, minutes=minutes)
+    (run / "status.json").write_text(before)
+
+
+def test_minutes_and_steps_do_not_go_together(run: Path) -> None:
+    told = CliRunner().invoke(app, ["resume", str(run), "--minutes", "1", "--steps", "20"])
+    assert "--minutes and --steps both set the length" in str(told.exception)
