@@ -18,7 +18,7 @@ from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, Turn
 from zerosum.engine.loop import Match, Settings
 from zerosum.engine.schedule import Schedule
-from zerosum.runs import plan, resolve, timing
+from zerosum.runs import evaluation_times, plan, resolve, timing
 from zerosum.runs.run import train
 from zerosum.runs.session import Session
 
@@ -78,6 +78,7 @@ class OwnTime:
     """A clock that stands still while other processes have the processor."""
 
     perf_counter = staticmethod(time.process_time)
+    thread_time = staticmethod(time.process_time)
 
 
 def test_a_run_of_given_minutes_takes_about_that_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,11 +109,65 @@ def test_a_run_of_given_minutes_takes_about_that_long(tmp_path: Path, monkeypatc
 def test_the_time_that_is_told_counts_every_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """One before the first step, then one at each step of the cadence; with --steps as with --minutes."""
     monkeypatch.setattr(plan, "_seconds_per_look", lambda *given: 50.0)
-    monkeypatch.setattr(timing, "best", lambda *given: (1, 0.5))
+    monkeypatch.setattr(timing, "best", lambda *given: timing.Pace(1, 0.5, 0.5))
     settings = ["threads=1", "steps=100", "cadence.preview=30"]
     made = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], settings=settings))
     assert made.seconds_looking == 50 * 5  # at 0, 30, 60, 90 and 100
-    assert "about 5 min, then" in made.sentence()
+    assert "about 5 min of training, then" in made.sentence()
+
+
+@pytest.mark.parametrize(("known", "kept"), [(None, 7.5), (3.0, 3.0), (40.0, 15.0)])
+def test_minutes_count_the_evaluation(monkeypatch: pytest.MonkeyPatch, known: float | None, kept: float) -> None:
+    """As long as it took before, at most a quarter; half of that where nothing is known."""
+    monkeypatch.setattr(plan, "_seconds_per_look", lambda *given: 0.0)
+    monkeypatch.setattr(timing, "best", lambda *given: timing.Pace(1, 0.5, 0.5))
+    monkeypatch.setattr(evaluation_times, "known", lambda facts: known)
+    made = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], minutes=1.0, settings=["threads=1"]))
+    assert made.recipe.steps == int((60 - kept) / 0.5)
+    assert made.evaluation_bound_s == 15.0
+    told = "at most about 15 s of evaluation" if known is None else f"about {known:.0f} s of evaluation, as last time"
+    assert told in made.sentence()
+
+
+def test_other_work_on_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "_seconds_per_look", lambda *given: 0.0)
+    monkeypatch.setattr(evaluation_times, "known", lambda facts: 0.0)
+    monkeypatch.setattr(timing, "best", lambda *given: timing.Pace(1, 0.5, 0.2))
+    made = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], minutes=1.0, settings=["threads=1"]))
+    (note,) = [note for note in made.notes if "busy" in note]
+    assert "other programs take 60% of the time of a step, 500 ms by the clock and about 200 ms alone" in note
+    assert "so 120 steps fit, and schedules end with them; alone about 300 would." in note
+    monkeypatch.setattr(timing, "best", lambda *given: timing.Pace(1, 0.5, 0.4))
+    quiet = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], minutes=1.0, settings=["threads=1"]))
+    assert "busy" not in "".join(quiet.notes)
+
+
+def test_time_that_others_take_is_not_counted_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps that wait as long as they work take twice as long by the clock as alone."""
+
+    class Halved:
+        """Other programs have the core for half of the time."""
+
+        now = 0.0
+
+        def perf_counter(self) -> float:
+            return self.now
+
+        def thread_time(self) -> float:
+            return self.now / 2
+
+    clock = Halved()
+
+    def step(played: Match, number: int) -> float:
+        clock.now += 0.01
+        return 0.01
+
+    monkeypatch.setattr(timing, "time", clock)
+    monkeypatch.setattr(timing, "_timed", step)
+    pace = timing.best(match, 1, "cpu")
+    assert pace.seconds == pytest.approx(0.01)
+    assert pace.alone == pytest.approx(0.005)
+    assert pace.busy
 
 
 def test_a_look_takes_time() -> None:

@@ -75,7 +75,7 @@ def evaluate(
 ) -> None:
     """Measure a trained generator; every number with its protocol."""
     from zerosum.metrics.choice import Choice
-    from zerosum.runs import run
+    from zerosum.runs import measuring, run
     from zerosum.runs.progress import measures
 
     choice = Choice(extractor, num, weights, trust, download)
@@ -85,7 +85,8 @@ def evaluate(
     loaded = run.load(folder)
     if loaded.folder.busy:
         say("A training is at work here: its newest checkpoint is measured, and nothing is logged.")
-    records = loaded.evaluate(download, historic, choice)
+    with measuring.announced(say):
+        records = loaded.evaluate(download, historic, choice)
     show(records, json, measures(records))
 
 

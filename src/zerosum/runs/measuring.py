@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,9 +12,13 @@ from torch import Tensor
 
 from zerosum.domain import ConditionedEvaluator, Domain, Evaluator
 from zerosum.errors import UserError
+from zerosum.metrics import stages
 from zerosum.metrics.choice import Choice
 from zerosum.metrics.record import Record
 from zerosum.runs.sampler import Sampler
+
+QUIET_S = 3.0
+"""An evaluation that is over sooner needs no word of its stages."""
 
 
 @runtime_checkable
@@ -51,6 +57,20 @@ def asked(condition: Tensor | None) -> Tensor | None:
 def told(records: Iterable[Record], made: Mapping[str, Any]) -> list[Record]:
     """The records, their protocols telling also how the samples were made."""
     return [replace(record, protocol={**record.protocol, **made}) for record in records]
+
+
+@contextlib.contextmanager
+def announced(say: Callable[[str], None], budget_s: float | None = None) -> Iterator[stages.Watch]:
+    """Tells the stages of the evaluation within, from the first that begins after QUIET_S seconds on; none begins after
+    `budget_s`."""
+    begun = time.monotonic()
+
+    def stage(name: str) -> None:
+        if time.monotonic() - begun > QUIET_S:
+            say(f"  {name} ...")
+
+    with stages.watched(stage, budget_s) as watch:
+        yield watch
 
 
 def joined(lines: Sequence[Mapping[str, Any]], step: int, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from zerosum.errors import UserError
 from zerosum.metrics.choice import Choice
 from zerosum.metrics.record import Record
 from zerosum.metrics.rows import drawn_rows
+from zerosum.metrics.stages import stage
 from zerosum.runs import measuring
 from zerosum.runs.plan import Plan
 from zerosum.runs.sampler import Sampler
@@ -135,6 +136,7 @@ class Observer:
         if historic and not isinstance(self.evaluator, HistoricEvaluator):
             raise UserError(f"--historic: the domain {self.plan.domain.name!r} has no historic scores.")
         evaluator, seed = measuring.chosen(self.evaluator, choice, self.plan.domain), self.plan.recipe.seed + 1
+        stage("samples", needed=True)
         fakes, condition = measuring.fresh(evaluator, self.sampler, seed)
         weights = "average" if self.match.average else "generator"
         made = {"weights": weights, "step": self.match.step, "sample_seed": seed}
@@ -144,7 +146,8 @@ class Observer:
         records = [*evaluator.evaluate(fakes, measuring.asked(condition), judge)]
         if historic and isinstance(self.evaluator, HistoricEvaluator):
             records += self.evaluator.historic(self.sampler.sample(self.evaluator.num_historic, seed))
-        records += self.plan.domain.beside(self.plan.recipe, self.match, fakes)
+        if stage("measures of the game itself"):
+            records += self.plan.domain.beside(self.plan.recipe, self.match, fakes)
         return measuring.told(records, made)
 
     # --- the discriminator's opinion

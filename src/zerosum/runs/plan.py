@@ -19,7 +19,7 @@ from zerosum.engine.loop import Match, Settings
 from zerosum.engine.processes import World
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import Part, Recipe, settled
-from zerosum.runs import fit, resolve, timing, transfer
+from zerosum.runs import evaluation_times, fit, resolve, timing, transfer
 from zerosum.runs.transfer import Beginning
 
 DEFAULT_SOURCE = "digits"
@@ -41,6 +41,8 @@ class Wish:
 class Plan:
     """A run that is ready to begin: nothing is left to be chosen.
 
+    evaluation_known_s: how long the last evaluation on these data took here, None when there was none. evaluation_bound_s:
+    after so long the evaluation of a run of given minutes begins no further part; None: it is not bounded.
     beginning: the weights it starts from, where these are another run's (recipe.start); None once it has its own.
     """
 
@@ -51,6 +53,8 @@ class Plan:
     notes: tuple[str, ...] = ()
     seconds_per_step: float = field(default=float("nan"))
     seconds_looking: float = 0.0
+    evaluation_known_s: float | None = None
+    evaluation_bound_s: float | None = None
     beginning: Beginning | None = None
 
     def sentence(self) -> str:
@@ -59,8 +63,15 @@ class Plan:
         return (
             f"{self.facts['name']}: {self.domain.describe(self.facts)}. Recipe {r.name}"
             f"{resolve.told(r, self.facts)}, {r.steps:,} steps of {r.batch} on {r.device} in {r.precision},"
-            f" about {duration(self.seconds_per_step * r.steps + self.seconds_looking)}, then the evaluation."
+            f" about {duration(self.seconds_per_step * r.steps + self.seconds_looking)} of training,"
+            f" then {self._evaluation()}."
         )
+
+    def _evaluation(self) -> str:
+        if self.evaluation_known_s is not None:
+            return f"about {duration(self.evaluation_known_s)} of evaluation, as last time on these data"
+        most = self.evaluation_bound_s
+        return "the evaluation" if most is None else f"at most about {duration(most)} of evaluation"
 
 
 def duration(seconds: float) -> str:
@@ -128,18 +139,39 @@ def _measured(plan: Plan, wish: Wish, world: World, usual: int) -> Plan:
         raise UserError("--fit tries on one process; with --devices give the number itself: --set micro_batches=2.")
     moved = transfer.begin(plan.domain.game(trial, facts), trial, facts, plan.beginning)
     trial, told = fit.rehearsed(trial, facts, begin, wish.fit, world.size)
-    threads, seconds = timing.best(lambda: begin(trial), trial.threads, trial.device, trial.steps)
+    pace = timing.best(lambda: begin(trial), trial.threads, trial.device, trial.steps)
     steps, looks = asked.steps, timing.MOST_LOOKS
     per_look = _seconds_per_look(replace(plan, recipe=trial), begin(trial), world)
+    known, bound = evaluation_times.known(facts), None
     if wish.minutes is not None:
-        steps, looks = timing.planned(wish.minutes, seconds, per_look)
-    asked = asked.changed(steps=steps, threads=threads, micro_batches=trial.micro_batches)
+        kept, bound = timing.reserved(wish.minutes, known), timing.evaluation_bound(wish.minutes)
+        steps, looks = timing.planned(wish.minutes, pace.seconds, per_look, kept)
+    asked = asked.changed(steps=steps, threads=pace.threads, micro_batches=trial.micro_batches)
     recipe, rules = resolve.tuned(asked, plan.domain, facts)
     late = resolve.unfinished(recipe) if steps != usual else []
     notes = (*plan.notes, *moved, *rules, *late, *told)
     recipe = resolve.with_cadence(recipe, looks)
     looking = per_look * (1 + -(-recipe.steps // recipe.cadence.preview))  # before the first step, and after the last
-    return replace(plan, recipe=recipe, notes=notes, seconds_per_step=seconds, seconds_looking=looking)
+    notes += tuple(_busy(pace, recipe.steps, wish.minutes))
+    times = {"seconds_per_step": pace.seconds, "seconds_looking": looking}
+    return replace(plan, recipe=recipe, notes=notes, evaluation_known_s=known, evaluation_bound_s=bound, **times)
+
+
+def _busy(pace: timing.Pace, steps: int, minutes: float | None) -> list[str]:
+    """What a busy machine changes: the time, or with --minutes the number of steps."""
+    if not pace.busy:
+        return []
+    said = (
+        f"This machine is busy: other programs take {1 - pace.alone / pace.seconds:.0%} of the time of a step, "
+        f"{1000 * pace.seconds:.3g} ms by the clock and about {1000 * pace.alone:.3g} ms alone."
+    )
+    if minutes is None:
+        return [said]
+    more = round(steps * pace.seconds / pace.alone)
+    return [
+        f"{said} --minutes counts the clock, so {steps:,} steps fit, and schedules end with them; alone about {more:,} would. "
+        f"For those whatever it takes: --steps {more} instead of --minutes."
+    ]
 
 
 def _seconds_per_look(plan: Plan, trial: Match, world: World) -> float:

@@ -12,15 +12,14 @@ from zerosum.engine.processes import World
 from zerosum.errors import UserError
 from zerosum.metrics.choice import Choice
 from zerosum.report import write_report
-from zerosum.runs import divergence, memory, signals
+from zerosum.runs import divergence, evaluation_times, measuring, memory, signals, timing
 from zerosum.runs.background import Background
 from zerosum.runs.best import Best
 from zerosum.runs.checkup import checkup_of
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.journal import Journal
-from zerosum.runs.measuring import joined
 from zerosum.runs.observe import Observer
-from zerosum.runs.plan import Plan, match
+from zerosum.runs.plan import Plan, duration, match
 from zerosum.runs.progress import Progress
 from zerosum.runs.record import moved, references, run_facts
 from zerosum.runs.sampler import publish
@@ -243,7 +242,7 @@ class Session:
         for record in records if self._rollbacks else ():
             record["protocol"] |= {"rollbacks": len(self._rollbacks), "rate": self.match.rate}
         if write:
-            self._line("evaluation", records=joined(self.folder.lines(), self.match.step, records))
+            self._line("evaluation", records=measuring.joined(self.folder.lines(), self.match.step, records))
             self._evaluated.add(self.match.step)
         return records
 
@@ -252,10 +251,7 @@ class Session:
         try:
             self.background.wait(state == "finished")
             if state == "finished" and self.match.step not in self._evaluated:
-                self.progress.say(
-                    "Evaluating (longer the first time: a measure may have to be trained on these data) ..."
-                )
-                self.evaluate()
+                self._measure()
         except Stopped:
             self.progress.say(f"Evaluation left out; training is complete. Later: zerosum evaluate {self.folder}")
         self.report()
@@ -267,6 +263,23 @@ class Session:
             )
         if state == "stopped":
             self.progress.say(f"Saved at step {self.match.step:,}. Go on with: zerosum resume {self.folder}")
+
+    def _measure(self) -> None:
+        """The evaluation of a finished run: its stages are told where it takes long, and bounded where the run was given
+        minutes."""
+        self.progress.say("Evaluating (longer the first time: a measure may have to be trained on these data) ...")
+        trained = self._elapsed()
+        with measuring.announced(self.progress.say, self.plan.evaluation_bound_s) as watch:
+            self.evaluate()
+        if self.chief and not watch.left_out:
+            evaluation_times.remember(self.plan.facts, watch.seconds)
+        told = f"Training took {duration(trained)}, the evaluation {duration(watch.seconds)}."
+        if watch.left_out:
+            told += (
+                f" Left out, because an evaluation may take at most {timing.EVALUATING:.0%} of --minutes: "
+                f"{', '.join(watch.left_out)}. All measures: zerosum evaluate {self.folder}"
+            )
+        self.progress.say(told)
 
     def report(self) -> None:
         """Writes the report page; a full disk is told."""

@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +21,10 @@ MUST_GAIN = 1.25
 """How many times faster a step must be with all threads than with one for all to be taken."""
 BUDGET_S, MOST_ROUNDS, LEAST_ROUNDS = 1.5, 16, 3
 """A measurement takes about this long, or one round where a round takes longer."""
+BUSY = 1.5
+"""A step that takes so many times longer than it would alone: the machine is busy, and that is told."""
+EVALUATING, LEAST_EVALUATING_S = 0.25, 10.0
+"""The most of --minutes that the evaluation may take, and the least bound in seconds."""
 LOOKING, LEAST_LOOKS, MOST_LOOKS = 0.05, 5, 30
 """The share of a planned time that previews may take, and bounds of their number."""
 NUM_PLACES = 32
@@ -28,24 +33,44 @@ LONGEST_PERIOD = 4_096
 """Steps that are looked at for the mix of kinds; lazy penalties come round sooner."""
 
 
-def best(begin: Callable[[], Match], wanted: int, device: str, steps: int = 1) -> tuple[int, float]:
-    """The number of CPU threads, which is then set, and the seconds of a step with them. wanted: 0 chooses. steps: of the
-    whole run.
+@dataclass(frozen=True)
+class Pace:
+    """How fast steps are here. threads: of the CPU. seconds: of a step, by the clock. alone: the same less the time for which
+    other programs had the processor."""
+
+    threads: int
+    seconds: float
+    alone: float
+
+    @property
+    def busy(self) -> bool:
+        """Whether other programs take so much of the processor that it must be told."""
+        return self.seconds > BUSY * self.alone
+
+
+def best(begin: Callable[[], Match], wanted: int, device: str, steps: int = 1) -> Pace:
+    """The pace with the number of CPU threads that serves best, which is then set. wanted: 0 chooses. steps: of the whole run.
 
     All threads must be worth it: small networks are hardly faster with more than one, and far slower as soon as something
     else is at work on the machine.
     """
     if wanted or device != "cpu" or THREADS == 1:
-        torch.set_num_threads(wanted or THREADS)
-        return wanted or THREADS, seconds_per_step(begin(), steps)
+        return _pace(begin(), wanted or THREADS, steps)
+    with_all, alone = _pace(begin(), THREADS, steps), _pace(begin(), 1, steps)
+    if alone.seconds < MUST_GAIN * with_all.seconds:
+        return alone
     torch.set_num_threads(THREADS)
-    with_all = seconds_per_step(begin(), steps)
-    torch.set_num_threads(1)
-    alone = seconds_per_step(begin(), steps)
-    if alone < MUST_GAIN * with_all:
-        return 1, alone
-    torch.set_num_threads(THREADS)
-    return THREADS, with_all
+    return with_all
+
+
+def _pace(match: Match, threads: int, steps: int) -> Pace:
+    """The pace with so many threads, which are then set. The match is used up by it."""
+    torch.set_num_threads(threads)
+    begun, own = time.perf_counter(), time.thread_time()
+    seconds = seconds_per_step(match, steps)
+    # On a CPU this thread works all the time, unless another program has its core.
+    share = (time.thread_time() - own) / max(time.perf_counter() - begun, 1e-9)
+    return Pace(threads, seconds, seconds * min(1.0, share) if match.device.type == "cpu" else seconds)
 
 
 def seconds_per_step(match: Match, steps: int = 1, budget_s: float = BUDGET_S) -> float:
@@ -97,9 +122,22 @@ def _time_rounds(match: Match, spent: Mapping[int, list[float]], budget_s: float
             break
 
 
-def planned(minutes: float, per_step: float, per_look: float) -> tuple[int, int]:
-    """Steps and previews for a training of that many minutes: fewer previews where they would take too much of it."""
-    total = minutes * 60
+def evaluation_bound(minutes: float) -> float:
+    """The most seconds that the evaluation of a run of so many minutes may take."""
+    return max(EVALUATING * 60 * minutes, LEAST_EVALUATING_S)
+
+
+def reserved(minutes: float, known_s: float | None) -> float:
+    """The seconds of so many minutes that are kept for the evaluation: as long as it took before on these data, where that is
+    known, else half of its most; never more than its share."""
+    most = EVALUATING * 60 * minutes
+    return min(most / 2 if known_s is None else known_s, most)
+
+
+def planned(minutes: float, per_step: float, per_look: float, evaluating: float = 0.0) -> tuple[int, int]:
+    """Steps and previews for that many minutes, of which `evaluating` seconds are kept for the evaluation: fewer previews
+    where they would take too much of it."""
+    total = minutes * 60 - evaluating
     num_looks = max(LEAST_LOOKS, min(MOST_LOOKS, int(LOOKING * total / max(per_look, 1e-9))))
     return max(1, int((total - min(num_looks * per_look, total / 2)) / per_step)), num_looks
 

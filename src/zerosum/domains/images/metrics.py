@@ -19,6 +19,7 @@ from zerosum.metrics.coverage import class_coverage
 from zerosum.metrics.neighbours import diversity
 from zerosum.metrics.record import Record
 from zerosum.metrics.stacked import NUM_SAMPLES
+from zerosum.metrics.stages import stage
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import ImageSource
@@ -62,7 +63,7 @@ class ImageEvaluator:
     @property
     def prepared(self) -> Prepared:
         """The extractor and the features of the reals; trains or loads the classifier at the first call."""
-        if self._prepared is None:
+        if self._prepared is None and stage("classifier and features of the real images", needed=True):
             self._prepared = prepare(self.source, self.choice, self.num_samples, self.seed, self.cache_dir)
         return self._prepared
 
@@ -85,13 +86,17 @@ class ImageEvaluator:
         self.notes = []
         fakes = fakes.detach().cpu()
         at = self._occasion(fakes[: self.num_samples], fake_labels, protocol or {})
-        records = distribution.records(at) + classes.records(at)
-        if stacked.is_stacked(self.source):
+        records = distribution.records(at) if stage("distances between distributions", needed=True) else []
+        if stage("classes"):
+            records += classes.records(at)
+        if stacked.is_stacked(self.source) and stage("modes of stacked digits"):
             records = stacked.records(at, fakes, self.cache_dir) + records
-        if copies.enough(self.source, self.notes):
+        if copies.enough(self.source, self.notes) and stage("copies of training images"):
             self._copy_keys = self._copy_keys or copies.copy_keys(self.source)
             records += copies.records(at, self._copy_keys)
-        return records + (opinion.records(at, judge, self.num_samples) if judge is not None else [])
+        if judge is not None and stage("the discriminator's scores"):
+            records += opinion.records(at, judge, self.num_samples)
+        return records
 
     def _occasion(self, fakes: Tensor, labels: Tensor | None, protocol: Mapping[str, Any]) -> Occasion:
         prepared = self.prepared

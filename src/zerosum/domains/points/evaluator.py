@@ -13,6 +13,7 @@ from torch import Tensor
 from zerosum.engine.seeds import generator
 from zerosum.metrics import clouds, shape_sets
 from zerosum.metrics.record import Record
+from zerosum.metrics.stages import stage
 
 if TYPE_CHECKING:
     from zerosum.domains.points.data import CloudSource
@@ -124,6 +125,8 @@ class ShapeEvaluator:
         references, told = self._references
         values: dict[str, float] = {}
         for comparing in COMPARED:
+            if not stage(f"distances between shapes, {comparing.name}"):
+                continue
             num = min(comparing.num, len(samples), len(references))
             points = min(comparing.points, samples.shape[1])
             some = samples[:num, :points]

@@ -12,6 +12,7 @@ import numpy as np
 from zerosum.metrics import boosting, closest_record
 from zerosum.metrics.mixed import Mixed, mean, shapes, trends
 from zerosum.metrics.rows import drawn_rows
+from zerosum.metrics.stages import stage
 
 FEWEST, FEWEST_TESTED = 100, 20
 """Held-out rows from which on made rows are held against them, and a prediction is tested on them."""
@@ -146,12 +147,13 @@ def of_rows(made: Mixed, truth: Truth) -> dict[str, float]:
         f"pair_trends[n={len(made)}]": mean(trends(truth.fresh, made)),
         f"missing_pairs[n={len(made)}]": missing_pairs(truth.fresh, made),
     }
-    if size >= boosting.FEWEST:
+    if size >= boosting.FEWEST and stage("trees that tell made rows from real ones"):
         values[f"two_sample[trees,n={size}]"] = boosting.two_sample(truth.fresh, made, truth.seed)
-    if len(truth.heldout) >= FEWEST_TESTED and len(made.names) > 1:
+    tested = len(truth.heldout) >= FEWEST_TESTED
+    if tested and len(made.names) > 1 and stage(f"trees that foretell {truth.target}"):
         area = boosting.predictive(made, truth.heldout, truth.target, truth.seed)
         values[f"learnt_from[{truth.target},n={len(made)}]"] = area
-    if len(truth.heldout) >= FEWEST_TESTED:
+    if tested and stage("closest real rows"):
         some = made.rows(slice(0, MOST_SEARCHED))
         known = truth.train.rows(drawn_rows(len(truth.train), MOST_REALS, truth.seed).numpy())
         share = closest_record.closer_share(some, known, truth.heldout)
@@ -181,6 +183,7 @@ class Controls:
         found = {
             name: {full.partition("[")[0]: value for full, value in of_rows(part, self.truth).items()}
             for name, part in rows.items()
+            if stage(f"control: {name}")
         }
         least = missing_pairs(self.truth.fresh, least_missing(rows["training rows"]))
         return found if np.isnan(least) else {**found, "least numbers missing": {"missing_pairs": least}}
@@ -192,7 +195,7 @@ class Controls:
             return closest_record.expected_share(min(MOST_REALS, len(self.truth.train)), len(self.truth.heldout))
         if name == "copied_rows":
             return self.heldout_copies
-        return self.values["training rows"].get(name) if self.truth.fresh is self.truth.heldout else None
+        return self.values.get("training rows", {}).get(name) if self.truth.fresh is self.truth.heldout else None
 
     @functools.cached_property
     def heldout_copies(self) -> float | None:

@@ -1,0 +1,54 @@
+"""The stages of an evaluation: each is announced when it begins, and none begins once the time is up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Watch:
+    """One evaluation as it goes. say: is told of each stage. budget_s: after so many seconds no stage begins; None: all do.
+    left_out: the stages that did not begin for lack of time."""
+
+    say: Callable[[str], None]
+    budget_s: float | None = None
+    begun: float = field(default_factory=lambda: time.monotonic())
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.begun
+
+
+_WATCH: ContextVar[Watch | None] = ContextVar("evaluation", default=None)
+
+
+@contextmanager
+def watched(say: Callable[[str], None], budget_s: float | None = None) -> Iterator[Watch]:
+    """Announces the stages of the evaluations within, and bounds their time."""
+    watch = Watch(say, budget_s)
+    token = _WATCH.set(watch)
+    try:
+        yield watch
+    finally:
+        _WATCH.reset(token)
+
+
+def stage(name: str, needed: bool = False) -> bool:
+    """To be asked before a part of an evaluation: whether it is to be done. needed: it is done however late it is.
+
+    Without `watched` every part is done and nothing is said.
+    """
+    watch = _WATCH.get()
+    if watch is None:
+        return True
+    if not needed and watch.budget_s is not None and watch.seconds > watch.budget_s:
+        watch.left_out.append(name)
+        return False
+    watch.say(name)
+    return True

@@ -1,0 +1,92 @@
+"""The time of an evaluation: its stages are told, bounded where the run was given minutes, and remembered."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from zerosum.domains.toy import DOMAIN
+from zerosum.metrics import stages
+from zerosum.runs import evaluation_times, measuring
+from zerosum.runs.run import train
+
+
+class Clock:
+    """Seconds that pass when somebody says so."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(stages, "time", clock)
+    monkeypatch.setattr(measuring, "time", clock)
+    return clock
+
+
+def test_no_stage_begins_once_the_time_is_up(clock: Clock) -> None:
+    said: list[str] = []
+    with stages.watched(said.append, budget_s=5.0) as watch:
+        assert stages.stage("first")
+        clock.now = 5.0
+        assert stages.stage("second")
+        clock.now = 5.1
+        assert not stages.stage("third")
+        assert stages.stage("fourth", needed=True)
+    assert said == ["first", "second", "fourth"]
+    assert watch.left_out == ["third"]
+    assert stages.stage("fifth")  # nobody watches any more
+    assert said == ["first", "second", "fourth"]
+
+
+def test_stages_of_a_short_evaluation_are_not_told(clock: Clock) -> None:
+    said: list[str] = []
+    with measuring.announced(said.append):
+        stages.stage("early")
+        clock.now = measuring.QUIET_S + 0.1
+        stages.stage("late")
+    assert said == ["  late ..."]
+
+
+def test_times_are_remembered_by_data_and_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
+    one, other = {"fingerprint": "a" * 64}, {"fingerprint": "b" * 64}
+    assert evaluation_times.known(one) is None
+    evaluation_times.remember(one, 12.345)
+    evaluation_times.remember(other, 3.0)
+    evaluation_times.remember(one, 8.0)
+    assert evaluation_times.known(one) == 8.0
+    assert evaluation_times.known(other) == 3.0
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    assert evaluation_times.known(one) is None
+
+
+@pytest.mark.parametrize("content", ["", "[", "[1]", '{"a threads=1": "x"}', "[" * 100_000])
+def test_a_damaged_memory_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path))
+    (tmp_path / "evaluation-seconds.json").write_text(content)
+    assert evaluation_times.known({"fingerprint": "a"}) is None
+    evaluation_times.remember({"fingerprint": "a"}, 1.0)
+    assert evaluation_times.known({"fingerprint": "a"}) == 1.0
+
+
+def test_a_run_tells_both_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """And the next plan for the same data knows the second of them."""
+    from zerosum.runs.plan import Wish, make
+    from zerosum.runs.progress import Lines
+
+    monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
+    small = ["threads=1", "data.num=2000", "batch=64"]
+    train(recipe=DOMAIN.recipes["toy"], out=tmp_path / "run", set=[*small, "steps=3"], progress=Lines(sys.stderr))
+    assert re.search(r"Training took \d+ s, the evaluation \d+ s\.", capsys.readouterr().err)
+    planned = make(Wish(None, DOMAIN.recipes["toy"], settings=[*small, "steps=3"]))
+    assert planned.evaluation_known_s is not None
+    assert "of evaluation, as last time on these data." in planned.sentence()
