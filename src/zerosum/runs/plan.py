@@ -153,8 +153,8 @@ def _measured(plan: Plan, wish: Wish, world: World, usual: int) -> Plan:
     recipe = resolve.with_cadence(recipe, looks)
     looking = per_look * (1 + -(-recipe.steps // recipe.cadence.preview))  # before the first step, and after the last
     notes += tuple(_busy(pace, recipe.steps, wish.minutes))
-    times = {"seconds_per_step": pace.seconds, "seconds_looking": looking}
-    return replace(plan, recipe=recipe, notes=notes, evaluation_known_s=known, evaluation_bound_s=bound, **times)
+    plan = replace(plan, evaluation_known_s=known, evaluation_bound_s=bound)
+    return replace(plan, recipe=recipe, notes=notes, seconds_per_step=pace.seconds, seconds_looking=looking)
 
 
 def _busy(pace: timing.Pace, steps: int, minutes: float | None) -> list[str]:

@@ -63,7 +63,8 @@ class ImageEvaluator:
     @property
     def prepared(self) -> Prepared:
         """The extractor and the features of the reals; trains or loads the classifier at the first call."""
-        if self._prepared is None and stage("classifier and features of the real images", needed=True):
+        if self._prepared is None:
+            stage("classifier and features of the real images", needed=True)
             self._prepared = prepare(self.source, self.choice, self.num_samples, self.seed, self.cache_dir)
         return self._prepared
 
