@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from zerosum.domains.tables import DOMAIN, writing
+from zerosum.domains.tables import DOMAIN, rereading, writing
+from zerosum.domains.tables.metrics import TableEvaluator
+from zerosum.domains.tables.plain import plain
 from zerosum.recipe import part
 
 
@@ -23,9 +25,11 @@ def split(table: str, out: Path) -> None:
 def score(table: str, made: Path) -> None:
     """Prints every measure of made rows beside what training rows score."""
     source = DOMAIN.open(part(table), False)
-    evaluator = DOMAIN.evaluator(source, 0)
-    rows = DOMAIN.read([made], source.facts())[: evaluator.num_samples]
-    for record in evaluator.evaluate(rows, None, None):
+    evaluator = TableEvaluator(source, 0)
+    rows = plain(
+        rereading.table_of(made, source.transform, source.missing)
+    )  # as they are: encoded rows keep all constraints
+    for record in evaluator.of_rows(rows.rows(slice(0, evaluator.num_samples))):
         floor = "" if record.reference is None else f"{record.reference:.4f}"
         print(f"{record.name:40} {record.value:.4f}  {floor:8} {record.better}")
 

@@ -23,6 +23,7 @@ from zerosum.domains.tables import (
     transform,
     writing,
 )
+from zerosum.domains.tables.columns import CATEGORICAL, NUMERIC
 from zerosum.domains.tables.data import TableSource, open_source
 from zerosum.domains.tables.layout import condition_width, layout_of
 from zerosum.domains.tables.metrics import TableEvaluator, beside
@@ -32,7 +33,7 @@ from zerosum.recipe import Recipe
 
 
 def _describe(facts: Facts) -> str:
-    kinds = [column["kind"] for column in facts["columns"] if "encoding" in column]
+    kinds = [column["kind"] for column in facts["columns"] if column["kind"] in (*NUMERIC, *CATEGORICAL)]
     found = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
     return (
         f"{facts['num_rows']:,} rows of {len(kinds)} columns (" + ", ".join(f"{n} {k}" for k, n in found.items()) + ")"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zerosum import domain
-from zerosum.domains.tables import reading, transform
+from zerosum.domains.tables import reading, stating, transform
 from zerosum.domains.tables.columns import NUMERIC
 from zerosum.domains.tables.encoded import Encoded, encoded
 from zerosum.domains.tables.layout import condition_width, row_width
@@ -82,7 +82,7 @@ class TableSource:
             "num_classes": 0,
             "conditioned": True,
             "layout": self.transform.layout,
-            "columns": self.transform.to_json(),
+            **self.transform.to_json(),
             **self.style.to_json(),
             "missing": list(self.missing),
             "fingerprint": self.fingerprint,
@@ -108,22 +108,19 @@ def _opened(
     max_levels: int = 100,
     told: float = 0.5,
     determined: bool = True,
+    constraints: list[str] = [],  # noqa: B006
     encoding: str = "utf-8-sig",
     delimiter: str | None = None,
     missing: list[str] = [],  # noqa: B006
     decimal: Decimal = "",
 ) -> TableSource:
     """The options of `data` in a recipe of tables."""
-    if not 0 <= heldout < 1:
-        raise ValueError(f"heldout must lie in [0, 1), got {heldout}")
-    if max_levels < 3:
-        raise ValueError(f"max_levels must be at least 3, got {max_levels}")
-    if not 0 <= told <= 1:
-        raise ValueError(f"told must lie in [0, 1], got {told}")
+    _must_make_sense(heldout, max_levels, told)
     raw = reading.read(where, encoding=encoding, delimiter=delimiter)
     table = understood(raw, types, drop, missing, decimal)
+    given = stating.stated(constraints, table)
     train, rest = _parts(table, heldout, seed)
-    fit = transform.fitted(train, numeric, max_levels, seed, determined)
+    fit = transform.fitted(train, numeric, max_levels, seed, determined, given)
     return TableSource(
         Path(where).name.split(".")[0] or where,
         fit,
@@ -134,8 +131,17 @@ def _opened(
         raw.style,
         tuple(missing),
         _fingerprint(raw),
-        (*raw.notes, *notes_of(table, train, fit, len(rest), drop)),
+        (*raw.notes, *notes_of(table, train, fit, len(rest), drop, given)),
     )
+
+
+def _must_make_sense(heldout: float, max_levels: int, told: float) -> None:
+    if not 0 <= heldout < 1:
+        raise ValueError(f"heldout must lie in [0, 1), got {heldout}")
+    if max_levels < 3:
+        raise ValueError(f"max_levels must be at least 3, got {max_levels}")
+    if not 0 <= told <= 1:
+        raise ValueError(f"told must lie in [0, 1], got {told}")
 
 
 def _parts(table: Table, heldout: float, seed: int) -> tuple[Table, Table]:

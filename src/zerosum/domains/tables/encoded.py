@@ -138,8 +138,8 @@ class Encoded:
 
 def encoded(table: Table, transform: Transform, told: float) -> Encoded:
     """The rows of a table, ready to be drawn."""
-    blocks = transform.blocks
-    pairs = [(block, transform.encodings[block.column], table.arrays[block.column]) for block in blocks]
+    blocks, seen = transform.blocks, transform.seen(table)
+    pairs = [(block, transform.encodings[block.column], seen[block.column]) for block in blocks]
     missing = [(block, np.isnan(values).astype(np.int64)) for block, _, values in pairs if block.missing]
     choices = [(block, levels.places(codes)) for block, levels, codes in pairs if isinstance(levels, Levels)]
     flags = [(block, found) for block, found in missing if block.kind == "numeric"]

@@ -46,8 +46,13 @@ class TableEvaluator:
 
     def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: Judge | None) -> list[Record]:
         """All measures of (N, D) encoded rows that were made without conditions."""
-        made = self._decoded(fakes)
+        return self.of_rows(self._decoded(fakes))
+
+    def of_rows(self, made: Mixed) -> list[Record]:
+        """All measures of made rows, of any program."""
         protocol = self._protocol(len(made)) | {"column_shapes": by_column(made, self._truth)}
+        if shares := self._truth.constraints(made):
+            protocol |= {"constraints": {words: round(share, 4) for words, share in shares.items()}}
         return [self._record(name, value, protocol) for name, value in of_rows(made, self._truth).items()]
 
     def quick(self, fakes: Tensor) -> Mapping[str, float]:
@@ -67,7 +72,7 @@ class TableEvaluator:
     @functools.cached_property
     def _truth(self) -> Truth:
         train, heldout = plain(self.source.train), plain(self.source.heldout)
-        return Truth(train, heldout, target_of(train, heldout), self.seed)
+        return Truth(train, heldout, target_of(train, heldout), self.seed, self.source.transform.kept)
 
     @functools.cached_property
     def _controls(self) -> Controls:

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from zerosum.domain import Facts, Maker, Produced, Wanted
-from zerosum.domains.tables import conditions, transform, where
+from zerosum.domains.tables import conditions, linear, transform, where
 from zerosum.domains.tables.cdf import Cdf, Floats
+from zerosum.domains.tables.columns import NUMERIC
 from zerosum.domains.tables.hashing import uniform
 from zerosum.domains.tables.levels import Levels
+from zerosum.domains.tables.linear import Beyond, Computed
 from zerosum.domains.tables.mixture import SPREAD, Mixture
 from zerosum.domains.tables.reading import style_of
 from zerosum.domains.tables.table import Table
-from zerosum.domains.tables.transform import Encoding, Transform
+from zerosum.domains.tables.transform import Transform
 from zerosum.domains.tables.where import Condition, Mask, Where
 from zerosum.domains.tables.writing import Writing, suits
 from zerosum.engine.seeds import derive
@@ -72,7 +74,7 @@ class Stream:
             part, given = part + 1, given + len(rows)
             fruitless = 0 if len(rows) else fruitless + 1
             if fruitless == MOST_FRUITLESS:
-                raise UserError(_impossible(self.asked, self.tally))
+                raise UserError(_impossible(self.asked, self.tally, self.fit))
             if len(rows):
                 yield rows
 
@@ -91,13 +93,16 @@ class Stream:
     @functools.cached_property
     def told(self) -> tuple[Condition, ...]:
         """The conditions that are told to the generator: those that leave one value; ranges too, where chance is too rare."""
-        exact = tuple(one for one in self.asked if one.exact)
-        if not self.heard or len(exact) == len(self.asked):
-            return exact if self.heard else ()
+        if not self.heard:
+            return ()
+        usable = tuple(one for one in (_tellable(one, self.asked, self.fit) for one in self.asked) if one)
+        exact = tuple(one for one in usable if one.exact)
+        if len(exact) == len(usable):
+            return exact
         trial = Tally()
         for part in range(TRIAL):
             self._part(part, exact, trial)
-        return exact if trial.rate >= WORTH_TELLING else self.asked
+        return exact if trial.rate >= WORTH_TELLING else usable
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -167,13 +172,51 @@ def stream(maker: Maker, asked: Where, seed: int) -> Stream:
     fit = transform.of_facts(maker.facts)
     conditions_asked = tuple(_of_learnt(one, fit) for one in where.parsed(asked, fit.columns))
     for one in conditions_asked:
-        _must_be_possible(one, fit.encodings[one.column.name])
+        if one.column.name in fit.encodings:
+            _must_be_possible(one, fit)
         _must_agree([other for other in conditions_asked if other.allowed and other.column.name == one.column.name])
     return Stream(maker, fit, conditions_asked, seed, heard=maker.conditions(1, 0) is not None)
 
 
+def _tellable(one: Condition, asked: Sequence[Condition], fit: Transform) -> Condition | None:
+    """A condition as the networks hear it; None where they see no such column. Of one that is coded by its distance from others
+    a single value can be told where those are given too."""
+    if one.column.name not in fit.encodings:
+        return None
+    rule = next((rule for rule in fit.rules if rule.target == one.column.name), None)
+    if not isinstance(rule, Beyond) or not rule.near or np.isnan(one.value):
+        return one
+    given = {other.column.name: other.value for other in asked if other.exact and not other.allowed}
+    if not one.exact or not set(rule.sources) <= set(given):
+        return None
+    return replace(one, value=float(rule.gaps({name: np.array([value]) for name, value in given.items()})[0]))
+
+
+def _through(one: Condition, rule: Computed, fit: Transform) -> Condition:
+    """A condition on a column that a single other one gives, as one on that."""
+    by = next(column for column in fit.columns if column.name == rule.sources[0])
+    own = {rule.target: np.array([one.value])}
+    value = float(rule.statement.solved(by.name, own)[0])
+    near = round(value * linear.scale_of(by)) / linear.scale_of(by) if linear.scale_of(by) else value
+    value = near if abs(near - value) <= linear.CLOSE * abs(value) else value
+    falls = rule.statement.coefficients[by.name] * rule.statement.coefficients[rule.target] > 0
+    sign = one.sign.translate(str.maketrans("<>", "><")) if falls else one.sign
+    if one.sign == "=" and rule.statement.broken({**own, by.name: np.array([value])})[0]:
+        raise UserError(f"where: {one.words} cannot be: {rule.statement.words} in every row.")
+    return Condition(by, sign, value, words=one.words)
+
+
 def _of_learnt(one: Condition, fit: Transform) -> Condition:
-    """A condition on a determined column, as one on the column that determines it."""
+    """A condition on a column that another gives, as one on the column that the networks see."""
+    rule = next((rule for rule in fit.rules if rule.target == one.column.name), None)
+    if isinstance(rule, Computed) and not rule.learnt and len(rule.sources) == 1 and not np.isnan(one.value):
+        by = next(column for column in fit.columns if column.name == rule.sources[0])
+        if (
+            by.kind in NUMERIC
+            and rule.sources[0] in fit.encodings
+            and rule.statement.tolerance * (rule.scale or 1) < 0.4
+        ):
+            return _of_learnt(_through(one, rule, fit), fit)
     follows = fit.determined.get(one.column.name)
     if follows is None:
         return one
@@ -192,18 +235,23 @@ def _must_agree(asked: Sequence[Condition]) -> None:
         raise UserError(f"where: {_words(asked)} cannot be: no value of {asked[0].column.name!r} satisfies them all.")
 
 
-def _must_be_possible(one: Condition, encoding: Encoding) -> None:
+def _must_be_possible(one: Condition, fit: Transform) -> None:
     """UserError for a number that lies beyond all that the column held, or between its whole numbers, cents or days; and for a
     missing one where none was."""
+    encoding = fit.encodings[one.column.name]
     if isinstance(encoding, Levels):
         return
     if np.isnan(one.value):
         if one.sign == "=" and not encoding.missing:
             raise UserError(f"where: {one.words} cannot be: {one.column.name!r} is missing in no row that was learnt.")
         return
-    low, high = (encoding.low, encoding.high) if isinstance(encoding, Mixture) else encoding.values[[0, -1]]
+    rule = next((rule for rule in fit.rules if rule.target == one.column.name), None)
+    if isinstance(rule, Computed):
+        return
+    held = rule if isinstance(rule, Beyond) else encoding
+    low, high = held.values[[0, -1]] if isinstance(held, Cdf) else (held.low, held.high)
     beyond = {"<": one.value <= low, "<=": one.value < low, ">": one.value >= high, ">=": one.value > high}
-    off = one.value < low or one.value > high or encoding.grid.rounded(np.array([one.value]))[0] != one.value
+    off = one.value < low or one.value > high or held.grid.rounded(np.array([one.value]))[0] != one.value
     if beyond.get(one.sign, one.sign == "=" and off):
         assert one.column.form is not None
         first, last = (word.strip() for word in one.column.form.spelled(np.array([low, high])))
@@ -217,10 +265,16 @@ def _words(asked: Sequence[Condition]) -> str:
     return ", ".join(one.words for one in asked)
 
 
-def _impossible(asked: Sequence[Condition], tally: Tally) -> str:
+def _impossible(asked: Sequence[Condition], tally: Tally, fit: Transform) -> str:
+    chance = [one.column.name for one in asked if one.exact and _tellable(one, asked, fit) is None]
+    hint = (
+        f" {', '.join(chance)}: made from other columns, so that a single value is met by chance; ask for a range."
+        if chance
+        else ""
+    )
     return (
         f"where: {tally.kept} of {tally.made:,} rows that were made satisfy {_words(asked)}; more tries would hardly find "
-        "others. Ask for less, or look whether the table itself has such rows."
+        f"others. Ask for less, or look whether the table itself has such rows.{hint}"
     )
 
 

@@ -10,6 +10,8 @@ from zerosum.domains.tables import determined
 from zerosum.domains.tables.columns import CATEGORICAL, NUMERIC, Column
 from zerosum.domains.tables.dates import DateFormat
 from zerosum.domains.tables.levels import Levels
+from zerosum.domains.tables.linear import Computed
+from zerosum.domains.tables.stating import Statement
 from zerosum.domains.tables.table import Table
 from zerosum.domains.tables.transform import Transform
 
@@ -18,7 +20,12 @@ ORDER = ("integer", "continuous", "date", "categorical", "boolean", "identifier"
 
 
 def notes_of(
-    table: Table, train: Table, transform: Transform, num_heldout: int, drop: Sequence[str]
+    table: Table,
+    train: Table,
+    transform: Transform,
+    num_heldout: int,
+    drop: Sequence[str],
+    given: Sequence[Statement] = (),
 ) -> tuple[str, ...]:
     """A line for each kind of column, then what is unusual: missing values, rare levels, what is left out."""
     lines = []
@@ -26,7 +33,7 @@ def notes_of(
         words = [_column(column, table) for column in table.columns if column.kind == kind]
         if words:
             lines.append(f"{kind}: {_listed(words)}")
-    learnt = [*transform.encodings, *transform.determined]
+    learnt = [column.name for column in table.columns if column.learnt]
     missing = {name: share for name in learnt if (share := _missing(table, name)) > 0}
     if missing:
         shares = [f"{name} {share:.1%}" for name, share in missing.items()]
@@ -40,11 +47,36 @@ def notes_of(
             "data.determined=false learns such columns like any other."
         )
     lines += [f"{column.name}: {column.note}." for column in table.columns if column.note]
+    lines += _kept(transform, given)
     lines += [f"Left out: {column.name} ({column.left_out})." for column in table.columns if column.left_out]
     if drop:
         lines.append(f"Left out as data.drop says: {', '.join(drop)}.")
     lines.append(f"{num_heldout:,} of {len(table):,} rows are held out: never trained on, kept for measuring.")
     return tuple(lines)
+
+
+def _kept(transform: Transform, given: Sequence[Statement]) -> list[str]:
+    """What holds between numbers and dates in every row, as found and as the user says."""
+    said = [statement.words for statement, _ in given]
+    computed, orders = [], []
+    for rule in transform.rules:
+        if isinstance(rule, Computed):
+            computed.append(rule.statement.words)
+        else:
+            orders += [one.words for one in rule.statements]
+    lines = []
+    if found := [words for words in computed if words not in said]:
+        lines.append(
+            f"Computed, because it holds in every row: {_listed(found)}. "
+            "data.determined=false learns such columns like any other."
+        )
+    if found := [words for words in orders if words not in said]:
+        lines.append(
+            f"Kept, because it holds in every row: {_listed(found)}. data.determined=false leaves it to chance."
+        )
+    if said:
+        lines.append(f"Kept as data.constraints says: {_listed(said)}.")
+    return lines
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -14,14 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zerosum.domains.tables import cdf, dates, determined, grid, levels, mixture, numbers
+from zerosum.domains.tables import cdf, dates, determined, finding, grid, levels, linear, mixture, numbers, stating
 from zerosum.domains.tables.cdf import Cdf
 from zerosum.domains.tables.columns import CATEGORICAL, Column
 from zerosum.domains.tables.determined import Determined
 from zerosum.domains.tables.hashing import uniforms
 from zerosum.domains.tables.layout import Block, Kind, laid_out
 from zerosum.domains.tables.levels import Levels
+from zerosum.domains.tables.linear import Beyond, Computed, Rule
 from zerosum.domains.tables.mixture import Mixture
+from zerosum.domains.tables.stating import Statement
 from zerosum.domains.tables.table import Table
 
 Encoding = Cdf | Mixture | Levels
@@ -39,12 +41,13 @@ KINDS: Mapping[str, tuple[type, Callable[[Mapping[str, Any]], Encoding | Determi
 
 @dataclass(frozen=True, eq=False)
 class Transform:
-    """columns: all of the table. encodings: name -> how a learnt column is encoded. determined: name -> how a column that the
-    networks need not see follows from one that they do."""
+    """columns: all of the table. encodings: name -> how a learnt column is encoded. determined: name -> how a column follows from
+    a category. rules: what holds between numbers, in the order in which the columns are made."""
 
     columns: tuple[Column, ...]
     encodings: Mapping[str, Encoding]
     determined: Mapping[str, Determined] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
 
     @property
     def layout(self) -> list[dict[str, Any]]:
@@ -78,15 +81,42 @@ class Transform:
             else:
                 arrays[block.column] = encoding.decoded(part)
         arrays |= {name: found.of(arrays[found.by]) for name, found in self.determined.items()}
+        for rule in self.rules:
+            values = linear.numbers_in(self.columns, arrays)
+            arrays[rule.target] = rule.made(values, arrays.get(rule.target))
         arrays = {column.name: arrays[column.name] for column in self.columns if column.name in arrays}
         return Table(self.columns, arrays, len(data), start, seed)
 
-    def to_json(self) -> list[dict[str, Any]]:
-        """Plain values of every column, for facts."""
-        return [_plain(column, self._how(column.name)) for column in self.columns]
+    def seen(self, table: Table) -> dict[str, NDArray[Any]]:
+        """(N,) values of the columns of `encodings`, as the networks see them."""
+        arrays = {name: table.arrays[name] for name in self.encodings}
+        return arrays | _distances(self.rules, linear.numbers_in(table.columns, table.arrays))
+
+    def kept(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+        """Each rule in words, with the share of rows in which it holds, of those in which all of its columns are known."""
+        values, found = linear.numbers_in(self.columns, arrays), {}
+        for rule in self.rules:
+            for one in [rule.statement] if isinstance(rule, Computed) else rule.statements:
+                known = ~np.isnan(one.sums(values))
+                found[one.words] = 1 - float(one.broken(values)[known].mean()) if known.any() else float("nan")
+        for name, part in self.determined.items():
+            same = part.of(arrays[part.by].astype(np.int64)).astype(np.float64)
+            found[f"{name} from {part.by}"] = float(
+                ((same == arrays[name]) | (np.isnan(same) & np.isnan(arrays[name]))).mean()
+            )
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values of every column and rule, for facts."""
+        columns = [_plain(column, self._how(column.name)) for column in self.columns]
+        return {"columns": columns, "rules": [linear.to_json(rule) for rule in self.rules]}
 
     def _how(self, name: str) -> Encoding | Determined | None:
         return self.encodings.get(name) or self.determined.get(name)
+
+
+def _distances(rules: Sequence[Rule], values: linear.Values) -> dict[str, NDArray[Any]]:
+    return {rule.target: rule.gaps(values) for rule in rules if isinstance(rule, Beyond) and rule.near}
 
 
 def _extent(encoding: Encoding) -> tuple[Kind, int, bool]:
@@ -96,33 +126,59 @@ def _extent(encoding: Encoding) -> tuple[Kind, int, bool]:
 
 
 def fitted(
-    table: Table, numeric: Numeric = "cdf", max_levels: int = 100, seed: int = 0, determined_too: bool = True
+    table: Table,
+    numeric: Numeric = "cdf",
+    max_levels: int = 100,
+    seed: int = 0,
+    find: bool = True,
+    stated: Sequence[Statement] = (),
 ) -> Transform:
-    """The transform of a table's learnt columns, from these rows. max_levels: places that a categorical column may have.
-    determined_too: columns that another determines are looked up."""
+    """The transform of a table's learnt columns, from these rows. max_levels: places that a categorical column may have. find:
+    columns that follow from others are looked up or computed, orders are kept. stated: constraints that are kept in any case."""
+    places = {
+        column.name: levels.fitted(table.arrays[column.name], len(column.levels), max_levels)
+        for column in table.columns
+        if column.kind in CATEGORICAL
+    }
+    values = linear.numbers_in(table.columns, table.arrays)
+    rules = stating.rules_of(stated, {column.name: column for column in table.columns}, values)
+    follows = _determined(table, places, [rule.target for rule in rules]) if find else {}
+    if find:
+        rules = finding.found(table.columns, values, rules, list(follows))
+    unseen = {*follows, *(rule.target for rule in rules if isinstance(rule, Computed) and not rule.learnt)}
+    apart = _distances(rules, values)
     encodings: dict[str, Encoding] = {}
     for column in table.columns:
-        if not column.learnt:
+        if not column.learnt or column.name in unseen:
             continue
-        values = table.arrays[column.name]
         if column.kind in CATEGORICAL:
-            encodings[column.name] = levels.fitted(values, len(column.levels), max_levels)
+            encodings[column.name] = places[column.name]
             continue
-        assert column.form is not None
-        lattice = grid.of(values[~np.isnan(values)], column.form.scale)
+        numbers_seen = apart.get(column.name, table.arrays[column.name])
+        lattice = grid.of(numbers_seen[~np.isnan(numbers_seen)], _scale(column, rules, table.columns))
         encodings[column.name] = (
-            mixture.fitted(values, lattice, seed) if numeric == "mixture" else cdf.fitted(values, lattice)
+            mixture.fitted(numbers_seen, lattice, seed) if numeric == "mixture" else cdf.fitted(numbers_seen, lattice)
         )
-    follows = _determined(table, encodings) if determined_too else {}
-    kept = {name: encoding for name, encoding in encodings.items() if name not in follows}
-    return Transform(table.columns, kept, follows)
+    return Transform(table.columns, encodings, follows, rules)
 
 
-def _determined(table: Table, encodings: Mapping[str, Encoding]) -> dict[str, Determined]:
-    """Of the columns of a table, those that a category with a place for each of its levels determines."""
-    parts = encodings.items()
-    categories = {name: part.kept for name, part in parts if isinstance(part, Levels) and not part.rare}
-    return determined.found({name: table.arrays[name] for name in encodings}, categories)
+def _scale(column: Column, rules: Sequence[Rule], columns: Sequence[Column]) -> float:
+    """The whole numbers that what the networks see of a column are multiples of, see `Grid.scale`."""
+    rule = next((rule for rule in rules if rule.target == column.name), None)
+    own = linear.scale_of(column)
+    if not isinstance(rule, Beyond) or not rule.near:
+        return own
+    scales = [linear.scale_of(one) for one in columns if one.name in rule.sources]
+    factors = [c for one in rule.statements for c in (*one.coefficients.values(), one.constant)]
+    plain = all(abs(c) in (0.0, 1.0) for c in factors)
+    return max(own, *scales) if plain and own and all(scales) else 0.0
+
+
+def _determined(table: Table, places: Mapping[str, Levels], given: Sequence[str]) -> dict[str, Determined]:
+    """Of the columns of a table, those that a category with a place for each of its levels determines. given: that something
+    else gives."""
+    categories = {name: part.kept for name, part in places.items() if not part.rare}
+    return determined.found({name: values for name, values in table.arrays.items() if name not in given}, categories)
 
 
 def _plain(column: Column, encoding: Encoding | Determined | None) -> dict[str, Any]:
@@ -150,7 +206,7 @@ def of_facts(facts: Mapping[str, Any]) -> Transform:
                 follows[plain["name"]] = found
             else:
                 encodings[plain["name"]] = found
-    return Transform(tuple(columns), encodings, follows)
+    return Transform(tuple(columns), encodings, follows, tuple(map(linear.of_json, facts.get("rules", ()))))
 
 
 def column_of(plain: Mapping[str, Any]) -> Column:

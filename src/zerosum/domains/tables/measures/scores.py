@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -37,6 +37,10 @@ MEANINGS: Mapping[str, Meaning] = {
     "missing_pairs": Meaning(
         "higher", "How alike the other columns lie among the rows that lack a number, column by column; 1 is equal."
     ),
+    "constraints_kept": Meaning(
+        "higher",
+        "Share of made rows that keep what holds in every training row: sums, functions, orders, looked-up columns.",
+    ),
     "two_sample": Meaning(
         "near 0.5", "How well trees tell made rows from real ones, by the area under the curve; 0.5 is not at all."
     ),
@@ -56,13 +60,18 @@ class Truth:
     """What made rows are held against.
 
     train: the training rows. heldout: rows that no generator knows. target: the column that trees foretell. seed: of trees
-    and of the controls.
+    and of the controls. kept: see `Transform.kept`.
     """
 
     train: Mixed
     heldout: Mixed
     target: str
     seed: int
+    kept: Callable[[Mapping[str, np.ndarray]], Mapping[str, float]] | None = None
+
+    def constraints(self, rows: Mixed) -> Mapping[str, float]:
+        """What must hold in every row, each with the share of rows in which it does."""
+        return self.kept(dict(zip(rows.names, rows.values.T, strict=True))) if self.kept else {}
 
     @property
     def fresh(self) -> Mixed:
@@ -146,6 +155,7 @@ def of_rows(made: Mixed, truth: Truth) -> dict[str, float]:
         f"column_shapes[n={len(made)}]": mean(shapes(truth.fresh, made)),
         f"pair_trends[n={len(made)}]": mean(trends(truth.fresh, made)),
         f"missing_pairs[n={len(made)}]": missing_pairs(truth.fresh, made),
+        f"constraints_kept[n={len(made)}]": mean(np.array([*truth.constraints(made).values(), np.nan])),
     }
     if size >= boosting.FEWEST and stage("trees that tell made rows from real ones"):
         values[f"two_sample[trees,n={size}]"] = boosting.two_sample(truth.fresh, made, truth.seed)
