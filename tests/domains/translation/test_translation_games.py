@@ -243,6 +243,42 @@ def test_contrast_of_known_vectors(turn: int, similar: float) -> None:
     torch.testing.assert_close(found, torch.full((2,), expected))
 
 
+class Pixels(nn.Module):
+    """The vectors of a picture are its own pixels, of length 1."""
+
+    def vectors(self, noise: Tensor, images: Tensor, places: Tensor) -> list[Tensor]:
+        flat = images.flatten(2).transpose(1, 2)
+        at = (places * flat.shape[1]).long()
+        return [nn.functional.normalize(flat.gather(1, at[:, :, None].expand(-1, -1, flat.shape[2])), dim=2)]
+
+    def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
+        return condition * torch.linspace(0.5, 2, 3)[:, None, None]
+
+
+@pytest.mark.parametrize("identity", [0.0, 1.0])
+def test_contrast_moves_what_was_made_towards_the_input_and_never_the_input(identity: float) -> None:
+    """The vectors of the input are the targets: constants, as in the paper's implementation. The same for a real target and its
+    translation, whose slope comes from the translation alone."""
+    torch.manual_seed(0)
+    given, made, real = (torch.randn(2, 3, 4, 4, requires_grad=True) for _ in range(3))
+    network = Pixels()
+    contrast = terms.contrast(1.0, places=5, identity=identity)
+    contrast.term(play(made, real, given, network)).sum().backward()
+    assert made.grad is not None
+    assert made.grad.abs().sum() > 0
+    assert given.grad is None
+    if not identity:
+        assert real.grad is None
+        return
+    target = real.detach().requires_grad_(True)
+    where = draws(2).uniform("places", 5)
+    (key,), (query,) = (network.vectors(target, x, where) for x in (target.detach(), network(target, target)))
+    alike = query @ key.transpose(1, 2) / 0.07
+    lost = torch.logsumexp(alike, 2) - alike.diagonal(dim1=1, dim2=2)
+    lost.mean(1).sum().backward()
+    torch.testing.assert_close(real.grad, target.grad)
+
+
 def test_an_encoder_knows_places_of_the_same_picture() -> None:
     torch.manual_seed(0)
     network = GENERATORS["contrastive"](Task(COLOUR, COLOUR), latent=1, **TINY["contrastive"])
