@@ -18,6 +18,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="folder with mnist/, fashion_mnist/, cifar10/ ...; tests that need it skip when it is missing",
     )
     parser.addoption("--fuzz", type=int, default=20, help="damaged copies of each kind of file that readers are given")
+    parser.addoption("--kills", type=int, default=3, help="moments at which a training is killed")
+
+
+@pytest.fixture(scope="session")
+def rounds(request: pytest.FixtureRequest) -> int:
+    """How many damaged copies of each file of a run are read."""
+    return int(request.config.getoption("--fuzz")) // 2
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from zerosum import store as states
-from zerosum.errors import UserError
-from zerosum.store import Damaged, latest_checkpoint, read_checkpoint, save_checkpoint
+from zerosum.errors import Damaged, UserError
+from zerosum.store import latest_checkpoint, read_checkpoint, save_checkpoint
 
 
 def nested() -> dict[str, Any]:

@@ -14,6 +14,10 @@ class UserError(ValueError):
     """Something the user can mend. Its text names the field, the value and the choices; it is shown without a traceback."""
 
 
+class Damaged(ValueError):
+    """A file that is not what its manifest or its format says."""
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """A sentence that offers the names closest to `word`, or lists all of them when none is close."""
     names = sorted(choices)

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from zerosum.engine.duel import Prior, Rules
 from zerosum.engine.optimizers import Learning
 from zerosum.engine.schedule import Schedule
-from zerosum.errors import UserError, nearest, shown, wanted
+from zerosum.errors import Damaged, UserError, nearest, shown, wanted
+from zerosum.jsonfile import MOST_BYTES, parse_json, read_bytes, read_json
 
 Number = float | Schedule
 Auto = Literal["auto"]
@@ -201,14 +202,24 @@ def parse(plain: Mapping[str, Any], origin: str = "recipe") -> Recipe:
 def read(path: Path) -> Recipe:
     """A recipe from a .json or .toml file."""
     try:
-        text = path.read_text(encoding="utf-8")
-        plain = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        plain = _toml(path) if path.suffix == ".toml" else read_json(path)
     except OSError as error:
         raise UserError(f"Cannot read the recipe {path}: {error.strerror or error}.") from None
-    except ValueError as error:
-        kind = "TOML" if path.suffix == ".toml" else "JSON"
-        raise UserError(f"{path} is not valid {kind}: {error}.") from None
+    except Damaged as error:
+        raise UserError(f"Cannot read the recipe: {error}.") from None
     return parse(plain, str(path))
+
+
+def _toml(path: Path) -> Any:
+    """The same bounds hold as for JSON."""
+    body = read_bytes(path, MOST_BYTES >> 5)
+    try:
+        text = json.dumps(tomllib.loads(body.decode("utf-8")), default=str)
+    except RecursionError:
+        raise Damaged(f"{path} is nested too deeply") from None
+    except ValueError as error:
+        raise Damaged(f"{path} is not valid TOML: {error}") from None
+    return parse_json(text, path)
 
 
 def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
@@ -225,8 +236,8 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
 def _value(text: str) -> Any:
     """JSON where it is JSON (numbers, lists, true, null, objects), else the text itself."""
     try:
-        return json.loads(text)
-    except ValueError:
+        return parse_json(text, "--set")
+    except Damaged:
         return text
 
 

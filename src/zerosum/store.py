@@ -18,14 +18,11 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from zerosum.errors import UserError
+from zerosum.errors import Damaged, UserError
+from zerosum.jsonfile import parse_json, read_bytes, read_json
 
 FORMAT = 1
 TENSORS, PLAIN, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
-
-
-class Damaged(ValueError):
-    """A file that is not what its manifest or its format says."""
 
 
 # --- a nested state as tensors and plain values
@@ -153,20 +150,25 @@ def save_checkpoint(
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The state in a checkpoint folder, verified against its manifest; Damaged says what is wrong."""
     try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
+        manifest = read_json(path / MANIFEST)
         if manifest["format"] != FORMAT:
             raise Damaged(f"{path} has checkpoint format {manifest['format']!r}; this version reads format {FORMAT}")
-        bodies = {name: _verified(path / name, facts) for name, facts in manifest["files"].items()}
-        state: dict[str, Any] = join(decode(bodies[TENSORS], path / TENSORS), json.loads(bodies[PLAIN]))
-        return state
-    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        bodies = {name: _verified(path / name, manifest["files"][name]) for name in (TENSORS, PLAIN)}
+        state = join(decode(bodies[TENSORS], path / TENSORS), parse_json(bodies[PLAIN], path / PLAIN))
+    except Damaged:
+        raise
+    except (OSError, LookupError, TypeError, ValueError) as error:
         raise Damaged(f"{path} is incomplete: {error}") from error
+    if not isinstance(state, dict):
+        raise Damaged(f"{path / PLAIN} holds no state")
+    return state
 
 
 def _verified(path: Path, facts: Mapping[str, Any]) -> bytes:
-    body = path.read_bytes()
-    if len(body) != facts["bytes"]:
-        raise Damaged(f"{path} has {len(body):,} bytes instead of {facts['bytes']:,}")
+    wanted = int(facts["bytes"])
+    if (found := path.stat().st_size) != wanted:
+        raise Damaged(f"{path} has {found:,} bytes instead of {wanted:,}")
+    body = read_bytes(path, wanted)
     if hashlib.sha256(body).hexdigest() != facts["sha256"]:
         raise Damaged(f"{path} does not match its SHA-256")
     return body

@@ -352,7 +352,7 @@ def test_odd_values_do_not_break_the_page(folder: Path) -> None:
     text = page.text
     assert page.data["scores"] == []
     assert "step-00000200.png is not a complete PNG picture" in text
-    assert "2 unreadable lines left out (line 4, 5)" in text
+    assert "4 unreadable lines left out (line 1, 3, 4, 5)" in text
 
 
 @pytest.mark.parametrize("name", ["missing", "empty"])

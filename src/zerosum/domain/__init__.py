@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from zerosum.domain.building import both, duel, make, network, pair, penalties_of, seeded
+from zerosum.domain.building import both, duel, generator, make, network, pair, penalties_of, seeded
 from zerosum.domain.words import (
     Baseline,
     Choose,
@@ -24,6 +24,7 @@ from zerosum.domain.words import (
     Scene,
     Wanted,
 )
+from zerosum.engine.duel import GENERATOR
 from zerosum.engine.game import Batch, Game
 from zerosum.engine.loop import Match
 from zerosum.metrics.record import Record
@@ -45,6 +46,7 @@ __all__ = [
     "Wanted",
     "both",
     "duel",
+    "generator",
     "make",
     "network",
     "pair",
@@ -94,7 +96,8 @@ class Domain:
     `open` alone says what is wrong with it. Never raises; by default no. arrays: the shapes of arrays in .npy files that are
     read, in words.
     open: (data part, allow_download) -> source. facts: source -> plain values. describe: facts -> a few words for one line.
-    game: (recipe, facts) -> the game, on the CPU, freshly initialised from the recipe's seed.
+    game: (recipe, facts) -> the game, on the CPU, freshly initialised from the recipe's seed. generator: the same of its
+    generator alone, for those who sample; by default that of the game.
     choose: (facts, minutes, device) -> (recipe name, why).
     evaluator: (source, seed) -> Evaluator. Samples reach it, and the writers, in the domain's own range.
     picture: (samples, path, scene): one PNG of many samples. num_shown: how many it wants; 0 for a grid of 80 or so.
@@ -143,4 +146,9 @@ class Domain:
     sample_name: str = "samples.png"
     pixels: bool = False
     claims: Callable[[Path], bool] = _claims_nothing
+    generator: Callable[[Recipe, Facts], nn.Module] | None = None
     arrays: str = ""
+
+    def generator_of(self, recipe: Recipe, facts: Facts) -> nn.Module:
+        """The generator of a game, freshly initialised."""
+        return self.generator(recipe, facts) if self.generator else self.game(recipe, facts).players[GENERATOR]

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
+from torch import nn
 
 from zerosum.engine import losses, terms
 from zerosum.engine import penalties as known
@@ -69,12 +70,7 @@ def duel(
     conditional: whether both players hear the conditions of the rows; by default where there are classes or attributes.
     penalties: makers of the domain's own further terms, beside those that the engine knows.
     """
-    told = recipe.conditional is True
-    given = {
-        "latent": recipe.prior.size,
-        "num_classes": num_classes if told and not num_attributes else 0,
-        "num_attributes": num_attributes if told else 0,
-    }
+    given = _told(recipe, num_classes, num_attributes)
     with seeded(recipe):
         generator = network("generator", generators, recipe.generator, shape, given)
         discriminator = network("discriminator", discriminators, recipe.discriminator, shape, given)
@@ -93,6 +89,30 @@ def duel(
         raise
     except ValueError as error:
         raise UserError(f"Recipe {recipe.name}: {error}.") from None
+
+
+def generator(
+    recipe: Recipe,
+    generators: Mapping[str, Callable[..., Any]],
+    shape: Any,
+    num_classes: int = 0,
+    num_attributes: int = 0,
+) -> nn.Module:
+    """The generator of that game alone, with the same weights."""
+    with seeded(recipe):
+        return network(  # type: ignore[no-any-return]
+            "generator", generators, recipe.generator, shape, _told(recipe, num_classes, num_attributes)
+        )
+
+
+def _told(recipe: Recipe, num_classes: int, num_attributes: int) -> dict[str, int]:
+    """What a network of a duel is told of noise and conditions."""
+    told = recipe.conditional is True
+    return {
+        "latent": recipe.prior.size,
+        "num_classes": num_classes if told and not num_attributes else 0,
+        "num_attributes": num_attributes if told else 0,
+    }
 
 
 def both(**settings: Any) -> dict[str, Learning]:

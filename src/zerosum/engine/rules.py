@@ -11,6 +11,9 @@ from zerosum.engine.adaptive import Adaptive
 from zerosum.engine.schedule import Schedule
 from zerosum.engine.seeds import Draws
 
+LARGEST = 65_536
+"""Numbers of noise a row: a description that asks for more asks for memory."""
+
 
 @dataclass(frozen=True)
 class Prior:
@@ -24,8 +27,10 @@ class Prior:
     def __post_init__(self) -> None:
         if self.kind not in ("normal", "uniform", "truncated_normal"):
             raise ValueError(f"prior kind must be normal, uniform or truncated_normal, got {self.kind!r}")
-        if self.size < 1 or not self.limit > 0:
-            raise ValueError(f"prior size and limit must be more than 0, got {self.size} and {self.limit}")
+        if not 1 <= self.size <= LARGEST or not self.limit > 0:
+            raise ValueError(
+                f"prior size must lie in 1 to {LARGEST:,} and its limit above 0, got {self.size} and {self.limit}"
+            )
 
     def draw(self, draws: Draws, purpose: str = "noise") -> Tensor:
         """(N, L) float32."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.errors import UserError
+from zerosum.jsonfile import parse_json
 
 VERSION = "small-classifier-v1"  # changes whenever the network or its training changes: old cache files no longer match
 LARGEST_SIDE = 64
@@ -206,11 +207,11 @@ def _load(path: Path, about: dict[str, Any]) -> tuple[SmallClassifier, str]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("classifier", "{}"))
+            header = parse_json((file.metadata() or {}).get("classifier", "{}"), path)
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except SafetensorError as error:
         raise ValueError(str(error)) from error
-    if {name: header.get(name) for name in about} != about:
+    if not isinstance(header, dict) or {name: header.get(name) for name in about} != about:
         raise ValueError("it describes other data")
     channels, height, width = about["shape"]
     model = SmallClassifier((channels, height, width), about["num_classes"])

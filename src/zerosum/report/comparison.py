@@ -122,7 +122,7 @@ def _by_key(records: Sequence[object]) -> dict[str, Json]:
 
 def _row(key: str, columns: Sequence[dict[str, Json]]) -> Row:
     records = [column.get(key, {}) for column in columns]
-    one = next(record for record in reversed(records) if record)
+    one = next((record for record in reversed(records) if record), {})
     cells = tuple(number(record.get("value")) for record in records)
     better, reference = str(one.get("better")), one.get("reference")
     errors = tuple(number(record.get("error")) for record in records)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zerosum.errors import UserError
+from zerosum.errors import Damaged, UserError
+from zerosum.jsonfile import read_log, read_object
 
 FORMAT = 1
 Json = dict[str, Any]
@@ -70,19 +69,17 @@ def number(value: object) -> float | None:
 def _read_run(folder: Path) -> Json:
     path = folder / "run.json"
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
+        run = read_object(path)
     except (FileNotFoundError, NotADirectoryError):
         what = "has no run.json" if folder.is_dir() else "is not a folder"
         raise UserError(
             f"{folder} {what}, so it is not a run folder. A run folder is what `zerosum train` makes: it holds run.json, "
             "recipe.json, metrics.jsonl, previews/ and checkpoints/. Give the path of one, for example runs/digits."
         ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise UserError(f"{path} cannot be read ({error}). Restore it from a copy, or train again.") from None
-    if not isinstance(run, dict):
-        raise UserError(
-            f"{path} holds {type(run).__name__}, not a JSON object. Restore it from a copy, or train again."
-        )
+    except Damaged as error:
+        raise UserError(f"{error}. Restore it from a copy, or train again.") from None
     if run.get("format", FORMAT) != FORMAT:
         raise UserError(
             f"{path}: format is {run['format']!r}; this zerosum reads format {FORMAT}. "
@@ -94,16 +91,13 @@ def _read_run(folder: Path) -> Json:
 def _optional(path: Path, loss: str, notes: list[str]) -> Json:
     """One JSON object; when it cannot be read, empty, and `notes` gains a sentence that says what is lost."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except FileNotFoundError:
         notes.append(f"{loss}: {path.name} is missing.")
         return {}
-    except (OSError, ValueError) as error:
-        notes.append(f"{loss}: {path.name} cannot be read ({error}).")
-        return {}
-    if not isinstance(value, dict):
-        notes.append(f"{loss}: {path.name} holds no JSON object.")
-    return as_dict(value)
+    except (OSError, Damaged) as error:
+        notes.append(f"{loss}: {path.name} cannot be read ({str(error).replace(str(path), 'it')}).")
+    return {}
 
 
 def _read_log(path: Path, notes: list[str]) -> dict[str, list[Json]]:
@@ -111,12 +105,11 @@ def _read_log(path: Path, notes: list[str]) -> dict[str, list[Json]]:
     found: dict[str, dict[int, Json]] = {}
     broken: list[int] = []
     try:
-        for line, row in _lines(path):
-            step = number(row.get("step"))
-            if step is None:
+        for line, row in read_log(path):
+            if row is None:
                 broken.append(line)
-                continue
-            found.setdefault(str(row.get("kind", "train")), {})[int(step)] = row
+            else:
+                found.setdefault(row["kind"], {})[row["step"]] = row
     except OSError as error:
         reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
         notes.append(f"There are no curves: {path.name} {reason}.")
@@ -128,15 +121,3 @@ def _read_log(path: Path, notes: list[str]) -> dict[str, list[Json]]:
             "A last line cut short is what a killed run leaves."
         )
     return {kind: [rows[step] for step in sorted(rows)] for kind, rows in found.items()}
-
-
-def _lines(path: Path) -> Iterator[tuple[int, Json]]:
-    """Line number (from 1) and object of each line that is not blank; an empty object for one that is broken."""
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        for index, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield index, as_dict(json.loads(line))
-            except ValueError:
-                yield index, {}

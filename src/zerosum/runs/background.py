@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from zerosum.errors import Damaged
+from zerosum.jsonfile import is_log_line, read_object
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.journal import Journal
 from zerosum.store import write_durably
@@ -181,9 +183,11 @@ class Background:
 
     def _fetched(self, path: Path) -> Arrived | None:
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_object(path)
+            if not is_log_line({**content, "kind": "evaluation"}):
+                raise Damaged("it is no result of an evaluation")
             return Arrived(content["step"], content["images"], content["seconds"], content["records"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, Damaged, KeyError) as error:
             self.say(f"Warning: {path} cannot be read ({error}); this evaluation is lost.")
             return None
         finally:
@@ -199,7 +203,7 @@ def write_result(
     path: Path, records: Sequence[dict[str, Any]], took_s: float, when: Mapping[str, Any] | None = None
 ) -> None:
     """Leaves a result for the training to log. when: step, images and seconds; by default as the snapshot tells."""
-    when = when or json.loads((path.with_suffix("") / "when.json").read_text(encoding="utf-8"))
+    when = when or read_object(path.with_suffix("") / "when.json")
     content = {**when, "took_s": round(took_s, 1), "records": list(records)}
     write_durably(path, json.dumps(content).encode())
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from zerosum.domain import Evaluator, Ranked
+from zerosum.jsonfile import read_object
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.journal import Journal
 from zerosum.runs.sampler import CARD
@@ -112,9 +113,9 @@ class Best:
     def _read(self, place: Path) -> dict[str, Any] | None:
         """What lies at a place: step, value and name; None when it is not whole or ranks by another name."""
         try:
-            found = json.loads((place / ABOUT).read_text(encoding="utf-8"))
-            card = json.loads((place / CARD).read_text(encoding="utf-8"))
-            whole: bool = found["step"] == card["step"] and found["name"] == self.name
-        except (OSError, ValueError, KeyError):
+            found = read_object(place / ABOUT)
+            card = read_object(place / CARD)
+            whole = found["step"] == card["step"] and found["name"] == self.name and math.isfinite(found["value"])
+        except (OSError, ValueError, KeyError, TypeError):
             return None
         return found if whole else None

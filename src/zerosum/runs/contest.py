@@ -14,6 +14,7 @@ from zerosum.domain import Domain, Facts
 from zerosum.errors import UserError
 from zerosum.metrics.choice import Choice
 from zerosum.report.comparison import Comparison, side_by_side
+from zerosum.report.read import as_dict
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.published import Measurer
 from zerosum.runs.sampler import Sampler
@@ -83,7 +84,7 @@ def _refuse_different(folders: Sequence[RunFolder]) -> None:
     told = [folder.read("run.json") for folder in folders]
     first = told[0]
     for folder, other in zip(folders[1:], told[1:], strict=True):
-        one, two = dict(first.get("source", {})), dict(other.get("source", {}))
+        one, two = as_dict(first.get("source")), as_dict(other.get("source"))
         if first.get("domain") != other.get("domain"):
             why = f"one makes {first.get('domain')}, the other {other.get('domain')}"
         elif one.get("shape") != two.get("shape"):

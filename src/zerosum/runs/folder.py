@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from zerosum.errors import UserError
+from zerosum.errors import Damaged, UserError
+from zerosum.jsonfile import read_log, read_object
 from zerosum.recipe import Recipe, parse
 from zerosum.store import write_durably
 
@@ -138,14 +139,13 @@ class RunFolder:
         """Reads a JSON file; UserError when it is missing or broken."""
         path = self.root / name
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            return read_object(path)
         except FileNotFoundError:
             raise UserError(f"{path} is missing: the run folder is incomplete. Restore it, or train again.") from None
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise UserError(f"{path} cannot be read: {error}. Restore it, or train again.") from None
-        if not isinstance(content, dict):
-            raise UserError(f"{path} holds no JSON object. Restore it, or train again.")
-        return content
+        except Damaged as error:
+            raise UserError(f"{error}. Restore it, or train again.") from None
 
     def recipe(self) -> Recipe:
         """The full resolved recipe of the run."""
@@ -164,15 +164,15 @@ class RunFolder:
         self._torn = False
 
     def lines(self) -> list[dict[str, Any]]:
-        """The log; lines cut off by a kill or a full disk are left out."""
-        found = []
-        if self.log_file.exists():
-            for text in self.log_file.read_text(encoding="utf-8", errors="replace").splitlines():
-                with contextlib.suppress(ValueError):
-                    line = json.loads(text)
-                    if isinstance(line, dict) and {"step", "kind"} <= line.keys():
-                        found.append(line)
-        return found
+        """The log; broken lines are left out (see `jsonfile.read_log`). UserError when it cannot be read."""
+        try:
+            return [line for _, line in read_log(self.log_file) if line is not None]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise UserError(
+                f"{self.log_file} cannot be read: {error.strerror or error}. Restore it, or remove it."
+            ) from None
 
     def rewind(self, step: int) -> None:
         """Drops what was written after the checkpoint of `step`, for it is about to happen again, and half-written files."""
@@ -213,9 +213,9 @@ def finite(item: Any) -> Any:
 def refuse_exported(root: Path) -> None:
     """UserError for a folder that `zerosum export` wrote for other programs: what it is, and how it is used."""
     try:
-        about = json.loads((root / "generator.json").read_text(encoding="utf-8"))
+        about = read_object(root / "generator.json")
         kind, given, made = about["format"], about["inputs"], about["output"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, Damaged, KeyError):
         return
     file, how = {
         "onnx": ("generator.onnx", "onnxruntime.InferenceSession(FILE).run(None, INPUTS)"),

@@ -11,11 +11,13 @@ from torch import Tensor
 
 from zerosum.domain import Domain
 from zerosum.errors import UserError
+from zerosum.jsonfile import made_of
 from zerosum.recipe import Recipe
 from zerosum.runs import conditions
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.observe import judge
 from zerosum.runs.plan import Plan
+from zerosum.runs.sampler import bounded
 from zerosum.store import latest_checkpoint
 
 
@@ -51,9 +53,12 @@ def scores(
         raise UserError(
             f"{folder.root} has no checkpoint, so its discriminator is gone; `judge` needs the run folder of a training."
         )
-    game = domain.game(recipe, facts)
-    for name, network in game.players.items():  # a discriminator may look through a part of another player
-        network.load_state_dict(state["match"]["networks"][name])
+    with made_of(folder.checkpoints):
+        kept = state["match"]["networks"]
+        tensors = [tensor for network in kept.values() for tensor in network.values()]
+        game = bounded(lambda: domain.game(recipe, facts), tensors, folder.checkpoints)
+        for name, network in game.players.items():  # a discriminator may look through a part of another player
+            network.load_state_dict(kept[name])
     plan = Plan(recipe, domain, None, dict(facts))
     health = [line["values"] for line in folder.lines() if line["kind"] == "health"]
     neutral = (health[-1].get("neutral_logit") or 0.0) if health else 0.0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zerosum.jsonfile import made_of, read_object
 from zerosum.metrics.choice import Choice
 from zerosum.metrics.record import Record
 from zerosum.recipe import Recipe
@@ -52,8 +52,9 @@ class Measurer:
                     (copy / file).write_bytes((where / file).read_bytes())
             source = copy if (copy / WEIGHTS).exists() else where
             sampler, recipe, _ = load(source, self.plan.recipe.device)
-            step = json.loads((source / CARD).read_text(encoding="utf-8"))["step"]
-        return int(step), sampler, recipe
+            with made_of(source / CARD):
+                step = int(read_object(source / CARD)["step"])
+        return step, sampler, recipe
 
     def measure(self, where: Path | None = None) -> Measured:
         """All measures that need no discriminator, of the generator published at `where`, on fresh samples."""

@@ -17,6 +17,7 @@ from zerosum import report
 from zerosum.domain import Produced, Wanted
 from zerosum.engine.processes import World, join
 from zerosum.errors import UserError
+from zerosum.jsonfile import made_of
 from zerosum.metrics.choice import Choice
 from zerosum.recipe import Recipe, differences, override
 from zerosum.runs import conditions, judging, transfer
@@ -25,7 +26,7 @@ from zerosum.runs.claim import claimed
 from zerosum.runs.folder import RunFolder, refuse_exported
 from zerosum.runs.plan import Plan, Wish
 from zerosum.runs.progress import Progress, Silent, patience
-from zerosum.runs.sampler import BATCH, Sampler
+from zerosum.runs.sampler import BATCH, Sampler, names_in
 from zerosum.runs.sampler import load as load_generator
 from zerosum.runs.session import Session
 from zerosum.runs.signals import Stop
@@ -65,13 +66,19 @@ class Run:
         truncation: in [0, 1]; 1 samples as trained, less gives more typical samples and less variety. labels, attributes:
         see `condition`.
         """
-        wanted = self.condition(num, seed, labels, attributes)
-        return self.domain.within(self.sampler.sample(num, seed, wanted, batch, truncation), self.recipe)
+        with self.card_read():
+            wanted = self.condition(num, seed, labels, attributes)
+            return self.domain.within(self.sampler.sample(num, seed, wanted, batch, truncation), self.recipe)
+
+    def card_read(self) -> contextlib.AbstractContextManager[None]:
+        """For work with the recipe and the facts in the folder's card, which others may have changed (jsonfile.made_of)."""
+        return made_of(names_in(self.path)[1])
 
     def produce(self, wanted: Wanted, usual: bool = False) -> Produced | None:
         """The domain's own way to make samples: streams of rows, whole files; None where it has none for what is wanted, and
         where, `usual`, something is asked for that only the usual way can do."""
-        produced = None if usual else self.domain.produce(self.sampler, self.sampler.facts, wanted)
+        with self.card_read():
+            produced = None if usual else self.domain.produce(self.sampler, self.sampler.facts, wanted)
         if produced is None and wanted.special:
             why = (
                 "the other options do not go with it" if usual else f"the domain {self.domain.name!r} has no use for it"
@@ -286,7 +293,8 @@ def plan_of(folder: RunFolder, allow_download: bool, steps: int | None = None, a
     recipe = recipe.changed(steps=steps or recipe.steps)
     if anywhere and recipe.device.startswith("cuda") and not torch.cuda.is_available():
         recipe = recipe.changed(device="cpu")
-    recorded = str(folder.read("run.json").get("source", {}).get("fingerprint", "none"))
+    with made_of(folder.root / "run.json"):
+        recorded = str(folder.read("run.json")["source"]["fingerprint"])
     plan = plans.reopen(recipe, allow_download)
     if plan.facts["fingerprint"] != recorded:
         raise UserError(

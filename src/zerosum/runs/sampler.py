@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,13 @@ from zerosum.domain import Domain
 from zerosum.engine.duel import Prior
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import Draws
-from zerosum.errors import UserError
+from zerosum.errors import Damaged, UserError
+from zerosum.jsonfile import made_of, read_object
 from zerosum.nn import latent
+from zerosum.nn.bounded import Bounded
 from zerosum.recipe import Recipe, parse
 from zerosum.runs import conditions
-from zerosum.store import Damaged, decode, encode, write_durably
+from zerosum.store import decode, encode, write_durably
 
 WEIGHTS, CARD, EXAMPLES = "generator.safetensors", "generator.json", "examples.safetensors"
 HUB_WEIGHTS, HUB_CARD = "model.safetensors", "config.json"
@@ -28,6 +30,7 @@ FORMAT = 1
 BATCH = 512
 NORMAL_BLOCK = 16
 """Rows that are drawn together."""
+T = TypeVar("T")
 
 
 class Sampler:
@@ -166,17 +169,37 @@ def load(folder: Path, device: str = "cpu") -> tuple[Sampler, Recipe, Domain]:
     except KeyError as error:
         raise UserError(f"{where} is incomplete: it has no {error}.") from None
     domain = catalog.domain(recipe.domain)
-    network = domain.game(recipe, facts).players["generator"]
     try:
-        network.load_state_dict(decode(body, weights))
+        tensors = decode(body, weights)
     except Damaged as error:
         raise UserError(str(error)) from None
-    except RuntimeError as error:
-        raise UserError(f"{weights} holds the weights of another architecture: {_first_lines(error)}") from None
+    with made_of(where):
+        network = fitting(lambda: domain.generator_of(recipe, facts), tensors, weights)
     if hashlib.sha256(body).hexdigest() not in sums:
         raise UserError(f"{weights} does not match the SHA-256 in {where.name}; the file was changed or damaged.")
     network, told = network.to(device).eval(), recipe.conditional is True
     return Sampler(network, recipe.prior, facts, told, domain.draw, _examples(folder)), recipe, domain
+
+
+def fitting(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], weights: object) -> nn.Module:
+    """The network that `build` makes, with these weights; it gets no more memory than they justify. UserError names `weights`
+    when they are another network's."""
+    network = bounded(build, tensors.values(), weights)
+    try:
+        network.load_state_dict(dict(tensors))
+    except RuntimeError as error:
+        raise UserError(f"{weights} holds the weights of another architecture: {_first_lines(error)}") from None
+    return network
+
+
+def bounded(build: Callable[[], T], stored: Iterable[Tensor], weights: object) -> T:
+    """What `build` makes, unless it asks for clearly more memory than the tensors in `stored` take (nn.bounded)."""
+    try:
+        with Bounded(stored):
+            return build()
+    except MemoryError as error:
+        told = str(error) or "its description asks for more memory than there is"
+        raise UserError(f"{weights} holds the weights of another architecture: {told}.") from None
 
 
 def _tensors(examples: Batch) -> dict[str, Tensor]:
@@ -193,6 +216,8 @@ def _examples(folder: Path) -> Batch | None:
         found = decode(path.read_bytes(), path)
     except Damaged as error:
         raise UserError(str(error)) from None
+    if "data" not in found or any(len(rows) != len(found["data"]) for rows in found.values() if rows.dim()):
+        raise UserError(f"{path} holds no examples. Restore it from a copy, or train again.")
     return Batch(found["data"], found.get("condition"))
 
 
@@ -208,17 +233,15 @@ def _files(weights: Path, where: Path) -> tuple[bytes, dict[str, Any]]:
     folder = weights.parent
     try:
         body = weights.read_bytes()
-        about: dict[str, Any] = json.loads(where.read_text(encoding="utf-8"))
+        about = read_object(where)
     except FileNotFoundError as error:
         why = (
             "This run has not saved yet; it does so at its first checkpoint." if (folder / "run.json").exists() else ""
         )
         missing = Path(error.filename).name
         raise UserError(f"{folder} holds no published generator: {missing} is missing. {why}".strip()) from None
-    except (OSError, ValueError) as error:
+    except (OSError, Damaged) as error:
         raise UserError(f"The generator in {folder} cannot be read: {error}.") from None
-    if not isinstance(about, dict):
-        raise UserError(f"{where} holds no JSON object.")
     return body, about
 
 

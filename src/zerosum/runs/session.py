@@ -77,10 +77,9 @@ class Session:
                 self.match.load_state_dict(state["match"])
                 self._seconds = float(state["seconds"])
                 self._rollbacks.events = list(state.get("rollbacks", []))
-            except (RuntimeError, KeyError, ValueError) as error:
-                raise UserError(
-                    f"The checkpoint in {self.folder} belongs to another game: {str(error).splitlines()[0]}"
-                ) from None
+            except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+                told = (str(error).splitlines() or [type(error).__name__])[0]
+                raise UserError(f"The checkpoint in {self.folder} belongs to another game: {told}") from None
             self.saver.step = self.match.step
         self._evaluated = {line["step"] for line in self.folder.lines() if line["kind"] == "evaluation"}
         if rewind and self.chief and not self.complete:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from zerosum.engine.game import Game
 from zerosum.errors import UserError
+from zerosum.jsonfile import made_of
 from zerosum.recipe import Cadence, Part, Recipe, Start, override, part
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.sampler import WEIGHTS, load
@@ -57,9 +58,10 @@ def read(folder: str) -> Beginning:
     states: dict[str, Mapping[str, Tensor]] = {GENERATOR: sampler.network.state_dict()}
     sha256 = {GENERATOR: hashlib.sha256((root / WEIGHTS).read_bytes()).hexdigest()}
     checkpoint = latest_checkpoint(root / "checkpoints")
-    if checkpoint is not None and DISCRIMINATOR in checkpoint["match"]["networks"]:
-        states[DISCRIMINATOR] = checkpoint["match"]["networks"][DISCRIMINATOR]
-        sha256[DISCRIMINATOR] = fingerprint(states[DISCRIMINATOR])
+    with made_of(root / "checkpoints"):
+        if checkpoint is not None and DISCRIMINATOR in checkpoint["match"]["networks"]:
+            states[DISCRIMINATOR] = checkpoint["match"]["networks"][DISCRIMINATOR]
+            sha256[DISCRIMINATOR] = fingerprint(states[DISCRIMINATOR])
     return Beginning(folder, recipe, sampler.facts, states, sha256)
 
 

@@ -193,7 +193,7 @@ def test_bad_sides(tmp_path: Path) -> None:
     images = {f"{i}.png": png(8, 8, seed=i) for i in range(2)}
     for i, (sides, said) in enumerate(
         [
-            ({"0.json": b"{"}, "a0.tar[0.json]: not JSON"),
+            ({"0.json": b"{"}, "a0.tar[0.json] is not valid JSON"),
             ({"0.cls": b"\xff"}, "a1.tar[0.cls]: not text"),
             ({"0.json": b'{"attributes": {"age": "old"}}'}, '"attributes" must be an object of numbers'),
             ({"0.json": b'{"attributes": {"age": 1}}'}, "1.png has no attribute 'age'"),

@@ -25,6 +25,7 @@ import PIL
 from zerosum.data.images.bulk import say
 from zerosum.data.images.raw import Labels, Pixels, Wanted
 from zerosum.data.opening import path_of
+from zerosum.jsonfile import read_object
 from zerosum.store import write_durably
 
 FORMAT = 1
@@ -95,7 +96,7 @@ def look(place: Path, listing_print: str) -> tuple[Prepared | None, str]:
 
 def _open(place: Path, listing_print: str) -> Prepared:
     try:
-        manifest = json.loads((place / MANIFEST).read_bytes())
+        manifest = read_object(place / MANIFEST)
         claimed = manifest.pop("manifest_sha256")
         if claimed != _sha256_of(manifest):
             raise Unusable("the manifest was damaged")
@@ -112,7 +113,7 @@ def _open(place: Path, listing_print: str) -> Prepared:
             manifest["fingerprint"],
             mapped,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
         if isinstance(error, Unusable):
             raise
         raise Unusable(f"damaged or incomplete ({error})") from error

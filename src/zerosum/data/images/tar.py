@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import io
 import itertools
-import json
 import re
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +30,8 @@ from zerosum.data.images.listing import (
 )
 from zerosum.data.images.raw import Table
 from zerosum.data.opening import decoding, regular
-from zerosum.errors import UserError
+from zerosum.errors import Damaged, UserError
+from zerosum.jsonfile import parse_json
 
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 MAX_HEADER_BYTES = 2**20
@@ -142,9 +142,11 @@ def _note_side(side: _Side, suffix: str, data: bytes, where: str) -> None:
         if suffix == "cls":
             side.label = data.decode().strip() or None
             return
-        values = json.loads(data)
-    except ValueError as error:
-        raise UserError(f"{where}: not {'text' if suffix == 'cls' else 'JSON'} in UTF-8 ({error}).") from error
+        values = parse_json(data, where)
+    except Damaged as error:
+        raise UserError(f"{error}.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where}: not text in UTF-8 ({error}).") from error
     if not isinstance(values, dict):
         return
     label, numbers = values.get("label"), values.get("attributes")
@@ -157,7 +159,7 @@ def _note_side(side: _Side, suffix: str, data: bytes, where: str) -> None:
 def _as_numbers(values: Any, where: str) -> dict[str, float]:
     try:
         return {str(name): float(value) for name, value in values.items()}
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f'{where}: "attributes" must be an object of numbers, such as {{"age": 31}}.') from error
 
 

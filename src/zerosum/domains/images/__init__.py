@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zerosum import domain
 from zerosum.data.images import film, paths, pictures
@@ -144,6 +144,12 @@ def _game(recipe: Recipe, facts: Facts) -> Duel:
     )
 
 
+def _generator(recipe: Recipe, facts: Facts) -> nn.Module:
+    return domain.generator(
+        recipe, networks.GENERATORS, shape_of(facts), facts["num_classes"], facts.get("num_attributes", 0)
+    )
+
+
 def _initialise(game: Game, source: ImageSource) -> None:
     """A generator that begins at the marginals of the pixels looks at the training images."""
     for network in game.players.values():
@@ -197,6 +203,7 @@ DOMAIN = Domain(
     facts=_facts,
     describe=_describe,
     game=_game,
+    generator=_generator,
     recipes=recipes.RECIPES,
     choose=recipes.choose,
     tuned=recipes.tuned,

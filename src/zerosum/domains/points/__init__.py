@@ -21,6 +21,7 @@ DOMAIN = Domain(
     facts=data.CloudSource.facts,
     describe=_describe,
     game=game.build,
+    generator=game.generator,
     recipes=recipes.RECIPES,
     choose=recipes.choose,
     evaluator=ShapeEvaluator,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zerosum import domain
 from zerosum.domains.points import networks
@@ -151,6 +151,11 @@ def build(recipe: Recipe, facts: domain.Facts) -> Duel:
         raise
     except ValueError as error:
         raise UserError(f"Recipe {recipe.name}: {error}.") from None
+
+
+def generator(recipe: Recipe, facts: domain.Facts) -> nn.Module:
+    """The generator of that game alone."""
+    return domain.generator(recipe, networks.GENERATORS, int(facts["num_points"]), int(facts["num_classes"]))
 
 
 def initialise(game: Game, source: Source) -> None:

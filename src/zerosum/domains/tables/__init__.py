@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from zerosum import domain
 from zerosum.domain import Domain, Facts, Scene
@@ -57,6 +57,10 @@ def _game(recipe: Recipe, facts: Facts) -> Duel:
     )
 
 
+def _generator(recipe: Recipe, facts: Facts) -> nn.Module:
+    return domain.generator(recipe, networks.GENERATORS, layout_of(facts), num_attributes=condition_width(facts))
+
+
 def _write(samples: Tensor, path: Path, facts: Facts) -> list[Path]:
     if path.suffix.lower() == ".png":
         preview.picture(samples, path, Scene(0, facts, samples.new_zeros(len(samples), 0)))
@@ -73,6 +77,7 @@ DOMAIN = Domain(
     facts=_facts,
     describe=_describe,
     game=_game,
+    generator=_generator,
     recipes=recipes.RECIPES,
     choose=choice.choose,
     evaluator=TableEvaluator,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from zerosum import domain
 from zerosum.domain import Domain, Facts
 from zerosum.domains.toy import data, files, networks, preview, recipes
@@ -20,6 +22,10 @@ def _game(recipe: Recipe, facts: Facts) -> Duel:
     return domain.duel(recipe, networks.GENERATORS, networks.DISCRIMINATORS, {}, facts["num_dims"], num_classes=0)
 
 
+def _generator(recipe: Recipe, facts: Facts) -> nn.Module:
+    return domain.generator(recipe, networks.GENERATORS, facts["num_dims"])
+
+
 DOMAIN = Domain(
     name="toy",
     summary="points on the line or in the plane: a named density, or a CSV file of one or two columns",
@@ -29,6 +35,7 @@ DOMAIN = Domain(
     facts=data.PointSource.facts,
     describe=_describe,
     game=_game,
+    generator=_generator,
     recipes=recipes.RECIPES,
     choose=recipes.choose,
     evaluator=PointEvaluator,

@@ -14,7 +14,7 @@ from zerosum.domain import Domain, Facts
 from zerosum.domains.translation import data, preview, recipes, using
 from zerosum.domains.translation.album import read_album
 from zerosum.domains.translation.facts import shown, sides
-from zerosum.domains.translation.game import game
+from zerosum.domains.translation.game import game, generator
 from zerosum.domains.translation.source import PairSource
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe
@@ -57,6 +57,7 @@ DOMAIN = Domain(
     facts=PairSource.facts,
     describe=_describe,
     game=game,
+    generator=generator,
     recipes=recipes.RECIPES,
     choose=recipes.choose,
     tuned=recipes.tuned,

@@ -35,6 +35,11 @@ def game(recipe: Recipe, facts: Mapping[str, Any]) -> Game:
     return Cycle(plain) if isinstance(plain.generator, CycleGenerator) else plain
 
 
+def generator(recipe: Recipe, facts: Mapping[str, Any]) -> nn.Module:
+    """The generator of that game alone."""
+    return domain.generator(recipe, GENERATORS, task_of(facts))
+
+
 WAYS = ("", "back/")
 """What the terms of the way there, and of the way back, are called by."""
 

@@ -11,6 +11,7 @@ from safetensors.torch import save
 
 import zerosum
 from zerosum.domain import Scene
+from zerosum.jsonfile import read_object
 from zerosum.runs.export.card import model_card
 from zerosum.runs.export.program import check
 from zerosum.runs.run import Run, load
@@ -23,7 +24,7 @@ COLUMNS, ROWS = 10, 6
 
 def write(run: Run, out: Path, licence: str | None) -> tuple[list[Path], Mapping[str, Any]]:
     """The files written, and the check of the folder that was loaded again. It can be used as a run folder is."""
-    about = json.loads(names_in(run.path)[1].read_text(encoding="utf-8"))
+    about = read_object(names_in(run.path)[1])
     network = run.sampler.network
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
     body = save(tensors, metadata={"format": "pt"})

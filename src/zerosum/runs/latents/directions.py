@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.engine.seeds import generator
-from zerosum.errors import UserError
+from zerosum.errors import Damaged, UserError
+from zerosum.jsonfile import read_object
 from zerosum.nn import latent
 from zerosum.runs.latents.space import BATCH, Latents, Name, Space
-from zerosum.store import Damaged, decode, encode, fingerprint, write_durably
+from zerosum.store import decode, encode, fingerprint, write_durably
 
 TENSORS, CARD = "directions.safetensors", "directions.json"
 NUM_MEASURED = 2_000  # latents from which the spread along a direction is measured
@@ -75,7 +76,7 @@ class Directions:
 def saved(folder: Path, space: Space) -> Directions | None:
     """The directions in the folder when they are of this very generator and space, else None."""
     try:
-        card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card = read_object(folder / CARD)
         tensors = decode((folder / TENSORS).read_bytes(), folder / TENSORS)
         if (card["space"], card["generator"]) != (space.name, fingerprint(space.network.state_dict())):
             return None

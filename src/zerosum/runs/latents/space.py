@@ -14,14 +14,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from zerosum.errors import UserError
+from zerosum.errors import Damaged, UserError
 from zerosum.nn import latent
 from zerosum.runs.latents import sheets
 from zerosum.runs.latents.classes import between, blended
 from zerosum.runs.latents.sheets import Layout
 from zerosum.runs.run import Run
 from zerosum.runs.sampler import has_mapping
-from zerosum.store import Damaged, decode, encode, write_durably
+from zerosum.store import decode, encode, write_durably
 
 Name = Literal["z", "w"]
 BATCH = 64
@@ -190,7 +190,7 @@ class Space:
 def write(run: Run, samples: Tensor, target: Path, layout: int | Layout = 0) -> list[Path]:
     """Samples as files, by the target's ending; as one picture where laid out in columns and the ending is a picture's."""
     layout = Layout(layout) if isinstance(layout, int) else layout
-    with writing(target):
+    with writing(target), run.card_read():
         if not layout.columns or target.suffix.lower() not in sheets.PICTURES:
             return run.domain.write(samples, target, run.sampler.facts)
         sheets.write(run.domain, samples, target, layout, run.sampler.facts)

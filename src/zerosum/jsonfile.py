@@ -1,0 +1,157 @@
+"""JSON from files that may be damaged or foreign: bounds on size, depth and numbers; Damaged says what is wrong with it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from zerosum.errors import Damaged, UserError
+
+MOST_BYTES = 32 << 20
+"""Of one file, and of one line of a log; a run writes some kilobytes."""
+MOST_DEPTH = 100
+"""Of lists and objects within each other; a checkpoint's plain values have about 30."""
+MOST_DIGITS = 300
+"""Of a whole number: what is longer is no float either."""
+
+
+def parse_json(text: str | bytes, where: object) -> Any:
+    """The value of a JSON text; Damaged, which names `where` it stood, for anything else."""
+    if len(text) > MOST_BYTES:
+        raise Damaged(f"{where} holds {len(text):,} bytes of JSON; at most {MOST_BYTES:,} are read")
+    try:
+        value = json.loads(text, parse_int=_whole)
+    except RecursionError:
+        raise Damaged(f"{where} is nested more than {MOST_DEPTH} levels deep") from None
+    except ValueError as error:
+        raise Damaged(f"{where} is not valid JSON ({error})") from None
+    half = b"\\ud" if isinstance(text, bytes) else "\\ud"
+    if half in text.lower() and not _encodable(value):  # type: ignore[operator]
+        raise Damaged(f"{where} holds half a character (a lone surrogate)")
+    opening = (b"[", b"{") if isinstance(text, bytes) else ("[", "{")
+    if sum(map(text.count, opening)) > MOST_DEPTH and _deeper(value):  # type: ignore[arg-type]
+        raise Damaged(f"{where} is nested more than {MOST_DEPTH} levels deep")
+    return value
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a whole number of {len(digits):,} digits")
+    return int(digits)
+
+
+def _encodable(value: Any) -> bool:
+    """Whether all its texts can be written to a file again."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
+
+
+def _deeper(value: Any) -> bool:
+    """Whether the value has more than MOST_DEPTH levels; not by recursion, which has a limit of its own."""
+    level = [value]
+    for _ in range(MOST_DEPTH + 1):
+        within: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                within.extend(item.values())
+            elif isinstance(item, list):
+                within.extend(item)
+        if not within:
+            return False
+        level = within
+    return True
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file. OSError when it cannot be read, Damaged when it holds no JSON."""
+    return parse_json(read_bytes(path), path)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The same of a file that must hold a JSON object."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise Damaged(f"{path} holds no JSON object")
+    return value
+
+
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The content of a file of at most `most` bytes; Damaged for a longer one, and for what is no file (a device, a pipe)."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise Damaged(f"{path} is no file")
+    with open(path, "rb") as file:
+        body = file.read(most + 1)
+    if len(body) > most:
+        raise Damaged(f"{path} has more than {most:,} bytes, the most that is read")
+    return body
+
+
+# --- logs: one object a line
+
+
+def read_log(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """The lines of metrics.jsonl that are not blank, as (number from 1, object); None for a line that is broken: cut off by a
+    kill or a full disk, or no line of a log (see `is_log_line`). OSError when the file cannot be read."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(f"{path} is no file")
+    with open(path, "rb") as file:
+        number = 0
+        while text := file.readline(MOST_BYTES):
+            number += 1
+            if not text.strip():
+                continue
+            found = None
+            with contextlib.suppress(Damaged):
+                found = parse_json(text, path)
+            yield number, found if is_log_line(found) else None
+
+
+CONTENT = {"train": ("values", dict), "health": ("values", dict), "evaluation": ("records", list)}
+
+
+def is_log_line(line: Any) -> bool:
+    """Whether a value is a log line: an object with a whole "step" of 0 or more, a text as "kind", numbers for "images" and
+    "seconds", numbers or null as "values", and objects with a "name" as "records"."""
+    if not isinstance(line, dict) or not isinstance(line.get("kind"), str):
+        return False
+    step, (field, kind) = line.get("step"), CONTENT.get(line["kind"], ("kind", str))
+    if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < 2**53:
+        return False
+    if not isinstance(line.get(field), kind) or not all(_is_number(line.get(key, 0)) for key in ("images", "seconds")):
+        return False
+    values, records = line.get("values", {}), line.get("records", [])
+    return (
+        isinstance(values, dict)
+        and isinstance(records, list)
+        and all(value is None or _is_number(value) for value in values.values())
+        and all(isinstance(record, dict) and isinstance(record.get("name"), str) for record in records)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+# --- what is made of them
+
+
+@contextlib.contextmanager
+def made_of(path: object, advice: str = "Restore it from a copy, or train again.") -> Iterator[None]:
+    """For code that makes something of values in a file which others may have changed: a value that does not belong there ends
+    in a UserError that names the file, not in the error of whatever met it first."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, RuntimeError) and "memory" in str(error):  # torch's word for a machine that is too small
+            raise
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise UserError(f"{path} holds a value that does not belong there ({told}). {advice}") from error
