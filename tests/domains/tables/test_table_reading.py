@@ -43,7 +43,7 @@ def test_a_byte_order_mark_says_the_encoding(tmp_path: Path, encoding: str) -> N
     (tmp_path / "a.csv").write_bytes("town\tn\nZürich\t1\nŁódź\t2\n".encode(encoding))
     table = reading.read(str(tmp_path / "a.csv"))
     assert cells(table) == [["Zürich", "1"], ["Łódź", "2"]]
-    assert table.style == reading.TextStyle("\t", True, "\n")
+    assert table.style == reading.TextStyle("\t", True, "\n", encoding.removesuffix("-sig"))
     assert reading.recognise(str(tmp_path / "a.csv"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -26,6 +26,8 @@ MISSING = {
     "#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!", "1.#qnan", "1.#ind", "-1.#ind", "-1.#qnan",
 }  # fmt: skip
 """Among numbers and dates these words, in small letters, mean that there is none. In a column of words they are words."""
+BOOLS = ("bool", "boolean", "bool[object]", "bool[pyarrow]")
+"""Types of columns of truth values."""
 BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"}, {"0", "1"}, {"on", "off"})
 FEW_NUMBERS, ROWS_PER_LEVEL = 12, 5
 """Numbers with no more distinct values than this, each in so many rows on average, are codes of categories."""
@@ -41,7 +43,8 @@ class Column:
 
     missing: how a missing number or date is spelled (None in a typed table). form: of numbers and dates.
     levels: of categories, commonest first. spelling: of the only value of a constant. rule: how fresh identifiers are made.
-    left_out: why it takes no part; "" where it does. dtype: of a typed table. note: what a reader should know of its reading.
+    left_out: why it takes no part; "" where it does. dtype, categories: of a typed table. note: how it was read, where that
+    should be known.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Column:
     rule: dict[str, Any] | None = None
     left_out: str = ""
     note: str = ""
+    categories: Mapping[str, Any] | None = None
 
     @property
     def learnt(self) -> bool:
@@ -99,7 +103,7 @@ def found(
         return Column(raw.name, "constant", raw.dtype, spelling=raw.spellings[0]), None
     if {word.strip().lower() for word in words} in BOOLEANS and len(words) == 2:
         return _levels(raw, "boolean")
-    if raw.dtype in ("category", "bool", "boolean") or len(words) < 2:
+    if raw.dtype in ("category", *BOOLS) or len(words) < 2:
         return _levels(raw, "categorical")
     if plain := _numeric(raw, present, "date") or _number(raw, present):
         return plain
@@ -161,14 +165,16 @@ def _numeric(raw: RawColumn, present: Present, kind: str) -> tuple[Column, Value
     table[present.places] = values
     counts = np.where(np.isnan(table), raw.counts, 0)
     missing = raw.spellings[int(counts.argmax())] if counts.any() else ""
-    note = _note(form, values, words, raw.counts[present.places])
+    note = _note(form, values, words, raw.counts[present.places], raw.dtype)
     return Column(raw.name, kind, raw.dtype, missing, form, note=note), table[raw.codes]
 
 
-def _note(form: NumberFormat | DateFormat, values: Values, words: Sequence[str], counts: NDArray[np.int64]) -> str:
+def _note(
+    form: NumberFormat | DateFormat, values: Values, words: Sequence[str], counts: NDArray[np.int64], dtype: str
+) -> str:
     """What does not come back as it was, and dates that may stand for none."""
     notes = []
-    if form.offset if isinstance(form, NumberFormat) else form.inexact:
+    if (form.offset or (form.free and dtype.startswith("decimal"))) if isinstance(form, NumberFormat) else form.inexact:
         pairs = zip(words, form.spelled(values))
         if odd := next(((word, again) for word, again in pairs if word.strip() != again.strip()), None):
             notes.append(f"{odd[0].strip()!r} is kept as {odd[1].strip()!r}")

@@ -111,12 +111,15 @@ def _opened(
     constraints: list[str] = [],  # noqa: B006
     encoding: str = "utf-8-sig",
     delimiter: str | None = None,
+    header: bool | None = None,
+    max_gib: float | None = None,
     missing: list[str] = [],  # noqa: B006
     decimal: Decimal = "",
 ) -> TableSource:
     """The options of `data` in a recipe of tables."""
-    _must_make_sense(heldout, max_levels, told)
-    raw = reading.read(where, encoding=encoding, delimiter=delimiter)
+    _must_make_sense(heldout, max_levels, told, max_gib)
+    most = None if max_gib is None else round(max_gib * 2**30)
+    raw = reading.read(where, encoding=encoding, delimiter=delimiter, header=header, most=most, drop=drop)
     table = understood(raw, types, drop, missing, decimal)
     given = stating.stated(constraints, table)
     train, rest = _parts(table, heldout, seed)
@@ -135,13 +138,15 @@ def _opened(
     )
 
 
-def _must_make_sense(heldout: float, max_levels: int, told: float) -> None:
+def _must_make_sense(heldout: float, max_levels: int, told: float, max_gib: float | None) -> None:
     if not 0 <= heldout < 1:
         raise ValueError(f"heldout must lie in [0, 1), got {heldout}")
     if max_levels < 3:
         raise ValueError(f"max_levels must be at least 3, got {max_levels}")
     if not 0 <= told <= 1:
         raise ValueError(f"told must lie in [0, 1], got {told}")
+    if max_gib is not None and not 0 < max_gib < 2**20:
+        raise ValueError(f"max_gib must be above 0, got {max_gib}")
 
 
 def _parts(table: Table, heldout: float, seed: int) -> tuple[Table, Table]:

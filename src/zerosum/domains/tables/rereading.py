@@ -16,7 +16,7 @@ from zerosum.domains.tables import reading, transform
 from zerosum.domains.tables.columns import CATEGORICAL, Column, present_of
 from zerosum.domains.tables.dates import DateFormat
 from zerosum.domains.tables.encoded import encoded
-from zerosum.domains.tables.reading import RawColumn
+from zerosum.domains.tables.reading import RawColumn, RawTable, TextStyle, style_of
 from zerosum.domains.tables.table import Table
 from zerosum.domains.tables.transform import Transform
 from zerosum.errors import UserError, nearest
@@ -25,8 +25,7 @@ from zerosum.errors import UserError, nearest
 def read(paths: Sequence[Path], facts: Facts) -> Tensor:
     """(N, D) encoded rows of tables with the run's own columns; UserError names a column or cell that the run does not know."""
     fit = transform.of_facts(facts)
-    missing = facts.get("missing", ())
-    return torch.cat([_rows(table_of(path, fit, missing), fit) for path in paths])
+    return torch.cat([_rows(table_of(path, fit, facts), fit) for path in paths])
 
 
 def _rows(table: Table, fit: Transform) -> Tensor:
@@ -34,9 +33,9 @@ def _rows(table: Table, fit: Transform) -> Tensor:
     return encoded(table, fit, told=0.0).data(rows, rows)
 
 
-def table_of(path: Path, fit: Transform, missing: Sequence[str] = ()) -> Table:
-    """The learnt columns of a file, understood as those of the run. missing: further spellings of missing numbers and dates."""
-    raw = reading.read(str(path), least=1)
+def table_of(path: Path, fit: Transform, facts: Facts) -> Table:
+    """The learnt columns of a file, understood as those of the run."""
+    raw, missing = _read(path, style_of(facts)), facts.get("missing", ())
     held = {column.name: column for column in raw.columns}
     arrays = {}
     for column in fit.columns:
@@ -48,6 +47,16 @@ def table_of(path: Path, fit: Transform, missing: Sequence[str] = ()) -> Table:
             )
         arrays[column.name] = _values(path, column, held[column.name], missing)
     return Table(fit.columns, arrays, raw.num_rows)
+
+
+def _read(path: Path, style: TextStyle) -> RawTable:
+    """A file in UTF-8, or in the encoding of the file that was learnt."""
+    try:
+        return reading.read(str(path), header=style.header, least=1)
+    except UserError:
+        if style.encoding == "utf-8":
+            raise
+    return reading.read(str(path), encoding=style.encoding, header=style.header, least=1)
 
 
 def _values(path: Path, column: Column, raw: RawColumn, missing: Sequence[str]) -> NDArray[Any]:

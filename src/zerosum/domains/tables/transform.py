@@ -185,6 +185,8 @@ def _plain(column: Column, encoding: Encoding | Determined | None) -> dict[str, 
     simple = ("name", "kind", "dtype", "spelling", "rule", "left_out")
     plain: dict[str, Any] = {name: getattr(column, name) for name in simple}
     plain["missing"] = column.missing
+    if column.categories is not None:
+        plain["categories"] = dict(column.categories)
     plain["form"] = None if column.form is None else column.form.to_json()
     plain["levels"] = list(column.levels)
     if encoding is not None:

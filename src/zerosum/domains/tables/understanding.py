@@ -37,7 +37,8 @@ def understood(
     held = [column for column in raw.columns if column.name not in drop]
 
     def find(column: RawColumn, mark: str = ".") -> tuple[Column, Values | None]:
-        return columns.found(column, raw.where, types.get(column.name), missing=missing, decimal=mark)
+        meant, values = columns.found(column, raw.where, types.get(column.name), missing=missing, decimal=mark)
+        return replace(meant, categories=column.categories), values
 
     doubts = {column.name: doubt for column in held if (doubt := _doubt(column, missing))}
     found = {column.name: find(column) for column in held if column.name not in doubts}

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import gzip
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -14,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from zerosum.domains.tables.columns import CATEGORICAL, Column
+from zerosum.domains.tables.columns import BOOLS, CATEGORICAL, Column, is_missing
 from zerosum.domains.tables.dates import DateFormat
 from zerosum.domains.tables.numbers import NumberFormat
 from zerosum.domains.tables.reading import TextStyle, frames, style_of, text
@@ -23,6 +26,10 @@ from zerosum.errors import UserError
 
 NULLABLE = ("Int", "UInt", "Float", "boolean", "string")
 TEXTS = ("object", "str", "string")
+OBJECT = re.compile(
+    r"(?P<decimal>decimal)(?:\d*\((?P<digits>\d+), (?P<scale>\d+)\))?|(?P<other>date|time|binary)(?!time|delta)"
+)
+"""Types of columns of Python objects."""
 
 
 class Writer(Protocol):
@@ -49,7 +56,7 @@ class Writing:
     def __enter__(self) -> Writer:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.name.lower().endswith(frames.SUFFIXES):
-            self._writer: Writer = _ParquetFile(self._aside)
+            self._writer: Writer = _ParquetFile(self._aside, self._style)
         else:
             self._writer = _TextFile(self._aside, self._columns, self._style, packed=self.path.suffix == ".gz")
         return self._writer
@@ -72,10 +79,11 @@ def suits(path: Path) -> bool:
 class _TextFile:
     def __init__(self, path: Path, columns: Iterable[Column], style: TextStyle, packed: bool) -> None:
         opener = gzip.open if packed else open
-        encoding = "utf-8-sig" if style.byte_order_mark else "utf-8"
+        encoding = "utf-8-sig" if style.byte_order_mark and style.encoding == "utf-8" else style.encoding
         self._file: Any = opener(path, "wt", encoding=encoding, newline="")
         self._csv = csv.writer(self._file, delimiter=style.delimiter, lineterminator=style.line_end)
-        self._csv.writerow([column.name for column in columns])
+        if style.header:
+            self._csv.writerow([column.name for column in columns])
 
     def add(self, table: Table) -> None:
         """The rows as lines of text."""
@@ -87,18 +95,37 @@ class _TextFile:
 
 
 class _ParquetFile:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, style: TextStyle) -> None:
         self._pyarrow = frames.needed("pyarrow", "Writing Parquet")
         self._parquet = frames.needed("pyarrow.parquet", "Writing Parquet")
-        self._path = path
+        self._path, self._labels = path, style.labels
         self._file: Any = None
 
     def add(self, table: Table) -> None:
         """The rows as one group."""
-        part = self._pyarrow.Table.from_pandas(to_frame(table), preserve_index=False)
+        frame = to_frame(table, self._labels)
         if self._file is None:
-            self._file = self._parquet.ParquetWriter(self._path, part.schema)
-        self._file.write_table(part.cast(self._file.schema))
+            self._schema = self._schema_of(frame, table)
+            self._file = self._parquet.ParquetWriter(self._path, self._schema)
+        self._file.write_table(self._pyarrow.Table.from_pandas(frame, preserve_index=False).cast(self._schema))
+
+    def _schema_of(self, frame: Any, table: Table) -> Any:
+        """The types of the columns; of Python objects those of the file that was learnt, whatever the first rows hold."""
+        # Only with the index does pyarrow write down of what type the names of the columns are; this one takes no room.
+        schema = self._pyarrow.Table.from_pandas(frame, preserve_index=None if self._labels else False).schema
+        kinds = {"date": self._pyarrow.date32(), "time": self._pyarrow.time64("us"), "binary": self._pyarrow.binary()}
+        for place, column in enumerate(table.written):
+            kind = OBJECT.match(column.dtype)
+            if kind and kind["decimal"]:
+                found = self._pyarrow.decimal128(int(kind["digits"] or 38), int(kind["scale"] or 10))
+            elif kind:
+                found = kinds[kind["other"]]
+            elif self._pyarrow.types.is_null(schema.field(place).type):
+                found = self._pyarrow.string()
+            else:
+                continue
+            schema = schema.set(place, schema.field(place).with_type(found))
+        return schema
 
     def close(self) -> None:
         """Writes the end of the file."""
@@ -109,30 +136,68 @@ class _ParquetFile:
 # --- DataFrames
 
 
-def to_frame(table: Table) -> Any:
+def to_frame(table: Table, labels: str = "") -> Any:
     """A pandas DataFrame with the dtypes of the DataFrame or Parquet file that was learnt; of a text file, with those that
-    pandas would give the columns."""
+    pandas would give the columns. labels: see TextStyle."""
     pandas = frames.needed("pandas", "A DataFrame")
-    return pandas.DataFrame({column.name: _series(pandas, table, column) for column in table.written})
+    frame = pandas.DataFrame({column.name: _series(pandas, table, column) for column in table.written})
+    if labels == "int":
+        frame.columns = pandas.Index([int(name) for name in frame.columns])
+    return frame
 
 
 def _series(pandas: Any, table: Table, column: Column) -> Any:
     dtype = column.dtype
+    if dtype.endswith("[pyarrow]"):
+        plain = replace(column, dtype=frames.arrow_free("a run", column.name, dtype))
+        return _series(pandas, table, plain).astype(dtype)
+    if column.categories is not None:
+        return _categorical(pandas, table.spelled(column), column.categories)
+    if OBJECT.match(dtype) or dtype.startswith("timedelta64"):
+        return _objects(pandas, table.spelled(column), dtype)
     if column.kind in ("continuous", "integer"):
         return _numbers(pandas, table.arrays[column.name], column)
     if column.kind == "date" and isinstance(column.form, DateFormat) and (not dtype or dtype.startswith("datetime64")):
         times = pandas.Series(column.form.times(table.arrays[column.name]))
-        if ", " in dtype:  # a time zone
+        if ", " in dtype or column.form.zones:  # a time zone
             times = times.dt.tz_localize("UTC")
         return times.astype(dtype) if dtype else times
     words = pandas.Series(table.spelled(column), dtype=object)
-    if column.kind == "boolean" and dtype in ("bool", "boolean"):
-        return words.map({"True": True, "False": False}).astype(dtype)
-    if dtype == "category":
+    if dtype in BOOLS:
+        found = words.map({"True": True, "False": False})
+        return found if dtype == "bool[object]" else found.astype(dtype)
+    if dtype == "category":  # of a run that did not yet keep all categories
         return pandas.Series(pandas.Categorical(words, categories=[v for v in column.levels if v is not None]))
     if column.kind in CATEGORICAL or column.kind in ("identifier", "constant"):
         return words if not dtype and column.padded else _typed(pandas, words, dtype)
     return words.astype(dtype) if dtype else words
+
+
+def _categorical(pandas: Any, words: Sequence[str | None], known: Mapping[str, Any]) -> Any:
+    places = {word: place for place, word in enumerate(known["values"])}
+    categories = _typed(pandas, pandas.Series(known["values"], dtype=object), known["of"])
+    codes = [-1 if word is None else places.get(word, -1) for word in words]
+    made = pandas.Categorical.from_codes(codes, categories=pandas.Index(categories), ordered=known["ordered"])
+    return pandas.Series(made)
+
+
+def _objects(pandas: Any, words: Sequence[str | None], dtype: str) -> Any:
+    """Decimals, days, times of day, bytes and durations; None, or NaT, where missing."""
+    kind = OBJECT.match(dtype)
+    if kind is None:
+        unit = dtype.removeprefix("timedelta64[").removesuffix("]")
+        known = {word: round(Decimal(word).scaleb(frames.DIGITS[unit])) for word in {*words} if word}
+        held = [known.get(word or "", "NaT") for word in words]
+        return pandas.Series(np.array(held, dtype=f"timedelta64[{unit}]"))
+    scale = Decimal(1).scaleb(-int(kind["scale"] or 0))
+    read: Mapping[str, Callable[[str], Any]] = {
+        "date": date.fromisoformat,
+        "time": time.fromisoformat,
+        "binary": str.encode,
+    }
+    one = (lambda word: Decimal(word).quantize(scale)) if kind["scale"] else read.get(kind["other"] or "", Decimal)
+    made = {word: None if word is None or is_missing(word) else one(word) for word in {*words}}
+    return pandas.Series([made[word] for word in words], dtype=object)
 
 
 def _numbers(pandas: Any, values: NDArray[np.float64], column: Column) -> Any:
@@ -160,7 +225,7 @@ def _typed(pandas: Any, words: Any, dtype: str) -> Any:
         return words.astype(dtype)
     if dtype.startswith("datetime64"):
         return pandas.to_datetime(words, utc=", " in dtype).astype(dtype)
-    if dtype in ("bool", "boolean"):
+    if dtype in BOOLS:
         return words.map({"True": True, "False": False}).astype(dtype)
     numbers = pandas.to_numeric(words)
     return numbers.astype(dtype)

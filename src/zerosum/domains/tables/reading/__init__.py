@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from zerosum.data.opening import is_regular, path_of
@@ -17,8 +18,21 @@ SHEETS = (".xlsx", ".xls", ".ods")
 __all__ = ["SOURCES", "RawColumn", "RawTable", "TextStyle", "read", "recognise", "style_of"]
 
 
-def read(where: str, *, encoding: str = text.BY_MARK, delimiter: str | None = None, least: int = 2) -> RawTable:
-    """The table of that name or at that path, of `least` rows or more; UserError says what is wrong with it, and where."""
+def read(
+    where: str,
+    *,
+    encoding: str = text.BY_MARK,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    most: int | None = None,
+    drop: Sequence[str] = (),
+    least: int = 2,
+) -> RawTable:
+    """The table of that name or at that path, of `least` rows or more; UserError says what is wrong with it, and where.
+
+    most: bytes that are read, see `text.unpacked` and `frames.read_parquet`. drop: columns that need not be readable. The
+    others: see `text.read_text`.
+    """
     if where in SOURCES:
         return checked(read_bundled(where))
     path = path_of(where)
@@ -28,10 +42,11 @@ def read(where: str, *, encoding: str = text.BY_MARK, delimiter: str | None = No
             f"{where} is {kind}. A table is a file: .csv, .tsv, .csv.gz or .parquet. {nearest(where, SOURCES)}"
         )
     if _ends(path, frames.SUFFIXES):
-        return checked(frames.read_parquet(path), least)
+        return checked(frames.read_parquet(path, most, drop), least)
     if _ends(path, (*text.SUFFIXES, text.TABBED)):
         mark = "\t" if delimiter is None and _ends(path, (".tsv", ".tsv.gz", text.TABBED)) else delimiter
-        return checked(text.read_text(path, encoding=encoding, delimiter=mark), least)
+        table = text.read_text(path, encoding=encoding, delimiter=mark, header=header, most=most)
+        return checked(table, least)
     if _ends(path, SHEETS):
         raise UserError(f"{where} is a workbook. Save the sheet that you mean as CSV, and give that file.")
     raise UserError(

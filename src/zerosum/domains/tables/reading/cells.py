@@ -20,13 +20,15 @@ class RawColumn:
     """One column. codes: (N,) int32, the place of each row's cell in `spellings`.
 
     spellings: the distinct cells in order of first appearance, exactly as written; None for a cell that a typed table (Parquet,
-    DataFrame) marks as missing. dtype: the type of a typed table's column, as text; "" in a text file.
+    DataFrame) marks as missing. dtype: the type of a typed table's column, as text; "" in a text file. categories: of a typed
+    column of categories: {"ordered": whether they rise, "values": all, in order, "of": their type}.
     """
 
     name: str
     codes: NDArray[np.int32]
     spellings: tuple[str | None, ...]
     dtype: str = ""
+    categories: Mapping[str, Any] | None = None
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -40,11 +42,15 @@ class RawColumn:
 
 @dataclass(frozen=True)
 class TextStyle:
-    """How a text file is laid out. delimiter: between the cells. byte_order_mark: whether it begins with one."""
+    """How a file is laid out. delimiter: between the cells. byte_order_mark: whether it begins with one. encoding: of the
+    text. header: whether the first line names the columns. labels: "int" where whole numbers name those of a typed table."""
 
     delimiter: str = ","
     byte_order_mark: bool = False
     line_end: str = "\n"
+    encoding: str = "utf-8"
+    header: bool = True
+    labels: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `style_of`."""

@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import importlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zerosum.data.opening import decoding, opened
-from zerosum.domains.tables.reading.cells import RawColumn, RawTable
+from zerosum.data.opening import MAX_FILE_BYTES, check_size, decoding, opened
+from zerosum.domains.tables.reading.cells import RawColumn, RawTable, TextStyle
 from zerosum.errors import UserError
 
 SUFFIXES = (".parquet", ".pq")
-MAX_CELLS = 10**9
-"""Most cells of a Parquet file, which may hold one value millions of times in a few bytes."""
+READ = re.compile(
+    r"(bool|u?int\d+|float\d+|U?Int\d+|Float\d+|boolean|string|str|object|category|datetime64|timedelta64|period)\b.*"
+)
+"""Types of columns that are read."""
+OBJECTS = {
+    "decimal": "decimal",
+    "date": "date32[day]",
+    "time": "time64[us]",
+    "bytes": "binary",
+    "boolean": "bool[object]",
+}
+"""Of columns of Python objects: what pandas calls them, and what they are called here if no file says more."""
+ARROW = {
+    "float": "Float32", "double": "Float64", "bool": "boolean", "large_string": "string", "string": "string",
+    **{f"{sign}int{size}": f"{cap}Int{size}" for sign, cap in (("", ""), ("u", "U")) for size in (8, 16, 32, 64)},
+}  # fmt: skip
+"""pandas' own types for columns that lie in Arrow's memory."""
+KEPT = b"zerosum"
+"""The key of a Parquet file's metadata under which `keep` writes what its types do not say."""
+DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
+"""Of the parts of a second in each unit of durations."""
 
 
 def needed(module: str, use: str) -> Any:
@@ -26,63 +50,170 @@ def needed(module: str, use: str) -> Any:
         raise UserError(f"{use} needs {package}, which is not installed: pip install 'zerosum[tables]'.") from None
 
 
-def read_parquet(path: Path) -> RawTable:
-    """A Parquet file."""
-    pandas, _ = needed("pandas", f"Reading {path}"), needed("pyarrow", f"Reading {path}")
-    from pyarrow import parquet
-
+def read_parquet(path: Path, most: int | None = None, drop: Sequence[str] = ()) -> RawTable:
+    """A Parquet file. most: bytes that it may take in memory, by its own account; by default MAX_FILE_BYTES. drop: see
+    `of_frame`."""
+    pandas, parquet = (needed(module, f"Reading {path}") for module in ("pandas", "pyarrow.parquet"))
     with opened(path) as file, decoding(path, "a Parquet file"):
-        about = parquet.ParquetFile(file).metadata
-        if about.num_rows * about.num_columns > MAX_CELLS:
-            raise UserError(
-                f"{path}: {about.num_rows:,} rows of {about.num_columns:,} columns, more than the {MAX_CELLS:,} cells that are "
-                "read. Save a part of it."
-            )
+        source = parquet.ParquetFile(file)
+        about, schema = source.metadata, source.schema_arrow
+        groups = [about.row_group(number).total_byte_size for number in range(about.num_row_groups)]
+        # One value may stand for millions of cells in a few bytes.
+        num_bytes = max(sum(groups), 8 * about.num_rows * about.num_columns)
+        check_size(num_bytes, MAX_FILE_BYTES if most is None else most, path, "takes, unpacked,")
         frame = pandas.read_parquet(file)
-    return of_frame(frame, str(path))
+        kept = json.loads((schema.metadata or {}).get(KEPT, b"{}"))
+        known = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("columns", [])
+        coded = {str(column["name"]) for column in known if column.get("pandas_type") == "categorical"}
+        for name in frame.columns:
+            if str(name) in coded and str(frame[name].dtype) != "category":  # Parquet knows categories of texts only
+                frame[name] = frame[name].astype("category")
+    types = {field.name: str(field.type) for field in schema}
+    return of_frame(frame, str(path), drop, types, kept)
 
 
-def of_frame(frame: Any, where: str = "the DataFrame") -> RawTable:
-    """The columns of a pandas DataFrame; its index is left out."""
-    columns = tuple(_column(where, str(name), frame.iloc[:, place]) for place, name in enumerate(frame.columns))
+def keep(frame: Any, path: Path) -> None:
+    """Writes a DataFrame to a Parquet file from which `read_parquet` reads the same columns, all categories among them."""
+    pyarrow, parquet = (needed(module, "Writing Parquet") for module in ("pyarrow", "pyarrow.parquet"))
+    categories = {column.name: column.categories for column in of_frame(frame).columns if column.categories}
+    table = pyarrow.Table.from_pandas(frame.reset_index(drop=True))
+    about = {**(table.schema.metadata or {}), KEPT: json.dumps(categories).encode()}
+    parquet.write_table(table.replace_schema_metadata(about), path)
+
+
+def of_frame(
+    frame: Any,
+    where: str = "the DataFrame",
+    drop: Sequence[str] = (),
+    types: Mapping[str, str] = {},
+    categories: Mapping[str, Any] = {},
+) -> RawTable:
+    """The columns of a pandas DataFrame; its index is left out.
+
+    drop: columns that need not be readable. types: Arrow's, of columns of Python objects. categories: of columns whose own do not
+    name all, see RawColumn.
+    """
+    labels = _labels(where, list(frame.columns))
+    columns = []
+    for place, name in enumerate(map(str, frame.columns)):
+        try:
+            column = _column(where, name, frame.iloc[:, place], types.get(name, ""))
+        except UserError:
+            if name not in drop:
+                raise
+            column = RawColumn(name, np.zeros(len(frame), dtype=np.int32), (None,))
+        known = categories.get(name)
+        columns.append(replace(column, categories=known) if _fits(known, column) else column)
     if not columns:
         raise UserError(f"{where} has no columns.")
-    return RawTable(where, columns, len(frame))
+    return RawTable(where, tuple(columns), len(frame), TextStyle(labels=labels))
 
 
-def _column(where: str, name: str, series: Any) -> RawColumn:
-    pandas, dtype = needed("pandas", where), str(series.dtype)
-    if dtype.startswith("datetime64"):
-        series = _times(series)
-    try:
-        codes, uniques = pandas.factorize(series, use_na_sentinel=True)
-    except TypeError:
+def _fits(known: Any, column: RawColumn) -> bool:
+    """Whether what a file keeps of categories can be those of a column."""
+    if column.categories is None or not isinstance(known, dict) or {*known} != {"ordered", "values", "of"}:
+        return False
+    values = known["values"]
+    strings = isinstance(values, list) and all(isinstance(value, str) for value in [*values, known["of"]])
+    return strings and {*column.spellings} <= {None, *values} and len({*values}) == len(values)
+
+
+def _labels(where: str, names: Sequence[Any]) -> str:
+    """ "int" where whole numbers name the columns, "" where texts do."""
+    kinds = {"int" if isinstance(name, (int, np.integer)) else "" if isinstance(name, str) else "odd" for name in names}
+    if len(kinds) > 1 or "odd" in kinds or any(isinstance(name, (bool, np.bool_)) for name in names):
+        odd = next((name for name in names if not isinstance(name, str)), "")
         raise UserError(
-            f"{where}: column {name!r} holds {type(series.iloc[0]).__name__} objects, not single values. Leave it out."
-        ) from None
-    spellings: list[str | None] = [spelled(value) for value in uniques]
+            f"{where}: {odd!r} is the name of a column. Let either texts or whole numbers name all columns: "
+            "frame.columns = frame.columns.map(str)."
+        )
+    return "int" if kinds == {"int"} else ""
+
+
+def _column(where: str, name: str, series: Any, arrow: str) -> RawColumn:
+    pandas, dtype = needed("pandas", where), str(series.dtype)
+    spell: Callable[[Any], str]
+    held, categories, spell = series, None, spelled
+    if dtype.endswith("[pyarrow]"):
+        held = series.astype(arrow_free(where, name, dtype))
+    elif dtype == "category":
+        values = series.cat.categories
+        categories = {
+            "ordered": bool(series.cat.ordered), "values": [spelled(value) for value in values], "of": str(values.dtype),
+        }  # fmt: skip
+    elif dtype == "object":
+        found = pandas.api.types.infer_dtype(series, skipna=True)
+        dtype = (arrow if found == "decimal" else "") or OBJECTS.get(found, dtype)
+        spell = _bytes(where, name) if found == "bytes" else spelled
+        held = series.astype(f"{found}64[us]") if found in ("timedelta", "datetime") else series
+        dtype = str(held.dtype) if held is not series else dtype
+    elif not READ.fullmatch(dtype):
+        raise UserError(f"{where}: column {name!r} is of type {dtype}, which is not read. {LEAVE_OUT}")
+    if str(held.dtype).startswith("datetime64"):
+        held = _times(held)
+    elif str(held.dtype).startswith("timedelta64"):
+        held, spell = held.astype("object").map(_seconds, na_action="ignore"), str
+    try:
+        codes, uniques = pandas.factorize(held, use_na_sentinel=True)
+    except TypeError:
+        kind = type(series.iloc[0]).__name__
+        raise UserError(f"{where}: column {name!r} holds {kind} objects, not single values. {LEAVE_OUT}") from None
+    spellings: list[str | None] = [spell(value) for value in uniques]
     codes = np.asarray(codes, dtype=np.int32)
     if (codes < 0).any():
         codes = np.where(codes < 0, len(spellings), codes).astype(np.int32)
         spellings.append(None)
-    return RawColumn(name, codes, tuple(spellings), dtype)
+    return RawColumn(name, codes, tuple(spellings), dtype, categories)
+
+
+LEAVE_OUT = "Leave it out: data.drop names columns that are not to be learnt."
+
+
+def arrow_free(where: str, name: str, dtype: str) -> str:
+    """pandas' own type for one in Arrow's memory such as "int64[pyarrow]"."""
+    inner = dtype.removesuffix("[pyarrow]")
+    if inner.startswith("timestamp"):
+        return inner.replace("timestamp", "datetime64").replace(", tz=", ", ")
+    if inner not in ARROW:
+        raise UserError(f"{where}: column {name!r} is of type {dtype}, which is not read. {LEAVE_OUT}")
+    return ARROW[inner]
+
+
+def _bytes(where: str, name: str) -> Callable[[bytes], str]:
+    def spell(value: bytes) -> str:
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise UserError(f"{where}: column {name!r} holds bytes that are no UTF-8 text. {LEAVE_OUT}") from None
+
+    return spell
 
 
 def _times(series: Any) -> Any:
     """A column of times as texts of one form: in UTC where it has a zone, with no finer parts than there are."""
     if series.dt.tz is not None:
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
-    times = series.to_numpy().astype("datetime64[us]")
+    times = series.to_numpy()
     known = times[~np.isnat(times)]
-    unit: Any = next((unit for unit in ("D", "s", "ms") if (known.astype(f"datetime64[{unit}]") == known).all()), "us")
+    units = ("D", "s", "ms", "us", "ns")
+    unit: Any = next(unit for unit in units if (known.astype(f"datetime64[{unit}]").astype(known.dtype) == known).all())
     texts = [
         None if text == "NaT" else text.replace("T", " ") for text in np.datetime_as_string(times, unit=unit).tolist()
     ]
     return needed("pandas", "Reading times").Series(texts, dtype=object)
 
 
+def _seconds(value: Any) -> str:
+    """A duration in seconds, to its last digit."""
+    number = Decimal(int(value.to_timedelta64().astype("timedelta64[ns]").astype(np.int64))).scaleb(-DIGITS["ns"])
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def spelled(value: Any) -> str:
     """A value of a typed table as text from which it can be read again."""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     if hasattr(value, "isoformat"):
         text: str = value.isoformat()
         return text.replace("T", " ")
