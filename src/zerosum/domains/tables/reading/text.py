@@ -65,12 +65,7 @@ def read_text(
             reader = csv.reader(file, delimiter=mark)
             if _declared(lines):
                 next(reader)
-            first = next((row for row in reader if row), None)
-            if first is None:
-                raise UserError(f"{path} is empty. A table begins with a line that names its columns.")
-            names = [f"c{place}" for place in range(1, len(first) + 1)] if header is False else first
-            rows = itertools.chain([first], reader) if header is False else reader
-            columns = _columns(names, rows, lambda chunk: _ragged(path, reader, chunk, len(names)))
+            names, columns = _named_columns(path, reader, header)
     except UserError:
         raise
     except (UnicodeDecodeError, LookupError) as error:
@@ -84,6 +79,17 @@ def read_text(
     end = "\r\n" if lines[0].endswith("\r\n") else "\n"
     style = TextStyle(mark, _mark(path) is not None, end, written.removesuffix("-sig"), header is not False)
     return RawTable(str(path), kept, len(columns[0].codes), style, notes)
+
+
+def _named_columns(
+    path: Path, reader: Iterator[list[str]], header: bool | None
+) -> tuple[list[str], tuple[RawColumn, ...]]:
+    first = next((row for row in reader if row), None)
+    if first is None:
+        raise UserError(f"{path} is empty. A table begins with a line that names its columns.")
+    names = [f"c{place}" for place in range(1, len(first) + 1)] if header is False else first
+    rows = itertools.chain([first], reader) if header is False else reader
+    return names, _columns(names, rows, lambda chunk: _ragged(path, reader, chunk, len(names)))
 
 
 def _must_be_mark(delimiter: str | None) -> None:
