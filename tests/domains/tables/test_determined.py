@@ -10,7 +10,7 @@ import pytest
 import torch
 from table_making import Repeater, source_of, text_of
 
-from zerosum.domains.tables import determined, producing, transform
+from zerosum.domains.tables import determined, levels, producing, transform
 from zerosum.domains.tables.data import TableSource
 from zerosum.domains.tables.table import joined
 from zerosum.errors import UserError
@@ -63,13 +63,65 @@ def test_it_can_be_switched_off(tmp_path: Path) -> None:
     assert [block.column for block in plain.transform.blocks] == HEADER
 
 
-def test_a_place_that_stands_for_several_levels_determines_nothing(tmp_path: Path) -> None:
+def keyed(path: Path, max_levels: int = 20) -> TableSource:
+    """Customers, most of them beyond the places of their column, with a segment, its manager, a side and a year of birth; what
+    they spend follows from the segment."""
     draw = np.random.default_rng(0)
-    codes = draw.integers(0, 40, 2000)
-    rows = [[f"c{code}", f"g{code % 4}"] for code in codes]
-    (tmp_path / "a.csv").write_text(text_of(["code", "group"], rows), encoding="utf-8")
-    assert set(source_of(tmp_path / "a.csv").transform.determined) == {"group"}
-    assert not source_of(tmp_path / "a.csv", max_levels=20).transform.determined
+    rows = []
+    for _ in range(3_000):
+        who = int(150 * draw.random() ** 2)
+        segment = "gold" if who % 7 == 0 else f"s{who % 3}"
+        spent = draw.normal(9_000 if segment == "gold" else 100, 5)
+        rows.append([f"c{who}", segment, f"m-{segment}", "ab"[who % 2], str(1940 + who * 7 % 50), f"{spent:.2f}"])
+    path.write_text(text_of(["customer", "segment", "manager", "side", "born", "spent"], rows), encoding="utf-8")
+    return source_of(path, heldout=0.0, max_levels=max_levels)
+
+
+def test_keys_beyond_the_places_of_a_column_determine_too(tmp_path: Path) -> None:
+    source = keyed(tmp_path / "a.csv")
+    assert {name: part.by for name, part in source.transform.determined.items()} == {
+        "segment": "customer",
+        "side": "customer",
+        "born": "customer",
+        "manager": "segment",
+    }
+    # The networks see a category all the same, so that what goes with it is learnt for rare customers too.
+    assert [block.column for block in source.rows.blocks] == ["customer", "segment", "side", "spent"]
+    facts = json.loads(json.dumps(source.facts()))
+    fit = transform.of_facts(facts)
+    by_chance = fit.decoded(torch.randn(4_000, facts["width"], generator=torch.Generator().manual_seed(0)))
+    real = {row[:5] for row in zip(*(source.train.spelled(column) for column in source.train.columns))}
+    assert {row[:5] for row in zip(*(by_chance.spelled(column) for column in by_chance.columns))} <= real
+    assert set(fit.kept(by_chance.arrays).values()) == {1.0}
+
+
+def test_a_rare_level_is_drawn_among_those_that_agree_with_the_row(tmp_path: Path) -> None:
+    source = keyed(tmp_path / "a.csv")
+    rows = torch.arange(len(source.train))
+    back, real = source.transform.decoded(source.rows.data(rows, rows)), source.train
+    rare = real.arrays["customer"] >= 19
+    assert rare.mean() > 0.5
+    assert (back.arrays["customer"] != real.arrays["customer"])[rare].mean() > 0.8
+    for name in ("segment", "side", "manager"):
+        np.testing.assert_array_equal(back.arrays[name], real.arrays[name])
+    counts = [np.bincount(table.arrays["customer"], minlength=150) for table in (real, back)]
+    np.testing.assert_allclose(*counts, atol=25)
+    table = joined(list(producing.stream(Repeater(source), "segment=gold", 0).tables(500)))
+    assert set(table.spelled(table.column("segment"))) == {"gold"}
+    table = joined(list(producing.stream(Repeater(source), "born<1945", 0).tables(500)))
+    assert table.arrays["born"].max() < 1945
+
+
+def test_where_no_rare_level_agrees_with_the_whole_row_the_first_columns_decide() -> None:
+    found = levels.Levels(np.array([50, 5, 5, 5]), kept=1)
+    places, draw = np.ones(300, dtype=np.int64), np.random.default_rng(0).random(300)
+    first, second = np.array([9, 0, 0, 1]), np.array([9, 0, 1, 0])
+    like = [(first, np.repeat([0, 1, 2], 100)), (second, np.ones(300, dtype=np.int64))]
+    made = found.matched(places, draw, like)
+    assert set(made[:100]) == {2}
+    assert set(made[100:200]) == {3}
+    assert set(made[200:]) == {1, 2, 3}
+    np.testing.assert_array_equal(found.matched(places, draw, []), found.decoded(places, draw))
 
 
 def test_too_few_rows_are_no_evidence() -> None:

@@ -124,6 +124,28 @@ def test_the_grid_is_the_coarsest_that_holds_all_numbers() -> None:
     np.testing.assert_array_equal(grid.of(np.array([0.1, 0.4]), 10.0).rounded(np.array([0.29, 0.12])), [0.4, 0.1])
 
 
+def test_numbers_rounder_than_their_grid_are_made_as_round(tmp_path: Path) -> None:
+    """Most salaries are hundreds, or fifties and fives, the others whole euros: made ones too, and real ones come back."""
+    draw = np.random.default_rng(0)
+    hundreds = np.where(draw.random(20_000) < 0.95, np.round(draw.gamma(4, 10_000, 20_000), -2), 0)
+    hundreds = np.where(hundreds == 0, np.round(draw.gamma(4, 10_000, 20_000)), hundreds)
+    nested = np.where(draw.random(20_000) < 0.6, 50, np.where(draw.random(20_000) < 0.5, 5, 1))
+    nested = np.round(draw.gamma(4, 10_000, 20_000) / nested) * nested
+    for real, steps in ((hundreds, (1, 100)), (nested, (1, 5, 50))):
+        found = cdf.of_json(json.loads(json.dumps(cdf.fitted(real, grid.of(real, 1.0)).to_json())))
+        assert found.rounder is not None
+        assert found.rounder.steps == steps
+        made = found.numbers(draw.standard_normal(20_000))
+        for step in (100, 50, 5):
+            assert (made % step == 0).mean() == pytest.approx((real % step == 0).mean(), abs=0.012)
+        assert stats.ks_2samp(made, real).statistic < 0.015
+        low, high = (torch.from_numpy(end) for end in found.stretches(real))
+        normal = cdf.placed(low, high, torch.full((len(real),), 0.5, dtype=torch.float64))
+        np.testing.assert_array_equal(found.numbers(normal.double().numpy()), real)
+    plain = np.round(draw.gamma(4, 1_000, 20_000), 2)
+    assert cdf.fitted(plain, grid.of(plain, 100.0)).rounder is None
+
+
 # --- mixture
 
 

@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zerosum.domains.tables.grid import Grid
+from zerosum.domains.tables import grid as grids
+from zerosum.domains.tables.grid import Grid, Rounder
 from zerosum.errors import UserError
 
 Floats = NDArray[np.float64]
@@ -33,7 +34,7 @@ MARGIN = 1e-7
 class Cdf:
     """values: (K,) rising. below, upto: (K,) int64, rows that have less, and these and equal ones. num: rows that have a number.
 
-    missing: rows that have none. grid: that values between two knots are rounded to.
+    missing: rows that have none. grid: that values between two knots are rounded to. rounder: which of these most of them are.
     """
 
     values: Floats
@@ -42,6 +43,7 @@ class Cdf:
     num: int
     missing: int
     grid: Grid
+    rounder: Rounder | None = None
 
     @property
     def width(self) -> int:
@@ -67,6 +69,10 @@ class Cdf:
         half = self.grid.cell * 0.5
         start, stop = self.values[at] + half, self.values[after] - half
         share = (numbers + side * self.grid.cell - start) / np.where(stop > start, stop - start, 1.0)
+        if self.rounder is not None:
+            scale, step = self.grid.scale, self.grid.step
+            units, first, last = (np.round(part * scale) for part in (numbers, self.values[at], self.values[after]))
+            share = self.rounder.upto(units - (step if side < 0 else 0), first, last)
         between = self.upto[at] + np.clip(share, 0, 1) * (self.below[after] - self.upto[at])
         exact = np.where(side < 0, self.below[at], self.upto[at])
         on_knot = np.abs(numbers - self.values[at]) <= half * 0.5 if half else numbers == self.values[at]
@@ -87,6 +93,9 @@ class Cdf:
         half = self.grid.cell * 0.5
         start, stop = self.values[before] + half, self.values[at] - half
         inside = self.grid.rounded(start + np.clip(share, 0, 1) * (stop - start))
+        if self.rounder is not None:
+            first, last = (np.round(part * self.grid.scale) for part in (self.values[before], self.values[at]))
+            inside = self.rounder.at(np.clip(share, 0, 1 - 1e-12), first, last) / self.grid.scale
         inside = np.clip(inside, self.values[before], self.values[at])
         return np.where((place >= self.below[at]) | (gap <= 0), self.values[at], inside)
 
@@ -99,6 +108,7 @@ class Cdf:
             "num": self.num,
             "missing": self.missing,
             "grid": asdict(self.grid),
+            "rounder": self.rounder and asdict(self.rounder),
         }
 
 
@@ -114,7 +124,11 @@ def fitted(column: Floats, grid: Grid, knots: int = KNOTS) -> Cdf:
         kept = np.unique(np.concatenate([quantiles, spikes, [0, len(numbers) - 1]]))
     else:
         kept = np.arange(len(numbers))
-    return Cdf(numbers[kept], below[kept], upto[kept], num, int(np.isnan(column).sum()), grid)
+    between = np.setdiff1d(np.arange(len(numbers)), kept, assume_unique=True)
+    after = np.searchsorted(kept, between)
+    held, low, high = (np.repeat(numbers[at], counts[between]) for at in (between, kept[after - 1], kept[after]))
+    rounder = grids.rounder(held, low, high, grid) if len(between) else None
+    return Cdf(numbers[kept], below[kept], upto[kept], num, int(np.isnan(column).sum()), grid, rounder)
 
 
 def placed(low: Tensor, high: Tensor, draw: Tensor) -> Tensor:
@@ -140,6 +154,7 @@ def of_json(plain: Mapping[str, Any]) -> Cdf:
         plain["num"],
         plain["missing"],
         Grid(**plain["grid"]),
+        Rounder(*map(tuple, plain["rounder"].values())) if plain.get("rounder") else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,34 @@ class Levels:
         edges = np.cumsum(weights if weights.any() else np.ones_like(weights))
         rare = self.kept + np.searchsorted(edges, draw * edges[-1], side="right")
         return np.where(places < self.kept, places, np.minimum(rare, len(self.counts) - 1))
+
+    def matched(
+        self,
+        places: Codes,
+        draw: NDArray[np.float64],
+        like: Sequence[tuple[Codes, Codes]],
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> Codes:
+        """As `decoded`, but a rare level is drawn among those that agree with the rest of the row, as far as any does.
+
+        like: for each column that the levels determine, its (L,) values by level and the (N,) values of the rows; the first
+        columns are given up last.
+        """
+        found = self.decoded(places, draw, allowed)
+        free = self.counts > 0 if allowed is None else (self.counts > 0) & allowed
+        free[: self.kept] = False
+        waiting = np.flatnonzero(places >= self.kept)
+        for num in range(len(like), 0, -1):
+            table = np.column_stack([values for values, _ in like[:num]])
+            rows = np.column_stack([made[waiting] for _, made in like[:num]])
+            _, both = np.unique(np.concatenate([table, rows]), axis=0, return_inverse=True)
+            of_level, of_row = both.reshape(-1)[: len(table)], both.reshape(-1)[len(table) :]
+            known = np.isin(of_row, of_level[free])
+            for group in np.unique(of_row[known]):
+                at = waiting[of_row == group]
+                found[at] = self.decoded(places[at], draw[at], free & (of_level == group))
+            waiting = waiting[~known]
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -218,7 +218,7 @@ def _of_learnt(one: Condition, fit: Transform) -> Condition:
         ):
             return _of_learnt(_through(one, rule, fit), fit)
     follows = fit.determined.get(one.column.name)
-    if follows is None:
+    if follows is None or one.column.name in fit.encodings:
         return one
     by = next(column for column in fit.columns if column.name == follows.by)
     allowed = one.holds(follows.values)

@@ -73,14 +73,22 @@ class Transform:
         data = rows.detach().cpu().double().numpy()
         draws = uniforms(torch.arange(start, start + len(data)), len(self.encodings), TAIL, seed).numpy()
         arrays: dict[str, NDArray[Any]] = {}
-        for number, block in enumerate(self.blocks):
+        keys = {part.by for name, part in self.determined.items() if name in self.encodings}
+        # A column that gives others is drawn last, so that a rare level of it agrees with them.
+        for number, block in sorted(enumerate(self.blocks), key=lambda pair: pair[1].column in keys):
             part, encoding = data[:, block.start : block.stop], self.encodings[block.column]
             if isinstance(encoding, Levels):
                 wanted = (allowed or {}).get(block.column)
-                arrays[block.column] = encoding.decoded(part.argmax(1), draws[:, number], wanted)
+                like = [
+                    (found.values, arrays[name])
+                    for name, found in self.determined.items()
+                    if found.by == block.column and name in arrays
+                ]
+                arrays[block.column] = encoding.matched(part.argmax(1), draws[:, number], like, wanted)
             else:
                 arrays[block.column] = encoding.decoded(part)
-        arrays |= {name: found.of(arrays[found.by]) for name, found in self.determined.items()}
+        for name, found in self.determined.items():
+            arrays[name] = found.of(arrays[found.by])
         for rule in self.rules:
             values = linear.numbers_in(self.columns, arrays)
             arrays[rule.target] = rule.made(values, arrays.get(rule.target))
@@ -93,26 +101,26 @@ class Transform:
         return arrays | _distances(self.rules, linear.numbers_in(table.columns, table.arrays))
 
     def kept(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-        """Each rule in words, with the share of rows in which it holds, of those in which all of its columns are known."""
+        """Each rule in words, with the share of rows in which it holds, of those in which all of its columns are known (of a
+        category, those whose level some training row has)."""
         values, found = linear.numbers_in(self.columns, arrays), {}
         for rule in self.rules:
             for one in [rule.statement] if isinstance(rule, Computed) else rule.statements:
                 known = ~np.isnan(one.sums(values))
                 found[one.words] = 1 - float(one.broken(values)[known].mean()) if known.any() else float("nan")
         for name, part in self.determined.items():
-            same = part.of(arrays[part.by].astype(np.int64)).astype(np.float64)
-            found[f"{name} from {part.by}"] = float(
-                ((same == arrays[name]) | (np.isnan(same) & np.isnan(arrays[name]))).mean()
-            )
+            codes, by = arrays[part.by].astype(np.int64), self.encodings.get(part.by)
+            met = by.counts[codes] > 0 if isinstance(by, Levels) else np.ones(len(codes), dtype=bool)
+            wanted, given = part.of(codes).astype(np.float64)[met], arrays[name][met]
+            same = (wanted == given) | (np.isnan(wanted) & np.isnan(given))
+            found[f"{name} from {part.by}"] = float(same.mean()) if len(same) else float("nan")
         return found
 
     def to_json(self) -> dict[str, Any]:
         """Plain values of every column and rule, for facts."""
-        columns = [_plain(column, self._how(column.name)) for column in self.columns]
+        of = [(column, self.encodings.get(column.name), self.determined.get(column.name)) for column in self.columns]
+        columns = [_plain(*one) for one in of]
         return {"columns": columns, "rules": [linear.to_json(rule) for rule in self.rules]}
-
-    def _how(self, name: str) -> Encoding | Determined | None:
-        return self.encodings.get(name) or self.determined.get(name)
 
 
 def _distances(rules: Sequence[Rule], values: linear.Values) -> dict[str, NDArray[Any]]:
@@ -143,9 +151,13 @@ def fitted(
     values = linear.numbers_in(table.columns, table.arrays)
     rules = stating.rules_of(stated, {column.name: column for column in table.columns}, values)
     follows = _determined(table, places, [rule.target for rule in rules]) if find else {}
+    seen = [name for name, part in follows.items() if name in places and places[part.by].rare and not places[name].rare]
     if find:
         rules = finding.found(table.columns, values, rules, list(follows))
-    unseen = {*follows, *(rule.target for rule in rules if isinstance(rule, Computed) and not rule.learnt)}
+    unseen = {
+        *set(follows).difference(seen),
+        *(rule.target for rule in rules if isinstance(rule, Computed) and not rule.learnt),
+    }
     apart = _distances(rules, values)
     encodings: dict[str, Encoding] = {}
     for column in table.columns:
@@ -175,13 +187,17 @@ def _scale(column: Column, rules: Sequence[Rule], columns: Sequence[Column]) -> 
 
 
 def _determined(table: Table, places: Mapping[str, Levels], given: Sequence[str]) -> dict[str, Determined]:
-    """Of the columns of a table, those that a category with a place for each of its levels determines. given: that something
-    else gives."""
-    categories = {name: part.kept for name, part in places.items() if not part.rare}
-    return determined.found({name: values for name, values in table.arrays.items() if name not in given}, categories)
+    """Of the columns of a table, those that a category determines. given: that something else gives."""
+    arrays = {name: values for name, values in table.arrays.items() if name not in given}
+    found = determined.found(arrays, {name: part.kept for name, part in places.items() if not part.rare})
+    left = {name: values for name, values in arrays.items() if name not in found}
+    keys = {name: len(part.counts) for name, part in places.items() if part.rare and name in left}
+    keyed = determined.found(left, keys)
+    # What a key determines may itself determine others, and so comes first.
+    return {**keyed, **found}
 
 
-def _plain(column: Column, encoding: Encoding | Determined | None) -> dict[str, Any]:
+def _plain(column: Column, encoding: Encoding | None, follows: Determined | None) -> dict[str, Any]:
     simple = ("name", "kind", "dtype", "spelling", "rule", "left_out")
     plain: dict[str, Any] = {name: getattr(column, name) for name in simple}
     plain["missing"] = column.missing
@@ -189,9 +205,10 @@ def _plain(column: Column, encoding: Encoding | Determined | None) -> dict[str, 
         plain["categories"] = dict(column.categories)
     plain["form"] = None if column.form is None else column.form.to_json()
     plain["levels"] = list(column.levels)
-    if encoding is not None:
-        kind = next(name for name, (cls, _) in KINDS.items() if isinstance(encoding, cls))
-        plain["encoding"] = {"kind": kind, **encoding.to_json()}
+    for name, part in (("encoding", encoding), ("follows", follows)):
+        if part is not None:
+            kind = next(kind for kind, (cls, _) in KINDS.items() if isinstance(part, cls))
+            plain[name] = {"kind": kind, **part.to_json()}
     return plain
 
 
@@ -202,18 +219,18 @@ def of_facts(facts: Mapping[str, Any]) -> Transform:
     follows: dict[str, Determined] = {}
     for plain in facts["columns"]:
         columns.append(column_of(plain))
-        if how := plain.get("encoding"):
-            found = KINDS[how["kind"]][1](how)
+        for how in (plain.get("encoding"), plain.get("follows")):
+            found = KINDS[how["kind"]][1](how) if how else None
             if isinstance(found, Determined):
                 follows[plain["name"]] = found
-            else:
+            elif found is not None:
                 encodings[plain["name"]] = found
     return Transform(tuple(columns), encodings, follows, tuple(map(linear.of_json, facts.get("rules", ()))))
 
 
 def column_of(plain: Mapping[str, Any]) -> Column:
     """A column from the plain values in facts."""
-    given = {name: value for name, value in plain.items() if name not in ("encoding", "form", "levels")}
+    given = {name: value for name, value in plain.items() if name not in ("encoding", "follows", "form", "levels")}
     form = plain["form"]
     if form is not None:
         form = dates.DateFormat(**form) if plain["kind"] == "date" else numbers.format_of(form)
