@@ -398,3 +398,43 @@ def test_large_pictures_get_the_full_width(folder: Path) -> None:
     assert 'class="pictures"' in write_report(folder).read_text()
     Image.new("L", (1000, 9)).save(folder / "previews" / "step-00000300.png")
     assert 'class="pictures sheets"' in write_report(folder).read_text()
+
+
+OK = {"level": "ok", "title": "Healthy", "sentence": "The fakes are varied.", "evidence": "", "advice": ""}
+SURE = {
+    "level": "warning",
+    "title": "Overpowering discriminator",
+    "sentence": "It is sure.",
+    "evidence": "",
+    "advice": "",
+}
+EARLY = {"level": "none", "title": "Not judged", "sentence": "Judged from step 200 on.", "evidence": "", "advice": ""}
+
+
+@pytest.mark.parametrize(
+    ("looked", "measured", "at", "expected"),
+    [
+        ([OK], [SURE], 300, ("warning", "Overpowering discriminator", "It is sure.")),  # the page is at one with itself
+        ([OK], [SURE], 100, ("ok", "Healthy", "The fakes are varied.")),  # an evaluation of earlier
+        ([SURE], [SURE], 300, ("warning", "Overpowering discriminator", "It is sure.")),
+        ([OK], [], 300, ("ok", "Healthy", "The fakes are varied.")),
+        ([EARLY], [], 300, ("none", "Not judged", "Judged from step 200 on.")),
+    ],
+)
+def test_the_verdict_knows_the_health_and_the_measures(
+    looked: list[dict[str, str]], measured: list[dict[str, str]], at: int, expected: tuple[str, str, str], folder: Path
+) -> None:
+    lines = [
+        {"step": 300, "kind": "health", "values": {}, "findings": looked},
+        {"step": at, "kind": "evaluation", "records": [], "findings": measured},
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert verdict_of(read_folder(folder)) == expected
+    assert expected[1] in page_of(folder).text
+
+
+def test_a_finished_run_without_checks_does_not_say_yet(folder: Path) -> None:
+    (folder / "metrics.jsonl").write_text("")
+    assert verdict_of(read_folder(folder)).headline == "No health checks"
+    save(folder / "status.json", {"state": "running", "step": 3, "steps": 300})
+    assert verdict_of(read_folder(folder)).headline == "No health checks yet"

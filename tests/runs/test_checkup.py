@@ -16,11 +16,12 @@ def test_nothing_is_judged_in_the_first_steps_of_a_short_run() -> None:
     short = Checkup(EARLIEST - 1)
     for step in (0, 1, 20, EARLIEST - 1):
         found = short.look(step, dict(FLAT))
-        assert found == []
+        assert [one.level for one in found] == ["none"]
+        assert "from step 200 on" in found[0].sentence
         assert short.news(step, found) == []
     long = Checkup(4 * EARLIEST)
     looks = [long.look(step, dict(FLAT)) for step in (0, EARLIEST - 1, EARLIEST)]
-    assert [len(found) for found in looks] == [0, 0, 2]
+    assert [[one.level for one in found] for found in looks] == [["none"], ["none"], ["alarm", "alarm"]]
     assert {found.level for found in looks[-1]} == {"alarm"}
     assert len(long.news(EARLIEST, looks[-1])) == 2
 
@@ -29,7 +30,7 @@ def test_nothing_is_judged_before_the_last_phase_of_a_game_has_begun() -> None:
     begins, steps = 600, 2_200
     whole, resumed = Checkup(steps, begins=begins), Checkup(steps, begins=begins)
     found = {step: whole.look(step, dict(FLAT)) for step in (500, begins, begins + EARLIEST - 1, begins + EARLIEST)}
-    assert [len(one) for one in found.values()] == [0, 0, 0, 2]
+    assert [[one.level for one in looked] for looked in found.values()] == [["none"]] * 3 + [["alarm", "alarm"]]
     assert whole.news(begins + 399, found[begins + EARLIEST]) == []  # a quarter of what is left
     assert len(whole.news(begins + 400, found[begins + EARLIEST])) == 2
     resumed.recall([{"kind": "health", "step": step, "values": FLAT} for step in found])

@@ -13,6 +13,7 @@ from torch import Tensor
 import zerosum
 from zerosum.data.images.pictures import to_pixels
 from zerosum.runs import observe
+from zerosum.runs.plan import Plan
 
 SMALL = ["steps=2", "batch=8", "generator.width=4", "discriminator.width=4", "cadence.preview=2", "data.heldout=0.3"]
 
@@ -40,5 +41,25 @@ def test_all_classes_are_scored_whatever_the_order_of_the_rows(
     if recipe == "dcgan":
         assert look["accuracy/real"] == pytest.approx(0.5, abs=0.1)
         assert look["accuracy/heldout"] == pytest.approx(0.5, abs=0.1)
+        assert look["accuracy/fake"] == 1
     else:  # halfway between the reals' mean of 0 and the fakes' of -3
         assert look["neutral_logit"] == pytest.approx(-1.5, abs=0.1)
+
+
+def test_the_numbers_of_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training reals score 2 or 4, held-out ones 1, three quarters of the fakes -2 and the others 2: means 3, 1, -1."""
+
+    def judge(game: object, rows: Tensor, _: object, plan: Plan) -> Tensor:
+        kinds = {}
+        for kind, images in (("train", plan.source.train), ("heldout", plan.source.heldout)):
+            kinds |= {image.numpy().tobytes(): kind for image in images.pixels}
+        found = [kinds.get(row.numpy().tobytes(), "fake") for row in to_pixels(rows.cpu())]
+        scores = {"train": (2.0, 4.0), "heldout": (1.0,), "fake": (-2.0, -2.0, -2.0, 2.0)}
+        return torch.tensor([scores[kind][i % len(scores[kind])] for i, kind in enumerate(found)])
+
+    monkeypatch.setattr(observe, "judge", judge)
+    run = zerosum.train("digits", "dcgan", out=tmp_path / "run", set=[*SMALL, "data.max_images=300"])
+    look = [line["values"] for line in run.folder.lines() if line["kind"] == "health"][-1]
+    assert look["accuracy/real"] == look["accuracy/heldout"] == 1
+    assert look["accuracy/fake"] == 0.75
+    assert look["heldout_gap"] == pytest.approx((3 - 1) / (3 - -1))

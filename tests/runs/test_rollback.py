@@ -238,7 +238,21 @@ def test_a_gradient_that_stays_far_above_its_median_is_warned_of() -> None:
     (finding,) = health.examine(watch.values())
     assert (finding.level, finding.title) == ("warning", "Growing gradients")
     assert "The generator's gradient stays 364 times above" in finding.sentence
-    assert health.examine({"gradient_excess/generator": 99.0})[0].level == "ok"
+    assert health.examine({"gradient_excess/generator": 19.0})[0].level == "none"
+    assert health.examine({"gradient_excess/generator": 21.0})[0].level == "warning"
+
+
+def test_a_gradient_that_grows_slowly_is_warned_of() -> None:
+    """By a twelfth from one line to the next: its running median follows, its beginning does not."""
+    watch = GradientWatch()
+    for number in range(80):
+        watch.see({"discriminator/gradient_norm": 2 * 1.08**number, "generator/gradient_norm": 3.0})
+    values = watch.values()
+    assert values["gradient_excess/discriminator"] < 20
+    assert values["gradient_growth/discriminator"] == pytest.approx(1.08**70, rel=0.01)
+    assert values["gradient_growth/generator"] == 1
+    (finding,) = health.examine(values)
+    assert "what it was at the beginning" in finding.sentence
 
 
 def test_a_resumed_run_remembers_its_gradients() -> None:

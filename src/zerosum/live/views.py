@@ -187,6 +187,7 @@ def signs(
     found = {
         "D(x)": float((on_real - middle).sigmoid().mean()),
         "D(G(z))": float((on_fake - middle).sigmoid().mean()),
+        "accuracy/fake": float((on_fake < middle).float().mean()),
         "accuracy": float(((on_real > middle).float().mean() + (on_fake < middle).float().mean()) / 2),
         "slope": push.slope,
         "spread": float(fakes.std(0).mean()),

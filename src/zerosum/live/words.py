@@ -1,4 +1,7 @@
-"""What is happening, in sentences: plain rules over the numbers of a game, each with its evidence and what to try."""
+"""What is happening, in sentences: plain rules over the numbers of a game, each with its evidence and what to try.
+
+Where the health of a run has a rule for the same thing, it is the same rule with the same bounds (`runs/health.py`).
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from zerosum.live.beat import beat_of
+from zerosum.runs.divergence import gradient_excess
+from zerosum.runs.health import COLLAPSED, EXCESS, SURE, SWING, THIN, missing_level, spread_level
+from zerosum.runs.rhythm import beat_of
 
 LOG_4 = math.log(4)
 LOOKS = 8
 """Frames over which a number must have held (its median counts), so that one noisy look raises no sentence."""
-SURE, EVEN = 0.97, 0.1
-"""D is too strong above this accuracy; it tells nothing apart below this difference of its mean verdicts."""
+EVEN = 0.1
+"""D tells nothing apart below this difference of its mean verdicts."""
 FAR, NEAR = 20.0, 6.0
 """Per cent away from the best D: above, D lags behind; below, it is as good as optimal."""
 APART, TOGETHER = 0.1, 0.02
@@ -75,7 +80,7 @@ def _newest(points: Points, key: str) -> float | None:
 
 def strength(points: Points, facts: Facts) -> list[Sentence]:
     """D wins nearly always, and whether G still hears anything of it."""
-    accuracy, slope, on_fake = (_lately(points, key) for key in ("accuracy", "slope", "D(G(z))"))
+    accuracy, slope, on_fake = (_lately(points, key) for key in ("accuracy/fake", "slope", "D(G(z))"))
     if accuracy is None or slope is None or on_fake is None:
         return []
     if slope < FAINT and accuracy > 0.9:
@@ -89,14 +94,14 @@ def strength(points: Points, facts: Facts) -> list[Sentence]:
                 else "Make D weaker: a lower lr_d, fewer moves k, a penalty such as R1; or begin anew.",
             )
         ]
-    if accuracy <= SURE:
+    if accuracy < SURE:
         return []
     more = "more weight for the penalty" if facts.penalty != "none" else "a penalty such as R1"
     return [
         Sentence(
             "warning",
-            "D is too strong: it is right about nearly every point, so G is not told which way is better.",
-            f"D is right on {accuracy:.1%} of reals and fakes (too strong above {SURE:.0%}), D(G(z)) {on_fake:.2g}",
+            "D is too strong: it calls nearly every fake fake, so G is hardly told which way is better.",
+            f"D calls {accuracy:.1%} of the fakes fake (too strong from {SURE:.0%} on), D(G(z)) {on_fake:.2g}",
             f"Try {more}, a lower lr_d, or fewer moves k. Early on, while G is far off, this is normal.",
         )
     ]
@@ -147,7 +152,7 @@ def modes(points: Points, facts: Facts) -> list[Sentence]:
     if found >= total:
         return [Sentence("ok", f"All {total:.0f} modes are covered.", f"modes found {found:.0f} of {total:.0f}")]
     sentences = []
-    if found <= total / 2:
+    if missing_level(found, total) == "alarm":
         sentences.append(
             Sentence(
                 "info" if points[-1]["step"] < EARLY else "alarm",
@@ -180,15 +185,19 @@ def spread(points: Points, facts: Facts) -> list[Sentence]:
     if value is None:
         return []
     ratio = value / facts.deviation
-    if ratio < 0.3 and points[-1]["step"] < EARLY:
+    level = spread_level(ratio)
+    if level != "ok" and points[-1]["step"] < EARLY:
         text = "G has only begun: its fakes still lie close together."
         return [Sentence("info", text, f"deviation of the fakes {value:.2f}, of the data {facts.deviation:.2f}")]
-    if ratio < 0.3:
+    if level != "ok":
         return [
             Sentence(
-                "alarm" if ratio < 0.1 else "warning",
-                "All fakes lie close together: G ignores its noise.",
-                f"deviation of the fakes {value:.2f}, of the data {facts.deviation:.2f}",
+                level,
+                "All fakes lie close together: G ignores its noise."
+                if level == "alarm"
+                else "The fakes lie closer together than the data.",
+                f"deviation of the fakes {value:.2f}, of the data {facts.deviation:.2f} (warning below {THIN} of it, alarm below "
+                f"{COLLAPSED})",
                 "Add R1 and R2, lower lr_g, or begin anew with another seed.",
             )
         ]
@@ -205,17 +214,16 @@ def spread(points: Points, facts: Facts) -> list[Sentence]:
 
 
 def divergence(points: Points, facts: Facts) -> list[Sentence]:
-    """Gradients that grow by a factor of ten."""
+    """Gradients that have risen far above what was usual."""
     for key, name in (("d_gradient_norm", "D"), ("g_gradient_norm", "G")):
         values = [point[key] for point in points if point.get(key) is not None]
-        now = statistics.median(values[-3:]) if len(values) >= 3 else 0.0
-        usual = statistics.median(values[:-3]) if len(values) >= 20 else math.inf
-        if now > 10 * usual and now > 1:
+        excess = gradient_excess(values)
+        if excess is not None and excess > EXCESS:
             return [
                 Sentence(
                     "alarm",
                     f"{name}'s gradient explodes.",
-                    f"gradient norm {now:.3g}, usually {usual:.3g} (alarm above ten times)",
+                    f"gradient norm {values[-1]:.3g}, for some looks {excess:.3g} times the usual (alarm above {EXCESS:.0f})",
                     f"Rewind and lower lr_{name.lower()}; a penalty on D keeps its gradients small.",
                 )
             ]
@@ -230,7 +238,7 @@ def oscillation(points: Points, facts: Facts) -> list[Sentence]:
         if beat is None:
             continue
         lag, peak, swing = beat
-        if swing < 0.1 * facts.deviation:
+        if swing < SWING * facts.deviation:
             continue
         steps = lag * (seen[-1][0] - seen[0][0]) / (len(seen) - 1)
         return [

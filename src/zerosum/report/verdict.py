@@ -24,9 +24,10 @@ def verdict_of(folder: RunFolder) -> Verdict:
     findings = findings_of(folder)
     grave = [one for one in findings if one.get("level") in ("alarm", "warning")]
     if not findings:
-        return Verdict(
-            "none", "No health checks yet", message or "Look at the samples and curves and judge for yourself."
-        )
+        headline = "No health checks yet" if state == "running" else "No health checks"
+        return Verdict("none", headline, message or "Look at the samples and curves and judge for yourself.")
+    if all(one.get("level") == "none" for one in findings):
+        return Verdict("none", str(findings[0].get("title", "")), str(findings[0].get("sentence", "")))
     if not grave:
         return Verdict("ok", "Healthy", str(findings[0].get("sentence", "")))
     more = f" and {counted(len(grave) - 1, 'more finding')}" if len(grave) > 1 else ""
@@ -37,8 +38,13 @@ def verdict_of(folder: RunFolder) -> Verdict:
 
 
 def findings_of(folder: RunFolder) -> list[Json]:
-    """The newest health findings, alarms first, then warnings."""
-    found = [as_dict(one) for one in as_list(folder.last("health").get("findings"))]
+    """The newest health findings and what the newest evaluation adds, alarms first, then warnings."""
+    looked, measured = folder.last("health"), folder.last("evaluation")
+    found = [as_dict(one) for one in as_list(looked.get("findings"))]
+    if (number(measured.get("step")) or 0) >= (number(looked.get("step")) or 0):
+        titles = {one.get("title") for one in found}
+        more = [one for one in map(as_dict, as_list(measured.get("findings"))) if one.get("title") not in titles]
+        found = [*more, *(one for one in found if not more or one.get("level") in ("alarm", "warning"))]
     rank = {level: index for index, level in enumerate(LEVELS)}
     return sorted(found, key=lambda one: rank.get(str(one.get("level")), len(rank)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,12 @@ from zerosum.engine.game import Game
 from zerosum.recipe import Recipe
 from zerosum.runs import timing
 from zerosum.runs.divergence import GradientWatch
-from zerosum.runs.health import Finding, examine
+from zerosum.runs.health import SWING, Finding, examine, examine_records
+from zerosum.runs.rhythm import swing_of
 
+TROUBLE = ("alarm", "warning")
+WINDOW = 60
+"""Log lines over which the discriminator's verdict on the fakes is looked at."""
 QUIET = 4
 """In this part of a run at its beginning nothing is said: what is alarming later is normal then."""
 EARLIEST = 200
@@ -30,37 +35,59 @@ class Checkup:
     def __init__(self, steps: int, augment: str | None = None, begins: int = 0) -> None:
         self.steps, self.augment, self.begins = steps, augment, begins
         self._looks: list[Mapping[str, float]] = []
-        self._gradients = GradientWatch()
+        self._watch()
         self._told: set[str] = set()
+
+    def _watch(self) -> None:
+        self._gradients = GradientWatch()
+        self._verdicts: deque[float] = deque(maxlen=WINDOW)
 
     def recall(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Begins anew from the lines of a log."""
         found = [line["values"] for line in lines if line["kind"] == "health" and line["step"] >= self.begins]
         self._looks = [{name: x for name, x in values.items() if x is not None} for values in found]
-        self._gradients = GradientWatch()
+        self._watch()
         for line in lines:
             if line["kind"] == "train":
-                self._gradients.see(line["values"])
+                self.see(line["values"])
 
-    def see(self, values: Mapping[str, float]) -> None:
+    def see(self, values: Mapping[str, float | None]) -> None:
         """The values of one log line of the training."""
         self._gradients.see(values)
+        verdict = values.get("D(G(z))")
+        if verdict is not None:
+            self._verdicts.append(float(verdict))
 
     def look(self, step: int, values: dict[str, float]) -> list[Finding]:
         """Findings of this boundary; `values` gains what the log lines since told. None of samples in the first steps."""
-        values |= self._gradients.values()
+        risen, swing = self._gradients.values(), swing_of(list(self._verdicts), SWING)
+        values |= risen | ({} if swing is None else {"swing": swing})
         if step >= self.begins + EARLIEST:
             found = examine(values, self._looks, self.augment)
         else:  # gradients alone can be judged
-            found = [one for one in examine(self._gradients.values()) if one.level != "ok"]
+            found = [one for one in examine(risen) if one.level in TROUBLE] or [self._too_early(step)]
         if step >= self.begins:
             self._looks.append(values)
         return found
+
+    def measured(self, step: int, records: Sequence[Mapping[str, Any]]) -> list[Finding]:
+        """What the records of an evaluation at this step add to the findings; nothing in the first steps."""
+        return examine_records(records) if step >= self.begins + EARLIEST else []
+
+    def _too_early(self, step: int) -> Finding:
+        begins = self.begins + EARLIEST
+        return Finding(
+            "none",
+            "Not judged",
+            f"Samples are judged from step {begins:,} on: what is hardly trained is neither collapsed nor flat.",
+            f"step {step:,} of {self.steps:,}",
+            f"Train for longer: --steps {2 * begins} or more." if self.steps < begins else "",
+        )
 
     def news(self, step: int, findings: Sequence[Finding]) -> list[str]:
         """What the person should hear of them: each kind of trouble once, and none early in the run."""
         if step < self.begins + (self.steps - self.begins) // QUIET:
             return []
-        fresh = [one for one in findings if one.level != "ok" and one.title not in self._told]
+        fresh = [one for one in findings if one.level in TROUBLE and one.title not in self._told]
         self._told |= {one.title for one in fresh}
         return [one.told() for one in fresh]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from zerosum.engine.events import NonFinite
@@ -13,7 +13,7 @@ MOST_ROLLBACKS = 4
 """In one run: half the rate each time leaves a sixteenth, and what still diverges then is not a matter of the rate."""
 RATE = 0.5
 WINDOW, PATIENCE, LEAST = 50, 5, 10
-"""Log lines over which a gradient's median is taken, that must lie above it in a row, and that must be there to compare."""
+"""Log lines over which a gradient's median is taken, that must lie above it in a row, and that must be there to compare with."""
 
 
 class Rollbacks:
@@ -62,27 +62,38 @@ def advice(error: NonFinite, players: Iterable[str], went_back: bool) -> str:
     )
 
 
+def gradient_excess(norms: Sequence[float]) -> float | None:
+    """The least of the newest PATIENCE gradient norms over the median of the WINDOW before; None while these are few."""
+    usual, newest = norms[-WINDOW - PATIENCE : -PATIENCE], norms[-PATIENCE:]
+    return min(newest) / max(statistics.median(usual), 1e-30) if len(usual) >= LEAST else None
+
+
 class GradientWatch:
-    """How far each player's gradient has stayed above its running median, over the log lines of a run."""
+    """How far each player's gradient norm has risen, over the log lines of a run."""
 
     def __init__(self) -> None:
-        self._usual: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=WINDOW))
-        self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=PATIENCE))
+        self._norms: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=WINDOW + PATIENCE))
+        self._first: dict[str, list[float]] = defaultdict(list)
 
     def see(self, values: Mapping[str, float | None]) -> None:
         """The values of one log line."""
         for name, norm in values.items():
             player, _, what = name.rpartition("/")
             if what == "gradient_norm" and norm is not None:
-                recent = self._recent[player]
-                if len(recent) == PATIENCE:  # what is judged is not yet part of what is usual
-                    self._usual[player].append(recent[0])
-                recent.append(float(norm))
+                self._norms[player].append(float(norm))
+                if len(self._first[player]) < LEAST:
+                    self._first[player].append(float(norm))
 
     def values(self) -> dict[str, float]:
-        """gradient_excess/<player>: the least of the newest gradients over the median of those before."""
-        return {
-            f"gradient_excess/{player}": min(self._recent[player]) / max(statistics.median(usual), 1e-30)
-            for player, usual in self._usual.items()
-            if len(usual) >= LEAST
-        }
+        """gradient_excess/<player>: see `gradient_excess`, a sudden rise. gradient_growth/<player>: the median of the newest
+        LEAST norms over that of the first LEAST of the run, a slow one."""
+        found = {}
+        for player, norms in self._norms.items():
+            seen = list(norms)
+            excess = gradient_excess(seen)
+            if excess is not None:
+                found[f"gradient_excess/{player}"] = excess
+            if len(seen) >= 3 * LEAST:
+                first, newest = (statistics.median(part) for part in (self._first[player], seen[-LEAST:]))
+                found[f"gradient_growth/{player}"] = newest / max(first, 1e-30)
+        return found

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 COLLAPSED, THIN = 0.5, 0.75
 """Diversity of the fakes as a share of the reals': below the first is an alarm, below the second a warning."""
-SURE = 0.97
-"""Accuracy above which, on both sides, the discriminator leaves the generator little to learn from."""
+SURE = 0.95
+"""Share of the fakes that are called fake from which on the discriminator leaves the generator little to learn from."""
+FEW = 0.6
+"""Part of the modes or classes below which those missing are an alarm."""
 GAP_WARNING, GAP_ALARM = 0.5, 0.85
 """Share of the distance from train reals to fakes that lies between train and held-out reals; 1 is pure memory."""
-EXCESS = 100.0
-"""A gradient that stays this many times above its running median is on its way out of the numbers."""
+EXCESS, GROWTH = 20.0, 30.0
+"""A gradient that stays so many times above its running median, or above its median at the beginning, may leave the numbers."""
+SWING = 0.15
+"""Amplitude of D(G(z)), or in the lab of the fakes' mean in deviations of the data, from which on a game oscillates."""
+LOOKS = 3
+"""Looks in a row that a noisy number must have been beyond its bound."""
+MEMORISED = 0.001
+"""Chance, if the generator favoured neither set, below which the neighbours of the fakes say that it knows the training rows."""
+EARLY = "Early on this is normal. If it stays: "
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One statement about the health of a run. level: ok, warning or alarm."""
+    """One statement about the health of a run. level: alarm, warning, ok, or none where nothing could be judged."""
 
     level: str
     title: str
@@ -42,97 +52,140 @@ def examine(
     """Findings from the health numbers of this boundary and of the earlier ones. augment: the kind that is at work.
 
     Read, where present: diversity, classes_found, num_classes, modes_found, num_modes, accuracy/real, accuracy/fake,
-    heldout_gap, contrast, gradient_excess/<player>.
+    heldout_gap, contrast, swing, gradient_excess/<player>, gradient_growth/<player>.
     """
-    recent = [*history[-2:], now]
+    recent = [*history[1 - LOOKS :], now]
     found = [
         *_diversity(recent),
-        *_classes(now),
-        *_modes(recent),
+        *_missing(recent, "classes", "Classes that a classifier sees among the fakes", "train with labels"),
+        *_missing(
+            recent,
+            "modes",
+            "Modes with at least a tenth of their share of the fakes",
+            "pair reals with fakes (--set loss=relativistic), train longer",
+        ),
         *_strength(recent),
         *_overfit(recent, augment),
         *_contrast(now),
+        *_oscillation(now),
         *_gradients(now),
     ]
-    if any(finding.level != "ok" for finding in found):
-        return [finding for finding in found if finding.level != "ok"]
-    return [Finding("ok", "Healthy", "Fakes are varied, the discriminator neither wins nor memorises.", _evidence(now))]
+    return found or [_healthy(recent)]
 
 
-def _evidence(now: Mapping[str, float]) -> str:
+def examine_records(records: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Findings from the records of an evaluation (plain values); none where they show no trouble.
+
+    They keep the page at one with itself: what a measure shows is found by the health, too.
+    """
+    named = {str(record["name"]).partition("[")[0]: record for record in reversed(records)}
+    values = {name: float(record["value"]) for name, record in named.items() if record.get("value") is not None}
+    found = []
+    if "discriminator_fakes" in values:
+        on_reals = named.get("discriminator_heldout", {}).get("reference") or values.get("discriminator_train")
+        found += _sure(values["discriminator_fakes"], "in the evaluation", on_reals)
+    for name in ("classes", "modes"):
+        wanted = named.get(f"{name}_found", {}).get("reference")
+        if f"{name}_found" in values and wanted:
+            numbers = {f"{name}_found": values[f"{name}_found"], f"num_{name}": float(wanted)}
+            found += _missing([numbers], name, f"{name.capitalize()} found in the evaluation", "train longer")
+    chance = values.get("nearest_in_train_p")
+    if chance is not None and chance < MEMORISED:
+        evidence = f"chance of so many if the generator favoured neither set = {chance:.2g} (alarm below {MEMORISED})"
+        found.append(_memorised("More of the fakes' nearest reals are training rows than chance allows.", evidence))
+    return found
+
+
+def missing_level(found: float, wanted: float) -> str:
+    """alarm, warning or ok for so many of the modes or classes."""
+    return "ok" if found >= wanted else "alarm" if found < FEW * wanted else "warning"
+
+
+def spread_level(ratio: float) -> str:
+    """alarm, warning or ok for how far the fakes lie apart, as a share of how far reals do."""
+    return "alarm" if ratio < COLLAPSED else "warning" if ratio < THIN else "ok"
+
+
+def _healthy(recent: Sequence[Mapping[str, float]]) -> Finding:
+    """What was looked at and is well, and nothing beside it."""
+    now, said = recent[-1], []
+    if "diversity" in now:
+        said.append("the fakes are varied")
+    said += [f"all {now[f'num_{what}']:.0f} {what} are there" for what in ("classes", "modes") if f"num_{what}" in now]
+    if _steady(recent, "accuracy/fake") is not None:
+        said.append("the discriminator does not win")
+    if _steady(recent, "heldout_gap") is not None:
+        said.append("it does not memorise")
     names = {
         "diversity": "diversity",
         "accuracy/real": "accuracy on reals",
         "accuracy/fake": "on fakes",
         "heldout_gap": "held-out gap",
     }
-    return ", ".join(f"{text} {now[name]:.2f}" for name, text in names.items() if name in now)
+    evidence = ", ".join(f"{text} {now[name]:.2f}" for name, text in names.items() if name in now)
+    if not said:
+        return Finding("none", "Not judged", "Too little has been measured yet to say how the game goes.", evidence)
+    sentence = ", ".join(said[:-1]) + (" and " if len(said) > 1 else "") + said[-1]
+    return Finding("ok", "Healthy", f"{sentence[0].upper()}{sentence[1:]}.", evidence)
 
 
 def _steady(recent: Sequence[Mapping[str, float]], name: str) -> float | None:
-    """The mildest of the recent values, so that one noisy boundary raises no alarm; None when it is not measured."""
+    """The least of the last looks, so that one noisy boundary raises no alarm; None when there were not so many."""
     values = [float(x[name]) for x in recent if name in x]
-    return min(values) if values else None
+    return min(values) if len(values) >= LOOKS else None
 
 
 def _diversity(recent: Sequence[Mapping[str, float]]) -> list[Finding]:
     values = [float(x["diversity"]) for x in recent if "diversity" in x]
-    if not values or max(values) >= THIN:
+    if not values or spread_level(max(values)) == "ok":
         return []
     ratio = max(values)
     return [
         Finding(
-            "alarm" if ratio < COLLAPSED else "warning",
+            spread_level(ratio),
             "Mode collapse" if ratio < COLLAPSED else "Low diversity",
             f"Fakes differ from each other only {ratio:.0%} as much as reals do.",
             f"mean pairwise feature distance, fakes / reals = {ratio:.2f} (alarm below {COLLAPSED}, warning below {THIN})",
-            "Early on this is normal. If it stays: lower both learning rates, strengthen R1, or add R2.",
+            f"{EARLY}lower both learning rates, strengthen R1, or add R2.",
         )
     ]
 
 
-def _classes(now: Mapping[str, float]) -> list[Finding]:
-    found, wanted = now.get("classes_found"), now.get("num_classes")
-    if found is None or not wanted or found >= wanted:
-        return []
-    return [
-        Finding(
-            "alarm" if found < 0.6 * wanted else "warning",
-            "Missing classes",
-            f"A classifier sees {found:.0f} of {wanted:.0f} classes among the fakes.",
-            f"classes found = {found:.0f} of {wanted:.0f}",
-            "Early on this is normal. If it stays: lower both learning rates, strengthen R1, or train with labels.",
-        )
-    ]
-
-
-def _modes(recent: Sequence[Mapping[str, float]]) -> list[Finding]:
-    counts, wanted = [x["modes_found"] for x in recent if "modes_found" in x], recent[-1].get("num_modes")
+def _missing(recent: Sequence[Mapping[str, float]], what: str, counted: str, advice: str) -> list[Finding]:
+    """Modes or classes that the fakes lack, by the most that the recent looks have found."""
+    counts, wanted = [x[f"{what}_found"] for x in recent if f"{what}_found" in x], recent[-1].get(f"num_{what}")
     if not counts or not wanted or max(counts) >= wanted:
         return []
     found = max(counts)
     return [
         Finding(
-            "alarm" if found < 0.6 * wanted else "warning",
-            "Missing modes",
-            f"The fakes have found {found:.0f} of {wanted:.0f} modes of the data.",
-            f"modes with at least a tenth of their share of the fakes = {found:.0f} of {wanted:.0f}",
-            "Early on this is normal. If it stays: add R1 and R2, pair reals with fakes (--set loss=relativistic), train longer.",
+            missing_level(found, wanted),
+            f"Missing {what}",
+            f"The fakes show {found:.0f} of {wanted:.0f} {what} of the data.",
+            f"{counted} = {found:.0f} of {wanted:.0f}",
+            f"{EARLY}add R1 and R2, lower both learning rates, {advice}.",
         )
     ]
 
 
 def _strength(recent: Sequence[Mapping[str, float]]) -> list[Finding]:
-    real, fake = _steady(recent, "accuracy/real"), _steady(recent, "accuracy/fake")
-    if real is None or fake is None or len(recent) < 3 or min(real, fake) < SURE:
+    fake = _steady(recent, "accuracy/fake")
+    return [] if fake is None else _sure(fake, "at least, in the last three looks", recent[-1].get("accuracy/real"))
+
+
+def _sure(fake: float, when: str, real: float | None = None) -> list[Finding]:
+    # A discriminator that calls most reals fake, too, does not win.
+    if fake < SURE or (real is not None and real < 0.5):
         return []
+    also = "" if real is None else f"; reals called real {real:.2f}"
     return [
         Finding(
             "warning",
             "Overpowering discriminator",
-            "The discriminator is right about nearly everything, so the generator learns from a faint error.",
-            f"accuracy on reals {real:.2f}, on fakes {fake:.2f}, three boundaries in a row (warning above {SURE})",
-            "Lower the discriminator's rate or width, add R1, or use fewer discriminator steps.",
+            f"The discriminator calls {fake:.0%} of the fakes fake, so the generator learns from a faint error.",
+            f"fakes called fake {fake:.3f} {when}{also} (warning from {SURE} on)",
+            "Early on this is normal. If it stays: lower the discriminator's rate or width, add R1, use fewer discriminator "
+            "steps; with few data an augmentation.",
         )
     ]
 
@@ -147,7 +200,7 @@ STRONGER = {
 
 def _overfit(recent: Sequence[Mapping[str, float]], augment: str | None) -> list[Finding]:
     gap = _steady(recent, "heldout_gap")
-    if gap is None or len(recent) < 3 or gap < GAP_WARNING:
+    if gap is None or gap < GAP_WARNING:
         return []
     return [
         Finding(
@@ -175,16 +228,52 @@ def _contrast(now: Mapping[str, float]) -> list[Finding]:
     ]
 
 
+def _oscillation(now: Mapping[str, float]) -> list[Finding]:
+    swing = now.get("swing", 0.0)
+    if swing < SWING:
+        return []
+    return [
+        Finding(
+            "warning",
+            "Oscillation",
+            "The discriminator's verdict on the fakes swings to and fro: the players chase each other.",
+            f"the mean of D(G(z)) swings by +-{swing:.2f} over the last log lines (warning from {SWING} on)",
+            "Damp it: R1 or more of it (and R2), lower rates or rates that fall, with Adam a beta1 of 0.",
+        )
+    ]
+
+
+RISEN = {
+    "excess": (EXCESS, "was usual", "least gradient norm of the last log lines / median before"),
+    "growth": (GROWTH, "it was at the beginning", "median gradient norm of the last log lines / of the first ones"),
+}
+
+
 def _gradients(now: Mapping[str, float]) -> list[Finding]:
+    """One for each player whose gradient has risen, in the way that it is further beyond its bound."""
+    worst: dict[str, tuple[float, str, float]] = {}
+    for name, times in now.items():
+        kind, _, player = name.removeprefix("gradient_").partition("/")
+        if name.startswith("gradient_") and times > RISEN[kind][0]:
+            worst[player] = max(worst.get(player, (0.0, "", 0.0)), (times / RISEN[kind][0], kind, times))
     return [
         Finding(
             "warning",
             "Growing gradients",
-            f"The {name.partition('/')[2]}'s gradient stays {excess:,.0f} times above what was usual: the game may diverge.",
-            f"least gradient norm of the last log lines / median before = {excess:,.0f} (warning above {EXCESS:.0f})",
+            f"The {player}'s gradient stays {times:,.0f} times above what {RISEN[kind][1]}: the game may diverge.",
+            f"{RISEN[kind][2]} = {times:,.0f} (warning above {RISEN[kind][0]:.0f})",
             "Lower both learning rates, clip the gradient (--set learning.generator.clip_norm=1, or discriminator), or let "
             "the run go back by itself (--on-nonfinite rollback).",
         )
-        for name, excess in now.items()
-        if name.startswith("gradient_excess/") and excess > EXCESS
+        for player, (_, kind, times) in worst.items()
     ]
+
+
+def _memorised(sentence: str, evidence: str) -> Finding:
+    return Finding(
+        "alarm",
+        "Copies of training rows",
+        sentence,
+        evidence,
+        "More data, an augmentation, a smaller discriminator, fewer steps; look at the nearest training rows of the samples.",
+    )

@@ -241,7 +241,9 @@ class Session:
         for record in records if self._rollbacks else ():
             record["protocol"] |= {"rollbacks": len(self._rollbacks), "rate": self.match.rate}
         if write:
-            self._line("evaluation", records=measuring.joined(self.folder.lines(), self.match.step, records))
+            every = measuring.joined(self.folder.lines(), self.match.step, records)
+            found = self.checkup.measured(self.match.step, every)
+            self._line("evaluation", records=every, findings=[finding.to_json() for finding in found])
             self._evaluated.add(self.match.step)
         return records
 
