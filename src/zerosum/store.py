@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +114,8 @@ def save_checkpoint(
     OSError (a full disk, say) leaves the older ones as they were.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    target, aside = folder / f"step-{step:08d}", folder / f".step-{step:08d}.{os.getpid()}.part"
-    former = folder / f".step-{step:08d}.former.part"
+    name = step_name(step)
+    target, aside, former = folder / name, folder / f".{name}.{os.getpid()}.part", folder / f".{name}.former.part"
     tensors, plain = split(state)
     files = {TENSORS: encode(tensors), PLAIN: json.dumps(plain).encode()}
     manifest = {
@@ -141,9 +141,9 @@ def save_checkpoint(
             os.replace(former, target)
         shutil.rmtree(aside, ignore_errors=True)
         raise
-    for old in _folders(folder)[keep:]:
-        if _step(old) not in spare:
-            shutil.rmtree(old, ignore_errors=True)
+    for older in list(reversed(checkpoints(folder)))[keep:]:
+        if older not in spare:
+            shutil.rmtree(folder / step_name(older), ignore_errors=True)
     return target
 
 
@@ -177,7 +177,8 @@ def _verified(path: Path, facts: Mapping[str, Any]) -> bytes:
 def latest_checkpoint(folder: Path, suits: Callable[[int], bool] = lambda step: True) -> dict[str, Any] | None:
     """The newest checkpoint that is whole and whose step `suits`; damaged ones are passed over with a warning. None when
     there is none at all."""
-    found, reasons = [path for path in _folders(folder) if suits(_step(path))], []
+    known = checkpoints(folder)
+    found, reasons = [known[step] for step in reversed(known) if suits(step)], []
     for path in found:
         try:
             return read_checkpoint(path)
@@ -191,18 +192,25 @@ def latest_checkpoint(folder: Path, suits: Callable[[int], bool] = lambda step: 
     return None
 
 
-def _folders(folder: Path) -> list[Path]:
-    """Checkpoint folders, newest first."""
-    return sorted(_complete(folder), key=lambda path: (len(path.name), path.name), reverse=True)
+def step_name(step: int, ending: str = "") -> str:
+    """The name of what belongs to a step: step-00001000, or with an ending step-00001000.png."""
+    return f"step-{step:08d}{ending}"
 
 
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("step-"))
+def steps_in(folder: Path, ending: str = "") -> dict[int, Path]:
+    """What lies in a folder under exactly such a name, by rising step. Copies, backups and whatever else others have put there
+    are none of it; a folder that is missing holds nothing."""
+    found = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        digits = path.name.removeprefix("step-").removesuffix(ending)
+        if digits.isdecimal() and digits.isascii() and path.name == step_name(int(digits), ending):
+            found[int(digits)] = path
+    return dict(sorted(found.items()))
 
 
-def _complete(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        yield from (path for path in folder.iterdir() if path.name.startswith("step-") and path.is_dir())
+def checkpoints(folder: Path) -> dict[int, Path]:
+    """The checkpoint folders by rising step."""
+    return {step: path for step, path in steps_in(folder).items() if path.is_dir()}
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:

@@ -152,10 +152,11 @@ def _finish(done: Any, json: bool) -> None:
     from zerosum.engine.processes import environment, leave
     from zerosum.runs.progress import measures
     from zerosum.runs.signals import status
+    from zerosum.store import steps_in
 
     leave()
     if environment()[0] == 0:
-        previews = sorted(done.folder.previews.glob("step-*.png"))
+        previews = list(steps_in(done.folder.previews, ".png").values())
         state = done.folder.read("status.json")
         content = {
             "folder": str(done.path),

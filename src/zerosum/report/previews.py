@@ -25,7 +25,7 @@ NARROW = 4
 PNG, WEBP = "data:image/png;base64,", "data:image/webp;base64,"
 SHEET_FROM = 1000  # px; a third of the page is too little for what such a picture shows
 SMOOTH_FROM = 700  # px; narrower grids are enlarged on most screens, where smoothing would blur single pixels
-_NAME = re.compile(r"step-(\d+)\.png")
+_NAME = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.png")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GRID = re.compile(rb"tEXtgrid\0(\d{1,4})x(\d{1,4})")
 T = TypeVar("T")
@@ -85,7 +85,7 @@ def gather(folder: Path, most: int = MOST, most_bytes: int = MOST_BYTES) -> Gall
     previews, notes = folder / "previews", list[str]()
     if not previews.is_dir():
         notes.append("There are no sample pictures: previews/ is missing.")
-    steps = {int(found[1]): path for path in _files(previews) if (found := _NAME.fullmatch(path.name))}
+    steps = {int(n[1]): path for path in _files(previews) if (n := _NAME.fullmatch(path.name)) and path.is_file()}
     if previews.is_dir() and not steps:
         notes.append("No samples were drawn yet: previews/ holds no step-*.png.")
     read: dict[Path, Picture] = {}

@@ -23,7 +23,7 @@ from zerosum.errors import Damaged
 from zerosum.jsonfile import is_log_line, read_object
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.journal import Journal
-from zerosum.store import write_durably
+from zerosum.store import step_name, steps_in, write_durably
 
 FOLDER = "evaluations"
 MOST_WAITING = 2
@@ -55,11 +55,11 @@ class Background:
     @property
     def steps(self) -> set[int]:
         """Steps that wait, are being measured, or are measured and not yet fetched."""
-        return {_step(path) for path in self._found("step-*")}
+        return {*self._snapshots(), *steps_in(self.root, ".json")}
 
     def submit(self, step: int, images: int, seconds: float, publish: Callable[[Path], None]) -> None:
         """Takes a snapshot: `publish` writes the generator into the folder that it is given. A full disk is told."""
-        place = self.root / f"step-{step:08d}"
+        place = self.root / step_name(step)
         aside = place.with_name(f".{place.name}.part")
         try:
             shutil.rmtree(aside, ignore_errors=True)
@@ -70,10 +70,10 @@ class Background:
             os.replace(aside, place)
         except OSError as error:
             self.say(f"Warning: the generator of step {step:,} is not evaluated ({error.strerror or error}).")
-        waiting = [path for path in self._snapshots() if path != self._at]
-        for path in waiting[:-MOST_WAITING]:
-            self.say(f"The evaluation of step {_step(path):,} is left out: those before it take too long.")
-            shutil.rmtree(path, ignore_errors=True)
+        waiting = {at: path for at, path in self._snapshots().items() if path != self._at}
+        for at in list(waiting)[:-MOST_WAITING]:
+            self.say(f"The evaluation of step {at:,} is left out: those before it take too long.")
+            shutil.rmtree(waiting[at], ignore_errors=True)
         self._start()
 
     def look(self) -> None:
@@ -85,7 +85,7 @@ class Background:
 
     def fetch(self) -> None:
         """Logs what has arrived."""
-        for path in self._found("step-*.json"):
+        for path in steps_in(self.root, ".json").values():
             found = self._fetched(path)
             if found is not None:
                 self.journal.line("evaluation", found.step, found.images, found.seconds, {"records": found.records})
@@ -125,8 +125,9 @@ class Background:
         """Drops what belongs to steps after `step`: the run went back, and they are about to happen again."""
         if self._child is not None and _step(self._at) > step:
             self.close()
-        for path in [path for path in self._found("step-*") if _step(path) > step]:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for at, path in [*self._snapshots().items(), *steps_in(self.root, ".json").items()]:
+            if at > step:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def close(self) -> None:
         """Ends the process that measures, if there is one; its snapshot stays."""
@@ -146,7 +147,7 @@ class Background:
         snapshots = self._snapshots()
         if self._child is not None or not snapshots:
             return
-        self._at, self._errors = snapshots[0], tempfile.TemporaryFile()  # noqa: SIM115
+        self._at, self._errors = next(iter(snapshots.values())), tempfile.TemporaryFile()  # noqa: SIM115
         command = [sys.executable, "-m", "zerosum.runs.aside", str(self.folder.root), str(self._at)]
         command += ["now"] if self._hurried else []
         # One thread, and no accelerator: those belong to the training.
@@ -175,11 +176,8 @@ class Background:
 
     # --- the files
 
-    def _found(self, pattern: str) -> list[Path]:
-        return sorted(self.root.glob(pattern)) if self.root.is_dir() else []
-
-    def _snapshots(self) -> list[Path]:
-        return [path for path in self._found("step-*") if path.is_dir()]
+    def _snapshots(self) -> dict[int, Path]:
+        return {step: path for step, path in steps_in(self.root).items() if path.is_dir()}
 
     def _fetched(self, path: Path) -> Arrived | None:
         try:

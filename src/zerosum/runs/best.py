@@ -7,6 +7,7 @@ resume or a rollback only what the log still tells counts: the bests that were o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -19,8 +20,8 @@ from zerosum.domain import Evaluator, Ranked
 from zerosum.jsonfile import read_object
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.journal import Journal
-from zerosum.runs.sampler import CARD
-from zerosum.store import write_durably
+from zerosum.runs.sampler import CARD, EXAMPLES, WEIGHTS
+from zerosum.store import checkpoints, step_name, steps_in, write_durably
 
 ABOUT = "best.json"
 
@@ -73,7 +74,7 @@ class Best:
     def _set_aside(self) -> None:
         """Keeps a copy of the best that is about to be replaced, as long as the run may return."""
         found = self._read(self.root)
-        oldest = min((int(path.name.split("-")[1]) for path in self.checkpoints.glob("step-*")), default=0)
+        oldest = min(checkpoints(self.checkpoints), default=0)
         kept = sorted(self._kept())
         # Of those that were overtaken before the oldest checkpoint, the run can never need one again.
         successors = [*kept[1:], *([found["step"]] if found else [])]
@@ -96,19 +97,23 @@ class Best:
             place = self._place(at)
             found = self._read(place)
             if found is not None and looks.get(found["step"]) == found["value"]:
-                for path in place.iterdir():
+                for path in [path for path in place.iterdir() if path.is_file()]:
                     os.replace(path, self.root / path.name)
                 shutil.rmtree(place)
                 return found
             shutil.rmtree(place)
-        shutil.rmtree(self.root, ignore_errors=True)
+        for name in (ABOUT, CARD, WEIGHTS, EXAMPLES):  # what others have put here stays
+            (self.root / name).unlink(missing_ok=True)
+        for folder in (self.earlier, self.root):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         return None
 
     def _kept(self) -> list[int]:
-        return [int(path.name.split("-")[1]) for path in self.earlier.glob("step-*")]
+        return list(steps_in(self.earlier))
 
     def _place(self, step: int) -> Path:
-        return self.earlier / f"step-{step:08d}"
+        return self.earlier / step_name(step)
 
     def _read(self, place: Path) -> dict[str, Any] | None:
         """What lies at a place: step, value and name; None when it is not whole or ranks by another name."""

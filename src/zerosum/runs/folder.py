@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from zerosum.errors import Damaged, UserError
 from zerosum.jsonfile import read_log, read_object
 from zerosum.recipe import Recipe, parse
-from zerosum.store import write_durably
+from zerosum.store import checkpoints, step_name, steps_in, write_durably
 
 FORMAT = 1
 BOUNDARY_KINDS = ("health", "scores")
@@ -40,7 +40,7 @@ class RunFolder:
 
     def preview(self, step: int) -> Path:
         """The sample grid of a step."""
-        return self.previews / f"step-{step:08d}.png"
+        return self.previews / step_name(step, ".png")
 
     # --- opening
 
@@ -71,7 +71,12 @@ class RunFolder:
             return False
         if any(p.name not in UNBORN and not p.name.endswith(".part") for p in self.root.iterdir()):
             return False
-        return not self.checkpoints.is_dir() or not any(self.checkpoints.iterdir())
+        if self.checkpoints.is_dir() and any(self.checkpoints.iterdir()):
+            return False
+        pictures = [*steps_in(self.previews, ".png").values(), self.previews / "real.png"]
+        return not self.previews.is_dir() or all(
+            path in pictures or path.name.startswith(".part-") for path in self.previews.iterdir()
+        )
 
     def refuse_unless_free(self) -> None:
         """UserError when a new run cannot begin here; it says what lies here and what to do."""
@@ -179,11 +184,11 @@ class RunFolder:
         kept = [x for x in self.lines() if x["step"] < step or (x["step"] == step and x["kind"] not in BOUNDARY_KINDS)]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_durably(self.log_file, text.encode())
-        for path in self.previews.glob("step-*.png"):
-            if int(path.stem.split("-")[1]) > step:
+        for at, path in steps_in(self.previews, ".png").items():
+            if at > step and path.is_file():
                 path.unlink()
-        for path in self.checkpoints.glob("step-*"):
-            if int(path.name.split("-")[1]) > step:  # damaged, or it would have been loaded
+        for at, path in checkpoints(self.checkpoints).items():
+            if at > step:  # damaged, or it would have been loaded
                 shutil.rmtree(path)
         for path in [*self.root.glob(".*.part"), *self.checkpoints.glob(".*.part"), *self.previews.glob(".part-*")]:
             if path.is_dir():

@@ -18,6 +18,7 @@ from zerosum.runs.journal import Journal
 from zerosum.runs.measuring import joined
 from zerosum.runs.progress import Silent
 from zerosum.runs.published import Measured, Measurer
+from zerosum.store import step_name
 
 LOOK_EVERY_S = 1.0
 
@@ -55,7 +56,9 @@ def _keep(folder: RunFolder, measured: Measured, took_s: float) -> None:
     """Leaves the records for whoever holds the folder to log."""
     (folder.root / FOLDER).mkdir(exist_ok=True)
     records = joined(folder.lines(), measured.step, measured.plain())
-    write_result(folder.root / FOLDER / f"step-{measured.step:08d}.json", records, took_s, _when(folder, measured.step))
+    write_result(
+        folder.root / FOLDER / step_name(measured.step, ".json"), records, took_s, _when(folder, measured.step)
+    )
 
 
 def _when(folder: RunFolder, step: int) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from zerosum.jsonfile import made_of
 from zerosum.recipe import Cadence, Part, Recipe, Start, override, part
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.sampler import WEIGHTS, load
-from zerosum.store import fingerprint, latest_checkpoint
+from zerosum.store import checkpoints, fingerprint, latest_checkpoint
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 SHAPE = ("channels", "height", "width")
@@ -67,7 +67,7 @@ def read(folder: str) -> Beginning:
 
 def again(run: RunFolder, start: Start | None) -> Beginning | None:
     """The start of a run that goes on: None when it has a checkpoint of its own; UserError when the weights have changed."""
-    if start is None or any(run.checkpoints.glob("step-*")):
+    if start is None or checkpoints(run.checkpoints):
         return None
     found = read(start.folder)
     if dict(found.sha256) != (run.read("run.json").get("start") or {}).get("sha256"):
