@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import pickletools
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +93,95 @@ def test_parameters_and_clone() -> None:
     assert gan.minutes == 1
     with pytest.raises(NotFittedError):
         twin.sample(3)
+
+
+def test_a_pickle_holds_the_generator_as_files_that_are_read_like_any_others(fitted: TableGAN) -> None:
+    body = pickle.dumps(fitted)
+    words = {word for op, word, _ in pickletools.genops(body) if "UNICODE" in op.name}
+    assert not [word for word in words if word.startswith(("torch", "zerosum.runs", "zerosum.engine"))]
+    again = pickle.loads(body)
+    assert again.sample(30).equals(fitted.sample(30))
+    assert again.get_params() == fitted.get_params()
+    assert (again.feature_names_in_, again.notes_) == (fitted.feature_names_in_, fitted.notes_)
+    assert pickle.loads(pickle.dumps(again)).sample(30).equals(fitted.sample(30))
+    assert copy.deepcopy(fitted).sample(5).equals(fitted.sample(5))
+    never = pickle.loads(pickle.dumps(TableGAN(steps=3, drop=["n"])))
+    assert never.get_params() == TableGAN(steps=3, drop=["n"]).get_params()
+    with pytest.raises(NotFittedError):
+        never.sample(3)
+
+
+def test_a_changed_pickle_is_refused(fitted: TableGAN) -> None:
+    state = fitted.__getstate__()
+    state["_files"] = {
+        **state["_files"],
+        "generator.safetensors": state["_files"]["generator.safetensors"][:-4] + b"1234",
+    }
+    with pytest.raises(zs.UserError, match="does not match the SHA-256"):
+        TableGAN().__setstate__(state)
+
+
+def test_random_states_are_those_of_scikit_learn(fitted: TableGAN) -> None:
+    for made in (np.random.RandomState, np.random.default_rng):
+        one, two = made(7), made(7)
+        first, second = fitted.sample(20, random_state=one), fitted.sample(20, random_state=one)
+        assert not first.equals(second)
+        assert fitted.sample(20, random_state=two).equals(first)
+    assert fitted.sample(20, random_state=np.int64(3)).equals(fitted.sample(20, random_state=3))
+    free = copy.deepcopy(fitted).set_params(random_state=None)
+    np.random.seed(5)
+    first, second = free.sample(20), free.sample(20)
+    np.random.seed(5)
+    assert free.sample(20).equals(first)
+    assert not first.equals(second)
+    for odd in ("7", 1.5, True):
+        with pytest.raises(
+            zs.UserError, match=r"random_state = .*: a whole number, a numpy RandomState or Generator, or None"
+        ):
+            fitted.sample(3, random_state=odd)  # type: ignore[arg-type]
+
+
+def test_no_rows_have_columns_and_types_too(fitted: TableGAN) -> None:
+    none = fitted.sample(0)
+    assert len(none) == 0
+    assert none.dtypes.equals(fitted.sample(5).dtypes)
+    assert len(fitted.sample(np.int64(2))) == 2
+    for n in (-1, 2.5, "3"):
+        with pytest.raises(zs.UserError, match=r"n = .*: a whole number of rows, 0 or more"):
+            fitted.sample(n)  # type: ignore[arg-type]
+
+
+def test_types_categories_and_names_of_columns_are_kept(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pandas.DataFrame(
+        {
+            2010: draw.normal(size=60),
+            2011: pandas.Categorical(draw.choice([5, 1], 60), categories=[5, 3, 1], ordered=True),
+            2012: [Decimal(int(n)).scaleb(-2) for n in draw.integers(0, 999, 60)],
+            2013: pandas.to_timedelta(draw.integers(0, 999, 60), unit="s"),
+        }
+    )
+    frame[2012] = frame[2012].astype(object)
+    gan = TableGAN(steps=1, random_state=0, settings=SMALL, folder=tmp_path / "run").fit(
+        frame, draw.integers(0, 99, 60)
+    )
+    assert gan.feature_names_in_ == [2010, 2011, 2012, 2013, 2014]
+    for one in (gan, TableGAN.load(tmp_path / "run"), pickle.loads(pickle.dumps(gan))):
+        made = one.sample(8, random_state=0)
+        assert made.columns.tolist() == [2010, 2011, 2012, 2013, 2014]
+        assert made.dtypes[:4].equals(frame.dtypes)
+        assert one.feature_names_in_ == made.columns.tolist()
+        assert {type(value) for value in made[2012]} == {Decimal}
+        assert one.sample(0).dtypes.equals(made.dtypes)
+
+
+def test_it_says_what_it_is_and_leaves_what_it_is_given() -> None:
+    assert repr(TableGAN(minutes=1, drop=["n"])) == "TableGAN(drop=['n'], minutes=1)"
+    assert [*TableGAN().get_params()] == sorted(TableGAN().get_params())
+    state = np.random.RandomState(0)
+    assert clone(TableGAN(random_state=state)).random_state.randint(99) == np.random.RandomState(0).randint(99)
+    with pytest.raises(ValueError, match="Invalid parameter 'epochs'"):
+        TableGAN().set_params(epochs=3)
 
 
 def test_in_a_pipeline_and_with_a_target() -> None:

@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
 from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from zerosum.domains.tables import producing
+from zerosum.domains.tables.reading import style_of
 from zerosum.domains.tables.reading.cells import checked
-from zerosum.domains.tables.reading.frames import needed, of_frame
+from zerosum.domains.tables.reading.frames import keep, needed, of_frame
 from zerosum.domains.tables.table import joined
 from zerosum.domains.tables.where import Where
 from zerosum.domains.tables.writing import to_frame
@@ -22,18 +26,24 @@ if TYPE_CHECKING:
     from zerosum.runs.run import Run
 
 DOMAIN = "tables"
+NUM_SEEDS = 2**31 - 1
+RandomState = int | np.random.RandomState | np.random.Generator | None
 
 
 class TableGAN(BaseEstimator):  # type: ignore[misc]
     """Learns the distribution of the rows of a pandas DataFrame and makes new ones.
 
     recipe: a name or a file; None chooses by the data. minutes: the time that training may take. steps: of the training; neither:
-    those of the recipe. random_state: seed of the training, and of samples that name none. types: column -> meaning, where the
+    those of the recipe. random_state: of the training, and of samples that name none: a number; a numpy RandomState or Generator,
+    which gives another seed at each call; None takes numpy's global one. types: column -> meaning, where the
     meaning found is wrong. drop: columns to be left out. settings: further settings of the recipe, {"generator.width": 128}.
     folder: where the run is kept, with its report, and beside it the table as FOLDER.parquet; None keeps nothing on disk beyond
     the life of the estimator.
 
     After `fit`: `run_` (the finished run), `feature_names_in_`, `n_features_in_`, `notes_` (what was found in the table).
+
+    A pickle holds the parameters and the files of the published generator, which are read as any others: no code is in them.
+    What comes out of it has the generator for its run, without the discriminator.
     """
 
     def __init__(
@@ -42,7 +52,7 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
         *,
         minutes: float | None = None,
         steps: int | None = None,
-        random_state: int | None = None,
+        random_state: RandomState = None,
         types: Mapping[str, str] | None = None,
         drop: Sequence[str] = (),
         settings: Mapping[str, Any] | None = None,
@@ -67,16 +77,34 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
         path = out.with_name(f"{out.name}.parquet")
         _keep(frame, path)
         self.run_: Run = run.train(str(path), self.recipe, minutes=self.minutes, out=out, set=self._settings())
-        self.feature_names_in_ = [str(name) for name in frame.columns]
+        self.feature_names_in_ = list(frame.columns)
         self.n_features_in_ = len(self.feature_names_in_)
         self.notes_ = list(self.run_.sampler.facts["notes"])
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        state.pop("_scratch", None)
+        if run := state.pop("run_", None):
+            state["_files"] = _published(run.path)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from zerosum.runs import run
+
+        files = {**state}.pop("_files", None)
+        super().__setstate__({name: value for name, value in state.items() if name != "_files"})
+        if files is not None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="zerosum-")
+            for name, content in files.items():
+                (Path(self._scratch.name) / Path(name).name).write_bytes(content)
+            self.run_ = run.load(self._scratch.name)
 
     def _settings(self) -> dict[str, Any]:
         """The parameters as settings of a recipe."""
         if self.minutes is not None and self.steps is not None:
             raise UserError("TableGAN: give minutes or steps, not both.")
-        found: dict[str, Any] = {"seed": self.random_state or 0, **(self.settings or {})}
+        found: dict[str, Any] = {"seed": _seed(self.random_state), **(self.settings or {})}
         if self.steps is not None:
             found["steps"] = self.steps
         if self.types:
@@ -85,17 +113,20 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
             found["data.drop"] = list(self.drop)
         return found
 
-    def sample(self, n: int = 1000, *, where: Where = "", random_state: int | None = None) -> Any:
-        """A DataFrame of n new rows with the columns and dtypes of the one that was fitted.
+    def sample(self, n: int = 1000, *, where: Where = "", random_state: RandomState = None) -> Any:
+        """A DataFrame of n new rows, 0 or more, with the columns and dtypes of the one that was fitted.
 
         where: conditions, in words ("sex=Female,age>40") or as a mapping ({"sex": "Female", "age": ">40"}).
         """
         check_is_fitted(self, "run_")
-        if n < 1:
-            raise UserError(f"n must be at least 1, got {n}.")
-        seed = (self.random_state or 0) if random_state is None else random_state
+        num = _whole(n)
+        if num is None or num < 0:
+            raise UserError(f"TableGAN.sample: n = {n!r}: a whole number of rows, 0 or more.")
+        seed = _seed(self.random_state if random_state is None else random_state)
         stream = producing.stream(self.run_.sampler, where, seed)
-        return to_frame(joined(list(stream.tables(n))))
+        none = stream.fit.decoded(torch.zeros(0, stream.fit.blocks[-1].stop))
+        made = joined(list(stream.tables(num))) if num else none
+        return to_frame(made, style_of(self.run_.sampler.facts).labels)
 
     @classmethod
     def load(cls, folder: str | Path) -> TableGAN:
@@ -107,9 +138,36 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
         facts = made.run_.sampler.facts
         if made.run_.domain.name != DOMAIN:
             raise UserError(f"{folder} holds a generator of {made.run_.domain.name}, not of tables.")
-        made.feature_names_in_ = [column["name"] for column in facts["columns"]]
+        whole = style_of(facts).labels == "int"
+        made.feature_names_in_ = [int(one["name"]) if whole else one["name"] for one in facts["columns"]]
         made.n_features_in_, made.notes_ = len(made.feature_names_in_), list(facts["notes"])
         return made
+
+
+def _seed(state: Any) -> int:
+    """A seed: the number itself, or one that a generator of random numbers gives."""
+    if (number := _whole(state)) is not None:
+        return number
+    if isinstance(state, np.random.Generator):
+        return int(state.integers(NUM_SEEDS))
+    if state is None or isinstance(state, np.random.RandomState):
+        return int(check_random_state(state).randint(NUM_SEEDS))
+    raise UserError(f"TableGAN: random_state = {state!r}: a whole number, a numpy RandomState or Generator, or None.")
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number of Python or numpy; None for anything else."""
+    return int(value) if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else None
+
+
+def _published(folder: Path) -> dict[str, bytes]:
+    """The files of a published generator."""
+    from zerosum.runs.sampler import EXAMPLES, names_in
+
+    weights, card = names_in(folder)
+    if not weights.is_file() or not card.is_file():
+        raise UserError(f"TableGAN: the generator in {folder} is no longer there, so it cannot be pickled.")
+    return {path.name: path.read_bytes() for path in (weights, card, folder / EXAMPLES) if path.is_file()}
 
 
 def _keep(frame: Any, path: Path) -> None:
@@ -118,27 +176,32 @@ def _keep(frame: Any, path: Path) -> None:
     checked(of_frame(frame))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        frame.to_parquet(path, index=False)
-    except (ValueError, TypeError) as error:
+        keep(frame, path)
+    except UserError:
+        raise
+    except (ValueError, TypeError, NotImplementedError, OverflowError) as error:
         raise UserError(
             f"TableGAN.fit: the DataFrame cannot be kept as a Parquet file: {str(error).splitlines()[0]}"
         ) from None
 
 
 def _frame(rows: Any, target: Any) -> Any:
-    """The rows as a DataFrame with text names, the target as its last column."""
+    """The rows as a DataFrame, the target as its last column."""
     pandas = needed("pandas", "TableGAN")
     if hasattr(rows, "columns"):
         frame = rows.reset_index(drop=True)
-        frame.columns = [str(name) for name in frame.columns]
     else:
         frame = pandas.DataFrame(rows)
         if frame.empty and not len(frame.columns):
             raise UserError("TableGAN.fit: there are no columns.")
         frame.columns = [f"x{number}" for number in range(frame.shape[1])]
     if target is not None:
-        name = str(getattr(target, "name", None) or "target")
+        name = getattr(target, "name", None)
+        if name is None:
+            whole = len(frame.columns) > 0 and None not in map(_whole, frame.columns)
+            name = max(frame.columns) + 1 if whole else "target"
         if name in frame.columns:
             raise UserError(f"TableGAN.fit: y is named {name!r}, and so is a column of X. Rename one of them.")
-        frame = frame.assign(**{name: getattr(target, "to_numpy", lambda: target)()})
+        frame = frame.copy()
+        frame[name] = getattr(target, "array", target)
     return frame
