@@ -134,6 +134,22 @@ def test_nearly_black_is_told(tmp_path: Path) -> None:
     assert any("16 of 255" in note for note in open_source(str(tmp_path / "a.npy")).notes)
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_12_bits_in_files_of_16_are_told_as_in_arrays(tmp_path: Path, suffix: str) -> None:
+    values = noise(4, 8, 8).astype(np.uint16) * 16 + 15
+    for i, pixels in enumerate(values):
+        save(tmp_path / "scans" / f"{i}.{suffix}", pixels)
+    np.save(tmp_path / "scans.npy", values)
+    files, array = (open_source(str(tmp_path / name)) for name in ("scans", "scans.npy"))
+    assert np.array_equal(files.train.pixels, array.train.pixels)
+    dark = f"The brightest pixel is {round(values.max() / 257)} of 255, so the images are nearly black"
+    for source in (files, array):
+        assert any(note.startswith(dark) for note in source.notes)
+        assert any("divided by 257" in note for note in source.notes)
+    save(tmp_path / "scans" / f"white.{suffix}", np.full((8, 8), 65535, np.uint16))
+    assert not any("black" in note for note in open_source(str(tmp_path / "scans")).notes)
+
+
 def test_npz_names_labels_and_split(tmp_path: Path) -> None:
     images, labels = noise(30, 8, 9), np.arange(30) % 3 * 5
     np.savez_compressed(tmp_path / "a.npz", images=images, subject=labels.astype(np.uint8)[:, None])

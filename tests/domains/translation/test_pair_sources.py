@@ -93,6 +93,16 @@ def test_pairs_by_name_in_two_folders(tmp_path: Path) -> None:
     torch.testing.assert_close(swapped.data[0], unit(a[0]))
 
 
+def test_12_bits_in_files_of_16_are_told(tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / "A" / f"{i}.png", noise())
+        save(tmp_path / "B" / f"{i}.png", noise(channels=1).astype(np.uint16) * 16)
+    assert [note for note in opened(tmp_path).notes if "black" in note] == [
+        "The brightest pixel is 4080 of 65535, so the targets are nearly black; scale their values and save them again if that "
+        "is not meant."
+    ]
+
+
 def test_heaps_without_pairs_meet_anew_in_every_row(tmp_path: Path) -> None:
     for i in range(5):
         save(tmp_path / "trainA" / f"a{i}.png", np.full((8, 8, 3), 10 * i, np.uint8))

@@ -20,6 +20,7 @@ from zerosum.data.images.files import BadImageError, Decoded, Probe, decode, pro
 from zerosum.data.images.listing import Member
 from zerosum.data.images.raw import Pixels, Wanted
 from zerosum.data.opening import reason
+from zerosum.data.images.values import if_dark
 from zerosum.errors import UserError
 
 S = TypeVar("S")
@@ -34,9 +35,11 @@ SILENT_S, EVERY_S = 5.0, 10.0
 
 @dataclass
 class Survey:
-    """What decoding tells. failures: position -> why; flags: (N, 4) bool: resized, recoloured, flattened, rotated."""
+    """What decoding tells. failures: position -> why; flags: (N, 5) bool, see `Decoded.flags`; brightest: (N,) uint8, the
+    largest value of each image."""
 
     flags: npt.NDArray[np.bool_]
+    brightest: npt.NDArray[np.uint8]
     failures: dict[int, BadImageError] = field(default_factory=dict)
 
 
@@ -95,7 +98,7 @@ def decode_all(
     progress: Progress,
 ) -> Survey:
     """Hands each image, decoded and resized, to `store(position, pixels)`; called by several threads, in any order."""
-    survey = Survey(np.zeros((len(members), 4), np.bool_))
+    survey = Survey(np.zeros((len(members), 5), np.bool_), np.zeros(len(members), np.uint8))
 
     def work(position: int) -> BadImageError | None:
         done: Decoded | BadImageError = _read(
@@ -104,7 +107,7 @@ def decode_all(
         if isinstance(done, BadImageError):
             return done
         store(position, done.pixels)
-        survey.flags[position] = done.resized, done.recoloured, done.flattened, done.rotated
+        survey.flags[position], survey.brightest[position] = done.flags, done.pixels.max()
         return None
 
     for position, error in enumerate(_each(range(len(members)), work, progress)):
@@ -121,10 +124,12 @@ def told(survey: Survey, channels: int, size: tuple[int, int], wanted: Wanted) -
         "images were grey and were made RGB." if channels == 3 else "images were coloured and were made grey.",
         "images with transparency were laid on white.",
         "images were turned upright as their EXIF data say.",
+        "images have 16 bits; their values were divided by 257.",
     )
     counts = survey.flags.sum(0)
     num = len(survey.flags) - len(survey.failures)
-    return tuple(f"{counts[i]} of {num} {sentence}" for i, sentence in enumerate(sentences) if counts[i])
+    done = (f"{counts[i]} of {num} {sentence}" for i, sentence in enumerate(sentences) if counts[i])
+    return (*done, *if_dark(int(survey.brightest.max(initial=0))))
 
 
 def without_colour(notes: Iterable[str]) -> tuple[str, ...]:

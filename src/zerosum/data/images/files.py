@@ -37,13 +37,19 @@ class Probe:
 
 @dataclass(frozen=True)
 class Decoded:
-    """pixels: (C, H, W) uint8; the flags say what was done to the image on the way."""
+    """pixels: (C, H, W) uint8; the flags say what was done to the image on the way. deep: it had 16 bits."""
 
     pixels: Pixels
     resized: bool
     recoloured: bool
     flattened: bool
     rotated: bool
+    deep: bool
+
+    @property
+    def flags(self) -> tuple[bool, ...]:
+        """resized, recoloured, flattened, rotated, deep."""
+        return self.resized, self.recoloured, self.flattened, self.rotated, self.deep
 
 
 def probe(stream: BinaryIO) -> Probe:
@@ -67,13 +73,13 @@ def decode(stream: BinaryIO, channels: int, size: tuple[int, int], crop: Crop = 
         stored.load()
         image = ImageOps.exif_transpose(stored)
         rotated = stored.getexif().get(_ORIENTATION_TAG, 1) in range(2, 9)
-        grey, flattened = _is_grey(image), image.has_transparency_data
+        grey, flattened, deep = _is_grey(image), image.has_transparency_data, image.mode.startswith("I")
         image = _eight_bits(image)
         if flattened:
             image = _on_white(image)
         image = image.convert("L" if channels == 1 else "RGB")
         resized = image.size != (size[1], size[0])
-        return Decoded(to_array(fit(image, size, crop)), resized, grey != (channels == 1), flattened, rotated)
+        return Decoded(to_array(fit(image, size, crop)), resized, grey != (channels == 1), flattened, rotated, deep)
 
 
 def fit(image: Image.Image, size: tuple[int, int], crop: Crop = "centre") -> Image.Image:

@@ -25,7 +25,7 @@ def to_bytes(values: npt.NDArray[Any], rows: npt.NDArray[np.int64], where: str) 
     """
     if values.dtype == np.uint8:
         kept = np.asarray(values)[rows] if len(rows) < len(values) else np.array(values)
-        return kept, _if_dark(int(kept.max()))
+        return kept, if_dark(int(kept.max()))
     if values.dtype == np.bool_:
         return values[rows].astype(np.uint8) * np.uint8(255), ()
     if values.dtype.kind == "f":
@@ -35,7 +35,7 @@ def to_bytes(values: npt.NDArray[Any], rows: npt.NDArray[np.int64], where: str) 
     out = np.empty((len(rows), *values.shape[1:]), np.uint8)
     for start, part in _chunks(values, rows):
         out[start : start + len(part)] = np.rint((part.astype(np.float64) + shift) * scale)
-    return out, (*told, *_if_dark(int(out.max())))
+    return out, (*told, *if_dark(int(out.max())))
 
 
 def _scaling(floating: bool, low: float, high: float, where: str) -> tuple[float, float, tuple[str, ...]]:
@@ -54,10 +54,14 @@ def _scaling(floating: bool, low: float, high: float, where: str) -> tuple[float
     )
 
 
-def _if_dark(high: int) -> tuple[str, ...]:
-    if high >= DARK:
+def if_dark(high: int, top: int = 255, what: str = "images") -> tuple[str, ...]:
+    """The note on images whose largest value is `high` of `top`, where that is nearly black: values of 12 bits in a file of 16."""
+    if high >= DARK / 255 * top:
         return ()
-    return (f"The brightest pixel is {high} of 255, so the images are nearly black; scale them if that is not meant.",)
+    return (
+        f"The brightest pixel is {high} of {top}, so the {what} are nearly black; scale their values and save them again if "
+        "that is not meant.",
+    )
 
 
 def _check_finite(values: npt.NDArray[Any], rows: npt.NDArray[np.int64], where: str) -> None:

@@ -19,6 +19,7 @@ from torch.nn.functional import interpolate
 from zerosum.data.images.exact import Exact, read
 from zerosum.data.images.files import BadImageError
 from zerosum.data.images.raw import MAX_BYTES
+from zerosum.data.images.values import if_dark
 from zerosum.domains.translation.facts import Code, Side, Values, class_numbers, codes_of, one_hot
 from zerosum.errors import UserError
 
@@ -60,6 +61,12 @@ class Album:
     def sizes(self) -> set[tuple[int, int]]:
         """Heights and widths."""
         return {(int(image.shape[1]), int(image.shape[2])) for image in self.images}
+
+    def told(self, what: str) -> tuple[str, ...]:
+        """The note on images that are nearly black."""
+        if self.side.kind == "labels":
+            return ()
+        return if_dark(max(int(image.max()) for image in self.images), 2**self.side.bits - 1, what)
 
     def digests(self) -> list[bytes]:
         """SHA-256 of each image."""

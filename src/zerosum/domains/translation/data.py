@@ -148,7 +148,8 @@ def open_path(
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror or error}).") from error
     row, notes = _row_size(laid.train, laid.heldout, crop)
-    apart = _held_out(laid.heldout, laid.paired)
+    dark = [note for album, what in zip(laid.train, ("inputs", "targets"), strict=True) for note in album.told(what)]
+    apart = [*dark, *_held_out(laid.heldout, laid.paired)]
     return PairSource(
         folder.resolve().name, laid.train, laid.heldout, laid.paired, row, flip, make, (*laid.notes, *notes, *apart)
     )
