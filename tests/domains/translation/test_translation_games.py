@@ -134,10 +134,22 @@ def test_pieces_are_the_whole_where_the_norm_is_local() -> None:
 
 def test_waves_have_variance_one_and_random_phases() -> None:
     torch.manual_seed(0)
-    waves = Waves(4)
-    field = waves(torch.randn(2000, 4), (8, 8))
-    torch.testing.assert_close(field.square().mean((0, 2, 3)), torch.ones(4), atol=0.05, rtol=0)
-    torch.testing.assert_close(field.mean((0, 2, 3)), torch.zeros(4), atol=0.05, rtol=0)
+    waves = Waves(8)
+    field = waves(torch.randn(2000, 8), (8, 8))
+    torch.testing.assert_close(field.square().mean((0, 2, 3)), torch.ones(8), atol=0.05, rtol=0)
+    torch.testing.assert_close(field.mean((0, 2, 3)), torch.zeros(8), atol=0.05, rtol=0)
+
+
+def test_no_single_direction_stands_out_in_the_noise() -> None:
+    """A channel of one plane wave has nearly all its power in one place of the spectrum, and shows as stripes in pictures."""
+    torch.manual_seed(0)
+    field = Waves(8)(torch.randn(64, 8), (64, 64))
+    power = torch.fft.rfft2(field * torch.hann_window(64)[:, None] * torch.hann_window(64)).abs().square().mean(0)
+    largest = power.amax((1, 2)) / power.sum((1, 2))
+    assert float(largest.max()) < 0.06  # a single wave: 0.17 to 0.42
+    whole = power.mean(0)
+    across, down = (whole * torch.fft.rfftfreq(64)).sum(), (whole * torch.fft.fftfreq(64).abs()[:, None]).sum()
+    assert 0.8 < float(across / down) < 1.25
 
 
 def test_pixel_norm_by_hand() -> None:

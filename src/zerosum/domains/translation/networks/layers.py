@@ -15,6 +15,8 @@ from torch.nn.functional import pad
 Norm = Literal["none", "pixel", "instance", "group", "batch"]
 Noise = Literal["waves", "none"]
 GROUPS = 4
+NUM_WAVES = 32
+"""Plane waves a channel of noise."""
 
 
 class PixelNorm(nn.Module):
@@ -49,28 +51,40 @@ def is_local(kind: Norm) -> bool:
 
 
 class Waves(nn.Module):
-    """Noise (N, L) as L channels of any size: plane waves in fixed random directions whose phases are the noise.
+    """Noise (N, L) as L channels of any size, each the sum of NUM_WAVES plane waves whose phases are sums of the noise.
 
-    Wavelengths are spread evenly in the logarithm from `shortest` to `longest` pixels. The value of a place depends on its
+    Directions are spread evenly, wavelengths evenly in the logarithm from `shortest` to `longest` pixels. A channel of few
+    waves shows as stripes in what is made from it; the sum of many has no direction. The value of a place depends on its
     absolute position alone, so pieces of a picture fit together, and one seed means one texture at any size.
     """
 
     def __init__(self, latent: int, shortest: float = 3.0, longest: float = 32.0) -> None:
         super().__init__()
-        length = shortest * (longest / shortest) ** torch.rand(latent)
-        angle = torch.rand(latent) * math.pi
+        shape = latent, NUM_WAVES
+        share = (torch.arange(NUM_WAVES) + torch.rand(shape)) / NUM_WAVES
+        length = shortest * (longest / shortest) ** share
+        angle = math.pi * (torch.rand(shape).argsort(1) + torch.rand(shape)) / NUM_WAVES
+        # Two waves whose phases are different sums of independent uniform angles are uncorrelated.
+        mixed = torch.randint(-2, 3, (*shape, latent)).float()
+        mixed[torch.arange(latent), :, torch.arange(latent)] = 1.0
         self.register_buffer("across", 2 * math.pi * angle.cos() / length)
         self.register_buffer("down", 2 * math.pi * angle.sin() / length)
+        self.register_buffer("mixed", mixed)
         self.across: Tensor
         self.down: Tensor
+        self.mixed: Tensor
 
     def forward(self, noise: Tensor, size: tuple[int, int], origin: tuple[int, int] = (0, 0)) -> Tensor:
         """(N, L) -> (N, L, H, W), of variance 1; origin: top and left of this piece."""
         y = torch.arange(origin[0], origin[0] + size[0], device=noise.device, dtype=torch.float32)
         x = torch.arange(origin[1], origin[1] + size[1], device=noise.device, dtype=torch.float32)
-        still = self.down[:, None, None] * y[:, None] + self.across[:, None, None] * x
-        phase = math.pi * torch.special.erf(noise.float() / 2**0.5)  # uniform for normal noise
-        return 2**0.5 * torch.cos(still + phase[:, :, None, None])
+        uniform = math.pi * torch.special.erf(noise.float() / 2**0.5)  # an angle, for normal noise
+        phase = torch.einsum("lkm,nm->nlk", self.mixed, uniform)
+        rows = phase[:, :, None] + y[:, None] * self.down[:, None]  # (N, L, H, K)
+        columns = self.across[:, :, None] * x  # (L, K, W)
+        # cos(a + b) = cos a cos b - sin a sin b
+        sums = torch.cat([rows.cos(), rows.sin()], 3) @ torch.cat([columns.cos(), -columns.sin()], 1)
+        return (2 / NUM_WAVES) ** 0.5 * sums
 
 
 class Inlet(nn.Module):

@@ -33,7 +33,7 @@ class UNet(nn.Module):
     """The input at every scale, halved by means and enlarged again; it ends linearly.
 
     width: channels at full size, doubled at each level up to width * widest. levels: halvings. depth: convolutions of each
-    level on either way. noise: "waves" beside the input (prior.size of them), or "none".
+    level on either way. noise: "waves" beside the input (prior.size channels), or "none".
     """
 
     def __init__(
