@@ -55,7 +55,7 @@ def _scaling(floating: bool, low: float, high: float, where: str) -> tuple[float
 
 
 def if_dark(high: int, top: int = 255, what: str = "images") -> tuple[str, ...]:
-    """The note on images whose largest value is `high` of `top`, where that is nearly black: values of 12 bits in a file of 16."""
+    """The note on images whose largest value is `high` of `top`, where that is nearly black (12 bits in a file of 16, say)."""
     if high >= DARK / 255 * top:
         return ()
     return (
