@@ -44,7 +44,7 @@ def test_zip_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bad_zips(tmp_path: Path) -> None:
-    refused(make_zip(tmp_path / "a.zip", {"a.txt": b"words"}), "no images in this archive (1 other files)")
+    refused(make_zip(tmp_path / "a.zip", {"a.txt": b"words"}), "no images in this archive: 1 other file(s)")
     refused(make_zip(tmp_path / "b.zip", {"a.png": encoded("PNG")}), "only one image (a.png)")
     (tmp_path / "c.zip").write_bytes(b"PK but no more")
     refused(tmp_path / "c.zip", "not a zip archive")

@@ -72,10 +72,10 @@ def test_options(photos: Path, options: dict[str, Any], said: str) -> None:
 
 
 def test_empty_folder(tmp_path: Path) -> None:
-    refused(tmp_path, "no images in this folder (0 other files)", ".png")
+    refused(tmp_path, "no images in this folder. Images are files", ".png")
     (tmp_path / "a.txt").write_text("words")
     np.savez(tmp_path / "faces.npz", images=noise(4, 8, 8))
-    refused(tmp_path, "(2 other files)", "It holds faces.npz")
+    refused(tmp_path, "2 other file(s)", "It holds faces.npz")
 
 
 def test_one_image(tmp_path: Path) -> None:

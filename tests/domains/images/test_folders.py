@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from image_making import noise, save
+from image_making import make_tar, make_zip, noise, png, refused, save
+from PIL import Image
 
-from zerosum.data.images.listing import natural
+from zerosum.data.images import paths
+from zerosum.data.images.arrangement import natural
 from zerosum.domains.images.data import Shape, open_source
 
 
@@ -27,7 +29,7 @@ def test_folder_keeps_pixels_and_natural_order(tmp_path: Path) -> None:
     assert source.name == "photos"
     assert source.shape == Shape(3, 6, 5, 0)
     assert source.heldout is None
-    assert source.notes == ("1 other file(s) without an image suffix were passed over.",)
+    assert source.notes == ("1 other file(s) without an image suffix were passed over: 1 .txt.",)
 
 
 def test_natural_order() -> None:
@@ -45,8 +47,78 @@ def test_labels_from_sub_folders(tmp_path: Path) -> None:
     assert source.train.labels is not None
     assert source.train.labels.tolist() == [0, 1, 1]
     assert source.train.pixels[:, 0, 0, 0].tolist() == [1, 2, 0]
-    save(tmp_path / "loose.png", np.zeros((4, 4), np.uint8))
-    assert open_source(str(tmp_path)).shape.num_classes == 0
+
+
+def test_stray_pictures_beside_class_folders_are_named_and_the_classes_kept(tmp_path: Path) -> None:
+    for i in range(6):
+        save(tmp_path / f"c{i % 3}" / f"{i}.png", np.full((8, 8), 40 * i, np.uint8))
+    save(tmp_path / "0999.png", np.full((8, 8), 255, np.uint8))
+    source = open_source(str(tmp_path))
+    assert (source.class_names, len(source.train)) == (("c0", "c1", "c2"), 6)
+    assert source.notes == ("1 image(s) beside the class folders have no label and are left out: 0999.png.",)
+    assert len(open_source(str(tmp_path), labelled=False).train) == 7
+    save(tmp_path / "1000.png", np.full((8, 8), 254, np.uint8))
+    many = open_source(str(tmp_path))
+    assert (many.class_names, len(many.train)) == ((), 8)
+    assert "2 of 8 images lie beside the 3 folders, as 0999.png, 1000.png does" in many.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("folders", "train", "heldout", "classes", "said"),
+    [
+        ("train/a train/b test/a test/b unlabeled", 4, 4, "ab", "of a folder for images without labels are left out"),
+        ("train test unsup", 4, 2, "", "held out"),
+        ("train/a train/b test/a test/b extra", 4, 4, "ab", "lie in no part of the split and are left out: extra/0.png"),
+        ("train/a train/b", 4, 0, "ab", ""),
+        ("train/a train/b unlabeled", 4, 0, "ab", "data.labelled=false trains on them too"),
+        ("Train/a Train/b Valid/a Valid/b", 4, 4, "ab", "4 images of Valid/ are held out"),
+        ("a b test/a test/b", 4, 4, "ab", "those beside it are for training"),
+        (". test", 2, 2, "", "2 images of test/ are held out"),
+        ("car bus train", 6, 0, "bus car train", "train/ is not taken for a part of a split"),
+        ("test val", 4, 0, "", "There is no train/ beside test/, val/: all images are trained on."),
+        ("wrapped/a wrapped/b", 4, 0, "ab", ""),
+        ("a b unlabelled", 4, 0, "ab", "left out"),
+    ],
+)  # fmt: skip
+def test_folders_that_say_what_their_images_are_for(
+    tmp_path: Path, folders: str, train: int, heldout: int, classes: str, said: str
+) -> None:
+    for i, folder in enumerate(folders.split()):
+        for j in range(2):
+            save(tmp_path / "set" / folder / f"{j}.png", noise(8, 8, seed=2 * i + j))
+    source = open_source(str(tmp_path / "set"))
+    assert (len(source.train), source.num_heldout) == (train, heldout)
+    assert source.class_names == tuple(classes.split() if " " in classes else classes)
+    assert (said in " ".join(source.notes)) if said else source.notes == ()
+
+
+def test_pictures_of_other_kinds_are_read_as_pillow_does_or_named(tmp_path: Path) -> None:
+    pixels = noise(8, 8, 3)
+    written = {
+        "jfif": "JPEG",
+        "jpe": "JPEG",
+        "apng": "PNG",
+        "tga": "TGA",
+        "pnm": "PPM",
+        "dib": "BMP",
+        "jp2": "JPEG2000",
+    }
+    for suffix, kind in written.items():
+        save(tmp_path / "many" / f"x.{suffix}", pixels, format=kind)
+    if "AVIF" in Image.registered_extensions().values():
+        save(tmp_path / "many" / "x.avif", pixels, format="AVIF")
+    (tmp_path / "many" / "y.heic").write_bytes(b"heic")
+    (tmp_path / "many" / "y.svg").write_bytes(b"<svg/>")
+    source = open_source(str(tmp_path / "many"))
+    assert len(source.train) == len(list((tmp_path / "many").glob("x.*")))
+    assert source.notes == ("2 picture(s) of kinds that are not read: 1 .heic, 1 .svg. Convert them to PNG.",)
+    lossless = [i for i, name in enumerate(sorted(written)) if written[name] in ("PNG", "TGA", "PPM", "BMP")]
+    assert len(lossless) == 4
+    assert sum(np.array_equal(row, pixels.transpose(2, 0, 1)) for row in source.train.pixels) >= 4
+    for path in (tmp_path / "many").glob("x.*"):
+        path.unlink()
+    refused(tmp_path / "many", "no images in this folder: 2 picture(s) of kinds that are not read: 1 .heic, 1 .svg")
+    assert paths.claims(tmp_path / "many")
 
 
 @pytest.mark.parametrize("held", ["test", "val"])
@@ -70,9 +142,19 @@ def test_links_do_not_leave_the_folder(tmp_path: Path) -> None:
     (tmp_path / "in" / "link.png").symlink_to(outside)
     (tmp_path / "in" / "folder").symlink_to(outside.parent)
     (tmp_path / "in" / "same.png").symlink_to(tmp_path / "in" / "0.png")
+    (tmp_path / "in" / "endless.png").symlink_to("/dev/zero")
+    (tmp_path / "in" / "round.png").symlink_to(tmp_path / "in" / "round.png")
     source = open_source(str(tmp_path / "in"))
     assert len(source.train) == 3
-    assert source.notes == ("2 link(s) to folders or out of the folder were not followed.",)
+    told = "2 link(s) to folders or out of the folder were not followed; data.links=true"
+    assert source.notes[1].startswith(told)
+    assert len(open_source(str(tmp_path / "in"), links=True).train) == 4
+    for name in ("0", "1", "same"):
+        (tmp_path / "in" / f"{name}.png").unlink()
+    refused(
+        tmp_path / "in",
+        f"no images in this folder: 2 other file(s) without an image suffix were passed over: 2 .png. {told}",
+    )
 
 
 def test_zip_equals_folder(tmp_path: Path) -> None:
@@ -86,8 +168,17 @@ def test_zip_equals_folder(tmp_path: Path) -> None:
     folder, packed = open_source(str(tmp_path / "set")), open_source(str(tmp_path / "set.zip"))
     assert packed.fingerprint == folder.fingerprint
     assert packed.class_names == ("a", "b")
-    assert packed.notes == ("1 other file(s) without an image suffix were passed over.",)
+    assert packed.notes == ("1 other file(s) without an image suffix were passed over: 1 .txt.",)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "set.zip"]
+
+
+def test_backslashes_in_a_zip_are_folders(tmp_path: Path) -> None:
+    """Some programs of Windows write them, against the format."""
+    make_zip(tmp_path / "a.zip", {f"set\\c{i % 2}\\{i}.png": png(8, 8, seed=i) for i in range(4)} | {"set\\c0\\": b""})
+    source = open_source(str(tmp_path / "a.zip"))
+    assert (source.class_names, len(source.train), source.notes) == (("c0", "c1"), 4, ())
+    make_tar(tmp_path / "a.tar", {f"set\\c{i % 2}\\{i}.png": png(8, 8, seed=i) for i in range(4)})
+    assert open_source(str(tmp_path / "a.tar")).class_names == ("c0", "c1")
 
 
 @pytest.mark.parametrize("shape", [(6, 8, 9), (6, 8, 9, 1), (6, 1, 8, 9), (6, 8, 9, 3), (6, 3, 8, 9)])

@@ -185,7 +185,7 @@ def test_compressed_and_empty_shards(tmp_path: Path) -> None:
     whole = make_tar(tmp_path / "a.tar", {"a.png": png(8, 8), "b.png": png(8, 8)}).read_bytes()
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(whole))
     refused(tmp_path / "a.tar.gz", "compressed shards cannot be read in place", "gunzip")
-    refused(make_tar(tmp_path / "t" / "b.tar", {"a.txt": b"words"}), "no images in 1 tar archive(s) (1 other files)")
+    refused(make_tar(tmp_path / "t" / "b.tar", {"a.txt": b"words"}), "no images in 1 tar archive(s): 1 other file(s)")
     refused(make_tar(tmp_path / "t" / "c.tar", {"a.png": png(8, 8)}), "only one image (a.png)")
 
 

@@ -19,8 +19,8 @@ from PIL import Image
 from zerosum.data.images.files import BadImageError, Decoded, Probe, decode, probe
 from zerosum.data.images.listing import Member
 from zerosum.data.images.raw import Pixels, Wanted
-from zerosum.data.opening import reason
 from zerosum.data.images.values import if_dark
+from zerosum.data.opening import reason
 from zerosum.errors import UserError
 
 S = TypeVar("S")

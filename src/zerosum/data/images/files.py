@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +14,27 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from zerosum.data.images.raw import Crop, Pixels
 from zerosum.data.opening import reason
 
-SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"])
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+KINDS = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "WEBP": (".webp",),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp", ".dib"),
+    "PPM": (".pgm", ".ppm", ".pbm", ".pnm", ".pfm"),
+    "TGA": (".tga",),
+    "QOI": (".qoi",),
+    "PCX": (".pcx",),
+    "SGI": (".sgi", ".rgb"),
+}
+"""Pillow's formats that are read, and the endings of their files. AVIF needs Pillow 11.3 or newer."""
+SUFFIXES = frozenset(ending for endings in KINDS.values() for ending in endings)
+_UNREAD = """.heic .heif .hif .jxl .jxr .wdp .svg .svgz .psd .psb .xcf .ai .eps .ico .icns .cur .dds .exr .hdr .dng .cr2 .cr3 .nef
+.arw .orf .rw2 .raf .raw .dcm .fits .fit .wmf .emf .xpm .xbm .djvu .pict .pct"""
+UNREAD = frozenset(_UNREAD.split())
+"""Endings of pictures that are not read, and told by name."""
 MAX_PIXELS = 64_000_000
 """Largest image that is decoded, in pixels: beyond it a small file could fill the memory."""
 
@@ -111,11 +131,18 @@ def refit(pixels: Pixels, size: tuple[int, int], channels: int, crop: Crop = "ce
     return out
 
 
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """The formats of KINDS that this Pillow has."""
+    Image.init()
+    return tuple(kind for kind in KINDS if kind in Image.OPEN)
+
+
 @contextmanager
 def opened(stream: BinaryIO) -> Iterator[Image.Image]:
     """The image of a stream while it is looked at; whatever is wrong with it, also later on, becomes a BadImageError."""
     try:
-        with Image.open(stream, formats=FORMATS) as image:
+        with Image.open(stream, formats=_formats()) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise BadImageError(
@@ -124,7 +151,7 @@ def opened(stream: BinaryIO) -> Iterator[Image.Image]:
                 )
             yield image
     except UnidentifiedImageError as error:
-        raise BadImageError("not an image of a known format (PNG, JPEG, WebP, BMP, GIF, TIFF, PGM, PPM)") from error
+        raise BadImageError(f"not an image of a known format ({', '.join(_formats())})") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImageError(f"more than {MAX_PIXELS // 10**6} million pixels (a decompression bomb?)") from error
     except BadImageError:

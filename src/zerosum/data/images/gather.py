@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from zerosum.data.images import bulk, cache
+from zerosum.data.images.arrangement import Arrangement, arrange, by_label
 from zerosum.data.images.bulk import text
 from zerosum.data.images.files import BadImageError, Probe
-from zerosum.data.images.listing import Arrangement, Listing, Member, arrange, by_label
+from zerosum.data.images.listing import Listing, Member
 from zerosum.data.images.prepare import Task, prepare
 from zerosum.data.images.raw import Part, Pixels, Raw, Wanted, check_memory
 from zerosum.errors import UserError
@@ -30,18 +31,23 @@ def gather(name: str, listing: Listing, wanted: Wanted, where: Path) -> Raw:
     """Decodes a listing. Raises UserError for fewer than 2 images, unusable images, or too many pixels for the memory."""
     if len(listing.members) < 2:
         raise UserError(f"{where}: only one image ({listing.members[0].name}); a training set needs at least 2.")
-    plan = arrange([member.name for member in listing.members], where)
-    if listing.labels:
-        plan = by_label(plan, listing.labels, where)
+    table = listing.table() if listing.table is not None and wanted.attributes in (None, True) else None
+    plan = _planned(listing, wanted.labelled and table is None, where)
     if len(plan.train) < 2:
         raise UserError(f"{where}: only one training image; a training set needs at least 2.")
-    table = listing.table() if listing.table is not None and wanted.attributes in (None, True) else None
     if table is not None and wanted.labelled:
+        unused = len(_planned(listing, True, where).class_names)
         wanted = replace(wanted, labelled=False)
-        told = f"There are attributes, so the {len(plan.class_names)} classes are not used (data.attributes=false: they are)."
-        plan = replace(plan, notes=(*plan.notes, told)) if plan.class_names else plan
+        told = f"There are attributes, so the {unused} classes are not used (data.attributes=false: they are)."
+        plan = replace(plan, notes=(*plan.notes, told)) if unused else plan
     raw = _read(_Reading(name, listing, plan, wanted, where))
     return replace(raw if wanted.labelled else raw.unlabelled(), table=table)
+
+
+def _planned(listing: Listing, labelled: bool, where: Path) -> Arrangement:
+    """The split and, where they are wanted, the classes: told apart from the paths, or found in them."""
+    plan = arrange([member.name for member in listing.members], where, labelled and not listing.labels)
+    return by_label(plan, listing.labels, where) if labelled and listing.labels else plan
 
 
 def _read(reading: _Reading) -> Raw:

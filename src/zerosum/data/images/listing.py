@@ -1,4 +1,4 @@
-"""Which images lie in a folder or a zip, in which order, with which labels and which split."""
+"""Which images lie in a folder or a zip, in which order, and what else lies there."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import io
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-import numpy as np
-
 from zerosum.data.images import attributes
-from zerosum.data.images.files import SUFFIXES
-from zerosum.data.images.raw import Labels, Table
-from zerosum.data.opening import check_size, decoding
+from zerosum.data.images.arrangement import natural, wrapping
+from zerosum.data.images.files import SUFFIXES, UNREAD
+from zerosum.data.images.raw import Table
+from zerosum.data.opening import check_size, decoding, is_regular
 from zerosum.errors import UserError
 
 MAX_ZIP_MEMBERS = 2_000_000
@@ -27,9 +27,7 @@ MAX_MEMBER_BYTES = 512 * 2**20
 MAX_RATIO = 200
 RATIO_MATTERS_BYTES = 16 * 2**20
 """Below this size a member's compression ratio is not looked at: a plain drawing compresses without end."""
-
-TRAIN = frozenset(("train", "training"))
-HELDOUT = frozenset(("test", "testing", "val", "valid", "validation"))
+_SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +47,13 @@ class Member:
 class Listing:
     """Images in natural order of their paths (2.png before 10.png), and what was passed over.
 
-    table: the attributes that lie beside them. labels: the text that labels each image, where the source carries them
-    apart from the paths; else empty. told: further notes.
+    others: number of other files for each ending. num_links: of links that were not followed. table: the attributes that lie
+    beside the images. labels: the text that labels each image, where the source carries them apart from the paths; else
+    empty. told: further notes.
     """
 
     members: tuple[Member, ...]
-    num_others: int = 0
+    others: Mapping[str, int] = field(default_factory=dict)
     num_links: int = 0
     table: Callable[[], Table] | None = None
     labels: tuple[str, ...] = ()
@@ -75,46 +74,55 @@ class Listing:
 
     def notes(self) -> tuple[str, ...]:
         """One sentence for each kind of thing that was passed over."""
-        found = []
-        if self.num_others:
-            found.append(f"{self.num_others} other file(s) without an image suffix were passed over.")
-        if self.num_links:
-            found.append(f"{self.num_links} link(s) to folders or out of the folder were not followed.")
-        return (*found, *self.told)
+        return (*passed_over(self.others, self.num_links), *self.told)
 
 
-@dataclass(frozen=True)
-class Arrangement:
-    """Positions in a listing: train and heldout (empty: no split), their classes by position, sorted class names."""
+def passed_over(others: Mapping[str, int], num_links: int) -> tuple[str, ...]:
+    """One sentence for pictures of kinds that are not read, for other files (number by ending), and for links."""
+    unread = {ending: num for ending, num in others.items() if ending in UNREAD}
+    rest = {ending: num for ending, num in others.items() if ending not in UNREAD}
+    found = []
+    if unread:
+        found.append(
+            f"{sum(unread.values())} picture(s) of kinds that are not read: {_by_ending(unread)}. Convert them to PNG."
+        )
+    if rest:
+        found.append(
+            f"{sum(rest.values())} other file(s) without an image suffix were passed over: {_by_ending(rest)}."
+        )
+    if num_links:
+        found.append(
+            f"{num_links} link(s) to folders or out of the folder were not followed; data.links=true reads the images behind "
+            "links to files."
+        )
+    return tuple(found)
 
-    train: tuple[int, ...]
-    heldout: tuple[int, ...]
-    classes: dict[int, int]
-    class_names: tuple[str, ...]
-    notes: tuple[str, ...]
 
-    def labels(self, positions: Iterable[int]) -> Labels | None:
-        """(N,) int64 classes of these images; None when one has none."""
-        found = [self.classes.get(int(position), -1) for position in positions]
-        return None if -1 in found or not self.classes else np.array(found, dtype=np.int64)
+def ending_of(name: str) -> str:
+    """The ending of the last part of a path, in small letters."""
+    return PurePosixPath(name).suffix.lower()
 
 
-def is_image_name(name: str) -> bool:
+def _by_ending(numbers: Mapping[str, int]) -> str:
+    shown = sorted(numbers.items(), key=lambda one: (-one[1], one[0]))[:_SHOWN]
+    more = sum(numbers.values()) - sum(num for _, num in shown)
+    return ", ".join(f"{num} {ending or 'without an ending'}" for ending, num in shown) + (
+        f", {more} more" if more else ""
+    )
+
+
+def is_image_name(name: str, suffixes: Set[str] = SUFFIXES) -> bool:
     """Whether the last part of a path has an image suffix (any case) and is not hidden."""
-    last = PurePosixPath(name).name
-    return not last.startswith(".") and PurePosixPath(last).suffix.lower() in SUFFIXES
+    return not PurePosixPath(name).name.startswith(".") and ending_of(name) in suffixes
 
 
-def natural(name: str) -> tuple[tuple[list[str | int], str], ...]:
-    """Sorting key under which numbers in a path count as numbers; the text itself breaks ties."""
-    parts = PurePosixPath(name).parts
-    return tuple(([int(bit) if bit.isdecimal() else bit for bit in re.split(r"(\d+)", part)], part) for part in parts)
+def list_folder(folder: Path, suffixes: Set[str] = SUFFIXES, links: bool = False) -> Listing:
+    """Every image under a folder, hidden files and folders left out. Raises UserError for an unreadable folder.
 
-
-def list_folder(folder: Path) -> Listing:
-    """Every image under a folder, hidden files and folders left out. Raises UserError for an unreadable folder."""
+    links: whether links to files outside of the folder are followed. Links to folders never are, nor are devices and pipes read.
+    """
     root = folder.resolve()
-    members, num_others, num_links, table = [], 0, 0, None
+    others, num_links, members, table = Counter[str](), 0, [], None
     for base, folders, files in os.walk(root, onerror=_refuse_folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         num_links += sum(os.path.islink(os.path.join(base, name)) for name in folders)
@@ -124,15 +132,15 @@ def list_folder(folder: Path) -> Listing:
                 continue
             if file == attributes.FILE and base == str(root):
                 table = functools.partial(attributes.read, path)
-            elif not is_image_name(file) or not path.is_file():
-                num_others += 1
-            elif path.is_symlink() and not path.resolve().is_relative_to(root):
+            elif not is_image_name(file, suffixes) or not is_regular(path):
+                others[ending_of(file)] += 1
+            elif not links and path.is_symlink() and not path.resolve().is_relative_to(root):
                 num_links += 1
             else:
                 name, facts = path.relative_to(root).as_posix(), path.stat()
                 members.append(Member(name, _opener(path), facts.st_size, facts.st_mtime_ns))
     members.sort(key=lambda member: natural(member.name))
-    return Listing(tuple(members), num_others, num_links, table)
+    return Listing(tuple(members), others, num_links, table)
 
 
 def list_zip(archive: zipfile.ZipFile, path: Path) -> Listing:
@@ -140,70 +148,24 @@ def list_zip(archive: zipfile.ZipFile, path: Path) -> Listing:
 
     Raises UserError for a member whose name leaves the archive, and for an archive that would unpack beyond bounds.
     """
-    infos = [info for info in archive.infolist() if not info.is_dir()]
-    _check_zip(infos, path)
-    visible = [info for info in infos if not hidden(info.filename)]
-    images = [info for info in visible if is_image_name(info.filename)]
-    wrapped = wrapping([info.filename for info in images])
-    members = [Member(i.filename[wrapped:], _zip_opener(archive, i), i.file_size, i.CRC) for i in images]
+    _check_zip(archive.infolist(), path)
+    named = [(slashed(info.filename), info) for info in archive.infolist()]
+    visible = [(name, info) for name, info in named if not name.endswith("/") and not hidden(name)]
+    images = [(name, info) for name, info in visible if is_image_name(name)]
+    wrapped = wrapping([name for name, _ in images])
+    members = [Member(name[wrapped:], _zip_opener(archive, i), i.file_size, i.CRC) for name, i in images]
     members.sort(key=lambda member: natural(member.name))
-    tables = [info for info in visible if info.filename[wrapped:] == attributes.FILE]
+    tables = [info for name, info in visible if name[wrapped:] == attributes.FILE]
     table = functools.partial(_zipped_table, archive, tables[0], path) if tables else None
-    return Listing(tuple(members), len(visible) - len(images) - len(tables), table=table)
+    others = Counter(
+        ending_of(name) for name, _ in visible if not is_image_name(name) and name[wrapped:] != attributes.FILE
+    )
+    return Listing(tuple(members), others, table=table)
 
 
-def arrange(names: Sequence[str], where: Path) -> Arrangement:
-    """Finds the split and the labels in the paths of the images.
-
-    Split: every image lies under one of TRAIN or HELDOUT at the top, and both kinds are there. Labels: every image (of
-    a part) lies in one of at least two first-level sub-folders. Raises UserError when a held-out class is never trained.
-    """
-    parts = [PurePosixPath(name).parts for name in names]
-    tops = {part[0].lower() if len(part) > 1 else "" for part in parts}
-    split = bool(tops & TRAIN) and bool(tops & HELDOUT) and tops <= TRAIN | HELDOUT
-    train = [i for i, part in enumerate(parts) if not split or part[0].lower() in TRAIN]
-    chosen = set(train)
-    heldout = [i for i in range(len(parts)) if i not in chosen]
-    inner = [part[1:] for part in parts] if split else parts
-    notes = [f"{len(heldout)} images of {', '.join(sorted(tops & HELDOUT))}/ are held out."] if split else []
-    class_names = _classes([inner[i] for i in train])
-    classes = {i: class_names.index(inner[i][0]) for i in train} if class_names else {}
-    if class_names and heldout and all(len(inner[i]) > 1 for i in heldout):
-        unknown = sorted({inner[i][0] for i in heldout} - set(class_names))
-        if unknown:
-            raise UserError(
-                f"{where}: the held-out class {unknown[0]!r} has no training images. Training classes: "
-                f"{', '.join(class_names)}. Rename or remove the folder."
-            )
-        classes |= {i: class_names.index(inner[i][0]) for i in heldout}
-    elif class_names and heldout:
-        notes.append("The held-out images have no class folders, so they are unlabelled.")
-    return Arrangement(tuple(train), tuple(heldout), classes, class_names, tuple(notes))
-
-
-def by_label(plan: Arrangement, labels: Sequence[str], where: Path) -> Arrangement:
-    """The arrangement with the classes of these texts, one for each image; whole numbers are sorted as numbers."""
-    names = sorted({labels[i] for i in plan.train}, key=natural)
-    unknown = sorted({labels[i] for i in plan.heldout} - set(names), key=natural)
-    if unknown:
-        raise UserError(f"{where}: the held-out class {unknown[0]!r} has no training images.")
-    if len(names) < 2:
-        return replace(
-            plan,
-            classes={},
-            class_names=(),
-            notes=(*plan.notes, f"All images have the label {names[0]!r}, which is not used."),
-        )
-    at = {name: place for place, name in enumerate(names)}
-    classes = {i: at[labels[i]] for i in (*plan.train, *plan.heldout)}
-    return replace(plan, classes=classes, class_names=tuple(names))
-
-
-def _classes(parts: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    if not all(len(part) > 1 for part in parts):
-        return ()
-    names = sorted({part[0] for part in parts})
-    return tuple(names) if len(names) > 1 else ()
+def slashed(name: str) -> str:
+    """The name of an archive's member with forward slashes: some programs of Windows write backslashes."""
+    return name if "/" in name else name.replace("\\", "/")
 
 
 def _refuse_folder(error: OSError) -> None:
@@ -231,18 +193,6 @@ def _zip_opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[],
 def hidden(name: str) -> bool:
     """Whether a part of the path begins with a dot, or belongs to a Mac's resource forks."""
     return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
-
-
-def wrapping(names: Sequence[str]) -> int:
-    """Length of the folder prefix that all names share, up to a folder that says train or test."""
-    length = 0
-    while names:
-        heads = {name[length:].partition("/")[0] for name in names if "/" in name[length:]}
-        flat = any("/" not in name[length:] for name in names)
-        if flat or len(heads) != 1 or next(iter(heads)).lower() in TRAIN | HELDOUT:
-            break
-        length += len(heads.pop()) + 1
-    return length
 
 
 def refuse_outside(name: str, path: Path) -> None:

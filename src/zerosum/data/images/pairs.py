@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from zerosum.data.images.arrangement import natural
 from zerosum.data.images.exact import READABLE
-from zerosum.data.images.listing import natural
 from zerosum.data.opening import is_regular
 from zerosum.errors import UserError
 

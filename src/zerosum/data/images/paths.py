@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from zerosum.data.images import arrays, cifar, known, pairs, tar
-from zerosum.data.images.files import SUFFIXES
+from zerosum.data.images.files import SUFFIXES, UNREAD
 from zerosum.data.images.gather import gather
-from zerosum.data.images.listing import is_image_name, list_folder, list_zip
+from zerosum.data.images.listing import Listing, ending_of, is_image_name, list_folder, list_zip
 from zerosum.data.images.raw import Raw, Wanted
 from zerosum.data.opening import decoding, is_regular, path_of, regular
 from zerosum.errors import UserError, nearest
@@ -28,7 +28,11 @@ def recognise(where: str) -> bool:
     path = path_of(where)
     try:
         if path.is_dir():
-            return bool(where) and not pairs.layout_of(path) and (known.layout_of(path) is not None or _glance(path))
+            return (
+                bool(where)
+                and not pairs.layout_of(path)
+                and (known.layout_of(path) is not None or _glance(path, _holds_images))
+            )
         suffix = path.suffix.lower()
         if not is_regular(path):
             return False
@@ -45,11 +49,13 @@ def recognise(where: str) -> bool:
 
 
 def claims(path: Path) -> bool:
-    """Whether a path that is not recognised looks like images all the same: an archive, or a folder with one or with arrays."""
+    """Whether a path that is not recognised looks like images all the same: an archive, a folder with one or with arrays, or one
+    with pictures of kinds that are not read."""
     if is_regular(path):
         return path.suffix.lower() == ".zip" or tar.is_shard(path)
     try:
-        return any(_packed(file) for file in path.iterdir()) or bool(known.pickle_hint([path]))
+        held = any(_packed(file) for file in path.iterdir()) or bool(known.pickle_hint([path]))
+        return held or _glance(path, lambda files, base: any(ending_of(file) in UNREAD for file in files))
     except (OSError, ValueError):  # ValueError: a name with a zero byte
         return False
 
@@ -58,14 +64,19 @@ def _packed(path: Path) -> bool:
     return path.suffix.lower() in (".npy", ".npz", ".zip") or tar.is_shard(path)
 
 
-def _glance(folder: Path) -> bool:
+def _holds_images(files: Sequence[str], base: str) -> bool:
+    if any(is_image_name(file) for file in files):
+        return True
+    shards = sorted(file for file in files if file.endswith(".tar") and not file.startswith("."))
+    return bool(shards) and tar.holds_images(Path(base, shards[0]))
+
+
+def _glance(folder: Path, suits: Callable[[Sequence[str], str], bool]) -> bool:
+    """Whether the files of a folder in it suit, of those that are met first."""
     seen = 0
     for base, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        if any(is_image_name(file) for file in files):
-            return True
-        shards = sorted(file for file in files if file.endswith(".tar") and not file.startswith("."))
-        if shards and tar.holds_images(Path(base, shards[0])):
+        if suits(files, base):
             return True
         seen += len(files) + 1
         if seen > _GLANCE:
@@ -90,14 +101,14 @@ def open_path(where: str, wanted: Wanted) -> Raw:
 def _open_folder(path: Path, wanted: Wanted) -> Raw:
     if known.layout_of(path) is not None:
         return known.load_layout(path, wanted)
-    listing = list_folder(path)
+    listing = list_folder(path, links=wanted.links)
     if not listing.members and (shards := tar.shards_in(path)):
         return _open_shards(path.resolve().name, shards, wanted, path)
     if not listing.members:
         held = sorted(file.name for file in path.iterdir() if file.suffix.lower() in (".npy", ".npz", ".zip"))
         hint = f" It holds {held[0]}: give the path of that file." if held else known.pickle_hint([path])
         raise UserError(
-            f"{path}: no images in this folder ({listing.num_others} other files).{hint} "
+            f"{path}: no images in this folder{_instead(listing)}.{hint} "
             f"Images are files that end in {', '.join(sorted(SUFFIXES))}."
         )
     return gather(path.resolve().name, listing, wanted, path)
@@ -122,15 +133,20 @@ def _open_file(path: Path, wanted: Wanted) -> Raw:
     with archive:
         listing = list_zip(archive, path)
         if not listing.members:
-            raise UserError(f"{path}: no images in this archive ({listing.num_others} other files).")
+            raise UserError(f"{path}: no images in this archive{_instead(listing)}.")
         return gather(path.stem, listing, wanted, path)
 
 
 def _open_shards(name: str, shards: Sequence[Path], wanted: Wanted, where: Path) -> Raw:
     listing = tar.list_shards(shards, where)
     if not listing.members:
-        raise UserError(f"{where}: no images in {len(shards)} tar archive(s) ({listing.num_others} other files).")
+        raise UserError(f"{where}: no images in {len(shards)} tar archive(s){_instead(listing)}.")
     return gather(name, listing, wanted, where)
+
+
+def _instead(listing: Listing) -> str:
+    """What lies there instead of images."""
+    return f": {' '.join(listing.notes()).rstrip('.')}" if listing.notes() else ""
 
 
 def _missing(where: str, path: Path) -> UserError:

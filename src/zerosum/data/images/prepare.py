@@ -19,8 +19,9 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from zerosum.data.images import bulk, cache, raw, split
+from zerosum.data.images.arrangement import Arrangement
 from zerosum.data.images.files import BadImageError
-from zerosum.data.images.listing import Arrangement, Member
+from zerosum.data.images.listing import Member
 from zerosum.data.images.raw import Pixels, Shape, Wanted, fingerprint
 from zerosum.errors import UserError
 from zerosum.store import flush_folder

@@ -99,7 +99,7 @@ class Wanted:
     """What the user asked of a source; None leaves the choice to the data. size is (height, width) in pixels.
 
     crop: what happens to an image of another aspect. on_bad: whether unusable images end the reading or are left out.
-    labelled, heldout, validation, flip, attributes: see `data.open_source`. cache: whether large sources are prepared once
+    labelled, heldout, validation, flip, attributes, links: see `data.open_source`. cache: whether large sources are prepared once
     and kept.
     """
 
@@ -114,6 +114,7 @@ class Wanted:
     flip: bool = False
     attributes: str | bool | None = None
     cache: bool = True
+    links: bool = False
 
     def __post_init__(self) -> None:
         for field, share in (("heldout", self.heldout), ("validation", self.validation)):

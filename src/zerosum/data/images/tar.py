@@ -10,23 +10,23 @@ import io
 import itertools
 import re
 import tarfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from zerosum.data.images import attributes
+from zerosum.data.images.arrangement import HELDOUT, TRAIN, natural, wrapping
 from zerosum.data.images.listing import (
-    HELDOUT,
     MAX_MEMBER_BYTES,
-    TRAIN,
     Listing,
     Member,
+    ending_of,
     hidden,
     is_image_name,
-    natural,
     refuse_outside,
-    wrapping,
+    slashed,
 )
 from zerosum.data.images.raw import Table
 from zerosum.data.opening import decoding, regular
@@ -55,7 +55,7 @@ class _Found:
     keys: list[tuple[str, str]] = field(default_factory=list)
     sides: dict[tuple[str, str], _Side] = field(default_factory=dict)
     table: Callable[[], Table] | None = None
-    num_others: int = 0
+    others: Counter[str] = field(default_factory=Counter)
     num_links: int = 0
 
 
@@ -87,7 +87,7 @@ def list_shards(shards: Sequence[Path], where: Path) -> Listing:
     links = f"{found.num_links} link(s), device(s) or sparse file(s) were passed over."
     return Listing(
         members,
-        found.num_others,
+        found.others,
         table=found.table or _table(sides, members, where),
         labels=labels,
         told=(*told, *([links] if found.num_links else [])),
@@ -100,12 +100,13 @@ def holds_images(path: Path) -> bool:
 
 
 def _tops(shards: Sequence[Path], where: Path) -> list[str]:
-    """train, val ... for each shard where all names say so, by the folder they lie in or by how they begin; else nothing."""
+    """train, val ... for each shard where the names of some say so, by the folder they lie in or by how they begin; else nothing.
+    What other shards begin with makes them neither."""
     for words in (
         [PurePosixPath(shard.relative_to(where)).parts[0].lower() if shard != where else "" for shard in shards],
         [re.split(r"[-_.0-9]", shard.name.lower())[0] for shard in shards],
     ):
-        if set(words) & TRAIN and set(words) & HELDOUT and set(words) <= TRAIN | HELDOUT:
+        if set(words) & TRAIN and set(words) & HELDOUT:
             return [f"{word}/" for word in words]
     return [""] * len(shards)
 
@@ -113,8 +114,8 @@ def _tops(shards: Sequence[Path], where: Path) -> list[str]:
 def _walk(shard: Path, top: str, found: _Found) -> None:
     stamp = shard.stat().st_mtime_ns
     for info in _members(shard):
-        name = info.name.removeprefix("./")
-        refuse_outside(name, shard)
+        refuse_outside(info.name, shard)
+        name = slashed(info.name.removeprefix("./"))
         if hidden(name) or info.isdir():
             continue
         if not info.isreg() or info.issparse():
@@ -134,7 +135,7 @@ def _walk(shard: Path, top: str, found: _Found) -> None:
         elif last == attributes.FILE and info.size <= attributes.MAX_BYTES:
             found.table = functools.partial(_csv, place, f"{shard}[{name}]")
         else:
-            found.num_others += 1
+            found.others[ending_of(name)] += 1
 
 
 def _note_side(side: _Side, suffix: str, data: bytes, where: str) -> None:

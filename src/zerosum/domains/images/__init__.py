@@ -47,6 +47,7 @@ def _opener(
     attributes: str | bool | None = None,
     on_bad: OnBad = "stop",
     cache: bool = True,
+    links: bool = False,
 ) -> ImageSource:
     """The options of `data` in an image recipe; size is one number or [height, width]."""
     both = (size, size) if isinstance(size, int) else size
@@ -63,6 +64,7 @@ def _opener(
         attributes=attributes,
         on_bad=on_bad,
         cache=cache,
+        links=links,
         allow_download=allow_download,
     )
 

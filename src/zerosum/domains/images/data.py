@@ -139,6 +139,7 @@ def open_source(
     attributes: str | bool | None = None,
     on_bad: OnBad = "stop",
     cache: bool = True,
+    links: bool = False,
     allow_download: bool = False,
     data_root: str | None = None,
 ) -> ImageSource:
@@ -151,11 +152,14 @@ def open_source(
     most so many (of each split). crop: of images of another aspect the "centre", or the whole with black bars ("pad").
     flip: mirror images are further rows. attributes: the path of a table, see `reading.attributes`; whether the table that
     lies beside the images must be there (true), is not used (false), or is used where there is one. on_bad: "skip" leaves
-    out unusable images, at most 1 %. cache: whether sources above 32 MiB are prepared once and kept. allow_download: whether
+    out unusable images, at most 1 %. cache: whether sources above 32 MiB are prepared once and kept. links: whether, in a folder,
+    links to images outside of it are followed. allow_download: whether
     missing files of a named source may be fetched. data_root: where these files lie, instead of $ZEROSUM_DATA.
     """
     labelled = labelled and not isinstance(attributes, str)
-    wanted = Wanted(size, channels, max_images, crop, on_bad, labelled, heldout, validation, flip, attributes, cache)
+    wanted = Wanted(
+        size, channels, max_images, crop, on_bad, labelled, heldout, validation, flip, attributes, cache, links
+    )
     name = known.canonical(where)
     if name is None:
         return _finish(_split(open_path(where, wanted), wanted), wanted)

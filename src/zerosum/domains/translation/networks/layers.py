@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 Norm = Literal["none", "pixel", "instance", "group", "batch"]
 Noise = Literal["waves", "none"]
 GROUPS = 4
-NUM_WAVES = 32
+NUM_WAVES = 128
 """Plane waves a channel of noise."""
 
 
@@ -79,12 +79,18 @@ class Waves(nn.Module):
         y = torch.arange(origin[0], origin[0] + size[0], device=noise.device, dtype=torch.float32)
         x = torch.arange(origin[1], origin[1] + size[1], device=noise.device, dtype=torch.float32)
         uniform = math.pi * torch.special.erf(noise.float() / 2**0.5)  # an angle, for normal noise
-        phase = torch.einsum("lkm,nm->nlk", self.mixed, uniform)
-        rows = phase[:, :, None] + y[:, None] * self.down[:, None]  # (N, L, H, K)
-        columns = self.across[:, :, None] * x  # (L, K, W)
-        # cos(a + b) = cos a cos b - sin a sin b
-        sums = torch.cat([rows.cos(), rows.sin()], 3) @ torch.cat([columns.cos(), -columns.sin()], 1)
-        return (2 / NUM_WAVES) ** 0.5 * sums
+        phase = torch.einsum("lkm,nm->lnk", self.mixed, uniform)[:, :, None]  # (L, N, 1, K)
+        down, across = (
+            (y[:, None] * self.down[:, None])[:, None],
+            self.across[:, :, None] * x,
+        )  # (L, 1, H, K), (L, K, W)
+        # cos(a + b) = cos a cos b - sin a sin b, for the rows and their phases, and for rows and columns
+        even = phase.cos() * down.cos() - phase.sin() * down.sin()
+        odd = phase.sin() * down.cos() + phase.cos() * down.sin()
+        sums = torch.baddbmm(even.new_zeros(()), even.flatten(1, 2), across.cos(), beta=0)
+        sums = torch.baddbmm(sums, odd.flatten(1, 2), across.sin(), alpha=-1) * (2 / NUM_WAVES) ** 0.5
+        fields: Tensor = sums.unflatten(1, (len(noise), size[0])).transpose(0, 1)
+        return fields
 
 
 class Inlet(nn.Module):
