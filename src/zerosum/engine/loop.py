@@ -76,7 +76,8 @@ class Match:
         }
         self.average = Average(game.players[settings.average], settings.ramp) if settings.average else None
         self.step = 0
-        self.skipped = 0
+        self.skips = dict.fromkeys(self.players, 0)  # updates that were left out, of each player
+        self.nonfinite: NonFinite | None = None  # why the newest of them was
         self.rate = 1.0  # a factor on all learning rates; less after a rollback
         self._outcomes: dict[str, Outcome] = {}
         # The newest value of each term: a lazy penalty is not computed in every step, and a log line must not miss it.
@@ -99,6 +100,11 @@ class Match:
         """Steps times rows of a batch, over all processes: the clock of half-lives."""
         return self.step * self.settings.batch
 
+    @property
+    def skipped(self) -> int:
+        """Updates that were left out because something was not finite, of all players."""
+        return sum(self.skips.values())
+
     def advance(self, turns: Sequence[Turn] | None = None) -> None:
         """Plays one step: the game's own turns, or others in their place (a lone move of one player, say)."""
         draw = 0
@@ -107,10 +113,12 @@ class Match:
             draw += turn.reals
             try:
                 self._play_turn(turn, shares)
-            except NonFinite:
+            except NonFinite as error:
                 if self.settings.on_nonfinite == "raise":
                     raise
-                self.skipped += 1
+                self.nonfinite = error.with_traceback(None)  # whose frames hold the tensors of the turn
+                for name in turn.players:
+                    self.skips[name] += 1
         self.step += 1
         every = self.settings.average_every
         if self.average is not None and self.step % every == 0:
@@ -189,7 +197,7 @@ class Match:
         }
         return {
             "step": self.step,
-            "skipped": self.skipped,
+            "skipped": dict(self.skips),
             "rate": self.rate,
             "noted": {
                 name: {term: float(value) for term, value in terms.items()} for name, terms in self._noted.items()
@@ -213,7 +221,8 @@ class Match:
             for key, item in state["game"].items()
         }
         self.game.load_state_dict(game | {"first_row": first})
-        self.step, self.skipped = int(state["step"]), int(state["skipped"])
+        skips = state["skipped"] if isinstance(state["skipped"], Mapping) else {}  # older checkpoints told no players
+        self.step, self.skips = int(state["step"]), {name: int(skips.get(name, 0)) for name in self.players}
         self.rate = float(state.get("rate", 1.0))  # older checkpoints had none
         self._noted = {name: dict(state["noted"][name]) for name in self.players}
 

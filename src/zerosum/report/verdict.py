@@ -53,10 +53,19 @@ def health_section(folder: RunFolder) -> str:
     """The checks as cards, then what was found earlier in the run and has passed since."""
     findings = findings_of(folder)
     if not findings:
-        return '<p class="empty">No health checks were recorded.</p>' + _rollbacks(folder)
+        return '<p class="empty">No health checks were recorded.</p>' + _not_finite(folder)
     step = figure(number(folder.last("health").get("step")) or 0)
     cards = "".join(map(_card, findings))
-    return f'<p class="lead">As found at step {step}.</p><ul class="cards">{cards}</ul>{_rollbacks(folder)}{_earlier(folder)}'
+    return f'<p class="lead">As found at step {step}.</p><ul class="cards">{cards}</ul>{_not_finite(folder)}{_earlier(folder)}'
+
+
+def _not_finite(folder: RunFolder) -> str:
+    """What numbers that were not finite have led to: updates left out, or ways back."""
+    left_out = number(folder.status.get("skipped_updates"))
+    if not left_out:
+        return _rollbacks(folder)
+    updates = counted(int(left_out), "update")
+    return f"<p><b>{updates} left out</b>, because a loss or gradient was not finite.</p>{_rollbacks(folder)}"
 
 
 def _rollbacks(folder: RunFolder) -> str:

@@ -8,10 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from zerosum.engine.events import NonFinite
+from zerosum.engine.loop import Match
 
 MOST_ROLLBACKS = 4
 """In one run: half the rate each time leaves a sixteenth, and what still diverges then is not a matter of the rate."""
 RATE = 0.5
+RECENT, NEARLY_ALL = 50, 0.9
+"""A player of whose newest so many updates this share was left out does not learn any more."""
 WINDOW, PATIENCE, LEAST = 50, 5, 10
 """Log lines over which a gradient's median is taken, that must lie above it in a row, and that must be there to compare with."""
 
@@ -66,6 +69,45 @@ def gradient_excess(norms: Sequence[float]) -> float | None:
     """The least of the newest PATIENCE gradient norms over the median of the WINDOW before; None while these are few."""
     usual, newest = norms[-WINDOW - PATIENCE : -PATIENCE], norms[-PATIENCE:]
     return min(newest) / max(statistics.median(usual), 1e-30) if len(usual) >= LEAST else None
+
+
+class Skips:
+    """Updates that `on_nonfinite = skip` left out: which of each player's newest ones."""
+
+    def __init__(self, match: Match) -> None:
+        self.match = match
+        self._counted = dict(match.skips)
+        self._recent: dict[str, deque[bool]] = {name: deque(maxlen=RECENT) for name in match.players}
+
+    def see(self) -> None:
+        """One more step was played."""
+        for turn in self.match.game.turns(self.match.step - 1):
+            for name in turn.players:
+                left_out = self._counted[name] < self.match.skips[name]
+                self._counted[name] += left_out
+                self._recent[name].append(left_out)
+
+    def stuck(self, at_the_end: bool = False) -> str:
+        """Why a player no longer learns; "" while all do. at_the_end: fewer than RECENT updates count too."""
+        for name, recent in self._recent.items():
+            enough = len(recent) == RECENT or (at_the_end and recent)
+            if enough and sum(recent) >= NEARLY_ALL * len(recent):
+                return (
+                    f"{sum(recent)} of the last {len(recent)} updates of the {name} were left out, so it no longer learns; "
+                    f"the newest: {self.match.nonfinite}"
+                )
+        return ""
+
+    def told(self) -> str:
+        """The warning of a run that left updates out; "" when there were none."""
+        each = ", ".join(f"{name} {count:,}" for name, count in self.match.skips.items() if count)
+        if not each:
+            return ""
+        number = "1 update was" if self.match.skipped == 1 else f"{self.match.skipped:,} updates were"
+        return (
+            f"Warning: {number} left out in {self.match.step:,} steps, because a loss or gradient was not finite ({each}). "
+            "Lower rates or clip_norm prevent that; --on-nonfinite rollback goes back instead."
+        )
 
 
 class GradientWatch:

@@ -42,6 +42,7 @@ class Session:
         self._evaluated: set[int] = set()
         self.checkup = checkup_of(plan.recipe, self.match.game)
         self._rollbacks = divergence.Rollbacks(plan.recipe.on_nonfinite == "rollback")
+        self._skips = divergence.Skips(self.match)
         self._seconds, self._begun, self._away = 0.0, time.monotonic(), 0.0
 
     # --- beginning
@@ -81,6 +82,7 @@ class Session:
                 told = (str(error).splitlines() or [type(error).__name__])[0]
                 raise UserError(f"The checkpoint in {self.folder} belongs to another game: {told}") from None
             self.saver.step = self.match.step
+            self._skips = divergence.Skips(self.match)
         self._evaluated = {line["step"] for line in self.folder.lines() if line["kind"] == "evaluation"}
         if rewind and self.chief and not self.complete:
             self.folder.rewind(self.match.step)
@@ -133,6 +135,9 @@ class Session:
         finally:
             self.progress.close()
         finished = self.match.step >= self.plan.recipe.steps
+        self._give_up_if(self._skips.stuck(finished))
+        if told := self._skips.told():
+            self.progress.say(told)
         if self.saver.unsaved:
             self.save()  # the disk may have been freed since
         self._status("finished" if finished else "stopped", self.saver.unsaved)
@@ -149,6 +154,12 @@ class Session:
             self._roll_back(error)
             return False
         return True
+
+    def _give_up_if(self, stuck: str) -> None:
+        if stuck and self.match.nonfinite:
+            self._fail(
+                f"Training diverged: {stuck}.\n{divergence.advice(self.match.nonfinite, self.match.players, False)}"
+            )
 
     def _roll_back(self, error: NonFinite) -> None:
         """Back to a checkpoint of the cadence, with half the rates of now."""
@@ -167,12 +178,15 @@ class Session:
 
     def _play(self) -> None:
         cadence, steps = self.plan.recipe.cadence, self.plan.recipe.steps
-        counted, asked = (0.0, self.match.step), False
+        counted, asked, skipping = (0.0, self.match.step), False, self.match.settings.on_nonfinite == "skip"
         for event in self.match.play(steps):
             if isinstance(event, Boundary):
                 if self._at_boundary(event):
                     return
                 continue
+            if skipping:
+                self._skips.see()
+                self._give_up_if(self._skips.stuck())
             if self.chief and (event.step % cadence.log == 0 or event.step == 1):
                 counted = self._log(event, counted)
             if self.stop.number and not asked:
@@ -240,6 +254,8 @@ class Session:
         records = [record.to_json() for record in self.observer.evaluate(historic, choice)]
         for record in records if self._rollbacks else ():
             record["protocol"] |= {"rollbacks": len(self._rollbacks), "rate": self.match.rate}
+        for record in records if self.match.skipped else ():
+            record["protocol"] |= {"skipped_updates": self.match.skipped}
         if write:
             every = measuring.joined(self.folder.lines(), self.match.step, records)
             found = self.checkup.measured(self.match.step, every)
@@ -299,6 +315,7 @@ class Session:
             "images": self.match.images,
             "message": message or stopped,
             "rollbacks": len(self._rollbacks),
+            "skipped_updates": self.match.skipped,
             "resume": f"zerosum resume {self.folder.root}",
         }
         if self.chief:
