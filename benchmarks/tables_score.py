@@ -27,7 +27,7 @@ def score(table: str, made: Path) -> None:
     source = DOMAIN.open(part(table), False)
     evaluator = TableEvaluator(source, 0)
     rows = plain(
-        rereading.table_of(made, source.transform, source.missing)
+        rereading.table_of(made, source.transform, source.facts())
     )  # as they are: encoded rows keep all constraints
     for record in evaluator.of_rows(rows.rows(slice(0, evaluator.num_samples))):
         floor = "" if record.reference is None else f"{record.reference:.4f}"

@@ -40,6 +40,7 @@ QUESTIONS = (
             *(
                 "class_score",
                 "column_shapes",
+                "missing_pairs",
                 "pair_trends",
                 "missing_pairs",
                 "learnt_from",
@@ -86,7 +87,8 @@ QUESTIONS = (
         "Is it as asked?",
         (
             *("class_accuracy", "label_accuracy", "label_agreement", "psnr", "ssim", "edges_kept", "asked_returned"),
-            *("asked_shapes", "class_kept", "class_frechet"),
+            *("asked_shapes", "asked_numbers", "asked_missing", "asked_pairs", "constraints_kept", "class_kept"),
+            "class_frechet",
         ),
     ),
 )
@@ -103,7 +105,7 @@ IN_WORDS = {
     "patch_distance": "patch distance of the finest details",
     "COV": "of the real shapes are the closest to some made one",
     "psnr": "PSNR in decibels",
-    "asked_returned": "of the rows have the value asked for",
+    "asked_returned": "of the rows have the values asked for",
 }
 """The measures that stand for a question, where their name alone does not say what is counted."""
 LOOKED: dict[str, Json] = {

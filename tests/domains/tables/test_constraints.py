@@ -345,7 +345,7 @@ def test_what_is_kept_is_measured_beside_real_rows_and_shuffled_ones(
     cells = rows_of(400, seed=3)
     for row in cells[:100]:
         row[3] = "1.00"
-    other = plain(rereading.table_of(file_of(tmp_path / "b.csv", rows=cells), source.transform))
+    other = plain(rereading.table_of(file_of(tmp_path / "b.csv", rows=cells), source.transform, source.facts()))
     found = next(one for one in evaluator.of_rows(other) if one.name.startswith("constraints_kept"))
     assert found.protocol["constraints"]["total = net + tax + shipping"] == 0.75
     assert found.value == pytest.approx(1 - 0.25 / 4)

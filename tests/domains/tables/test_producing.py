@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,25 @@ def test_a_rare_level_is_reached_through_the_place_it_shares(tmp_path: Path) -> 
     column = table.column("town")
     assert {column.levels[code] for code in table.arrays["town"]} == {"R17"}
     assert stream.tally.rate == 1.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("city=Bern,age>40", ""),
+        ("code=017", "code=017: only 3[0-9] training rows satisfy it, so what goes with it is hardly learnt."),
+        ("price>4500", "price>4500: only 1[0-9] training rows satisfy it"),
+        ("price=6000.00", "price=6000.00: only [0-9] training rows lie near it"),
+        ("age=40,score=", ""),
+    ],
+)
+def test_conditions_that_few_training_rows_satisfy_are_told(tmp_path: Path, asked: str, words: str) -> None:
+    source = source_of(written(tmp_path / "a.csv", 1_050, seed=1), heldout=0.0)
+    told = r"Levels of fewer than 40 training rows, hardly learnt when asked for: code \d+ of 30\."
+    assert any(re.match(told, note) for note in source.notes)
+    notes = producing.stream(Repeater(source), asked, 0).notes
+    assert len(notes) == 1 + bool(words)
+    assert re.match(words, notes[-1])
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,10 @@ def test_beside_asks_the_average_generator(path: Path) -> None:
     recipe = recipes.override(DOMAIN.recipes["table"], SMOKE)
     match = match_of(recipe, source)
     records = DOMAIN.beside(recipe, match, torch.zeros(1))
-    assert [one.name.partition("[")[0] for one in records] == ["asked_returned", "asked_shapes"]
+    assert [one.name.partition("[")[0] for one in records] == [
+        *("asked_returned", "asked_shapes", "asked_numbers"),
+        "asked_pairs",
+    ]
     assert records[0].value == 1  # told columns are kept, however little was learnt
     assert records[1].reference is not None
     assert records[1].value < records[1].reference

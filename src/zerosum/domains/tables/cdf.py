@@ -8,7 +8,7 @@ own grid. Whether a number is missing is said apart, one-hot (known, missing); t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,6 +24,8 @@ from zerosum.errors import UserError
 Floats = NDArray[np.float64]
 KNOTS = 1024
 """Distinct values that are kept exactly; of more, this many quantiles and the spikes among them."""
+NEAR = 0.02
+"""The part of a column's range that counts as near."""
 LEAST = 1e-9
 """No point lies nearer to the ends of the unit interval."""
 MARGIN = 1e-7
@@ -98,6 +100,16 @@ class Cdf:
             inside = self.rounder.at(np.clip(share, 0, 1 - 1e-12), first, last) / self.grid.scale
         inside = np.clip(inside, self.values[before], self.values[at])
         return np.where((place >= self.below[at]) | (gap <= 0), self.values[at], inside)
+
+    def held(self, holds: Callable[[Floats], NDArray[np.bool_]]) -> int:
+        """About how many rows have a number (NaN: none) of which something holds."""
+        rows = np.diff(self.upto, prepend=0)
+        return int(rows[holds(self.values)].sum()) + self.missing * bool(holds(np.array([np.nan]))[0])
+
+    def around(self, number: float) -> int:
+        """About how many rows lie within NEAR of the range of a number."""
+        width = NEAR * (self.values[-1] - self.values[0])
+        return self.held(lambda values: np.abs(values - number) <= width)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the long lists are joined to texts, which keeps the file readable."""

@@ -24,6 +24,7 @@ from zerosum.domains.tables.linear import Beyond, Computed
 from zerosum.domains.tables.mixture import SPREAD, Mixture
 from zerosum.domains.tables.reading import style_of
 from zerosum.domains.tables.table import Table
+from zerosum.domains.tables.telling import FEW_ROWS
 from zerosum.domains.tables.transform import Transform
 from zerosum.domains.tables.where import Condition, Mask, Where
 from zerosum.domains.tables.writing import Writing, suits
@@ -109,11 +110,11 @@ class Stream:
         """How what was asked for came about, once the rows are made; nothing where nothing was."""
         if not self.asked:
             return ()
+        few = [words for words in (_scarce(one, self.fit) for one in self.asked) if words]
         ranges = ", ".join(dict.fromkeys(one.column.name for one in self.told if not one.exact))
         how = f" Values of {ranges} were drawn from within the range and told to the generator." if ranges else ""
-        return (
-            f"{_words(self.asked)}: {self.tally.rate:.1%} of the rows made satisfied it; the others were left out.{how}",
-        )
+        rate = f"{self.tally.rate:.1%} of the rows made satisfied it; the others were left out."
+        return (f"{_words(self.asked)}: {rate}{how}", *few)
 
     def _condition(self, told: Sequence[Condition], seed: int) -> Tensor:
         """(PART, K): values of the columns told, drawn from their own distributions within what is allowed."""
@@ -190,6 +191,29 @@ def _tellable(one: Condition, asked: Sequence[Condition], fit: Transform) -> Con
     if not one.exact or not set(rule.sources) <= set(given):
         return None
     return replace(one, value=float(rule.gaps({name: np.array([value]) for name, value in given.items()})[0]))
+
+
+def _scarce(one: Condition, fit: Transform) -> str:
+    """A warning where so few training rows satisfy a condition that what goes with it was hardly learnt; "" where enough do."""
+    encoding = fit.encodings.get(one.column.name)
+    near = any(isinstance(rule, Beyond) and rule.near and rule.target == one.column.name for rule in fit.rules)
+    how = "satisfy it"
+    if isinstance(encoding, Levels):
+        wanted = np.flatnonzero(one.allowed)
+        num = int(encoding.counts[wanted].sum())
+        if encoding.rare and wanted.min() >= encoding.kept:
+            return f"{one.words}: rare levels share one place, so what goes with one of them is not learnt."
+    elif isinstance(encoding, Cdf) and not near:
+        num = encoding.held(one.holds)
+        if one.exact and not np.isnan(one.value):
+            num, how = encoding.around(one.value), "lie near it"
+    else:
+        return ""
+    return (
+        ""
+        if num >= FEW_ROWS
+        else f"{one.words}: only {num:,} training rows {how}, so what goes with it is hardly learnt."
+    )
 
 
 def _through(one: Condition, rule: Computed, fit: Transform) -> Condition:

@@ -16,6 +16,8 @@ from zerosum.domains.tables.table import Table
 from zerosum.domains.tables.transform import Transform
 
 MOST_NAMED = 12
+FEW_ROWS = 40
+"""Training rows of a level, from which on what goes with it is taken for learnt."""
 ORDER = ("integer", "continuous", "date", "categorical", "boolean", "identifier", "constant", "text")
 
 
@@ -41,6 +43,7 @@ def notes_of(
     lines += [
         _rare(name, part, train) for name, part in transform.encodings.items() if isinstance(part, Levels) and part.rare
     ]
+    lines += _scarce(transform)
     if transform.determined:
         lines.append(
             f"Looked up, because in every row it follows: {_listed(determined.told(transform.determined))}. "
@@ -53,6 +56,18 @@ def notes_of(
         lines.append(f"Left out as data.drop says: {', '.join(drop)}.")
     lines.append(f"{num_heldout:,} of {len(table):,} rows are held out: never trained on, kept for measuring.")
     return tuple(lines)
+
+
+def _scarce(transform: Transform) -> list[str]:
+    """Levels that so few training rows have that what goes with them is hardly learnt."""
+    few = []
+    for name, part in transform.encodings.items():
+        if isinstance(part, Levels):
+            num = int(((part.counts[: part.kept] > 0) & (part.counts[: part.kept] < FEW_ROWS)).sum())
+            few += [f"{name} {num:,} of {part.kept:,}"] if num else []
+    if not few:
+        return []
+    return [f"Levels of fewer than {FEW_ROWS} training rows, hardly learnt when asked for: {_listed(few)}."]
 
 
 def _kept(transform: Transform, given: Sequence[Statement]) -> list[str]:
