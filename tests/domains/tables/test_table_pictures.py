@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import torch
 from PIL import Image
 
 from zerosum.domain import Scene
-from zerosum.domains.tables import baselines, preview
+from zerosum.domains.tables import baselines, glyphs, preview
 from zerosum.domains.tables.data import TableSource, open_source
 from zerosum.domains.tables.plain import plain
 from zerosum.domains.tables.summary import MOST_COLUMNS, bars, summary
@@ -98,3 +100,73 @@ def test_one_column_has_no_maps_and_many_columns_are_cut(tmp_path: Path) -> None
         preview.TOP + MOST_COLUMNS // preview.ACROSS * preview.HIGH + preview.MAPS,
         preview.TOP + preview.HIGH,
     ]
+
+
+# --- names in other scripts
+
+
+CHINESE = ["城市", "年龄", "price ($) of $x_$"]
+
+
+@pytest.fixture(scope="module")
+def chinese(tmp_path_factory: pytest.TempPathFactory) -> TableSource:
+    draw = np.random.default_rng(0)
+    rows = [
+        [["上海", "北京", "ab"][draw.integers(3)], str(draw.integers(18, 80)), f"{draw.normal():.3f}"]
+        for _ in range(200)
+    ]
+    path: Path = tmp_path_factory.mktemp("chinese") / "a.csv"
+    path.write_text("\n".join(map(",".join, [CHINESE, *rows])) + "\n", encoding="utf-8")
+    return open_source(part(str(path)), False)
+
+
+def drawn_words(source: TableSource, path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """All words of a picture, drawn without a warning."""
+    from matplotlib.text import Text
+
+    figures: list[Any] = []
+    plain_drawn = preview._drawn
+    monkeypatch.setattr(preview, "_drawn", lambda *given: figures.append(plain_drawn(*given)) or figures[-1])
+    facts = source.facts() | {"summary": summary(source)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        preview.picture(source.batch(torch.arange(150)).data, path, Scene(0, facts, torch.zeros(150, 0)))
+    return {text.get_text() for text in figures[0].findobj(Text)}
+
+
+def test_without_a_font_of_their_signs_names_are_numbered_and_that_is_told(
+    chinese: TableSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(glyphs, "_fonts", list)
+    words = drawn_words(chinese, tmp_path / "a.png", monkeypatch)
+    assert {"column 1", "column 2", "price ($) of $x_$", "ab"} <= words
+    assert len({word for word in words if word.startswith("level ")}) == 2
+    assert any(word.startswith("No font here has the signs of some names") for word in words)
+    assert all(map(str.isascii, words - {word for word in words if "−" in word or "…" in word}))
+
+
+def test_a_font_of_the_system_that_has_the_signs_is_taken(
+    chinese: TableSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No such font is at hand everywhere: one that comes with matplotlib is said to have the signs."""
+    known = glyphs._signs_of
+    monkeypatch.setattr(glyphs, "_fonts", lambda: [("STIXGeneral", "stix"), ("cmr10", "cm")])
+    monkeypatch.setattr(
+        glyphs, "_signs_of", lambda path: frozenset(range(0x4E00, 0x9FFF)) if path == "stix" else known(path)
+    )
+    found = glyphs.glyphs_for(CHINESE)
+    assert (found.families, found.lacking) == ((glyphs.USUAL, "STIXGeneral"), frozenset())
+    with found.drawing():
+        from matplotlib.font_manager import FontProperties
+
+        assert FontProperties().get_family() == [glyphs.USUAL, "STIXGeneral"]
+    assert found.shown(" two\nlines ", "x") == "two lines"
+
+
+def test_the_fonts_of_the_system_are_asked_for_the_signs_they_have() -> None:
+    assert glyphs.glyphs_for(["town", "Zürich", "Город", "πόλη"]).families == (glyphs.USUAL,)
+    assert ord("⃒") not in glyphs._signs_of(glyphs._path(glyphs.USUAL))
+    found = glyphs.glyphs_for(["a⃒"])  # which STIX has, of the fonts that come with matplotlib
+    assert len(found.families) == 2
+    assert not found.lacking
+    assert glyphs.glyphs_for(["\U0010fffd"]).lacking == {"\U0010fffd"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from zerosum.domain import Scene
 from zerosum.domains.tables import transform
 from zerosum.domains.tables.columns import Column
 from zerosum.domains.tables.dates import DateFormat
+from zerosum.domains.tables.glyphs import Glyphs, glyphs_for
 from zerosum.domains.tables.plain import plain
 from zerosum.domains.tables.summary import bars, first_columns
 from zerosum.metrics.mixed import Floats, Mixed, associations
@@ -30,29 +32,60 @@ ACROSS, WIDE, HIGH = 4, 250, 150
 """Panels in a line, and the size of one in pixels."""
 FEWEST_MAPPED = 100
 """Rows of which associations can be told from chance: of 100 their noise is about 0.1."""
-TOP, MAPS = 44, 330
-"""The heights of the line with the legend and of the maps."""
+TOP, MAPS, NUMBERED = 44, 330, 28
+"""The heights of the line with the legend, of the maps, and of the line that tells of numbers in place of names."""
 LONGEST = 18
 
 
 def picture(samples: Tensor, path: Path, scene: Scene) -> None:
     """One PNG of rows (N, D): a panel a column over the training rows' own, then what is between columns: real, these, and the
-    difference."""
+    difference. Names whose signs no font of the system has are replaced by their numbers, and a line says so."""
     fit = transform.of_facts(scene.facts)
     known, rows = scene.facts["summary"], first_columns(plain(fit.decoded(samples)))
-    made = scene.noise is not None
+    labels = _labels(rows.names, known, fit.columns)
+    with labels.glyphs.drawing():
+        figure = _drawn(rows, known, labels, scene.noise is not None)
+        figure.savefig(path, format="png", metadata={"Software": None})
+
+
+@dataclass(frozen=True)
+class Labels:
+    """columns: those that are drawn. names: what stands over them. glyphs: the fonts."""
+
+    columns: Sequence[Column]
+    names: Sequence[str]
+    glyphs: Glyphs
+
+
+def _labels(names: Sequence[str], known: Mapping[str, Any], columns: Sequence[Column]) -> Labels:
+    number = {column.name: place for place, column in enumerate(columns)}
+    drawn = [columns[number[name]] for name in names]
+    levels = [
+        column.levels[level] or ""
+        for column, one in zip(drawn, known["columns"])
+        for level in one.get("levels", ())
+        if level is not None
+    ]
+    glyphs = glyphs_for([*names, *levels])
+    return Labels(drawn, [glyphs.shown(name, f"column {number[name] + 1}") for name in names], glyphs)
+
+
+def _drawn(rows: Mixed, known: Mapping[str, Any], labels: Labels, made: bool) -> Figure:
     lines = -(-len(rows.names) // ACROSS)
-    width, height = ACROSS * WIDE, TOP + lines * HIGH + (MAPS if len(rows.names) > 1 else 0)
+    numbered = NUMBERED if labels.glyphs.lacking else 0
+    width, height = ACROSS * WIDE, TOP + lines * HIGH + (MAPS if len(rows.names) > 1 else 0) + numbered
     figure = _figure(width, height)
     _key(figure, made, height)
     for c, column in enumerate(known["columns"]):
         across, down = c % ACROSS, c // ACROSS
         place = (across * WIDE + 14, TOP + down * HIGH + 22, WIDE - 28, HIGH - 48)
-        axes = _axes(figure, place, width, height)
-        _panel(axes, rows.values[:, c], column, next(x for x in fit.columns if x.name == rows.names[c]), made)
+        _panel(_axes(figure, place, width, height), rows.values[:, c], column, labels, c, made)
     if len(rows.names) > 1:
-        _maps(figure, rows, known, made, TOP + lines * HIGH, (width, height))
-    figure.savefig(path, format="png", metadata={"Software": None})
+        _maps(figure, rows, known, labels, made, TOP + lines * HIGH, (width, height))
+    if numbered:
+        words = "No font here has the signs of some names: columns are numbered as in the table, levels by how common they are."
+        figure.text(14 / width, 10 / height, words, fontsize=9, color=MUTED)
+    return figure
 
 
 def _figure(width: int, height: int) -> Figure:
@@ -85,7 +118,7 @@ def _key(figure: Figure, made: bool, height: int) -> None:
 # --- columns
 
 
-def _panel(axes: Axes, values: Floats, known: Mapping[str, Any], column: Column, made: bool) -> None:
+def _panel(axes: Axes, values: Floats, known: Mapping[str, Any], labels: Labels, number: int, made: bool) -> None:
     """Real shares as filled bars, made ones as an outline; heights go by the root, so that rare values are seen too."""
     shares, missing = bars(values, known)
     real, edges = np.array(known["shares"]), np.array(known.get("edges", np.arange(len(known["shares"]) + 1) - 0.5))
@@ -101,17 +134,17 @@ def _panel(axes: Axes, values: Floats, known: Mapping[str, Any], column: Column,
         axes.bar(places, np.sqrt(real), 0.88, color=REAL, alpha=0.35, linewidth=0)
         axes.bar(places, np.sqrt(shares), 0.88, fill=False, edgecolor=outline, linewidth=1.4)
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.05 * math.sqrt(max(real.max(), shares.max(), 1e-9))), yticks=[])
-    axes.set_title(_short(column.name, 27), fontsize=10, color=INK, loc="left", pad=3)
-    _ticks(axes, known, column, edges, bool(known["missing"] or missing))
+    axes.set_title(_short(labels.names[number], 27), fontsize=10, color=INK, loc="left", pad=3)
+    _ticks(axes, known, labels, number, edges, bool(known["missing"] or missing))
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(LINE)
     axes.tick_params(length=0, labelsize=8, labelcolor=MUTED, pad=2)
 
 
-def _ticks(axes: Axes, known: Mapping[str, Any], column: Column, edges: Floats, missing: bool) -> None:
+def _ticks(axes: Axes, known: Mapping[str, Any], labels: Labels, number: int, edges: Floats, missing: bool) -> None:
     """The ends of a range in the column's own spelling; the levels' names where they fit, else their beginnings."""
-    last = len(edges) - 2
+    last, column = len(edges) - 2, labels.columns[number]
     if "edges" in known:
         ends = [known["edges"][0], known["edges"][-1]]
         words = [_spelled(column, value) for value in ends]
@@ -123,12 +156,14 @@ def _ticks(axes: Axes, known: Mapping[str, Any], column: Column, edges: Floats, 
         first.set_horizontalalignment("left")
         final.set_horizontalalignment("right")
         return
-    names = [
-        "rest" if level is None else _short(str(column.levels[level]).strip() or "(empty)") for level in known["levels"]
-    ]
+    names = ["rest" if level is None else _short(_level(labels.glyphs, column, level)) for level in known["levels"]]
     room = int(27 / max(1, last + 1))
     words = [name if last < 3 else _short(name, max(4, room)) for name in names]
     axes.set_xticks(np.arange(len(words)), words)
+
+
+def _level(glyphs: Glyphs, column: Column, level: int) -> str:
+    return glyphs.shown(str(column.levels[level]).strip() or "(empty)", f"level {level + 1}")
 
 
 def _spelled(column: Column, value: float) -> str:
@@ -144,7 +179,9 @@ def _short(word: str, most: int = LONGEST) -> str:
 # --- between columns
 
 
-def _maps(figure: Figure, rows: Mixed, known: Mapping[str, Any], made: bool, top: int, size: tuple[int, int]) -> None:
+def _maps(
+    figure: Figure, rows: Mixed, known: Mapping[str, Any], labels: Labels, made: bool, top: int, size: tuple[int, int]
+) -> None:
     """What is between each two columns: real, made, and the difference."""
     real = np.array([[np.nan if x is None else x for x in row] for row in known["associations"]])
     few = len(rows.values) < FEWEST_MAPPED
@@ -163,7 +200,7 @@ def _maps(figure: Figure, rows: Mixed, known: Mapping[str, Any], made: bool, top
         for spine in axes.spines.values():
             spine.set_color(LINE)
         if at == 0:
-            axes.set_yticks(range(len(rows.names)), [_short(name, 16) for name in rows.names])
+            axes.set_yticks(range(len(rows.names)), [_short(name, 16) for name in labels.names])
             axes.tick_params(length=0, labelsize=8 if len(rows.names) < 18 else 6.5, labelcolor=MUTED)
         if at == 2:
             off = np.abs(here - real)[~np.eye(len(real), dtype=bool)]
