@@ -41,8 +41,9 @@ class Told(Silent):
 
 
 def begun(folder: Path, stop_after: int = 4, where: str = "ring", **settings: Any) -> Run:
-    """A run that was stopped after so many steps."""
-    return run.train(where, "toy", set={**SETTINGS, **settings}, out=folder, progress=Told(stop_after))
+    """A run that was stopped after so many steps. settings: None leaves one out."""
+    chosen = {name: value for name, value in {**SETTINGS, **settings}.items() if value is not None}
+    return run.train(where, "toy", set=chosen, out=folder, progress=Told(stop_after))
 
 
 def resumed(folder: Path, stop_after: int = 8, **options: Any) -> list[str]:

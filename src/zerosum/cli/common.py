@@ -69,6 +69,10 @@ Settings = Annotated[
 Download = Annotated[
     bool, typer.Option("--download", help="Allow a named data set to be downloaded (checked by SHA-256).")
 ]
+MovedData = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="PATH", help="Where its data lie now, if they have moved.", show_default=False),
+]
 Extractor = Annotated[
     str,
     typer.Option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zerosum.cli.common import NUMBER, WHOLE, Devices, Download, Folder, Json, Settings, app, say, show
+from zerosum.cli.common import NUMBER, WHOLE, Devices, Download, Folder, Json, MovedData, Settings, app, say, show
 from zerosum.errors import UserError
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def resume(
         float | None,
         typer.Option(**NUMBER, help="Extend the run by about this long, at the mean speed that it had so far."),
     ] = None,
+    data: MovedData = None,
     settings: Settings = None,
     devices: Devices = 1,
     download: Download = False,
@@ -140,6 +141,7 @@ def resume(
     if launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
     options: dict[str, Any] = {"steps": steps, "minutes": minutes, "set": settings or [], "allow_download": download}
+    options["data"] = data
     _finish(run.resume(folder, **options, progress=progress.for_terminal()), json)
 
 

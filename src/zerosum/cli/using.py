@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zerosum.cli.common import Download, Extractor, Folder, Json, Trust, Weights, app, say, show
+from zerosum.cli.common import Download, Extractor, Folder, Json, MovedData, Trust, Weights, app, say, show
 from zerosum.errors import UserError
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def evaluate(
         float | None,
         typer.Option(min=0, metavar="MINUTES", help="Follow a training at work: measure it so often, until it ends."),
     ] = None,
+    data: MovedData = None,
     download: Download = False,
     json: Json = False,
 ) -> None:
@@ -80,17 +81,17 @@ def evaluate(
 
     choice = Choice(extractor, num, weights, trust, download)
     if every is not None:
-        _follow(folder, every, choice, historic, json)
+        _follow(folder, every, choice, historic, json, data)
         return
     loaded = run.load(folder)
     if loaded.folder.busy:
         say("A training is at work here: its newest checkpoint is measured, and nothing is logged.")
     with measuring.announced(say):
-        records = loaded.evaluate(download, historic, choice)
+        records = loaded.evaluate(download, historic, choice, data)
     show(records, json, measures(records))
 
 
-def _follow(folder: Path, minutes: float, choice: Choice, historic: bool, json: bool) -> None:
+def _follow(folder: Path, minutes: float, choice: Choice, historic: bool, json: bool, data: Path | None) -> None:
     from zerosum.runs.folder import RunFolder
     from zerosum.runs.following import follow
     from zerosum.runs.progress import measures
@@ -105,7 +106,7 @@ def _follow(folder: Path, minutes: float, choice: Choice, historic: bool, json: 
         records = found.plain()
         show({"step": found.step, "records": records}, json, f"step {found.step:,}\n{measures(records)}")
 
-    follow(RunFolder.open(folder), 60 * minutes, choice, tell, say)
+    follow(RunFolder.open(folder), 60 * minutes, choice, tell, say, data)
 
 
 @app.command()

@@ -116,7 +116,7 @@ class Domain:
     then say "conditioned": True.
     produce: (maker, facts, wanted) -> what `zerosum sample` makes in the domain's own way: streams, whole files; None for the
     usual way. sample_name: the file in the run's folder where samples go unless told. pixels: whether samples are
-    pictures, (C, H, W) in [-1, 1].
+    pictures, (C, H, W) in [-1, 1]. paths: options of `data`, beside the kind, that are paths when they are texts.
     """
 
     name: str
@@ -147,6 +147,7 @@ class Domain:
     pixels: bool = False
     claims: Callable[[Path], bool] = _claims_nothing
     generator: Callable[[Recipe, Facts], nn.Module] | None = None
+    paths: tuple[str, ...] = ()
     arrays: str = ""
 
     def generator_of(self, recipe: Recipe, facts: Facts) -> nn.Module:

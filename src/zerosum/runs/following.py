@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +25,12 @@ LOOK_EVERY_S = 1.0
 
 
 def follow(
-    folder: RunFolder, every_s: float, choice: Choice, tell: Callable[[Measured], None], say: Callable[[str], None]
+    folder: RunFolder,
+    every_s: float,
+    choice: Choice,
+    tell: Callable[[Measured], None],
+    say: Callable[[str], None],
+    data: str | Path | None = None,
 ) -> list[Measured]:
     """Measures the newest published generator at most every `every_s` seconds until the training at work in the folder ends,
     and its last one then; at once where none is at work. All that was measured.
@@ -33,7 +39,7 @@ def follow(
     """
     if folder.busy:
         os.nice(NICE)
-    measurer, found = Measurer(folder, choice), list[Measured]()
+    measurer, found = Measurer(folder, choice, data=data), list[Measured]()
     if folder.busy:
         torch.set_num_threads(1)  # opening the run has set its own number
     while True:

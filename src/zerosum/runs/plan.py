@@ -19,7 +19,7 @@ from zerosum.engine.loop import Match, Settings
 from zerosum.engine.processes import World
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import Part, Recipe, settled
-from zerosum.runs import evaluation_times, fit, resolve, timing, transfer
+from zerosum.runs import evaluation_times, fit, resolve, timing, transfer, whereabouts
 from zerosum.runs.transfer import Beginning
 
 DEFAULT_SOURCE = "digits"
@@ -117,6 +117,7 @@ def make(wish: Wish, world: World = World()) -> Plan:
         notes.append(f"Recipe {name}: {why}.")
     recipe = recipes.override(named.changed(data=first.data), [s for s in wish.settings if not s.startswith("data.")])
     notes += resolve.unused(recipe, facts)
+    recipe = whereabouts.stored(recipe, domain)
     recipe = resolve.placed(resolve.conditional(recipe, facts))
     recipe, more = resolve.batch(recipe, facts, explicit=any(s.startswith("batch=") for s in wish.settings))
     plan = Plan(recipe, domain, source.to(torch.device(recipe.device)), facts, (*notes, *more), beginning=beginning)

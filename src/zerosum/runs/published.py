@@ -14,7 +14,7 @@ from zerosum.metrics.record import Record
 from zerosum.recipe import Recipe
 from zerosum.runs.folder import RunFolder, finite
 from zerosum.runs.measuring import asked, chosen, fresh, told
-from zerosum.runs.run import plan_of
+from zerosum.runs.run import plan_of, with_data_at
 from zerosum.runs.sampler import CARD, EXAMPLES, WEIGHTS, Sampler, load
 
 
@@ -33,9 +33,11 @@ class Measured:
 class Measurer:
     """Measures generators of one run; data, extractor and features of the reals are made once."""
 
-    def __init__(self, folder: RunFolder, choice: Choice = Choice(), seed: int | None = None) -> None:
+    def __init__(
+        self, folder: RunFolder, choice: Choice = Choice(), seed: int | None = None, data: str | Path | None = None
+    ) -> None:
         self.folder = folder
-        self.plan = plan_of(folder, choice.download, anywhere=True)
+        self.plan = plan_of(folder, choice.download, anywhere=True, recipe=with_data_at(folder.recipe(), data))
         domain, self.seed = self.plan.domain, self.plan.recipe.seed if seed is None else seed
         self.evaluator = chosen(domain.evaluator(self.plan.source, self.seed), choice, domain)
 

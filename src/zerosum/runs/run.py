@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zerosum import report
+from zerosum import catalog, report
 from zerosum.domain import Produced, Wanted
 from zerosum.engine.processes import World, join
 from zerosum.errors import UserError
 from zerosum.jsonfile import made_of
 from zerosum.metrics.choice import Choice
 from zerosum.recipe import Recipe, differences, override
-from zerosum.runs import conditions, judging, transfer
+from zerosum.runs import conditions, judging, transfer, whereabouts
 from zerosum.runs import plan as plans
 from zerosum.runs.claim import claimed
 from zerosum.runs.folder import RunFolder, refuse_exported
@@ -123,15 +123,20 @@ class Run:
         return list(zip(names, scores, strict=True))
 
     def evaluate(
-        self, allow_download: bool = False, historic: bool = False, choice: Choice = Choice()
+        self,
+        allow_download: bool = False,
+        historic: bool = False,
+        choice: Choice = Choice(),
+        data: str | Path | None = None,
     ) -> list[dict[str, Any]]:
         """All metrics of the generator at the newest checkpoint; a list of records. historic: also those of old papers.
-        choice: of the feature extractor and of the number of samples.
+        choice: of the feature extractor and of the number of samples. data: where the data have moved to.
 
         They are logged and the report is written anew, unless a training is at work in the folder.
         """
         folder = RunFolder.open(self.path)
-        session = _reopened(folder, Silent(), World(), Stop(), allow_download, anywhere=True)
+        recipe = with_data_at(folder.recipe(), data)
+        session = _reopened(folder, Silent(), World(), Stop(), allow_download, anywhere=True, recipe=recipe)
         session.restore(rewind=False)
         busy = folder.busy
         with contextlib.nullcontext() if busy else folder.locked():
@@ -199,18 +204,21 @@ def resume(
     set: Sequence[str] = (),
     allow_download: bool = False,
     progress: Progress | None = None,
+    data: str | Path | None = None,
 ) -> Run:
     """Goes on with a run as if it had never stopped. `steps` may extend it, or `minutes`: by about that long, at the mean
-    speed that it had so far; any other change is refused."""
+    speed that it had so far; `data` says where its data have moved to; any other change is refused."""
     folder = RunFolder.open(Path(path))
     old = folder.recipe()
     if minutes is not None:
         steps = _steps_after(folder, minutes)
-    steps = _steps_wanted(folder, old, override(old, list(set)), steps)
+    wanted = override(old, list(set))
+    steps = _steps_wanted(folder, old, wanted, steps)
+    recipe = with_data_at(wanted, data)
     world = _world([f"device={old.device}"])
     progress = (progress or Silent()) if world.rank == 0 else Silent()
     with Stop() as stop, folder.locked() if world.rank == 0 else contextlib.nullcontext():
-        session = _reopened(folder, progress, world, stop, allow_download, steps)
+        session = _reopened(folder, progress, world, stop, allow_download, steps, recipe=recipe)
         session.restore()
         world.barrier()
         session.extend()
@@ -233,12 +241,14 @@ def _steps_after(folder: RunFolder, minutes: float) -> int:
 
 def _steps_wanted(folder: RunFolder, old: Recipe, wanted: Recipe, steps: int | None) -> int:
     """How many steps the run shall have; UserError for any other change, and for fewer steps."""
-    changed = [line for line in differences(old, wanted) if not line.startswith("steps:")]
+    free = ("steps:", *(f"data.{name}:" for name in catalog.domain(old.domain).paths))  # a path may have moved
+    changed = [line for line in differences(old, wanted) if not line.startswith(free)]
     if changed:
         raise UserError(
             f"{folder} cannot be resumed with other settings:\n  "
             + "\n  ".join(changed)
-            + "\nOnly steps can be extended; start a new run with `zerosum train --out` for the rest."
+            + "\nOnly steps can be extended, and data be said to have moved (--data). For the rest start a new run with "
+            "`zerosum train --out`."
         )
     steps = wanted.steps if steps is None else steps
     if steps < old.steps:
@@ -282,14 +292,30 @@ def _reopened(
     allow_download: bool,
     steps: int | None = None,
     anywhere: bool = False,
+    recipe: Recipe | None = None,
 ) -> Session:
-    """The session of an existing run, at step 0. anywhere: on the CPU when the run's device is not here."""
-    return Session(plan_of(folder, allow_download, steps, anywhere), folder, progress, world, stop)
+    """The session of an existing run, at step 0; the rest as in `plan_of`."""
+    return Session(plan_of(folder, allow_download, steps, anywhere, recipe), folder, progress, world, stop)
 
 
-def plan_of(folder: RunFolder, allow_download: bool, steps: int | None = None, anywhere: bool = False) -> Plan:
-    """The plan of an existing run; UserError when the data are no longer those that it was trained on."""
-    recipe = folder.recipe()
+def with_data_at(recipe: Recipe, data: str | Path | None) -> Recipe:
+    """The recipe with its data at another place, unless that is None."""
+    return recipe if data is None else whereabouts.moved(recipe, catalog.domain(recipe.domain), data)
+
+
+def plan_of(
+    folder: RunFolder,
+    allow_download: bool,
+    steps: int | None = None,
+    anywhere: bool = False,
+    recipe: Recipe | None = None,
+) -> Plan:
+    """The plan of an existing run; UserError when its data are gone, or are no longer those that it was trained on.
+
+    anywhere: on the CPU when the run's device is not here. recipe: that of the folder, unless its data have moved.
+    """
+    recipe = recipe or folder.recipe()
+    whereabouts.check(recipe, catalog.domain(recipe.domain), folder)
     recipe = recipe.changed(steps=steps or recipe.steps)
     if anywhere and recipe.device.startswith("cuda") and not torch.cuda.is_available():
         recipe = recipe.changed(device="cpu")

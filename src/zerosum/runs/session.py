@@ -105,7 +105,8 @@ class Session:
         steps = self.plan.recipe.steps
         for warning in moved(self.folder.read("run.json"), self.world):
             self.progress.say(warning)
-        if self.folder.recipe().steps != steps:
+        old = self.folder.recipe()
+        if (old.steps, old.data) != (steps, self.plan.recipe.data):
             self.folder.write("recipe.json", self.plan.recipe.to_json())
         self.journal.begin_at(self.match.step)
         self.progress.say(

@@ -220,5 +220,6 @@ DOMAIN = Domain(
     film=film.film,
     pixels=True,
     claims=paths.claims,
+    paths=("attributes",),
     arrays="(N, H, W), (N, H, W, C) or (N, C, H, W), C = 1 or 3: images; in an .npz named 'images'",
 )

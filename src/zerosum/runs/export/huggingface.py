@@ -12,6 +12,7 @@ from safetensors.torch import save
 import zerosum
 from zerosum.domain import Scene
 from zerosum.jsonfile import read_object
+from zerosum.runs import whereabouts
 from zerosum.runs.export.card import model_card
 from zerosum.runs.export.program import check
 from zerosum.runs.run import Run, load
@@ -32,7 +33,7 @@ def write(run: Run, out: Path, licence: str | None) -> tuple[list[Path], Mapping
         "model_type": "zerosum-gan",
         "architectures": [type(network).__name__],
         "library_version": zerosum.__version__,
-        **card(body, run.recipe, run.sampler.facts, int(about.get("step", 0))),
+        **card(body, whereabouts.public(run.recipe, run.domain), run.sampler.facts, int(about.get("step", 0))),
     }
     write_durably(out / HUB_WEIGHTS, body)
     write_durably(out / HUB_CARD, (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode())
