@@ -55,12 +55,17 @@ def test_pictures(name: str, tmp_path: Path) -> None:
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
 
 
-@pytest.mark.parametrize("name", ["optimal-discriminator", "f-gan"])
+@pytest.mark.parametrize("name", ["optimal-discriminator", "value", "wasserstein", "figure1"])
 def test_another_seed_is_another_game_that_holds_too(name: str) -> None:
     other = lessons.lesson(name).run(1).lines
     assert [line for line in other if not line.holds] == []
-    if name != "f-gan":
-        assert [line.engine for line in other] != [line.engine for line in findings(name).lines]
+    assert [line.engine for line in other] != [line.engine for line in findings(name).lines]
+
+
+@pytest.mark.parametrize("name", ["gradients", "f-gan", "likelihood", "dirac", "damping"])
+def test_what_is_exact_is_the_same_for_every_seed(name: str) -> None:
+    for seed in (1, 2):
+        assert lessons.lesson(name).run(seed).lines == findings(name).lines
 
 
 def test_a_lesson_can_fail() -> None:

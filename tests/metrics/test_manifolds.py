@@ -85,6 +85,17 @@ def test_a_collapsed_generator_has_precision_without_recall() -> None:
     assert coverage < 0.2
 
 
+def test_the_balls_are_the_reals() -> None:
+    """Real balls at 0, 1 and 3 of radii 1, 1 and 2 hold the fakes 0.5 and 0.6 twice each; the fakes' balls tell another story."""
+    real, fake = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.5], [0.6], [10.0], [11.0]])
+    (precision, _), (recall, _) = precision_recall(real, fake, 1)
+    (density, _), (coverage, _) = density_coverage(real, fake, 1)
+    assert (precision, density) == (0.5, 1.0)
+    assert (recall, coverage) == (0.0, pytest.approx(2 / 3))
+    (density, _), (coverage, _) = density_coverage(fake, real, 1)
+    assert (density, coverage) == (0.0, 0.0)
+
+
 def test_block_size_and_row_order_move_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = normal(300, 8, seed=1) + 100, normal(200, 8, seed=2) + 100
     whole = precision_recall(real, fake), density_coverage(real, fake)

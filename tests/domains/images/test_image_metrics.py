@@ -222,3 +222,16 @@ def test_fakes_that_do_not_fit_are_refused(evaluator: ImageEvaluator, digits: Im
         evaluator.quick(noise(20).float())
     with pytest.raises(UserError, match="num_samples: 3"):
         ImageEvaluator(digits, num_samples=3)
+
+
+def test_half_of_the_classes_fill_the_reals_balls_and_leave_half_of_them_empty(
+    digits: ImageSource, evaluator: ImageEvaluator
+) -> None:
+    """Real digits below 5: as plausible as can be, and not varied."""
+    assert digits.train.labels is not None
+    half = digits.train.pixels[digits.train.labels < 5][:400]
+    found = by_name(evaluator.evaluate(half))
+    assert found["precision"].value > 0.9
+    assert found["density"].value > 0.9
+    assert found["recall"].value < 0.6
+    assert found["coverage"].value < 0.6
