@@ -18,7 +18,7 @@ from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, Turn
 from zerosum.engine.loop import Match, Settings
 from zerosum.engine.schedule import Schedule
-from zerosum.runs import evaluation_times, plan, resolve, timing
+from zerosum.runs import evaluation_cost, plan, resolve, timing
 from zerosum.runs.run import train
 from zerosum.runs.session import Session
 
@@ -121,7 +121,8 @@ def test_minutes_count_the_evaluation(monkeypatch: pytest.MonkeyPatch, known: fl
     """As long as it took before, at most a quarter; half of that where nothing is known."""
     monkeypatch.setattr(plan, "_seconds_per_look", lambda *given: 0.0)
     monkeypatch.setattr(timing, "best", lambda *given: timing.Pace(1, 0.5, 0.5))
-    monkeypatch.setattr(evaluation_times, "known", lambda facts: known)
+    cost = None if known is None else evaluation_cost.Cost(known)
+    monkeypatch.setattr(evaluation_cost, "known", lambda facts: cost)
     made = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], minutes=1.0, settings=["threads=1"]))
     assert made.recipe.steps == int((60 - kept) / 0.5)
     assert made.evaluation_bound_s == 15.0
@@ -131,7 +132,7 @@ def test_minutes_count_the_evaluation(monkeypatch: pytest.MonkeyPatch, known: fl
 
 def test_other_work_on_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "_seconds_per_look", lambda *given: 0.0)
-    monkeypatch.setattr(evaluation_times, "known", lambda facts: 0.0)
+    monkeypatch.setattr(evaluation_cost, "known", lambda facts: evaluation_cost.Cost(0.0))
     monkeypatch.setattr(timing, "best", lambda *given: timing.Pace(1, 0.5, 0.2))
     made = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], minutes=1.0, settings=["threads=1"]))
     (note,) = [note for note in made.notes if "busy" in note]

@@ -22,6 +22,8 @@ from zerosum.jsonfile import parse_json
 
 VERSION = "small-classifier-v1"  # changes whenever the network or its training changes: old cache files no longer match
 LARGEST_SIDE = 64
+MOST_VALUES = 2**22
+"""Values of the images whose features are extracted at once."""
 NUM_FEATURES = 64
 
 
@@ -88,9 +90,10 @@ def to_input(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def extract(extractor: Extractor, images: Tensor, batch_size: int = 500) -> Tensor:
-    """Features (N, 64) float32 of uint8 images (N, C, H, W); `batch_size` bounds memory and moves no value."""
+    """Features (N, 64) float32 of uint8 images (N, C, H, W); `batch_size` and MOST_VALUES bound memory and move no value."""
     if len(images) == 0:
         raise UserError("features: no images given")
+    batch_size = min(batch_size, max(8, MOST_VALUES // images[0].numel()))
     return torch.cat([extractor.features(part.cpu()) for part in torch.split(images, batch_size)])
 
 

@@ -15,7 +15,7 @@ from zerosum.engine.loop import Match
 from zerosum.engine.processes import World
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe, settled
-from zerosum.runs import memory, rehearsal
+from zerosum.runs import evaluation_cost, memory, rehearsal
 
 Begin = Callable[[Recipe], Match]
 NAMED = 3
@@ -51,7 +51,7 @@ def rehearsed(
         )
     if recipe.micro_batches > 1 or processes > 1:
         notes += cut(recipe, begin(recipe).game, processes)
-    return recipe, notes + _needed(peak, device)
+    return recipe, notes + _needed(peak, device, evaluation_cost.known(facts))
 
 
 def _try(recipe: Recipe, begin: Begin, device: torch.device) -> tuple[BaseException | None, memory.Peak]:
@@ -70,12 +70,14 @@ def _try(recipe: Recipe, begin: Begin, device: torch.device) -> tuple[BaseExcept
     return None, peak
 
 
-def _needed(peak: memory.Peak, device: torch.device) -> list[str]:
+def _needed(peak: memory.Peak, device: torch.device, evaluation: evaluation_cost.Cost | None) -> list[str]:
     free = memory.available(device)
     if peak.num_bytes is None:
         return []
     rest = f"; {memory.size(free)} are free" if free is not None else ""
-    return [f"Memory: about {memory.size(peak.num_bytes)} while training, as measured in a step{rest}."]
+    took = 0 if evaluation is None else evaluation.num_bytes
+    after = f"the evaluation took {memory.size(took)} last time" if took else "the evaluation may take more"
+    return [f"Memory: about {memory.size(peak.num_bytes)} while training, as measured in a step; {after}{rest}."]
 
 
 def cut(recipe: Recipe, game: Game, processes: int = 1) -> list[str]:

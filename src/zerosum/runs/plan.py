@@ -19,7 +19,7 @@ from zerosum.engine.loop import Match, Settings
 from zerosum.engine.processes import World
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import Part, Recipe, settled
-from zerosum.runs import evaluation_times, fit, resolve, timing, transfer, whereabouts
+from zerosum.runs import evaluation_cost, fit, resolve, timing, transfer, whereabouts
 from zerosum.runs.transfer import Beginning
 
 DEFAULT_SOURCE = "digits"
@@ -143,7 +143,8 @@ def _measured(plan: Plan, wish: Wish, world: World, usual: int) -> Plan:
     pace = timing.best(lambda: begin(trial), trial.threads, trial.device, trial.steps)
     steps, looks = asked.steps, timing.MOST_LOOKS
     per_look = _seconds_per_look(replace(plan, recipe=trial), begin(trial), world)
-    known, bound = evaluation_times.known(facts), None
+    cost, bound = evaluation_cost.known(facts), None
+    known = None if cost is None else cost.seconds
     if wish.minutes is not None:
         kept, bound = timing.reserved(wish.minutes, known), timing.evaluation_bound(wish.minutes)
         steps, looks = timing.planned(wish.minutes, pace.seconds, per_look, kept)

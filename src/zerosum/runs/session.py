@@ -12,7 +12,7 @@ from zerosum.engine.processes import World
 from zerosum.errors import UserError
 from zerosum.metrics.choice import Choice
 from zerosum.report import write_report
-from zerosum.runs import divergence, evaluation_times, measuring, memory, signals, timing
+from zerosum.runs import divergence, evaluation_cost, measuring, memory, signals, timing
 from zerosum.runs.background import Background
 from zerosum.runs.best import Best
 from zerosum.runs.checkup import checkup_of
@@ -287,10 +287,11 @@ class Session:
         minutes."""
         self.progress.say("Evaluating (longer the first time: a measure may have to be trained on these data) ...")
         trained = self._elapsed()
-        with measuring.announced(self.progress.say, self.plan.evaluation_bound_s) as watch:
+        bound, device = self.plan.evaluation_bound_s, self.match.device
+        with memory.measured(device) as peak, measuring.announced(self.progress.say, bound) as watch:
             self.evaluate()
         if self.chief and not watch.left_out:
-            evaluation_times.remember(self.plan.facts, watch.seconds)
+            evaluation_cost.remember(self.plan.facts, evaluation_cost.Cost(watch.seconds, peak.num_bytes or 0))
         told = f"Training took {duration(trained)}, the evaluation {duration(watch.seconds)}."
         if watch.left_out:
             told += (

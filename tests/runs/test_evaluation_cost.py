@@ -11,7 +11,7 @@ import torch
 
 from zerosum.domains.toy import DOMAIN
 from zerosum.metrics import stages
-from zerosum.runs import evaluation_times, measuring
+from zerosum.runs import evaluation_cost, measuring
 from zerosum.runs.run import train
 
 
@@ -59,23 +59,25 @@ def test_stages_of_a_short_evaluation_are_not_told(clock: Clock) -> None:
 def test_times_are_remembered_by_data_and_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
     one, other = {"fingerprint": "a" * 64}, {"fingerprint": "b" * 64}
-    assert evaluation_times.known(one) is None
-    evaluation_times.remember(one, 12.345)
-    evaluation_times.remember(other, 3.0)
-    evaluation_times.remember(one, 8.0)
-    assert evaluation_times.known(one) == 8.0
-    assert evaluation_times.known(other) == 3.0
+    assert evaluation_cost.known(one) is None
+    evaluation_cost.remember(one, evaluation_cost.Cost(12.345, 5))
+    evaluation_cost.remember(other, evaluation_cost.Cost(3.0))
+    evaluation_cost.remember(one, evaluation_cost.Cost(8.0, 7))
+    assert evaluation_cost.known(one) == evaluation_cost.Cost(8.0, 7)
+    assert evaluation_cost.known(other) == evaluation_cost.Cost(3.0, 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
-    assert evaluation_times.known(one) is None
+    assert evaluation_cost.known(one) is None
 
 
-@pytest.mark.parametrize("content", ["", "[", "[1]", '{"a threads=1": "x"}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "content", ["", "[", "[1]", '{"a threads=1": "x"}', '{"a threads=1": [1, "x"]}', "[" * 100_000]
+)
 def test_a_damaged_memory_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path))
-    (tmp_path / "evaluation-seconds.json").write_text(content)
-    assert evaluation_times.known({"fingerprint": "a"}) is None
-    evaluation_times.remember({"fingerprint": "a"}, 1.0)
-    assert evaluation_times.known({"fingerprint": "a"}) == 1.0
+    (tmp_path / "evaluation-cost.json").write_text(content)
+    assert evaluation_cost.known({"fingerprint": "a"}) is None
+    evaluation_cost.remember({"fingerprint": "a"}, evaluation_cost.Cost(1.0))
+    assert evaluation_cost.known({"fingerprint": "a"}) == evaluation_cost.Cost(1.0)
 
 
 def test_a_run_tells_both_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
@@ -90,3 +92,5 @@ def test_a_run_tells_both_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     planned = make(Wish(None, DOMAIN.recipes["toy"], settings=[*small, "steps=3"]))
     assert planned.evaluation_known_s is not None
     assert "of evaluation, as last time on these data." in planned.sentence()
+    (memory,) = [note for note in planned.notes if note.startswith("Memory")]
+    assert "; the evaluation took " in memory
