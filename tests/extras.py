@@ -175,7 +175,7 @@ def environment(place: Path, *sees: Path) -> Path:
 def install(python: Path, *wanted: str) -> None:
     """What is wanted, with the versions of constraints.txt."""
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq", "--disable-pip-version-check"]
-    subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), *wanted], check=True)
+    subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), *wanted], check=True, timeout=600)
 
 
 def use(python: Path, name: str, place: Path) -> None:

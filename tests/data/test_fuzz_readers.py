@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import tarfile
 import warnings
@@ -247,6 +248,19 @@ def bounded_memory() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_AS, before)
 
 
+def need(name: str) -> None:
+    """Skips what needs a package that is missing."""
+    for kind, module in (
+        ("ply", "trimesh"),
+        ("off", "trimesh"),
+        ("obj", "trimesh"),
+        ("stl", "trimesh"),
+        ("parquet", "pyarrow"),
+    ):
+        if name.startswith(kind):
+            pytest.importorskip(module)
+
+
 @pytest.mark.parametrize("name", SUBJECTS)
 @pytest.mark.filterwarnings("ignore")
 def test_damaged_files(
@@ -315,6 +329,31 @@ def outcome(read: Callable[[Path], object], path: Path) -> str:
         where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
         return f"{type(error).__name__} at {where}: {str(error)[:200]}"
     return "read"
+
+
+@pytest.mark.parametrize("kind", ["endless", "pipe", "folder"])
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_endless_files(name: str, kind: str, tmp_path: Path) -> None:
+    """A link to a device that never ends, a pipe that nobody writes to, or a folder in place of each kind of file."""
+    need(name)
+    subject, place = SUBJECTS[name], tmp_path / "data"
+    place.mkdir()
+    if subject.beside is not None:
+        fuzzing.folder(place, subject.beside())
+    file = place / subject.name
+    file.parent.mkdir(exist_ok=True)
+    file.unlink(missing_ok=True)
+    if kind == "endless":
+        file.symlink_to("/dev/zero")
+    elif kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.mkdir()
+    target = place if subject.beside is not None else file
+    said = {outcome(step, target) for step in (*recognisers(), *subject.readers)}
+    assert said <= {"read", "refused"}
+    if subject.beside is None:
+        assert {outcome(read, target) for read in subject.readers} == {"refused"} or subject.readers[-1] is exactly
 
 
 @pytest.mark.parametrize(
