@@ -86,6 +86,7 @@ def test_the_mark_that_cuts_all_lines_alike_separates() -> None:
     assert sniffed(["a;b;c", "1,5;2,5;x", "2,0;1,0;y"]) == ";"
     assert sniffed(["name,said", '"Bern","a; b; c"', '"Oslo","d; e"']) == ","
     assert sniffed(["alone", "1", "2"]) == ","
+    assert sniffed(["anteil", "0,5", "1,25"]) == ";"
 
 
 @pytest.mark.parametrize(

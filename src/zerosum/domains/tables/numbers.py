@@ -48,7 +48,8 @@ class NumberFormat:
 
     before, after: around each of them. point: the decimal mark. group: between groups of three digits; "" without groups.
     fewest, most: decimals. free: whether they are spelled by as many digits as tell them apart. brackets: whether negative ones
-    stand in brackets. outside: whether the minus stands before what is before the number. offset: of whole numbers of more digits
+    stand in brackets. outside: whether the minus stands before what is before the number. plus: whether numbers
+    above 0 carry a plus. offset: of whole numbers of more digits
     than a double holds; arrays hold the differences from it.
     """
 
@@ -61,6 +62,7 @@ class NumberFormat:
     free: bool = False
     brackets: bool = False
     outside: bool = False
+    plus: bool = False
     offset: int = 0
 
     @property
@@ -86,8 +88,9 @@ class NumberFormat:
     def _word(self, value: float) -> str:
         number = self.offset + round(value) if self.offset else value
         sign = "-" if self.outside and number < 0 else ""
+        plus = "+" if self.plus and number > 0 else ""
         inside = self.brackets and number < 0
-        word = sign + self.before + self._digits(-number if inside or sign else number) + self.after
+        word = sign + self.before + plus + self._digits(-number if inside or sign else number) + self.after
         return f"({word})" if inside else word
 
     def _digits(self, value: float) -> str:
@@ -156,7 +159,7 @@ def parsed(spellings: Sequence[str], decimal: str = ".") -> tuple[Floats, Number
     digits = max(sum(map(str.isdigit, text)) for text in plain)
     exponents = any(part.get("exponent") for part in parts)
     free = exponents or max(decimals) > MOST_DECIMALS or (digits > MOST_DIGITS and max(decimals) > 0)
-    offset = 0
+    offset, plus = 0, any(text.startswith("+") for text in bare)
     if digits > MOST_DIGITS and not free:
         whole = [int(text.rstrip(".")) * int(sign) for text, sign in zip(plain, signs.tolist())]
         offset = min(whole)
@@ -166,7 +169,9 @@ def parsed(spellings: Sequence[str], decimal: str = ".") -> tuple[Floats, Number
     if not np.isfinite(numbers).all():
         return None
     fewest, most = min(decimals), max(decimals)
-    return numbers, NumberFormat(before, after, marks.point, marks.group, fewest, most, free, brackets, outside, offset)
+    return numbers, NumberFormat(
+        before, after, marks.point, marks.group, fewest, most, free, brackets, outside, plus, offset
+    )
 
 
 def misfits(spellings: Sequence[str]) -> list[str]:

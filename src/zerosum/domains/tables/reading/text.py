@@ -179,14 +179,14 @@ def _declared(lines: Sequence[str]) -> str | None:
 
 def sniffed(lines: Sequence[str]) -> str:
     """What separates the cells: the mark that the first line declares, else the one that cuts most lines into the same number of
-    cells, more than one; else a comma."""
+    cells, more than one; else one that the cells do not hold, a comma if it may be."""
     if declared := _declared(lines):
         return declared
 
     def merit(mark: str) -> tuple[float, int]:
         widths = [len(row) for row in csv.reader(lines, delimiter=mark) if row]
-        if not widths or widths[0] == 1:
-            return 0.0, 0
+        if not widths or widths[0] == 1:  # of one column: a mark that its cells do not hold
+            return 0.0, widths.count(1) - len(widths)
         return widths.count(widths[0]) / len(widths), widths[0]
 
     return max(DELIMITERS, key=merit)
