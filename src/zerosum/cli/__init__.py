@@ -43,6 +43,7 @@ def main() -> None:
     from zerosum.runs import signals
 
     signals.end_on_signal()
+    signals.end_with_parent()
     warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"
     try:
         app()

@@ -5,13 +5,36 @@ No wrapper module is used: DistributedDataParallel gives silently wrong gradient
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from zerosum.errors import UserError
+
+PEER_LOST = re.compile(r"connection|closed by peer|broken pipe|time(d )?out|remote process", re.IGNORECASE)
+"""What gloo and NCCL say when a process no longer answers."""
+
+
+class Lost(UserError):
+    """Another process of this training has ended, so this one cannot go on."""
+
+
+@contextlib.contextmanager
+def _talking() -> Iterator[None]:
+    """For messages to the others: the end of one of them becomes Lost."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not PEER_LOST.search(str(error)):
+            raise
+        raise Lost("Another process of this training has ended, so this one cannot go on.") from error
 
 
 @dataclass(frozen=True)
@@ -36,7 +59,8 @@ class World:
         if self.size == 1 or not tensors:
             return
         flat = torch.cat([tensor.detach().reshape(-1).float() for tensor in tensors])
-        dist.all_reduce(flat)
+        with _talking():
+            dist.all_reduce(flat)
         for tensor, part in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
@@ -45,7 +69,8 @@ class World:
         if self.size == 1:
             return flag
         counted = torch.tensor([float(flag)], device=self._device())
-        dist.all_reduce(counted)
+        with _talking():
+            dist.all_reduce(counted)
         return bool(counted.item() > 0)
 
     def gather_rows(self, rows: Tensor) -> Tensor:
@@ -55,18 +80,21 @@ class World:
         parts: list[Tensor] = [torch.empty(0)] * self.size
         count = torch.tensor([len(rows)], device=rows.device)
         counts = [torch.zeros_like(count) for _ in range(self.size)]
-        dist.all_gather(counts, count)
+        with _talking():
+            dist.all_gather(counts, count)
         longest = int(max(int(c) for c in counts))
         padded = torch.zeros(longest, *rows.shape[1:], dtype=rows.dtype, device=rows.device)
         padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in range(self.size)]
-        dist.all_gather(parts, padded)
+        with _talking():
+            dist.all_gather(parts, padded)
         return torch.cat([part[: int(c)] for part, c in zip(parts, counts, strict=True)])
 
     def barrier(self) -> None:
         """Waits for all processes."""
         if self.size > 1:
-            dist.barrier()
+            with _talking():
+                dist.barrier()
 
     def _device(self) -> torch.device:
         return torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")

@@ -34,6 +34,7 @@ class RunFolder:
         self.log_file = root / "metrics.jsonl"
         self.report = root / "report.html"
         self._torn = False
+        self._place: os.stat_result | None = None
 
     def __str__(self) -> str:
         return str(self.root)
@@ -122,6 +123,18 @@ class RunFolder:
             file.flush()
             yield
 
+    def hold(self) -> None:
+        """Remembers which folder this is, for `gone`."""
+        self._place = os.stat(self.root)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the folder that was held is no longer here: removed or renamed, even where another has its name now."""
+        try:
+            return self._place is not None and not os.path.samestat(os.stat(self.root), self._place)
+        except OSError:
+            return True
+
     @property
     def busy(self) -> bool:
         """Whether a training is at work here."""
@@ -151,6 +164,26 @@ class RunFolder:
             raise UserError(f"{path} cannot be read: {error}. Restore it, or train again.") from None
         except Damaged as error:
             raise UserError(f"{error}. Restore it, or train again.") from None
+
+    def refuse_if_trained(self) -> None:
+        """UserError when a checkpoint was once saved here: going on without any would begin anew."""
+        if (self.root / "generator.json").exists():
+            raise UserError(
+                f"{self} has a generator, and its checkpoints are gone: resuming would begin at step 0 again. Restore "
+                f"{self.checkpoints}, or train in another folder (zerosum train --out); `zerosum sample {self}` works as it is."
+            )
+
+    def lost_log(self, step: int) -> str:
+        """A warning when the log does not reach from the first step to this one; "" when it does."""
+        steps = [line["step"] for line in self.lines() if line["kind"] == "train" and line["step"] <= step]
+        every = self.recipe().cadence.log
+        if steps and min(steps) == 1 and max(steps) > step - max(1, every):
+            return ""
+        known = f"only steps {min(steps):,} to {max(steps):,}" if steps else "nothing"
+        return (
+            f"Warning: {self.log_file} tells {known} of the {step:,} steps trained, so curves, health and the best generator "
+            "know no more. Restore it from a copy if there is one; training goes on."
+        )
 
     def recipe(self) -> Recipe:
         """The full resolved recipe of the run."""

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import IO
 
 from zerosum.engine.processes import environment
+from zerosum.runs import signals
 
 GRACE_S = 3.0
 """How long the others may take to end by themselves once one has failed; they usually do, and say why."""
@@ -28,7 +30,8 @@ def processes(devices: int, arguments: list[str]) -> int:
     Ctrl-C and SIGTERM are passed on to all of them; when one fails the others are ended. Only the first one speaks; what
     the others had to say is shown when it failed without a word of its own.
     """
-    environ = _environment(devices)
+    lifeline, held = os.pipe()  # the other end closes with this process, however it ends
+    environ = _environment(devices) | {signals.LIFELINE: str(lifeline)}
     command = [sys.executable, "-m", "zerosum", *arguments]
     errors: list[IO[bytes] | None] = [None, *(tempfile.TemporaryFile() for _ in range(devices - 1))]  # noqa: SIM115
     children: list[subprocess.Popen[bytes]] = []
@@ -41,11 +44,26 @@ def processes(devices: int, arguments: list[str]) -> int:
         signal.signal(number, forward)
     for rank in range(devices):
         mine = environ | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-        children.append(subprocess.Popen(command, env=mine, stderr=errors[rank]))
-    codes = _wait(children)
+        children.append(subprocess.Popen(command, env=mine, stderr=errors[rank], pass_fds=(lifeline,)))
+    os.close(lifeline)
+    codes, first = _wait(children)
+    os.close(held)
     if codes[0] <= 0:  # the first one was fine, or was ended before it could say what is wrong
         _tell(errors, codes)
-    return next((code if code > 0 else 128 - code for code in codes if code), 0)
+    if first is None:
+        return 0
+    if codes[first] < 0:
+        print(_ended(first, -codes[first]), file=sys.stderr)
+    return codes[first] if codes[first] > 0 else 128 - codes[first]
+
+
+def _ended(rank: int, number: int) -> str:
+    """What a person reads when one process was ended from outside."""
+    why = ", as Linux does when memory runs out," if number == signal.SIGKILL else ""
+    return (
+        f"zerosum: process {rank} was ended by {signals.name(number)}{why} and the others with it. What was saved is whole: "
+        "go on with `zerosum resume` and the folder of the run."
+    )
 
 
 def _environment(devices: int) -> dict[str, str]:
@@ -57,19 +75,28 @@ def _environment(devices: int) -> dict[str, str]:
     return shared
 
 
-def _wait(children: list[subprocess.Popen[bytes]]) -> list[int]:
-    """Exit statuses, once all have ended; a failure of one gives the others GRACE_S, then they are ended."""
+def _wait(children: list[subprocess.Popen[bytes]]) -> tuple[list[int], int | None]:
+    """Exit statuses, once all have ended, and which of them failed first: one that was ended by a signal rather than one that
+    failed for that reason. A failure of one gives the others GRACE_S, then they are ended."""
     failed_at: float | None = None
+    first: int | None = None
     while None in (codes := [child.poll() for child in children]):
         if failed_at is None and any(codes):
             failed_at = time.monotonic()
+            first = _first(codes)
         late = 0.0 if failed_at is None else time.monotonic() - failed_at
         for child, code in zip(children, codes, strict=True):
             if code is None and late > GRACE_S:
                 # One that waits for a message of the dead never comes to handle a polite signal.
                 child.kill() if late > 2 * GRACE_S else child.terminate()
         time.sleep(0.05)
-    return [child.wait() for child in children]
+    done = [child.wait() for child in children]
+    return done, _first(done) if first is None else first
+
+
+def _first(codes: Sequence[int | None]) -> int | None:
+    failed = [rank for rank, code in enumerate(codes) if code]
+    return min(failed, key=lambda rank: (codes[rank] or 0) > 0, default=None)
 
 
 def _tell(errors: list[IO[bytes] | None], codes: list[int]) -> None:

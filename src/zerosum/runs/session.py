@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from zerosum.engine.events import Boundary, NonFinite, Stepped
-from zerosum.engine.processes import World
+from zerosum.engine.processes import Lost, World
 from zerosum.errors import UserError
 from zerosum.metrics.choice import Choice
 from zerosum.report import write_report
@@ -70,7 +70,12 @@ class Session:
 
     def restore(self, rewind: bool = True) -> None:
         """Goes to the newest whole checkpoint of the folder; without any, stays at step 0. rewind: make the log follow."""
-        self._load(self.saver.newest(), rewind)
+        state = self.saver.newest()
+        if state is None:
+            self.folder.refuse_if_trained()
+        self._load(state, rewind)
+        if state is not None and rewind and self.chief and (told := self.folder.lost_log(self.match.step)):
+            self.progress.say(told)
 
     def _load(self, state: Mapping[str, Any] | None, rewind: bool = True) -> None:
         if state is not None:
@@ -121,6 +126,8 @@ class Session:
         """Plays to the end. Returns "finished", or "stopped" when a signal asked for it; state is saved either way."""
         self._begun = time.monotonic()
         self.saver.begin()
+        if self.chief:
+            self.folder.hold()
         self._status("running")
         if self._rollbacks.wanted and not self.match.step:
             self.save()  # there is always something to go back to
@@ -128,6 +135,8 @@ class Session:
             with self.background.at_work(), self.stop.waiting():
                 while not self._played():
                     pass
+        except Lost as error:
+            self._fail(f"{error} Go on with: zerosum resume {self.folder}")
         except (RuntimeError, MemoryError) as error:
             if not memory.exhausted(error):
                 raise
@@ -198,6 +207,7 @@ class Session:
     def _at_boundary(self, boundary: Boundary) -> bool:
         """Previews, health, evaluation, saving; True when the run should stop here."""
         arrived, cadence, step = time.monotonic(), self.plan.recipe.cadence, boundary.step
+        self._refuse_gone()
         stop = self.world.any(bool(self.stop.number))
         if self.chief and (step % cadence.preview == 0 or boundary.last):
             self._preview(step)
@@ -217,10 +227,22 @@ class Session:
         self.saver.begin()
         if self.chief:
             self.saver.save(self.match.step, state, lambda: self._publish(self.folder.root), anew)
+            self._status("running", self.saver.unsaved)
 
     def _publish(self, where: Path) -> None:
         network = self.match.average.network if self.match.average else self.match.game.players["generator"]
         publish(where, network, self.plan.recipe, self.plan.facts, self.match.step, self.observer.examples)
+
+    def _refuse_gone(self) -> None:
+        """UserError, with nothing written, when the folder is no longer where the training began."""
+        if self.chief and self.folder.gone:
+            kept = (
+                f"step {self.saver.step:,} was its newest checkpoint" if self.saver.step >= 0 else "nothing was saved"
+            )
+            raise UserError(
+                f"{self.folder} was removed or renamed while its training was at work, which has ended after step "
+                f"{self.match.step:,}; {kept}. If it was renamed: zerosum resume ITS_NEW_NAME"
+            )
 
     def _elapsed(self) -> float:
         return self._seconds + time.monotonic() - self._begun
@@ -234,6 +256,7 @@ class Session:
         """One log line. The speed counts steps only, not what is done between them."""
         now, values = time.monotonic() - self._begun - self._away, event.values()
         values["images_per_s"] = (event.step - counted[1]) * self.match.settings.batch / max(1e-9, now - counted[0])
+        self._refuse_gone()
         self._line("train", values=values)
         self.background.look()
         self.checkup.see(values)
@@ -266,6 +289,7 @@ class Session:
 
     def conclude(self, state: str) -> None:
         """After the last step: evaluates a finished run once, writes the report, tells how a stopped one goes on."""
+        self._refuse_gone()
         try:
             self.background.wait(state == "finished")
             if state == "finished" and self.match.step not in self._evaluated:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from types import FrameType, TracebackType
@@ -11,6 +13,11 @@ from types import FrameType, TracebackType
 WATCHED = (signal.SIGINT, signal.SIGTERM)
 TWICE_S = 1.0
 """A second Ctrl-C sooner than this is the same one: a launcher passes on what the terminal has sent already."""
+
+LIFELINE = "ZEROSUM_LIFELINE"
+"""The variable that holds the number of an open pipe; when it ends, the launcher has."""
+PATIENCE_S = 60.0
+"""How long a process may take to save and end once its launcher is dead."""
 
 
 class Stopped(BaseException):
@@ -83,3 +90,19 @@ def end_on_signal() -> None:
 
     for number in WATCHED:
         signal.signal(number, end)
+
+
+def end_with_parent() -> None:
+    """In a process that was launched: when the launcher dies, asks for a stop as SIGTERM does, so that the training saves; after
+    PATIENCE_S ends it."""
+    number = os.environ.pop(LIFELINE, None)
+    if number is None:
+        return
+
+    def watch(lifeline: int) -> None:
+        os.read(lifeline, 1)  # returns when the launcher closes its end, or dies; never by a byte
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(PATIENCE_S)
+        os._exit(status(signal.SIGTERM))
+
+    threading.Thread(target=watch, args=(int(number),), daemon=True).start()
