@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from zerosum import catalog
+from zerosum import catalog, known
 from zerosum.errors import UserError
 
 
@@ -20,6 +21,11 @@ def test_a_name_means_the_source_whatever_folder_bears_it(tmp_path: Path, monkey
     assert catalog.recognise("ring").name == "toy"
     assert catalog.recognise("./ring").name == "images"
     assert catalog.recognise("digits").name == "images"
+
+
+def test_what_is_known_without_torch_is_what_the_domains_say() -> None:
+    written = json.loads((Path(known.__file__).parent / known.FILE).read_text(encoding="utf-8"))
+    assert written == catalog.summary(), "write the file anew: python -m zerosum.catalog"
 
 
 def test_a_run_folder_is_no_data(tmp_path: Path) -> None:

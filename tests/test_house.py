@@ -22,6 +22,7 @@ LAYERS = [  # an import goes to the same layer's own package or to a layer furth
     {"runs"},
     {"report"},
     {"catalog"},
+    {"known"},
     {"domains"},
     {"domain"},
     {"recipe"},

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import pkgutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zerosum import domains
+from zerosum import domains, known
 from zerosum.data import numpy_files
 from zerosum.data.opening import is_regular, path_of
 from zerosum.domain import Domain
-from zerosum.errors import UserError, known_as, near
+from zerosum.errors import UserError, known_as
 from zerosum.recipe import Recipe
 
 ARRAYS = (".npy", ".npz")
@@ -56,11 +57,12 @@ def _refusal(where: str, path: Path, domains_here: Sequence[Domain]) -> UserErro
     if is_regular(path) and path.suffix.lower() in ARRAYS:
         read = "\n".join(f"  {candidate.arrays}" for candidate in domains_here if candidate.arrays)
         return UserError(f"{where} {_held(path)}. Arrays that can be trained on:\n{read}")
-    missing = "" if os.path.exists(path) else ": there is no such file or folder"
+    if not os.path.exists(path):
+        return known.missing(where)
     kinds = "\n".join(f"  {candidate.name}: {candidate.summary}" for candidate in domains_here)
     return UserError(
-        f"{where!r} is no named source, and no data that can be read{missing}. {near(where.rstrip('/'), sources())}".rstrip()
-        + f" What can be trained on:\n{kinds}\nThe names are listed by `zerosum sources`."
+        f"{where!r} is no named source, and no data that can be read. What can be trained on:\n{kinds}\n"
+        "The names are listed by `zerosum sources`."
     )
 
 
@@ -83,3 +85,23 @@ def recipes() -> Mapping[str, Recipe]:
 def sources() -> Mapping[str, Any]:
     """All named sources of all domains."""
     return {name: info for each in domain_names() for name, info in domain(each).sources().items()}
+
+
+def summary() -> dict[str, Any]:
+    """What `known` reads: domains with what they say of themselves, recipes with their why, sources with their summaries."""
+    every = [domain(name) for name in domain_names()]
+    return {
+        "domains": {each.name: {"summary": each.summary, "endings": list(each.endings)} for each in every},
+        "recipes": {name: recipe.why for name, recipe in recipes().items()},
+        "sources": {name: str(info.summary) for name, info in sources().items()},
+    }
+
+
+def main() -> None:
+    """Writes the file that `known` reads anew: after a domain, a recipe or a source has come or gone."""
+    text = json.dumps(summary(), indent=1, ensure_ascii=False) + "\n"
+    (Path(__file__).parent / known.FILE).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

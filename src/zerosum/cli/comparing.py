@@ -29,12 +29,12 @@ def compare(
     json: Json = False,
 ) -> None:
     """Measure runs on the same data by one protocol: one table and one picture, the best marked where it is sure."""
+    if out.suffix not in (".png", ".json"):
+        raise UserError(f"--out {out}: give a name that ends in .png (picture) or .json (all records).")
     from zerosum.metrics.choice import Choice
     from zerosum.runs import contest as contests
     from zerosum.runs.contest_picture import draw
 
-    if out.suffix not in (".png", ".json"):
-        raise UserError(f"--out {out}: give a name that ends in .png (picture) or .json (all records).")
     found = contests.hold(folders, Choice(extractor, num, weights, trust, download), say)
     content = {
         "source": found.facts["name"],

@@ -16,31 +16,41 @@ def recipes(
     name: Annotated[str | None, typer.Argument(help="Show this recipe whole.")] = None, json: Json = False
 ) -> None:
     """List the recipes, or show one."""
-    from zerosum import catalog
+    from zerosum import known
     from zerosum.runs.progress import table
 
-    known = catalog.recipes()
-    if name is None:
-        show(
-            {key: each.to_json() for key, each in known.items()},
-            json,
-            table([(key, each.why) for key, each in known.items()]),
-        )
+    if name is None and not json and known.complete():
+        print(table(list(known.recipes().items())))
         return
-    show(known_as(name, known, "recipe").to_json(), True)
+    if name is not None and known.complete():
+        known_as(name, known.recipes(), "recipe")
+    from zerosum import catalog
+
+    whole = {key: each.to_json() for key, each in catalog.recipes().items()}
+    if name is not None:
+        show(known_as(name, whole, "recipe"), True)
+    else:
+        show(whole, json, table([(key, str(each["why"])) for key, each in whole.items()]))
 
 
 @app.command()
 def sources(name: Annotated[str | None, typer.Argument(help="Show this source.")] = None, json: Json = False) -> None:
     """List the named data sets, or show one."""
-    from zerosum import catalog
+    from zerosum import known
     from zerosum.runs.progress import shown, table
 
-    known = {key: dataclasses.asdict(info) for key, info in catalog.sources().items()}
-    if name is None:
-        show(known, json, table([(key, str(info["summary"])) for key, info in known.items()]))
+    if name is None and not json and known.complete():
+        print(table(list(known.sources().items())))
         return
-    info = known_as(name, known, "source")
+    if name is not None and known.complete():
+        known_as(name, known.sources(), "source")
+    from zerosum import catalog
+
+    every = {key: dataclasses.asdict(info) for key, info in catalog.sources().items()}
+    if name is None:
+        show(every, json, table([(key, str(info["summary"])) for key, info in every.items()]))
+        return
+    info = known_as(name, every, "source")
     show(info, json, table([(key, shown(value)) for key, value in info.items() if value]))
 
 

@@ -56,14 +56,14 @@ def interpolate(
     json: Json = False,
 ) -> None:
     """Walk from sample to sample through the latent space."""
-    from zerosum.runs.latents.space import Latents
-
     target = out or folder / "walk.gif"
     _refuse_unless(target, PICTURES + MOVING)
     if latent and (label or space or truncation != 1):
         raise UserError(
             "--latent walks through saved latents as they are; leave out --label, --space and --truncation."
         )
+    from zerosum.runs.latents.space import Latents
+
     saved = Latents.load(latent) if latent else None
     room = _space(folder, saved.space if saved else space)
     keys = saved or room.keys(seeds.split(","), label, truncation)
@@ -163,13 +163,13 @@ def project(
 
     The latents are written beside the picture as .safetensors; `zerosum sample --latent` uses them.
     """
+    target = out or folder / "projected.png"
+    _refuse_unless(target, PICTURES)
     import torch
 
     from zerosum.runs import run
     from zerosum.runs.latents.project import project as search
 
-    target = out or folder / "projected.png"
-    _refuse_unless(target, PICTURES)
     room = _space(folder, space)
     files = run.files_in(files)
     missing = [str(path) for path in files if not path.is_file()]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from zerosum import known
 from zerosum.cli.common import Folder, Json, app, say, show
 
 Number = Annotated[
@@ -73,6 +74,8 @@ def sample(
     json: Json = False,
 ) -> None:
     """Make samples with a trained generator."""
+    if out is not None and not inputs:  # a translation is written like its input
+        known.refuse_ending(folder, out)
     from zerosum.domain import Wanted
     from zerosum.runs import run
     from zerosum.runs.latents.sampling import Order, fill

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zerosum import known
 from zerosum.cli.common import NUMBER, WHOLE, Devices, Download, Folder, Json, MovedData, Settings, app, say, show
 from zerosum.errors import UserError
 
@@ -83,10 +84,10 @@ def train(
     Ctrl-C or SIGTERM saves and stops; `zerosum resume` goes on. Exit status: 0 finished, 130 stopped by Ctrl-C,
     143 by SIGTERM, 2 for an error that you can mend.
     """
+    _one_length(minutes, steps)
+    known.refuse_missing(where)
     from zerosum.runs import launch, plan, progress, run
 
-    if minutes is not None and steps is not None:
-        raise UserError("--minutes and --steps both set the length; give one of them.")
     named = {"steps": steps, "seed": seed, "precision": precision, "device": device, "cadence.evaluate": evaluate_every}
     named |= {"start.from": start, "start.freeze": freeze, "on_nonfinite": on_nonfinite}
     changes = [f"{name}={value}" for name, value in named.items() if value is not None] + list(settings or [])
@@ -97,6 +98,11 @@ def train(
     bar = progress.for_terminal()
     options: dict[str, Any] = {"minutes": minutes, "out": out, "set": changes, "allow_download": download, "fit": fit}
     _finish(run.train(where, recipe, **options, progress=bar, on_plan=_plan), json)
+
+
+def _one_length(minutes: float | None, steps: int | None) -> None:
+    if minutes is not None and steps is not None:
+        raise UserError("--minutes and --steps both set the length; give one of them.")
 
 
 def _dry(wish: Wish, json: bool) -> None:
@@ -134,10 +140,9 @@ def resume(
 
     Exit status as with train: 0 finished, 130 stopped by Ctrl-C, 143 by SIGTERM, 2 for an error that you can mend.
     """
+    _one_length(minutes, steps)
     from zerosum.runs import launch, progress, run
 
-    if minutes is not None and steps is not None:
-        raise UserError("--minutes and --steps both set the length; give one of them.")
     if launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
     options: dict[str, Any] = {"steps": steps, "minutes": minutes, "set": settings or [], "allow_download": download}

@@ -149,6 +149,7 @@ class Domain:
     generator: Callable[[Recipe, Facts], nn.Module] | None = None
     paths: tuple[str, ...] = ()
     arrays: str = ""
+    endings: tuple[str, ...] = ()
 
     def generator_of(self, recipe: Recipe, facts: Facts) -> nn.Module:
         """The generator of a game, freshly initialised."""

@@ -20,6 +20,7 @@ from zerosum.engine.processes import World
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import Part, Recipe, settled
 from zerosum.runs import evaluation_cost, fit, resolve, timing, transfer, whereabouts
+from zerosum.runs.progress import duration
 from zerosum.runs.transfer import Beginning
 
 DEFAULT_SOURCE = "digits"
@@ -72,16 +73,6 @@ class Plan:
             return f"about {duration(self.evaluation_known_s)} of evaluation, as last time on these data"
         most = self.evaluation_bound_s
         return "the evaluation" if most is None else f"at most about {duration(most)} of evaluation"
-
-
-def duration(seconds: float) -> str:
-    """A time a person reads: 45 s, 3 min, 2 h 10 min."""
-    if seconds != seconds:
-        return "an unknown time"
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def make(wish: Wish, world: World = World()) -> Plan:

@@ -11,10 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from zerosum.report.words import spelt
-from zerosum.runs.plan import duration
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
+
+
+def duration(seconds: float) -> str:
+    """A time a person reads: 45 s, 3 min, 2 h 10 min."""
+    if seconds != seconds:
+        return "an unknown time"
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class Progress(Protocol):

@@ -19,8 +19,8 @@ from zerosum.runs.checkup import checkup_of
 from zerosum.runs.folder import RunFolder
 from zerosum.runs.journal import Journal
 from zerosum.runs.observe import Observer
-from zerosum.runs.plan import Plan, duration, match
-from zerosum.runs.progress import Progress
+from zerosum.runs.plan import Plan, match
+from zerosum.runs.progress import Progress, duration
 from zerosum.runs.record import moved, references, run_facts
 from zerosum.runs.sampler import publish
 from zerosum.runs.saving import Saver

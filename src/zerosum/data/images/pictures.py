@@ -16,6 +16,9 @@ TILE, SMOOTH_BELOW = 56, 24
 """Grids enlarge images to about TILE pixels by a whole factor; those of fewer than SMOOTH_BELOW rows by Lanczos, because
 an eye reads a blurred 8x8 digit and not its 64 squares; all others without smoothing. Single files are never enlarged."""
 GAP, GREY = 3, 128
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+ENDINGS = (*PICTURES, ".npy", "")
+"""Of files that samples are written to; "" is a folder."""
 
 
 def to_unit(pixels: Tensor) -> Tensor:
@@ -74,7 +77,7 @@ def write(samples: Tensor, path: Path) -> list[Path]:
     """Writes samples in [-1, 1]: one grid for a path that ends in .png/.jpg/.webp, all pixels as uint8 (N, H, W, C) for
     .npy, else a folder of numbered PNG files at their own size. Returns the paths written."""
     suffix = path.suffix.lower()
-    if suffix in (".png", ".jpg", ".jpeg", ".webp"):
+    if suffix in PICTURES:
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = to_pixels(samples)
         if len(pixels) == 1:

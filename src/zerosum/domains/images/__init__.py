@@ -219,6 +219,7 @@ DOMAIN = Domain(
     baselines=_baselines,
     film=film.film,
     pixels=True,
+    endings=pictures.ENDINGS,
     claims=paths.claims,
     paths=("attributes",),
     arrays="(N, H, W), (N, H, W, C) or (N, C, H, W), C = 1 or 3: images; in an .npz named 'images'",

@@ -30,6 +30,7 @@ DOMAIN = Domain(
     read=showing.read,
     initialise=game.initialise,
     film=showing.film,
+    endings=(*showing.SUFFIXES, ""),
     claims=files.claims,
     arrays="(N, P, 3): N shapes of P points",
 )

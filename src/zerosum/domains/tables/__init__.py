@@ -91,5 +91,6 @@ DOMAIN = Domain(
     draw=conditions.draw,
     produce=producing.produce,
     sample_name="samples.csv",
+    endings=(*writing.ENDINGS, ".png"),
     claims=reading.claims,
 )

@@ -24,6 +24,8 @@ from zerosum.domains.tables.reading import TextStyle, frames, style_of, text
 from zerosum.domains.tables.table import Table
 from zerosum.errors import UserError
 
+ENDINGS = (*text.SUFFIXES, *frames.SUFFIXES)
+"""Of files that a table is written to."""
 NULLABLE = ("Int", "UInt", "Float", "boolean", "string")
 TEXTS = ("object", "str", "string")
 OBJECT = re.compile(
@@ -73,7 +75,7 @@ class Writing:
 
 def suits(path: Path) -> bool:
     """Whether a file of this name can be written."""
-    return path.name.lower().endswith((*text.SUFFIXES, *frames.SUFFIXES))
+    return path.name.lower().endswith(ENDINGS)
 
 
 class _TextFile:

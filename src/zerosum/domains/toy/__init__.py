@@ -43,6 +43,7 @@ DOMAIN = Domain(
     write=files.write,
     read=files.read,
     num_shown=preview.NUM_SHOWN,
+    endings=files.ENDINGS,
     arrays="(N, 1) or (N, 2): points; save them as a CSV file of one or two columns",
     baselines=lambda source: classical(source.points.cpu()),
 )

@@ -21,6 +21,8 @@ from zerosum.domains.toy import preview
 from zerosum.errors import UserError
 
 SUFFIXES = (".csv", ".tsv")
+ENDINGS = (".csv", ".npy", ".png")
+"""Of files that are read, and of those that are written."""
 GLANCE = 20
 """Lines that are looked at to see whether a file is ours."""
 

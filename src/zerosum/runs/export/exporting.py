@@ -19,7 +19,7 @@ from torch import Tensor
 
 import zerosum
 from zerosum.errors import UserError
-from zerosum.runs.export import huggingface
+from zerosum.runs.export import FORMATS, TOLERANCE, huggingface
 from zerosum.runs.export.program import NOISE, SAMPLES, Program, check, condition_name, description, example, free_batch
 from zerosum.runs.run import Run
 from zerosum.store import write_durably
@@ -27,9 +27,6 @@ from zerosum.store import write_durably
 OPSET = 18
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 """What terminals take for colours."""
-TOLERANCE = {"torch": 1e-4, "onnx": 1e-3, "huggingface": 0.0}
-"""Largest difference allowed in a sample; for images in [-1, 1] a grey level of 256 is 7.8e-3."""
-FORMATS = tuple(TOLERANCE)
 
 
 @dataclass(frozen=True)

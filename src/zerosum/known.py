@@ -1,0 +1,99 @@
+"""What may be named on the command line, read from one file that `python -m zerosum.catalog` writes from the domains: a
+listing, a misspelt name and a wrong ending are answered without importing torch."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from zerosum.errors import Damaged, UserError, near
+from zerosum.jsonfile import read_json
+
+FILE = "known.json"
+NO_NAME = set("*?[]{}:")
+"""Letters of patterns, which name more than one file."""
+
+
+@functools.cache
+def _content() -> Mapping[str, Any]:
+    content: Mapping[str, Any] = json.loads(files("zerosum").joinpath(FILE).read_text(encoding="utf-8"))
+    return content
+
+
+def complete() -> bool:
+    """Whether the domains that are installed are those of the file; a domain that was added is asked itself."""
+    there = {path.name for path in (Path(__file__).parent / "domains").iterdir() if (path / "__init__.py").is_file()}
+    return there == set(_content()["domains"])
+
+
+def recipes() -> Mapping[str, str]:
+    """Name of each recipe -> its line of why."""
+    found: Mapping[str, str] = _content()["recipes"]
+    return found
+
+
+def sources() -> Mapping[str, str]:
+    """Name of each source -> its summary."""
+    found: Mapping[str, str] = _content()["sources"]
+    return found
+
+
+def refuse_missing(where: str | None) -> None:
+    """UserError for data that are neither a named source nor on the disk."""
+    if not where or where in sources() or NO_NAME & set(where) or os.path.exists(os.path.expanduser(where)):
+        return
+    if complete():
+        raise missing(where)
+
+
+def missing(where: str) -> UserError:
+    """What is said of a name or a path where there is nothing to train on: what lies beside it, which source or recipe may be
+    meant, and what can be trained on."""
+    hint = _on_disk(where) or ("" if os.sep in where.rstrip("/") else near(where.rstrip("/"), sources()))
+    if where in recipes():
+        hint = f"{where!r} is a recipe: name the data first, as in `zerosum train digits --recipe {where}`."
+    kinds = "\n".join(f"  {name}: {about['summary']}" for name, about in _content()["domains"].items())
+    told = f"{where!r} is no named source, and no data that can be read: there is no such file or folder. {hint}"
+    return UserError(f"{told.rstrip()} What can be trained on:\n{kinds}\nThe names are listed by `zerosum sources`.")
+
+
+def _on_disk(where: str) -> str:
+    """A sentence that offers the paths that differ from `where` in one part which is spelt nearly alike."""
+    path = Path(os.path.expanduser(where))
+    there = next((parent for parent in path.parents if os.path.isdir(parent)), None)
+    if there is None:
+        return ""
+    part, *rest = path.relative_to(there).parts
+    try:
+        names = [entry.name for entry in os.scandir(there) if not entry.name.startswith(".")]
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(part, names, n=3, cutoff=0.6)
+    whole = [found for name in close if os.path.exists(found := str(there.joinpath(name, *rest)))]
+    return "Did you mean " + " or ".join(map(repr, whole)) + "?" if whole else ""
+
+
+def refuse_ending(folder: Path, out: Path) -> None:
+    """UserError for a file name that the domain of this run does not write; nothing where the domain cannot be told."""
+    for name in ("recipe.json", "generator.json"):
+        try:
+            content = read_json(folder / name)
+            content = content.get("recipe", content)
+            endings = _content()["domains"][content["domain"]]["endings"]
+        except (OSError, Damaged, KeyError, TypeError, AttributeError):
+            continue
+        if endings and not any(_ends(out, ending) for ending in endings):
+            shown = ", ".join(ending for ending in endings if ending)
+            more = ", or a folder for single files" if "" in endings else ""
+            raise UserError(f"--out {out}: cannot write {out.suffix or 'a folder'}. Use {shown}{more}.")
+        return
+
+
+def _ends(out: Path, ending: str) -> bool:
+    return out.name.lower().endswith(ending) if ending else not out.suffix
