@@ -49,7 +49,7 @@ def test_devices_and_pipes_are_no_tables(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     for name in ("zero.csv", "pipe.csv"):
         assert not reading.recognise(str(tmp_path / name))
-        with pytest.raises(UserError, match="neither a named table nor a file"):
+        with pytest.raises(UserError, match=r"a (device|pipe), not a regular file\. Copy its contents to a file"):
             reading.read(str(tmp_path / name))
 
 

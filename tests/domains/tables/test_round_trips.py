@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from table_making import source_of
 
 from zerosum.domains.tables import rereading, writing
@@ -190,6 +191,24 @@ def test_typed_tables_come_back_with_their_types_and_values(tmp_path: Path) -> N
         assert_frame_equal(one, two)
     assert parquet.read_schema(back).remove_metadata() == parquet.read_schema(tmp_path / "a.parquet").remove_metadata()
     rereading.read([back], source.facts())
+
+
+def test_rows_that_are_made_have_the_types_of_the_table(tmp_path: Path) -> None:
+    frame = typed()
+    from pyarrow import parquet
+
+    frame.to_parquet(tmp_path / "a.parquet")
+    source = source_of(tmp_path / "a.parquet")
+    made = [source.transform.decoded(source.batch(torch.arange(part, 2000, 7)).data, part) for part in range(3)]
+    for name in ("b.parquet", "b.csv"):
+        with writing.Writing(tmp_path / name, source.train.columns, source.style) as file:
+            for part in made:
+                file.add(part)
+    schema = parquet.read_schema(tmp_path / "b.parquet")
+    assert schema.remove_metadata() == parquet.read_schema(tmp_path / "a.parquet").remove_metadata()
+    assert parquet.read_metadata(tmp_path / "b.parquet").num_rows == sum(map(len, made))
+    assert writing.to_frame(made[0]).dtypes.drop("arrow text").equals(frame.dtypes.drop("arrow text"))
+    source_of(tmp_path / "b.csv")
 
 
 def test_categories_of_numbers_and_days_come_back_in_their_order(tmp_path: Path) -> None:

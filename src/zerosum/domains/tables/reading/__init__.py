@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from zerosum.data.opening import is_regular, path_of
+from zerosum.data.opening import is_regular, path_of, regular
 from zerosum.domains.tables.reading import frames, text
 from zerosum.domains.tables.reading.bundled import SOURCES, read_bundled
 from zerosum.domains.tables.reading.cells import RawColumn, RawTable, TextStyle, checked, style_of
@@ -37,6 +37,8 @@ def read(
         return checked(read_bundled(where))
     path = path_of(where)
     if not is_regular(path):
+        if os.path.exists(path) and not os.path.isdir(path):
+            regular(path)  # says what it is
         kind = "a folder" if os.path.isdir(path) else "neither a named table nor a file that is there"
         raise UserError(
             f"{where} is {kind}. A table is a file: .csv, .tsv, .csv.gz or .parquet. {nearest(where, SOURCES)}"
