@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= runs/demo
+# Processes of the tests; those of one file stay together, for they share what is made for the file.
+WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: demo test check docs format clean
 
@@ -12,13 +14,13 @@ demo: $(VENV)/.demo
 	$(BIN)/zerosum train --out $(DEMO)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check src tests benchmarks docs
 	$(BIN)/ruff check src tests benchmarks docs
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # Runs every command of the guide and puts its real output and pictures in place; some minutes.
 docs: $(VENV)/.demo
