@@ -106,7 +106,13 @@ def test_a_rare_level_is_drawn_among_those_that_agree_with_the_row(tmp_path: Pat
         np.testing.assert_array_equal(back.arrays[name], real.arrays[name])
     counts = [np.bincount(table.arrays["customer"], minlength=150) for table in (real, back)]
     np.testing.assert_allclose(*counts, atol=25)
-    table = joined(list(producing.stream(Repeater(source), "segment=gold", 0).tables(500)))
+    stream = producing.stream(Repeater(source), "segment=gold", 0)
+    table = joined(list(stream.tables(500)))
+    assert stream.tally.rate == 1.0  # a customer of another segment gives way
+    assert set(table.spelled(table.column("segment"))) == {"gold"}
+    stream = producing.stream(Repeater(source), "customer=c7", 0)
+    table = joined(list(stream.tables(500)))
+    assert stream.tally.rate == 1.0  # a customer who is asked for does not
     assert set(table.spelled(table.column("segment"))) == {"gold"}
     table = joined(list(producing.stream(Repeater(source), "born<1945", 0).tables(500)))
     assert table.arrays["born"].max() < 1945
@@ -122,6 +128,16 @@ def test_where_no_rare_level_agrees_with_the_whole_row_the_first_columns_decide(
     assert set(made[100:200]) == {3}
     assert set(made[200:]) == {1, 2, 3}
     np.testing.assert_array_equal(found.matched(places, draw, []), found.decoded(places, draw))
+
+
+def test_a_level_that_contradicts_the_row_gives_way_where_another_agrees() -> None:
+    found = levels.Levels(np.array([50, 40, 5, 5]), kept=2)
+    places, draw = np.repeat([0, 1], 500), np.random.default_rng(0).random(1_000)
+    made = found.matched(places, draw, [(np.array([0, 1, 1, 1]), np.ones(1_000, dtype=np.int64))])
+    np.testing.assert_allclose(np.bincount(made[:500], minlength=4) / 500, [0, 0.8, 0.1, 0.1], atol=0.05)
+    assert set(made[500:]) == {1}
+    only = np.array([True, False, False, False])
+    assert set(found.matched(places[:500], draw[:500], [(np.array([0, 1, 1, 1]), np.ones(500))], only)) == {0}
 
 
 def test_too_few_rows_are_no_evidence() -> None:

@@ -52,26 +52,44 @@ class Levels:
         like: Sequence[tuple[Codes, Codes]],
         allowed: NDArray[np.bool_] | None = None,
     ) -> Codes:
-        """As `decoded`, but a rare level is drawn among those that agree with the rest of the row, as far as any does.
+        """As `decoded`, but so that levels agree with the columns that they determine: a rare level is drawn among those that do,
+        as far as any does; one with a place of its own that does not gives way to one drawn by its frequency among all that do.
 
         like: for each column that the levels determine, its (L,) values by level and the (N,) values of the rows; the first
         columns are given up last.
         """
         found = self.decoded(places, draw, allowed)
         free = self.counts > 0 if allowed is None else (self.counts > 0) & allowed
-        free[: self.kept] = False
-        waiting = np.flatnonzero(places >= self.kept)
+        wrong = np.zeros(len(places), dtype=bool)
+        for values, made in like:
+            wrong |= values[found] != made
+        self._agree(found, np.flatnonzero((places < self.kept) & wrong), draw, free, like)
+        waiting, free = np.flatnonzero(places >= self.kept), free & (np.arange(len(free)) >= self.kept)
         for num in range(len(like), 0, -1):
-            table = np.column_stack([values for values, _ in like[:num]])
-            rows = np.column_stack([made[waiting] for _, made in like[:num]])
-            _, both = np.unique(np.concatenate([table, rows]), axis=0, return_inverse=True)
-            of_level, of_row = both.reshape(-1)[: len(table)], both.reshape(-1)[len(table) :]
-            known = np.isin(of_row, of_level[free])
-            for group in np.unique(of_row[known]):
-                at = waiting[of_row == group]
-                found[at] = self.decoded(places[at], draw[at], free & (of_level == group))
-            waiting = waiting[~known]
+            waiting = self._agree(found, waiting, draw, free, like[:num])
         return found
+
+    def _agree(
+        self,
+        found: Codes,
+        at: Codes,
+        draw: NDArray[np.float64],
+        free: NDArray[np.bool_],
+        like: Sequence[tuple[Codes, Codes]],
+    ) -> Codes:
+        """Draws the levels of the rows `at` among the free ones that agree with them; returns the rows that none agrees with."""
+        if not len(at):
+            return at
+        table = np.column_stack([values for values, _ in like])
+        rows = np.column_stack([made[at] for _, made in like])
+        _, both = np.unique(np.concatenate([table, rows]), axis=0, return_inverse=True)
+        of_level, of_row = both.reshape(-1)[: len(table)], both.reshape(-1)[len(table) :]
+        known = np.isin(of_row, of_level[free])
+        for group in np.unique(of_row[known]):
+            edges = np.cumsum(self.counts * (free & (of_level == group)))
+            some = at[of_row == group]
+            found[some] = np.searchsorted(edges, draw[some] * edges[-1], side="right")
+        return at[~known]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

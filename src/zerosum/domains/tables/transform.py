@@ -68,7 +68,7 @@ class Transform:
     ) -> Table:
         """(N, D) rows -> a table. Of rare levels one is drawn, by (seed, number of the row from `start` on).
 
-        allowed: column -> (levels,) of the rare levels, those that may be drawn.
+        allowed: column -> (levels,) of the levels that are drawn, those that may be.
         """
         data = rows.detach().cpu().double().numpy()
         draws = uniforms(torch.arange(start, start + len(data)), len(self.encodings), TAIL, seed).numpy()

@@ -189,7 +189,9 @@ def answers(source: TableSource, make: Make, prior: Prior, seed: int) -> Iterato
     noise = noise_of(prior, NUM_ASKED, seed)
     plainly = _decoded(source, make(noise, conditions.nothing({"layout": source.transform.layout}, NUM_ASKED)))
     for question in questions(source, seed):
-        made = _decoded(source, make(noise, conditions_for(question, source, NUM_ASKED)))
+        made = _decoded(
+            source, make(noise, conditions_for(question, source, NUM_ASKED)), _levels_told(question, source)
+        )
         at = [train.names.index(source.rows.blocks[number].column) for number in question.numbers]
         told = train.values[question.rows[np.arange(NUM_ASKED) % len(question.rows)]][:, at]
         same = (made.values[:, at] == told) | (np.isnan(made.values[:, at]) & np.isnan(told))
@@ -208,8 +210,20 @@ def answers(source: TableSource, make: Make, prior: Prior, seed: int) -> Iterato
         )
 
 
-def _decoded(source: TableSource, rows: Tensor) -> Mixed:
-    return plain(source.transform.decoded(rows))
+def _decoded(source: TableSource, rows: Tensor, allowed: Mapping[str, NDArray[np.bool_]] | None = None) -> Mixed:
+    return plain(source.transform.decoded(rows, allowed=allowed))
+
+
+def _levels_told(question: Question, source: TableSource) -> dict[str, NDArray[np.bool_]]:
+    """Of the categories of a question the levels that are told, which decoding must not change."""
+    found = {}
+    for block in (source.rows.blocks[number] for number in question.numbers):
+        encoding = source.transform.encodings[block.column]
+        if isinstance(encoding, Levels):
+            found[block.column] = np.isin(
+                np.arange(len(encoding.counts)), source.train.arrays[block.column][question.rows]
+            )
+    return found
 
 
 def _others(real: Mixed, made: Mixed, at: Sequence[int]) -> float:
