@@ -186,7 +186,7 @@ def test_a_new_game_of_two_numbers(browser: Visitor) -> None:
     [
         ("new", {"source": "rong"}, "Did you mean 'ring'"),
         ("new", {"lr_g": 9}, "lr_g = 9"),
-        ("new", b"{", "The message is not JSON"),
+        ("new", b"{", "The message is not valid JSON"),
         ("new", [1], "The message is list, not a JSON object"),
         ("new", b" " * 4_100_000, "longer than 4,000,000 bytes"),
         ("do", {"action": "jump"}, "action: there is no 'jump'"),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zerosum.errors import UserError
+from zerosum.errors import Damaged, UserError
+from zerosum.jsonfile import parse_json
 from zerosum.live import record
 from zerosum.live.guard import Guard
 from zerosum.live.settings import choices, defaults, limits, sources
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 4_000_000
 BREATH_S, GLANCE_S = 10.0, 0.5
 """A silent stream says something after the first; after the second it looks whether the server ends."""
+WAIT_S = 10.0
+"""A request that is not complete after so long is given up: its line and headers, and its body."""
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -62,9 +64,9 @@ def offered() -> dict[str, Any]:
 
 def asset(name: str) -> tuple[bytes, str] | None:
     """A file of live/static and its type; None when there is none of that name."""
-    place = files("zerosum.live").joinpath("static", name)
+    place = next((one for one in files("zerosum.live").joinpath("static").iterdir() if one.name == name), None)
     kind = KINDS.get(Path(name).suffix)
-    if kind is None or "/" in name or not place.is_file():
+    if kind is None or place is None or not place.is_file():
         return None
     return place.read_bytes(), kind
 
@@ -167,26 +169,32 @@ class Routes:
     async def _command(
         self, request: Request, command: Callable[[Any], Any], told: Callable[[Any], dict[str, Any]] = lambda _: {}
     ) -> Response:
+        from starlette.requests import ClientDisconnect
+
         try:
             plain = await _body(request)
             made = await self._ask(lambda: command(plain))
-        except UserError as error:
+        except (UserError, ClientDisconnect) as error:  # who has gone reads no answer; nothing is wrong with the server
             return _json({"error": str(error)}, 400)
         return _json({"ok": True, **told(made)})
 
 
 async def _body(request: Request) -> dict[str, Any]:
-    """The JSON object that was sent; UserError when it is none or too long."""
+    """The JSON object that was sent; UserError when it is none, too long, or does not come within WAIT_S."""
     parts, size = [], 0
-    async for part in request.stream():
-        parts.append(part)
-        size += len(part)
-        if size > MOST_BYTES:
-            raise UserError(f"The message is longer than {MOST_BYTES:,} bytes.")
     try:
-        plain = json.loads(b"".join(parts) or b"{}")
-    except ValueError as error:
-        raise UserError(f"The message is not JSON: {error}.") from None
+        async with asyncio.timeout(WAIT_S):
+            async for part in request.stream():
+                parts.append(part)
+                size += len(part)
+                if size > MOST_BYTES:
+                    raise UserError(f"The message is longer than {MOST_BYTES:,} bytes.")
+    except TimeoutError:
+        raise UserError(f"The message was not complete after {WAIT_S:g} s.") from None
+    try:
+        plain = parse_json(b"".join(parts) or b"{}", "The message")
+    except Damaged as error:
+        raise UserError(f"{error}.") from None
     if not isinstance(plain, dict):
         raise UserError(f"The message is {type(plain).__name__}, not a JSON object.")
     return plain
@@ -231,6 +239,44 @@ def bound(port: int) -> socket.socket:
     return made
 
 
+def _timed() -> Any:
+    """The server's protocol with a limit: a connection whose request has not begun to be answered WAIT_S after it was opened or
+    after its last answer is closed."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Timed(H11Protocol):  # uvicorn itself waits for ever for the end of a request's headers
+        late: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._watch()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._watch()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._rest()
+            super().connection_lost(exc)
+
+        def _watch(self) -> None:
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._rest()
+            elif self.late is None:
+                self.late = self.loop.call_later(WAIT_S, self._drop)
+
+        def _rest(self) -> None:
+            if self.late is not None:
+                self.late.cancel()
+            self.late = None
+
+        def _drop(self) -> None:
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.close()
+
+    return Timed
+
+
 class Served:
     """Routes on a socket of the loopback address, behind their guard."""
 
@@ -241,7 +287,12 @@ class Served:
         self._socket = bound(port)
         self.guard = Guard(Starlette(routes=routes), self._socket.getsockname()[1])
         config = uvicorn.Config(
-            self.guard, log_level="warning", lifespan="off", timeout_graceful_shutdown=2, server_header=False
+            self.guard,
+            http=_timed(),
+            log_level="warning",
+            lifespan="off",
+            timeout_graceful_shutdown=2,
+            server_header=False,
         )
         self.server = uvicorn.Server(config)
 
