@@ -22,6 +22,7 @@ from zerosum.errors import Damaged, UserError
 from zerosum.jsonfile import parse_json, read_bytes, read_json
 
 FORMAT = 1
+FORMER = ".former.part"
 TENSORS, PLAIN, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 
 
@@ -115,7 +116,7 @@ def save_checkpoint(
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = step_name(step)
-    target, aside, former = folder / name, folder / f".{name}.{os.getpid()}.part", folder / f".{name}.former.part"
+    target, aside, former = folder / name, folder / f".{name}.{os.getpid()}.part", folder / f".{name}{FORMER}"
     tensors, plain = split(state)
     files = {TENSORS: encode(tensors), PLAIN: json.dumps(plain).encode()}
     manifest = {
@@ -126,6 +127,7 @@ def save_checkpoint(
         },
     }
     try:
+        put_back(folder)
         for left_over in folder.glob(".step-*.part"):  # by a process that was killed while it saved
             shutil.rmtree(left_over, ignore_errors=True)
         aside.mkdir()
@@ -177,7 +179,7 @@ def _verified(path: Path, facts: Mapping[str, Any]) -> bytes:
 def latest_checkpoint(folder: Path, suits: Callable[[int], bool] = lambda step: True) -> dict[str, Any] | None:
     """The newest checkpoint that is whole and whose step `suits`; damaged ones are passed over with a warning. None when
     there is none at all."""
-    known = checkpoints(folder)
+    known = dict(sorted({**_moved_away(folder), **checkpoints(folder)}.items()))
     found, reasons = [known[step] for step in reversed(known) if suits(step)], []
     for path in found:
         try:
@@ -211,6 +213,20 @@ def steps_in(folder: Path, ending: str = "") -> dict[int, Path]:
 def checkpoints(folder: Path) -> dict[int, Path]:
     """The checkpoint folders by rising step."""
     return {step: path for step, path in steps_in(folder).items() if path.is_dir()}
+
+
+def _moved_away(folder: Path) -> dict[int, Path]:
+    """Checkpoints without a successor: a process was killed after it had moved one away and before the new one had its name."""
+    names = {path: path.name.removeprefix(".").removesuffix(FORMER) for path in folder.glob(f".step-*{FORMER}")}
+    return {
+        int(name[5:]): path for path, name in names.items() if name[5:].isdecimal() and not (folder / name).exists()
+    }
+
+
+def put_back(folder: Path) -> None:
+    """Gives such checkpoints their names again; for the process that holds the folder alone."""
+    for step, path in _moved_away(folder).items():
+        os.replace(path, folder / step_name(step))
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:

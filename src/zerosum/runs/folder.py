@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from zerosum.errors import Damaged, UserError
 from zerosum.jsonfile import read_log, read_object
 from zerosum.recipe import Recipe, parse
-from zerosum.store import checkpoints, step_name, steps_in, write_durably
+from zerosum.store import checkpoints, put_back, step_name, steps_in, write_durably
 
 FORMAT = 1
 BOUNDARY_KINDS = ("health", "scores")
@@ -220,6 +220,7 @@ class RunFolder:
         for at, path in steps_in(self.previews, ".png").items():
             if at > step and path.is_file():
                 path.unlink()
+        put_back(self.checkpoints)
         for at, path in checkpoints(self.checkpoints).items():
             if at > step:  # damaged, or it would have been loaded
                 shutil.rmtree(path)
