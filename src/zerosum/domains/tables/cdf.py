@@ -26,6 +26,8 @@ KNOTS = 1024
 """Distinct values that are kept exactly; of more, this many quantiles and the spikes among them."""
 NEAR = 0.02
 """The part of a column's range that counts as near."""
+FAR = 10
+"""How many times their range a number must lie from all others to stand apart."""
 LEAST = 1e-9
 """No point lies nearer to the ends of the unit interval."""
 MARGIN = 1e-7
@@ -133,7 +135,7 @@ def fitted(column: Floats, grid: Grid, knots: int = KNOTS) -> Cdf:
     if len(numbers) > knots:
         quantiles = np.searchsorted(upto, np.arange(1, knots) / knots * num)
         spikes = np.flatnonzero(counts * knots >= num)
-        kept = np.unique(np.concatenate([quantiles, spikes, [0, len(numbers) - 1]]))
+        kept = np.unique(np.concatenate([quantiles, spikes, [0, len(numbers) - 1], _before_gaps(numbers)]))
     else:
         kept = np.arange(len(numbers))
     between = np.setdiff1d(np.arange(len(numbers)), kept, assume_unique=True)
@@ -141,6 +143,17 @@ def fitted(column: Floats, grid: Grid, knots: int = KNOTS) -> Cdf:
     held, low, high = (np.repeat(numbers[at], counts[between]) for at in (between, kept[after - 1], kept[after]))
     rounder = grids.rounder(held, low, high, grid) if len(between) else None
     return Cdf(numbers[kept], below[kept], upto[kept], num, int(np.isnan(column).sum()), grid, rounder)
+
+
+def _before_gaps(numbers: Floats) -> NDArray[np.int64]:
+    """The place next to a first or last number that lies FAR times as far from all others as these lie apart: a 9999-12-31
+    that stands for none. With both as knots nothing is made between them."""
+    first, second, last_but_one, last = numbers[[0, 1, -2, -1]]
+    ends = [
+        (1, second - first > FAR * (last - second)),
+        (len(numbers) - 2, last - last_but_one > FAR * (last_but_one - first)),
+    ]
+    return np.array([place for place, far in ends if far], dtype=np.int64)
 
 
 def placed(low: Tensor, high: Tensor, draw: Tensor) -> Tensor:
