@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from zerosum.catalog import recognise
+from zerosum.domains.images.data import open_source
 from zerosum.domains.translation import data
 from zerosum.domains.translation.facts import Side, colours, from_unit, shown, side, to_unit
 from zerosum.domains.translation.source import PairSource
@@ -101,6 +102,67 @@ def test_12_bits_in_files_of_16_are_told(tmp_path: Path) -> None:
         "The brightest pixel is 4080 of 65535, so the targets are nearly black; scale their values and save them again if that "
         "is not meant."
     ]
+
+
+def _drawing(kind: str) -> npt.NDArray[np.uint8]:
+    """A disk, black on white."""
+    y, x = np.mgrid[:24, :24] - DRAW.uniform(10, 13)
+    ink = np.hypot(y, x) - 7
+    share = np.clip(np.round(ink * 4) / 4 + 0.5, 0, 1) if kind == "smooth" else (ink > 0).astype(float)
+    values = (share * 255).astype(np.uint8)
+    return np.repeat(values[..., None], 3, 2) if kind == "colour" else values
+
+
+@pytest.mark.parametrize("kind", ["hard", "smooth", "colour", "jpg"])
+def test_black_and_white_drawings_are_pictures_unless_told(tmp_path: Path, kind: str) -> None:
+    for i in range(4):
+        save(tmp_path / "A" / f"{i}.{'jpg' if kind == 'jpg' else 'png'}", _drawing(kind))
+        save(tmp_path / "B" / f"{i}.png", noise(24, 24))
+    source = opened(tmp_path, heldout=0)
+    facts = source.facts()
+    assert facts["input"]["kind"] == "image"
+    if kind in ("hard", "colour"):
+        told = opened(tmp_path, heldout=0, labels="input").facts()
+        assert (told["input"]["kind"], told["input"]["channels"]) == ("labels", 2)
+
+
+def test_label_maps_that_look_a_little_like_drawings_stay_label_maps(tmp_path: Path) -> None:
+    """0 and 255 are classes there, too: 255 stands for the unknown in well-known data."""
+    for i in range(4):
+        values = np.zeros((24, 24), np.uint8)
+        values[4:12], values[12:20], values[20:] = 7, 11, 255
+        save(tmp_path / "A" / f"{i}.png", values)
+        save(tmp_path / "B" / f"{i}.png", noise(24, 24))
+    source = opened(tmp_path, heldout=0)
+    assert source.facts()["input"]["kind"] == "labels"
+    assert "Inputs of 4 values are taken for label maps; data.labels=none takes them for pictures." in source.notes
+
+
+def test_what_lies_beside_the_sides_is_told(tmp_path: Path) -> None:
+    for name in ("trainA", "trainB", "valA", "valB", "moreA"):
+        for i in range(3):
+            save(tmp_path / name / f"{i}.png", noise())
+    (tmp_path / "trainA" / "4.heic").write_bytes(b"heic")
+    source = opened(tmp_path)
+    assert (source.num_heldout, len(source.train[0])) == (3, 3)
+    assert "1 picture(s) of kinds that are not read: 1 .heic. Convert them to PNG." in source.notes
+    assert "Passed over beside trainA, trainB, valA, valB: moreA." in source.notes
+    for name in ("train", "valid", "extra"):
+        for i in range(2):
+            save(tmp_path / "whole" / name / f"{i}.png", noise(8, 16))
+    source = opened(tmp_path / "whole", side_by_side=True)
+    assert (len(source.train[0]), source.num_heldout) == (2, 2)
+    assert any(
+        "2 image(s) lie in no part of the split and are left out: extra/0.png, extra/1.png." in n for n in source.notes
+    )
+
+
+def test_a_folder_of_pairs_side_by_side_gets_a_hint_among_images(tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / "all" / f"{i}.png", noise(16, 32))
+    assert any("--set data.side_by_side=true" in note for note in open_source(str(tmp_path / "all")).notes)
+    save(tmp_path / "all" / "9.png", noise(16, 16))
+    assert not any("side_by_side" in note for note in open_source(str(tmp_path / "all")).notes)
 
 
 def test_heaps_without_pairs_meet_anew_in_every_row(tmp_path: Path) -> None:

@@ -229,6 +229,36 @@ def test_what_cannot_be(tmp_path: Path) -> None:
     refused("a sheet is", maker, tmp_path / "b.npz")
 
 
+def test_no_file_is_overwritten_that_was_not_named(tmp_path: Path) -> None:
+    """A picture with transparency asked for as .jpg is written as .png."""
+    Image.fromarray(np.full((8, 8, 4), 200, np.uint8)).save(tmp_path / "a.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
+    before = (tmp_path / "x.png").read_bytes()
+    refused(r"x\.png would be overwritten \(as x\.jpg is written", hand(), tmp_path / "x.jpg", tmp_path / "a.png")
+    assert (tmp_path / "x.png").read_bytes() == before
+    assert run(hand(), tmp_path / "y.jpg", tmp_path / "a.png") == [tmp_path / "y.png"]
+    assert run(hand(), tmp_path / "x.png", tmp_path / "a.png") == [tmp_path / "x.png"]
+
+
+def test_16_bits_into_a_generator_of_8_are_told(tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8), 4095, np.uint16)).save(tmp_path / "a.png")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "b.heic").write_bytes(b"heic")
+    Image.fromarray(np.full((8, 8), 65535, np.uint16)).save(tmp_path / "in" / "b.png")
+    maker = hand(Side(1), Side(1))
+    one = produce(maker, maker.facts, Wanted(None, 0, tmp_path / "o.png", inputs=(tmp_path / "a.png",)))
+    many = produce(maker, maker.facts, Wanted(None, 0, tmp_path / "out", inputs=(tmp_path / "in",)))
+    assert one is not None
+    assert many is not None
+    assert (
+        "Inputs of 16 bits are brought to the 8 that this generator was trained on; the output is written with 16."
+        in one.notes
+    )
+    assert any("brightest pixel is 4095 of 65535" in note for note in one.notes)
+    assert any("1 .heic" in note for note in many.notes)
+    assert not any("brightest" in note for note in many.notes)
+
+
 def test_metadata_are_kept_where_asked(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010E], exif[0x0112] = "a hill", 6

@@ -31,6 +31,7 @@ KINDS = {
 }
 """Pillow's formats that are read, and the endings of their files. AVIF needs Pillow 11.3 or newer."""
 SUFFIXES = frozenset(ending for endings in KINDS.values() for ending in endings)
+LOSSY = frozenset(ending for kind in ("JPEG", "WEBP", "AVIF", "JPEG2000") for ending in KINDS[kind])
 _UNREAD = """.heic .heif .hif .jxl .jxr .wdp .svg .svgz .psd .psb .xcf .ai .eps .ico .icns .cur .dds .exr .hdr .dng .cr2 .cr3 .nef
 .arw .orf .rw2 .raf .raw .dcm .fits .fit .wmf .emf .xpm .xbm .djvu .pict .pct"""
 UNREAD = frozenset(_UNREAD.split())

@@ -97,7 +97,7 @@ class _Reading:
             num_train=sum(i < len(train) for i in good),
             channels=wanted.channels or (1 if all(found.grey for found in probes) else 3),
             size=size,
-            notes=(*wanted.told(len(plan.train)), *notes),
+            notes=(*wanted.told(len(plan.train)), *notes, *side_by_side(probes)),
             failures={members[i].name: error for i, error in failures.items()},
         )
 
@@ -151,6 +151,16 @@ class _Reading:
     def _part(self, pixels: Pixels, positions: npt.NDArray[np.int64]) -> Part:
         files = tuple(self.listing.members[i].name for i in positions)
         return Part(pixels, self.plan.labels(positions), files)
+
+
+def side_by_side(probes: Sequence[Probe]) -> tuple[str, ...]:
+    """The hint for images that are all twice as wide as high, as pairs in one file are."""
+    if not probes or any(found.width != 2 * found.height for found in probes):
+        return ()
+    return (
+        "All images are twice as wide as high. If each holds two pictures side by side, an input and what is to be made of it, "
+        "train with --recipe pix2pix --set data.side_by_side=true.",
+    )
 
 
 def choose_size(probes: Sequence[Probe], wanted: tuple[int, int] | None) -> tuple[tuple[int, int], tuple[str, ...]]:

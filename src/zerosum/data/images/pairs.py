@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from zerosum.data.images.arrangement import natural
 from zerosum.data.images.exact import READABLE
+from zerosum.data.images.listing import ending_of, passed_over
 from zerosum.data.opening import is_regular
 from zerosum.errors import UserError
 
@@ -36,6 +38,21 @@ def images_in(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(base, file) for file in files if _readable(file) and is_regular(Path(base, file))]
     return sorted(found, key=lambda path: natural(path.relative_to(folder).as_posix()))
+
+
+def told_beside(folder: Path, used: Sequence[Path]) -> tuple[str, ...]:
+    """One sentence for each kind of thing in a folder that is no image of the folders in use: what lies beside them, what lies in
+    them and is not read."""
+    others = Counter[str]()
+    for side in used:
+        for _, folders, files in os.walk(side):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            others.update(ending_of(file) for file in files if not file.startswith(".") and not _readable(file))
+    taken = {side.name for side in used}
+    left = [] if folder in used else sorted(path.name for path in folder.iterdir() if path.name not in taken)
+    left = [name for name in left if not name.startswith(".")]
+    beside = (f"Passed over beside {', '.join(sorted(side.name for side in used if side.is_dir()))}: {listed(left)}.",)
+    return (*passed_over(others, 0), *(beside if left else ()))
 
 
 def stem(path: Path, folder: Path) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from zerosum.data.images.exact import Exact, read
-from zerosum.data.images.files import BadImageError
+from zerosum.data.images.files import LOSSY, BadImageError
 from zerosum.data.images.raw import MAX_BYTES
 from zerosum.data.images.values import if_dark
 from zerosum.domains.translation.facts import Code, Side, Values, class_numbers, codes_of, one_hot
@@ -26,6 +26,9 @@ from zerosum.errors import UserError
 MAX_CLASSES = 256
 AUTO_CLASSES = 40
 """At most so many distinct values make the inputs a label map when nobody says what they are."""
+LEAST_REGIONS = 1 / 3
+"""Of the pixels of a label map at least this share has a right neighbour of the same class; the greys of an anti-aliased line
+have none."""
 Kind = Literal["auto", "image", "labels"]
 
 
@@ -104,12 +107,13 @@ def _read(path: Path) -> Exact:
 
 
 def side_of(images: Sequence[Exact], paths: Sequence[Path], kind: Kind) -> Side:
-    """What the files of one side are: labels where told, or (kind "auto") where lossless files hold few values in all."""
+    """What the files of one side are: labels where told, or (kind "auto") where lossless files hold few values in all and are no
+    drawings."""
     if kind != "image":
-        lossless = all(path.suffix.lower() not in (".jpg", ".jpeg", ".webp") for path in paths)
+        lossless = all(path.suffix.lower() not in LOSSY for path in paths)
         most = MAX_CLASSES if kind == "labels" else AUTO_CLASSES
         codes = _codes(images, most) if kind == "labels" or lossless else None
-        if codes is not None:
+        if codes is not None and (kind == "labels" or not _drawings(images)):
             return Side(len(codes), "labels", tuple(sorted(codes)))
         if kind == "labels":
             raise UserError(
@@ -120,6 +124,21 @@ def side_of(images: Sequence[Exact], paths: Sequence[Path], kind: Kind) -> Side:
     if not channels <= {1, 3} and len(channels) > 1:
         raise UserError(f"{paths[0].parent}: images of {_listed(channels)} channels; all must have the same number.")
     return Side(max(channels), bits=16 if any(one.values.dtype == np.uint16 for one in images) else 8)
+
+
+def _drawings(images: Sequence[Exact]) -> bool:
+    """Whether images of few values are black and white, with at most the greys of anti-aliased lines between."""
+    between = alike = 0
+    extremes = False
+    for one in images:
+        values = one.painted()
+        top = np.iinfo(values.dtype).max
+        black, white = (values == 0).all(2), (values == top).all(2)
+        middle = ~(black | white)
+        extremes |= bool(black.any() and white.any())
+        between += int(middle[:, :-1].sum())
+        alike += int((middle[:, :-1] & (values[:, :-1] == values[:, 1:]).all(2)).sum())
+    return extremes and alike <= LEAST_REGIONS * between
 
 
 def _codes(images: Sequence[Exact], most: int) -> set[Code] | None:

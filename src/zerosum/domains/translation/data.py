@@ -148,6 +148,12 @@ def open_path(
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror or error}).") from error
     row, notes = _row_size(laid.train, laid.heldout, crop)
+    given = laid.train[0].side
+    if labels == "auto" and given.kind == "labels":
+        notes = (
+            *notes,
+            f"Inputs of {given.channels} values are taken for label maps; data.labels=none takes them for pictures.",
+        )
     dark = [note for album, what in zip(laid.train, ("inputs", "targets"), strict=True) for note in album.told(what)]
     apart = [*dark, *_held_out(laid.heldout, laid.paired)]
     return PairSource(

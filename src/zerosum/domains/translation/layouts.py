@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from zerosum.data.images import pairs
+from zerosum.data.images.arrangement import split_of
 from zerosum.data.images.exact import READABLE
 from zerosum.data.images.split import COPIES, MIN_TO_SPLIT, heldout_rows
 from zerosum.domains.translation.album import Album, Kind, read_album
@@ -19,7 +20,8 @@ from zerosum.errors import UserError
 
 Labels = Literal["auto", "none", "input", "target", "both"]
 Albums = tuple[Album, Album]
-TESTS = ("test", "val", "valid", "validation")
+TESTS = ("test", "val", "valid")
+"""What the names of folders with held-out sides begin with, as in testA and testB; the first that is there counts."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,10 @@ def _folders(folder: Path, names: tuple[str, str], wish: Wish) -> Laid:
             raise UserError(f"{side}: no images in this folder. Images end in {', '.join(sorted(READABLE))}.")
     paired, notes = _are_pairs(a, b, wish)
     train = _albums(a, b, paired, wish)
-    test_a, test_b = (folder / f"test{side.name[-1]}" for side in (a, b))
+    words = [word for word in TESTS if any((folder / f"{word}{side}").is_dir() for side in "AB")]
+    test_a, test_b = (folder / f"{[*words, TESTS[0]][0]}{side.name[-1]}" for side in (a, b))
+    used = [a, b, test_a, test_b] if names[0] == "trainA" or names[1] == "trainA" else [a, b]
+    notes = (*notes, *pairs.told_beside(folder, used))
     if any(pairs.images_in(side) for side in (test_a, test_b)) and names[0] == "trainA":
         missing = next((side for side in (test_a, test_b) if not pairs.images_in(side)), None)
         if missing is not None:
@@ -151,20 +156,21 @@ def _size(shape: Sequence[int]) -> str:
 # --- one file a pair
 
 
-def _parts(folder: Path) -> tuple[list[Path], list[Path], str]:
-    """Training and held-out files: of train/ and test/ where both are there, else all, and none."""
-    test = next((name for name in TESTS if (folder / name).is_dir()), "")
-    if (folder / "train").is_dir() and test:
-        return pairs.images_in(folder / "train"), pairs.images_in(folder / test), test
-    return pairs.images_in(folder), [], ""
+def _parts(folder: Path) -> tuple[list[Path], list[Path], tuple[str, ...]]:
+    """Training and held-out files, as the names of folders say, and what is to be told of them."""
+    files = pairs.images_in(folder)
+    split = split_of([path.relative_to(folder).as_posix() for path in files])
+    train = sorted((*split.train, *split.unlabelled))
+    notes = (*split.notes, *pairs.told_beside(folder, [folder]))
+    return [files[i] for i in train], [files[i] for i in split.heldout], notes
 
 
 def _read_parts(folder: Path, read: Callable[[list[Path], Albums | None], Albums], notes: tuple[str, ...]) -> Laid:
-    files, held, _ = _parts(folder)
+    files, held, more = _parts(folder)
     if not files:
         raise UserError(f"{folder}: no images in this folder. Images end in {', '.join(sorted(READABLE))}.")
     train = read(files, None)
-    return Laid(train, read(held, train) if held else None, True, notes)
+    return Laid(train, read(held, train) if held else None, True, (*notes, *more))
 
 
 def _halves(folder: Path, wish: Wish) -> Laid:

@@ -5,6 +5,7 @@ Legend: C, D channels of input and output, H height, W width.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from zerosum.data.images.exact import READABLE, Exact, read
 from zerosum.data.images.files import BadImageError
+from zerosum.data.images.listing import ending_of, passed_over
+from zerosum.data.images.values import if_dark
 from zerosum.domain import Facts, Maker, Produced, Wanted
 from zerosum.domains.translation import made, preview, writing
 from zerosum.domains.translation.facts import Side, Values, class_numbers, from_unit, one_hot, sides
@@ -177,35 +180,50 @@ def _files(translator: Translator, wanted: Wanted) -> Produced:
     one = len(files) == 1 and bool(wanted.out.suffix) and wanted.inputs[0].is_file()
     folder = wanted.out if not wanted.out.suffix else wanted.out.with_suffix("")
     targets = [wanted.out] if one else _names(files, folder)
-    notes, paths = list[str](), list[Path]()
+    notes, paths, taken = _left(wanted.inputs), list[Path](), {file.resolve() for file in files}
+    if one:  # an ending that cannot hold the picture is changed, and what has the new one was not named
+        near = wanted.out.parent.iterdir() if wanted.out.parent.is_dir() else ()
+        taken |= {path.resolve() for path in near if path.stem == wanted.out.stem and path.name != wanted.out.name}
     for source, target in zip(files, targets, strict=True):
         try:
-            path = _translated(translator, source, target, wanted.metadata, notes)
+            path = _translated(translator, source, target, wanted.metadata, notes, taken)
         except UserError as error:
             if source in asked:
                 raise
             notes.append(f"Left out: {error}")
             continue
         paths.append(path)
+        taken.add(path.resolve())
     if not paths:
         raise UserError("\n".join([*notes, "None of the files could be translated."]))
     return Produced(paths, len(paths), tuple(dict.fromkeys(notes)))
 
 
-def _translated(translator: Translator, source: Path, target: Path, keep: bool, notes: list[str]) -> Path:
-    """One file; UserError names it."""
+def _translated(
+    translator: Translator, source: Path, target: Path, keep: bool, notes: list[str], taken: set[Path]
+) -> Path:
+    """One file; UserError names it. taken: files that must stay."""
     try:
         image = read(source)
         picture = translator.tensor(image)
     except (BadImageError, UserError, OSError) as error:
         raise UserError(f"{source}: {error}") from None
+    if translator.given.kind == "image" and image.values.dtype == np.uint16:
+        if translator.given.bits == 8:
+            notes.append(
+                "Inputs of 16 bits are brought to the 8 that this generator was trained on; the output is written with 16."
+            )
+        notes += if_dark(int(image.values.max()), 65535, f"values of {source.name}")
     values = translator.values(translator.whole(picture), image)
     alpha = _alpha(image, values)
     path = writing.fitting(target, values, alpha)
     if path != target and target.suffix:
         notes.append(f"{target.name} is written as {path.suffix}, which can hold its bits and channels.")
-    if path.exists() and path.resolve() == source.resolve():
-        raise UserError(f"{source} would be overwritten by its translation. Choose another --out.")
+    if path.resolve() in taken:
+        named = (
+            f" (as {target.name} is written, whose ending cannot hold its bits and channels)" if path != target else ""
+        )
+        raise UserError(f"{path} would be overwritten{named}. Choose another --out.")
     about = writing.metadata_of(source) if keep else writing.Metadata()
     if about.profile is not None and about.channels != values.shape[2]:
         notes.append("The colour profile of the input is not kept: the output has other channels.")
@@ -220,6 +238,20 @@ def _alpha(image: Exact, values: Values) -> Values | None:
     if values.dtype == np.uint16:
         return image.alpha.astype(np.uint16) * np.uint16(257)
     return np.rint(image.alpha / 257).astype(np.uint8)
+
+
+def _left(inputs: Sequence[Path]) -> list[str]:
+    """What is passed over in the folders named."""
+    return [
+        f"--input {path}: {note}"
+        for path in inputs
+        if path.is_dir()
+        for note in passed_over(Counter(ending_of(p.name) for p in path.iterdir() if p.is_file() and _other(p)), 0)
+    ]
+
+
+def _other(path: Path) -> bool:
+    return path.name[0] != "." and path.suffix.lower() not in READABLE
 
 
 def _listed(inputs: Sequence[Path]) -> tuple[list[Path], set[Path]]:
