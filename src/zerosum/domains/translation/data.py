@@ -148,17 +148,27 @@ def open_path(
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror or error}).") from error
     row, notes = _row_size(laid.train, laid.heldout, crop)
-    given = laid.train[0].side
+    return PairSource(
+        folder.resolve().name,
+        laid.train,
+        laid.heldout,
+        laid.paired,
+        row,
+        flip,
+        make,
+        (*laid.notes, *notes, *_told(laid, labels)),
+    )
+
+
+def _told(laid: layouts.Laid, labels: Labels) -> tuple[str, ...]:
+    """What was taken for label maps unasked, what is nearly black, and what is never trained on."""
+    given, notes = laid.train[0].side, list[str]()
     if labels == "auto" and given.kind == "labels":
-        notes = (
-            *notes,
-            f"Inputs of {given.channels} values are taken for label maps; data.labels=none takes them for pictures.",
+        notes.append(
+            f"Inputs of {given.channels} values are taken for label maps; data.labels=none takes them for pictures."
         )
     dark = [note for album, what in zip(laid.train, ("inputs", "targets"), strict=True) for note in album.told(what)]
-    apart = [*dark, *_held_out(laid.heldout, laid.paired)]
-    return PairSource(
-        folder.resolve().name, laid.train, laid.heldout, laid.paired, row, flip, make, (*laid.notes, *notes, *apart)
-    )
+    return (*notes, *dark, *_held_out(laid.heldout, laid.paired))
 
 
 def _held_out(heldout: Albums | None, paired: bool) -> tuple[str, ...]:
