@@ -148,16 +148,8 @@ def open_path(
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror or error}).") from error
     row, notes = _row_size(laid.train, laid.heldout, crop)
-    return PairSource(
-        folder.resolve().name,
-        laid.train,
-        laid.heldout,
-        laid.paired,
-        row,
-        flip,
-        make,
-        (*laid.notes, *notes, *_told(laid, labels)),
-    )
+    told, name = (*laid.notes, *notes, *_told(laid, labels)), folder.resolve().name
+    return PairSource(name, laid.train, laid.heldout, laid.paired, row, flip, make, told)
 
 
 def _told(laid: layouts.Laid, labels: Labels) -> tuple[str, ...]:
