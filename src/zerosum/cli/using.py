@@ -32,8 +32,27 @@ def judge(
     from zerosum.runs import run
 
     files = run.files_in(files)
-    scores = run.load(folder).verdicts(files, None if label is None else [label] * len(files))
+    trained = run.load(folder)
+    scores = trained.verdicts(files, None if label is None else [label] * len(files))
     show(dict(scores), json, verdicts_told(scores))
+    try:
+        found = trained.unlike(files)
+    except UserError as error:
+        say(f"Whether these samples are like the training data cannot be told: {error}")
+    else:
+        say(*unlike_told(found, len(scores)))
+
+
+def unlike_told(found: Sequence[tuple[str, float]], num: int) -> list[str]:
+    """A sentence on samples that are unlike anything trained on, where there are any."""
+    if not found:
+        return []
+    named = ", ".join(f"{name} ({ratio:.1f} times)" for name, ratio in found[:NUM_LOWEST])
+    return [
+        f"{len(found)} of {num} samples are unlike anything trained on: farther from their nearest training row than any other "
+        f"real row is: {named}{' ...' if len(found) > NUM_LOWEST else ''}. The discriminator never saw "
+        "such inputs, so its verdict on them means little."
+    ]
 
 
 def verdicts_told(scores: Sequence[tuple[str, float]]) -> str:

@@ -117,6 +117,7 @@ class Domain:
     produce: (maker, facts, wanted) -> what `zerosum sample` makes in the domain's own way: streams, whole files; None for the
     usual way. sample_name: the file in the run's folder where samples go unless told. pixels: whether samples are
     pictures, (C, H, W) in [-1, 1]. paths: options of `data`, beside the kind, that are paths when they are texts.
+    likeness: samples -> one (N, F) or several, whose distances say how alike two samples are; None where nothing is said of it.
     """
 
     name: str
@@ -148,6 +149,7 @@ class Domain:
     claims: Callable[[Path], bool] = _claims_nothing
     generator: Callable[[Recipe, Facts], nn.Module] | None = None
     paths: tuple[str, ...] = ()
+    likeness: Callable[[Tensor], Sequence[Tensor]] | None = None
     arrays: str = ""
     endings: tuple[str, ...] = ()
 

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from zerosum.domain import Domain
+from zerosum.engine.seeds import generator
 from zerosum.errors import UserError
 from zerosum.jsonfile import made_of
+from zerosum.metrics.neighbours import nearest
 from zerosum.recipe import Recipe
 from zerosum.runs import conditions
 from zerosum.runs.folder import RunFolder
@@ -19,6 +21,9 @@ from zerosum.runs.observe import judge
 from zerosum.runs.plan import Plan
 from zerosum.runs.sampler import bounded
 from zerosum.store import latest_checkpoint
+
+NUM_NEAR, NUM_LEFT, FEWEST_LEFT = 2000, 500, 100
+"""Training rows that inputs are compared with; real rows that say how far apart real rows are, held-out ones where so many are."""
 
 
 def read(
@@ -67,6 +72,31 @@ def scores(
         tried = [one.expand(len(data), *one.shape[1:]) for one in _candidates(domain, facts)]
     logits = torch.stack([judge(game, data, one, plan) for one in tried])
     return (logits.amax(0) - neutral).sigmoid().tolist()
+
+
+def unlike(domain: Domain, recipe: Recipe, data: Tensor) -> list[float] | None:
+    """How far each sample lies from the nearest of NUM_NEAR training rows, over the largest such distance of NUM_LEFT real rows
+    that are not among them; the largest of all views (`Domain.likeness`). Above 1 it is unlike anything trained on. None for a
+    domain that cannot tell.
+
+    The other rows are held out, or, where there are few, training rows. UserError where the data cannot be opened.
+    """
+    if domain.likeness is None:
+        return None
+    source = domain.open(recipe.data, False)
+    order = torch.randperm(source.num_rows, generator=generator(recipe.seed, "likeness"))
+    num_left = min(NUM_LEFT, source.num_rows // 2)
+    if source.num_heldout >= FEWEST_LEFT:
+        step = -(-source.num_heldout // NUM_LEFT)
+        reals, order = source.heldout_batch(torch.arange(0, source.num_heldout, step)).data, order[:NUM_NEAR]
+    else:
+        reals, order = source.batch(order[:num_left]).data, order[num_left : num_left + NUM_NEAR]
+    views = zip(*(domain.likeness(rows) for rows in (source.batch(order).data, reals, data)), strict=True)
+    ratios = [
+        nearest(given, known)[0] / max(float(nearest(others, known)[0].max()), 1e-12) for known, others, given in views
+    ]
+    largest: list[float] = torch.stack(ratios).amax(0).tolist()
+    return largest
 
 
 def _candidates(domain: Domain, facts: Mapping[str, Any]) -> list[Tensor]:

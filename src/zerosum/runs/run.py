@@ -122,6 +122,13 @@ class Run:
         scores = judging.scores(self.folder, self.recipe, self.domain, self.sampler.facts, data, condition)
         return list(zip(names, scores, strict=True))
 
+    def unlike(self, paths: Sequence[str | Path]) -> list[tuple[str, float]]:
+        """The samples in the files that are unlike anything trained on, and how many times as far from their nearest training row
+        they lie as any real row that was not looked at. UserError where the training data cannot be opened."""
+        names, data, _ = judging.read(self.domain, paths, self.sampler.facts, None)
+        ratios = judging.unlike(self.domain, self.recipe, data) or []
+        return [(name, ratio) for name, ratio in zip(names, ratios, strict=False) if ratio > 1]
+
     def evaluate(
         self,
         allow_download: bool = False,

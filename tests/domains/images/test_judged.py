@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from zerosum.domains.images.data import Images, ImageSource, Shape, to_unit
+import zerosum as zs
+from zerosum.cli.using import unlike_told
+from zerosum.domains.images.data import Images, ImageSource, Shape, open_source, to_unit
 from zerosum.domains.images.judged import UnitEvaluator
 
 
@@ -39,3 +45,22 @@ def test_reals_of_all_classes_are_compared_with() -> None:
     numbers = UnitEvaluator(ordered, seed=0).quick(to_unit(noise[torch.arange(256) * 600 // 256]))  # both kinds alike
     assert numbers["contrast"] == pytest.approx(1.0, abs=0.1)
     assert numbers["diversity"] == pytest.approx(1.0, abs=0.1)
+
+
+def test_inputs_unlike_anything_trained_on_are_told(tmp_path: Path) -> None:
+    """A run of digits: held-out digits pass, a flat grey, a photograph's noise and the negative of a digit do not."""
+    run = zs.train("digits", out=tmp_path / "run", set=["steps=2", "threads=1"])
+    held = open_source("digits").heldout
+    assert held is not None
+    for i in range(20):
+        Image.fromarray(held.pixels[i, 0].numpy()).save(tmp_path / f"digit{i}.png")
+    noise = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
+    strange = {"grey": np.full((8, 8), 128, np.uint8), "noise": noise, "negative": 255 - held.pixels[0, 0].numpy()}
+    for name, pixels in strange.items():
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    found = run.unlike(sorted(tmp_path.glob("*.png")))
+    assert {Path(name).stem for name, _ in found} == set(strange)
+    assert all(ratio > 1.2 for _, ratio in found)
+    (told,) = unlike_told(found, 23)
+    assert told.startswith("3 of 23 samples are unlike anything trained on")
+    assert unlike_told([], 23) == []

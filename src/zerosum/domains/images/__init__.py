@@ -191,6 +191,19 @@ def _read(paths: Sequence[Path], facts: Facts) -> Tensor:
     return read_images(paths, shape_of(facts), facts.get("crop", "centre"))
 
 
+def _likeness(samples: Tensor) -> Sequence[Tensor]:
+    """Coarse pixels, and the direction of the features of a fixed random network, which knows no data set."""
+    from torch.nn.functional import adaptive_avg_pool2d, normalize
+
+    from zerosum.metrics.classifier import extract
+    from zerosum.metrics.random_features import random_features
+
+    pixels = pictures.to_pixels(samples)
+    channels, height, width = pixels.shape[1:]
+    features = extract(random_features((channels, height, width)), pixels)
+    return adaptive_avg_pool2d(samples, (min(height, 16), min(width, 16))).flatten(1), normalize(features)
+
+
 def _within(samples: Tensor, recipe: Recipe) -> Tensor:
     """Clamped to [-1, 1] in place: a generator may end linearly."""
     return samples.clamp_(-1, 1)
@@ -219,6 +232,7 @@ DOMAIN = Domain(
     baselines=_baselines,
     film=film.film,
     pixels=True,
+    likeness=_likeness,
     endings=pictures.ENDINGS,
     claims=paths.claims,
     paths=("attributes",),
