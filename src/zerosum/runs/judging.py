@@ -23,7 +23,7 @@ from zerosum.runs.sampler import bounded
 from zerosum.store import latest_checkpoint
 
 NUM_NEAR, NUM_LEFT, FEWEST_LEFT = 2000, 500, 100
-"""Training rows that inputs are compared with; real rows that say how far apart real rows are, held-out ones where so many are."""
+"""Training rows that inputs are compared with; real rows that say how far apart real rows are, held-out ones where enough are."""
 
 
 def read(
