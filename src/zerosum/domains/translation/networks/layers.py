@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 Norm = Literal["none", "pixel", "instance", "group", "batch"]
 Noise = Literal["waves", "none"]
 GROUPS = 4
-NUM_WAVES = 128
+NUM_WAVES = 32
 """Plane waves a channel of noise."""
 
 
