@@ -438,3 +438,20 @@ def test_a_finished_run_without_checks_does_not_say_yet(folder: Path) -> None:
     assert verdict_of(read_folder(folder)).headline == "No health checks"
     save(folder / "status.json", {"state": "running", "step": 3, "steps": 300})
     assert verdict_of(read_folder(folder)).headline == "No health checks yet"
+
+
+def test_controls_stand_beside_the_measures_and_doubts_in_their_place(folder: Path) -> None:
+    record = {"name": "precision[random,n=39]", "value": 0.79, "better": "higher", "meaning": "M.", "reference": 0.5}
+    sure = record | {"name": "frechet[random,n=39]", "protocol": {"controls": {"stripes": 123.4}}}
+    doubtful = record | {
+        "value": 0.913,
+        "protocol": {"controls": {"stripes": 0.85}, "cannot_judge": "39 real images are too few."},
+    }
+    line = {"step": 300, "kind": "evaluation", "records": [sure, doubtful]}
+    with (folder / "metrics.jsonl").open("a") as log:
+        log.write(json.dumps(line) + "\n")
+    page = page_of(folder).text
+    assert "stripes: 123" in page
+    assert "stripes: 0.85" in page
+    assert page.count("cannot judge") == 1
+    assert page.index("cannot judge") < page.index("0.913")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from zerosum.errors import UserError, nearest
@@ -16,7 +16,8 @@ class Record:
     name: the measure with its extractor and sample size, e.g. ``frechet[digits-classifier-1a2b3c4d,n=1000]``; two
         values may be compared only when their names are equal.
     protocol: extractor, extractor_sha256, num_real, num_fake, split, resize, seed, torch and whatever else decides
-        the value; plain JSON values.
+        the value; "controls", {name: value}: the same measure of samples that no generator made, which should fail where
+        not called real; "cannot_judge": why the value says nothing. Plain JSON values.
     better: 'lower', 'higher' or 'near X'.
     meaning: one plain sentence for the report.
     reference: the same measure on real samples that were held out, where there are enough of them: the value that a
@@ -31,6 +32,13 @@ class Record:
     meaning: str
     reference: float | None = None
     error: float | None = None
+
+    def doubted(self, reason: str) -> Record:
+        """The record, saying that its measure cannot judge and why; the record itself where there is no reason ("")."""
+        if not reason:
+            return self
+        protocol = {**self.protocol, "cannot_judge": reason}
+        return replace(self, protocol=protocol, meaning=f"Cannot judge: {reason} {self.meaning}")
 
     def to_json(self) -> dict[str, Any]:
         """The record as a dictionary of plain values, ready for `json.dumps`."""

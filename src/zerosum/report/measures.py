@@ -39,7 +39,7 @@ def _tile(label: str, value: str, extra: str) -> str:
 
 def _answer(question: Question, record: Json, place: str) -> str:
     value = number(record.get("value"))
-    shown = figure(value, 3) if value is not None else "not finite"
+    shown = "cannot judge" if _doubt(record) else figure(value, 3) if value is not None else "not finite"
     floor = reference_of(record.get("reference"))
     kind = str(record.get("label") or IN_WORDS.get(base_of(record)) or name_of(record)[0] + _size(record))
     wanted = f"reference {floor}" if floor else _better(record)
@@ -102,7 +102,7 @@ def metrics_section(folder: RunFolder, drawn: Mapping[str, str]) -> str:
         "says what it covers. The reference is what held-out real data score "
         "under the same protocol; none: real data cannot be measured so, or too few are held out. "
         "From few rows it is a rough bar, and a measure that was trained knows its training data, "
-        "so a good generator can pass it.</p>"
+        "so a good generator can pass it. Below it are controls: the same measure of samples that should fail.</p>"
         + "".join(_group(question, lines, drawn.get(question.key, "")) for question, lines in groups)
     )
 
@@ -110,7 +110,8 @@ def metrics_section(folder: RunFolder, drawn: Mapping[str, str]) -> str:
 def _group(question: Question, lines: Sequence[Line], drawn: str) -> str:
     record = lines[0].record
     value, floor = number(record.get("value")), reference_of(record.get("reference"))
-    told = f"{name_of(record)[0]} {figure(value, 3) if value is not None else 'not finite'}"
+    seen = "cannot judge" if _doubt(record) else figure(value, 3) if value is not None else "not finite"
+    told = f"{name_of(record)[0]} {seen}"
     told += f", reference {floor}" if floor else ""
     count = counted(len(lines), "measure")
     return (
@@ -132,7 +133,7 @@ def _row(line: Line) -> str:
     more = f'<details><summary>Also measured</summary><ul class="also">{others}</ul></details>' if others else ""
     return (
         f'<tr><th scope="row">{text(kind)}<small>{text(tag)}</small></th><td data-label="Value">{_value(record)}</td>'
-        f'<td data-label="Reference">{text(_reference(record))}</td>'
+        f'<td data-label="Reference">{text(_reference(record))}{_controls(record)}</td>'
         f"<td>{text(record.get('meaning', ''))}{more}{_protocol(record)}</td></tr>"
     )
 
@@ -146,7 +147,24 @@ def _value(record: Json) -> str:
     value, error, kind = number(record.get("value")), number(record.get("error")), name_of(record)[0]
     shown = with_error(value, error) if value is not None else "not finite"
     around = f"<small>95 %: {_interval(kind, value, error)}</small>" if value is not None and error else ""
+    if _doubt(record):
+        return f"<b>cannot judge</b><small>{text(shown)}</small>"
     return f"<b>{text(shown)}</b>{around}<small>{text(_better(record))}</small>"
+
+
+def _doubt(record: Json) -> str:
+    """Why the measure cannot judge; "" when it can."""
+    return str(as_dict(record.get("protocol")).get("cannot_judge") or "")
+
+
+def _controls(record: Json) -> str:
+    """What samples score that no generator made, such as noise or copies: they show what the measure can tell."""
+    found = as_dict(as_dict(record.get("protocol")).get("controls"))
+    return "".join(
+        f"<small>{text(name)}: {figure(value, 3)}</small>"
+        for name, one in found.items()
+        if (value := number(one)) is not None
+    )
 
 
 def _protocol(record: Json) -> str:

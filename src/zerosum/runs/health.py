@@ -78,7 +78,8 @@ def examine_records(records: Sequence[Mapping[str, Any]]) -> list[Finding]:
 
     They keep the page at one with itself: what a measure shows is found by the health, too.
     """
-    named = {str(record["name"]).partition("[")[0]: record for record in reversed(records)}
+    sure = [record for record in records if not record.get("protocol", {}).get("cannot_judge")]
+    named = {str(record["name"]).partition("[")[0]: record for record in reversed(sure)}
     values = {name: float(record["value"]) for name, record in named.items() if record.get("value") is not None}
     found = []
     if "discriminator_fakes" in values:

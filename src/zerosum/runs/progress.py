@@ -168,6 +168,7 @@ def measures(records: Sequence[Mapping[str, Any]]) -> str:
     for record in records:
         floor = record.get("reference")
         wanted = "" if record["better"] == "near reference" and floor is None else str(record["better"])
+        wanted = "cannot judge" if record["protocol"].get("cannot_judge") else wanted
         value = f"{record['value']:.4g}" + (f" ± {record['error']:.2g}" if record.get("error") is not None else "")
         rows.append((_short(record["name"], names), value, "" if floor is None else f"{floor:.4g}", wanted))
     return "\n".join([table(rows), *(str(r["protocol"]["warning"]) for r in records if r["protocol"].get("warning"))])

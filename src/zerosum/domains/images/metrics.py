@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zerosum.domains.images.features import Prepared, prepare
-from zerosum.domains.images.measures import classes, copies, distribution, opinion, stacked
+from zerosum.domains.images.features import Prepared, prepare, some
+from zerosum.domains.images.measures import classes, controls, copies, distribution, opinion, stacked
 from zerosum.domains.images.measures.occasion import FEWEST, Occasion, common_protocol
 from zerosum.domains.images.measures.opinion import Judge
 from zerosum.errors import UserError
@@ -68,6 +69,10 @@ class ImageEvaluator:
             self._prepared = prepare(self.source, self.choice, self.num_samples, self.seed, self.cache_dir)
         return self._prepared
 
+    @functools.cached_property
+    def _controls(self) -> controls.Controls:
+        return controls.Controls(self.prepared, some(self.source.train, controls.MOST, self.seed)[0], self.seed)
+
     def evaluate(
         self,
         fakes: Tensor,
@@ -88,6 +93,8 @@ class ImageEvaluator:
         fakes = fakes.detach().cpu()
         at = self._occasion(fakes[: self.num_samples], fake_labels, protocol or {})
         records = distribution.records(at) if stage("distances between distributions", needed=True) else []
+        if records and stage("controls of the distances"):
+            records = [self._controls.told(record) for record in records]
         if stage("classes"):
             records += classes.records(at)
         if stacked.is_stacked(self.source) and stage("modes of stacked digits"):

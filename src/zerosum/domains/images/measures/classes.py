@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from zerosum.domains.images.measures.occasion import Occasion
@@ -12,6 +13,7 @@ from zerosum.metrics.jackknife import NUM_GROUPS, jackknife, share
 from zerosum.metrics.per_class import PerClass, intra_class_diversity, per_class_frechet
 from zerosum.metrics.record import Record
 
+ONE = "one class alone"
 FOUND = (
     "Classes that make up at least a tenth of their usual share; the reference is the number of classes in the data."
 )
@@ -59,6 +61,9 @@ def _shares(at: Occasion, predicted: Tensor, shares: list[float], common: dict[s
         floor = class_coverage(held[: len(predicted)], num_classes, shares).largest_deviation
     error = jackknife(lambda rows: class_coverage(rows, num_classes, shares).largest_deviation, predicted).error
     about = details | {"error": f"standard error over the generated images, {NUM_GROUPS} groups left out in turn"}
+    alone = class_coverage(torch.zeros_like(predicted), num_classes, shares)
+    details["controls"] = {ONE: float(alone.classes_found)}
+    about["controls"] = {ONE: alone.largest_deviation}
     present = float(sum(one > 0 for one in shares))
     return [
         Record("classes_found" + tag, float(seen.classes_found), details, "higher", FOUND, present),

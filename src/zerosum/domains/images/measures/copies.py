@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from zerosum.domains.images.features import for_copies
 from zerosum.domains.images.measures.occasion import FEWEST, Occasion
 from zerosum.metrics.jackknife import share_error
-from zerosum.metrics.neighbours import memorisation, unseen_distances
+from zerosum.metrics.neighbours import Memorisation, memorisation, unseen_distances
 from zerosum.metrics.record import Record
+from zerosum.metrics.rows import drawn_rows
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import ImageSource
 
 MOST_COMPARED = 1000
 """Fakes and unseen reals whose nearest training image is searched."""
+
+NUM_COPIES, FOUND_OUT = 200, 0.001
+"""Training images that are measured as if they were made, and the chance below which copies are found out."""
+COPIES = "training copies"
 
 COPY_RATE = "Share of generated images as close to a training image as only 1 % of unseen real images are; more hints at copying."
 COPY_P = "Chance of fakes this close to the training set if they were like unseen reals; smooth images also lower it."
@@ -34,6 +39,8 @@ class CopyKeys:
     train: Tensor
     heldout: Tensor | None
     unseen: Tensor
+    copied: Memorisation
+    """What copies of training images score."""
 
 
 def copy_keys(source: ImageSource) -> CopyKeys:
@@ -41,7 +48,8 @@ def copy_keys(source: ImageSource) -> CopyKeys:
     held = source.heldout
     train = for_copies(source.train.pixels)
     rows = None if held is None or len(held.pixels) == 0 else for_copies(held.pixels)
-    return CopyKeys(train, rows, unseen_distances(train, rows, MOST_COMPARED))
+    unseen = unseen_distances(train, rows, MOST_COMPARED)
+    return CopyKeys(train, rows, unseen, memorisation(train[drawn_rows(len(train), NUM_COPIES)], train, rows, unseen))
 
 
 def records(at: Occasion, keys: CopyKeys) -> list[Record]:
@@ -60,26 +68,34 @@ def records(at: Occasion, keys: CopyKeys) -> list[Record]:
         reference_distance=found.reference_distance,
     )
     tag = f"[{space.replace(' ', '-')},n={len(rows)}]"
-    of_share = details | {"error": "standard error of a share"}
-    records = [
-        Record(
-            "copy_rate" + tag,
-            found.copy_rate,
-            of_share,
-            "near 0.01",
-            COPY_RATE,
-            0.01,
-            share_error(found.copy_rate, len(rows)),
-        ),
-        Record("memorisation_p" + tag, found.p_value, details, "higher", COPY_P),
+    of_share = details | {"error": "standard error of a share", "controls": {COPIES: keys.copied.copy_rate}}
+    error = share_error(found.copy_rate, len(rows))
+    return [
+        Record("copy_rate" + tag, found.copy_rate, of_share, "near 0.01", COPY_RATE, 0.01, error),
+        _checked(Record("memorisation_p" + tag, found.p_value, details, "higher", COPY_P), keys.copied.p_value),
+        *_neighbours(found, keys.copied, tag, details),
     ]
-    if found.train_share is not None and found.split_p_value is not None:
-        expected = found.expected_share
-        records += [
-            Record("nearest_in_train" + tag, found.train_share, details, "near reference", SPLIT, expected),
-            Record("nearest_in_train_p" + tag, found.split_p_value, details, "higher", SPLIT_P),
-        ]
-    return records
+
+
+def _neighbours(found: Memorisation, copied: Memorisation, tag: str, details: dict[str, Any]) -> list[Record]:
+    """Whose neighbours the fakes are, where images are held out."""
+    if found.train_share is None or found.split_p_value is None:
+        return []
+    of_share = details | {"controls": {COPIES: copied.train_share}}
+    chance = Record("nearest_in_train_p" + tag, found.split_p_value, details, "higher", SPLIT_P)
+    return [
+        Record("nearest_in_train" + tag, found.train_share, of_share, "near reference", SPLIT, found.expected_share),
+        _checked(chance, copied.split_p_value or 0.0),
+    ]
+
+
+def _checked(record: Record, of_copies: float) -> Record:
+    """The chance with that of copies beside it, which must be small."""
+    unseen = of_copies >= FOUND_OUT
+    record = replace(record, protocol={**record.protocol, "controls": {COPIES: of_copies}})
+    return record.doubted(
+        f"Copies of training images score {of_copies:.2g} and would not be found out." if unseen else ""
+    )
 
 
 def enough(source: ImageSource, notes: list[str]) -> bool:

@@ -1,0 +1,107 @@
+"""Images that no generator should equal, measured as its images are: what a measure says of them is what it is worth.
+
+Legend: M rows of a control. Where halves of the real images do not score clearly better than a control that must fail, the
+measure cannot tell real images from it, and says so.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from zerosum.domains.images.features import Prepared
+from zerosum.metrics.frechet import frechet_distance
+from zerosum.metrics.kernel_distance import kernel_distance
+from zerosum.metrics.manifolds import density_coverage, precision_recall
+from zerosum.metrics.record import Record
+
+FEWEST_JUDGED = 64
+"""Real images below which no distance and no neighbourhood is judged by."""
+MOST = 200
+"""Rows of a control."""
+MOST_FEATURES = 512
+"""Features above which Fréchet distances of controls would take seconds each; the distance then has none."""
+CLEAR, PART = 0.25, 0.5
+"""By so much must halves of the reals pass a control in a share; at most so much of its distance may they score."""
+
+HALVES, NOISE, STRIPES, REPEATED = "real halves", "pixels shuffled", "stripes", "one image repeated"
+MUST_FAIL: Mapping[str, tuple[str, ...]] = {
+    "frechet": (NOISE, STRIPES, REPEATED),
+    "kernel_distance": (NOISE, STRIPES, REPEATED),
+    "precision": (NOISE, STRIPES),
+    "density": (NOISE, STRIPES),
+    "recall": (REPEATED,),
+    "coverage": (NOISE, STRIPES, REPEATED),
+}
+KIND = {"fid": "frechet", "kid": "kernel_distance"}
+
+
+def noise(images: Tensor, seed: int) -> dict[str, Tensor]:
+    """(M, C, H, W) uint8 made of images of that shape: the pixels of each in random order; stripes along and across, a value of
+    the image for each row and each column."""
+    draw = torch.Generator().manual_seed(seed)
+    flat, (num, channels, height, width) = images.cpu().flatten(2), images.shape
+    order = torch.rand(num, 1, height * width, generator=draw).argsort(2).expand(-1, channels, -1)
+    shuffled = flat.gather(2, order)
+    rows, columns = shuffled[:, :, :height].float(), shuffled[:, :, -width:].float()
+    stripes = (rows[:, :, :, None] + columns[:, :, None, :]) / 2
+    return {NOISE: shuffled.view_as(images), STRIPES: stripes.round().to(torch.uint8)}
+
+
+class Controls:
+    """The controls of one extractor and its reals; computed when first asked for, and once."""
+
+    def __init__(self, prepared: Prepared, images: Tensor, seed: int) -> None:
+        self.prepared, self.num = prepared, min(MOST, len(prepared.real) // 2)
+        self._images, self._seed = images[: self.num], seed
+
+    @functools.cached_property
+    def values(self) -> Mapping[str, Mapping[str, float]]:
+        """Base name of a measure -> control -> value, each of `num` rows against as many reals."""
+        real, num = self.prepared.real, self.num
+        sides = {HALVES: real[num : 2 * num], REPEATED: real[num : num + 1].repeat(num, 1)}
+        sides |= {name: self.prepared.features(images) for name, images in noise(self._images, self._seed).items()}
+        scored = {name: _scores(real[:num], rows, self.prepared.extractor.standard) for name, rows in sides.items()}
+        return {
+            measure: {name: scored[name][measure] for name in (HALVES, *failing)}
+            for measure, failing in MUST_FAIL.items()
+            if measure in scored[HALVES]
+        }
+
+    def told(self, record: Record) -> Record:
+        """The record with its controls, and with a reason where it cannot judge."""
+        base = record.name.partition("[")[0]
+        measure = KIND.get(base, base)
+        if measure not in MUST_FAIL:
+            return record
+        protocol, reason = dict(record.protocol), ""
+        if len(self.prepared.real) < FEWEST_JUDGED:
+            reason = f"{len(self.prepared.real)} real images are too few; {FEWEST_JUDGED} are needed."
+        if measure in self.values:
+            values = {name: round(value, 4) for name, value in self.values[measure].items()}
+            protocol |= {"controls": values, "controls_rows": self.num}
+            reason = reason or _unclear(values, record.better)
+        return replace(record, protocol=protocol).doubted(reason)
+
+
+def _unclear(values: Mapping[str, float], better: str) -> str:
+    """Why a measure cannot judge; "" when halves of the reals score clearly better than every control that must fail."""
+    halves = values[HALVES]
+    for name, value in values.items():
+        clear = halves <= PART * value if better == "lower" else halves >= value + CLEAR
+        if name != HALVES and not clear:
+            return f"Halves of the real images score {halves:.3g}, {name} {value:.3g}: too near to tell the two apart."
+    return ""
+
+
+def _scores(real: Tensor, rows: Tensor, standard: bool) -> dict[str, float]:
+    (precision, _), (recall, _) = precision_recall(real, rows)
+    (density, _), (coverage, _) = density_coverage(real, rows)
+    scale = 1.0 if standard else float(real.double().square().mean().sqrt()) or 1.0
+    found = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
+    found["kernel_distance"] = kernel_distance(real / scale, rows / scale).value
+    return found | ({"frechet": frechet_distance(real, rows)} if real.shape[1] <= MOST_FEATURES else {})

@@ -1,0 +1,105 @@
+"""Controls that must fail stand beside the measures, and a measure that cannot tell real images from them says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from zerosum.domains.images.data import Images, ImageSource, Shape, open_source
+from zerosum.domains.images.measures import controls
+from zerosum.domains.images.metrics import ImageEvaluator
+from zerosum.metrics.record import Record
+from zerosum.runs.health import examine_records
+from zerosum.runs.progress import measures
+
+DISTANCES = ("frechet", "kernel_distance", "precision", "recall", "density", "coverage")
+
+
+def blobs(num: int, seed: int) -> torch.Tensor:
+    """(N, 3, 32, 32) of soft colours, as photographs from far away."""
+    coarse = torch.rand(num, 3, 4, 4, generator=torch.Generator().manual_seed(seed)) * 255
+    return torch.nn.functional.interpolate(coarse, (32, 32), mode="bicubic").clamp(0, 255).to(torch.uint8)
+
+
+def few(num: int, num_held: int = 0) -> ImageSource:
+    held = Images(blobs(num_held, 1)) if num_held else None
+    return ImageSource("few", Shape(3, 32, 32), Images(blobs(num, 0)), held, (), (), f"few-{num}")
+
+
+def by_name(found: list[Record]) -> dict[str, Record]:
+    return {record.name.partition("[")[0]: record for record in reversed(found)}
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageSource:
+    return replace(open_source("digits"))
+
+
+def test_noise_keeps_the_pixels_and_loses_the_images() -> None:
+    images = blobs(5, 2)
+    made = controls.noise(images, 0)
+    shuffled, stripes = made[controls.NOISE], made[controls.STRIPES]
+    assert shuffled.shape == stripes.shape == images.shape
+    assert not shuffled.equal(images)
+    colours = [rows.flatten(2).transpose(1, 2).tolist() for rows in (images, shuffled)]
+    assert [sorted(one) for one in colours[0]] == [sorted(one) for one in colours[1]]
+    rows = stripes[:, :, 1:].float() - stripes[:, :, :-1].float()  # from row to row the same step in every column
+    assert float((rows - rows.mean(3, keepdim=True)).abs().max()) <= 1.5
+
+
+def test_39_photographs_judge_nothing() -> None:
+    """Stripes as fakes: their precision, density and coverage are those of real images."""
+    source = few(39)
+    fakes = controls.noise(blobs(39, 3), 1)[controls.STRIPES]
+    found = by_name(ImageEvaluator(source).evaluate(fakes))
+    for name in DISTANCES:
+        assert found[name].protocol["cannot_judge"] == "39 real images are too few; 64 are needed."
+        assert found[name].meaning.startswith("Cannot judge: 39 real images")
+    assert measures([record.to_json() for record in found.values()]).count("cannot judge") == len(DISTANCES)
+
+
+def test_measures_of_many_digits_tell_reals_from_every_control(digits: ImageSource) -> None:
+    evaluator = ImageEvaluator(digits, num_samples=400)
+    assert digits.heldout is not None
+    found = by_name(evaluator.evaluate(digits.heldout.pixels))
+    for name in DISTANCES:
+        protocol = found[name].protocol
+        assert "cannot_judge" not in protocol
+        assert set(protocol["controls"]) == {controls.HALVES, *controls.MUST_FAIL[name]}
+        assert protocol["controls_rows"] == 200
+    for name in ("precision", "density", "coverage"):
+        values = found[name].protocol["controls"]
+        assert values[controls.STRIPES] < 0.3 < 0.7 < values[controls.HALVES]
+    assert found["recall"].protocol["controls"][controls.REPEATED] == 0
+    assert found["classes_found"].protocol["controls"] == {"one class alone": 1.0}
+    assert found["class_deviation"].protocol["controls"]["one class alone"] > 5
+    assert found["copy_rate"].protocol["controls"] == {"training copies": 1.0}
+    assert found["nearest_in_train"].protocol["controls"] == {"training copies": 1.0}
+    assert found["memorisation_p"].protocol["controls"]["training copies"] < 1e-9
+
+
+def test_a_control_that_scores_like_the_reals_is_told() -> None:
+    reason = controls._unclear({controls.HALVES: 0.8, controls.NOISE: 0.1, controls.STRIPES: 0.6}, "higher")
+    assert reason == "Halves of the real images score 0.8, stripes 0.6: too near to tell the two apart."
+    assert controls._unclear({controls.HALVES: 0.8, controls.STRIPES: 0.5}, "near 1") == ""
+    assert controls._unclear({controls.HALVES: 10.0, controls.STRIPES: 19.0}, "lower") != ""
+    assert controls._unclear({controls.HALVES: -0.01, controls.STRIPES: 0.02}, "lower") == ""
+
+
+def test_copies_that_would_not_be_found_out_are_told() -> None:
+    """One held-out image of 101: all of a hundred copies lie nearest to training images, and so would those of anybody."""
+    found = by_name(ImageEvaluator(few(100, 1)).evaluate(blobs(100, 0)))
+    assert "would not be found out" in found["nearest_in_train_p"].protocol["cannot_judge"]
+    assert found["nearest_in_train_p"].protocol["controls"]["training copies"] == pytest.approx(1 / 101)
+    assert (
+        "cannot_judge"
+        not in by_name(ImageEvaluator(few(100, 60)).evaluate(blobs(100, 0)))["nearest_in_train_p"].protocol
+    )
+
+
+def test_the_health_leaves_out_what_cannot_judge() -> None:
+    record = {"name": "nearest_in_train_p[n=9]", "value": 1e-9, "protocol": {}}
+    assert len(examine_records([record])) == 1
+    assert examine_records([record | {"protocol": {"cannot_judge": "Too few."}}]) == []
