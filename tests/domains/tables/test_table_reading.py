@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 from pathlib import Path
 
 import numpy as np
@@ -234,3 +235,12 @@ def test_bundled_tables_are_what_their_description_says(name: str) -> None:
 
 def test_a_file_of_everything_can_be_read(tmp_path: Path) -> None:
     assert reading.read(str(written(tmp_path / "a.csv"))).num_rows == 600
+
+
+def test_advice_on_a_very_long_word_takes_no_time(tmp_path: Path) -> None:
+    """64 KiB without a blank: the time grows with the length, not with its square (some 40 s)."""
+    (tmp_path / "a.csv").write_bytes(b"name,x\n" + b"a" * 2**16 + b"\xe9,1\n")
+    begun = time.process_time()
+    with pytest.raises(UserError, match="is not utf-8 text"):
+        reading.read(str(tmp_path / "a.csv"))
+    assert time.process_time() - begun < 5

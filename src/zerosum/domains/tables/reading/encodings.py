@@ -28,7 +28,7 @@ DOUBLE: Mapping[str, tuple[str, range]] = {
 """Encodings of two bytes for a sign; the standard that each extends, and the first bytes there of the signs in common
 use, the narrower first."""
 WORD = re.compile(rb"[^\x00-\x20,;|\"]")
-NOT_ASCII = re.compile(rb"[^\x00-\x20,;|\"]*[\x80-\xff][^\x00-\x20,;|\"]*")
+WORDS = re.compile(rb"[^\x00-\x20,;|\"]+")
 RUN = re.compile(rb"[\x80-\xff]+")
 NUM_SHOWN, NUM_SIGNS, NUM_LOOKED, LONGEST = 4, 24, 2**16, 256
 """Encodings and signs of a word that are shown, bytes that are looked at to put the likelier first, and those of a word."""
@@ -49,7 +49,8 @@ def advice(path: Path, encoding: str, error: UnicodeDecodeError | LookupError) -
     said = f"{path} is not {name} text: byte 0x{error.object[error.start]:02x} stands where a character should begin. "
     word = _word(error.object, error.start)
     looked = bytes(error.object[:NUM_LOOKED])
-    words = [word, *(found.group() for found in NOT_ASCII.finditer(looked) if found.end() < len(looked))]
+    others = [found.group() for found in WORDS.finditer(looked) if found.end() < len(looked)]
+    words = [word, *(other for other in others if not other.isascii())]
     merits = {name: merit for name in (*SINGLE, *DOUBLE) if (merit := _merit(words, name)) is not None}
     shown: dict[str, str] = {}
     for candidate in sorted(merits, key=lambda one: -merits[one]):
