@@ -106,6 +106,30 @@ def test_a_single_number_and_a_missing_one_can_be_asked_for(source: TableSource)
     assert stream.tally.rate == 1.0
 
 
+def test_two_numbers_are_asked_for_by_rows_that_lie_near(tmp_path: Path) -> None:
+    """What follows from both together is right even where a generator does not heed what it is told."""
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(2, 6_000))
+    z = x + y + draw.normal(0, 0.1, 6_000)
+    lines = [(f"{a:.2f}", f"{b:.2f}", f"{c:.2f}") for a, b, c in zip(x, y, z)]
+    (tmp_path / "a.csv").write_text(text_of(["x", "y", "z"], lines))
+    source = source_of(tmp_path / "a.csv", heldout=0.0)
+    table, stream = made(source, 200, "x=0.50,y=-0.20")
+    assert [one.column.name for one in stream.near] == ["x", "y"]
+    assert stream.told == ()
+    assert (set(table.arrays["x"]), set(table.arrays["y"])) == ({0.5}, {-0.2})
+    assert table.arrays["z"].mean() == pytest.approx(0.3, abs=0.1)
+    assert table.arrays["z"].std() < 0.2
+    assert "Rows within 2% of the table's rows of x, y were given the values asked for." in stream.notes[0]
+    one, two = made(source, 100, "x=0.50,y=-0.20")[0], made(source, 100, "x=0.50")[1]
+    np.testing.assert_array_equal(one.arrays["z"], table.arrays["z"][:100])
+    assert two.near == ()
+    assert [told.words for told in two.told] == ["x=0.50"]
+    far = made(source, 20, f"x={x.max():.2f},y={y.max():.2f}")[1]
+    assert far.near == ()
+    assert len(far.told) == 2
+
+
 def test_a_rare_level_is_reached_through_the_place_it_shares(tmp_path: Path) -> None:
     towns = [f"T{min(int(1.5**k), 60)}" for k in range(12) for _ in range(40)] + [f"R{k}" for k in range(60)] * 2
     (tmp_path / "a.csv").write_text(text_of(["town", "n"], [(town, str(k % 37)) for k, town in enumerate(towns)]))

@@ -38,6 +38,9 @@ MOST_FRUITLESS = 60
 """Parts without one row that suits, after which a condition counts as impossible."""
 WORTH_TELLING = 0.05
 """Acceptance by chance from which ranges are left to chance; below it values within them are told."""
+AROUND, ENOUGH_NEAR = 0.02, 0.001
+"""How far numbers may lie from two or more that are asked for at once, as a part of the table's rows on either side, and the
+share of rows made that must lie so near; where fewer do the numbers are told."""
 TRIAL, NUM_POOL = 2, 2**16
 """Parts by which the acceptance is tried; values of a column from which those within a range are drawn."""
 
@@ -70,7 +73,7 @@ class Stream:
         """Tables of `num` rows in all. UserError when MOST_FRUITLESS parts in a row bring none."""
         given = fruitless = part = 0
         while given < num:
-            found = self._part(part, self.told, self.tally)
+            found = self._part(part, self.told, self.tally, self.near)
             rows = found.picked(np.arange(min(len(found), num - given))).numbered(given)
             part, given = part + 1, given + len(rows)
             fruitless = 0 if len(rows) else fruitless + 1
@@ -79,30 +82,67 @@ class Stream:
             if len(rows):
                 yield rows
 
-    def _part(self, part: int, told: Sequence[Condition], tally: Tally) -> Table:
+    def _part(self, part: int, told: Sequence[Condition], tally: Tally, near: Sequence[Condition] = ()) -> Table:
         """The rows of part k that suit."""
         seed = derive(self.seed, "rows", part)
         noise = self.maker.noise(PART, seed)
         condition = self._condition(told, seed) if self.heard else None
         made = self.maker.make(noise, condition, BATCH)
+        tally.made += len(made)
+        made = self._moved(made, near, seed) if near else made
         allowed = {one.column.name: np.asarray(one.allowed) for one in self.asked if one.allowed}
         table = self.fit.decoded(made, seed % 2**31, 0, allowed)
         suits_all = where.satisfied(table, self.asked)
-        tally.made, tally.kept = tally.made + len(table), tally.kept + int(suits_all.sum())
+        tally.kept += int(suits_all.sum())
         return table.picked(suits_all)
+
+    def _moved(self, made: Tensor, near: Sequence[Condition], seed: int) -> Tensor:
+        """The rows whose numbers lie near single values that are asked for, with these values in their place."""
+        blocks = {block.column: block for block in self.fit.blocks}
+        keep, cells = torch.ones(len(made), dtype=torch.bool), []
+        for one in near:
+            block, encoding = blocks[one.column.name], self.fit.encodings[one.column.name]
+            assert isinstance(encoding, Cdf)
+            low, high = (float(end[0]) for end in encoding.stretches(np.array([one.value])))
+            place = torch.special.ndtr(made[:, block.start].double())
+            keep &= (place >= low - AROUND) & (place <= high + AROUND)
+            keep &= made[:, block.stop - 1] == 0 if block.missing else keep
+            draw = uniform(torch.arange(len(made)) + seed % 2**40, block.start, 1)
+            cells.append((block, encoding.encoded(np.full(len(made), one.value), draw)))
+        made = made.clone()
+        for block, cell in cells:
+            made[:, block.start : block.stop] = cell
+        return made[keep]
+
+    @functools.cached_property
+    def near(self) -> tuple[Condition, ...]:
+        """Single numbers that rows are taken near of, rather than told: two or more at once are learnt poorly. None where too few
+        rows lie near."""
+        numbers = tuple(one for one in self.asked if self.heard and _can_be_near(one, self.fit))
+        if len({one.column.name for one in numbers}) < 2:
+            return ()
+        trial = Tally()
+        for part in range(TRIAL):
+            self._part(part, [one for one in self._usable if one.exact and one not in numbers], trial, numbers)
+        return numbers if trial.rate >= ENOUGH_NEAR else ()
+
+    @property
+    def _usable(self) -> tuple[Condition, ...]:
+        """What can be told."""
+        return tuple(one for one in (_tellable(one, self.asked, self.fit) for one in self.asked) if one)
 
     @functools.cached_property
     def told(self) -> tuple[Condition, ...]:
         """The conditions that are told to the generator: those that leave one value; ranges too, where chance is too rare."""
         if not self.heard:
             return ()
-        usable = tuple(one for one in (_tellable(one, self.asked, self.fit) for one in self.asked) if one)
+        usable = tuple(one for one in self._usable if one not in self.near)
         exact = tuple(one for one in usable if one.exact)
         if len(exact) == len(usable):
             return exact
         trial = Tally()
         for part in range(TRIAL):
-            self._part(part, exact, trial)
+            self._part(part, exact, trial, self.near)
         return exact if trial.rate >= WORTH_TELLING else usable
 
     @property
@@ -113,6 +153,9 @@ class Stream:
         few = [words for words in (_scarce(one, self.fit) for one in self.asked) if words]
         ranges = ", ".join(dict.fromkeys(one.column.name for one in self.told if not one.exact))
         how = f" Values of {ranges} were drawn from within the range and told to the generator." if ranges else ""
+        if self.near:
+            names = ", ".join(dict.fromkeys(one.column.name for one in self.near))
+            how += f" Rows within {AROUND:.0%} of the table's rows of {names} were given the values asked for."
         rate = f"{self.tally.rate:.1%} of the rows made satisfied it; the others were left out."
         return (f"{_words(self.asked)}: {rate}{how}", *few)
 
@@ -214,6 +257,13 @@ def _scarce(one: Condition, fit: Transform) -> str:
         if num >= FEW_ROWS
         else f"{one.words}: only {num:,} training rows {how}, so what goes with it is hardly learnt."
     )
+
+
+def _can_be_near(one: Condition, fit: Transform) -> bool:
+    """Whether a condition asks for a single known number of a column that the networks see as it is."""
+    near = {rule.target for rule in fit.rules if isinstance(rule, Beyond) and rule.near}
+    usual = one.exact and not one.allowed and not np.isnan(one.value) and one.column.name not in near
+    return usual and isinstance(fit.encodings.get(one.column.name), Cdf)
 
 
 def _through(one: Condition, rule: Computed, fit: Transform) -> Condition:
