@@ -210,6 +210,13 @@ def test_nothing_can_run_foreign_code_or_hide_an_error(path: Path) -> None:
             assert not (broad and isinstance(node.body[0], ast.Pass)), f"line {node.lineno}: a silent rescue"
 
 
+def test_json_is_read_in_one_place() -> None:
+    """A damaged or foreign file is deep, long or odd: one reader knows. The package's own list of names is neither."""
+    loads = {"json.load", "json.loads", "jsonlib.load", "jsonlib.loads"}
+    found = {module(path) for path in FILES if loads & set(calls(ast.parse(path.read_text(encoding="utf-8"))))}
+    assert found <= {"jsonfile", "known"}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: module(path) or "zerosum")
 def test_nothing_is_left_for_later(path: Path) -> None:
     assert re.findall(r"\b(TODO|FIXME|XXX|HACK)\b", path.read_text(encoding="utf-8")) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zerosum.cli.common import app, say
-from zerosum.errors import UserError
+from zerosum.errors import Damaged, UserError
+from zerosum.jsonfile import read_json
 
 if TYPE_CHECKING:
     from zerosum.live.server import Served
@@ -45,8 +45,8 @@ def lab(
 
 def _read(path: Path) -> Any:
     try:
-        return jsonlib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_json(path)
+    except (OSError, Damaged) as error:
         raise UserError(f"{path} cannot be read: {error}. Give a log that the lab has saved.") from None
 
 

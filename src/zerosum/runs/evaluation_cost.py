@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from zerosum.errors import Damaged
+from zerosum.jsonfile import read_object
 from zerosum.metrics.classifier import default_cache_dir
 from zerosum.store import write_durably
 
@@ -36,10 +38,8 @@ def _key(facts: Mapping[str, Any]) -> str:
 
 def _entries() -> dict[str, list[float]]:
     """All entries, the oldest first; none where the file is missing or damaged: it is only a forecast."""
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        found = json.loads(_file().read_text(encoding="utf-8"))
-        if isinstance(found, dict):
-            return {key: value for key, value in found.items() if _is_cost(value)}
+    with contextlib.suppress(OSError, Damaged):
+        return {key: value for key, value in read_object(_file()).items() if _is_cost(value)}
     return {}
 
 

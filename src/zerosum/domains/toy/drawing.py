@@ -17,6 +17,7 @@ from torch import Tensor
 
 from zerosum.domains.toy.densities import Density, build
 from zerosum.domains.toy.modes import SIGMAS
+from zerosum.jsonfile import parse_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -158,7 +159,7 @@ def bandwidth(points: Tensor, density: Density) -> float:
 @functools.lru_cache(maxsize=8)
 def _contours(described: str, side: int = 140) -> tuple[Tensor, list[float]]:
     """(side, side) of a density over its box, row by row from below, and the levels that hold 95, 75 and 40 % of it."""
-    density = build(**json.loads(described))
+    density = build(**parse_json(described, "the density"))
     table = density.log_prob(places(density, side)).exp().view(side, side)
     own = density.log_prob(density.sample(4000, torch.Generator().manual_seed(0))).exp()
     levels = torch.quantile(own, torch.tensor([0.05, 0.25, 0.6], dtype=torch.float64)) * 0.99

@@ -16,6 +16,7 @@ import numpy as np
 from zerosum.data.opening import MAX_FILE_BYTES, check_size, decoding, opened
 from zerosum.domains.tables.reading.cells import RawColumn, RawTable, TextStyle
 from zerosum.errors import UserError
+from zerosum.jsonfile import parse_json
 
 SUFFIXES = (".parquet", ".pq")
 READ = re.compile(
@@ -62,8 +63,8 @@ def read_parquet(path: Path, most: int | None = None, drop: Sequence[str] = ()) 
         num_bytes = max(sum(groups), 8 * about.num_rows * about.num_columns)
         check_size(num_bytes, MAX_FILE_BYTES if most is None else most, path, "takes, unpacked,")
         frame = pandas.read_parquet(file)
-        kept = json.loads((schema.metadata or {}).get(KEPT, b"{}"))
-        known = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("columns", [])
+        kept, noted = (parse_json((schema.metadata or {}).get(name, b"{}"), path) for name in (KEPT, b"pandas"))
+        known = noted.get("columns", [])
         coded = {str(column["name"]) for column in known if column.get("pandas_type") == "categorical"}
         for name in frame.columns:
             if str(name) in coded and str(frame[name].dtype) != "category":  # Parquet knows categories of texts only
