@@ -286,3 +286,13 @@ def test_other_compressions_do_not_stop_recognition(tmp_path: Path, method: int)
     with pytest.raises(UserError, match=r"a\.npz"):
         files.load(tmp_path / "a.npz", 64, 0)
     assert zipfile.is_zipfile(tmp_path / "a.npz")
+
+
+def test_many_files_beside_the_folders_mean_no_labels(tmp_path: Path) -> None:
+    for name in ("a", "b", "."):
+        (tmp_path / name).mkdir(exist_ok=True)
+        for index in range(2):
+            np.save(tmp_path / name / f"{index}.npy", sphere(index))
+    source = opened(tmp_path)
+    assert (source.num_rows, source.class_names) == (6, ())
+    assert "There are no labels: 2 of 6 files lie in no sub-folder." in source.notes

@@ -13,7 +13,7 @@ from typing import NoReturn
 import numpy as np
 
 from zerosum.data import numpy_files
-from zerosum.data.images.arrangement import HELDOUT, TRAIN
+from zerosum.data.images.arrangement import HELDOUT, MOST_STRAY, TRAIN
 from zerosum.data.numpy_files import Arrays, Header
 from zerosum.data.opening import is_regular, path_of
 from zerosum.domains.points import meshes, texts
@@ -298,11 +298,11 @@ def _refuse(error: OSError) -> NoReturn:
 def _classes(own: Mapping[Path, str]) -> tuple[tuple[str, ...], set[Path], tuple[str, ...]]:
     """The names of the classes, the files that are left out, and what is told. own: the folder of each file, "" for none.
 
-    Where most files lie in two or more folders, these are classes, and files beside the folders are left out.
+    Two or more folders are classes; files beside them, up to a share of MOST_STRAY, are left out.
     """
     classes = sorted({place for place in own.values() if place})
     stray = [file for file, place in own.items() if not place]
-    if len(classes) < 2 or len(stray) >= len(own) / 2:
+    if len(classes) < 2 or len(stray) > max(1, MOST_STRAY * len(own)):
         some = (f"There are no labels: {len(stray)} of {len(own)} files lie in no sub-folder.",)
         return (), set(), some if classes and stray else ()
     shown = ", ".join(file.name for file in stray[:NUM_SHOWN]) + (", ..." if len(stray) > NUM_SHOWN else "")
