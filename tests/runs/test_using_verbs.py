@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from zerosum.cli import app
 from zerosum.errors import UserError
 from zerosum.runs.latents import sheets
+from zerosum.runs.latents.sheets import PAD, SIZE
 
 
 def call(*arguments: str | Path) -> Any:
@@ -75,7 +76,11 @@ def test_mix_tells_how_many_layers_there_are(folders: dict[str, Path], tmp_path:
 def test_directions_are_found_and_used(folders: dict[str, Path], tmp_path: Path) -> None:
     told = call("directions", folders["conv"], "--num", "3", "--steps", "5", "--out", tmp_path / "d.png")
     assert [row["direction"] for row in told["directions"]] == [0, 1, 2]
-    assert size(tmp_path / "d.png") == sheet(5, 3)
+    width, height = sheet(5, 3)
+    assert size(tmp_path / "d.png") == (
+        width,
+        height + 2 * (SIZE + 2 * PAD),
+    )  # a line of words, and a number on each column
     assert (folders["conv"] / "directions.json").is_file()
     for name, moves in (("plain", ()), ("moved", ("--direction", "0=3")), ("back", ("--direction", "0=0"))):
         call("sample", folders["conv"], "--num", "4", *moves, "--out", tmp_path / f"{name}.npy")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import warnings
 
@@ -38,11 +40,21 @@ __all__ = [
 ]
 
 
+def _open_streams() -> None:
+    """Streams that take every text: letters that their encoding lacks are replaced, and what goes to a closed one is dropped."""
+    for name in ("stdout", "stderr"):
+        if (stream := getattr(sys, name)) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def main() -> None:
     """The entry point: errors a user can mend are one message and status 2, Ctrl-C is status 130 and SIGTERM 143."""
     from zerosum.runs import signals
 
     signals.end_on_signal()
+    _open_streams()
     signals.end_with_parent()
     warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"
     try:

@@ -37,8 +37,10 @@ def baseline(
     found = baselines.compared(content, run)
     result = {**content, "sentence": found.sentence, "notes": list(found.notes)}
     if out:
+        from zerosum.store import write_durably
+
         try:
-            out.write_text(jsonlib.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_durably(out, (jsonlib.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
         except OSError as error:
             raise UserError(
                 f"Cannot write {out}: {error.strerror or error}. Choose another place with --out."

@@ -101,4 +101,5 @@ def say(*texts: str) -> None:
 
 def show(content: Any, json: bool, text: str = "") -> None:
     """The result, on stdout: as JSON, or as the text."""
-    print(jsonlib.dumps(content, indent=1, ensure_ascii=False) if json else text)
+    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"  # a program must read every letter back
+    print(jsonlib.dumps(content, indent=1, ensure_ascii=plain) if json else text)

@@ -43,11 +43,13 @@ def compare(
         "notes": list(found.table.notes),
         "runs": [entry.plain() for entry in found.entries],
     }
+    from zerosum.store import write_durably
+
     try:
         if out.suffix == ".png":
             draw(found, out)
         else:
-            out.write_text(jsonlib.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_durably(out, (jsonlib.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     except OSError as error:
         raise UserError(f"Cannot write {out}: {error.strerror or error}. Choose another place with --out.") from None
     starred = "  * the best of its row; those within its 95 % interval share the star, and where all do, none has it"

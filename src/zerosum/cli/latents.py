@@ -132,11 +132,14 @@ def directions(
     room = _space(folder, space)
     from zerosum.runs.latents import directions as finding
     from zerosum.runs.latents.mix import layers_of, num_layers
+    from zerosum.runs.latents.sheets import Layout
 
     found = finding.find(room, num, None if layers is None else layers_of(layers, num_layers(room)))
     paths = found.save(folder, room)
     strips = finding.strips(room, found, room.keys(seeds.split(","), label), reach, steps)
-    room.write(room.render(strips), target, steps)
+    far = tuple(f"{reach * (2 * place / (steps - 1) - 1):+.2g}" for place in range(steps))
+    order = f"Directions 0 to {len(found.strengths) - 1} from top to bottom, moved by so many deviations"
+    room.write(room.render(strips), target, Layout(steps, far, top=order))
     table = [
         {"direction": k, "strength": float(strength), "deviation": float(deviation)}
         for k, (strength, deviation) in enumerate(zip(found.strengths, found.deviations, strict=True))

@@ -11,7 +11,8 @@ from zerosum import known
 from zerosum.cli.common import Folder, Json, app, say, show
 
 Number = Annotated[
-    int | None, typer.Option("--num", help="How many samples, by default 64; with --grid the rows, by default 8.")
+    int | None,
+    typer.Option("--num", min=1, help="How many samples, by default 64; with --grid the rows, by default 8."),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same samples.")]
 Classes = Annotated[
@@ -79,7 +80,7 @@ def sample(
     from zerosum.domain import Wanted
     from zerosum.runs import run
     from zerosum.runs.latents.sampling import Order, fill
-    from zerosum.runs.latents.space import write
+    from zerosum.runs.latents.space import refuse_huge, write
     from zerosum.runs.progress import few
 
     loaded = run.load(folder)
@@ -91,6 +92,7 @@ def sample(
         for note in produced.notes:
             say(note)
     else:
+        refuse_huge(loaded, 64 if num is None else num, target)
         order = Order(num, seed, tuple(label or ()), truncation, grid, tuple(direction or ()), latent, attributes)
         samples, columns = fill(loaded, order)
         paths, made = write(loaded, samples, target, columns), len(samples)

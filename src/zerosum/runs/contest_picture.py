@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from zerosum.report.comparison import SURE, Row
 from zerosum.report.words import figure as written
 from zerosum.report.words import interval
 from zerosum.runs.contest import COLUMNS, Contest, Entry
+from zerosum.store import write_durably
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +45,9 @@ def draw(contest: Contest, path: Path) -> None:
         axes.axis("off")
     for axes, row in zip(_across(lower, len(rows)), rows, strict=True):
         _bars(axes, row)
-    figure.savefig(path, facecolor="white")
+    body = io.BytesIO()
+    figure.savefig(body, format="png", facecolor="white")
+    write_durably(path, body.getvalue())
 
 
 def _drawn(rows: Sequence[Row]) -> list[Row]:

@@ -5,6 +5,7 @@ Legend: H height, W width, C channels.
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from dataclasses import dataclass
@@ -72,7 +73,9 @@ def write(path: Path, values: Values, alpha: Values | None = None, about: Metada
     """Writes (H, W, C) uint8 or uint16, with alpha (H, W) of the same type or None. path: one that is `fitting`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".npy":
-        np.save(path, values)
+        body = io.BytesIO()
+        np.save(body, values)
+        write_durably(path, body.getvalue())
         return
     whole = values if alpha is None else np.concatenate([values, alpha[..., None]], axis=2)
     profile = about.profile if about.channels == values.shape[2] else None
@@ -88,7 +91,9 @@ def write(path: Path, values: Values, alpha: Values | None = None, about: Metada
         more["icc_profile"] = profile
     if about.dpi is not None:
         more["dpi"] = about.dpi
-    image.save(path, **more)
+    body = io.BytesIO()
+    image.save(body, Image.registered_extensions()[path.suffix.lower()], **more)
+    write_durably(path, body.getvalue())
 
 
 def deep_png(values: npt.NDArray[np.uint16], about: Metadata, profile: bytes | None) -> bytes:

@@ -6,6 +6,10 @@ Legend: N rows, L noise size, W style size, S styles a sample (one for each laye
 from __future__ import annotations
 
 import contextlib
+import math
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from zerosum.data.images.pictures import TILE
 from zerosum.errors import Damaged, UserError
 from zerosum.nn import latent
 from zerosum.runs.latents import sheets
@@ -25,6 +30,8 @@ from zerosum.store import decode, encode, write_durably
 
 Name = Literal["z", "w"]
 BATCH = 64
+MOST_PIXELS = 100_000_000
+"""Of one picture of samples."""
 GRID = 64
 """A seed names the grid of this many samples that `zerosum sample --seed` makes."""
 
@@ -164,8 +171,8 @@ class Space:
     def film(self, samples: Tensor, path: Path, frames_per_second: float) -> None:
         """Samples one after the other as a moving picture."""
         assert self.run.domain.film is not None
-        with writing(path):
-            self.run.domain.film(samples, path, frames_per_second)
+        with writing(path) as aside:
+            self.run.domain.film(samples, aside, frames_per_second)
 
     # --- between latents
 
@@ -190,20 +197,55 @@ class Space:
 def write(run: Run, samples: Tensor, target: Path, layout: int | Layout = 0) -> list[Path]:
     """Samples as files, by the target's ending; as one picture where laid out in columns and the ending is a picture's."""
     layout = Layout(layout) if isinstance(layout, int) else layout
-    with writing(target), run.card_read():
+    with run.card_read(), writing(target) as aside:
         if not layout.columns or target.suffix.lower() not in sheets.PICTURES:
-            return run.domain.write(samples, target, run.sampler.facts)
-        sheets.write(run.domain, samples, target, layout, run.sampler.facts)
+            return [_there(path, aside, target) for path in run.domain.write(samples, aside, run.sampler.facts)]
+        sheets.write(run.domain, samples, aside, layout, run.sampler.facts)
         return [target]
 
 
+def _there(path: Path, aside: Path, target: Path) -> Path:
+    """Where a file comes to lie that was written aside."""
+    return target.parent / path.relative_to(aside.parent)
+
+
 @contextlib.contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Turns an OSError into a UserError that names the target."""
+def writing(target: Path) -> Iterator[Path]:
+    """A place of the same name in a folder beside the target. What was written there, a file, several or a folder, is moved when
+    all is written; before that nothing is found under the final name. An OSError becomes a UserError that names the target."""
+    room = None
     try:
-        yield
+        target.parent.mkdir(parents=True, exist_ok=True)
+        room = Path(tempfile.mkdtemp(prefix=".zerosum-", suffix=".part", dir=target.parent))
+        yield room / target.name
+        for path in sorted(room.rglob("*")):
+            place = target.parent / path.relative_to(room)
+            if path.is_dir():
+                place.mkdir(exist_ok=True)
+            else:
+                os.replace(path, place)
     except OSError as error:
         raise UserError(f"Cannot write {target}: {error.strerror or error}. Choose another place with --out.") from None
+    except UserError as error:
+        raise UserError(str(error).replace(str(room), str(target.parent))) from None
+    finally:
+        if room is not None:
+            shutil.rmtree(room, ignore_errors=True)
+
+
+def refuse_huge(run: Run, num: int, target: Path) -> None:
+    """UserError where so many samples would make one picture of more than MOST_PIXELS."""
+    facts = run.sampler.facts
+    if target.suffix.lower() not in sheets.PICTURES or not {"height", "width"} <= set(facts):
+        return
+    side = math.ceil(num**0.5)
+    height, width = (side * max(int(facts[name]), TILE) for name in ("height", "width"))
+    if height * width > MOST_PIXELS:
+        raise UserError(
+            f"--out {target}: one picture of {num:,} samples would have about {width:,} x {height:,} pixels; at most "
+            f"{MOST_PIXELS:,} are written. Give a folder (--out {target.with_suffix('')}) for single files, .npy for an "
+            "array, or a smaller --num."
+        )
 
 
 def _key(text: str) -> tuple[int, int]:
