@@ -80,7 +80,7 @@ def sample(
     from zerosum.domain import Wanted
     from zerosum.runs import run
     from zerosum.runs.latents.sampling import Order, fill
-    from zerosum.runs.latents.space import refuse_huge, write
+    from zerosum.runs.latents.space import write
     from zerosum.runs.progress import few
 
     loaded = run.load(folder)
@@ -92,8 +92,7 @@ def sample(
         for note in produced.notes:
             say(note)
     else:
-        refuse_huge(loaded, 64 if num is None else num, target)
         order = Order(num, seed, tuple(label or ()), truncation, grid, tuple(direction or ()), latent, attributes)
-        samples, columns = fill(loaded, order)
+        samples, columns = fill(loaded, order, target)
         paths, made = write(loaded, samples, target, columns), len(samples)
     show({"paths": [str(path) for path in paths], "num": made, "seed": seed}, json, few(paths))

@@ -12,7 +12,7 @@ from zerosum.errors import UserError
 from zerosum.runs import conditions
 from zerosum.runs.latents import directions
 from zerosum.runs.latents.sheets import Layout
-from zerosum.runs.latents.space import Latents, Space
+from zerosum.runs.latents.space import Latents, Space, refuse_huge
 from zerosum.runs.run import Run
 
 
@@ -34,8 +34,9 @@ class Order:
     attributes: str = ""
 
 
-def fill(run: Run, order: Order) -> tuple[Tensor, Layout]:
-    """(samples, how they lie on their sheet)."""
+def fill(run: Run, order: Order, target: Path = Path()) -> tuple[Tensor, Layout]:
+    """(samples, how they lie on their sheet). target: where they will be written; UserError where they would be too many for
+    one picture, before they are made."""
     if order.grid not in (None, "classes"):
         raise UserError(f"--grid {order.grid}: the only grid is classes.")
     if order.latent is not None:
@@ -52,6 +53,7 @@ def fill(run: Run, order: Order) -> tuple[Tensor, Layout]:
             raise UserError(f"--grid and --{'direction' if order.moves else 'attributes'} do not go together.")
         return class_grid(run, 8 if order.num is None else order.num, order.seed, order.labels, order.truncation)
     num = 64 if order.num is None else order.num
+    refuse_huge(run, num, target)
     labels = [order.labels[i % len(order.labels)] for i in range(num)] if order.labels else None
     if not order.moves:
         return run.sample(num, order.seed, labels, truncation=order.truncation, attributes=wanted), Layout()
