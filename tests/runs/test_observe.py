@@ -47,14 +47,14 @@ def test_all_classes_are_scored_whatever_the_order_of_the_rows(
 
 
 def test_the_numbers_of_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Training reals score 2 or 4, held-out ones 1, three quarters of the fakes -2 and the others 2: means 3, 1, -1."""
+    """Training reals score 2 or 4, held-out ones 2, three quarters of the fakes -2 and the others 2: means 3, 2, -1."""
 
     def judge(game: object, rows: Tensor, _: object, plan: Plan) -> Tensor:
         kinds = {}
         for kind, images in (("train", plan.source.train), ("heldout", plan.source.heldout)):
             kinds |= {image.numpy().tobytes(): kind for image in images.pixels}
         found = [kinds.get(row.numpy().tobytes(), "fake") for row in to_pixels(rows.cpu())]
-        scores = {"train": (2.0, 4.0), "heldout": (1.0,), "fake": (-2.0, -2.0, -2.0, 2.0)}
+        scores = {"train": (2.0, 4.0), "heldout": (2.0,), "fake": (-2.0, -2.0, -2.0, 2.0)}
         return torch.tensor([scores[kind][i % len(scores[kind])] for i, kind in enumerate(found)])
 
     monkeypatch.setattr(observe, "judge", judge)
@@ -62,4 +62,4 @@ def test_the_numbers_of_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     look = [line["values"] for line in run.folder.lines() if line["kind"] == "health"][-1]
     assert look["accuracy/real"] == look["accuracy/heldout"] == 1
     assert look["accuracy/fake"] == 0.75
-    assert look["heldout_gap"] == pytest.approx((3 - 1) / (3 - -1))
+    assert look["heldout_gap"] == pytest.approx((3 - 2) / (3 - -1))

@@ -23,6 +23,7 @@ Judge = Callable[[Tensor, Tensor | None], Tensor]
 """(N, D) points and None -> (N,) logits above the neutral one."""
 
 NUM_SAMPLES = 50_000
+NUM_CONTROL, EVENLY = 1_000, "evenly over the picture"
 FEWEST = 100
 """Held-out rows of a file from which on they serve as fresh real points."""
 SIDES = {1: 100, 2: 40}
@@ -94,10 +95,21 @@ class PointEvaluator:
             self._fresh, on_fake, on_real, self._truth
         )
 
+    @functools.cached_property
+    def _control(self) -> dict[str, float]:
+        """What points that lie evenly over the whole picture score, by base name: no measure should be content with them."""
+        low, high = torch.tensor(self.density.box).T
+        shares = torch.rand(NUM_CONTROL, len(low), generator=generator(self.seed, "evaluate", "control"))
+        found = measures.of_points(low + (high - low) * shares, self._truth)
+        return {name.partition("[")[0]: value for name, value in found.items()}
+
     # --- what is told
 
     def _record(self, name: str, value: float, protocol: Mapping[str, Any]) -> Record:
-        better, sentence = MEANINGS[name.partition("[")[0]]
+        base = name.partition("[")[0]
+        better, sentence = MEANINGS[base]
+        if base in self._control:
+            protocol = {**protocol, "controls": {EVENLY: self._control[base]}, "controls_rows": NUM_CONTROL}
         return Record(name, value, protocol, better, sentence, self._references.get(name))
 
     def _protocol(self, num_fake: int) -> dict[str, Any]:
