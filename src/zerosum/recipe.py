@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from zerosum.engine.duel import Prior, Rules
-from zerosum.engine.optimizers import Learning
+from zerosum.engine.optimizers import USES, Learning
 from zerosum.engine.schedule import Schedule
 from zerosum.errors import Damaged, UserError, nearest, shown, wanted
 from zerosum.jsonfile import MOST_BYTES, parse_json, read_bytes, read_json
@@ -75,6 +75,12 @@ class Ema(Frozen):
     half_life_images: Number | Auto = 20_000.0
     ramp: float | None = 0.05
     every: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _nothing_is_ramped_without_an_average(self) -> Ema:
+        if self.half_life_images == 0 and (self.ramp, self.every) != (0.05, 1):
+            raise ValueError("ramp and every have no use without an average (half_life_images = 0)")
+        return self
 
 
 class Cadence(Frozen):
@@ -222,15 +228,59 @@ def _toml(path: Path) -> Any:
     return parse_json(text, path)
 
 
-def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
-    """Applies `path=value` settings, as in `generator.width=96` or `penalties.r1.weight=2`."""
-    plain = recipe.to_json()
+Options = Callable[[str, str], Collection[str] | None]
+"""(part, kind) -> the options that a part of this kind takes; None where that is not known."""
+
+
+def override(recipe: Recipe, settings: Sequence[str], options: Options = lambda part, kind: None) -> Recipe:
+    """Applies `path=value` settings, as in `generator.width=96` or `penalties.r1.weight=2`.
+
+    What a setting leaves without a use is dropped, unless it is set as well: options of the old kind that the new one does not
+    take (see `options`), and what belongs to an augmentation or an average that is switched off.
+    """
+    plain, paths = recipe.to_json(), []
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or not path:
             raise UserError(f"--set wants path=value, for example --set batch=32; got {setting!r}.")
         _assign(plain, path.strip(), _value(text.strip()))
+        paths.append(path.strip())
+    for path in paths:
+        for parent, name in list(_useless(plain, path, options)):
+            if not any(f"{asked}.".startswith(f"{parent}.{name}.") for asked in paths):
+                del _at(plain, parent)[name]
     return parse(plain, "--set")
+
+
+def _useless(plain: dict[str, Any], path: str, options: Options) -> Iterator[tuple[str, str]]:
+    """(path of a part, name of its field) for what has no use now that `path` was set."""
+    parent, _, last = path.rpartition(".")
+    place = _at(plain, parent)
+    if last == "kind" and isinstance(place, dict):
+        yield from ((parent, name) for name in place.keys() - {"kind"} - _taken(parent, place, options))
+    if path == "augment" and plain["augment"] is None:
+        rules, penalties = plain["rules"], plain["penalties"]
+        yield from (("rules", name) for name in ("augment_strength", "augment_role") if name in rules)
+        named = [name for name, one in penalties.items() if isinstance(one, dict) and "through_augment" in one]
+        yield from ((f"penalties.{name}", "through_augment") for name in named)
+    if path == "ema.half_life_images" and place.get(last) == 0:
+        yield from (("ema", name) for name in ("ramp", "every") if name in place)
+
+
+def _taken(part: str, plain: Mapping[str, Any], options: Options) -> set[str]:
+    """The fields of a part that its kind has a use for."""
+    if part.startswith("learning."):
+        return set(plain) - ({"betas", "momentum", "eps"} - set(USES.get(plain["kind"], ())))
+    if part == "prior":
+        return set(plain) - ({"limit"} if plain["kind"] != "truncated_normal" else set())
+    known = options(part, str(plain["kind"]))
+    return set(plain if known is None else known)
+
+
+def _at(plain: Any, path: str) -> Any:
+    for name in path.split(".") if path else ():
+        plain = plain.get(name) if isinstance(plain, dict) else None
+    return plain
 
 
 def _value(text: str) -> Any:

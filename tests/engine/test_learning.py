@@ -11,7 +11,7 @@ from small_games import copied, duel, generator, match, play, same
 from torch import nn
 
 from zerosum.engine.ema import Average
-from zerosum.engine.optimizers import Learning
+from zerosum.engine.optimizers import USES, Learning
 from zerosum.engine.schedule import Schedule, at
 from zerosum.errors import UserError
 
@@ -35,12 +35,28 @@ def _descend(network: nn.Module, optimizer: torch.optim.Optimizer, learning: Lea
 
 @pytest.mark.parametrize("kind", TORCH)
 def test_each_kind_steps_as_torch_does(kind: Any) -> None:
-    learning = Learning(kind, lr=0.01, betas=(0.5, 0.9), momentum=0.7, eps=1e-6, weight_decay=0.1)
+    own = {"betas": (0.5, 0.9), "momentum": 0.7, "eps": 1e-6}
+    learning = Learning(kind, lr=0.01, weight_decay=0.1, **{name: own[name] for name in USES[kind]})
     ours, theirs = generator(), generator()
     _descend(ours, learning.build(ours.parameters()), learning)
     _descend(theirs, TORCH[kind](theirs.parameters()), None)
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("adam", "momentum", 0.5),
+        ("adamw", "momentum", 0.5),
+        ("sgd", "betas", (0.5, 0.9)),
+        ("sgd", "eps", 1e-6),
+        ("rmsprop", "betas", (0.5, 0.9)),
+    ],
+)
+def test_numbers_that_a_kind_has_no_use_for_are_refused(kind: Any, field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{field} has no use with kind = '{kind}'; it goes with"):
+        Learning(kind, **{field: value})
 
 
 def test_momentum_schedule_by_hand() -> None:

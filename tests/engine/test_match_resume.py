@@ -12,7 +12,7 @@ from small_games import Rows, critic, duel, generator, match, play, same
 from zerosum.engine import losses, penalties
 from zerosum.engine.duel import Rules
 from zerosum.engine.loop import Match
-from zerosum.engine.optimizers import Learning
+from zerosum.engine.optimizers import USES, Learning
 from zerosum.engine.schedule import Schedule
 from zerosum.store import latest_checkpoint, read_checkpoint, save_checkpoint
 
@@ -23,7 +23,9 @@ PARTS = ("networks", "optimizers", "average", "game", "step")
 def fresh(kind: Any = "adam") -> Match:
     """A game with all that a state can hold: batch statistics, dropout, a lazy penalty, an average, kept fakes, schedules,
     and an epoch (30 rows) that ends in the middle of a batch."""
-    learning = Learning(kind, lr=Schedule(0.02, 0.001, "cosine", STEPS), momentum=0.5, betas=(0.5, 0.9))
+    own = {"betas": (0.5, 0.9), "momentum": 0.5, "eps": 1e-8}
+    lr = Schedule(0.02, 0.001, "cosine", STEPS)
+    learning = Learning(kind, lr=lr, **{name: own[name] for name in USES[kind]})
     game = duel(
         g=generator(norm=True),
         d=critic(dropout=0.3),

@@ -162,7 +162,7 @@ def test_rules_that_need_one_another() -> None:
         game(penalties=[terms.consistency()])
     with pytest.raises(ValueError, match="consistency"):
         game(rules=Rules(augment_role="compared"))
-    with pytest.raises(ValueError, match="adaptive"):
+    with pytest.raises(ValueError, match="augment_strength has no use without an augmentation"):
         game(augment=None, rules=Rules(augment_strength=Adaptive()))
 
 

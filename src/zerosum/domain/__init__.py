@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from zerosum.domain.building import both, duel, generator, make, network, pair, penalties_of, seeded
+from zerosum.domain.building import both, duel, generator, make, network, options_of, pair, penalties_of, seeded
 from zerosum.domain.words import (
     Baseline,
     Choose,
@@ -114,6 +114,8 @@ class Domain:
     stored with the published generator; previews and samples are made under them in turn. By default none.
     draw: (facts, number, seed) -> conditions as the data have them, where these are neither labels nor attributes; facts
     then say "conditioned": True.
+    parts: "generator", "discriminator", "augment" -> kind -> what makes it: with a new kind, options that it does not take are
+    dropped.
     produce: (maker, facts, wanted) -> what `zerosum sample` makes in the domain's own way: streams, whole files; None for the
     usual way. sample_name: the file in the run's folder where samples go unless told. pixels: whether samples are
     pictures, (C, H, W) in [-1, 1]. paths: options of `data`, beside the kind, that are paths when they are texts.
@@ -144,6 +146,7 @@ class Domain:
     examples: Callable[[Any], Batch | None] = _no_examples
     draw: Callable[[Facts, int, int], Tensor | None] | None = None
     produce: Callable[[Maker, Facts, Wanted], Produced | None] = _as_usual
+    parts: Mapping[str, Mapping[str, Callable[..., Any]]] = field(default_factory=dict)
     sample_name: str = "samples.png"
     pixels: bool = False
     claims: Callable[[Path], bool] = _claims_nothing
@@ -152,6 +155,11 @@ class Domain:
     likeness: Callable[[Tensor], Sequence[Tensor]] | None = None
     arrays: str = ""
     endings: tuple[str, ...] = ()
+
+    def options(self, part: str, kind: str) -> frozenset[str] | None:
+        """The options that a recipe may set of a part of this kind; None where `parts` does not know it."""
+        maker = self.parts.get(part, {}).get(kind)
+        return None if maker is None else options_of(maker)
 
     def generator_of(self, recipe: Recipe, facts: Facts) -> nn.Module:
         """The generator of a game, freshly initialised."""

@@ -22,6 +22,16 @@ from zerosum.engine.seeds import derive
 from zerosum.errors import UserError, nearest, shown, wanted
 from zerosum.recipe import Part, Recipe, settled
 
+GIVEN = frozenset({"latent", "num_classes", "num_attributes"})
+"""Keywords of networks that the game gives; no recipe can set them."""
+
+
+def options_of(maker: Callable[..., Any]) -> frozenset[str]:
+    """The options of a part that a recipe may set: the keywords of its maker."""
+    target = maker.__init__ if inspect.isclass(maker) else maker
+    named = (p.name for p in inspect.signature(target).parameters.values() if p.kind is p.KEYWORD_ONLY)
+    return frozenset(named) - GIVEN
+
 
 def make(where: str, kinds: Mapping[str, Callable[..., Any]], part: Part, *first: Any, **given: Any) -> Any:
     """Calls kinds[part.kind](*first, **given, **options) after checking each option against the signature.
@@ -150,6 +160,9 @@ def pair(recipe: Recipe) -> losses.Pair:
 def penalties_of(recipe: Recipe, own: Mapping[str, Callable[..., Penalty]] = MappingProxyType({})) -> list[Penalty]:
     """The penalties and further terms that a recipe names; `own`: makers of the domain's, beside the engine's."""
     makers = {**known.table(), **terms.table(), **own}
+    for name, part in recipe.penalties.items():
+        if recipe.augment is None and part.options.get("through_augment"):
+            raise UserError(f"penalties.{name}.through_augment has no use without an augmentation; set augment.")
     return [_penalty(makers, name, part.options) for name, part in recipe.penalties.items()]
 
 

@@ -282,8 +282,12 @@ def _joined(parts: list[Batch]) -> Batch:
 def _check(game: Duel) -> None:
     """Rules that need one another."""
     compared = game.rules.augment_role == "compared"
+    if game.augment is None and game.rules.augment_strength != Rules.augment_strength:
+        raise ValueError(
+            "augment_strength has no use without an augmentation; set augment, for images --set augment=ada"
+        )
     consistent = any(penalty.name == "consistency" for penalty in game.penalties)
-    if isinstance(game.rules.augment_strength, Adaptive) and (game.augment is None or compared):
+    if isinstance(game.rules.augment_strength, Adaptive) and compared:
         raise ValueError("an adaptive augment_strength needs an augmentation that is shown to the discriminator")
     if compared != consistent or (consistent and game.augment is None):
         raise ValueError(

@@ -12,13 +12,16 @@ from torch import nn
 from zerosum.engine.schedule import Schedule, at
 
 Number = float | Schedule
+USES = {"adam": ("betas", "eps"), "adamw": ("betas", "eps"), "sgd": ("momentum",), "rmsprop": ("momentum", "eps")}
+"""Fields of Learning that only some kinds have a use for."""
 
 
 @dataclass(frozen=True)
 class Learning:
     """One player's optimizer. Numbers marked Number may be a Schedule over steps.
 
-    kind: adam, adamw, sgd (with momentum) or rmsprop. lr, betas, momentum: Number.
+    kind: adam, adamw (both with betas and eps), sgd (with momentum) or rmsprop (with momentum and eps); a number that the kind
+    has no use for is refused. lr, betas, momentum: Number.
     clip_value: each gradient entry is clamped to [-c, c]. clip_norm: the whole gradient is scaled to at most this norm.
     """
 
@@ -35,6 +38,10 @@ class Learning:
     def __post_init__(self) -> None:
         if self.kind not in ("adam", "adamw", "sgd", "rmsprop"):
             raise ValueError(f"optimizer kind must be adam, adamw, sgd or rmsprop, got {self.kind!r}")
+        for name in ("betas", "momentum", "eps"):
+            value, kinds = getattr(self, name), [kind for kind, used in USES.items() if name in used]
+            if self.kind not in kinds and value != type(self).__dataclass_fields__[name].default:
+                raise ValueError(f"{name} has no use with kind = {self.kind!r}; it goes with {' and '.join(kinds)}")
         for name, limit in (("clip_value", self.clip_value), ("clip_norm", self.clip_norm)):
             if limit is not None and not limit > 0:
                 raise ValueError(f"{name} must be more than 0, got {limit}; leave it out for no limit")

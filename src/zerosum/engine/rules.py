@@ -31,6 +31,8 @@ class Prior:
             raise ValueError(
                 f"prior size must lie in 1 to {LARGEST:,} and its limit above 0, got {self.size} and {self.limit}"
             )
+        if self.kind != "truncated_normal" and self.limit != Prior.limit:
+            raise ValueError(f"a prior limit has no use with kind = {self.kind!r}; it goes with truncated_normal")
 
     def draw(self, draws: Draws, purpose: str = "noise") -> Tensor:
         """(N, L) float32."""

@@ -33,6 +33,10 @@ class Schedule:
             raise ValueError(f"a {self.shape} schedule needs an end value")
         if self.shape == "constant" and self.end is not None:
             raise ValueError("a constant schedule has no end value; set shape to linear, cosine or exponential")
+        if self.shape == "constant" and (self.over_steps != 1 or self.over_share is not None):
+            raise ValueError("a constant schedule has no use for over_steps or over_share; set shape and end")
+        if self.over_share is not None and self.over_steps != 1:
+            raise ValueError("over_steps and over_share both say how long a schedule takes; give one of them")
         if self.over_steps < 1 or self.warmup_steps < 0:
             raise ValueError(
                 f"over_steps must be >= 1 and warmup_steps >= 0, got {self.over_steps}, {self.warmup_steps}"

@@ -15,11 +15,12 @@ from zerosum import catalog
 from zerosum import recipe as recipes
 from zerosum.domain import Domain
 from zerosum.engine.duel import Duel
+from zerosum.engine.game import Game
 from zerosum.engine.loop import Match, Settings
 from zerosum.engine.processes import World
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import Part, Recipe, settled
-from zerosum.runs import evaluation_cost, fit, resolve, timing, transfer, whereabouts
+from zerosum.runs import evaluation_cost, fit, idle, resolve, timing, transfer, whereabouts
 from zerosum.runs.progress import duration
 from zerosum.runs.transfer import Beginning
 
@@ -106,13 +107,27 @@ def make(wish: Wish, world: World = World()) -> Plan:
             facts = domain.facts(source)
             notes = list(facts.get("notes", source.notes))
         notes.append(f"Recipe {name}: {why}.")
-    recipe = recipes.override(named.changed(data=first.data), [s for s in wish.settings if not s.startswith("data.")])
+    asked = [s for s in wish.settings if not s.startswith("data.")]
+    recipe = recipes.override(named.changed(data=first.data), asked, domain.options)
     notes += resolve.unused(recipe, facts)
     recipe = whereabouts.stored(recipe, domain)
     recipe = resolve.placed(resolve.conditional(recipe, facts))
     recipe, more = resolve.batch(recipe, facts, explicit=any(s.startswith("batch=") for s in wish.settings))
+    more += _idle(recipe, named, domain, source, wish)
     plan = Plan(recipe, domain, source.to(torch.device(recipe.device)), facts, (*notes, *more), beginning=beginning)
     return _measured(plan, wish, world, named.steps)
+
+
+def _idle(recipe: Recipe, usual: Recipe, domain: Domain, source: Any, wish: Wish) -> list[str]:
+    """Notes on settings that change nothing for these data."""
+    facts = domain.facts(source)
+
+    def build(recipe: Recipe) -> Game:
+        return domain.game(resolve.tuned(recipe, domain, facts)[0], facts)
+
+    paths = [setting.partition("=")[0].strip() for setting in wish.settings]
+    in_networks = idle.networks(recipe, paths, usual, build) + idle.prior(recipe, paths, source, build)
+    return idle.data(recipe.data, paths, domain, facts) + in_networks
 
 
 def _measured(plan: Plan, wish: Wish, world: World, usual: int) -> Plan:

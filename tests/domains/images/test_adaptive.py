@@ -148,10 +148,13 @@ def test_consistency_of_micro_batches_is_that_of_the_batch() -> None:
 @pytest.mark.parametrize(
     ("settings", "rules"),
     [
-        (["augment=null"], {"augment_strength": ADAPTIVE}),
+        (["augment=null", "rules.augment_strength=0.5"], {}),
         (["penalties.consistency=10"], {}),
         ([], {"augment_role": "compared"}),
-        (["penalties.consistency=10", "augment=null"], {"augment_role": "compared"}),
+        (
+            ["penalties.consistency=10", "augment=null"],
+            {"augment_role": "compared"},
+        ),  # the role goes with the augmentation
     ],
 )
 def test_rules_that_need_one_another_are_demanded(settings: list[str], rules: dict[str, Any]) -> None:

@@ -218,6 +218,7 @@ DOMAIN = Domain(
     facts=_facts,
     describe=_describe,
     game=_game,
+    parts={"generator": networks.GENERATORS, "discriminator": networks.DISCRIMINATORS, "augment": augments.AUGMENTS},
     generator=_generator,
     recipes=recipes.RECIPES,
     choose=recipes.choose,

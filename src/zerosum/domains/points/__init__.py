@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zerosum.domain import Domain, Facts
-from zerosum.domains.points import data, files, game, recipes, showing
+from zerosum.domains.points import data, files, game, networks, recipes, showing
 from zerosum.domains.points.evaluator import ShapeEvaluator
 
 
@@ -21,6 +21,7 @@ DOMAIN = Domain(
     facts=data.CloudSource.facts,
     describe=_describe,
     game=game.build,
+    parts={"generator": networks.GENERATORS, "discriminator": networks.DISCRIMINATORS},
     generator=game.generator,
     recipes=recipes.RECIPES,
     choose=recipes.choose,

@@ -77,6 +77,7 @@ DOMAIN = Domain(
     facts=_facts,
     describe=_describe,
     game=_game,
+    parts={"generator": networks.GENERATORS, "discriminator": networks.DISCRIMINATORS},
     generator=_generator,
     recipes=recipes.RECIPES,
     choose=choice.choose,

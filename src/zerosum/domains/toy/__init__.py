@@ -35,6 +35,7 @@ DOMAIN = Domain(
     facts=data.PointSource.facts,
     describe=_describe,
     game=_game,
+    parts={"generator": networks.GENERATORS, "discriminator": networks.DISCRIMINATORS},
     generator=_generator,
     recipes=recipes.RECIPES,
     choose=recipes.choose,

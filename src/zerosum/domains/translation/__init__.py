@@ -15,6 +15,7 @@ from zerosum.domains.translation import data, preview, recipes, using
 from zerosum.domains.translation.album import read_album
 from zerosum.domains.translation.facts import shown, sides
 from zerosum.domains.translation.game import game, generator
+from zerosum.domains.translation.networks import DISCRIMINATORS, GENERATORS
 from zerosum.domains.translation.source import PairSource
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe
@@ -58,6 +59,7 @@ DOMAIN = Domain(
     describe=_describe,
     game=game,
     generator=generator,
+    parts={"generator": GENERATORS, "discriminator": DISCRIMINATORS},
     recipes=recipes.RECIPES,
     choose=recipes.choose,
     tuned=recipes.tuned,

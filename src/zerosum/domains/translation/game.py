@@ -56,6 +56,11 @@ class Cycle(Game):
         generator, discriminator = plain.generator, plain.discriminator
         assert isinstance(generator, CycleGenerator)
         assert isinstance(discriminator, CycleDiscriminator)
+        if plain.rules.fakes == "previous" and generator.pool:
+            raise UserError(
+                f'rules.fakes = "previous" and generator.pool = {generator.pool} both say which fakes the discriminators see. '
+                "Use --set generator.pool=0 with previous fakes."
+            )
         if plain.loss.coupled:
             raise UserError(
                 "The loss of a cycle must not couple the rows of a batch. Use relativistic or least_squares."
