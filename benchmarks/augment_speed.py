@@ -30,7 +30,8 @@ def side(name: str, source: ImageSource, recipe: str, batch: int) -> measuring.S
     """The recipe without labels, on one of the augmentations."""
     facts = DOMAIN.facts(source)
     plain = DOMAIN.recipes[recipe].changed(conditional=False, augment=AUGMENTS[name], batch=batch)
-    plain = recipes.override(plain, [f"rules.augment_strength={STRENGTH}"])
+    if name != PLAIN:
+        plain = recipes.override(plain, [f"rules.augment_strength={STRENGTH}"])
     plain = DOMAIN.tuned(plain, facts)[0].with_schedules_in_steps()
     match = Match(DOMAIN.game(plain, facts), source, settings(plain))
 
