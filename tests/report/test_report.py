@@ -315,6 +315,13 @@ def test_page_shows_metrics_health_recipe_and_commands(folder: Path) -> None:
         assert words in text
 
 
+def test_the_badge_of_a_run_at_work_shows_the_newest_step_of_its_log(folder: Path) -> None:
+    save(folder / "status.json", {"state": "running", "step": 100, "steps": 900})
+    assert "digits running at step 300" in page_of(folder).text
+    save(folder / "status.json", {"state": "stopped", "step": 100, "steps": 900})
+    assert "digits stopped at step 100" in page_of(folder).text
+
+
 def test_commands_quote_a_folder_with_spaces(tmp_path: Path) -> None:
     run = tmp_path / "my digits"
     run.mkdir()

@@ -143,6 +143,10 @@ def _header(folder: RunFolder) -> str:
     run, verdict = folder.run, verdict_of(folder)
     state = str(folder.status.get("state", "unknown state"))
     step = number(folder.status.get("step"))
+    if (
+        step is not None and state == "running"
+    ):  # the log is newer than the state, which is written with each checkpoint
+        step = max(step, *(number(row.get("step")) or 0 for row in (folder.last("train"), folder.last("health"))))
     where = f" at step {figure(step)}" if step is not None and state != "finished" else ""
     plan = run.get("plan") or as_dict(run.get("source")).get("summary", "")
     recipe = f" · recipe {text(folder.recipe['name'])}" if folder.recipe.get("name") else ""
