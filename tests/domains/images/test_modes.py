@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ from PIL import Image
 from torch.testing import assert_close
 
 from zerosum.data.images import gather
-from zerosum.domains.images.data import Shape, open_source
+from zerosum.domains.images import DOMAIN
+from zerosum.domains.images.data import Shape, open_source, to_pixels
+from zerosum.domains.images.judged import read_images
+from zerosum.errors import UserError
 
 
 def test_grey_stays_grey_and_rgb_stays_rgb(tmp_path: Path) -> None:
@@ -43,7 +47,10 @@ def test_transparency_is_laid_on_white(tmp_path: Path, mode: str) -> None:
     expected = pixels[..., :-1] * alpha + 255 * (1 - alpha)
     got = one(tmp_path / "a.png").permute(1, 2, 0).double()
     assert_close(got, torch.from_numpy(expected), rtol=0, atol=1.0)
-    assert "2 of 2 images with transparency were laid on white." in open_source(str(tmp_path)).notes
+    assert (
+        "2 of 2 images with transparency were laid on white; data.background=COLOUR chooses another colour."
+        in open_source(str(tmp_path)).notes
+    )
 
 
 def test_palette_and_transparent_palette(tmp_path: Path) -> None:
@@ -147,3 +154,24 @@ def test_rectangle_is_height_by_width(tmp_path: Path) -> None:
     for i in range(2):
         save(tmp_path / f"{i}.png", noise(20, 20))
     assert tuple(open_source(str(tmp_path), size=(9, 12)).train.pixels.shape[2:]) == (9, 12)
+
+
+def test_transparent_images_are_laid_on_the_colour_asked_for(tmp_path: Path) -> None:
+    for i in range(2):
+        save(tmp_path / "in" / f"{i}.png", np.full((8, 8, 4), (0, 0, 255, 51 * i), np.uint8))
+    black = open_source(str(tmp_path / "in"), background="black")
+    assert black.train.pixels[:, :, 0, 0].tolist() == [[0, 0, 0], [0, 0, 51]]
+    assert any("2 of 2 images with transparency were laid on black" in note for note in black.notes)
+    assert open_source(str(tmp_path / "in")).train.pixels[:, :, 0, 0].tolist() == [[255, 255, 255], [204, 204, 255]]
+    judged = read_images([tmp_path / "in" / "1.png"], black.shape, background=DOMAIN.facts(black)["background"])
+    assert torch.equal(to_pixels(judged), black.train.pixels[1:])
+    for wrong in ("blurple", "#00ff0080"):
+        with pytest.raises(UserError, match="give a colour such as white"):
+            open_source(str(tmp_path / "in"), background=wrong)
+
+
+def test_the_numbers_of_a_plan_add_up() -> None:
+    source = open_source("digits", validation=0.1)
+    (told,) = [note for note in DOMAIN.facts(source)["notes"] if "held out" in note]
+    numbers = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", told)]
+    assert numbers[0] == sum(numbers[1:]) == 1797

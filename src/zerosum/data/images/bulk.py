@@ -102,7 +102,7 @@ def decode_all(
 
     def work(position: int) -> BadImageError | None:
         done: Decoded | BadImageError = _read(
-            members[position], lambda stream: decode(stream, channels, size, wanted.crop)
+            members[position], lambda stream: decode(stream, channels, size, wanted.crop, wanted.background)
         )
         if isinstance(done, BadImageError):
             return done
@@ -122,7 +122,7 @@ def told(survey: Survey, channels: int, size: tuple[int, int], wanted: Wanted) -
     sentences = (
         f"images were resized to {text(size)} ({cut}, Lanczos).",
         "images were grey and were made RGB." if channels == 3 else "images were coloured and were made grey.",
-        "images with transparency were laid on white.",
+        f"images with transparency were laid on {wanted.background}; data.background=COLOUR chooses another colour.",
         "images were turned upright as their EXIF data say.",
         "images have 16 bits; their values were divided by 257.",
     )

@@ -23,7 +23,7 @@ import numpy as np
 import PIL
 
 from zerosum.data.images.bulk import say
-from zerosum.data.images.raw import Labels, Pixels, Wanted
+from zerosum.data.images.raw import WHITE, Labels, Pixels, Wanted
 from zerosum.data.opening import path_of
 from zerosum.jsonfile import read_object
 from zerosum.store import write_durably
@@ -75,7 +75,7 @@ def rule(where: Path, wanted: Wanted) -> dict[str, Any]:
         "validation": wanted.validation,
         "flip": wanted.flip,
         "pillow": PIL.__version__,
-    }
+    } | ({} if wanted.background == WHITE else {"background": wanted.background})
 
 
 def place_of(where: Path, wanted: Wanted) -> Path:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from zerosum.data.images.raw import Crop, Pixels
+from zerosum.data.images.raw import WHITE, Crop, Pixels
 from zerosum.data.opening import reason
 
 KINDS = {
@@ -84,11 +84,13 @@ def probe(stream: BinaryIO) -> Probe:
         return Probe(height, width, image.mode in _GREY)
 
 
-def decode(stream: BinaryIO, channels: int, size: tuple[int, int], crop: Crop = "centre") -> Decoded:
+def decode(
+    stream: BinaryIO, channels: int, size: tuple[int, int], crop: Crop = "centre", background: str = WHITE
+) -> Decoded:
     """Decodes the first frame to `channels` (1 or 3) at `size` = (height, width). Raises BadImageError.
 
-    EXIF rotation is applied; transparency is laid on white; 16-bit grey is divided by 257; then `fit`. A truncated file is
-    an error, never filled up.
+    EXIF rotation is applied; transparency is laid on the background; 16-bit grey is divided by 257; then `fit`. A truncated file
+    is an error, never filled up.
     """
     with opened(stream) as stored:
         stored.load()
@@ -97,7 +99,7 @@ def decode(stream: BinaryIO, channels: int, size: tuple[int, int], crop: Crop = 
         grey, flattened, deep = _is_grey(image), image.has_transparency_data, image.mode.startswith("I")
         image = _eight_bits(image)
         if flattened:
-            image = _on_white(image)
+            image = _laid_on(image, background)
         image = image.convert("L" if channels == 1 else "RGB")
         resized = image.size != (size[1], size[0])
         return Decoded(to_array(fit(image, size, crop)), resized, grey != (channels == 1), flattened, rotated, deep)
@@ -180,6 +182,6 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(values / 257).astype(np.uint8))
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _laid_on(image: Image.Image, background: str) -> Image.Image:
     rgba = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, background), rgba).convert("RGB")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from PIL import ImageColor
 
 from zerosum.errors import UserError
 
@@ -17,6 +18,7 @@ Labels = npt.NDArray[np.int64]
 Crop = Literal["centre", "pad"]
 OnBad = Literal["stop", "skip"]
 
+WHITE = "white"
 CROPS: tuple[str, ...] = ("centre", "pad")
 ON_BAD: tuple[str, ...] = ("stop", "skip")
 
@@ -99,8 +101,8 @@ class Wanted:
     """What the user asked of a source; None leaves the choice to the data. size is (height, width) in pixels.
 
     crop: what happens to an image of another aspect. on_bad: whether unusable images end the reading or are left out.
-    labelled, heldout, validation, flip, attributes, links: see `data.open_source`. cache: whether large sources are prepared once
-    and kept.
+    labelled, heldout, validation, flip, attributes, links, background: see `data.open_source`. cache: whether large sources are
+    prepared once and kept.
     """
 
     size: tuple[int, int] | None = None
@@ -115,6 +117,7 @@ class Wanted:
     attributes: str | bool | None = None
     cache: bool = True
     links: bool = False
+    background: str = WHITE
 
     def __post_init__(self) -> None:
         for field, share in (("heldout", self.heldout), ("validation", self.validation)):
@@ -129,6 +132,12 @@ class Wanted:
                 f"size = {given}: give one number, or height and width, from {SMALLEST} pixels on: 32, say, or [64,48]. "
                 "Left out, the images keep their own."
             )
+        try:
+            parts = len(ImageColor.getrgb(self.background))
+        except (ValueError, AttributeError):
+            parts = 0
+        if parts != 3:
+            raise UserError(f"background = {self.background!r}: give a colour such as white, black, grey or '#8090a0'.")
         if self.channels not in (None, 1, 3):
             raise UserError(f"channels = {self.channels}: choose 1 (grey) or 3 (RGB), or leave it out.")
         if self.max_images is not None and self.max_images < 2:

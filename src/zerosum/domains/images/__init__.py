@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zerosum import domain
 from zerosum.data.images import film, paths, pictures
-from zerosum.data.images.raw import Crop, OnBad
+from zerosum.data.images.raw import WHITE, Crop, OnBad
 from zerosum.domain import Baseline, Domain, Facts
 from zerosum.domains.images import augments, networks, recipes
 from zerosum.domains.images.data import ImageSource, Shape, open_source, recognise, sources
@@ -48,6 +48,7 @@ def _opener(
     on_bad: OnBad = "stop",
     cache: bool = True,
     links: bool = False,
+    background: str = WHITE,
 ) -> ImageSource:
     """The options of `data` in an image recipe; size is one number or [height, width]."""
     both = (size, size) if isinstance(size, int) else size
@@ -65,6 +66,7 @@ def _opener(
         on_bad=on_bad,
         cache=cache,
         links=links,
+        background=background,
         allow_download=allow_download,
     )
 
@@ -88,6 +90,7 @@ def _facts(source: ImageSource) -> dict[str, Any]:
         "num_images": len(source.train),
         "flip": source.flip,
         "crop": source.crop,
+        "background": source.background,
         "measure": source.measure,
         "num_heldout": source.num_heldout,
         "fingerprint": source.fingerprint,
@@ -106,8 +109,14 @@ def _examples(source: ImageSource) -> list[list[float]]:
 
 
 def _held_out(source: ImageSource) -> list[str]:
-    held = source.num_heldout
-    return [f"{held:,} more images are held out: never trained on, used to see what D remembers."] if held else []
+    num, held, apart = len(source.train), source.num_heldout, len(source.validation or ())
+    if not held:
+        return []
+    more = f", {apart:,} are set apart to choose by" if apart else ""
+    return [
+        f"Of {num + held + apart:,} images {num:,} are trained on, {held:,} are held out: never trained on, used to see what D "
+        f"remembers{more}. Numbers of images in other notes are of all of them."
+    ]
 
 
 def _too_few(source: ImageSource) -> list[str]:
@@ -188,7 +197,7 @@ def _read(paths: Sequence[Path], facts: Facts) -> Tensor:
 
     if not paths:
         raise UserError("judge needs at least one image file.")
-    return read_images(paths, shape_of(facts), facts.get("crop", "centre"))
+    return read_images(paths, shape_of(facts), facts.get("crop", "centre"), facts.get("background", WHITE))
 
 
 def _likeness(samples: Tensor) -> Sequence[Tensor]:

@@ -17,7 +17,7 @@ from zerosum.data.images.attributes import Attributes
 from zerosum.data.images.known import SourceInfo
 from zerosum.data.images.paths import open_path, recognise
 from zerosum.data.images.pictures import to_pixels, to_unit
-from zerosum.data.images.raw import Crop, OnBad, Part, Raw, Shape, Wanted, fingerprint
+from zerosum.data.images.raw import WHITE, Crop, OnBad, Part, Raw, Shape, Wanted, fingerprint
 from zerosum.data.images.split import hold_out, set_apart
 from zerosum.data.opening import path_of
 from zerosum.engine.game import Batch
@@ -66,7 +66,8 @@ class ImageSource:
     notes: one sentence each, for the user to read before training. fingerprint: SHA-256 (hexadecimal) of the shape, the
     pixels and the labels (or attributes) of `train`. attribute_names, attribute_scales: of each attribute, the latter its mean
     and standard deviation before it was standardised. flip: whether the mirror image of row i is row i + len(train).
-    crop: the rule by which images of another aspect were cut. measure: the measure that the source was made for, or none.
+    crop: the rule by which images of another aspect were cut.
+    background: what transparent images were laid on. measure: the measure that the source was made for, or none.
     device: where batches go when the pixels stay where they are, because they are a file that is mapped into memory.
     """
 
@@ -82,6 +83,7 @@ class ImageSource:
     attribute_scales: tuple[tuple[float, float], ...] = ()
     flip: bool = False
     crop: Crop = "centre"
+    background: str = WHITE
     measure: str = ""
     mapped: bool = False
     device: torch.device | None = None
@@ -140,6 +142,7 @@ def open_source(
     on_bad: OnBad = "stop",
     cache: bool = True,
     links: bool = False,
+    background: str = WHITE,
     allow_download: bool = False,
     data_root: str | None = None,
 ) -> ImageSource:
@@ -153,12 +156,24 @@ def open_source(
     flip: mirror images are further rows. attributes: the path of a table, see `reading.attributes`; whether the table that
     lies beside the images must be there (true), is not used (false), or is used where there is one. on_bad: "skip" leaves
     out unusable images, at most 1 %. cache: whether sources above 32 MiB are prepared once and kept. links: whether, in a folder,
-    links to images outside of it are followed. allow_download: whether
-    missing files of a named source may be fetched. data_root: where these files lie, instead of $ZEROSUM_DATA.
+    links to images outside of it are followed. background: the colour on which transparent images are laid. allow_download:
+    whether missing files of a named source may be fetched. data_root: where these files lie, instead of $ZEROSUM_DATA.
     """
     labelled = labelled and not isinstance(attributes, str)
     wanted = Wanted(
-        size, channels, max_images, crop, on_bad, labelled, heldout, validation, flip, attributes, cache, links
+        size,
+        channels,
+        max_images,
+        crop,
+        on_bad,
+        labelled,
+        heldout,
+        validation,
+        flip,
+        attributes,
+        cache,
+        links,
+        background,
     )
     name = known.canonical(where)
     if name is None:
@@ -198,6 +213,7 @@ def _finish(raw: Raw, wanted: Wanted) -> ImageSource:
         attribute_scales=() if given is None else given.scales,
         flip=wanted.flip,
         crop=wanted.crop,
+        background=wanted.background,
         measure=raw.measure,
         mapped=raw.mapped,
     )

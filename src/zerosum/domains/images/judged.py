@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zerosum.data.images.files import BadImageError, decode
-from zerosum.data.images.raw import Crop
+from zerosum.data.images.raw import WHITE, Crop
 from zerosum.data.opening import opened
 from zerosum.domains.images import historic
 from zerosum.domains.images.data import ImageSource, Shape, to_pixels, to_unit
@@ -96,13 +96,13 @@ class UnitEvaluator:
         return numbers
 
 
-def read_images(paths: Sequence[Path], shape: Shape, crop: Crop = "centre") -> Tensor:
+def read_images(paths: Sequence[Path], shape: Shape, crop: Crop = "centre", background: str = WHITE) -> Tensor:
     """(N, C, H, W) in [-1, 1]: image files cropped and resized as training images are; UserError names a bad one."""
     rows = []
     for path in paths:
         try:
             with opened(path) as stream:
-                rows.append(decode(stream, shape.channels, (shape.height, shape.width), crop).pixels)
+                rows.append(decode(stream, shape.channels, (shape.height, shape.width), crop, background).pixels)
         except BadImageError as error:
             raise UserError(f"{path}: {error}") from None
         except OSError as error:
