@@ -160,21 +160,8 @@ def open_source(
     whether missing files of a named source may be fetched. data_root: where these files lie, instead of $ZEROSUM_DATA.
     """
     labelled = labelled and not isinstance(attributes, str)
-    wanted = Wanted(
-        size,
-        channels,
-        max_images,
-        crop,
-        on_bad,
-        labelled,
-        heldout,
-        validation,
-        flip,
-        attributes,
-        cache,
-        links,
-        background,
-    )
+    how = crop, on_bad, labelled, heldout, validation, flip, attributes, cache, links, background
+    wanted = Wanted(size, channels, max_images, *how)
     name = known.canonical(where)
     if name is None:
         return _finish(_split(open_path(where, wanted), wanted), wanted)
