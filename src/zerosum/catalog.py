@@ -35,7 +35,9 @@ def domain(name: str) -> Domain:
 def recognise(where: str) -> Domain:
     """The domain whose data lie at `where` (a name or a path)."""
     if not where.strip():
-        raise UserError("The name of the data is empty: give a source, a file or a folder (. is the folder you are in).")
+        raise UserError(
+            "The name of the data is empty: give a source, a file or a folder (. is the folder you are in)."
+        )
     domains_here = [domain(name) for name in domain_names()]
     for candidate in domains_here:
         if where in candidate.sources():  # a name means the source, whatever folder bears it; ./name means the folder
