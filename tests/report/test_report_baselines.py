@@ -75,6 +75,28 @@ def test_the_sentence_calls_level_what_shares_the_star() -> None:
     assert ranked == "The best by Fréchet are, level with each other, the fine own with 6 and the fine near with 7.5."
 
 
+def test_what_cannot_judge_ranks_nothing() -> None:
+    """Neither a star nor "better" comes of a measure that says that it cannot judge, of the run or of a model."""
+    unsure = {"cannot_judge": "39 real images are too few."}
+    models = content(a=[record("frechet[x]", 9.0, **unsure), record("kid[x]", 2.0)])
+    own = [record("frechet[x]", 6.0), record("kid[x]", 5.0)]
+    found = compare(models, own)
+    assert [row.best for row in found.rows] == [set(), {1}]
+    assert found.rows[0].better == "cannot judge"
+    assert found.sentence.startswith("By KID, where the run scores 5")
+    assert "worse than the fine a" in found.sentence
+    assert found.notes == ("Cannot judge, and so rank nothing: Fréchet. Their protocols say why.",)
+    alone = compare(content(a=[record("frechet[x]", 9.0)]), [record("frechet[x]", 6.0, **unsure)])
+    assert alone.sentence == "No measure that could rank the run and these models can judge."
+    assert "None of the measures ranks" in compare(content(a=[record("frechet[x]", 9.0, **unsure)])).sentence
+    sure = [[record("frechet[x,n=9]", value, **unsure) | {"error": 0.1}] for value in (6.0, 9.0)]
+    table = side_by_side(["a", "b"], sure)
+    assert table.rows[0].best == set()
+    assert "better" not in table.sentence
+    assert table.rows[0].cells == (6.0, 9.0)
+    assert "Cannot judge" in table.notes[0]
+
+
 def test_runs_are_not_called_level_where_no_error_is_known() -> None:
     found = side_by_side(["a", "b"], [[record("m[n=9]", 6.0)], [record("m[n=9]", 4.0)]])
     assert found.rows[0].best == set()

@@ -150,7 +150,8 @@ def test_the_model_card_tells_what_was_recorded(tmp_path: Path) -> None:
         "reference": 0.5,
         "error": 0.25,
     }
-    line = {"step": 7, "kind": "evaluation", "records": [record]}
+    unsure = {**record, "name": "recall[x,n=10]", "protocol": {**record["protocol"], "cannot_judge": "Too few."}}
+    line = {"step": 7, "kind": "evaluation", "records": [record, unsure]}
     (tmp_path / "run" / "metrics.jsonl").write_text(json.dumps(line) + "\n")
     export(load(tmp_path / "run"), "huggingface", tmp_path / "hub", "cc-by-4.0")
     card = (tmp_path / "hub" / "README.md").read_text()
@@ -158,6 +159,7 @@ def test_the_model_card_tells_what_was_recorded(tmp_path: Path) -> None:
     assert "license: cc-by-4.0\n" in front
     assert "library_name: zerosum\n" in front
     assert "| Fréchet | 1.5 ± 0.25 | 0.5 | lower |  |" in card
+    assert "| recall | 1.5 ± 0.25 | 0.5 | cannot judge |  |" in card
     assert "For all of them: extractor x, num fake 10." in card
     assert "7 steps" in card
     assert "one of 2 classes: 0 class0, 1 class1 |" in card

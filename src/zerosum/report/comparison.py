@@ -21,6 +21,8 @@ PROTOCOL = (
 by which version, and what was found on the way, may differ."""
 
 
+CANNOT = "cannot judge"
+"""What stands in place of what is wanted, where a measure says that it cannot judge: it ranks nothing."""
 SURE = 1.96
 """Standard errors of a difference within which two values are level: its 95 % interval."""
 
@@ -28,7 +30,8 @@ SURE = 1.96
 @dataclass(frozen=True)
 class Row:
     """One measure. cells: a value for each column, None where nothing comparable was measured; best: columns of the best,
-    of all that are level with it; floor: the reference as a number; errors: the standard error of each cell, if known."""
+    of all that are level with it, none where the measure cannot judge; floor: the reference as a number; errors: the standard
+    error of each cell, if known."""
 
     kind: str
     tag: str
@@ -70,6 +73,7 @@ def compare(content: Json, run: Sequence[Json] | None = None, conditional: bool 
                 "measures of class shares favour the run. Measures that need the class asked for are not compared."
             )
     rows = tuple(_row(key, columns) for key in keys)
+    notes += _doubted(rows)
     heads = [str(one.get("summary")).partition(":")[0] for one in models]
     sentence = _against(rows, heads, run) if run is not None else _ranked(rows, heads)
     return Comparison(tuple(names), rows, sentence, tuple(notes))
@@ -84,7 +88,13 @@ def side_by_side(names: Sequence[str], records: Sequence[Sequence[Json]]) -> Com
     rows = tuple(row if None not in row.errors else replace(row, best=frozenset()) for row in rows)
     left = sum(len(column) for column in columns) - len(keys) * len(columns)
     notes = ("Measures that not all of them have, such as those of asked-for classes, are left out.",) if left else ()
-    return Comparison(tuple(names), rows, _winner(rows, names), notes)
+    return Comparison(tuple(names), rows, _winner(rows, names), (*notes, *_doubted(rows)))
+
+
+def _doubted(rows: Sequence[Row]) -> list[str]:
+    """A note of the measures that cannot judge."""
+    kinds = list(dict.fromkeys(row.kind for row in rows if row.better == CANNOT))
+    return [f"Cannot judge, and so rank nothing: {', '.join(kinds)}. Their protocols say why."] if kinds else []
 
 
 def _is_chance(record: Json) -> bool:
@@ -124,7 +134,8 @@ def _row(key: str, columns: Sequence[dict[str, Json]]) -> Row:
     records = [column.get(key, {}) for column in columns]
     one = next((record for record in reversed(records) if record), {})
     cells = tuple(number(record.get("value")) for record in records)
-    better, reference = str(one.get("better")), one.get("reference")
+    doubts = any(as_dict(record.get("protocol")).get("cannot_judge") for record in records)
+    better, reference = CANNOT if doubts else str(one.get("better")), one.get("reference")
     errors = tuple(number(record.get("error")) for record in records)
     distances = [None if cell is None else _distance(cell, better, number(reference)) for cell in cells]
     told = (*name_of(one), better, str(one.get("meaning", "")), reference_of(reference))
@@ -198,7 +209,10 @@ def _ranked(rows: Sequence[Row], heads: Sequence[str]) -> str:
 def _against(rows: Sequence[Row], heads: Sequence[str], run: Sequence[Json]) -> str:
     if not run:
         return "The run has no metrics yet: zerosum evaluate measures it."
-    row = _headline([row for row in rows if row.cells[0] is not None])
+    shared = [row for row in rows if row.cells[0] is not None]
+    row = _headline(shared)
+    if row is None and any(row.better == CANNOT for row in shared):
+        return "No measure that could rank the run and these models can judge."
     if row is None:
         return "The run's newest metrics were taken under another protocol: zerosum evaluate measures it anew."
     own = row.cells[0] or 0.0

@@ -153,8 +153,9 @@ def _measured(run: Run) -> str:
         error = f" ± {record['error']:.2g}" if record.get("error") is not None else ""
         floor = "" if record.get("reference") is None else f"{record['reference']:.4g}"
         told = _listed({name: value for name, value in protocol.items() if name not in shared})
+        wanted = "cannot judge" if record["protocol"].get("cannot_judge") else record["better"]
         name = spelt(record["name"].partition("[")[0].replace("_", " "))
-        lines.append(f"| {name} | {record['value']:.4g}{error} | {floor} | {record['better']} | {told} |")
+        lines.append(f"| {name} | {record['value']:.4g}{error} | {floor} | {wanted} | {told} |")
     common = [f"For all of them: {_listed(shared)}.", ""] if shared else []
     full = json.dumps({record["name"]: record["protocol"] for record in records}, indent=1, ensure_ascii=False)
     whole = ["<details><summary>The full protocols</summary>", "", "```json", full, "```", "", "</details>"]
