@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import browser
 import pytest
+
+import browser
 
 
 @pytest.fixture(scope="module")

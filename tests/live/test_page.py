@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import browser
 import pytest
+
+import browser
 from browser import SMALL, Page, wait
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-import browser
 import pytest
+
+import browser
 from browser import SMALL, Page, wait
 
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import browser
 import pytest
 from PIL import Image
 from visitor import Visitor, running
 
+import browser
 from zerosum.errors import UserError
 from zerosum.live.server import Served, laboratory
 from zerosum.live.settings import parse
