@@ -14,8 +14,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from zerosum import catalog
 from zerosum.cli import app
+from zerosum.data.images.pictures import Size
 from zerosum.errors import UserError
+from zerosum.runs.latents.sampling import Order, fill
 from zerosum.runs.latents.space import refuse_huge, write, writing
 
 
@@ -48,7 +51,7 @@ def test_nothing_lies_under_the_final_name_before_all_is_written(tmp_path: Path)
 
 
 def test_several_files_and_folders_come_to_lie_where_they_were_asked_for(tmp_path: Path) -> None:
-    def numbered(samples: Any, path: Path, facts: Any) -> list[Path]:
+    def numbered(samples: Any, path: Path, facts: Any, form: Any) -> list[Path]:
         if path.suffix:
             paths = [path.with_name(f"{path.stem}-{i}{path.suffix}") for i in range(2)]
         else:
@@ -70,14 +73,36 @@ def test_several_files_and_folders_come_to_lie_where_they_were_asked_for(tmp_pat
 
 
 def test_one_picture_of_very_many_samples_is_refused_with_its_size() -> None:
-    run: Any = SimpleNamespace(sampler=SimpleNamespace(facts={"height": 8, "width": 8}))
+    run: Any = SimpleNamespace(
+        sampler=SimpleNamespace(facts={"height": 8, "width": 8}),
+        domain=SimpleNamespace(tile=lambda facts: (56, 56)),
+        card_read=contextlib.nullcontext,
+    )
     refuse_huge(run, 10_000, Path("x.png"))
     refuse_huge(run, 1_000_000, Path("folder"))
     refuse_huge(run, 1_000_000, Path("x.npy"))
     with pytest.raises(
-        UserError, match=r"100,000 samples would have about 17,752 x 17,752 pixels.*--out x\) for single"
+        UserError, match=r"100,000 samples would have about 17,696 x 17,752 pixels.*--out x\) for single"
     ):
         refuse_huge(run, 100_000, Path("x.png"))
+    refuse_huge(run, 100, Path("x.png"), size=Size(1000))
+    with pytest.raises(UserError, match="101 samples would have about 10,000 x 11,000 pixels"):
+        refuse_huge(run, 101, Path("x.png"), size=Size(1000))
+
+
+@pytest.mark.parametrize("name", ["images", "points"])
+def test_every_domain_whose_pictures_grow_refuses_huge_ones(name: str) -> None:
+    """Before they are made: of plain samples and of a grid of classes."""
+    facts = {"height": 8, "width": 8, "num_classes": 10, "class_names": [*"abcdefghij"]}
+    run: Any = SimpleNamespace(
+        sampler=SimpleNamespace(facts=facts, conditional=True),
+        domain=catalog.domain(name),
+        card_read=contextlib.nullcontext,
+    )
+    with pytest.raises(UserError, match="one picture of 100,000 samples would have about"):
+        fill(run, Order(100_000), Path("x.png"))
+    with pytest.raises(UserError, match="one picture of 100,000 samples would have about"):
+        fill(run, Order(10_000, grid="classes"), Path("x.png"))
 
 
 def test_a_number_below_one_is_refused(tmp_path: Path) -> None:

@@ -62,13 +62,15 @@ def interpolate(
         raise UserError(
             "--latent walks through saved latents as they are; leave out --label, --space and --truncation."
         )
-    from zerosum.runs.latents.space import Latents
+    from zerosum.runs.latents.space import Latents, refuse_huge
 
     saved = Latents.load(latent) if latent else None
     room = _space(folder, saved.space if saved else space)
     keys = saved or room.keys(seeds.split(","), label, truncation)
     moving = target.suffix.lower() in MOVING
     wanted = frames if frames is not None else _frames(len(keys), loop, 30 if moving else 8)
+    if not moving:
+        refuse_huge(room.run, wanted, target, MOST_COLUMNS)
     walked = room.render(room.walk(keys, wanted, loop))
     if moving:
         room.film(walked, target, fps)

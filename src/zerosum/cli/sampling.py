@@ -49,6 +49,15 @@ Strength = Annotated[
 Metadata = Annotated[
     bool, typer.Option("--keep-metadata", help="Translation: with EXIF, colour profile and resolution of the input.")
 ]
+SizeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--size",
+        metavar="N|HEIGHTxWIDTH",
+        help="Images: each one is written with N pixels along its longer side, or with this height and width.",
+        show_default=False,
+    ),
+]
 Out = Annotated[
     Path | None,
     typer.Option(help="A picture, an array, a table or a folder of files; default: in FOLDER, samples.png or so."),
@@ -71,28 +80,28 @@ def sample(
     reverse: Reverse = False,
     strength: Strength = 1.0,
     keep_metadata: Metadata = False,
+    size: SizeOption = None,
     out: Out = None,
     json: Json = False,
 ) -> None:
     """Make samples with a trained generator."""
     if out is not None and not inputs:  # a translation is written like its input
         known.refuse_ending(folder, out)
+    from zerosum.data.images.pictures import Size
     from zerosum.domain import Wanted
     from zerosum.runs import run
-    from zerosum.runs.latents.sampling import Order, fill
-    from zerosum.runs.latents.space import write
+    from zerosum.runs.latents.sampling import Order, made
     from zerosum.runs.progress import few
 
     loaded = run.load(folder)
-    target, given = out or folder / loaded.domain.sample_name, tuple(inputs or ())
-    wanted = Wanted(num, seed, target, where, given, reverse, strength, keep_metadata)
+    target, chosen = out or folder / loaded.domain.sample_name, None if size is None else Size.parsed(size)
+    wanted = Wanted(num, seed, target, where, tuple(inputs or ()), reverse, strength, keep_metadata, chosen)
     usual = bool(label or attributes or truncation != 1 or grid or direction or latent)
-    if (produced := loaded.produce(wanted, usual)) is not None:
-        paths, made = list(produced.paths), produced.num
-        for note in produced.notes:
-            say(note)
-    else:
-        order = Order(num, seed, tuple(label or ()), truncation, grid, tuple(direction or ()), latent, attributes)
-        samples, columns = fill(loaded, order, target)
-        paths, made = write(loaded, samples, target, columns), len(samples)
-    show({"paths": [str(path) for path in paths], "num": made, "seed": seed}, json, few(paths))
+    if (produced := loaded.produce(wanted, usual)) is None:
+        order = Order(
+            num, seed, tuple(label or ()), truncation, grid, tuple(direction or ()), latent, attributes, chosen
+        )
+        produced = made(loaded, order, target)
+    say(*produced.notes)
+    paths = list(produced.paths)
+    show({"paths": [str(path) for path in paths], "num": produced.num, "seed": seed}, json, few(paths))

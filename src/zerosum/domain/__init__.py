@@ -17,12 +17,14 @@ from zerosum.domain.words import (
     DomainSource,
     Evaluator,
     Facts,
+    Form,
     HistoricEvaluator,
     Maker,
     Produced,
     Ranked,
     Scene,
     Wanted,
+    Write,
 )
 from zerosum.engine.duel import GENERATOR
 from zerosum.engine.game import Batch, Game
@@ -38,12 +40,14 @@ __all__ = [
     "DomainSource",
     "Evaluator",
     "Facts",
+    "Form",
     "HistoricEvaluator",
     "Maker",
     "Produced",
     "Ranked",
     "Scene",
     "Wanted",
+    "Write",
     "both",
     "duel",
     "generator",
@@ -101,7 +105,8 @@ class Domain:
     choose: (facts, minutes, device) -> (recipe name, why).
     evaluator: (source, seed) -> Evaluator. Samples reach it, and the writers, in the domain's own range.
     picture: (samples, path, scene): one PNG of many samples. num_shown: how many it wants; 0 for a grid of 80 or so.
-    write: (samples, path, facts): samples as files. read: (paths, facts) -> samples for the discriminator.
+    write: (samples, path, facts, form): samples as files. tile: facts -> (height, width) that each sample takes in a picture of
+    many; None where the number does not change the picture's size. read: (paths, facts) -> samples for the discriminator.
     within: (samples, recipe) -> the samples within the domain's range, in place or not; by default as they are.
     initialise: (game, source): what the networks want to know of the data before step 0; by default nothing.
     tuned: (recipe, facts) -> the recipe with a number for each "auto", and a note for each: the rule with the numbers put
@@ -134,7 +139,7 @@ class Domain:
     choose: Choose
     evaluator: Callable[[Any, int], Evaluator]
     picture: Callable[[Tensor, Path, Scene], None]
-    write: Callable[[Tensor, Path, Facts], list[Path]]
+    write: Write
     read: Callable[[Sequence[Path], Facts], Tensor]
     within: Callable[[Tensor, Recipe], Tensor] = _as_they_are
     initialise: Callable[[Game, Any], None] = _as_drawn
@@ -142,6 +147,7 @@ class Domain:
     beside: Callable[[Recipe, Match, Tensor], Sequence[Record]] = _nothing_beside
     baselines: Callable[[Any], Mapping[str, Callable[[], Baseline]]] = _no_baselines
     num_shown: int = 0
+    tile: Callable[[Facts], tuple[int, int]] | None = None
     film: Callable[[Tensor, Path, float], None] | None = None
     examples: Callable[[Any], Batch | None] = _no_examples
     draw: Callable[[Facts, int, int], Tensor | None] | None = None

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from zerosum.data.images.pictures import Size
 from zerosum.engine.duel import Prior
 from zerosum.engine.game import Batch
 from zerosum.metrics.record import Record
@@ -82,6 +83,7 @@ class Scene:
     classical model; None for real rows.
     judge: (M, ...) data -> (M,) logits above the neutral one of the run's discriminator; None for real rows and in games
     with labels. condition: (N, ...) what the samples were made under, or the rows were told; None in games without.
+    size: at which each sample is shown, where samples are pictures; None: as the domain likes.
     """
 
     columns: int
@@ -89,6 +91,23 @@ class Scene:
     noise: Tensor | None = None
     judge: Callable[[Tensor], Tensor] | None = None
     condition: Tensor | None = None
+    size: Size | None = None
+
+
+@dataclass(frozen=True)
+class Form:
+    """How samples are written to files. size: of each, where samples are pictures; None: as they were made. names: of each
+    sample's class, fit for files' names (data.filenames); () where they have none."""
+
+    size: Size | None = None
+    names: Sequence[str] = ()
+
+
+class Write(Protocol):
+    """Writes samples (N, ...) in the domain's range to files."""
+
+    def __call__(self, samples: Tensor, path: Path, facts: Facts, form: Form = Form()) -> list[Path]:
+        """The files written, by the path's ending; a folder of single ones without an ending, where the domain has such."""
 
 
 class Baseline(Protocol):
@@ -132,7 +151,7 @@ class Maker(Protocol):
 class Wanted:
     """What `zerosum sample` was asked for. num: None for the domain's own number. where: conditions in words. inputs: files or
     folders to be translated. reverse: in the other direction. strength: in [0, 1], of the change to the input. metadata: whether
-    that of the inputs is kept."""
+    that of the inputs is kept. size: at which pictures are written; None: as they were made."""
 
     num: int | None
     seed: int
@@ -142,6 +161,7 @@ class Wanted:
     reverse: bool = False
     strength: float = 1.0
     metadata: bool = False
+    size: Size | None = None
 
     @property
     def special(self) -> tuple[str, ...]:

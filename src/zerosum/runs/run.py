@@ -77,6 +77,10 @@ class Run:
     def produce(self, wanted: Wanted, usual: bool = False) -> Produced | None:
         """The domain's own way to make samples: streams of rows, whole files; None where it has none for what is wanted, and
         where, `usual`, something is asked for that only the usual way can do."""
+        if wanted.size is not None and not self.domain.pixels:
+            raise UserError(
+                f"--size: samples of the domain {self.domain.name!r} are no pictures, so they have no size. Leave it out."
+            )
         with self.card_read():
             produced = None if usual else self.domain.produce(self.sampler, self.sampler.facts, wanted)
         if produced is None and wanted.special:

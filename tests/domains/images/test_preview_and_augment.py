@@ -93,3 +93,32 @@ def test_strength_0_leaves_every_image_as_it_is_and_half_leaves_half(name: str, 
 
 def test_every_augmentation_is_among_those_tried_at_strength_0() -> None:
     assert set(AUGMENTS) == {"shift", "diffaugment", "ada"}
+
+
+def test_pictures_are_resized_as_previews_enlarge_them_or_by_lanczos() -> None:
+    wide = samples(1, 3, 30)[0][0, :, :, :20]  # 30 rows, 20 columns
+    doubled = pictures.scaled(wide, pictures.Size(60))
+    assert torch.equal(doubled, wide.repeat_interleave(2, 1).repeat_interleave(2, 2))
+    assert torch.equal(pictures.scaled(wide, None), wide)
+    assert torch.equal(pictures.scaled(wide, pictures.Size(30)), wide)
+    lanczos = Image.Resampling.LANCZOS
+    for pixels, size, shape in (
+        (wide, pictures.Size(45), (45, 30)),
+        (wide, pictures.Size(15), (15, 10)),
+        (wide, pictures.Size(60, 60), (60, 60)),
+        (samples(1, 3, 8)[0][0], pictures.Size(80), (80, 80)),
+        (samples(1, 1, 200)[0][0], pictures.Size(400), (400, 400)),
+    ):
+        expected = np.asarray(pictures.picture(pixels).resize(shape[::-1], lanczos))
+        np.testing.assert_array_equal(pictures.picture(pictures.scaled(pixels, size)), expected)
+    assert pictures.Size.parsed("40X30") == pictures.Size(40, 30)
+
+
+def test_deep_values_and_class_numbers_are_resized_as_such() -> None:
+    deep = np.linspace(0, 65535, 40 * 50 * 2).reshape(40, 50, 2).astype(np.uint16)
+    half = pictures.resized(deep, (20, 25))
+    assert half.dtype == np.uint16
+    np.testing.assert_allclose(half.mean(), deep.mean(), rtol=1e-3)
+    assert len(np.unique(half)) == half.size  # not 256 of them
+    numbers = np.random.default_rng(0).choice([3, 90, 250], (40, 50, 1)).astype(np.uint8)
+    assert set(np.unique(pictures.resized(numbers, (33, 71), smooth=False))) == {3, 90, 250}

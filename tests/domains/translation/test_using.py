@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zerosum.data.images.exact import read
+from zerosum.data.images.pictures import Size
 from zerosum.domain import Wanted
 from zerosum.domains.translation.facts import Side
 from zerosum.domains.translation.using import produce
@@ -269,3 +270,31 @@ def test_metadata_are_kept_where_asked(tmp_path: Path) -> None:
             assert image.size == (20, 30)  # upright
             assert (image.getexif().get(0x010E) == "a hill") is keep
             assert image.getexif().get(0x0112, 1) == 1
+
+
+def test_translations_are_written_at_the_size_that_is_asked_for(tmp_path: Path) -> None:
+    saved(tmp_path / "a.png", 3, bits=16, alpha=True)
+    (path,) = run(hand(), tmp_path / "b.png", tmp_path / "a.png", size=Size(17))
+    image = read(path)
+    assert image.values.shape == (10, 17, 3)  # of 21 x 34
+    assert image.values.dtype == np.uint16
+    assert image.alpha is not None
+    assert image.alpha.shape == (10, 17)
+    labels = Side(3, "labels", ((0,), (100,), (200,)))
+    maker = hand(target=labels, network=Negative(3))
+    saved(tmp_path / "c.png", 3)
+    (path,) = run(maker, tmp_path / "d.png", tmp_path / "c.png", size=Size(30, 31))
+    assert read(path).values.shape == (30, 31, 1)
+    assert set(np.unique(read(path).values)) <= {0, 100, 200}
+    maker = hand()
+    maker.examples = Batch(torch.zeros(2, 3, 16, 16), torch.zeros(2, 3, 16, 16))
+    sheet = [Wanted(None, 0, tmp_path / "sheet.png", size=size) for size in (Size(50), Size(70))]
+    sizes = []
+    for wanted in sheet:
+        produce(maker, maker.facts, wanted)
+        with Image.open(wanted.out) as picture:
+            sizes.append(picture.size)
+    assert sizes[1][0] - sizes[0][0] == 3 * 20
+    assert sizes[1][1] - sizes[0][1] == 2 * 20
+    with pytest.raises(UserError, match="one picture of 300,000 samples"):
+        produce(maker, maker.facts, Wanted(100_000, 0, tmp_path / "sheet.png"))

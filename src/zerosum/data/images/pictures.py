@@ -2,23 +2,68 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from zerosum.data import filenames
 from zerosum.errors import UserError
 
 TILE, SMOOTH_BELOW = 56, 24
 """Grids enlarge images to about TILE pixels by a whole factor; those of fewer than SMOOTH_BELOW rows by Lanczos, because
-an eye reads a blurred 8x8 digit and not its 64 squares; all others without smoothing. Single files are never enlarged."""
+an eye reads a blurred 8x8 digit and not its 64 squares; all others without smoothing. Single files keep their size unless
+another is asked for."""
+SHARP_TO = 128
+"""A whole factor that is asked for enlarges images of at most so many rows as grids do; all else is resized by Lanczos."""
+MOST_PIXELS = 100_000_000
+"""Of one picture that is written."""
 GAP, GREY = 3, 128
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 ENDINGS = (*PICTURES, ".npy", "")
 """Of files that samples are written to; "" is a folder."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size at which pictures are written, in pixels. width None: `height` is that of the longer side, and the other side is
+    in proportion."""
+
+    height: int
+    width: int | None = None
+
+    @classmethod
+    def parsed(cls, text: str) -> Size:
+        """Of "256" or "HEIGHTxWIDTH"."""
+        found = re.fullmatch(r"(\d{1,9})(?:x(\d{1,9}))?", text.strip().lower(), re.ASCII)
+        sides = [int(side) for side in found.groups() if side] if found else [0]
+        if min(sides) < 1:
+            raise UserError(
+                f"--size {text}: give the pixels of the longer side, as in --size 256, or HEIGHTxWIDTH, as in --size 256x384."
+            )
+        return cls(*sides)
+
+    def of(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of a picture that was made with these. UserError for more than MOST_PIXELS."""
+        if self.width is not None:
+            wanted = self.height, self.width
+        else:
+            factor = self.height / max(height, width)
+            wanted = max(1, round(height * factor)), max(1, round(width * factor))
+        if wanted[0] * wanted[1] > MOST_PIXELS:
+            raise UserError(
+                f"--size: pictures of {wanted[1]:,} x {wanted[0]:,} pixels are too large; at most {MOST_PIXELS:,} pixels are "
+                "written."
+            )
+        return wanted
 
 
 def to_unit(pixels: Tensor) -> Tensor:
@@ -31,13 +76,15 @@ def to_pixels(unit: Tensor) -> Tensor:
     return unit.detach().to(torch.float32).clamp(-1.0, 1.0).add(1.0).mul_(127.5).round_().to(torch.uint8)
 
 
-def grid(samples: Tensor, columns: int, path: Path) -> None:
+def grid(samples: Tensor, columns: int, path: Path, size: Size | None = None) -> None:
     """Writes (N, C, H, W) in [-1, 1] as one picture, row by row, with a grey gap between the images. PNG unless the path's
-    ending is that of a JPEG or WebP."""
+    ending is that of a JPEG or WebP. size: of each image; None: enlarged to about TILE rows."""
     kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower(), "PNG")
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {"pnginfo": marked(columns, -(-len(samples) // columns))} if kind == "PNG" else {}
-    tiled(to_pixels(samples), columns).save(path, format=kind, **about)
+    pixels = to_pixels(samples)
+    tiles = [enlarged(row, TILE) if size is None else picture(scaled(row, size)) for row in pixels]
+    tiled(tiles, columns).save(path, format=kind, **about)
 
 
 def marked(columns: int, rows: int) -> PngInfo:
@@ -47,9 +94,9 @@ def marked(columns: int, rows: int) -> PngInfo:
     return told
 
 
-def tiled(pixels: Tensor, columns: int) -> Image.Image:
-    """(N, C, H, W) uint8 as one picture; a last row that is not full is left grey."""
-    tiles = torch.stack([torch.from_numpy(np.array(enlarged(row, TILE))) for row in pixels])  # (N, H, W[, 3])
+def tiled(images: Sequence[Image.Image], columns: int) -> Image.Image:
+    """Images of one size as one picture; a last row that is not full is left grey."""
+    tiles = torch.stack([torch.from_numpy(np.array(image)) for image in images])  # (N, H, W[, 3])
     height, width, rest = tiles.shape[1], tiles.shape[2], tiles.shape[3:]
     rows = -(-len(tiles) // columns)
     sheet = torch.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, *rest), GREY, dtype=torch.uint8)
@@ -67,25 +114,65 @@ def enlarged(pixels: Tensor, rows: int) -> Image.Image:
     return image.resize((image.width * factor, image.height * factor), how) if factor > 1 else image
 
 
+def scaled(pixels: Tensor, size: Size | None) -> Tensor:
+    """(C, H, W) uint8 at that size; as it is without one."""
+    if size is None:
+        return pixels
+    values = resized(pixels.permute(1, 2, 0).numpy(), size.of(*pixels.shape[1:]))
+    return torch.from_numpy(values).permute(2, 0, 1)
+
+
+def resized(values: NDArray[Any], size: tuple[int, int], smooth: bool = True) -> NDArray[Any]:
+    """(H, W, C) uint8 or uint16 as (height, width, C) of the same type. Small images are enlarged by whole factors as in grids,
+    all else is resized by Lanczos. smooth False: without new values, as class numbers need it."""
+    rows, columns = values.shape[:2]
+    if size == (rows, columns):
+        return values
+    whole = size[0] % rows == 0 and size[0] * columns == size[1] * rows
+    near = not smooth or (whole and SMOOTH_BELOW <= rows <= SHARP_TO)
+    how = Image.Resampling.NEAREST if near else Image.Resampling.LANCZOS
+    kind = np.uint8 if values.dtype == np.uint8 else np.float32  # Pillow resizes no 16 bits
+    planes = [Image.fromarray(np.ascontiguousarray(values[..., c].astype(kind))) for c in range(values.shape[2])]
+    found = np.stack([np.array(plane.resize(size[::-1], how)) for plane in planes], axis=2)
+    return found if kind is np.uint8 else np.rint(found).clip(0, np.iinfo(values.dtype).max).astype(values.dtype)
+
+
+def refuse_huge(num: int, tile: tuple[int, int], path: Path, columns: int | None = None) -> None:
+    """UserError where a picture of so many samples, (height, width) pixels each, would have more than MOST_PIXELS."""
+    columns = max(1, round(max(num, 1) ** 0.5)) if columns is None else columns
+    height, width = -(-num // columns) * tile[0], columns * tile[1]
+    if height * width > MOST_PIXELS:
+        raise UserError(
+            f"--out {path}: one picture of {num:,} samples would have about {width:,} x {height:,} pixels; at most "
+            f"{MOST_PIXELS:,} are written. Give a folder (--out {path.with_suffix('')}) for single files, .npy for an "
+            "array, or a smaller number or size."
+        )
+
+
 def picture(pixels: Tensor) -> Image.Image:
     """(C, H, W) uint8, C 1 or 3, as a Pillow image."""
     array = pixels.squeeze(0) if pixels.shape[0] == 1 else pixels.permute(1, 2, 0).contiguous()
     return Image.fromarray(array.numpy())
 
 
-def write(samples: Tensor, path: Path) -> list[Path]:
+def write(samples: Tensor, path: Path, size: Size | None = None, names: Sequence[str] = ()) -> list[Path]:
     """Writes samples in [-1, 1]: one grid for a path that ends in .png/.jpg/.webp, all pixels as uint8 (N, H, W, C) for
-    .npy, else a folder of numbered PNG files at their own size. Returns the paths written."""
+    .npy, else a folder of numbered PNG files. Returns the paths written.
+
+    size: of each image in a picture; None: single images keep theirs, grids are enlarged. names: `filenames.numbered`.
+    """
     suffix = path.suffix.lower()
     if suffix in PICTURES:
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = to_pixels(samples)
         if len(pixels) == 1:
-            picture(pixels[0]).save(path)
+            picture(scaled(pixels[0], size)).save(path)
         else:
-            grid(samples, max(1, round(len(pixels) ** 0.5)), path)
+            grid(samples, max(1, round(len(pixels) ** 0.5)), path, size)
         return [path]
     if suffix == ".npy":
+        if size is not None:
+            raise UserError(f"--size: {path} holds the samples as they were made. Write pictures, .png or a folder.")
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, to_pixels(samples).permute(0, 2, 3, 1).numpy())
         return [path]
@@ -94,7 +181,7 @@ def write(samples: Tensor, path: Path) -> list[Path]:
             f"--out {path}: cannot write {suffix}. Use .png, .jpg, .webp, .npy, or a folder for single files."
         )
     path.mkdir(parents=True, exist_ok=True)
-    paths = [path / f"{index:05d}.png" for index in range(len(samples))]
+    paths = [path / name for name in filenames.numbered(len(samples), ".png", names)]
     for target, pixels in zip(paths, to_pixels(samples), strict=True):
-        picture(pixels).save(target)
+        picture(scaled(pixels, size)).save(target)
     return paths

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zerosum import domain
 from zerosum.data.images import film, paths, pictures
 from zerosum.data.images.raw import WHITE, Crop, OnBad
-from zerosum.domain import Baseline, Domain, Facts
+from zerosum.domain import Baseline, Domain, Facts, Form
 from zerosum.domains.images import augments, networks, recipes
 from zerosum.domains.images.data import ImageSource, Shape, open_source, recognise, sources
 from zerosum.domains.images.networks.maxout import SigmoidGenerator
@@ -233,8 +233,9 @@ DOMAIN = Domain(
     choose=recipes.choose,
     tuned=recipes.tuned,
     evaluator=_evaluator,
-    picture=lambda samples, path, scene: pictures.grid(samples, scene.columns, path),
-    write=lambda samples, path, facts: pictures.write(samples, path),
+    picture=lambda samples, path, scene: pictures.grid(samples, scene.columns, path, scene.size),
+    write=lambda samples, path, facts, form=Form(): pictures.write(samples, path, form.size, form.names),
+    tile=lambda facts: (max(int(facts["height"]), pictures.TILE), max(int(facts["width"]), pictures.TILE)),
     read=_read,
     within=_within,
     initialise=_initialise,

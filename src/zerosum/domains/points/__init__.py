@@ -28,6 +28,7 @@ DOMAIN = Domain(
     evaluator=ShapeEvaluator,
     picture=showing.picture,
     write=showing.write,
+    tile=lambda facts: (showing.TILE, showing.TILE),
     read=showing.read,
     initialise=game.initialise,
     film=showing.film,

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zerosum.data import coordinates
+from zerosum.data import coordinates, filenames
 from zerosum.data.images import film as films
 from zerosum.data.images.pictures import marked
-from zerosum.domain import Facts, Scene
+from zerosum.domain import Facts, Form, Scene
 from zerosum.domains.points import drawing, files, meshes
 from zerosum.domains.points.data import normalised
 from zerosum.errors import UserError
@@ -22,6 +22,8 @@ FRAMES, PER_SECOND = 36, 18.0
 """Pictures of one turn about the upright axis, and how many a second."""
 MOST_TURNING, TURNING = 12, 176
 """Shapes that a turning picture shows, and the side of each in pixels."""
+TILE, LARGE_TILE = 128, 256
+"""The side of each shape in a picture, in pixels; the second where there are at most MOST_TURNING."""
 SUFFIXES = (".png", ".ply", ".xyz", ".npy", *films.KINDS)
 
 
@@ -32,7 +34,7 @@ def picture(samples: Tensor, path: Path, scene: Scene) -> None:
 
 def _save(samples: Tensor, path: Path, columns: int, facts: Facts, made: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    tile = 128 if len(samples) > MOST_TURNING else 256
+    tile = TILE if len(samples) > MOST_TURNING else LARGE_TILE
     sheet = Image.fromarray(drawing.sheet(samples, columns, facts["up"], made, tile))
     sheet.save(path, format="PNG", pnginfo=marked(columns, -(-len(samples) // columns)))
 
@@ -44,7 +46,7 @@ def film(samples: Tensor, path: Path, frames_per_second: float) -> None:
     films.film(drawing.as_frames(seen), path, frames_per_second)
 
 
-def write(samples: Tensor, path: Path, facts: Facts) -> list[Path]:
+def write(samples: Tensor, path: Path, facts: Facts, form: Form = Form()) -> list[Path]:
     """Samples as a picture (.png), a turning one (.gif, .apng, .mp4: the first 12), an array (.npy), or a cloud a file (.ply,
     .xyz: numbered where there are several); without an ending a folder of .ply files. Coordinates are the data's own."""
     suffix = path.suffix.lower()
@@ -65,13 +67,15 @@ def write(samples: Tensor, path: Path, facts: Facts) -> list[Path]:
         np.save(path, clouds)
         return [path]
     digits = coordinates.digits_for(*frame)
-    return [_one(cloud, target, digits) for cloud, target in zip(clouds, _names(path, len(clouds)), strict=True)]
+    targets = _names(path, len(clouds), form.names)
+    return [_one(cloud, target, digits) for cloud, target in zip(clouds, targets, strict=True)]
 
 
-def _names(path: Path, num: int) -> list[Path]:
+def _names(path: Path, num: int, classes: Sequence[str]) -> list[Path]:
     if not path.suffix:
-        return [path / f"{index:05d}.ply" for index in range(num)]
-    return [path] if num == 1 else [path.with_name(f"{path.stem}-{index:05d}{path.suffix}") for index in range(num)]
+        return [path / name for name in filenames.numbered(num, ".ply", classes)]
+    many = filenames.numbered(num, path.suffix, classes, f"{path.stem}-")
+    return [path] if num == 1 else [path.with_name(name) for name in many]
 
 
 def _one(cloud: meshes.Array, path: Path, digits: int) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from zerosum import domain
-from zerosum.domain import Domain, Facts, Scene
+from zerosum.domain import Domain, Facts, Form, Scene
 from zerosum.domains.tables import (
     baselines,
     choice,
@@ -61,7 +61,7 @@ def _generator(recipe: Recipe, facts: Facts) -> nn.Module:
     return domain.generator(recipe, networks.GENERATORS, layout_of(facts), num_attributes=condition_width(facts))
 
 
-def _write(samples: Tensor, path: Path, facts: Facts) -> list[Path]:
+def _write(samples: Tensor, path: Path, facts: Facts, form: Form = Form()) -> list[Path]:
     if path.suffix.lower() == ".png":
         preview.picture(samples, path, Scene(0, facts, samples.new_zeros(len(samples), 0)))
         return [path]

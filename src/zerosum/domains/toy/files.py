@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zerosum.data import coordinates
 from zerosum.data.opening import MAX_FILE_BYTES, is_regular, limited, opened
-from zerosum.domain import Facts, Scene
+from zerosum.domain import Facts, Form, Scene
 from zerosum.domains.toy import preview
 from zerosum.errors import UserError
 
@@ -121,8 +121,8 @@ def read(paths: Sequence[Path], facts: Facts) -> Tensor:
     return ((torch.cat(parts) - offset) / scale).float()
 
 
-def write(samples: Tensor, path: Path, facts: Facts) -> list[Path]:
-    """Samples as .csv or .npy in the data's own units, or as a .png picture."""
+def write(samples: Tensor, path: Path, facts: Facts, form: Form = Form()) -> list[Path]:
+    """Samples as .csv or .npy in the data's own units, or as a .png picture. Points have no size and no classes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = path.suffix.lower()
     frame = facts["offset"], facts["scale"]

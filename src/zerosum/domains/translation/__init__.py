@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zerosum.data.images import pictures
-from zerosum.domain import Domain, Facts
+from zerosum.domain import Domain, Facts, Form
 from zerosum.domains.translation import data, preview, recipes, using
 from zerosum.domains.translation.album import read_album
 from zerosum.domains.translation.facts import shown, sides
@@ -65,7 +65,9 @@ DOMAIN = Domain(
     tuned=recipes.tuned,
     evaluator=_evaluator,
     picture=preview.picture,
-    write=lambda samples, path, facts: pictures.write(shown(samples, sides(facts)[1]), path),
+    write=lambda samples, path, facts, form=Form(): pictures.write(
+        shown(samples, sides(facts)[1]), path, form.size, form.names
+    ),
     read=_read,
     within=_within,
     examples=PairSource.examples,

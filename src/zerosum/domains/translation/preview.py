@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from zerosum.data.images.pictures import enlarged, marked, to_pixels
+from zerosum.data.images.pictures import Size, enlarged, marked, resized, to_pixels
 from zerosum.domain import Facts, Scene
 from zerosum.domains.translation.facts import Side, shown, sides
 
@@ -29,21 +29,22 @@ def picture(samples: Tensor, path: Path, scene: Scene) -> None:
     columns = [(samples, 1, "output" if made else "target" if paired else "targets (no pairs)")]
     if scene.condition is not None:
         columns = [(scene.condition[: len(samples)].cpu(), 0, "input"), *columns]
-    sheet(columns, scene.facts, path)
+    sheet(columns, scene.facts, path, scene.size)
 
 
-def sheet(columns: Sequence[tuple[Tensor, int, str]], facts: Facts, path: Path) -> None:
+def sheet(columns: Sequence[tuple[Tensor, int, str]], facts: Facts, path: Path, size: Size | None = None) -> None:
     """One PNG (or JPEG, by the path's ending). columns: images (N, C, H, W) in [-1, 1], their side (0 input, 1 target) and a
-    word for the header. The columns of one row stand together; rows go on beside them where the sheet would be too tall."""
+    word for the header. The columns of one row stand together; rows go on beside them where the sheet would be too tall.
+    size: of each image; None: enlarged to about CELL rows."""
     both = sides(facts)
-    cells = [_cells(images, both[which]) for images, which, _ in columns]
+    cells = [_cells(images, both[which], size) for images, which, _ in columns]
     words = [word for *_, word in columns]
     width, height = cells[0][0].size
     num, group = len(cells[0]), len(cells) * (width + GAP) - GAP
     across = _across(num, group + SPACE, height + GAP)
     down = -(-num // across)
-    size = 2 * MARGIN + across * (group + SPACE) - SPACE, 2 * MARGIN + HEAD + down * (height + GAP) - GAP
-    page = Image.new("RGB", size, PAPER)
+    whole = 2 * MARGIN + across * (group + SPACE) - SPACE, 2 * MARGIN + HEAD + down * (height + GAP) - GAP
+    page = Image.new("RGB", whole, PAPER)
     _headers(page, words, across, width, group)
     for index in range(num):
         left, top = MARGIN + index % across * (group + SPACE), MARGIN + HEAD + index // across * (height + GAP)
@@ -63,10 +64,14 @@ def _across(num: int, width: int, height: int) -> int:
     return min(full or range(1, most + 1), key=lambda count: abs(count - wide))
 
 
-def _cells(images: Tensor, side: Side) -> list[Image.Image]:
-    """Each image in colours, about CELL rows tall."""
+def _cells(images: Tensor, side: Side, size: Size | None) -> list[Image.Image]:
+    """Each image in colours, of that size, or about CELL rows tall."""
     pixels = to_pixels(shown(images.detach().float().cpu(), side))
-    return [enlarged(row, CELL).convert("RGB") for row in pixels]
+    if size is None:
+        return [enlarged(row, CELL).convert("RGB") for row in pixels]
+    to, smooth = size.of(*pixels.shape[2:]), side.kind != "labels"
+    whole = [resized(row.permute(1, 2, 0).numpy(), to, smooth) for row in pixels.expand(-1, 3, -1, -1)]
+    return [Image.fromarray(values) for values in whole]
 
 
 def _headers(page: Image.Image, words: Sequence[str], across: int, width: int, group: int) -> None:
@@ -82,11 +87,19 @@ def _headers(page: Image.Image, words: Sequence[str], across: int, width: int, g
             draw.text((middle, MARGIN + HEAD - 9), word, INK, font, anchor="ms")
 
 
-def triples(inputs: Tensor, outputs: Tensor, targets: Tensor, facts: Facts, path: Path, reverse: bool = False) -> None:
+def triples(
+    inputs: Tensor,
+    outputs: Tensor,
+    targets: Tensor,
+    facts: Facts,
+    path: Path,
+    reverse: bool = False,
+    size: Size | None = None,
+) -> None:
     """Input | output | target of some rows; the third column is another image of the target side where there are no pairs.
 
     reverse: inputs are of the target side, outputs and targets of the input side.
     """
     first, second = (1, 0) if reverse else (0, 1)
     truth = "target" if facts["paired"] else "like these"
-    sheet([(inputs, first, "input"), (outputs, second, "output"), (targets, second, truth)], facts, path)
+    sheet([(inputs, first, "input"), (outputs, second, "output"), (targets, second, truth)], facts, path, size)

@@ -18,6 +18,7 @@ from torch import Tensor
 from zerosum.data.images.exact import READABLE, Exact, read
 from zerosum.data.images.files import BadImageError
 from zerosum.data.images.listing import ending_of, passed_over
+from zerosum.data.images.pictures import Size, refuse_huge, resized
 from zerosum.data.images.values import if_dark
 from zerosum.domain import Facts, Maker, Produced, Wanted
 from zerosum.domains.translation import made, preview, writing
@@ -42,7 +43,8 @@ def produce(maker: Maker, facts: Facts, wanted: Wanted) -> Produced | None:
 @dataclass(frozen=True)
 class Translator:
     """A network that translates one picture at a time. given, target: the sides it goes from and to. noise: (1, L), the same
-    for all pictures of one seed. make: how training inputs were computed from targets, "" if they were not."""
+    for all pictures of one seed. make: how training inputs were computed from targets, "" if they were not. size: at which
+    pictures are written; None: as they come."""
 
     network: Any
     given: Side
@@ -52,6 +54,7 @@ class Translator:
     tiling: Tiling
     make: str
     reverse: bool
+    size: Size | None = None
 
     @classmethod
     def of(cls, maker: Maker, facts: Facts, wanted: Wanted) -> Translator:
@@ -65,7 +68,7 @@ class Translator:
         make = "" if wanted.reverse else str(facts.get("make", ""))
         noise = maker.noise(1, wanted.seed).to(maker.device)
         tiling = _tiling(network, facts)
-        return cls(network, given, target, noise, maker.device, tiling, make, wanted.reverse)
+        return cls(network, given, target, noise, maker.device, tiling, make, wanted.reverse, wanted.size)
 
     @torch.no_grad()
     def rows(self, inputs: Tensor, origin: tuple[int, int] = (0, 0)) -> Tensor:
@@ -115,7 +118,15 @@ class Translator:
         """(H, W, D) for a file: as deep as the training targets, or as the input where that is a deeper image."""
         bits = 16 if self.given.kind == "image" and image.values.dtype == np.uint16 else 8
         bits = max(bits, self.target.bits)
-        return from_unit(picture, self.target if self.target.kind == "labels" else replace(self.target, bits=bits))
+        return self.sized(
+            from_unit(picture, self.target if self.target.kind == "labels" else replace(self.target, bits=bits))
+        )
+
+    def sized(self, values: Values) -> Values:
+        """(H, W, D) of a file at the size that is wanted."""
+        if self.size is None:
+            return values
+        return resized(values, self.size.of(*values.shape[:2]), self.target.kind != "labels")
 
 
 def _dosed(network: Any, strength: float) -> Any:
@@ -154,20 +165,29 @@ def _examples(translator: Translator, maker: Maker, wanted: Wanted) -> Produced:
     num = min(NUM_SHOWN, len(inputs)) if wanted.num is None else wanted.num
     if num < 1:
         raise UserError(f"--num must be at least 1, got {num}.")
+    sheet = wanted.out.suffix.lower() in SHEETS
+    if sheet:
+        refuse_huge(3 * num, _tile(maker.facts, wanted.size), wanted.out)
     picked = torch.arange(num) % len(inputs)
     inputs, targets = inputs[picked], targets[picked]
     outputs = torch.cat([translator.rows(row[None]) for row in inputs])
-    if wanted.out.suffix.lower() in SHEETS:
-        preview.triples(inputs, outputs, targets, maker.facts, wanted.out, wanted.reverse)
+    if sheet:
+        preview.triples(inputs, outputs, targets, maker.facts, wanted.out, wanted.reverse, wanted.size)
         return Produced([wanted.out], num)
     if wanted.out.suffix:
         raise UserError(f"--out {wanted.out}: a sheet is .png, .jpg or .webp; a folder gets one file an example.")
     paths = []
     for index, row in enumerate(outputs):
-        values = from_unit(row, translator.target)
+        values = translator.sized(from_unit(row, translator.target))
         paths.append(writing.fitting(wanted.out / f"{index:05d}.png", values, None))
         writing.write(paths[-1], values)
     return Produced(paths, num)
+
+
+def _tile(facts: Facts, size: Size | None) -> tuple[int, int]:
+    """(height, width) of one image on a sheet of examples."""
+    height, width = (int(side) for side in facts["size"])
+    return (max(height, preview.CELL), max(width, preview.CELL)) if size is None else size.of(height, width)
 
 
 # --- files
@@ -216,6 +236,8 @@ def _translated(
         notes += if_dark(int(image.values.max()), 65535, f"values of {source.name}")
     values = translator.values(translator.whole(picture), image)
     alpha = _alpha(image, values)
+    if alpha is not None:
+        alpha = resized(alpha[..., None], values.shape[:2])[..., 0]
     path = writing.fitting(target, values, alpha)
     if path != target and target.suffix:
         notes.append(f"{target.name} is written as {path.suffix}, which can hold its bits and channels.")

@@ -8,11 +8,14 @@ from pathlib import Path
 
 from torch import Tensor
 
+from zerosum.data import filenames
+from zerosum.data.images.pictures import Size
+from zerosum.domain import Produced
 from zerosum.errors import UserError
 from zerosum.runs import conditions
 from zerosum.runs.latents import directions
-from zerosum.runs.latents.sheets import Layout
-from zerosum.runs.latents.space import Latents, Space, refuse_huge
+from zerosum.runs.latents.sheets import MOST_COLUMNS, Layout
+from zerosum.runs.latents.space import Latents, Space, refuse_huge, write
 from zerosum.runs.run import Run
 
 
@@ -21,7 +24,7 @@ class Order:
     """What `zerosum sample` was asked for. num: None for 64, or for 8 rows of a class grid. labels: in turn.
 
     grid: "classes" or None. moves: words such as "2=-1.5". latent: a file of saved latents.
-    attributes: words such as "smiling=1,age=30".
+    attributes: words such as "smiling=1,age=30". size: at which each sample is written; None: as it was made.
     """
 
     num: int | None = None
@@ -32,6 +35,7 @@ class Order:
     moves: tuple[str, ...] = ()
     latent: Path | None = None
     attributes: str = ""
+    size: Size | None = None
 
 
 def fill(run: Run, order: Order, target: Path = Path()) -> tuple[Tensor, Layout]:
@@ -44,21 +48,48 @@ def fill(run: Run, order: Order, target: Path = Path()) -> tuple[Tensor, Layout]
             raise UserError("--latent shows saved latents as they are; it goes with --direction and --out alone.")
         latents = Latents.load(order.latent)
         space = Space(run, latents.space)
-        return space.render(moved(space, latents, order.moves)), Layout()
+        refuse_huge(run, len(latents), target, size=order.size)
+        return space.render(moved(space, latents, order.moves)), Layout(each=classes(run, latents.condition))
     wanted = conditions.parsed(order.attributes) if order.attributes else {}
     if wanted and order.labels:
         raise UserError("--label and --attributes do not go together: a generator hears one or the other.")
     if order.grid:
         if order.moves or wanted:
             raise UserError(f"--grid and --{'direction' if order.moves else 'attributes'} do not go together.")
-        return class_grid(run, 8 if order.num is None else order.num, order.seed, order.labels, order.truncation)
+        rows, across = 8 if order.num is None else order.num, len(order.labels) or len(_classes(run))
+        refuse_huge(run, rows * across, target, min(across, MOST_COLUMNS) or None, order.size)
+        return class_grid(run, rows, order.seed, order.labels, order.truncation)
     num = 64 if order.num is None else order.num
-    refuse_huge(run, num, target)
+    refuse_huge(run, num, target, size=order.size)
     labels = [order.labels[i % len(order.labels)] for i in range(num)] if order.labels else None
+    with run.card_read():
+        condition = run.condition(num, order.seed, labels, wanted)
+        layout = Layout(each=classes(run, condition))
     if not order.moves:
-        return run.sample(num, order.seed, labels, truncation=order.truncation, attributes=wanted), Layout()
-    condition = run.condition(num, order.seed, labels, wanted)
-    return along(run, run.sampler.noise(num, order.seed), condition, order.moves, order.truncation), Layout()
+        return run.sample(num, order.seed, labels, truncation=order.truncation, attributes=wanted), layout
+    return along(run, run.sampler.noise(num, order.seed), condition, order.moves, order.truncation), layout
+
+
+def classes(run: Run, condition: Tensor | None) -> tuple[str, ...]:
+    """The class of each sample made under this condition, fit for the name of a file; () where it is none of labels (N,)."""
+    words = filenames.of_classes(_classes(run))
+    if not words or condition is None or condition.dim() != 1 or condition.is_floating_point():
+        return ()
+    return tuple(words[int(label)] for label in condition)
+
+
+def _classes(run: Run) -> Sequence[object]:
+    """The names, or numbers, of the classes that the generator was told; none without labels."""
+    facts = run.sampler.facts
+    if not run.sampler.conditional or facts.get("num_attributes"):
+        return ()
+    return facts.get("class_names") or range(int(facts.get("num_classes", 0)))
+
+
+def made(run: Run, order: Order, target: Path) -> Produced:
+    """The samples that were asked for, written."""
+    samples, layout = fill(run, order, target)
+    return Produced(write(run, samples, target, layout, order.size), len(samples))
 
 
 def class_grid(
@@ -66,18 +97,18 @@ def class_grid(
 ) -> tuple[Tensor, Layout]:
     """(samples, layout): a column for each class (or each of `labels`) under its name, a row for each noise of
     `sample(rows, seed)`."""
-    classes = 0 if run.sampler.facts.get("num_attributes") else int(run.sampler.facts.get("num_classes", 0))
-    if not run.sampler.conditional or not classes:
+    known = _classes(run)
+    if not known:
         raise UserError(f"--grid classes: the generator of {run.path} was trained without classes.")
     if rows < 1:
         raise UserError(f"--num must be at least 1, got {rows}: the number of rows.")
-    wanted = list(labels or range(classes))
+    wanted = list(labels or range(len(known)))
     columns = run.labels(wanted, len(wanted))
     noise = run.sampler.noise(rows, seed).repeat_interleave(len(columns), 0)
     samples = run.sampler.make(noise, columns.repeat(rows), truncation=truncation)
-    known = run.sampler.facts.get("class_names") or range(classes)
     names = tuple(str(known[int(label)]) for label in columns)
-    return run.domain.within(samples, run.recipe), Layout(len(columns), names)
+    layout = Layout(len(columns), names, each=classes(run, columns) * rows)
+    return run.domain.within(samples, run.recipe), layout
 
 
 def along(run: Run, noise: Tensor, condition: Tensor | None, moves: Sequence[str], truncation: float = 1.0) -> Tensor:

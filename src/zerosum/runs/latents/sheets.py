@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from zerosum.data.images.pictures import Size
 from zerosum.domain import Domain, Scene
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -26,27 +27,31 @@ class Layout:
     """How samples lie on a sheet, row by row. columns: of the sheet; 0 where nothing is laid out.
 
     names: of the columns; where there are more than MOST_COLUMNS they go on in further bands below. top, left: what the
-    samples along the top and down the left side are.
+    samples along the top and down the left side are. each: the class of each sample, fit for the name of a file; () where they
+    have none.
     """
 
     columns: int = 0
     names: tuple[str, ...] = ()
     top: str = ""
     left: str = ""
+    each: tuple[str, ...] = ()
 
 
-def write(domain: Domain, samples: Tensor, target: Path, layout: Layout, facts: Mapping[str, Any]) -> None:
-    """Writes samples (N, ...) as one picture of that layout."""
+def write(
+    domain: Domain, samples: Tensor, target: Path, layout: Layout, facts: Mapping[str, Any], size: Size | None = None
+) -> None:
+    """Writes samples (N, ...) as one picture of that layout. size: of each, None: as the domain likes."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if not (layout.names or layout.top or layout.left):
-        domain.picture(samples, target, Scene(layout.columns, facts))
+        domain.picture(samples, target, Scene(layout.columns, facts, size=size))
         return
     rows = len(samples) // layout.columns
     cells = samples[: rows * layout.columns].view(rows, layout.columns, *samples.shape[1:])
     bands = []
     for start in range(0, layout.columns, MOST_COLUMNS if layout.names else layout.columns):
         part = cells[:, start : start + (MOST_COLUMNS if layout.names else layout.columns)]
-        sheet = _drawn(domain, part.flatten(0, 1), part.shape[1], facts)
+        sheet = _drawn(domain, part.flatten(0, 1), Scene(part.shape[1], facts, size=size))
         bands.append(_named(sheet, layout.names[start : start + part.shape[1]]) if layout.names else sheet)
     sheet = _stacked(bands)
     if layout.top:
@@ -60,11 +65,11 @@ def write(domain: Domain, samples: Tensor, target: Path, layout: Layout, facts: 
     sheet.save(target)
 
 
-def _drawn(domain: Domain, samples: Tensor, columns: int, facts: Mapping[str, Any]) -> Image.Image:
+def _drawn(domain: Domain, samples: Tensor, scene: Scene) -> Image.Image:
     """What the domain draws of them."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sheet.png"
-        domain.picture(samples, path, Scene(columns, facts))
+        domain.picture(samples, path, scene)
         with Image.open(path) as image:
             return image.convert("RGB")
 

@@ -6,7 +6,6 @@ Legend: N rows, L noise size, W style size, S styles a sample (one for each laye
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import shutil
 import tempfile
@@ -18,7 +17,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from zerosum.data.images.pictures import TILE
+from zerosum.data.images.pictures import Size
+from zerosum.data.images.pictures import refuse_huge as refuse_huge_picture
+from zerosum.domain import Form
 from zerosum.errors import Damaged, UserError
 from zerosum.nn import latent
 from zerosum.runs.latents import sheets
@@ -30,8 +31,6 @@ from zerosum.store import decode, encode, write_durably
 
 Name = Literal["z", "w"]
 BATCH = 64
-MOST_PIXELS = 100_000_000
-"""Of one picture of samples."""
 GRID = 64
 """A seed names the grid of this many samples that `zerosum sample --seed` makes."""
 
@@ -194,13 +193,15 @@ class Space:
         return Latents(keys.space, join(keys.values[first], keys.values[second], t), condition)
 
 
-def write(run: Run, samples: Tensor, target: Path, layout: int | Layout = 0) -> list[Path]:
-    """Samples as files, by the target's ending; as one picture where laid out in columns and the ending is a picture's."""
+def write(run: Run, samples: Tensor, target: Path, layout: int | Layout = 0, size: Size | None = None) -> list[Path]:
+    """Samples as files, by the target's ending; as one picture where laid out in columns and the ending is a picture's. size: of
+    each, where samples are pictures."""
     layout = Layout(layout) if isinstance(layout, int) else layout
     with run.card_read(), writing(target) as aside:
         if not layout.columns or target.suffix.lower() not in sheets.PICTURES:
-            return [_there(path, aside, target) for path in run.domain.write(samples, aside, run.sampler.facts)]
-        sheets.write(run.domain, samples, aside, layout, run.sampler.facts)
+            written = run.domain.write(samples, aside, run.sampler.facts, Form(size, layout.each))
+            return [_there(path, aside, target) for path in written]
+        sheets.write(run.domain, samples, aside, layout, run.sampler.facts, size)
         return [target]
 
 
@@ -233,19 +234,16 @@ def writing(target: Path) -> Iterator[Path]:
             shutil.rmtree(room, ignore_errors=True)
 
 
-def refuse_huge(run: Run, num: int, target: Path) -> None:
-    """UserError where so many samples would make one picture of more than MOST_PIXELS."""
-    facts = run.sampler.facts
-    if target.suffix.lower() not in sheets.PICTURES or not {"height", "width"} <= set(facts):
+def refuse_huge(run: Run, num: int, target: Path, columns: int | None = None, size: Size | None = None) -> None:
+    """UserError where so many samples would make one picture that is too large, before they are made. columns: of a grid; None:
+    about as many as rows."""
+    if target.suffix.lower() not in sheets.PICTURES or run.domain.tile is None:
         return
-    side = math.ceil(num**0.5)
-    height, width = (side * max(int(facts[name]), TILE) for name in ("height", "width"))
-    if height * width > MOST_PIXELS:
-        raise UserError(
-            f"--out {target}: one picture of {num:,} samples would have about {width:,} x {height:,} pixels; at most "
-            f"{MOST_PIXELS:,} are written. Give a folder (--out {target.with_suffix('')}) for single files, .npy for an "
-            "array, or a smaller --num."
-        )
+    with run.card_read():
+        tile = run.domain.tile(run.sampler.facts)
+        if size is not None:
+            tile = size.of(int(run.sampler.facts["height"]), int(run.sampler.facts["width"]))
+    refuse_huge_picture(num, tile, target, columns)
 
 
 def _key(text: str) -> tuple[int, int]:
