@@ -80,14 +80,6 @@ def test_measures_of_many_digits_tell_reals_from_every_control(digits: ImageSour
     assert found["memorisation_p"].protocol["controls"]["training copies"] < 1e-9
 
 
-def test_a_control_that_scores_like_the_reals_is_told() -> None:
-    reason = controls._unclear({controls.HALVES: 0.8, controls.NOISE: 0.1, controls.STRIPES: 0.6}, "higher")
-    assert reason == "Halves of the real images score 0.8, stripes 0.6: too near to tell the two apart."
-    assert controls._unclear({controls.HALVES: 0.8, controls.STRIPES: 0.5}, "near 1") == ""
-    assert controls._unclear({controls.HALVES: 10.0, controls.STRIPES: 19.0}, "lower") != ""
-    assert controls._unclear({controls.HALVES: -0.01, controls.STRIPES: 0.02}, "lower") == ""
-
-
 def test_copies_that_would_not_be_found_out_are_told() -> None:
     """One held-out image of 101: all of a hundred copies lie nearest to training images, and so would those of anybody."""
     found = by_name(ImageEvaluator(few(100, 1)).evaluate(blobs(100, 0)))

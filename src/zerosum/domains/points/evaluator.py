@@ -1,4 +1,5 @@
-"""Judging generated shapes: MMD, coverage and 1-NNA under two distances, and occupied space; each beside real shapes' own."""
+"""Judging generated shapes: MMD, coverage and 1-NNA under two distances, and occupied space; each beside real shapes' own and
+beside controls that must fail."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from zerosum.domains.points import controls
 from zerosum.engine.seeds import generator
 from zerosum.metrics import clouds, shape_sets
 from zerosum.metrics.record import Record
@@ -65,7 +67,7 @@ COMPARED = (Comparing("CD", 100, 256), Comparing("EMD", 50, 128))
 
 
 class ShapeEvaluator:
-    """Measures of a generator against the held-out shapes of a source; the control is as many training shapes."""
+    """Measures of a generator against the held-out shapes of a source; the reference is what as many training shapes score."""
 
     num_samples = NUM_SAMPLES
 
@@ -76,14 +78,17 @@ class ShapeEvaluator:
     def prepare(self, say: Callable[[str], None]) -> None:
         """Measures what real shapes score against real ones, once."""
         say("Measuring real shapes against real ones.")
-        assert self._controls is not None
+        assert self._training is not None
+        assert self._failing is not None
 
     def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: Judge | None) -> list[Record]:
         """All measures of (N, P, 3) fakes; labels (N,): the classes that they were asked for."""
         fakes = self._shuffled(fakes.detach().cpu().float(), "fake")
         values = self._values(fakes, labels)
         protocol = self._protocol(len(fakes))
-        return [self._record(name, value, protocol) for name, value in values.items()]
+        records = [self._record(name, value, protocol) for name, value in values.items()]
+        failing = self._failing if stage("controls") else {}
+        return [controls.told(record, failing, len(self._references[0])) for record in records]
 
     def quick(self, fakes: Tensor) -> Mapping[str, float]:
         """Health numbers: the mean distance between fakes, as a share of that between reals."""
@@ -103,13 +108,24 @@ class ShapeEvaluator:
         return self._shuffled(batch.data.cpu(), "reference"), labels
 
     @functools.cached_property
-    def _controls(self) -> dict[str, float]:
+    def _training(self) -> dict[str, float]:
         """What training shapes score; nothing where the references are training shapes themselves."""
         if self.source.num_heldout < FEWEST:
             return {}
         rows = torch.randperm(self.source.num_rows, generator=self._order("control"))[:NUM_SAMPLES]
         batch = self.source.batch(rows)
         return self._values(self._shuffled(batch.data.cpu(), "control"), batch.condition)
+
+    @functools.cached_property
+    def _failing(self) -> controls.Values:
+        """What halves of the references and controls score."""
+        (references, labels), draw = self._references, self._order("shapes that must fail")
+        found = controls.of_space(references, draw)
+        for comparing in COMPARED:
+            num, points = min(comparing.num, len(references)), min(comparing.points, references.shape[1])
+            within, trained = self._within_references(comparing, num, points), self.source.num_heldout < FEWEST
+            found |= controls.of_distances(comparing, references[:num, :points], within, labels, draw, trained)
+        return found
 
     @functools.cached_property
     def _real_spread(self) -> float:
@@ -157,7 +173,7 @@ class ShapeEvaluator:
 
     def _record(self, name: str, value: float, protocol: Mapping[str, Any]) -> Record:
         better, sentence = MEANINGS[name.partition("[")[0]]
-        return Record(name, value, protocol, better, sentence, self._controls.get(name))
+        return Record(name, value, protocol, better, sentence, self._training.get(name))
 
     def _protocol(self, num_fake: int) -> dict[str, Any]:
         source = self.source

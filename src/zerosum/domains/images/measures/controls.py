@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from zerosum.domains.images.features import Prepared
+from zerosum.metrics.controls import unclear
 from zerosum.metrics.frechet import frechet_distance
 from zerosum.metrics.kernel_distance import kernel_distance
 from zerosum.metrics.manifolds import density_coverage, precision_recall
@@ -25,8 +26,6 @@ MOST = 200
 """Rows of a control."""
 MOST_FEATURES = 512
 """Features above which Fréchet distances of controls would take seconds each; the distance then has none."""
-CLEAR, PART = 0.25, 0.5
-"""By so much must halves of the reals pass a control in a share; at most so much of its distance may they score."""
 
 HALVES, NOISE, STRIPES, REPEATED = "real halves", "pixels shuffled", "stripes", "one image repeated"
 MUST_FAIL: Mapping[str, tuple[str, ...]] = {
@@ -84,18 +83,8 @@ class Controls:
         if measure in self.values:
             values = {name: round(value, 4) for name, value in self.values[measure].items()}
             protocol |= {"controls": values, "controls_rows": self.num}
-            reason = reason or _unclear(values, record.better)
+            reason = reason or unclear(values, record.better, "Halves of the real images")
         return replace(record, protocol=protocol).doubted(reason)
-
-
-def _unclear(values: Mapping[str, float], better: str) -> str:
-    """Why a measure cannot judge; "" when halves of the reals score clearly better than every control that must fail."""
-    halves = values[HALVES]
-    for name, value in values.items():
-        clear = halves <= PART * value if better == "lower" else halves >= value + CLEAR
-        if name != HALVES and not clear:
-            return f"Halves of the real images score {halves:.3g}, {name} {value:.3g}: too near to tell the two apart."
-    return ""
 
 
 def _scores(real: Tensor, rows: Tensor, standard: bool) -> dict[str, float]:
