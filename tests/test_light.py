@@ -44,6 +44,8 @@ def light(tmp_path: Path, *arguments: str) -> tuple[int, str]:
         (("doctor",), 0, "precision chosen"),
         (("recipes", "dcgn"), 2, "There is no recipe 'dcgn'. Did you mean 'dcgan'"),
         (("sources", "mnits"), 2, "There is no source 'mnits'. Did you mean 'mnist'"),
+        (("train", "digits", "--recipe", "dcgn"), 2, "There is no recipe 'dcgn'. Did you mean 'dcgan'"),
+        (("train", "--recipe", "xyzzy"), 2, "See `zerosum recipes`"),
         (("train", "photo/"), 2, "Did you mean 'photos'?"),
         (("train", "digits", "--steps", "5", "--minutes", "1"), 2, "--minutes and --steps both set the length"),
         (("resume", "run", "--steps", "5", "--minutes", "1"), 2, "--minutes and --steps both set the length"),

@@ -7,12 +7,12 @@ import difflib
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from zerosum.errors import Damaged, UserError, near
+from zerosum.errors import Damaged, UserError, near, nearest
 from zerosum.jsonfile import read_json
 
 FILE = "known.json"
@@ -50,6 +50,17 @@ def refuse_missing(where: str | None) -> None:
         return
     if complete():
         raise missing(where)
+
+
+def refuse_recipe(name: str | None) -> None:
+    """UserError for a recipe that is neither a file nor the name of one."""
+    if name and not name.endswith((".toml", ".json")) and name not in recipes() and complete():
+        raise no_recipe(name, recipes())
+
+
+def no_recipe(name: str, there: Iterable[str]) -> UserError:
+    """What is said of a name that no recipe has."""
+    return UserError(f"There is no recipe {name!r}. {nearest(name, there)} See `zerosum recipes`.")
 
 
 def missing(where: str) -> UserError:

@@ -5,12 +5,14 @@ A checkpoint is a folder ``step-00001000`` that appears by one rename, after all
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import tempfile
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,30 @@ def write_durably(path: Path, content: bytes) -> None:
         aside.unlink(missing_ok=True)
         raise
     flush_folder(path.parent)
+
+
+@contextlib.contextmanager
+def writing(target: Path) -> Iterator[Path]:
+    """A place of the same name in a folder beside the target. What was written there, a file, several or a folder, is moved when
+    all is written; before that nothing is found under the final name. An OSError becomes a UserError that names the target."""
+    room = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        room = Path(tempfile.mkdtemp(prefix=".zerosum-", suffix=".part", dir=target.parent))
+        yield room / target.name
+        for path in sorted(room.rglob("*")):
+            place = target.parent / path.relative_to(room)
+            if path.is_dir():
+                place.mkdir(exist_ok=True)
+            else:
+                os.replace(path, place)
+    except OSError as error:
+        raise UserError(f"Cannot write {target}: {error.strerror or error}. Choose another place with --out.") from None
+    except UserError as error:
+        raise UserError(str(error).replace(str(room), str(target.parent))) from None
+    finally:
+        if room is not None:
+            shutil.rmtree(room, ignore_errors=True)
 
 
 def flush_folder(folder: Path) -> None:

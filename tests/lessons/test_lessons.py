@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from functools import cache
 from pathlib import Path
@@ -53,6 +54,19 @@ def test_pictures(name: str, tmp_path: Path) -> None:
         pixels = np.asarray(image.convert("RGB"))
         assert min(image.size) >= 400
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
+
+
+def test_a_picture_that_cannot_be_written_whole_leaves_nothing(tmp_path: Path) -> None:
+    def half(findings: Findings, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    lesson, target = dataclasses.replace(lessons.lesson("value"), picture=half), tmp_path / "value.png"
+    with pytest.raises(UserError, match=f"Cannot write {target}: No space left on device"):
+        lesson.draw(Findings(()), target)
+    assert list(tmp_path.iterdir()) == []
+    lessons.lesson("value").draw(findings("value"), target)
+    assert list(tmp_path.iterdir()) == [target]
 
 
 @pytest.mark.parametrize("name", ["optimal-discriminator", "value", "wasserstein", "figure1"])

@@ -19,7 +19,8 @@ from zerosum.cli import app
 from zerosum.data.images.pictures import Size
 from zerosum.errors import UserError
 from zerosum.runs.latents.sampling import Order, fill
-from zerosum.runs.latents.space import refuse_huge, write, writing
+from zerosum.runs.latents.space import refuse_huge, write
+from zerosum.store import writing
 
 
 def full(place: Path) -> None:

@@ -47,7 +47,7 @@ def theory(
     show(told | {"lines": [line.to_json() for line in findings.lines]}, json, _text(lesson, findings))
     for path in out or []:
         if lesson.picture is not None:
-            lesson.picture(findings, path)
+            lesson.draw(findings, path)
             say(f"The picture is in {path}.")
     if not all(line.holds for line in findings.lines):
         raise typer.Exit(1)

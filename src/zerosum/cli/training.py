@@ -86,6 +86,7 @@ def train(
     """
     _one_length(minutes, steps)
     known.refuse_missing(where)
+    known.refuse_recipe(recipe)
     from zerosum.runs import launch, plan, progress, run
 
     named = {"steps": steps, "seed": seed, "precision": precision, "device": device, "cadence.evaluate": evaluate_every}

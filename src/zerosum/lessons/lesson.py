@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from zerosum.store import writing
+
 
 @dataclass(frozen=True)
 class Line:
@@ -53,3 +55,9 @@ class Lesson:
     run: Callable[[int], Findings]
     picture: Callable[[Findings, Path], None] | None = None
     formats: tuple[str, ...] = (".png",)
+
+    def draw(self, findings: Findings, path: Path) -> None:
+        """Writes the picture; the file is there whole or not at all. UserError where it cannot be written."""
+        if self.picture is not None:
+            with writing(path) as aside:
+                self.picture(findings, aside)

@@ -18,7 +18,8 @@ from zerosum.engine.duel import Duel
 from zerosum.engine.game import Game
 from zerosum.engine.loop import Match, Settings
 from zerosum.engine.processes import World
-from zerosum.errors import UserError, nearest
+from zerosum.errors import UserError
+from zerosum.known import no_recipe
 from zerosum.recipe import Part, Recipe, settled
 from zerosum.runs import evaluation_cost, fit, idle, resolve, timing, transfer, whereabouts
 from zerosum.runs.progress import duration
@@ -218,7 +219,7 @@ def _start(wish: Wish) -> tuple[Recipe | None, str]:
         else:
             known = catalog.recipes()
             if named not in known:
-                raise UserError(f"There is no recipe {named!r}. {nearest(named, known)} See `zerosum recipes`.")
+                raise no_recipe(named, known)
             named = known[named]
     return named, wish.where or (named.data.kind if named else DEFAULT_SOURCE)
 

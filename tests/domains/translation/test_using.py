@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from zerosum.data.images.exact import read
 from zerosum.data.images.pictures import Size
 from zerosum.domain import Wanted
+from zerosum.domains.translation import preview
 from zerosum.domains.translation.facts import Side
 from zerosum.domains.translation.using import produce
 from zerosum.domains.translation.writing import write
@@ -298,3 +299,18 @@ def test_translations_are_written_at_the_size_that_is_asked_for(tmp_path: Path) 
     assert sizes[1][1] - sizes[0][1] == 2 * 20
     with pytest.raises(UserError, match="one picture of 300,000 samples"):
         produce(maker, maker.facts, Wanted(100_000, 0, tmp_path / "sheet.png"))
+
+
+def test_a_sheet_of_examples_that_cannot_be_written_whole_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> None:
+        Path(arguments[4]).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(preview, "triples", full)
+    maker = hand()
+    maker.examples = Batch(torch.zeros(2, 3, 16, 16), torch.ones(2, 3, 16, 16))
+    with pytest.raises(UserError, match=r"sheet\.png: No space left on device"):
+        produce(maker, maker.facts, Wanted(None, 0, tmp_path / "sheet.png"))
+    assert list(tmp_path.iterdir()) == []

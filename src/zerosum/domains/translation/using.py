@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zerosum import store
 from zerosum.data.images.exact import READABLE, Exact, read
 from zerosum.data.images.files import BadImageError
 from zerosum.data.images.listing import ending_of, passed_over
@@ -172,7 +173,8 @@ def _examples(translator: Translator, maker: Maker, wanted: Wanted) -> Produced:
     inputs, targets = inputs[picked], targets[picked]
     outputs = torch.cat([translator.rows(row[None]) for row in inputs])
     if sheet:
-        preview.triples(inputs, outputs, targets, maker.facts, wanted.out, wanted.reverse, wanted.size)
+        with store.writing(wanted.out) as aside:
+            preview.triples(inputs, outputs, targets, maker.facts, aside, wanted.reverse, wanted.size)
         return Produced([wanted.out], num)
     if wanted.out.suffix:
         raise UserError(f"--out {wanted.out}: a sheet is .png, .jpg or .webp; a folder gets one file an example.")

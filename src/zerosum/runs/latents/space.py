@@ -5,11 +5,7 @@ Legend: N rows, L noise size, W style size, S styles a sample (one for each laye
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +23,7 @@ from zerosum.runs.latents.classes import between, blended
 from zerosum.runs.latents.sheets import Layout
 from zerosum.runs.run import Run
 from zerosum.runs.sampler import has_mapping
-from zerosum.store import decode, encode, write_durably
+from zerosum.store import decode, encode, write_durably, writing
 
 Name = Literal["z", "w"]
 BATCH = 64
@@ -208,30 +204,6 @@ def write(run: Run, samples: Tensor, target: Path, layout: int | Layout = 0, siz
 def _there(path: Path, aside: Path, target: Path) -> Path:
     """Where a file comes to lie that was written aside."""
     return target.parent / path.relative_to(aside.parent)
-
-
-@contextlib.contextmanager
-def writing(target: Path) -> Iterator[Path]:
-    """A place of the same name in a folder beside the target. What was written there, a file, several or a folder, is moved when
-    all is written; before that nothing is found under the final name. An OSError becomes a UserError that names the target."""
-    room = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        room = Path(tempfile.mkdtemp(prefix=".zerosum-", suffix=".part", dir=target.parent))
-        yield room / target.name
-        for path in sorted(room.rglob("*")):
-            place = target.parent / path.relative_to(room)
-            if path.is_dir():
-                place.mkdir(exist_ok=True)
-            else:
-                os.replace(path, place)
-    except OSError as error:
-        raise UserError(f"Cannot write {target}: {error.strerror or error}. Choose another place with --out.") from None
-    except UserError as error:
-        raise UserError(str(error).replace(str(room), str(target.parent))) from None
-    finally:
-        if room is not None:
-            shutil.rmtree(room, ignore_errors=True)
 
 
 def refuse_huge(run: Run, num: int, target: Path, columns: int | None = None, size: Size | None = None) -> None:
