@@ -134,11 +134,11 @@ def test_a_column_of_a_class_grid_is_the_samples_of_that_class(tmp_path: Path) -
     run = published.generator(tmp_path, "conv", classes=3)
     samples, layout = fill(run, Order(num=4, seed=9, grid="classes"))
     names = ("class0", "class1", "class2")
-    assert layout == Layout(3, names, each=names * 4)
+    assert layout == Layout(3, names, each=names * 4, instead=("0", "1", "2"))
     for label in range(3):
         torch.testing.assert_close(samples[label::3], run.sample(4, 9, [label] * 4))
     chosen, layout = fill(run, Order(num=2, seed=9, grid="classes", labels=("class2", 0), truncation=0.5))
-    assert layout == Layout(2, ("class2", "class0"), each=("class2", "class0") * 2)
+    assert layout == Layout(2, ("class2", "class0"), each=("class2", "class0") * 2, instead=("2", "0"))
     torch.testing.assert_close(chosen[0::2], run.sample(2, 9, [2, 2], truncation=0.5))
     assert len(fill(run, Order(grid="classes"))[0]) == 8 * 3
 

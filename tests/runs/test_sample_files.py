@@ -18,8 +18,10 @@ from zerosum import catalog
 from zerosum.cli import app
 from zerosum.data import filenames
 from zerosum.data.images.pictures import Size
-from zerosum.domain import Form, Wanted
+from zerosum.domain import Form, Wanted, glyphs
 from zerosum.errors import UserError
+from zerosum.runs.latents import sheets
+from zerosum.runs.latents.sampling import Order, fill
 from zerosum.runs.run import Run, files_in, load
 
 
@@ -130,3 +132,58 @@ def test_shapes_in_single_files_are_named_by_their_classes(tmp_path: Path) -> No
     assert [path.name for path in folder] == ["00000-chair.ply", "00001-sofa.ply"]
     single = write(torch.rand(2, 8, 3), tmp_path / "s.xyz", facts, form)
     assert [path.name for path in single] == ["s-00000-chair.xyz", "s-00001-sofa.xyz"]
+
+
+# --- the names above the columns of a sheet
+
+
+def drawn_names(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """The words above the columns of a class grid, each with the family of its font."""
+    from PIL import ImageDraw
+
+    found, plain = list[tuple[str, Any]](), ImageDraw.ImageDraw.text
+
+    def text(self: Any, place: Any, words: str, ink: Any, font: Any, **more: Any) -> None:
+        found.append((words, font.getname()[0]))
+        plain(self, place, words, ink, font, **more)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    samples, layout = fill(run, Order(2, grid="classes", labels=(2, 1, 0)))
+    sheets.write(run.domain, samples, path, layout, run.sampler.facts)
+    return found
+
+
+def test_names_are_drawn_in_a_font_that_has_their_signs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = named(tmp_path / "run", "cat", "кот", "πόλη")
+    drawn = drawn_names(run, tmp_path / "grid.png", monkeypatch)
+    assert drawn[0][0][0] == "π"
+    assert drawn[1:] == [("кот", glyphs.USUAL), ("cat", "Aileron")]
+    assert drawn[0][1] == glyphs.USUAL
+
+
+def test_names_that_no_font_has_are_numbered_and_that_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(glyphs, "_fonts", list)
+    run = named(tmp_path / "run", "cat", "dog", "猫")
+    drawn = drawn_names(run, tmp_path / "grid.png", monkeypatch)
+    assert [word for word, _ in drawn[:3]] == ["2", "dog", "cat"]
+    assert " ".join(word for word, _ in drawn[3:]) == sheets.NUMBERED
+    with Image.open(tmp_path / "grid.png") as image:
+        assert image.size[1] > 2 * 59 + 3 + 23 + 18
+
+
+def test_a_font_of_the_system_that_has_the_signs_is_taken_for_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No such font is at hand everywhere: one that comes with matplotlib is said to have the signs."""
+    known, other = glyphs._signs_of, glyphs._path("STIXGeneral")
+    monkeypatch.setattr(glyphs, "_fonts", lambda: [("STIXGeneral", other)])
+    monkeypatch.setattr(
+        glyphs, "_signs_of", lambda path: known(path) | (frozenset(map(ord, "猫犬")) if path == other else set())
+    )
+    found = glyphs.glyphs_for(["cat", "猫", "犬 1"])
+    assert [found.file_for(name) for name in ("cat", "猫", "犬 1", "鼠")] == [
+        glyphs._path(glyphs.USUAL),
+        other,
+        other,
+        None,
+    ]
+    words, numbered = sheets._words(sheets.Layout(2, ("cat", "猫"), instead=("0", "1")))
+    assert (words, numbered) == ([("cat", None), ("猫", other)], False)

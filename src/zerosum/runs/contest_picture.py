@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zerosum.domain import Scene
+from zerosum.domain.glyphs import Glyphs, glyphs_for
 from zerosum.report.comparison import SURE, Row
 from zerosum.report.words import figure as written
 from zerosum.report.words import interval
@@ -17,7 +18,7 @@ from zerosum.store import write_durably
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import SubFigure
+    from matplotlib.figure import Figure, SubFigure
 
 MOST_BARS = 6
 DARK, MUTED, GRID = "#1d2024", "#5b616a", "#ebeae4"
@@ -25,7 +26,14 @@ SERIES = ("#2459b8", "#b94d12", "#17735a", "#6b3fa0", "#8a6100", "#b3261e", "#1f
 
 
 def draw(contest: Contest, path: Path) -> None:
-    """Writes the picture, as what the path's ending says."""
+    """Writes the picture as a PNG. Runs whose names no font can draw are numbered in the order in which they are drawn."""
+    glyphs, body = glyphs_for(entry.name + entry.recipe for entry in contest.entries), io.BytesIO()
+    with glyphs.drawing():
+        _figure(contest, glyphs).savefig(body, format="png", facecolor="white")
+    write_durably(path, body.getvalue())
+
+
+def _figure(contest: Contest, glyphs: Glyphs) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -40,14 +48,12 @@ def draw(contest: Contest, path: Path) -> None:
     for index, (axes, entry) in enumerate(zip(_across(upper, count), contest.entries, strict=True)):
         axes.imshow(_grid(contest, entry), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         recipe = "" if entry.recipe == entry.name else f"{entry.recipe}, "
-        told = f"{entry.name}\n{recipe}step {entry.step:,}"
+        told = f"{glyphs.shown(entry.name, f'run {index + 1}')}\n{recipe}step {entry.step:,}"
         axes.set_title(told, fontsize=11, color=SERIES[index % len(SERIES)], weight="bold", linespacing=1.4)
         axes.axis("off")
     for axes, row in zip(_across(lower, len(rows)), rows, strict=True):
         _bars(axes, row)
-    body = io.BytesIO()
-    figure.savefig(body, format="png", facecolor="white")
-    write_durably(path, body.getvalue())
+    return figure
 
 
 def _drawn(rows: Sequence[Row]) -> list[Row]:

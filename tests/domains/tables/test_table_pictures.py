@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from zerosum.domain import Scene
-from zerosum.domains.tables import baselines, glyphs, preview
+from zerosum.domain import Scene, glyphs
+from zerosum.domains.tables import baselines, preview
 from zerosum.domains.tables.data import TableSource, open_source
 from zerosum.domains.tables.plain import plain
 from zerosum.domains.tables.summary import MOST_COLUMNS, bars, summary

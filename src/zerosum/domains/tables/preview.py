@@ -12,10 +12,10 @@ import numpy as np
 from torch import Tensor
 
 from zerosum.domain import Scene
+from zerosum.domain.glyphs import Glyphs, glyphs_for
 from zerosum.domains.tables import transform
 from zerosum.domains.tables.columns import Column
 from zerosum.domains.tables.dates import DateFormat
-from zerosum.domains.tables.glyphs import Glyphs, glyphs_for
 from zerosum.domains.tables.plain import plain
 from zerosum.domains.tables.summary import bars, first_columns
 from zerosum.metrics.mixed import Floats, Mixed, associations

@@ -107,7 +107,8 @@ def class_grid(
     noise = run.sampler.noise(rows, seed).repeat_interleave(len(columns), 0)
     samples = run.sampler.make(noise, columns.repeat(rows), truncation=truncation)
     names = tuple(str(known[int(label)]) for label in columns)
-    layout = Layout(len(columns), names, each=classes(run, columns) * rows)
+    numbers = tuple(str(int(label)) for label in columns)
+    layout = Layout(len(columns), names, each=classes(run, columns) * rows, instead=numbers)
     return run.domain.within(samples, run.recipe), layout
 
 

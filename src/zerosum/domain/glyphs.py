@@ -1,4 +1,4 @@
-"""Fonts of the system that have the signs of a table's names, and what is drawn in place of names that none of them has."""
+"""Fonts of the system that have the signs of the names in a picture, and what is drawn in place of names that none has."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ LIKELY = (
 
 @dataclass(frozen=True)
 class Glyphs:
-    """families: fonts to be asked in turn. lacking: signs that none of them has."""
+    """families: fonts to be asked in turn. lacking: signs that none of them has. files: of the fonts."""
 
     families: tuple[str, ...]
     lacking: frozenset[str]
+    files: tuple[str, ...] = ()
 
     def drawing(self) -> AbstractContextManager[None]:
         """What matplotlib draws within is lettered in these fonts, and a "$" in a name is a "$"."""
@@ -45,20 +46,26 @@ class Glyphs:
         """The text on one line, or another one where signs of it are lacking."""
         return instead if self.lacking.intersection(text) else " ".join(text.split())
 
+    def file_for(self, text: str) -> str | None:
+        """The file of the first font that has all signs of the text, for Pillow, which takes one; None where none has."""
+        wanted = {ord(sign) for sign in text if not sign.isspace()}
+        return next((file for file in self.files if wanted <= _signs_of(file)), None)
+
 
 def glyphs_for(texts: Iterable[str]) -> Glyphs:
     """As few fonts as are found to have the signs of all texts; the system's are looked at only if the usual one does not do."""
     wanted = {sign for text in texts for sign in text if not sign.isspace()}
     lacking = frozenset(sign for sign in wanted if ord(sign) not in _signs_of(_path(USUAL)))
-    families = [USUAL]
+    families, files = [USUAL], [_path(USUAL)]
     for family, path in _fonts() if lacking else ():
         rest = frozenset(sign for sign in lacking if ord(sign) not in _signs_of(path))
         if len(rest) < len(lacking):
             families.append(family)
+            files.append(path)
             lacking = rest
         if not lacking:
             break
-    return Glyphs(tuple(families), lacking)
+    return Glyphs(tuple(families), lacking, tuple(files))
 
 
 def _path(family: str) -> str:
