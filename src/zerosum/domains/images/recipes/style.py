@@ -9,7 +9,7 @@ from zerosum.recipe import Ema, PenaltyPart, Recipe, part
 
 STYLEGAN2_S = Recipe(
     name="stylegan2-s",
-    why="Styles in every layer: smooth, well-ordered latent space; lazy R1 and path lengths keep both players steady.",
+    why="Styles in every layer: smooth, well-ordered latent space; lazy R1 and path lengths. Slow to begin.",
     sources=("Karras et al. 2020, arXiv:1912.04958", "Karras et al. 2019, arXiv:1812.04948"),
     # In a short run noise is learned before shapes are, and its fixed planes show in every sample.
     generator=part("style", width=16, max_width=64, mapping_layers=2, mixing=0.5, noise=False),
