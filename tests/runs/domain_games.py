@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,9 +49,25 @@ class Case:
     noisy: bool = True
 
 
+_MADE = tempfile.TemporaryDirectory()
+
+
+def discs() -> str:
+    """The path of 96 discs with transparency around them, written for this process."""
+    path, distance = Path(_MADE.name, "discs.npy"), np.hypot(*(np.indices((8, 8)) - 3.5))
+    pixels = np.zeros((96, 8, 8, 4), np.uint8)
+    pixels[..., :3] = np.random.default_rng(0).integers(0, 256, (96, 1, 1, 3))
+    pixels[..., 3] = np.clip(255 * (3.7 - distance), 0, 255)
+    np.save(path, pixels)
+    return str(path)
+
+
 CASES = {
     "toy": Case("ring", "toy", ("generator.width=8", "discriminator.width=8", "data.num=300")),
     "image": Case("digits", "rpgan", ("generator.width=4", "discriminator.width=4")),
+    "image with transparency": Case(
+        discs(), "rpgan", ("generator.width=4", "discriminator.width=4", "data.alpha=keep", "augment=ada")
+    ),
     "table": Case("wine", "table", ("generator.width=16", "discriminator.width=16")),
     "table, packed": Case("wine", "ctgan", ("generator.width=16", "discriminator.width=16"), exact=False),
     "points": Case("shapes", "points", ("data.num=60", "data.points=32")),

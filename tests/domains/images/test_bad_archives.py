@@ -94,7 +94,7 @@ def test_pickles_are_never_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [
         (np.zeros((5, 784), np.uint8), "shape (5, 784)"),
         (np.zeros((64, 64, 3), np.uint8), "looks like one single image"),
-        (np.zeros((5, 8, 8, 4), np.uint8), "no axis of 1 or 3 channels"),
+        (np.zeros((5, 8, 8, 5), np.uint8), "no axis of 1, 3 or 4 channels"),
         (np.zeros((1, 8, 8), np.uint8), "1 image(s)"),
         (np.zeros((0, 8, 8), np.uint8), "0 image(s)"),
         (np.zeros((5, 0, 8), np.uint8), "no set of images"),

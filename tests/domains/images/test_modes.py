@@ -48,8 +48,8 @@ def test_transparency_is_laid_on_white(tmp_path: Path, mode: str) -> None:
     got = one(tmp_path / "a.png").permute(1, 2, 0).double()
     assert_close(got, torch.from_numpy(expected), rtol=0, atol=1.0)
     assert (
-        "2 of 2 images with transparency were laid on white; data.background=COLOUR chooses another colour."
-        in open_source(str(tmp_path)).notes
+        "2 of 2 images with transparency were laid on white; data.background=COLOUR chooses another colour, "
+        "data.alpha=keep keeps the transparency." in open_source(str(tmp_path)).notes
     )
 
 

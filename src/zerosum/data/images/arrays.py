@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from zerosum.data import numpy_files
 from zerosum.data.images.files import refit
-from zerosum.data.images.raw import Labels, Part, Pixels, Raw, Wanted, check_memory
+from zerosum.data.images.raw import RGBA, Labels, Part, Pixels, Raw, Wanted, check_memory, opaque
 from zerosum.data.images.values import to_bytes
 from zerosum.data.numpy_files import Arrays, Header, refuse_objects
 from zerosum.errors import UserError
@@ -18,6 +18,7 @@ from zerosum.errors import UserError
 IMAGE_KEYS = ("images", "image", "x", "data", "arr_0")
 LABEL_KEYS = ("labels", "label", "y", "subject", "target", "targets")
 HELDOUT = ("test", "val")
+CHANNELS = (1, 3, RGBA)
 MIN_SIDE = 8
 """A three-dimensional array thinner than this, in pixels, is not taken for images unless it is named so."""
 
@@ -129,6 +130,10 @@ def _images(values: npt.NDArray[Any], wanted: Wanted, where: str) -> tuple[Pixel
         pixels = pixels[:, None]
     elif axes[1] == 3:
         pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+    pixels, told = (pixels, told) if channels != RGBA else _transparent(pixels, wanted, where, told)
+    if wanted.alpha == "keep" and channels != RGBA:
+        raise opaque(where)
+    channels = pixels.shape[1]
     size, wanted_channels = wanted.size or (height, width), wanted.channels or channels
     check_memory(len(rows), wanted_channels, *size, where)
     if size != (height, width):
@@ -138,11 +143,31 @@ def _images(values: npt.NDArray[Any], wanted: Wanted, where: str) -> tuple[Pixel
     return refit(pixels, size, wanted_channels, wanted.crop), (*notes, *told)
 
 
+def _transparent(pixels: Pixels, wanted: Wanted, where: str, told: tuple[str, ...]) -> tuple[Pixels, tuple[str, ...]]:
+    """(N, 4, H, W) as it is, without the colours that mean nothing, or laid on the background; and the notes with one on it."""
+    num, alpha = len(pixels), pixels[:, 3:]
+    count = int((alpha.min((1, 2, 3)) < 255).sum())
+    if wanted.alpha == "keep":
+        if not count:
+            raise opaque(where)
+        return pixels * (alpha > 0), (*told, f"{count} of {num} images have transparency, which is kept.")
+    import torch
+
+    from zerosum.data.images.transparency import laid_pixels
+
+    laid = laid_pixels(torch.from_numpy(pixels), wanted.background).numpy()
+    more = (
+        f"{count} of {num} images with transparency were laid on {wanted.background}; data.background=COLOUR chooses "
+        "another colour, data.alpha=keep keeps the transparency."
+    )
+    return laid, (*told, more) if count else told
+
+
 def _layout(shape: tuple[int, ...], where: str) -> tuple[tuple[int, int | None, int, int], tuple[str, ...]]:
     """Which axis is rows, channels (None: grey, no axis), height, width."""
     if len(shape) == 3:
         return (0, None, 1, 2), ()
-    last, first = shape[3] in (1, 3), shape[1] in (1, 3)
+    last, first = shape[3] in CHANNELS, shape[1] in CHANNELS
     if last and first:
         told = f"{where}: shape {shape} fits both layouts; it was read as (N, H, W, C) with {shape[3]} channel(s)."
         return (0, 3, 1, 2), (told,)
@@ -150,10 +175,10 @@ def _layout(shape: tuple[int, ...], where: str) -> tuple[tuple[int, int | None, 
         return (0, 3, 1, 2), ()
     if first:
         return (0, 1, 2, 3), ()
-    raise UserError(f"{where}: shape {shape} has no axis of 1 or 3 channels. {_SHAPES}")
+    raise UserError(f"{where}: shape {shape} has no axis of 1, 3 or 4 channels. {_SHAPES}")
 
 
-_SHAPES = "Expected (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 (grey) or 3 (RGB)."
+_SHAPES = "Expected (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 (grey), 3 (RGB) or 4 (RGBA)."
 
 
 def _plausible(header: Header) -> bool:
@@ -162,7 +187,7 @@ def _plausible(header: Header) -> bool:
         return False
     if len(shape) == 3:
         return min(shape[1:]) >= MIN_SIDE
-    return len(shape) == 4 and (shape[1] in (1, 3) or shape[3] in (1, 3))
+    return len(shape) == 4 and (shape[1] in CHANNELS or shape[3] in CHANNELS)
 
 
 def _check_images(header: Header, where: str) -> None:
@@ -170,7 +195,7 @@ def _check_images(header: Header, where: str) -> None:
     refuse_objects(header, where)
     if len(shape) not in (3, 4) or 0 in shape[1:]:
         raise UserError(f"{where}: an array of shape {shape} is no set of images. {_SHAPES}")
-    if len(shape) == 3 and shape[2] in (1, 3):
+    if len(shape) == 3 and shape[2] in CHANNELS:
         raise UserError(f"{where}: shape {shape} looks like one single image. {_SHAPES}")
     if header.dtype.kind not in "buif":
         raise UserError(

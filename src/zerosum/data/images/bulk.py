@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from zerosum.data.images.files import BadImageError, Decoded, Probe, decode, probe
+from zerosum.data.images.files import MODES, BadImageError, Decoded, Probe, decode, probe
 from zerosum.data.images.listing import Member
 from zerosum.data.images.raw import Pixels, Wanted
 from zerosum.data.images.values import if_dark
@@ -41,6 +41,11 @@ class Survey:
     flags: npt.NDArray[np.bool_]
     brightest: npt.NDArray[np.uint8]
     failures: dict[int, BadImageError] = field(default_factory=dict)
+
+    @property
+    def transparent(self) -> int:
+        """Number of images with transparency."""
+        return int(self.flags[:, 2].sum())
 
 
 class Progress:
@@ -107,7 +112,7 @@ def decode_all(
         if isinstance(done, BadImageError):
             return done
         store(position, done.pixels)
-        survey.flags[position], survey.brightest[position] = done.flags, done.pixels.max()
+        survey.flags[position], survey.brightest[position] = done.flags, done.pixels[:3].max()
         return None
 
     for position, error in enumerate(_each(range(len(members)), work, progress)):
@@ -118,11 +123,15 @@ def decode_all(
 
 def told(survey: Survey, channels: int, size: tuple[int, int], wanted: Wanted) -> tuple[str, ...]:
     """What was done to the images, one sentence each."""
-    cut = "centre cut out" if wanted.crop == "centre" else "whole, on black"
+    keep = wanted.alpha == "keep"
+    cut = "centre cut out" if wanted.crop == "centre" else "whole, transparent around" if keep else "whole, on black"
+    laid = f"images with transparency were laid on {wanted.background}; data.background=COLOUR chooses another colour"
     sentences = (
         f"images were resized to {text(size)} ({cut}, Lanczos).",
-        "images were grey and were made RGB." if channels == 3 else "images were coloured and were made grey.",
-        f"images with transparency were laid on {wanted.background}; data.background=COLOUR chooses another colour.",
+        "images were coloured and were made grey."
+        if channels == 1
+        else f"images were grey and were made {MODES[channels]}.",
+        "images have transparency, which is kept." if keep else f"{laid}, data.alpha=keep keeps the transparency.",
         "images were turned upright as their EXIF data say.",
         "images have 16 bits; their values were divided by 257.",
     )

@@ -75,7 +75,9 @@ def rule(where: Path, wanted: Wanted) -> dict[str, Any]:
         "validation": wanted.validation,
         "flip": wanted.flip,
         "pillow": PIL.__version__,
-    } | ({} if wanted.background == WHITE else {"background": wanted.background})
+        **({} if wanted.background == WHITE else {"background": wanted.background}),
+        **({} if wanted.alpha == "flatten" else {"alpha": wanted.alpha}),
+    }
 
 
 def place_of(where: Path, wanted: Wanted) -> Path:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from zerosum.data.images.raw import WHITE, Crop, Pixels
+from zerosum.data.images.raw import RGBA, WHITE, Crop, Pixels
 from zerosum.data.opening import reason
 
 KINDS = {
@@ -39,6 +39,8 @@ UNREAD = frozenset(_UNREAD.split())
 MAX_PIXELS = 64_000_000
 """Largest image that is decoded, in pixels: beyond it a small file could fill the memory."""
 
+MODES = {1: "L", 3: "RGB", RGBA: "RGBA"}
+"""Pillow's mode by the number of channels."""
 _GREY = frozenset(("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"))
 _ORIENTATION_TAG = 0x0112
 
@@ -58,19 +60,20 @@ class Probe:
 
 @dataclass(frozen=True)
 class Decoded:
-    """pixels: (C, H, W) uint8; the flags say what was done to the image on the way. deep: it had 16 bits."""
+    """pixels: (C, H, W) uint8; the flags say what was done to the image on the way. transparent: a pixel's alpha was below 255.
+    deep: it had 16 bits."""
 
     pixels: Pixels
     resized: bool
     recoloured: bool
-    flattened: bool
+    transparent: bool
     rotated: bool
     deep: bool
 
     @property
     def flags(self) -> tuple[bool, ...]:
-        """resized, recoloured, flattened, rotated, deep."""
-        return self.resized, self.recoloured, self.flattened, self.rotated, self.deep
+        """resized, recoloured, transparent, rotated, deep."""
+        return self.resized, self.recoloured, self.transparent, self.rotated, self.deep
 
 
 def probe(stream: BinaryIO) -> Probe:
@@ -87,28 +90,30 @@ def probe(stream: BinaryIO) -> Probe:
 def decode(
     stream: BinaryIO, channels: int, size: tuple[int, int], crop: Crop = "centre", background: str = WHITE
 ) -> Decoded:
-    """Decodes the first frame to `channels` (1 or 3) at `size` = (height, width). Raises BadImageError.
+    """Decodes the first frame to `channels` (1, 3 or 4) at `size` = (height, width). Raises BadImageError.
 
-    EXIF rotation is applied; transparency is laid on the background; 16-bit grey is divided by 257; then `fit`. A truncated file
-    is an error, never filled up.
+    EXIF rotation is applied; transparency is laid on the background unless there are 4 channels, in which the colour of a
+    transparent pixel is black; 16-bit grey is divided by 257; then `fit`. A truncated file is an error, never filled up.
     """
     with opened(stream) as stored:
         stored.load()
         image = ImageOps.exif_transpose(stored)
         rotated = stored.getexif().get(_ORIENTATION_TAG, 1) in range(2, 9)
-        grey, flattened, deep = _is_grey(image), image.has_transparency_data, image.mode.startswith("I")
+        grey, transparent, deep = _is_grey(image), _is_transparent(image), image.mode.startswith("I")
         image = _eight_bits(image)
-        if flattened:
+        if transparent and channels != RGBA:
             image = _laid_on(image, background)
-        image = image.convert("L" if channels == 1 else "RGB")
+        image = image.convert(MODES[channels])
         resized = image.size != (size[1], size[0])
-        return Decoded(to_array(fit(image, size, crop)), resized, grey != (channels == 1), flattened, rotated, deep)
+        pixels = to_array(fit(image, size, crop))
+        return Decoded(pixels, resized, grey != (channels == 1), transparent, rotated, deep)
 
 
 def fit(image: Image.Image, size: tuple[int, int], crop: Crop = "centre") -> Image.Image:
     """The image at (height, width), resized with Pillow's Lanczos (antialiased); itself if it fits.
 
-    Of another aspect, the largest centred piece ("centre"), or the whole image with black bars on two sides ("pad").
+    Of another aspect, the largest centred piece ("centre"), or the whole image with black bars on two sides ("pad"), transparent
+    ones for RGBA. Colours of RGBA images are weighted by alpha.
     """
     target = (size[1], size[0])
     if image.size == target:
@@ -117,8 +122,10 @@ def fit(image: Image.Image, size: tuple[int, int], crop: Crop = "centre") -> Ima
 
 
 def to_array(image: Image.Image) -> Pixels:
-    """(C, H, W) uint8 of an L or RGB image."""
+    """(C, H, W) uint8 of an L, RGB or RGBA image; where alpha is 0, the colour is."""
     pixels: Pixels = np.asarray(image, dtype=np.uint8)
+    if image.mode == "RGBA":
+        pixels = pixels * (pixels[..., 3:] > 0)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
@@ -126,7 +133,7 @@ def refit(pixels: Pixels, size: tuple[int, int], channels: int, crop: Crop = "ce
     """(N, C, H, W) uint8 rows brought to `size` = (height, width) and `channels`; the same array when nothing changes."""
     if pixels.shape[1:] == (channels, *size):
         return pixels
-    mode = "L" if channels == 1 else "RGB"
+    mode = MODES[channels]
     out = np.empty((len(pixels), channels, *size), np.uint8)
     for row, target in zip(pixels, out, strict=True):
         image = Image.fromarray(row[0] if len(row) == 1 else np.ascontiguousarray(row.transpose(1, 2, 0)))
@@ -180,6 +187,13 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if values.min() < 0 or values.max() > 65535:
         raise BadImageError(f"integers from {values.min()} to {values.max()}, outside the 16-bit range 0..65535")
     return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    """Whether a pixel's alpha is below 255."""
+    if not image.has_transparency_data or image.mode.startswith("I"):
+        return False
+    return bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
 
 
 def _laid_on(image: Image.Image, background: str) -> Image.Image:

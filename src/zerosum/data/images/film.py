@@ -9,7 +9,8 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from zerosum.data.images.pictures import enlarged, to_pixels
+from zerosum.data.images.pictures import as_saved, enlarged
+from zerosum.data.images.transparency import on_checkerboard
 from zerosum.errors import UserError
 
 KINDS = (".gif", ".apng", ".mp4")
@@ -20,7 +21,8 @@ TILE = 256
 def film(samples: Tensor, path: Path, frames_per_second: float) -> None:
     """Writes (F, C, H, W) in [-1, 1] as an endless GIF or APNG, or as an MP4, by the path's ending.
 
-    GIF times are whole hundredths of a second and its colours 256 a frame; APNG keeps every pixel; MP4 (H.264) plays everywhere.
+    GIF times are whole hundredths of a second and its colours 256 a frame; APNG keeps every pixel
+    and transparency, the others show it on a checkerboard; MP4 (H.264) plays everywhere.
     """
     suffix = path.suffix.lower()
     if suffix not in KINDS:
@@ -29,7 +31,9 @@ def film(samples: Tensor, path: Path, frames_per_second: float) -> None:
         )
     if not 0 < frames_per_second <= 100:
         raise UserError(f"--fps must lie in (0, 100], got {frames_per_second:g}.")
-    frames = [enlarged(row, TILE) for row in to_pixels(samples)]
+    frames = [enlarged(row, TILE) for row in as_saved(samples)]
+    if suffix != ".apng":
+        frames = [on_checkerboard(frame) for frame in frames]
     path.parent.mkdir(parents=True, exist_ok=True)
     if suffix == ".mp4":
         _mp4(frames, path, frames_per_second)

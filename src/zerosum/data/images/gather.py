@@ -17,7 +17,7 @@ from zerosum.data.images.bulk import text
 from zerosum.data.images.files import BadImageError, Probe
 from zerosum.data.images.listing import Listing, Member
 from zerosum.data.images.prepare import Task, prepare
-from zerosum.data.images.raw import Part, Pixels, Raw, Wanted, check_memory
+from zerosum.data.images.raw import RGBA, Part, Pixels, Raw, Wanted, check_memory
 from zerosum.errors import UserError
 
 SQUARES = (8, 16, 32, 64, 128, 256)
@@ -85,7 +85,9 @@ class _Reading:
         train = [plan.train[i] for i in wanted.rows(len(plan.train))]
         positions = train + [plan.heldout[i] for i in wanted.rows(len(plan.heldout))]
         members = [self.listing.members[i] for i in positions]
-        probes, failures = ([], {}) if wanted.size and wanted.channels else self._probed(members)
+        probes, failures = (
+            ([], {}) if wanted.size and (wanted.channels or wanted.alpha == "keep") else self._probed(members)
+        )
         size, notes = choose_size(probes, wanted.size)
         good = [i for i in range(len(members)) if i not in failures]
         return Task(
@@ -95,7 +97,7 @@ class _Reading:
             members=tuple(members[i] for i in good),
             positions=tuple(positions[i] for i in good),
             num_train=sum(i < len(train) for i in good),
-            channels=wanted.channels or (1 if all(found.grey for found in probes) else 3),
+            channels=_channels(probes, wanted),
             size=size,
             notes=(*wanted.told(len(plan.train)), *notes, *side_by_side(probes)),
             failures={members[i].name: error for i, error in failures.items()},
@@ -151,6 +153,12 @@ class _Reading:
     def _part(self, pixels: Pixels, positions: npt.NDArray[np.int64]) -> Part:
         files = tuple(self.listing.members[i].name for i in positions)
         return Part(pixels, self.plan.labels(positions), files)
+
+
+def _channels(probes: Sequence[Probe], wanted: Wanted) -> int:
+    if wanted.alpha == "keep":
+        return RGBA
+    return wanted.channels or (1 if all(found.grey for found in probes) else 3)
 
 
 def side_by_side(probes: Sequence[Probe]) -> tuple[str, ...]:

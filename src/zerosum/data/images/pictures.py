@@ -16,6 +16,8 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from zerosum.data import filenames
+from zerosum.data.images.raw import RGBA
+from zerosum.data.images.transparency import on_checkerboard, premultiplied, straight
 from zerosum.errors import UserError
 
 TILE, SMOOTH_BELOW = 56, 24
@@ -76,13 +78,29 @@ def to_pixels(unit: Tensor) -> Tensor:
     return unit.detach().to(torch.float32).clamp(-1.0, 1.0).add(1.0).mul_(127.5).round_().to(torch.uint8)
 
 
+def as_played(pixels: Tensor) -> Tensor:
+    """(N, C, H, W) uint8 as networks see it: `to_unit`, of RGBA images `premultiplied`."""
+    return premultiplied(pixels) if pixels.shape[1] == RGBA else to_unit(pixels)
+
+
+def in_bytes(pixels: Tensor) -> Tensor:
+    """(N, C, H, W) uint8 as networks see it, rounded to uint8: itself, of RGBA images with colours times alpha."""
+    return to_pixels(premultiplied(pixels)) if pixels.shape[1] == RGBA else pixels
+
+
+def as_saved(unit: Tensor) -> Tensor:
+    """(N, C, H, W) samples in [-1, 1] as they are saved, uint8: `to_pixels`, of RGBA images `straight`."""
+    return straight(unit) if unit.shape[1] == RGBA else to_pixels(unit)
+
+
 def grid(samples: Tensor, columns: int, path: Path, size: Size | None = None) -> None:
-    """Writes (N, C, H, W) in [-1, 1] as one picture, row by row, with a grey gap between the images. PNG unless the path's
-    ending is that of a JPEG or WebP. size: of each image; None: enlarged to about TILE rows."""
+    """Writes (N, C, H, W) in [-1, 1] as one picture, row by row, with a grey gap between the images; RGBA ones on a
+    checkerboard. PNG unless the path's ending is that of a JPEG or WebP. size: of each image; None: enlarged to about TILE
+    rows."""
     kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower(), "PNG")
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {"pnginfo": marked(columns, -(-len(samples) // columns))} if kind == "PNG" else {}
-    pixels = to_pixels(samples)
+    pixels = as_saved(samples)
     tiles = [enlarged(row, TILE) if size is None else picture(scaled(row, size)) for row in pixels]
     tiled(tiles, columns).save(path, format=kind, **about)
 
@@ -95,8 +113,8 @@ def marked(columns: int, rows: int) -> PngInfo:
 
 
 def tiled(images: Sequence[Image.Image], columns: int) -> Image.Image:
-    """Images of one size as one picture; a last row that is not full is left grey."""
-    tiles = torch.stack([torch.from_numpy(np.array(image)) for image in images])  # (N, H, W[, 3])
+    """Images of one size as one picture, RGBA on a checkerboard; a last row that is not full is left grey."""
+    tiles = torch.stack([torch.from_numpy(np.array(on_checkerboard(image))) for image in images])  # (N, H, W[, 3])
     height, width, rest = tiles.shape[1], tiles.shape[2], tiles.shape[3:]
     rows = -(-len(tiles) // columns)
     sheet = torch.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, *rest), GREY, dtype=torch.uint8)
@@ -115,11 +133,14 @@ def enlarged(pixels: Tensor, rows: int) -> Image.Image:
 
 
 def scaled(pixels: Tensor, size: Size | None) -> Tensor:
-    """(C, H, W) uint8 at that size; as it is without one."""
+    """(C, H, W) uint8 at that size, colours of RGBA weighted by alpha; as it is without one."""
     if size is None:
         return pixels
-    values = resized(pixels.permute(1, 2, 0).numpy(), size.of(*pixels.shape[1:]))
-    return torch.from_numpy(values).permute(2, 0, 1)
+    wanted = size.of(*pixels.shape[1:])
+    if wanted == tuple(pixels.shape[1:]):
+        return pixels
+    values = resized(in_bytes(pixels[None])[0].permute(1, 2, 0).numpy(), wanted)
+    return as_saved(to_unit(torch.from_numpy(values).permute(2, 0, 1)[None]))[0]
 
 
 def resized(values: NDArray[Any], size: tuple[int, int], smooth: bool = True) -> NDArray[Any]:
@@ -150,7 +171,7 @@ def refuse_huge(num: int, tile: tuple[int, int], path: Path, columns: int | None
 
 
 def picture(pixels: Tensor) -> Image.Image:
-    """(C, H, W) uint8, C 1 or 3, as a Pillow image."""
+    """(C, H, W) uint8, C 1, 3 or 4, as a Pillow image."""
     array = pixels.squeeze(0) if pixels.shape[0] == 1 else pixels.permute(1, 2, 0).contiguous()
     return Image.fromarray(array.numpy())
 
@@ -164,8 +185,10 @@ def write(samples: Tensor, path: Path, size: Size | None = None, names: Sequence
     suffix = path.suffix.lower()
     if suffix in PICTURES:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = to_pixels(samples)
+        pixels = as_saved(samples)
         if len(pixels) == 1:
+            if pixels.shape[1] == RGBA and suffix in (".jpg", ".jpeg"):
+                raise UserError(f"--out {path}: JPEG holds no transparency. Use .png or .webp.")
             picture(scaled(pixels[0], size)).save(path)
         else:
             grid(samples, max(1, round(len(pixels) ** 0.5)), path, size)
@@ -174,7 +197,7 @@ def write(samples: Tensor, path: Path, size: Size | None = None, names: Sequence
         if size is not None:
             raise UserError(f"--size: {path} holds the samples as they were made. Write pictures, .png or a folder.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, to_pixels(samples).permute(0, 2, 3, 1).numpy())
+        np.save(path, as_saved(samples).permute(0, 2, 3, 1).numpy())
         return [path]
     if suffix:
         raise UserError(
@@ -182,6 +205,6 @@ def write(samples: Tensor, path: Path, size: Size | None = None, names: Sequence
         )
     path.mkdir(parents=True, exist_ok=True)
     paths = [path / name for name in filenames.numbered(len(samples), ".png", names)]
-    for target, pixels in zip(paths, to_pixels(samples), strict=True):
+    for target, pixels in zip(paths, as_saved(samples), strict=True):
         picture(scaled(pixels, size)).save(target)
     return paths

@@ -59,9 +59,12 @@ class Task:
         return bulk.decode_all(self.members, self.channels, self.size, self.wanted, store, progress)
 
     def kept(self, survey: bulk.Survey) -> tuple[Rows, tuple[str, ...]]:
-        """The members that were decoded, and the note on others. Raises UserError where these may not be left out."""
+        """The members that were decoded, and the note on others. Raises UserError where these may not be left out, and where a
+        transparency is to be kept that no image has."""
         failures = self.failures | {self.members[i].name: error for i, error in survey.failures.items()}
         notes = bulk.refuse(failures, len(self.members) + len(self.failures), self.wanted, self.where)
+        if self.wanted.alpha == "keep" and not survey.transparent:
+            raise raw.opaque(self.where)
         kept = np.array([i for i in range(len(self.members)) if i not in survey.failures], dtype=np.int64)
         if (kept < self.num_train).sum() < 2:
             raise UserError(f"{self.where}: fewer than 2 usable training images; a training set needs at least 2.")

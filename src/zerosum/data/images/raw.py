@@ -17,10 +17,14 @@ Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Crop = Literal["centre", "pad"]
 OnBad = Literal["stop", "skip"]
+Alpha = Literal["flatten", "keep"]
 
 WHITE = "white"
+RGBA = 4
+"""Channels of an image with transparency."""
 CROPS: tuple[str, ...] = ("centre", "pad")
 ON_BAD: tuple[str, ...] = ("stop", "skip")
+ALPHA: tuple[str, ...] = ("flatten", "keep")
 
 SMALLEST = 8
 """Least height and width to read images at: below it nothing is left for a network to double or halve."""
@@ -31,7 +35,7 @@ MAX_BYTES = 4 * 2**30
 
 @dataclass(frozen=True)
 class Shape:
-    """Shape of one image: channels is 1 or 3, height and width in pixels; num_classes 0 means unlabelled."""
+    """Shape of one image: channels is 1, 3 or 4 (with alpha), height and width in pixels; num_classes 0 means unlabelled."""
 
     channels: int
     height: int
@@ -101,8 +105,8 @@ class Wanted:
     """What the user asked of a source; None leaves the choice to the data. size is (height, width) in pixels.
 
     crop: what happens to an image of another aspect. on_bad: whether unusable images end the reading or are left out.
-    labelled, heldout, validation, flip, attributes, links, background: see `data.open_source`. cache: whether large sources are
-    prepared once and kept.
+    labelled, heldout, validation, flip, attributes, links, background, alpha: see `data.open_source`. cache: whether large
+    sources are prepared once and kept.
     """
 
     size: tuple[int, int] | None = None
@@ -118,12 +122,14 @@ class Wanted:
     cache: bool = True
     links: bool = False
     background: str = WHITE
+    alpha: Alpha = "flatten"
 
     def __post_init__(self) -> None:
         for field, share in (("heldout", self.heldout), ("validation", self.validation)):
             if not 0 <= share < 1:
                 raise UserError(f"{field} = {share}: give a share from 0 (none) to below 1, such as 0.1.")
-        for field, value, known in (("crop", self.crop, CROPS), ("on_bad", self.on_bad, ON_BAD)):
+        chosen = ("crop", self.crop, CROPS), ("on_bad", self.on_bad, ON_BAD), ("alpha", self.alpha, ALPHA)
+        for field, value, known in chosen:
             if value not in known:
                 raise UserError(f"{field} = {value!r}: choose from {', '.join(known)}.")
         if self.size is not None and (len(self.size) != 2 or min(self.size) < SMALLEST):
@@ -138,8 +144,13 @@ class Wanted:
             parts = 0
         if parts != 3:
             raise UserError(f"background = {self.background!r}: give a colour such as white, black, grey or '#8090a0'.")
-        if self.channels not in (None, 1, 3):
+        if self.channels not in (None, 1, 3, RGBA):
             raise UserError(f"channels = {self.channels}: choose 1 (grey) or 3 (RGB), or leave it out.")
+        if self.channels is not None and (self.alpha == "keep") != (self.channels == RGBA):
+            told = (
+                "images with transparency have 4 (RGBA)" if self.alpha == "keep" else "4 (RGBA) needs data.alpha=keep"
+            )
+            raise UserError(f"channels = {self.channels}, alpha = {self.alpha}: {told}. Leave channels out.")
         if self.max_images is not None and self.max_images < 2:
             raise UserError(f"max_images = {self.max_images}: a training set needs at least 2 images.")
 
@@ -154,6 +165,11 @@ class Wanted:
         if self.max_images is None or self.max_images >= num_images:
             return ()
         return (f"{self.max_images} of {num_images} images are used (max_images), chosen at random with a fixed seed.",)
+
+
+def opaque(where: object) -> UserError:
+    """The error for a transparency that is to be kept and that no image has."""
+    return UserError(f"{where}: no image has transparency, so alpha = keep has no use. Leave data.alpha out.")
 
 
 def check_memory(num_images: int, channels: int, height: int, width: int, where: object) -> None:

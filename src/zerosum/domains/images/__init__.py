@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from zerosum import domain
-from zerosum.data.images import film, paths, pictures
-from zerosum.data.images.raw import WHITE, Crop, OnBad
+from zerosum.data.images import film, paths, pictures, transparency
+from zerosum.data.images.raw import RGBA, WHITE, Alpha, Crop, OnBad
 from zerosum.domain import Baseline, Domain, Facts, Form
 from zerosum.domains.images import augments, networks, recipes
 from zerosum.domains.images.data import ImageSource, Shape, open_source, recognise, sources
@@ -49,6 +49,7 @@ def _opener(
     cache: bool = True,
     links: bool = False,
     background: str = WHITE,
+    alpha: Alpha = "flatten",
 ) -> ImageSource:
     """The options of `data` in an image recipe; size is one number or [height, width]."""
     both = (size, size) if isinstance(size, int) else size
@@ -67,6 +68,7 @@ def _opener(
         cache=cache,
         links=links,
         background=background,
+        alpha=alpha,
         allow_download=allow_download,
     )
 
@@ -94,7 +96,7 @@ def _facts(source: ImageSource) -> dict[str, Any]:
         "measure": source.measure,
         "num_heldout": source.num_heldout,
         "fingerprint": source.fingerprint,
-        "notes": [*_held_out(source), *_too_few(source), *source.notes],
+        "notes": [*_held_out(source), *_too_few(source), *_premultiplied(source), *source.notes],
     }
 
 
@@ -129,13 +131,22 @@ def _too_few(source: ImageSource) -> list[str]:
     ]
 
 
+def _premultiplied(source: ImageSource) -> list[str]:
+    if source.shape.channels != RGBA:
+        return []
+    return [
+        "Networks, `run.sample` and exported generators have 4 channels in [-1, 1]: red, green, blue, each multiplied by alpha, "
+        f"and alpha. Files are written as RGBA with colours that are not multiplied; measures see images on {source.background}."
+    ]
+
+
 def shape_of(facts: Facts) -> Shape:
     """The Shape in a source's facts."""
     return Shape(facts["channels"], facts["height"], facts["width"], facts["num_classes"])
 
 
 def _describe(facts: Facts) -> str:
-    colour = "grey" if facts["channels"] == 1 else "colour"
+    colour = {1: "grey", RGBA: "colour with transparency"}.get(facts["channels"], "colour")
     classes = f", {facts['num_classes']} classes" if facts["num_classes"] else ", no labels"
     told = f", {facts['num_attributes']} attribute(s)" if facts.get("num_attributes") else classes
     mirrored = " and their mirror images" if facts.get("flip") else ""
@@ -144,7 +155,7 @@ def _describe(facts: Facts) -> str:
 
 
 def _game(recipe: Recipe, facts: Facts) -> Duel:
-    return domain.duel(
+    game = domain.duel(
         recipe,
         networks.GENERATORS,
         networks.DISCRIMINATORS,
@@ -153,6 +164,9 @@ def _game(recipe: Recipe, facts: Facts) -> Duel:
         facts["num_classes"],
         facts.get("num_attributes", 0),
     )
+    if facts["channels"] == RGBA:
+        game.augment = augments.OnBackgrounds(game.augment)
+    return game
 
 
 def _generator(recipe: Recipe, facts: Facts) -> nn.Module:
@@ -176,7 +190,13 @@ def _beside(recipe: Recipe, match: Match, fakes: Tensor) -> Sequence[Record]:
     if recipe.augment is None or not isinstance(game, Duel) or not isinstance(source, ImageSource) or not game.augment:
         return ()
     strength = game.strength(match.step)
-    return leak.records(source, game.augment, fakes, recipe.seed, strength=strength, name=recipe.augment.kind)
+    augment = game.augment
+    if isinstance(augment, augments.OnBackgrounds) and augment.augment:
+        augment, fakes = (
+            augment.augment,
+            transparency.laid(transparency.possible(fakes.clamp(-1, 1)), source.background),
+        )
+    return leak.records(source.seen, augment, fakes, recipe.seed, strength=strength, name=recipe.augment.kind)
 
 
 def _baselines(source: ImageSource) -> Mapping[str, Callable[[], Baseline]]:
@@ -214,8 +234,9 @@ def _likeness(samples: Tensor) -> Sequence[Tensor]:
 
 
 def _within(samples: Tensor, recipe: Recipe) -> Tensor:
-    """Clamped to [-1, 1] in place: a generator may end linearly."""
-    return samples.clamp_(-1, 1)
+    """Clamped to [-1, 1] in place: a generator may end linearly. RGBA: no colour is above its alpha."""
+    samples = samples.clamp_(-1, 1)
+    return transparency.possible(samples) if samples.shape[1] == RGBA else samples
 
 
 DOMAIN = Domain(
@@ -247,5 +268,5 @@ DOMAIN = Domain(
     endings=pictures.ENDINGS,
     claims=paths.claims,
     paths=("attributes",),
-    arrays="(N, H, W), (N, H, W, C) or (N, C, H, W), C = 1 or 3: images; in an .npz named 'images'",
+    arrays="(N, H, W), (N, H, W, C) or (N, C, H, W), C = 1, 3 or 4: images; in an .npz named 'images'",
 )

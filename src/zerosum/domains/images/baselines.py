@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zerosum.domain import Baseline
-from zerosum.domains.images.data import ImageSource, to_unit
+from zerosum.domains.images.data import ImageSource, in_bytes, to_unit
 from zerosum.metrics.baselines import chosen, classical
 from zerosum.metrics.markov import Markov, markov
 
@@ -59,7 +59,7 @@ class Raster:
 def baselines(source: ImageSource) -> dict[str, Callable[[], Baseline]]:
     """Models of the training images, of all or of as many drawn ones as hold 2**24 values. Labels are not used."""
     shape = (source.shape.channels, source.shape.height, source.shape.width)
-    pixels = source.train.pixels[chosen(len(source.train), math.prod(shape))].cpu()
+    pixels = in_bytes(source.train.pixels[chosen(len(source.train), math.prod(shape))].cpu())
     fits = classical(to_unit(pixels).flatten(1), len(source.train))
     of_rows = {name: functools.partial(_of_rows, fit, shape) for name, fit in fits.items()}
     return {**of_rows, "markov": functools.partial(_raster, pixels, len(source.train))}

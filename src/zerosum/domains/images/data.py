@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import warnings
 from collections.abc import Mapping
@@ -16,9 +17,10 @@ from zerosum.data.images import known
 from zerosum.data.images.attributes import Attributes
 from zerosum.data.images.known import SourceInfo
 from zerosum.data.images.paths import open_path, recognise
-from zerosum.data.images.pictures import to_pixels, to_unit
-from zerosum.data.images.raw import WHITE, Crop, OnBad, Part, Raw, Shape, Wanted, fingerprint
+from zerosum.data.images.pictures import as_played, as_saved, in_bytes, to_pixels, to_unit
+from zerosum.data.images.raw import RGBA, WHITE, Alpha, Crop, OnBad, Part, Raw, Shape, Wanted, fingerprint, opaque
 from zerosum.data.images.split import hold_out, set_apart
+from zerosum.data.images.transparency import laid_pixels
 from zerosum.data.opening import path_of
 from zerosum.engine.game import Batch
 from zerosum.errors import UserError
@@ -28,6 +30,9 @@ __all__ = [
     "Images",
     "Shape",
     "SourceInfo",
+    "as_played",
+    "as_saved",
+    "in_bytes",
     "open_source",
     "recognise",
     "sources",
@@ -38,7 +43,8 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Rows of images. pixels: (N, C, H, W) uint8; labels: (N,) int64, or None; attributes: (N, K) float32, or None."""
+    """Rows of images. pixels: (N, C, H, W) uint8, RGBA with straight colours; labels: (N,) int64, or None; attributes: (N, K)
+    float32, or None."""
 
     pixels: Tensor
     labels: Tensor | None = None
@@ -51,6 +57,10 @@ class Images:
     def condition(self) -> Tensor | None:
         """What a conditional game is told of each row: its attributes, else its label, else nothing."""
         return self.labels if self.attributes is None else self.attributes
+
+    def laid(self, background: str) -> Images:
+        """RGBA images as RGB ones, on a background."""
+        return replace(self, pixels=laid_pixels(self.pixels, background))
 
     def to(self, device: torch.device | str) -> Images:
         """The same rows on another device."""
@@ -67,7 +77,8 @@ class ImageSource:
     pixels and the labels (or attributes) of `train`. attribute_names, attribute_scales: of each attribute, the latter its mean
     and standard deviation before it was standardised. flip: whether the mirror image of row i is row i + len(train).
     crop: the rule by which images of another aspect were cut.
-    background: what transparent images were laid on. measure: the measure that the source was made for, or none.
+    background: what transparent images were laid on, or are laid on to be measured. measure: the measure that the source was
+    made for, or none.
     device: where batches go when the pixels stay where they are, because they are a file that is mapped into memory.
     """
 
@@ -94,12 +105,12 @@ class ImageSource:
         return len(self.train) * (2 if self.flip else 1)
 
     def batch(self, indices: Tensor) -> Batch:
-        """Training rows `indices` (B,) int64: data (B, C, H, W) float32 in [-1, 1]; condition (B,) int64 labels, (B, K)
-        float32 attributes, or None."""
+        """Training rows `indices` (B,) int64: data (B, C, H, W) float32 in [-1, 1], RGBA premultiplied; condition (B,)
+        int64 labels, (B, K) float32 attributes, or None."""
         num, condition = len(self.train), self.train.condition
         wanted = indices.to(self.train.pixels.device)
         rows = wanted % num if self.flip else wanted
-        data = to_unit(self.train.pixels.index_select(0, rows).to(self.device))
+        data = as_played(self.train.pixels.index_select(0, rows).to(self.device))
         if self.flip:
             data = torch.where((wanted >= num).to(data.device).view(-1, 1, 1, 1), data.flip(3), data)
         return Batch(data, None if condition is None else condition.index_select(0, rows).to(self.device))
@@ -113,6 +124,16 @@ class ImageSource:
         """Held-out images, as `batch` gives training images; never mirrored."""
         assert self.heldout is not None, f"{self.name} has no held-out images"
         return replace(self, train=self.heldout, flip=False).batch(indices)
+
+    @functools.cached_property
+    def seen(self) -> ImageSource:
+        """The source as measures see it: RGBA images laid on the background, in memory; others as they are."""
+        if self.shape.channels != RGBA:
+            return self
+        held, apart = (None if x is None else x.laid(self.background) for x in (self.heldout, self.validation))
+        print_ = hashlib.sha256(f"{self.fingerprint} on {self.background}".encode()).hexdigest()
+        shape, train = replace(self.shape, channels=3), self.train.laid(self.background)
+        return replace(self, shape=shape, train=train, heldout=held, validation=apart, fingerprint=print_, mapped=False)
 
     def to(self, device: torch.device | str) -> ImageSource:
         """The same source with its pixels on another device, or, where they are mapped, with its batches there."""
@@ -143,6 +164,7 @@ def open_source(
     cache: bool = True,
     links: bool = False,
     background: str = WHITE,
+    alpha: Alpha = "flatten",
     allow_download: bool = False,
     data_root: str | None = None,
 ) -> ImageSource:
@@ -156,16 +178,15 @@ def open_source(
     flip: mirror images are further rows. attributes: the path of a table, see `reading.attributes`; whether the table that
     lies beside the images must be there (true), is not used (false), or is used where there is one. on_bad: "skip" leaves
     out unusable images, at most 1 %. cache: whether sources above 32 MiB are prepared once and kept. links: whether, in a folder,
-    links to images outside of it are followed. background: the colour on which transparent images are laid. allow_download:
-    whether missing files of a named source may be fetched. data_root: where these files lie, instead of $ZEROSUM_DATA.
+    links to images outside of it are followed. background: the colour on which transparent images are laid, with alpha="keep"
+    only to be measured. allow_download: whether missing files of a named source may be fetched. data_root: where they lie.
     """
     labelled = labelled and not isinstance(attributes, str)
-    how = crop, on_bad, labelled, heldout, validation, flip, attributes, cache, links, background
+    how = crop, on_bad, labelled, heldout, validation, flip, attributes, cache, links, background, alpha
     wanted = Wanted(size, channels, max_images, *how)
     name = known.canonical(where)
-    if name is None:
-        return _finish(_split(open_path(where, wanted), wanted), wanted)
-    raw = known.load_named(name, wanted, allow_download=allow_download, data_root=data_root)
+    named = functools.partial(known.load_named, allow_download=allow_download, data_root=data_root)
+    raw = open_path(where, wanted) if name is None else named(name, wanted)
     return _finish(_split(raw, wanted), wanted)
 
 
@@ -181,6 +202,8 @@ def _split(raw: Raw, wanted: Wanted) -> Raw:
 
 
 def _finish(raw: Raw, wanted: Wanted) -> ImageSource:
+    if wanted.alpha == "keep" and raw.train.pixels.shape[1] != RGBA:
+        raise opaque(raw.name)
     given = _attributes(raw, wanted)
     labels = raw.train.labels
     channels, height, width = raw.train.pixels.shape[1:]

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from zerosum.data.images.files import BadImageError, decode
-from zerosum.data.images.raw import WHITE, Crop
+from zerosum.data.images.raw import RGBA, WHITE, Crop
+from zerosum.data.images.transparency import laid, possible
 from zerosum.data.opening import opened
 from zerosum.domains.images import historic
-from zerosum.domains.images.data import ImageSource, Shape, to_pixels, to_unit
+from zerosum.domains.images.data import ImageSource, Shape, as_played, as_saved
 from zerosum.domains.images.metrics import ImageEvaluator
 from zerosum.errors import UserError
 from zerosum.metrics.choice import Choice
@@ -38,10 +39,11 @@ class UnitEvaluator:
         self._num_classes = source.shape.num_classes
         # A classifier of large images takes minutes: it is then left to the evaluation, and health looks with random features.
         self._at_once = source.train.pixels[0].numel() <= CHEAP_VALUES
-        self._extractor = random_features((source.shape.channels, source.shape.height, source.shape.width))
+        shape = self.inner.seen.shape
+        self._extractor = random_features((shape.channels, shape.height, shape.width))
 
     def _reals(self) -> Tensor:
-        pixels = self.inner.source.train.pixels
+        pixels = self.inner.seen.train.pixels
         return pixels[drawn_rows(len(pixels), NUM_REALS, self.inner.seed).to(pixels.device)]
 
     @functools.cached_property
@@ -63,8 +65,8 @@ class UnitEvaluator:
 
     def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: UnitJudge | None) -> Sequence[Record]:
         """All measures of (N, C, H, W) samples in [-1, 1]."""
-        wrapped = None if judge is None else lambda pixels, asked: judge(to_unit(pixels), asked)
-        return self.inner.evaluate(to_pixels(fakes), labels, wrapped)
+        wrapped = None if judge is None else lambda pixels, asked: judge(as_played(pixels), asked)
+        return self.inner.evaluate(as_saved(fakes), labels, wrapped)
 
     @property
     def num_historic(self) -> int:
@@ -73,7 +75,10 @@ class UnitEvaluator:
 
     def historic(self, fakes: Tensor) -> Sequence[Record]:
         """The scores of 2014 for (N, C, H, W) samples in [-1, 1], which are not rounded to 8 bits for it."""
-        return historic.records(self.inner.source, (fakes + 1) / 2, self.inner.seed)
+        source = self.inner.source
+        if source.shape.channels == RGBA:
+            fakes = laid(possible(fakes.clamp(-1, 1)), source.background)
+        return historic.records(source.seen, (fakes + 1) / 2, self.inner.seed)
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Makes the classifier now where it is quick to train; `quick` then sees classes."""
@@ -83,14 +88,16 @@ class UnitEvaluator:
 
     def quick(self, fakes: Tensor) -> Mapping[str, float]:
         """Health numbers: diversity and contrast as shares of the reals', classes found where the classifier is at hand."""
-        pixels = to_pixels(fakes)
+        pixels = as_saved(fakes)
         if self._at_once:
             numbers = self.inner.quick(pixels)
             numbers["diversity"] = numbers.pop("diversity_ratio")
         else:
-            spread = diversity(extract(self._extractor, pixels[:256]))
+            spread = diversity(extract(self._extractor, self.inner.shown(pixels[:256])))
             numbers = {"diversity": spread / max(1e-12, self._real_diversity)}
-        numbers["contrast"] = float(pixels.float().flatten(1).std(1).mean()) / max(1e-6, self._real_contrast)
+        numbers["contrast"] = float(self.inner.shown(pixels).float().flatten(1).std(1).mean()) / max(
+            1e-6, self._real_contrast
+        )
         if "classes_found" in numbers:
             numbers["num_classes"] = float(self._num_classes)
         return numbers
@@ -107,4 +114,4 @@ def read_images(paths: Sequence[Path], shape: Shape, crop: Crop = "centre", back
             raise UserError(f"{path}: {error}") from None
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    return to_unit(torch.stack([torch.tensor(row) for row in rows]))
+    return as_played(torch.stack([torch.tensor(row) for row in rows]))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from zerosum.data.images.transparency import laid_pixels
 from zerosum.domains.images.features import Prepared, prepare, some
 from zerosum.domains.images.measures import classes, controls, copies, distribution, opinion, stacked
 from zerosum.domains.images.measures.occasion import FEWEST, Occasion, common_protocol
@@ -53,9 +55,9 @@ class ImageEvaluator:
                 f"--num {choice.num} is more than the {rows:,} training images; as many reals as fakes are compared. "
                 f"Use --num {rows} or less."
             )
-        self.source = source
+        self.source, self.seen = source, source.seen
         self.num_samples = min(wanted or (2000 if rows >= 10_000 else 1000), rows)
-        self.num_fakes = max(self.num_samples, NUM_SAMPLES if stacked.is_stacked(source) else 0)
+        self.num_fakes = max(self.num_samples, NUM_SAMPLES if stacked.is_stacked(self.seen) else 0)
         self.cache_dir, self.seed, self.choice = cache_dir, seed, choice
         self.notes: list[str] = []
         self._prepared: Prepared | None = None
@@ -66,12 +68,12 @@ class ImageEvaluator:
         """The extractor and the features of the reals; trains or loads the classifier at the first call."""
         if self._prepared is None:
             stage("classifier and features of the real images", needed=True)
-            self._prepared = prepare(self.source, self.choice, self.num_samples, self.seed, self.cache_dir)
+            self._prepared = prepare(self.seen, self.choice, self.num_samples, self.seed, self.cache_dir)
         return self._prepared
 
     @functools.cached_property
     def _controls(self) -> controls.Controls:
-        return controls.Controls(self.prepared, some(self.source.train, controls.MOST, self.seed)[0], self.seed)
+        return controls.Controls(self.prepared, some(self.seen.train, controls.MOST, self.seed)[0], self.seed)
 
     def evaluate(
         self,
@@ -91,28 +93,33 @@ class ImageEvaluator:
         self._check(fakes)
         self.notes = []
         fakes = fakes.detach().cpu()
-        at = self._occasion(fakes[: self.num_samples], fake_labels, protocol or {})
+        shown = self.shown(fakes)
+        at = self._occasion(shown[: self.num_samples], fake_labels, protocol or {})
         records = distribution.records(at) if stage("distances between distributions", needed=True) else []
         if records and stage("controls of the distances"):
             records = [self._controls.told(record) for record in records]
         if stage("classes"):
             records += classes.records(at)
-        if stacked.is_stacked(self.source) and stage("modes of stacked digits"):
-            records = stacked.records(at, fakes, self.cache_dir) + records
-        if copies.enough(self.source, self.notes) and stage("copies of training images"):
-            self._copy_keys = self._copy_keys or copies.copy_keys(self.source)
+        if stacked.is_stacked(self.seen) and stage("modes of stacked digits"):
+            records = stacked.records(at, shown, self.cache_dir) + records
+        if copies.enough(self.seen, self.notes) and stage("copies of training images"):
+            self._copy_keys = self._copy_keys or copies.copy_keys(self.seen)
             records += copies.records(at, self._copy_keys)
         if judge is not None and stage("the discriminator's scores"):
+            plain = {**at.common, "images": "uint8"}  # with the alpha that D knows
+            at = replace(at, source=self.source, fakes=fakes[: self.num_samples], common=plain)
             records += opinion.records(at, judge, self.num_samples)
         return records
 
     def _occasion(self, fakes: Tensor, labels: Tensor | None, protocol: Mapping[str, Any]) -> Occasion:
         prepared = self.prepared
         common = common_protocol(self.source, prepared, self.seed) | dict(protocol)
+        if self.seen is not self.source:
+            common["images"] = f"uint8, transparent ones laid on {self.source.background}"
         features = prepared.features(fakes)
         predicted = prepared.classify(fakes, features)
         labels = None if labels is None else labels[: len(fakes)].detach().cpu()
-        return Occasion(self.source, prepared, fakes, labels, features, predicted, self.seed, common, self.notes)
+        return Occasion(self.seen, prepared, fakes, labels, features, predicted, self.seed, common, self.notes)
 
     def quick(self, fakes: Tensor) -> dict[str, float]:
         """Health numbers for use while training; a few hundredths of a second after the first call.
@@ -122,7 +129,7 @@ class ImageEvaluator:
         labels, 'classes_found' and 'largest_class_share'.
         """
         self._check(fakes)
-        prepared, some = self.prepared, fakes[:256].detach()
+        prepared, some = self.prepared, self.shown(fakes[:256].detach())
         features = prepared.features(some)
         numbers = {"diversity_ratio": diversity(features) / max(prepared.real_diversity, 1e-12)}
         predicted, labels = prepared.classify(some, features), self.source.train.labels
@@ -131,6 +138,10 @@ class ImageEvaluator:
             found = class_coverage(predicted, num_classes, classes.reference_shares(labels, num_classes))
             numbers |= {"classes_found": float(found.classes_found), "largest_class_share": max(found.shares)}
         return numbers
+
+    def shown(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) uint8 as measures see them: RGBA images laid on the source's background."""
+        return images if self.seen is self.source else laid_pixels(images, self.source.background)
 
     def _check(self, fakes: Tensor) -> None:
         expected = tuple(self.source.train.pixels.shape[1:])

@@ -7,8 +7,11 @@ leaves every image as it is.
 from collections.abc import Callable, Mapping
 
 from zerosum.domains.images.augments.ada import ada
+from zerosum.domains.images.augments.backgrounds import OnBackgrounds
 from zerosum.domains.images.augments.diffaugment import diffaugment
 from zerosum.domains.images.augments.shift import shift
 from zerosum.engine.duel import Augment
+
+__all__ = ["AUGMENTS", "OnBackgrounds"]
 
 AUGMENTS: Mapping[str, Callable[..., Augment]] = {"shift": shift, "diffaugment": diffaugment, "ada": ada}

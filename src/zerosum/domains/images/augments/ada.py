@@ -12,7 +12,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from zerosum.domains.images.augments.parts import MOVED, axis, erased, gated, in_float32, picked, reflected
+from zerosum.domains.images.augments.parts import (
+    MOVED,
+    axis,
+    colours_only,
+    erased,
+    gated,
+    in_float32,
+    picked,
+    reflected,
+)
 from zerosum.domains.images.augments.warp import rotation, warped
 from zerosum.engine.duel import Augment
 from zerosum.engine.seeds import Draws
@@ -108,6 +117,7 @@ def inverse(scale: Tensor, before: Tensor, stretch: Tensor, after: Tensor, shift
     return matrix, -(matrix @ shift[:, :, None]).squeeze(2)
 
 
+@colours_only
 def color(images: Tensor, draws: Draws, purpose: str, chance: float) -> Tensor:
     """Brightness, contrast, luma flip, hue, saturation: composed into one matrix and one vector."""
     gates, random = draws.uniform(f"{purpose} gates", 5), draws.uniform(f"{purpose} values", 2)

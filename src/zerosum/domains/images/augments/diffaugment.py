@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from zerosum.domains.images.augments.parts import MOVED, axis, erased, in_float32, picked
+from zerosum.domains.images.augments.parts import MOVED, axis, colours_only, erased, in_float32, picked
 from zerosum.engine.duel import Augment
 from zerosum.engine.seeds import Draws
 
@@ -41,6 +41,7 @@ def diffaugment(*, policy: tuple[Policy, ...] = ("color", "translation", "cutout
     return in_float32(augment)
 
 
+@colours_only
 def coloured(images: Tensor, random: Tensor, which: Tensor) -> Tensor:
     """(N, C, H, W): with random (N, 3) uniform on [0, 1), brightness, saturation and contrast where `which` (N,) is true.
 

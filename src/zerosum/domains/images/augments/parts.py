@@ -7,10 +7,13 @@ Legend: N images, C channels, H height, W width. Every function works on the who
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from zerosum.data.images.raw import RGBA
 from zerosum.engine.duel import Augment
 from zerosum.engine.seeds import Draws
 
@@ -30,6 +33,18 @@ def in_float32(augment: Augment) -> Augment:
         images = images if images.dtype in (torch.float32, torch.float64) else images.float()
         with torch.autocast(images.device.type, enabled=False):
             return augment(images, draws, purpose, strength)
+
+    return wrapped
+
+
+def colours_only(transform: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A transformation of colours that leaves the alpha of RGBA images as it is."""
+
+    @functools.wraps(transform)
+    def wrapped(images: Tensor, *rest: Any) -> Tensor:
+        if images.shape[1] != RGBA:
+            return transform(images, *rest)
+        return torch.cat([transform(images[:, :3], *rest), images[:, 3:]], 1)
 
     return wrapped
 

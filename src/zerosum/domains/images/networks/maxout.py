@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from zerosum.domains.images.data import ImageSource, Shape
+from zerosum.domains.images.data import ImageSource, Shape, in_bytes
 from zerosum.nn.conditioning import demanded
 from zerosum.nn.layers import Dropout
 
@@ -133,5 +133,5 @@ def _mean_image(source: ImageSource, batch: int = 1000) -> Tensor:
     pixels = source.train.pixels
     total = torch.zeros(pixels.shape[1:], dtype=torch.int64, device=pixels.device)
     for start in range(0, len(pixels), batch):
-        total += pixels[start : start + batch].sum(0, dtype=torch.int64)
+        total += in_bytes(pixels[start : start + batch]).sum(0, dtype=torch.int64)
     return total.double() / (255 * len(pixels))

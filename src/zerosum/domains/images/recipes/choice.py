@@ -36,7 +36,7 @@ def choose(facts: Mapping[str, Any], minutes: float | None = None, device: str =
         )
     if on_gpu and (minutes or 0.0) >= GPU_HOURS * 60 and side <= PUBLISHED_PIXELS:
         return "r3gan", f"{here}: enough for R3GAN as published"
-    if side <= TINY_PIXELS and facts.get("channels") == 3 and COLOUR_MINUTES <= worth < LARGE_MINUTES:
+    if side <= TINY_PIXELS and facts.get("channels", 1) >= 3 and COLOUR_MINUTES <= worth < LARGE_MINUTES:
         return (
             "rpgan",
             f"{here}, in colour: relativistic pairing in small batches, the best of the recipes measured on CIFAR-10",
