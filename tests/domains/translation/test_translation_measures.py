@@ -111,7 +111,7 @@ def test_without_pairs_there_is_no_truth() -> None:
     edges = one(records, "edges_kept")
     assert edges.value == pytest.approx(1)  # the input itself
     assert edges.reference is None
-    assert edges.protocol["unrelated_images"] < 0.5
+    assert edges.protocol["controls"]["targets shuffled among inputs"] < 0.5
 
 
 def test_few_held_out_rows_are_not_enough() -> None:
@@ -126,9 +126,19 @@ def test_labels_are_found_in_images_made_of_them(monkeypatch: pytest.MonkeyPatch
     asked = maps(80, 0)
     evaluator = TranslationEvaluator(source(asked, painted(asked, 1), (MAP, GREY), True, 30), 0)
     evaluator.prepare(print)
-    right = one(evaluator.evaluate(evaluator.reals.targets), "label_accuracy")
+    records = evaluator.evaluate(evaluator.reals.targets)
+    right = one(records, "label_accuracy")
     assert right.reference == right.value
     assert right.value > 0.85
+    failing = dict(right.protocol["controls"])
+    assert failing.pop("true targets") > 0.3 + max(failing.values())
+    assert set(failing) == {"targets shuffled among inputs", "one target repeated", "pixels shuffled"}
+    edges = one(records, "edges_kept")
+    assert "cannot_judge" not in edges.protocol
+    assert (
+        edges.protocol["controls"]["true targets"] > 1.5 * edges.protocol["controls"]["targets shuffled among inputs"]
+    )
+    assert "cannot_judge" not in right.protocol
     assert right.protocol["extractor_sha256"].startswith(right.name.partition("v1-")[2][:8])
     other = one(evaluator.evaluate(evaluator.reals.targets.roll(1, 0)), "label_accuracy")
     assert other.value == pytest.approx(1 / 3, abs=0.12)
@@ -140,7 +150,9 @@ def test_label_maps_as_targets_are_compared_by_class() -> None:
     evaluator = TranslationEvaluator(source(painted(asked, 1), asked, (GREY, MAP), True, 20), 0)
     true = evaluator.reals.targets
     records = evaluator.evaluate(true)
-    assert one(records, "label_agreement[classes=3").value == 1
+    agreement = one(records, "label_agreement[classes=3")
+    assert agreement.value == 1
+    assert max(agreement.protocol["controls"].values()) < 0.5
     assert not [record for record in records if record.name.startswith(("psnr", "ssim["))]
     wrong = true.clone()
     wrong[:, :, :8] = true.roll(1, 1)[:, :, :8]  # a quarter of the places gets the next class

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from zerosum.domains.translation.facts import sides
 from zerosum.domains.translation.measures import likeness, structure
+from zerosum.domains.translation.measures.controls import Controls
 from zerosum.domains.translation.measures.labels import Reader
 from zerosum.domains.translation.measures.occasion import Occasion, Reals
 from zerosum.engine.seeds import generator
@@ -67,6 +69,10 @@ class TranslationEvaluator:
         split = "held out" if held else "train"
         return Reals(measured.condition.cpu(), measured.data.cpu(), spare.data.cpu(), split)
 
+    @functools.cached_property
+    def _controls(self) -> Controls:
+        return Controls(self.reals, bool(self.facts["paired"]), sides(self.facts)[1], self.reader, self.seed)
+
     def conditions(self) -> Tensor:
         """(num_samples, C, H, W): the inputs of which the fakes are to be made."""
         return self.reals.inputs
@@ -83,7 +89,8 @@ class TranslationEvaluator:
             "labels found in the images": self.reader.records,
             "structure kept": structure.records,
         }
-        return [record for name, measure in parts.items() if stage(name) for record in measure(at)]
+        records = [record for name, measure in parts.items() if stage(name) for record in measure(at)]
+        return [self._controls.told(record) for record in records] if stage("controls") else records
 
     def quick(self, fakes: Tensor) -> Mapping[str, float]:
         """Health numbers of fakes made of the examples in turn: how varied, how rich in contrast, how near to the targets,

@@ -22,7 +22,6 @@ def records(at: Occasion) -> list[Record]:
 
 def _edges(at: Occasion) -> Record:
     reals = at.reals
-    unrelated = float(edge_ssim(reals.inputs, reals.others).mean())
     real = edge_ssim(reals.inputs, reals.targets) if at.paired else None
     return at.mean(
         "edges_kept[ssim",
@@ -32,7 +31,6 @@ def _edges(at: Occasion) -> Record:
         real,
         edges="length of the Sobel gradient over all channels, over its 99 % quantile in each image",
         ssim=HOW,
-        unrelated_images=round(unrelated, 4),
     )
 
 
