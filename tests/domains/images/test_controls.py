@@ -72,12 +72,43 @@ def test_measures_of_many_digits_tell_reals_from_every_control(digits: ImageSour
     for name in ("precision", "density", "coverage"):
         values = found[name].protocol["controls"]
         assert values[controls.STRIPES] < 0.3 < 0.7 < values[controls.HALVES]
+    score = dict(found["class_score"].protocol["controls"])
+    assert set(score) == {controls.HALVES, controls.NOISE, controls.STRIPES, controls.REPEATED}
+    assert score.pop(controls.HALVES) > 2 * max(score.values())
+    assert score[controls.REPEATED] == pytest.approx(1)
+    assert "cannot_judge" not in found["class_score"].protocol
     assert found["recall"].protocol["controls"][controls.REPEATED] == 0
     assert found["classes_found"].protocol["controls"] == {"one class alone": 1.0}
     assert found["class_deviation"].protocol["controls"]["one class alone"] > 5
     assert found["copy_rate"].protocol["controls"] == {"training copies": 1.0}
     assert found["nearest_in_train"].protocol["controls"] == {"training copies": 1.0}
     assert found["memorisation_p"].protocol["controls"]["training copies"] < 1e-9
+
+
+def test_a_score_of_classes_that_noise_reaches_cannot_judge(digits: ImageSource) -> None:
+    own = controls.Controls(ImageEvaluator(digits, num_samples=400).prepared, digits.train.pixels[:200], 0)
+    own.__dict__["values"] = {"class_score": {controls.HALVES: 3.0, controls.NOISE: 2.1}}
+    record = Record("inception_score[x,n=400]", 3.0, {}, "higher", "")
+    assert "score 3, pixels shuffled 2.1" in own.told(record).protocol["cannot_judge"]
+    own.__dict__["values"] = {"class_score": {controls.HALVES: 3.0, controls.NOISE: 1.9}}
+    assert "cannot_judge" not in own.told(record).protocol
+
+
+def test_noise_and_training_images_stand_beside_the_discriminator(digits: ImageSource) -> None:
+    """This discriminator knows real images by the smoothness of their rows; it calls no shuffled ones real."""
+
+    def judge(images: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        steps = images.float().diff(dim=3).abs().mean((1, 2, 3)) / images.float().std((1, 2, 3)).clamp_min(1)
+        return 0.9 - steps
+
+    assert digits.heldout is not None
+    fakes = controls.noise(digits.heldout.pixels, 1)[controls.NOISE]
+    found = by_name(ImageEvaluator(digits, num_samples=200).evaluate(fakes, judge=judge))
+    assert found["discriminator_heldout"].value > 0.8
+    assert found["discriminator_heldout"].protocol["controls"][controls.NOISE] < 0.2
+    trained = found["discriminator_fakes"].protocol["controls"]["training images"]
+    assert trained == pytest.approx(1 - (found["discriminator_heldout"].reference or 0))
+    assert found["discriminator_fakes"].value > 0.8 > 0.3 > trained
 
 
 def test_copies_that_would_not_be_found_out_are_told() -> None:

@@ -179,7 +179,7 @@ def test_the_judge_is_asked_about_heldout_reals_and_fakes(digits: ImageSource, e
     assert found["discriminator_fakes"].value == 1
     assert found["discriminator_heldout"].value > 0.6
     assert found["discriminator_heldout"].reference == pytest.approx(found["discriminator_heldout"].value, abs=0.05)
-    assert sum(num for num, labelled in calls if labelled) == 800  # 400 training and 400 held-out reals
+    assert sum(num for num, labelled in calls if labelled) == 1000  # 400 training and 400 held-out reals, 200 shuffled
     assert sum(num for num, labelled in calls if not labelled) == 300
 
 

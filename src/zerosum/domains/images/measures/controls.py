@@ -13,8 +13,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from zerosum.domains.images.extractors.extractor import Extractor
 from zerosum.domains.images.features import Prepared
-from zerosum.metrics.controls import unclear
+from zerosum.metrics.class_score import NUM_SPLITS, class_score
+from zerosum.metrics.controls import CLEAR, PART, unclear
 from zerosum.metrics.frechet import frechet_distance
 from zerosum.metrics.kernel_distance import kernel_distance
 from zerosum.metrics.manifolds import density_coverage, precision_recall
@@ -35,8 +37,9 @@ MUST_FAIL: Mapping[str, tuple[str, ...]] = {
     "density": (NOISE, STRIPES),
     "recall": (REPEATED,),
     "coverage": (NOISE, STRIPES, REPEATED),
+    "class_score": (NOISE, STRIPES, REPEATED),
 }
-KIND = {"fid": "frechet", "kid": "kernel_distance"}
+KIND = {"fid": "frechet", "kid": "kernel_distance", "inception_score": "class_score"}
 
 
 def noise(images: Tensor, seed: int) -> dict[str, Tensor]:
@@ -64,7 +67,7 @@ class Controls:
         real, num = self.prepared.real, self.num
         sides = {HALVES: real[num : 2 * num], REPEATED: real[num : num + 1].repeat(num, 1)}
         sides |= {name: self.prepared.features(images) for name, images in noise(self._images, self._seed).items()}
-        scored = {name: _scores(real[:num], rows, self.prepared.extractor.standard) for name, rows in sides.items()}
+        scored = {name: _scores(real[:num], rows, self.prepared.extractor) for name, rows in sides.items()}
         return {
             measure: {name: scored[name][measure] for name in (HALVES, *failing)}
             for measure, failing in MUST_FAIL.items()
@@ -83,14 +86,19 @@ class Controls:
         if measure in self.values:
             values = {name: round(value, 4) for name, value in self.values[measure].items()}
             protocol |= {"controls": values, "controls_rows": self.num}
-            reason = reason or unclear(values, record.better, "Halves of the real images")
+            # A score of classes begins at 1, and is no share: half of what lies above is asked for.
+            clear = PART * (values[HALVES] - 1) if measure == "class_score" else CLEAR
+            reason = reason or unclear(values, record.better, "Halves of the real images", clear=clear)
         return replace(record, protocol=protocol).doubted(reason)
 
 
-def _scores(real: Tensor, rows: Tensor, standard: bool) -> dict[str, float]:
+def _scores(real: Tensor, rows: Tensor, extractor: Extractor) -> dict[str, float]:
     (precision, _), (recall, _) = precision_recall(real, rows)
     (density, _), (coverage, _) = density_coverage(real, rows)
-    scale = 1.0 if standard else float(real.double().square().mean().sqrt()) or 1.0
+    scale = 1.0 if extractor.standard else float(real.double().square().mean().sqrt()) or 1.0
     found = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
     found["kernel_distance"] = kernel_distance(real / scale, rows / scale).value
+    probabilities = extractor.probabilities(rows) if len(rows) >= NUM_SPLITS else None
+    if probabilities is not None:
+        found["class_score"] = class_score(probabilities).value
     return found | ({"frechet": frechet_distance(real, rows)} if real.shape[1] <= MOST_FEATURES else {})

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from zerosum.domains.images.features import some
+from zerosum.domains.images.measures.controls import MOST, NOISE, noise
 from zerosum.domains.images.measures.occasion import Occasion
 from zerosum.metrics.jackknife import share
 from zerosum.metrics.record import Record
@@ -15,6 +16,7 @@ from zerosum.metrics.record import Record
 Judge = Callable[[Tensor, Tensor | None], Tensor]
 """uint8 images (N, C, H, W) and labels (N,) or None -> the discriminator's logits (N,)."""
 
+TRAINED = "training images"
 HELDOUT = "Share of held-out reals the discriminator calls real; far below that of training images it has overfitted."
 TRAIN = "Share of training images that the discriminator calls real."
 FAKES = "Share of generated images that the discriminator calls fake; near 1 it overpowers the generator."
@@ -30,22 +32,24 @@ def records(at: Occasion, judge: Judge, num: int) -> list[Record]:
     }
     train, held = at.source.train, at.source.heldout
     on_train = share(_scores(judge, *some(train, num, at.seed)) > 0)
+    pixels, own = some(train, min(num, MOST), at.seed)
+    as_real = {NOISE: share(_scores(judge, noise(pixels, at.seed)[NOISE], own) > 0).value}
     trained = min(num, len(train.pixels))
     found = []
     if held is not None and len(held.pixels) > 0:
         seen = _scores(judge, *some(held, num, at.seed)) > 0
-        about = details | {"num_real": len(seen), "split": "held-out"}
+        about = details | {"num_real": len(seen), "split": "held-out", "controls": as_real}
         name = f"discriminator_heldout[n={len(seen)}]"
         right, error = share(seen)
         found.append(Record(name, right, about, "near reference", HELDOUT, on_train.value, error))
     else:
-        about = details | {"num_real": trained}
+        about = details | {"num_real": trained, "controls": as_real}
         name = f"discriminator_train[n={trained}]"
         found.append(Record(name, on_train.value, about, "near 0.5", TRAIN, None, on_train.error))
         at.notes.append("The discriminator was judged on training images only; no images are held out.")
     fakes, labels = at.fakes[:num], None if at.labels is None else at.labels[:num]
     caught, error = share(_scores(judge, fakes, labels) <= 0)
-    about = details | {"num_fake": len(fakes)}
+    about = details | {"num_fake": len(fakes), "controls": {TRAINED: 1 - on_train.value}}
     found.append(Record(f"discriminator_fakes[n={len(fakes)}]", caught, about, "near 0.5", FAKES, None, error))
     return found
 
