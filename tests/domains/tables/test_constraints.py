@@ -132,6 +132,40 @@ def test_the_plainest_column_is_computed(tmp_path: Path) -> None:
     assert "cents = 100 * euros" in told
 
 
+COUNTS = np.random.default_rng(0).integers(0, 900, 600)
+CENTS = np.random.default_rng(1).integers(100, 90_000, 600) / 100
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"whole": COUNTS, "part": COUNTS / 7}, "part = whole / 7"),
+        ({"part": COUNTS / 7, "whole": COUNTS}, "part = whole / 7"),
+        ({"whole": COUNTS, "part": np.float64(np.float32(COUNTS / 7))}, "whole = 7 * part"),
+        ({"a": COUNTS, "b": COUNTS[::-1], "mean": (COUNTS + COUNTS[::-1]) / 7}, "mean = a / 7 + b / 7"),
+        ({"share": COUNTS * 2 / 3, "whole": COUNTS}, "share = 2 * whole / 3"),
+        ({"gross": (CENTS * 1.19).round(2), "net": CENTS}, "gross = 1.19 * net"),
+        ({"f": (COUNTS / 10 * 1.8 + 32).round(2), "c": COUNTS / 10}, "f = 1.8 * c + 32"),
+        ({"cm": (COUNTS * 2.54).round(2), "inch": COUNTS}, "cm = 2.54 * inch"),
+        ({"odd": COUNTS * 0.7312345, "whole": COUNTS}, "odd = 0.7312345 * whole"),
+    ],
+)
+def test_coefficients_are_as_round_as_the_numbers_allow(
+    tmp_path: Path, columns: dict[str, np.ndarray], words: str
+) -> None:
+    """Whichever column stands first; and what is told can be stated in the same words."""
+    rows = [[str(cell) for cell in row] for row in zip(*(column.tolist() for column in columns.values()))]
+    path = file_of(tmp_path / "a.csv", [*columns], rows)
+    (rule,) = (rule for rule in source_of(path, heldout=0.0).transform.rules if not isinstance(rule, Beyond))
+    assert rule.statement.words == words
+    again = source_of(path, heldout=0.0, constraints=[words]).transform.rules
+    (other,) = (rule for rule in again if not isinstance(rule, Beyond))
+    assert other.target == rule.target
+    negative = {name: -coefficient for name, coefficient in rule.statement.coefficients.items()}
+    assert other.statement.coefficients == pytest.approx(negative, rel=1e-15, abs=0)
+    assert -other.statement.constant == rule.statement.constant
+
+
 def test_where_a_sum_is_unknown_though_its_parts_are_known_that_is_learnt(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     rows = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -23,6 +24,8 @@ LEAST_EVIDENCE = 30.0
 """Rows that would be expected to contradict an order if the two columns had nothing to do with each other."""
 MOST_BOUNDS = 4
 """Columns that bound another at most."""
+MOST_PARTS, EXACT = 1_000, 1e-12
+"""The largest denominator of a coefficient such as 2/7, and the part of a number that arithmetic on doubles may miss."""
 
 
 def found(columns: Sequence[Column], values: Values, taken: Sequence[Rule], fixed: Sequence[str]) -> tuple[Rule, ...]:
@@ -125,8 +128,27 @@ def _fit(name: str, basis: Sequence[str], sample: Sample) -> Floats:
     return np.asarray(np.linalg.lstsq(rows, target, rcond=1e-10)[0], dtype=np.float64)
 
 
-def _relation(name: str, basis: Sequence[str], sample: Sample, columns: Mapping[str, Column]) -> Linear | None:
-    """The equality by which `name` is a sum of columns of the basis, in round coefficients; None where it is none."""
+@dataclass(frozen=True, eq=False)
+class Relation:
+    """An equality as it was fitted: the sum of `coefficients` times the columns less their `means` is 0. ranges: of the columns'
+    values; cells: their last decimals."""
+
+    coefficients: Mapping[str, float]
+    means: Mapping[str, float]
+    ranges: Mapping[str, float]
+    cells: Mapping[str, float]
+
+    def solved(self, target: str, order: Sequence[str]) -> tuple[dict[str, float], float]:
+        """Coefficients and constant that give `target`, as round as it takes to miss it by less than its last decimal."""
+        own, cell = -self.coefficients[target], self.cells[target]
+        names = sorted((name for name in self.coefficients if name != target), key=order.index)
+        terms = {name: _round(self.coefficients[name] / own, 0.25 * cell / self.ranges[name]) for name in names}
+        mean = self.means[target] - sum(c * self.means[name] for name, c in terms.items())
+        return terms, _round(mean, 0.5 * cell)
+
+
+def _relation(name: str, basis: Sequence[str], sample: Sample, columns: Mapping[str, Column]) -> Relation | None:
+    """The equality by which `name` is a sum of columns of the basis; None where it is none."""
     if not basis or len(sample.rows) < max(FEWEST_ROWS, len(basis) + FEWEST_ROWS // 2):
         return None
     own, cell = sample.deviation(name), _cell(name, sample, columns)
@@ -136,26 +158,31 @@ def _relation(name: str, basis: Sequence[str], sample: Sample, columns: Mapping[
     if not chosen or len(chosen) > MOST_TERMS or len(sample.rows) < ROWS_PER_TERM * len(chosen):
         return None
     coefficients = _fit(name, chosen, sample)
-    at = [sample.names.index(one) for one in chosen]
-    plain = coefficients * own / sample.deviations[at]
-    ranges = [spans[one] * sample.deviations[place] for one, place in zip(chosen, at)]
-    rounded = [_round(c, 0.25 * cell / span) for c, span in zip(plain, ranges)]
-    mean = sample.means[sample.names.index(name)] - sum(c * m for c, m in zip(rounded, sample.means[at]))
-    constant = _round(float(mean), 0.5 * cell)
-    terms = {name: -1.0, **dict(zip(chosen, rounded))}
-    return Linear(terms, constant, "=", "")
+    at = {one: sample.names.index(one) for one in (*chosen, name)}
+    deviations = {one: float(sample.deviations[place]) for one, place in at.items()}
+    return Relation(
+        {name: -1.0, **{one: float(c) * own / deviations[one] for one, c in zip(chosen, coefficients)}},
+        {one: float(sample.means[place]) for one, place in at.items()},
+        {one: float(np.ptp(sample.rows[:, place])) * deviations[one] for one, place in at.items()},
+        {one: _cell(one, sample, columns) for one in at},
+    )
 
 
 def _round(number: float, error: float) -> float:
-    """The number with the fewest decimals within an error, or one by a whole number."""
-    for decimals in range(10):
-        if abs(round(number, decimals) - number) <= error:
-            return float(round(number, decimals))
-    return float(number)
+    """The plainest number within an error: with few decimals, or a fraction such as 2/7 where that has fewer digits."""
+    places = next((d for d in range(10) if abs(round(number, d) - number) <= error), None)
+    if places is not None and places <= 2:
+        return float(round(number, places))
+    for most in (10, 100, MOST_PARTS):
+        part = Fraction(number).limit_denominator(most)
+        digits = len(str(abs(part.numerator))) + len(str(part.denominator))
+        if abs(float(part) - number) <= error and (places is None or digits < places):
+            return float(part)
+    return float(number if places is None else round(number, places))
 
 
 def _best(
-    relation: Linear, columns: Mapping[str, Column], values: Values, fixed: Sequence[str]
+    relation: Relation, columns: Mapping[str, Column], values: Values, fixed: Sequence[str]
 ) -> tuple[Linear, str] | None:
     """The relation solved for the column that makes the plainest rule; None where it does not hold in every row."""
     order = list(columns)
@@ -163,18 +190,15 @@ def _best(
     for target in relation.coefficients:
         if columns[target].kind not in NUMERIC or target in fixed:
             continue
-        own = -relation.coefficients[target]
-        names = sorted(relation.coefficients, key=order.index)
-        terms = {name: relation.coefficients[name] / own for name in names if name != target}
-        solved = Linear(
-            {target: -1.0, **terms}, relation.constant / own, "=", _words(target, terms, relation.constant / own)
-        )
+        terms, constant = relation.solved(target, order)
+        solved = Linear({target: -1.0, **terms}, constant, "=", _words(target, terms, constant))
         solved = replace(solved, tolerance=tolerance(solved, target, columns))
         made = Computed(target, solved, scale_of(columns[target]), False).made(values, None)
         if not solved.broken(values).any() and not solved.broken({**values, target: made}).any():
             negative = sum(c < 0 for c in terms.values())
             broken = sum(c != round(c) for c in terms.values())
-            rank = (_is_rounded(solved, columns[target]), broken, negative, -order.index(target))
+            digits = sum(len(_times(abs(c), "")) for c in terms.values())
+            rank = (_is_rounded(solved, columns[target]), broken, negative, digits, -order.index(target))
             options.append((rank, solved, target))
     return min(options, key=lambda option: option[0])[1:] if options else None
 
@@ -187,11 +211,17 @@ def _is_rounded(statement: Linear, target: Column) -> bool:
 def _words(target: str, terms: Mapping[str, float], constant: float) -> str:
     words = ""
     for name, coefficient in terms.items():
-        size = "" if abs(coefficient) == 1 else f"{abs(coefficient):.10g} * "
-        words += f"{' - ' if coefficient < 0 else ' + ' if words else ''}{size}{name}"
+        words += f"{' - ' if coefficient < 0 else ' + ' if words else ''}{_times(abs(coefficient), name)}"
     if constant:
         words += f" {'-' if constant < 0 else '+'} {abs(constant):.10g}"
     return f"{target} = {words.strip()}"
+
+
+def _times(coefficient: float, name: str) -> str:
+    part = Fraction(coefficient).limit_denominator(MOST_PARTS)
+    if abs(float(part) - coefficient) > EXACT * coefficient or coefficient == round(coefficient, 6):
+        return name if coefficient == 1 else f"{coefficient:.10g} * {name}"
+    return f"{name if part.numerator == 1 else f'{part.numerator} * {name}'} / {part.denominator}"
 
 
 # --- orders
