@@ -135,3 +135,17 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     ):
         with pytest.raises(BadImageError, match=words):
             exact.read(tmp_path / name)
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MAX_PAGES", 4), ("MAX_VALUES", 100)])
+def test_a_tiff_of_very_many_pages_is_refused(
+    limit: str, value: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the number of pages or of their pixels, before any page is decoded."""
+    pages = [Image.fromarray(np.full((6, 5), number, np.uint8)) for number in range(5)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    assert exact.read(tmp_path / "pages.tif").values[0, 0].tolist() == [0, 1, 2, 3, 4]
+    monkeypatch.setattr(exact, limit, value)
+    monkeypatch.setattr(exact, "_single", None)
+    with pytest.raises(BadImageError, match="pages are read as the channels of one image"):
+        exact.read(tmp_path / "pages.tif")

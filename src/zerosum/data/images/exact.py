@@ -26,6 +26,8 @@ Values = npt.NDArray[Any]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 BITS_PER_SAMPLE = 258  # a tag of TIFF
+MAX_PAGES, MAX_VALUES = 1024, 256_000_000
+"""Pages of a TIFF that are read as channels, and pixels in all of them: a small file could fill the memory."""
 _SIXTEEN = {2: 3, 4: 2, 6: 4}  # colour type of a PNG -> channels, of those that Pillow would cut down to 8 bits
 
 
@@ -62,8 +64,8 @@ def read(path: Path) -> Exact:
         if (deep := _deep_png(data)) is not None:
             return deep
         _must_keep_its_depth(image)
-        pages = [ImageOps.exif_transpose(page) for page in ImageSequence.Iterator(image)] if _stack(image) else []
-        return _stacked(pages) if pages else _single(ImageOps.exif_transpose(image))
+        pages = _pages(image) if image.format == "TIFF" else []
+        return _stacked(pages) if len(pages) > 1 else _single(ImageOps.exif_transpose(image))
 
 
 def _must_keep_its_depth(image: Image.Image) -> None:
@@ -75,8 +77,20 @@ def _must_keep_its_depth(image: Image.Image) -> None:
         )
 
 
-def _stack(image: Image.Image) -> bool:
-    return image.format == "TIFF" and getattr(image, "n_frames", 1) > 1
+def _pages(image: Image.Image) -> list[Image.Image]:
+    """The pages, upright; they are counted before they are decoded."""
+    pages, pixels = 0, 0
+    for page in ImageSequence.Iterator(image):
+        pages, pixels = pages + 1, pixels + page.width * page.height
+        if pages > MAX_PAGES or pixels > MAX_VALUES:
+            raise BadImageError(
+                f"more than {MAX_PAGES:,} pages or {MAX_VALUES // 10**6} million pixels in them; pages are read as the "
+                "channels of one image, so save the pages of a volume as single files"
+            )
+    image.seek(0)
+    if pages == 1:
+        return [image]
+    return [ImageOps.exif_transpose(page) for page in ImageSequence.Iterator(image)]
 
 
 def _stacked(pages: list[Image.Image]) -> Exact:

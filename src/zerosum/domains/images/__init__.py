@@ -146,7 +146,7 @@ def shape_of(facts: Facts) -> Shape:
 
 
 def _describe(facts: Facts) -> str:
-    colour = {1: "grey", RGBA: "colour with transparency"}.get(facts["channels"], "colour")
+    colour = {1: "grey", RGBA: "colour with transparency (4 channels, premultiplied)"}.get(facts["channels"], "colour")
     classes = f", {facts['num_classes']} classes" if facts["num_classes"] else ", no labels"
     told = f", {facts['num_attributes']} attribute(s)" if facts.get("num_attributes") else classes
     mirrored = " and their mirror images" if facts.get("flip") else ""
