@@ -102,12 +102,14 @@ def write_durably(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def writing(target: Path) -> Iterator[Path]:
-    """A place of the same name in a folder beside the target. What was written there, a file, several or a folder, is moved when
-    all is written; before that nothing is found under the final name. An OSError becomes a UserError that names the target."""
+    """A place of the same name in a folder beside the target, or inside it where the target is a folder already. What was
+    written there, a file, several or a folder, is moved when all is written; before that nothing is found under the final name.
+    An OSError becomes a UserError that names the target."""
     room = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        room = Path(tempfile.mkdtemp(prefix=".zerosum-", suffix=".part", dir=target.parent))
+        within = target if target.is_dir() else target.parent  # a folder may be a file system of its own
+        room = Path(tempfile.mkdtemp(prefix=".zerosum-", suffix=".part", dir=within))
         yield room / target.name
         for path in sorted(room.rglob("*")):
             place = target.parent / path.relative_to(room)

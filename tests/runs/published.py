@@ -50,8 +50,9 @@ def facts(classes: int = 0, attributes: int = 0, channels: int = 1, size: int = 
 def generator(
     folder: Path, kind: str = "conv", *, latent: int = 32, prior: dict[str, Any] | None = None, seed: int = 0, **of: Any
 ) -> Run:
-    """The run of a published folder; `of` goes to `facts`, `options` among them to the network."""
-    options = {**FAMILIES.get(kind, {}), **of.pop("options", {})}
+    """The run of a published folder; `of` goes to `facts`, `options` among them to the network. conditional=False: it is told
+    no class."""
+    options, told = {**FAMILIES.get(kind, {}), **of.pop("options", {})}, of.pop("conditional", True)
     about = facts(**of)
     recipe = Recipe(
         name="small",
@@ -59,7 +60,7 @@ def generator(
         generator=part(kind, **options),
         discriminator=part("mlp"),
         prior={"size": latent, **(prior or {})},
-        conditional=bool(about["num_classes"] or about["num_attributes"]),
+        conditional=told and bool(about["num_classes"] or about["num_attributes"]),
         seed=seed,
     )
     network = catalog.domain("images").game(recipe, about).players["generator"]

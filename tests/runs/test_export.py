@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import runpy
 import sys
 from pathlib import Path
@@ -11,10 +12,11 @@ from pathlib import Path
 import published
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 
 from zerosum.errors import UserError
-from zerosum.runs.export import export, exporting
+from zerosum.runs.export import export, exporting, huggingface
 from zerosum.runs.run import load
 
 CASES = [("conv", {"classes": 3}), ("mlp", {"attributes": 2})]
@@ -88,12 +90,36 @@ def test_a_copy_that_differs_is_not_kept(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(exporting, "_load_torch", shifted)
     with pytest.raises(UserError, match=r"differs from the original by 0\.01, more than the tolerance"):
         export(run, "torch", tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    (tmp_path / "out").mkdir()
     monkeypatch.setattr(
         exporting, "_load_torch", lambda path: (lambda *given: exact(path)[0](*given) * float("nan"), "")
     )
     with pytest.raises(UserError, match="differs"):
         export(run, "torch", tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["torch", "onnx", "huggingface"])
+def test_a_full_disk_ends_in_one_message_and_leaves_nothing(tmp_path: Path, kind: str) -> None:
+    if kind == "onnx":
+        pytest.importorskip("onnxscript")
+    run = published.generator(tmp_path / "run", "mlp", latent=8)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(UserError, match=f"Cannot write {re.escape(str(tmp_path / 'out'))}: File too large"):
+            export(run, kind, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_an_unconditional_generator_of_data_with_classes_goes_to_the_hub(tmp_path: Path) -> None:
+    run = published.generator(tmp_path / "run", "mlp", latent=8, classes=huggingface.COLUMNS, conditional=False)
+    export(run, "huggingface", tmp_path / "out")
+    made = Image.open(tmp_path / "out" / huggingface.PICTURE)
+    assert made.width > made.height > 60
 
 
 def test_linear_outputs_are_brought_into_the_range(tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ from zerosum.errors import UserError
 from zerosum.runs.export import FORMATS, TOLERANCE, huggingface
 from zerosum.runs.export.program import NOISE, SAMPLES, Program, check, condition_name, description, example, free_batch
 from zerosum.runs.run import Run
-from zerosum.store import write_durably
+from zerosum.store import write_durably, writing
 
-OPSET = 18
+OPSET, CARD = 18, "generator.json"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 """What terminals take for colours."""
 
@@ -40,8 +40,9 @@ class Export:
 def export(run: Run, kind: str, out: Path, licence: str | None = None) -> Export:
     """Writes the run's generator into the folder `out`. kind: torch (generator.pt2), onnx (generator.onnx), huggingface.
 
-    The file is written aside, loaded again, compared with the original on several batches, and kept only within the
-    tolerance. The batch size stays free. UserError for an unknown kind, a missing package, and a copy that differs.
+    The files are written aside, loaded again, compared with the original on several batches, and kept only within the
+    tolerance; after an error nothing is left in `out`. The batch size stays free. UserError for an unknown kind, a missing
+    package, and a copy that differs.
     """
     if kind not in FORMATS:
         raise UserError(f"--format {kind}: choose {', '.join(FORMATS)}.")
@@ -49,18 +50,15 @@ def export(run: Run, kind: str, out: Path, licence: str | None = None) -> Export
         raise UserError(f"--out {out} is a file; an export needs a folder.")
     if out.is_dir() and any(out.iterdir()):
         raise UserError(f"--out {out} is not empty, and nothing in it is overwritten. Give a new folder.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if kind == "huggingface":
-            return Export(*huggingface.write(run, out, licence))
-        return _program(run, kind, out)
-    except OSError as error:
-        raise UserError(
-            f"Cannot write to {out}: {error.strerror or error}. Choose another folder with --out."
-        ) from None
+    with writing(Path(os.path.abspath(out))) as aside:
+        aside.mkdir(exist_ok=True)
+        hub = kind == "huggingface"
+        names, found = huggingface.write(run, aside, licence) if hub else _program(run, kind, aside)
+    return Export([out / name for name in names], found)
 
 
-def _program(run: Run, kind: str, out: Path) -> Export:
+def _program(run: Run, kind: str, out: Path) -> tuple[list[str], Mapping[str, Any]]:
+    """The names of the files written into `out`, and the check."""
     write, load, name = {
         "torch": (_write_torch, _load_torch, "generator.pt2"),
         "onnx": (_write_onnx, _load_onnx, "generator.onnx"),
@@ -68,18 +66,13 @@ def _program(run: Run, kind: str, out: Path) -> Export:
     about = {"made_by": f"zerosum {zerosum.__version__}", "format": kind, **description(run)}
     if kind == "onnx":
         about["opset"] = OPSET
-    aside = out / f".{os.getpid()}.{name}"
-    try:
-        with _explained(run, kind), _quiet():
-            write(run, aside, about)
-            copy, by = load(aside)
-        found = {**check(run, copy, TOLERANCE[kind]), "by": by}
-        os.replace(aside, out / name)
-    finally:
-        aside.unlink(missing_ok=True)
-    card = out / "generator.json"
-    write_durably(card, (json.dumps({**about, "check": found}, indent=1, ensure_ascii=False) + "\n").encode())
-    return Export([out / name, card], found)
+    with _explained(run, kind), _quiet():
+        write(run, out / name, about)
+        copy, by = load(out / name)
+    found = {**check(run, copy, TOLERANCE[kind]), "by": by}
+    card = json.dumps({**about, "check": found}, indent=1, ensure_ascii=False) + "\n"
+    write_durably(out / CARD, card.encode())
+    return [name, CARD], found
 
 
 # --- torch.export
@@ -94,8 +87,9 @@ def _exported(run: Run) -> torch.export.ExportedProgram:
 
 
 def _write_torch(run: Run, path: Path, about: Mapping[str, Any]) -> None:
-    with open(path, "wb") as file:
-        torch.export.save(_exported(run), file, extra_files={"generator.json": json.dumps(about)})
+    held = io.BytesIO()  # into a file the C++ writer would write itself, and abort the process on a full disk
+    torch.export.save(_exported(run), held, extra_files={CARD: json.dumps(about)})
+    write_durably(path, held.getvalue())
 
 
 def _load_torch(path: Path) -> tuple[Callable[..., Tensor], str]:

@@ -23,8 +23,8 @@ PICTURE, README = "grid.png", "README.md"
 COLUMNS, ROWS = 10, 6
 
 
-def write(run: Run, out: Path, licence: str | None) -> tuple[list[Path], Mapping[str, Any]]:
-    """The files written, and the check of the folder that was loaded again. It can be used as a run folder is."""
+def write(run: Run, out: Path, licence: str | None) -> tuple[list[str], Mapping[str, Any]]:
+    """The names of the files written, and the check of the folder that was loaded again. It can be used as a run folder is."""
     about = read_object(names_in(run.path)[1])
     network = run.sampler.network
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
@@ -37,22 +37,22 @@ def write(run: Run, out: Path, licence: str | None) -> tuple[list[Path], Mapping
     }
     write_durably(out / HUB_WEIGHTS, body)
     write_durably(out / HUB_CARD, (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode())
-    examples = [out / EXAMPLES] if run.sampler.examples is not None else []
-    for path in examples:
-        write_durably(path, (run.path / EXAMPLES).read_bytes())
+    examples = [EXAMPLES] if run.sampler.examples is not None else []
+    for name in examples:
+        write_durably(out / name, (run.path / name).read_bytes())
     copy = load(out)
     found = check(run, lambda z, y=None: copy.domain.within(copy.sampler.make(z, y), copy.recipe), 0.0)
     _picture(run, out / PICTURE)
     write_durably(out / README, model_card(run, config, licence, PICTURE).encode())
-    paths = [out / name for name in (HUB_CARD, HUB_WEIGHTS, README, PICTURE)]
-    return [*paths, *examples], {**found, "by": f"zerosum {zerosum.__version__}"}
+    return [HUB_CARD, HUB_WEIGHTS, README, PICTURE, *examples], {**found, "by": f"zerosum {zerosum.__version__}"}
 
 
 def _picture(run: Run, path: Path) -> None:
     """Samples of seed 0; where there are a few classes, a column for each."""
     classes = 0 if run.sampler.facts.get("num_attributes") else int(run.sampler.facts.get("num_classes", 0))
-    columns = classes if run.sampler.conditional and 2 <= classes <= 2 * COLUMNS else COLUMNS
-    labels = [index % columns for index in range(ROWS * columns)] if columns == classes else None
+    by_class = run.sampler.conditional and 2 <= classes <= 2 * COLUMNS
+    columns = classes if by_class else COLUMNS
+    labels = [index % columns for index in range(ROWS * columns)] if by_class else None
     num = run.domain.num_shown or ROWS * columns
     samples = run.sample(num, 0, labels if not run.domain.num_shown else None)
     noise = run.sampler.noise(num, 0)
