@@ -47,6 +47,17 @@ def test_no_stage_begins_once_the_time_is_up(clock: Clock) -> None:
     assert said == ["first", "second", "fourth"]
 
 
+def test_what_is_done_once_for_the_data_is_not_counted(clock: Clock) -> None:
+    with stages.watched(lambda name: None, budget_s=5.0) as watch:
+        stages.stage("classifier", needed=True, once=True)
+        clock.now = 100.0
+        assert stages.stage("first")
+        assert watch.once_s == 100.0
+        clock.now = 106.0
+        assert not stages.stage("second")
+    assert watch.once_s == 100.0
+
+
 def test_stages_of_a_short_evaluation_are_not_told(clock: Clock) -> None:
     said: list[str] = []
     with measuring.announced(said.append):
@@ -88,7 +99,7 @@ def test_a_run_tells_both_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
     small = ["threads=1", "data.num=2000", "batch=64"]
     train(recipe=DOMAIN.recipes["toy"], out=tmp_path / "run", set=[*small, "steps=3"], progress=Lines(sys.stderr))
-    assert re.search(r"Training took \d+ s, the evaluation \d+ s\.", capsys.readouterr().err)
+    assert re.search(r"Training took \d+ s in all, the evaluation \d+ s\.", capsys.readouterr().err)
     planned = make(Wish(None, DOMAIN.recipes["toy"], settings=[*small, "steps=3"]))
     assert planned.evaluation_known_s is not None
     assert "of evaluation, as last time on these data." in planned.sentence()

@@ -65,12 +65,12 @@ def test_slow_steps_are_measured_at_least_once(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(
     ("minutes", "per_step", "per_look", "steps", "looks"),
-    [(1.0, 0.01, 0.001, 5_997, 30), (1.0, 0.01, 0.3, 5_700, 10), (1.0, 0.01, 2.0, 5_000, 5), (0.01, 0.01, 9.0, 30, 5)],
+    [(1.0, 0.01, 0.001, 5_997, 30), (1.0, 0.01, 0.3, 5_700, 10), (1.0, 0.01, 2.0, 5_000, 5), (0.01, 0.01, 9.0, 30, 1)],
 )
 def test_previews_are_part_of_the_minutes(
     minutes: float, per_step: float, per_look: float, steps: int, looks: int
 ) -> None:
-    """At most a twentieth of the time for them, five at least, and never more than half of it."""
+    """At most a twentieth of the time for them, five at least while these take no more than half of it."""
     assert timing.planned(minutes, per_step, per_look) == (steps, looks)
 
 
@@ -114,6 +114,12 @@ def test_the_time_that_is_told_counts_every_look(monkeypatch: pytest.MonkeyPatch
     made = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], settings=settings))
     assert made.seconds_looking == 50 * 5  # at 0, 30, 60, 90 and 100
     assert "about 5 min of training, then" in made.sentence()
+
+
+def test_few_previews_are_no_more_than_were_planned() -> None:
+    recipe = DOMAIN.recipes["toy"].changed(steps=8)
+    assert resolve.with_cadence(recipe, 5).cadence.preview == 2
+    assert resolve.with_cadence(recipe, 1).cadence.preview == 8
 
 
 @pytest.mark.parametrize(("known", "kept"), [(None, 7.5), (3.0, 3.0), (40.0, 15.0)])
@@ -180,9 +186,9 @@ def test_a_look_takes_time() -> None:
 
 
 def test_every_schedule_ends_with_the_run() -> None:
-    """In learning, the average, penalties and augmentation alike, whatever the length becomes."""
+    """In learning, the average and penalties alike, whatever the length becomes."""
     share = {"start": 1.0, "end": 0.1, "shape": "cosine", "over_share": 0.5}
-    paths = ("learning.generator.lr", "ema.half_life_images", "penalties.r1.weight", "rules.augment_strength")
+    paths = ("learning.generator.lr", "ema.half_life_images", "penalties.r1.weight")
     settings = [f"{path}={json.dumps(share)}" for path in paths]
     planned = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], minutes=0.05, settings=[*settings, "threads=1"]))
     recipe = planned.recipe
@@ -190,7 +196,6 @@ def test_every_schedule_ends_with_the_run() -> None:
     assert recipe.learning["generator"].lr == half
     assert recipe.ema.half_life_images == half
     assert recipe.penalties["r1"].weight == half
-    assert recipe.rules.augment_strength == half
     assert "over_share" not in "".join(planned.notes)
     assert half(recipe.steps // 2 + 1) == pytest.approx(0.1)
 

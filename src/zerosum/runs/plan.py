@@ -74,7 +74,11 @@ class Plan:
         if self.evaluation_known_s is not None:
             return f"about {duration(self.evaluation_known_s)} of evaluation, as last time on these data"
         most = self.evaluation_bound_s
-        return "the evaluation" if most is None else f"at most about {duration(most)} of evaluation"
+        return (
+            "the evaluation"
+            if most is None
+            else f"at most about {duration(most)} of evaluation (more where a measure is prepared for these data, once)"
+        )
 
 
 def make(wish: Wish, world: World = World()) -> Plan:

@@ -110,10 +110,12 @@ def _schedules(plain: Any, path: str) -> list[tuple[str, Schedule]]:
 def with_cadence(recipe: Recipe, num_previews: int = 30) -> Recipe:
     """Chooses what is left at 0: about 250 log lines, 30 previews and 10 checkpoints a run."""
     every, steps = recipe.cadence, recipe.steps
+    # So few that each costs time: rounded up, so that there are no more.
+    previews = steps // num_previews if num_previews >= 30 else -(-steps // num_previews)
     return recipe.changed(
         cadence={
             "log": every.log or max(1, steps // 250),
-            "preview": every.preview or max(1, steps // num_previews),
+            "preview": every.preview or max(1, previews),
             "checkpoint": every.checkpoint or max(1, steps // 10),
             "evaluate": every.evaluate,
         }

@@ -315,11 +315,15 @@ class Session:
         with memory.measured(device) as peak, measuring.announced(self.progress.say, bound) as watch:
             self.evaluate()
         if self.chief and not watch.left_out:
-            evaluation_cost.remember(self.plan.facts, evaluation_cost.Cost(watch.seconds, peak.num_bytes or 0))
-        told = f"Training took {duration(trained)}, the evaluation {duration(watch.seconds)}."
+            evaluation_cost.remember(
+                self.plan.facts, evaluation_cost.Cost(watch.seconds - watch.once_s, peak.num_bytes or 0)
+            )
+        once = f", {duration(watch.once_s)} of it for what is kept for these data" if watch.once_s >= 1 else ""
+        told = f"Training took {duration(trained)} in all, the evaluation {duration(watch.seconds)}{once}."
         if watch.left_out:
             told += (
-                f" Left out, because an evaluation may take at most {timing.EVALUATING:.0%} of --minutes: "
+                f" Left out, because its time is bounded by {timing.EVALUATING:.0%} of --minutes, at least "
+                f"{timing.LEAST_EVALUATING_S:.0f} s: "
                 f"{', '.join(watch.left_out)}. All measures: zerosum evaluate {self.folder}"
             )
         self.progress.say(told)

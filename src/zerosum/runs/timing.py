@@ -26,7 +26,8 @@ BUSY = 1.5
 EVALUATING, LEAST_EVALUATING_S = 0.25, 10.0
 """The most of --minutes that the evaluation may take, and the least bound in seconds."""
 LOOKING, LEAST_LOOKS, MOST_LOOKS = 0.05, 5, 30
-"""The share of a planned time that previews may take, and bounds of their number."""
+"""The share of a planned time that previews may take, and bounds of their number: the least only while they take no more
+than half of the time."""
 NUM_PLACES = 32
 """Places of a run where its turns are looked at."""
 LONGEST_PERIOD = 4_096
@@ -138,7 +139,9 @@ def planned(minutes: float, per_step: float, per_look: float, evaluating: float 
     """Steps and previews for that many minutes, of which `evaluating` seconds are kept for the evaluation: fewer previews
     where they would take too much of it."""
     total = minutes * 60 - evaluating
-    num_looks = max(LEAST_LOOKS, min(MOST_LOOKS, int(LOOKING * total / max(per_look, 1e-9))))
+    fitting = total / max(per_look, 1e-9)
+    least = max(1, min(LEAST_LOOKS, int(fitting / 2)))
+    num_looks = max(least, min(MOST_LOOKS, int(LOOKING * fitting)))
     return max(1, int((total - min(num_looks * per_look, total / 2)) / per_step)), num_looks
 
 

@@ -67,7 +67,7 @@ class ImageEvaluator:
     def prepared(self) -> Prepared:
         """The extractor and the features of the reals; trains or loads the classifier at the first call."""
         if self._prepared is None:
-            stage("classifier and features of the real images", needed=True)
+            stage("classifier and features of the real images", needed=True, once=True)
             self._prepared = prepare(self.seen, self.choice, self.num_samples, self.seed, self.cache_dir)
         return self._prepared
 
