@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -35,6 +36,24 @@ def known_as(name: str, known: Mapping[str, T], what: str) -> T:
     if name not in known:
         raise UserError(f"There is no {what} {name!r}. {nearest(name, known)}")
     return known[name]
+
+
+def within(name: str, value: float, least: float, most: float, above: bool = False) -> None:
+    """UserError, which names the range, unless value is finite and in [least, most]; with `above` in (least, most]."""
+    try:
+        fits = math.isfinite(value) and least <= value <= most and not (above and value == least)
+    except OverflowError:  # a whole number beyond all floats
+        fits = False
+    if not fits:
+        low, high = (f"{bound:,}" for bound in (least, most))
+        told = f"more than {low}" if above else f"at least {low}"
+        raise UserError(f"{name} must be {told} and at most {high}, got {_short(value)}.")
+
+
+def _short(value: float) -> str:
+    """A number in at most about 20 signs."""
+    text = str(value)
+    return text if len(text) <= 24 else f"{text[:12]}... ({len(text):,} digits)"
 
 
 # Kinds of problems that the validator of recipes finds, and what should have been given.

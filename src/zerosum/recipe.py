@@ -18,6 +18,8 @@ from zerosum.errors import Damaged, UserError, nearest, shown, wanted
 from zerosum.jsonfile import MOST_BYTES, parse_json, read_bytes, read_json
 
 Number = float | Schedule
+MOST_STEPS = 10**12
+"""Of a run, and between two things that happen during it: more than any machine gets through."""
 Auto = Literal["auto"]
 """A number that the plan finds by a rule of the domain, from the data and the length of the run."""
 
@@ -25,7 +27,7 @@ Auto = Literal["auto"]
 class Frozen(BaseModel):
     """A part of a recipe: unknown fields are errors, values cannot be changed afterwards."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Part(BaseModel):
@@ -53,7 +55,7 @@ def part(kind: str, **options: Any) -> Part:
 class PenaltyPart(BaseModel):
     """Options of one penalty of the engine: weight, every, and what else its function takes."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
     weight: Annotated[float, Field(ge=0)] | Schedule | Auto = 1.0
     every: int = Field(1, ge=1)
 
@@ -86,10 +88,10 @@ class Ema(Frozen):
 class Cadence(Frozen):
     """How often things happen, in steps; 0 is chosen from the length of the run (evaluate: only at the end)."""
 
-    log: int = Field(0, ge=0)
-    preview: int = Field(0, ge=0)
-    checkpoint: int = Field(0, ge=0)
-    evaluate: int = Field(0, ge=0)
+    log: int = Field(0, ge=0, le=MOST_STEPS)
+    preview: int = Field(0, ge=0, le=MOST_STEPS)
+    checkpoint: int = Field(0, ge=0, le=MOST_STEPS)
+    evaluate: int = Field(0, ge=0, le=MOST_STEPS)
 
 
 class Start(Frozen):
@@ -137,10 +139,10 @@ class Recipe(Frozen):
     augment: Part | None = None
     learning: dict[str, Learning] = {}
     ema: Ema = Ema()
-    steps: int = Field(1000, ge=1)
+    steps: int = Field(1000, ge=1, le=MOST_STEPS)
     batch: Annotated[int, Field(ge=1)] | Auto = 64
     micro_batches: int = Field(1, ge=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
     threads: int = Field(0, ge=0)

@@ -51,8 +51,8 @@ def test_minutes_become_steps_at_the_speed_so_far(run: Path) -> None:
     ("status", "minutes", "words"),
     [
         ({"step": 0, "seconds": 0.0}, 1.0, "no speed recorded yet, so --minutes cannot become steps. Give --steps"),
-        ({"step": 8, "seconds": 1.0}, -1.0, "--minutes must be more than 0, got -1"),
-        ({"step": 8, "seconds": 1.0}, float("nan"), "--minutes must be more than 0, got nan"),
+        ({"step": 8, "seconds": 1.0}, -1.0, "--minutes must be more than 0 and at most 525,600, got -1"),
+        ({"step": 8, "seconds": 1.0}, float("nan"), "--minutes must be more than 0 and at most 525,600, got nan"),
     ],
 )
 def test_minutes_that_cannot_become_steps(run: Path, status: dict[str, float], minutes: float, words: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as jsonlib
 import sys
 from pathlib import Path
@@ -27,6 +28,8 @@ def _number(text: str) -> float:
 
 def _whole(text: str) -> int:
     """A whole number; 1e5 is one."""
+    with contextlib.suppress(ValueError):
+        return int(text)  # every digit, where a float has 16
     try:
         if (value := float(text)) == int(value):
             return int(value)

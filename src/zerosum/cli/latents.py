@@ -62,12 +62,15 @@ def interpolate(
         raise UserError(
             "--latent walks through saved latents as they are; leave out --label, --space and --truncation."
         )
+    from zerosum.data.images.film import refuse_speed
     from zerosum.runs.latents.space import Latents, refuse_huge
 
+    moving = target.suffix.lower() in MOVING
+    if moving:
+        refuse_speed(fps)
     saved = Latents.load(latent) if latent else None
     room = _space(folder, saved.space if saved else space)
     keys = saved or room.keys(seeds.split(","), label, truncation)
-    moving = target.suffix.lower() in MOVING
     wanted = frames if frames is not None else _frames(len(keys), loop, 30 if moving else 8)
     if not moving:
         refuse_huge(room.run, wanted, target, MOST_COLUMNS)
@@ -118,7 +121,7 @@ def directions(
     num: Annotated[int, typer.Option(help="How many, the most effective first.")] = 8,
     seeds: Seeds = "1",
     reach: Annotated[float, typer.Option(help="The strips go from -REACH to REACH standard deviations.")] = 3.0,
-    steps: Annotated[int, typer.Option(min=2, help="Pictures a strip.")] = 7,
+    steps: Annotated[int, typer.Option(help="Pictures a strip.")] = 7,
     layers: Annotated[str | None, typer.Option(help="Only these styles: 0-3 (generators with styles).")] = None,
     space: SpaceName = None,
     label: Labels = None,
@@ -136,6 +139,7 @@ def directions(
     from zerosum.runs.latents.mix import layers_of, num_layers
     from zerosum.runs.latents.sheets import Layout
 
+    finding.refuse_strip(reach, steps)
     found = finding.find(room, num, None if layers is None else layers_of(layers, num_layers(room)))
     paths = found.save(folder, room)
     strips = finding.strips(room, found, room.keys(seeds.split(","), label), reach, steps)

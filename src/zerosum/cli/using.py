@@ -87,7 +87,7 @@ def evaluate(
     trust: Trust = False,
     every: Annotated[
         float | None,
-        typer.Option(min=0, metavar="MINUTES", help="Follow a training at work: measure it so often, until it ends."),
+        typer.Option(metavar="MINUTES", help="Follow a training at work: measure it so often, until it ends."),
     ] = None,
     data: MovedData = None,
     download: Download = False,
@@ -115,7 +115,9 @@ def _follow(folder: Path, minutes: float, choice: Choice, historic: bool, json: 
     from zerosum.runs.following import follow
     from zerosum.runs.progress import measures
     from zerosum.runs.published import Measured
+    from zerosum.runs.timing import refuse_minutes
 
+    refuse_minutes("--every", minutes)
     if historic:
         raise UserError(
             "--every and --historic do not go together: the scores of 2014 take too long beside a training."

@@ -83,8 +83,8 @@ class Plan:
 
 def make(wish: Wish, world: World = World()) -> Plan:
     """Finds the source, chooses the recipe, tries its first step, measures the speed, resolves every 'auto'."""
-    if wish.minutes is not None and wish.minutes <= 0:
-        raise UserError(f"--minutes must be more than 0, got {wish.minutes}.")
+    if wish.minutes is not None:
+        timing.refuse_minutes("--minutes", wish.minutes)
     if any(s.partition("=")[0].strip() == "data" for s in wish.settings):
         raise UserError("--set data=...: name the data themselves, as in `zerosum train photos/`.")
     named, where = _start(wish)

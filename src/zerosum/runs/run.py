@@ -20,7 +20,7 @@ from zerosum.errors import UserError
 from zerosum.jsonfile import made_of
 from zerosum.metrics.choice import Choice
 from zerosum.recipe import Recipe, differences, override
-from zerosum.runs import conditions, judging, transfer, whereabouts
+from zerosum.runs import conditions, judging, timing, transfer, whereabouts
 from zerosum.runs import plan as plans
 from zerosum.runs.claim import claimed
 from zerosum.runs.folder import RunFolder, refuse_exported
@@ -241,8 +241,7 @@ def resume(
 
 def _steps_after(folder: RunFolder, minutes: float) -> int:
     """The steps in all of a run that goes on for so many minutes more."""
-    if not 0 < minutes < float("inf"):
-        raise UserError(f"--minutes must be more than 0, got {minutes:g}.")
+    timing.refuse_minutes("--minutes", minutes)
     known = folder.read("status.json")
     step, seconds = known.get("step"), known.get("seconds")
     if not (isinstance(step, int) and isinstance(seconds, int | float) and step > 0 and seconds > 0):

@@ -14,6 +14,7 @@ import torch
 from zerosum.engine.events import NonFinite
 from zerosum.engine.game import Game, Turn
 from zerosum.engine.loop import Match
+from zerosum.errors import within
 
 THREADS = torch.get_num_threads()
 """What torch would use by itself; a training may set fewer."""
@@ -30,8 +31,14 @@ LOOKING, LEAST_LOOKS, MOST_LOOKS = 0.05, 5, 30
 than half of the time."""
 NUM_PLACES = 32
 """Places of a run where its turns are looked at."""
+MOST_MINUTES = 60 * 24 * 365
 LONGEST_PERIOD = 4_096
 """Steps that are looked at for the mix of kinds; lazy penalties come round sooner."""
+
+
+def refuse_minutes(option: str, minutes: float) -> None:
+    """UserError unless it is a time of more than 0 minutes and at most a year."""
+    within(option, minutes, 0, MOST_MINUTES, above=True)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,17 @@ from torch import Tensor
 
 from zerosum.data.images.pictures import as_saved, enlarged
 from zerosum.data.images.transparency import on_checkerboard
-from zerosum.errors import UserError
+from zerosum.errors import UserError, within
 
 KINDS = (".gif", ".apng", ".mp4")
+LEAST_SPEED = 0.02
 TILE = 256
 """Frames are enlarged to about TILE rows by a whole factor, as grids are."""
+
+
+def refuse_speed(frames_per_second: float) -> None:
+    """UserError unless every kind of file can hold the time of a frame: an APNG counts at most 65,535 ms, a GIF at least 10."""
+    within("--fps", frames_per_second, LEAST_SPEED, 100)
 
 
 def film(samples: Tensor, path: Path, frames_per_second: float) -> None:
@@ -29,8 +35,7 @@ def film(samples: Tensor, path: Path, frames_per_second: float) -> None:
         raise UserError(
             f"--out {path}: cannot write moving pictures as {suffix or 'a folder'}. Use {', '.join(KINDS)}."
         )
-    if not 0 < frames_per_second <= 100:
-        raise UserError(f"--fps must lie in (0, 100], got {frames_per_second:g}.")
+    refuse_speed(frames_per_second)
     frames = [enlarged(row, TILE) for row in as_saved(samples)]
     if suffix != ".apng":
         frames = [on_checkerboard(frame) for frame in frames]

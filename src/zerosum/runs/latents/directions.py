@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.engine.seeds import generator
-from zerosum.errors import Damaged, UserError
+from zerosum.errors import Damaged, UserError, within
 from zerosum.jsonfile import read_object
 from zerosum.nn import latent
 from zerosum.runs.latents.space import BATCH, Latents, Name, Space
@@ -23,6 +23,8 @@ from zerosum.store import decode, encode, fingerprint, write_durably
 
 TENSORS, CARD = "directions.safetensors", "directions.json"
 NUM_MEASURED = 2_000  # latents from which the spread along a direction is measured
+MOST_DEVIATIONS = 1_000  # that one moves along a direction; the prior reaches about 4
+MOST_PICTURES = 1_000  # of a strip
 TOLERANCE = 1e-3  # of the largest value: what float32 leaves of an affine map, far below any nonlinearity
 
 
@@ -42,7 +44,8 @@ class Directions:
 
     def moved(self, latents: Latents, by: dict[int, float]) -> Latents:
         """The latents moved along direction k by by[k] standard deviations; k counts from 0."""
-        for k in by:
+        for k, far in by.items():
+            within(f"--direction {k}: the deviations", far, -MOST_DEVIATIONS, MOST_DEVIATIONS)
             if not 0 <= k < len(self.vectors):
                 raise UserError(
                     f"--direction {k}: there are {len(self.vectors)} directions, 0 to {len(self.vectors) - 1}."
@@ -103,8 +106,15 @@ def find(space: Space, num: int, layers: tuple[int, ...] | None = None) -> Direc
     return Directions(space.name, vectors, strengths, (drawn @ vectors.T).std(0), layers)
 
 
+def refuse_strip(reach: float, steps: int) -> None:
+    """UserError for strips that reach too far or have too many pictures."""
+    within("--reach", reach, 0, MOST_DEVIATIONS, above=True)
+    within("--steps", steps, 2, MOST_PICTURES)
+
+
 def strips(space: Space, found: Directions, keys: Latents, reach: float, steps: int) -> Latents:
     """For each direction and each key a row of `steps` latents, from -reach to reach standard deviations."""
+    refuse_strip(reach, steps)
     places = torch.linspace(-reach, reach, steps).tolist()
     rows = [
         found.moved(keys[i : i + 1], {k: far})

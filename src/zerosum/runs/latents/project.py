@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from zerosum.engine.seeds import generator
-from zerosum.errors import UserError
+from zerosum.errors import UserError, within
 from zerosum.metrics.pyramid import Pyramid, psnr
 from zerosum.runs.latents.space import BATCH, Latents, Space
 
 CANDIDATES, PURSUED = 512, 8
+MOST_STEPS = 1_000_000  # of the search for one picture
 RATE, WARMUP, COOLDOWN = 0.1, 0.05, 0.5  # Adam's rate; shares of the steps in which it rises and falls
 JITTER, JITTER_UNTIL = 0.05, 0.6  # noise on w, in its deviations, fading out over this share of the steps
 PRIOR_WEIGHT = 0.1
@@ -50,8 +51,7 @@ def project(
     """
     if pictures.dim() != 4:
         raise UserError("only pictures can be projected.")
-    if steps < 1:
-        raise UserError(f"--steps must be at least 1, got {steps}.")
+    within("--steps", steps, 1, MOST_STEPS)
     found = []
     for index, picture in enumerate(pictures):
         label = labels[index % len(labels)] if labels else None

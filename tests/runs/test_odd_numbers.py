@@ -1,0 +1,95 @@
+"""Numbers that are not finite, or beyond all use, are refused with the range; on the command line and in Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import published
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import zerosum as zs
+from zerosum.cli import app
+from zerosum.data.images.film import refuse_speed
+from zerosum.errors import UserError, within
+from zerosum.runs.latents.directions import Directions, strips
+from zerosum.runs.latents.project import project
+from zerosum.runs.latents.space import Latents, Space
+
+ODD = [float("nan"), float("inf"), float("-inf"), 1e30, 10**400]
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_a_number_in_a_range(value: float) -> None:
+    within("--x", 3, 3, 5)
+    within("--x", 5, 3, 5)
+    within("--x", 3.1, 3, 5, above=True)
+    with pytest.raises(UserError, match=r"^--x must be at least 3 and at most 50,000, got .{1,40}\.$"):
+        within("--x", value, 3, 50_000)
+    with pytest.raises(UserError, match=r"^--x must be more than 3 and at most 5, got 3\.$"):
+        within("--x", 3, 3, 5, above=True)
+
+
+def _refused(*words: str) -> str:
+    told = CliRunner().invoke(app, list(words))
+    assert isinstance(told.exception, UserError), (told.exception, told.output)
+    return str(told.exception)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e30", "0"])
+def test_minutes(tmp_path: Path, value: str) -> None:
+    words = "must be more than 0 and at most 525,600, got"
+    assert f"--minutes {words}" in _refused("train", "ring", "--minutes", value, "--dry-run")
+    assert f"--every {words}" in _refused("evaluate", str(tmp_path), "--every", value)
+    with pytest.raises(UserError, match=f"--minutes {words}"):
+        zs.train("ring", minutes=float(value), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option", ["--steps=99999999999999999999", "--set=cadence.preview=1000000000001"])
+def test_steps_have_a_most(option: str) -> None:
+    told = _refused("train", "ring", option, "--dry-run")
+    assert "1e+12 or less" in told
+    assert option.rpartition("=")[2] in told  # every digit, as it was given
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["penalties.r1.weight=Infinity", "ema.half_life_images=Infinity", "ema.ramp=NaN"],
+)
+def test_numbers_of_a_recipe_are_finite(setting: str) -> None:
+    told = _refused("train", "ring", "--set", setting, "--dry-run")
+    assert f"--set: {setting.partition('=')[0]} = " in told
+    assert "a number that is finite" in told
+
+
+def test_a_seed_has_a_most() -> None:
+    assert "less than 9.22337e+18" in _refused("train", "ring", "--seed", "1e30", "--dry-run")
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_moves_and_strips(tmp_path: Path, value: float) -> None:
+    space = Space(published.generator(tmp_path, "conv"))
+    keys = space.keys(["1"])
+    size = keys.values.shape[1]
+    found = Directions("z", torch.eye(size)[:1], torch.ones(1), torch.ones(1))
+    with pytest.raises(UserError, match="--direction 0: the deviations must be at least -1,000 and at most 1,000"):
+        found.moved(Latents("z", keys.values), {0: value})
+    with pytest.raises(UserError, match="--reach must be more than 0 and at most 1,000"):
+        strips(space, found, keys, value, 3)
+    with pytest.raises(UserError, match=r"--fps must be at least 0\.02 and at most 100"):
+        refuse_speed(value)
+
+
+def test_counts_of_steps(tmp_path: Path) -> None:
+    run = published.generator(tmp_path, "conv")
+    space = Space(run)
+    with pytest.raises(UserError, match="--steps must be at least 1 and at most 1,000,000, got 1000000000"):
+        project(space, torch.zeros(1, 1, 8, 8), steps=10**9)
+    told = _refused("directions", str(run.path), "--steps", "1000000000")
+    assert told == "--steps must be at least 2 and at most 1,000, got 1000000000."
+    told = _refused("directions", str(run.path), "--reach", "nan")
+    assert told == "--reach must be more than 0 and at most 1,000, got nan."
+    told = _refused("interpolate", str(run.path), "--fps", "1e-30")
+    assert told == "--fps must be at least 0.02 and at most 100, got 1e-30."
