@@ -57,17 +57,14 @@ def interpolate(
 ) -> None:
     """Walk from sample to sample through the latent space."""
     target = out or folder / "walk.gif"
-    _refuse_unless(target, PICTURES + MOVING)
+    _refuse_unless(target, PICTURES + MOVING, fps)
     if latent and (label or space or truncation != 1):
         raise UserError(
             "--latent walks through saved latents as they are; leave out --label, --space and --truncation."
         )
-    from zerosum.data.images.film import refuse_speed
     from zerosum.runs.latents.space import Latents, refuse_huge
 
     moving = target.suffix.lower() in MOVING
-    if moving:
-        refuse_speed(fps)
     saved = Latents.load(latent) if latent else None
     room = _space(folder, saved.space if saved else space)
     keys = saved or room.keys(seeds.split(","), label, truncation)
@@ -211,7 +208,11 @@ def _space(folder: Path, name: str | None) -> Space:
     return Space(run.load(folder), name)
 
 
-def _refuse_unless(target: Path, kinds: tuple[str, ...]) -> None:
+def _refuse_unless(target: Path, kinds: tuple[str, ...], fps: float | None = None) -> None:
     """Before anything takes time."""
+    if fps is not None:
+        from zerosum.data.images.film import refuse_speed
+
+        refuse_speed(fps)
     if target.suffix.lower() not in kinds:
         raise UserError(f"--out {target}: this can be written as {', '.join(kinds)}.")
