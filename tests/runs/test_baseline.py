@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import zerosum
 from zerosum import catalog
 from zerosum.cli import app
+from zerosum.cli.baseline import baseline as command
 from zerosum.domains.images.baselines import baselines
 from zerosum.domains.images.data import open_source, to_unit
 from zerosum.errors import UserError
@@ -187,3 +188,14 @@ def test_the_chain_of_colours_keeps_pixels_together(tmp_path: Path) -> None:
     fakes = baselines(open_source(str(tmp_path / "two.npy")))["markov"]().sample(50, 0)
     assert fakes.shape == (50, 3, 4, 5)
     assert fakes.permute(0, 2, 3, 1).reshape(-1, 3).unique(dim=0).tolist() == [[-1, 1, 1], [1, -1, -1]]
+
+
+@pytest.mark.parametrize("out", ["/", "made.txt", "made", "folder.json"])
+def test_an_impossible_file_is_refused_before_anything_is_fitted(
+    tmp_path: Path, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder.json").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("zerosum.runs.baseline.measure", lambda *_, **__: pytest.fail("fitted"))
+    with pytest.raises(UserError, match=r"ends in \.json"):
+        command("ring", out=Path(out))

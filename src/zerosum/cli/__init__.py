@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -40,6 +41,26 @@ __all__ = [
 ]
 
 
+class _Output(io.TextIOWrapper):
+    """stdout that keeps the error which a print ended in: with or without a buffer, it is known whose error it was."""
+
+    error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            self.error = error
+            raise
+
+
 def _open_streams() -> None:
     """Streams that take every text: letters that their encoding lacks are replaced, and what goes to a closed one is dropped."""
     for name in ("stdout", "stderr"):
@@ -47,10 +68,39 @@ def _open_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    if (out := sys.stdout) is sys.__stdout__ and isinstance(out, io.TextIOWrapper):
+        told = {"line_buffering": out.line_buffering, "write_through": out.write_through}
+        sys.stdout = _Output(out.buffer, out.encoding, out.errors, newline="\n", **told)
 
 
 def main() -> None:
-    """The entry point: errors a user can mend are one message and status 2, Ctrl-C is status 130 and SIGTERM 143."""
+    """The entry point: errors a user can mend are one message and status 2, Ctrl-C is status 130 and SIGTERM 143; 1 where
+    stdout takes no more."""
+    try:
+        _play()
+    except OSError:
+        if _flushed():
+            raise
+        raise SystemExit(1) from None
+    except SystemExit:
+        if not _flushed():
+            raise SystemExit(1) from None
+        raise
+
+
+def _flushed() -> bool:
+    """Whether stdout took all that was printed. If not, that is told (of a closed pipe not), and the rest is dropped."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    error: OSError | None = getattr(sys.stdout, "error", None)
+    if error is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more as it ends
+        if not isinstance(error, BrokenPipeError):
+            print(f"zerosum: Cannot write the result to stdout: {error.strerror or error}.", file=sys.stderr)
+    return error is None
+
+
+def _play() -> None:
     from zerosum.runs import signals
 
     signals.end_on_signal()

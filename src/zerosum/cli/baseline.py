@@ -21,7 +21,7 @@ def baseline(
         str, typer.Argument(help="A run folder, or a source's name or path as for train.", show_default=False)
     ],
     only: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the whole result, as JSON, to this file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the whole result, as JSON, to this .json file.")] = None,
     download: Download = False,
     json: Json = False,
 ) -> None:
@@ -30,21 +30,21 @@ def baseline(
     Beside a run they are kept in its folder and shown in its report.
     """
     from zerosum.runs import baseline as baselines
+    from zerosum.store import writing
 
+    if out:  # before anything takes time
+        if out.suffix.lower() != ".json" or out.is_dir():
+            raise UserError(f"--out {out}: the result is written to a file whose name ends in .json.")
+        with writing(out):
+            pass
     run = Path(where) if (Path(where) / "run.json").is_file() else None
     asked: dict[str, Any] = {"only": only or [], "allow_download": download, "say": say}
     content = baselines.beside(run, **asked) if run else baselines.measure(where, **asked)
     found = baselines.compared(content, run)
     result = {**content, "sentence": found.sentence, "notes": list(found.notes)}
     if out:
-        from zerosum.store import write_durably
-
-        try:
-            write_durably(out, (jsonlib.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
-        except OSError as error:
-            raise UserError(
-                f"Cannot write {out}: {error.strerror or error}. Choose another place with --out."
-            ) from None
+        with writing(out) as aside:
+            aside.write_text(jsonlib.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     lines = [f"  {one['name']}: {one['summary']}" for one in content["baselines"]]
     told = [_table(found), "  * the best of its row", "", *lines, "", found.sentence, *found.notes]
     told += [f"report   {run / 'report.html'}"] if run else []

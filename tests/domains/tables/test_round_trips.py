@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import resource
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -201,7 +202,7 @@ def test_rows_that_are_made_have_the_types_of_the_table(tmp_path: Path) -> None:
     source = source_of(tmp_path / "a.parquet")
     made = [source.transform.decoded(source.batch(torch.arange(part, 2000, 7)).data, part) for part in range(3)]
     for name in ("b.parquet", "b.csv"):
-        with writing.Writing(tmp_path / name, source.train.columns, source.style) as file:
+        with writing.opened(tmp_path / name, source.train.columns, source.style) as file:
             for part in made:
                 file.add(part)
     schema = parquet.read_schema(tmp_path / "b.parquet")
@@ -238,7 +239,7 @@ def test_whole_numbers_name_columns(tmp_path: Path) -> None:
     source = source_of(tmp_path / "a.parquet", heldout=0.0, drop=["2011"])
     back = pandas.read_parquet(written_again(source, tmp_path / "b.parquet"))
     assert (back.columns.tolist(), str(back.columns.dtype)) == ([2010, 2012], "int64")
-    with writing.Writing(tmp_path / "c.parquet", source.train.columns, source.style) as file:
+    with writing.opened(tmp_path / "c.parquet", source.train.columns, source.style) as file:
         file.add(source.train)
         file.add(source.train)
     assert pandas.read_parquet(tmp_path / "c.parquet").equals(pandas.concat([back, back], ignore_index=True))
@@ -266,3 +267,18 @@ def test_types_that_are_not_read_are_refused_by_name_and_can_be_dropped(tmp_path
         source_of(tmp_path / "a.parquet")
     source = source_of(tmp_path / "a.parquet", drop=["list", "bytes"])
     assert [column.name for column in source.train.columns] == ["x", "y"]
+
+
+@pytest.mark.parametrize("name", ["made.csv", "made.csv.gz", "made.parquet"])
+def test_a_full_disk_ends_in_one_message_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+    given = tmp_path / "given.csv"
+    given.write_text("\n".join(["x", *(str(place * 37 % 1009 / 8) for place in range(9000))]))
+    source = source_of(given)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+    try:
+        with pytest.raises(UserError, match=rf"Cannot write .*{name}: .*[Ff]ile too large"):
+            written_again(source, tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == [given]

@@ -27,7 +27,7 @@ from zerosum.domains.tables.table import Table
 from zerosum.domains.tables.telling import FEW_ROWS
 from zerosum.domains.tables.transform import Transform
 from zerosum.domains.tables.where import Condition, Mask, Where
-from zerosum.domains.tables.writing import Writing, suits
+from zerosum.domains.tables.writing import opened, suits
 from zerosum.engine.seeds import derive
 from zerosum.errors import UserError
 
@@ -361,7 +361,7 @@ def produce(maker: Maker, facts: Facts, wanted: Wanted) -> Produced | None:
     if num < 1:
         raise UserError(f"num must be at least 1, got {num}.")
     rows = stream(maker, wanted.where, wanted.seed)
-    with Writing(wanted.out, rows.fit.columns, style_of(facts)) as file:
+    with opened(wanted.out, rows.fit.columns, style_of(facts)) as file:
         for table in rows.tables(num):
             file.add(table)
     return Produced([wanted.out], num, rows.notes)

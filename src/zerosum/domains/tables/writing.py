@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
-import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,33 +43,22 @@ class Writer(Protocol):
         """No more rows are to come."""
 
 
-class Writing:
-    """A file in the making, for `with`: written aside, renamed at the end; after an error nothing is left of it."""
+@contextlib.contextmanager
+def opened(path: Path, columns: Iterable[Column], style: TextStyle = TextStyle()) -> Iterator[Writer]:
+    """A file in the making: written aside, renamed at the end. After an error, a full disk's too, nothing is left of it."""
+    from zerosum.store import writing  # it loads torch, which the reading of tables does without
 
-    def __init__(self, path: Path, columns: Iterable[Column], style: TextStyle = TextStyle()) -> None:
-        if not suits(path):
-            raise UserError(f"--out {path}: a table is written as .csv, .tsv, .csv.gz or .parquet.")
-        self.path = path
-        self._aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        self._columns = [column for column in columns if not column.left_out]
-        self._style = replace(style, delimiter="\t") if path.name.lower().endswith((".tsv", ".tsv.gz")) else style
-
-    def __enter__(self) -> Writer:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.name.lower().endswith(frames.SUFFIXES):
-            self._writer: Writer = _ParquetFile(self._aside, self._style)
+    if not suits(path):
+        raise UserError(f"--out {path}: a table is written as .csv, .tsv, .csv.gz or .parquet.")
+    columns = [column for column in columns if not column.left_out]
+    style = replace(style, delimiter="\t") if path.name.lower().endswith((".tsv", ".tsv.gz")) else style
+    with writing(path) as aside:
+        if path.name.lower().endswith(frames.SUFFIXES):
+            file: Writer = _ParquetFile(aside, style)
         else:
-            self._writer = _TextFile(self._aside, self._columns, self._style, packed=self.path.suffix == ".gz")
-        return self._writer
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.close()
-        if kind is None:
-            os.replace(self._aside, self.path)
-        else:
-            self._aside.unlink(missing_ok=True)
+            file = _TextFile(aside, columns, style, packed=path.suffix == ".gz")
+        with contextlib.closing(file):
+            yield file
 
 
 def suits(path: Path) -> bool:
@@ -235,6 +223,6 @@ def _typed(pandas: Any, words: Any, dtype: str) -> Any:
 
 def written(table: Table, path: Path, facts: Mapping[str, Any]) -> list[Path]:
     """A table as one file."""
-    with Writing(path, table.columns, style_of(facts)) as file:
+    with opened(path, table.columns, style_of(facts)) as file:
         file.add(table)
     return [path]
