@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import published
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 import zerosum as zs
 from zerosum.cli import app
 from zerosum.data.images.film import refuse_speed
+from zerosum.domains.tables.where import parsed
 from zerosum.errors import UserError, within
 from zerosum.runs.latents.directions import Directions, strips
 from zerosum.runs.latents.project import project
@@ -66,6 +68,35 @@ def test_numbers_of_a_recipe_are_finite(setting: str) -> None:
 
 def test_a_seed_has_a_most() -> None:
     assert "less than 9.22337e+18" in _refused("train", "ring", "--seed", "1e30", "--dry-run")
+
+
+def test_samples_and_frames_have_a_most(tmp_path: Path) -> None:
+    run = published.generator(tmp_path, "conv")
+    for num in ("1000000000000", "99999999999999999999"):
+        told = _refused("sample", str(run.path), "--num", num, "--out", str(tmp_path / "a.npy"))
+        assert told == f"--num must be at least 1 and at most 1,000,000,000, got {num}."
+        told = _refused("interpolate", str(run.path), "--frames", num)
+        assert told == f"--frames must be at least 1 and at most 100,000, got {num}."
+    with pytest.raises(UserError, match="num must be at least 1 and at most"):
+        run.sample(10**12)
+
+
+def test_memory_that_is_not_there_is_told_with_its_size(tmp_path: Path) -> None:
+    told = _refused("sample", str(published.generator(tmp_path, "conv").path), "--num", "900000000", "--out", "a.npy")
+    assert re.match(
+        r"Out of memory\. It asked for \d.* GB\. \d.* are free\. Make fewer at once: a smaller --num\.$", told
+    )
+    told = _refused("train", "ring", "--set", "generator.width=100000000000", "--dry-run")
+    assert re.match(
+        r"Out of memory\. It asked for 800\.0 GB\. .* are free\. Make the networks or the batch smaller", told
+    )
+
+
+def test_a_where_without_conditions() -> None:
+    with pytest.raises(UserError, match="where: ',,,' holds no condition"):
+        parsed(",,,", [])
+    assert parsed("", []) == ()
+    assert "a variable of the shell without a value" in _refused("sample", "run", "--where", "")
 
 
 @pytest.mark.parametrize("value", ODD)

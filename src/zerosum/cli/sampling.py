@@ -9,6 +9,7 @@ import typer
 
 from zerosum import known
 from zerosum.cli.common import Folder, Json, app, say, show
+from zerosum.errors import UserError
 
 Number = Annotated[
     int | None,
@@ -37,7 +38,20 @@ Direction = Annotated[
 Latent = Annotated[
     Path | None, typer.Option(help="Show these latents, a .safetensors of `zerosum project`.", show_default=False)
 ]
-Where = Annotated[str, typer.Option(metavar='"A=x,B>5"', help="Tables: only rows like these.", show_default=False)]
+
+
+def _not_empty(text: str | None) -> str | None:
+    if text == "":
+        raise UserError(
+            '--where "" holds no condition; was it a variable of the shell without a value? Leave --where out for all rows.'
+        )
+    return text
+
+
+Where = Annotated[
+    str | None,
+    typer.Option(metavar='"A=x,B>5"', callback=_not_empty, help="Tables: only rows like these.", show_default=False),
+]
 Inputs = Annotated[
     list[Path] | None,
     typer.Option("--input", help="Translation: a file or folder to translate; may be repeated.", show_default=False),
@@ -75,7 +89,7 @@ def sample(
     grid: Grid = None,
     direction: Direction = None,
     latent: Latent = None,
-    where: Where = "",
+    where: Where = None,
     inputs: Inputs = None,
     reverse: Reverse = False,
     strength: Strength = 1.0,
@@ -95,7 +109,7 @@ def sample(
 
     loaded = run.load(folder)
     target, chosen = out or folder / loaded.domain.sample_name, None if size is None else Size.parsed(size)
-    wanted = Wanted(num, seed, target, where, tuple(inputs or ()), reverse, strength, keep_metadata, chosen)
+    wanted = Wanted(num, seed, target, where or "", tuple(inputs or ()), reverse, strength, keep_metadata, chosen)
     usual = bool(label or attributes or truncation != 1 or grid or direction or latent)
     if (produced := loaded.produce(wanted, usual)) is None:
         order = Order(

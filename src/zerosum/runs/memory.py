@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from zerosum.errors import UserError
 from zerosum.recipe import Recipe, settled
 
 STATUS, MEMINFO, RESET = Path("/proc/self/status"), Path("/proc/meminfo"), Path("/proc/self/clear_refs")
@@ -27,6 +28,7 @@ EXHAUSTED = re.compile(
     r"|could not (create|execute) a (primitive|memory)",  # oneDNN's words when it gets no room for its scratch
     re.IGNORECASE,
 )
+ASKED = re.compile(r"[Tt]ried to allocate ([\d.]+ ?\w+)")
 HALVED = "width"
 """The option of networks whose half makes most layers a quarter."""
 
@@ -111,6 +113,20 @@ def exhausted(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and bool(EXHAUSTED.search(str(error)))
 
 
+@contextlib.contextmanager
+def told(advice: str) -> Iterator[None]:
+    """For work that may take more memory than there is: its error becomes a UserError with the sizes and this advice."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not exhausted(error):
+            raise
+        asked, free = ASKED.search(str(error)), available(torch.device("cpu"))
+        wanted = f" It asked for {_bytes(asked[1])}." if asked else ""
+        room = f" {size(free)} are free." if free is not None else ""
+        raise UserError(f"Out of memory.{wanted}{room} {advice}") from None
+
+
 def size(num_bytes: float) -> str:
     """A number of bytes that a person reads: 412 MB, 3.2 GB."""
     return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"
@@ -158,7 +174,7 @@ def message(
     before it began; by default those of now."""
     free = available(torch.device(recipe.device)) if free is None else free
     room = f", {size(free)} are free" if free is not None else ""
-    asked = re.search(r"[Tt]ried to allocate ([\d.]+ ?\w+)", str(error))
+    asked = ASKED.search(str(error))
     wanted = f" It asked for {_bytes(asked[1])} more." if asked else ""
     rows = f"{recipe.batch} rows" + (f" in {recipe.micro_batches} micro-batches" if recipe.micro_batches > 1 else "")
     shape = "x".join(str(facts[key]) for key in ("channels", "height", "width") if key in facts)

@@ -21,7 +21,7 @@ from zerosum.engine.processes import World
 from zerosum.errors import UserError
 from zerosum.known import no_recipe
 from zerosum.recipe import Part, Recipe, settled
-from zerosum.runs import evaluation_cost, fit, idle, resolve, timing, transfer, whereabouts
+from zerosum.runs import evaluation_cost, fit, idle, memory, resolve, timing, transfer, whereabouts
 from zerosum.runs.progress import duration
 from zerosum.runs.transfer import Beginning
 
@@ -81,6 +81,7 @@ class Plan:
         )
 
 
+@memory.told("Make the networks or the batch smaller; `zerosum recipes NAME` shows what the recipe has.")
 def make(wish: Wish, world: World = World()) -> Plan:
     """Finds the source, chooses the recipe, tries its first step, measures the speed, resolves every 'auto'."""
     if wish.minutes is not None:

@@ -16,7 +16,7 @@ from zerosum.domain import Domain
 from zerosum.engine.duel import Prior
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import Draws
-from zerosum.errors import Damaged, UserError
+from zerosum.errors import Damaged, UserError, within
 from zerosum.jsonfile import made_of, read_object
 from zerosum.nn import latent
 from zerosum.nn.bounded import Bounded
@@ -28,6 +28,8 @@ WEIGHTS, CARD, EXAMPLES = "generator.safetensors", "generator.json", "examples.s
 HUB_WEIGHTS, HUB_CARD = "model.safetensors", "config.json"
 FORMAT = 1
 BATCH = 512
+MOST_SAMPLES = 10**9
+"""That are held in memory at once; fewer fit where each has more than a few numbers."""
 NORMAL_BLOCK = 16
 """Rows that are drawn together."""
 T = TypeVar("T")
@@ -74,8 +76,7 @@ class Sampler:
         truncation: in [0, 1], less variety for more typical samples. A generator with a mapping network moves each w
         towards the mean of all; with any other the noise itself is truncated (`nn.latent.truncated`).
         """
-        if num < 1:
-            raise UserError(f"num must be at least 1, got {num}.")
+        within("num", num, 1, MOST_SAMPLES)
         if self.conditional:
             condition = self.conditions(num, seed) if condition is None else condition
         elif condition is not None:

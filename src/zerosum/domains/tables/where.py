@@ -96,6 +96,10 @@ def _parts(text: str, names: Sequence[str]) -> list[tuple[str, str, str]]:
         value = end.group().strip()
         parts.append((name, sign, next(csv.reader([value]), [""])[0] if value.startswith('"') else value))
         at = end.end()
+    if text and not parts:
+        raise UserError(
+            f"where: {text!r} holds no condition. Write one, as in {EXAMPLE}, or leave --where out for all rows."
+        )
     return parts
 
 

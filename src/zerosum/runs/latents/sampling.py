@@ -11,12 +11,13 @@ from torch import Tensor
 from zerosum.data import filenames
 from zerosum.data.images.pictures import Size
 from zerosum.domain import Produced
-from zerosum.errors import UserError
-from zerosum.runs import conditions
+from zerosum.errors import UserError, within
+from zerosum.runs import conditions, memory
 from zerosum.runs.latents import directions
 from zerosum.runs.latents.sheets import MOST_COLUMNS, Layout
 from zerosum.runs.latents.space import Latents, Space, refuse_huge, write
 from zerosum.runs.run import Run
+from zerosum.runs.sampler import MOST_SAMPLES
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ def fill(run: Run, order: Order, target: Path = Path()) -> tuple[Tensor, Layout]
     one picture, before they are made."""
     if order.grid not in (None, "classes"):
         raise UserError(f"--grid {order.grid}: the only grid is classes.")
+    if order.num is not None:
+        within("--num", order.num, 1, MOST_SAMPLES)
     if order.latent is not None:
         if order.num is not None or order.labels or order.attributes or order.grid or order.truncation != 1:
             raise UserError("--latent shows saved latents as they are; it goes with --direction and --out alone.")
@@ -88,7 +91,8 @@ def _classes(run: Run) -> Sequence[object]:
 
 def made(run: Run, order: Order, target: Path) -> Produced:
     """The samples that were asked for, written."""
-    samples, layout = fill(run, order, target)
+    with memory.told("Make fewer at once: a smaller --num."), memory.bounded(run.sampler.device):
+        samples, layout = fill(run, order, target)
     return Produced(write(run, samples, target, layout, order.size), len(samples))
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from zerosum.data.images.pictures import Size
 from zerosum.data.images.pictures import refuse_huge as refuse_huge_picture
 from zerosum.domain import Form
-from zerosum.errors import Damaged, UserError
+from zerosum.errors import Damaged, UserError, within
 from zerosum.nn import latent
 from zerosum.runs.latents import sheets
 from zerosum.runs.latents.classes import between, blended
@@ -27,6 +27,7 @@ from zerosum.store import decode, encode, write_durably, writing
 
 Name = Literal["z", "w"]
 BATCH = 64
+MOST_FRAMES = 100_000
 GRID = 64
 """A seed names the grid of this many samples that `zerosum sample --seed` makes."""
 
@@ -177,8 +178,7 @@ class Space:
         Normal noise is joined by great circles, styles and uniform noise (whose values fill a box) by straight lines;
         classes by blends of their embeddings.
         """
-        if frames < 1:
-            raise UserError(f"--frames must be at least 1, got {frames}.")
+        within("--frames", frames, 1, MOST_FRAMES)
         first, second, t = latent.times(len(keys), frames, loop)
         spherical = keys.space == "z" and self.sampler.prior.kind != "uniform"
         join = latent.slerp if spherical else latent.lerp
