@@ -164,7 +164,7 @@ def test_conditions_that_few_training_rows_satisfy_are_told(tmp_path: Path, aske
     [
         ("age>90", r"age>90 cannot be: 'age' lies between 18 and 90"),
         ("age=", "age= cannot be: 'age' is missing in no row that was learnt"),
-        ("age=40.5", r"between 18 and 90 in the table, on no such value"),
+        ("age=40.5", r"between 18 and 90 in the training rows, on no such value"),
         ("joined<2018-05-05", "lies between 2019-01-01 and"),
         ("age>50,age<30", r"0 of [\d,]+ rows that were made satisfy age>50, age<30"),
         ("city=Bern,city=Oslo", "satisfies them all"),

@@ -330,7 +330,7 @@ def _must_be_possible(one: Condition, fit: Transform) -> None:
         assert one.column.form is not None
         first, last = (word.strip() for word in one.column.form.spelled(np.array([low, high])))
         raise UserError(
-            f"where: {one.words} cannot be: {one.column.name!r} lies between {first} and {last} in the table"
+            f"where: {one.words} cannot be: {one.column.name!r} lies between {first} and {last} in the training rows"
             f"{', on no such value' if low <= one.value <= high else ''}."
         )
 
