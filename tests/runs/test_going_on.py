@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small_run
 from typer.testing import CliRunner
 
 import zerosum as zs
 from zerosum.cli import app
 from zerosum.errors import UserError
+from zerosum.runs.folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +49,32 @@ def test_minutes_become_steps_at_the_speed_so_far(run: Path) -> None:
     assert json.loads((run / "status.json").read_text())["step"] == step + 6
 
 
+@pytest.mark.parametrize("body", ["", '{"state": "fin', "[]", "{}"])
+def test_a_damaged_status_is_written_anew(run: Path, body: str) -> None:
+    before = json.loads((run / "status.json").read_text())
+    (run / "status.json").write_text(body)
+    told = CliRunner().invoke(app, ["resume", str(run)])
+    assert told.exit_code == 0, told.output
+    after = json.loads((run / "status.json").read_text())
+    assert [after[name] for name in ("state", "step", "steps")] == ["finished", before["step"], before["steps"]]
+
+
+def test_minutes_become_steps_without_the_status(run: Path) -> None:
+    (run / "status.json").write_text("{")
+    step = max(line["step"] for line in RunFolder(run).lines())
+    told = CliRunner().invoke(app, ["resume", str(run), "--minutes", "1e-9"])
+    assert told.exit_code == 0, told.output
+    assert json.loads((run / "status.json").read_text())["step"] == step + 1
+
+
 @pytest.mark.parametrize(
     ("status", "minutes", "words"),
     [
-        ({"step": 0, "seconds": 0.0}, 1.0, "no speed recorded yet, so --minutes cannot become steps. Give --steps"),
+        (
+            {"state": "stopped", "step": 0, "seconds": 0.0},
+            1.0,
+            "no speed recorded yet, so --minutes cannot become steps. Give --steps",
+        ),
         ({"step": 8, "seconds": 1.0}, -1.0, "--minutes must be more than 0 and at most 525,600, got -1"),
         ({"step": 8, "seconds": 1.0}, float("nan"), "--minutes must be more than 0 and at most 525,600, got nan"),
     ],
@@ -66,3 +90,16 @@ def test_minutes_that_cannot_become_steps(run: Path, status: dict[str, float], m
 def test_minutes_and_steps_do_not_go_together(run: Path) -> None:
     told = CliRunner().invoke(app, ["resume", str(run), "--minutes", "1", "--steps", "20"])
     assert "--minutes and --steps both set the length" in str(told.exception)
+
+
+def test_a_disk_that_is_full_from_the_start_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("zerosum.runs.saving.save_checkpoint", full)
+    told = small_run.Told()
+    settings = {**small_run.SETTINGS, "steps": 2, "cadence.checkpoint": 2}
+    with pytest.raises(UserError, match=r"nothing is saved\. .*Free some space, then: train again") as error:
+        zs.train("ring", "toy", set=settings, out=tmp_path / "run", progress=told)
+    assert "resume" not in str(error.value)
+    assert len([text for text in told.said if "Step 2 is NOT saved" in text]) == 1

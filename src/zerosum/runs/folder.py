@@ -165,6 +165,14 @@ class RunFolder:
         except Damaged as error:
             raise UserError(f"{error}. Restore it, or train again.") from None
 
+    @property
+    def has_status(self) -> bool:
+        """Whether status.json can be read. It tells of progress alone, so that a run goes on without it."""
+        try:
+            return {"state", "step"} <= self.read("status.json").keys()
+        except UserError:
+            return False
+
     def refuse_if_trained(self) -> None:
         """UserError when a checkpoint was once saved here: going on without any would begin anew."""
         if (self.root / "generator.json").exists():

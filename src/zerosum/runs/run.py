@@ -242,7 +242,10 @@ def resume(
 def _steps_after(folder: RunFolder, minutes: float) -> int:
     """The steps in all of a run that goes on for so many minutes more."""
     timing.refuse_minutes("--minutes", minutes)
-    known = folder.read("status.json")
+    lines = folder.lines()
+    known = (
+        folder.read("status.json") if folder.has_status or not lines else lines[-1]
+    )  # its progress stands in the log, too
     step, seconds = known.get("step"), known.get("seconds")
     if not (isinstance(step, int) and isinstance(seconds, int | float) and step > 0 and seconds > 0):
         raise UserError(f"{folder} has no speed recorded yet, so --minutes cannot become steps. Give --steps instead.")

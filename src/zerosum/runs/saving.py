@@ -49,8 +49,11 @@ class Saver:
             publish()
         except OSError as error:
             kept = f"the checkpoint of step {self.step:,} is whole" if self.step >= 0 else "nothing is saved"
-            self.unsaved = f"Step {step:,} is NOT saved ({error.strerror or error}); {kept}."
-            self.progress.say(f"Warning: {self.unsaved} Free some space; training goes on, and saving is tried again.")
+            former, self.unsaved = self.unsaved, f"Step {step:,} is NOT saved ({error.strerror or error}); {kept}."
+            if self.unsaved != former:
+                self.progress.say(
+                    f"Warning: {self.unsaved} Free some space; training goes on, and saving is tried again."
+                )
 
     def _spared(self, step: int) -> tuple[int, ...]:
         newest = step // self.cadence * self.cadence

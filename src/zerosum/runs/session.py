@@ -119,6 +119,9 @@ class Session:
             if self.match.step < steps
             else f"{self.folder}: all {steps:,} steps are done. To train on: zerosum resume {self.folder} --steps {2 * steps}"
         )
+        if self.complete and not self.folder.has_status:
+            self._begun = time.monotonic()
+            self._status("finished")
 
     # --- playing
 
@@ -300,9 +303,10 @@ class Session:
         self.best.tell()
         self.journal.close()
         if self.saver.unsaved:
-            raise UserError(
-                f"{self.saver.unsaved} What was trained since is lost. Free some space, then: zerosum resume {self.folder}"
+            again = (
+                f"zerosum resume {self.folder}" if self.saver.step >= 0 else "train again, in another folder (--out)."
             )
+            raise UserError(f"{self.saver.unsaved} What was trained since is lost. Free some space, then: {again}")
         if state == "stopped":
             self.progress.say(f"Saved at step {self.match.step:,}. Go on with: zerosum resume {self.folder}")
 
