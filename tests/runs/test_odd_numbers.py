@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 import zerosum as zs
 from zerosum.cli import app
 from zerosum.data.images.film import refuse_speed
+from zerosum.domain.building import network
 from zerosum.domains.tables.where import parsed
 from zerosum.errors import UserError, within
+from zerosum.recipe import part
 from zerosum.runs.latents.directions import Directions, strips
 from zerosum.runs.latents.project import project
 from zerosum.runs.latents.space import Latents, Space
@@ -68,6 +70,14 @@ def test_numbers_of_a_recipe_are_finite(setting: str) -> None:
 
 def test_a_seed_has_a_most() -> None:
     assert "less than 9.22337e+18" in _refused("train", "ring", "--seed", "1e30", "--dry-run")
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_layers_have_a_most(player: str) -> None:
+    told = _refused("train", "ring", "--set", f"{player}.depth=1001", "--dry-run")
+    assert told == f"{player}.depth must be at least 0 and at most 1,000, got 1001."
+    with pytest.raises(UserError, match=rf"{player}\.blocks must be at least 0 and at most 1,000, got 1000000000"):
+        network(player, {}, part("r3", blocks=[1, 10**9]), (1, 16, 16), {})
 
 
 def test_samples_and_frames_have_a_most(tmp_path: Path) -> None:

@@ -19,11 +19,14 @@ from zerosum.engine.duel import Augment, Duel
 from zerosum.engine.optimizers import Learning
 from zerosum.engine.penalties import Penalty
 from zerosum.engine.seeds import derive
-from zerosum.errors import UserError, nearest, shown, wanted
+from zerosum.errors import UserError, nearest, shown, wanted, within
 from zerosum.recipe import Part, Recipe, settled
 
 GIVEN = frozenset({"latent", "num_classes", "num_attributes"})
 """Keywords of networks that the game gives; no recipe can set them."""
+COUNTS = ("depth", "blocks", "levels", "mapping_layers")
+"""Options of networks that are numbers of layers, or lists of such numbers."""
+MOST_LAYERS = 1_000
 
 
 def options_of(maker: Callable[..., Any]) -> frozenset[str]:
@@ -53,6 +56,15 @@ def make(where: str, kinds: Mapping[str, Callable[..., Any]], part: Part, *first
         raise
     except ValueError as error:
         raise UserError(f"{where} ({part.kind}): {error}") from None
+
+
+def _refuse_endless(role: str, part: Part) -> None:
+    """UserError for a network of so many layers that building it would not end."""
+    for name in COUNTS:
+        value = part.options.get(name)
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, int):
+                within(f"{role}.{name}", number, 0, MOST_LAYERS)
 
 
 def _checked(where: str, name: str, value: Any, accepted: list[str], hints: Mapping[str, Any]) -> Any:
@@ -143,6 +155,7 @@ def network(role: str, kinds: Mapping[str, Callable[..., Any]], wanted: Part, sh
     maker = kinds.get(wanted.kind)
     if maker is not None and given["num_attributes"] and "num_attributes" not in inspect.signature(maker).parameters:
         raise UserError(f"{role}.kind = {wanted.kind!r} takes no attributes. Use another kind, or conditional=false.")
+    _refuse_endless(role, wanted)
     return make(role, kinds, wanted, shape, **given)
 
 
