@@ -19,8 +19,8 @@ from small_run import begun, equal, main, resumed, weights
 
 from zerosum.store import checkpoints
 
-FIRST_S, PACE_S = 2.0, 0.02
-"""A kill comes in this much time; a step takes at least this long, so that kills meet steps too."""
+PACE_S = 0.02
+"""A step takes at least this long in a training that is killed, so that kills meet steps too."""
 
 
 def child(folder: Path, steps: int) -> int:
@@ -56,8 +56,11 @@ def loop(folder: Path, kills: int, seed: int, steps: int) -> bool:
     """Kills a training so often, lets it come to `steps`, and compares."""
     rng, straight, run = random.Random(seed), folder / "straight", folder / "killed"
     begun(straight, steps)
+    since = time.monotonic()
+    killed(folder / "timed", steps, after_s=600)
+    whole_s = time.monotonic() - since  # at the speed of this machine
     for number in range(kills):
-        hit = killed(run, steps, rng.uniform(0, FIRST_S))
+        hit = killed(run, steps, rng.uniform(0.1, 0.9) * whole_s)
         print(
             f"{number + 1}: {'killed' if hit else 'done'}, saved {list(checkpoints(run / 'checkpoints'))}", flush=True
         )

@@ -210,9 +210,9 @@ def _space(folder: Path, name: str | None) -> Space:
 
 def _refuse_unless(target: Path, kinds: tuple[str, ...], fps: float | None = None) -> None:
     """Before anything takes time."""
+    if target.suffix.lower() not in kinds:
+        raise UserError(f"--out {target}: this can be written as {', '.join(kinds)}.")
     if fps is not None:
         from zerosum.data.images.film import refuse_speed
 
         refuse_speed(fps)
-    if target.suffix.lower() not in kinds:
-        raise UserError(f"--out {target}: this can be written as {', '.join(kinds)}.")
