@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +10,9 @@ from small_games import match, play
 from torch import Tensor
 from two_processes import GAMES, STEPS, outcome
 
+from process_pair import played_in_two
 from zerosum.engine import processes
 from zerosum.engine.processes import World
-from zerosum.store import decode
 
 Found = list[dict[str, Tensor]]
 
@@ -24,27 +20,7 @@ Found = list[dict[str, Tensor]]
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """What each of two processes wrote."""
-    folder = tmp_path_factory.mktemp("two")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    program = [sys.executable, str(Path(__file__).with_name("two_processes.py")), str(folder)]
-    common = os.environ | {
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "OMP_NUM_THREADS": "1",
-    }
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    started = [subprocess.Popen(program, env=common | {"RANK": str(rank)}, **pipes) for rank in range(2)]
-    try:
-        told = [process.communicate(timeout=120)[1] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    assert [process.returncode for process in started] == [0, 0], "\n".join(told)
-    paths = [folder / f"rank{rank}.safetensors" for rank in range(2)]
-    return [decode(path.read_bytes(), path) for path in paths]
+    return played_in_two(Path(__file__).with_name("two_processes.py"), tmp_path_factory.mktemp("two"), 120)
 
 
 def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -322,13 +322,17 @@ class Session:
             evaluation_cost.remember(
                 self.plan.facts, evaluation_cost.Cost(watch.seconds - watch.once_s, peak.num_bytes or 0)
             )
-        once = f", {duration(watch.once_s)} of it for what is kept for these data" if watch.once_s >= 1 else ""
+        once = (
+            f", {duration(watch.once_s)} of it to prepare measures that are kept for these data"
+            if watch.once_s >= 1
+            else ""
+        )
         told = f"Training took {duration(trained)} in all, the evaluation {duration(watch.seconds)}{once}."
         if watch.left_out:
             told += (
-                f" Left out, because its time is bounded by {timing.EVALUATING:.0%} of --minutes, at least "
-                f"{timing.LEAST_EVALUATING_S:.0f} s: "
-                f"{', '.join(watch.left_out)}. All measures: zerosum evaluate {self.folder}"
+                f" Left out: {', '.join(watch.left_out)}. With --minutes an evaluation may take "
+                f"{timing.EVALUATING:.0%} of the minutes, or {timing.LEAST_EVALUATING_S:.0f} s where that is more. "
+                f"All measures: zerosum evaluate {self.folder}"
             )
         self.progress.say(told)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from table_making import Repeater, source_of, text_of
+from table_making import Repeater, assert_rows_come_back, source_of, text_of
 
 from zerosum.domains.tables import grid, linear, producing, rereading, transform, writing
 from zerosum.domains.tables.data import TableSource
@@ -93,12 +93,7 @@ def test_every_made_row_keeps_them_in_written_cents(source: TableSource, tmp_pat
 
 
 def test_rows_come_back_as_they_were(source: TableSource) -> None:
-    fit = transform.of_facts(json.loads(json.dumps(source.facts())))
-    rows = torch.arange(len(source.train))
-    back = fit.decoded(source.rows.data(rows, rows))
-    assert list(back.arrays) == list(source.train.arrays)
-    for name, values in source.train.arrays.items():
-        np.testing.assert_array_equal(back.arrays[name], values)
+    assert_rows_come_back(source)
 
 
 def test_finding_can_be_switched_off(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from table_making import Repeater, source_of, text_of
+from table_making import Repeater, assert_rows_come_back, source_of, text_of
 
 from zerosum.domains.tables import determined, levels, producing, transform
 from zerosum.domains.tables.data import TableSource
@@ -50,12 +50,7 @@ def test_found_are_those_without_one_exception_and_of_equals_the_first_is_learnt
 
 
 def test_rows_come_back_whole_from_facts_alone(source: TableSource) -> None:
-    fit = transform.of_facts(json.loads(json.dumps(source.facts())))
-    rows = torch.arange(len(source.train))
-    back = fit.decoded(source.rows.data(rows, rows))
-    assert list(back.arrays) == list(source.train.arrays)
-    for name, values in source.train.arrays.items():
-        np.testing.assert_array_equal(back.arrays[name], values)
+    assert_rows_come_back(source)
 
 
 def test_it_can_be_switched_off(tmp_path: Path) -> None:

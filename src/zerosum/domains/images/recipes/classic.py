@@ -28,14 +28,13 @@ MLP = Recipe(
     batch=64,
 )
 
-MLP_TUTORIAL = Recipe(
+MLP_TUTORIAL = MLP.changed(
     name="mlp-tutorial",
     why="The same pair with the settings of the tutorials (cross-entropy, Adam 2e-4): on MNIST it loses classes.",
     sources=("Goodfellow et al. 2014, arXiv:1406.2661",),
-    generator=part("mlp"),
-    discriminator=part("mlp"),
-    prior=Prior(100),
-    conditional=False,
+    loss="non_saturating",
+    penalties={},
+    rules=Rules(),
     learning=both(lr=2e-4, betas=(0.9, 0.999)),
     ema=Ema(half_life_images=0),
     steps=5_000,

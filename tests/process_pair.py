@@ -1,0 +1,32 @@
+"""Starts a program as two processes of one training, over gloo on this machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from torch import Tensor
+
+from zerosum.store import decode
+
+
+def played_in_two(program: Path, folder: Path, timeout_s: float) -> list[dict[str, Tensor]]:
+    """Runs `program FOLDER` as ranks 0 and 1; the tensors that each wrote to rank0.safetensors and rank1.safetensors."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}
+    command = [sys.executable, str(program), str(folder)]
+    common = os.environ | address | {"WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen(command, env=common | {"RANK": str(rank)}, **pipes) for rank in range(2)]
+    try:
+        told = [process.communicate(timeout=timeout_s)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0, 0], "\n".join(told)
+    paths = [folder / f"rank{rank}.safetensors" for rank in range(2)]
+    return [decode(path.read_bytes(), path) for path in paths]
