@@ -10,12 +10,12 @@ import pictures
 from zerosum import recipe as recipes
 from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.data import ImageSource
-from zerosum.engine.loop import Match
-from zerosum.recipe import Part
-from zerosum.runs.plan import settings
+from zerosum.engine.loop import TrainingLoop
+from zerosum.planning.plan import settings
+from zerosum.recipe import Component
 
 PLAIN = "no augmentation"
-AUGMENTS: dict[str, Part | None] = {
+AUGMENTS: dict[str, Component | None] = {
     PLAIN: None,
     "shift": recipes.part("shift"),
     "diffaugment": recipes.part("diffaugment"),
@@ -33,7 +33,7 @@ def side(name: str, source: ImageSource, recipe: str, batch: int) -> measuring.S
     if name != PLAIN:
         plain = recipes.override(plain, [f"rules.augment_strength={STRENGTH}"])
     plain = DOMAIN.tuned(plain, facts)[0].with_schedules_in_steps()
-    match = Match(DOMAIN.game(plain, facts), source, settings(plain))
+    match = TrainingLoop(DOMAIN.game(plain, facts), source, settings(plain))
 
     def play(steps: int) -> int:
         for _ in range(steps):

@@ -26,10 +26,10 @@ from PIL import Image
 
 import measuring
 from zerosum import catalog
-from zerosum.data.images import bulk, gather
+from zerosum.data.images import loader, parallel_decode
 from zerosum.domains.images.data import Images, ImageSource, open_source
-from zerosum.engine.loop import Match, Settings
-from zerosum.engine.order import rows_at
+from zerosum.engine.data_order import rows_at
+from zerosum.engine.loop import Settings, TrainingLoop
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
 def _measure(folder: Path, args: Any) -> dict[str, Any]:
     places = _photographs(folder, args.num, tuple(args.photo))
-    gather.WORTH_BYTES = 0  # the sources here are small: prepare them all the same
+    loader.WORTH_BYTES = 0  # the sources here are small: prepare them all the same
     prepared: dict[str, dict[str, float]] = {}
     for kind, place in places.items():
         for side in args.sizes if kind == "folder" else args.sizes[:1]:
@@ -82,12 +82,12 @@ def _measure(folder: Path, args: Any) -> dict[str, Any]:
 def _by_workers(place: Path, args: Any) -> dict[str, float]:
     """Images a second of decoding and resizing to memory by the number of threads."""
     found, side = {}, args.sizes[0]
-    for number in sorted({1, 2, bulk.workers()}):
-        workers, bulk.workers = bulk.workers, lambda n=number: n
+    for number in sorted({1, 2, parallel_decode.workers()}):
+        workers, parallel_decode.workers = parallel_decode.workers, lambda n=number: n
         try:
             seconds, _ = _seconds(lambda: open_source(str(place), size=(side, side), channels=3, cache=False))
         finally:
-            bulk.workers = workers
+            parallel_decode.workers = workers
         found[str(number)] = round(args.num / seconds, 1)
         print(f"  {number} thread(s): {args.num / seconds:,.0f} images/s to {side} px in memory")
     return found
@@ -160,7 +160,7 @@ def _consumed(recipe: str, source: ImageSource, args: Any) -> float:
     domain = catalog.domain("images")
     chosen = domain.recipes[recipe].changed(conditional=False)
     batch = args.batch if source.shape.height <= 64 else max(2, args.batch // 8)
-    match = Match(
+    match = TrainingLoop(
         domain.game(chosen, domain.facts(source)), source, Settings(batch=batch, learning=dict(chosen.learning))
     )
     steps = 1 if args.smoke else 3

@@ -16,7 +16,7 @@ import measuring
 import ours
 import pictures
 import usual
-from zerosum.engine import Learning, Rules
+from zerosum.engine import OptimizerConfig, UpdateRules
 
 BATCH, WIDTH = 64, 64
 WANTED = {"bfloat16": (3.0, 5.0), "float32": (1.1, None)}
@@ -48,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             ours.dcgan_pair(source.shape, width, args.norm),
             source,
             batch=BATCH,
-            rules=Rules(fakes=args.fakes),
-            learning=Learning(lr=2e-4, betas=(0.5, 0.999)),
+            rules=UpdateRules(fakes=args.fakes),
+            learning=OptimizerConfig(lr=2e-4, betas=(0.5, 0.999)),
             precision=precision,
             device=args.device,
             half_life_images=20_000.0 if args.ema else None,

@@ -1,7 +1,8 @@
 """What an evaluation beside a training costs the training: slices alone, and slices with the process that measures at work.
 
 The measuring process is stopped and woken by signals between the slices, so both sides meet the same machine. It does what
-`zerosum.runs.aside` does, again and again: samples from the generator, and all measures, at its priority and with one thread.
+`zerosum.training.eval_worker` does, again and again: samples from the generator, and all measures, at its priority and with
+one thread.
 "both on one core": no core is free, only priority keeps it back. "a core free": each has its own.
 """
 
@@ -19,11 +20,11 @@ import torch
 import measuring
 import ours
 import pictures
+from zerosum.domain.eval_options import EvalOptions
 from zerosum.domains.images.data import Images, ImageSource, to_pixels
 from zerosum.domains.images.metrics import ImageEvaluator
-from zerosum.engine import Learning, Rules
-from zerosum.metrics.choice import Choice
-from zerosum.runs.aside import NICE
+from zerosum.engine import OptimizerConfig, UpdateRules
+from zerosum.training.eval_worker import NICE
 
 MOST_PERCENT = 5.0
 NUM, MOST_IMAGES = 1000, 10_000
@@ -32,7 +33,7 @@ NUM, MOST_IMAGES = 1000, 10_000
 def measure_for_ever(generator: torch.nn.Module, source: ImageSource, cores: set[int], ready: Any, num: int) -> None:
     """The other process."""
     torch.set_num_threads(1)
-    evaluator = ImageEvaluator(source, choice=Choice("random", num))
+    evaluator = ImageEvaluator(source, choice=EvalOptions("random", num))
     evaluator.evaluate(source.train.pixels[:num])  # what is made once is made now
     os.sched_setaffinity(0, cores)
     os.nice(NICE)
@@ -90,8 +91,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
 def _compare(place: str, cores: set[int], source: ImageSource, args: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     pair = ours.dcgan_pair(source.shape, 8 if args.smoke else 32, "none")
-    learning = Learning(lr=2e-4, betas=(0.5, 0.999))
-    engine = ours.Engine(pair, source, batch=64, rules=Rules(), learning=learning, precision="float32")
+    learning = OptimizerConfig(lr=2e-4, betas=(0.5, 0.999))
+    engine = ours.Engine(pair, source, batch=64, rules=UpdateRules(), learning=learning, precision="float32")
     with beside(pair[0], source, cores, 100 if args.smoke else NUM) as pid:
 
         def watched(steps: int) -> int:

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 import measuring
 import pictures
-from zerosum import catalog
+from zerosum import catalog, memory
 from zerosum.domain import pair
 from zerosum.domains.images.data import ImageSource, Shape
-from zerosum.engine import Match, Stepped
-from zerosum.engine.game import Batch, Verdict
+from zerosum.engine import Stepped, TrainingLoop
+from zerosum.engine.game import Batch, DiscriminatorOutput
 from zerosum.engine.schedule import at
+from zerosum.planning import plan, resolve
 from zerosum.recipe import Recipe
-from zerosum.runs import memory, plan, resolve
 
 FAMILIES = ("cgan", "rpgan", "sngan", "biggan-s", "stylegan2-s", "r3gan-s", "fewshot")
 SHAPES = {"28": Shape(1, 28, 28, 10), "32": Shape(3, 32, 32, 10), "64": Shape(3, 64, 64, 10)}
@@ -35,7 +35,7 @@ LEARNT = ("r1", "r2")
 class Loop:
     """The plain side: the networks of a match, copied, in a loop of its own."""
 
-    def __init__(self, recipe: Recipe, match: Match, batches: Iterator[Batch]) -> None:
+    def __init__(self, recipe: Recipe, match: TrainingLoop, batches: Iterator[Batch]) -> None:
         players = match.game.players
         self.generator, self.discriminator = (_plain(players[name]) for name in ("generator", "discriminator"))
         self.average = copy.deepcopy(self.generator)
@@ -62,7 +62,7 @@ class Loop:
         return self.generator(torch.randn(len(batch), self.recipe.prior.size), *self._told(batch))  # type: ignore[no-any-return]
 
     def _judge(self, data: Tensor, batch: Batch) -> Tensor:
-        return Verdict.of(self.discriminator(data, *self._told(batch))).score()
+        return DiscriminatorOutput.of(self.discriminator(data, *self._told(batch))).score()
 
     def _discriminate(self, batch: Batch, step: int) -> None:
         fake = self._fakes(batch).detach()
@@ -98,7 +98,7 @@ def _plain(network: nn.Module) -> nn.Module:
     return copied
 
 
-def begun(name: str, shape: Shape, precision: str, smoke: bool) -> tuple[Recipe, Match, ImageSource]:
+def begun(name: str, shape: Shape, precision: str, smoke: bool) -> tuple[Recipe, TrainingLoop, ImageSource]:
     """A recipe on generated images, ready to play."""
     domain = catalog.domain("images")
     recipe = domain.recipes[name].changed(device="cpu", precision=precision, augment=None)

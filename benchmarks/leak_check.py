@@ -11,10 +11,10 @@ import torch
 import measuring
 from zerosum import recipe as recipes
 from zerosum.domain import make
-from zerosum.domains.images import leak
+from zerosum.domains.images import augmentation_leak
 from zerosum.domains.images.augments import AUGMENTS
 from zerosum.domains.images.data import open_source
-from zerosum.engine.seeds import Draws
+from zerosum.engine.seeds import SeededNoise
 
 SHARES = (0.0, 0.1, 0.3, 1.0)
 
@@ -33,13 +33,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     source = open_source(args.source, max_images=300 if args.smoke else None)
     augment = make("augment", AUGMENTS, recipes.part(args.augment))
     plain = source.batch(torch.arange(min(args.num, source.num_rows))).data
-    draws = Draws(9, 0, 0, 0, len(plain), len(plain), torch.device("cpu"))
+    draws = SeededNoise(9, 0, 0, 0, len(plain), len(plain), torch.device("cpu"))
     changed = augment(plain, draws, "leak check", args.strength)
     found, begun = [], time.process_time()
     for share in SHARES:
         count = round(share * len(plain))
         fakes = torch.cat([changed[:count], plain[count:]])
-        (record,) = leak.records(source, augment, fakes, 0, strength=args.strength, name=args.augment)
+        (record,) = augmentation_leak.records(source, augment, fakes, 0, strength=args.strength, name=args.augment)
         found.append({"augmented": share, "share": record.value, "error": record.error, **_of(record.protocol)})
         told = "warns" if record.protocol["warning"] else ""
         print(

@@ -9,7 +9,7 @@ from torch import nn
 
 from zerosum.domains.images.data import ImageSource, Shape
 from zerosum.domains.images.networks import ConvDiscriminator, ConvGenerator, MlpDiscriminator, MlpGenerator
-from zerosum.engine import Duel, Event, Learning, Match, Rules, Settings, Stepped
+from zerosum.engine import Duel, Event, OptimizerConfig, Settings, Stepped, TrainingLoop, UpdateRules
 from zerosum.engine.precision import Precision
 
 LATENT = 100
@@ -42,8 +42,8 @@ class Engine:
         source: ImageSource,
         *,
         batch: int,
-        rules: Rules,
-        learning: Learning,
+        rules: UpdateRules,
+        learning: OptimizerConfig,
         precision: Precision,
         device: str = "cpu",
         half_life_images: float | None = None,
@@ -58,7 +58,7 @@ class Engine:
             precision=precision,
         )
         duel = Duel(generator, discriminator, prior=LATENT, rules=rules)
-        self.match = Match(duel, source.to(device), settings)
+        self.match = TrainingLoop(duel, source.to(device), settings)
         self.read_every, self.values = read_every, dict[str, float]()
         self._events: Iterator[Event] = self.match.play(10**12)
 

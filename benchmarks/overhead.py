@@ -20,7 +20,7 @@ import measuring
 import ours
 import pictures
 from zerosum.domains.images.data import ImageSource
-from zerosum.engine import Learning, Rules
+from zerosum.engine import OptimizerConfig, UpdateRules
 from zerosum.engine.precision import Precision, autocast
 
 HALF_LIFE, MOST_PERCENT = 10_000.0, 3.0
@@ -35,7 +35,7 @@ class Bare:
         pair: Pair,
         source: ImageSource,
         batch: int,
-        learning: Learning,
+        learning: OptimizerConfig,
         precision: Precision,
         device: str,
         one: bool,
@@ -135,13 +135,13 @@ def _compare(name: str, precision: Precision, args: Any) -> tuple[dict[str, Any]
     source, about = pictures.load("mnist" if mlp else "cifar10", args.data, args.smoke)
     width, batch, one = (8 if args.smoke else 64), (128 if mlp else 64), mlp
     pair = ours.mlp_pair(source.shape) if mlp else ours.dcgan_pair(source.shape, width, "none")
-    learning = Learning(lr=2e-4, betas=(0.5, 0.999))
+    learning = OptimizerConfig(lr=2e-4, betas=(0.5, 0.999))
     bare = Bare(copy.deepcopy(pair), source, batch, learning, precision, args.device, one)
     engine = ours.Engine(
         pair,
         source,
         batch=batch,
-        rules=Rules(batches="one" if one else "two"),
+        rules=UpdateRules(batches="one" if one else "two"),
         learning=learning,
         precision=precision,
         device=args.device,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from zerosum.data.images import known
+from zerosum.data.images import named_datasets
 from zerosum.domains.images.data import Images, ImageSource, Shape, open_source
 from zerosum.errors import UserError
 
@@ -15,13 +15,13 @@ NUM_TRAIN, NUM_HELDOUT, NUM_CLASSES = 60_000, 10_000, 10
 
 def load(name: str, data: Path | str | None, smoke: bool = False) -> tuple[ImageSource, str]:
     """The named source from the folder `data`, and a word about it; generated when the folder has none of its files."""
-    info = known.SOURCES[name]
+    info = named_datasets.SOURCES[name]
     if data is not None and not smoke:
         root = Path(data)
         if not root.is_dir():
             raise UserError(f"--data {root}: there is no such folder.")
         for place in (root, *(root / folder for folder in info.folders)):
-            if place.is_dir() and known.layout_of(place) is not None:
+            if place.is_dir() and named_datasets.layout_of(place) is not None:
                 source = open_source(str(place))
                 if source.shape == info.shape:
                     return source, f"{name}, {len(source.train):,} images"

@@ -27,12 +27,12 @@ from zerosum.data.images.pictures import grid
 from zerosum.domains.images.data import Images, ImageSource, to_pixels
 from zerosum.engine import Stepped
 from zerosum.engine.seeds import derive
+from zerosum.generation.sampler import Sampler
 from zerosum.metrics.classifier import SmallClassifier, cached_classifier, extract
 from zerosum.metrics.coverage import class_coverage
 from zerosum.metrics.frechet import frechet_distance
 from zerosum.metrics.neighbours import diversity
-from zerosum.runs import plan
-from zerosum.runs.sampler import Sampler
+from zerosum.planning import plan
 
 NUM_SAMPLES, NUM_SPREAD = 10_000, 500
 MOST_OF_SCRIPT, MOST_DEVIATION = 0.25, 0.3

@@ -20,13 +20,13 @@ import measuring
 import pictures
 from zerosum import catalog
 from zerosum.domains.images.data import ImageSource, Shape
-from zerosum.domains.images.networks import light, r3
-from zerosum.domains.images.networks.sizes import padded
+from zerosum.domains.images.networks import fastgan, r3
+from zerosum.domains.images.networks.resolution import padded
 from zerosum.engine import Stepped
-from zerosum.engine.game import Verdict
+from zerosum.engine.game import DiscriminatorOutput
 from zerosum.engine.losses import relativistic
+from zerosum.planning import plan
 from zerosum.recipe import Recipe
-from zerosum.runs import plan
 
 FAMILIES = {"r3gan-s": Shape(1, 28, 28), "fewshot": Shape(1, 64, 64)}
 
@@ -83,7 +83,7 @@ def r3_discriminator(net: r3.R3Discriminator, images: Tensor) -> Tensor:
     return net.linear(net.pool(_trunk(net.stages, x)).flatten(1)).squeeze(1)  # type: ignore[no-any-return]
 
 
-def light_generator(net: light.LightGenerator, noise: Tensor) -> Tensor:
+def light_generator(net: fastgan.FastGanGenerator, noise: Tensor) -> Tensor:
     """(N, L) -> (N, C, H, W)."""
     x = net.stem(noise).view(len(noise), *net.grid, -1).permute(0, 3, 1, 2).contiguous()
     seen = [F.glu(net.stem_norm(x), 1)]
@@ -95,7 +95,7 @@ def light_generator(net: light.LightGenerator, noise: Tensor) -> Tensor:
     return _cut(net.output(net.last(seen[-1])), net.shape)
 
 
-def light_discriminator(net: light.LightDiscriminator, images: Tensor) -> Verdict:
+def light_discriminator(net: fastgan.FastGanDiscriminator, images: Tensor) -> DiscriminatorOutput:
     """(N, C, H, W) -> logits; the decoders always decode, as they do in a plain program."""
     images = padded(images, net.shape)
     first = net.levels[0][0]  # type: ignore[index]
@@ -103,7 +103,7 @@ def light_discriminator(net: light.LightDiscriminator, images: Tensor) -> Verdic
     for level in list(net.levels)[1:]:
         seen.append(level(seen[-1]))
     logits = net.head(seen[-1].permute(0, 2, 3, 1).flatten(1), None), net.patches(seen[net.coarse])
-    return Verdict(logits, outputs=net._rebuilt(images, seen))
+    return DiscriminatorOutput(logits, outputs=net._rebuilt(images, seen))
 
 
 def _cut(images: Tensor, shape: Shape) -> Tensor:
@@ -143,21 +143,21 @@ class Loop:
 
     def _discriminate(self, real: Tensor, step: int) -> None:
         fake = self.netG(self._noise(len(real))).detach()
-        on_real, on_fake = Verdict.of(self.netD(real)), Verdict.of(self.netD(fake))
+        on_real, on_fake = DiscriminatorOutput.of(self.netD(real)), DiscriminatorOutput.of(self.netD(fake))
         loss = relativistic.discriminator(on_real.score(), on_fake.score()).mean()
         for name, part in self.recipe.penalties.items():
             if name == "reconstruction":
                 loss = loss + on_real.outputs["reconstruction"].mean()
             elif step % part.every == 0:
                 points = (real if name == "r1" else fake).clone().requires_grad_(True)
-                total = Verdict.of(self.netD(points)).score().sum()
+                total = DiscriminatorOutput.of(self.netD(points)).score().sum()
                 (slope,) = torch.autograd.grad(total, points, create_graph=True)
                 loss = loss + float(part.weight) * part.every / 2 * slope.square().sum((1, 2, 3)).mean()  # type: ignore[arg-type]
         self._update(1, loss)
 
     def _generate(self, real: Tensor) -> None:
         fake = self.netG(self._noise(len(real)))
-        on_real, on_fake = Verdict.of(self.netD(real)), Verdict.of(self.netD(fake))
+        on_real, on_fake = DiscriminatorOutput.of(self.netD(real)), DiscriminatorOutput.of(self.netD(fake))
         self._update(0, relativistic.generator(on_real.score(), on_fake.score()).mean())
 
     def _update(self, index: int, loss: Tensor) -> None:

@@ -15,10 +15,9 @@ import torch
 
 import measuring
 import pictures
-from zerosum import catalog
+from zerosum import api, catalog
 from zerosum.domains.images.data import ImageSource
-from zerosum.runs import run
-from zerosum.runs.sampler import BATCH, publish
+from zerosum.generation.sampler import BATCH, publish
 
 CASES = (("mlp", "mnist"), ("dcgan", "mnist"), ("dcgan", "cifar10"), ("rpgan", "cifar10"))
 LEAST = 0.95
@@ -65,17 +64,17 @@ def _compare(recipe: str, source: ImageSource, args: Any) -> tuple[dict[str, Any
     return measuring.summary([bare, mine], num), measuring.ratio(bare, mine, LEAST)
 
 
-def _published(recipe: str, source: ImageSource, folder: Path, device: str) -> run.Run:
+def _published(recipe: str, source: ImageSource, folder: Path, device: str) -> api.Run:
     """A fresh generator of the recipe, written to a folder and loaded from there as any user loads one."""
     domain = catalog.domain("images")
     facts = domain.facts(source)
     chosen = domain.recipes[recipe]
     chosen = chosen.changed(conditional=chosen.conditional is not False, device=device)
     publish(folder, domain.game(chosen, facts).players["generator"], chosen, facts, 0)
-    return run.load(folder, device)
+    return api.load(folder, device)
 
 
-def _bare(loaded: run.Run, num: int, batch: int) -> Callable[[int], int]:
+def _bare(loaded: api.Run, num: int, batch: int) -> Callable[[int], int]:
     sampler = loaded.sampler
     noise = torch.split(torch.randn(num, sampler.prior.size, device=sampler.device), batch)
     labels = sampler.conditions(num, 0)

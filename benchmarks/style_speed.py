@@ -26,7 +26,7 @@ import pictures
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.style import StyleGenerator
 from zerosum.domains.images.networks.style_discriminator import StyleDiscriminator
-from zerosum.engine import Duel, Learning, Match, Settings, penalties, terms
+from zerosum.engine import Duel, OptimizerConfig, Settings, TrainingLoop, extra_losses, penalties
 from zerosum.engine.precision import Precision
 from zerosum.nn.style_layers import GAIN, SLOPE, Blur, EqualConv, ModulatedConv, ToImage
 
@@ -133,10 +133,10 @@ def side(
 ) -> measuring.Side:
     """A match that plays on request."""
     generator, discriminator = (network.to(args.device).train() for network in networks)
-    lazy = [penalties.r1(0.01, every=args.every), terms.path_length(2.0, every=args.every)]
+    lazy = [penalties.r1(0.01, every=args.every), extra_losses.path_length(2.0, every=args.every)]
     game = Duel(generator, discriminator, prior=LATENT, penalties=lazy)
-    settings = Settings(batch=args.batch, default=Learning(lr=2e-3), precision=precision)
-    match = Match(game, source.to(args.device), settings)
+    settings = Settings(batch=args.batch, default=OptimizerConfig(lr=2e-3), precision=precision)
+    match = TrainingLoop(game, source.to(args.device), settings)
 
     def play(steps: int) -> int:
         for _ in range(steps):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from zerosum.domains.tables import DOMAIN, rereading, writing
+from zerosum.domains.tables import DOMAIN, encode_file, writing
 from zerosum.domains.tables.metrics import TableEvaluator
-from zerosum.domains.tables.plain import plain
+from zerosum.domains.tables.numeric_matrix import plain
 from zerosum.recipe import part
 
 
@@ -27,7 +27,7 @@ def score(table: str, made: Path) -> None:
     source = DOMAIN.open(part(table), False)
     evaluator = TableEvaluator(source, 0)
     rows = plain(
-        rereading.table_of(made, source.transform, source.facts())
+        encode_file.table_of(made, source.transform, source.facts())
     )  # as they are: encoded rows keep all constraints
     for record in evaluator.of_rows(rows.rows(slice(0, evaluator.num_samples))):
         floor = "" if record.reference is None else f"{record.reference:.4f}"

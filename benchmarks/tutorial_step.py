@@ -15,7 +15,7 @@ import measuring
 import ours
 import pictures
 import usual
-from zerosum.engine import Learning, Rules
+from zerosum.engine import OptimizerConfig, UpdateRules
 
 BATCH, RATE = 128, 1e-3
 WANTED = {"bfloat16": (3.0, 4.0), "float32": (1.2, None)}
@@ -44,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             ours.mlp_pair(source.shape),
             source,
             batch=BATCH,
-            rules=Rules(fakes=args.fakes, batches=args.batches),
-            learning=Learning(lr=RATE, betas=(0.9, 0.999)),
+            rules=UpdateRules(fakes=args.fakes, batches=args.batches),
+            learning=OptimizerConfig(lr=RATE, betas=(0.9, 0.999)),
             precision=precision,
             device=args.device,
             half_life_images=10_000.0 if args.ema else None,

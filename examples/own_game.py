@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn.functional import softplus
 
 import zerosum as zs
-from zerosum.engine import Batch, Learning, Stepped
-from zerosum.engine.losses import Pair
+from zerosum.engine import Batch, OptimizerConfig, Stepped
+from zerosum.engine.losses import GANLoss
 
 
 class Ring:
@@ -34,7 +34,7 @@ def network(inputs: int, outputs: int) -> nn.Module:
 
 # A loss is two functions over logits, always in the order (real, fake), one value a row. This one is the relativistic
 # pairing with a temperature.
-warm = Pair(
+warm = GANLoss(
     discriminator=lambda real, fake: softplus((fake - real) / 2),
     generator=lambda real, fake: softplus((real - fake) / 2),
     needs_real=True,
@@ -47,7 +47,7 @@ def main(steps: int = 1_500) -> float:
     game = zs.Duel(
         network(8, 2), network(2, 1), loss=warm, penalties=[zs.penalties.r1(0.02), zs.penalties.r2(0.02)], prior=8
     )
-    learning = Learning(lr=2e-3, betas=(0.0, 0.99))
+    learning = OptimizerConfig(lr=2e-3, betas=(0.0, 0.99))
     for event in zs.engine.train(game, Ring(), steps=steps, batch=256, default=learning):
         if isinstance(event, Stepped) and event.step % 500 == 0:
             values = event.values()

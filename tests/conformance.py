@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.engine import losses
-from zerosum.engine.game import Play, Verdict
-from zerosum.engine.losses import LossFunction, Pair
+from zerosum.engine.game import DiscriminatorOutput, LossContext
+from zerosum.engine.losses import GANLoss, LossFunction
 from zerosum.engine.penalties import Penalty
-from zerosum.engine.seeds import Draws
+from zerosum.engine.seeds import SeededNoise
 
 
-def neutral(pair: Pair) -> float:
+def neutral(pair: GANLoss) -> float:
     """The logit with which a discriminator says "cannot tell": 0 stands for any, where only differences mean something."""
     return pair.neutral or 0.0
 
@@ -27,7 +27,7 @@ def slopes(function: LossFunction, real: Tensor, fake: Tensor) -> tuple[Tensor, 
     return on_real, on_fake
 
 
-def check_pair_shapes(pair: Pair) -> None:
+def check_pair_shapes(pair: GANLoss) -> None:
     """One finite float32 value a row, for one head, patches and several heads; bfloat16 logits give float32 values."""
     torch.manual_seed(0)
     one, patches = torch.randn(2, 6), torch.randn(2, 6, 2, 3)
@@ -43,7 +43,7 @@ def check_pair_shapes(pair: Pair) -> None:
         torch.testing.assert_close(value, function(rounded[0].float(), rounded[1].float()))
 
 
-def check_pair_stable(pair: Pair) -> None:
+def check_pair_stable(pair: GANLoss) -> None:
     """Values and slopes are finite at logits of +-1e4, in every combination."""
     extreme = torch.tensor([-1e4, 1e4])
     for function in (pair.discriminator, pair.generator):
@@ -54,7 +54,7 @@ def check_pair_stable(pair: Pair) -> None:
                     assert torch.isfinite(slope).all()
 
 
-def check_pair_signs(pair: Pair) -> None:
+def check_pair_signs(pair: GANLoss) -> None:
     """Around "cannot tell": D wants reals up and fakes down, G wants fakes up (and, if it looks at them, reals down)."""
     real, fake = (neutral(pair) + torch.linspace(-0.4, 0.4, 9)[torch.randperm(9)] for _ in range(2))
     on_real, on_fake = slopes(pair.discriminator, real, fake)
@@ -65,7 +65,7 @@ def check_pair_signs(pair: Pair) -> None:
     assert (on_real > 0).all() if pair.needs_real else (on_real == 0).all()
 
 
-def check_pair_facts(pair: Pair) -> None:
+def check_pair_facts(pair: GANLoss) -> None:
     """Reference lines are the losses where D cannot tell; `coupled` and `probabilistic` are true to their meaning."""
     logits = torch.full((4,), neutral(pair))
     for name, function in (("discriminator/loss", pair.discriminator), ("generator/loss", pair.generator)):
@@ -86,11 +86,13 @@ def check_pair_facts(pair: Pair) -> None:
     assert "arXiv" in pair.source
 
 
-def play_of(network: nn.Module, real: Tensor, fake: Tensor, step: int = 0) -> Play:
+def play_of(network: nn.Module, real: Tensor, fake: Tensor, step: int = 0) -> LossContext:
     """A share as the ordinary game would judge it; the conditions of the sides play no part."""
-    draws = Draws(0, step, 0, 0, len(real), len(real), torch.device("cpu"))
-    on_real, on_fake = Verdict.of(network(real)), Verdict.of(network(fake))
-    return Play(real, fake, on_real, on_fake, lambda points, side: Verdict.of(network(points)), draws, step)
+    draws = SeededNoise(0, step, 0, 0, len(real), len(real), torch.device("cpu"))
+    on_real, on_fake = DiscriminatorOutput.of(network(real)), DiscriminatorOutput.of(network(fake))
+    return LossContext(
+        real, fake, on_real, on_fake, lambda points, side: DiscriminatorOutput.of(network(points)), draws, step
+    )
 
 
 def check_penalty(penalty: Penalty, name: str) -> None:

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from zerosum import catalog
 from zerosum.cli import app
+from zerosum.planning import resolve
 from zerosum.recipe import override, part
-from zerosum.runs import resolve
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 MACHINE = {"cpu", "cores", "torch", "threads", "amx", "avx512_bf16"}
@@ -77,19 +77,19 @@ def test_the_bare_loop_plays_the_engines_game() -> None:
     import ours
     import overhead
     import pictures
-    from zerosum.engine import Learning, Rules
-    from zerosum.engine.order import rows_at
-    from zerosum.engine.seeds import Draws
+    from zerosum.engine import OptimizerConfig, UpdateRules
+    from zerosum.engine.data_order import rows_at
+    from zerosum.engine.seeds import SeededNoise
 
     class Scripted(overhead.Bare):
         def _reals(self) -> torch.Tensor:
             return source.batch(rows_at(0, 8, source.num_rows, 0)).data
 
         def _noise(self) -> torch.Tensor:
-            return Draws(0, 0, 0, 0, 8, 8, torch.device("cpu")).normal("noise", ours.LATENT)
+            return SeededNoise(0, 0, 0, 0, 8, 8, torch.device("cpu")).normal("noise", ours.LATENT)
 
     source, _ = pictures.load("cifar10", None, smoke=True)
-    rules, learning = Rules(), Learning(lr=0.1, betas=(0.5, 0.999))
+    rules, learning = UpdateRules(), OptimizerConfig(lr=0.1, betas=(0.5, 0.999))
     pairs = []
     for _ in range(2):
         torch.manual_seed(0)
@@ -203,7 +203,7 @@ def test_the_plain_side_of_r3_speed_has_the_same_networks(kind: str, size: tuple
     import r3_speed
     from zerosum.domains.images.data import Shape
     from zerosum.domains.images.networks import DISCRIMINATORS, GENERATORS
-    from zerosum.engine.game import Verdict
+    from zerosum.engine.game import DiscriminatorOutput
 
     torch.manual_seed(0)
     pair = GENERATORS[kind](Shape(*size), latent=8, width=16), DISCRIMINATORS[kind](Shape(*size), width=16)
@@ -217,7 +217,7 @@ def test_the_plain_side_of_r3_speed_has_the_same_networks(kind: str, size: tuple
     verdicts = []
     for network in (pair[1], plain[1]):
         torch.manual_seed(1)  # the quarter to rebuild
-        verdicts.append(Verdict.of(network(images.detach())))
+        verdicts.append(DiscriminatorOutput.of(network(images.detach())))
     for name in ("logits", "outputs"):
         ours, theirs = (getattr(verdict, name) for verdict in verdicts)
         torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)

@@ -11,12 +11,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from zerosum import lessons
+from zerosum import lessons, progress
 from zerosum.cli import app
 from zerosum.errors import UserError
 from zerosum.lessons import gradients
 from zerosum.lessons.lesson import Findings, Line
-from zerosum.runs import progress
 
 
 def run(*arguments: str) -> SimpleNamespace:

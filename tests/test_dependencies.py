@@ -20,8 +20,8 @@ DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "skimage": "scikit-
 """Where a package is imported by another name than it is installed by."""
 PLACES = {
     "lab": ("live/server.py", "live/watch.py"),
-    "tensorboard": ("runs/tensorboard.py",),
-    "onnx": ("runs/export/exporting.py",),
+    "tensorboard": ("training/tensorboard.py",),
+    "onnx": ("generation/export/exporting.py",),
     "tables": ("domains/tables/reading/frames.py", "domains/tables/writing.py", "estimators/tables.py"),
     "points": ("domains/points/meshes.py",),
     "textures": ("domains/translation/textures.py",),

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from zerosum import catalog, known
+from zerosum.doctor import examine
 from zerosum.engine.precision import choose
 from zerosum.errors import UserError
-from zerosum.runs.doctor import examine
 
 HEAVY = ("torch", "numpy", "sklearn", "PIL")
 MOST_MODULES = 45

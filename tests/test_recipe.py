@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from torch import nn
 
 from zerosum.domain import duel
-from zerosum.engine.duel import Prior, Rules
-from zerosum.engine.optimizers import Learning
+from zerosum.engine.duel import Prior, UpdateRules
+from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.engine.schedule import Schedule
 from zerosum.errors import UserError, nearest
-from zerosum.recipe import Cadence, Ema, Recipe, differences, override, parse, part, read
+from zerosum.recipe import AverageConfig, Intervals, Recipe, differences, override, parse, part, read
 
 PLAIN = Recipe(name="plain", generator=part("mlp"), discriminator=part("mlp"))
 FULL = Recipe(
@@ -30,15 +30,15 @@ FULL = Recipe(
     loss="relativistic",
     real_label=0.9,
     penalties={"r1": {"weight": {"start": 1.0, "end": 0.1, "shape": "cosine", "over_steps": 50}, "every": 4}},
-    rules=Rules(discriminator_steps=2, fakes="previous", augment_strength=Schedule(0.0, 1.0, "linear", 10)),
+    rules=UpdateRules(discriminator_steps=2, fakes="previous", augment_strength=Schedule(0.0, 1.0, "linear", 10)),
     augment=part("shift", pixels=2),
     learning={
-        "generator": Learning(
+        "generator": OptimizerConfig(
             "sgd", lr=Schedule(0.1, warmup_steps=5), momentum=Schedule(0.5, 0.7, "linear", 9), clip_norm=1.0
         ),
-        "discriminator": Learning(betas=(0.5, Schedule(0.9, 0.99, "linear", 7))),
+        "discriminator": OptimizerConfig(betas=(0.5, Schedule(0.9, 0.99, "linear", 7))),
     },
-    ema=Ema(half_life_images=Schedule(10.0, 20.0, "linear", 5), ramp=None, every=2),
+    ema=AverageConfig(half_life_images=Schedule(10.0, 20.0, "linear", 5), ramp=None, every=2),
     steps=77,
     batch=33,
     micro_batches=3,
@@ -46,7 +46,7 @@ FULL = Recipe(
     precision="float32",
     device="cpu",
     on_nonfinite="skip",
-    cadence=Cadence(log=1, preview=2, checkpoint=3, evaluate=4),
+    cadence=Intervals(log=1, preview=2, checkpoint=3, evaluate=4),
 )
 
 
@@ -120,15 +120,15 @@ def test_files_that_are_no_recipe(tmp_path: Path) -> None:
         ("augment=ada", lambda r: r.augment, part("ada")),
         ("generator=conv", lambda r: r.generator, part("conv")),
         ("conditional=true", lambda r: r.conditional, True),
-        ("learning.generator.lr=1e-3", lambda r: r.learning["generator"], Learning(lr=1e-3)),
+        ("learning.generator.lr=1e-3", lambda r: r.learning["generator"], OptimizerConfig(lr=1e-3)),
         ("learning.generator.betas=[0.5, 0.999]", lambda r: r.learning["generator"].betas, (0.5, 0.999)),
         ("penalties.r1=2", lambda r: r.penalties["r1"].options, {"weight": 2.0, "every": 1}),
         ("learning.generator.clip_value=0.1", lambda r: r.learning["generator"].clip_value, 0.1),
         ("penalties.r1.weight=2", lambda r: r.penalties["r1"].options, {"weight": 2.0, "every": 1}),
         ("penalties={}", lambda r: r.penalties, {}),
-        ("rules.clip_weights=0.01", lambda r: r.rules, Rules(clip_weights=0.01)),
+        ("rules.clip_weights=0.01", lambda r: r.rules, UpdateRules(clip_weights=0.01)),
         ("prior.kind=uniform", lambda r: r.prior, Prior(64, "uniform")),
-        ("ema.ramp=null", lambda r: r.ema, Ema(ramp=None)),
+        ("ema.ramp=null", lambda r: r.ema, AverageConfig(ramp=None)),
         ("data.path=a=b", lambda r: r.data.options, {"path": "a=b"}),
         ('why="3"', lambda r: r.why, "3"),
     ],
@@ -240,7 +240,10 @@ def test_a_recipe_is_frozen_and_changed_makes_another() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         PLAIN.batch = 3  # type: ignore[misc]
     changed = PLAIN.changed(
-        batch=3, cadence=Cadence(log=9), learning={"generator": Learning(lr=0.5)}, rules=Rules(fakes="previous")
+        batch=3,
+        cadence=Intervals(log=9),
+        learning={"generator": OptimizerConfig(lr=0.5)},
+        rules=UpdateRules(fakes="previous"),
     )
     assert (changed.batch, changed.cadence.log, changed.learning["generator"].lr) == (3, 9, 0.5)
     assert changed.rules.fakes == "previous"
@@ -252,7 +255,7 @@ def test_a_recipe_is_frozen_and_changed_makes_another() -> None:
 
 
 def test_differences_are_told_field_by_field() -> None:
-    other = PLAIN.changed(batch=32, learning={"generator": Learning(lr=0.5)})
+    other = PLAIN.changed(batch=32, learning={"generator": OptimizerConfig(lr=0.5)})
     told = differences(PLAIN, other)
     assert "batch: 64 -> 32" in told
     assert "learning.generator.lr: None -> 0.5" in told

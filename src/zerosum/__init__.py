@@ -9,6 +9,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # the names below, for type checkers; at run time __getattr__ imports them
     from zerosum import engine as engine
+    from zerosum.api import Run as Run
+    from zerosum.api import load as load
+    from zerosum.api import resume as resume
+    from zerosum.api import train as train
     from zerosum.engine import Batch as Batch
     from zerosum.engine import Duel as Duel
     from zerosum.engine import Game as Game
@@ -17,10 +21,6 @@ if TYPE_CHECKING:  # the names below, for type checkers; at run time __getattr__
     from zerosum.errors import UserError as UserError
     from zerosum.estimators.tables import TableGAN as TableGAN
     from zerosum.recipe import Recipe as Recipe
-    from zerosum.runs.run import Run as Run
-    from zerosum.runs.run import load as load
-    from zerosum.runs.run import resume as resume
-    from zerosum.runs.run import train as train
 
 _HOME = {
     "engine": "zerosum.engine",
@@ -32,10 +32,10 @@ _HOME = {
     "UserError": "zerosum.errors",
     "TableGAN": "zerosum.estimators.tables",
     "Recipe": "zerosum.recipe",
-    "Run": "zerosum.runs.run",
-    "load": "zerosum.runs.run",
-    "resume": "zerosum.runs.run",
-    "train": "zerosum.runs.run",
+    "Run": "zerosum.api",
+    "load": "zerosum.api",
+    "resume": "zerosum.api",
+    "train": "zerosum.api",
 }
 
 __all__ = [*_HOME, "__version__"]

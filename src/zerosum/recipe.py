@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from zerosum.engine.duel import Prior, Rules
-from zerosum.engine.optimizers import USES, Learning
+from zerosum.engine.duel import Prior, UpdateRules
+from zerosum.engine.optimizers import USES, OptimizerConfig
 from zerosum.engine.schedule import Schedule
 from zerosum.errors import Damaged, UserError, nearest, shown, wanted
 from zerosum.jsonfile import MOST_BYTES, parse_json, read_bytes, read_json
@@ -30,7 +30,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Part(BaseModel):
+class Component(BaseModel):
     """Something that a domain makes by name: `kind` and its options, checked by the domain against its constructor."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -47,12 +47,12 @@ class Part(BaseModel):
         return dict(self.model_extra or {})
 
 
-def part(kind: str, **options: Any) -> Part:
+def part(kind: str, **options: Any) -> Component:
     """A Part with options."""
-    return Part.model_validate({"kind": kind, **options})
+    return Component.model_validate({"kind": kind, **options})
 
 
-class PenaltyPart(BaseModel):
+class PenaltyConfig(BaseModel):
     """Options of one penalty of the engine: weight, every, and what else its function takes."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
@@ -71,7 +71,7 @@ class PenaltyPart(BaseModel):
         return {"weight": self.weight, "every": self.every} | dict(self.model_extra or {})
 
 
-class Ema(Frozen):
+class AverageConfig(Frozen):
     """The average generator. half_life_images: rows of real data; 0 switches it off. ramp: see engine.ema.Average."""
 
     half_life_images: Number | Auto = 20_000.0
@@ -79,13 +79,13 @@ class Ema(Frozen):
     every: int = Field(1, ge=1)
 
     @model_validator(mode="after")
-    def _nothing_is_ramped_without_an_average(self) -> Ema:
+    def _nothing_is_ramped_without_an_average(self) -> AverageConfig:
         if self.half_life_images == 0 and (self.ramp, self.every) != (0.05, 1):
             raise ValueError("ramp and every have no use without an average (half_life_images = 0)")
         return self
 
 
-class Cadence(Frozen):
+class Intervals(Frozen):
     """How often things happen, in steps; 0 is chosen from the length of the run (evaluate: only at the end)."""
 
     log: int = Field(0, ge=0, le=MOST_STEPS)
@@ -94,7 +94,7 @@ class Cadence(Frozen):
     evaluate: int = Field(0, ge=0, le=MOST_STEPS)
 
 
-class Start(Frozen):
+class InitFrom(Frozen):
     """Transfer: the weights that a run begins with are those of another one (see runs.transfer).
 
     from: a run folder, or one with a published generator. freeze: so many of the discriminator's first layers keep the
@@ -126,19 +126,19 @@ class Recipe(Frozen):
     domain: str = "images"
     why: str = ""
     sources: tuple[str, ...] = ()
-    data: Part = Part(kind="digits")
-    start: Start | None = None
-    generator: Part
-    discriminator: Part
+    data: Component = Component(kind="digits")
+    start: InitFrom | None = None
+    generator: Component
+    discriminator: Component
     prior: Prior = Prior(64)
     conditional: Literal["auto"] | bool = "auto"
     loss: str = "non_saturating"
     real_label: float = Field(1.0, gt=0.5, le=1.0)
-    penalties: dict[str, PenaltyPart] = {}
-    rules: Rules = Rules()
-    augment: Part | None = None
-    learning: dict[str, Learning] = {}
-    ema: Ema = Ema()
+    penalties: dict[str, PenaltyConfig] = {}
+    rules: UpdateRules = UpdateRules()
+    augment: Component | None = None
+    learning: dict[str, OptimizerConfig] = {}
+    ema: AverageConfig = AverageConfig()
     steps: int = Field(1000, ge=1, le=MOST_STEPS)
     batch: Annotated[int, Field(ge=1)] | Auto = 64
     micro_batches: int = Field(1, ge=1)
@@ -147,7 +147,7 @@ class Recipe(Frozen):
     device: str = "auto"
     threads: int = Field(0, ge=0)
     on_nonfinite: Literal["raise", "skip", "rollback"] = "raise"
-    cadence: Cadence = Cadence()
+    cadence: Intervals = Intervals()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, the inverse of `parse`."""
@@ -341,7 +341,7 @@ def _fields_at(path: Sequence[str], whole: bool = False) -> list[str]:
     kind: Any = Recipe
     for name in path:
         field = kind.model_fields.get(name) if hasattr(kind, "model_fields") else None
-        kind = {"learning": Learning, "penalties": PenaltyPart, "start": Start}.get(name) or (
+        kind = {"learning": OptimizerConfig, "penalties": PenaltyConfig, "start": InitFrom}.get(name) or (
             field.annotation if field else kind
         )
     fields = getattr(kind, "model_fields", None) or getattr(kind, "__dataclass_fields__", {})

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from zerosum.data.images import exact
+from zerosum.data.images import lossless_io
 from zerosum.data.images.files import BadImageError
 
 
@@ -64,7 +64,7 @@ def test_every_bit_of_a_deep_png_comes_back(tmp_path: Path, kind: int, channels:
     values = np.random.default_rng(0).integers(0, 65536, (10, 7, channels)).astype(np.uint16)
     values[:, 2] = values[:, 1]  # some filters only differ on smooth rows
     (tmp_path / "deep.png").write_bytes(deep_png(values, kind, (0, 1, 2, 3, 4)))
-    found = exact.read(tmp_path / "deep.png")
+    found = lossless_io.read(tmp_path / "deep.png")
     colours = channels if kind == 2 else channels - 1
     np.testing.assert_array_equal(found.values, values[..., :colours])
     assert found.values.dtype == np.uint16
@@ -88,21 +88,21 @@ def test_grey_palette_alpha_pages_and_arrays(tmp_path: Path) -> None:
     Image.fromarray(deep).save(tmp_path / "deep.png")
     Image.fromarray(deep).save(tmp_path / "deep.tif")
     for name in ("deep.png", "deep.tif"):
-        np.testing.assert_array_equal(exact.read(tmp_path / name).values[..., 0], deep)
+        np.testing.assert_array_equal(lossless_io.read(tmp_path / name).values[..., 0], deep)
     numbers = draw.integers(0, 3, (6, 5)).astype(np.uint8)
     coded = Image.fromarray(numbers, "P")
     coded.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
     coded.save(tmp_path / "coded.png")
-    found = exact.read(tmp_path / "coded.png")
+    found = lossless_io.read(tmp_path / "coded.png")
     np.testing.assert_array_equal(found.values[..., 0], numbers)
     np.testing.assert_array_equal(found.painted(), np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])[numbers])
     pages = [Image.fromarray(draw.integers(0, 255, (6, 5)).astype(np.uint8)) for _ in range(5)]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
     np.testing.assert_array_equal(
-        exact.read(tmp_path / "pages.tif").values, np.stack([np.asarray(p) for p in pages], 2)
+        lossless_io.read(tmp_path / "pages.tif").values, np.stack([np.asarray(p) for p in pages], 2)
     )
     np.save(tmp_path / "many.npy", draw.integers(0, 65536, (6, 5, 7)).astype(np.uint16))
-    np.testing.assert_array_equal(exact.read(tmp_path / "many.npy").values, np.load(tmp_path / "many.npy"))
+    np.testing.assert_array_equal(lossless_io.read(tmp_path / "many.npy").values, np.load(tmp_path / "many.npy"))
 
 
 def test_transparent_parts_lie_on_white(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_transparent_parts_lie_on_white(tmp_path: Path) -> None:
     rgba[0, :, 3], rgba[1, :, :3] = (255, 51), 200
     rgba[1, :, 3] = 255
     Image.fromarray(rgba).save(tmp_path / "clear.png")
-    painted = exact.read(tmp_path / "clear.png").painted()
+    painted = lossless_io.read(tmp_path / "clear.png").painted()
     assert painted[0, 0].tolist() == [0, 0, 0]
     assert painted[0, 1].tolist() == [204, 204, 204]  # a fifth of black on white
     assert painted[1, 0].tolist() == [200, 200, 200]
@@ -134,7 +134,7 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
         ("deep.tif", "of 16 bits a channel, of which 8 would be lost"),
     ):
         with pytest.raises(BadImageError, match=words):
-            exact.read(tmp_path / name)
+            lossless_io.read(tmp_path / name)
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MAX_PAGES", 4), ("MAX_VALUES", 100)])
@@ -144,8 +144,8 @@ def test_a_tiff_of_very_many_pages_is_refused(
     """By the number of pages or of their pixels, before any page is decoded."""
     pages = [Image.fromarray(np.full((6, 5), number, np.uint8)) for number in range(5)]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
-    assert exact.read(tmp_path / "pages.tif").values[0, 0].tolist() == [0, 1, 2, 3, 4]
-    monkeypatch.setattr(exact, limit, value)
-    monkeypatch.setattr(exact, "_single", None)
+    assert lossless_io.read(tmp_path / "pages.tif").values[0, 0].tolist() == [0, 1, 2, 3, 4]
+    monkeypatch.setattr(lossless_io, limit, value)
+    monkeypatch.setattr(lossless_io, "_single", None)
     with pytest.raises(BadImageError, match="pages are read as the channels of one image"):
-        exact.read(tmp_path / "pages.tif")
+        lossless_io.read(tmp_path / "pages.tif")

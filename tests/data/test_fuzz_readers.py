@@ -20,12 +20,12 @@ import numpy as np
 import pytest
 
 from zerosum import catalog
-from zerosum.data.images import exact, idx
+from zerosum.data.images import idx, lossless_io
 from zerosum.data.images.files import BadImageError
-from zerosum.data.images.raw import Shape
-from zerosum.domains.images import judged
+from zerosum.data.images.types import Shape
+from zerosum.domains.images import pixel_evaluator
+from zerosum.domains.points import export
 from zerosum.domains.points import files as point_files
-from zerosum.domains.points import showing
 from zerosum.domains.tables import reading
 from zerosum.domains.toy import files as toy_files
 from zerosum.errors import UserError
@@ -42,7 +42,7 @@ def opened(domain: str, **options: Any) -> Callable[[Path], object]:
 
 def exactly(path: Path) -> object:
     try:
-        return exact.read(path)
+        return lossless_io.read(path)
     except BadImageError:  # what this reader promises; its callers name the file
         return None
 
@@ -63,11 +63,11 @@ def shapes(*, folder: bool = False) -> tuple[Callable[[Path], object], ...]:
     if folder:
         return (opened("points", points=16),)
     read = (lambda path: point_files.load(path, 16, 0), lambda path: point_files.clouds(path, 16, 0))
-    return (*read, lambda path: point_files.cloud(path, 16, 0), lambda path: showing.read([path], FACTS))
+    return (*read, lambda path: point_files.cloud(path, 16, 0), lambda path: export.read([path], FACTS))
 
 
 IMAGES = (opened("images"),)
-PICTURE = (lambda path: judged.read_images([path], FACES), exactly)
+PICTURE = (lambda path: pixel_evaluator.read_images([path], FACES), exactly)
 TABLES = (lambda path: reading.read(str(path)), opened("tables"))
 TOY = (toy_files.read_table, opened("toy"))
 CLOUD = fuzzing.points()

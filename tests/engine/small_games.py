@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.duel import Duel
-from zerosum.engine.game import Batch, Verdict
-from zerosum.engine.loop import Match, Settings
-from zerosum.engine.optimizers import Learning
-from zerosum.engine.processes import World
-from zerosum.engine.seeds import Draws
+from zerosum.engine.game import Batch, DiscriminatorOutput
+from zerosum.engine.loop import Settings, TrainingLoop
+from zerosum.engine.optimizers import OptimizerConfig
+from zerosum.engine.seeds import SeededNoise
 from zerosum.store import split
 
 LATENT, FEATURES, CLASSES = 3, 4, 5
-SGD = Learning("sgd", lr=0.05, momentum=0.5)
+SGD = OptimizerConfig("sgd", lr=0.05, momentum=0.5)
 
 
 class Rows:
@@ -56,9 +56,9 @@ class Heads(nn.Module):
         super().__init__()
         self.body, self.one, self.patches = nn.Linear(FEATURES, 6), nn.Linear(6, 1), nn.Linear(6, 3)
 
-    def forward(self, x: Tensor) -> Verdict:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         hidden = torch.tanh(self.body(x))
-        return Verdict((self.one(hidden).squeeze(1), self.patches(hidden)), (hidden,))
+        return DiscriminatorOutput((self.one(hidden).squeeze(1), self.patches(hidden)), (hidden,))
 
 
 def generator(seed: int = 1, norm: bool = False, dropout: float = 0.0) -> nn.Module:
@@ -86,12 +86,14 @@ def duel(**options: Any) -> Duel:
     return Duel(options.pop("g", None) or generator(), options.pop("d", None) or critic(), prior=LATENT, **options)
 
 
-def match(game: Duel | None = None, source: Any = None, world: World = World(), **settings: Any) -> Match:
+def match(
+    game: Duel | None = None, source: Any = None, world: DistributedContext = DistributedContext(), **settings: Any
+) -> TrainingLoop:
     """A match with SGD and a batch of 8, unless told otherwise."""
-    return Match(game or duel(), source or Rows(), Settings(**({"batch": 8, "default": SGD} | settings)), world)
+    return TrainingLoop(game or duel(), source or Rows(), Settings(**({"batch": 8, "default": SGD} | settings)), world)
 
 
-def play(game: Match, steps: int) -> Match:
+def play(game: TrainingLoop, steps: int) -> TrainingLoop:
     """Plays until `steps` steps are completed."""
     for _ in game.play(steps):
         pass
@@ -100,7 +102,7 @@ def play(game: Match, steps: int) -> Match:
 
 def noise(step: int, turn: int, rows: int = 8, seed: int = 0) -> Tensor:
     """The noise of a turn: (rows, LATENT)."""
-    return Draws(seed, step, turn, 0, rows, rows, torch.device("cpu")).normal("noise", LATENT)
+    return SeededNoise(seed, step, turn, 0, rows, rows, torch.device("cpu")).normal("noise", LATENT)
 
 
 def copied(module: nn.Module) -> dict[str, Tensor]:

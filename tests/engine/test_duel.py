@@ -26,14 +26,14 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 from zerosum.engine import losses
-from zerosum.engine.duel import Duel, Prior, Rules
-from zerosum.engine.game import Batch, Share, Verdict
-from zerosum.engine.loop import Match
-from zerosum.engine.optimizers import Learning
-from zerosum.engine.seeds import Draws
+from zerosum.engine.duel import Duel, Prior, UpdateRules
+from zerosum.engine.game import Batch, DiscriminatorOutput, MicroBatch
+from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.optimizers import OptimizerConfig
+from zerosum.engine.seeds import SeededNoise
 
 
-def turn(game: Match, index: int) -> None:
+def turn(game: TrainingLoop, index: int) -> None:
     """Plays one turn of the current step."""
     turns = game.game.turns(game.step)
     game._play_turn(turns[index], game._shares(index, turns[index], sum(t.reals for t in turns[:index])))
@@ -95,7 +95,7 @@ def test_k_discriminator_steps() -> None:
     g.register_forward_hook(lambda *_: calls.append("g"))
     d.register_forward_hook(lambda *_: calls.append("d"))
     source = Rows(50)
-    game = play(match(duel(g=g, d=d, rules=Rules(discriminator_steps=3)), source), 2)
+    game = play(match(duel(g=g, d=d, rules=UpdateRules(discriminator_steps=3)), source), 2)
     assert calls == (["g", "d", "d"] * 3 + ["g", "d"]) * 2
     assert len(source.asked) == 6
     assert torch.cat(source.asked[:6]).unique().numel() == 48
@@ -105,7 +105,7 @@ def test_k_discriminator_steps() -> None:
 def test_simultaneous_takes_both_gradients_at_the_same_parameters() -> None:
     g, d, source = generator(), critic(), Rows()
     by_hand_g, by_hand_d = generator(), critic()
-    game = match(duel(g=g, d=d, rules=Rules(simultaneous=True)), source, default=Learning("sgd", lr=0.1))
+    game = match(duel(g=g, d=d, rules=UpdateRules(simultaneous=True)), source, default=OptimizerConfig("sgd", lr=0.1))
     play(game, 1)
     real, z = source.data[source.asked[0]], noise(0, 0)
     fake = by_hand_g(z)
@@ -120,7 +120,7 @@ def test_simultaneous_takes_both_gradients_at_the_same_parameters() -> None:
 def test_alternating_lets_the_generator_answer_the_new_discriminator() -> None:
     g, d, source = generator(), critic(), Rows()
     by_hand_g, by_hand_d = generator(), critic()
-    play(match(duel(g=g, d=d), source, default=Learning("sgd", lr=0.1)), 1)
+    play(match(duel(g=g, d=d), source, default=OptimizerConfig("sgd", lr=0.1)), 1)
     real, fake = source.data[source.asked[0]], by_hand_g(noise(0, 0)).detach()
     on_d = cross_entropy(by_hand_d(real), torch.ones(8, 1)) + cross_entropy(by_hand_d(fake), torch.zeros(8, 1))
     _assert_descended(d, by_hand_d, torch.autograd.grad(on_d, list(by_hand_d.parameters())))
@@ -145,7 +145,7 @@ def _assert_descended(after: nn.Module, before: nn.Module, slopes: Any) -> None:
 )
 def test_rules_refuse(rules: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Rules(**rules)
+        UpdateRules(**rules)
 
 
 # --- which fakes, how many batches
@@ -158,7 +158,7 @@ def test_previous_fakes_are_exactly_those_of_the_last_generator_turn(micro: int)
     g, d = generator(), critic()
     g.register_forward_hook(lambda _m, _i, out: made.append(out.detach()))
     d.register_forward_hook(lambda _m, i, _o: judged.append(i[0].detach()))
-    game = match(duel(g=g, d=d, rules=Rules(fakes="previous", discriminator_steps=2)), micro_batches=micro)
+    game = match(duel(g=g, d=d, rules=UpdateRules(fakes="previous", discriminator_steps=2)), micro_batches=micro)
     play(game, 1)
     last = torch.cat(made[-micro:])
     made.clear()
@@ -171,7 +171,9 @@ def test_previous_fakes_are_exactly_those_of_the_last_generator_turn(micro: int)
 
 
 def test_one_batch_and_two_are_equal_without_batch_statistics() -> None:
-    ends = [play(match(duel(rules=Rules(batches=kind))), 3).game.players["discriminator"] for kind in ("two", "one")]
+    ends = [
+        play(match(duel(rules=UpdateRules(batches=kind))), 3).game.players["discriminator"] for kind in ("two", "one")
+    ]
     for one, other in zip(*(end.parameters() for end in ends), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
 
@@ -180,7 +182,7 @@ def test_one_batch_is_one_call() -> None:
     sizes: list[int] = []
     d = critic()
     d.register_forward_hook(lambda _m, i, _o: sizes.append(len(i[0])))
-    play(match(duel(d=d, rules=Rules(batches="one"), loss=losses.relativistic)), 1)
+    play(match(duel(d=d, rules=UpdateRules(batches="one"), loss=losses.relativistic)), 1)
     assert sizes == [16, 16]
 
 
@@ -197,7 +199,7 @@ def test_conditions_reach_both_players_with_their_rows() -> None:
 
 def test_kept_fakes_keep_their_conditions() -> None:
     g, d, source = Conditional(LATENT, FEATURES), Conditional(FEATURES, 1), Rows(labelled=True)
-    game = match(Duel(g, d, prior=LATENT, conditional=True, rules=Rules(fakes="previous")), source)
+    game = match(Duel(g, d, prior=LATENT, conditional=True, rules=UpdateRules(fakes="previous")), source)
     play(game, 2)
     reals = [(asked % CLASSES).tolist() for asked in source.asked]
     assert [heard.tolist() for heard in d.heard[3:5]] == [reals[2], reals[1]]
@@ -225,7 +227,7 @@ def test_noise_differs_between_turns_steps_and_seeds() -> None:
 
 def test_priors() -> None:
     """Moments over 40,000 numbers: standard error of the mean 0.005 or less."""
-    draws = Draws(0, 0, 0, 0, 4000, 4000, torch.device("cpu"))
+    draws = SeededNoise(0, 0, 0, 0, 4000, 4000, torch.device("cpu"))
     normal, uniform = Prior(10).draw(draws), Prior(10, "uniform").draw(draws)
     cut = Prior(10, "truncated_normal", limit=1.5).draw(draws)
     assert all(z.shape == (4000, 10) and z.dtype == torch.float32 for z in (normal, uniform, cut))
@@ -250,13 +252,13 @@ def test_augmentation_acts_on_what_the_discriminator_sees_and_passes_the_error()
     told: list[tuple[str, float]] = []
     judged: list[Tensor] = []
 
-    def negate(x: Tensor, draws: Draws, purpose: str, strength: float) -> Tensor:
+    def negate(x: Tensor, draws: SeededNoise, purpose: str, strength: float) -> Tensor:
         told.append((purpose, strength))
         return -strength * x
 
     d, source = critic(), Rows()
     d.register_forward_hook(lambda _m, i, _o: judged.append(i[0].detach()))
-    game = play(match(duel(d=d, augment=negate, rules=Rules(augment_strength=0.5)), source), 1)
+    game = play(match(duel(d=d, augment=negate, rules=UpdateRules(augment_strength=0.5)), source), 1)
     assert told == [("augment real", 0.5), ("augment fake", 0.5), ("augment fake", 0.5)]
     assert torch.equal(judged[0], -0.5 * source.data[source.asked[0]])
     assert game._outcomes["generator"].gradient_norm > 0
@@ -264,7 +266,7 @@ def test_augmentation_acts_on_what_the_discriminator_sees_and_passes_the_error()
 
 def test_observed_values() -> None:
     game = duel(d=_Fixed())
-    share = Share(Rows().batch(torch.arange(4)), Draws(0, 0, 0, 0, 4, 4, torch.device("cpu")), 0)
+    share = MicroBatch(Rows().batch(torch.arange(4)), SeededNoise(0, 0, 0, 0, 4, 4, torch.device("cpu")), 0)
     assert game.observed() == {}
     game.terms("discriminator", share)
     seen = {name: round(float(number), 6) for name, number in game.observed().items()}
@@ -284,8 +286,8 @@ class _Fixed(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.tensor(1.0))
 
-    def forward(self, x: Tensor) -> Verdict:
-        return Verdict((self.bias.expand(len(x)), 3 * self.bias.expand(len(x), 5)))
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        return DiscriminatorOutput((self.bias.expand(len(x)), 3 * self.bias.expand(len(x), 5)))
 
 
 def test_bfloat16_step_keeps_weights_and_terms_in_float32() -> None:
@@ -298,7 +300,7 @@ def test_replay_decides_what_the_discriminator_is_shown() -> None:
     """The discriminator's fakes are what `replay` gives; the generator's own are not touched."""
     shown: list[Tensor] = []
 
-    def constant(fakes: Batch, share: Share) -> Batch:
+    def constant(fakes: Batch, share: MicroBatch) -> Batch:
         shown.append(fakes.data)
         return Batch(torch.full_like(fakes.data, 0.25), fakes.condition)
 

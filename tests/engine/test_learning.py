@@ -10,8 +10,8 @@ import torch
 from small_games import copied, duel, generator, match, play, same
 from torch import nn
 
-from zerosum.engine.ema import Average
-from zerosum.engine.optimizers import USES, Learning
+from zerosum.engine.ema import WeightAverage
+from zerosum.engine.optimizers import USES, OptimizerConfig
 from zerosum.engine.schedule import Schedule, at
 from zerosum.errors import UserError
 
@@ -23,7 +23,9 @@ TORCH = {
 }
 
 
-def _descend(network: nn.Module, optimizer: torch.optim.Optimizer, learning: Learning | None, steps: int = 4) -> None:
+def _descend(
+    network: nn.Module, optimizer: torch.optim.Optimizer, learning: OptimizerConfig | None, steps: int = 4
+) -> None:
     for step in range(steps):
         z = torch.randn(6, 3, generator=torch.Generator().manual_seed(step))
         optimizer.zero_grad()
@@ -36,7 +38,7 @@ def _descend(network: nn.Module, optimizer: torch.optim.Optimizer, learning: Lea
 @pytest.mark.parametrize("kind", TORCH)
 def test_each_kind_steps_as_torch_does(kind: Any) -> None:
     own = {"betas": (0.5, 0.9), "momentum": 0.7, "eps": 1e-6}
-    learning = Learning(kind, lr=0.01, weight_decay=0.1, **{name: own[name] for name in USES[kind]})
+    learning = OptimizerConfig(kind, lr=0.01, weight_decay=0.1, **{name: own[name] for name in USES[kind]})
     ours, theirs = generator(), generator()
     _descend(ours, learning.build(ours.parameters()), learning)
     _descend(theirs, TORCH[kind](theirs.parameters()), None)
@@ -56,12 +58,12 @@ def test_each_kind_steps_as_torch_does(kind: Any) -> None:
 )
 def test_numbers_that_a_kind_has_no_use_for_are_refused(kind: Any, field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"{field} has no use with kind = '{kind}'; it goes with"):
-        Learning(kind, **{field: value})
+        OptimizerConfig(kind, **{field: value})
 
 
 def test_momentum_schedule_by_hand() -> None:
     """v <- m_t v + g; w <- w - lr v, with momentum rising from 0.3 to 0.9 over three steps."""
-    learning = Learning("sgd", lr=0.1, momentum=Schedule(0.3, 0.9, "linear", over_steps=3))
+    learning = OptimizerConfig("sgd", lr=0.1, momentum=Schedule(0.3, 0.9, "linear", over_steps=3))
     w = nn.Parameter(torch.tensor([1.0]))
     optimizer = learning.build([w])
     by_hand, velocity = 1.0, 0.0
@@ -78,15 +80,15 @@ def test_momentum_schedule_by_hand() -> None:
 @pytest.mark.parametrize("kind", ["sgd", "rmsprop"])
 def test_momentum_may_begin_at_zero(kind: Any) -> None:
     """A momentum that starts at 0 makes no buffer in torch's first step; RMSprop then misses it."""
-    learning = Learning(kind, lr=0.01, momentum=Schedule(0.0, 0.9, "linear", over_steps=2))
+    learning = OptimizerConfig(kind, lr=0.01, momentum=Schedule(0.0, 0.9, "linear", over_steps=2))
     network = generator()
     _descend(network, learning.build(network.parameters()), learning)
     assert all(torch.isfinite(p).all() for p in network.parameters())
 
 
 def test_betas_and_lr_are_scheduled_as_floats() -> None:
-    learning = Learning(lr=Schedule(1e-3, 0.0, "linear", 10), betas=(Schedule(0.9, 0.5, "linear", 4), 1))
-    optimizer = Learning(betas=(0, 0.99)).build([nn.Parameter(torch.zeros(1))])
+    learning = OptimizerConfig(lr=Schedule(1e-3, 0.0, "linear", 10), betas=(Schedule(0.9, 0.5, "linear", 4), 1))
+    optimizer = OptimizerConfig(betas=(0, 0.99)).build([nn.Parameter(torch.zeros(1))])
     learning.schedule(optimizer, 2)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(8e-4)
     assert optimizer.param_groups[0]["betas"] == (0.7, 1.0)
@@ -94,8 +96,8 @@ def test_betas_and_lr_are_scheduled_as_floats() -> None:
 
 
 def test_each_player_has_its_own_learning() -> None:
-    slow = Learning("sgd", lr=0.0)
-    game = match(learning={"generator": slow}, default=Learning("sgd", lr=0.1))
+    slow = OptimizerConfig("sgd", lr=0.0)
+    game = match(learning={"generator": slow}, default=OptimizerConfig("sgd", lr=0.1))
     before = {name: copied(network) for name, network in game.game.players.items()}
     play(game, 2)
     moved = {name: not same(copied(network), before[name]) for name, network in game.game.players.items()}
@@ -105,7 +107,7 @@ def test_each_player_has_its_own_learning() -> None:
 
 def test_the_loop_follows_the_schedule() -> None:
     """lr 0.1 in the first step and 0 from the second on."""
-    game = match(default=Learning("sgd", lr=Schedule(0.1, 0.0, "linear", over_steps=1)))
+    game = match(default=OptimizerConfig("sgd", lr=Schedule(0.1, 0.0, "linear", over_steps=1)))
     start = copied(game.game.players["generator"])
     after_one = copied(play(game, 1).game.players["generator"])
     assert game.values()["lr/generator"] == 0.1
@@ -116,13 +118,13 @@ def test_the_loop_follows_the_schedule() -> None:
 
 def test_learning_refuses() -> None:
     with pytest.raises(ValueError, match="adam, adamw, sgd or rmsprop, got 'lion'"):
-        Learning("lion")  # type: ignore[arg-type]
+        OptimizerConfig("lion")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="clip_norm must be more than 0, got -1"):
-        Learning(clip_norm=-1.0)
+        OptimizerConfig(clip_norm=-1.0)
     with pytest.raises(ValueError, match="clip_value must be more than 0, got 0"):
-        Learning(clip_value=0.0)
+        OptimizerConfig(clip_value=0.0)
     with pytest.raises(UserError, match=r"learning: the game has no player 'generatr'. Did you mean 'generator'\?"):
-        match(learning={"generatr": Learning()})
+        match(learning={"generatr": OptimizerConfig()})
     with pytest.raises(UserError, match="average: the game has no player 'critic'"):
         match(average="critic")
 
@@ -172,7 +174,7 @@ def test_average_has_its_half_life() -> None:
     """A weight that jumps from 0 to 1 is half way there after one half-life: 1 - 2^(-images / half-life)."""
     network = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(network.weight)
-    average = Average(network, ramp=None)
+    average = WeightAverage(network, ramp=None)
     nn.init.ones_(network.weight)
     found = []
     for step in range(1, 9):
@@ -184,7 +186,7 @@ def test_average_has_its_half_life() -> None:
 def test_ramp_bounds_the_half_life_of_a_young_average() -> None:
     network = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(network.weight)
-    average, by_hand = Average(network, ramp=0.5), 0.0
+    average, by_hand = WeightAverage(network, ramp=0.5), 0.0
     for step in range(1, 12):
         nn.init.constant_(network.weight, float(step))
         average.update(network, images=10, seen=10 * step, half_life=30.0)
@@ -195,7 +197,7 @@ def test_ramp_bounds_the_half_life_of_a_young_average() -> None:
 
 def test_average_copies_buffers_and_stays_in_float32_eval() -> None:
     network = generator(norm=True).bfloat16()
-    average = Average(network, ramp=None)
+    average = WeightAverage(network, ramp=None)
     network[1].running_mean.fill_(3.0)
     network[1].num_batches_tracked.fill_(5)
     average.update(network, images=1, seen=1, half_life=0.0)  # no half-life: a copy

@@ -10,9 +10,9 @@ import torch
 from small_games import Rows, critic, duel, generator, match, play, same
 
 from zerosum.engine import losses, penalties
-from zerosum.engine.duel import Rules
-from zerosum.engine.loop import Match
-from zerosum.engine.optimizers import USES, Learning
+from zerosum.engine.duel import UpdateRules
+from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.optimizers import USES, OptimizerConfig
 from zerosum.engine.schedule import Schedule
 from zerosum.store import latest_checkpoint, read_checkpoint, save_checkpoint
 
@@ -20,18 +20,18 @@ STEPS = 12
 PARTS = ("networks", "optimizers", "average", "game", "step")
 
 
-def fresh(kind: Any = "adam") -> Match:
+def fresh(kind: Any = "adam") -> TrainingLoop:
     """A game with all that a state can hold: batch statistics, dropout, a lazy penalty, an average, kept fakes, schedules,
     and an epoch (30 rows) that ends in the middle of a batch."""
     own = {"betas": (0.5, 0.9), "momentum": 0.5, "eps": 1e-8}
     lr = Schedule(0.02, 0.001, "cosine", STEPS)
-    learning = Learning(kind, lr=lr, **{name: own[name] for name in USES[kind]})
+    learning = OptimizerConfig(kind, lr=lr, **{name: own[name] for name in USES[kind]})
     game = duel(
         g=generator(norm=True),
         d=critic(dropout=0.3),
         loss=losses.relativistic_average,
         penalties=[penalties.r1(0.5, every=4), penalties.r2(0.5, every=3)],
-        rules=Rules(fakes="previous"),
+        rules=UpdateRules(fakes="previous"),
     )
     return match(game, Rows(30), default=learning, micro_batches=2, half_life_images=40.0)
 
@@ -42,7 +42,7 @@ def straight() -> dict[str, Any]:
     return play(fresh(), STEPS).state_dict()
 
 
-def stop_and_go(folder: Path, game: Match, stop: int) -> Match:
+def stop_and_go(folder: Path, game: TrainingLoop, stop: int) -> TrainingLoop:
     """Plays on to `stop`, saves, and comes back as another object that knows only the files."""
     save_checkpoint(folder, stop, play(game, stop).state_dict())
     again = fresh()

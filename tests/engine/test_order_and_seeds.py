@@ -9,11 +9,11 @@ import pytest
 import torch
 from small_games import Rows, duel, match, play
 
-from zerosum.engine.duel import Rules
+from zerosum.engine.data_order import rows_at
+from zerosum.engine.duel import UpdateRules
 from zerosum.engine.events import Boundary, Stepped
 from zerosum.engine.loop import Settings, train
-from zerosum.engine.order import rows_at
-from zerosum.engine.seeds import Draws, derive
+from zerosum.engine.seeds import SeededNoise, derive
 
 CPU = torch.device("cpu")
 
@@ -39,8 +39,8 @@ def test_order_is_a_function_of_position_and_seed_alone() -> None:
     assert not torch.equal(rows_at(0, 20, 20, seed=1), rows_at(0, 20, 20, seed=2))
 
 
-@pytest.mark.parametrize("rules", [Rules(), Rules(discriminator_steps=3), Rules(simultaneous=True)])
-def test_turns_of_a_match_cover_each_epoch_exactly(rules: Rules) -> None:
+@pytest.mark.parametrize("rules", [UpdateRules(), UpdateRules(discriminator_steps=3), UpdateRules(simultaneous=True)])
+def test_turns_of_a_match_cover_each_epoch_exactly(rules: UpdateRules) -> None:
     source = Rows(12)
     play(match(duel(rules=rules), source, batch=4), 6)
     epochs = torch.cat(source.asked).view(-1, 12)
@@ -62,7 +62,7 @@ DRAWN: list[tuple[str, dict[str, Any]]] = [
 def test_rows_do_not_depend_on_how_the_batch_is_cut(kind: str, how: dict[str, Any]) -> None:
     def drawn(start: int, stop: int, purpose: str = "noise", **changed: int) -> torch.Tensor:
         place = {"seed": 5, "step": 2, "turn": 1} | changed
-        return getattr(Draws(**place, start=start, stop=stop, total=11, device=CPU), kind)(purpose, *how["shape"])
+        return getattr(SeededNoise(**place, start=start, stop=stop, total=11, device=CPU), kind)(purpose, *how["shape"])
 
     whole = drawn(0, 11)
     for edges in ([0, 5, 11], [0, 1, 2, 9, 11]):
@@ -75,7 +75,7 @@ def test_rows_do_not_depend_on_how_the_batch_is_cut(kind: str, how: dict[str, An
 
 
 def test_integers_reach_every_value() -> None:
-    drawn = Draws(0, 0, 0, 0, 1000, 1000, CPU).integers("labels", 7)
+    drawn = SeededNoise(0, 0, 0, 0, 1000, 1000, CPU).integers("labels", 7)
     counts = torch.bincount(drawn, minlength=7)
     assert counts.min() > 100
     assert len(counts) == 7

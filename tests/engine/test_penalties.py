@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 import conformance
 from zerosum.engine import penalties
-from zerosum.engine.duel import Rules
-from zerosum.engine.game import Play, Verdict
+from zerosum.engine.duel import UpdateRules
+from zerosum.engine.game import DiscriminatorOutput, LossContext
 from zerosum.engine.schedule import Schedule
 
 MAKERS = penalties.table()
@@ -125,13 +125,13 @@ def test_sides_are_judged_under_their_own_conditions() -> None:
     """R1 asks for the reals' conditions, R2 for the fakes'."""
     asked = []
 
-    def judge(at: Tensor, side: str) -> Verdict:
+    def judge(at: Tensor, side: str) -> DiscriminatorOutput:
         asked.append(side)
-        return Verdict.of(at.sum(1))
+        return DiscriminatorOutput.of(at.sum(1))
 
     real, fake = points()
     play = conformance.play_of(Linear(), real, fake)
-    play = Play(real, fake, play.on_real, play.on_fake, judge, play.draws, 0)
+    play = LossContext(real, fake, play.on_real, play.on_fake, judge, play.draws, 0)
     for penalty in (penalties.r1(), penalties.r2()):
         penalty.term(play)
     assert asked == ["real", "fake"]
@@ -234,7 +234,7 @@ def test_clip_weights_holds_learning_weights_and_leaves_frozen_ones() -> None:
 def test_clipping_is_part_of_the_discriminators_turn() -> None:
     d = critic()
     start = max(p.abs().max().item() for p in d.parameters())
-    game = match(duel(d=d, rules=Rules(clip_weights=0.05)))
+    game = match(duel(d=d, rules=UpdateRules(clip_weights=0.05)))
     play(game, 1)
     assert start > 0.05
     assert max(p.abs().max().item() for p in d.parameters()) == pytest.approx(0.05)

@@ -11,8 +11,8 @@ from torch import Tensor
 from two_processes import GAMES, STEPS, outcome
 
 from process_pair import played_in_two
-from zerosum.engine import processes
-from zerosum.engine.processes import World
+from zerosum.engine import distributed
+from zerosum.engine.distributed import DistributedContext
 
 Found = list[dict[str, Tensor]]
 
@@ -31,7 +31,7 @@ def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", GAMES)
 def test_two_processes_play_the_game_of_one(found: Found, name: str) -> None:
     """Weights, average, terms, gradient norms and clipped shares after four steps, in both processes."""
-    alone = outcome(play(GAMES[name](World()), STEPS))
+    alone = outcome(play(GAMES[name](DistributedContext()), STEPS))
     for rank in range(2):
         theirs = part(found[rank], name)
         assert theirs.keys() == alone.keys()
@@ -69,14 +69,14 @@ def test_numbers_that_are_not_finite_in_one_process_stop_both(found: Found) -> N
 
 def test_rows_of_the_batch_are_shared_out_completely() -> None:
     for size, total in ((1, 8), (2, 9), (3, 8), (4, 4)):
-        edges = [World(rank, size).rows(total) for rank in range(size)]
+        edges = [DistributedContext(rank, size).rows(total) for rank in range(size)]
         assert [row for first, last in edges for row in range(first, last)] == list(range(total))
         assert max(b - a for a, b in edges) - min(b - a for a, b in edges) <= 1
 
 
 def test_one_process_is_the_identity() -> None:
     rows = torch.arange(3.0)
-    world = World()
+    world = DistributedContext()
     world.sum_([rows])
     world.barrier()
     assert world.gather_rows(rows) is rows
@@ -100,11 +100,11 @@ def test_environment(
         monkeypatch.delenv(prefix, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert processes.environment() == expected
+    assert distributed.environment() == expected
     if expected[1] == 1:
-        assert processes.join("cpu") == World()
+        assert distributed.join("cpu") == DistributedContext()
 
 
 def test_a_batch_smaller_than_the_processes_is_refused() -> None:
     with pytest.raises(ValueError, match="batch = 1 cannot be shared by 2 processes"):
-        match(batch=1, world=World(0, 2))
+        match(batch=1, world=DistributedContext(0, 2))

@@ -11,10 +11,10 @@ from small_games import SGD, Rows, copied, critic, duel, generator, heads, match
 from torch import Tensor, nn
 
 from zerosum.engine import losses, penalties
-from zerosum.engine.duel import Duel, Rules
+from zerosum.engine.duel import Duel, UpdateRules
 from zerosum.engine.events import NonFinite
-from zerosum.engine.loop import Match
-from zerosum.engine.optimizers import Learning
+from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.optimizers import OptimizerConfig
 
 PENALTIES = {**penalties.table(), "none": None}
 
@@ -35,8 +35,10 @@ def test_micro_batches_play_the_same_game(loss: str, name: str) -> None:
     _assert_equal_play(*ends)
 
 
-@pytest.mark.parametrize("rules", [Rules(batches="one"), Rules(fakes="previous"), Rules(simultaneous=True)])
-def test_micro_batches_under_other_rules(rules: Rules) -> None:
+@pytest.mark.parametrize(
+    "rules", [UpdateRules(batches="one"), UpdateRules(fakes="previous"), UpdateRules(simultaneous=True)]
+)
+def test_micro_batches_under_other_rules(rules: UpdateRules) -> None:
     ends = [
         play(match(duel(loss=losses.relativistic_average, rules=rules), micro_batches=micro), 3) for micro in (1, 2)
     ]
@@ -50,7 +52,7 @@ def test_rehearsing_leaves_no_trace_in_running_statistics() -> None:
     assert d[1].num_batches_tracked.item() == 4
 
 
-def _assert_equal_play(one: Match, other: Match) -> None:
+def _assert_equal_play(one: TrainingLoop, other: TrainingLoop) -> None:
     for name in ("discriminator", "generator"):
         pairs = zip(one.game.players[name].parameters(), other.game.players[name].parameters(), strict=True)
         for left, right in pairs:
@@ -75,7 +77,7 @@ class Poison(nn.Module):
         return x + (x - x.detach()).abs().sqrt() if self.armed == "gradient" else x  # 0 forward, 0 * inf backward
 
 
-def poisoned(**settings: Any) -> tuple[Match, Poison, Poison]:
+def poisoned(**settings: Any) -> tuple[TrainingLoop, Poison, Poison]:
     """A match whose players can be poisoned at their ends; both have BatchNorm before that."""
     in_g, in_d = Poison(), Poison()
     g, d = nn.Sequential(generator(norm=True), in_g), nn.Sequential(in_d, critic(norm=True))
@@ -139,7 +141,7 @@ def test_skip_leaves_the_update_out_and_counts_it() -> None:
 
 def test_simultaneous_guard_updates_neither() -> None:
     game, in_g, _ = poisoned()
-    game.game.rules = Rules(simultaneous=True)
+    game.game.rules = UpdateRules(simultaneous=True)
     in_g.register_forward_pre_hook(
         lambda module, _: setattr(module, "armed", "value" if torch.is_grad_enabled() else "")
     )
@@ -160,7 +162,7 @@ def test_clip_by_value_clamps_entries_and_tells_their_share() -> None:
     free = play(match(), 1)
     raw = _gradients(free.game.players["discriminator"])
     c = raw.abs().median().item() * 1.01
-    game = play(match(learning={"discriminator": Learning("sgd", lr=0.05, momentum=0.5, clip_value=c)}), 1)
+    game = play(match(learning={"discriminator": OptimizerConfig("sgd", lr=0.05, momentum=0.5, clip_value=c)}), 1)
     torch.testing.assert_close(_gradients(game.game.players["discriminator"]), raw.clamp(-c, c))
     share = (raw.abs() > c).float().mean().item()
     assert 0.3 < share < 0.6
@@ -173,7 +175,7 @@ def test_clip_by_value_clamps_entries_and_tells_their_share() -> None:
 def test_clip_by_norm_scales_the_whole_gradient(factor: float, clipped: float) -> None:
     raw = _gradients(play(match(), 1).game.players["discriminator"])
     limit = raw.norm().item() * factor
-    game = play(match(learning={"discriminator": Learning("sgd", lr=0.05, momentum=0.5, clip_norm=limit)}), 1)
+    game = play(match(learning={"discriminator": OptimizerConfig("sgd", lr=0.05, momentum=0.5, clip_norm=limit)}), 1)
     torch.testing.assert_close(_gradients(game.game.players["discriminator"]), raw * min(1.0, factor))
     assert game.values()["discriminator/clipped"] == clipped
 
@@ -182,7 +184,7 @@ def test_clip_by_value_then_norm() -> None:
     raw = _gradients(play(match(), 1).game.players["discriminator"])
     c = raw.abs().median().item()
     limit = raw.clamp(-c, c).norm().item() / 2
-    learning = Learning("sgd", lr=0.05, momentum=0.5, clip_value=c, clip_norm=limit)
+    learning = OptimizerConfig("sgd", lr=0.05, momentum=0.5, clip_value=c, clip_norm=limit)
     game = play(match(learning={"discriminator": learning}), 1)
     torch.testing.assert_close(_gradients(game.game.players["discriminator"]), raw.clamp(-c, c) / 2)
     assert game.values()["discriminator/clipped"] == 1.0

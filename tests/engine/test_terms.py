@@ -11,35 +11,35 @@ from torch import Tensor, nn
 
 from zerosum.engine import (
     Adaptive,
+    DiscriminatorOutput,
     Duel,
-    Learning,
-    Match,
-    Play,
+    LossContext,
+    OptimizerConfig,
     Prior,
-    Rules,
     Settings,
-    Verdict,
+    TrainingLoop,
+    UpdateRules,
+    extra_losses,
     losses,
     penalties,
-    terms,
 )
 from zerosum.engine.adaptive import Controller
-from zerosum.engine.seeds import Draws
+from zerosum.engine.seeds import SeededNoise
 
-DRAWS = Draws(0, 0, 0, 0, 4, 4, torch.device("cpu"))
+DRAWS = SeededNoise(0, 0, 0, 0, 4, 4, torch.device("cpu"))
 
 
-def told(player: str, **outputs: Tensor) -> Play:
-    verdict = Verdict((torch.zeros(4),), outputs=outputs)
+def told(player: str, **outputs: Tensor) -> LossContext:
+    verdict = DiscriminatorOutput((torch.zeros(4),), outputs=outputs)
     data = torch.zeros(4, 2)
     judge = lambda points, side: verdict  # noqa: E731
     labels = torch.tensor([0, 1, 2, 0])
-    return Play(data, data, verdict, verdict, judge, DRAWS, 0, player, labels, labels)
+    return LossContext(data, data, verdict, verdict, judge, DRAWS, 0, player, labels, labels)
 
 
 def test_classes_are_asked_of_d_on_reals_and_of_g_on_fakes() -> None:
     logits = torch.zeros(4, 3)  # cannot tell: the cross-entropy is log 3
-    penalty = terms.classification(2.0, generator_weight=0.5)
+    penalty = extra_losses.classification(2.0, generator_weight=0.5)
     torch.testing.assert_close(penalty.term(told("discriminator", classes=logits)), torch.full((4,), 2 * math.log(3)))
     torch.testing.assert_close(penalty.term(told("generator", classes=logits)), torch.full((4,), math.log(3)))
     sure = 50 * nn.functional.one_hot(torch.tensor([0, 1, 2, 0])).float()
@@ -48,14 +48,19 @@ def test_classes_are_asked_of_d_on_reals_and_of_g_on_fakes() -> None:
 
 
 def test_a_discriminator_without_the_output_is_named() -> None:
-    for penalty, name in ((terms.classification(), "classes"), (terms.reconstruction(), "reconstruction")):
+    for penalty, name in (
+        (extra_losses.classification(), "classes"),
+        (extra_losses.reconstruction(), "reconstruction"),
+    ):
         with pytest.raises(ValueError, match=name):
             penalty.term(told("discriminator"))
 
 
 def test_reconstruction_is_the_decoders_error() -> None:
     errors = torch.tensor([1.0, 2.0, 3.0, 4.0])
-    torch.testing.assert_close(terms.reconstruction(3.0).term(told("discriminator", reconstruction=errors)), 3 * errors)
+    torch.testing.assert_close(
+        extra_losses.reconstruction(3.0).term(told("discriminator", reconstruction=errors)), 3 * errors
+    )
 
 
 # --- path length
@@ -79,8 +84,8 @@ class Straight(nn.Module):
 def test_path_length_of_a_linear_generator_in_closed_form() -> None:
     generator = Straight(torch.randn(5, 8, generator=torch.Generator().manual_seed(1)))
     data = torch.zeros(4, 1, 2, 4)
-    verdict = Verdict((torch.zeros(4),))
-    play = Play(
+    verdict = DiscriminatorOutput((torch.zeros(4),))
+    play = LossContext(
         data,
         data,
         verdict,
@@ -92,7 +97,7 @@ def test_path_length_of_a_linear_generator_in_closed_form() -> None:
         noise=torch.randn(4, 5),
         generator=generator,
     )
-    value = terms.path_length(2.0, every=4, decay=0.25).term(play)
+    value = extra_losses.path_length(2.0, every=4, decay=0.25).term(play)
     direction = DRAWS.normal("path length", 1, 2, 4).view(4, 8) / 8**0.5
     # Each of the three layers' w has the slope `matrix @ y`; the length is the root of the mean of their squares.
     lengths = (direction @ generator.matrix.T).norm(dim=1)
@@ -118,7 +123,7 @@ class Line(nn.Module):
         return self.scale * x.flatten(1).sum(1)
 
 
-def double(images: Tensor, draws: Draws, purpose: str, strength: float) -> Tensor:
+def double(images: Tensor, draws: SeededNoise, purpose: str, strength: float) -> Tensor:
     return images * (1 + strength)
 
 
@@ -128,9 +133,9 @@ def game(**changes: object) -> Duel:
     return Duel(nn.Linear(2, FEATURES), Line(), **given)  # type: ignore[arg-type]
 
 
-def plays(duel: Duel, steps: int = 1, batch: int = 8, micro_batches: int = 1) -> Match:
-    settings = Settings(batch=batch, micro_batches=micro_batches, default=Learning(lr=1e-3))
-    match = Match(duel, Rows(64), settings)
+def plays(duel: Duel, steps: int = 1, batch: int = 8, micro_batches: int = 1) -> TrainingLoop:
+    settings = Settings(batch=batch, micro_batches=micro_batches, default=OptimizerConfig(lr=1e-3))
+    match = TrainingLoop(duel, Rows(64), settings)
     for _ in range(steps):
         match.advance()
     return match
@@ -146,11 +151,11 @@ def test_a_slope_through_the_augmentation_is_that_of_the_plain_points(through: b
 
 
 def test_consistency_compares_plain_with_augmented() -> None:
-    duel = game(penalties=[terms.consistency(3.0)], rules=Rules(augment_role="compared"))
-    match = Match(duel, Rows(64), Settings(batch=64, default=Learning(lr=1e-3)))
+    duel = game(penalties=[extra_losses.consistency(3.0)], rules=UpdateRules(augment_role="compared"))
+    match = TrainingLoop(duel, Rows(64), Settings(batch=64, default=OptimizerConfig(lr=1e-3)))
     with torch.no_grad():
         real = duel.discriminator(Rows(64).batch(torch.arange(64)).data)
-        fake = duel.discriminator(duel.generator(duel.prior.draw(Draws(0, 0, 0, 0, 64, 64, torch.device("cpu")))))
+        fake = duel.discriminator(duel.generator(duel.prior.draw(SeededNoise(0, 0, 0, 0, 64, 64, torch.device("cpu")))))
     match.advance()
     # T doubles, so D(x) - D(T(x)) = -D(x).
     expected = 3 * float(real.square().mean() + fake.square().mean())
@@ -159,11 +164,11 @@ def test_consistency_compares_plain_with_augmented() -> None:
 
 def test_rules_that_need_one_another() -> None:
     with pytest.raises(ValueError, match="consistency"):
-        game(penalties=[terms.consistency()])
+        game(penalties=[extra_losses.consistency()])
     with pytest.raises(ValueError, match="consistency"):
-        game(rules=Rules(augment_role="compared"))
+        game(rules=UpdateRules(augment_role="compared"))
     with pytest.raises(ValueError, match="augment_strength has no use without an augmentation"):
-        game(augment=None, rules=Rules(augment_strength=Adaptive()))
+        game(augment=None, rules=UpdateRules(augment_strength=Adaptive()))
 
 
 def test_the_controller_follows_the_sign() -> None:
@@ -190,13 +195,15 @@ class Sure(Line):
 def test_strength_rises_while_d_is_sure_and_is_part_of_the_state() -> None:
     rule = Adaptive(target=0.6, over_images=160, every=2)
     torch.manual_seed(0)
-    duel = Duel(nn.Linear(2, FEATURES), Sure(), prior=Prior(2), augment=double, rules=Rules(augment_strength=rule))
+    duel = Duel(
+        nn.Linear(2, FEATURES), Sure(), prior=Prior(2), augment=double, rules=UpdateRules(augment_strength=rule)
+    )
     match = plays(duel, steps=6)
     assert match.values()["augment/strength"] == pytest.approx(6 * 8 / 160)
     assert match.values()["augment/sign"] == 1.0
     match.advance()
     other = plays(
-        Duel(nn.Linear(2, FEATURES), Sure(), prior=Prior(2), augment=double, rules=Rules(augment_strength=rule)),
+        Duel(nn.Linear(2, FEATURES), Sure(), prior=Prior(2), augment=double, rules=UpdateRules(augment_strength=rule)),
         steps=0,
     )
     other.load_state_dict(match.state_dict())
@@ -211,8 +218,11 @@ def test_strength_rises_while_d_is_sure_and_is_part_of_the_state() -> None:
 def test_the_sign_is_taken_around_the_logit_of_cannot_tell(loss: str, sign: float) -> None:
     """Of four reals one is judged above 1/2, where least squares cannot tell; all above 0, where cross-entropy cannot; two above
     0.2, the middle between the mean real (0.4) and the mean fake (0), which stands for it with a Wasserstein critic."""
-    duel = game(loss=losses.table()[loss], rules=Rules(augment_strength=Adaptive(every=1)))
-    duel._last = Verdict((torch.tensor([0.1, 0.15, 0.4, 0.95]),)), Verdict((torch.tensor([-0.5, 0.5, 0.1, -0.1]),))
+    duel = game(loss=losses.table()[loss], rules=UpdateRules(augment_strength=Adaptive(every=1)))
+    duel._last = (
+        DiscriminatorOutput((torch.tensor([0.1, 0.15, 0.4, 0.95]),)),
+        DiscriminatorOutput((torch.tensor([-0.5, 0.5, 0.1, -0.1]),)),
+    )
     assert duel.noted("discriminator")["sign"].item() == pytest.approx(sign)
 
 
@@ -226,7 +236,7 @@ class Middle(Line):
 @pytest.mark.parametrize("loss", ["non_saturating", "relativistic", "relativistic_average"])
 def test_the_sign_is_that_of_the_whole_batch(loss: str) -> None:
     """Micro-batches tell the same mean as one batch, where "cannot tell" is the middle of the whole batch too."""
-    rule = Rules(augment_strength=Adaptive(every=1, initial=0.5))
+    rule = UpdateRules(augment_strength=Adaptive(every=1, initial=0.5))
     signs = []
     for parts in (1, 3):
         torch.manual_seed(0)
@@ -239,7 +249,7 @@ def test_the_sign_is_that_of_the_whole_batch(loss: str) -> None:
 
 
 def test_outputs_are_cut_with_their_rows() -> None:
-    verdict = Verdict((torch.arange(4.0),), outputs={"classes": torch.arange(8.0).view(4, 2)})
+    verdict = DiscriminatorOutput((torch.arange(4.0),), outputs={"classes": torch.arange(8.0).view(4, 2)})
     torch.testing.assert_close(verdict.rows(1, 3).outputs["classes"], torch.tensor([[2.0, 3.0], [4.0, 5.0]]))
 
 

@@ -14,40 +14,40 @@ import torch
 from small_games import Rows, critic, duel, generator, heads, match, play
 from torch import Tensor
 
-from zerosum.engine import losses, penalties, processes
-from zerosum.engine.duel import Rules
+from zerosum.engine import distributed, losses, penalties
+from zerosum.engine.distributed import DistributedContext
+from zerosum.engine.duel import UpdateRules
 from zerosum.engine.events import NonFinite
-from zerosum.engine.loop import Match
-from zerosum.engine.optimizers import Learning
-from zerosum.engine.processes import World
+from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.store import encode, read_checkpoint, save_checkpoint
 
 STEPS = 4
 
 
-def lazy(loss: str, **options: Any) -> Callable[[World], Match]:
+def lazy(loss: str, **options: Any) -> Callable[[DistributedContext], TrainingLoop]:
     """R1 and R2 in every second step, two micro-batches, a batch of 9 (4 rows and 5), clipping by norm in D."""
 
-    def make(world: World) -> Match:
+    def make(world: DistributedContext) -> TrainingLoop:
         parts = [penalties.r1(0.5, every=2), penalties.r2(0.5, every=2)]
-        game = duel(d=heads(), loss=losses.table()[loss], penalties=parts, rules=Rules(**options))
-        learning = {"discriminator": Learning("sgd", lr=0.05, momentum=0.5, clip_norm=0.8)}
+        game = duel(d=heads(), loss=losses.table()[loss], penalties=parts, rules=UpdateRules(**options))
+        learning = {"discriminator": OptimizerConfig("sgd", lr=0.05, momentum=0.5, clip_norm=0.8)}
         return match(game, Rows(), world=world, batch=9, micro_batches=2, learning=learning)
 
     return make
 
 
-def penalised(name: str) -> Callable[[World], Match]:
+def penalised(name: str) -> Callable[[DistributedContext], TrainingLoop]:
     """Another penalty, every second step, with the mean-coupled loss, which needs the whole batch's logits."""
 
-    def make(world: World) -> Match:
+    def make(world: DistributedContext) -> TrainingLoop:
         game = duel(loss=losses.relativistic_average, penalties=[penalties.table()[name](0.5, every=2)])
         return match(game, Rows(), world=world, batch=9, micro_batches=2)
 
     return make
 
 
-GAMES: dict[str, Callable[[World], Match]] = {
+GAMES: dict[str, Callable[[DistributedContext], TrainingLoop]] = {
     **{f"loss {name}": lazy(name) for name in losses.table()},
     **{f"penalty {name}": penalised(name) for name in penalties.table()},
     "one batch": lazy("relativistic", batches="one"),
@@ -57,7 +57,7 @@ GAMES: dict[str, Callable[[World], Match]] = {
 }
 
 
-def outcome(game: Match) -> dict[str, Tensor]:
+def outcome(game: TrainingLoop) -> dict[str, Tensor]:
     """Weights, the average's weights and the global terms of the last step."""
     found = {f"{name}.{key}": t for name, net in game.game.players.items() for key, t in net.state_dict().items()}
     if game.average:
@@ -70,7 +70,7 @@ def outcome(game: Match) -> dict[str, Tensor]:
 def main(folder: Path) -> None:
     """Plays everything as one of the processes and writes what came out."""
     torch.set_num_threads(1)
-    world = processes.join("cpu")
+    world = distributed.join("cpu")
     found = {f"{name}|{key}": t for name, make in GAMES.items() for key, t in outcome(play(make(world), STEPS)).items()}
     found["rows"] = world.gather_rows(torch.arange(10.0).view(5, 2)[slice(*world.rows(5))])
     found["any"] = torch.tensor([world.any(world.rank == 1), world.any(False)])
@@ -79,15 +79,15 @@ def main(folder: Path) -> None:
     found["guard"] = guarded(world)
     (folder / f"rank{world.rank}.safetensors").write_bytes(encode(found))
     world.barrier()
-    processes.leave()
+    distributed.leave()
 
 
-def with_batch_norm(world: World) -> Match:
+def with_batch_norm(world: DistributedContext) -> TrainingLoop:
     """Batch statistics differ between the processes; the running ones may not."""
     return match(duel(g=generator(norm=True), d=critic(norm=True)), world=world)
 
 
-def restored(world: World, folder: Path) -> dict[str, Tensor]:
+def restored(world: DistributedContext, folder: Path) -> dict[str, Tensor]:
     """Steps 3 and 4 of the game with previous fakes, once straight on and once from a checkpoint after step 2."""
     halted = play(GAMES["previous fakes"](world), 2)
     state = halted.state_dict()
@@ -100,7 +100,7 @@ def restored(world: World, folder: Path) -> dict[str, Tensor]:
     return {f"{end}|{key}": tensor for end, game in ends.items() for key, tensor in outcome(game).items()}
 
 
-def guarded(world: World) -> Tensor:
+def guarded(world: DistributedContext) -> Tensor:
     """1 where this process stopped: NaN weights in the second process's rows alone must stop both."""
     game = with_batch_norm(world)
     if world.rank == 1:

@@ -17,8 +17,8 @@ from zerosum.engine import losses
 from zerosum.live import dirac
 from zerosum.live.frame import Screen, clean
 from zerosum.live.lab import Lab
-from zerosum.live.measure import Measure, Sitting
-from zerosum.live.reading import Reading
+from zerosum.live.measure import Measure, MeasureSession
+from zerosum.live.optimal_d import OptimalDReading
 from zerosum.live.sampling import even_noise, even_points, lattice
 from zerosum.live.settings import parse
 from zerosum.live.table import ToyTable, duel
@@ -64,7 +64,7 @@ def table(**settings: Any) -> ToyTable:
 def test_measures_on_the_line_are_the_closed_forms() -> None:
     """Data N(0, 1), generator N(1, 1), and the D that is best for them."""
     measure = Measure(table(source="normal"))
-    found = measure(Sitting(0, Affine(1.0, 1.0), Logits(lambda x: 0.5 - x[:, 0])))
+    found = measure(MeasureSession(0, Affine(1.0, 1.0), Logits(lambda x: 0.5 - x[:, 0])))
     assert found["kl"] == pytest.approx(0.5, abs=0.01)
     assert found["kl_reverse"] == pytest.approx(0.5, abs=0.01)
     assert found["js"] == pytest.approx(JSD, abs=5e-4)
@@ -72,7 +72,7 @@ def test_measures_on_the_line_are_the_closed_forms() -> None:
     assert found["bound"] == pytest.approx(2 * JSD - math.log(4), abs=1e-3)
     assert found["V"] == pytest.approx(found["bound"], abs=1e-3)
     assert found["gap"] < 1.0
-    blind = measure(Sitting(0, Affine(1.0, 1.0), Logits(lambda x: 0 * x[:, 0])))
+    blind = measure(MeasureSession(0, Affine(1.0, 1.0), Logits(lambda x: 0 * x[:, 0])))
     assert blind["V"] == pytest.approx(-math.log(4), abs=1e-6)
     # E |1/2 - D*| under (p + q)/2 is half the total variation: erf(1 / (2 sqrt 2)) / 2.
     assert blind["gap"] == pytest.approx(50 * math.erf(0.5 / math.sqrt(2)), abs=0.5)
@@ -82,29 +82,33 @@ def test_measures_on_the_line_are_the_closed_forms() -> None:
 def test_measures_in_the_plane_are_the_closed_forms() -> None:
     """Data N(0, 0.01 I), the generator the same moved by one deviation."""
     measure = Measure(table(source="drawn", points="0,0"))
-    shifted = measure(Sitting(0, Affine(0.1, 0.1, 0.0), Logits(lambda x: 0.5 - 10 * x[:, 0])))
+    shifted = measure(MeasureSession(0, Affine(0.1, 0.1, 0.0), Logits(lambda x: 0.5 - 10 * x[:, 0])))
     assert shifted["js"] == pytest.approx(JSD, abs=0.01)
     assert shifted["kl"] == pytest.approx(0.5, abs=0.04)  # half a point in each of 1,600 cells
     assert shifted["w"] == pytest.approx(0.1, abs=0.01)
     assert shifted["V"] == pytest.approx(2 * JSD - math.log(4), abs=0.01)
     assert shifted["gap"] < 5.0
-    same = measure(Sitting(0, Affine(0.1, 0.0, 0.0), Logits(lambda x: 0 * x[:, 0])))
+    same = measure(MeasureSession(0, Affine(0.1, 0.0, 0.0), Logits(lambda x: 0 * x[:, 0])))
     assert same["js"] < 0.01
     assert same["w"] < 0.02
 
 
 def test_numbers_without_a_meaning_are_left_out() -> None:
-    hinge = Measure(table(source="normal", loss="hinge"))(Sitting(0, Affine(1.0, 1.0), Logits(lambda x: 0.5 - x[:, 0])))
+    hinge = Measure(table(source="normal", loss="hinge"))(
+        MeasureSession(0, Affine(1.0, 1.0), Logits(lambda x: 0.5 - x[:, 0]))
+    )
     assert "V" not in hinge
     assert "bound" not in hinge
     assert "gap" in hinge
     critic = Measure(table(source="normal", loss="wasserstein"))(
-        Sitting(0, Affine(1.0, 1.0), Logits(lambda x: -x[:, 0]))
+        MeasureSession(0, Affine(1.0, 1.0), Logits(lambda x: -x[:, 0]))
     )
     assert "gap" not in critic
     # Only differences of a relativistic logit mean something, so a shifted D is the same D.
     relative = Measure(table(source="normal", loss="relativistic"))
-    one, other = (relative(Sitting(0, Affine(1.0, 1.0), Logits(lambda x, c=c: 0.5 + c - x[:, 0]))) for c in (0.0, 7.0))
+    one, other = (
+        relative(MeasureSession(0, Affine(1.0, 1.0), Logits(lambda x, c=c: 0.5 + c - x[:, 0]))) for c in (0.0, 7.0)
+    )
     assert one == pytest.approx(other, abs=1e-4)
     assert one["V"] == pytest.approx(2 * JSD - math.log(4), abs=1e-3)
 
@@ -131,7 +135,7 @@ def test_the_best_d_cannot_be_bettered(name: str) -> None:
     """For every loss: at the D that is shown as best, the loss's own function is lowest; or there is no best."""
     pair = losses.table()[name]
     ratio = torch.tensor([0.1, 0.35, 0.62, 0.9], dtype=torch.float64)
-    best = Reading(pair).best(ratio, 1 - ratio)
+    best = OptimalDReading(pair).best(ratio, 1 - ratio)
     if name == "wasserstein":
         assert best is None
         return
@@ -151,12 +155,12 @@ def test_the_best_d_cannot_be_bettered(name: str) -> None:
 def test_the_constant_of_a_relativistic_d_is_the_one_that_serves_it_best() -> None:
     generator = torch.Generator().manual_seed(0)
     real, fake = torch.randn(500, generator=generator) + 4, 2 * torch.randn(500, generator=generator) + 2
-    reading = Reading(losses.relativistic)
+    reading = OptimalDReading(losses.relativistic)
     middle = reading.middle(real, fake)
     best = reading.value(real, fake, middle)
     assert best is not None
     assert all(best >= (reading.value(real, fake, middle + c) or 0) for c in (-0.5, -0.01, 0.01, 0.5))
-    assert Reading(losses.least_squares).middle(real, fake) == 0.5
+    assert OptimalDReading(losses.least_squares).middle(real, fake) == 0.5
 
 
 # --- what is drawn

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from zerosum.live import words_dirac
+from zerosum.live.explanations import Explanation, Facts, examine
 from zerosum.live.frame import Screen
 from zerosum.live.lab import Lab
 from zerosum.live.settings import parse
-from zerosum.live.stages import stages
-from zerosum.live.words import Facts, Sentence, examine
-from zerosum.runs.rhythm import beat_of
+from zerosum.live.step_stages import stages
+from zerosum.training.oscillation import beat_of
 
 FACTS = Facts("non_saturating", "r1")
 CALM: dict[str, float] = {
@@ -45,12 +45,12 @@ def points(num: int = 40, step: int = 1_000, **changes: Any) -> list[dict[str, A
     return rows
 
 
-def told(facts: Facts = FACTS, **changes: Any) -> dict[str, Sentence]:
+def told(facts: Facts = FACTS, **changes: Any) -> dict[str, Explanation]:
     """level and beginning of each sentence -> the sentence."""
     return {f"{found.level}: {found.text}": found for found in examine(points(**changes), facts)}
 
 
-def one(sentences: Mapping[str, Sentence], start: str) -> Sentence:
+def one(sentences: Mapping[str, Explanation], start: str) -> Explanation:
     found = [sentence for text, sentence in sentences.items() if text.startswith(start)]
     assert len(found) == 1, list(sentences)
     return found[0]

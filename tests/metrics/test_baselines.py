@@ -11,7 +11,7 @@ from torch import Tensor
 from zerosum.errors import UserError
 from zerosum.metrics import baselines
 from zerosum.metrics.baselines import chosen, classical, family, kernel, mixture, normal, pca
-from zerosum.metrics.principal import principal
+from zerosum.metrics.ppca import principal
 
 
 def drawn(seed: int, *shape: int) -> Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from zerosum.domains.tables.measures.boosting import classes_tested, predictive, two_sample
+from zerosum.domains.tables.measures.table_similarity import Mixed
 from zerosum.errors import UserError
-from zerosum.metrics.boosting import classes_tested, predictive, two_sample
-from zerosum.metrics.mixed import Mixed
 
 NAMES, NUMERIC = ("x", "code", "target"), (True, False, False)
 

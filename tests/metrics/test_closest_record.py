@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from zerosum.metrics.closest_record import closer_share, copies, expected_share, places
-from zerosum.metrics.mixed import Mixed
+from zerosum.domains.tables.measures.closest_record import closer_share, copies, expected_share, places
+from zerosum.domains.tables.measures.table_similarity import Mixed
 
 
 def drawn(num: int, seed: int) -> Mixed:

@@ -7,8 +7,8 @@ import itertools
 import pytest
 import torch
 
+from zerosum.domains.points import clouds
 from zerosum.errors import UserError
-from zerosum.metrics import clouds
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from zerosum.domains.tables.copula import gaussian, independent
 from zerosum.errors import UserError
-from zerosum.metrics.copula import gaussian, independent
 
 
 def normals(num: int, correlation: float) -> torch.Tensor:

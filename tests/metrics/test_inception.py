@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from zerosum.domains.images.extractors.inception_network import Inception, load_inception, to_input
 from zerosum.errors import UserError
-from zerosum.metrics.inception import Inception, load_inception, to_input
 
 
 def test_it_has_the_parameters_of_the_published_file() -> None:

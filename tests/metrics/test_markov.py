@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from zerosum.domains.images.markov import markov
 from zerosum.errors import UserError
-from zerosum.metrics.markov import markov
 
 WORDS = torch.tensor([[0, 1, 2, 1], [0, 1, 0, 1], [0, 2, 2, 2]])
 

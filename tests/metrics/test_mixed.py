@@ -7,8 +7,17 @@ import math
 import numpy as np
 import pytest
 
+from zerosum.domains.tables.measures.table_similarity import (
+    Mixed,
+    associations,
+    correlations,
+    mean,
+    shape,
+    shapes,
+    total_variation,
+    trends,
+)
 from zerosum.errors import UserError
-from zerosum.metrics.mixed import Mixed, associations, correlations, mean, shape, shapes, total_variation, trends
 
 
 def table(*columns: list[float], numeric: tuple[bool, ...]) -> Mixed:

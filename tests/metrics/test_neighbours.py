@@ -11,13 +11,7 @@ from torch.testing import assert_close
 
 from zerosum.errors import UserError
 from zerosum.metrics import distances
-from zerosum.metrics.neighbours import (
-    diversity,
-    mann_whitney_less,
-    memorisation,
-    nearest,
-    unseen_distances,
-)
+from zerosum.metrics.neighbours import diversity, mann_whitney_less, memorisation, nearest, unseen_distances
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from zerosum.domains.translation.measures.patch_labels import coarse, label_accuracy, train_patch_classifier
 from zerosum.errors import UserError
 from zerosum.metrics.classifier import weights_sha256
-from zerosum.metrics.patch_labels import coarse, label_accuracy, train_patch_classifier
 
 
 def maps(num: int, seed: int) -> Tensor:

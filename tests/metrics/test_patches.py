@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from zerosum.domains.translation.measures.patch_distance import bands, patch_distances, patches, sliced_distance
 from zerosum.errors import UserError
-from zerosum.metrics.patches import bands, patch_distances, patches, sliced_distance
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from zerosum.metrics import boosting
-from zerosum.metrics.mixed import Mixed
+from zerosum.domains.tables.measures import boosting
+from zerosum.domains.tables.measures.table_similarity import Mixed
 from zerosum.metrics.neighbours import unseen_distances
 from zerosum.metrics.rows import drawn_rows
 

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from zerosum.domains.points import shape_sets
 from zerosum.errors import UserError
-from zerosum.metrics import shape_sets
 
 
 def line(*places: float) -> torch.Tensor:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from zerosum.domains.images.measures.mode_coverage import NUM_MODES, expected_divergence, modes_and_divergence, modes_of
 from zerosum.errors import UserError
-from zerosum.metrics.stacked import NUM_MODES, expected_divergence, modes_and_divergence, modes_of
 
 
 def digits_of(modes: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from zerosum.domains.translation.measures.ssim import contrast, edge_ssim, edges, ssim
 from zerosum.errors import UserError
-from zerosum.metrics.structure import contrast, edge_ssim, edges, ssim
 
 
 def images(*shape: int, seed: int = 0) -> Tensor:

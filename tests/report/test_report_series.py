@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from zerosum.progress import measures
 from zerosum.report import Point, spread, thin
 from zerosum.report.charts import charts_of
 from zerosum.report.measures import metrics_section
 from zerosum.report.questions import name_of
 from zerosum.report.read import read_folder
 from zerosum.report.words import duration, figure, interval, title_of
-from zerosum.runs.progress import measures
 
 
 def test_thin_keeps_ends_extremes_and_mean() -> None:

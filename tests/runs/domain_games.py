@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from zerosum import catalog, recipe
+from zerosum.engine.distributed import DistributedContext, join
 from zerosum.engine.game import Batch
-from zerosum.engine.loop import Match
-from zerosum.engine.processes import World, join
-from zerosum.engine.seeds import Draws
-from zerosum.runs import fit, plan, resolve
-from zerosum.runs.plan import Plan
+from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.seeds import SeededNoise
+from zerosum.planning import fit_memory, plan, resolve
+from zerosum.planning.plan import Plan
 from zerosum.store import encode, split
 
 STEPS = 4
@@ -107,7 +107,7 @@ def parted(name: str) -> tuple[str, ...]:
     """Settings with which parts of 4 rows can play the game of a recipe: packs of 4 rows, and no batch normalisation."""
     match = begun(name, *EIGHT)
     packs = ("discriminator.pack=4",) if hasattr(match.game.players["discriminator"], "pack") else ()
-    norms = any("BatchNorm" in module for module in fit.rows_together(match.game, [(0, 4), (4, 8)]))
+    norms = any("BatchNorm" in module for module in fit_memory.rows_together(match.game, [(0, 4), (4, 8)]))
     return (*EIGHT, *packs, *(("generator.norm=group",) if norms else ()))
 
 
@@ -129,10 +129,10 @@ def planned(name: str, *settings: str) -> Plan:
 @functools.cache
 def opened(domain: str, data: str) -> Any:
     """A source, opened once."""
-    return catalog.domain(domain).open(recipe.Part.model_validate_json(data), False)
+    return catalog.domain(domain).open(recipe.Component.model_validate_json(data), False)
 
 
-def begun(name: str, *settings: str, world: World = World()) -> Match:
+def begun(name: str, *settings: str, world: DistributedContext = DistributedContext()) -> TrainingLoop:
     """The match of a case, at step 0."""
     return plan.match(planned(name, *settings), world)
 
@@ -162,17 +162,17 @@ class Doubled:
 def in_float64() -> Iterator[None]:
     """Within, numbers drawn are float64 and what the engine rounds to float32 stays as it is: what is left of differences is
     an error and no rounding, which instance normalisation would blow up within a few steps."""
-    kept = Tensor.float, Draws.normal, Draws.uniform
+    kept = Tensor.float, SeededNoise.normal, SeededNoise.uniform
     Tensor.float = lambda self: self if self.dtype == torch.float64 else kept[0](self)  # type: ignore[method-assign]
-    Draws.normal = lambda self, *args, **named: kept[1](self, *args, **named).double()  # type: ignore[method-assign]
-    Draws.uniform = lambda self, *args, **named: kept[2](self, *args, **named).double()  # type: ignore[method-assign]
+    SeededNoise.normal = lambda self, *args, **named: kept[1](self, *args, **named).double()  # type: ignore[method-assign]
+    SeededNoise.uniform = lambda self, *args, **named: kept[2](self, *args, **named).double()  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Tensor.float, Draws.normal, Draws.uniform = kept  # type: ignore[method-assign]
+        Tensor.float, SeededNoise.normal, SeededNoise.uniform = kept  # type: ignore[method-assign]
 
 
-def exactly(name: str, *settings: str, world: World = World()) -> dict[str, Tensor]:
+def exactly(name: str, *settings: str, world: DistributedContext = DistributedContext()) -> dict[str, Tensor]:
     """The weights of a case that was played in float64."""
     with in_float64():
         match = begun(name, *settings, world=world)
@@ -186,7 +186,7 @@ def exactly(name: str, *settings: str, world: World = World()) -> dict[str, Tens
         return weights(played(match, STEPS if name in CASES else 2))
 
 
-def weights(match: Match) -> dict[str, Tensor]:
+def weights(match: TrainingLoop) -> dict[str, Tensor]:
     """All parameters and buffers of all players, and the average, by name."""
     networks = {name: player.network.state_dict() for name, player in match.players.items()}
     average = match.average.network.state_dict() if match.average else {}
@@ -200,7 +200,7 @@ def close(left: dict[str, Tensor], right: dict[str, Tensor], **tolerance: float)
         torch.testing.assert_close(tensor, right[name], **tolerance, msg=lambda said, name=name: f"{name}: {said}")
 
 
-def played(match: Match, steps: int = STEPS) -> Match:
+def played(match: TrainingLoop, steps: int = STEPS) -> TrainingLoop:
     """The match after `steps` more steps."""
     for _ in range(steps):
         match.advance()

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from zerosum.engine.events import Boundary
-from zerosum.runs import plan
-from zerosum.runs.checkup import TROUBLE, checkup_of
-from zerosum.runs.observe import Observer
+from zerosum.evaluation.training_evaluator import TrainingEvaluator
+from zerosum.planning import plan
+from zerosum.training.monitor import TROUBLE, checkup_of
 
 LOOKS, LOG = 10, 5
 
@@ -73,9 +73,9 @@ CASES: Mapping[str, Case] = {
 
 def play(case: Case, seed: int) -> dict[str, list[int]]:
     """Title of each trouble that was found -> the steps at which it was."""
-    planned = plan.make(plan.Wish(case.source, case.recipe, settings=[*case.settings.split(), f"seed={seed}"]))
+    planned = plan.make(plan.TrainRequest(case.source, case.recipe, settings=[*case.settings.split(), f"seed={seed}"]))
     match, steps = plan.match(planned), planned.recipe.steps
-    observer, checkup = Observer(planned, match), checkup_of(planned.recipe, match.game)
+    observer, checkup = TrainingEvaluator(planned, match), checkup_of(planned.recipe, match.game)
     found: dict[str, list[int]] = {}
     for event in match.play(steps):
         if isinstance(event, Boundary):

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from zerosum import catalog
+from zerosum.api import Run, load
+from zerosum.generation.sampler import Sampler, publish
 from zerosum.recipe import Recipe, part
-from zerosum.runs.run import Run, load
-from zerosum.runs.sampler import Sampler, publish
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "mlp": {"widths": [32]},

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from zerosum.runs import run
-from zerosum.runs.progress import Silent
-from zerosum.runs.run import Run
+from zerosum import api
+from zerosum.api import Run
+from zerosum.progress import NoProgress
 from zerosum.store import latest_checkpoint, split
 
 SETTINGS: dict[str, Any] = {
@@ -24,7 +24,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-class Told(Silent):
+class Told(NoProgress):
     """Keeps what is said, and asks the training to stop after a step. seconds: how long each step takes at least."""
 
     def __init__(self, stop_after: int = 10**9, seconds: float = 0.0) -> None:
@@ -43,13 +43,13 @@ class Told(Silent):
 def begun(folder: Path, stop_after: int = 4, where: str = "ring", **settings: Any) -> Run:
     """A run that was stopped after so many steps. settings: None leaves one out."""
     chosen = {name: value for name, value in {**SETTINGS, **settings}.items() if value is not None}
-    return run.train(where, "toy", set=chosen, out=folder, progress=Told(stop_after))
+    return api.train(where, "toy", set=chosen, out=folder, progress=Told(stop_after))
 
 
 def resumed(folder: Path, stop_after: int = 8, **options: Any) -> list[str]:
     """Goes on until it is stopped again; what was said."""
     told = Told(stop_after)
-    run.resume(folder, progress=told, **options)
+    api.resume(folder, progress=told, **options)
     return told.said
 
 
@@ -70,9 +70,9 @@ def main(folder: Path, stop_after: int, seconds: float) -> None:
     torch.set_num_threads(1)
     told = Told(stop_after, seconds)
     if (folder / "run.json").exists():
-        run.resume(folder, progress=told)
+        api.resume(folder, progress=told)
     else:
-        run.train("ring", "toy", set=SETTINGS, out=folder, progress=told)
+        api.train("ring", "toy", set=SETTINGS, out=folder, progress=told)
 
 
 if __name__ == "__main__":

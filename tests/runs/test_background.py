@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 import torch
 
-from zerosum.runs import aside, background
-from zerosum.runs.background import FOLDER, Background, result_of, write_result
-from zerosum.runs.folder import RunFolder
-from zerosum.runs.journal import Journal
-from zerosum.runs.progress import Silent
-from zerosum.runs.run import Run, resume, train
+from zerosum.api import Run, resume, train
+from zerosum.progress import NoProgress
+from zerosum.run_folder import RunFolder
 from zerosum.store import latest_checkpoint
+from zerosum.training import async_eval, eval_worker
+from zerosum.training.async_eval import FOLDER, AsyncEvaluation, result_of, write_result
+from zerosum.training.run_logger import RunLogger
 
 SMALL = ["batch=32", "generator.width=8", "discriminator.width=8", "data.num=600", "threads=1", "cadence.log=5"]
-ASIDE = "zerosum.runs.aside"
+ASIDE = "zerosum.training.eval_worker"
 
 
 def evaluations(folder: RunFolder) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
     """The same training, without and with evaluations beside it."""
     place = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(background, "PATIENCE_S", 0.0)  # the machine of the tests may be a busy one
+        patch.setattr(async_eval, "PATIENCE_S", 0.0)  # the machine of the tests may be a busy one
         return pair_in(place)
 
 
@@ -101,9 +101,9 @@ def test_no_number_of_the_training_moves(pair: tuple[Run, Run]) -> None:
 def test_what_was_not_measured_is_measured_when_the_run_goes_on(
     pair: tuple[Run, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(background, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(async_eval, "PATIENCE_S", 0.0)
     run = train("ring", out=tmp_path / "run", set=["steps=20", *SMALL])
-    aside_of_it = Background(run.folder, Journal(run.folder, Silent()), print)
+    aside_of_it = AsyncEvaluation(run.folder, RunLogger(run.folder, NoProgress()), print)
     source = pair[0].path
 
     def copied(place: Path) -> None:
@@ -123,10 +123,10 @@ def snapshot(place: Path) -> None:
 
 
 def test_waiting_ones_give_way_to_newer_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Background, "_start", lambda self: None)  # none is measured meanwhile
+    monkeypatch.setattr(AsyncEvaluation, "_start", lambda self: None)  # none is measured meanwhile
     said: list[str] = []
     folder = RunFolder(tmp_path)
-    found = Background(folder, Journal(folder, Silent()), said.append)
+    found = AsyncEvaluation(folder, RunLogger(folder, NoProgress()), said.append)
     for step in (1, 2, 3, 4):
         found.submit(step, step, 0.0, snapshot)
     assert found.steps == {3, 4}
@@ -141,7 +141,7 @@ def test_waiting_ones_give_way_to_newer_ones(tmp_path: Path, monkeypatch: pytest
 def test_a_failure_is_told_in_a_line(tmp_path: Path) -> None:
     said: list[str] = []
     folder = RunFolder(tmp_path)  # no run: the process cannot open it
-    found = Background(folder, Journal(folder, Silent()), said.append)
+    found = AsyncEvaluation(folder, RunLogger(folder, NoProgress()), said.append)
     found.submit(7, 7, 0.0, snapshot)
     found.wait(finished=True)
     assert "evaluation of step 7 failed, training goes on:" in said[-1]
@@ -160,8 +160,8 @@ def test_nobody_is_left_behind(number: int, tmp_path: Path) -> None:
     training = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         (child,) = until(lambda: children(training.pid))
-        assert os.getpriority(os.PRIO_PROCESS, child) in (0, aside.NICE)  # 0 while it is still starting
-        until(lambda: os.getpriority(os.PRIO_PROCESS, child) == aside.NICE)
+        assert os.getpriority(os.PRIO_PROCESS, child) in (0, eval_worker.NICE)  # 0 while it is still starting
+        until(lambda: os.getpriority(os.PRIO_PROCESS, child) == eval_worker.NICE)
         training.send_signal(number)
         training.wait(60)
         until(lambda: not alive(child))

@@ -18,10 +18,10 @@ from zerosum.cli.baseline import baseline as command
 from zerosum.domains.images.baselines import baselines
 from zerosum.domains.images.data import open_source, to_unit
 from zerosum.errors import UserError
+from zerosum.evaluation import baselines as measured_baselines
 from zerosum.recipe import part
 from zerosum.report.comparison import THIS_RUN
-from zerosum.runs import baseline
-from zerosum.runs.folder import RunFolder
+from zerosum.run_folder import RunFolder
 
 
 def stripes(num: int, seed: int) -> np.ndarray:
@@ -55,32 +55,32 @@ def run(trained: Path, tmp_path: Path) -> Path:
 def test_a_source_by_its_path(data: Path) -> None:
     """The numbers are those of the domain's own evaluator on the model's samples of seed 1, measured here anew."""
     said: list[str] = []
-    content = baseline.measure(str(data), ["normal"], say=said.append)
+    content = measured_baselines.measure(str(data), ["normal"], say=said.append)
     assert [one["name"] for one in content["baselines"]] == ["normal"]
     assert any("normal: fitted in" in line for line in said)
     source = open_source(str(data))
     assert content["fingerprint"] == source.fingerprint
-    from zerosum.domains.images.judged import UnitEvaluator
+    from zerosum.domains.images.pixel_evaluator import PixelEvaluator
 
-    evaluator = UnitEvaluator(source, 0)
+    evaluator = PixelEvaluator(source, 0)
     samples = baselines(source)["normal"]().sample(evaluator.num_samples, 1)
     again = {one.name: one.value for one in evaluator.evaluate(samples, None, None)}
     assert {one["name"]: one["value"] for one in content["baselines"][0]["records"]} == again
-    found = baseline.compared(content)
+    found = measured_baselines.compared(content)
     assert found.columns == ("normal",)
     assert found.sentence.startswith("The best by Fréchet is the normal distribution with ")
 
 
 def test_beside_a_run(run: Path) -> None:
     """Written down, pictured, compared with the run's own newest metrics under its own seed, and shown in the report."""
-    content = baseline.beside(run, ["normal", "markov"])
+    content = measured_baselines.beside(run, ["normal", "markov"])
     written = RunFolder.open(run).read("baselines.json")
     assert written == json.loads(json.dumps(content))
     assert (written["seed"], [one["name"] for one in written["baselines"]]) == (5, ["normal", "markov"])
     for name in ("normal", "markov"):
         assert (run / "baselines" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     assert list((run / "baselines").glob(".*")) == []
-    found = baseline.compared(content, run)
+    found = measured_baselines.compared(content, run)
     assert found.columns == (THIS_RUN, "normal", "markov")
     own = {one["name"]: one["value"] for one in zerosum.load(run).metrics()}
     compared = {row.kind.lower().replace(" ", "_").replace("é", "e") + row.tag: row.cells[0] for row in found.rows}
@@ -94,8 +94,8 @@ def test_beside_a_run(run: Path) -> None:
 
 
 def test_models_fitted_earlier_are_kept(run: Path) -> None:
-    baseline.beside(run, ["normal", "markov"])
-    content = baseline.beside(run, ["normal"])
+    measured_baselines.beside(run, ["normal", "markov"])
+    content = measured_baselines.beside(run, ["normal"])
     assert [one["name"] for one in content["baselines"]] == ["markov", "normal"]
 
 
@@ -106,20 +106,20 @@ def test_changed_data_are_refused(run: Path, tmp_path: Path) -> None:
     recipe["data"]["kind"] = str(other)
     (run / "recipe.json").write_text(json.dumps(recipe))
     with pytest.raises(UserError, match="are not those this run was trained on"):
-        baseline.beside(run, ["normal"])
+        measured_baselines.beside(run, ["normal"])
     assert not (run / "baselines.json").exists()
 
 
 def test_models_of_other_data_are_dropped(run: Path) -> None:
-    baseline.beside(run, ["markov"])
+    measured_baselines.beside(run, ["markov"])
     old = RunFolder.open(run).read("baselines.json")
     (run / "baselines.json").write_text(json.dumps({**old, "fingerprint": "0" * 64}))
-    assert [one["name"] for one in baseline.beside(run, ["normal"])["baselines"]] == ["normal"]
+    assert [one["name"] for one in measured_baselines.beside(run, ["normal"])["baselines"]] == ["normal"]
 
 
 def test_an_unknown_model_is_told_with_the_choices(data: Path) -> None:
     with pytest.raises(UserError, match=r"There is no baseline 'norml'\. Did you mean 'normal'\?"):
-        baseline.measure(str(data), ["norml"])
+        measured_baselines.measure(str(data), ["norml"])
 
 
 def test_the_verb_prints_a_table_or_json(run: Path, data: Path, tmp_path: Path) -> None:
@@ -196,6 +196,6 @@ def test_an_impossible_file_is_refused_before_anything_is_fitted(
 ) -> None:
     (tmp_path / "folder.json").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("zerosum.runs.baseline.measure", lambda *_, **__: pytest.fail("fitted"))
+    monkeypatch.setattr("zerosum.evaluation.baselines.measure", lambda *_, **__: pytest.fail("fitted"))
     with pytest.raises(UserError, match=r"ends in \.json"):
         command("ring", out=Path(out))

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 import torch
 
+from zerosum.api import Run, load, resume, train
 from zerosum.domains.toy import DOMAIN, measures
 from zerosum.domains.toy.metrics import PointEvaluator
 from zerosum.engine.events import NonFinite
-from zerosum.engine.loop import Match
-from zerosum.runs import observe
-from zerosum.runs.run import Run, load, resume, train
+from zerosum.engine.loop import TrainingLoop
+from zerosum.evaluation import training_evaluator
 
-TOY, ADVANCE = DOMAIN.recipes["toy"], Match.advance
+TOY, ADVANCE = DOMAIN.recipes["toy"], TrainingLoop.advance
 SMALL: dict[str, Any] = {
     "steps": 12,
     "batch": 16,
@@ -43,14 +43,14 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ranked(monkeypatch: pytest.MonkeyPatch, scores: Mapping[int, float]) -> None:
     """The looks of a training have these scores by their step; 9 elsewhere."""
-    health = observe.Observer.health
+    health = training_evaluator.TrainingEvaluator.health
 
-    def scored(self: observe.Observer) -> Any:
+    def scored(self: training_evaluator.TrainingEvaluator) -> Any:
         values, bins = health(self)
         return values | {"score": scores.get(self.match.step, 9.0)}, bins
 
     monkeypatch.setattr(PointEvaluator, "best", "score", raising=False)
-    monkeypatch.setattr(observe.Observer, "health", scored)
+    monkeypatch.setattr(training_evaluator.TrainingEvaluator, "health", scored)
 
 
 def about(run: Path) -> tuple[int, float, int]:
@@ -60,13 +60,13 @@ def about(run: Path) -> tuple[int, float, int]:
 
 
 def stopped(at: int, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def advance(self: Match, turns: Any = None) -> None:
+    def advance(self: TrainingLoop, turns: Any = None) -> None:
         ADVANCE(self, turns)
         if self.step == at and (out / "run.json").exists():
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Match, "advance", advance)
+        patched.setattr(TrainingLoop, "advance", advance)
         train(recipe=TOY, out=out, set=SMALL)
 
 
@@ -126,14 +126,14 @@ def test_a_kill_between_checkpoints_brings_the_former_best_back(
 def test_a_rollback_forgets_the_best_of_what_was_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = {2: 5.0, 5: 4.0, 6: 1.0}
 
-    def advance(self: Match, turns: Any = None) -> None:
+    def advance(self: TrainingLoop, turns: Any = None) -> None:
         if self.step == 7 and self.rate == 1:
             scores.update({5: 6.0, 6: 6.0})  # played again with other rates, these looks are worse
             raise NonFinite("generator", "loss", 7, {"loss": math.nan})
         ADVANCE(self, turns)
 
     ranked(monkeypatch, scores)
-    monkeypatch.setattr(Match, "advance", advance)
+    monkeypatch.setattr(TrainingLoop, "advance", advance)
     train(recipe=TOY, out=tmp_path / "run", set=SMALL)
     assert about(tmp_path / "run") == (2, 5.0, 2)
 

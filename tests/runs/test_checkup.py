@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from zerosum.runs.checkup import EARLIEST, Checkup
-from zerosum.runs.health import examine
+from zerosum.training.diagnostics import examine
+from zerosum.training.monitor import EARLIEST, RunMonitor
 
 FLAT = {"diversity": 0.1, "contrast": 0.1}
 REMEMBERED = {"heldout_gap": 0.7}
@@ -13,13 +13,13 @@ REMEMBERED = {"heldout_gap": 0.7}
 
 def test_nothing_is_judged_in_the_first_steps_of_a_short_run() -> None:
     """Untrained samples are flat and alike: that is no collapse."""
-    short = Checkup(EARLIEST - 1)
+    short = RunMonitor(EARLIEST - 1)
     for step in (0, 1, 20, EARLIEST - 1):
         found = short.look(step, dict(FLAT))
         assert [one.level for one in found] == ["none"]
         assert "from step 200 on" in found[0].sentence
         assert short.news(step, found) == []
-    long = Checkup(4 * EARLIEST)
+    long = RunMonitor(4 * EARLIEST)
     looks = [long.look(step, dict(FLAT)) for step in (0, EARLIEST - 1, EARLIEST)]
     assert [[one.level for one in found] for found in looks] == [["none"], ["none"], ["alarm", "alarm"]]
     assert {found.level for found in looks[-1]} == {"alarm"}
@@ -28,7 +28,7 @@ def test_nothing_is_judged_in_the_first_steps_of_a_short_run() -> None:
 
 def test_nothing_is_judged_before_the_last_phase_of_a_game_has_begun() -> None:
     begins, steps = 600, 2_200
-    whole, resumed = Checkup(steps, begins=begins), Checkup(steps, begins=begins)
+    whole, resumed = RunMonitor(steps, begins=begins), RunMonitor(steps, begins=begins)
     found = {step: whole.look(step, dict(FLAT)) for step in (500, begins, begins + EARLIEST - 1, begins + EARLIEST)}
     assert [[one.level for one in looked] for looked in found.values()] == [["none"]] * 3 + [["alarm", "alarm"]]
     assert whole.news(begins + 399, found[begins + EARLIEST]) == []  # a quarter of what is left
@@ -53,7 +53,7 @@ def test_the_advice_against_overfitting_knows_the_augmentation_at_work(
     assert finding.title == "Discriminator overfitting"
     assert named in finding.advice
     assert unnamed not in finding.advice
-    told = Checkup(4 * EARLIEST, augment)
+    told = RunMonitor(4 * EARLIEST, augment)
     for step in range(EARLIEST, EARLIEST + 3):
         found = told.look(step, dict(REMEMBERED))
     assert found[0].advice == finding.advice

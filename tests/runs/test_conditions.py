@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from zerosum.errors import UserError
-from zerosum.runs import conditions
+from zerosum.generation import conditions
 
 CLASSES: dict[str, Any] = {
     "num_classes": 4,

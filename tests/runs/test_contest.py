@@ -11,17 +11,18 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from zerosum.api import Run, train
 from zerosum.cli import app
+from zerosum.domain.eval_options import EvalOptions
 from zerosum.errors import UserError
-from zerosum.metrics.choice import Choice
+from zerosum.evaluation import compare
+from zerosum.evaluation.compare import hold
+from zerosum.evaluation.compare_picture import draw
+from zerosum.evaluation.evaluate_saved import SavedScores
 from zerosum.report.comparison import side_by_side
 from zerosum.report.words import with_error
-from zerosum.runs import contest, following
-from zerosum.runs.contest import hold
-from zerosum.runs.contest_picture import draw
-from zerosum.runs.following import follow
-from zerosum.runs.published import Measured
-from zerosum.runs.run import Run, train
+from zerosum.training import watch_evaluation
+from zerosum.training.watch_evaluation import follow
 
 QUICK = ["steps=6", "batch=16", "threads=1", "data.labelled=false"]
 
@@ -75,7 +76,7 @@ def test_numbers_have_the_digits_of_their_errors() -> None:
 
 
 def test_all_are_measured_alike(runs: tuple[Run, Run], tmp_path: Path) -> None:
-    found = hold([run.path for run in runs], Choice(num=64), quiet)
+    found = hold([run.path for run in runs], EvalOptions(num=64), quiet)
     assert found.table.columns == ("first", "second")
     for one, two in zip(*(entry.records for entry in found.entries), strict=True):
         assert one["name"] == two["name"]
@@ -84,7 +85,7 @@ def test_all_are_measured_alike(runs: tuple[Run, Run], tmp_path: Path) -> None:
     frechet = found.entries[0].records[0]
     assert frechet["protocol"]["num_fake"] == 64
     assert frechet["error"] > 0
-    swapped = hold([run.path for run in reversed(runs)], Choice(num=64), quiet)
+    swapped = hold([run.path for run in reversed(runs)], EvalOptions(num=64), quiet)
     assert swapped.entries[1].records[0]["value"] == frechet["value"]
     draw(found, tmp_path / "both.png")
     with Image.open(tmp_path / "both.png") as image:
@@ -105,22 +106,22 @@ def test_the_verb_prints_and_writes(runs: tuple[Run, Run], tmp_path: Path) -> No
 def test_what_cannot_be_compared_is_refused(runs: tuple[Run, Run], tmp_path: Path) -> None:
     other = train("digits", recipe="mlp", out=tmp_path / "other", set=[*QUICK, "data.heldout=0.3"])
     with pytest.raises(UserError, match=r"different data: digits \(fingerprint .* same data\.\* settings"):
-        hold([runs[0].path, other.path], Choice(), quiet)
+        hold([runs[0].path, other.path], EvalOptions(), quiet)
     with pytest.raises(UserError, match="at least two"):
-        hold([runs[0].path], Choice(), quiet)
+        hold([runs[0].path], EvalOptions(), quiet)
     with pytest.raises(UserError, match="given twice"):
-        hold([runs[0].path, runs[0].path], Choice(), quiet)
+        hold([runs[0].path, runs[0].path], EvalOptions(), quiet)
 
 
 def test_names_are_as_long_as_they_must_be() -> None:
-    assert contest._names([Path("/a/x/run"), Path("/a/y/run")]) == ["x/run", "y/run"]
-    assert contest._names([Path("/a/x"), Path("/a/y")]) == ["x", "y"]
+    assert compare._names([Path("/a/x/run"), Path("/a/y/run")]) == ["x/run", "y/run"]
+    assert compare._names([Path("/a/x"), Path("/a/y")]) == ["x", "y"]
 
 
 def test_a_run_at_rest_is_followed_once_and_logged(runs: tuple[Run, Run]) -> None:
     run, told = runs[0], []
     before = {record["name"]: record["value"] for record in run.metrics()}
-    follow(run.folder, 1.0, Choice(num=48), told.append, quiet)
+    follow(run.folder, 1.0, EvalOptions(num=48), told.append, quiet)
     assert [one.step for one in told] == [6]
     newest = run.metrics()
     assert any(record["name"].endswith(",n=48]") for record in newest)
@@ -133,17 +134,17 @@ def test_a_training_at_work_is_left_to_log_what_was_measured(
 ) -> None:
     """The folder is locked as by a training, which ends when the first result is told."""
     run, told, niceness = runs[0], [], []
-    monkeypatch.setattr(following.os, "nice", niceness.append)
+    monkeypatch.setattr(watch_evaluation.os, "nice", niceness.append)
     with contextlib.ExitStack() as training:
         training.enter_context(run.folder.locked())
 
-        def tell(found: Measured) -> None:
+        def tell(found: SavedScores) -> None:
             (waiting,) = (run.path / "evaluations").glob("step-*.json")
             assert not any(record["name"].endswith(",n=56]") for record in run.metrics())
             told.append(json.loads(waiting.read_text()))
             training.close()
 
-        follow(run.folder, 0.0, Choice(num=56), tell, quiet)
+        follow(run.folder, 0.0, EvalOptions(num=56), tell, quiet)
     assert niceness == [19]
     assert told[0]["images"] == 6 * 16
     assert any(record["name"].endswith(",n=56]") for record in run.metrics())
@@ -153,7 +154,7 @@ def test_a_training_at_work_is_left_to_log_what_was_measured(
 def test_an_evaluation_as_chosen_adds_to_the_log(runs: tuple[Run, Run]) -> None:
     run = runs[1]
     before = {record["name"] for record in run.metrics()}
-    records = run.evaluate(choice=Choice(num=40))
+    records = run.evaluate(choice=EvalOptions(num=40))
     assert {record["protocol"]["num_fake"] for record in records if record["name"].startswith("kernel")} == {40}
     assert before | {record["name"] for record in records} == {record["name"] for record in run.metrics()}
 
@@ -162,4 +163,4 @@ def test_points_have_nothing_to_choose(tmp_path: Path) -> None:
     small = ["steps=4", "batch=16", "generator.width=8", "discriminator.width=8", "data.num=600", "threads=1"]
     run = train("ring", out=tmp_path / "points", set=small)
     with pytest.raises(UserError, match="no --extractor and no --num"):
-        run.evaluate(choice=Choice(num=40))
+        run.evaluate(choice=EvalOptions(num=40))

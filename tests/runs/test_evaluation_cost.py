@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from zerosum.api import train
+from zerosum.domain import eval_stages
 from zerosum.domains.toy import DOMAIN
-from zerosum.metrics import stages
-from zerosum.runs import evaluation_cost, measuring
-from zerosum.runs.run import train
+from zerosum.evaluation import evaluate
+from zerosum.planning import evaluation_cost
 
 
 class Clock:
@@ -27,43 +28,43 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(stages, "time", clock)
-    monkeypatch.setattr(measuring, "time", clock)
+    monkeypatch.setattr(eval_stages, "time", clock)
+    monkeypatch.setattr(evaluate, "time", clock)
     return clock
 
 
 def test_no_stage_begins_once_the_time_is_up(clock: Clock) -> None:
     said: list[str] = []
-    with stages.watched(said.append, budget_s=5.0) as watch:
-        assert stages.stage("first")
+    with eval_stages.watched(said.append, budget_s=5.0) as watch:
+        assert eval_stages.stage("first")
         clock.now = 5.0
-        assert stages.stage("second")
+        assert eval_stages.stage("second")
         clock.now = 5.1
-        assert not stages.stage("third")
-        assert stages.stage("fourth", needed=True)
+        assert not eval_stages.stage("third")
+        assert eval_stages.stage("fourth", needed=True)
     assert said == ["first", "second", "fourth"]
     assert watch.left_out == ["third"]
-    assert stages.stage("fifth")  # nobody watches any more
+    assert eval_stages.stage("fifth")  # nobody watches any more
     assert said == ["first", "second", "fourth"]
 
 
 def test_what_is_done_once_for_the_data_is_not_counted(clock: Clock) -> None:
-    with stages.watched(lambda name: None, budget_s=5.0) as watch:
-        stages.stage("classifier", needed=True, once=True)
+    with eval_stages.watched(lambda name: None, budget_s=5.0) as watch:
+        eval_stages.stage("classifier", needed=True, once=True)
         clock.now = 100.0
-        assert stages.stage("first")
+        assert eval_stages.stage("first")
         assert watch.once_s == 100.0
         clock.now = 106.0
-        assert not stages.stage("second")
+        assert not eval_stages.stage("second")
     assert watch.once_s == 100.0
 
 
 def test_stages_of_a_short_evaluation_are_not_told(clock: Clock) -> None:
     said: list[str] = []
-    with measuring.announced(said.append):
-        stages.stage("early")
-        clock.now = measuring.QUIET_S + 0.1
-        stages.stage("late")
+    with evaluate.announced(said.append):
+        eval_stages.stage("early")
+        clock.now = evaluate.QUIET_S + 0.1
+        eval_stages.stage("late")
     assert said == ["  late ..."]
 
 
@@ -71,11 +72,11 @@ def test_times_are_remembered_by_data_and_threads(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
     one, other = {"fingerprint": "a" * 64}, {"fingerprint": "b" * 64}
     assert evaluation_cost.known(one) is None
-    evaluation_cost.remember(one, evaluation_cost.Cost(12.345, 5))
-    evaluation_cost.remember(other, evaluation_cost.Cost(3.0))
-    evaluation_cost.remember(one, evaluation_cost.Cost(8.0, 7))
-    assert evaluation_cost.known(one) == evaluation_cost.Cost(8.0, 7)
-    assert evaluation_cost.known(other) == evaluation_cost.Cost(3.0, 0)
+    evaluation_cost.remember(one, evaluation_cost.EvaluationCost(12.345, 5))
+    evaluation_cost.remember(other, evaluation_cost.EvaluationCost(3.0))
+    evaluation_cost.remember(one, evaluation_cost.EvaluationCost(8.0, 7))
+    assert evaluation_cost.known(one) == evaluation_cost.EvaluationCost(8.0, 7)
+    assert evaluation_cost.known(other) == evaluation_cost.EvaluationCost(3.0, 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     assert evaluation_cost.known(one) is None
 
@@ -87,20 +88,22 @@ def test_a_damaged_memory_is_no_fault(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path))
     (tmp_path / "evaluation-cost.json").write_text(content)
     assert evaluation_cost.known({"fingerprint": "a"}) is None
-    evaluation_cost.remember({"fingerprint": "a"}, evaluation_cost.Cost(1.0))
-    assert evaluation_cost.known({"fingerprint": "a"}) == evaluation_cost.Cost(1.0)
+    evaluation_cost.remember({"fingerprint": "a"}, evaluation_cost.EvaluationCost(1.0))
+    assert evaluation_cost.known({"fingerprint": "a"}) == evaluation_cost.EvaluationCost(1.0)
 
 
 def test_a_run_tells_both_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     """And the next plan for the same data knows the second of them."""
-    from zerosum.runs.plan import Wish, make
-    from zerosum.runs.progress import Lines
+    from zerosum.planning.plan import TrainRequest, make
+    from zerosum.progress import ProgressLines
 
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
     small = ["threads=1", "data.num=2000", "batch=64"]
-    train(recipe=DOMAIN.recipes["toy"], out=tmp_path / "run", set=[*small, "steps=3"], progress=Lines(sys.stderr))
+    train(
+        recipe=DOMAIN.recipes["toy"], out=tmp_path / "run", set=[*small, "steps=3"], progress=ProgressLines(sys.stderr)
+    )
     assert re.search(r"Training took \d+ s in all, the evaluation \d+ s\.", capsys.readouterr().err)
-    planned = make(Wish(None, DOMAIN.recipes["toy"], settings=[*small, "steps=3"]))
+    planned = make(TrainRequest(None, DOMAIN.recipes["toy"], settings=[*small, "steps=3"]))
     assert planned.evaluation_known_s is not None
     assert "of evaluation, as last time on these data." in planned.sentence()
     (memory,) = [note for note in planned.notes if note.startswith("Memory")]

@@ -13,12 +13,13 @@ from domain_games import CASES, EXACT, STEPS, begun, close, exactly, planned, pl
 from torch import Tensor
 
 from zerosum import catalog
-from zerosum.domain import Wanted
+from zerosum.api import load
+from zerosum.domain import SampleRequest
 from zerosum.errors import UserError
-from zerosum.runs import rehearsal, sampler
-from zerosum.runs.export import exporting, huggingface
-from zerosum.runs.observe import Observer
-from zerosum.runs.run import load
+from zerosum.evaluation.training_evaluator import TrainingEvaluator
+from zerosum.generation import sampler
+from zerosum.generation.export import exporting, huggingface
+from zerosum.planning import trial_step
 from zerosum.store import read_checkpoint, save_checkpoint
 
 
@@ -61,14 +62,14 @@ def test_bfloat16_plays_too(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_every_phase_is_rehearsed(name: str) -> None:
     """Penalties reach weights, and every network can be differentiated as often as its game wants."""
-    rehearsal.rehearse(begun(name), STEPS)
+    trial_step.rehearse(begun(name), STEPS)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_published_generator_stands_alone(name: str, tmp_path: Path) -> None:
     """From its folder alone it makes the samples of the run, whatever the batch."""
     plan, match = planned(name), played(begun(name), 2)
-    observer = Observer(plan, match)
+    observer = TrainingEvaluator(plan, match)
     network = match.average.network if match.average else match.game.players["generator"]
     sampler.publish(tmp_path, network, plan.recipe, plan.facts, match.step, observer.examples)
     loaded, _, _ = sampler.load(tmp_path)
@@ -82,7 +83,7 @@ def test_a_published_generator_stands_alone(name: str, tmp_path: Path) -> None:
 def test_the_card_of_an_exported_generator_tells_how_to_use_it(name: str, tmp_path: Path) -> None:
     """The code that stands in the model card runs as it is, in the folder, and makes samples."""
     plan, match = planned(name), played(begun(name), 1)
-    observer = Observer(plan, match)
+    observer = TrainingEvaluator(plan, match)
     network = match.average.network if match.average else match.game.players["generator"]
     (tmp_path / "run").mkdir()
     (tmp_path / "hub").mkdir()
@@ -105,7 +106,7 @@ def test_the_card_of_an_exported_generator_tells_how_to_use_it(name: str, tmp_pa
 def test_conditions_are_exported_too(name: str, tmp_path: Path) -> None:
     """As ONNX, checked against the original on batches of several sizes by the export itself."""
     plan, match = planned(name), played(begun(name), 1)
-    observer = Observer(plan, match)
+    observer = TrainingEvaluator(plan, match)
     network = match.average.network if match.average else match.game.players["generator"]
     sampler.publish(tmp_path, network, plan.recipe, plan.facts, match.step, observer.examples)
     made = exporting.export(load(tmp_path), "onnx", tmp_path / "onnx")
@@ -117,8 +118,8 @@ def test_options_of_the_usual_way_lead_there(tmp_path: Path) -> None:
     plan, match = planned("table"), begun("table")
     sampler.publish(tmp_path, match.game.players["generator"], plan.recipe, plan.facts, 0)
     made = load(tmp_path)
-    plainly = Wanted(5, 0, tmp_path / "rows.csv")
+    plainly = SampleRequest(5, 0, tmp_path / "rows.csv")
     assert made.produce(plainly) is not None
     assert made.produce(plainly, usual=True) is None
     with pytest.raises(UserError, match="the other options do not go with it"):
-        made.produce(Wanted(5, 0, tmp_path / "rows.csv", where="alcohol>13"), usual=True)
+        made.produce(SampleRequest(5, 0, tmp_path / "rows.csv", where="alcohol>13"), usual=True)

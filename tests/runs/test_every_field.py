@@ -22,14 +22,14 @@ from zerosum import catalog
 from zerosum import recipe as recipes
 from zerosum.domain import Domain
 from zerosum.domains.translation.terms import table as translation_terms
-from zerosum.engine import penalties, terms
+from zerosum.engine import extra_losses, penalties
 from zerosum.engine.game import Game
-from zerosum.engine.optimizers import Learning
-from zerosum.engine.rules import Prior, Rules
+from zerosum.engine.optimizers import OptimizerConfig
+from zerosum.engine.update_rules import Prior, UpdateRules
 from zerosum.errors import UserError
-from zerosum.recipe import Ema, Recipe
-from zerosum.runs import idle, plan, resolve
-from zerosum.runs.plan import Plan
+from zerosum.planning import plan, resolve, unused_settings
+from zerosum.planning.plan import Plan
+from zerosum.recipe import AverageConfig, Recipe
 from zerosum.store import split
 
 STEPS = 2
@@ -148,8 +148,8 @@ def outcome(name: str, path: str, value: Any) -> str:
         changed = recipes.override(recipe, [f"{path}={json.dumps(value)}"], domain.options)
         planned = made(changed)
         build = functools.partial(built, domain, planned.facts)
-        notes = idle.networks(planned.recipe, [path], recipe, build)
-        notes += idle.prior(planned.recipe, [path], planned.source, build)
+        notes = unused_settings.networks(planned.recipe, [path], recipe, build)
+        notes += unused_settings.prior(planned.recipe, [path], planned.source, build)
         if notes:
             return "told" if notes[0].startswith(path) else "another note"
         found = weights(changed)
@@ -198,7 +198,7 @@ def of_parts(recipe: Recipe) -> Iterator[tuple[str, Any, str]]:
                 continue
             other = OPTIONS[path] if path in OPTIONS else another(value, hints[option])
             yield path, other, f"{domain.name} {role} {part.kind} {option}"
-    makers = {**penalties.table(), **terms.table(), **translation_terms()}
+    makers = {**penalties.table(), **extra_losses.table(), **translation_terms()}
     for name, chosen in recipe.penalties.items():
         for option, parameter in inspect.signature(makers[name]).parameters.items() if name in makers else ():
             value = chosen.options.get(option, parameter.default)
@@ -242,9 +242,9 @@ CASES = list(cases())
 
 def test_no_field_is_left_out() -> None:
     assert set(Recipe.model_fields) == set(ELSEWHERE) | set(FIELDS)
-    for field, kind in (("learning", Learning), ("prior", Prior), ("rules", Rules)):
+    for field, kind in (("learning", OptimizerConfig), ("prior", Prior), ("rules", UpdateRules)):
         assert set(FIELDS[field]) == set(kind.__dataclass_fields__)
-    assert set(FIELDS["ema"]) == set(Ema.model_fields)
+    assert set(FIELDS["ema"]) == set(AverageConfig.model_fields)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -15,9 +15,10 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
+from zerosum.api import load
 from zerosum.errors import UserError
-from zerosum.runs.export import export, exporting, huggingface
-from zerosum.runs.run import load
+from zerosum.generation.export import exporting, huggingface
+from zerosum.generation.export.exporting import export
 
 CASES = [("conv", {"classes": 3}), ("mlp", {"attributes": 2})]
 

@@ -12,17 +12,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zerosum import memory
+from zerosum.api import resume, train
 from zerosum.domains.toy import DOMAIN, measures
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch
-from zerosum.engine.loop import Match, Settings
+from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.errors import UserError
 from zerosum.nn import layers as layers_of_ours
 from zerosum.nn.style_layers import MinibatchDeviation
+from zerosum.planning import fit_memory
 from zerosum.recipe import Recipe, part
-from zerosum.runs import fit, memory
-from zerosum.runs.folder import RunFolder
-from zerosum.runs.run import resume, train
+from zerosum.run_folder import RunFolder
 from zerosum.store import latest_checkpoint, split
 
 CPU = torch.device("cpu")
@@ -64,15 +65,15 @@ RECIPE = Recipe(
 FACTS = {"channels": 3, "height": 32, "width": 48, "num_rows": 64}
 
 
-def beginner(norm: bool = False, row: int = ROW) -> tuple[Callable[[Recipe], Match], list[int]]:
+def beginner(norm: bool = False, row: int = ROW) -> tuple[Callable[[Recipe], TrainingLoop], list[int]]:
     """A way to begin the game of a recipe, and the micro-batches that were tried."""
     tried: list[int] = []
 
-    def begin(recipe: Recipe) -> Match:
+    def begin(recipe: Recipe) -> TrainingLoop:
         tried.append(recipe.micro_batches)
         torch.manual_seed(1)
         game = Duel(nn.Linear(3, 1), Big(norm, row), prior=3)
-        return Match(game, Rows(), Settings(batch=64, micro_batches=recipe.micro_batches))
+        return TrainingLoop(game, Rows(), Settings(batch=64, micro_batches=recipe.micro_batches))
 
     return begin, tried
 
@@ -158,7 +159,7 @@ def test_the_batch_is_cut_until_a_step_fits(monkeypatch: pytest.MonkeyPatch, roo
     two that succeeds is taken."""
     monkeypatch.setattr(memory, "available", lambda device: room_mb * MB)
     begin, tried = beginner()
-    recipe, notes = fit.rehearsed(RECIPE, FACTS, begin, fit=True)
+    recipe, notes = fit_memory.rehearsed(RECIPE, FACTS, begin, fit=True)
     parts = recipe.micro_batches
     assert parts in ((2, 4, 8) if cut else (1,))
     powers = [1, 2, 4, 8]
@@ -184,7 +185,7 @@ def test_without_fit_the_message_comes_and_nothing_is_tried_twice(monkeypatch: p
     monkeypatch.setattr(memory, "available", lambda device: 110 * MB)
     begin, tried = beginner()
     with pytest.raises(UserError, match=r"Out of memory in the first step: .* 110 MB are free"):
-        fit.rehearsed(RECIPE, FACTS, begin)
+        fit_memory.rehearsed(RECIPE, FACTS, begin)
     assert tried == [1]
 
 
@@ -192,7 +193,7 @@ def test_what_does_not_fit_row_by_row_is_told(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(memory, "available", lambda device: 3 * MB)
     begin, tried = beginner(row=4 * ROW)  # pieces of 64 MB: the allocator never has one left over from earlier work
     with pytest.raises(UserError, match="even one row at a time") as caught:
-        fit.rehearsed(RECIPE.changed(batch=4), FACTS, begin, fit=True)
+        fit_memory.rehearsed(RECIPE.changed(batch=4), FACTS, begin, fit=True)
     assert tried == [1, 2, 4]
     assert "--fit" not in str(caught.value)
     assert "--set batch" not in str(caught.value)  # it would not help
@@ -201,25 +202,25 @@ def test_what_does_not_fit_row_by_row_is_told(monkeypatch: pytest.MonkeyPatch) -
 
 def test_layers_that_look_at_the_rows_together_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda device: 110 * MB)
-    _, notes = fit.rehearsed(RECIPE, FACTS, beginner(norm=True)[0], fit=True)
+    _, notes = fit_memory.rehearsed(RECIPE, FACTS, beginner(norm=True)[0], fit=True)
     assert re.search(
         r"NOT the game of the whole batch of 64 rows, which is played in \d parts of about \d+: discriminator.norm "
         r"\(BatchNorm1d\) see only the rows of a part\. Group normalisation \(norm = group\) plays the same game\.",
         notes[1],
     )
     frozen = Big(norm=True).eval()
-    assert fit.rows_together(Duel(nn.Linear(3, 1), frozen, prior=3), [(0, 32), (32, 64)]) == []
+    assert fit_memory.rows_together(Duel(nn.Linear(3, 1), frozen, prior=3), [(0, 32), (32, 64)]) == []
 
 
 def test_a_cut_that_was_asked_for_is_told_too() -> None:
     """With micro-batches and with processes, before anything is trained."""
     begin = beginner(norm=True)[0]
     for recipe, processes in ((RECIPE.changed(micro_batches=2), 1), (RECIPE, 2)):
-        _, notes = fit.rehearsed(recipe, FACTS, begin, processes=processes)
+        _, notes = fit_memory.rehearsed(recipe, FACTS, begin, processes=processes)
         assert "in 2 parts of about 32: discriminator.norm (BatchNorm1d)" in notes[0]
-    _, notes = fit.rehearsed(RECIPE, FACTS, begin)
+    _, notes = fit_memory.rehearsed(RECIPE, FACTS, begin)
     assert not any("NOT the game" in note for note in notes)
-    _, notes = fit.rehearsed(RECIPE.changed(micro_batches=2), FACTS, beginner()[0])
+    _, notes = fit_memory.rehearsed(RECIPE.changed(micro_batches=2), FACTS, beginner()[0])
     assert not any("NOT the game" in note for note in notes)
 
 
@@ -227,9 +228,9 @@ def test_groups_of_rows_that_a_part_cuts_and_dropout_of_torch_are_named() -> Non
     layers = [MinibatchDeviation(4), nn.Dropout(0.5), nn.Dropout(0.0), layers_of_ours.Dropout(0.5)]
     game = Duel(nn.Linear(3, 1), nn.Sequential(*layers, nn.Linear(1, 1)), prior=3)
     deviation, dropout = "discriminator.0 (MinibatchDeviation)", "discriminator.1 (Dropout)"
-    assert fit.rows_together(game, [(0, 4), (4, 12)]) == [dropout]
-    assert fit.rows_together(game, [(0, 6), (6, 12)]) == [deviation, dropout]
-    assert fit.rows_together(game, [(0, 7)]) == []
+    assert fit_memory.rows_together(game, [(0, 4), (4, 12)]) == [dropout]
+    assert fit_memory.rows_together(game, [(0, 6), (6, 12)]) == [deviation, dropout]
+    assert fit_memory.rows_together(game, [(0, 7)]) == []
 
 
 # --- in the middle of a training
@@ -242,15 +243,15 @@ def test_a_training_that_runs_out_of_memory_can_be_resumed(tmp_path: Path, monke
     monkeypatch.setattr(measures, "PAIRED", 50)
     monkeypatch.setattr(measures, "COMPARED", 100)
     toy = DOMAIN.recipes["toy"]
-    play = Match.advance
+    play = TrainingLoop.advance
 
-    def failing(self: Match, turns: Any = None) -> None:
+    def failing(self: TrainingLoop, turns: Any = None) -> None:
         if self.step == 5:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         play(self, turns)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Match, "advance", failing)
+        patched.setattr(TrainingLoop, "advance", failing)
         with pytest.raises(UserError) as caught:
             train(recipe=toy, out=tmp_path / "run", set=SMALL)
     said = str(caught.value)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from small_run import SETTINGS, Told, begun, equal, resumed, weights
 
+from zerosum import api
 from zerosum.errors import UserError
-from zerosum.runs import run
-from zerosum.runs.folder import RunFolder
+from zerosum.run_folder import RunFolder
 from zerosum.store import checkpoints
 
 
@@ -43,7 +43,7 @@ def test_a_folder_that_is_no_longer_there_ends_the_training(what: str, tmp_path:
     with pytest.raises(
         UserError, match=r"removed or renamed while.*ended after step 5; step 4 was its newest checkpoint"
     ):
-        run.train("ring", "toy", set=SETTINGS, out=folder, progress=Doing(5, act))
+        api.train("ring", "toy", set=SETTINGS, out=folder, progress=Doing(5, act))
     assert [path.name for path in folder.rglob("*")] == (["mine.txt"] if what == "replaced" else [])
     assert folder.exists() is (what == "replaced")
     if what == "renamed":
@@ -61,7 +61,7 @@ def test_the_status_follows_the_checkpoints(tmp_path: Path) -> None:
         seen.append((status["state"], status["step"]))
 
     with pytest.raises(KeyboardInterrupt):
-        run.train("ring", "toy", set=SETTINGS, out=tmp_path / "run", progress=Doing(7, lambda: (look(), interrupt())))
+        api.train("ring", "toy", set=SETTINGS, out=tmp_path / "run", progress=Doing(7, lambda: (look(), interrupt())))
     assert seen == [("running", 6)]
 
 
@@ -77,15 +77,15 @@ def test_lost_checkpoints_are_no_new_beginning(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"its checkpoints are gone: resuming would begin at step 0 again\. Restore "):
         resumed(folder.root, 6)
     with pytest.raises(UserError, match="its checkpoints are gone"):
-        run.load(folder.root).evaluate()
+        api.load(folder.root).evaluate()
     assert folder.log_file.read_bytes() == log
-    assert run.load(folder.root).sample(2).shape == (2, 2)
+    assert api.load(folder.root).sample(2).shape == (2, 2)
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -> None:
     settings = SETTINGS | {"cadence.checkpoint": 30}
     with pytest.raises(KeyboardInterrupt):
-        run.train("ring", "toy", set=settings, out=tmp_path / "run", progress=Doing(7, interrupt))
+        api.train("ring", "toy", set=settings, out=tmp_path / "run", progress=Doing(7, interrupt))
     assert not checkpoints(tmp_path / "run" / "checkpoints")
     told = resumed(tmp_path / "run", 5)
     begun(tmp_path / "straight", 5, **{"cadence.checkpoint": 30})

@@ -9,12 +9,12 @@ import pytest
 from small_run import begun, equal, resumed, weights
 
 from zerosum.errors import UserError
+from zerosum.progress import NoProgress
 from zerosum.report.previews import gather
-from zerosum.runs.background import Background
-from zerosum.runs.folder import RunFolder
-from zerosum.runs.journal import Journal
-from zerosum.runs.progress import Silent
+from zerosum.run_folder import RunFolder
 from zerosum.store import checkpoints, steps_in
+from zerosum.training.async_eval import AsyncEvaluation
+from zerosum.training.run_logger import RunLogger
 
 
 def test_a_copy_of_a_checkpoint_stops_no_resume(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_a_copy_of_a_checkpoint_stops_no_resume(tmp_path: Path) -> None:
     (folder.checkpoints / "step-00000098").write_text("a file", encoding="utf-8")
     assert list(checkpoints(folder.checkpoints)) == [2, 4]
     assert [picture.step for picture in gather(folder.root).fakes] == [0]
-    background = Background(folder, Journal(folder, Silent()), lambda text: None)
+    background = AsyncEvaluation(folder, RunLogger(folder, NoProgress()), lambda text: None)
     assert background.steps == set()
     for path in (tmp_path / "run", tmp_path / "plain"):
         resumed(path, 9)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import zerosum as zs
 from zerosum.cli import app
 from zerosum.errors import UserError
-from zerosum.runs.folder import RunFolder
+from zerosum.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_a_disk_that_is_full_from_the_start_is_told_once(tmp_path: Path, monkeyp
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("zerosum.runs.saving.save_checkpoint", full)
+    monkeypatch.setattr("zerosum.training.checkpointing.save_checkpoint", full)
     told = small_run.Told()
     settings = {**small_run.SETTINGS, "steps": 2, "cadence.checkpoint": 2}
     with pytest.raises(UserError, match=r"nothing is saved\. .*Free some space, then: train again") as error:

@@ -10,21 +10,21 @@ import torch
 from zerosum import catalog
 from zerosum.data.images import pictures
 from zerosum.errors import UserError
+from zerosum.planning import plan, timing
+from zerosum.planning.plan import TrainRequest
 from zerosum.recipe import Recipe, override
-from zerosum.runs import plan, timing
-from zerosum.runs.plan import Wish
 
 QUICK = ("batch=8", "steps=2", "threads=1", "device=cpu")
 
 
 @pytest.fixture(autouse=True)
 def _untimed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "best", lambda *given: timing.Pace(1, 0.001, 0.001))
+    monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.001, 0.001))
 
 
 def told(recipe: str, *settings: str, where: str | None = "digits") -> list[str]:
     """The notes of a plan that say that a setting changes nothing."""
-    made = plan.make(Wish(where, recipe, settings=(*QUICK, *settings)))
+    made = plan.make(TrainRequest(where, recipe, settings=(*QUICK, *settings)))
     return [note for note in made.notes if "changes nothing" in note]
 
 

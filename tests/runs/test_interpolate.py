@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from zerosum.errors import UserError
-from zerosum.runs.latents.classes import between, blended
-from zerosum.runs.latents.sampling import Order, fill
-from zerosum.runs.latents.sheets import PAD, SIZE, Layout
-from zerosum.runs.latents.space import Latents, Space, write
+from zerosum.generation.latents.class_interpolation import between, blended
+from zerosum.generation.latents.labelled_grid import PAD, SIZE, Layout
+from zerosum.generation.latents.sampling import SampleOptions, fill
+from zerosum.generation.latents.space import Latents, Space, write
 
 KINDS = ("conv", "style")
 
@@ -132,20 +132,20 @@ def test_styles_are_truncated_towards_their_mean(tmp_path: Path) -> None:
 
 def test_a_column_of_a_class_grid_is_the_samples_of_that_class(tmp_path: Path) -> None:
     run = published.generator(tmp_path, "conv", classes=3)
-    samples, layout = fill(run, Order(num=4, seed=9, grid="classes"))
+    samples, layout = fill(run, SampleOptions(num=4, seed=9, grid="classes"))
     names = ("class0", "class1", "class2")
     assert layout == Layout(3, names, each=names * 4, instead=("0", "1", "2"))
     for label in range(3):
         torch.testing.assert_close(samples[label::3], run.sample(4, 9, [label] * 4))
-    chosen, layout = fill(run, Order(num=2, seed=9, grid="classes", labels=("class2", 0), truncation=0.5))
+    chosen, layout = fill(run, SampleOptions(num=2, seed=9, grid="classes", labels=("class2", 0), truncation=0.5))
     assert layout == Layout(2, ("class2", "class0"), each=("class2", "class0") * 2, instead=("2", "0"))
     torch.testing.assert_close(chosen[0::2], run.sample(2, 9, [2, 2], truncation=0.5))
-    assert len(fill(run, Order(grid="classes"))[0]) == 8 * 3
+    assert len(fill(run, SampleOptions(grid="classes"))[0]) == 8 * 3
 
 
 def test_a_grid_of_many_classes_goes_on_below_under_its_names(tmp_path: Path) -> None:
     run = published.generator(tmp_path / "run", "conv", classes=30, latent=4)
-    samples, layout = fill(run, Order(num=2, grid="classes"))
+    samples, layout = fill(run, SampleOptions(num=2, grid="classes"))
     assert len(samples) == 60
     (path,) = write(run, samples, tmp_path / "grid.png", layout)
     (narrow,) = write(run, samples[:12], tmp_path / "plain.png", 12)
@@ -166,12 +166,12 @@ def test_a_grid_of_many_classes_goes_on_below_under_its_names(tmp_path: Path) ->
 def test_what_cannot_be_asked_for_is_told(tmp_path: Path) -> None:
     run = published.generator(tmp_path, "conv")
     for order, words in (
-        (Order(grid="classes"), "without classes"),
-        (Order(grid="rows"), "the only grid is classes"),
-        (Order(moves=("x=1",)), "NUMBER=DEVIATIONS"),
-        (Order(num=2, moves=("99=1",)), "there are 32 directions"),
-        (Order(latent=tmp_path / "none.safetensors"), "cannot be read"),
-        (Order(latent=tmp_path / "x", num=3), "as they are"),
+        (SampleOptions(grid="classes"), "without classes"),
+        (SampleOptions(grid="rows"), "the only grid is classes"),
+        (SampleOptions(moves=("x=1",)), "NUMBER=DEVIATIONS"),
+        (SampleOptions(num=2, moves=("99=1",)), "there are 32 directions"),
+        (SampleOptions(latent=tmp_path / "none.safetensors"), "cannot be read"),
+        (SampleOptions(latent=tmp_path / "x", num=3), "as they are"),
     ):
         with pytest.raises(UserError, match=words):
             fill(run, order)
@@ -191,7 +191,7 @@ def test_saved_latents_give_the_same_samples(tmp_path: Path, kind: str, of: dict
     space = Space(run)
     keys = space.keys(["1", "2"])
     keys.save(tmp_path / "keys.safetensors")
-    again, layout = fill(run, Order(latent=tmp_path / "keys.safetensors"))
+    again, layout = fill(run, SampleOptions(latent=tmp_path / "keys.safetensors"))
     assert layout.columns == 0
     torch.testing.assert_close(again, space.render(keys))
 

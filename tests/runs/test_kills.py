@@ -16,9 +16,9 @@ from published import generator
 from small_run import begun, equal
 
 from zerosum import store
-from zerosum.runs.folder import RunFolder
-from zerosum.runs.run import load
-from zerosum.runs.sampler import publish
+from zerosum.api import load
+from zerosum.generation.sampler import publish
+from zerosum.run_folder import RunFolder
 from zerosum.store import checkpoints, latest_checkpoint, save_checkpoint, write_durably
 
 CALLS = ("open", "fsync", "replace", "mkdir", "unlink", "rmdir")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from small_run import SETTINGS
 
-from zerosum.runs.folder import RunFolder
+from zerosum.run_folder import RunFolder
 from zerosum.store import checkpoints
 
 PATIENCE_S = 120

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from zerosum.errors import UserError
+from zerosum.generation.latents import directions, mix
+from zerosum.generation.latents.labelled_grid import Layout
+from zerosum.generation.latents.sampling import SampleOptions, fill
+from zerosum.generation.latents.space import Space
 from zerosum.nn.latent import closed_form
-from zerosum.runs.latents import directions, mix
-from zerosum.runs.latents.sampling import Order, fill
-from zerosum.runs.latents.sheets import Layout
-from zerosum.runs.latents.space import Space
 
 # --- mixing
 
@@ -123,16 +123,16 @@ def test_saved_directions_move_samples_as_explicit_latents_do(tmp_path: Path, ki
     run = published.generator(tmp_path, kind, classes=2)
     space = Space(run)
     found = directions.find(space, 4)
-    before, _ = fill(run, Order(num=3, seed=1, moves=("1=2", "3=-1")))  # found on the way
+    before, _ = fill(run, SampleOptions(num=3, seed=1, moves=("1=2", "3=-1")))  # found on the way
     found.save(tmp_path, space)
-    after, _ = fill(run, Order(num=3, seed=1, moves=("1=2", "3=-1")))
+    after, _ = fill(run, SampleOptions(num=3, seed=1, moves=("1=2", "3=-1")))
     torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-4)
     condition = run.condition(3, 1)
     points = space.points(run.sampler.noise(3, 1), condition)
     points.values.add_(2 * found.deviations[1] * found.vectors[1] - found.deviations[3] * found.vectors[3])
     torch.testing.assert_close(after, space.render(points), rtol=1e-4, atol=1e-4)
     assert not torch.allclose(after, run.sample(3, 1), atol=1e-3)
-    back, _ = fill(run, Order(num=3, seed=1, moves=("1=2", "1=-2")))
+    back, _ = fill(run, SampleOptions(num=3, seed=1, moves=("1=2", "1=-2")))
     torch.testing.assert_close(back, run.sample(3, 1), rtol=1e-4, atol=1e-4)
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 import zerosum
 from zerosum.data.images.pictures import to_pixels
-from zerosum.runs import observe
-from zerosum.runs.plan import Plan
+from zerosum.evaluation import training_evaluator
+from zerosum.planning.plan import Plan
 
 SMALL = ["steps=2", "batch=8", "generator.width=4", "discriminator.width=4", "cadence.preview=2", "data.heldout=0.3"]
 
@@ -33,10 +33,10 @@ def test_all_classes_are_scored_whatever_the_order_of_the_rows(
         labels = [known.get(row.numpy().tobytes()) for row in to_pixels(rows.cpu())]
         return torch.tensor([-3.0 if label is None else 1.0 if label >= 5 else -1.0 for label in labels])
 
-    monkeypatch.setattr(observe, "judge", judge)
+    monkeypatch.setattr(training_evaluator, "judge", judge)
     run = zerosum.train(str(tmp_path / "sorted.npz"), recipe, out=tmp_path / "run", set=SMALL)
     (look,) = [line["values"] for line in run.folder.lines() if line["kind"] == "health" and line["step"] == 2]
-    assert run.sampler.facts["num_heldout"] > observe.NUM_SCORED
+    assert run.sampler.facts["num_heldout"] > training_evaluator.NUM_SCORED
     assert look["heldout_gap"] == pytest.approx(0.0, abs=0.08)
     if recipe == "dcgan":
         assert look["accuracy/real"] == pytest.approx(0.5, abs=0.1)
@@ -57,7 +57,7 @@ def test_the_numbers_of_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         scores = {"train": (2.0, 4.0), "heldout": (2.0,), "fake": (-2.0, -2.0, -2.0, 2.0)}
         return torch.tensor([scores[kind][i % len(scores[kind])] for i, kind in enumerate(found)])
 
-    monkeypatch.setattr(observe, "judge", judge)
+    monkeypatch.setattr(training_evaluator, "judge", judge)
     run = zerosum.train("digits", "dcgan", out=tmp_path / "run", set=[*SMALL, "data.max_images=300"])
     look = [line["values"] for line in run.folder.lines() if line["kind"] == "health"][-1]
     assert look["accuracy/real"] == look["accuracy/heldout"] == 1

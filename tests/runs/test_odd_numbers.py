@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 import zerosum as zs
 from zerosum.cli import app
 from zerosum.data.images.film import refuse_speed
-from zerosum.domain.building import network
-from zerosum.domains.tables.where import parsed
+from zerosum.domain.factory import network
+from zerosum.domains.tables.filters import parsed
 from zerosum.errors import UserError, within
+from zerosum.generation.latents.directions import Directions, strips
+from zerosum.generation.latents.project import project
+from zerosum.generation.latents.space import Latents, Space
 from zerosum.recipe import part
-from zerosum.runs.latents.directions import Directions, strips
-from zerosum.runs.latents.project import project
-from zerosum.runs.latents.space import Latents, Space
 
 ODD = [float("nan"), float("inf"), float("-inf"), 1e30, 10**400]
 

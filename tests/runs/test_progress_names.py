@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zerosum.runs import progress
+from zerosum import progress
 
 
 def record(name: str) -> dict[str, object]:

@@ -11,10 +11,10 @@ import pytest
 import torch
 from published import generator
 
+from zerosum.api import load
 from zerosum.domains.images import networks
 from zerosum.errors import UserError
 from zerosum.nn.bounded import Bounded, TooMuch
-from zerosum.runs.run import load
 
 
 def describe_anew(folder: Path, **fields: Any) -> None:

@@ -14,9 +14,9 @@ from torch.utils.checkpoint import checkpoint
 from zerosum.engine import penalties
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch
-from zerosum.engine.loop import Match, Settings
+from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.errors import UserError
-from zerosum.runs.rehearsal import rehearse
+from zerosum.planning.trial_step import rehearse
 
 LENGTH, WIDTH = 6, 16
 
@@ -123,8 +123,8 @@ class Maker(nn.Module):
         return self.linear(noise).view(-1, LENGTH, WIDTH)
 
 
-def match(critic: nn.Module, *terms: penalties.Penalty) -> Match:
-    return Match(Duel(Maker(), critic, penalties=terms, prior=3), Rows(), Settings(batch=8))
+def match(critic: nn.Module, *terms: penalties.Penalty) -> TrainingLoop:
+    return TrainingLoop(Duel(Maker(), critic, penalties=terms, prior=3), Rows(), Settings(batch=8))
 
 
 COMPILED = "compiled"

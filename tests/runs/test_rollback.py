@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 import torch
 
+from zerosum.api import Run, resume, train
 from zerosum.domains.toy import DOMAIN, measures
 from zerosum.engine.events import NonFinite
-from zerosum.engine.loop import Match
+from zerosum.engine.loop import TrainingLoop
 from zerosum.errors import UserError
 from zerosum.report import write_report
-from zerosum.runs import health
-from zerosum.runs.checkup import Checkup
-from zerosum.runs.divergence import LEAST, MOST_ROLLBACKS, PATIENCE, GradientWatch
-from zerosum.runs.folder import RunFolder
-from zerosum.runs.run import Run, resume, train
+from zerosum.run_folder import RunFolder
 from zerosum.store import latest_checkpoint, split
+from zerosum.training import diagnostics
+from zerosum.training.monitor import RunMonitor
+from zerosum.training.rollback import LEAST, MOST_ROLLBACKS, PATIENCE, GradientWatch
 
 TOY = DOMAIN.recipes["toy"]
-ADVANCE = Match.advance
+ADVANCE = TrainingLoop.advance
 SMALL: dict[str, Any] = {
     "steps": 12,
     "batch": 16,
@@ -47,12 +47,12 @@ def _quick_measures(monkeypatch: pytest.MonkeyPatch) -> None:
 def diverging(monkeypatch: pytest.MonkeyPatch, step: int, above: float) -> None:
     """The update of `step` meets a number that is not finite as long as the rate is larger than `above`."""
 
-    def advance(self: Match, turns: Any = None) -> None:
+    def advance(self: TrainingLoop, turns: Any = None) -> None:
         if self.step == step and self.rate > above:
             raise NonFinite("generator", "loss", step, {"loss": math.nan})
         ADVANCE(self, turns)
 
-    monkeypatch.setattr(Match, "advance", advance)
+    monkeypatch.setattr(TrainingLoop, "advance", advance)
 
 
 def state(folder: RunFolder) -> dict[str, Any]:
@@ -109,15 +109,15 @@ def _stopped_at(step: int, out: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     import os
     import signal
 
-    play = Match.advance
+    play = TrainingLoop.advance
 
-    def advance(self: Match, turns: Any = None) -> None:
+    def advance(self: TrainingLoop, turns: Any = None) -> None:
         play(self, turns)
         if self.step == step and (out / "run.json").exists():
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Match, "advance", advance)
+        patched.setattr(TrainingLoop, "advance", advance)
         return train(recipe=TOY, out=out, set=SMALL)
 
 
@@ -125,15 +125,15 @@ def test_a_kill_after_a_rollback_changes_nothing(tmp_path: Path, monkeypatch: py
     """What was decided lies on disk before the next step is played."""
     diverging(monkeypatch, step=7, above=0.3)
     straight = train(recipe=TOY, out=tmp_path / "straight", set=SMALL)
-    play = Match.advance
+    play = TrainingLoop.advance
 
-    def killed(self: Match, turns: Any = None) -> None:
+    def killed(self: TrainingLoop, turns: Any = None) -> None:
         if self.rate == 0.25:
             raise SystemExit("killed")
         play(self, turns)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Match, "advance", killed)
+        patched.setattr(TrainingLoop, "advance", killed)
         with pytest.raises(SystemExit):
             train(recipe=TOY, out=tmp_path / "killed", set=SMALL)
     kept = state(RunFolder(tmp_path / "killed"))
@@ -207,12 +207,12 @@ RATE = 2.0
 
 def test_the_checkpoints_of_the_cadence_are_spared(tmp_path: Path) -> None:
     """Two newer ones, by the clock or by stops, do not push it out."""
-    from zerosum.runs.progress import Silent
-    from zerosum.runs.saving import Saver
+    from zerosum.progress import NoProgress
+    from zerosum.training.checkpointing import CheckpointManager
 
     folder = RunFolder(tmp_path)
     folder.create()
-    saver = Saver(folder, Silent(), cadence=10)
+    saver = CheckpointManager(folder, NoProgress(), cadence=10)
     for step in (0, 10, 20, 22, 24, 27):
         saver.save(step, {"match": {"step": step}}, lambda: None)
     kept = sorted(int(path.name[5:]) for path in folder.checkpoints.iterdir())
@@ -235,11 +235,11 @@ def test_a_gradient_that_stays_far_above_its_median_is_warned_of() -> None:
     watch.see({"generator/gradient_norm": 400.0, "discriminator/gradient_norm": None})
     excess = watch.values()["gradient_excess/generator"]
     assert excess == pytest.approx(400 / 1.1, rel=0.01)
-    (finding,) = health.examine(watch.values())
+    (finding,) = diagnostics.examine(watch.values())
     assert (finding.level, finding.title) == ("warning", "Growing gradients")
     assert "The generator's gradient stays 364 times above" in finding.sentence
-    assert health.examine({"gradient_excess/generator": 19.0})[0].level == "none"
-    assert health.examine({"gradient_excess/generator": 21.0})[0].level == "warning"
+    assert diagnostics.examine({"gradient_excess/generator": 19.0})[0].level == "none"
+    assert diagnostics.examine({"gradient_excess/generator": 21.0})[0].level == "warning"
 
 
 def test_a_gradient_that_grows_slowly_is_warned_of() -> None:
@@ -251,7 +251,7 @@ def test_a_gradient_that_grows_slowly_is_warned_of() -> None:
     assert values["gradient_excess/discriminator"] < 20
     assert values["gradient_growth/discriminator"] == pytest.approx(1.08**70, rel=0.01)
     assert values["gradient_growth/generator"] == 1
-    (finding,) = health.examine(values)
+    (finding,) = diagnostics.examine(values)
     assert "what it was at the beginning" in finding.sentence
 
 
@@ -260,7 +260,7 @@ def test_a_resumed_run_remembers_its_gradients() -> None:
         {"kind": "train", "values": {"generator/gradient_norm": 1.0 if number < LEAST + 1 else 500.0}}
         for number in range(LEAST + 1 + PATIENCE)
     ]
-    straight, resumed = Checkup(100), Checkup(100)
+    straight, resumed = RunMonitor(100), RunMonitor(100)
     for line in lines:
         straight.see(line["values"])  # type: ignore[arg-type]
     resumed.recall(lines)

@@ -15,14 +15,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from zerosum import catalog
+from zerosum.api import Run, files_in, load
 from zerosum.cli import app
 from zerosum.data import filenames
 from zerosum.data.images.pictures import Size
-from zerosum.domain import Form, Wanted, glyphs
+from zerosum.domain import SampleRequest, WriteOptions, glyphs
 from zerosum.errors import UserError
-from zerosum.runs.latents import sheets
-from zerosum.runs.latents.sampling import Order, fill
-from zerosum.runs.run import Run, files_in, load
+from zerosum.generation.latents import labelled_grid
+from zerosum.generation.latents.sampling import SampleOptions, fill
 
 
 def named(folder: Path, *names: str, **of: Any) -> Run:
@@ -122,12 +122,12 @@ def test_samples_that_are_no_pictures_have_no_size(name: str, tmp_path: Path) ->
     run: Any = SimpleNamespace(domain=catalog.domain(name))
     for out in ("x.png", "x.csv"):
         with pytest.raises(UserError, match=f"--size: samples of the domain '{name}' are no pictures"):
-            Run.produce(run, Wanted(4, 0, tmp_path / out, size=Size(64)))
+            Run.produce(run, SampleRequest(4, 0, tmp_path / out, size=Size(64)))
 
 
 def test_shapes_in_single_files_are_named_by_their_classes(tmp_path: Path) -> None:
     facts = {"centre": [0.0] * 3, "radius": 1.0, "up": "z"}
-    write, form = catalog.domain("points").write, Form(names=["chair", "sofa"])
+    write, form = catalog.domain("points").write, WriteOptions(names=["chair", "sofa"])
     folder = write(torch.rand(2, 8, 3), tmp_path / "many", facts, form)
     assert [path.name for path in folder] == ["00000-chair.ply", "00001-sofa.ply"]
     single = write(torch.rand(2, 8, 3), tmp_path / "s.xyz", facts, form)
@@ -148,8 +148,8 @@ def drawn_names(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch) -> list[t
         plain(self, place, words, ink, font, **more)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
-    samples, layout = fill(run, Order(2, grid="classes", labels=(2, 1, 0)))
-    sheets.write(run.domain, samples, path, layout, run.sampler.facts)
+    samples, layout = fill(run, SampleOptions(2, grid="classes", labels=(2, 1, 0)))
+    labelled_grid.write(run.domain, samples, path, layout, run.sampler.facts)
     return found
 
 
@@ -166,7 +166,7 @@ def test_names_that_no_font_has_are_numbered_and_that_is_told(tmp_path: Path, mo
     run = named(tmp_path / "run", "cat", "dog", "猫")
     drawn = drawn_names(run, tmp_path / "grid.png", monkeypatch)
     assert [word for word, _ in drawn[:3]] == ["2", "dog", "cat"]
-    assert " ".join(word for word, _ in drawn[3:]) == sheets.NUMBERED
+    assert " ".join(word for word, _ in drawn[3:]) == labelled_grid.NUMBERED
     with Image.open(tmp_path / "grid.png") as image:
         assert image.size[1] > 2 * 59 + 3 + 23 + 18
 
@@ -185,5 +185,5 @@ def test_a_font_of_the_system_that_has_the_signs_is_taken_for_sheets(monkeypatch
         other,
         None,
     ]
-    words, numbered = sheets._words(sheets.Layout(2, ("cat", "猫"), instead=("0", "1")))
+    words, numbered = labelled_grid._words(labelled_grid.Layout(2, ("cat", "猫"), instead=("0", "1")))
     assert (words, numbered) == ([("cat", None), ("猫", other)], False)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from published import generator
 
-from zerosum.runs.latents.space import Space
+from zerosum.generation.latents.space import Space
 
 NUMS = (1, 2, 3, 5, 6, 7, 16, 33)
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
+from zerosum.api import resume, train
 from zerosum.domains.toy import DOMAIN, measures
-from zerosum.engine.loop import Match
-from zerosum.engine.step import Outcome
+from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.step import StepResult
 from zerosum.errors import UserError
-from zerosum.runs import timing
-from zerosum.runs.divergence import RECENT
-from zerosum.runs.progress import Silent
-from zerosum.runs.run import resume, train
+from zerosum.planning import timing
+from zerosum.progress import NoProgress
+from zerosum.training.rollback import RECENT
 
 TOY = DOMAIN.recipes["toy"]
 SMALL: dict[str, Any] = {
@@ -37,10 +37,10 @@ SMALL: dict[str, Any] = {
 def _quick_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measures, "PAIRED", 50)
     monkeypatch.setattr(measures, "COMPARED", 100)
-    monkeypatch.setattr(timing, "best", lambda *given: timing.Pace(1, 0.001, 0.001))
+    monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.001, 0.001))
 
 
-class Heard(Silent):
+class Heard(NoProgress):
     """Keeps what is said."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, hit: Callable[[str, int], bool]) -> 
 
     real = loop.backward
 
-    def backward(game: Any, player: Any, shares: Any, *rest: Any) -> Outcome:
+    def backward(game: Any, player: Any, shares: Any, *rest: Any) -> StepResult:
         outcome = real(game, player, shares, *rest)
         if hit(player.name, shares[0].step):
             outcome.gradient_norm = outcome.gradient_norm * math.nan
@@ -127,7 +127,7 @@ def test_without_any_nothing_is_said(tmp_path: Path) -> None:
 def test_a_match_counts_for_each_player(monkeypatch: pytest.MonkeyPatch) -> None:
     from domain_games import begun
 
-    match: Match = begun("toy", "on_nonfinite=skip")
+    match: TrainingLoop = begun("toy", "on_nonfinite=skip")
     poison(monkeypatch, lambda player, step: player == "generator")
     match.advance()
     match.advance()

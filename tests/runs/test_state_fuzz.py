@@ -15,18 +15,22 @@ from typing import Any
 import pytest
 from domain_games import CASES, begun, planned
 
-from zerosum import recipe
-from zerosum.domain import Wanted
-from zerosum.engine.processes import World
+from zerosum import api, progress, recipe
+from zerosum.domain import SampleRequest
+from zerosum.engine.distributed import DistributedContext
 from zerosum.errors import UserError
+from zerosum.evaluation import baselines, compare
+from zerosum.evaluation.evaluate_saved import SavedEvaluator
+from zerosum.generation import sampler
+from zerosum.generation.latents import space
 from zerosum.live import watch
+from zerosum.planning import initial_weights
+from zerosum.planning.reopen import plan_of
 from zerosum.report import write_report
-from zerosum.runs import background, baseline, best, contest, journal, progress, run, sampler, transfer
-from zerosum.runs.folder import RunFolder
-from zerosum.runs.latents import space
-from zerosum.runs.published import Measurer
-from zerosum.runs.signals import Stop
+from zerosum.run_folder import RunFolder
 from zerosum.store import Damaged, latest_checkpoint
+from zerosum.training import async_eval, best_checkpoint, run_logger
+from zerosum.training.signals import StopRequest
 
 Reader = Callable[[Path], Any]
 HOSTILE = [
@@ -100,8 +104,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with everything in it that is read again."""
     folder = tmp_path_factory.mktemp("fuzz") / "run"
     small = {"generator.width": 8, "discriminator.width": 8, "data.num": 120, "batch": 16, "threads": 1, "steps": 4}
-    run.train("ring", "toy", set={**small, "cadence.log": 1, "cadence.preview": 2, "cadence.checkpoint": 2}, out=folder)
-    baseline.beside(folder, ["normal"])
+    api.train("ring", "toy", set={**small, "cadence.log": 1, "cadence.preview": 2, "cadence.checkpoint": 2}, out=folder)
+    baselines.beside(folder, ["normal"])
     found = json.loads((folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     (folder / "evaluations").mkdir()
     for name, content in {"evaluations/step-00000004.json": found, "best/best.json": BEST}.items():
@@ -115,15 +119,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def session(folder: Path) -> None:
     """What `resume` reads before its first step."""
     opened = RunFolder.open(folder)
-    found = run._reopened(opened, progress.Silent(), World(), Stop(), False)
+    found = api._reopened(opened, progress.NoProgress(), DistributedContext(), StopRequest(), False)
     found.restore()
     found.extend()
 
 
 def aside(folder: Path) -> None:
     """Results of evaluations beside a training, and snapshots."""
-    found = background.Background(
-        RunFolder(folder), journal.Journal(RunFolder(folder), progress.Silent()), lambda text: None
+    found = async_eval.AsyncEvaluation(
+        RunFolder(folder), run_logger.RunLogger(RunFolder(folder), progress.NoProgress()), lambda text: None
     )
     assert found.steps <= {4}
     found.fetch()
@@ -132,7 +136,9 @@ def aside(folder: Path) -> None:
 def ranked(folder: Path) -> None:
     """The best generator so far."""
     evaluator: Any = type("Ranks", (), {"best": "diversity"})()
-    found = best.Best(RunFolder(folder), journal.Journal(RunFolder(folder), progress.Silent()), evaluator)
+    found = best_checkpoint.BestCheckpoint(
+        RunFolder(folder), run_logger.RunLogger(RunFolder(folder), progress.NoProgress()), evaluator
+    )
     found.recall(RunFolder(folder).lines())
     found.tell()
 
@@ -140,28 +146,32 @@ def ranked(folder: Path) -> None:
 def verdicts(folder: Path) -> None:
     """The discriminator's scores."""
     (folder / "points.csv").write_text("0.1,0.2\n0.3,0.4\n", encoding="utf-8")
-    run.load(folder).judge([folder / "points.csv"])
+    api.load(folder).judge([folder / "points.csv"])
 
 
 READERS: dict[str, tuple[Reader, ...]] = {
     "run.json": (
         RunFolder.open,
         write_report,
-        lambda p: run.plan_of(RunFolder.open(p), False),
-        lambda p: contest._refuse_different([RunFolder(p)] * 2),
+        lambda p: plan_of(RunFolder.open(p), False),
+        lambda p: compare._refuse_different([RunFolder(p)] * 2),
         watch.page,
     ),
     "recipe.json": (lambda p: RunFolder(p).recipe(), lambda p: recipe.read(p / "recipe.json"), write_report),
     "status.json": (write_report, watch.page),
     "references.json": (write_report,),
-    "baselines.json": (write_report, lambda p: baseline.compared(RunFolder(p).read("baselines.json"), p)),
-    "metrics.jsonl": (write_report, lambda p: run.load(p).metrics(), session, verdicts, ranked),
-    "generator.json": (lambda p: run.load(p).sample(2), lambda p: Measurer(RunFolder(p)).generator(), transfer.read),
+    "baselines.json": (write_report, lambda p: baselines.compared(RunFolder(p).read("baselines.json"), p)),
+    "metrics.jsonl": (write_report, lambda p: api.load(p).metrics(), session, verdicts, ranked),
+    "generator.json": (
+        lambda p: api.load(p).sample(2),
+        lambda p: SavedEvaluator(RunFolder(p)).generator(),
+        initial_weights.read,
+    ),
     "checkpoints/step-00000004/manifest.json": (lambda p: latest_checkpoint(p / "checkpoints"),),
-    "checkpoints/step-00000004/state.json": (session, verdicts, transfer.read),
+    "checkpoints/step-00000004/state.json": (session, verdicts, initial_weights.read),
     "evaluations/step-00000004.json": (aside,),
     "best/best.json": (ranked,),
-    "best/generator.json": (ranked, run.load),
+    "best/generator.json": (ranked, api.load),
 }
 
 
@@ -186,9 +196,9 @@ def test_the_card_of_every_kind_of_generator(name: str, tmp_path: Path, rounds: 
     body, ending, found = (tmp_path / "generator.json").read_bytes(), Path(plan.domain.sample_name).suffix, []
 
     def use() -> None:
-        loaded = run.load(tmp_path)
+        loaded = api.load(tmp_path)
         space.write(loaded, loaded.sample(3), tmp_path / f"some{ending}")
-        loaded.produce(Wanted(3, 0, tmp_path / f"more{ending}"))
+        loaded.produce(SampleRequest(3, 0, tmp_path / f"more{ending}"))
 
     use()
     for seed in range(rounds):

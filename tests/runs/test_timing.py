@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zerosum.api import train
 from zerosum.domains.toy import DOMAIN
 from zerosum.engine import penalties
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, Turn
-from zerosum.engine.loop import Match, Settings
+from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.engine.schedule import Schedule
-from zerosum.runs import evaluation_cost, plan, resolve, timing
-from zerosum.runs.run import train
-from zerosum.runs.session import Session
+from zerosum.planning import evaluation_cost, plan, resolve, timing
+from zerosum.training.trainer import Trainer
 
 
 class Rows:
@@ -33,15 +33,15 @@ class Rows:
         return Batch(self.data[indices])
 
 
-def match(*terms: penalties.Penalty, **settings: Any) -> Match:
+def match(*terms: penalties.Penalty, **settings: Any) -> TrainingLoop:
     game = Duel(nn.Linear(3, 2), nn.Linear(2, 1), penalties=terms, prior=3)
-    return Match(game, Rows(), Settings(batch=8, **settings))
+    return TrainingLoop(game, Rows(), Settings(batch=8, **settings))
 
 
 def test_each_kind_of_step_counts_with_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     """R1 in every 4th step, r2 in every 6th, the average in every 2nd: 12 steps are one period."""
 
-    def cost(played: Match, step: int) -> float:
+    def cost(played: TrainingLoop, step: int) -> float:
         return 1.0 + 10 * (step % 4 == 0) + 100 * (step % 6 == 0) + 1000 * ((step + 1) % 2 == 0)
 
     monkeypatch.setattr(timing, "_timed", cost)
@@ -52,7 +52,7 @@ def test_each_kind_of_step_counts_with_its_share(monkeypatch: pytest.MonkeyPatch
 def test_slow_steps_are_measured_at_least_once(monkeypatch: pytest.MonkeyPatch) -> None:
     played: list[int] = []
 
-    def slow(game: Match, step: int) -> float:
+    def slow(game: TrainingLoop, step: int) -> float:
         played.append(step)
         time.sleep(0.02)
         return 2.0 if step == 0 else 1.0
@@ -84,19 +84,18 @@ class OwnTime:
 def test_a_run_of_given_minutes_takes_about_that_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its steps, without pictures and files, by the clock of this process alone; the best of three."""
     spent: list[float] = []
-    play = Session.play
+    play = Trainer.play
 
-    def timed(session: Session) -> str:
+    def timed(session: Trainer) -> str:
         begun = time.process_time()
         state = play(session)
         spent.append(time.process_time() - begun)
         return state
 
     monkeypatch.setattr(timing, "time", OwnTime)
-    monkeypatch.setattr(plan, "_seconds_per_look", lambda *given: 0.0)
-    monkeypatch.setattr(Session, "play", timed)
-    monkeypatch.setattr(Session, "_preview", lambda *given: None)
-    monkeypatch.setattr(Session, "conclude", lambda *given: None)
+    monkeypatch.setattr(Trainer, "play", timed)
+    monkeypatch.setattr(Trainer, "_preview", lambda *given: None)
+    monkeypatch.setattr(Trainer, "conclude", lambda *given: None)
     small = ["threads=1", "data.num=2000", "batch=64", "cadence.log=10000", "cadence.checkpoint=10000"]
     wanted_s = 1.0
     for attempt in range(8):  # something else at work on the machine may disturb most of them
@@ -108,10 +107,10 @@ def test_a_run_of_given_minutes_takes_about_that_long(tmp_path: Path, monkeypatc
 
 def test_the_time_that_is_told_counts_every_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """One before the first step, then one at each step of the cadence; with --steps as with --minutes."""
-    monkeypatch.setattr(plan, "_seconds_per_look", lambda *given: 50.0)
-    monkeypatch.setattr(timing, "best", lambda *given: timing.Pace(1, 0.5, 0.5))
+    monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.5, 0.5))
     settings = ["threads=1", "steps=100", "cadence.preview=30"]
-    made = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], settings=settings))
+    request = plan.TrainRequest(None, DOMAIN.recipes["toy"], settings=settings)
+    made = plan.make(request, preview_seconds=lambda *given: 50.0)
     assert made.seconds_looking == 50 * 5  # at 0, 30, 60, 90 and 100
     assert "about 5 min of training, then" in made.sentence()
 
@@ -125,11 +124,10 @@ def test_few_previews_are_no_more_than_were_planned() -> None:
 @pytest.mark.parametrize(("known", "kept"), [(None, 7.5), (3.0, 3.0), (40.0, 15.0)])
 def test_minutes_count_the_evaluation(monkeypatch: pytest.MonkeyPatch, known: float | None, kept: float) -> None:
     """As long as it took before, at most a quarter; half of that where nothing is known."""
-    monkeypatch.setattr(plan, "_seconds_per_look", lambda *given: 0.0)
-    monkeypatch.setattr(timing, "best", lambda *given: timing.Pace(1, 0.5, 0.5))
-    cost = None if known is None else evaluation_cost.Cost(known)
+    monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.5, 0.5))
+    cost = None if known is None else evaluation_cost.EvaluationCost(known)
     monkeypatch.setattr(evaluation_cost, "known", lambda facts: cost)
-    made = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], minutes=1.0, settings=["threads=1"]))
+    made = plan.make(plan.TrainRequest(None, DOMAIN.recipes["toy"], minutes=1.0, settings=["threads=1"]))
     assert made.recipe.steps == int((60 - kept) / 0.5)
     assert made.evaluation_bound_s == 15.0
     told = "at most about 15 s of evaluation" if known is None else f"about {known:.0f} s of evaluation, as last time"
@@ -137,15 +135,14 @@ def test_minutes_count_the_evaluation(monkeypatch: pytest.MonkeyPatch, known: fl
 
 
 def test_other_work_on_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "_seconds_per_look", lambda *given: 0.0)
-    monkeypatch.setattr(evaluation_cost, "known", lambda facts: evaluation_cost.Cost(0.0))
-    monkeypatch.setattr(timing, "best", lambda *given: timing.Pace(1, 0.5, 0.2))
-    made = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], minutes=1.0, settings=["threads=1"]))
+    monkeypatch.setattr(evaluation_cost, "known", lambda facts: evaluation_cost.EvaluationCost(0.0))
+    monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.5, 0.2))
+    made = plan.make(plan.TrainRequest(None, DOMAIN.recipes["toy"], minutes=1.0, settings=["threads=1"]))
     (note,) = [note for note in made.notes if "busy" in note]
     assert "other programs take 60% of the time of a step, 500 ms by the clock and about 200 ms alone" in note
     assert "so 120 steps fit, and schedules end with them; alone about 300 would." in note
-    monkeypatch.setattr(timing, "best", lambda *given: timing.Pace(1, 0.5, 0.4))
-    quiet = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], minutes=1.0, settings=["threads=1"]))
+    monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.5, 0.4))
+    quiet = plan.make(plan.TrainRequest(None, DOMAIN.recipes["toy"], minutes=1.0, settings=["threads=1"]))
     assert "busy" not in "".join(quiet.notes)
 
 
@@ -165,7 +162,7 @@ def test_time_that_others_take_is_not_counted_alone(monkeypatch: pytest.MonkeyPa
 
     clock = Halved()
 
-    def step(played: Match, number: int) -> float:
+    def step(played: TrainingLoop, number: int) -> float:
         clock.now += 0.01
         return 0.01
 
@@ -178,7 +175,7 @@ def test_time_that_others_take_is_not_counted_alone(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_look_takes_time() -> None:
-    made = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], settings=["threads=1", "steps=3"]))
+    made = plan.make(plan.TrainRequest(None, DOMAIN.recipes["toy"], settings=["threads=1", "steps=3"]))
     assert 0 < made.seconds_looking < 60
 
 
@@ -190,7 +187,7 @@ def test_every_schedule_ends_with_the_run() -> None:
     share = {"start": 1.0, "end": 0.1, "shape": "cosine", "over_share": 0.5}
     paths = ("learning.generator.lr", "ema.half_life_images", "penalties.r1.weight")
     settings = [f"{path}={json.dumps(share)}" for path in paths]
-    planned = plan.make(plan.Wish(None, DOMAIN.recipes["toy"], minutes=0.05, settings=[*settings, "threads=1"]))
+    planned = plan.make(plan.TrainRequest(None, DOMAIN.recipes["toy"], minutes=0.05, settings=[*settings, "threads=1"]))
     recipe = planned.recipe
     half = Schedule(1.0, 0.1, "cosine", over_steps=round(recipe.steps / 2))
     assert recipe.learning["generator"].lr == half
@@ -219,13 +216,13 @@ class Phased(Duel):
 def test_phases_count_with_their_share_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps of 5 s in the first quarter; then 1 s, and 9 s where the lazy penalty is due, in every second one."""
 
-    def cost(played: Match, step: int) -> float:
+    def cost(played: TrainingLoop, step: int) -> float:
         return 5.0 if step < 100 else 9.0 if step % 2 == 0 else 1.0
 
     game = Phased(nn.Linear(3, 2), nn.Linear(2, 1), penalties=[penalties.r1(every=2)], prior=3)
     assert timing.phases(game, 400) == [0, 100]
     monkeypatch.setattr(timing, "_timed", cost)
-    mean = timing.seconds_per_step(Match(game, Rows(), Settings(batch=8)), 400)
+    mean = timing.seconds_per_step(TrainingLoop(game, Rows(), Settings(batch=8)), 400)
     assert mean == pytest.approx(5 / 4 + 3 / 4 * (9 + 1) / 2)
 
 
@@ -233,13 +230,13 @@ def test_one_phase_is_timed_after_the_other(monkeypatch: pytest.MonkeyPatch) -> 
     """What a phase computes when it begins would be computed anew if a step of another one came between."""
     played: list[int] = []
 
-    def cost(match_: Match, step: int) -> float:
+    def cost(match_: TrainingLoop, step: int) -> float:
         played.append(step)
         return 1.0
 
     game = Phased(nn.Linear(3, 2), nn.Linear(2, 1), penalties=[penalties.r1(every=2)], prior=3)
     monkeypatch.setattr(timing, "_timed", cost)
-    timing.seconds_per_step(Match(game, Rows(), Settings(batch=8)), 400)
+    timing.seconds_per_step(TrainingLoop(game, Rows(), Settings(batch=8)), 400)
     first = [step < 100 for step in played]
     assert first == sorted(first, reverse=True)
     assert {True, False} == set(first)

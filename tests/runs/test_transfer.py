@@ -21,12 +21,12 @@ from zerosum.cli import app
 from zerosum.domains.images import networks
 from zerosum.domains.images.data import Shape
 from zerosum.errors import UserError
+from zerosum.planning import initial_weights
+from zerosum.planning import plan as plans
+from zerosum.planning.plan import Plan, TrainRequest
+from zerosum.planning.reopen import plan_of
 from zerosum.recipe import settled
-from zerosum.runs import plan as plans
-from zerosum.runs import transfer
-from zerosum.runs.folder import RunFolder
-from zerosum.runs.plan import Plan, Wish
-from zerosum.runs.run import plan_of
+from zerosum.run_folder import RunFolder
 from zerosum.store import latest_checkpoint
 
 SMALL = ["generator.width=8", "discriminator.width=8", "batch=8", "threads=1", "steps=2"]
@@ -62,7 +62,7 @@ def photos(folder: Path) -> Path:
 
 
 def planned(where: Path, start: Path, *settings: str, recipe: str | None = None) -> Plan:
-    return plans.make(Wish(str(where), recipe, None, (f"start.from={start}", "threads=1", *settings)))
+    return plans.make(TrainRequest(str(where), recipe, None, (f"start.from={start}", "threads=1", *settings)))
 
 
 def tensors(folder: Path, player: str = "discriminator") -> Mapping[str, Tensor]:
@@ -188,7 +188,7 @@ def test_the_way_out_of_other_classes_is_none_that_is_refused_next(folder: Path)
 def test_shares_are_rounded_down() -> None:
     """What is left out must be seen: 99.96 % of a network is not all of it."""
     shares = {0.9996: "99%", 1.0: "100%", 0.5: "50%", 0.004: "less than 1%", 0.0: "0%"}
-    assert {share: transfer._percent(share) for share in shares} == shares
+    assert {share: initial_weights._percent(share) for share in shares} == shares
 
 
 def test_a_partial_start_takes_what_fits_and_tells_what_not(start: Path, folder: Path) -> None:
@@ -228,19 +228,19 @@ def test_every_family_has_layers_that_freeze_from_the_image_on(kind: str, num_cl
     shape, options = Shape(3, 16, 16, num_classes), {"num_classes": num_classes}
     kinds: Mapping[str, Any] = networks.DISCRIMINATORS
     network: nn.Module = kinds[kind](shape, **options).train()
-    names = [name for name, _ in transfer.layers(network)]
+    names = [name for name, _ in initial_weights.layers(network)]
     assert len(names) >= 3
     assert not any(name.startswith("embed") for name in names)
-    assert transfer.freeze(network, 1) == names[:1]
+    assert initial_weights.freeze(network, 1) == names[:1]
     frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
     assert frozen
     assert all(name.startswith(f"{names[0]}.") for name in frozen)
-    everything = transfer.freeze(network, len(names) - 1)
+    everything = initial_weights.freeze(network, len(names) - 1)
     assert everything == names[:-1]
     learning = {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad}
     assert names[-1].split(".")[0] in learning
     with pytest.raises(ValueError, match="the last must learn"):
-        transfer.freeze(network, len(names))
+        initial_weights.freeze(network, len(names))
 
 
 def test_norms_between_frozen_layers_are_frozen_with_them_and_embeddings_learn() -> None:
@@ -252,6 +252,6 @@ def test_norms_between_frozen_layers_are_frozen_with_them_and_embeddings_learn()
             self.head = nn.Linear(8, 1)
 
     network = Net()
-    assert transfer.freeze(network, 1) == ["stages.0"]
+    assert initial_weights.freeze(network, 1) == ["stages.0"]
     learning = {name.rsplit(".", 1)[0] for name, p in network.named_parameters() if p.requires_grad}
     assert learning == {"embed", "stages.3", "head"}

@@ -18,8 +18,8 @@ from zerosum import catalog
 from zerosum.cli import app
 from zerosum.data.images.pictures import Size
 from zerosum.errors import UserError
-from zerosum.runs.latents.sampling import Order, fill
-from zerosum.runs.latents.space import refuse_huge, write
+from zerosum.generation.latents.sampling import SampleOptions, fill
+from zerosum.generation.latents.space import refuse_huge, write
 from zerosum.store import writing
 
 
@@ -101,9 +101,9 @@ def test_every_domain_whose_pictures_grow_refuses_huge_ones(name: str) -> None:
         card_read=contextlib.nullcontext,
     )
     with pytest.raises(UserError, match="one picture of 100,000 samples would have about"):
-        fill(run, Order(100_000), Path("x.png"))
+        fill(run, SampleOptions(100_000), Path("x.png"))
     with pytest.raises(UserError, match="one picture of 100,000 samples would have about"):
-        fill(run, Order(10_000, grid="classes"), Path("x.png"))
+        fill(run, SampleOptions(10_000, grid="classes"), Path("x.png"))
 
 
 def test_a_number_below_one_is_refused(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from zerosum.cli import app
 from zerosum.errors import UserError
-from zerosum.runs.latents import sheets
-from zerosum.runs.latents.sheets import PAD, SIZE
+from zerosum.generation.latents import labelled_grid
+from zerosum.generation.latents.labelled_grid import PAD, SIZE
 
 
 def call(*arguments: str | Path) -> Any:
@@ -130,11 +130,14 @@ def test_export_and_sample_from_it(folders: dict[str, Path], tmp_path: Path) -> 
 def test_a_grid_of_classes(folders: dict[str, Path], tmp_path: Path) -> None:
     call("sample", folders["conv"], "--grid", "classes", "--num", "4", "--out", tmp_path / "grid.png")
     width, height = sheet(3, 4)
-    assert size(tmp_path / "grid.png") == (width, height + sheets.SIZE + 2 * sheets.PAD)  # the classes' names above
+    assert size(tmp_path / "grid.png") == (
+        width,
+        height + labelled_grid.SIZE + 2 * labelled_grid.PAD,
+    )  # the classes' names above
 
 
 def test_verdicts_on_many_samples_end_in_a_summary() -> None:
-    from zerosum.cli.using import verdicts_told
+    from zerosum.cli.evaluate import verdicts_told
 
     few = verdicts_told([("a", 0.75), ("b", 0.25)]).splitlines()
     assert few[:2] == ["0.750  a", "0.250  b"]

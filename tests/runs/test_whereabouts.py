@@ -11,13 +11,12 @@ from domain_games import CASES
 from PIL import Image
 from small_run import begun, equal, resumed, weights
 
-from zerosum import catalog
+from zerosum import catalog, data_paths
+from zerosum.api import load, resume
 from zerosum.domain import Domain
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe
-from zerosum.runs import whereabouts
-from zerosum.runs.folder import RunFolder
-from zerosum.runs.run import load, resume
+from zerosum.run_folder import RunFolder
 
 
 def points(path: Path, slope: float = 0.37) -> Path:
@@ -73,9 +72,9 @@ def test_names_stay_names_and_paths_become_absolute(name: str, tmp_path: Path, m
         Path(folder).mkdir()
     spelt = [source, source.upper().replace("-", "_")]
     kinds = [*spelt, "photos", f"./{source}", "~/none"]
-    found = [whereabouts.stored(bare(domain, kind=kind), domain).data.kind for kind in kinds]
+    found = [data_paths.stored(bare(domain, kind=kind), domain).data.kind for kind in kinds]
     assert found == [*spelt, str(tmp_path / "photos"), str(tmp_path / source), "~/none"]
-    shared = whereabouts.public(bare(domain, kind=str(tmp_path / "photos"), seed=3), domain)
+    shared = data_paths.public(bare(domain, kind=str(tmp_path / "photos"), seed=3), domain)
     assert (shared.data.kind, shared.data.options) == ("photos", {"seed": 3})
 
 
@@ -89,13 +88,13 @@ def test_other_options_that_are_paths(tmp_path: Path, monkeypatch: pytest.Monkey
     table = images / "ages.csv"
     table.write_text("name,age\n" + "".join(f"{i}.png,{i}\n" for i in range(12)), encoding="utf-8")
     recipe = bare(domain, kind="photos", attributes="photos/ages.csv", size=8).changed(start="photos")
-    kept = whereabouts.stored(recipe, domain)
+    kept = data_paths.stored(recipe, domain)
     assert (kept.data.options["attributes"], kept.start and kept.start.folder) == (
         str(table.absolute()),
         str(images.absolute()),
     )
     assert [
-        whereabouts.stored(bare(domain, kind="photos", attributes=x), domain).data.options for x in (True, None)
+        data_paths.stored(bare(domain, kind="photos", attributes=x), domain).data.options for x in (True, None)
     ] == [
         {"attributes": True},
         {"attributes": None},
@@ -103,13 +102,13 @@ def test_other_options_that_are_paths(tmp_path: Path, monkeypatch: pytest.Monkey
     Path("far").mkdir()
     images.rename("far/photos")
     with pytest.raises(UserError, match=rf"The data of runs/x: at {images.absolute()} when"):
-        whereabouts.check(kept, domain, "runs/x")
-    there = whereabouts.moved(kept, domain, "far/photos")
+        data_paths.check(kept, domain, "runs/x")
+    there = data_paths.moved(kept, domain, "far/photos")
     assert there.data.options["attributes"] == str(Path("far/photos/ages.csv").absolute())
-    whereabouts.check(there, domain, "runs/x")
+    data_paths.check(there, domain, "runs/x")
     assert domain.open(there.data, False).attribute_names == ("age",)
     apart = there.changed(data={**there.data.model_dump(), "attributes": "/none/ages.csv"})
     with pytest.raises(
         UserError, match=r"The file of data.attributes of runs/x: at /none/ages.csv.*--set data.attributes=NEW"
     ):
-        whereabouts.check(apart, domain, "runs/x")
+        data_paths.check(apart, domain, "runs/x")

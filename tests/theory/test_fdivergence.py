@@ -111,7 +111,7 @@ def test_neutral_logit_is_where_the_ratio_is_one(name: str) -> None:
     assert neutral == pytest.approx(FDIVERGENCES[name].best_number(torch.ones((), dtype=torch.float64)).item())
 
 
-def best_logits(pair: losses.Pair, p: float, q: float) -> Tensor:
+def best_logits(pair: losses.GANLoss, p: float, q: float) -> Tensor:
     """The logit that minimises p D(real) + q D(fake), by bisection on the sign of the slope."""
     low, high = torch.tensor(-40.0).double(), torch.tensor(40.0).double()
     for _ in range(100):

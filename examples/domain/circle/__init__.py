@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from zerosum import domain
 from zerosum.domain import Domain
-from zerosum.engine import Batch, Learning
+from zerosum.engine import Batch, OptimizerConfig
 from zerosum.metrics.record import Record
-from zerosum.recipe import PenaltyPart, Recipe, part
+from zerosum.recipe import PenaltyConfig, Recipe, part
 
 CENTRES = torch.stack([(torch.arange(8) * math.pi / 4).cos(), (torch.arange(8) * math.pi / 4).sin()], 1)
 
@@ -117,7 +117,7 @@ class Evaluator:
         return {"diversity": float(fakes.std() / CENTRES.std())}
 
 
-def picture(samples: Tensor, path: Path, scene: domain.Scene) -> None:
+def picture(samples: Tensor, path: Path, scene: domain.PreviewContext) -> None:
     """All samples as one scatter plot."""
     sheet = np.full((300, 300), 255, np.uint8)
     place = ((samples.clamp(-1.45, 1.45) + 1.5) * 100).long()
@@ -143,8 +143,8 @@ RECIPES = {
         discriminator=part("mlp"),
         prior={"size": 8},
         loss="relativistic",
-        penalties={"r1": PenaltyPart(weight=0.02), "r2": PenaltyPart(weight=0.02)},
-        learning={name: Learning(lr=2e-3) for name in ("generator", "discriminator")},
+        penalties={"r1": PenaltyConfig(weight=0.02), "r2": PenaltyConfig(weight=0.02)},
+        learning={name: OptimizerConfig(lr=2e-3) for name in ("generator", "discriminator")},
         steps=1_500,
         batch=256,
     )

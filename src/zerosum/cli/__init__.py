@@ -15,12 +15,12 @@ from zerosum.errors import UserError
 # isort: off
 from zerosum.cli import training
 from zerosum.cli import sampling
-from zerosum.cli import using
+from zerosum.cli import evaluate
 from zerosum.cli import latents
 from zerosum.cli import exporting
 from zerosum.cli import comparing
 from zerosum.cli import baseline
-from zerosum.cli import knowing
+from zerosum.cli import info
 from zerosum.cli import theory
 from zerosum.cli import lab
 # isort: on
@@ -29,15 +29,15 @@ __all__ = [
     "app",
     "baseline",
     "comparing",
+    "evaluate",
     "exporting",
-    "knowing",
+    "info",
     "lab",
     "latents",
     "main",
     "sampling",
     "theory",
     "training",
-    "using",
 ]
 
 
@@ -101,7 +101,7 @@ def _flushed() -> bool:
 
 
 def _play() -> None:
-    from zerosum.runs import signals
+    from zerosum.training import signals
 
     signals.end_on_signal()
     _open_streams()

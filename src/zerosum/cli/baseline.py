@@ -29,7 +29,7 @@ def baseline(
 
     Beside a run they are kept in its folder and shown in its report.
     """
-    from zerosum.runs import baseline as baselines
+    from zerosum.evaluation import baselines
     from zerosum.store import writing
 
     if out:  # before anything takes time
@@ -52,8 +52,8 @@ def baseline(
 
 
 def _table(found: Comparison) -> str:
+    from zerosum.progress import table
     from zerosum.report.words import figure
-    from zerosum.runs.progress import table
 
     rows = [("measure", *found.columns, "reference", "wanted")]
     for row in found.rows:

@@ -31,11 +31,11 @@ def compare(
     """Measure runs on the same data by one protocol: one table and one picture, the best marked where it is sure."""
     if out.suffix not in (".png", ".json"):
         raise UserError(f"--out {out}: give a name that ends in .png (picture) or .json (all records).")
-    from zerosum.metrics.choice import Choice
-    from zerosum.runs import contest as contests
-    from zerosum.runs.contest_picture import draw
+    from zerosum.domain.eval_options import EvalOptions
+    from zerosum.evaluation import compare as contests
+    from zerosum.evaluation.compare_picture import draw
 
-    found = contests.hold(folders, Choice(extractor, num, weights, trust, download), say)
+    found = contests.hold(folders, EvalOptions(extractor, num, weights, trust, download), say)
     content = {
         "source": found.facts["name"],
         "fingerprint": found.facts.get("fingerprint"),
@@ -58,8 +58,8 @@ def compare(
 
 
 def _table(found: Comparison) -> str:
+    from zerosum.progress import table
     from zerosum.report.words import with_error
-    from zerosum.runs.progress import table
 
     rows = [("measure", *found.columns, "reference", "wanted")]
     for row in found.rows:

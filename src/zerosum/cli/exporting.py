@@ -25,16 +25,16 @@ def export(
     The batch size stays free; noise (and labels) go in, samples come out, for images in [-1, 1].
     """
     from zerosum.errors import UserError
-    from zerosum.runs.export import FORMATS
+    from zerosum.generation.export.formats import FORMATS
 
     if licence is not None and format != "huggingface":
         raise UserError("--license is written into the model card of --format huggingface alone.")
     if format not in FORMATS:
         raise UserError(f"--format {format}: choose {', '.join(FORMATS)}.")
-    from zerosum.runs import run
-    from zerosum.runs.export import export as exported
+    from zerosum import api
+    from zerosum.generation.export.exporting import export as exported
 
-    done = exported(run.load(folder), format, out or folder / f"export-{format}", licence)
+    done = exported(api.load(folder), format, out or folder / f"export-{format}", licence)
     if format == "huggingface" and licence is None:
         say("The model card names the licence `unknown`; choose one with --license, mindful of the data's.")
     batches = ", ".join(map(str, done.check["batches"]))

@@ -54,7 +54,7 @@ def _serve(served: Served, no_open: bool) -> None:
     """Until Ctrl-C, which is how a lab is meant to end."""
     import signal
 
-    from zerosum.runs.signals import Stopped
+    from zerosum.training.signals import Stopped
 
     def opened(address: str) -> None:
         print(address, flush=True)

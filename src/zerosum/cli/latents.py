@@ -12,7 +12,7 @@ from zerosum.cli.common import Folder, Json, app, say, show
 from zerosum.errors import UserError
 
 if TYPE_CHECKING:
-    from zerosum.runs.latents.space import Space
+    from zerosum.generation.latents.space import Space
 
 Seeds = Annotated[
     str, typer.Option(help="Samples by seed, for example 1,2,3; or 0:17 for number 17 of `zerosum sample --seed 0`.")
@@ -62,7 +62,7 @@ def interpolate(
         raise UserError(
             "--latent walks through saved latents as they are; leave out --label, --space and --truncation."
         )
-    from zerosum.runs.latents.space import Latents, refuse_huge
+    from zerosum.generation.latents.space import Latents, refuse_huge
 
     moving = target.suffix.lower() in MOVING
     saved = Latents.load(latent) if latent else None
@@ -98,7 +98,7 @@ def mix(
     target = out or folder / "mix.png"
     _refuse_unless(target, PICTURES)
     room = _space(folder, None)
-    from zerosum.runs.latents import mix as mixing
+    from zerosum.generation.latents import mix as mixing
 
     count = mixing.num_layers(room)
     chosen = mixing.layers_of(layers or f"0-{max(0, count // 2 - 1)}", count)
@@ -132,9 +132,9 @@ def directions(
     target = out or folder / "directions.png"
     _refuse_unless(target, PICTURES)
     room = _space(folder, space)
-    from zerosum.runs.latents import directions as finding
-    from zerosum.runs.latents.mix import layers_of, num_layers
-    from zerosum.runs.latents.sheets import Layout
+    from zerosum.generation.latents import directions as finding
+    from zerosum.generation.latents.labelled_grid import Layout
+    from zerosum.generation.latents.mix import layers_of, num_layers
 
     finding.refuse_strip(reach, steps)
     found = finding.find(room, num, None if layers is None else layers_of(layers, num_layers(room)))
@@ -173,11 +173,11 @@ def project(
     _refuse_unless(target, PICTURES)
     import torch
 
-    from zerosum.runs import run
-    from zerosum.runs.latents.project import project as search
+    from zerosum import api
+    from zerosum.generation.latents.project import project as search
 
     room = _space(folder, space)
-    files = run.files_in(files)
+    files = api.files_in(files)
     missing = [str(path) for path in files if not path.is_file()]
     if missing or not files:
         raise UserError(f"no such file: {', '.join(missing[:5])}." if missing else "There are no files to project.")
@@ -202,10 +202,10 @@ def _frames(num_keys: int, loop: bool, each: int) -> int:
 
 def _space(folder: Path, name: str | None) -> Space:
     """The latent space of a generator of pictures."""
-    from zerosum.runs import run
-    from zerosum.runs.latents.space import Space
+    from zerosum import api
+    from zerosum.generation.latents.space import Space
 
-    return Space(run.load(folder), name)
+    return Space(api.load(folder), name)
 
 
 def _refuse_unless(target: Path, kinds: tuple[str, ...], fps: float | None = None) -> None:

@@ -101,18 +101,20 @@ def sample(
     """Make samples with a trained generator."""
     if out is not None and not inputs:  # a translation is written like its input
         known.refuse_ending(folder, out)
+    from zerosum import api
     from zerosum.data.images.pictures import Size
-    from zerosum.domain import Wanted
-    from zerosum.runs import run
-    from zerosum.runs.latents.sampling import Order, made
-    from zerosum.runs.progress import few
+    from zerosum.domain import SampleRequest
+    from zerosum.generation.latents.sampling import SampleOptions, made
+    from zerosum.progress import few
 
-    loaded = run.load(folder)
+    loaded = api.load(folder)
     target, chosen = out or folder / loaded.domain.sample_name, None if size is None else Size.parsed(size)
-    wanted = Wanted(num, seed, target, where or "", tuple(inputs or ()), reverse, strength, keep_metadata, chosen)
+    wanted = SampleRequest(
+        num, seed, target, where or "", tuple(inputs or ()), reverse, strength, keep_metadata, chosen
+    )
     usual = bool(label or attributes or truncation != 1 or grid or direction or latent)
     if (produced := loaded.produce(wanted, usual)) is None:
-        order = Order(
+        order = SampleOptions(
             num, seed, tuple(label or ()), truncation, grid, tuple(direction or ()), latent, attributes, chosen
         )
         produced = made(loaded, order, target)

@@ -31,7 +31,7 @@ def theory(
     """
     from zerosum import lessons
     from zerosum.errors import UserError
-    from zerosum.runs.progress import table
+    from zerosum.progress import table
 
     if name is None:
         if out:
@@ -55,7 +55,7 @@ def theory(
 
 def _played(lesson: Lesson, seed: int) -> Findings:
     """The lesson's findings; whoever waits for long is told."""
-    from zerosum.runs.progress import patience
+    from zerosum.progress import patience
 
     with patience(say, f"{lesson.name} is being played; some seconds more."):
         return lesson.run(seed)
@@ -75,7 +75,7 @@ def _check(out: Path, lesson: Lesson) -> None:
 
 def _text(lesson: Lesson, findings: Findings) -> str:
     """The statement, the table, the source."""
-    from zerosum.runs.progress import table
+    from zerosum.progress import table
 
     rows = [("quantity", "theory", "engine", "difference", "holds")]
     for line in findings.lines:

@@ -13,7 +13,7 @@ from zerosum.cli.common import NUMBER, WHOLE, Devices, Download, Folder, Json, M
 from zerosum.errors import UserError
 
 if TYPE_CHECKING:
-    from zerosum.runs.plan import Wish
+    from zerosum.planning.plan import TrainRequest
 
 Where = Annotated[str | None, typer.Argument(help="A source's name, a folder, a zip or an array; default: digits.")]
 RecipeName = Annotated[
@@ -87,18 +87,20 @@ def train(
     _one_length(minutes, steps)
     known.refuse_missing(where)
     known.refuse_recipe(recipe)
-    from zerosum.runs import launch, plan, progress, run
+    from zerosum import api, progress
+    from zerosum.planning import plan
+    from zerosum.training import launch
 
     named = {"steps": steps, "seed": seed, "precision": precision, "device": device, "cadence.evaluate": evaluate_every}
     named |= {"start.from": start, "start.freeze": freeze, "on_nonfinite": on_nonfinite}
     changes = [f"{name}={value}" for name, value in named.items() if value is not None] + list(settings or [])
     if dry_run:
-        return _dry(plan.Wish(where, recipe, minutes, tuple(changes), download, fit), json)
+        return _dry(plan.TrainRequest(where, recipe, minutes, tuple(changes), download, fit), json)
     if launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
     bar = progress.for_terminal()
     options: dict[str, Any] = {"minutes": minutes, "out": out, "set": changes, "allow_download": download, "fit": fit}
-    _finish(run.train(where, recipe, **options, progress=bar, on_plan=_plan), json)
+    _finish(api.train(where, recipe, **options, progress=bar, on_plan=_plan), json)
 
 
 def _one_length(minutes: float | None, steps: int | None) -> None:
@@ -106,12 +108,14 @@ def _one_length(minutes: float | None, steps: int | None) -> None:
         raise UserError("--minutes and --steps both set the length; give one of them.")
 
 
-def _dry(wish: Wish, json: bool) -> None:
+def _dry(wish: TrainRequest, json: bool) -> None:
     """What would be done, on stderr; on stdout what of the recipe was asked to be otherwise, or with --json all of it."""
-    from zerosum.runs import plan, progress, run
+    from zerosum import api, progress
+    from zerosum.evaluation.training_evaluator import preview_seconds
+    from zerosum.planning import plan
 
-    with progress.patience(say, run.PLANNING):
-        planned = plan.make(wish)
+    with progress.patience(say, api.PLANNING):
+        planned = plan.make(wish, preview_seconds=preview_seconds)
     _plan(planned)
     changed = [f"  {line}" for line in plan.settled_beside(wish, planned.recipe)]
     heading = f"Changed in the recipe {planned.recipe.name} (all of it: --json):"
@@ -142,13 +146,14 @@ def resume(
     Exit status as with train: 0 finished, 130 stopped by Ctrl-C, 143 by SIGTERM, 2 for an error that you can mend.
     """
     _one_length(minutes, steps)
-    from zerosum.runs import launch, progress, run
+    from zerosum import api, progress
+    from zerosum.training import launch
 
     if launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
     options: dict[str, Any] = {"steps": steps, "minutes": minutes, "set": settings or [], "allow_download": download}
     options["data"] = data
-    _finish(run.resume(folder, **options, progress=progress.for_terminal()), json)
+    _finish(api.resume(folder, **options, progress=progress.for_terminal()), json)
 
 
 def _plan(plan: Any) -> None:
@@ -157,10 +162,10 @@ def _plan(plan: Any) -> None:
 
 def _finish(done: Any, json: bool) -> None:
     """What a training leaves: metrics, grid, report. A stopped run has told already how it goes on."""
-    from zerosum.engine.processes import environment, leave
-    from zerosum.runs.progress import measures
-    from zerosum.runs.signals import status
+    from zerosum.engine.distributed import environment, leave
+    from zerosum.progress import measures
     from zerosum.store import steps_in
+    from zerosum.training.signals import status
 
     leave()
     if environment()[0] == 0:

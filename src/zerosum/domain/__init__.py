@@ -9,28 +9,28 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from zerosum.domain.building import both, duel, generator, make, network, options_of, pair, penalties_of, seeded
-from zerosum.domain.words import (
+from zerosum.domain.factory import both, duel, generator, make, network, options_of, pair, penalties_of, seeded
+from zerosum.domain.protocols import (
     Baseline,
     Choose,
     ConditionedEvaluator,
     DomainSource,
     Evaluator,
     Facts,
-    Form,
+    GeneratorHandle,
+    HasBestMetric,
     HistoricEvaluator,
-    Maker,
-    Produced,
-    Ranked,
-    Scene,
-    Wanted,
+    PreviewContext,
+    SampleRequest,
+    SampleResult,
     Write,
+    WriteOptions,
 )
 from zerosum.engine.duel import GENERATOR
 from zerosum.engine.game import Batch, Game
-from zerosum.engine.loop import Match
+from zerosum.engine.loop import TrainingLoop
 from zerosum.metrics.record import Record
-from zerosum.recipe import Part, Recipe
+from zerosum.recipe import Component, Recipe
 
 __all__ = [
     "Baseline",
@@ -40,14 +40,14 @@ __all__ = [
     "DomainSource",
     "Evaluator",
     "Facts",
-    "Form",
+    "GeneratorHandle",
+    "HasBestMetric",
     "HistoricEvaluator",
-    "Maker",
-    "Produced",
-    "Ranked",
-    "Scene",
-    "Wanted",
+    "PreviewContext",
+    "SampleRequest",
+    "SampleResult",
     "Write",
+    "WriteOptions",
     "both",
     "duel",
     "generator",
@@ -71,7 +71,7 @@ def _without_rules(recipe: Recipe, facts: Facts) -> tuple[Recipe, tuple[str, ...
     return recipe, ()
 
 
-def _nothing_beside(recipe: Recipe, match: Match, fakes: Tensor) -> Sequence[Record]:
+def _nothing_beside(recipe: Recipe, match: TrainingLoop, fakes: Tensor) -> Sequence[Record]:
     return ()
 
 
@@ -83,7 +83,7 @@ def _no_examples(source: Any) -> Batch | None:
     return None
 
 
-def _as_usual(maker: Maker, facts: Facts, wanted: Wanted) -> Produced | None:
+def _as_usual(maker: GeneratorHandle, facts: Facts, wanted: SampleRequest) -> SampleResult | None:
     return None
 
 
@@ -131,27 +131,27 @@ class Domain:
     summary: str
     recognise: Callable[[str], bool]
     sources: Callable[[], Mapping[str, Any]]
-    open: Callable[[Part, bool], Any]
+    open: Callable[[Component, bool], Any]
     facts: Callable[[Any], dict[str, Any]]
     describe: Callable[[Facts], str]
     game: Callable[[Recipe, Facts], Game]
     recipes: Mapping[str, Recipe]
     choose: Choose
     evaluator: Callable[[Any, int], Evaluator]
-    picture: Callable[[Tensor, Path, Scene], None]
+    picture: Callable[[Tensor, Path, PreviewContext], None]
     write: Write
     read: Callable[[Sequence[Path], Facts], Tensor]
     within: Callable[[Tensor, Recipe], Tensor] = _as_they_are
     initialise: Callable[[Game, Any], None] = _as_drawn
     tuned: Callable[[Recipe, Facts], tuple[Recipe, tuple[str, ...]]] = _without_rules
-    beside: Callable[[Recipe, Match, Tensor], Sequence[Record]] = _nothing_beside
+    beside: Callable[[Recipe, TrainingLoop, Tensor], Sequence[Record]] = _nothing_beside
     baselines: Callable[[Any], Mapping[str, Callable[[], Baseline]]] = _no_baselines
     num_shown: int = 0
     tile: Callable[[Facts], tuple[int, int]] | None = None
     film: Callable[[Tensor, Path, float], None] | None = None
     examples: Callable[[Any], Batch | None] = _no_examples
     draw: Callable[[Facts, int, int], Tensor | None] | None = None
-    produce: Callable[[Maker, Facts, Wanted], Produced | None] = _as_usual
+    produce: Callable[[GeneratorHandle, Facts, SampleRequest], SampleResult | None] = _as_usual
     parts: Mapping[str, Mapping[str, Callable[..., Any]]] = field(default_factory=dict)
     sample_name: str = "samples.png"
     pixels: bool = False

@@ -1,39 +1,39 @@
 """The adversarial engine: the two-player game, whatever is played for. It knows no domain."""
 
-from zerosum.engine import losses, penalties, terms
+from zerosum.engine import extra_losses, losses, penalties
 from zerosum.engine.adaptive import Adaptive
 from zerosum.engine.duel import Duel
 from zerosum.engine.events import Boundary, Event, NonFinite, Stepped
-from zerosum.engine.game import Batch, Game, Play, Share, Source, Turn, Verdict
-from zerosum.engine.loop import Match, Settings, train
-from zerosum.engine.optimizers import Learning
+from zerosum.engine.game import Batch, DiscriminatorOutput, Game, LossContext, MicroBatch, Source, Turn
+from zerosum.engine.loop import Settings, TrainingLoop, train
+from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.engine.penalties import Penalty
-from zerosum.engine.rules import Prior, Rules
 from zerosum.engine.schedule import Schedule
+from zerosum.engine.update_rules import Prior, UpdateRules
 
 __all__ = [
     "Adaptive",
     "Batch",
     "Boundary",
+    "DiscriminatorOutput",
     "Duel",
     "Event",
     "Game",
-    "Learning",
-    "Match",
+    "LossContext",
+    "MicroBatch",
     "NonFinite",
+    "OptimizerConfig",
     "Penalty",
-    "Play",
     "Prior",
-    "Rules",
     "Schedule",
     "Settings",
-    "Share",
     "Source",
     "Stepped",
+    "TrainingLoop",
     "Turn",
-    "Verdict",
+    "UpdateRules",
+    "extra_losses",
     "losses",
     "penalties",
-    "terms",
     "train",
 ]

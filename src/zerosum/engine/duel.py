@@ -13,17 +13,17 @@ from torch import Tensor, nn
 
 from zerosum.engine import losses
 from zerosum.engine.adaptive import Adaptive, Controller
-from zerosum.engine.game import Batch, Game, Play, Share, Turn, Verdict
-from zerosum.engine.losses import Pair
+from zerosum.engine.game import Batch, DiscriminatorOutput, Game, LossContext, MicroBatch, Turn
+from zerosum.engine.losses import GANLoss
 from zerosum.engine.penalties import Penalty, clip_weights
-from zerosum.engine.rules import Prior, Rules
 from zerosum.engine.schedule import at
-from zerosum.engine.seeds import Draws
+from zerosum.engine.seeds import SeededNoise
+from zerosum.engine.update_rules import Prior, UpdateRules
 
-__all__ = ["DISCRIMINATOR", "GENERATOR", "Adaptive", "Augment", "Duel", "Prior", "Rules"]
+__all__ = ["DISCRIMINATOR", "GENERATOR", "Adaptive", "Augment", "Duel", "Prior", "UpdateRules"]
 
-Augment = Callable[[Tensor, Draws, str, float], Tensor]
-Replay = Callable[[Batch, Share], Batch]
+Augment = Callable[[Tensor, SeededNoise, str, float], Tensor]
+Replay = Callable[[Batch, MicroBatch], Batch]
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 
 
@@ -42,10 +42,10 @@ class Duel(Game):
         generator: nn.Module,
         discriminator: nn.Module,
         *,
-        loss: Pair = losses.non_saturating,
+        loss: GANLoss = losses.non_saturating,
         penalties: Sequence[Penalty] = (),
         prior: Prior | int = 64,
-        rules: Rules = Rules(),
+        rules: UpdateRules = UpdateRules(),
         conditional: bool = False,
         augment: Augment | None = None,
         replay: Replay | None = None,
@@ -59,7 +59,7 @@ class Duel(Game):
         self._previous: list[Batch] = []  # the last generator turn's fakes of this process, in row order
         self._first_row = 0
         self._peers: Tensor | None = None
-        self._last: tuple[Verdict, Verdict] | None = None
+        self._last: tuple[DiscriminatorOutput, DiscriminatorOutput] | None = None
         self._rows = 0
         adaptive = rules.augment_strength
         self.control = Controller(adaptive) if augment and isinstance(adaptive, Adaptive) else None
@@ -72,7 +72,7 @@ class Duel(Game):
         generator = Turn((GENERATOR,), reals=self.loss.needs_real or self.conditional)
         return (Turn((DISCRIMINATOR,)),) * self.rules.discriminator_steps + (generator,)
 
-    def terms(self, player: str, share: Share) -> dict[str, Tensor]:
+    def terms(self, player: str, share: MicroBatch) -> dict[str, Tensor]:
         """The player's loss, and the penalties on it."""
         if player == DISCRIMINATOR:
             play, loss = self._discriminators_play(share), self.loss.discriminator
@@ -124,7 +124,7 @@ class Duel(Game):
 
     # --- the two sides
 
-    def _discriminators_play(self, share: Share) -> Play:
+    def _discriminators_play(self, share: MicroBatch) -> LossContext:
         """One share of the discriminator's turn: fakes made without a graph, reals and fakes judged."""
         assert share.real is not None, "the discriminator's turn draws reals"
         condition = self._condition(share)
@@ -134,7 +134,7 @@ class Duel(Game):
         plain = share.real.data, fakes.data
         return self._play(DISCRIMINATOR, share, plain, (real, fake), verdicts, (condition, fakes.condition))
 
-    def _generators_play(self, share: Share) -> Play:
+    def _generators_play(self, share: MicroBatch) -> LossContext:
         """One share of the generator's turn; without a need for reals the fakes stand in for them, unused."""
         condition = self._condition(share)
         noise = self.prior.draw(share.draws)
@@ -152,15 +152,15 @@ class Duel(Game):
     def _play(
         self,
         player: str,
-        share: Share,
+        share: MicroBatch,
         plain: tuple[Tensor, Tensor],
         shown: tuple[Tensor, Tensor],
-        verdicts: tuple[Verdict, Verdict],
+        verdicts: tuple[DiscriminatorOutput, DiscriminatorOutput],
         conditions: tuple[Tensor | None, Tensor | None],
         noise: Tensor | None = None,
-    ) -> Play:
+    ) -> LossContext:
         told = dict(zip(("real", "fake"), conditions, strict=True))
-        return Play(
+        return LossContext(
             *shown,
             *verdicts,
             judge=lambda points, side: self._judge(points, told[side]),
@@ -176,7 +176,7 @@ class Duel(Game):
             see=lambda points, side: self._augmented(points, share, side),
         )
 
-    def _fakes(self, share: Share, condition: Tensor | None) -> Batch:
+    def _fakes(self, share: MicroBatch, condition: Tensor | None) -> Batch:
         if self.rules.fakes == "previous" and self._previous:
             whole = _joined(self._previous)
             first = share.draws.start - self._first_row
@@ -188,16 +188,16 @@ class Duel(Game):
     def _generate(self, noise: Tensor, condition: Tensor | None) -> Tensor:
         return self.generator(noise) if condition is None else self.generator(noise, condition)  # type: ignore[no-any-return]
 
-    def _condition(self, share: Share) -> Tensor | None:
+    def _condition(self, share: MicroBatch) -> Tensor | None:
         return share.real.condition if self.conditional and share.real is not None else None
 
     # --- judging
 
-    def _shown(self, data: Tensor, share: Share, side: str) -> Tensor:
+    def _shown(self, data: Tensor, share: MicroBatch, side: str) -> Tensor:
         """The data as D sees them."""
         return self._augmented(data, share, side) if self.rules.augment_role == "shown" else data
 
-    def _augmented(self, data: Tensor, share: Share, side: str) -> Tensor:
+    def _augmented(self, data: Tensor, share: MicroBatch, side: str) -> Tensor:
         if self.augment is None:
             return data
         return self.augment(data, share.draws, f"augment {side}", self.strength(share.step))
@@ -207,12 +207,14 @@ class Duel(Game):
         strength = self.rules.augment_strength
         return self.control.strength if isinstance(strength, Adaptive) and self.control else at(strength, step)  # type: ignore[arg-type]
 
-    def _judge(self, data: Tensor, condition: Tensor | None) -> Verdict:
-        return Verdict.of(self.discriminator(data) if condition is None else self.discriminator(data, condition))
+    def _judge(self, data: Tensor, condition: Tensor | None) -> DiscriminatorOutput:
+        return DiscriminatorOutput.of(
+            self.discriminator(data) if condition is None else self.discriminator(data, condition)
+        )
 
     def _verdicts(
         self, real: Tensor, fake: Tensor, real_condition: Tensor | None, fake_condition: Tensor | None
-    ) -> tuple[Verdict, Verdict]:
+    ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
         if self.rules.batches == "two":
             return self._judge(real, real_condition), self._judge(fake, fake_condition)
         conditions = [c for c in (real_condition, fake_condition) if c is not None]
@@ -221,7 +223,7 @@ class Duel(Game):
 
     # --- losses that couple the rows of a batch
 
-    def rehearse(self, player: str, share: Share) -> Tensor | None:
+    def rehearse(self, player: str, share: MicroBatch) -> Tensor | None:
         """(N, 2) real and fake scores of the share, when the loss, or the sign that an adaptive augmentation follows, compares
         rows with the whole batch's means."""
         centred = player == DISCRIMINATOR and self.control is not None and self.loss.neutral is None
@@ -234,7 +236,9 @@ class Duel(Game):
         """Keeps the scores of the global batch for the turn that follows."""
         self._peers = rows
 
-    def _coupled_mean(self, function: losses.LossFunction, real: Verdict, fake: Verdict, share: Share) -> Tensor:
+    def _coupled_mean(
+        self, function: losses.LossFunction, real: DiscriminatorOutput, fake: DiscriminatorOutput, share: MicroBatch
+    ) -> Tensor:
         """The mean over the share. With peers it is the mean over the global batch, whose gradient through this
         share's rows is exact: the value is the batch's, the gradient is scaled so that shares add up to it."""
         if not self.loss.coupled:
@@ -248,7 +252,7 @@ class Duel(Game):
 
     # --- the previous generator turn's fakes
 
-    def _keep(self, share: Share, fakes: Batch) -> None:
+    def _keep(self, share: MicroBatch, fakes: Batch) -> None:
         if not self._previous or share.draws.start <= self._first_row:
             self._previous, self._first_row = [], share.draws.start
         self._previous.append(fakes)
@@ -282,7 +286,7 @@ def _joined(parts: list[Batch]) -> Batch:
 def _check(game: Duel) -> None:
     """Rules that need one another."""
     compared = game.rules.augment_role == "compared"
-    if game.augment is None and game.rules.augment_strength != Rules.augment_strength:
+    if game.augment is None and game.rules.augment_strength != UpdateRules.augment_strength:
         raise ValueError(
             "augment_strength has no use without an augmentation; set augment, for images --set augment=ada"
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Average:
+class WeightAverage:
     """Follows a network: parameters are averaged, buffers copied.
 
     With half-life h images and n images a step the decay of a step is 0.5 ** (n / h). `ramp` bounds the half-life by

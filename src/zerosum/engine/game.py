@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from zerosum.engine.seeds import Draws
+from zerosum.engine.seeds import SeededNoise
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DiscriminatorOutput:
     """What a discriminator says of N samples.
 
     logits: one tensor a head, each (N,) or (N, ...) for patch and multi-scale critics; positive means "real".
@@ -65,25 +65,25 @@ class Verdict:
     outputs: Mapping[str, Tensor] = field(default_factory=dict)
 
     @staticmethod
-    def of(output: Any) -> Verdict:
+    def of(output: Any) -> DiscriminatorOutput:
         """Accepts a Verdict, a tensor or a tuple of tensors, so that any module can be a discriminator."""
-        if isinstance(output, Verdict):
+        if isinstance(output, DiscriminatorOutput):
             return output
         if isinstance(output, Tensor):
-            return Verdict((output,))
-        return Verdict(tuple(output))
+            return DiscriminatorOutput((output,))
+        return DiscriminatorOutput(tuple(output))
 
-    def rows(self, start: int, stop: int) -> Verdict:
+    def rows(self, start: int, stop: int) -> DiscriminatorOutput:
         """Rows start..stop-1 of every tensor."""
-        return Verdict(
+        return DiscriminatorOutput(
             tuple(logit[start:stop] for logit in self.logits),
             tuple(part[start:stop] for part in self.features),
             {name: part[start:stop] for name, part in self.outputs.items()},
         )
 
-    def detach(self) -> Verdict:
+    def detach(self) -> DiscriminatorOutput:
         """The logits alone, without their graph."""
-        return Verdict(tuple(logit.detach() for logit in self.logits))
+        return DiscriminatorOutput(tuple(logit.detach() for logit in self.logits))
 
     def score(self) -> Tensor:
         """(N,) float32: the mean logit of each sample over heads and patches."""
@@ -92,7 +92,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Share:
+class MicroBatch:
     """One micro-batch of one process in one turn: all that a game may use to compute its terms.
 
     real: the reals of this share, or None when the turn draws none.
@@ -101,7 +101,7 @@ class Share:
     """
 
     real: Batch | None
-    draws: Draws
+    draws: SeededNoise
     step: int
 
     def __len__(self) -> int:
@@ -109,7 +109,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Play:
+class LossContext:
     """What penalties and extra terms receive: one share of a player's turn, judged.
 
     real, fake: (N, ...) data as the discriminator saw them (augmented when there is an augmentation); plain_real,
@@ -123,10 +123,10 @@ class Play:
 
     real: Tensor
     fake: Tensor
-    on_real: Verdict
-    on_fake: Verdict
-    judge: Callable[[Tensor, str], Verdict]
-    draws: Draws
+    on_real: DiscriminatorOutput
+    on_fake: DiscriminatorOutput
+    judge: Callable[[Tensor, str], DiscriminatorOutput]
+    draws: SeededNoise
     step: int
     player: str = "discriminator"
     condition: Tensor | None = None
@@ -163,7 +163,7 @@ class Game:
         """Who moves in this step, in order. k discriminator steps, phases and pretraining are data here."""
         raise NotImplementedError
 
-    def terms(self, player: str, share: Share) -> dict[str, Tensor]:
+    def terms(self, player: str, share: MicroBatch) -> dict[str, Tensor]:
         """Named scalar terms, each a mean over the share's rows; their sum is what `player` minimises."""
         raise NotImplementedError
 
@@ -180,7 +180,7 @@ class Game:
         """Named scalars of the last turns (D(x), V ...), computed only when somebody asks; may be empty."""
         return {}
 
-    def rehearse(self, player: str, share: Share) -> Tensor | None:
+    def rehearse(self, player: str, share: MicroBatch) -> Tensor | None:
         """(N, K) values of the share that other shares' rows need (losses that couple rows), or None. No gradients here."""
         return None
 

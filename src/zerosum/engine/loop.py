@@ -10,24 +10,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from zerosum.engine.ema import Average
+from zerosum.engine.data_order import rows_at
+from zerosum.engine.distributed import DistributedContext
+from zerosum.engine.ema import WeightAverage
 from zerosum.engine.events import Boundary, Event, NonFinite, Stepped
-from zerosum.engine.game import Game, Share, Source, Turn
-from zerosum.engine.optimizers import Learning
-from zerosum.engine.order import rows_at
+from zerosum.engine.game import Game, MicroBatch, Source, Turn
+from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.engine.precision import Precision, autocast
-from zerosum.engine.processes import World
 from zerosum.engine.schedule import Schedule, at
-from zerosum.engine.seeds import Draws, derive
-from zerosum.engine.step import (
-    Outcome,
-    Player,
-    backward,
-    check_finite,
-    limit,
-    only_learns,
-    remember_buffers,
-)
+from zerosum.engine.seeds import SeededNoise, derive
+from zerosum.engine.step import Player, StepResult, backward, check_finite, limit, only_learns, remember_buffers
 from zerosum.errors import UserError, nearest
 from zerosum.nn.rows import part
 
@@ -45,8 +37,8 @@ class Settings:
     batch: int = 64
     seed: int = 0
     micro_batches: int = 1
-    learning: Mapping[str, Learning] = field(default_factory=dict)
-    default: Learning = Learning()
+    learning: Mapping[str, OptimizerConfig] = field(default_factory=dict)
+    default: OptimizerConfig = OptimizerConfig()
     average: str | None = "generator"
     half_life_images: float | Schedule = 10_000.0
     ramp: float | None = 0.05
@@ -61,25 +53,31 @@ class Settings:
             raise ValueError(f"micro_batches ({self.micro_batches}) cannot exceed batch ({self.batch})")
 
 
-class Match:
+class TrainingLoop:
     """A game in play: players with their optimizers, the average, and the number of steps completed.
 
     Everything else (order of the data, noise, dropout, schedules) is a function of the settings and that number.
     """
 
-    def __init__(self, game: Game, source: Source, settings: Settings = Settings(), world: World = World()) -> None:
+    def __init__(
+        self,
+        game: Game,
+        source: Source,
+        settings: Settings = Settings(),
+        world: DistributedContext = DistributedContext(),
+    ) -> None:
         self.game, self.source, self.settings, self.world = game, source, settings, world
         _check_names(game, settings, world)
         self.players = {
             name: Player(name, network, settings.learning.get(name, settings.default))
             for name, network in game.players.items()
         }
-        self.average = Average(game.players[settings.average], settings.ramp) if settings.average else None
+        self.average = WeightAverage(game.players[settings.average], settings.ramp) if settings.average else None
         self.step = 0
         self.skips = dict.fromkeys(self.players, 0)  # updates that were left out, of each player
         self.nonfinite: NonFinite | None = None  # why the newest of them was
         self.rate = 1.0  # a factor on all learning rates; less after a rollback
-        self._outcomes: dict[str, Outcome] = {}
+        self._outcomes: dict[str, StepResult] = {}
         # The newest value of each term: a lazy penalty is not computed in every step, and a log line must not miss it.
         self._noted: dict[str, dict[str, Tensor | float]] = {name: {} for name in self.players}
         self.device = next(iter(self.players.values())).parameters[0].device
@@ -126,7 +124,7 @@ class Match:
             network = self.game.players[self.settings.average or ""]
             self.average.update(network, self.settings.batch * every, self.images, half_life)
 
-    def _play_turn(self, turn: Turn, shares: Sequence[Share]) -> None:
+    def _play_turn(self, turn: Turn, shares: Sequence[MicroBatch]) -> None:
         movers = [self.players[name] for name in turn.players]
         put_back = remember_buffers(player.network for player in movers)
         for player in movers:
@@ -145,7 +143,7 @@ class Match:
             player.optimizer.step()
             self.game.finish(player.name, self._outcomes[player.name].noted)
 
-    def _shares(self, turn_index: int, turn: Turn, draw: int) -> list[Share]:
+    def _shares(self, turn_index: int, turn: Turn, draw: int) -> list[MicroBatch]:
         """This process's rows of the turn's batch, cut into micro-batches."""
         total = self.settings.batch
         first, last = self.world.rows(total)
@@ -155,12 +153,12 @@ class Match:
             reals = self.source.batch(rows_at(position, total, self.source.num_rows, self.settings.seed)[first:last])
         shares = []
         for start, stop in self.world.parts(total, self.settings.micro_batches):
-            draws = Draws(self.settings.seed, self.step, turn_index, start, stop, total, self.device)
-            shares.append(Share(reals.rows(start - first, stop - first) if reals else None, draws, self.step))
+            draws = SeededNoise(self.settings.seed, self.step, turn_index, start, stop, total, self.device)
+            shares.append(MicroBatch(reals.rows(start - first, stop - first) if reals else None, draws, self.step))
         return shares
 
     @contextlib.contextmanager
-    def _context(self, share: Share) -> Iterator[None]:
+    def _context(self, share: MicroBatch) -> Iterator[None]:
         """Precision, and what networks draw as a function of the rows; torch's own layers, of the share's first row."""
         draws = share.draws
         batch, own = (derive(self.settings.seed, "dropout", draws.step, draws.turn, row) for row in (0, draws.start))
@@ -227,7 +225,7 @@ class Match:
         self._noted = {name: dict(state["noted"][name]) for name in self.players}
 
 
-def _check_names(game: Game, settings: Settings, world: World) -> None:
+def _check_names(game: Game, settings: Settings, world: DistributedContext) -> None:
     for field_name, names in (
         ("learning", settings.learning),
         ("average", [settings.average or next(iter(game.players))]),
@@ -239,11 +237,13 @@ def _check_names(game: Game, settings: Settings, world: World) -> None:
         raise ValueError(f"batch = {settings.batch} cannot be shared by {world.size} processes")
 
 
-def train(game: Game, source: Source, *, steps: int, world: World = World(), **settings: Any) -> Iterator[Event]:
+def train(
+    game: Game, source: Source, *, steps: int, world: DistributedContext = DistributedContext(), **settings: Any
+) -> Iterator[Event]:
     """Plays a game of your own for `steps` steps; keywords are the fields of Settings.
 
     `for event in train(game, source, steps=10_000): ...`; leave the loop whenever you like.
     """
     for network in game.players.values():
         network.train()
-    yield from Match(game, source, Settings(**settings), world).play(steps)
+    yield from TrainingLoop(game, source, Settings(**settings), world).play(steps)

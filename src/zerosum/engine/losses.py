@@ -1,7 +1,7 @@
 """The two sides of the game, as pairs of plain functions over logits, always in the order (real, fake).
 
 Every function returns one value per row, (N, ...) -> (N, ...), written with softplus and relu so that logits of
-any size are safe. A positive logit means "real"; D(x) = sigmoid(logit). Adding a loss is adding one `Pair`.
+any size are safe. A positive logit means "real"; D(x) = sigmoid(logit). Adding a loss is adding one `GANLoss`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LossOfOne = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Pair:
+class GANLoss:
     """Both players' losses, minimised by each.
 
     needs_real: the generator's loss looks at real samples too (relativistic losses).
@@ -56,7 +56,7 @@ def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
 
 _CANNOT_TELL = {"discriminator/loss": (2 * math.log(2), "2 log 2: D cannot tell real from made")}
 
-minimax = Pair(
+minimax = GANLoss(
     _cross_entropy,
     lambda real, fake: -softplus(fake),  # log(1 - D(G(z))), the saturating side
     probabilistic=True,
@@ -64,7 +64,7 @@ minimax = Pair(
     source="Goodfellow et al. 2014, arXiv:1406.2661, equation 1",
 )
 
-non_saturating = Pair(
+non_saturating = GANLoss(
     _cross_entropy,
     lambda real, fake: softplus(-fake),  # -log D(G(z)): fakes labelled 1
     probabilistic=True,
@@ -72,7 +72,7 @@ non_saturating = Pair(
     source="Goodfellow et al. 2014, arXiv:1406.2661, section 3",
 )
 
-least_squares = Pair(
+least_squares = GANLoss(
     lambda real, fake: 0.5 * ((real - 1) ** 2 + fake**2),
     lambda real, fake: 0.5 * (fake - 1) ** 2,
     neutral=0.5,
@@ -83,14 +83,14 @@ least_squares = Pair(
     source="Mao et al. 2017, arXiv:1611.04076, equation 9 (a=0, b=c=1)",
 )
 
-hinge = Pair(
+hinge = GANLoss(
     lambda real, fake: relu(1 - real) + relu(1 + fake),
     lambda real, fake: -fake,
     references={"discriminator/loss": (2.0, "2: D says 0 to everything")},
     source="Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957",
 )
 
-wasserstein = Pair(
+wasserstein = GANLoss(
     lambda real, fake: fake - real,
     lambda real, fake: -fake,
     neutral=None,
@@ -103,7 +103,7 @@ _PAIRED = {
     "generator/loss": (math.log(2), "log 2: D cannot tell which of a pair is real"),
 }
 
-relativistic = Pair(
+relativistic = GANLoss(
     lambda real, fake: softplus(fake - real),
     lambda real, fake: softplus(real - fake),
     needs_real=True,
@@ -112,7 +112,7 @@ relativistic = Pair(
     source="Jolicoeur-Martineau 2018, arXiv:1807.00734; Huang et al. 2024 (R3GAN), arXiv:2501.05441",
 )
 
-relativistic_average = Pair(
+relativistic_average = GANLoss(
     lambda real, fake: softplus(fake.mean(0) - real) + softplus(fake - real.mean(0)),
     lambda real, fake: softplus(real - fake.mean(0)) + softplus(real.mean(0) - fake),
     needs_real=True,
@@ -138,12 +138,12 @@ def _exp(logit: Tensor) -> Tensor:
     return logit.clamp(max=_LARGEST).exp() * (1 + relu(logit - _LARGEST))
 
 
-def _f_gan(f: str, output: LossOfOne, conjugate: LossOfOne, slope: float = 0.0, **facts: Any) -> Pair:
+def _f_gan(f: str, output: LossOfOne, conjugate: LossOfOne, slope: float = 0.0, **facts: Any) -> GANLoss:
     """D maximises E T(real) - E f*(T(fake)) <= D_f(data || made); the best T is f'(p/q).
 
     output: logit -> T, into the domain of f*. conjugate: logit -> f*(T) of the same T. slope: f'(1).
     """
-    return Pair(
+    return GANLoss(
         lambda real, fake: conjugate(fake) - output(real),
         lambda real, fake: -conjugate(fake),
         references={
@@ -182,7 +182,7 @@ fgan_gan = replace(  # 2 JSD - log 4: minimax in the words of f-GANs; f(1) is -l
 )
 
 
-def smoothed(pair: Pair, real_label: float) -> Pair:
+def smoothed(pair: GANLoss, real_label: float) -> GANLoss:
     """The pair with the real label lowered from 1 (one-sided label smoothing, Salimans et al. 2016, arXiv:1606.03498).
 
     Only cross-entropy discriminators have labels to smooth; any other pair raises ValueError.
@@ -199,9 +199,9 @@ def smoothed(pair: Pair, real_label: float) -> Pair:
     return replace(pair, discriminator=discriminator, references=kept)
 
 
-def table() -> dict[str, Pair]:
+def table() -> dict[str, GANLoss]:
     """Every pair of this module by name; read off the module, so that a new loss needs no second edit."""
-    return {name: item for name, item in globals().items() if isinstance(item, Pair)}
+    return {name: item for name, item in globals().items() if isinstance(item, GANLoss)}
 
 
 def per_row(values: Tensor) -> Tensor:

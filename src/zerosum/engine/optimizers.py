@@ -17,7 +17,7 @@ USES = {"adam": ("betas", "eps"), "adamw": ("betas", "eps"), "sgd": ("momentum",
 
 
 @dataclass(frozen=True)
-class Learning:
+class OptimizerConfig:
     """One player's optimizer. Numbers marked Number may be a Schedule over steps.
 
     kind: adam, adamw (both with betas and eps), sgd (with momentum) or rmsprop (with momentum and eps); a number that the kind

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from zerosum.engine.game import Play
+from zerosum.engine.game import LossContext
 from zerosum.engine.schedule import Schedule, at
 
-PenaltyFunction = Callable[[Play], Tensor]
+PenaltyFunction = Callable[[LossContext], Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Penalty:
         """Whether the penalty is computed in this step (0-based)."""
         return step % self.every == 0
 
-    def term(self, play: Play) -> Tensor:
+    def term(self, play: LossContext) -> Tensor:
         """(N,) float32, weighted."""
         return self.function(play) * (at(self.weight, play.step) * self.every)
 
 
-def squared_gradient(play: Play, points: Tensor, side: str = "real", through_augment: bool = False) -> Tensor:
+def squared_gradient(play: LossContext, points: Tensor, side: str = "real", through_augment: bool = False) -> Tensor:
     """(N,) float32: ||dD/dx||^2 at `points` (N, ...), judged under the conditions of that side, with a graph for the
     second derivative. through_augment: D judges the augmented points, and the derivative is that of the plain ones."""
     points = points.detach().to(play.real.dtype).requires_grad_(True)  # fakes may come out of autocast in bfloat16
@@ -56,13 +56,13 @@ def squared_gradient(play: Play, points: Tensor, side: str = "real", through_aug
     return gradient.float().square().flatten(1).sum(1)
 
 
-def _between(play: Play) -> Tensor:
+def _between(play: LossContext) -> Tensor:
     """Random points on the segments from fake to real, one weight a row."""
     weight = play.draws.uniform("between", *[1] * (play.real.dim() - 1)).to(play.real.dtype)
     return torch.lerp(play.fake.to(play.real.dtype), play.real, weight)
 
 
-def _around(play: Play, width: float) -> Tensor:
+def _around(play: LossContext, width: float) -> Tensor:
     """Points around the data: x + width * U[0, 1), in every coordinate."""
     return play.real + width * play.draws.uniform("around", *play.real.shape[1:])
 
@@ -80,7 +80,7 @@ def r2(weight: float | Schedule = 1.0, every: int = 1, through_augment: bool = F
     return Penalty("r2", lambda play: 0.5 * _slope(play, "fake", through_augment), weight, every)
 
 
-def _slope(play: Play, side: str, through_augment: bool) -> Tensor:
+def _slope(play: LossContext, side: str, through_augment: bool) -> Tensor:
     shown, plain = (play.real, play.plain_real) if side == "real" else (play.fake, play.plain_fake)
     return squared_gradient(play, plain if through_augment and plain is not None else shown, side, through_augment)
 
@@ -93,7 +93,7 @@ def gradient_penalty(
     Gulrajani et al. 2017, arXiv:1704.00028, equation 3; one-sided: Petzka et al. 2018, arXiv:1709.08894.
     """
 
-    def function(play: Play) -> Tensor:
+    def function(play: LossContext) -> Tensor:
         # The tiny constant keeps the root's derivative finite where the gradient vanishes.
         excess = (squared_gradient(play, _between(play)) + 1e-12).sqrt() - target
         return (excess.relu() if one_sided else excess).square()
@@ -115,7 +115,7 @@ def dragan(
     a stated number leaves every row independent of the others, over micro-batches and processes too.
     """
 
-    def function(play: Play) -> Tensor:
+    def function(play: LossContext) -> Tensor:
         return ((squared_gradient(play, _around(play, spread * deviation)) + 1e-12).sqrt() - target).square()
 
     return Penalty("dragan", function, weight, every)

@@ -25,7 +25,7 @@ def generator(*parts: int | str) -> torch.Generator:
 
 
 @dataclass(frozen=True)
-class Draws:
+class SeededNoise:
     """The random numbers of one turn for rows start..stop-1 of a batch of `total` rows."""
 
     seed: int

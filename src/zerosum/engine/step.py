@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.events import NonFinite
-from zerosum.engine.game import Game, Share
-from zerosum.engine.optimizers import Learning
-from zerosum.engine.processes import World
+from zerosum.engine.game import Game, MicroBatch
+from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.nn.spectral import iterate
 
 
@@ -22,7 +22,7 @@ class Player:
 
     name: str
     network: nn.Module
-    learning: Learning
+    learning: OptimizerConfig
     parameters: list[nn.Parameter] = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
 
@@ -66,7 +66,7 @@ def only_learns(players: Mapping[str, Player], mover: str) -> Iterator[None]:
 
 
 @dataclass
-class Outcome:
+class StepResult:
     """What a turn did to one player: its terms (sums over shares, means over the global batch) and gradient."""
 
     terms: dict[str, Tensor]
@@ -88,10 +88,10 @@ class Outcome:
 def backward(
     game: Game,
     player: Player,
-    shares: Sequence[Share],
-    world: World,
-    context: Callable[[Share], contextlib.AbstractContextManager[object]],
-) -> Outcome:
+    shares: Sequence[MicroBatch],
+    world: DistributedContext,
+    context: Callable[[MicroBatch], contextlib.AbstractContextManager[object]],
+) -> StepResult:
     """Leaves in the player's `.grad` the gradient of the mean of its terms over the global batch.
 
     What belongs to a turn happens once, however the batch is cut: one iteration of spectral normalisation, and one move of the
@@ -121,10 +121,10 @@ def backward(
         _sum_gradients(player, [*sums.values(), *noted.values()], world)
     gradients = [p.grad for p in player.parameters if p.grad is not None]
     total = torch.stack(list(sums.values())).sum() if len(sums) > 1 else next(iter(sums.values()))
-    return Outcome(sums, total, norm_of(gradients), noted=noted)
+    return StepResult(sums, total, norm_of(gradients), noted=noted)
 
 
-def _sum_gradients(player: Player, others: Sequence[Tensor], world: World) -> None:
+def _sum_gradients(player: Player, others: Sequence[Tensor], world: DistributedContext) -> None:
     """Sums over processes the gradient, and other numbers with it."""
     touched = torch.tensor([float(p.grad is not None) for p in player.parameters], device=player.parameters[0].device)
     for parameter in player.parameters:
@@ -156,7 +156,7 @@ class RunningMeans:
             buffer.copy_(before)
 
     @torch.no_grad()
-    def settle(self, world: World) -> None:
+    def settle(self, world: DistributedContext) -> None:
         """All parts of this process were computed."""
         world.sum_(self.moved)
         for buffer, moved in zip(self.buffers, self.moved, strict=True):
@@ -171,9 +171,9 @@ def _add(sums: dict[str, Tensor], more: Mapping[str, Tensor]) -> None:
 def _rehearsed(
     game: Game,
     name: str,
-    shares: Sequence[Share],
-    world: World,
-    context: Callable[[Share], contextlib.AbstractContextManager[object]],
+    shares: Sequence[MicroBatch],
+    world: DistributedContext,
+    context: Callable[[MicroBatch], contextlib.AbstractContextManager[object]],
 ) -> Tensor | None:
     """The values that couple rows of different shares, for the whole batch; None when there is nothing to couple."""
     if len(shares) == 1 and world.size == 1:
@@ -197,7 +197,7 @@ def norm_of(gradients: Sequence[Tensor]) -> Tensor:
     return torch.stack(squares).sum().sqrt()
 
 
-def check_finite(player: Player, outcome: Outcome, step: int) -> None:
+def check_finite(player: Player, outcome: StepResult, step: int) -> None:
     """Raises NonFinite, naming the first term at fault, before anything is updated."""
     if bool(torch.isfinite(outcome.total + outcome.gradient_norm)):
         return
@@ -206,7 +206,7 @@ def check_finite(player: Player, outcome: Outcome, step: int) -> None:
     raise NonFinite(player.name, at_fault, step, values)
 
 
-def limit(player: Player, outcome: Outcome) -> None:
+def limit(player: Player, outcome: StepResult) -> None:
     """Clips by value, then by norm, and notes the clipped share: of entries by value, of updates by norm."""
     learning = player.learning
     gradients = [p.grad for p in player.parameters if p.grad is not None]

@@ -13,17 +13,17 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from zerosum.domains.tables import producing
+from zerosum.domains.tables import conditional_sampling
+from zerosum.domains.tables.filters import Where
 from zerosum.domains.tables.reading import style_of
 from zerosum.domains.tables.reading.cells import checked
 from zerosum.domains.tables.reading.frames import keep, needed, of_frame
 from zerosum.domains.tables.table import joined
-from zerosum.domains.tables.where import Where
 from zerosum.domains.tables.writing import to_frame
 from zerosum.errors import UserError
 
 if TYPE_CHECKING:
-    from zerosum.runs.run import Run
+    from zerosum.api import Run
 
 DOMAIN = "tables"
 NUM_SEEDS = 2**31 - 1
@@ -69,14 +69,14 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any = None) -> TableGAN:  # noqa: N803  (scikit-learn's own name)
         """Trains on the rows of a DataFrame; a 2-D array gets the columns x0, x1 ... y: one more column, learnt with them."""
-        from zerosum.runs import run
+        from zerosum import api
 
         frame = _frame(X, y)
         self._scratch = tempfile.TemporaryDirectory(prefix="zerosum-")
         out = Path(self.folder) if self.folder is not None else Path(self._scratch.name) / "table"
         path = out.with_name(f"{out.name}.parquet")
         _keep(frame, path)
-        self.run_: Run = run.train(str(path), self.recipe, minutes=self.minutes, out=out, set=self._settings())
+        self.run_: Run = api.train(str(path), self.recipe, minutes=self.minutes, out=out, set=self._settings())
         self.feature_names_in_ = list(frame.columns)
         self.n_features_in_ = len(self.feature_names_in_)
         self.notes_ = list(self.run_.sampler.facts["notes"])
@@ -90,7 +90,7 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        from zerosum.runs import run
+        from zerosum import api
 
         files = {**state}.pop("_files", None)
         super().__setstate__({name: value for name, value in state.items() if name != "_files"})
@@ -98,7 +98,7 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
             self._scratch = tempfile.TemporaryDirectory(prefix="zerosum-")
             for name, content in files.items():
                 (Path(self._scratch.name) / Path(name).name).write_bytes(content)
-            self.run_ = run.load(self._scratch.name)
+            self.run_ = api.load(self._scratch.name)
 
     def _settings(self) -> dict[str, Any]:
         """The parameters as settings of a recipe."""
@@ -123,7 +123,7 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
         if num is None or num < 0:
             raise UserError(f"TableGAN.sample: n = {n!r}: a whole number of rows, 0 or more.")
         seed = _seed(self.random_state if random_state is None else random_state)
-        stream = producing.stream(self.run_.sampler, where, seed)
+        stream = conditional_sampling.stream(self.run_.sampler, where, seed)
         none = stream.fit.decoded(torch.zeros(0, stream.fit.blocks[-1].stop))
         made = joined(list(stream.tables(num))) if num else none
         return to_frame(made, style_of(self.run_.sampler.facts).labels)
@@ -131,10 +131,10 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
     @classmethod
     def load(cls, folder: str | Path) -> TableGAN:
         """The estimator of a run that lies on disk."""
-        from zerosum.runs import run
+        from zerosum import api
 
         made = cls(folder=folder)
-        made.run_ = run.load(folder)
+        made.run_ = api.load(folder)
         facts = made.run_.sampler.facts
         if made.run_.domain.name != DOMAIN:
             raise UserError(f"{folder} holds a generator of {made.run_.domain.name}, not of tables.")
@@ -162,7 +162,7 @@ def _whole(value: Any) -> int | None:
 
 def _published(folder: Path) -> dict[str, bytes]:
     """The files of a published generator."""
-    from zerosum.runs.sampler import EXAMPLES, names_in
+    from zerosum.generation.sampler import EXAMPLES, names_in
 
     weights, card = names_in(folder)
     if not weights.is_file() or not card.is_file():

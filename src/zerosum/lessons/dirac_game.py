@@ -11,13 +11,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-from zerosum.engine import Duel, Learning, Match, Penalty, Rules, Settings, losses, penalties
-from zerosum.engine.game import Play, Turn, Verdict
-from zerosum.engine.seeds import Draws
-from zerosum.lessons.playing import Rows
+from zerosum.engine import Duel, OptimizerConfig, Penalty, Settings, TrainingLoop, UpdateRules, losses, penalties
+from zerosum.engine.game import DiscriminatorOutput, LossContext, Turn
+from zerosum.engine.seeds import SeededNoise
+from zerosum.lessons.toy_games import Rows
 from zerosum.theory.dirac import LOSSES
 
-_DRAWS = Draws(seed=0, step=0, turn=0, start=0, stop=4, total=4, device=torch.device("cpu"))
+_DRAWS = SeededNoise(seed=0, step=0, turn=0, start=0, stop=4, total=4, device=torch.device("cpu"))
 
 
 class Point(nn.Module):
@@ -57,7 +57,7 @@ def match(
     step_size: float = 0.1,
     simultaneous: bool = False,
     start: tuple[float, float] = (1.0, 1.0),
-) -> Match:
+) -> TrainingLoop:
     """A match from `start` = (theta, psi), by gradient descent of that step size."""
     theta, psi = start
     game = Duel(
@@ -66,19 +66,19 @@ def match(
         loss=losses.table()[loss],
         penalties=penalty_terms(penalty, weight),
         prior=1,
-        rules=Rules(simultaneous=simultaneous),
+        rules=UpdateRules(simultaneous=simultaneous),
     )
-    settings = Settings(batch=1, default=Learning("sgd", lr=step_size), average=None)
-    return Match(game, Rows(torch.zeros(1, 1, dtype=torch.float64)), settings)
+    settings = Settings(batch=1, default=OptimizerConfig("sgd", lr=step_size), average=None)
+    return TrainingLoop(game, Rows(torch.zeros(1, 1, dtype=torch.float64)), settings)
 
 
-def state(game: Match) -> Tensor:
+def state(game: TrainingLoop) -> Tensor:
     """(2,) float64: where the match stands."""
     players = game.game.players
     return torch.stack([players["generator"].theta, players["discriminator"].psi]).detach()  # type: ignore[list-item]
 
 
-def path(game: Match, steps: int, turns: list[Turn] | None = None) -> Tensor:
+def path(game: TrainingLoop, steps: int, turns: list[Turn] | None = None) -> Tensor:
     """(steps + 1, 2): the states of that many further steps, the present one first."""
     states = [state(game)]
     for _ in range(steps):
@@ -109,11 +109,11 @@ def field(
     real = noise * torch.tensor([1, 1, -1, -1], dtype=torch.float64)
     fake = theta + noise * torch.tensor([1, -1, 1, -1], dtype=torch.float64)
 
-    def judge(points: Tensor, side: str = "") -> Verdict:
-        return Verdict((constant + psi * points.flatten(),))
+    def judge(points: Tensor, side: str = "") -> DiscriminatorOutput:
+        return DiscriminatorOutput((constant + psi * points.flatten(),))
 
     on_real, on_fake = judge(real), judge(fake)
-    play = Play(real[:, None], fake[:, None], on_real, on_fake, judge, _DRAWS, step=0)
+    play = LossContext(real[:, None], fake[:, None], on_real, on_fake, judge, _DRAWS, step=0)
     d_loss = pair.discriminator(on_real.logits[0], on_fake.logits[0]).mean()
     for term in penalty_terms(penalty, weight):
         d_loss = d_loss + term.term(play).mean()

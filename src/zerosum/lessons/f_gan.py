@@ -11,7 +11,7 @@ from zerosum.engine import losses
 from zerosum.engine.seeds import generator
 from zerosum.lessons import drawing
 from zerosum.lessons.lesson import Findings, Lesson, Line
-from zerosum.lessons.playing import P, Q, best_logits, expected
+from zerosum.lessons.toy_games import P, Q, best_logits, expected
 from zerosum.theory.fdivergence import FDIVERGENCES
 
 TEXT = """\
@@ -48,7 +48,7 @@ def run(seed: int) -> Findings:
     return Findings(lines, {"bounds": bounds})
 
 
-def _loss(pair: losses.Pair, logits: Tensor) -> float:
+def _loss(pair: losses.GANLoss, logits: Tensor) -> float:
     return float(expected(pair.discriminator, logits, P, Q))
 
 

@@ -15,10 +15,21 @@ from torch import Tensor
 from zerosum.domains.toy import densities, drawing
 from zerosum.domains.toy.drawing import Curves
 from zerosum.domains.toy.networks import Discriminator, Generator
-from zerosum.engine import Duel, Learning, Match, Penalty, Prior, Schedule, Settings, Turn, losses, penalties
+from zerosum.engine import (
+    Duel,
+    OptimizerConfig,
+    Penalty,
+    Prior,
+    Schedule,
+    Settings,
+    TrainingLoop,
+    Turn,
+    losses,
+    penalties,
+)
 from zerosum.engine.seeds import derive, generator
 from zerosum.lessons.lesson import Findings, Lesson, Line
-from zerosum.lessons.playing import Rows
+from zerosum.lessons.toy_games import Rows
 from zerosum.theory import optimal
 
 if TYPE_CHECKING:
@@ -41,7 +52,7 @@ BATCH = 256
 
 
 @dataclass(frozen=True)
-class Act:
+class FigureAct:
     """A part of the play: who moves, how many steps, from which rates (falling to a hundredth), with which penalties.
 
     rates: of the discriminator and of the generator.
@@ -56,10 +67,12 @@ class Act:
 
 
 ACTS = (
-    Act("(a) p_g lies beside the data, D knows little", "discriminator", 12, 4, (2e-3, 0.0)),
-    Act("(b) D alone learns and comes to D*", "discriminator", 500, 14, (5e-3, 0.0)),
-    Act("(c) G alone moves to where D says data", "generator", 16, 8, (0.0, 4e-4)),
-    Act("(d) both play on, until D = 1/2", None, 1200, 30, (4e-3, 5e-4), (penalties.r1(0.01), penalties.r2(0.01))),
+    FigureAct("(a) p_g lies beside the data, D knows little", "discriminator", 12, 4, (2e-3, 0.0)),
+    FigureAct("(b) D alone learns and comes to D*", "discriminator", 500, 14, (5e-3, 0.0)),
+    FigureAct("(c) G alone moves to where D says data", "generator", 16, 8, (0.0, 4e-4)),
+    FigureAct(
+        "(d) both play on, until D = 1/2", None, 1200, 30, (4e-3, 5e-4), (penalties.r1(0.01), penalties.r2(0.01))
+    ),
 )
 
 
@@ -107,14 +120,14 @@ def _begin(maker: Generator) -> None:
     optimizer.step(closure)  # type: ignore[no-untyped-call]
 
 
-def _play(act: Act, maker: Generator, judge: Discriminator, data: Rows, seed: int) -> list[Frame]:
+def _play(act: FigureAct, maker: Generator, judge: Discriminator, data: Rows, seed: int) -> list[Frame]:
     """The frames of an act: many at first, where much happens, fewer later."""
     learning = {
-        name: Learning(lr=Schedule(rate, rate / 100, "cosine", over_steps=act.steps), betas=(0.0, 0.99))
+        name: OptimizerConfig(lr=Schedule(rate, rate / 100, "cosine", over_steps=act.steps), betas=(0.0, 0.99))
         for name, rate in zip(("discriminator", "generator"), act.rates, strict=True)
     }
     game = Duel(maker, judge, loss=losses.non_saturating, penalties=act.penalties, prior=Prior(1, "uniform"))
-    match = Match(game, data, Settings(batch=BATCH, seed=seed, learning=learning, average=None))
+    match = TrainingLoop(game, data, Settings(batch=BATCH, seed=seed, learning=learning, average=None))
     shown = {max(1, round(act.steps * ((i + 1) / act.frames) ** 2)) for i in range(act.frames)}
     frames = []
     for step in range(1, act.steps + 1):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zerosum.engine import Turn, losses
-from zerosum.engine.losses import Pair
+from zerosum.engine.losses import GANLoss
 from zerosum.lessons import dirac_game, drawing
 from zerosum.lessons.lesson import Findings, Lesson, Line
 
@@ -47,7 +47,7 @@ def run(seed: int) -> Findings:
     return Findings(lines)
 
 
-def slope(pair: Pair, logits: Tensor) -> Tensor:
+def slope(pair: GANLoss, logits: Tensor) -> Tensor:
     """The derivative of the generator's loss in the fake's logit, elementwise."""
     logits = logits.clone().requires_grad_(True)
     (found,) = torch.autograd.grad(pair.generator(logits, logits).sum(), logits)

@@ -12,7 +12,7 @@ from torch import Tensor
 from zerosum.engine import losses
 from zerosum.lessons import drawing
 from zerosum.lessons.lesson import Findings, Lesson, Line
-from zerosum.lessons.playing import P, Q, best_logits, density, expected
+from zerosum.lessons.toy_games import P, Q, best_logits, density, expected
 from zerosum.theory import divergence, likelihood
 from zerosum.theory.fdivergence import FDIVERGENCES
 

@@ -9,7 +9,7 @@ import torch
 from zerosum.engine import losses
 from zerosum.lessons import drawing
 from zerosum.lessons.lesson import Findings, Lesson, Line
-from zerosum.lessons.playing import Normal, P, Q, best_logits, density, expected, on_line, trained_critic
+from zerosum.lessons.toy_games import Normal, P, Q, best_logits, density, expected, on_line, trained_critic
 from zerosum.theory import optimal
 
 TEXT = """\

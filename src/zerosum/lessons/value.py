@@ -11,7 +11,7 @@ from torch import Tensor
 from zerosum.engine.losses import minimax
 from zerosum.lessons import drawing
 from zerosum.lessons.lesson import Findings, Lesson, Line
-from zerosum.lessons.playing import Normal, P, best_logits, density, expected, on_line, trained_critic
+from zerosum.lessons.toy_games import Normal, P, best_logits, density, expected, on_line, trained_critic
 from zerosum.theory import optimal
 
 TEXT = """\

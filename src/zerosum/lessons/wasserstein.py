@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from zerosum.engine import Duel, Learning, Match, Penalty, Settings, Turn, losses, penalties
+from zerosum.engine import Duel, OptimizerConfig, Penalty, Settings, TrainingLoop, Turn, losses, penalties
 from zerosum.engine.seeds import generator
 from zerosum.lessons import drawing
 from zerosum.lessons.dirac_game import Point, Slope, state
 from zerosum.lessons.lesson import Findings, Lesson, Line
-from zerosum.lessons.playing import Normal, Rows, density, on_line, trained_critic
+from zerosum.lessons.toy_games import Normal, Rows, density, on_line, trained_critic
 from zerosum.metrics.transport import wasserstein1_1d
 from zerosum.theory import transport
 
@@ -80,8 +80,10 @@ def _critic(mean: float, deviation: float, activation: type[nn.Module], seed: in
 def _straight(penalty: Penalty, psi: float) -> float:
     """E D(real) - E D(fake) of the critic psi x, trained between a real point at 0 and a made one at 2."""
     game = Duel(Point(APART), Slope(psi, 0.0), loss=losses.wasserstein, penalties=[penalty], prior=1)
-    learning = Learning("sgd", lr=0.02)
-    match = Match(game, Rows(torch.zeros(1, 1, dtype=torch.float64)), Settings(1, default=learning, average=None))
+    learning = OptimizerConfig("sgd", lr=0.02)
+    match = TrainingLoop(
+        game, Rows(torch.zeros(1, 1, dtype=torch.float64)), Settings(1, default=learning, average=None)
+    )
     for _ in range(300):
         match.advance(turns=[Turn(("discriminator",))])
     return -APART * float(state(match)[1])

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from zerosum.engine import losses, penalties
 from zerosum.engine.duel import DISCRIMINATOR, GENERATOR, Duel, Prior
-from zerosum.engine.game import Batch, Play, Verdict
-from zerosum.engine.loop import Match
+from zerosum.engine.game import Batch, DiscriminatorOutput, LossContext
 from zerosum.engine.loop import Settings as EngineSettings
+from zerosum.engine.loop import TrainingLoop
 from zerosum.engine.penalties import Penalty
-from zerosum.engine.seeds import Draws
+from zerosum.engine.seeds import SeededNoise
 from zerosum.live.settings import Settings
 from zerosum.report import spread
 from zerosum.theory import dirac as theory
@@ -75,7 +75,7 @@ class DiracTable:
 
     settings: Settings
 
-    def match(self) -> Match:
+    def match(self) -> TrainingLoop:
         """At step 0, from (theta, psi) of the settings."""
         chosen = self.settings
         game = Duel(
@@ -87,9 +87,9 @@ class DiracTable:
             rules=chosen.rules(),
         )
         learning = {name: chosen.learning(name) for name in (GENERATOR, DISCRIMINATOR)}
-        return Match(game, Zero(), EngineSettings(batch=1, seed=chosen.seed, learning=learning, average=None))
+        return TrainingLoop(game, Zero(), EngineSettings(batch=1, seed=chosen.seed, learning=learning, average=None))
 
-    def place(self, match: Match) -> tuple[float, ...]:
+    def place(self, match: TrainingLoop) -> tuple[float, ...]:
         """(theta, psi)."""
         generator, discriminator = match.game.players[GENERATOR], match.game.players[DISCRIMINATOR]
         assert isinstance(generator, Point)
@@ -114,11 +114,11 @@ def flow(settings: Settings, state: Tensor) -> Tensor:
     theta, psi = state.unbind()
     real, fake = torch.zeros(1, 1, dtype=state.dtype), theta.reshape(1, 1)
 
-    def judge(points: Tensor, side: str) -> Verdict:
-        return Verdict((bias + psi * points[:, 0],))
+    def judge(points: Tensor, side: str) -> DiscriminatorOutput:
+        return DiscriminatorOutput((bias + psi * points[:, 0],))
 
     on_real, on_fake = judge(real, "real"), judge(fake, "fake")
-    play = Play(real, fake, on_real, on_fake, judge, Draws(settings.seed, 0, 0, 0, 1, 1, state.device), 0)
+    play = LossContext(real, fake, on_real, on_fake, judge, SeededNoise(settings.seed, 0, 0, 0, 1, 1, state.device), 0)
     loss = losses.apply(pair.discriminator, on_real.logits, on_fake.logits).mean()
     for penalty in _penalties(settings):
         loss = loss + penalty.term(play).mean()

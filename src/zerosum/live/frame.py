@@ -7,12 +7,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from zerosum.live import dirac, words, words_dirac
+from zerosum.live import dirac, explanations, words_dirac
 from zerosum.live.dirac import DiracTable
 from zerosum.live.history import History
 from zerosum.live.lab import Lab
-from zerosum.live.measure import Measure, Sitting
-from zerosum.live.numbers import of_dirac, of_game
+from zerosum.live.measure import Measure, MeasureSession
+from zerosum.live.readouts import of_dirac, of_game
 from zerosum.live.table import ToyTable, duel
 from zerosum.live.views import Drawing, LineView, PlaneView
 
@@ -32,7 +32,7 @@ class Screen:
             self._view = (LineView if lab.table.density.num_dims == 1 else PlaneView)(lab.table)
             self.measure = Measure(lab.table)
             deviation = float(self.measure.real.std(0).mean())
-            self._facts = words.Facts(lab.settings.loss, lab.settings.penalty, deviation)
+            self._facts = explanations.Facts(lab.settings.loss, lab.settings.penalty, deviation)
         self._news: int | None = None
         self._before: tuple[int, Drawing] | None = None
 
@@ -60,9 +60,9 @@ class Screen:
         )
         return plain
 
-    def sitting(self) -> Sitting:
+    def sitting(self) -> MeasureSession:
         """What `measure` measures: the networks as they are now."""
-        return Sitting.of(self.lab.match)
+        return MeasureSession.of(self.lab.match)
 
     def measured(self, step: int, values: Mapping[str, float]) -> None:
         """Takes the dear numbers of a step; the next frame tells them."""
@@ -76,7 +76,7 @@ class Screen:
         self.history.note(self.lab.step, drawing.signs | self._moved(drawing))
         points = list(itertools.islice(self.history.back_from(self.lab.step), RECENT))[::-1]
         told = next((point for point in self.history.back_from(self.lab.step) if "js" in point), {})
-        sentences = words.examine(points, self._facts)
+        sentences = explanations.examine(points, self._facts)
         return {
             **drawing.parts,
             "numbers": of_game(told, points[-1], self.measure, self.lab.step),

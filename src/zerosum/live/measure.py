@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from zerosum.domains.toy.cells import Cells, divergences
 from zerosum.engine.duel import DISCRIMINATOR, GENERATOR
-from zerosum.engine.game import Verdict
-from zerosum.engine.loop import Match
-from zerosum.live.reading import Reading
+from zerosum.engine.game import DiscriminatorOutput
+from zerosum.engine.loop import TrainingLoop
+from zerosum.live.optimal_d import OptimalDReading
 from zerosum.live.sampling import even_noise, even_points
 from zerosum.live.table import ToyTable
 from zerosum.metrics import transport
@@ -30,7 +30,7 @@ CHUNK = 8_192
 
 
 @dataclass(frozen=True)
-class Sitting:
+class MeasureSession:
     """The networks of a step, copied so that the game can go on meanwhile."""
 
     step: int
@@ -38,7 +38,7 @@ class Sitting:
     discriminator: nn.Module
 
     @classmethod
-    def of(cls, match: Match) -> Sitting:
+    def of(cls, match: TrainingLoop) -> MeasureSession:
         """The networks as they are now."""
         return cls(
             match.step, copy.deepcopy(match.game.players[GENERATOR]), copy.deepcopy(match.game.players[DISCRIMINATOR])
@@ -49,7 +49,7 @@ class Measure:
     """Measures networks against the density of a table. floor: the distance w of fresh data, what a perfect G would get."""
 
     def __init__(self, table: ToyTable) -> None:
-        self.density, self.reading = table.density, Reading(table.pair)
+        self.density, self.reading = table.density, OptimalDReading(table.pair)
         self.on_line = self.density.num_dims == 1
         self.noise = even_noise(table.settings.recipe().prior, NUM)
         self.real = even_points(self.density, NUM)
@@ -61,7 +61,7 @@ class Measure:
         self.floor = self._distance(even_points(self.density, NUM, seed=1))
 
     @torch.no_grad()
-    def __call__(self, sitting: Sitting) -> dict[str, float]:
+    def __call__(self, sitting: MeasureSession) -> dict[str, float]:
         """Every number by its key; V and bound where D estimates a probability, gap (in per cent) where there is a best D."""
         fakes = torch.nan_to_num(torch.cat([sitting.generator(rows) for rows in torch.split(self.noise, CHUNK)]))
         of_fake = self.cells.index(fakes)
@@ -81,7 +81,7 @@ class Measure:
         return found
 
     def _scores(self, discriminator: nn.Module, points: Tensor) -> Tensor:
-        return torch.cat([Verdict.of(discriminator(rows)).score() for rows in torch.split(points, CHUNK)])
+        return torch.cat([DiscriminatorOutput.of(discriminator(rows)).score() for rows in torch.split(points, CHUNK)])
 
     def _distance(self, points: Tensor) -> float:
         """W1 to the exact quantiles on the line; W2 between 512 points of each in the plane."""

@@ -15,7 +15,7 @@ from zerosum.jsonfile import parse_json
 from zerosum.live import record
 from zerosum.live.guard import Guard
 from zerosum.live.settings import choices, defaults, limits, sources
-from zerosum.live.stages import stages
+from zerosum.live.step_stages import stages
 from zerosum.live.watch import watch_routes
 from zerosum.live.worker import Worker
 

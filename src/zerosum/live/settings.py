@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from zerosum.domains.toy import densities
 from zerosum.domains.toy.networks import ACTIVATIONS
 from zerosum.engine import losses, penalties
-from zerosum.engine.duel import Prior, Rules
-from zerosum.engine.optimizers import Learning
+from zerosum.engine.duel import Prior, UpdateRules
+from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.errors import UserError, nearest
-from zerosum.recipe import Ema, PenaltyPart, Recipe, part
+from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 MOST_POINTS = 400
 DRAWN = "drawn"
@@ -97,15 +97,15 @@ class Settings(BaseModel):
             raise UserError(f"{name} cannot be changed while the game is played. {nearest(name, CHANGEABLE)}")
         return parse(self.model_dump() | {name: value})
 
-    def rules(self) -> Rules:
+    def rules(self) -> UpdateRules:
         """How turns are played."""
-        return Rules(discriminator_steps=self.k, simultaneous=self.simultaneous)
+        return UpdateRules(discriminator_steps=self.k, simultaneous=self.simultaneous)
 
-    def learning(self, player: str) -> Learning:
+    def learning(self, player: str) -> OptimizerConfig:
         """How "generator" or "discriminator" learns; in dirac mode plain gradient descent of step size lr_g."""
         if self.mode == "dirac":
-            return Learning("sgd", lr=self.lr_g)
-        return Learning(
+            return OptimizerConfig("sgd", lr=self.lr_g)
+        return OptimizerConfig(
             self.optimizer,  # type: ignore[arg-type]
             lr=self.lr_g if player == "generator" else self.lr_d,
             betas=(self.beta1, self.beta2),
@@ -124,10 +124,10 @@ class Settings(BaseModel):
             prior=Prior(self.latent, self.noise),
             conditional=False,
             loss=self.loss,
-            penalties={name: PenaltyPart(weight=self.weight) for name in self.penalty_names},
+            penalties={name: PenaltyConfig(weight=self.weight) for name in self.penalty_names},
             rules=self.rules(),
             learning={player: self.learning(player) for player in ("generator", "discriminator")},
-            ema=Ema(half_life_images=0),
+            ema=AverageConfig(half_life_images=0),
             batch=self.batch,
             seed=self.seed,
             precision="float32",

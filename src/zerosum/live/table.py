@@ -10,19 +10,19 @@ from zerosum.domains.toy.data import PointSource
 from zerosum.domains.toy.densities import Density
 from zerosum.engine import losses
 from zerosum.engine.duel import Duel
-from zerosum.engine.loop import Match
-from zerosum.engine.losses import Pair
+from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.losses import GANLoss
 from zerosum.live.settings import Settings
-from zerosum.runs import plan
+from zerosum.planning import plan
 
 
 class Table(Protocol):
     """Makes matches of one game."""
 
-    def match(self) -> Match:
+    def match(self) -> TrainingLoop:
         """At step 0, the same one every time."""
 
-    def place(self, match: Match) -> tuple[float, ...]:
+    def place(self, match: TrainingLoop) -> tuple[float, ...]:
         """Where the players stand, in games of two numbers; empty in others."""
 
 
@@ -35,16 +35,16 @@ class ToyTable:
     density: Density
 
     @property
-    def pair(self) -> Pair:
+    def pair(self) -> GANLoss:
         """The loss of the game."""
         return losses.table()[self.settings.loss]
 
-    def match(self) -> Match:
+    def match(self) -> TrainingLoop:
         """The game at step 0."""
         recipe = self.settings.recipe()
-        return Match(DOMAIN.game(recipe, self.source.facts()), self.source, plan.settings(recipe))
+        return TrainingLoop(DOMAIN.game(recipe, self.source.facts()), self.source, plan.settings(recipe))
 
-    def place(self, match: Match) -> tuple[float, ...]:
+    def place(self, match: TrainingLoop) -> tuple[float, ...]:
         """Networks have no place worth drawing."""
         return ()
 
@@ -59,13 +59,13 @@ def lay(settings: Settings) -> Table:
     return ToyTable(settings, source, densities.of(source.facts()))
 
 
-def duel(match: Match) -> Duel:
+def duel(match: TrainingLoop) -> Duel:
     """The game of a match of the lab."""
     assert isinstance(match.game, Duel)
     return match.game
 
 
-def adopt(match: Match, settings: Settings) -> None:
+def adopt(match: TrainingLoop, settings: Settings) -> None:
     """Lets the changeable settings rule the moves that follow."""
     game = duel(match)
     for name, player in match.players.items():

@@ -15,8 +15,8 @@ from zerosum.domains.toy import modes
 from zerosum.domains.toy.densities import Density
 from zerosum.engine import losses
 from zerosum.engine.duel import Duel
-from zerosum.engine.game import Verdict
-from zerosum.live.reading import Reading
+from zerosum.engine.game import DiscriminatorOutput
+from zerosum.live.optimal_d import OptimalDReading
 from zerosum.live.sampling import even_noise, even_points, from_shares, lattice
 from zerosum.live.table import ToyTable
 
@@ -54,7 +54,7 @@ class LineView:
 
     def __init__(self, table: ToyTable) -> None:
         prior, density = table.settings.recipe().prior, table.density
-        self.reading, self.density = Reading(table.pair), density
+        self.reading, self.density = OptimalDReading(table.pair), density
         (self.low, self.high) = density.box[0]
         self.x = torch.linspace(self.low, self.high, COLUMNS)
         self.p = density.log_prob(self.x[:, None]).exp()
@@ -98,7 +98,7 @@ class PlaneView:
 
     def __init__(self, table: ToyTable) -> None:
         prior, self.density = table.settings.recipe().prior, table.density
-        self.reading = Reading(table.pair)
+        self.reading = OptimalDReading(table.pair)
         self.noise, self.real = even_noise(prior, NUM_NOISE), even_points(self.density, NUM_REALS)
         self.lattice = lattice(prior, WARP) if prior.size > 1 else None
         edges = [torch.linspace(low, high, CELLS + 1, dtype=torch.float64) for low, high in self.density.box]
@@ -147,7 +147,7 @@ class PlaneView:
 
 def score(game: Duel, points: Tensor) -> Tensor:
     """(N,) logits."""
-    return Verdict.of(game.discriminator(points)).score()
+    return DiscriminatorOutput.of(game.discriminator(points)).score()
 
 
 def mode_table(fakes: Tensor, density: Density) -> dict[str, Any] | None:
@@ -172,7 +172,10 @@ class Push:
     def of(cls, game: Duel, real: Tensor, fake: Tensor, middle: float) -> Push:
         """At the fakes given; reals (M, D) for losses that look at pairs."""
         points = fake.detach().requires_grad_(True)
-        on_fake, on_real = Verdict.of(game.discriminator(points)), Verdict.of(game.discriminator(real)).detach()
+        on_fake, on_real = (
+            DiscriminatorOutput.of(game.discriminator(points)),
+            DiscriminatorOutput.of(game.discriminator(real)).detach(),
+        )
         loss = losses.apply(game.loss.generator, on_real.logits, on_fake.logits).sum()
         by_loss, by_logit = torch.autograd.grad(loss, [points, *on_fake.logits], retain_graph=True)
         (by_d,) = torch.autograd.grad((on_fake.score() - middle).sigmoid().sum(), points)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zerosum.live.explanations import Explanation
 from zerosum.live.settings import Settings
-from zerosum.live.words import Sentence
 
 REST = 0.01
 """Distance from the equilibrium at which the game has arrived."""
@@ -15,7 +15,7 @@ TREND = 0.001
 """Change of the distance a step, relative, below which a game goes round."""
 
 
-def examine(path: Sequence[Sequence[float]], settings: Settings, portrait: Mapping[str, Any]) -> list[Sentence]:
+def examine(path: Sequence[Sequence[float]], settings: Settings, portrait: Mapping[str, Any]) -> list[Explanation]:
     """Sentences about a path of (theta, psi), the start first; none before the first step."""
     if len(path) < 2:
         return []
@@ -30,36 +30,38 @@ def rate_of(path: Sequence[Sequence[float]], looks: int = 120) -> float:
     return slope / sum((i - middle) ** 2 for i in range(len(logs)))
 
 
-def _motion(path: Sequence[Sequence[float]], settings: Settings) -> list[Sentence]:
+def _motion(path: Sequence[Sequence[float]], settings: Settings) -> list[Explanation]:
     distance, rate = math.hypot(*path[-1]), rate_of(path)
     evidence = f"distance from (0, 0): {math.hypot(*path[0]):.3g} at the start, {distance:.3g} now"
     if distance < REST:
-        return [Sentence("ok", "The game has come to rest at the equilibrium: the fake lies on the data.", evidence)]
+        return [Explanation("ok", "The game has come to rest at the equilibrium: the fake lies on the data.", evidence)]
     calm = "Give D a penalty: R1 pulls psi towards 0 and damps the turning."
     if rate > TREND:
         other = (
             " Or let the players take turns: alternating steps do not spiral outwards." if settings.simultaneous else ""
         )
         text = "The game spirals outwards: each player answers to where the other was."
-        return [Sentence("alarm", text, f"{evidence}; {rate:+.2%} a step", calm + other)]
+        return [Explanation("alarm", text, f"{evidence}; {rate:+.2%} a step", calm + other)]
     if rate < -TREND:
         half = math.log(0.5) / rate
-        return [Sentence("ok", "The game spirals in.", f"{evidence}; {rate:+.2%} a step, halved in {half:.0f} steps")]
+        return [
+            Explanation("ok", "The game spirals in.", f"{evidence}; {rate:+.2%} a step, halved in {half:.0f} steps")
+        ]
     if settings.penalty == "none":
         return [
-            Sentence("warning", "The game goes round and does not arrive.", f"{evidence}; {rate:+.2%} a step", calm)
+            Explanation("warning", "The game goes round and does not arrive.", f"{evidence}; {rate:+.2%} a step", calm)
         ]
     advice = "Change its weight: too little does not damp, too much makes psi creep."
-    return [Sentence("info", "The game hardly comes closer.", f"{evidence}; {rate:+.2%} a step", advice)]
+    return [Explanation("info", "The game hardly comes closer.", f"{evidence}; {rate:+.2%} a step", advice)]
 
 
-def _theory(settings: Settings, portrait: Mapping[str, Any]) -> list[Sentence]:
+def _theory(settings: Settings, portrait: Mapping[str, Any]) -> list[Explanation]:
     radius = portrait["radius"]
     if radius["theory"] is None:
         text = "For this penalty there is no linear theory: it pulls D's slope to 1, away from the equilibrium."
-        return [Sentence("info", text, f"penalty {settings.penalty}", "Try r1, r2 or zero_centred.")]
+        return [Explanation("info", text, f"penalty {settings.penalty}", "Try r1, r2 or zero_centred.")]
     says = "below 1: it must arrive" if radius["theory"] < 1 - 1e-9 else "above 1: it must leave"
     if abs(radius["theory"] - 1) <= 1e-9:
         says = "exactly 1: near the equilibrium it can only go round"
     evidence = f"spectral radius of a step {radius['theory']:.5f}, measured on the engine {radius['engine']:.5f}"
-    return [Sentence("info", f"The linear theory says: {says}.", evidence)]
+    return [Explanation("info", f"The linear theory says: {says}.", evidence)]

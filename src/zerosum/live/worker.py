@@ -15,9 +15,9 @@ import torch
 from zerosum.errors import UserError, nearest
 from zerosum.live.frame import Screen
 from zerosum.live.lab import Lab
+from zerosum.live.latest_value import LatestValue
 from zerosum.live.record import Recorder
 from zerosum.live.settings import CHANGEABLE, Settings, parse
-from zerosum.live.slot import Slot
 
 T = TypeVar("T")
 FRAME_S = 1 / 30
@@ -32,7 +32,7 @@ class Worker:
     """Owns a Lab. Every method but `ask`, `start` and `stop` runs in its thread; others reach them through `ask`."""
 
     def __init__(self, settings: Settings) -> None:
-        self.slot = Slot()
+        self.slot = LatestValue()
         self.recorder = Recorder()
         self.playing, self.speed = False, 1
         self._commands: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue()

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zerosum.errors import UserError
 from zerosum.metrics.parzen import log_densities
-from zerosum.metrics.principal import principal
+from zerosum.metrics.ppca import principal
 from zerosum.metrics.rows import drawn_rows
 
 MOST_VALUES = 2**24

@@ -14,7 +14,7 @@ from zerosum import domain
 from zerosum.domains.images.augments import AUGMENTS
 from zerosum.domains.images.augments.ada import Group, ada, blitted, color_matrix, inverse
 from zerosum.domains.images.augments.warp import rotation, smoothed, taps, warped
-from zerosum.engine.seeds import Draws
+from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import UserError
 from zerosum.recipe import part
 
@@ -23,8 +23,8 @@ PIPES: list[tuple[Group, ...]] = [*((group,) for group in GROUPS), GROUPS]
 F64 = torch.float64
 
 
-def draws(total: int, start: int = 0, stop: int | None = None) -> Draws:
-    return Draws(3, 5, 1, start, total if stop is None else stop, total, torch.device("cpu"))
+def draws(total: int, start: int = 0, stop: int | None = None) -> SeededNoise:
+    return SeededNoise(3, 5, 1, start, total if stop is None else stop, total, torch.device("cpu"))
 
 
 def images(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -13,10 +13,10 @@ from zerosum import recipe as recipes
 from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.augments import AUGMENTS
 from zerosum.engine.duel import Duel
-from zerosum.engine.game import Batch, Share
-from zerosum.engine.loop import Match, Settings
-from zerosum.engine.optimizers import Learning
-from zerosum.engine.seeds import Draws
+from zerosum.engine.game import Batch, MicroBatch
+from zerosum.engine.loop import Settings, TrainingLoop
+from zerosum.engine.optimizers import OptimizerConfig
+from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe
 from zerosum.store import latest_checkpoint, save_checkpoint
@@ -56,13 +56,13 @@ def game(*settings: str, **rules: Any) -> Duel:
     return made
 
 
-def match(micro_batches: int = 1, **rules: Any) -> Match:
-    learning = {"discriminator": Learning(lr=3e-3), "generator": Learning(lr=1e-5)}
+def match(micro_batches: int = 1, **rules: Any) -> TrainingLoop:
+    learning = {"discriminator": OptimizerConfig(lr=3e-3), "generator": OptimizerConfig(lr=1e-5)}
     settings = Settings(batch=BATCH, learning=learning, micro_batches=micro_batches, average=None)
-    return Match(game(**rules), Noise(), settings)
+    return TrainingLoop(game(**rules), Noise(), settings)
 
 
-def strengths(played: Match, steps: int) -> list[tuple[float, float]]:
+def strengths(played: TrainingLoop, steps: int) -> list[tuple[float, float]]:
     """(p, r) after each step."""
     found = []
     for _ in range(steps):
@@ -118,9 +118,9 @@ def test_p_is_the_same_for_any_number_of_micro_batches() -> None:
     assert whole[-1][0] > 0
 
 
-def share(start: int, stop: int, total: int) -> Share:
-    draws = Draws(4, 0, 0, start, stop, total, torch.device("cpu"))
-    return Share(Noise().batch(torch.arange(start, stop)), draws, 0)
+def share(start: int, stop: int, total: int) -> MicroBatch:
+    draws = SeededNoise(4, 0, 0, start, stop, total, torch.device("cpu"))
+    return MicroBatch(Noise().batch(torch.arange(start, stop)), draws, 0)
 
 
 def test_consistency_is_ten_times_the_squared_change_of_the_logit_on_reals_and_fakes() -> None:

@@ -13,11 +13,11 @@ from image_making import save
 from typer.testing import CliRunner
 
 import zerosum as zs
+from zerosum.api import Run
 from zerosum.cli import app
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks import DISCRIMINATORS, GENERATORS
 from zerosum.errors import UserError
-from zerosum.runs.run import Run
 
 QUICK = [
     "batch=16",

@@ -18,11 +18,11 @@ import pytest
 import torch
 from image_making import make_tar, make_zip, noise, png, refused, save
 
-from zerosum.data.images import bulk, cache, gather, prepare, raw
-from zerosum.data.images.raw import Wanted
+from zerosum.data.images import cache, loader, parallel_decode, prepare
+from zerosum.data.images.types import Wanted
 from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.data import ImageSource, open_source
-from zerosum.engine.loop import Match, Settings
+from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.errors import UserError
 
 
@@ -30,7 +30,7 @@ from zerosum.errors import UserError
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Every source is worth preparing, and mapped; the cache is a folder of the test."""
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "kept"))
-    monkeypatch.setattr(gather, "WORTH_BYTES", 0)
+    monkeypatch.setattr(loader, "WORTH_BYTES", 0)
     monkeypatch.setattr(cache, "RESIDENT_BYTES", 0)
     return tmp_path / "kept" / "images"
 
@@ -99,7 +99,7 @@ def test_same_rows_of_zip_shards_split_and_grey(tmp_path: Path) -> None:
 
 
 def test_small_sources_leave_nothing_behind(tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather, "WORTH_BYTES", 10**7)
+    monkeypatch.setattr(loader, "WORTH_BYTES", 10**7)
     assert not open_source(str(photos(tmp_path / "photos"))).mapped
     assert not kept.exists()
 
@@ -116,8 +116,8 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path, kept: Path, monke
     path = str(photos(tmp_path / "photos"))
     sums = set()
     for workers in (1, 5):
-        monkeypatch.setattr(bulk, "workers", lambda workers=workers: workers)
-        monkeypatch.setattr(bulk, "WINDOW", 7 * workers)
+        monkeypatch.setattr(parallel_decode, "workers", lambda workers=workers: workers)
+        monkeypatch.setattr(parallel_decode, "WINDOW", 7 * workers)
         monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / str(workers)))
         open_source(path)
         (folder,) = folders(tmp_path / str(workers) / "images")
@@ -129,8 +129,8 @@ def test_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     path = str(photos(tmp_path / "photos", 20))
     open_source(path, cache=False)
     assert capsys.readouterr().err == ""  # nothing took long
-    monkeypatch.setattr(bulk, "SILENT_S", 0.0)
-    monkeypatch.setattr(bulk, "EVERY_S", 0.0)
+    monkeypatch.setattr(parallel_decode, "SILENT_S", 0.0)
+    monkeypatch.setattr(parallel_decode, "EVERY_S", 0.0)
     open_source(path)
     lines = [line for line in capsys.readouterr().err.splitlines() if "preparing" in line]
     assert len(lines) == 19
@@ -239,7 +239,7 @@ def test_bad_images_stop_or_are_skipped(tmp_path: Path, kept: Path, monkeypatch:
     save(two / "a.png", noise(8, 8))
     (two / "b.png").write_text("no image")
     refused(two, "fewer than 2 usable training images", on_bad="skip")
-    monkeypatch.setattr(bulk, "MAX_SKIPPED", 0.005)
+    monkeypatch.setattr(parallel_decode, "MAX_SKIPPED", 0.005)
     for on in (False, True):
         refused(path, "2 of 200", "are never left out", on_bad="skip", cache=on, heldout=0.2)
 
@@ -248,9 +248,9 @@ def test_a_resumed_game_reads_the_same_rows_from_the_cache(tmp_path: Path) -> No
     """Two steps, then two more with the source opened anew from the cache, are bit-equal to four without a cache."""
     path = str(photos(tmp_path / "photos"))
 
-    def played(steps: int, source: ImageSource, state: dict[str, Any] | None = None) -> Match:
+    def played(steps: int, source: ImageSource, state: dict[str, Any] | None = None) -> TrainingLoop:
         recipe = DOMAIN.recipes["dcgan"].changed(batch=8, generator={"kind": "conv", "width": 8}, conditional=False)
-        match = Match(DOMAIN.game(recipe, DOMAIN.facts(source)), source, Settings(batch=8))
+        match = TrainingLoop(DOMAIN.game(recipe, DOMAIN.facts(source)), source, Settings(batch=8))
         if state is not None:
             match.load_state_dict(state)
         for _ in match.play(steps):
@@ -278,7 +278,7 @@ def test_a_cache_that_cannot_be_written(
     monkeypatch.setattr(prepare.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=10))
     same(open_source(path), open_source(path, cache=False))  # fits into memory
     assert "0 MiB free), so they are read into memory" in capsys.readouterr().err
-    monkeypatch.setattr(raw, "MAX_BYTES", 100)
+    monkeypatch.setattr(types, "MAX_BYTES", 100)
     with pytest.raises(UserError, match="Name another folder with ZEROSUM_CACHE"):
         open_source(path)
     assert [entry.name for entry in kept.iterdir() if entry.is_dir()] == []

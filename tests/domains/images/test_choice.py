@@ -12,7 +12,7 @@ from image_making import noise, save
 from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.data import open_source
 from zerosum.domains.images.recipes import choice
-from zerosum.runs import plan
+from zerosum.planning import plan
 
 
 def facts(side: int | tuple[int, int] = 32, images: int = 50_000, classes: int = 0, **more: Any) -> dict[str, Any]:
@@ -63,13 +63,13 @@ def test_a_chosen_recipe_reads_the_data_as_a_named_one_does(tmp_path: Path) -> N
     """Few images: `fewshot` wants their mirror images too, chosen or named; what is set by hand wins."""
     for index in range(40):
         save(tmp_path / f"class{index % 2}" / f"{index}.png", noise(16, 16, 3, seed=index))
-    chosen = plan.make(plan.Wish(str(tmp_path), settings=["steps=1"]))
-    named = plan.make(plan.Wish(str(tmp_path), "fewshot", settings=["steps=1"]))
+    chosen = plan.make(plan.TrainRequest(str(tmp_path), settings=["steps=1"]))
+    named = plan.make(plan.TrainRequest(str(tmp_path), "fewshot", settings=["steps=1"]))
     assert chosen.recipe.name == "fewshot"
     assert chosen.recipe.data == named.recipe.data
     assert chosen.facts["flip"] is True
     assert any("labels are not used" in note for note in chosen.notes)
-    by_hand = plan.make(plan.Wish(str(tmp_path), settings=["steps=1", "data.flip=false", "conditional=true"]))
+    by_hand = plan.make(plan.TrainRequest(str(tmp_path), settings=["steps=1", "data.flip=false", "conditional=true"]))
     assert by_hand.facts["flip"] is False
     assert not any("not used" in note for note in by_hand.notes)
 

@@ -11,8 +11,8 @@ from zerosum.domains.images.data import Images, ImageSource, Shape, open_source
 from zerosum.domains.images.measures import controls
 from zerosum.domains.images.metrics import ImageEvaluator
 from zerosum.metrics.record import Record
-from zerosum.runs.health import examine_records
-from zerosum.runs.progress import measures
+from zerosum.progress import measures
+from zerosum.training.diagnostics import examine_records
 
 DISTANCES = ("frechet", "kernel_distance", "precision", "recall", "density", "coverage")
 

@@ -11,15 +11,15 @@ from zerosum import domain
 from zerosum.domains.images.augments import AUGMENTS
 from zerosum.domains.images.augments.diffaugment import Policy, coloured, diffaugment, translated
 from zerosum.domains.images.augments.parts import erased
-from zerosum.engine.seeds import Draws
+from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import UserError
 from zerosum.recipe import part
 
 POLICIES: list[tuple[Policy, ...]] = [("color",), ("translation",), ("cutout",), ("color", "translation", "cutout")]
 
 
-def draws(total: int, start: int = 0, stop: int | None = None) -> Draws:
-    return Draws(3, 5, 1, start, total if stop is None else stop, total, torch.device("cpu"))
+def draws(total: int, start: int = 0, stop: int | None = None) -> SeededNoise:
+    return SeededNoise(3, 5, 1, start, total if stop is None else stop, total, torch.device("cpu"))
 
 
 def images(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:

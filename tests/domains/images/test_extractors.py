@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zerosum.domain.eval_options import EvalOptions
 from zerosum.domains.images import extractors
 from zerosum.domains.images.data import Images, ImageSource, Shape
 from zerosum.domains.images.extractors import chosen, inception
 from zerosum.domains.images.metrics import ImageEvaluator
 from zerosum.errors import UserError
-from zerosum.metrics.choice import Choice
 from zerosum.metrics.classifier import extract
 
 
@@ -53,10 +53,10 @@ def scripted(path: Path) -> Path:
 
 def test_each_name_gives_its_extractor(cache: Path) -> None:
     data = source()
-    assert chosen(data, Choice(), cache).name.startswith("halves-classifier-")
-    assert chosen(data, Choice("classifier"), cache).logits is not None
-    assert chosen(data, Choice("random"), cache).name.startswith("random-conv-v1-")
-    assert chosen(source(labelled=False), Choice(), cache).name.startswith("random-conv-v1-")
+    assert chosen(data, EvalOptions(), cache).name.startswith("halves-classifier-")
+    assert chosen(data, EvalOptions("classifier"), cache).logits is not None
+    assert chosen(data, EvalOptions("random"), cache).name.startswith("random-conv-v1-")
+    assert chosen(source(labelled=False), EvalOptions(), cache).name.startswith("random-conv-v1-")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit.trace
@@ -66,12 +66,12 @@ def test_a_file_of_the_users_is_used_when_trusted(make: object, tmp_path: Path, 
     path = make(tmp_path / ("mine.pt2" if make is exported else "mine.pt"))
     data = source()
     with pytest.raises(UserError, match=r"would run code .* add --trust"):
-        chosen(data, Choice(f"file:{path}"))
-    extractor = chosen(data, Choice(f"file:{path}", trust=True))
+        chosen(data, EvalOptions(f"file:{path}"))
+    extractor = chosen(data, EvalOptions(f"file:{path}", trust=True))
     assert extractor.name == f"mine-{extractor.sha256[:8]}"
     expected = data.train.pixels.float().mean(3).flatten(1)
     torch.testing.assert_close(extract(extractor, data.train.pixels, 7), expected)  # 60 rows in batches of 7
-    records = ImageEvaluator(data, choice=Choice(f"file:{path}", 50, trust=True), cache_dir=cache).evaluate(
+    records = ImageEvaluator(data, choice=EvalOptions(f"file:{path}", 50, trust=True), cache_dir=cache).evaluate(
         data.train.pixels[:50]
     )
     assert records[0].name == f"frechet[mine-{extractor.sha256[:8]},n=50]"
@@ -84,20 +84,20 @@ def test_what_cannot_be_had_is_told(tmp_path: Path) -> None:
     broken = tmp_path / "text.pt"
     broken.write_text("nothing")
     for choice, words in (
-        (Choice("clasifier"), "Did you mean 'classifier'"),
-        (Choice("random:x"), "only file:PATH"),
-        (Choice("file:/nowhere.pt"), "there is no file '/nowhere.pt'"),
-        (Choice(f"file:{broken}", trust=True), "neither a torch.export file"),
-        (Choice("random", weights=broken), "belong to --extractor inception"),
-        (Choice("inception"), "--weights PATH"),
-        (Choice("inception", weights=broken), "no file of weights"),
+        (EvalOptions("clasifier"), "Did you mean 'classifier'"),
+        (EvalOptions("random:x"), "only file:PATH"),
+        (EvalOptions("file:/nowhere.pt"), "there is no file '/nowhere.pt'"),
+        (EvalOptions(f"file:{broken}", trust=True), "neither a torch.export file"),
+        (EvalOptions("random", weights=broken), "belong to --extractor inception"),
+        (EvalOptions("inception"), "--weights PATH"),
+        (EvalOptions("inception", weights=broken), "no file of weights"),
     ):
         with pytest.raises(UserError, match=words):
             chosen(data, choice, tmp_path)
     with pytest.raises(UserError, match="no labels"):
-        chosen(source(labelled=False), Choice("classifier"), cache)
+        chosen(source(labelled=False), EvalOptions("classifier"), cache)
     with pytest.raises(UserError, match="more than the 60 training images"):
-        ImageEvaluator(data, choice=Choice(num=61))
+        ImageEvaluator(data, choice=EvalOptions(num=61))
 
 
 def test_a_network_that_gives_no_rows_is_told(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_network_that_gives_no_rows_is_told(tmp_path: Path) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x.mean()
 
-    extractor = chosen(source(), Choice(f"file:{exported(tmp_path / 'scalar.pt2', Scalar())}", trust=True))
+    extractor = chosen(source(), EvalOptions(f"file:{exported(tmp_path / 'scalar.pt2', Scalar())}", trust=True))
     with pytest.raises(UserError, match=r"must return one tensor \(N, D\)"):
         extractor.features(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
     with pytest.raises(UserError, match="refuses float32 images"):
@@ -128,7 +128,7 @@ def test_only_the_standard_weights_make_a_fid(cache: Path, monkeypatch: pytest.M
         ("0" * 64, {"frechet", "kernel_distance", "class_score", "frechet_infinity"}),
     ):
         monkeypatch.setattr(inception, "load_inception", lambda path, sha256=sha256: (Small(), sha256))
-        evaluator = ImageEvaluator(data, cache_dir=cache, choice=Choice("inception", weights=Path("any")))
+        evaluator = ImageEvaluator(data, cache_dir=cache, choice=EvalOptions("inception", weights=Path("any")))
         found = {one.name.split("[")[0] for one in evaluator.evaluate(data.train.pixels)}
         assert names <= found
         assert ("fid" in found) is ("fid" in names)

@@ -16,7 +16,7 @@ from torch.testing import assert_close
 from zerosum.data.images.files import fit
 from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.data import open_source
-from zerosum.domains.images.judged import read_images
+from zerosum.domains.images.pixel_evaluator import read_images
 from zerosum.recipe import part
 
 
@@ -62,7 +62,7 @@ def test_no_mirror_image_of_a_held_out_one_is_trained_on(
     tmp_path: Path, cached: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "kept"))
-    monkeypatch.setattr("zerosum.data.images.gather.WORTH_BYTES", 0 if cached else 10**9)
+    monkeypatch.setattr("zerosum.data.images.loader.WORTH_BYTES", 0 if cached else 10**9)
     for i in range(200):
         pixels = noise(6, 6, seed=i)
         save(tmp_path / "photos" / f"{i}.png", pixels)

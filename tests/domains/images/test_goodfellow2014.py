@@ -12,15 +12,16 @@ from image_making import noise, write_idx
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from zerosum import api
 from zerosum.data.images import idx
-from zerosum.domains.images import DOMAIN, historic
+from zerosum.domains.images import DOMAIN, parzen_2014
 from zerosum.domains.images.data import Shape, open_source, to_unit
-from zerosum.domains.images.judged import UnitEvaluator
 from zerosum.domains.images.networks.maxout import LEAST_MEAN, Maxout, MaxoutDiscriminator, SigmoidGenerator
+from zerosum.domains.images.pixel_evaluator import PixelEvaluator
 from zerosum.engine.schedule import at
 from zerosum.errors import UserError
-from zerosum.runs import plan, run
-from zerosum.runs.observe import Observer
+from zerosum.evaluation.training_evaluator import TrainingEvaluator
+from zerosum.planning import plan
 
 MNIST = Shape(1, 28, 28, 10)
 SMALL = ["generator.widths=[48]", "discriminator.widths=[16]", "batch=50"]
@@ -119,7 +120,7 @@ def test_the_output_begins_at_the_logit_of_the_mean_pixel() -> None:
 
 
 def test_a_new_match_starts_there_and_a_loaded_generator_keeps_its_weights() -> None:
-    planned = plan.make(plan.Wish("digits", "goodfellow2014", settings=SMALL))
+    planned = plan.make(plan.TrainRequest("digits", "goodfellow2014", settings=SMALL))
     match = plan.match(planned)
     fresh = DOMAIN.game(planned.recipe, planned.facts)
     assert float(fresh.players["generator"].pixels.bias.detach().abs().max()) == 0
@@ -144,7 +145,7 @@ def test_schedules_give_the_published_numbers() -> None:
 def test_both_players_move_at_once_from_the_same_weights() -> None:
     """One step of the match against the two gradients taken by hand, dropout off: neither sees the other's update."""
     quiet = ["discriminator.input_dropout=0", "discriminator.dropout=0", *SMALL]
-    match = plan.match(plan.make(plan.Wish("digits", "goodfellow2014", settings=quiet)))
+    match = plan.match(plan.make(plan.TrainRequest("digits", "goodfellow2014", settings=quiet)))
     (turn,) = match.game.turns(0)
     assert set(turn.players) == {"generator", "discriminator"}
     (share,) = match._shares(0, turn, 0)
@@ -177,7 +178,7 @@ def test_a_small_run_on_the_digits_learns_and_is_scored(tmp_path: Path) -> None:
         "discriminator.irange=0.05",
     ]
     settings = [*widths, "batch=50", "steps=450", "threads=1"]
-    trained = run.train("digits", "goodfellow2014", out=tmp_path / "run", set=settings)
+    trained = api.train("digits", "goodfellow2014", out=tmp_path / "run", set=settings)
     source = open_source("digits", validation=1 / 6)
     start = DOMAIN.game(trained.recipe, trained.sampler.facts).players["generator"]
     start.start_at_marginals(source)
@@ -187,10 +188,10 @@ def test_a_small_run_on_the_digits_learns_and_is_scored(tmp_path: Path) -> None:
     assert before < 0.2 * real
     assert 0.5 * real < after < 1.5 * real
     records = {record["name"].partition("[")[0]: record for record in trained.evaluate(historic=True)}
-    assert {historic.MODEL, historic.CLUSTERS, historic.COPIES, historic.REAL} < set(records)
-    assert records[historic.CLUSTERS]["value"] > records[historic.REAL]["value"]  # the known failure
-    assert records[historic.MODEL]["reference"] == records[historic.REAL]["value"]
-    assert f"± {records[historic.MODEL]['error']:.2g}" in trained.report().read_text(encoding="utf-8")
+    assert {parzen_2014.MODEL, parzen_2014.CLUSTERS, parzen_2014.COPIES, parzen_2014.REAL} < set(records)
+    assert records[parzen_2014.CLUSTERS]["value"] > records[parzen_2014.REAL]["value"]  # the known failure
+    assert records[parzen_2014.MODEL]["reference"] == records[parzen_2014.REAL]["value"]
+    assert f"± {records[parzen_2014.MODEL]['error']:.2g}" in trained.report().read_text(encoding="utf-8")
 
 
 def variety(images: Tensor) -> float:
@@ -235,8 +236,12 @@ def test_elsewhere_content_decides_and_no_image_is_lost_or_shared() -> None:
 
 def test_without_a_validation_part_the_heldout_images_are_cut_in_two() -> None:
     source = open_source("digits")
-    records = UnitEvaluator(source, seed=0).historic(to_unit(source.train.pixels))
-    assert [record.name.partition("[")[0] for record in records] == [historic.MODEL, historic.CLUSTERS, historic.COPIES]
+    records = PixelEvaluator(source, seed=0).historic(to_unit(source.train.pixels))
+    assert [record.name.partition("[")[0] for record in records] == [
+        parzen_2014.MODEL,
+        parzen_2014.CLUSTERS,
+        parzen_2014.COPIES,
+    ]
     protocol, held = records[0].protocol, source.num_heldout
     assert protocol["validation"] == f"{held // 2} of {held} held-out images, at random"
     assert protocol["num_test"] == held - held // 2
@@ -248,12 +253,12 @@ def test_without_a_validation_part_the_heldout_images_are_cut_in_two() -> None:
 def test_without_heldout_images_it_says_what_is_missing() -> None:
     source = open_source("digits", heldout=0)
     with pytest.raises(UserError, match="no held-out images"):
-        historic.records(source, torch.zeros(4, 1, 8, 8), 0)
+        parzen_2014.records(source, torch.zeros(4, 1, 8, 8), 0)
 
 
 def test_a_domain_without_historic_scores_says_so() -> None:
-    planned = plan.make(plan.Wish("digits", "goodfellow2014", settings=[*SMALL, "threads=1"]))
-    observer = Observer(planned, plan.match(planned))
+    planned = plan.make(plan.TrainRequest("digits", "goodfellow2014", settings=[*SMALL, "threads=1"]))
+    observer = TrainingEvaluator(planned, plan.match(planned))
     observer.evaluator = NoHistory()  # type: ignore[assignment]
     with pytest.raises(UserError, match="'images' has no historic scores"):
         observer.evaluate(historic=True)

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 import zerosum as zs
-from zerosum.cli.using import unlike_told
+from zerosum.cli.evaluate import unlike_told
 from zerosum.domains.images.data import Images, ImageSource, Shape, open_source, to_unit
-from zerosum.domains.images.judged import UnitEvaluator
+from zerosum.domains.images.pixel_evaluator import PixelEvaluator
 
 
 def source(size: int) -> ImageSource:
@@ -23,7 +23,7 @@ def source(size: int) -> ImageSource:
 
 def test_large_images_need_no_classifier_and_reals_score_one() -> None:
     large = source(20)
-    evaluator = UnitEvaluator(large, seed=0)
+    evaluator = PixelEvaluator(large, seed=0)
     said: list[str] = []
     evaluator.prepare(said.append)
     numbers = evaluator.quick(to_unit(large.train.pixels))
@@ -42,7 +42,7 @@ def test_reals_of_all_classes_are_compared_with() -> None:
     noise[:300] = 100
     labels = (torch.arange(600) >= 300).long()
     ordered = ImageSource("two", Shape(1, 20, 20, 2), Images(noise, labels), None, ("a", "b"), (), "1" * 64)
-    numbers = UnitEvaluator(ordered, seed=0).quick(to_unit(noise[torch.arange(256) * 600 // 256]))  # both kinds alike
+    numbers = PixelEvaluator(ordered, seed=0).quick(to_unit(noise[torch.arange(256) * 600 // 256]))  # both kinds alike
     assert numbers["contrast"] == pytest.approx(1.0, abs=0.1)
     assert numbers["diversity"] == pytest.approx(1.0, abs=0.1)
 

@@ -10,16 +10,16 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from zerosum import recipe as recipes
-from zerosum.domains.images import DOMAIN, leak
+from zerosum.domains.images import DOMAIN, augmentation_leak
 from zerosum.domains.images.augments.diffaugment import diffaugment
 from zerosum.domains.images.augments.shift import shift
 from zerosum.domains.images.data import Images, ImageSource, open_source
-from zerosum.engine.loop import Match
-from zerosum.engine.seeds import Draws
+from zerosum.domains.images.measures.augmentation_detector import AugmentationSigns, suspect, train_probe, worsened
+from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import UserError
-from zerosum.metrics.probe import Suspicion, suspect, train_probe, worsened
 from zerosum.metrics.record import Record
-from zerosum.runs.progress import measures
+from zerosum.progress import measures
 
 AUGMENT = diffaugment()
 
@@ -35,12 +35,12 @@ def unseen(source: ImageSource) -> Tensor:
 
 
 def measured(source: ImageSource, fakes: Tensor) -> Record:
-    (record,) = leak.records(source, AUGMENT, fakes, 0, strength=0.98, name="diffaugment")
+    (record,) = augmentation_leak.records(source, AUGMENT, fakes, 0, strength=0.98, name="diffaugment")
     return record
 
 
 def augmented(images: Tensor) -> Tensor:
-    return AUGMENT(images, Draws(9, 0, 0, 0, len(images), len(images), torch.device("cpu")), "fakes", 1.0)
+    return AUGMENT(images, SeededNoise(9, 0, 0, 0, len(images), len(images), torch.device("cpu")), "fakes", 1.0)
 
 
 def test_a_leak_is_found_and_measured(source: ImageSource, unseen: Tensor) -> None:
@@ -68,13 +68,13 @@ def test_plain_and_poor_images_are_no_leak(source: ImageSource, unseen: Tensor) 
 
 
 def test_without_an_augmentation_at_work_there_is_nothing_to_leak(source: ImageSource, unseen: Tensor) -> None:
-    assert leak.records(source, AUGMENT, unseen, 0, strength=0.0, name="diffaugment") == []
-    assert leak.records(source, shift(pixels=0), unseen, 0, strength=1.0, name="shift") == []
+    assert augmentation_leak.records(source, AUGMENT, unseen, 0, strength=0.0, name="diffaugment") == []
+    assert augmentation_leak.records(source, shift(pixels=0), unseen, 0, strength=1.0, name="shift") == []
 
 
 def test_few_images_keep_a_third_unseen(source: ImageSource) -> None:
     few = dataclasses.replace(source, heldout=None)
-    shown, unseen = leak._reals(few, 0)
+    shown, unseen = augmentation_leak._reals(few, 0)
     assert (len(unseen), len(shown)) == (min(1000, few.num_rows // 3), few.num_rows - few.num_rows // 3)
     rows = {row.numpy().tobytes() for row in shown}
     assert sum(row.numpy().tobytes() in rows for row in unseen) <= 2  # but for copies in the data themselves
@@ -82,7 +82,7 @@ def test_few_images_keep_a_third_unseen(source: ImageSource) -> None:
 
 def test_mirror_images_of_unseen_images_are_not_shown(source: ImageSource) -> None:
     mirrored = dataclasses.replace(source, heldout=None, flip=True)
-    shown, unseen = leak._reals(mirrored, 0)
+    shown, unseen = augmentation_leak._reals(mirrored, 0)
     rows = {row.numpy().tobytes() for row in shown}
     assert sum(row.flip(2).contiguous().numpy().tobytes() in rows for row in unseen) <= 2
     assert sum(row.flip(2).contiguous().numpy().tobytes() in rows for row in shown) == len(shown)
@@ -93,7 +93,7 @@ def test_few_images_are_not_judged(source: ImageSource, unseen: Tensor) -> None:
     few = Images(source.train.pixels[:43])
     for flip in (False, True):
         tiny = dataclasses.replace(source, train=few, heldout=None, flip=flip)
-        assert leak.records(tiny, AUGMENT, augmented(unseen), 0, strength=1.0, name="diffaugment") == []
+        assert augmentation_leak.records(tiny, AUGMENT, augmented(unseen), 0, strength=1.0, name="diffaugment") == []
 
 
 def test_fakes_unlike_all_images_are_no_leak(source: ImageSource, unseen: Tensor) -> None:
@@ -115,7 +115,7 @@ def test_the_evaluation_of_a_game_tells_of_leaks(source: ImageSource, unseen: Te
     facts = DOMAIN.facts(source)
     plain = DOMAIN.recipes["dcgan"].changed(batch=4)
     recipe = plain.changed(augment=recipes.part("diffaugment"))
-    match, other = (Match(DOMAIN.game(made, facts), source) for made in (recipe, plain))
+    match, other = (TrainingLoop(DOMAIN.game(made, facts), source) for made in (recipe, plain))
     (record,) = DOMAIN.beside(recipe, match, augmented(unseen))
     assert record.name == f"augmentation_leak[diffaugment,p=1,n={len(unseen)}]"
     assert record.value > 0.85
@@ -138,8 +138,8 @@ def test_the_error_is_that_of_two_shares_and_three_of_it_are_a_warning() -> None
     assert [found.share, found.false_alarms, found.caught] == pytest.approx([0.3, 0.1, 0.8])
     variance = (31 / 102) * (71 / 102) / 100 + (6 / 52) * (46 / 52) / 50
     assert found.error == pytest.approx(variance**0.5)
-    assert Suspicion(0.31, 0.1, 1, 0.069).clear
-    assert not Suspicion(0.31, 0.1, 1, 0.071).clear
+    assert AugmentationSigns(0.31, 0.1, 1, 0.069).clear
+    assert not AugmentationSigns(0.31, 0.1, 1, 0.071).clear
 
 
 def test_the_probe_wants_enough_of_each_kind() -> None:

@@ -8,18 +8,18 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.networks.light import (
+from zerosum.domains.images.networks.fastgan import (
     Decoder,
     Down,
     Excitation,
+    FastGanDiscriminator,
+    FastGanGenerator,
     GatedUp,
-    LightDiscriminator,
-    LightGenerator,
     level_widths,
     pooled,
 )
-from zerosum.domains.images.networks.sizes import grid_of, num_halvings
-from zerosum.engine.game import Verdict
+from zerosum.domains.images.networks.resolution import grid_of, num_halvings
+from zerosum.engine.game import DiscriminatorOutput
 
 SHAPES = [
     Shape(1, 8, 8),
@@ -33,9 +33,9 @@ SHAPES = [
 ]
 
 
-def pair(shape: Shape, **told: int) -> tuple[LightGenerator, LightDiscriminator]:
+def pair(shape: Shape, **told: int) -> tuple[FastGanGenerator, FastGanDiscriminator]:
     torch.manual_seed(0)
-    return LightGenerator(shape, latent=6, width=16, **told), LightDiscriminator(shape, width=16, **told)
+    return FastGanGenerator(shape, latent=6, width=16, **told), FastGanDiscriminator(shape, width=16, **told)
 
 
 def conditions(told: dict[str, int]) -> Tensor | None:
@@ -74,8 +74,8 @@ def test_the_discriminator_has_a_second_derivative_at_every_pixel(shape: Shape) 
 
 
 def test_the_largest_size() -> None:
-    generator = LightGenerator(Shape(3, 1024, 512), latent=6, width=16, norm="none").eval()
-    discriminator = LightDiscriminator(Shape(3, 1024, 512), width=16).eval()
+    generator = FastGanGenerator(Shape(3, 1024, 512), latent=6, width=16, norm="none").eval()
+    discriminator = FastGanDiscriminator(Shape(3, 1024, 512), width=16).eval()
     with torch.no_grad():
         images = generator(torch.randn(1, 6))
         assert images.shape == (1, 3, 1024, 512)
@@ -88,7 +88,7 @@ def test_the_largest_size() -> None:
 
 @pytest.mark.parametrize("side", [8, 28, 32, 64, 100, 256])
 def test_patches_are_judged_at_the_last_level_of_8_or_more(side: int) -> None:
-    discriminator = LightDiscriminator(Shape(1, side, side), width=8).eval()
+    discriminator = FastGanDiscriminator(Shape(1, side, side), width=8).eval()
     patches = discriminator(torch.randn(1, 1, side, side)).logits[1]
     grid, halvings = grid_of(Shape(1, side, side))[0], num_halvings(Shape(1, side, side))
     below_the_image = [grid << level for level in range(halvings)]
@@ -113,7 +113,7 @@ def test_excitation_scales_the_level_reach_doublings_further_up() -> None:
     assert kept["gate"].shape == (2, 8, 1, 1)
     assert kept["gate"].std() > 0.01
     torch.testing.assert_close(kept["used"], kept["level"] * kept["gate"])
-    assert len(LightGenerator(Shape(3, 32, 32), latent=6, width=16, reach=2).excitations) == 2
+    assert len(FastGanGenerator(Shape(3, 32, 32), latent=6, width=16, reach=2).excitations) == 2
 
 
 def test_excitation_pools_to_4x4() -> None:
@@ -175,7 +175,7 @@ def test_the_reconstruction_is_the_error_of_the_whole_and_of_a_quarter(monkeypat
 
 def test_decoders_learn_to_rebuild() -> None:
     torch.manual_seed(0)
-    discriminator = LightDiscriminator(Shape(1, 16, 16), width=16)
+    discriminator = FastGanDiscriminator(Shape(1, 16, 16), width=16)
     images = torch.randn(4, 1, 4, 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
     optimizer = torch.optim.Adam(discriminator.parameters(), lr=3e-2)
     errors = []
@@ -193,7 +193,7 @@ def test_nothing_is_rebuilt_where_nobody_learns_from_it() -> None:
     images = torch.randn(2, 1, 32, 32)
 
     def told(x: Tensor) -> bool:
-        verdict: Verdict = discriminator(x)
+        verdict: DiscriminatorOutput = discriminator(x)
         return "reconstruction" in verdict.outputs
 
     assert told(images)
@@ -204,7 +204,7 @@ def test_nothing_is_rebuilt_where_nobody_learns_from_it() -> None:
     assert not told(images)
     discriminator.requires_grad_(True).eval()
     assert not told(images)
-    assert "reconstruction" not in LightDiscriminator(Shape(1, 32, 32), width=16, decode=0)(images).outputs
+    assert "reconstruction" not in FastGanDiscriminator(Shape(1, 32, 32), width=16, decode=0)(images).outputs
 
 
 def test_a_decoder_doubles_as_often_as_told() -> None:
@@ -223,7 +223,7 @@ def test_rows_are_alone_and_the_condition_is_heard_and_demanded(told: dict[str, 
         network.eval()
         with torch.no_grad():
             whole, other, alone = (
-                Verdict.of(network(*given)).logits[0]
+                DiscriminatorOutput.of(network(*given)).logits[0]
                 for given in ((x, condition), (x, condition.roll(1, 0)), (x[2:3], condition[2:3]))
             )
         torch.testing.assert_close(alone[0], whole[2])
@@ -234,18 +234,18 @@ def test_rows_are_alone_and_the_condition_is_heard_and_demanded(told: dict[str, 
 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="reach"):
-        LightGenerator(Shape(1, 16, 16), latent=6, reach=0)
+        FastGanGenerator(Shape(1, 16, 16), latent=6, reach=0)
     for name in ("width", "full_size"):
         with pytest.raises(ValueError, match=f"{name} = 0"):
-            LightDiscriminator(Shape(1, 16, 16), **{name: 0})  # type: ignore[arg-type]
+            FastGanDiscriminator(Shape(1, 16, 16), **{name: 0})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="decode"):
-        LightDiscriminator(Shape(1, 16, 16), decode=-1)
+        FastGanDiscriminator(Shape(1, 16, 16), decode=-1)
 
 
 def test_gated_units_and_leaky_halvings_keep_the_second_moment_at_the_start() -> None:
     torch.manual_seed(0)
-    discriminator = LightDiscriminator(Shape(1, 32, 32), width=64, decoder_width=64)
-    generator = LightGenerator(Shape(1, 32, 32), latent=64, width=64, norm="none")
+    discriminator = FastGanDiscriminator(Shape(1, 32, 32), width=64, decoder_width=64)
+    generator = FastGanGenerator(Shape(1, 32, 32), latent=64, width=64, norm="none")
     x = torch.randn(16, 64, 12, 12)
     up, plain = generator.levels[0], discriminator.levels[1]
     with torch.no_grad():

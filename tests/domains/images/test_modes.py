@@ -12,10 +12,10 @@ from image_making import noise, one, save
 from PIL import Image
 from torch.testing import assert_close
 
-from zerosum.data.images import gather
+from zerosum.data.images import loader
 from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.data import Shape, open_source, to_pixels
-from zerosum.domains.images.judged import read_images
+from zerosum.domains.images.pixel_evaluator import read_images
 from zerosum.errors import UserError
 
 
@@ -131,7 +131,7 @@ def test_one_common_size_is_kept_unless_large(tmp_path: Path) -> None:
         save(tmp_path / "large" / f"{i}.png", noise(300, 400))
     assert open_source(str(tmp_path / "kept")).shape == Shape(1, 100, 300, 0)
     large = open_source(str(tmp_path / "large"))
-    assert large.shape == Shape(1, gather.DEFAULT_SIDE, gather.DEFAULT_SIDE, 0)
+    assert large.shape == Shape(1, loader.DEFAULT_SIDE, loader.DEFAULT_SIDE, 0)
     assert any("are large" in note for note in large.notes)
 
 

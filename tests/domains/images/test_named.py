@@ -13,7 +13,7 @@ import torch
 from image_making import noise, save, write_idx
 from torch.testing import assert_close
 
-from zerosum.data.images import cifar, idx, known
+from zerosum.data.images import cifar, idx, named_datasets
 from zerosum.domains.images.data import Shape, open_source, sources
 
 
@@ -137,10 +137,10 @@ def test_data_root_before_environment_before_cache(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("ZEROSUM_DATA", "/from/environment")
     cache = tmp_path / ".cache" / "zerosum"
-    assert known.data_roots("/given") == (Path("/given"), cache)
-    assert known.data_roots() == (Path("/from/environment"), cache)
+    assert named_datasets.data_roots("/given") == (Path("/given"), cache)
+    assert named_datasets.data_roots() == (Path("/from/environment"), cache)
     monkeypatch.delenv("ZEROSUM_DATA")
-    assert known.data_roots() == (cache,)
+    assert named_datasets.data_roots() == (cache,)
 
 
 def test_download_only_when_allowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_download_only_when_allowed(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         write_idx(target, noise(6, 4, 4) if "images" in target.name else noise(6) % 10)
         return target
 
-    monkeypatch.setattr(known, "fetch", fake)
+    monkeypatch.setattr(named_datasets, "fetch", fake)
     with pytest.raises(ValueError, match="--download"):
         open_source("mnist", data_root=str(tmp_path))
     assert asked == []
@@ -183,6 +183,6 @@ def test_digits_are_scikit_learns() -> None:
     from sklearn.datasets import load_digits
 
     bundle = load_digits()
-    part = known._digits()
+    part = named_datasets._digits()
     np.testing.assert_array_equal(part.pixels[:, 0], np.rint(bundle.images * (255 / 16)).astype(np.uint8))
     np.testing.assert_array_equal(part.labels, bundle.target)

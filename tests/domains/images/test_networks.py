@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.networks.classic import ConvDiscriminator, ConvGenerator, MlpDiscriminator, MlpGenerator
-from zerosum.domains.images.networks.sizes import grid_of
+from zerosum.domains.images.networks.mlp_dcgan import ConvDiscriminator, ConvGenerator, MlpDiscriminator, MlpGenerator
+from zerosum.domains.images.networks.resolution import grid_of
 from zerosum.nn.layers import Double, Halve
 
 SHAPES = [

@@ -12,7 +12,7 @@ from PIL import Image
 from zerosum.data.images import pictures
 from zerosum.domains.images.augments import AUGMENTS, shift
 from zerosum.domains.images.data import to_unit
-from zerosum.engine.seeds import Draws
+from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import UserError
 
 
@@ -51,8 +51,8 @@ def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
         pictures.write(samples(2, 1, 8)[1], tmp_path / "x.mp3")
 
 
-def draws(start: int, stop: int, total: int) -> Draws:
-    return Draws(3, 5, 1, start, stop, total, torch.device("cpu"))
+def draws(start: int, stop: int, total: int) -> SeededNoise:
+    return SeededNoise(3, 5, 1, start, stop, total, torch.device("cpu"))
 
 
 def test_shift_moves_each_image_by_whole_pixels_within_its_bounds() -> None:

@@ -9,15 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.networks.r3 import (
-    Block,
-    Down,
-    R3Discriminator,
-    R3Generator,
-    ScaledGrid,
-    Up,
-    stages_of,
-)
+from zerosum.domains.images.networks.r3 import Block, Down, R3Discriminator, R3Generator, ScaledGrid, Up, stages_of
 from zerosum.domains.images.recipes.r3 import R3GAN
 from zerosum.engine.schedule import Schedule
 

@@ -7,7 +7,7 @@ import torch
 
 from zerosum.domains.images import DOMAIN
 from zerosum.engine import Stepped
-from zerosum.runs import plan
+from zerosum.planning import plan
 
 SMOKE = {
     "mlp": ["generator.widths=[32]", "discriminator.widths=[32]"],
@@ -24,7 +24,7 @@ SMOKE = {
 @pytest.mark.parametrize("name", sorted(DOMAIN.recipes))
 def test_recipe_trains_at_smoke_size(name: str) -> None:
     kind = DOMAIN.recipes[name].generator.kind
-    planned = plan.make(plan.Wish("digits", name, settings=[*SMOKE[kind], "batch=16", "steps=6"]))
+    planned = plan.make(plan.TrainRequest("digits", name, settings=[*SMOKE[kind], "batch=16", "steps=6"]))
     assert planned.recipe.why
     assert planned.recipe.sources
     match = plan.match(planned)
@@ -41,7 +41,7 @@ def test_recipe_trains_at_smoke_size(name: str) -> None:
 
 
 def test_the_default_recipe_is_conditional_where_there_are_labels() -> None:
-    labelled = plan.make(plan.Wish("digits", settings=["steps=1"]))
-    unlabelled = plan.make(plan.Wish("digits", settings=["steps=1", "data.labelled=false"]))
+    labelled = plan.make(plan.TrainRequest("digits", settings=["steps=1"]))
+    unlabelled = plan.make(plan.TrainRequest("digits", settings=["steps=1", "data.labelled=false"]))
     assert (labelled.recipe.name, labelled.recipe.conditional) == ("cgan", True)
     assert (unlabelled.recipe.name, unlabelled.recipe.conditional) == ("dcgan", False)

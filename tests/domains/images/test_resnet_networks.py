@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks import DISCRIMINATORS, GENERATORS
 from zerosum.domains.images.networks.blocks import DownBlock, UpBlock, attention_level, level_widths, sides
-from zerosum.engine.game import Verdict
+from zerosum.engine.game import DiscriminatorOutput
 from zerosum.nn.attention import SelfAttention
 from zerosum.nn.conditioning import ConditionalNorm
 from zerosum.nn.spectral import Spectral
@@ -123,7 +123,7 @@ def test_an_auxiliary_classifier_names_classes_and_judges_without_them(kind: str
     shape, x, labels = Shape(1, 8, 8), torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 0])
     network = DISCRIMINATORS[kind](shape, num_classes=3, condition="auxiliary").eval()  # type: ignore[operator]
     verdict = network(x, labels)
-    assert isinstance(verdict, Verdict)
+    assert isinstance(verdict, DiscriminatorOutput)
     assert verdict.outputs["classes"].shape == (4, 3)
     torch.testing.assert_close(verdict.logits[0], network(x, labels.flip(0)).logits[0])
     nn.functional.cross_entropy(verdict.outputs["classes"], labels).backward()

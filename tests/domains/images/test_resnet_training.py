@@ -12,10 +12,10 @@ from torch import Tensor
 from zerosum import recipe as recipes
 from zerosum.domains.images import DOMAIN
 from zerosum.engine.game import Batch
-from zerosum.engine.loop import Match
-from zerosum.runs import plan as plans
-from zerosum.runs import sampler
-from zerosum.runs.plan import Plan
+from zerosum.engine.loop import TrainingLoop
+from zerosum.generation import sampler
+from zerosum.planning import plan as plans
+from zerosum.planning.plan import Plan
 from zerosum.store import read_checkpoint, save_checkpoint, split
 
 FACTS: dict[str, Any] = {
@@ -42,7 +42,7 @@ class Made:
         return Batch((labels.float() / 2 - 0.5).view(-1, 1, 1, 1) + grain, labels)
 
 
-def match(kind: str = "sngan", *settings: str) -> Match:
+def match(kind: str = "sngan", *settings: str) -> TrainingLoop:
     recipe = recipes.override(
         DOMAIN.recipes[kind].changed(conditional=True, batch=8, steps=STEPS, device="cpu", precision="float32"),
         ["generator.width=4", "discriminator.width=4", "ema.half_life_images=40", *settings],
@@ -51,7 +51,7 @@ def match(kind: str = "sngan", *settings: str) -> Match:
     return plans.match(plan)
 
 
-def play(game: Match, steps: int) -> Match:
+def play(game: TrainingLoop, steps: int) -> TrainingLoop:
     for _ in game.play(steps):
         pass
     return game

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domains.images.data import Images, ImageSource, Shape, open_source, to_unit
-from zerosum.domains.images.judged import UnitEvaluator
 from zerosum.domains.images.measures import stacked
-from zerosum.metrics.stacked import NUM_SAMPLES
+from zerosum.domains.images.measures.mode_coverage import NUM_SAMPLES
+from zerosum.domains.images.pixel_evaluator import PixelEvaluator
 
 
 def images_of(modes: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def source(monkeypatch: pytest.MonkeyPatch) -> ImageSource:
 
 
 def test_modes_and_divergence_are_counted_on_all_samples(source: ImageSource) -> None:
-    evaluator = UnitEvaluator(source, 0)
+    evaluator = PixelEvaluator(source, 0)
     assert evaluator.num_samples == NUM_SAMPLES
     fakes = images_of(torch.arange(500).repeat(52))  # half of the modes, alike often
     records = {one.name: one for one in evaluator.evaluate(to_unit(fakes), None, None)}
@@ -49,7 +49,7 @@ def test_modes_and_divergence_are_counted_on_all_samples(source: ImageSource) ->
 
 
 def test_other_sources_are_not_counted(source: ImageSource) -> None:
-    plain = UnitEvaluator(replace(source, measure=""), 0)
+    plain = PixelEvaluator(replace(source, measure=""), 0)
     assert plain.num_samples == 1000
     assert not any(one.name.startswith("mode") for one in plain.evaluate(to_unit(source.train.pixels), None, None))
 

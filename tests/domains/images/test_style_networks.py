@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.style import StyleGenerator, stage_widths
 from zerosum.domains.images.networks.style_discriminator import StyleDiscriminator
-from zerosum.engine import Duel, Learning, Match, Settings, penalties
-from zerosum.engine.game import Batch, Play, Verdict
+from zerosum.engine import Duel, OptimizerConfig, Settings, TrainingLoop, penalties
+from zerosum.engine.extra_losses import path_length
+from zerosum.engine.game import Batch, DiscriminatorOutput, LossContext
 from zerosum.engine.precision import Precision
-from zerosum.engine.seeds import Draws
-from zerosum.engine.terms import path_length
+from zerosum.engine.seeds import SeededNoise
 from zerosum.nn.style_layers import StyledLayer
 
 SHAPES = [Shape(1, 8, 8), Shape(1, 28, 28), Shape(3, 20, 48), Shape(3, 33, 17), Shape(1, 5, 5), Shape(3, 2, 3)]
@@ -173,7 +173,7 @@ def test_an_auxiliary_classifier_names_the_classes() -> None:
     torch.manual_seed(0)
     network = StyleDiscriminator(SHAPES[0], **SMALL, num_classes=3, condition="auxiliary", group=0)
     verdict = network(torch.randn(4, 1, 8, 8))
-    assert isinstance(verdict, Verdict)
+    assert isinstance(verdict, DiscriminatorOutput)
     assert verdict.outputs["classes"].shape == (4, 3)
     with pytest.raises(ValueError, match="projection"):
         StyleDiscriminator(SHAPES[0], num_attributes=2, condition="auxiliary")
@@ -213,11 +213,11 @@ class Linear(nn.Module):
         return (ws.sum(1) @ self.matrix.T).view(-1, 1, 3, 4)
 
 
-def play_of(network: nn.Module, noise: Tensor) -> Play:
-    draws = Draws(0, 0, 1, 0, len(noise), len(noise), torch.device("cpu"))
-    none = Verdict((torch.zeros(len(noise)),))
+def play_of(network: nn.Module, noise: Tensor) -> LossContext:
+    draws = SeededNoise(0, 0, 1, 0, len(noise), len(noise), torch.device("cpu"))
+    none = DiscriminatorOutput((torch.zeros(len(noise)),))
     empty = torch.zeros(len(noise))
-    return Play(
+    return LossContext(
         empty, empty, none, none, lambda points, side: none, draws, 0, "generator", noise=noise, generator=network
     )
 
@@ -279,7 +279,7 @@ class Dots:
         return Batch(self.images[indices], indices % 3)
 
 
-def match(micro_batches: int = 1, conditional: bool = True, precision: Precision = "float32") -> Match:
+def match(micro_batches: int = 1, conditional: bool = True, precision: Precision = "float32") -> TrainingLoop:
     torch.manual_seed(0)
     shape, classes = Shape(1, 8, 8), 3 if conditional else 0
     game = Duel(
@@ -289,11 +289,11 @@ def match(micro_batches: int = 1, conditional: bool = True, precision: Precision
         prior=6,
         conditional=conditional,
     )
-    learning = Learning(lr=2e-3)
+    learning = OptimizerConfig(lr=2e-3)
     settings = Settings(
         batch=16, default=learning, micro_batches=micro_batches, half_life_images=100.0, precision=precision
     )
-    return Match(game, Dots(), settings)
+    return TrainingLoop(game, Dots(), settings)
 
 
 def test_a_resumed_game_is_the_game_that_never_stopped() -> None:

@@ -10,13 +10,13 @@ from PIL import Image
 import zerosum as zs
 from zerosum.data.images import film, pictures, transparency
 from zerosum.domains.images import DOMAIN
-from zerosum.domains.images.augments import AUGMENTS, OnBackgrounds
+from zerosum.domains.images.augments import AUGMENTS, BackgroundAugment
 from zerosum.domains.images.baselines import baselines
 from zerosum.domains.images.data import ImageSource, open_source
-from zerosum.domains.images.judged import UnitEvaluator
-from zerosum.engine.seeds import Draws
+from zerosum.domains.images.pixel_evaluator import PixelEvaluator
+from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import UserError
-from zerosum.runs.export import exporting
+from zerosum.generation.export import exporting
 
 QUICK = [
     "data.alpha=keep",
@@ -57,9 +57,9 @@ def kept(where: Path, **options: object) -> ImageSource:
     return open_source(str(where), alpha="keep", cache=False, heldout=0, **options)  # type: ignore[arg-type]
 
 
-def draws(num: int, start: int = 0, total: int | None = None) -> Draws:
+def draws(num: int, start: int = 0, total: int | None = None) -> SeededNoise:
     """The random numbers of rows start..start+num-1."""
-    return Draws(0, 3, 0, start, start + num, total or num, torch.device("cpu"))
+    return SeededNoise(0, 3, 0, start, start + num, total or num, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("packed", ["folder", "array"])
@@ -131,10 +131,10 @@ def test_grey_with_alpha_becomes_rgba(tmp_path: Path) -> None:
 
 
 def test_the_prepared_cache_keeps_the_two_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from zerosum.data.images import gather
+    from zerosum.data.images import loader
 
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(gather, "WORTH_BYTES", 0)
+    monkeypatch.setattr(loader, "WORTH_BYTES", 0)
     where = str(folder(tmp_path / "in", drawn(24)))
     for _ in range(2):
         assert open_source(where, alpha="keep").shape.channels == 4
@@ -146,7 +146,7 @@ def test_the_prepared_cache_keeps_the_two_apart(tmp_path: Path, monkeypatch: pyt
 
 def test_each_row_has_a_background_whatever_the_parts() -> None:
     images = transparency.premultiplied(torch.from_numpy(drawn(8).transpose(0, 3, 1, 2).copy()))
-    view = OnBackgrounds()
+    view = BackgroundAugment()
     whole = view(images, draws(8), "real", 1.0)
     parts = [view(images[i : i + 2], draws(2, i, 8), "real", 1.0) for i in range(0, 8, 2)]
     assert torch.equal(whole, torch.cat(parts))
@@ -161,7 +161,7 @@ def test_each_row_has_a_background_whatever_the_parts() -> None:
 
 def test_the_error_flows_through_alpha() -> None:
     images = torch.full((2, 4, 8, 8), -0.5, requires_grad=True)
-    view = OnBackgrounds()(images, draws(2), "fake", 1.0)
+    view = BackgroundAugment()(images, draws(2), "fake", 1.0)
     (slope,) = torch.autograd.grad(view[:, :3].sum(), images)
     assert torch.allclose(slope[:, :3], torch.ones(2, 3, 8, 8))
     shade = (view[:, :3] - images[:, :3]).detach()[:, :, 0, 0] / 1.5  # of each background, in [0, 1]
@@ -170,9 +170,9 @@ def test_the_error_flows_through_alpha() -> None:
 
 def test_a_painted_background_is_told_from_a_transparent_one() -> None:
     clear = transparency.premultiplied(torch.from_numpy(drawn(4).transpose(0, 3, 1, 2).copy()))
-    shown = OnBackgrounds()(clear, draws(4), "real", 1.0)
+    shown = BackgroundAugment()(clear, draws(4), "real", 1.0)
     painted = torch.cat([shown[:, :3], torch.ones(4, 1, 8, 8)], 1)  # the same colours, opaque
-    other = OnBackgrounds()(painted, draws(4), "real", 1.0)
+    other = BackgroundAugment()(painted, draws(4), "real", 1.0)
     assert torch.equal(other[:, :3], shown[:, :3])
     assert not torch.equal(other, shown)
 
@@ -200,7 +200,7 @@ def test_measures_see_images_on_the_background(tmp_path: Path) -> None:
     assert on_black.fingerprint == on_white.fingerprint
     assert on_white.seen.train.pixels[:, :, :2].min() == 255
     assert on_black.seen.train.pixels[:, :, :2].max() == 0
-    evaluator = UnitEvaluator(on_white, 0)
+    evaluator = PixelEvaluator(on_white, 0)
     real = on_white.batch(torch.arange(80)).data
     records = evaluator.evaluate(real, None, lambda data, _: data[:, 3].mean((1, 2)))
     alone = {record.protocol["images"] for record in records if record.name.startswith("discriminator")}

@@ -10,11 +10,11 @@ import pytest
 from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.recipes.tuning import FIXED, batch_rule, tuned
 from zerosum.domains.toy import DOMAIN as TOY
-from zerosum.engine import penalties, terms
+from zerosum.engine import extra_losses, penalties
 from zerosum.engine.schedule import Schedule
 from zerosum.errors import UserError
-from zerosum.recipe import Ema, PenaltyPart, Recipe
-from zerosum.runs import plan
+from zerosum.planning import plan
+from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe
 
 DCGAN, RPGAN = DOMAIN.recipes["dcgan"], DOMAIN.recipes["rpgan-64"]
 
@@ -24,7 +24,7 @@ def facts(side: int, images: int = 60_000, **more: Any) -> dict[str, Any]:
 
 
 def auto(recipe: Recipe, *names: str, **fields: Any) -> Recipe:
-    return recipe.changed(penalties={name: PenaltyPart(weight="auto", every=4) for name in names}, **fields)
+    return recipe.changed(penalties={name: PenaltyConfig(weight="auto", every=4) for name in names}, **fields)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_r1_and_r2_of_paired_losses_lie_between_the_presets(side: int, published
 
 
 def test_every_penalty_has_a_rule() -> None:
-    for name in penalties.table() | terms.table():
+    for name in penalties.table() | extra_losses.table():
         recipe, (note,) = tuned(auto(DCGAN, name), facts(64))
         assert recipe.unsettled() == []
         if name in FIXED:
@@ -86,7 +86,9 @@ def test_every_penalty_has_a_rule() -> None:
     ("batch", "steps", "half_life"), [(64, 100_000, 20_000), (32, 100_000, 10_000), (64, 1_000, 3_200)]
 )
 def test_half_life(batch: int, steps: int, half_life: float) -> None:
-    recipe, (note,) = tuned(DCGAN.changed(ema=Ema(half_life_images="auto"), batch=batch, steps=steps), facts(64))
+    recipe, (note,) = tuned(
+        DCGAN.changed(ema=AverageConfig(half_life_images="auto"), batch=batch, steps=steps), facts(64)
+    )
     assert recipe.ema.half_life_images == half_life
     assert f"{half_life:,} images: the lesser of 312.5 x batch {batch} and 5% of the {batch * steps:,} images" in note
 
@@ -100,7 +102,7 @@ def test_stated_numbers_stay() -> None:
 def test_the_plan_uses_the_rules_and_tells_them() -> None:
     settings = ["batch=auto", "penalties.r1.weight=auto", "ema.half_life_images=auto", "steps=10", "threads=1"]
     planned = plan.make(
-        plan.Wish("digits", "dcgan", settings=[*settings, "generator.width=4", "discriminator.width=4"])
+        plan.TrainRequest("digits", "dcgan", settings=[*settings, "generator.width=4", "discriminator.width=4"])
     )
     assert planned.recipe.batch == 64
     assert planned.recipe.penalties["r1"].weight == 0.0002
@@ -112,7 +114,7 @@ def test_the_plan_uses_the_rules_and_tells_them() -> None:
 
 
 def test_a_domain_without_a_rule_says_so() -> None:
-    wish = plan.Wish(None, TOY.recipes["toy"], settings=["penalties.r1.weight=auto", "batch=auto"])
+    wish = plan.TrainRequest(None, TOY.recipes["toy"], settings=["penalties.r1.weight=auto", "batch=auto"])
     with pytest.raises(UserError, match=r'batch and penalties.r1.weight = "auto": the domain toy has no rule'):
         plan.make(wish)
     with pytest.raises(UserError, match=r'penalties.r1.weight = "auto" is settled when a run is planned'):

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from zerosum import recipe as recipes
 from zerosum.domains.points import DOMAIN, networks
+from zerosum.domains.points.clouds import chamfer, chamfer_matrix
 from zerosum.domains.points.game import LatentDuel
-from zerosum.engine import Match, Stepped, losses
+from zerosum.engine import Stepped, TrainingLoop, losses
 from zerosum.errors import UserError
-from zerosum.metrics.clouds import chamfer, chamfer_matrix
+from zerosum.planning.plan import settings
 from zerosum.recipe import Recipe, part
-from zerosum.runs.plan import settings
 from zerosum.store import read_checkpoint, save_checkpoint
 
 pytest.importorskip("trimesh")
@@ -43,15 +43,15 @@ def small(name: str = "points-latent", *more: str, source: str = "chairs") -> Re
     return recipe.changed(conditional=bool(opened(source).class_names))
 
 
-def match_of(recipe: Recipe, source: str = "chairs") -> Match:
+def match_of(recipe: Recipe, source: str = "chairs") -> TrainingLoop:
     game = DOMAIN.game(recipe, DOMAIN.facts(opened(source)))
     DOMAIN.initialise(game, opened(source))
     for network in game.players.values():
         network.train()
-    return Match(game, opened(source), settings(recipe))
+    return TrainingLoop(game, opened(source), settings(recipe))
 
 
-def play(match: Match, steps: int) -> Match:
+def play(match: TrainingLoop, steps: int) -> TrainingLoop:
     while match.step < steps:
         match.advance()
     return match
@@ -86,13 +86,13 @@ def test_recipe_trains_at_smoke_size(name: str, source: str) -> None:
         assert sum(moved) >= len(moved) // 2, key  # pairing reals with fakes cancels the slope of most biases
 
 
-def changed(match: Match, before: dict[str, Tensor]) -> set[str]:
+def changed(match: TrainingLoop, before: dict[str, Tensor]) -> set[str]:
     """The parts of the whole generator, and D, whose weights are other than before."""
     now = state(match)
     return {name.split(".")[0] for name in now if not torch.equal(now[name], before[name])}
 
 
-def state(match: Match) -> dict[str, Tensor]:
+def state(match: TrainingLoop) -> dict[str, Tensor]:
     found = {name: p.clone() for name, p in match.game.players["generator"].named_parameters()}
     return found | {f"D.{name}": p.clone() for name, p in match.game.players["discriminator"].named_parameters()}
 
@@ -197,7 +197,7 @@ def test_pointnet_takes_points_in_any_order_and_number() -> None:
 
 
 @torch.no_grad()
-def rebuilding(match: Match, clouds: Tensor) -> float:
+def rebuilding(match: TrainingLoop, clouds: Tensor) -> float:
     """The mean Chamfer distance between clouds and what is rebuilt of them."""
     game = match.game
     assert isinstance(game, LatentDuel)

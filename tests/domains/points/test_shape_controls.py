@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from zerosum.domains.points import DOMAIN, controls, evaluator
+from zerosum.domains.points import DOMAIN, clouds, controls, evaluator
 from zerosum.domains.points.evaluator import Comparing, ShapeEvaluator
-from zerosum.metrics import clouds
 from zerosum.metrics.record import Record
 from zerosum.recipe import part
 

@@ -13,7 +13,7 @@ import torch
 
 from zerosum import catalog
 from zerosum.data import numpy_files
-from zerosum.domains.points import data, files, showing, texts
+from zerosum.domains.points import data, export, files, texts
 from zerosum.domains.points.data import CloudSource
 from zerosum.errors import UserError
 from zerosum.recipe import part
@@ -88,7 +88,7 @@ def as_mesh(path: Path, vertices: np.ndarray, faces: np.ndarray) -> None:
 
 def written(source: CloudSource, path: Path) -> list[np.ndarray]:
     """Its shapes as they lie in files that the domain writes."""
-    paths = showing.write(source.clouds, path, source.facts())
+    paths = export.write(source.clouds, path, source.facts())
     if path.suffix == ".npy":
         return list(np.load(path))
     if path.suffix == ".xyz":
@@ -114,7 +114,7 @@ def test_clouds_far_from_the_origin_come_out_as_they_went_in(tmp_path: Path, kin
         close = [np.abs(shape - back[:, None]).max(2).min(1).max() for shape in clouds]
         assert min(close) < 2e-7
         assert len(np.unique(back[:, 1])) == len(points)
-    again = showing.read(showing.write(source.clouds, tmp_path / f"again{suffix}", source.facts()), source.facts())
+    again = export.read(export.write(source.clouds, tmp_path / f"again{suffix}", source.facts()), source.facts())
     torch.testing.assert_close(again.sort(1).values, source.clouds.sort(1).values, rtol=0, atol=5e-7)
 
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from zerosum.domain import Scene
-from zerosum.domains.points import DOMAIN, drawing, evaluator, showing
+from zerosum.api import train
+from zerosum.domain import PreviewContext
+from zerosum.domains.points import DOMAIN, drawing, evaluator, export
 from zerosum.domains.points.evaluator import Comparing
 from zerosum.errors import UserError
+from zerosum.generation import sampler
 from zerosum.recipe import part
-from zerosum.runs import sampler
-from zerosum.runs.run import train
 
 trimesh = pytest.importorskip("trimesh")
 
@@ -64,20 +64,20 @@ def test_a_run_of_shapes_from_end_to_end(where: str, tmp_path: Path) -> None:
     assert whole.shape == (7, 24, 3)
     torch.testing.assert_close(alone.sample(7, seed=3, batch=2), whole)
     torch.testing.assert_close(run.sample(7, seed=3), whole)
-    written = showing.write(whole, tmp_path / "new", alone.facts)
+    written = export.write(whole, tmp_path / "new", alone.facts)
     assert len(written) == 7
     assert all(0 <= score <= 1 for score in run.judge(written))
 
 
-def scene(made: bool) -> Scene:
-    return Scene(3, FACTS, torch.zeros(5, 2) if made else None)
+def scene(made: bool) -> PreviewContext:
+    return PreviewContext(3, FACTS, torch.zeros(5, 2) if made else None)
 
 
 def test_pictures_show_what_is_there(tmp_path: Path) -> None:
     """One point high up, one low down: ink in the upper and in the lower part of its tile only, in the colour of its kind."""
     cloud = torch.tensor([[[0.0, 0.0, 0.9], [0.0, 0.0, -0.9]]])
     for made, channel in ((True, 0), (False, 1)):
-        showing.picture(cloud.expand(5, -1, -1), tmp_path / "p.png", scene(made))
+        export.picture(cloud.expand(5, -1, -1), tmp_path / "p.png", scene(made))
         pixels = np.asarray(Image.open(tmp_path / "p.png")).astype(int)
         assert pixels.shape == (2 * 256, 3 * 256, 3)
         inked = np.argwhere(pixels[:256, :256].min(2) < 250)
@@ -101,14 +101,14 @@ def test_the_nearer_ball_hides_the_farther() -> None:
 
 
 def test_turning_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(showing, "FRAMES", 5)
+    monkeypatch.setattr(export, "FRAMES", 5)
     made = torch.rand(14, 24, 3) - 0.5
-    (gif,) = showing.write(made, tmp_path / "turn.gif", FACTS)
+    (gif,) = export.write(made, tmp_path / "turn.gif", FACTS)
     with Image.open(gif) as film:
-        assert getattr(film, "n_frames", 1) == showing.FRAMES
+        assert getattr(film, "n_frames", 1) == export.FRAMES
     # A whole turn ends where it began.
     assert np.array_equal(drawing.view(made[0], "z", True, 64, 10), drawing.view(made[0], "z", True, 64, 370))
-    showing.film(made[:4], tmp_path / "walk.gif", 8)
+    export.film(made[:4], tmp_path / "walk.gif", 8)
     with Image.open(tmp_path / "walk.gif") as film:
         assert getattr(film, "n_frames", 1) == 4
 
@@ -117,9 +117,9 @@ def test_turning_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_files_come_back_as_they_were(name: str, tmp_path: Path) -> None:
     """Written in the data's own units, read again as the game has them; the order of points is free."""
     made = torch.rand(3, 24, 3) - 0.5
-    written = showing.write(made, tmp_path / name, FACTS)
+    written = export.write(made, tmp_path / name, FACTS)
     assert len(written) == (1 if name == "a.npy" else 3)
-    back = showing.read(written, FACTS)
+    back = export.read(written, FACTS)
     torch.testing.assert_close(back.sort(1).values, made.sort(1).values, atol=1e-5, rtol=0)
     if name == "a.xyz":
         own = np.loadtxt(written[0])
@@ -128,9 +128,9 @@ def test_files_come_back_as_they_were(name: str, tmp_path: Path) -> None:
 
 def test_unknown_endings_name_the_choices(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot write .jpg. Use .png, .ply"):
-        showing.write(torch.zeros(1, 24, 3), tmp_path / "a.jpg", FACTS)
+        export.write(torch.zeros(1, 24, 3), tmp_path / "a.jpg", FACTS)
     with pytest.raises(UserError, match="not a file of shapes"):
-        showing.read([tmp_path / "a.txt"], FACTS)
+        export.read([tmp_path / "a.txt"], FACTS)
 
 
 def test_measures_of_real_and_of_bad_shapes() -> None:

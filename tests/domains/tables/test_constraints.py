@@ -13,12 +13,12 @@ import pytest
 import torch
 from table_making import Repeater, assert_rows_come_back, source_of, text_of
 
-from zerosum.domains.tables import grid, linear, producing, rereading, transform, writing
+from zerosum.domains.tables import conditional_sampling, encode_file, linear, rounding, transform, writing
 from zerosum.domains.tables.data import TableSource
-from zerosum.domains.tables.linear import Beyond, Linear
+from zerosum.domains.tables.linear import Linear, OutOfRange
 from zerosum.domains.tables.measures import scores
 from zerosum.domains.tables.metrics import TableEvaluator
-from zerosum.domains.tables.plain import plain
+from zerosum.domains.tables.numeric_matrix import plain
 from zerosum.domains.tables.table import Table, joined
 from zerosum.errors import UserError
 
@@ -112,7 +112,7 @@ def test_chance_is_no_rule(tmp_path: Path) -> None:
     total[250] += 1
     rows = [list(map(str, row)) for row in zip(a, b, c, total)]
     source = source_of(file_of(tmp_path / "a.csv", ["a", "b", "c", "total"], rows), heldout=0.0)
-    assert not [rule for rule in source.transform.rules if not isinstance(rule, Beyond)]
+    assert not [rule for rule in source.transform.rules if not isinstance(rule, OutOfRange)]
     assert {one.words for rule in source.transform.rules for one in getattr(rule, "statements", ())} <= {"b <= total"}
 
 
@@ -151,10 +151,10 @@ def test_coefficients_are_as_round_as_the_numbers_allow(
     """Whichever column stands first; and what is told can be stated in the same words."""
     rows = [[str(cell) for cell in row] for row in zip(*(column.tolist() for column in columns.values()))]
     path = file_of(tmp_path / "a.csv", [*columns], rows)
-    (rule,) = (rule for rule in source_of(path, heldout=0.0).transform.rules if not isinstance(rule, Beyond))
+    (rule,) = (rule for rule in source_of(path, heldout=0.0).transform.rules if not isinstance(rule, OutOfRange))
     assert rule.statement.words == words
     again = source_of(path, heldout=0.0, constraints=[words]).transform.rules
-    (other,) = (rule for rule in again if not isinstance(rule, Beyond))
+    (other,) = (rule for rule in again if not isinstance(rule, OutOfRange))
     assert other.target == rule.target
     negative = {name: -coefficient for name, coefficient in rule.statement.coefficients.items()}
     assert other.statement.coefficients == pytest.approx(negative, rel=1e-15, abs=0)
@@ -205,8 +205,8 @@ def test_a_bound_holds_on_the_grid_and_within_the_range(sign: str, step: int, ne
     draw = np.random.default_rng(0)
     way = 1.0 if above else -1.0
     statements = tuple(Linear({name: way, "t": -way}, 0.0, sign, "") for name in ("a", "b"))
-    lattice = grid.Grid(0, step, 1.0) if step else grid.Grid()
-    rule = Beyond("t", statements, above, -100.0, 100.0, lattice, near)
+    lattice = rounding.Grid(0, step, 1.0) if step else rounding.Grid()
+    rule = OutOfRange("t", statements, above, -100.0, 100.0, lattice, near)
     values = {name: draw.uniform(-90, 90, 2_000) for name in ("a", "b")}
     values["a"][::2] = np.nan
     values["b"][::3] = np.nan
@@ -314,8 +314,8 @@ def test_a_single_column_needs_no_rule(tmp_path: Path) -> None:
 # --- asked for
 
 
-def made_where(source: TableSource, asked: str, num: int = 300) -> tuple[Table, producing.Stream]:
-    stream = producing.stream(Repeater(source), asked, 0)
+def made_where(source: TableSource, asked: str, num: int = 300) -> tuple[Table, conditional_sampling.Stream]:
+    stream = conditional_sampling.stream(Repeater(source), asked, 0)
     return joined(list(stream.tables(num))), stream
 
 
@@ -328,15 +328,15 @@ def test_a_column_that_one_other_gives_is_asked_for_through_it(source: TableSour
     assert table.arrays["unit_price"].max() < 2
     assert table.arrays["unit_price"].min() >= 1
     with pytest.raises(UserError, match=r"unit_cents=123.5 cannot be"):
-        producing.stream(Repeater(source), "unit_cents=123.5", 0)
+        conditional_sampling.stream(Repeater(source), "unit_cents=123.5", 0)
     with pytest.raises(UserError, match="lies between"):
-        producing.stream(Repeater(source), "unit_cents=99999999", 0)
+        conditional_sampling.stream(Repeater(source), "unit_cents=99999999", 0)
 
 
 def test_a_sum_is_asked_for_by_its_range(source: TableSource, monkeypatch: pytest.MonkeyPatch) -> None:
     table, _ = made_where(source, "total>200")
     assert table.arrays["total"].min() > 200
-    monkeypatch.setattr(producing, "MOST_FRUITLESS", 2)
+    monkeypatch.setattr(conditional_sampling, "MOST_FRUITLESS", 2)
     with pytest.raises(
         UserError, match="total: made from other columns, so that a single value is met by chance; ask for"
     ):
@@ -352,7 +352,7 @@ def test_a_day_is_told_by_its_distance_where_the_other_is_told_too(source: Table
     assert set(table.spelled(table.column("shipped"))) == {days[1]}
     assert stream.tally.rate < 0.05
     with pytest.raises(UserError, match="lies between 2020-01-"):
-        producing.stream(Repeater(source), "shipped>2022-05-01", 0)
+        conditional_sampling.stream(Repeater(source), "shipped>2022-05-01", 0)
 
 
 # --- measured
@@ -374,7 +374,7 @@ def test_what_is_kept_is_measured_beside_real_rows_and_shuffled_ones(
     cells = rows_of(400, seed=3)
     for row in cells[:100]:
         row[3] = "1.00"
-    other = plain(rereading.table_of(file_of(tmp_path / "b.csv", rows=cells), source.transform, source.facts()))
+    other = plain(encode_file.table_of(file_of(tmp_path / "b.csv", rows=cells), source.transform, source.facts()))
     found = next(one for one in evaluator.of_rows(other) if one.name.startswith("constraints_kept"))
     assert found.protocol["constraints"]["total = net + tax + shipping"] == 0.75
     assert found.value == pytest.approx(1 - 0.25 / 4)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from table_making import Repeater, assert_rows_come_back, source_of, text_of
 
-from zerosum.domains.tables import determined, levels, producing, transform
+from zerosum.domains.tables import categories, conditional_sampling, functional_dependencies, transform
 from zerosum.domains.tables.data import TableSource
 from zerosum.domains.tables.table import joined
 from zerosum.errors import UserError
@@ -101,20 +101,20 @@ def test_a_rare_level_is_drawn_among_those_that_agree_with_the_row(tmp_path: Pat
         np.testing.assert_array_equal(back.arrays[name], real.arrays[name])
     counts = [np.bincount(table.arrays["customer"], minlength=150) for table in (real, back)]
     np.testing.assert_allclose(*counts, atol=25)
-    stream = producing.stream(Repeater(source), "segment=gold", 0)
+    stream = conditional_sampling.stream(Repeater(source), "segment=gold", 0)
     table = joined(list(stream.tables(500)))
     assert stream.tally.rate == 1.0  # a customer of another segment gives way
     assert set(table.spelled(table.column("segment"))) == {"gold"}
-    stream = producing.stream(Repeater(source), "customer=c7", 0)
+    stream = conditional_sampling.stream(Repeater(source), "customer=c7", 0)
     table = joined(list(stream.tables(500)))
     assert stream.tally.rate == 1.0  # a customer who is asked for does not
     assert set(table.spelled(table.column("segment"))) == {"gold"}
-    table = joined(list(producing.stream(Repeater(source), "born<1945", 0).tables(500)))
+    table = joined(list(conditional_sampling.stream(Repeater(source), "born<1945", 0).tables(500)))
     assert table.arrays["born"].max() < 1945
 
 
 def test_where_no_rare_level_agrees_with_the_whole_row_the_first_columns_decide() -> None:
-    found = levels.Levels(np.array([50, 5, 5, 5]), kept=1)
+    found = categories.Categories(np.array([50, 5, 5, 5]), kept=1)
     places, draw = np.ones(300, dtype=np.int64), np.random.default_rng(0).random(300)
     first, second = np.array([9, 0, 0, 1]), np.array([9, 0, 1, 0])
     like = [(first, np.repeat([0, 1, 2], 100)), (second, np.ones(300, dtype=np.int64))]
@@ -126,7 +126,7 @@ def test_where_no_rare_level_agrees_with_the_whole_row_the_first_columns_decide(
 
 
 def test_a_level_that_contradicts_the_row_gives_way_where_another_agrees() -> None:
-    found = levels.Levels(np.array([50, 40, 5, 5]), kept=2)
+    found = categories.Categories(np.array([50, 40, 5, 5]), kept=2)
     places, draw = np.repeat([0, 1], 500), np.random.default_rng(0).random(1_000)
     made = found.matched(places, draw, [(np.array([0, 1, 1, 1]), np.ones(1_000, dtype=np.int64))])
     np.testing.assert_allclose(np.bincount(made[:500], minlength=4) / 500, [0, 0.8, 0.1, 0.1], atol=0.05)
@@ -137,23 +137,23 @@ def test_a_level_that_contradicts_the_row_gives_way_where_another_agrees() -> No
 
 def test_too_few_rows_are_no_evidence() -> None:
     few = {"by": np.array([0, 0, 1, 1, 2, 2]), "to": np.array([0, 0, 1, 1, 1, 1])}
-    assert determined.found(few, {"by": 3, "to": 2}) == {}
+    assert functional_dependencies.found(few, {"by": 3, "to": 2}) == {}
     many = {name: np.tile(values, 20) for name, values in few.items()}
-    found = determined.found(many, {"by": 3, "to": 2})
+    found = functional_dependencies.found(many, {"by": 3, "to": 2})
     assert list(found) == ["to"]
     np.testing.assert_array_equal(found["to"].of(np.array([2, 0])), [1, 0])
 
 
 def test_of_a_chain_all_hang_on_the_first() -> None:
     a = np.tile(np.arange(6), 50)
-    found = determined.found({"c": a // 3 % 2 * 1.5, "b": a // 2, "a": a}, {"a": 6, "b": 3})
+    found = functional_dependencies.found({"c": a // 3 % 2 * 1.5, "b": a // 2, "a": a}, {"a": 6, "b": 3})
     assert {name: part.by for name, part in found.items()} == {"c": "a", "b": "a"}
     np.testing.assert_array_equal(found["c"].of(np.arange(6)), [0, 0, 0, 1.5, 1.5, 1.5])
 
 
 def test_a_level_that_no_training_row_has_gets_the_commonest() -> None:
     levels = np.repeat([0, 1, 2], [50, 30, 20])
-    found = determined.found({"by": levels, "to": np.array([7.0, 8.0, 8.0])[levels]}, {"by": 5})
+    found = functional_dependencies.found({"by": levels, "to": np.array([7.0, 8.0, 8.0])[levels]}, {"by": 5})
     np.testing.assert_array_equal(found["to"].of(np.arange(5)), [7, 8, 8, 7, 7])
 
 
@@ -162,7 +162,7 @@ def test_a_level_that_no_training_row_has_gets_the_commonest() -> None:
     [("capital=Oslo", {"NO"}), ("millions<8", {"NO"}), ("side=west", {"CH", "IT"}), ("millions=", {"IT"})],
 )
 def test_what_is_looked_up_can_be_asked_for(source: TableSource, asked: str, codes: set[str]) -> None:
-    stream = producing.stream(Repeater(source), asked, 0)
+    stream = conditional_sampling.stream(Repeater(source), asked, 0)
     found = joined(list(stream.tables(500)))
     column = found.column("country")
     assert {column.levels[code] for code in found.arrays["country"]} == codes
@@ -172,10 +172,10 @@ def test_what_is_looked_up_can_be_asked_for(source: TableSource, asked: str, cod
 
 def test_what_no_row_could_have_is_refused_at_once(source: TableSource) -> None:
     with pytest.raises(UserError, match="millions>9 cannot be: 'millions' follows from 'country'"):
-        producing.stream(Repeater(source), "millions>9", 0)
+        conditional_sampling.stream(Repeater(source), "millions>9", 0)
 
 
 def test_conditions_that_contradict_each_other_are_refused_at_once(source: TableSource) -> None:
     with pytest.raises(UserError, match="country=CH, capital=Oslo cannot be: no value of 'country' satisfies them all"):
-        producing.stream(Repeater(source), "country=CH,capital=Oslo", 0)
-    assert producing.stream(Repeater(source), "country=NO,capital=Oslo", 0).told
+        conditional_sampling.stream(Repeater(source), "country=CH,capital=Oslo", 0)
+    assert conditional_sampling.stream(Repeater(source), "country=NO,capital=Oslo", 0).told

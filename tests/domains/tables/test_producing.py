@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 from table_making import HEADER, Repeater, rows_of, source_of, text_of, written
 
-from zerosum.domain import Wanted
-from zerosum.domains.tables import producing
+from zerosum.domain import SampleRequest
+from zerosum.domains.tables import conditional_sampling
 from zerosum.domains.tables.data import TableSource
 from zerosum.domains.tables.table import Table, joined
 from zerosum.errors import UserError
@@ -25,8 +25,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> TableSource:
 
 def made(
     source: TableSource, num: int, asked: str = "", seed: int = 0, heard: bool = True
-) -> tuple[Table, producing.Stream]:
-    stream = producing.stream(Repeater(source, heard), asked, seed)
+) -> tuple[Table, conditional_sampling.Stream]:
+    stream = conditional_sampling.stream(Repeater(source, heard), asked, seed)
     return joined(list(stream.tables(num))), stream
 
 
@@ -47,7 +47,7 @@ def test_exactly_so_many_rows_a_function_of_the_seed_and_not_of_their_number(sou
 @pytest.mark.parametrize("asked", ["", "price>4500"])
 def test_each_part_has_rows_of_its_own(source: TableSource, asked: str) -> None:
     """Parts differ in their noise, and in the values that are told where a range is too rare for chance."""
-    table, stream = made(source, 2 * producing.PART, asked)
+    table, stream = made(source, 2 * conditional_sampling.PART, asked)
     assert bool(stream.told) == bool(asked)
     for name in ("price", "age", "joined"):
         values = table.arrays[name][: 2 * (len(table) // 2)]
@@ -58,7 +58,7 @@ def test_each_part_has_rows_of_its_own(source: TableSource, asked: str) -> None:
 def test_rare_levels_are_drawn_anew_in_each_part(tmp_path: Path) -> None:
     towns = [f"T{k % 3}" for k in range(400)] + [f"R{k}" for k in range(100)] * 4
     (tmp_path / "a.csv").write_text(text_of(["town", "n"], [(town, str(k % 37)) for k, town in enumerate(towns)]))
-    table, _ = made(source_of(tmp_path / "a.csv", heldout=0.0, max_levels=5), 2 * producing.PART)
+    table, _ = made(source_of(tmp_path / "a.csv", heldout=0.0, max_levels=5), 2 * conditional_sampling.PART)
     first, second = np.split(table.arrays["town"], 2)
     rare = np.minimum(first, second) >= 4
     assert rare.sum() > 1_000
@@ -154,7 +154,7 @@ def test_conditions_that_few_training_rows_satisfy_are_told(tmp_path: Path, aske
     source = source_of(written(tmp_path / "a.csv", 1_050, seed=1), heldout=0.0)
     told = r"Levels of fewer than 40 training rows, hardly learnt when asked for: code \d+ of 30\."
     assert any(re.match(told, note) for note in source.notes)
-    notes = producing.stream(Repeater(source), asked, 0).notes
+    notes = conditional_sampling.stream(Repeater(source), asked, 0).notes
     assert len(notes) == 1 + bool(words)
     assert re.match(words, notes[-1])
 
@@ -173,20 +173,20 @@ def test_conditions_that_few_training_rows_satisfy_are_told(tmp_path: Path, aske
 def test_the_impossible_ends_in_an_error(
     source: TableSource, monkeypatch: pytest.MonkeyPatch, asked: str, words: str
 ) -> None:
-    monkeypatch.setattr(producing, "MOST_FRUITLESS", 3)
+    monkeypatch.setattr(conditional_sampling, "MOST_FRUITLESS", 3)
     with pytest.raises(UserError, match=words):
         made(source, 10, asked)
 
 
 def test_files_are_streamed_with_identifiers_counted_through(tmp_path: Path, source: TableSource) -> None:
     maker = Repeater(source)
-    produced = producing.produce(maker, maker.facts, Wanted(20_000, 3, tmp_path / "a.csv"))
+    produced = conditional_sampling.produce(maker, maker.facts, SampleRequest(20_000, 3, tmp_path / "a.csv"))
     assert produced is not None
     assert (produced.num, produced.notes, maker.calls) == (20_000, (), 3)
     rows = lines(tmp_path / "a.csv")
     assert [row[0] for row in rows[1:]] == [f"C-{1501 + number:05d}" for number in range(20_000)]
     assert {row[-1] for row in rows[1:]} == {"CH"}
-    tsv = producing.produce(maker, maker.facts, Wanted(50, 3, tmp_path / "a.tsv"))
+    tsv = conditional_sampling.produce(maker, maker.facts, SampleRequest(50, 3, tmp_path / "a.tsv"))
     assert tsv is not None
     assert (tmp_path / "a.tsv").read_text(encoding="utf-8").splitlines()[1].count("\t") == len(rows[0]) - 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.tsv"]
@@ -197,7 +197,7 @@ def test_byte_order_mark_and_line_ends_are_those_of_the_table(tmp_path: Path, ma
     text = text_of(HEADER, rows_of(100), ";").replace("\n", line_end)
     (tmp_path / "a.csv").write_bytes(text.encode("utf-8-sig" if mark else "utf-8"))
     maker = Repeater(source_of(tmp_path / "a.csv"))
-    assert producing.produce(maker, maker.facts, Wanted(40, 0, tmp_path / "b.csv"))
+    assert conditional_sampling.produce(maker, maker.facts, SampleRequest(40, 0, tmp_path / "b.csv"))
     made = (tmp_path / "b.csv").read_bytes()
     head = ";".join(HEADER) + line_end
     assert made.startswith(head.encode("utf-8-sig" if mark else "utf-8"))
@@ -210,7 +210,7 @@ def test_codes_with_leading_zeros_are_text_in_parquet(tmp_path: Path) -> None:
     rows = [[f"{37 * x:05d}", f"{x % 7:03d}", str(3 * x), "007", str(x % 31)] for x in range(1, 300)]
     (tmp_path / "a.csv").write_text(text_of(["zip", "code", "id", "fixed", "n"], rows))
     maker = Repeater(source_of(tmp_path / "a.csv", heldout=0.0))
-    assert producing.produce(maker, maker.facts, Wanted(50, 0, tmp_path / "b.parquet"))
+    assert conditional_sampling.produce(maker, maker.facts, SampleRequest(50, 0, tmp_path / "b.parquet"))
     frame = pandas.read_parquet(tmp_path / "b.parquet")
     assert frame["zip"].tolist() == [f"{11064 + x:05d}" for x in range(50)]
     assert set(frame["code"]) <= {f"{x:03d}" for x in range(7)}
@@ -223,7 +223,7 @@ def test_parquet_and_text_hold_the_same_rows(tmp_path: Path, source: TableSource
     pytest.importorskip("pyarrow")
     maker = Repeater(source)
     for name in ("a.csv", "a.parquet"):
-        assert producing.produce(maker, maker.facts, Wanted(10_000, 0, tmp_path / name))
+        assert conditional_sampling.produce(maker, maker.facts, SampleRequest(10_000, 0, tmp_path / name))
     frame, rows = pandas.read_parquet(tmp_path / "a.parquet"), lines(tmp_path / "a.csv")
     assert [*frame.columns] == rows[0]
     assert frame["joined"].dt.strftime("%Y-%m-%d").tolist() == [row[5] for row in rows[1:]]
@@ -233,18 +233,20 @@ def test_parquet_and_text_hold_the_same_rows(tmp_path: Path, source: TableSource
 
 
 def test_what_fails_leaves_no_file(tmp_path: Path, source: TableSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(producing, "MOST_FRUITLESS", 2)
+    monkeypatch.setattr(conditional_sampling, "MOST_FRUITLESS", 2)
     maker = Repeater(source)
     with pytest.raises(UserError, match="0 of"):
-        producing.produce(maker, maker.facts, Wanted(10, 0, tmp_path / "a.csv", "age>50,age<30"))
+        conditional_sampling.produce(maker, maker.facts, SampleRequest(10, 0, tmp_path / "a.csv", "age>50,age<30"))
     with pytest.raises(UserError, match="num must be at least 1"):
-        producing.produce(maker, maker.facts, Wanted(0, 0, tmp_path / "a.csv"))
+        conditional_sampling.produce(maker, maker.facts, SampleRequest(0, 0, tmp_path / "a.csv"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_pictures_and_foreign_options_are_left_to_others(tmp_path: Path, source: TableSource) -> None:
     maker = Repeater(source)
-    assert producing.produce(maker, maker.facts, Wanted(10, 0, tmp_path / "a.png")) is None
-    assert producing.produce(maker, maker.facts, Wanted(10, 0, tmp_path / "a.csv", reverse=True)) is None
+    assert conditional_sampling.produce(maker, maker.facts, SampleRequest(10, 0, tmp_path / "a.png")) is None
+    assert (
+        conditional_sampling.produce(maker, maker.facts, SampleRequest(10, 0, tmp_path / "a.csv", reverse=True)) is None
+    )
     with pytest.raises(UserError, match=r"written as .csv, .tsv, .csv.gz or .parquet"):
-        producing.produce(maker, maker.facts, Wanted(10, 0, tmp_path / "a.xlsx", "age>30"))
+        conditional_sampling.produce(maker, maker.facts, SampleRequest(10, 0, tmp_path / "a.xlsx", "age>30"))

@@ -14,7 +14,7 @@ import pytest
 import torch
 from table_making import source_of
 
-from zerosum.domains.tables import rereading, writing
+from zerosum.domains.tables import encode_file, writing
 from zerosum.domains.tables.data import TableSource
 from zerosum.domains.tables.reading import frames
 from zerosum.errors import UserError
@@ -83,7 +83,7 @@ def test_text_files_come_back_in_every_encoding_and_with_every_mark(
     assert cells_in(back, encoding, delimiter) == cells_in(path, encoding, delimiter)
     if quoting == csv.QUOTE_MINIMAL:
         assert back.read_bytes() == path.read_bytes()
-    rereading.read([back], source.facts())
+    encode_file.read([back], source.facts())
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv.gz", "a.tsv.gz", "a.txt"])
@@ -104,7 +104,7 @@ def test_files_without_names_of_columns_come_back_without(tmp_path: Path) -> Non
     assert [column.name for column in source.train.columns] == ["c1", "c2", "c3"]
     back = written_again(source, tmp_path / "b.csv")
     assert back.read_text() == path.read_text()
-    assert len(rereading.read([back], source.facts())) == NUM
+    assert len(encode_file.read([back], source.facts())) == NUM
 
 
 def test_years_can_name_columns(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_years_can_name_columns(tmp_path: Path) -> None:
         source_of(path)
     source = source_of(path, heldout=0.0, header=True, types={str(year): "integer" for year in range(2010, 2018)})
     assert written_again(source, tmp_path / "b.csv").read_text() == path.read_text()
-    rereading.read([path], source.facts())
+    encode_file.read([path], source.facts())
 
 
 # --- typed tables
@@ -191,7 +191,7 @@ def test_typed_tables_come_back_with_their_types_and_values(tmp_path: Path) -> N
         one, two = (parquet.read_table(path, columns=[name]).to_pandas() for path in (tmp_path / "a.parquet", back))
         assert_frame_equal(one, two)
     assert parquet.read_schema(back).remove_metadata() == parquet.read_schema(tmp_path / "a.parquet").remove_metadata()
-    rereading.read([back], source.facts())
+    encode_file.read([back], source.facts())
 
 
 def test_rows_that_are_made_have_the_types_of_the_table(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from table_making import source_of, text_of
 
-from zerosum.domains.tables import dates, numbers, rereading, where, writing
+from zerosum.domains.tables import dates, encode_file, filters, numbers, writing
 from zerosum.domains.tables.columns import Column
 from zerosum.domains.tables.reading import RawColumn, RawTable, TextStyle
 from zerosum.domains.tables.table import Table
@@ -136,8 +136,8 @@ def test_conditions_files_read_again_and_files_written_follow_the_rule_of_the_co
     source = source_of(scales, heldout=0.0)
     columns = source.train.columns
 
-    def num(asked: where.Where) -> int:
-        return int(where.satisfied(source.train, where.parsed(asked, columns)).sum())
+    def num(asked: filters.Where) -> int:
+        return int(filters.satisfied(source.train, filters.parsed(asked, columns)).sum())
 
     for asked in ('kilo>"5,5"', "kilo>5.5", {"kilo": ">5,5"}, {"kilo": ">5.5"}):
         assert num(asked) == (LARGE > 5.5).sum()
@@ -146,7 +146,7 @@ def test_conditions_files_read_again_and_files_written_follow_the_rule_of_the_co
     assert num("kilo>1.234") == 0  # thousands, as everywhere in the column
     (path,) = writing.written(source.train, scales.with_name("b.csv"), source.facts())
     assert path.read_text() == scales.read_text()
-    back = source.transform.decoded(rereading.read([path], source.facts()))
+    back = source.transform.decoded(encode_file.read([path], source.facts()))
     np.testing.assert_allclose(back.arrays["kilo"], source.train.arrays["kilo"])
 
 
@@ -156,10 +156,12 @@ def test_categories_of_numbers_compare_by_the_rule_of_the_column(tmp_path: Path)
     source = source_of(tmp_path / "a.csv", heldout=0.0)
     assert source.train.column("grade").kind == "categorical"
     for asked in ("grade>1", 'grade>"1,2"', {"grade": ">1.2"}):
-        assert where.satisfied(source.train, where.parsed(asked, source.train.columns)).mean() == pytest.approx(2 / 3)
-    assert where.satisfied(source.train, where.parsed({"grade": 1.5}, source.train.columns)).mean() == pytest.approx(
-        1 / 3
-    )
+        assert filters.satisfied(source.train, filters.parsed(asked, source.train.columns)).mean() == pytest.approx(
+            2 / 3
+        )
+    assert filters.satisfied(
+        source.train, filters.parsed({"grade": 1.5}, source.train.columns)
+    ).mean() == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(
@@ -232,8 +234,8 @@ def test_missing_words_are_known_to_conditions_and_to_files_read_again(tmp_path:
     (tmp_path / "a.csv").write_text(text_of(["a", "b"], rows))
     source = source_of(tmp_path / "a.csv", heldout=0.0, missing=["unknown"])
     for asked in ("a=unknown", "a=", "a=NA"):
-        assert where.satisfied(source.train, where.parsed(asked, source.train.columns)).sum() == 60
-    rereading.read([tmp_path / "a.csv"], source.facts())
+        assert filters.satisfied(source.train, filters.parsed(asked, source.train.columns)).sum() == 60
+    encode_file.read([tmp_path / "a.csv"], source.facts())
 
 
 # --- dates and long numbers

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from zerosum.domains.tables import baselines, choice, conditions, metrics
 from zerosum.domains.tables.data import TableSource, open_source
-from zerosum.domains.tables.measures import asked, scores
+from zerosum.domains.tables.measures import conditional_metrics, scores
 from zerosum.domains.tables.measures.scores import least_missing, missing_pairs, target_of
+from zerosum.domains.tables.measures.table_similarity import Mixed
 from zerosum.domains.tables.metrics import TableEvaluator
-from zerosum.domains.tables.plain import plain
-from zerosum.engine.rules import Prior
-from zerosum.metrics.mixed import Mixed
+from zerosum.domains.tables.numeric_matrix import plain
+from zerosum.engine.update_rules import Prior
 from zerosum.metrics.record import Record
 from zerosum.recipe import part
 
@@ -179,7 +179,7 @@ def test_levels_of_two_held_out_rows_have_no_say_and_the_record_says_so(
 # --- questions
 
 
-def obedient(source: TableSource) -> asked.Make:
+def obedient(source: TableSource) -> conditional_metrics.Make:
     """A good answerer: what is told, and the rest of a training row that has it, or of one of the nearest."""
     rows, blocks = baselines.encoded(source), source.rows.blocks
 
@@ -198,7 +198,7 @@ def obedient(source: TableSource) -> asked.Make:
 def test_a_good_answerer_and_one_that_does_not_listen(source: TableSource) -> None:
     prior, rows = Prior(4), baselines.encoded(source)
     good, deaf = (
-        {one.name.partition("[")[0]: one for one in asked.records(source, make, prior, 0)}
+        {one.name.partition("[")[0]: one for one in conditional_metrics.records(source, make, prior, 0)}
         for make in (obedient(source), lambda noise, condition: rows[: len(noise)])
     )
     assert list(good) == list(deaf) == ["asked_returned", "asked_shapes", "asked_numbers", "asked_pairs"]
@@ -212,12 +212,12 @@ def test_a_good_answerer_and_one_that_does_not_listen(source: TableSource) -> No
 
 
 def test_questions_are_of_every_kind_with_enough_rows(source: TableSource) -> None:
-    found = asked.questions(source)
+    found = conditional_metrics.questions(source)
     levels = [one for one in found if one.kind == "shapes"]
     assert [one.words for one in levels] == [
         *(f"city = level {level}" for level in range(3)), "buys = level 0", "buys = level 1",
     ]  # fmt: skip
-    condition = asked.conditions_for(levels[1], source, 3)
+    condition = conditional_metrics.conditions_for(levels[1], source, 3)
     blocks = source.rows.blocks
     assert condition.shape == (3, len(blocks) + blocks[-1].stop)
     assert condition[0].nonzero()[:, 0].tolist() == [2, len(blocks) + blocks[2].start + 1]
@@ -231,9 +231,9 @@ def test_questions_are_of_every_kind_with_enough_rows(source: TableSource) -> No
         window = np.sort(values[one.rows])
         assert ((values > window[0]) & (values < window[-1])).sum() <= 40
     pairs = [one for one in found if one.kind == "pairs"]
-    assert 3 <= len(pairs) <= asked.MOST_OTHERS
+    assert 3 <= len(pairs) <= conditional_metrics.MOST_OTHERS
     for one in pairs:
-        told = asked.conditions_for(one, source, 40)[:, : len(blocks)]
+        told = conditional_metrics.conditions_for(one, source, 40)[:, : len(blocks)]
         assert (told.sum(1) == 2).all()
         for number in one.numbers:
             values = source.train.arrays[blocks[number].column]
@@ -251,7 +251,7 @@ def test_a_missing_number_is_asked_for(tmp_path: Path) -> None:
     source = open_source(part(str(tmp_path / "a.csv")), False)
     rows = baselines.encoded(source)
     good, deaf = (
-        {one.name.partition("[")[0]: one for one in asked.records(source, make, Prior(4), 0)}
+        {one.name.partition("[")[0]: one for one in conditional_metrics.records(source, make, Prior(4), 0)}
         for make in (obedient(source), lambda noise, condition: rows[: len(noise)])
     )
     assert good["asked_missing"].name == "asked_missing[questions=1,n=500]"
@@ -368,5 +368,5 @@ def test_rows_of_all_places_are_compared_with(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(scores, "MOST_REALS", 300)
     train = plain(ordered.train)
     made = train.rows(slice(0, 100))  # the first rows themselves, of which a draw of 300 of 1,200 has a quarter
-    values = scores.of_rows(made, scores.Truth(train, plain(ordered.heldout), "kind", 0))
+    values = scores.of_rows(made, scores.ReferenceData(train, plain(ordered.heldout), "kind", 0))
     assert values["closer_to_training[n=100]"] < 0.75

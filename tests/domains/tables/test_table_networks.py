@@ -12,8 +12,8 @@ from zerosum.domains.tables import terms
 from zerosum.domains.tables.conditions import told
 from zerosum.domains.tables.layout import Block
 from zerosum.domains.tables.networks import Chances, Discriminator, Generator
-from zerosum.engine.game import Play, Verdict
-from zerosum.engine.seeds import Draws
+from zerosum.engine.game import DiscriminatorOutput, LossContext
+from zerosum.engine.seeds import SeededNoise
 
 BLOCKS = (
     Block("age", "numeric", 0, 1),
@@ -160,10 +160,10 @@ def test_options_out_of_range(options: dict[str, float]) -> None:
         generator(**options)
 
 
-def play(network: Generator, condition: Tensor, made: Tensor) -> Play:
-    draws = Draws(0, 0, 0, 0, len(made), len(made), torch.device("cpu"))
-    verdict = Verdict((made[:, 0],))
-    return Play(
+def play(network: Generator, condition: Tensor, made: Tensor) -> LossContext:
+    draws = SeededNoise(0, 0, 0, 0, len(made), len(made), torch.device("cpu"))
+    verdict = DiscriminatorOutput((made[:, 0],))
+    return LossContext(
         made, made, verdict, verdict, lambda points, side: verdict, draws, 0,
         "generator", condition, condition, noise(len(made)), network,
     )  # fmt: skip

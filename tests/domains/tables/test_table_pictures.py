@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from zerosum.domain import Scene, glyphs
+from zerosum.domain import PreviewContext, glyphs
 from zerosum.domains.tables import baselines, preview
 from zerosum.domains.tables.data import TableSource, open_source
-from zerosum.domains.tables.plain import plain
+from zerosum.domains.tables.numeric_matrix import plain
 from zerosum.domains.tables.summary import MOST_COLUMNS, bars, summary
 from zerosum.recipe import part
 
@@ -64,7 +64,7 @@ def test_a_picture_of_made_and_of_real_rows(source: TableSource, tmp_path: Path)
     facts = source.facts() | {"summary": summary(source)}
     rows = baselines.encoded(source)
     for name, noise in (("made", torch.zeros(len(rows), 4)), ("real", None), ("again", torch.zeros(len(rows), 4))):
-        preview.picture(rows, tmp_path / f"{name}.png", Scene(10, facts, noise))
+        preview.picture(rows, tmp_path / f"{name}.png", PreviewContext(10, facts, noise))
     with Image.open(tmp_path / "made.png") as picture:
         assert picture.size == (preview.ACROSS * preview.WIDE, preview.TOP + 2 * preview.HIGH + preview.MAPS)
     assert (tmp_path / "made.png").read_bytes() == (tmp_path / "again.png").read_bytes()
@@ -75,7 +75,7 @@ def test_of_few_rows_the_picture_shows_no_associations(source: TableSource, tmp_
     facts, rows = source.facts() | {"summary": summary(source)}, baselines.encoded(source)
     nums = (1, preview.FEWEST_MAPPED - 1, preview.FEWEST_MAPPED)
     for num in nums:
-        preview.picture(rows[:num], tmp_path / f"{num}.png", Scene(0, facts, torch.zeros(num, 4)))
+        preview.picture(rows[:num], tmp_path / f"{num}.png", PreviewContext(0, facts, torch.zeros(num, 4)))
     shares = {
         num: float((np.asarray(Image.open(tmp_path / f"{num}.png"))[-280:, 690:920] == 255).mean()) for num in nums
     }
@@ -93,7 +93,7 @@ def test_one_column_has_no_maps_and_many_columns_are_cut(tmp_path: Path) -> None
     for path in (wide, narrow):
         source = open_source(part(str(path)), False)
         facts = source.facts() | {"summary": summary(source)}
-        preview.picture(baselines.encoded(source), tmp_path / "picture.png", Scene(10, facts))
+        preview.picture(baselines.encoded(source), tmp_path / "picture.png", PreviewContext(10, facts))
         with Image.open(tmp_path / "picture.png") as picture:
             sizes.append(picture.size[1])
     assert sizes == [
@@ -130,7 +130,7 @@ def drawn_words(source: TableSource, path: Path, monkeypatch: pytest.MonkeyPatch
     facts = source.facts() | {"summary": summary(source)}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        preview.picture(source.batch(torch.arange(150)).data, path, Scene(0, facts, torch.zeros(150, 0)))
+        preview.picture(source.batch(torch.arange(150)).data, path, PreviewContext(0, facts, torch.zeros(150, 0)))
     return {text.get_text() for text in figures[0].findobj(Text)}
 
 

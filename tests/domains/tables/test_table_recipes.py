@@ -11,11 +11,11 @@ import torch
 from zerosum import recipe as recipes
 from zerosum.domains.tables import DOMAIN, conditions
 from zerosum.domains.tables.data import TableSource
-from zerosum.domains.tables.plain import plain
-from zerosum.engine import Match, Stepped
-from zerosum.metrics.mixed import associations
+from zerosum.domains.tables.measures.table_similarity import associations
+from zerosum.domains.tables.numeric_matrix import plain
+from zerosum.engine import Stepped, TrainingLoop
+from zerosum.planning.plan import settings
 from zerosum.recipe import Recipe, part
-from zerosum.runs.plan import settings
 
 SMOKE = ["generator.width=8", "discriminator.width=8", "batch=20", "steps=5", "conditional=true"]
 
@@ -37,9 +37,9 @@ def opened(path: Path, **options: object) -> TableSource:
     return source
 
 
-def match_of(recipe: Recipe, source: TableSource) -> Match:
+def match_of(recipe: Recipe, source: TableSource) -> TrainingLoop:
     recipe = DOMAIN.tuned(recipe, DOMAIN.facts(source))[0].with_schedules_in_steps()
-    return Match(DOMAIN.game(recipe, DOMAIN.facts(source)), source, settings(recipe))
+    return TrainingLoop(DOMAIN.game(recipe, DOMAIN.facts(source)), source, settings(recipe))
 
 
 @pytest.mark.parametrize("numeric", ["cdf", "mixture"])

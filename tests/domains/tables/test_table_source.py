@@ -9,7 +9,7 @@ import pytest
 import torch
 from table_making import HEADER, rows_of, source_of, text_of, written
 
-from zerosum.domains.tables import conditions, hashing, rereading
+from zerosum.domains.tables import conditions, encode_file, hashing
 from zerosum.domains.tables.data import TableSource, open_source
 from zerosum.domains.tables.layout import layout_of
 from zerosum.errors import UserError
@@ -191,7 +191,7 @@ def test_a_few_rows_are_too_few(tmp_path: Path) -> None:
 def test_a_single_row_can_be_read_again_though_not_learnt_from(tmp_path: Path, source: TableSource) -> None:
     (row,) = rows_of(1, seed=9)
     (tmp_path / "one.csv").write_text(text_of(HEADER, [row]), encoding="utf-8")
-    back = source.transform.decoded(rereading.read([tmp_path / "one.csv"], source.facts()))
+    back = source.transform.decoded(encode_file.read([tmp_path / "one.csv"], source.facts()))
     assert [back.column("city").levels[code] for code in back.arrays["city"]] == [row[3]]
     with pytest.raises(UserError, match="has one row; a distribution needs many"):
         source_of(tmp_path / "one.csv")
@@ -200,7 +200,7 @@ def test_a_single_row_can_be_read_again_though_not_learnt_from(tmp_path: Path, s
 def test_a_file_is_read_again_in_the_terms_of_the_run(tmp_path: Path, source: TableSource) -> None:
     rows = rows_of(300, seed=9)
     (tmp_path / "b.csv").write_text(text_of(HEADER[::-1], [row[::-1] for row in rows]), encoding="utf-8")
-    data = rereading.read([tmp_path / "b.csv"], source.facts())
+    data = encode_file.read([tmp_path / "b.csv"], source.facts())
     back = source.transform.decoded(data)
     column = back.column("city")
     assert [column.levels[code] for code in back.arrays["city"]] == [row[3] for row in rows]
@@ -214,7 +214,7 @@ def test_a_file_is_read_again_in_the_terms_of_the_run(tmp_path: Path, source: Ta
 def test_a_file_without_a_learnt_column_is_refused(tmp_path: Path, source: TableSource) -> None:
     (tmp_path / "c.csv").write_text(text_of(HEADER[:-3], [row[:-3] for row in rows_of(5)]), encoding="utf-8")
     with pytest.raises(UserError, match="has no column 'score', which this run learnt"):
-        rereading.read([tmp_path / "c.csv"], source.facts())
+        encode_file.read([tmp_path / "c.csv"], source.facts())
 
 
 @pytest.mark.parametrize(
@@ -232,4 +232,4 @@ def test_cells_that_the_run_does_not_know_are_named(
     rows[2][place] = cell
     (tmp_path / "b.csv").write_text(text_of(HEADER, rows), encoding="utf-8")
     with pytest.raises(UserError, match=words):
-        rereading.read([tmp_path / "b.csv"], source.facts())
+        encode_file.read([tmp_path / "b.csv"], source.facts())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from table_making import source_of, text_of, written
 
-from zerosum.domains.tables import where
+from zerosum.domains.tables import filters
 from zerosum.domains.tables.data import TableSource
 from zerosum.errors import UserError
 
@@ -18,8 +18,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> TableSource:
     return source_of(written(tmp_path_factory.mktemp("table") / "a.csv", 800), heldout=0.0)
 
 
-def mask(source: TableSource, asked: where.Where) -> list[bool]:
-    return where.satisfied(source.train, where.parsed(asked, source.train.columns)).tolist()
+def mask(source: TableSource, asked: filters.Where) -> list[bool]:
+    return filters.satisfied(source.train, filters.parsed(asked, source.train.columns)).tolist()
 
 
 def spelled(source: TableSource, name: str) -> list[str]:
@@ -90,7 +90,7 @@ def test_what_means_nothing_is_refused_with_the_choices(source: TableSource, ask
 
 def test_what_leaves_one_value_can_be_told(source: TableSource) -> None:
     def exact(asked: str) -> bool:
-        return where.parsed(asked, source.train.columns)[0].exact
+        return filters.parsed(asked, source.train.columns)[0].exact
 
     assert [exact(asked) for asked in ("city=Bern", "member!=yes", "age=40", "score=", "age>40", "city!=Bern")] == [
         True, True, True, True, False, False,
@@ -125,9 +125,9 @@ def test_every_name_can_be_asked_for(tmp_path: Path, asked: str, column: str, si
     (tmp_path / "a.csv").write_text(text_of(NAMES, rows))
     source = source_of(tmp_path / "a.csv", heldout=0.0)
     for words in (asked, f"{asked},city=Bern", f"city=Bern, {asked} "):
-        found = [one for one in where.parsed(words, source.train.columns) if one.column.name != "city"]
+        found = [one for one in filters.parsed(words, source.train.columns) if one.column.name != "city"]
         assert [(one.column.name, one.sign, one.value) for one in found] == [(column, sign, value)]
-        assert len(where.parsed(words, source.train.columns)) == 1 + (words != asked)
+        assert len(filters.parsed(words, source.train.columns)) == 1 + (words != asked)
 
 
 def test_values_of_programs_stand_in_a_mapping(source: TableSource) -> None:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zerosum.domain import Scene
+from zerosum.domain import PreviewContext
 from zerosum.domains.toy import DOMAIN, densities, drawing, preview
 from zerosum.domains.toy.data import open_source
 from zerosum.recipe import part
@@ -26,10 +26,12 @@ def close_to(path: Path, colour: str) -> int:
     return int((np.abs(pixels(path) - wanted).max(2) < 25).sum())
 
 
-def scene(name: str, noise: Tensor | None = None, judged: bool = False, **options: object) -> tuple[Tensor, Scene]:
+def scene(
+    name: str, noise: Tensor | None = None, judged: bool = False, **options: object
+) -> tuple[Tensor, PreviewContext]:
     source = open_source(part(name, num=2_000, **options), False)
     judge = (lambda data: data[:, 0]) if judged else None
-    return source.points, Scene(10, source.facts(), noise, judge)
+    return source.points, PreviewContext(10, source.facts(), noise, judge)
 
 
 @pytest.mark.parametrize("name", ["moons", "checkerboard", "normal"])

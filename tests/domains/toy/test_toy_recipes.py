@@ -9,9 +9,9 @@ import torch
 
 from zerosum import recipe as recipes
 from zerosum.domains.toy import DOMAIN
-from zerosum.engine import Match, Stepped, losses, penalties
+from zerosum.engine import Stepped, TrainingLoop, losses, penalties
+from zerosum.planning.plan import settings
 from zerosum.recipe import Recipe, part
-from zerosum.runs.plan import settings
 
 SMOKE = ["generator.width=8", "discriminator.width=8", "batch=16", "steps=5"]
 LOSSES, PENALTIES = sorted(losses.table()), sorted(penalties.table())
@@ -22,10 +22,10 @@ def opened(name: str) -> object:
     return DOMAIN.open(part(name, num=400), False)
 
 
-def played(recipe: Recipe, source: str) -> Match:
+def played(recipe: Recipe, source: str) -> TrainingLoop:
     """The match after its steps; every number it tells is finite and both players have moved."""
     points = opened(source)
-    match = Match(DOMAIN.game(recipe, DOMAIN.facts(points)), points, settings(recipe))  # type: ignore[arg-type]
+    match = TrainingLoop(DOMAIN.game(recipe, DOMAIN.facts(points)), points, settings(recipe))  # type: ignore[arg-type]
     before = {key: [p.clone() for p in network.parameters()] for key, network in match.game.players.items()}
     values = {}
     for event in match.play(recipe.steps):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from zerosum.api import Run, train
 from zerosum.domains.toy import files, measures
-from zerosum.runs import health
-from zerosum.runs.run import Run, train
+from zerosum.training import diagnostics
 
 SMALL = ["steps=12", "batch=32", "generator.width=8", "discriminator.width=8", "data.num=600", "threads=1"]
 
@@ -35,18 +35,18 @@ def test_a_run_of_points_from_end_to_end(where: str, tmp_path: Path, monkeypatch
 def test_missing_modes_are_found_and_forgiven() -> None:
     """One good look among the last three is enough: 256 fakes are few."""
     lost = {"modes_found": 3.0, "num_modes": 8.0}
-    (finding,) = health.examine(lost, [lost, lost])
+    (finding,) = diagnostics.examine(lost, [lost, lost])
     assert (finding.level, finding.title) == ("alarm", "Missing modes")
     assert "3 of 8" in finding.sentence
-    (finding,) = health.examine({"modes_found": 7.0, "num_modes": 8.0})
+    (finding,) = diagnostics.examine({"modes_found": 7.0, "num_modes": 8.0})
     assert finding.level == "warning"
     whole = {"modes_found": 8.0, "num_modes": 8.0}
-    assert health.examine(lost, [whole, lost])[0].level == "ok"
-    assert health.examine(lost, [whole, lost, lost])[0].level == "alarm"
+    assert diagnostics.examine(lost, [whole, lost])[0].level == "ok"
+    assert diagnostics.examine(lost, [whole, lost, lost])[0].level == "alarm"
 
 
 def test_each_point_of_a_file_is_judged(tmp_path: Path) -> None:
-    from zerosum.runs.run import train
+    from zerosum.api import train
 
     made = train("normal", out=tmp_path / "run", set={"steps": 2, "batch": 16, "data.num": 500, "threads": 1})
     written = tmp_path / "points.csv"

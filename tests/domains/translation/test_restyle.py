@@ -9,23 +9,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from zerosum.domain import Wanted
+from zerosum.domain import SampleRequest
 from zerosum.domains.translation.facts import Side
-from zerosum.domains.translation.networks.restyle import MARK, Restyle
+from zerosum.domains.translation.inference import ImageTranslator, produce
+from zerosum.domains.translation.networks.residual_identity import MARK, ResidualIdentity
 from zerosum.domains.translation.networks.task import Task
 from zerosum.domains.translation.tiling import tiled
-from zerosum.domains.translation.using import Translator, produce
-from zerosum.engine.ema import Average
+from zerosum.engine.ema import WeightAverage
 
 TASK = Task(Side(3), Side(3), paired=False)
 
 
-def fresh(**options: object) -> Restyle:
+def fresh(**options: object) -> ResidualIdentity:
     torch.manual_seed(0)
-    return Restyle(TASK, latent=1, width=4, levels=1, blocks=1, features=8, **options)  # type: ignore[arg-type]
+    return ResidualIdentity(TASK, latent=1, width=4, levels=1, blocks=1, features=8, **options)  # type: ignore[arg-type]
 
 
-def trained() -> Restyle:
+def trained() -> ResidualIdentity:
     network = fresh()
     with torch.no_grad():
         for weight in network.parameters():
@@ -70,10 +70,10 @@ def test_the_dose_interpolates_every_weight() -> None:
 def test_where_it_began_goes_with_it() -> None:
     """Through the average and through saved weights."""
     network, x = trained(), picture()[None]
-    average = Average(network).network
+    average = WeightAverage(network).network
     other = fresh()
     other.load_state_dict(average.state_dict())
-    assert isinstance(average, Restyle)
+    assert isinstance(average, ResidualIdentity)
     for loaded in (average, other):
         assert torch.equal(loaded.at(0)(NOISE, x), x)
 
@@ -84,11 +84,11 @@ def test_tiles_are_the_whole_picture() -> None:
     assert network.reach is not None
     image = picture(60, 700)
     maker_facts = {"input": Side(3).plain(), "target": Side(3).plain(), "size": [16, 16], "paired": False}
-    from zerosum.domains.translation.using import _tiling
+    from zerosum.domains.translation.inference import _tiling
 
     tiling = _tiling(network, maker_facts)
     assert tiling.margin >= network.reach
-    translator = Translator(network, Side(3), Side(3), NOISE, torch.device("cpu"), tiling, "", False)
+    translator = ImageTranslator(network, Side(3), Side(3), NOISE, torch.device("cpu"), tiling, "", False)
     found = translator.whole(image)
     larger = tiled(lambda piece, place: translator.rows(piece[None], place)[0], image, type(tiling)(1024, 64, 64, 16))
     torch.testing.assert_close(found, larger, rtol=1e-4, atol=1e-5)
@@ -98,7 +98,7 @@ def test_the_command_doses_it(tmp_path: Path) -> None:
     """--strength 0 writes the very pixels that were read; more strength, more change."""
     from types import SimpleNamespace
 
-    from zerosum.data.images.exact import read
+    from zerosum.data.images.lossless_io import read
     from zerosum.domains.translation.writing import write
 
     values = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
@@ -110,7 +110,7 @@ def test_the_command_doses_it(tmp_path: Path) -> None:
     changed = []
     for strength in (0.0, 0.5, 1.0):
         out = tmp_path / f"{strength}.png"
-        produce(maker, facts, Wanted(None, 0, out, inputs=(tmp_path / "a.png",), strength=strength))  # type: ignore[arg-type]
+        produce(maker, facts, SampleRequest(None, 0, out, inputs=(tmp_path / "a.png",), strength=strength))  # type: ignore[arg-type]
         changed.append(float(np.abs(read(out).values.astype(int) - values).mean()))
     assert changed[0] == 0
     assert changed[0] < changed[1] < changed[2]
@@ -118,4 +118,4 @@ def test_the_command_doses_it(tmp_path: Path) -> None:
 
 def test_it_changes_images_only() -> None:
     with pytest.raises(ValueError, match="label maps go with"):
-        Restyle(Task(Side(2, "labels", ((0,), (1,))), Side(3), paired=False), latent=1)
+        ResidualIdentity(Task(Side(2, "labels", ((0,), (1,))), Side(3), paired=False), latent=1)

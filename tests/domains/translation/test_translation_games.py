@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from zerosum import recipe as recipes
 from zerosum.domains.translation import DOMAIN, terms
 from zerosum.domains.translation.facts import Side
-from zerosum.domains.translation.game import Cycle, Past
+from zerosum.domains.translation.game import Cycle, ReplayBuffer
 from zerosum.domains.translation.networks import GENERATORS
 from zerosum.domains.translation.networks.layers import PixelNorm, Waves
 from zerosum.domains.translation.networks.patch import PatchDiscriminator
 from zerosum.domains.translation.networks.task import Task
-from zerosum.engine import Match, Settings, Stepped
+from zerosum.engine import Settings, Stepped, TrainingLoop
 from zerosum.engine.duel import Duel
-from zerosum.engine.game import Batch, Play, Share, Verdict
-from zerosum.engine.seeds import Draws
+from zerosum.engine.game import Batch, DiscriminatorOutput, LossContext, MicroBatch
+from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe, part
 
@@ -35,8 +35,8 @@ GREY, COLOUR = Side(1), Side(3)
 NAMES = [name for name, recipe in DOMAIN.recipes.items() if recipe.generator.kind in TINY]
 
 
-def draws(rows: int, start: int = 0, total: int | None = None, step: int = 0) -> Draws:
-    return Draws(0, step, 0, start, start + rows, total or rows, torch.device("cpu"))
+def draws(rows: int, start: int = 0, total: int | None = None, step: int = 0) -> SeededNoise:
+    return SeededNoise(0, step, 0, start, start + rows, total or rows, torch.device("cpu"))
 
 
 def tiny(name: str, **changes: Any) -> Recipe:
@@ -71,10 +71,10 @@ class Small:
         return Batch(self.data[indices], self.condition[indices])
 
 
-def played(name: str, source: Small, micro_batches: int = 1, **changes: Any) -> Match:
+def played(name: str, source: Small, micro_batches: int = 1, **changes: Any) -> TrainingLoop:
     recipe = tiny(name, **changes)
     game = DOMAIN.game(recipe, source.facts)
-    match = Match(game, source, Settings(batch=4, learning=recipe.learning, micro_batches=micro_batches))
+    match = TrainingLoop(game, source, Settings(batch=4, learning=recipe.learning, micro_batches=micro_batches))
     for _ in match.play(recipe.steps):
         pass
     return match
@@ -185,9 +185,9 @@ def test_scales_and_the_input_of_the_discriminator() -> None:
 # --- terms
 
 
-def play(fake: Tensor, real: Tensor, condition: Tensor, generator: nn.Module | None = None, **more: Any) -> Play:
-    silent = Verdict((fake.new_zeros(len(fake)),))
-    return Play(
+def play(fake: Tensor, real: Tensor, condition: Tensor, generator: nn.Module | None = None, **more: Any) -> LossContext:
+    silent = DiscriminatorOutput((fake.new_zeros(len(fake)),))
+    return LossContext(
         real, fake, silent, silent, lambda points, side: silent, draws(len(fake)), 0, "generator", condition, condition,
         torch.zeros(len(fake), 1), generator, real, fake, **more,
     )  # fmt: skip
@@ -200,11 +200,11 @@ def test_pixel_distance_by_hand() -> None:
 
 def test_feature_matching_by_hand() -> None:
     fake = torch.zeros(2, 1, 2, 2)
-    made = Verdict((torch.zeros(2),), (torch.zeros(2, 3), torch.zeros(2, 4, 1)))
-    wanted = Verdict((torch.zeros(2),), (torch.full((2, 3), 2.0), torch.full((2, 4, 1), -4.0)))
-    with_real = Play(fake, fake, wanted, made, lambda points, side: made, draws(2), 0, "generator")
+    made = DiscriminatorOutput((torch.zeros(2),), (torch.zeros(2, 3), torch.zeros(2, 4, 1)))
+    wanted = DiscriminatorOutput((torch.zeros(2),), (torch.full((2, 3), 2.0), torch.full((2, 4, 1), -4.0)))
+    with_real = LossContext(fake, fake, wanted, made, lambda points, side: made, draws(2), 0, "generator")
     torch.testing.assert_close(terms.feature_matching(1.0).term(with_real), torch.tensor([3.0, 3.0]))
-    alone = Play(fake, fake, made, made, lambda points, side: wanted, draws(2), 0, "generator")
+    alone = LossContext(fake, fake, made, made, lambda points, side: wanted, draws(2), 0, "generator")
     torch.testing.assert_close(terms.feature_matching(1.0).term(alone), torch.tensor([3.0, 3.0]))
 
 
@@ -310,19 +310,19 @@ def test_an_encoder_knows_places_of_the_same_picture() -> None:
 # --- past fakes
 
 
-def exchange(past: Past, values: Tensor, step: int, shares: int = 1) -> Tensor:
+def exchange(past: ReplayBuffer, values: Tensor, step: int, shares: int = 1) -> Tensor:
     """One turn's fakes through the pool, in micro-batches."""
     total, parts = len(values), []
     for rows in torch.arange(total).chunk(shares):
         at = draws(len(rows), int(rows[0]), total, step)
         batch = Batch(values[rows].view(-1, 1, 1, 1), None)
-        parts.append(past.exchanged(batch, Share(None, at, step)).data.flatten())
+        parts.append(past.exchanged(batch, MicroBatch(None, at, step)).data.flatten())
     return torch.cat(parts)
 
 
 def test_past_fakes_come_back_row_by_row_on_any_number_of_shares() -> None:
     """Each row shows its own fakes; once the places are full as many are new as old, and none comes twice."""
-    one, three = Past(24), Past(24)
+    one, three = ReplayBuffer(24), ReplayBuffer(24)
     new = old = 0
     seen: list[set[float]] = [set() for _ in range(8)]
     for step in range(400):
@@ -341,12 +341,12 @@ def test_past_fakes_come_back_row_by_row_on_any_number_of_shares() -> None:
 
 
 def test_past_fakes_are_saved_and_loaded() -> None:
-    past, again = Past(8), Past(8)
+    past, again = ReplayBuffer(8), ReplayBuffer(8)
     for step in range(5):
         exchange(past, torch.arange(4.0) + 4 * step, step)
     again.load_state_dict({key: value.clone() for key, value in past.state_dict().items()}, 0)
     assert torch.equal(exchange(again, torch.arange(4.0), 7), exchange(past, torch.arange(4.0), 7))
-    nothing = Past(0)
+    nothing = ReplayBuffer(0)
     assert torch.equal(exchange(nothing, torch.arange(4.0), 9), torch.arange(4.0))
     assert nothing.state_dict() == {}
 
@@ -361,7 +361,7 @@ def test_a_cycle_is_two_games() -> None:
     game = DOMAIN.game(recipe, source.facts)
     assert isinstance(game, Cycle)
     rows = source.batch(torch.arange(4))
-    share = Share(rows, draws(4), 0)
+    share = MicroBatch(rows, draws(4), 0)
     found = game.terms("generator", share)
     assert set(found) == {"loss", "cycle", "back/loss", "back/cycle"}
     network: Any = game.players["generator"]
@@ -395,13 +395,13 @@ def test_a_cycle_resumes_with_its_past() -> None:
     source = Small(paired=False)
     recipe = tiny("cyclegan").changed(steps=6)
     settings = Settings(batch=4, learning=recipe.learning)
-    straight = Match(DOMAIN.game(recipe, source.facts), source, settings)
+    straight = TrainingLoop(DOMAIN.game(recipe, source.facts), source, settings)
     for _ in straight.play(6):
         pass
-    first = Match(DOMAIN.game(recipe, source.facts), source, settings)
+    first = TrainingLoop(DOMAIN.game(recipe, source.facts), source, settings)
     for _ in first.play(4):
         pass
-    second = Match(DOMAIN.game(recipe, source.facts), source, settings)
+    second = TrainingLoop(DOMAIN.game(recipe, source.facts), source, settings)
     second.load_state_dict(first.state_dict())
     for _ in second.play(6):
         pass
@@ -466,6 +466,6 @@ def test_pairs_are_learnt() -> None:
     recipe = tiny("pix2pix", learning={"generator": {"lr": 5e-3}, "discriminator": {"lr": 1e-3}})
     game = DOMAIN.game(recipe.changed(penalties={"pixel": 10.0}), source.facts)
     assert isinstance(game, Duel)
-    match = Match(game, source, Settings(batch=4, learning=recipe.learning))
+    match = TrainingLoop(game, source, Settings(batch=4, learning=recipe.learning))
     lost = [event.values()["generator/pixel"] for event in match.play(60) if isinstance(event, Stepped)]
     assert lost[-1] < lost[0] / 3

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from zerosum.domain import ConditionedEvaluator, Ranked
-from zerosum.domains.translation.album import Album, album_of
+from zerosum.domain import ConditionedEvaluator, HasBestMetric
 from zerosum.domains.translation.facts import Side
+from zerosum.domains.translation.image_collection import ImageCollection, album_of
 from zerosum.domains.translation.measures import labels
 from zerosum.domains.translation.metrics import TranslationEvaluator
 from zerosum.domains.translation.source import PairSource
@@ -62,7 +62,7 @@ def pairs() -> TranslationEvaluator:
 
 def test_the_protocols_of_the_engine(pairs: TranslationEvaluator) -> None:
     assert isinstance(pairs, ConditionedEvaluator)
-    assert isinstance(pairs, Ranked)
+    assert isinstance(pairs, HasBestMetric)
     assert pairs.num_samples == len(pairs.conditions()) == 20
     held = pairs.source.heldout_batch(torch.arange(20))
     assert held.condition is not None
@@ -184,7 +184,7 @@ def test_deep_sides(pairs: TranslationEvaluator) -> None:
     deep = replace(GREY, bits=16)
     a = smooth(40, 1, 0)
     shallow = source(a, a, (GREY, GREY), True, 20)
-    album: Any = Album(tuple(a.to(torch.int32) * 257), deep)
+    album: Any = ImageCollection(tuple(a.to(torch.int32) * 257), deep)
     parts = (
         (album.picked(range(20)), album.picked(range(20))),
         (album.picked(range(20, 40)), album.picked(range(20, 40))),

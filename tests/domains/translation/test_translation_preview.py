@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from zerosum.domain import Scene
+from zerosum.domain import PreviewContext
 from zerosum.domains.translation import preview
 from zerosum.domains.translation.facts import Side, colours
 
@@ -27,7 +27,7 @@ def pixels(path: Path) -> np.ndarray:  # type: ignore[type-arg]
 def test_label_maps_in_colours_beside_what_was_made(tmp_path: Path) -> None:
     labels = torch.nn.functional.one_hot(torch.full((4, 16, 16), 2), 3).permute(0, 3, 1, 2).float()
     made = torch.ones(4, 1, 16, 16) * -1
-    scene = Scene(10, facts(MAP, Side(1)), torch.zeros(4, 1), None, labels)
+    scene = PreviewContext(10, facts(MAP, Side(1)), torch.zeros(4, 1), None, labels)
     preview.picture(made, tmp_path / "a.png", scene)
     page = pixels(tmp_path / "a.png")
     colour = ((colours(MAP)[2] + 1) * 127.5).round().int().tolist()
@@ -54,7 +54,9 @@ def test_every_row_is_there_and_the_sheet_stays_narrow(num: int, tmp_path: Path)
 def test_groups_fill_their_rows(tmp_path: Path) -> None:
     """16 examples of two square cells stand in four rows of four."""
     cells = torch.zeros(16, 3, 64, 64)
-    preview.picture(cells, tmp_path / "a.png", Scene(10, facts(Side(3), Side(3)), torch.zeros(16, 1), None, cells))
+    preview.picture(
+        cells, tmp_path / "a.png", PreviewContext(10, facts(Side(3), Side(3)), torch.zeros(16, 1), None, cells)
+    )
     width, height = Image.open(tmp_path / "a.png").size
     side = 128
     assert height == 2 * preview.MARGIN + preview.HEAD + 4 * (side + preview.GAP) - preview.GAP
@@ -63,7 +65,7 @@ def test_groups_fill_their_rows(tmp_path: Path) -> None:
 
 def test_sixteen_bits_and_many_channels_can_be_looked_at(tmp_path: Path) -> None:
     given, made = torch.zeros(2, 5, 16, 16), torch.full((2, 1, 16, 16), 1.4)
-    scene = Scene(10, facts(Side(5), Side(1, bits=16)), torch.zeros(2, 1), None, given)
+    scene = PreviewContext(10, facts(Side(5), Side(1, bits=16)), torch.zeros(2, 1), None, given)
     preview.picture(made, tmp_path / "a.png", scene)
     assert {0, 128, 255} & set(np.unique(pixels(tmp_path / "a.png")).tolist()) >= {128, 255}
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageCms
 
-from zerosum.data.images.exact import read
+from zerosum.data.images.lossless_io import read
 from zerosum.domains.translation.writing import Metadata, deep_png, fitting, metadata_of, write
 
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from zerosum.data.images.raw import Labels
+from zerosum.data.images.types import Labels
 from zerosum.errors import UserError
 
 TRAIN = frozenset(("train", "training"))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from zerosum.data import numpy_files
 from zerosum.data.images.files import refit
-from zerosum.data.images.raw import RGBA, Labels, Part, Pixels, Raw, Wanted, check_memory, opaque
+from zerosum.data.images.types import RGBA, Labels, LoadedImages, Part, Pixels, Wanted, check_memory, opaque
 from zerosum.data.images.values import to_bytes
 from zerosum.data.numpy_files import Arrays, Header, refuse_objects
 from zerosum.errors import UserError
@@ -23,17 +23,17 @@ MIN_SIDE = 8
 """A three-dimensional array thinner than this, in pixels, is not taken for images unless it is named so."""
 
 
-def read_npy(path: Path, wanted: Wanted) -> Raw:
+def read_npy(path: Path, wanted: Wanted) -> LoadedImages:
     """One array of images, see `_layout` for its shapes and `values.to_bytes` for its ranges. Raises UserError."""
     with numpy_files.arrays(path) as arrays:
         _check_images(arrays[path.stem], str(path))
         # Mapped, so that a large float array is converted piece by piece.
         values = arrays.read(path.stem, mapped=True)
     images, notes = _images(values, wanted, str(path))
-    return Raw(path.stem, Part(images), notes=(*notes, *wanted.told(len(values))))
+    return LoadedImages(path.stem, Part(images), notes=(*notes, *wanted.told(len(values))))
 
 
-def read_npz(path: Path, wanted: Wanted) -> Raw:
+def read_npz(path: Path, wanted: Wanted) -> LoadedImages:
     """The images of an .npz, their labels, and a held-out part when the arrays are named so (x_train, test_images ...)."""
     with numpy_files.arrays(path) as arrays:
         parts = _parts(arrays)
@@ -46,7 +46,7 @@ def read_npz(path: Path, wanted: Wanted) -> Raw:
                 *(note for note in more if note not in notes),
                 f"{len(heldout.pixels)} images are held out.",
             )
-    return Raw(path.stem, train, heldout, class_names, notes)
+    return LoadedImages(path.stem, train, heldout, class_names, notes)
 
 
 def looks_like_images(path: Path) -> bool:

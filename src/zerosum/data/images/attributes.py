@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from zerosum.data.images.raw import Raw, Table
+from zerosum.data.images.types import LoadedImages, Table
 from zerosum.data.opening import contents
 from zerosum.errors import UserError
 
@@ -91,7 +91,7 @@ def _numbers(cells: Sequence[str], columns: Sequence[str], where: str) -> tuple[
     return tuple(found)
 
 
-def standardised(raw: Raw, table: Table) -> Attributes:
+def standardised(raw: LoadedImages, table: Table) -> Attributes:
     """The attributes of all rows of a source, minus the mean and over the deviation of its training images.
 
     Raises UserError for images that have no row, and for a table that says the same of all training images.
@@ -124,7 +124,7 @@ def standardised(raw: Raw, table: Table) -> Attributes:
 class _Finder:
     """Looks rows up by the path of an image, or by its file name where the table has file names only."""
 
-    def __init__(self, raw: Raw, table: Table) -> None:
+    def __init__(self, raw: LoadedImages, table: Table) -> None:
         files = [file for part in raw.parts() if part is not None for file in part.files]
         if not files:
             raise UserError(

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from zerosum.data.images.raw import RGBA, WHITE, Crop, Pixels
+from zerosum.data.images.types import RGBA, WHITE, Crop, Pixels
 from zerosum.data.opening import reason
 
 KINDS = {
@@ -50,7 +50,7 @@ class BadImageError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class ImageProbe:
     """What the header says: upright size in pixels, and whether the file is stored as grey."""
 
     height: int
@@ -76,7 +76,7 @@ class Decoded:
         return self.resized, self.recoloured, self.transparent, self.rotated, self.deep
 
 
-def probe(stream: BinaryIO) -> Probe:
+def probe(stream: BinaryIO) -> ImageProbe:
     """Reads the header only. Raises BadImageError."""
     with opened(stream) as image:
         width, height = image.size
@@ -84,7 +84,7 @@ def probe(stream: BinaryIO) -> Probe:
         known = image.format != "PNG" or "exif" in image.info
         if known and image.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8):
             width, height = height, width
-        return Probe(height, width, image.mode in _GREY)
+        return ImageProbe(height, width, image.mode in _GREY)
 
 
 def decode(

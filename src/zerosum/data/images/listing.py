@@ -17,7 +17,7 @@ from typing import BinaryIO
 from zerosum.data.images import attributes
 from zerosum.data.images.arrangement import natural, wrapping
 from zerosum.data.images.files import SUFFIXES, UNREAD
-from zerosum.data.images.raw import Table
+from zerosum.data.images.types import Table
 from zerosum.data.opening import check_size, decoding, is_regular
 from zerosum.errors import UserError
 

@@ -8,11 +8,11 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from zerosum.data.images import arrays, cifar, known, pairs, tar
+from zerosum.data.images import arrays, cifar, named_datasets, pairs, tar
 from zerosum.data.images.files import SUFFIXES, UNREAD
-from zerosum.data.images.gather import gather
 from zerosum.data.images.listing import Listing, ending_of, is_image_name, list_folder, list_zip
-from zerosum.data.images.raw import Raw, Wanted
+from zerosum.data.images.loader import gather
+from zerosum.data.images.types import LoadedImages, Wanted
 from zerosum.data.opening import decoding, is_regular, path_of, regular
 from zerosum.errors import UserError, nearest
 
@@ -23,7 +23,7 @@ _HOW = "Give a named source, or the path of a folder, .zip, .tar, .npy or .npz o
 def recognise(where: str) -> bool:
     """Whether `where` names an image source, or a path that holds images or arrays of them. Looks briefly, never raises.
     A folder of two sides, such as trainA and trainB, is left to translation."""
-    if known.canonical(where) is not None:
+    if named_datasets.canonical(where) is not None:
         return True
     path = path_of(where)
     try:
@@ -31,7 +31,7 @@ def recognise(where: str) -> bool:
             return (
                 bool(where)
                 and not pairs.layout_of(path)
-                and (known.layout_of(path) is not None or _glance(path, _holds_images))
+                and (named_datasets.layout_of(path) is not None or _glance(path, _holds_images))
             )
         suffix = path.suffix.lower()
         if not is_regular(path):
@@ -54,7 +54,7 @@ def claims(path: Path) -> bool:
     if is_regular(path):
         return path.suffix.lower() == ".zip" or tar.is_shard(path)
     try:
-        held = any(_packed(file) for file in path.iterdir()) or bool(known.pickle_hint([path]))
+        held = any(_packed(file) for file in path.iterdir()) or bool(named_datasets.pickle_hint([path]))
         return held or _glance(path, lambda files, base: any(ending_of(file) in UNREAD for file in files))
     except (OSError, ValueError):  # ValueError: a name with a zero byte
         return False
@@ -84,7 +84,7 @@ def _glance(folder: Path, suits: Callable[[Sequence[str], str], bool]) -> bool:
     return False
 
 
-def open_path(where: str, wanted: Wanted) -> Raw:
+def open_path(where: str, wanted: Wanted) -> LoadedImages:
     """The images at a path. Raises UserError for whatever is wrong with it."""
     path = path_of(where)
     try:
@@ -98,15 +98,15 @@ def open_path(where: str, wanted: Wanted) -> Raw:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
-def _open_folder(path: Path, wanted: Wanted) -> Raw:
-    if known.layout_of(path) is not None:
-        return known.load_layout(path, wanted)
+def _open_folder(path: Path, wanted: Wanted) -> LoadedImages:
+    if named_datasets.layout_of(path) is not None:
+        return named_datasets.load_layout(path, wanted)
     listing = list_folder(path, links=wanted.links)
     if not listing.members and (shards := tar.shards_in(path)):
         return _open_shards(path.resolve().name, shards, wanted, path)
     if not listing.members:
         held = sorted(file.name for file in path.iterdir() if file.suffix.lower() in (".npy", ".npz", ".zip"))
-        hint = f" It holds {held[0]}: give the path of that file." if held else known.pickle_hint([path])
+        hint = f" It holds {held[0]}: give the path of that file." if held else named_datasets.pickle_hint([path])
         raise UserError(
             f"{path}: no images in this folder{_instead(listing)}.{hint} "
             f"Images are files that end in {', '.join(sorted(SUFFIXES))}."
@@ -114,14 +114,14 @@ def _open_folder(path: Path, wanted: Wanted) -> Raw:
     return gather(path.resolve().name, listing, wanted, path)
 
 
-def _open_file(path: Path, wanted: Wanted) -> Raw:
+def _open_file(path: Path, wanted: Wanted) -> LoadedImages:
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return arrays.read_npy(path, wanted)
     if suffix == ".npz":
         return arrays.read_npz(path, wanted)
     if path.name == cifar.TARBALL:
-        return known.load_layout(path, wanted)
+        return named_datasets.load_layout(path, wanted)
     if tar.is_shard(path):
         return _open_shards(path.name.split(".")[0], [path], wanted, path)
     if suffix in SUFFIXES:
@@ -137,7 +137,7 @@ def _open_file(path: Path, wanted: Wanted) -> Raw:
         return gather(path.stem, listing, wanted, path)
 
 
-def _open_shards(name: str, shards: Sequence[Path], wanted: Wanted, where: Path) -> Raw:
+def _open_shards(name: str, shards: Sequence[Path], wanted: Wanted, where: Path) -> LoadedImages:
     listing = tar.list_shards(shards, where)
     if not listing.members:
         raise UserError(f"{where}: no images in {len(shards)} tar archive(s){_instead(listing)}.")
@@ -158,7 +158,9 @@ def _missing(where: str, path: Path) -> UserError:
         return UserError(
             f"{where!r}: no such file or folder. {f'Did you mean {path.parent / close[0]}? ' if close else ''}{_HOW}"
         )
-    return UserError(f"{where!r}: no image source and no path of this name. {nearest(where, known.SOURCES)} {_HOW}")
+    return UserError(
+        f"{where!r}: no image source and no path of this name. {nearest(where, named_datasets.SOURCES)} {_HOW}"
+    )
 
 
 def _is_path(where: str) -> bool:

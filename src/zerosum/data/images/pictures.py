@@ -16,8 +16,8 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from zerosum.data import filenames
-from zerosum.data.images.raw import RGBA
 from zerosum.data.images.transparency import on_checkerboard, premultiplied, straight
+from zerosum.data.images.types import RGBA
 from zerosum.errors import UserError
 
 TILE, SMOOTH_BELOW = 56, 24

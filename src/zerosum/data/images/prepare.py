@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from zerosum.data.images import bulk, cache, raw, split
+from zerosum.data.images import cache, parallel_decode, split, types
 from zerosum.data.images.arrangement import Arrangement
 from zerosum.data.images.files import BadImageError
 from zerosum.data.images.listing import Member
-from zerosum.data.images.raw import Pixels, Shape, Wanted, fingerprint
+from zerosum.data.images.types import Pixels, Shape, Wanted, fingerprint
 from zerosum.errors import UserError
 from zerosum.store import flush_folder
 
@@ -53,18 +53,18 @@ class Task:
         """Size of a decoded image."""
         return self.channels * self.size[0] * self.size[1]
 
-    def decode(self, store: Any, what: str) -> bulk.Survey:
+    def decode(self, store: Any, what: str) -> parallel_decode.DecodeSurvey:
         """Hands every image to `store(position, pixels)`."""
-        progress = bulk.Progress(f"{self.where}: {what}", len(self.members))
-        return bulk.decode_all(self.members, self.channels, self.size, self.wanted, store, progress)
+        progress = parallel_decode.Progress(f"{self.where}: {what}", len(self.members))
+        return parallel_decode.decode_all(self.members, self.channels, self.size, self.wanted, store, progress)
 
-    def kept(self, survey: bulk.Survey) -> tuple[Rows, tuple[str, ...]]:
+    def kept(self, survey: parallel_decode.DecodeSurvey) -> tuple[Rows, tuple[str, ...]]:
         """The members that were decoded, and the note on others. Raises UserError where these may not be left out, and where a
         transparency is to be kept that no image has."""
         failures = self.failures | {self.members[i].name: error for i, error in survey.failures.items()}
-        notes = bulk.refuse(failures, len(self.members) + len(self.failures), self.wanted, self.where)
+        notes = parallel_decode.refuse(failures, len(self.members) + len(self.failures), self.wanted, self.where)
         if self.wanted.alpha == "keep" and not survey.transparent:
-            raise raw.opaque(self.where)
+            raise types.opaque(self.where)
         kept = np.array([i for i in range(len(self.members)) if i not in survey.failures], dtype=np.int64)
         if (kept < self.num_train).sum() < 2:
             raise UserError(f"{self.where}: fewer than 2 usable training images; a training set needs at least 2.")
@@ -93,7 +93,7 @@ def prepare(place: Path, task: Task, listing_print: str) -> cache.Prepared | Non
                 shutil.rmtree(aside, ignore_errors=True)
             return cache.look(place, listing_print)[0]
     except OSError as error:
-        bulk.say(
+        parallel_decode.say(
             f"{task.where}: the decoded images cannot be kept in {place.parent} ({error.strerror or error}), so they are "
             "read into memory. Name another folder with ZEROSUM_CACHE."
         )
@@ -102,7 +102,7 @@ def prepare(place: Path, task: Task, listing_print: str) -> cache.Prepared | Non
 
 def _enough_room(place: Path, task: Task) -> None:
     needed, free = 2 * len(task.members) * task.row_bytes, shutil.disk_usage(place.parent).free
-    if needed > free and needed <= 2 * raw.MAX_BYTES:
+    if needed > free and needed <= 2 * types.MAX_BYTES:
         raise OSError(errno.ENOSPC, f"{needed / 2**20:,.0f} MiB are needed, {free / 2**20:,.0f} MiB free")
     if needed > free:
         raise UserError(
@@ -137,7 +137,7 @@ def _make(aside: Path, place: Path, task: Task, listing_print: str) -> None:
         print_ = fingerprint(len(parts["train"]), shape, written, labels)
         seconds = scratch.seconds
     np.save(aside / cache.ORDER, positions, allow_pickle=False)
-    done = bulk.told(survey, task.channels, task.size, task.wanted)
+    done = parallel_decode.told(survey, task.channels, task.size, task.wanted)
     about = {
         "rule": cache.rule(task.where, task.wanted),
         "shape": [len(rows), channels, *task.size],
@@ -149,7 +149,7 @@ def _make(aside: Path, place: Path, task: Task, listing_print: str) -> None:
         f"{len(rows):,} decoded images ({len(rows) * task.row_bytes * channels / task.channels / 2**20:,.0f} MiB) are kept in "
         f"{place}; they were made in {seconds:,.0f} s ({len(rows) / seconds:,.0f} images/s)."
     )
-    told = (*task.notes, *(bulk.without_colour(done) if grey else done), *skipped, *notes, kept_in)
+    told = (*task.notes, *(parallel_decode.without_colour(done) if grey else done), *skipped, *notes, kept_in)
     cache.describe(aside, listing_print, about | {"notes": told})
 
 
@@ -185,7 +185,7 @@ class _Scratch:
             done = os.pwrite(self.file.fileno(), room, begin)
             begin, room = begin + done, room[done:]
         self.digests[position] = np.frombuffer(split.digest(row, mirrored), np.uint8)
-        if len(row) == 3 and bulk.is_grey(row):
+        if len(row) == 3 and parallel_decode.is_grey(row):
             self.grey[position] = True
             self.grey_digests[position] = np.frombuffer(split.digest(row[:1], mirrored), np.uint8)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from zerosum.data.images.raw import Part, Pixels, Raw
+from zerosum.data.images.types import LoadedImages, Part, Pixels
 
 MIN_TO_SPLIT = 20
 """Smallest number of images of which some are held out or set apart."""
@@ -19,7 +19,7 @@ COPIES = "Nearly all images are copies of each other, so none are held out."
 Mask = npt.NDArray[np.bool_]
 
 
-def hold_out(raw: Raw, share: float, mirrored: bool = False) -> Raw:
+def hold_out(raw: LoadedImages, share: float, mirrored: bool = False) -> LoadedImages:
     """Moves `share` of the images to the held-out part: those whose SHA-256, read as a number in [0, 1), is below it.
 
     An image's side depends on its content alone, so it stays when images are added, and copies stay together; with
@@ -33,7 +33,7 @@ def hold_out(raw: Raw, share: float, mirrored: bool = False) -> Raw:
     return replace(raw, train=raw.train.rows(~out), heldout=raw.train.rows(out))
 
 
-def set_apart(raw: Raw, share: float, mirrored: bool = False) -> Raw:
+def set_apart(raw: LoadedImages, share: float, mirrored: bool = False) -> LoadedImages:
     """Moves `share` of the training images to the validation part.
 
     Of a published training part these are the last rows, as is the custom (MNIST: 50,000 and 10,000); else they are chosen

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from zerosum.data.images.raw import Part, Raw
+from zerosum.data.images.types import LoadedImages, Part
 
 NUM_TRAIN, NUM_HELDOUT = 128_000, 10_000
 
 
-def stack(mnist: Raw) -> Raw:
+def stack(mnist: LoadedImages) -> LoadedImages:
     """Stacks of the training digits, held-out ones of the test digits; drawn with replacement, the same every time.
 
     They carry no labels: the 1,000 classes are what a generator is to find without being told.
     """
     assert mnist.heldout is not None
     train, heldout = _stacks(mnist.train, NUM_TRAIN, 0), _stacks(mnist.heldout, NUM_HELDOUT, 1)
-    return Raw("stacked-mnist", train, heldout, notes=mnist.notes, published=True, measure="stacked")
+    return LoadedImages("stacked-mnist", train, heldout, notes=mnist.notes, published=True, measure="stacked")
 
 
 def triples(num_digits: int, num: int, seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:

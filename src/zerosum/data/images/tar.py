@@ -28,7 +28,7 @@ from zerosum.data.images.listing import (
     refuse_outside,
     slashed,
 )
-from zerosum.data.images.raw import Table
+from zerosum.data.images.types import Table
 from zerosum.data.opening import decoding, regular
 from zerosum.errors import Damaged, UserError
 from zerosum.jsonfile import parse_json

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zerosum.data.images.raw import Pixels
+from zerosum.data.images.types import Pixels
 from zerosum.errors import UserError
 
 CHUNK_ROWS = 1024

@@ -11,24 +11,24 @@ from torch import Tensor, nn
 
 from zerosum import domain
 from zerosum.data.images import film, paths, pictures, transparency
-from zerosum.data.images.raw import RGBA, WHITE, Alpha, Crop, OnBad
-from zerosum.domain import Baseline, Domain, Facts, Form
+from zerosum.data.images.types import RGBA, WHITE, Alpha, Crop, OnBad
+from zerosum.domain import Baseline, Domain, Facts, WriteOptions
 from zerosum.domains.images import augments, networks, recipes
 from zerosum.domains.images.data import ImageSource, Shape, open_source, recognise, sources
 from zerosum.domains.images.networks.maxout import SigmoidGenerator
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Game
-from zerosum.engine.loop import Match
+from zerosum.engine.loop import TrainingLoop
 from zerosum.errors import UserError
 from zerosum.metrics.record import Record
-from zerosum.recipe import Part, Recipe
+from zerosum.recipe import Component, Recipe
 
 NUM_EXAMPLES = 256
 FEWEST_IMAGES, SOME_IMAGES = 50, 500
 """Below the first a network can only learn images by heart; from about the second on it has something to vary."""
 
 
-def _open(data: Part, allow_download: bool) -> ImageSource:
+def _open(data: Component, allow_download: bool) -> ImageSource:
     return domain.make("data", {data.kind: _opener}, data, data.kind, allow_download)  # type: ignore[no-any-return]
 
 
@@ -165,7 +165,7 @@ def _game(recipe: Recipe, facts: Facts) -> Duel:
         facts.get("num_attributes", 0),
     )
     if facts["channels"] == RGBA:
-        game.augment = augments.OnBackgrounds(game.augment)
+        game.augment = augments.BackgroundAugment(game.augment)
     return game
 
 
@@ -182,21 +182,23 @@ def _initialise(game: Game, source: ImageSource) -> None:
             network.start_at_marginals(source)
 
 
-def _beside(recipe: Recipe, match: Match, fakes: Tensor) -> Sequence[Record]:
+def _beside(recipe: Recipe, match: TrainingLoop, fakes: Tensor) -> Sequence[Record]:
     """Whether the augmentation leaks, where there is one."""
-    from zerosum.domains.images import leak
+    from zerosum.domains.images import augmentation_leak
 
     game, source = match.game, match.source
     if recipe.augment is None or not isinstance(game, Duel) or not isinstance(source, ImageSource) or not game.augment:
         return ()
     strength = game.strength(match.step)
     augment = game.augment
-    if isinstance(augment, augments.OnBackgrounds) and augment.augment:
+    if isinstance(augment, augments.BackgroundAugment) and augment.augment:
         augment, fakes = (
             augment.augment,
             transparency.laid(transparency.possible(fakes.clamp(-1, 1)), source.background),
         )
-    return leak.records(source.seen, augment, fakes, recipe.seed, strength=strength, name=recipe.augment.kind)
+    return augmentation_leak.records(
+        source.seen, augment, fakes, recipe.seed, strength=strength, name=recipe.augment.kind
+    )
 
 
 def _baselines(source: ImageSource) -> Mapping[str, Callable[[], Baseline]]:
@@ -206,14 +208,14 @@ def _baselines(source: ImageSource) -> Mapping[str, Callable[[], Baseline]]:
 
 
 def _evaluator(source: ImageSource, seed: int) -> Any:
-    from zerosum.domains.images.judged import UnitEvaluator
+    from zerosum.domains.images.pixel_evaluator import PixelEvaluator
 
-    return UnitEvaluator(source, seed)
+    return PixelEvaluator(source, seed)
 
 
 def _read(paths: Sequence[Path], facts: Facts) -> Tensor:
     """Image files as the discriminator wants them: decoded, cropped and resized as training images are."""
-    from zerosum.domains.images.judged import read_images
+    from zerosum.domains.images.pixel_evaluator import read_images
 
     if not paths:
         raise UserError("judge needs at least one image file.")
@@ -255,7 +257,7 @@ DOMAIN = Domain(
     tuned=recipes.tuned,
     evaluator=_evaluator,
     picture=lambda samples, path, scene: pictures.grid(samples, scene.columns, path, scene.size),
-    write=lambda samples, path, facts, form=Form(): pictures.write(samples, path, form.size, form.names),
+    write=lambda samples, path, facts, form=WriteOptions(): pictures.write(samples, path, form.size, form.names),
     tile=lambda facts: (max(int(facts["height"]), pictures.TILE), max(int(facts["width"]), pictures.TILE)),
     read=_read,
     within=_within,

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from zerosum.domain import Baseline
 from zerosum.domains.images.data import ImageSource, in_bytes, to_unit
+from zerosum.domains.images.markov import Markov, markov
 from zerosum.metrics.baselines import chosen, classical
-from zerosum.metrics.markov import Markov, markov
 
 GREY_LEVELS, COLOUR_LEVELS = 32, 8
 """Levels of a pixel's channel in the Markov chain; three channels make 512 colours."""
 
 
 @dataclass(frozen=True)
-class OfRows:
+class RowBaseline:
     """A model of flat rows as one of images (C, H, W), clamped to [-1, 1]."""
 
     model: Baseline
@@ -37,7 +37,7 @@ class OfRows:
 
 
 @dataclass(frozen=True)
-class Raster:
+class RasterBaseline:
     """A chain over the levels of the pixels as one of images. values: (S,) float32 in [-1, 1], what each level stands for."""
 
     chain: Markov
@@ -65,11 +65,11 @@ def baselines(source: ImageSource) -> dict[str, Callable[[], Baseline]]:
     return {**of_rows, "markov": functools.partial(_raster, pixels, len(source.train))}
 
 
-def _of_rows(fit: Callable[[], Baseline], shape: tuple[int, int, int]) -> OfRows:
-    return OfRows(fit(), shape)
+def _of_rows(fit: Callable[[], Baseline], shape: tuple[int, int, int]) -> RowBaseline:
+    return RowBaseline(fit(), shape)
 
 
-def _raster(pixels: Tensor, total: int) -> Raster:
+def _raster(pixels: Tensor, total: int) -> RasterBaseline:
     """Pixels in raster order, each after its left neighbour (in colour, after the three values before it)."""
     _, channels, height, width = pixels.shape
     num_levels = GREY_LEVELS if channels == 1 else COLOUR_LEVELS
@@ -78,4 +78,4 @@ def _raster(pixels: Tensor, total: int) -> Raster:
     counts = torch.bincount(levels.flatten().int(), minlength=num_levels)
     values = (sums / counts.clamp_min(1)).float()  # a level is shown as the mean of its pixels
     sequences = levels.permute(0, 2, 3, 1).flatten(1)
-    return Raster(markov(sequences, channels, positional=True, total=total), values, (channels, height, width))
+    return RasterBaseline(markov(sequences, channels, positional=True, total=total), values, (channels, height, width))

@@ -13,14 +13,26 @@ import torch
 from torch import Tensor
 
 from zerosum.data.images import attributes as tables
-from zerosum.data.images import known
+from zerosum.data.images import named_datasets
 from zerosum.data.images.attributes import Attributes
-from zerosum.data.images.known import SourceInfo
+from zerosum.data.images.named_datasets import SourceInfo
 from zerosum.data.images.paths import open_path, recognise
 from zerosum.data.images.pictures import as_played, as_saved, in_bytes, to_pixels, to_unit
-from zerosum.data.images.raw import RGBA, WHITE, Alpha, Crop, OnBad, Part, Raw, Shape, Wanted, fingerprint, opaque
 from zerosum.data.images.split import hold_out, set_apart
 from zerosum.data.images.transparency import laid_pixels
+from zerosum.data.images.types import (
+    RGBA,
+    WHITE,
+    Alpha,
+    Crop,
+    LoadedImages,
+    OnBad,
+    Part,
+    Shape,
+    Wanted,
+    fingerprint,
+    opaque,
+)
 from zerosum.data.opening import path_of
 from zerosum.engine.game import Batch
 from zerosum.errors import UserError
@@ -145,7 +157,7 @@ class ImageSource:
 
 def sources() -> Mapping[str, SourceInfo]:
     """The named sources, and what is known of each."""
-    return known.SOURCES
+    return named_datasets.SOURCES
 
 
 def open_source(
@@ -184,13 +196,13 @@ def open_source(
     labelled = labelled and not isinstance(attributes, str)
     how = crop, on_bad, labelled, heldout, validation, flip, attributes, cache, links, background, alpha
     wanted = Wanted(size, channels, max_images, *how)
-    name = known.canonical(where)
-    named = functools.partial(known.load_named, allow_download=allow_download, data_root=data_root)
+    name = named_datasets.canonical(where)
+    named = functools.partial(named_datasets.load_named, allow_download=allow_download, data_root=data_root)
     raw = open_path(where, wanted) if name is None else named(name, wanted)
     return _finish(_split(raw, wanted), wanted)
 
 
-def _split(raw: Raw, wanted: Wanted) -> Raw:
+def _split(raw: LoadedImages, wanted: Wanted) -> LoadedImages:
     """The raw source with its split; one from the cache has it."""
     if raw.fingerprint:
         return raw
@@ -201,7 +213,7 @@ def _split(raw: Raw, wanted: Wanted) -> Raw:
     return set_apart(raw, wanted.validation, wanted.flip)
 
 
-def _finish(raw: Raw, wanted: Wanted) -> ImageSource:
+def _finish(raw: LoadedImages, wanted: Wanted) -> ImageSource:
     if wanted.alpha == "keep" and raw.train.pixels.shape[1] != RGBA:
         raise opaque(raw.name)
     given = _attributes(raw, wanted)
@@ -229,7 +241,7 @@ def _finish(raw: Raw, wanted: Wanted) -> ImageSource:
     )
 
 
-def _attributes(raw: Raw, wanted: Wanted) -> Attributes | None:
+def _attributes(raw: LoadedImages, wanted: Wanted) -> Attributes | None:
     table = tables.read(path_of(wanted.attributes)) if isinstance(wanted.attributes, str) else raw.table
     if table is None and wanted.attributes is True:
         raise UserError(f"{raw.name}: attributes = true, and there is no {tables.FILE} beside the images.")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from zerosum.domain.eval_options import EvalOptions
 from zerosum.domains.images.extractors import Extractor, chosen, labeller
-from zerosum.metrics.choice import Choice
 from zerosum.metrics.classifier import extract, shrunk_size
 from zerosum.metrics.neighbours import diversity
 
@@ -66,7 +66,7 @@ def some(images: Images, num: int, seed: int) -> tuple[Tensor, Tensor | None]:
     return images.pixels[order], None if images.labels is None else images.labels[order]
 
 
-def prepare(source: ImageSource, choice: Choice, num: int, seed: int, cache_dir: Path | None) -> Prepared:
+def prepare(source: ImageSource, choice: EvalOptions, num: int, seed: int, cache_dir: Path | None) -> Prepared:
     """Makes the extractor, and the classifier where there are labels, and extracts `num` reals, trained on and held out."""
     extractor, own = chosen(source, choice, cache_dir), labeller(source, cache_dir)
     pixels, labels = some(source.train, num, seed)

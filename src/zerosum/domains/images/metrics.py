@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 
 from zerosum.data.images.transparency import laid_pixels
+from zerosum.domain.eval_options import EvalOptions
+from zerosum.domain.eval_stages import stage
 from zerosum.domains.images.features import Prepared, prepare, some
-from zerosum.domains.images.measures import classes, controls, copies, distribution, opinion, stacked
-from zerosum.domains.images.measures.occasion import FEWEST, Occasion, common_protocol
-from zerosum.domains.images.measures.opinion import Judge
+from zerosum.domains.images.measures import classes, controls, discriminator, distribution, memorization, stacked
+from zerosum.domains.images.measures.context import FEWEST, EvalContext, common_protocol
+from zerosum.domains.images.measures.discriminator import Judge
+from zerosum.domains.images.measures.mode_coverage import NUM_SAMPLES
 from zerosum.errors import UserError
-from zerosum.metrics.choice import Choice
 from zerosum.metrics.coverage import class_coverage
 from zerosum.metrics.neighbours import diversity
 from zerosum.metrics.record import Record
-from zerosum.metrics.stacked import NUM_SAMPLES
-from zerosum.metrics.stages import stage
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import ImageSource
@@ -45,7 +45,7 @@ class ImageEvaluator:
         num_samples: int | None = None,
         cache_dir: Path | None = None,
         seed: int = 0,
-        choice: Choice = Choice(),
+        choice: EvalOptions = EvalOptions(),
     ) -> None:
         wanted, rows = num_samples or choice.num, len(source.train.pixels)
         if wanted and wanted < FEWEST:
@@ -61,7 +61,7 @@ class ImageEvaluator:
         self.cache_dir, self.seed, self.choice = cache_dir, seed, choice
         self.notes: list[str] = []
         self._prepared: Prepared | None = None
-        self._copy_keys: copies.CopyKeys | None = None
+        self._copy_keys: memorization.CopyKeys | None = None
 
     @property
     def prepared(self) -> Prepared:
@@ -102,16 +102,16 @@ class ImageEvaluator:
             records += classes.records(at)
         if stacked.is_stacked(self.seen) and stage("modes of stacked digits"):
             records = stacked.records(at, shown, self.cache_dir) + records
-        if copies.enough(self.seen, self.notes) and stage("copies of training images"):
-            self._copy_keys = self._copy_keys or copies.copy_keys(self.seen)
-            records += copies.records(at, self._copy_keys)
+        if memorization.enough(self.seen, self.notes) and stage("copies of training images"):
+            self._copy_keys = self._copy_keys or memorization.copy_keys(self.seen)
+            records += memorization.records(at, self._copy_keys)
         if judge is not None and stage("the discriminator's scores"):
             plain = {**at.common, "images": "uint8"}  # with the alpha that D knows
             at = replace(at, source=self.source, fakes=fakes[: self.num_samples], common=plain)
-            records += opinion.records(at, judge, self.num_samples)
+            records += discriminator.records(at, judge, self.num_samples)
         return records
 
-    def _occasion(self, fakes: Tensor, labels: Tensor | None, protocol: Mapping[str, Any]) -> Occasion:
+    def _occasion(self, fakes: Tensor, labels: Tensor | None, protocol: Mapping[str, Any]) -> EvalContext:
         prepared = self.prepared
         common = common_protocol(self.source, prepared, self.seed) | dict(protocol)
         if self.seen is not self.source:
@@ -119,7 +119,7 @@ class ImageEvaluator:
         features = prepared.features(fakes)
         predicted = prepared.classify(fakes, features)
         labels = None if labels is None else labels[: len(fakes)].detach().cpu()
-        return Occasion(self.seen, prepared, fakes, labels, features, predicted, self.seed, common, self.notes)
+        return EvalContext(self.seen, prepared, fakes, labels, features, predicted, self.seed, common, self.notes)
 
     def quick(self, fakes: Tensor) -> dict[str, float]:
         """Health numbers for use while training; a few hundredths of a second after the first call.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zerosum.domain import Domain, Facts
-from zerosum.domains.points import data, files, game, networks, recipes, showing
+from zerosum.domains.points import data, export, files, game, networks, recipes
 from zerosum.domains.points.evaluator import ShapeEvaluator
 
 
@@ -26,13 +26,13 @@ DOMAIN = Domain(
     recipes=recipes.RECIPES,
     choose=recipes.choose,
     evaluator=ShapeEvaluator,
-    picture=showing.picture,
-    write=showing.write,
-    tile=lambda facts: (showing.TILE, showing.TILE),
-    read=showing.read,
+    picture=export.picture,
+    write=export.write,
+    tile=lambda facts: (export.TILE, export.TILE),
+    read=export.read,
     initialise=game.initialise,
-    film=showing.film,
-    endings=(*showing.SUFFIXES, ""),
+    film=export.film,
+    endings=(*export.SUFFIXES, ""),
     claims=files.claims,
     arrays="(N, P, 3): N shapes of P points",
 )

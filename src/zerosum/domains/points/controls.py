@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zerosum.metrics import shape_sets
+from zerosum.domains.points import shape_sets
 from zerosum.metrics.controls import unclear
 from zerosum.metrics.record import Record
 

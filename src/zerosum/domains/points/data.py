@@ -15,12 +15,12 @@ from torch import Tensor
 from zerosum import domain
 from zerosum.data import coordinates
 from zerosum.data.opening import path_of
-from zerosum.domains.points import files, named
+from zerosum.domains.points import builtin_sources, files
 from zerosum.domains.points.files import Shapes
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError, nearest
-from zerosum.recipe import Part
+from zerosum.recipe import Component
 
 Normalise = Literal["shape", "global", "none"]
 Axis = Literal["x", "y", "z"]
@@ -111,9 +111,9 @@ def _picked(clouds: Tensor, labels: Tensor | None, indices: Tensor) -> Batch:
     return Batch(clouds[rows], None if labels is None else labels[rows])
 
 
-def open_source(data: Part, allow_download: bool) -> CloudSource:
+def open_source(data: Component, allow_download: bool) -> CloudSource:
     """The source of a recipe's data part: a named one, or a path."""
-    opened = _named if data.kind in named.SOURCES else _at_path
+    opened = _named if data.kind in builtin_sources.SOURCES else _at_path
     source: CloudSource = domain.make("data", {data.kind: opened}, data, data.kind)
     return source
 
@@ -125,8 +125,8 @@ def _named(
     """A named source, see named.load."""
     _check(points, heldout)
     if num < 0 or num == 1:
-        raise ValueError(f"num must be at least 2, or 0 for {named.NUM_TRAIN:,}; got {num}")
-    return _made(named.load(name, num, points, seed), normalise, labelled, heldout, up)
+        raise ValueError(f"num must be at least 2, or 0 for {builtin_sources.NUM_TRAIN:,}; got {num}")
+    return _made(builtin_sources.load(name, num, points, seed), normalise, labelled, heldout, up)
 
 
 def _at_path(
@@ -137,7 +137,9 @@ def _at_path(
     _check(points, heldout)
     path = path_of(where)
     if not os.path.exists(path):
-        raise UserError(f"{where!r}: no named source of shapes and no such path. {nearest(where, named.SOURCES)}")
+        raise UserError(
+            f"{where!r}: no named source of shapes and no such path. {nearest(where, builtin_sources.SOURCES)}"
+        )
     try:
         return _made(files.load(path, points, seed), normalise, labelled, heldout, up)
     except OSError as error:
@@ -203,9 +205,9 @@ def normalised(clouds: Tensor, how: Normalise, name: str) -> tuple[Tensor, tuple
 
 def recognise(where: str) -> bool:
     """Whether `where` names a source of shapes, or a path that holds meshes or clouds. Looks briefly, never raises."""
-    return where in named.SOURCES or files.recognise(where)
+    return where in builtin_sources.SOURCES or files.recognise(where)
 
 
-def sources() -> Mapping[str, named.SourceInfo]:
+def sources() -> Mapping[str, builtin_sources.SourceInfo]:
     """The named sources."""
-    return named.SOURCES
+    return builtin_sources.SOURCES

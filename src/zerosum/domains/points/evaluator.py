@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from zerosum.domains.points import controls
+from zerosum.domain.eval_stages import stage
+from zerosum.domains.points import clouds, controls, shape_sets
 from zerosum.engine.seeds import generator
-from zerosum.metrics import clouds, shape_sets
 from zerosum.metrics.record import Record
-from zerosum.metrics.stages import stage
 
 if TYPE_CHECKING:
     from zerosum.domains.points.data import CloudSource

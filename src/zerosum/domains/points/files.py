@@ -62,7 +62,7 @@ class Shapes:
     notes: tuple[str, ...] = field(default=())
 
 
-class Told:
+class FileNotes:
     """What is to be told of files, each thing once with the number of files."""
 
     def __init__(self) -> None:
@@ -153,9 +153,9 @@ def load(path: Path, num_points: int, seed: int) -> Shapes:
 _CONVERT = f"Convert them to one of {', '.join((*SINGLE, *ARRAYS))}; MeshLab and CloudCompare can."
 
 
-def cloud(path: Path, num_points: int, seed: int, told: Told | None = None) -> Array:
+def cloud(path: Path, num_points: int, seed: int, told: FileNotes | None = None) -> Array:
     """(num_points, 3) of one file: a mesh's surface by area, or so many points of a cloud, the same ones for the same seed."""
-    told = Told() if told is None else told
+    told = FileNotes() if told is None else told
     digest = hashlib.sha256(path.name.encode(errors="surrogateescape")).digest()
     rng = np.random.default_rng([seed, int.from_bytes(digest[:4], "little")])
     suffix = path.suffix.lower()
@@ -263,7 +263,7 @@ def _folder(folder: Path, num_points: int, seed: int) -> Shapes:
     names, left, notes = _classes(own)
     kept = sorted((file for file in files if file not in left), key=lambda file: (tested[file], file))
     held = sum(tested[file] for file in kept)
-    told = Told()
+    told = FileNotes()
     clouds = np.stack([cloud(file, num_points, seed, told) for file in kept])
     labels = np.array([names.index(own[file]) for file in kept]) if names else None
     notes = (*notes, *([passed] if passed else []), *told.notes())

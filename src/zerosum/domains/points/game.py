@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from zerosum import domain
 from zerosum.domains.points import networks
+from zerosum.domains.points.clouds import chamfer
 from zerosum.domains.points.networks import LatentDiscriminator, LatentGenerator
 from zerosum.engine.duel import DISCRIMINATOR, GENERATOR, Duel
-from zerosum.engine.game import Batch, Game, Share, Source, Turn
+from zerosum.engine.game import Batch, Game, MicroBatch, Source, Turn
 from zerosum.engine.seeds import generator as seeded_generator
 from zerosum.errors import UserError
-from zerosum.metrics.clouds import chamfer
 from zerosum.recipe import Recipe
 
 CHUNK = 256
@@ -50,14 +50,14 @@ class LatentDuel(Duel):
             return (Turn((GENERATOR,)),)
         return tuple(Turn(turn.players, reals=False) for turn in super().turns(step))
 
-    def terms(self, player: str, share: Share) -> dict[str, Tensor]:
+    def terms(self, player: str, share: MicroBatch) -> dict[str, Tensor]:
         """The Chamfer distance in the first phase, the duel's terms on codes in the second."""
         if player == GENERATOR and share.step < self.phase_steps:
             self._bank = None  # what was kept is of older weights
             return {"chamfer": self._rebuilding(share)}
         return super().terms(player, self._on_codes(share))
 
-    def rehearse(self, player: str, share: Share) -> Tensor | None:
+    def rehearse(self, player: str, share: MicroBatch) -> Tensor | None:
         """Scores for losses that couple rows; in the first phase there are none."""
         if player == GENERATOR and share.step < self.phase_steps:
             return None
@@ -75,7 +75,7 @@ class LatentDuel(Duel):
         super().load_state_dict(state)
         self._bank = None
 
-    def _rebuilding(self, share: Share) -> Tensor:
+    def _rebuilding(self, share: MicroBatch) -> Tensor:
         """The mean Chamfer distance between clouds and what is rebuilt of `seen` random points of each."""
         assert share.real is not None, "the auto-encoder's turn draws reals"
         clouds = share.real.data
@@ -83,7 +83,7 @@ class LatentDuel(Duel):
         seen = clouds.gather(1, order[:, :, None].expand(-1, -1, clouds.shape[2]))
         return chamfer(self.whole.rebuild(self.whole.encode(seen)).float(), clouds).mean()
 
-    def _on_codes(self, share: Share) -> Share:
+    def _on_codes(self, share: MicroBatch) -> MicroBatch:
         """The share with rows of the kept codes for its reals."""
         bank = self._kept()
         rows = share.draws.integers("rows", len(bank))

@@ -31,7 +31,7 @@ def _perceptron(sizes: Sequence[int], norm: bool = False, last: bool = False) ->
     return nn.Sequential(*layers)
 
 
-class Judging(nn.Module):
+class JudgedCodes(nn.Module):
     """Features to a logit; a class adds its product with the features (projection, Miyato and Koyama 2018)."""
 
     def __init__(self, features: int, num_classes: int) -> None:
@@ -74,7 +74,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.points = _perceptron([3, *widths], last=True)
         self.head = _perceptron([2 * widths[-1], head], last=True)
-        self.judging = Judging(head, num_classes)
+        self.judging = JudgedCodes(head, num_classes)
 
     def forward(self, clouds: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, P, 3) -> (N,)."""
@@ -164,7 +164,7 @@ class LatentDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = _perceptron([code, *widths], last=True)
-        self.judging = Judging(widths[-1], num_classes)
+        self.judging = JudgedCodes(widths[-1], num_classes)
         self._shown: tuple[LatentGenerator, ...] = ()
 
     def show(self, generator: LatentGenerator) -> None:

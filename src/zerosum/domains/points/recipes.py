@@ -7,9 +7,9 @@ from typing import Any
 
 from zerosum.domain import both
 from zerosum.engine.duel import Prior
-from zerosum.engine.optimizers import Learning
+from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.engine.schedule import Schedule
-from zerosum.recipe import Ema, PenaltyPart, Recipe, part
+from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 LATENT = Recipe(
     name="points-latent",
@@ -25,12 +25,12 @@ LATENT = Recipe(
     discriminator=part("latent"),
     prior=Prior(128),
     loss="relativistic",
-    penalties={"r1": PenaltyPart(weight=1.0), "r2": PenaltyPart(weight=1.0)},
+    penalties={"r1": PenaltyConfig(weight=1.0), "r2": PenaltyConfig(weight=1.0)},
     learning={
-        "generator": Learning(lr=Schedule(1e-3, 1e-4, "cosine", over_share=0.3), betas=(0.0, 0.99)),
-        "discriminator": Learning(lr=2e-4, betas=(0.0, 0.99)),
+        "generator": OptimizerConfig(lr=Schedule(1e-3, 1e-4, "cosine", over_share=0.3), betas=(0.0, 0.99)),
+        "discriminator": OptimizerConfig(lr=2e-4, betas=(0.0, 0.99)),
     },
-    ema=Ema(half_life_images=20_000.0),
+    ema=AverageConfig(half_life_images=20_000.0),
     steps=6_000,
     batch=32,
 )
@@ -45,7 +45,7 @@ RAW = LATENT.changed(
     ],
     generator=part("mlp"),
     discriminator=part("pointnet"),
-    penalties={"r1": PenaltyPart(weight=0.5, every=4), "r2": PenaltyPart(weight=0.5, every=4)},
+    penalties={"r1": PenaltyConfig(weight=0.5, every=4), "r2": PenaltyConfig(weight=0.5, every=4)},
     learning=both(lr=2e-4, betas=(0.0, 0.99)),
     steps=1_500,
 )

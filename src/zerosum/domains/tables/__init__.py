@@ -8,17 +8,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from zerosum import domain
-from zerosum.domain import Domain, Facts, Form, Scene
+from zerosum.domain import Domain, Facts, PreviewContext, WriteOptions
 from zerosum.domains.tables import (
     baselines,
     choice,
+    conditional_sampling,
     conditions,
+    encode_file,
     networks,
     preview,
-    producing,
     reading,
     recipes,
-    rereading,
     terms,
     transform,
     writing,
@@ -61,9 +61,9 @@ def _generator(recipe: Recipe, facts: Facts) -> nn.Module:
     return domain.generator(recipe, networks.GENERATORS, layout_of(facts), num_attributes=condition_width(facts))
 
 
-def _write(samples: Tensor, path: Path, facts: Facts, form: Form = Form()) -> list[Path]:
+def _write(samples: Tensor, path: Path, facts: Facts, form: WriteOptions = WriteOptions()) -> list[Path]:
     if path.suffix.lower() == ".png":
-        preview.picture(samples, path, Scene(0, facts, samples.new_zeros(len(samples), 0)))
+        preview.picture(samples, path, PreviewContext(0, facts, samples.new_zeros(len(samples), 0)))
         return [path]
     return writing.written(transform.of_facts(facts).decoded(samples), path, facts)
 
@@ -84,13 +84,13 @@ DOMAIN = Domain(
     evaluator=TableEvaluator,
     picture=preview.picture,
     write=_write,
-    read=rereading.read,
+    read=encode_file.read,
     tuned=choice.tuned,
     beside=beside,
     baselines=baselines.fits,
     num_shown=preview.NUM_SHOWN,
     draw=conditions.draw,
-    produce=producing.produce,
+    produce=conditional_sampling.produce,
     sample_name="samples.csv",
     endings=(*writing.ENDINGS, ".png"),
     claims=reading.claims,

@@ -12,16 +12,17 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from zerosum.domain import Baseline
+from zerosum.domains.tables import copula
+from zerosum.domains.tables.copula import Copula
 from zerosum.domains.tables.layout import Block
-from zerosum.metrics import baselines, copula
-from zerosum.metrics.copula import Copula
+from zerosum.metrics import baselines
 
 if TYPE_CHECKING:
     from zerosum.domains.tables.data import TableSource
 
 
 @dataclass(frozen=True)
-class Recombined:
+class RecombinedRows:
     """New rows whose columns are those of training rows, each column of a row that the copula picks."""
 
     summary: str
@@ -37,7 +38,7 @@ class Recombined:
 
 
 @dataclass(frozen=True)
-class Copied:
+class TrainingCopies:
     """Training rows drawn with replacement."""
 
     summary: str
@@ -49,7 +50,7 @@ class Copied:
 
 
 @dataclass(frozen=True)
-class Hardened:
+class HardenedRows:
     """A model of numbers, whose categories are the largest of their places."""
 
     summary: str
@@ -79,7 +80,7 @@ def fits(source: TableSource) -> Mapping[str, Callable[[], Baseline]]:
             _recombined, rows, blocks, copula.gaussian, "Gaussian copula of the columns' ranks"
         ),
         "mixture": functools.partial(_mixture, rows, blocks),
-        "copy": lambda: Copied(f"training rows drawn with replacement: {len(rows):,} rows", rows),
+        "copy": lambda: TrainingCopies(f"training rows drawn with replacement: {len(rows):,} rows", rows),
     }
 
 
@@ -89,10 +90,10 @@ def encoded(source: TableSource, most: int = baselines.MOST_VALUES) -> Tensor:
     return source.rows.data(rows.to(source.rows.choices.device), rows.to(source.rows.choices.device)).cpu()
 
 
-def _recombined(rows: Tensor, blocks: tuple[Block, ...], fit: Callable[[Tensor], Copula], what: str) -> Recombined:
+def _recombined(rows: Tensor, blocks: tuple[Block, ...], fit: Callable[[Tensor], Copula], what: str) -> RecombinedRows:
     """A copula of what can be ranked."""
     ranked = torch.stack([_ranked(rows, block) for block in blocks], 1)
-    return Recombined(f"{what}, fitted to {len(rows):,} rows", rows, blocks, fit(ranked))
+    return RecombinedRows(f"{what}, fitted to {len(rows):,} rows", rows, blocks, fit(ranked))
 
 
 def _ranked(rows: Tensor, block: Block) -> Tensor:
@@ -104,6 +105,6 @@ def _ranked(rows: Tensor, block: Block) -> Tensor:
     return torch.where(rows[:, block.stop - 1] > 0, -torch.inf, numbers) if block.missing else numbers
 
 
-def _mixture(rows: Tensor, blocks: tuple[Block, ...]) -> Hardened:
+def _mixture(rows: Tensor, blocks: tuple[Block, ...]) -> HardenedRows:
     model = baselines.mixture(rows)
-    return Hardened(f"{model.summary}, over encoded rows; categories are the largest places", model, blocks)
+    return HardenedRows(f"{model.summary}, over encoded rows; categories are the largest places", model, blocks)

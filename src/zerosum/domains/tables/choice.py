@@ -7,7 +7,7 @@ import torch
 from zerosum.domain import Facts
 from zerosum.engine.precision import multiplies_faster
 from zerosum.engine.schedule import Schedule
-from zerosum.recipe import Part, Recipe, settled
+from zerosum.recipe import Component, Recipe, settled
 
 BATCH_MOST, BATCH_LEAST, PASSES = 500, 64, 4
 """Bounds of the batch, which is at most this part of the rows."""
@@ -63,5 +63,5 @@ def _fast_in_bfloat16(recipe: Recipe) -> bool:
     return all(int(part.options.get("width", WIDE)) >= WIDE for part in _parts(recipe).values())
 
 
-def _parts(recipe: Recipe) -> dict[str, Part]:
+def _parts(recipe: Recipe) -> dict[str, Component]:
     return {"generator": recipe.generator, "discriminator": recipe.discriminator}

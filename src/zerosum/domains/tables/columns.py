@@ -76,7 +76,7 @@ Values = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Present:
+class PresentColumns:
     """The cells of a column that are not missing. places: among the spellings. words: the same as texts. decimal: the mark that
     is taken for the decimal mark where a comma and a point can both be meant."""
 
@@ -91,7 +91,7 @@ def found(
     """The column and its values, None where it is not learnt.
 
     asked: the meaning that the user gives it. missing: spellings that stand for a missing number or date beside MISSING.
-    decimal: see `Present`.
+    decimal: see `PresentColumns`.
     """
     present = present_of(raw, missing, decimal)
     words = present.words
@@ -114,10 +114,10 @@ def found(
     return column, values
 
 
-def present_of(raw: RawColumn, missing: Sequence[str] = (), decimal: str = ".") -> Present:
+def present_of(raw: RawColumn, missing: Sequence[str] = (), decimal: str = ".") -> PresentColumns:
     """The cells of a column that say something."""
     places = [p for p, text in enumerate(raw.spellings) if text is not None and not is_missing(text, missing)]
-    return Present(places, [raw.spellings[place] or "" for place in places], decimal)
+    return PresentColumns(places, [raw.spellings[place] or "" for place in places], decimal)
 
 
 def is_missing(text: str, further: Sequence[str] = ()) -> bool:
@@ -133,7 +133,7 @@ def _must_be_finite(raw: RawColumn, where: str, words: Sequence[str]) -> None:
         )
 
 
-def _stray(raw: RawColumn, present: Present) -> str:
+def _stray(raw: RawColumn, present: PresentColumns) -> str:
     """Of a column of words that are mostly numbers or dates: the cells at fault, and how to read them as missing; else ""."""
     counts = dict(zip(present.words, raw.counts[present.places].tolist()))
     total = sum(counts.values())
@@ -150,7 +150,7 @@ def _stray(raw: RawColumn, present: Present) -> str:
     return ""
 
 
-def _numeric(raw: RawColumn, present: Present, kind: str) -> tuple[Column, Values] | None:
+def _numeric(raw: RawColumn, present: PresentColumns, kind: str) -> tuple[Column, Values] | None:
     """A column of numbers or dates; None when its words are none."""
     read: tuple[Values, NumberFormat | DateFormat] | None
     words = present.words
@@ -187,7 +187,7 @@ def _note(
     return "; ".join(notes)
 
 
-def _number(raw: RawColumn, present: Present) -> tuple[Column, Values | None] | None:
+def _number(raw: RawColumn, present: PresentColumns) -> tuple[Column, Values | None] | None:
     read, words = _numeric(raw, present, "number"), present.words
     if read is None:
         return None
@@ -240,7 +240,7 @@ def _levels(raw: RawColumn, kind: str) -> tuple[Column, Values]:
     return Column(raw.name, kind, raw.dtype, levels=tuple(raw.spellings[place] for place in order)), places[raw.codes]
 
 
-def _as_asked(raw: RawColumn, where: str, asked: str, present: Present) -> tuple[Column, Values | None]:
+def _as_asked(raw: RawColumn, where: str, asked: str, present: PresentColumns) -> tuple[Column, Values | None]:
     words = present.words
     if asked in CATEGORICAL:
         return _levels(raw, asked)

@@ -14,17 +14,17 @@ from torch import Tensor
 from zerosum import domain
 from zerosum.domains.tables import reading, stating, transform
 from zerosum.domains.tables.columns import NUMERIC
-from zerosum.domains.tables.encoded import Encoded, encoded
+from zerosum.domains.tables.data_report import notes_of
+from zerosum.domains.tables.encoded_dataset import EncodedDataset, encoded
 from zerosum.domains.tables.layout import condition_width, row_width
 from zerosum.domains.tables.reading import RawTable, TextStyle
 from zerosum.domains.tables.table import Table
-from zerosum.domains.tables.telling import notes_of
 from zerosum.domains.tables.transform import Numeric, Transform
 from zerosum.domains.tables.understanding import Decimal, understood
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError
-from zerosum.recipe import Part
+from zerosum.recipe import Component
 
 MOST_KEYS = 2**21
 """Virtual rows at most: each copy of the table is drawn anew."""
@@ -43,8 +43,8 @@ class TableSource:
     transform: Transform
     train: Table
     heldout: Table
-    rows: Encoded
-    heldout_rows: Encoded
+    rows: EncodedDataset
+    heldout_rows: EncodedDataset
     style: TextStyle
     missing: tuple[str, ...]
     fingerprint: str
@@ -91,7 +91,7 @@ class TableSource:
         return plain | {"width": row_width(plain), "condition_width": condition_width(plain)}
 
 
-def open_source(data: Part, allow_download: bool) -> TableSource:
+def open_source(data: Component, allow_download: bool) -> TableSource:
     """The source of a recipe's data part: a table by name, or a file by path."""
     source: TableSource = domain.make("data", {data.kind: _opened}, data, data.kind)
     return source

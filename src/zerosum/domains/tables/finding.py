@@ -13,7 +13,7 @@ import numpy as np
 
 from zerosum.domains.tables import linear
 from zerosum.domains.tables.columns import NUMERIC, Column
-from zerosum.domains.tables.linear import SECONDS, Computed, Floats, Linear, Rule, Values, scale_of, unit_of
+from zerosum.domains.tables.linear import SECONDS, ComputedColumn, Floats, Linear, Rule, Values, scale_of, unit_of
 from zerosum.domains.tables.stating import tolerance
 
 NUM_FIRST, MOST_COLUMNS, FEWEST_ROWS = 2_000, 200, 50
@@ -193,7 +193,7 @@ def _best(
         terms, constant = relation.solved(target, order)
         solved = Linear({target: -1.0, **terms}, constant, "=", _words(target, terms, constant))
         solved = replace(solved, tolerance=tolerance(solved, target, columns))
-        made = Computed(target, solved, scale_of(columns[target]), False).made(values, None)
+        made = ComputedColumn(target, solved, scale_of(columns[target]), False).made(values, None)
         if not solved.broken(values).any() and not solved.broken({**values, target: made}).any():
             negative = sum(c < 0 for c in terms.values())
             broken = sum(c != round(c) for c in terms.values())

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zerosum.domains.tables import grid, numbers
+from zerosum.domains.tables import numbers, rounding
 from zerosum.domains.tables.columns import CATEGORICAL, NUMERIC, Column, is_missing
 from zerosum.domains.tables.dates import DateFormat
-from zerosum.domains.tables.grid import Grid
+from zerosum.domains.tables.rounding import Grid
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -67,7 +67,7 @@ class Linear:
 
 
 @dataclass(frozen=True, eq=False)
-class Computed:
+class ComputedColumn:
     """A column that an equality gives. scale: it is rounded to multiples of 1 / scale; 0: not at all. learnt: whether the
     networks see it all the same, because it is missing where the others are not; then only its known values are computed."""
 
@@ -91,7 +91,7 @@ class Computed:
 
 
 @dataclass(frozen=True, eq=False)
-class Beyond:
+class OutOfRange:
     """A column that lies on one side of others.
 
     statements: inequalities, each of which bounds `target` by other columns. above: whether it lies above them (all of its
@@ -145,7 +145,7 @@ class Beyond:
         return np.asarray((self.grid.first + steps * self.grid.step) / self.grid.scale, dtype=np.float64)
 
 
-Rule = Computed | Beyond
+Rule = ComputedColumn | OutOfRange
 
 
 # --- columns as numbers
@@ -210,19 +210,19 @@ def ordered(rules: Sequence[Rule]) -> tuple[Rule, ...] | None:
     return tuple(done)
 
 
-def computed(statement: Linear, target: Column, values: Values) -> Computed:
+def computed(statement: Linear, target: Column, values: Values) -> ComputedColumn:
     """The rule by which an equality gives a column."""
     sources = np.any([np.isnan(values[name]) for name in statement.sources(target.name)], axis=0)
     learnt = bool((sources != np.isnan(values[target.name])).any())
-    return Computed(target.name, statement, scale_of(target), learnt)
+    return ComputedColumn(target.name, statement, scale_of(target), learnt)
 
 
-def beyond(statements: Sequence[Linear], target: Column, values: Values) -> Beyond:
+def beyond(statements: Sequence[Linear], target: Column, values: Values) -> OutOfRange:
     """The rule by which inequalities that bound a column on the same side keep it there."""
     known = values[target.name][~np.isnan(values[target.name])]
     above = statements[0].coefficients[target.name] < 0
-    lattice = grid.of(known, scale_of(target))
-    rule = Beyond(target.name, tuple(statements), above, float(known.min()), float(known.max()), lattice, True)
+    lattice = rounding.of(known, scale_of(target))
+    rule = OutOfRange(target.name, tuple(statements), above, float(known.min()), float(known.max()), lattice, True)
     near = _spread(rule.gaps(values)) < NEAR * _spread(values[target.name])
     return replace(rule, near=near)
 
@@ -235,7 +235,7 @@ def _spread(numbers_: Floats) -> float:
 
 def to_json(rule: Rule) -> dict[str, Any]:
     """Plain values."""
-    if isinstance(rule, Computed):
+    if isinstance(rule, ComputedColumn):
         return {"kind": "computed", **asdict(rule)}
     return {"kind": "beyond", **asdict(rule)}
 
@@ -244,6 +244,6 @@ def of_json(plain: Mapping[str, Any]) -> Rule:
     """The inverse of `to_json`."""
     given = {name: value for name, value in plain.items() if name != "kind"}
     if plain["kind"] == "computed":
-        return Computed(**{**given, "statement": Linear(**given["statement"])})
+        return ComputedColumn(**{**given, "statement": Linear(**given["statement"])})
     statements = tuple(Linear(**one) for one in given["statements"])
-    return Beyond(**{**given, "statements": statements, "grid": Grid(**given["grid"])})
+    return OutOfRange(**{**given, "statements": statements, "grid": Grid(**given["grid"])})

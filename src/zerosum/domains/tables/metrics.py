@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zerosum.domains.tables.measures import asked
+from zerosum.domains.tables.measures import conditional_metrics
 from zerosum.domains.tables.measures.scores import (
     MEANINGS,
     Controls,
-    Truth,
+    ReferenceData,
     by_column,
     levels_tested,
     of_rows,
     target_of,
 )
-from zerosum.domains.tables.plain import plain
-from zerosum.engine.loop import Match
-from zerosum.metrics.mixed import Mixed, mean, shapes
+from zerosum.domains.tables.measures.table_similarity import Mixed, mean, shapes
+from zerosum.domains.tables.numeric_matrix import plain
+from zerosum.engine.loop import TrainingLoop
 from zerosum.metrics.record import Record
 from zerosum.metrics.rows import drawn_rows
 from zerosum.recipe import Recipe
@@ -70,9 +70,9 @@ class TableEvaluator:
         return plain(self.source.transform.decoded(fakes.detach().cpu(), self.seed))
 
     @functools.cached_property
-    def _truth(self) -> Truth:
+    def _truth(self) -> ReferenceData:
         train, heldout = plain(self.source.train), plain(self.source.heldout)
-        return Truth(train, heldout, target_of(train, heldout), self.seed, self.source.transform.kept)
+        return ReferenceData(train, heldout, target_of(train, heldout), self.seed, self.source.transform.kept)
 
     @functools.cached_property
     def _controls(self) -> Controls:
@@ -114,10 +114,12 @@ class TableEvaluator:
         }
 
 
-def beside(recipe: Recipe, match: Match, fakes: Tensor) -> Sequence[Record]:
+def beside(recipe: Recipe, match: TrainingLoop, fakes: Tensor) -> Sequence[Record]:
     """What the generator returns when it is asked for values; nothing for one that hears no conditions."""
     if recipe.conditional is not True:
         return ()
     network = match.average.network if match.average else match.game.players["generator"]
     source: Any = match.source
-    return asked.records(source, asked.maker(network, match.device), recipe.prior, recipe.seed)
+    return conditional_metrics.records(
+        source, conditional_metrics.maker(network, match.device), recipe.prior, recipe.seed
+    )

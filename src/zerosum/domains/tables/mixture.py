@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zerosum.domains.tables.grid import Grid
+from zerosum.domains.tables.rounding import Grid
 
 Floats = NDArray[np.float64]
 MODES, LEAST_WEIGHT, MOST_ROWS, SPREAD = 10, 0.005, 5_000, 4.0

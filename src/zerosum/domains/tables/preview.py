@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from zerosum.domain import Scene
+from zerosum.domain import PreviewContext
 from zerosum.domain.glyphs import Glyphs, glyphs_for
 from zerosum.domains.tables import transform
 from zerosum.domains.tables.columns import Column
 from zerosum.domains.tables.dates import DateFormat
-from zerosum.domains.tables.plain import plain
+from zerosum.domains.tables.measures.table_similarity import Floats, Mixed, associations
+from zerosum.domains.tables.numeric_matrix import plain
 from zerosum.domains.tables.summary import bars, first_columns
-from zerosum.metrics.mixed import Floats, Mixed, associations
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ TOP, MAPS, NUMBERED = 44, 330, 28
 LONGEST = 18
 
 
-def picture(samples: Tensor, path: Path, scene: Scene) -> None:
+def picture(samples: Tensor, path: Path, scene: PreviewContext) -> None:
     """One PNG of rows (N, D): a panel a column over the training rows' own, then what is between columns: real, these, and the
     difference. Names whose signs no font of the system has are replaced by their numbers, and a line says so."""
     fit = transform.of_facts(scene.facts)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from zerosum.domain import both
 from zerosum.engine.duel import Prior
 from zerosum.engine.schedule import Schedule
-from zerosum.recipe import Ema, PenaltyPart, Recipe, part
+from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 TABLE = Recipe(
     name="table",
@@ -24,9 +24,9 @@ TABLE = Recipe(
     discriminator=part("mlp", width="auto"),
     prior=Prior(128),
     loss="relativistic",
-    penalties={"r1": PenaltyPart(weight="auto"), "r2": PenaltyPart(weight="auto")},
+    penalties={"r1": PenaltyConfig(weight="auto"), "r2": PenaltyConfig(weight="auto")},
     learning=both(lr=Schedule(1e-3, 5e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
-    ema=Ema(half_life_images="auto"),
+    ema=AverageConfig(half_life_images="auto"),
     steps=4_000,
     batch="auto",
 )
@@ -45,11 +45,11 @@ CTGAN = TABLE.changed(
     loss="wasserstein",
     # A pack of ten shares one logit, so the slope a row is the root of ten times the pack's, and a tenth of the weight.
     penalties={
-        "gradient_penalty": PenaltyPart(weight=1.0, target=10**0.5),
-        "told_columns": PenaltyPart(weight=1.0),
+        "gradient_penalty": PenaltyConfig(weight=1.0, target=10**0.5),
+        "told_columns": PenaltyConfig(weight=1.0),
     },
     learning=both(lr=2e-4, betas=(0.5, 0.9), weight_decay=1e-6),
-    ema=Ema(half_life_images=0),
+    ema=AverageConfig(half_life_images=0),
     steps=15_000,
     batch=500,
 )

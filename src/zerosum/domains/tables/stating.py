@@ -230,9 +230,9 @@ def _with(rule: Rule | None, statement: Linear, target: Column, values: linear.V
         return made if kept and rule is None else None
     if rule is None:
         return linear.beyond([statement], target, values)
-    same = isinstance(rule, linear.Beyond) and rule.above == (statement.coefficients[target.name] < 0)
+    same = isinstance(rule, linear.OutOfRange) and rule.above == (statement.coefficients[target.name] < 0)
     return (
         linear.beyond([*rule.statements, statement], target, values)
-        if same and isinstance(rule, linear.Beyond)
+        if same and isinstance(rule, linear.OutOfRange)
         else None
     )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zerosum.domains.tables.plain import plain
-from zerosum.metrics.mixed import Floats, Mixed, associations
+from zerosum.domains.tables.measures.table_similarity import Floats, Mixed, associations
+from zerosum.domains.tables.numeric_matrix import plain
 
 if TYPE_CHECKING:
     from zerosum.domains.tables.data import TableSource

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from zerosum.engine.game import Play
+from zerosum.engine.game import LossContext
 from zerosum.engine.penalties import Penalty
 from zerosum.engine.schedule import Schedule
 
@@ -19,7 +19,7 @@ def told_columns(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
     """The mean, over what a row was told, of the cross-entropy of categories and the squared error of numbers; 0 where nothing
     was told. For generators that do not keep by themselves what they are told. Xu et al. 2019, arXiv:1907.00503, section 4.3."""
 
-    def function(play: Play) -> Tensor:
+    def function(play: LossContext) -> Tensor:
         generator: Any = play.generator
         if play.fake_condition is None or not hasattr(generator, "raw"):
             raise ValueError("the penalty `told_columns` needs conditions and a generator of tables")

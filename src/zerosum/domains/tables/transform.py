@@ -14,27 +14,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zerosum.domains.tables import cdf, dates, determined, finding, grid, levels, linear, mixture, numbers, stating
-from zerosum.domains.tables.cdf import Cdf
+from zerosum.domains.tables import (
+    categories,
+    dates,
+    finding,
+    functional_dependencies,
+    linear,
+    mixture,
+    numbers,
+    quantile_transform,
+    rounding,
+    stating,
+)
+from zerosum.domains.tables.categories import Categories
 from zerosum.domains.tables.columns import CATEGORICAL, Column
-from zerosum.domains.tables.determined import Determined
+from zerosum.domains.tables.functional_dependencies import FunctionalDependencies
 from zerosum.domains.tables.hashing import uniforms
 from zerosum.domains.tables.layout import Block, Kind, laid_out
-from zerosum.domains.tables.levels import Levels
-from zerosum.domains.tables.linear import Beyond, Computed, Rule
+from zerosum.domains.tables.linear import ComputedColumn, OutOfRange, Rule
 from zerosum.domains.tables.mixture import Mixture
+from zerosum.domains.tables.quantile_transform import QuantileTransform
 from zerosum.domains.tables.stating import Statement
 from zerosum.domains.tables.table import Table
 
-Encoding = Cdf | Mixture | Levels
+Encoding = QuantileTransform | Mixture | Categories
 Numeric = Literal["cdf", "mixture"]
 TAIL = 7
 """Salt of the numbers that choose among rare levels."""
-KINDS: Mapping[str, tuple[type, Callable[[Mapping[str, Any]], Encoding | Determined]]] = {
-    "cdf": (Cdf, cdf.of_json),
+KINDS: Mapping[str, tuple[type, Callable[[Mapping[str, Any]], Encoding | FunctionalDependencies]]] = {
+    "cdf": (QuantileTransform, quantile_transform.of_json),
     "mixture": (Mixture, mixture.of_json),
-    "levels": (Levels, levels.of_json),
-    "determined": (Determined, determined.of_json),
+    "levels": (Categories, categories.of_json),
+    "determined": (FunctionalDependencies, functional_dependencies.of_json),
 }
 """What facts call each way to encode a column, its class, and how it is read from them."""
 
@@ -46,7 +57,7 @@ class Transform:
 
     columns: tuple[Column, ...]
     encodings: Mapping[str, Encoding]
-    determined: Mapping[str, Determined] = field(default_factory=dict)
+    determined: Mapping[str, FunctionalDependencies] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
 
     @property
@@ -77,7 +88,7 @@ class Transform:
         # A column that gives others is drawn last, so that a rare level of it agrees with them.
         for number, block in sorted(enumerate(self.blocks), key=lambda pair: pair[1].column in keys):
             part, encoding = data[:, block.start : block.stop], self.encodings[block.column]
-            if isinstance(encoding, Levels):
+            if isinstance(encoding, Categories):
                 wanted = (allowed or {}).get(block.column)
                 like = [
                     (found.values, arrays[name])
@@ -105,12 +116,12 @@ class Transform:
         category, those whose level some training row has)."""
         values, found = linear.numbers_in(self.columns, arrays), {}
         for rule in self.rules:
-            for one in [rule.statement] if isinstance(rule, Computed) else rule.statements:
+            for one in [rule.statement] if isinstance(rule, ComputedColumn) else rule.statements:
                 known = ~np.isnan(one.sums(values))
                 found[one.words] = 1 - float(one.broken(values)[known].mean()) if known.any() else float("nan")
         for name, part in self.determined.items():
             codes, by = arrays[part.by].astype(np.int64), self.encodings.get(part.by)
-            met = by.counts[codes] > 0 if isinstance(by, Levels) else np.ones(len(codes), dtype=bool)
+            met = by.counts[codes] > 0 if isinstance(by, Categories) else np.ones(len(codes), dtype=bool)
             wanted, given = part.of(codes).astype(np.float64)[met], arrays[name][met]
             same = (wanted == given) | (np.isnan(wanted) & np.isnan(given))
             found[f"{name} from {part.by}"] = float(same.mean()) if len(same) else float("nan")
@@ -124,13 +135,13 @@ class Transform:
 
 
 def _distances(rules: Sequence[Rule], values: linear.Values) -> dict[str, NDArray[Any]]:
-    return {rule.target: rule.gaps(values) for rule in rules if isinstance(rule, Beyond) and rule.near}
+    return {rule.target: rule.gaps(values) for rule in rules if isinstance(rule, OutOfRange) and rule.near}
 
 
 def _extent(encoding: Encoding) -> tuple[Kind, int, bool]:
-    if isinstance(encoding, Levels):
+    if isinstance(encoding, Categories):
         return "category", encoding.width, False
-    return ("numeric" if isinstance(encoding, Cdf) else "mixture"), encoding.width, encoding.missing > 0
+    return ("numeric" if isinstance(encoding, QuantileTransform) else "mixture"), encoding.width, encoding.missing > 0
 
 
 def fitted(
@@ -144,7 +155,7 @@ def fitted(
     """The transform of a table's learnt columns, from these rows. max_levels: places that a categorical column may have. find:
     columns that follow from others are looked up or computed, orders are kept. stated: constraints that are kept in any case."""
     places = {
-        column.name: levels.fitted(table.arrays[column.name], len(column.levels), max_levels)
+        column.name: categories.fitted(table.arrays[column.name], len(column.levels), max_levels)
         for column in table.columns
         if column.kind in CATEGORICAL
     }
@@ -156,7 +167,7 @@ def fitted(
         rules = finding.found(table.columns, values, rules, list(follows))
     unseen = {
         *set(follows).difference(seen),
-        *(rule.target for rule in rules if isinstance(rule, Computed) and not rule.learnt),
+        *(rule.target for rule in rules if isinstance(rule, ComputedColumn) and not rule.learnt),
     }
     apart = _distances(rules, values)
     encodings: dict[str, Encoding] = {}
@@ -167,9 +178,11 @@ def fitted(
             encodings[column.name] = places[column.name]
             continue
         numbers_seen = apart.get(column.name, table.arrays[column.name])
-        lattice = grid.of(numbers_seen[~np.isnan(numbers_seen)], _scale(column, rules, table.columns))
+        lattice = rounding.of(numbers_seen[~np.isnan(numbers_seen)], _scale(column, rules, table.columns))
         encodings[column.name] = (
-            mixture.fitted(numbers_seen, lattice, seed) if numeric == "mixture" else cdf.fitted(numbers_seen, lattice)
+            mixture.fitted(numbers_seen, lattice, seed)
+            if numeric == "mixture"
+            else quantile_transform.fitted(numbers_seen, lattice)
         )
     return Transform(table.columns, encodings, follows, rules)
 
@@ -178,7 +191,7 @@ def _scale(column: Column, rules: Sequence[Rule], columns: Sequence[Column]) -> 
     """The whole numbers that what the networks see of a column are multiples of, see `Grid.scale`."""
     rule = next((rule for rule in rules if rule.target == column.name), None)
     own = linear.scale_of(column)
-    if not isinstance(rule, Beyond) or not rule.near:
+    if not isinstance(rule, OutOfRange) or not rule.near:
         return own
     scales = [linear.scale_of(one) for one in columns if one.name in rule.sources]
     factors = [c for one in rule.statements for c in (*one.coefficients.values(), one.constant)]
@@ -186,18 +199,20 @@ def _scale(column: Column, rules: Sequence[Rule], columns: Sequence[Column]) -> 
     return max(own, *scales) if plain and own and all(scales) else 0.0
 
 
-def _determined(table: Table, places: Mapping[str, Levels], given: Sequence[str]) -> dict[str, Determined]:
+def _determined(
+    table: Table, places: Mapping[str, Categories], given: Sequence[str]
+) -> dict[str, FunctionalDependencies]:
     """Of the columns of a table, those that a category determines. given: that something else gives."""
     arrays = {name: values for name, values in table.arrays.items() if name not in given}
-    found = determined.found(arrays, {name: part.kept for name, part in places.items() if not part.rare})
+    found = functional_dependencies.found(arrays, {name: part.kept for name, part in places.items() if not part.rare})
     left = {name: values for name, values in arrays.items() if name not in found}
     keys = {name: len(part.counts) for name, part in places.items() if part.rare and name in left}
-    keyed = determined.found(left, keys)
+    keyed = functional_dependencies.found(left, keys)
     # What a key determines may itself determine others, and so comes first.
     return {**keyed, **found}
 
 
-def _plain(column: Column, encoding: Encoding | None, follows: Determined | None) -> dict[str, Any]:
+def _plain(column: Column, encoding: Encoding | None, follows: FunctionalDependencies | None) -> dict[str, Any]:
     simple = ("name", "kind", "dtype", "spelling", "rule", "left_out")
     plain: dict[str, Any] = {name: getattr(column, name) for name in simple}
     plain["missing"] = column.missing
@@ -216,12 +231,12 @@ def of_facts(facts: Mapping[str, Any]) -> Transform:
     """The transform that a source's facts describe."""
     columns: list[Column] = []
     encodings: dict[str, Encoding] = {}
-    follows: dict[str, Determined] = {}
+    follows: dict[str, FunctionalDependencies] = {}
     for plain in facts["columns"]:
         columns.append(column_of(plain))
         for how in (plain.get("encoding"), plain.get("follows")):
             found = KINDS[how["kind"]][1](how) if how else None
-            if isinstance(found, Determined):
+            if isinstance(found, FunctionalDependencies):
                 follows[plain["name"]] = found
             elif found is not None:
                 encodings[plain["name"]] = found

@@ -20,7 +20,7 @@ from zerosum.domains.toy.files import SUFFIXES, looks_like_points, read_table
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError, nearest
-from zerosum.recipe import Part, part
+from zerosum.recipe import Component, part
 
 SAMPLING = ("num", "seed")
 """The options of `data` beside those of the density."""
@@ -90,7 +90,7 @@ class PointSource:
         }
 
 
-def open_source(data: Part, allow_download: bool) -> PointSource:
+def open_source(data: Component, allow_download: bool) -> PointSource:
     """The source of a recipe's data part: a density by name, or a CSV file by path."""
     if data.kind not in DENSITIES:
         measured: PointSource = domain.make("data", {data.kind: _measured}, data, path_of(data.kind))

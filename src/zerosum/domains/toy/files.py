@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zerosum.data import coordinates
 from zerosum.data.opening import MAX_FILE_BYTES, is_regular, limited, opened
-from zerosum.domain import Facts, Form, Scene
+from zerosum.domain import Facts, PreviewContext, WriteOptions
 from zerosum.domains.toy import preview
 from zerosum.errors import UserError
 
@@ -121,7 +121,7 @@ def read(paths: Sequence[Path], facts: Facts) -> Tensor:
     return ((torch.cat(parts) - offset) / scale).float()
 
 
-def write(samples: Tensor, path: Path, facts: Facts, form: Form = Form()) -> list[Path]:
+def write(samples: Tensor, path: Path, facts: Facts, form: WriteOptions = WriteOptions()) -> list[Path]:
     """Samples as .csv or .npy in the data's own units, or as a .png picture. Points have no size and no classes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = path.suffix.lower()
@@ -134,7 +134,7 @@ def write(samples: Tensor, path: Path, facts: Facts, form: Form = Form()) -> lis
     elif suffix == ".npy":
         np.save(path, points.astype(coordinates.dtype_for(*frame)))
     elif suffix == ".png":
-        preview.picture(samples, path, Scene(0, facts), made=True)
+        preview.picture(samples, path, PreviewContext(0, facts), made=True)
     else:
         raise UserError(f"--out {path}: cannot write {suffix or 'a folder of points'}. Use .csv, .npy or .png.")
     return [path]

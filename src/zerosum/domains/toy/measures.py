@@ -49,7 +49,7 @@ MEANINGS: Mapping[str, Meaning] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class ReferenceData:
     """What samples are held against.
 
     points: (M, D) real points. density: the exact one, None where only points are known. most: the points a side that
@@ -74,7 +74,7 @@ class Truth:
         return math.inf if self.density is not None else len(self.points)
 
 
-def of_points(points: Tensor, truth: Truth) -> dict[str, float]:
+def of_points(points: Tensor, truth: ReferenceData) -> dict[str, float]:
     """All measures of (N, D) points that need no discriminator, by full name."""
     num, size = len(points), min(COMPARED, truth.most, len(points))
     counted = divergences(truth.probabilities, truth.cells.counts(points), truth.trials)
@@ -95,7 +95,7 @@ def _modes(points: Tensor, density: Density | None) -> dict[str, float]:
     }
 
 
-def _transport(points: Tensor, truth: Truth) -> dict[str, float]:
+def _transport(points: Tensor, truth: ReferenceData) -> dict[str, float]:
     num = len(points)
     if points.shape[1] == 2:
         size = min(PAIRED, truth.most, num)
@@ -109,7 +109,7 @@ def _transport(points: Tensor, truth: Truth) -> dict[str, float]:
     }
 
 
-def of_discriminator(fakes: Tensor, on_fake: Tensor, on_real: Tensor, truth: Truth) -> dict[str, float]:
+def of_discriminator(fakes: Tensor, on_fake: Tensor, on_real: Tensor, truth: ReferenceData) -> dict[str, float]:
     """How far D is from the best one, by full name. on_fake, on_real: logits of the fakes and of truth.points.
 
     p and q are the probabilities of cells. D_distance is taken under (p + q)/2.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zerosum.domains.toy import densities, measures
 from zerosum.domains.toy.cells import SMOOTHING, Cells
-from zerosum.domains.toy.measures import MEANINGS, Truth
+from zerosum.domains.toy.measures import MEANINGS, ReferenceData
 from zerosum.domains.toy.modes import found
 from zerosum.engine.seeds import generator
 from zerosum.metrics.record import Record
@@ -67,15 +67,15 @@ class PointEvaluator:
     # --- what the fakes are held against
 
     @functools.cached_property
-    def _truth(self) -> Truth:
+    def _truth(self) -> ReferenceData:
         source, fresh = self.source, self._fresh
         most, rows = SIDES[self.density.num_dims], source.num_rows
         side = most if source.exact else max(4, min(most, round(2 * rows ** (1 / (2 + self.density.num_dims)))))
         cells = Cells(self.density.box, side)
         if source.exact:
             points = self.density.sample(NUM_SAMPLES, generator(self.seed, "evaluate", "truth"))
-            return Truth(points, cells, self.density, NUM_SAMPLES)
-        return Truth(source.points.cpu(), cells, None, rows if fresh is None else min(rows, len(fresh)))
+            return ReferenceData(points, cells, self.density, NUM_SAMPLES)
+        return ReferenceData(source.points.cpu(), cells, None, rows if fresh is None else min(rows, len(fresh)))
 
     @functools.cached_property
     def _fresh(self) -> Tensor | None:

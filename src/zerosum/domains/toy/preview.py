@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zerosum.domain import Scene
+from zerosum.domain import PreviewContext
 from zerosum.domains.toy import densities, drawing
 from zerosum.domains.toy.densities import Density
 from zerosum.domains.toy.drawing import FAKE, INK, MUTED, REAL, Curves
@@ -25,7 +25,7 @@ NUM_SHOWN = 4_000
 MOST_POINTS = 2_000
 
 
-def picture(samples: Tensor, path: Path, scene: Scene, *, made: bool | None = None) -> None:
+def picture(samples: Tensor, path: Path, scene: PreviewContext, *, made: bool | None = None) -> None:
     """One PNG of samples (N, D): the density they should follow, what D says, and on the line what G does with noise.
 
     made: whether the samples are a generator's; by default when the scene has their noise.
@@ -39,7 +39,7 @@ def picture(samples: Tensor, path: Path, scene: Scene, *, made: bool | None = No
 # --- the line
 
 
-def _line(samples: Tensor, path: Path, scene: Scene, density: Density, made: bool) -> None:
+def _line(samples: Tensor, path: Path, scene: PreviewContext, density: Density, made: bool) -> None:
     figure = drawing.new_figure(640, 520)
     curves = replace(curves_of(samples[:, 0], scene, density), made=made)
     # A collapsed generator is a needle; it may leave the picture, so that the data stay to be seen.
@@ -49,7 +49,7 @@ def _line(samples: Tensor, path: Path, scene: Scene, density: Density, made: boo
     drawing.save(figure, path)
 
 
-def curves_of(points: Tensor, scene: Scene, density: Density) -> Curves:
+def curves_of(points: Tensor, scene: PreviewContext, density: Density) -> Curves:
     """The curves of one panel: samples (N,) against their density, with D and its optimum where a D is given."""
     x = torch.linspace(*density.box[0], 401, dtype=torch.float64)
     p = density.log_prob(x[:, None]).exp()
@@ -82,7 +82,7 @@ def _range(noise: Tensor | None) -> tuple[float, float]:
 # --- the plane
 
 
-def _plane(samples: Tensor, path: Path, scene: Scene, density: Density, made: bool) -> None:
+def _plane(samples: Tensor, path: Path, scene: PreviewContext, density: Density, made: bool) -> None:
     figure = drawing.new_figure(600, 650)
     axes = figure.add_axes((0.02, 0.095, 0.96, 0.8862))
     axes.set(xlim=density.box[0], ylim=density.box[1], xticks=[], yticks=[], aspect="equal")

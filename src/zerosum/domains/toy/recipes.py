@@ -8,7 +8,7 @@ from typing import Any
 from zerosum.domain import both
 from zerosum.engine.duel import Prior
 from zerosum.engine.schedule import Schedule
-from zerosum.recipe import Ema, PenaltyPart, Recipe, part
+from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 TOY = Recipe(
     name="toy",
@@ -25,9 +25,9 @@ TOY = Recipe(
     prior=Prior(2),
     conditional=False,
     loss="relativistic",
-    penalties={"r1": PenaltyPart(weight=0.01, every=4), "r2": PenaltyPart(weight=0.01, every=4)},
+    penalties={"r1": PenaltyConfig(weight=0.01, every=4), "r2": PenaltyConfig(weight=0.01, every=4)},
     learning=both(lr=Schedule(4e-3, 4e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
-    ema=Ema(half_life_images=50_000.0),
+    ema=AverageConfig(half_life_images=50_000.0),
     steps=8_000,
     batch=256,
 )
@@ -37,7 +37,7 @@ LINE = TOY.changed(
     why="The same on the line, from noise of one dimension: where each z is carried can be drawn.",
     data=part("normal"),
     prior=Prior(1),
-    penalties={"r1": PenaltyPart(weight=0.02, every=4), "r2": PenaltyPart(weight=0.02, every=4)},
+    penalties={"r1": PenaltyConfig(weight=0.02, every=4), "r2": PenaltyConfig(weight=0.02, every=4)},
     learning=both(lr=Schedule(4e-3, 4e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
     steps=4_000,
 )
@@ -49,7 +49,7 @@ CLASSIC = TOY.changed(
     loss="non_saturating",
     penalties={},
     learning=both(lr=1e-3, betas=(0.5, 0.999)),
-    ema=Ema(half_life_images=0),
+    ema=AverageConfig(half_life_images=0),
 )
 
 MINIMAX = CLASSIC.changed(
@@ -64,7 +64,7 @@ WGAN_GP = TOY.changed(
     why="A critic with bounded slope estimates how far the points must be carried.",
     sources=["Gulrajani et al. 2017, arXiv:1704.00028"],
     loss="wasserstein",
-    penalties={"gradient_penalty": PenaltyPart(weight=1.0)},
+    penalties={"gradient_penalty": PenaltyConfig(weight=1.0)},
     rules={"discriminator_steps": 5},
     learning=both(lr=1e-3, betas=(0.0, 0.9)),
     steps=4_000,

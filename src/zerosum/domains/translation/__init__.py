@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from zerosum.data.images import pictures
-from zerosum.domain import Domain, Facts, Form
-from zerosum.domains.translation import data, preview, recipes, using
-from zerosum.domains.translation.album import read_album
+from zerosum.domain import Domain, Facts, WriteOptions
+from zerosum.domains.translation import data, inference, preview, recipes
 from zerosum.domains.translation.facts import shown, sides
 from zerosum.domains.translation.game import game, generator
+from zerosum.domains.translation.image_collection import read_album
 from zerosum.domains.translation.networks import DISCRIMINATORS, GENERATORS
 from zerosum.domains.translation.source import PairSource
 from zerosum.errors import UserError
@@ -65,13 +65,13 @@ DOMAIN = Domain(
     tuned=recipes.tuned,
     evaluator=_evaluator,
     picture=preview.picture,
-    write=lambda samples, path, facts, form=Form(): pictures.write(
+    write=lambda samples, path, facts, form=WriteOptions(): pictures.write(
         shown(samples, sides(facts)[1]), path, form.size, form.names
     ),
     read=_read,
     within=_within,
     examples=PairSource.examples,
-    produce=using.produce,
+    produce=inference.produce,
     num_shown=preview.NUM_SHOWN,
     pixels=True,
     claims=data.claims,

@@ -12,11 +12,11 @@ from zerosum import domain
 from zerosum.data.images import pairs
 from zerosum.data.opening import path_of
 from zerosum.domains.translation import embedded, layouts, textures
-from zerosum.domains.translation.album import Album
+from zerosum.domains.translation.image_collection import ImageCollection
 from zerosum.domains.translation.layouts import Albums, Labels, Wish
 from zerosum.domains.translation.source import PairSource
 from zerosum.errors import UserError, nearest
-from zerosum.recipe import Part
+from zerosum.recipe import Component
 
 LARGEST_ROW = 128
 """Longest side of a row in pixels, unless data.crop says: larger images, and those of unequal sizes, are trained on in
@@ -57,7 +57,7 @@ def claims(path: Path) -> bool:
     return any(os.path.isdir(path / a) and os.path.isdir(path / b) for a, b in pairs.LAYOUTS)
 
 
-def open_source(data: Part, allow_download: bool) -> PairSource:
+def open_source(data: Component, allow_download: bool) -> PairSource:
     """The source of a recipe's data part."""
     kinds: Mapping[str, Callable[..., PairSource]] = {
         "textures": _textures,
@@ -152,7 +152,7 @@ def open_path(
     return PairSource(name, laid.train, laid.heldout, laid.paired, row, flip, make, told)
 
 
-def _told(laid: layouts.Laid, labels: Labels) -> tuple[str, ...]:
+def _told(laid: layouts.PairedFiles, labels: Labels) -> tuple[str, ...]:
     """What was taken for label maps unasked, what is nearly black, and what is never trained on."""
     given, notes = laid.train[0].side, list[str]()
     if labels == "auto" and given.kind == "labels":
@@ -187,7 +187,7 @@ def _row_size(
     """Height and width of a row, and a note where that was decided here."""
     if crop is not None:
         return (crop, crop) if isinstance(crop, int) else crop, ()
-    albums: list[Album] = [*train, *(heldout or ())]
+    albums: list[ImageCollection] = [*train, *(heldout or ())]
     sizes = set[tuple[int, int]]().union(*(album.sizes for album in albums))
     height, width = (min(size[axis] for size in sizes) for axis in (0, 1))
     if len(sizes) == 1 and max(height, width) <= LARGEST_ROW:

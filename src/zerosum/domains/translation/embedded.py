@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
-from zerosum.domains.translation.album import Album, album_of, resized
 from zerosum.domains.translation.facts import Side
+from zerosum.domains.translation.image_collection import ImageCollection, album_of, resized
 from zerosum.engine.seeds import generator
 
 SIDE = 32
@@ -34,13 +34,13 @@ def outline(ink: Tensor) -> Tensor:
     return wide - narrow
 
 
-def digit_outlines() -> tuple[Album, Album]:
+def digit_outlines() -> tuple[ImageCollection, ImageCollection]:
     """Pairs: the outline of a digit, and the digit itself."""
     ink = strokes()
     return _bytes(outline(ink), GREY), _bytes(ink, GREY)
 
 
-def digit_styles() -> tuple[Album, Album]:
+def digit_styles() -> tuple[ImageCollection, ImageCollection]:
     """No pairs: white digits on black, and other digits as outlines in blue ink, each on a sheet a little lighter or darker."""
     ink = strokes()
     half = len(ink) // 2
@@ -51,7 +51,7 @@ def digit_styles() -> tuple[Album, Album]:
     return _bytes(white, COLOUR), _bytes(sheet * (1 - lines) + torch.tensor(INK)[:, None, None] * lines, COLOUR)
 
 
-def two_photos(size: int = 0) -> tuple[Album, Album]:
+def two_photos(size: int = 0) -> tuple[ImageCollection, ImageCollection]:
     """One photograph of a palace roof and one of a flower, 427 x 640 pixels, or with a shorter side of `size`."""
     from sklearn.datasets import load_sample_image
 
@@ -59,8 +59,8 @@ def two_photos(size: int = 0) -> tuple[Album, Album]:
         torch.from_numpy(load_sample_image(f"{name}.jpg").copy()).permute(2, 0, 1) for name in ("china", "flower")
     ]
     fitted = [resized(photo.contiguous(), COLOUR, (size,) if size else ()) for photo in photos]
-    return Album((fitted[0],), COLOUR), Album((fitted[1],), COLOUR)
+    return ImageCollection((fitted[0],), COLOUR), ImageCollection((fitted[1],), COLOUR)
 
 
-def _bytes(unit: Tensor, side: Side) -> Album:
+def _bytes(unit: Tensor, side: Side) -> ImageCollection:
     return album_of((unit * 255).round().to(torch.uint8), side)

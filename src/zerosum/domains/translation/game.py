@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from zerosum import domain
 from zerosum.domains.translation import terms
 from zerosum.domains.translation.networks import DISCRIMINATORS, GENERATORS
-from zerosum.domains.translation.networks.both import CycleDiscriminator, CycleGenerator
+from zerosum.domains.translation.networks.cyclegan_cut import CycleDiscriminator, CycleGenerator
 from zerosum.domains.translation.networks.task import task_of
 from zerosum.engine.duel import DISCRIMINATOR, GENERATOR, Duel
-from zerosum.engine.game import Batch, Game, Share, Turn
+from zerosum.engine.game import Batch, Game, MicroBatch, Turn
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe
 
@@ -66,7 +66,7 @@ class Cycle(Game):
                 "The loss of a cycle must not couple the rows of a batch. Use relativistic or least_squares."
             )
         self.players = {DISCRIMINATOR: discriminator, GENERATOR: generator}
-        self.past = {name: Past(generator.pool) for name in WAYS}
+        self.past = {name: ReplayBuffer(generator.pool) for name in WAYS}
         there = _Direction(generator.there, generator.back), discriminator.of_target
         back = _Direction(generator.back, generator.there), discriminator.of_input
         self.ways = {
@@ -87,7 +87,7 @@ class Cycle(Game):
         """As in the ordinary game; the generators' turn draws reals too."""
         return self.ways[""].turns(step)
 
-    def terms(self, player: str, share: Share) -> dict[str, Tensor]:
+    def terms(self, player: str, share: MicroBatch) -> dict[str, Tensor]:
         """The terms of the way there, and those of the way back as "back/..."."""
         assert share.real is not None
         assert share.real.condition is not None
@@ -130,7 +130,7 @@ class _Direction(nn.Module):
         return y
 
 
-class Past:
+class ReplayBuffer:
     """Past fakes, kept for each row of the batch apart, so that N processes play the game of one.
 
     size: how many in all; a row keeps size / batch, rounded up. While a row's places are being filled its fakes are shown as
@@ -143,7 +143,7 @@ class Past:
         self.past: Tensor | None = None  # (rows of this process, K, C, H, W)
         self.filled: Tensor | None = None  # (rows of this process,) int64
 
-    def exchanged(self, fakes: Batch, share: Share) -> Batch:
+    def exchanged(self, fakes: Batch, share: MicroBatch) -> Batch:
         """For each row the new fake, or a past one of this row."""
         new = fakes.data
         if not self.size:
@@ -163,7 +163,7 @@ class Past:
         filled += (~full).long()
         return Batch(torch.where(swap[:, None, None, None], old, new), fakes.condition)
 
-    def _room(self, fakes: Tensor, share: Share, places: int) -> int:
+    def _room(self, fakes: Tensor, share: MicroBatch, places: int) -> int:
         """Where the share's rows lie here; makes room for them when they come for the first time."""
         if self.past is None or self.filled is None:
             self.first_row = share.draws.start

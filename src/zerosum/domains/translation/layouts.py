@@ -11,15 +11,15 @@ import numpy as np
 
 from zerosum.data.images import pairs
 from zerosum.data.images.arrangement import split_of
-from zerosum.data.images.exact import READABLE
+from zerosum.data.images.lossless_io import READABLE
 from zerosum.data.images.split import COPIES, MIN_TO_SPLIT, heldout_rows
-from zerosum.domains.translation.album import Album, Kind, read_album
+from zerosum.domains.translation.derived_inputs import inputs_of
 from zerosum.domains.translation.facts import Side
-from zerosum.domains.translation.made import inputs_of
+from zerosum.domains.translation.image_collection import ImageCollection, Kind, read_album
 from zerosum.errors import UserError
 
 Labels = Literal["auto", "none", "input", "target", "both"]
-Albums = tuple[Album, Album]
+Albums = tuple[ImageCollection, ImageCollection]
 TESTS = ("test", "val", "valid")
 """What the names of folders with held-out sides begin with, as in testA and testB; the first that is there counts."""
 
@@ -44,7 +44,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Laid:
+class PairedFiles:
     """What a folder holds."""
 
     train: Albums
@@ -53,7 +53,7 @@ class Laid:
     notes: tuple[str, ...] = ()
 
 
-def read_folder(folder: Path, wish: Wish) -> Laid:
+def read_folder(folder: Path, wish: Wish) -> PairedFiles:
     """Both sides of a folder, split. UserError for whatever is wrong with it."""
     if wish.make and wish.side_by_side:
         raise UserError(
@@ -83,7 +83,7 @@ def _both(folder: Path, names: tuple[str, str]) -> bool:
 # --- two folders
 
 
-def _folders(folder: Path, names: tuple[str, str], wish: Wish) -> Laid:
+def _folders(folder: Path, names: tuple[str, str], wish: Wish) -> PairedFiles:
     a, b = (folder / name for name in (names[::-1] if wish.swap else names))
     for side in (a, b):
         if not pairs.images_in(side):
@@ -100,8 +100,10 @@ def _folders(folder: Path, names: tuple[str, str], wish: Wish) -> Laid:
             raise UserError(
                 f"{missing}: no images, while the other side has test images. Give both sides some, or none."
             )
-        return Laid(train, _albums(test_a, test_b, paired, wish, like=(train[0].side, train[1].side)), paired, notes)
-    return Laid(train, None, paired, notes)
+        return PairedFiles(
+            train, _albums(test_a, test_b, paired, wish, like=(train[0].side, train[1].side)), paired, notes
+        )
+    return PairedFiles(train, None, paired, notes)
 
 
 def _are_pairs(a: Path, b: Path, wish: Wish) -> tuple[bool, tuple[str, ...]]:
@@ -136,7 +138,7 @@ def _albums(a: Path, b: Path, paired: bool, wish: Wish, like: tuple[Side, Side] 
     return one, two
 
 
-def _same_sizes(one: Album, two: Album, files: Sequence[tuple[Path, Path]]) -> None:
+def _same_sizes(one: ImageCollection, two: ImageCollection, files: Sequence[tuple[Path, Path]]) -> None:
     wrong = [
         f"{path.name} {_size(a.shape)} and {other.name} {_size(b.shape)}"
         for a, b, (path, other) in zip(one.images, two.images, files, strict=True)
@@ -165,15 +167,17 @@ def _parts(folder: Path) -> tuple[list[Path], list[Path], tuple[str, ...]]:
     return [files[i] for i in train], [files[i] for i in split.heldout], notes
 
 
-def _read_parts(folder: Path, read: Callable[[list[Path], Albums | None], Albums], notes: tuple[str, ...]) -> Laid:
+def _read_parts(
+    folder: Path, read: Callable[[list[Path], Albums | None], Albums], notes: tuple[str, ...]
+) -> PairedFiles:
     files, held, more = _parts(folder)
     if not files:
         raise UserError(f"{folder}: no images in this folder. Images end in {', '.join(sorted(READABLE))}.")
     train = read(files, None)
-    return Laid(train, read(held, train) if held else None, True, (*notes, *more))
+    return PairedFiles(train, read(held, train) if held else None, True, (*notes, *more))
 
 
-def _halves(folder: Path, wish: Wish) -> Laid:
+def _halves(folder: Path, wish: Wish) -> PairedFiles:
     def read(files: list[Path], like: Albums | None) -> Albums:
         whole = read_album(files, like=None if like is None else like[0].side, size=_doubled(wish.size))
         for image, path in zip(whole.images, files, strict=True):
@@ -195,7 +199,7 @@ def _doubled(size: tuple[int, ...]) -> tuple[int, ...]:
     return (size[0], 2 * size[1]) if len(size) == 2 else size
 
 
-def _made(folder: Path, wish: Wish) -> Laid:
+def _made(folder: Path, wish: Wish) -> PairedFiles:
     def read(files: list[Path], like: Albums | None) -> Albums:
         targets = read_album(files, like=None if like is None else like[1].side, size=wish.size)
         return inputs_of(targets, wish.make), targets
@@ -206,7 +210,7 @@ def _made(folder: Path, wish: Wish) -> Laid:
 # --- the split
 
 
-def _split(laid: Laid, wish: Wish) -> Laid:
+def _split(laid: PairedFiles, wish: Wish) -> PairedFiles:
     """Held-out images by content where the folder has no split: copies stay together, pairs too."""
     if laid.heldout is not None:
         return laid
@@ -221,7 +225,7 @@ def _split(laid: Laid, wish: Wish) -> Laid:
     return replace(laid, train=kept, heldout=held)
 
 
-def heldout_of(album: Album, share: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
+def heldout_of(album: ImageCollection, share: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
     """(N,) which images of an album are held out; None for none."""
     if not share or len(album) < MIN_TO_SPLIT:
         return None

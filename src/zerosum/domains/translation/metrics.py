@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from zerosum.domain.eval_stages import stage
 from zerosum.domains.translation.facts import sides
 from zerosum.domains.translation.measures import likeness, structure
+from zerosum.domains.translation.measures.context import EvalContext, Reals
 from zerosum.domains.translation.measures.controls import Controls
 from zerosum.domains.translation.measures.labels import Reader
-from zerosum.domains.translation.measures.occasion import Occasion, Reals
+from zerosum.domains.translation.measures.patch_distance import patch_distances
+from zerosum.domains.translation.measures.ssim import contrast, edge_ssim
 from zerosum.engine.seeds import generator
 from zerosum.metrics.neighbours import diversity
-from zerosum.metrics.patches import patch_distances
 from zerosum.metrics.record import Record
 from zerosum.metrics.rows import drawn_rows
-from zerosum.metrics.stages import stage
-from zerosum.metrics.structure import contrast, edge_ssim
 
 if TYPE_CHECKING:
     from zerosum.domains.translation.source import PairSource
@@ -83,7 +83,7 @@ class TranslationEvaluator:
 
     def evaluate(self, fakes: Tensor, labels: Tensor | None = None, judge: Judge | None = None) -> list[Record]:
         """All measures of (num_samples, C, H, W) fakes, made of `conditions`."""
-        at = Occasion(self.source, self.facts, self.reals, fakes.detach().cpu().float().clamp(-1, 1), self.seed)
+        at = EvalContext(self.source, self.facts, self.reals, fakes.detach().cpu().float().clamp(-1, 1), self.seed)
         parts = {
             "likeness to the targets": likeness.records,
             "labels found in the images": self.reader.records,

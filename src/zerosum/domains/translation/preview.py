@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from zerosum.data.images.pictures import Size, enlarged, marked, resized, to_pixels
-from zerosum.domain import Facts, Scene
+from zerosum.domain import Facts, PreviewContext
 from zerosum.domains.translation.facts import Side, shown, sides
 
 NUM_SHOWN = 16
@@ -22,7 +22,7 @@ GAP, SPACE, MARGIN, HEAD = 3, 22, 14, 26
 PAPER, INK = (255, 255, 255), (70, 70, 70)
 
 
-def picture(samples: Tensor, path: Path, scene: Scene) -> None:
+def picture(samples: Tensor, path: Path, scene: PreviewContext) -> None:
     """Inputs and what was made of them (real rows: and their targets), as `domain.Scene` gives them."""
     made = scene.noise is not None
     paired = bool(scene.facts["paired"])

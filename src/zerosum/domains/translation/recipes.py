@@ -9,7 +9,7 @@ from zerosum.domain import both
 from zerosum.domains.translation.recipes_single import SINGLE
 from zerosum.engine.duel import Prior
 from zerosum.engine.schedule import Schedule
-from zerosum.recipe import Ema, PenaltyPart, Recipe, part
+from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 PIX2PIX = Recipe(
     name="pix2pix",
@@ -26,12 +26,12 @@ PIX2PIX = Recipe(
     prior=Prior(8),
     loss="relativistic",
     penalties={
-        "r1": PenaltyPart(weight=2.0, every=4),
-        "r2": PenaltyPart(weight=2.0, every=4),
-        "pixel": PenaltyPart(weight="auto"),
+        "r1": PenaltyConfig(weight=2.0, every=4),
+        "r2": PenaltyConfig(weight=2.0, every=4),
+        "pixel": PenaltyConfig(weight="auto"),
     },
     learning=both(lr=5e-4, betas=(0.0, 0.99)),
-    ema=Ema(half_life_images=1_100.0),
+    ema=AverageConfig(half_life_images=1_100.0),
     steps=600,
     batch=8,
 )
@@ -41,9 +41,9 @@ PIX2PIX_2017 = PIX2PIX.changed(
     why="As it was first played, with squares in place of cross-entropy: 100 times the pixel distance outweighs the game.",
     sources=["Isola et al. 2017, arXiv:1611.07004", "Mao et al. 2017, arXiv:1611.04076"],
     loss="least_squares",
-    penalties={"pixel": PenaltyPart(weight=100.0)},
+    penalties={"pixel": PenaltyConfig(weight=100.0)},
     learning=both(lr=2e-4, betas=(0.5, 0.999)),
-    ema=Ema(half_life_images=0),
+    ema=AverageConfig(half_life_images=0),
 )
 
 CYCLEGAN = Recipe(
@@ -57,13 +57,13 @@ CYCLEGAN = Recipe(
     prior=Prior(1),
     loss="relativistic",
     penalties={
-        "r1": PenaltyPart(weight=2.0, every=4),
-        "r2": PenaltyPart(weight=2.0, every=4),
-        "cycle": PenaltyPart(weight=10.0),
-        "identity": PenaltyPart(weight=1.0),
+        "r1": PenaltyConfig(weight=2.0, every=4),
+        "r2": PenaltyConfig(weight=2.0, every=4),
+        "cycle": PenaltyConfig(weight=10.0),
+        "identity": PenaltyConfig(weight=1.0),
     },
     learning=both(lr=Schedule(4e-4, 4e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
-    ema=Ema(half_life_images=1_000.0),
+    ema=AverageConfig(half_life_images=1_000.0),
     steps=600,
     batch=8,
 )
@@ -75,9 +75,9 @@ CUT = CYCLEGAN.changed(
     generator=part("restyle", width=16, blocks=4, edge=7, features=128),
     discriminator=part("patch", levels=3, told=False),
     penalties={
-        "r1": PenaltyPart(weight=2.0, every=4),
-        "r2": PenaltyPart(weight=2.0, every=4),
-        "contrast": PenaltyPart(weight=1.0, identity=0.0),
+        "r1": PenaltyConfig(weight=2.0, every=4),
+        "r2": PenaltyConfig(weight=2.0, every=4),
+        "contrast": PenaltyConfig(weight=1.0, identity=0.0),
     },
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zerosum.domain import both
 from zerosum.engine.duel import Prior
-from zerosum.recipe import Ema, PenaltyPart, Recipe, part
+from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 SINGLE = Recipe(
     name="single",
@@ -21,12 +21,12 @@ SINGLE = Recipe(
     prior=Prior(1),
     loss="relativistic",
     penalties={
-        "r1": PenaltyPart(weight=30.0, every=4),
-        "r2": PenaltyPart(weight=30.0, every=4),
-        "contrast": PenaltyPart(weight=1.0, identity=0.0),
+        "r1": PenaltyConfig(weight=30.0, every=4),
+        "r2": PenaltyConfig(weight=30.0, every=4),
+        "contrast": PenaltyConfig(weight=1.0, identity=0.0),
     },
     learning=both(lr=4e-4, betas=(0.0, 0.99)),
-    ema=Ema(half_life_images=1_000.0),
+    ema=AverageConfig(half_life_images=1_000.0),
     steps=600,
     batch=8,
 )

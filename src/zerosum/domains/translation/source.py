@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zerosum.domains.translation.album import Album
+from zerosum.domains.translation.image_collection import ImageCollection
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError
@@ -41,8 +41,8 @@ class PairSource:
     """
 
     name: str
-    train: tuple[Album, Album]
-    heldout: tuple[Album, Album] | None
+    train: tuple[ImageCollection, ImageCollection]
+    heldout: tuple[ImageCollection, ImageCollection] | None
     paired: bool
     size: tuple[int, int]
     flip: bool = False
@@ -170,7 +170,7 @@ def _rows(source: PairSource) -> Rows:
     return Rows(torch.stack([first, second], 1), corners, mirrored)
 
 
-def _check_room(album: Album, size: tuple[int, int]) -> None:
+def _check_room(album: ImageCollection, size: tuple[int, int]) -> None:
     small = next((one for one in sorted(album.sizes) if one[0] < size[0] or one[1] < size[1]), None)
     if small:
         raise UserError(

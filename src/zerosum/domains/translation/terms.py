@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from zerosum.engine.game import Play
+from zerosum.engine.game import LossContext
 from zerosum.engine.penalties import Penalty
 from zerosum.engine.schedule import Schedule
 
@@ -28,7 +28,7 @@ def feature_matching(weight: float | Schedule = 10.0, every: int = 1) -> Penalty
     """Mean absolute difference of the discriminator's features to those of the target, averaged over layers and scales.
     Wang et al. 2018 (pix2pixHD), arXiv:1711.11585, equation 4."""
 
-    def function(play: Play) -> Tensor:
+    def function(play: LossContext) -> Tensor:
         wanted = play.on_real if play.on_real is not play.on_fake else play.judge(_real(play), "real")
         if not wanted.features:
             raise ValueError(
@@ -44,7 +44,7 @@ def cycle(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
     """Mean absolute difference of an input to what comes back of its translation. Zhu et al. 2017 (CycleGAN),
     arXiv:1703.10593, equation 2."""
 
-    def function(play: Play) -> Tensor:
+    def function(play: LossContext) -> Tensor:
         assert play.condition is not None
         assert play.noise is not None
         return distance(_other(play)(play.noise, _fake(play)), play.condition)
@@ -56,7 +56,7 @@ def identity(weight: float | Schedule = 5.0, every: int = 1) -> Penalty:
     """Mean absolute difference of a real target to its translation as if it were an input: what is right already stays, its
     colours too. Zhu et al. 2017 (CycleGAN), arXiv:1703.10593, section 5.2. Both sides must have the same channels."""
 
-    def function(play: Play) -> Tensor:
+    def function(play: LossContext) -> Tensor:
         generator: Any = play.generator
         real = _real(play)
         if play.condition is None or play.condition.shape[1] != real.shape[1]:
@@ -77,7 +77,7 @@ def contrast(
     if places < 2 or not temperature > 0 or not identity >= 0:
         raise ValueError(f"places >= 2, temperature > 0, identity >= 0: got {places}, {temperature}, {identity}")
 
-    def function(play: Play) -> Tensor:
+    def function(play: LossContext) -> Tensor:
         generator: Any = play.generator
         if not hasattr(generator, "vectors"):
             raise ValueError("the penalty `contrast` needs a generator of kind `contrastive`")
@@ -111,15 +111,15 @@ def distance(one: Tensor, other: Tensor) -> Tensor:
     return (one.float() - other.float()).abs().flatten(1).mean(1)
 
 
-def _fake(play: Play) -> Tensor:
+def _fake(play: LossContext) -> Tensor:
     return play.fake if play.plain_fake is None else play.plain_fake
 
 
-def _real(play: Play) -> Tensor:
+def _real(play: LossContext) -> Tensor:
     return play.real if play.plain_real is None else play.plain_real
 
 
-def _other(play: Play) -> Callable[[Tensor, Tensor], Tensor]:
+def _other(play: LossContext) -> Callable[[Tensor, Tensor], Tensor]:
     generator: Any = play.generator
     if not hasattr(generator, "other"):
         raise ValueError("the penalty `cycle` needs a generator of kind `cycle`, which also translates back")

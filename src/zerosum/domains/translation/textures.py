@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from zerosum.domains.translation.album import Album, album_of
 from zerosum.domains.translation.facts import Side
+from zerosum.domains.translation.image_collection import ImageCollection, album_of
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError
 
@@ -36,7 +36,9 @@ def photographs() -> Tensor:
     return interpolate(photos, (PHOTO, PHOTO), mode="bicubic", antialias=True, align_corners=False)[0].clamp(0, 255)
 
 
-def mosaics(num: int = 2048, heldout: int = 256, size: int = 64, seed: int = 0) -> tuple[tuple[Album, Album], ...]:
+def mosaics(
+    num: int = 2048, heldout: int = 256, size: int = 64, seed: int = 0
+) -> tuple[tuple[ImageCollection, ImageCollection], ...]:
     """Training and held-out (maps, mosaics). size: S, at most 64, so that a piece fits into the held-out quarter."""
     if not 16 <= size <= PHOTO - SPLIT:
         raise ValueError(f"size must be from 16 to {PHOTO - SPLIT}, got {size}")
@@ -60,7 +62,7 @@ def cells(num: int, size: int, draw: torch.Generator) -> Tensor:
     return labels.gather(1, far.argmin(3).flatten(1)).view(num, size, size)
 
 
-def _made(photos: Tensor, num: int, size: int, draw: torch.Generator) -> tuple[Album, Album]:
+def _made(photos: Tensor, num: int, size: int, draw: torch.Generator) -> tuple[ImageCollection, ImageCollection]:
     maps = cells(num, size, draw)
     room = torch.tensor([photos.shape[1] - size + 1, photos.shape[2] - size + 1])
     places = (torch.rand(num, 3, 2, generator=draw) * room).long()

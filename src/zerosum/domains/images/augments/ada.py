@@ -24,7 +24,7 @@ from zerosum.domains.images.augments.parts import (
 )
 from zerosum.domains.images.augments.warp import rotation, warped
 from zerosum.engine.duel import Augment
-from zerosum.engine.seeds import Draws
+from zerosum.engine.seeds import SeededNoise
 
 Group = Literal["blit", "geometric", "color", "cutout"]
 LN2 = math.log(2)
@@ -54,7 +54,7 @@ def ada(
     if not pipe:
         raise ValueError(f"pipe needs at least one of {', '.join(GROUPS)}")
 
-    def augment(images: Tensor, draws: Draws, purpose: str, strength: float) -> Tensor:
+    def augment(images: Tensor, draws: SeededNoise, purpose: str, strength: float) -> Tensor:
         for group, transform in GROUPS.items():
             chance = strength * multipliers.get(group, 1.0)
             if group in pipe and chance > 0:
@@ -64,7 +64,7 @@ def ada(
     return in_float32(augment)
 
 
-def blit(images: Tensor, draws: Draws, purpose: str, chance: float) -> Tensor:
+def blit(images: Tensor, draws: SeededNoise, purpose: str, chance: float) -> Tensor:
     """Mirrored, turned by quarters, shifted by whole pixels: one lookup of pixels, exact."""
     height, width = images.shape[2:]
     gates, random = draws.uniform(f"{purpose} gates", 3), draws.uniform(f"{purpose} values", 4)
@@ -90,7 +90,7 @@ def blitted(images: Tensor, mirror: Tensor, quarters: Tensor, shifts: Tensor) ->
     return picked(images, up, torch.where(mirror, width - 1 - left, left))
 
 
-def geometric(images: Tensor, draws: Draws, purpose: str, chance: float) -> Tensor:
+def geometric(images: Tensor, draws: SeededNoise, purpose: str, chance: float) -> Tensor:
     """Scale, rotation, stretch, rotation, fractional shift: composed into one affine warp."""
     gates, random = draws.uniform(f"{purpose} gates", 5), draws.uniform(f"{purpose} angles", 2)
     normal = draws.normal(f"{purpose} values", 4)
@@ -118,7 +118,7 @@ def inverse(scale: Tensor, before: Tensor, stretch: Tensor, after: Tensor, shift
 
 
 @colours_only
-def color(images: Tensor, draws: Draws, purpose: str, chance: float) -> Tensor:
+def color(images: Tensor, draws: SeededNoise, purpose: str, chance: float) -> Tensor:
     """Brightness, contrast, luma flip, hue, saturation: composed into one matrix and one vector."""
     gates, random = draws.uniform(f"{purpose} gates", 5), draws.uniform(f"{purpose} values", 2)
     normal = draws.normal(f"{purpose} strengths", 3)
@@ -149,12 +149,12 @@ def color_matrix(luma: Tensor, chroma: Tensor, hue: Tensor) -> Tensor:
     return luma * grey + chroma * (hue.cos() * rest + hue.sin() * cross)
 
 
-def cutout(images: Tensor, draws: Draws, purpose: str, chance: float) -> Tensor:
+def cutout(images: Tensor, draws: SeededNoise, purpose: str, chance: float) -> Tensor:
     """A rectangle of half of each side is grey."""
     return erased(images, draws.uniform(f"{purpose} centres", 2), draws.uniform(f"{purpose} gates") < chance)
 
 
-GROUPS: Mapping[Group, Callable[[Tensor, Draws, str, float], Tensor]] = {
+GROUPS: Mapping[Group, Callable[[Tensor, SeededNoise, str, float], Tensor]] = {
     "blit": blit,
     "geometric": geometric,
     "color": color,

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from zerosum.data.images.transparency import over
 from zerosum.engine.duel import Augment
-from zerosum.engine.seeds import Draws
+from zerosum.engine.seeds import SeededNoise
 
 
 @dataclass(frozen=True)
-class OnBackgrounds:
+class BackgroundAugment:
     """Lays each image on a colour drawn for its row, uniform in red, green and blue; then `augment`, where there is one.
 
     (N, 4, H, W) in [-1, 1], premultiplied -> (N, 4, H, W): the colours on the background, and alpha as it is. The error of both
@@ -23,7 +23,7 @@ class OnBackgrounds:
 
     augment: Augment | None = None
 
-    def __call__(self, images: Tensor, draws: Draws, purpose: str, strength: float) -> Tensor:
+    def __call__(self, images: Tensor, draws: SeededNoise, purpose: str, strength: float) -> Tensor:
         """As other augmentations."""
         backgrounds = draws.uniform(f"{purpose} background", 3)
         images = torch.cat([over(images, backgrounds), images[:, 3:]], 1)

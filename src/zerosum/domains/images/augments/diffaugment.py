@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zerosum.domains.images.augments.parts import MOVED, axis, colours_only, erased, in_float32, picked
 from zerosum.engine.duel import Augment
-from zerosum.engine.seeds import Draws
+from zerosum.engine.seeds import SeededNoise
 
 Policy = Literal["color", "translation", "cutout"]
 
@@ -22,7 +22,7 @@ def diffaugment(*, policy: tuple[Policy, ...] = ("color", "translation", "cutout
     grey. Applied in this order whatever the order of the list.
     """
 
-    def augment(images: Tensor, draws: Draws, purpose: str, strength: float) -> Tensor:
+    def augment(images: Tensor, draws: SeededNoise, purpose: str, strength: float) -> Tensor:
         which = draws.uniform(f"{purpose} which") < strength
         if "color" in policy:
             images = coloured(images, draws.uniform(f"{purpose} color", 3).to(images.dtype), which)

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zerosum.data.images.raw import RGBA
+from zerosum.data.images.types import RGBA
 from zerosum.engine.duel import Augment
-from zerosum.engine.seeds import Draws
+from zerosum.engine.seeds import SeededNoise
 
 ERASED = 0.5
 """Side of an erased square, as a share of the image's sides."""
@@ -27,7 +27,7 @@ def in_float32(augment: Augment) -> Augment:
     """The augmentation computed in float32 or float64, whatever autocast would choose; strength 0 is the identity."""
 
     @functools.wraps(augment)
-    def wrapped(images: Tensor, draws: Draws, purpose: str, strength: float) -> Tensor:
+    def wrapped(images: Tensor, draws: SeededNoise, purpose: str, strength: float) -> Tensor:
         if not strength:
             return images
         images = images if images.dtype in (torch.float32, torch.float64) else images.float()

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from zerosum.engine.duel import Augment
-from zerosum.engine.seeds import Draws
+from zerosum.engine.seeds import SeededNoise
 
 
 def shift(*, pixels: int = 1, flip: bool = False) -> Augment:
     """Moves each chosen image by up to `pixels` in both directions (edges are filled with the image's own border), and mirrors
     half of the chosen ones when `flip` is set. Strength is the share of images chosen (0 to 1)."""
 
-    def augment(images: Tensor, draws: Draws, purpose: str, strength: float) -> Tensor:
+    def augment(images: Tensor, draws: SeededNoise, purpose: str, strength: float) -> Tensor:
         if not strength:
             return images
         n, _, height, width = images.shape

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zerosum.domain.eval_options import EvalOptions
 from zerosum.domains.images.extractors import file, inception, own, random
 from zerosum.domains.images.extractors.extractor import Extractor
 from zerosum.errors import UserError, known_as
-from zerosum.metrics.choice import Choice
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import ImageSource
 
 __all__ = ["EXTRACTORS", "Extractor", "chosen", "labeller"]
 
-EXTRACTORS: dict[str, Callable[[ImageSource, Choice, Path | None], Extractor]] = {
+EXTRACTORS: dict[str, Callable[[ImageSource, EvalOptions, Path | None], Extractor]] = {
     "classifier": own.make,
     "random": random.make,
     "inception": inception.make,
@@ -24,7 +24,7 @@ EXTRACTORS: dict[str, Callable[[ImageSource, Choice, Path | None], Extractor]] =
 }
 
 
-def chosen(source: ImageSource, choice: Choice, cache_dir: Path | None = None) -> Extractor:
+def chosen(source: ImageSource, choice: EvalOptions, cache_dir: Path | None = None) -> Extractor:
     """The extractor asked for; by default the classifier of the source's labels, or the random network without labels.
 
     UserError for an unknown name, and when the extractor cannot be had.
@@ -45,4 +45,4 @@ def chosen(source: ImageSource, choice: Choice, cache_dir: Path | None = None) -
 
 def labeller(source: ImageSource, cache_dir: Path | None = None) -> Extractor | None:
     """The classifier of the source's own labels, None when it has none: it says which class a generated image shows."""
-    return own.make(source, Choice(), cache_dir) if own.possible(source) else None
+    return own.make(source, EvalOptions(), cache_dir) if own.possible(source) else None

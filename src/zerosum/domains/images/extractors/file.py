@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from zerosum.data.opening import is_regular, path_of
+from zerosum.domain.eval_options import EvalOptions
 from zerosum.domains.images.extractors.extractor import Extractor
 from zerosum.errors import UserError
-from zerosum.metrics.choice import Choice
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import ImageSource
 
 
-def make(source: ImageSource, choice: Choice, cache_dir: Path | None) -> Extractor:
+def make(source: ImageSource, choice: EvalOptions, cache_dir: Path | None) -> Extractor:
     """The user's network: float32 images (N, C, H, W) with values 0..255, any N, to features (N, D).
 
     UserError unless `choice.trust`, and when the file is no such network.

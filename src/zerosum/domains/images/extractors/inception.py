@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zerosum.data.fetch import fetch
+from zerosum.domain.eval_options import EvalOptions
 from zerosum.domains.images.extractors.extractor import Extractor
+from zerosum.domains.images.extractors.inception_network import NAME, SHA256, SIDE, load_inception
 from zerosum.errors import UserError
-from zerosum.metrics.choice import Choice
 from zerosum.metrics.classifier import default_cache_dir
-from zerosum.metrics.inception import NAME, SHA256, SIDE, load_inception
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import ImageSource
@@ -23,7 +23,7 @@ URLS = (
 MOST_BYTES = 100_000_000
 
 
-def make(source: ImageSource, choice: Choice, cache_dir: Path | None) -> Extractor:
+def make(source: ImageSource, choice: EvalOptions, cache_dir: Path | None) -> Extractor:
     """The network with the weights of --weights, else those kept from an earlier download, else a download if allowed."""
     network, sha256 = load_inception(choice.weights or _kept(choice.download, cache_dir))
     standard = sha256 == SHA256

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zerosum.domain.eval_options import EvalOptions
 from zerosum.domains.images.extractors.extractor import Extractor
 from zerosum.errors import UserError
-from zerosum.metrics.choice import Choice
 from zerosum.metrics.classifier import cached_classifier, shrunk_size
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def possible(source: ImageSource) -> bool:
     return source.train.labels is not None and int(source.shape.num_classes) > 1
 
 
-def make(source: ImageSource, choice: Choice, cache_dir: Path | None) -> Extractor:
+def make(source: ImageSource, choice: EvalOptions, cache_dir: Path | None) -> Extractor:
     """The classifier of this source. UserError when it has no labels."""
     labels = source.train.labels
     if labels is None or not possible(source):

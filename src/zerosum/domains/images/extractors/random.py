@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zerosum.domain.eval_options import EvalOptions
 from zerosum.domains.images.extractors.extractor import Extractor
 from zerosum.domains.images.extractors.own import resize_of
-from zerosum.metrics.choice import Choice
 from zerosum.metrics.random_features import random_features
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import ImageSource
 
 
-def make(source: ImageSource, choice: Choice, cache_dir: Path | None) -> Extractor:
+def make(source: ImageSource, choice: EvalOptions, cache_dir: Path | None) -> Extractor:
     """The random network for images of the source's shape."""
     shape = source.shape
     network = random_features((shape.channels, shape.height, shape.width))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zerosum.domains.images.measures.occasion import Occasion
+from zerosum.domains.images.measures.context import EvalContext
 from zerosum.metrics.coverage import class_coverage
 from zerosum.metrics.jackknife import NUM_GROUPS, jackknife, share
 from zerosum.metrics.per_class import PerClass, intra_class_diversity, per_class_frechet
@@ -32,7 +32,7 @@ def reference_shares(labels: Tensor, num_classes: int) -> list[float]:
     return counts
 
 
-def records(at: Occasion) -> list[Record]:
+def records(at: EvalContext) -> list[Record]:
     """Class shares; for generators that are told a class also its accuracy, distance and diversity within the classes."""
     if at.predicted is None or at.source.train.labels is None or at.prepared.labeller is None:
         at.notes.append("Class coverage needs labels; this source has none.")
@@ -51,7 +51,9 @@ def records(at: Occasion) -> list[Record]:
     return found + _within(at, at.labels)
 
 
-def _shares(at: Occasion, predicted: Tensor, shares: list[float], common: dict[str, object], tag: str) -> list[Record]:
+def _shares(
+    at: EvalContext, predicted: Tensor, shares: list[float], common: dict[str, object], tag: str
+) -> list[Record]:
     num_classes = len(shares)
     seen = class_coverage(predicted, num_classes, shares)
     details = common | {"shares": list(seen.shares), "minimum_share": 0.1}
@@ -71,7 +73,7 @@ def _shares(at: Occasion, predicted: Tensor, shares: list[float], common: dict[s
     ]
 
 
-def _within(at: Occasion, asked: Tensor) -> list[Record]:
+def _within(at: EvalContext, asked: Tensor) -> list[Record]:
     """Measures within the classes asked for, in the chosen extractor's features."""
     labels, num = at.prepared.real_labels, at.num
     if labels is None:

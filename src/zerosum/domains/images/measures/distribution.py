@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from zerosum.domains.images.measures.occasion import FEWEST, Occasion
+from zerosum.domains.images.measures.context import FEWEST, EvalContext
 from zerosum.metrics.class_score import NUM_SPLITS, class_score
 from zerosum.metrics.frechet import frechet_distance
 from zerosum.metrics.frechet_spread import frechet_estimate, frechet_infinity
@@ -39,7 +39,7 @@ KERNEL = (
 SCORE = "How sure and how varied the extractor's classes of generated images are, from 1 to the number of classes."
 
 
-def records(at: Occasion) -> list[Record]:
+def records(at: EvalContext) -> list[Record]:
     """Fréchet, kernel distance, score of the extractor's classes, precision, recall, density and coverage."""
     if at.num < FEWEST:
         at.notes.append(f"Fréchet distance, precision and recall need {FEWEST} samples a side; there are {at.num}.")
@@ -51,12 +51,12 @@ def records(at: Occasion) -> list[Record]:
     return [*found, *_infinity(at), _kernel(at), *_score(at), *_neighbours(at)]
 
 
-def named(at: Occasion, plain: str, standard: str) -> str:
+def named(at: EvalContext, plain: str, standard: str) -> str:
     """The usual name of a number only where its extractor is the usual one."""
     return standard if at.prepared.extractor.standard else plain
 
 
-def _frechet(at: Occasion, num: int) -> Record:
+def _frechet(at: EvalContext, num: int) -> Record:
     real, held = at.prepared.real[:num], at.prepared.heldout
     floor = frechet_distance(real, held[:num]) if held is not None and len(held) >= num else None
     value, error = frechet_estimate(real, at.features[:num])
@@ -65,7 +65,7 @@ def _frechet(at: Occasion, num: int) -> Record:
     return Record(name, value, at.sides(num, num, error=OF_FAKES, bias=bias), "lower", FRECHET, floor, error)
 
 
-def _infinity(at: Occasion) -> list[Record]:
+def _infinity(at: EvalContext) -> list[Record]:
     dims = at.features.shape[1]
     if at.num < ROWS_A_FEATURE * dims or dims > MOST_FEATURES:
         return []
@@ -75,7 +75,7 @@ def _infinity(at: Occasion) -> list[Record]:
     return [Record(name, value, at.sides(at.num, at.num, error=OF_FAKES, bias=how), "lower", INFINITY, 0.0, error)]
 
 
-def _kernel(at: Occasion) -> Record:
+def _kernel(at: EvalContext) -> Record:
     # The kernel is made for features of order 1, as those of the standard network are; others are brought there.
     standard = at.prepared.extractor.standard
     scale = 1.0 if standard else float(at.prepared.real[: at.num].double().square().mean().sqrt()) or 1.0
@@ -87,7 +87,7 @@ def _kernel(at: Occasion) -> Record:
     return Record(name, value, at.sides(at.num, at.num, error=OF_BOTH, kernel=kernel), "lower", KERNEL, floor, error)
 
 
-def _score(at: Occasion) -> list[Record]:
+def _score(at: EvalContext) -> list[Record]:
     extractor = at.prepared.extractor
     probabilities = extractor.probabilities(at.features[: at.num])
     if probabilities is None:
@@ -103,13 +103,13 @@ def _score(at: Occasion) -> list[Record]:
     return [Record(name, value, at.sides(0, at.num, error=OF_SPLITS), "higher", SCORE, _floor(at, of_reals), error)]
 
 
-def _floor(at: Occasion, measure: Callable[[Tensor], float]) -> float | None:
+def _floor(at: EvalContext, measure: Callable[[Tensor], float]) -> float | None:
     """The measure of as many held-out reals, where there are so many."""
     held = at.prepared.heldout
     return measure(held[: at.num]) if held is not None and len(held) >= at.num else None
 
 
-def _neighbours(at: Occasion) -> list[Record]:
+def _neighbours(at: EvalContext) -> list[Record]:
     real, held = at.prepared.real[: at.num], at.prepared.heldout
     floors = _estimates(real, held[: at.num]) if held is not None and len(held) >= at.num else {}
     found = []

@@ -9,10 +9,15 @@ import torch
 from torch import Tensor
 
 from zerosum.domains.images.features import some
-from zerosum.domains.images.measures.occasion import Occasion
+from zerosum.domains.images.measures.context import EvalContext
+from zerosum.domains.images.measures.mode_coverage import (
+    NUM_MODES,
+    NUM_SAMPLES,
+    expected_divergence,
+    modes_and_divergence,
+)
 from zerosum.metrics.classifier import SmallClassifier, cached_classifier
 from zerosum.metrics.record import Record
-from zerosum.metrics.stacked import NUM_MODES, NUM_SAMPLES, expected_divergence, modes_and_divergence
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import ImageSource
@@ -29,7 +34,7 @@ def is_stacked(source: ImageSource) -> bool:
     return getattr(source, "measure", "") == "stacked"
 
 
-def records(at: Occasion, fakes: Tensor, cache_dir: Path | None) -> list[Record]:
+def records(at: EvalContext, fakes: Tensor, cache_dir: Path | None) -> list[Record]:
     """Modes and divergence of fakes (N, 3, H, W), which are more than those of the occasion; 26,000 are the protocol."""
     reader, name, sha256, accuracy = digit_reader(cache_dir)
     digits = read_digits(reader, fakes)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from zerosum.domains.images.networks.biggan import BigGanGenerator, biggan_discriminator
-from zerosum.domains.images.networks.classic import ConvDiscriminator, ConvGenerator, MlpDiscriminator, MlpGenerator
-from zerosum.domains.images.networks.light import LightDiscriminator, LightGenerator
+from zerosum.domains.images.networks.fastgan import FastGanDiscriminator, FastGanGenerator
 from zerosum.domains.images.networks.maxout import MaxoutDiscriminator, SigmoidGenerator
+from zerosum.domains.images.networks.mlp_dcgan import ConvDiscriminator, ConvGenerator, MlpDiscriminator, MlpGenerator
 from zerosum.domains.images.networks.r3 import R3Discriminator, R3Generator
 from zerosum.domains.images.networks.resnet import ResNetDiscriminator, ResNetGenerator
 from zerosum.domains.images.networks.style import StyleGenerator
@@ -25,7 +25,7 @@ GENERATORS: Mapping[str, Callable[..., nn.Module]] = {
     "biggan": BigGanGenerator,
     "style": StyleGenerator,
     "r3": R3Generator,
-    "light": LightGenerator,
+    "light": FastGanGenerator,
 }
 DISCRIMINATORS: Mapping[str, Callable[..., nn.Module]] = {
     "mlp": MlpDiscriminator,
@@ -35,5 +35,5 @@ DISCRIMINATORS: Mapping[str, Callable[..., nn.Module]] = {
     "biggan": biggan_discriminator,
     "style": StyleDiscriminator,
     "r3": R3Discriminator,
-    "light": LightDiscriminator,
+    "light": FastGanDiscriminator,
 }

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.networks.sizes import grid_of, num_halvings
+from zerosum.domains.images.networks.resolution import grid_of, num_halvings
 from zerosum.nn.attention import SelfAttention
 from zerosum.nn.conditioning import ConditionalNorm
 from zerosum.nn.layers import Norm, norm2d

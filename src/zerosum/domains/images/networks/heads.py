@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from zerosum.engine.game import Verdict
+from zerosum.engine.game import DiscriminatorOutput
 from zerosum.nn.conditioning import demanded, embedding
 
 Ending = Literal["projection", "auxiliary"]
@@ -33,11 +33,11 @@ class Head(nn.Module):
             nn.init.normal_(self.project.weight, std=features**-0.5)
         self.classes = nn.Linear(features, num_classes) if num_classes and not told else None
 
-    def forward(self, features: Tensor, condition: Tensor | None) -> Tensor | Verdict:
+    def forward(self, features: Tensor, condition: Tensor | None) -> Tensor | DiscriminatorOutput:
         """(N, F) [, condition] -> (N,), or a verdict with the classes."""
         logits: Tensor = self.linear(features).squeeze(1)
         if self.classes is not None:
-            return Verdict((logits,), outputs={"classes": self.classes(features)})
+            return DiscriminatorOutput((logits,), outputs={"classes": self.classes(features)})
         if self.project is None:
             return logits
         direction: Tensor = self.project(demanded(condition))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu_
 
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.networks.sizes import grid_of, num_halvings, padded
+from zerosum.domains.images.networks.resolution import grid_of, num_halvings, padded
 from zerosum.nn.conditioning import demanded, embedding, joined
 
 SLOPE = 0.2

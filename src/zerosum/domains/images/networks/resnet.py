@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.blocks import Body, DownBlock, attention_level, level_widths, sides
 from zerosum.domains.images.networks.heads import Ending, Head
-from zerosum.domains.images.networks.sizes import padded
-from zerosum.engine.game import Verdict
+from zerosum.domains.images.networks.resolution import padded
+from zerosum.engine.game import DiscriminatorOutput
 from zerosum.nn.attention import SelfAttention
 from zerosum.nn.conditioning import ConditionalNorm, embedding, silent
 from zerosum.nn.layers import Norm
@@ -110,7 +110,7 @@ class ResNetDiscriminator(nn.Module):
         self.head = Head(before, num_classes, num_attributes, condition)
         settle(self, init, spectral)
 
-    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor | Verdict:
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor | DiscriminatorOutput:
         """(N, C, H, W) [, condition] -> (N,) logits."""
         x = padded(images, self.shape).contiguous(memory_format=torch.channels_last)
         features = self.stages(x).relu().sum((2, 3))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.networks.sizes import grid_of, num_halvings
+from zerosum.domains.images.networks.resolution import grid_of, num_halvings
 from zerosum.nn.conditioning import demanded, embedding
 from zerosum.nn.rows import drawn, normal_rows
 from zerosum.nn.style_layers import StyledLayer, ToImage, doubled, full_precision, mapping, normalised

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.heads import Ending
-from zerosum.domains.images.networks.sizes import grid_of, padded
+from zerosum.domains.images.networks.resolution import grid_of, padded
 from zerosum.domains.images.networks.style import stage_widths
-from zerosum.engine.game import Verdict
+from zerosum.engine.game import DiscriminatorOutput
 from zerosum.nn.conditioning import demanded, embedding
 from zerosum.nn.style_layers import EqualConv, EqualLinear, MinibatchDeviation, mapping, normalised
 
@@ -52,11 +52,11 @@ class StyleDiscriminator(nn.Module):
         self.features = EqualLinear(top * h * w, top, active=True)
         self.head = StyleHead(top, num_classes, num_attributes, condition, mapping_layers)
 
-    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor | Verdict:
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor | DiscriminatorOutput:
         """(N, C, H, W) [, condition] -> (N,) logits, or a verdict with the classes."""
         x = self.first(padded(images, self.shape).contiguous(memory_format=self.layout))
         x = self.last(self.deviation(self.blocks(x)))
-        verdict: Tensor | Verdict = self.head(self.features(x.permute(0, 2, 3, 1).flatten(1)), condition)
+        verdict: Tensor | DiscriminatorOutput = self.head(self.features(x.permute(0, 2, 3, 1).flatten(1)), condition)
         return verdict
 
 
@@ -89,11 +89,11 @@ class StyleHead(nn.Module):
         self.classes = EqualLinear(features, num_classes) if num_classes and not told else None
         self.to_vector = mapping(features, features, depth if self.embed else 0, rate=0.01)
 
-    def forward(self, features: Tensor, condition: Tensor | None) -> Tensor | Verdict:
+    def forward(self, features: Tensor, condition: Tensor | None) -> Tensor | DiscriminatorOutput:
         """(N, F) [, condition] -> (N,), or a verdict."""
         logits: Tensor = self.linear(features).squeeze(1)
         if self.classes is not None:
-            return Verdict((logits,), outputs={"classes": self.classes(features)})
+            return DiscriminatorOutput((logits,), outputs={"classes": self.classes(features)})
         if self.embed is None:
             return logits
         vectors = normalised(self.to_vector(normalised(self.embed(demanded(condition)).to(features.dtype))))

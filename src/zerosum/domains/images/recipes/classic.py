@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from zerosum.domain import both
-from zerosum.engine.duel import Prior, Rules
-from zerosum.engine.optimizers import Learning
+from zerosum.engine.duel import Prior, UpdateRules
+from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.engine.schedule import Schedule
-from zerosum.recipe import Ema, PenaltyPart, Recipe, part
+from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 RADFORD = "Radford, Metz and Chintala 2015, arXiv:1511.06434"
 
@@ -20,10 +20,10 @@ MLP = Recipe(
     prior=Prior(100),
     conditional=False,
     loss="relativistic",
-    penalties={"r1": PenaltyPart(weight=1.0, every=4), "r2": PenaltyPart(weight=1.0, every=4)},
-    rules=Rules(batches="one"),
+    penalties={"r1": PenaltyConfig(weight=1.0, every=4), "r2": PenaltyConfig(weight=1.0, every=4)},
+    rules=UpdateRules(batches="one"),
     learning=both(lr=Schedule(1e-3, 1e-4, "cosine", over_share=1.0), betas=(0.0, 0.99)),
-    ema=Ema(half_life_images=20_000.0),
+    ema=AverageConfig(half_life_images=20_000.0),
     steps=8_000,
     batch=64,
 )
@@ -34,9 +34,9 @@ MLP_TUTORIAL = MLP.changed(
     sources=("Goodfellow et al. 2014, arXiv:1406.2661",),
     loss="non_saturating",
     penalties={},
-    rules=Rules(),
+    rules=UpdateRules(),
     learning=both(lr=2e-4, betas=(0.9, 0.999)),
-    ema=Ema(half_life_images=0),
+    ema=AverageConfig(half_life_images=0),
     steps=5_000,
     batch=100,
 )
@@ -49,9 +49,9 @@ DCGAN = Recipe(
     discriminator=part("conv", width=32, norm="none", down="strided"),
     prior=Prior(100),
     conditional=False,
-    penalties={"r1": PenaltyPart(weight=1.0, every=8)},
+    penalties={"r1": PenaltyConfig(weight=1.0, every=8)},
     learning=both(lr=2e-3, betas=(0.5, 0.99)),
-    ema=Ema(half_life_images=20_000.0),
+    ema=AverageConfig(half_life_images=20_000.0),
     steps=4_000,
     batch=64,
 )
@@ -76,7 +76,7 @@ WGAN_GP = DCGAN.changed(
     why="A critic with bounded slope estimates the Wasserstein distance; slow, steady, hard to break.",
     sources=["Gulrajani et al. 2017, arXiv:1704.00028"],
     loss="wasserstein",
-    penalties={"gradient_penalty": PenaltyPart(weight=10.0)},
+    penalties={"gradient_penalty": PenaltyConfig(weight=10.0)},
     rules={"discriminator_steps": 3},
     learning={
         "generator": {"lr": 5e-4, "betas": [0.0, 0.9]},
@@ -93,10 +93,10 @@ RPGAN = Recipe(
     discriminator=part("conv", width=32, norm="none", down="strided", init="kaiming", condition="projection"),
     prior=Prior(64),
     loss="relativistic",
-    penalties={"r1": PenaltyPart(weight=0.3, every=8), "r2": PenaltyPart(weight=0.3, every=8)},
-    rules=Rules(batches="one"),
+    penalties={"r1": PenaltyConfig(weight=0.3, every=8), "r2": PenaltyConfig(weight=0.3, every=8)},
+    rules=UpdateRules(batches="one"),
     learning=both(lr=Schedule(2e-3, 2e-4, "cosine", over_share=1.0), betas=(0.0, 0.99)),
-    ema=Ema(half_life_images=20_000.0),
+    ema=AverageConfig(half_life_images=20_000.0),
     steps=16_000,
     batch=16,
 )
@@ -104,7 +104,7 @@ RPGAN = Recipe(
 RPGAN_64 = RPGAN.changed(
     name="rpgan-64",
     why="rpgan for 64 px and more: with its high rates and light penalties the discriminator of larger images wins at once.",
-    penalties={name: PenaltyPart(weight=1.2, every=4) for name in ("r1", "r2")},
+    penalties={name: PenaltyConfig(weight=1.2, every=4) for name in ("r1", "r2")},
     learning=both(lr=Schedule(5e-4, 5e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
 )
 
@@ -112,10 +112,10 @@ FLOOR_STEPS = 2_878_237
 """Updates after which 0.1 / 1.000004^t has come down to 1e-6."""
 
 
-def _classic(lr: float) -> Learning:
+def _classic(lr: float) -> OptimizerConfig:
     """Momentum 0.5 to 0.7 over 250 epochs of 500 updates; a rate divided by 1.000004 in every update."""
     falling = Schedule(lr, lr * 1e-5, "exponential", over_steps=FLOOR_STEPS)
-    return Learning(kind="sgd", lr=falling, momentum=Schedule(0.5, 0.7, "linear", over_steps=125_000))
+    return OptimizerConfig(kind="sgd", lr=falling, momentum=Schedule(0.5, 0.7, "linear", over_steps=125_000))
 
 
 GOODFELLOW2014 = Recipe(
@@ -127,10 +127,10 @@ GOODFELLOW2014 = Recipe(
     discriminator=part("maxout", widths=[240, 240], pieces=5, input_dropout=0.2, dropout=0.5, irange=0.005),
     prior=Prior(100),
     conditional=False,
-    rules=Rules(simultaneous=True, batches="one"),
+    rules=UpdateRules(simultaneous=True, batches="one"),
     # The published loss of D carries a factor 1/2, which for this optimizer is half the rate.
     learning={"generator": _classic(0.1), "discriminator": _classic(0.05)},
-    ema=Ema(half_life_images=0),
+    ema=AverageConfig(half_life_images=0),
     steps=125_000,
     batch=100,
 )

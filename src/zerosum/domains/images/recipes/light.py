@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zerosum.domain import both
 from zerosum.engine.duel import Prior
-from zerosum.recipe import Ema, PenaltyPart, Recipe, part
+from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 FEWSHOT = Recipe(
     name="fewshot",
@@ -16,10 +16,10 @@ FEWSHOT = Recipe(
     prior=Prior(64),
     conditional=False,
     loss="relativistic",
-    penalties={"r1": PenaltyPart(weight=0.1, every=8), "reconstruction": PenaltyPart(weight=1.0)},
+    penalties={"r1": PenaltyConfig(weight=0.1, every=8), "reconstruction": PenaltyConfig(weight=1.0)},
     augment=part("diffaugment", policy=["color", "translation", "cutout"]),
     learning=both(lr=1e-3, betas=(0.0, 0.99)),
-    ema=Ema(half_life_images=10_000.0),
+    ema=AverageConfig(half_life_images=10_000.0),
     steps=6_000,
     batch=16,
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from zerosum.domain import both
 from zerosum.engine.duel import Prior
-from zerosum.engine.rules import Rules
 from zerosum.engine.schedule import Schedule
-from zerosum.recipe import Ema, PenaltyPart, Recipe, part
+from zerosum.engine.update_rules import UpdateRules
+from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 HUANG = "Huang et al. 2024 (R3GAN), arXiv:2501.05441"
 FIX_UP = "Zhang et al. 2019 (fix-up), arXiv:1901.09321"
@@ -29,14 +29,14 @@ R3GAN = Recipe(
     prior=Prior(64),
     loss="relativistic",
     penalties={
-        name: PenaltyPart.model_validate({"weight": _moving(0.05, 0.005), "through_augment": True})
+        name: PenaltyConfig.model_validate({"weight": _moving(0.05, 0.005), "through_augment": True})
         for name in ("r1", "r2")
     },
-    rules=Rules(augment_strength=_moving(0.0, 0.55)),
+    rules=UpdateRules(augment_strength=_moving(0.0, 0.55)),
     augment=part("ada", pipe=["blit", "geometric", "color", "cutout"], multipliers={"color": 0.5}),
     learning=both(lr=_moving(2e-4, 5e-5), betas=(0.0, _moving(0.9, 0.99))),
     # The ramp does not bind at the published length; in a shorter run it keeps the average from remembering its beginning.
-    ema=Ema(half_life_images=_moving(0.0, 5e6), ramp=0.3),
+    ema=AverageConfig(half_life_images=_moving(0.0, 5e6), ramp=0.3),
     steps=48_828,  # of 512 images: 25 million, of which 20 on the schedules
     batch=512,
 )
@@ -50,10 +50,10 @@ R3GAN_S = Recipe(
     discriminator=part("r3", width=64, full_size=8, blocks=2, patch=2, group_width=16),
     prior=Prior(64),
     loss="relativistic",
-    penalties={"r1": PenaltyPart(weight=0.2, every=8), "r2": PenaltyPart(weight=0.2, every=8)},
-    rules=Rules(batches="one"),
+    penalties={"r1": PenaltyConfig(weight=0.2, every=8), "r2": PenaltyConfig(weight=0.2, every=8)},
+    rules=UpdateRules(batches="one"),
     learning=both(lr=2e-3, betas=(0.0, 0.99)),
-    ema=Ema(half_life_images=20_000.0),
+    ema=AverageConfig(half_life_images=20_000.0),
     steps=6_000,
     batch=16,
 )

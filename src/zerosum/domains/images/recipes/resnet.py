@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zerosum.domain import both
 from zerosum.engine.duel import Prior
-from zerosum.recipe import Ema, Recipe, part
+from zerosum.recipe import AverageConfig, Recipe, part
 
 SNGAN = Recipe(
     name="sngan",
@@ -15,7 +15,7 @@ SNGAN = Recipe(
     prior=Prior(64),
     loss="hinge",
     learning=both(lr=2e-3, betas=(0.0, 0.99)),
-    ema=Ema(half_life_images=20_000.0),
+    ema=AverageConfig(half_life_images=20_000.0),
     steps=4_000,
     batch=64,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from zerosum.domain import both
 from zerosum.engine.duel import Prior
 from zerosum.engine.schedule import Schedule
-from zerosum.recipe import Ema, PenaltyPart, Recipe, part
+from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 STYLEGAN2_S = Recipe(
     name="stylegan2-s",
@@ -16,9 +16,9 @@ STYLEGAN2_S = Recipe(
     discriminator=part("style", width=16, max_width=64, group=4),
     prior=Prior(64),
     # The reference's weight for R1 (0.005 at 28 px) is for long runs: in a short one D is soon right about every image.
-    penalties={"r1": PenaltyPart(weight=1.0, every=8), "path_length": PenaltyPart(weight="auto", every=8)},
+    penalties={"r1": PenaltyConfig(weight=1.0, every=8), "path_length": PenaltyConfig(weight="auto", every=8)},
     learning=both(lr=Schedule(8e-3, 2e-3, "cosine", over_share=1.0), betas=(0.0, 0.99)),
-    ema=Ema(half_life_images="auto"),
+    ema=AverageConfig(half_life_images="auto"),
     steps=4_000,
     batch=32,
 )

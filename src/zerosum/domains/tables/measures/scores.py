@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zerosum.metrics import boosting, closest_record
-from zerosum.metrics.mixed import Mixed, mean, shapes, trends
+from zerosum.domain.eval_stages import stage
+from zerosum.domains.tables.measures import boosting, closest_record
+from zerosum.domains.tables.measures.table_similarity import Mixed, mean, shapes, trends
 from zerosum.metrics.rows import drawn_rows
-from zerosum.metrics.stages import stage
 
 FEWEST, FEWEST_TESTED = 100, 20
 """Held-out rows from which on made rows are held against them, and a prediction is tested on them."""
@@ -56,7 +56,7 @@ MEANINGS: Mapping[str, Meaning] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class ReferenceData:
     """What made rows are held against.
 
     train: the training rows. heldout: rows that no generator knows. target: the column that trees foretell. seed: of trees
@@ -131,7 +131,7 @@ def least_missing(rows: Mixed) -> Mixed:
     return replace(rows, values=values)
 
 
-def levels_tested(truth: Truth) -> str:
+def levels_tested(truth: ReferenceData) -> str:
     """Which levels of the target have a say in `learnt_from`, in words; "" for a number."""
     if truth.train.numeric[truth.train.names.index(truth.target)]:
         return ""
@@ -148,7 +148,7 @@ def _column(rows: Mixed, name: str) -> np.ndarray:
     return values
 
 
-def of_rows(made: Mixed, truth: Truth) -> dict[str, float]:
+def of_rows(made: Mixed, truth: ReferenceData) -> dict[str, float]:
     """All measures of made rows, by full name."""
     size = min(len(made), len(truth.fresh))
     values = {
@@ -172,7 +172,7 @@ def of_rows(made: Mixed, truth: Truth) -> dict[str, float]:
     return {name: value for name, value in values.items() if not np.isnan(value)}
 
 
-def by_column(made: Mixed, truth: Truth, most: int = 20) -> dict[str, float]:
+def by_column(made: Mixed, truth: ReferenceData, most: int = 20) -> dict[str, float]:
     """The shape scores of single columns, the worst first."""
     scores = shapes(truth.fresh, made)
     order = np.argsort(scores)[:most]
@@ -183,7 +183,7 @@ def by_column(made: Mixed, truth: Truth, most: int = 20) -> dict[str, float]:
 class Controls:
     """The same measures of rows that are no generator's, computed when first asked for."""
 
-    truth: Truth
+    truth: ReferenceData
     num: int
 
     @functools.cached_property

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 from zerosum.domains.translation.facts import Side
+from zerosum.domains.translation.measures.patch_distance import patch_distances
+from zerosum.domains.translation.measures.patch_labels import label_accuracy
+from zerosum.domains.translation.measures.ssim import contrast, edge_ssim, ssim
 from zerosum.metrics.controls import unclear
-from zerosum.metrics.patch_labels import label_accuracy
-from zerosum.metrics.patches import patch_distances
 from zerosum.metrics.pyramid import psnr
 from zerosum.metrics.record import Record
-from zerosum.metrics.structure import contrast, edge_ssim, ssim
 
 if TYPE_CHECKING:
+    from zerosum.domains.translation.measures.context import Reals
     from zerosum.domains.translation.measures.labels import Reader
-    from zerosum.domains.translation.measures.occasion import Reals
 
 FEWEST_JUDGED = 16
 """Targets below which only errors against the truth are judged by."""

@@ -7,9 +7,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zerosum.domains.translation.facts import sides
-from zerosum.domains.translation.measures.occasion import Occasion
+from zerosum.domains.translation.measures.context import EvalContext
+from zerosum.domains.translation.measures.patch_labels import (
+    STEPS,
+    VERSION,
+    PatchClassifier,
+    label_accuracy,
+    train_patch_classifier,
+)
 from zerosum.metrics.classifier import weights_sha256
-from zerosum.metrics.patch_labels import STEPS, VERSION, PatchClassifier, label_accuracy, train_patch_classifier
 from zerosum.metrics.record import Record
 from zerosum.metrics.rows import drawn_rows
 
@@ -44,7 +50,7 @@ class Reader:
         if self.applies:
             _ = self.model
 
-    def records(self, at: Occasion) -> list[Record]:
+    def records(self, at: EvalContext) -> list[Record]:
         """The accuracy of the labels in the fakes, beside that in the true targets."""
         if not self.applies:
             return []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from zerosum.domains.translation.measures.occasion import Occasion
-from zerosum.metrics.patches import NUM_DIRECTIONS, NUM_PATCHES, SIDE, patch_distances
+from zerosum.domains.translation.measures.context import EvalContext
+from zerosum.domains.translation.measures.patch_distance import NUM_DIRECTIONS, NUM_PATCHES, SIDE, patch_distances
+from zerosum.domains.translation.measures.ssim import contrast
 from zerosum.metrics.record import Record
-from zerosum.metrics.structure import contrast
 
 MEANINGS = {
     "1": "How unlike real ones the finest details of the translations are; other real images score the reference.",
@@ -15,7 +15,7 @@ MEANINGS = {
 CONTRAST = "Mean deviation of the values within a translation over that within real targets; below 1 is washed out."
 
 
-def records(at: Occasion) -> list[Record]:
+def records(at: EvalContext) -> list[Record]:
     """Patch distances of each level beside real against real, and the contrast ratio."""
     reals, num = at.reals, len(at.fakes)
     far = patch_distances(reals.targets, at.fakes, seed=at.seed)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from zerosum.domains.translation.measures.occasion import Occasion
+from zerosum.domains.translation.measures.context import EvalContext
+from zerosum.domains.translation.measures.ssim import DEVIATION, WINDOW, edge_ssim, ssim
 from zerosum.metrics.pyramid import psnr
 from zerosum.metrics.record import Record
-from zerosum.metrics.structure import DEVIATION, WINDOW, edge_ssim, ssim
 
 EDGES = "Likeness of the edges of input and translation: 1 keeps every line where it was."
 PSNR = "Peak signal-to-noise ratio against the true target, in decibels; it rewards blur where the truth is open."
@@ -15,12 +15,12 @@ NAMES = {1: "grey", 3: "rgb"}
 HOW = f"Gaussian window of {WINDOW}x{WINDOW}, deviation {DEVIATION}, within the image"
 
 
-def records(at: Occasion) -> list[Record]:
+def records(at: EvalContext) -> list[Record]:
     """Edges kept for all; PSNR and SSIM of pairs of images; agreement of pairs whose target is a label map."""
     return [_edges(at), *_truth(at)]
 
 
-def _edges(at: Occasion) -> Record:
+def _edges(at: EvalContext) -> Record:
     reals = at.reals
     real = edge_ssim(reals.inputs, reals.targets) if at.paired else None
     return at.mean(
@@ -34,7 +34,7 @@ def _edges(at: Occasion) -> Record:
     )
 
 
-def _truth(at: Occasion) -> list[Record]:
+def _truth(at: EvalContext) -> list[Record]:
     if not at.paired:
         return []
     target = at.sides[1]

@@ -1,9 +1,9 @@
 """Networks of translation by kind."""
 
-from zerosum.domains.translation.networks.both import ContrastiveGenerator, CycleDiscriminator, CycleGenerator
+from zerosum.domains.translation.networks.cyclegan_cut import ContrastiveGenerator, CycleDiscriminator, CycleGenerator
 from zerosum.domains.translation.networks.patch import PatchDiscriminator
+from zerosum.domains.translation.networks.residual_identity import ResidualIdentity
 from zerosum.domains.translation.networks.resnet import ResNet
-from zerosum.domains.translation.networks.restyle import Restyle
 from zerosum.domains.translation.networks.unet import UNet
 
 GENERATORS = {
@@ -11,7 +11,7 @@ GENERATORS = {
     "resnet": ResNet,
     "cycle": CycleGenerator,
     "contrastive": ContrastiveGenerator,
-    "restyle": Restyle,
+    "restyle": ResidualIdentity,
 }
 DISCRIMINATORS = {"patch": PatchDiscriminator, "cycle": CycleDiscriminator}
 

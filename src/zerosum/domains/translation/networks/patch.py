@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, leaky_relu
 
 from zerosum.domains.translation.networks.task import Task
-from zerosum.engine.game import Verdict
+from zerosum.engine.game import DiscriminatorOutput
 from zerosum.errors import UserError
 from zerosum.nn.layers import Halve
 
@@ -39,7 +39,7 @@ class PatchDiscriminator(nn.Module):
         channels = task.target.channels + (task.input.channels if told else 0)
         self.parts = nn.ModuleList(_Part(channels, width, levels) for _ in range(scales))
 
-    def forward(self, data: Tensor, condition: Tensor) -> Verdict:
+    def forward(self, data: Tensor, condition: Tensor) -> DiscriminatorOutput:
         """(N, C, H, W), (N, C', H, W) -> logits (N, h, w) for each scale, and every layer's features."""
         x = torch.cat([data, condition.to(data.dtype)], 1) if self.told else data
         logits, features = [], []
@@ -48,7 +48,7 @@ class PatchDiscriminator(nn.Module):
             seen = part(x)
             logits.append(seen[-1].squeeze(1))
             features += seen[:-1]
-        return Verdict(tuple(logits), tuple(features))
+        return DiscriminatorOutput(tuple(logits), tuple(features))
 
 
 class _Part(nn.Module):

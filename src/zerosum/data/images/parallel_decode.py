@@ -1,0 +1,208 @@
+"""Many image files at once: all their headers, or all their pixels, on every core, in the order in which they are listed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from zerosum.data.images.files import MODES, BadImageError, Decoded, ImageProbe, decode, probe
+from zerosum.data.images.listing import Member
+from zerosum.data.images.types import Pixels, Wanted
+from zerosum.data.images.values import if_dark
+from zerosum.data.opening import reason
+from zerosum.errors import UserError
+
+S = TypeVar("S")
+T = TypeVar("T")
+WINDOW = 1024
+"""Images that are under way at a time: the memory needed does not grow with their number."""
+MAX_SKIPPED = 0.01
+"""Share of the images that `on_bad="skip"` may leave out (and one in any case)."""
+NUM_SHOWN = 5
+SILENT_S, EVERY_S = 5.0, 10.0
+
+
+@dataclass
+class DecodeSurvey:
+    """What decoding tells. failures: position -> why; flags: (N, 5) bool, see `Decoded.flags`; brightest: (N,) uint8, the
+    largest value of each image."""
+
+    flags: npt.NDArray[np.bool_]
+    brightest: npt.NDArray[np.uint8]
+    failures: dict[int, BadImageError] = field(default_factory=dict)
+
+    @property
+    def transparent(self) -> int:
+        """Number of images with transparency."""
+        return int(self.flags[:, 2].sum())
+
+
+class Progress:
+    """A line on stderr now and then, once something takes longer than a few seconds."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what, self.total = what, total
+        self.begun = time.monotonic()
+        self.next = self.begun + SILENT_S
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self.begun
+
+    def tick(self, done: int) -> None:
+        """Tells how far it is, when it is time to."""
+        now = time.monotonic()
+        if now < self.next or not done:
+            return
+        self.next = now + EVERY_S
+        rate = done / (now - self.begun)
+        left = (self.total - done) / rate
+        say(f"{self.what}: {done:,} of {self.total:,} images, {rate:,.0f} images/s, about {left:,.0f} s left")
+
+
+def say(text: str) -> None:
+    """A line of progress, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def probe_all(members: Sequence[Member], where: Path) -> list[ImageProbe | BadImageError]:
+    """The header of every image, or why it cannot be read."""
+    return list(
+        _each(members, lambda member: _read(member, probe), Progress(f"{where}: looking at the headers", len(members)))
+    )
+
+
+def every_failure(members: Sequence[Member], where: Path) -> dict[int, BadImageError]:
+    """Decodes everything to find all images that cannot be used."""
+    found = _each(
+        members,
+        lambda member: _read(member, lambda stream: decode(stream, 1, (1, 1))),
+        Progress(f"{where}: looking for damaged images", len(members)),
+    )
+    return {i: one for i, one in enumerate(found) if isinstance(one, BadImageError)}
+
+
+def decode_all(
+    members: Sequence[Member],
+    channels: int,
+    size: tuple[int, int],
+    wanted: Wanted,
+    store: Callable[[int, Pixels], None],
+    progress: Progress,
+) -> DecodeSurvey:
+    """Hands each image, decoded and resized, to `store(position, pixels)`; called by several threads, in any order."""
+    survey = DecodeSurvey(np.zeros((len(members), 5), np.bool_), np.zeros(len(members), np.uint8))
+
+    def work(position: int) -> BadImageError | None:
+        done: Decoded | BadImageError = _read(
+            members[position], lambda stream: decode(stream, channels, size, wanted.crop, wanted.background)
+        )
+        if isinstance(done, BadImageError):
+            return done
+        store(position, done.pixels)
+        survey.flags[position], survey.brightest[position] = done.flags, done.pixels[:3].max()
+        return None
+
+    for position, error in enumerate(_each(range(len(members)), work, progress)):
+        if error is not None:
+            survey.failures[position] = error
+    return survey
+
+
+def told(survey: DecodeSurvey, channels: int, size: tuple[int, int], wanted: Wanted) -> tuple[str, ...]:
+    """What was done to the images, one sentence each."""
+    keep = wanted.alpha == "keep"
+    cut = "centre cut out" if wanted.crop == "centre" else "whole, transparent around" if keep else "whole, on black"
+    laid = f"images with transparency were laid on {wanted.background}; data.background=COLOUR chooses another colour"
+    sentences = (
+        f"images were resized to {text(size)} ({cut}, Lanczos).",
+        "images were coloured and were made grey."
+        if channels == 1
+        else f"images were grey and were made {MODES[channels]}.",
+        "images have transparency, which is kept." if keep else f"{laid}, data.alpha=keep keeps the transparency.",
+        "images were turned upright as their EXIF data say.",
+        "images have 16 bits; their values were divided by 257.",
+    )
+    counts = survey.flags.sum(0)
+    num = len(survey.flags) - len(survey.failures)
+    done = (f"{counts[i]} of {num} {sentence}" for i, sentence in enumerate(sentences) if counts[i])
+    return (*done, *if_dark(int(survey.brightest.max(initial=0))))
+
+
+def without_colour(notes: Iterable[str]) -> tuple[str, ...]:
+    """The notes, where one channel is kept because all three are equal in every image."""
+    kept = tuple(note for note in notes if "made RGB" not in note)
+    return (*kept, "All images are grey, though some are stored in colour: 1 channel.")
+
+
+def is_grey(pixels: Pixels) -> bool:
+    """Whether the three channels of (..., 3, H, W) are equal: grey pictures are often stored as RGB."""
+    red, green, blue = np.moveaxis(pixels, -3, 0)
+    return np.array_equal(red, green) and np.array_equal(red, blue)
+
+
+def text(size: tuple[int, int]) -> str:
+    """A size as a person reads it."""
+    return f"{size[0]}x{size[1]} (height x width)" if size[0] != size[1] else f"{size[0]}x{size[1]}"
+
+
+def refuse(failures: Mapping[str, BadImageError], total: int, wanted: Wanted, where: Path) -> tuple[str, ...]:
+    """The note on images that are left out; UserError where none or not so many may be. failures: name -> why."""
+    if not failures:
+        return ()
+    lines = [f"  {name}: {error}" for name, error in list(failures.items())[:NUM_SHOWN]]
+    if len(failures) > NUM_SHOWN:
+        lines.append(f"  and {len(failures) - NUM_SHOWN} more")
+    listed = "\n".join(lines)
+    if wanted.on_bad == "skip" and len(failures) <= max(1, MAX_SKIPPED * total):
+        return (f"{len(failures)} of {total} images cannot be used and are left out (data.on_bad=skip):\n{listed}",)
+    also = (
+        f"More than {MAX_SKIPPED:.0%} are never left out."
+        if wanted.on_bad == "skip"
+        else f"Up to {MAX_SKIPPED:.0%} can be left out with --set data.on_bad=skip."
+    )
+    raise UserError(
+        f"{where}: {len(failures)} of {total} images cannot be used:\n{listed}\n"
+        f"Mend or remove them, or move them out of the way (names that begin with a dot are passed over). {also}"
+    )
+
+
+def _read(member: Member, use: Callable[..., T]) -> T | BadImageError:
+    try:
+        with member.open() as stream:
+            return use(stream)
+    except BadImageError as error:
+        return error
+    except Exception as error:  # what unpacks a damaged member raises nearly anything
+        return BadImageError(f"cannot be read ({reason(error)})")
+
+
+def _each(items: Sequence[S], work: Callable[[S], T], progress: Progress) -> Iterator[T]:
+    """work(item) of every item, in order."""
+    pool = ThreadPoolExecutor(max_workers=workers(), thread_name_prefix="decode")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower and is an error
+            for start in range(0, len(items), WINDOW):
+                for done, result in enumerate(pool.map(work, items[start : start + WINDOW]), start):
+                    yield result
+                    progress.tick(done)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def workers() -> int:
+    """Threads that decode: one for each core that may be used. Pillow decodes and resizes without holding the others up."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,192 @@
+"""What every reader of images hands over, before it becomes tensors: uint8 arrays, labels, sentences for the user."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ImageColor
+
+from zerosum.errors import UserError
+
+Pixels = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+Crop = Literal["centre", "pad"]
+OnBad = Literal["stop", "skip"]
+Alpha = Literal["flatten", "keep"]
+
+WHITE = "white"
+RGBA = 4
+"""Channels of an image with transparency."""
+CROPS: tuple[str, ...] = ("centre", "pad")
+ON_BAD: tuple[str, ...] = ("stop", "skip")
+ALPHA: tuple[str, ...] = ("flatten", "keep")
+
+SMALLEST = 8
+"""Least height and width to read images at: below it nothing is left for a network to double or halve."""
+
+MAX_BYTES = 4 * 2**30
+"""Largest set of decoded pixels that is kept in memory, in bytes."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Shape of one image: channels is 1, 3 or 4 (with alpha), height and width in pixels; num_classes 0 means unlabelled."""
+
+    channels: int
+    height: int
+    width: int
+    num_classes: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """pixels: (N, C, H, W) uint8. labels: (N,) int64, or None. files: the path of each image in its source, or none."""
+
+    pixels: Pixels
+    labels: Labels | None = None
+    files: tuple[str, ...] = ()
+
+    def rows(self, chosen: npt.NDArray[Any]) -> Part:
+        """The rows of a mask (N,) or of indices, copied."""
+        at = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
+        files = tuple(self.files[i] for i in at) if self.files else ()
+        return Part(self.pixels[at], None if self.labels is None else self.labels[at], files)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Attributes of images. rows: file name -> one number for each of `columns`. where: for messages."""
+
+    columns: tuple[str, ...]
+    rows: dict[str, tuple[float, ...]]
+    where: str
+
+
+@dataclass(frozen=True)
+class LoadedImages:
+    """A source as read. heldout is None where the source has no split of its own; notes are one sentence each.
+
+    published: the rows stand in the order in which a well-known data set was published. validation: see `split`.
+    fingerprint: of a source that is ready, with its split, in the prepared cache; else empty, and both are still to be made.
+    mapped: whether the pixels lie in a file that is mapped into memory. table: attributes that the source brings.
+    measure: the measure that the source was made for, or none.
+    """
+
+    name: str
+    train: Part
+    heldout: Part | None = None
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    published: bool = False
+    validation: Part | None = None
+    fingerprint: str = ""
+    mapped: bool = False
+    table: Table | None = None
+    measure: str = ""
+
+    def parts(self) -> tuple[Part | None, ...]:
+        """train, heldout, validation."""
+        return self.train, self.heldout, self.validation
+
+    def unlabelled(self) -> LoadedImages:
+        """The same without its labels."""
+        train, heldout, validation = (p if p is None else replace(p, labels=None) for p in self.parts())
+        assert train is not None
+        return replace(self, train=train, heldout=heldout, validation=validation, class_names=())
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user asked of a source; None leaves the choice to the data. size is (height, width) in pixels.
+
+    crop: what happens to an image of another aspect. on_bad: whether unusable images end the reading or are left out.
+    labelled, heldout, validation, flip, attributes, links, background, alpha: see `data.open_source`. cache: whether large
+    sources are prepared once and kept.
+    """
+
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    max_images: int | None = None
+    crop: Crop = "centre"
+    on_bad: OnBad = "stop"
+    labelled: bool = True
+    heldout: float = 0.0
+    validation: float = 0.0
+    flip: bool = False
+    attributes: str | bool | None = None
+    cache: bool = True
+    links: bool = False
+    background: str = WHITE
+    alpha: Alpha = "flatten"
+
+    def __post_init__(self) -> None:
+        for field, share in (("heldout", self.heldout), ("validation", self.validation)):
+            if not 0 <= share < 1:
+                raise UserError(f"{field} = {share}: give a share from 0 (none) to below 1, such as 0.1.")
+        chosen = ("crop", self.crop, CROPS), ("on_bad", self.on_bad, ON_BAD), ("alpha", self.alpha, ALPHA)
+        for field, value, known in chosen:
+            if value not in known:
+                raise UserError(f"{field} = {value!r}: choose from {', '.join(known)}.")
+        if self.size is not None and (len(self.size) != 2 or min(self.size) < SMALLEST):
+            given = "x".join(str(side) for side in self.size)
+            raise UserError(
+                f"size = {given}: give one number, or height and width, from {SMALLEST} pixels on: 32, say, or [64,48]. "
+                "Left out, the images keep their own."
+            )
+        try:
+            parts = len(ImageColor.getrgb(self.background))
+        except (ValueError, AttributeError):
+            parts = 0
+        if parts != 3:
+            raise UserError(f"background = {self.background!r}: give a colour such as white, black, grey or '#8090a0'.")
+        if self.channels not in (None, 1, 3, RGBA):
+            raise UserError(f"channels = {self.channels}: choose 1 (grey) or 3 (RGB), or leave it out.")
+        if self.channels is not None and (self.alpha == "keep") != (self.channels == RGBA):
+            told = (
+                "images with transparency have 4 (RGBA)" if self.alpha == "keep" else "4 (RGBA) needs data.alpha=keep"
+            )
+            raise UserError(f"channels = {self.channels}, alpha = {self.alpha}: {told}. Leave channels out.")
+        if self.max_images is not None and self.max_images < 2:
+            raise UserError(f"max_images = {self.max_images}: a training set needs at least 2 images.")
+
+    def rows(self, num_images: int) -> npt.NDArray[np.int64]:
+        """Indices to use of num_images: all, or the first max_images of one fixed permutation, in ascending order."""
+        if self.max_images is None or self.max_images >= num_images:
+            return np.arange(num_images)
+        return np.sort(np.random.default_rng(0).permutation(num_images)[: self.max_images])
+
+    def told(self, num_images: int) -> tuple[str, ...]:
+        """The note that belongs to `rows`."""
+        if self.max_images is None or self.max_images >= num_images:
+            return ()
+        return (f"{self.max_images} of {num_images} images are used (max_images), chosen at random with a fixed seed.",)
+
+
+def opaque(where: object) -> UserError:
+    """The error for a transparency that is to be kept and that no image has."""
+    return UserError(f"{where}: no image has transparency, so alpha = keep has no use. Leave data.alpha out.")
+
+
+def check_memory(num_images: int, channels: int, height: int, width: int, where: object) -> None:
+    """Raises UserError when the decoded pixels would take more than MAX_BYTES."""
+    needed = num_images * channels * height * width
+    if needed > MAX_BYTES:
+        raise UserError(
+            f"{where}: {num_images} images of {height}x{width} with {channels} channel(s) take {needed / 2**30:.1f} GiB, "
+            f"more than the {MAX_BYTES / 2**30:.1f} GiB kept in memory. Give a smaller size, or fewer images with max_images."
+        )
+
+
+def fingerprint(num: int, shape: Shape, pixels: Iterable[Pixels], labels: Labels | None) -> str:
+    """SHA-256 (hexadecimal) of the shape, the pixels (in contiguous pieces of any size) and the labels of a training part."""
+    digest = hashlib.sha256(f"{num} {shape}".encode())
+    for piece in pixels:
+        digest.update(piece.data)
+    if labels is not None:
+        digest.update(np.ascontiguousarray(labels, dtype="<i8").data)
+    return digest.hexdigest()

@@ -1,0 +1,185 @@
+"""The words between a domain and the rest: what a source, an evaluator, a baseline offer; what a picture is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from zerosum.data.images.pictures import Size
+from zerosum.engine.duel import Prior
+from zerosum.engine.game import Batch
+from zerosum.metrics.record import Record
+
+Facts = Mapping[str, Any]
+"""Plain values that describe a source: shape, classes, ranges. Enough, with a recipe, to build the networks without it."""
+
+
+class DomainSource(Protocol):
+    """Real data of a domain: random access to training rows, and what was found while reading them."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def fingerprint(self) -> str: ...
+    def batch(self, indices: Tensor) -> Batch: ...
+    def heldout_batch(self, indices: Tensor) -> Batch: ...
+    @property
+    def num_heldout(self) -> int: ...
+    def to(self, device: torch.device) -> DomainSource: ...
+
+
+class Evaluator(Protocol):
+    """Measures samples against the source they should resemble."""
+
+    @property
+    def num_samples(self) -> int: ...
+    def prepare(self, say: Callable[[str], None]) -> None: ...
+    def evaluate(
+        self, fakes: Tensor, labels: Tensor | None, judge: Callable[[Tensor, Tensor | None], Tensor] | None
+    ) -> Sequence[Record]: ...
+    def quick(self, fakes: Tensor) -> Mapping[str, float]: ...
+
+
+@runtime_checkable
+class HistoricEvaluator(Protocol):
+    """An evaluator that can also score as papers once did. Such numbers are compared with those papers, never ranked by."""
+
+    @property
+    def num_historic(self) -> int: ...
+    def historic(self, fakes: Tensor) -> Sequence[Record]: ...
+
+
+@runtime_checkable
+class ConditionedEvaluator(Protocol):
+    """An evaluator whose samples are made under conditions of its own, held-out inputs say."""
+
+    def conditions(self) -> Tensor:
+        """(num_samples, ...), row by row; the fakes that `evaluate` gets were made under them."""
+
+
+@runtime_checkable
+class HasBestMetric(Protocol):
+    """An evaluator that can tell the better of two generators at a look; the best so far is kept beside the last."""
+
+    @property
+    def best(self) -> str:
+        """The name of a value of `quick` for which lower is better."""
+
+
+@dataclass(frozen=True)
+class PreviewContext:
+    """What a picture of samples may show beside them.
+
+    columns: of a grid. facts: of the source. noise: (N, L) that the samples were made of; L = 0 for those of a
+    classical model; None for real rows.
+    judge: (M, ...) data -> (M,) logits above the neutral one of the run's discriminator; None for real rows and in games
+    with labels. condition: (N, ...) what the samples were made under, or the rows were told; None in games without.
+    size: at which each sample is shown, where samples are pictures; None: as the domain likes.
+    """
+
+    columns: int
+    facts: Facts
+    noise: Tensor | None = None
+    judge: Callable[[Tensor], Tensor] | None = None
+    condition: Tensor | None = None
+    size: Size | None = None
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """How samples are written to files. size: of each, where samples are pictures; None: as they were made. names: of each
+    sample's class, fit for files' names (data.filenames); () where they have none."""
+
+    size: Size | None = None
+    names: Sequence[str] = ()
+
+
+class Write(Protocol):
+    """Writes samples (N, ...) in the domain's range to files."""
+
+    def __call__(self, samples: Tensor, path: Path, facts: Facts, form: WriteOptions = WriteOptions()) -> list[Path]:
+        """The files written, by the path's ending; a folder of single ones without an ending, where the domain has such."""
+
+
+class Baseline(Protocol):
+    """A classical model, fitted to training rows."""
+
+    @property
+    def summary(self) -> str:
+        """What was fitted, in a few words with its numbers: "50 Gaussians, full covariance"."""
+
+    def sample(self, num: int, seed: int) -> Tensor:
+        """(num, ...) float32 in the domain's range."""
+
+
+class Choose(Protocol):
+    """The recipe for data that name none, and why: a clause with the numbers that decided."""
+
+    def __call__(self, facts: Facts, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
+        """minutes: the time there is, None when nobody said. device: where it will train."""
+
+
+class GeneratorHandle(Protocol):
+    """A generator at hand for `produce`."""
+
+    network: nn.Module
+    prior: Prior
+    facts: Facts
+    device: torch.device
+    examples: Batch | None
+
+    def noise(self, num: int, seed: int = 0) -> Tensor:
+        """(num, L) float32."""
+
+    def conditions(self, num: int, seed: int) -> Tensor | None:
+        """Conditions as the training data have them, or those of the examples in turn; None for a game without."""
+
+    def make(self, noise: Tensor, condition: Tensor | None, batch: int = 512) -> Tensor:
+        """(N, ...) float32 on the CPU, not yet `within` the domain's range."""
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """What `zerosum sample` was asked for. num: None for the domain's own number. where: conditions in words. inputs: files or
+    folders to be translated. reverse: in the other direction. strength: in [0, 1], of the change to the input. metadata: whether
+    that of the inputs is kept. size: at which pictures are written; None: as they were made."""
+
+    num: int | None
+    seed: int
+    out: Path
+    where: str = ""
+    inputs: tuple[Path, ...] = ()
+    reverse: bool = False
+    strength: float = 1.0
+    metadata: bool = False
+    size: Size | None = None
+
+    @property
+    def special(self) -> tuple[str, ...]:
+        """The options that were used and that not every domain knows, as they are typed."""
+        used = {
+            "--where": bool(self.where),
+            "--input": bool(self.inputs),
+            "--reverse": self.reverse,
+            "--strength": self.strength != 1.0,
+            "--keep-metadata": self.metadata,
+        }
+        return tuple(option for option, here in used.items() if here)
+
+
+@dataclass(frozen=True)
+class SampleResult:
+    """What came of it: the files, how many samples, and what there is to tell of them."""
+
+    paths: Sequence[Path]
+    num: int
+    notes: tuple[str, ...] = ()

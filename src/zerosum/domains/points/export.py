@@ -1,0 +1,104 @@
+"""Shapes out: pictures, turning pictures, and files in the data's own units; and files in again, to be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zerosum.data import coordinates, filenames
+from zerosum.data.images import film as films
+from zerosum.data.images.pictures import marked
+from zerosum.domain import Facts, PreviewContext, WriteOptions
+from zerosum.domains.points import drawing, files, meshes
+from zerosum.domains.points.data import normalised
+from zerosum.errors import UserError
+
+FRAMES, PER_SECOND = 36, 18.0
+"""Pictures of one turn about the upright axis, and how many a second."""
+MOST_TURNING, TURNING = 12, 176
+"""Shapes that a turning picture shows, and the side of each in pixels."""
+TILE, LARGE_TILE = 128, 256
+"""The side of each shape in a picture, in pixels; the second where there are at most MOST_TURNING."""
+SUFFIXES = (".png", ".ply", ".xyz", ".npy", *films.KINDS)
+
+
+def picture(samples: Tensor, path: Path, scene: PreviewContext) -> None:
+    """One PNG of samples (N, P, 3), made ones in another colour than real ones."""
+    _save(samples, path, scene.columns, scene.facts, made=scene.noise is not None)
+
+
+def _save(samples: Tensor, path: Path, columns: int, facts: Facts, made: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tile = TILE if len(samples) > MOST_TURNING else LARGE_TILE
+    sheet = Image.fromarray(drawing.sheet(samples, columns, facts["up"], made, tile))
+    sheet.save(path, format="PNG", pnginfo=marked(columns, -(-len(samples) // columns)))
+
+
+def film(samples: Tensor, path: Path, frames_per_second: float) -> None:
+    """The shapes one after the other as a moving picture, while the eye walks once about them."""
+    turns = drawing.TURN + 360 * np.arange(len(samples)) / len(samples)
+    seen = [drawing.view(cloud, "z", True, 256, float(turn)) for cloud, turn in zip(samples, turns, strict=True)]
+    films.film(drawing.as_frames(seen), path, frames_per_second)
+
+
+def write(samples: Tensor, path: Path, facts: Facts, form: WriteOptions = WriteOptions()) -> list[Path]:
+    """Samples as a picture (.png), a turning one (.gif, .apng, .mp4: the first 12), an array (.npy), or a cloud a file (.ply,
+    .xyz: numbered where there are several); without an ending a folder of .ply files. Coordinates are the data's own."""
+    suffix = path.suffix.lower()
+    if suffix and suffix not in SUFFIXES:
+        raise UserError(f"--out {path}: cannot write {suffix}. Use {', '.join(SUFFIXES)}, or a folder for .ply files.")
+    (path if not suffix else path.parent).mkdir(parents=True, exist_ok=True)
+    if suffix == ".png":
+        _save(samples, path, max(1, round(len(samples) ** 0.5)), facts, made=True)
+        return [path]
+    if suffix in films.KINDS:
+        some = samples[:MOST_TURNING]
+        columns = max(1, round(len(some) ** 0.5))
+        films.film(drawing.frames(some, columns, facts["up"], True, FRAMES, TURNING), path, PER_SECOND)
+        return [path]
+    frame = facts["centre"], [facts["radius"]]
+    clouds = coordinates.restored(samples.numpy(), *frame).astype(facts.get("dtype", "float32"))
+    if suffix == ".npy":
+        np.save(path, clouds)
+        return [path]
+    digits = coordinates.digits_for(*frame)
+    targets = _names(path, len(clouds), form.names)
+    return [_one(cloud, target, digits) for cloud, target in zip(clouds, targets, strict=True)]
+
+
+def _names(path: Path, num: int, classes: Sequence[str]) -> list[Path]:
+    if not path.suffix:
+        return [path / name for name in filenames.numbered(num, ".ply", classes)]
+    many = filenames.numbered(num, path.suffix, classes, f"{path.stem}-")
+    return [path] if num == 1 else [path.with_name(name) for name in many]
+
+
+def _one(cloud: meshes.Array, path: Path, digits: int) -> Path:
+    if path.suffix.lower() == ".xyz":
+        np.savetxt(path, cloud, fmt=f"%.{digits}g")
+        return path
+    # trimesh writes float32 alone.
+    kind = "double" if cloud.dtype == np.float64 else "float"
+    axes = "".join(f"property {kind} {axis}\n" for axis in "xyz")
+    head = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(cloud)}\n{axes}end_header\n"
+    path.write_bytes(head.encode() + cloud.astype(cloud.dtype.newbyteorder("<")).tobytes())
+    return path
+
+
+def read(paths: Sequence[Path], facts: Facts) -> Tensor:
+    """(N, P, 3) of files, normalised as the training data were."""
+    parts = []
+    for path in paths:
+        if path.suffix.lower() not in (*files.SINGLE, *files.ARRAYS):
+            raise UserError(f"{path}: not a file of shapes. Use {', '.join((*files.SINGLE, *files.ARRAYS))}.")
+        parts.append(torch.from_numpy(files.clouds(path, facts["num_points"], 0)))
+    clouds = torch.cat(parts)
+    if facts["normalise"] == "shape":
+        return normalised(clouds, "shape", "judge")[0]
+    back: Tensor = (clouds - torch.tensor(facts["centre"], dtype=clouds.dtype)) / facts["radius"]
+    return back.float()

@@ -1,0 +1,79 @@
+"""What every measure of one evaluation looks at.
+
+Legend: N rows, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from zerosum.domains.translation.facts import Side, sides
+from zerosum.metrics.record import Record
+
+if TYPE_CHECKING:
+    from zerosum.domains.translation.source import PairSource
+
+OVER_IMAGES = "standard error over the images"
+
+
+@dataclass(frozen=True)
+class Reals:
+    """inputs (N, C, H, W) that are translated; targets: their partners where rows are pairs, else other rows of the target
+    side; others: as many further targets, for what real against real gives. split: where the inputs come from."""
+
+    inputs: Tensor
+    targets: Tensor
+    others: Tensor
+    split: str
+
+
+@dataclass(frozen=True)
+class EvalContext:
+    """One evaluation. fakes: (N, C, H, W) in [-1, 1], made of the inputs of `reals`, row by row."""
+
+    source: PairSource
+    facts: Mapping[str, Any]
+    reals: Reals
+    fakes: Tensor
+    seed: int
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Input and target."""
+        return sides(self.facts)
+
+    @property
+    def paired(self) -> bool:
+        """Whether row i of the targets is the true translation of input i."""
+        return bool(self.facts["paired"])
+
+    def protocol(self, **more: Any) -> dict[str, Any]:
+        """What a record tells of how it was made."""
+        return {
+            "source": self.source.name,
+            "fingerprint": self.source.fingerprint,
+            "split": self.reals.split,
+            "num_real": len(self.reals.targets),
+            "num_fake": len(self.fakes),
+            "size": list(self.facts["size"]),
+            "resize": "none",
+            "values": "[-1, 1], clamped, not rounded",
+            "seed": self.seed,
+            "torch": torch.__version__,
+            **more,
+        }
+
+    def mean(
+        self, name: str, values: Tensor, better: str, meaning: str, real: Tensor | None = None, **more: Any
+    ) -> Record:
+        """The mean of one value an image, with its error. real: the same of the true targets."""
+        values = values.double()
+        error = float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
+        protocol = self.protocol(error=OVER_IMAGES, **more)
+        floor = None if real is None else float(real.double().mean())
+        return Record(f"{name},n={len(values)}]", float(values.mean()), protocol, better, meaning, floor, error)

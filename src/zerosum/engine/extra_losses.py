@@ -1,0 +1,92 @@
+"""Further terms of either player, as functions of a Play: what networks with more to say, or to keep, are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from zerosum.engine.game import DiscriminatorOutput, LossContext
+from zerosum.engine.penalties import Penalty
+from zerosum.engine.schedule import Schedule
+
+DISCRIMINATOR, GENERATOR = "discriminator", "generator"
+
+
+def classification(weight: float | Schedule = 1.0, every: int = 1, generator_weight: float = 1.0) -> Penalty:
+    """Cross-entropy of the discriminator's class logits, outputs["classes"] (N, K): on reals in its own turn, on fakes in
+    the generator's, times generator_weight. Odena et al. 2017 (AC-GAN), arXiv:1610.09585; D does not learn from fakes."""
+
+    def function(play: LossContext) -> Tensor:
+        own = play.player == DISCRIMINATOR
+        verdict, labels = (play.on_real, play.condition) if own else (play.on_fake, play.fake_condition)
+        if labels is None or labels.dim() != 1:
+            raise ValueError("the penalty `classification` needs data with class labels")
+        lost = cross_entropy(_output(verdict, "classes", "classification").float(), labels, reduction="none")
+        return lost if own else lost * generator_weight
+
+    return Penalty("classification", function, weight, every, (DISCRIMINATOR, GENERATOR))
+
+
+def reconstruction(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
+    """The error of the decoder inside the discriminator on reals, outputs["reconstruction"] (N,).
+    Liu et al. 2021 (FastGAN), arXiv:2101.04775, section 3.2."""
+    return Penalty(
+        "reconstruction", lambda play: _output(play.on_real, "reconstruction", "reconstruction").float(), weight, every
+    )
+
+
+def consistency(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
+    """(D(x) - D(T(x)))^2 on reals and on fakes, with the game's augmentation T.
+    Zhao et al. 2020 (balanced consistency regularisation), arXiv:2002.04724, section 3.1."""
+
+    def function(play: LossContext) -> Tensor:
+        real = play.on_real.score() - play.judge(play.see(play.real, "real"), "real").score()
+        fake = play.on_fake.score() - play.judge(play.see(play.fake.detach(), "fake"), "fake").score()
+        return real.square() + fake.square()
+
+    return Penalty("consistency", function, weight, every)
+
+
+def path_length(weight: float | Schedule = 2.0, every: int = 4, decay: float = 0.01) -> Penalty:
+    """(||J^T y|| - a)^2, where J = d image / d w, y ~ N(0, 1) / sqrt(H W), and a the running mean of the lengths.
+
+    Karras et al. 2020 (StyleGAN2), arXiv:1912.04958, section 3.2. The generator has `mapping(noise, condition) -> ws
+    (N, layers, W)`, `synthesis(ws) -> images` and a scalar buffer `path_length_mean`, which moves by `decay` a time. The
+    lengths are compared with the mean before the turn, so that the rows of a batch stay apart.
+    """
+
+    def function(play: LossContext) -> Tensor:
+        generator: Any = play.generator
+        if not hasattr(generator, "path_length_mean"):
+            raise ValueError("the penalty `path_length` needs a generator with a mapping network, such as kind `style`")
+        ws = generator.mapping(play.noise, play.fake_condition)
+        images = generator.synthesis(ws)
+        pixels = images.shape[-2] * images.shape[-1]
+        direction = play.draws.normal("path length", *images.shape[1:]) / pixels**0.5
+        (slope,) = torch.autograd.grad((images * direction).sum(), ws, create_graph=True)
+        lengths = slope.float().square().sum(2).mean(1).sqrt()
+        mean: Tensor = generator.path_length_mean
+        before = mean.clone()  # that of all rows before this turn, for every part of the batch
+        with torch.no_grad():
+            mean.lerp_(lengths.mean().to(mean.dtype), decay)
+        lost: Tensor = (lengths - before).square()
+        return lost
+
+    return Penalty("path_length", function, weight, every, (GENERATOR,))
+
+
+def _output(verdict: DiscriminatorOutput, name: str, penalty: str) -> Tensor:
+    if name not in verdict.outputs:
+        raise ValueError(f"the penalty `{penalty}` needs a discriminator with the output {name!r}; this one has none")
+    rows: Tensor = verdict.outputs[name]
+    return rows
+
+
+def table() -> dict[str, Callable[..., Penalty]]:
+    """The terms of this module by name."""
+    makers = (classification, reconstruction, consistency, path_length)
+    return {maker.__name__: maker for maker in makers}

@@ -1,0 +1,135 @@
+"""Classical models beside a run: fitted to its data, sampled, and measured by the same evaluator and protocol."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from zerosum import catalog
+from zerosum.domain import Baseline, Domain, Evaluator, PreviewContext
+from zerosum.errors import UserError, known_as
+from zerosum.evaluation.training_evaluator import COLUMNS, ROWS
+from zerosum.planning.reopen import plan_of
+from zerosum.recipe import part
+from zerosum.report import write_report
+from zerosum.report.comparison import Comparison, compare
+from zerosum.run_folder import RunFolder, finite
+
+FILE, PICTURES = "baselines.json", "baselines"
+FORMAT = 1
+Say = Callable[[str], None]
+Draw = Callable[[str, Tensor], None]
+"""(name of a model, samples): keeps a picture of them."""
+
+
+def silent(text: str) -> None:
+    """Says nothing."""
+
+
+def measure(where: str, only: Sequence[str] = (), allow_download: bool = False, say: Say = silent) -> dict[str, Any]:
+    """The content of `baselines.json` for a source's name or path; nothing is written. only: these models, default all."""
+    domain = catalog.recognise(where)
+    source = domain.open(part(where), allow_download)
+    return _content(source, 0, _measured(domain, source, 0, only, say, lambda name, samples: None))
+
+
+def beside(path: Path, only: Sequence[str] = (), allow_download: bool = False, say: Say = silent) -> dict[str, Any]:
+    """Fits models to the data of a run, writes `baselines.json` and their pictures into its folder, and the report anew.
+
+    UserError when the data are no longer those of the run. Models measured here earlier are kept, unless fitted anew.
+    """
+    folder = RunFolder.open(path)
+    plan = plan_of(folder, allow_download, anywhere=True)
+
+    def draw(name: str, samples: Tensor) -> None:
+        target = folder.root / PICTURES / f"{name}.png"
+        target.parent.mkdir(exist_ok=True)
+        aside = target.with_name(f".{name}.{os.getpid()}.part.png")
+        try:
+            plan.domain.picture(samples, aside, PreviewContext(COLUMNS, plan.facts, samples.new_empty(len(samples), 0)))
+            os.replace(aside, target)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    try:
+        fitted = _measured(plan.domain, plan.source, plan.recipe.seed, only, say, draw)
+        content = _content(plan.source, plan.recipe.seed, [*_kept(folder, plan.source, fitted), *fitted])
+        folder.write(FILE, content)
+    except OSError as error:
+        raise UserError(f"Cannot write to {folder}: {error.strerror or error}. Free space, then try again.") from None
+    write_report(folder.root)
+    return content
+
+
+def compared(content: Mapping[str, Any], path: Path | None = None) -> Comparison:
+    """The models beside each other, and beside the newest metrics of the run at `path`."""
+    if path is None:
+        return compare(dict(content))
+    folder = RunFolder.open(path)
+    found = [line["records"] for line in folder.lines() if line["kind"] == "evaluation"]
+    return compare(dict(content), found[-1] if found else [], folder.recipe().conditional is True)
+
+
+def _content(source: Any, seed: int, fitted: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "source": source.name,
+        "fingerprint": source.fingerprint,
+        "seed": seed,
+        "baselines": fitted,
+    }
+
+
+def _kept(folder: RunFolder, source: Any, fitted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Models that were measured in this folder on the same data, other than those fitted now."""
+    if not (folder.root / FILE).is_file():
+        return []
+    old, names = folder.read(FILE), {one["name"] for one in fitted}
+    if (old.get("format"), old.get("fingerprint")) != (FORMAT, source.fingerprint):
+        return []
+    return [one for one in old["baselines"] if one["name"] not in names]
+
+
+def _measured(
+    domain: Domain, source: Any, seed: int, only: Sequence[str], say: Say, draw: Draw
+) -> list[dict[str, Any]]:
+    fits = domain.baselines(source)
+    if not fits:
+        raise UserError(f"The domain {domain.name!r} has no classical baselines.")
+    wanted = {name: known_as(name, fits, "baseline") for name in only} or fits
+    evaluator = domain.evaluator(source, seed)
+    evaluator.prepare(say)
+    return [_one(name, fit, evaluator, domain, seed, say, draw) for name, fit in wanted.items()]
+
+
+def _one(
+    name: str,
+    fit: Callable[[], Baseline],
+    evaluator: Evaluator,
+    domain: Domain,
+    seed: int,
+    say: Say,
+    draw: Draw,
+) -> dict[str, Any]:
+    """One model fitted, sampled with the seed that a run's evaluation uses, drawn and measured."""
+    begun = time.perf_counter()
+    model = fit()
+    fit_s = time.perf_counter() - begun
+    samples = model.sample(evaluator.num_samples, seed + 1)
+    draw(name, samples[: domain.num_shown or ROWS * COLUMNS])
+    records = evaluator.evaluate(samples, None, None)
+    say(f"{name}: fitted in {fit_s:.1f} s, measured in {time.perf_counter() - begun - fit_s:.1f} s.")
+    made = {"weights": f"baseline {name}", "sample_seed": seed + 1}
+    return {
+        "name": name,
+        "summary": model.summary,
+        "fit_s": round(fit_s, 3),
+        "picture": f"{PICTURES}/{name}.png",
+        "records": [finite(replace(one, protocol={**one.protocol, **made}).to_json()) for one in records],
+    }

@@ -1,0 +1,75 @@
+"""Measuring the published generator of a run: no game and no discriminator are needed, and a training may go on beside it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zerosum.domain.eval_options import EvalOptions
+from zerosum.evaluation.evaluate import asked, chosen, fresh, told
+from zerosum.generation.sampler import CARD, EXAMPLES, WEIGHTS, Sampler, load
+from zerosum.jsonfile import made_of, read_object
+from zerosum.metrics.record import Record
+from zerosum.planning.reopen import plan_of, with_data_at
+from zerosum.recipe import Recipe
+from zerosum.run_folder import RunFolder, finite
+
+
+@dataclass(frozen=True)
+class SavedScores:
+    """What a generator scored at a step."""
+
+    step: int
+    records: Sequence[Record]
+
+    def plain(self) -> list[dict[str, Any]]:
+        """The records as plain values, ready for a log."""
+        return [finite(record.to_json()) for record in self.records]
+
+
+class SavedEvaluator:
+    """Measures generators of one run; data, extractor and features of the reals are made once."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        choice: EvalOptions = EvalOptions(),
+        seed: int | None = None,
+        data: str | Path | None = None,
+    ) -> None:
+        self.folder = folder
+        self.plan = plan_of(folder, choice.download, anywhere=True, recipe=with_data_at(folder.recipe(), data))
+        domain, self.seed = self.plan.domain, self.plan.recipe.seed if seed is None else seed
+        self.evaluator = chosen(domain.evaluator(self.plan.source, self.seed), choice, domain)
+
+    def generator(self, where: Path | None = None) -> tuple[int, Sampler, Recipe]:
+        """Step, sampler and recipe of the generator published at `where`, by default in the run folder.
+
+        Copied first: a training may publish the next one while this one is read.
+        """
+        where = where or self.folder.root
+        with tempfile.TemporaryDirectory() as name:
+            copy = Path(name)
+            for file in (WEIGHTS, EXAMPLES, CARD):  # the card that is there after the weights knows them
+                if (where / file).exists():
+                    (copy / file).write_bytes((where / file).read_bytes())
+            source = copy if (copy / WEIGHTS).exists() else where
+            sampler, recipe, _ = load(source, self.plan.recipe.device)
+            with made_of(source / CARD):
+                step = int(read_object(source / CARD)["step"])
+        return step, sampler, recipe
+
+    def measure(self, where: Path | None = None) -> SavedScores:
+        """All measures that need no discriminator, of the generator published at `where`, on fresh samples."""
+        return self.measured(*self.generator(where))
+
+    def measured(self, step: int, sampler: Sampler, recipe: Recipe) -> SavedScores:
+        """The same of a generator at hand."""
+        seed = self.seed + 1
+        fakes, condition = fresh(self.evaluator, sampler, seed)
+        weights = "average" if recipe.ema.half_life_images != 0 else "generator"
+        made = {"weights": weights, "step": step, "sample_seed": seed}
+        return SavedScores(step, told(self.evaluator.evaluate(fakes, asked(condition), None), made))

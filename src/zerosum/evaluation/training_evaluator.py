@@ -1,0 +1,213 @@
+"""Looking at a run between two steps: sample grids, the discriminator's scores, health numbers, full evaluation."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zerosum.domain import HistoricEvaluator, PreviewContext
+from zerosum.domain.eval_options import EvalOptions
+from zerosum.domain.eval_stages import stage
+from zerosum.engine.data_order import rows_at
+from zerosum.engine.distributed import DistributedContext
+from zerosum.engine.duel import Duel
+from zerosum.engine.game import Batch, DiscriminatorOutput, Game
+from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.precision import autocast
+from zerosum.errors import UserError
+from zerosum.evaluation import evaluate
+from zerosum.generation.sampler import Sampler
+from zerosum.metrics.record import Record
+from zerosum.metrics.rows import drawn_rows
+from zerosum.planning.plan import Plan
+
+ROWS, COLUMNS, MOST_COLUMNS = 8, 10, 16
+NUM_SCORED = 256
+"""Rows of each kind (training, held-out, made) whose scores the health looks at; drawn once from the seed of the run."""
+MOST_SEARCHED = 5_000  # rows that are looked through for some of each class
+NUM_BINS = 20
+FEWEST_HELD_OUT = 16
+"""Fewer held-out rows say nothing sure about what the discriminator remembers."""
+
+
+class TrainingEvaluator:
+    """Looks at one run. It never touches the players: samples come from the average, judged in eval mode."""
+
+    def __init__(self, plan: Plan, match: TrainingLoop) -> None:
+        self.plan, self.match = plan, match
+        self.evaluator = plan.domain.evaluator(plan.source, plan.recipe.seed)
+        network = match.average.network if match.average else match.game.players["generator"]
+        told = plan.recipe.conditional is True
+        self.examples = plan.domain.examples(plan.source) if told else None
+        self.sampler = Sampler(network, plan.recipe.prior, plan.facts, told, plan.domain.draw, self.examples)
+        self.columns, self.shown = self._layout()
+        self.neutral = 0.0
+        self._train_rows = drawn_rows(plan.source.num_rows, NUM_SCORED, plan.recipe.seed)
+        self._heldout_rows = drawn_rows(plan.source.num_heldout, NUM_SCORED, plan.recipe.seed)
+
+    def _layout(self) -> tuple[int, Tensor | None]:
+        """Columns of the grid, and the condition of each sample: as many columns for each class where there are few classes,
+        attributes of real rows."""
+        facts = self.plan.facts if self.sampler.conditional else {}
+        if facts.get("num_attributes") or facts.get("conditioned"):
+            return COLUMNS, self.sampler.conditions(self.plan.domain.num_shown or ROWS * COLUMNS, self.plan.recipe.seed)
+        classes = facts.get("num_classes", 0)
+        if not 2 <= classes <= MOST_COLUMNS:
+            return COLUMNS, torch.arange(ROWS * COLUMNS) % classes if classes else None
+        each = max(1, COLUMNS // classes)
+        return classes * each, (torch.arange(classes).repeat_interleave(each)).repeat(ROWS)
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """What the measures need once (a classifier, features of the reals), before the clock of the training runs."""
+        self.evaluator.prepare(say)
+
+    def picture(self, path: Path) -> None:
+        """The preview: samples of the same noise all through the run, and what the domain shows beside them."""
+        count, seed = self._num_shown(), self.plan.recipe.seed
+        samples = self.sampler.sample(count, seed, self.shown)
+
+        def judged(data: Tensor) -> Tensor:
+            self._scores(samples[:NUM_SCORED], None)  # finds the neutral logit of now
+            return self.judge(data, None)
+
+        opinion = isinstance(self.match.game, Duel) and not self.sampler.conditional
+        noise = self.sampler.noise(count, seed)
+        self.plan.domain.picture(
+            samples, path, PreviewContext(self.columns, self.plan.facts, noise, judged if opinion else None, self.shown)
+        )
+
+    def real_picture(self, path: Path) -> None:
+        """Real rows in the layout of the preview."""
+        real = self._reals()
+        self.plan.domain.picture(
+            real.data.cpu(), path, PreviewContext(self.columns, self.plan.facts, condition=real.condition)
+        )
+
+    def _num_shown(self) -> int:
+        return self.plan.domain.num_shown or ROWS * self.columns
+
+    def _reals(self) -> Batch:
+        count, source = self._num_shown(), self.plan.source
+        if self.examples is not None:
+            return self.examples.picked(torch.arange(count) % len(self.examples))
+        order = rows_at(0, min(MOST_SEARCHED, source.num_rows), source.num_rows, self.plan.recipe.seed)
+        if self.shown is not None and self.shown.dim() == 1:
+            batch = source.batch(order)
+            assert batch.condition is not None
+            found = {int(label): order[batch.condition.cpu() == label].tolist() for label in set(self.shown.tolist())}
+            used = dict.fromkeys(found, 0)
+            picks = []
+            for label in self.shown.tolist():
+                rows = found[label] or order.tolist()  # a class so rare that none was found
+                picks.append(rows[used[label] % len(rows)])
+                used[label] += 1
+            order = torch.tensor(picks)
+        picked = order[torch.arange(count) % len(order)]
+        real: Batch = source.batch(picked)
+        return real
+
+    def health(self) -> tuple[dict[str, float], dict[str, Any]]:
+        """Numbers for the health rules, and histograms of D's probability on train reals, held-out reals and fakes."""
+        condition = self.sampler.conditions(NUM_SCORED, self.plan.recipe.seed + 7)
+        fakes = self.sampler.sample(NUM_SCORED, self.plan.recipe.seed + 7, condition)
+        values = dict(self.evaluator.quick(fakes))
+        scores = self._scores(fakes, condition)
+        if "train" in scores:
+            values["accuracy/real"] = float((scores["train"] > 0).float().mean())
+            values["accuracy/fake"] = float((scores["fake"] < 0).float().mean())
+        if "heldout" in scores and len(scores["heldout"]) >= FEWEST_HELD_OUT:
+            values["accuracy/heldout"] = float((scores["heldout"] > 0).float().mean())
+            apart = float(scores["train"].mean() - scores["fake"].mean())
+            # Scores that hardly differ at all say nothing about memory.
+            if apart > 0.25 * float(scores["train"].std() + scores["fake"].std()):
+                values["heldout_gap"] = float(scores["train"].mean() - scores["heldout"].mean()) / apart
+        edges = torch.linspace(0, 1, NUM_BINS + 1)
+        bins = {name: torch.histogram(s.sigmoid(), edges)[0].int().tolist() for name, s in scores.items()}
+        values["neutral_logit"] = self.neutral
+        return values, bins | {"edges": [round(x, 4) for x in edges.tolist()]}
+
+    def evaluate(self, historic: bool = False, choice: EvalOptions = EvalOptions()) -> Sequence[Record]:
+        """All measures on fresh samples; each record's protocol tells weights, step and seeds.
+
+        historic: also the scores of old papers, for which a domain without them raises UserError. choice: of the extractor
+        and the number of samples.
+        """
+        if historic and not isinstance(self.evaluator, HistoricEvaluator):
+            raise UserError(f"--historic: the domain {self.plan.domain.name!r} has no historic scores.")
+        evaluator, seed = evaluate.chosen(self.evaluator, choice, self.plan.domain), self.plan.recipe.seed + 1
+        stage("samples", needed=True)
+        fakes, condition = evaluate.fresh(evaluator, self.sampler, seed)
+        weights = "average" if self.match.average else "generator"
+        made = {"weights": weights, "step": self.match.step, "sample_seed": seed}
+        self._scores(fakes[:NUM_SCORED], None if condition is None else condition[:NUM_SCORED])
+        # Measures know classes only: they cannot tell D the attributes of a real row.
+        judge = self.judge if condition is None or condition.dim() == 1 else None
+        records = [*evaluator.evaluate(fakes, evaluate.asked(condition), judge)]
+        if historic and isinstance(self.evaluator, HistoricEvaluator):
+            records += self.evaluator.historic(self.sampler.sample(self.evaluator.num_historic, seed))
+        if stage("measures of the game itself"):
+            records += self.plan.domain.beside(self.plan.recipe, self.match, fakes)
+        return evaluate.told(records, made)
+
+    # --- the discriminator's opinion
+
+    def judge(self, data: Tensor, labels: Tensor | None) -> Tensor:
+        """(N,) logits of the discriminator in eval mode, above the neutral logit."""
+        return judge(self.match.game, data.to(self.match.device), labels, self.plan) - self.neutral
+
+    def _scores(self, fakes: Tensor, fake_labels: Tensor | None) -> dict[str, Tensor]:
+        """Logits on training reals, held-out reals and fakes, above the neutral logit, which is found here anew."""
+        game = self.match.game
+        if not isinstance(game, Duel):
+            return {}
+        source, scores, self.neutral = self.plan.source, {}, 0.0
+        train = source.batch(self._train_rows)
+        scores["train"] = self.judge(train.data, train.condition)
+        if source.num_heldout:
+            heldout = source.heldout_batch(self._heldout_rows)
+            scores["heldout"] = self.judge(heldout.data, heldout.condition)
+        scores["fake"] = self.judge(fakes, fake_labels)
+        self.neutral = float(game.loss.centre(scores["train"], scores["fake"]))
+        return {name: logits - self.neutral for name, logits in scores.items()}
+
+
+def preview_seconds(plan: Plan, trial: TrainingLoop, world: DistributedContext) -> float:
+    """Seconds that a preview and the judging of its samples take, as the first process finds them; `planning.plan.make` asks.
+
+    trial: a loop that is thrown away.
+    """
+    evaluator = TrainingEvaluator(plan, trial)
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        evaluator.picture(Path(folder) / "preview.png")
+        condition = evaluator.sampler.conditions(NUM_SCORED, plan.recipe.seed)
+        fakes = evaluator.sampler.sample(NUM_SCORED, plan.recipe.seed, condition)
+        for _ in ("train", "heldout", "fake") if isinstance(trial.game, Duel) else ():
+            evaluator.judge(fakes, condition)
+        spent = torch.tensor([time.perf_counter() - begun if world.rank == 0 else 0.0], device=trial.device)
+    world.sum_([spent])
+    return float(spent)
+
+
+@torch.no_grad()
+def judge(game: Game, data: Tensor, labels: Tensor | None, plan: Plan, batch: int = 500) -> Tensor:
+    """(N,) float32 logits of the game's discriminator, in eval mode; its own mode is restored."""
+    network = game.players["discriminator"]
+    training, parts = network.training, []
+    network.eval()
+    for start in range(0, len(data), batch):
+        rows = data[start : start + batch]
+        with autocast("bfloat16" if plan.recipe.precision == "bfloat16" else "float32", rows.device):
+            if plan.recipe.conditional is True and labels is not None:
+                verdict = DiscriminatorOutput.of(network(rows, labels[start : start + batch].to(rows.device)))
+            else:
+                verdict = DiscriminatorOutput.of(network(rows))
+        parts.append(verdict.score().cpu())
+    network.train(training)
+    return torch.cat(parts)

@@ -1,0 +1,60 @@
+"""The layout of the Hugging Face hub, written without its library: config.json, model.safetensors, README.md, a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+import zerosum
+from zerosum import data_paths
+from zerosum.domain import PreviewContext
+from zerosum.generation.export.card import model_card
+from zerosum.generation.export.program import check
+from zerosum.generation.sampler import EXAMPLES, HUB_CARD, HUB_WEIGHTS, card, names_in
+from zerosum.generation.trained_generator import TrainedGenerator
+from zerosum.jsonfile import read_object
+from zerosum.store import write_durably
+
+PICTURE, README = "grid.png", "README.md"
+COLUMNS, ROWS = 10, 6
+
+
+def write(run: TrainedGenerator, out: Path, licence: str | None) -> tuple[list[str], Mapping[str, Any]]:
+    """The names of the files written, and the check of the folder that was loaded again. It can be used as a run folder is."""
+    about = read_object(names_in(run.path)[1])
+    network = run.sampler.network
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
+    body = save(tensors, metadata={"format": "pt"})
+    config = {
+        "model_type": "zerosum-gan",
+        "architectures": [type(network).__name__],
+        "library_version": zerosum.__version__,
+        **card(body, data_paths.public(run.recipe, run.domain), run.sampler.facts, int(about.get("step", 0))),
+    }
+    write_durably(out / HUB_WEIGHTS, body)
+    write_durably(out / HUB_CARD, (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode())
+    examples = [EXAMPLES] if run.sampler.examples is not None else []
+    for name in examples:
+        write_durably(out / name, (run.path / name).read_bytes())
+    copy = TrainedGenerator(out)
+    found = check(run, lambda z, y=None: copy.domain.within(copy.sampler.make(z, y), copy.recipe), 0.0)
+    _picture(run, out / PICTURE)
+    write_durably(out / README, model_card(run, config, licence, PICTURE).encode())
+    return [HUB_CARD, HUB_WEIGHTS, README, PICTURE, *examples], {**found, "by": f"zerosum {zerosum.__version__}"}
+
+
+def _picture(run: TrainedGenerator, path: Path) -> None:
+    """Samples of seed 0; where there are a few classes, a column for each."""
+    classes = 0 if run.sampler.facts.get("num_attributes") else int(run.sampler.facts.get("num_classes", 0))
+    by_class = run.sampler.conditional and 2 <= classes <= 2 * COLUMNS
+    columns = classes if by_class else COLUMNS
+    labels = [index % columns for index in range(ROWS * columns)] if by_class else None
+    num = run.domain.num_shown or ROWS * columns
+    samples = run.sample(num, 0, labels if not run.domain.num_shown else None)
+    noise = run.sampler.noise(num, 0)
+    told = run.sampler.conditions(num, 0) if run.sampler.examples is not None else None
+    run.domain.picture(samples, path, PreviewContext(columns, run.sampler.facts, noise, condition=told))

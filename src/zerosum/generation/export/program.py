@@ -1,0 +1,106 @@
+"""What is exported: one function from noise [and condition] to samples, its description, and the check of a copy of it.
+
+Legend: N rows (the batch, free), L latent size, A attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zerosum.errors import UserError
+from zerosum.generation.sampler import Sampler
+from zerosum.generation.trained_generator import TrainedGenerator
+
+NOISE, SAMPLES = "noise", "samples"
+BATCHES = (1, 2, 7, 16)
+"""Sizes of the batches on which a copy is held against the original."""
+
+
+class Program(nn.Module):
+    """The generator with its samples brought into the domain's range: for images [-1, 1]."""
+
+    def __init__(self, run: TrainedGenerator) -> None:
+        super().__init__()
+        self.network = run.sampler.network
+        self._within, self._recipe = run.domain.within, run.recipe
+
+    def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, L) [, labels (N,) or attributes (N, A)] -> (N, ...)."""
+        samples: Tensor = self.network(noise) if condition is None else self.network(noise, condition)
+        return self._within(samples, self._recipe)
+
+
+def example(sampler: Sampler, num: int, seed: int) -> tuple[Tensor, ...]:
+    """Arguments of the program: noise (N, L) and, where the generator has one, a condition."""
+    condition = sampler.conditions(num, seed)
+    return (sampler.noise(num, seed),) if condition is None else (sampler.noise(num, seed), condition)
+
+
+def condition_name(sampler: Sampler) -> str | None:
+    """labels, attributes or (drawn by the domain) condition: what the second argument is called; None without."""
+    if not sampler.conditional:
+        return None
+    if sampler.facts.get("conditioned"):
+        return "condition"
+    return "attributes" if sampler.facts.get("num_attributes") else "labels"
+
+
+def description(run: TrainedGenerator) -> dict[str, Any]:
+    """What somebody needs who has the exported file alone: inputs, output, range, prior, classes, where it comes from."""
+    sampler, facts = run.sampler, run.sampler.facts
+    shape = list(sampler.sample(1).shape[1:])
+    inputs: list[dict[str, Any]] = [{"name": NOISE, "dtype": "float32", "shape": ["batch", sampler.prior.size]}]
+    told = condition_name(sampler)
+    if told == "labels":
+        inputs.append({"name": told, "dtype": "int64", "shape": ["batch"]})
+    elif told == "attributes":
+        inputs.append({"name": told, "dtype": "float32", "shape": ["batch", int(facts["num_attributes"])]})
+    elif told:
+        given = example(sampler, 1, 0)[1]
+        inputs.append({"name": told, "dtype": "float32", "shape": ["batch", *given.shape[1:]]})
+    prior: dict[str, Any] = {"kind": sampler.prior.kind, "size": sampler.prior.size}
+    if sampler.prior.kind == "truncated_normal":
+        prior["limit"] = sampler.prior.limit
+    names = {"labels": "class_names", "attributes": "attribute_names"}
+    return {
+        "inputs": inputs,
+        "output": {"name": SAMPLES, "dtype": "float32", "shape": ["batch", *shape]},
+        "range": [-1, 1] if run.domain.pixels else None,
+        "prior": prior,
+        "classes": list(facts.get(names["labels"], [])) if told == "labels" else [],
+        "attributes": list(facts.get(names["attributes"], [])) if told == "attributes" else [],
+        "recipe": run.recipe.name,
+        "source": facts.get("name", ""),
+    }
+
+
+def check(run: TrainedGenerator, copy: Callable[..., Tensor], tolerance: float) -> Mapping[str, Any]:
+    """The largest difference between a copy and the original on several batches; UserError above the tolerance."""
+    differences = []
+    for seed, num in enumerate(BATCHES):
+        arguments = example(run.sampler, num, seed)
+        original = run.sampler.make(arguments[0], arguments[1] if len(arguments) > 1 else None)
+        original = run.domain.within(original, run.recipe)
+        made = copy(*arguments)
+        if made.shape != original.shape:
+            raise UserError(
+                f"The exported generator makes {tuple(made.shape)} of {num} rows, not {tuple(original.shape)}."
+            )
+        differences.append((made - original).abs().max())
+    worst = float(torch.stack(differences).max())
+    if not worst <= tolerance:  # what is not a number fails too
+        raise UserError(
+            f"The exported generator differs from the original by {worst:.2g}, more than the tolerance {tolerance:g}; "
+            "it was not kept."
+        )
+    return {"largest_difference": worst, "tolerance": tolerance, "batches": list(BATCHES)}
+
+
+def free_batch(arguments: tuple[Tensor, ...]) -> tuple[dict[int, Any], ...]:
+    """The dynamic shapes of torch.export: the first dimension of every argument is the batch."""
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    return tuple({0: batch} for _ in arguments)

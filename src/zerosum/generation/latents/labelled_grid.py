@@ -1,0 +1,145 @@
+"""Sheets of samples with words on them: class names above the columns, what the sides of a mix mean."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from zerosum.data.images.pictures import Size
+from zerosum.domain import Domain, PreviewContext
+from zerosum.domain.glyphs import glyphs_for
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+MOST_COLUMNS = 12
+"""Columns with names above them that lie side by side; further ones go on below."""
+PAPER, INK = "#ffffff", "#1d2024"
+SIZE, SMALL, PAD = 15, 10, 4
+"""Of the letters, of those of a legend, and the space around them, in pixels."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How samples lie on a sheet, row by row. columns: of the sheet; 0 where nothing is laid out.
+
+    names: of the columns; where there are more than MOST_COLUMNS they go on in further bands below. instead: what stands above a
+    column whose name no font can draw. top, left: what the samples along the top and down the left side are. each: the class of
+    each sample, fit for the name of a file; () where they have none.
+    """
+
+    columns: int = 0
+    names: tuple[str, ...] = ()
+    top: str = ""
+    left: str = ""
+    each: tuple[str, ...] = ()
+    instead: tuple[str, ...] = ()
+
+
+Word = tuple[str, str | None]
+"""A word, and the file of the font that has its signs; None for the usual one."""
+NUMBERED = (
+    "No font here has the signs of some names. A number is that of a class, from 0, in the order of the training data."
+)
+
+
+def write(
+    domain: Domain, samples: Tensor, target: Path, layout: Layout, facts: Mapping[str, Any], size: Size | None = None
+) -> None:
+    """Writes samples (N, ...) as one picture of that layout. size: of each, None: as the domain likes."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not (layout.names or layout.top or layout.left):
+        domain.picture(samples, target, PreviewContext(layout.columns, facts, size=size))
+        return
+    rows = len(samples) // layout.columns
+    cells = samples[: rows * layout.columns].view(rows, layout.columns, *samples.shape[1:])
+    bands, (words, numbered) = [], _words(layout)
+    for start in range(0, layout.columns, MOST_COLUMNS if layout.names else layout.columns):
+        part = cells[:, start : start + (MOST_COLUMNS if layout.names else layout.columns)]
+        sheet = _drawn(domain, part.flatten(0, 1), PreviewContext(part.shape[1], facts, size=size))
+        bands.append(_named(sheet, words[start : start + part.shape[1]]) if layout.names else sheet)
+    legend = _wrapped(NUMBERED, bands[0].width) if numbered else []
+    sheet = _stacked([*bands, *(_line(line, bands[0].width, SMALL) for line in legend)])
+    if layout.top:
+        sheet = _stacked([_line(layout.top, sheet.width), sheet])
+    if layout.left:
+        side = _line(layout.left, sheet.height).rotate(90, expand=True)
+        whole = Image.new("RGB", (side.width + sheet.width, sheet.height), PAPER)
+        whole.paste(side, (0, 0))
+        whole.paste(sheet, (side.width, 0))
+        sheet = whole
+    sheet.save(target)
+
+
+def _drawn(domain: Domain, samples: Tensor, scene: PreviewContext) -> Image.Image:
+    """What the domain draws of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sheet.png"
+        domain.picture(samples, path, scene)
+        with Image.open(path) as image:
+            return image.convert("RGB")
+
+
+def _words(layout: Layout) -> tuple[list[Word], bool]:
+    """What stands above the columns: their names, each in a font that has its signs; and whether some could not be drawn."""
+    glyphs, words, numbered = glyphs_for(layout.names), list[Word](), False
+    for name, other in zip(layout.names, layout.instead or layout.names, strict=True):
+        file = None if name.isascii() else glyphs.file_for(name)
+        lacking = file is None and not name.isascii()
+        words.append((other if lacking else " ".join(name.split()), file))
+        numbered = numbered or lacking
+    return words, numbered
+
+
+def _named(sheet: Image.Image, names: Sequence[Word]) -> Image.Image:
+    """The sheet with a name above each of its columns, cut where it is longer than its column is wide."""
+    width = sheet.width / len(names)
+    head = Image.new("RGB", (sheet.width, SIZE + 2 * PAD), PAPER)
+    draw = ImageDraw.Draw(head)
+    for index, (name, file) in enumerate(names):
+        font = _font(file=file)
+        draw.text(((index + 0.5) * width, PAD), _cut(name, width - PAD, font), INK, font, anchor="ma")
+    return _stacked([head, sheet])
+
+
+def _line(words: str, width: int, most: int = SIZE) -> Image.Image:
+    """A line of words of that width, smaller where they would not fit. most: the size of the letters."""
+    image = Image.new("RGB", (width, most + 2 * PAD), PAPER)
+    size = min(most, max(8, int(SIZE * (width - 2 * PAD) / max(1.0, _font().getlength(words)))))
+    ImageDraw.Draw(image).text((width / 2, PAD), words, INK, _font(size), anchor="ma")
+    return image
+
+
+def _stacked(images: Sequence[Image.Image]) -> Image.Image:
+    """One below the other, at the left."""
+    whole = Image.new("RGB", (max(i.width for i in images), sum(i.height for i in images)), PAPER)
+    top = 0
+    for image in images:
+        whole.paste(image, (0, top))
+        top += image.height
+    return whole
+
+
+def _wrapped(words: str, width: int) -> list[str]:
+    """Lines that fit into the width in small letters."""
+    lines = [""]
+    for word in words.split():
+        longer = f"{lines[-1]} {word}".strip()
+        lines = [*lines[:-1], longer] if _font(SMALL).getlength(longer) <= width - 2 * PAD else [*lines, word]
+    return lines
+
+
+def _cut(name: str, width: float, font: Any) -> str:
+    if font.getlength(name) <= width:
+        return name
+    while name and font.getlength(f"{name}…") > width:
+        name = name[:-1]
+    return f"{name}…"
+
+
+def _font(size: int = SIZE, file: str | None = None) -> Any:
+    return ImageFont.truetype(file, size) if file else ImageFont.load_default(size)

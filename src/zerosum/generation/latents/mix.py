@@ -1,0 +1,94 @@
+"""Style mixing: coarse traits of one sample with the fine traits of another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zerosum.errors import UserError
+from zerosum.generation.latents.labelled_grid import Layout
+from zerosum.generation.latents.space import Latents, Space
+
+
+def num_layers(space: Space) -> int:
+    """How many parts of a latent can be exchanged: styles, or the chunks in which a network splits its noise.
+
+    UserError for a generator that reads its latent in one piece.
+    """
+    if space.name == "w":
+        return int(space.network.num_ws)
+    return len(_chunks(space))
+
+
+def _chunks(space: Space) -> tuple[int, ...]:
+    """Sizes of the parts in which the generator splits its noise."""
+    network: Any = space.network
+    sizes = tuple(getattr(network, "parts", ()))
+    if len(sizes) < 2 or sum(sizes) != space.sampler.prior.size:
+        raise UserError(
+            f"{type(network).__name__} reads its noise in one piece at its first layer, so there are no layers to mix. "
+            "Mixing needs a generator with styles (stylegan2-s) or with split noise (biggan-s)."
+        )
+    return sizes
+
+
+def layers_of(text: str, count: int) -> tuple[int, ...]:
+    """("0-3") -> (0, 1, 2, 3), ("0,4-5") -> (0, 4, 5); UserError unless they lie in 0..count-1."""
+    found: list[int] = []
+    for piece in text.split(","):
+        first, dash, last = piece.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise UserError(f"--layers {text!r} is not understood. Write numbers and ranges, for example 0-3 or 0,4-5.")
+        found += range(int(first), int(last or first) + 1)
+    if not found or max(found) >= count:
+        raise UserError(f"--layers {text}: this generator has the layers 0 to {count - 1}, coarse to fine.")
+    return tuple(sorted(set(found)))
+
+
+def mixed(space: Space, rows: Latents, columns: Latents, layers: tuple[int, ...]) -> Latents:
+    """All pairs, row by row: the row's latent with the column's in `layers`; the condition is the row's."""
+    across = torch.arange(len(rows)).repeat_interleave(len(columns))
+    down = torch.arange(len(columns)).repeat(len(rows))
+    values, taken = rows.values[across].clone(), columns.values[down]
+    if space.name == "w":
+        values[:, list(layers)] = taken[:, list(layers)]
+    else:
+        which = torch.repeat_interleave(torch.tensor(_chunks(space)))  # the chunk of each number
+        inside = torch.isin(which, torch.tensor(layers))
+        values[:, inside] = taken[:, inside]
+    return Latents(space.name, values, None if rows.condition is None else rows.condition[across])
+
+
+def sheet(space: Space, rows: Latents, columns: Latents, layers: tuple[int, ...]) -> tuple[Tensor, Layout]:
+    """(samples, layout): the columns' samples on top, the rows' at the left, the mixtures between, and what each side gives."""
+    tops, sides = space.render(columns), space.render(rows)
+    inner = torch.split(space.render(mixed(space, rows, columns, layers)), len(columns))
+    corner = torch.zeros_like(tops[:1])
+    lines = [
+        torch.cat([corner, tops]),
+        *(torch.cat([side[None], line]) for side, line in zip(sides, inner, strict=True)),
+    ]
+    top, left = meaning(layers, num_layers(space))
+    return torch.cat(lines), Layout(len(columns) + 1, top=top, left=left)
+
+
+def meaning(layers: tuple[int, ...], count: int) -> tuple[str, str]:
+    """What the top lends and what the left side keeps, in words; the first layers are the coarse ones."""
+    others = tuple(layer for layer in range(count) if layer not in layers)
+
+    def told(which: tuple[int, ...]) -> str:
+        first, last = 0 in which, count - 1 in which
+        kind = (
+            "all" if len(which) == count else "coarse" if first and not last else "fine" if last and not first else ""
+        )
+        return f"{kind + ': ' if kind else ''}layers {listed(which)}" if which else "nothing"
+
+    return f"from the top, {told(layers)}", f"from the left, {told(others)}"
+
+
+def listed(layers: tuple[int, ...]) -> str:
+    """("0-3") for (0, 1, 2, 3), ("0, 4, 5") for others: the inverse of `layers_of`."""
+    whole = layers == tuple(range(layers[0], layers[-1] + 1)) and len(layers) > 1
+    return f"{layers[0]}-{layers[-1]}" if whole else ", ".join(map(str, layers))

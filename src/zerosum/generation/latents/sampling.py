@@ -1,0 +1,151 @@
+"""What `zerosum sample` can do beside plain samples: class grids, saved latents, moves along directions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from zerosum import memory
+from zerosum.data import filenames
+from zerosum.data.images.pictures import Size
+from zerosum.domain import SampleResult
+from zerosum.errors import UserError, within
+from zerosum.generation import conditions
+from zerosum.generation.latents import directions
+from zerosum.generation.latents.labelled_grid import MOST_COLUMNS, Layout
+from zerosum.generation.latents.space import Latents, Space, refuse_huge, write
+from zerosum.generation.sampler import MOST_SAMPLES
+from zerosum.generation.trained_generator import TrainedGenerator
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """What `zerosum sample` was asked for. num: None for 64, or for 8 rows of a class grid. labels: in turn.
+
+    grid: "classes" or None. moves: words such as "2=-1.5". latent: a file of saved latents.
+    attributes: words such as "smiling=1,age=30". size: at which each sample is written; None: as it was made.
+    """
+
+    num: int | None = None
+    seed: int = 0
+    labels: tuple[int | str, ...] = ()
+    truncation: float = 1.0
+    grid: str | None = None
+    moves: tuple[str, ...] = ()
+    latent: Path | None = None
+    attributes: str = ""
+    size: Size | None = None
+
+
+def fill(run: TrainedGenerator, order: SampleOptions, target: Path = Path()) -> tuple[Tensor, Layout]:
+    """(samples, how they lie on their sheet). target: where they will be written; UserError where they would be too many for
+    one picture, before they are made."""
+    if order.grid not in (None, "classes"):
+        raise UserError(f"--grid {order.grid}: the only grid is classes.")
+    if order.num is not None:
+        within("--num", order.num, 1, MOST_SAMPLES)
+    if order.latent is not None:
+        if order.num is not None or order.labels or order.attributes or order.grid or order.truncation != 1:
+            raise UserError("--latent shows saved latents as they are; it goes with --direction and --out alone.")
+        latents = Latents.load(order.latent)
+        space = Space(run, latents.space)
+        refuse_huge(run, len(latents), target, size=order.size)
+        return space.render(moved(space, latents, order.moves)), Layout(each=classes(run, latents.condition))
+    wanted = conditions.parsed(order.attributes) if order.attributes else {}
+    if wanted and order.labels:
+        raise UserError("--label and --attributes do not go together: a generator hears one or the other.")
+    if order.grid:
+        if order.moves or wanted:
+            raise UserError(f"--grid and --{'direction' if order.moves else 'attributes'} do not go together.")
+        rows, across = 8 if order.num is None else order.num, len(order.labels) or len(_classes(run))
+        refuse_huge(run, rows * across, target, min(across, MOST_COLUMNS) or None, order.size)
+        return class_grid(run, rows, order.seed, order.labels, order.truncation)
+    num = 64 if order.num is None else order.num
+    refuse_huge(run, num, target, size=order.size)
+    labels = [order.labels[i % len(order.labels)] for i in range(num)] if order.labels else None
+    with run.card_read():
+        condition = run.condition(num, order.seed, labels, wanted)
+        layout = Layout(each=classes(run, condition))
+    if not order.moves:
+        return run.sample(num, order.seed, labels, truncation=order.truncation, attributes=wanted), layout
+    return along(run, run.sampler.noise(num, order.seed), condition, order.moves, order.truncation), layout
+
+
+def classes(run: TrainedGenerator, condition: Tensor | None) -> tuple[str, ...]:
+    """The class of each sample made under this condition, fit for the name of a file; () where it is none of labels (N,)."""
+    words = filenames.of_classes(_classes(run))
+    if not words or condition is None or condition.dim() != 1 or condition.is_floating_point():
+        return ()
+    return tuple(words[int(label)] for label in condition)
+
+
+def _classes(run: TrainedGenerator) -> Sequence[object]:
+    """The names, or numbers, of the classes that the generator was told; none without labels."""
+    facts = run.sampler.facts
+    if not run.sampler.conditional or facts.get("num_attributes"):
+        return ()
+    return facts.get("class_names") or range(int(facts.get("num_classes", 0)))
+
+
+def made(run: TrainedGenerator, order: SampleOptions, target: Path) -> SampleResult:
+    """The samples that were asked for, written."""
+    with memory.told("Make fewer at once: a smaller --num."), memory.bounded(run.sampler.device):
+        samples, layout = fill(run, order, target)
+    return SampleResult(write(run, samples, target, layout, order.size), len(samples))
+
+
+def class_grid(
+    run: TrainedGenerator, rows: int, seed: int, labels: Sequence[int | str] | None = None, truncation: float = 1.0
+) -> tuple[Tensor, Layout]:
+    """(samples, layout): a column for each class (or each of `labels`) under its name, a row for each noise of
+    `sample(rows, seed)`."""
+    known = _classes(run)
+    if not known:
+        raise UserError(f"--grid classes: the generator of {run.path} was trained without classes.")
+    if rows < 1:
+        raise UserError(f"--num must be at least 1, got {rows}: the number of rows.")
+    wanted = list(labels or range(len(known)))
+    columns = run.labels(wanted, len(wanted))
+    noise = run.sampler.noise(rows, seed).repeat_interleave(len(columns), 0)
+    samples = run.sampler.make(noise, columns.repeat(rows), truncation=truncation)
+    names = tuple(str(known[int(label)]) for label in columns)
+    numbers = tuple(str(int(label)) for label in columns)
+    layout = Layout(len(columns), names, each=classes(run, columns) * rows, instead=numbers)
+    return run.domain.within(samples, run.recipe), layout
+
+
+def along(
+    run: TrainedGenerator, noise: Tensor, condition: Tensor | None, moves: Sequence[str], truncation: float = 1.0
+) -> Tensor:
+    """The samples of this noise (N, L) and condition, moved along directions."""
+    space = Space(run)
+    return space.render(moved(space, space.points(noise, condition, truncation), moves))
+
+
+def moved(space: Space, latents: Latents, moves: Sequence[str]) -> Latents:
+    """The latents moved by words such as "2=-1.5": along direction 2, by -1.5 standard deviations.
+
+    The directions are those saved by `zerosum directions`, or else found here for all layers.
+    """
+    by = moves_of(moves)
+    if not by:
+        return latents
+    found = directions.saved(space.run.path, space) or directions.find(space, max(by) + 1)
+    return found.moved(latents, by)
+
+
+def moves_of(texts: Sequence[str]) -> dict[int, float]:
+    """(["2=-1.5"]) -> {2: -1.5}; the same direction named twice adds up."""
+    moves: dict[int, float] = {}
+    for text in texts:
+        name, equals, far = text.partition("=")
+        try:
+            if not equals or not name.strip().isdigit():
+                raise ValueError
+            moves[int(name)] = moves.get(int(name), 0.0) + float(far)
+        except ValueError:
+            raise UserError(f"--direction wants NUMBER=DEVIATIONS, for example 0=2.5; got {text!r}.") from None
+    return moves

@@ -1,0 +1,232 @@
+"""Latent spaces: z, the noise of the prior, and w, the styles that a mapping network makes of it.
+
+Legend: N rows, L noise size, W style size, S styles a sample (one for each layer of the synthesis network).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from zerosum.data.images.pictures import Size
+from zerosum.data.images.pictures import refuse_huge as refuse_huge_picture
+from zerosum.domain import WriteOptions
+from zerosum.errors import Damaged, UserError, within
+from zerosum.generation.latents import labelled_grid
+from zerosum.generation.latents.class_interpolation import between, blended
+from zerosum.generation.latents.labelled_grid import Layout
+from zerosum.generation.sampler import has_mapping
+from zerosum.generation.trained_generator import TrainedGenerator
+from zerosum.nn import latent
+from zerosum.store import decode, encode, write_durably, writing
+
+Name = Literal["z", "w"]
+BATCH = 64
+MOST_FRAMES = 100_000
+GRID = 64
+"""A seed names the grid of this many samples that `zerosum sample --seed` makes."""
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Points of a latent space: values z (N, L) or w (N, S, W), and what the generator is told beside them.
+
+    condition: labels (N,) int64, class weights (N, K) or attributes (N, A) float32; None without.
+    """
+
+    space: Name
+    values: Tensor
+    condition: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: Tensor | slice) -> Latents:
+        return replace(
+            self, values=self.values[rows], condition=None if self.condition is None else self.condition[rows]
+        )
+
+    def save(self, path: Path) -> None:
+        """As safetensors: the tensor "z" or "w", and "condition" where there is one."""
+        tensors = {self.space: self.values} | ({} if self.condition is None else {"condition": self.condition})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(path, encode(tensors))
+
+    @classmethod
+    def load(cls, path: Path) -> Latents:
+        """The inverse of save; UserError for any other file."""
+        try:
+            tensors = decode(path.read_bytes(), path)
+        except OSError as error:
+            raise UserError(f"The latents {path} cannot be read: {error.strerror or error}.") from None
+        except Damaged as error:
+            raise UserError(str(error)) from None
+        for space in ("z", "w"):
+            if space in tensors:
+                return cls(space, tensors[space], tensors.get("condition"))
+        raise UserError(f"{path} holds no latents: it has neither a tensor z nor w, as `zerosum project` writes them.")
+
+
+class Space:
+    """One latent space of a run's generator, in which points are drawn, joined by paths and shown.
+
+    name: "w" needs a mapping network; None takes w where there is one, else z.
+    """
+
+    def __init__(self, run: TrainedGenerator, name: str | None = None) -> None:
+        self.run, self.sampler = run, run.sampler
+        self.network: Any = run.sampler.network
+        if run.domain.film is None:
+            raise UserError(
+                f"{run.path} makes no pictures (its domain is {run.domain.name}); this is for generators of them."
+            )
+        mapped = has_mapping(self.network)
+        if name not in (None, "z", "w"):
+            raise UserError(f"--space {name}: choose z (the noise) or w (the styles of a mapping network).")
+        if name == "w" and not mapped:
+            raise UserError(f"--space w: the generator of {run.path} has no mapping network. Use --space z.")
+        self.name: Name = "w" if mapped and name != "z" else "z"
+
+    def keys(
+        self, wanted: Sequence[str], labels: Sequence[int | str] | None = None, truncation: float = 1.0
+    ) -> Latents:
+        """The latents of samples named "S" or "S:I": sample number I (default 0) of `zerosum sample --seed S`.
+
+        labels: of the samples in turn, instead of those in that grid.
+        """
+        named = [_key(text) for text in wanted]
+        noise = torch.stack([self.sampler.noise(GRID, seed)[row] for seed, row in named])
+        return self.points(noise, self._condition(named, labels), truncation)
+
+    def points(self, noise: Tensor, condition: Tensor | None, truncation: float = 1.0) -> Latents:
+        """The latents of noise (N, L), truncated by the rule of `Sampler.sample`."""
+        if not 0 <= truncation <= 1:
+            raise UserError(f"truncation must lie in [0, 1], got {truncation}: 1 as trained, 0 the mean alone.")
+        if self.name == "z":
+            prior = self.sampler.prior
+            return Latents("z", latent.truncated(noise, prior.kind, prior.limit, truncation), condition)
+        mapped = self.sampler.apply(lambda z, y=None: self.network.mapping(z, y, truncation), noise, condition)
+        return Latents("w", mapped.contiguous(), condition)  # one w expanded to all layers, so far
+
+    def _condition(self, named: Sequence[tuple[int, int]], labels: Sequence[int | str] | None) -> Tensor | None:
+        if labels:
+            if not self.sampler.conditional:
+                raise UserError("this generator was trained without labels, so none can be asked for.")
+            given = [labels[index % len(labels)] for index in range(len(named))]
+            return self.run.labels(given, len(named))
+        drawn = [(self.sampler.conditions(GRID, seed), row) for seed, row in named]
+        rows = [labels[row] for labels, row in drawn if labels is not None]
+        return torch.stack(rows) if rows else None
+
+    # --- from latents to samples
+
+    def decode(self, values: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The generator on latents, differentiable, on its device; samples as the network gives them."""
+        if values.dim() == 3:  # the styles know the condition
+            images: Tensor = self.network.synthesis(values)
+        elif condition is None:
+            images = self.network(values)
+        elif condition.is_floating_point() and not self.sampler.facts.get("num_attributes"):  # class weights
+            with blended(self.network, condition) as labels:
+                images = self.network(values, labels)
+        else:
+            images = self.network(values, condition)
+        return images
+
+    def render(self, latents: Latents) -> Tensor:
+        """(N, ...) float32 samples on the CPU in the domain's range; UserError when the latents are of another generator."""
+        self._fits(latents)
+        condition = None if latents.space == "w" else latents.condition
+        samples = self.sampler.apply(self.decode, latents.values, condition, batch=BATCH)
+        return self.run.domain.within(samples, self.run.recipe)
+
+    def _fits(self, latents: Latents) -> None:
+        if latents.space == "w" and not has_mapping(self.network):
+            raise UserError("These latents are styles w, and this generator has no mapping network.")
+        size = self.sampler.prior.size
+        shape = (size,) if latents.space == "z" else (self.network.num_ws, self.network.w_mean.shape[-1])
+        if tuple(latents.values.shape[1:]) != shape:
+            found = tuple(latents.values.shape[1:])
+            raise UserError(f"These latents have the shape {found}; this generator wants {shape}.")
+        if latents.space == "z" and (latents.condition is None) == self.sampler.conditional:
+            raise UserError(
+                "These latents come without labels or attributes, and this generator hears some."
+                if self.sampler.conditional
+                else "These latents come with labels or attributes, and this generator was trained without."
+            )
+
+    def write(self, samples: Tensor, path: Path, layout: int | Layout) -> None:
+        """Samples row by row as one picture; layout: the number of columns, or more about them."""
+        write(self.run, samples, path, layout)
+
+    def film(self, samples: Tensor, path: Path, frames_per_second: float) -> None:
+        """Samples one after the other as a moving picture."""
+        assert self.run.domain.film is not None
+        with writing(path) as aside:
+            self.run.domain.film(samples, aside, frames_per_second)
+
+    # --- between latents
+
+    def walk(self, keys: Latents, frames: int, loop: bool = False) -> Latents:
+        """`frames` evenly spaced points of the path through the keys; with `loop` back to the first.
+
+        Normal noise is joined by great circles, styles and uniform noise (whose values fill a box) by straight lines;
+        classes by blends of their embeddings.
+        """
+        within("--frames", frames, 1, MOST_FRAMES)
+        first, second, t = latent.times(len(keys), frames, loop)
+        spherical = keys.space == "z" and self.sampler.prior.kind != "uniform"
+        join = latent.slerp if spherical else latent.lerp
+        condition = None
+        if keys.condition is not None:
+            classes = int(self.sampler.facts.get("num_classes", 0))
+            condition = between(keys.condition[first], keys.condition[second], t, classes)
+        return Latents(keys.space, join(keys.values[first], keys.values[second], t), condition)
+
+
+def write(
+    run: TrainedGenerator, samples: Tensor, target: Path, layout: int | Layout = 0, size: Size | None = None
+) -> list[Path]:
+    """Samples as files, by the target's ending; as one picture where laid out in columns and the ending is a picture's. size: of
+    each, where samples are pictures."""
+    layout = Layout(layout) if isinstance(layout, int) else layout
+    with run.card_read(), writing(target) as aside:
+        if not layout.columns or target.suffix.lower() not in labelled_grid.PICTURES:
+            written = run.domain.write(samples, aside, run.sampler.facts, WriteOptions(size, layout.each))
+            return [_there(path, aside, target) for path in written]
+        labelled_grid.write(run.domain, samples, aside, layout, run.sampler.facts, size)
+        return [target]
+
+
+def _there(path: Path, aside: Path, target: Path) -> Path:
+    """Where a file comes to lie that was written aside."""
+    return target.parent / path.relative_to(aside.parent)
+
+
+def refuse_huge(
+    run: TrainedGenerator, num: int, target: Path, columns: int | None = None, size: Size | None = None
+) -> None:
+    """UserError where so many samples would make one picture that is too large, before they are made. columns: of a grid; None:
+    about as many as rows."""
+    if target.suffix.lower() not in labelled_grid.PICTURES or run.domain.tile is None:
+        return
+    with run.card_read():
+        tile = run.domain.tile(run.sampler.facts)
+        if size is not None:
+            tile = size.of(int(run.sampler.facts["height"]), int(run.sampler.facts["width"]))
+    refuse_huge_picture(num, tile, target, columns)
+
+
+def _key(text: str) -> tuple[int, int]:
+    """("3") -> (3, 0), ("3:17") -> (3, 17)."""
+    seed, _, row = text.partition(":")
+    if not seed.strip().isdigit() or (row and not row.isdigit()) or int(row or 0) >= GRID:
+        raise UserError(
+            f"{text!r} names no sample. Write a seed (3), or a seed and a number in its grid of {GRID} (3:0 to 3:{GRID - 1})."
+        )
+    return int(seed), int(row or 0)

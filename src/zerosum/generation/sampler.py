@@ -1,0 +1,251 @@
+"""Samples from a generator: the same for any batch size, from a published folder alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from zerosum import catalog
+from zerosum.domain import Domain
+from zerosum.engine.duel import Prior
+from zerosum.engine.game import Batch
+from zerosum.engine.seeds import SeededNoise
+from zerosum.errors import Damaged, UserError, within
+from zerosum.generation import conditions
+from zerosum.jsonfile import made_of, read_object
+from zerosum.nn import latent
+from zerosum.nn.bounded import Bounded
+from zerosum.recipe import Recipe, parse
+from zerosum.store import decode, encode, write_durably
+
+WEIGHTS, CARD, EXAMPLES = "generator.safetensors", "generator.json", "examples.safetensors"
+HUB_WEIGHTS, HUB_CARD = "model.safetensors", "config.json"
+FORMAT = 1
+BATCH = 512
+MOST_SAMPLES = 10**9
+"""That are held in memory at once; fewer fit where each has more than a few numbers."""
+NORMAL_BLOCK = 16
+"""Rows that are drawn together."""
+T = TypeVar("T")
+
+
+class Sampler:
+    """A generator with all that is needed to sample from it: prior, facts of its source, and how conditions are drawn."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        prior: Prior,
+        facts: Mapping[str, Any],
+        conditional: bool,
+        draw: conditions.Draw | None = None,
+        examples: Batch | None = None,
+    ) -> None:
+        self.network, self.prior, self.facts, self.conditional = network, prior, facts, conditional
+        self.draw, self.examples = draw or conditions.drawn, examples
+        self.device = next(network.parameters()).device
+
+    def conditions(self, num: int, seed: int) -> Tensor | None:
+        """(num, ...) conditions: those of the examples in turn, where there are some; else as the training data have them,
+        (num,) labels or (num, A) attributes (`conditions.drawn`) or what the domain draws; None for an unconditional
+        generator."""
+        if not self.conditional:
+            return None
+        if self.examples is not None and self.examples.condition is not None:
+            return self.examples.condition[torch.arange(num) % len(self.examples)]
+        return self.draw(self.facts, num, seed)
+
+    def noise(self, num: int, seed: int = 0) -> Tensor:
+        """(num, L) float32, what `sample` feeds to the generator. Row i depends on the seed and i alone."""
+        # torch draws normal numbers 16 at a time and an incomplete last block anew: only whole blocks are stable.
+        total = -(-num // NORMAL_BLOCK) * NORMAL_BLOCK
+        return self.prior.draw(SeededNoise(seed, 0, 0, 0, num, total, torch.device("cpu")), "sample")
+
+    def sample(
+        self, num: int, seed: int = 0, condition: Tensor | None = None, batch: int = BATCH, truncation: float = 1.0
+    ) -> Tensor:
+        """(num, ...) float32 samples on the CPU in the domain's range; for images [-1, 1] up to the generator's overshoot.
+
+        condition: (num,) labels or (num, A) attributes for a conditional generator; by default as `conditions` gives them.
+        truncation: in [0, 1], less variety for more typical samples. A generator with a mapping network moves each w
+        towards the mean of all; with any other the noise itself is truncated (`nn.latent.truncated`).
+        """
+        within("num", num, 1, MOST_SAMPLES)
+        if self.conditional:
+            condition = self.conditions(num, seed) if condition is None else condition
+        elif condition is not None:
+            raise UserError("this generator was trained without labels, so none can be asked for.")
+        return self.make(self.noise(num, seed), condition, batch, truncation)
+
+    def make(self, noise: Tensor, condition: Tensor | None, batch: int = BATCH, truncation: float = 1.0) -> Tensor:
+        """Samples of given noise (N, L) and condition; otherwise as `sample`."""
+        function, noise = self._truncated(noise, truncation)
+        return self.apply(function, noise, condition, batch=batch)
+
+    def _truncated(self, noise: Tensor, by: float) -> tuple[Callable[..., Tensor], Tensor]:
+        """(function, noise): the function makes the truncated samples of this noise [, condition]."""
+        if not 0 <= by <= 1:
+            raise UserError(f"truncation must lie in [0, 1], got {by}: 1 samples as trained, 0 shows the mean alone.")
+        if by < 1 and has_mapping(self.network):
+            network: Any = self.network
+            return lambda z, y=None: network.synthesis(network.mapping(z, y, by)), noise
+        return self.network, latent.truncated(noise, self.prior.kind, self.prior.limit, by)
+
+    @torch.no_grad()
+    def apply(self, function: Callable[..., Tensor], *rows: Tensor | None, batch: int = BATCH) -> Tensor:
+        """function(*rows) as float32 on the CPU, `batch` rows at a time with the network in eval mode; None is left out."""
+        given = [row for row in rows if row is not None]
+        num, training, samples = len(given[0]), self.network.training, torch.empty(0)
+        self.network.eval()
+        for start in range(0, num, batch):
+            part = function(*(row[start : start + batch].to(self.device) for row in given))
+            if len(part) == num:
+                samples = part.float().cpu()
+                break
+            samples = samples if len(samples) else torch.empty(num, *part.shape[1:])
+            samples[start : start + batch] = part
+        self.network.train(training)
+        return samples
+
+
+def has_mapping(network: nn.Module) -> bool:
+    """Whether a mapping network turns the noise z into styles w that a synthesis network reads."""
+    return hasattr(network, "mapping") and hasattr(network, "synthesis")
+
+
+def publish(
+    folder: Path,
+    network: nn.Module,
+    recipe: Recipe,
+    facts: Mapping[str, Any],
+    step: int,
+    examples: Batch | None = None,
+) -> None:
+    """Writes generator.safetensors and generator.json, with examples.safetensors where there are examples: a generator that
+    can be loaded from its folder alone."""
+    body = encode(network.state_dict())
+    about = card(body, recipe, facts, step) | {"replaces": _published(folder)}
+    if examples is not None and not (folder / EXAMPLES).exists():  # they never change in a run
+        write_durably(folder / EXAMPLES, encode(_tensors(examples)))
+    # The card first: between the two renames it vouches for the old weights too, so the pair is valid at every moment.
+    write_durably(folder / CARD, (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode())
+    write_durably(folder / WEIGHTS, body)
+
+
+def card(body: bytes, recipe: Recipe, facts: Mapping[str, Any], step: int) -> dict[str, Any]:
+    """What makes a generator of the weights in `body`: its recipe, the facts of its data, and the SHA-256 of the weights."""
+    digest = hashlib.sha256(body).hexdigest()
+    return {
+        "format": FORMAT,
+        "step": step,
+        "sha256": digest,
+        "replaces": None,
+        "recipe": recipe.to_json(),
+        "facts": dict(facts),
+    }
+
+
+def _published(folder: Path) -> str | None:
+    """SHA-256 of the weights that lie in the folder, None when there are none."""
+    try:
+        return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def load(folder: Path, device: str = "cpu") -> tuple[Sampler, Recipe, Domain]:
+    """A published generator. Executes nothing from the folder; refuses files that are not what the card says."""
+    weights, where = names_in(folder)
+    body, about = _files(weights, where)
+    if about.get("format") != FORMAT:
+        raise UserError(f"{where} has format {about.get('format')!r}; this version of zerosum reads format {FORMAT}.")
+    try:
+        recipe, facts, sums = parse(about["recipe"], str(where)), about["facts"], (about["sha256"], about["replaces"])
+    except KeyError as error:
+        raise UserError(f"{where} is incomplete: it has no {error}.") from None
+    domain = catalog.domain(recipe.domain)
+    try:
+        tensors = decode(body, weights)
+    except Damaged as error:
+        raise UserError(str(error)) from None
+    with made_of(where):
+        network = fitting(lambda: domain.generator_of(recipe, facts), tensors, weights)
+    if hashlib.sha256(body).hexdigest() not in sums:
+        raise UserError(f"{weights} does not match the SHA-256 in {where.name}; the file was changed or damaged.")
+    network, told = network.to(device).eval(), recipe.conditional is True
+    return Sampler(network, recipe.prior, facts, told, domain.draw, _examples(folder)), recipe, domain
+
+
+def fitting(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], weights: object) -> nn.Module:
+    """The network that `build` makes, with these weights; it gets no more memory than they justify. UserError names `weights`
+    when they are another network's."""
+    network = bounded(build, tensors.values(), weights)
+    try:
+        network.load_state_dict(dict(tensors))
+    except RuntimeError as error:
+        raise UserError(f"{weights} holds the weights of another architecture: {_first_lines(error)}") from None
+    return network
+
+
+def bounded(build: Callable[[], T], stored: Iterable[Tensor], weights: object) -> T:
+    """What `build` makes, unless it asks for clearly more memory than the tensors in `stored` take (nn.bounded)."""
+    try:
+        with Bounded(stored):
+            return build()
+    except MemoryError as error:
+        told = str(error) or "its description asks for more memory than there is"
+        raise UserError(f"{weights} holds the weights of another architecture: {told}.") from None
+
+
+def _tensors(examples: Batch) -> dict[str, Tensor]:
+    told = {} if examples.condition is None else {"condition": examples.condition.cpu()}
+    return {"data": examples.data.cpu(), **told}
+
+
+def _examples(folder: Path) -> Batch | None:
+    """The examples stored with a generator, if any."""
+    path = folder / EXAMPLES
+    if not path.exists():
+        return None
+    try:
+        found = decode(path.read_bytes(), path)
+    except Damaged as error:
+        raise UserError(str(error)) from None
+    if "data" not in found or any(len(rows) != len(found["data"]) for rows in found.values() if rows.dim()):
+        raise UserError(f"{path} holds no examples. Restore it from a copy, or train again.")
+    return Batch(found["data"], found.get("condition"))
+
+
+def names_in(folder: Path) -> tuple[Path, Path]:
+    """Weights and card of the generator in a folder: as a run publishes them, or as the Hugging Face hub names them."""
+    if (folder / HUB_CARD).exists() and not (folder / CARD).exists():
+        return folder / HUB_WEIGHTS, folder / HUB_CARD
+    return folder / WEIGHTS, folder / CARD
+
+
+def _files(weights: Path, where: Path) -> tuple[bytes, dict[str, Any]]:
+    """Weights and card. The weights are read first, because the card that is there by then knows them."""
+    folder = weights.parent
+    try:
+        body = weights.read_bytes()
+        about = read_object(where)
+    except FileNotFoundError as error:
+        why = (
+            "This run has not saved yet; it does so at its first checkpoint." if (folder / "run.json").exists() else ""
+        )
+        missing = Path(error.filename).name
+        raise UserError(f"{folder} holds no published generator: {missing} is missing. {why}".strip()) from None
+    except (OSError, Damaged) as error:
+        raise UserError(f"The generator in {folder} cannot be read: {error}.") from None
+    return body, about
+
+
+def _first_lines(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines()[1:4]]
+    return " ".join(line if len(line) < 160 else line[:157] + "..." for line in lines)

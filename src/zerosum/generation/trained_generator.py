@@ -1,0 +1,83 @@
+"""A published generator, loaded: what can be sampled from it without its data and without its discriminator."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from zerosum.domain import SampleRequest, SampleResult
+from zerosum.errors import UserError
+from zerosum.generation import conditions
+from zerosum.generation.sampler import BATCH, load, names_in
+from zerosum.jsonfile import made_of
+
+Asked = conditions.Label | Sequence[conditions.Label] | Tensor
+
+
+class TrainedGenerator:
+    """The generator in a folder, with its recipe and its domain. path: of the folder."""
+
+    def __init__(self, path: Path, device: str = "cpu") -> None:
+        self.path = path
+        self.sampler, self.recipe, self.domain = load(path, device)
+
+    def sample(
+        self,
+        num: int = 64,
+        seed: int = 0,
+        labels: Asked | None = None,
+        batch: int = BATCH,
+        truncation: float = 1.0,
+        attributes: Mapping[str, float] | None = None,
+    ) -> Tensor:
+        """(num, ...) float32 samples on the CPU; for images (num, C, H, W) in [-1, 1]. The same for any `batch`.
+
+        truncation: in [0, 1]; 1 samples as trained, less gives more typical samples and less variety. labels, attributes:
+        see `condition`.
+        """
+        with self.card_read():
+            wanted = self.condition(num, seed, labels, attributes)
+            return self.domain.within(self.sampler.sample(num, seed, wanted, batch, truncation), self.recipe)
+
+    def card_read(self) -> contextlib.AbstractContextManager[None]:
+        """For work with the recipe and the facts in the folder's card, which others may have changed (jsonfile.made_of)."""
+        return made_of(names_in(self.path)[1])
+
+    def produce(self, wanted: SampleRequest, usual: bool = False) -> SampleResult | None:
+        """The domain's own way to make samples: streams of rows, whole files; None where it has none for what is wanted, and
+        where, `usual`, something is asked for that only the usual way can do."""
+        if wanted.size is not None and not self.domain.pixels:
+            raise UserError(
+                f"--size: samples of the domain {self.domain.name!r} are no pictures, so they have no size. Leave it out."
+            )
+        with self.card_read():
+            produced = None if usual else self.domain.produce(self.sampler, self.sampler.facts, wanted)
+        if produced is None and wanted.special:
+            why = (
+                "the other options do not go with it" if usual else f"the domain {self.domain.name!r} has no use for it"
+            )
+            raise UserError(f"{' and '.join(wanted.special)}: {why}.")
+        return produced
+
+    def condition(
+        self, num: int, seed: int, labels: Asked | None = None, attributes: Mapping[str, float] | None = None
+    ) -> Tensor | None:
+        """What the generator hears; None for one without conditions. labels: see `labels`. attributes: those that are asked for,
+        in the units of the data. What is not asked for is as in the training data."""
+        if labels is not None:
+            return self.labels(labels, num)
+        if attributes:
+            return conditions.attributes(self._told(), attributes, num, seed)
+        return self.sampler.conditions(num, seed)
+
+    def labels(self, labels: Asked, num: int) -> Tensor:
+        """(num,) labels from numbers or names of classes, one for all or one each."""
+        return conditions.labels(self._told(), labels, num)
+
+    def _told(self) -> Mapping[str, Any]:
+        """The facts of what this generator was told: of an unconditional one, nothing."""
+        return self.sampler.facts if self.sampler.conditional else {}

@@ -1,0 +1,255 @@
+"""Transfer: a run that begins with the weights of another one, and a discriminator whose first layers stay as they are.
+
+Wang et al. 2018, arXiv:1805.01677 (both networks are worth taking); Mo et al. 2020 (FreezeD), arXiv:2002.10964.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from zerosum.engine.game import Game
+from zerosum.errors import UserError
+from zerosum.generation.sampler import WEIGHTS, load
+from zerosum.jsonfile import made_of
+from zerosum.recipe import Component, InitFrom, Intervals, Recipe, override, part
+from zerosum.run_folder import RunFolder
+from zerosum.store import checkpoints, fingerprint, latest_checkpoint
+
+GENERATOR, DISCRIMINATOR = "generator", "discriminator"
+SHAPE = ("channels", "height", "width")
+TOLD = 4
+"""Tensors that a message names one by one."""
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """The weights in a folder, on the CPU, with the recipe and the facts that they were trained with.
+
+    states: player -> its tensors; the discriminator's are there when the folder holds a checkpoint. sha256: of the file
+    generator.safetensors, and of the discriminator's tensors (store.fingerprint).
+    """
+
+    folder: str
+    recipe: Recipe
+    facts: Mapping[str, Any]
+    states: Mapping[str, Mapping[str, Tensor]]
+    sha256: Mapping[str, str]
+
+
+def asked(named: Recipe | None, settings: Sequence[str]) -> InitFrom | None:
+    """The start that a recipe and its settings speak of; UserError for a misspelt field of it."""
+    bare = named or Recipe(name="none", generator=part("none"), discriminator=part("none"))
+    return override(bare, [s for s in settings if s.partition("=")[0].split(".")[0] == "start"]).start
+
+
+def read(folder: str) -> InitialWeights:
+    """The weights of a run folder, or of a folder with a published generator; UserError when there are none."""
+    root = Path(folder)
+    if not root.is_dir():
+        raise UserError(f"start.from = {folder!r}: there is no such folder. Give a run folder, as in runs/faces.")
+    sampler, recipe, _ = load(root)
+    states: dict[str, Mapping[str, Tensor]] = {GENERATOR: sampler.network.state_dict()}
+    sha256 = {GENERATOR: hashlib.sha256((root / WEIGHTS).read_bytes()).hexdigest()}
+    checkpoint = latest_checkpoint(root / "checkpoints")
+    with made_of(root / "checkpoints"):
+        if checkpoint is not None and DISCRIMINATOR in checkpoint["match"]["networks"]:
+            states[DISCRIMINATOR] = checkpoint["match"]["networks"][DISCRIMINATOR]
+            sha256[DISCRIMINATOR] = fingerprint(states[DISCRIMINATOR])
+    return InitialWeights(folder, recipe, sampler.facts, states, sha256)
+
+
+def again(run: RunFolder, start: InitFrom | None) -> InitialWeights | None:
+    """The start of a run that goes on: None when it has a checkpoint of its own; UserError when the weights have changed."""
+    if start is None or checkpoints(run.checkpoints):
+        return None
+    found = read(start.folder)
+    if dict(found.sha256) != (run.read("run.json").get("start") or {}).get("sha256"):
+        raise UserError(
+            f"{run} has no checkpoint yet, and the weights in {start.folder} are no longer those that it began with. "
+            f"Begin a new run with `zerosum train --start {start.folder}`."
+        )
+    return found
+
+
+def recipe_of(beginning: InitialWeights) -> Recipe:
+    """The recipe of the start for other data: the same game, with what belongs to its data, its length and its machine to be
+    found anew. A recipe that is known by its name gives back what the length of the old run had decided."""
+    from zerosum import catalog
+
+    old = beginning.recipe
+    known = catalog.recipes().get(old.name)
+    if known is not None:
+        anew = ["learning", "ema", "steps", "batch"]
+        anew += ["penalties"] if known.penalties.keys() == old.penalties.keys() else []
+        old = old.changed(**{field: known.to_json()[field] for field in anew})
+    return old.changed(
+        data=Component(kind="none"),
+        start=None,
+        device="auto",
+        precision="auto",
+        threads=0,
+        micro_batches=1,
+        cadence=Intervals(),
+    )
+
+
+def reading(beginning: InitialWeights) -> dict[str, Any]:
+    """Options of `data` that make images of the start's size and channels; nothing for other kinds of data."""
+    if any(key not in beginning.facts for key in SHAPE):
+        return {}
+    channels, height, width = (beginning.facts[key] for key in SHAPE)
+    return {"size": [height, width], "channels": channels}
+
+
+def begin(game: Game, recipe: Recipe, facts: Mapping[str, Any], beginning: InitialWeights | None) -> list[str]:
+    """Puts the start's weights into the players and freezes what is to be frozen; tells what was done.
+
+    beginning: None when the weights come from a checkpoint of the run itself. UserError when they do not fit.
+    """
+    start, told = recipe.start, []
+    if start is None:
+        return []
+    if beginning is not None:
+        _check(beginning, recipe, facts)
+        for name in (GENERATOR, DISCRIMINATOR):
+            told += _take(game.players[name], name, beginning, start)
+    if start.freeze:
+        told.append(_frozen(game.players[DISCRIMINATOR], start))
+    return told
+
+
+def _check(beginning: InitialWeights, recipe: Recipe, facts: Mapping[str, Any]) -> None:
+    """UserError where the two runs make different things: better said in these words than by the shapes of tensors."""
+    start, theirs = recipe.start, beginning.recipe
+    assert start is not None
+    where = f"start.from = {beginning.folder!r}"
+    if theirs.domain != recipe.domain:
+        raise UserError(f"{where}: its domain is {theirs.domain}, that of these data is {recipe.domain}.")
+    there, here = ([x.get(key) for key in SHAPE] for x in (beginning.facts, facts))
+    if there != here:
+        channels, height, width = there
+        raise UserError(
+            f"{where}: it makes images {width}x{height} of {channels} channels; these are {here[2]}x{here[1]} of {here[0]}. "
+            f"Read them as it does: --set data.size=[{height},{width}] --set data.channels={channels}."
+        )
+    told = [_told(theirs, beginning.facts), _told(recipe, facts)]
+    if told[0] != told[1] and not start.partial:
+        raise UserError(
+            f"{where}: its networks are told {told[0]}, these are told {told[1]}. Take all that fits with --set "
+            f"start.partial=true{', or tell them nothing with --set conditional=false' if told[0] == 'nothing' else ''}."
+        )
+    if start.freeze and DISCRIMINATOR not in beginning.states:
+        raise UserError(
+            f"start.freeze = {start.freeze}: {beginning.folder} has no checkpoint, so its discriminator is gone, and frozen "
+            "layers would stay as they were drawn. Leave freeze out, or start from a whole run folder."
+        )
+
+
+def _told(recipe: Recipe, facts: Mapping[str, Any]) -> str:
+    """The condition of a game, in words."""
+    if recipe.conditional is not True:
+        return "nothing"
+    attributes = facts.get("num_attributes", 0)
+    return f"{attributes} attributes" if attributes else f"labels of {facts.get('num_classes', 0)} classes"
+
+
+def _take(network: nn.Module, player: str, beginning: InitialWeights, start: InitFrom) -> list[str]:
+    """Loads what has the same name and shape; all of it, unless the start says partial."""
+    if player not in beginning.states:
+        return [f"Start: {beginning.folder} has no checkpoint, so the {player} begins anew."]
+    own, given = network.state_dict(), beginning.states[player]
+    fitting = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
+    left = [_difference(name, own.get(name), given.get(name)) for name in {**own, **given} if name not in fitting]
+    share = _count(fitting) / _count(own)
+    if left and (not start.partial or not fitting):
+        rest = ", or take what fits with --set start.partial=true" if fitting else ""
+        raise UserError(
+            f"start.from = {beginning.folder!r}: its {player} is another network. Different: {_listed(left)}\nWithout "
+            f"--recipe and settings of {player}.* the start's own network is used{rest}."
+        )
+    network.load_state_dict(fitting, strict=not left)
+    taken = (
+        f"Start: the {player} of {beginning.folder} (SHA-256 {beginning.sha256[player][:12]}), {len(fitting)} tensors"
+    )
+    rest = f"{_percent(share)} of this network's numbers; not taken: {_listed(left)}" if left else "all of it."
+    return [f"{taken}, {rest}"]
+
+
+def _percent(share: float) -> str:
+    """Rounded down, so that only all of it is 100%; a small part is never 0%."""
+    return f"{math.floor(100 * share)}%" if not 0 < share < 0.01 else "less than 1%"
+
+
+def _count(state: Mapping[str, Tensor]) -> int:
+    return sum(tensor.numel() for tensor in state.values())
+
+
+def _difference(name: str, own: Tensor | None, given: Tensor | None) -> str:
+    sizes = ["none" if x is None else "x".join(map(str, x.shape)) or "a number" for x in (own, given)]
+    return f"{name} ({sizes[0]} here, {sizes[1]} there)"
+
+
+def _listed(lines: Sequence[str]) -> str:
+    more = f" and {len(lines) - TOLD} more" if len(lines) > TOLD else ""
+    return f"{'; '.join(lines[:TOLD])}{more}."
+
+
+# --- frozen layers
+
+
+def layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The parts of a network that can be frozen one after the other: (name, module), in order of definition.
+
+    Lists and sequences are opened; every other direct part with a matrix or a convolution is one layer, whether that is one
+    convolution or a whole residual block. Parts for the condition (embed...) are none.
+    """
+    return [(name, part) for name, part in _parts(network) if _is_layer(name, part)]
+
+
+def freeze(network: nn.Module, count: int) -> list[str]:
+    """The first `count` layers, and what lies between them (norms, say), learn no more; returns the layers' names.
+
+    ValueError unless at least one layer is left to learn.
+    """
+    names = [name for name, _ in layers(network)]
+    if not 0 <= count < len(names):
+        raise ValueError(f"it has {len(names)} layers ({', '.join(names)}), and the last must learn")
+    seen = 0
+    for name, module in _parts(network):
+        seen += _is_layer(name, module)
+        if seen > count:
+            break
+        if not _of_condition(name, module):
+            module.requires_grad_(False)
+    return names[:count]
+
+
+def _frozen(network: nn.Module, start: InitFrom) -> str:
+    try:
+        names = freeze(network, start.freeze)
+    except ValueError as error:
+        raise UserError(f"start.freeze = {start.freeze} is too many for this discriminator: {error}.") from None
+    return f"Start: layers of the discriminator that keep the weights they begin with: {', '.join(names)}."
+
+
+def _parts(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    for name, child in module.named_children():
+        if isinstance(child, nn.Sequential | nn.ModuleList):
+            yield from _parts(child, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", child
+
+
+def _is_layer(name: str, module: nn.Module) -> bool:
+    return not _of_condition(name, module) and any(p.dim() > 1 for p in module.parameters())
+
+
+def _of_condition(name: str, module: nn.Module) -> bool:
+    return name.startswith("embed") or isinstance(module, nn.Embedding)

@@ -1,0 +1,126 @@
+"""Settings that were asked for and change nothing here: found by building the networks, or opening the data, without them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from zerosum.domain import Domain
+from zerosum.engine.game import Game
+from zerosum.errors import UserError, shown
+from zerosum.recipe import Component, Recipe, parse
+from zerosum.recipe import part as part_of
+
+NETWORKS = ("generator", "discriminator")
+QUICK_S = 2.0
+"""After so long no further option of the data is looked at."""
+MOST_ROWS = 20_000
+"""Larger data are not opened once more."""
+PRIVATE = frozenset(vars(nn.Module()))
+
+
+def networks(recipe: Recipe, paths: Sequence[str], usual: Recipe, build: Callable[[Recipe], Game]) -> list[str]:
+    """A note for each option of a network among `paths` without which the networks would be the same. usual: the recipe before
+    the settings. build: makes the game of a recipe."""
+    told = [path for path in paths if path.partition(".")[0] in NETWORKS and path.count(".") == 1]
+    if not (told := [path for path in told if not path.endswith(".kind")]):
+        return []
+    game, notes = build(recipe), []
+    for path in told:
+        other = _without(recipe, path, usual)
+        if other is not None and _alike(game, build, other):
+            part, _, option = path.partition(".")
+            value = getattr(recipe, part).options[option]
+            notes.append(f"{path} = {shown(value)} changes nothing: for these data the {part} is the same without it.")
+    return notes
+
+
+def prior(recipe: Recipe, paths: Sequence[str], source: Any, build: Callable[[Recipe], Game]) -> list[str]:
+    """A note for each field of the prior among `paths` where the generator makes the same of any noise."""
+    asked = [path for path in paths if path.startswith("prior.")]
+    if not asked:
+        return []
+    generator = build(recipe).players["generator"].eval()
+    condition = source.batch(torch.arange(2)).condition if recipe.conditional is True else None
+    told = () if condition is None else (condition.cpu(),)
+    with torch.no_grad():
+        one, other = (generator(torch.full((2, recipe.prior.size), value), *told) for value in (-1.0, 1.0))
+    if not torch.equal(one, other):
+        return []
+    return [
+        f"{path} changes nothing: a generator of kind {recipe.generator.kind!r} makes no use of noise."
+        for path in asked
+    ]
+
+
+def data(part: Component, paths: Sequence[str], domain: Domain, facts: Mapping[str, Any]) -> list[str]:
+    """A note for each option of the data among `paths` without which they would be the same, as long as they open quickly."""
+    if facts["num_rows"] > MOST_ROWS:
+        return []
+    begun, notes = time.monotonic(), list[str]()
+    for path in paths:
+        option = path.removeprefix("data.")
+        if path == option or option not in part.options or time.monotonic() - begun > QUICK_S:
+            continue
+        rest = {name: value for name, value in part.options.items() if name != option}
+        try:
+            other = domain.facts(domain.open(part_of(part.kind, **rest), False))
+        except UserError:
+            continue
+        if all(
+            facts.get(name) == other.get(name) for name in facts.keys() | other.keys() if name not in ("notes", option)
+        ):
+            notes.append(
+                f"data.{option} = {shown(part.options[option])} changes nothing: these data are the same without it."
+            )
+    return notes
+
+
+def _without(recipe: Recipe, path: str, usual: Recipe) -> Recipe | None:
+    """The recipe with the option as it was before; None where it already was so."""
+    part, _, option = path.partition(".")
+    plain = recipe.to_json()
+    if option not in plain[part]:
+        return None
+    before = usual.to_json()[part]
+    kept = {name: value for name, value in plain[part].items() if name != option}
+    if before["kind"] == plain[part]["kind"] and option in before:
+        if before[option] == plain[part][option]:
+            return None
+        kept[option] = before[option]
+    return parse(plain | {part: kept})
+
+
+def _alike(game: Game, build: Callable[[Recipe], Game], other: Recipe) -> bool:
+    """Whether the other recipe's networks have the same modules, plain attributes and weights."""
+    try:
+        built = build(other)
+    except UserError:
+        return False
+    return all(_same(game.players[name], built.players[name]) for name in game.players)
+
+
+def _same(one: nn.Module, other: nn.Module) -> bool:
+    mine, theirs = dict(one.named_modules()), dict(other.named_modules())
+    if mine.keys() != theirs.keys() or any(_plain(mine[name]) != _plain(theirs[name]) for name in mine):
+        return False
+    tensors, others = one.state_dict(), other.state_dict()
+    return tensors.keys() == others.keys() and all(
+        tensor.shape == others[name].shape and torch.equal(tensor, others[name]) for name, tensor in tensors.items()
+    )
+
+
+def _plain(module: nn.Module) -> tuple[str, dict[str, Any]]:
+    """The name of its class and its plain attributes; parametrised modules have a class each."""
+    kept = {name: value for name, value in vars(module).items() if name not in PRIVATE and _is_plain(value)}
+    return type(module).__name__, kept
+
+
+def _is_plain(value: Any) -> bool:
+    return (
+        all(map(_is_plain, value)) if isinstance(value, tuple | list) else isinstance(value, str | int | float | None)
+    )

@@ -1,0 +1,282 @@
+"""The run folder: its files, its lock, its log. Everything in it is JSON, PNG, HTML or safetensors."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from zerosum.errors import Damaged, UserError
+from zerosum.jsonfile import read_log, read_object
+from zerosum.recipe import Recipe, parse
+from zerosum.store import checkpoints, put_back, step_name, steps_in, write_durably
+
+FORMAT = 1
+BOUNDARY_KINDS = ("health", "scores")
+"""Kinds of log lines written at a boundary before it is saved, and again when the run goes on from there."""
+UNBORN = {".lock", "previews", "checkpoints", "recipe.json", "references.json", "status.json"}
+"""What a training leaves that was killed before its folder was a run folder: nothing that anybody misses."""
+
+
+class RunFolder:
+    """Paths and small files of one run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.checkpoints = root / "checkpoints"
+        self.previews = root / "previews"
+        self.log_file = root / "metrics.jsonl"
+        self.report = root / "report.html"
+        self._torn = False
+        self._place: os.stat_result | None = None
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def preview(self, step: int) -> Path:
+        """The sample grid of a step."""
+        return self.previews / step_name(step, ".png")
+
+    # --- opening
+
+    @classmethod
+    def open(cls, root: Path) -> RunFolder:
+        """An existing run folder of this format."""
+        folder = cls(root)
+        if not root.is_dir():
+            raise UserError(f"There is no folder {root}. Runs lie where `zerosum train` said, by default in runs/.")
+        if not (root / "run.json").is_file():
+            raise UserError(
+                f"{root} is not a run folder: it has no run.json. Runs lie where `zerosum train` said, by default in runs/."
+            )
+        found = folder.read("run.json").get("format")
+        if found != FORMAT:
+            raise UserError(
+                f"{root} was written in run format {found!r}; this version of zerosum reads format {FORMAT}. "
+                "Use the version that wrote it (named in run.json)."
+            )
+        return folder
+
+    @property
+    def free(self) -> bool:
+        """Whether a new run may begin here: nothing is here, or only what a training killed at its very start left."""
+        if not self.root.exists():
+            return True
+        if not self.root.is_dir() or (self.root / "run.json").exists():
+            return False
+        if any(p.name not in UNBORN and not p.name.endswith(".part") for p in self.root.iterdir()):
+            return False
+        if self.checkpoints.is_dir() and any(self.checkpoints.iterdir()):
+            return False
+        pictures = [*steps_in(self.previews, ".png").values(), self.previews / "real.png"]
+        return not self.previews.is_dir() or all(
+            path in pictures or path.name.startswith(".part-") for path in self.previews.iterdir()
+        )
+
+    def refuse_unless_free(self) -> None:
+        """UserError when a new run cannot begin here; it says what lies here and what to do."""
+        if self.free:
+            return
+        if not self.root.is_dir():
+            raise UserError(f"{self} is a file; a run needs a folder. Choose another with --out.")
+        if (self.root / "run.json").exists():
+            raise UserError(
+                f"{self} already holds a run. Go on with `zerosum resume {self}`, or choose another folder with --out."
+            )
+        raise UserError(f"{self} is not empty and is no run folder; nothing was written. Choose another with --out.")
+
+    def discard_unborn(self) -> None:
+        """Removes what a training left that ended before its folder became a run folder."""
+        if self.root.is_dir() and self.free:
+            shutil.rmtree(self.root)
+
+    def create(self) -> None:
+        """Makes the folders; UserError says why it cannot."""
+        try:
+            self.previews.mkdir(parents=True, exist_ok=True)
+            self.checkpoints.mkdir(exist_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the folder for one training; a second one is told who holds it. The lock ends with the process."""
+        try:
+            file = open(self.root / ".lock", "a+")  # noqa: SIM115
+        except OSError as error:
+            raise self._unwritable(error) from None
+        with file:
+            if not _taken(file):
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise UserError(
+                    f"Another training is at work in {self.root} (process {holder}). Wait for it, stop it, or use --out."
+                )
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def hold(self) -> None:
+        """Remembers which folder this is, for `gone`."""
+        self._place = os.stat(self.root)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the folder that was held is no longer here: removed or renamed, even where another has its name now."""
+        try:
+            return self._place is not None and not os.path.samestat(os.stat(self.root), self._place)
+        except OSError:
+            return True
+
+    @property
+    def busy(self) -> bool:
+        """Whether a training is at work here."""
+        try:
+            with open(self.root / ".lock") as file:
+                return not _taken(file)
+        except OSError:
+            return False
+
+    def _unwritable(self, error: OSError) -> UserError:
+        return UserError(f"Cannot write to {self.root}: {error.strerror or error}. Choose another folder with --out.")
+
+    # --- small files
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Writes a JSON file atomically."""
+        write_durably(self.root / name, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Reads a JSON file; UserError when it is missing or broken."""
+        path = self.root / name
+        try:
+            return read_object(path)
+        except FileNotFoundError:
+            raise UserError(f"{path} is missing: the run folder is incomplete. Restore it, or train again.") from None
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error}. Restore it, or train again.") from None
+        except Damaged as error:
+            raise UserError(f"{error}. Restore it, or train again.") from None
+
+    @property
+    def has_status(self) -> bool:
+        """Whether status.json can be read. It tells of progress alone, so that a run goes on without it."""
+        try:
+            return {"state", "step"} <= self.read("status.json").keys()
+        except UserError:
+            return False
+
+    def refuse_if_trained(self) -> None:
+        """UserError when a checkpoint was once saved here: going on without any would begin anew."""
+        if (self.root / "generator.json").exists():
+            raise UserError(
+                f"{self} has a generator, and its checkpoints are gone: resuming would begin at step 0 again. Restore "
+                f"{self.checkpoints}, or train in another folder (zerosum train --out); `zerosum sample {self}` works as it is."
+            )
+
+    def lost_log(self, step: int) -> str:
+        """A warning when the log does not reach from the first step to this one; "" when it does."""
+        steps = [line["step"] for line in self.lines() if line["kind"] == "train" and line["step"] <= step]
+        every = self.recipe().cadence.log
+        if steps and min(steps) == 1 and max(steps) > step - max(1, every):
+            return ""
+        known = f"only steps {min(steps):,} to {max(steps):,}" if steps else "nothing"
+        return (
+            f"Warning: {self.log_file} tells {known} of the {step:,} steps trained, so curves, health and the best generator "
+            "know no more. Restore it from a copy if there is one; training goes on."
+        )
+
+    def recipe(self) -> Recipe:
+        """The full resolved recipe of the run."""
+        return parse(self.read("recipe.json"), str(self.root / "recipe.json"))
+
+    # --- the log
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """Appends one line to metrics.jsonl. A number that is not finite becomes null: JSON knows no other."""
+        text = json.dumps(finite(line)) + "\n"
+        # A line that was cut off (a full disk, a kill) must not swallow the next one.
+        text = "\n" + text if self._torn else text
+        self._torn = True
+        with open(self.log_file, "a", encoding="utf-8") as file:
+            file.write(text)
+        self._torn = False
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The log; broken lines are left out (see `jsonfile.read_log`). UserError when it cannot be read."""
+        try:
+            return [line for _, line in read_log(self.log_file) if line is not None]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise UserError(
+                f"{self.log_file} cannot be read: {error.strerror or error}. Restore it, or remove it."
+            ) from None
+
+    def last_records(self) -> list[dict[str, Any]]:
+        """The records of the last evaluation, empty when there was none."""
+        found = [line["records"] for line in self.lines() if line["kind"] == "evaluation"]
+        return found[-1] if found else []
+
+    def rewind(self, step: int) -> None:
+        """Drops what was written after the checkpoint of `step`, for it is about to happen again, and half-written files."""
+        kept = [x for x in self.lines() if x["step"] < step or (x["step"] == step and x["kind"] not in BOUNDARY_KINDS)]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        write_durably(self.log_file, text.encode())
+        for at, path in steps_in(self.previews, ".png").items():
+            if at > step and path.is_file():
+                path.unlink()
+        put_back(self.checkpoints)
+        for at, path in checkpoints(self.checkpoints).items():
+            if at > step:  # damaged, or it would have been loaded
+                shutil.rmtree(path)
+        for path in [*self.root.glob(".*.part"), *self.checkpoints.glob(".*.part"), *self.previews.glob(".part-*")]:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _taken(file: TextIO) -> bool:
+    """Takes the lock; False when another process holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def finite(item: Any) -> Any:
+    """Plain values with null for each number that is not finite: JSON knows no other."""
+    if isinstance(item, float):
+        return item if math.isfinite(item) else None
+    if isinstance(item, Mapping):
+        return {name: finite(value) for name, value in item.items()}
+    return [finite(value) for value in item] if isinstance(item, list | tuple) else item
+
+
+def refuse_exported(root: Path) -> None:
+    """UserError for a folder that `zerosum export` wrote for other programs: what it is, and how it is used."""
+    try:
+        about = read_object(root / "generator.json")
+        kind, given, made = about["format"], about["inputs"], about["output"]
+    except (OSError, Damaged, KeyError):
+        return
+    file, how = {
+        "onnx": ("generator.onnx", "onnxruntime.InferenceSession(FILE).run(None, INPUTS)"),
+        "torch": ("generator.pt2", "torch.export.load(FILE).module()(*INPUTS)"),
+    }.get(kind, ("", ""))
+    if file:
+        inputs = " and ".join(f"{one['name']} {one['shape']} {one['dtype']}" for one in given)
+        raise UserError(
+            f"{root} is an export for other programs (--format {kind}): {how.replace('FILE', repr(str(root / file)))} makes "
+            f"{made['name']} {made['shape']} of {inputs}; see its generator.json. To sample with zerosum use the run itself, "
+            "or an export with --format huggingface."
+        )

@@ -1,0 +1,64 @@
+"""What is written about a run before its first step: run.json and the reference lines of its curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+import zerosum
+from zerosum.engine.distributed import DistributedContext
+from zerosum.engine.duel import Duel
+from zerosum.engine.game import Game
+from zerosum.engine.losses import value
+from zerosum.planning.plan import Plan
+from zerosum.run_folder import FORMAT
+
+
+def run_facts(plan: Plan, game: Game, name: str, world: DistributedContext) -> dict[str, Any]:
+    """The content of run.json: data, machine, versions, and the sentence told before training."""
+    recipe, facts = plan.recipe, dict(plan.facts)
+    shape = {key: facts[key] for key in ("channels", "height", "width", "num_classes") if key in facts}
+    return {
+        "format": FORMAT,
+        "name": name,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "zerosum": zerosum.__version__,
+        **machine(world),
+        "device": recipe.device,
+        "precision": recipe.precision,
+        "domain": recipe.domain,
+        "source": {"summary": plan.domain.describe(facts), "shape": shape, **facts},
+        "start": {"from": start.folder, "sha256": dict(start.sha256)} if (start := plan.beginning) else None,
+        "plan": plan.sentence(),
+        "num_parameters": {
+            player: sum(p.numel() for p in network.parameters()) for player, network in game.players.items()
+        },
+    }
+
+
+def machine(world: DistributedContext) -> dict[str, Any]:
+    """What the last bits of a sum depend on."""
+    return {"torch": str(torch.__version__), "threads": torch.get_num_threads(), "processes": world.size}
+
+
+def moved(recorded: Mapping[str, Any], world: DistributedContext) -> list[str]:
+    """A warning for each part of the machine that is no longer what run.json recorded."""
+    return [
+        f"Warning: this run began with {name} = {recorded.get(name)}, now it is {now}: sums may differ in the last bits."
+        for name, now in machine(world).items()
+        if recorded.get(name) != now
+    ]
+
+
+def references(game: Game) -> dict[str, Any]:
+    """The reference lines of the curves: {name: {"value", "label"}}."""
+    if not isinstance(game, Duel):
+        return {}
+    lines = {name: {"value": number, "label": text} for name, (number, text) in game.loss.references.items()}
+    if game.loss.probabilistic:
+        zero = torch.zeros(1)
+        lines["V"] = {"value": float(value(zero, zero)), "label": "-log 4: D cannot tell real from made"}
+    return lines

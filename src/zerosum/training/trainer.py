@@ -1,0 +1,376 @@
+"""One training at work: the only place where plan, match, folder and person meet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from zerosum import memory
+from zerosum.domain.eval_options import EvalOptions
+from zerosum.engine.distributed import DistributedContext, ProcessLost
+from zerosum.engine.events import Boundary, NonFinite, Stepped
+from zerosum.errors import UserError
+from zerosum.evaluation import evaluate
+from zerosum.evaluation.training_evaluator import TrainingEvaluator
+from zerosum.generation.sampler import publish
+from zerosum.planning import evaluation_cost, timing
+from zerosum.planning.plan import Plan, match
+from zerosum.progress import Progress, duration
+from zerosum.report import write_report
+from zerosum.run_folder import RunFolder
+from zerosum.training import rollback, signals
+from zerosum.training.async_eval import AsyncEvaluation
+from zerosum.training.best_checkpoint import BestCheckpoint
+from zerosum.training.checkpointing import CheckpointManager
+from zerosum.training.monitor import checkup_of
+from zerosum.training.run_logger import RunLogger
+from zerosum.training.run_manifest import moved, references, run_facts
+from zerosum.training.signals import Stopped, StopRequest
+
+
+class Trainer:
+    """Trains a plan in a folder until its steps are done or somebody asks it to stop."""
+
+    def __init__(
+        self, plan: Plan, folder: RunFolder, progress: Progress, world: DistributedContext, stop: StopRequest
+    ) -> None:
+        self.plan, self.folder, self.progress, self.world, self.stop = plan, folder, progress, world, stop
+        self.match = match(plan, world)
+        self.observer = TrainingEvaluator(plan, self.match)
+        self.chief = world.rank == 0
+        self.journal = RunLogger(folder, progress)
+        self.saver = CheckpointManager(folder, progress, max(1, plan.recipe.cadence.checkpoint))
+        self.background = AsyncEvaluation(folder, self.journal, progress.say)
+        self.best = BestCheckpoint(folder, self.journal, self.observer.evaluator)
+        self._evaluated: set[int] = set()
+        self.checkup = checkup_of(plan.recipe, self.match.game)
+        self._rollbacks = rollback.RollbackPolicy(plan.recipe.on_nonfinite == "rollback")
+        self._skips = rollback.SkippedUpdates(self.match)
+        self._seconds, self._begun, self._away = 0.0, time.monotonic(), 0.0
+
+    # --- beginning
+
+    def prepare(self) -> None:
+        """What the measures need once; before the folder is a run folder and before the clock runs."""
+        if self.chief:
+            self.observer.prepare(self.progress.say)
+
+    def begin(self) -> None:
+        """Writes what is known before the first step. run.json comes last: with it the folder is a run folder."""
+        if not self.chief:
+            return
+        try:
+            self.observer.real_picture(self.folder.previews / "real.png")
+            self.folder.write("recipe.json", self.plan.recipe.to_json())
+            self.folder.write("references.json", references(self.match.game))
+            self._status("running")
+            name = self.folder.root.resolve().name
+            self.folder.write("run.json", run_facts(self.plan, self.match.game, name, self.world))
+        except OSError as error:
+            raise UserError(
+                f"Cannot write to {self.folder}: {error.strerror or error}. Free space, or use --out."
+            ) from None
+
+    def restore(self, rewind: bool = True) -> None:
+        """Goes to the newest whole checkpoint of the folder; without any, stays at step 0. rewind: make the log follow."""
+        state = self.saver.newest()
+        if state is None:
+            self.folder.refuse_if_trained()
+        self._load(state, rewind)
+        if state is not None and rewind and self.chief and (told := self.folder.lost_log(self.match.step)):
+            self.progress.say(told)
+
+    def _load(self, state: Mapping[str, Any] | None, rewind: bool = True) -> None:
+        if state is not None:
+            try:
+                self.match.load_state_dict(state["match"])
+                self._seconds = float(state["seconds"])
+                self._rollbacks.events = list(state.get("rollbacks", []))
+            except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+                told = (str(error).splitlines() or [type(error).__name__])[0]
+                raise UserError(f"The checkpoint in {self.folder} belongs to another game: {told}") from None
+            self.saver.step = self.match.step
+            self._skips = rollback.SkippedUpdates(self.match)
+        self._evaluated = {line["step"] for line in self.folder.lines() if line["kind"] == "evaluation"}
+        if rewind and self.chief and not self.complete:
+            self.folder.rewind(self.match.step)
+            self.background.forget(self.match.step)
+            self.best.recall(self.folder.lines())
+        lines = [line for line in self.folder.lines() if line["step"] <= self.match.step]
+        self._evaluated = self.background.steps | {line["step"] for line in lines if line["kind"] == "evaluation"}
+        self.checkup.recall(lines)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do: all steps played, saved, measured and reported."""
+        steps, report = self.plan.recipe.steps, self.folder.report
+        return self.match.step >= steps and self.match.step in self._evaluated and report.is_file()
+
+    def extend(self) -> None:
+        """Records the recipe of a run that goes on, which may have more steps than before, and tells where it stands."""
+        if not self.chief:
+            return
+        steps = self.plan.recipe.steps
+        for warning in moved(self.folder.read("run.json"), self.world):
+            self.progress.say(warning)
+        old = self.folder.recipe()
+        if (old.steps, old.data) != (steps, self.plan.recipe.data):
+            self.folder.write("recipe.json", self.plan.recipe.to_json())
+        self.journal.begin_at(self.match.step)
+        self.progress.say(
+            f"{self.folder}: going on at step {self.match.step:,} of {steps:,}."
+            if self.match.step < steps
+            else f"{self.folder}: all {steps:,} steps are done. To train on: zerosum resume {self.folder} --steps {2 * steps}"
+        )
+        if self.complete and not self.folder.has_status:
+            self._begun = time.monotonic()
+            self._status("finished")
+
+    # --- playing
+
+    def play(self) -> str:
+        """Plays to the end. Returns "finished", or "stopped" when a signal asked for it; state is saved either way."""
+        self._begun = time.monotonic()
+        self.saver.begin()
+        if self.chief:
+            self.folder.hold()
+        self._status("running")
+        if self._rollbacks.wanted and not self.match.step:
+            self.save()  # there is always something to go back to
+        try:
+            with self.background.at_work(), self.stop.waiting():
+                while not self._played():
+                    pass
+        except ProcessLost as error:
+            self._fail(f"{error} Go on with: zerosum resume {self.folder}")
+        except (RuntimeError, MemoryError) as error:
+            if not memory.exhausted(error):
+                raise
+            when = f"after step {self.match.step:,}"
+            self._fail(memory.message(self.plan.recipe, self.plan.facts, error, when, self.world.size))
+        finally:
+            self.progress.close()
+        finished = self.match.step >= self.plan.recipe.steps
+        self._give_up_if(self._skips.stuck(finished))
+        if told := self._skips.told():
+            self.progress.say(told)
+        if self.saver.unsaved:
+            self.save()  # the disk may have been freed since
+        self._status("finished" if finished else "stopped", self.saver.unsaved)
+        return "finished" if finished else "stopped"
+
+    def _played(self) -> bool:
+        """Plays until the end or a stop; False when it went back and must play on."""
+        try:
+            self._play()
+        except NonFinite as error:
+            if not self._rollbacks.allowed:
+                advice = rollback.advice(error, self.match.players, self._rollbacks.wanted)
+                self._fail(f"Training diverged: {error}.\n{self._rollbacks.history()}{advice}")
+            self._roll_back(error)
+            return False
+        return True
+
+    def _give_up_if(self, stuck: str) -> None:
+        if stuck and self.match.nonfinite:
+            self._fail(
+                f"Training diverged: {stuck}.\n{rollback.advice(self.match.nonfinite, self.match.players, False)}"
+            )
+
+    def _roll_back(self, error: NonFinite) -> None:
+        """Back to a checkpoint of the cadence, with half the rates of now."""
+        elapsed, rate, events = self._elapsed(), self.match.rate * rollback.RATE, self._rollbacks.events
+        good = self.saver.good(events[-1]["to_step"] if events else None)
+        if good is None:
+            self._fail(f"Training diverged: {error}. There is no checkpoint to go back to.")
+        self._load(good)
+        self.world.barrier()
+        self._rollbacks.events, self.match.rate = events, rate
+        self._seconds, self._begun, self._away = elapsed, time.monotonic(), 0.0
+        self.progress.say(self._rollbacks.add(error, self.match.step, rate))
+        if self.chief:
+            self._line("rollback", rollbacks=self._rollbacks.events)
+        self.save(anew=True)  # the checkpoint on disk still has the old rate
+
+    def _play(self) -> None:
+        cadence, steps = self.plan.recipe.cadence, self.plan.recipe.steps
+        counted, asked, skipping = (0.0, self.match.step), False, self.match.settings.on_nonfinite == "skip"
+        for event in self.match.play(steps):
+            if isinstance(event, Boundary):
+                if self._at_boundary(event):
+                    return
+                continue
+            if skipping:
+                self._skips.see()
+                self._give_up_if(self._skips.stuck())
+            if self.chief and (event.step % cadence.log == 0 or event.step == 1):
+                counted = self._log(event, counted)
+            if self.stop.number and not asked:
+                asked = True
+                again = " (once more to leave at once)" if self.chief and not self.world.size > 1 else ""
+                self.progress.say(f"{signals.name(self.stop.number)}: stopping after this step{again} ...")
+
+    def _at_boundary(self, boundary: Boundary) -> bool:
+        """Previews, health, evaluation, saving; True when the run should stop here."""
+        arrived, cadence, step = time.monotonic(), self.plan.recipe.cadence, boundary.step
+        self._refuse_gone()
+        stop = self.world.any(bool(self.stop.number))
+        if self.chief and (step % cadence.preview == 0 or boundary.last):
+            self._preview(step)
+        due = cadence.evaluate and step and step % cadence.evaluate == 0
+        if self.chief and due and not boundary.last and step not in self._evaluated:
+            self._evaluated.add(step)
+            self.background.submit(step, self.match.images, self._elapsed(), self._publish)
+        overdue = self.world.any(self.saver.overdue)
+        if (step and step % cadence.checkpoint == 0) or boundary.last or stop or overdue:
+            self.save()
+        self._away += time.monotonic() - arrived
+        return stop
+
+    def save(self, anew: bool = False) -> None:
+        """Writes a checkpoint and the published generator; anew: even when this step has one."""
+        state = {"match": self.match.state_dict(), "seconds": self._elapsed(), "rollbacks": self._rollbacks.events}
+        self.saver.begin()
+        if self.chief:
+            self.saver.save(self.match.step, state, lambda: self._publish(self.folder.root), anew)
+            self._status("running", self.saver.unsaved)
+
+    def _publish(self, where: Path) -> None:
+        network = self.match.average.network if self.match.average else self.match.game.players["generator"]
+        publish(where, network, self.plan.recipe, self.plan.facts, self.match.step, self.observer.examples)
+
+    def _refuse_gone(self) -> None:
+        """UserError, with nothing written, when the folder is no longer where the training began."""
+        if self.chief and self.folder.gone:
+            kept = (
+                f"step {self.saver.step:,} was its newest checkpoint" if self.saver.step >= 0 else "nothing was saved"
+            )
+            raise UserError(
+                f"{self.folder} was removed or renamed while its training was at work, which has ended after step "
+                f"{self.match.step:,}; {kept}. If it was renamed: zerosum resume ITS_NEW_NAME"
+            )
+
+    def _elapsed(self) -> float:
+        return self._seconds + time.monotonic() - self._begun
+
+    # --- telling
+
+    def _line(self, kind: str, **content: Any) -> None:
+        self.journal.line(kind, self.match.step, self.match.images, self._elapsed(), content)
+
+    def _log(self, event: Stepped, counted: tuple[float, int]) -> tuple[float, int]:
+        """One log line. The speed counts steps only, not what is done between them."""
+        now, values = time.monotonic() - self._begun - self._away, event.values()
+        values["images_per_s"] = (event.step - counted[1]) * self.match.settings.batch / max(1e-9, now - counted[0])
+        self._refuse_gone()
+        self._line("train", values=values)
+        self.background.look()
+        self.checkup.see(values)
+        self.progress.tick(event.step, self.plan.recipe.steps, values)
+        return now, event.step
+
+    def _preview(self, step: int) -> None:
+        self.journal.picture(step, self.observer.picture)
+        values, bins = self.observer.health()
+        found = self.checkup.look(step, values)
+        self._line("health", values=values, findings=[finding.to_json() for finding in found])
+        self._line("scores", **bins)
+        self.best.see(step, values, self._publish)
+        for news in self.checkup.news(step, found):
+            self.progress.say(news)
+
+    def evaluate(
+        self, write: bool = True, historic: bool = False, choice: EvalOptions = EvalOptions()
+    ) -> list[dict[str, Any]]:
+        """Measures the average generator, logs (unless told not to) and returns the records."""
+        records = [record.to_json() for record in self.observer.evaluate(historic, choice)]
+        for record in records if self._rollbacks else ():
+            record["protocol"] |= {"rollbacks": len(self._rollbacks), "rate": self.match.rate}
+        for record in records if self.match.skipped else ():
+            record["protocol"] |= {"skipped_updates": self.match.skipped}
+        if write:
+            every = evaluate.joined(self.folder.lines(), self.match.step, records)
+            found = self.checkup.measured(self.match.step, every)
+            self._line("evaluation", records=every, findings=[finding.to_json() for finding in found])
+            self._evaluated.add(self.match.step)
+        return records
+
+    def conclude(self, state: str) -> None:
+        """After the last step: evaluates a finished run once, writes the report, tells how a stopped one goes on."""
+        self._refuse_gone()
+        try:
+            self.background.wait(state == "finished")
+            if state == "finished" and self.match.step not in self._evaluated:
+                self._measure()
+        except Stopped:
+            self.progress.say(f"Evaluation left out; training is complete. Later: zerosum evaluate {self.folder}")
+        self.report()
+        self.best.tell()
+        self.journal.close()
+        if self.saver.unsaved:
+            again = (
+                f"zerosum resume {self.folder}" if self.saver.step >= 0 else "train again, in another folder (--out)."
+            )
+            raise UserError(f"{self.saver.unsaved} What was trained since is lost. Free some space, then: {again}")
+        if state == "stopped":
+            self.progress.say(f"Saved at step {self.match.step:,}. Go on with: zerosum resume {self.folder}")
+
+    def _measure(self) -> None:
+        """The evaluation of a finished run: its stages are told where it takes long, and bounded where the run was given
+        minutes."""
+        self.progress.say("Evaluating (longer the first time: a measure may have to be trained on these data) ...")
+        trained = self._elapsed()
+        bound, device = self.plan.evaluation_bound_s, self.match.device
+        with memory.measured(device) as peak, evaluate.announced(self.progress.say, bound) as watch:
+            self.evaluate()
+        if self.chief and not watch.left_out:
+            evaluation_cost.remember(
+                self.plan.facts, evaluation_cost.EvaluationCost(watch.seconds - watch.once_s, peak.num_bytes or 0)
+            )
+        once = (
+            f", {duration(watch.once_s)} of it to prepare measures that are kept for these data"
+            if watch.once_s >= 1
+            else ""
+        )
+        told = f"Training took {duration(trained)} in all, the evaluation {duration(watch.seconds)}{once}."
+        if watch.left_out:
+            told += (
+                f" Left out: {', '.join(watch.left_out)}. With --minutes an evaluation may take "
+                f"{timing.EVALUATING:.0%} of the minutes, or {timing.LEAST_EVALUATING_S:.0f} s where that is more. "
+                f"All measures: zerosum evaluate {self.folder}"
+            )
+        self.progress.say(told)
+
+    def report(self) -> None:
+        """Writes the report page; a full disk is told."""
+        try:
+            write_report(self.folder.root)
+        except UserError as error:
+            self.progress.say(f"Warning: {error}")
+
+    def _status(self, state: str, message: str = "") -> None:
+        stopped = f"stopped by {signals.name(self.stop.number)}" if self.stop.number and state == "stopped" else ""
+        content = {
+            "state": state,
+            "step": self.match.step,
+            "steps": self.plan.recipe.steps,
+            "seconds": round(self._elapsed(), 1),
+            "images": self.match.images,
+            "message": message or stopped,
+            "rollbacks": len(self._rollbacks),
+            "skipped_updates": self.match.skipped,
+            "resume": f"zerosum resume {self.folder.root}",
+        }
+        if self.chief:
+            self.journal.status(content)
+
+    def _fail(self, reason: str) -> NoReturn:
+        """Ends a training that cannot go on: recorded, reported, and told with what is kept."""
+        self._status("failed", reason)
+        if self.chief:
+            self.report()
+            self.journal.close()
+        kept = f"step {self.saver.step:,}" if self.saver.step >= 0 else "none: it came before the first"
+        raise UserError(f"{reason}\nNewest checkpoint in {self.folder}: {kept}.") from None
