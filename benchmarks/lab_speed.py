@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import measuring
-from zerosum.live.frame import Screen
-from zerosum.live.lab import Lab
-from zerosum.live.settings import parse
-from zerosum.live.worker import Worker
+from zerosum.lab.frame import Screen
+from zerosum.lab.lab_game import LabGame
+from zerosum.lab.settings import parse
+from zerosum.lab.worker import Worker
 
 GAMES: Mapping[str, Mapping[str, Any]] = {
     "line": {"source": "normal"},
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
 def _parts(game: Mapping[str, Any], times: int) -> dict[str, float]:
     """CPU milliseconds of a step, of a frame, of its text, and of a measurement."""
-    lab = Lab(parse(game))
+    lab = LabGame(parse(game))
     screen = Screen(lab)
     for _ in range(20):
         lab.move()

@@ -48,9 +48,9 @@ run.sample(2, seed=0)
 """
 LAB = """
 import threading, urllib.request
-from zerosum.live.server import laboratory, need_extra
-from zerosum.live.settings import parse
-from zerosum.live.worker import Worker
+from zerosum.lab.server import laboratory, need_extra
+from zerosum.lab.settings import parse
+from zerosum.lab.worker import Worker
 need_extra()
 browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())  # the lab answers who keeps its cookie
 with laboratory(Worker(parse({}))) as served:

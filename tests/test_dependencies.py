@@ -19,7 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "skimage": "scikit-image"}
 """Where a package is imported by another name than it is installed by."""
 PLACES = {
-    "lab": ("live/server.py", "live/watch.py"),
+    "lab": ("lab/server.py", "lab/watch.py"),
     "tensorboard": ("training/tensorboard.py",),
     "onnx": ("generation/export/exporting.py",),
     "tables": ("domains/tables/reading/frames.py", "domains/tables/writing.py", "estimators/tables.py"),

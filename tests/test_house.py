@@ -18,7 +18,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 LAYERS = [  # an import goes to the same layer's own package or to a layer further down
     {"__main__"},
     {"cli"},
-    {"live"},
+    {"lab"},
     {"lessons"},
     {"estimators"},
     {"api", "doctor"},

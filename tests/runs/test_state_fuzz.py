@@ -23,7 +23,7 @@ from zerosum.evaluation import baselines, compare
 from zerosum.evaluation.evaluate_saved import SavedEvaluator
 from zerosum.generation import sampler
 from zerosum.generation.latents import space
-from zerosum.live import watch
+from zerosum.lab import watch
 from zerosum.planning import initial_weights
 from zerosum.planning.reopen import plan_of
 from zerosum.report import write_report

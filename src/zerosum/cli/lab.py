@@ -13,7 +13,7 @@ from zerosum.errors import Damaged, UserError
 from zerosum.jsonfile import read_json
 
 if TYPE_CHECKING:
-    from zerosum.live.server import Served
+    from zerosum.lab.server import Served
 
 
 @app.command()
@@ -29,11 +29,11 @@ def lab(
 
     The address on stdout can be opened once. Ctrl-C ends the lab.
     """
-    from zerosum.live.server import laboratory, need_extra
+    from zerosum.lab.server import laboratory, need_extra
 
     need_extra()
-    from zerosum.live.settings import parse
-    from zerosum.live.worker import Worker
+    from zerosum.lab.settings import parse
+    from zerosum.lab.worker import Worker
 
     log = _read(replay) if replay else None
     worker = Worker(parse({}))

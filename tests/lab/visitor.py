@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from zerosum.live.server import Served
+from zerosum.lab.server import Served
 
 
 class Visitor:

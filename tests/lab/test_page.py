@@ -244,7 +244,7 @@ def test_layers_and_heat_are_part_of_the_address(page: Page) -> None:
 
 
 def test_a_saved_game_plays_again_bit_for_bit(page: Page, driver: Any, tmp_path: Path) -> None:
-    from zerosum.live.lab import Lab
+    from zerosum.lab.lab_game import LabGame
 
     driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
     page.open(f"source=normal&{SMALL}")
@@ -256,7 +256,7 @@ def test_a_saved_game_plays_again_bit_for_bit(page: Page, driver: Any, tmp_path:
     wait(saved.is_file, "the saved game")
     log = json.loads(saved.read_text())
     assert log["moves"] == [["step", 3], ["discriminator", 2]]
-    assert Lab.replay(log).step == shown["step"] == 5
+    assert LabGame.replay(log).step == shown["step"] == 5
 
 
 # --- recording

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 import torch
 
 from zerosum.errors import UserError, nearest
-from zerosum.live.frame import Screen
-from zerosum.live.lab import Lab
-from zerosum.live.latest_value import LatestValue
-from zerosum.live.record import Recorder
-from zerosum.live.settings import CHANGEABLE, Settings, parse
+from zerosum.lab.frame import Screen
+from zerosum.lab.lab_game import LabGame
+from zerosum.lab.latest_value import LatestValue
+from zerosum.lab.record import Recorder
+from zerosum.lab.settings import CHANGEABLE, Settings, parse
 
 T = TypeVar("T")
 FRAME_S = 1 / 30
@@ -29,7 +29,7 @@ ACTIONS = ("play", "pause", "step", "discriminator", "generator", "turn", "rewin
 
 
 class Worker:
-    """Owns a Lab. Every method but `ask`, `start` and `stop` runs in its thread; others reach them through `ask`."""
+    """Owns a LabGame. Every method but `ask`, `start` and `stop` runs in its thread; others reach them through `ask`."""
 
     def __init__(self, settings: Settings) -> None:
         self.slot = LatestValue()
@@ -42,7 +42,7 @@ class Worker:
         self._measuring: Future[Any] | None = None
         self._measured_step: tuple[int, int] | None = None
         self._side = ThreadPoolExecutor(1, "lab-measure", initializer=torch.set_num_threads, initargs=(1,))
-        self._begin(Lab(settings))
+        self._begin(LabGame(settings))
         self._thread = threading.Thread(target=self._run, name="lab", daemon=True)
 
     def start(self) -> None:
@@ -68,7 +68,7 @@ class Worker:
     def new(self, plain: Mapping[str, Any]) -> Settings:
         """A new game at step 0, paused."""
         settings = parse(plain)
-        self._begin(Lab(settings))
+        self._begin(LabGame(settings))
         return settings
 
     def do(self, plain: Mapping[str, Any]) -> None:
@@ -98,7 +98,7 @@ class Worker:
 
     def replay(self, plain: Any) -> None:
         """Begins a saved game and plays it to its end; frames show the way."""
-        lab = Lab.of(plain)
+        lab = LabGame.of(plain)
         self._begin(lab)
         self._goal = lab.last
 
@@ -109,7 +109,7 @@ class Worker:
             self.recorder.begin()
         self.recorder.on = on
 
-    def _begin(self, lab: Lab) -> None:
+    def _begin(self, lab: LabGame) -> None:
         self.lab, self.screen = lab, Screen(lab)
         self.playing, self._goal, self._changed = False, None, True
         self._measured_step = None

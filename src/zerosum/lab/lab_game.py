@@ -9,14 +9,14 @@ from zerosum.engine.duel import DISCRIMINATOR, GENERATOR
 from zerosum.engine.events import NonFinite
 from zerosum.engine.game import Turn
 from zerosum.errors import UserError, nearest
-from zerosum.live import log as logs
-from zerosum.live.log import KINDS, Log
-from zerosum.live.settings import Settings
-from zerosum.live.snapshots import Snapshots
-from zerosum.live.table import adopt, duel, lay
+from zerosum.lab import log as logs
+from zerosum.lab.log import KINDS, Log
+from zerosum.lab.settings import Settings
+from zerosum.lab.snapshots import Snapshots
+from zerosum.lab.table import adopt, duel, lay
 
 
-class Lab:
+class LabGame:
     """One game. `match` is the engine's own; it is made anew when the game goes back.
 
     error: why the last move could not be made, None when it could. moved: what the last move was, None before the first.
@@ -28,14 +28,14 @@ class Lab:
         self._begin(Log(settings))
 
     @classmethod
-    def of(cls, plain: Any) -> Lab:
+    def of(cls, plain: Any) -> LabGame:
         """A lab at step 0 whose future is a saved log: `rewind` to its last step plays it. UserError when it is none."""
         lab = cls.__new__(cls)
         lab._begin(logs.read(plain))
         return lab
 
     @classmethod
-    def replay(cls, plain: Any) -> Lab:
+    def replay(cls, plain: Any) -> LabGame:
         """A saved log, played to its end: the same tensors, bit for bit, on the same torch and one thread."""
         lab = cls.of(plain)
         lab.rewind(lab.last)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from zerosum.live import words_dirac
-from zerosum.live.explanations import Explanation, Facts, examine
-from zerosum.live.frame import Screen
-from zerosum.live.lab import Lab
-from zerosum.live.settings import parse
-from zerosum.live.step_stages import stages
+from zerosum.lab import words_dirac
+from zerosum.lab.explanations import Explanation, Facts, examine
+from zerosum.lab.frame import Screen
+from zerosum.lab.lab_game import LabGame
+from zerosum.lab.settings import parse
+from zerosum.lab.step_stages import stages
 from zerosum.training.oscillation import beat_of
 
 FACTS = Facts("non_saturating", "r1")
@@ -173,7 +173,7 @@ def test_the_gravest_comes_first_and_five_are_enough() -> None:
 def play(steps: int, **settings: Any) -> dict[str, Any]:
     """The frame after so many steps of a small game, looked at every 8 and measured at the end."""
     small = {"g_width": 24, "d_width": 24, "batch": 128}
-    lab = Lab(parse(small | settings))
+    lab = LabGame(parse(small | settings))
     screen = Screen(lab)
     for _ in range(steps):
         if not lab.move():
@@ -211,7 +211,7 @@ def test_a_real_game_is_told_what_it_does(steps: int, settings: dict[str, Any], 
 
 
 def dirac(steps: int, **settings: Any) -> list[dict[str, str]]:
-    lab = Lab(parse({"mode": "dirac", **settings}))
+    lab = LabGame(parse({"mode": "dirac", **settings}))
     for _ in range(steps):
         lab.move()
     sentences: list[dict[str, str]] = Screen(lab).frame()["sentences"]

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zerosum.live.explanations import Explanation
-from zerosum.live.settings import Settings
+from zerosum.lab.explanations import Explanation
+from zerosum.lab.settings import Settings
 
 REST = 0.01
 """Distance from the equilibrium at which the game has arrived."""

@@ -12,7 +12,7 @@ from zerosum.engine import losses
 from zerosum.engine.duel import Duel
 from zerosum.engine.loop import TrainingLoop
 from zerosum.engine.losses import GANLoss
-from zerosum.live.settings import Settings
+from zerosum.lab.settings import Settings
 from zerosum.planning import plan
 
 
@@ -52,7 +52,7 @@ class ToyTable:
 def lay(settings: Settings) -> Table:
     """The table of these settings; UserError when the domain cannot make what they ask for."""
     if settings.mode == "dirac":
-        from zerosum.live.dirac import DiracTable
+        from zerosum.lab.dirac import DiracTable
 
         return DiracTable(settings)
     source: PointSource = DOMAIN.open(settings.recipe().data, False)

@@ -21,7 +21,7 @@ FILES = ("run.json", "status.json", "recipe.json", "baselines.json", "metrics.js
 
 def page(folder: Path) -> str:
     """The page of a run folder as it is now; UserError when it is none."""
-    script = files("zerosum.live").joinpath("static", "watch.js").read_text(encoding="utf-8")
+    script = files("zerosum.lab").joinpath("static", "watch.js").read_text(encoding="utf-8")
     return compose(folder, script)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from zerosum.live.measure import NUM, NUM_TRANSPORT, Measure
+from zerosum.lab.measure import NUM, NUM_TRANSPORT, Measure
 
 LOG_4 = math.log(4)
 

@@ -66,7 +66,7 @@ def page(choices: Mapping[str, Any], frames: Sequence[Mapping[str, Any]], points
 
 
 def _static(name: str) -> str:
-    return files("zerosum.live").joinpath("static", name).read_text(encoding="utf-8")
+    return files("zerosum.lab").joinpath("static", name).read_text(encoding="utf-8")
 
 
 def _inlined(kind: str, name: str, marks: dict[str, list[str]]) -> str:
@@ -85,7 +85,7 @@ def animation(frames: Sequence[Mapping[str, Any]]) -> bytes:
     """A GIF of at most 80 of the frames, of about 8 seconds, in the style of the toy domain's pictures."""
     from PIL import Image
 
-    from zerosum.live.pictures import drawn
+    from zerosum.lab.pictures import drawn
     from zerosum.report import spread
 
     chosen = spread(frames, GIF_FRAMES)

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from visitor import Visitor, running
 
-from zerosum.live import server
-from zerosum.live.guard import Guard
-from zerosum.live.server import Served, laboratory
-from zerosum.live.settings import parse
-from zerosum.live.worker import Worker
+from zerosum.lab import server
+from zerosum.lab.guard import Guard
+from zerosum.lab.server import Served, laboratory
+from zerosum.lab.settings import parse
+from zerosum.lab.worker import Worker
 
 SMALL = {"source": "mixture", "g_width": 8, "d_width": 8, "batch": 16}
 

@@ -20,12 +20,12 @@ from PIL import Image
 from visitor import Visitor, running
 
 from zerosum.errors import UserError
-from zerosum.live import record
-from zerosum.live.lab import Lab
-from zerosum.live.record import MOST, Recorder
-from zerosum.live.server import Served, bound, laboratory
-from zerosum.live.settings import parse
-from zerosum.live.worker import Worker
+from zerosum.lab import record
+from zerosum.lab.lab_game import LabGame
+from zerosum.lab.record import MOST, Recorder
+from zerosum.lab.server import Served, bound, laboratory
+from zerosum.lab.settings import parse
+from zerosum.lab.worker import Worker
 
 SMALL = {"source": "mixture", "g_width": 8, "d_width": 8, "batch": 16}
 
@@ -162,7 +162,7 @@ def test_a_game_is_begun_played_changed_and_come_back_to(browser: Visitor) -> No
     assert again["playing"] is False
     for part in ("q", "d", "arrows", "details"):
         assert again[part] == frame[part], part
-    assert Lab.replay(log).step == frame["step"]
+    assert LabGame.replay(log).step == frame["step"]
 
 
 def test_measured_numbers_arrive_by_themselves(browser: Visitor) -> None:
@@ -301,7 +301,7 @@ def test_a_port_in_use_is_said() -> None:
 
 
 def test_the_extra_is_named_when_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from zerosum.live.server import need_extra
+    from zerosum.lab.server import need_extra
 
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(UserError, match=r"pip install 'zerosum\[lab\]'"):

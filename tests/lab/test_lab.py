@@ -13,11 +13,11 @@ import torch
 
 from zerosum.engine.duel import DISCRIMINATOR, GENERATOR
 from zerosum.errors import UserError
-from zerosum.live.lab import Lab
-from zerosum.live.log import Log, read
-from zerosum.live.settings import Settings, limits, parse
-from zerosum.live.snapshots import Snapshots
-from zerosum.live.table import duel
+from zerosum.lab.lab_game import LabGame
+from zerosum.lab.log import Log, read
+from zerosum.lab.settings import Settings, limits, parse
+from zerosum.lab.snapshots import Snapshots
+from zerosum.lab.table import duel
 
 SMALL = {"source": "ring", "g_width": 12, "d_width": 12, "batch": 32}
 GAMES = [
@@ -39,7 +39,7 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def state(lab: Lab) -> dict[str, Any]:
+def state(lab: LabGame) -> dict[str, Any]:
     """All that the future of a game depends on, copied."""
     kept = lab.match.state_dict()
     return {"step": kept["step"], "tensors": _copied(kept)}
@@ -56,9 +56,9 @@ def _copied(nest: Any) -> Any:
 MOVES, CHANGED = 44, (6, 14, 31)
 
 
-def scripted(settings: dict[str, Any], upto: int = MOVES) -> tuple[Lab, dict[int, dict[str, Any]]]:
+def scripted(settings: dict[str, Any], upto: int = MOVES) -> tuple[LabGame, dict[int, dict[str, Any]]]:
     """A game with whole steps, lone moves and changes, and its state after every move (before what is changed there)."""
-    lab = Lab(parse(settings))
+    lab = LabGame(parse(settings))
     states = {0: state(lab)}
     while lab.step < upto:
         if lab.step in CHANGED:
@@ -79,7 +79,7 @@ def scripted(settings: dict[str, Any], upto: int = MOVES) -> tuple[Lab, dict[int
 def test_a_log_replays_and_any_step_can_be_come_back_to_bit_for_bit(settings: dict[str, Any]) -> None:
     lab, states = scripted(settings)
     plain = json.loads(json.dumps(lab.log.to_json()))  # as it is saved and sent
-    assert same(state(Lab.replay(plain)), states[MOVES])
+    assert same(state(LabGame.replay(plain)), states[MOVES])
     for step in (33, 3, 43, 13, 0, MOVES):
         lab.rewind(step)
         assert lab.step == step
@@ -124,11 +124,11 @@ def test_going_on_from_an_earlier_step_forgets_the_later_ones() -> None:
     assert not same(state(lab)["tensors"]["networks"], states[13]["tensors"]["networks"])
     with pytest.raises(UserError, match="steps 0 to 13 were played"):
         lab.rewind(14)
-    assert same(state(Lab.replay(lab.log.to_json())), state(lab))
+    assert same(state(LabGame.replay(lab.log.to_json())), state(lab))
 
 
 def test_lone_moves_move_one_player_only() -> None:
-    lab = Lab(parse(SMALL))
+    lab = LabGame(parse(SMALL))
     lab.move()
     for mover, other in ((DISCRIMINATOR, GENERATOR), (GENERATOR, DISCRIMINATOR)):
         before = _copied(lab.match.state_dict()["networks"])
@@ -141,18 +141,20 @@ def test_lone_moves_move_one_player_only() -> None:
 
 
 def test_turns_follow_the_usual_order() -> None:
-    lab = Lab(parse(SMALL | {"k": 2}))
+    lab = LabGame(parse(SMALL | {"k": 2}))
     order = []
     for _ in range(7):
         order.append(lab.next_turn())
         lab.move(order[-1])
     assert order == ["discriminator", "discriminator", "generator"] * 2 + ["discriminator"]
-    assert Lab(parse(SMALL | {"simultaneous": True})).next_turn() == "step"
+    assert LabGame(parse(SMALL | {"simultaneous": True})).next_turn() == "step"
 
 
 def test_a_move_that_is_not_finite_is_not_made() -> None:
     """A generator that is as far out as numbers go: the game says what happened and stands where it stood."""
-    lab = Lab(parse(SMALL | {"loss": "wasserstein", "optimizer": "sgd", "lr_g": 1.0, "lr_d": 1.0, "penalty": "none"}))
+    lab = LabGame(
+        parse(SMALL | {"loss": "wasserstein", "optimizer": "sgd", "lr_g": 1.0, "lr_d": 1.0, "penalty": "none"})
+    )
     while lab.step < 200 and lab.move():
         pass
     step = lab.step
@@ -164,7 +166,7 @@ def test_a_move_that_is_not_finite_is_not_made() -> None:
     assert not lab.move()
     assert lab.step == step
     assert same(state(lab), kept)
-    assert same(state(Lab.replay(lab.log.to_json())), kept)
+    assert same(state(LabGame.replay(lab.log.to_json())), kept)
     lab.rewind(0)
     assert lab.error is None
     assert lab.move("discriminator")
@@ -172,7 +174,7 @@ def test_a_move_that_is_not_finite_is_not_made() -> None:
 
 def test_a_step_that_breaks_half_way_is_taken_back_whole() -> None:
     """D has moved when G's loss turns out not to be finite; the game stands where it stood before D moved."""
-    lab = Lab(parse(SMALL))
+    lab = LabGame(parse(SMALL))
     for _ in range(3):
         lab.move()
     kept = state(lab)

@@ -14,15 +14,15 @@ from torch import Tensor, nn
 
 from zerosum.domains.toy import densities
 from zerosum.engine import losses
-from zerosum.live import dirac
-from zerosum.live.frame import Screen, clean
-from zerosum.live.lab import Lab
-from zerosum.live.measure import Measure, MeasureSession
-from zerosum.live.optimal_d import OptimalDReading
-from zerosum.live.sampling import even_noise, even_points, lattice
-from zerosum.live.settings import parse
-from zerosum.live.table import ToyTable, duel
-from zerosum.live.views import CELLS, LineView, PlaneView
+from zerosum.lab import dirac
+from zerosum.lab.frame import Screen, clean
+from zerosum.lab.lab_game import LabGame
+from zerosum.lab.measure import Measure, MeasureSession
+from zerosum.lab.optimal_d import OptimalDReading
+from zerosum.lab.sampling import even_noise, even_points, lattice
+from zerosum.lab.settings import parse
+from zerosum.lab.table import ToyTable, duel
+from zerosum.lab.views import CELLS, LineView, PlaneView
 from zerosum.theory import dirac as theory
 
 SMALL = {"g_width": 12, "d_width": 12, "batch": 32}
@@ -53,7 +53,7 @@ class Logits(nn.Module):
 
 
 def table(**settings: Any) -> ToyTable:
-    made = Lab(parse(SMALL | settings)).table
+    made = LabGame(parse(SMALL | settings)).table
     assert isinstance(made, ToyTable)
     return made
 
@@ -227,7 +227,7 @@ def test_arrows_are_minus_the_gradient_of_the_generator_s_own_loss(loss: str) ->
 
 
 def test_looking_does_not_touch_the_game() -> None:
-    watched, alone = (Lab(parse(SMALL | {"source": "mixture"})) for _ in range(2))
+    watched, alone = (LabGame(parse(SMALL | {"source": "mixture"})) for _ in range(2))
     screen = Screen(watched)
     for _ in range(12):
         watched.move()
@@ -242,7 +242,7 @@ def test_looking_does_not_touch_the_game() -> None:
 
 @pytest.mark.parametrize("settings", [{"source": "mixture"}, {"source": "moons", "latent": 1}, {"mode": "dirac"}])
 def test_frames_are_json_and_carry_what_the_protocol_promises(settings: dict[str, Any]) -> None:
-    lab = Lab(parse(SMALL | settings if settings.get("mode") != "dirac" else settings))
+    lab = LabGame(parse(SMALL | settings if settings.get("mode") != "dirac" else settings))
     screen = Screen(lab)
     empty = screen.frame(playing=False)
     assert (empty["step"], empty["turn"], empty["details"]) == (0, "none", {})
@@ -280,7 +280,7 @@ def test_frames_are_json_and_carry_what_the_protocol_promises(settings: dict[str
 
 
 def test_a_measurement_is_told_once_with_its_own_step() -> None:
-    lab = Lab(parse(SMALL | {"source": "mixture"}))
+    lab = LabGame(parse(SMALL | {"source": "mixture"}))
     screen = Screen(lab)
     lab.move()
     screen.frame()
@@ -323,7 +323,7 @@ def test_the_engine_moves_as_the_linear_theory_says(loss: str, penalty: str, sim
 
 
 def test_the_path_is_the_engine_s_and_begins_as_the_spiral() -> None:
-    lab = Lab(parse({"mode": "dirac", "loss": "wasserstein", "penalty": "r1", "theta": 0.5, "psi": -0.25}))
+    lab = LabGame(parse({"mode": "dirac", "loss": "wasserstein", "penalty": "r1", "theta": 0.5, "psi": -0.25}))
     for _ in range(60):
         lab.move()
     portrait = Screen(lab).frame()
@@ -342,7 +342,7 @@ def test_the_path_is_the_engine_s_and_begins_as_the_spiral() -> None:
 
 
 def test_a_penalty_without_a_linear_theory_says_so() -> None:
-    lab = Lab(parse({"mode": "dirac", "penalty": "gradient_penalty"}))
+    lab = LabGame(parse({"mode": "dirac", "penalty": "gradient_penalty"}))
     lab.move()
     frame = Screen(lab).frame()
     assert frame["spiral"] == []

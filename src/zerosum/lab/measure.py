@@ -17,9 +17,9 @@ from zerosum.domains.toy.cells import Cells, divergences
 from zerosum.engine.duel import DISCRIMINATOR, GENERATOR
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.engine.loop import TrainingLoop
-from zerosum.live.optimal_d import OptimalDReading
-from zerosum.live.sampling import even_noise, even_points
-from zerosum.live.table import ToyTable
+from zerosum.lab.optimal_d import OptimalDReading
+from zerosum.lab.sampling import even_noise, even_points
+from zerosum.lab.table import ToyTable
 from zerosum.metrics import transport
 from zerosum.theory import optimal
 

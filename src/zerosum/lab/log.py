@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zerosum.errors import UserError, nearest
-from zerosum.live.settings import Settings, parse
+from zerosum.lab.settings import Settings, parse
 
 KINDS = ("step", "discriminator", "generator")
 """A move: one whole step of the game, or a lone move of one player."""

@@ -16,9 +16,9 @@ from zerosum.domains.toy.densities import Density
 from zerosum.engine import losses
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import DiscriminatorOutput
-from zerosum.live.optimal_d import OptimalDReading
-from zerosum.live.sampling import even_noise, even_points, from_shares, lattice
-from zerosum.live.table import ToyTable
+from zerosum.lab.optimal_d import OptimalDReading
+from zerosum.lab.sampling import even_noise, even_points, from_shares, lattice
+from zerosum.lab.table import ToyTable
 
 COLUMNS, BLUR = 240, 1.5  # points of a curve; smoothing of q in steps between them
 NUM_NOISE, NUM_REALS = 4096, 1024

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from zerosum.errors import Damaged, UserError
 from zerosum.jsonfile import parse_json
-from zerosum.live import record
-from zerosum.live.guard import Guard
-from zerosum.live.settings import choices, defaults, limits, sources
-from zerosum.live.step_stages import stages
-from zerosum.live.watch import watch_routes
-from zerosum.live.worker import Worker
+from zerosum.lab import record
+from zerosum.lab.guard import Guard
+from zerosum.lab.settings import choices, defaults, limits, sources
+from zerosum.lab.step_stages import stages
+from zerosum.lab.watch import watch_routes
+from zerosum.lab.worker import Worker
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -63,8 +63,8 @@ def offered() -> dict[str, Any]:
 
 
 def asset(name: str) -> tuple[bytes, str] | None:
-    """A file of live/static and its type; None when there is none of that name."""
-    place = next((one for one in files("zerosum.live").joinpath("static").iterdir() if one.name == name), None)
+    """A file of lab/static and its type; None when there is none of that name."""
+    place = next((one for one in files("zerosum.lab").joinpath("static").iterdir() if one.name == name), None)
     kind = KINDS.get(Path(name).suffix)
     if kind is None or place is None or not place.is_file():
         return None

@@ -16,10 +16,10 @@ from visitor import Visitor, running
 
 import browser
 from zerosum.errors import UserError
-from zerosum.live.server import Served, laboratory
-from zerosum.live.settings import parse
-from zerosum.live.watch import page, version
-from zerosum.live.worker import Worker
+from zerosum.lab.server import Served, laboratory
+from zerosum.lab.settings import parse
+from zerosum.lab.watch import page, version
+from zerosum.lab.worker import Worker
 
 STEPS = 30
 

@@ -7,14 +7,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from zerosum.live import dirac, explanations, words_dirac
-from zerosum.live.dirac import DiracTable
-from zerosum.live.history import History
-from zerosum.live.lab import Lab
-from zerosum.live.measure import Measure, MeasureSession
-from zerosum.live.readouts import of_dirac, of_game
-from zerosum.live.table import ToyTable, duel
-from zerosum.live.views import Drawing, LineView, PlaneView
+from zerosum.lab import dirac, explanations, words_dirac
+from zerosum.lab.dirac import DiracTable
+from zerosum.lab.history import History
+from zerosum.lab.lab_game import LabGame
+from zerosum.lab.measure import Measure, MeasureSession
+from zerosum.lab.readouts import of_dirac, of_game
+from zerosum.lab.table import ToyTable, duel
+from zerosum.lab.views import Drawing, LineView, PlaneView
 
 RECENT = 240
 """Points of the history that the sentences look at."""
@@ -24,7 +24,7 @@ NOTED = ("d_loss", "g_loss", "D(x)", "D(G(z))", "d_gradient_norm", "g_gradient_n
 class Screen:
     """Draws one game; a new game gets a new screen. history: the numbers of all steps that were looked at."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: LabGame) -> None:
         self.lab, self.history = lab, History()
         self.measure: Measure | None = None
         self._view: LineView | PlaneView | None = None

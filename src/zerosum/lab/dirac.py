@@ -20,7 +20,7 @@ from zerosum.engine.loop import Settings as EngineSettings
 from zerosum.engine.loop import TrainingLoop
 from zerosum.engine.penalties import Penalty
 from zerosum.engine.seeds import SeededNoise
-from zerosum.live.settings import Settings
+from zerosum.lab.settings import Settings
 from zerosum.report import spread
 from zerosum.theory import dirac as theory
 
