@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from zerosum.domains.points import DOMAIN, clouds, controls, evaluator
-from zerosum.domains.points.evaluator import Comparing, ShapeEvaluator
+from zerosum.domains.points.clouds import ShapeDistance
+from zerosum.domains.points.evaluator import ShapeEvaluator
 from zerosum.metrics.record import Record
 from zerosum.recipe import part
 
@@ -22,7 +23,7 @@ Found = dict[str, Mapping[str, Any]]
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluator, "COMPARED", (Comparing("CD", 40, 64), Comparing("EMD", 24, 48)))
+        patch.setattr(evaluator, "COMPARED", (ShapeDistance("CD", 40, 64), ShapeDistance("EMD", 24, 48)))
         patch.setattr(evaluator, "NUM_SAMPLES", 40)
         yield
 
@@ -79,7 +80,7 @@ def test_a_repeated_shape_costs_no_distances_and_controls_are_taken_once(
 
 def test_shapes_that_are_all_alike_cannot_be_judged() -> None:
     shapes = torch.randn(80, 32, 3, generator=torch.Generator().manual_seed(0)) / 4
-    comparing = Comparing("CD", 80, 32)
+    comparing = ShapeDistance("CD", 80, 32)
     values = controls.of_distances(
         comparing, shapes, comparing.within(shapes), None, torch.Generator().manual_seed(1), False
     )

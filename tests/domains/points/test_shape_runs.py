@@ -12,7 +12,7 @@ from PIL import Image
 from zerosum.api import train
 from zerosum.domain import PreviewContext
 from zerosum.domains.points import DOMAIN, drawing, evaluator, export
-from zerosum.domains.points.evaluator import Comparing
+from zerosum.domains.points.clouds import ShapeDistance
 from zerosum.errors import UserError
 from zerosum.generation import sampler
 from zerosum.recipe import part
@@ -28,7 +28,7 @@ FACTS = {"up": "z", "radius": 2.0, "centre": [1.0, 0.0, 0.0], "normalise": "glob
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluator, "COMPARED", (Comparing("CD", 8, 16), Comparing("EMD", 6, 16)))
+    monkeypatch.setattr(evaluator, "COMPARED", (ShapeDistance("CD", 8, 16), ShapeDistance("EMD", 6, 16)))
     monkeypatch.setattr(evaluator, "NUM_SAMPLES", 12)
 
 

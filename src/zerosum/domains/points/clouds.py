@@ -8,6 +8,8 @@ Conventions differ between papers, and numbers with them; here
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -108,3 +110,20 @@ def _check(a: Tensor, b: Tensor) -> None:
             raise UserError(
                 f"clouds of shape {tuple(a.shape)} and {tuple(b.shape)}; give (clouds, points, dimensions) twice"
             )
+
+
+@dataclass(frozen=True)
+class ShapeDistance:
+    """A distance between shapes, and on how much it is computed: num shapes on each side, so many points of each."""
+
+    name: str
+    num: int
+    points: int
+
+    def between(self, a: Tensor, b: Tensor) -> Tensor:
+        """(N, P, 3), (M, P, 3) -> (N, M)."""
+        return chamfer_matrix(a, b) if self.name == "CD" else emd_matrix(a, b)
+
+    def within(self, a: Tensor) -> Tensor:
+        """(N, P, 3) -> (N, N)."""
+        return chamfer_matrix(a, a) if self.name == "CD" else emd_within(a)

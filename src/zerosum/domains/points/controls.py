@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from zerosum.domains.points import shape_sets
+from zerosum.domains.points.clouds import ShapeDistance
 from zerosum.metrics.controls import unclear
 from zerosum.metrics.record import Record
-
-if TYPE_CHECKING:
-    from zerosum.domains.points.evaluator import Comparing
 
 FEWEST_JUDGED = 32
 """Real shapes below which nothing is judged: the standard error of a share of as many is 0.09."""
@@ -32,7 +29,12 @@ Values = dict[str, dict[str, float]]
 
 
 def of_distances(
-    comparing: Comparing, shapes: Tensor, within: Tensor, labels: Tensor | None, draw: torch.Generator, trained: bool
+    comparing: ShapeDistance,
+    shapes: Tensor,
+    within: Tensor,
+    labels: Tensor | None,
+    draw: torch.Generator,
+    trained: bool,
 ) -> Values:
     """What real halves and controls score by one distance, H shapes against the first H references.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from zerosum.domain.eval_stages import stage
 from zerosum.domains.points import clouds, controls, shape_sets
+from zerosum.domains.points.clouds import ShapeDistance
 from zerosum.engine.seeds import generator
 from zerosum.metrics.record import Record
 
@@ -45,24 +45,7 @@ MEANINGS: Mapping[str, Meaning] = {
 }
 
 
-@dataclass(frozen=True)
-class Comparing:
-    """A distance and how much of it is affordable: shapes a side, points of each."""
-
-    name: str
-    num: int
-    points: int
-
-    def between(self, a: Tensor, b: Tensor) -> Tensor:
-        """(N, P, 3), (M, P, 3) -> (N, M)."""
-        return clouds.chamfer_matrix(a, b) if self.name == "CD" else clouds.emd_matrix(a, b)
-
-    def within(self, a: Tensor) -> Tensor:
-        """(N, P, 3) -> (N, N)."""
-        return clouds.chamfer_matrix(a, a) if self.name == "CD" else clouds.emd_within(a)
-
-
-COMPARED = (Comparing("CD", 100, 256), Comparing("EMD", 50, 128))
+COMPARED = (ShapeDistance("CD", 100, 256), ShapeDistance("EMD", 50, 128))
 
 
 class ShapeEvaluator:
@@ -131,7 +114,7 @@ class ShapeEvaluator:
         rows = torch.randperm(self.source.num_rows, generator=self._order("spread"))[:LOOKED_AT]
         return max(_spread(self.source.batch(rows).data.cpu()[:, :LOOKED_POINTS]), 1e-9)
 
-    def _within_references(self, comparing: Comparing, num: int, points: int) -> Tensor:
+    def _within_references(self, comparing: ShapeDistance, num: int, points: int) -> Tensor:
         if (key := (comparing.name, num, points)) not in self._known:
             self._known[key] = comparing.within(self._references[0][:num, :points])
         return self._known[key]
