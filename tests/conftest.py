@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
+
+from process_pair import played_in_two
 
 torch.set_num_threads(1)
 
@@ -34,3 +37,9 @@ def data_root(request: pytest.FixtureRequest) -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data at {root} (set ZEROSUM_DATA or --data-root)")
     return root
+
+
+@pytest.fixture(scope="session")
+def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
+    """What each of two processes that play every game of domain_games.py wrote."""
+    return played_in_two(Path(__file__).with_name("domain_games.py"), tmp_path_factory.mktemp("two"), 300)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import published
 import pytest
 import torch
 from PIL import Image
 
+import published
 from zerosum.errors import UserError
 from zerosum.generation.latents.class_interpolation import between, blended
 from zerosum.generation.latents.labelled_grid import PAD, SIZE, Layout

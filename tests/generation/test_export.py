@@ -9,12 +9,12 @@ import runpy
 import sys
 from pathlib import Path
 
-import published
 import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
 
+import published
 from zerosum.api import load
 from zerosum.errors import UserError
 from zerosum.generation.export import exporting, huggingface

@@ -1,6 +1,6 @@
 """Small games made to fail in one way each, healthy ones, and what the health says of them.
 
-`python tests/runs/health_games.py 8` counts misses and false alarms over eight seeds.
+`python tests/health_games.py 8` counts misses and false alarms over eight seeds.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_run import SETTINGS, Told, begun, equal, resumed, weights
 
+from small_run import SETTINGS, Told, begun, equal, resumed, weights
 from zerosum import api
 from zerosum.errors import UserError
 from zerosum.run_folder import RunFolder

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import published
 import pytest
 import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+import published
 from zerosum import catalog
 from zerosum.api import Run, files_in, load
 from zerosum.cli import app

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from domain_games import CASES, EXACT, STEPS, begun, close, exactly, planned, played, weights
 from torch import Tensor
 
+from domain_games import CASES, EXACT, STEPS, begun, close, exactly, planned, played, weights
 from zerosum import catalog
 from zerosum.api import load
 from zerosum.domain import SampleRequest

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from domain_games import CASES
 from PIL import Image
-from small_run import begun, equal, resumed, weights
 
+from domain_games import CASES
+from small_run import begun, equal, resumed, weights
 from zerosum import catalog, data_paths
 from zerosum.api import load, resume
 from zerosum.domain import Domain

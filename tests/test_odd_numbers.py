@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import published
 import pytest
 import torch
 from typer.testing import CliRunner
 
+import published
 import zerosum as zs
 from zerosum.cli import app
 from zerosum.data.images.film import refuse_speed

@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 
 import pytest
-from domain_games import RECIPES, begun, close, exactly, parted
 from torch import Tensor
 
+from domain_games import RECIPES, begun, close, exactly, parted
 from zerosum.planning import fit_memory
 
 PARTS = [(0, 4), (4, 8)]
@@ -49,6 +49,6 @@ def test_what_sees_the_rows_of_a_part_alone_is_known(name: str) -> None:
 
 
 def test_the_documentation_names_the_recipes_with_batch_normalisation() -> None:
-    told = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    told = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
     sentence = told.partition("BatchNorm normalises each micro-batch")[2].partition("in the generator")[0]
     assert set(re.findall(r"`([a-z0-9-]+)`", sentence)) == BATCH_NORM

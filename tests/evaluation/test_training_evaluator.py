@@ -1,4 +1,4 @@
-"""What the looks at a run between two steps are taken of: rows drawn from all classes, training and held out."""
+"""The scores logged during training: rows are drawn from all classes, of training and held-out data, if there are enough."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from zerosum.evaluation import training_evaluator
 from zerosum.planning.plan import Plan
 
 SMALL = ["steps=2", "batch=8", "generator.width=4", "discriminator.width=4", "cadence.preview=2", "data.heldout=0.3"]
+
+FEW = ["steps=3", "batch=8", "data.max_images=60", "generator.width=4", "discriminator.width=4", "cadence.preview=1"]
 
 
 @pytest.mark.parametrize("recipe", ["dcgan", "rpgan"])  # a loss with a neutral logit of its own, and one without
@@ -63,3 +65,15 @@ def test_the_numbers_of_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert look["accuracy/real"] == look["accuracy/heldout"] == 1
     assert look["accuracy/fake"] == 0.75
     assert look["heldout_gap"] == pytest.approx((3 - 2) / (3 - -1))
+
+
+@pytest.mark.parametrize(("fewest", "told"), [(training_evaluator.FEWEST_HELD_OUT, False), (1, True)])
+def test_few_held_out_rows_are_not_judged_by(
+    fewest: int, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_evaluator, "FEWEST_HELD_OUT", fewest)
+    run = zerosum.train("digits", "dcgan", out=tmp_path / "run", set=FEW)
+    assert 0 < run.sampler.facts["num_heldout"] < 16
+    looks = [line["values"] for line in run.folder.lines() if line["kind"] == "health"]
+    assert looks
+    assert all(("accuracy/heldout" in look) is told for look in looks)

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_run import begun, equal, resumed, weights
 
+from small_run import begun, equal, resumed, weights
 from zerosum.errors import UserError
 from zerosum.progress import NoProgress
 from zerosum.report.previews import gather

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from small_run import SETTINGS
 
+from small_run import SETTINGS
 from zerosum.run_folder import RunFolder
 from zerosum.store import checkpoints
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 import torch
-from domain_games import RECIPES, opened
 from torch import Tensor
 
+from domain_games import RECIPES, opened
 from zerosum import catalog
 from zerosum import recipe as recipes
 from zerosum.domain import Domain
@@ -39,13 +39,13 @@ ELSEWHERE = {
     "sources": "a label",
     "domain": "the domain of all other fields",
     "data": "the options of the readers are tried in tests/domains, those that change nothing below",
-    "start": "the weights of another run: tests/runs/test_transfer.py",
+    "start": "the weights of another run: tests/planning/test_initial_weights.py",
     "steps": "the length of the game",
-    "micro_batches": "the same game, which tests/runs/test_every_recipe.py holds it to",
+    "micro_batches": "the same game, which tests/test_every_recipe.py holds it to",
     "precision": "how the same game is computed",
     "device": "where it is computed",
     "threads": "with how many threads it is computed",
-    "on_nonfinite": "what follows numbers that are not finite: tests/runs/test_skipping.py, test_rollback.py",
+    "on_nonfinite": "what follows numbers that are not finite: tests/training/test_skipping.py, test_rollback.py",
     "cadence": "when it is looked at and saved",
 }
 """Fields that are not part of the game, and why."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import published
 import pytest
 import torch
 
+import published
 from zerosum.errors import UserError
 from zerosum.generation.latents.project import project
 from zerosum.generation.latents.sampling import SampleOptions, fill

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from published import generator
 
+from published import generator
 from zerosum.api import load
 from zerosum.domains.images import networks
 from zerosum.errors import UserError

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from domain_games import CASES, begun, planned
 
+from domain_games import CASES, begun, planned
 from zerosum import api, progress, recipe
 from zerosum.domain import SampleRequest
 from zerosum.engine.distributed import DistributedContext

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_run
 from typer.testing import CliRunner
 
+import small_run
 import zerosum as zs
 from zerosum.cli import app
 from zerosum.errors import UserError

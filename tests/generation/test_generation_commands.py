@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import published
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import published
 from zerosum.cli import app
 from zerosum.errors import UserError
 from zerosum.generation.latents import labelled_grid

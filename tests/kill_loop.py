@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 import torch
-from small_run import begun, equal, main, resumed, weights
 
+from small_run import begun, equal, main, resumed, weights
 from zerosum.store import checkpoints
 
 PACE_S = 0.02

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from health_games import CASES, judged
 
+from health_games import CASES, judged
 from zerosum.training.diagnostics import SURE, examine, examine_records
 from zerosum.training.oscillation import swing_of
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from published import generator
 
+from published import generator
 from zerosum.generation.latents.space import Space
 
 NUMS = (1, 2, 3, 5, 6, 7, 16, 33)

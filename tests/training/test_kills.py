@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+
 from published import generator
 from small_run import begun, equal
-
 from zerosum import store
 from zerosum.api import load
 from zerosum.generation.sampler import publish
@@ -198,7 +198,7 @@ def test_a_training_killed_at_random_moments(tmp_path: Path, request: pytest.Fix
     """The script beside this file; `--kills 50` for a long one."""
     kills = request.config.getoption("--kills")
     told = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("kill_loop.py")), str(tmp_path), "--kills", str(kills)],
+        [sys.executable, str(Path(__file__).parents[1] / "kill_loop.py"), str(tmp_path), "--kills", str(kills)],
         capture_output=True,
         text=True,
         timeout=120 + 10 * kills,
