@@ -10,12 +10,13 @@ import pytest
 from pydantic import ValidationError
 from torch import nn
 
+from zerosum import catalog
 from zerosum.domain import duel
 from zerosum.engine.duel import Prior, UpdateRules
 from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.engine.schedule import Schedule
 from zerosum.errors import UserError, nearest
-from zerosum.recipe import AverageConfig, Intervals, Recipe, differences, override, parse, part, read
+from zerosum.recipe import AverageConfig, Intervals, Recipe, differences, dropped_options, override, parse, part, read
 
 PLAIN = Recipe(name="plain", generator=part("mlp"), discriminator=part("mlp"))
 FULL = Recipe(
@@ -175,6 +176,21 @@ def test_misspelt_fields_offer_the_nearest(setting: str, words: str) -> None:
     with pytest.raises(UserError) as caught:
         override(PLAIN, [setting])
     assert words in str(caught.value)
+
+
+def test_options_of_another_kind_are_dropped_and_noted() -> None:
+    """A domain that lists no kinds drops them all; options that were set stay, and are checked against the new kind."""
+    before = catalog.recipes()["dcgan"]
+    listed = catalog.domain("images").options
+    for options, lost in ((listed, "down"), (lambda part, kind: None, "condition")):
+        after = override(before, ["discriminator.kind=mlp", "discriminator.slope=0.3"], options)
+        assert after.discriminator.kind == "mlp"
+        assert after.discriminator.options["slope"] == 0.3
+        (note,) = dropped_options(before, after)
+        assert note.startswith("discriminator.kind is 'mlp' instead of 'conv': of the recipe's options, ")
+        assert lost in note
+    assert override(before, ["discriminator.kind=conv"], lambda part, kind: None).discriminator == before.discriminator
+    assert dropped_options(before, before) == []
 
 
 @pytest.mark.parametrize(

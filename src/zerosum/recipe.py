@@ -118,6 +118,8 @@ class Recipe(Frozen):
     """Everything a run depends on. threads: of the CPU; 0 chooses between one and all by measuring.
 
     batch, ema.half_life_images and a penalty's weight may be "auto": see `Domain.tuned`.
+    limits: the most of a value of the data that the recipe was measured to work with, by the domain's name of the value ("side"
+    of images, in pixels); beyond it the plan says so and names the recipe `beyond_limits`.
     on_nonfinite: what follows a loss or gradient that is not finite: "raise" stops, "skip" leaves the update out,
     "rollback" goes back to the newest checkpoint with half the learning rates.
     """
@@ -148,6 +150,8 @@ class Recipe(Frozen):
     threads: int = Field(0, ge=0)
     on_nonfinite: Literal["raise", "skip", "rollback"] = "raise"
     cadence: Intervals = Intervals()
+    limits: dict[str, float] = {}
+    beyond_limits: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, the inverse of `parse`."""
@@ -238,8 +242,10 @@ def override(recipe: Recipe, settings: Sequence[str], options: Options = lambda 
     """Applies `path=value` settings, as in `generator.width=96` or `penalties.r1.weight=2`.
 
     What a setting leaves without a use is dropped, unless it is set as well: options of the old kind that the new one does not
-    take (see `options`), and what belongs to an augmentation or an average that is switched off.
+    take (all of them, where `options` does not know the new kind), and what belongs to an augmentation or an average that is
+    switched off. `dropped_options` tells which options were dropped.
     """
+    before = recipe.to_json()
     plain, paths = recipe.to_json(), []
     for setting in settings:
         path, equals, text = setting.partition("=")
@@ -248,18 +254,33 @@ def override(recipe: Recipe, settings: Sequence[str], options: Options = lambda 
         _assign(plain, path.strip(), _value(text.strip()))
         paths.append(path.strip())
     for path in paths:
-        for parent, name in list(_useless(plain, path, options)):
+        for parent, name in list(_useless(plain, path, options, before)):
             if not any(f"{asked}.".startswith(f"{parent}.{name}.") for asked in paths):
                 del _at(plain, parent)[name]
     return parse(plain, "--set")
 
 
-def _useless(plain: dict[str, Any], path: str, options: Options) -> Iterator[tuple[str, str]]:
+def dropped_options(before: Recipe, after: Recipe) -> list[str]:
+    """A note for each network or augmentation whose kind was changed by settings and lost options of the old kind with it."""
+    notes = []
+    for name in ("generator", "discriminator", "augment"):
+        old, new = getattr(before, name), getattr(after, name)
+        lost = sorted(old.options.keys() - new.options.keys()) if old and new and old.kind != new.kind else []
+        if lost:
+            notes.append(
+                f"{name}.kind is {new.kind!r} instead of {old.kind!r}: of the recipe's options, {', '.join(lost)} "
+                f"{'is' if len(lost) == 1 else 'are'} dropped."
+            )
+    return notes
+
+
+def _useless(plain: dict[str, Any], path: str, options: Options, before: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(path of a part, name of its field) for what has no use now that `path` was set."""
     parent, _, last = path.rpartition(".")
     place = _at(plain, parent)
     if last == "kind" and isinstance(place, dict):
-        yield from ((parent, name) for name in place.keys() - {"kind"} - _taken(parent, place, options))
+        unused = place.keys() - {"kind"} - _taken(parent, place, options, (_at(before, parent) or {}).get("kind"))
+        yield from ((parent, name) for name in unused)
     if path == "augment" and plain["augment"] is None:
         rules, penalties = plain["rules"], plain["penalties"]
         yield from (("rules", name) for name in ("augment_strength", "augment_role") if name in rules)
@@ -269,13 +290,15 @@ def _useless(plain: dict[str, Any], path: str, options: Options) -> Iterator[tup
         yield from (("ema", name) for name in ("ramp", "every") if name in place)
 
 
-def _taken(part: str, plain: Mapping[str, Any], options: Options) -> set[str]:
-    """The fields of a part that its kind has a use for."""
+def _taken(part: str, plain: Mapping[str, Any], options: Options, old_kind: str | None) -> set[str]:
+    """The fields of a part that its kind has a use for. old_kind: before the settings."""
     if part.startswith("learning."):
         return set(plain) - ({"betas", "momentum", "eps"} - set(USES.get(plain["kind"], ())))
     if part == "prior":
         return set(plain) - ({"limit"} if plain["kind"] != "truncated_normal" else set())
     known = options(part, str(plain["kind"]))
+    if known is None and part != "data" and old_kind not in (None, plain["kind"]):
+        return set()  # an option of another kind means nothing here
     return set(plain if known is None else known)
 
 

@@ -47,6 +47,8 @@ ELSEWHERE = {
     "threads": "with how many threads it is computed",
     "on_nonfinite": "what follows numbers that are not finite: tests/training/test_skipping.py, test_rollback.py",
     "cadence": "when it is looked at and saved",
+    "limits": "what the plan says of the data: tests/domains/images/test_tuning.py",
+    "beyond_limits": "what the plan says of the data",
 }
 """Fields that are not part of the game, and why."""
 SAME = {

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from zerosum import lessons
 from zerosum.engine import losses
 from zerosum.lessons import dirac_game
 from zerosum.theory import dirac
@@ -62,8 +63,31 @@ def test_eigenvalues_are_those_of_the_jacobian(loss: str) -> None:
 # --- the engine
 
 
-def test_every_loss_of_the_engine_is_in_the_table() -> None:
-    assert set(dirac.LOSSES) == set(losses.table())
+@pytest.mark.parametrize("loss", dirac.LOSSES)
+def test_the_closed_forms_are_those_of_the_engines_functions(loss: str) -> None:
+    pair = losses.table()[loss]
+    stated = dirac.LOSSES[loss]
+    found = dirac.Slopes.of(pair.discriminator, pair.generator, stated.bias)
+    numbers = [(s.on_fake, s.generator, s.curvature, s.bias) for s in (found, stated)]
+    assert numbers[0] == pytest.approx(numbers[1], abs=1e-7)
+
+
+def test_a_loss_without_a_closed_form_has_the_slopes_of_its_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """softplus(t / 2) has the slope 1/4 and the second derivative 1/16 at 0, in either logit."""
+    softplus = torch.nn.functional.softplus
+    warm = losses.GANLoss(
+        lambda real, fake: softplus((fake - real) / 2), lambda real, fake: softplus((real - fake) / 2), needs_real=True
+    )
+    monkeypatch.setattr(losses, "warm", warm, raising=False)
+    assert dirac_game.slopes("warm") == dirac.Slopes(0.25, 0.25, 0.125)
+    expected = dirac.jacobian(dirac_game.slopes("warm"), "r1", G, 0.2)
+    torch.testing.assert_close(dirac_game.jacobian("warm", "r1", G, 0.2), expected)
+    (line,) = [line for line in lessons.lesson("dirac").run(0).lines if line.quantity.startswith("warm")]
+    assert (line.theory, line.holds) == (0.25, True)
+    assert line.quantity.endswith("derived from the loss")
+
+
+def test_which_pairs_have_a_linear_theory() -> None:
     assert dirac.is_linear("hinge", "r1")
     assert not dirac.is_linear("hinge", "gradient_penalty")
     assert not dirac.is_linear("novelty")
@@ -74,7 +98,7 @@ def test_every_loss_of_the_engine_is_in_the_table() -> None:
 @pytest.mark.parametrize("noise", [0.0, 0.7])
 def test_engine_has_the_jacobian_of_theory(loss: str, penalty: str, noise: float) -> None:
     found = dirac_game.jacobian(loss, penalty, G, noise)
-    torch.testing.assert_close(found, dirac.jacobian(loss, penalty, G, noise), rtol=0, atol=5e-8)
+    torch.testing.assert_close(found, dirac.jacobian(dirac_game.slopes(loss), penalty, G, noise), rtol=0, atol=5e-8)
 
 
 @pytest.mark.parametrize("loss", ["minimax", "non_saturating", "relativistic", "wasserstein", "hinge", "fgan_js"])

@@ -9,7 +9,18 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from zerosum.domain.factory import both, duel, generator, make, network, options_of, pair, penalties_of, seeded
+from zerosum.domain.factory import (
+    both,
+    duel,
+    generator,
+    make,
+    network,
+    options_of,
+    pair,
+    penalties_of,
+    penalty_maker,
+    seeded,
+)
 from zerosum.domain.protocols import (
     Baseline,
     Choose,
@@ -55,6 +66,7 @@ __all__ = [
     "network",
     "pair",
     "penalties_of",
+    "penalty_maker",
     "seeded",
 ]
 

@@ -174,23 +174,30 @@ def pair(recipe: Recipe) -> losses.GANLoss:
 
 def penalties_of(recipe: Recipe, own: Mapping[str, Callable[..., Penalty]] = MappingProxyType({})) -> list[Penalty]:
     """The penalties and further terms that a recipe names; `own`: makers of the domain's, beside the engine's."""
-    makers = {**known.table(), **extra_losses.table(), **own}
     for name, part in recipe.penalties.items():
         if recipe.augment is None and part.options.get("through_augment"):
             raise UserError(f"penalties.{name}.through_augment has no use without an augmentation; set augment.")
-    return [_penalty(makers, name, part.options) for name, part in recipe.penalties.items()]
+    return [_penalty(penalty_maker(name, own), name, part.options) for name, part in recipe.penalties.items()]
 
 
-def _penalty(makers: Mapping[str, Callable[..., Penalty]], name: str, options: Mapping[str, Any]) -> Penalty:
+def penalty_maker(
+    name: str, own: Mapping[str, Callable[..., Penalty]] = MappingProxyType({})
+) -> Callable[..., Penalty]:
+    """The function that makes the penalty of that name; UserError where there is none. own: those of the domain."""
+    makers = {**known.table(), **extra_losses.table(), **own}
     if name not in makers:
         raise UserError(f"penalties: there is no {name!r}. {nearest(name, makers)}")
-    accepted = inspect.signature(makers[name]).parameters
+    return makers[name]
+
+
+def _penalty(maker: Callable[..., Penalty], name: str, options: Mapping[str, Any]) -> Penalty:
+    accepted = inspect.signature(maker).parameters
     for option in options:
         if option not in accepted:
             raise UserError(f"penalties.{name}: there is no option {option!r}. {nearest(option, accepted)}")
     try:
         weight = settled(options["weight"], f"penalties.{name}.weight")
-        return makers[name](**{**options, "weight": weight})
+        return maker(**{**options, "weight": weight})
     except UserError:
         raise
     except (ValueError, TypeError) as error:

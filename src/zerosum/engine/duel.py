@@ -286,14 +286,16 @@ def _joined(parts: list[Batch]) -> Batch:
 def _check(game: Duel) -> None:
     """Rules that need one another."""
     compared = game.rules.augment_role == "compared"
+    comparing = [penalty.name for penalty in game.penalties if penalty.augment_role == "compared"]
     if game.augment is None and game.rules.augment_strength != UpdateRules.augment_strength:
         raise ValueError(
             "augment_strength has no use without an augmentation; set augment, for images --set augment=ada"
         )
-    consistent = any(penalty.name == "consistency" for penalty in game.penalties)
     if isinstance(game.rules.augment_strength, Adaptive) and compared:
         raise ValueError("an adaptive augment_strength needs an augmentation that is shown to the discriminator")
-    if compared != consistent or (consistent and game.augment is None):
+    if compared and not comparing:
         raise ValueError(
-            "the penalty `consistency` and augment_role = compared belong together, and need an augmentation"
+            "augment_role = compared needs a penalty that compares plain with augmented samples, such as `consistency`"
         )
+    if comparing and not (compared and game.augment):
+        raise ValueError(f"the penalty `{comparing[0]}` needs an augmentation and augment_role = compared")

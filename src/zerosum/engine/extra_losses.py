@@ -1,4 +1,7 @@
-"""Further terms of either player, as functions of a Play: what networks with more to say, or to keep, are asked for."""
+"""Extra loss terms of the generator or the discriminator, as functions of a LossContext: one value per row.
+
+Adding a term is adding one public function to this module that is annotated to return a Penalty.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from zerosum.engine.game import DiscriminatorOutput, LossContext
-from zerosum.engine.penalties import Penalty
+from zerosum.engine.penalties import Penalty, makers
 from zerosum.engine.schedule import Schedule
 
 DISCRIMINATOR, GENERATOR = "discriminator", "generator"
@@ -28,15 +31,18 @@ def classification(weight: float | Schedule = 1.0, every: int = 1, generator_wei
         lost = cross_entropy(_output(verdict, "classes", "classification").float(), labels, reduction="none")
         return lost if own else lost * generator_weight
 
-    return Penalty("classification", function, weight, every, (DISCRIMINATOR, GENERATOR))
+    players = (DISCRIMINATOR, GENERATOR)
+    return Penalty("classification", function, weight, every, players, second_order=False, source="Odena et al. 2017")
 
 
 def reconstruction(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
     """The error of the decoder inside the discriminator on reals, outputs["reconstruction"] (N,).
     Liu et al. 2021 (FastGAN), arXiv:2101.04775, section 3.2."""
-    return Penalty(
-        "reconstruction", lambda play: _output(play.on_real, "reconstruction", "reconstruction").float(), weight, every
-    )
+
+    def function(play: LossContext) -> Tensor:
+        return _output(play.on_real, "reconstruction", "reconstruction").float()
+
+    return Penalty("reconstruction", function, weight, every, second_order=False, source="Liu et al. 2021")
 
 
 def consistency(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
@@ -48,7 +54,15 @@ def consistency(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
         fake = play.on_fake.score() - play.judge(play.see(play.fake.detach(), "fake"), "fake").score()
         return real.square() + fake.square()
 
-    return Penalty("consistency", function, weight, every)
+    return Penalty(
+        "consistency",
+        function,
+        weight,
+        every,
+        second_order=False,
+        augment_role="compared",
+        source="Zhao et al. 2020",
+    )
 
 
 def path_length(weight: float | Schedule = 2.0, every: int = 4, decay: float = 0.01) -> Penalty:
@@ -76,7 +90,8 @@ def path_length(weight: float | Schedule = 2.0, every: int = 4, decay: float = 0
         lost: Tensor = (lengths - before).square()
         return lost
 
-    return Penalty("path_length", function, weight, every, (GENERATOR,))
+    # Its noise is scaled by the size of the image, so the weight need not be.
+    return Penalty("path_length", function, weight, every, (GENERATOR,), source="Karras et al. 2020")
 
 
 def _output(verdict: DiscriminatorOutput, name: str, penalty: str) -> Tensor:
@@ -87,6 +102,5 @@ def _output(verdict: DiscriminatorOutput, name: str, penalty: str) -> Tensor:
 
 
 def table() -> dict[str, Callable[..., Penalty]]:
-    """The terms of this module by name."""
-    makers = (classification, reconstruction, consistency, path_length)
-    return {maker.__name__: maker for maker in makers}
+    """The terms of this module by name; read off the module, so that a new term needs no second edit."""
+    return makers(globals())

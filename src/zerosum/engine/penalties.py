@@ -1,13 +1,16 @@
-"""Penalties on the discriminator's gradient, as functions of a Play: one value per row, averaged by the engine.
+"""Penalties on the discriminator's gradient, as functions of a LossContext: one value per row, averaged by the engine.
 
 All are computed with the exact second derivative and reduced in float32. ``every=k`` makes a penalty lazy: it is
 computed in every k-th step and multiplied by k, so that its mean strength does not change (Karras et al. 2020).
+Adding a penalty is adding one public function to this module that is annotated to return a Penalty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +26,10 @@ class Penalty:
     """A named term of a player: weight * every * function(play) in every `every`-th step, else nothing.
 
     weight: a number >= 0 or a Schedule over steps. players: whose turns it is part of.
+    second_order: the function differentiates a network, so that the network needs a second derivative.
+    augment_role: the `UpdateRules.augment_role` that the penalty works with, and that needs this penalty; None: any.
+    weight_scales: a good weight depends on the size of the samples and on the batch; otherwise the default of the function
+    that makes the penalty holds for all. source: who published it.
     """
 
     name: str
@@ -30,6 +37,10 @@ class Penalty:
     weight: float | Schedule
     every: int = 1
     players: tuple[str, ...] = ("discriminator",)
+    second_order: bool = True
+    augment_role: Literal["compared"] | None = None
+    weight_scales: bool = False
+    source: str = ""
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -72,12 +83,19 @@ def r1(weight: float | Schedule = 1.0, every: int = 1, through_augment: bool = F
 
     through_augment: the slope at the plain reals, through the augmentation (Karras et al. 2020, arXiv:2006.06676).
     """
-    return Penalty("r1", lambda play: 0.5 * _slope(play, "real", through_augment), weight, every)
+    return _at_samples("r1", "real", weight, every, through_augment)
 
 
 def r2(weight: float | Schedule = 1.0, every: int = 1, through_augment: bool = False) -> Penalty:
     """weight/2 * E ||dD/dx||^2 on fakes. Mescheder et al. 2018, arXiv:1801.04406, equation 10. through_augment: as in r1."""
-    return Penalty("r2", lambda play: 0.5 * _slope(play, "fake", through_augment), weight, every)
+    return _at_samples("r2", "fake", weight, every, through_augment)
+
+
+def _at_samples(name: str, side: str, weight: float | Schedule, every: int, through_augment: bool) -> Penalty:
+    def function(play: LossContext) -> Tensor:
+        return 0.5 * _slope(play, side, through_augment)
+
+    return Penalty(name, function, weight, every, weight_scales=True, source="Mescheder et al. 2018")
 
 
 def _slope(play: LossContext, side: str, through_augment: bool) -> Tensor:
@@ -98,12 +116,18 @@ def gradient_penalty(
         excess = (squared_gradient(play, _between(play)) + 1e-12).sqrt() - target
         return (excess.relu() if one_sided else excess).square()
 
-    return Penalty("gradient_penalty", function, weight, every)
+    return Penalty("gradient_penalty", function, weight, every, source="Gulrajani et al. 2017")
 
 
 def zero_centred(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
     """weight * E ||dD/dx||^2 between fakes and reals. Thanh-Tung et al. 2019, arXiv:1902.03984."""
-    return Penalty("zero_centred", lambda play: squared_gradient(play, _between(play)), weight, every)
+    return Penalty(
+        "zero_centred",
+        lambda play: squared_gradient(play, _between(play)),
+        weight,
+        every,
+        source="Thanh-Tung et al. 2019",
+    )
 
 
 def dragan(
@@ -118,7 +142,7 @@ def dragan(
     def function(play: LossContext) -> Tensor:
         return ((squared_gradient(play, _around(play, spread * deviation)) + 1e-12).sqrt() - target).square()
 
-    return Penalty("dragan", function, weight, every)
+    return Penalty("dragan", function, weight, every, source="Kodali et al. 2017")
 
 
 def clip_weights(network: nn.Module, limit: float) -> None:
@@ -130,7 +154,18 @@ def clip_weights(network: nn.Module, limit: float) -> None:
         torch._foreach_clamp_max_(parameters, limit)
 
 
+def makers(module: Mapping[str, Any]) -> dict[str, Callable[..., Penalty]]:
+    """The public functions of a module's globals that are annotated to return a Penalty, by name."""
+    return {
+        name: item
+        for name, item in module.items()
+        if inspect.isfunction(item)
+        and not name.startswith("_")
+        and item.__module__ == module["__name__"]
+        and item.__annotations__.get("return") in (Penalty, "Penalty")
+    }
+
+
 def table() -> dict[str, Callable[..., Penalty]]:
-    """The penalties of this module by name."""
-    makers = (r1, r2, gradient_penalty, zero_centred, dragan)
-    return {maker.__name__: maker for maker in makers}
+    """The penalties of this module by name; read off the module, so that a new penalty needs no second edit."""
+    return makers(globals())

@@ -53,8 +53,8 @@ class UpdateRules:
     batches: real and fake through the discriminator as "two" batches or as "one" concatenated batch.
     clip_weights: every discriminator weight is clamped to [-c, c] after its step.
     augment_strength: handed to the augmentation: a number, a Schedule, or Adaptive, which follows D's overfitting.
-    augment_role: "shown": D sees reals and fakes augmented; "compared": D sees them plain, and only the penalty
-        `consistency` looks at augmented ones.
+    augment_role: "shown": D sees reals and fakes augmented; "compared": D sees them plain, and only a penalty of that
+        role (`consistency`) looks at augmented ones.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # a recipe with a misspelt field is refused

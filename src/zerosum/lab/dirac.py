@@ -98,7 +98,12 @@ class DiracTable:
 
 
 def _bias(loss: str) -> float:
-    return theory.LOSSES[loss].bias if loss in theory.LOSSES else 0.0
+    return _slopes(loss).bias
+
+
+def _slopes(loss: str) -> theory.Slopes:
+    pair = losses.table()[loss]
+    return theory.LOSSES.get(loss) or theory.Slopes.of(pair.discriminator, pair.generator, pair.neutral or 0.0)
 
 
 def _penalties(settings: Settings) -> list[Penalty]:
@@ -150,11 +155,11 @@ def engine_radius(settings: Settings) -> float:
 @functools.lru_cache(maxsize=32)
 def numbers(settings: Settings) -> dict[str, Any]:
     """Eigenvalues of the flow and radius of a step, by the theory and by the engine; None without a linear theory."""
-    if not theory.is_linear(settings.loss, settings.penalty):
+    if not theory.is_linear(_slopes(settings.loss), settings.penalty):
         return {key: {"theory": None, "engine": None} for key in ("eigenvalues", "radius")}
-    values = theory.eigenvalues(settings.loss, settings.penalty, settings.weight)
+    values = theory.eigenvalues(_slopes(settings.loss), settings.penalty, settings.weight)
     matrix = theory.step_matrix(
-        settings.loss, settings.penalty, settings.weight, settings.lr_g, settings.simultaneous, settings.k
+        _slopes(settings.loss), settings.penalty, settings.weight, settings.lr_g, settings.simultaneous, settings.k
     )
     plain = [[float(value.real), float(value.imag)] for value in values]
     return {
@@ -178,10 +183,10 @@ def field(settings: Settings, reach: float) -> list[list[float]]:
 @functools.lru_cache(maxsize=32)
 def spiral(settings: Settings, theta: float, psi: float, steps: int) -> list[list[float]]:
     """What the linear theory says from (theta, psi), [[theta, psi] ...]; empty without a linear theory."""
-    if not theory.is_linear(settings.loss, settings.penalty):
+    if not theory.is_linear(_slopes(settings.loss), settings.penalty):
         return []
     step = (settings.weight, settings.lr_g, steps, settings.simultaneous, settings.k)
-    found: list[list[float]] = theory.spiral(theta, psi, settings.loss, settings.penalty, *step).tolist()
+    found: list[list[float]] = theory.spiral(theta, psi, _slopes(settings.loss), settings.penalty, *step).tolist()
     return found
 
 

@@ -15,9 +15,15 @@ from zerosum.engine import Duel, OptimizerConfig, Penalty, Settings, TrainingLoo
 from zerosum.engine.game import DiscriminatorOutput, LossContext, Turn
 from zerosum.engine.seeds import SeededNoise
 from zerosum.lessons.toy_games import Rows
-from zerosum.theory.dirac import LOSSES
+from zerosum.theory.dirac import LOSSES, Slopes
 
 _DRAWS = SeededNoise(seed=0, step=0, turn=0, start=0, stop=4, total=4, device=torch.device("cpu"))
+
+
+def slopes(loss: str) -> Slopes:
+    """The slopes of one of the engine's losses: the closed form where theory.dirac states one, else derived from the loss."""
+    pair = losses.table()[loss]
+    return LOSSES.get(loss) or Slopes.of(pair.discriminator, pair.generator, pair.neutral or 0.0)
 
 
 class Point(nn.Module):
@@ -62,7 +68,7 @@ def match(
     theta, psi = start
     game = Duel(
         Point(theta),
-        Slope(psi, LOSSES[loss].bias),
+        Slope(psi, slopes(loss).bias),
         loss=losses.table()[loss],
         penalties=penalty_terms(penalty, weight),
         prior=1,
@@ -105,7 +111,7 @@ def field(
     """
     theta, psi = at
     pair = losses.table()[loss]
-    constant = LOSSES[loss].bias if bias is None else bias
+    constant = slopes(loss).bias if bias is None else bias
     real = noise * torch.tensor([1, 1, -1, -1], dtype=torch.float64)
     fake = theta + noise * torch.tensor([1, -1, 1, -1], dtype=torch.float64)
 

@@ -122,7 +122,7 @@ def make(
         notes.append(f"Recipe {name}: {why}.")
     asked = [s for s in wish.settings if not s.startswith("data.")]
     recipe = recipes.override(named.changed(data=first.data), asked, domain.options)
-    notes += resolve.unused(recipe, facts)
+    notes += recipes.dropped_options(named, recipe) + resolve.unused(recipe, facts)
     recipe = data_paths.stored(recipe, domain)
     recipe = resolve.placed(resolve.conditional(recipe, facts))
     recipe, more = resolve.batch(recipe, facts, explicit=any(s.startswith("batch=") for s in wish.settings))

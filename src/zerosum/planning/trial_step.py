@@ -19,8 +19,6 @@ from zerosum.errors import UserError
 from zerosum.planning import timing
 from zerosum.recipe import Recipe
 
-FIRST_ORDER = ("classification", "reconstruction", "consistency")
-"""Terms that differentiate nothing: plain losses."""
 CAUSES = (
     (
         r"scaled_dot_product",
@@ -212,7 +210,7 @@ def _told(match: TrainingLoop, player: str, name: str, module: nn.Module, said: 
     concerned = [
         penalty.name
         for penalty in getattr(match.game, "penalties", ())
-        if player in penalty.players and penalty.name not in FIRST_ORDER
+        if player in penalty.players and penalty.second_order
     ]
     what = f"The penalty {' and the penalty '.join(concerned)}" if concerned else "A term of this game"
     where = f"{player}.{name}" if name else f"the {player} itself"

@@ -10,10 +10,10 @@ state is always (theta, psi), the equilibrium (0, 0). Mescheder, Geiger and Nowo
     spiral(theta, psi, loss, penalty, weight, step_size, steps, simultaneous, discriminator_steps) -> (steps + 1, 2)
     creep(distance, time), cycle(step_size) -> float                            the non-saturating game beyond the linear theory
     is_linear(loss, penalty) -> bool                                            whether these closed forms exist
-    LOSSES[loss].bias                                                           the constant of D, "cannot tell"
+    slopes(loss).bias                                                           the constant of D, "cannot tell"
 
-loss: a name of LOSSES, which are the engine's; penalty: a name of PENALTIES ("none", or "r1+r2" with one weight for
-both). All tensors float64.
+loss: a name of LOSSES, whose slopes are stated in closed form, or the Slopes of any other loss (Slopes.of takes them from its
+functions); penalty: a name of PENALTIES ("none", or "r1+r2" with one weight for both). All tensors float64.
 
 Near (0, 0), with a = the slope of D's loss in the fake logit, -b = that of G's and d = the damping of the penalty, the
 flow is theta' = b psi, psi' = -a theta - d psi. So the eigenvalues are -d/2 +- sqrt(d^2/4 - a b): with no damping they
@@ -24,11 +24,13 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+Function = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,28 @@ class Slopes:
     generator: float
     curvature: float
     bias: float = 0.0
+
+    @classmethod
+    def of(cls, discriminator: Function, generator: Function, bias: float = 0.0) -> Slopes:
+        """The slopes of two loss functions of (real, fake) logits, one value a row, by automatic differentiation at `bias`."""
+        zero = torch.zeros((), dtype=torch.float64)
+        noise = zero.clone().requires_grad_(True)
+        shift = zero.clone().requires_grad_(True)
+        # Independent noise of +-1 on reals and fakes, each of the four combinations once.
+        real = bias + noise * torch.tensor([1, 1, -1, -1], dtype=torch.float64)
+        fake = bias + shift + noise * torch.tensor([1, -1, 1, -1], dtype=torch.float64)
+        by_noise, on_fake = _slopes(discriminator(real, fake).mean(), noise, shift)
+        (curvature,) = _slopes(by_noise, noise)
+        (on_generator,) = _slopes(generator(real, fake).mean(), shift)
+        return cls(float(on_fake.detach()), -float(on_generator.detach()), float(curvature.detach()), bias)
+
+
+def _slopes(value: Tensor, *points: Tensor) -> list[Tensor]:
+    """The derivative of a scalar by each of the points; 0 where it does not depend on one."""
+    if not value.requires_grad:
+        return [torch.zeros_like(point) for point in points]
+    found = torch.autograd.grad(value, points, create_graph=True, allow_unused=True)
+    return [torch.zeros_like(point) if slope is None else slope for slope, point in zip(found, points, strict=True)]
 
 
 _LOGISTIC = Slopes(0.5, 0.5, 0.5)  # f'(0) = 1/2 and f''(0) = -1/4 of f(t) = -log(1 + e^-t), for reals and for fakes
@@ -73,32 +97,37 @@ They push psi away from the equilibrium, so theta never comes to rest.
 """
 
 
-def is_linear(loss: str, penalty: str = "none") -> bool:
-    """Whether the pair has a linear theory at the equilibrium."""
-    return loss in LOSSES and penalty in PENALTIES
+def slopes(loss: str | Slopes) -> Slopes:
+    """The slopes of a loss that is given by name or by its slopes."""
+    return LOSSES[loss] if isinstance(loss, str) else loss
 
 
-def damping(loss: str, penalty: str = "none", weight: float = 0.0, noise: float = 0.0) -> float:
+def is_linear(loss: str | Slopes, penalty: str = "none") -> bool:
+    """Whether the loss and the penalty have a linear theory at the equilibrium."""
+    return (isinstance(loss, Slopes) or loss in LOSSES) and penalty in PENALTIES
+
+
+def damping(loss: str | Slopes, penalty: str = "none", weight: float = 0.0, noise: float = 0.0) -> float:
     """d: what the penalty and instance noise of deviation `noise` on reals and fakes take from psi."""
-    return PENALTIES[penalty] * weight + LOSSES[loss].curvature * noise**2
+    return PENALTIES[penalty] * weight + slopes(loss).curvature * noise**2
 
 
-def jacobian(loss: str, penalty: str = "none", weight: float = 0.0, noise: float = 0.0) -> Tensor:
+def jacobian(loss: str | Slopes, penalty: str = "none", weight: float = 0.0, noise: float = 0.0) -> Tensor:
     """(2, 2) of (theta', psi') by (theta, psi) at the equilibrium."""
-    slopes = LOSSES[loss]
-    rows = [[0.0, slopes.generator], [-slopes.on_fake, -damping(loss, penalty, weight, noise)]]
+    known = slopes(loss)
+    rows = [[0.0, known.generator], [-known.on_fake, -damping(loss, penalty, weight, noise)]]
     return torch.tensor(rows, dtype=torch.float64)
 
 
-def eigenvalues(loss: str, penalty: str = "none", weight: float = 0.0, noise: float = 0.0) -> Tensor:
+def eigenvalues(loss: str | Slopes, penalty: str = "none", weight: float = 0.0, noise: float = 0.0) -> Tensor:
     """(2,) complex128: -d/2 +- sqrt(d^2/4 - a b), the one with the larger imaginary (else real) part first."""
     half = damping(loss, penalty, weight, noise) / 2
-    root = cmath.sqrt(half**2 - LOSSES[loss].on_fake * LOSSES[loss].generator)
+    root = cmath.sqrt(half**2 - slopes(loss).on_fake * slopes(loss).generator)
     return torch.tensor([-half + root, -half - root], dtype=torch.complex128)
 
 
 def step_matrix(
-    loss: str,
+    loss: str | Slopes,
     penalty: str = "none",
     weight: float = 0.0,
     step_size: float = 0.1,
@@ -134,7 +163,7 @@ def radius(matrix: Tensor) -> float:
 def spiral(
     theta: float,
     psi: float,
-    loss: str,
+    loss: str | Slopes,
     penalty: str = "none",
     weight: float = 0.0,
     step_size: float = 0.1,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from zerosum.domains.images import DOMAIN
-from zerosum.domains.images.recipes.tuning import FIXED, batch_rule, tuned
+from zerosum.domains.images.recipes.tuning import batch_rule, tuned
 from zerosum.domains.toy import DOMAIN as TOY
-from zerosum.engine import extra_losses, penalties
+from zerosum.engine import extra_losses, losses, penalties
 from zerosum.engine.schedule import Schedule
 from zerosum.errors import UserError
 from zerosum.planning import plan
@@ -74,12 +75,24 @@ def test_r1_and_r2_of_paired_losses_lie_between_the_presets(side: int, published
 
 
 def test_every_penalty_has_a_rule() -> None:
-    for name in penalties.table() | extra_losses.table():
+    for name, maker in (penalties.table() | extra_losses.table()).items():
         recipe, (note,) = tuned(auto(DCGAN, name), facts(64))
         assert recipe.unsettled() == []
-        if name in FIXED:
-            assert recipe.penalties[name].weight == FIXED[name][0]
-            assert FIXED[name][1] in note
+        if not maker().weight_scales:
+            assert recipe.penalties[name].weight == maker().weight
+            assert note.endswith(f"{maker().weight:g}: the same for every size and batch ({maker().source}).")
+
+
+def test_only_the_slope_at_the_samples_is_weighted_by_size() -> None:
+    every = {name: maker() for name, maker in (penalties.table() | extra_losses.table()).items()}
+    assert {name for name, penalty in every.items() if penalty.weight_scales} == {"r1", "r2"}
+
+
+def test_the_rule_of_paired_losses_is_that_of_every_loss_that_looks_at_reals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses, "warm", replace(losses.relativistic, source="here"), raising=False)
+    warm, usual = (tuned(auto(DCGAN, "r1", loss=loss), facts(64))[0] for loss in ("warm", "relativistic"))
+    assert warm.penalties["r1"] == usual.penalties["r1"]
+    assert isinstance(warm.penalties["r1"].weight, Schedule)
 
 
 @pytest.mark.parametrize(
@@ -126,3 +139,7 @@ def test_a_recipe_that_fails_on_large_images_says_so(side: int, told: bool) -> N
     for recipe, expected in ((DOMAIN.recipes["rpgan"], told), (RPGAN, False)):
         notes = tuned(recipe, facts(side))[1]
         assert any("take --recipe rpgan-64" in note for note in notes) == expected
+    renamed = DOMAIN.recipes["rpgan"].changed(name="mine", limits={"side": side - 1}, beyond_limits="")
+    assert tuned(renamed, facts(side))[1] == (
+        f"With its own settings, recipe mine fails on images of more than {side - 1} px.",
+    )

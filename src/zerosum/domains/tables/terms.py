@@ -30,7 +30,7 @@ def told_columns(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
         missed: Tensor = (lost * told).sum(1) / told.sum(1).clamp_min(1)
         return missed
 
-    return Penalty("told_columns", function, weight, every, ("generator",))
+    return Penalty("told_columns", function, weight, every, ("generator",), second_order=False)
 
 
 def _lost(block: Any, made: Tensor, values: Tensor) -> Tensor:

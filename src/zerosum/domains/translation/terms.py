@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from zerosum.engine.game import LossContext
-from zerosum.engine.penalties import Penalty
+from zerosum.engine.penalties import Penalty, makers
 from zerosum.engine.schedule import Schedule
 
 GENERATOR = ("generator",)
@@ -21,7 +21,9 @@ GENERATOR = ("generator",)
 
 def pixel(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
     """Mean absolute difference to the target. Isola et al. 2017 (pix2pix), arXiv:1611.07004, equation 3."""
-    return Penalty("pixel", lambda play: distance(_fake(play), _real(play)), weight, every, GENERATOR)
+    return Penalty(
+        "pixel", lambda play: distance(_fake(play), _real(play)), weight, every, GENERATOR, second_order=False
+    )
 
 
 def feature_matching(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
@@ -37,7 +39,7 @@ def feature_matching(weight: float | Schedule = 10.0, every: int = 1) -> Penalty
         layers = zip(play.on_fake.features, wanted.features, strict=True)
         return torch.stack([distance(fake, real.detach()) for fake, real in layers]).mean(0)
 
-    return Penalty("feature_matching", function, weight, every, GENERATOR)
+    return Penalty("feature_matching", function, weight, every, GENERATOR, second_order=False)
 
 
 def cycle(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
@@ -49,7 +51,7 @@ def cycle(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
         assert play.noise is not None
         return distance(_other(play)(play.noise, _fake(play)), play.condition)
 
-    return Penalty("cycle", function, weight, every, GENERATOR)
+    return Penalty("cycle", function, weight, every, GENERATOR, second_order=False)
 
 
 def identity(weight: float | Schedule = 5.0, every: int = 1) -> Penalty:
@@ -63,7 +65,7 @@ def identity(weight: float | Schedule = 5.0, every: int = 1) -> Penalty:
             raise ValueError("the penalty `identity` needs two sides of the same number of channels")
         return distance(generator(play.noise, real), real)
 
-    return Penalty("identity", function, weight, every, GENERATOR)
+    return Penalty("identity", function, weight, every, GENERATOR, second_order=False)
 
 
 def contrast(
@@ -91,7 +93,7 @@ def contrast(
             lost = lost + identity * _told_apart(generator, play.noise, real, same, where, temperature)
         return lost
 
-    return Penalty("contrast", function, weight, every, GENERATOR)
+    return Penalty("contrast", function, weight, every, GENERATOR, second_order=False)
 
 
 def _told_apart(
@@ -129,4 +131,4 @@ def _other(play: LossContext) -> Callable[[Tensor, Tensor], Tensor]:
 
 def table() -> Mapping[str, Callable[..., Penalty]]:
     """The terms of this module by name."""
-    return {maker.__name__: maker for maker in (pixel, feature_matching, cycle, identity, contrast)}
+    return makers(globals())

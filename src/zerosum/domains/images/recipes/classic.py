@@ -99,6 +99,8 @@ RPGAN = Recipe(
     ema=AverageConfig(half_life_images=20_000.0),
     steps=16_000,
     batch=16,
+    limits={"side": 48},
+    beyond_limits="rpgan-64",
 )
 
 RPGAN_64 = RPGAN.changed(
@@ -106,6 +108,8 @@ RPGAN_64 = RPGAN.changed(
     why="rpgan for 64 px and more: with its high rates and light penalties the discriminator of larger images wins at once.",
     penalties={name: PenaltyConfig(weight=1.2, every=4) for name in ("r1", "r2")},
     learning=both(lr=Schedule(5e-4, 5e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
+    limits={},
+    beyond_limits="",
 )
 
 FLOOR_STEPS = 2_878_237

@@ -1,13 +1,14 @@
-"""The rules behind "auto" in an image recipe: batch, penalty weights and the average's half-life, each stated when used.
+"""The rules behind "auto" in an image recipe: batch, penalty weights and the half-life of the average generator.
 
-The numbers are those of published recipes. They are where a search begins: a weight that was measured is better.
+Each is stated in the plan when it is used. The numbers are those of published recipes. They are where a search begins: a weight
+that was measured is better.
 """
 
 from __future__ import annotations
 
 import math
 
-from zerosum.domain import Facts
+from zerosum.domain import Facts, pair, penalty_maker
 from zerosum.engine.schedule import Schedule
 from zerosum.recipe import Recipe, settled
 
@@ -23,18 +24,6 @@ PAIRED, PAIRED_POWER = 0.15, 3.3
 they hang on the data too."""
 HALF_LIFE_IMAGES, HALF_LIFE_SHARE = 312.5, 0.05
 """Half-life over batch (10,000 images for a batch of 32: StyleGAN2), and the most of it as a share of the run."""
-MADE_FOR = {"rpgan": (48, "rpgan-64")}
-"""Recipes that fail beyond a side of so many pixels, as was measured, and what to take there."""
-FIXED = {
-    "gradient_penalty": (10.0, "Gulrajani et al. 2017"),
-    "zero_centred": (10.0, "Thanh-Tung et al. 2019"),
-    "dragan": (10.0, "Kodali et al. 2017"),
-    "consistency": (10.0, "Zhao et al. 2020"),
-    "path_length": (2.0, "Karras et al. 2020: its noise is already scaled by the size"),
-    "classification": (1.0, "Odena et al. 2017"),
-    "reconstruction": (1.0, "Liu et al. 2021"),
-}
-"""Weights that hang on neither size nor batch, and who says so."""
 
 
 def tuned(recipe: Recipe, facts: Facts) -> tuple[Recipe, tuple[str, ...]]:
@@ -56,11 +45,10 @@ def tuned(recipe: Recipe, facts: Facts) -> tuple[Recipe, tuple[str, ...]]:
         half_life, said = half_life_rule(recipe)
         recipe = recipe.changed(ema=recipe.ema.model_copy(update={"half_life_images": half_life}))
         notes.append(f"Half-life of the average generator {half_life:,.0f} images: {said}.")
-    largest, other = MADE_FOR.get(recipe.name, (math.inf, ""))
+    largest = recipe.limits.get("side", math.inf)
     if _side(facts) > largest:
-        notes.append(
-            f"As it comes, recipe {recipe.name} fails on images of more than {largest} px; take --recipe {other}."
-        )
+        other = f"; take --recipe {recipe.beyond_limits}" if recipe.beyond_limits else ""
+        notes.append(f"With its own settings, recipe {recipe.name} fails on images of more than {largest:g} px{other}.")
     return recipe, tuple(notes)
 
 
@@ -76,12 +64,17 @@ def batch_rule(facts: Facts) -> tuple[int, str]:
 
 
 def weight_rule(name: str, recipe: Recipe, facts: Facts) -> tuple[float | Schedule, str]:
-    """A penalty's weight by the family of the loss: a number, or a schedule over the whole run."""
-    if name in FIXED:
-        weight, source = FIXED[name]
-        return weight, f"{weight:g}: the same for every size and batch ({source})"
+    """A penalty's weight by the family of the loss: a number, or a schedule over the whole run.
+
+    A penalty whose weight does not depend on the size has the default of the function that makes it.
+    """
+    usual = penalty_maker(name)()
+    if not usual.weight_scales:
+        assert not isinstance(usual.weight, Schedule)
+        source = f" ({usual.source})" if usual.source else ""
+        return usual.weight, f"{usual.weight:g}: the same for every size and batch{source}"
     side = _side(facts)
-    if recipe.loss.startswith("relativistic"):
+    if pair(recipe).needs_real:
         start = float(f"{PAIRED * (side / 32) ** PAIRED_POWER:.2g}")
         return Schedule(start, start / 10, "cosine", over_share=1.0), (
             f"{start:g}, falling to a tenth: {PAIRED} x ({side:.0f} px / 32)^{PAIRED_POWER}, "
