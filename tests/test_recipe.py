@@ -182,7 +182,7 @@ def test_options_of_another_kind_are_dropped_and_noted() -> None:
     """A domain that lists no kinds drops them all; options that were set stay, and are checked against the new kind."""
     before = catalog.recipes()["dcgan"]
     listed = catalog.domain("images").options
-    for options, lost in ((listed, "down"), (lambda part, kind: None, "condition")):
+    for options, lost in ((listed, "down"), (lambda part, kind: None, "norm")):
         after = override(before, ["discriminator.kind=mlp", "discriminator.slope=0.3"], options)
         assert after.discriminator.kind == "mlp"
         assert after.discriminator.options["slope"] == 0.3

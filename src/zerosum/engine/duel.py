@@ -294,8 +294,6 @@ def _check(game: Duel) -> None:
     if isinstance(game.rules.augment_strength, Adaptive) and compared:
         raise ValueError("an adaptive augment_strength needs an augmentation that is shown to the discriminator")
     if compared and not comparing:
-        raise ValueError(
-            "augment_role = compared needs a penalty that compares plain with augmented samples, such as `consistency`"
-        )
+        raise ValueError("augment_role = compared needs a penalty of that role, such as `consistency`")
     if comparing and not (compared and game.augment):
         raise ValueError(f"the penalty `{comparing[0]}` needs an augmentation and augment_role = compared")

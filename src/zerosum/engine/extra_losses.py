@@ -54,15 +54,8 @@ def consistency(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
         fake = play.on_fake.score() - play.judge(play.see(play.fake.detach(), "fake"), "fake").score()
         return real.square() + fake.square()
 
-    return Penalty(
-        "consistency",
-        function,
-        weight,
-        every,
-        second_order=False,
-        augment_role="compared",
-        source="Zhao et al. 2020",
-    )
+    source = "Zhao et al. 2020"
+    return Penalty("consistency", function, weight, every, second_order=False, augment_role="compared", source=source)
 
 
 def path_length(weight: float | Schedule = 2.0, every: int = 4, decay: float = 0.01) -> Penalty:

@@ -93,14 +93,11 @@ def r2(weight: float | Schedule = 1.0, every: int = 1, through_augment: bool = F
 
 def _at_samples(name: str, side: str, weight: float | Schedule, every: int, through_augment: bool) -> Penalty:
     def function(play: LossContext) -> Tensor:
-        return 0.5 * _slope(play, side, through_augment)
+        shown, plain = (play.real, play.plain_real) if side == "real" else (play.fake, play.plain_fake)
+        points = plain if through_augment and plain is not None else shown
+        return 0.5 * squared_gradient(play, points, side, through_augment)
 
     return Penalty(name, function, weight, every, weight_scales=True, source="Mescheder et al. 2018")
-
-
-def _slope(play: LossContext, side: str, through_augment: bool) -> Tensor:
-    shown, plain = (play.real, play.plain_real) if side == "real" else (play.fake, play.plain_fake)
-    return squared_gradient(play, plain if through_augment and plain is not None else shown, side, through_augment)
 
 
 def gradient_penalty(
@@ -121,13 +118,8 @@ def gradient_penalty(
 
 def zero_centred(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
     """weight * E ||dD/dx||^2 between fakes and reals. Thanh-Tung et al. 2019, arXiv:1902.03984."""
-    return Penalty(
-        "zero_centred",
-        lambda play: squared_gradient(play, _between(play)),
-        weight,
-        every,
-        source="Thanh-Tung et al. 2019",
-    )
+    source = "Thanh-Tung et al. 2019"
+    return Penalty("zero_centred", lambda play: squared_gradient(play, _between(play)), weight, every, source=source)
 
 
 def dragan(
