@@ -19,6 +19,7 @@ from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, Turn
 from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.engine.schedule import Schedule
+from zerosum.evaluation.training_evaluator import preview_seconds
 from zerosum.planning import evaluation_cost, plan, resolve, timing
 from zerosum.training.trainer import Trainer
 
@@ -94,6 +95,7 @@ def test_a_run_of_given_minutes_takes_about_that_long(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(timing, "time", OwnTime)
     monkeypatch.setattr(Trainer, "play", timed)
+    monkeypatch.setattr("zerosum.api.preview_seconds", lambda *given: 0.0)
     monkeypatch.setattr(Trainer, "_preview", lambda *given: None)
     monkeypatch.setattr(Trainer, "conclude", lambda *given: None)
     small = ["threads=1", "data.num=2000", "batch=64", "cadence.log=10000", "cadence.checkpoint=10000"]
@@ -175,7 +177,8 @@ def test_time_that_others_take_is_not_counted_alone(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_look_takes_time() -> None:
-    made = plan.make(plan.TrainRequest(None, DOMAIN.recipes["toy"], settings=["threads=1", "steps=3"]))
+    request = plan.TrainRequest(None, DOMAIN.recipes["toy"], settings=["threads=1", "steps=3"])
+    made = plan.make(request, preview_seconds=preview_seconds)
     assert 0 < made.seconds_looking < 60
 
 

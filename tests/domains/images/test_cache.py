@@ -19,6 +19,7 @@ import torch
 from image_making import make_tar, make_zip, noise, png, refused, save
 
 from zerosum.data.images import cache, loader, parallel_decode, prepare
+from zerosum.data.images import types as image_types
 from zerosum.data.images.types import Wanted
 from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.data import ImageSource, open_source
@@ -278,7 +279,7 @@ def test_a_cache_that_cannot_be_written(
     monkeypatch.setattr(prepare.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=10))
     same(open_source(path), open_source(path, cache=False))  # fits into memory
     assert "0 MiB free), so they are read into memory" in capsys.readouterr().err
-    monkeypatch.setattr(types, "MAX_BYTES", 100)
+    monkeypatch.setattr(image_types, "MAX_BYTES", 100)
     with pytest.raises(UserError, match="Name another folder with ZEROSUM_CACHE"):
         open_source(path)
     assert [entry.name for entry in kept.iterdir() if entry.is_dir()] == []
@@ -289,16 +290,16 @@ def test_a_cache_that_cannot_be_written(
 
 PROGRAM = """
 import sys, time
-from zerosum.data.images import bulk, cache, gather
+from zerosum.data.images import cache, loader, parallel_decode
 from zerosum.domains.images.data import open_source
-gather.WORTH_BYTES = cache.RESIDENT_BYTES = 0
+loader.WORTH_BYTES = cache.RESIDENT_BYTES = 0
 slow, path = float(sys.argv[1]), sys.argv[2]
-decode, decoded = bulk.decode, []
+decode, decoded = parallel_decode.decode, []
 def slowly(*args):
     time.sleep(slow)
     decoded.append(1)
     return decode(*args)
-bulk.decode = slowly
+parallel_decode.decode = slowly
 source = open_source(path, heldout=0.1)
 print(source.fingerprint, len(decoded))
 """

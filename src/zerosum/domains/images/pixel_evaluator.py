@@ -73,7 +73,7 @@ class PixelEvaluator:
         """How many samples `historic` wants."""
         return parzen_2014.NUM_CENTRES
 
-    def parzen_2014(self, fakes: Tensor) -> Sequence[Record]:
+    def historic(self, fakes: Tensor) -> Sequence[Record]:
         """The scores of 2014 for (N, C, H, W) samples in [-1, 1], which are not rounded to 8 bits for it."""
         source = self.inner.source
         if source.shape.channels == RGBA:
