@@ -37,7 +37,7 @@ def side(name: str, source: ImageSource, recipe: str, batch: int) -> measuring.S
 
     def play(steps: int) -> int:
         for _ in range(steps):
-            match.advance()
+            match.train_step()
         return steps * batch
 
     return measuring.Side(name, play)

@@ -164,8 +164,8 @@ def _consumed(recipe: str, source: ImageSource, args: Any) -> float:
         domain.game(chosen, domain.facts(source)), source, Settings(batch=batch, learning=dict(chosen.learning))
     )
     steps = 1 if args.smoke else 3
-    match.advance()
-    return steps * batch / _seconds(lambda: [match.advance() for _ in range(steps)])[0]
+    match.train_step()
+    return steps * batch / _seconds(lambda: [match.train_step() for _ in range(steps)])[0]
 
 
 def _forget(path: Path) -> None:

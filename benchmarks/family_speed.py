@@ -120,8 +120,8 @@ def sides(name: str, shape: Shape, precision: str, smoke: bool) -> tuple[measuri
     recipe, match, source = begun(name, shape, precision, smoke)
     batch = match.settings.batch
     with memory.measured(torch.device("cpu")) as peak:
-        match.advance()
-    events = match.play(10**12)
+        match.train_step()
+    events = match.run(10**12)
 
     def play(steps: int) -> int:
         done = 0

@@ -60,7 +60,7 @@ class Engine:
         duel = Duel(generator, discriminator, prior=LATENT, rules=rules)
         self.match = TrainingLoop(duel, source.to(device), settings)
         self.read_every, self.values = read_every, dict[str, float]()
-        self._events: Iterator[Event] = self.match.play(10**12)
+        self._events: Iterator[Event] = self.match.run(10**12)
 
     def play(self, steps: int) -> int:
         """Plays; returns the number of real images seen."""

@@ -72,7 +72,7 @@ def recipe_player(name: str, source: ImageSource, precision: str, smoke: bool) -
     if smoke and recipe.generator.kind == "conv":
         recipe = recipe.changed(generator={"kind": "conv", "width": 4}, discriminator={"kind": "conv", "width": 4})
     match = plan.match(plan.Plan(recipe, domain, source, facts))
-    events = match.play(10**12)
+    events = match.run(10**12)
 
     def play(steps: int) -> int:
         done = 0

@@ -185,7 +185,7 @@ def sides(name: str, every: int | None, smoke: bool) -> tuple[measuring.Side, me
     match = plan.match(plan.Plan(recipe.with_schedules_in_steps(), domain, source, domain.facts(source)))
     pair = match.game.players["generator"], match.game.players["discriminator"]
     loop = Loop(recipe, pair, _batches(source, match.settings.batch))
-    events = match.play(10**12)
+    events = match.run(10**12)
 
     def play(steps: int) -> int:
         done = 0

@@ -140,7 +140,7 @@ def side(
 
     def play(steps: int) -> int:
         for _ in range(steps):
-            match.advance()
+            match.train_step()
         return steps * args.batch
 
     return measuring.Side(name, play)

@@ -203,7 +203,7 @@ def close(left: dict[str, Tensor], right: dict[str, Tensor], **tolerance: float)
 def played(match: TrainingLoop, steps: int = STEPS) -> TrainingLoop:
     """The match after `steps` more steps."""
     for _ in range(steps):
-        match.advance()
+        match.train_step()
     return match
 
 

@@ -77,7 +77,7 @@ def play(case: Case, seed: int) -> dict[str, list[int]]:
     match, steps = plan.match(planned), planned.recipe.steps
     observer, checkup = TrainingEvaluator(planned, match), checkup_of(planned.recipe, match.game)
     found: dict[str, list[int]] = {}
-    for event in match.play(steps):
+    for event in match.run(steps):
         if isinstance(event, Boundary):
             if event.step % (steps // LOOKS) == 0:
                 for one in checkup.look(event.step, observer.health()[0]):

@@ -97,7 +97,9 @@ def test_the_bare_loop_plays_the_engines_game() -> None:
     bare = Scripted(pairs[0], source, 8, learning, "float32", "cpu", one=False)
     engine = ours.Engine(pairs[1], source, batch=8, rules=rules, learning=learning, precision="float32")
     bare._discriminator_turn()
-    engine.match._play_turn(engine.match.game.turns(0)[0], engine.match._shares(0, engine.match.game.turns(0)[0], 0))
+    engine.match._run_turn(
+        engine.match.game.turns(0)[0], engine.match._micro_batches(0, engine.match.game.turns(0)[0], 0)
+    )
     torch.testing.assert_close(dict(pairs[0][1].state_dict()), dict(pairs[1][1].state_dict()))
 
 

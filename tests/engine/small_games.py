@@ -95,7 +95,7 @@ def match(
 
 def play(game: TrainingLoop, steps: int) -> TrainingLoop:
     """Plays until `steps` steps are completed."""
-    for _ in game.play(steps):
+    for _ in game.run(steps):
         pass
     return game
 

@@ -36,7 +36,7 @@ from zerosum.engine.seeds import SeededNoise
 def turn(game: TrainingLoop, index: int) -> None:
     """Plays one turn of the current step."""
     turns = game.game.turns(game.step)
-    game._play_turn(turns[index], game._shares(index, turns[index], sum(t.reals for t in turns[:index])))
+    game._run_turn(turns[index], game._micro_batches(index, turns[index], sum(t.reals for t in turns[:index])))
 
 
 # --- who may learn
@@ -55,7 +55,7 @@ def test_only_the_mover_moves() -> None:
     turn(game, 1)
     assert same(copied(d), before_d)
     assert not any(torch.equal(copied(g)[name], before_g[name]) for name in ("0.weight", "4.weight", "1.running_mean"))
-    assert game._outcomes["generator"].gradient_norm > 0
+    assert game._results["generator"].gradient_norm > 0
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in g.parameters() if p.dim() > 1)
 
 
@@ -261,22 +261,22 @@ def test_augmentation_acts_on_what_the_discriminator_sees_and_passes_the_error()
     game = play(match(duel(d=d, augment=negate, rules=UpdateRules(augment_strength=0.5)), source), 1)
     assert told == [("augment real", 0.5), ("augment fake", 0.5), ("augment fake", 0.5)]
     assert torch.equal(judged[0], -0.5 * source.data[source.asked[0]])
-    assert game._outcomes["generator"].gradient_norm > 0
+    assert game._results["generator"].gradient_norm > 0
 
 
 def test_observed_values() -> None:
     game = duel(d=_Fixed())
     share = MicroBatch(Rows().batch(torch.arange(4)), SeededNoise(0, 0, 0, 0, 4, 4, torch.device("cpu")), 0)
-    assert game.observed() == {}
+    assert game.log_values() == {}
     game.terms("discriminator", share)
-    seen = {name: round(float(number), 6) for name, number in game.observed().items()}
+    seen = {name: round(float(number), 6) for name, number in game.log_values().items()}
     d = round(torch.tensor(2.0).sigmoid().item(), 6)
     real, fake = torch.tensor([2.0]), torch.tensor([2.0])
     v = round(losses.value(real, fake).item(), 6)
     assert seen == {"D(x)": d, "D(G(z))": d, "accuracy/real": 1.0, "accuracy/fake": 0.0, "V": v}
     hinge = duel(d=_Fixed(), loss=losses.hinge)
     hinge.terms("discriminator", share)
-    assert "V" not in hinge.observed()
+    assert "V" not in hinge.log_values()
 
 
 class _Fixed(nn.Module):
@@ -293,7 +293,7 @@ class _Fixed(nn.Module):
 def test_bfloat16_step_keeps_weights_and_terms_in_float32() -> None:
     game = play(match(precision="bfloat16", default=SGD), 2)
     assert all(p.dtype == torch.float32 for network in game.game.players.values() for p in network.parameters())
-    assert all(term.dtype == torch.float32 for outcome in game._outcomes.values() for term in outcome.terms.values())
+    assert all(term.dtype == torch.float32 for outcome in game._results.values() for term in outcome.terms.values())
 
 
 def test_replay_decides_what_the_discriminator_is_shown() -> None:
@@ -307,7 +307,7 @@ def test_replay_decides_what_the_discriminator_is_shown() -> None:
     g, d = generator(), critic()
     seen: list[Tensor] = []
     d.register_forward_pre_hook(lambda module, args: seen.append(args[0].detach().clone()))
-    match(Duel(g, d, prior=LATENT, replay=constant), batch=6).advance()
+    match(Duel(g, d, prior=LATENT, replay=constant), batch=6).train_step()
     assert len(shown) == 1
     _, replayed, fresh = seen
     torch.testing.assert_close(replayed, torch.full_like(replayed, 0.25))

@@ -215,7 +215,7 @@ def test_loop_averages_every_second_step_with_a_scheduled_half_life() -> None:
     half_life = Schedule(20.0, 60.0, "linear", over_steps=4)
     game = match(duel(), half_life_images=half_life, ramp=2.0, average_every=2)
     by_hand = game.game.players["generator"][0].weight.detach().clone()
-    for event in game.play(4):
+    for event in game.run(4):
         if hasattr(event, "values") and event.step % 2 == 0:
             decay = 0.5 ** (16 / min(half_life(event.step - 1), 2.0 * 8 * event.step))
             by_hand = decay * by_hand + (1 - decay) * game.game.players["generator"][0].weight.detach()

@@ -81,7 +81,7 @@ def test_no_part_of_the_state_can_be_left_out(tmp_path: Path, straight: dict[str
     """With the part as it was before the first step the run ends elsewhere: each of them is needed."""
     path = save_checkpoint(tmp_path, 6, play(fresh(), 6).state_dict())
     state = read_checkpoint(path)
-    assert set(state) == {*PARTS, "skipped", "rate", "noted"}
+    assert set(state) == {*PARTS, "skipped", "rate", "terms"}
     again = fresh()
     again.load_state_dict(state | {part: fresh().state_dict()[part]})
     assert not same(play(again, STEPS).state_dict(), straight)

@@ -93,7 +93,7 @@ def test_derive_is_stable_and_tells_its_parts_apart() -> None:
 
 def test_events_in_order() -> None:
     game = match()
-    told = [(type(event), event.step, getattr(event, "last", None)) for event in game.play(2)]
+    told = [(type(event), event.step, getattr(event, "last", None)) for event in game.run(2)]
     assert told == [
         (Boundary, 0, False),
         (Stepped, 1, None),
@@ -101,13 +101,13 @@ def test_events_in_order() -> None:
         (Stepped, 2, None),
         (Boundary, 2, True),
     ]
-    assert [(event.step, event.last) for event in game.play(2)] == [(2, True)]
-    assert [event.images for event in game.play(4) if isinstance(event, Stepped)] == [24, 32]
+    assert [(event.step, event.last) for event in game.run(2)] == [(2, True)]
+    assert [event.images for event in game.run(4) if isinstance(event, Stepped)] == [24, 32]
 
 
 def test_leaving_the_loop_and_coming_back_changes_nothing() -> None:
     straight, halting = play(match(), 5), match()
-    for event in halting.play(5):
+    for event in halting.run(5):
         if isinstance(event, Stepped):
             break
     play(halting, 5)

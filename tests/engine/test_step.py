@@ -57,8 +57,8 @@ def _assert_equal_play(one: TrainingLoop, other: TrainingLoop) -> None:
         pairs = zip(one.game.players[name].parameters(), other.game.players[name].parameters(), strict=True)
         for left, right in pairs:
             torch.testing.assert_close(left, right, rtol=0, atol=2e-6)
-        for term, value in one._outcomes[name].values().items():
-            torch.testing.assert_close(value, other._outcomes[name].values()[term], rtol=1e-5, atol=2e-6)
+        for term, value in one._results[name].values().items():
+            torch.testing.assert_close(value, other._results[name].values()[term], rtol=1e-5, atol=2e-6)
 
 
 # --- the guard
@@ -195,7 +195,7 @@ def test_clip_by_value_then_norm() -> None:
 
 def test_values_by_name() -> None:
     game = match(duel(penalties=[penalties.r1(2.0, every=2), penalties.r2(1.0)]), Rows(), learning={"generator": SGD})
-    seen = [event.values() for event in game.play(2) if hasattr(event, "values")]
+    seen = [event.values() for event in game.run(2) if hasattr(event, "values")]
     always = {"D(x)", "D(G(z))", "accuracy/real", "accuracy/fake", "V", "lr/discriminator", "lr/generator"}
     always |= {f"discriminator/{name}" for name in ("loss", "r2", "total", "gradient_norm")}
     always |= {"generator/loss", "generator/gradient_norm"}

@@ -137,7 +137,7 @@ def plays(duel: Duel, steps: int = 1, batch: int = 8, micro_batches: int = 1) ->
     settings = Settings(batch=batch, micro_batches=micro_batches, default=OptimizerConfig(lr=1e-3))
     match = TrainingLoop(duel, Rows(64), settings)
     for _ in range(steps):
-        match.advance()
+        match.train_step()
     return match
 
 
@@ -156,7 +156,7 @@ def test_consistency_compares_plain_with_augmented() -> None:
     with torch.no_grad():
         real = duel.discriminator(Rows(64).batch(torch.arange(64)).data)
         fake = duel.discriminator(duel.generator(duel.prior.draw(SeededNoise(0, 0, 0, 0, 64, 64, torch.device("cpu")))))
-    match.advance()
+    match.train_step()
     # T doubles, so D(x) - D(T(x)) = -D(x).
     expected = 3 * float(real.square().mean() + fake.square().mean())
     assert match.values()["discriminator/consistency"] == pytest.approx(expected, rel=1e-5)
@@ -201,14 +201,14 @@ def test_strength_rises_while_d_is_sure_and_is_part_of_the_state() -> None:
     match = plays(duel, steps=6)
     assert match.values()["augment/strength"] == pytest.approx(6 * 8 / 160)
     assert match.values()["augment/sign"] == 1.0
-    match.advance()
+    match.train_step()
     other = plays(
         Duel(nn.Linear(2, FEATURES), Sure(), prior=Prior(2), augment=double, rules=UpdateRules(augment_strength=rule)),
         steps=0,
     )
     other.load_state_dict(match.state_dict())
     for each in (match, other):
-        each.advance()
+        each.train_step()
     assert duel.control is not None
     assert duel.control.state_dict() == other.game.control.state_dict()  # type: ignore[attr-defined]
     assert duel.control.strength == pytest.approx(8 * 8 / 160)
@@ -223,7 +223,7 @@ def test_the_sign_is_taken_around_the_logit_of_cannot_tell(loss: str, sign: floa
         DiscriminatorOutput((torch.tensor([0.1, 0.15, 0.4, 0.95]),)),
         DiscriminatorOutput((torch.tensor([-0.5, 0.5, 0.1, -0.1]),)),
     )
-    assert duel.noted("discriminator")["sign"].item() == pytest.approx(sign)
+    assert duel.statistics("discriminator")["sign"].item() == pytest.approx(sign)
 
 
 class Middle(Line):
@@ -256,7 +256,7 @@ def test_outputs_are_cut_with_their_rows() -> None:
 def test_the_rate_scales_learning_and_is_kept() -> None:
     match = plays(game(), steps=1)
     match.rate = 0.5
-    match.advance()
+    match.train_step()
     assert match.values()["lr/generator"] == pytest.approx(5e-4)
     other = plays(game(), steps=0)
     other.load_state_dict(match.state_dict())

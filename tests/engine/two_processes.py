@@ -62,7 +62,7 @@ def outcome(game: TrainingLoop) -> dict[str, Tensor]:
     found = {f"{name}.{key}": t for name, net in game.game.players.items() for key, t in net.state_dict().items()}
     if game.average:
         found |= {f"average.{key}": tensor for key, tensor in game.average.state_dict().items()}
-    for name, player in game._outcomes.items():
+    for name, player in game._results.items():
         found |= {f"{name}/{key}": value.detach() for key, value in player.values().items()}
     return found
 

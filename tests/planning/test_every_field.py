@@ -129,7 +129,7 @@ def small(name: str) -> Recipe:
 def weights(recipe: Recipe) -> dict[str, Tensor]:
     match = plan.match(made(recipe))
     for _ in range(recipe.steps):
-        match.advance()
+        match.train_step()
     networks = {name: dict(player.network.state_dict()) for name, player in match.players.items()}
     return split({"networks": networks, "average": dict(match.average.state_dict()) if match.average else {}})[0]
 

@@ -129,8 +129,8 @@ def test_a_match_counts_for_each_player(monkeypatch: pytest.MonkeyPatch) -> None
 
     match: TrainingLoop = begun("toy", "on_nonfinite=skip")
     poison(monkeypatch, lambda player, step: player == "generator")
-    match.advance()
-    match.advance()
+    match.train_step()
+    match.train_step()
     assert match.skips == {"generator": 2, "discriminator": 0}
     again = begun("toy", "on_nonfinite=skip")
     again.load_state_dict(match.state_dict())

@@ -1,4 +1,4 @@
-"""Adaptive augmentation: its strength p follows how sure the discriminator is of the reals it was trained on.
+"""Adaptive augmentation: the strength p rises while the discriminator overfits the training reals.
 
 Karras et al. 2020, "Training generative adversarial networks with limited data", arXiv:2006.06676, section 3.1.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Adaptive:
-    """The rule: p rises while r = E[sign(D(x))] over the training reals lies above `target`, and falls while below.
+    """p rises while r = E[sign(D(x))] over the training reals lies above `target`, and falls while r lies below.
 
     over_images: reals that p needs to travel from 0 to 1. every: discriminator turns between two changes.
     initial, most: where p begins, and its upper bound; 0 <= initial <= most <= 1.
@@ -34,16 +34,16 @@ class Adaptive:
 
 
 class Controller:
-    """The rule at work. Its state is p and what it has seen since the last change."""
+    """Adjusts p during training. Its state is p and the sums since the last change of p."""
 
     def __init__(self, rule: Adaptive) -> None:
         self.rule, self.strength, self.sign = rule, rule.initial, 0.0
         self._sum: Tensor | float = 0.0
         self._turns, self._rows = 0, 0
 
-    def see(self, sign: Tensor, rows: int) -> None:
-        """The mean sign of one discriminator turn's `rows` reals, over all processes."""
-        # Added up where it lies: reading it in every turn would make a GPU wait.
+    def update(self, sign: Tensor, rows: int) -> None:
+        """Adds the mean sign of D on the `rows` reals of one turn, over all processes; every `every` turns p changes."""
+        # Summed on its device: reading the value in every turn would synchronise the GPU.
         self._sum, self._turns, self._rows = self._sum + sign.detach().double(), self._turns + 1, self._rows + rows
         if self._turns < self.rule.every:
             return

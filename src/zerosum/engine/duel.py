@@ -1,6 +1,6 @@
-"""The ordinary game: one generator against one discriminator, the formula of 2014 and its descendants.
+"""The game of one generator and one discriminator: Goodfellow et al. 2014 and its descendants.
 
-Legend: N rows of a share, L latent size, ``...`` the data's own shape.
+Shapes: N rows of a micro-batch, L latent size, ``...`` the data's own shape.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from zerosum.engine import losses
 from zerosum.engine.adaptive import Adaptive, Controller
 from zerosum.engine.game import Batch, DiscriminatorOutput, Game, LossContext, MicroBatch, Turn
 from zerosum.engine.losses import GANLoss
+from zerosum.engine.network_checks import check_discriminator, check_generator
 from zerosum.engine.penalties import Penalty, clip_weights
 from zerosum.engine.schedule import at
 from zerosum.engine.seeds import SeededNoise
@@ -28,12 +29,13 @@ GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 
 
 class Duel(Game):
-    """G against D. D is frozen while G learns, but its error flows through it to G.
+    """A generator and a discriminator. D is frozen while G is updated; gradients flow through it to G.
 
     generator: (N, L) noise [, condition] -> (N, ...) data. discriminator: (N, ...) data [, condition] -> logits.
-    With labelled data both receive the reals' conditions; with unlabelled data neither receives any.
-    augment(x, draws, purpose, strength) acts on reals and fakes alike before D sees them, and must be differentiable.
-    replay(fakes, share) gives what D is shown in place of fresh fakes, past ones among them (Shrivastava et al. 2017,
+    loss: a GANLoss, or the name of one of zerosum.losses: "hinge". prior: the size L of normal noise, or a Prior.
+    conditional: both networks receive the conditions of the reals as a second argument.
+    augment(x, draws, purpose, strength) is applied to reals and fakes before D, and must be differentiable.
+    replay(fakes, micro_batch) returns the fakes for D's turn, earlier ones among them (Shrivastava et al. 2017,
     arXiv:1612.07828); it keeps its own state.
     """
 
@@ -42,7 +44,7 @@ class Duel(Game):
         generator: nn.Module,
         discriminator: nn.Module,
         *,
-        loss: GANLoss = losses.non_saturating,
+        loss: GANLoss | str = losses.non_saturating,
         penalties: Sequence[Penalty] = (),
         prior: Prior | int = 64,
         rules: UpdateRules = UpdateRules(),
@@ -52,13 +54,14 @@ class Duel(Game):
     ) -> None:
         self.generator, self.discriminator = generator, discriminator
         self.players = {DISCRIMINATOR: discriminator, GENERATOR: generator}
-        self.loss, self.penalties, self.rules = loss, tuple(penalties), rules
+        self.loss = losses.named(loss) if isinstance(loss, str) else loss
+        self.penalties, self.rules = tuple(penalties), rules
         self.prior = Prior(prior) if isinstance(prior, int) else prior
         self.conditional, self.augment, self.replay = conditional, augment, replay
         self.reals_per_step = sum(turn.reals for turn in self.turns(0))
-        self._previous: list[Batch] = []  # the last generator turn's fakes of this process, in row order
+        self._previous: list[Batch] = []  # fakes of the last generator turn on this process, in row order
         self._first_row = 0
-        self._peers: Tensor | None = None
+        self._batch_scores: Tensor | None = None  # (N_total, 2) real and fake scores of the global batch
         self._last: tuple[DiscriminatorOutput, DiscriminatorOutput] | None = None
         self._rows = 0
         adaptive = rules.augment_strength
@@ -72,42 +75,48 @@ class Duel(Game):
         generator = Turn((GENERATOR,), reals=self.loss.needs_real or self.conditional)
         return (Turn((DISCRIMINATOR,)),) * self.rules.discriminator_steps + (generator,)
 
-    def terms(self, player: str, share: MicroBatch) -> dict[str, Tensor]:
+    def check(self, batch: Batch) -> None:
+        """UserError where the generator does not fit the prior or the data, or the discriminator the data or the loss."""
+        rows = batch if self.conditional else Batch(batch.data)
+        check_generator(self.generator, self._generate, rows, self.prior.size)
+        check_discriminator(self._discriminate, rows, self.loss.on_logits)
+
+    def terms(self, player: str, micro_batch: MicroBatch) -> dict[str, Tensor]:
         """The player's loss, and the penalties on it."""
         if player == DISCRIMINATOR:
-            play, loss = self._discriminators_play(share), self.loss.discriminator
-            self._last = play.on_real.detach(), play.on_fake.detach()
-            self._rows = share.draws.total
+            context, loss = self._discriminator_context(micro_batch), self.loss.discriminator
+            self._last = context.on_real.detach(), context.on_fake.detach()
+            self._rows = micro_batch.draws.total
         else:
-            play, loss = self._generators_play(share), self.loss.generator
-            if self.rules.fakes == "previous" and play.plain_fake is not None:
-                self._keep(share, Batch(play.plain_fake.detach(), play.condition))
-        terms = {"loss": self._coupled_mean(loss, play.on_real, play.on_fake, share)}
+            context, loss = self._generator_context(micro_batch), self.loss.generator
+            if self.rules.fakes == "previous" and context.plain_fake is not None:
+                self._keep(micro_batch, Batch(context.plain_fake.detach(), context.condition))
+        terms = {"loss": self._mean_loss(loss, context.on_real, context.on_fake, micro_batch)}
         for penalty in self.penalties:
-            if player in penalty.players and penalty.due(share.step):
-                terms[penalty.name] = penalty.term(play).mean()
+            if player in penalty.players and penalty.due(micro_batch.step):
+                terms[penalty.name] = penalty.term(context).mean()
         return terms
 
-    def noted(self, player: str) -> dict[str, Tensor]:
+    def statistics(self, player: str) -> dict[str, Tensor]:
         """The mean sign of D on the reals, for adaptive augmentation."""
         if player != DISCRIMINATOR or self.control is None or self._last is None:
             return {}
-        real, fake = (verdict.score() for verdict in self._last)
-        peers = torch.stack([real, fake], 1) if self._peers is None else self._peers
+        real, fake = (output.score() for output in self._last)
+        peers = torch.stack([real, fake], 1) if self._batch_scores is None else self._batch_scores
         return {"sign": (real - self.loss.centre(peers[:, 0], peers[:, 1])).sign().mean()}
 
-    def finish(self, player: str, noted: Mapping[str, Tensor]) -> None:
+    def after_step(self, player: str, statistics: Mapping[str, Tensor]) -> None:
         """Weight clipping and adaptive augmentation, where the rules ask for them."""
         if player == DISCRIMINATOR and self.rules.clip_weights is not None:
             clip_weights(self.discriminator, self.rules.clip_weights)
-        if self.control is not None and "sign" in noted:
-            self.control.see(noted["sign"], self._rows)
+        if self.control is not None and "sign" in statistics:
+            self.control.update(statistics["sign"], self._rows)
 
-    def observed(self) -> dict[str, Tensor]:
-        """D(x), D(G(z)): means of sigmoid(logit - neutral logit); the shares judged right; V(D, G) where it exists."""
+    def log_values(self) -> dict[str, Tensor]:
+        """D(x), D(G(z)): means of sigmoid(logit - neutral logit); the accuracy of D on each side; V(D, G) where it exists."""
         if self._last is None:
             return {}
-        real, fake = (verdict.score() for verdict in self._last)
+        real, fake = (output.score() for output in self._last)
         centre = self.loss.centre(real, fake)
         values = {
             "D(x)": (real - centre).sigmoid().mean(),
@@ -122,50 +131,53 @@ class Duel(Game):
             values["augment/sign"] = real.new_tensor(self.control.sign)
         return values
 
-    # --- the two sides
+    # --- the two turns
 
-    def _discriminators_play(self, share: MicroBatch) -> LossContext:
-        """One share of the discriminator's turn: fakes made without a graph, reals and fakes judged."""
-        assert share.real is not None, "the discriminator's turn draws reals"
-        condition = self._condition(share)
-        fakes = self._fakes(share, condition)
-        real, fake = self._shown(share.real.data, share, "real"), self._shown(fakes.data, share, "fake")
-        verdicts = self._verdicts(real, fake, condition, fakes.condition)
-        plain = share.real.data, fakes.data
-        return self._play(DISCRIMINATOR, share, plain, (real, fake), verdicts, (condition, fakes.condition))
+    def _discriminator_context(self, micro_batch: MicroBatch) -> LossContext:
+        """The discriminator's turn: fakes without a graph, D on reals and fakes."""
+        assert micro_batch.real is not None, "the discriminator's turn draws reals"
+        condition = self._condition(micro_batch)
+        fakes = self._fakes(micro_batch, condition)
+        real, fake = (
+            self._shown(micro_batch.real.data, micro_batch, "real"),
+            self._shown(fakes.data, micro_batch, "fake"),
+        )
+        outputs = self._outputs(real, fake, condition, fakes.condition)
+        plain = micro_batch.real.data, fakes.data
+        return self._context(DISCRIMINATOR, micro_batch, plain, (real, fake), outputs, (condition, fakes.condition))
 
-    def _generators_play(self, share: MicroBatch) -> LossContext:
-        """One share of the generator's turn; without a need for reals the fakes stand in for them, unused."""
-        condition = self._condition(share)
-        noise = self.prior.draw(share.draws)
+    def _generator_context(self, micro_batch: MicroBatch) -> LossContext:
+        """The generator's turn; where its loss needs no reals, the fakes stand in for them, unused."""
+        condition = self._condition(micro_batch)
+        noise = self.prior.draw(micro_batch.draws)
         plain = self._generate(noise, condition)
-        fake = self._shown(plain, share, "fake")
-        both = plain if share.real is None else share.real.data, plain
-        if share.real is not None and self.loss.needs_real:
-            real = self._shown(share.real.data, share, "real")
-            verdicts = self._verdicts(real, fake, condition, condition)
+        fake = self._shown(plain, micro_batch, "fake")
+        both = plain if micro_batch.real is None else micro_batch.real.data, plain
+        if micro_batch.real is not None and self.loss.needs_real:
+            real = self._shown(micro_batch.real.data, micro_batch, "real")
+            outputs = self._outputs(real, fake, condition, condition)
         else:
             real, on_fake = fake, self._judge(fake, condition)
-            verdicts = on_fake, on_fake
-        return self._play(GENERATOR, share, both, (real, fake), verdicts, (condition, condition), noise)
+            outputs = on_fake, on_fake
+        return self._context(GENERATOR, micro_batch, both, (real, fake), outputs, (condition, condition), noise)
 
-    def _play(
+    def _context(
         self,
         player: str,
-        share: MicroBatch,
+        micro_batch: MicroBatch,
         plain: tuple[Tensor, Tensor],
         shown: tuple[Tensor, Tensor],
-        verdicts: tuple[DiscriminatorOutput, DiscriminatorOutput],
+        outputs: tuple[DiscriminatorOutput, DiscriminatorOutput],
         conditions: tuple[Tensor | None, Tensor | None],
         noise: Tensor | None = None,
     ) -> LossContext:
-        told = dict(zip(("real", "fake"), conditions, strict=True))
+        conditions_of = dict(zip(("real", "fake"), conditions, strict=True))
         return LossContext(
             *shown,
-            *verdicts,
-            judge=lambda points, side: self._judge(points, told[side]),
-            draws=share.draws,
-            step=share.step,
+            *outputs,
+            judge=lambda points, side: self._judge(points, conditions_of[side]),
+            draws=micro_batch.draws,
+            step=micro_batch.step,
             player=player,
             condition=conditions[0],
             fake_condition=conditions[1],
@@ -173,46 +185,47 @@ class Duel(Game):
             generator=self.generator,
             plain_real=plain[0],
             plain_fake=plain[1],
-            see=lambda points, side: self._augmented(points, share, side),
+            augment=lambda points, side: self._augmented(points, micro_batch, side),
         )
 
-    def _fakes(self, share: MicroBatch, condition: Tensor | None) -> Batch:
+    def _fakes(self, micro_batch: MicroBatch, condition: Tensor | None) -> Batch:
         if self.rules.fakes == "previous" and self._previous:
             whole = _joined(self._previous)
-            first = share.draws.start - self._first_row
-            return whole.rows(first, first + len(share))
+            first = micro_batch.draws.start - self._first_row
+            return whole.rows(first, first + len(micro_batch))
         with torch.no_grad():
-            fresh = Batch(self._generate(self.prior.draw(share.draws), condition), condition)
-            return self.replay(fresh, share) if self.replay else fresh
+            fresh = Batch(self._generate(self.prior.draw(micro_batch.draws), condition), condition)
+            return self.replay(fresh, micro_batch) if self.replay else fresh
 
     def _generate(self, noise: Tensor, condition: Tensor | None) -> Tensor:
         return self.generator(noise) if condition is None else self.generator(noise, condition)  # type: ignore[no-any-return]
 
-    def _condition(self, share: MicroBatch) -> Tensor | None:
-        return share.real.condition if self.conditional and share.real is not None else None
+    def _condition(self, micro_batch: MicroBatch) -> Tensor | None:
+        return micro_batch.real.condition if self.conditional and micro_batch.real is not None else None
 
-    # --- judging
+    # --- the discriminator on data
 
-    def _shown(self, data: Tensor, share: MicroBatch, side: str) -> Tensor:
-        """The data as D sees them."""
-        return self._augmented(data, share, side) if self.rules.augment_role == "shown" else data
+    def _shown(self, data: Tensor, micro_batch: MicroBatch, side: str) -> Tensor:
+        """The data as D receives them."""
+        return self._augmented(data, micro_batch, side) if self.rules.augment_role == "shown" else data
 
-    def _augmented(self, data: Tensor, share: MicroBatch, side: str) -> Tensor:
+    def _augmented(self, data: Tensor, micro_batch: MicroBatch, side: str) -> Tensor:
         if self.augment is None:
             return data
-        return self.augment(data, share.draws, f"augment {side}", self.strength(share.step))
+        return self.augment(data, micro_batch.draws, f"augment {side}", self.strength(micro_batch.step))
 
     def strength(self, step: int) -> float:
-        """The strength of the augmentation in step `step`; an adaptive one is told as it is now."""
+        """The strength of the augmentation in step `step`; of an adaptive one its present value."""
         strength = self.rules.augment_strength
         return self.control.strength if isinstance(strength, Adaptive) and self.control else at(strength, step)  # type: ignore[arg-type]
 
     def _judge(self, data: Tensor, condition: Tensor | None) -> DiscriminatorOutput:
-        return DiscriminatorOutput.of(
-            self.discriminator(data) if condition is None else self.discriminator(data, condition)
-        )
+        return DiscriminatorOutput.of(self._discriminate(data, condition))
 
-    def _verdicts(
+    def _discriminate(self, data: Tensor, condition: Tensor | None) -> Any:
+        return self.discriminator(data) if condition is None else self.discriminator(data, condition)
+
+    def _outputs(
         self, real: Tensor, fake: Tensor, real_condition: Tensor | None, fake_condition: Tensor | None
     ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
         if self.rules.batches == "two":
@@ -223,42 +236,52 @@ class Duel(Game):
 
     # --- losses that couple the rows of a batch
 
-    def rehearse(self, player: str, share: MicroBatch) -> Tensor | None:
-        """(N, 2) real and fake scores of the share, when the loss, or the sign that an adaptive augmentation follows, compares
-        rows with the whole batch's means."""
+    def batch_scores(self, player: str, micro_batch: MicroBatch) -> Tensor | None:
+        """(N, 2) real and fake scores, where the loss, or the sign that controls adaptive augmentation, depends on the means of
+        the global batch."""
         centred = player == DISCRIMINATOR and self.control is not None and self.loss.neutral is None
         if not (self.loss.coupled or centred):
             return None
-        play = self._discriminators_play(share) if player == DISCRIMINATOR else self._generators_play(share)
-        return torch.stack([play.on_real.score(), play.on_fake.score()], 1)
+        context = (
+            self._discriminator_context(micro_batch)
+            if player == DISCRIMINATOR
+            else self._generator_context(micro_batch)
+        )
+        return torch.stack([context.on_real.score(), context.on_fake.score()], 1)
 
-    def meet(self, rows: Tensor | None) -> None:
-        """Keeps the scores of the global batch for the turn that follows."""
-        self._peers = rows
+    def set_batch_scores(self, rows: Tensor | None) -> None:
+        """Keeps the scores of the global batch for the following terms."""
+        self._batch_scores = rows
 
-    def _coupled_mean(
-        self, function: losses.LossFunction, real: DiscriminatorOutput, fake: DiscriminatorOutput, share: MicroBatch
+    def _mean_loss(
+        self,
+        function: losses.LossFunction,
+        real: DiscriminatorOutput,
+        fake: DiscriminatorOutput,
+        micro_batch: MicroBatch,
     ) -> Tensor:
-        """The mean over the share. With peers it is the mean over the global batch, whose gradient through this
-        share's rows is exact: the value is the batch's, the gradient is scaled so that shares add up to it."""
+        """The mean over the micro-batch. For a loss that couples rows, the mean over the global batch: its gradient through
+        the rows of this micro-batch is exact, and scaled so that the micro-batches add up to it."""
         if not self.loss.coupled:
             return losses.apply(function, real.logits, fake.logits).mean()
-        if self._peers is None:
+        if self._batch_scores is None:
             return losses.apply(function, (real.score(),), (fake.score(),)).mean()
-        start, stop = share.draws.start, share.draws.stop
-        whole = torch.cat([self._peers[:start], torch.stack([real.score(), fake.score()], 1), self._peers[stop:]])
+        start, stop = micro_batch.draws.start, micro_batch.draws.stop
+        whole = torch.cat(
+            [self._batch_scores[:start], torch.stack([real.score(), fake.score()], 1), self._batch_scores[stop:]]
+        )
         loss = losses.apply(function, (whole[:, 0],), (whole[:, 1],)).mean()
-        return loss.detach() + (loss - loss.detach()) * (len(whole) / len(share))
+        return loss.detach() + (loss - loss.detach()) * (len(whole) / len(micro_batch))
 
-    # --- the previous generator turn's fakes
+    # --- fakes of the previous generator turn
 
-    def _keep(self, share: MicroBatch, fakes: Batch) -> None:
-        if not self._previous or share.draws.start <= self._first_row:
-            self._previous, self._first_row = [], share.draws.start
+    def _keep(self, micro_batch: MicroBatch, fakes: Batch) -> None:
+        if not self._previous or micro_batch.draws.start <= self._first_row:
+            self._previous, self._first_row = [], micro_batch.draws.start
         self._previous.append(fakes)
 
     def state_dict(self) -> dict[str, Any]:
-        """The kept fakes and the augmentation's controller, when the rules use them."""
+        """The kept fakes and the state of adaptive augmentation, where the rules use them."""
         state: dict[str, Any] = {"control": self.control.state_dict()} if self.control else {}
         if self._previous:
             whole = _joined(self._previous)
@@ -284,7 +307,7 @@ def _joined(parts: list[Batch]) -> Batch:
 
 
 def _check(game: Duel) -> None:
-    """Rules that need one another."""
+    """ValueError for rules that contradict each other."""
     compared = game.rules.augment_role == "compared"
     comparing = [penalty.name for penalty in game.penalties if penalty.augment_role == "compared"]
     if game.augment is None and game.rules.augment_strength != UpdateRules.augment_strength:

@@ -50,8 +50,8 @@ def consistency(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
     Zhao et al. 2020 (balanced consistency regularisation), arXiv:2002.04724, section 3.1."""
 
     def function(play: LossContext) -> Tensor:
-        real = play.on_real.score() - play.judge(play.see(play.real, "real"), "real").score()
-        fake = play.on_fake.score() - play.judge(play.see(play.fake.detach(), "fake"), "fake").score()
+        real = play.on_real.score() - play.judge(play.augment(play.real, "real"), "real").score()
+        fake = play.on_fake.score() - play.judge(play.augment(play.fake.detach(), "fake"), "fake").score()
         return real.square() + fake.square()
 
     source = "Zhao et al. 2020"

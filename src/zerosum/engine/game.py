@@ -1,6 +1,6 @@
-"""The words of the game: what a discriminator says, what a turn is made of, what every game must offer.
+"""The types of a game: batches, the discriminator's output, turns, and the base class of all games.
 
-Legend of shapes: N rows of one share of a batch, ``...`` the data's own shape.
+Shapes: N rows of a micro-batch, ``...`` the data's own shape.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Batch:
     """Rows of real data, on the device of the game.
 
     data: (N, ...) float32 in the domain's range.
-    condition: what the players are told of each row: (N,) int64 class labels, (N, K) float32 attributes, (N, ...) anything
+    condition: what the networks are conditioned on: (N,) int64 class labels, (N, K) float32 attributes, (N, ...) anything
         else, or None.
     """
 
@@ -52,11 +52,11 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class DiscriminatorOutput:
-    """What a discriminator says of N samples.
+    """The output of a discriminator for N samples.
 
     logits: one tensor a head, each (N,) or (N, ...) for patch and multi-scale critics; positive means "real".
     features: intermediate activations for feature matching; may be empty.
-    outputs: what else it says, by name, rows first: "classes" (N, K) logits of an auxiliary classifier,
+    outputs: further outputs by name, rows first: "classes" (N, K) logits of an auxiliary classifier,
         "reconstruction" (N,) errors of a decoder inside it.
     """
 
@@ -93,9 +93,9 @@ class DiscriminatorOutput:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """One micro-batch of one process in one turn: all that a game may use to compute its terms.
+    """One micro-batch of one process in one turn: the inputs from which a game computes its terms.
 
-    real: the reals of this share, or None when the turn draws none.
+    real: the real rows, or None when the turn uses none.
     draws: random numbers; row i of the global batch gets the same numbers on any number of processes and micro-batches.
     step: steps completed so far, counted from 0.
     """
@@ -110,15 +110,16 @@ class MicroBatch:
 
 @dataclass(frozen=True)
 class LossContext:
-    """What penalties and extra terms receive: one share of a player's turn, judged.
+    """The input of penalties and extra loss terms: one micro-batch of a player's turn with the outputs of the discriminator.
 
     real, fake: (N, ...) data as the discriminator saw them (augmented when there is an augmentation); plain_real,
-    plain_fake: before that. Where the generator's turn judges no reals its fakes stand in their place, in plain_real only
-    when the turn draws none.
-    on_real, on_fake: the discriminator's verdicts. judge(points, side): the discriminator on other points under the
-    conditions of the "real" or the "fake" rows. see(points, side): that side's augmentation once more, the very same.
-    player: whose turn it is. condition, fake_condition: of the rows, or None. generator: the network, with the `noise`
-    (N, L) of this share.
+    plain_fake: before that. Where the generator's loss needs no reals, the fakes stand in for them, and in plain_real too
+    when the turn draws no reals.
+    on_real, on_fake: the discriminator's outputs. judge(points, side): the discriminator on other points under the
+    conditions of the "real" or the "fake" rows. augment(points, side): applies that side's augmentation with the same random
+    numbers again.
+    player: the player whose terms are computed. condition, fake_condition: of the rows, or None. generator: the network;
+    noise: (N, L), its input.
     """
 
     real: Tensor
@@ -135,14 +136,14 @@ class LossContext:
     generator: nn.Module | None = None
     plain_real: Tensor | None = None
     plain_fake: Tensor | None = None
-    see: Callable[[Tensor, str], Tensor] = lambda points, side: points
+    augment: Callable[[Tensor, str], Tensor] = lambda points, side: points
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One move: these players learn together from the same parameters. More than one is a simultaneous update.
+    """One update of the named players, all computed at the same parameters; more than one is a simultaneous update.
 
-    reals: whether the turn draws fresh rows of real data.
+    reals: whether the turn draws new rows of real data.
     """
 
     players: tuple[str, ...]
@@ -150,9 +151,9 @@ class Turn:
 
 
 class Game:
-    """Any game the engine can play. `players`, `turns` and `terms` must be given; the other hooks do nothing unless filled.
+    """Base class of all games. `players`, `turns` and `terms` must be given; the other methods do nothing by default.
 
-    players: name -> network; a player is one optimizer's worth of parameters.
+    players: name -> network; each has one optimizer.
     reals_per_step: how many turns of a step draw real rows (fixed, so that the data order is a function of the step).
     """
 
@@ -160,35 +161,41 @@ class Game:
     reals_per_step: int = 1
 
     def turns(self, step: int) -> Sequence[Turn]:
-        """Who moves in this step, in order. k discriminator steps, phases and pretraining are data here."""
+        """The updates of this step, in order: k discriminator steps, phases and pretraining are stated here."""
         raise NotImplementedError
 
-    def terms(self, player: str, share: MicroBatch) -> dict[str, Tensor]:
-        """Named scalar terms, each a mean over the share's rows; their sum is what `player` minimises."""
+    def check(self, batch: Batch) -> None:
+        """Called by `zerosum.engine.train` with two real rows before the first step: raises UserError where the networks do
+        not fit the data or each other."""
+
+    def terms(self, player: str, micro_batch: MicroBatch) -> dict[str, Tensor]:
+        """Named scalar loss terms, each a mean over the rows; `player` minimises their sum."""
         raise NotImplementedError
 
-    def noted(self, player: str) -> dict[str, Tensor]:
-        """Scalars of the share whose terms were computed last, each a mean over its rows, that the game wants to know of the
-        whole batch, over all shares and processes; always under the same names."""
+    def statistics(self, player: str) -> dict[str, Tensor]:
+        """Scalars of the micro-batch whose terms were computed last, each a mean over its rows and always under the same names.
+        Their means over the global batch are given to `after_step`."""
         return {}
 
-    def finish(self, player: str, noted: Mapping[str, Tensor]) -> None:
-        """Called after the player's optimizer step, for constraints on the weights themselves. noted: the means over the
-        global batch of what `noted` gave."""
+    def after_step(self, player: str, statistics: Mapping[str, Tensor]) -> None:
+        """Called after the player's optimizer step, for constraints on weights and adaptive rules. statistics: means over the
+        global batch of what `statistics` gave."""
 
-    def observed(self) -> dict[str, Tensor]:
-        """Named scalars of the last turns (D(x), V ...), computed only when somebody asks; may be empty."""
+    def log_values(self) -> dict[str, Tensor]:
+        """Named scalars of the last turns for the log (D(x), V ...); called only for steps that are logged."""
         return {}
 
-    def rehearse(self, player: str, share: MicroBatch) -> Tensor | None:
-        """(N, K) values of the share that other shares' rows need (losses that couple rows), or None. No gradients here."""
+    def batch_scores(self, player: str, micro_batch: MicroBatch) -> Tensor | None:
+        """(N, K) values of this micro-batch that the terms of other micro-batches need (losses that couple rows), or None.
+        Called without gradients."""
         return None
 
-    def meet(self, rows: Tensor | None) -> None:
-        """Receives what `rehearse` gave for the whole global batch, in row order, before `terms`; None when rows are alone."""
+    def set_batch_scores(self, rows: Tensor | None) -> None:
+        """Receives `batch_scores` of the global batch, in row order, before `terms`; None where the micro-batch is the batch, or
+        rows are independent."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What the game remembers between steps: plain values and tensors; tensors under keys "rows.*" hold this
+        """The state that the game keeps between steps: plain values and tensors; tensors under keys "rows.*" hold this
         process's rows of a batch and are gathered over processes."""
         return {}
 

@@ -1,4 +1,4 @@
-"""The only training loop in the project. It yields events and has no branch on any game's name."""
+"""The training loop. It yields events; the caller owns the `for`. It knows no game by name."""
 
 from __future__ import annotations
 
@@ -14,23 +14,34 @@ from zerosum.engine.data_order import rows_at
 from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.ema import WeightAverage
 from zerosum.engine.events import Boundary, Event, NonFinite, Stepped
-from zerosum.engine.game import Game, MicroBatch, Source, Turn
+from zerosum.engine.game import Batch, Game, MicroBatch, Source, Turn
 from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.engine.precision import Precision, autocast
 from zerosum.engine.schedule import Schedule, at
-from zerosum.engine.seeds import SeededNoise, derive
-from zerosum.engine.step import Player, StepResult, backward, check_finite, limit, only_learns, remember_buffers
+from zerosum.engine.seeds import SeededNoise, derive, preserved_rng
+from zerosum.engine.step import (
+    Player,
+    StepResult,
+    TermsObserver,
+    backward,
+    check_finite,
+    clip_gradient,
+    save_buffers,
+    train_only,
+)
 from zerosum.errors import UserError, nearest
 from zerosum.nn.rows import part
+
+OnNonFinite = Literal["raise", "skip"]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a game is trained, whatever the game.
+    """How a game is trained.
 
-    batch: rows of the global batch of a turn, over all processes. micro_batches: parts it is cut into on each process.
-    learning: player -> Learning; players without an entry use `default`.
-    average: the player whose weights are averaged, None for none. half_life_images: of that average; a Schedule may be given.
+    batch: rows of the global batch of a turn, over all processes. micro_batches: parts into which each process cuts its rows.
+    learning: player -> OptimizerConfig; players without an entry use `default`.
+    average: the player whose weights are averaged; None for none. half_life_images: of that average, in samples.
     on_nonfinite: "raise" stops before the update; "skip" leaves the update out and counts it.
     """
 
@@ -44,7 +55,7 @@ class Settings:
     ramp: float | None = 0.05
     average_every: int = 1
     precision: Precision = "float32"
-    on_nonfinite: Literal["raise", "skip"] = "raise"
+    on_nonfinite: OnNonFinite = "raise"
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.micro_batches < 1 or self.average_every < 1:
@@ -54,7 +65,7 @@ class Settings:
 
 
 class TrainingLoop:
-    """A game in play: players with their optimizers, the average, and the number of steps completed.
+    """A game during training: players with their optimizers, the average, and the number of steps completed.
 
     Everything else (order of the data, noise, dropout, schedules) is a function of the settings and that number.
     """
@@ -75,27 +86,27 @@ class TrainingLoop:
         self.average = WeightAverage(game.players[settings.average], settings.ramp) if settings.average else None
         self.step = 0
         self.skips = dict.fromkeys(self.players, 0)  # updates that were left out, of each player
-        self.nonfinite: NonFinite | None = None  # why the newest of them was
+        self.nonfinite: NonFinite | None = None  # the reason for the newest of them
         self.rate = 1.0  # a factor on all learning rates; less after a rollback
-        self._outcomes: dict[str, StepResult] = {}
-        # The newest value of each term: a lazy penalty is not computed in every step, and a log line must not miss it.
-        self._noted: dict[str, dict[str, Tensor | float]] = {name: {} for name in self.players}
+        self._results: dict[str, StepResult] = {}
+        # The newest value of each term: a lazy penalty is not computed in every step, and each log line must hold it.
+        self._terms: dict[str, dict[str, Tensor | float]] = {name: {} for name in self.players}
         self.device = next(iter(self.players.values())).parameters[0].device
 
-    # --- playing
+    # --- training
 
-    def play(self, steps: int) -> Iterator[Event]:
-        """Plays until `steps` steps are completed, telling of every boundary and every step."""
+    def run(self, steps: int) -> Iterator[Event]:
+        """Trains until `steps` steps are completed; yields a Boundary before each step and at the end, a Stepped after each."""
         while True:
             yield Boundary(self.step, last=self.step >= steps)
             if self.step >= steps:
                 return
-            self.advance()
+            self.train_step()
             yield Stepped(self.step, self.images, self.values)
 
     @property
     def images(self) -> int:
-        """Steps times rows of a batch, over all processes: the clock of half-lives."""
+        """Samples trained on: steps times rows of a batch, over all processes. Half-lives are counted in it."""
         return self.step * self.settings.batch
 
     @property
@@ -103,20 +114,25 @@ class TrainingLoop:
         """Updates that were left out because something was not finite, of all players."""
         return sum(self.skips.values())
 
-    def advance(self, turns: Sequence[Turn] | None = None) -> None:
-        """Plays one step: the game's own turns, or others in their place (a lone move of one player, say)."""
-        draw = 0
-        for index, turn in enumerate(self.game.turns(self.step) if turns is None else turns):
-            shares = self._shares(index, turn, draw)
-            draw += turn.reals
-            try:
-                self._play_turn(turn, shares)
-            except NonFinite as error:
-                if self.settings.on_nonfinite == "raise":
-                    raise
-                self.nonfinite = error.with_traceback(None)  # whose frames hold the tensors of the turn
-                for name in turn.players:
-                    self.skips[name] += 1
+    def train_step(self, turns: Sequence[Turn] | None = None, observer: TermsObserver | None = None) -> None:
+        """One step: the game's turns, or `turns` in their place (the update of one player alone, say).
+
+        observer: called with (player, micro-batch, terms) whenever terms are computed. torch's global random generators are
+        afterwards as they were before.
+        """
+        drawn = 0
+        with preserved_rng(self.device):
+            for index, turn in enumerate(self.game.turns(self.step) if turns is None else turns):
+                micro_batches = self._micro_batches(index, turn, drawn)
+                drawn += turn.reals
+                try:
+                    self._run_turn(turn, micro_batches, observer)
+                except NonFinite as error:
+                    if self.settings.on_nonfinite == "raise":
+                        raise
+                    self.nonfinite = error.with_traceback(None)  # its frames hold the tensors of the turn
+                    for name in turn.players:
+                        self.skips[name] += 1
         self.step += 1
         every = self.settings.average_every
         if self.average is not None and self.step % every == 0:
@@ -124,43 +140,47 @@ class TrainingLoop:
             network = self.game.players[self.settings.average or ""]
             self.average.update(network, self.settings.batch * every, self.images, half_life)
 
-    def _play_turn(self, turn: Turn, shares: Sequence[MicroBatch]) -> None:
-        movers = [self.players[name] for name in turn.players]
-        put_back = remember_buffers(player.network for player in movers)
-        for player in movers:
-            with only_learns(self.players, player.name):
-                self._outcomes[player.name] = backward(self.game, player, shares, self.world, self._context)
+    def _run_turn(self, turn: Turn, micro_batches: Sequence[MicroBatch], observer: TermsObserver | None) -> None:
+        updated = [self.players[name] for name in turn.players]
+        restore = save_buffers(player.network for player in updated)
+        for player in updated:
+            with train_only(self.players, player.name):
+                self._results[player.name] = backward(
+                    self.game, player, micro_batches, self.world, self._context, observer
+                )
         try:
-            for player in movers:
-                check_finite(player, self._outcomes[player.name], self.step)
+            for player in updated:
+                check_finite(player, self._results[player.name], self.step)
         except NonFinite:
-            put_back()  # running statistics have seen the numbers at fault
+            restore()  # running statistics hold the numbers that are not finite
             raise
-        for player in movers:
-            self._noted[player.name] |= self._outcomes[player.name].terms
-            limit(player, self._outcomes[player.name])
+        for player in updated:
+            result = self._results[player.name]
+            self._terms[player.name] |= result.terms
+            clip_gradient(player, result)
             player.learning.schedule(player.optimizer, self.step, self.rate)
             player.optimizer.step()
-            self.game.finish(player.name, self._outcomes[player.name].noted)
+            self.game.after_step(player.name, result.statistics)
 
-    def _shares(self, turn_index: int, turn: Turn, draw: int) -> list[MicroBatch]:
-        """This process's rows of the turn's batch, cut into micro-batches."""
+    def _micro_batches(self, turn_index: int, turn: Turn, drawn: int) -> list[MicroBatch]:
+        """This process's rows of the turn's batch, cut into micro-batches. drawn: turns of this step that drew reals before."""
         total = self.settings.batch
         first, last = self.world.rows(total)
         reals = None
         if turn.reals:
-            position = (self.step * self.game.reals_per_step + draw) * total
+            position = (self.step * self.game.reals_per_step + drawn) * total
             reals = self.source.batch(rows_at(position, total, self.source.num_rows, self.settings.seed)[first:last])
-        shares = []
+        micro_batches = []
         for start, stop in self.world.parts(total, self.settings.micro_batches):
             draws = SeededNoise(self.settings.seed, self.step, turn_index, start, stop, total, self.device)
-            shares.append(MicroBatch(reals.rows(start - first, stop - first) if reals else None, draws, self.step))
-        return shares
+            rows = reals.rows(start - first, stop - first) if reals else None
+            micro_batches.append(MicroBatch(rows, draws, self.step))
+        return micro_batches
 
     @contextlib.contextmanager
-    def _context(self, share: MicroBatch) -> Iterator[None]:
-        """Precision, and what networks draw as a function of the rows; torch's own layers, of the share's first row."""
-        draws = share.draws
+    def _context(self, micro_batch: MicroBatch) -> Iterator[None]:
+        """Autocast, and seeds: layers of zerosum.nn draw by the row, torch's own layers by the first row of the micro-batch."""
+        draws = micro_batch.draws
         batch, own = (derive(self.settings.seed, "dropout", draws.step, draws.turn, row) for row in (0, draws.start))
         torch.default_generator.manual_seed(own)
         if self.device.type == "cuda":
@@ -169,16 +189,16 @@ class TrainingLoop:
         with rows, autocast(self.settings.precision, self.device):
             yield
 
-    # --- what is told
+    # --- the log
 
     def values(self) -> dict[str, float]:
-        """All scalars of the last step, by name: "player/term", the game's own observations, rates."""
-        named: dict[str, Tensor | float] = dict(self.game.observed())
-        for name, outcome in self._outcomes.items():
-            told = self._noted[name] | outcome.values()
-            if len(self._noted[name]) == 1:
-                del told["total"]  # it would repeat the only term
-            named |= {f"{name}/{key}": number for key, number in told.items()}
+        """All scalars of the last step by name: "player/term", `Game.log_values`, learning rates."""
+        named: dict[str, Tensor | float] = dict(self.game.log_values())
+        for name, result in self._results.items():
+            terms = self._terms[name] | result.values()
+            if len(self._terms[name]) == 1:
+                del terms["total"]  # it would repeat the only term
+            named |= {f"{name}/{key}": number for key, number in terms.items()}
         for name, player in self.players.items():
             named[f"lr/{name}"] = self.rate * at(player.learning.lr, max(0, self.step - 1))
         if self.skipped:
@@ -188,7 +208,7 @@ class TrainingLoop:
     # --- state
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the future depends on beside the settings. All processes must call it together."""
+        """The complete state beside the settings. All processes must call it together."""
         game = {
             key: self.world.gather_rows(item) if key.startswith("rows.") else item
             for key, item in self.game.state_dict().items()
@@ -197,8 +217,8 @@ class TrainingLoop:
             "step": self.step,
             "skipped": dict(self.skips),
             "rate": self.rate,
-            "noted": {
-                name: {term: float(value) for term, value in terms.items()} for name, terms in self._noted.items()
+            "terms": {
+                name: {term: float(value) for term, value in terms.items()} for name, terms in self._terms.items()
             },
             "networks": {name: dict(player.network.state_dict()) for name, player in self.players.items()},
             "optimizers": {name: player.optimizer.state_dict() for name, player in self.players.items()},
@@ -219,10 +239,11 @@ class TrainingLoop:
             for key, item in state["game"].items()
         }
         self.game.load_state_dict(game | {"first_row": first})
-        skips = state["skipped"] if isinstance(state["skipped"], Mapping) else {}  # older checkpoints told no players
+        skips = state["skipped"] if isinstance(state["skipped"], Mapping) else {}  # older checkpoints named no players
         self.step, self.skips = int(state["step"]), {name: int(skips.get(name, 0)) for name in self.players}
         self.rate = float(state.get("rate", 1.0))  # older checkpoints had none
-        self._noted = {name: dict(state["noted"][name]) for name in self.players}
+        terms = state["terms"] if "terms" in state else state["noted"]  # its name in older checkpoints
+        self._terms = {name: dict(terms[name]) for name in self.players}
 
 
 def _check_names(game: Game, settings: Settings, world: DistributedContext) -> None:
@@ -238,12 +259,52 @@ def _check_names(game: Game, settings: Settings, world: DistributedContext) -> N
 
 
 def train(
-    game: Game, source: Source, *, steps: int, world: DistributedContext = DistributedContext(), **settings: Any
+    game: Game,
+    source: Source,
+    *,
+    steps: int,
+    batch: int = Settings.batch,
+    seed: int = Settings.seed,
+    micro_batches: int = Settings.micro_batches,
+    learning: Mapping[str, OptimizerConfig] | None = None,
+    default: OptimizerConfig = Settings.default,
+    average: str | None = Settings.average,
+    half_life_images: float | Schedule = Settings.half_life_images,
+    ramp: float | None = Settings.ramp,
+    average_every: int = Settings.average_every,
+    precision: Precision = Settings.precision,
+    on_nonfinite: OnNonFinite = Settings.on_nonfinite,
+    world: DistributedContext = DistributedContext(),
 ) -> Iterator[Event]:
-    """Plays a game of your own for `steps` steps; keywords are the fields of Settings.
+    """Trains a game for `steps` steps and yields its events; the other keywords are the fields of Settings.
 
-    `for event in train(game, source, steps=10_000): ...`; leave the loop whenever you like.
+    `for event in train(game, source, steps=10_000): ...`; leave the loop whenever you like. The networks are set to training
+    mode and trained in place, on their device. UserError before the first step where networks and data do not fit.
     """
+    settings = Settings(
+        batch=batch,
+        seed=seed,
+        micro_batches=micro_batches,
+        learning=dict(learning or {}),
+        default=default,
+        average=average,
+        half_life_images=half_life_images,
+        ramp=ramp,
+        average_every=average_every,
+        precision=precision,
+        on_nonfinite=on_nonfinite,
+    )
     for network in game.players.values():
         network.train()
-    yield from TrainingLoop(game, source, Settings(**settings), world).play(steps)
+    loop = TrainingLoop(game, source, settings, world)
+    _check_networks(loop)
+    yield from loop.run(steps)
+
+
+def _check_networks(loop: TrainingLoop) -> None:
+    """`Game.check` with two rows of the data; buffers and torch's random generators are restored."""
+    restore = save_buffers(loop.game.players.values())
+    with preserved_rng(loop.device), autocast(loop.settings.precision, loop.device):
+        rows: Batch = loop.source.batch(torch.arange(min(2, loop.source.num_rows)))
+        loop.game.check(rows)
+    restore()

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from zerosum.errors import known_as
+
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 LossOfOne = Callable[[Tensor], Tensor]
 
@@ -28,6 +30,7 @@ class GANLoss:
     neutral: the logit of "cannot tell"; None where only differences of logits mean something (a common shift changes no
     loss), so that the middle between the mean real and the mean fake logit stands for it.
     probabilistic: sigmoid(logit) estimates P(real), so the value V(D, G) of the 2014 paper exists.
+    on_logits: the functions take logits. False for functions of probabilities, say; then a discriminator may end in a sigmoid.
     references: term -> (value, what it means); drawn as lines in the report.
     """
 
@@ -37,6 +40,7 @@ class GANLoss:
     coupled: bool = False
     neutral: float | None = 0.0
     probabilistic: bool = False
+    on_logits: bool = True
     references: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     source: str = ""
 
@@ -202,6 +206,11 @@ def smoothed(pair: GANLoss, real_label: float) -> GANLoss:
 def table() -> dict[str, GANLoss]:
     """Every pair of this module by name; read off the module, so that a new loss needs no second edit."""
     return {name: item for name, item in globals().items() if isinstance(item, GANLoss)}
+
+
+def named(name: str) -> GANLoss:
+    """The pair of that name; UserError with the nearest names when there is none."""
+    return known_as(name, table(), "loss")
 
 
 def per_row(values: Tensor) -> Tensor:

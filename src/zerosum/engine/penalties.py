@@ -62,7 +62,7 @@ def squared_gradient(play: LossContext, points: Tensor, side: str = "real", thro
     second derivative. through_augment: D judges the augmented points, and the derivative is that of the plain ones."""
     points = points.detach().to(play.real.dtype).requires_grad_(True)  # fakes may come out of autocast in bfloat16
     # The sum over rows gives every row its own gradient, as long as D does not mix rows.
-    total = play.judge(play.see(points, side) if through_augment else points, side).score().sum()
+    total = play.judge(play.augment(points, side) if through_augment else points, side).score().sum()
     (gradient,) = torch.autograd.grad(total, points, create_graph=True)
     return gradient.float().square().flatten(1).sum(1)
 

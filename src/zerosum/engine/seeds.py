@@ -1,12 +1,14 @@
-"""Randomness as a pure function of (seed, step, turn, purpose): nothing random ever needs saving.
+"""Randomness as a pure function of (seed, step, turn, purpose), so that no random state needs saving.
 
-Numbers are drawn for the whole global batch and then cut to the rows of one share, so that a run on N processes
-or with M micro-batches plays the very same game as a run on one.
+Numbers are drawn for the global batch and then cut to the rows of one micro-batch, so that N processes or M micro-batches
+compute the same training as one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +28,7 @@ def generator(*parts: int | str) -> torch.Generator:
 
 @dataclass(frozen=True)
 class SeededNoise:
-    """The random numbers of one turn for rows start..stop-1 of a batch of `total` rows."""
+    """Random numbers of one turn for rows start..stop-1 of a batch of `total` rows."""
 
     seed: int
     step: int
@@ -38,7 +40,7 @@ class SeededNoise:
 
     @property
     def num_rows(self) -> int:
-        """Rows of this share."""
+        """Rows of this micro-batch."""
         return self.stop - self.start
 
     def normal(self, purpose: str, *shape: int) -> Tensor:
@@ -64,3 +66,16 @@ class SeededNoise:
 
     def _cut(self, rows: Tensor) -> Tensor:
         return rows[self.start : self.stop].to(self.device, non_blocking=True)
+
+
+@contextlib.contextmanager
+def preserved_rng(device: torch.device) -> Iterator[None]:
+    """torch's global random generators, of the CPU and of `device`, are afterwards as they were before."""
+    on_gpu = device.type == "cuda"
+    cpu, gpu = torch.default_generator.get_state(), torch.cuda.get_rng_state(device) if on_gpu else None
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(cpu)
+        if gpu is not None:
+            torch.cuda.set_rng_state(gpu, device)

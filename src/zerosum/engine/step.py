@@ -1,4 +1,4 @@
-"""One turn: who may learn, micro-batches, backward, sum over processes, limits, the finite check, the update."""
+"""One update of one player: freezing the others, micro-batches, backward, sum over processes, clipping, finite check."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from zerosum.engine.game import Game, MicroBatch
 from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.nn.spectral import iterate
 
+TermsObserver = Callable[[str, MicroBatch, Mapping[str, Tensor]], None]
+"""(player, micro-batch, its terms) -> None."""
+
 
 @dataclass
 class Player:
-    """One side of the game at the engine's table."""
+    """A network of the game with its optimizer."""
 
     name: str
     network: nn.Module
@@ -27,53 +30,53 @@ class Player:
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
-        # What the user froze beforehand (a backbone, say) is not ours to train.
+        # Parameters that the user froze beforehand (of a backbone, say) stay frozen.
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         if not self.parameters:
             raise ValueError(f"player {self.name!r} has no parameter that requires a gradient")
         self.optimizer = self.learning.build(self.parameters)
 
 
-def remember_buffers(networks: Iterable[nn.Module]) -> Callable[[], None]:
-    """Copies the buffers (running statistics); the returned function puts the copies back."""
+def save_buffers(networks: Iterable[nn.Module]) -> Callable[[], None]:
+    """Copies the buffers (running statistics); the returned function restores them."""
     buffers = [buffer for network in networks for buffer in network.buffers()]
     kept = [buffer.clone() for buffer in buffers]
 
     @torch.no_grad()
-    def put_back() -> None:
+    def restore() -> None:
         for buffer, before in zip(buffers, kept, strict=True):
             buffer.copy_(before)
 
-    return put_back
+    return restore
 
 
 @contextlib.contextmanager
-def only_learns(players: Mapping[str, Player], mover: str) -> Iterator[None]:
-    """Freezes everybody but the mover. The error still flows through the frozen networks to the mover; their
-    parameters and buffers are afterwards what they were before."""
-    others = [player for name, player in players.items() if name != mover]
-    put_back = remember_buffers(player.network for player in others)
-    for player in others:
+def train_only(players: Mapping[str, Player], player_name: str) -> Iterator[None]:
+    """Freezes all players but one. Gradients still flow through the frozen networks to it; the parameters and buffers of
+    the frozen networks are afterwards what they were before."""
+    frozen = [player for name, player in players.items() if name != player_name]
+    restore = save_buffers(player.network for player in frozen)
+    for player in frozen:
         for parameter in player.parameters:
             parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for player in others:
+        for player in frozen:
             for parameter in player.parameters:
                 parameter.requires_grad_(True)
-        put_back()
+        restore()
 
 
 @dataclass
 class StepResult:
-    """What a turn did to one player: its terms (sums over shares, means over the global batch) and gradient."""
+    """The result of one update: terms (means over the global batch), their sum, gradient norm, and the share clipped."""
 
     terms: dict[str, Tensor]
     total: Tensor
     gradient_norm: Tensor
     clipped: Tensor | None = None
-    noted: dict[str, Tensor] = field(default_factory=dict)
+    statistics: dict[str, Tensor] = field(default_factory=dict)
 
     def values(self) -> dict[str, Tensor]:
         """Named scalars for the log."""
@@ -88,59 +91,62 @@ class StepResult:
 def backward(
     game: Game,
     player: Player,
-    shares: Sequence[MicroBatch],
+    micro_batches: Sequence[MicroBatch],
     world: DistributedContext,
     context: Callable[[MicroBatch], contextlib.AbstractContextManager[object]],
+    observer: TermsObserver | None = None,
 ) -> StepResult:
     """Leaves in the player's `.grad` the gradient of the mean of its terms over the global batch.
 
-    What belongs to a turn happens once, however the batch is cut: one iteration of spectral normalisation, and one move of the
-    running means.
+    Whatever the number of micro-batches, spectral normalisation iterates once and running means are updated once.
+    observer: called with the terms of each micro-batch before its backward.
     """
     player.optimizer.zero_grad(set_to_none=True)
     iterate(player.network)
-    game.meet(_rehearsed(game, player.name, shares, world, context))
+    game.set_batch_scores(_batch_scores(game, player.name, micro_batches, world, context))
     sums: dict[str, Tensor] = {}
-    noted: dict[str, Tensor] = {}
-    means = RunningMeans(player.network) if len(shares) > 1 or world.size > 1 else None
-    for share in shares:
-        with context(share):
-            terms = game.terms(player.name, share)
-        weight = len(share) / share.draws.total
+    statistics: dict[str, Tensor] = {}
+    means = RunningMeans(player.network) if len(micro_batches) > 1 or world.size > 1 else None
+    for micro_batch in micro_batches:
+        with context(micro_batch):
+            terms = game.terms(player.name, micro_batch)
+        if observer is not None:
+            observer(player.name, micro_batch, terms)
+        weight = len(micro_batch) / micro_batch.draws.total
         weighted = {name: term.float() * weight for name, term in terms.items()}
         total = torch.stack(list(weighted.values())).sum() if len(weighted) > 1 else next(iter(weighted.values()))
         total.backward()  # type: ignore[no-untyped-call]
         if means:
-            means.see(weight)
+            means.update(weight)
         _add(sums, weighted)
-        _add(noted, {name: number.float() * weight for name, number in game.noted(player.name).items()})
+        _add(statistics, {name: number.float() * weight for name, number in game.statistics(player.name).items()})
     if means:
-        means.settle(world)
+        means.apply(world)
     if world.size > 1:
-        sums, noted = ({name: number.clone() for name, number in named.items()} for named in (sums, noted))
-        _sum_gradients(player, [*sums.values(), *noted.values()], world)
+        sums, statistics = ({name: number.clone() for name, number in named.items()} for named in (sums, statistics))
+        _sum_gradients(player, [*sums.values(), *statistics.values()], world)
     gradients = [p.grad for p in player.parameters if p.grad is not None]
     total = torch.stack(list(sums.values())).sum() if len(sums) > 1 else next(iter(sums.values()))
-    return StepResult(sums, total, norm_of(gradients), noted=noted)
+    return StepResult(sums, total, norm_of(gradients), statistics=statistics)
 
 
 def _sum_gradients(player: Player, others: Sequence[Tensor], world: DistributedContext) -> None:
-    """Sums over processes the gradient, and other numbers with it."""
+    """Sums the gradient over processes, and other scalars in the same message."""
     touched = torch.tensor([float(p.grad is not None) for p in player.parameters], device=player.parameters[0].device)
     for parameter in player.parameters:
         if parameter.grad is None:  # all processes must send messages of one length
             parameter.grad = torch.zeros_like(parameter)
     world.sum_([touched, *(p.grad for p in player.parameters if p.grad is not None), *others])
     for parameter, times in zip(player.parameters, touched.tolist(), strict=True):
-        if not times:  # no share's terms reach it in this turn: it stays, as on one process
+        if not times:  # no process has a gradient for it in this turn: it is not updated, as on one process
             parameter.grad = None
 
 
 class RunningMeans:
-    """The floating-point buffers of a network over the parts of one turn (micro-batches, processes).
+    """The floating-point buffers of a network over the micro-batches and processes of one turn.
 
-    Every part begins with the buffers of the turn's beginning; they end where the parts move them to on average, by rows. For
-    running means this is where the whole batch would have moved them. What no part moves stays as it is, exactly.
+    Every micro-batch starts from the same buffers; afterwards they move by the mean of its changes, weighted by rows. For running
+    means this equals the update by the whole batch. Buffers that no micro-batch changes stay exactly as they are.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -149,15 +155,15 @@ class RunningMeans:
         self.moved = [torch.zeros_like(buffer) for buffer in self.buffers]
 
     @torch.no_grad()
-    def see(self, weight: float) -> None:
-        """A part with this share of the global batch's rows was computed."""
+    def update(self, weight: float) -> None:
+        """Call after each micro-batch; weight: its share of the global batch's rows."""
         for buffer, before, moved in zip(self.buffers, self.before, self.moved, strict=True):
             moved.add_(buffer - before, alpha=weight)
             buffer.copy_(before)
 
     @torch.no_grad()
-    def settle(self, world: DistributedContext) -> None:
-        """All parts of this process were computed."""
+    def apply(self, world: DistributedContext) -> None:
+        """Call after the last micro-batch of this process: applies the mean change."""
         world.sum_(self.moved)
         for buffer, moved in zip(self.buffers, self.moved, strict=True):
             buffer.add_(moved)
@@ -168,56 +174,56 @@ def _add(sums: dict[str, Tensor], more: Mapping[str, Tensor]) -> None:
         sums[name] = sums[name] + number.detach() if name in sums else number.detach()
 
 
-def _rehearsed(
+def _batch_scores(
     game: Game,
     name: str,
-    shares: Sequence[MicroBatch],
+    micro_batches: Sequence[MicroBatch],
     world: DistributedContext,
     context: Callable[[MicroBatch], contextlib.AbstractContextManager[object]],
 ) -> Tensor | None:
-    """The values that couple rows of different shares, for the whole batch; None when there is nothing to couple."""
-    if len(shares) == 1 and world.size == 1:
+    """`Game.batch_scores` of the global batch; None on one process with one micro-batch, and where the game gives None."""
+    if len(micro_batches) == 1 and world.size == 1:
         return None
-    put_back = remember_buffers([game.players[name]])
+    restore = save_buffers([game.players[name]])
     rows = []
     with torch.no_grad():
-        for share in shares:
-            with context(share):
-                part = game.rehearse(name, share)
+        for micro_batch in micro_batches:
+            with context(micro_batch):
+                part = game.batch_scores(name, micro_batch)
             if part is None:
                 return None
             rows.append(part)
-    put_back()
+    restore()
     return world.gather_rows(torch.cat(rows))
 
 
 def norm_of(gradients: Sequence[Tensor]) -> Tensor:
-    """The L2 norm over all gradients. Dot products use all threads, which torch's own total norm does not."""
+    """The L2 norm over all gradients. Dot products use all threads; torch.nn.utils.get_total_norm does not."""
     squares = [torch.dot(g.view(-1), g.view(-1)) if g.is_contiguous() else g.square().sum() for g in gradients]
     return torch.stack(squares).sum().sqrt()
 
 
-def check_finite(player: Player, outcome: StepResult, step: int) -> None:
-    """Raises NonFinite, naming the first term at fault, before anything is updated."""
-    if bool(torch.isfinite(outcome.total + outcome.gradient_norm)):
+def check_finite(player: Player, result: StepResult, step: int) -> None:
+    """Raises NonFinite, which names the first non-finite term, before the update."""
+    if bool(torch.isfinite(result.total + result.gradient_norm)):
         return
-    values = {name: float(term) for name, term in outcome.values().items()}
-    at_fault = next((name for name, term in outcome.terms.items() if not bool(torch.isfinite(term))), "gradient")
+    values = {name: float(term) for name, term in result.values().items()}
+    at_fault = next((name for name, term in result.terms.items() if not bool(torch.isfinite(term))), "gradient")
     raise NonFinite(player.name, at_fault, step, values)
 
 
-def limit(player: Player, outcome: StepResult) -> None:
-    """Clips by value, then by norm, and notes the clipped share: of entries by value, of updates by norm."""
+def clip_gradient(player: Player, result: StepResult) -> None:
+    """Clips by value, then by norm; result.clipped becomes the share clipped: of entries by value, of updates by norm."""
     learning = player.learning
     gradients = [p.grad for p in player.parameters if p.grad is not None]
-    norm = outcome.gradient_norm
+    norm = result.gradient_norm
     if learning.clip_value is not None:
         beyond = torch.stack([(g.abs() > learning.clip_value).sum() for g in gradients]).sum()
-        outcome.clipped = beyond / sum(g.numel() for g in gradients)
+        result.clipped = beyond / sum(g.numel() for g in gradients)
         torch._foreach_clamp_min_(gradients, -learning.clip_value)
         torch._foreach_clamp_max_(gradients, learning.clip_value)
         norm = norm_of(gradients)
     if learning.clip_norm is not None:
         over = (norm > learning.clip_norm).float()
-        outcome.clipped = over if outcome.clipped is None else torch.maximum(outcome.clipped, over)
+        result.clipped = over if result.clipped is None else torch.maximum(result.clipped, over)
         torch._foreach_mul_(gradients, (learning.clip_norm / (norm + 1e-12)).clamp(max=1.0))

@@ -147,7 +147,7 @@ def engine_radius(settings: Settings) -> float:
     for start in ((STEP_FROM, 0.0), (0.0, STEP_FROM)):
         table = DiracTable(settings.model_copy(update={"theta": start[0], "psi": start[1]}))
         match = table.match()
-        match.advance()
+        match.train_step()
         columns.append(table.place(match))
     return theory.radius(torch.tensor(columns, dtype=torch.float64).T / STEP_FROM)
 

@@ -93,7 +93,7 @@ class LabGame:
         """Makes the move; False when a number was not finite, and then the game stands where it stood before."""
         self.error = None
         try:
-            self.match.advance(self._turns(kind))
+            self.match.train_step(self._turns(kind))
         except NonFinite as fault:
             self.rewind(self.step, afresh=True)  # a step's first turns may have been played
             said = str(fault)

@@ -88,7 +88,7 @@ def path(game: TrainingLoop, steps: int, turns: list[Turn] | None = None) -> Ten
     """(steps + 1, 2): the states of that many further steps, the present one first."""
     states = [state(game)]
     for _ in range(steps):
-        game.advance(turns)
+        game.train_step(turns)
         states.append(state(game))
     return torch.stack(states)
 

@@ -131,7 +131,7 @@ def _play(act: FigureAct, maker: Generator, judge: Discriminator, data: Rows, se
     shown = {max(1, round(act.steps * ((i + 1) / act.frames) ** 2)) for i in range(act.frames)}
     frames = []
     for step in range(1, act.steps + 1):
-        match.advance(None if act.player is None else [Turn((act.player,), reals=act.player == "discriminator")])
+        match.train_step(None if act.player is None else [Turn((act.player,), reals=act.player == "discriminator")])
         if step in shown:
             frames.append(_frame(act.title, maker, judge))
     return frames

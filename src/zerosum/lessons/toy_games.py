@@ -99,7 +99,7 @@ def trained_critic(
     settings = Settings(batch=1024, seed=seed, default=learning, average=None)
     match = TrainingLoop(Duel(made, network, loss=pair, penalties=penalties, prior=1), data, settings)
     for _ in range(steps):
-        match.advance(turns=[Turn(("discriminator",))])
+        match.train_step(turns=[Turn(("discriminator",))])
     return network.eval()
 
 

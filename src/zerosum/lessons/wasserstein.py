@@ -85,7 +85,7 @@ def _straight(penalty: Penalty, psi: float) -> float:
         game, Rows(torch.zeros(1, 1, dtype=torch.float64)), Settings(1, default=learning, average=None)
     )
     for _ in range(300):
-        match.advance(turns=[Turn(("discriminator",))])
+        match.train_step(turns=[Turn(("discriminator",))])
     return -APART * float(state(match)[1])
 
 

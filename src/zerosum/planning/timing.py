@@ -156,7 +156,7 @@ def _timed(match: TrainingLoop, step: int) -> float:
     """Seconds of one step of the kind that is played at `step`."""
     match.step = step
     begun = time.perf_counter()
-    match.advance()
+    match.train_step()
     if match.device.type == "cuda":
         torch.cuda.synchronize(match.device)
     return time.perf_counter() - begun

@@ -68,18 +68,14 @@ def rehearse(match: TrainingLoop, steps: int = 1) -> None:
     to make. Any other error of torch comes out as it is; a number that is not finite is left for the training to tell.
     """
     silent: set[str] = set()
-    play = match.game.terms
 
-    def watched(player: str, share: MicroBatch) -> dict[str, Tensor]:
-        terms = play(player, share)
+    def note(player: str, micro_batch: MicroBatch, terms: Mapping[str, Tensor]) -> None:
         silent.update(name for name, term in terms.items() if not term.requires_grad)
-        return terms
 
-    match.game.terms = watched  # type: ignore[method-assign]
     try:
         for step in _all_due(match, steps):
             match.step = step
-            match.advance()
+            match.train_step(observer=note)
     except (NonFinite, UserError, MemoryError, torch.OutOfMemoryError):
         raise
     except (RuntimeError, NotImplementedError, AssertionError) as error:
@@ -89,8 +85,6 @@ def rehearse(match: TrainingLoop, steps: int = 1) -> None:
             raise UserError(told) from error
         if not silent:
             raise
-    finally:
-        match.game.terms = play  # type: ignore[method-assign]
     if silent:
         raise UserError(_unheard(sorted(silent)))
 
@@ -151,7 +145,7 @@ def _calls(match: TrainingLoop) -> dict[nn.Module, tuple[tuple[Any, ...], dict[s
     modules = [module for network in match.game.players.values() for module in network.modules()]
     hooks = [module.register_forward_pre_hook(note, with_kwargs=True) for module in modules]
     try:
-        match.advance()
+        match.train_step()
     except (RuntimeError, NotImplementedError, AssertionError):
         pass  # it is the failure that is being looked into
     finally:

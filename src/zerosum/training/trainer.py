@@ -197,7 +197,7 @@ class Trainer:
     def _play(self) -> None:
         cadence, steps = self.plan.recipe.cadence, self.plan.recipe.steps
         counted, asked, skipping = (0.0, self.match.step), False, self.match.settings.on_nonfinite == "skip"
-        for event in self.match.play(steps):
+        for event in self.match.run(steps):
             if isinstance(event, Boundary):
                 if self._at_boundary(event):
                     return

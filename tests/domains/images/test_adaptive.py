@@ -66,7 +66,7 @@ def strengths(played: TrainingLoop, steps: int) -> list[tuple[float, float]]:
     """(p, r) after each step."""
     found = []
     for _ in range(steps):
-        played.advance()
+        played.train_step()
         values = played.values()
         found.append((values["augment/strength"], values["augment/sign"]))
     return found

@@ -254,7 +254,7 @@ def test_a_resumed_game_reads_the_same_rows_from_the_cache(tmp_path: Path) -> No
         match = TrainingLoop(DOMAIN.game(recipe, DOMAIN.facts(source)), source, Settings(batch=8))
         if state is not None:
             match.load_state_dict(state)
-        for _ in match.play(steps):
+        for _ in match.run(steps):
             pass
         return match
 

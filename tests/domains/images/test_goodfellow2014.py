@@ -148,7 +148,7 @@ def test_both_players_move_at_once_from_the_same_weights() -> None:
     match = plan.match(plan.make(plan.TrainRequest("digits", "goodfellow2014", settings=quiet)))
     (turn,) = match.game.turns(0)
     assert set(turn.players) == {"generator", "discriminator"}
-    (share,) = match._shares(0, turn, 0)
+    (share,) = match._micro_batches(0, turn, 0)
     assert share.real is not None
     generator, discriminator = match.game.players["generator"], match.game.players["discriminator"]
     fake, softplus = generator(match.game.prior.draw(share.draws)), nn.functional.softplus
@@ -157,7 +157,7 @@ def test_both_players_move_at_once_from_the_same_weights() -> None:
         "discriminator": stepped(discriminator, d_loss),
         "generator": stepped(generator, softplus(-discriminator(fake)).mean()),
     }
-    match.advance()
+    match.train_step()
     for name, network in match.game.players.items():
         for parameter, weights in zip(network.parameters(), expected[name], strict=True):
             assert_close(parameter.detach(), weights, rtol=1e-5, atol=1e-7)

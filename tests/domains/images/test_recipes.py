@@ -30,7 +30,7 @@ def test_recipe_trains_at_smoke_size(name: str) -> None:
     match = plan.match(planned)
     before = {key: [p.clone() for p in network.parameters()] for key, network in match.game.players.items()}
     values = {}
-    for event in match.play(planned.recipe.steps):
+    for event in match.run(planned.recipe.steps):
         if isinstance(event, Stepped):
             values = event.values()
     assert match.step == 6

@@ -52,7 +52,7 @@ def match(kind: str = "sngan", *settings: str) -> TrainingLoop:
 
 
 def play(game: TrainingLoop, steps: int) -> TrainingLoop:
-    for _ in game.play(steps):
+    for _ in game.run(steps):
         pass
     return game
 
@@ -105,7 +105,7 @@ def test_a_turn_of_one_player_leaves_the_other_as_it_was() -> None:
     for mover, other in (("generator", "discriminator"), ("discriminator", "generator")):
         before = {key: value.clone() for key, value in game.game.players[other].state_dict().items()}
         mine = {key: value.clone() for key, value in game.game.players[mover].state_dict().items()}
-        game.advance([turn for turn in game.game.turns(game.step) if turn.players == (mover,)])
+        game.train_step([turn for turn in game.game.turns(game.step) if turn.players == (mover,)])
         assert all(torch.equal(value, before[key]) for key, value in game.game.players[other].state_dict().items())
         assert not all(torch.equal(value, mine[key]) for key, value in game.game.players[mover].state_dict().items())
 

@@ -299,10 +299,10 @@ def match(micro_batches: int = 1, conditional: bool = True, precision: Precision
 def test_a_resumed_game_is_the_game_that_never_stopped() -> None:
     whole, first, second = match(), match(), match()
     for part, steps in ((whole, 6), (first, 3)):
-        for _ in part.play(steps):
+        for _ in part.run(steps):
             pass
     second.load_state_dict(copy.deepcopy(first.state_dict()))
-    for _ in second.play(6):
+    for _ in second.run(6):
         pass
     for name, network in whole.game.players.items():
         state, other = network.state_dict(), second.game.players[name].state_dict()
@@ -319,7 +319,7 @@ def test_bfloat16_plays_the_same_game_to_its_rounding() -> None:
     values = []
     for precision in ("float32", "bfloat16"):
         game = match(precision=precision)
-        game.advance()
+        game.train_step()
         values.append(game.values())
     terms = ("discriminator/loss", "discriminator/r1", "generator/loss", "generator/path_length")
     first, second = (torch.tensor([part[name] for name in terms]) for part in values)
@@ -333,7 +333,7 @@ def test_micro_batches_of_whole_groups_give_the_discriminators_gradient_of_the_w
     for micro_batches in (1, 4):
         game = match(micro_batches)
         game.game.generator.mixing = 0.0
-        game.advance(turns=[game.game.turns(0)[0]])
+        game.train_step(turns=[game.game.turns(0)[0]])
         gradients.append([p.grad.clone() for p in game.game.discriminator.parameters()])
     assert all(part.abs().sum() > 0 for part in gradients[0])
     torch.testing.assert_close(*gradients)

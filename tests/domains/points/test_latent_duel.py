@@ -53,7 +53,7 @@ def match_of(recipe: Recipe, source: str = "chairs") -> TrainingLoop:
 
 def play(match: TrainingLoop, steps: int) -> TrainingLoop:
     while match.step < steps:
-        match.advance()
+        match.train_step()
     return match
 
 
@@ -76,7 +76,7 @@ def test_recipe_trains_at_smoke_size(name: str, source: str) -> None:
     match = match_of(recipe, source)
     before = {key: [p.clone() for p in network.parameters()] for key, network in match.game.players.items()}
     values: dict[str, float] = {}
-    for event in match.play(STEPS):
+    for event in match.run(STEPS):
         if isinstance(event, Stepped):
             values = event.values()
     assert all(torch.isfinite(torch.tensor(number)) for number in values.values())
@@ -134,7 +134,7 @@ def test_kept_codes_do_not_outlive_the_auto_encoder_they_are_of() -> None:
     match = play(match_of(small()), STEPS)
     assert isinstance(match.game, LatentDuel)
     match.step = 0  # as a game does that is taken back
-    match.advance()
+    match.train_step()
     assert match.game._bank is None
 
 

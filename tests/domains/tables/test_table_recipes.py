@@ -51,7 +51,7 @@ def test_recipe_trains_at_smoke_size(name: str, numeric: str, path: Path) -> Non
     match = match_of(recipe, opened(path, numeric=numeric))
     before = {key: [p.clone() for p in network.parameters()] for key, network in match.game.players.items()}
     values = {}
-    for event in match.play(recipe.steps):
+    for event in match.run(recipe.steps):
         if isinstance(event, Stepped):
             values = event.values()
     assert all(np.isfinite(number) for number in values.values())
@@ -63,7 +63,7 @@ def test_recipe_trains_at_smoke_size(name: str, numeric: str, path: Path) -> Non
 def test_a_game_without_conditions(path: Path) -> None:
     recipe = recipes.override(DOMAIN.recipes["table"], [*SMOKE, "conditional=false"])
     match = match_of(recipe, opened(path))
-    assert [event.step for event in match.play(2) if isinstance(event, Stepped)] == [1, 2]
+    assert [event.step for event in match.run(2) if isinstance(event, Stepped)] == [1, 2]
     assert DOMAIN.beside(recipe, match, torch.zeros(1)) == ()
 
 
@@ -74,7 +74,7 @@ def test_what_is_between_two_columns_is_learnt(path: Path) -> None:
     recipe = recipes.override(DOMAIN.recipes["table"], quick)
     match, found = match_of(recipe, source), []
     noise = torch.randn(1_000, recipe.prior.size, generator=torch.Generator().manual_seed(0))
-    for event in match.play(recipe.steps):
+    for event in match.run(recipe.steps):
         if event.step in (0, recipe.steps) and not isinstance(event, Stepped):
             network = (
                 match.average.network if event.step and match.average else match.game.players["generator"]
@@ -102,7 +102,7 @@ def test_what_goes_with_a_missing_number_is_learnt(tmp_path: Path) -> None:
     quick += [f"learning.{player}.lr=0.003" for player in ("generator", "discriminator")]
     recipe = recipes.override(DOMAIN.recipes["table"], quick)
     match = match_of(recipe, source)
-    for _ in match.play(recipe.steps):
+    for _ in match.run(recipe.steps):
         pass
     blocks = source.rows.blocks
     data, mask = torch.zeros(2_000, blocks[-1].stop), torch.zeros(2_000, 2)

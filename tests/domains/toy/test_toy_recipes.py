@@ -28,7 +28,7 @@ def played(recipe: Recipe, source: str) -> TrainingLoop:
     match = TrainingLoop(DOMAIN.game(recipe, DOMAIN.facts(points)), points, settings(recipe))  # type: ignore[arg-type]
     before = {key: [p.clone() for p in network.parameters()] for key, network in match.game.players.items()}
     values = {}
-    for event in match.play(recipe.steps):
+    for event in match.run(recipe.steps):
         if isinstance(event, Stepped):
             values = event.values()
     assert all(torch.isfinite(torch.tensor(number)) for number in values.values())

@@ -75,7 +75,7 @@ def played(name: str, source: Small, micro_batches: int = 1, **changes: Any) -> 
     recipe = tiny(name, **changes)
     game = DOMAIN.game(recipe, source.facts)
     match = TrainingLoop(game, source, Settings(batch=4, learning=recipe.learning, micro_batches=micro_batches))
-    for _ in match.play(recipe.steps):
+    for _ in match.run(recipe.steps):
         pass
     return match
 
@@ -396,14 +396,14 @@ def test_a_cycle_resumes_with_its_past() -> None:
     recipe = tiny("cyclegan").changed(steps=6)
     settings = Settings(batch=4, learning=recipe.learning)
     straight = TrainingLoop(DOMAIN.game(recipe, source.facts), source, settings)
-    for _ in straight.play(6):
+    for _ in straight.run(6):
         pass
     first = TrainingLoop(DOMAIN.game(recipe, source.facts), source, settings)
-    for _ in first.play(4):
+    for _ in first.run(4):
         pass
     second = TrainingLoop(DOMAIN.game(recipe, source.facts), source, settings)
     second.load_state_dict(first.state_dict())
-    for _ in second.play(6):
+    for _ in second.run(6):
         pass
     assert "rows.back/past" in second.game.state_dict()
     for a, b in zip(straight.game.players.values(), second.game.players.values(), strict=True):
@@ -467,5 +467,5 @@ def test_pairs_are_learnt() -> None:
     game = DOMAIN.game(recipe.changed(penalties={"pixel": 10.0}), source.facts)
     assert isinstance(game, Duel)
     match = TrainingLoop(game, source, Settings(batch=4, learning=recipe.learning))
-    lost = [event.values()["generator/pixel"] for event in match.play(60) if isinstance(event, Stepped)]
+    lost = [event.values()["generator/pixel"] for event in match.run(60) if isinstance(event, Stepped)]
     assert lost[-1] < lost[0] / 3

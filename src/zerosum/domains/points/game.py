@@ -57,15 +57,15 @@ class LatentDuel(Duel):
             return {"chamfer": self._rebuilding(share)}
         return super().terms(player, self._on_codes(share))
 
-    def rehearse(self, player: str, share: MicroBatch) -> Tensor | None:
+    def batch_scores(self, player: str, share: MicroBatch) -> Tensor | None:
         """Scores for losses that couple rows; in the first phase there are none."""
         if player == GENERATOR and share.step < self.phase_steps:
             return None
-        return super().rehearse(player, self._on_codes(share))
+        return super().batch_scores(player, self._on_codes(share))
 
-    def finish(self, player: str, noted: Mapping[str, Tensor]) -> None:
+    def after_step(self, player: str, statistics: Mapping[str, Tensor]) -> None:
         """The decoder learns by which mean and spread its codes were standardised."""
-        super().finish(player, noted)
+        super().after_step(player, statistics)
         if player == GENERATOR and self._bank is not None and self._scales is not None:
             for mine, found in zip((self.whole.mean, self.whole.spread), self._scales, strict=True):
                 mine.copy_(found)

@@ -98,14 +98,14 @@ class Cycle(Game):
             for term, value in self.ways[name].terms(player, own).items()
         }
 
-    def finish(self, player: str, noted: Mapping[str, Tensor]) -> None:
+    def after_step(self, player: str, statistics: Mapping[str, Tensor]) -> None:
         """Weight clipping, where the rules ask for it."""
         for way in self.ways.values():
-            way.finish(player, {})
+            way.after_step(player, {})
 
-    def observed(self) -> dict[str, Tensor]:
+    def log_values(self) -> dict[str, Tensor]:
         """What the ordinary game tells, for each way."""
-        return {name + key: value for name, way in self.ways.items() for key, value in way.observed().items()}
+        return {name + key: value for name, way in self.ways.items() for key, value in way.log_values().items()}
 
     def state_dict(self) -> dict[str, Any]:
         """The past fakes of both ways: "rows.past", "rows.filled", "rows.back/past", "rows.back/filled"."""
