@@ -183,7 +183,7 @@ def test_the_controller_follows_the_sign() -> None:
         (0, 0.05),
         (0, 0.0),
     ):
-        control.see(torch.tensor(sign), 10)
+        control.update(torch.tensor(sign), 10)
         assert control.strength == pytest.approx(expected)
 
 

@@ -140,7 +140,7 @@ class TrainingLoop:
             network = self.game.players[self.settings.average or ""]
             self.average.update(network, self.settings.batch * every, self.images, half_life)
 
-    def _run_turn(self, turn: Turn, micro_batches: Sequence[MicroBatch], observer: TermsObserver | None) -> None:
+    def _run_turn(self, turn: Turn, micro_batches: Sequence[MicroBatch], observer: TermsObserver | None = None) -> None:
         updated = [self.players[name] for name in turn.players]
         restore = save_buffers(player.network for player in updated)
         for player in updated:
