@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from zerosum.engine.precision import Precision, has_amx
+from zerosum.nn.precision import Precision, has_amx
 
 
 @dataclass

@@ -27,7 +27,7 @@ from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.style import StyleGenerator
 from zerosum.domains.images.networks.style_discriminator import StyleDiscriminator
 from zerosum.engine import Duel, OptimizerConfig, Settings, TrainingLoop, extra_losses, penalties
-from zerosum.engine.precision import Precision
+from zerosum.nn.precision import Precision
 from zerosum.nn.style_layers import GAIN, SLOPE, Blur, EqualConv, ModulatedConv, ToImage
 
 LATENT = 64

@@ -12,8 +12,8 @@ import torch
 
 from zerosum import catalog, known
 from zerosum.doctor import examine
-from zerosum.engine.precision import choose
 from zerosum.errors import UserError
+from zerosum.nn.precision import choose
 
 HEAVY = ("torch", "numpy", "sklearn", "PIL")
 MOST_MODULES = 45

@@ -15,11 +15,11 @@ from zerosum.engine import losses
 from zerosum.engine.adaptive import Adaptive, Controller
 from zerosum.engine.game import Batch, DiscriminatorOutput, Game, LossContext, MicroBatch, Turn
 from zerosum.engine.losses import GANLoss
-from zerosum.engine.network_checks import check_discriminator, check_generator
 from zerosum.engine.penalties import Penalty, clip_weights
 from zerosum.engine.schedule import at
 from zerosum.engine.seeds import SeededNoise
 from zerosum.engine.update_rules import Prior, UpdateRules
+from zerosum.nn.network_checks import check_discriminator, check_generator
 
 __all__ = ["DISCRIMINATOR", "GENERATOR", "Adaptive", "Augment", "Duel", "Prior", "UpdateRules"]
 
@@ -77,23 +77,23 @@ class Duel(Game):
 
     def check(self, batch: Batch) -> None:
         """UserError where the generator does not fit the prior or the data, or the discriminator the data or the loss."""
-        rows = batch if self.conditional else Batch(batch.data)
-        check_generator(self.generator, self._generate, rows, self.prior.size)
-        check_discriminator(self._discriminate, rows, self.loss.on_logits)
+        rows = batch.data, batch.condition if self.conditional else None
+        check_generator(self.generator, self._generate, self.prior.size, *rows)
+        check_discriminator(lambda *inputs: self._judge(*inputs).logits, self.loss.on_logits, *rows)
 
-    def terms(self, player: str, micro_batch: MicroBatch) -> dict[str, Tensor]:
+    def terms(self, player: str, batch: MicroBatch) -> dict[str, Tensor]:
         """The player's loss, and the penalties on it."""
         if player == DISCRIMINATOR:
-            context, loss = self._discriminator_context(micro_batch), self.loss.discriminator
+            context, loss = self._discriminator_context(batch), self.loss.discriminator
             self._last = context.on_real.detach(), context.on_fake.detach()
-            self._rows = micro_batch.draws.total
+            self._rows = batch.draws.total
         else:
-            context, loss = self._generator_context(micro_batch), self.loss.generator
+            context, loss = self._generator_context(batch), self.loss.generator
             if self.rules.fakes == "previous" and context.plain_fake is not None:
-                self._keep(micro_batch, Batch(context.plain_fake.detach(), context.condition))
-        terms = {"loss": self._mean_loss(loss, context.on_real, context.on_fake, micro_batch)}
+                self._keep(batch, Batch(context.plain_fake.detach(), context.condition))
+        terms = {"loss": self._mean_loss(loss, context.on_real, context.on_fake, batch)}
         for penalty in self.penalties:
-            if player in penalty.players and penalty.due(micro_batch.step):
+            if player in penalty.players and penalty.due(batch.step):
                 terms[penalty.name] = penalty.term(context).mean()
         return terms
 
@@ -133,86 +133,79 @@ class Duel(Game):
 
     # --- the two turns
 
-    def _discriminator_context(self, micro_batch: MicroBatch) -> LossContext:
+    def _discriminator_context(self, batch: MicroBatch) -> LossContext:
         """The discriminator's turn: fakes without a graph, D on reals and fakes."""
-        assert micro_batch.real is not None, "the discriminator's turn draws reals"
-        condition = self._condition(micro_batch)
-        fakes = self._fakes(micro_batch, condition)
-        real, fake = (
-            self._shown(micro_batch.real.data, micro_batch, "real"),
-            self._shown(fakes.data, micro_batch, "fake"),
-        )
-        outputs = self._outputs(real, fake, condition, fakes.condition)
-        plain = micro_batch.real.data, fakes.data
-        return self._context(DISCRIMINATOR, micro_batch, plain, (real, fake), outputs, (condition, fakes.condition))
+        assert batch.real is not None, "the discriminator's turn draws reals"
+        condition = self._condition(batch)
+        real, fake = Batch(batch.real.data, condition), self._fakes(batch, condition)
+        shown = self._shown(real.data, batch, "real"), self._shown(fake.data, batch, "fake")
+        outputs = self._outputs(*shown, real.condition, fake.condition)
+        return self._context(DISCRIMINATOR, batch, (real, fake), shown, outputs)
 
-    def _generator_context(self, micro_batch: MicroBatch) -> LossContext:
+    def _generator_context(self, batch: MicroBatch) -> LossContext:
         """The generator's turn; where its loss needs no reals, the fakes stand in for them, unused."""
-        condition = self._condition(micro_batch)
-        noise = self.prior.draw(micro_batch.draws)
-        plain = self._generate(noise, condition)
-        fake = self._shown(plain, micro_batch, "fake")
-        both = plain if micro_batch.real is None else micro_batch.real.data, plain
-        if micro_batch.real is not None and self.loss.needs_real:
-            real = self._shown(micro_batch.real.data, micro_batch, "real")
-            outputs = self._outputs(real, fake, condition, condition)
+        condition, noise = self._condition(batch), self.prior.draw(batch.draws)
+        fake = Batch(self._generate(noise, condition), condition)
+        real = fake if batch.real is None else Batch(batch.real.data, condition)
+        shown_fake = self._shown(fake.data, batch, "fake")
+        if batch.real is not None and self.loss.needs_real:
+            shown = self._shown(real.data, batch, "real"), shown_fake
+            outputs = self._outputs(*shown, condition, condition)
         else:
-            real, on_fake = fake, self._judge(fake, condition)
-            outputs = on_fake, on_fake
-        return self._context(GENERATOR, micro_batch, both, (real, fake), outputs, (condition, condition), noise)
+            shown, outputs = (shown_fake, shown_fake), (self._judge(shown_fake, condition),) * 2
+        return self._context(GENERATOR, batch, (real, fake), shown, outputs, noise)
 
     def _context(
         self,
         player: str,
-        micro_batch: MicroBatch,
-        plain: tuple[Tensor, Tensor],
+        batch: MicroBatch,
+        sides: tuple[Batch, Batch],
         shown: tuple[Tensor, Tensor],
         outputs: tuple[DiscriminatorOutput, DiscriminatorOutput],
-        conditions: tuple[Tensor | None, Tensor | None],
         noise: Tensor | None = None,
     ) -> LossContext:
-        conditions_of = dict(zip(("real", "fake"), conditions, strict=True))
+        real, fake = sides
         return LossContext(
             *shown,
             *outputs,
-            judge=lambda points, side: self._judge(points, conditions_of[side]),
-            draws=micro_batch.draws,
-            step=micro_batch.step,
+            judge=lambda points, side: self._judge(points, (real if side == "real" else fake).condition),
+            draws=batch.draws,
+            step=batch.step,
             player=player,
-            condition=conditions[0],
-            fake_condition=conditions[1],
+            condition=real.condition,
+            fake_condition=fake.condition,
             noise=noise,
             generator=self.generator,
-            plain_real=plain[0],
-            plain_fake=plain[1],
-            augment=lambda points, side: self._augmented(points, micro_batch, side),
+            plain_real=real.data,
+            plain_fake=fake.data,
+            augment=lambda points, side: self._augmented(points, batch, side),
         )
 
-    def _fakes(self, micro_batch: MicroBatch, condition: Tensor | None) -> Batch:
+    def _fakes(self, batch: MicroBatch, condition: Tensor | None) -> Batch:
         if self.rules.fakes == "previous" and self._previous:
             whole = _joined(self._previous)
-            first = micro_batch.draws.start - self._first_row
-            return whole.rows(first, first + len(micro_batch))
+            first = batch.draws.start - self._first_row
+            return whole.rows(first, first + len(batch))
         with torch.no_grad():
-            fresh = Batch(self._generate(self.prior.draw(micro_batch.draws), condition), condition)
-            return self.replay(fresh, micro_batch) if self.replay else fresh
+            fresh = Batch(self._generate(self.prior.draw(batch.draws), condition), condition)
+            return self.replay(fresh, batch) if self.replay else fresh
 
     def _generate(self, noise: Tensor, condition: Tensor | None) -> Tensor:
         return self.generator(noise) if condition is None else self.generator(noise, condition)  # type: ignore[no-any-return]
 
-    def _condition(self, micro_batch: MicroBatch) -> Tensor | None:
-        return micro_batch.real.condition if self.conditional and micro_batch.real is not None else None
+    def _condition(self, batch: MicroBatch) -> Tensor | None:
+        return batch.real.condition if self.conditional and batch.real is not None else None
 
     # --- the discriminator on data
 
-    def _shown(self, data: Tensor, micro_batch: MicroBatch, side: str) -> Tensor:
+    def _shown(self, data: Tensor, batch: MicroBatch, side: str) -> Tensor:
         """The data as D receives them."""
-        return self._augmented(data, micro_batch, side) if self.rules.augment_role == "shown" else data
+        return self._augmented(data, batch, side) if self.rules.augment_role == "shown" else data
 
-    def _augmented(self, data: Tensor, micro_batch: MicroBatch, side: str) -> Tensor:
+    def _augmented(self, data: Tensor, batch: MicroBatch, side: str) -> Tensor:
         if self.augment is None:
             return data
-        return self.augment(data, micro_batch.draws, f"augment {side}", self.strength(micro_batch.step))
+        return self.augment(data, batch.draws, f"augment {side}", self.strength(batch.step))
 
     def strength(self, step: int) -> float:
         """The strength of the augmentation in step `step`; of an adaptive one its present value."""
@@ -220,10 +213,8 @@ class Duel(Game):
         return self.control.strength if isinstance(strength, Adaptive) and self.control else at(strength, step)  # type: ignore[arg-type]
 
     def _judge(self, data: Tensor, condition: Tensor | None) -> DiscriminatorOutput:
-        return DiscriminatorOutput.of(self._discriminate(data, condition))
-
-    def _discriminate(self, data: Tensor, condition: Tensor | None) -> Any:
-        return self.discriminator(data) if condition is None else self.discriminator(data, condition)
+        inputs = (data,) if condition is None else (data, condition)
+        return DiscriminatorOutput.of(self.discriminator(*inputs))
 
     def _outputs(
         self, real: Tensor, fake: Tensor, real_condition: Tensor | None, fake_condition: Tensor | None
@@ -236,17 +227,13 @@ class Duel(Game):
 
     # --- losses that couple the rows of a batch
 
-    def batch_scores(self, player: str, micro_batch: MicroBatch) -> Tensor | None:
+    def batch_scores(self, player: str, batch: MicroBatch) -> Tensor | None:
         """(N, 2) real and fake scores, where the loss, or the sign that controls adaptive augmentation, depends on the means of
         the global batch."""
         centred = player == DISCRIMINATOR and self.control is not None and self.loss.neutral is None
         if not (self.loss.coupled or centred):
             return None
-        context = (
-            self._discriminator_context(micro_batch)
-            if player == DISCRIMINATOR
-            else self._generator_context(micro_batch)
-        )
+        context = self._discriminator_context(batch) if player == DISCRIMINATOR else self._generator_context(batch)
         return torch.stack([context.on_real.score(), context.on_fake.score()], 1)
 
     def set_batch_scores(self, rows: Tensor | None) -> None:
@@ -258,7 +245,7 @@ class Duel(Game):
         function: losses.LossFunction,
         real: DiscriminatorOutput,
         fake: DiscriminatorOutput,
-        micro_batch: MicroBatch,
+        batch: MicroBatch,
     ) -> Tensor:
         """The mean over the micro-batch. For a loss that couples rows, the mean over the global batch: its gradient through
         the rows of this micro-batch is exact, and scaled so that the micro-batches add up to it."""
@@ -266,18 +253,18 @@ class Duel(Game):
             return losses.apply(function, real.logits, fake.logits).mean()
         if self._batch_scores is None:
             return losses.apply(function, (real.score(),), (fake.score(),)).mean()
-        start, stop = micro_batch.draws.start, micro_batch.draws.stop
+        start, stop = batch.draws.start, batch.draws.stop
         whole = torch.cat(
             [self._batch_scores[:start], torch.stack([real.score(), fake.score()], 1), self._batch_scores[stop:]]
         )
         loss = losses.apply(function, (whole[:, 0],), (whole[:, 1],)).mean()
-        return loss.detach() + (loss - loss.detach()) * (len(whole) / len(micro_batch))
+        return loss.detach() + (loss - loss.detach()) * (len(whole) / len(batch))
 
     # --- fakes of the previous generator turn
 
-    def _keep(self, micro_batch: MicroBatch, fakes: Batch) -> None:
-        if not self._previous or micro_batch.draws.start <= self._first_row:
-            self._previous, self._first_row = [], micro_batch.draws.start
+    def _keep(self, batch: MicroBatch, fakes: Batch) -> None:
+        if not self._previous or batch.draws.start <= self._first_row:
+            self._previous, self._first_row = [], batch.draws.start
         self._previous.append(fakes)
 
     def state_dict(self) -> dict[str, Any]:

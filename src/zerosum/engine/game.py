@@ -168,7 +168,7 @@ class Game:
         """Called by `zerosum.engine.train` with two real rows before the first step: raises UserError where the networks do
         not fit the data or each other."""
 
-    def terms(self, player: str, micro_batch: MicroBatch) -> dict[str, Tensor]:
+    def terms(self, player: str, batch: MicroBatch) -> dict[str, Tensor]:
         """Named scalar loss terms, each a mean over the rows; `player` minimises their sum."""
         raise NotImplementedError
 
@@ -185,7 +185,7 @@ class Game:
         """Named scalars of the last turns for the log (D(x), V ...); called only for steps that are logged."""
         return {}
 
-    def batch_scores(self, player: str, micro_batch: MicroBatch) -> Tensor | None:
+    def batch_scores(self, player: str, batch: MicroBatch) -> Tensor | None:
         """(N, K) values of this micro-batch that the terms of other micro-batches need (losses that couple rows), or None.
         Called without gradients."""
         return None

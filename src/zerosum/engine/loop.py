@@ -14,22 +14,13 @@ from zerosum.engine.data_order import rows_at
 from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.ema import WeightAverage
 from zerosum.engine.events import Boundary, Event, NonFinite, Stepped
-from zerosum.engine.game import Batch, Game, MicroBatch, Source, Turn
+from zerosum.engine.game import Game, MicroBatch, Source, Turn
 from zerosum.engine.optimizers import OptimizerConfig
-from zerosum.engine.precision import Precision, autocast
 from zerosum.engine.schedule import Schedule, at
-from zerosum.engine.seeds import SeededNoise, derive, preserved_rng
-from zerosum.engine.step import (
-    Player,
-    StepResult,
-    TermsObserver,
-    backward,
-    check_finite,
-    clip_gradient,
-    save_buffers,
-    train_only,
-)
+from zerosum.engine.seeds import SeededNoise, derive
+from zerosum.engine.step import Player, StepResult, TermsObserver, backward, save_buffers, train_only
 from zerosum.errors import UserError, nearest
+from zerosum.nn.precision import Precision, autocast
 from zerosum.nn.rows import part
 
 OnNonFinite = Literal["raise", "skip"]
@@ -121,7 +112,7 @@ class TrainingLoop:
         afterwards as they were before.
         """
         drawn = 0
-        with preserved_rng(self.device):
+        with _preserved_rng(self.device):
             for index, turn in enumerate(self.game.turns(self.step) if turns is None else turns):
                 micro_batches = self._micro_batches(index, turn, drawn)
                 drawn += turn.reals
@@ -150,14 +141,14 @@ class TrainingLoop:
                 )
         try:
             for player in updated:
-                check_finite(player, self._results[player.name], self.step)
+                self._results[player.name].check_finite(player.name, self.step)
         except NonFinite:
             restore()  # running statistics hold the numbers that are not finite
             raise
         for player in updated:
             result = self._results[player.name]
             self._terms[player.name] |= result.terms
-            clip_gradient(player, result)
+            player.clip_gradient(result)
             player.learning.schedule(player.optimizer, self.step, self.rate)
             player.optimizer.step()
             self.game.after_step(player.name, result.statistics)
@@ -281,30 +272,18 @@ def train(
     `for event in train(game, source, steps=10_000): ...`; leave the loop whenever you like. The networks are set to training
     mode and trained in place, on their device. UserError before the first step where networks and data do not fit.
     """
-    settings = Settings(
-        batch=batch,
-        seed=seed,
-        micro_batches=micro_batches,
-        learning=dict(learning or {}),
-        default=default,
-        average=average,
-        half_life_images=half_life_images,
-        ramp=ramp,
-        average_every=average_every,
-        precision=precision,
-        on_nonfinite=on_nonfinite,
-    )
+    rates = average, half_life_images, ramp, average_every
+    settings = Settings(batch, seed, micro_batches, learning or {}, default, *rates, precision, on_nonfinite)
+    loop = TrainingLoop(game, source, settings, world)
     for network in game.players.values():
         network.train()
-    loop = TrainingLoop(game, source, settings, world)
-    _check_networks(loop)
+    restore = save_buffers(game.players.values())
+    with _preserved_rng(loop.device), autocast(precision, loop.device):
+        game.check(source.batch(torch.arange(min(2, source.num_rows))))
+    restore()
     yield from loop.run(steps)
 
 
-def _check_networks(loop: TrainingLoop) -> None:
-    """`Game.check` with two rows of the data; buffers and torch's random generators are restored."""
-    restore = save_buffers(loop.game.players.values())
-    with preserved_rng(loop.device), autocast(loop.settings.precision, loop.device):
-        rows: Batch = loop.source.batch(torch.arange(min(2, loop.source.num_rows)))
-        loop.game.check(rows)
-    restore()
+def _preserved_rng(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """torch's global random generators are afterwards as they were before."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])

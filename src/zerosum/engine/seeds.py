@@ -6,9 +6,7 @@ compute the same training as one.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -66,16 +64,3 @@ class SeededNoise:
 
     def _cut(self, rows: Tensor) -> Tensor:
         return rows[self.start : self.stop].to(self.device, non_blocking=True)
-
-
-@contextlib.contextmanager
-def preserved_rng(device: torch.device) -> Iterator[None]:
-    """torch's global random generators, of the CPU and of `device`, are afterwards as they were before."""
-    on_gpu = device.type == "cuda"
-    cpu, gpu = torch.default_generator.get_state(), torch.cuda.get_rng_state(device) if on_gpu else None
-    try:
-        yield
-    finally:
-        torch.default_generator.set_state(cpu)
-        if gpu is not None:
-            torch.cuda.set_rng_state(gpu, device)

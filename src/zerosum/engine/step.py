@@ -36,6 +36,22 @@ class Player:
             raise ValueError(f"player {self.name!r} has no parameter that requires a gradient")
         self.optimizer = self.learning.build(self.parameters)
 
+    def clip_gradient(self, result: StepResult) -> None:
+        """Clips by value, then by norm; result.clipped becomes the share clipped: of entries by value, of updates by norm."""
+        learning = self.learning
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = result.gradient_norm
+        if learning.clip_value is not None:
+            beyond = torch.stack([(g.abs() > learning.clip_value).sum() for g in gradients]).sum()
+            result.clipped = beyond / sum(g.numel() for g in gradients)
+            torch._foreach_clamp_min_(gradients, -learning.clip_value)
+            torch._foreach_clamp_max_(gradients, learning.clip_value)
+            norm = norm_of(gradients)
+        if learning.clip_norm is not None:
+            over = (norm > learning.clip_norm).float()
+            result.clipped = over if result.clipped is None else torch.maximum(result.clipped, over)
+            torch._foreach_mul_(gradients, (learning.clip_norm / (norm + 1e-12)).clamp(max=1.0))
+
 
 def save_buffers(networks: Iterable[nn.Module]) -> Callable[[], None]:
     """Copies the buffers (running statistics); the returned function restores them."""
@@ -87,11 +103,19 @@ class StepResult:
             named["clipped"] = self.clipped
         return named
 
+    def check_finite(self, player: str, step: int) -> None:
+        """Raises NonFinite, which names the first non-finite term; to be called before the update."""
+        if bool(torch.isfinite(self.total + self.gradient_norm)):
+            return
+        values = {name: float(term) for name, term in self.values().items()}
+        at_fault = next((name for name, term in self.terms.items() if not bool(torch.isfinite(term))), "gradient")
+        raise NonFinite(player, at_fault, step, values)
+
 
 def backward(
     game: Game,
     player: Player,
-    micro_batches: Sequence[MicroBatch],
+    batches: Sequence[MicroBatch],
     world: DistributedContext,
     context: Callable[[MicroBatch], contextlib.AbstractContextManager[object]],
     observer: TermsObserver | None = None,
@@ -103,16 +127,16 @@ def backward(
     """
     player.optimizer.zero_grad(set_to_none=True)
     iterate(player.network)
-    game.set_batch_scores(_batch_scores(game, player.name, micro_batches, world, context))
+    game.set_batch_scores(_batch_scores(game, player.name, batches, world, context))
     sums: dict[str, Tensor] = {}
     statistics: dict[str, Tensor] = {}
-    means = RunningMeans(player.network) if len(micro_batches) > 1 or world.size > 1 else None
-    for micro_batch in micro_batches:
-        with context(micro_batch):
-            terms = game.terms(player.name, micro_batch)
+    means = RunningMeans(player.network) if len(batches) > 1 or world.size > 1 else None
+    for batch in batches:
+        with context(batch):
+            terms = game.terms(player.name, batch)
         if observer is not None:
-            observer(player.name, micro_batch, terms)
-        weight = len(micro_batch) / micro_batch.draws.total
+            observer(player.name, batch, terms)
+        weight = len(batch) / batch.draws.total
         weighted = {name: term.float() * weight for name, term in terms.items()}
         total = torch.stack(list(weighted.values())).sum() if len(weighted) > 1 else next(iter(weighted.values()))
         total.backward()  # type: ignore[no-untyped-call]
@@ -177,19 +201,19 @@ def _add(sums: dict[str, Tensor], more: Mapping[str, Tensor]) -> None:
 def _batch_scores(
     game: Game,
     name: str,
-    micro_batches: Sequence[MicroBatch],
+    batches: Sequence[MicroBatch],
     world: DistributedContext,
     context: Callable[[MicroBatch], contextlib.AbstractContextManager[object]],
 ) -> Tensor | None:
     """`Game.batch_scores` of the global batch; None on one process with one micro-batch, and where the game gives None."""
-    if len(micro_batches) == 1 and world.size == 1:
+    if len(batches) == 1 and world.size == 1:
         return None
     restore = save_buffers([game.players[name]])
     rows = []
     with torch.no_grad():
-        for micro_batch in micro_batches:
-            with context(micro_batch):
-                part = game.batch_scores(name, micro_batch)
+        for batch in batches:
+            with context(batch):
+                part = game.batch_scores(name, batch)
             if part is None:
                 return None
             rows.append(part)
@@ -201,29 +225,3 @@ def norm_of(gradients: Sequence[Tensor]) -> Tensor:
     """The L2 norm over all gradients. Dot products use all threads; torch.nn.utils.get_total_norm does not."""
     squares = [torch.dot(g.view(-1), g.view(-1)) if g.is_contiguous() else g.square().sum() for g in gradients]
     return torch.stack(squares).sum().sqrt()
-
-
-def check_finite(player: Player, result: StepResult, step: int) -> None:
-    """Raises NonFinite, which names the first non-finite term, before the update."""
-    if bool(torch.isfinite(result.total + result.gradient_norm)):
-        return
-    values = {name: float(term) for name, term in result.values().items()}
-    at_fault = next((name for name, term in result.terms.items() if not bool(torch.isfinite(term))), "gradient")
-    raise NonFinite(player.name, at_fault, step, values)
-
-
-def clip_gradient(player: Player, result: StepResult) -> None:
-    """Clips by value, then by norm; result.clipped becomes the share clipped: of entries by value, of updates by norm."""
-    learning = player.learning
-    gradients = [p.grad for p in player.parameters if p.grad is not None]
-    norm = result.gradient_norm
-    if learning.clip_value is not None:
-        beyond = torch.stack([(g.abs() > learning.clip_value).sum() for g in gradients]).sum()
-        result.clipped = beyond / sum(g.numel() for g in gradients)
-        torch._foreach_clamp_min_(gradients, -learning.clip_value)
-        torch._foreach_clamp_max_(gradients, learning.clip_value)
-        norm = norm_of(gradients)
-    if learning.clip_norm is not None:
-        over = (norm > learning.clip_norm).float()
-        result.clipped = over if result.clipped is None else torch.maximum(result.clipped, over)
-        torch._foreach_mul_(gradients, (learning.clip_norm / (norm + 1e-12)).clamp(max=1.0))

@@ -19,12 +19,12 @@ from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, DiscriminatorOutput, Game
 from zerosum.engine.loop import TrainingLoop
-from zerosum.engine.precision import autocast
 from zerosum.errors import UserError
 from zerosum.evaluation import evaluate
 from zerosum.generation.sampler import Sampler
 from zerosum.metrics.record import Record
 from zerosum.metrics.rows import drawn_rows
+from zerosum.nn.precision import autocast
 from zerosum.planning.plan import Plan
 
 ROWS, COLUMNS, MOST_COLUMNS = 8, 10, 16

@@ -8,9 +8,9 @@ import torch
 
 from zerosum.domain import Domain
 from zerosum.engine.distributed import DistributedContext
-from zerosum.engine.precision import choose
 from zerosum.engine.schedule import Schedule
 from zerosum.errors import UserError
+from zerosum.nn.precision import choose
 from zerosum.recipe import Recipe, settled
 
 

@@ -14,8 +14,8 @@ from zerosum import memory
 from zerosum.engine.events import NonFinite
 from zerosum.engine.game import MicroBatch
 from zerosum.engine.loop import TrainingLoop
-from zerosum.engine.precision import autocast
 from zerosum.errors import UserError
+from zerosum.nn.precision import autocast
 from zerosum.planning import timing
 from zerosum.recipe import Recipe
 

@@ -15,8 +15,8 @@ from zerosum.domains.images.networks.style_discriminator import StyleDiscriminat
 from zerosum.engine import Duel, OptimizerConfig, Settings, TrainingLoop, penalties
 from zerosum.engine.extra_losses import path_length
 from zerosum.engine.game import Batch, DiscriminatorOutput, LossContext
-from zerosum.engine.precision import Precision
 from zerosum.engine.seeds import SeededNoise
+from zerosum.nn.precision import Precision
 from zerosum.nn.style_layers import StyledLayer
 
 SHAPES = [Shape(1, 8, 8), Shape(1, 28, 28), Shape(3, 20, 48), Shape(3, 33, 17), Shape(1, 5, 5), Shape(3, 2, 3)]

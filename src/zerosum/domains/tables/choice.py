@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from zerosum.domain import Facts
-from zerosum.engine.precision import multiplies_faster
 from zerosum.engine.schedule import Schedule
+from zerosum.nn.precision import multiplies_faster
 from zerosum.recipe import Component, Recipe, settled
 
 BATCH_MOST, BATCH_LEAST, PASSES = 500, 64, 4

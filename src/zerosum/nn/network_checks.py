@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from zerosum.engine.game import Batch, DiscriminatorOutput
 from zerosum.errors import UserError
 
 Forward = Callable[[Tensor, Tensor | None], Any]
@@ -28,9 +27,11 @@ RESHAPING = (
 """Beginnings of the names of autograd nodes that leave the values as they are."""
 
 
-def check_generator(generator: nn.Module, generate: Forward, batch: Batch, size: int) -> None:
-    """UserError where the generator fails on noise of (N, size), or its output is not shaped like the data."""
-    noise, condition = torch.zeros(len(batch), size, device=batch.data.device), batch.condition
+def check_generator(
+    generator: nn.Module, generate: Forward, size: int, real: Tensor, condition: Tensor | None = None
+) -> None:
+    """UserError where the generator fails on noise of (N, size), or its output is not shaped like the data, real (N, ...)."""
+    noise = torch.zeros(len(real), size, device=real.device)
     try:
         with torch.no_grad():
             fake = generate(noise, condition)
@@ -44,7 +45,6 @@ def check_generator(generator: nn.Module, generate: Forward, batch: Batch, size:
         raise UserError(
             f"The generator does not take {_inputs('noise', noise, condition)}: {_reason(error)}. {advice}"
         ) from error
-    real = batch.data
     if not isinstance(fake, Tensor) or fake.shape != real.shape:
         made = tuple(fake.shape[1:]) if isinstance(fake, Tensor) else type(fake).__name__
         raise UserError(
@@ -53,19 +53,23 @@ def check_generator(generator: nn.Module, generate: Forward, batch: Batch, size:
         )
 
 
-def check_discriminator(discriminate: Forward, batch: Batch, logits_wanted: bool) -> None:
+def check_discriminator(
+    discriminate: Callable[[Tensor, Tensor | None], Sequence[Tensor]],
+    logits_wanted: bool,
+    data: Tensor,
+    condition: Tensor | None = None,
+) -> None:
     """UserError where the discriminator fails on the data, gives no row per sample, or ends in a sigmoid although logits are
-    wanted."""
-    data, condition = batch.data, batch.condition
+    wanted. discriminate: (data, condition) -> its logits."""
     try:
         with torch.enable_grad():
-            output = DiscriminatorOutput.of(discriminate(data, condition))
+            output = discriminate(data, condition)
     except (RuntimeError, ValueError, TypeError) as error:
         raise UserError(
             f"The discriminator does not take {_inputs('data', data, condition)}: {_reason(error)}. Change its first layers, "
             "or reshape the data."
         ) from error
-    for logits in output.logits:
+    for logits in output:
         if not logits.dim() or len(logits) != len(data):
             raise UserError(
                 f"The discriminator makes an output of shape {tuple(logits.shape)} of {len(data)} samples; it must give one "
