@@ -28,8 +28,8 @@ import measuring
 from zerosum import catalog
 from zerosum.data.images import loader, parallel_decode
 from zerosum.domains.images.data import Images, ImageSource, open_source
-from zerosum.engine.data_order import rows_at
 from zerosum.engine.loop import Settings, TrainingLoop
+from zerosum.engine.seeds import rows_at
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:

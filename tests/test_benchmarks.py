@@ -78,8 +78,7 @@ def test_the_bare_loop_plays_the_engines_game() -> None:
     import overhead
     import pictures
     from zerosum.engine import OptimizerConfig, UpdateRules
-    from zerosum.engine.data_order import rows_at
-    from zerosum.engine.seeds import SeededNoise
+    from zerosum.engine.seeds import SeededNoise, rows_at
 
     class Scripted(overhead.Bare):
         def _reals(self) -> torch.Tensor:

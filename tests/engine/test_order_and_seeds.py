@@ -9,11 +9,10 @@ import pytest
 import torch
 from small_games import Rows, duel, match, play
 
-from zerosum.engine.data_order import rows_at
 from zerosum.engine.duel import UpdateRules
 from zerosum.engine.events import Boundary, Stepped
 from zerosum.engine.loop import Settings, train
-from zerosum.engine.seeds import SeededNoise, derive
+from zerosum.engine.seeds import SeededNoise, derive, rows_at
 
 CPU = torch.device("cpu")
 

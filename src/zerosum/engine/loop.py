@@ -10,14 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from zerosum.engine.data_order import rows_at
 from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.ema import WeightAverage
 from zerosum.engine.events import Boundary, Event, NonFinite, Stepped
 from zerosum.engine.game import Game, MicroBatch, Source, Turn
 from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.engine.schedule import Schedule, at
-from zerosum.engine.seeds import SeededNoise, derive
+from zerosum.engine.seeds import SeededNoise, derive, rows_at
 from zerosum.engine.step import Player, StepResult, TermsObserver, backward, save_buffers, train_only
 from zerosum.errors import UserError, nearest
 from zerosum.nn.precision import Precision, autocast
@@ -238,12 +237,9 @@ class TrainingLoop:
 
 
 def _check_names(game: Game, settings: Settings, world: DistributedContext) -> None:
-    for field_name, names in (
-        ("learning", settings.learning),
-        ("average", [settings.average or next(iter(game.players))]),
-    ):
+    for field_name, names in (("learning", settings.learning), ("average", [settings.average])):
         for name in names:
-            if name not in game.players:
+            if name is not None and name not in game.players:
                 raise UserError(f"{field_name}: the game has no player {name!r}. {nearest(name, game.players)}")
     if settings.batch < world.size:
         raise ValueError(f"batch = {settings.batch} cannot be shared by {world.size} processes")

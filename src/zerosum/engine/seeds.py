@@ -1,4 +1,5 @@
-"""Randomness as a pure function of (seed, step, turn, purpose), so that no random state needs saving.
+"""Random numbers as a function of (seed, step, turn, purpose) and the order of the data as a function of (seed, position): no
+random state needs saving.
 
 Numbers are drawn for the global batch and then cut to the rows of one micro-batch, so that N processes or M micro-batches
 compute the same training as one.
@@ -6,6 +7,7 @@ compute the same training as one.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 
@@ -64,3 +66,23 @@ class SeededNoise:
 
     def _cut(self, rows: Tensor) -> Tensor:
         return rows[self.start : self.stop].to(self.device, non_blocking=True)
+
+
+@functools.lru_cache(maxsize=2)
+def _permutation(num_rows: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(num_rows, generator=generator(seed, "order", epoch))
+
+
+def rows_at(position: int, count: int, num_rows: int, seed: int) -> Tensor:
+    """The order of the data, (count,) int64 row numbers: entries position .. position+count-1 of an endless shuffled stream.
+
+    The stream is a new permutation of all rows in each epoch; a batch may straddle two epochs, so no row is dropped.
+    """
+    parts = []
+    while count > 0:
+        epoch, offset = divmod(position, num_rows)
+        part = _permutation(num_rows, seed, epoch)[offset : offset + count]
+        parts.append(part)
+        position += len(part)
+        count -= len(part)
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

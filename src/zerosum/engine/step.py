@@ -96,12 +96,8 @@ class StepResult:
 
     def values(self) -> dict[str, Tensor]:
         """Named scalars for the log."""
-        named = dict(self.terms)
-        named["total"] = self.total
-        named["gradient_norm"] = self.gradient_norm
-        if self.clipped is not None:
-            named["clipped"] = self.clipped
-        return named
+        clipped = {} if self.clipped is None else {"clipped": self.clipped}
+        return {**self.terms, "total": self.total, "gradient_norm": self.gradient_norm, **clipped}
 
     def check_finite(self, player: str, step: int) -> None:
         """Raises NonFinite, which names the first non-finite term; to be called before the update."""

@@ -14,11 +14,11 @@ from torch import Tensor
 from zerosum.domain import HistoricEvaluator, PreviewContext
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.domain.eval_stages import stage
-from zerosum.engine.data_order import rows_at
 from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, DiscriminatorOutput, Game
 from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.seeds import rows_at
 from zerosum.errors import UserError
 from zerosum.evaluation import evaluate
 from zerosum.generation.sampler import Sampler
