@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import zerosum as zs
-import zerosum.domains
+from zerosum import catalog
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def test_own_game_finds_all_modes(capsys: pytest.CaptureFixture[str]) -> None:
-    spec = importlib.util.spec_from_file_location("own_game", EXAMPLES / "own_game.py")
+def module_at(path: Path) -> Any:
+    """The module in a file."""
+    name = path.parent.name if path.name == "__init__.py" else path.stem
+    spec = importlib.util.spec_from_file_location(f"example_{name}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
-    share = module.main(steps=800)
+    return module
+
+
+def test_own_game_finds_all_modes(capsys: pytest.CaptureFixture[str]) -> None:
+    share = module_at(EXAMPLES / "own_game.py").main(steps=800)
     assert "8 of 8 modes" in capsys.readouterr().out
     assert share > 0.4
 
 
 def test_a_domain_is_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zerosum.domains, "__path__", [*zerosum.domains.__path__, str(EXAMPLES / "domain")])
+    monkeypatch.setattr(catalog, "_registered", {})
+    zs.register(module_at(EXAMPLES / "domain" / "circle" / "__init__.py").DOMAIN)
     run = zs.train("circle", out=tmp_path / "circle", set={"steps": 800, "generator.width": 48})
     measured = {record["name"]: record["value"] for record in run.metrics()}
     assert measured["modes"] == 8

@@ -89,8 +89,8 @@ def test_paths_recipes_and_sources_are_suggested(tmp_path: Path, monkeypatch: py
 
 
 def test_a_domain_that_was_added_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    domains = dict(known._content()["domains"])
-    monkeypatch.setattr(known, "_content", lambda: {"domains": domains, "recipes": {}, "sources": {}})
+    domains = dict(known._content())
+    monkeypatch.setattr(known, "_content", lambda: domains)
     with pytest.raises(UserError):
         known.refuse_missing("circle")
     del domains["toy"]

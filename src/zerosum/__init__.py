@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # the names below, for type checkers; at run time __getattr__
     from zerosum.api import load as load
     from zerosum.api import resume as resume
     from zerosum.api import train as train
+    from zerosum.catalog import register as register
     from zerosum.engine import Batch as Batch
     from zerosum.engine import Duel as Duel
     from zerosum.engine import Game as Game
@@ -33,6 +34,7 @@ _HOME = {
     "TableGAN": "zerosum.estimators.tables",
     "Recipe": "zerosum.recipe",
     "Run": "zerosum.api",
+    "register": "zerosum.catalog",
     "load": "zerosum.api",
     "resume": "zerosum.api",
     "train": "zerosum.api",

@@ -1,5 +1,8 @@
-"""What may be named on the command line, read from one file that `python -m zerosum.catalog` writes from the domains: a
-listing, a misspelt name and a wrong ending are answered without importing torch."""
+"""What may be named on the command line, without importing torch: listings, misspelt names, wrong endings are answered at once.
+
+The built-in domains stand in one file, which `python -m zerosum.catalog` writes. Domains of installed packages are looked up by
+their entry points; they are imported only where their recipes or sources are asked for.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import functools
 import json
 import os
 from collections.abc import Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,8 @@ from zerosum.errors import Damaged, UserError, near, nearest
 from zerosum.jsonfile import read_json
 
 FILE = "known.json"
+GROUP = "zerosum.domains"
+"""The group of entry points by which a package brings a domain: name = "module:DOMAIN"."""
 NO_NAME = set("*?[]{}:")
 """Letters of patterns, which name more than one file."""
 
@@ -26,22 +32,50 @@ def _content() -> Mapping[str, Any]:
     return content
 
 
+@functools.cache
+def _entry_points() -> tuple[EntryPoint, ...]:
+    return tuple(sorted(entry_points(group=GROUP), key=lambda each: (each.name, each.value)))
+
+
+def installed() -> list[tuple[str, str]]:
+    """(name of the domain, name of the package) for each domain that an installed package brings; nothing is imported."""
+    found = {(each.name, each.dist.name if each.dist else each.value) for each in _entry_points()}
+    return sorted(found)
+
+
+def entry_point(name: str) -> EntryPoint:
+    """The entry point of a domain of an installed package."""
+    return next(each for each in _entry_points() if each.name == name)
+
+
 def complete() -> bool:
-    """Whether the domains that are installed are those of the file; a domain that was added is asked itself."""
+    """Whether the domains that are here are those of the file; a domain that was added has to be asked itself."""
     there = {path.name for path in (Path(__file__).parent / "domains").iterdir() if (path / "__init__.py").is_file()}
-    return there == set(_content()["domains"])
+    return there == set(_content()) and not installed()
+
+
+def domains() -> list[str]:
+    """The names of the built-in domains."""
+    return list(_content())
+
+
+def built_in(kind: str) -> Mapping[str, str]:
+    """Name of each recipe or source of the built-in domains -> the name of its domain. kind: "recipes" or "sources"."""
+    return {name: domain for domain, about in _content().items() for name in about[kind]}
+
+
+def _summaries(kind: str) -> Mapping[str, str]:
+    return {name: words for about in _content().values() for name, words in about[kind].items()}
 
 
 def recipes() -> Mapping[str, str]:
-    """Name of each recipe -> its line of why."""
-    found: Mapping[str, str] = _content()["recipes"]
-    return found
+    """Name of each recipe of the built-in domains -> its line of why."""
+    return _summaries("recipes")
 
 
 def sources() -> Mapping[str, str]:
-    """Name of each source -> its summary."""
-    found: Mapping[str, str] = _content()["sources"]
-    return found
+    """Name of each source of the built-in domains -> its summary."""
+    return _summaries("sources")
 
 
 def refuse_missing(where: str | None) -> None:
@@ -59,7 +93,7 @@ def refuse_recipe(name: str | None) -> None:
 
 
 def no_recipe(name: str, there: Iterable[str]) -> UserError:
-    """What is said of a name that no recipe has."""
+    """The error for a name that no recipe has."""
     return UserError(f"There is no recipe {name!r}. {nearest(name, there)} See `zerosum recipes`.")
 
 
@@ -69,7 +103,7 @@ def missing(where: str) -> UserError:
     hint = _on_disk(where) or ("" if os.sep in where.rstrip("/") else near(where.rstrip("/"), sources()))
     if where in recipes():
         hint = f"{where!r} is a recipe: name the data first, as in `zerosum train digits --recipe {where}`."
-    kinds = "\n".join(f"  {name}: {about['summary']}" for name, about in _content()["domains"].items())
+    kinds = "\n".join(f"  {name}: {about['summary']}" for name, about in _content().items())
     told = f"{where!r} is no named source, and no data that can be read: there is no such file or folder. {hint}"
     return UserError(f"{told.rstrip()} What can be trained on:\n{kinds}\nThe names are listed by `zerosum sources`.")
 
@@ -96,7 +130,7 @@ def refuse_ending(folder: Path, out: Path) -> None:
         try:
             content = read_json(folder / name)
             content = content.get("recipe", content)
-            endings = _content()["domains"][content["domain"]]["endings"]
+            endings = _content()[content["domain"]]["endings"]
         except (OSError, Damaged, KeyError, TypeError, AttributeError):
             continue
         if endings and not any(_ends(out, ending) for ending in endings):

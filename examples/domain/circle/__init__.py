@@ -125,7 +125,7 @@ def picture(samples: Tensor, path: Path, scene: domain.PreviewContext) -> None:
     Image.fromarray(sheet).save(path)
 
 
-def write(samples: Tensor, path: Path, facts: domain.Facts) -> list[Path]:
+def write(samples: Tensor, path: Path, facts: domain.Facts, form: domain.WriteOptions) -> list[Path]:
     np.savetxt(path, samples.numpy(), delimiter=",")
     return [path]
 

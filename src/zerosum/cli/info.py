@@ -19,18 +19,21 @@ def recipes(
     from zerosum import known
     from zerosum.progress import table
 
-    if name is None and not json and known.complete():
-        print(table(list(known.recipes().items())))
+    if name is None and not json:
+        lines = list(known.recipes().items())
+        if not known.complete():
+            from zerosum import catalog
+
+            lines += [(key, each.why) for domain in catalog.unlisted() for key, each in domain.recipes.items()]
+        print(table(lines))
         return
-    if name is not None and known.complete():
-        known_as(name, known.recipes(), "recipe")
+    known.refuse_recipe(name)
     from zerosum import catalog
 
-    whole = {key: each.to_json() for key, each in catalog.recipes().items()}
     if name is not None:
-        show(known_as(name, whole, "recipe"), True)
+        show(catalog.recipe(name).to_json(), True)
     else:
-        show(whole, json, table([(key, str(each["why"])) for key, each in whole.items()]))
+        show({key: each.to_json() for key, each in catalog.recipes().items()}, json)
 
 
 @app.command()
@@ -39,8 +42,14 @@ def sources(name: Annotated[str | None, typer.Argument(help="Show this source.")
     from zerosum import known
     from zerosum.progress import shown, table
 
-    if name is None and not json and known.complete():
-        print(table(list(known.sources().items())))
+    if name is None and not json:
+        lines = list(known.sources().items())
+        if not known.complete():
+            from zerosum import catalog
+
+            for domain in catalog.unlisted():
+                lines += [(key, str(info.summary)) for key, info in domain.sources().items()]
+        print(table(lines))
         return
     if name is not None and known.complete():
         known_as(name, known.sources(), "source")
@@ -48,7 +57,7 @@ def sources(name: Annotated[str | None, typer.Argument(help="Show this source.")
 
     every = {key: dataclasses.asdict(info) for key, info in catalog.sources().items()}
     if name is None:
-        show(every, json, table([(key, str(info["summary"])) for key, info in every.items()]))
+        show(every, json)
         return
     info = known_as(name, every, "source")
     show(info, json, table([(key, shown(value)) for key, value in info.items() if value]))

@@ -16,7 +16,6 @@ from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.game import Game
 from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.errors import UserError
-from zerosum.known import no_recipe
 from zerosum.planning import evaluation_cost, fit_memory, initial_weights, resolve, timing, unused_settings
 from zerosum.planning.initial_weights import InitialWeights
 from zerosum.progress import duration
@@ -206,10 +205,7 @@ def _start(wish: TrainRequest) -> tuple[Recipe | None, str]:
         if named.endswith((".toml", ".json")):
             named = recipes.read(Path(named))
         else:
-            known = catalog.recipes()
-            if named not in known:
-                raise no_recipe(named, known)
-            named = known[named]
+            named = catalog.recipe(named)
     return named, wish.where or (named.data.kind if named else DEFAULT_SOURCE)
 
 

@@ -1,0 +1,206 @@
+"""A domain of another package trains, is killed, resumes, samples and is listed; names that clash are refused."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import zerosum as zs
+from zerosum import catalog, known
+from zerosum.jsonfile import read_json
+
+ROOT = Path(__file__).parents[1]
+DOMAIN = ROOT / "examples" / "domain" / "circle" / "__init__.py"
+SOURCE = """
+
+@dataclass(frozen=True)
+class Named:
+    summary: str
+
+
+DOMAIN = replace(DOMAIN, sources=lambda: {"circle": Named("eight clusters on a circle")})
+"""
+
+
+def package(place: Path, entry: str = "circle", module: str = "circle_gan", name: str = "circle-gan") -> Path:
+    """A folder that, on the path of modules, is an installed package with an entry point; made without pip."""
+    (place / module).mkdir(parents=True, exist_ok=True)
+    text = DOMAIN.read_text(encoding="utf-8").replace("import dataclass", "import dataclass, replace")
+    (place / module / "__init__.py").write_text(text + SOURCE, encoding="utf-8")
+    about = place / f"{name.replace('-', '_')}-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[zerosum.domains]\n{entry} = {module}:DOMAIN\n")
+    return place
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return package(tmp_path_factory.mktemp("site"))
+
+
+def zerosum(at: Path, *paths: Path) -> dict[str, Any]:
+    """Keywords of a process that finds the packages in `paths`."""
+    found = os.pathsep.join(map(str, (ROOT / "src", *paths)))
+    return {"cwd": at, "env": {**os.environ, "PYTHONPATH": found, "OMP_NUM_THREADS": "1"}, "text": True}
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "zerosum", *map(str, arguments)]
+
+
+def run(at: Path, *arguments: object, paths: tuple[Path, ...] = (), status: int = 0) -> str:
+    done = subprocess.run(command(*arguments), capture_output=True, check=False, **zerosum(at, *paths))
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return str(done.stdout + done.stderr)
+
+
+def test_a_domain_by_entry_point_is_listed_trains_resumes_and_samples(tmp_path: Path, installed: Path) -> None:
+    paths = (installed,)
+    assert "circle  " in run(tmp_path, "recipes", paths=paths)
+    assert json.loads(run(tmp_path, "recipes", "circle", paths=paths))["domain"] == "circle"
+    assert "eight clusters on a circle" in run(tmp_path, "sources", paths=paths)
+    small = ["--set", "generator.width=8", "--set", "batch=32", "--set", "threads=1", "--set", "cadence.checkpoint=20"]
+    killed(tmp_path, command("train", "circle", "--steps", 400, "--out", "killed", *small), paths)
+    assert "modes" in run(tmp_path, "resume", "killed", paths=paths)
+    run(tmp_path, "sample", "killed", "--num", 9, "--seed", 3, "--out", "samples.csv", paths=paths)
+    assert len((tmp_path / "samples.csv").read_text().splitlines()) == 9
+    refused = run(tmp_path, "sample", "killed", "--num", 9, "--out", "other.csv", status=2)
+    assert "There is no domain 'circle' in this process." in refused
+    assert "install the package" in refused
+
+
+def killed(at: Path, arguments: list[str], paths: tuple[Path, ...]) -> None:
+    """Starts a training and kills it once it has a checkpoint."""
+    options = {name: value for name, value in zerosum(at, *paths).items() if name != "text"}
+    child = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **options)
+    try:
+        for _ in range(1200):
+            if list((at / "killed" / "checkpoints").glob("step-*")) or child.poll() is not None:
+                break
+            time.sleep(0.05)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert read_json(at / "killed" / "status.json")["state"] != "finished"
+
+
+def test_a_domain_by_entry_point_is_known_to_other_processes(tmp_path: Path, installed: Path) -> None:
+    """Two processes that train, and the one that evaluates beside the training."""
+    small = ["--steps", 6, "--set", "batch=32", "--set", "threads=1", "--evaluate-every", 3]
+    told = run(tmp_path, "train", "circle", "--devices", 2, "--out", "run", *small, paths=(installed,))
+    assert "failed" not in told
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert {line["step"] for line in lines if line["kind"] == "evaluation"} >= {3, 6}
+
+
+# --- in one program
+
+
+@pytest.fixture
+def circle(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The domain as an object of a module that belongs to no package; nothing is registered yet."""
+    monkeypatch.setattr(catalog, "_registered", {})
+    spec = importlib.util.spec_from_file_location("circle_here", installed / "circle_gan" / "__init__.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    return module.DOMAIN
+
+
+def test_a_registered_domain_trains_in_this_program(circle: Any, tmp_path: Path) -> None:
+    assert zs.register(circle) is circle
+    assert catalog.recognise("circle") is circle
+    assert catalog.recipe("circle") is circle.recipes["circle"]
+    assert "circle" in catalog.sources()
+    assert [each.name for each in catalog.unlisted()] == ["circle"]
+    done = zs.train("circle", out=tmp_path / "run", set={"steps": 3, "batch": 8, "threads": 1})
+    assert done.sample(4, seed=0).shape == (4, 2)
+
+
+def test_names_that_are_taken_are_refused(circle: Any) -> None:
+    with pytest.raises(
+        zs.UserError, match=r"Two domains have the name 'toy': that of zerosum.register .* zerosum itself"
+    ):
+        zs.register(replace(circle, name="toy"))
+    with pytest.raises(
+        zs.UserError, match=r"recipe 'dcgan' of the domain 'circle' .* of the domain 'images' \(zerosum itself"
+    ):
+        zs.register(replace(circle, recipes={"dcgan": circle.recipes["circle"]}))
+    with pytest.raises(zs.UserError, match=r"source 'digits' of the domain 'circle' .* of the domain 'images'"):
+        zs.register(replace(circle, sources=lambda: {"digits": None}))
+    assert "circle" not in catalog.domain_names()
+    zs.register(circle)
+    with pytest.raises(zs.UserError, match="To replace it: register"):
+        zs.register(replace(circle, summary="another"))
+    other = zs.register(replace(circle, summary="another"), replace=True)
+    assert catalog.domain("circle") is other
+    with pytest.raises(
+        zs.UserError, match=r"recipe 'circle' of the domain 'rings' .* domain 'circle' \(zerosum.register"
+    ):
+        zs.register(replace(circle, name="rings"))
+
+
+@pytest.fixture
+def looked_up_again() -> Any:
+    """Entry points and what was loaded of them are looked up anew, before and after."""
+
+    def forget() -> None:
+        known._entry_points.cache_clear()
+        catalog._loaded.clear()
+
+    forget()
+    yield forget
+    forget()
+
+
+def test_packages_whose_names_clash_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_up_again: Any
+) -> None:
+    package(tmp_path / "one", module="one_gan", name="one-gan")
+    package(tmp_path / "two", module="two_gan", name="two-gan")
+    for name in ("one", "two"):
+        monkeypatch.syspath_prepend(str(tmp_path / name))
+    with pytest.raises(zs.UserError, match="'circle': that of the package two-gan and that of the package one-gan"):
+        catalog.domain_names()
+    shutil.rmtree(tmp_path / "two")
+    looked_up_again()
+    assert catalog.domain_names()[-1] == "circle"
+    assert catalog.recipe("circle").domain == "circle"
+    package(tmp_path / "three", entry="toy", module="three_gan", name="three-gan")
+    monkeypatch.syspath_prepend(str(tmp_path / "three"))
+    looked_up_again()
+    with pytest.raises(zs.UserError, match="'toy': that of the package three-gan and that of zerosum itself"):
+        catalog.domain_names()
+
+
+def test_a_package_that_is_broken_is_named_and_blocks_no_other_domain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_up_again: Any
+) -> None:
+    package(tmp_path, entry="sounds", module="sound_gan", name="sound-gan")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(zs.UserError, match="gives the domain 'circle'; it must give the Domain of that name"):
+        catalog.domain("sounds")
+    (tmp_path / "sound_gan" / "__init__.py").write_text("raise RuntimeError('no sound card')")
+    sys.modules.pop("sound_gan", None)
+    with pytest.raises(
+        zs.UserError, match=r"'sounds' of the package sound-gan cannot be imported \(RuntimeError: no sound"
+    ):
+        catalog.domain("sounds")
+    assert catalog.recognise("ring").name == "toy"
+    with pytest.warns(UserWarning, match="sound-gan"):
+        assert "dcgan" in catalog.recipes()
