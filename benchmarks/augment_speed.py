@@ -28,12 +28,12 @@ STRENGTH = 0.5
 
 def side(name: str, source: ImageSource, recipe: str, batch: int) -> measuring.Side:
     """The recipe without labels, on one of the augmentations."""
-    facts = DOMAIN.facts(source)
-    plain = DOMAIN.recipes[recipe].changed(conditional=False, augment=AUGMENTS[name], batch=batch)
+    info = DOMAIN.info_of(source)
+    plain = DOMAIN.recipes.table[recipe].changed(conditional=False, augment=AUGMENTS[name], batch=batch)
     if name != PLAIN:
         plain = recipes.override(plain, [f"rules.augment_strength={STRENGTH}"])
-    plain = DOMAIN.tuned(plain, facts)[0].with_schedules_in_steps()
-    match = TrainingLoop(DOMAIN.game(plain, facts), source, settings(plain))
+    plain = DOMAIN.game.resolve_auto(plain, info)[0].with_schedules_in_steps()
+    match = TrainingLoop(DOMAIN.game.build(plain, info), source, settings(plain))
 
     def play(steps: int) -> int:
         for _ in range(steps):

@@ -24,8 +24,8 @@ def main() -> None:
     parser.add_argument("classes", nargs=2, metavar="CLASS")
     parser.add_argument("out", type=Path)
     wish = parser.parse_args()
-    source = DOMAIN.open(part(wish.source), False)
-    names = list(DOMAIN.facts(source)["class_names"])
+    source = DOMAIN.data.open(part(wish.source), False)
+    names = list(DOMAIN.info_of(source).class_names)
     for name in wish.classes:
         if name not in names:
             raise SystemExit(f"{wish.source} has no class {name!r}; it has {', '.join(names)}")

@@ -158,10 +158,10 @@ def _read_all(source: ImageSource, batch: int, as_bytes: bool = False) -> float:
 def _consumed(recipe: str, source: ImageSource, args: Any) -> float:
     """Images a second of training steps, data included; after one that is not counted."""
     domain = catalog.domain("images")
-    chosen = domain.recipes[recipe].changed(conditional=False)
+    chosen = domain.recipes.table[recipe].changed(conditional=False)
     batch = args.batch if source.shape.height <= 64 else max(2, args.batch // 8)
     match = TrainingLoop(
-        domain.game(chosen, domain.facts(source)), source, Settings(batch=batch, learning=dict(chosen.learning))
+        domain.game.build(chosen, domain.info_of(source)), source, Settings(batch=batch, learning=dict(chosen.learning))
     )
     steps = 1 if args.smoke else 3
     match.train_step()

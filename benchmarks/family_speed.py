@@ -101,7 +101,7 @@ def _plain(network: nn.Module) -> nn.Module:
 def begun(name: str, shape: Shape, precision: str, smoke: bool) -> tuple[Recipe, TrainingLoop, ImageSource]:
     """A recipe on generated images, ready to play."""
     domain = catalog.domain("images")
-    recipe = domain.recipes[name].changed(device="cpu", precision=precision, augment=None)
+    recipe = domain.recipes.table[name].changed(device="cpu", precision=precision, augment=None)
     kept = {key: part.model_dump(mode="json") for key, part in recipe.penalties.items() if key in LEARNT}
     recipe = recipe.changed(penalties=kept, rules=recipe.rules.__class__(batches=recipe.rules.batches))
     if smoke:
@@ -110,9 +110,9 @@ def begun(name: str, shape: Shape, precision: str, smoke: bool) -> tuple[Recipe,
         }
         recipe = recipe.changed(**small)
     source = pictures.generated(shape, smoke=True)
-    facts = domain.facts(source)
-    recipe, _ = resolve.tuned(resolve.conditional(recipe, facts), domain, facts)
-    return recipe, plan.match(plan.Plan(recipe, domain, source, facts)), source
+    info = domain.info_of(source)
+    recipe, _ = resolve.tuned(resolve.conditional(recipe, info), domain, info)
+    return recipe, plan.match(plan.Plan(recipe, domain, source, info)), source
 
 
 def sides(name: str, shape: Shape, precision: str, smoke: bool) -> tuple[measuring.Side, measuring.Side, int, int]:

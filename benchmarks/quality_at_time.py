@@ -65,13 +65,13 @@ class Player:
 def recipe_player(name: str, source: ImageSource, precision: str, smoke: bool) -> Player:
     """One of our recipes as `zerosum train` would play it."""
     domain = catalog.domain("images")
-    facts = domain.facts(source)
-    recipe = domain.recipes[name]
+    info = domain.info_of(source)
+    recipe = domain.recipes.table[name]
     with_labels = recipe.conditional is not False
     recipe = recipe.changed(conditional=with_labels, device="cpu", precision=precision)
     if smoke and recipe.generator.kind == "conv":
         recipe = recipe.changed(generator={"kind": "conv", "width": 4}, discriminator={"kind": "conv", "width": 4})
-    match = plan.match(plan.Plan(recipe, domain, source, facts))
+    match = plan.match(plan.Plan(recipe, domain, source, info))
     events = match.run(10**12)
 
     def play(steps: int) -> int:
@@ -81,7 +81,7 @@ def recipe_player(name: str, source: ImageSource, precision: str, smoke: bool) -
         return steps * recipe.batch
 
     network = match.average.network if match.average else match.game.players["generator"]
-    sampler = Sampler(network, recipe.prior, facts, with_labels)
+    sampler = Sampler(network, recipe.prior, info, with_labels)
     about = f"recipe {name}{' with labels' if with_labels else ''}, {recipe.precision}, average generator"
     return Player(f"zerosum-{name}", measuring.Side(name, play), lambda num: sampler.sample(num, seed=1), about)
 

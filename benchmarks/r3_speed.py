@@ -173,7 +173,7 @@ class Loop:
 def sides(name: str, every: int | None, smoke: bool) -> tuple[measuring.Side, measuring.Side, int]:
     """The plain loop and our engine on one recipe, without augmentation; and the batch."""
     domain = catalog.domain("images")
-    recipe = domain.recipes[name].changed(conditional=False, device="cpu", precision="float32", augment=None)
+    recipe = domain.recipes.table[name].changed(conditional=False, device="cpu", precision="float32", augment=None)
     penalties = {key: part.model_copy(update={"every": every or part.every}) for key, part in recipe.penalties.items()}
     kept = {key: part if key in ("r1", "r2") else recipe.penalties[key] for key, part in penalties.items()}
     recipe = recipe.changed(penalties={key: part.model_dump(mode="json") for key, part in kept.items()})
@@ -182,7 +182,7 @@ def sides(name: str, every: int | None, smoke: bool) -> tuple[measuring.Side, me
             **{p: {"kind": recipe.generator.kind, "width": 16} for p in ("generator", "discriminator")}
         )
     source = pictures.generated(FAMILIES[name], smoke=True)
-    match = plan.match(plan.Plan(recipe.with_schedules_in_steps(), domain, source, domain.facts(source)))
+    match = plan.match(plan.Plan(recipe.with_schedules_in_steps(), domain, source, domain.info_of(source)))
     pair = match.game.players["generator"], match.game.players["discriminator"]
     loop = Loop(recipe, pair, _batches(source, match.settings.batch))
     events = match.run(10**12)

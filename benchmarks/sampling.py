@@ -67,10 +67,10 @@ def _compare(recipe: str, source: ImageSource, args: Any) -> tuple[dict[str, Any
 def _published(recipe: str, source: ImageSource, folder: Path, device: str) -> api.Run:
     """A fresh generator of the recipe, written to a folder and loaded from there as any user loads one."""
     domain = catalog.domain("images")
-    facts = domain.facts(source)
-    chosen = domain.recipes[recipe]
+    info = domain.info_of(source)
+    chosen = domain.recipes.table[recipe]
     chosen = chosen.changed(conditional=chosen.conditional is not False, device=device)
-    publish(folder, domain.game(chosen, facts).players["generator"], chosen, facts, 0)
+    publish(folder, domain.game.build(chosen, info).players["generator"], chosen, info, 0)
     return api.load(folder, device)
 
 

@@ -17,17 +17,17 @@ from zerosum.recipe import part
 
 def split(table: str, out: Path) -> None:
     """Writes the training rows of a table, for a program that must not know the held-out ones."""
-    source = DOMAIN.open(part(table), False)
-    writing.written(source.train, out, source.facts())
+    source = DOMAIN.data.open(part(table), False)
+    writing.written(source.train, out, source.info())
     print(f"{out}: {len(source.train):,} training rows; {len(source.heldout):,} are held out")
 
 
 def score(table: str, made: Path) -> None:
     """Prints every measure of made rows beside what training rows score."""
-    source = DOMAIN.open(part(table), False)
+    source = DOMAIN.data.open(part(table), False)
     evaluator = TableEvaluator(source, 0)
     rows = plain(
-        encode_file.table_of(made, source.transform, source.facts())
+        encode_file.table_of(made, source.transform, source.info())
     )  # as they are: encoded rows keep all constraints
     for record in evaluator.of_rows(rows.rows(slice(0, evaluator.num_samples))):
         floor = "" if record.reference is None else f"{record.reference:.4f}"

@@ -121,15 +121,15 @@ def planned(name: str, *settings: str) -> Plan:
     source_part = recipe.part(case.source, **wanted.data.options)
     full = recipe.override(wanted.changed(data=source_part), [*common, *case.settings, *settings])
     source = opened(domain.name, full.data.model_dump_json())
-    facts = domain.facts(source)
-    full, _ = resolve.tuned(resolve.placed(resolve.conditional(full, facts)), domain, facts)
-    return Plan(full, domain, source, facts)
+    info = domain.info_of(source)
+    full, _ = resolve.tuned(resolve.placed(resolve.conditional(full, info)), domain, info)
+    return Plan(full, domain, source, info)
 
 
 @functools.cache
 def opened(domain: str, data: str) -> Any:
     """A source, opened once."""
-    return catalog.domain(domain).open(recipe.Component.model_validate_json(data), False)
+    return catalog.domain(domain).data.open(recipe.Component.model_validate_json(data), False)
 
 
 def begun(name: str, *settings: str, world: DistributedContext = DistributedContext()) -> TrainingLoop:

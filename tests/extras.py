@@ -115,7 +115,7 @@ assert shapes.clouds("chair", 2, 32, 0).shape == (2, 32, 3)
 TEXTURES = """
 from zerosum import catalog
 from zerosum.recipe import part
-source = catalog.domain("translation").open(part("textures", num=8, heldout=4, size=32), False)
+source = catalog.domain("translation").data.open(part("textures", num=8, heldout=4, size=32), False)
 assert source.num_rows == 8
 """
 USES = {

@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 
+import infos
 from zerosum import catalog
 from zerosum.api import Run, load
+from zerosum.domain import DatasetInfo
 from zerosum.generation.sampler import Sampler, publish
 from zerosum.recipe import Recipe, part
 
@@ -25,45 +27,28 @@ FAMILIES: dict[str, dict[str, Any]] = {
 """Kind of generator -> options that keep it small."""
 
 
-def facts(classes: int = 0, attributes: int = 0, channels: int = 1, size: int = 16) -> dict[str, Any]:
-    told: dict[str, Any] = {"num_attributes": attributes}
-    if attributes:
-        rows = torch.randn(20, attributes, generator=torch.Generator().manual_seed(5)).tolist()
-        names = [f"a{i}" for i in range(attributes)]
-        told |= {"attribute_names": names, "attribute_rows": rows, "attribute_scales": [[0.0, 1.0]] * attributes}
-    return {
-        "name": "made",
-        "channels": channels,
-        "height": size,
-        "width": size,
-        "num_classes": classes,
-        "class_names": [f"class{i}" for i in range(classes)],
-        "class_counts": [10] * classes,
-        "num_rows": 10 * max(classes, 1),
-        "num_heldout": 0,
-        "fingerprint": "f" * 64,
-        "notes": [],
-        **told,
-    }
+def info(classes: int = 0, attributes: int = 0, channels: int = 1, size: int = 16) -> DatasetInfo:
+    condition = infos.attributes(attributes) if attributes else infos.classes(classes) if classes else None
+    return infos.of_images(size, channels, 10 * max(classes, 1), condition)
 
 
 def generator(
     folder: Path, kind: str = "conv", *, latent: int = 32, prior: dict[str, Any] | None = None, seed: int = 0, **of: Any
 ) -> Run:
-    """The run of a published folder; `of` goes to `facts`, `options` among them to the network. conditional=False: it is told
+    """The run of a published folder; `of` goes to `info`, `options` among them to the network. conditional=False: it is told
     no class."""
     options, told = {**FAMILIES.get(kind, {}), **of.pop("options", {})}, of.pop("conditional", True)
-    about = facts(**of)
+    about = info(**of)
     recipe = Recipe(
         name="small",
         why="for tests",
         generator=part(kind, **options),
         discriminator=part("mlp"),
         prior={"size": latent, **(prior or {})},
-        conditional=told and bool(about["num_classes"] or about["num_attributes"]),
+        conditional=told and about.condition is not None,
         seed=seed,
     )
-    network = catalog.domain("images").game(recipe, about).players["generator"]
+    network = catalog.domain("images").game.build(recipe, about).players["generator"]
     settle(network, Sampler(network, recipe.prior, about, recipe.conditional is True))
     folder.mkdir(parents=True, exist_ok=True)
     publish(folder, network, recipe, about, 7)

@@ -12,6 +12,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
+import infos
 from zerosum import catalog
 from zerosum.cli import app
 from zerosum.planning import resolve
@@ -233,8 +234,7 @@ def test_each_run_of_the_results_can_be_typed_and_builds(tmp_path: Path) -> None
     train = typer.main.get_command(app).commands["train"]  # type: ignore[attr-defined]
     known = catalog.recipes()
     images = catalog.domain("images")
-    facts = {"channels": 1, "height": 32, "width": 32, "num_classes": 10, "num_attributes": 0}
-    facts |= {"num_rows": 5_000, "num_images": 5_000}
+    info = infos.of_images(32, rows=5_000, condition=infos.classes(10))
     built = set()
     for name, group in results.GROUPS.items():
         assert len({entry.name for entry in group.entries}) == len(group.entries), name
@@ -248,8 +248,8 @@ def test_each_run_of_the_results_can_be_typed_and_builds(tmp_path: Path) -> None
             assert tuple(settings) == entry.settings
             if (entry.recipe, entry.settings) not in built:
                 recipe = override(known[entry.recipe], [s for s in settings if not s.startswith("data.")])
-                recipe, _ = resolve.tuned(resolve.conditional(recipe, dict(facts)), images, dict(facts))
-                assert images.game(recipe, facts).players.keys() >= {"generator", "discriminator"}
+                recipe, _ = resolve.tuned(resolve.conditional(recipe, info), images, info)
+                assert images.game.build(recipe, info).players.keys() >= {"generator", "discriminator"}
                 built.add((entry.recipe, entry.settings))
 
 
@@ -276,4 +276,4 @@ def test_two_classes_as_folders_without_pairs(monkeypatch: pytest.MonkeyPatch, t
     num = {folder.name: len(list(folder.iterdir())) for folder in (tmp_path / "threes").iterdir()}
     assert set(num) == {"trainA", "trainB", "testA", "testB"}
     assert num["trainA"] + num["testA"] == 183  # threes among the 1,797 digits
-    assert not TRANSLATION.facts(TRANSLATION.open(part(str(tmp_path / "threes")), False))["paired"]
+    assert not TRANSLATION.open(part(str(tmp_path / "threes")), False)[1].payload["paired"]

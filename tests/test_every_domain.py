@@ -71,7 +71,7 @@ def test_a_published_generator_stands_alone(name: str, tmp_path: Path) -> None:
     plan, match = planned(name), played(begun(name), 2)
     observer = TrainingEvaluator(plan, match)
     network = match.average.network if match.average else match.game.players["generator"]
-    sampler.publish(tmp_path, network, plan.recipe, plan.facts, match.step, observer.examples)
+    sampler.publish(tmp_path, network, plan.recipe, plan.info, match.step, observer.examples)
     loaded, _, _ = sampler.load(tmp_path)
     samples = observer.sampler.sample(7, seed=5)
     torch.testing.assert_close(loaded.sample(7, seed=5), samples, rtol=0, atol=0)
@@ -87,7 +87,7 @@ def test_the_card_of_an_exported_generator_tells_how_to_use_it(name: str, tmp_pa
     network = match.average.network if match.average else match.game.players["generator"]
     (tmp_path / "run").mkdir()
     (tmp_path / "hub").mkdir()
-    sampler.publish(tmp_path / "run", network, plan.recipe, plan.facts, match.step, observer.examples)
+    sampler.publish(tmp_path / "run", network, plan.recipe, plan.info, match.step, observer.examples)
     huggingface.write(load(tmp_path / "run"), tmp_path / "hub", None)
     code = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8").split("```python\n")[2].partition("```")[0]
     told = subprocess.run(
@@ -108,7 +108,7 @@ def test_conditions_are_exported_too(name: str, tmp_path: Path) -> None:
     plan, match = planned(name), played(begun(name), 1)
     observer = TrainingEvaluator(plan, match)
     network = match.average.network if match.average else match.game.players["generator"]
-    sampler.publish(tmp_path, network, plan.recipe, plan.facts, match.step, observer.examples)
+    sampler.publish(tmp_path, network, plan.recipe, plan.info, match.step, observer.examples)
     made = exporting.export(load(tmp_path), "onnx", tmp_path / "onnx")
     assert {path.name for path in made.paths} >= {"generator.onnx", "generator.json"}
 
@@ -116,7 +116,7 @@ def test_conditions_are_exported_too(name: str, tmp_path: Path) -> None:
 def test_options_of_the_usual_way_lead_there(tmp_path: Path) -> None:
     """A table has its own way to make samples; truncated ones are made the usual way, and `--where` does not go with that."""
     plan, match = planned("table"), begun("table")
-    sampler.publish(tmp_path, match.game.players["generator"], plan.recipe, plan.facts, 0)
+    sampler.publish(tmp_path, match.game.players["generator"], plan.recipe, plan.info, 0)
     made = load(tmp_path)
     plainly = SampleRequest(5, 0, tmp_path / "rows.csv")
     assert made.produce(plainly) is not None

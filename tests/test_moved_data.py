@@ -60,14 +60,14 @@ def test_resumed_from_elsewhere_and_after_a_move(tmp_path: Path, monkeypatch: py
 
 
 def bare(domain: Domain, **data: object) -> Recipe:
-    return next(iter(domain.recipes.values())).changed(data=data)
+    return next(iter(domain.recipes.table.values())).changed(data=data)
 
 
 @pytest.mark.parametrize("name", sorted({catalog.recipes()[case.recipe].domain for case in CASES.values()}))
 def test_names_stay_names_and_paths_become_absolute(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     domain = catalog.domain(name)
     monkeypatch.chdir(tmp_path)
-    source = next(iter(domain.sources()))
+    source = next(iter(domain.data.sources()))
     for folder in ("photos", source):  # a folder that bears the name of a source is not what that name means
         Path(folder).mkdir()
     spelt = [source, source.upper().replace("-", "_")]
@@ -106,7 +106,7 @@ def test_other_options_that_are_paths(tmp_path: Path, monkeypatch: pytest.Monkey
     there = data_paths.moved(kept, domain, "far/photos")
     assert there.data.options["attributes"] == str(Path("far/photos/ages.csv").absolute())
     data_paths.check(there, domain, "runs/x")
-    assert domain.open(there.data, False).attribute_names == ("age",)
+    assert domain.data.open(there.data, False).attribute_names == ("age",)
     apart = there.changed(data={**there.data.model_dump(), "attributes": "/none/ages.csv"})
     with pytest.raises(
         UserError, match=r"The file of data.attributes of runs/x: at /none/ages.csv.*--set data.attributes=NEW"

@@ -181,7 +181,7 @@ def test_misspelt_fields_offer_the_nearest(setting: str, words: str) -> None:
 def test_options_of_another_kind_are_dropped_and_noted() -> None:
     """A domain that lists no kinds drops them all; options that were set stay, and are checked against the new kind."""
     before = catalog.recipes()["dcgan"]
-    listed = catalog.domain("images").options
+    listed = catalog.domain("images").game.options
     for options, lost in ((listed, "down"), (lambda part, kind: None, "norm")):
         after = override(before, ["discriminator.kind=mlp", "discriminator.slope=0.3"], options)
         assert after.discriminator.kind == "mlp"

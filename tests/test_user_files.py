@@ -14,6 +14,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+import infos
 from zerosum import catalog
 from zerosum.cli import app
 from zerosum.data.images.pictures import Size
@@ -52,7 +53,7 @@ def test_nothing_lies_under_the_final_name_before_all_is_written(tmp_path: Path)
 
 
 def test_several_files_and_folders_come_to_lie_where_they_were_asked_for(tmp_path: Path) -> None:
-    def numbered(samples: Any, path: Path, facts: Any, form: Any) -> list[Path]:
+    def numbered(samples: Any, path: Path, info: Any, form: Any) -> list[Path]:
         if path.suffix:
             paths = [path.with_name(f"{path.stem}-{i}{path.suffix}") for i in range(2)]
         else:
@@ -63,7 +64,9 @@ def test_several_files_and_folders_come_to_lie_where_they_were_asked_for(tmp_pat
         return paths
 
     run: Any = SimpleNamespace(
-        domain=SimpleNamespace(write=numbered), sampler=SimpleNamespace(facts={}), card_read=contextlib.nullcontext
+        domain=SimpleNamespace(media=SimpleNamespace(write=numbered)),
+        sampler=SimpleNamespace(info=infos.of_images(8)),
+        card_read=contextlib.nullcontext,
     )
     (tmp_path / "many").mkdir()
     (tmp_path / "many" / "kept.txt").write_text("kept")
@@ -75,8 +78,8 @@ def test_several_files_and_folders_come_to_lie_where_they_were_asked_for(tmp_pat
 
 def test_one_picture_of_very_many_samples_is_refused_with_its_size() -> None:
     run: Any = SimpleNamespace(
-        sampler=SimpleNamespace(facts={"height": 8, "width": 8}),
-        domain=SimpleNamespace(tile=lambda facts: (56, 56)),
+        sampler=SimpleNamespace(info=infos.of_images(8)),
+        domain=SimpleNamespace(media=SimpleNamespace(tile=lambda info: (56, 56))),
         card_read=contextlib.nullcontext,
     )
     refuse_huge(run, 10_000, Path("x.png"))
@@ -94,9 +97,9 @@ def test_one_picture_of_very_many_samples_is_refused_with_its_size() -> None:
 @pytest.mark.parametrize("name", ["images", "points"])
 def test_every_domain_whose_pictures_grow_refuses_huge_ones(name: str) -> None:
     """Before they are made: of plain samples and of a grid of classes."""
-    facts = {"height": 8, "width": 8, "num_classes": 10, "class_names": [*"abcdefghij"]}
+    info = infos.of_images(8, condition=infos.classes(10))
     run: Any = SimpleNamespace(
-        sampler=SimpleNamespace(facts=facts, conditional=True),
+        sampler=SimpleNamespace(info=info, conditional=True),
         domain=catalog.domain(name),
         card_read=contextlib.nullcontext,
     )

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from zerosum import catalog, report
+from zerosum.domain.conditions import Label
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.engine.distributed import DistributedContext, join
 from zerosum.errors import UserError
 from zerosum.evaluation import discriminator_scores
 from zerosum.evaluation.training_evaluator import preview_seconds
-from zerosum.generation import conditions
 from zerosum.generation.sampler import Sampler
 from zerosum.generation.trained_generator import TrainedGenerator
 from zerosum.planning import plan as plans
@@ -45,7 +45,7 @@ class Run(TrainedGenerator):
         self.folder = folder
         self.stopped_by = 0
 
-    def judge(self, paths: Sequence[str | Path], labels: Sequence[conditions.Label] | None = None) -> list[float]:
+    def judge(self, paths: Sequence[str | Path], labels: Sequence[Label] | None = None) -> list[float]:
         """The discriminator's D(x) in [0, 1] for each sample in the files: sigmoid of its logit above the neutral one.
 
         labels: one for each file, numbers or names. It says how real a sample looks to this run's discriminator at its last
@@ -53,19 +53,17 @@ class Run(TrainedGenerator):
         """
         return [score for _, score in self.verdicts(paths, labels)]
 
-    def verdicts(
-        self, paths: Sequence[str | Path], labels: Sequence[conditions.Label] | None = None
-    ) -> list[tuple[str, float]]:
+    def verdicts(self, paths: Sequence[str | Path], labels: Sequence[Label] | None = None) -> list[tuple[str, float]]:
         """The same with the samples' names: the file's, and the sample's number behind it where a file holds several."""
-        names, data, told = discriminator_scores.read(self.domain, paths, self.sampler.facts, labels)
+        names, data, told = discriminator_scores.read(self.domain, paths, self.sampler.info, labels)
         condition = None if told is None else self.labels(told, len(data))
-        scores = discriminator_scores.scores(self.folder, self.recipe, self.domain, self.sampler.facts, data, condition)
+        scores = discriminator_scores.scores(self.folder, self.recipe, self.domain, self.sampler.info, data, condition)
         return list(zip(names, scores, strict=True))
 
     def unlike(self, paths: Sequence[str | Path]) -> list[tuple[str, float]]:
         """The samples in the files that are unlike anything trained on, and how many times as far from their nearest training row
         they lie as any real row that was not looked at. UserError where the training data cannot be opened."""
-        names, data, _ = discriminator_scores.read(self.domain, paths, self.sampler.facts, None)
+        names, data, _ = discriminator_scores.read(self.domain, paths, self.sampler.info, None)
         ratios = discriminator_scores.unlike(self.domain, self.recipe, data) or []
         return [(name, ratio) for name, ratio in zip(names, ratios, strict=False) if ratio > 1]
 
@@ -191,7 +189,7 @@ def _steps_after(folder: RunFolder, minutes: float) -> int:
 
 def _steps_wanted(folder: RunFolder, old: Recipe, wanted: Recipe, steps: int | None) -> int:
     """How many steps the run shall have; UserError for any other change, and for fewer steps."""
-    free = ("steps:", *(f"data.{name}:" for name in catalog.domain(old.domain).paths))  # a path may have moved
+    free = ("steps:", *(f"data.{name}:" for name in catalog.domain(old.domain).data.paths))  # a path may have moved
     changed = [line for line in differences(old, wanted) if not line.startswith(free)]
     if changed:
         raise UserError(

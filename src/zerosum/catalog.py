@@ -120,12 +120,12 @@ def _refuse_taken_names(domain: Domain, origin: str) -> None:
     """UserError where a recipe or a source of a domain from outside has the name of one that is there already."""
     others = [other for other in (*_loaded.values(), *_registered.values()) if other.name != domain.name]
     for kind, names, built in (
-        ("recipe", domain.recipes, known.built_in("recipes")),
-        ("source", domain.sources(), known.built_in("sources")),
+        ("recipe", domain.recipes.table, known.built_in("recipes")),
+        ("source", domain.data.sources(), known.built_in("sources")),
     ):
         owners = dict(built)
         for other in others:
-            owners |= dict.fromkeys(other.recipes if kind == "recipe" else other.sources(), other.name)
+            owners |= dict.fromkeys(other.recipes.table if kind == "recipe" else other.data.sources(), other.name)
         for name in names:
             if name in owners:
                 raise UserError(
@@ -165,16 +165,16 @@ def recognise(where: str) -> Domain:
         return domain(owner)
     domains_here = list(_all())
     for candidate in domains_here:
-        if where in candidate.sources():  # a name means the source, whatever folder bears it; ./name means the folder
+        if where in candidate.data.sources():  # a name means the source, whatever folder bears it; ./name is the folder
             return candidate
     path = path_of(where)
     if is_regular(path / "run.json"):
         raise UserError(f"{where} is the folder of a run, not data. To train it on: zerosum resume {where}")
     for candidate in domains_here:
-        if candidate.recognise(where):
+        if candidate.data.can_open(where):
             return candidate
     for candidate in domains_here if os.path.exists(path) else ():
-        if candidate.claims(path):
+        if candidate.data.looks_like(path):
             return candidate
     raise _refusal(where, path, domains_here)
 
@@ -184,7 +184,7 @@ def _refusal(where: str, path: Path, domains_here: Sequence[Domain]) -> UserErro
     if os.path.isdir(path) and not any(path.iterdir()):
         return UserError(f"{where} is an empty folder: put the data into it, or name another.")
     if is_regular(path) and path.suffix.lower() in ARRAYS:
-        read = "\n".join(f"  {candidate.arrays}" for candidate in domains_here if candidate.arrays)
+        read = "\n".join(f"  {candidate.data.arrays}" for candidate in domains_here if candidate.data.arrays)
         return UserError(f"{where} {_held(path)}. Arrays that can be trained on:\n{read}")
     if not os.path.exists(path):
         return known.missing(where)
@@ -209,7 +209,7 @@ def _held(path: Path) -> str:
 def recipe(name: str) -> Recipe:
     """The recipe of that name; only the domain that has it is imported. UserError with the nearest names where there is none."""
     if owner := known.built_in("recipes").get(name):
-        return domain(owner).recipes[name]
+        return domain(owner).recipes.table[name]
     every = recipes()
     if name not in every:
         raise known.no_recipe(name, every)
@@ -218,12 +218,12 @@ def recipe(name: str) -> Recipe:
 
 def recipes() -> Mapping[str, Recipe]:
     """All recipes of all domains by name."""
-    return {name: recipe for each in _all() for name, recipe in each.recipes.items()}
+    return {name: recipe for each in _all() for name, recipe in each.recipes.table.items()}
 
 
 def sources() -> Mapping[str, Any]:
     """All named sources of all domains."""
-    return {name: info for each in _all() for name, info in each.sources().items()}
+    return {name: info for each in _all() for name, info in each.data.sources().items()}
 
 
 def unlisted() -> list[Domain]:
@@ -237,9 +237,9 @@ def summary() -> dict[str, Any]:
     return {
         each.name: {
             "summary": each.summary,
-            "endings": list(each.endings),
-            "recipes": {name: recipe.why for name, recipe in each.recipes.items()},
-            "sources": {name: str(info.summary) for name, info in each.sources().items()},
+            "endings": list(each.media.endings),
+            "recipes": {name: recipe.why for name, recipe in each.recipes.table.items()},
+            "sources": {name: str(info.summary) for name, info in each.data.sources().items()},
         }
         for each in map(domain, built_in())
     }

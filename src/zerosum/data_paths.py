@@ -59,7 +59,7 @@ def check(recipe: Recipe, domain: Domain, run: object) -> None:
 
 def is_name(where: str, domain: Domain) -> bool:
     """Whether it names a source of the domain, in any spelling, and no place."""
-    return _plain(where) in {_plain(name) for name in domain.sources()}
+    return _plain(where) in {_plain(name) for name in domain.data.sources()}
 
 
 def _plain(name: str) -> str:
@@ -70,6 +70,6 @@ def _paths(data: Component, domain: Domain) -> Iterator[tuple[str, str]]:
     """The options that are paths, by name."""
     if not is_name(data.kind, domain):
         yield "kind", data.kind
-    for name in domain.paths:
+    for name in domain.data.paths:
         if isinstance(path := data.options.get(name), str):
             yield name, path

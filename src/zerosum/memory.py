@@ -7,15 +7,18 @@ import ctypes
 import gc
 import re
 import resource
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe, settled
+
+if TYPE_CHECKING:
+    from zerosum.domain import DatasetInfo, Domain
 
 STATUS, MEMINFO, RESET = Path("/proc/self/status"), Path("/proc/meminfo"), Path("/proc/self/clear_refs")
 LIMITS = (
@@ -132,7 +135,7 @@ def size(num_bytes: float) -> str:
     return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"
 
 
-def advice(recipe: Recipe, facts: Mapping[str, Any], processes: int = 1) -> str:
+def advice(recipe: Recipe, domain: Domain, info: DatasetInfo, processes: int = 1) -> str:
     """What to change when a recipe does not fit, with the numbers of this recipe put in; the mildest first."""
     batch = settled(recipe.batch, "batch")
     parts, most = recipe.micro_batches, max(1, batch // processes)
@@ -146,11 +149,8 @@ def advice(recipe: Recipe, facts: Mapping[str, Any], processes: int = 1) -> str:
         ways.append((f"--set batch={max(processes, batch // 2)}", "half the rows; the rates may want to be lower too"))
     if thinner := _thinner(recipe):
         ways.append((" ".join(f"--set {name}={width}" for name, width in thinner.items()), "narrower networks"))
-    if {"height", "width"} <= facts.keys():
-        height, width = max(8, facts["height"] // 2), max(8, facts["width"] // 2)
-        if (height, width) != (facts["height"], facts["width"]):
-            value = str(height) if height == width else f"[{height},{width}]"
-            ways.append((f"--set data.size={value}", "a quarter of the pixels"))
+    if smaller := domain.data.smaller(info):
+        ways.append((f"--set {smaller[0]}", smaller[1]))
     wide = max((len(option) for option, _ in ways), default=0)
     return "\n".join(f"  {option.ljust(wide)}  {meaning}" for option, meaning in ways)
 
@@ -164,7 +164,8 @@ def _thinner(recipe: Recipe) -> dict[str, int]:
 
 def message(
     recipe: Recipe,
-    facts: Mapping[str, Any],
+    domain: Domain,
+    info: DatasetInfo,
     error: BaseException,
     when: str,
     processes: int = 1,
@@ -177,11 +178,10 @@ def message(
     asked = ASKED.search(str(error))
     wanted = f" It asked for {_bytes(asked[1])} more." if asked else ""
     rows = f"{recipe.batch} rows" + (f" in {recipe.micro_batches} micro-batches" if recipe.micro_batches > 1 else "")
-    shape = "x".join(str(facts[key]) for key in ("channels", "height", "width") if key in facts)
-    of = f" of {shape}" if shape else ""
+    shape = "x".join(map(str, info.sample.shape))
     return (
-        f"Out of memory {when}: recipe {recipe.name}, {rows}{of} on {recipe.device}{room}.{wanted}\n"
-        f"Change one of these, or end what else uses the memory:\n{advice(recipe, facts, processes)}"
+        f"Out of memory {when}: recipe {recipe.name}, {rows} of {shape} on {recipe.device}{room}.{wanted}\n"
+        f"Change one of these, or end what else uses the memory:\n{advice(recipe, domain, info, processes)}"
     )
 
 

@@ -117,7 +117,7 @@ class InitFrom(Frozen):
 class Recipe(Frozen):
     """Everything a run depends on. threads: of the CPU; 0 chooses between one and all by measuring.
 
-    batch, ema.half_life_images and a penalty's weight may be "auto": see `Domain.tuned`.
+    batch, ema.half_life_images and a penalty's weight may be "auto": see `Games.resolve_auto`.
     limits: the most of a value of the data that the recipe was measured to work with, by the domain's name of the value ("side"
     of images, in pixels); beyond it the plan says so and names the recipe `beyond_limits`.
     on_nonfinite: what follows a loss or gradient that is not finite: "raise" stops, "skip" leaves the update out,

@@ -19,6 +19,7 @@ import fuzzing
 import numpy as np
 import pytest
 
+import infos
 from zerosum import catalog
 from zerosum.data.images import idx, lossless_io
 from zerosum.data.images.files import BadImageError
@@ -32,12 +33,12 @@ from zerosum.errors import UserError
 from zerosum.recipe import part
 
 PNGS = {f"{'ab'[i % 2]}/{i}.png": fuzzing.image("PNG", seed=i) for i in range(6)}
-FACTS = {"num_points": 16, "normalise": "shape", "centre": [0.0, 0.0, 0.0], "radius": 1.0}
+INFO = infos.of_shapes(16)
 FACES = Shape(3, 16, 16)
 
 
 def opened(domain: str, **options: Any) -> Callable[[Path], object]:
-    return lambda path: catalog.domain(domain).open(part(str(path), **options), False)
+    return lambda path: catalog.domain(domain).data.open(part(str(path), **options), False)
 
 
 def exactly(path: Path) -> object:
@@ -63,7 +64,7 @@ def shapes(*, folder: bool = False) -> tuple[Callable[[Path], object], ...]:
     if folder:
         return (opened("points", points=16),)
     read = (lambda path: point_files.load(path, 16, 0), lambda path: point_files.clouds(path, 16, 0))
-    return (*read, lambda path: point_files.cloud(path, 16, 0), lambda path: export.read([path], FACTS))
+    return (*read, lambda path: point_files.cloud(path, 16, 0), lambda path: export.read([path], INFO))
 
 
 IMAGES = (opened("images"),)
@@ -301,8 +302,8 @@ def test_damaged_files(
 def recognisers() -> Iterator[Callable[[Path], object]]:
     for name in catalog.domain_names():
         domain = catalog.domain(name)
-        yield lambda path, domain=domain: never(domain.recognise, str(path))
-        yield lambda path, domain=domain: never(domain.claims, path)
+        yield lambda path, domain=domain: never(domain.data.can_open, str(path))
+        yield lambda path, domain=domain: never(domain.data.looks_like, path)
     yield lambda path: catalog.recognise(str(path))
 
 
@@ -375,9 +376,9 @@ def test_endless_files(name: str, kind: str, tmp_path: Path) -> None:
 def test_odd_names(where: str) -> None:
     for name in catalog.domain_names():
         domain = catalog.domain(name)
-        assert never(domain.recognise, where) in (True, False)
-        assert never(domain.claims, Path(where)) in (True, False)
+        assert never(domain.data.can_open, where) in (True, False)
+        assert never(domain.data.looks_like, Path(where)) in (True, False)
         with pytest.raises(UserError):
-            domain.open(part(where), False)
+            domain.data.open(part(where), False)
     with pytest.raises(UserError):
         catalog.recognise(where)

@@ -147,12 +147,12 @@ def test_the_verb_prints_a_table_or_json(run: Path, data: Path, tmp_path: Path) 
 @pytest.mark.parametrize(("name", "names"), [("mixture", "family mixture kernel"), ("ring", "normal mixture kernel")])
 def test_models_of_points_make_points(name: str, names: str) -> None:
     toy = catalog.domain("toy")
-    source = toy.open(part(name, num=300), False)
-    fits = toy.baselines(source)
+    source = toy.data.open(part(name, num=300), False)
+    fits = toy.evaluation.baselines(source)
     assert list(fits) == names.split()
     for fit in fits.values():
         samples = fit().sample(50, 0)
-        assert samples.shape == (50, toy.facts(source)["num_dims"])
+        assert samples.shape == (50, toy.info_of(source).sample.shape[0])
 
 
 # --- models of images

@@ -38,7 +38,7 @@ def test_all_classes_are_scored_whatever_the_order_of_the_rows(
     monkeypatch.setattr(training_evaluator, "judge", judge)
     run = zerosum.train(str(tmp_path / "sorted.npz"), recipe, out=tmp_path / "run", set=SMALL)
     (look,) = [line["values"] for line in run.folder.lines() if line["kind"] == "health" and line["step"] == 2]
-    assert run.sampler.facts["num_heldout"] > training_evaluator.NUM_SCORED
+    assert run.sampler.info.num_heldout > training_evaluator.NUM_SCORED
     assert look["heldout_gap"] == pytest.approx(0.0, abs=0.08)
     if recipe == "dcgan":
         assert look["accuracy/real"] == pytest.approx(0.5, abs=0.1)
@@ -73,7 +73,7 @@ def test_few_held_out_rows_are_not_judged_by(
 ) -> None:
     monkeypatch.setattr(training_evaluator, "FEWEST_HELD_OUT", fewest)
     run = zerosum.train("digits", "dcgan", out=tmp_path / "run", set=FEW)
-    assert 0 < run.sampler.facts["num_heldout"] < 16
+    assert 0 < run.sampler.info.num_heldout < 16
     looks = [line["values"] for line in run.folder.lines() if line["kind"] == "health"]
     assert looks
     assert all(("accuracy/heldout" in look) is told for look in looks)

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+import infos
 import published
 from zerosum import catalog
 from zerosum.api import Run, files_in, load
@@ -29,7 +30,7 @@ def named(folder: Path, *names: str, **of: Any) -> Run:
     """A labelled generator whose classes have these names."""
     published.generator(folder, classes=len(names), **of)
     card = json.loads((folder / "generator.json").read_text())
-    card["facts"]["class_names"] = names
+    card["dataset"]["condition"]["names"] = names
     (folder / "generator.json").write_text(json.dumps(card))
     return load(folder)
 
@@ -51,7 +52,7 @@ def test_the_files_of_a_labelled_generator_are_named_by_their_classes(tmp_path: 
     assert {file.stem.partition("-")[2] for file in files} == set(words)
     # What was written is what `judge` gets, in the order of the labels.
     expected = run.sample(12, 3)
-    torch.testing.assert_close(run.domain.read(files, run.sampler.facts), expected, atol=1 / 127, rtol=0)
+    torch.testing.assert_close(run.domain.media.read(files, run.sampler.info), expected, atol=1 / 127, rtol=0)
     sample(run.path, "--num", "2", "--grid", "classes", "--out", str(tmp_path / "grid"))
     assert [file.name for file in files_in([tmp_path / "grid"])] == [f"{i:05d}-{words[i % 3]}.png" for i in range(6)]
 
@@ -126,11 +127,11 @@ def test_samples_that_are_no_pictures_have_no_size(name: str, tmp_path: Path) ->
 
 
 def test_shapes_in_single_files_are_named_by_their_classes(tmp_path: Path) -> None:
-    facts = {"centre": [0.0] * 3, "radius": 1.0, "up": "z"}
-    write, form = catalog.domain("points").write, WriteOptions(names=["chair", "sofa"])
-    folder = write(torch.rand(2, 8, 3), tmp_path / "many", facts, form)
+    info = infos.of_shapes(8)
+    write, form = catalog.domain("points").media.write, WriteOptions(names=["chair", "sofa"])
+    folder = write(torch.rand(2, 8, 3), tmp_path / "many", info, form)
     assert [path.name for path in folder] == ["00000-chair.ply", "00001-sofa.ply"]
-    single = write(torch.rand(2, 8, 3), tmp_path / "s.xyz", facts, form)
+    single = write(torch.rand(2, 8, 3), tmp_path / "s.xyz", info, form)
     assert [path.name for path in single] == ["s-00000-chair.xyz", "s-00001-sofa.xyz"]
 
 
@@ -149,7 +150,7 @@ def drawn_names(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch) -> list[t
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
     samples, layout = fill(run, SampleOptions(2, grid="classes", labels=(2, 1, 0)))
-    labelled_grid.write(run.domain, samples, path, layout, run.sampler.facts)
+    labelled_grid.write(run.domain, samples, path, layout, run.sampler.info)
     return found
 
 

@@ -100,10 +100,13 @@ def test_a_run_tells_both_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
     small = ["threads=1", "data.num=2000", "batch=64"]
     train(
-        recipe=DOMAIN.recipes["toy"], out=tmp_path / "run", set=[*small, "steps=3"], progress=ProgressLines(sys.stderr)
+        recipe=DOMAIN.recipes.table["toy"],
+        out=tmp_path / "run",
+        set=[*small, "steps=3"],
+        progress=ProgressLines(sys.stderr),
     )
     assert re.search(r"Training took \d+ s in all, the evaluation \d+ s\.", capsys.readouterr().err)
-    planned = make(TrainRequest(None, DOMAIN.recipes["toy"], settings=[*small, "steps=3"]))
+    planned = make(TrainRequest(None, DOMAIN.recipes.table["toy"], settings=[*small, "steps=3"]))
     assert planned.evaluation_known_s is not None
     assert "of evaluation, as last time on these data." in planned.sentence()
     (memory,) = [note for note in planned.notes if note.startswith("Memory")]

@@ -20,7 +20,7 @@ from torch import Tensor
 from domain_games import RECIPES, opened
 from zerosum import catalog
 from zerosum import recipe as recipes
-from zerosum.domain import Domain
+from zerosum.domain import DatasetInfo, Domain
 from zerosum.domains.translation.terms import table as translation_terms
 from zerosum.engine import extra_losses, penalties
 from zerosum.engine.game import Game
@@ -112,9 +112,9 @@ def made(recipe: Recipe) -> Plan:
     """The plan of a small recipe, with nothing tried or timed."""
     domain = catalog.domain(recipe.domain)
     source = opened(domain.name, recipe.data.model_dump_json())
-    facts = domain.facts(source)
-    full, _ = resolve.tuned(resolve.placed(resolve.conditional(recipe, facts)), domain, facts)
-    return Plan(full, domain, source, facts)
+    info = domain.info_of(source)
+    full, _ = resolve.tuned(resolve.placed(resolve.conditional(recipe, info)), domain, info)
+    return Plan(full, domain, source, info)
 
 
 def small(name: str) -> Recipe:
@@ -139,17 +139,17 @@ def whole(name: str) -> dict[str, Tensor]:
     return weights(small(name))
 
 
-def built(domain: Domain, facts: dict[str, Any], recipe: Recipe) -> Game:
-    return domain.game(made(recipe).recipe, facts)
+def built(domain: Domain, info: DatasetInfo, recipe: Recipe) -> Game:
+    return domain.game.build(made(recipe).recipe, info)
 
 
 def outcome(name: str, path: str, value: Any) -> str:
     """What comes of another value: "another game", "refused", "told" or "the same"."""
     recipe, domain = small(name), catalog.domain(small(name).domain)
     try:
-        changed = recipes.override(recipe, [f"{path}={json.dumps(value)}"], domain.options)
+        changed = recipes.override(recipe, [f"{path}={json.dumps(value)}"], domain.game.options)
         planned = made(changed)
-        build = functools.partial(built, domain, planned.facts)
+        build = functools.partial(built, domain, planned.info)
         notes = unused_settings.networks(planned.recipe, [path], recipe, build)
         notes += unused_settings.prior(planned.recipe, [path], planned.source, build)
         if notes:
@@ -191,10 +191,10 @@ def of_parts(recipe: Recipe) -> Iterator[tuple[str, Any, str]]:
         part = getattr(recipe, role)
         if part is None:
             continue
-        maker = domain.parts[role][part.kind]
+        maker = domain.game.parts[role][part.kind]
         target = maker.__init__ if inspect.isclass(maker) else maker
         hints, parameters = typing.get_type_hints(target), inspect.signature(target).parameters
-        for option in sorted(domain.options(role, part.kind) or ()):
+        for option in sorted(domain.game.options(role, part.kind) or ()):
             path, value = f"{role}.{option}", part.options.get(option, parameters[option].default)
             if value is inspect.Parameter.empty:  # the game gives it
                 continue

@@ -12,8 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import infos
 from zerosum import memory
 from zerosum.api import resume, train
+from zerosum.domains.images import DOMAIN as IMAGES
 from zerosum.domains.toy import DOMAIN, measures
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch
@@ -62,7 +64,7 @@ RECIPE = Recipe(
     device="cpu",
     precision="float32",
 )
-FACTS = {"channels": 3, "height": 32, "width": 48, "num_rows": 64}
+INFO = infos.of_images((32, 48), channels=3, rows=64)
 
 
 def beginner(norm: bool = False, row: int = ROW) -> tuple[Callable[[Recipe], TrainingLoop], list[int]]:
@@ -130,7 +132,7 @@ def test_sizes_are_read_by_people(num: int, text: str) -> None:
 
 def test_the_message_has_settings_with_this_recipes_numbers() -> None:
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has ...")
-    said = memory.message(RECIPE.changed(micro_batches=4), FACTS, error, "in the first step")
+    said = memory.message(RECIPE.changed(micro_batches=4), IMAGES, INFO, error, "in the first step")
     assert said.startswith("Out of memory in the first step: recipe big, 64 rows in 4 micro-batches of 3x32x48 on cpu")
     assert "It asked for 20.00 GiB more." in said
     for setting in (
@@ -146,7 +148,7 @@ def test_the_message_has_settings_with_this_recipes_numbers() -> None:
 
 def test_no_setting_is_named_that_cannot_help() -> None:
     tiny = RECIPE.changed(batch=1, generator=part("mlp"), discriminator=part("mlp", width=4))
-    said = memory.advice(tiny, {"channels": 1, "height": 8, "width": 8})
+    said = memory.advice(tiny, IMAGES, infos.of_images(8))
     assert said == ""
 
 
@@ -159,7 +161,7 @@ def test_the_batch_is_cut_until_a_step_fits(monkeypatch: pytest.MonkeyPatch, roo
     two that succeeds is taken."""
     monkeypatch.setattr(memory, "available", lambda device: room_mb * MB)
     begin, tried = beginner()
-    recipe, notes = fit_memory.rehearsed(RECIPE, FACTS, begin, fit=True)
+    recipe, notes = fit_memory.rehearsed(RECIPE, IMAGES, INFO, begin, fit=True)
     parts = recipe.micro_batches
     assert parts in ((2, 4, 8) if cut else (1,))
     powers = [1, 2, 4, 8]
@@ -185,7 +187,7 @@ def test_without_fit_the_message_comes_and_nothing_is_tried_twice(monkeypatch: p
     monkeypatch.setattr(memory, "available", lambda device: 110 * MB)
     begin, tried = beginner()
     with pytest.raises(UserError, match=r"Out of memory in the first step: .* 110 MB are free"):
-        fit_memory.rehearsed(RECIPE, FACTS, begin)
+        fit_memory.rehearsed(RECIPE, IMAGES, INFO, begin)
     assert tried == [1]
 
 
@@ -193,7 +195,7 @@ def test_what_does_not_fit_row_by_row_is_told(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(memory, "available", lambda device: 3 * MB)
     begin, tried = beginner(row=4 * ROW)  # pieces of 64 MB: the allocator never has one left over from earlier work
     with pytest.raises(UserError, match="even one row at a time") as caught:
-        fit_memory.rehearsed(RECIPE.changed(batch=4), FACTS, begin, fit=True)
+        fit_memory.rehearsed(RECIPE.changed(batch=4), IMAGES, INFO, begin, fit=True)
     assert tried == [1, 2, 4]
     assert "--fit" not in str(caught.value)
     assert "--set batch" not in str(caught.value)  # it would not help
@@ -202,7 +204,7 @@ def test_what_does_not_fit_row_by_row_is_told(monkeypatch: pytest.MonkeyPatch) -
 
 def test_layers_that_look_at_the_rows_together_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda device: 110 * MB)
-    _, notes = fit_memory.rehearsed(RECIPE, FACTS, beginner(norm=True)[0], fit=True)
+    _, notes = fit_memory.rehearsed(RECIPE, IMAGES, INFO, beginner(norm=True)[0], fit=True)
     assert re.search(
         r"NOT the game of the whole batch of 64 rows, which is played in \d parts of about \d+: discriminator.norm "
         r"\(BatchNorm1d\) see only the rows of a part\. Group normalisation \(norm = group\) plays the same game\.",
@@ -216,11 +218,11 @@ def test_a_cut_that_was_asked_for_is_told_too() -> None:
     """With micro-batches and with processes, before anything is trained."""
     begin = beginner(norm=True)[0]
     for recipe, processes in ((RECIPE.changed(micro_batches=2), 1), (RECIPE, 2)):
-        _, notes = fit_memory.rehearsed(recipe, FACTS, begin, processes=processes)
+        _, notes = fit_memory.rehearsed(recipe, IMAGES, INFO, begin, processes=processes)
         assert "in 2 parts of about 32: discriminator.norm (BatchNorm1d)" in notes[0]
-    _, notes = fit_memory.rehearsed(RECIPE, FACTS, begin)
+    _, notes = fit_memory.rehearsed(RECIPE, IMAGES, INFO, begin)
     assert not any("NOT the game" in note for note in notes)
-    _, notes = fit_memory.rehearsed(RECIPE.changed(micro_batches=2), FACTS, beginner()[0])
+    _, notes = fit_memory.rehearsed(RECIPE.changed(micro_batches=2), IMAGES, INFO, beginner()[0])
     assert not any("NOT the game" in note for note in notes)
 
 
@@ -242,7 +244,7 @@ SMALL |= {"cadence.checkpoint": 3, "cadence.preview": 100}
 def test_a_training_that_runs_out_of_memory_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measures, "PAIRED", 50)
     monkeypatch.setattr(measures, "COMPARED", 100)
-    toy = DOMAIN.recipes["toy"]
+    toy = DOMAIN.recipes.table["toy"]
     play = TrainingLoop.advance
 
     def failing(self: TrainingLoop, turns: Any = None) -> None:

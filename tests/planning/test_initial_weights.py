@@ -78,7 +78,7 @@ def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 
 def test_a_run_begins_with_the_published_generator_and_the_discriminator(start: Path, photos: Path) -> None:
     plan = planned(photos, start)
-    assert (plan.facts["channels"], plan.facts["height"], plan.facts["width"]) == (1, 8, 8)  # read as the start does
+    assert plan.info.sample.shape == (1, 8, 8)  # read as the start does
     assert plan.recipe.name == "dcgan"
     assert plan.recipe.generator.options["width"] == 8
     assert "Recipe dcgan: that of" in "\n".join(plan.notes)
@@ -200,7 +200,7 @@ def test_a_partial_start_takes_what_fits_and_tells_what_not(start: Path, folder:
     players, given = plans.match(plan).game.players, tensors(start)
     taken = players["discriminator"].state_dict()
     assert all(torch.equal(taken[name], given[name]) for name in given)
-    fresh = plan.domain.game(plan.recipe, plan.facts).players["discriminator"].state_dict()
+    fresh = plan.domain.game.build(plan.recipe, plan.info).players["discriminator"].state_dict()
     assert torch.equal(taken["head.project.weight"], fresh["head.project.weight"])
 
 

@@ -101,7 +101,7 @@ def test_a_run_of_given_minutes_takes_about_that_long(tmp_path: Path, monkeypatc
     small = ["threads=1", "data.num=2000", "batch=64", "cadence.log=10000", "cadence.checkpoint=10000"]
     wanted_s = 1.0
     for attempt in range(8):  # something else at work on the machine may disturb most of them
-        train(recipe=DOMAIN.recipes["toy"], minutes=wanted_s / 60, out=tmp_path / str(attempt), set=small)
+        train(recipe=DOMAIN.recipes.table["toy"], minutes=wanted_s / 60, out=tmp_path / str(attempt), set=small)
         if spent[-1] == pytest.approx(wanted_s, rel=0.2):
             return
     raise AssertionError(f"{wanted_s} s were wanted, {spent} were taken")
@@ -111,14 +111,14 @@ def test_the_time_that_is_told_counts_every_look(monkeypatch: pytest.MonkeyPatch
     """One before the first step, then one at each step of the cadence; with --steps as with --minutes."""
     monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.5, 0.5))
     settings = ["threads=1", "steps=100", "cadence.preview=30"]
-    request = plan.TrainRequest(None, DOMAIN.recipes["toy"], settings=settings)
+    request = plan.TrainRequest(None, DOMAIN.recipes.table["toy"], settings=settings)
     made = plan.make(request, preview_seconds=lambda *given: 50.0)
     assert made.seconds_looking == 50 * 5  # at 0, 30, 60, 90 and 100
     assert "about 5 min of training, then" in made.sentence()
 
 
 def test_few_previews_are_no_more_than_were_planned() -> None:
-    recipe = DOMAIN.recipes["toy"].changed(steps=8)
+    recipe = DOMAIN.recipes.table["toy"].changed(steps=8)
     assert resolve.with_cadence(recipe, 5).cadence.preview == 2
     assert resolve.with_cadence(recipe, 1).cadence.preview == 8
 
@@ -128,8 +128,8 @@ def test_minutes_count_the_evaluation(monkeypatch: pytest.MonkeyPatch, known: fl
     """As long as it took before, at most a quarter; half of that where nothing is known."""
     monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.5, 0.5))
     cost = None if known is None else evaluation_cost.EvaluationCost(known)
-    monkeypatch.setattr(evaluation_cost, "known", lambda facts: cost)
-    made = plan.make(plan.TrainRequest(None, DOMAIN.recipes["toy"], minutes=1.0, settings=["threads=1"]))
+    monkeypatch.setattr(evaluation_cost, "known", lambda info: cost)
+    made = plan.make(plan.TrainRequest(None, DOMAIN.recipes.table["toy"], minutes=1.0, settings=["threads=1"]))
     assert made.recipe.steps == int((60 - kept) / 0.5)
     assert made.evaluation_bound_s == 15.0
     told = "at most about 15 s of evaluation" if known is None else f"about {known:.0f} s of evaluation, as last time"
@@ -137,14 +137,14 @@ def test_minutes_count_the_evaluation(monkeypatch: pytest.MonkeyPatch, known: fl
 
 
 def test_other_work_on_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation_cost, "known", lambda facts: evaluation_cost.EvaluationCost(0.0))
+    monkeypatch.setattr(evaluation_cost, "known", lambda info: evaluation_cost.EvaluationCost(0.0))
     monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.5, 0.2))
-    made = plan.make(plan.TrainRequest(None, DOMAIN.recipes["toy"], minutes=1.0, settings=["threads=1"]))
+    made = plan.make(plan.TrainRequest(None, DOMAIN.recipes.table["toy"], minutes=1.0, settings=["threads=1"]))
     (note,) = [note for note in made.notes if "busy" in note]
     assert "other programs take 60% of the time of a step, 500 ms by the clock and about 200 ms alone" in note
     assert "so 120 steps fit, and schedules end with them; alone about 300 would." in note
     monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.5, 0.4))
-    quiet = plan.make(plan.TrainRequest(None, DOMAIN.recipes["toy"], minutes=1.0, settings=["threads=1"]))
+    quiet = plan.make(plan.TrainRequest(None, DOMAIN.recipes.table["toy"], minutes=1.0, settings=["threads=1"]))
     assert "busy" not in "".join(quiet.notes)
 
 
@@ -177,7 +177,7 @@ def test_time_that_others_take_is_not_counted_alone(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_look_takes_time() -> None:
-    request = plan.TrainRequest(None, DOMAIN.recipes["toy"], settings=["threads=1", "steps=3"])
+    request = plan.TrainRequest(None, DOMAIN.recipes.table["toy"], settings=["threads=1", "steps=3"])
     made = plan.make(request, preview_seconds=preview_seconds)
     assert 0 < made.seconds_looking < 60
 
@@ -190,7 +190,9 @@ def test_every_schedule_ends_with_the_run() -> None:
     share = {"start": 1.0, "end": 0.1, "shape": "cosine", "over_share": 0.5}
     paths = ("learning.generator.lr", "ema.half_life_images", "penalties.r1.weight")
     settings = [f"{path}={json.dumps(share)}" for path in paths]
-    planned = plan.make(plan.TrainRequest(None, DOMAIN.recipes["toy"], minutes=0.05, settings=[*settings, "threads=1"]))
+    planned = plan.make(
+        plan.TrainRequest(None, DOMAIN.recipes.table["toy"], minutes=0.05, settings=[*settings, "threads=1"])
+    )
     recipe = planned.recipe
     half = Schedule(1.0, 0.1, "cosine", over_steps=round(recipe.steps / 2))
     assert recipe.learning["generator"].lr == half
@@ -201,7 +203,7 @@ def test_every_schedule_ends_with_the_run() -> None:
 
 
 def test_a_schedule_in_steps_that_outlasts_the_run_is_told() -> None:
-    recipe = DOMAIN.recipes["toy"].changed(
+    recipe = DOMAIN.recipes.table["toy"].changed(
         learning={"generator": {"lr": {"start": 1.0, "end": 0.0, "shape": "linear", "over_steps": 100}}}, steps=25
     )
     (note,) = resolve.unfinished(recipe)

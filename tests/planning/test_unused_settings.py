@@ -30,7 +30,7 @@ def told(recipe: str, *settings: str, where: str | None = "digits") -> list[str]
 
 def changed(name: str, *settings: str) -> Recipe:
     recipe = catalog.recipes()[name]
-    return override(recipe, settings, catalog.domain(recipe.domain).options)
+    return override(recipe, settings, catalog.domain(recipe.domain).game.options)
 
 
 def test_options_without_an_effect_on_these_data_are_told() -> None:

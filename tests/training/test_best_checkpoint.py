@@ -21,7 +21,7 @@ from zerosum.engine.events import NonFinite
 from zerosum.engine.loop import TrainingLoop
 from zerosum.evaluation import training_evaluator
 
-TOY, ADVANCE = DOMAIN.recipes["toy"], TrainingLoop.advance
+TOY, ADVANCE = DOMAIN.recipes.table["toy"], TrainingLoop.advance
 SMALL: dict[str, Any] = {
     "steps": 12,
     "batch": 16,

@@ -156,7 +156,7 @@ def test_a_published_generator_at_every_call(tmp_path: Path) -> None:
     made = [run.sample(2).sum() for run in (old, new)]
 
     def act(folder: Path) -> None:
-        publish(folder / "run", new.sampler.network, new.recipe, new.sampler.facts, 9)
+        publish(folder / "run", new.sampler.network, new.recipe, new.sampler.info, 9)
 
     def check(folder: Path) -> None:
         assert load(folder / "run").sample(2).sum() in made

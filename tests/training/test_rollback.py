@@ -22,7 +22,7 @@ from zerosum.training import diagnostics
 from zerosum.training.monitor import RunMonitor
 from zerosum.training.rollback import LEAST, MOST_ROLLBACKS, PATIENCE, GradientWatch
 
-TOY = DOMAIN.recipes["toy"]
+TOY = DOMAIN.recipes.table["toy"]
 ADVANCE = TrainingLoop.advance
 SMALL: dict[str, Any] = {
     "steps": 12,

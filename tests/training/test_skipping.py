@@ -19,7 +19,7 @@ from zerosum.planning import timing
 from zerosum.progress import NoProgress
 from zerosum.training.rollback import RECENT
 
-TOY = DOMAIN.recipes["toy"]
+TOY = DOMAIN.recipes.table["toy"]
 SMALL: dict[str, Any] = {
     "steps": 60,
     "batch": 16,

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zerosum import domain
-from zerosum.domain import Domain
+from zerosum.domain import Data, DatasetInfo, Domain, Evaluation, Games, Media, Recipes, SampleInfo
 from zerosum.engine import Batch, OptimizerConfig
 from zerosum.metrics.record import Record
 from zerosum.recipe import PenaltyConfig, Recipe, part
@@ -18,7 +18,7 @@ from zerosum.recipe import PenaltyConfig, Recipe, part
 CENTRES = torch.stack([(torch.arange(8) * math.pi / 4).cos(), (torch.arange(8) * math.pi / 4).sin()], 1)
 
 
-# --- data: random access to rows, and facts about them as plain values
+# --- data: random access to rows, and a description of them
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,10 @@ def points_around(*, spread: float = 0.05, num: int = 8_000) -> Points:
     return Points(CENTRES[torch.arange(num) % 8] + spread * torch.randn(num, 2, generator=noise))
 
 
-def facts(source: Points) -> dict:
-    return {
-        "name": source.name,
-        "num_rows": source.num_rows,
-        "num_heldout": 0,
-        "num_classes": 0,
-        "fingerprint": str(float(source.points.double().sum())),
-    }
+def info(source: Points) -> DatasetInfo:
+    fingerprint = str(float(source.points.double().sum()))
+    sample = SampleInfo({"dimensions": 2}, "a point in the plane")
+    return DatasetInfo(source.name, source.num_rows, source.num_heldout, fingerprint, sample)
 
 
 # --- networks: ordinary modules; the options after `*` can be set by a recipe
@@ -125,12 +121,12 @@ def picture(samples: Tensor, path: Path, scene: domain.PreviewContext) -> None:
     Image.fromarray(sheet).save(path)
 
 
-def write(samples: Tensor, path: Path, facts: domain.Facts, form: domain.WriteOptions) -> list[Path]:
+def write(samples: Tensor, path: Path, info: DatasetInfo, options: domain.WriteOptions) -> list[Path]:
     np.savetxt(path, samples.numpy(), delimiter=",")
     return [path]
 
 
-# --- recipes and the hooks
+# --- recipes, and the five parts
 
 
 RECIPES = {
@@ -153,18 +149,20 @@ RECIPES = {
 DOMAIN = Domain(
     name="circle",
     summary="points on a circle in the plane",
-    recognise=lambda where: where == "circle",
-    sources=dict,
-    open=lambda data, allow_download: domain.make("data", {"circle": points_around}, data),
-    facts=facts,
-    describe=lambda facts: f"{facts['num_rows']:,} points in the plane",
-    game=lambda recipe, facts: domain.duel(recipe, {"mlp": Generator}, {"mlp": Discriminator}, {}, 2, 0),
-    recipes=RECIPES,
-    choose=lambda facts, minutes=None, device="cpu": ("circle", "there is only one"),
-    evaluator=lambda source, seed: Evaluator(),
-    picture=picture,
-    write=write,
-    read=lambda paths, facts: torch.cat(
-        [torch.from_numpy(np.loadtxt(path, delimiter=",", ndmin=2)).float() for path in paths]
+    data=Data(
+        can_open=lambda where: where == "circle",
+        open=lambda data, allow_download: domain.make("data", {"circle": points_around}, data),
+        info=info,
+        describe=lambda info: f"{info.num_rows:,} points in the plane",
     ),
+    game=Games(build=lambda recipe, info: domain.duel(recipe, {"mlp": Generator}, {"mlp": Discriminator}, {}, 2)),
+    evaluation=Evaluation(evaluator=lambda source, seed: Evaluator()),
+    media=Media(
+        preview=picture,
+        write=write,
+        read=lambda paths, info: torch.cat(
+            [torch.from_numpy(np.loadtxt(path, delimiter=",", ndmin=2)).float() for path in paths]
+        ),
+    ),
+    recipes=Recipes(RECIPES, recommend=lambda info, minutes=None, device="cpu": ("circle", "there is only one")),
 )

@@ -37,8 +37,8 @@ def compare(
 
     found = contests.hold(folders, EvalOptions(extractor, num, weights, trust, download), say)
     content = {
-        "source": found.facts["name"],
-        "fingerprint": found.facts.get("fingerprint"),
+        "source": found.info.name,
+        "fingerprint": found.info.fingerprint,
         "sentence": found.table.sentence,
         "notes": list(found.table.notes),
         "runs": [entry.plain() for entry in found.entries],

@@ -24,7 +24,7 @@ def recipes(
         if not known.complete():
             from zerosum import catalog
 
-            lines += [(key, each.why) for domain in catalog.unlisted() for key, each in domain.recipes.items()]
+            lines += [(key, each.why) for domain in catalog.unlisted() for key, each in domain.recipes.table.items()]
         print(table(lines))
         return
     known.refuse_recipe(name)
@@ -48,7 +48,7 @@ def sources(name: Annotated[str | None, typer.Argument(help="Show this source.")
             from zerosum import catalog
 
             for domain in catalog.unlisted():
-                lines += [(key, str(info.summary)) for key, info in domain.sources().items()]
+                lines += [(key, str(info.summary)) for key, info in domain.data.sources().items()]
         print(table(lines))
         return
     if name is not None and known.complete():

@@ -181,7 +181,9 @@ def project(
     missing = [str(path) for path in files if not path.is_file()]
     if missing or not files:
         raise UserError(f"no such file: {', '.join(missing[:5])}." if missing else "There are no files to project.")
-    found = search(room, room.run.domain.read(files, room.sampler.facts), steps=steps, seed=seed, labels=label, say=say)
+    found = search(
+        room, room.run.domain.media.read(files, room.sampler.info), steps=steps, seed=seed, labels=label, say=say
+    )
     pairs = torch.stack([found.targets, found.samples], 1).flatten(0, 1)
     room.write(pairs, target, 2 * min(4, len(found.targets)))
     latents = target.with_suffix(".safetensors")

@@ -108,7 +108,7 @@ def sample(
     from zerosum.progress import few
 
     loaded = api.load(folder)
-    target, chosen = out or folder / loaded.domain.sample_name, None if size is None else Size.parsed(size)
+    target, chosen = out or folder / loaded.domain.media.sample_name, None if size is None else Size.parsed(size)
     wanted = SampleRequest(
         num, seed, target, where or "", tuple(inputs or ()), reverse, strength, keep_metadata, chosen
     )

@@ -1,22 +1,20 @@
-"""The words between a domain and the rest: what a source, an evaluator, a baseline offer; what a picture is told."""
+"""The types that a domain and the rest of the program exchange: sources, evaluators, baselines, previews, samples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from zerosum.data.images.pictures import Size
+from zerosum.domain.info import DatasetInfo
 from zerosum.engine.duel import Prior
 from zerosum.engine.game import Batch
 from zerosum.metrics.record import Record
-
-Facts = Mapping[str, Any]
-"""Plain values that describe a source: shape, classes, ranges. Enough, with a recipe, to build the networks without it."""
 
 
 class DomainSource(Protocol):
@@ -79,7 +77,7 @@ class HasBestMetric(Protocol):
 class PreviewContext:
     """What a picture of samples may show beside them.
 
-    columns: of a grid. facts: of the source. noise: (N, L) that the samples were made of; L = 0 for those of a
+    columns: of a grid. info: of the data set. noise: (N, L) that the samples were made of; L = 0 for those of a
     classical model; None for real rows.
     judge: (M, ...) data -> (M,) logits above the neutral one of the run's discriminator; None for real rows and in games
     with labels. condition: (N, ...) what the samples were made under, or the rows were told; None in games without.
@@ -87,7 +85,7 @@ class PreviewContext:
     """
 
     columns: int
-    facts: Facts
+    info: DatasetInfo
     noise: Tensor | None = None
     judge: Callable[[Tensor], Tensor] | None = None
     condition: Tensor | None = None
@@ -106,7 +104,9 @@ class WriteOptions:
 class Write(Protocol):
     """Writes samples (N, ...) in the domain's range to files."""
 
-    def __call__(self, samples: Tensor, path: Path, facts: Facts, form: WriteOptions = WriteOptions()) -> list[Path]:
+    def __call__(
+        self, samples: Tensor, path: Path, info: DatasetInfo, form: WriteOptions = WriteOptions()
+    ) -> list[Path]:
         """The files written, by the path's ending; a folder of single ones without an ending, where the domain has such."""
 
 
@@ -121,10 +121,10 @@ class Baseline(Protocol):
         """(num, ...) float32 in the domain's range."""
 
 
-class Choose(Protocol):
+class RecommendRecipe(Protocol):
     """The recipe for data that name none, and why: a clause with the numbers that decided."""
 
-    def __call__(self, facts: Facts, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
+    def __call__(self, info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
         """minutes: the time there is, None when nobody said. device: where it will train."""
 
 
@@ -133,7 +133,7 @@ class GeneratorHandle(Protocol):
 
     network: nn.Module
     prior: Prior
-    facts: Facts
+    info: DatasetInfo
     device: torch.device
     examples: Batch | None
 
@@ -144,7 +144,7 @@ class GeneratorHandle(Protocol):
         """Conditions as the training data have them, or those of the examples in turn; None for a game without."""
 
     def make(self, noise: Tensor, condition: Tensor | None, batch: int = 512) -> Tensor:
-        """(N, ...) float32 on the CPU, not yet `within` the domain's range."""
+        """(N, ...) float32 on the CPU, before `Media.postprocess`."""
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
         self.run_: Run = api.train(str(path), self.recipe, minutes=self.minutes, out=out, set=self._settings())
         self.feature_names_in_ = list(frame.columns)
         self.n_features_in_ = len(self.feature_names_in_)
-        self.notes_ = list(self.run_.sampler.facts["notes"])
+        self.notes_ = list(self.run_.sampler.info.notes)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
         stream = conditional_sampling.stream(self.run_.sampler, where, seed)
         none = stream.fit.decoded(torch.zeros(0, stream.fit.blocks[-1].stop))
         made = joined(list(stream.tables(num))) if num else none
-        return to_frame(made, style_of(self.run_.sampler.facts).labels)
+        return to_frame(made, style_of(self.run_.sampler.info.payload).labels)
 
     @classmethod
     def load(cls, folder: str | Path) -> TableGAN:
@@ -135,12 +135,12 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
 
         made = cls(folder=folder)
         made.run_ = api.load(folder)
-        facts = made.run_.sampler.facts
+        info = made.run_.sampler.info
         if made.run_.domain.name != DOMAIN:
             raise UserError(f"{folder} holds a generator of {made.run_.domain.name}, not of tables.")
-        whole = style_of(facts).labels == "int"
-        made.feature_names_in_ = [int(one["name"]) if whole else one["name"] for one in facts["columns"]]
-        made.n_features_in_, made.notes_ = len(made.feature_names_in_), list(facts["notes"])
+        whole = style_of(info.payload).labels == "int"
+        made.feature_names_in_ = [int(one["name"]) if whole else one["name"] for one in info.payload["columns"]]
+        made.n_features_in_, made.notes_ = len(made.feature_names_in_), list(info.notes)
         return made
 
 

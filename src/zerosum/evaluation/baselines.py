@@ -35,7 +35,7 @@ def silent(text: str) -> None:
 def measure(where: str, only: Sequence[str] = (), allow_download: bool = False, say: Say = silent) -> dict[str, Any]:
     """The content of `baselines.json` for a source's name or path; nothing is written. only: these models, default all."""
     domain = catalog.recognise(where)
-    source = domain.open(part(where), allow_download)
+    source = domain.data.open(part(where), allow_download)
     return _content(source, 0, _measured(domain, source, 0, only, say, lambda name, samples: None))
 
 
@@ -52,7 +52,9 @@ def beside(path: Path, only: Sequence[str] = (), allow_download: bool = False, s
         target.parent.mkdir(exist_ok=True)
         aside = target.with_name(f".{name}.{os.getpid()}.part.png")
         try:
-            plan.domain.picture(samples, aside, PreviewContext(COLUMNS, plan.facts, samples.new_empty(len(samples), 0)))
+            plan.domain.media.preview(
+                samples, aside, PreviewContext(COLUMNS, plan.info, samples.new_empty(len(samples), 0))
+            )
             os.replace(aside, target)
         finally:
             aside.unlink(missing_ok=True)
@@ -99,11 +101,11 @@ def _kept(folder: RunFolder, source: Any, fitted: list[dict[str, Any]]) -> list[
 def _measured(
     domain: Domain, source: Any, seed: int, only: Sequence[str], say: Say, draw: Draw
 ) -> list[dict[str, Any]]:
-    fits = domain.baselines(source)
+    fits = domain.evaluation.baselines(source)
     if not fits:
         raise UserError(f"The domain {domain.name!r} has no classical baselines.")
     wanted = {name: known_as(name, fits, "baseline") for name in only} or fits
-    evaluator = domain.evaluator(source, seed)
+    evaluator = domain.evaluation.evaluator(source, seed)
     evaluator.prepare(say)
     return [_one(name, fit, evaluator, domain, seed, say, draw) for name, fit in wanted.items()]
 
@@ -122,7 +124,7 @@ def _one(
     model = fit()
     fit_s = time.perf_counter() - begun
     samples = model.sample(evaluator.num_samples, seed + 1)
-    draw(name, samples[: domain.num_shown or ROWS * COLUMNS])
+    draw(name, samples[: domain.media.num_shown or ROWS * COLUMNS])
     records = evaluator.evaluate(samples, None, None)
     say(f"{name}: fitted in {fit_s:.1f} s, measured in {time.perf_counter() - begun - fit_s:.1f} s.")
     made = {"weights": f"baseline {name}", "sample_seed": seed + 1}

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from zerosum.domain import Domain, Facts
+from zerosum.domain import DatasetInfo, Domain
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.errors import UserError
 from zerosum.evaluation.evaluate_saved import SavedEvaluator
@@ -51,7 +51,7 @@ class RunComparison:
     """The runs and their table."""
 
     domain: Domain
-    facts: Facts
+    info: DatasetInfo
     entries: tuple[ComparedRun, ...]
     table: Comparison
 
@@ -68,14 +68,14 @@ def hold(paths: Sequence[Path], choice: EvalOptions, say: Callable[[str], None])
         say(f"{name}: measuring {measurer.evaluator.num_samples:,} samples ...")
         step, sampler, recipe = measurer.generator(folder.root)
         records = measurer.measured(step, sampler, recipe).plain()
-        samples = measurer.plan.domain.within(_shown(measurer.plan.domain, sampler), recipe)
+        samples = measurer.plan.domain.media.postprocess(_shown(measurer.plan.domain, sampler), recipe)
         entries.append(ComparedRun(name, folder.root, step, recipe.name, records, samples))
     table = side_by_side(names, [entry.records for entry in entries])
-    return RunComparison(measurer.plan.domain, measurer.plan.facts, tuple(entries), table)
+    return RunComparison(measurer.plan.domain, measurer.plan.info, tuple(entries), table)
 
 
 def _shown(domain: Domain, sampler: Sampler) -> Tensor:
-    num = domain.num_shown or NUM_SHOWN
+    num = domain.media.num_shown or NUM_SHOWN
     return sampler.sample(num, SEED, sampler.conditions(num, SEED))
 
 

@@ -74,7 +74,7 @@ def _grid(contest: RunComparison, entry: ComparedRun) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "grid.png"
         made = entry.samples.new_empty(len(entry.samples), 0)  # the noise is not known here
-        contest.domain.picture(entry.samples, path, PreviewContext(COLUMNS, contest.facts, made))
+        contest.domain.media.preview(entry.samples, path, PreviewContext(COLUMNS, contest.info, made))
         with Image.open(path) as image:
             return np.asarray(image)
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from zerosum.domain import Domain
+from zerosum.domain import DatasetInfo, Domain
+from zerosum.domain.conditions import Label
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError
 from zerosum.evaluation.training_evaluator import judge
-from zerosum.generation import conditions
 from zerosum.generation.sampler import bounded
 from zerosum.jsonfile import made_of
 from zerosum.metrics.neighbours import nearest
@@ -27,8 +26,8 @@ NUM_NEAR, NUM_LEFT, FEWEST_LEFT = 2000, 500, 100
 
 
 def read(
-    domain: Domain, paths: Sequence[str | Path], facts: Mapping[str, Any], labels: Sequence[conditions.Label] | None
-) -> tuple[list[str], Tensor, list[conditions.Label] | None]:
+    domain: Domain, paths: Sequence[str | Path], info: DatasetInfo, labels: Sequence[Label] | None
+) -> tuple[list[str], Tensor, list[Label] | None]:
     """(names, samples, labels), one of each for every sample in the files; labels: one for each file."""
     if not paths:
         raise UserError("judge needs at least one file of samples.")
@@ -37,7 +36,7 @@ def read(
     missing = [str(path) for path in paths if not Path(path).is_file()]
     if missing:
         raise UserError(f"no such file: {', '.join(missing[:5])}.")
-    parts = [domain.read([Path(path)], facts) for path in paths]
+    parts = [domain.media.read([Path(path)], info) for path in paths]
     names = [
         str(path) if len(part) == 1 else f"{path}:{row + 1}"
         for path, part in zip(paths, parts, strict=True)
@@ -50,7 +49,7 @@ def read(
 
 
 def scores(
-    folder: RunFolder, recipe: Recipe, domain: Domain, facts: Mapping[str, Any], data: Tensor, condition: Tensor | None
+    folder: RunFolder, recipe: Recipe, domain: Domain, info: DatasetInfo, data: Tensor, condition: Tensor | None
 ) -> list[float]:
     """D(x) in [0, 1] of each sample. In a game with conditions, without one the most favourable speaks."""
     state = latest_checkpoint(folder.checkpoints)
@@ -61,29 +60,29 @@ def scores(
     with made_of(folder.checkpoints):
         kept = state["match"]["networks"]
         tensors = [tensor for network in kept.values() for tensor in network.values()]
-        game = bounded(lambda: domain.game(recipe, facts), tensors, folder.checkpoints)
+        game = bounded(lambda: domain.game.build(recipe, info), tensors, folder.checkpoints)
         for name, network in game.players.items():  # a discriminator may look through a part of another player
             network.load_state_dict(kept[name])
-    plan = Plan(recipe, domain, None, dict(facts))
+    plan = Plan(recipe, domain, None, info)
     health = [line["values"] for line in folder.lines() if line["kind"] == "health"]
     neutral = (health[-1].get("neutral_logit") or 0.0) if health else 0.0
     tried: list[Tensor | None] = [condition]
     if recipe.conditional is True and condition is None:
-        tried = [one.expand(len(data), *one.shape[1:]) for one in _candidates(domain, facts)]
+        tried = [one.expand(len(data), *one.shape[1:]) for one in _candidates(domain, info)]
     logits = torch.stack([judge(game, data, one, plan) for one in tried])
     return (logits.amax(0) - neutral).sigmoid().tolist()
 
 
 def unlike(domain: Domain, recipe: Recipe, data: Tensor) -> list[float] | None:
     """How far each sample lies from the nearest of NUM_NEAR training rows, over the largest such distance of NUM_LEFT real rows
-    that are not among them; the largest of all views (`Domain.likeness`). Above 1 it is unlike anything trained on. None for a
+    that are not among them; the largest of all views (`Media.similarity`). Above 1 it is unlike anything trained on. None for a
     domain that cannot tell.
 
     The other rows are held out, or, where there are few, training rows. UserError where the data cannot be opened.
     """
-    if domain.likeness is None:
+    if domain.media.similarity is None:
         return None
-    source = domain.open(recipe.data, False)
+    source = domain.data.open(recipe.data, False)
     order = torch.randperm(source.num_rows, generator=generator(recipe.seed, "likeness"))
     num_left = min(NUM_LEFT, source.num_rows // 2)
     if source.num_heldout >= FEWEST_LEFT:
@@ -91,7 +90,7 @@ def unlike(domain: Domain, recipe: Recipe, data: Tensor) -> list[float] | None:
         reals, order = source.heldout_batch(torch.arange(0, source.num_heldout, step)).data, order[:NUM_NEAR]
     else:
         reals, order = source.batch(order[:num_left]).data, order[num_left : num_left + NUM_NEAR]
-    views = zip(*(domain.likeness(rows) for rows in (source.batch(order).data, reals, data)), strict=True)
+    views = zip(*(domain.media.similarity(rows) for rows in (source.batch(order).data, reals, data)), strict=True)
     ratios = [
         nearest(given, known)[0] / max(float(nearest(others, known)[0].max()), 1e-12) for known, others, given in views
     ]
@@ -99,14 +98,12 @@ def unlike(domain: Domain, recipe: Recipe, data: Tensor) -> list[float] | None:
     return largest
 
 
-def _candidates(domain: Domain, facts: Mapping[str, Any]) -> list[Tensor]:
+def _candidates(domain: Domain, info: DatasetInfo) -> list[Tensor]:
     """Conditions of one row each, under which a sample may be judged when none is told."""
-    if not facts.get("conditioned"):
-        return conditions.candidates(facts)
-    one = domain.draw(facts, 1, 0) if domain.draw else None
-    if one is None:
+    found = info.condition.candidates() if info.condition is not None else []
+    if not found:
         raise UserError(
             f"judge: this discriminator judges pairs, an input and what was made of it; the domain {domain.name!r} cannot "
             "read pairs for it."
         )
-    return [one]
+    return found

@@ -43,7 +43,7 @@ class SavedEvaluator:
         self.folder = folder
         self.plan = plan_of(folder, choice.download, anywhere=True, recipe=with_data_at(folder.recipe(), data))
         domain, self.seed = self.plan.domain, self.plan.recipe.seed if seed is None else seed
-        self.evaluator = chosen(domain.evaluator(self.plan.source, self.seed), choice, domain)
+        self.evaluator = chosen(domain.evaluation.evaluator(self.plan.source, self.seed), choice, domain)
 
     def generator(self, where: Path | None = None) -> tuple[int, Sampler, Recipe]:
         """Step, sampler and recipe of the generator published at `where`, by default in the run folder.

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zerosum.domain import HistoricEvaluator, PreviewContext
+from zerosum.domain import ClassCondition, HistoricEvaluator, PreviewContext
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.domain.eval_stages import stage
 from zerosum.engine.distributed import DistributedContext
@@ -41,11 +41,12 @@ class TrainingEvaluator:
 
     def __init__(self, plan: Plan, match: TrainingLoop) -> None:
         self.plan, self.match = plan, match
-        self.evaluator = plan.domain.evaluator(plan.source, plan.recipe.seed)
+        self.evaluator = plan.domain.evaluation.evaluator(plan.source, plan.recipe.seed)
         network = match.average.network if match.average else match.game.players["generator"]
         told = plan.recipe.conditional is True
-        self.examples = plan.domain.examples(plan.source) if told else None
-        self.sampler = Sampler(network, plan.recipe.prior, plan.facts, told, plan.domain.draw, self.examples)
+        examples = plan.domain.data.examples
+        self.examples = examples(plan.source) if told and examples else None
+        self.sampler = Sampler(network, plan.recipe.prior, plan.info, told, self.examples)
         self.columns, self.shown = self._layout()
         self.neutral = 0.0
         self._train_rows = drawn_rows(plan.source.num_rows, NUM_SCORED, plan.recipe.seed)
@@ -54,10 +55,11 @@ class TrainingEvaluator:
     def _layout(self) -> tuple[int, Tensor | None]:
         """Columns of the grid, and the condition of each sample: as many columns for each class where there are few classes,
         attributes of real rows."""
-        facts = self.plan.facts if self.sampler.conditional else {}
-        if facts.get("num_attributes") or facts.get("conditioned"):
-            return COLUMNS, self.sampler.conditions(self.plan.domain.num_shown or ROWS * COLUMNS, self.plan.recipe.seed)
-        classes = facts.get("num_classes", 0)
+        condition = self.plan.info.condition if self.sampler.conditional else None
+        if condition is not None and not isinstance(condition, ClassCondition):
+            num = self.plan.domain.media.num_shown or ROWS * COLUMNS
+            return COLUMNS, self.sampler.conditions(num, self.plan.recipe.seed)
+        classes = condition.num_classes if condition is not None else 0
         if not 2 <= classes <= MOST_COLUMNS:
             return COLUMNS, torch.arange(ROWS * COLUMNS) % classes if classes else None
         each = max(1, COLUMNS // classes)
@@ -78,19 +80,19 @@ class TrainingEvaluator:
 
         opinion = isinstance(self.match.game, Duel) and not self.sampler.conditional
         noise = self.sampler.noise(count, seed)
-        self.plan.domain.picture(
-            samples, path, PreviewContext(self.columns, self.plan.facts, noise, judged if opinion else None, self.shown)
+        self.plan.domain.media.preview(
+            samples, path, PreviewContext(self.columns, self.plan.info, noise, judged if opinion else None, self.shown)
         )
 
     def real_picture(self, path: Path) -> None:
         """Real rows in the layout of the preview."""
         real = self._reals()
-        self.plan.domain.picture(
-            real.data.cpu(), path, PreviewContext(self.columns, self.plan.facts, condition=real.condition)
+        self.plan.domain.media.preview(
+            real.data.cpu(), path, PreviewContext(self.columns, self.plan.info, condition=real.condition)
         )
 
     def _num_shown(self) -> int:
-        return self.plan.domain.num_shown or ROWS * self.columns
+        return self.plan.domain.media.num_shown or ROWS * self.columns
 
     def _reals(self) -> Batch:
         count, source = self._num_shown(), self.plan.source
@@ -152,7 +154,7 @@ class TrainingEvaluator:
         if historic and isinstance(self.evaluator, HistoricEvaluator):
             records += self.evaluator.historic(self.sampler.sample(self.evaluator.num_historic, seed))
         if stage("measures of the game itself"):
-            records += self.plan.domain.beside(self.plan.recipe, self.match, fakes)
+            records += self.plan.domain.evaluation.extra_metrics(self.plan.recipe, self.match, fakes)
         return evaluate.told(records, made)
 
     # --- the discriminator's opinion

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from zerosum import catalog
-from zerosum.domain import Domain
+from zerosum.domain import DatasetInfo, Domain
 from zerosum.engine.duel import Prior
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import Damaged, UserError, within
-from zerosum.generation import conditions
 from zerosum.jsonfile import made_of, read_object
 from zerosum.nn import latent
 from zerosum.nn.bounded import Bounded
@@ -26,7 +25,8 @@ from zerosum.store import decode, encode, write_durably
 
 WEIGHTS, CARD, EXAMPLES = "generator.safetensors", "generator.json", "examples.safetensors"
 HUB_WEIGHTS, HUB_CARD = "model.safetensors", "config.json"
-FORMAT = 1
+FORMAT = 2
+"""Of generator.json. 1: described its data as a flat object, "facts"."""
 BATCH = 512
 MOST_SAMPLES = 10**9
 """That are held in memory at once; fewer fit where each has more than a few numbers."""
@@ -36,30 +36,30 @@ T = TypeVar("T")
 
 
 class Sampler:
-    """A generator with all that is needed to sample from it: prior, facts of its source, and how conditions are drawn."""
+    """A generator with all that is needed to sample from it: prior, what is known of its data, and examples."""
 
     def __init__(
         self,
         network: nn.Module,
         prior: Prior,
-        facts: Mapping[str, Any],
+        info: DatasetInfo,
         conditional: bool,
-        draw: conditions.Draw | None = None,
         examples: Batch | None = None,
     ) -> None:
-        self.network, self.prior, self.facts, self.conditional = network, prior, facts, conditional
-        self.draw, self.examples = draw or conditions.drawn, examples
+        self.network, self.prior, self.info, self.conditional = network, prior, info, conditional
+        self.examples = examples
         self.device = next(network.parameters()).device
 
     def conditions(self, num: int, seed: int) -> Tensor | None:
         """(num, ...) conditions: those of the examples in turn, where there are some; else as the training data have them,
-        (num,) labels or (num, A) attributes (`conditions.drawn`) or what the domain draws; None for an unconditional
-        generator."""
+        (num,) labels or (num, A) attributes (`Condition.sample`); None for an unconditional generator."""
         if not self.conditional:
             return None
         if self.examples is not None and self.examples.condition is not None:
             return self.examples.condition[torch.arange(num) % len(self.examples)]
-        return self.draw(self.facts, num, seed)
+        if self.info.condition is None:
+            raise UserError("this generator is conditional, and its data have no condition.")
+        return self.info.condition.sample(num, seed)
 
     def noise(self, num: int, seed: int = 0) -> Tensor:
         """(num, L) float32, what `sample` feeds to the generator. Row i depends on the seed and i alone."""
@@ -123,14 +123,14 @@ def publish(
     folder: Path,
     network: nn.Module,
     recipe: Recipe,
-    facts: Mapping[str, Any],
+    info: DatasetInfo,
     step: int,
     examples: Batch | None = None,
 ) -> None:
     """Writes generator.safetensors and generator.json, with examples.safetensors where there are examples: a generator that
     can be loaded from its folder alone."""
     body = encode(network.state_dict())
-    about = card(body, recipe, facts, step) | {"replaces": _published(folder)}
+    about = card(body, recipe, info, step) | {"replaces": _published(folder)}
     if examples is not None and not (folder / EXAMPLES).exists():  # they never change in a run
         write_durably(folder / EXAMPLES, encode(_tensors(examples)))
     # The card first: between the two renames it vouches for the old weights too, so the pair is valid at every moment.
@@ -138,8 +138,8 @@ def publish(
     write_durably(folder / WEIGHTS, body)
 
 
-def card(body: bytes, recipe: Recipe, facts: Mapping[str, Any], step: int) -> dict[str, Any]:
-    """What makes a generator of the weights in `body`: its recipe, the facts of its data, and the SHA-256 of the weights."""
+def card(body: bytes, recipe: Recipe, info: DatasetInfo, step: int) -> dict[str, Any]:
+    """The content of generator.json: the recipe, the description of the data, and the SHA-256 of the weights in `body`."""
     digest = hashlib.sha256(body).hexdigest()
     return {
         "format": FORMAT,
@@ -147,7 +147,7 @@ def card(body: bytes, recipe: Recipe, facts: Mapping[str, Any], step: int) -> di
         "sha256": digest,
         "replaces": None,
         "recipe": recipe.to_json(),
-        "facts": dict(facts),
+        "dataset": info.to_json(),
     }
 
 
@@ -164,22 +164,33 @@ def load(folder: Path, device: str = "cpu") -> tuple[Sampler, Recipe, Domain]:
     weights, where = names_in(folder)
     body, about = _files(weights, where)
     if about.get("format") != FORMAT:
-        raise UserError(f"{where} has format {about.get('format')!r}; this version of zerosum reads format {FORMAT}.")
+        raise UserError(_other_format(about.get("format"), where))
     try:
-        recipe, facts, sums = parse(about["recipe"], str(where)), about["facts"], (about["sha256"], about["replaces"])
+        recipe, plain, sums = parse(about["recipe"], str(where)), about["dataset"], (about["sha256"], about["replaces"])
     except KeyError as error:
         raise UserError(f"{where} is incomplete: it has no {error}.") from None
     domain = catalog.domain(recipe.domain)
+    info = domain.info_from_json(plain, where)
     try:
         tensors = decode(body, weights)
     except Damaged as error:
         raise UserError(str(error)) from None
     with made_of(where):
-        network = fitting(lambda: domain.generator_of(recipe, facts), tensors, weights)
+        network = fitting(lambda: domain.game.generator(recipe, info), tensors, weights)
     if hashlib.sha256(body).hexdigest() not in sums:
         raise UserError(f"{weights} does not match the SHA-256 in {where.name}; the file was changed or damaged.")
     network, told = network.to(device).eval(), recipe.conditional is True
-    return Sampler(network, recipe.prior, facts, told, domain.draw, _examples(folder)), recipe, domain
+    return Sampler(network, recipe.prior, info, told, _examples(folder)), recipe, domain
+
+
+def _other_format(found: object, where: Path) -> str:
+    told = f"{where} has format {found!r}; this version of zerosum reads format {FORMAT}."
+    if not isinstance(found, int) or found > FORMAT:
+        return told
+    return (
+        f"{told} An earlier version wrote it: sample with that version, or publish the generator anew by training on for some "
+        f"steps with this one (zerosum resume {where.parent} --steps N)."
+    )
 
 
 def fitting(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], weights: object) -> nn.Module:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
-from zerosum.domain import SampleRequest, SampleResult
+from zerosum.domain import Condition, SampleRequest, SampleResult
+from zerosum.domain.conditions import Label, requested_attributes, requested_labels
 from zerosum.errors import UserError
-from zerosum.generation import conditions
 from zerosum.generation.sampler import BATCH, load, names_in
 from zerosum.jsonfile import made_of
 
-Asked = conditions.Label | Sequence[conditions.Label] | Tensor
+Asked = Label | Sequence[Label] | Tensor
 
 
 class TrainedGenerator:
@@ -41,21 +40,21 @@ class TrainedGenerator:
         """
         with self.card_read():
             wanted = self.condition(num, seed, labels, attributes)
-            return self.domain.within(self.sampler.sample(num, seed, wanted, batch, truncation), self.recipe)
+            return self.domain.media.postprocess(self.sampler.sample(num, seed, wanted, batch, truncation), self.recipe)
 
     def card_read(self) -> contextlib.AbstractContextManager[None]:
-        """For work with the recipe and the facts in the folder's card, which others may have changed (jsonfile.made_of)."""
+        """For work with the recipe and the DatasetInfo in the folder's card, which others may have changed (jsonfile.made_of)."""
         return made_of(names_in(self.path)[1])
 
     def produce(self, wanted: SampleRequest, usual: bool = False) -> SampleResult | None:
         """The domain's own way to make samples: streams of rows, whole files; None where it has none for what is wanted, and
         where, `usual`, something is asked for that only the usual way can do."""
-        if wanted.size is not None and not self.domain.pixels:
+        if wanted.size is not None and not self.domain.media.pixels:
             raise UserError(
                 f"--size: samples of the domain {self.domain.name!r} are no pictures, so they have no size. Leave it out."
             )
         with self.card_read():
-            produced = None if usual else self.domain.produce(self.sampler, self.sampler.facts, wanted)
+            produced = None if usual else self.domain.media.sample(self.sampler, self.sampler.info, wanted)
         if produced is None and wanted.special:
             why = (
                 "the other options do not go with it" if usual else f"the domain {self.domain.name!r} has no use for it"
@@ -71,13 +70,13 @@ class TrainedGenerator:
         if labels is not None:
             return self.labels(labels, num)
         if attributes:
-            return conditions.attributes(self._told(), attributes, num, seed)
+            return requested_attributes(self._condition(), attributes, num, seed)
         return self.sampler.conditions(num, seed)
 
     def labels(self, labels: Asked, num: int) -> Tensor:
         """(num,) labels from numbers or names of classes, one for all or one each."""
-        return conditions.labels(self._told(), labels, num)
+        return requested_labels(self._condition(), labels, num)
 
-    def _told(self) -> Mapping[str, Any]:
-        """The facts of what this generator was told: of an unconditional one, nothing."""
-        return self.sampler.facts if self.sampler.conditional else {}
+    def _condition(self) -> Condition | None:
+        """What this generator is conditioned on; None for an unconditional one."""
+        return self.sampler.info.condition if self.sampler.conditional else None

@@ -42,7 +42,7 @@ class ToyTable:
     def match(self) -> TrainingLoop:
         """The game at step 0."""
         recipe = self.settings.recipe()
-        return TrainingLoop(DOMAIN.game(recipe, self.source.facts()), self.source, plan.settings(recipe))
+        return TrainingLoop(DOMAIN.game.build(recipe, self.source.info()), self.source, plan.settings(recipe))
 
     def place(self, match: TrainingLoop) -> tuple[float, ...]:
         """Networks have no place worth drawing."""
@@ -55,8 +55,8 @@ def lay(settings: Settings) -> Table:
         from zerosum.lab.dirac import DiracTable
 
         return DiracTable(settings)
-    source: PointSource = DOMAIN.open(settings.recipe().data, False)
-    return ToyTable(settings, source, densities.of(source.facts()))
+    source: PointSource = DOMAIN.data.open(settings.recipe().data, False)
+    return ToyTable(settings, source, densities.of(source.info()))
 
 
 def duel(match: TrainingLoop) -> Duel:

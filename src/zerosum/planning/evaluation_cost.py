@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from zerosum.domain import DatasetInfo
 from zerosum.errors import Damaged
 from zerosum.jsonfile import read_object
 from zerosum.metrics.classifier import default_cache_dir
@@ -32,8 +32,8 @@ def _file() -> Path:
     return default_cache_dir().parent / "evaluation-cost.json"
 
 
-def _key(facts: Mapping[str, Any]) -> str:
-    return f"{facts.get('fingerprint', '')} threads={torch.get_num_threads()}"
+def _key(info: DatasetInfo) -> str:
+    return f"{info.fingerprint} threads={torch.get_num_threads()}"
 
 
 def _entries() -> dict[str, list[float]]:
@@ -48,16 +48,16 @@ def _is_cost(value: Any) -> bool:
     return numbers and 0 < value[0] < 1e9 and 0 <= value[1] < 1e18
 
 
-def known(facts: Mapping[str, Any]) -> EvaluationCost | None:
+def known(info: DatasetInfo) -> EvaluationCost | None:
     """The last evaluation of these data with as many threads; None when there was none."""
-    found = _entries().get(_key(facts))
+    found = _entries().get(_key(info))
     return None if found is None else EvaluationCost(float(found[0]), int(found[1]))
 
 
-def remember(facts: Mapping[str, Any], cost: EvaluationCost) -> None:
+def remember(info: DatasetInfo, cost: EvaluationCost) -> None:
     """Keeps the cost of an evaluation; a folder that cannot be written is no fault."""
-    entries = {key: value for key, value in _entries().items() if key != _key(facts)}
-    entries[_key(facts)] = [round(cost.seconds, 2), cost.num_bytes]
+    entries = {key: value for key, value in _entries().items() if key != _key(info)}
+    entries[_key(info)] = [round(cost.seconds, 2), cost.num_bytes]
     with contextlib.suppress(OSError):
         _file().parent.mkdir(parents=True, exist_ok=True)
         write_durably(_file(), json.dumps(dict([*entries.items()][-MOST:])).encode())

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -11,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from zerosum import memory
+from zerosum.domain import DatasetInfo, Domain
 from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.game import Game
 from zerosum.engine.loop import TrainingLoop
@@ -24,7 +24,7 @@ NAMED = 3
 
 
 def rehearsed(
-    recipe: Recipe, facts: Mapping[str, Any], begin: Begin, fit: bool = False, processes: int = 1
+    recipe: Recipe, domain: Domain, info: DatasetInfo, begin: Begin, fit: bool = False, processes: int = 1
 ) -> tuple[Recipe, list[str]]:
     """Tries one step with every penalty due; returns the recipe, with more micro-batches where `fit` had to cut the batch,
     and notes: the number of micro-batches, whether they play the game of the whole batch, and the memory that is needed.
@@ -41,7 +41,7 @@ def rehearsed(
             break
         if not fit or recipe.micro_batches >= most:
             when = "in the first step" + (", even one row at a time" if fit else "")
-            raise UserError(memory.message(recipe, facts, shortage, when, processes, free)) from None
+            raise UserError(memory.message(recipe, domain, info, shortage, when, processes, free)) from None
         shortage = None  # it holds the tensors of the step that failed
         recipe = recipe.changed(micro_batches=min(most, 2 * recipe.micro_batches))
     notes = []
@@ -52,7 +52,7 @@ def rehearsed(
         )
     if recipe.micro_batches > 1 or processes > 1:
         notes += cut(recipe, begin(recipe).game, processes)
-    return recipe, notes + _needed(peak, device, evaluation_cost.known(facts))
+    return recipe, notes + _needed(peak, device, evaluation_cost.known(info))
 
 
 def _try(recipe: Recipe, begin: Begin, device: torch.device) -> tuple[BaseException | None, memory.Peak]:

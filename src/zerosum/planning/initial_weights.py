@@ -6,6 +6,7 @@ Wang et al. 2018, arXiv:1805.01677 (both networks are worth taking); Mo et al. 2
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from zerosum import catalog
+from zerosum.domain import DatasetInfo
 from zerosum.engine.game import Game
 from zerosum.errors import UserError
 from zerosum.generation.sampler import WEIGHTS, load
@@ -23,14 +26,13 @@ from zerosum.run_folder import RunFolder
 from zerosum.store import checkpoints, fingerprint, latest_checkpoint
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
-SHAPE = ("channels", "height", "width")
 TOLD = 4
 """Tensors that a message names one by one."""
 
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """The weights in a folder, on the CPU, with the recipe and the facts that they were trained with.
+    """The weights in a folder, on the CPU, with the recipe and the data that they were trained with.
 
     states: player -> its tensors; the discriminator's are there when the folder holds a checkpoint. sha256: of the file
     generator.safetensors, and of the discriminator's tensors (store.fingerprint).
@@ -38,7 +40,7 @@ class InitialWeights:
 
     folder: str
     recipe: Recipe
-    facts: Mapping[str, Any]
+    info: DatasetInfo
     states: Mapping[str, Mapping[str, Tensor]]
     sha256: Mapping[str, str]
 
@@ -62,7 +64,7 @@ def read(folder: str) -> InitialWeights:
         if checkpoint is not None and DISCRIMINATOR in checkpoint["match"]["networks"]:
             states[DISCRIMINATOR] = checkpoint["match"]["networks"][DISCRIMINATOR]
             sha256[DISCRIMINATOR] = fingerprint(states[DISCRIMINATOR])
-    return InitialWeights(folder, recipe, sampler.facts, states, sha256)
+    return InitialWeights(folder, recipe, sampler.info, states, sha256)
 
 
 def again(run: RunFolder, start: InitFrom | None) -> InitialWeights | None:
@@ -81,8 +83,6 @@ def again(run: RunFolder, start: InitFrom | None) -> InitialWeights | None:
 def recipe_of(beginning: InitialWeights) -> Recipe:
     """The recipe of the start for other data: the same game, with what belongs to its data, its length and its machine to be
     found anew. A recipe that is known by its name gives back what the length of the old run had decided."""
-    from zerosum import catalog
-
     old = beginning.recipe
     known = catalog.recipes().get(old.name)
     if known is not None:
@@ -101,14 +101,11 @@ def recipe_of(beginning: InitialWeights) -> Recipe:
 
 
 def reading(beginning: InitialWeights) -> dict[str, Any]:
-    """Options of `data` that make images of the start's size and channels; nothing for other kinds of data."""
-    if any(key not in beginning.facts for key in SHAPE):
-        return {}
-    channels, height, width = (beginning.facts[key] for key in SHAPE)
-    return {"size": [height, width], "channels": channels}
+    """Options of `data` that make samples of the start's shape, where the domain has such (`Data.read_like`)."""
+    return dict(catalog.domain(beginning.recipe.domain).data.read_like(beginning.info))
 
 
-def begin(game: Game, recipe: Recipe, facts: Mapping[str, Any], beginning: InitialWeights | None) -> list[str]:
+def begin(game: Game, recipe: Recipe, info: DatasetInfo, beginning: InitialWeights | None) -> list[str]:
     """Puts the start's weights into the players and freezes what is to be frozen; tells what was done.
 
     beginning: None when the weights come from a checkpoint of the run itself. UserError when they do not fit.
@@ -117,7 +114,7 @@ def begin(game: Game, recipe: Recipe, facts: Mapping[str, Any], beginning: Initi
     if start is None:
         return []
     if beginning is not None:
-        _check(beginning, recipe, facts)
+        _check(beginning, recipe, info)
         for name in (GENERATOR, DISCRIMINATOR):
             told += _take(game.players[name], name, beginning, start)
     if start.freeze:
@@ -125,21 +122,23 @@ def begin(game: Game, recipe: Recipe, facts: Mapping[str, Any], beginning: Initi
     return told
 
 
-def _check(beginning: InitialWeights, recipe: Recipe, facts: Mapping[str, Any]) -> None:
+def _check(beginning: InitialWeights, recipe: Recipe, info: DatasetInfo) -> None:
     """UserError where the two runs make different things: better said in these words than by the shapes of tensors."""
     start, theirs = recipe.start, beginning.recipe
     assert start is not None
     where = f"start.from = {beginning.folder!r}"
     if theirs.domain != recipe.domain:
         raise UserError(f"{where}: its domain is {theirs.domain}, that of these data is {recipe.domain}.")
-    there, here = ([x.get(key) for key in SHAPE] for x in (beginning.facts, facts))
-    if there != here:
-        channels, height, width = there
-        raise UserError(
-            f"{where}: it makes images {width}x{height} of {channels} channels; these are {here[2]}x{here[1]} of {here[0]}. "
-            f"Read them as it does: --set data.size=[{height},{width}] --set data.channels={channels}."
+    alike = reading(beginning)
+    if alike and beginning.info.sample.axes != info.sample.axes:
+        settings = " ".join(
+            f"--set data.{name}={json.dumps(value, separators=(',', ':'))}" for name, value in alike.items()
         )
-    told = [_told(theirs, beginning.facts), _told(recipe, facts)]
+        raise UserError(
+            f"{where}: its samples are {beginning.info.sample.description} ({_axes(beginning.info)}), these are "
+            f"{info.sample.description} ({_axes(info)}). Read them as it does: {settings}."
+        )
+    told = [_told(theirs, beginning.info), _told(recipe, info)]
     if told[0] != told[1] and not start.partial:
         raise UserError(
             f"{where}: its networks are told {told[0]}, these are told {told[1]}. Take all that fits with --set "
@@ -152,12 +151,16 @@ def _check(beginning: InitialWeights, recipe: Recipe, facts: Mapping[str, Any]) 
         )
 
 
-def _told(recipe: Recipe, facts: Mapping[str, Any]) -> str:
+def _told(recipe: Recipe, info: DatasetInfo) -> str:
     """The condition of a game, in words."""
     if recipe.conditional is not True:
         return "nothing"
-    attributes = facts.get("num_attributes", 0)
-    return f"{attributes} attributes" if attributes else f"labels of {facts.get('num_classes', 0)} classes"
+    attributes = info.num_attributes
+    return f"{attributes} attributes" if attributes else f"labels of {info.num_classes} classes"
+
+
+def _axes(info: DatasetInfo) -> str:
+    return ", ".join(f"{name} {size}" for name, size in info.sample.axes.items())
 
 
 def _take(network: nn.Module, player: str, beginning: InitialWeights, start: InitFrom) -> list[str]:

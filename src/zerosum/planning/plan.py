@@ -11,7 +11,7 @@ import torch
 
 from zerosum import catalog, data_paths, memory
 from zerosum import recipe as recipes
-from zerosum.domain import Domain
+from zerosum.domain import DatasetInfo, Domain
 from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.game import Game
 from zerosum.engine.loop import Settings, TrainingLoop
@@ -48,7 +48,7 @@ class Plan:
     recipe: Recipe
     domain: Domain
     source: Any
-    facts: dict[str, Any]
+    info: DatasetInfo
     notes: tuple[str, ...] = ()
     seconds_per_step: float = field(default=float("nan"))
     seconds_looking: float = 0.0
@@ -60,8 +60,8 @@ class Plan:
         """The one line told before training."""
         r = self.recipe
         return (
-            f"{self.facts['name']}: {self.domain.describe(self.facts)}. Recipe {r.name}"
-            f"{resolve.told(r, self.facts)}, {r.steps:,} steps of {r.batch} on {r.device} in {r.precision},"
+            f"{self.info.name}: {self.domain.data.describe(self.info)}. Recipe {r.name}"
+            f"{resolve.told(r, self.info)}, {r.steps:,} steps of {r.batch} on {r.device} in {r.precision},"
             f" about {duration(self.seconds_per_step * r.steps + self.seconds_looking)} of training,"
             f" then {self._evaluation()}."
         )
@@ -104,44 +104,43 @@ def make(
     data = recipes.part(where, **size | (named.data.options if named else {}))
     before = [s for s in wish.settings if s.startswith(("data.", "device="))]
     first = recipes.override(_bare(named, domain, data), before)
-    source = domain.open(first.data, wish.allow_download)
-    facts = domain.facts(source)
-    notes = list(facts.get("notes", source.notes))
+    source, info = domain.open(first.data, wish.allow_download)
+    notes = list(info.notes)
     if named is None and beginning:
         named = initial_weights.recipe_of(beginning)
         notes.append(f"Recipe {named.name}: that of {beginning.folder}, whose networks this run begins with.")
     if named is None:
-        name, why = domain.choose(facts, wish.minutes, resolve.device(first.device))
-        named = domain.recipes[name]
+        name, why = domain.recipes.recommend(info, wish.minutes, resolve.device(first.device))
+        named = domain.recipes.table[name]
         first = first.changed(data=recipes.part(where, **named.data.options | first.data.options))
         if named.data.options:  # the recipe reads the data in its own way: mirrored, say
-            source = domain.open(first.data, wish.allow_download)
-            facts = domain.facts(source)
-            notes = list(facts.get("notes", source.notes))
+            source, info = domain.open(first.data, wish.allow_download)
+            notes = list(info.notes)
         notes.append(f"Recipe {name}: {why}.")
     asked = [s for s in wish.settings if not s.startswith("data.")]
-    recipe = recipes.override(named.changed(data=first.data), asked, domain.options)
-    notes += recipes.dropped_options(named, recipe) + resolve.unused(recipe, facts)
+    recipe = recipes.override(named.changed(data=first.data), asked, domain.game.options)
+    notes += recipes.dropped_options(named, recipe) + resolve.unused(recipe, info)
     recipe = data_paths.stored(recipe, domain)
-    recipe = resolve.placed(resolve.conditional(recipe, facts))
-    recipe, more = resolve.batch(recipe, facts, explicit=any(s.startswith("batch=") for s in wish.settings))
-    more += _idle(recipe, named, domain, source, wish)
-    plan = Plan(recipe, domain, source.to(torch.device(recipe.device)), facts, (*notes, *more), beginning=beginning)
+    recipe = resolve.placed(resolve.conditional(recipe, info))
+    recipe, more = resolve.batch(recipe, info, explicit=any(s.startswith("batch=") for s in wish.settings))
+    more += _idle(recipe, named, domain, source, info, wish)
+    plan = Plan(recipe, domain, source.to(torch.device(recipe.device)), info, (*notes, *more), beginning=beginning)
     return _measured(plan, wish, world, named.steps, preview_seconds)
 
 
-def _idle(recipe: Recipe, usual: Recipe, domain: Domain, source: Any, wish: TrainRequest) -> list[str]:
+def _idle(
+    recipe: Recipe, usual: Recipe, domain: Domain, source: Any, info: DatasetInfo, wish: TrainRequest
+) -> list[str]:
     """Notes on settings that change nothing for these data."""
-    facts = domain.facts(source)
 
     def build(recipe: Recipe) -> Game:
-        return domain.game(resolve.tuned(recipe, domain, facts)[0], facts)
+        return domain.game.build(resolve.tuned(recipe, domain, info)[0], info)
 
     paths = [setting.partition("=")[0].strip() for setting in wish.settings]
     in_networks = unused_settings.networks(recipe, paths, usual, build) + unused_settings.prior(
         recipe, paths, source, build
     )
-    return unused_settings.data(recipe.data, paths, domain, facts) + in_networks
+    return unused_settings.data(recipe.data, paths, domain, info) + in_networks
 
 
 def _measured(
@@ -151,27 +150,27 @@ def _measured(
 
     The rules are applied twice: for the trial, and again when the number of steps is known. usual: steps of the recipe.
     """
-    asked, facts = plan.recipe, plan.facts
+    asked, info = plan.recipe, plan.info
 
     def begin(recipe: Recipe) -> TrainingLoop:
         return match(replace(plan, recipe=recipe), world)
 
-    trial, _ = resolve.tuned(asked, plan.domain, facts)
+    trial, _ = resolve.tuned(asked, plan.domain, info)
     resolve.shared(trial, world)
     if wish.fit and world.size > 1:
         raise UserError("--fit tries on one process; with --devices give the number itself: --set micro_batches=2.")
-    moved = initial_weights.begin(plan.domain.game(trial, facts), trial, facts, plan.beginning)
-    trial, told = fit_memory.rehearsed(trial, facts, begin, wish.fit, world.size)
+    moved = initial_weights.begin(plan.domain.game.build(trial, info), trial, info, plan.beginning)
+    trial, told = fit_memory.rehearsed(trial, plan.domain, info, begin, wish.fit, world.size)
     pace = timing.best(lambda: begin(trial), trial.threads, trial.device, trial.steps)
     steps, looks = asked.steps, timing.MOST_LOOKS
     per_look = preview_seconds(replace(plan, recipe=trial), begin(trial), world)
-    cost, bound = evaluation_cost.known(facts), None
+    cost, bound = evaluation_cost.known(info), None
     known = None if cost is None else cost.seconds
     if wish.minutes is not None:
         kept, bound = timing.reserved(wish.minutes, known), timing.evaluation_bound(wish.minutes)
         steps, looks = timing.planned(wish.minutes, pace.seconds, per_look, kept)
     asked = asked.changed(steps=steps, threads=pace.threads, micro_batches=trial.micro_batches)
-    recipe, rules = resolve.tuned(asked, plan.domain, facts)
+    recipe, rules = resolve.tuned(asked, plan.domain, info)
     late = resolve.unfinished(recipe) if steps != usual else []
     notes = (*plan.notes, *moved, *rules, *late, *told)
     recipe = resolve.with_cadence(recipe, looks)
@@ -220,7 +219,7 @@ def settled_beside(wish: TrainRequest, planned: Recipe) -> list[str]:
 
 def _bare(named: Recipe | None, domain: Domain, data: Component) -> Recipe:
     """Any recipe of the domain, to check settings of the data before the source is known."""
-    return (named or next(iter(domain.recipes.values()))).changed(data=data)
+    return (named or next(iter(domain.recipes.table.values()))).changed(data=data)
 
 
 def settings(recipe: Recipe) -> Settings:
@@ -242,9 +241,9 @@ def settings(recipe: Recipe) -> Settings:
 
 def match(plan: Plan, world: DistributedContext = DistributedContext()) -> TrainingLoop:
     """The game of a plan, on its device, at step 0."""
-    game = plan.domain.game(plan.recipe, plan.facts)
-    plan.domain.initialise(game, plan.source)
-    initial_weights.begin(game, plan.recipe, plan.facts, plan.beginning)
+    game = plan.domain.game.build(plan.recipe, plan.info)
+    plan.domain.game.init_from_data(game, plan.source)
+    initial_weights.begin(game, plan.recipe, plan.info, plan.beginning)
     for network in game.players.values():
         network.to(plan.recipe.device).train()
     return TrainingLoop(game, plan.source, settings(plan.recipe), world)

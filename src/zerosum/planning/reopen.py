@@ -22,8 +22,8 @@ def reopen(recipe: Recipe, allow_download: bool = False) -> Plan:
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     domain = catalog.domain(recipe.domain)
-    source = domain.open(recipe.data, allow_download)
-    return Plan(recipe, domain, source.to(torch.device(recipe.device)), domain.facts(source), tuple(source.notes))
+    source, info = domain.open(recipe.data, allow_download)
+    return Plan(recipe, domain, source.to(torch.device(recipe.device)), info, tuple(source.notes))
 
 
 def with_data_at(recipe: Recipe, data: str | Path | None) -> Recipe:
@@ -50,9 +50,9 @@ def plan_of(
     with made_of(folder.root / "run.json"):
         recorded = str(folder.read("run.json")["source"]["fingerprint"])
     plan = reopen(recipe, allow_download)
-    if plan.facts["fingerprint"] != recorded:
+    if plan.info.fingerprint != recorded:
         raise UserError(
             f"The data at {recipe.data.kind!r} are not those this run was trained on (fingerprint "
-            f"{plan.facts['fingerprint'][:12]}, recorded {recorded[:12]}). Restore them, or start a new run."
+            f"{plan.info.fingerprint[:12]}, recorded {recorded[:12]}). Restore them, or start a new run."
         )
     return replace(plan, beginning=initial_weights.again(folder, recipe.start))

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from zerosum.domain import Domain
+from zerosum.domain import DatasetInfo, Domain
 from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.schedule import Schedule
 from zerosum.errors import UserError
@@ -14,36 +14,40 @@ from zerosum.nn.precision import choose
 from zerosum.recipe import Recipe, settled
 
 
-def conditional(recipe: Recipe, facts: dict[str, Any]) -> Recipe:
+def conditional(recipe: Recipe, info: DatasetInfo) -> Recipe:
     """Whether the players are told labels or attributes: where there are some, unless the recipe says."""
-    told = bool(facts.get("num_classes") or facts.get("num_attributes") or facts.get("conditioned"))
+    told = info.condition is not None
     if recipe.conditional is True and not told:
         raise UserError(
-            f"Recipe {recipe.name} needs labels, and {facts['name']} has none. Put classes in sub-folders, or use "
+            f"Recipe {recipe.name} needs labels, and {info.name} has none. Put classes in sub-folders, or use "
             "--set conditional=false."
         )
     return recipe.changed(conditional=told if recipe.conditional == "auto" else recipe.conditional)
 
 
-def told(recipe: Recipe, facts: dict[str, Any]) -> str:
+def told(recipe: Recipe, info: DatasetInfo) -> str:
     """What the players are told, in the words of the plan's sentence."""
-    if recipe.conditional is not True or facts.get("conditioned"):
-        return ""
-    return " with attributes" if facts.get("num_attributes") else " with labels"
+    kind = _kind(info)
+    return f" with {kind}" if recipe.conditional is True and kind else ""
 
 
-def unused(recipe: Recipe, facts: dict[str, Any]) -> list[str]:
+def _kind(info: DatasetInfo) -> str:
+    """What the players can be told, in one word; empty for nothing, and for what has no name of its own."""
+    return {"attributes": "attributes", "classes": "labels"}.get(info.condition.kind if info.condition else "", "")
+
+
+def unused(recipe: Recipe, info: DatasetInfo) -> list[str]:
     """A note where there is something to tell the players that the recipe does not tell them."""
-    kind = "attributes" if facts.get("num_attributes") else "labels" if facts.get("num_classes") else ""
+    kind = _kind(info)
     if recipe.conditional is not False or not kind:
         return []
     return [f"The {kind} are not used by recipe {recipe.name}; --set conditional=true tells them to both players."]
 
 
-def tuned(recipe: Recipe, domain: Domain, facts: dict[str, Any]) -> tuple[Recipe, list[str]]:
+def tuned(recipe: Recipe, domain: Domain, info: DatasetInfo) -> tuple[Recipe, list[str]]:
     """The domain's rules applied to what is "auto", and schedules in steps; UserError for what no rule speaks of. The
     precision is what is fast on the device, if the domain has no rule of its own."""
-    recipe, notes = domain.tuned(recipe, facts)
+    recipe, notes = domain.game.resolve_auto(recipe, info)
     recipe = recipe.changed(precision=choose(recipe.precision, torch.device(device(recipe.device))))
     if left := recipe.unsettled():
         raise UserError(
@@ -52,9 +56,9 @@ def tuned(recipe: Recipe, domain: Domain, facts: dict[str, Any]) -> tuple[Recipe
     return recipe.with_schedules_in_steps(), list(notes)
 
 
-def batch(recipe: Recipe, facts: dict[str, Any], explicit: bool) -> tuple[Recipe, list[str]]:
+def batch(recipe: Recipe, info: DatasetInfo, explicit: bool) -> tuple[Recipe, list[str]]:
     """A batch that was stated is no larger than the data."""
-    rows = facts["num_rows"]
+    rows = info.num_rows
     if recipe.batch == "auto" or recipe.batch <= rows:
         return recipe, []
     if explicit:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from zerosum.domain import Domain
+from zerosum.domain import DatasetInfo, Domain
 from zerosum.engine.game import Game
 from zerosum.errors import UserError, shown
 from zerosum.recipe import Component, Recipe, parse
@@ -57,9 +58,9 @@ def prior(recipe: Recipe, paths: Sequence[str], source: Any, build: Callable[[Re
     ]
 
 
-def data(part: Component, paths: Sequence[str], domain: Domain, facts: Mapping[str, Any]) -> list[str]:
+def data(part: Component, paths: Sequence[str], domain: Domain, info: DatasetInfo) -> list[str]:
     """A note for each option of the data among `paths` without which they would be the same, as long as they open quickly."""
-    if facts["num_rows"] > MOST_ROWS:
+    if info.num_rows > MOST_ROWS:
         return []
     begun, notes = time.monotonic(), list[str]()
     for path in paths:
@@ -68,16 +69,19 @@ def data(part: Component, paths: Sequence[str], domain: Domain, facts: Mapping[s
             continue
         rest = {name: value for name, value in part.options.items() if name != option}
         try:
-            other = domain.facts(domain.open(part_of(part.kind, **rest), False))
+            _, other = domain.open(part_of(part.kind, **rest), False)
         except UserError:
             continue
-        if all(
-            facts.get(name) == other.get(name) for name in facts.keys() | other.keys() if name not in ("notes", option)
-        ):
+        if _compared(info, option) == _compared(other, option):
             notes.append(
                 f"data.{option} = {shown(part.options[option])} changes nothing: these data are the same without it."
             )
     return notes
+
+
+def _compared(info: DatasetInfo, option: str) -> DatasetInfo:
+    """What is compared of a data set: all but its notes and the value of the option itself."""
+    return replace(info, notes=(), payload={name: value for name, value in info.payload.items() if name != option})
 
 
 def _without(recipe: Recipe, path: str, usual: Recipe) -> Recipe | None:

@@ -16,13 +16,14 @@ def data_section(folder: RunFolder) -> str:
     source = as_dict(folder.run.get("source"))
     if not source:
         return '<p class="empty">The run does not say where its data come from.</p>'
+    condition, payload = as_dict(source.get("condition")), as_dict(source.get("payload"))
     shown = {
         "rows": source.get("num_rows"),
         "held out": source.get("num_heldout"),
         "shape": source.get("shape"),
-        "classes": source.get("class_names"),
+        str(condition.get("kind")): condition.get("names"),
         "columns": [
-            f"{one.get('name')} ({one.get('kind')})" for one in map(as_dict, as_list(source.get("columns"))) if one
+            f"{one.get('name')} ({one.get('kind')})" for one in map(as_dict, as_list(payload.get("columns"))) if one
         ],
         "fingerprint": source.get("fingerprint"),
     }

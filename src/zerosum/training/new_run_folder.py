@@ -16,7 +16,7 @@ from zerosum.run_folder import RunFolder
 @contextlib.contextmanager
 def claimed(plan: Plan, out: str | Path | None, world: DistributedContext) -> Iterator[RunFolder]:
     """The folder of a new run, locked: the one asked for, or runs/<source>, numbered when that is taken."""
-    base = Path("runs") / plan.facts["name"]
+    base = Path("runs") / plan.info.name
     with contextlib.ExitStack() as held:
         number = 1
         if world.rank == 0 and out is not None:

@@ -19,8 +19,8 @@ from zerosum.run_folder import FORMAT
 
 def run_facts(plan: Plan, game: Game, name: str, world: DistributedContext) -> dict[str, Any]:
     """The content of run.json: data, machine, versions, and the sentence told before training."""
-    recipe, facts = plan.recipe, dict(plan.facts)
-    shape = {key: facts[key] for key in ("channels", "height", "width", "num_classes") if key in facts}
+    recipe, info = plan.recipe, plan.info
+    shape = info.sample.axes | ({"num_classes": info.num_classes} if info.num_classes else {})
     return {
         "format": FORMAT,
         "name": name,
@@ -30,7 +30,7 @@ def run_facts(plan: Plan, game: Game, name: str, world: DistributedContext) -> d
         "device": recipe.device,
         "precision": recipe.precision,
         "domain": recipe.domain,
-        "source": {"summary": plan.domain.describe(facts), "shape": shape, **facts},
+        "source": {"summary": plan.domain.data.describe(info), "shape": shape, **info.to_json()},
         "start": {"from": start.folder, "sha256": dict(start.sha256)} if (start := plan.beginning) else None,
         "plan": plan.sentence(),
         "num_parameters": {

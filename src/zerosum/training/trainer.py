@@ -149,7 +149,7 @@ class Trainer:
             if not memory.exhausted(error):
                 raise
             when = f"after step {self.match.step:,}"
-            self._fail(memory.message(self.plan.recipe, self.plan.facts, error, when, self.world.size))
+            self._fail(memory.message(self.plan.recipe, self.plan.domain, self.plan.info, error, when, self.world.size))
         finally:
             self.progress.close()
         finished = self.match.step >= self.plan.recipe.steps
@@ -239,7 +239,7 @@ class Trainer:
 
     def _publish(self, where: Path) -> None:
         network = self.match.average.network if self.match.average else self.match.game.players["generator"]
-        publish(where, network, self.plan.recipe, self.plan.facts, self.match.step, self.observer.examples)
+        publish(where, network, self.plan.recipe, self.plan.info, self.match.step, self.observer.examples)
 
     def _refuse_gone(self) -> None:
         """UserError, with nothing written, when the folder is no longer where the training began."""
@@ -327,7 +327,7 @@ class Trainer:
             self.evaluate()
         if self.chief and not watch.left_out:
             evaluation_cost.remember(
-                self.plan.facts, evaluation_cost.EvaluationCost(watch.seconds - watch.once_s, peak.num_bytes or 0)
+                self.plan.info, evaluation_cost.EvaluationCost(watch.seconds - watch.once_s, peak.num_bytes or 0)
             )
         once = (
             f", {duration(watch.once_s)} of it to prepare measures that are kept for these data"

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import infos
 from zerosum import recipe as recipes
 from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.augments import AUGMENTS
@@ -21,7 +22,7 @@ from zerosum.errors import UserError
 from zerosum.recipe import Recipe
 from zerosum.store import latest_checkpoint, save_checkpoint
 
-FACTS = {"channels": 1, "height": 8, "width": 8, "num_classes": 0, "name": "noise"}
+INFO = infos.of_images(8)
 ADAPTIVE = {"target": 0.3, "over_images": 1000, "every": 2, "most": 0.5}
 BATCH = 16
 
@@ -51,7 +52,7 @@ def recipe(*settings: str, **rules: Any) -> Recipe:
 
 
 def game(*settings: str, **rules: Any) -> Duel:
-    made = DOMAIN.game(recipe(*settings, **rules), FACTS)
+    made = DOMAIN.game.build(recipe(*settings, **rules), INFO)
     assert isinstance(made, Duel)
     return made
 

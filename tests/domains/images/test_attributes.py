@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import zerosum as zs
 from zerosum.api import Run
 from zerosum.cli import app
+from zerosum.domain import AttributeCondition
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks import DISCRIMINATORS, GENERATORS
 from zerosum.errors import UserError
@@ -49,11 +50,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return zs.train(str(folder(where / "photos")), recipe="mlp", out=where / "run", set=settings)
 
 
-def test_the_facts_know_the_attributes(trained: Run) -> None:
-    facts = trained.sampler.facts
-    assert facts["num_attributes"] == 2
-    assert facts["attribute_names"] == ["bright", "luck"]
-    assert np.shape(facts["attribute_rows"]) == (facts["num_rows"], 2)
+def test_the_description_knows_the_attributes(trained: Run) -> None:
+    info = trained.sampler.info
+    assert info.num_attributes == 2
+    assert info.attribute_names == ("bright", "luck")
+    assert isinstance(info.condition, AttributeCondition)
+    assert np.shape(info.condition.rows) == (info.num_rows, 2)
 
 
 def test_the_generator_obeys(trained: Run) -> None:
@@ -67,15 +69,17 @@ def test_the_generator_obeys(trained: Run) -> None:
 
 
 def test_samples_are_those_of_the_condition_worked_out_by_hand(trained: Run) -> None:
-    facts = trained.sampler.facts
-    mean, deviation = facts["attribute_scales"][0]
+    info = trained.sampler.info
+    mean, deviation = info.condition.scales[0]
     told = trained.sampler.conditions(10, 4)
     assert told is not None
-    assert all(row in np.float32(facts["attribute_rows"]).tolist() for row in told.tolist())
+    assert all(row in np.float32(info.condition.rows).tolist() for row in told.tolist())
     told[:, 0] = (100 - mean) / deviation
-    by_hand = trained.domain.within(trained.sampler.sample(10, 4, told), trained.recipe)
+    by_hand = trained.domain.media.postprocess(trained.sampler.sample(10, 4, told), trained.recipe)
     assert torch.equal(trained.sample(10, 4, attributes={"bright": 100}), by_hand)
-    assert torch.equal(trained.sample(10, 4), trained.domain.within(trained.sampler.sample(10, 4), trained.recipe))
+    assert torch.equal(
+        trained.sample(10, 4), trained.domain.media.postprocess(trained.sampler.sample(10, 4), trained.recipe)
+    )
 
 
 def test_a_published_generator_needs_no_data(trained: Run, tmp_path: Path) -> None:

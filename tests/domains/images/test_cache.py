@@ -250,8 +250,10 @@ def test_a_resumed_game_reads_the_same_rows_from_the_cache(tmp_path: Path) -> No
     path = str(photos(tmp_path / "photos"))
 
     def played(steps: int, source: ImageSource, state: dict[str, Any] | None = None) -> TrainingLoop:
-        recipe = DOMAIN.recipes["dcgan"].changed(batch=8, generator={"kind": "conv", "width": 8}, conditional=False)
-        match = TrainingLoop(DOMAIN.game(recipe, DOMAIN.facts(source)), source, Settings(batch=8))
+        recipe = DOMAIN.recipes.table["dcgan"].changed(
+            batch=8, generator={"kind": "conv", "width": 8}, conditional=False
+        )
+        match = TrainingLoop(DOMAIN.game.build(recipe, DOMAIN.info_of(source)), source, Settings(batch=8))
         if state is not None:
             match.load_state_dict(state)
         for _ in match.run(steps):

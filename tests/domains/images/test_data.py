@@ -12,7 +12,7 @@ import torch
 from image_making import noise, save
 from torch.testing import assert_close
 
-from zerosum.domains.images.data import open_source, recognise, to_pixels, to_unit
+from zerosum.domains.images.data import can_open, open_source, to_pixels, to_unit
 
 
 def test_unit_range_and_exact_inverse() -> None:
@@ -110,4 +110,4 @@ def test_recognise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     yes = ["digits", "mnist", "Fashion_MNIST", "cifar-10", "photos", "photos/deep/a.jpg", "a.zip", "faces.npy"]
     no = ["texts", "texts.zip", "broken.zip", "broken.npy", "series.npy", "points.npz", "absent", "", "\0", "~nobody/x"]
-    assert [recognise(word) for word in yes + no] == [True] * len(yes) + [False] * len(no)
+    assert [can_open(word) for word in yes + no] == [True] * len(yes) + [False] * len(no)

@@ -14,6 +14,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from zerosum.data.images.files import fit
+from zerosum.domain import DatasetInfo
 from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.data import open_source
 from zerosum.domains.images.pixel_evaluator import read_images
@@ -42,10 +43,10 @@ def test_mirror_images_are_further_rows(tmp_path: Path) -> None:
     assert source.heldout is not None
     held = source.heldout_batch(torch.arange(source.num_heldout)).data
     assert_close(held, source.heldout.pixels.double().div(127.5).sub(1).float())
-    facts = DOMAIN.facts(source)
-    assert (facts["num_rows"], facts["num_images"]) == (2 * num, num)
-    assert "and their mirror images" in DOMAIN.describe(facts)
-    assert json.loads(json.dumps(facts)) == facts
+    info = DOMAIN.info_of(source)
+    assert (info.num_rows, info.payload["num_images"]) == (2 * num, num)
+    assert "and their mirror images" in DOMAIN.data.describe(info)
+    assert DatasetInfo.from_json(json.loads(json.dumps(info.to_json()))) == info
 
 
 def test_labels_follow_the_mirror_images() -> None:
@@ -127,11 +128,11 @@ def test_attributes_reach_the_batch(tmp_path: Path, kind: str) -> None:
     assert held is not None
     number = index[source.heldout.pixels[0, 0].numpy().tobytes()]  # type: ignore[union-attr]
     assert_close(float(held[0, 0]), (20 + number - values.mean(0)[0]) / values.std(0)[0], rtol=0, atol=1e-6)
-    facts = DOMAIN.facts(source)
-    assert facts["num_attributes"] == 2
-    assert len(facts["attribute_rows"]) == len(source.train)
-    assert facts["num_classes"] == 0
-    assert "2 attribute(s)" in DOMAIN.describe(facts)
+    info = DOMAIN.info_of(source)
+    assert info.num_attributes == 2
+    assert len(info.condition.rows) == len(source.train)
+    assert info.num_classes == 0
+    assert "2 attribute(s)" in DOMAIN.data.describe(info)
 
 
 def test_attributes_win_over_labels_and_can_be_left_out(tmp_path: Path) -> None:
@@ -258,9 +259,11 @@ def test_default_size_looks_at_the_lower_quartile(tmp_path: Path) -> None:
 def test_options_of_a_recipe(tmp_path: Path) -> None:
     path = photos(tmp_path / "p", 30)
     (path / "bad.png").write_bytes(encoded("PNG")[:-20])
-    source = DOMAIN.open(part(str(path), flip=True, crop="pad", on_bad="skip", cache=False, attributes=False), False)
+    source = DOMAIN.data.open(
+        part(str(path), flip=True, crop="pad", on_bad="skip", cache=False, attributes=False), False
+    )
     assert source.num_rows == 2 * len(source.train)
-    facts = DOMAIN.facts(source)
-    assert (facts["crop"], facts["flip"], facts["measure"]) == ("pad", True, "")
-    read = DOMAIN.read([path / "0.png"], facts)
+    info = DOMAIN.info_of(source)
+    assert (info.payload["crop"], info.payload["flip"], info.payload["measure"]) == ("pad", True, "")
+    read = DOMAIN.media.read([path / "0.png"], info)
     assert read.shape == (1, *source.train.pixels.shape[1:])

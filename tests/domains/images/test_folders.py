@@ -118,7 +118,7 @@ def test_pictures_of_other_kinds_are_read_as_pillow_does_or_named(tmp_path: Path
     for path in (tmp_path / "many").glob("x.*"):
         path.unlink()
     refused(tmp_path / "many", "no images in this folder: 2 picture(s) of kinds that are not read: 1 .heic, 1 .svg")
-    assert paths.claims(tmp_path / "many")
+    assert paths.looks_like(tmp_path / "many")
 
 
 @pytest.mark.parametrize("held", ["test", "val"])

@@ -122,7 +122,7 @@ def test_the_output_begins_at_the_logit_of_the_mean_pixel() -> None:
 def test_a_new_match_starts_there_and_a_loaded_generator_keeps_its_weights() -> None:
     planned = plan.make(plan.TrainRequest("digits", "goodfellow2014", settings=SMALL))
     match = plan.match(planned)
-    fresh = DOMAIN.game(planned.recipe, planned.facts)
+    fresh = DOMAIN.game.build(planned.recipe, planned.info)
     assert float(fresh.players["generator"].pixels.bias.detach().abs().max()) == 0
     assert float(match.game.players["generator"].pixels.bias.detach().min()) < -10
 
@@ -131,7 +131,7 @@ def test_a_new_match_starts_there_and_a_loaded_generator_keeps_its_weights() -> 
 
 
 def test_schedules_give_the_published_numbers() -> None:
-    recipe = DOMAIN.recipes["goodfellow2014"]
+    recipe = DOMAIN.recipes.table["goodfellow2014"]
     learning = recipe.learning["generator"]
     for step, rate in ((0, 0.1), (1, 0.1 / 1.000004), (125_000, 0.1 * 1.000004**-125_000)):
         assert at(learning.lr, step) == pytest.approx(rate, rel=1e-6)
@@ -180,7 +180,7 @@ def test_a_small_run_on_the_digits_learns_and_is_scored(tmp_path: Path) -> None:
     settings = [*widths, "batch=50", "steps=450", "threads=1"]
     trained = api.train("digits", "goodfellow2014", out=tmp_path / "run", set=settings)
     source = open_source("digits", validation=1 / 6)
-    start = DOMAIN.game(trained.recipe, trained.sampler.facts).players["generator"]
+    start = DOMAIN.game.build(trained.recipe, trained.sampler.info).players["generator"]
     start.start_at_marginals(source)
     with torch.no_grad():
         before = variety(start(trained.sampler.noise(500)))

@@ -112,14 +112,14 @@ def test_fakes_unlike_all_images_are_no_leak(source: ImageSource, unseen: Tensor
 
 
 def test_the_evaluation_of_a_game_tells_of_leaks(source: ImageSource, unseen: Tensor) -> None:
-    facts = DOMAIN.facts(source)
-    plain = DOMAIN.recipes["dcgan"].changed(batch=4)
+    info = DOMAIN.info_of(source)
+    plain = DOMAIN.recipes.table["dcgan"].changed(batch=4)
     recipe = plain.changed(augment=recipes.part("diffaugment"))
-    match, other = (TrainingLoop(DOMAIN.game(made, facts), source) for made in (recipe, plain))
-    (record,) = DOMAIN.beside(recipe, match, augmented(unseen))
+    match, other = (TrainingLoop(DOMAIN.game.build(made, info), source) for made in (recipe, plain))
+    (record,) = DOMAIN.evaluation.extra_metrics(recipe, match, augmented(unseen))
     assert record.name == f"augmentation_leak[diffaugment,p=1,n={len(unseen)}]"
     assert record.value > 0.85
-    assert list(DOMAIN.beside(plain, other, unseen)) == []
+    assert list(DOMAIN.evaluation.extra_metrics(plain, other, unseen)) == []
 
 
 # --- the probe itself

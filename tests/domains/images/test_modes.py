@@ -163,7 +163,9 @@ def test_transparent_images_are_laid_on_the_colour_asked_for(tmp_path: Path) -> 
     assert black.train.pixels[:, :, 0, 0].tolist() == [[0, 0, 0], [0, 0, 51]]
     assert any("2 of 2 images with transparency were laid on black" in note for note in black.notes)
     assert open_source(str(tmp_path / "in")).train.pixels[:, :, 0, 0].tolist() == [[255, 255, 255], [204, 204, 255]]
-    judged = read_images([tmp_path / "in" / "1.png"], black.shape, background=DOMAIN.facts(black)["background"])
+    judged = read_images(
+        [tmp_path / "in" / "1.png"], black.shape, background=DOMAIN.info_of(black).payload["background"]
+    )
     assert torch.equal(to_pixels(judged), black.train.pixels[1:])
     for wrong in ("blurple", "#00ff0080"):
         with pytest.raises(UserError, match="give a colour such as white"):
@@ -172,6 +174,6 @@ def test_transparent_images_are_laid_on_the_colour_asked_for(tmp_path: Path) -> 
 
 def test_the_numbers_of_a_plan_add_up() -> None:
     source = open_source("digits", validation=0.1)
-    (told,) = [note for note in DOMAIN.facts(source)["notes"] if "held out" in note]
+    (told,) = [note for note in DOMAIN.info_of(source).notes if "held out" in note]
     numbers = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", told)]
     assert numbers[0] == sum(numbers[1:]) == 1797

@@ -28,9 +28,9 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", sorted(DOMAIN.recipes))
+@pytest.mark.parametrize("name", sorted(DOMAIN.recipes.table))
 def test_one_command_on_photographs_of_mixed_sizes(name: str, photographs: Path, tmp_path: Path) -> None:
-    kind = DOMAIN.recipes[name].generator.kind
+    kind = DOMAIN.recipes.table[name].generator.kind
     settings = [*SMOKE[kind], "steps=3", "batch=8", "data.size=32", "cadence.preview=3", "conditional=auto"]
     run = zs.train(str(photographs), name, out=tmp_path / "run", set=settings)
     samples = run.sample(4, seed=1)

@@ -21,9 +21,9 @@ SMOKE = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(DOMAIN.recipes))
+@pytest.mark.parametrize("name", sorted(DOMAIN.recipes.table))
 def test_recipe_trains_at_smoke_size(name: str) -> None:
-    kind = DOMAIN.recipes[name].generator.kind
+    kind = DOMAIN.recipes.table[name].generator.kind
     planned = plan.make(plan.TrainRequest("digits", name, settings=[*SMOKE[kind], "batch=16", "steps=6"]))
     assert planned.recipe.why
     assert planned.recipe.sources

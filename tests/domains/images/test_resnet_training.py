@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import infos
 from zerosum import recipe as recipes
 from zerosum.domains.images import DOMAIN
 from zerosum.engine.game import Batch
@@ -18,16 +19,7 @@ from zerosum.planning import plan as plans
 from zerosum.planning.plan import Plan
 from zerosum.store import read_checkpoint, save_checkpoint, split
 
-FACTS: dict[str, Any] = {
-    "channels": 1,
-    "height": 8,
-    "width": 8,
-    "num_classes": 3,
-    "class_names": ["a", "b", "c"],
-    "class_counts": [10, 10, 10],
-    "name": "made",
-    "num_rows": 30,
-}
+INFO = infos.of_images(8, rows=30, condition=infos.classes(3))
 STEPS = 6
 
 
@@ -44,10 +36,10 @@ class Made:
 
 def match(kind: str = "sngan", *settings: str) -> TrainingLoop:
     recipe = recipes.override(
-        DOMAIN.recipes[kind].changed(conditional=True, batch=8, steps=STEPS, device="cpu", precision="float32"),
+        DOMAIN.recipes.table[kind].changed(conditional=True, batch=8, steps=STEPS, device="cpu", precision="float32"),
         ["generator.width=4", "discriminator.width=4", "ema.half_life_images=40", *settings],
     )
-    plan = Plan(recipe, DOMAIN, Made(), FACTS)
+    plan = Plan(recipe, DOMAIN, Made(), INFO)
     return plans.match(plan)
 
 
@@ -129,11 +121,11 @@ def test_bfloat16_leaves_the_vectors_and_the_penalties_in_float32() -> None:
 def test_a_published_generator_makes_the_same_images_for_any_batch(tmp_path: Path) -> None:
     game = play(match("biggan-s"), STEPS)
     assert game.average is not None
-    recipe = DOMAIN.recipes["biggan-s"].changed(conditional=True)
+    recipe = DOMAIN.recipes.table["biggan-s"].changed(conditional=True)
     recipe = recipes.override(recipe, ["generator.width=4", "discriminator.width=4"])
-    sampler.publish(tmp_path, game.average.network, recipe, FACTS, STEPS)
+    sampler.publish(tmp_path, game.average.network, recipe, INFO, STEPS)
     loaded, _, _ = sampler.load(tmp_path)
-    ours = sampler.Sampler(game.average.network, recipe.prior, FACTS, True)
+    ours = sampler.Sampler(game.average.network, recipe.prior, INFO, True)
     images = ours.sample(20, seed=3)
     assert torch.equal(loaded.sample(20, seed=3), images)
     torch.testing.assert_close(loaded.sample(20, seed=3, batch=7), images, rtol=1e-5, atol=1e-6)

@@ -14,7 +14,7 @@ import torch
 from image_making import make_tar, noise, png, refused, save
 
 from zerosum.data.images import files, tar
-from zerosum.domains.images.data import open_source, recognise
+from zerosum.domains.images.data import can_open, open_source
 
 
 def webdataset(folder: Path, per_shard: int = 4, num_shards: int = 3, stem: str = "train") -> Path:
@@ -90,7 +90,7 @@ def test_recognised(tmp_path: Path) -> None:
     shards = webdataset(tmp_path / "shards")
     texts = make_tar(tmp_path / "texts.tar", {"a.txt": b"words"})
     (tmp_path / "bad.tar").write_bytes(b"no archive")
-    found = [recognise(str(path)) for path in (shards, shards / "train-000000.tar", texts, tmp_path / "bad.tar")]
+    found = [can_open(str(path)) for path in (shards, shards / "train-000000.tar", texts, tmp_path / "bad.tar")]
     assert found == [True, True, False, False]
 
 

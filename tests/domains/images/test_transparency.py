@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+import infos
 import zerosum as zs
 from zerosum.data.images import film, pictures, transparency
 from zerosum.domains.images import DOMAIN
@@ -72,10 +73,10 @@ def test_png_to_rows_to_png_is_exact(packed: str, tmp_path: Path) -> None:
     source = kept(where)
     assert (source.shape.channels, source.shape.height) == (4, 8)
     assert any("24 of 24 images have transparency, which is kept" in note for note in source.notes)
-    written = DOMAIN.write(source.batch(torch.arange(24)).data, tmp_path / "out", DOMAIN.facts(source))
+    written = DOMAIN.media.write(source.batch(torch.arange(24)).data, tmp_path / "out", DOMAIN.info_of(source))
     again = np.stack([np.asarray(Image.open(path)) for path in written])
     assert np.array_equal(again, pixels * (pixels[..., 3:] > 0))
-    DOMAIN.write(source.batch(torch.arange(24)).data, tmp_path / "out.npy", {})
+    DOMAIN.media.write(source.batch(torch.arange(24)).data, tmp_path / "out.npy", DOMAIN.info_of(source))
     assert np.array_equal(kept(tmp_path / "out.npy").train.pixels, source.train.pixels)
 
 
@@ -222,10 +223,10 @@ def test_files_with_and_without_transparency(tmp_path: Path) -> None:
     samples = transparency.premultiplied(torch.from_numpy(drawn(4, 32).transpose(0, 3, 1, 2).copy()))
     straight = pictures.as_saved(samples)
     for suffix in ("png", "webp"):
-        DOMAIN.write(samples[:1], tmp_path / f"one.{suffix}", {})
+        DOMAIN.media.write(samples[:1], tmp_path / f"one.{suffix}", infos.of_images(32, channels=4))
         assert Image.open(tmp_path / f"one.{suffix}").mode == "RGBA"
     with pytest.raises(UserError, match="JPEG holds no transparency"):
-        DOMAIN.write(samples[:1], tmp_path / "one.jpg", {})
+        DOMAIN.media.write(samples[:1], tmp_path / "one.jpg", infos.of_images(32, channels=4))
     pictures.grid(samples, 2, tmp_path / "grid.png")
     sheet = np.asarray(Image.open(tmp_path / "grid.png"))
     assert sheet.shape[2] == 3
@@ -257,7 +258,7 @@ def test_a_run_samples_judges_evaluates_and_exports(tmp_path: Path) -> None:
     samples = run.sample(8, seed=0)
     assert samples.shape == (8, 4, 8, 8)
     assert bool((samples[:, :3] <= samples[:, 3:]).all())
-    paths = DOMAIN.write(samples, tmp_path / "made", run.sampler.facts)
+    paths = DOMAIN.media.write(samples, tmp_path / "made", run.sampler.info)
     assert {Image.open(path).mode for path in paths} == {"RGBA"}
     assert len(run.judge([*sorted(where.iterdir())[:4], *paths])) == 12
     records = run.evaluate()
@@ -270,5 +271,5 @@ def test_a_run_samples_judges_evaluates_and_exports(tmp_path: Path) -> None:
     assert {name: baseline[name]().sample(4, 0).shape for name in ("kernel", "markov")} == dict.fromkeys(
         ("kernel", "markov"), (4, 4, 8, 8)
     )
-    told = DOMAIN.describe(run.sampler.facts)
+    told = DOMAIN.data.describe(run.sampler.info)
     assert "8x8 colour with transparency" in told

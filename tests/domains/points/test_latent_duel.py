@@ -34,18 +34,18 @@ STEPS = 6
 
 @functools.lru_cache
 def opened(name: str) -> Any:
-    return DOMAIN.open(part(name, num=20, points=16), False)
+    return DOMAIN.data.open(part(name, num=20, points=16), False)
 
 
 def small(name: str = "points-latent", *more: str, source: str = "chairs") -> Recipe:
     common = ["batch=8", f"steps={STEPS}", "prior.size=4"]
-    recipe = recipes.override(DOMAIN.recipes[name], [*SMALL[name], *common, *more])
+    recipe = recipes.override(DOMAIN.recipes.table[name], [*SMALL[name], *common, *more])
     return recipe.changed(conditional=bool(opened(source).class_names))
 
 
 def match_of(recipe: Recipe, source: str = "chairs") -> TrainingLoop:
-    game = DOMAIN.game(recipe, DOMAIN.facts(opened(source)))
-    DOMAIN.initialise(game, opened(source))
+    game = DOMAIN.game.build(recipe, DOMAIN.info_of(opened(source)))
+    DOMAIN.game.init_from_data(game, opened(source))
     for network in game.players.values():
         network.train()
     return TrainingLoop(game, opened(source), settings(recipe))
@@ -68,7 +68,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 @pytest.mark.parametrize("source", ["chairs", "shapes"])
-@pytest.mark.parametrize("name", sorted(DOMAIN.recipes))
+@pytest.mark.parametrize("name", sorted(DOMAIN.recipes.table))
 def test_recipe_trains_at_smoke_size(name: str, source: str) -> None:
     recipe = small(name, source=source)
     assert recipe.why
@@ -153,7 +153,7 @@ def test_resuming_is_equal_to_the_last_bit(tmp_path: Path, stops: tuple[int, ...
 
 
 @pytest.mark.parametrize("loss", ["relativistic", "relativistic_average", "non_saturating"])
-@pytest.mark.parametrize("name", sorted(DOMAIN.recipes))
+@pytest.mark.parametrize("name", sorted(DOMAIN.recipes.table))
 def test_micro_batches_play_the_same_game(name: str, loss: str) -> None:
     """By gradient descent, whose steps are as close as the gradients (Adam's are the sign of noise where these vanish)."""
     assert loss in losses.table()

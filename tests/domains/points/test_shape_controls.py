@@ -30,8 +30,8 @@ def quick() -> Iterator[None]:
 
 def judged(num: int) -> tuple[ShapeEvaluator, Found]:
     """The evaluator of shapes of four classes, a tenth of them held out, and the protocols of measures of training shapes."""
-    source = DOMAIN.open(part("shapes", num=num, points=256), False)
-    judge = DOMAIN.evaluator(source, 0)
+    source = DOMAIN.data.open(part("shapes", num=num, points=256), False)
+    judge = DOMAIN.evaluation.evaluator(source, 0)
     assert isinstance(judge, ShapeEvaluator)
     batch = source.batch(torch.arange(min(40, source.num_rows)))
     records: list[Record] = judge.evaluate(batch.data, batch.condition, None)

@@ -88,7 +88,7 @@ def as_mesh(path: Path, vertices: np.ndarray, faces: np.ndarray) -> None:
 
 def written(source: CloudSource, path: Path) -> list[np.ndarray]:
     """Its shapes as they lie in files that the domain writes."""
-    paths = export.write(source.clouds, path, source.facts())
+    paths = export.write(source.clouds, path, source.info())
     if path.suffix == ".npy":
         return list(np.load(path))
     if path.suffix == ".xyz":
@@ -114,7 +114,7 @@ def test_clouds_far_from_the_origin_come_out_as_they_went_in(tmp_path: Path, kin
         close = [np.abs(shape - back[:, None]).max(2).min(1).max() for shape in clouds]
         assert min(close) < 2e-7
         assert len(np.unique(back[:, 1])) == len(points)
-    again = export.read(export.write(source.clouds, tmp_path / f"again{suffix}", source.facts()), source.facts())
+    again = export.read(export.write(source.clouds, tmp_path / f"again{suffix}", source.info()), source.info())
     torch.testing.assert_close(again.sort(1).values, source.clouds.sort(1).values, rtol=0, atol=5e-7)
 
 
@@ -254,8 +254,8 @@ def test_devices_and_pipes_are_refused(tmp_path: Path, suffix: str) -> None:
     endless.symlink_to("/dev/zero")
     os.mkfifo(pipe)
     for path, kind in ((endless, "a device"), (pipe, "a pipe")):
-        assert not files.recognise(str(path))
-        assert not files.claims(path)
+        assert not files.can_open(str(path))
+        assert not files.looks_like(path)
         with pytest.raises(UserError, match=rf"{path.name}: {kind}, not a regular file"):
             files.cloud(path, 64, 0)
     with pytest.raises(UserError, match=r"endless.*: a device"):
@@ -281,8 +281,8 @@ def test_other_compressions_do_not_stop_recognition(tmp_path: Path, method: int)
     start = whole.rindex(b"PK\x01\x02")
     whole[start + 10 : start + 12] = method.to_bytes(2, "little")
     (tmp_path / "a.npz").write_bytes(whole)
-    assert not files.recognise(str(tmp_path / "a.npz"))
-    assert not files.claims(tmp_path / "a.npz")
+    assert not files.can_open(str(tmp_path / "a.npz"))
+    assert not files.looks_like(tmp_path / "a.npz")
     with pytest.raises(UserError, match=r"a\.npz"):
         files.load(tmp_path / "a.npz", 64, 0)
     assert zipfile.is_zipfile(tmp_path / "a.npz")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+import infos
 from zerosum.api import train
 from zerosum.domain import PreviewContext
 from zerosum.domains.points import DOMAIN, drawing, evaluator, export
@@ -23,7 +24,7 @@ SMALL = [
     "steps=6", "batch=6", "threads=1", "data.points=24", "prior.size=4", "generator.phase=0.5", "generator.code=6",
     "generator.encoder=[8]", "generator.decoder=[8]", "generator.widths=[8]", "discriminator.widths=[8]",
 ]  # fmt: skip
-FACTS = {"up": "z", "radius": 2.0, "centre": [1.0, 0.0, 0.0], "normalise": "global", "num_points": 24}
+INFO = infos.of_shapes(24, normalise="global", centre=[1.0, 0.0, 0.0], radius=2.0)
 
 
 @pytest.fixture(autouse=True)
@@ -64,13 +65,13 @@ def test_a_run_of_shapes_from_end_to_end(where: str, tmp_path: Path) -> None:
     assert whole.shape == (7, 24, 3)
     torch.testing.assert_close(alone.sample(7, seed=3, batch=2), whole)
     torch.testing.assert_close(run.sample(7, seed=3), whole)
-    written = export.write(whole, tmp_path / "new", alone.facts)
+    written = export.write(whole, tmp_path / "new", alone.info)
     assert len(written) == 7
     assert all(0 <= score <= 1 for score in run.judge(written))
 
 
 def scene(made: bool) -> PreviewContext:
-    return PreviewContext(3, FACTS, torch.zeros(5, 2) if made else None)
+    return PreviewContext(3, INFO, torch.zeros(5, 2) if made else None)
 
 
 def test_pictures_show_what_is_there(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_the_nearer_ball_hides_the_farther() -> None:
 def test_turning_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "FRAMES", 5)
     made = torch.rand(14, 24, 3) - 0.5
-    (gif,) = export.write(made, tmp_path / "turn.gif", FACTS)
+    (gif,) = export.write(made, tmp_path / "turn.gif", INFO)
     with Image.open(gif) as film:
         assert getattr(film, "n_frames", 1) == export.FRAMES
     # A whole turn ends where it began.
@@ -117,9 +118,9 @@ def test_turning_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_files_come_back_as_they_were(name: str, tmp_path: Path) -> None:
     """Written in the data's own units, read again as the game has them; the order of points is free."""
     made = torch.rand(3, 24, 3) - 0.5
-    written = export.write(made, tmp_path / name, FACTS)
+    written = export.write(made, tmp_path / name, INFO)
     assert len(written) == (1 if name == "a.npy" else 3)
-    back = export.read(written, FACTS)
+    back = export.read(written, INFO)
     torch.testing.assert_close(back.sort(1).values, made.sort(1).values, atol=1e-5, rtol=0)
     if name == "a.xyz":
         own = np.loadtxt(written[0])
@@ -128,15 +129,15 @@ def test_files_come_back_as_they_were(name: str, tmp_path: Path) -> None:
 
 def test_unknown_endings_name_the_choices(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot write .jpg. Use .png, .ply"):
-        export.write(torch.zeros(1, 24, 3), tmp_path / "a.jpg", FACTS)
+        export.write(torch.zeros(1, 24, 3), tmp_path / "a.jpg", INFO)
     with pytest.raises(UserError, match="not a file of shapes"):
-        export.read([tmp_path / "a.txt"], FACTS)
+        export.read([tmp_path / "a.txt"], INFO)
 
 
 def test_measures_of_real_and_of_bad_shapes() -> None:
     """Training shapes score as the control does; one shape over and over, or noise, scores far worse."""
-    source = DOMAIN.open(part("chairs", num=200, points=24), False)
-    judge = DOMAIN.evaluator(source, 0)
+    source = DOMAIN.data.open(part("chairs", num=200, points=24), False)
+    judge = DOMAIN.evaluation.evaluator(source, 0)
 
     def scored(fakes: torch.Tensor) -> dict[str, float]:
         return {record.name.partition(",")[0]: record.value for record in judge.evaluate(fakes, None, None)}
@@ -149,13 +150,13 @@ def test_measures_of_real_and_of_bad_shapes() -> None:
         assert scored(real + 3)[f"1-NNA[{distance}"] == 1
     assert judge.quick(one)["diversity"] < 0.1 < judge.quick(real)["diversity"]
     assert judge.quick(source.clouds[:32])["diversity"] == pytest.approx(1, abs=0.2)
-    again = DOMAIN.evaluator(source, 0).evaluate(real, None, None)
+    again = DOMAIN.evaluation.evaluator(source, 0).evaluate(real, None, None)
     assert [r.value for r in again] == [r.value for r in judge.evaluate(real, None, None)]
 
 
 def test_each_shape_is_measured_at_points_drawn_for_it_alone() -> None:
     """A decoder's places are the same parts of each shape: one order for all would compare like with like."""
-    source = DOMAIN.open(part("chairs"), False)
+    source = DOMAIN.data.open(part("chairs"), False)
     shapes = torch.arange(40.0).reshape(1, 40, 1).expand(30, 40, 3)
     mixed = evaluator.ShapeEvaluator(source, 0)._shuffled(shapes, "fake")
     torch.testing.assert_close(mixed.sort(1).values, shapes)

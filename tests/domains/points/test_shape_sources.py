@@ -145,9 +145,9 @@ def test_paths_are_recognised_and_nothing_is_stolen(tmp_path: Path) -> None:
     ):
         assert catalog.recognise(str(tmp_path / name)).name == expected
     assert catalog.recognise("chairs").name == "points"
-    assert not files.recognise(str(tmp_path / "nowhere"))
+    assert not files.can_open(str(tmp_path / "nowhere"))
     (tmp_path / "broken.npz").write_bytes(b"PK nothing")
-    assert not files.recognise(str(tmp_path / "broken.npz"))
+    assert not files.can_open(str(tmp_path / "broken.npz"))
 
 
 def bad(folder: Path, name: str, content: str) -> Path:

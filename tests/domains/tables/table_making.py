@@ -70,14 +70,14 @@ class Repeater(nn.Module):
         super().__init__()
         self.source, self.heard, self.prior = source, heard, Prior(2)
         self.network, self.examples, self.device = self, None, torch.device("cpu")
-        self.facts = source.facts()
+        self.info = source.info()
         self.calls = 0
 
     def noise(self, num: int, seed: int = 0) -> Tensor:
         return torch.rand(num, 2, generator=torch.Generator().manual_seed(seed % 2**62), dtype=torch.float64)
 
     def conditions(self, num: int, seed: int) -> Tensor | None:
-        return conditions.draw(self.facts, num, seed) if self.heard else None
+        return self.info.condition.sample(num, seed) if self.heard else None
 
     def make(self, noise: Tensor, condition: Tensor | None, batch: int = 512) -> Tensor:
         self.calls += 1
@@ -90,8 +90,8 @@ class Repeater(nn.Module):
 
 
 def assert_rows_come_back(source: TableSource) -> None:
-    """The training rows, encoded and decoded with what the facts say alone, are what they were."""
-    fit = transform.of_facts(json.loads(json.dumps(source.facts())))
+    """The training rows, encoded and decoded with what the payload says alone, are what they were."""
+    fit = transform.of_payload(json.loads(json.dumps(source.info().payload)))
     rows = torch.arange(len(source.train))
     back = fit.decoded(source.rows.data(rows, rows))
     assert list(back.arrays) == list(source.train.arrays)

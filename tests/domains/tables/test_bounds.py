@@ -38,7 +38,7 @@ def test_a_line_without_end_is_not_held(tmp_path: Path, monkeypatch: pytest.Monk
         tracemalloc.start()
         with pytest.raises(UserError, match=r"line is longer than [12]\.0 MiB|field larger than field limit"):
             reading.read(str(path))
-        reading.recognise(str(path))
+        reading.can_open(str(path))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 2**24
@@ -48,7 +48,7 @@ def test_devices_and_pipes_are_no_tables(tmp_path: Path) -> None:
     (tmp_path / "zero.csv").symlink_to("/dev/zero")
     os.mkfifo(tmp_path / "pipe.csv")
     for name in ("zero.csv", "pipe.csv"):
-        assert not reading.recognise(str(tmp_path / name))
+        assert not reading.can_open(str(tmp_path / name))
         with pytest.raises(UserError, match=r"a (device|pipe), not a regular file\. Copy its contents to a file"):
             reading.read(str(tmp_path / name))
 

@@ -50,8 +50,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> TableSource:
 
 
 def by_chance(source: TableSource, num: int = 3_000) -> Table:
-    """Rows of a generator that learnt nothing, by what stands in the facts."""
-    fit = transform.of_facts(json.loads(json.dumps(source.facts())))
+    """Rows of a generator that learnt nothing, by what stands in the payload."""
+    fit = transform.of_payload(json.loads(json.dumps(source.info().payload)))
     rows = torch.randn(num, fit.blocks[-1].stop, generator=torch.Generator().manual_seed(0))
     return fit.decoded(rows)
 
@@ -78,7 +78,7 @@ def test_sums_functions_and_orders_are_found_and_told(source: TableSource) -> No
 
 
 def test_every_made_row_keeps_them_in_written_cents(source: TableSource, tmp_path: Path) -> None:
-    writing.written(by_chance(source), tmp_path / "made.csv", source.facts())
+    writing.written(by_chance(source), tmp_path / "made.csv", source.info())
     with (tmp_path / "made.csv").open(encoding="utf-8", newline="") as file:
         made = list(csv.DictReader(file))
     assert len(made) == 3_000
@@ -374,7 +374,7 @@ def test_what_is_kept_is_measured_beside_real_rows_and_shuffled_ones(
     cells = rows_of(400, seed=3)
     for row in cells[:100]:
         row[3] = "1.00"
-    other = plain(encode_file.table_of(file_of(tmp_path / "b.csv", rows=cells), source.transform, source.facts()))
+    other = plain(encode_file.table_of(file_of(tmp_path / "b.csv", rows=cells), source.transform, source.info()))
     found = next(one for one in evaluator.of_rows(other) if one.name.startswith("constraints_kept"))
     assert found.protocol["constraints"]["total = net + tax + shipping"] == 0.75
     assert found.value == pytest.approx(1 - 0.25 / 4)

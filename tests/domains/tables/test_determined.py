@@ -10,7 +10,7 @@ import pytest
 import torch
 from table_making import Repeater, assert_rows_come_back, source_of, text_of
 
-from zerosum.domains.tables import categories, conditional_sampling, functional_dependencies, transform
+from zerosum.domains.tables import categories, conditional_sampling, functional_dependencies, layout, transform
 from zerosum.domains.tables.data import TableSource
 from zerosum.domains.tables.table import joined
 from zerosum.errors import UserError
@@ -49,7 +49,7 @@ def test_found_are_those_without_one_exception_and_of_equals_the_first_is_learnt
     assert any("capital from country, millions from country, side from country" in note for note in source.notes)
 
 
-def test_rows_come_back_whole_from_facts_alone(source: TableSource) -> None:
+def test_rows_come_back_whole_from_the_payload_alone(source: TableSource) -> None:
     assert_rows_come_back(source)
 
 
@@ -82,9 +82,9 @@ def test_keys_beyond_the_places_of_a_column_determine_too(tmp_path: Path) -> Non
     }
     # The networks see a category all the same, so that what goes with it is learnt for rare customers too.
     assert [block.column for block in source.rows.blocks] == ["customer", "segment", "side", "spent"]
-    facts = json.loads(json.dumps(source.facts()))
-    fit = transform.of_facts(facts)
-    by_chance = fit.decoded(torch.randn(4_000, facts["width"], generator=torch.Generator().manual_seed(0)))
+    info = json.loads(json.dumps(source.info().payload))
+    fit = transform.of_payload(info)
+    by_chance = fit.decoded(torch.randn(4_000, layout.row_width(info), generator=torch.Generator().manual_seed(0)))
     real = {row[:5] for row in zip(*(source.train.spelled(column) for column in source.train.columns))}
     assert {row[:5] for row in zip(*(by_chance.spelled(column) for column in by_chance.columns))} <= real
     assert set(fit.kept(by_chance.arrays).values()) == {1.0}

@@ -180,13 +180,13 @@ def test_the_impossible_ends_in_an_error(
 
 def test_files_are_streamed_with_identifiers_counted_through(tmp_path: Path, source: TableSource) -> None:
     maker = Repeater(source)
-    produced = conditional_sampling.produce(maker, maker.facts, SampleRequest(20_000, 3, tmp_path / "a.csv"))
+    produced = conditional_sampling.produce(maker, maker.info, SampleRequest(20_000, 3, tmp_path / "a.csv"))
     assert produced is not None
     assert (produced.num, produced.notes, maker.calls) == (20_000, (), 3)
     rows = lines(tmp_path / "a.csv")
     assert [row[0] for row in rows[1:]] == [f"C-{1501 + number:05d}" for number in range(20_000)]
     assert {row[-1] for row in rows[1:]} == {"CH"}
-    tsv = conditional_sampling.produce(maker, maker.facts, SampleRequest(50, 3, tmp_path / "a.tsv"))
+    tsv = conditional_sampling.produce(maker, maker.info, SampleRequest(50, 3, tmp_path / "a.tsv"))
     assert tsv is not None
     assert (tmp_path / "a.tsv").read_text(encoding="utf-8").splitlines()[1].count("\t") == len(rows[0]) - 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.tsv"]
@@ -197,7 +197,7 @@ def test_byte_order_mark_and_line_ends_are_those_of_the_table(tmp_path: Path, ma
     text = text_of(HEADER, rows_of(100), ";").replace("\n", line_end)
     (tmp_path / "a.csv").write_bytes(text.encode("utf-8-sig" if mark else "utf-8"))
     maker = Repeater(source_of(tmp_path / "a.csv"))
-    assert conditional_sampling.produce(maker, maker.facts, SampleRequest(40, 0, tmp_path / "b.csv"))
+    assert conditional_sampling.produce(maker, maker.info, SampleRequest(40, 0, tmp_path / "b.csv"))
     made = (tmp_path / "b.csv").read_bytes()
     head = ";".join(HEADER) + line_end
     assert made.startswith(head.encode("utf-8-sig" if mark else "utf-8"))
@@ -210,7 +210,7 @@ def test_codes_with_leading_zeros_are_text_in_parquet(tmp_path: Path) -> None:
     rows = [[f"{37 * x:05d}", f"{x % 7:03d}", str(3 * x), "007", str(x % 31)] for x in range(1, 300)]
     (tmp_path / "a.csv").write_text(text_of(["zip", "code", "id", "fixed", "n"], rows))
     maker = Repeater(source_of(tmp_path / "a.csv", heldout=0.0))
-    assert conditional_sampling.produce(maker, maker.facts, SampleRequest(50, 0, tmp_path / "b.parquet"))
+    assert conditional_sampling.produce(maker, maker.info, SampleRequest(50, 0, tmp_path / "b.parquet"))
     frame = pandas.read_parquet(tmp_path / "b.parquet")
     assert frame["zip"].tolist() == [f"{11064 + x:05d}" for x in range(50)]
     assert set(frame["code"]) <= {f"{x:03d}" for x in range(7)}
@@ -223,7 +223,7 @@ def test_parquet_and_text_hold_the_same_rows(tmp_path: Path, source: TableSource
     pytest.importorskip("pyarrow")
     maker = Repeater(source)
     for name in ("a.csv", "a.parquet"):
-        assert conditional_sampling.produce(maker, maker.facts, SampleRequest(10_000, 0, tmp_path / name))
+        assert conditional_sampling.produce(maker, maker.info, SampleRequest(10_000, 0, tmp_path / name))
     frame, rows = pandas.read_parquet(tmp_path / "a.parquet"), lines(tmp_path / "a.csv")
     assert [*frame.columns] == rows[0]
     assert frame["joined"].dt.strftime("%Y-%m-%d").tolist() == [row[5] for row in rows[1:]]
@@ -236,17 +236,17 @@ def test_what_fails_leaves_no_file(tmp_path: Path, source: TableSource, monkeypa
     monkeypatch.setattr(conditional_sampling, "MOST_FRUITLESS", 2)
     maker = Repeater(source)
     with pytest.raises(UserError, match="0 of"):
-        conditional_sampling.produce(maker, maker.facts, SampleRequest(10, 0, tmp_path / "a.csv", "age>50,age<30"))
+        conditional_sampling.produce(maker, maker.info, SampleRequest(10, 0, tmp_path / "a.csv", "age>50,age<30"))
     with pytest.raises(UserError, match="num must be at least 1"):
-        conditional_sampling.produce(maker, maker.facts, SampleRequest(0, 0, tmp_path / "a.csv"))
+        conditional_sampling.produce(maker, maker.info, SampleRequest(0, 0, tmp_path / "a.csv"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_pictures_and_foreign_options_are_left_to_others(tmp_path: Path, source: TableSource) -> None:
     maker = Repeater(source)
-    assert conditional_sampling.produce(maker, maker.facts, SampleRequest(10, 0, tmp_path / "a.png")) is None
+    assert conditional_sampling.produce(maker, maker.info, SampleRequest(10, 0, tmp_path / "a.png")) is None
     assert (
-        conditional_sampling.produce(maker, maker.facts, SampleRequest(10, 0, tmp_path / "a.csv", reverse=True)) is None
+        conditional_sampling.produce(maker, maker.info, SampleRequest(10, 0, tmp_path / "a.csv", reverse=True)) is None
     )
     with pytest.raises(UserError, match=r"written as .csv, .tsv, .csv.gz or .parquet"):
-        conditional_sampling.produce(maker, maker.facts, SampleRequest(10, 0, tmp_path / "a.xlsx", "age>30"))
+        conditional_sampling.produce(maker, maker.info, SampleRequest(10, 0, tmp_path / "a.xlsx", "age>30"))

@@ -58,7 +58,7 @@ HEADER = ["Ort", "Preis", "Anteil", "n", "Tag", "Zeit", "Code", "Geld"]
 
 
 def written_again(source: TableSource, path: Path) -> Path:
-    return writing.written(source.train, path, source.facts())[0]
+    return writing.written(source.train, path, source.info())[0]
 
 
 def cells_in(path: Path, encoding: str, delimiter: str) -> list[list[str]]:
@@ -83,7 +83,7 @@ def test_text_files_come_back_in_every_encoding_and_with_every_mark(
     assert cells_in(back, encoding, delimiter) == cells_in(path, encoding, delimiter)
     if quoting == csv.QUOTE_MINIMAL:
         assert back.read_bytes() == path.read_bytes()
-    encode_file.read([back], source.facts())
+    encode_file.read([back], source.info())
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv.gz", "a.tsv.gz", "a.txt"])
@@ -104,7 +104,7 @@ def test_files_without_names_of_columns_come_back_without(tmp_path: Path) -> Non
     assert [column.name for column in source.train.columns] == ["c1", "c2", "c3"]
     back = written_again(source, tmp_path / "b.csv")
     assert back.read_text() == path.read_text()
-    assert len(encode_file.read([back], source.facts())) == NUM
+    assert len(encode_file.read([back], source.info())) == NUM
 
 
 def test_years_can_name_columns(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_years_can_name_columns(tmp_path: Path) -> None:
         source_of(path)
     source = source_of(path, heldout=0.0, header=True, types={str(year): "integer" for year in range(2010, 2018)})
     assert written_again(source, tmp_path / "b.csv").read_text() == path.read_text()
-    encode_file.read([path], source.facts())
+    encode_file.read([path], source.info())
 
 
 # --- typed tables
@@ -191,7 +191,7 @@ def test_typed_tables_come_back_with_their_types_and_values(tmp_path: Path) -> N
         one, two = (parquet.read_table(path, columns=[name]).to_pandas() for path in (tmp_path / "a.parquet", back))
         assert_frame_equal(one, two)
     assert parquet.read_schema(back).remove_metadata() == parquet.read_schema(tmp_path / "a.parquet").remove_metadata()
-    encode_file.read([back], source.facts())
+    encode_file.read([back], source.info())
 
 
 def test_rows_that_are_made_have_the_types_of_the_table(tmp_path: Path) -> None:

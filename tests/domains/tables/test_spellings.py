@@ -144,9 +144,9 @@ def test_conditions_files_read_again_and_files_written_follow_the_rule_of_the_co
     assert num("share<0.25") == num('share<"0,250"') == (np.round(SMALL, 3) < 0.25).sum()
     assert num({"kilo": float(cells(LARGE)[7])}) == 1
     assert num("kilo>1.234") == 0  # thousands, as everywhere in the column
-    (path,) = writing.written(source.train, scales.with_name("b.csv"), source.facts())
+    (path,) = writing.written(source.train, scales.with_name("b.csv"), source.info())
     assert path.read_text() == scales.read_text()
-    back = source.transform.decoded(encode_file.read([path], source.facts()))
+    back = source.transform.decoded(encode_file.read([path], source.info()))
     np.testing.assert_allclose(back.arrays["kilo"], source.train.arrays["kilo"])
 
 
@@ -235,7 +235,7 @@ def test_missing_words_are_known_to_conditions_and_to_files_read_again(tmp_path:
     source = source_of(tmp_path / "a.csv", heldout=0.0, missing=["unknown"])
     for asked in ("a=unknown", "a=", "a=NA"):
         assert filters.satisfied(source.train, filters.parsed(asked, source.train.columns)).sum() == 60
-    encode_file.read([tmp_path / "a.csv"], source.facts())
+    encode_file.read([tmp_path / "a.csv"], source.info())
 
 
 # --- dates and long numbers

@@ -303,14 +303,16 @@ def test_few_rows_get_narrow_players(source: TableSource) -> None:
     from zerosum.domains.tables.recipes import TABLE
 
     for num, batch, width, weight in ((100, 64, 64, 5.0), (1_200, 300, 128, 2.0), (26_000, 500, 256, 1.0)):
-        recipe, notes = choice.tuned(TABLE, {"num_rows": num})
+        recipe, notes = choice.resolve_auto(TABLE, {"num_rows": num})
         assert recipe.batch == batch
         assert recipe.generator.options["width"] == recipe.discriminator.options["width"] == width
         assert recipe.penalties["r1"].weight.start == weight  # type: ignore[union-attr]
         assert recipe.unsettled() == []
         assert len(notes) == 4
         assert f"{num:,} training rows" in notes[1]
-    kept, notes = choice.tuned(TABLE.changed(generator=part("residual", width=32), batch=10), {"num_rows": 26_000})
+    kept, notes = choice.resolve_auto(
+        TABLE.changed(generator=part("residual", width=32), batch=10), {"num_rows": 26_000}
+    )
     assert (kept.generator.options["width"], kept.discriminator.options["width"], kept.batch) == (32, 256, 10)
     assert notes[0].startswith("Width of discriminator 256: 26,000")
 
@@ -323,14 +325,14 @@ def test_wide_players_multiply_in_the_precision_that_is_faster(faster: bool, mon
     here = TABLE.changed(device="cpu")
     many, few = {"num_rows": 26_000}, {"num_rows": 1_200}
     found = {
-        "wide": choice.tuned(here, many)[0].precision,
-        "narrow": choice.tuned(here, few)[0].precision,
-        "asked": choice.tuned(here.changed(precision="float32"), many)[0].precision,
-        "nowhere yet": choice.tuned(TABLE, many)[0].precision,
+        "wide": choice.resolve_auto(here, many)[0].precision,
+        "narrow": choice.resolve_auto(here, few)[0].precision,
+        "asked": choice.resolve_auto(here.changed(precision="float32"), many)[0].precision,
+        "nowhere yet": choice.resolve_auto(TABLE, many)[0].precision,
     }
     auto = dict.fromkeys(found, "auto") | {"asked": "float32"}
     assert found == (auto | {"wide": "bfloat16"} if faster else auto)
-    assert any("Precision bfloat16" in note for note in choice.tuned(here, many)[1]) == faster
+    assert any("Precision bfloat16" in note for note in choice.resolve_auto(here, many)[1]) == faster
 
 
 # --- rows of other programs

@@ -61,10 +61,10 @@ def test_values_beyond_the_edges_count_in_the_outermost_bars() -> None:
 
 
 def test_a_picture_of_made_and_of_real_rows(source: TableSource, tmp_path: Path) -> None:
-    facts = source.facts() | {"summary": summary(source)}
+    info = source.info()
     rows = baselines.encoded(source)
     for name, noise in (("made", torch.zeros(len(rows), 4)), ("real", None), ("again", torch.zeros(len(rows), 4))):
-        preview.picture(rows, tmp_path / f"{name}.png", PreviewContext(10, facts, noise))
+        preview.picture(rows, tmp_path / f"{name}.png", PreviewContext(10, info, noise))
     with Image.open(tmp_path / "made.png") as picture:
         assert picture.size == (preview.ACROSS * preview.WIDE, preview.TOP + 2 * preview.HIGH + preview.MAPS)
     assert (tmp_path / "made.png").read_bytes() == (tmp_path / "again.png").read_bytes()
@@ -72,10 +72,10 @@ def test_a_picture_of_made_and_of_real_rows(source: TableSource, tmp_path: Path)
 
 
 def test_of_few_rows_the_picture_shows_no_associations(source: TableSource, tmp_path: Path) -> None:
-    facts, rows = source.facts() | {"summary": summary(source)}, baselines.encoded(source)
+    info, rows = source.info(), baselines.encoded(source)
     nums = (1, preview.FEWEST_MAPPED - 1, preview.FEWEST_MAPPED)
     for num in nums:
-        preview.picture(rows[:num], tmp_path / f"{num}.png", PreviewContext(0, facts, torch.zeros(num, 4)))
+        preview.picture(rows[:num], tmp_path / f"{num}.png", PreviewContext(0, info, torch.zeros(num, 4)))
     shares = {
         num: float((np.asarray(Image.open(tmp_path / f"{num}.png"))[-280:, 690:920] == 255).mean()) for num in nums
     }
@@ -92,8 +92,8 @@ def test_one_column_has_no_maps_and_many_columns_are_cut(tmp_path: Path) -> None
     sizes = []
     for path in (wide, narrow):
         source = open_source(part(str(path)), False)
-        facts = source.facts() | {"summary": summary(source)}
-        preview.picture(baselines.encoded(source), tmp_path / "picture.png", PreviewContext(10, facts))
+        info = source.info()
+        preview.picture(baselines.encoded(source), tmp_path / "picture.png", PreviewContext(10, info))
         with Image.open(tmp_path / "picture.png") as picture:
             sizes.append(picture.size[1])
     assert sizes == [
@@ -127,10 +127,10 @@ def drawn_words(source: TableSource, path: Path, monkeypatch: pytest.MonkeyPatch
     figures: list[Any] = []
     plain_drawn = preview._drawn
     monkeypatch.setattr(preview, "_drawn", lambda *given: figures.append(plain_drawn(*given)) or figures[-1])
-    facts = source.facts() | {"summary": summary(source)}
+    info = source.info()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        preview.picture(source.batch(torch.arange(150)).data, path, PreviewContext(0, facts, torch.zeros(150, 0)))
+        preview.picture(source.batch(torch.arange(150)).data, path, PreviewContext(0, info, torch.zeros(150, 0)))
     return {text.get_text() for text in figures[0].findobj(Text)}
 
 

@@ -45,7 +45,7 @@ def test_a_byte_order_mark_says_the_encoding(tmp_path: Path, encoding: str) -> N
     table = reading.read(str(tmp_path / "a.csv"))
     assert cells(table) == [["Zürich", "1"], ["Łódź", "2"]]
     assert table.style == reading.TextStyle("\t", True, "\n", encoding.removesuffix("-sig"))
-    assert reading.recognise(str(tmp_path / "a.csv"))
+    assert reading.can_open(str(tmp_path / "a.csv"))
 
 
 def test_utf_16_without_a_mark_is_told_from_text(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_first_line_that_declares_the_separating_mark(tmp_path: Path, mark: st
     assert [column.name for column in table.columns] == ["a", "b;c,d"]
     assert cells(table) == [["1", "x;y,z"], ["2", "w"]]
     assert table.style.delimiter == mark
-    assert reading.recognise(str(tmp_path / "a.csv"))
+    assert reading.can_open(str(tmp_path / "a.csv"))
     (tmp_path / "a.csv").write_text("sep=;\na;b\n1;2\n1\n")
     with pytest.raises(UserError, match="line 4: 1 cells where"):
         reading.read(str(tmp_path / "a.csv"))
@@ -138,7 +138,7 @@ def test_what_a_spreadsheet_saves_with_tabs_is_read_and_its_workbook_is_not(tmp_
     ]
     assert table.style.delimiter == "\t"
     (tmp_path / "ansi.txt").write_text("town\tn\nZürich\t3\nOslo\t4\n", encoding="latin-1")
-    assert reading.recognise(str(tmp_path / "ansi.txt"))
+    assert reading.can_open(str(tmp_path / "ansi.txt"))
     assert reading.read(str(tmp_path / "ansi.txt"), encoding="latin-1").columns[0].spellings == ("Zürich", "Oslo")
     (tmp_path / "book.xlsx").write_bytes(b"PK")
     assert reading.claims(tmp_path / "book.xlsx")
@@ -207,14 +207,14 @@ def test_what_is_a_table_and_what_a_list_of_points(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x,y,z\n1,2,3\n")
     (tmp_path / "sheet.txt").write_text("town\tn\nBern\t3\nOslo\t4\n")
     (tmp_path / "broken.csv.gz").write_bytes(b"no gzip")
-    found = {path.name: reading.recognise(str(path)) for path in sorted(tmp_path.iterdir())}
+    found = {path.name: reading.can_open(str(path)) for path in sorted(tmp_path.iterdir())}
     assert found == {
         "bare.csv": False, "broken.csv.gz": False, "named.csv": True, "notes.txt": False, "points.csv": False, "sheet.txt": True,
         "wide.csv": True,
     }  # fmt: skip
-    assert reading.recognise("wine")
-    assert not reading.recognise("no such thing")
-    assert not reading.recognise("x" * 5000)
+    assert reading.can_open("wine")
+    assert not reading.can_open("no such thing")
+    assert not reading.can_open("x" * 5000)
 
 
 @pytest.mark.parametrize("name", sorted(reading.SOURCES))

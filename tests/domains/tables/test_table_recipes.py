@@ -33,19 +33,19 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(path: Path, **options: object) -> TableSource:
-    source: TableSource = DOMAIN.open(part(str(path), **options), False)
+    source: TableSource = DOMAIN.data.open(part(str(path), **options), False)
     return source
 
 
 def match_of(recipe: Recipe, source: TableSource) -> TrainingLoop:
-    recipe = DOMAIN.tuned(recipe, DOMAIN.facts(source))[0].with_schedules_in_steps()
-    return TrainingLoop(DOMAIN.game(recipe, DOMAIN.facts(source)), source, settings(recipe))
+    recipe = DOMAIN.game.resolve_auto(recipe, DOMAIN.info_of(source))[0].with_schedules_in_steps()
+    return TrainingLoop(DOMAIN.game.build(recipe, DOMAIN.info_of(source)), source, settings(recipe))
 
 
 @pytest.mark.parametrize("numeric", ["cdf", "mixture"])
-@pytest.mark.parametrize("name", sorted(DOMAIN.recipes))
+@pytest.mark.parametrize("name", sorted(DOMAIN.recipes.table))
 def test_recipe_trains_at_smoke_size(name: str, numeric: str, path: Path) -> None:
-    recipe = recipes.override(DOMAIN.recipes[name], SMOKE)
+    recipe = recipes.override(DOMAIN.recipes.table[name], SMOKE)
     assert recipe.why
     assert recipe.sources
     match = match_of(recipe, opened(path, numeric=numeric))
@@ -61,17 +61,17 @@ def test_recipe_trains_at_smoke_size(name: str, numeric: str, path: Path) -> Non
 
 
 def test_a_game_without_conditions(path: Path) -> None:
-    recipe = recipes.override(DOMAIN.recipes["table"], [*SMOKE, "conditional=false"])
+    recipe = recipes.override(DOMAIN.recipes.table["table"], [*SMOKE, "conditional=false"])
     match = match_of(recipe, opened(path))
     assert [event.step for event in match.run(2) if isinstance(event, Stepped)] == [1, 2]
-    assert DOMAIN.beside(recipe, match, torch.zeros(1)) == ()
+    assert DOMAIN.evaluation.extra_metrics(recipe, match, torch.zeros(1)) == ()
 
 
 def test_what_is_between_two_columns_is_learnt(path: Path) -> None:
     source = opened(path)
     quick = ["generator.width=32", "discriminator.width=32", "batch=128", "steps=250", "conditional=true"]
     quick += [f"learning.{player}.lr=0.003" for player in ("generator", "discriminator")]
-    recipe = recipes.override(DOMAIN.recipes["table"], quick)
+    recipe = recipes.override(DOMAIN.recipes.table["table"], quick)
     match, found = match_of(recipe, source), []
     noise = torch.randn(1_000, recipe.prior.size, generator=torch.Generator().manual_seed(0))
     for event in match.run(recipe.steps):
@@ -80,7 +80,7 @@ def test_what_is_between_two_columns_is_learnt(path: Path) -> None:
                 match.average.network if event.step and match.average else match.game.players["generator"]
             ).eval()
             with torch.no_grad():
-                rows = network(noise, conditions.nothing(DOMAIN.facts(source), 1_000))
+                rows = network(noise, conditions.nothing(DOMAIN.info_of(source).payload, 1_000))
             network.train(not event.step)
             found.append(associations(plain(source.transform.decoded(rows)))[0, 1])
     real = associations(plain(source.train))[0, 1]
@@ -100,7 +100,7 @@ def test_what_goes_with_a_missing_number_is_learnt(tmp_path: Path) -> None:
     source = opened(tmp_path / "a.csv")
     quick = ["generator.width=32", "discriminator.width=32", "batch=128", "steps=300", "conditional=true"]
     quick += [f"learning.{player}.lr=0.003" for player in ("generator", "discriminator")]
-    recipe = recipes.override(DOMAIN.recipes["table"], quick)
+    recipe = recipes.override(DOMAIN.recipes.table["table"], quick)
     match = match_of(recipe, source)
     for _ in match.run(recipe.steps):
         pass
@@ -118,9 +118,9 @@ def test_what_goes_with_a_missing_number_is_learnt(tmp_path: Path) -> None:
 
 def test_beside_asks_the_average_generator(path: Path) -> None:
     source = opened(path)
-    recipe = recipes.override(DOMAIN.recipes["table"], SMOKE)
+    recipe = recipes.override(DOMAIN.recipes.table["table"], SMOKE)
     match = match_of(recipe, source)
-    records = DOMAIN.beside(recipe, match, torch.zeros(1))
+    records = DOMAIN.evaluation.extra_metrics(recipe, match, torch.zeros(1))
     assert [one.name.partition("[")[0] for one in records] == [
         *("asked_returned", "asked_shapes", "asked_numbers"),
         "asked_pairs",

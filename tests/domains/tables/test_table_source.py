@@ -22,13 +22,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> TableSource:
 
 
 def test_layout_covers_the_row_without_gaps(source: TableSource) -> None:
-    facts, batch = source.facts(), source.batch(torch.arange(7))
-    blocks = layout_of(facts)
+    info, batch = source.info(), source.batch(torch.arange(7))
+    blocks = layout_of(info.payload)
     assert [block.start for block in blocks] == [0, *(block.stop for block in blocks)][:-1]
     assert [block.column for block in blocks] == [name for name in HEADER if name not in ("id", "fixed")]
-    assert batch.data.shape == (7, facts["width"])
+    assert batch.data.shape == (7, *info.sample.shape)
     assert batch.condition is not None
-    assert batch.condition.shape == (7, facts["condition_width"]) == (7, len(blocks) + facts["width"])
+    assert batch.condition.shape == (7, *info.condition.shape) == (7, len(blocks) + info.sample.shape[0])
     for block in blocks:
         if block.choice:
             torch.testing.assert_close(batch.data[:, block.choice[0] : block.choice[1]].sum(1), torch.ones(7))
@@ -77,7 +77,7 @@ def test_what_is_told_is_true_and_the_rest_is_hidden(source: TableSource) -> Non
     back, again = conditions.split(torch.cat([mask, values], 1), source.rows.blocks)
     torch.testing.assert_close(back, wide)
     torch.testing.assert_close(again, values)
-    assert not conditions.draw(source.facts(), 5, 0).any()
+    assert not source.info().condition.sample(5, 0).any()
 
 
 def test_untold_rows_are_all_rows_equally_often(source: TableSource) -> None:
@@ -191,7 +191,7 @@ def test_a_few_rows_are_too_few(tmp_path: Path) -> None:
 def test_a_single_row_can_be_read_again_though_not_learnt_from(tmp_path: Path, source: TableSource) -> None:
     (row,) = rows_of(1, seed=9)
     (tmp_path / "one.csv").write_text(text_of(HEADER, [row]), encoding="utf-8")
-    back = source.transform.decoded(encode_file.read([tmp_path / "one.csv"], source.facts()))
+    back = source.transform.decoded(encode_file.read([tmp_path / "one.csv"], source.info()))
     assert [back.column("city").levels[code] for code in back.arrays["city"]] == [row[3]]
     with pytest.raises(UserError, match="has one row; a distribution needs many"):
         source_of(tmp_path / "one.csv")
@@ -200,7 +200,7 @@ def test_a_single_row_can_be_read_again_though_not_learnt_from(tmp_path: Path, s
 def test_a_file_is_read_again_in_the_terms_of_the_run(tmp_path: Path, source: TableSource) -> None:
     rows = rows_of(300, seed=9)
     (tmp_path / "b.csv").write_text(text_of(HEADER[::-1], [row[::-1] for row in rows]), encoding="utf-8")
-    data = encode_file.read([tmp_path / "b.csv"], source.facts())
+    data = encode_file.read([tmp_path / "b.csv"], source.info())
     back = source.transform.decoded(data)
     column = back.column("city")
     assert [column.levels[code] for code in back.arrays["city"]] == [row[3] for row in rows]
@@ -214,7 +214,7 @@ def test_a_file_is_read_again_in_the_terms_of_the_run(tmp_path: Path, source: Ta
 def test_a_file_without_a_learnt_column_is_refused(tmp_path: Path, source: TableSource) -> None:
     (tmp_path / "c.csv").write_text(text_of(HEADER[:-3], [row[:-3] for row in rows_of(5)]), encoding="utf-8")
     with pytest.raises(UserError, match="has no column 'score', which this run learnt"):
-        encode_file.read([tmp_path / "c.csv"], source.facts())
+        encode_file.read([tmp_path / "c.csv"], source.info())
 
 
 @pytest.mark.parametrize(
@@ -232,4 +232,4 @@ def test_cells_that_the_run_does_not_know_are_named(
     rows[2][place] = cell
     (tmp_path / "b.csv").write_text(text_of(HEADER, rows), encoding="utf-8")
     with pytest.raises(UserError, match=words):
-        encode_file.read([tmp_path / "b.csv"], source.facts())
+        encode_file.read([tmp_path / "b.csv"], source.info())

@@ -19,9 +19,9 @@ from zerosum.errors import UserError
 
 
 def decoded(source: TableSource, copy: int = 3) -> Table:
-    """The training rows, encoded under one set of keys, and decoded by what stands in the facts."""
+    """The training rows, encoded under one set of keys, and decoded by what stands in the payload."""
     keys = torch.arange(len(source.train)) + copy * len(source.train)
-    fit = transform.of_facts(json.loads(json.dumps(source.facts())))
+    fit = transform.of_payload(json.loads(json.dumps(source.info().payload)))
     return fit.decoded(source.rows.data(torch.arange(len(source.train)), keys))
 
 
@@ -31,7 +31,7 @@ def test_a_file_comes_back_cell_by_cell(tmp_path: Path, numeric: str, delimiter:
     rows = rows_of(500)
     (tmp_path / "a.csv").write_text(text_of(HEADER, rows, delimiter), encoding="utf-8")
     source = source_of(tmp_path / "a.csv", heldout=0.0, numeric=numeric)
-    writing.written(decoded(source), tmp_path / "b.csv", source.facts())
+    writing.written(decoded(source), tmp_path / "b.csv", source.info())
     fresh = [[f"C-{501 + number:05d}", *row[1:]] for number, row in enumerate(rows)]
     assert (tmp_path / "b.csv").read_text(encoding="utf-8") == text_of(HEADER, fresh, delimiter)
 

@@ -28,7 +28,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def values_of(name: str, fakes: Tensor) -> dict[str, tuple[float, float | None]]:
-    records = DOMAIN.evaluator(open_source(part(name, num=1_000), False), 0).evaluate(fakes, None, None)
+    records = DOMAIN.evaluation.evaluator(open_source(part(name, num=1_000), False), 0).evaluate(fakes, None, None)
     return {record.name.partition("[")[0]: (record.value, record.reference) for record in records}
 
 
@@ -90,7 +90,7 @@ def test_lost_modes_are_counted_and_stray_points_too() -> None:
     assert found(kept, ring).tolist() == [True] * 3 + [False] + [True] * 4
     stray = torch.cat([kept, torch.zeros(len(kept), 2)])  # half of them in the middle of the ring, near no mode
     assert float(shares(stray, ring).sum()) == pytest.approx(0.5, abs=0.01)
-    quick = DOMAIN.evaluator(open_source(part("ring", num=2_000), False), 0).quick(kept[:256])
+    quick = DOMAIN.evaluation.evaluator(open_source(part("ring", num=2_000), False), 0).quick(kept[:256])
     assert (quick["modes_found"], quick["num_modes"]) == (7, 8)
     assert quick["diversity"] == pytest.approx(1, abs=0.1)
 
@@ -107,7 +107,7 @@ def test_the_best_discriminator_has_no_distance_and_no_gap() -> None:
     def even(points: Tensor, labels: Tensor | None) -> Tensor:
         return torch.zeros(len(points))
 
-    evaluator = DOMAIN.evaluator(source, 0)
+    evaluator = DOMAIN.evaluation.evaluator(source, 0)
     named = lambda judge: {r.name.partition("[")[0]: r.value for r in evaluator.evaluate(fakes, None, judge)}  # noqa: E731
     good, blind = named(best), named(even)
     assert good["D_distance"] < 0.01
@@ -125,7 +125,7 @@ def test_a_file_is_measured_against_its_rows_and_held_out_rows_are_the_reference
     rows = drawn("normal", 4_000)
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(str(float(x)) for x in rows[:, 0]))
-    evaluator = DOMAIN.evaluator(open_source(part(path), False), 0)
+    evaluator = DOMAIN.evaluation.evaluator(open_source(part(path), False), 0)
     records = {record.name: record for record in evaluator.evaluate(drawn("normal", 50_000), None, None)}
     mmd = records["MMD2[n=400]"]
     assert mmd.reference is not None
@@ -136,7 +136,7 @@ def test_a_file_is_measured_against_its_rows_and_held_out_rows_are_the_reference
 
 def test_every_measure_has_a_meaning() -> None:
     for name in ("ring", "normal"):
-        evaluator = DOMAIN.evaluator(open_source(part(name, num=300), False), 0)
+        evaluator = DOMAIN.evaluation.evaluator(open_source(part(name, num=300), False), 0)
         records = evaluator.evaluate(drawn(name, 3_000), None, lambda points, labels: torch.zeros(len(points)))
         kinds = {record.name.partition("[")[0] for record in records}
         assert kinds <= set(measures.MEANINGS)
@@ -145,7 +145,9 @@ def test_every_measure_has_a_meaning() -> None:
 
 @pytest.mark.parametrize("name", ["ring", "mixture"])
 def test_points_over_the_whole_picture_score_worse_than_real_ones(name: str) -> None:
-    records = DOMAIN.evaluator(open_source(part(name, num=1_000), False), 0).evaluate(drawn(name, 5_000), None, None)
+    records = DOMAIN.evaluation.evaluator(open_source(part(name, num=1_000), False), 0).evaluate(
+        drawn(name, 5_000), None, None
+    )
     for record in records:
         (control,) = record.protocol["controls"].values()
         worse = control - record.value if record.better == "lower" else record.value - control

@@ -10,7 +10,7 @@ import torch
 
 from zerosum import catalog
 from zerosum.domains.toy import DOMAIN, densities, files
-from zerosum.domains.toy.data import open_source, recognise
+from zerosum.domains.toy.data import can_open, open_source
 from zerosum.domains.toy.estimate import kernel_estimate
 from zerosum.errors import UserError
 from zerosum.recipe import part
@@ -40,17 +40,17 @@ def test_a_density_is_drawn_the_same_each_time_and_other_seeds_differ() -> None:
 
 def test_facts_rebuild_the_density_with_its_options() -> None:
     source = open_source(part("ring", modes=5, spread=0.1, num=10), False)
-    density = densities.of(source.facts())
+    density = densities.of(source.info())
     assert density.modes is not None
     assert (len(density.modes), density.spread) == (5, 0.1)
-    drawn = densities.of(open_source(part("drawn", points=[[0.0], [2.0]], spread=0.2), False).facts())
+    drawn = densities.of(open_source(part("drawn", points=[[0.0], [2.0]], spread=0.2), False).info())
     assert drawn.log_prob(torch.tensor([[0.5]])).item() == pytest.approx(
         densities.drawn(points=((0.0,), (2.0,)), spread=0.2).log_prob(torch.tensor([[0.5]])).item()
     )
 
 
 def test_every_named_source_opens_and_is_ours() -> None:
-    for name, info in DOMAIN.sources().items():
+    for name, info in DOMAIN.data.sources().items():
         assert catalog.recognise(name).name == "toy"
         source = open_source(part(name, num=50), False)
         assert source.points.shape == (50, info.num_dims)
@@ -64,17 +64,17 @@ def test_a_file_is_standardised_and_written_back_in_its_own_units(tmp_path: Path
     both = torch.cat([source.points, source.heldout]).double()
     torch.testing.assert_close(both.mean(0), torch.zeros(2, dtype=torch.float64), atol=1e-5, rtol=0)
     torch.testing.assert_close(both.std(0, correction=0), torch.ones(2, dtype=torch.float64), atol=1e-5, rtol=0)
-    facts = source.facts()
+    info = source.info()
     out = tmp_path / "out.csv"
-    assert files.write(source.points, out, facts) == [out]
+    assert files.write(source.points, out, info) == [out]
     assert out.read_text(encoding="utf-8").splitlines()[0] == "height,density"
-    torch.testing.assert_close(files.read([out], facts), source.points, atol=2e-6, rtol=0)
-    files.write(source.points, tmp_path / "out.npy", facts)
+    torch.testing.assert_close(files.read([out], info), source.points, atol=2e-6, rtol=0)
+    files.write(source.points, tmp_path / "out.npy", info)
     assert np.load(tmp_path / "out.npy").mean(0) == pytest.approx([170, 5], abs=3)
-    files.write(source.points, tmp_path / "out.png", facts)
+    files.write(source.points, tmp_path / "out.png", info)
     assert (tmp_path / "out.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(UserError, match=r"\.csv, \.npy or \.png"):
-        files.write(source.points, tmp_path / "out.jpg", facts)
+        files.write(source.points, tmp_path / "out.jpg", info)
 
 
 @pytest.mark.parametrize(
@@ -106,17 +106,17 @@ def test_faults_are_named_with_their_line(tmp_path: Path, text: str, words: str)
 
 
 def test_what_is_recognised(tmp_path: Path) -> None:
-    assert recognise("ring")
-    assert not recognise("rings")
-    assert recognise(str(table(tmp_path / "a.csv", "x\n1\n2\n")))
-    assert recognise(str(table(tmp_path / "late.csv", "x,y\n?,?\n1,2\n")))  # so that the fault can be named
-    assert not recognise(str(table(tmp_path / "words.csv", "text,label\nhello,good\n")))
-    assert not recognise(str(table(tmp_path / "wide.csv", "1,2,3\n")))
-    assert not recognise(str(table(tmp_path / "a.txt", "1,2\n")))
-    assert not recognise(str(tmp_path / "missing.csv"))
+    assert can_open("ring")
+    assert not can_open("rings")
+    assert can_open(str(table(tmp_path / "a.csv", "x\n1\n2\n")))
+    assert can_open(str(table(tmp_path / "late.csv", "x,y\n?,?\n1,2\n")))  # so that the fault can be named
+    assert not can_open(str(table(tmp_path / "words.csv", "text,label\nhello,good\n")))
+    assert not can_open(str(table(tmp_path / "wide.csv", "1,2,3\n")))
+    assert not can_open(str(table(tmp_path / "a.txt", "1,2\n")))
+    assert not can_open(str(tmp_path / "missing.csv"))
     (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
-    assert not recognise(str(tmp_path / "binary.csv"))
-    assert not recognise(str(tmp_path))
+    assert not can_open(str(tmp_path / "binary.csv"))
+    assert not can_open(str(tmp_path))
 
 
 def test_unknown_options_and_names_are_answered(tmp_path: Path) -> None:
@@ -147,8 +147,8 @@ def test_points_far_from_the_origin_come_out_as_they_went_in(tmp_path: Path) -> 
     np.savetxt(path, rows, delimiter=",", header="east,north", comments="", fmt="%.3f")
     source = open_source(part(str(path), heldout=0.0), False)
     for suffix in (".csv", ".npy"):
-        (out,) = files.write(source.points, tmp_path / f"out{suffix}", source.facts())
+        (out,) = files.write(source.points, tmp_path / f"out{suffix}", source.info())
         back = np.load(out) if suffix == ".npy" else np.loadtxt(out, delimiter=",", skiprows=1)
         np.testing.assert_allclose(np.sort(back, 0), np.sort(rows, 0), rtol=0, atol=1e-6)
-    again = files.read([tmp_path / "out.csv"], source.facts())
+    again = files.read([tmp_path / "out.csv"], source.info())
     torch.testing.assert_close(again, source.points, rtol=0, atol=1e-6)

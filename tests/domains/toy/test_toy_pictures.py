@@ -31,28 +31,28 @@ def scene(
 ) -> tuple[Tensor, PreviewContext]:
     source = open_source(part(name, num=2_000, **options), False)
     judge = (lambda data: data[:, 0]) if judged else None
-    return source.points, PreviewContext(10, source.facts(), noise, judge)
+    return source.points, PreviewContext(10, source.info(), noise, judge)
 
 
 @pytest.mark.parametrize("name", ["moons", "checkerboard", "normal"])
 def test_the_same_input_gives_the_same_file(name: str, tmp_path: Path) -> None:
     points, shown = scene(name, torch.randn(2_000, 2), judged=True)
     for file in ("a.png", "b.png"):
-        DOMAIN.picture(points, tmp_path / file, shown)
+        DOMAIN.media.preview(points, tmp_path / file, shown)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert pixels(tmp_path / "a.png").shape == ((520, 640, 3) if name == "normal" else (650, 600, 3))
 
 
 def test_lost_modes_are_red_and_found_ones_are_not(tmp_path: Path) -> None:
     points, shown = scene("ring", torch.zeros(1, 2))
-    DOMAIN.picture(points, tmp_path / "all.png", shown)
-    DOMAIN.picture(points[points[:, 0] < 1.2], tmp_path / "lost.png", shown)
+    DOMAIN.media.preview(points, tmp_path / "all.png", shown)
+    DOMAIN.media.preview(points[points[:, 0] < 1.2], tmp_path / "lost.png", shown)
     assert close_to(tmp_path / "lost.png", drawing.LOST) > 40 + close_to(tmp_path / "all.png", drawing.LOST)
 
 
 def test_real_points_have_the_colour_of_the_real(tmp_path: Path) -> None:
     points, shown = scene("moons")
-    DOMAIN.picture(points, tmp_path / "real.png", shown)
+    DOMAIN.media.preview(points, tmp_path / "real.png", shown)
     preview.picture(points, tmp_path / "made.png", shown, made=True)
     assert close_to(tmp_path / "real.png", drawing.FAKE) == 0
     assert close_to(tmp_path / "made.png", drawing.FAKE) > 100
@@ -61,7 +61,7 @@ def test_real_points_have_the_colour_of_the_real(tmp_path: Path) -> None:
 def test_what_d_says_is_seen_on_its_side(tmp_path: Path) -> None:
     """D believes in the right half: it is tinted as real, the left as made."""
     points, shown = scene("moons", torch.zeros(1, 2), judged=True)
-    DOMAIN.picture(points, tmp_path / "map.png", shown)
+    DOMAIN.media.preview(points, tmp_path / "map.png", shown)
     table = pixels(tmp_path / "map.png")
     left, right = table[40, 40], table[40, 560]
     assert left[0] > left[2] + 20  # towards orange

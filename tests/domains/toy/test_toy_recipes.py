@@ -19,13 +19,13 @@ LOSSES, PENALTIES = sorted(losses.table()), sorted(penalties.table())
 
 @functools.lru_cache
 def opened(name: str) -> object:
-    return DOMAIN.open(part(name, num=400), False)
+    return DOMAIN.data.open(part(name, num=400), False)
 
 
 def played(recipe: Recipe, source: str) -> TrainingLoop:
     """The match after its steps; every number it tells is finite and both players have moved."""
     points = opened(source)
-    match = TrainingLoop(DOMAIN.game(recipe, DOMAIN.facts(points)), points, settings(recipe))  # type: ignore[arg-type]
+    match = TrainingLoop(DOMAIN.game.build(recipe, DOMAIN.info_of(points)), points, settings(recipe))  # type: ignore[arg-type]
     before = {key: [p.clone() for p in network.parameters()] for key, network in match.game.players.items()}
     values = {}
     for event in match.run(recipe.steps):
@@ -38,9 +38,9 @@ def played(recipe: Recipe, source: str) -> TrainingLoop:
 
 
 @pytest.mark.parametrize("source", ["ring", "normal"])
-@pytest.mark.parametrize("name", sorted(DOMAIN.recipes))
+@pytest.mark.parametrize("name", sorted(DOMAIN.recipes.table))
 def test_recipe_trains_at_smoke_size(name: str, source: str) -> None:
-    recipe = DOMAIN.recipes[name]
+    recipe = DOMAIN.recipes.table[name]
     assert recipe.why
     assert recipe.sources
     assert played(recipes.override(recipe, SMOKE), source).step == 5
@@ -49,37 +49,37 @@ def test_recipe_trains_at_smoke_size(name: str, source: str) -> None:
 @pytest.mark.parametrize("source", ["ring", "normal"])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_plays(loss: str, source: str) -> None:
-    played(recipes.override(DOMAIN.recipes["toy"], [*SMOKE, f"loss={loss}"]), source)
+    played(recipes.override(DOMAIN.recipes.table["toy"], [*SMOKE, f"loss={loss}"]), source)
 
 
 @pytest.mark.parametrize("source", ["ring", "normal"])
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_every_penalty_plays(penalty: str, source: str) -> None:
-    recipe = recipes.override(DOMAIN.recipes["toy"], [*SMOKE, "penalties={}", f"penalties.{penalty}.weight=0.5"])
+    recipe = recipes.override(DOMAIN.recipes.table["toy"], [*SMOKE, "penalties={}", f"penalties.{penalty}.weight=0.5"])
     match = played(recipe, source)
     assert f"discriminator/{penalty}" in match.values()
 
 
 @pytest.mark.parametrize("prior", ["normal", "uniform", "truncated_normal"])
 def test_every_noise_plays(prior: str) -> None:
-    played(recipes.override(DOMAIN.recipes["toy"], [*SMOKE, f"prior.kind={prior}", "prior.size=3"]), "ring")
+    played(recipes.override(DOMAIN.recipes.table["toy"], [*SMOKE, f"prior.kind={prior}", "prior.size=3"]), "ring")
 
 
 def test_the_recipe_follows_the_dimension() -> None:
     for source, expected in (("normal", "toy-line"), ("grid", "toy")):
-        assert DOMAIN.choose(DOMAIN.facts(opened(source)))[0] == expected
+        assert DOMAIN.recipes.recommend(DOMAIN.info_of(opened(source)))[0] == expected
 
 
 def test_a_short_game_already_moves_the_points_to_the_data() -> None:
     """800 steps, whose rate falls to its end with them, halve the distance from a start far off, and more."""
     source = opened("normal")
     recipe = recipes.override(
-        DOMAIN.recipes["toy-line"], ["generator.width=16", "discriminator.width=16", "batch=64", "steps=800"]
+        DOMAIN.recipes.table["toy-line"], ["generator.width=16", "discriminator.width=16", "batch=64", "steps=800"]
     )
     match = played(recipe, "normal")
     z = torch.randn(4_000, 1, generator=torch.Generator().manual_seed(0))
-    facts = DOMAIN.facts(source)
-    begun = DOMAIN.game(recipe, facts).players["generator"]
+    info = DOMAIN.info_of(source)
+    begun = DOMAIN.game.build(recipe, info).players["generator"]
     assert match.average is not None
     with torch.no_grad():
         start, end = (network(z).sort(0).values - z.sort(0).values for network in (begun, match.average.network))

@@ -23,7 +23,7 @@ def test_a_run_of_points_from_end_to_end(where: str, tmp_path: Path, monkeypatch
     assert {"modes_found", "share_near", "wasserstein_2", "KL", "MMD2", "D_distance", "V_gap"} <= records
     again = Run(run.folder)
     samples = again.sample(20, seed=3)
-    written = files.write(samples, tmp_path / "new.csv", again.sampler.facts)
+    written = files.write(samples, tmp_path / "new.csv", again.sampler.info)
     verdicts = again.judge(written)
     assert len(verdicts) == 20
     assert all(0 <= d <= 1 for d in verdicts)

@@ -14,7 +14,7 @@ from PIL import Image
 from zerosum.catalog import recognise
 from zerosum.domains.images.data import open_source
 from zerosum.domains.translation import data
-from zerosum.domains.translation.facts import Side, colours, from_unit, shown, side, to_unit
+from zerosum.domains.translation.sides import Side, colours, from_unit, shown, side, size_of, to_unit
 from zerosum.domains.translation.source import PairSource
 from zerosum.errors import UserError
 from zerosum.recipe import part
@@ -81,9 +81,9 @@ def test_pairs_by_name_in_two_folders(tmp_path: Path) -> None:
     a = [save(tmp_path / "A" / f"{i}.png", noise(channels=1)) for i in (2, 10, 1)]
     b = [save(tmp_path / "B" / f"{i}.png", noise()) for i in (2, 10, 1)]
     source = opened(tmp_path, heldout=0)
-    facts = source.facts()
-    assert (source.paired, source.num_rows, facts["size"], facts["directions"]) == (True, 3, [12, 16], 1)
-    assert (facts["input"]["channels"], facts["target"]["channels"]) == (1, 3)
+    info = source.info()
+    assert (source.paired, source.num_rows, size_of(info), info.payload["directions"]) == (True, 3, (12, 16), 1)
+    assert (info.payload["input"]["channels"], info.payload["target"]["channels"]) == (1, 3)
     rows = source.batch(torch.tensor([0, 1, 2]))  # natural order: 1, 2, 10
     assert rows.condition is not None
     for row, (given, wanted) in enumerate(zip((a[2], a[0], a[1]), (b[2], b[0], b[1]), strict=True)):
@@ -119,10 +119,10 @@ def test_black_and_white_drawings_are_pictures_unless_told(tmp_path: Path, kind:
         save(tmp_path / "A" / f"{i}.{'jpg' if kind == 'jpg' else 'png'}", _drawing(kind))
         save(tmp_path / "B" / f"{i}.png", noise(24, 24))
     source = opened(tmp_path, heldout=0)
-    facts = source.facts()
-    assert facts["input"]["kind"] == "image"
+    info = source.info()
+    assert info.payload["input"]["kind"] == "image"
     if kind in ("hard", "colour"):
-        told = opened(tmp_path, heldout=0, labels="input").facts()
+        told = opened(tmp_path, heldout=0, labels="input").info().payload
         assert (told["input"]["kind"], told["input"]["channels"]) == ("labels", 2)
 
 
@@ -134,7 +134,7 @@ def test_label_maps_that_look_a_little_like_drawings_stay_label_maps(tmp_path: P
         save(tmp_path / "A" / f"{i}.png", values)
         save(tmp_path / "B" / f"{i}.png", noise(24, 24))
     source = opened(tmp_path, heldout=0)
-    assert source.facts()["input"]["kind"] == "labels"
+    assert source.info().payload["input"]["kind"] == "labels"
     assert "Inputs of 4 values are taken for label maps; data.labels=none takes them for pictures." in source.notes
 
 
@@ -174,7 +174,7 @@ def test_heaps_without_pairs_meet_anew_in_every_row(tmp_path: Path) -> None:
         save(tmp_path / "testB" / f"t{i}.png", np.full((8, 8, 3), 201, np.uint8))
     source = opened(tmp_path, labels="none")
     assert not source.paired
-    assert source.facts()["directions"] == 2
+    assert source.info().payload["directions"] == 2
     assert recognise(str(tmp_path)).name == "translation"
     whole = source.batch(torch.arange(source.num_rows))
     assert whole.condition is not None
@@ -264,8 +264,12 @@ def test_sixteen_bits_and_many_channels(tmp_path: Path) -> None:
     for i in (1, 2):
         np.save(tmp_path / "B" / f"{i}.npy", many)
     source = opened(tmp_path, heldout=0)
-    facts = source.facts()
-    assert (facts["input"]["bits"], facts["target"]["channels"], facts["target"]["bits"]) == (16, 5, 16)
+    info = source.info()
+    assert (info.payload["input"]["bits"], info.payload["target"]["channels"], info.payload["target"]["bits"]) == (
+        16,
+        5,
+        16,
+    )
     rows = source.batch(torch.tensor([0, 1]))
     assert rows.condition is not None
     np.testing.assert_array_equal(from_unit(rows.condition[0], Side(1, bits=16))[..., 0], deep)
@@ -288,17 +292,17 @@ def test_label_maps_are_found(tmp_path: Path, how: str) -> None:
         else:
             save(tmp_path / "A" / f"{i}.png", one * 50 if how == "numbers" else palette[one])
     source = opened(tmp_path, heldout=0)
-    facts = source.facts()
-    assert (facts["input"]["kind"], facts["input"]["channels"]) == ("labels", 3)
+    info = source.info()
+    assert (info.payload["input"]["kind"], info.payload["input"]["channels"]) == ("labels", 3)
     rows = source.batch(torch.tensor([1]))
     assert rows.condition is not None
-    codes = np.array(facts["input"]["classes"])
+    codes = np.array(info.payload["input"]["classes"])
     expected = {"palette": chosen[1][..., None], "numbers": chosen[1][..., None] * 50, "colours": palette[chosen[1]]}[
         how
     ]
     np.testing.assert_array_equal(codes[rows.condition[0].argmax(0).numpy()], expected)
-    assert opened(tmp_path, heldout=0, labels="none").facts()["input"]["kind"] == "image"
-    photo = opened(tmp_path, heldout=0, swap=True).facts()
+    assert opened(tmp_path, heldout=0, labels="none").info().payload["input"]["kind"] == "image"
+    photo = opened(tmp_path, heldout=0, swap=True).info()
     assert photo["input"]["kind"] == "image"  # noise has too many values for a map
 
 
@@ -403,7 +407,7 @@ def test_digits_are_outlines_and_styles() -> None:
     wide = torch.nn.functional.max_pool2d(ink, 3, 1, 1)
     torch.testing.assert_close(line, wide + torch.nn.functional.max_pool2d(-ink, 3, 1, 1), atol=0.01, rtol=0)
     styles = opened("digit-styles")
-    assert (styles.paired, styles.facts()["input"]["channels"]) == (False, 3)
+    assert (styles.paired, styles.info().payload["input"]["channels"]) == (False, 3)
     other = styles.batch(torch.arange(64))
     assert other.condition is not None
     assert float(other.condition.mean()) < -0.5 < 0.5 < float(other.data.mean())  # black paper, light paper

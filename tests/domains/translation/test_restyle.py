@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+import infos
 from zerosum.domain import SampleRequest
-from zerosum.domains.translation.facts import Side
 from zerosum.domains.translation.inference import ImageTranslator, produce
 from zerosum.domains.translation.networks.residual_identity import MARK, ResidualIdentity
 from zerosum.domains.translation.networks.task import Task
+from zerosum.domains.translation.sides import Side
 from zerosum.domains.translation.tiling import tiled
 from zerosum.engine.ema import WeightAverage
 
@@ -83,10 +84,10 @@ def test_tiles_are_the_whole_picture() -> None:
     network = trained().eval()
     assert network.reach is not None
     image = picture(60, 700)
-    maker_facts = {"input": Side(3).plain(), "target": Side(3).plain(), "size": [16, 16], "paired": False}
+    info = infos.of_pairs(Side(3), Side(3), paired=False)
     from zerosum.domains.translation.inference import _tiling
 
-    tiling = _tiling(network, maker_facts)
+    tiling = _tiling(network, info)
     assert tiling.margin >= network.reach
     translator = ImageTranslator(network, Side(3), Side(3), NOISE, torch.device("cpu"), tiling, "", False)
     found = translator.whole(image)
@@ -103,14 +104,14 @@ def test_the_command_doses_it(tmp_path: Path) -> None:
 
     values = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
     write(tmp_path / "a.png", values)
-    facts = {"input": Side(3).plain(), "target": Side(3).plain(), "size": [16, 16], "paired": False}
+    info = infos.of_pairs(Side(3), Side(3), paired=False)
     maker = SimpleNamespace(
-        network=trained().eval(), facts=facts, device=torch.device("cpu"), noise=lambda num, seed: NOISE, examples=None
+        network=trained().eval(), info=info, device=torch.device("cpu"), noise=lambda num, seed: NOISE, examples=None
     )
     changed = []
     for strength in (0.0, 0.5, 1.0):
         out = tmp_path / f"{strength}.png"
-        produce(maker, facts, SampleRequest(None, 0, out, inputs=(tmp_path / "a.png",), strength=strength))  # type: ignore[arg-type]
+        produce(maker, info, SampleRequest(None, 0, out, inputs=(tmp_path / "a.png",), strength=strength))  # type: ignore[arg-type]
         changed.append(float(np.abs(read(out).values.astype(int) - values).mean()))
     assert changed[0] == 0
     assert changed[0] < changed[1] < changed[2]

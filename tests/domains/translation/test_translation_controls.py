@@ -16,7 +16,7 @@ LEVELS = tuple(f"patch_distance[level={level}," for level in ("1", "2", "rest"))
 
 def of(name: str, num: int = 256) -> Controls:
     """The controls of a named source's first `num` reals."""
-    evaluator = DOMAIN.evaluator(DOMAIN.open(part(name), False), 0)
+    evaluator = DOMAIN.evaluation.evaluator(DOMAIN.data.open(part(name), False), 0)
     assert isinstance(evaluator, TranslationEvaluator)
     reals, own = evaluator.reals, evaluator._controls
     picked = type(reals)(reals.inputs[:num], reals.targets[:num], reals.others[:num], reals.split)

@@ -9,14 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import infos
 from zerosum import recipe as recipes
 from zerosum.domains.translation import DOMAIN, terms
-from zerosum.domains.translation.facts import Side
 from zerosum.domains.translation.game import Cycle, ReplayBuffer
 from zerosum.domains.translation.networks import GENERATORS
 from zerosum.domains.translation.networks.layers import PixelNorm, Waves
 from zerosum.domains.translation.networks.patch import PatchDiscriminator
 from zerosum.domains.translation.networks.task import Task
+from zerosum.domains.translation.sides import Side
 from zerosum.engine import Settings, Stepped, TrainingLoop
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, DiscriminatorOutput, LossContext, MicroBatch
@@ -32,7 +33,7 @@ TINY = {
     "restyle": {"width": 4, "levels": 1, "blocks": 2, "edge": 3, "features": 8},
 }
 GREY, COLOUR = Side(1), Side(3)
-NAMES = [name for name, recipe in DOMAIN.recipes.items() if recipe.generator.kind in TINY]
+NAMES = [name for name, recipe in DOMAIN.recipes.table.items() if recipe.generator.kind in TINY]
 
 
 def draws(rows: int, start: int = 0, total: int | None = None, step: int = 0) -> SeededNoise:
@@ -41,12 +42,12 @@ def draws(rows: int, start: int = 0, total: int | None = None, step: int = 0) ->
 
 def tiny(name: str, **changes: Any) -> Recipe:
     """A recipe at smoke size."""
-    chosen = DOMAIN.recipes[name]
+    chosen = DOMAIN.recipes.table[name]
     kind, judge = chosen.generator.kind, chosen.discriminator
     plain = chosen.changed(
         generator=part(kind, **TINY[kind]), discriminator=part(judge.kind, **{**judge.options, "width": 4})
     )
-    settled, _ = DOMAIN.tuned(plain.changed(conditional=True, batch=4, steps=3, **changes), Small().facts)
+    settled, _ = DOMAIN.game.resolve_auto(plain.changed(conditional=True, batch=4, steps=3, **changes), Small().info)
     return settled.with_schedules_in_steps()
 
 
@@ -59,9 +60,7 @@ class Small:
         draw = torch.Generator().manual_seed(1)
         self.condition = torch.rand(12, given, 16, 16, generator=draw) * 2 - 1
         self.data = torch.rand(12, wanted, 16, 16, generator=draw) * 2 - 1
-        self.facts = {
-            "input": Side(given).plain(), "target": Side(wanted).plain(), "paired": paired, "size": [16, 16]
-        }  # fmt: skip
+        self.info = infos.of_pairs(Side(given), Side(wanted), paired)
 
     @property
     def num_rows(self) -> int:
@@ -73,7 +72,7 @@ class Small:
 
 def played(name: str, source: Small, micro_batches: int = 1, **changes: Any) -> TrainingLoop:
     recipe = tiny(name, **changes)
-    game = DOMAIN.game(recipe, source.facts)
+    game = DOMAIN.game.build(recipe, source.info)
     match = TrainingLoop(game, source, Settings(batch=4, learning=recipe.learning, micro_batches=micro_batches))
     for _ in match.run(recipe.steps):
         pass
@@ -358,7 +357,7 @@ def test_a_cycle_is_two_games() -> None:
     """Its terms are those of two ordinary games with the sides exchanged."""
     source = Small(3, 1, paired=False)
     recipe = tiny("cyclegan", penalties={"cycle": 10.0, "r1": 1.0})
-    game = DOMAIN.game(recipe, source.facts)
+    game = DOMAIN.game.build(recipe, source.info)
     assert isinstance(game, Cycle)
     rows = source.batch(torch.arange(4))
     share = MicroBatch(rows, draws(4), 0)
@@ -395,13 +394,13 @@ def test_a_cycle_resumes_with_its_past() -> None:
     source = Small(paired=False)
     recipe = tiny("cyclegan").changed(steps=6)
     settings = Settings(batch=4, learning=recipe.learning)
-    straight = TrainingLoop(DOMAIN.game(recipe, source.facts), source, settings)
+    straight = TrainingLoop(DOMAIN.game.build(recipe, source.info), source, settings)
     for _ in straight.run(6):
         pass
-    first = TrainingLoop(DOMAIN.game(recipe, source.facts), source, settings)
+    first = TrainingLoop(DOMAIN.game.build(recipe, source.info), source, settings)
     for _ in first.run(4):
         pass
-    second = TrainingLoop(DOMAIN.game(recipe, source.facts), source, settings)
+    second = TrainingLoop(DOMAIN.game.build(recipe, source.info), source, settings)
     second.load_state_dict(first.state_dict())
     for _ in second.run(6):
         pass
@@ -413,12 +412,12 @@ def test_a_cycle_resumes_with_its_past() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_plays(name: str) -> None:
-    recipe = DOMAIN.recipes[name]
+    recipe = DOMAIN.recipes.table[name]
     assert recipe.why
     assert recipe.sources
     match = played(name, Small(paired=name.startswith("pix2pix")))
     assert all(math.isfinite(value) for value in match.values().values())
-    fresh = DOMAIN.game(tiny(name), Small(paired=name.startswith("pix2pix")).facts)
+    fresh = DOMAIN.game.build(tiny(name), Small(paired=name.startswith("pix2pix")).info)
     for key, network in match.game.players.items():
         before = dict(fresh.players[key].named_parameters())
         still = {part for part, p in network.named_parameters() if torch.equal(p, before[part])}
@@ -427,36 +426,36 @@ def test_every_recipe_plays(name: str) -> None:
 
 
 def test_the_recipe_follows_the_data() -> None:
-    assert DOMAIN.choose(Small().facts)[0] == "pix2pix"
-    assert DOMAIN.choose(Small(paired=False).facts)[0] == "cut"
-    assert DOMAIN.choose(Small(3, 1, paired=False).facts)[0] == "cyclegan"
+    assert DOMAIN.recipes.recommend(Small().info)[0] == "pix2pix"
+    assert DOMAIN.recipes.recommend(Small(paired=False).info)[0] == "cut"
+    assert DOMAIN.recipes.recommend(Small(3, 1, paired=False).info)[0] == "cyclegan"
 
 
 def test_the_pixel_distance_follows_the_input() -> None:
     """Ten for images; no such term where a label map leaves the target open; a stated number stays."""
-    recipe, facts = DOMAIN.recipes["pix2pix"], Small().facts
-    settled, (note,) = DOMAIN.tuned(recipe, facts)
+    recipe, info = DOMAIN.recipes.table["pix2pix"], Small().info
+    settled, (note,) = DOMAIN.game.resolve_auto(recipe, info)
     assert settled.penalties["pixel"].weight == 10
     assert "Weight of the pixel distance 10" in note
-    maps = facts | {"input": Side(3, "labels", ((0,), (1,), (2,))).plain()}
-    settled, (note,) = DOMAIN.tuned(recipe, maps)
+    maps = infos.of_pairs(Side(3, "labels", ((0,), (1,), (2,))), Side(3))
+    settled, (note,) = DOMAIN.game.resolve_auto(recipe, maps)
     assert set(settled.penalties) == {"r1", "r2"}
     assert "No pixel distance" in note
     stated = recipes.override(recipe, ["penalties.pixel.weight=2"])
-    assert DOMAIN.tuned(stated, maps) == (stated, ())
+    assert DOMAIN.game.resolve_auto(stated, maps) == (stated, ())
 
 
 def test_parts_that_do_not_go_together_are_refused() -> None:
-    facts = Small(paired=False).facts
+    info = Small(paired=False).info
     for settings, words in (
         (["discriminator.kind=patch"], "goes with `cycle` alone"),
         (["loss=relativistic_average"], "must not couple the rows"),
         (["generator.pool=-1"], "pool must be at least 0"),
         (["penalties.cycles.weight=1"], "no 'cycles'"),
     ):
-        recipe = recipes.override(DOMAIN.recipes["cyclegan"].changed(conditional=True), settings)
+        recipe = recipes.override(DOMAIN.recipes.table["cyclegan"].changed(conditional=True), settings)
         with pytest.raises(UserError, match=words):
-            DOMAIN.game(recipe, facts)
+            DOMAIN.game.build(recipe, info)
 
 
 def test_pairs_are_learnt() -> None:
@@ -464,7 +463,7 @@ def test_pairs_are_learnt() -> None:
     source = Small(1, 1)
     source.data = -source.condition
     recipe = tiny("pix2pix", learning={"generator": {"lr": 5e-3}, "discriminator": {"lr": 1e-3}})
-    game = DOMAIN.game(recipe.changed(penalties={"pixel": 10.0}), source.facts)
+    game = DOMAIN.game.build(recipe.changed(penalties={"pixel": 10.0}), source.info)
     assert isinstance(game, Duel)
     match = TrainingLoop(game, source, Settings(batch=4, learning=recipe.learning))
     lost = [event.values()["generator/pixel"] for event in match.run(60) if isinstance(event, Stepped)]

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from zerosum.domain import ConditionedEvaluator, HasBestMetric
-from zerosum.domains.translation.facts import Side
 from zerosum.domains.translation.image_collection import ImageCollection, album_of
 from zerosum.domains.translation.measures import labels
 from zerosum.domains.translation.metrics import TranslationEvaluator
+from zerosum.domains.translation.sides import Side
 from zerosum.domains.translation.source import PairSource
 from zerosum.metrics.record import Record
 

@@ -9,15 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
+import infos
 from zerosum.domain import PreviewContext
 from zerosum.domains.translation import preview
-from zerosum.domains.translation.facts import Side, colours
+from zerosum.domains.translation.sides import Side, colours
 
 MAP = Side(3, "labels", ((0,), (1,), (2,)))
-
-
-def facts(given: Side, target: Side, paired: bool = True) -> dict[str, object]:
-    return {"input": given.plain(), "target": target.plain(), "size": [16, 16], "paired": paired}
 
 
 def pixels(path: Path) -> np.ndarray:  # type: ignore[type-arg]
@@ -27,7 +24,7 @@ def pixels(path: Path) -> np.ndarray:  # type: ignore[type-arg]
 def test_label_maps_in_colours_beside_what_was_made(tmp_path: Path) -> None:
     labels = torch.nn.functional.one_hot(torch.full((4, 16, 16), 2), 3).permute(0, 3, 1, 2).float()
     made = torch.ones(4, 1, 16, 16) * -1
-    scene = PreviewContext(10, facts(MAP, Side(1)), torch.zeros(4, 1), None, labels)
+    scene = PreviewContext(10, infos.of_pairs(MAP, Side(1)), torch.zeros(4, 1), None, labels)
     preview.picture(made, tmp_path / "a.png", scene)
     page = pixels(tmp_path / "a.png")
     colour = ((colours(MAP)[2] + 1) * 127.5).round().int().tolist()
@@ -44,7 +41,7 @@ def test_every_row_is_there_and_the_sheet_stays_narrow(num: int, tmp_path: Path)
     levels = torch.linspace(-0.8, 0.8, num)
     given = levels[:, None, None, None].expand(num, 1, 8, 40)
     white = torch.ones(num, 3, 8, 40) * 0.9
-    preview.triples(given, white, white, facts(Side(1), Side(3)), tmp_path / "a.png")
+    preview.triples(given, white, white, infos.of_pairs(Side(1), Side(3)), tmp_path / "a.png")
     page = pixels(tmp_path / "a.png")
     assert page.shape[1] <= max(preview.MOST_ACROSS, 3 * 40 * 14 + 60)
     found = {int(level) for level in np.unique(page[(page[..., 0] == page[..., 1]) & (page[..., 1] == page[..., 2])])}
@@ -55,7 +52,7 @@ def test_groups_fill_their_rows(tmp_path: Path) -> None:
     """16 examples of two square cells stand in four rows of four."""
     cells = torch.zeros(16, 3, 64, 64)
     preview.picture(
-        cells, tmp_path / "a.png", PreviewContext(10, facts(Side(3), Side(3)), torch.zeros(16, 1), None, cells)
+        cells, tmp_path / "a.png", PreviewContext(10, infos.of_pairs(Side(3), Side(3)), torch.zeros(16, 1), None, cells)
     )
     width, height = Image.open(tmp_path / "a.png").size
     side = 128
@@ -65,12 +62,12 @@ def test_groups_fill_their_rows(tmp_path: Path) -> None:
 
 def test_sixteen_bits_and_many_channels_can_be_looked_at(tmp_path: Path) -> None:
     given, made = torch.zeros(2, 5, 16, 16), torch.full((2, 1, 16, 16), 1.4)
-    scene = PreviewContext(10, facts(Side(5), Side(1, bits=16)), torch.zeros(2, 1), None, given)
+    scene = PreviewContext(10, infos.of_pairs(Side(5), Side(1, bits=16)), torch.zeros(2, 1), None, given)
     preview.picture(made, tmp_path / "a.png", scene)
     assert {0, 128, 255} & set(np.unique(pixels(tmp_path / "a.png")).tolist()) >= {128, 255}
 
 
 def test_the_ending_decides_the_kind(tmp_path: Path) -> None:
     cells = torch.zeros(2, 3, 16, 16)
-    preview.triples(cells, cells, cells, facts(Side(3), Side(3)), tmp_path / "sub" / "a.jpg")
+    preview.triples(cells, cells, cells, infos.of_pairs(Side(3), Side(3)), tmp_path / "sub" / "a.jpg")
     assert Image.open(tmp_path / "sub" / "a.jpg").format == "JPEG"

@@ -20,7 +20,7 @@ _GLANCE = 5000
 _HOW = "Give a named source, or the path of a folder, .zip, .tar, .npy or .npz of images (./name for a path in this folder)."
 
 
-def recognise(where: str) -> bool:
+def can_open(where: str) -> bool:
     """Whether `where` names an image source, or a path that holds images or arrays of them. Looks briefly, never raises.
     A folder of two sides, such as trainA and trainB, is left to translation."""
     if named_datasets.canonical(where) is not None:
@@ -48,7 +48,7 @@ def recognise(where: str) -> bool:
         return False
 
 
-def claims(path: Path) -> bool:
+def looks_like(path: Path) -> bool:
     """Whether a path that is not recognised looks like images all the same: an archive, a folder with one or with arrays, or one
     with pictures of kinds that are not read."""
     if is_regular(path):

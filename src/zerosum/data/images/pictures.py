@@ -158,6 +158,14 @@ def resized(values: NDArray[Any], size: tuple[int, int], smooth: bool = True) ->
     return found if kind is np.uint8 else np.rint(found).clip(0, np.iinfo(values.dtype).max).astype(values.dtype)
 
 
+def smaller(height: int, width: int) -> tuple[str, str] | None:
+    """(setting, what it saves) for images of half the height and width; None where they cannot be smaller."""
+    half = max(8, height // 2), max(8, width // 2)
+    if half == (height, width):
+        return None
+    return f"data.size={half[0] if half[0] == half[1] else f'[{half[0]},{half[1]}]'}", "a quarter of the pixels"
+
+
 def refuse_huge(num: int, tile: tuple[int, int], path: Path, columns: int | None = None) -> None:
     """UserError where a picture of so many samples, (height, width) pixels each, would have more than MOST_PIXELS."""
     columns = max(1, round(max(num, 1) ** 0.5)) if columns is None else columns

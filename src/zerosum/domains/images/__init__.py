@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,23 @@ from torch import Tensor, nn
 from zerosum import domain
 from zerosum.data.images import film, paths, pictures, transparency
 from zerosum.data.images.types import RGBA, WHITE, Alpha, Crop, OnBad
-from zerosum.domain import Baseline, Domain, Facts, WriteOptions
+from zerosum.domain import (
+    AttributeCondition,
+    Baseline,
+    ClassCondition,
+    Condition,
+    Data,
+    DatasetInfo,
+    Domain,
+    Evaluation,
+    Games,
+    Media,
+    Recipes,
+    SampleInfo,
+    WriteOptions,
+)
 from zerosum.domains.images import augments, networks, recipes
-from zerosum.domains.images.data import ImageSource, Shape, open_source, recognise, sources
+from zerosum.domains.images.data import ImageSource, Shape, can_open, open_source, sources
 from zerosum.domains.images.networks.maxout import SigmoidGenerator
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Game
@@ -73,31 +88,44 @@ def _opener(
     )
 
 
-def _facts(source: ImageSource) -> dict[str, Any]:
-    shape, labels = source.shape, source.train.labels
-    counts = torch.bincount(labels, minlength=shape.num_classes).tolist() if labels is not None else []
-    return {
-        "name": source.name,
-        "channels": shape.channels,
-        "height": shape.height,
-        "width": shape.width,
-        "num_classes": shape.num_classes,
-        "class_names": list(source.class_names),
-        "class_counts": counts,
-        "num_attributes": len(source.attribute_names),
-        "attribute_names": list(source.attribute_names),
-        "attribute_scales": [list(scale) for scale in source.attribute_scales],
-        "attribute_rows": _examples(source),
-        "num_rows": source.num_rows,
-        "num_images": len(source.train),
-        "flip": source.flip,
-        "crop": source.crop,
-        "background": source.background,
-        "measure": source.measure,
-        "num_heldout": source.num_heldout,
-        "fingerprint": source.fingerprint,
-        "notes": [*_held_out(source), *_too_few(source), *_premultiplied(source), *source.notes],
-    }
+@dataclass(frozen=True)
+class Payload:
+    """num_images: training images, without mirror images. The others: see ImageSource."""
+
+    num_images: int
+    flip: bool
+    crop: Crop
+    background: str
+    measure: str
+
+
+def _info(source: ImageSource) -> DatasetInfo:
+    shape = source.shape
+    colour = {1: "grey", RGBA: "colour with transparency (4 channels, premultiplied)"}.get(shape.channels, "colour")
+    return DatasetInfo(
+        source.name,
+        source.num_rows,
+        source.num_heldout,
+        source.fingerprint,
+        SampleInfo(
+            {"channels": shape.channels, "height": shape.height, "width": shape.width},
+            f"{shape.width}x{shape.height} {colour}",
+        ),
+        (*_held_out(source), *_too_few(source), *_premultiplied(source), *source.notes),
+        _condition(source),
+        asdict(Payload(len(source.train), source.flip, source.crop, source.background, source.measure)),
+    )
+
+
+def _condition(source: ImageSource) -> Condition | None:
+    """The attributes of the images, else their classes."""
+    labels, num_classes = source.train.labels, source.shape.num_classes
+    if source.attribute_names:
+        rows = tuple(map(tuple, _examples(source)))
+        return AttributeCondition(source.attribute_names, source.attribute_scales, rows)
+    if not num_classes or labels is None:
+        return None
+    return ClassCondition(tuple(torch.bincount(labels, minlength=num_classes).tolist()), source.class_names)
 
 
 def _examples(source: ImageSource) -> list[list[float]]:
@@ -140,56 +168,58 @@ def _premultiplied(source: ImageSource) -> list[str]:
     ]
 
 
-def shape_of(facts: Facts) -> Shape:
-    """The Shape in a source's facts."""
-    return Shape(facts["channels"], facts["height"], facts["width"], facts["num_classes"])
+def shape_of(info: DatasetInfo) -> Shape:
+    """The Shape of the images of a data set."""
+    axes = info.sample.axes
+    return Shape(axes["channels"], axes["height"], axes["width"], info.num_classes)
 
 
-def _describe(facts: Facts) -> str:
-    colour = {1: "grey", RGBA: "colour with transparency (4 channels, premultiplied)"}.get(facts["channels"], "colour")
-    classes = f", {facts['num_classes']} classes" if facts["num_classes"] else ", no labels"
-    told = f", {facts['num_attributes']} attribute(s)" if facts.get("num_attributes") else classes
-    mirrored = " and their mirror images" if facts.get("flip") else ""
-    num = facts.get("num_images", facts["num_rows"])
-    return f"{num:,} images{mirrored} {facts['width']}x{facts['height']} {colour}{told}"
+def _describe(info: DatasetInfo) -> str:
+    classes = f", {info.num_classes} classes" if info.num_classes else ", no labels"
+    told = f", {info.num_attributes} attribute(s)" if info.num_attributes else classes
+    mirrored = " and their mirror images" if info.payload["flip"] else ""
+    return f"{info.payload['num_images']:,} images{mirrored} {info.sample.description}{told}"
 
 
-def _game(recipe: Recipe, facts: Facts) -> Duel:
+def _read_like(info: DatasetInfo) -> dict[str, Any]:
+    axes = info.sample.axes
+    return {"size": [axes["height"], axes["width"]], "channels": axes["channels"]}
+
+
+def _game(recipe: Recipe, info: DatasetInfo) -> Duel:
     game = domain.duel(
         recipe,
         networks.GENERATORS,
         networks.DISCRIMINATORS,
         augments.AUGMENTS,
-        shape_of(facts),
-        facts["num_classes"],
-        facts.get("num_attributes", 0),
+        shape_of(info),
+        info.num_classes,
+        info.num_attributes,
     )
-    if facts["channels"] == RGBA:
+    if info.sample.axes["channels"] == RGBA:
         game.augment = augments.BackgroundAugment(game.augment)
     return game
 
 
-def _generator(recipe: Recipe, facts: Facts) -> nn.Module:
-    return domain.generator(
-        recipe, networks.GENERATORS, shape_of(facts), facts["num_classes"], facts.get("num_attributes", 0)
-    )
+def _generator(recipe: Recipe, info: DatasetInfo) -> nn.Module:
+    return domain.generator(recipe, networks.GENERATORS, shape_of(info), info.num_classes, info.num_attributes)
 
 
-def _initialise(game: Game, source: ImageSource) -> None:
+def _init_from_data(game: Game, source: ImageSource) -> None:
     """A generator that begins at the marginals of the pixels looks at the training images."""
     for network in game.players.values():
         if isinstance(network, SigmoidGenerator):
             network.start_at_marginals(source)
 
 
-def _beside(recipe: Recipe, match: TrainingLoop, fakes: Tensor) -> Sequence[Record]:
+def _extra_metrics(recipe: Recipe, loop: TrainingLoop, fakes: Tensor) -> Sequence[Record]:
     """Whether the augmentation leaks, where there is one."""
     from zerosum.domains.images import augmentation_leak
 
-    game, source = match.game, match.source
+    game, source = loop.game, loop.source
     if recipe.augment is None or not isinstance(game, Duel) or not isinstance(source, ImageSource) or not game.augment:
         return ()
-    strength = game.strength(match.step)
+    strength = game.strength(loop.step)
     augment = game.augment
     if isinstance(augment, augments.BackgroundAugment) and augment.augment:
         augment, fakes = (
@@ -213,16 +243,16 @@ def _evaluator(source: ImageSource, seed: int) -> Any:
     return PixelEvaluator(source, seed)
 
 
-def _read(paths: Sequence[Path], facts: Facts) -> Tensor:
+def _read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
     """Image files as the discriminator wants them: decoded, cropped and resized as training images are."""
     from zerosum.domains.images.pixel_evaluator import read_images
 
     if not paths:
         raise UserError("judge needs at least one image file.")
-    return read_images(paths, shape_of(facts), facts.get("crop", "centre"), facts.get("background", WHITE))
+    return read_images(paths, shape_of(info), info.payload["crop"], info.payload["background"])
 
 
-def _likeness(samples: Tensor) -> Sequence[Tensor]:
+def _similarity(samples: Tensor) -> Sequence[Tensor]:
     """Coarse pixels, and the direction of the features of a fixed random network, which knows no data set."""
     from torch.nn.functional import adaptive_avg_pool2d, normalize
 
@@ -235,40 +265,58 @@ def _likeness(samples: Tensor) -> Sequence[Tensor]:
     return adaptive_avg_pool2d(samples, (min(height, 16), min(width, 16))).flatten(1), normalize(features)
 
 
-def _within(samples: Tensor, recipe: Recipe) -> Tensor:
+def _postprocess(samples: Tensor, recipe: Recipe) -> Tensor:
     """Clamped to [-1, 1] in place: a generator may end linearly. RGBA: no colour is above its alpha."""
     samples = samples.clamp_(-1, 1)
     return transparency.possible(samples) if samples.shape[1] == RGBA else samples
 
 
+def _tile(info: DatasetInfo) -> tuple[int, int]:
+    return max(info.sample.axes["height"], pictures.TILE), max(info.sample.axes["width"], pictures.TILE)
+
+
+def _write(samples: Tensor, path: Path, info: DatasetInfo, form: WriteOptions = WriteOptions()) -> list[Path]:
+    return pictures.write(samples, path, form.size, form.names)
+
+
 DOMAIN = Domain(
     name="images",
     summary="images of any size, grey or colour: a named data set, a folder, a zip, tar shards, an array",
-    recognise=recognise,
-    sources=sources,
-    open=_open,
-    facts=_facts,
-    describe=_describe,
-    game=_game,
-    parts={"generator": networks.GENERATORS, "discriminator": networks.DISCRIMINATORS, "augment": augments.AUGMENTS},
-    generator=_generator,
-    recipes=recipes.RECIPES,
-    choose=recipes.choose,
-    tuned=recipes.tuned,
-    evaluator=_evaluator,
-    picture=lambda samples, path, scene: pictures.grid(samples, scene.columns, path, scene.size),
-    write=lambda samples, path, facts, form=WriteOptions(): pictures.write(samples, path, form.size, form.names),
-    tile=lambda facts: (max(int(facts["height"]), pictures.TILE), max(int(facts["width"]), pictures.TILE)),
-    read=_read,
-    within=_within,
-    initialise=_initialise,
-    beside=_beside,
-    baselines=_baselines,
-    film=film.film,
-    pixels=True,
-    likeness=_likeness,
-    endings=pictures.ENDINGS,
-    claims=paths.claims,
-    paths=("attributes",),
-    arrays="(N, H, W), (N, H, W, C) or (N, C, H, W), C = 1, 3 or 4: images; in an .npz named 'images'",
+    data=Data(
+        can_open=can_open,
+        open=_open,
+        info=_info,
+        describe=_describe,
+        sources=sources,
+        payload=Payload,
+        looks_like=paths.looks_like,
+        paths=("attributes",),
+        arrays="(N, H, W), (N, H, W, C) or (N, C, H, W), C = 1, 3 or 4: images; in an .npz named 'images'",
+        read_like=_read_like,
+        smaller=lambda info: pictures.smaller(info.sample.axes["height"], info.sample.axes["width"]),
+    ),
+    game=Games(
+        build=_game,
+        build_generator=_generator,
+        init_from_data=_init_from_data,
+        resolve_auto=recipes.resolve_auto,
+        parts={
+            "generator": networks.GENERATORS,
+            "discriminator": networks.DISCRIMINATORS,
+            "augment": augments.AUGMENTS,
+        },
+    ),
+    evaluation=Evaluation(evaluator=_evaluator, extra_metrics=_extra_metrics, baselines=_baselines),
+    media=Media(
+        preview=lambda samples, path, context: pictures.grid(samples, context.columns, path, context.size),
+        write=_write,
+        read=_read,
+        postprocess=_postprocess,
+        tile=_tile,
+        film=film.film,
+        pixels=True,
+        similarity=_similarity,
+        endings=pictures.ENDINGS,
+    ),
+    recipes=Recipes(recipes.RECIPES, recipes.recommend_recipe),
 )

@@ -16,7 +16,7 @@ from zerosum.data.images import attributes as tables
 from zerosum.data.images import named_datasets
 from zerosum.data.images.attributes import Attributes
 from zerosum.data.images.named_datasets import SourceInfo
-from zerosum.data.images.paths import open_path, recognise
+from zerosum.data.images.paths import can_open, open_path
 from zerosum.data.images.pictures import as_played, as_saved, in_bytes, to_pixels, to_unit
 from zerosum.data.images.split import hold_out, set_apart
 from zerosum.data.images.transparency import laid_pixels
@@ -44,9 +44,9 @@ __all__ = [
     "SourceInfo",
     "as_played",
     "as_saved",
+    "can_open",
     "in_bytes",
     "open_source",
-    "recognise",
     "sources",
     "to_pixels",
     "to_unit",

@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-from zerosum.domain import Domain, Facts
+from zerosum.domain import Data, DatasetInfo, Domain, Evaluation, Games, Media, Recipes
 from zerosum.domains.points import data, export, files, game, networks, recipes
 from zerosum.domains.points.evaluator import ShapeEvaluator
 
 
-def _describe(facts: Facts) -> str:
-    classes = f" in {facts['num_classes']} classes" if facts["num_classes"] else ""
-    return f"{facts['num_rows']:,} shapes of {facts['num_points']} points{classes}"
+def _describe(info: DatasetInfo) -> str:
+    classes = f" in {info.num_classes} classes" if info.num_classes else ""
+    return f"{info.num_rows:,} shapes of {info.sample.axes['points']} points{classes}"
 
 
 DOMAIN = Domain(
     name="points",
     summary="shapes as point clouds: a named source, a folder of .ply .off .obj .stl .xyz .npy files, or an array (N, P, 3)",
-    recognise=data.recognise,
-    sources=data.sources,
-    open=data.open_source,
-    facts=data.CloudSource.facts,
-    describe=_describe,
-    game=game.build,
-    parts={"generator": networks.GENERATORS, "discriminator": networks.DISCRIMINATORS},
-    generator=game.generator,
-    recipes=recipes.RECIPES,
-    choose=recipes.choose,
-    evaluator=ShapeEvaluator,
-    picture=export.picture,
-    write=export.write,
-    tile=lambda facts: (export.TILE, export.TILE),
-    read=export.read,
-    initialise=game.initialise,
-    film=export.film,
-    endings=(*export.SUFFIXES, ""),
-    claims=files.claims,
-    arrays="(N, P, 3): N shapes of P points",
+    data=Data(
+        can_open=data.can_open,
+        open=data.open_source,
+        info=data.CloudSource.info,
+        describe=_describe,
+        sources=data.sources,
+        payload=data.Payload,
+        looks_like=files.looks_like,
+        arrays="(N, P, 3): N shapes of P points",
+    ),
+    game=Games(
+        build=game.build,
+        build_generator=game.generator,
+        init_from_data=game.init_from_data,
+        parts={"generator": networks.GENERATORS, "discriminator": networks.DISCRIMINATORS},
+    ),
+    evaluation=Evaluation(evaluator=ShapeEvaluator),
+    media=Media(
+        preview=export.picture,
+        write=export.write,
+        read=export.read,
+        tile=lambda info: (export.TILE, export.TILE),
+        film=export.film,
+        endings=(*export.SUFFIXES, ""),
+    ),
+    recipes=Recipes(recipes.RECIPES, recipes.recommend_recipe),
 )

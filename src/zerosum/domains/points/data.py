@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from zerosum import domain
 from zerosum.data import coordinates
 from zerosum.data.opening import path_of
+from zerosum.domain import ClassCondition, DatasetInfo, SampleInfo
 from zerosum.domains.points import builtin_sources, files
 from zerosum.domains.points.files import Shapes
 from zerosum.engine.game import Batch
@@ -25,6 +26,18 @@ from zerosum.recipe import Component
 Normalise = Literal["shape", "global", "none"]
 Axis = Literal["x", "y", "z"]
 FEWEST_POINTS = 16
+
+
+@dataclass(frozen=True)
+class Payload:
+    """normalise: what centre and radius belong to, see CloudSource. up: the axis that pictures show upwards. dtype: of the
+    coordinates in files."""
+
+    normalise: Normalise
+    centre: list[float]
+    radius: float
+    up: Axis
+    dtype: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,26 +97,23 @@ class CloudSource:
             heldout_labels=heldout_labels,
         )
 
-    def facts(self) -> dict[str, Any]:
+    def info(self) -> DatasetInfo:
         """What networks, pictures and units can be rebuilt from without the shapes."""
-        labels = torch.empty(0, dtype=torch.int64) if self.labels is None else self.labels.cpu()
-        counts = torch.bincount(labels, minlength=len(self.class_names)).tolist()
-        return {
-            "name": self.name,
-            "num_points": self.clouds.shape[1],
-            "normalise": self.normalise,
-            "centre": list(self.centre),
-            "radius": self.radius,
-            "up": self.up,
-            "dtype": self.dtype,
-            "num_rows": self.num_rows,
-            "num_heldout": self.num_heldout,
-            "num_classes": len(self.class_names),
-            "class_names": list(self.class_names),
-            "class_counts": counts,
-            "fingerprint": self.fingerprint,
-            "notes": list(self.notes),
-        }
+        condition = None
+        if self.labels is not None and self.class_names:
+            counts = torch.bincount(self.labels.cpu(), minlength=len(self.class_names)).tolist()
+            condition = ClassCondition(tuple(counts), self.class_names)
+        points, coordinates = self.clouds.shape[1:]
+        return DatasetInfo(
+            self.name,
+            self.num_rows,
+            self.num_heldout,
+            self.fingerprint,
+            SampleInfo({"points": points, "coordinates": coordinates}, f"a shape of {points} points"),
+            self.notes,
+            condition,
+            asdict(Payload(self.normalise, list(self.centre), self.radius, self.up, self.dtype)),
+        )
 
 
 def _picked(clouds: Tensor, labels: Tensor | None, indices: Tensor) -> Batch:
@@ -203,9 +213,9 @@ def normalised(clouds: Tensor, how: Normalise, name: str) -> tuple[Tensor, tuple
     return moved.float(), (0.0, 0.0, 0.0), 1.0, "Coordinates are used as they are."
 
 
-def recognise(where: str) -> bool:
+def can_open(where: str) -> bool:
     """Whether `where` names a source of shapes, or a path that holds meshes or clouds. Looks briefly, never raises."""
-    return where in builtin_sources.SOURCES or files.recognise(where)
+    return where in builtin_sources.SOURCES or files.can_open(where)
 
 
 def sources() -> Mapping[str, builtin_sources.SourceInfo]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from zerosum.data import coordinates, filenames
 from zerosum.data.images import film as films
 from zerosum.data.images.pictures import marked
-from zerosum.domain import Facts, PreviewContext, WriteOptions
+from zerosum.domain import DatasetInfo, PreviewContext, WriteOptions
 from zerosum.domains.points import drawing, files, meshes
 from zerosum.domains.points.data import normalised
 from zerosum.errors import UserError
@@ -29,13 +29,13 @@ SUFFIXES = (".png", ".ply", ".xyz", ".npy", *films.KINDS)
 
 def picture(samples: Tensor, path: Path, scene: PreviewContext) -> None:
     """One PNG of samples (N, P, 3), made ones in another colour than real ones."""
-    _save(samples, path, scene.columns, scene.facts, made=scene.noise is not None)
+    _save(samples, path, scene.columns, scene.info, made=scene.noise is not None)
 
 
-def _save(samples: Tensor, path: Path, columns: int, facts: Facts, made: bool) -> None:
+def _save(samples: Tensor, path: Path, columns: int, info: DatasetInfo, made: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     tile = TILE if len(samples) > MOST_TURNING else LARGE_TILE
-    sheet = Image.fromarray(drawing.sheet(samples, columns, facts["up"], made, tile))
+    sheet = Image.fromarray(drawing.sheet(samples, columns, info.payload["up"], made, tile))
     sheet.save(path, format="PNG", pnginfo=marked(columns, -(-len(samples) // columns)))
 
 
@@ -46,7 +46,7 @@ def film(samples: Tensor, path: Path, frames_per_second: float) -> None:
     films.film(drawing.as_frames(seen), path, frames_per_second)
 
 
-def write(samples: Tensor, path: Path, facts: Facts, form: WriteOptions = WriteOptions()) -> list[Path]:
+def write(samples: Tensor, path: Path, info: DatasetInfo, form: WriteOptions = WriteOptions()) -> list[Path]:
     """Samples as a picture (.png), a turning one (.gif, .apng, .mp4: the first 12), an array (.npy), or a cloud a file (.ply,
     .xyz: numbered where there are several); without an ending a folder of .ply files. Coordinates are the data's own."""
     suffix = path.suffix.lower()
@@ -54,15 +54,15 @@ def write(samples: Tensor, path: Path, facts: Facts, form: WriteOptions = WriteO
         raise UserError(f"--out {path}: cannot write {suffix}. Use {', '.join(SUFFIXES)}, or a folder for .ply files.")
     (path if not suffix else path.parent).mkdir(parents=True, exist_ok=True)
     if suffix == ".png":
-        _save(samples, path, max(1, round(len(samples) ** 0.5)), facts, made=True)
+        _save(samples, path, max(1, round(len(samples) ** 0.5)), info, made=True)
         return [path]
     if suffix in films.KINDS:
         some = samples[:MOST_TURNING]
         columns = max(1, round(len(some) ** 0.5))
-        films.film(drawing.frames(some, columns, facts["up"], True, FRAMES, TURNING), path, PER_SECOND)
+        films.film(drawing.frames(some, columns, info.payload["up"], True, FRAMES, TURNING), path, PER_SECOND)
         return [path]
-    frame = facts["centre"], [facts["radius"]]
-    clouds = coordinates.restored(samples.numpy(), *frame).astype(facts.get("dtype", "float32"))
+    frame = info.payload["centre"], [info.payload["radius"]]
+    clouds = coordinates.restored(samples.numpy(), *frame).astype(info.payload["dtype"])
     if suffix == ".npy":
         np.save(path, clouds)
         return [path]
@@ -90,15 +90,15 @@ def _one(cloud: meshes.Array, path: Path, digits: int) -> Path:
     return path
 
 
-def read(paths: Sequence[Path], facts: Facts) -> Tensor:
+def read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
     """(N, P, 3) of files, normalised as the training data were."""
     parts = []
     for path in paths:
         if path.suffix.lower() not in (*files.SINGLE, *files.ARRAYS):
             raise UserError(f"{path}: not a file of shapes. Use {', '.join((*files.SINGLE, *files.ARRAYS))}.")
-        parts.append(torch.from_numpy(files.clouds(path, facts["num_points"], 0)))
+        parts.append(torch.from_numpy(files.clouds(path, info.sample.axes["points"], 0)))
     clouds = torch.cat(parts)
-    if facts["normalise"] == "shape":
+    if info.payload["normalise"] == "shape":
         return normalised(clouds, "shape", "judge")[0]
-    back: Tensor = (clouds - torch.tensor(facts["centre"], dtype=clouds.dtype)) / facts["radius"]
+    back: Tensor = (clouds - torch.tensor(info.payload["centre"], dtype=clouds.dtype)) / info.payload["radius"]
     return back.float()

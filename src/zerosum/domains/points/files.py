@@ -77,7 +77,7 @@ class FileNotes:
         return tuple(f"{len(names)} file(s) {what} (the first: {names[0]})." for what, names in self.files.items())
 
 
-def recognise(where: str) -> bool:
+def can_open(where: str) -> bool:
     """Whether a path holds meshes or clouds. Reads names and headers only, never raises."""
     path = path_of(where)
     try:
@@ -91,7 +91,7 @@ def recognise(where: str) -> bool:
         return False
 
 
-def claims(path: Path) -> bool:
+def looks_like(path: Path) -> bool:
     """Whether a path that is not recognised is a single cloud, an array (P, 3), or of a kind of UNREAD. Never raises."""
     try:
         if path.is_dir():

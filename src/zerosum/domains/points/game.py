@@ -115,9 +115,9 @@ class LatentDuel(Duel):
         return Batch(self.whole.encode(batch.data[:, picked.to(batch.data.device)]), batch.condition)
 
 
-def build(recipe: Recipe, facts: domain.Facts) -> Duel:
+def build(recipe: Recipe, info: domain.DatasetInfo) -> Duel:
     """The game of a recipe: in phases for the generator kind "latent", else the ordinary duel on points."""
-    num_points, num_classes = int(facts["num_points"]), int(facts["num_classes"])
+    num_points, num_classes = info.sample.axes["points"], info.num_classes
     latent = [part.kind == "latent" for part in (recipe.generator, recipe.discriminator)]
     if not any(latent):
         return domain.duel(
@@ -153,12 +153,12 @@ def build(recipe: Recipe, facts: domain.Facts) -> Duel:
         raise UserError(f"Recipe {recipe.name}: {error}.") from None
 
 
-def generator(recipe: Recipe, facts: domain.Facts) -> nn.Module:
+def generator(recipe: Recipe, info: domain.DatasetInfo) -> nn.Module:
     """The generator of that game alone."""
-    return domain.generator(recipe, networks.GENERATORS, int(facts["num_points"]), int(facts["num_classes"]))
+    return domain.generator(recipe, networks.GENERATORS, info.sample.axes["points"], info.num_classes)
 
 
-def initialise(game: Game, source: Source) -> None:
+def init_from_data(game: Game, source: Source) -> None:
     """A game on codes is told of the shapes that it will encode."""
     if isinstance(game, LatentDuel):
         game.source = source

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from zerosum.domain import both
+from zerosum.domain import DatasetInfo, both
 from zerosum.engine.duel import Prior
 from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.engine.schedule import Schedule
@@ -53,7 +52,7 @@ RAW = LATENT.changed(
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (LATENT, RAW)}
 
 
-def choose(facts: Mapping[str, Any], minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
+def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
     """The recipe for a source that names none, and why."""
-    told = f", told which of {facts['num_classes']} classes" if facts["num_classes"] else ""
-    return "points-latent", f"{facts['num_rows']:,} shapes of {facts['num_points']} points: a game on codes{told}"
+    told = f", told which of {info.num_classes} classes" if info.num_classes else ""
+    return "points-latent", f"{info.num_rows:,} shapes of {info.sample.axes['points']} points: a game on codes{told}"

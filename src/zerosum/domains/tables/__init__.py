@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from zerosum import domain
-from zerosum.domain import Domain, Facts, PreviewContext, WriteOptions
+from zerosum.domain import (
+    Data,
+    DatasetInfo,
+    Domain,
+    Evaluation,
+    Games,
+    Media,
+    PreviewContext,
+    Recipes,
+    WriteOptions,
+)
 from zerosum.domains.tables import (
     baselines,
     choice,
     conditional_sampling,
-    conditions,
     encode_file,
     networks,
     preview,
@@ -24,74 +32,72 @@ from zerosum.domains.tables import (
     writing,
 )
 from zerosum.domains.tables.columns import CATEGORICAL, NUMERIC
-from zerosum.domains.tables.data import TableSource, open_source
+from zerosum.domains.tables.data import Payload, TableSource, open_source
 from zerosum.domains.tables.layout import condition_width, layout_of
-from zerosum.domains.tables.metrics import TableEvaluator, beside
-from zerosum.domains.tables.summary import summary
+from zerosum.domains.tables.metrics import TableEvaluator, extra_metrics
 from zerosum.engine.duel import Duel
 from zerosum.recipe import Recipe
 
 
-def _describe(facts: Facts) -> str:
-    kinds = [column["kind"] for column in facts["columns"] if column["kind"] in (*NUMERIC, *CATEGORICAL)]
+def _describe(info: DatasetInfo) -> str:
+    kinds = [column["kind"] for column in info.payload["columns"] if column["kind"] in (*NUMERIC, *CATEGORICAL)]
     found = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
-    return (
-        f"{facts['num_rows']:,} rows of {len(kinds)} columns (" + ", ".join(f"{n} {k}" for k, n in found.items()) + ")"
-    )
+    return f"{info.num_rows:,} rows of {len(kinds)} columns (" + ", ".join(f"{n} {k}" for k, n in found.items()) + ")"
 
 
-def _facts(source: TableSource) -> dict[str, Any]:
-    return source.facts() | {"summary": summary(source)}
-
-
-def _game(recipe: Recipe, facts: Facts) -> Duel:
+def _game(recipe: Recipe, info: DatasetInfo) -> Duel:
     return domain.duel(
         recipe,
         networks.GENERATORS,
         networks.DISCRIMINATORS,
         {},
-        layout_of(facts),
+        layout_of(info.payload),
         num_classes=0,
-        num_attributes=condition_width(facts),
+        num_attributes=condition_width(info.payload),
         penalties=terms.TERMS,
     )
 
 
-def _generator(recipe: Recipe, facts: Facts) -> nn.Module:
-    return domain.generator(recipe, networks.GENERATORS, layout_of(facts), num_attributes=condition_width(facts))
+def _generator(recipe: Recipe, info: DatasetInfo) -> nn.Module:
+    return domain.generator(
+        recipe, networks.GENERATORS, layout_of(info.payload), num_attributes=condition_width(info.payload)
+    )
 
 
-def _write(samples: Tensor, path: Path, facts: Facts, form: WriteOptions = WriteOptions()) -> list[Path]:
+def _write(samples: Tensor, path: Path, info: DatasetInfo, form: WriteOptions = WriteOptions()) -> list[Path]:
     if path.suffix.lower() == ".png":
-        preview.picture(samples, path, PreviewContext(0, facts, samples.new_zeros(len(samples), 0)))
+        preview.picture(samples, path, PreviewContext(0, info, samples.new_zeros(len(samples), 0)))
         return [path]
-    return writing.written(transform.of_facts(facts).decoded(samples), path, facts)
+    return writing.written(transform.of_payload(info.payload).decoded(samples), path, info)
 
 
 DOMAIN = Domain(
     name="tables",
     summary="tables: a CSV or Parquet file of numbers, categories, dates, or a table that comes with scikit-learn",
-    recognise=reading.recognise,
-    sources=lambda: reading.SOURCES,
-    open=open_source,
-    facts=_facts,
-    describe=_describe,
-    game=_game,
-    parts={"generator": networks.GENERATORS, "discriminator": networks.DISCRIMINATORS},
-    generator=_generator,
-    recipes=recipes.RECIPES,
-    choose=choice.choose,
-    evaluator=TableEvaluator,
-    picture=preview.picture,
-    write=_write,
-    read=encode_file.read,
-    tuned=choice.tuned,
-    beside=beside,
-    baselines=baselines.fits,
-    num_shown=preview.NUM_SHOWN,
-    draw=conditions.draw,
-    produce=conditional_sampling.produce,
-    sample_name="samples.csv",
-    endings=(*writing.ENDINGS, ".png"),
-    claims=reading.claims,
+    data=Data(
+        can_open=reading.can_open,
+        open=open_source,
+        info=TableSource.info,
+        describe=_describe,
+        sources=lambda: reading.SOURCES,
+        payload=Payload,
+        looks_like=reading.looks_like,
+    ),
+    game=Games(
+        build=_game,
+        build_generator=_generator,
+        resolve_auto=choice.resolve_auto,
+        parts={"generator": networks.GENERATORS, "discriminator": networks.DISCRIMINATORS},
+    ),
+    evaluation=Evaluation(evaluator=TableEvaluator, extra_metrics=extra_metrics, baselines=baselines.fits),
+    media=Media(
+        preview=preview.picture,
+        write=_write,
+        read=encode_file.read,
+        num_shown=preview.NUM_SHOWN,
+        sample=conditional_sampling.produce,
+        sample_name="samples.csv",
+        endings=(*writing.ENDINGS, ".png"),
+    ),
+    recipes=Recipes(recipes.RECIPES, choice.recommend_recipe),
 )

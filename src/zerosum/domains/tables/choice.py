@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from zerosum.domain import Facts
+from zerosum.domain import DatasetInfo
 from zerosum.engine.schedule import Schedule
 from zerosum.nn.precision import multiplies_faster
 from zerosum.recipe import Component, Recipe, settled
@@ -21,14 +21,14 @@ HALF_LIFE_STEPS = 700
 """Of the average generator, in batches: an average of 0.999 a step."""
 
 
-def choose(facts: Facts, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
+def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
     """The recipe for a table that names none, and why; its sizes follow from the rows."""
-    return "table", f"{facts['num_rows']:,} rows of {len(facts['layout'])} columns that are learnt"
+    return "table", f"{info.num_rows:,} rows of {len(info.payload['layout'])} columns that are learnt"
 
 
-def tuned(recipe: Recipe, facts: Facts) -> tuple[Recipe, tuple[str, ...]]:
+def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, ...]]:
     """A number for each "auto", and a note for each: the rule with the numbers put in."""
-    num = int(facts["num_rows"])
+    num = info.num_rows
     least, width, weight = next(size for size in SIZES if num >= size[0])
     where = f"{num:,} training rows ({'fewer than ' + format(SIZES[1][0], ',') if not least else f'{least:,} or more'})"
     notes = []

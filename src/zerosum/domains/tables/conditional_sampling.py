@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zerosum.domain import Facts, GeneratorHandle, SampleRequest, SampleResult
+from zerosum.domain import DatasetInfo, GeneratorHandle, SampleRequest, SampleResult
 from zerosum.domains.tables import conditions, filters, linear, transform
 from zerosum.domains.tables.categories import Categories
 from zerosum.domains.tables.columns import NUMERIC
@@ -213,7 +213,7 @@ def _pool(mixture: Mixture, grid: Floats) -> Floats:
 
 def stream(maker: GeneratorHandle, asked: Where, seed: int) -> Stream:
     """Rows of a published generator that satisfy what is asked."""
-    fit = transform.of_facts(maker.facts)
+    fit = transform.of_payload(maker.info.payload)
     conditions_asked = tuple(_of_learnt(one, fit) for one in filters.parsed(asked, fit.columns))
     for one in conditions_asked:
         if one.column.name in fit.encodings:
@@ -352,7 +352,7 @@ def _impossible(asked: Sequence[Filter], tally: SamplingTally, fit: Transform) -
     )
 
 
-def produce(maker: GeneratorHandle, facts: Facts, wanted: SampleRequest) -> SampleResult | None:
+def produce(maker: GeneratorHandle, info: DatasetInfo, wanted: SampleRequest) -> SampleResult | None:
     """`zerosum sample`: rows to a file in constant memory; None where a picture is asked for."""
     other = [option for option in wanted.special if option != "--where"]
     if other or (not suits(wanted.out) and not wanted.where):
@@ -361,7 +361,7 @@ def produce(maker: GeneratorHandle, facts: Facts, wanted: SampleRequest) -> Samp
     if num < 1:
         raise UserError(f"num must be at least 1, got {num}.")
     rows = stream(maker, wanted.where, wanted.seed)
-    with opened(wanted.out, rows.fit.columns, style_of(facts)) as file:
+    with opened(wanted.out, rows.fit.columns, style_of(info.payload)) as file:
         for table in rows.tables(num):
             file.add(table)
     return SampleResult([wanted.out], num, rows.notes)

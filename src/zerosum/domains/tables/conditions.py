@@ -33,16 +33,11 @@ def split(condition: Tensor, blocks: Sequence[Block]) -> tuple[Tensor, Tensor]:
     return spread(mask, blocks), values
 
 
-def nothing(facts: Mapping[str, Any], num: int) -> Tensor:
+def nothing(payload: Mapping[str, Any], num: int) -> Tensor:
     """(num, K) conditions that tell nothing: rows as the table has them."""
-    return torch.zeros(num, condition_width(facts))
+    return torch.zeros(num, condition_width(payload))
 
 
-def draw(facts: Mapping[str, Any], num: int, seed: int) -> Tensor:
-    """What a generator hears when nobody asks for anything: nothing."""
-    return nothing(facts, num)
-
-
-def columns_of(facts: Mapping[str, Any]) -> dict[str, int]:
+def columns_of(payload: Mapping[str, Any]) -> dict[str, int]:
     """The number of each learnt column in the mask."""
-    return {block.column: number for number, block in enumerate(layout_of(facts))}
+    return {block.column: number for number, block in enumerate(layout_of(payload))}

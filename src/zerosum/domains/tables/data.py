@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from zerosum import domain
+from zerosum.domain import DatasetInfo, OtherCondition, SampleInfo
 from zerosum.domains.tables import reading, stating, transform
 from zerosum.domains.tables.columns import NUMERIC
 from zerosum.domains.tables.data_report import notes_of
 from zerosum.domains.tables.encoded_dataset import EncodedDataset, encoded
 from zerosum.domains.tables.layout import condition_width, row_width
 from zerosum.domains.tables.reading import RawTable, TextStyle
+from zerosum.domains.tables.summary import summary
 from zerosum.domains.tables.table import Table
 from zerosum.domains.tables.transform import Numeric, Transform
 from zerosum.domains.tables.understanding import Decimal, understood
@@ -29,6 +31,18 @@ from zerosum.recipe import Component
 MOST_KEYS = 2**21
 """Virtual rows at most: each copy of the table is drawn anew."""
 MOST_COPIES = 64
+
+
+@dataclass(frozen=True)
+class Payload(TextStyle):
+    """columns, rules: see Transform.to_json. layout: the blocks of an encoded row. missing: further spellings of missing numbers
+    and dates. summary: what pictures show of the training rows. The other fields are the style of the text file."""
+
+    columns: list[dict[str, Any]] = field(kw_only=True)
+    rules: list[dict[str, Any]] = field(kw_only=True)
+    layout: list[dict[str, Any]] = field(kw_only=True)
+    missing: list[str] = field(kw_only=True)
+    summary: dict[str, Any] = field(kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,22 +87,26 @@ class TableSource:
         """The same rows on another device."""
         return replace(self, rows=self.rows.to(device), heldout_rows=self.heldout_rows.to(device))
 
-    def facts(self) -> dict[str, Any]:
+    def info(self) -> DatasetInfo:
         """What networks, tables and measures can be rebuilt from without the data."""
-        plain: dict[str, Any] = {
-            "name": self.name,
-            "num_rows": len(self.train),
-            "num_heldout": self.num_heldout,
-            "num_classes": 0,
-            "conditioned": True,
+        payload: dict[str, Any] = {
             "layout": self.transform.layout,
             **self.transform.to_json(),
             **self.style.to_json(),
             "missing": list(self.missing),
-            "fingerprint": self.fingerprint,
-            "notes": list(self.notes),
+            "summary": summary(self.train),
         }
-        return plain | {"width": row_width(plain), "condition_width": condition_width(plain)}
+        width = row_width(payload)
+        return DatasetInfo(
+            self.name,
+            len(self.train),
+            self.num_heldout,
+            self.fingerprint,
+            SampleInfo({"places": width}, f"an encoded row of {width} numbers"),
+            self.notes,
+            OtherCondition("values that columns shall have", (condition_width(payload),)),
+            payload,
+        )
 
 
 def open_source(data: Component, allow_download: bool) -> TableSource:

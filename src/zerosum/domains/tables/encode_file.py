@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zerosum.domain import Facts
+from zerosum.domain import DatasetInfo
 from zerosum.domains.tables import reading, transform
 from zerosum.domains.tables.columns import CATEGORICAL, Column, present_of
 from zerosum.domains.tables.dates import DateFormat
@@ -22,10 +22,10 @@ from zerosum.domains.tables.transform import Transform
 from zerosum.errors import UserError, nearest
 
 
-def read(paths: Sequence[Path], facts: Facts) -> Tensor:
+def read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
     """(N, D) encoded rows of tables with the run's own columns; UserError names a column or cell that the run does not know."""
-    fit = transform.of_facts(facts)
-    return torch.cat([_rows(table_of(path, fit, facts), fit) for path in paths])
+    fit = transform.of_payload(info.payload)
+    return torch.cat([_rows(table_of(path, fit, info), fit) for path in paths])
 
 
 def _rows(table: Table, fit: Transform) -> Tensor:
@@ -33,9 +33,9 @@ def _rows(table: Table, fit: Transform) -> Tensor:
     return encoded(table, fit, told=0.0).data(rows, rows)
 
 
-def table_of(path: Path, fit: Transform, facts: Facts) -> Table:
+def table_of(path: Path, fit: Transform, info: DatasetInfo) -> Table:
     """The learnt columns of a file, understood as those of the run."""
-    raw, missing = _read(path, style_of(facts)), facts.get("missing", ())
+    raw, missing = _read(path, style_of(info.payload)), info.payload["missing"]
     held = {column.name: column for column in raw.columns}
     arrays = {}
     for column in fit.columns:

@@ -40,13 +40,13 @@ class Block:
         return (first, self.stop) if first < self.stop else None
 
 
-def layout_of(facts: Mapping[str, Any]) -> tuple[Block, ...]:
+def layout_of(payload: Mapping[str, Any]) -> tuple[Block, ...]:
     """The blocks of an encoded row, one for each learnt column, in order of their places."""
-    return tuple(Block(**block) for block in facts["layout"])
+    return tuple(Block(**block) for block in payload["layout"])
 
 
 def laid_out(columns: Sequence[tuple[str, Kind, int, bool]]) -> list[dict[str, Any]]:
-    """The layout of (column, kind, width, missing) side by side, as plain values for facts."""
+    """The layout of (column, kind, width, missing) side by side, as plain values for the payload."""
     blocks, start = [], 0
     for column, kind, width, missing in columns:
         blocks.append(asdict(Block(column, kind, start, width, missing)))
@@ -54,11 +54,11 @@ def laid_out(columns: Sequence[tuple[str, Kind, int, bool]]) -> list[dict[str, A
     return blocks
 
 
-def row_width(facts: Mapping[str, Any]) -> int:
+def row_width(payload: Mapping[str, Any]) -> int:
     """D: the places of an encoded row."""
-    return max((block.stop for block in layout_of(facts)), default=0)
+    return max((block.stop for block in layout_of(payload)), default=0)
 
 
-def condition_width(facts: Mapping[str, Any]) -> int:
+def condition_width(payload: Mapping[str, Any]) -> int:
     """K = C + D: a mask over the columns, then the encoded row with zeros where nothing is told."""
-    return len(facts["layout"]) + row_width(facts)
+    return len(payload["layout"]) + row_width(payload)

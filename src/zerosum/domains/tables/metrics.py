@@ -114,12 +114,12 @@ class TableEvaluator:
         }
 
 
-def beside(recipe: Recipe, match: TrainingLoop, fakes: Tensor) -> Sequence[Record]:
+def extra_metrics(recipe: Recipe, loop: TrainingLoop, fakes: Tensor) -> Sequence[Record]:
     """What the generator returns when it is asked for values; nothing for one that hears no conditions."""
     if recipe.conditional is not True:
         return ()
-    network = match.average.network if match.average else match.game.players["generator"]
-    source: Any = match.source
+    network = loop.average.network if loop.average else loop.game.players["generator"]
+    source: Any = loop.source
     return conditional_metrics.records(
-        source, conditional_metrics.maker(network, match.device), recipe.prior, recipe.seed
+        source, conditional_metrics.maker(network, loop.device), recipe.prior, recipe.seed
     )

@@ -40,8 +40,8 @@ LONGEST = 18
 def picture(samples: Tensor, path: Path, scene: PreviewContext) -> None:
     """One PNG of rows (N, D): a panel a column over the training rows' own, then what is between columns: real, these, and the
     difference. Names whose signs no font of the system has are replaced by their numbers, and a line says so."""
-    fit = transform.of_facts(scene.facts)
-    known, rows = scene.facts["summary"], first_columns(plain(fit.decoded(samples)))
+    fit = transform.of_payload(scene.info.payload)
+    known, rows = scene.info.payload["summary"], first_columns(plain(fit.decoded(samples)))
     labels = _labels(rows.names, known, fit.columns)
     with labels.glyphs.drawing():
         figure = _drawn(rows, known, labels, scene.noise is not None)

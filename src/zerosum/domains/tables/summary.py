@@ -12,18 +12,18 @@ from zerosum.domains.tables.measures.table_similarity import Floats, Mixed, asso
 from zerosum.domains.tables.numeric_matrix import plain
 
 if TYPE_CHECKING:
-    from zerosum.domains.tables.data import TableSource
+    from zerosum.domains.tables.table import Table
 
 MOST_COLUMNS, MOST_LEVELS, NUM_BINS, MOST_ROWS = 24, 9, 24, 20_000
 """Columns and bars of a picture at most, and rows that its numbers are taken from."""
 
 
-def summary(source: TableSource) -> dict[str, Any]:
+def summary(train: Table) -> dict[str, Any]:
     """{"columns": [...], "associations": (C, C), null where undefined} of the first MOST_COLUMNS learnt columns.
 
     A column: name, edges (numbers) or levels (codes; None stands for all others), shares of the bars, missing share.
     """
-    rows = plain(source.train)
+    rows = plain(train)
     if len(rows) > MOST_ROWS:
         rows = rows.rows(np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.int64))
     rows = first_columns(rows)

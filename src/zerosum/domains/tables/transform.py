@@ -1,4 +1,4 @@
-"""From a table to the rows that networks see, and back. Known from facts alone: a published generator needs no data.
+"""From a table to the rows that networks see, and back. Known from the payload alone: a published generator needs no data.
 
 Legend: N rows, D places of an encoded row.
 """
@@ -47,7 +47,7 @@ KINDS: Mapping[str, tuple[type, Callable[[Mapping[str, Any]], Encoding | Functio
     "levels": (Categories, categories.of_json),
     "determined": (FunctionalDependencies, functional_dependencies.of_json),
 }
-"""What facts call each way to encode a column, its class, and how it is read from them."""
+"""What the payload calls each way to encode a column, its class, and how it is read from them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ class Transform:
 
     @property
     def layout(self) -> list[dict[str, Any]]:
-        """Blocks of an encoded row, as plain values for facts."""
+        """Blocks of an encoded row, as plain values for the payload."""
         return laid_out([(name, *_extent(encoding)) for name, encoding in self.encodings.items()])
 
     @property
@@ -128,7 +128,7 @@ class Transform:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values of every column and rule, for facts."""
+        """Plain values of every column and rule, for the payload."""
         of = [(column, self.encodings.get(column.name), self.determined.get(column.name)) for column in self.columns]
         columns = [_plain(*one) for one in of]
         return {"columns": columns, "rules": [linear.to_json(rule) for rule in self.rules]}
@@ -227,12 +227,12 @@ def _plain(column: Column, encoding: Encoding | None, follows: FunctionalDepende
     return plain
 
 
-def of_facts(facts: Mapping[str, Any]) -> Transform:
-    """The transform that a source's facts describe."""
+def of_payload(payload: Mapping[str, Any]) -> Transform:
+    """The transform that the payload of a DatasetInfo describes."""
     columns: list[Column] = []
     encodings: dict[str, Encoding] = {}
     follows: dict[str, FunctionalDependencies] = {}
-    for plain in facts["columns"]:
+    for plain in payload["columns"]:
         columns.append(column_of(plain))
         for how in (plain.get("encoding"), plain.get("follows")):
             found = KINDS[how["kind"]][1](how) if how else None
@@ -240,11 +240,11 @@ def of_facts(facts: Mapping[str, Any]) -> Transform:
                 follows[plain["name"]] = found
             elif found is not None:
                 encodings[plain["name"]] = found
-    return Transform(tuple(columns), encodings, follows, tuple(map(linear.of_json, facts.get("rules", ()))))
+    return Transform(tuple(columns), encodings, follows, tuple(map(linear.of_json, payload.get("rules", ()))))
 
 
 def column_of(plain: Mapping[str, Any]) -> Column:
-    """A column from the plain values in facts."""
+    """A column from the plain values in the payload."""
     given = {name: value for name, value in plain.items() if name not in ("encoding", "follows", "form", "levels")}
     form = plain["form"]
     if form is not None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from zerosum.domain import DatasetInfo
 from zerosum.domains.tables.columns import BOOLS, CATEGORICAL, Column, is_missing
 from zerosum.domains.tables.dates import DateFormat
 from zerosum.domains.tables.numbers import NumberFormat
@@ -221,8 +222,8 @@ def _typed(pandas: Any, words: Any, dtype: str) -> Any:
     return numbers.astype(dtype)
 
 
-def written(table: Table, path: Path, facts: Mapping[str, Any]) -> list[Path]:
+def written(table: Table, path: Path, info: DatasetInfo) -> list[Path]:
     """A table as one file."""
-    with opened(path, table.columns, style_of(facts)) as file:
+    with opened(path, table.columns, style_of(info.payload)) as file:
         file.add(table)
     return [path]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zerosum import domain
 from zerosum.data.opening import path_of
+from zerosum.domain import DatasetInfo, SampleInfo
 from zerosum.domains.toy.densities import DENSITIES, Density
 from zerosum.domains.toy.estimate import kernel_estimate
 from zerosum.domains.toy.files import SUFFIXES, looks_like_points, read_table
@@ -24,6 +25,18 @@ from zerosum.recipe import Component, part
 
 SAMPLING = ("num", "seed")
 """The options of `data` beside those of the density."""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """density: as plain values, see densities.of. exact: whether it is the truth or an estimate of it. columns, offset, scale:
+    the data's own names and units, value = offset + scale * point."""
+
+    density: dict[str, Any]
+    exact: bool
+    columns: list[str]
+    offset: list[float]
+    scale: list[float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,23 +84,25 @@ class PointSource:
         """The same points on another device."""
         return replace(self, points=self.points.to(device), heldout=self.heldout.to(device))
 
-    def facts(self) -> dict[str, Any]:
+    def info(self) -> DatasetInfo:
         """What networks, pictures and units can be rebuilt from without the points."""
         dims = self.points.shape[1]
-        return {
-            "name": self.name,
-            "num_dims": dims,
-            "density": dict(self.density),
-            "exact": self.exact,
-            "columns": list(self.columns[:dims]),
-            "offset": list(self.offset[:dims]),
-            "scale": list(self.scale[:dims]),
-            "num_rows": self.num_rows,
-            "num_heldout": self.num_heldout,
-            "num_classes": 0,
-            "fingerprint": self.fingerprint,
-            "notes": list(self.notes),
-        }
+        payload = Payload(
+            dict(self.density),
+            self.exact,
+            list(self.columns[:dims]),
+            list(self.offset[:dims]),
+            list(self.scale[:dims]),
+        )
+        return DatasetInfo(
+            self.name,
+            self.num_rows,
+            self.num_heldout,
+            self.fingerprint,
+            SampleInfo({"dimensions": dims}, "a point on the line" if dims == 1 else "a point in the plane"),
+            self.notes,
+            payload=asdict(payload),
+        )
 
 
 def open_source(data: Component, allow_download: bool) -> PointSource:
@@ -153,7 +168,7 @@ def _held_out(num: int) -> str:
     return f"{num:,} more points are held out: never trained on, used to see what D remembers."
 
 
-def recognise(where: str) -> bool:
+def can_open(where: str) -> bool:
     """Whether `where` names a density, or a CSV file of one or two columns of numbers. Looks at a few lines, never raises."""
     return where in DENSITIES or looks_like_points(path_of(where))
 

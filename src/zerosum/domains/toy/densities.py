@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zerosum.domain import DatasetInfo
 from zerosum.domains.toy.density import Box, Density
 from zerosum.domains.toy.kernels import EXPONENTIAL, LAPLACE, NORMAL, UNIFORM, Kernel
 from zerosum.errors import UserError, known_as
@@ -213,6 +214,6 @@ def build(kind: str, **options: Any) -> Density:
         raise UserError(f"{kind}: {error}.") from None
 
 
-def of(facts: Mapping[str, Any]) -> Density:
-    """The density in a source's facts; of measured data, the estimate that stands for it."""
-    return build(**facts["density"])
+def of(info: DatasetInfo) -> Density:
+    """The density of a data set; of measured data, the estimate that stands for it."""
+    return build(**info.payload["density"])

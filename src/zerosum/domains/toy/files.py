@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zerosum.data import coordinates
 from zerosum.data.opening import MAX_FILE_BYTES, is_regular, limited, opened
-from zerosum.domain import Facts, PreviewContext, WriteOptions
+from zerosum.domain import DatasetInfo, PreviewContext, WriteOptions
 from zerosum.domains.toy import preview
 from zerosum.errors import UserError
 
@@ -107,34 +107,34 @@ def _columns(num: int) -> str:
     return f"{num} column{'' if num == 1 else 's'}"
 
 
-def read(paths: Sequence[Path], facts: Facts) -> Tensor:
+def read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
     """(N, D) float32 points of CSV files in the data's own units, as the discriminator wants them."""
     parts = []
     for path in paths:
         table, _ = read_table(path)
-        if table.shape[1] != facts["num_dims"]:
+        if table.shape[1:] != info.sample.shape:
             raise UserError(
-                f"{path} has {_columns(table.shape[1])}; this run's points have {_columns(facts['num_dims'])}."
+                f"{path} has {_columns(table.shape[1])}; this run's points have {_columns(*info.sample.shape)}."
             )
         parts.append(table)
-    offset, scale = (torch.tensor(facts[name], dtype=torch.float64) for name in ("offset", "scale"))
+    offset, scale = (torch.tensor(info.payload[name], dtype=torch.float64) for name in ("offset", "scale"))
     return ((torch.cat(parts) - offset) / scale).float()
 
 
-def write(samples: Tensor, path: Path, facts: Facts, form: WriteOptions = WriteOptions()) -> list[Path]:
+def write(samples: Tensor, path: Path, info: DatasetInfo, form: WriteOptions = WriteOptions()) -> list[Path]:
     """Samples as .csv or .npy in the data's own units, or as a .png picture. Points have no size and no classes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = path.suffix.lower()
-    frame = facts["offset"], facts["scale"]
+    frame = info.payload["offset"], info.payload["scale"]
     points = coordinates.restored(samples.numpy(), *frame)
     if suffix == ".csv":
-        header = ",".join(facts["columns"])
+        header = ",".join(info.payload["columns"])
         digits = coordinates.digits_for(*frame)
         np.savetxt(path, points, delimiter=",", header=header, comments="", fmt=f"%.{digits}g")
     elif suffix == ".npy":
         np.save(path, points.astype(coordinates.dtype_for(*frame)))
     elif suffix == ".png":
-        preview.picture(samples, path, PreviewContext(0, facts), made=True)
+        preview.picture(samples, path, PreviewContext(0, info), made=True)
     else:
         raise UserError(f"--out {path}: cannot write {suffix or 'a folder of points'}. Use .csv, .npy or .png.")
     return [path]

@@ -41,7 +41,7 @@ class PointEvaluator:
 
     def __init__(self, source: PointSource, seed: int) -> None:
         self.source, self.seed = source, seed
-        self.density = densities.of(source.facts())
+        self.density = densities.of(source.info())
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Nothing is needed before the first measurement."""

@@ -30,7 +30,7 @@ def picture(samples: Tensor, path: Path, scene: PreviewContext, *, made: bool | 
 
     made: whether the samples are a generator's; by default when the scene has their noise.
     """
-    density = densities.of(scene.facts)
+    density = densities.of(scene.info)
     made = scene.noise is not None if made is None else made
     draw = _line if density.num_dims == 1 else _plane
     draw(samples.detach().cpu(), path, scene, density, made)
@@ -90,7 +90,7 @@ def _plane(samples: Tensor, path: Path, scene: PreviewContext, density: Density,
         side.set_color(drawing.LINE)
     if scene.judge is not None:
         drawing.heat(axes, density, scene.judge(drawing.places(density, 64)).sigmoid().cpu())
-    drawing.contours(axes, density, scene.facts["density"])
+    drawing.contours(axes, density, scene.info.payload["density"])
     shown = samples[:MOST_POINTS].numpy()
     axes.plot(shown[:, 0], shown[:, 1], ".", color=FAKE if made else REAL, markersize=3.2, alpha=0.7, markeredgewidth=0)
     if density.modes is not None:

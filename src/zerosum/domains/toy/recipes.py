@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from zerosum.domain import both
+from zerosum.domain import DatasetInfo, both
 from zerosum.engine.duel import Prior
 from zerosum.engine.schedule import Schedule
 from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
@@ -73,8 +72,8 @@ WGAN_GP = TOY.changed(
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (TOY, LINE, CLASSIC, MINIMAX, WGAN_GP)}
 
 
-def choose(facts: Mapping[str, Any], minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
+def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
     """The recipe for a source that names none, and why; points are so quick that time and device decide nothing."""
-    if facts["num_dims"] == 1:
+    if info.sample.shape == (1,):
         return "toy-line", "points on the line; its noise of one dimension can be drawn below them"
     return "toy", "points in the plane, where it loses no mode"

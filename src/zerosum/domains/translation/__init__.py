@@ -10,22 +10,21 @@ import torch
 from torch import Tensor
 
 from zerosum.data.images import pictures
-from zerosum.domain import Domain, Facts, WriteOptions
+from zerosum.domain import Data, DatasetInfo, Domain, Evaluation, Games, Media, Recipes, WriteOptions
 from zerosum.domains.translation import data, inference, preview, recipes
-from zerosum.domains.translation.facts import shown, sides
 from zerosum.domains.translation.game import game, generator
 from zerosum.domains.translation.image_collection import read_album
 from zerosum.domains.translation.networks import DISCRIMINATORS, GENERATORS
-from zerosum.domains.translation.source import PairSource
+from zerosum.domains.translation.sides import shown, sides, size_of
+from zerosum.domains.translation.source import PairSource, Payload
 from zerosum.errors import UserError
-from zerosum.recipe import Recipe
 
 
-def _describe(facts: Facts) -> str:
-    given, wanted = sides(facts)
-    a, b = facts["num_images"]
-    num = f"{a:,} pairs" if facts["paired"] else f"{a:,} and {b:,} images without pairs"
-    height, width = facts["size"]
+def _describe(info: DatasetInfo) -> str:
+    given, wanted = sides(info)
+    a, b = info.payload["num_images"]
+    num = f"{a:,} pairs" if info.payload["paired"] else f"{a:,} and {b:,} images without pairs"
+    height, width = size_of(info)
     return f"{num}, {given.describe()} to {wanted.describe()}, in rows of {width}x{height}"
 
 
@@ -35,44 +34,47 @@ def _evaluator(source: PairSource, seed: int) -> Any:
     return TranslationEvaluator(source, seed)
 
 
-def _read(paths: Sequence[Path], facts: Facts) -> Tensor:
+def _read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
     """Files of the target side as the discriminator wants them, at the size of the training rows."""
     if not paths:
         raise UserError("judge needs at least one image file.")
-    height, width = facts["size"]
-    album = read_album(list(paths), like=sides(facts)[1], size=(height, width))
+    album = read_album(list(paths), like=sides(info)[1], size=size_of(info))
     return torch.stack([album.whole(row) for row in range(len(album))])
 
 
-def _within(samples: Tensor, recipe: Recipe) -> Tensor:
-    """Clamped to [-1, 1] in place: generators end linearly."""
-    return samples.clamp_(-1, 1)
+def _write(samples: Tensor, path: Path, info: DatasetInfo, form: WriteOptions = WriteOptions()) -> list[Path]:
+    return pictures.write(shown(samples, sides(info)[1]), path, form.size, form.names)
 
 
 DOMAIN = Domain(
     name="translation",
     summary="pictures into pictures: label maps, outlines, another season or style; pairs, or two heaps without pairs",
-    recognise=data.recognise,
-    sources=data.sources,
-    open=data.open_source,
-    facts=PairSource.facts,
-    describe=_describe,
-    game=game,
-    generator=generator,
-    parts={"generator": GENERATORS, "discriminator": DISCRIMINATORS},
-    recipes=recipes.RECIPES,
-    choose=recipes.choose,
-    tuned=recipes.tuned,
-    evaluator=_evaluator,
-    picture=preview.picture,
-    write=lambda samples, path, facts, form=WriteOptions(): pictures.write(
-        shown(samples, sides(facts)[1]), path, form.size, form.names
+    data=Data(
+        can_open=data.can_open,
+        open=data.open_source,
+        info=PairSource.info,
+        describe=_describe,
+        sources=data.sources,
+        payload=Payload,
+        looks_like=data.looks_like,
+        examples=PairSource.examples,
+        smaller=lambda info: pictures.smaller(*size_of(info)),
     ),
-    read=_read,
-    within=_within,
-    examples=PairSource.examples,
-    produce=inference.produce,
-    num_shown=preview.NUM_SHOWN,
-    pixels=True,
-    claims=data.claims,
+    game=Games(
+        build=game,
+        build_generator=generator,
+        resolve_auto=recipes.resolve_auto,
+        parts={"generator": GENERATORS, "discriminator": DISCRIMINATORS},
+    ),
+    evaluation=Evaluation(evaluator=_evaluator),
+    media=Media(
+        preview=preview.picture,
+        write=_write,
+        read=_read,
+        num_shown=preview.NUM_SHOWN,
+        postprocess=lambda samples, recipe: samples.clamp_(-1, 1),  # in place: generators end linearly
+        sample=inference.produce,
+        pixels=True,
+    ),
+    recipes=Recipes(recipes.RECIPES, recipes.recommend_recipe),
 )

@@ -47,12 +47,12 @@ def sources() -> Mapping[str, SourceInfo]:
     return SOURCES
 
 
-def recognise(where: str) -> bool:
+def can_open(where: str) -> bool:
     """Whether `where` names a source, or a folder of two sides. Looks at names alone, never raises."""
     return where in SOURCES or (bool(where) and pairs.layout_of(path_of(where)) is not None)
 
 
-def claims(path: Path) -> bool:
+def looks_like(path: Path) -> bool:
     """Whether a path that is not recognised has the folders of two sides all the same. Never raises."""
     return any(os.path.isdir(path / a) and os.path.isdir(path / b) for a, b in pairs.LAYOUTS)
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, pad
 
-from zerosum.domains.translation.facts import Side
 from zerosum.domains.translation.image_collection import ImageCollection
+from zerosum.domains.translation.sides import Side
 from zerosum.errors import UserError, nearest
 
 LUMA = (0.299, 0.587, 0.114)

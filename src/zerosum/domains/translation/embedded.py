@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
-from zerosum.domains.translation.facts import Side
 from zerosum.domains.translation.image_collection import ImageCollection, album_of, resized
+from zerosum.domains.translation.sides import Side
 from zerosum.engine.seeds import generator
 
 SIDE = 32

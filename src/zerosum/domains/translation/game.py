@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum import domain
+from zerosum.domain import DatasetInfo
 from zerosum.domains.translation import terms
 from zerosum.domains.translation.networks import DISCRIMINATORS, GENERATORS
 from zerosum.domains.translation.networks.cyclegan_cut import CycleDiscriminator, CycleGenerator
@@ -23,21 +24,21 @@ from zerosum.errors import UserError
 from zerosum.recipe import Recipe
 
 
-def game(recipe: Recipe, facts: Mapping[str, Any]) -> Game:
+def game(recipe: Recipe, info: DatasetInfo) -> Game:
     """The game of a recipe: a Duel, or a Cycle where both networks are of kind `cycle`."""
     if (recipe.generator.kind == "cycle") != (recipe.discriminator.kind == "cycle"):
         raise UserError(
             f"generator.kind = {recipe.generator.kind!r} and discriminator.kind = {recipe.discriminator.kind!r}: `cycle` goes "
             "with `cycle` alone, for both have a part in each direction."
         )
-    task = task_of(facts)
+    task = task_of(info)
     plain = domain.duel(recipe, GENERATORS, DISCRIMINATORS, {}, task, conditional=True, penalties=terms.table())
     return Cycle(plain) if isinstance(plain.generator, CycleGenerator) else plain
 
 
-def generator(recipe: Recipe, facts: Mapping[str, Any]) -> nn.Module:
+def generator(recipe: Recipe, info: DatasetInfo) -> nn.Module:
     """The generator of that game alone."""
-    return domain.generator(recipe, GENERATORS, task_of(facts))
+    return domain.generator(recipe, GENERATORS, task_of(info))
 
 
 WAYS = ("", "back/")

@@ -20,7 +20,7 @@ from zerosum.data.images.files import LOSSY, BadImageError
 from zerosum.data.images.lossless_io import LosslessImage, read
 from zerosum.data.images.types import MAX_BYTES
 from zerosum.data.images.values import if_dark
-from zerosum.domains.translation.facts import Code, Side, Values, class_numbers, codes_of, one_hot
+from zerosum.domains.translation.sides import Code, Side, Values, class_numbers, codes_of, one_hot
 from zerosum.errors import UserError
 
 MAX_CLASSES = 256

@@ -21,9 +21,9 @@ from zerosum.data.images.listing import ending_of, passed_over
 from zerosum.data.images.lossless_io import READABLE, LosslessImage, read
 from zerosum.data.images.pictures import Size, refuse_huge, resized
 from zerosum.data.images.values import if_dark
-from zerosum.domain import Facts, GeneratorHandle, SampleRequest, SampleResult
+from zerosum.domain import DatasetInfo, GeneratorHandle, SampleRequest, SampleResult
 from zerosum.domains.translation import derived_inputs, preview, writing
-from zerosum.domains.translation.facts import Side, Values, class_numbers, from_unit, one_hot, sides
+from zerosum.domains.translation.sides import Side, Values, class_numbers, from_unit, one_hot, sides, size_of
 from zerosum.domains.translation.tiling import Tiling, tiled
 from zerosum.errors import UserError
 
@@ -33,11 +33,11 @@ MOST_MARGIN = 160
 """Networks that see farther are cut off here: what lies so far away has little say."""
 
 
-def produce(maker: GeneratorHandle, facts: Facts, wanted: SampleRequest) -> SampleResult | None:
+def produce(maker: GeneratorHandle, info: DatasetInfo, wanted: SampleRequest) -> SampleResult | None:
     """Translates the files that are wanted, or the examples that lie with the generator."""
     if wanted.where:
         raise UserError("--where: a translation hears pictures, not words. Give one with --input.")
-    translator = ImageTranslator.of(maker, facts, wanted)
+    translator = ImageTranslator.of(maker, info, wanted)
     return _files(translator, wanted) if wanted.inputs else _examples(translator, maker, wanted)
 
 
@@ -58,17 +58,17 @@ class ImageTranslator:
     size: Size | None = None
 
     @classmethod
-    def of(cls, maker: GeneratorHandle, facts: Facts, wanted: SampleRequest) -> ImageTranslator:
+    def of(cls, maker: GeneratorHandle, info: DatasetInfo, wanted: SampleRequest) -> ImageTranslator:
         """What the command line asked for; UserError where this generator cannot."""
         network: Any = _dosed(maker.network, wanted.strength)
-        given, target = sides(facts)
+        given, target = sides(info)
         if wanted.reverse:
             if not hasattr(network, "reverse"):
                 raise UserError("--reverse: this generator knows one direction alone. The recipe cyclegan learns both.")
             given, target = target, given
-        make = "" if wanted.reverse else str(facts.get("make", ""))
+        make = "" if wanted.reverse else str(info.payload["make"])
         noise = maker.noise(1, wanted.seed).to(maker.device)
-        tiling = _tiling(network, facts)
+        tiling = _tiling(network, info)
         return cls(network, given, target, noise, maker.device, tiling, make, wanted.reverse, wanted.size)
 
     @torch.no_grad()
@@ -142,12 +142,12 @@ def _dosed(network: Any, strength: float) -> Any:
     return network.at(strength)
 
 
-def _tiling(network: Any, facts: Facts) -> Tiling:
+def _tiling(network: Any, info: DatasetInfo) -> Tiling:
     """Tiles of at least the training size, whose margins are as wide as the network sees, where that is known."""
     grid = max(16, int(getattr(network, "multiple", 1)))
     reach = getattr(network, "reach", None) or Tiling().margin
     margin = -(-min(reach, MOST_MARGIN) // grid) * grid
-    side = max(Tiling().side, *(-(-length // grid) * grid for length in facts["size"]))
+    side = max(Tiling().side, *(-(-length // grid) * grid for length in size_of(info)))
     return Tiling(side, margin, -(-Tiling().blend // grid) * grid, grid)
 
 
@@ -168,13 +168,13 @@ def _examples(translator: ImageTranslator, maker: GeneratorHandle, wanted: Sampl
         raise UserError(f"--num must be at least 1, got {num}.")
     sheet = wanted.out.suffix.lower() in SHEETS
     if sheet:
-        refuse_huge(3 * num, _tile(maker.facts, wanted.size), wanted.out)
+        refuse_huge(3 * num, _tile(maker.info, wanted.size), wanted.out)
     picked = torch.arange(num) % len(inputs)
     inputs, targets = inputs[picked], targets[picked]
     outputs = torch.cat([translator.rows(row[None]) for row in inputs])
     if sheet:
         with store.writing(wanted.out) as aside:
-            preview.triples(inputs, outputs, targets, maker.facts, aside, wanted.reverse, wanted.size)
+            preview.triples(inputs, outputs, targets, maker.info, aside, wanted.reverse, wanted.size)
         return SampleResult([wanted.out], num)
     if wanted.out.suffix:
         raise UserError(f"--out {wanted.out}: a sheet is .png, .jpg or .webp; a folder gets one file an example.")
@@ -186,9 +186,9 @@ def _examples(translator: ImageTranslator, maker: GeneratorHandle, wanted: Sampl
     return SampleResult(paths, num)
 
 
-def _tile(facts: Facts, size: Size | None) -> tuple[int, int]:
+def _tile(info: DatasetInfo, size: Size | None) -> tuple[int, int]:
     """(height, width) of one image on a sheet of examples."""
-    height, width = (int(side) for side in facts["size"])
+    height, width = size_of(info)
     return (max(height, preview.CELL), max(width, preview.CELL)) if size is None else size.of(height, width)
 
 

@@ -14,8 +14,8 @@ from zerosum.data.images.arrangement import split_of
 from zerosum.data.images.lossless_io import READABLE
 from zerosum.data.images.split import COPIES, MIN_TO_SPLIT, heldout_rows
 from zerosum.domains.translation.derived_inputs import inputs_of
-from zerosum.domains.translation.facts import Side
 from zerosum.domains.translation.image_collection import ImageCollection, Kind, read_album
+from zerosum.domains.translation.sides import Side
 from zerosum.errors import UserError
 
 Labels = Literal["auto", "none", "input", "target", "both"]

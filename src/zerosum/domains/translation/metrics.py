@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from zerosum.domain.eval_stages import stage
-from zerosum.domains.translation.facts import sides
 from zerosum.domains.translation.measures import likeness, structure
 from zerosum.domains.translation.measures.context import EvalContext, Reals
 from zerosum.domains.translation.measures.controls import Controls
 from zerosum.domains.translation.measures.labels import Reader
 from zerosum.domains.translation.measures.patch_distance import patch_distances
 from zerosum.domains.translation.measures.ssim import contrast, edge_ssim
+from zerosum.domains.translation.sides import sides
 from zerosum.engine.seeds import generator
 from zerosum.metrics.neighbours import diversity
 from zerosum.metrics.record import Record
@@ -44,8 +44,8 @@ class TranslationEvaluator:
 
     def __init__(self, source: PairSource, seed: int) -> None:
         self.source, self.seed = source, seed
-        self.facts = source.facts()
-        self.reader = Reader(source, self.facts)
+        self.info = source.info()
+        self.reader = Reader(source, self.info)
 
     @property
     def num_samples(self) -> int:
@@ -71,7 +71,7 @@ class TranslationEvaluator:
 
     @functools.cached_property
     def _controls(self) -> Controls:
-        return Controls(self.reals, bool(self.facts["paired"]), sides(self.facts)[1], self.reader, self.seed)
+        return Controls(self.reals, bool(self.info.payload["paired"]), sides(self.info)[1], self.reader, self.seed)
 
     def conditions(self) -> Tensor:
         """(num_samples, C, H, W): the inputs of which the fakes are to be made."""
@@ -83,7 +83,7 @@ class TranslationEvaluator:
 
     def evaluate(self, fakes: Tensor, labels: Tensor | None = None, judge: Judge | None = None) -> list[Record]:
         """All measures of (num_samples, C, H, W) fakes, made of `conditions`."""
-        at = EvalContext(self.source, self.facts, self.reals, fakes.detach().cpu().float().clamp(-1, 1), self.seed)
+        at = EvalContext(self.source, self.info, self.reals, fakes.detach().cpu().float().clamp(-1, 1), self.seed)
         parts = {
             "likeness to the targets": likeness.records,
             "labels found in the images": self.reader.records,

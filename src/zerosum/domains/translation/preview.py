@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from zerosum.data.images.pictures import Size, enlarged, marked, resized, to_pixels
-from zerosum.domain import Facts, PreviewContext
-from zerosum.domains.translation.facts import Side, shown, sides
+from zerosum.domain import DatasetInfo, PreviewContext
+from zerosum.domains.translation.sides import Side, shown, sides
 
 NUM_SHOWN = 16
 CELL, MOST_ACROSS, WIDE = 112, 1200, 1.6
@@ -25,18 +25,18 @@ PAPER, INK = (255, 255, 255), (70, 70, 70)
 def picture(samples: Tensor, path: Path, scene: PreviewContext) -> None:
     """Inputs and what was made of them (real rows: and their targets), as `domain.Scene` gives them."""
     made = scene.noise is not None
-    paired = bool(scene.facts["paired"])
+    paired = bool(scene.info.payload["paired"])
     columns = [(samples, 1, "output" if made else "target" if paired else "targets (no pairs)")]
     if scene.condition is not None:
         columns = [(scene.condition[: len(samples)].cpu(), 0, "input"), *columns]
-    sheet(columns, scene.facts, path, scene.size)
+    sheet(columns, scene.info, path, scene.size)
 
 
-def sheet(columns: Sequence[tuple[Tensor, int, str]], facts: Facts, path: Path, size: Size | None = None) -> None:
+def sheet(columns: Sequence[tuple[Tensor, int, str]], info: DatasetInfo, path: Path, size: Size | None = None) -> None:
     """One PNG (or JPEG, by the path's ending). columns: images (N, C, H, W) in [-1, 1], their side (0 input, 1 target) and a
     word for the header. The columns of one row stand together; rows go on beside them where the sheet would be too tall.
     size: of each image; None: enlarged to about CELL rows."""
-    both = sides(facts)
+    both = sides(info)
     cells = [_cells(images, both[which], size) for images, which, _ in columns]
     words = [word for *_, word in columns]
     width, height = cells[0][0].size
@@ -91,7 +91,7 @@ def triples(
     inputs: Tensor,
     outputs: Tensor,
     targets: Tensor,
-    facts: Facts,
+    info: DatasetInfo,
     path: Path,
     reverse: bool = False,
     size: Size | None = None,
@@ -101,5 +101,5 @@ def triples(
     reverse: inputs are of the target side, outputs and targets of the input side.
     """
     first, second = (1, 0) if reverse else (0, 1)
-    truth = "target" if facts["paired"] else "like these"
-    sheet([(inputs, first, "input"), (outputs, second, "output"), (targets, second, truth)], facts, path, size)
+    truth = "target" if info.payload["paired"] else "like these"
+    sheet([(inputs, first, "input"), (outputs, second, "output"), (targets, second, truth)], info, path, size)

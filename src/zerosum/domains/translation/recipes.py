@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from zerosum.domain import both
+from zerosum.domain import DatasetInfo, both
 from zerosum.domains.translation.recipes_single import SINGLE
+from zerosum.domains.translation.sides import sides
 from zerosum.engine.duel import Prior
 from zerosum.engine.schedule import Schedule
 from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
@@ -85,14 +85,14 @@ PIXEL_WEIGHT = 10.0
 """Of the pixel distance where the input says nearly all of the target."""
 
 
-def tuned(recipe: Recipe, facts: Mapping[str, Any]) -> tuple[Recipe, tuple[str, ...]]:
+def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, ...]]:
     """The pixel distance's weight where it is "auto". From a label map there is no term at all: what lies in a region is left
     open, and a distance would ask for the mean of all that could lie there, which is blurred."""
     pixel = recipe.penalties.get("pixel")
     if pixel is None or pixel.weight != "auto":
         return recipe, ()
     others = {name: part for name, part in recipe.penalties.items() if name != "pixel"}
-    if facts["input"]["kind"] == "labels":
+    if info.payload["input"]["kind"] == "labels":
         return recipe.changed(penalties=others), (
             "No pixel distance: a label map leaves open what lies in its regions.",
         )
@@ -104,13 +104,13 @@ def tuned(recipe: Recipe, facts: Mapping[str, Any]) -> tuple[Recipe, tuple[str, 
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (PIX2PIX, PIX2PIX_2017, CYCLEGAN, CUT, SINGLE)}
 
 
-def choose(facts: Mapping[str, Any], minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
+def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
     """The recipe for a source that names none, and why: pairs or not, and sides of one kind or not."""
-    if facts["paired"]:
+    if info.payload["paired"]:
         return "pix2pix", "its images are pairs"
-    images = facts["input"]["kind"] == facts["target"]["kind"] == "image"
-    alike = images and facts["input"]["channels"] == facts["target"]["channels"]
-    if alike and facts.get("num_images") == [1, 1]:
+    given, target = sides(info)
+    alike = given.kind == target.kind == "image" and given.channels == target.channels
+    if alike and info.payload["num_images"] == [1, 1]:
         return "single", "there is one picture a side"
     if alike:
         return "cut", "there are no pairs, and both sides are images of the same channels"

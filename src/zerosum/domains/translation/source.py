@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from zerosum.domain import DatasetInfo, OtherCondition, SampleInfo
 from zerosum.domains.translation.image_collection import ImageCollection
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import generator
@@ -30,6 +31,19 @@ class Rows:
     images: Tensor
     corners: Tensor
     mirrored: Tensor
+
+
+@dataclass(frozen=True)
+class Payload:
+    """input, target: a Side as plain values. directions: 2 where the data could be translated both ways. make: how inputs are
+    computed from targets, "" where they are given. num_images: of both sides."""
+
+    input: dict[str, Any]
+    target: dict[str, Any]
+    paired: bool
+    directions: int
+    make: str
+    num_images: list[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,28 +134,22 @@ class PairSource:
         """The same source with its batches on another device."""
         return replace(self, device=device)
 
-    def facts(self) -> dict[str, Any]:
+    def info(self) -> DatasetInfo:
         """What networks, pictures and files can be rebuilt from without the images."""
         given, wanted = (album.side for album in self.train)
-        return {
-            "name": self.name,
-            "input": given.plain(),
-            "target": wanted.plain(),
-            "size": list(self.size),
-            "paired": self.paired,
-            "directions": 1 if self.paired else 2,
-            "make": self.make,
-            "conditioned": True,
-            "channels": wanted.channels,
-            "height": self.size[0],
-            "width": self.size[1],
-            "num_classes": 0,
-            "num_rows": self.num_rows,
-            "num_images": [len(album) for album in self.train],
-            "num_heldout": self.num_heldout,
-            "fingerprint": self.fingerprint,
-            "notes": list(self.notes),
-        }
+        height, width = self.size
+        num_images = [len(album) for album in self.train]
+        payload = Payload(given.plain(), wanted.plain(), self.paired, 1 if self.paired else 2, self.make, num_images)
+        return DatasetInfo(
+            self.name,
+            self.num_rows,
+            self.num_heldout,
+            self.fingerprint,
+            SampleInfo({"channels": wanted.channels, "height": height, "width": width}, wanted.describe()),
+            self.notes,
+            OtherCondition(f"the input: {given.describe()}", (given.channels, height, width), examples=True),
+            asdict(payload),
+        )
 
 
 def _piece(image: Tensor, size: tuple[int, int], corner: tuple[float, ...] | list[float], mirrored: bool) -> Tensor:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from zerosum.domains.translation.facts import Side
 from zerosum.domains.translation.image_collection import ImageCollection, album_of
+from zerosum.domains.translation.sides import Side
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError
 

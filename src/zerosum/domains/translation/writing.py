@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from zerosum.data.opening import decoding
-from zerosum.domains.translation.facts import Values
+from zerosum.domains.translation.sides import Values
 from zerosum.store import write_durably
 
 LOSSLESS_DEEP = (".png", ".tif", ".tiff", ".npy")

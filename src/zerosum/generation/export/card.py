@@ -20,16 +20,16 @@ PROTOCOL = ("extractor", "num_real", "num_fake", "split", "resize", "seed", "sam
 
 def model_card(run: TrainedGenerator, config: Mapping[str, Any], licence: str | None, picture: str) -> str:
     """README.md: YAML front matter and Markdown. licence: an identifier of the hub (apache-2.0, cc-by-4.0, ...)."""
-    facts, recipe = run.sampler.facts, run.recipe
+    info, recipe = run.sampler.info, run.recipe
     parts = [
-        _front_matter(licence, run.domain.pixels),
-        f"# {facts.get('name', recipe.name)}, by {recipe.name}\n",
+        _front_matter(licence, run.domain.media.pixels),
+        f"# {info.name or recipe.name}, by {recipe.name}\n",
         f"![Samples of seed 0]({picture})\n",
         f"A generator trained as one side of a two-player game (a GAN) with [zerosum]: {recipe.why}\n",
         _table(
             {
-                "data": run.domain.describe(facts),
-                "fingerprint of the data (SHA-256)": facts.get("fingerprint", ""),
+                "data": run.domain.data.describe(info),
+                "fingerprint of the data (SHA-256)": info.fingerprint,
                 "recipe": f"{recipe.name}, loss {recipe.loss}, penalties {', '.join(recipe.penalties) or 'none'}",
                 "generator": f"{config['architectures'][0]}, {_count(run):,} parameters",
                 "noise": f"{recipe.prior.size} numbers, {recipe.prior.kind}",
@@ -92,12 +92,12 @@ def _usage(run: TrainedGenerator) -> str:
     given = {None: "", "labels": ", labels", "attributes": ", attributes", "condition": ", condition"}[told]
     extra = {
         None: "",
-        "labels": "labels = torch.arange(16) % config['facts']['num_classes']\n",
-        "attributes": "attributes = torch.tensor(config['facts']['attribute_rows'])[:16]\n",
+        "labels": "labels = torch.arange(16) % len(config['dataset']['condition']['counts'])\n",
+        "attributes": "attributes = torch.tensor(config['dataset']['condition']['rows'])[:16]\n",
         "condition": f"condition = {_drawn(run)}\n",
     }[told]
     noise = _noise(run.sampler.prior).format(n=f"len({told})" if told in ("attributes", "condition") else "16")
-    pixels = run.domain.pixels
+    pixels = run.domain.media.pixels
     kind = "images in [-1, 1]" if pixels else "encoded as for training"
     real = "" if pixels else "Tensors are encoded as for training; `zerosum sample` decodes them.\n\n"
     return f"""```
@@ -114,10 +114,11 @@ With torch and safetensors at hand, step by step:
 ```python
 import json, torch
 from safetensors.torch import load_file
-from zerosum import catalog, recipe
+from zerosum import catalog, domain, recipe
 
 config = json.load(open("config.json"))
-game = catalog.domain({run.recipe.domain!r}).game(recipe.parse(config["recipe"]), config["facts"])
+info = domain.DatasetInfo.from_json(config["dataset"])
+game = catalog.domain({run.recipe.domain!r}).game.build(recipe.parse(config["recipe"]), info)
 generator = game.players["generator"].eval()
 generator.load_state_dict(load_file("model.safetensors"))
 {extra}noise = {noise}
@@ -127,10 +128,10 @@ samples = generator(noise{given}){".clamp(-1, 1)" if pixels else ""}
 
 
 def _drawn(run: TrainedGenerator) -> str:
-    """Code for conditions: those of the stored examples, or as the domain draws them."""
+    """Code for conditions: those of the stored examples, or those that request nothing."""
     if run.sampler.examples is not None:
         return "load_file('examples.safetensors')['condition'][:16]"
-    return f"catalog.domain({run.recipe.domain!r}).draw(config['facts'], 16, 0)"
+    return "info.condition.sample(16, seed=0)"
 
 
 def _noise(prior: Any) -> str:
@@ -168,10 +169,12 @@ def _listed(protocol: Mapping[str, Any]) -> str:
 
 
 def _limits(run: TrainedGenerator) -> str:
-    facts, kind = run.sampler.facts, "images" if run.domain.pixels else "samples"
-    lines = [f"- It has seen {facts.get('num_rows', 0):,} training rows and nothing else; what they lack, it lacks."]
-    if run.domain.pixels and "width" in facts:
-        lines.append(f"- It makes {kind} of {facts['width']} x {facts['height']} pixels, no other size.")
+    info, kind = run.sampler.info, "images" if run.domain.media.pixels else "samples"
+    lines = [f"- It has seen {info.num_rows:,} training rows and nothing else; what they lack, it lacks."]
+    if run.domain.media.pixels:
+        lines.append(
+            f"- It makes {kind} of {info.sample.axes['width']} x {info.sample.axes['height']} pixels, no other size."
+        )
     lines += [
         "- It may repeat training rows nearly literally; the measures of memorisation above, where taken, say how often.",
         "- A measure holds for its protocol alone: other extractors, counts of samples or resizing give other numbers.",

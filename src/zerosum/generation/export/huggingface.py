@@ -33,7 +33,7 @@ def write(run: TrainedGenerator, out: Path, licence: str | None) -> tuple[list[s
         "model_type": "zerosum-gan",
         "architectures": [type(network).__name__],
         "library_version": zerosum.__version__,
-        **card(body, data_paths.public(run.recipe, run.domain), run.sampler.facts, int(about.get("step", 0))),
+        **card(body, data_paths.public(run.recipe, run.domain), run.sampler.info, int(about.get("step", 0))),
     }
     write_durably(out / HUB_WEIGHTS, body)
     write_durably(out / HUB_CARD, (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode())
@@ -41,7 +41,7 @@ def write(run: TrainedGenerator, out: Path, licence: str | None) -> tuple[list[s
     for name in examples:
         write_durably(out / name, (run.path / name).read_bytes())
     copy = TrainedGenerator(out)
-    found = check(run, lambda z, y=None: copy.domain.within(copy.sampler.make(z, y), copy.recipe), 0.0)
+    found = check(run, lambda z, y=None: copy.domain.media.postprocess(copy.sampler.make(z, y), copy.recipe), 0.0)
     _picture(run, out / PICTURE)
     write_durably(out / README, model_card(run, config, licence, PICTURE).encode())
     return [HUB_CARD, HUB_WEIGHTS, README, PICTURE, *examples], {**found, "by": f"zerosum {zerosum.__version__}"}
@@ -49,12 +49,12 @@ def write(run: TrainedGenerator, out: Path, licence: str | None) -> tuple[list[s
 
 def _picture(run: TrainedGenerator, path: Path) -> None:
     """Samples of seed 0; where there are a few classes, a column for each."""
-    classes = 0 if run.sampler.facts.get("num_attributes") else int(run.sampler.facts.get("num_classes", 0))
+    classes = run.sampler.info.num_classes
     by_class = run.sampler.conditional and 2 <= classes <= 2 * COLUMNS
     columns = classes if by_class else COLUMNS
     labels = [index % columns for index in range(ROWS * columns)] if by_class else None
-    num = run.domain.num_shown or ROWS * columns
-    samples = run.sample(num, 0, labels if not run.domain.num_shown else None)
+    num = run.domain.media.num_shown or ROWS * columns
+    samples = run.sample(num, 0, labels if not run.domain.media.num_shown else None)
     noise = run.sampler.noise(num, 0)
     told = run.sampler.conditions(num, 0) if run.sampler.examples is not None else None
-    run.domain.picture(samples, path, PreviewContext(columns, run.sampler.facts, noise, condition=told))
+    run.domain.media.preview(samples, path, PreviewContext(columns, run.sampler.info, noise, condition=told))

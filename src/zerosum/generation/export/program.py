@@ -26,12 +26,12 @@ class Program(nn.Module):
     def __init__(self, run: TrainedGenerator) -> None:
         super().__init__()
         self.network = run.sampler.network
-        self._within, self._recipe = run.domain.within, run.recipe
+        self._postprocess, self._recipe = run.domain.media.postprocess, run.recipe
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) [, labels (N,) or attributes (N, A)] -> (N, ...)."""
         samples: Tensor = self.network(noise) if condition is None else self.network(noise, condition)
-        return self._within(samples, self._recipe)
+        return self._postprocess(samples, self._recipe)
 
 
 def example(sampler: Sampler, num: int, seed: int) -> tuple[Tensor, ...]:
@@ -44,37 +44,35 @@ def condition_name(sampler: Sampler) -> str | None:
     """labels, attributes or (drawn by the domain) condition: what the second argument is called; None without."""
     if not sampler.conditional:
         return None
-    if sampler.facts.get("conditioned"):
-        return "condition"
-    return "attributes" if sampler.facts.get("num_attributes") else "labels"
+    names = {"classes": "labels", "attributes": "attributes"}
+    return names.get(sampler.info.condition.kind if sampler.info.condition else "", "condition")
 
 
 def description(run: TrainedGenerator) -> dict[str, Any]:
     """What somebody needs who has the exported file alone: inputs, output, range, prior, classes, where it comes from."""
-    sampler, facts = run.sampler, run.sampler.facts
+    sampler, info = run.sampler, run.sampler.info
     shape = list(sampler.sample(1).shape[1:])
     inputs: list[dict[str, Any]] = [{"name": NOISE, "dtype": "float32", "shape": ["batch", sampler.prior.size]}]
     told = condition_name(sampler)
     if told == "labels":
         inputs.append({"name": told, "dtype": "int64", "shape": ["batch"]})
     elif told == "attributes":
-        inputs.append({"name": told, "dtype": "float32", "shape": ["batch", int(facts["num_attributes"])]})
+        inputs.append({"name": told, "dtype": "float32", "shape": ["batch", info.num_attributes]})
     elif told:
         given = example(sampler, 1, 0)[1]
         inputs.append({"name": told, "dtype": "float32", "shape": ["batch", *given.shape[1:]]})
     prior: dict[str, Any] = {"kind": sampler.prior.kind, "size": sampler.prior.size}
     if sampler.prior.kind == "truncated_normal":
         prior["limit"] = sampler.prior.limit
-    names = {"labels": "class_names", "attributes": "attribute_names"}
     return {
         "inputs": inputs,
         "output": {"name": SAMPLES, "dtype": "float32", "shape": ["batch", *shape]},
-        "range": [-1, 1] if run.domain.pixels else None,
+        "range": [-1, 1] if run.domain.media.pixels else None,
         "prior": prior,
-        "classes": list(facts.get(names["labels"], [])) if told == "labels" else [],
-        "attributes": list(facts.get(names["attributes"], [])) if told == "attributes" else [],
+        "classes": list(info.class_names) if told == "labels" else [],
+        "attributes": list(info.attribute_names) if told == "attributes" else [],
         "recipe": run.recipe.name,
-        "source": facts.get("name", ""),
+        "source": info.name,
     }
 
 
@@ -84,7 +82,7 @@ def check(run: TrainedGenerator, copy: Callable[..., Tensor], tolerance: float) 
     for seed, num in enumerate(BATCHES):
         arguments = example(run.sampler, num, seed)
         original = run.sampler.make(arguments[0], arguments[1] if len(arguments) > 1 else None)
-        original = run.domain.within(original, run.recipe)
+        original = run.domain.media.postprocess(original, run.recipe)
         made = copy(*arguments)
         if made.shape != original.shape:
             raise UserError(

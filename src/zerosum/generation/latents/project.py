@@ -123,7 +123,7 @@ def _shown(space: Space, images: Tensor) -> Tensor:
     """Samples within the domain's range, as they are seen. The slope passes through as if nothing had been cut off, so that
     a pixel beyond the wrong end finds back, and one that rightly is white may be as white as it likes."""
     run, images = space.run, images.float()
-    return images + (run.domain.within(images.detach().clone(), run.recipe) - images.detach())
+    return images + (run.domain.media.postprocess(images.detach().clone(), run.recipe) - images.detach())
 
 
 def _spread(space: Space, values: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ from torch import Tensor
 from zerosum import memory
 from zerosum.data import filenames
 from zerosum.data.images.pictures import Size
-from zerosum.domain import SampleResult
+from zerosum.domain import ClassCondition, SampleResult
+from zerosum.domain.conditions import parse_attributes
 from zerosum.errors import UserError, within
-from zerosum.generation import conditions
 from zerosum.generation.latents import directions
 from zerosum.generation.latents.labelled_grid import MOST_COLUMNS, Layout
 from zerosum.generation.latents.space import Latents, Space, refuse_huge, write
@@ -54,7 +54,7 @@ def fill(run: TrainedGenerator, order: SampleOptions, target: Path = Path()) -> 
         space = Space(run, latents.space)
         refuse_huge(run, len(latents), target, size=order.size)
         return space.render(moved(space, latents, order.moves)), Layout(each=classes(run, latents.condition))
-    wanted = conditions.parsed(order.attributes) if order.attributes else {}
+    wanted = parse_attributes(order.attributes) if order.attributes else {}
     if wanted and order.labels:
         raise UserError("--label and --attributes do not go together: a generator hears one or the other.")
     if order.grid:
@@ -84,10 +84,8 @@ def classes(run: TrainedGenerator, condition: Tensor | None) -> tuple[str, ...]:
 
 def _classes(run: TrainedGenerator) -> Sequence[object]:
     """The names, or numbers, of the classes that the generator was told; none without labels."""
-    facts = run.sampler.facts
-    if not run.sampler.conditional or facts.get("num_attributes"):
-        return ()
-    return facts.get("class_names") or range(int(facts.get("num_classes", 0)))
+    condition = run.sampler.info.condition
+    return condition.shown_names if run.sampler.conditional and isinstance(condition, ClassCondition) else ()
 
 
 def made(run: TrainedGenerator, order: SampleOptions, target: Path) -> SampleResult:
@@ -114,7 +112,7 @@ def class_grid(
     names = tuple(str(known[int(label)]) for label in columns)
     numbers = tuple(str(int(label)) for label in columns)
     layout = Layout(len(columns), names, each=classes(run, columns) * rows, instead=numbers)
-    return run.domain.within(samples, run.recipe), layout
+    return run.domain.media.postprocess(samples, run.recipe), layout
 
 
 def along(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zerosum.data.images.pictures import Size
 from zerosum.data.images.pictures import refuse_huge as refuse_huge_picture
-from zerosum.domain import WriteOptions
+from zerosum.domain import ClassCondition, WriteOptions
 from zerosum.errors import Damaged, UserError, within
 from zerosum.generation.latents import labelled_grid
 from zerosum.generation.latents.class_interpolation import between, blended
@@ -81,7 +81,7 @@ class Space:
     def __init__(self, run: TrainedGenerator, name: str | None = None) -> None:
         self.run, self.sampler = run, run.sampler
         self.network: Any = run.sampler.network
-        if run.domain.film is None:
+        if run.domain.media.film is None:
             raise UserError(
                 f"{run.path} makes no pictures (its domain is {run.domain.name}); this is for generators of them."
             )
@@ -131,7 +131,7 @@ class Space:
             images: Tensor = self.network.synthesis(values)
         elif condition is None:
             images = self.network(values)
-        elif condition.is_floating_point() and not self.sampler.facts.get("num_attributes"):  # class weights
+        elif condition.is_floating_point() and isinstance(self.sampler.info.condition, ClassCondition):  # class weights
             with blended(self.network, condition) as labels:
                 images = self.network(values, labels)
         else:
@@ -143,7 +143,7 @@ class Space:
         self._fits(latents)
         condition = None if latents.space == "w" else latents.condition
         samples = self.sampler.apply(self.decode, latents.values, condition, batch=BATCH)
-        return self.run.domain.within(samples, self.run.recipe)
+        return self.run.domain.media.postprocess(samples, self.run.recipe)
 
     def _fits(self, latents: Latents) -> None:
         if latents.space == "w" and not has_mapping(self.network):
@@ -166,9 +166,9 @@ class Space:
 
     def film(self, samples: Tensor, path: Path, frames_per_second: float) -> None:
         """Samples one after the other as a moving picture."""
-        assert self.run.domain.film is not None
+        assert self.run.domain.media.film is not None
         with writing(path) as aside:
-            self.run.domain.film(samples, aside, frames_per_second)
+            self.run.domain.media.film(samples, aside, frames_per_second)
 
     # --- between latents
 
@@ -184,7 +184,7 @@ class Space:
         join = latent.slerp if spherical else latent.lerp
         condition = None
         if keys.condition is not None:
-            classes = int(self.sampler.facts.get("num_classes", 0))
+            classes = self.sampler.info.num_classes
             condition = between(keys.condition[first], keys.condition[second], t, classes)
         return Latents(keys.space, join(keys.values[first], keys.values[second], t), condition)
 
@@ -197,9 +197,9 @@ def write(
     layout = Layout(layout) if isinstance(layout, int) else layout
     with run.card_read(), writing(target) as aside:
         if not layout.columns or target.suffix.lower() not in labelled_grid.PICTURES:
-            written = run.domain.write(samples, aside, run.sampler.facts, WriteOptions(size, layout.each))
+            written = run.domain.media.write(samples, aside, run.sampler.info, WriteOptions(size, layout.each))
             return [_there(path, aside, target) for path in written]
-        labelled_grid.write(run.domain, samples, aside, layout, run.sampler.facts, size)
+        labelled_grid.write(run.domain, samples, aside, layout, run.sampler.info, size)
         return [target]
 
 
@@ -213,12 +213,12 @@ def refuse_huge(
 ) -> None:
     """UserError where so many samples would make one picture that is too large, before they are made. columns: of a grid; None:
     about as many as rows."""
-    if target.suffix.lower() not in labelled_grid.PICTURES or run.domain.tile is None:
+    if target.suffix.lower() not in labelled_grid.PICTURES or run.domain.media.tile is None:
         return
     with run.card_read():
-        tile = run.domain.tile(run.sampler.facts)
+        tile = run.domain.media.tile(run.sampler.info)
         if size is not None:
-            tile = size.of(int(run.sampler.facts["height"]), int(run.sampler.facts["width"]))
+            tile = size.of(run.sampler.info.sample.axes["height"], run.sampler.info.sample.axes["width"])
     refuse_huge_picture(num, tile, target, columns)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+
+from zerosum.domain import DatasetInfo
 
 FEW_IMAGES = 1_000
 """Fewer than this: a plain discriminator knows them by heart before a generator has learned anything."""
@@ -20,10 +20,11 @@ GPU_HOURS, PUBLISHED_PIXELS = 4.0, 64
 """From so many hours on a GPU, and up to this side: R3GAN at its published size for CIFAR-10."""
 
 
-def choose(facts: Mapping[str, Any], minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
+def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
     """The recipe for a source that names none, and why, with the numbers that decided. minutes: None when nobody said."""
-    images = int(facts.get("num_images", facts["num_rows"]))
-    side = round(math.sqrt(facts["height"] * facts["width"]))
+    images = int(info.payload["num_images"])
+    channels, height, width = info.sample.shape
+    side = round(math.sqrt(height * width))
     on_gpu = device.startswith("cuda")
     here = f"{images:,} images of {side} px"
     if minutes is not None:
@@ -36,14 +37,13 @@ def choose(facts: Mapping[str, Any], minutes: float | None = None, device: str =
         )
     if on_gpu and (minutes or 0.0) >= GPU_HOURS * 60 and side <= PUBLISHED_PIXELS:
         return "r3gan", f"{here}: enough for R3GAN as published"
-    if side <= TINY_PIXELS and facts.get("channels", 1) >= 3 and COLOUR_MINUTES <= worth < LARGE_MINUTES:
+    if side <= TINY_PIXELS and channels >= 3 and COLOUR_MINUTES <= worth < LARGE_MINUTES:
         return (
             "rpgan",
             f"{here}, in colour: relativistic pairing in small batches, the best of the recipes measured on CIFAR-10",
         )
     if side <= TINY_PIXELS and worth < LONG_MINUTES:
-        told = bool(facts.get("num_classes") or facts.get("num_attributes"))
-        if told:
+        if info.condition is not None:
             return "cgan", f"{here}, with labels: a game that is told them learns fastest on a small budget"
         return "dcgan", f"{here}, no labels: convolutions with batch normalisation learn fastest on a small budget"
     if worth >= LARGE_MINUTES:

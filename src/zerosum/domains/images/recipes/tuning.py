@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from zerosum.domain import Facts, pair, penalty_maker
+from zerosum.domain import DatasetInfo, pair, penalty_maker
 from zerosum.engine.schedule import Schedule
 from zerosum.recipe import Recipe, settled
 
@@ -26,17 +26,17 @@ HALF_LIFE_IMAGES, HALF_LIFE_SHARE = 312.5, 0.05
 """Half-life over batch (10,000 images for a batch of 32: StyleGAN2), and the most of it as a share of the run."""
 
 
-def tuned(recipe: Recipe, facts: Facts) -> tuple[Recipe, tuple[str, ...]]:
+def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, ...]]:
     """A number for each "auto", and a note for each: the rule with the numbers put in."""
     notes = []
     if recipe.batch == "auto":
-        batch, said = batch_rule(facts)
+        batch, said = batch_rule(info)
         recipe = recipe.changed(batch=batch)
         notes.append(f"Batch {batch}: {said}.")
     weights: dict[str, list[str]] = {}
     for name, part in recipe.penalties.items():
         if part.weight == "auto":
-            weight, said = weight_rule(name, recipe, facts)
+            weight, said = weight_rule(name, recipe, info)
             changed = part.model_copy(update={"weight": weight})
             recipe = recipe.changed(penalties={**recipe.penalties, name: changed})
             weights.setdefault(said, []).append(name)
@@ -46,15 +46,15 @@ def tuned(recipe: Recipe, facts: Facts) -> tuple[Recipe, tuple[str, ...]]:
         recipe = recipe.changed(ema=recipe.ema.model_copy(update={"half_life_images": half_life}))
         notes.append(f"Half-life of the average generator {half_life:,.0f} images: {said}.")
     largest = recipe.limits.get("side", math.inf)
-    if _side(facts) > largest:
+    if _side(info) > largest:
         other = f"; take --recipe {recipe.beyond_limits}" if recipe.beyond_limits else ""
         notes.append(f"With its own settings, recipe {recipe.name} fails on images of more than {largest:g} px{other}.")
     return recipe, tuple(notes)
 
 
-def batch_rule(facts: Facts) -> tuple[int, str]:
+def batch_rule(info: DatasetInfo) -> tuple[int, str]:
     """Fewer rows for larger images and for few images; a power of two."""
-    side, images = _side(facts), int(facts.get("num_images", facts["num_rows"]))
+    side, images = _side(info), int(info.payload["num_images"])
     least = min(BATCH_MOST, BATCH_PIXELS / side, images / PASSES)
     batch = min(images, max(BATCH_LEAST, 2 ** math.floor(math.log2(max(least, 1.0)))))
     return batch, (
@@ -63,7 +63,7 @@ def batch_rule(facts: Facts) -> tuple[int, str]:
     )
 
 
-def weight_rule(name: str, recipe: Recipe, facts: Facts) -> tuple[float | Schedule, str]:
+def weight_rule(name: str, recipe: Recipe, info: DatasetInfo) -> tuple[float | Schedule, str]:
     """A penalty's weight by the family of the loss: a number, or a schedule over the whole run.
 
     A penalty whose weight does not depend on the size has the default of the function that makes it.
@@ -73,7 +73,7 @@ def weight_rule(name: str, recipe: Recipe, facts: Facts) -> tuple[float | Schedu
         assert not isinstance(usual.weight, Schedule)
         source = f" ({usual.source})" if usual.source else ""
         return usual.weight, f"{usual.weight:g}: the same for every size and batch{source}"
-    side = _side(facts)
+    side = _side(info)
     if pair(recipe).needs_real:
         start = float(f"{PAIRED * (side / 32) ** PAIRED_POWER:.2g}")
         return Schedule(start, start / 10, "cosine", over_share=1.0), (
@@ -95,6 +95,6 @@ def half_life_rule(recipe: Recipe) -> tuple[float, str]:
     )
 
 
-def _side(facts: Facts) -> float:
+def _side(info: DatasetInfo) -> float:
     """The side of a square of as many pixels."""
-    return math.sqrt(facts["height"] * facts["width"])
+    return math.sqrt(info.sample.axes["height"] * info.sample.axes["width"])

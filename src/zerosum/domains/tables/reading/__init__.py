@@ -15,7 +15,7 @@ from zerosum.errors import UserError, nearest
 SHEETS = (".xlsx", ".xls", ".ods")
 """Of spreadsheet programs; not read, but known for tables."""
 
-__all__ = ["SOURCES", "RawColumn", "RawTable", "TextStyle", "read", "recognise", "style_of"]
+__all__ = ["SOURCES", "RawColumn", "RawTable", "TextStyle", "can_open", "read", "style_of"]
 
 
 def read(
@@ -56,7 +56,7 @@ def read(
     )
 
 
-def recognise(where: str) -> bool:
+def can_open(where: str) -> bool:
     """Whether `where` is a table's name or file. Looks at a few lines, never raises."""
     if where in SOURCES:
         return True
@@ -68,8 +68,8 @@ def recognise(where: str) -> bool:
     return _ends(path, frames.SUFFIXES) or (_ends(path, text.SUFFIXES) and text.looks_like_table(path))
 
 
-def claims(path: Path) -> bool:
-    """Whether a path that is not recognised is a table by its ending, or a folder of such files. Never raises."""
+def looks_like(path: Path) -> bool:
+    """Whether a path that is not can_opend is a table by its ending, or a folder of such files. Never raises."""
     endings = (*text.SUFFIXES, *frames.SUFFIXES, *SHEETS)
     try:
         return any(_ends(file, endings) for file in path.iterdir()) if path.is_dir() else _ends(path, endings)

@@ -57,9 +57,9 @@ class TextStyle:
         return asdict(self)
 
 
-def style_of(facts: Mapping[str, Any]) -> TextStyle:
-    """The inverse of TextStyle.to_json, among other facts; what they do not name is as by default."""
-    return TextStyle(**{name: facts[name] for name in TextStyle.__dataclass_fields__ if name in facts})
+def style_of(payload: Mapping[str, Any]) -> TextStyle:
+    """The inverse of TextStyle.to_json, among the other values of a payload; a missing value has its default."""
+    return TextStyle(**{name: payload[name] for name in TextStyle.__dataclass_fields__ if name in payload})
 
 
 @dataclass(frozen=True, eq=False)

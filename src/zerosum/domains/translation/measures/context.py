@@ -5,14 +5,14 @@ Legend: N rows, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from zerosum.domains.translation.facts import Side, sides
+from zerosum.domain import DatasetInfo
+from zerosum.domains.translation.sides import Side, sides, size_of
 from zerosum.metrics.record import Record
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class EvalContext:
     """One evaluation. fakes: (N, C, H, W) in [-1, 1], made of the inputs of `reals`, row by row."""
 
     source: PairSource
-    facts: Mapping[str, Any]
+    info: DatasetInfo
     reals: Reals
     fakes: Tensor
     seed: int
@@ -45,12 +45,12 @@ class EvalContext:
     @property
     def sides(self) -> tuple[Side, Side]:
         """Input and target."""
-        return sides(self.facts)
+        return sides(self.info)
 
     @property
     def paired(self) -> bool:
         """Whether row i of the targets is the true translation of input i."""
-        return bool(self.facts["paired"])
+        return bool(self.info.payload["paired"])
 
     def protocol(self, **more: Any) -> dict[str, Any]:
         """What a record tells of how it was made."""
@@ -60,7 +60,7 @@ class EvalContext:
             "split": self.reals.split,
             "num_real": len(self.reals.targets),
             "num_fake": len(self.fakes),
-            "size": list(self.facts["size"]),
+            "size": list(size_of(self.info)),
             "resize": "none",
             "values": "[-1, 1], clamped, not rounded",
             "seed": self.seed,

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zerosum.domains.translation.facts import Side
 from zerosum.domains.translation.measures.patch_distance import patch_distances
 from zerosum.domains.translation.measures.patch_labels import label_accuracy
 from zerosum.domains.translation.measures.ssim import contrast, edge_ssim, ssim
+from zerosum.domains.translation.sides import Side
 from zerosum.metrics.controls import unclear
 from zerosum.metrics.pyramid import psnr
 from zerosum.metrics.record import Record

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from zerosum.domains.translation.facts import sides
+from zerosum.domain import DatasetInfo
 from zerosum.domains.translation.measures.context import EvalContext
 from zerosum.domains.translation.measures.patch_labels import (
     STEPS,
@@ -15,6 +14,7 @@ from zerosum.domains.translation.measures.patch_labels import (
     label_accuracy,
     train_patch_classifier,
 )
+from zerosum.domains.translation.sides import sides
 from zerosum.metrics.classifier import weights_sha256
 from zerosum.metrics.record import Record
 from zerosum.metrics.rows import drawn_rows
@@ -33,9 +33,9 @@ class Reader:
     """Reads labels from images, where the pairs of a source are label maps and images. Trained at the first use, in some
     seconds, from a fixed seed, so that it is the same for all runs on the same data."""
 
-    def __init__(self, source: PairSource, facts: Mapping[str, Any]) -> None:
-        given, wanted = sides(facts)
-        self.applies = bool(facts["paired"]) and given.kind == "labels" and wanted.kind == "image"
+    def __init__(self, source: PairSource, info: DatasetInfo) -> None:
+        given, wanted = sides(info)
+        self.applies = bool(info.payload["paired"]) and given.kind == "labels" and wanted.kind == "image"
         self.source, self.num_classes = source, given.channels
 
     @functools.cached_property

@@ -10,11 +10,11 @@ from dataclasses import replace
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from zerosum.domains.translation.facts import Side
 from zerosum.domains.translation.networks.layers import Norm
 from zerosum.domains.translation.networks.patch import PatchDiscriminator
 from zerosum.domains.translation.networks.resnet import ResNet
 from zerosum.domains.translation.networks.task import Task
+from zerosum.domains.translation.sides import Side
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.errors import UserError
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from zerosum.domains.translation.facts import Side, sides
+from zerosum.domain import DatasetInfo
+from zerosum.domains.translation.sides import Side, sides
 
 
 @dataclass(frozen=True)
@@ -18,6 +17,6 @@ class Task:
     paired: bool = True
 
 
-def task_of(facts: Mapping[str, Any]) -> Task:
-    """The Task in a source's facts."""
-    return Task(*sides(facts), bool(facts["paired"]))
+def task_of(info: DatasetInfo) -> Task:
+    """The Task of a data set."""
+    return Task(*sides(info), bool(info.payload["paired"]))

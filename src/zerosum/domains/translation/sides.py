@@ -3,8 +3,8 @@
 Legend: N rows, C channels of a tensor, H height, W width. Data (the target, B) and condition (the input, A) of a batch are
 (N, C, H, W) float32 in [-1, 1]; a label map is one-hot, 0 or 1, one channel a class.
 
-The facts of a source hold `input` and `target` (a Side as plain values), `size` [H, W] of the training rows, `paired`, and
-`directions`: 2 where the data could be translated both ways. Whether a generator can is its own affair: one that can has
+The payload of a DatasetInfo holds `input` and `target` (a Side as plain values), `paired`, and `directions`: 2 where the data
+could be translated both ways. Whether a generator can is its own affair: one that can has
 `reverse(noise, target)` beside `forward(noise, input)`. Both take `origin` (top, left) by keyword: where in a larger
 picture the given piece lies, so that pieces get the noise of their place. Generators say `multiple`: origins of pieces should
 be multiples of it, and `reach`: how many pixels around a place its value depends on; None where a normalisation looks at the
@@ -23,6 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from zerosum.domain import DatasetInfo
 from zerosum.errors import UserError
 
 Values = npt.NDArray[Any]
@@ -46,7 +47,7 @@ class Side:
     bits: int = 8
 
     def plain(self) -> dict[str, Any]:
-        """For facts; the inverse of `side`."""
+        """For the payload; the inverse of `side`."""
         return asdict(self) | {"classes": [list(code) for code in self.classes]}
 
     def describe(self) -> str:
@@ -58,14 +59,19 @@ class Side:
 
 
 def side(plain: Mapping[str, Any]) -> Side:
-    """A Side from facts."""
+    """A Side from the payload."""
     codes = tuple(tuple(int(value) for value in code) for code in plain["classes"])
     return Side(int(plain["channels"]), plain["kind"], codes, int(plain["bits"]))
 
 
-def sides(facts: Mapping[str, Any]) -> tuple[Side, Side]:
+def sides(info: DatasetInfo) -> tuple[Side, Side]:
     """Input and target."""
-    return side(facts["input"]), side(facts["target"])
+    return side(info.payload["input"]), side(info.payload["target"])
+
+
+def size_of(info: DatasetInfo) -> tuple[int, int]:
+    """(H, W) of the training rows."""
+    return info.sample.axes["height"], info.sample.axes["width"]
 
 
 def to_unit(values: Values, where: Side) -> Tensor:

@@ -1,0 +1,197 @@
+"""A domain: five parts, each a small record of functions and tables. Optional fields are the domain's capabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from zerosum.domain import info as infos
+from zerosum.domain.conditions import OtherCondition
+from zerosum.domain.factory import options_of
+from zerosum.domain.info import DatasetInfo
+from zerosum.domain.protocols import (
+    Baseline,
+    Evaluator,
+    GeneratorHandle,
+    PreviewContext,
+    RecommendRecipe,
+    SampleRequest,
+    SampleResult,
+    Write,
+)
+from zerosum.engine.duel import GENERATOR
+from zerosum.engine.game import Batch, Game
+from zerosum.engine.loop import TrainingLoop
+from zerosum.errors import UserError
+from zerosum.metrics.record import Record
+from zerosum.recipe import Component, Recipe
+
+
+@dataclass(frozen=True)
+class Data:
+    """How data of the domain are found, opened and described.
+
+    can_open: whether a name or path is data of this domain. Quick, never raises.
+    open: (data part of the recipe, allow_download) -> source. UserError for whatever is wrong with the data.
+    info: source -> DatasetInfo.
+    describe: DatasetInfo -> a few words for one line.
+    sources: name -> what is known of each named source.
+    payload: the type of `DatasetInfo.payload`: a dataclass with a field for each key, or dict for any.
+    looks_like: whether an existing path that no domain can open is probably meant as data of this domain, by its ending or its
+    folders; then `open` says what is wrong with it. Never raises.
+    paths: options of `data`, beside the kind, whose value is a path when it is a text.
+    arrays: the shapes of arrays in .npy and .npz files that can be read, in words; "" if none.
+    examples: source -> at most 64 rows whose conditions previews and samples are made under in turn; they are stored with the
+    published generator. Needed exactly if the condition is an OtherCondition with `examples`.
+    read_like: DatasetInfo -> options of `data` that make other data fit the networks of a generator trained on this data set.
+    smaller: DatasetInfo -> (setting, what it saves, in words) that makes samples of the same data smaller, for advice when memory
+    runs out; None if there is no such setting.
+    """
+
+    can_open: Callable[[str], bool]
+    open: Callable[[Component, bool], Any]
+    info: Callable[[Any], DatasetInfo]
+    describe: Callable[[DatasetInfo], str]
+    sources: Callable[[], Mapping[str, Any]] = dict
+    payload: type = dict
+    looks_like: Callable[[Path], bool] = lambda path: False
+    paths: tuple[str, ...] = ()
+    arrays: str = ""
+    examples: Callable[[Any], Batch] | None = None
+    read_like: Callable[[DatasetInfo], Mapping[str, Any]] = lambda info: {}
+    smaller: Callable[[DatasetInfo], tuple[str, str] | None] = lambda info: None
+
+
+@dataclass(frozen=True)
+class Games:
+    """How the game of a recipe is built.
+
+    build: (recipe, info) -> the game on the CPU, initialised from the recipe's seed alone.
+    build_generator: the same for its generator alone; by default that of the game.
+    init_from_data: (game, source) -> None; what the networks take from the data before step 0.
+    resolve_auto: (recipe, info) -> the recipe with a number for each "auto", and a note for each with the rule. Only rules for
+    half-lives may depend on recipe.steps.
+    parts: "generator", "discriminator", "augment" -> kind -> class or function that makes it, as a recipe names it.
+    """
+
+    build: Callable[[Recipe, DatasetInfo], Game]
+    build_generator: Callable[[Recipe, DatasetInfo], nn.Module] | None = None
+    init_from_data: Callable[[Game, Any], None] = lambda game, source: None
+    resolve_auto: Callable[[Recipe, DatasetInfo], tuple[Recipe, tuple[str, ...]]] = lambda recipe, info: (recipe, ())
+    parts: Mapping[str, Mapping[str, Callable[..., Any]]] = field(default_factory=dict)
+
+    def options(self, part: str, kind: str) -> frozenset[str] | None:
+        """The options that a recipe may set of a part of this kind; None if `parts` does not have it."""
+        maker = self.parts.get(part, {}).get(kind)
+        return None if maker is None else options_of(maker)
+
+    def generator(self, recipe: Recipe, info: DatasetInfo) -> nn.Module:
+        """The generator of a game, freshly initialised."""
+        if self.build_generator is not None:
+            return self.build_generator(recipe, info)
+        return self.build(recipe, info).players[GENERATOR]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How samples are measured.
+
+    evaluator: (source, seed) -> Evaluator. It gets samples in the domain's own range.
+    extra_metrics: (recipe, loop, fakes) -> records that need the game itself.
+    baselines: source -> name -> function that fits a classical model to the training rows.
+    """
+
+    evaluator: Callable[[Any, int], Evaluator]
+    extra_metrics: Callable[[Recipe, TrainingLoop, Tensor], Sequence[Record]] = lambda recipe, loop, fakes: ()
+    baselines: Callable[[Any], Mapping[str, Callable[[], Baseline]]] = lambda source: {}
+
+
+@dataclass(frozen=True)
+class Media:
+    """How samples are shown, written and read.
+
+    preview: (samples, path, context) -> None; writes one file that shows many samples.
+    write: (samples, path, info, options) -> the files written.
+    read: (paths, info) -> samples for the discriminator.
+    num_shown: how many samples a preview wants; 0 for a grid of 80 or so.
+    postprocess: (samples, recipe) -> the samples brought into the domain's range, in place or as new tensors.
+    tile: info -> (height, width) in pixels of each sample in a picture of many; None if the number of samples does not change
+    the size of the picture.
+    film: (samples, path, frames per second) -> None; writes the samples one after the other as a moving picture. None if a
+    single sample is no picture.
+    sample: (generator, info, request) -> what `zerosum sample` makes in the domain's own way: streams, whole files; None for the
+    usual way.
+    sample_name: the file in the run folder that `zerosum sample` writes by default.
+    pixels: whether samples are pictures, (C, H, W) in [-1, 1].
+    similarity: samples -> one (N, F) tensor or several, whose distances say how alike two samples are; None if there is none.
+    endings: of the files that `write` can write; "" stands for a folder of single files. () for any.
+    """
+
+    preview: Callable[[Tensor, Path, PreviewContext], None]
+    write: Write
+    read: Callable[[Sequence[Path], DatasetInfo], Tensor]
+    num_shown: int = 0
+    postprocess: Callable[[Tensor, Recipe], Tensor] = lambda samples, recipe: samples
+    tile: Callable[[DatasetInfo], tuple[int, int]] | None = None
+    film: Callable[[Tensor, Path, float], None] | None = None
+    sample: Callable[[GeneratorHandle, DatasetInfo, SampleRequest], SampleResult | None] = lambda *_: None
+    sample_name: str = "samples.png"
+    pixels: bool = False
+    similarity: Callable[[Tensor], Sequence[Tensor]] | None = None
+    endings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """table: the domain's recipes by name. recommend: (info, minutes, device) -> (name of the recipe for data that name none,
+    why)."""
+
+    table: Mapping[str, Recipe]
+    recommend: RecommendRecipe
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One kind of data, with all that is needed to train on it. name: in commands and files. summary: one line that says what can
+    be trained on."""
+
+    name: str
+    summary: str
+    data: Data
+    game: Games
+    evaluation: Evaluation
+    media: Media
+    recipes: Recipes
+
+    def open(self, data: Component, allow_download: bool) -> tuple[Any, DatasetInfo]:
+        """The source and its checked DatasetInfo; UserError names the domain and the field where it is wrong."""
+        source = self.data.open(data, allow_download)
+        return source, self.info_of(source)
+
+    def info_of(self, source: Any) -> DatasetInfo:
+        """The checked DatasetInfo of a source."""
+        try:
+            info = infos.check(self.data.info(source), self.data.payload)
+        except UserError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise UserError(f"The domain {self.name!r} describes its data wrongly: {error}.") from error
+        needed = isinstance(info.condition, OtherCondition) and info.condition.examples
+        if needed and self.data.examples is None:
+            raise UserError(
+                f"The domain {self.name!r} describes its data wrongly: condition.examples is true, but it has no Data.examples."
+            )
+        return info
+
+    def info_from_json(self, plain: object, where: object) -> DatasetInfo:
+        """The DatasetInfo in a file; UserError names the file and the field that is wrong."""
+        try:
+            return DatasetInfo.from_json(plain, self.data.payload)
+        except ValueError as error:
+            raise UserError(
+                f"{where}: in the description of its data {error}. Restore the file from a copy, or train again."
+            ) from None
