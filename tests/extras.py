@@ -48,12 +48,12 @@ run.sample(2, seed=0)
 """
 LAB = """
 import threading, urllib.request
-from zerosum.lab.server import laboratory, need_extra
+from zerosum.lab.server import serving, need_extra
 from zerosum.lab.settings import parse
 from zerosum.lab.worker import Worker
 need_extra()
 browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())  # the lab answers who keeps its cookie
-with laboratory(Worker(parse({}))) as served:
+with serving(Worker(parse({}))) as served:
     thread = threading.Thread(target=served.run, args=(lambda address: None,), daemon=True)
     thread.start()
     with browser.open(served.guard.address, timeout=60) as answer:

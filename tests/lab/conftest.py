@@ -11,7 +11,7 @@ import browser
 
 
 @pytest.fixture(scope="module")
-def laboratory() -> Iterator[browser.Laboratory]:
+def serving() -> Iterator[browser.Laboratory]:
     """The process of a lab; skips where no browser could look at it."""
     reason = browser.missing()
     if reason:
@@ -22,19 +22,19 @@ def laboratory() -> Iterator[browser.Laboratory]:
 
 
 @pytest.fixture(scope="module")
-def driver(laboratory: browser.Laboratory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def driver(serving: browser.Laboratory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A browser that has used the lab's address, which is good once."""
     with browser.chromium(tmp_path_factory.mktemp("profile")) as made:
         browser.resize(made, 1440, 1000)
-        made.get(laboratory.address)
+        made.get(serving.address)
         yield made
 
 
 @pytest.fixture
-def page(driver: Any, laboratory: browser.Laboratory) -> Iterator[browser.Page]:
+def page(driver: Any, serving: browser.Laboratory) -> Iterator[browser.Page]:
     """The page. Afterwards: nothing was complained of, and nothing was asked of any other host."""
     browser.resize(driver, 1440, 1000)
-    yield browser.Page(driver, laboratory.root)
-    driver.get(laboratory.root)
+    yield browser.Page(driver, serving.root)
+    driver.get(serving.root)
     assert browser.complaints(driver) == []
     assert browser.hosts(browser.requests(driver)) == {"127.0.0.1"}

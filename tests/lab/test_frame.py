@@ -16,12 +16,9 @@ from zerosum.domains.toy import densities
 from zerosum.engine import losses
 from zerosum.lab import dirac
 from zerosum.lab.frame import Screen, clean
-from zerosum.lab.lab_game import LabGame
-from zerosum.lab.measure import Measure, MeasureSession
-from zerosum.lab.optimal_d import OptimalDReading
-from zerosum.lab.sampling import even_noise, even_points, lattice
+from zerosum.lab.lab_game import LabGame, ToyTable, game_of
+from zerosum.lab.measurements import Measure, NetworkCopies, OptimalD, even_noise, even_points, lattice
 from zerosum.lab.settings import parse
-from zerosum.lab.table import ToyTable, duel
 from zerosum.lab.views import CELLS, LineView, PlaneView
 from zerosum.theory import dirac as theory
 
@@ -64,7 +61,7 @@ def table(**settings: Any) -> ToyTable:
 def test_measures_on_the_line_are_the_closed_forms() -> None:
     """Data N(0, 1), generator N(1, 1), and the D that is best for them."""
     measure = Measure(table(source="normal"))
-    found = measure(MeasureSession(0, Affine(1.0, 1.0), Logits(lambda x: 0.5 - x[:, 0])))
+    found = measure(NetworkCopies(0, Affine(1.0, 1.0), Logits(lambda x: 0.5 - x[:, 0])))
     assert found["kl"] == pytest.approx(0.5, abs=0.01)
     assert found["kl_reverse"] == pytest.approx(0.5, abs=0.01)
     assert found["js"] == pytest.approx(JSD, abs=5e-4)
@@ -72,7 +69,7 @@ def test_measures_on_the_line_are_the_closed_forms() -> None:
     assert found["bound"] == pytest.approx(2 * JSD - math.log(4), abs=1e-3)
     assert found["V"] == pytest.approx(found["bound"], abs=1e-3)
     assert found["gap"] < 1.0
-    blind = measure(MeasureSession(0, Affine(1.0, 1.0), Logits(lambda x: 0 * x[:, 0])))
+    blind = measure(NetworkCopies(0, Affine(1.0, 1.0), Logits(lambda x: 0 * x[:, 0])))
     assert blind["V"] == pytest.approx(-math.log(4), abs=1e-6)
     # E |1/2 - D*| under (p + q)/2 is half the total variation: erf(1 / (2 sqrt 2)) / 2.
     assert blind["gap"] == pytest.approx(50 * math.erf(0.5 / math.sqrt(2)), abs=0.5)
@@ -82,32 +79,32 @@ def test_measures_on_the_line_are_the_closed_forms() -> None:
 def test_measures_in_the_plane_are_the_closed_forms() -> None:
     """Data N(0, 0.01 I), the generator the same moved by one deviation."""
     measure = Measure(table(source="drawn", points="0,0"))
-    shifted = measure(MeasureSession(0, Affine(0.1, 0.1, 0.0), Logits(lambda x: 0.5 - 10 * x[:, 0])))
+    shifted = measure(NetworkCopies(0, Affine(0.1, 0.1, 0.0), Logits(lambda x: 0.5 - 10 * x[:, 0])))
     assert shifted["js"] == pytest.approx(JSD, abs=0.01)
     assert shifted["kl"] == pytest.approx(0.5, abs=0.04)  # half a point in each of 1,600 cells
     assert shifted["w"] == pytest.approx(0.1, abs=0.01)
     assert shifted["V"] == pytest.approx(2 * JSD - math.log(4), abs=0.01)
     assert shifted["gap"] < 5.0
-    same = measure(MeasureSession(0, Affine(0.1, 0.0, 0.0), Logits(lambda x: 0 * x[:, 0])))
+    same = measure(NetworkCopies(0, Affine(0.1, 0.0, 0.0), Logits(lambda x: 0 * x[:, 0])))
     assert same["js"] < 0.01
     assert same["w"] < 0.02
 
 
 def test_numbers_without_a_meaning_are_left_out() -> None:
     hinge = Measure(table(source="normal", loss="hinge"))(
-        MeasureSession(0, Affine(1.0, 1.0), Logits(lambda x: 0.5 - x[:, 0]))
+        NetworkCopies(0, Affine(1.0, 1.0), Logits(lambda x: 0.5 - x[:, 0]))
     )
     assert "V" not in hinge
     assert "bound" not in hinge
     assert "gap" in hinge
     critic = Measure(table(source="normal", loss="wasserstein"))(
-        MeasureSession(0, Affine(1.0, 1.0), Logits(lambda x: -x[:, 0]))
+        NetworkCopies(0, Affine(1.0, 1.0), Logits(lambda x: -x[:, 0]))
     )
     assert "gap" not in critic
     # Only differences of a relativistic logit mean something, so a shifted D is the same D.
     relative = Measure(table(source="normal", loss="relativistic"))
     one, other = (
-        relative(MeasureSession(0, Affine(1.0, 1.0), Logits(lambda x, c=c: 0.5 + c - x[:, 0]))) for c in (0.0, 7.0)
+        relative(NetworkCopies(0, Affine(1.0, 1.0), Logits(lambda x, c=c: 0.5 + c - x[:, 0]))) for c in (0.0, 7.0)
     )
     assert one == pytest.approx(other, abs=1e-4)
     assert one["V"] == pytest.approx(2 * JSD - math.log(4), abs=1e-3)
@@ -135,7 +132,7 @@ def test_the_best_d_cannot_be_bettered(name: str) -> None:
     """For every loss: at the D that is shown as best, the loss's own function is lowest; or there is no best."""
     pair = losses.table()[name]
     ratio = torch.tensor([0.1, 0.35, 0.62, 0.9], dtype=torch.float64)
-    best = OptimalDReading(pair).best(ratio, 1 - ratio)
+    best = OptimalD(pair).best(ratio, 1 - ratio)
     if name == "wasserstein":
         assert best is None
         return
@@ -155,12 +152,12 @@ def test_the_best_d_cannot_be_bettered(name: str) -> None:
 def test_the_constant_of_a_relativistic_d_is_the_one_that_serves_it_best() -> None:
     generator = torch.Generator().manual_seed(0)
     real, fake = torch.randn(500, generator=generator) + 4, 2 * torch.randn(500, generator=generator) + 2
-    reading = OptimalDReading(losses.relativistic)
+    reading = OptimalD(losses.relativistic)
     middle = reading.middle(real, fake)
     best = reading.value(real, fake, middle)
     assert best is not None
     assert all(best >= (reading.value(real, fake, middle + c) or 0) for c in (-0.5, -0.01, 0.01, 0.5))
-    assert OptimalDReading(losses.least_squares).middle(real, fake) == 0.5
+    assert OptimalD(losses.least_squares).middle(real, fake) == 0.5
 
 
 # --- what is drawn
@@ -169,7 +166,7 @@ def test_the_constant_of_a_relativistic_d_is_the_one_that_serves_it_best() -> No
 def test_figure_1_is_drawn_from_the_engine_s_networks() -> None:
     laid = table(source="mixture")
     view = LineView(laid)
-    game = duel(laid.match())
+    game = game_of(laid.match())
     game.generator, game.discriminator = Affine(0.5, 0.2), Logits(lambda x: 1 - x[:, 0])
     parts = view.draw(game).parts
     x, p, q, d, best = (torch.tensor(parts[name]) for name in ("x", "p", "q", "d", "d_star"))
@@ -188,7 +185,7 @@ def test_the_map_of_the_plane_lies_as_the_protocol_says() -> None:
     """Row by row from the lowest y: D grows with x and with 3 y here, and the data lie at the right, the fakes on top."""
     laid = table(source="drawn", points="1,0")
     view = PlaneView(laid)
-    game = duel(laid.match())
+    game = game_of(laid.match())
     game.generator, game.discriminator = Affine(0.02, 1.0, 0.4), Logits(lambda x: x[:, 0] + 3 * x[:, 1])
     parts = view.draw(game).parts
     (x0, x1), (y0, y1) = parts["box"]
@@ -208,7 +205,7 @@ def test_the_map_of_the_plane_lies_as_the_protocol_says() -> None:
 @pytest.mark.parametrize("loss", ["minimax", "non_saturating", "hinge", "relativistic", "fgan_kl"])
 def test_arrows_are_minus_the_gradient_of_the_generator_s_own_loss(loss: str) -> None:
     laid = table(source="ring", loss=loss)
-    game = duel(laid.match())
+    game = game_of(laid.match())
     view = PlaneView(laid)
     drawing = view.draw(game)
     rows = torch.tensor(drawing.parts["arrows"]["logit"])
@@ -233,10 +230,10 @@ def test_looking_does_not_touch_the_game() -> None:
         watched.move()
         alone.move()
         assert screen.measure is not None
-        screen.measured(watched.step, screen.measure(screen.sitting()))
+        screen.measured(watched.step, screen.measure(screen.networks()))
         screen.frame()
     for name in ("generator", "discriminator"):
-        for one, other in zip(*(lab.match.game.players[name].parameters() for lab in (watched, alone)), strict=True):
+        for one, other in zip(*(lab.loop.game.players[name].parameters() for lab in (watched, alone)), strict=True):
             assert torch.equal(one, other)
 
 
@@ -261,7 +258,7 @@ def test_frames_are_json_and_carry_what_the_protocol_promises(settings: dict[str
         "recording",
         "numbers",
         "details",
-        "sentences",
+        "findings",
     }
     assert common | {"point", "error"} <= frame.keys()
     assert (frame["step"], frame["turn"], frame["speed"], frame["rewind"]) == (
@@ -347,7 +344,7 @@ def test_a_penalty_without_a_linear_theory_says_so() -> None:
     frame = Screen(lab).frame()
     assert frame["spiral"] == []
     assert frame["radius"] == {"theory": None, "engine": None}
-    assert any("no linear theory" in sentence["text"] for sentence in frame["sentences"])
+    assert any("no linear theory" in finding["sentence"] for finding in frame["findings"])
 
 
 def test_the_picture_grows_with_the_path_and_long_paths_are_thinned() -> None:

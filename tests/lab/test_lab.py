@@ -13,11 +13,9 @@ import torch
 
 from zerosum.engine.duel import DISCRIMINATOR, GENERATOR
 from zerosum.errors import UserError
-from zerosum.lab.lab_game import LabGame
-from zerosum.lab.log import Log, read
+from zerosum.lab.game_log import GameLog, read_log
+from zerosum.lab.lab_game import LabGame, Snapshots, game_of
 from zerosum.lab.settings import Settings, limits, parse
-from zerosum.lab.snapshots import Snapshots
-from zerosum.lab.table import duel
 
 SMALL = {"source": "ring", "g_width": 12, "d_width": 12, "batch": 32}
 GAMES = [
@@ -41,7 +39,7 @@ def same(one: Any, other: Any) -> bool:
 
 def state(lab: LabGame) -> dict[str, Any]:
     """All that the future of a game depends on, copied."""
-    kept = lab.match.state_dict()
+    kept = lab.loop.state_dict()
     return {"step": kept["step"], "tensors": _copied(kept)}
 
 
@@ -102,12 +100,12 @@ def test_changes_hold_from_their_step_on() -> None:
     lab.rewind(6)
     assert lab.settings.lr_g == 2e-3 / 7
     lab.rewind(5)
-    assert lab.settings.lr_g == lab.match.players["generator"].learning.lr == parse(SMALL).lr_g
+    assert lab.settings.lr_g == lab.loop.players["generator"].learning.lr == parse(SMALL).lr_g
     lab.rewind(14)
     assert (lab.settings.k, lab.settings.weight) == (3, 0.5)
-    assert lab.match.game.penalties[0].weight == 0.5  # type: ignore[attr-defined]
-    assert len(lab.match.game.turns(14)) == 4
-    assert lab.match.game.reals_per_step == 3
+    assert lab.loop.game.penalties[0].weight == 0.5  # type: ignore[attr-defined]
+    assert len(lab.loop.game.turns(14)) == 4
+    assert lab.loop.game.reals_per_step == 3
 
 
 def test_going_on_from_an_earlier_step_forgets_the_later_ones() -> None:
@@ -131,9 +129,9 @@ def test_lone_moves_move_one_player_only() -> None:
     lab = LabGame(parse(SMALL))
     lab.move()
     for mover, other in ((DISCRIMINATOR, GENERATOR), (GENERATOR, DISCRIMINATOR)):
-        before = _copied(lab.match.state_dict()["networks"])
+        before = _copied(lab.loop.state_dict()["networks"])
         lab.move(mover)
-        after = lab.match.state_dict()["networks"]
+        after = lab.loop.state_dict()["networks"]
         assert same(after[other], before[other])
         assert not same(after[mover], before[mover])
     with pytest.raises(UserError, match="no move 'both'"):
@@ -178,7 +176,7 @@ def test_a_step_that_breaks_half_way_is_taken_back_whole() -> None:
     for _ in range(3):
         lab.move()
     kept = state(lab)
-    game = duel(lab.match)
+    game = game_of(lab.loop)
     game.loss = dataclasses.replace(game.loss, generator=lambda real, fake: fake * math.nan)
     assert not lab.move()
     assert "generator's loss is not finite in step 4" in (lab.error or "").lower()
@@ -255,7 +253,7 @@ def test_settings_come_from_an_address_as_text() -> None:
     [
         ({"settings": None}, "A log is a JSON object"),
         ({"moves": [["jump", 2]]}, "there is no kind 'jump'"),
-        ({"moves": [["step", -1]]}, "a kind and how many"),
+        ({"moves": [["step", -1]]}, "a kind and a number"),
         ({"moves": [["step", 10**9]]}, "more than 10,000,000"),
         ({"moves": "step"}, "moves of a log is a list"),
         ({"changes": [{"step": 99, "name": "k", "value": 2}]}, "step = 99 is not within the log's 5 moves"),
@@ -267,12 +265,12 @@ def test_settings_come_from_an_address_as_text() -> None:
 def test_logs_that_cannot_be_played_are_named(change: dict[str, Any], said: str) -> None:
     plain = {"settings": SMALL, "moves": [["step", 5]], "changes": []} | change
     with pytest.raises(UserError) as caught:
-        read(plain)
+        read_log(plain)
     assert said in str(caught.value)
 
 
 def test_a_log_is_cut_in_the_middle_of_a_run() -> None:
-    log = Log(parse(SMALL))
+    log = GameLog(parse(SMALL))
     log.add("step", 5)
     log.add("step", 2)
     log.add("generator")
@@ -283,5 +281,5 @@ def test_a_log_is_cut_in_the_middle_of_a_run() -> None:
     assert (log.length, list(log.moves(4, 9))) == (6, ["step", "step"])
     assert log.settings_at(6).k == 2
     assert log.to_json()["changes"] == [{"step": 6, "name": "k", "value": 2}]
-    assert log.settled(6) == 6
-    assert log.settled(5) == 0
+    assert log.unchanged_since(6) == 6
+    assert log.unchanged_since(5) == 0

@@ -20,10 +20,10 @@ from PIL import Image
 from visitor import Visitor, running
 
 from zerosum.errors import UserError
-from zerosum.lab import record
+from zerosum.lab import recordings
 from zerosum.lab.lab_game import LabGame
-from zerosum.lab.record import MOST, Recorder
-from zerosum.lab.server import Served, bound, laboratory
+from zerosum.lab.recordings import MOST, Recorder
+from zerosum.lab.server import Served, open_socket, serving
 from zerosum.lab.settings import parse
 from zerosum.lab.worker import Worker
 
@@ -32,7 +32,7 @@ SMALL = {"source": "mixture", "g_width": 8, "d_width": 8, "batch": 16}
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    with laboratory(Worker(parse(SMALL))) as made, running(made):
+    with serving(Worker(parse(SMALL))) as made, running(made):
         yield made
 
 
@@ -272,7 +272,7 @@ def test_a_recording_is_one_page_and_an_animation(browser: Visitor) -> None:
 
 def test_nothing_in_a_recording_can_end_its_element() -> None:
     nasty = "</script><script>alert(1)</script><!-- &amp;"
-    text = record.page({}, [{"error": nasty}], [])
+    text = recordings.page({}, [{"error": nasty}], [])
     stored = re.search(r'<script type="application/json" id="recording">(.*?)</script>', text, re.S)
     assert stored
     assert json.loads(stored[1])["frames"] == [{"error": nasty}]
@@ -283,10 +283,10 @@ def test_nothing_in_a_recording_can_end_its_element() -> None:
 def test_a_recording_stays_within_bounds_and_spreads_over_the_whole() -> None:
     recorder = Recorder()
     with pytest.raises(UserError, match="Press Record"):
-        recorder.taken()
+        recorder.recorded()
     for step in range(5_000):
         recorder.add({"step": step})
-    steps = [frame["step"] for frame in recorder.taken()]
+    steps = [frame["step"] for frame in recorder.recorded()]
     assert MOST / 2 <= len(steps) <= MOST
     assert (steps[0], len({b - a for a, b in itertools.pairwise(steps)})) == (0, 1)
     assert steps[-1] > 4_900
@@ -296,8 +296,8 @@ def test_a_recording_stays_within_bounds_and_spreads_over_the_whole() -> None:
 
 
 def test_a_port_in_use_is_said() -> None:
-    with contextlib.closing(bound(0)) as taken, pytest.raises(UserError, match="Leave --port out"):
-        bound(taken.getsockname()[1])
+    with contextlib.closing(open_socket(0)) as taken, pytest.raises(UserError, match="Leave --port out"):
+        open_socket(taken.getsockname()[1])
 
 
 def test_the_extra_is_named_when_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from visitor import Visitor, running
 
 from zerosum.lab import server
 from zerosum.lab.guard import Guard
-from zerosum.lab.server import Served, laboratory
+from zerosum.lab.server import Served, serving
 from zerosum.lab.settings import parse
 from zerosum.lab.worker import Worker
 
@@ -26,7 +26,7 @@ SMALL = {"source": "mixture", "g_width": 8, "d_width": 8, "batch": 16}
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setattr(server, "WAIT_S", 0.4)
-    with laboratory(Worker(parse(SMALL))) as made, running(made):
+    with serving(Worker(parse(SMALL))) as made, running(made):
         yield made
 
 

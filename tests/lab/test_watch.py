@@ -16,7 +16,7 @@ from visitor import Visitor, running
 
 import browser
 from zerosum.errors import UserError
-from zerosum.lab.server import Served, laboratory
+from zerosum.lab.server import Served, serving
 from zerosum.lab.settings import parse
 from zerosum.lab.watch import page, version
 from zerosum.lab.worker import Worker
@@ -61,7 +61,7 @@ def preview(run: Path, step: int | None) -> None:
 @contextlib.contextmanager
 def watched(folder: Path) -> Iterator[Served]:
     with (
-        laboratory(Worker(parse({"source": "normal", "g_width": 4, "d_width": 4})), 0, folder) as served,
+        serving(Worker(parse({"source": "normal", "g_width": 4, "d_width": 4})), 0, folder) as served,
         running(served),
     ):
         yield served

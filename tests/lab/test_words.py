@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from zerosum.lab import words_dirac
-from zerosum.lab.explanations import Explanation, Facts, examine
+from zerosum.lab import dirac
+from zerosum.lab.explanations import STAGES, GameFacts, examine
 from zerosum.lab.frame import Screen
 from zerosum.lab.lab_game import LabGame
 from zerosum.lab.settings import parse
-from zerosum.lab.step_stages import stages
+from zerosum.training.diagnostics import Finding
 from zerosum.training.oscillation import beat_of
 
-FACTS = Facts("non_saturating", "r1")
+FACTS = GameFacts("non_saturating", "r1")
 CALM: dict[str, float] = {
     "accuracy/fake": 0.6,
     "slope": 0.5,
@@ -45,12 +45,12 @@ def points(num: int = 40, step: int = 1_000, **changes: Any) -> list[dict[str, A
     return rows
 
 
-def told(facts: Facts = FACTS, **changes: Any) -> dict[str, Explanation]:
+def told(facts: GameFacts = FACTS, **changes: Any) -> dict[str, Finding]:
     """level and beginning of each sentence -> the sentence."""
-    return {f"{found.level}: {found.text}": found for found in examine(points(**changes), facts)}
+    return {f"{found.level}: {found.sentence}": found for found in examine(points(**changes), facts)}
 
 
-def one(sentences: Mapping[str, Explanation], start: str) -> Explanation:
+def one(sentences: Mapping[str, Finding], start: str) -> Finding:
     found = [sentence for text, sentence in sentences.items() if text.startswith(start)]
     assert len(found) == 1, list(sentences)
     return found[0]
@@ -66,7 +66,7 @@ def test_d_too_strong() -> None:
     found = one(told(**{"accuracy/fake": 0.99, "D(G(z))": 0.02}), "warning: D is too strong")
     assert "99.0%" in found.evidence
     assert "more weight for the penalty" in found.advice
-    bare = told(Facts("hinge", "none"), **{"accuracy/fake": 0.99})
+    bare = told(GameFacts("hinge", "none"), **{"accuracy/fake": 0.99})
     assert "a penalty such as R1" in one(bare, "warning: D is too strong").advice
     once = told(**{"accuracy/fake": lambda place: 0.99 if place == 39 else 0.6})
     assert not any("too strong" in text for text in once)
@@ -74,10 +74,12 @@ def test_d_too_strong() -> None:
 
 def test_a_vanished_gradient() -> None:
     sure = {"accuracy/fake": 0.99, "slope": 0.01, "D(G(z))": 0.01}
-    found = one(told(Facts("minimax", "none"), **sure), "alarm: G's gradient has vanished")
+    found = one(told(GameFacts("minimax", "none"), **sure), "alarm: G's gradient has vanished")
     assert "0.01" in found.evidence
     assert "non_saturating" in found.advice
-    assert "non_saturating" not in one(told(Facts("hinge", "none"), **sure), "alarm: G's gradient has vanished").advice
+    assert (
+        "non_saturating" not in one(told(GameFacts("hinge", "none"), **sure), "alarm: G's gradient has vanished").advice
+    )
     assert not any("vanished" in text for text in told(**{"accuracy/fake": 0.6}, slope=0.01))
 
 
@@ -96,11 +98,11 @@ def test_modes_collapsed_or_dropped() -> None:
     assert "3 of 8" in collapse.evidence
     assert one(told(modes=0), "alarm: G has not reached any mode")
     assert one(told(modes=0, step=290), "info: G has not reached any mode")
-    dropped = one(told(modes=lambda place: 8 if place < 20 else 7), "warning: A mode was dropped since step 610")
+    dropped = one(told(modes=lambda place: 8 if place < 20 else 7), "warning: A mode was lost since step 610")
     assert dropped.evidence == "modes found: 8 of 8 at step 610, 7 now"
     both = told(modes=lambda place: 8 if place < 20 else 2)
     assert one(both, "alarm: Mode collapse: G makes 2 of 8")
-    assert one(both, "warning: 6 modes were dropped")
+    assert one(both, "warning: 6 modes were lost")
     assert one(told(), "ok: All 8 modes are covered")
     assert one(told(modes=6), "info: G makes 6 of 8 modes")
     assert not any("mode" in text for text in told(modes=None, num_modes=None))
@@ -109,9 +111,9 @@ def test_modes_collapsed_or_dropped() -> None:
 def test_fakes_in_one_place_or_far_away() -> None:
     assert one(told(spread=0.05), "alarm: All fakes lie close together")
     assert one(told(spread=0.6), "warning: The fakes lie closer together")
-    assert one(told(Facts("hinge", "r1", deviation=0.2), spread=0.12), "warning: The fakes lie closer together")
+    assert one(told(GameFacts("hinge", "r1", deviation=0.2), spread=0.12), "warning: The fakes lie closer together")
     assert not any("close" in text for text in told(spread=0.8))
-    assert one(told(spread=0.05, step=250), "info: G has only begun")
+    assert one(told(spread=0.05, step=250), "info: G has only started")
     assert "40" in one(told(spread=40.0), "alarm: The game diverges").evidence
 
 
@@ -153,10 +155,10 @@ def test_equilibrium() -> None:
 
 
 def test_movement() -> None:
-    assert "0.005" in one(told(), "info: G is on the move").evidence
+    assert "0.005" in one(told(), "info: G moves.").evidence
     assert one(told(moved=5e-4), "info: G moves slowly")
-    assert one(told(moved=1e-5), "warning: G stands still").advice
-    assert one(told(moved=1e-5, js=0.01), "info: G stands still").advice == ""
+    assert one(told(moved=1e-5), "warning: G does not move").advice
+    assert one(told(moved=1e-5, js=0.01), "info: G does not move").advice == ""
 
 
 def test_the_gravest_comes_first_and_five_are_enough() -> None:
@@ -164,7 +166,7 @@ def test_the_gravest_comes_first_and_five_are_enough() -> None:
     levels = [sentence.level for sentence in found]
     assert levels == sorted(levels, key=["alarm", "warning", "info", "ok"].index)
     assert len(found) == 5
-    assert set(found[0].to_json()) == {"level", "text", "evidence", "advice"}
+    assert set(found[0].to_json()) == {"level", "title", "sentence", "evidence", "advice"}
 
 
 # --- real games
@@ -181,7 +183,7 @@ def play(steps: int, **settings: Any) -> dict[str, Any]:
         if lab.step % 8 == 0:
             screen.frame()
     assert screen.measure is not None
-    screen.measured(lab.step, screen.measure(screen.sitting()))
+    screen.measured(lab.step, screen.measure(screen.networks()))
     return screen.frame()
 
 
@@ -203,25 +205,25 @@ def play(steps: int, **settings: Any) -> dict[str, Any]:
 )
 def test_a_real_game_is_told_what_it_does(steps: int, settings: dict[str, Any], said: str) -> None:
     frame = play(steps, **settings)
-    texts = [sentence["text"] for sentence in frame["sentences"]]
+    texts = [sentence["sentence"] for sentence in frame["findings"]]
     assert any(said in text for text in texts), (texts, frame["point"])
 
 
 # --- the game of two numbers
 
 
-def dirac(steps: int, **settings: Any) -> list[dict[str, str]]:
+def play_dirac(steps: int, **settings: Any) -> list[dict[str, str]]:
     lab = LabGame(parse({"mode": "dirac", **settings}))
     for _ in range(steps):
         lab.move()
-    sentences: list[dict[str, str]] = Screen(lab).frame()["sentences"]
+    sentences: list[dict[str, str]] = Screen(lab).frame()["findings"]
     return sentences
 
 
 @pytest.mark.parametrize(
     ("settings", "level", "said", "theory"),
     [
-        ({"loss": "wasserstein"}, "warning", "goes round", "exactly 1"),
+        ({"loss": "wasserstein"}, "warning", "circles", "exactly 1"),
         ({"loss": "wasserstein", "simultaneous": True}, "alarm", "spirals outwards", "above 1"),
         ({"penalty": "r1"}, "ok", "spirals in", "below 1"),
     ],
@@ -229,23 +231,22 @@ def dirac(steps: int, **settings: Any) -> list[dict[str, str]]:
 def test_the_game_of_two_numbers_is_told_what_it_does(
     settings: dict[str, Any], level: str, said: str, theory: str
 ) -> None:
-    found = dirac(150, **settings)
+    found = play_dirac(150, **settings)
     assert found[0]["level"] == level
-    assert said in found[0]["text"]
-    assert theory in found[1]["text"]
-    assert dirac(0, **settings) == []
+    assert said in found[0]["sentence"]
+    assert theory in found[1]["sentence"]
+    assert play_dirac(0, **settings) == []
 
 
 def test_the_game_of_two_numbers_comes_to_rest() -> None:
-    assert "come to rest" in dirac(60, penalty="r1", weight=1.0, lr_g=0.5)[0]["text"]
+    assert "converged" in play_dirac(60, penalty="r1", weight=1.0, lr_g=0.5)[0]["sentence"]
 
 
 def test_the_rate_is_the_slope_of_the_logarithm() -> None:
     path = [(0.98**step * math.cos(step), 0.98**step * math.sin(step)) for step in range(50)]
-    assert words_dirac.rate_of(path) == pytest.approx(math.log(0.98), abs=1e-9)
+    assert dirac.growth_rate(path) == pytest.approx(math.log(0.98), abs=1e-9)
 
 
 def test_five_stages_for_each_player() -> None:
-    found = stages()
-    assert {player: len(rows) for player, rows in found.items()} == {"discriminator": 5, "generator": 5}
-    assert all(row["title"] and row["text"].endswith(".") for rows in found.values() for row in rows)
+    assert {player: len(rows) for player, rows in STAGES.items()} == {"discriminator": 5, "generator": 5}
+    assert all(title and text.endswith(".") for rows in STAGES.values() for title, text in rows.items())

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from zerosum import lessons
-from zerosum.engine import losses
+from zerosum.engine import UpdateRules, losses
 from zerosum.lessons import dirac_game
 from zerosum.theory import dirac
 
@@ -167,7 +167,7 @@ def test_several_discriminator_steps_by_hand() -> None:
 @pytest.mark.parametrize("simultaneous", [True, False])
 @pytest.mark.parametrize(("loss", "penalty"), [("wasserstein", "none"), ("relativistic", "r1+r2"), ("fgan_kl", "r2")])
 def test_played_step_is_the_matrix(loss: str, penalty: str, simultaneous: bool) -> None:
-    found = dirac_game.step_matrix(loss, penalty, G, 0.2, simultaneous)
+    found = dirac_game.step_matrix(loss, penalty, G, 0.2, UpdateRules(simultaneous=simultaneous))
     expected = dirac.step_matrix(loss, penalty, G, 0.2, simultaneous)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zerosum.theory import divergence, optimal
+from zerosum.theory import divergence
 
 P = torch.tensor([0.1, 0.4, 0.3, 0.2], dtype=torch.float64)
 Q = torch.full((4,), 0.25, dtype=torch.float64)
@@ -77,7 +77,7 @@ def test_nothing_in_common() -> None:
     assert divergence.js(p, q).item() == pytest.approx(LOG2)
     assert divergence.total_variation(p, q).item() == pytest.approx(1)
     assert divergence.squared_hellinger(p, q).item() == pytest.approx(2)
-    assert optimal.optimal_value(p, q).item() == pytest.approx(0, abs=1e-12)
+    assert divergence.optimal_value(p, q).item() == pytest.approx(0, abs=1e-12)
 
 
 # --- the best discriminator
@@ -85,18 +85,18 @@ def test_nothing_in_common() -> None:
 
 def test_no_discriminator_is_better_than_the_best() -> None:
     p, q = tables()
-    best = optimal.discriminator(p, q)
-    torch.testing.assert_close(optimal.value(best, p, q), optimal.optimal_value(p, q))
+    best = divergence.optimal_discriminator(p, q)
+    torch.testing.assert_close(divergence.game_value(best, p, q), divergence.optimal_value(p, q))
     others = torch.rand(200, 200, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    assert (optimal.value(others, p, q) <= optimal.optimal_value(p, q)).all()
+    assert (divergence.game_value(others, p, q) <= divergence.optimal_value(p, q)).all()
 
 
 def test_the_best_discriminator_at_the_edges() -> None:
     p, q = torch.tensor([0.0, 0.0, 1.0, 0.5]).double(), torch.tensor([0.0, 1.0, 0.0, 0.5]).double()
-    assert optimal.discriminator(p, q).tolist() == [0.5, 0.0, 1.0, 0.5]
+    assert divergence.optimal_discriminator(p, q).tolist() == [0.5, 0.0, 1.0, 0.5]
 
 
 def test_the_game_is_worth_least_where_the_tables_are_equal() -> None:
     p, q = tables()
-    assert (optimal.optimal_value(p, p) == -math.log(4)).all()
-    assert (optimal.optimal_value(p, q) > -math.log(4)).all()
+    assert (divergence.optimal_value(p, p) == -math.log(4)).all()
+    assert (divergence.optimal_value(p, q) > -math.log(4)).all()

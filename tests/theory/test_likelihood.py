@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
 from zerosum.metrics.transport import wasserstein1_1d
-from zerosum.theory import divergence, likelihood, transport
+from zerosum.theory import divergence
 
 X = torch.linspace(-60, 60, 240_001, dtype=torch.float64)
 
@@ -25,69 +24,26 @@ def near(best: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
     return [tuple(b + move * (i == j) for j, b in enumerate(best)) for i in range(len(best)) for move in moves]
 
 
-@pytest.mark.parametrize(
-    ("fit", "log_density", "data"),
-    [
-        (likelihood.fit_normal, likelihood.normal, sample()),
-        (likelihood.fit_laplace, likelihood.laplace, sample()),
-        (lambda x: (likelihood.fit_exponential(x),), likelihood.exponential, sample().abs()),
-    ],
-    ids=["normal", "laplace", "exponential"],
-)
-def test_fits_are_the_most_likely(
-    fit: Callable[[Tensor], tuple[Tensor, ...]], log_density: Callable[..., Tensor], data: Tensor
-) -> None:
-    best = fit(data)
-    top = log_density(data, *best).mean()
+def test_the_fit_is_the_most_likely() -> None:
+    data = sample()
+    best = divergence.fit_normal(data)
+    top = divergence.normal_log_density(data, *best).mean()
     for other in near(best):
-        assert log_density(data, *other).mean() < top
-
-
-def test_fit_of_a_table_is_its_shares() -> None:
-    counts = torch.tensor([3.0, 0.0, 5.0, 2.0], dtype=torch.float64)
-    p = likelihood.fit_categorical(counts)
-    assert p.tolist() == [0.3, 0.0, 0.5, 0.2]
-    others = torch.rand(500, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    others = others / others.sum(1, keepdim=True)
-    assert (divergence.cross_entropy(p, others) > divergence.cross_entropy(p, p)).all()
+        assert divergence.normal_log_density(data, *other).mean() < top
 
 
 def test_weighted_fit_is_the_fit_of_repeated_values() -> None:
     x, times = torch.tensor([-1.0, 0.5, 4.0]).double(), torch.tensor([1, 3, 2])
-    repeated = likelihood.fit_normal(x.repeat_interleave(times))
-    torch.testing.assert_close(likelihood.fit_normal(x, times.double() / 6), repeated)
+    repeated = divergence.fit_normal(x.repeat_interleave(times))
+    torch.testing.assert_close(divergence.fit_normal(x, times.double() / 6), repeated)
 
 
-@pytest.mark.parametrize(
-    ("log_density", "parameters", "others", "closed"),
-    [
-        (likelihood.normal, (0.3, 1.2), (-0.5, 2.0), likelihood.kl_normal),
-        (likelihood.laplace, (0.3, 1.2), (-0.5, 2.0), likelihood.kl_laplace),
-        (likelihood.laplace, (0.3, 1.2), (0.3, 0.6), likelihood.kl_laplace),
-        (likelihood.exponential, (1.2,), (2.0,), likelihood.kl_exponential),
-    ],
-    ids=["normal", "laplace", "laplace of one place", "exponential"],
-)
-def test_divergences_against_integrals(
-    log_density: Callable[..., Tensor],
-    parameters: tuple[float, ...],
-    others: tuple[float, ...],
-    closed: Callable[..., float],
-) -> None:
-    x = torch.linspace(0, 60, 120_001, dtype=torch.float64) if len(parameters) == 1 else X
-    p, q = log_density(x, *parameters), log_density(x, *others)
-    assert torch.trapezoid(p.exp(), x).item() == pytest.approx(1, abs=1e-6)
-    assert torch.trapezoid(p.exp() * (p - q), x).item() == pytest.approx(closed(*parameters, *others), abs=1e-6)
-    assert closed(*parameters, *parameters) == pytest.approx(0, abs=1e-12)
-
-
-def test_entropy_of_a_normal_distribution() -> None:
-    p = likelihood.normal(X, 0.0, 1.7)
-    assert -torch.trapezoid(p.exp() * p, X).item() == pytest.approx(likelihood.entropy_normal(1.7), abs=1e-9)
-
-
-def test_exponential_has_nothing_below_zero() -> None:
-    assert likelihood.exponential(torch.tensor([-0.1]).double(), 1.0).item() == -math.inf
+def test_the_normal_density_has_its_mass_and_its_entropy() -> None:
+    """Against integrals: 1, and log s + (1 + log 2 pi) / 2."""
+    p = divergence.normal_log_density(X, 0.3, 1.7)
+    assert torch.trapezoid(p.exp(), X).item() == pytest.approx(1, abs=1e-6)
+    entropy = math.log(1.7) + 0.5 * (1 + math.log(2 * math.pi))
+    assert -torch.trapezoid(p.exp() * p, X).item() == pytest.approx(entropy, abs=1e-9)
 
 
 # --- transport
@@ -97,12 +53,12 @@ def test_exponential_has_nothing_below_zero() -> None:
 def test_wasserstein_between_normals(mean: float, deviation: float) -> None:
     """The area between the distribution functions, and the mean distance of equal quantiles."""
     cdf = torch.special.ndtr(X), torch.special.ndtr((X - mean) / deviation)
-    closed = transport.w1_normal(0.0, 1.0, mean, deviation)
+    closed = divergence.w1_normal(0.0, 1.0, mean, deviation)
     assert torch.trapezoid((cdf[0] - cdf[1]).abs(), X).item() == pytest.approx(closed, abs=1e-6)
     share = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
     quantiles = torch.special.ndtri(share)
     assert wasserstein1_1d(quantiles, mean + deviation * quantiles) == pytest.approx(closed, abs=1e-4)
-    assert transport.w1_normal(mean, deviation, 0.0, 1.0) == pytest.approx(closed)
+    assert divergence.w1_normal(mean, deviation, 0.0, 1.0) == pytest.approx(closed)
 
 
 def test_penalised_critic_by_search() -> None:
@@ -111,5 +67,5 @@ def test_penalised_critic_by_search() -> None:
     for weight in (5.0, 100.0):
         loss = -2 * slopes + weight * (slopes.abs() - 1) ** 2
         right, wrong = slopes[loss.argmin()], slopes[slopes < 0][loss[slopes < 0].argmin()]
-        assert transport.penalised_value(2.0, weight) == pytest.approx(2 * right.item(), abs=1e-4)
-        assert transport.penalised_value(2.0, weight, wrong_way=True) == pytest.approx(2 * wrong.item(), abs=1e-4)
+        assert divergence.penalised_value(2.0, weight) == pytest.approx(2 * right.item(), abs=1e-4)
+        assert divergence.penalised_value(2.0, weight, wrong_way=True) == pytest.approx(2 * wrong.item(), abs=1e-4)

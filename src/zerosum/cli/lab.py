@@ -29,7 +29,7 @@ def lab(
 
     The address on stdout can be opened once. Ctrl-C ends the lab.
     """
-    from zerosum.lab.server import laboratory, need_extra
+    from zerosum.lab.server import need_extra, serving
 
     need_extra()
     from zerosum.lab.settings import parse
@@ -39,7 +39,7 @@ def lab(
     worker = Worker(parse({}))
     if log is not None:
         worker.replay(log)
-    with laboratory(worker, port, folder) as served:
+    with serving(worker, port, folder) as served:
         _serve(served, no_open)
 
 

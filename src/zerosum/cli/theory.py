@@ -1,4 +1,4 @@
-"""The verb that sets theory beside the engine: theory."""
+"""The command `theory`: theory and engine side by side."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 @app.command()
 def theory(
-    name: Annotated[str | None, typer.Argument(help="The lesson; without one, all are listed.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The lesson; default: list all.")] = None,
     out: Annotated[
         list[Path] | None,
         typer.Option(
             "--out", metavar="FILE", help="Write the lesson's picture, a .png; figure1 also as .gif. May be repeated."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything random in the lesson.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all random numbers in the lesson.")] = 0,
     json: Json = False,
 ) -> None:
-    """Set what theory says of the game beside what the engine does.
+    """Compare predictions of GAN theory with the engine's results.
 
-    Ends with status 1 if a line of the lesson does not hold.
+    Exit status 1 if a line of the lesson does not hold.
     """
     from zerosum import lessons
     from zerosum.errors import UserError
@@ -36,37 +36,33 @@ def theory(
     if name is None:
         if out:
             raise UserError("--out: a picture belongs to one lesson. Name it: zerosum theory NAME --out FILE.")
-        known = {each: lessons.lesson(each).summary for each in lessons.names()}
-        show(known, json, table(list(known.items())))
+        show(lessons.SUMMARIES, json, table(list(lessons.SUMMARIES.items())))
         return
     lesson = lessons.lesson(name)
     for path in out or []:
         _check(path, lesson)
-    findings = _played(lesson, seed)
+    findings = _run(lesson, seed)
     told = {"name": lesson.name, "text": lesson.text, "source": lesson.source}
     show(told | {"lines": [line.to_json() for line in findings.lines]}, json, _text(lesson, findings))
     for path in out or []:
-        if lesson.picture is not None:
-            lesson.draw(findings, path)
-            say(f"The picture is in {path}.")
+        lesson.draw(findings, path)
+        say(f"The picture is in {path}.")
     if not all(line.holds for line in findings.lines):
         raise typer.Exit(1)
 
 
-def _played(lesson: Lesson, seed: int) -> Findings:
-    """The lesson's findings; whoever waits for long is told."""
+def _run(lesson: Lesson, seed: int) -> Findings:
+    """The lesson's findings; a message appears if it takes long."""
     from zerosum.progress import patience
 
-    with patience(say, f"{lesson.name} is being played; some seconds more."):
+    with patience(say, f"The lesson {lesson.name} is running; it takes a few more seconds."):
         return lesson.run(seed)
 
 
 def _check(out: Path, lesson: Lesson) -> None:
-    """Before the lesson is played: whether its picture can be written there."""
+    """UserError if the picture cannot be written there; called before the lesson runs."""
     from zerosum.errors import UserError
 
-    if lesson.picture is None:
-        raise UserError(f"--out: the lesson {lesson.name!r} has no picture.")
     if out.suffix not in lesson.formats:
         raise UserError(f"--out {out}: the picture of {lesson.name!r} is a {' or '.join(lesson.formats)} file.")
     if not out.parent.is_dir():
@@ -74,7 +70,7 @@ def _check(out: Path, lesson: Lesson) -> None:
 
 
 def _text(lesson: Lesson, findings: Findings) -> str:
-    """The statement, the table, the source."""
+    """The statement, the table and the source."""
     from zerosum.progress import table
 
     rows = [("quantity", "theory", "engine", "difference", "holds")]

@@ -1,4 +1,4 @@
-"""The game of two numbers on the real engine: data at 0, a generator that makes theta, a discriminator D(x) = bias + psi x.
+"""The Dirac-GAN in the lab: data at 0, a generator of one point theta, a discriminator D(x) = bias + psi x, on the real engine.
 
 Mescheder, Geiger and Nowozin 2018, arXiv:1801.04406. States are (theta, psi); the equilibrium is (0, 0).
 """
@@ -6,194 +6,94 @@ Mescheder, Geiger and Nowozin 2018, arXiv:1801.04406. States are (theta, psi); t
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from zerosum.engine import losses, penalties
-from zerosum.engine.duel import DISCRIMINATOR, GENERATOR, Duel, Prior
-from zerosum.engine.game import Batch, DiscriminatorOutput, LossContext
-from zerosum.engine.loop import Settings as EngineSettings
 from zerosum.engine.loop import TrainingLoop
-from zerosum.engine.penalties import Penalty
-from zerosum.engine.seeds import SeededNoise
 from zerosum.lab.settings import Settings
+from zerosum.lessons import dirac_game
 from zerosum.report import spread
 from zerosum.theory import dirac as theory
+from zerosum.training.diagnostics import Finding
 
 FIELD_SIDE = 13
 """Arrows of the field along each axis."""
 MOST_DRAWN = 800
-"""Points of a path or spiral that reach the page."""
+"""Points of a path or spiral that are sent to the page."""
 REACHES = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
-"""Half widths of the picture: the first that holds the path."""
-STEP_FROM = 1e-2
-"""Distance from the equilibrium at which one step of the engine is measured: on the axes the game is linear, to rounding."""
-
-
-class Point(nn.Module):
-    """A generator that always makes theta."""
-
-    def __init__(self, theta: float) -> None:
-        super().__init__()
-        self.theta = nn.Parameter(torch.tensor(theta))
-
-    def forward(self, noise: Tensor) -> Tensor:
-        """(N, L) -> (N, 1)."""
-        return self.theta.expand(len(noise), 1)
-
-
-class Line(nn.Module):
-    """D(x) = bias + psi x; the bias is the loss's logit of "cannot tell" and does not learn."""
-
-    def __init__(self, psi: float, bias: float) -> None:
-        super().__init__()
-        self.psi, self.bias = nn.Parameter(torch.tensor(psi)), bias
-
-    def forward(self, points: Tensor) -> Tensor:
-        """(N, 1) -> (N,)."""
-        return self.bias + self.psi * points[:, 0]
-
-
-@dataclass(frozen=True)
-class Zero:
-    """The data: one point, 0."""
-
-    num_rows: int = 1
-
-    def batch(self, indices: Tensor) -> Batch:
-        """Zeros, (N, 1)."""
-        return Batch(torch.zeros(len(indices), 1))
+"""Half widths of the picture: the first that holds the path is used."""
+ARRIVED = 0.01
+"""Distance from the equilibrium below which the game has converged."""
+TREND = 0.001
+"""Relative change of the distance per step below which the game circles."""
 
 
 @dataclass(frozen=True)
 class DiracTable:
-    """The game of these settings."""
+    """Makes the Dirac-GAN of these settings."""
 
     settings: Settings
 
-    def match(self) -> TrainingLoop:
+    def loop(self) -> TrainingLoop:
         """At step 0, from (theta, psi) of the settings."""
         chosen = self.settings
-        game = Duel(
-            Point(chosen.theta),
-            Line(chosen.psi, _bias(chosen.loss)),
-            loss=losses.table()[chosen.loss],
-            penalties=_penalties(chosen),
-            prior=Prior(1),
-            rules=chosen.rules(),
-        )
-        learning = {name: chosen.learning(name) for name in (GENERATOR, DISCRIMINATOR)}
-        return TrainingLoop(game, Zero(), EngineSettings(batch=1, seed=chosen.seed, learning=learning, average=None))
+        setup = (chosen.loss, chosen.penalty, chosen.weight, chosen.lr_g, chosen.rules(), (chosen.theta, chosen.psi))
+        return dirac_game.training_loop(*setup, chosen.seed, torch.float32)
 
-    def place(self, match: TrainingLoop) -> tuple[float, ...]:
+    def position(self, loop: TrainingLoop) -> tuple[float, ...]:
         """(theta, psi)."""
-        generator, discriminator = match.game.players[GENERATOR], match.game.players[DISCRIMINATOR]
-        assert isinstance(generator, Point)
-        assert isinstance(discriminator, Line)
-        return float(generator.theta.detach()), float(discriminator.psi.detach())
-
-
-def _bias(loss: str) -> float:
-    return _slopes(loss).bias
-
-
-def _slopes(loss: str) -> theory.Slopes:
-    pair = losses.table()[loss]
-    return theory.LOSSES.get(loss) or theory.Slopes.of(pair.discriminator, pair.generator, pair.neutral or 0.0)
-
-
-def _penalties(settings: Settings) -> list[Penalty]:
-    return [penalties.table()[name](weight=settings.weight) for name in settings.penalty_names]
-
-
-# --- what the engine's own losses say
-
-
-def flow(settings: Settings, state: Tensor) -> Tensor:
-    """(2,) -> (2,): minus the gradient of each player's loss by its own number, by autograd on the engine's functions."""
-    pair, bias = losses.table()[settings.loss], _bias(settings.loss)
-    theta, psi = state.unbind()
-    real, fake = torch.zeros(1, 1, dtype=state.dtype), theta.reshape(1, 1)
-
-    def judge(points: Tensor, side: str) -> DiscriminatorOutput:
-        return DiscriminatorOutput((bias + psi * points[:, 0],))
-
-    on_real, on_fake = judge(real, "real"), judge(fake, "fake")
-    play = LossContext(real, fake, on_real, on_fake, judge, SeededNoise(settings.seed, 0, 0, 0, 1, 1, state.device), 0)
-    loss = losses.apply(pair.discriminator, on_real.logits, on_fake.logits).mean()
-    for penalty in _penalties(settings):
-        loss = loss + penalty.term(play).mean()
-    by_g = losses.apply(pair.generator, on_real.logits, on_fake.logits).mean()
-    (d_psi,) = torch.autograd.grad(loss, psi, create_graph=True)
-    (d_theta,) = torch.autograd.grad(by_g, theta, create_graph=True, allow_unused=True)
-    return -torch.stack([torch.zeros_like(d_psi) if d_theta is None else d_theta, d_psi])
-
-
-def engine_eigenvalues(settings: Settings) -> list[list[float]]:
-    """[[re, im], [re, im]] of the flow's Jacobian at (0, 0), the one with the larger imaginary part first."""
-    origin = torch.zeros(2, dtype=torch.float64)
-    jacobian: Tensor = torch.autograd.functional.jacobian(lambda state: flow(settings, state), origin)  # type: ignore[no-untyped-call]
-    found = torch.linalg.eigvals(jacobian).tolist()
-    return [[value.real, value.imag] for value in sorted(found, key=lambda value: (-value.imag, -value.real))]
-
-
-def engine_radius(settings: Settings) -> float:
-    """The spectral radius of one step near (0, 0), measured by playing one from each axis."""
-    columns = []
-    for start in ((STEP_FROM, 0.0), (0.0, STEP_FROM)):
-        table = DiracTable(settings.model_copy(update={"theta": start[0], "psi": start[1]}))
-        match = table.match()
-        match.train_step()
-        columns.append(table.place(match))
-    return theory.radius(torch.tensor(columns, dtype=torch.float64).T / STEP_FROM)
+        return tuple(dirac_game.state(loop).tolist())
 
 
 @functools.lru_cache(maxsize=32)
 def numbers(settings: Settings) -> dict[str, Any]:
-    """Eigenvalues of the flow and radius of a step, by the theory and by the engine; None without a linear theory."""
-    if not theory.is_linear(_slopes(settings.loss), settings.penalty):
+    """Eigenvalues of the flow as [re, im] and radius of a step, by theory and by the engine; None without a linear theory."""
+    loss, penalty, weight, slopes = settings.loss, settings.penalty, settings.weight, dirac_game.slopes(settings.loss)
+    if not theory.is_linear(slopes, penalty):
         return {key: {"theory": None, "engine": None} for key in ("eigenvalues", "radius")}
-    values = theory.eigenvalues(_slopes(settings.loss), settings.penalty, settings.weight)
-    matrix = theory.step_matrix(
-        _slopes(settings.loss), settings.penalty, settings.weight, settings.lr_g, settings.simultaneous, settings.k
-    )
-    plain = [[float(value.real), float(value.imag)] for value in values]
+    eigenvalues = {
+        "theory": theory.eigenvalues(slopes, penalty, weight),
+        "engine": dirac_game.eigenvalues(dirac_game.jacobian(loss, penalty, weight)),
+    }
+    predicted = theory.step_matrix(slopes, penalty, weight, settings.lr_g, settings.simultaneous, settings.k)
+    played = dirac_game.step_matrix(loss, penalty, weight, settings.lr_g, settings.rules())
     return {
-        "eigenvalues": {"theory": plain, "engine": engine_eigenvalues(settings)},
-        "radius": {"theory": theory.radius(matrix), "engine": engine_radius(settings)},
+        "eigenvalues": {side: torch.view_as_real(values).tolist() for side, values in eigenvalues.items()},
+        "radius": {"theory": theory.radius(predicted), "engine": theory.radius(played)},
     }
 
 
 @functools.lru_cache(maxsize=32)
 def field(settings: Settings, reach: float) -> list[list[float]]:
     """[[theta, psi, dtheta, dpsi] ...] on a grid over [-reach, reach]^2."""
-    ticks = torch.linspace(-reach, reach, FIELD_SIDE, dtype=torch.float64).tolist()
+    ticks = torch.linspace(-reach, reach, FIELD_SIDE, dtype=torch.float64)
     rows = []
-    for theta in ticks:
-        for psi in ticks:
-            state = torch.tensor([theta, psi], dtype=torch.float64, requires_grad=True)
-            rows.append([round(number, 5) for number in (theta, psi, *flow(settings, state).tolist())])
+    for state in torch.cartesian_prod(ticks, ticks):
+        flow = dirac_game.field(state.requires_grad_(True), settings.loss, settings.penalty, settings.weight)
+        rows.append([round(number, 5) for number in (*state.tolist(), *flow.tolist())])
     return rows
 
 
 @functools.lru_cache(maxsize=32)
 def spiral(settings: Settings, theta: float, psi: float, steps: int) -> list[list[float]]:
-    """What the linear theory says from (theta, psi), [[theta, psi] ...]; empty without a linear theory."""
-    if not theory.is_linear(_slopes(settings.loss), settings.penalty):
+    """The path from (theta, psi) by the linear theory, [[theta, psi] ...]; empty without a linear theory."""
+    slopes = dirac_game.slopes(settings.loss)
+    if not theory.is_linear(slopes, settings.penalty):
         return []
     step = (settings.weight, settings.lr_g, steps, settings.simultaneous, settings.k)
-    found: list[list[float]] = theory.spiral(theta, psi, _slopes(settings.loss), settings.penalty, *step).tolist()
+    found: list[list[float]] = theory.spiral(theta, psi, slopes, settings.penalty, *step).tolist()
     return found
 
 
 def portrait(settings: Settings, path: Sequence[tuple[float, ...]], since: int) -> dict[str, Any]:
-    """The picture of a game: its path so far (the start first), the theory's spiral from the step `since` on, the field.
+    """The picture of a game: its path so far (the start first), the theory's spiral from step `since` on, the field.
 
-    since: where the settings that hold now began to hold.
+    since: the step from which on the present settings have held.
     """
     seen = thinned(path)
     furthest = max(max(map(abs, place)) for place in seen)
@@ -210,5 +110,53 @@ def portrait(settings: Settings, path: Sequence[tuple[float, ...]], since: int) 
 
 
 def thinned(path: Sequence[Sequence[float]]) -> list[list[float]]:
-    """At most 800 of the points, evenly chosen, the first and the last among them."""
+    """At most 800 of the points, evenly chosen, including the first and the last."""
     return [[round(number, 5) for number in point] for point in spread(path, MOST_DRAWN)]
+
+
+# --- what is happening, in sentences
+
+
+def examine(path: Sequence[Sequence[float]], settings: Settings, portrait: Mapping[str, Any]) -> list[Finding]:
+    """Findings about a path of (theta, psi), the start first; none before the first step."""
+    return [] if len(path) < 2 else [_motion(path, settings), *_theory(settings, portrait)]
+
+
+def growth_rate(path: Sequence[Sequence[float]], looks: int = 120) -> float:
+    """The mean relative growth per step of the distance from (0, 0) over the last steps: the slope of its logarithm."""
+    logs = [math.log(math.hypot(*place) + 1e-30) for place in path[-looks:]]
+    return statistics.linear_regression(range(len(logs)), logs).slope
+
+
+def _motion(path: Sequence[Sequence[float]], settings: Settings) -> Finding:
+    distance, rate = math.hypot(*path[-1]), growth_rate(path)
+    evidence = f"distance from (0, 0): {math.hypot(*path[0]):.3g} at the start, {distance:.3g} now"
+    if distance < ARRIVED:
+        text = "The game has converged to the equilibrium: the fake lies on the data."
+        return Finding("ok", "Converged", text, evidence)
+    evidence += f"; {rate:+.2%} per step"
+    damp = "Give D a penalty: R1 pulls psi towards 0 and damps the rotation."
+    if rate > TREND:
+        other = " Or use alternating steps, which do not spiral outwards." if settings.simultaneous else ""
+        text = "The game spirals outwards: each player reacts to where the other one was."
+        return Finding("alarm", "Divergence", text, evidence, damp + other)
+    if rate < -TREND:
+        half = math.log(0.5) / rate
+        return Finding("ok", "Convergence", "The game spirals in.", f"{evidence}, halved in {half:.0f} steps")
+    if settings.penalty == "none":
+        return Finding("warning", "Rotation", "The game circles and does not converge.", evidence, damp)
+    advice = "Change its weight: too little does not damp, too much makes psi slow."
+    return Finding("info", "Slow", "The game hardly comes closer.", evidence, advice)
+
+
+def _theory(settings: Settings, portrait: Mapping[str, Any]) -> Iterator[Finding]:
+    radius = portrait["radius"]
+    if radius["theory"] is None:
+        text = "For this penalty there is no linear theory: it pulls the slope of D to 1, away from the equilibrium."
+        yield Finding("info", "Theory", text, f"penalty {settings.penalty}", "Try r1, r2 or zero_centred.")
+        return
+    says = "below 1: the game converges" if radius["theory"] < 1 - 1e-9 else "above 1: the game diverges"
+    if abs(radius["theory"] - 1) <= 1e-9:
+        says = "exactly 1: near the equilibrium the game circles"
+    evidence = f"theory {radius['theory']:.5f}, measured on the engine {radius['engine']:.5f}"
+    yield Finding("info", "Theory", f"By the linear theory the spectral radius of a step is {says}.", evidence)

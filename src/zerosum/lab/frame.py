@@ -1,28 +1,73 @@
-"""One frame: all that the page draws and says of a game at one moment, as plain JSON values."""
+"""One frame: the values that the page draws and shows of a game at one moment, as plain JSON values."""
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zerosum.lab import dirac, explanations, words_dirac
+from zerosum.lab import dirac, explanations
 from zerosum.lab.dirac import DiracTable
-from zerosum.lab.history import History
-from zerosum.lab.lab_game import LabGame
-from zerosum.lab.measure import Measure, MeasureSession
-from zerosum.lab.readouts import of_dirac, of_game
-from zerosum.lab.table import ToyTable, duel
+from zerosum.lab.lab_game import LabGame, ToyTable, game_of
+from zerosum.lab.measurements import NUM, NUM_TRANSPORT, Measure, NetworkCopies
 from zerosum.lab.views import Drawing, LineView, PlaneView
 
+LOG_4 = math.log(4)
+MOST_POINTS = 3_000
+"""Points kept in a history; when there are more, every second one of the older half is dropped."""
 RECENT = 240
-"""Points of the history that the sentences look at."""
-NOTED = ("d_loss", "g_loss", "D(x)", "D(G(z))", "d_gradient_norm", "g_gradient_norm")
+"""Points of the history that the findings are based on."""
+DETAILS = {
+    "d_loss": "discriminator/loss",
+    "g_loss": "generator/loss",
+    "D(x)": "D(x)",
+    "D(G(z))": "D(G(z))",
+    "d_gradient_norm": "discriminator/gradient_norm",
+    "g_gradient_norm": "generator/gradient_norm",
+}
+"""Key in a frame -> the engine's name of a number of the last move."""
+
+
+class History:
+    """step -> numbers, by ascending step. Numbers of a step that are measured later are added to those recorded before."""
+
+    def __init__(self) -> None:
+        self._steps: list[int] = []
+        self._values: dict[int, dict[str, float]] = {}
+
+    def record(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds numbers of a step."""
+        if step not in self._values:
+            bisect.insort(self._steps, step)
+            self._values[step] = {}
+        self._values[step].update(values)
+        if len(self._steps) > MOST_POINTS:
+            for old in self._steps[1 : MOST_POINTS // 2 : 2]:
+                del self._values[old]
+            self._steps = [kept for kept in self._steps if kept in self._values]
+
+    def truncate(self, step: int) -> None:
+        """Drops the points after `step`."""
+        while self._steps and self._steps[-1] > step:
+            del self._values[self._steps.pop()]
+
+    def point(self, step: int) -> dict[str, Any]:
+        """{"step": ..., numbers ...} of one step."""
+        return {"step": step, **self._values.get(step, {})}
+
+    def points(self) -> list[dict[str, Any]]:
+        """All points."""
+        return [self.point(step) for step in self._steps]
+
+    def back_from(self, step: int) -> Iterator[dict[str, Any]]:
+        """The points up to a step, the newest first."""
+        return (self.point(self._steps[at]) for at in range(bisect.bisect_right(self._steps, step) - 1, -1, -1))
 
 
 class Screen:
-    """Draws one game; a new game gets a new screen. history: the numbers of all steps that were looked at."""
+    """Makes the frames of one game; a new game gets a new screen. history: the numbers of all steps that had a frame."""
 
     def __init__(self, lab: LabGame) -> None:
         self.lab, self.history = lab, History()
@@ -32,18 +77,18 @@ class Screen:
             self._view = (LineView if lab.table.density.num_dims == 1 else PlaneView)(lab.table)
             self.measure = Measure(lab.table)
             deviation = float(self.measure.real.std(0).mean())
-            self._facts = explanations.Facts(lab.settings.loss, lab.settings.penalty, deviation)
-        self._news: int | None = None
+            self._facts = explanations.GameFacts(lab.settings.loss, lab.settings.penalty, deviation)
+        self._measured_step: int | None = None
         self._before: tuple[int, Drawing] | None = None
 
     def frame(self, **state: Any) -> dict[str, Any]:
-        """The frame of this moment. state: playing, speed, recording: of whoever drives the lab."""
+        """The frame of this moment. state: further values, such as playing, speed and recording."""
         lab = self.lab
         self.history.truncate(lab.last)
         details = self._details()
-        self.history.note(lab.step, {key: details[key] for key in NOTED if key in details})
+        self.history.record(lab.step, details)
         parts = self._dirac() if isinstance(lab.table, DiracTable) else self._game()
-        news, self._news = self._news, None
+        measured_step, self._measured_step = self._measured_step, None
         plain: dict[str, Any] = clean(
             {
                 "mode": lab.settings.mode,
@@ -54,37 +99,36 @@ class Screen:
                 "details": details,
                 "error": lab.error,
                 **parts,
-                "point": self.history.point(lab.step if news is None else news),
+                "point": self.history.point(lab.step if measured_step is None else measured_step),
                 **state,
             }
         )
         return plain
 
-    def sitting(self) -> MeasureSession:
-        """What `measure` measures: the networks as they are now."""
-        return MeasureSession.of(self.lab.match)
+    def networks(self) -> NetworkCopies:
+        """Copies of the networks as they are now, for `measure`."""
+        return NetworkCopies.of(self.lab.loop)
 
     def measured(self, step: int, values: Mapping[str, float]) -> None:
-        """Takes the dear numbers of a step; the next frame tells them."""
-        self.history.note(step, values)
-        self._news = step
+        """Adds the measurements of a step; the next frame shows them."""
+        self.history.record(step, values)
+        self._measured_step = step
 
     def _game(self) -> dict[str, Any]:
         assert self._view is not None
         assert self.measure is not None
-        drawing = self._view.draw(duel(self.lab.match))
-        self.history.note(self.lab.step, drawing.signs | self._moved(drawing))
+        drawing = self._view.draw(game_of(self.lab.loop))
+        self.history.record(self.lab.step, drawing.values | self._moved(drawing))
         points = list(itertools.islice(self.history.back_from(self.lab.step), RECENT))[::-1]
-        told = next((point for point in self.history.back_from(self.lab.step) if "js" in point), {})
-        sentences = explanations.examine(points, self._facts)
+        measured = next((point for point in self.history.back_from(self.lab.step) if "js" in point), {})
         return {
             **drawing.parts,
-            "numbers": of_game(told, points[-1], self.measure, self.lab.step),
-            "sentences": [sentence.to_json() for sentence in sentences],
+            "numbers": game_readouts(measured, points[-1], self.measure, self.lab.step),
+            "findings": [finding.to_json() for finding in explanations.examine(points, self._facts)],
         }
 
     def _moved(self, drawing: Drawing) -> dict[str, float]:
-        """Mean distance over which a fake of fixed noise has moved since the frame before, a step."""
+        """Mean distance per step that a fake of fixed noise has moved since the last frame."""
         before, self._before = self._before, (self.lab.step, drawing)
         if before is None or before[0] >= self.lab.step:
             return {}
@@ -95,33 +139,22 @@ class Screen:
         lab = self.lab
         path = lab.trail[: lab.step + 1]
         theta, psi = path[-1]
-        self.history.note(lab.step, {"theta": theta, "psi": psi, "radius": math.hypot(theta, psi)})
-        portrait = dirac.portrait(lab.settings, path, lab.log.settled(lab.step))
-        sentences = words_dirac.examine(path, lab.settings, portrait)
+        self.history.record(lab.step, {"theta": theta, "psi": psi, "radius": math.hypot(theta, psi)})
+        portrait = dirac.portrait(lab.settings, path, lab.log.unchanged_since(lab.step))
         return {
             **portrait,
-            "numbers": of_dirac(portrait, self.history.point(lab.step)),
-            "sentences": [sentence.to_json() for sentence in sentences],
+            "numbers": dirac_readouts(portrait, self.history.point(lab.step)),
+            "findings": [finding.to_json() for finding in dirac.examine(path, lab.settings, portrait)],
         }
 
     def _details(self) -> dict[str, float]:
-        """What the engine logged of the last move."""
-        if self.lab.step == 0:
-            return {}
-        values = self.lab.match.values()
-        named = {
-            "d_loss": "discriminator/loss",
-            "g_loss": "generator/loss",
-            "d_gradient_norm": "discriminator/gradient_norm",
-            "g_gradient_norm": "generator/gradient_norm",
-            "D(x)": "D(x)",
-            "D(G(z))": "D(G(z))",
-        }
-        return {key: values[name] for key, name in named.items() if name in values}
+        """The engine's numbers of the last move."""
+        values = self.lab.loop.values() if self.lab.step else {}
+        return {key: values[name] for key, name in DETAILS.items() if name in values}
 
 
 def clean(value: Any) -> Any:
-    """The same with None for numbers that are not finite: JSON knows no other."""
+    """The same with None for numbers that are not finite, which JSON cannot hold."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -130,3 +163,67 @@ def clean(value: Any) -> Any:
         # Long rows of numbers come rounded and finite from the views.
         return value if len(value) > 8 and isinstance(value[0], float | list) else [clean(item) for item in value]
     return value
+
+
+# --- the numbers beside the picture
+
+
+def game_readouts(
+    measured: Mapping[str, Any], now: Mapping[str, Any], measure: Measure, step: int
+) -> list[dict[str, Any]]:
+    """The numbers beside the picture, each with its reference and how it was computed.
+
+    measured: the newest point with measurements; now: the point of this moment.
+    """
+    when = "" if measured.get("step", step) == step else f", at step {measured['step']:,}"
+    counted = f"from {NUM:,} samples{when}"
+    exact = f"W1 to the exact quantiles, {counted}" if measure.on_line else f"exact W2 of {NUM_TRANSPORT} points{when}"
+    rows = [
+        _row("V", "V(D, G)", measured, -LOG_4, f"what D maximises and G minimises, {counted}; -log 4 when D = 1/2"),
+        _row("bound", "-log 4 + 2 JSD", measured, -LOG_4, f"V of the best D against this G, {counted}"),
+        _row("gap", "D away from optimal, %", measured, 0.0, f"100 times the mean of |D - D*|, {counted}"),
+        _row("js", "JSD(data, G)", measured, 0.0, f"nats, at most log 2 = 0.693, {counted}"),
+        _row("kl", "KL(data || G)", measured, 0.0, f"nats, large where G makes no samples and data are, {counted}"),
+        _row(
+            "kl_reverse",
+            "KL(G || data)",
+            measured,
+            0.0,
+            f"nats, large where G makes samples and no data are, {counted}",
+        ),
+        _row(
+            "w",
+            "W1" if measure.on_line else "W2",
+            measured,
+            measure.floor,
+            f"{exact}; the reference is that of two samples of the data",
+        ),
+    ]
+    if "num_modes" in now:
+        rows.append(_row("modes", "modes covered", now, now["num_modes"], "modes with at least a tenth of their share"))
+    return rows
+
+
+def dirac_readouts(portrait: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of the Dirac-GAN: the distance from the equilibrium, and its rates by theory and by the engine."""
+    theory, engine = (portrait["eigenvalues"][side] for side in ("theory", "engine"))
+    references = theory[0] if theory else (None, None)
+    measured = dict(zip(("real", "imag"), engine[0] if engine else (None, None), strict=True))
+    measured |= {"distance": now["radius"], "radius": portrait["radius"]["engine"]}
+    by_theory = "the reference is the theory's"
+    return [
+        _row("distance", "distance from equilibrium", measured, 0.0, "the length of (theta, psi)"),
+        _row(
+            "radius",
+            "spectral radius of a step",
+            measured,
+            portrait["radius"]["theory"],
+            f"below 1 the game converges; {by_theory}",
+        ),
+        _row("real", "eigenvalue, real part", measured, references[0], f"below 0 the game is damped; {by_theory}"),
+        _row("imag", "eigenvalue, imaginary part", measured, references[1], f"the speed of rotation; {by_theory}"),
+    ]
+
+
+def _row(key: str, label: str, values: Mapping[str, Any], reference: float | None, note: str) -> dict[str, Any]:
+    return {"key": key, "label": label, "value": values.get(key), "reference": reference, "note": note}

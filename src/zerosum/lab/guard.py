@@ -1,4 +1,4 @@
-"""Who may speak to the lab's server: only pages of its own, opened with the one-time address, on this machine."""
+"""Access to the lab's server: only its own pages, opened with the one-time address on this machine."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ HEADERS = (
 
 
 class Guard:
-    """An ASGI middleware. A token is good for one cookie; without the cookie everything is refused.
+    """ASGI middleware. The token gives one cookie; requests without the cookie are refused.
 
-    Other names of the host are refused, since a name that someone else controls could point here (DNS rebinding), and
-    so are POSTs of other origins.
+    Other host names are refused, because a name that someone else controls could point here (DNS rebinding); so are POSTs
+    of other origins.
     """
 
     def __init__(self, app: App, port: int) -> None:
@@ -41,14 +41,14 @@ class Guard:
 
     @property
     def address(self) -> str:
-        """What to open in a browser, once."""
+        """The address to open in a browser; it works once."""
         return f"http://127.0.0.1:{self.port}/?token={self.token}"
 
     async def __call__(
         self, scope: Scope, receive: Callable[..., Awaitable[Any]], send: Callable[..., Awaitable[None]]
     ) -> None:
         """One request."""
-        if scope["type"] != "http":  # nothing of the lab speaks anything else, so nothing else passes unchecked
+        if scope["type"] != "http":  # the lab uses HTTP only; other protocols are refused
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008})
             return
@@ -91,12 +91,12 @@ class Guard:
 
 
 def _equal(given: str, wanted: str) -> bool:
-    """In a time that does not tell how much of it is right; what is given may hold any letters."""
+    """Compares in constant time; `given` may hold any characters."""
     return secrets.compare_digest(given.encode("utf-8", "surrogatepass"), wanted.encode())
 
 
 def _guarded(send: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """Adds the headers that every answer carries, where the answer does not bring its own."""
+    """Adds HEADERS to every answer that does not set them itself."""
 
     async def with_headers(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":

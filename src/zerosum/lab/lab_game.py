@@ -1,88 +1,223 @@
-"""The game under control: played, stopped, changed and come back to, by moves of the real engine. No web in here."""
+"""A game under control: it plays move by move, stops, changes settings and rewinds exactly. Knows no web."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import bisect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
-from zerosum.engine.duel import DISCRIMINATOR, GENERATOR
+import torch
+
+from zerosum.domains.toy import DOMAIN, densities
+from zerosum.domains.toy.data import PointSource
+from zerosum.domains.toy.densities import Density
+from zerosum.engine import losses
+from zerosum.engine.duel import DISCRIMINATOR, GENERATOR, Duel
 from zerosum.engine.events import NonFinite
 from zerosum.engine.game import Turn
+from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.losses import GANLoss
 from zerosum.errors import UserError, nearest
-from zerosum.lab import log as logs
-from zerosum.lab.log import KINDS, Log
+from zerosum.lab.dirac import DiracTable
+from zerosum.lab.game_log import KINDS, GameLog, read_log
 from zerosum.lab.settings import Settings
-from zerosum.lab.snapshots import Snapshots
-from zerosum.lab.table import adopt, duel, lay
+from zerosum.planning import plan
+
+EVERY = 25
+"""Steps between the newest snapshots."""
+DENSE = 12
+"""Number of snapshots kept at one spacing before it doubles."""
+
+
+# --- from settings to a game
+
+
+class Table(Protocol):
+    """Makes the game of some settings, from step 0."""
+
+    def loop(self) -> TrainingLoop:
+        """At step 0, the same one every time."""
+
+    def position(self, loop: TrainingLoop) -> tuple[float, ...]:
+        """(theta, psi) in the Dirac-GAN; empty in other games."""
+
+
+@dataclass(frozen=True, eq=False)
+class ToyTable:
+    """A game over points on the line or in the plane."""
+
+    settings: Settings
+    source: PointSource
+    density: Density
+
+    @property
+    def pair(self) -> GANLoss:
+        """The loss of the game."""
+        return losses.table()[self.settings.loss]
+
+    def loop(self) -> TrainingLoop:
+        """The game at step 0."""
+        recipe = self.settings.recipe()
+        return TrainingLoop(DOMAIN.game.build(recipe, self.source.info()), self.source, plan.settings(recipe))
+
+    def position(self, loop: TrainingLoop) -> tuple[float, ...]:
+        """Networks have none."""
+        return ()
+
+
+def make_table(settings: Settings) -> Table:
+    """The table of these settings; UserError when the domain cannot make such a game."""
+    if settings.mode == "dirac":
+        return DiracTable(settings)
+    source: PointSource = DOMAIN.data.open(settings.recipe().data, False)
+    return ToyTable(settings, source, densities.of(source.info()))
+
+
+def game_of(loop: TrainingLoop) -> Duel:
+    """The game that a training loop of the lab plays."""
+    assert isinstance(loop.game, Duel)
+    return loop.game
+
+
+def apply_settings(loop: TrainingLoop, settings: Settings) -> None:
+    """Applies the changeable settings to the moves that follow."""
+    game = game_of(loop)
+    for name, player in loop.players.items():
+        player.learning = settings.learning(name)
+    game.rules = settings.rules()
+    game.reals_per_step = sum(turn.reals for turn in game.turns(loop.step))
+    game.penalties = tuple(replace(penalty, weight=settings.weight) for penalty in game.penalties)
+
+
+# --- snapshots
+
+
+def copied(state: Any) -> Any:
+    """The same nest of mappings, lists and tensors, sharing no memory."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().clone()
+    if isinstance(state, Mapping):
+        return {key: copied(item) for key, item in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(copied(item) for item in state)
+    return state
+
+
+class Snapshots:
+    """Keeps the state of step 0 and of steps that are multiples of `every`, thinned by age.
+
+    A snapshot of age a stays where its step is a multiple of every * 2^j, with 2^j the largest power of two up to
+    a / (dense * every). So the number kept grows with the logarithm of the steps (about `dense` more for each doubling, at
+    most 2 dense for the newest), and the distance from a snapshot to any step is at most 1/dense of the age of that step.
+    """
+
+    def __init__(self, every: int = EVERY, dense: int = DENSE) -> None:
+        self.every, self.dense = every, dense
+        self._kept: dict[int, Any] = {}
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps that have a snapshot, in ascending order."""
+        return sorted(self._kept)
+
+    def due(self, step: int) -> bool:
+        """Whether this step gets a snapshot."""
+        return step % self.every == 0
+
+    def keep(self, step: int, state: Any) -> None:
+        """Keeps a copy of a state, and thins older ones."""
+        self._kept[step] = copied(state)
+        self._kept = {old: state for old, state in self._kept.items() if old % self._spacing(step - old) == 0}
+
+    def _spacing(self, age: int) -> int:
+        ratio = max(0, age) // (self.dense * self.every)  # while moves are played again, later ones are kept
+        return self.every << max(0, ratio.bit_length() - 1)
+
+    def before(self, step: int) -> int:
+        """The newest step below `step` (0 for step 0) that has a snapshot."""
+        steps = self.steps
+        return steps[max(0, bisect.bisect_left(steps, step) - 1)]
+
+    def state(self, step: int) -> Any:
+        """A copy of the state kept for exactly this step."""
+        return copied(self._kept[step])
+
+    def truncate(self, step: int) -> None:
+        """Drops the snapshots after `step`."""
+        self._kept = {old: state for old, state in self._kept.items() if old <= step}
+
+
+# --- the game
 
 
 class LabGame:
-    """One game. `match` is the engine's own; it is made anew when the game goes back.
+    """One game. `loop` is the engine's training loop; it is made anew when the game goes back.
 
-    error: why the last move could not be made, None when it could. moved: what the last move was, None before the first.
-    trail: where the players stood at each step up to this one, in games of two numbers.
-    timeline: how often a future was given up for another.
+    error: why the last move failed, None when it did not. moved: the last move, None before the first.
+    trail: (theta, psi) at each step up to this one, in the Dirac-GAN.
+    timeline: how often moves were discarded because another move was made in their place.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._begin(Log(settings))
+        self._begin(GameLog(settings))
 
     @classmethod
     def of(cls, plain: Any) -> LabGame:
-        """A lab at step 0 whose future is a saved log: `rewind` to its last step plays it. UserError when it is none."""
+        """A game at step 0 with the moves of a saved log ahead: `rewind` to its last step plays them. UserError for no log."""
         lab = cls.__new__(cls)
-        lab._begin(logs.read(plain))
+        lab._begin(read_log(plain))
         return lab
 
     @classmethod
     def replay(cls, plain: Any) -> LabGame:
-        """A saved log, played to its end: the same tensors, bit for bit, on the same torch and one thread."""
+        """A saved log, played to its end: the same tensors bit for bit, with the same torch and one thread."""
         lab = cls.of(plain)
         lab.rewind(lab.last)
         return lab
 
-    def _begin(self, log: Log) -> None:
+    def _begin(self, log: GameLog) -> None:
         self.log, self.settings = log, log.settings_at(0)
-        self.table = lay(log.start)
+        self.table = make_table(log.start)
         self.snapshots = Snapshots()
         self.error: str | None = None
         self.timeline = 0
         self._restart()
-        self.trail = [self.table.place(self.match)]
-        self.snapshots.keep(0, self.match.state_dict())
+        self.trail = [self.table.position(self.loop)]
+        self.snapshots.keep(0, self.loop.state_dict())
 
     def _restart(self) -> None:
-        self.match = self.table.match()
+        self.loop = self.table.loop()
         self.moved: str | None = None
-        adopt(self.match, self.settings)
+        apply_settings(self.loop, self.settings)
 
     @property
     def step(self) -> int:
         """Moves made so far."""
-        return self.match.step
+        return self.loop.step
 
     @property
     def last(self) -> int:
-        """The furthest step played. It can be come back to until another move is made in its place."""
+        """The furthest step played; `rewind` reaches it until another move is made in its place."""
         return self.log.length
 
     # --- moves
 
     def move(self, kind: str = "step") -> bool:
-        """Makes one move: a whole "step", or a lone one of the "discriminator" or "generator".
+        """Makes one move: a whole "step", or one of the "discriminator" or "generator" alone.
 
-        False when it could not be made, because a number was not finite: `error` tells, and nothing has changed.
+        Returns False when a number was not finite: `error` says which, and nothing has changed.
         """
         if kind not in KINDS:
             raise UserError(f"There is no move {kind!r}. {nearest(kind, KINDS)}")
-        self._forget_future()
+        self._discard_future()
         if not self._advance(kind):
             return False
         self.log.add(kind)
         return True
 
     def next_turn(self) -> str:
-        """Whose move is next when the usual order, k times D and then G, is played move by move; "step" for both at once."""
+        """The player of the next single move in the usual order, k times D and then G; "step" for simultaneous steps."""
         if self.settings.simultaneous:
             return "step"
         recent = list(self.log.moves(max(0, self.step - self.settings.k), self.step))
@@ -90,53 +225,53 @@ class LabGame:
         return GENERATOR if only_d else DISCRIMINATOR
 
     def _advance(self, kind: str) -> bool:
-        """Makes the move; False when a number was not finite, and then the game stands where it stood before."""
+        """Makes the move; False when a number was not finite, and then the game is as it was before."""
         self.error = None
         try:
-            self.match.train_step(self._turns(kind))
+            self.loop.train_step(self._turns(kind))
         except NonFinite as fault:
             self.rewind(self.step, afresh=True)  # a step's first turns may have been played
             said = str(fault)
             self.error = (
-                f"{said[0].upper()}{said[1:]}. The game stands before that move. Rewind to an earlier step, "
-                "or lower the learning rates, and go on."
+                f"{said[0].upper()}{said[1:]}. The game is as it was before that move. Rewind to an earlier step, "
+                "or lower the learning rates, and continue."
             )
             return False
         self.moved = kind
-        self.trail[self.step :] = [self.table.place(self.match)]
+        self.trail[self.step :] = [self.table.position(self.loop)]
         if self.snapshots.due(self.step):
-            self.snapshots.keep(self.step, self.match.state_dict())
+            self.snapshots.keep(self.step, self.loop.state_dict())
         return True
 
     def _turns(self, kind: str) -> Sequence[Turn] | None:
         if kind == "step":
             return None
-        reals = kind == DISCRIMINATOR or duel(self.match).loss.needs_real
+        reals = kind == DISCRIMINATOR or game_of(self.loop).loss.needs_real
         return (Turn((kind,), reals=reals),)
 
     # --- changes and time
 
     def change(self, name: str, value: Any) -> None:
-        """Changes lr_g, lr_d, k or weight from here on; UserError when that cannot be. What lay ahead is forgotten."""
+        """Changes lr_g, lr_d, k or weight from here on; UserError when that is not possible. Later moves are discarded."""
         settings = self.settings.changed(name, value)
-        self._forget_future()
+        self._discard_future()
         self.log.change(self.step, name, getattr(settings, name))
         self.settings, self.error = settings, None
-        adopt(self.match, settings)
+        apply_settings(self.loop, settings)
 
-    def _forget_future(self) -> None:
+    def _discard_future(self) -> None:
         if self.step < self.last:
             self.log.truncate(self.step)
             self.snapshots.truncate(self.step)
             self.timeline += 1
 
     def rewind(self, step: int, *, afresh: bool = False) -> None:
-        """Goes to any step played so far, backwards or forwards, and is bit for bit what it was there.
+        """Goes to any step played so far, backwards or forwards; the state is bit for bit what it was there.
 
-        The moves since the nearest snapshot are played again. afresh: do not go on from where the game stands.
+        The moves since the nearest snapshot are played again. afresh: start from a snapshot even if the game is closer.
         """
         if not 0 <= step <= self.last:
-            raise UserError(f"to = {step}: steps 0 to {self.last} were played.")
+            raise UserError(f"to = {step}: only steps 0 to {self.last} were played. Choose one of them.")
         base = self.snapshots.before(step)
         if afresh or not base <= self.step <= step:
             self._restore(base)
@@ -144,16 +279,16 @@ class LabGame:
         for kind in self.log.moves(self.step, step):
             if not self._advance(kind):
                 return
-            self._meet_changes()
+            self._apply_changes()
 
     def _restore(self, step: int) -> None:
         self.settings = self.log.settings_at(step)
         self._restart()
-        self.match.load_state_dict(self.snapshots.state(step))
-        adopt(self.match, self.settings)
+        self.loop.load_state_dict(self.snapshots.state(step))
+        apply_settings(self.loop, self.settings)
 
-    def _meet_changes(self) -> None:
-        """After a replayed move: what was changed when the game stood here."""
+    def _apply_changes(self) -> None:
+        """After a replayed move: applies the changes that were made at this step."""
         for name, value in self.log.changes_at(self.step).items():
             self.settings = self.settings.changed(name, value)
-            adopt(self.match, self.settings)
+            apply_settings(self.loop, self.settings)

@@ -1,4 +1,4 @@
-"""The lab's web server: the routes of the protocol over one worker, on the loopback address only."""
+"""The web server of the lab: the routes of its protocol over one worker, on the loopback address only."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from zerosum.errors import Damaged, UserError
 from zerosum.jsonfile import parse_json
-from zerosum.lab import record
+from zerosum.lab import recordings
+from zerosum.lab.explanations import STAGES
 from zerosum.lab.guard import Guard
 from zerosum.lab.settings import choices, defaults, limits, sources
-from zerosum.lab.step_stages import stages
 from zerosum.lab.watch import watch_routes
 from zerosum.lab.worker import Worker
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 MOST_BYTES = 4_000_000
-BREATH_S, GLANCE_S = 10.0, 0.5
-"""A silent stream says something after the first; after the second it looks whether the server ends."""
+KEEPALIVE_S, POLL_S = 10.0, 0.5
+"""A stream without frames sends a comment after the first; it checks after the second whether the server ends."""
 WAIT_S = 10.0
-"""A request that is not complete after so long is given up: its line and headers, and its body."""
+"""Time limit for the line and headers of a request, and for its body."""
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 def need_extra() -> None:
-    """UserError when the server's packages are missing."""
+    """UserError when the packages of the server are missing."""
     try:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
@@ -40,8 +40,8 @@ def need_extra() -> None:
         raise UserError("The lab needs a web server. Install it with: pip install 'zerosum[lab]'.") from None
 
 
-def offered() -> dict[str, Any]:
-    """All that can be chosen, as the page wants it."""
+def all_choices() -> dict[str, Any]:
+    """All settings that can be chosen, for the page."""
     from zerosum.engine import penalties
 
     weights = {name: maker().weight for name, maker in penalties.table().items()}
@@ -58,12 +58,14 @@ def offered() -> dict[str, Any]:
         "defaults": defaults().model_dump(),
         "dirac_defaults": defaults("dirac").model_dump(),
         "limits": limits(),
-        "stages": stages(),
+        "stages": {
+            player: [{"title": title, "text": text} for title, text in rows.items()] for player, rows in STAGES.items()
+        },
     }
 
 
 def asset(name: str) -> tuple[bytes, str] | None:
-    """A file of lab/static and its type; None when there is none of that name."""
+    """A file of lab/static and its type; None when there is no such file."""
     place = next((one for one in files("zerosum.lab").joinpath("static").iterdir() if one.name == name), None)
     kind = KINDS.get(Path(name).suffix)
     if kind is None or place is None or not place.is_file():
@@ -72,7 +74,7 @@ def asset(name: str) -> tuple[bytes, str] | None:
 
 
 class Routes:
-    """The answers of the protocol. Commands go to the worker and are awaited."""
+    """The routes of the protocol. Commands run in the worker and are awaited."""
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
@@ -95,46 +97,46 @@ class Routes:
         return Response(found[0], media_type=found[1])
 
     async def choices(self, request: Request) -> Response:
-        """What can be chosen."""
-        return _json(offered())
+        """The choices for a new game."""
+        return _json(all_choices())
 
     async def new(self, request: Request) -> Response:
-        """A new game."""
+        """Starts a new game."""
         return await self._command(request, self.worker.new, lambda made: {"settings": made.model_dump()})
 
     async def do(self, request: Request) -> Response:
-        """An action."""
+        """Runs an action."""
         return await self._command(request, self.worker.do)
 
     async def change(self, request: Request) -> Response:
-        """A change while the game is played."""
+        """Changes settings of the running game."""
         return await self._command(request, self.worker.change)
 
     async def replay(self, request: Request) -> Response:
-        """A saved game, played anew."""
+        """Plays a saved game."""
         return await self._command(request, self.worker.replay)
 
     async def record(self, request: Request) -> Response:
-        """Recording on or off."""
+        """Starts or ends a recording."""
         return await self._command(request, lambda plain: self.worker.record(plain.get("on") is True))
 
     async def recording(self, request: Request) -> Response:
-        """What was recorded, as a page (.html) or an animation (.gif)."""
+        """The recording as a page (.html) or an animation (.gif)."""
         from starlette.responses import Response
 
         try:
             frames, points = await self._ask(
-                lambda: (self.worker.recorder.taken(), self.worker.screen.history.points())
+                lambda: (self.worker.recorder.recorded(), self.worker.screen.history.points())
             )
         except UserError as error:
             return _json({"error": str(error)}, 400)
         kind = request.path_params["kind"]
         if kind == "gif":
-            made: bytes = await asyncio.to_thread(record.animation, frames)
+            made: bytes = await asyncio.to_thread(recordings.animation, frames)
             return Response(made, media_type="image/gif", headers=_saved_as("gif"))
         if kind != "html":
-            return _json({"error": f"A recording is made as html or gif, not as {kind!r}."}, 404)
-        text = await asyncio.to_thread(record.page, offered(), frames, points)
+            return _json({"error": f"A recording is available as html or gif, not as {kind!r}."}, 404)
+        text = await asyncio.to_thread(recordings.page, all_choices(), frames, points)
         return Response(text, media_type="text/html", headers=_saved_as("html"))
 
     async def history(self, request: Request) -> Response:
@@ -142,11 +144,11 @@ class Routes:
         return _json({"points": await self._ask(lambda: self.worker.screen.history.points())})
 
     async def log(self, request: Request) -> Response:
-        """What was done, to be kept and replayed."""
+        """The log of the game, to be saved and replayed."""
         return _json(await self._ask(lambda: self.worker.lab.log.to_json()))
 
     async def events(self, request: Request) -> Response:
-        """Frames as they come, the newest wins."""
+        """A stream of frames; a slow client gets only the newest."""
         from starlette.responses import StreamingResponse
 
         return StreamingResponse(self._frames(), media_type="text/event-stream")
@@ -154,33 +156,33 @@ class Routes:
     async def _frames(self) -> AsyncIterator[str]:
         seen, silent_s = 0, 0.0
         while not self.closing():
-            newest = await self.worker.slot.newer(seen, GLANCE_S)
-            silent_s = 0.0 if newest else silent_s + GLANCE_S
+            newest = await self.worker.slot.newer(seen, POLL_S)
+            silent_s = 0.0 if newest else silent_s + POLL_S
             if newest:
                 seen, text = newest
                 yield f"event: frame\ndata: {text}\n\n"
-            elif silent_s >= BREATH_S:
+            elif silent_s >= KEEPALIVE_S:
                 silent_s = 0.0
-                yield ": still here\n\n"
+                yield ": keepalive\n\n"
 
     async def _ask(self, action: Callable[[], Any]) -> Any:
         return await asyncio.wrap_future(self.worker.ask(action))
 
     async def _command(
-        self, request: Request, command: Callable[[Any], Any], told: Callable[[Any], dict[str, Any]] = lambda _: {}
+        self, request: Request, command: Callable[[Any], Any], answer: Callable[[Any], dict[str, Any]] = lambda _: {}
     ) -> Response:
         from starlette.requests import ClientDisconnect
 
         try:
             plain = await _body(request)
             made = await self._ask(lambda: command(plain))
-        except (UserError, ClientDisconnect) as error:  # who has gone reads no answer; nothing is wrong with the server
+        except (UserError, ClientDisconnect) as error:  # a client that has gone reads no answer
             return _json({"error": str(error)}, 400)
-        return _json({"ok": True, **told(made)})
+        return _json({"ok": True, **answer(made)})
 
 
 async def _body(request: Request) -> dict[str, Any]:
-    """The JSON object that was sent; UserError when it is none, too long, or does not come within WAIT_S."""
+    """The JSON object of a request; UserError when it is not one, is too long, or is not complete within WAIT_S."""
     parts, size = [], 0
     try:
         async with asyncio.timeout(WAIT_S):
@@ -211,7 +213,7 @@ def _json(content: Any, status: int = 200) -> Response:
 
 
 def lab_routes(routes: Routes) -> list[Any]:
-    """Where each answer of a lab is found."""
+    """The routes of a lab."""
     from starlette.routing import Route
 
     posts = ("new", "do", "change", "replay", "record")
@@ -226,13 +228,13 @@ def lab_routes(routes: Routes) -> list[Any]:
     ]
 
 
-def bound(port: int) -> socket.socket:
+def open_socket(port: int) -> socket.socket:
     """A socket on the loopback address; port 0 takes any free one. UserError when the port is taken."""
     made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind(("127.0.0.1", port))
-        made.listen(128)  # a browser that is quicker than the server waits instead of failing
+        made.listen(128)  # a browser that connects before the server is ready waits
     except OSError as error:
         made.close()
         raise UserError(f"Port {port} cannot be used: {error.strerror}. Leave --port out for any free one.") from None
@@ -240,11 +242,11 @@ def bound(port: int) -> socket.socket:
 
 
 def _timed() -> Any:
-    """The server's protocol with a limit: a connection whose request has not begun to be answered WAIT_S after it was opened or
-    after its last answer is closed."""
+    """uvicorn's protocol with a time limit: a connection is closed when no answer has started WAIT_S after it was opened or after
+    its last answer."""
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    class Timed(H11Protocol):  # uvicorn itself waits for ever for the end of a request's headers
+    class Timed(H11Protocol):  # uvicorn itself has no limit for the headers of a request
         late: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
@@ -278,13 +280,13 @@ def _timed() -> Any:
 
 
 class Served:
-    """Routes on a socket of the loopback address, behind their guard."""
+    """Routes on a socket of the loopback address, behind a Guard."""
 
     def __init__(self, routes: list[Any], port: int = 0) -> None:
         import uvicorn
         from starlette.applications import Starlette
 
-        self._socket = bound(port)
+        self._socket = open_socket(port)
         self.guard = Guard(Starlette(routes=routes), self._socket.getsockname()[1])
         config = uvicorn.Config(
             self.guard,
@@ -301,18 +303,18 @@ class Served:
         return self.server.should_exit
 
     def run(self, opened: Callable[[str], None]) -> None:
-        """Serves until a signal, or until `stop`. opened: is told the address when pages can be fetched."""
+        """Serves until a signal, or until `stop`. opened: called with the address when pages can be fetched."""
         opened(self.guard.address)
         self.server.run(sockets=[self._socket])
 
     def stop(self) -> None:
-        """Asks the server to end; from any thread."""
+        """Asks the server to end; may be called from any thread."""
         self.server.should_exit = True
 
 
 @contextlib.contextmanager
-def laboratory(worker: Worker, port: int = 0, folder: Path | None = None) -> Iterator[Served]:
-    """A lab on its socket, its worker at work, and with a run folder its page, first. Leaving it ends the worker."""
+def serving(worker: Worker, port: int = 0, folder: Path | None = None) -> Iterator[Served]:
+    """A lab on its socket with a running worker; with a run folder, the page of the run comes first. Ends the worker on exit."""
     routes = Routes(worker)
     watched = watch_routes(folder) if folder is not None else []
     served = Served([*watched, *lab_routes(routes)], port)

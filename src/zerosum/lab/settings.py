@@ -1,4 +1,4 @@
-"""All that the lab lets you choose: flat, typed values that fit a page's address, and the recipe that they stand for."""
+"""The settings of the lab: flat, typed values that fit into an address, and the recipe that they stand for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_POINTS = 400
 DRAWN = "drawn"
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
 CHANGEABLE = ("lr_g", "lr_d", "k", "weight")
-"""What may be changed while the game is played."""
+"""Settings that may be changed while the game is played."""
 
 Rate = Annotated[float, Field(ge=1e-6, le=1.0)]
 Width = Annotated[int, Field(ge=1, le=256)]
@@ -30,8 +30,8 @@ Coordinate = Annotated[float, Field(ge=-5.0, le=5.0)]
 
 
 class Settings(BaseModel):
-    """One game of the lab. mode "game": densities of the toy domain; "dirac": the game of two numbers, where only loss,
-    penalty, weight, simultaneous, k, lr_g (the step size of both), theta, psi and seed mean something.
+    """One game of the lab. mode "game": densities of the toy domain; "dirac": the Dirac-GAN, where only loss, penalty,
+    weight, simultaneous, k, lr_g (the step size of both), theta, psi and seed have an effect.
 
     points: of the source "drawn", "x;x;x" or "x,y;x,y". weight: of the penalty, or of both in "r1+r2". k: discriminator
     moves before each move of the generator.
@@ -92,17 +92,17 @@ class Settings(BaseModel):
         return () if self.penalty == "none" else tuple(self.penalty.split("+"))
 
     def changed(self, name: str, value: Any) -> Settings:
-        """One of the changeable settings replaced; UserError when it cannot be."""
+        """The settings with one of CHANGEABLE replaced; UserError when that is not possible."""
         if name not in CHANGEABLE:
             raise UserError(f"{name} cannot be changed while the game is played. {nearest(name, CHANGEABLE)}")
         return parse(self.model_dump() | {name: value})
 
     def rules(self) -> UpdateRules:
-        """How turns are played."""
+        """The update rules of the recipe."""
         return UpdateRules(discriminator_steps=self.k, simultaneous=self.simultaneous)
 
     def learning(self, player: str) -> OptimizerConfig:
-        """How "generator" or "discriminator" learns; in dirac mode plain gradient descent of step size lr_g."""
+        """The optimizer of "generator" or "discriminator"; in dirac mode gradient descent of step size lr_g."""
         if self.mode == "dirac":
             return OptimizerConfig("sgd", lr=self.lr_g)
         return OptimizerConfig(
@@ -140,12 +140,12 @@ DIRAC_DEFAULTS: Mapping[str, Any] = {"mode": "dirac", "penalty": "none", "weight
 
 
 def defaults(mode: str = "game") -> Settings:
-    """What holds where nothing was chosen."""
+    """The default settings of a mode."""
     return Settings.model_validate(DIRAC_DEFAULTS if mode == "dirac" else {})
 
 
 def choices(field: str) -> Mapping[str, str]:
-    """Name -> summary of what a field accepts: source, loss, penalty, optimizer or activation."""
+    """Name -> summary of each choice of a field: source, loss, penalty, optimizer or activation."""
     if field == "source":
         return {name: summary for name, (summary, _) in sources().items()}
     if field == "loss":
@@ -158,14 +158,14 @@ def choices(field: str) -> Mapping[str, str]:
 
 @functools.cache
 def sources() -> Mapping[str, tuple[str, int]]:
-    """Name -> (summary, dimensions) of the data that can be chosen; 0 dimensions where the drawn points decide."""
+    """Name -> (summary, dimensions) of each source; 0 dimensions for drawn points, which decide themselves."""
     known = {name: densities.build(name) for name in densities.DENSITIES if name != DRAWN}
     plain = {name: (density.summary, density.num_dims) for name, density in known.items()}
     return plain | {DRAWN: ("points that you draw", 0)}
 
 
 def read_points(text: str) -> list[list[float]]:
-    """ "x;x;x" or "x,y;x,y" as lists of coordinates, at most 400 points; ValueError says what is wrong with them."""
+    """ "x;x;x" or "x,y;x,y" as lists of coordinates, at most 400 points; ValueError says what is wrong."""
     pieces = [piece for piece in text.split(";") if piece.strip()]
     try:
         points = [[float(number) for number in piece.split(",")] for piece in pieces]
@@ -181,7 +181,7 @@ def read_points(text: str) -> list[list[float]]:
 
 
 def dimensions(plain: Mapping[str, Any]) -> int:
-    """1 or 2: of the data that these settings name; 2 where they name none."""
+    """Dimensions of the data of these settings, 1 or 2; 2 when they name none."""
     points = str(plain.get("points") or "")
     if plain.get("source") == DRAWN:
         return 2 if "," in points.split(";")[0] else 1
@@ -189,9 +189,9 @@ def dimensions(plain: Mapping[str, Any]) -> int:
 
 
 def parse(plain: Mapping[str, Any]) -> Settings:
-    """Settings from JSON values or the strings of an address; what is missing gets its default.
+    """Settings from JSON values or the strings of an address, with defaults for what is missing.
 
-    UserError names the field, the value and what is accepted.
+    UserError names the field, the value and the accepted values.
     """
     start = dict(DIRAC_DEFAULTS) if plain.get("mode") == "dirac" else {"latent": dimensions(plain)}
     try:

@@ -1,4 +1,4 @@
-"""What is drawn of a game over points, cheap enough for every frame: curves on the line, a map in the plane."""
+"""The picture of a game over points, cheap enough for every frame: curves on the line, a map in the plane."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from zerosum.domains.toy.densities import Density
 from zerosum.engine import losses
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import DiscriminatorOutput
-from zerosum.lab.optimal_d import OptimalDReading
-from zerosum.lab.sampling import even_noise, even_points, from_shares, lattice
-from zerosum.lab.table import ToyTable
+from zerosum.lab.lab_game import ToyTable
+from zerosum.lab.measurements import OptimalD, even_noise, even_points, from_shares, lattice
 
 COLUMNS, BLUR = 240, 1.5  # points of a curve; smoothing of q in steps between them
 NUM_NOISE, NUM_REALS = 4096, 1024
 NUM_SHOWN, NUM_ARROWS, NUM_LINES = 300, 60, 41
 CELLS, WARP = 40, 17
 LEAST = 0.1
-"""Of a point, added to both densities everywhere: where neither has a point, D* fades to 1/2."""
+"""Share of one point that is added to both densities everywhere, so that D* is 1/2 where neither has points."""
 
 
 def plain(values: Tensor, digits: int = 4) -> Any:
-    """Lists of rounded numbers, as JSON takes them; what is not finite becomes 0."""
+    """Nested lists of rounded numbers for JSON; numbers that are not finite become 0."""
     array = np.nan_to_num(values.detach().cpu().numpy().astype(np.float64), posinf=0.0, neginf=0.0)
     return np.round(array, digits).tolist()
 
@@ -42,19 +41,19 @@ def _bell(deviation: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Drawing:
-    """parts: what a frame draws. fakes: (NUM_NOISE, D) of the fixed noise. signs: numbers about this very moment."""
+    """parts: entries of the frame. fakes: (NUM_NOISE, D) of the fixed noise. values: numbers about this moment."""
 
     parts: dict[str, Any]
     fakes: Tensor
-    signs: dict[str, float]
+    values: dict[str, float]
 
 
 class LineView:
-    """The living figure 1 of the 2014 paper: p, q, D and D* over x, and arrows from z to x."""
+    """Figure 1 of the 2014 paper at this step: p, q, D and D* over x, and arrows from z to x."""
 
     def __init__(self, table: ToyTable) -> None:
         prior, density = table.settings.recipe().prior, table.density
-        self.reading, self.density = OptimalDReading(table.pair), density
+        self.optimal_d, self.density = OptimalD(table.pair), density
         (self.low, self.high) = density.box[0]
         self.x = torch.linspace(self.low, self.high, COLUMNS)
         self.p = density.log_prob(self.x[:, None]).exp()
@@ -76,15 +75,15 @@ class LineView:
         with torch.no_grad():
             fakes = game.generator(self.noise)
             on_real, on_fake = score(game, self.real), score(game, fakes)
-            middle = self.reading.middle(on_real, on_fake)
+            middle = self.optimal_d.middle(on_real, on_fake)
             d = (score(game, self.x[:, None]) - middle).sigmoid()
             q = self._density(fakes[:, 0])
-            best = self.reading.best(self.p + self.least, q + self.least)
+            best = self.optimal_d.best(self.p + self.least, q + self.least)
             lines = torch.stack([self.lines[:, 0], game.generator(self.lines)[:, 0]], 1)
         parts = {**self.fixed, "q": plain(q), "d": plain(d), "d_star": None if best is None else plain(best)}
         parts |= {"arrows": plain(lines), "modes": mode_table(fakes, self.density)}
-        push = Push.of(game, self.real[:NUM_ARROWS], fakes[:NUM_ARROWS], middle)
-        return Drawing(parts, fakes, signs(on_real, on_fake, middle, fakes, push, parts["modes"]))
+        gradient = GeneratorGradient.of(game, self.real[:NUM_ARROWS], fakes[:NUM_ARROWS], middle)
+        return Drawing(parts, fakes, values(on_real, on_fake, middle, fakes, gradient, parts["modes"]))
 
     def _density(self, points: Tensor) -> Tensor:
         """(COLUMNS,) the density of points on the line, smoothed by 1.5 steps between columns."""
@@ -98,7 +97,7 @@ class PlaneView:
 
     def __init__(self, table: ToyTable) -> None:
         prior, self.density = table.settings.recipe().prior, table.density
-        self.reading = OptimalDReading(table.pair)
+        self.optimal_d = OptimalD(table.pair)
         self.noise, self.real = even_noise(prior, NUM_NOISE), even_points(self.density, NUM_REALS)
         self.lattice = lattice(prior, WARP) if prior.size > 1 else None
         edges = [torch.linspace(low, high, CELLS + 1, dtype=torch.float64) for low, high in self.density.box]
@@ -110,24 +109,24 @@ class PlaneView:
         self.fixed: Mapping[str, Any] = {"dims": 2, "box": self.density.box, "real": plain(self.real[:NUM_SHOWN], 3)}
 
     def draw(self, game: Duel) -> Drawing:
-        """Everything in the plane."""
+        """The picture in the plane."""
         with torch.no_grad():
             fakes = game.generator(self.noise)
             on_real, on_fake = score(game, self.real), score(game, fakes)
-            middle = self.reading.middle(on_real, on_fake)
+            middle = self.optimal_d.middle(on_real, on_fake)
             d = (score(game, self.cells) - middle).sigmoid()
-            best = self.reading.best(self.p, self._smooth(self._counts(fakes)))
+            best = self.optimal_d.best(self.p, self._smooth(self._counts(fakes)))
             warp = None if self.lattice is None else {"n": WARP, "points": plain(game.generator(self.lattice), 3)}
-        push = Push.of(game, self.real[:NUM_ARROWS], fakes[:NUM_ARROWS], middle)
+        gradient = GeneratorGradient.of(game, self.real[:NUM_ARROWS], fakes[:NUM_ARROWS], middle)
         parts = {
             **self.fixed,
             "fake": plain(fakes[:NUM_SHOWN], 3),
             "heat": {"n": CELLS, "d": plain(d, 3), "d_star": None if best is None else plain(best.flatten(), 3)},
             "warp": warp,
-            "arrows": {"logit": push.by_loss, "probability": push.by_probability},
+            "arrows": {"logit": gradient.by_loss, "probability": gradient.by_probability},
             "modes": mode_table(fakes, self.density),
         }
-        return Drawing(parts, fakes, signs(on_real, on_fake, middle, fakes, push, parts["modes"]))
+        return Drawing(parts, fakes, values(on_real, on_fake, middle, fakes, gradient, parts["modes"]))
 
     def _counts(self, points: Tensor) -> Tensor:
         """(CELLS, CELLS) shares of the points in the cells, y down the rows."""
@@ -138,7 +137,7 @@ class PlaneView:
         return counts.view(CELLS, CELLS) / len(points)
 
     def _smooth(self, shares: Tensor) -> Tensor:
-        """Both densities pass through the same small blur."""
+        """Blurs shares slightly; both densities are blurred alike."""
         row = torch.tensor([0.25, 0.5, 0.25])
         return (
             conv2d(shares[None, None].float(), torch.outer(row, row)[None, None], padding=1)[0, 0] + LEAST / NUM_NOISE
@@ -151,7 +150,7 @@ def score(game: Duel, points: Tensor) -> Tensor:
 
 
 def mode_table(fakes: Tensor, density: Density) -> dict[str, Any] | None:
-    """Which modes the fakes hold, and how much of them; None where there are none to count."""
+    """The modes that the fakes cover, and their shares; None for a density without modes."""
     if density.modes is None:
         return None
     found, hits = modes.found(fakes, density), modes.shares(fakes, density)
@@ -159,17 +158,17 @@ def mode_table(fakes: Tensor, density: Density) -> dict[str, Any] | None:
 
 
 @dataclass(frozen=True)
-class Push:
-    """How the generator's own loss moves M fakes. by_loss: [[x ..., dx ...]], minus its gradient by each fake, through the
-    engine's functions. by_probability: the gradient of D in [0, 1], which vanishes where D is sure. slope: mean size of
-    the loss's derivative by the fake logit: of log(1 - D), D; of -log D, 1 - D."""
+class GeneratorGradient:
+    """The directions in which G's loss moves M fakes. by_loss: [[x ..., dx ...]], minus the gradient of the loss by each fake.
+    by_probability: the gradient of D in [0, 1], which vanishes where D is certain. slope: mean absolute derivative of the
+    loss by the fake logit: D for log(1 - D), 1 - D for -log D."""
 
     by_loss: Any
     by_probability: Any
     slope: float
 
     @classmethod
-    def of(cls, game: Duel, real: Tensor, fake: Tensor, middle: float) -> Push:
+    def of(cls, game: Duel, real: Tensor, fake: Tensor, middle: float) -> GeneratorGradient:
         """At the fakes given; reals (M, D) for losses that look at pairs."""
         points = fake.detach().requires_grad_(True)
         on_fake, on_real = (
@@ -183,16 +182,21 @@ class Push:
         return cls(rows[0], rows[1], float(by_logit.abs().mean()))
 
 
-def signs(
-    on_real: Tensor, on_fake: Tensor, middle: float, fakes: Tensor, push: Push, table: dict[str, Any] | None
+def values(
+    on_real: Tensor,
+    on_fake: Tensor,
+    middle: float,
+    fakes: Tensor,
+    gradient: GeneratorGradient,
+    table: dict[str, Any] | None,
 ) -> dict[str, float]:
-    """Numbers about this moment, by the names that the page and the sentences use."""
+    """Numbers about this moment, by the names that the page and the findings use."""
     found = {
         "D(x)": float((on_real - middle).sigmoid().mean()),
         "D(G(z))": float((on_fake - middle).sigmoid().mean()),
         "accuracy/fake": float((on_fake < middle).float().mean()),
         "accuracy": float(((on_real > middle).float().mean() + (on_fake < middle).float().mean()) / 2),
-        "slope": push.slope,
+        "slope": gradient.slope,
         "spread": float(fakes.std(0).mean()),
     }
     found |= {f"mean_{axis}": float(value) for axis, value in zip("xy", fakes.mean(0))}

@@ -1,4 +1,4 @@
-"""A run in progress on the lab's server: the report's own page, made anew from the folder's files when they change."""
+"""A run in progress on the lab's server: the report page, written again when the files of the run folder change."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ FILES = ("run.json", "status.json", "recipe.json", "baselines.json", "metrics.js
 
 
 def page(folder: Path) -> str:
-    """The page of a run folder as it is now; UserError when it is none."""
+    """The page of a run folder as it is now; UserError when it is not one."""
     script = files("zerosum.lab").joinpath("static", "watch.js").read_text(encoding="utf-8")
     return compose(folder, script)
 
 
 def version(folder: Path) -> dict[str, str]:
-    """Two marks that change with the folder: "pictures" with the previews and the state, "log" with anything that is shown."""
+    """Two hashes of the folder: "pictures" of the previews and baselines, "log" of everything that the page shows."""
     seen = {name: _stamp(folder / name) for name in FILES}
     previews = sorted((path.name, _stamp(path)) for path in (folder / "previews").glob("*.png"))
     return {"pictures": _mark([previews, seen["baselines.json"]]), "log": _mark([previews, *seen.items()])}
@@ -48,35 +48,35 @@ class Watch:
     """The routes of one run folder."""
 
     def __init__(self, folder: Path) -> None:
-        read_folder(folder)  # a stranger's folder is told at once, not in the browser
+        read_folder(folder)  # UserError at once, not in the browser
         self.folder = folder
 
     async def page(self, request: Request) -> Response:
-        """The report of this moment."""
+        """The report as it is now."""
         from starlette.responses import HTMLResponse, PlainTextResponse
 
         try:
             text = await asyncio.to_thread(page, self.folder)
         except UserError as error:
             return PlainTextResponse(str(error), 404)
-        # The page's own policy stands in its head, with the marks of its style and script.
+        # The page has its own policy in its head, with the hashes of its style and script.
         return HTMLResponse(text, headers={"content-security-policy": "frame-ancestors 'none'"})
 
     async def version(self, request: Request) -> Response:
-        """Whether there is anything new."""
+        """The hashes, by which the page sees whether it is out of date."""
         from starlette.responses import JSONResponse
 
         return JSONResponse(await asyncio.to_thread(version, self.folder))
 
     async def first(self, request: Request) -> Response:
-        """The server's first page is the run."""
+        """The start page is the run."""
         from starlette.responses import RedirectResponse
 
         return RedirectResponse("/watch", 303)
 
 
 def watch_routes(folder: Path) -> list[Any]:
-    """Where the pages of a run folder are found; "/" leads to the run."""
+    """The routes of a run folder; "/" redirects to the run."""
     from starlette.routing import Route
 
     watch = Watch(folder)

@@ -1,7 +1,9 @@
-"""The one thread that owns the game: it takes commands one after the other, plays, measures and makes frames."""
+"""The thread that owns the game: it runs commands one after the other, plays, measures and makes frames."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import queue
 import threading
@@ -15,21 +17,67 @@ import torch
 from zerosum.errors import UserError, nearest
 from zerosum.lab.frame import Screen
 from zerosum.lab.lab_game import LabGame
-from zerosum.lab.latest_value import LatestValue
-from zerosum.lab.record import Recorder
+from zerosum.lab.recordings import Recorder
 from zerosum.lab.settings import CHANGEABLE, Settings, parse
 
 T = TypeVar("T")
 FRAME_S = 1 / 30
 SLICE_S = 0.1
-"""A frame comes at least this often while the game is played, whatever the speed."""
+"""While the game is played a frame is made at least this often, whatever the speed."""
 MEASURE_S = 1.0
 MAX_SPEED = 200
 ACTIONS = ("play", "pause", "step", "discriminator", "generator", "turn", "rewind", "speed")
 
 
+class LatestValue:
+    """Holds the newest frame as text, with its number, for all pages that wait for one; a slow page skips frames."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._number, self._text, self._closed = 0, "", False
+        self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+
+    def put(self, text: str) -> None:
+        """Replaces the text; may be called from any thread."""
+        with self._lock:
+            self._number, self._text = self._number + 1, text
+            self._wake()
+
+    def close(self) -> None:
+        """Ends all waiting; no text follows."""
+        with self._lock:
+            self._closed = True
+            self._wake()
+
+    @property
+    def closed(self) -> bool:
+        """Whether no text follows."""
+        return self._closed
+
+    def _wake(self) -> None:
+        for loop, event in self._waiting:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(event.set)
+
+    async def newer(self, seen: int, timeout_s: float) -> tuple[int, str] | None:
+        """The newest (number, text), as soon as its number is above `seen`; None when that takes too long."""
+        entry = (asyncio.get_running_loop(), asyncio.Event())
+        with self._lock:
+            if self._number > seen or self._closed:
+                return (self._number, self._text) if self._number > seen else None
+            self._waiting.add(entry)
+        try:
+            await asyncio.wait_for(entry[1].wait(), timeout_s)
+        except TimeoutError:
+            return None
+        finally:
+            with self._lock:
+                self._waiting.discard(entry)
+        return (self._number, self._text) if self._number > seen else None
+
+
 class Worker:
-    """Owns a LabGame. Every method but `ask`, `start` and `stop` runs in its thread; others reach them through `ask`."""
+    """Owns a LabGame. All methods except `ask`, `start` and `stop` run in its thread; other threads call them through `ask`."""
 
     def __init__(self, settings: Settings) -> None:
         self.slot = LatestValue()
@@ -38,19 +86,19 @@ class Worker:
         self._commands: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue()
         self._goal: int | None = None
         self._changed, self._closing = True, False
-        self._due = self._measured_at = 0.0  # when the next frame may be made; when the last measurement began
+        self._due = self._measured_at = 0.0  # time of the next frame; start of the last measurement
         self._measuring: Future[Any] | None = None
         self._measured_step: tuple[int, int] | None = None
         self._side = ThreadPoolExecutor(1, "lab-measure", initializer=torch.set_num_threads, initargs=(1,))
-        self._begin(LabGame(settings))
+        self._set_game(LabGame(settings))
         self._thread = threading.Thread(target=self._run, name="lab", daemon=True)
 
     def start(self) -> None:
-        """Begins to serve."""
+        """Starts the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread; pages that wait are told."""
+        """Ends the thread and all waiting for frames."""
         self._closing = True
         self.ask(lambda: None)
         self._thread.join(timeout=10)
@@ -58,7 +106,7 @@ class Worker:
         self.slot.close()
 
     def ask(self, action: Callable[[], T]) -> Future[T]:
-        """Runs the action in the thread of the game, between two moves."""
+        """Runs the action in this thread, between two moves."""
         future: Future[T] = Future()
         self._commands.put((action, future))
         return future
@@ -66,16 +114,16 @@ class Worker:
     # --- commands
 
     def new(self, plain: Mapping[str, Any]) -> Settings:
-        """A new game at step 0, paused."""
+        """Starts a new game at step 0, paused."""
         settings = parse(plain)
-        self._begin(LabGame(settings))
+        self._set_game(LabGame(settings))
         return settings
 
     def do(self, plain: Mapping[str, Any]) -> None:
-        """One of the actions of the protocol."""
+        """Runs one of the ACTIONS."""
         action = plain.get("action")
         if action not in ACTIONS:
-            raise UserError(f"action: there is no {action!r}. {nearest(str(action), ACTIONS)}")
+            raise UserError(f"action: there is no action {action!r}. {nearest(str(action), ACTIONS)}")
         self._changed = True
         if action == "speed":
             self.speed = _whole("speed", plain.get("speed"), 1, MAX_SPEED)
@@ -86,7 +134,7 @@ class Worker:
             self.lab.move(self.lab.next_turn() if action == "turn" else action)
 
     def change(self, plain: Mapping[str, Any]) -> None:
-        """New values of lr_g, lr_d, k or weight, all of them or none."""
+        """Sets new values of lr_g, lr_d, k or weight, all of them or none."""
         if not plain:
             raise UserError(f"There is nothing to change. Give any of {', '.join(CHANGEABLE)}.")
         settings = self.lab.settings
@@ -97,19 +145,19 @@ class Worker:
         self._changed = True
 
     def replay(self, plain: Any) -> None:
-        """Begins a saved game and plays it to its end; frames show the way."""
+        """Loads a saved game and plays it to its end, with frames on the way."""
         lab = LabGame.of(plain)
-        self._begin(lab)
+        self._set_game(lab)
         self._goal = lab.last
 
     def record(self, on: bool) -> None:
-        """Begins a recording anew, or ends it and keeps what was recorded."""
+        """Starts a new recording, or ends it and keeps the frames."""
         self._changed = True
         if on:
             self.recorder.begin()
         self.recorder.on = on
 
-    def _begin(self, lab: LabGame) -> None:
+    def _set_game(self, lab: LabGame) -> None:
         self.lab, self.screen = lab, Screen(lab)
         self.playing, self._goal, self._changed = False, None, True
         self._measured_step = None
@@ -119,23 +167,23 @@ class Worker:
     def _run(self) -> None:
         torch.set_num_threads(1)
         while not self._closing:
-            self._serve()
+            self._run_command()
             try:
                 self._play()
-                self._look()
-            except Exception as error:  # whatever it is, the page must hear of it and the thread must live
+                self._update()
+            except Exception as error:  # the page shows the error and the thread goes on
                 self.playing, self._goal = False, None
-                self.lab.error = f"{type(error).__name__}: {error}. The game is paused; rewind, or begin a new one."
+                self.lab.error = f"{type(error).__name__}: {error}. The game is paused; rewind, or start a new one."
 
-    def _serve(self) -> None:
-        """Answers what was asked; waits for it as long as nothing else is due."""
+    def _run_command(self) -> None:
+        """Runs the next command, and waits for one as long as nothing else is due."""
         busy = self.playing or self._goal is not None or self._changed
         wait = max(0.0, self._due - time.monotonic()) if busy else 0.25
         try:
             action, future = self._commands.get(timeout=wait) if wait else self._commands.get_nowait()
         except queue.Empty:
             return
-        if not future.set_running_or_notify_cancel():  # who asked has gone
+        if not future.set_running_or_notify_cancel():  # it was cancelled
             return
         try:
             future.set_result(action())
@@ -143,7 +191,7 @@ class Worker:
             future.set_exception(error)
 
     def _play(self) -> None:
-        """Moves for one frame: `speed` steps, or towards the step that is being gone to, for at most SLICE_S."""
+        """Moves for one frame, for at most SLICE_S: `speed` steps, or towards the goal of a rewind."""
         end = time.monotonic() + SLICE_S
         if time.monotonic() < self._due:
             return
@@ -156,7 +204,7 @@ class Worker:
                 return
 
     def _go(self, end: float) -> None:
-        """Towards the goal: back to the nearest snapshot, then forwards, with frames on the way when it is long."""
+        """Moves towards the goal: back to the nearest snapshot, then forwards, with frames on the way."""
         assert self._goal is not None
         if self._goal < self.lab.step:
             self.lab.rewind(min(self._goal, self.lab.snapshots.before(self._goal) + 1))
@@ -166,11 +214,11 @@ class Worker:
         if self.lab.error or self.lab.step == self._goal:
             self._goal = None
 
-    def _look(self) -> None:
-        """Makes a frame when something has changed, and sees to the dear numbers."""
+    def _update(self) -> None:
+        """Makes a frame when something has changed, and starts a measurement when one is due."""
         now = time.monotonic()
         if self._changed and now >= self._due:
-            # From the time that was due, so that moves between frames do not slow them down.
+            # Counted from the time that was due, so that moves between frames do not lower the rate.
             self._due, self._changed = max(self._due + FRAME_S, now), False
             frame = self.screen.frame(playing=self.playing, speed=self.speed, recording=self.recorder.on)
             self.slot.put(json.dumps(frame, allow_nan=False, separators=(",", ":")))
@@ -181,12 +229,12 @@ class Worker:
         rested = now >= self._measured_at + MEASURE_S or not self.playing
         if self.screen.measure is not None and idle and rested and place != self._measured_step and self._goal is None:
             self._measured_at, self._measured_step = now, place
-            self._measuring = self._side.submit(self._measure, self.screen, self.screen.sitting(), place)
+            self._measuring = self._side.submit(self._measure, self.screen, self.screen.networks(), place)
 
-    def _measure(self, screen: Screen, sitting: Any, place: tuple[int, int]) -> None:
-        """In the side thread; the result comes back as a command."""
+    def _measure(self, screen: Screen, networks: Any, place: tuple[int, int]) -> None:
+        """Runs in the side thread; the result returns as a command."""
         assert screen.measure is not None
-        values = screen.measure(sitting)
+        values = screen.measure(networks)
 
         def take() -> None:
             if screen is self.screen and place[0] == self.lab.timeline:

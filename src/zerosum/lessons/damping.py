@@ -1,4 +1,4 @@
-"""How much damping is right: the eigenvalues of the Dirac-GAN over the weight of R1, R1 + R2 and instance noise."""
+"""How much damping is best: the eigenvalues of the Dirac-GAN over the weight of R1, R1 + R2 and instance noise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from zerosum.lessons import dirac_game, drawing
-from zerosum.lessons.lesson import Findings, Lesson, Line
+from zerosum.lessons.lesson import Check, Findings
 from zerosum.theory import dirac
 
 TEXT = """\
@@ -17,6 +17,7 @@ f' being the slope of the loss, 1/2 for logistic ones. Up to g = 2 f' the real p
 turns; there both meet at -f', the fastest way home; beyond, one of them goes back to 0 and the game gets slow
 again. R1 and R2 together do what either does at twice the weight. Noise of deviation s on reals and fakes
 damps as R1 of weight s^2/2 does."""
+SOURCE = "Mescheder, Geiger and Nowozin 2018, arXiv:1801.04406"
 
 WEIGHTS = (0.1, 0.3, 0.6, 1.0, 1.5, 2.0)
 LOSS = "non_saturating"
@@ -42,8 +43,8 @@ def run(seed: int) -> Findings:
     return Findings(lines, {"found": found})
 
 
-def _line(quantity: str, theory: torch.Tensor, engine: torch.Tensor) -> Line:
-    return Line(quantity, float(theory), float(engine), 1e-7, "Jacobian by autograd on the engine's losses")
+def _line(quantity: str, theory: torch.Tensor, engine: torch.Tensor) -> Check:
+    return Check(quantity, float(theory), float(engine), 1e-7, "Jacobian by autograd on the engine's losses")
 
 
 def picture(findings: Findings, path: Path) -> None:
@@ -66,13 +67,3 @@ def picture(findings: Findings, path: Path) -> None:
     drawing.label(plane, "real part: how fast the distance shrinks", "imaginary part: how fast it turns", "upper left")
     drawing.label(over, "weight of R1", "", "lower left")
     drawing.save(figure, path)
-
-
-LESSON = Lesson(
-    "damping",
-    "how much of a gradient penalty is right",
-    TEXT,
-    "Mescheder, Geiger and Nowozin 2018, arXiv:1801.04406",
-    run,
-    picture,
-)

@@ -8,7 +8,7 @@ import torch
 
 from zerosum.engine import losses
 from zerosum.lessons import dirac_game, drawing
-from zerosum.lessons.lesson import Findings, Lesson, Line
+from zerosum.lessons.lesson import Check, Findings
 from zerosum.theory import dirac
 
 TEXT = """\
@@ -21,6 +21,7 @@ linear rate. With one their real part is negative: it converges. For logistic lo
 Wasserstein and hinge 1; R1 and R2 of weight g damp by g each. Least squares has labels 0 and 1, so it has no
 equilibrium with a line through 0 (both eigenvalues vanish); with a constant 1/2, its "cannot tell", it turns
 like the others."""
+SOURCE = "Mescheder, Geiger and Nowozin 2018, arXiv:1801.04406"
 
 WEIGHT = 0.3
 
@@ -50,8 +51,8 @@ def run(seed: int) -> Findings:
     return Findings(lines)
 
 
-def _line(quantity: str, theory: float | torch.Tensor, engine: float | torch.Tensor) -> Line:
-    return Line(quantity, float(theory), float(engine), 1e-7, "Jacobian by autograd on the engine's losses")
+def _line(quantity: str, theory: float | torch.Tensor, engine: float | torch.Tensor) -> Check:
+    return Check(quantity, float(theory), float(engine), 1e-7, "Jacobian by autograd on the engine's losses")
 
 
 def _distance(loss: str, penalty: str) -> float:
@@ -60,19 +61,19 @@ def _distance(loss: str, penalty: str) -> float:
 
 
 def picture(findings: Findings, path: Path) -> None:
-    """The flow of the engine's own gradients, and the way that theory predicts through it, without and with R1."""
+    """The flow of the engine's gradients and the path that theory predicts, without and with R1."""
     figure, panels = drawing.sheet(
         "The Dirac-GAN turns; a gradient penalty damps it", ("no penalty", f"R1, weight {WEIGHT}")
     )
     grid = torch.linspace(-1.5, 1.5, 13, dtype=torch.float64)
     for axes, penalty in zip(panels, ("none", "r1"), strict=True):
         where = torch.cartesian_prod(grid, grid)
-        pushes = torch.stack([_push(at, penalty) for at in where])
+        flows = torch.stack([_flow(at, penalty) for at in where])
         axes.quiver(
-            *where.T, *pushes.T, color=drawing.DISCRIMINATOR, alpha=0.55, width=0.004, label="the engine's gradients"
+            *where.T, *flows.T, color=drawing.DISCRIMINATOR, alpha=0.55, width=0.004, label="the engine's gradients"
         )
-        way = dirac.spiral(1.0, 0.0, "non_saturating", penalty, WEIGHT, step_size=0.01, steps=2600)
-        axes.plot(*way.T, color=drawing.THEORY, linewidth=1.3, label="linear theory")
+        states = dirac.spiral(1.0, 0.0, "non_saturating", penalty, WEIGHT, step_size=0.01, steps=2600)
+        axes.plot(*states.T, color=drawing.THEORY, linewidth=1.3, label="linear theory")
         axes.plot(0, 0, "+", color=drawing.REAL, markersize=12, markeredgewidth=2.5, label="equilibrium")
         axes.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal")
         drawing.label(
@@ -81,15 +82,5 @@ def picture(findings: Findings, path: Path) -> None:
     drawing.save(figure, path)
 
 
-def _push(at: torch.Tensor, penalty: str) -> torch.Tensor:
+def _flow(at: torch.Tensor, penalty: str) -> torch.Tensor:
     return dirac_game.field(at.clone().requires_grad_(True), "non_saturating", penalty, WEIGHT).detach()
-
-
-LESSON = Lesson(
-    "dirac",
-    "why the game turns around its equilibrium, and which penalties stop it",
-    TEXT,
-    "Mescheder, Geiger and Nowozin 2018, arXiv:1801.04406",
-    run,
-    picture,
-)

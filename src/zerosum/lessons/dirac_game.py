@@ -1,7 +1,7 @@
 """The Dirac-GAN on the engine: one real point at 0, a generator of one point theta, the discriminator bias + psi x.
 
-Two ways to ask the engine: its losses and penalties differentiated at the equilibrium (the flow), and its Match playing.
-States are (theta, psi), as in zerosum.theory.dirac.
+`field`, `jacobian` and `eigenvalues` differentiate the engine's losses and penalties (gradient flow); `training_loop`, `path`
+and `step_matrix` play steps of the engine. States are (theta, psi), as in zerosum.theory.dirac; the equilibrium is (0, 0).
 """
 
 from __future__ import annotations
@@ -17,7 +17,38 @@ from zerosum.engine.seeds import SeededNoise
 from zerosum.lessons.toy_games import Rows
 from zerosum.theory.dirac import LOSSES, Slopes
 
-_DRAWS = SeededNoise(seed=0, step=0, turn=0, start=0, stop=4, total=4, device=torch.device("cpu"))
+_NOISE = SeededNoise(seed=0, step=0, turn=0, start=0, stop=4, total=4, device=torch.device("cpu"))
+ALTERNATING = UpdateRules()
+
+
+class PointGenerator(nn.Module):
+    """theta, whatever the noise."""
+
+    def __init__(self, theta: float, dtype: torch.dtype = torch.float64) -> None:
+        super().__init__()
+        self.theta = nn.Parameter(torch.tensor(theta, dtype=dtype))
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """(N, 1) -> (N, 1)."""
+        return self.theta.expand(len(noise), 1)
+
+
+class LineDiscriminator(nn.Module):
+    """D(x) = bias + psi x, where only psi learns."""
+
+    def __init__(self, psi: float, bias: float, dtype: torch.dtype = torch.float64) -> None:
+        super().__init__()
+        self.psi, self.bias = nn.Parameter(torch.tensor(psi, dtype=dtype)), bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 1) -> (N,)."""
+        return self.bias + self.psi * x.squeeze(1)
+
+
+def penalty_terms(penalty: str, weight: float) -> list[Penalty]:
+    """The engine's penalties of a name: none, one, or both of "r1+r2"."""
+    names = [] if penalty == "none" else penalty.split("+")
+    return [penalties.table()[name](weight=weight) for name in names]
 
 
 def slopes(loss: str) -> Slopes:
@@ -26,79 +57,52 @@ def slopes(loss: str) -> Slopes:
     return LOSSES.get(loss) or Slopes.of(pair.discriminator, pair.generator, pair.neutral or 0.0)
 
 
-class Point(nn.Module):
-    """The generator: theta, whatever the noise."""
-
-    def __init__(self, theta: float) -> None:
-        super().__init__()
-        self.theta = nn.Parameter(torch.tensor(theta, dtype=torch.float64))
-
-    def forward(self, noise: Tensor) -> Tensor:
-        """(N, 1) -> (N, 1)."""
-        return self.theta.expand(len(noise), 1)
-
-
-class Slope(nn.Module):
-    """The discriminator: bias + psi x, where only psi learns."""
-
-    def __init__(self, psi: float, bias: float) -> None:
-        super().__init__()
-        self.psi, self.bias = nn.Parameter(torch.tensor(psi, dtype=torch.float64)), bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 1) -> (N,)."""
-        return self.bias + self.psi * x.squeeze(1)
-
-
-def penalty_terms(penalty: str, weight: float) -> list[Penalty]:
-    """The engine's penalties of a name of theory.dirac.PENALTIES: none, one, or both of "r1+r2"."""
-    names = [] if penalty == "none" else penalty.split("+")
-    return [penalties.table()[name](weight) for name in names]
-
-
-def match(
+def training_loop(
     loss: str,
     penalty: str = "none",
     weight: float = 0.0,
     step_size: float = 0.1,
-    simultaneous: bool = False,
+    rules: UpdateRules = ALTERNATING,
     start: tuple[float, float] = (1.0, 1.0),
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
 ) -> TrainingLoop:
-    """A match from `start` = (theta, psi), by gradient descent of that step size."""
-    theta, psi = start
+    """A game at step 0 in the state `start` = (theta, psi), played by gradient descent of that step size."""
     game = Duel(
-        Point(theta),
-        Slope(psi, slopes(loss).bias),
+        PointGenerator(start[0], dtype),
+        LineDiscriminator(start[1], slopes(loss).bias, dtype),
         loss=losses.table()[loss],
         penalties=penalty_terms(penalty, weight),
         prior=1,
-        rules=UpdateRules(simultaneous=simultaneous),
+        rules=rules,
     )
-    settings = Settings(batch=1, default=OptimizerConfig("sgd", lr=step_size), average=None)
-    return TrainingLoop(game, Rows(torch.zeros(1, 1, dtype=torch.float64)), settings)
+    settings = Settings(batch=1, seed=seed, default=OptimizerConfig("sgd", lr=step_size), average=None)
+    return TrainingLoop(game, Rows(torch.zeros(1, 1, dtype=dtype)), settings)
 
 
-def state(game: TrainingLoop) -> Tensor:
-    """(2,) float64: where the match stands."""
-    players = game.game.players
+def state(loop: TrainingLoop) -> Tensor:
+    """(2,): the present (theta, psi)."""
+    players = loop.game.players
     return torch.stack([players["generator"].theta, players["discriminator"].psi]).detach()  # type: ignore[list-item]
 
 
-def path(game: TrainingLoop, steps: int, turns: list[Turn] | None = None) -> Tensor:
+def path(loop: TrainingLoop, steps: int, turns: list[Turn] | None = None) -> Tensor:
     """(steps + 1, 2): the states of that many further steps, the present one first."""
-    states = [state(game)]
+    states = [state(loop)]
     for _ in range(steps):
-        game.train_step(turns)
-        states.append(state(game))
+        loop.train_step(turns)
+        states.append(state(loop))
     return torch.stack(states)
 
 
-def step_matrix(loss: str, penalty: str, weight: float, step_size: float, simultaneous: bool) -> Tensor:
-    """(2, 2): what one played step does near the equilibrium, from one start on each axis, 1/1000 away from it."""
+def step_matrix(
+    loss: str, penalty: str = "none", weight: float = 0.0, step_size: float = 0.1, rules: UpdateRules = ALTERNATING
+) -> Tensor:
+    """(2, 2): the map of one played step near the equilibrium, from one start on each axis at a distance of 1/1000."""
     near = 1e-3
     starts = [(near, 0.0), (0.0, near)]
-    columns = [path(match(loss, penalty, weight, step_size, simultaneous, start), 1)[1] / near for start in starts]
-    return torch.stack(columns, 1)
+    loops = [training_loop(loss, penalty, weight, step_size, rules, start) for start in starts]
+    return torch.stack([path(loop, 1)[1] / near for loop in loops], 1)
 
 
 def field(
@@ -106,8 +110,8 @@ def field(
 ) -> Tensor:
     """(2,): (theta', psi') of gradient flow at the state `at`, by autograd on the engine's loss and penalties.
 
-    noise: reals and fakes are moved by +-noise, independently, each of the four ways once. Noise of any other shape with
-    this deviation has the same derivative at the equilibrium. bias: of the discriminator; None is the theory's.
+    noise: reals and fakes are moved by +-noise independently, in all four combinations. Noise of another distribution with
+    this deviation has the same derivative at the equilibrium. bias: of the discriminator; None for that of the theory.
     """
     theta, psi = at
     pair = losses.table()[loss]
@@ -115,18 +119,18 @@ def field(
     real = noise * torch.tensor([1, 1, -1, -1], dtype=torch.float64)
     fake = theta + noise * torch.tensor([1, -1, 1, -1], dtype=torch.float64)
 
-    def judge(points: Tensor, side: str = "") -> DiscriminatorOutput:
+    def discriminate(points: Tensor, side: str = "") -> DiscriminatorOutput:
         return DiscriminatorOutput((constant + psi * points.flatten(),))
 
-    on_real, on_fake = judge(real), judge(fake)
-    play = LossContext(real[:, None], fake[:, None], on_real, on_fake, judge, _DRAWS, step=0)
+    on_real, on_fake = discriminate(real), discriminate(fake)
+    context = LossContext(real[:, None], fake[:, None], on_real, on_fake, discriminate, _NOISE, step=0)
     d_loss = pair.discriminator(on_real.logits[0], on_fake.logits[0]).mean()
     for term in penalty_terms(penalty, weight):
-        d_loss = d_loss + term.term(play).mean()
+        d_loss = d_loss + term.term(context).mean()
     g_loss = pair.generator(on_real.logits[0], on_fake.logits[0]).mean()
     (by_psi,) = torch.autograd.grad(d_loss, psi, create_graph=True)
-    (by_theta,) = torch.autograd.grad(g_loss, theta, create_graph=True)
-    return -torch.stack([by_theta, by_psi])
+    (by_theta,) = torch.autograd.grad(g_loss, theta, create_graph=True, allow_unused=True)
+    return -torch.stack([torch.zeros_like(by_psi) if by_theta is None else by_theta, by_psi])
 
 
 def jacobian(
@@ -148,6 +152,6 @@ def eigenvalues(matrix: Tensor) -> Tensor:
 
 
 def rate(states: Tensor, first: int, last: int) -> float:
-    """The mean growth of log |state| a step between two steps: the logarithm of the spectral radius, for a linear game."""
+    """The mean growth of log |state| per step between two steps: for a linear game the logarithm of the spectral radius."""
     distance = states.norm(dim=1)
     return math.log(float(distance[last] / distance[first])) / (last - first)

@@ -1,4 +1,4 @@
-"""Gradient steps instead of flow: simultaneous ones spiral out, alternating ones circle, damped ones come home."""
+"""Gradient steps instead of flow: simultaneous ones spiral out, alternating ones circle, damped ones converge."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from zerosum.engine import UpdateRules
 from zerosum.lessons import dirac_game, drawing
-from zerosum.lessons.lesson import Findings, Lesson, Line
+from zerosum.lessons.lesson import Check, Findings
 from zerosum.theory import dirac
 
 TEXT = """\
@@ -21,12 +22,13 @@ One step of size h on the Dirac-GAN is a linear map near the equilibrium; its sp
 leaves out. The non-saturating game then creeps inwards, but at no linear rate; after n steps its distance is
     (1 / r0^2 + h n / 8)^(-1/2).
 Simultaneous steps stop at a circle of radius sqrt(2 h), where that creep and their drift are equal."""
+SOURCE = "Mescheder, Geiger and Nowozin 2018, arXiv:1801.04406; the creep: zerosum.theory.dirac"
 
 SIZE, WEIGHT, START = 0.1, 0.3, (1.0, 1.0)
 
 
 def run(seed: int) -> Findings:
-    """Spectral radii of single played steps, then whole played ways against the predicted ones."""
+    """Spectral radii of single played steps, then whole played paths against the predicted ones."""
     lines = []
     for loss, size, simultaneous in (
         ("non_saturating", 0.1, True),
@@ -37,61 +39,66 @@ def run(seed: int) -> Findings:
         ("wasserstein", 2.1, False),
     ):
         theory = dirac.radius(dirac.step_matrix(loss, step_size=size, simultaneous=simultaneous))
-        engine = dirac.radius(dirac_game.step_matrix(loss, "none", 0.0, size, simultaneous))
+        engine = dirac.radius(
+            dirac_game.step_matrix(loss, step_size=size, rules=UpdateRules(simultaneous=simultaneous))
+        )
         words = f"spectral radius, {loss}, {_scheme(simultaneous)}, h = {size}"
-        lines.append(Line(words, theory, engine, 5e-5, "one played step from 1/1000 away"))
-    ways: dict[tuple[str, bool], Tensor] = {}
+        lines.append(Check(words, theory, engine, 5e-5, "one played step from 1/1000 away"))
+    paths: dict[tuple[str, bool], Tensor] = {}
     for penalty, simultaneous in (("none", True), ("none", False), ("r1", True), ("r1", False)):
-        ways[penalty, simultaneous], told = _wasserstein(penalty, simultaneous)
-        lines.append(told)
-    creep, told_too = _non_saturating()
-    return Findings(lines + told_too, {"ways": ways, "creep": creep})
+        paths[penalty, simultaneous], check = _wasserstein(penalty, simultaneous)
+        lines.append(check)
+    creep, checks = _non_saturating()
+    return Findings(lines + checks, {"paths": paths, "creep": creep})
 
 
 def _scheme(simultaneous: bool) -> str:
     return "simultaneous" if simultaneous else "alternating"
 
 
-def _wasserstein(penalty: str, simultaneous: bool, steps: int = 400) -> tuple[Tensor, Line]:
-    """The Wasserstein game is linear everywhere, so that its whole way is known."""
-    way = dirac_game.path(dirac_game.match("wasserstein", penalty, WEIGHT, SIZE, simultaneous, START), steps)
+def _wasserstein(penalty: str, simultaneous: bool, steps: int = 400) -> tuple[Tensor, Check]:
+    """The Wasserstein game is linear everywhere, so the whole path is known."""
+    rules = UpdateRules(simultaneous=simultaneous)
+    states = dirac_game.path(dirac_game.training_loop("wasserstein", penalty, WEIGHT, SIZE, rules, START), steps)
     predicted = dirac.spiral(*START, "wasserstein", penalty, WEIGHT, SIZE, steps, simultaneous)
     words = f"wasserstein, {'no penalty' if penalty == 'none' else 'R1'}, {_scheme(simultaneous)}"
-    return way, _distance(words, predicted, way)
+    return states, _distance(words, predicted, states)
 
 
-def _distance(words: str, predicted: Tensor, way: Tensor) -> Line:
-    """The distance at the end of a way, on a scale on which far and near count alike."""
-    theory, engine = (math.log10(float(states[-1].norm())) for states in (predicted, way))
-    steps = len(way) - 1
-    start = ", ".join(f"{number:g}" for number in way[0].tolist())
+def _distance(words: str, predicted: Tensor, states: Tensor) -> Check:
+    """The distance at the end of a path, as its logarithm."""
+    theory, engine = (math.log10(float(states[-1].norm())) for states in (predicted, states))
+    steps = len(states) - 1
+    start = ", ".join(f"{number:g}" for number in states[0].tolist())
     how = f"{steps} played steps from ({start}), h = {SIZE}"
-    return Line(f"{words}: log10 distance after {steps}", theory, engine, 1e-5, how)
+    return Check(f"{words}: log10 distance after {steps}", theory, engine, 1e-5, how)
 
 
-def _non_saturating() -> tuple[Tensor, list[Line]]:
-    """No linear rate without a penalty, but the creep and the circle of the theory; a linear rate with R1."""
-    free = dirac_game.path(dirac_game.match("non_saturating", step_size=SIZE, start=START), 2000)
+def _non_saturating() -> tuple[Tensor, list[Check]]:
+    """No linear rate without a penalty, but the slow approach and the circle of the theory; a linear rate with R1."""
+    free = dirac_game.path(dirac_game.training_loop("non_saturating", step_size=SIZE, start=START), 2000)
     how = "2000 played alternating steps from (1, 1), h = 0.1"
     lines = [
-        Line("non_saturating: log growth per step, 1000 to 2000", 0.0, dirac_game.rate(free, 1000, 2000), 5e-4, how)
+        Check("non_saturating: log growth per step, 1000 to 2000", 0.0, dirac_game.rate(free, 1000, 2000), 5e-4, how)
     ]
     for step in (1000, 2000):
         expected = dirac.creep(math.hypot(*START), step * SIZE)
-        lines.append(Line(f"non_saturating: distance after {step}", expected, float(free[step].norm()), 0.006, how))
-    game = dirac_game.match("non_saturating", step_size=SIZE, simultaneous=True, start=(0.31, 0.31))
+        lines.append(Check(f"non_saturating: distance after {step}", expected, float(free[step].norm()), 0.006, how))
+    game = dirac_game.training_loop(
+        "non_saturating", step_size=SIZE, rules=UpdateRules(simultaneous=True), start=(0.31, 0.31)
+    )
     turning = dirac_game.path(game, 600)[-60:].norm(dim=1).mean()
     how = "600 played simultaneous steps from (0.31, 0.31)"
-    lines.append(Line("non_saturating: radius of the circle", dirac.cycle(SIZE), float(turning), 0.01, how))
+    lines.append(Check("non_saturating: radius of the circle", dirac.cycle(SIZE), float(turning), 0.01, how))
     start = (0.001, 0.001)
-    damped = dirac_game.path(dirac_game.match("non_saturating", "r1", WEIGHT, SIZE, start=start), 300)
+    damped = dirac_game.path(dirac_game.training_loop("non_saturating", "r1", WEIGHT, SIZE, start=start), 300)
     predicted = dirac.spiral(*start, "non_saturating", "r1", WEIGHT, SIZE, 300)
     return free, [*lines, _distance("non_saturating, R1, alternating", predicted, damped)]
 
 
 def picture(findings: Findings, path: Path) -> None:
-    """The played ways of the Wasserstein game, and the distances over the steps."""
-    ways = findings.data["ways"]
+    """The played paths of the Wasserstein game, and the distances over the steps."""
+    paths = findings.data["paths"]
     figure, (plane, distances) = drawing.sheet(
         f"Steps of size {SIZE} on the Dirac-GAN",
         ("Wasserstein, the first 150 steps", "distance from the equilibrium"),
@@ -102,11 +109,11 @@ def picture(findings: Findings, path: Path) -> None:
         (("none", False), drawing.DISCRIMINATOR, "alternating"),
         (("r1", False), drawing.REAL, "alternating, R1"),
     ):
-        way = ways[penalty, simultaneous]
-        plane.plot(*way[:150:2].T, ".", color=colour, markersize=4)
+        states = paths[penalty, simultaneous]
+        plane.plot(*states[:150:2].T, ".", color=colour, markersize=4)
         predicted = dirac.spiral(*START, "wasserstein", penalty, WEIGHT, SIZE, 400, simultaneous)
         plane.plot(*predicted[:150].T, **drawing.AS_THEORY | {"linewidth": 0.8})
-        distances.plot(way.norm(dim=1), color=colour, linewidth=2.4, label=f"Wasserstein, {words}")
+        distances.plot(states.norm(dim=1), color=colour, linewidth=2.4, label=f"Wasserstein, {words}")
         distances.plot(predicted.norm(dim=1), **drawing.AS_THEORY)
     creep = findings.data["creep"].norm(dim=1)
     distances.plot(creep, color=drawing.OTHER, linewidth=2.4, label="non-saturating, alternating")
@@ -120,13 +127,3 @@ def picture(findings: Findings, path: Path) -> None:
     drawing.label(plane, "theta", "psi", None)
     drawing.label(distances, "steps", "", "lower left")
     drawing.save(figure, path)
-
-
-LESSON = Lesson(
-    "dirac-steps",
-    "simultaneous steps spiral out, alternating ones circle, damped ones converge",
-    TEXT,
-    "Mescheder, Geiger and Nowozin 2018, arXiv:1801.04406; the creep: zerosum.theory.dirac",
-    run,
-    picture,
-)

@@ -1,4 +1,4 @@
-"""How lessons draw: one sheet of 900 x 500 pixels, the colours of the report, thin dark lines for theory, dots for the engine."""
+"""Figures of lessons: 900 x 500 pixels, the colours of the report, thin dark lines for theory, dots for the engine."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The roles and colours of the report's page, told apart by colour-blind readers too.
+# The colours of the report's page; colour-blind readers can tell them apart.
 REAL, GENERATOR, DISCRIMINATOR = "#17735a", "#b94d12", "#2459b8"
 THEORY, MUTED, GRID, PAPER = "#1d2024", "#5b616a", "#ebeae4", "#ffffff"
 OTHER = "#6b3fa0"
 SERIES = (DISCRIMINATOR, GENERATOR, REAL, OTHER, "#8a6100", "#b3261e", "#1f7a8c")
 
-# How the two sides of every lesson look, whatever it draws.
+# Line styles of theory and engine, the same in every lesson.
 AS_THEORY: dict[str, Any] = {"color": THEORY, "linewidth": 1.3, "linestyle": (0, (5, 3))}
 AS_ENGINE: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 5.5}
 
@@ -24,7 +24,7 @@ AS_ENGINE: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 5
 def sheet(
     title: str, panels: Sequence[str] = ("",), widths: Sequence[float] | None = None
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of 900 x 500 pixels with one titled panel a word, side by side; save it with `save`."""
+    """A figure of 900 x 500 pixels with one panel for each title, side by side; save it with `save`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""f-GANs: every critic bounds a divergence from below, the best one, f'(p/q), reaches it, and a trained one does too."""
+"""f-GANs: every critic bounds a divergence from below; the best one, f'(p/q), and a trained one reach it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from zerosum.engine import losses
 from zerosum.engine.seeds import generator
 from zerosum.lessons import drawing
-from zerosum.lessons.lesson import Findings, Lesson, Line
+from zerosum.lessons.lesson import Check, Findings
 from zerosum.lessons.toy_games import P, Q, best_logits, expected
 from zerosum.theory.fdivergence import FDIVERGENCES
 
@@ -21,6 +21,7 @@ below:
 f* being the conjugate, f*(t) = max over u of u t - f(u). The bound is tight at T* = f'(p/q). So a critic that
 maximises it measures the divergence, and a generator that minimises it makes the divergence small. The 2014
 game is one of them: its f gives 2 JSD - log 4."""
+SOURCE = "Nowozin, Cseke and Tomioka 2016, arXiv:1606.00709"
 
 NUM_RANDOM = 1000
 
@@ -33,8 +34,8 @@ def run(seed: int) -> Findings:
         best = each.best_number(P / Q).clamp(-20, 20)  # total variation's best logits are infinite
         trained = best_logits(pair, P, Q)
         how = "minus the engine's D loss"
-        lines.append(Line(f"{name}: bound at T* = f'(p/q)", exact, -_loss(pair, best), 1e-15, how))
-        lines.append(Line(f"{name}: bound of a trained critic", exact, -_loss(pair, trained), 5e-13, f"{how}, L-BFGS"))
+        lines.append(Check(f"{name}: bound at T* = f'(p/q)", exact, -_loss(pair, best), 1e-15, how))
+        lines.append(Check(f"{name}: bound of a trained critic", exact, -_loss(pair, trained), 5e-13, f"{how}, L-BFGS"))
         spread = torch.linspace(0.1, 3, NUM_RANDOM, dtype=torch.float64)[:, None]
         random = (pair.neutral or 0.0) + spread * torch.randn(
             NUM_RANDOM, len(P), dtype=torch.float64, generator=generator(seed, name)
@@ -43,7 +44,7 @@ def run(seed: int) -> Findings:
     above = sum(bound > exact + 1e-12 for found, exact in bounds.values() for bound in found)
     num = NUM_RANDOM * len(FDIVERGENCES)
     lines.append(
-        Line(f"random critics above the divergence, of {num:,}", 0.0, float(above), 0.0, "minus the engine's D loss")
+        Check(f"random critics above the divergence, of {num:,}", 0.0, float(above), 0.0, "minus the engine's D loss")
     )
     return Findings(lines, {"bounds": bounds})
 
@@ -53,7 +54,7 @@ def _loss(pair: losses.GANLoss, logits: Tensor) -> float:
 
 
 def picture(findings: Findings, path: Path) -> None:
-    """A column a divergence: the bounds of random critics under the exact value, the trained critic on it."""
+    """One column for each divergence: bounds of random critics, the exact value, the trained critic."""
     figure, (axes,) = drawing.sheet("No critic exceeds the divergence; the best one reaches it")
     names = list(FDIVERGENCES)
     trained = {line.quantity.partition(":")[0]: line.engine for line in findings.lines if "trained" in line.quantity}
@@ -79,13 +80,3 @@ def picture(findings: Findings, path: Path) -> None:
     axes.set_xticklabels([name.replace("_", " ") for name in names])
     drawing.label(axes, "", "E_p T - E_q f*(T), nats", "lower left")
     drawing.save(figure, path)
-
-
-LESSON = Lesson(
-    "f-gan",
-    "every critic bounds a divergence, and the best one equals it",
-    TEXT,
-    "Nowozin, Cseke and Tomioka 2016, arXiv:1606.00709",
-    run,
-    picture,
-)

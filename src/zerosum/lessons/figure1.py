@@ -1,4 +1,4 @@
-"""Figure 1 of the 2014 paper, alive: its four panels played by the engine, from uniform noise to a normal distribution."""
+"""Figure 1 of the 2014 paper: its four panels, played by the engine from uniform noise to a normal distribution."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from zerosum.engine import (
     penalties,
 )
 from zerosum.engine.seeds import derive, generator
-from zerosum.lessons.lesson import Findings, Lesson, Line
+from zerosum.lessons.lesson import Check, Findings
 from zerosum.lessons.toy_games import Rows
-from zerosum.theory import optimal
+from zerosum.theory import divergence
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,23 +40,23 @@ The generator carries uniform noise z to places x; where its arrows lie dense, p
 the data, with a discriminator that knows little. (b) D learns alone and comes to D* = p_data / (p_data + p_g).
 (c) G moves to where D says "data". (d) After many turns of both p_g = p_data, and D = 1/2 everywhere:
 V(D, G) = -log 4."""
+SOURCE = "Goodfellow et al. 2014, arXiv:1406.2661, figure 1"
+FORMATS = (".png", ".gif")
 
 DATA = densities.normal()
 X = torch.linspace(-4, 4, 401, dtype=torch.float64)
 NOISE = (torch.arange(20_000) + 0.5) / 10_000 - 1
-"""The middles of equal slices of the uniform noise: what G makes of them is its distribution without sampling noise."""
+"""Midpoints of equal slices of the uniform noise: G of them shows its distribution without sampling noise."""
 BLUR = 0.04
 START = (1.3, 0.65)
-"""Mean and deviation of the normal distribution from which G begins, beside the data and narrower."""
+"""Mean and deviation of the normal distribution from which G starts: beside the data, and narrower."""
 BATCH = 256
 
 
 @dataclass(frozen=True)
-class FigureAct:
-    """A part of the play: who moves, how many steps, from which rates (falling to a hundredth), with which penalties.
-
-    rates: of the discriminator and of the generator.
-    """
+class Phase:
+    """One phase of the training. player: who learns, None for both. rates: initial learning rates of the discriminator and of
+    the generator; they fall to a hundredth. frames: how many are drawn."""
 
     title: str
     player: str | None
@@ -66,19 +66,17 @@ class FigureAct:
     penalties: tuple[Penalty, ...] = ()
 
 
-ACTS = (
-    FigureAct("(a) p_g lies beside the data, D knows little", "discriminator", 12, 4, (2e-3, 0.0)),
-    FigureAct("(b) D alone learns and comes to D*", "discriminator", 500, 14, (5e-3, 0.0)),
-    FigureAct("(c) G alone moves to where D says data", "generator", 16, 8, (0.0, 4e-4)),
-    FigureAct(
-        "(d) both play on, until D = 1/2", None, 1200, 30, (4e-3, 5e-4), (penalties.r1(0.01), penalties.r2(0.01))
-    ),
+PHASES = (
+    Phase("(a) p_g lies beside the data, D knows little", "discriminator", 12, 4, (2e-3, 0.0)),
+    Phase("(b) D alone learns and comes to D*", "discriminator", 500, 14, (5e-3, 0.0)),
+    Phase("(c) G alone moves to where D says data", "generator", 16, 8, (0.0, 4e-4)),
+    Phase("(d) both play on, until D = 1/2", None, 1200, 30, (4e-3, 5e-4), (penalties.r1(0.01), penalties.r2(0.01))),
 )
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One moment: what is drawn, under which title, and V beside its bound."""
+    """The curves at one step, their title, and V beside its bound."""
 
     title: str
     curves: Curves
@@ -87,99 +85,105 @@ class Frame:
 
 
 def run(seed: int) -> Findings:
-    """Plays the four acts and measures at the end of (b), (c) and (d)."""
+    """Plays the four phases and measures at the end of (b) and (d)."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, "figure 1"))
-        maker = Generator(1, latent=1, width=32, depth=2, activation="tanh")
-        judge = Discriminator(1, width=64, depth=2, activation="leaky_relu")
-    _begin(maker)
+        net_g = Generator(1, latent=1, width=32, depth=2, activation="tanh")
+        net_d = Discriminator(1, width=64, depth=2, activation="leaky_relu")
+    _fit_start(net_g)
     data = Rows(DATA.sample(2**17, generator(seed, "data")))
-    frames = [_frame(ACTS[0].title, maker, judge)]
+    frames = [_frame(PHASES[0].title, net_g, net_d)]
     ends = []
-    for number, act in enumerate(ACTS):
-        frames += _play(act, maker, judge, data, seed + number)
+    for number, phase in enumerate(PHASES):
+        frames += _play(phase, net_g, net_d, data, seed + number)
         ends.append(len(frames) - 1)
     trained, last = frames[ends[1]], frames[ends[3]]
-    return Findings([*_of_best(trained), *_of_end(last)], {"frames": frames, "ends": ends})
+    return Findings([*_checks_of_best_d(trained), *_checks_of_end(last)], {"frames": frames, "ends": ends})
 
 
-def _begin(maker: Generator) -> None:
-    """G is fitted, by least squares and not by a game, to carry the noise to the distribution START."""
+def _fit_start(net_g: Generator) -> None:
+    """Fits G by least squares, not by a game, to map the noise to the distribution START."""
     z = NOISE[::20, None]
     wanted = START[0] + START[1] * torch.special.ndtri((0.98 * z + 1) / 2)
-    optimizer = torch.optim.LBFGS(maker.parameters(), max_iter=300, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(net_g.parameters(), max_iter=300, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
         # The second term keeps the weights small, and with them the curve smooth.
-        size = torch.stack([weights.square().sum() for weights in maker.parameters()]).sum()
-        loss: Tensor = (maker(z) - wanted).square().mean() + 1e-5 * size
+        size = torch.stack([weights.square().sum() for weights in net_g.parameters()]).sum()
+        loss: Tensor = (net_g(z) - wanted).square().mean() + 1e-5 * size
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
 
 
-def _play(act: FigureAct, maker: Generator, judge: Discriminator, data: Rows, seed: int) -> list[Frame]:
-    """The frames of an act: many at first, where much happens, fewer later."""
+def _play(phase: Phase, net_g: Generator, net_d: Discriminator, data: Rows, seed: int) -> list[Frame]:
+    """The frames of a phase: closer together at its start, where more changes."""
     learning = {
-        name: OptimizerConfig(lr=Schedule(rate, rate / 100, "cosine", over_steps=act.steps), betas=(0.0, 0.99))
-        for name, rate in zip(("discriminator", "generator"), act.rates, strict=True)
+        name: OptimizerConfig(lr=Schedule(rate, rate / 100, "cosine", over_steps=phase.steps), betas=(0.0, 0.99))
+        for name, rate in zip(("discriminator", "generator"), phase.rates, strict=True)
     }
-    game = Duel(maker, judge, loss=losses.non_saturating, penalties=act.penalties, prior=Prior(1, "uniform"))
-    match = TrainingLoop(game, data, Settings(batch=BATCH, seed=seed, learning=learning, average=None))
-    shown = {max(1, round(act.steps * ((i + 1) / act.frames) ** 2)) for i in range(act.frames)}
+    game = Duel(
+        net_g,
+        net_d,
+        loss=losses.non_saturating,
+        penalties=phase.penalties,
+        prior=Prior(1, "uniform"),
+    )
+    loop = TrainingLoop(game, data, Settings(batch=BATCH, seed=seed, learning=learning, average=None))
+    shown = {max(1, round(phase.steps * ((i + 1) / phase.frames) ** 2)) for i in range(phase.frames)}
     frames = []
-    for step in range(1, act.steps + 1):
-        match.train_step(None if act.player is None else [Turn((act.player,), reals=act.player == "discriminator")])
+    for step in range(1, phase.steps + 1):
+        loop.train_step(None if phase.player is None else [Turn((phase.player,), reals=phase.player == "discriminator")])
         if step in shown:
-            frames.append(_frame(act.title, maker, judge))
+            frames.append(_frame(phase.title, net_g, net_d))
     return frames
 
 
 @torch.no_grad()
-def _frame(title: str, maker: Generator, judge: Discriminator) -> Frame:
+def _frame(title: str, net_g: Generator, net_d: Discriminator) -> Frame:
     p = DATA.log_prob(X[:, None]).exp()
-    made = maker(NOISE[:, None]).squeeze(1)
+    made = net_g(NOISE[:, None]).squeeze(1)
     q = drawing.smoothed(made, X, BLUR)
-    d = judge(X[:, None].float()).double().sigmoid()
+    d = net_d(X[:, None].float()).double().sigmoid()
     arrows = torch.stack([NOISE, made], 1)[len(NOISE) // 64 :: len(NOISE) // 32]
-    curves = Curves(X, p, q, d, optimal.discriminator(p, q), arrows)
+    curves = Curves(X, p, q, d, divergence.optimal_discriminator(p, q), arrows)
     step = float(X[1] - X[0])
-    value, bound = optimal.value(d, p * step, q * step), optimal.optimal_value(p * step, q * step)
+    value, bound = divergence.game_value(d, p * step, q * step), divergence.optimal_value(p * step, q * step)
     return Frame(title, curves, float(value), float(bound))
 
 
 # --- what is measured
 
 
-def _of_best(frame: Frame) -> list[Line]:
-    curves, how = frame.curves, f"{ACTS[1].steps} turns of D alone"
+def _checks_of_best_d(frame: Frame) -> list[Check]:
+    curves, how = frame.curves, f"{PHASES[1].steps} turns of D alone"
     assert curves.d is not None
     assert curves.d_star is not None
     weights = (curves.p + curves.q) / (curves.p + curves.q).sum()
     distance = float((weights * (curves.d - curves.d_star).abs()).sum())
     return [
-        Line("mean |D - D*| under (p + q)/2, after (b)", 0.0, distance, 0.02, how),
-        Line("V(D, G) after (b): -log 4 + 2 JSD", frame.bound, frame.value, 0.01, how),
+        Check("mean |D - D*| under (p + q)/2, after (b)", 0.0, distance, 0.02, how),
+        Check("V(D, G) after (b): -log 4 + 2 JSD", frame.bound, frame.value, 0.01, how),
     ]
 
 
-def _of_end(frame: Frame) -> list[Line]:
-    curves, how = frame.curves, f"{ACTS[3].steps} steps of both"
+def _checks_of_end(frame: Frame) -> list[Check]:
+    curves, how = frame.curves, f"{PHASES[3].steps} steps of both"
     assert curves.d is not None
     inside = X.abs() <= 1.5
     return [
-        Line(
+        Check(
             "largest |D - 1/2| on [-1.5, 1.5], after (d)", 0.0, float((curves.d - 0.5).abs()[inside].max()), 0.05, how
         ),
-        Line("V(D, G) after (d): -log 4", -math.log(4), frame.value, 0.015, how),
-        Line("W1 between p_g and the data, after (d)", 0.0, _distance(curves), 0.06, how),
+        Check("V(D, G) after (d): -log 4", -math.log(4), frame.value, 0.015, how),
+        Check("W1 between p_g and the data, after (d)", 0.0, _distance(curves), 0.06, how),
     ]
 
 
 def _distance(curves: Curves) -> float:
-    """W1 is the area between the two distribution functions."""
+    """W1, the area between the two distribution functions."""
     step = float(X[1] - X[0])
     return float(((curves.p - curves.q).cumsum(0) * step).abs().sum() * step)
 
@@ -188,7 +192,7 @@ def _distance(curves: Curves) -> float:
 
 
 def picture(findings: Findings, path: Path) -> None:
-    """A .png shows the four panels side by side, a .gif the whole play."""
+    """A .png shows the four panels side by side, a .gif all frames."""
     frames: Sequence[Frame] = findings.data["frames"]
     top = 1.12 * max(float(frame.curves.q.max()) for frame in frames)
     if path.suffix.lower() == ".gif":
@@ -204,7 +208,7 @@ def picture(findings: Findings, path: Path) -> None:
 
 
 def _animation(frames: Sequence[Frame], ends: Sequence[int], top: float, path: Path) -> None:
-    """All frames, each end of an act held for a while."""
+    """All frames; the last of each phase is shown longer."""
     from PIL import Image
 
     images = [_drawn(frame, top) for frame in frames]
@@ -226,14 +230,3 @@ def _drawn(frame: Frame, top: float) -> Image.Image:
     body = io.BytesIO()
     figure.savefig(body, format="png")
     return Image.open(body).convert("RGB")
-
-
-LESSON = Lesson(
-    "figure1",
-    "the four panels of the first paper's Figure 1, played by the engine",
-    TEXT,
-    "Goodfellow et al. 2014, arXiv:1406.2661, figure 1",
-    run,
-    picture,
-    formats=(".png", ".gif"),
-)

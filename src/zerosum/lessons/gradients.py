@@ -1,4 +1,4 @@
-"""What moves the generator: the slope of its loss is -D in the minimax game, -(1 - D) in the non-saturating one."""
+"""Gradients of the two generator losses: -D in the minimax game, -(1 - D) in the non-saturating one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from zerosum.engine import Turn, losses
 from zerosum.engine.losses import GANLoss
 from zerosum.lessons import dirac_game, drawing
-from zerosum.lessons.lesson import Findings, Lesson, Line
+from zerosum.lessons.lesson import Check, Findings
 
 TEXT = """\
 With D = sigmoid(logit) of a fake, the slopes of the two generator losses in that logit are
@@ -19,30 +19,33 @@ With D = sigmoid(logit) of a fake, the slopes of the two generator losses in tha
 Both push the fake towards "real", and where D = 1/2 equally hard. But a young generator's fakes are seen
 through: D is near 0, and the first slope vanishes with it, so the generator learns nothing. The second is
 near -1 there. That is why fakes are labelled 1 in the generator's turn."""
+SOURCE = "Goodfellow et al. 2014, arXiv:1406.2661, section 3; Arjovsky and Bottou 2017, arXiv:1701.04862"
 
 SHARES = (1e-4, 0.01, 0.1, 0.5, 0.9)
 
 
 def run(seed: int) -> Findings:
-    """By autograd on the engine's losses; then how far one turn of the engine's generator moves."""
+    """By autograd on the engine's losses; then how far one turn of the generator moves a fake."""
     d = torch.tensor(SHARES, dtype=torch.float64)
     saturating, other = (slope(pair, d.logit()) for pair in (losses.minimax, losses.non_saturating))
     how = "autograd on the generator's loss"
     lines = [
-        Line(f"minimax slope at D = {x:g}", -x, float(s), 1e-14, how) for x, s in zip(SHARES, saturating, strict=True)
+        Check(f"minimax slope at D = {x:g}", -x, float(s), 1e-14, how) for x, s in zip(SHARES, saturating, strict=True)
     ]
     lines += [
-        Line(f"non-saturating slope at D = {x:g}", x - 1, float(s), 1e-14, how)
+        Check(f"non-saturating slope at D = {x:g}", x - 1, float(s), 1e-14, how)
         for x, s in zip(SHARES, other, strict=True)
     ]
-    lines.append(Line("ratio of the two at D = 0.0001", 1e-4 / (1 - 1e-4), float(saturating[0] / other[0]), 1e-14, how))
+    lines.append(
+        Check("ratio of the two at D = 0.0001", 1e-4 / (1 - 1e-4), float(saturating[0] / other[0]), 1e-14, how)
+    )
     theta = float(d[1].logit())
     how = "D(x) = x, one turn of G by SGD of rate 1"
     for loss, expected in (("minimax", 0.01), ("non_saturating", 0.99)):
-        game = dirac_game.match(loss, step_size=1.0, start=(theta, 1.0))
+        game = dirac_game.training_loop(loss, step_size=1.0, start=(theta, 1.0))
         path = dirac_game.path(game, 1, [Turn(("generator",), reals=False)])
         lines.append(
-            Line(f"{loss}: a fake with D = 0.01 moves by", expected, float(path[1, 0] - path[0, 0]), 1e-6, how)
+            Check(f"{loss}: a fake with D = 0.01 moves by", expected, float(path[1, 0] - path[0, 0]), 1e-6, how)
         )
     return Findings(lines)
 
@@ -55,7 +58,7 @@ def slope(pair: GANLoss, logits: Tensor) -> Tensor:
 
 
 def picture(findings: Findings, path: Path) -> None:
-    """The push on a fake over D, plain and logarithmic."""
+    """The gradient at a fake over D, on linear and on logarithmic axes."""
     figure, panels = drawing.sheet("How hard the generator is pushed", ("over D(G(z))", "fakes that are seen through"))
     plain, seen_through = torch.linspace(0.002, 0.998, 200), torch.logspace(-5, -0.01, 200)
     for axes, d, dots in zip(
@@ -72,13 +75,3 @@ def picture(findings: Findings, path: Path) -> None:
         drawing.label(axes, "D(G(z))", "minus the slope of G's loss in the logit" if axes is panels[0] else "")
     panels[1].set(xscale="log", yscale="log")
     drawing.save(figure, path)
-
-
-LESSON = Lesson(
-    "gradients",
-    "why the generator's first loss vanishes and its second does not",
-    TEXT,
-    "Goodfellow et al. 2014, arXiv:1406.2661, section 3; Arjovsky and Bottou 2017, arXiv:1701.04862",
-    run,
-    picture,
-)

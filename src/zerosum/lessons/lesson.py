@@ -11,8 +11,8 @@ from zerosum.store import writing
 
 
 @dataclass(frozen=True)
-class Line:
-    """One quantity, twice: what the theory says, and what came out of the engine's own code.
+class Check:
+    """One quantity as the theory gives it and as the engine's own code gave it.
 
     tolerance: how far apart they may be, absolute. measured_by: how the engine's number was made, in a few words.
     """
@@ -35,9 +35,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a lesson found. data: what its picture needs beside the lines, kept by the lesson for itself."""
+    """The result of a lesson. data: what its picture needs in addition to the lines."""
 
-    lines: Sequence[Line]
+    lines: Sequence[Check]
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -53,11 +53,10 @@ class Lesson:
     text: str
     source: str
     run: Callable[[int], Findings]
-    picture: Callable[[Findings, Path], None] | None = None
-    formats: tuple[str, ...] = (".png",)
+    picture: Callable[[Findings, Path], None]
+    formats: tuple[str, ...]
 
     def draw(self, findings: Findings, path: Path) -> None:
         """Writes the picture; the file is there whole or not at all. UserError where it cannot be written."""
-        if self.picture is not None:
-            with writing(path) as aside:
-                self.picture(findings, aside)
+        with writing(path) as part:
+            self.picture(findings, part)

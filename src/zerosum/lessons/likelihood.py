@@ -1,4 +1,4 @@
-"""Maximum likelihood is minimum KL; and what a GAN fits instead when its model cannot hold the data."""
+"""Maximum likelihood is minimum KL; and the fits of other divergences where the model cannot represent the data."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from zerosum.engine import losses
 from zerosum.lessons import drawing
-from zerosum.lessons.lesson import Findings, Lesson, Line
+from zerosum.lessons.lesson import Check, Findings
 from zerosum.lessons.toy_games import P, Q, best_logits, density, expected
-from zerosum.theory import divergence, likelihood
+from zerosum.theory import divergence
 from zerosum.theory.fdivergence import FDIVERGENCES
 
 TEXT = """\
@@ -24,6 +24,7 @@ H(p) does not depend on the model: the most likely model is the one nearest by K
 modes, KL covers both, as a point of the data that the model calls impossible costs without limit; the
 reverse, KL(q || p), settles on one, as made points where no data are cost without limit. JS, the divergence
 of the 2014 game, has a minimum of either kind: where the fit begins decides which is found."""
+SOURCE = "Cover and Thomas 2006, chapters 2 and 11; Nowozin et al. 2016, arXiv:1606.00709, section 2.4"
 
 GRID = torch.linspace(-12, 12, 241, dtype=torch.float64)
 DATA = 0.7 * density(GRID, -2.0, 0.6) + 0.3 * density(GRID, 2.0, 0.6)
@@ -42,26 +43,26 @@ def run(seed: int) -> Findings:
     """The identity on a table, then one normal fitted to two modes: in closed form, by divergences, and by the game."""
     kl = -float(expected(losses.fgan_kl.discriminator, best_logits(losses.fgan_kl, P, Q), P, Q))
     cross = float(divergence.cross_entropy(P, Q))
-    lines = [Line("H(p, q) of a table", cross, float(divergence.entropy(P)) + kl, 1e-12, "H(p) + KL by fgan_kl's D")]
+    lines = [Check("H(p, q) of a table", cross, float(divergence.entropy(P)) + kl, 1e-12, "H(p) + KL by fgan_kl's D")]
     fits, worst = {}, 0.0
     for words, (name, start) in FITS.items():
         least, fits[words] = _fit(_target(name), start), _fit(partial(_game, name=name), start)
         worst = max(worst, _slope_of_discriminator(name, fits[words]))
         what, how = ("maximum likelihood" if name == "kl" else f"least {words}"), f"G against the best D, fgan_{name}"
         lines += [
-            Line(f"{what}: mean", float(least[0]), float(fits[words][0]), 1e-8, how),
-            Line(f"{what}: deviation", float(least[1].exp()), float(fits[words][1].exp()), 1e-8, how),
+            Check(f"{what}: mean", float(least[0]), float(fits[words][0]), 1e-8, how),
+            Check(f"{what}: deviation", float(least[1].exp()), float(fits[words][1].exp()), 1e-8, how),
         ]
-    closed = likelihood.fit_normal(GRID, DATA)
+    closed = divergence.fit_normal(GRID, DATA)
     for words, theory, found in zip(("mean", "deviation"), closed, (fits["kl"][0], fits["kl"][1].exp()), strict=True):
         how = "G against the best D, fgan_kl"
-        lines.append(Line(f"maximum likelihood, closed form: {words}", float(theory), float(found), 1e-5, how))
-    lines.append(Line("slope of D's loss at that best D", 0.0, worst, 1e-12, "autograd on the engine's losses"))
+        lines.append(Check(f"maximum likelihood, closed form: {words}", float(theory), float(found), 1e-5, how))
+    lines.append(Check("slope of D's loss at that best D", 0.0, worst, 1e-12, "autograd on the engine's losses"))
     return Findings(lines, {"fits": {words: model(at) for words, at in fits.items()}})
 
 
 def _target(name: str) -> Callable[[Tensor], Tensor]:
-    """What theory minimises over the parameters: minus the mean log-likelihood in the place of KL, else the divergence."""
+    """The objective that theory minimises: minus the mean log-likelihood for "kl", else the divergence."""
     if name == "kl":
         return lambda at: divergence.cross_entropy(DATA, model(at))
     return lambda at: FDIVERGENCES[name].exact(DATA, model(at))
@@ -69,7 +70,7 @@ def _target(name: str) -> Callable[[Tensor], Tensor]:
 
 def model(at: Tensor) -> Tensor:
     """The normal distribution of parameters (mean, log deviation) as a table over the grid."""
-    return likelihood.normal(GRID, at[0], at[1].exp()).softmax(0)
+    return divergence.normal_log_density(GRID, at[0], at[1].exp()).softmax(0)
 
 
 def _best(name: str, q: Tensor) -> Tensor:
@@ -84,7 +85,7 @@ def _game(at: Tensor, name: str) -> Tensor:
 
 
 def _slope_of_discriminator(name: str, at: Tensor) -> float:
-    """The largest derivative of the engine's D loss by a logit, where D is the best one of theory."""
+    """The largest derivative of the engine's D loss by a logit at the best D of the theory."""
     q = model(at)
     logits = _best(name, q).requires_grad_(True)
     loss = expected(losses.table()[f"fgan_{name}"].discriminator, logits, DATA, q)
@@ -93,7 +94,7 @@ def _slope_of_discriminator(name: str, at: Tensor) -> float:
 
 
 def _fit(target: Callable[[Tensor], Tensor], start: tuple[float, float], steps: int = 400) -> Tensor:
-    """(mean, log deviation) where gradient descent on the target comes to rest."""
+    """(mean, log deviation) to which gradient descent on the target converges."""
     at = torch.tensor(start, dtype=torch.float64, requires_grad=True)
     for _ in range(steps):
         (slope,) = torch.autograd.grad(target(at), at)
@@ -116,13 +117,3 @@ def picture(findings: Findings, path: Path) -> None:
     axes.set(xlim=(-5, 6), ylim=(0, 0.78))
     drawing.label(axes, "x", "density", "upper right")
     drawing.save(figure, path)
-
-
-LESSON = Lesson(
-    "likelihood",
-    "maximum likelihood is minimum KL, and what other divergences fit instead",
-    TEXT,
-    "Cover and Thomas 2006, chapters 2 and 11; Nowozin et al. 2016, arXiv:1606.00709, section 2.4",
-    run,
-    picture,
-)

@@ -8,9 +8,9 @@ import torch
 
 from zerosum.engine import losses
 from zerosum.lessons import drawing
-from zerosum.lessons.lesson import Findings, Lesson, Line
-from zerosum.lessons.toy_games import Normal, P, Q, best_logits, density, expected, on_line, trained_critic
-from zerosum.theory import optimal
+from zerosum.lessons.lesson import Check, Findings
+from zerosum.lessons.toy_games import NormalGenerator, P, Q, best_logits, density, expected, on_line, trained_critic
+from zerosum.theory import divergence
 
 TEXT = """\
 For a fixed generator the best discriminator is
@@ -18,36 +18,37 @@ For a fixed generator the best discriminator is
 p being the density of the data and q that of the generator: at every x, p log D + q log(1 - D) is largest
 there. The value of the game is then V(D*, G) = -log 4 + 2 JSD(p, q). Between N(0, 1) and N(1, 1) this is
 D*(x) = sigmoid(1/2 - x)."""
+SOURCE = "Goodfellow et al. 2014, arXiv:1406.2661, proposition 1"
 
 STEPS = 500
 
 
 def run(seed: int) -> Findings:
-    """The table by L-BFGS to rounding; the line by a network and the engine's own turns of D."""
+    """The table by L-BFGS to rounding error; the line by a network trained with the engine's turns of D."""
     pair = losses.non_saturating
     logits = best_logits(pair, P, Q)
-    best = optimal.discriminator(P, Q)
+    best = divergence.optimal_discriminator(P, Q)
     lines = [
-        Line(f"D*({x}) of a table", float(best[x]), float(logits[x].sigmoid()), 1e-8, "4 logits, L-BFGS on D's loss")
+        Check(f"D*({x}) of a table", float(best[x]), float(logits[x].sigmoid()), 1e-8, "4 logits, L-BFGS on D's loss")
         for x in range(len(P))
     ]
     found = -float(expected(pair.discriminator, logits, P, Q))
     lines.append(
-        Line("V(D*, G) of the table", float(optimal.optimal_value(P, Q)), found, 1e-13, "minus D's loss there")
+        Check("V(D*, G) of the table", float(divergence.optimal_value(P, Q)), found, 1e-13, "minus D's loss there")
     )
 
     x = torch.linspace(-8, 9, 4001, dtype=torch.float64)
     p, q = density(x), density(x, 1.0)
-    found_logits = on_line(trained_critic(pair, Normal(1.0), seed, STEPS), x)
-    d, d_star = found_logits.sigmoid(), optimal.discriminator(p, q)
+    found_logits = on_line(trained_critic(pair, NormalGenerator(1.0), seed, STEPS), x)
+    d, d_star = found_logits.sigmoid(), divergence.optimal_discriminator(p, q)
     seen = (x >= -2) & (x <= 3)
     how = f"a network, {STEPS} turns of D, batch 1024"
     worst = float((d - d_star)[seen].abs().max())
-    lines.append(Line("largest |D - D*| on [-2, 3], N(0,1) and N(1,1)", 0.0, worst, 0.02, how))
+    lines.append(Check("largest |D - D*| on [-2, 3], N(0,1) and N(1,1)", 0.0, worst, 0.02, how))
     value, best_value = (
-        float(torch.trapezoid(optimal.value(e[:, None], p[:, None], q[:, None]), x)) for e in (d, d_star)
+        float(torch.trapezoid(divergence.game_value(e[:, None], p[:, None], q[:, None]), x)) for e in (d, d_star)
     )
-    lines.append(Line("V(D*, G), N(0,1) and N(1,1)", best_value, value, 1e-3, how))
+    lines.append(Check("V(D*, G), N(0,1) and N(1,1)", best_value, value, 1e-3, how))
     return Findings(lines, {"x": x, "p": p, "q": q, "d": d, "d_star": d_star, "table": logits.sigmoid(), "best": best})
 
 
@@ -71,13 +72,3 @@ def picture(findings: Findings, path: Path) -> None:
     table.set(ylim=(0, 1.02), xticks=at)
     drawing.label(table, "symbol", "", "upper right")
     drawing.save(figure, path)
-
-
-LESSON = Lesson(
-    "optimal-discriminator",
-    "the best D is p / (p + q)",
-    TEXT,
-    "Goodfellow et al. 2014, arXiv:1406.2661, proposition 1",
-    run,
-    picture,
-)

@@ -1,4 +1,4 @@
-"""The engine's losses and games on data so small that everything about them is known: tables and normal distributions."""
+"""The engine's losses and games on data whose distributions are known exactly: tables and normal distributions."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from zerosum.engine.seeds import derive, generator
 
 P = torch.tensor([0.1, 0.4, 0.3, 0.2], dtype=torch.float64)
 Q = torch.full((4,), 0.25, dtype=torch.float64)
-"""The tables of the lessons: the data are P, the generator makes Q."""
+"""The tables of the lessons: P of the data, Q of the generator."""
 
 
-# --- tables: distributions over K symbols, a discriminator is one logit a symbol
+# --- tables: distributions over K symbols; a discriminator has one logit for each symbol
 
 
 def expected(function: LossFunction, logits: Tensor, p: Tensor, q: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def expected(function: LossFunction, logits: Tensor, p: Tensor, q: Tensor) -> Te
 
 
 def best_logits(pair: GANLoss, p: Tensor, q: Tensor) -> Tensor:
-    """(K,) float64: the discriminator's best reply, by L-BFGS on the engine's loss."""
+    """(K,) float64: the logits of the best discriminator, by L-BFGS on the engine's loss."""
     logits = torch.full_like(p, pair.neutral or 0.0).requires_grad_(True)
     optimizer = torch.optim.LBFGS(
         [logits], max_iter=500, tolerance_grad=1e-13, tolerance_change=0, line_search_fn="strong_wolfe"
@@ -44,12 +44,12 @@ def best_logits(pair: GANLoss, p: Tensor, q: Tensor) -> Tensor:
     return logits.detach()
 
 
-# --- normal distributions on the line, judged by a small network
+# --- normal distributions on the line, and a discriminator that is a small network
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A source of given rows (N, ...)."""
+    """A source of rows in memory, (N, ...)."""
 
     data: Tensor
 
@@ -63,8 +63,8 @@ class Rows:
         return Batch(self.data[indices])
 
 
-class Normal(nn.Module):
-    """A generator of N(mean, deviation^2) from one normal number; both can be learnt."""
+class NormalGenerator(nn.Module):
+    """A generator of N(mean, deviation^2) from one normal number; both are parameters."""
 
     def __init__(self, mean: float, deviation: float = 1.0) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Normal(nn.Module):
 
 
 def critic(seed: int, width: int = 64, activation: type[nn.Module] = nn.Softplus) -> nn.Sequential:
-    """1 -> width -> width -> 1, of float32 weights drawn from the seed."""
+    """An MLP, 1 -> width -> width -> 1, float32, its weights drawn from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, "critic"))
         return nn.Sequential(
@@ -86,20 +86,20 @@ def critic(seed: int, width: int = 64, activation: type[nn.Module] = nn.Softplus
 
 def trained_critic(
     pair: GANLoss,
-    made: Normal,
+    net_g: NormalGenerator,
     seed: int,
     steps: int,
     penalties: tuple[Penalty, ...] = (),
     activation: type[nn.Module] = nn.Softplus,
 ) -> nn.Sequential:
-    """A critic that has played `steps` turns alone against a fixed generator, the data being N(0, 1)."""
+    """A critic trained for `steps` turns of D against a fixed generator; the data are N(0, 1)."""
     network = critic(seed, activation=activation)
     data = Rows(torch.randn(2**17, 1, generator=generator(seed, "data")))
     learning = OptimizerConfig(lr=Schedule(4e-3, 0.0, "cosine", over_steps=steps), betas=(0.9, 0.999))
     settings = Settings(batch=1024, seed=seed, default=learning, average=None)
-    match = TrainingLoop(Duel(made, network, loss=pair, penalties=penalties, prior=1), data, settings)
+    loop = TrainingLoop(Duel(net_g, network, loss=pair, penalties=penalties, prior=1), data, settings)
     for _ in range(steps):
-        match.train_step(turns=[Turn(("discriminator",))])
+        loop.train_step(turns=[Turn(("discriminator",))])
     return network.eval()
 
 

@@ -1,4 +1,4 @@
-"""What the game is worth: V(D*, G) = -log 4 + 2 JSD, least where the generator has become the data."""
+"""The value of the game: V(D*, G) = -log 4 + 2 JSD, smallest where the generator equals the data."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from zerosum.engine.losses import minimax
 from zerosum.lessons import drawing
-from zerosum.lessons.lesson import Findings, Lesson, Line
-from zerosum.lessons.toy_games import Normal, P, best_logits, density, expected, on_line, trained_critic
-from zerosum.theory import optimal
+from zerosum.lessons.lesson import Check, Findings
+from zerosum.lessons.toy_games import NormalGenerator, P, best_logits, density, expected, on_line, trained_critic
+from zerosum.theory import divergence
 
 TEXT = """\
 With the best discriminator the value of the game is
@@ -20,6 +20,7 @@ With the best discriminator the value of the game is
 and JSD, the Jensen-Shannon divergence, is 0 only where q = p. So a generator that minimises V against the
 best discriminator ends at the data: V = -log 4 = -1.3863, and D* = 1/2 everywhere, for nothing is left to
 tell."""
+SOURCE = "Goodfellow et al. 2014, arXiv:1406.2661, theorem 1"
 
 FAR = torch.tensor([0.6, 0.1, 0.05, 0.25], dtype=torch.float64)
 PLACES = (-0.2, 0.0, 0.25, 0.5, 0.75, 1.0)
@@ -27,30 +28,34 @@ STEPS = 400
 
 
 def run(seed: int) -> Findings:
-    """On a road through p; at the end of a generator's own way to p; and with a network where p = q."""
-    road = [P + t * (FAR - P) for t in PLACES]
-    values = [_value(q, best_logits(minimax, P, q)) for q in road]
+    """On a line through p; after a generator has learnt p; and with a network where p = q."""
+    line = [P + t * (FAR - P) for t in PLACES]
+    values = [_value(q, best_logits(minimax, P, q)) for q in line]
     lines = [
-        Line(
-            f"V(D*, G) at q = p + {t:g} (r - p)", float(optimal.optimal_value(P, q)), value, 1e-12, "L-BFGS on D's loss"
+        Check(
+            f"V(D*, G) at q = p + {t:g} (r - p)",
+            float(divergence.optimal_value(P, q)),
+            value,
+            1e-12,
+            "L-BFGS on D's loss",
         )
-        for t, q, value in zip(PLACES, road, values, strict=True)
+        for t, q, value in zip(PLACES, line, values, strict=True)
     ]
-    q, logits, way = _generator_learns()
+    q, logits, way = _train_generator()
     how = "4 logits of G learn against the best D"
     lines += [
-        Line("V where G stops", -math.log(4), _value(q, logits), 1e-12, how),
-        Line("largest |q - p| there", 0.0, float((q - P).abs().max()), 1e-6, how),
-        Line("largest |D - 1/2| there", 0.0, float((logits.sigmoid() - 0.5).abs().max()), 1e-6, how),
+        Check("V where G stops", -math.log(4), _value(q, logits), 1e-12, how),
+        Check("largest |q - p| there", 0.0, float((q - P).abs().max()), 1e-6, how),
+        Check("largest |D - 1/2| there", 0.0, float((logits.sigmoid() - 0.5).abs().max()), 1e-6, how),
     ]
     x = torch.linspace(-8, 8, 4001, dtype=torch.float64)
-    d = on_line(trained_critic(minimax, Normal(0.0), seed, STEPS), x).sigmoid()
+    d = on_line(trained_critic(minimax, NormalGenerator(0.0), seed, STEPS), x).sigmoid()
     p = density(x)
     value = float(torch.trapezoid(p * (d.log() + (1 - d).log()), x))
     how = f"a network, {STEPS} turns of D, p = q = N(0, 1)"
     lines += [
-        Line("largest |D - 1/2| on [-2, 2]", 0.0, float((d - 0.5)[x.abs() <= 2].abs().max()), 0.02, how),
-        Line("V of that network", -math.log(4), value, 5e-4, how),
+        Check("largest |D - 1/2| on [-2, 2]", 0.0, float((d - 0.5)[x.abs() <= 2].abs().max()), 0.02, how),
+        Check("V of that network", -math.log(4), value, 5e-4, how),
     ]
     return Findings(lines, {"values": values, "way": way})
 
@@ -60,8 +65,8 @@ def _value(q: Tensor, logits: Tensor) -> float:
     return -float(expected(minimax.discriminator, logits, P, q))
 
 
-def _generator_learns() -> tuple[Tensor, Tensor, list[float]]:
-    """q and D's best logits after gradient descent on the generator's loss from FAR, and V on the way."""
+def _train_generator() -> tuple[Tensor, Tensor, list[float]]:
+    """q and D's best logits after gradient descent on the generator's loss from FAR, and V at each step."""
     weights = FAR.log().requires_grad_(True)
     way = []
     for _ in range(150):
@@ -75,34 +80,24 @@ def _generator_learns() -> tuple[Tensor, Tensor, list[float]]:
 
 
 def picture(findings: Findings, path: Path) -> None:
-    """The value over the road on the left, over G's steps on the right."""
-    figure, (road, steps) = drawing.sheet(
+    """The value along the line on the left, over G's steps on the right."""
+    figure, (line, steps) = drawing.sheet(
         "The game is worth -log 4 + 2 JSD, least where q = p", ("q on a road through p", "G learns against the best D")
     )
     t = torch.linspace(-0.2, 1, 200, dtype=torch.float64)
-    road.plot(
-        t, optimal.optimal_value(P, P + t[:, None] * (FAR - P)), **drawing.AS_THEORY, label="-log 4 + 2 JSD(p, q)"
+    line.plot(
+        t, divergence.optimal_value(P, P + t[:, None] * (FAR - P)), **drawing.AS_THEORY, label="-log 4 + 2 JSD(p, q)"
     )
-    road.plot(
+    line.plot(
         PLACES,
         findings.data["values"],
         **drawing.AS_ENGINE,
         color=drawing.DISCRIMINATOR,
         label="V, best D of the engine",
     )
-    drawing.label(road, "t in q = p + t (r - p)", "V(D*, G)", "upper left")
+    drawing.label(line, "t in q = p + t (r - p)", "V(D*, G)", "upper left")
     way = findings.data["way"][:21]
     steps.plot(range(len(way)), way, color=drawing.GENERATOR, linewidth=2.4, label="V, as the engine's G learns")
     steps.axhline(-math.log(4), **drawing.AS_THEORY, label="-log 4")
     drawing.label(steps, "steps of G", "", "upper right")
     drawing.save(figure, path)
-
-
-LESSON = Lesson(
-    "value",
-    "the game is worth -log 4 + 2 JSD, least where the generator equals the data",
-    TEXT,
-    "Goodfellow et al. 2014, arXiv:1406.2661, theorem 1",
-    run,
-    picture,
-)

@@ -1,4 +1,4 @@
-"""A critic of slope at most 1 measures the Wasserstein distance, from below; what a gradient penalty changes about it."""
+"""A critic of slope at most 1 measures the Wasserstein distance from below; the effect of a gradient penalty on that."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from zerosum.engine import Duel, OptimizerConfig, Penalty, Settings, TrainingLoop, Turn, losses, penalties
 from zerosum.engine.seeds import generator
 from zerosum.lessons import drawing
-from zerosum.lessons.dirac_game import Point, Slope, state
-from zerosum.lessons.lesson import Findings, Lesson, Line
-from zerosum.lessons.toy_games import Normal, Rows, density, on_line, trained_critic
+from zerosum.lessons.dirac_game import LineDiscriminator, PointGenerator, state
+from zerosum.lessons.lesson import Check, Findings
+from zerosum.lessons.toy_games import NormalGenerator, Rows, density, on_line, trained_critic
 from zerosum.metrics.transport import wasserstein1_1d
-from zerosum.theory import transport
+from zerosum.theory import divergence
 
 TEXT = """\
 The Wasserstein distance is the most that a critic of slope at most 1 can gain,
@@ -26,6 +26,7 @@ Between two points W1 apart the best critic then has the slope 1 + W1 / (2 w), a
 Divided by its steepest slope it is an underestimate again. On the line the two-sided penalty has a trap: the
 slope -1 pleases it as well, and a critic that begins the wrong way stays there; the one-sided one, which only
 counts slopes above 1, lets it go."""
+SOURCE = "Arjovsky et al. 2017, arXiv:1701.07875; Gulrajani et al. 2017, arXiv:1704.00028; Petzka et al. 2018, arXiv:1709.08894"
 
 APART, STEPS, WEIGHT, NUM = 2.0, 300, 100.0, 100_000
 CASES = {  # of the generator, the data being N(0, 1): mean, deviation, the critic's activation, twice the worst of 12 seeds
@@ -42,51 +43,51 @@ def run(seed: int) -> Findings:
     for words, (mean, deviation, _, _) in CASES.items():
         found = wasserstein1_1d(noise[0], mean + deviation * noise[1])
         how = f"{NUM:,} sorted samples each"
-        lines.append(Line(f"W1 of {words}", transport.w1_normal(0, 1, mean, deviation), found, 0.03, how))
+        lines.append(Check(f"W1 of {words}", divergence.w1_normal(0, 1, mean, deviation), found, 0.03, how))
     two, one = penalties.gradient_penalty(10.0), penalties.gradient_penalty(10.0, one_sided=True)
     for words, penalty, start, wrong in (
         ("right way, two-sided", two, -0.5, False),
         ("wrong way, two-sided", two, 0.5, True),
         ("wrong way, one-sided", one, 0.5, False),
     ):
-        theory = transport.penalised_value(APART, 10.0, wrong)
+        theory = divergence.penalised_value(APART, 10.0, wrong)
         how = "D(x) = psi x between 0 and 2, 300 turns of D"
-        lines.append(Line(f"value from the {words}", theory, _straight(penalty, start), 1e-5, how))
+        lines.append(Check(f"value from the {words}", theory, _straight(penalty, start), 1e-5, how))
     critics = {words: _critic(mean, deviation, kind, seed) for words, (mean, deviation, kind, _) in CASES.items()}
     return Findings([*lines, *_networks(critics)], {"critics": critics})
 
 
-def _networks(critics: Mapping[str, Tensor]) -> list[Line]:
-    """What the trained critics say of the distance."""
+def _networks(critics: Mapping[str, Tensor]) -> list[Check]:
+    """The distances that the trained critics give."""
     lines, above = [], 0
     how = f"a network, {STEPS} turns of D, one-sided {WEIGHT:g}"
     for words, (mean, deviation, _, tolerance) in CASES.items():
-        exact, value = transport.w1_normal(0, 1, mean, deviation), _value(critics[words], mean, deviation)
+        exact, value = divergence.w1_normal(0, 1, mean, deviation), _value(critics[words], mean, deviation)
         if deviation == 1:  # one straight line is best, as between two points
-            lines.append(Line(f"value, {words}", transport.penalised_value(exact, WEIGHT), value, 0.005, how))
+            lines.append(Check(f"value, {words}", divergence.penalised_value(exact, WEIGHT), value, 0.005, how))
         found = value / _steepest(critics[words])
-        lines.append(Line(f"value / steepest slope, {words}", exact, found, tolerance, how))
+        lines.append(Check(f"value / steepest slope, {words}", exact, found, tolerance, how))
         above += found > exact
-    return [*lines, Line("of these two above W1", 0.0, float(above), 0.0, "the two networks")]
+    return [*lines, Check("of these two above W1", 0.0, float(above), 0.0, "the two networks")]
 
 
 def _critic(mean: float, deviation: float, activation: type[nn.Module], seed: int) -> Tensor:
     """The logits over X of a network trained between N(0, 1) and that normal distribution."""
     penalty = penalties.gradient_penalty(WEIGHT, one_sided=True)
-    made = Normal(mean, deviation)
+    made = NormalGenerator(mean, deviation)
     return on_line(trained_critic(losses.wasserstein, made, seed, STEPS, (penalty,), activation), X)
 
 
 def _straight(penalty: Penalty, psi: float) -> float:
-    """E D(real) - E D(fake) of the critic psi x, trained between a real point at 0 and a made one at 2."""
-    game = Duel(Point(APART), Slope(psi, 0.0), loss=losses.wasserstein, penalties=[penalty], prior=1)
-    learning = OptimizerConfig("sgd", lr=0.02)
-    match = TrainingLoop(
-        game, Rows(torch.zeros(1, 1, dtype=torch.float64)), Settings(1, default=learning, average=None)
+    """E D(real) - E D(fake) of the critic psi x, trained between a real point at 0 and a fake one at 2."""
+    game = Duel(
+        PointGenerator(APART), LineDiscriminator(psi, 0.0), loss=losses.wasserstein, penalties=[penalty], prior=1
     )
+    learning = OptimizerConfig("sgd", lr=0.02)
+    loop = TrainingLoop(game, Rows(torch.zeros(1, 1, dtype=torch.float64)), Settings(1, default=learning, average=None))
     for _ in range(300):
-        match.train_step(turns=[Turn(("discriminator",))])
-    return -APART * float(state(match)[1])
+        loop.train_step(turns=[Turn(("discriminator",))])
+    return -APART * float(state(loop)[1])
 
 
 def _value(logits: Tensor, mean: float, deviation: float) -> float:
@@ -99,7 +100,7 @@ def _steepest(logits: Tensor) -> float:
 
 
 def picture(findings: Findings, path: Path) -> None:
-    """The two trained critics over the densities they tell apart."""
+    """The two trained critics over the densities of data and fakes."""
     figure, panels = drawing.sheet("A critic of slope 1 measures how far the mass must move", list(CASES))
     for axes, (words, logits) in zip(panels, findings.data["critics"].items(), strict=True):
         mean, deviation, _, _ = CASES[words]
@@ -115,13 +116,3 @@ def picture(findings: Findings, path: Path) -> None:
         axes.set(ylim=(-5.5, 5.5))
         drawing.label(axes, "x", "D(x)" if axes is panels[0] else "", "lower left")
     drawing.save(figure, path)
-
-
-LESSON = Lesson(
-    "wasserstein",
-    "a critic of slope 1 measures the distance; what a gradient penalty makes of it",
-    TEXT,
-    "Arjovsky et al. 2017, arXiv:1701.07875; Gulrajani et al. 2017, arXiv:1704.00028; Petzka et al. 2018, arXiv:1709.08894",
-    run,
-    picture,
-)

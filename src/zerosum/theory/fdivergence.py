@@ -24,7 +24,7 @@ class FDivergence:
 
     f: of the ratio u = p/q > 0. slope: f'. conjugate: f*(t) = max over u of u t - f(u), on `domain` (ends included).
     exact: D_f(p || q), (..., K) -> (...), by its own formula. output: a network's number v -> T in the domain.
-    best_number: u -> the v of the best critic, output(v) = f'(u). formula, output_formula, domain_words: for people.
+    best_number: u -> the v of the best critic, output(v) = f'(u). formula: of f, as text.
     """
 
     formula: str
@@ -34,9 +34,7 @@ class FDivergence:
     exact: Callable[[Tensor, Tensor], Tensor]
     output: Function
     best_number: Function
-    output_formula: str
     domain: tuple[float, float]
-    domain_words: str
 
     def best(self, p: Tensor, q: Tensor) -> Tensor:
         """T* = f'(p / q), where both are more than 0."""
@@ -63,9 +61,7 @@ FDIVERGENCES: Mapping[str, FDivergence] = {
         exact=divergence.kl,
         output=lambda v: v,
         best_number=lambda u: 1 + u.log(),
-        output_formula="v",
         domain=(-_INF, _INF),
-        domain_words="all numbers",
     ),
     "reverse_kl": FDivergence(
         "-log u",
@@ -75,9 +71,7 @@ FDIVERGENCES: Mapping[str, FDivergence] = {
         exact=lambda p, q: divergence.kl(q, p),
         output=lambda v: -(-v).exp(),
         best_number=lambda u: u.log(),
-        output_formula="-exp(-v)",
         domain=(-_INF, 0.0),
-        domain_words="t < 0",
     ),
     "pearson": FDivergence(
         "(u - 1)^2",
@@ -87,9 +81,7 @@ FDIVERGENCES: Mapping[str, FDivergence] = {
         exact=divergence.pearson,
         output=lambda v: v,
         best_number=lambda u: 2 * (u - 1),
-        output_formula="v",
         domain=(-_INF, _INF),
-        domain_words="all numbers",
     ),
     "hellinger": FDivergence(
         "(sqrt u - 1)^2",
@@ -99,9 +91,7 @@ FDIVERGENCES: Mapping[str, FDivergence] = {
         exact=divergence.squared_hellinger,
         output=lambda v: 1 - (-v).exp(),
         best_number=lambda u: u.log() / 2,
-        output_formula="1 - exp(-v)",
         domain=(-_INF, 1.0),
-        domain_words="t < 1",
     ),
     "js": FDivergence(
         "u log u - (u + 1) log((u + 1) / 2)",
@@ -111,9 +101,7 @@ FDIVERGENCES: Mapping[str, FDivergence] = {
         exact=lambda p, q: 2 * divergence.js(p, q),
         output=lambda v: math.log(2) - softplus(-v),
         best_number=lambda u: u.log(),
-        output_formula="log 2 - log(1 + exp(-v))",
         domain=(-_INF, math.log(2)),
-        domain_words="t < log 2",
     ),
     "total_variation": FDivergence(
         "|u - 1| / 2",
@@ -123,9 +111,7 @@ FDIVERGENCES: Mapping[str, FDivergence] = {
         exact=divergence.total_variation,
         output=lambda v: v.tanh() / 2,
         best_number=lambda u: (u - 1).sign().atanh(),  # without end
-        output_formula="tanh(v) / 2",
         domain=(-0.5, 0.5),
-        domain_words="|t| <= 1/2",
     ),
     "gan": FDivergence(
         "u log u - (u + 1) log(u + 1)",
@@ -135,14 +121,7 @@ FDIVERGENCES: Mapping[str, FDivergence] = {
         exact=lambda p, q: 2 * divergence.js(p, q) - math.log(4),
         output=lambda v: -softplus(-v),
         best_number=lambda u: u.log(),
-        output_formula="-log(1 + exp(-v))",
         domain=(-_INF, 0.0),
-        domain_words="t < 0",
     ),
 }
 """By name. "js" is the paper's, twice the usual Jensen-Shannon divergence; "gan" is 2 JSD - log 4, so that f(1) = -log 4."""
-
-
-def ratio_form(name: str, p: Tensor, q: Tensor) -> Tensor:
-    """sum q f(p / q): the definition, a second way to the number of `exact`; p and q more than 0."""
-    return (q * FDIVERGENCES[name].f(p / q)).sum(-1)

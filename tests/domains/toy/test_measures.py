@@ -13,7 +13,7 @@ from zerosum.domains.toy.cells import Cells, divergences
 from zerosum.domains.toy.data import open_source
 from zerosum.domains.toy.modes import found, nearest, shares
 from zerosum.recipe import part
-from zerosum.theory import divergence, optimal
+from zerosum.theory import divergence
 
 
 def drawn(name: str, num: int, seed: int = 3) -> Tensor:
@@ -116,7 +116,7 @@ def test_the_best_discriminator_has_no_distance_and_no_gap() -> None:
     assert blind["V_gap"] == pytest.approx(2 * 0.1114215, abs=5e-3)
     x = torch.linspace(-8, 9, 20_001, dtype=torch.float64)
     p, q = densities.normal().log_prob(x[:, None]).exp(), fake.log_prob(x[:, None]).exp()
-    expected = torch.trapezoid((p + q) / 2 * (0.5 - optimal.discriminator(p, q)).abs(), x)
+    expected = torch.trapezoid((p + q) / 2 * (0.5 - divergence.optimal_discriminator(p, q)).abs(), x)
     assert blind["D_distance"] == pytest.approx(float(expected), abs=5e-3)
 
 

@@ -16,7 +16,7 @@ from zerosum.domains.toy.densities import Density
 from zerosum.domains.toy.modes import LEAST, SIGMAS, found, nearest
 from zerosum.metrics.mmd import mmd2
 from zerosum.metrics.transport import wasserstein1_1d, wasserstein2
-from zerosum.theory import optimal
+from zerosum.theory import divergence
 
 PAIRED, COMPARED = 1_000, 3_000
 """Points a side for W2 in the plane, whose time grows with their third power, and for MMD, with their second."""
@@ -115,7 +115,7 @@ def of_discriminator(fakes: Tensor, on_fake: Tensor, on_real: Tensor, truth: Ref
     p and q are the probabilities of cells. D_distance is taken under (p + q)/2.
     """
     p, q = truth.probabilities, truth.cells.counts(fakes) / len(fakes)
-    best, tag = optimal.discriminator(p, q), f"[{truth.cells.tag},n={len(fakes)}]"
+    best, tag = divergence.optimal_discriminator(p, q), f"[{truth.cells.tag},n={len(fakes)}]"
     distances = [
         (logits.double().sigmoid() - best[truth.cells.index(points)]).abs().mean()
         for points, logits in ((truth.points, on_real), (fakes, on_fake))
@@ -123,5 +123,5 @@ def of_discriminator(fakes: Tensor, on_fake: Tensor, on_real: Tensor, truth: Ref
     value = logsigmoid(on_real.double()).mean() + logsigmoid(-on_fake.double()).mean()
     return {
         f"D_distance{tag}": float(distances[0] + distances[1]) / 2,
-        f"V_gap{tag}": float(optimal.optimal_value(p, q) - value),
+        f"V_gap{tag}": float(divergence.optimal_value(p, q) - value),
     }

@@ -15,7 +15,7 @@ from zerosum.domains.toy import densities, drawing
 from zerosum.domains.toy.densities import Density
 from zerosum.domains.toy.drawing import FAKE, INK, MUTED, REAL, Curves
 from zerosum.domains.toy.modes import SIGMAS, found, nearest
-from zerosum.theory import optimal
+from zerosum.theory import divergence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,7 +59,7 @@ def curves_of(points: Tensor, scene: PreviewContext, density: Density) -> Curves
     d = scene.judge(x[:, None].float()).sigmoid().cpu()
     # Where neither real nor made points come, q is mostly noise, and so would be its quotient.
     seen = p + q > 0.02 * (p + q).max()
-    best = torch.where(seen, optimal.discriminator(p, q), math.nan)
+    best = torch.where(seen, divergence.optimal_discriminator(p, q), math.nan)
     return Curves(x, p, q, d, best, _arrows(points, scene.noise), _range(scene.noise))
 
 

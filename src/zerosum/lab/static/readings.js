@@ -52,16 +52,16 @@ class Readings {
   sentences(frame, now) {
     this.toldAt = now;
     const rows = frame.error
-      ? [{ level: "alarm", text: frame.error, evidence: "", advice: "" }, ...frame.sentences]
-      : frame.sentences;
+      ? [{ level: "alarm", sentence: frame.error, evidence: "", advice: "" }, ...frame.findings]
+      : frame.findings;
     const said = JSON.stringify(rows);
     if (said === this.said) return;
     this.said = said;
-    const items = rows.map(({ level, text, evidence, advice }) =>
+    const items = rows.map(({ level, sentence, evidence, advice }) =>
       make(
         "li",
         { class: `level-${level}` },
-        make("p", {}, make("b", { class: "badge" }, LEVELS_WORDS[level] ?? level), ` ${text}`),
+        make("p", {}, make("b", { class: "badge" }, LEVELS_WORDS[level] ?? level), ` ${sentence}`),
         ...(evidence ? [make("p", { class: "small" }, evidence)] : []),
         ...(advice ? [make("p", { class: "small advice" }, make("b", {}, "Try: "), advice)] : []),
       ),
@@ -82,7 +82,7 @@ class Readings {
       .filter((one) => one.value !== null)
       .slice(0, 3)
       .map((one) => `${one.label} ${show(one.value)}`);
-    const trouble = frame.error ?? frame.sentences.find((one) => one.level === "alarm")?.text ?? "";
+    const trouble = frame.error ?? frame.findings.find((one) => one.level === "alarm")?.sentence ?? "";
     tell($("live"), `${frame.playing ? "Playing" : "Paused"}, step ${frame.step}. ${numbers.join(", ")}. ${trouble}`);
   }
 }

@@ -1,4 +1,4 @@
-"""What was done in a game of the lab, small and exact: the settings, the moves, and what was changed on the way."""
+"""The log of a game of the lab, small and exact: the settings, the moves, and the changes of settings."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from zerosum.errors import UserError, nearest
 from zerosum.lab.settings import Settings, parse
 
 KINDS = ("step", "discriminator", "generator")
-"""A move: one whole step of the game, or a lone move of one player."""
+"""A move: one whole step of the game, or a move of one player alone."""
 MOST_MOVES = 10_000_000
 
 
-class Log:
+class GameLog:
     """Settings at step 0, moves by run length, changes by step. Every move is one step of the count.
 
-    A change at step s acts on every move after the first s; of two changes of one setting at one step the later stands.
+    A change at step s applies to every move after the first s; of two changes of one setting at one step the later counts.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -32,11 +32,11 @@ class Log:
         self.length += count
 
     def change(self, step: int, name: str, value: Any) -> None:
-        """Notes that a setting was changed when `step` moves had been made."""
+        """Records that a setting was changed after `step` moves."""
         self._changes[step, name] = value
 
     def truncate(self, step: int) -> None:
-        """Forgets what came after the first `step` moves."""
+        """Drops everything after the first `step` moves."""
         if step == self.length:
             return
         runs, self._runs, self.length = self._runs, [], 0
@@ -53,22 +53,22 @@ class Log:
             first += count
 
     def changes_at(self, step: int) -> dict[str, Any]:
-        """What was changed when exactly `step` moves had been made."""
+        """The changes made after exactly `step` moves."""
         return {name: value for (when, name), value in self._changes.items() if when == step}
 
     def settings_at(self, step: int) -> Settings:
-        """The settings that hold for the move after the first `step`."""
+        """The settings for the move after the first `step`."""
         settings = self.start
         for (when, name), value in sorted(self._changes.items()):
             settings = settings.changed(name, value) if when <= step else settings
         return settings
 
-    def settled(self, step: int) -> int:
-        """The step from which on the settings have been what they are at `step`."""
+    def unchanged_since(self, step: int) -> int:
+        """The step since which the settings have been those at `step`."""
         return max((when for when, _ in self._changes if when <= step), default=0)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, the inverse of `read`."""
+        """Plain values, the inverse of `read_log`."""
         from zerosum import __version__
 
         changes = [
@@ -78,14 +78,14 @@ class Log:
         return {"zerosum": __version__, "settings": self.start.model_dump(), "moves": moves, "changes": changes}
 
 
-def read(plain: Any) -> Log:
-    """A log from plain values; UserError says which part cannot be understood."""
+def read_log(plain: Any) -> GameLog:
+    """A log from plain values; UserError names the part that is not valid."""
     if not isinstance(plain, Mapping) or not isinstance(plain.get("settings"), Mapping):
         raise UserError('A log is a JSON object with "settings", "moves" and "changes", as the lab saves it.')
-    log = Log(parse(plain["settings"]))
+    log = GameLog(parse(plain["settings"]))
     for move in _listed(plain, "moves"):
         if not isinstance(move, list) or len(move) != 2 or type(move[1]) is not int or move[1] < 1:
-            raise UserError(f'moves: {move!r} is none; a move is ["step", 12]: a kind and how many.')
+            raise UserError(f'moves: {move!r} is not a move; a move is ["step", 12]: a kind and a number.')
         if move[0] not in KINDS:
             raise UserError(f"moves: there is no kind {move[0]!r}. {nearest(str(move[0]), KINDS)}")
         log.add(*move)
@@ -93,7 +93,9 @@ def read(plain: Any) -> Log:
             raise UserError(f"moves: the log has more than {MOST_MOVES:,} of them.")
     for change in _listed(plain, "changes"):
         if not isinstance(change, Mapping) or not {"step", "name", "value"} <= change.keys():
-            raise UserError(f'changes: {change!r} is none; a change is {{"step": 10, "name": "lr_g", "value": 0.001}}.')
+            raise UserError(
+                f'changes: {change!r} is not a change; a change is {{"step": 10, "name": "lr_g", "value": 0.001}}.'
+            )
         if type(change["step"]) is not int or not 0 <= change["step"] <= log.length:
             raise UserError(f"changes: step = {change['step']!r} is not within the log's {log.length:,} moves.")
         log.change(change["step"], str(change["name"]), change["value"])
