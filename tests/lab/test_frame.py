@@ -166,7 +166,7 @@ def test_the_constant_of_a_relativistic_d_is_the_one_that_serves_it_best() -> No
 def test_figure_1_is_drawn_from_the_engine_s_networks() -> None:
     laid = table(source="mixture")
     view = LineView(laid)
-    game = game_of(laid.match())
+    game = game_of(laid.loop())
     game.generator, game.discriminator = Affine(0.5, 0.2), Logits(lambda x: 1 - x[:, 0])
     parts = view.draw(game).parts
     x, p, q, d, best = (torch.tensor(parts[name]) for name in ("x", "p", "q", "d", "d_star"))
@@ -185,7 +185,7 @@ def test_the_map_of_the_plane_lies_as_the_protocol_says() -> None:
     """Row by row from the lowest y: D grows with x and with 3 y here, and the data lie at the right, the fakes on top."""
     laid = table(source="drawn", points="1,0")
     view = PlaneView(laid)
-    game = game_of(laid.match())
+    game = game_of(laid.loop())
     game.generator, game.discriminator = Affine(0.02, 1.0, 0.4), Logits(lambda x: x[:, 0] + 3 * x[:, 1])
     parts = view.draw(game).parts
     (x0, x1), (y0, y1) = parts["box"]
@@ -205,7 +205,7 @@ def test_the_map_of_the_plane_lies_as_the_protocol_says() -> None:
 @pytest.mark.parametrize("loss", ["minimax", "non_saturating", "hinge", "relativistic", "fgan_kl"])
 def test_arrows_are_minus_the_gradient_of_the_generator_s_own_loss(loss: str) -> None:
     laid = table(source="ring", loss=loss)
-    game = game_of(laid.match())
+    game = game_of(laid.loop())
     view = PlaneView(laid)
     drawing = view.draw(game)
     rows = torch.tensor(drawing.parts["arrows"]["logit"])

@@ -259,7 +259,7 @@ def test_settings_come_from_an_address_as_text() -> None:
         ({"changes": [{"step": 99, "name": "k", "value": 2}]}, "step = 99 is not within the log's 5 moves"),
         ({"changes": [{"step": 1, "name": "batch", "value": 2}]}, "batch cannot be changed"),
         ({"changes": [{"step": 1, "name": "lr_g", "value": "x"}]}, "lr_g = 'x'"),
-        ({"changes": [4]}, "changes: 4 is none"),
+        ({"changes": [4]}, "changes: 4 is not a change"),
     ],
 )
 def test_logs_that_cannot_be_played_are_named(change: dict[str, Any], said: str) -> None:

@@ -189,7 +189,7 @@ def test_a_new_game_of_two_numbers(browser: Visitor) -> None:
         ("new", b"{", "The message is not valid JSON"),
         ("new", [1], "The message is list, not a JSON object"),
         ("new", b" " * 4_100_000, "longer than 4,000,000 bytes"),
-        ("do", {"action": "jump"}, "action: there is no 'jump'"),
+        ("do", {"action": "jump"}, "action: there is no action 'jump'"),
         ("do", {"action": "speed", "speed": 0}, "speed = 0: give a whole number from 1 to 200"),
         ("do", {"action": "rewind", "to": 10**9}, "to = 1000000000: give a whole number from 0"),
         ("do", {"action": "rewind"}, "to = None"),
