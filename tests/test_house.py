@@ -36,8 +36,9 @@ LAYERS = [  # an import goes to the same layer's own package or to a layer furth
     {"engine"},
     {"nn", "metrics", "data", "theory"},
     {"store"},
+    {"run_files"},
     {"jsonfile"},
-    {"errors"},
+    {"formatting", "errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 NARROW = {  # what these modules may import of ours; a listed package includes its modules

@@ -50,13 +50,13 @@ def light(tmp_path: Path, *arguments: str) -> tuple[int, str]:
         (("train", "digits", "--steps", "5", "--minutes", "1"), 2, "--minutes and --steps both set the length"),
         (("resume", "run", "--steps", "5", "--minutes", "1"), 2, "--minutes and --steps both set the length"),
         (("sample", "run", "--out", "x.bmp"), 2, "cannot write .bmp. Use .png, .jpg, .jpeg, .webp, .npy, or a folder"),
-        (("interpolate", "run", "--out", "x.bmp"), 2, "this can be written as .png"),
-        (("mix", "run", "--out", "x.bmp"), 2, "this can be written as .png"),
-        (("directions", "run", "--out", "x.bmp"), 2, "this can be written as .png"),
-        (("project", "run", "a.png", "--out", "x.bmp"), 2, "this can be written as .png"),
+        (("interpolate", "run", "--out", "x.bmp"), 2, "give a name that ends in .png"),
+        (("mix", "run", "--out", "x.bmp"), 2, "give a name that ends in .png"),
+        (("directions", "run", "--out", "x.bmp"), 2, "give a name that ends in .png"),
+        (("project", "run", "a.png", "--out", "x.bmp"), 2, "give a name that ends in .png"),
         (("compare", "run", "run", "--out", "x.bmp"), 2, "ends in .png (picture) or .json"),
         (("export", "run", "--format", "tflite"), 2, "choose torch, onnx, huggingface"),
-        (("train", "--steps", "many"), 2, "'many' is no whole number"),
+        (("train", "--steps", "many"), 2, "'many' is not a whole number"),
     ],
 )
 def test_what_needs_no_torch_imports_none(tmp_path: Path, arguments: tuple[str, ...], status: int, words: str) -> None:

@@ -137,7 +137,7 @@ def train(
             session.begin()
         except BaseException:
             if world.rank == 0:
-                folder.discard_unborn()
+                folder.remove_incomplete()
             raise
         return _played(session)
 

@@ -6,24 +6,13 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol, TextIO
 
-from zerosum.report.words import spelt
+from zerosum.formatting import format_duration
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
-
-
-def duration(seconds: float) -> str:
-    """A time a person reads: 45 s, 3 min, 2 h 10 min."""
-    if seconds != seconds:
-        return "an unknown time"
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class Progress(Protocol):
@@ -101,7 +90,7 @@ class ProgressLines:
         if now - self.told >= self.every_s or step == steps:
             self.told = now
             left = (now - first) / (step - begun) * (steps - step) if step > begun else float("nan")
-            rest = f"  {duration(left)} left" if left == left and step < steps else ""
+            rest = f"  {format_duration(left)} left" if left == left and step < steps else ""
             self.say(f"step {step:,} of {steps:,}{rest}  {numbers(values)}")
 
     def close(self) -> None:
@@ -147,57 +136,3 @@ class ProgressBar:
 def for_terminal() -> Progress:
     """A bar when stderr is a terminal, else plain lines."""
     return ProgressBar() if sys.stderr.isatty() else ProgressLines(sys.stderr)
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        ("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip() for row in rows
-    )
-
-
-def measures(records: Sequence[Mapping[str, Any]]) -> str:
-    """Metric records as a short table: the name without its extractor, value, what real data reach, what is wanted; below
-    it what a record warns of (its protocol's "warning").
-
-    Full names and protocols are in --json and in the report.
-    """
-    rows = [("measure", "value", "reference", "wanted")]
-    names = [str(record["name"]) for record in records]
-    for record in records:
-        floor = record.get("reference")
-        wanted = "" if record["better"] == "near reference" and floor is None else str(record["better"])
-        wanted = "cannot judge" if record["protocol"].get("cannot_judge") else wanted
-        value = f"{record['value']:.4g}" + (f" ± {record['error']:.2g}" if record.get("error") is not None else "")
-        rows.append((_short(record["name"], names), value, "" if floor is None else f"{floor:.4g}", wanted))
-    return "\n".join([table(rows), *(str(r["protocol"]["warning"]) for r in records if r["protocol"].get("warning"))])
-
-
-def _short(name: str, names: Sequence[str]) -> str:
-    """frechet[digits-classifier-1b56db7b,n=1000] as "Fréchet n=1000": the number of samples, and what tells the name from
-    its like among all `names`."""
-    base, own = _parts(name)
-    like = [parts for other, parts in map(_parts, names) if other == base]
-    kept = [part for part in own if part.startswith("n=") or not all(part in parts for parts in like)]
-    return " ".join([spelt(base), *kept])
-
-
-def _parts(name: str) -> tuple[str, list[str]]:
-    base, _, inside = name.partition("[")
-    return base, inside.rstrip("]").split(",")
-
-
-def shown(value: Any) -> str:
-    """A plain value for a person: lists in one line, files by their names."""
-    if isinstance(value, list | tuple):
-        return ", ".join(map(shown, value))
-    if isinstance(value, dict):
-        return str(value["name"]) if "name" in value else ", ".join(f"{key} {item}" for key, item in value.items())
-    return str(value)
-
-
-def few(paths: Sequence[Path]) -> str:
-    """Paths one a line; of many only the first three."""
-    some = [str(path) for path in paths[:3]]
-    return "\n".join(some if len(paths) <= 3 else [*some, f"... {len(paths)} files in {paths[0].parent}"])

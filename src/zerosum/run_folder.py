@@ -15,62 +15,35 @@ from typing import Any, TextIO
 from zerosum.errors import Damaged, UserError
 from zerosum.jsonfile import read_log, read_object
 from zerosum.recipe import Recipe, parse
+from zerosum.run_files import RunFiles
 from zerosum.store import checkpoints, put_back, step_name, steps_in, write_durably
 
-FORMAT = 1
 BOUNDARY_KINDS = ("health", "scores")
 """Kinds of log lines written at a boundary before it is saved, and again when the run goes on from there."""
-UNBORN = {".lock", "previews", "checkpoints", "recipe.json", "references.json", "status.json"}
-"""What a training leaves that was killed before its folder was a run folder: nothing that anybody misses."""
+INCOMPLETE = {".lock", "previews", "checkpoints", "recipe.json", "references.json", "status.json"}
+"""Files left by a run that was killed during setup; safe to delete."""
 
 
-class RunFolder:
-    """Paths and small files of one run."""
+class RunFolder(RunFiles):
+    """A run folder for reading and writing."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self.checkpoints = root / "checkpoints"
-        self.previews = root / "previews"
-        self.log_file = root / "metrics.jsonl"
-        self.report = root / "report.html"
+        super().__init__(root)
         self._torn = False
         self._place: os.stat_result | None = None
-
-    def __str__(self) -> str:
-        return str(self.root)
 
     def preview(self, step: int) -> Path:
         """The sample grid of a step."""
         return self.previews / step_name(step, ".png")
 
-    # --- opening
-
-    @classmethod
-    def open(cls, root: Path) -> RunFolder:
-        """An existing run folder of this format."""
-        folder = cls(root)
-        if not root.is_dir():
-            raise UserError(f"There is no folder {root}. Runs lie where `zerosum train` said, by default in runs/.")
-        if not (root / "run.json").is_file():
-            raise UserError(
-                f"{root} is not a run folder: it has no run.json. Runs lie where `zerosum train` said, by default in runs/."
-            )
-        found = folder.read("run.json").get("format")
-        if found != FORMAT:
-            raise UserError(
-                f"{root} was written in run format {found!r}; this version of zerosum reads format {FORMAT}. "
-                "Use the version that wrote it (named in run.json)."
-            )
-        return folder
-
     @property
     def free(self) -> bool:
-        """Whether a new run may begin here: nothing is here, or only what a training killed at its very start left."""
+        """Whether a new run may start here: there is nothing, or only the files of a run that was killed during setup."""
         if not self.root.exists():
             return True
         if not self.root.is_dir() or (self.root / "run.json").exists():
             return False
-        if any(p.name not in UNBORN and not p.name.endswith(".part") for p in self.root.iterdir()):
+        if any(p.name not in INCOMPLETE and not p.name.endswith(".part") for p in self.root.iterdir()):
             return False
         if self.checkpoints.is_dir() and any(self.checkpoints.iterdir()):
             return False
@@ -80,7 +53,7 @@ class RunFolder:
         )
 
     def refuse_unless_free(self) -> None:
-        """UserError when a new run cannot begin here; it says what lies here and what to do."""
+        """UserError when a new run cannot start here; it says what is here and what to do."""
         if self.free:
             return
         if not self.root.is_dir():
@@ -91,13 +64,13 @@ class RunFolder:
             )
         raise UserError(f"{self} is not empty and is no run folder; nothing was written. Choose another with --out.")
 
-    def discard_unborn(self) -> None:
-        """Removes what a training left that ended before its folder became a run folder."""
+    def remove_incomplete(self) -> None:
+        """Removes the files of a run that ended during setup."""
         if self.root.is_dir() and self.free:
             shutil.rmtree(self.root)
 
     def create(self) -> None:
-        """Makes the folders; UserError says why it cannot."""
+        """Makes the folders; UserError when that is not possible."""
         try:
             self.previews.mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
@@ -106,7 +79,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the folder for one training; a second one is told who holds it. The lock ends with the process."""
+        """Locks the folder for one training; UserError names the process that holds it. The lock ends with the process."""
         try:
             file = open(self.root / ".lock", "a+")  # noqa: SIM115
         except OSError as error:
@@ -124,12 +97,12 @@ class RunFolder:
             yield
 
     def hold(self) -> None:
-        """Remembers which folder this is, for `gone`."""
+        """Records the identity of this folder, for `gone`."""
         self._place = os.stat(self.root)
 
     @property
     def gone(self) -> bool:
-        """Whether the folder that was held is no longer here: removed or renamed, even where another has its name now."""
+        """Whether the folder of `hold` is no longer here: removed or renamed, even if another one has its name."""
         try:
             return self._place is not None and not os.path.samestat(os.stat(self.root), self._place)
         except OSError:
@@ -137,7 +110,7 @@ class RunFolder:
 
     @property
     def busy(self) -> bool:
-        """Whether a training is at work here."""
+        """Whether a training is running here."""
         try:
             with open(self.root / ".lock") as file:
                 return not _taken(file)
@@ -153,28 +126,16 @@ class RunFolder:
         """Writes a JSON file atomically."""
         write_durably(self.root / name, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
-    def read(self, name: str) -> dict[str, Any]:
-        """Reads a JSON file; UserError when it is missing or broken."""
-        path = self.root / name
-        try:
-            return read_object(path)
-        except FileNotFoundError:
-            raise UserError(f"{path} is missing: the run folder is incomplete. Restore it, or train again.") from None
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error}. Restore it, or train again.") from None
-        except Damaged as error:
-            raise UserError(f"{error}. Restore it, or train again.") from None
-
     @property
     def has_status(self) -> bool:
-        """Whether status.json can be read. It tells of progress alone, so that a run goes on without it."""
+        """Whether status.json can be read. It holds progress only, so a run can go on without it."""
         try:
             return {"state", "step"} <= self.read("status.json").keys()
         except UserError:
             return False
 
     def refuse_if_trained(self) -> None:
-        """UserError when a checkpoint was once saved here: going on without any would begin anew."""
+        """UserError when checkpoints were saved here before and are lost: resuming would start again at step 0."""
         if (self.root / "generator.json").exists():
             raise UserError(
                 f"{self} has a generator, and its checkpoints are gone: resuming would begin at step 0 again. Restore "
@@ -200,9 +161,9 @@ class RunFolder:
     # --- the log
 
     def log(self, line: Mapping[str, Any]) -> None:
-        """Appends one line to metrics.jsonl. A number that is not finite becomes null: JSON knows no other."""
+        """Appends one line to metrics.jsonl. A number that is not finite becomes null: JSON cannot hold it."""
         text = json.dumps(finite(line)) + "\n"
-        # A line that was cut off (a full disk, a kill) must not swallow the next one.
+        # After a line that was cut off (full disk, kill) a new one is started.
         text = "\n" + text if self._torn else text
         self._torn = True
         with open(self.log_file, "a", encoding="utf-8") as file:
@@ -226,7 +187,7 @@ class RunFolder:
         return found[-1] if found else []
 
     def rewind(self, step: int) -> None:
-        """Drops what was written after the checkpoint of `step`, for it is about to happen again, and half-written files."""
+        """Removes what was written after the checkpoint of `step`, which will be written again, and half-written files."""
         kept = [x for x in self.lines() if x["step"] < step or (x["step"] == step and x["kind"] not in BOUNDARY_KINDS)]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_durably(self.log_file, text.encode())
@@ -254,7 +215,7 @@ def _taken(file: TextIO) -> bool:
 
 
 def finite(item: Any) -> Any:
-    """Plain values with null for each number that is not finite: JSON knows no other."""
+    """Plain values with None for each number that is not finite, which JSON cannot hold."""
     if isinstance(item, float):
         return item if math.isfinite(item) else None
     if isinstance(item, Mapping):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import zerosum
 from zerosum import catalog
 from zerosum.cli import app
-from zerosum.cli.baseline import baseline as command
+from zerosum.cli.evaluation import baseline as command
 from zerosum.domains.images.baselines import baselines
 from zerosum.domains.images.data import open_source, to_unit
 from zerosum.errors import UserError

@@ -19,8 +19,8 @@ from zerosum.evaluation import compare
 from zerosum.evaluation.compare import hold
 from zerosum.evaluation.compare_picture import draw
 from zerosum.evaluation.evaluate_saved import SavedScores
+from zerosum.formatting import format_with_error
 from zerosum.report.comparison import side_by_side
-from zerosum.report.words import with_error
 from zerosum.training import watch_evaluation
 from zerosum.training.watch_evaluation import follow
 
@@ -69,10 +69,10 @@ def test_chances_and_what_one_lacks_are_left_out() -> None:
 
 
 def test_numbers_have_the_digits_of_their_errors() -> None:
-    assert with_error(0.08847, 0.0841) == "0.088 ± 0.084"
-    assert with_error(21.973, 6.41) == "22.0 ± 6.4"
-    assert with_error(12345.6, 321.0) == "12,346 ± 321"
-    assert with_error(0.5, None) == with_error(0.5, 0.0) == "0.5"
+    assert format_with_error(0.08847, 0.0841) == "0.088 ± 0.084"
+    assert format_with_error(21.973, 6.41) == "22.0 ± 6.4"
+    assert format_with_error(12345.6, 321.0) == "12,346 ± 321"
+    assert format_with_error(0.5, None) == format_with_error(0.5, 0.0) == "0.5"
 
 
 def test_all_are_measured_alike(runs: tuple[Run, Run], tmp_path: Path) -> None:

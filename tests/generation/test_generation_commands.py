@@ -111,7 +111,7 @@ def test_project_and_show_its_latents_again(folders: dict[str, Path], tmp_path: 
         )  # it ends at the second picture's sample
     with pytest.raises(UserError, match="as they are"):
         call("interpolate", folders["conv"], "--latent", tmp_path / "found.safetensors", "--label", "1")
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match="There is no file"):
         call("project", folders["conv"], tmp_path / "none.png")
 
 
@@ -137,13 +137,13 @@ def test_a_grid_of_classes(folders: dict[str, Path], tmp_path: Path) -> None:
 
 
 def test_verdicts_on_many_samples_end_in_a_summary() -> None:
-    from zerosum.cli.evaluate import verdicts_told
+    from zerosum.cli.evaluation import format_scores
 
-    few = verdicts_told([("a", 0.75), ("b", 0.25)]).splitlines()
+    few = format_scores([("a", 0.75), ("b", 0.25)]).splitlines()
     assert few[:2] == ["0.750  a", "0.250  b"]
     assert few[2] == "2 samples: mean 0.500, quartiles 0.375 0.500 0.625, lowest 0.250 (b)"
-    assert verdicts_told([("a", 0.5)]) == "0.500  a"
-    many = verdicts_told([(f"t:{row}", (100 - row) / 100) for row in range(101)]).splitlines()
+    assert format_scores([("a", 0.5)]) == "0.500  a"
+    many = format_scores([(f"t:{row}", (100 - row) / 100) for row in range(101)]).splitlines()
     assert len(many) == 12
     assert many[1] == "0.000  t:100"
     assert many[-1] == "101 samples: mean 0.500, quartiles 0.250 0.500 0.750, lowest 0.000 (t:100)"

@@ -122,7 +122,7 @@ def test_the_server_leads_to_the_run_and_keeps_the_lab(folder: Path) -> None:
         shutil.rmtree(folder)
         status, _, body = visitor.ask("GET", "/watch")
         assert status == 404
-        assert b"is not a folder" in body
+        assert b"There is no folder" in body
 
 
 @pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))

@@ -25,7 +25,7 @@ from zerosum.domains.points import evaluator as shape_measures
 from zerosum.domains.tables.measures import scores as table_measures
 from zerosum.domains.toy import measures as toy_measures
 from zerosum.errors import UserError
-from zerosum.report import read_folder, write_report
+from zerosum.report import read_run, write_report
 from zerosum.report.charts import charts_of, scores_of
 from zerosum.report.previews import gather
 from zerosum.report.questions import REST, headlines, question_of
@@ -234,7 +234,7 @@ def test_numbers_of_the_health_checks_stand_in_for_what_was_not_measured(folder:
     line = {"step": 300, "kind": "health", "values": {"diversity": 0.75, "accuracy/fake": 0.875}, "findings": []}
     with (folder / "metrics.jsonl").open("a") as log:
         log.write(json.dumps(line) + "\n")
-    found = [(question.key, record["value"]) for question, record in headlines(read_folder(folder))]
+    found = [(question.key, record["value"]) for question, record in headlines(read_run(folder))]
     assert found == [("varied", 0.75), ("wins", 0.875)]
 
 
@@ -248,7 +248,7 @@ def test_every_measure_answers_a_question() -> None:
 
 
 def test_charts_group_terms_and_draw_reference_lines(folder: Path) -> None:
-    charts = {chart["key"]: chart for chart in charts_of(read_folder(folder))}
+    charts = {chart["key"]: chart for chart in charts_of(read_run(folder))}
     assert list(charts) == ["loss", "V", "D", "gradient_norm", "r1", "lr", "diversity"]
     assert [curve["label"] for curve in charts["loss"]["curves"]] == ["discriminator", "generator"]
     assert charts["loss"]["curves"][0]["points"][-1] == [300, 301.0, 301.0, 301.0]
@@ -268,14 +268,14 @@ def test_values_that_are_not_finite_are_counted_not_drawn(folder: Path) -> None:
 
 
 def test_scores_become_shares(folder: Path) -> None:
-    (row,) = scores_of(read_folder(folder))
+    (row,) = scores_of(read_run(folder))
     assert (row["train"], row["heldout"], row["fake"]) == ([0.25, 0.75], [0.5, 0.5], [1.0, 0.0])
 
 
 def test_a_resumed_run_counts_a_step_once_and_the_later_line_wins(folder: Path) -> None:
     with (folder / "metrics.jsonl").open("a") as log:
         log.write('{"step": 300, "kind": "train", "values": {"V": -0.25}}\n')
-    rows = read_folder(folder).rows["train"]
+    rows = read_run(folder).rows["train"]
     assert [row["step"] for row in rows] == list(range(1, 301))
     assert rows[-1]["values"] == {"V": -0.25}
 
@@ -289,7 +289,7 @@ def test_a_log_cut_short_is_told_and_survived(folder: Path) -> None:
 
 
 def test_verdict_puts_the_gravest_first_and_speaks(folder: Path) -> None:
-    run = read_folder(folder)
+    run = read_run(folder)
     verdict = verdict_of(run)
     assert verdict.level == "alarm"
     assert verdict.headline == "Collapse and 1 more finding"
@@ -365,13 +365,13 @@ def test_odd_values_do_not_break_the_page(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["missing", "empty"])
 def test_no_run_folder_is_explained(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"not a run folder\. A run folder is what `zerosum train` makes"):
+    with pytest.raises(UserError, match=r"A run folder is written by `zerosum train`"):
         write_report(tmp_path / name)
 
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "run.json", {"format": 2, "zerosum": "9.0"})
-    with pytest.raises(UserError, match=r"format is 2; this zerosum reads format 1.*zerosum 9\.0"):
+    with pytest.raises(UserError, match=r"run format 2; this version of zerosum reads format 1.*zerosum 9\.0"):
         write_report(tmp_path)
 
 
@@ -436,15 +436,15 @@ def test_the_verdict_knows_the_health_and_the_measures(
         {"step": at, "kind": "evaluation", "records": [], "findings": measured},
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert verdict_of(read_folder(folder)) == expected
+    assert verdict_of(read_run(folder)) == expected
     assert expected[1] in page_of(folder).text
 
 
 def test_a_finished_run_without_checks_does_not_say_yet(folder: Path) -> None:
     (folder / "metrics.jsonl").write_text("")
-    assert verdict_of(read_folder(folder)).headline == "No health checks"
+    assert verdict_of(read_run(folder)).headline == "No health checks"
     save(folder / "status.json", {"state": "running", "step": 3, "steps": 300})
-    assert verdict_of(read_folder(folder)).headline == "No health checks yet"
+    assert verdict_of(read_run(folder)).headline == "No health checks yet"
 
 
 def test_controls_stand_beside_the_measures_and_doubts_in_their_place(folder: Path) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from zerosum.progress import measures
-from zerosum.report import Point, spread, thin
+from zerosum.formatting import format_duration, format_number, format_records, interval
+from zerosum.report import CurvePoint, spread, thin
 from zerosum.report.charts import charts_of
+from zerosum.report.log_names import title_of
 from zerosum.report.measures import metrics_section
 from zerosum.report.questions import name_of
-from zerosum.report.read import read_folder
-from zerosum.report.words import duration, figure, interval, title_of
+from zerosum.report.read import read_run
 
 
 def test_thin_keeps_ends_extremes_and_mean() -> None:
@@ -22,8 +22,8 @@ def test_thin_keeps_ends_extremes_and_mean() -> None:
     points = list(enumerate(values))
     kept = thin(points, 400)
     assert len(kept) == 400
-    assert kept[0] == Point(0, values[0], values[0], values[0])
-    assert kept[-1] == Point(4999, values[-1], values[-1], values[-1])
+    assert kept[0] == CurvePoint(0, values[0], values[0], values[0])
+    assert kept[-1] == CurvePoint(4999, values[-1], values[-1], values[-1])
     assert max(point.high for point in kept) == 1e6
     assert min(point.low for point in kept) == -1e6
     assert [point.step for point in kept] == sorted({point.step for point in kept})
@@ -37,7 +37,7 @@ def test_thin_means_are_the_means_of_equal_runs() -> None:
 
 
 def test_thin_leaves_short_series_alone_and_refuses_a_silly_limit() -> None:
-    assert thin([(3, 0.5), (9, 1.5)], 3) == [Point(3, 0.5, 0.5, 0.5), Point(9, 1.5, 1.5, 1.5)]
+    assert thin([(3, 0.5), (9, 1.5)], 3) == [CurvePoint(3, 0.5, 0.5, 0.5), CurvePoint(9, 1.5, 1.5, 1.5)]
     with pytest.raises(ValueError, match="limit is 2"):
         thin([(1, 1.0)], 2)
 
@@ -53,11 +53,11 @@ def test_spread_is_even_with_first_and_last() -> None:
     [(1234567, "1,234,567"), (0.871, "0.871"), (12345.6, "12,346"), (2e-4, "0.0002"), (5.25e-5, "5.25e-05")],
 )
 def test_figures_read_well(value: float, shown: str) -> None:
-    assert figure(value) == shown
+    assert format_number(value) == shown
 
 
 def test_durations_read_well() -> None:
-    assert [duration(s) for s in (59.4, 59.6, 3599.7, 12000)] == ["59 s", "1 min 0 s", "1 h 0 min", "3 h 20 min"]
+    assert [format_duration(s) for s in (59.4, 59.6, 3599.7, 12000)] == ["59 s", "1 min 0 s", "1 h 0 min", "3 h 20 min"]
 
 
 def test_evaluations_are_drawn_with_the_band_of_their_errors(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_evaluations_are_drawn_with_the_band_of_their_errors(tmp_path: Path) -> 
     ]
     (tmp_path / "run.json").write_text('{"format": 1}')
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (chart,) = charts_of(read_folder(tmp_path))
+    (chart,) = charts_of(read_run(tmp_path))
     assert chart["curves"][0]["points"] == [[10, 8.0, 6.0, 10.0], [20, 4.0, 3.0, 5.0], [30, 3.0, 3.0, 3.0]]
     assert chart["caption"].endswith("The band is its 95 % interval.")
 
@@ -81,7 +81,7 @@ def test_intervals_of_shares_end_at_0_and_1(tmp_path: Path) -> None:
     lines = [{"step": step, "kind": "evaluation", "records": records} for step in (10, 20)]
     (tmp_path / "run.json").write_text('{"format": 1}')
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    folder = read_folder(tmp_path)
+    folder = read_run(tmp_path)
     (chart,) = charts_of(folder)
     assert [point[2:] for point in chart["curves"][0]["points"]] == [[0.94, 1.0]] * 2
     assert "95 %: 0.940 to 1.000" in metrics_section(folder, {})
@@ -91,6 +91,6 @@ def test_frechet_has_one_spelling_where_people_read_it() -> None:
     names = ["frechet[x,n=9]", "frechet_infinity[x,n=9]", "class_frechet[x,n=9 a class]"]
     assert [name_of({"name": name})[0] for name in names] == ["Fréchet", "Fréchet infinity", "Class Fréchet"]
     assert title_of(names[0]) == "Fréchet[x,n=9]"
-    told = measures([{"name": names[0], "value": 1.0, "better": "lower", "protocol": {}}])
+    told = format_records([{"name": names[0], "value": 1.0, "better": "lower", "protocol": {}}])
     assert "Fréchet n=9" in told
     assert "frechet" not in told

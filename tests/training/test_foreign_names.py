@@ -62,7 +62,7 @@ def test_pictures_of_somebody_are_no_remains_of_a_training(tmp_path: Path) -> No
     assert folder.free
     (folder.previews / "holiday.png").touch()
     assert not folder.free
-    folder.discard_unborn()
+    folder.remove_incomplete()
     assert (folder.previews / "holiday.png").exists()
     with pytest.raises(UserError, match="not empty and is no run folder"):
         folder.refuse_unless_free()

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Progress goes to stderr, results to stdout; heavy imports happen inside the verbs."""
+"""The command line: parse, call, print. Progress goes to stderr, results to stdout; heavy imports happen inside the commands."""
 
 from __future__ import annotations
 
@@ -11,38 +11,22 @@ import warnings
 from zerosum.cli.common import app
 from zerosum.errors import UserError
 
-# The help lists verbs in the order in which these modules are imported.
+# The help lists the commands in the order in which these modules are imported.
 # isort: off
 from zerosum.cli import training
 from zerosum.cli import sampling
-from zerosum.cli import evaluate
+from zerosum.cli import evaluation
 from zerosum.cli import latents
-from zerosum.cli import exporting
-from zerosum.cli import comparing
-from zerosum.cli import baseline
 from zerosum.cli import info
 from zerosum.cli import theory
 from zerosum.cli import lab
 # isort: on
 
-__all__ = [
-    "app",
-    "baseline",
-    "comparing",
-    "evaluate",
-    "exporting",
-    "info",
-    "lab",
-    "latents",
-    "main",
-    "sampling",
-    "theory",
-    "training",
-]
+__all__ = ["app", "evaluation", "info", "lab", "latents", "main", "sampling", "theory", "training"]
 
 
 class _Output(io.TextIOWrapper):
-    """stdout that keeps the error which a print ended in: with or without a buffer, it is known whose error it was."""
+    """stdout that keeps the error of a failed write, so that the error is known to come from stdout, buffered or not."""
 
     error: OSError | None = None
 
@@ -62,22 +46,22 @@ class _Output(io.TextIOWrapper):
 
 
 def _open_streams() -> None:
-    """Streams that take every text: letters that their encoding lacks are replaced, and what goes to a closed one is dropped."""
+    """Makes stdout and stderr accept all text: characters missing in their encoding are replaced; closed streams drop it."""
     for name in ("stdout", "stderr"):
         if (stream := getattr(sys, name)) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     if (out := sys.stdout) is sys.__stdout__ and isinstance(out, io.TextIOWrapper):
-        told = {"line_buffering": out.line_buffering, "write_through": out.write_through}
-        sys.stdout = _Output(out.buffer, out.encoding, out.errors, newline="\n", **told)
+        options = {"line_buffering": out.line_buffering, "write_through": out.write_through}
+        sys.stdout = _Output(out.buffer, out.encoding, out.errors, newline="\n", **options)
 
 
 def main() -> None:
-    """The entry point: errors a user can mend are one message and status 2, Ctrl-C is status 130 and SIGTERM 143; 1 where
-    stdout takes no more."""
+    """The entry point. Exit status: 2 with one message for errors of the user, 130 after Ctrl-C, 143 after SIGTERM, 1 when
+    stdout cannot be written."""
     try:
-        _play()
+        _run()
     except OSError:
         if _flushed():
             raise
@@ -89,18 +73,18 @@ def main() -> None:
 
 
 def _flushed() -> bool:
-    """Whether stdout took all that was printed. If not, that is told (of a closed pipe not), and the rest is dropped."""
+    """Whether stdout took all output. If not, prints the error (none for a closed pipe) and drops the rest."""
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     error: OSError | None = getattr(sys.stdout, "error", None)
     if error is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more as it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes again at exit
         if not isinstance(error, BrokenPipeError):
             print(f"zerosum: Cannot write the result to stdout: {error.strerror or error}.", file=sys.stderr)
     return error is None
 
 
-def _play() -> None:
+def _run() -> None:
     from zerosum.training import signals
 
     signals.end_on_signal()

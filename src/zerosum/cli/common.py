@@ -1,4 +1,4 @@
-"""The parser and what all verbs share: options and printing."""
+"""The parser, and the options and printing that all commands share."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ app = typer.Typer(
 
 
 def _number(text: str) -> float:
-    """A number of minutes; the error is the house's, whatever the parser would say."""
+    """A number of minutes, with an error message of our own."""
     try:
         return float(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no number; give it as in 30 or 0.5.") from None
+        raise typer.BadParameter(f"{text!r} is not a number; give one such as 30 or 0.5.") from None
 
 
 def _whole(text: str) -> int:
-    """A whole number; 1e5 is one."""
+    """A whole number; 1e5 is accepted."""
     with contextlib.suppress(ValueError):
         return int(text)  # every digit, where a float has 16
     try:
@@ -35,7 +35,7 @@ def _whole(text: str) -> int:
             return int(value)
     except (ValueError, OverflowError):
         pass
-    raise typer.BadParameter(f"{text!r} is no whole number.")
+    raise typer.BadParameter(f"{text!r} is not a whole number; give one such as 1000 or 1e5.")
 
 
 NUMBER = {"parser": _number, "metavar": "NUMBER"}
@@ -74,7 +74,9 @@ Download = Annotated[
 ]
 MovedData = Annotated[
     Path | None,
-    typer.Option("--data", metavar="PATH", help="Where its data lie now, if they have moved.", show_default=False),
+    typer.Option(
+        "--data", metavar="PATH", help="The present place of the data, if they were moved.", show_default=False
+    ),
 ]
 Extractor = Annotated[
     str,
@@ -84,9 +86,13 @@ Extractor = Annotated[
         show_default=False,
     ),
 ]
-Weights = Annotated[Path | None, typer.Option(help="The file of weights of --extractor inception.", show_default=False)]
+Weights = Annotated[Path | None, typer.Option(help="The weights file of --extractor inception.", show_default=False)]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="Load file:PATH although such a file can run code; only if you trust its maker.")
+    bool,
+    typer.Option(
+        "--trust",
+        help="Load file:PATH although such a file can run code; use it only for files from a source that you trust.",
+    ),
 ]
 Devices = Annotated[
     int, typer.Option("--devices", min=1, help="Processes on this machine; the batch is shared among them.")
@@ -97,12 +103,14 @@ Devices = Annotated[
 
 
 def say(*texts: str) -> None:
-    """Lines for the person, on stderr."""
+    """Prints lines on stderr."""
     for text in texts:
         print(text, file=sys.stderr, flush=True)
 
 
 def show(content: Any, json: bool, text: str = "") -> None:
-    """The result, on stdout: as JSON, or as the text."""
-    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"  # a program must read every letter back
+    """Prints the result on stdout: as JSON, or as the text."""
+    plain = (sys.stdout.encoding or "").lower().replace(
+        "-", ""
+    ) != "utf8"  # ASCII JSON can be read back in any encoding
     print(jsonlib.dumps(content, indent=1, ensure_ascii=plain) if json else text)

@@ -1,4 +1,4 @@
-"""The verbs that tell what is there: recipes, sources, doctor."""
+"""The commands that list: recipes, sources, doctor."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zerosum.errors import known_as
 
 @app.command()
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Show this recipe whole.")] = None, json: Json = False
+    name: Annotated[str | None, typer.Argument(help="Show this recipe in full.")] = None, json: Json = False
 ) -> None:
     """List the recipes, or show one."""
     from zerosum import known
-    from zerosum.progress import table
+    from zerosum.formatting import format_table
 
     if name is None and not json:
         lines = list(known.recipes().items())
@@ -25,7 +25,7 @@ def recipes(
             from zerosum import catalog
 
             lines += [(key, each.why) for domain in catalog.unlisted() for key, each in domain.recipes.table.items()]
-        print(table(lines))
+        print(format_table(lines))
         return
     known.refuse_recipe(name)
     from zerosum import catalog
@@ -40,7 +40,7 @@ def recipes(
 def sources(name: Annotated[str | None, typer.Argument(help="Show this source.")] = None, json: Json = False) -> None:
     """List the named data sets, or show one."""
     from zerosum import known
-    from zerosum.progress import shown, table
+    from zerosum.formatting import format_table, format_value
 
     if name is None and not json:
         lines = list(known.sources().items())
@@ -49,7 +49,7 @@ def sources(name: Annotated[str | None, typer.Argument(help="Show this source.")
 
             for domain in catalog.unlisted():
                 lines += [(key, str(info.summary)) for key, info in domain.data.sources().items()]
-        print(table(lines))
+        print(format_table(lines))
         return
     if name is not None and known.complete():
         known_as(name, known.sources(), "source")
@@ -60,14 +60,14 @@ def sources(name: Annotated[str | None, typer.Argument(help="Show this source.")
         show(every, json)
         return
     info = known_as(name, every, "source")
-    show(info, json, table([(key, shown(value)) for key, value in info.items() if value]))
+    show(info, json, format_table([(key, format_value(value)) for key, value in info.items() if value]))
 
 
 @app.command()
 def doctor(json: Json = False) -> None:
-    """Say what this machine offers and what is missing."""
+    """Show what this machine has and which optional packages are missing."""
     from zerosum.doctor import examine
-    from zerosum.progress import table
+    from zerosum.formatting import format_table
 
     found = examine()
-    show(found, json, table([(key, str(value)) for key, value in found.items()]))
+    show(found, json, format_table([(key, str(value)) for key, value in found.items()]))

@@ -1,4 +1,4 @@
-"""The verb that opens a page: lab."""
+"""The command that opens a page in the browser: lab."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def lab(
         Path | None, typer.Argument(help="A run to watch, in progress or finished, for example runs/digits.")
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
-    no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
-    replay: Annotated[Path | None, typer.Option(help="Play a game that was saved in the lab (.json).")] = None,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Print the address only; do not open a browser.")] = False,
+    replay: Annotated[Path | None, typer.Option(help="Replay a game that was saved in the lab (.json).")] = None,
 ) -> None:
-    """Play the game in the browser, on points and on the real engine; or watch a run.
+    """Train small GANs step by step in the browser, or watch a run.
 
     The address on stdout can be opened once. Ctrl-C ends the lab.
     """
@@ -47,18 +47,18 @@ def _read(path: Path) -> Any:
     try:
         return read_json(path)
     except (OSError, Damaged) as error:
-        raise UserError(f"{path} cannot be read: {error}. Give a log that the lab has saved.") from None
+        raise UserError(f"{path} cannot be read: {error}. Give a log that was saved by the lab.") from None
 
 
 def _serve(served: Served, no_open: bool) -> None:
-    """Until Ctrl-C, which is how a lab is meant to end."""
+    """Serves until Ctrl-C, the normal end of a lab."""
     import signal
 
     from zerosum.training.signals import Stopped
 
     def opened(address: str) -> None:
         print(address, flush=True)
-        say("The lab is open. The address is good once, for one browser; Ctrl-C ends the lab.")
+        say("The lab is open. The address works once, for one browser; Ctrl-C ends the lab.")
         if not no_open:
             import webbrowser
 

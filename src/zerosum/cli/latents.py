@@ -1,4 +1,4 @@
-"""The verbs of the latent space: interpolate, mix, directions, project."""
+"""The commands of the latent space: interpolate, mix, directions, project."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Truncation = Annotated[
 ]
 Latent = Annotated[
     Path | None,
-    typer.Option(help="Walk through these latents, a .safetensors of `zerosum project`.", show_default=False),
+    typer.Option(help="Interpolate between these latents, a .safetensors of `zerosum project`.", show_default=False),
 ]
 MOVING = (".gif", ".apng", ".mp4")
-MOST_COLUMNS = 18  # of a strip, which goes on in the next row
+MOST_COLUMNS = 18  # of a strip, which continues in the next row
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -45,47 +45,47 @@ def interpolate(
     ] = None,
     seeds: Seeds = "1,2,3",
     frames: Annotated[
-        int | None, typer.Option(help="Number of pictures in all; default: 8 a leg in a strip, 30 a leg otherwise.")
+        int | None, typer.Option(help="Number of pictures in all; default: 8 per pair of samples in a strip, else 30.")
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Return to the first sample.")] = False,
-    fps: Annotated[float, typer.Option(help="Pictures a second.")] = 24,
+    fps: Annotated[float, typer.Option(help="Frames per second.")] = 24,
     space: SpaceName = None,
     label: Labels = None,
     truncation: Truncation = 1.0,
     latent: Latent = None,
     json: Json = False,
 ) -> None:
-    """Walk from sample to sample through the latent space."""
+    """Interpolate between samples in the latent space."""
     target = out or folder / "walk.gif"
     _refuse_unless(target, PICTURES + MOVING, fps)
     if latent and (label or space or truncation != 1):
-        raise UserError(
-            "--latent walks through saved latents as they are; leave out --label, --space and --truncation."
-        )
+        raise UserError("--latent uses saved latents as they are; leave out --label, --space and --truncation.")
     from zerosum.generation.latents.space import Latents, refuse_huge
 
     moving = target.suffix.lower() in MOVING
     saved = Latents.load(latent) if latent else None
-    room = _space(folder, saved.space if saved else space)
-    keys = saved or room.keys(seeds.split(","), label, truncation)
-    wanted = frames if frames is not None else _frames(len(keys), loop, 30 if moving else 8)
+    latent_space = _space(folder, saved.space if saved else space)
+    keys = saved or latent_space.keys(seeds.split(","), label, truncation)
+    num_frames = frames if frames is not None else _frames(len(keys), loop, 30 if moving else 8)
     if not moving:
-        refuse_huge(room.run, wanted, target, MOST_COLUMNS)
-    walked = room.render(room.walk(keys, wanted, loop))
+        refuse_huge(latent_space.run, num_frames, target, MOST_COLUMNS)
+    walked = latent_space.render(latent_space.walk(keys, num_frames, loop))
     if moving:
-        room.film(walked, target, fps)
+        latent_space.film(walked, target, fps)
     else:
-        room.write(walked, target, math.ceil(wanted / math.ceil(wanted / MOST_COLUMNS)))
-    show({"path": str(target), "frames": wanted, "keys": len(keys), "space": room.name}, json, str(target))
+        latent_space.write(walked, target, math.ceil(num_frames / math.ceil(num_frames / MOST_COLUMNS)))
+    show({"path": str(target), "frames": num_frames, "keys": len(keys), "space": latent_space.name}, json, str(target))
 
 
 @app.command()
 def mix(
     folder: Folder,
     rows: Annotated[
-        str, typer.Option(help="Samples down the left side, by seed, which keep the other layers.")
+        str, typer.Option(help="Samples on the left side, by seed; they give the other layers.")
     ] = "1,2,3,4",
-    columns: Annotated[str, typer.Option(help="Samples along the top, by seed, which lend the layers.")] = "5,6,7,8,9",
+    columns: Annotated[
+        str, typer.Option(help="Samples along the top, by seed; they give the chosen layers.")
+    ] = "5,6,7,8,9",
     layers: Annotated[
         str | None, typer.Option(help="Layers taken from the top, coarse to fine: 0-3; default: the coarse half.")
     ] = None,
@@ -94,17 +94,17 @@ def mix(
     out: Annotated[Path | None, typer.Option(help="The sheet, a .png; default: FOLDER/mix.png.")] = None,
     json: Json = False,
 ) -> None:
-    """Mix styles: some layers of one sample with the others of another (generators with styles or split noise)."""
+    """Mix styles: some layers of one sample with the other layers of another (generators with styles or split noise)."""
     target = out or folder / "mix.png"
     _refuse_unless(target, PICTURES)
-    room = _space(folder, None)
+    latent_space = _space(folder, None)
     from zerosum.generation.latents import mix as mixing
 
-    count = mixing.num_layers(room)
+    count = mixing.num_layers(latent_space)
     chosen = mixing.layers_of(layers or f"0-{max(0, count // 2 - 1)}", count)
-    left, top = (room.keys(names.split(","), label, truncation) for names in (rows, columns))
-    samples, layout = mixing.sheet(room, left, top, chosen)
-    room.write(samples, target, layout)
+    left, top = (latent_space.keys(names.split(","), label, truncation) for names in (rows, columns))
+    samples, layout = mixing.sheet(latent_space, left, top, chosen)
+    latent_space.write(samples, target, layout)
     show(
         {"path": str(target), "layers": list(chosen), "num_layers": count},
         json,
@@ -115,41 +115,45 @@ def mix(
 @app.command()
 def directions(
     folder: Folder,
-    num: Annotated[int, typer.Option(help="How many, the most effective first.")] = 8,
+    num: Annotated[int, typer.Option(help="Number of directions, the strongest first.")] = 8,
     seeds: Seeds = "1",
     reach: Annotated[float, typer.Option(help="The strips go from -REACH to REACH standard deviations.")] = 3.0,
-    steps: Annotated[int, typer.Option(help="Pictures a strip.")] = 7,
+    steps: Annotated[int, typer.Option(help="Pictures per strip.")] = 7,
     layers: Annotated[str | None, typer.Option(help="Only these styles: 0-3 (generators with styles).")] = None,
     space: SpaceName = None,
     label: Labels = None,
     out: Annotated[Path | None, typer.Option(help="The sheet, a .png; default: FOLDER/directions.png.")] = None,
     json: Json = False,
 ) -> None:
-    """Find the directions along which samples change most, without data. `zerosum sample --direction` uses them.
+    """Find the latent directions along which samples change most; needs no data. `zerosum sample --direction` uses them.
 
     They are written as directions.safetensors and directions.json beside the generator.
     """
     target = out or folder / "directions.png"
     _refuse_unless(target, PICTURES)
-    room = _space(folder, space)
+    latent_space = _space(folder, space)
     from zerosum.generation.latents import directions as finding
     from zerosum.generation.latents.labelled_grid import Layout
     from zerosum.generation.latents.mix import layers_of, num_layers
 
     finding.refuse_strip(reach, steps)
-    found = finding.find(room, num, None if layers is None else layers_of(layers, num_layers(room)))
-    paths = found.save(folder, room)
-    strips = finding.strips(room, found, room.keys(seeds.split(","), label), reach, steps)
+    found = finding.find(latent_space, num, None if layers is None else layers_of(layers, num_layers(latent_space)))
+    paths = found.save(folder, latent_space)
+    strips = finding.strips(latent_space, found, latent_space.keys(seeds.split(","), label), reach, steps)
     far = tuple(f"{reach * (2 * place / (steps - 1) - 1):+.2g}" for place in range(steps))
-    order = f"Directions 0 to {len(found.strengths) - 1} from top to bottom, moved by so many deviations"
-    room.write(room.render(strips), target, Layout(steps, far, top=order))
+    order = f"Directions 0 to {len(found.strengths) - 1} from top to bottom, in standard deviations"
+    latent_space.write(latent_space.render(strips), target, Layout(steps, far, top=order))
     table = [
         {"direction": k, "strength": float(strength), "deviation": float(deviation)}
         for k, (strength, deviation) in enumerate(zip(found.strengths, found.deviations, strict=True))
     ]
     lines = [f"direction {row['direction']:2}  strength {row['strength']:.4g}" for row in table]
     text = "\n".join([*lines, str(target), *map(str, paths)])
-    show({"sheet": str(target), "paths": [str(p) for p in paths], "space": room.name, "directions": table}, json, text)
+    show(
+        {"sheet": str(target), "paths": [str(p) for p in paths], "space": latent_space.name, "directions": table},
+        json,
+        text,
+    )
 
 
 @app.command()
@@ -165,9 +169,9 @@ def project(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Find the latents whose samples are nearest to given pictures: the picture, and beside it what the generator makes.
+    """Find latents whose samples are closest to given pictures, and show each picture next to its reconstruction.
 
-    The latents are written beside the picture as .safetensors; `zerosum sample --latent` uses them.
+    The latents are written as .safetensors next to the picture; `zerosum sample --latent` uses them.
     """
     target = out or folder / "projected.png"
     _refuse_unless(target, PICTURES)
@@ -176,29 +180,38 @@ def project(
     from zerosum import api
     from zerosum.generation.latents.project import project as search
 
-    room = _space(folder, space)
+    latent_space = _space(folder, space)
     files = api.files_in(files)
     missing = [str(path) for path in files if not path.is_file()]
     if missing or not files:
-        raise UserError(f"no such file: {', '.join(missing[:5])}." if missing else "There are no files to project.")
+        raise UserError(
+            f"There is no file {', '.join(missing[:5])}."
+            if missing
+            else "There are no files to project. Give pictures or folders of them."
+        )
     found = search(
-        room, room.run.domain.media.read(files, room.sampler.info), steps=steps, seed=seed, labels=label, say=say
+        latent_space,
+        latent_space.run.domain.media.read(files, latent_space.sampler.info),
+        steps=steps,
+        seed=seed,
+        labels=label,
+        say=say,
     )
     pairs = torch.stack([found.targets, found.samples], 1).flatten(0, 1)
-    room.write(pairs, target, 2 * min(4, len(found.targets)))
-    latents = target.with_suffix(".safetensors")
-    found.latents.save(latents)
+    latent_space.write(pairs, target, 2 * min(4, len(found.targets)))
+    saved = target.with_suffix(".safetensors")
+    found.latents.save(saved)
     values = {str(path): float(value) for path, value in zip(files, found.psnr, strict=True)}
     lines = [f"{value:5.1f} dB  {name}" for name, value in values.items()]
-    text = "\n".join([*lines, str(target), str(latents)])
-    show({"path": str(target), "latents": str(latents), "space": room.name, "psnr_db": values}, json, text)
+    text = "\n".join([*lines, str(target), str(saved)])
+    show({"path": str(target), "latents": str(saved), "space": latent_space.name, "psnr_db": values}, json, text)
 
 
 # --- parts
 
 
 def _frames(num_keys: int, loop: bool, each: int) -> int:
-    """`each` on every leg, and one for the last key unless the walk returns."""
+    """`each` per pair of keys, and one for the last key unless the path is a loop."""
     return num_keys * each if loop else (num_keys - 1) * each + 1
 
 
@@ -211,9 +224,9 @@ def _space(folder: Path, name: str | None) -> Space:
 
 
 def _refuse_unless(target: Path, kinds: tuple[str, ...], fps: float | None = None) -> None:
-    """Before anything takes time."""
+    """UserError for an ending or a speed that cannot be written; called before anything slow."""
     if target.suffix.lower() not in kinds:
-        raise UserError(f"--out {target}: this can be written as {', '.join(kinds)}.")
+        raise UserError(f"--out {target}: give a name that ends in {', '.join(kinds)}.")
     if fps is not None:
         from zerosum.data.images.film import refuse_speed
 

@@ -31,12 +31,12 @@ def theory(
     """
     from zerosum import lessons
     from zerosum.errors import UserError
-    from zerosum.progress import table
+    from zerosum.formatting import format_table
 
     if name is None:
         if out:
             raise UserError("--out: a picture belongs to one lesson. Name it: zerosum theory NAME --out FILE.")
-        show(lessons.SUMMARIES, json, table(list(lessons.SUMMARIES.items())))
+        show(lessons.SUMMARIES, json, format_table(list(lessons.SUMMARIES.items())))
         return
     lesson = lessons.lesson(name)
     for path in out or []:
@@ -71,10 +71,10 @@ def _check(out: Path, lesson: Lesson) -> None:
 
 def _text(lesson: Lesson, findings: Findings) -> str:
     """The statement, the table and the source."""
-    from zerosum.progress import table
+    from zerosum.formatting import format_table
 
     rows = [("quantity", "theory", "engine", "difference", "holds")]
     for line in findings.lines:
         apart = f"{abs(line.theory - line.engine):.1e} of {line.tolerance:.0e}"
         rows.append((line.quantity, f"{line.theory:.7g}", f"{line.engine:.7g}", apart, "yes" if line.holds else "NO"))
-    return f"{lesson.text}\n\n{table(rows)}\n\nFrom: {lesson.source}"
+    return f"{lesson.text}\n\n{format_table(rows)}\n\nFrom: {lesson.source}"

@@ -163,7 +163,7 @@ def _plan(plan: Any) -> None:
 def _finish(done: Any, json: bool) -> None:
     """What a training leaves: metrics, grid, report. A stopped run has told already how it goes on."""
     from zerosum.engine.distributed import environment, leave
-    from zerosum.progress import measures
+    from zerosum.formatting import format_records
     from zerosum.store import steps_in
     from zerosum.training.signals import status
 
@@ -179,7 +179,7 @@ def _finish(done: Any, json: bool) -> None:
             "report": str(done.folder.report),
             "metrics": done.metrics(),
         }
-        lines = [measures(content["metrics"])] if content["metrics"] else []
+        lines = [format_records(content["metrics"])] if content["metrics"] else []
         lines += [f"samples  {content['samples']}", f"report   {content['report']}"]
         show(content, json, "\n".join(lines))
     if done.stopped_by:

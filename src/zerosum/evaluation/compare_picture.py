@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from zerosum.domain import PreviewContext
 from zerosum.domain.glyphs import Glyphs, glyphs_for
 from zerosum.evaluation.compare import COLUMNS, ComparedRun, RunComparison
-from zerosum.report.comparison import SURE, Row
-from zerosum.report.words import figure as written
-from zerosum.report.words import interval
+from zerosum.formatting import format_number, interval
+from zerosum.report.comparison import SURE, ComparisonRow
 from zerosum.store import write_durably
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def _figure(contest: RunComparison, glyphs: Glyphs) -> Figure:
     return figure
 
 
-def _drawn(rows: Sequence[Row]) -> list[Row]:
+def _drawn(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
     """The first row of each kind that ranks, and has an error where any has."""
     ranks = [row for row in rows if row.better in ("lower", "higher", "near 1") and "infinity" not in row.kind]
     sure = [row for row in ranks if None not in row.errors] or ranks
@@ -79,14 +78,14 @@ def _grid(contest: RunComparison, entry: ComparedRun) -> Any:
             return np.asarray(image)
 
 
-def _bars(axes: Axes, row: Row) -> None:
+def _bars(axes: Axes, row: ComparisonRow) -> None:
     for index, (cell, known) in enumerate(zip(row.cells, row.errors, strict=True)):
         value, color = cell or 0.0, SERIES[index % len(SERIES)]
         low, high = interval(row.kind, value, SURE * (known or 0.0))
         ends = [[value - low], [high - value]]
         axes.bar(index, value, 0.68, yerr=ends, color=color, ecolor=DARK, capsize=4, error_kw={"lw": 1.2})
         mark, top = "★ " if index in row.best else "", max(0.0, high)
-        told = f"{mark}{written(value, 3)}"
+        told = f"{mark}{format_number(value, 3)}"
         axes.annotate(told, (index, top), (0, 3), textcoords="offset points", ha="center", fontsize=9, color=DARK)
     if row.floor is not None:
         axes.axhline(row.floor, color=DARK, lw=1, ls=(0, (4, 3)))

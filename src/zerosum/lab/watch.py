@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zerosum.errors import UserError
 from zerosum.report.page import compose
-from zerosum.report.read import read_folder
+from zerosum.report.read import read_run
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -48,7 +48,7 @@ class Watch:
     """The routes of one run folder."""
 
     def __init__(self, folder: Path) -> None:
-        read_folder(folder)  # UserError at once, not in the browser
+        read_run(folder)  # UserError at once, not in the browser
         self.folder = folder
 
     async def page(self, request: Request) -> Response:

@@ -135,7 +135,9 @@ def _play(phase: Phase, net_g: Generator, net_d: Discriminator, data: Rows, seed
     shown = {max(1, round(phase.steps * ((i + 1) / phase.frames) ** 2)) for i in range(phase.frames)}
     frames = []
     for step in range(1, phase.steps + 1):
-        loop.train_step(None if phase.player is None else [Turn((phase.player,), reals=phase.player == "discriminator")])
+        loop.train_step(
+            None if phase.player is None else [Turn((phase.player,), reals=phase.player == "discriminator")]
+        )
         if step in shown:
             frames.append(_frame(phase.title, net_g, net_d))
     return frames

@@ -16,9 +16,9 @@ from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.game import Game
 from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.errors import UserError
+from zerosum.formatting import format_duration
 from zerosum.planning import evaluation_cost, fit_memory, initial_weights, resolve, timing, unused_settings
 from zerosum.planning.initial_weights import InitialWeights
-from zerosum.progress import duration
 from zerosum.recipe import Component, Recipe, settled
 
 DEFAULT_SOURCE = "digits"
@@ -62,18 +62,18 @@ class Plan:
         return (
             f"{self.info.name}: {self.domain.data.describe(self.info)}. Recipe {r.name}"
             f"{resolve.told(r, self.info)}, {r.steps:,} steps of {r.batch} on {r.device} in {r.precision},"
-            f" about {duration(self.seconds_per_step * r.steps + self.seconds_looking)} of training,"
+            f" about {format_duration(self.seconds_per_step * r.steps + self.seconds_looking)} of training,"
             f" then {self._evaluation()}."
         )
 
     def _evaluation(self) -> str:
         if self.evaluation_known_s is not None:
-            return f"about {duration(self.evaluation_known_s)} of evaluation, as last time on these data"
+            return f"about {format_duration(self.evaluation_known_s)} of evaluation, as last time on these data"
         most = self.evaluation_bound_s
         return (
             "the evaluation"
             if most is None
-            else f"at most about {duration(most)} of evaluation (more where a measure is prepared for these data, once)"
+            else f"at most about {format_duration(most)} of evaluation (more where a measure is prepared for these data, once)"
         )
 
 

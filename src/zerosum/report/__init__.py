@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from zerosum.report.charts import CurvePoint, thin
 from zerosum.report.page import compose, write_report
 from zerosum.report.previews import spread
-from zerosum.report.read import RunFolder, read_folder
-from zerosum.report.series import Point, thin
+from zerosum.report.read import RunContents, read_run
 
-__all__ = ["Point", "RunFolder", "compose", "read_folder", "spread", "thin", "write_report"]
+__all__ = ["CurvePoint", "RunContents", "compose", "read_run", "spread", "thin", "write_report"]

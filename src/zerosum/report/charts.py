@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from zerosum.formatting import format_count, interval
+from zerosum.report.log_names import MEANINGS, label_of, title_of
 from zerosum.report.previews import spread
 from zerosum.report.questions import FRECHET, question_of
-from zerosum.report.read import Json, RunFolder, as_dict, as_list, number
-from zerosum.report.series import LIMIT, Series, collect, rounded, thin
-from zerosum.report.words import MEANINGS, counted, interval, label_of, title_of
+from zerosum.report.read import Json, RunContents, as_dict, as_list, number
 
 FIRST = ("loss", "V", "D", "gradient_norm")
 LAST = ("lr", "images_per_s")
@@ -27,13 +27,15 @@ ROLES = {
 PLAYERS = {"discriminator": "discriminator", "generator": "generator"}
 MOST_SCORES = 60
 HIDDEN = dict.fromkeys(("num_classes", "num_modes", "neutral_logit"))  # they say nothing as curves
+LIMIT = 400
+"""Points of a curve at most."""
 
 
-def charts_of(folder: RunFolder, limit: int = LIMIT) -> list[Json]:
+def charts_of(folder: RunContents, limit: int = LIMIT) -> list[Json]:
     """The charts of a run as plain values for the page's script, the main four first, then terms, then rates. limit: points
     of a curve at most."""
     series = collect(folder.rows.get("train", []))
-    groups: dict[str, dict[str, Series]] = {}
+    groups: dict[str, dict[str, LoggedSeries]] = {}
     for name, one in series.items():
         groups.setdefault(group_of(name), {})[name] = one
     order = [key for key in FIRST if key in groups]
@@ -59,11 +61,11 @@ def group_of(name: str) -> str:
     return first if first in ("lr", "accuracy") or not rest else rest
 
 
-def _chart(key: str, group: dict[str, Series], references: Json, meaning: str = "", limit: int = LIMIT) -> Json:
+def _chart(key: str, group: dict[str, LoggedSeries], references: Json, meaning: str = "", limit: int = LIMIT) -> Json:
     caption = meaning or MEANINGS.get(key, "")
     lost = sum(one.num_lost for one in group.values())
     if lost:
-        caption += f" {counted(lost, 'value was', 'values were')} not finite and cannot be drawn."
+        caption += f" {format_count(lost, 'value was', 'values were')} not finite and cannot be drawn."
     ordered = sorted(group.items(), key=lambda item: "generator" in item[0] or item[0] == "D(G(z))")
     curves = [_curve(name, one, index, limit) for index, (name, one) in enumerate(ordered) if one.points]
     chart: Json = {
@@ -80,7 +82,7 @@ def _chart(key: str, group: dict[str, Series], references: Json, meaning: str = 
     return chart
 
 
-def _curve(name: str, one: Series, index: int, limit: int) -> Json:
+def _curve(name: str, one: LoggedSeries, index: int, limit: int) -> Json:
     player = next((part for part in name.split("/") if part in PLAYERS), "")
     role = ROLES.get(name) or player or f"other{index % 3}"
     label = player if player and len(name.split("/")) == 2 else label_of(name)
@@ -88,7 +90,7 @@ def _curve(name: str, one: Series, index: int, limit: int) -> Json:
     return {"name": name, "label": label, "role": role, "points": points}
 
 
-def _references(key: str, group: dict[str, Series], references: Json) -> list[Json]:
+def _references(key: str, group: dict[str, LoggedSeries], references: Json) -> list[Json]:
     lines: list[Json] = []
     for name in group:
         entry = as_dict(references.get(name))
@@ -103,7 +105,7 @@ def _references(key: str, group: dict[str, Series], references: Json) -> list[Js
     return lines
 
 
-def _evaluations(folder: RunFolder) -> list[Json]:
+def _evaluations(folder: RunContents) -> list[Json]:
     """One chart for each metric that was evaluated at two steps or more, with a band of 95 % where its error is known."""
     found: dict[str, list[tuple[int, float]]] = {}
     errors: dict[str, list[float]] = {}
@@ -125,7 +127,7 @@ def _evaluations(folder: RunFolder) -> list[Json]:
     for name in names:
         if name not in left:
             points = found[name]
-            chart = _chart(name, {name: Series(points, 0)}, floors, meanings[name])
+            chart = _chart(name, {name: LoggedSeries(points, 0)}, floors, meanings[name])
             base = name.partition("[")[0]
             chart |= {"title": title_of(base), "place": question_of(name).key}
             chart["curves"][0]["label"] = label_of(base)
@@ -147,7 +149,7 @@ def _floor(reference: object) -> Json:
     return {"value": number(given.get("value", reference)), "label": str(given.get("label") or "reference")}
 
 
-def scores_of(folder: RunFolder) -> list[Json]:
+def scores_of(folder: RunContents) -> list[Json]:
     """D's scores over time: at most 60 evenly chosen histograms, each group as shares that sum to 1."""
     rows = [row for row in folder.rows.get("scores", []) if _rising(as_list(row.get("edges")))]
     chosen: list[Json] = []
@@ -171,3 +173,63 @@ def _rising(edges: Sequence[object]) -> bool:
     values = [number(edge) for edge in edges]
     pairs = itertools.pairwise(values)
     return len(values) > 1 and all(a is not None and b is not None and a < b for a, b in pairs)
+
+
+# --- series: thinned without hiding anything, each drawn point keeps its mean, lowest and highest value
+
+
+class CurvePoint(NamedTuple):
+    """One drawn point: mean, lowest and highest of the logged values it stands for."""
+
+    step: int
+    mean: float
+    low: float
+    high: float
+
+
+def thin(points: Sequence[tuple[int, float]], limit: int = LIMIT) -> list[CurvePoint]:
+    """At most `limit` points (3 or more) that stand for all (step, value) pairs.
+
+    The first and the last value stay as they are; those between are cut into runs of near-equal length, each kept as
+    its mean, lowest and highest value at its middle step. Extremes and the overall mean are therefore never lost.
+    """
+    if limit < 3:
+        raise ValueError(f"limit is {limit}; it must be 3 or more (first, last and what lies between)")
+    if len(points) <= limit:
+        return [CurvePoint(step, value, value, value) for step, value in points]
+    inner, count = points[1:-1], limit - 2
+    cuts = [len(inner) * index // count for index in range(count + 1)]
+    runs = [points[:1], *(inner[a:b] for a, b in itertools.pairwise(cuts)), points[-1:]]
+    return [_summary(run) for run in runs]
+
+
+def _summary(run: Sequence[tuple[int, float]]) -> CurvePoint:
+    values = [value for _, value in run]
+    return CurvePoint(run[len(run) // 2][0], sum(values) / len(values), min(values), max(values))
+
+
+class LoggedSeries(NamedTuple):
+    """One logged number over the run: finite (step, value) pairs, and how many values were not finite."""
+
+    points: list[tuple[int, float]]
+    num_lost: int
+
+
+def collect(rows: Sequence[Json]) -> dict[str, LoggedSeries]:
+    """Every logged number of these log lines by name, in the order in which the log first names them."""
+    found: dict[str, list[tuple[int, Any]]] = {}
+    for row in rows:
+        for name, value in as_dict(row.get("values")).items():
+            found.setdefault(name, []).append((int(row["step"]), value))
+    series = {}
+    for name, pairs in found.items():
+        finite = [(step, kept) for step, value in pairs if (kept := number(value)) is not None]
+        lost = sum(isinstance(value, float | None) and number(value) is None for _, value in pairs)
+        if finite or lost:
+            series[name] = LoggedSeries(finite, lost)
+    return series
+
+
+def rounded(value: float) -> float:
+    """Six significant digits: more than a chart shows, and a third of the bytes."""
+    return float(f"{value:.6g}")

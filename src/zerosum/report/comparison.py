@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from zerosum.formatting import format_number, format_table, format_with_error, join_words
 from zerosum.report.measures import reference_of
 from zerosum.report.questions import name_of
 from zerosum.report.read import Json, as_dict, as_list, number
-from zerosum.report.words import figure, with_error
 
 THIS_RUN = "this run"
 PROTOCOL = (
@@ -28,7 +28,7 @@ SURE = 1.96
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """One measure. cells: a value for each column, None where nothing comparable was measured; best: columns of the best,
     of all that are level with it, none where the measure cannot judge; floor: the reference as a number; errors: the standard
     error of each cell, if known."""
@@ -49,7 +49,7 @@ class Comparison:
     """columns: the run first, if there is one, then the baselines. sentence: who is better, and by how much."""
 
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     sentence: str
     notes: tuple[str, ...]
 
@@ -91,7 +91,7 @@ def side_by_side(names: Sequence[str], records: Sequence[Sequence[Json]]) -> Com
     return Comparison(tuple(names), rows, _winner(rows, names), (*notes, *_doubted(rows)))
 
 
-def _doubted(rows: Sequence[Row]) -> list[str]:
+def _doubted(rows: Sequence[ComparisonRow]) -> list[str]:
     """A note of the measures that cannot judge."""
     kinds = list(dict.fromkeys(row.kind for row in rows if row.better == CANNOT))
     return [f"Cannot judge, and so rank nothing: {', '.join(kinds)}. Their protocols say why."] if kinds else []
@@ -101,24 +101,24 @@ def _is_chance(record: Json) -> bool:
     return str(record.get("name")).partition("[")[0].endswith("_p")
 
 
-def _winner(rows: Sequence[Row], names: Sequence[str]) -> str:
+def _winner(rows: Sequence[ComparisonRow], names: Sequence[str]) -> str:
     row = _headline(rows)
     if row is None:
         return "No measure ranks these runs."
     told = f"By {_measured(row, rows)}"
     if None in row.errors:
-        values = ", ".join(f"{name} {figure(row.cells[i] or 0.0)}" for i, name in enumerate(names))
+        values = ", ".join(f"{name} {format_number(row.cells[i] or 0.0)}" for i, name in enumerate(names))
         return f"{told}: {values}. Its error is not known, so none is called better."
     if not row.best:
         return f"{told} they are level: no difference is larger than its 95 % interval."
     best = [f"{names[i]} ({_valued(row, i)})" for i in sorted(row.best)]
     rest = [f"{names[i]} ({_valued(row, i)})" for i in range(len(names)) if i not in row.best]
     verb = "is better" if len(best) == 1 else "are better, and level with each other,"
-    return f"{told} {_joined(best)} {verb} than {_joined(rest)}: the difference is beyond its 95 % interval."
+    return f"{told} {join_words(best)} {verb} than {join_words(rest)}: the difference is beyond its 95 % interval."
 
 
-def _valued(row: Row, column: int) -> str:
-    return with_error(row.cells[column] or 0.0, row.errors[column])
+def _valued(row: ComparisonRow, column: int) -> str:
+    return format_with_error(row.cells[column] or 0.0, row.errors[column])
 
 
 def _by_key(records: Sequence[object]) -> dict[str, Json]:
@@ -130,7 +130,7 @@ def _by_key(records: Sequence[object]) -> dict[str, Json]:
     return found
 
 
-def _row(key: str, columns: Sequence[dict[str, Json]]) -> Row:
+def _row(key: str, columns: Sequence[dict[str, Json]]) -> ComparisonRow:
     records = [column.get(key, {}) for column in columns]
     one = next((record for record in reversed(records) if record), {})
     cells = tuple(number(record.get("value")) for record in records)
@@ -139,7 +139,7 @@ def _row(key: str, columns: Sequence[dict[str, Json]]) -> Row:
     errors = tuple(number(record.get("error")) for record in records)
     distances = [None if cell is None else _distance(cell, better, number(reference)) for cell in cells]
     told = (*name_of(one), better, str(one.get("meaning", "")), reference_of(reference))
-    return Row(*told, cells, _best(distances, errors), number(reference), errors)
+    return ComparisonRow(*told, cells, _best(distances, errors), number(reference), errors)
 
 
 def _best(distances: Sequence[float | None], errors: Sequence[float | None]) -> frozenset[int]:
@@ -180,12 +180,12 @@ def _figure_in(better: str) -> float | None:
 # --- the sentence
 
 
-def _headline(rows: Sequence[Row]) -> Row | None:
+def _headline(rows: Sequence[ComparisonRow]) -> ComparisonRow | None:
     """The measure that ranks: the first of which less is better, as distances and divergences are."""
     return next((row for row in rows if row.better == "lower" and any(cell is not None for cell in row.cells)), None)
 
 
-def _measured(row: Row, rows: Sequence[Row]) -> str:
+def _measured(row: ComparisonRow, rows: Sequence[ComparisonRow]) -> str:
     """The measure in words, with its number of samples where it was taken at several."""
     name = row.kind.startswith("Fréchet") or not row.kind[1:2].islower()
     size = re.search(r"[\[,]n=(\d+)[\],]", row.tag) if sum(one.kind == row.kind for one in rows) > 1 else None
@@ -193,7 +193,7 @@ def _measured(row: Row, rows: Sequence[Row]) -> str:
     return f"{words} of {int(size[1]):,} samples" if size else words
 
 
-def _ranked(rows: Sequence[Row], heads: Sequence[str]) -> str:
+def _ranked(rows: Sequence[ComparisonRow], heads: Sequence[str]) -> str:
     row = _headline(rows)
     if row is None:
         return "None of the measures ranks these models."
@@ -201,12 +201,12 @@ def _ranked(rows: Sequence[Row], heads: Sequence[str]) -> str:
     known = f"; unseen real data score {row.reference}." if row.reference else "."
     if not row.best and len(ranked) > 1:
         return f"By {_measured(row, rows)} these models are level{known}"
-    best = [f"the {heads[i]} with {figure(cell, 3)}" for cell, i in ranked if i in row.best or len(ranked) == 1]
+    best = [f"the {heads[i]} with {format_number(cell, 3)}" for cell, i in ranked if i in row.best or len(ranked) == 1]
     verb = "is" if len(best) == 1 else "are, level with each other,"
-    return f"The best by {_measured(row, rows)} {verb} {_joined(best)}{known}"
+    return f"The best by {_measured(row, rows)} {verb} {join_words(best)}{known}"
 
 
-def _against(rows: Sequence[Row], heads: Sequence[str], run: Sequence[Json]) -> str:
+def _against(rows: Sequence[ComparisonRow], heads: Sequence[str], run: Sequence[Json]) -> str:
     if not run:
         return "The run has no metrics yet: zerosum evaluate measures it."
     shared = [row for row in rows if row.cells[0] is not None]
@@ -224,14 +224,26 @@ def _against(rows: Sequence[Row], heads: Sequence[str], run: Sequence[Json]) -> 
         # As in the table: below what unseen real data score there is nothing to gain, and a difference within its 95 % interval
         # is none; two that share the star are never told apart.
         if _level(mine, its, row.errors[0], row.errors[i]) or {0, i} <= row.best:
-            gaps["level with"].append(f"the {head} ({figure(value, 3)})")
+            gaps["level with"].append(f"the {head} ({format_number(value, 3)})")
         else:
             word = "better than" if value > own else "worse than"
-            gaps[word].append(f"the {head} by {figure(abs(value - own), 3)}")
-    parts = [f"{word} {_joined(found)}" for word, found in gaps.items() if found]
+            gaps[word].append(f"the {head} by {format_number(abs(value - own), 3)}")
+    parts = [f"{word} {join_words(found)}" for word, found in gaps.items() if found]
     known = f" (unseen real data {row.reference})" if row.reference else ""
-    return f"By {_measured(row, rows)}, where the run scores {figure(own, 3)}{known}, it is {'; '.join(parts)}."
+    return f"By {_measured(row, rows)}, where the run scores {format_number(own, 3)}{known}, it is {'; '.join(parts)}."
 
 
-def _joined(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+# --- the table in a terminal
+
+
+def comparison_table(found: Comparison) -> str:
+    """Aligned columns, one row for each measure, a star at the best; with standard errors where they are known."""
+    rows = [("measure", *found.columns, "reference", "wanted")]
+    for row in found.rows:
+        num = next((part for part in row.tag.strip("[]").split(",") if part.startswith("n=")), "")
+        cells = (
+            "-" if cell is None else format_with_error(cell, error) + ("*" if index in row.best else "")
+            for index, (cell, error) in enumerate(zip(row.cells, row.errors, strict=True))
+        )
+        rows.append((f"{row.kind} {num}".strip(), *cells, row.reference, row.better))
+    return format_table(rows)

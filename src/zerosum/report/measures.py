@@ -6,16 +6,16 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from zerosum.report.lists import pairs
-from zerosum.report.questions import IN_WORDS, Line, Question, answers, base_of, headlines, name_of, newest
-from zerosum.report.read import Json, RunFolder, as_dict, number
-from zerosum.report.words import counted, duration, figure, interval, text, with_error
+from zerosum.formatting import format_count, format_duration, format_number, format_with_error, interval
+from zerosum.report.markup import pairs, text
+from zerosum.report.questions import IN_WORDS, MeasureRow, Question, answers, base_of, headlines, name_of, newest
+from zerosum.report.read import Json, RunContents, as_dict, number
 
 BETTER = {"lower": "lower is better", "higher": "higher is better"}
 NUM_TILES = 5
 
 
-def tiles(folder: RunFolder) -> str:
+def tiles(folder: RunContents) -> str:
     """Five numbers: one for each question that the run can answer, then facts of the training."""
     measured = {question.key: f"measures-{question.key}" for question, _ in answers(newest(folder))}
     found = headlines(folder)[:NUM_TILES]
@@ -24,7 +24,7 @@ def tiles(folder: RunFolder) -> str:
     return f'<dl class="tiles first">{"".join(shown)}</dl>' if shown else ""
 
 
-def facts(folder: RunFolder) -> str:
+def facts(folder: RunContents) -> str:
     """Time, steps, samples and sizes, folded: the first of them are told in the line that opens."""
     known = list(_facts(folder))
     told = ", ".join(f"{label.lower()} {value}" for label, value, _ in known[:3])
@@ -39,7 +39,7 @@ def _tile(label: str, value: str, extra: str) -> str:
 
 def _answer(question: Question, record: Json, place: str) -> str:
     value = number(record.get("value"))
-    shown = "cannot judge" if _doubt(record) else figure(value, 3) if value is not None else "not finite"
+    shown = "cannot judge" if _doubt(record) else format_number(value, 3) if value is not None else "not finite"
     floor = reference_of(record.get("reference"))
     kind = str(record.get("label") or IN_WORDS.get(base_of(record)) or name_of(record)[0] + _size(record))
     wanted = f"reference {floor}" if floor else _better(record)
@@ -55,24 +55,28 @@ def _size(record: Json) -> str:
     return f", {found[1]}" if found else ""
 
 
-def _facts(folder: RunFolder) -> Iterator[tuple[str, str, str]]:
+def _facts(folder: RunContents) -> Iterator[tuple[str, str, str]]:
     """(label, value, what to know of it): time, steps, samples seen, speed, size of the players."""
     status, run = folder.status, folder.run
     step, steps = number(status.get("step")), number(status.get("steps"))
     images, seconds = number(status.get("images")), number(status.get("seconds"))
     if seconds is not None:
         where = f"{run.get('device', 'unknown device')}, {run.get('precision', '')}".rstrip(", ")
-        yield "Time", duration(seconds), f"on {where}"
+        yield "Time", format_duration(seconds, exact=True), f"on {where}"
     if step is not None:
-        yield "Steps", figure(step), f"of {figure(steps)}" if steps else ""
+        yield "Steps", format_number(step), f"of {format_number(steps)}" if steps else ""
     if images is not None:
         rows = number(as_dict(run.get("source")).get("num_rows"))
-        yield "Samples seen", figure(images), f"{figure(images / rows, 3)} passes over the data" if rows else ""
+        yield (
+            "Samples seen",
+            format_number(images),
+            f"{format_number(images / rows, 3)} passes over the data" if rows else "",
+        )
     if images and seconds:
-        yield "Samples / s", figure(round(images / seconds)), "mean of the whole run"
+        yield "Samples / s", format_number(round(images / seconds)), "mean of the whole run"
     for player, count in as_dict(run.get("num_parameters")).items():
         if number(count) is not None:
-            yield player.capitalize(), figure(count), "parameters"
+            yield player.capitalize(), format_number(count), "parameters"
 
 
 def _better(record: Json) -> str:
@@ -85,21 +89,21 @@ def reference_of(value: object) -> str:
     if isinstance(value, dict):
         kept = number(value.get("value"))
         return " ".join(
-            part for part in (figure(kept) if kept is not None else "", str(value.get("label", ""))) if part
+            part for part in (format_number(kept) if kept is not None else "", str(value.get("label", ""))) if part
         )
     kept = number(value)
-    return figure(kept) if kept is not None else str(value or "")
+    return format_number(kept) if kept is not None else str(value or "")
 
 
-def metrics_section(folder: RunFolder, drawn: Mapping[str, str]) -> str:
+def metrics_section(folder: RunContents, drawn: Mapping[str, str]) -> str:
     """The newest evaluation, folded by question; each value opens to the whole protocol behind it. drawn: the charts of the
     measures over time, by the key of their question."""
     groups = answers(newest(folder))
     if not groups:
         return '<p class="empty">No metrics were computed yet: <code>zerosum evaluate</code> does it.</p>'
     return (
-        f'<p class="lead">Measured at step {figure(folder.last("evaluation")["step"])}. ± is one standard error; the protocol '
-        "says what it covers. The reference is what held-out real data score "
+        f'<p class="lead">Measured at step {format_number(folder.last("evaluation")["step"])}. ± is one standard error; '
+        "the protocol says what it covers. The reference is what held-out real data score "
         "under the same protocol; none: real data cannot be measured so, or too few are held out. "
         "From few rows it is a rough bar, and a measure that was trained knows its training data, "
         "so a good generator can pass it. Below it are controls: the same measure of samples that should fail.</p>"
@@ -107,13 +111,13 @@ def metrics_section(folder: RunFolder, drawn: Mapping[str, str]) -> str:
     )
 
 
-def _group(question: Question, lines: Sequence[Line], drawn: str) -> str:
+def _group(question: Question, lines: Sequence[MeasureRow], drawn: str) -> str:
     record = lines[0].record
     value, floor = number(record.get("value")), reference_of(record.get("reference"))
-    seen = "cannot judge" if _doubt(record) else figure(value, 3) if value is not None else "not finite"
+    seen = "cannot judge" if _doubt(record) else format_number(value, 3) if value is not None else "not finite"
     told = f"{name_of(record)[0]} {seen}"
     told += f", reference {floor}" if floor else ""
-    count = counted(len(lines), "measure")
+    count = format_count(len(lines), "measure")
     return (
         f'<details class="question" id="measures-{question.key}"><summary><h3>{text(question.words)}</h3> '
         f'<span>{text(told)} · {count}</span></summary>{drawn}<table class="metrics"><thead><tr><th scope="col">Measure</th>'
@@ -122,7 +126,7 @@ def _group(question: Question, lines: Sequence[Line], drawn: str) -> str:
     )
 
 
-def _row(line: Line) -> str:
+def _row(line: MeasureRow) -> str:
     record = line.record
     kind, tag = name_of(record)
     others = "".join(
@@ -145,7 +149,7 @@ def _reference(record: Json) -> str:
 def _value(record: Json) -> str:
     """The value with its error, its 95 % interval and which way is better."""
     value, error, kind = number(record.get("value")), number(record.get("error")), name_of(record)[0]
-    shown = with_error(value, error) if value is not None else "not finite"
+    shown = format_with_error(value, error) if value is not None else "not finite"
     around = f"<small>95 %: {_interval(kind, value, error)}</small>" if value is not None and error else ""
     if _doubt(record):
         return f"<b>cannot judge</b><small>{text(shown)}</small>"
@@ -161,7 +165,7 @@ def _controls(record: Json) -> str:
     """What samples score that no generator made, such as noise or copies: they show what the measure can tell."""
     found = as_dict(as_dict(record.get("protocol")).get("controls"))
     return "".join(
-        f"<small>{text(name)}: {figure(value, 3)}</small>"
+        f"<small>{text(name)}: {format_number(value, 3)}</small>"
         for name, one in found.items()
         if (value := number(one)) is not None
     )

@@ -12,15 +12,14 @@ from importlib.resources import files
 from pathlib import Path
 
 from zerosum.errors import UserError
-from zerosum.report.baselines import baselines_section
-from zerosum.report.charts import charts_of, scores_of
+from zerosum.formatting import format_number
+from zerosum.report.charts import LIMIT, charts_of, scores_of
+from zerosum.report.markup import badge, text
 from zerosum.report.measures import facts, metrics_section, tiles
 from zerosum.report.previews import Gallery, Picture, gather, shown
-from zerosum.report.read import Json, RunFolder, as_dict, number, read_folder
-from zerosum.report.sections import data_section, next_section, recipe_section
-from zerosum.report.series import LIMIT
-from zerosum.report.verdict import badge, health_section, verdict_of
-from zerosum.report.words import figure, text
+from zerosum.report.read import Json, RunContents, as_dict, number, read_run
+from zerosum.report.sections import baselines_section, data_section, next_section, recipe_section
+from zerosum.report.verdict import health_section, verdict_of
 
 LOGO = (
     '<svg class="logo" viewBox="0 0 24 24" aria-hidden="true"><circle cx="12" cy="12" r="10.5"/>'
@@ -68,7 +67,7 @@ def _write_whole(path: Path, page: str) -> None:
 def compose(path: Path, more: str = "", most_bytes: int = MOST_BYTES) -> str:
     """The page of a run folder as it is now, of at most `most_bytes`: long curves are drawn with fewer points, many or heavy
     pictures are thinned or shown as smaller copies. more: a script of whoever serves it, which may ask its own server."""
-    folder = read_folder(path)
+    folder = read_run(path)
     for limit in (LIMIT, LIMIT // 2, LIMIT // 4, LIMIT // 8, LIMIT // 16):
         bare = len(render_page(folder, Gallery(), more, limit).encode())
         if bare <= most_bytes // 2:
@@ -77,7 +76,7 @@ def compose(path: Path, more: str = "", most_bytes: int = MOST_BYTES) -> str:
     return render_page(folder, gallery, more, limit)
 
 
-def render_page(folder: RunFolder, gallery: Gallery, more: str = "", limit: int = LIMIT) -> str:
+def render_page(folder: RunContents, gallery: Gallery, more: str = "", limit: int = LIMIT) -> str:
     """The whole HTML text of the page. more: as for `compose`. limit: points of a curve at most."""
     style, script = _asset("page.css"), _asset("charts.js") + _asset("page.js") + more
     charts, scores = charts_of(folder, limit), scores_of(folder)
@@ -117,7 +116,7 @@ def _embedded(data: Json) -> str:
     return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _body(folder: RunFolder, gallery: Gallery, charts: list[Json], scores: list[Json], limit: int) -> Iterable[str]:
+def _body(folder: RunContents, gallery: Gallery, charts: list[Json], scores: list[Json], limit: int) -> Iterable[str]:
     drawn = {place: _drawn(charts, place) for place in {chart["place"] for chart in charts}}
     yield '<a class="skip" href="#top">Skip to the samples</a>'
     yield _header(folder)
@@ -139,7 +138,7 @@ def _body(folder: RunFolder, gallery: Gallery, charts: list[Json], scores: list[
     yield "This page loads nothing from elsewhere.</footer>"
 
 
-def _header(folder: RunFolder) -> str:
+def _header(folder: RunContents) -> str:
     run, verdict = folder.run, verdict_of(folder)
     state = str(folder.status.get("state", "unknown state"))
     step = number(folder.status.get("step"))
@@ -147,7 +146,7 @@ def _header(folder: RunFolder) -> str:
         step is not None and state == "running"
     ):  # the log is newer than the state, which is written with each checkpoint
         step = max(step, *(number(row.get("step")) or 0 for row in (folder.last("train"), folder.last("health"))))
-    where = f" at step {figure(step)}" if step is not None and state != "finished" else ""
+    where = f" at step {format_number(step)}" if step is not None and state != "finished" else ""
     plan = run.get("plan") or as_dict(run.get("source")).get("summary", "")
     recipe = f" · recipe {text(folder.recipe['name'])}" if folder.recipe.get("name") else ""
     fitted = ("Baselines",) if folder.baselines else ()

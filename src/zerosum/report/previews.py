@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from zerosum.report.words import text
+from zerosum.report.markup import text
 
 MOST = 40
 MOST_BYTES = 2_000_000

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zerosum.report.read import Json, RunFolder, as_dict, as_list, number
-from zerosum.report.words import MEANINGS, spelt
+from zerosum.formatting import metric_words
+from zerosum.report.log_names import MEANINGS
+from zerosum.report.read import Json, RunContents, as_dict, as_list, number
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ REST = Question("rest", "Further measures", ())
 
 
 @dataclass(frozen=True)
-class Line:
+class MeasureRow:
     """One row of the page: a measure, and others that say the same thing from other samples or in another way."""
 
     record: Json
@@ -133,11 +134,11 @@ def base_of(record: Json) -> str:
 def name_of(record: Json) -> tuple[str, str]:
     """The kind of the measure in words, and the tag that says with which extractor and how many samples."""
     kind, bracket, tag = str(record.get("name", "metric")).partition("[")
-    words = spelt(kind.replace("_", " "))
+    words = metric_words(kind.replace("_", " "))
     return words[:1].upper() + words[1:], bracket + tag
 
 
-def newest(folder: RunFolder) -> list[Json]:
+def newest(folder: RunContents) -> list[Json]:
     """The records of the newest evaluation."""
     return [as_dict(record) for record in as_list(folder.last("evaluation").get("records"))]
 
@@ -148,7 +149,7 @@ def question_of(name: str) -> Question:
     return next((question for question in QUESTIONS if base in question.measures), REST)
 
 
-def answers(records: Sequence[Json]) -> list[tuple[Question, list[Line]]]:
+def answers(records: Sequence[Json]) -> list[tuple[Question, list[MeasureRow]]]:
     """The questions that these records answer, each with its rows; the Fréchet distances are one row."""
     found = []
     for question in (*QUESTIONS, REST):
@@ -160,14 +161,14 @@ def answers(records: Sequence[Json]) -> list[tuple[Question, list[Line]]]:
     return found
 
 
-def _lines(records: Sequence[Json]) -> list[Line]:
+def _lines(records: Sequence[Json]) -> list[MeasureRow]:
     family = [record for record in records if base_of(record) in FRECHET]
     if not family:
-        return [Line(record) for record in records]
+        return [MeasureRow(record) for record in records]
     # A distance beside that of unseen real data says more than one without.
     first = next((one for one in family if _compared(one)), family[0])
     others = tuple(one for one in family if one is not first)
-    return [Line(first, others), *(Line(record) for record in records if base_of(record) not in FRECHET)]
+    return [MeasureRow(first, others), *(MeasureRow(record) for record in records if base_of(record) not in FRECHET)]
 
 
 def _compared(record: Json) -> bool:
@@ -176,7 +177,7 @@ def _compared(record: Json) -> bool:
     return number(value) is not None and not base_of(record).endswith("_infinity")
 
 
-def headlines(folder: RunFolder) -> list[tuple[Question, Json]]:
+def headlines(folder: RunContents) -> list[tuple[Question, Json]]:
     """For each question that the run can answer the one record that stands for it: of the newest evaluation, or made of the
     newest health check."""
     seen = as_dict(folder.last("health").get("values"))

@@ -1,4 +1,4 @@
-"""The files of a run folder, read with care: what is missing or broken becomes a sentence, not a crash."""
+"""The contents of a run folder for its report: a missing or broken file becomes a note, not an error."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zerosum.errors import Damaged, UserError
+from zerosum.errors import Damaged
 from zerosum.jsonfile import read_log, read_object
+from zerosum.run_files import RunFiles
 
-FORMAT = 1
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """What a run folder says. `rows` maps a kind of log line to its lines, by rising step, one line a step."""
+class RunContents:
+    """The contents of a run folder. rows: kind of log line -> its lines, by ascending step, one per step. notes: on what is
+    missing or broken."""
 
     path: Path
     run: Json
@@ -33,12 +34,9 @@ class RunFolder:
         return rows[-1] if rows else {}
 
 
-def read_folder(folder: Path) -> RunFolder:
-    """Read the plain files of a run folder.
-
-    Raises UserError when `folder` is no run folder, or was written by a newer format than this one reads.
-    """
-    run = _read_run(folder)
+def read_run(folder: Path) -> RunContents:
+    """Reads the files of a run folder; UserError when it is not one, or was written by another format."""
+    run = RunFiles.open(folder).read("run.json")
     notes: list[str] = []
     recipe = _optional(folder / "recipe.json", "The recipe cannot be shown", notes)
     status = _optional(folder / "status.json", "The state of the run is not known", notes)
@@ -46,7 +44,7 @@ def read_folder(folder: Path) -> RunFolder:
     baselines = folder / "baselines.json"
     fitted = _optional(baselines, "The baselines cannot be shown", notes) if baselines.exists() else {}
     rows = _read_log(folder / "metrics.jsonl", notes)
-    return RunFolder(folder, run, recipe, status, references, fitted, rows, notes)
+    return RunContents(folder, run, recipe, status, references, fitted, rows, notes)
 
 
 def as_dict(value: object) -> Json:
@@ -64,28 +62,6 @@ def number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) else None
-
-
-def _read_run(folder: Path) -> Json:
-    path = folder / "run.json"
-    try:
-        run = read_object(path)
-    except (FileNotFoundError, NotADirectoryError):
-        what = "has no run.json" if folder.is_dir() else "is not a folder"
-        raise UserError(
-            f"{folder} {what}, so it is not a run folder. A run folder is what `zerosum train` makes: it holds run.json, "
-            "recipe.json, metrics.jsonl, previews/ and checkpoints/. Give the path of one, for example runs/digits."
-        ) from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error}). Restore it from a copy, or train again.") from None
-    except Damaged as error:
-        raise UserError(f"{error}. Restore it from a copy, or train again.") from None
-    if run.get("format", FORMAT) != FORMAT:
-        raise UserError(
-            f"{path}: format is {run['format']!r}; this zerosum reads format {FORMAT}. "
-            f"Use the version that wrote the run (zerosum {run.get('zerosum', 'unknown')})."
-        )
-    return run
 
 
 def _optional(path: Path, loss: str, notes: list[str]) -> Json:

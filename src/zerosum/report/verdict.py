@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zerosum.report.read import Json, RunFolder, as_dict, as_list, number
-from zerosum.report.words import LEVELS, counted, figure, text
+from zerosum.formatting import format_count, format_number
+from zerosum.report.markup import LEVELS, badge, text
+from zerosum.report.read import Json, RunContents, as_dict, as_list, number
 
 
 class Verdict(NamedTuple):
@@ -16,7 +17,7 @@ class Verdict(NamedTuple):
     sentence: str
 
 
-def verdict_of(folder: RunFolder) -> Verdict:
+def verdict_of(folder: RunContents) -> Verdict:
     """The state of the run and its newest health checks, the gravest first."""
     state, message = str(folder.status.get("state", "")), str(folder.status.get("message") or "")
     if state == "failed":
@@ -30,14 +31,14 @@ def verdict_of(folder: RunFolder) -> Verdict:
         return Verdict("none", str(findings[0].get("title", "")), str(findings[0].get("sentence", "")))
     if not grave:
         return Verdict("ok", "Healthy", str(findings[0].get("sentence", "")))
-    more = f" and {counted(len(grave) - 1, 'more finding')}" if len(grave) > 1 else ""
+    more = f" and {format_count(len(grave) - 1, 'more finding')}" if len(grave) > 1 else ""
     headline = f"{grave[0].get('title', 'Unnamed check')}{more}"
     passed = len(findings) - len(grave)
     tail = f" {passed} of {len(findings)} checks passed." if passed else ""
     return Verdict(str(grave[0]["level"]), headline, f"{grave[0].get('sentence', '')}{tail}")
 
 
-def findings_of(folder: RunFolder) -> list[Json]:
+def findings_of(folder: RunContents) -> list[Json]:
     """The newest health findings and what the newest evaluation adds, alarms first, then warnings."""
     looked, measured = folder.last("health"), folder.last("evaluation")
     found = [as_dict(one) for one in as_list(looked.get("findings"))]
@@ -49,43 +50,38 @@ def findings_of(folder: RunFolder) -> list[Json]:
     return sorted(found, key=lambda one: rank.get(str(one.get("level")), len(rank)))
 
 
-def health_section(folder: RunFolder) -> str:
+def health_section(folder: RunContents) -> str:
     """The checks as cards, then what was found earlier in the run and has passed since."""
     findings = findings_of(folder)
     if not findings:
         return '<p class="empty">No health checks were recorded.</p>' + _not_finite(folder)
-    step = figure(number(folder.last("health").get("step")) or 0)
+    step = format_number(number(folder.last("health").get("step")) or 0)
     cards = "".join(map(_card, findings))
     return f'<p class="lead">As found at step {step}.</p><ul class="cards">{cards}</ul>{_not_finite(folder)}{_earlier(folder)}'
 
 
-def _not_finite(folder: RunFolder) -> str:
+def _not_finite(folder: RunContents) -> str:
     """What numbers that were not finite have led to: updates left out, or ways back."""
     left_out = number(folder.status.get("skipped_updates"))
     if not left_out:
         return _rollbacks(folder)
-    updates = counted(int(left_out), "update")
+    updates = format_count(int(left_out), "update")
     return f"<p><b>{updates} left out</b>, because a loss or gradient was not finite.</p>{_rollbacks(folder)}"
 
 
-def _rollbacks(folder: RunFolder) -> str:
+def _rollbacks(folder: RunContents) -> str:
     """The times the run went back to a checkpoint, each with its cause and the rates from there on."""
     events = [as_dict(one) for one in as_list(folder.last("rollback").get("rollbacks"))]
     if not events:
         return ""
     lines = "".join(
-        f"<li>At step {figure(number(one.get('failed_step')) or 0)}: {text(one.get('reason', ''))}. Went back to step "
-        f"{figure(number(one.get('to_step')) or 0)}; learning rates times {figure(number(one.get('rate')) or 0)} from there.</li>"
+        f"<li>At step {format_number(number(one.get('failed_step')) or 0)}: {text(one.get('reason', ''))}. Went back to step "
+        f"{format_number(number(one.get('to_step')) or 0)}; learning rates times "
+        f"{format_number(number(one.get('rate')) or 0)} from there.</li>"
         for one in events
     )
     times = "once" if len(events) == 1 else f"{len(events)} times"
     return f"<h3>Went back {times}</h3><ul>{lines}</ul>"
-
-
-def badge(level: str) -> str:
-    """A level as a sign and a word, never as a colour alone."""
-    word, sign = LEVELS.get(level, (level.capitalize() or "Note", "·"))
-    return f'<span class="badge"><span aria-hidden="true">{sign}</span> {text(word)}</span>'
 
 
 def _card(one: Json) -> str:
@@ -99,7 +95,7 @@ def _card(one: Json) -> str:
     return "".join(parts) + "</li>"
 
 
-def _earlier(folder: RunFolder) -> str:
+def _earlier(folder: RunContents) -> str:
     """One line for each kind of trouble found before the newest check, with its steps."""
     found: dict[tuple[str, str], list[Json]] = {}
     for row in folder.rows.get("health", [])[:-1]:
@@ -114,7 +110,7 @@ def _earlier(folder: RunFolder) -> str:
 
 
 def _past(level: str, title: str, ones: list[Json]) -> str:
-    steps = figure(ones[0]["step"])
+    steps = format_number(ones[0]["step"])
     if len(ones) > 1:
-        steps = f"{steps} to {figure(ones[-1]['step'])}, {len(ones)} times"
+        steps = f"{steps} to {format_number(ones[-1]['step'])}, {len(ones)} times"
     return f"<b>{text(title)}</b> {badge(level)} at step {steps}: {text(ones[-1].get('sentence', ''))}"

@@ -14,7 +14,7 @@ from zerosum.engine.duel import Duel
 from zerosum.engine.game import Game
 from zerosum.engine.losses import value
 from zerosum.planning.plan import Plan
-from zerosum.run_folder import FORMAT
+from zerosum.run_files import FORMAT
 
 
 def run_facts(plan: Plan, game: Game, name: str, world: DistributedContext) -> dict[str, Any]:

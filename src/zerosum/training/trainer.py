@@ -14,10 +14,11 @@ from zerosum.engine.events import Boundary, NonFinite, Stepped
 from zerosum.errors import UserError
 from zerosum.evaluation import evaluate
 from zerosum.evaluation.training_evaluator import TrainingEvaluator
+from zerosum.formatting import format_duration
 from zerosum.generation.sampler import publish
 from zerosum.planning import evaluation_cost, timing
 from zerosum.planning.plan import Plan, match
-from zerosum.progress import Progress, duration
+from zerosum.progress import Progress
 from zerosum.report import write_report
 from zerosum.run_folder import RunFolder
 from zerosum.training import rollback, signals
@@ -330,11 +331,13 @@ class Trainer:
                 self.plan.info, evaluation_cost.EvaluationCost(watch.seconds - watch.once_s, peak.num_bytes or 0)
             )
         once = (
-            f", {duration(watch.once_s)} of it to prepare measures that are kept for these data"
+            f", {format_duration(watch.once_s)} of it to prepare measures that are kept for these data"
             if watch.once_s >= 1
             else ""
         )
-        told = f"Training took {duration(trained)} in all, the evaluation {duration(watch.seconds)}{once}."
+        told = (
+            f"Training took {format_duration(trained)} in all, the evaluation {format_duration(watch.seconds)}{once}."
+        )
         if watch.left_out:
             told += (
                 f" Left out: {', '.join(watch.left_out)}. With --minutes an evaluation may take "

@@ -10,8 +10,8 @@ import torch
 from zerosum.domains.images.data import Images, ImageSource, Shape, open_source
 from zerosum.domains.images.measures import controls
 from zerosum.domains.images.metrics import ImageEvaluator
+from zerosum.formatting import format_records
 from zerosum.metrics.record import Record
-from zerosum.progress import measures
 from zerosum.training.diagnostics import examine_records
 
 DISTANCES = ("frechet", "kernel_distance", "precision", "recall", "density", "coverage")
@@ -57,7 +57,7 @@ def test_39_photographs_judge_nothing() -> None:
     for name in DISTANCES:
         assert found[name].protocol["cannot_judge"] == "39 real images are too few; 64 are needed."
         assert found[name].meaning.startswith("Cannot judge: 39 real images")
-    assert measures([record.to_json() for record in found.values()]).count("cannot judge") == len(DISTANCES)
+    assert format_records([record.to_json() for record in found.values()]).count("cannot judge") == len(DISTANCES)
 
 
 def test_measures_of_many_digits_tell_reals_from_every_control(digits: ImageSource) -> None:

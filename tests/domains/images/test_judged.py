@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import zerosum as zs
-from zerosum.cli.evaluate import unlike_told
+from zerosum.cli.evaluation import format_unlike
 from zerosum.domains.images.data import Images, ImageSource, Shape, open_source, to_unit
 from zerosum.domains.images.pixel_evaluator import PixelEvaluator
 
@@ -61,6 +61,6 @@ def test_inputs_unlike_anything_trained_on_are_told(tmp_path: Path) -> None:
     found = run.unlike(sorted(tmp_path.glob("*.png")))
     assert {Path(name).stem for name, _ in found} == set(strange)
     assert all(ratio > 1.2 for _, ratio in found)
-    (told,) = unlike_told(found, 23)
+    (told,) = format_unlike(found, 23)
     assert told.startswith("3 of 23 samples are unlike anything trained on")
-    assert unlike_told([], 23) == []
+    assert format_unlike([], 23) == []

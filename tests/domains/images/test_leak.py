@@ -18,8 +18,8 @@ from zerosum.domains.images.measures.augmentation_detector import AugmentationSi
 from zerosum.engine.loop import TrainingLoop
 from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import UserError
+from zerosum.formatting import format_records
 from zerosum.metrics.record import Record
-from zerosum.progress import measures
 
 AUGMENT = diffaugment()
 
@@ -48,7 +48,7 @@ def test_a_leak_is_found_and_measured(source: ImageSource, unseen: Tensor) -> No
     found = measured(source, third)
     assert found.name == f"augmentation_leak[diffaugment,p=1,n={len(third)}]"
     assert found.meaning.startswith("WARNING")
-    assert "may leak" in measures([found.to_json()]).splitlines()[-1]  # told on the terminal too
+    assert "may leak" in format_records([found.to_json()]).splitlines()[-1]  # told on the terminal too
     assert found.protocol["caught"] > 0.85
     assert found.reference is not None
     assert found.reference < 0.05
@@ -60,7 +60,7 @@ def test_plain_and_poor_images_are_no_leak(source: ImageSource, unseen: Tensor) 
     assert plain.value == plain.reference  # the very images that the reference is measured on
     assert not plain.meaning.startswith("WARNING")
     assert plain.protocol["warning"] is None
-    assert "may leak" not in measures([plain.to_json()])
+    assert "may leak" not in format_records([plain.to_json()])
     blurred = avg_pool2d(pad(unseen, [1] * 4, mode="replicate"), 3, 1)
     assert measured(source, blurred).value < 0.15
     noisy = (unseen + 0.2 * torch.randn(unseen.shape, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)
@@ -106,7 +106,7 @@ def test_fakes_unlike_all_images_are_no_leak(source: ImageSource, unseen: Tensor
         assert found.value > 0.9  # what the probe says
         assert found.protocol["warning"] is None
         assert found.meaning.startswith("Not judged: the generated images are not yet like real ones")
-        assert "may leak" not in measures([found.to_json()])
+        assert "may leak" not in format_records([found.to_json()])
     real = measured(source, unseen)
     assert not real.meaning.startswith("Not judged")
 

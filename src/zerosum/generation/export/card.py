@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zerosum.formatting import format_value, metric_words
 from zerosum.generation.export.program import condition_name, description
 from zerosum.generation.trained_generator import TrainedGenerator
-from zerosum.progress import shown
-from zerosum.report.words import spelt
 from zerosum.run_folder import RunFolder
 
 UNKNOWN_LICENCE = "unknown"
@@ -156,7 +155,7 @@ def _measured(run: TrainedGenerator) -> str:
         floor = "" if record.get("reference") is None else f"{record['reference']:.4g}"
         told = _listed({name: value for name, value in protocol.items() if name not in shared})
         wanted = "cannot judge" if record["protocol"].get("cannot_judge") else record["better"]
-        name = spelt(record["name"].partition("[")[0].replace("_", " "))
+        name = metric_words(record["name"].partition("[")[0].replace("_", " "))
         lines.append(f"| {name} | {record['value']:.4g}{error} | {floor} | {wanted} | {told} |")
     common = [f"For all of them: {_listed(shared)}.", ""] if shared else []
     full = json.dumps({record["name"]: record["protocol"] for record in records}, indent=1, ensure_ascii=False)
@@ -165,7 +164,7 @@ def _measured(run: TrainedGenerator) -> str:
 
 
 def _listed(protocol: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in protocol.items())
+    return ", ".join(f"{name.replace('_', ' ')} {format_value(value)}" for name, value in protocol.items())
 
 
 def _limits(run: TrainedGenerator) -> str:

@@ -1,11 +1,24 @@
-"""Names and values as a list on the page."""
+"""Small parts of the page's HTML: escaped text, lists of names and values, marks of a level."""
 
 from __future__ import annotations
 
+import html
 import json
 
 from zerosum.report.read import Json
-from zerosum.report.words import text
+
+LEVELS = {"alarm": ("Alarm", "✕"), "warning": ("Warning", "!"), "ok": ("OK", "✓")}
+
+
+def text(value: object) -> str:
+    """Any value as HTML-safe text."""
+    return html.escape(str(value), quote=True)
+
+
+def badge(level: str) -> str:
+    """A level as a sign and a word, never as a colour alone."""
+    word, sign = LEVELS.get(level, (level.capitalize() or "Note", "·"))
+    return f'<span class="badge"><span aria-hidden="true">{sign}</span> {text(word)}</span>'
 
 
 def pairs(values: Json) -> str:

@@ -1,12 +1,8 @@
-"""How the page speaks: numbers, times and the plain meaning of every logged number."""
+"""Titles, labels and explanations of logged numbers."""
 
 from __future__ import annotations
 
-import html
-import math
-import re
-
-LEVELS = {"alarm": ("Alarm", "✕"), "warning": ("Warning", "!"), "ok": ("OK", "✓")}
+from zerosum.formatting import metric_words
 
 MEANINGS = {
     "loss": "What each player lowers in its own step, without penalties. The players pull against each other, so a falling "
@@ -69,73 +65,10 @@ def label_of(name: str) -> str:
     base, _, tag = name.partition("[")
     if name in LABELS:
         return LABELS[name]
-    return spelt(base.replace("_", " ").replace("/", ", ")) + (f" ({tag.rstrip(']')})" if tag else "")
+    return metric_words(base.replace("_", " ").replace("/", ", ")) + (f" ({tag.rstrip(']')})" if tag else "")
 
 
 def title_of(key: str) -> str:
     """The heading of a logged number: its known title, or its name in words."""
-    words = spelt(key.replace("_", " ").replace("/", ", ").strip())
+    words = metric_words(key.replace("_", " ").replace("/", ", ").strip())
     return TITLES.get(key) or words[:1].upper() + words[1:]
-
-
-def text(value: object) -> str:
-    """Any value as HTML-safe text."""
-    return html.escape(str(value), quote=True)
-
-
-def figure(value: float, digits: int = 4) -> str:
-    """A number for reading: thousands separated, `digits` significant digits, no exponent between 0.001 and a million."""
-    if not math.isfinite(value):
-        return "not finite"
-    if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    if abs(value) < 1e-3:
-        return f"{value:.{digits - 1}g}"
-    return f"{value:.{digits}g}"
-
-
-def with_error(value: float, error: float | None) -> str:
-    """'12.3 ± 5.6': both to the second digit of the error; without an error the number alone."""
-    if not error or not math.isfinite(error):
-        return figure(value)
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:,.{digits}f} ± {error:,.{digits}f}"
-
-
-SHARES = {
-    *("precision", "recall", "coverage", "class_accuracy", "copy_rate", "nearest_in_train", "augmentation_leak"),
-    *("discriminator_heldout", "discriminator_train", "discriminator_fakes", "share_near"),
-}
-"""Measures that lie in [0, 1], and so do the intervals around them."""
-
-
-def interval(name: str, value: float, half: float) -> tuple[float, float]:
-    """The ends of value ± half, inside [0, 1] where the measure of that name is a share."""
-    low, high = value - half, value + half
-    share = name.partition("[")[0].strip().lower().replace(" ", "_") in SHARES
-    return (min(max(low, 0.0), value), max(min(high, 1.0), value)) if share else (low, high)
-
-
-ABBREVIATIONS = re.compile(r"\b(psnr|ssim|fid|kid)\b")
-
-
-def spelt(name: str) -> str:
-    """The name of a measure as people read it: the code's "frechet" is Fréchet's, "psnr" is PSNR."""
-    return ABBREVIATIONS.sub(lambda found: found[0].upper(), name.replace("frechet", "Fréchet"))
-
-
-def duration(seconds: float) -> str:
-    """Seconds as '48 s', '12 min 5 s' or '3 h 20 min'."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
-
-
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """'1 warning', '2 warnings', '1,000 warnings'."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -1,0 +1,224 @@
+"""The commands that measure: judge, evaluate, report, compare, baseline."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean, quantiles
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zerosum.cli.common import Download, Extractor, Folder, Json, MovedData, Trust, Weights, app, say, show
+from zerosum.errors import UserError
+
+if TYPE_CHECKING:
+    from zerosum.domain.eval_options import EvalOptions
+
+MOST_LISTED, NUM_LOWEST = 40, 10
+"""At most so many scores are printed one by one; of more only the lowest ones."""
+
+
+@app.command()
+def judge(
+    folder: Folder,
+    files: Annotated[list[Path], typer.Argument(help="Samples to judge, or folders of them.", show_default=False)],
+    label: Annotated[
+        str | None, typer.Option(help="Their class, a name or a number; default: the class with the highest score.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Score given samples with the discriminator: D(x) in [0, 1], 1 for real."""
+    from zerosum import api
+
+    files = api.files_in(files)
+    trained = api.load(folder)
+    scores = trained.verdicts(files, None if label is None else [label] * len(files))
+    show(dict(scores), json, format_scores(scores))
+    try:
+        found = trained.unlike(files)
+    except UserError as error:
+        say(f"It is not known whether these samples resemble the training data: {error}")
+    else:
+        say(*format_unlike(found, len(scores)))
+
+
+def format_unlike(found: Sequence[tuple[str, float]], num: int) -> list[str]:
+    """A sentence about samples that are unlike all training data, if there are any."""
+    if not found:
+        return []
+    named = ", ".join(f"{name} ({ratio:.1f} times)" for name, ratio in found[:NUM_LOWEST])
+    return [
+        f"{len(found)} of {num} samples are unlike anything trained on: farther from their nearest training row than any real "
+        f"row is from its own: {named}{' ...' if len(found) > NUM_LOWEST else ''}. The discriminator was not trained on such "
+        "inputs, so its scores for them mean little."
+    ]
+
+
+def format_scores(scores: Sequence[tuple[str, float]]) -> str:
+    """One line for each score, of many only the lowest; then a summary of several."""
+    lowest = sorted(scores, key=lambda one: one[1])
+    many = len(scores) > MOST_LISTED
+    lines = [f"{score:.3f}  {name}" for name, score in (lowest[:NUM_LOWEST] if many else scores)]
+    if many:
+        lines.insert(0, f"The {NUM_LOWEST} lowest (all of them: --json):")
+    if len(scores) > 1:
+        values = [score for _, score in lowest]
+        low, middle, high = quantiles(values, n=4, method="inclusive")
+        lines.append(
+            f"{len(values):,} samples: mean {fmean(values):.3f}, quartiles {low:.3f} {middle:.3f} {high:.3f}, "
+            f"lowest {values[0]:.3f} ({lowest[0][0]})"
+        )
+    return "\n".join(lines)
+
+
+@app.command()
+def evaluate(
+    folder: Folder,
+    historic: Annotated[
+        bool,
+        typer.Option(
+            "--historic",
+            help="Also compute the Parzen-window score of 2014, with evidence that it misleads (one minute more).",
+        ),
+    ] = False,
+    num: Annotated[
+        int, typer.Option(min=0, help="Number of real and of generated samples; 0: chosen by the data.")
+    ] = 0,
+    extractor: Extractor = "",
+    weights: Weights = None,
+    trust: Trust = False,
+    every: Annotated[
+        float | None,
+        typer.Option(metavar="MINUTES", help="Watch a running training: measure it at this interval until it ends."),
+    ] = None,
+    data: MovedData = None,
+    download: Download = False,
+    json: Json = False,
+) -> None:
+    """Compute metrics of a trained generator, each with its protocol."""
+    from zerosum import api
+    from zerosum.domain.eval_options import EvalOptions
+    from zerosum.evaluation import evaluate
+    from zerosum.formatting import format_records
+
+    options = EvalOptions(extractor, num, weights, trust, download)
+    if every is not None:
+        _watch(folder, every, options, historic, json, data)
+        return
+    loaded = api.load(folder)
+    if loaded.folder.busy:
+        say("A training is running here: its newest checkpoint is measured, and nothing is logged.")
+    with evaluate.announced(say):
+        records = loaded.evaluate(download, historic, options, data)
+    show(records, json, format_records(records))
+
+
+def _watch(folder: Path, minutes: float, options: EvalOptions, historic: bool, json: bool, data: Path | None) -> None:
+    from zerosum.evaluation.evaluate_saved import SavedScores
+    from zerosum.formatting import format_records
+    from zerosum.planning.timing import refuse_minutes
+    from zerosum.run_folder import RunFolder
+    from zerosum.training.watch_evaluation import follow
+
+    refuse_minutes("--every", minutes)
+    if historic:
+        raise UserError(
+            "--every and --historic cannot be combined: the scores of 2014 take too long next to a training. Leave one out."
+        )
+
+    def announce(found: SavedScores) -> None:
+        records = found.plain()
+        show({"step": found.step, "records": records}, json, f"step {found.step:,}\n{format_records(records)}")
+
+    follow(RunFolder.open(folder), 60 * minutes, options, announce, say, data)
+
+
+@app.command()
+def report(folder: Folder, json: Json = False) -> None:
+    """Write the report page of a run again."""
+    from zerosum.report import write_report
+
+    path = write_report(folder)
+    show({"report": str(path)}, json, str(path))
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Run folders.", show_default=False)],
+    num: Annotated[int, typer.Option(min=0, help="Samples of each run; 0: chosen by the data.")] = 0,
+    extractor: Extractor = "",
+    weights: Weights = None,
+    trust: Trust = False,
+    out: Annotated[
+        Path, typer.Option(help="The picture, a .png; or a .json, to keep every record with its protocol instead.")
+    ] = Path("compare.png"),
+    download: Download = False,
+    json: Json = False,
+) -> None:
+    """Measure several runs on the same data with one protocol: a table and a picture, the best marked where it is significant."""
+    if out.suffix not in (".png", ".json"):
+        raise UserError(f"--out {out}: give a name that ends in .png (picture) or .json (all records).")
+    from zerosum.domain.eval_options import EvalOptions
+    from zerosum.evaluation import compare as contests
+    from zerosum.evaluation.compare_picture import draw
+    from zerosum.report.comparison import comparison_table
+
+    found = contests.hold(folders, EvalOptions(extractor, num, weights, trust, download), say)
+    content = {
+        "source": found.info.name,
+        "fingerprint": found.info.fingerprint,
+        "sentence": found.table.sentence,
+        "notes": list(found.table.notes),
+        "runs": [entry.plain() for entry in found.entries],
+    }
+    from zerosum.store import write_durably
+
+    try:
+        if out.suffix == ".png":
+            draw(found, out)
+        else:
+            write_durably(out, (jsonlib.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"Cannot write {out}: {error.strerror or error}. Choose another path with --out.") from None
+    starred = "  * the best of its row; values within its 95 % interval share the star; no star where all are equal"
+    lines = [comparison_table(found.table), starred, "", found.table.sentence, *found.table.notes, f"written  {out}"]
+    show(content | {"written": str(out)}, json, "\n".join(lines))
+
+
+@app.command()
+def baseline(
+    where: Annotated[
+        str, typer.Argument(help="A run folder, or a source's name or path as for train.", show_default=False)
+    ],
+    only: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the whole result, as JSON, to this .json file.")] = None,
+    download: Download = False,
+    json: Json = False,
+) -> None:
+    """Fit classical models to the data and measure them like a run, as a baseline for generators.
+
+    With a run folder, the results are kept there and shown in its report.
+    """
+    from zerosum.evaluation import baselines
+    from zerosum.report.comparison import comparison_table
+    from zerosum.store import writing
+
+    if out:  # before anything slow
+        if out.suffix.lower() != ".json" or out.is_dir():
+            raise UserError(f"--out {out}: the result is written to a file whose name ends in .json.")
+        with writing(out):
+            pass
+    run = Path(where) if (Path(where) / "run.json").is_file() else None
+    arguments: dict[str, Any] = {"only": only or [], "allow_download": download, "say": say}
+    content = baselines.beside(run, **arguments) if run else baselines.measure(where, **arguments)
+    found = baselines.compared(content, run)
+    result = {**content, "sentence": found.sentence, "notes": list(found.notes)}
+    if out:
+        with writing(out) as aside:
+            aside.write_text(jsonlib.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    lines = [f"  {one['name']}: {one['summary']}" for one in content["baselines"]]
+    text_lines = [comparison_table(found), "  * the best of its row", "", *lines, "", found.sentence, *found.notes]
+    text_lines += [f"report   {run / 'report.html'}"] if run else []
+    show(result, json, "\n".join(text_lines))

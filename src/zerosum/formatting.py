@@ -1,0 +1,129 @@
+"""Numbers, durations, lists, names and tables as text for people, the same in messages, reports and the command line."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+SHARES = {
+    *("precision", "recall", "coverage", "class_accuracy", "copy_rate", "nearest_in_train", "augmentation_leak"),
+    *("discriminator_heldout", "discriminator_train", "discriminator_fakes", "share_near"),
+}
+"""Metrics whose values, and intervals around them, lie in [0, 1]."""
+_ABBREVIATIONS = re.compile(r"\b(psnr|ssim|fid|kid)\b")
+
+
+def format_number(value: float, digits: int = 4) -> str:
+    """With thousands separators, `digits` significant digits, and no exponent between 0.001 and a million."""
+    if not math.isfinite(value):
+        return "not finite"
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if abs(value) < 1e-3:
+        return f"{value:.{digits - 1}g}"
+    return f"{value:.{digits}g}"
+
+
+def format_with_error(value: float, error: float | None) -> str:
+    """'12.3 ± 5.6': both to the second digit of the error; without an error the number alone."""
+    if not error or not math.isfinite(error):
+        return format_number(value)
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:,.{digits}f} ± {error:,.{digits}f}"
+
+
+def interval(name: str, value: float, half: float) -> tuple[float, float]:
+    """The ends of value ± half, within [0, 1] where the metric of that name is a share."""
+    low, high = value - half, value + half
+    share = name.partition("[")[0].strip().lower().replace(" ", "_") in SHARES
+    return (min(max(low, 0.0), value), max(min(high, 1.0), value)) if share else (low, high)
+
+
+def format_duration(seconds: float, exact: bool = False) -> str:
+    """'45 s', '3 min' or '2 h 10 min'; exact: '3 min 5 s', for a time that was measured rather than estimated."""
+    if math.isnan(seconds):
+        return "an unknown time"
+    if exact:
+        whole = round(seconds)
+        if whole < 60:
+            return f"{whole} s"
+        return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600:,} h {whole % 3600 // 60} min"
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def format_count(number: int, one: str, many: str | None = None) -> str:
+    """'1 warning', '2 warnings', '1,000 warnings'."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def join_words(parts: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def metric_words(name: str) -> str:
+    """The name of a metric as people write it: "frechet" is Fréchet, "psnr" is PSNR."""
+    return _ABBREVIATIONS.sub(lambda found: found[0].upper(), name.replace("frechet", "Fréchet"))
+
+
+def format_value(value: Any) -> str:
+    """A plain value on one line: lists with commas, objects by their "name"."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(format_value, value))
+    if isinstance(value, dict):
+        return str(value["name"]) if "name" in value else ", ".join(f"{key} {item}" for key, item in value.items())
+    return str(value)
+
+
+def format_paths(paths: Sequence[Path]) -> str:
+    """One path per line; of many only the first three."""
+    some = [str(path) for path in paths[:3]]
+    return "\n".join(some if len(paths) <= 3 else [*some, f"... {len(paths)} files in {paths[0].parent}"])
+
+
+def format_table(rows: Sequence[Sequence[str]]) -> str:
+    """Aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        ("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip() for row in rows
+    )
+
+
+def format_records(records: Sequence[Mapping[str, Any]]) -> str:
+    """Metric records as a short table: name without extractor, value, reference of real data, what is better; below it the
+    warnings of their protocols.
+
+    Full names and protocols are in --json and in the report.
+    """
+    rows = [("measure", "value", "reference", "wanted")]
+    names = [str(record["name"]) for record in records]
+    for record in records:
+        floor = record.get("reference")
+        wanted = "" if record["better"] == "near reference" and floor is None else str(record["better"])
+        wanted = "cannot judge" if record["protocol"].get("cannot_judge") else wanted
+        value = f"{record['value']:.4g}" + (f" ± {record['error']:.2g}" if record.get("error") is not None else "")
+        rows.append((_short(record["name"], names), value, "" if floor is None else f"{floor:.4g}", wanted))
+    warnings = (str(r["protocol"]["warning"]) for r in records if r["protocol"].get("warning"))
+    return "\n".join([format_table(rows), *warnings])
+
+
+def _short(name: str, names: Sequence[str]) -> str:
+    """frechet[digits-classifier-1b56db7b,n=1000] as "Fréchet n=1000": the number of samples, and what distinguishes the name
+    from similar ones among all `names`."""
+    base, own = _parts(name)
+    similar = [parts for other, parts in map(_parts, names) if other == base]
+    kept = [part for part in own if part.startswith("n=") or not all(part in parts for parts in similar)]
+    return " ".join([metric_words(base), *kept])
+
+
+def _parts(name: str) -> tuple[str, list[str]]:
+    base, _, inside = name.partition("[")
+    return base, inside.rstrip("]").split(",")
