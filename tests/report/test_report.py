@@ -345,7 +345,7 @@ def test_a_bare_run_says_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_odd_values_do_not_break_the_page(folder: Path) -> None:
-    save(folder / "run.json", {"name": None, "source": [], "num_parameters": {"generator": "many"}})
+    save(folder / "run.json", {"format": 1, "name": None, "source": [], "num_parameters": {"generator": "many"}})
     save(folder / "status.json", {"state": "running", "step": "x", "seconds": None})
     (folder / "previews" / "step-00000200.png").write_bytes(b"not a picture")
     odd = [

@@ -57,7 +57,9 @@ def test_figures_read_well(value: float, shown: str) -> None:
 
 
 def test_durations_read_well() -> None:
-    assert [format_duration(s) for s in (59.4, 59.6, 3599.7, 12000)] == ["59 s", "1 min 0 s", "1 h 0 min", "3 h 20 min"]
+    times = (59.4, 59.6, 3599.7, 12000)
+    assert [format_duration(s, exact=True) for s in times] == ["59 s", "1 min 0 s", "1 h 0 min", "3 h 20 min"]
+    assert [format_duration(s) for s in times] == ["59 s", "60 s", "60 min", "3 h 20 min"]
 
 
 def test_evaluations_are_drawn_with_the_band_of_their_errors(tmp_path: Path) -> None:
