@@ -45,10 +45,10 @@ def held(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def test_a_step_on_another_device(name: str, device: torch.device, tmp_path: Path) -> None:
     """One step ends with the weights of a step on the CPU; it is logged, saved, and looked at."""
     here = begun(name)
-    here.advance()
+    here.train_step()
     chosen = planned_on(name, device)
     loop = plan.match(chosen)
-    loop.advance()
+    loop.train_step()
     found = held(weights(loop))
     for key, tensor in weights(here).items():
         torch.testing.assert_close(found[key], tensor, rtol=1e-4, atol=1e-5, msg=lambda said, key=key: f"{key}: {said}")
