@@ -21,7 +21,7 @@ import pictures
 from zerosum import catalog
 from zerosum.domains.images.data import ImageSource, Shape
 from zerosum.domains.images.networks import fastgan, r3
-from zerosum.domains.images.networks.resolution import padded
+from zerosum.domains.images.networks.layers import padded
 from zerosum.engine import Stepped
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.engine.losses import relativistic

@@ -24,11 +24,11 @@ import measuring
 import ours
 import pictures
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.networks.style import StyleGenerator
-from zerosum.domains.images.networks.style_discriminator import StyleDiscriminator
+from zerosum.domains.images.networks.style import StyleDiscriminator, StyleGenerator
 from zerosum.engine import Duel, OptimizerConfig, Settings, TrainingLoop, extra_losses, penalties
 from zerosum.nn.precision import Precision
-from zerosum.nn.style_layers import GAIN, SLOPE, Blur, EqualConv, ModulatedConv, ToImage
+from zerosum.nn.resampling import Blur
+from zerosum.nn.style_layers import GAIN, SLOPE, EqualConv, ModulatedConv, ToImage
 
 LATENT = 64
 LAYERS = ((128, 7), (64, 14), (32, 28))

@@ -14,7 +14,7 @@ from published import generator
 from zerosum.api import load
 from zerosum.domains.images import networks
 from zerosum.errors import UserError
-from zerosum.nn.bounded import Bounded, TooMuch
+from zerosum.nn.allocation_limit import AllocationLimit, AllocationLimitExceeded
 
 
 def describe_anew(folder: Path, **fields: Any) -> None:
@@ -51,7 +51,7 @@ def test_a_little_more_is_told_by_its_sizes(tmp_path: Path) -> None:
 
 def test_what_is_counted() -> None:
     stored = [torch.zeros(2, 3), torch.zeros(4)]
-    with Bounded(stored) as room:
+    with AllocationLimit(stored) as room:
         before = room.numbers, room.tensors
         torch.nn.Linear(3, 5)
         torch.zeros((2, 2)).new_empty(7)
@@ -60,9 +60,10 @@ def test_what_is_counted() -> None:
     assert before[1] - room.tensors == 5
     with (
         pytest.raises(
-            TooMuch, match="they are 10 numbers in 2 tensors, and its description asks for a tensor of 1000000x1"
+            AllocationLimitExceeded,
+            match="they are 10 numbers in 2 tensors, and its description asks for a tensor of 1000000x1",
         ),
-        Bounded(stored),
+        AllocationLimit(stored),
     ):
         torch.nn.Linear(10**6, 10**6)
 

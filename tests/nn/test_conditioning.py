@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from zerosum.nn.conditioning import ConditionalNorm, embedding, joined, silent
+from zerosum.nn.conditioning import ConditionalNorm, concat_condition, embedding, zero_init
 
 
 def test_labels_choose_rows_and_attributes_are_mapped_linearly() -> None:
@@ -32,12 +32,12 @@ def test_attributes_begin_as_loud_as_labels() -> None:
 def test_joined_is_the_input_with_the_embedded_condition_beside_it() -> None:
     embed = nn.Embedding(3, 2)
     x, labels = torch.randn(4, 5), torch.tensor([0, 2, 1, 2])
-    both = joined(x, embed, labels)
+    both = concat_condition(x, embed, labels)
     torch.testing.assert_close(both[:, :5], x)
     torch.testing.assert_close(both[:, 5:], embed.weight[labels])
-    assert joined(x, None, labels) is x
+    assert concat_condition(x, None, labels) is x
     with pytest.raises(ValueError, match="needs labels or attributes"):
-        joined(x, embed, None)
+        concat_condition(x, embed, None)
 
 
 @pytest.mark.parametrize("kind", ["batch", "group", "none"])
@@ -70,7 +70,7 @@ def test_conditional_batch_norm_is_one_batch_norm_with_a_class_s_own_affine() ->
 
 
 def test_a_silent_map_says_nothing_until_it_learns() -> None:
-    layer = ConditionalNorm("batch", 4, silent(embedding(3, 0, 8)))
+    layer = ConditionalNorm("batch", 4, zero_init(embedding(3, 0, 8)))
     x = torch.randn(6, 4, 3, 3)
     one, other = layer(x, torch.zeros(6, dtype=torch.int64)), layer(x, torch.ones(6, dtype=torch.int64))
     torch.testing.assert_close(one, other)
@@ -80,4 +80,4 @@ def test_a_silent_map_says_nothing_until_it_learns() -> None:
     assert gradient is not None
     assert (gradient[0] != 0).all()
     assert (gradient[1:] == 0).all()
-    assert silent(None) is None
+    assert zero_init(None) is None

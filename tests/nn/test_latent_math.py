@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from zerosum.nn.latent import closed_form, lerp, slerp, times, truncated
+from zerosum.nn.latent import closed_form, lerp, path_positions, slerp, truncate
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -24,7 +24,7 @@ def variance_within(limit: float) -> float:
 @pytest.mark.parametrize("by", [0.25, 0.5, 0.9])
 def test_truncated_normal_noise_has_the_bounds_and_the_variance_of_the_truncated_normal(by: float) -> None:
     z = normal(200_000)
-    tame = truncated(z, "normal", 2.0, by)
+    tame = truncate(z, "normal", 2.0, by)
     assert float(tame.abs().max()) <= 2 * by
     assert float(tame.abs().max()) > 2 * by * 0.999
     torch.testing.assert_close(float(tame.var()), variance_within(2 * by), rtol=0.01, atol=0)
@@ -33,23 +33,23 @@ def test_truncated_normal_noise_has_the_bounds_and_the_variance_of_the_truncated
 
 def test_other_priors_are_truncated_within_their_own_bounds() -> None:
     box = torch.rand(1000, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    torch.testing.assert_close(truncated(box, "uniform", 2.0, 0.3), 0.3 * box)
+    torch.testing.assert_close(truncate(box, "uniform", 2.0, 0.3), 0.3 * box)
     z = normal(400_000)
     z = z[z.abs() <= 1.5]
-    tame = truncated(z, "truncated_normal", 1.5, 0.6)
+    tame = truncate(z, "truncated_normal", 1.5, 0.6)
     torch.testing.assert_close(float(tame.var()), variance_within(0.9), rtol=0.02, atol=0)
     # Hardly any truncation is hardly any change.
-    torch.testing.assert_close(truncated(z, "truncated_normal", 1.5, 0.999999), z, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(truncate(z, "truncated_normal", 1.5, 0.999999), z, rtol=1e-4, atol=1e-4)
 
 
 def test_the_ends_of_truncation() -> None:
     z = normal(5, 7)
     for kind in ("normal", "uniform", "truncated_normal"):
-        assert truncated(z, kind, 2.0, 1.0) is z
-        torch.testing.assert_close(truncated(z, kind, 2.0, 0.0), torch.zeros_like(z))
+        assert truncate(z, kind, 2.0, 1.0) is z
+        torch.testing.assert_close(truncate(z, kind, 2.0, 0.0), torch.zeros_like(z))
     for by in (-0.1, 1.1):
         with pytest.raises(ValueError, match="truncation"):
-            truncated(z, "normal", 2.0, by)
+            truncate(z, "normal", 2.0, by)
 
 
 def test_slerp_reaches_its_ends_keeps_norms_and_turns_evenly() -> None:
@@ -89,17 +89,17 @@ def test_lerp_of_styles() -> None:
 
 
 def test_times_of_open_and_closed_paths() -> None:
-    first, second, t = times(3, 5, loop=False)
+    first, second, t = path_positions(3, 5, loop=False)
     places = first + t
     torch.testing.assert_close(places, torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0], dtype=torch.float64))
     assert bool((second[t > 0] == first[t > 0] + 1).all())
-    first, second, t = times(3, 6, loop=True)
+    first, second, t = path_positions(3, 6, loop=True)
     torch.testing.assert_close(first + t, torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 2.5], dtype=torch.float64))
     assert second.tolist() == [1, 1, 2, 2, 0, 0]
     for loop in (False, True):
-        first, second, t = times(1, 4, loop)
+        first, second, t = path_positions(1, 4, loop)
         assert (first.tolist(), second.tolist()) == ([0] * 4, [0] * 4)
-    assert [x.tolist() for x in times(4, 1, loop=False)] == [[0], [1], [0.0]]
+    assert [x.tolist() for x in path_positions(4, 1, loop=False)] == [[0], [1], [0.0]]
 
 
 def test_closed_form_directions_are_the_eigenvectors_of_the_gram_matrix() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from zerosum.nn.layers import Dropout, norm1d, norm2d
+from zerosum.nn.layers import Dropout, norm, row_norm
 
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.99])
@@ -77,13 +77,13 @@ def test_dropout_refuses_shares_out_of_range(p: float) -> None:
 
 
 def test_norms() -> None:
-    assert isinstance(norm2d("batch", 6), nn.BatchNorm2d)
-    assert isinstance(norm1d("batch", 6), nn.BatchNorm1d)
-    assert all(isinstance(norm("none", 6), nn.Identity) for norm in (norm1d, norm2d))
+    assert isinstance(norm("batch", 6), nn.BatchNorm2d)
+    assert isinstance(row_norm("batch", 6), nn.BatchNorm1d)
+    assert all(isinstance(make("none", 6), nn.Identity) for make in (norm, row_norm))
     x = torch.randn(3, 32, 4, 4) * 5 + 2
-    groups = norm2d("group", 32)(x).view(3, 2, -1)
+    groups = norm("group", 32)(x).view(3, 2, -1)
     torch.testing.assert_close(groups.mean(2), torch.zeros(3, 2), rtol=0, atol=1e-5)
     torch.testing.assert_close(groups.std(2, correction=0), torch.ones(3, 2), rtol=0, atol=1e-4)
-    assert norm2d("group", 6)(torch.randn(2, 6, 3, 3)).shape == (2, 6, 3, 3)  # fewer than one group of 16
-    rows = norm1d("group", 10)(torch.randn(4, 10) * 3)
+    assert norm("group", 6)(torch.randn(2, 6, 3, 3)).shape == (2, 6, 3, 3)  # fewer than one group of 16
+    rows = row_norm("group", 10)(torch.randn(4, 10) * 3)
     torch.testing.assert_close(rows.mean(1), torch.zeros(4), rtol=0, atol=1e-5)

@@ -9,17 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, leaky_relu, linear, pad
 
+from zerosum.nn.resampling import Blur, upsample_linear
 from zerosum.nn.style_layers import (
-    Blur,
     EqualConv,
     EqualLinear,
     MinibatchDeviation,
     ModulatedConv,
     StyledLayer,
     ToImage,
-    doubled,
-    mapping,
-    normalised,
+    mapping_network,
+    unit_rows,
 )
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
@@ -122,13 +121,15 @@ def test_a_rate_of_nothing_is_refused() -> None:
 def test_scales_are_kept_through_layers() -> None:
     """Normal inputs leave a deep mapping and a convolution with a root mean square near 1, also in the residual branch."""
     torch.manual_seed(0)
-    assert mapping(256, 256, 6, 0.01)(torch.randn(64, 256)).square().mean().sqrt().item() == pytest.approx(1, abs=0.2)
+    assert mapping_network(256, 256, 6, 0.01)(torch.randn(64, 256)).square().mean().sqrt().item() == pytest.approx(
+        1, abs=0.2
+    )
     x = torch.randn(8, 64, 12, 12)
     for down in (False, True):
         y = EqualConv(64, 64, 3, down=down, active=True, gain=math.sqrt(0.5))(x)[:, :, 1:-1, 1:-1]
         filtered = float((TAPS @ TAPS).square()) if down else 1.0  # what the filter leaves of white noise
         assert y.square().mean().item() == pytest.approx(0.5 * 1.04 * filtered, rel=0.15)
-    torch.testing.assert_close(normalised(x.flatten(1)).square().mean(1), torch.ones(8))
+    torch.testing.assert_close(unit_rows(x.flatten(1)).square().mean(1), torch.ones(8))
 
 
 # --- the low-pass filter
@@ -149,7 +150,7 @@ def test_a_constant_image_passes_the_filter_unchanged() -> None:
     for stride in (1, 2):
         y = Blur(2, padding=1, stride=stride)(grey)
         torch.testing.assert_close(y[:, :, 1:-1, 1:-1], torch.full_like(y[:, :, 1:-1, 1:-1], 0.7))
-    torch.testing.assert_close(doubled(grey), torch.full((1, 2, 16, 16), 0.7))
+    torch.testing.assert_close(upsample_linear(grey), torch.full((1, 2, 16, 16), 0.7))
 
 
 def test_doubling_is_the_filter_between_zeros() -> None:
@@ -158,7 +159,7 @@ def test_doubling_is_the_filter_between_zeros() -> None:
     spread = torch.zeros(2, 3, 10, 8, dtype=torch.float64)
     spread[:, :, ::2, ::2] = x
     filtered = conv2d(pad(spread, (2, 1, 2, 1)), (4 * TAPS[:, None] * TAPS).expand(3, 1, 4, 4), groups=3)
-    torch.testing.assert_close(doubled(x)[:, :, 1:-1, 1:-1], filtered[:, :, 1:-1, 1:-1])
+    torch.testing.assert_close(upsample_linear(x)[:, :, 1:-1, 1:-1], filtered[:, :, 1:-1, 1:-1])
 
 
 @pytest.mark.parametrize(("padding", "stride"), [(1, 1), (2, 1), (1, 2)])

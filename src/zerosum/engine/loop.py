@@ -20,7 +20,7 @@ from zerosum.engine.seeds import SeededNoise, derive, rows_at
 from zerosum.engine.step import Player, StepResult, TermsObserver, backward, save_buffers, train_only
 from zerosum.errors import UserError, nearest
 from zerosum.nn.precision import Precision, autocast
-from zerosum.nn.rows import part
+from zerosum.nn.random_rows import batch_part
 
 OnNonFinite = Literal["raise", "skip"]
 
@@ -175,7 +175,7 @@ class TrainingLoop:
         torch.default_generator.manual_seed(own)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(own)
-        rows = part(draws.start, draws.stop, draws.total, batch)
+        rows = batch_part(draws.start, draws.stop, draws.total, batch)
         with rows, autocast(self.settings.precision, self.device):
             yield
 

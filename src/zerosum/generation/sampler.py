@@ -19,7 +19,7 @@ from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import Damaged, UserError, within
 from zerosum.jsonfile import made_of, read_object
 from zerosum.nn import latent
-from zerosum.nn.bounded import Bounded
+from zerosum.nn.allocation_limit import AllocationLimit
 from zerosum.recipe import Recipe, parse
 from zerosum.store import decode, encode, write_durably
 
@@ -74,7 +74,7 @@ class Sampler:
 
         condition: (num,) labels or (num, A) attributes for a conditional generator; by default as `conditions` gives them.
         truncation: in [0, 1], less variety for more typical samples. A generator with a mapping network moves each w
-        towards the mean of all; with any other the noise itself is truncated (`nn.latent.truncated`).
+        towards the mean of all; with any other the noise itself is truncated (`nn.latent.truncate`).
         """
         within("num", num, 1, MOST_SAMPLES)
         if self.conditional:
@@ -95,7 +95,7 @@ class Sampler:
         if by < 1 and has_mapping(self.network):
             network: Any = self.network
             return lambda z, y=None: network.synthesis(network.mapping(z, y, by)), noise
-        return self.network, latent.truncated(noise, self.prior.kind, self.prior.limit, by)
+        return self.network, latent.truncate(noise, self.prior.kind, self.prior.limit, by)
 
     @torch.no_grad()
     def apply(self, function: Callable[..., Tensor], *rows: Tensor | None, batch: int = BATCH) -> Tensor:
@@ -205,9 +205,9 @@ def fitting(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], weigh
 
 
 def bounded(build: Callable[[], T], stored: Iterable[Tensor], weights: object) -> T:
-    """What `build` makes, unless it asks for clearly more memory than the tensors in `stored` take (nn.bounded)."""
+    """What `build` makes, unless it asks for clearly more memory than the tensors in `stored` take (nn.allocation_limit)."""
     try:
-        with Bounded(stored):
+        with AllocationLimit(stored):
             return build()
     except MemoryError as error:
         told = str(error) or "its description asks for more memory than there is"

@@ -1,6 +1,6 @@
 """Geometry of latent spaces: truncation, spherical and straight paths, closed-form directions.
 
-Legend: N rows, L latent size, K keys of a path, F frames. Nothing here knows a network.
+Legend: N rows, L latent size, K keys of a path, F frames.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ NORMAL_LIMIT = 2.0
 """A standard normal prior truncated by T < 1 keeps |z| <= NORMAL_LIMIT * T, as in Brock et al. 2018, section 3.1."""
 
 
-def truncated(noise: Tensor, kind: Literal["normal", "uniform", "truncated_normal"], limit: float, by: float) -> Tensor:
+def truncate(noise: Tensor, kind: Literal["normal", "uniform", "truncated_normal"], limit: float, by: float) -> Tensor:
     """Noise of a prior, moved towards 0 so that it follows the prior truncated by `by` in [0, 1]; 1 leaves it as it is.
 
     normal: N(0, 1) given |z| <= 2 by. truncated_normal: given |z| <= limit * by. uniform: U[-by, by]. Each number keeps its
-    quantile, so the same seed gives the same samples, only tamer (truncation of Brock et al. 2018, arXiv:1809.11096,
-    without drawing anew). ValueError outside [0, 1].
+    quantile, so the same seed gives similar samples with less variation (truncation of Brock et al. 2018,
+    arXiv:1809.11096, without drawing again). ValueError outside [0, 1].
     """
     if not 0 <= by <= 1:
         raise ValueError(f"truncation must lie in [0, 1], got {by}")
@@ -46,11 +46,11 @@ def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """From rows a (N, L) to rows b, t (N,) of the way: the direction turns at an even pace along the great circle (Shoemake
+    """From rows a (N, L) to rows b, t (N,) of the way: the direction moves at constant speed along the great circle (Shoemake
     1985; White 2016, arXiv:1609.04468), the norm changes linearly.
 
     Rows of normal noise lie near a sphere of radius sqrt(L); straight lines between them pass through its empty inside.
-    Where a and b are (nearly) opposite or one is 0, no great circle is singled out: there the path is straight.
+    Where a and b are (nearly) opposite or one is 0, the great circle is not unique: there the path is straight.
     """
     x, y, t = a.double(), b.double(), t.double().view(-1, 1)
     lengths = x.norm(dim=1, keepdim=True), y.norm(dim=1, keepdim=True)
@@ -64,10 +64,10 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     return torch.where(circle, curved, (1 - t) * x + t * y).to(a.dtype)
 
 
-def times(num_keys: int, frames: int, loop: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """(from, to, t), each (F,): the key before and after each of `frames` evenly spaced moments of a path, and how far it is.
+def path_positions(num_keys: int, frames: int, loop: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """(from, to, t), each (F,): the keys before and after each of `frames` evenly spaced frames, and the position t between them.
 
-    With `loop` the path returns to the first key, which is not shown twice. One key alone stands still.
+    With `loop` the path returns to the first key, which is not shown twice. With one key all frames are equal.
     """
     if num_keys < 1 or frames < 1:
         raise ValueError(f"a path needs at least one key and one frame, got {num_keys} and {frames}")
@@ -81,8 +81,8 @@ def closed_form(weight: Tensor, num: int) -> tuple[Tensor, Tensor]:
     """The `num` unit directions n (num, L) that change weight @ n most, and |weight @ n|^2 (num,), largest first.
 
     They are the eigenvectors and eigenvalues of A^T A for the affine map A = weight (O, L) that reads the latent (Shen and
-    Zhou 2021, "Closed-Form Factorization of Latent Semantics in GANs", arXiv:2007.06600, equation 7). The sign, which is
-    free, makes the largest entry of each direction positive.
+    Zhou 2021, "Closed-Form Factorization of Latent Semantics in GANs", arXiv:2007.06600, equation 7). The sign is
+    chosen so that the largest entry of each direction is positive.
     """
     values, vectors = torch.linalg.eigh(weight.double().T @ weight.double())
     directions = vectors.T.flip(0)[:num]

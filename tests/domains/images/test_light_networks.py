@@ -16,10 +16,10 @@ from zerosum.domains.images.networks.fastgan import (
     FastGanGenerator,
     GatedUp,
     level_widths,
-    pooled,
 )
-from zerosum.domains.images.networks.resolution import grid_of, num_halvings
+from zerosum.domains.images.networks.layers import grid_of, num_halvings
 from zerosum.engine.game import DiscriminatorOutput
+from zerosum.nn.resampling import adaptive_pool
 
 SHAPES = [
     Shape(1, 8, 8),
@@ -131,7 +131,7 @@ def test_excitation_pools_to_4x4() -> None:
 def test_pooling_by_matrices_equals_adaptive_pooling(before: tuple[int, int], after: tuple[int, int]) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 3, *before)
-    torch.testing.assert_close(pooled(x, after), nn.functional.adaptive_avg_pool2d(x, after))
+    torch.testing.assert_close(adaptive_pool(x, after), nn.functional.adaptive_avg_pool2d(x, after))
 
 
 def test_gated_doubling_by_hand() -> None:

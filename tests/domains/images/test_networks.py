@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from zerosum.domains.images.data import Shape
+from zerosum.domains.images.networks.layers import grid_of
 from zerosum.domains.images.networks.mlp_dcgan import ConvDiscriminator, ConvGenerator, MlpDiscriminator, MlpGenerator
-from zerosum.domains.images.networks.resolution import grid_of
-from zerosum.nn.layers import Double, Halve
+from zerosum.nn.resampling import Double, Halve
 
 SHAPES = [
     Shape(1, 8, 8),

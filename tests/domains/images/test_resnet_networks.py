@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks import DISCRIMINATORS, GENERATORS
-from zerosum.domains.images.networks.blocks import DownBlock, UpBlock, attention_level, level_widths, sides
+from zerosum.domains.images.networks.layers import short_sides
+from zerosum.domains.images.networks.resnet import DownBlock, UpBlock, attention_level, level_widths
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.nn.attention import SelfAttention
 from zerosum.nn.conditioning import ConditionalNorm
@@ -174,7 +175,7 @@ def test_attention_sits_at_the_stated_resolution(shape: Shape, attention: int, a
 
 
 def test_levels() -> None:
-    assert sides(Shape(1, 28, 30)) == [28, 14, 7]
+    assert short_sides(Shape(1, 28, 30)) == [7, 14, 28]
     assert level_widths(Shape(3, 64, 64), 16, 4) == [16, 32, 64, 64, 64]
     assert attention_level(Shape(3, 64, 64), 16) == 2
     assert attention_level(Shape(1, 28, 28), 4) == 2  # the small grid, where no grid is as small

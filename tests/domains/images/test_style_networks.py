@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.networks.style import StyleGenerator, stage_widths
-from zerosum.domains.images.networks.style_discriminator import StyleDiscriminator
+from zerosum.domains.images.networks.style import StyleDiscriminator, StyleGenerator, level_widths
 from zerosum.engine import Duel, OptimizerConfig, Settings, TrainingLoop, penalties
 from zerosum.engine.extra_losses import path_length
 from zerosum.engine.game import Batch, DiscriminatorOutput, LossContext
@@ -51,7 +50,7 @@ def test_a_pair_fits_every_size_and_condition_and_reaches_every_parameter(shape:
 
 def test_sizes_up_to_a_thousand_are_made_of_the_stated_parts() -> None:
     shape = Shape(3, 1024, 1024)
-    assert stage_widths(shape, 32, 512) == [512] * 5 + [256, 128, 64, 32]
+    assert level_widths(shape, 32, 512) == [32, 64, 128, 256] + [512] * 5
     narrow = {"width": 1, "max_width": 4}
     network, other = StyleGenerator(shape, latent=4, **narrow), StyleDiscriminator(shape, **narrow)
     with torch.no_grad():

@@ -14,7 +14,7 @@ from zerosum import recipe as recipes
 from zerosum.domains.translation import DOMAIN, terms
 from zerosum.domains.translation.game import Cycle, ReplayBuffer
 from zerosum.domains.translation.networks import GENERATORS
-from zerosum.domains.translation.networks.layers import PixelNorm, Waves
+from zerosum.domains.translation.networks.layers import Waves
 from zerosum.domains.translation.networks.patch import PatchDiscriminator
 from zerosum.domains.translation.networks.task import Task
 from zerosum.domains.translation.sides import Side
@@ -23,6 +23,7 @@ from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, DiscriminatorOutput, LossContext, MicroBatch
 from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import UserError
+from zerosum.nn.layers import PixelNorm
 from zerosum.recipe import Recipe, part
 
 TINY = {

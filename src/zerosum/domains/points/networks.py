@@ -1,38 +1,31 @@
 """Networks for clouds: a plain pair on the points themselves, and the parts of a game on the codes of an auto-encoder.
 
-Legend: N clouds, P points, L noise, C code, K classes, F features. Layers that all points share are `Linear` on (N, P, F):
-on a CPU two to three times as fast as a convolution of width 1. First argument the number of points, the rest by keyword.
+Legend: N clouds, P points, L noise, C code, K classes, F features. Layers that all points share are `Linear` on (N, P, F),
+which on a CPU is two to three times as fast as a convolution of width 1. The first argument is the number of points, the rest
+are keywords.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from zerosum.nn.conditioning import demanded, embedding, joined
+from zerosum.nn.conditioning import concat_condition, embedded_size, embedding, require_condition
+from zerosum.nn.layers import perceptron
 
 EMBEDDED = 16
 """Features of an embedded class."""
 
 
 def _perceptron(sizes: Sequence[int], norm: bool = False, last: bool = False) -> nn.Sequential:
-    """Linear layers with LeakyReLU 0.2 (and LayerNorm before it) between them; `last`: after the last one too."""
-    if min(sizes) < 1:
-        raise ValueError(f"widths must be at least 1, got {tuple(sizes)}")
-    layers: list[nn.Module] = []
-    for number, (before, after) in enumerate(itertools.pairwise(sizes)):
-        layers.append(nn.Linear(before, after))
-        if last or number < len(sizes) - 2:
-            layers += [nn.LayerNorm(after)] if norm else []
-            layers.append(nn.LeakyReLU(0.2))
-    return nn.Sequential(*layers)
+    """Linear layers with LeakyReLU 0.2 (after LayerNorm with `norm`) between them; `last`: after the last one too."""
+    return perceptron(sizes, lambda width: [*([nn.LayerNorm(width)] if norm else []), nn.LeakyReLU(0.2)], last)
 
 
-class JudgedCodes(nn.Module):
-    """Features to a logit; a class adds its product with the features (projection, Miyato and Koyama 2018)."""
+class ProjectionHead(nn.Module):
+    """Features to a logit; a class adds the mean of its vector times the features (Miyato and Koyama 2018)."""
 
     def __init__(self, features: int, num_classes: int) -> None:
         super().__init__()
@@ -44,7 +37,7 @@ class JudgedCodes(nn.Module):
         logits: Tensor = self.output(features).squeeze(1)
         if self.classes is None:
             return logits
-        logits = logits + (self.classes(demanded(condition)).to(features.dtype) * features).mean(1)
+        logits = logits + (self.classes(require_condition(condition)).to(features.dtype) * features).mean(1)
         return logits
 
 
@@ -56,11 +49,11 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.classes = embedding(num_classes, 0, EMBEDDED)
-        self.layers = _perceptron([latent + EMBEDDED * bool(num_classes), *widths, num_points * 3])
+        self.layers = _perceptron([latent + embedded_size(self.classes), *widths, num_points * 3])
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) -> (N, P, 3)."""
-        points: Tensor = self.layers(joined(noise, self.classes, condition))
+        points: Tensor = self.layers(concat_condition(noise, self.classes, condition))
         return points.reshape(len(points), -1, 3)
 
 
@@ -74,7 +67,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.points = _perceptron([3, *widths], last=True)
         self.head = _perceptron([2 * widths[-1], head], last=True)
-        self.judging = JudgedCodes(head, num_classes)
+        self.judging = ProjectionHead(head, num_classes)
 
     def forward(self, clouds: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, P, 3) -> (N,)."""
@@ -89,19 +82,19 @@ class CodeGenerator(nn.Module):
     def __init__(self, latent: int, code: int, num_classes: int, widths: tuple[int, ...]) -> None:
         super().__init__()
         self.classes = embedding(num_classes, 0, EMBEDDED)
-        self.layers = _perceptron([latent + EMBEDDED * bool(num_classes), *widths, code])
+        self.layers = _perceptron([latent + embedded_size(self.classes), *widths, code])
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) -> (N, C)."""
-        codes: Tensor = self.layers(joined(noise, self.classes, condition))
+        codes: Tensor = self.layers(concat_condition(noise, self.classes, condition))
         return codes
 
 
 class LatentGenerator(nn.Module):
     """An auto-encoder of clouds and a generator of its codes (l-GAN, Achlioptas et al. 2018, arXiv:1707.02392, section 4).
 
-    phase: the share of the run in which the auto-encoder is learnt. seen: points that the encoder looks at; the decoder
-    makes all. encoder, decoder, widths: hidden units of encoder, decoder and code generator. Buffers `mean` and `spread`
+    phase: the share of the run in which the auto-encoder is trained. seen: number of points that the encoder takes; the decoder
+    makes all of them. encoder, decoder, widths: hidden units of encoder, decoder and code generator. Buffers `mean` and `spread`
     are those of the codes of the training shapes, by which codes are standardised.
     """
 
@@ -138,7 +131,7 @@ class LatentGenerator(nn.Module):
         return self.decode(self.codes(noise, condition))
 
     def encode(self, clouds: Tensor) -> Tensor:
-        """(N, P, 3) -> (N, C), not standardised: the maximum over the points of what shared layers make of each."""
+        """(N, P, 3) -> (N, C), not standardised: the maximum over the points of the features of the shared layers."""
         codes: Tensor = self.encoder(clouds).amax(1)
         return codes
 
@@ -148,7 +141,7 @@ class LatentGenerator(nn.Module):
         return points.reshape(len(points), -1, 3)
 
     def standardised(self, clouds: Tensor) -> Tensor:
-        """(N, P, 3) -> (N, C) as the code generator makes them; of larger clouds the first `seen` points are looked at."""
+        """(N, P, 3) -> (N, C) as the code generator makes them; of larger clouds the first `seen` points are used."""
         return (self.encode(clouds[:, : self.seen]) - self.mean) / self.spread
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -157,18 +150,18 @@ class LatentGenerator(nn.Module):
 
 
 class LatentDiscriminator(nn.Module):
-    """Codes to logits. Clouds are encoded first, by the generator it has been shown: so files can be judged."""
+    """Codes to logits. Clouds are encoded first, by the generator given to `show`, so that files can be scored."""
 
     def __init__(
         self, num_points: int, *, code: int, num_classes: int = 0, widths: tuple[int, ...] = (256, 512)
     ) -> None:
         super().__init__()
         self.layers = _perceptron([code, *widths], last=True)
-        self.judging = JudgedCodes(widths[-1], num_classes)
+        self.judging = ProjectionHead(widths[-1], num_classes)
         self._shown: tuple[LatentGenerator, ...] = ()
 
     def show(self, generator: LatentGenerator) -> None:
-        """Tells whose codes these are; the generator does not become a part of this network."""
+        """Sets the generator whose encoder is used; it does not become a part of this network."""
         self._shown = (generator,)
 
     def forward(self, data: Tensor, condition: Tensor | None = None) -> Tensor:

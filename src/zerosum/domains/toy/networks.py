@@ -9,6 +9,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from zerosum.nn.layers import perceptron
+
 Activation = Literal["relu", "leaky_relu", "elu", "silu", "softplus", "tanh"]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -21,25 +23,21 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-def perceptron(inputs: int, outputs: int, width: int, depth: int, activation: Activation) -> nn.Sequential:
+def _perceptron(inputs: int, outputs: int, width: int, depth: int, activation: Activation) -> nn.Sequential:
     """`depth` hidden layers of `width` units; with none of them a linear map."""
     if width < 1 or depth < 0:
         raise ValueError(f"width must be at least 1 and depth at least 0, got {width} and {depth}")
-    layers: list[nn.Module] = []
-    for _ in range(depth):
-        layers += [nn.Linear(inputs, width), ACTIVATIONS[activation]()]
-        inputs = width
-    return nn.Sequential(*layers, nn.Linear(inputs, outputs))
+    return perceptron([inputs, *[width] * depth, outputs], lambda _: [ACTIVATIONS[activation]()])
 
 
 class Generator(nn.Module):
-    """Noise to points. It ends linearly: a point may lie anywhere."""
+    """Noise to points. The last layer is linear, so a point may lie anywhere."""
 
     def __init__(
         self, num_dims: int, *, latent: int, width: int = 64, depth: int = 3, activation: Activation = "leaky_relu"
     ) -> None:
         super().__init__()
-        self.layers = perceptron(latent, num_dims, width, depth, activation)
+        self.layers = _perceptron(latent, num_dims, width, depth, activation)
 
     def forward(self, noise: Tensor) -> Tensor:
         """(N, L) -> (N, D)."""
@@ -54,7 +52,7 @@ class Discriminator(nn.Module):
         self, num_dims: int, *, width: int = 64, depth: int = 3, activation: Activation = "leaky_relu"
     ) -> None:
         super().__init__()
-        self.layers = perceptron(num_dims, 1, width, depth, activation)
+        self.layers = _perceptron(num_dims, 1, width, depth, activation)
 
     def forward(self, points: Tensor) -> Tensor:
         """(N, D) -> (N,)."""

@@ -109,7 +109,7 @@ class Space:
             raise UserError(f"truncation must lie in [0, 1], got {truncation}: 1 as trained, 0 the mean alone.")
         if self.name == "z":
             prior = self.sampler.prior
-            return Latents("z", latent.truncated(noise, prior.kind, prior.limit, truncation), condition)
+            return Latents("z", latent.truncate(noise, prior.kind, prior.limit, truncation), condition)
         mapped = self.sampler.apply(lambda z, y=None: self.network.mapping(z, y, truncation), noise, condition)
         return Latents("w", mapped.contiguous(), condition)  # one w expanded to all layers, so far
 
@@ -179,7 +179,7 @@ class Space:
         classes by blends of their embeddings.
         """
         within("--frames", frames, 1, MOST_FRAMES)
-        first, second, t = latent.times(len(keys), frames, loop)
+        first, second, t = latent.path_positions(len(keys), frames, loop)
         spherical = keys.space == "z" and self.sampler.prior.kind != "uniform"
         join = latent.slerp if spherical else latent.lerp
         condition = None

@@ -14,8 +14,7 @@ from zerosum.domains.images.networks.maxout import MaxoutDiscriminator, SigmoidG
 from zerosum.domains.images.networks.mlp_dcgan import ConvDiscriminator, ConvGenerator, MlpDiscriminator, MlpGenerator
 from zerosum.domains.images.networks.r3 import R3Discriminator, R3Generator
 from zerosum.domains.images.networks.resnet import ResNetDiscriminator, ResNetGenerator
-from zerosum.domains.images.networks.style import StyleGenerator
-from zerosum.domains.images.networks.style_discriminator import StyleDiscriminator
+from zerosum.domains.images.networks.style import StyleDiscriminator, StyleGenerator
 
 GENERATORS: Mapping[str, Callable[..., nn.Module]] = {
     "mlp": MlpGenerator,

@@ -9,18 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.networks.blocks import Body, level_widths
-from zerosum.domains.images.networks.heads import Ending
-from zerosum.domains.images.networks.resnet import Init, Output, ResNetDiscriminator, settle
-from zerosum.nn.conditioning import demanded, embedding
+from zerosum.domains.images.networks.layers import Ending, Output
+from zerosum.domains.images.networks.resnet import Body, Init, ResNetDiscriminator, init_weights, level_widths
+from zerosum.nn.conditioning import embedded_size, embedding, require_condition
 from zerosum.nn.layers import Norm
 
 
 class BigGanGenerator(nn.Module):
-    """The noise is split: one part makes the small grid, the others join the condition in the norms of their blocks.
+    """The noise is split: one part makes the small grid, the others enter the norms of their blocks, with the condition.
 
-    The condition is embedded once, in `embedded` features, for all blocks; without a condition the noise alone speaks there. A
-    block's part has L // (blocks + 1) numbers, the first part what is left. attention: 0 for none, else the shorter side of the
+    The condition is embedded once, in `embedded` features, for all blocks. The part of a block has L // (blocks + 1) numbers,
+    the first part the rest. attention: 0 for none, else the shorter side of the
     grid that gets it. spectral: the generator is under spectral normalisation as the discriminator is.
     """
 
@@ -52,19 +51,19 @@ class BigGanGenerator(nn.Module):
                 f"the noise is split over {parts} parts, so prior.size must be at least {parts}, not {latent}"
             )
         self.parts = [latent - num_blocks * part, *[part] * num_blocks]
-        told = part + (embedded if self.embed else 0)
+        features = part + embedded_size(self.embed)
 
         def affine(channels: int) -> nn.Module:
-            return nn.Linear(told, 2 * channels, bias=False)
+            return nn.Linear(features, 2 * channels, bias=False)
 
         self.body = Body(shape, self.parts[0], widths, depth, norm, affine, attention, output)
-        settle(self, init, spectral)
+        init_weights(self, init, spectral)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) [, condition] -> (N, C, H, W)."""
         first, *others = torch.split(noise, self.parts, 1)
         if self.embed is not None:
-            shared = self.embed(demanded(condition))
+            shared = self.embed(require_condition(condition))
             others = [torch.cat([part.to(shared.dtype), shared], 1) for part in others]
         images: Tensor = self.body(first, others)
         return images

@@ -9,19 +9,28 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, glu, interpolate, leaky_relu_
 
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.networks.heads import Head
-from zerosum.domains.images.networks.resolution import grid_of, num_halvings, padded
+from zerosum.domains.images.networks.layers import (
+    Head,
+    Output,
+    cropped,
+    grid_of,
+    num_halvings,
+    output_layer,
+    padded,
+    short_sides,
+)
 from zerosum.engine.game import DiscriminatorOutput
-from zerosum.nn.conditioning import embedding, joined
-from zerosum.nn.layers import Halve, Norm, norm2d
-from zerosum.nn.rows import drawn_once
+from zerosum.nn.conditioning import concat_condition, embedded_size, embedding
+from zerosum.nn.layers import Norm, channels_last, halved_widths
+from zerosum.nn.layers import norm as make_norm
+from zerosum.nn.random_rows import draw_shared
+from zerosum.nn.resampling import Halve, adaptive_pool, from_grid, to_vector
 
 CPU = torch.device("cpu")
 SLOPE = 0.2
@@ -31,17 +40,14 @@ GATED_GAIN = 1.8
 
 def level_widths(shape: Shape, width: int, full_size: int) -> list[int]:
     """Channels of each level: width where the short side is at most full_size, halved at every doubling above, at least 8."""
-    if width < 1 or full_size < 1:
-        raise ValueError(f"width = {width} and full_size = {full_size} must be at least 1")
-    sides = [min(grid_of(shape)) << level for level in range(num_halvings(shape) + 1)]
-    return [max(width >> max(0, (-(-side // full_size) - 1).bit_length()), min(width, 8)) for side in sides]
+    return halved_widths(width, short_sides(shape), full_size, least=8)
 
 
 class FastGanGenerator(nn.Module):
     """Noise to a small grid, then nearest doubling, 3x3 convolution and a gated linear unit for each level.
 
-    width, full_size: see level_widths. reach: the level so many doublings further up is excited by a level's channels, as
-    long as there is one (section 3.1; there 4). norm: of the doublings.
+    width, full_size: see level_widths. reach: the channels of a level gate those of the level so many doublings further up,
+    where there is one (section 3.1; there 4). norm: of the doublings.
     """
 
     def __init__(
@@ -55,7 +61,7 @@ class FastGanGenerator(nn.Module):
         full_size: int = 8,
         reach: int = 3,
         norm: Norm = "batch",
-        output: Literal["tanh", "linear"] = "linear",
+        output: Output = "linear",
         condition_features: int = 32,
     ) -> None:
         super().__init__()
@@ -64,19 +70,19 @@ class FastGanGenerator(nn.Module):
         self.shape, self.grid, self.reach = shape, grid_of(shape), reach
         widths = level_widths(shape, width, full_size)
         self.embed = embedding(num_classes, num_attributes, condition_features)
-        features = latent + (condition_features if self.embed is not None else 0)
+        features = latent + embedded_size(self.embed)
         self.stem = nn.Linear(features, 2 * widths[0] * self.grid[0] * self.grid[1])
-        self.stem_norm = norm2d(norm, 2 * widths[0])
+        self.stem_norm = make_norm(norm, 2 * widths[0])
         self.levels = nn.ModuleList(GatedUp(*pair, norm) for pair in itertools.pairwise(widths))
         self.excitations = nn.ModuleList(map(Excitation, widths, widths[reach:]))
         self.last = nn.Conv2d(widths[-1], shape.channels, 3, padding=1)
-        self.output = nn.Tanh() if output == "tanh" else nn.Identity()
-        _initialise(self)
+        self.output = output_layer(output)
+        _init_weights(self)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) [, (N,) labels or (N, K) attributes] -> (N, C, H, W)."""
-        x = self.stem(joined(noise, self.embed, condition)).unflatten(1, (*self.grid, -1))
-        x = glu(self.stem_norm(x.permute(0, 3, 1, 2)), 1)  # channels last in memory
+        x = from_grid(self.stem(concat_condition(noise, self.embed, condition)), self.grid)
+        x = glu(self.stem_norm(x), 1)
         seen = [x]
         for number, level in enumerate(self.levels, 1):
             x = level(x)
@@ -84,18 +90,17 @@ class FastGanGenerator(nn.Module):
                 x = x * self.excitations[number - self.reach](seen[number - self.reach])
             seen.append(x)
         images: Tensor = self.output(self.last(x))
-        top, left = (images.shape[2] - self.shape.height) // 2, (images.shape[3] - self.shape.width) // 2
-        return images[:, :, top : top + self.shape.height, left : left + self.shape.width]
+        return cropped(images, self.shape)
 
 
 class FastGanDiscriminator(nn.Module):
     """Residual halvings; one logit for the whole image and one a place of a finer level; decoders for self-supervision.
 
-    In the discriminator's own turn the verdict's outputs["reconstruction"] (N,) holds the mean absolute error of two small
-    decoders: one rebuilds the whole image from the coarse level (short side 8 or more), the other a quarter of it, another
-    one in every call, from the level before. The penalty `reconstruction` asks for it on reals: features that know the
-    whole image cannot learn only what separates these few images from today's fakes (section 3.2). decode: doublings of a
-    decoder, 4 in the paper. Without decoders (decode = 0) nothing is reconstructed.
+    In the discriminator's own turn outputs["reconstruction"] (N,) holds the mean absolute error of two small decoders: one
+    reconstructs the whole image from the coarse level (short side 8 or more), the other a quarter of it, a random one in every
+    call, from the level before. The penalty `reconstruction` minimises it on reals: features that must describe the whole image
+    cannot specialise in what separates these few images from the current fakes (section 3.2). decode: doublings of a decoder,
+    4 in the paper. Without decoders (decode = 0) nothing is reconstructed.
     """
 
     def __init__(
@@ -126,40 +131,42 @@ class FastGanDiscriminator(nn.Module):
         self.head = Head(widths[-1] * grid_of(shape)[0] * grid_of(shape)[1], num_classes, num_attributes)
         decoded = [max(0, self.coarse - 1), self.coarse] if decode else []
         self.decoders = nn.ModuleList(Decoder(seen[level], decoder_width, decode, shape.channels) for level in decoded)
-        _initialise(self)
+        _init_weights(self)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """(N, C, H, W) [, (N,) labels or (N, K) attributes] -> logits (N,) and (N, 1, h, w)."""
-        images = padded(images, self.shape).contiguous(memory_format=torch.channels_last)
+        images = channels_last(padded(images, self.shape))
         seen = [images]
         for level in self.levels:
             seen.append(level(seen[-1]))
-        whole = self.head(seen[-1].permute(0, 2, 3, 1).flatten(1), condition)
+        whole = self.head(to_vector(seen[-1]), condition)
         assert isinstance(whole, Tensor), "this head has no auxiliary classes"
         logits = whole, self.patches(seen[self.coarse + 1])
-        return DiscriminatorOutput(logits, outputs=self._rebuilt(images, seen[1:]) if self._learns_from(images) else {})
+        return DiscriminatorOutput(
+            logits, outputs=self._reconstruction(images, seen[1:]) if self._reconstructs(images) else {}
+        )
 
-    def _learns_from(self, images: Tensor) -> bool:
-        """Whether somebody may want the reconstruction: not in the generator's turn, nor where a slope is taken."""
+    def _reconstructs(self, images: Tensor) -> bool:
+        """Whether the reconstruction may be used: not in the generator's turn, nor for a gradient by the images."""
         learns = self.training and torch.is_grad_enabled() and not images.requires_grad
         return learns and any(parameter.requires_grad for parameter in self.decoders.parameters())
 
-    def _rebuilt(self, images: Tensor, seen: Sequence[Tensor]) -> dict[str, Tensor]:
+    def _reconstruction(self, images: Tensor, seen: Sequence[Tensor]) -> dict[str, Tensor]:
         quarter, whole = self.decoders
-        corner = int(drawn_once(CPU, lambda stream: torch.randint(4, (), generator=stream)))
+        corner = int(draw_shared(CPU, lambda stream: torch.randint(4, (), generator=stream)))
         part, fine = _quarter(images, corner), _quarter(seen[max(0, self.coarse - 1)], corner)
         error = (_distance(quarter(fine), part) + _distance(whole(seen[self.coarse]), images)) / 2
         return {"reconstruction": error}
 
 
 class Down(nn.Module):
-    """Two ways at once, and their mean: 4x4 with stride 2 and 3x3; 2x2 means and 1x1. (N, F, h, w) -> (N, F', h/2, w/2)."""
+    """The mean of two paths: 4x4 with stride 2 and 3x3; 2x2 means and 1x1. (N, F, h, w) -> (N, F', h/2, w/2)."""
 
     def __init__(self, before: int, after: int, norm: Norm) -> None:
         super().__init__()
-        self.narrow = nn.Sequential(nn.Conv2d(before, after, 4, stride=2, padding=1), norm2d(norm, after))
-        self.mix = nn.Sequential(nn.Conv2d(after, after, 3, padding=1), norm2d(norm, after))
-        self.direct = nn.Sequential(nn.Conv2d(before, after, 1), norm2d(norm, after))
+        self.narrow = nn.Sequential(nn.Conv2d(before, after, 4, stride=2, padding=1), make_norm(norm, after))
+        self.mix = nn.Sequential(nn.Conv2d(after, after, 3, padding=1), make_norm(norm, after))
+        self.direct = nn.Sequential(nn.Conv2d(before, after, 1), make_norm(norm, after))
 
     def forward(self, x: Tensor) -> Tensor:
         """h and w are even."""
@@ -178,7 +185,7 @@ class Decoder(nn.Module):
         self.last = nn.Conv2d(widths[-1], channels, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Linear at the end: errors at the ends of the range are felt."""
+        """Linear at the end, so that errors at the ends of the range have a gradient."""
         return self.last(self.levels(leaky_relu_(self.first(features), SLOPE)))  # type: ignore[no-any-return]
 
 
@@ -188,7 +195,7 @@ class GatedUp(nn.Module):
     def __init__(self, before: int, after: int, norm: Norm) -> None:
         super().__init__()
         self.conv = nn.Conv2d(before, 2 * after, 3, padding=1)
-        self.norm = norm2d(norm, 2 * after)
+        self.norm = make_norm(norm, 2 * after)
 
     def forward(self, x: Tensor) -> Tensor:
         """The gate is the second half of the channels."""
@@ -205,7 +212,7 @@ class Excitation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The coarse level is pooled to 4x4 first."""
-        squeezed = leaky_relu_(self.squeeze(pooled(x, (4, 4))), 0.1)
+        squeezed = leaky_relu_(self.squeeze(adaptive_pool(x, (4, 4))), 0.1)
         return self.gate(squeezed).sigmoid()  # type: ignore[no-any-return]
 
 
@@ -219,30 +226,13 @@ def _quarter(x: Tensor, corner: int) -> Tensor:
     return x[:, :, top : top + height, left : left + width]
 
 
-def pooled(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """(N, F, h, w) -> (N, F, *size): means over size[0] x size[1] regions, of whole places, that may overlap by one.
-
-    As two matrix products: the adaptive pooling of torch has no deterministic backward pass on GPUs.
-    """
-    rows, columns = (_regions(before, after, x) for before, after in zip(x.shape[2:], size, strict=True))
-    return rows.T @ x @ columns
-
-
-def _regions(before: int, after: int, like: Tensor) -> Tensor:
-    """(before, after): column j takes the mean of places floor(j before / after) to ceil((j + 1) before / after) - 1."""
-    place = torch.arange(before, device=like.device)[:, None]
-    region = torch.arange(after, device=like.device)
-    inside = (place >= region * before // after) & (place < ((region + 1) * before + after - 1) // after)
-    return inside.to(like.dtype) / inside.sum(0)
-
-
 def _distance(rebuilt: Tensor, target: Tensor) -> Tensor:
     """(N,) mean absolute difference at the smaller of both sizes."""
     size = min(rebuilt.shape[2], target.shape[2]), min(rebuilt.shape[3], target.shape[3])
-    return (pooled(rebuilt, size) - pooled(target, size)).abs().flatten(1).mean(1)
+    return (adaptive_pool(rebuilt, size) - adaptive_pool(target, size)).abs().flatten(1).mean(1)
 
 
-def _initialise(network: nn.Module) -> None:
+def _init_weights(network: nn.Module) -> None:
     """The second moment is kept through leaky ReLU and gated units; the gates of excitations begin near 1/2."""
     gated = {module.conv for module in network.modules() if isinstance(module, GatedUp)}
     for module in network.modules():

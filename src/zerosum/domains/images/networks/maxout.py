@@ -1,7 +1,7 @@
 """The pair of networks of the 2014 paper, by its published configuration for MNIST, for images of any size.
 
 Goodfellow et al. 2014, arXiv:1406.2661. Legend: N rows, C channels, H height, W width, L latent size, F features, K classes.
-Labels, where a game has them, join as one-hot columns (Mirza and Osindero 2014, arXiv:1411.1784), attributes as they are.
+Labels, if any, are appended as one-hot columns (Mirza and Osindero 2014, arXiv:1411.1784), attributes as they are.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domains.images.data import ImageSource, Shape, in_bytes
-from zerosum.nn.conditioning import demanded
-from zerosum.nn.layers import Dropout
+from zerosum.nn.conditioning import require_condition
+from zerosum.nn.layers import Dropout, perceptron
 
 LEAST_MEAN = 1e-7
-"""Pixels that are always black or always white keep this distance from 0 and 1, so that the logit stays finite."""
+"""Means of pixels are kept this far from 0 and 1, so that the logit of an always black or white pixel is finite."""
 
 
 class SigmoidGenerator(nn.Module):
@@ -37,19 +37,15 @@ class SigmoidGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.shape, self.num_classes, self.num_attributes = shape, num_classes, num_attributes
-        layers: list[nn.Module] = []
-        features = latent + (num_attributes or num_classes)
-        for width in widths:
-            layers += [nn.Linear(features, width), nn.ReLU()]
-            features = width
-        self.hidden = nn.Sequential(*layers)
-        self.pixels = nn.Linear(features, shape.channels * shape.height * shape.width)
-        _draw_uniform(self, irange)
+        sizes = latent + (num_attributes or num_classes), *widths
+        self.hidden = perceptron(sizes, lambda _: [nn.ReLU()], last=True)
+        self.pixels = nn.Linear(sizes[-1], shape.channels * shape.height * shape.width)
+        _init_uniform(self, irange)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) [, condition] -> (N, C, H, W) in [-1, 1]."""
-        told = _beside(noise, condition, self.num_classes, self.num_attributes)
-        images: Tensor = self.pixels(self.hidden(told)).sigmoid()
+        x = _with_condition(noise, condition, self.num_classes, self.num_attributes)
+        images: Tensor = self.pixels(self.hidden(x)).sigmoid()
         return (2 * images - 1).view(-1, self.shape.channels, self.shape.height, self.shape.width)
 
     @torch.no_grad()
@@ -86,12 +82,14 @@ class MaxoutDiscriminator(nn.Module):
             layers += [Maxout(features, width, pieces), Dropout(dropout)]  # bytes are exact for a half
             features = width
         self.layers = nn.Sequential(*layers, nn.Linear(features, 1))
-        _draw_uniform(self, irange)
+        _init_uniform(self, irange)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, C, H, W) in [-1, 1] [, condition] -> (N,) logits."""
         pixels = (images.flatten(1) + 1) / 2
-        logits: Tensor = self.layers(_beside(pixels, condition, self.num_classes, self.num_attributes)).squeeze(1)
+        logits: Tensor = self.layers(_with_condition(pixels, condition, self.num_classes, self.num_attributes)).squeeze(
+            1
+        )
         return logits
 
 
@@ -110,7 +108,7 @@ class Maxout(nn.Module):
         return self.linear(x).unflatten(1, (self.pieces, -1)).amax(1)  # type: ignore[no-any-return]
 
 
-def _draw_uniform(network: nn.Module, irange: float) -> None:
+def _init_uniform(network: nn.Module, irange: float) -> None:
     if not 0 < irange < math.inf:
         raise ValueError(f"irange must be more than 0, got {irange}")
     for module in network.modules():
@@ -119,12 +117,12 @@ def _draw_uniform(network: nn.Module, irange: float) -> None:
             nn.init.zeros_(module.bias)
 
 
-def _beside(x: Tensor, condition: Tensor | None, num_classes: int, num_attributes: int) -> Tensor:
-    """x with the label as one-hot columns, or with the attributes as they are."""
+def _with_condition(x: Tensor, condition: Tensor | None, num_classes: int, num_attributes: int) -> Tensor:
+    """x and the label as one-hot columns, or the attributes as they are."""
     if not num_classes and not num_attributes:
         return x
-    told = demanded(condition)
-    columns = told if num_attributes else nn.functional.one_hot(told, num_classes)
+    condition = require_condition(condition)
+    columns = condition if num_attributes else nn.functional.one_hot(condition, num_classes)
     return torch.cat([x, columns.to(x.dtype)], 1)
 
 

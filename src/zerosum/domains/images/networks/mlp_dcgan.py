@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.networks.heads import Head
-from zerosum.domains.images.networks.resolution import grid_of, num_halvings, padded, widths_of
+from zerosum.domains.images.networks.layers import Head, Output, cropped, grid_of, num_halvings, output_layer, padded
 from zerosum.engine.game import DiscriminatorOutput
-from zerosum.nn.conditioning import demanded, embedding, joined
-from zerosum.nn.layers import Double, Dropout, Halve, Norm, norm1d, norm2d
+from zerosum.nn.conditioning import concat_condition, embedded_size, embedding, require_condition
+from zerosum.nn.layers import Dropout, Norm, channels_last, doubled_widths, perceptron, row_norm
+from zerosum.nn.layers import norm as make_norm
+from zerosum.nn.resampling import Double, Halve, from_grid, to_vector
 
-Output = Literal["tanh", "linear"]
 Condition = Literal["concat", "projection", "auxiliary"]
 Init = Literal["torch", "dcgan", "kaiming"]
 
@@ -44,17 +44,13 @@ class MlpGenerator(nn.Module):
         super().__init__()
         self.shape = shape
         self.embed = embedding(num_classes, num_attributes, label_features)
-        features = latent + (label_features if self.embed else 0)
-        layers: list[nn.Module] = []
-        for width in widths:
-            layers += [nn.Linear(features, width), norm1d(norm, width), nn.LeakyReLU(slope)]
-            features = width
-        layers += [nn.Linear(features, shape.channels * shape.height * shape.width), _output(output)]
-        self.layers = nn.Sequential(*layers)
+        sizes = latent + embedded_size(self.embed), *widths, shape.channels * shape.height * shape.width
+        layers = perceptron(sizes, lambda width: [row_norm(norm, width), nn.LeakyReLU(slope)])
+        self.layers = nn.Sequential(*layers, output_layer(output))
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) [, condition] -> (N, C, H, W)."""
-        flat: Tensor = self.layers(joined(noise, self.embed, condition))
+        flat: Tensor = self.layers(concat_condition(noise, self.embed, condition))
         return flat.view(-1, self.shape.channels, self.shape.height, self.shape.width)
 
 
@@ -75,17 +71,13 @@ class MlpDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.embed = embedding(num_classes, num_attributes, label_features) if condition == "concat" else None
-        features = shape.channels * shape.height * shape.width + (label_features if self.embed else 0)
-        layers: list[nn.Module] = []
-        for width in widths:
-            layers += [nn.Linear(features, width), nn.LeakyReLU(slope), Dropout(dropout)]
-            features = width
-        self.layers = nn.Sequential(*layers)
-        self.head = _head(features, num_classes, num_attributes, condition)
+        sizes = shape.channels * shape.height * shape.width + embedded_size(self.embed), *widths
+        self.layers = perceptron(sizes, lambda _: [nn.LeakyReLU(slope), Dropout(dropout)], last=True)
+        self.head = _head(sizes[-1], num_classes, num_attributes, condition)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor | DiscriminatorOutput:
         """(N, C, H, W) [, condition] -> (N,) logits."""
-        features = self.layers(joined(images.flatten(1), self.embed, condition))
+        features = self.layers(concat_condition(images.flatten(1), self.embed, condition))
         return self.head(features, condition)  # type: ignore[no-any-return]
 
 
@@ -93,9 +85,8 @@ class ConvGenerator(nn.Module):
     """Linear to a small grid of at least 4x4, then doublings to the image's size (Radford et al. 2015, arXiv:1511.06434).
 
     width: channels at half the image's size, doubled at each lower one up to 8 * width. depth: further 3x3 convolutions
-    at each resolution. up: "transposed" 4x4 convolution,
-    or resize ("nearest", "bilinear") and 3x3 convolution, which draws no checkerboard. Sizes that are not a small grid
-    times a power of 2 are cut from the next larger one.
+    at each resolution. up: "transposed" 4x4 convolution, or resize ("nearest", "bilinear") and 3x3 convolution, which leaves
+    no checkerboard pattern. Sizes that are not a small grid times a power of 2 are cropped from the next larger one.
     """
 
     def __init__(
@@ -117,35 +108,31 @@ class ConvGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = shape
-        self.grid, widths = grid_of(shape), widths_of(shape, width)
+        self.grid, widths = grid_of(shape), level_widths(shape, width)[::-1]
         self.embed = embedding(num_classes, num_attributes, label_features)
-        features = latent + (label_features if self.embed else 0)
-        self.stem = nn.Linear(features, widths[0] * self.grid[0] * self.grid[1])
-        self.stem_norm = nn.Sequential(norm2d(norm, widths[0]), _activation(slope))
+        self.stem = nn.Linear(latent + embedded_size(self.embed), widths[0] * self.grid[0] * self.grid[1])
+        self.stem_norm = nn.Sequential(make_norm(norm, widths[0]), _activation(slope))
         stages: list[nn.Module] = _deepen(widths[0], depth, norm, slope)
         for before, after in itertools.pairwise(widths):
-            stages += [_up(before, after, up, norm != "batch"), norm2d(norm, after), _activation(slope)]
+            stages += [_up(before, after, up, norm != "batch"), make_norm(norm, after), _activation(slope)]
             stages += _deepen(after, depth, norm, slope)
             stages += [Dropout(dropout)] if dropout else []
         self.stages = nn.Sequential(*stages)
         self.last = _up(widths[-1], shape.channels, up if num_halvings(shape) else "same", True)
-        self.output = _output(output)
-        _initialise(self, init, slope)
+        self.output = output_layer(output)
+        _init_weights(self, init, slope)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) [, condition] -> (N, C, H, W)."""
-        x = self.stem(joined(noise, self.embed, condition))
-        h, w = self.grid
-        x = x.view(-1, h, w, x.shape[1] // (h * w)).permute(0, 3, 1, 2)  # (N, F, h, w), channels last in memory
+        x = from_grid(self.stem(concat_condition(noise, self.embed, condition)), self.grid)
         images: Tensor = self.output(self.last(self.stages(self.stem_norm(x))))
-        top, left = (images.shape[2] - self.shape.height) // 2, (images.shape[3] - self.shape.width) // 2
-        return images[:, :, top : top + self.shape.height, left : left + self.shape.width]
+        return cropped(images, self.shape)
 
 
 class ConvDiscriminator(nn.Module):
     """The mirror of ConvGenerator: halvings down to a small grid, then one linear head.
 
-    down: "strided" 4x4 convolution, or 3x3 convolution and average pooling ("pooled"). condition: it joins as an extra
+    down: "strided" 4x4 convolution, or 3x3 convolution and average pooling ("pooled"). condition: it is an extra
     image channel ("concat", Mirza and Osindero 2014) or in the head ("projection" or "auxiliary", see Head).
     """
 
@@ -168,33 +155,37 @@ class ConvDiscriminator(nn.Module):
         self.shape = shape
         plane = shape.height * shape.width
         self.embed = embedding(num_classes, num_attributes, plane) if condition == "concat" else None
-        widths = widths_of(shape, width)[::-1]
+        widths = level_widths(shape, width)
         first = _down(shape.channels + (self.embed is not None), widths[0], down if num_halvings(shape) else "same")
         stages: list[nn.Module] = [first, _activation(slope), *_deepen(widths[0], depth, norm, slope)]
         for before, after in itertools.pairwise(widths):
-            stages += [_down(before, after, down), norm2d(norm, after), _activation(slope)]
+            stages += [_down(before, after, down), make_norm(norm, after), _activation(slope)]
             stages += _deepen(after, depth, norm, slope)
             stages += [Dropout(dropout)] if dropout else []
         self.stages = nn.Sequential(*stages)
         grid = grid_of(shape)
         self.head = _head(widths[-1] * grid[0] * grid[1], num_classes, num_attributes, condition)
-        _initialise(self, init, slope)
+        _init_weights(self, init, slope)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor | DiscriminatorOutput:
         """(N, C, H, W) [, condition] -> (N,) logits."""
-        images = padded(images, self.shape).contiguous(memory_format=torch.channels_last)
+        images = channels_last(padded(images, self.shape))
         if self.embed is not None:
-            plane = self.embed(demanded(condition)).view(-1, 1, self.shape.height, self.shape.width)
+            plane = self.embed(require_condition(condition)).view(-1, 1, self.shape.height, self.shape.width)
             images = torch.cat([images, padded(plane.to(images.dtype), self.shape)], 1)
-        features = self.stages(images).permute(0, 2, 3, 1).flatten(1)  # (N, h*w*F): the order in memory, so no copy
-        return self.head(features, condition)  # type: ignore[no-any-return]
+        return self.head(to_vector(self.stages(images)), condition)  # type: ignore[no-any-return]
 
 
 # --- parts
 
 
+def level_widths(shape: Shape, width: int) -> list[int]:
+    """Channels from half the full size down to the small grid."""
+    return doubled_widths(width, max(1, num_halvings(shape)), 8 * width)
+
+
 def _head(features: int, num_classes: int, num_attributes: int, condition: Condition) -> Head:
-    """A condition that has joined the input is not told once more."""
+    """The head; it gets no condition where the condition is part of the input."""
     if condition == "concat":
         return Head(features, 0)
     return Head(features, num_classes, num_attributes, condition)
@@ -202,10 +193,6 @@ def _head(features: int, num_classes: int, num_attributes: int, condition: Condi
 
 def _activation(slope: float) -> nn.Module:
     return nn.LeakyReLU(slope) if slope else nn.ReLU()
-
-
-def _output(kind: Output) -> nn.Module:
-    return nn.Tanh() if kind == "tanh" else nn.Identity()
 
 
 def _up(before: int, after: int, kind: str, bias: bool) -> nn.Module:
@@ -227,17 +214,19 @@ def _down(before: int, after: int, kind: str) -> nn.Module:
 def _deepen(width: int, depth: int, norm: Norm, slope: float) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for _ in range(depth):
-        layers += [nn.Conv2d(width, width, 3, padding=1, bias=norm != "batch"), norm2d(norm, width), _activation(slope)]
+        layers += [
+            nn.Conv2d(width, width, 3, padding=1, bias=norm != "batch"),
+            make_norm(norm, width),
+            _activation(slope),
+        ]
     return layers
 
 
-def _initialise(network: nn.Module, kind: Init, slope: float) -> None:
+def _init_weights(network: nn.Module, kind: Init, slope: float) -> None:
     """dcgan: N(0, 0.02), norm weights N(1, 0.02). kaiming: variance kept through leaky ReLU. torch: as torch made them."""
     if kind == "torch":
         return
-    embed = getattr(
-        network, "embed", None
-    )  # what says the condition is as loud as the noise, not a layer like the others
+    embed = getattr(network, "embed", None)  # keeps its scale: conditions start with the variance of the noise
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and module is not embed:
             if kind == "dcgan":

@@ -8,15 +8,24 @@ image's shape, the rest by keyword. Stages are listed from the smallest grid to 
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu_
+from torch.nn.functional import leaky_relu_
 
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.networks.resolution import grid_of, num_halvings, padded
-from zerosum.nn.conditioning import demanded, embedding, joined
+from zerosum.domains.images.networks.layers import (
+    Output,
+    cropped,
+    grid_of,
+    num_halvings,
+    output_layer,
+    padded,
+    short_sides,
+)
+from zerosum.nn.conditioning import concat_condition, embedded_size, embedding, require_condition
+from zerosum.nn.layers import channels_last, halved_widths
+from zerosum.nn.resampling import downsample_binomial, upsample_binomial
 
 SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))
@@ -47,26 +56,24 @@ class R3Generator(nn.Module):
         patch: int = 1,
         group_width: int = 16,
         expansion: int = 2,
-        output: Literal["tanh", "linear"] = "linear",
+        output: Output = "linear",
         condition_features: int = 64,
     ) -> None:
         super().__init__()
         self.shape = shape
         self.embed = embedding(num_classes, num_attributes, condition_features)
         stages = stages_of(shape, width, full_size, widths, blocks, patch)
-        features = latent + (condition_features if self.embed is not None else 0)
-        self.grid = ScaledGrid(features, stages[0][0], grid_of(shape))
+        self.grid = ScaledGrid(latent + embedded_size(self.embed), stages[0][0], grid_of(shape))
         self.stages = _trunk(stages, Up, group_width, expansion)
         self.to_image = pointwise(stages[-1][0], shape.channels * patch**2)
         self.unfold = nn.PixelShuffle(patch) if patch > 1 else nn.Identity()
-        self.output = nn.Tanh() if output == "tanh" else nn.Identity()
+        self.output = output_layer(output)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) [, (N,) labels or (N, K) attributes] -> (N, C, H, W)."""
-        x = self.grid(joined(noise, self.embed, condition))
+        x = self.grid(concat_condition(noise, self.embed, condition))
         images: Tensor = self.output(self.unfold(self.to_image(self.stages(x))))
-        top, left = (images.shape[2] - self.shape.height) // 2, (images.shape[3] - self.shape.width) // 2
-        return images[:, :, top : top + self.shape.height, left : left + self.shape.width]
+        return cropped(images, self.shape)
 
 
 class R3Discriminator(nn.Module):
@@ -105,20 +112,20 @@ class R3Discriminator(nn.Module):
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, C, H, W) [, (N,) labels or (N, K) attributes] -> (N,) logits."""
-        x = self.fold(padded(images, self.shape)).contiguous(memory_format=torch.channels_last)
+        x = channels_last(self.fold(padded(images, self.shape)))
         features: Tensor = self.linear(self.pool(self.stages(self.from_image(x))).flatten(1))
         if self.embed is None:
             return features.squeeze(1)
-        wanted = self.embed(demanded(condition)).to(features.dtype)
-        return (features * wanted).sum(1) * features.shape[1] ** -0.5  # type: ignore[no-any-return]
+        vector = self.embed(require_condition(condition)).to(features.dtype)
+        return (features * vector).sum(1) * features.shape[1] ** -0.5  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
     """x + conv1x1(act(conv3x3(act(conv1x1(x))))), act = bias and leaky ReLU: (N, F, h, w) -> the same.
 
-    Between the two 1x1 convolutions lie expansion * F channels; the 3x3 one mixes groups of group_width of them (all when
+    Between the two 1x1 convolutions there are expansion * F channels; the 3x3 one mixes groups of group_width of them (all when
     it is 0; groups of the greatest common divisor where it does not divide them). Fix-up initialisation (Zhang et al.
-    2019, arXiv:1901.09321): the last convolution begins at 0, so that the block is the identity, and the others are
+    2019, arXiv:1901.09321): the last convolution starts at 0, so that the block starts as the identity, and the others are
     scaled by num_blocks ** -1/4, num_blocks being those of the whole network.
     """
 
@@ -170,9 +177,7 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, F, h, w) -> (N, F', 2h, 2w)."""
-        x = self.conv(x)
-        channels = x.shape[1]
-        return conv_transpose2d(x, 4 * _kernel(x), stride=2, padding=1, output_padding=1, groups=channels)
+        return upsample_binomial(self.conv(x))
 
 
 class Down(nn.Module):
@@ -184,17 +189,11 @@ class Down(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, F, 2h, 2w) -> (N, F', h, w)."""
-        y: Tensor = self.conv(conv2d(x, _kernel(x), stride=2, padding=1, groups=x.shape[1]))
+        y: Tensor = self.conv(downsample_binomial(x))
         return y
 
 
 # --- parts
-
-
-def _kernel(x: Tensor) -> Tensor:
-    """(F, 1, 3, 3): the outer product of [1, 2, 1] / 4 with itself, once a channel of x."""
-    line = x.new_tensor([0.25, 0.5, 0.25])
-    return torch.outer(line, line).expand(x.shape[1], 1, 3, 3).contiguous()
 
 
 def pointwise(before: int, after: int) -> nn.Conv2d:
@@ -213,9 +212,8 @@ def stages_of(
     if patch not in (1 << level for level in range(num_halvings(shape) + 1)):
         raise ValueError(f"patch = {patch} must be a power of 2, at most {1 << num_halvings(shape)} for this size")
     num_stages = num_halvings(shape) + 2 - patch.bit_length()
-    sides = [min(grid_of(shape)) * 2**level for level in range(num_stages)]
-    above = [max(0, math.ceil(math.log2(side / full_size))) for side in sides]
-    channels = widths or tuple(max(width >> halvings, min(width, 16)) for halvings in above)
+    sides = short_sides(shape)[:num_stages]
+    channels = widths or tuple(halved_widths(width, sides, full_size, least=16))
     counts = (blocks,) * num_stages if isinstance(blocks, int) else blocks
     for name, given in (("widths", channels), ("blocks", counts)):
         if len(given) != num_stages or min(given) < (name == "widths"):

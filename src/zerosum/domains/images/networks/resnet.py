@@ -1,33 +1,148 @@
-"""The residual pair of SNGAN, for any size, grey or colour, rectangular too (Miyato et al. 2018, arXiv:1802.05957, tables 3-6).
+"""The residual pair of SNGAN, for any size, grey or colour, rectangular too (Miyato et al. 2018, arXiv:1802.05957, tables 3-6),
+and the blocks that it shares with SAGAN and BigGAN.
 
 Legend: N rows, C channels, H height, W width, L latent size, F features. A condition is (N,) labels or (N, K) attributes. A
-level is a number of halvings: 0 the full size, the last the small grid of `sizes`. `width` is the number of channels at the
-full size; every halving doubles it, up to `widest` times.
+level is a number of halvings: 0 the full size, the last the small grid. `width` is the number of channels at the full size;
+every halving doubles it, up to `widest` times.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate
 
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.networks.blocks import Body, DownBlock, attention_level, level_widths, sides
-from zerosum.domains.images.networks.heads import Ending, Head
-from zerosum.domains.images.networks.resolution import padded
+from zerosum.domains.images.networks.layers import (
+    Ending,
+    Head,
+    Output,
+    cropped,
+    grid_of,
+    num_halvings,
+    output_layer,
+    padded,
+    short_sides,
+)
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.nn.attention import SelfAttention
-from zerosum.nn.conditioning import ConditionalNorm, embedding, silent
-from zerosum.nn.layers import Norm
+from zerosum.nn.conditioning import ConditionalNorm, embedding, zero_init
+from zerosum.nn.layers import Norm, channels_last, doubled_widths
+from zerosum.nn.layers import norm as make_norm
+from zerosum.nn.resampling import conv_then_halve, double_then_conv, from_grid
 from zerosum.nn.spectral import spectral as under_spectral_norm
 
-Output = Literal["tanh", "linear"]
 Init = Literal["xavier", "orthogonal"]
+Affine = Callable[[int], nn.Module | None]
+"""Channels C -> a map from the condition of a block to (N, 2C); None without conditions."""
+
+
+def level_widths(shape: Shape, width: int, widest: int) -> list[int]:
+    """Channels of each level."""
+    return doubled_widths(width, num_halvings(shape) + 1, width * widest)
+
+
+def attention_level(shape: Shape, attention: int) -> int:
+    """The level of self-attention: the largest grid whose shorter side is at most `attention`, never the full size where
+    there is a smaller one; the small grid where all are larger."""
+    sides = short_sides(shape)[::-1]
+    return next((level for level, side in enumerate(sides) if level > 0 and side <= attention), num_halvings(shape))
+
+
+class UpBlock(nn.Module):
+    """norm - ReLU - double - 3x3 - norm - ReLU - 3x3, beside a doubled 1x1: (N, C, H, W) -> (N, F, 2H, 2W)."""
+
+    def __init__(self, before: int, after: int, up: bool, norm: Norm, affine: Affine) -> None:
+        super().__init__()
+        self.up = up
+        self.norm1, self.norm2 = (ConditionalNorm(norm, c, affine(c)) for c in (before, after))
+        self.conv1 = nn.Conv2d(before, after, 3, padding=1)
+        self.conv2 = nn.Conv2d(after, after, 3, padding=1)
+        self.skip = nn.Conv2d(before, after, 1) if up or before != after else nn.Identity()
+
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Without `up` the size stays."""
+        h, skip = self.norm1(x, condition).relu(), self.skip(x)
+        if self.up:  # a 1x1 convolution commutes with doubling, and is cheaper before it
+            h, skip = double_then_conv(h, self.conv1), interpolate(skip, scale_factor=2, mode="nearest")
+        else:
+            h = self.conv1(h)
+        return skip + self.conv2(self.norm2(h, condition).relu())  # type: ignore[no-any-return]
+
+
+class DownBlock(nn.Module):
+    """ReLU - 3x3 - ReLU - 3x3 - halve, beside a halved 1x1: (N, C, H, W) -> (N, F, H/2, W/2).
+
+    The first block, whose input is the image, has no ReLU before it. Halving takes the mean of 2x2 positions.
+    """
+
+    def __init__(self, before: int, after: int, down: bool, first: bool = False) -> None:
+        super().__init__()
+        self.down, self.first = down, first
+        self.conv1 = nn.Conv2d(before, after, 3, padding=1)
+        self.conv2 = nn.Conv2d(after, after, 3, padding=1)
+        self.skip = nn.Conv2d(before, after, 1) if down or before != after else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Without `down` the size stays."""
+        h = self.conv1(x if self.first else x.relu()).relu()
+        if self.down:
+            return conv_then_halve(h, self.conv2) + self.skip(avg_pool2d(x, 2))  # type: ignore[no-any-return]
+        return self.conv2(h) + self.skip(x)  # type: ignore[no-any-return]
+
+
+class Body(nn.Module):
+    """From features (N, F) to images (N, C, H, W): a small grid, residual blocks, one normalisation, one convolution.
+
+    Sizes that are not a small grid times a power of 2 are cut from the next larger one. widths: channels at each level.
+    depth: blocks at each level above the grid. affine: see Affine; each block gets a condition of its own.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        features: int,
+        widths: Sequence[int],
+        depth: int,
+        norm: Norm,
+        affine: Affine,
+        attention: int,
+        output: Output,
+    ) -> None:
+        super().__init__()
+        self.shape, self.grid = shape, grid_of(shape)
+        halvings, attends_at = num_halvings(shape), attention_level(shape, attention)
+        before = widths[halvings]
+        self.stem = nn.Linear(features, before * self.grid[0] * self.grid[1])
+        stages: list[nn.Module] = [SelfAttention(before)] if attention and attends_at == halvings else []
+        for level in range(max(0, halvings - 1), -1, -1):
+            for index in range(depth):
+                stages.append(UpBlock(before, widths[level], index == 0 and halvings > 0, norm, affine))
+                before = widths[level]
+            stages += [SelfAttention(before)] if attention and attends_at == level < halvings else []
+        self.stages = nn.ModuleList(stages)
+        self.norm, self.last = make_norm(norm, before), nn.Conv2d(before, shape.channels, 3, padding=1)
+        self.output = output_layer(output)
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks that take a condition."""
+        return sum(isinstance(stage, UpBlock) for stage in self.stages)
+
+    def forward(self, features: Tensor, conditions: Sequence[Tensor | None]) -> Tensor:
+        """(N, F), one condition a block -> (N, C, H, W)."""
+        x = from_grid(self.stem(features), self.grid)
+        remaining = iter(conditions)
+        for stage in self.stages:
+            x = stage(x, next(remaining)) if isinstance(stage, UpBlock) else stage(x)
+        images: Tensor = self.output(self.last(self.norm(x).relu()))
+        return cropped(images, self.shape)
 
 
 class ResNetGenerator(nn.Module):
-    """Linear to a small grid, then residual blocks that double it; the condition speaks through the normalisations.
+    """Linear to a small grid, then residual blocks that double its size; the condition acts through the normalisations.
 
     depth: blocks at each size above the grid. norm: "batch" as in the paper, or "group", which needs no running statistics.
     attention: 0 for none, else the shorter side of the grid that gets self-attention (the largest one not above it).
@@ -57,10 +172,10 @@ class ResNetGenerator(nn.Module):
 
         widths = level_widths(shape, width, widest)
         self.body = Body(shape, latent, widths, depth, norm, affine, attention, output)
-        settle(self, init, spectral)
+        init_weights(self, init, spectral)
         for module in self.modules():
             if isinstance(module, ConditionalNorm) and not spectral:  # whose weights must not be 0
-                silent(module.to_affine)
+                zero_init(module.to_affine)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) [, condition] -> (N, C, H, W)."""
@@ -69,11 +184,11 @@ class ResNetGenerator(nn.Module):
 
 
 class ResNetDiscriminator(nn.Module):
-    """Residual blocks down to a small grid, the sum over its places, and a head.
+    """Residual blocks down to a small grid, the sum over positions, and a head.
 
     depth: blocks at each size. floor: halving stops before the shorter side would fall below this. plain: blocks on the grid
-    that is left. The network of the paper for 32x32 is width=128, widest=1, floor=8, plain=2. There is no normalisation
-    beside the spectral one, so rows stay apart and gradient penalties are exact.
+    that is left. The network of the paper for 32x32 is width=128, widest=1, floor=8, plain=2. Spectral normalisation is
+    the only one, so rows do not depend on each other and gradient penalties are exact.
     """
 
     def __init__(
@@ -94,9 +209,9 @@ class ResNetDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = shape
-        halvings = sum(side >= floor for side in sides(shape)[1:])
+        halvings = sum(side >= floor for side in short_sides(shape)[:-1])
         widths = level_widths(shape, width, widest)[: halvings + 1]
-        place = min(attention_level(shape, attention), halvings)
+        attends_at = min(attention_level(shape, attention), halvings)
         stages: list[nn.Module] = []
         before, first = shape.channels, True
         for level, after in enumerate(widths):
@@ -104,21 +219,21 @@ class ResNetDiscriminator(nn.Module):
             for index in range(depth if down else plain):
                 stages.append(DownBlock(before, after, down=down and index == 0, first=first))
                 before, first = after, False
-            if attention and place == min(level + 1, halvings) and not _attends(stages):
+            if attention and attends_at == min(level + 1, halvings) and not _attends(stages):
                 stages.append(SelfAttention(after))
         self.stages = nn.Sequential(*stages)
         self.head = Head(before, num_classes, num_attributes, condition)
-        settle(self, init, spectral)
+        init_weights(self, init, spectral)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor | DiscriminatorOutput:
         """(N, C, H, W) [, condition] -> (N,) logits."""
-        x = padded(images, self.shape).contiguous(memory_format=torch.channels_last)
+        x = channels_last(padded(images, self.shape))
         features = self.stages(x).relu().sum((2, 3))
         return self.head(features, condition)  # type: ignore[no-any-return]
 
 
-def settle(network: nn.Module, init: Init, spectral: bool) -> None:
-    """Draws the weights of convolutions, linear layers and embeddings, then puts them under spectral normalisation if asked.
+def init_weights(network: nn.Module, init: Init, spectral: bool) -> None:
+    """Initialises convolutions, linear layers and embeddings; with `spectral`, puts them under spectral normalisation.
 
     xavier: uniform, with gain sqrt(2) for the 3x3 convolutions, which a rectifier precedes. orthogonal: every weight, as a
     matrix (out, rest), has orthonormal rows or columns (Saxe et al. 2014; Brock et al. 2019). Biases are 0.

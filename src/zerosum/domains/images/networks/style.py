@@ -1,39 +1,60 @@
-"""The generator of a StyleGAN2-like pair, for any size, grey or colour, rectangular too, written from the papers.
+"""A StyleGAN2-like pair, for any size, grey or colour, rectangular too, written from the papers.
 
-Karras et al. 2019, arXiv:1812.04948; 2020, arXiv:1912.04958 (skip architecture). Legend: N rows, C channels, H height, W width,
-L latent size, S length of a style. A condition is (N,) labels or (N, K) attributes.
+Karras et al. 2019, arXiv:1812.04948; 2020, arXiv:1912.04958 (skip architecture of the generator, residual architecture of the
+discriminator). Legend: N rows, C channels, H height, W width, L latent size, S length of a style, F features. A condition is
+(N,) labels or (N, K) attributes.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import Literal
+import math
 
 import torch
 from torch import Tensor, nn
 
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.networks.resolution import grid_of, num_halvings
-from zerosum.nn.conditioning import demanded, embedding
-from zerosum.nn.rows import drawn, normal_rows
-from zerosum.nn.style_layers import StyledLayer, ToImage, doubled, full_precision, mapping, normalised
+from zerosum.domains.images.networks.layers import (
+    Ending,
+    Output,
+    check_ending,
+    cropped,
+    grid_of,
+    num_halvings,
+    output_layer,
+    padded,
+)
+from zerosum.engine.game import DiscriminatorOutput
+from zerosum.nn.conditioning import embedding, require_condition
+from zerosum.nn.layers import doubled_widths, without_autocast
+from zerosum.nn.random_rows import draw_rows, normal_rows
+from zerosum.nn.resampling import to_vector, upsample_linear
+from zerosum.nn.style_layers import (
+    EqualConv,
+    EqualLinear,
+    MinibatchDeviation,
+    StyledLayer,
+    ToImage,
+    mapping_network,
+    unit_rows,
+)
 
 W_MEAN_STEP = 0.005
-"""Share of a batch's mean in the running mean of w."""
+"""Weight of the mean of a batch in the running mean of w."""
 
 
-def stage_widths(shape: Shape, width: int, max_width: int) -> list[int]:
-    """Channels from the small grid up to the full size: `width` at the full size, doubled at each lower one up to max_width."""
-    return [min(width * 2**level, max_width) for level in range(num_halvings(shape) + 1)][::-1]
+def level_widths(shape: Shape, width: int, max_width: int) -> list[int]:
+    """Channels of each level, the full size first: `width` there, doubled at each further one up to max_width."""
+    return doubled_widths(width, num_halvings(shape) + 1, max_width)
 
 
 class StyleGenerator(nn.Module):
-    """A learned constant, convolutions modulated by styles w, and an image that every size adds to.
+    """A learned constant, convolutions modulated by styles w, and an image to which every size adds.
 
     width, max_width: channels at the full size, and at most. style: length of w, 0 for that of the noise. mapping_layers and
     mapping_rate: depth of the network z -> w, and the multiplier of its learning rate. mixing: share of the rows of a
-    training batch whose later layers get the style of another noise (2019, section 3.1). noise: each layer adds a plane of
-    it, for details that no style decides. Output is linear or tanh.
+    training batch whose later layers get the style of another noise (2019, section 3.1). noise: whether each layer adds
+    noise, one number for each position, for details that do not depend on the style. Output is linear or tanh.
 
     `mapping` and `synthesis` are the two halves, `w_mean` the running mean of w, and `path_length_mean` belongs to the penalty
     on path lengths. In eval mode an image is a function of its own noise and condition alone.
@@ -56,7 +77,7 @@ class StyleGenerator(nn.Module):
         mapping_rate: float = 0.01,
         mixing: float = 0.9,
         noise: bool = True,
-        output: Literal["linear", "tanh"] = "linear",
+        output: Output = "linear",
     ) -> None:
         super().__init__()
         if not 0 <= mixing <= 1:
@@ -66,8 +87,8 @@ class StyleGenerator(nn.Module):
         style = style or latent
         self.shape, self.mixing, self.latent, self.layout = shape, mixing, latent, torch.channels_last
         self.embed = embedding(num_classes, num_attributes, latent)
-        self.to_style = mapping(latent * (2 if self.embed else 1), style, mapping_layers, mapping_rate)
-        (h, w), widths = grid_of(shape), stage_widths(shape, width, max_width)
+        self.to_style = mapping_network(latent * (2 if self.embed else 1), style, mapping_layers, mapping_rate)
+        (h, w), widths = grid_of(shape), level_widths(shape, width, max_width)[::-1]
         self.start = nn.Parameter(torch.randn(1, widths[0], h, w))
         self.layers = nn.ModuleList([StyledLayer(widths[0], widths[0], style, (h, w), noise=noise)])
         for level, (before, after) in enumerate(itertools.pairwise(widths), 1):
@@ -75,7 +96,7 @@ class StyleGenerator(nn.Module):
             self.layers.append(StyledLayer(before, after, style, size, up=True, noise=noise))
             self.layers.append(StyledLayer(after, after, style, size, noise=noise))
         self.to_image = nn.ModuleList([ToImage(channels, shape.channels, style) for channels in widths])
-        self.output = nn.Tanh() if output == "tanh" else nn.Identity()
+        self.output = output_layer(output)
         self.num_ws = len(self.layers) + 1
         self.register_buffer("w_mean", torch.zeros(style))
         self.register_buffer("path_length_mean", torch.zeros(()))
@@ -88,8 +109,8 @@ class StyleGenerator(nn.Module):
         return self.synthesis(ws)
 
     def mapping(self, noise: Tensor, condition: Tensor | None = None, truncation: float = 1.0) -> Tensor:
-        """(N, L) [, condition] -> (N, num_ws, S): the same w for every layer. truncation: w is drawn towards `w_mean`, to that
-        share of its distance (2019, appendix B). A truncated normal or uniform prior counts by its direction only."""
+        """(N, L) [, condition] -> (N, num_ws, S): the same w for every layer. truncation: w is moved towards `w_mean`, to that
+        share of its distance (2019, appendix B). Of the noise only the direction is used, whatever the prior."""
         w = self._styles(noise, condition)
         if self.training:
             with torch.no_grad():
@@ -107,16 +128,15 @@ class StyleGenerator(nn.Module):
             first = 2 * level + 1
             x = self.layers[first](x, ws[:, first])
             x = self.layers[first + 1](x, ws[:, first + 1])
-            images = doubled(images) + to_image(x, ws[:, first + 2])
+            images = upsample_linear(images) + to_image(x, ws[:, first + 2])
         images = self.output(images)
-        top, left = (images.shape[2] - self.shape.height) // 2, (images.shape[3] - self.shape.width) // 2
-        return images[:, :, top : top + self.shape.height, left : left + self.shape.width]
+        return cropped(images, self.shape)
 
     def _styles(self, noise: Tensor, condition: Tensor | None) -> Tensor:
-        z = normalised(noise)
+        z = unit_rows(noise)
         if self.embed is not None:
-            with full_precision(z):
-                z = torch.cat([z, normalised(self.embed(demanded(condition)))], 1)
+            with without_autocast(z.device.type):
+                z = torch.cat([z, unit_rows(self.embed(require_condition(condition)))], 1)
         styles: Tensor = self.to_style(z)
         return styles
 
@@ -124,10 +144,88 @@ class StyleGenerator(nn.Module):
         """In `mixing` of the rows, layers from a random one on get the style of fresh N(0, 1) noise."""
         num, device = len(ws), ws.device
         other = self._styles(normal_rows(num, device, self.latent), condition)
-        crossing = drawn(
+        crossing = draw_rows(
             num, device, lambda n, stream: torch.randint(1, self.num_ws, (n, 1), device=device, generator=stream)
         )
-        chance = drawn(num, device, lambda n, stream: torch.rand(n, 1, device=device, generator=stream))
+        chance = draw_rows(num, device, lambda n, stream: torch.rand(n, 1, device=device, generator=stream))
         crossing = torch.where(chance < self.mixing, crossing, self.num_ws)
         kept = torch.arange(self.num_ws, device=device) < crossing
         return torch.where(kept[:, :, None], ws, other[:, None])
+
+
+class StyleDiscriminator(nn.Module):
+    """Residual halvings down to a small grid, the deviation of the minibatch, one convolution and two linear layers.
+
+    width, max_width: channels at the full size, and at most. group: rows that are compared with each other in training, 0 for
+    none; in eval mode rows do not depend on each other (see MinibatchDeviation). condition: "projection", or "auxiliary" for
+    a classifier beside the logits. mapping_layers: depth of the network between the condition's embedding and the projection.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        num_classes: int = 0,
+        num_attributes: int = 0,
+        width: int = 32,
+        max_width: int = 512,
+        group: int = 4,
+        condition: Ending = "projection",
+        mapping_layers: int = 0,
+    ) -> None:
+        super().__init__()
+        self.shape, self.layout = shape, torch.channels_last
+        widths = level_widths(shape, width, max_width)
+        self.first = EqualConv(shape.channels, widths[0], 1, active=True)
+        self.blocks = nn.Sequential(*(ResidualHalving(a, b) for a, b in itertools.pairwise(widths)))
+        self.deviation = MinibatchDeviation(group) if group else nn.Identity()
+        (h, w), top = grid_of(shape), widths[-1]
+        self.last = EqualConv(top + bool(group), top, 3, active=True)
+        self.features = EqualLinear(top * h * w, top, active=True)
+        self.head = StyleHead(top, num_classes, num_attributes, condition, mapping_layers)
+
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor | DiscriminatorOutput:
+        """(N, C, H, W) [, condition] -> (N,) logits, with the classes under "auxiliary"."""
+        x = self.first(padded(images, self.shape).contiguous(memory_format=self.layout))
+        x = self.last(self.deviation(self.blocks(x)))
+        result: Tensor | DiscriminatorOutput = self.head(self.features(to_vector(x)), condition)
+        return result
+
+
+class ResidualHalving(nn.Module):
+    """(N, I, H, W) -> (N, O, H/2, W/2): two convolutions beside one of the halved input; their sum over sqrt(2)."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.first = EqualConv(before, before, 3, active=True)
+        self.second = EqualConv(before, after, 3, down=True, active=True, gain=math.sqrt(0.5))
+        self.skip = EqualConv(before, after, 1, down=True, gain=math.sqrt(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """H and W must be even."""
+        y: Tensor = self.second(self.first(x)) + self.skip(x)
+        return y
+
+
+class StyleHead(nn.Module):
+    """(N, F) features -> (N,) logits; with a condition, plus their inner product with its vector over sqrt(F) (Miyato and Koyama
+    2018, arXiv:1802.05637). With "auxiliary" the class is predicted instead: outputs["classes"] (N, K)."""
+
+    def __init__(self, features: int, num_classes: int, num_attributes: int, condition: Ending, depth: int) -> None:
+        super().__init__()
+        check_ending(condition, num_attributes)
+        projects = condition == "projection"
+        self.linear = EqualLinear(features, 1)
+        self.embed = embedding(num_classes, num_attributes, features) if projects else None
+        self.classes = EqualLinear(features, num_classes) if num_classes and not projects else None
+        self.to_vector = mapping_network(features, features, depth if self.embed else 0, rate=0.01)
+
+    def forward(self, features: Tensor, condition: Tensor | None) -> Tensor | DiscriminatorOutput:
+        """(N, F) [, condition] -> (N,), or logits with the classes."""
+        logits: Tensor = self.linear(features).squeeze(1)
+        if self.classes is not None:
+            return DiscriminatorOutput((logits,), outputs={"classes": self.classes(features)})
+        if self.embed is None:
+            return logits
+        vectors = unit_rows(self.to_vector(unit_rows(self.embed(require_condition(condition)).to(features.dtype))))
+        return logits + (vectors * features).sum(1) / math.sqrt(features.shape[1])

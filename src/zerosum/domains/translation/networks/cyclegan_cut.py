@@ -10,13 +10,13 @@ from dataclasses import replace
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from zerosum.domains.translation.networks.layers import Norm
 from zerosum.domains.translation.networks.patch import PatchDiscriminator
 from zerosum.domains.translation.networks.resnet import ResNet
 from zerosum.domains.translation.networks.task import Task
 from zerosum.domains.translation.sides import Side
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.errors import UserError
+from zerosum.nn.layers import AnyNorm
 
 
 def reversed_task(task: Task) -> Task:
@@ -40,7 +40,7 @@ class CycleGenerator(nn.Module):
         levels: int = 2,
         blocks: int = 4,
         edge: int = 7,
-        norm: Norm = "instance",
+        norm: AnyNorm = "instance",
         pool: int = 50,
     ) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class ContrastiveGenerator(nn.Module):
         levels: int = 2,
         blocks: int = 4,
         edge: int = 7,
-        norm: Norm = "instance",
+        norm: AnyNorm = "instance",
         features: int = 128,
     ) -> None:
         super().__init__()

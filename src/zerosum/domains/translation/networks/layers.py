@@ -1,4 +1,4 @@
-"""What the generators share: normalisations, noise of any size, padding to a multiple.
+"""Layers that the generators share: normalisations, noise of any size, padding to a multiple.
 
 Legend: N rows, C channels, H height, W width, L latent size.
 """
@@ -12,50 +12,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-Norm = Literal["none", "pixel", "instance", "group", "batch"]
+from zerosum.nn.layers import AnyNorm, channels_last
+from zerosum.nn.layers import norm as make_norm
+
 Noise = Literal["waves", "none"]
 GROUPS = 4
 NUM_WAVES = 32
 """Plane waves a channel of noise."""
 
 
-class PixelNorm(nn.Module):
-    """Each place's vector of channels is brought to mean square 1, then scaled and shifted a channel. It looks at no other
-    place, so a picture made in pieces is the same as one made whole (Karras et al. 2018, arXiv:1710.10196, section 4.2)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Same shape."""
-        length = x.float().square().mean(1, keepdim=True).add(1e-6).rsqrt().to(x.dtype)
-        return torch.addcmul(self.bias.to(x.dtype), x * length, self.weight.to(x.dtype))
+def norm(kind: AnyNorm, channels: int) -> nn.Module:
+    """A normalisation over (N, C, H, W); "group" has at most 4 groups."""
+    return make_norm(kind, channels, num_groups=math.gcd(GROUPS, channels))
 
 
-def norm(kind: Norm, channels: int) -> nn.Module:
-    """A normalisation over (N, C, H, W)."""
-    if kind == "pixel":
-        return PixelNorm(channels)
-    if kind in ("instance", "group"):
-        # Groups of one channel are instance normalisation. With torch's own InstanceNorm2d (2.13, CPU) the gradients of the
-        # contrastive terms changed with the number of rows computed together, in float64 too; with GroupNorm they do not.
-        return nn.GroupNorm(channels if kind == "instance" else math.gcd(GROUPS, channels), channels)
-    return nn.BatchNorm2d(channels) if kind == "batch" else nn.Identity()
-
-
-def is_local(kind: Norm) -> bool:
-    """Whether a place's value depends on its neighbourhood alone once the network is trained."""
+def is_local(kind: AnyNorm) -> bool:
+    """Whether the value at a position depends on its neighbourhood only, in eval mode."""
     return kind in ("none", "pixel", "batch")
 
 
 class Waves(nn.Module):
     """Noise (N, L) as L channels of any size, each the sum of NUM_WAVES plane waves whose phases are sums of the noise.
 
-    Directions are spread evenly, wavelengths evenly in the logarithm from `shortest` to `longest` pixels. A channel of few
-    waves shows as stripes in what is made from it; the sum of many has no direction. The value of a place depends on its
-    absolute position alone, so pieces of a picture fit together, and one seed means one texture at any size.
+    Directions are spread evenly, wavelengths evenly in the logarithm from `shortest` to `longest` pixels. Few waves in a channel
+    show as stripes in the output; the sum of many has no direction. The value depends on the absolute position only, so tiles of
+    a picture fit together, and a seed gives the same texture at any size.
     """
 
     def __init__(self, latent: int, shortest: float = 3.0, longest: float = 32.0) -> None:
@@ -75,7 +56,7 @@ class Waves(nn.Module):
         self.mixed: Tensor
 
     def forward(self, noise: Tensor, size: tuple[int, int], origin: tuple[int, int] = (0, 0)) -> Tensor:
-        """(N, L) -> (N, L, H, W), of variance 1; origin: top and left of this piece."""
+        """(N, L) -> (N, L, H, W), of variance 1; origin: (top, left) of this tile."""
         y = torch.arange(origin[0], origin[0] + size[0], device=noise.device, dtype=torch.float32)
         x = torch.arange(origin[1], origin[1] + size[1], device=noise.device, dtype=torch.float32)
         uniform = math.pi * torch.special.erf(noise.float() / 2**0.5)  # an angle, for normal noise
@@ -108,7 +89,7 @@ class Inlet(nn.Module):
         if self.waves is not None:
             size = int(x.shape[2]), int(x.shape[3])
             x = torch.cat([x, self.waves(noise, size, origin).to(x.dtype)], 1)
-        y: Tensor = self.conv(x.contiguous(memory_format=torch.channels_last))  # the faster layout, on CPUs too
+        y: Tensor = self.conv(channels_last(x))
         return y
 
 

@@ -13,7 +13,8 @@ from torch.nn.functional import avg_pool2d, leaky_relu
 from zerosum.domains.translation.networks.task import Task
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.errors import UserError
-from zerosum.nn.layers import Halve
+from zerosum.nn.layers import doubled_widths
+from zerosum.nn.resampling import Halve
 
 SLOPE = 0.2
 
@@ -56,7 +57,7 @@ class _Part(nn.Module):
 
     def __init__(self, channels: int, width: int, levels: int) -> None:
         super().__init__()
-        widths = [width * min(2**level, 8) for level in range(levels + 1)]
+        widths = doubled_widths(width, levels + 1, 8 * width)
         before = [channels, *widths]
         layers: list[nn.Module] = [Halve(before[level], widths[level]) for level in range(levels)]
         self.layers = nn.ModuleList([*layers, nn.Conv2d(before[levels], widths[levels], 3, padding=1)])

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domains.translation.networks.cyclegan_cut import ContrastiveGenerator
-from zerosum.domains.translation.networks.layers import Norm
 from zerosum.domains.translation.networks.task import Task
+from zerosum.nn.layers import AnyNorm
 
 MARK = "begun_"
 
@@ -35,7 +35,7 @@ class ResidualIdentity(nn.Module):
         levels: int = 2,
         blocks: int = 2,
         edge: int = 5,
-        norm: Norm = "pixel",
+        norm: AnyNorm = "pixel",
         features: int = 64,
     ) -> None:
         super().__init__()

@@ -9,14 +9,15 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from zerosum.domains.translation.networks.layers import Inlet, Noise, Norm, is_local, norm
+from zerosum.domains.translation.networks.layers import Inlet, Noise, is_local, norm
 from zerosum.domains.translation.networks.task import Task
+from zerosum.nn.layers import AnyNorm
 
 
 class Residual(nn.Module):
     """x + norm(3x3(relu(norm(3x3(x)))))."""
 
-    def __init__(self, width: int, kind: Norm) -> None:
+    def __init__(self, width: int, kind: AnyNorm) -> None:
         super().__init__()
         self.one, self.two = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
         self.norm1, self.norm2 = norm(kind, width), norm(kind, width)
@@ -43,7 +44,7 @@ class ResNet(nn.Module):
         levels: int = 2,
         blocks: int = 4,
         edge: int = 7,
-        norm: Norm = "instance",
+        norm: AnyNorm = "instance",
         noise: Noise = "none",
     ) -> None:
         super().__init__()
@@ -87,9 +88,9 @@ class ResNet(nn.Module):
         return [*(self.width * 2**i for i in range(len(self.down) + 1)), *(wide for _ in halves)]
 
 
-def _norm(kind: Norm, channels: int) -> nn.Module:
+def _norm(kind: AnyNorm, channels: int) -> nn.Module:
     return norm(kind, channels)
 
 
-def _conv(before: int, after: int, kind: Norm) -> nn.Sequential:
+def _conv(before: int, after: int, kind: AnyNorm) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(before, after, 3, padding=1), norm(kind, after), nn.ReLU())

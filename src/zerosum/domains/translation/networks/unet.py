@@ -11,8 +11,9 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, silu
 
-from zerosum.domains.translation.networks.layers import Inlet, Noise, Norm, is_local, norm
+from zerosum.domains.translation.networks.layers import Inlet, Noise, is_local, norm
 from zerosum.domains.translation.networks.task import Task
+from zerosum.nn.layers import AnyNorm, doubled_widths
 
 Up = Literal["nearest", "bilinear"]
 
@@ -20,7 +21,7 @@ Up = Literal["nearest", "bilinear"]
 class Block(nn.Module):
     """3x3 convolution, normalisation, SiLU."""
 
-    def __init__(self, before: int, after: int, kind: Norm) -> None:
+    def __init__(self, before: int, after: int, kind: AnyNorm) -> None:
         super().__init__()
         self.conv, self.norm = nn.Conv2d(before, after, 3, padding=1), norm(kind, after)
 
@@ -45,7 +46,7 @@ class UNet(nn.Module):
         levels: int = 3,
         widest: int = 4,
         depth: int = 1,
-        norm: Norm = "group",
+        norm: AnyNorm = "group",
         noise: Noise = "waves",
         up: Up = "nearest",
     ) -> None:
@@ -54,7 +55,7 @@ class UNet(nn.Module):
             raise ValueError(
                 f"width, levels, depth and widest must be at least 1: {width}, {levels}, {depth}, {widest}"
             )
-        widths = [width * min(2**level, widest) for level in range(levels + 1)]
+        widths = doubled_widths(width, levels + 1, width * widest)
         self.up, self.multiple = up, 2**levels
         self.inlet = Inlet(task.input.channels, width, 3, latent, noise, self.multiple)
         self.first = _after(width, norm)
@@ -73,7 +74,7 @@ class UNet(nn.Module):
         for stage in self.down:
             x = stage(avg_pool2d(x, 2))
             kept.append(x)
-        # A 1x1 convolution and enlarging change places freely; the small side is cheaper, and so is a sum.
+        # A 1x1 convolution commutes with upsampling and is cheaper before it; a sum is cheaper than a concatenation.
         for level in reversed(range(len(self.back))):
             x = self.back[level](kept[level] + self._enlarged(self.narrow[level](x)))
         y: Tensor = self.last(x)
@@ -85,9 +86,9 @@ class UNet(nn.Module):
         return interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def _after(width: int, kind: Norm) -> nn.Sequential:
+def _after(width: int, kind: AnyNorm) -> nn.Sequential:
     return nn.Sequential(norm(kind, width), nn.SiLU())
 
 
-def _stage(before: int, after: int, depth: int, kind: Norm) -> nn.Sequential:
+def _stage(before: int, after: int, depth: int, kind: AnyNorm) -> nn.Sequential:
     return nn.Sequential(*(Block(before if i == 0 else after, after, kind) for i in range(depth)))

@@ -1,8 +1,8 @@
 """Random numbers that a network draws in training, as a function of the rows of the global batch.
 
-A batch may be computed in parts: micro-batches, and the rows of several processes. A layer that draws its numbers here gets
-the same ones for a row whatever the parts are: each part draws those of the whole batch and keeps those of its own rows. The
-engine says which rows are computed; outside of it numbers come from torch's own generator.
+A batch may be computed in parts: micro-batches, and the rows of several processes. A layer that draws its numbers here gets the
+same numbers for a row in any division into parts: each part draws the numbers of the whole batch and keeps those of its own
+rows. The engine enters `batch_part`; outside of it the numbers come from torch's global generator.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _PART: ContextVar[_Part | None] = ContextVar("part", default=None)
 
 
 @contextlib.contextmanager
-def part(start: int, stop: int, total: int, seed: int) -> Iterator[None]:
-    """Within, networks compute rows start..stop-1 of a batch of `total` rows. seed: the same for all parts of the batch."""
+def batch_part(start: int, stop: int, total: int, seed: int) -> Iterator[None]:
+    """While entered, networks compute rows start..stop-1 of a batch of `total` rows. seed: the same for all parts of a batch."""
     token = _PART.set(_Part(start, stop, total, seed))
     try:
         yield
@@ -45,11 +45,11 @@ def part(start: int, stop: int, total: int, seed: int) -> Iterator[None]:
         _PART.reset(token)
 
 
-def drawn(num: int, device: torch.device, draw: Draw) -> Tensor:
+def draw_rows(num: int, device: torch.device, draw: Draw) -> Tensor:
     """(num, ...) random rows on `device`; draw(n, generator) -> (n, ...) draws those of n rows.
 
-    Of a part with n rows, num may be k * n (k tensors of n rows, one after the other) or n / k (k neighbours judged as one).
-    A pack of neighbours that the part cuts, and any other number of rows, get numbers of their own.
+    In a part of n rows, num may be k * n (k tensors of n rows, one after the other) or n / k (packs of k consecutive rows).
+    For a pack that the part cuts, and for any other number of rows, the numbers do not come from those of the whole batch.
     """
     here = _PART.get()
     if here is None:
@@ -69,10 +69,10 @@ def drawn(num: int, device: torch.device, draw: Draw) -> Tensor:
 
 def normal_rows(num: int, device: torch.device, *shape: int) -> Tensor:
     """(num, *shape) of N(0, 1), float32."""
-    return drawn(num, device, lambda n, stream: torch.randn(n, *shape, device=device, generator=stream))
+    return draw_rows(num, device, lambda n, stream: torch.randn(n, *shape, device=device, generator=stream))
 
 
-def drawn_once(device: torch.device, draw: Callable[[torch.Generator | None], Tensor]) -> Tensor:
-    """A random tensor that all rows of the batch share."""
+def draw_shared(device: torch.device, draw: Callable[[torch.Generator | None], Tensor]) -> Tensor:
+    """A random tensor that all rows of the batch share, in every part of it."""
     here = _PART.get()
     return draw(None if here is None else here.stream(device))
