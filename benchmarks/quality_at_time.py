@@ -28,8 +28,8 @@ from zerosum.domains.images.data import Images, ImageSource, to_pixels
 from zerosum.engine import Stepped
 from zerosum.engine.seeds import derive
 from zerosum.generation.sampler import Sampler
+from zerosum.metrics.classes import class_coverage
 from zerosum.metrics.classifier import SmallClassifier, cached_classifier, extract
-from zerosum.metrics.coverage import class_coverage
 from zerosum.metrics.frechet import frechet_distance
 from zerosum.metrics.neighbours import diversity
 from zerosum.planning import plan

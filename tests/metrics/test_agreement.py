@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from zerosum.domains.images.extractors.inception_network import Inception, load_inception
-from zerosum.metrics.class_score import class_score
+from zerosum.metrics.classes import class_score
 from zerosum.metrics.frechet import frechet_distance
-from zerosum.metrics.kernel_distance import kernel_distance
+from zerosum.metrics.mmd import kernel_distance
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

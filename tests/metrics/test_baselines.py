@@ -11,7 +11,7 @@ from torch import Tensor
 from zerosum.errors import UserError
 from zerosum.metrics import baselines
 from zerosum.metrics.baselines import chosen, classical, family, kernel, mixture, normal, pca
-from zerosum.metrics.ppca import principal
+from zerosum.metrics.ppca import fit_ppca
 
 
 def drawn(seed: int, *shape: int) -> Tensor:
@@ -210,7 +210,7 @@ def test_probabilistic_pca_has_the_closed_form() -> None:
 
 def test_the_likelihood_by_components_is_that_of_the_normal_with_this_covariance() -> None:
     kept, held = drawn(19, 100, 5).double() @ torch.diag(torch.arange(1.0, 6.0).double()), drawn(20, 30, 5).double()
-    found = principal(kept, 4)
+    found = fit_ppca(kept, 4)
     values, vectors = torch.linalg.eigh(torch.cov(kept.T, correction=0))
     for count, likelihood in enumerate(found.log_likelihoods(held)):
         spectrum = torch.cat([values[: 5 - count].mean().expand(5 - count), values[5 - count :]])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from zerosum.errors import UserError
-from zerosum.metrics.coverage import class_coverage
+from zerosum.metrics.classes import class_coverage
 
 
 def test_shares_deviation_and_divergence_by_hand() -> None:

@@ -10,13 +10,11 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from zerosum.errors import UserError
-from zerosum.metrics import kernel_distance as kernels
-from zerosum.metrics.class_score import class_score
-from zerosum.metrics.frechet import frechet_distance
-from zerosum.metrics.frechet_spread import frechet_estimate, frechet_infinity
+from zerosum.metrics import mmd as kernels
+from zerosum.metrics.classes import class_score, intra_class_diversity, per_class_frechet
+from zerosum.metrics.frechet import frechet_distance, frechet_estimate, frechet_infinity
 from zerosum.metrics.jackknife import group_of, jackknife, share, spread
-from zerosum.metrics.kernel_distance import kernel_distance
-from zerosum.metrics.per_class import intra_class_diversity, per_class_frechet
+from zerosum.metrics.mmd import kernel_distance
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

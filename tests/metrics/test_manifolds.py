@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from zerosum.errors import UserError
-from zerosum.metrics import distances, manifolds
+from zerosum.metrics import manifolds, rows
 from zerosum.metrics.jackknife import group_of, spread
 from zerosum.metrics.manifolds import density_coverage, expected_coverage, precision_recall
 
@@ -99,7 +99,7 @@ def test_the_balls_are_the_reals() -> None:
 def test_block_size_and_row_order_move_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = normal(300, 8, seed=1) + 100, normal(200, 8, seed=2) + 100
     whole = precision_recall(real, fake), density_coverage(real, fake)
-    monkeypatch.setattr(distances, "_BLOCK", 700)
+    monkeypatch.setattr(rows, "_BLOCK", 700)
     for mine, theirs in zip((*precision_recall(real, fake), *density_coverage(real, fake)), (*whole[0], *whole[1])):
         assert mine == pytest.approx(theirs, rel=1e-12)
     assert values(real.flip(0), fake.flip(0), 3) == pytest.approx(values(real, fake, 3), rel=1e-12)

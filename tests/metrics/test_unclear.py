@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zerosum.metrics.controls import unclear
+from zerosum.metrics.record import unclear
 
 REALS = "Halves of the real images"
 

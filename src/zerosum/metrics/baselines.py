@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zerosum.errors import UserError
 from zerosum.metrics.parzen import log_densities
-from zerosum.metrics.ppca import principal
+from zerosum.metrics.ppca import fit_ppca
 from zerosum.metrics.rows import drawn_rows
 
 MOST_VALUES = 2**24
@@ -191,7 +191,7 @@ def mixture(rows: Tensor, total: int = 0) -> Mixture:
     picked = rows[chosen(len(rows), 1, MIXTURE_ROWS)].double()
     middle, basis, where = picked.mean(0), torch.eye(rows.shape[1], dtype=torch.float64), ""
     if rows.shape[1] > MIXTURE_DIMS:
-        found = principal(picked, MIXTURE_DIMS)
+        found = fit_ppca(picked, MIXTURE_DIMS)
         basis = found.directions
         share = float(found.variances.sum()) / found.total
         where = f" in {len(basis)} principal components with {share:.1%} of the variance"
@@ -255,8 +255,8 @@ def pca(rows: Tensor, total: int = 0) -> Normal:
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
     held, kept = exact[order[: max(1, len(rows) // 10)]], exact[order[max(1, len(rows) // 10) :]]
     most = min(MOST_PRINCIPAL, len(kept) - 1, rows.shape[1] - 1)
-    count = int(principal(kept, most).log_likelihoods(held).argmax())
-    found = principal(exact, max(1, count))
+    count = int(fit_ppca(kept, most).log_likelihoods(held).argmax())
+    found = fit_ppca(exact, max(1, count))
     variances, noise = found.variances[:count], found.noises()[count]
     root = (variances - noise).clamp_min(0).sqrt()[:, None] * found.directions[:count]
     share = float(variances.sum()) / found.total if found.total else 1.0

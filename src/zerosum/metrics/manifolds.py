@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from zerosum.errors import UserError
-from zerosum.metrics.distances import blocks, blocks_within
 from zerosum.metrics.jackknife import Estimate, group_of, share, spread
+from zerosum.metrics.rows import blocks, blocks_within
 
 # Two blocks of different shape may round the same distance differently; ties are decided for the neighbour.
 _SLACK = 1e-9

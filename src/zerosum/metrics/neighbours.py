@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from zerosum.errors import UserError
-from zerosum.metrics.distances import blocks, blocks_within, slices
-from zerosum.metrics.rows import drawn_rows
+from zerosum.metrics.rows import blocks, blocks_within, drawn_rows, slices
 
 
 def nearest(queries: Tensor, keys: Tensor, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:

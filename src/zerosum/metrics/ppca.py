@@ -40,7 +40,7 @@ class ProbabilisticPCA:
         return -0.5 * (explained + beyond / noises + dims * noises.log())
 
 
-def principal(rows: Tensor, most: int) -> ProbabilisticPCA:
+def fit_ppca(rows: Tensor, most: int) -> ProbabilisticPCA:
     """At most `most` leading principal components of rows (N, D) float64."""
     import numpy as np
     from sklearn.decomposition import PCA

@@ -56,3 +56,32 @@ class Record:
         if missing:
             raise UserError(f"metric record: field {missing[0]!r} is missing; it was not written by this version")
         return cls(**dict(plain))
+
+
+# --- controls: samples that no generator made, which a measure must score clearly worse than real ones
+
+
+CLEAR, PART = 0.25, 0.5
+"""The least difference to a control for a measure that is a share; the largest part of a control's value for a distance."""
+
+
+def unclear(
+    values: Mapping[str, float], better: str, real_name: str, *, clear: float = CLEAR, part: float = PART
+) -> str:
+    """Why a measure cannot tell real samples from controls; "" where they score clearly better than every control.
+
+    values: those of the real samples first, then those of controls. better: "lower", "near 0.5" or otherwise higher.
+    real_name: the real samples in words, for the reason. clear: the least difference of two shares. part: the largest part of a
+    control's distance.
+    """
+    (_, real), *failing = values.items()
+    for name, value in failing:
+        if better == "lower":
+            passed = real <= part * value
+        elif better == "near 0.5":
+            passed = abs(value - 0.5) >= abs(real - 0.5) + clear
+        else:
+            passed = real >= value + clear
+        if not passed:
+            return f"{real_name} score {real:.3g}, {name} {value:.3g}: too near to tell the two apart."
+    return ""

@@ -20,7 +20,7 @@ from zerosum.domains.images.measures.context import FEWEST, EvalContext, common_
 from zerosum.domains.images.measures.discriminator import Judge
 from zerosum.domains.images.measures.mode_coverage import NUM_SAMPLES
 from zerosum.errors import UserError
-from zerosum.metrics.coverage import class_coverage
+from zerosum.metrics.classes import class_coverage
 from zerosum.metrics.neighbours import diversity
 from zerosum.metrics.record import Record
 

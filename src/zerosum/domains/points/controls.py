@@ -13,8 +13,7 @@ from torch import Tensor
 
 from zerosum.domains.points import shape_sets
 from zerosum.domains.points.clouds import ShapeDistance
-from zerosum.metrics.controls import unclear
-from zerosum.metrics.record import Record
+from zerosum.metrics.record import Record, unclear
 
 FEWEST_JUDGED = 32
 """Real shapes below which nothing is judged: the standard error of a share of as many is 0.09."""

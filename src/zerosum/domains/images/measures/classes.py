@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from zerosum.domains.images.measures.context import EvalContext
-from zerosum.metrics.coverage import class_coverage
+from zerosum.metrics.classes import PerClass, class_coverage, intra_class_diversity, per_class_frechet
 from zerosum.metrics.jackknife import NUM_GROUPS, jackknife, share
-from zerosum.metrics.per_class import PerClass, intra_class_diversity, per_class_frechet
 from zerosum.metrics.record import Record
 
 ONE = "one class alone"

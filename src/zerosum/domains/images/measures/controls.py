@@ -15,12 +15,11 @@ from torch import Tensor
 
 from zerosum.domains.images.extractors.extractor import Extractor
 from zerosum.domains.images.features import Prepared
-from zerosum.metrics.class_score import NUM_SPLITS, class_score
-from zerosum.metrics.controls import CLEAR, PART, unclear
+from zerosum.metrics.classes import NUM_SPLITS, class_score
 from zerosum.metrics.frechet import frechet_distance
-from zerosum.metrics.kernel_distance import kernel_distance
 from zerosum.metrics.manifolds import density_coverage, precision_recall
-from zerosum.metrics.record import Record
+from zerosum.metrics.mmd import kernel_distance
+from zerosum.metrics.record import CLEAR, PART, Record, unclear
 
 FEWEST_JUDGED = 64
 """Real images below which no distance and no neighbourhood is judged by."""

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from torch import Tensor
 
 from zerosum.domains.images.measures.context import FEWEST, EvalContext
-from zerosum.metrics.class_score import NUM_SPLITS, class_score
-from zerosum.metrics.frechet import frechet_distance
-from zerosum.metrics.frechet_spread import frechet_estimate, frechet_infinity
+from zerosum.metrics.classes import NUM_SPLITS, class_score
+from zerosum.metrics.frechet import frechet_distance, frechet_estimate, frechet_infinity
 from zerosum.metrics.jackknife import NUM_GROUPS, Estimate
-from zerosum.metrics.kernel_distance import kernel_distance
 from zerosum.metrics.manifolds import density_coverage, precision_recall
+from zerosum.metrics.mmd import kernel_distance
 from zerosum.metrics.record import Record
 
 FEWEST_FOR_FLOOR = 100  # held-out images from which a reference of the Fréchet distance says something

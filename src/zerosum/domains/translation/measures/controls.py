@@ -17,9 +17,8 @@ from zerosum.domains.translation.measures.patch_distance import patch_distances
 from zerosum.domains.translation.measures.patch_labels import label_accuracy
 from zerosum.domains.translation.measures.ssim import contrast, edge_ssim, ssim
 from zerosum.domains.translation.sides import Side
-from zerosum.metrics.controls import unclear
 from zerosum.metrics.pyramid import psnr
-from zerosum.metrics.record import Record
+from zerosum.metrics.record import Record, unclear
 
 if TYPE_CHECKING:
     from zerosum.domains.translation.measures.context import Reals
