@@ -20,7 +20,7 @@ from image_making import make_tar, make_zip, noise, png, refused, save
 
 from zerosum.data.images import cache, loader, parallel_decode, prepare
 from zerosum.data.images import types as image_types
-from zerosum.data.images.types import Wanted
+from zerosum.data.images.types import ImageOptions
 from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.data import ImageSource, open_source
 from zerosum.engine.loop import Settings, TrainingLoop
@@ -334,7 +334,7 @@ def test_killed_while_preparing(tmp_path: Path, kept: Path) -> None:
 def test_two_processes_prepare_once(tmp_path: Path, kept: Path) -> None:
     """Both find the lock taken, and wait; once it is free, one prepares and the other reads what it made."""
     path = photos(tmp_path / "photos")
-    with cache.locked(cache.place_of(path, Wanted(heldout=0.1))):
+    with cache.locked(cache.place_of(path, ImageOptions(heldout=0.1))):
         processes = [start(path, slow=0) for _ in range(2)]
         told = [process.stderr.readline() for process in processes if process.stderr]
     out = [process.communicate(timeout=100)[0].split() for process in processes]

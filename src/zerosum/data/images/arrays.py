@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from zerosum.data import numpy_files
 from zerosum.data.images.files import refit
-from zerosum.data.images.types import RGBA, Labels, LoadedImages, Part, Pixels, Wanted, check_memory, opaque
+from zerosum.data.images.types import RGBA, ImageOptions, Labels, LoadedImages, Part, Pixels, check_memory, opaque
 from zerosum.data.images.values import to_bytes
 from zerosum.data.numpy_files import Arrays, Header, refuse_objects
 from zerosum.errors import UserError
@@ -23,24 +23,24 @@ MIN_SIDE = 8
 """A three-dimensional array thinner than this, in pixels, is not taken for images unless it is named so."""
 
 
-def read_npy(path: Path, wanted: Wanted) -> LoadedImages:
+def read_npy(path: Path, options: ImageOptions) -> LoadedImages:
     """One array of images, see `_layout` for its shapes and `values.to_bytes` for its ranges. Raises UserError."""
     with numpy_files.arrays(path) as arrays:
         _check_images(arrays[path.stem], str(path))
         # Mapped, so that a large float array is converted piece by piece.
         values = arrays.read(path.stem, mapped=True)
-    images, notes = _images(values, wanted, str(path))
-    return LoadedImages(path.stem, Part(images), notes=(*notes, *wanted.told(len(values))))
+    images, notes = _images(values, options, str(path))
+    return LoadedImages(path.stem, Part(images), notes=(*notes, *options.selection_note(len(values))))
 
 
-def read_npz(path: Path, wanted: Wanted) -> LoadedImages:
+def read_npz(path: Path, options: ImageOptions) -> LoadedImages:
     """The images of an .npz, their labels, and a held-out part when the arrays are named so (x_train, test_images ...)."""
     with numpy_files.arrays(path) as arrays:
         parts = _parts(arrays)
-        train, class_names, notes = _part(arrays, *parts["train"], wanted, None)
+        train, class_names, notes = _part(arrays, *parts["train"], options, None)
         heldout = None
         if "heldout" in parts:
-            heldout, _, more = _part(arrays, *parts["heldout"], wanted, class_names)
+            heldout, _, more = _part(arrays, *parts["heldout"], options, class_names)
             notes = (
                 *notes,
                 *(note for note in more if note not in notes),
@@ -81,17 +81,17 @@ def _parts(arrays: Arrays) -> dict[str, tuple[str, str | None]]:
 
 
 def _part(
-    arrays: Arrays, images: str, labels: str | None, wanted: Wanted, known: tuple[str, ...] | None
+    arrays: Arrays, images: str, labels: str | None, options: ImageOptions, known: tuple[str, ...] | None
 ) -> tuple[Part, tuple[str, ...], tuple[str, ...]]:
     where = arrays.place(images)
     _check_images(arrays[images], where)
     values = arrays.read(images)
-    pixels, notes = _images(values, wanted, where)
-    notes = (*notes, *wanted.told(len(values)))
+    pixels, notes = _images(values, options, where)
+    notes = (*notes, *options.selection_note(len(values)))
     if labels is None:
         return Part(pixels), (), notes
     classes, class_names, more = _classes(arrays.read(labels), len(values), arrays.place(labels), known)
-    chosen = None if classes is None else classes[wanted.rows(len(values))]
+    chosen = None if classes is None else classes[options.rows(len(values))]
     return Part(pixels, chosen), class_names, (*notes, *more)
 
 
@@ -117,12 +117,12 @@ def _classes(
     return inverse.astype(np.int64), names, ()
 
 
-def _images(values: npt.NDArray[Any], wanted: Wanted, where: str) -> tuple[Pixels, tuple[str, ...]]:
+def _images(values: npt.NDArray[Any], options: ImageOptions, where: str) -> tuple[Pixels, tuple[str, ...]]:
     """(N, C, H, W) uint8 of an array in one of the layouts."""
     if len(values) < 2:
         raise UserError(f"{where}: {len(values)} image(s); a training set needs at least 2.")
     axes, notes = _layout(values.shape, where)
-    rows = wanted.rows(len(values))
+    rows = options.rows(len(values))
     _, channels, height, width = (1 if axis is None else values.shape[axis] for axis in axes)
     check_memory(len(rows), channels, height, width, where)
     pixels, told = to_bytes(values, rows, where)
@@ -130,24 +130,26 @@ def _images(values: npt.NDArray[Any], wanted: Wanted, where: str) -> tuple[Pixel
         pixels = pixels[:, None]
     elif axes[1] == 3:
         pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-    pixels, told = (pixels, told) if channels != RGBA else _transparent(pixels, wanted, where, told)
-    if wanted.alpha == "keep" and channels != RGBA:
+    pixels, told = (pixels, told) if channels != RGBA else _transparent(pixels, options, where, told)
+    if options.alpha == "keep" and channels != RGBA:
         raise opaque(where)
     channels = pixels.shape[1]
-    size, wanted_channels = wanted.size or (height, width), wanted.channels or channels
-    check_memory(len(rows), wanted_channels, *size, where)
+    size, new_channels = options.resolution or (height, width), options.channels or channels
+    check_memory(len(rows), new_channels, *size, where)
     if size != (height, width):
         told = (*told, f"{len(rows)} images were resized from {height}x{width} to {size[0]}x{size[1]}.")
-    if wanted_channels != channels:
-        told = (*told, f"{len(rows)} images were made {'grey' if wanted_channels == 1 else 'RGB'}.")
-    return refit(pixels, size, wanted_channels, wanted.crop), (*notes, *told)
+    if new_channels != channels:
+        told = (*told, f"{len(rows)} images were made {'grey' if new_channels == 1 else 'RGB'}.")
+    return refit(pixels, size, new_channels, options.crop), (*notes, *told)
 
 
-def _transparent(pixels: Pixels, wanted: Wanted, where: str, told: tuple[str, ...]) -> tuple[Pixels, tuple[str, ...]]:
+def _transparent(
+    pixels: Pixels, options: ImageOptions, where: str, told: tuple[str, ...]
+) -> tuple[Pixels, tuple[str, ...]]:
     """(N, 4, H, W) as it is, without the colours that mean nothing, or laid on the background; and the notes with one on it."""
     num, alpha = len(pixels), pixels[:, 3:]
     count = int((alpha.min((1, 2, 3)) < 255).sum())
-    if wanted.alpha == "keep":
+    if options.alpha == "keep":
         if not count:
             raise opaque(where)
         return pixels * (alpha > 0), (*told, f"{count} of {num} images have transparency, which is kept.")
@@ -155,9 +157,9 @@ def _transparent(pixels: Pixels, wanted: Wanted, where: str, told: tuple[str, ..
 
     from zerosum.data.images.transparency import laid_pixels
 
-    laid = laid_pixels(torch.from_numpy(pixels), wanted.background).numpy()
+    laid = laid_pixels(torch.from_numpy(pixels), options.background).numpy()
     more = (
-        f"{count} of {num} images with transparency were laid on {wanted.background}; data.background=COLOUR chooses "
+        f"{count} of {num} images with transparency were laid on {options.background}; data.background=COLOUR chooses "
         "another colour, data.alpha=keep keeps the transparency."
     )
     return laid, (*told, more) if count else told

@@ -23,7 +23,7 @@ import numpy as np
 import PIL
 
 from zerosum.data.images.parallel_decode import say
-from zerosum.data.images.types import WHITE, Labels, Pixels, Wanted
+from zerosum.data.images.types import WHITE, ImageOptions, Labels, Pixels
 from zerosum.data.opening import path_of
 from zerosum.jsonfile import read_object
 from zerosum.store import write_durably
@@ -60,29 +60,29 @@ def root() -> Path:
     return (path_of(given) if given else Path.home() / ".cache" / "zerosum") / "images"
 
 
-def rule(where: Path, wanted: Wanted) -> dict[str, Any]:
+def rule(where: Path, options: ImageOptions) -> dict[str, Any]:
     """All that decides what the rows of a source are, apart from the files themselves."""
     return {
         "format": FORMAT,
         "source": str(where.resolve()),
-        "size": wanted.size,
-        "channels": wanted.channels,
-        "max_images": wanted.max_images,
-        "crop": wanted.crop,
-        "on_bad": wanted.on_bad,
-        "labelled": wanted.labelled,
-        "heldout": wanted.heldout,
-        "validation": wanted.validation,
-        "flip": wanted.flip,
+        "size": options.resolution,
+        "channels": options.channels,
+        "max_images": options.max_images,
+        "crop": options.crop,
+        "on_bad": options.on_bad,
+        "labelled": options.uses_labels,
+        "heldout": options.heldout,
+        "validation": options.validation,
+        "flip": options.flip,
         "pillow": PIL.__version__,
-        **({} if wanted.background == WHITE else {"background": wanted.background}),
-        **({} if wanted.alpha == "flatten" else {"alpha": wanted.alpha}),
+        **({} if options.background == WHITE else {"background": options.background}),
+        **({} if options.alpha == "flatten" else {"alpha": options.alpha}),
     }
 
 
-def place_of(where: Path, wanted: Wanted) -> Path:
+def place_of(where: Path, options: ImageOptions) -> Path:
     """The folder of a source under a rule."""
-    key = hashlib.sha256(json.dumps(rule(where, wanted), sort_keys=True).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps(rule(where, options), sort_keys=True).encode()).hexdigest()[:16]
     return root() / f"{re.sub(r'[^A-Za-z0-9_-]+', '-', where.resolve().name)[:40]}-{key}"
 
 

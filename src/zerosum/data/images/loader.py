@@ -17,7 +17,7 @@ from zerosum.data.images.files import BadImageError, ImageProbe
 from zerosum.data.images.listing import Listing, Member
 from zerosum.data.images.parallel_decode import text
 from zerosum.data.images.prepare import Task, prepare
-from zerosum.data.images.types import RGBA, LoadedImages, Part, Pixels, Wanted, check_memory
+from zerosum.data.images.types import RGBA, ImageOptions, LoadedImages, Part, Pixels, check_memory
 from zerosum.errors import UserError
 
 SQUARES = (8, 16, 32, 64, 128, 256)
@@ -27,35 +27,35 @@ WORTH_BYTES = 32 * 2**20
 """Sources whose files or pixels are larger than this, in bytes, are prepared in the cache and read from there."""
 
 
-def gather(name: str, listing: Listing, wanted: Wanted, where: Path) -> LoadedImages:
+def gather(name: str, listing: Listing, options: ImageOptions, where: Path) -> LoadedImages:
     """Decodes a listing. Raises UserError for fewer than 2 images, unusable images, or too many pixels for the memory."""
     if len(listing.members) < 2:
         raise UserError(f"{where}: only one image ({listing.members[0].name}); a training set needs at least 2.")
-    table = listing.table() if listing.table is not None and wanted.attributes in (None, True) else None
-    plan = _planned(listing, wanted.labelled and table is None, where)
+    table = listing.table() if listing.table is not None and options.attributes in (None, True) else None
+    plan = _planned(listing, options.uses_labels and table is None, where)
     if len(plan.train) < 2:
         raise UserError(f"{where}: only one training image; a training set needs at least 2.")
-    if table is not None and wanted.labelled:
+    if table is not None and options.uses_labels:
         unused = len(_planned(listing, True, where).class_names)
-        wanted = replace(wanted, labelled=False)
+        options = replace(options, labelled=False)
         told = f"There are attributes, so the {unused} classes are not used (data.attributes=false: they are)."
         plan = replace(plan, notes=(*plan.notes, told)) if unused else plan
-    raw = _read(_Reading(name, listing, plan, wanted, where))
-    return replace(raw if wanted.labelled else raw.unlabelled(), table=table)
+    raw = _read(_Reading(name, listing, plan, options, where))
+    return replace(raw if options.uses_labels else raw.unlabelled(), table=table)
 
 
 def _planned(listing: Listing, labelled: bool, where: Path) -> Arrangement:
-    """The split and, where they are wanted, the classes: told apart from the paths, or found in them."""
+    """The split and, if `labelled`, the classes: from the labels of the listing, or found in the paths."""
     plan = arrange([member.name for member in listing.members], where, labelled and not listing.labels)
     return by_label(plan, listing.labels, where) if labelled and listing.labels else plan
 
 
 def _read(reading: _Reading) -> LoadedImages:
     """From the cache, through the cache, or, where the source is small, straight to memory."""
-    listing, wanted, where = reading.listing, reading.wanted, reading.where
-    if not wanted.cache:
+    listing, options, where = reading.listing, reading.options, reading.where
+    if not options.cache:
         return reading.to_memory(reading.task())
-    place, listing_print = cache.place_of(where, wanted), listing.fingerprint()
+    place, listing_print = cache.place_of(where, options), listing.fingerprint()
     found, complaint = cache.look(place, listing_print)
     if found is None:
         if complaint:
@@ -76,41 +76,41 @@ class _Reading:
     name: str
     listing: Listing
     plan: Arrangement
-    wanted: Wanted
+    options: ImageOptions
     where: Path
 
     def task(self) -> Task:
         """Looks at the headers and settles what is to be decoded, and how."""
-        plan, wanted = self.plan, self.wanted
-        train = [plan.train[i] for i in wanted.rows(len(plan.train))]
-        positions = train + [plan.heldout[i] for i in wanted.rows(len(plan.heldout))]
+        plan, options = self.plan, self.options
+        train = [plan.train[i] for i in options.rows(len(plan.train))]
+        positions = train + [plan.heldout[i] for i in options.rows(len(plan.heldout))]
         members = [self.listing.members[i] for i in positions]
         probes, failures = (
-            ([], {}) if wanted.size and (wanted.channels or wanted.alpha == "keep") else self._probed(members)
+            ([], {}) if options.resolution and (options.channels or options.alpha == "keep") else self._probed(members)
         )
-        size, notes = choose_size(probes, wanted.size)
+        size, notes = choose_size(probes, options.resolution)
         good = [i for i in range(len(members)) if i not in failures]
         return Task(
             where=self.where,
-            wanted=wanted,
+            options=options,
             plan=plan,
             members=tuple(members[i] for i in good),
             positions=tuple(positions[i] for i in good),
             num_train=sum(i < len(train) for i in good),
-            channels=_channels(probes, wanted),
+            channels=_channels(probes, options),
             size=size,
-            notes=(*wanted.told(len(plan.train)), *notes, *side_by_side(probes)),
+            notes=(*options.selection_note(len(plan.train)), *notes, *side_by_side(probes)),
             failures={members[i].name: error for i, error in failures.items()},
         )
 
     def _probed(self, members: Sequence[Member]) -> tuple[list[ImageProbe], dict[int, BadImageError]]:
         found = parallel_decode.probe_all(members, self.where)
         failures = {i: one for i, one in enumerate(found) if isinstance(one, BadImageError)}
-        if failures and self.wanted.on_bad == "stop":
+        if failures and self.options.on_bad == "stop":
             # One pass over the rest, so that the user hears of every bad image at once.
             failures = parallel_decode.every_failure(members, self.where)
         parallel_decode.refuse(
-            {members[i].name: error for i, error in failures.items()}, len(members), self.wanted, self.where
+            {members[i].name: error for i, error in failures.items()}, len(members), self.options, self.where
         )
         return [one for one in found if isinstance(one, ImageProbe)], failures
 
@@ -123,8 +123,8 @@ class _Reading:
         kept, skipped = task.kept(survey)
         if len(kept) < num:
             pixels = pixels[kept]
-        notes = parallel_decode.told(survey, task.channels, task.size, self.wanted)
-        if self.wanted.channels is None and task.channels == 3 and all(map(parallel_decode.is_grey, pixels)):
+        notes = parallel_decode.told(survey, task.channels, task.size, self.options)
+        if self.options.channels is None and task.channels == 3 and all(map(parallel_decode.is_grey, pixels)):
             pixels, notes = np.ascontiguousarray(pixels[:, :1]), parallel_decode.without_colour(notes)
         cut, positions = int((kept < task.num_train).sum()), np.array(task.positions)[kept]
         return LoadedImages(
@@ -157,10 +157,10 @@ class _Reading:
         return Part(pixels, self.plan.labels(positions), files)
 
 
-def _channels(probes: Sequence[ImageProbe], wanted: Wanted) -> int:
-    if wanted.alpha == "keep":
+def _channels(probes: Sequence[ImageProbe], options: ImageOptions) -> int:
+    if options.alpha == "keep":
         return RGBA
-    return wanted.channels or (1 if all(found.grey for found in probes) else 3)
+    return options.channels or (1 if all(found.grey for found in probes) else 3)
 
 
 def side_by_side(probes: Sequence[ImageProbe]) -> tuple[str, ...]:
@@ -174,15 +174,15 @@ def side_by_side(probes: Sequence[ImageProbe]) -> tuple[str, ...]:
 
 
 def choose_size(
-    probes: Sequence[ImageProbe], wanted: tuple[int, int] | None
+    probes: Sequence[ImageProbe], requested: tuple[int, int] | None
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
-    """(height, width) and the notes on it: as wanted, else the common size, else a square of at most DEFAULT_SIDE.
+    """(height, width) and the notes on it: as requested, else the common size, else a square of at most DEFAULT_SIDE.
 
     A common size is kept when its shorter side is no more than the largest of SQUARES. The square is the one of SQUARES that
     is nearest, as a ratio, to the lower quartile of the shorter sides: three quarters of the images are hardly enlarged.
     """
-    if wanted is not None:
-        return wanted, ()
+    if requested is not None:
+        return requested, ()
     sizes = {(found.height, found.width) for found in probes}
     if len(sizes) == 1:
         (only,) = sizes

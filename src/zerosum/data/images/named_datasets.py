@@ -14,7 +14,7 @@ import numpy as np
 from zerosum.data.fetch import fetch, sha256_of
 from zerosum.data.images import arrays, cifar, idx, stacked
 from zerosum.data.images.files import refit
-from zerosum.data.images.types import LoadedImages, Part, Shape, Wanted
+from zerosum.data.images.types import ImageOptions, LoadedImages, Part, Shape
 from zerosum.data.opening import path_of
 from zerosum.errors import UserError
 
@@ -179,21 +179,21 @@ def canonical(word: str) -> str | None:
     return next((name for name in SOURCES if name.replace("-", "") == plain), None)
 
 
-def load_named(name: str, wanted: Wanted, *, allow_download: bool, data_root: str | None) -> LoadedImages:
+def load_named(name: str, options: ImageOptions, *, allow_download: bool, data_root: str | None) -> LoadedImages:
     """A named source. Raises UserError when its files are nowhere and no download was asked for."""
     if name == "digits":
-        return _wanted(LoadedImages(name, _digits(), class_names=DIGITS), wanted)
+        return _select_and_fit(LoadedImages(name, _digits(), class_names=DIGITS), options)
     info = SOURCES[name]
     folders = info.looked_for(data_root)
     found = next((folder for folder in folders if _is_there(name, folder)), None)
     if found is None:
         found = _download(info, folders, name, allow_download)
     if name == "stacked-mnist":
-        raw = _wanted(stacked.stack(load_layout(found, Wanted())), wanted)
+        raw = _select_and_fit(stacked.stack(load_layout(found, ImageOptions())), options)
     elif name == "olivetti-faces":
-        raw = arrays.read_npz(found / FACES, wanted)
+        raw = arrays.read_npz(found / FACES, options)
     else:
-        raw = load_layout(found, wanted, info.class_names)
+        raw = load_layout(found, options, info.class_names)
     return replace(raw, name=name, notes=(*_strange(info, found), *raw.notes))
 
 
@@ -208,7 +208,7 @@ def layout_of(folder: Path) -> str | None:
     return "cifar" if cifar.has(folder) else None
 
 
-def load_layout(path: Path, wanted: Wanted, class_names: tuple[str, ...] | None = None) -> LoadedImages:
+def load_layout(path: Path, options: ImageOptions, class_names: tuple[str, ...] | None = None) -> LoadedImages:
     """A folder for which `layout_of` is not None, or the CIFAR-10 tarball itself.
 
     class_names: known names of the classes; else those of CIFAR-10, of the source the folder is named after, or numbers.
@@ -223,7 +223,9 @@ def load_layout(path: Path, wanted: Wanted, class_names: tuple[str, ...] | None 
         names = SOURCES[alias].class_names
     if num_classes > len(names):
         raise UserError(f"{path}: labels up to {num_classes - 1}, expected 0 to {len(names) - 1}.")
-    return _wanted(LoadedImages(path.resolve().name.split(".")[0], train, heldout, names, published=True), wanted)
+    return _select_and_fit(
+        LoadedImages(path.resolve().name.split(".")[0], train, heldout, names, published=True), options
+    )
 
 
 def pickle_hint(folders: Sequence[Path]) -> str:
@@ -276,20 +278,20 @@ def _digits() -> Part:
     return Part(pixels, rows[:, -1])
 
 
-def _wanted(raw: LoadedImages, wanted: Wanted) -> LoadedImages:
-    """The rows, size and channels that were asked for."""
+def _select_and_fit(raw: LoadedImages, options: ImageOptions) -> LoadedImages:
+    """The rows, size and channels that the options request."""
     shape = raw.train.pixels.shape[1:]
-    size, channels = wanted.size or (shape[1], shape[2]), wanted.channels or shape[0]
-    notes = wanted.told(len(raw.train.pixels))
+    size, channels = options.resolution or (shape[1], shape[2]), options.channels or shape[0]
+    notes = options.selection_note(len(raw.train.pixels))
     if size != (shape[1], shape[2]):
         notes = (*notes, f"All images were resized from {shape[1]}x{shape[2]} to {size[0]}x{size[1]}.")
     if channels != shape[0]:
         notes = (*notes, f"All images were made {'grey' if channels == 1 else 'RGB'}.")
 
     def cut(part: Part) -> Part:
-        rows = wanted.rows(len(part.pixels))
+        rows = options.rows(len(part.pixels))
         chosen = part if len(rows) == len(part.pixels) else part.rows(rows)
-        return replace(chosen, pixels=refit(chosen.pixels, size, channels, wanted.crop))
+        return replace(chosen, pixels=refit(chosen.pixels, size, channels, options.crop))
 
     heldout = None if raw.heldout is None else cut(raw.heldout)
     return replace(raw, train=cut(raw.train), heldout=heldout, notes=(*raw.notes, *notes))

@@ -18,7 +18,7 @@ from PIL import Image
 
 from zerosum.data.images.files import MODES, BadImageError, Decoded, ImageProbe, decode, probe
 from zerosum.data.images.listing import Member
-from zerosum.data.images.types import Pixels, Wanted
+from zerosum.data.images.types import ImageOptions, Pixels
 from zerosum.data.images.values import if_dark
 from zerosum.data.opening import reason
 from zerosum.errors import UserError
@@ -98,7 +98,7 @@ def decode_all(
     members: Sequence[Member],
     channels: int,
     size: tuple[int, int],
-    wanted: Wanted,
+    options: ImageOptions,
     store: Callable[[int, Pixels], None],
     progress: Progress,
 ) -> DecodeSurvey:
@@ -107,7 +107,7 @@ def decode_all(
 
     def work(position: int) -> BadImageError | None:
         done: Decoded | BadImageError = _read(
-            members[position], lambda stream: decode(stream, channels, size, wanted.crop, wanted.background)
+            members[position], lambda stream: decode(stream, channels, size, options.crop, options.background)
         )
         if isinstance(done, BadImageError):
             return done
@@ -121,11 +121,11 @@ def decode_all(
     return survey
 
 
-def told(survey: DecodeSurvey, channels: int, size: tuple[int, int], wanted: Wanted) -> tuple[str, ...]:
+def told(survey: DecodeSurvey, channels: int, size: tuple[int, int], options: ImageOptions) -> tuple[str, ...]:
     """What was done to the images, one sentence each."""
-    keep = wanted.alpha == "keep"
-    cut = "centre cut out" if wanted.crop == "centre" else "whole, transparent around" if keep else "whole, on black"
-    laid = f"images with transparency were laid on {wanted.background}; data.background=COLOUR chooses another colour"
+    keep = options.alpha == "keep"
+    cut = "centre cut out" if options.crop == "centre" else "whole, transparent around" if keep else "whole, on black"
+    laid = f"images with transparency were laid on {options.background}; data.background=COLOUR chooses another colour"
     sentences = (
         f"images were resized to {text(size)} ({cut}, Lanczos).",
         "images were coloured and were made grey."
@@ -158,7 +158,7 @@ def text(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]} (height x width)" if size[0] != size[1] else f"{size[0]}x{size[1]}"
 
 
-def refuse(failures: Mapping[str, BadImageError], total: int, wanted: Wanted, where: Path) -> tuple[str, ...]:
+def refuse(failures: Mapping[str, BadImageError], total: int, options: ImageOptions, where: Path) -> tuple[str, ...]:
     """The note on images that are left out; UserError where none or not so many may be. failures: name -> why."""
     if not failures:
         return ()
@@ -166,11 +166,11 @@ def refuse(failures: Mapping[str, BadImageError], total: int, wanted: Wanted, wh
     if len(failures) > NUM_SHOWN:
         lines.append(f"  and {len(failures) - NUM_SHOWN} more")
     listed = "\n".join(lines)
-    if wanted.on_bad == "skip" and len(failures) <= max(1, MAX_SKIPPED * total):
+    if options.on_bad == "skip" and len(failures) <= max(1, MAX_SKIPPED * total):
         return (f"{len(failures)} of {total} images cannot be used and are left out (data.on_bad=skip):\n{listed}",)
     also = (
         f"More than {MAX_SKIPPED:.0%} are never left out."
-        if wanted.on_bad == "skip"
+        if options.on_bad == "skip"
         else f"Up to {MAX_SKIPPED:.0%} can be left out with --set data.on_bad=skip."
     )
     raise UserError(

@@ -12,7 +12,7 @@ from zerosum.data.images import arrays, cifar, named_datasets, pairs, tar
 from zerosum.data.images.files import SUFFIXES, UNREAD
 from zerosum.data.images.listing import Listing, ending_of, is_image_name, list_folder, list_zip
 from zerosum.data.images.loader import gather
-from zerosum.data.images.types import LoadedImages, Wanted
+from zerosum.data.images.types import ImageOptions, LoadedImages
 from zerosum.data.opening import decoding, is_regular, path_of, regular
 from zerosum.errors import UserError, nearest
 
@@ -84,26 +84,26 @@ def _glance(folder: Path, suits: Callable[[Sequence[str], str], bool]) -> bool:
     return False
 
 
-def open_path(where: str, wanted: Wanted) -> LoadedImages:
+def open_path(where: str, options: ImageOptions) -> LoadedImages:
     """The images at a path. Raises UserError for whatever is wrong with it."""
     path = path_of(where)
     try:
         if not where or not path.exists():
             raise _missing(where, path)
         if path.is_dir():
-            return _open_folder(path, wanted)
+            return _open_folder(path, options)
         regular(path)
-        return _open_file(path, wanted)
+        return _open_file(path, options)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
-def _open_folder(path: Path, wanted: Wanted) -> LoadedImages:
+def _open_folder(path: Path, options: ImageOptions) -> LoadedImages:
     if named_datasets.layout_of(path) is not None:
-        return named_datasets.load_layout(path, wanted)
-    listing = list_folder(path, links=wanted.links)
+        return named_datasets.load_layout(path, options)
+    listing = list_folder(path, links=options.links)
     if not listing.members and (shards := tar.shards_in(path)):
-        return _open_shards(path.resolve().name, shards, wanted, path)
+        return _open_shards(path.resolve().name, shards, options, path)
     if not listing.members:
         held = sorted(file.name for file in path.iterdir() if file.suffix.lower() in (".npy", ".npz", ".zip"))
         hint = f" It holds {held[0]}: give the path of that file." if held else named_datasets.pickle_hint([path])
@@ -111,19 +111,19 @@ def _open_folder(path: Path, wanted: Wanted) -> LoadedImages:
             f"{path}: no images in this folder{_instead(listing)}.{hint} "
             f"Images are files that end in {', '.join(sorted(SUFFIXES))}."
         )
-    return gather(path.resolve().name, listing, wanted, path)
+    return gather(path.resolve().name, listing, options, path)
 
 
-def _open_file(path: Path, wanted: Wanted) -> LoadedImages:
+def _open_file(path: Path, options: ImageOptions) -> LoadedImages:
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        return arrays.read_npy(path, wanted)
+        return arrays.read_npy(path, options)
     if suffix == ".npz":
-        return arrays.read_npz(path, wanted)
+        return arrays.read_npz(path, options)
     if path.name == cifar.TARBALL:
-        return named_datasets.load_layout(path, wanted)
+        return named_datasets.load_layout(path, options)
     if tar.is_shard(path):
-        return _open_shards(path.name.split(".")[0], [path], wanted, path)
+        return _open_shards(path.name.split(".")[0], [path], options, path)
     if suffix in SUFFIXES:
         raise UserError(f"{path}: only one image; a training set needs at least 2. Give the folder they lie in.")
     if suffix != ".zip":
@@ -134,14 +134,14 @@ def _open_file(path: Path, wanted: Wanted) -> LoadedImages:
         listing = list_zip(archive, path)
         if not listing.members:
             raise UserError(f"{path}: no images in this archive{_instead(listing)}.")
-        return gather(path.stem, listing, wanted, path)
+        return gather(path.stem, listing, options, path)
 
 
-def _open_shards(name: str, shards: Sequence[Path], wanted: Wanted, where: Path) -> LoadedImages:
+def _open_shards(name: str, shards: Sequence[Path], options: ImageOptions, where: Path) -> LoadedImages:
     listing = tar.list_shards(shards, where)
     if not listing.members:
         raise UserError(f"{where}: no images in {len(shards)} tar archive(s){_instead(listing)}.")
-    return gather(name, listing, wanted, where)
+    return gather(name, listing, options, where)
 
 
 def _instead(listing: Listing) -> str:

@@ -22,7 +22,7 @@ from zerosum.data.images import cache, parallel_decode, split, types
 from zerosum.data.images.arrangement import Arrangement
 from zerosum.data.images.files import BadImageError
 from zerosum.data.images.listing import Member
-from zerosum.data.images.types import Pixels, Shape, Wanted, fingerprint
+from zerosum.data.images.types import ImageOptions, Pixels, Shape, fingerprint
 from zerosum.errors import UserError
 from zerosum.store import flush_folder
 
@@ -38,7 +38,7 @@ class Task:
     """
 
     where: Path
-    wanted: Wanted
+    options: ImageOptions
     plan: Arrangement
     members: tuple[Member, ...]
     positions: tuple[int, ...]
@@ -56,14 +56,14 @@ class Task:
     def decode(self, store: Any, what: str) -> parallel_decode.DecodeSurvey:
         """Hands every image to `store(position, pixels)`."""
         progress = parallel_decode.Progress(f"{self.where}: {what}", len(self.members))
-        return parallel_decode.decode_all(self.members, self.channels, self.size, self.wanted, store, progress)
+        return parallel_decode.decode_all(self.members, self.channels, self.size, self.options, store, progress)
 
     def kept(self, survey: parallel_decode.DecodeSurvey) -> tuple[Rows, tuple[str, ...]]:
         """The members that were decoded, and the note on others. Raises UserError where these may not be left out, and where a
         transparency is to be kept that no image has."""
         failures = self.failures | {self.members[i].name: error for i, error in survey.failures.items()}
-        notes = parallel_decode.refuse(failures, len(self.members) + len(self.failures), self.wanted, self.where)
-        if self.wanted.alpha == "keep" and not survey.transparent:
+        notes = parallel_decode.refuse(failures, len(self.members) + len(self.failures), self.options, self.where)
+        if self.options.alpha == "keep" and not survey.transparent:
             raise types.opaque(self.where)
         kept = np.array([i for i in range(len(self.members)) if i not in survey.failures], dtype=np.int64)
         if (kept < self.num_train).sum() < 2:
@@ -126,20 +126,20 @@ def _make(aside: Path, place: Path, task: Task, listing_print: str) -> None:
     with _Scratch(aside / "decoded", task) as scratch:
         survey = task.decode(scratch.store, "preparing")
         kept, skipped = task.kept(survey)
-        grey = task.wanted.channels is None and task.channels == 3 and bool(scratch.grey[kept].all())
+        grey = task.options.channels is None and task.channels == 3 and bool(scratch.grey[kept].all())
         parts, notes = _split(kept, task, scratch.grey_digests if grey else scratch.digests)
         channels = 1 if grey else task.channels
         rows = np.concatenate([parts[part] for part in cache.PARTS])
         positions = np.array(task.positions, dtype=np.int64)[rows]
-        labels = task.plan.labels(positions[: len(parts["train"])]) if task.wanted.labelled else None
+        labels = task.plan.labels(positions[: len(parts["train"])]) if task.options.uses_labels else None
         shape = Shape(channels, *task.size, 0 if labels is None else len(task.plan.class_names))
         written = _write(aside / cache.PIXELS, scratch.read(rows, channels), len(rows), shape, len(parts["train"]))
         print_ = fingerprint(len(parts["train"]), shape, written, labels)
         seconds = scratch.seconds
     np.save(aside / cache.ORDER, positions, allow_pickle=False)
-    done = parallel_decode.told(survey, task.channels, task.size, task.wanted)
+    done = parallel_decode.told(survey, task.channels, task.size, task.options)
     about = {
-        "rule": cache.rule(task.where, task.wanted),
+        "rule": cache.rule(task.where, task.options),
         "shape": [len(rows), channels, *task.size],
         "parts": {part: len(parts[part]) for part in cache.PARTS},
         "fingerprint": print_,
@@ -179,7 +179,7 @@ class _Scratch:
 
     def store(self, position: int, pixels: Pixels) -> None:
         """Writes one image; several threads may."""
-        row, mirrored = np.ascontiguousarray(pixels), self.task.wanted.flip
+        row, mirrored = np.ascontiguousarray(pixels), self.task.options.flip
         begin, room = position * row.nbytes, row.data.cast("B")
         while room:
             done = os.pwrite(self.file.fileno(), room, begin)
@@ -204,14 +204,14 @@ def _split(kept: Rows, task: Task, digests: npt.NDArray[np.uint8]) -> tuple[dict
     """Members by part, as `split.hold_out` and `split.set_apart` choose them, and the notes on it."""
     train, heldout = kept[kept < task.num_train], kept[kept >= task.num_train]
     validation, notes = train[:0], []
-    if not len(heldout) and task.wanted.heldout and len(train) >= split.MIN_TO_SPLIT:
-        out = split.heldout_rows((digests[i].tobytes() for i in train), task.wanted.heldout)
+    if not len(heldout) and task.options.heldout and len(train) >= split.MIN_TO_SPLIT:
+        out = split.heldout_rows((digests[i].tobytes() for i in train), task.options.heldout)
         if out is None:
             notes.append(split.COPIES)
         else:
             train, heldout = train[~out], train[out]
-    if task.wanted.validation and len(train) >= split.MIN_TO_SPLIT:
-        apart = split.validation_rows((digests[i].tobytes() for i in train), task.wanted.validation)
+    if task.options.validation and len(train) >= split.MIN_TO_SPLIT:
+        apart = split.validation_rows((digests[i].tobytes() for i in train), task.options.validation)
         if apart is None:
             notes.append(split.COPIES)
         else:

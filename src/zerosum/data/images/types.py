@@ -100,29 +100,45 @@ class LoadedImages:
         return replace(self, train=train, heldout=heldout, validation=validation, class_names=())
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What the user asked of a source; None leaves the choice to the data. size is (height, width) in pixels.
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions:
+    """Options of a source of images: those of `data` in an image recipe. None leaves the choice to the data.
 
-    crop: what happens to an image of another aspect. on_bad: whether unusable images end the reading or are left out.
-    labelled, heldout, validation, flip, attributes, links, background, alpha: see `data.open_source`. cache: whether large
-    sources are prepared once and kept.
+    size: one number, or (height, width), in pixels. channels: 1, 3, or 4 with alpha="keep". labelled: whether labels are used.
+    heldout: share of the images that is never trained on, chosen by their content, for sources of at least 20 images without a
+    split of their own. validation: share of the other images that is set apart for choosing: the last ones of a named data set,
+    else chosen by content. max_images: at most so many (of each split). crop: of images of another aspect the "centre", or the
+    whole with black bars ("pad"). flip: mirror images are further rows. attributes: the path of a table, see
+    `data.images.attributes`; whether the table beside the images must exist (true), is not used (false), or is used where there
+    is one (None). on_bad: "skip" leaves out unusable images, at most 1 %. cache: whether sources above 32 MiB are prepared once
+    and kept. links: whether, in a folder, links to images outside of it are followed. background: the colour on which
+    transparent images are laid; with alpha="keep" only for measures. UserError for values out of range.
     """
 
-    size: tuple[int, int] | None = None
+    size: int | tuple[int, int] | None = None
     channels: int | None = None
+    labelled: bool = True
+    heldout: float = 0.1
+    validation: float = 0.0
     max_images: int | None = None
     crop: Crop = "centre"
-    on_bad: OnBad = "stop"
-    labelled: bool = True
-    heldout: float = 0.0
-    validation: float = 0.0
     flip: bool = False
     attributes: str | bool | None = None
+    on_bad: OnBad = "stop"
     cache: bool = True
     links: bool = False
     background: str = WHITE
     alpha: Alpha = "flatten"
+
+    @property
+    def resolution(self) -> tuple[int, int] | None:
+        """(height, width) in pixels, or None."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether labels are used; a table of attributes takes their place."""
+        return self.labelled and not isinstance(self.attributes, str)
 
     def __post_init__(self) -> None:
         for field, share in (("heldout", self.heldout), ("validation", self.validation)):
@@ -132,8 +148,9 @@ class Wanted:
         for field, value, known in chosen:
             if value not in known:
                 raise UserError(f"{field} = {value!r}: choose from {', '.join(known)}.")
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < SMALLEST):
-            given = "x".join(str(side) for side in self.size)
+        size = self.resolution
+        if size is not None and (len(size) != 2 or min(size) < SMALLEST):
+            given = "x".join(str(side) for side in size)
             raise UserError(
                 f"size = {given}: give one number, or height and width, from {SMALLEST} pixels on: 32, say, or [64,48]. "
                 "Left out, the images keep their own."
@@ -147,10 +164,8 @@ class Wanted:
         if self.channels not in (None, 1, 3, RGBA):
             raise UserError(f"channels = {self.channels}: choose 1 (grey) or 3 (RGB), or leave it out.")
         if self.channels is not None and (self.alpha == "keep") != (self.channels == RGBA):
-            told = (
-                "images with transparency have 4 (RGBA)" if self.alpha == "keep" else "4 (RGBA) needs data.alpha=keep"
-            )
-            raise UserError(f"channels = {self.channels}, alpha = {self.alpha}: {told}. Leave channels out.")
+            why = "images with transparency have 4 (RGBA)" if self.alpha == "keep" else "4 (RGBA) needs data.alpha=keep"
+            raise UserError(f"channels = {self.channels}, alpha = {self.alpha}: {why}. Leave channels out.")
         if self.max_images is not None and self.max_images < 2:
             raise UserError(f"max_images = {self.max_images}: a training set needs at least 2 images.")
 
@@ -160,8 +175,8 @@ class Wanted:
             return np.arange(num_images)
         return np.sort(np.random.default_rng(0).permutation(num_images)[: self.max_images])
 
-    def told(self, num_images: int) -> tuple[str, ...]:
-        """The note that belongs to `rows`."""
+    def selection_note(self, num_images: int) -> tuple[str, ...]:
+        """The note on a selection by max_images; none where all images are used."""
         if self.max_images is None or self.max_images >= num_images:
             return ()
         return (f"{self.max_images} of {num_images} images are used (max_images), chosen at random with a fixed seed.",)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zerosum import domain
 from zerosum.data.images import film, paths, pictures, transparency
-from zerosum.data.images.types import RGBA, WHITE, Alpha, Crop, OnBad
+from zerosum.data.images.types import RGBA, WHITE, ImageOptions
 from zerosum.domain import (
     AttributeCondition,
     Baseline,
@@ -29,7 +29,7 @@ from zerosum.domain import (
     WriteOptions,
 )
 from zerosum.domains.images import augments, networks, recipes
-from zerosum.domains.images.data import ImageSource, Shape, can_open, open_source, sources
+from zerosum.domains.images.data import ImageSource, Shape, can_open, open_images, sources
 from zerosum.domains.images.networks.maxout import SigmoidGenerator
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Game
@@ -44,48 +44,8 @@ FEWEST_IMAGES, SOME_IMAGES = 50, 500
 
 
 def _open(data: Component, allow_download: bool) -> ImageSource:
-    return domain.make("data", {data.kind: _opener}, data, data.kind, allow_download)  # type: ignore[no-any-return]
-
-
-def _opener(
-    where: str,
-    allow_download: bool,
-    *,
-    size: int | tuple[int, int] | None = None,
-    channels: int | None = None,
-    labelled: bool = True,
-    heldout: float = 0.1,
-    validation: float = 0.0,
-    max_images: int | None = None,
-    crop: Crop = "centre",
-    flip: bool = False,
-    attributes: str | bool | None = None,
-    on_bad: OnBad = "stop",
-    cache: bool = True,
-    links: bool = False,
-    background: str = WHITE,
-    alpha: Alpha = "flatten",
-) -> ImageSource:
-    """The options of `data` in an image recipe; size is one number or [height, width]."""
-    both = (size, size) if isinstance(size, int) else size
-    return open_source(
-        where,
-        size=both,
-        channels=channels,
-        labelled=labelled,
-        heldout=heldout,
-        validation=validation,
-        max_images=max_images,
-        crop=crop,
-        flip=flip,
-        attributes=attributes,
-        on_bad=on_bad,
-        cache=cache,
-        links=links,
-        background=background,
-        alpha=alpha,
-        allow_download=allow_download,
-    )
+    options = domain.make("data", {data.kind: ImageOptions}, data)
+    return open_images(data.kind, options, allow_download=allow_download)
 
 
 @dataclass(frozen=True)

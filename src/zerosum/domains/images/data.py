@@ -7,6 +7,7 @@ import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,13 +24,11 @@ from zerosum.data.images.transparency import laid_pixels
 from zerosum.data.images.types import (
     RGBA,
     WHITE,
-    Alpha,
     Crop,
+    ImageOptions,
     LoadedImages,
-    OnBad,
     Part,
     Shape,
-    Wanted,
     fingerprint,
     opaque,
 )
@@ -38,6 +37,7 @@ from zerosum.engine.game import Batch
 from zerosum.errors import UserError
 
 __all__ = [
+    "ImageOptions",
     "ImageSource",
     "Images",
     "Shape",
@@ -46,6 +46,7 @@ __all__ = [
     "as_saved",
     "can_open",
     "in_bytes",
+    "open_images",
     "open_source",
     "sources",
     "to_pixels",
@@ -160,63 +161,44 @@ def sources() -> Mapping[str, SourceInfo]:
     return named_datasets.SOURCES
 
 
-def open_source(
-    where: str,
-    *,
-    size: tuple[int, int] | None = None,
-    channels: int | None = None,
-    labelled: bool = True,
-    heldout: float = 0.1,
-    validation: float = 0.0,
-    max_images: int | None = None,
-    crop: Crop = "centre",
-    flip: bool = False,
-    attributes: str | bool | None = None,
-    on_bad: OnBad = "stop",
-    cache: bool = True,
-    links: bool = False,
-    background: str = WHITE,
-    alpha: Alpha = "flatten",
-    allow_download: bool = False,
-    data_root: str | None = None,
+def open_images(
+    where: str, options: ImageOptions, *, allow_download: bool = False, data_root: str | None = None
 ) -> ImageSource:
     """Opens a named source or a folder, .zip, .tar, .npy or .npz of images. Raises UserError for whatever is wrong with it.
 
-    A name wins over a folder of the same name; './name' is the folder. size: (height, width) in pixels; channels: 1 or 3;
-    both found from the data when left out. labelled: whether labels are used. heldout: share of the images that is never
-    trained on, chosen by their content, for sources of at least 20 images without a split of their own. validation: share of
-    the other images that is set apart to choose by: the last ones of a named data set, else by content. max_images: at
-    most so many (of each split). crop: of images of another aspect the "centre", or the whole with black bars ("pad").
-    flip: mirror images are further rows. attributes: the path of a table, see `reading.attributes`; whether the table that
-    lies beside the images must be there (true), is not used (false), or is used where there is one. on_bad: "skip" leaves
-    out unusable images, at most 1 %. cache: whether sources above 32 MiB are prepared once and kept. links: whether, in a folder,
-    links to images outside of it are followed. background: the colour on which transparent images are laid, with alpha="keep"
-    only to be measured. allow_download: whether missing files of a named source may be fetched. data_root: where they lie.
+    A name wins over a folder of the same name; './name' is the folder. allow_download: whether missing files of a named source
+    may be fetched. data_root: the folder in which they are looked for and kept.
     """
-    labelled = labelled and not isinstance(attributes, str)
-    how = crop, on_bad, labelled, heldout, validation, flip, attributes, cache, links, background, alpha
-    wanted = Wanted(size, channels, max_images, *how)
     name = named_datasets.canonical(where)
-    named = functools.partial(named_datasets.load_named, allow_download=allow_download, data_root=data_root)
-    raw = open_path(where, wanted) if name is None else named(name, wanted)
-    return _finish(_split(raw, wanted), wanted)
+    if name is None:
+        raw = open_path(where, options)
+    else:
+        raw = named_datasets.load_named(name, options, allow_download=allow_download, data_root=data_root)
+    return _finish(_split(raw, options), options)
 
 
-def _split(raw: LoadedImages, wanted: Wanted) -> LoadedImages:
+def open_source(
+    where: str, *, allow_download: bool = False, data_root: str | None = None, **options: Any
+) -> ImageSource:
+    """`open_images` with the fields of `ImageOptions` as keywords."""
+    return open_images(where, ImageOptions(**options), allow_download=allow_download, data_root=data_root)
+
+
+def _split(raw: LoadedImages, options: ImageOptions) -> LoadedImages:
     """The raw source with its split; one from the cache has it."""
     if raw.fingerprint:
         return raw
-    if not wanted.labelled:
+    if not options.uses_labels:
         raw = raw.unlabelled()
     if raw.heldout is None:
-        raw = hold_out(raw, wanted.heldout, wanted.flip)
-    return set_apart(raw, wanted.validation, wanted.flip)
+        raw = hold_out(raw, options.heldout, options.flip)
+    return set_apart(raw, options.validation, options.flip)
 
 
-def _finish(raw: LoadedImages, wanted: Wanted) -> ImageSource:
-    if wanted.alpha == "keep" and raw.train.pixels.shape[1] != RGBA:
+def _finish(raw: LoadedImages, options: ImageOptions) -> ImageSource:
+    if options.alpha == "keep" and raw.train.pixels.shape[1] != RGBA:
         raise opaque(raw.name)
-    given = _attributes(raw, wanted)
+    given = _attributes(raw, options)
     labels = raw.train.labels
     channels, height, width = raw.train.pixels.shape[1:]
     shape = Shape(channels, height, width, 0 if labels is None else len(raw.class_names))
@@ -233,17 +215,17 @@ def _finish(raw: LoadedImages, wanted: Wanted) -> ImageSource:
         None if raw.validation is None else _images(raw.validation, None if given is None else given.validation),
         attribute_names=() if given is None else given.names,
         attribute_scales=() if given is None else given.scales,
-        flip=wanted.flip,
-        crop=wanted.crop,
-        background=wanted.background,
+        flip=options.flip,
+        crop=options.crop,
+        background=options.background,
         measure=raw.measure,
         mapped=raw.mapped,
     )
 
 
-def _attributes(raw: LoadedImages, wanted: Wanted) -> Attributes | None:
-    table = tables.read(path_of(wanted.attributes)) if isinstance(wanted.attributes, str) else raw.table
-    if table is None and wanted.attributes is True:
+def _attributes(raw: LoadedImages, options: ImageOptions) -> Attributes | None:
+    table = tables.read(path_of(options.attributes)) if isinstance(options.attributes, str) else raw.table
+    if table is None and options.attributes is True:
         raise UserError(f"{raw.name}: attributes = true, and there is no {tables.FILE} beside the images.")
     return None if table is None else tables.standardised(raw, table)
 
