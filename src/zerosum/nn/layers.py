@@ -5,7 +5,6 @@ Legend: N rows, C channels, F features, * spatial sizes: (T), (H, W) or (D, H, W
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -122,13 +121,6 @@ def channels_last(x: Tensor) -> Tensor:
     if x.dim() == 4:
         return x.contiguous(memory_format=torch.channels_last)
     return x.contiguous(memory_format=torch.channels_last_3d) if x.dim() == 5 else x
-
-
-def without_autocast(device_type: str) -> contextlib.AbstractContextManager[object]:
-    """The context in which autocast, if any, is off. It does nothing where autocast is off already, so that the network can be
-    exported."""
-    on = torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
-    return torch.autocast(device_type, enabled=False) if on else contextlib.nullcontext()
 
 
 class Dropout(nn.Module):

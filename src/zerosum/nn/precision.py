@@ -47,3 +47,10 @@ def autocast(precision: Precision, device: torch.device) -> contextlib.AbstractC
     if precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def without_autocast(device_type: str) -> contextlib.AbstractContextManager[object]:
+    """The context in which autocast, if any, is off. It does nothing where autocast is off already, so that the network can be
+    exported."""
+    on = torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
+    return torch.autocast(device_type, enabled=False) if on else contextlib.nullcontext()

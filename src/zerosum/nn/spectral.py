@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
 
-from zerosum.nn.layers import PixelNorm, without_autocast
+from zerosum.nn.layers import PixelNorm
+from zerosum.nn.precision import without_autocast
 
 FIRST_ITERATIONS = 15
 """Iterations of the power method at the start; afterwards one for each turn of a network that learns (see `iterate`)."""

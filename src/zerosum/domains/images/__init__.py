@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zerosum import domain
 from zerosum.data.images import film, paths, pictures, transparency
-from zerosum.data.images.types import RGBA, WHITE, ImageOptions
+from zerosum.data.images.types import RGBA, Crop, ImageOptions
 from zerosum.domain import (
     AttributeCondition,
     Baseline,

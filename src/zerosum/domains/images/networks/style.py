@@ -26,7 +26,8 @@ from zerosum.domains.images.networks.layers import (
 )
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.nn.conditioning import embedding, require_condition
-from zerosum.nn.layers import doubled_widths, without_autocast
+from zerosum.nn.layers import doubled_widths
+from zerosum.nn.precision import without_autocast
 from zerosum.nn.random_rows import draw_rows, normal_rows
 from zerosum.nn.resampling import to_vector, upsample_linear
 from zerosum.nn.style_layers import (
