@@ -111,8 +111,8 @@ def begun(name: str, shape: Shape, precision: str, smoke: bool) -> tuple[Recipe,
         recipe = recipe.changed(**small)
     source = pictures.generated(shape, smoke=True)
     info = domain.info_of(source)
-    recipe, _ = resolve.tuned(resolve.conditional(recipe, info), domain, info)
-    return recipe, plan.match(plan.Plan(recipe, domain, source, info)), source
+    recipe, _ = resolve.resolve_auto(resolve.conditional(recipe, info), domain, info)
+    return recipe, plan.training_loop(plan.Plan(recipe, domain, source, info)), source
 
 
 def sides(name: str, shape: Shape, precision: str, smoke: bool) -> tuple[measuring.Side, measuring.Side, int, int]:

@@ -71,7 +71,7 @@ def recipe_player(name: str, source: ImageSource, precision: str, smoke: bool) -
     recipe = recipe.changed(conditional=with_labels, device="cpu", precision=precision)
     if smoke and recipe.generator.kind == "conv":
         recipe = recipe.changed(generator={"kind": "conv", "width": 4}, discriminator={"kind": "conv", "width": 4})
-    match = plan.match(plan.Plan(recipe, domain, source, info))
+    match = plan.training_loop(plan.Plan(recipe, domain, source, info))
     events = match.run(10**12)
 
     def play(steps: int) -> int:

@@ -182,7 +182,7 @@ def sides(name: str, every: int | None, smoke: bool) -> tuple[measuring.Side, me
             **{p: {"kind": recipe.generator.kind, "width": 16} for p in ("generator", "discriminator")}
         )
     source = pictures.generated(FAMILIES[name], smoke=True)
-    match = plan.match(plan.Plan(recipe.with_schedules_in_steps(), domain, source, domain.info_of(source)))
+    match = plan.training_loop(plan.Plan(recipe.with_schedules_in_steps(), domain, source, domain.info_of(source)))
     pair = match.game.players["generator"], match.game.players["discriminator"]
     loop = Loop(recipe, pair, _batches(source, match.settings.batch))
     events = match.run(10**12)

@@ -122,7 +122,7 @@ def planned(name: str, *settings: str) -> Plan:
     full = recipe.override(wanted.changed(data=source_part), [*common, *case.settings, *settings])
     source = opened(domain.name, full.data.model_dump_json())
     info = domain.info_of(source)
-    full, _ = resolve.tuned(resolve.placed(resolve.conditional(full, info)), domain, info)
+    full, _ = resolve.resolve_auto(resolve.placed(resolve.conditional(full, info)), domain, info)
     return Plan(full, domain, source, info)
 
 
@@ -134,7 +134,7 @@ def opened(domain: str, data: str) -> Any:
 
 def begun(name: str, *settings: str, world: DistributedContext = DistributedContext()) -> TrainingLoop:
     """The match of a case, at step 0."""
-    return plan.match(planned(name, *settings), world)
+    return plan.training_loop(planned(name, *settings), world)
 
 
 class Doubled:

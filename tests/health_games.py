@@ -74,7 +74,7 @@ CASES: Mapping[str, Case] = {
 def play(case: Case, seed: int) -> dict[str, list[int]]:
     """Title of each trouble that was found -> the steps at which it was."""
     planned = plan.make(plan.TrainRequest(case.source, case.recipe, settings=[*case.settings.split(), f"seed={seed}"]))
-    match, steps = plan.match(planned), planned.recipe.steps
+    match, steps = plan.training_loop(planned), planned.recipe.steps
     observer, checkup = TrainingEvaluator(planned, match), checkup_of(planned.recipe, match.game)
     found: dict[str, list[int]] = {}
     for event in match.run(steps):

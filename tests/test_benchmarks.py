@@ -248,7 +248,7 @@ def test_each_run_of_the_results_can_be_typed_and_builds(tmp_path: Path) -> None
             assert tuple(settings) == entry.settings
             if (entry.recipe, entry.settings) not in built:
                 recipe = override(known[entry.recipe], [s for s in settings if not s.startswith("data.")])
-                recipe, _ = resolve.tuned(resolve.conditional(recipe, info), images, info)
+                recipe, _ = resolve.resolve_auto(resolve.conditional(recipe, info), images, info)
                 assert images.game.build(recipe, info).players.keys() >= {"generator", "discriminator"}
                 built.add((entry.recipe, entry.settings))
 

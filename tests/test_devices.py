@@ -47,13 +47,13 @@ def test_a_step_on_another_device(name: str, device: torch.device, tmp_path: Pat
     here = begun(name)
     here.train_step()
     chosen = planned_on(name, device)
-    loop = plan.match(chosen)
+    loop = plan.training_loop(chosen)
     loop.train_step()
     found = held(weights(loop))
     for key, tensor in weights(here).items():
         torch.testing.assert_close(found[key], tensor, rtol=1e-4, atol=1e-5, msg=lambda said, key=key: f"{key}: {said}")
     assert loop.values().keys() == here.values().keys()
-    again = plan.match(chosen)
+    again = plan.training_loop(chosen)
     again.load_state_dict(loop.state_dict())
     assert all(torch.equal(tensor, found[key]) for key, tensor in held(weights(again)).items())
     look(loop, chosen, tmp_path)
@@ -69,7 +69,7 @@ def look(loop: TrainingLoop, chosen: Plan, folder: Path) -> TrainingEvaluator:
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_trial_step_on_another_device(name: str, device: torch.device) -> None:
-    trial_step.rehearse(plan.match(planned_on(name, device)))
+    trial_step.play_trial_steps(plan.training_loop(planned_on(name, device)))
 
 
 @pytest.mark.parametrize("name", EVALUATED)
@@ -77,7 +77,7 @@ def test_an_evaluation_on_another_device(name: str, device: torch.device, monkey
     monkeypatch.setattr(measures, "PAIRED", 50)
     monkeypatch.setattr(measures, "COMPARED", 100)
     chosen = planned_on(name, device)
-    evaluator = TrainingEvaluator(chosen, plan.match(chosen))
+    evaluator = TrainingEvaluator(chosen, plan.training_loop(chosen))
     evaluator.prepare(lambda text: None)
     assert evaluator.evaluate()
 

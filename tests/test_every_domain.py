@@ -62,7 +62,7 @@ def test_bfloat16_plays_too(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_every_phase_is_rehearsed(name: str) -> None:
     """Penalties reach weights, and every network can be differentiated as often as its game wants."""
-    trial_step.rehearse(begun(name), STEPS)
+    trial_step.play_trial_steps(begun(name), STEPS)
 
 
 @pytest.mark.parametrize("name", CASES)

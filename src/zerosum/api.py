@@ -81,6 +81,12 @@ class Run(TrainedGenerator):
         """
         folder = RunFolder.open(self.path)
         recipe = with_data_at(folder.recipe(), data)
+        with timing.cpu_threads(recipe.threads):
+            return self._evaluate(folder, recipe, allow_download, historic, choice)
+
+    def _evaluate(
+        self, folder: RunFolder, recipe: Recipe, allow_download: bool, historic: bool, choice: EvalOptions
+    ) -> list[dict[str, Any]]:
         session = _reopened(
             folder, NoProgress(), DistributedContext(), StopRequest(), allow_download, anywhere=True, recipe=recipe
         )
@@ -130,7 +136,7 @@ def train(
         plan = plans.make(wish, world, preview_seconds)
     if on_plan and world.rank == 0:
         on_plan(plan)
-    with StopRequest() as stop, claimed(plan, out, world) as folder:
+    with timing.cpu_threads(plan.recipe.threads), StopRequest() as stop, claimed(plan, out, world) as folder:
         try:
             session = Trainer(plan, folder, progress if world.rank == 0 else NoProgress(), world, stop)
             session.prepare()
@@ -163,7 +169,8 @@ def resume(
     recipe = with_data_at(wanted, data)
     world = _world([f"device={old.device}"])
     progress = (progress or NoProgress()) if world.rank == 0 else NoProgress()
-    with StopRequest() as stop, folder.locked() if world.rank == 0 else contextlib.nullcontext():
+    held = folder.locked() if world.rank == 0 else contextlib.nullcontext()
+    with timing.cpu_threads(recipe.threads), StopRequest() as stop, held:
         session = _reopened(folder, progress, world, stop, allow_download, steps, recipe=recipe)
         session.restore()
         world.barrier()

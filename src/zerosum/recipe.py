@@ -159,8 +159,14 @@ class Recipe(Frozen):
         return plain
 
     def changed(self, **fields: Any) -> Recipe:
-        """A recipe with some fields replaced, checked again."""
-        return parse(self.to_json() | {name: _plain(value) for name, value in fields.items()})
+        """A recipe with some fields replaced. Only these are checked again: no field of a recipe constrains another one."""
+        draft, given = _Draft.model_construct(**dict(self)), {name: _plain(value) for name, value in fields.items()}
+        try:
+            for name, value in given.items():
+                setattr(draft, name, value)
+        except ValidationError as error:
+            raise UserError(_explain(error, given, "recipe")) from None
+        return self.model_copy(update={name: getattr(draft, name) for name in given})
 
     def unsettled(self) -> list[str]:
         """The paths of numbers that are still "auto"."""
@@ -170,7 +176,15 @@ class Recipe(Frozen):
 
     def with_schedules_in_steps(self) -> Recipe:
         """Every schedule that is a share of the run, in this run's steps."""
-        return parse(_in_steps(self.to_json(), self.steps))
+        plain = self.to_json()
+        in_steps = _in_steps(plain, self.steps)
+        return self.changed(**{name: value for name, value in in_steps.items() if value != plain[name]})
+
+
+class _Draft(Recipe):
+    """A recipe whose fields can be replaced one at a time, each checked as in a whole recipe."""
+
+    model_config = ConfigDict(frozen=False, validate_assignment=True)
 
 
 @overload
@@ -342,7 +356,7 @@ def _explain(error: ValidationError, plain: Mapping[str, Any], origin: str) -> s
     lines = []
     for problem in error.errors():
         where = [str(part) for part in problem["loc"] if not TYPE_NAMES.fullmatch(str(part))]
-        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument", "no_such_attribute"):
             known = _fields_at(where[:-1])
             offer = nearest(where[-1], known) if known else ""
             lines.append(f"{origin}: there is no field {'.'.join(where)!r}. {offer}".strip())

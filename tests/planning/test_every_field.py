@@ -113,7 +113,7 @@ def made(recipe: Recipe) -> Plan:
     domain = catalog.domain(recipe.domain)
     source = opened(domain.name, recipe.data.model_dump_json())
     info = domain.info_of(source)
-    full, _ = resolve.tuned(resolve.placed(resolve.conditional(recipe, info)), domain, info)
+    full, _ = resolve.resolve_auto(resolve.placed(resolve.conditional(recipe, info)), domain, info)
     return Plan(full, domain, source, info)
 
 
@@ -127,7 +127,7 @@ def small(name: str) -> Recipe:
 
 
 def weights(recipe: Recipe) -> dict[str, Tensor]:
-    match = plan.match(made(recipe))
+    match = plan.training_loop(made(recipe))
     for _ in range(recipe.steps):
         match.train_step()
     networks = {name: dict(player.network.state_dict()) for name, player in match.players.items()}

@@ -161,11 +161,12 @@ def test_the_batch_is_cut_until_a_step_fits(monkeypatch: pytest.MonkeyPatch, roo
     two that succeeds is taken."""
     monkeypatch.setattr(memory, "available", lambda device: room_mb * MB)
     begin, tried = beginner()
-    recipe, notes = fit_memory.rehearsed(RECIPE, IMAGES, INFO, begin, fit=True)
+    trial = fit_memory.play_trial(RECIPE, IMAGES, INFO, begin, fit=True)
+    recipe, notes = trial.recipe, trial.notes
     parts = recipe.micro_batches
     assert parts in ((2, 4, 8) if cut else (1,))
     powers = [1, 2, 4, 8]
-    assert tried == powers[: powers.index(parts) + 1] + [parts] * cut  # once more, to look for what the cut changes
+    assert tried == powers[: powers.index(parts) + 1]
     assert notes[-1].startswith("Memory: about ")
     told = [
         note for note in notes if note.startswith(f"micro_batches = {parts} (asked: 1): {64 // parts} rows at a time")
@@ -187,7 +188,7 @@ def test_without_fit_the_message_comes_and_nothing_is_tried_twice(monkeypatch: p
     monkeypatch.setattr(memory, "available", lambda device: 110 * MB)
     begin, tried = beginner()
     with pytest.raises(UserError, match=r"Out of memory in the first step: .* 110 MB are free"):
-        fit_memory.rehearsed(RECIPE, IMAGES, INFO, begin)
+        fit_memory.play_trial(RECIPE, IMAGES, INFO, begin)
     assert tried == [1]
 
 
@@ -195,7 +196,7 @@ def test_what_does_not_fit_row_by_row_is_told(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(memory, "available", lambda device: 3 * MB)
     begin, tried = beginner(row=4 * ROW)  # pieces of 64 MB: the allocator never has one left over from earlier work
     with pytest.raises(UserError, match="even one row at a time") as caught:
-        fit_memory.rehearsed(RECIPE.changed(batch=4), IMAGES, INFO, begin, fit=True)
+        fit_memory.play_trial(RECIPE.changed(batch=4), IMAGES, INFO, begin, fit=True)
     assert tried == [1, 2, 4]
     assert "--fit" not in str(caught.value)
     assert "--set batch" not in str(caught.value)  # it would not help
@@ -204,7 +205,7 @@ def test_what_does_not_fit_row_by_row_is_told(monkeypatch: pytest.MonkeyPatch) -
 
 def test_layers_that_look_at_the_rows_together_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda device: 110 * MB)
-    _, notes = fit_memory.rehearsed(RECIPE, IMAGES, INFO, beginner(norm=True)[0], fit=True)
+    notes = fit_memory.play_trial(RECIPE, IMAGES, INFO, beginner(norm=True)[0], fit=True).notes
     assert re.search(
         r"NOT the game of the whole batch of 64 rows, which is played in \d parts of about \d+: discriminator.norm "
         r"\(BatchNorm1d\) see only the rows of a part\. Group normalisation \(norm = group\) plays the same game\.",
@@ -218,11 +219,11 @@ def test_a_cut_that_was_asked_for_is_told_too() -> None:
     """With micro-batches and with processes, before anything is trained."""
     begin = beginner(norm=True)[0]
     for recipe, processes in ((RECIPE.changed(micro_batches=2), 1), (RECIPE, 2)):
-        _, notes = fit_memory.rehearsed(recipe, IMAGES, INFO, begin, processes=processes)
+        notes = fit_memory.play_trial(recipe, IMAGES, INFO, begin, processes=processes).notes
         assert "in 2 parts of about 32: discriminator.norm (BatchNorm1d)" in notes[0]
-    _, notes = fit_memory.rehearsed(RECIPE, IMAGES, INFO, begin)
+    notes = fit_memory.play_trial(RECIPE, IMAGES, INFO, begin).notes
     assert not any("NOT the game" in note for note in notes)
-    _, notes = fit_memory.rehearsed(RECIPE.changed(micro_batches=2), IMAGES, INFO, beginner()[0])
+    notes = fit_memory.play_trial(RECIPE.changed(micro_batches=2), IMAGES, INFO, beginner()[0]).notes
     assert not any("NOT the game" in note for note in notes)
 
 
@@ -245,15 +246,15 @@ def test_a_training_that_runs_out_of_memory_can_be_resumed(tmp_path: Path, monke
     monkeypatch.setattr(measures, "PAIRED", 50)
     monkeypatch.setattr(measures, "COMPARED", 100)
     toy = DOMAIN.recipes.table["toy"]
-    play = TrainingLoop.advance
+    play = TrainingLoop.train_step
 
-    def failing(self: TrainingLoop, turns: Any = None) -> None:
+    def failing(self: TrainingLoop, turns: Any = None, observer: Any = None) -> None:
         if self.step == 5:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        play(self, turns)
+        play(self, turns, observer)
 
     with monkeypatch.context() as patched:
-        patched.setattr(TrainingLoop, "advance", failing)
+        patched.setattr(TrainingLoop, "train_step", failing)
         with pytest.raises(UserError) as caught:
             train(recipe=toy, out=tmp_path / "run", set=SMALL)
     said = str(caught.value)

@@ -83,7 +83,7 @@ def test_a_run_begins_with_the_published_generator_and_the_discriminator(start: 
     assert plan.recipe.generator.options["width"] == 8
     assert "Recipe dcgan: that of" in "\n".join(plan.notes)
     assert sum("all of it" in note for note in plan.notes) == 2
-    match = plans.match(plan)
+    match = plans.training_loop(plan)
     published = zerosum.load(start).sampler.network.state_dict()
     assert same(match.game.players["generator"].state_dict(), published)
     assert match.average is not None
@@ -132,9 +132,9 @@ def test_a_run_without_a_checkpoint_asks_its_start_again_and_knows_it(
     moved, run = tmp_path / "start", tmp_path / "run"
     shutil.copytree(start, moved)
     zerosum.train(str(photos), out=run, set=[f"start.from={moved}", "steps=1"])
-    assert plan_of(RunFolder(run), False).beginning is None  # it has weights of its own
+    assert plan_of(RunFolder(run), False).weights is None  # it has weights of its own
     shutil.rmtree(run / "checkpoints")
-    beginning = plan_of(RunFolder(run), False).beginning
+    beginning = plan_of(RunFolder(run), False).weights
     assert beginning is not None
     assert same(beginning.states["discriminator"], tensors(start))
     shutil.rmtree(moved / "checkpoints")
@@ -149,7 +149,7 @@ def test_without_a_checkpoint_the_discriminator_begins_anew_and_cannot_be_frozen
         shutil.copy(start / name, tmp_path / name)
     plan = planned(photos, tmp_path)
     assert any("the discriminator begins anew" in note for note in plan.notes)
-    match = plans.match(plan)
+    match = plans.training_loop(plan)
     assert not same(match.game.players["discriminator"].state_dict(), tensors(start))
     with pytest.raises(UserError, match="its discriminator is gone"):
         planned(photos, tmp_path, "start.freeze=1")
@@ -197,7 +197,7 @@ def test_a_partial_start_takes_what_fits_and_tells_what_not(start: Path, folder:
     (generator, discriminator) = (note for note in plan.notes if note.startswith("Start:"))
     assert "not taken: embed.weight (4x16 here, none there); stem.weight (128x116 here, 128x100 there)." in generator
     assert "head.project.weight (4x128 here, none there)" in discriminator
-    players, given = plans.match(plan).game.players, tensors(start)
+    players, given = plans.training_loop(plan).game.players, tensors(start)
     taken = players["discriminator"].state_dict()
     assert all(torch.equal(taken[name], given[name]) for name in given)
     fresh = plan.domain.game.build(plan.recipe, plan.info).players["discriminator"].state_dict()

@@ -20,7 +20,7 @@ from zerosum.engine.game import Batch, Turn
 from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.engine.schedule import Schedule
 from zerosum.evaluation.training_evaluator import preview_seconds
-from zerosum.planning import evaluation_cost, plan, resolve, timing
+from zerosum.planning import plan, resolve, timing
 from zerosum.training.trainer import Trainer
 
 
@@ -113,7 +113,7 @@ def test_the_time_that_is_told_counts_every_look(monkeypatch: pytest.MonkeyPatch
     settings = ["threads=1", "steps=100", "cadence.preview=30"]
     request = plan.TrainRequest(None, DOMAIN.recipes.table["toy"], settings=settings)
     made = plan.make(request, preview_seconds=lambda *given: 50.0)
-    assert made.seconds_looking == 50 * 5  # at 0, 30, 60, 90 and 100
+    assert made.seconds_of_previews == 50 * 5  # at 0, 30, 60, 90 and 100
     assert "about 5 min of training, then" in made.sentence()
 
 
@@ -127,8 +127,8 @@ def test_few_previews_are_no_more_than_were_planned() -> None:
 def test_minutes_count_the_evaluation(monkeypatch: pytest.MonkeyPatch, known: float | None, kept: float) -> None:
     """As long as it took before, at most a quarter; half of that where nothing is known."""
     monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.5, 0.5))
-    cost = None if known is None else evaluation_cost.EvaluationCost(known)
-    monkeypatch.setattr(evaluation_cost, "known", lambda info: cost)
+    cost = None if known is None else timing.EvaluationCost(known)
+    monkeypatch.setattr(timing, "known_evaluation", lambda info: cost)
     made = plan.make(plan.TrainRequest(None, DOMAIN.recipes.table["toy"], minutes=1.0, settings=["threads=1"]))
     assert made.recipe.steps == int((60 - kept) / 0.5)
     assert made.evaluation_bound_s == 15.0
@@ -137,7 +137,7 @@ def test_minutes_count_the_evaluation(monkeypatch: pytest.MonkeyPatch, known: fl
 
 
 def test_other_work_on_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation_cost, "known", lambda info: evaluation_cost.EvaluationCost(0.0))
+    monkeypatch.setattr(timing, "known_evaluation", lambda info: timing.EvaluationCost(0.0))
     monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.5, 0.2))
     made = plan.make(plan.TrainRequest(None, DOMAIN.recipes.table["toy"], minutes=1.0, settings=["threads=1"]))
     (note,) = [note for note in made.notes if "busy" in note]
@@ -170,7 +170,7 @@ def test_time_that_others_take_is_not_counted_alone(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(timing, "time", clock)
     monkeypatch.setattr(timing, "_timed", step)
-    pace = timing.best(match, 1, "cpu")
+    pace = timing.best(match(), 1, "cpu")
     assert pace.seconds == pytest.approx(0.01)
     assert pace.alone == pytest.approx(0.005)
     assert pace.busy
@@ -179,7 +179,7 @@ def test_time_that_others_take_is_not_counted_alone(monkeypatch: pytest.MonkeyPa
 def test_a_look_takes_time() -> None:
     request = plan.TrainRequest(None, DOMAIN.recipes.table["toy"], settings=["threads=1", "steps=3"])
     made = plan.make(request, preview_seconds=preview_seconds)
-    assert 0 < made.seconds_looking < 60
+    assert 0 < made.seconds_of_previews < 60
 
 
 # --- schedules

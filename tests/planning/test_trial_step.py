@@ -16,7 +16,7 @@ from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch
 from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.errors import UserError
-from zerosum.planning.trial_step import rehearse
+from zerosum.planning.trial_step import play_trial_steps
 
 LENGTH, WIDTH = 6, 16
 
@@ -153,7 +153,7 @@ def test_the_module_at_fault_is_named_with_the_change_to_make(name: str, module:
     """Lazy: due only in every eighth step of a training, and yet met before the first."""
     width = LENGTH if name == "distances" else WIDTH
     with pytest.raises(UserError) as caught:
-        rehearse(match(Critic(layer(name), width), penalties.r1(1.0, every=8)))
+        play_trial_steps(match(Critic(layer(name), width), penalties.r1(1.0, every=8)))
     said = str(caught.value)
     assert said.startswith("The penalty r1 needs the second derivative of the discriminator, and " + module)
     assert change in said
@@ -167,14 +167,14 @@ def test_the_module_at_fault_is_named_with_the_change_to_make(name: str, module:
 )
 def test_what_can_be_differentiated_twice_passes(middle: nn.Module) -> None:
     played = match(Critic(middle), penalties.r1(1.0, every=8), penalties.gradient_penalty(1.0, every=3))
-    rehearse(played)
+    play_trial_steps(played)
     assert played.step == 1
     assert {"r1", "gradient_penalty"} <= {name.partition("/")[2] for name in played.values()}
 
 
 @pytest.mark.parametrize("name", ["attention", "distances", "once"])
 def test_without_a_penalty_nothing_is_asked_for(name: str) -> None:
-    rehearse(match(Critic(layer(name), LENGTH if name == "distances" else WIDTH)))
+    play_trial_steps(match(Critic(layer(name), LENGTH if name == "distances" else WIDTH)))
 
 
 class Cut(nn.Module):
@@ -190,11 +190,11 @@ class Cut(nn.Module):
 
 def test_a_term_that_reaches_no_weight_is_told() -> None:
     """The loss still learns, so nothing would ever look wrong."""
-    rehearse(match(Cut()))
+    play_trial_steps(match(Cut()))
     with pytest.raises(UserError, match=r"^r1 and r2: this term does not depend on any weight .*\.detach\(\)"):
-        rehearse(match(Cut(), penalties.r1(), penalties.r2()))
+        play_trial_steps(match(Cut(), penalties.r1(), penalties.r2()))
 
 
 def test_other_errors_come_out_as_torch_says_them() -> None:
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        rehearse(match(Critic(nn.Linear(WIDTH + 1, WIDTH)), penalties.r1()))
+        play_trial_steps(match(Critic(nn.Linear(WIDTH + 1, WIDTH)), penalties.r1()))

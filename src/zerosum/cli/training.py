@@ -117,7 +117,7 @@ def _dry(wish: TrainRequest, json: bool) -> None:
     with progress.patience(say, api.PLANNING):
         planned = plan.make(wish, preview_seconds=preview_seconds)
     _plan(planned)
-    changed = [f"  {line}" for line in plan.settled_beside(wish, planned.recipe)]
+    changed = [f"  {line}" for line in plan.changed_fields(wish, planned.recipe)]
     heading = f"Changed in the recipe {planned.recipe.name} (all of it: --json):"
     text = (
         "\n".join([heading, *changed])

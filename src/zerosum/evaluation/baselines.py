@@ -16,6 +16,7 @@ from zerosum.domain import Baseline, Domain, Evaluator, PreviewContext
 from zerosum.errors import UserError, known_as
 from zerosum.evaluation.training_evaluator import COLUMNS, ROWS
 from zerosum.planning.reopen import plan_of
+from zerosum.planning.timing import cpu_threads
 from zerosum.recipe import part
 from zerosum.report import write_report
 from zerosum.report.comparison import Comparison, compare
@@ -60,7 +61,8 @@ def beside(path: Path, only: Sequence[str] = (), allow_download: bool = False, s
             aside.unlink(missing_ok=True)
 
     try:
-        fitted = _measured(plan.domain, plan.source, plan.recipe.seed, only, say, draw)
+        with cpu_threads(plan.recipe.threads):
+            fitted = _measured(plan.domain, plan.source, plan.recipe.seed, only, say, draw)
         content = _content(plan.source, plan.recipe.seed, [*_kept(folder, plan.source, fitted), *fitted])
         folder.write(FILE, content)
     except OSError as error:

@@ -14,6 +14,7 @@ from zerosum.generation.sampler import CARD, EXAMPLES, WEIGHTS, Sampler, load
 from zerosum.jsonfile import made_of, read_object
 from zerosum.metrics.record import Record
 from zerosum.planning.reopen import plan_of, with_data_at
+from zerosum.planning.timing import cpu_threads
 from zerosum.recipe import Recipe
 from zerosum.run_folder import RunFolder, finite
 
@@ -31,7 +32,10 @@ class SavedScores:
 
 
 class SavedEvaluator:
-    """Measures generators of one run; data, extractor and features of the reals are made once."""
+    """Measures generators of one run; data, extractor and features of the reals are made once.
+
+    threads: of the CPU; by default as many as the run was trained with.
+    """
 
     def __init__(
         self,
@@ -39,9 +43,11 @@ class SavedEvaluator:
         choice: EvalOptions = EvalOptions(),
         seed: int | None = None,
         data: str | Path | None = None,
+        threads: int | None = None,
     ) -> None:
         self.folder = folder
         self.plan = plan_of(folder, choice.download, anywhere=True, recipe=with_data_at(folder.recipe(), data))
+        self.threads = self.plan.recipe.threads if threads is None else threads
         domain, self.seed = self.plan.domain, self.plan.recipe.seed if seed is None else seed
         self.evaluator = chosen(domain.evaluation.evaluator(self.plan.source, self.seed), choice, domain)
 
@@ -69,7 +75,9 @@ class SavedEvaluator:
     def measured(self, step: int, sampler: Sampler, recipe: Recipe) -> SavedScores:
         """The same of a generator at hand."""
         seed = self.seed + 1
-        fakes, condition = fresh(self.evaluator, sampler, seed)
+        with cpu_threads(self.threads):
+            fakes, condition = fresh(self.evaluator, sampler, seed)
+            records = self.evaluator.evaluate(fakes, asked(condition), None)
         weights = "average" if recipe.ema.half_life_images != 0 else "generator"
         made = {"weights": weights, "step": step, "sample_seed": seed}
-        return SavedScores(step, told(self.evaluator.evaluate(fakes, asked(condition), None), made))
+        return SavedScores(step, told(records, made))

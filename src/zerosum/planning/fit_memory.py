@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.game import Game
 from zerosum.engine.loop import TrainingLoop
 from zerosum.errors import UserError
-from zerosum.planning import evaluation_cost, trial_step
+from zerosum.planning import timing, trial_step
 from zerosum.recipe import Recipe, settled
 
 Begin = Callable[[Recipe], TrainingLoop]
@@ -23,55 +24,74 @@ NAMED = 3
 """Modules that are named in a note."""
 
 
-def rehearsed(
-    recipe: Recipe, domain: Domain, info: DatasetInfo, begin: Begin, fit: bool = False, processes: int = 1
-) -> tuple[Recipe, list[str]]:
-    """Tries one step with every penalty due; returns the recipe, with more micro-batches where `fit` had to cut the batch,
-    and notes: the number of micro-batches, whether they play the game of the whole batch, and the memory that is needed.
+@dataclass(frozen=True)
+class Trial:
+    """A trial that was played to its end. loop: it was played on; its weights are still those of step 0. recipe: with as many
+    micro-batches as memory asks for. notes: on the number of micro-batches, whether they play the game of the whole batch, and
+    the memory that is needed."""
 
-    UserError says what cannot work, or that the memory does not suffice and what to change.
+    loop: TrainingLoop
+    recipe: Recipe
+    notes: list[str]
+
+
+def play_trial(
+    recipe: Recipe, domain: Domain, info: DatasetInfo, begin: Begin, fit: bool = False, processes: int = 1
+) -> Trial:
+    """Tries one step with every penalty due; where memory does not suffice and `fit` allows it, with more micro-batches.
+
+    begin: makes the training loop of a recipe. UserError says what cannot work, or that the memory does not suffice and what
+    to change.
     """
-    device, asked = torch.device(recipe.device), recipe.micro_batches
+    device, requested = torch.device(recipe.device), recipe.micro_batches
     most = max(1, settled(recipe.batch, "batch") // processes)
     while True:
         memory.release(device)
         free = memory.available(device)
-        shortage, peak = _try(recipe, begin, device)
-        if shortage is None:
+        loop, shortage, peak = _try(recipe, begin, device)
+        if loop is not None:
             break
         if not fit or recipe.micro_batches >= most:
             when = "in the first step" + (", even one row at a time" if fit else "")
+            assert shortage is not None
             raise UserError(memory.message(recipe, domain, info, shortage, when, processes, free)) from None
         shortage = None  # it holds the tensors of the step that failed
         recipe = recipe.changed(micro_batches=min(most, 2 * recipe.micro_batches))
     notes = []
-    if recipe.micro_batches != asked:
+    if recipe.micro_batches != requested:
         rows = -(-settled(recipe.batch, "batch") // recipe.micro_batches)
         notes.append(
-            f"micro_batches = {recipe.micro_batches} (asked: {asked}): {rows} rows at a time fit into memory, more do not."
+            f"micro_batches = {recipe.micro_batches} (asked: {requested}): {rows} rows at a time fit into memory, more do not."
         )
     if recipe.micro_batches > 1 or processes > 1:
-        notes += cut(recipe, begin(recipe).game, processes)
-    return recipe, notes + _needed(peak, device, evaluation_cost.known(info))
+        notes += cut(recipe, loop.game, processes)
+    return Trial(loop, recipe, notes + _needed(peak, device, timing.known_evaluation(info)))
 
 
-def _try(recipe: Recipe, begin: Begin, device: torch.device) -> tuple[BaseException | None, memory.Peak]:
-    """One step on networks that are thrown away: what memory was lacking, and the most that was held."""
+def _try(
+    recipe: Recipe, begin: Begin, device: torch.device
+) -> tuple[TrainingLoop | None, BaseException | None, memory.Peak]:
+    """One trial step: the loop that it was played on, or what memory was lacking, and the most that was held.
+
+    At rate 0 no weight changes, so that whatever is tried or measured on the loop afterwards begins like the training.
+    """
     with memory.measured(device) as peak, memory.bounded(device):
         try:
-            trial_step.rehearse(begin(recipe), recipe.steps)
+            loop = begin(recipe)
+            loop.rate = 0.0
+            trial_step.play_trial_steps(loop, recipe.steps)
         except UserError:
             raise
         except ArithmeticError:
-            return None, peak  # numbers that are not finite: the training will meet and tell them
+            pass  # numbers that are not finite: the training will meet them and say so
         except (RuntimeError, MemoryError, ValueError, IndexError) as error:
             if not memory.exhausted(error):
                 raise trial_step.cannot_play(recipe, error) from error
-            return error.with_traceback(None), peak
-    return None, peak
+            return None, error.with_traceback(None), peak
+    return loop, None, peak
 
 
-def _needed(peak: memory.Peak, device: torch.device, evaluation: evaluation_cost.EvaluationCost | None) -> list[str]:
+def _needed(peak: memory.Peak, device: torch.device, evaluation: timing.EvaluationCost | None) -> list[str]:
     free = memory.available(device)
     if peak.num_bytes is None:
         return []

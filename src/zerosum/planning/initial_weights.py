@@ -45,7 +45,7 @@ class InitialWeights:
     sha256: Mapping[str, str]
 
 
-def asked(named: Recipe | None, settings: Sequence[str]) -> InitFrom | None:
+def requested(named: Recipe | None, settings: Sequence[str]) -> InitFrom | None:
     """The start that a recipe and its settings speak of; UserError for a misspelt field of it."""
     bare = named or Recipe(name="none", generator=part("none"), discriminator=part("none"))
     return override(bare, [s for s in settings if s.partition("=")[0].split(".")[0] == "start"]).start
@@ -106,20 +106,20 @@ def reading(beginning: InitialWeights) -> dict[str, Any]:
 
 
 def begin(game: Game, recipe: Recipe, info: DatasetInfo, beginning: InitialWeights | None) -> list[str]:
-    """Puts the start's weights into the players and freezes what is to be frozen; tells what was done.
+    """Puts the start's weights into the players and freezes what is to be frozen; returns notes on what was done.
 
     beginning: None when the weights come from a checkpoint of the run itself. UserError when they do not fit.
     """
-    start, told = recipe.start, []
+    start, notes = recipe.start, list[str]()
     if start is None:
         return []
     if beginning is not None:
         _check(beginning, recipe, info)
         for name in (GENERATOR, DISCRIMINATOR):
-            told += _take(game.players[name], name, beginning, start)
+            notes += _take(game.players[name], name, beginning, start)
     if start.freeze:
-        told.append(_frozen(game.players[DISCRIMINATOR], start))
-    return told
+        notes.append(_frozen(game.players[DISCRIMINATOR], start))
+    return notes
 
 
 def _check(beginning: InitialWeights, recipe: Recipe, info: DatasetInfo) -> None:

@@ -1,4 +1,4 @@
-"""From what the user asked to a full recipe: source found, recipe chosen, every 'auto' resolved."""
+"""From a request to a plan: the data are opened, a recipe is chosen, every "auto" is resolved, and a trial step is played."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zerosum.engine.game import Game
 from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.errors import UserError
 from zerosum.formatting import format_duration
-from zerosum.planning import evaluation_cost, fit_memory, initial_weights, resolve, timing, unused_settings
+from zerosum.planning import fit_memory, initial_weights, resolve, timing, unused_settings
 from zerosum.planning.initial_weights import InitialWeights
 from zerosum.recipe import Component, Recipe, settled
 
@@ -26,7 +26,7 @@ DEFAULT_SOURCE = "digits"
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What the user asked for; None means: choose for me. fit: cut the batch into micro-batches until it fits into memory."""
+    """What the user asked for. None: it is chosen. fit: whether the batch is cut into micro-batches until it fits into memory."""
 
     where: str | None = None
     recipe: str | Recipe | None = None
@@ -38,11 +38,12 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that is ready to begin: nothing is left to be chosen.
+    """A run that is ready to begin: its recipe is resolved and does not change any more.
 
-    evaluation_known_s: how long the last evaluation on these data took here, None when there was none. evaluation_bound_s:
-    after so long the evaluation of a run of given minutes begins no further part; None: it is not bounded.
-    beginning: the weights it starts from, where these are another run's (recipe.start); None once it has its own.
+    notes: what is said before training. seconds_of_previews: of all previews together. evaluation_known_s: how long the last
+    evaluation on these data took here, None when there was none. evaluation_bound_s: after so many seconds the evaluation of a
+    run of given minutes begins no further part; None: it is not bounded. weights: those of another run that it begins with
+    (recipe.start); None once it has a checkpoint of its own.
     """
 
     recipe: Recipe
@@ -51,18 +52,18 @@ class Plan:
     info: DatasetInfo
     notes: tuple[str, ...] = ()
     seconds_per_step: float = field(default=float("nan"))
-    seconds_looking: float = 0.0
+    seconds_of_previews: float = 0.0
     evaluation_known_s: float | None = None
     evaluation_bound_s: float | None = None
-    beginning: InitialWeights | None = None
+    weights: InitialWeights | None = None
 
     def sentence(self) -> str:
-        """The one line told before training."""
+        """The line that is shown before training."""
         r = self.recipe
         return (
             f"{self.info.name}: {self.domain.data.describe(self.info)}. Recipe {r.name}"
             f"{resolve.told(r, self.info)}, {r.steps:,} steps of {r.batch} on {r.device} in {r.precision},"
-            f" about {format_duration(self.seconds_per_step * r.steps + self.seconds_looking)} of training,"
+            f" about {format_duration(self.seconds_per_step * r.steps + self.seconds_of_previews)} of training,"
             f" then {self._evaluation()}."
         )
 
@@ -87,139 +88,213 @@ def _no_previews(plan: Plan, trial: TrainingLoop, world: DistributedContext) -> 
 
 @memory.told("Make the networks or the batch smaller; `zerosum recipes NAME` shows what the recipe has.")
 def make(
-    wish: TrainRequest, world: DistributedContext = DistributedContext(), preview_seconds: PreviewSeconds = _no_previews
+    request: TrainRequest,
+    world: DistributedContext = DistributedContext(),
+    preview_seconds: PreviewSeconds = _no_previews,
 ) -> Plan:
-    """Finds the source, chooses the recipe, tries its first step, measures the speed, resolves every 'auto'."""
-    if wish.minutes is not None:
-        timing.refuse_minutes("--minutes", wish.minutes)
-    if any(s.partition("=")[0].strip() == "data" for s in wish.settings):
+    """request -> source -> recipe -> trial -> Plan: opens the data, chooses the recipe, resolves every "auto", plays a trial
+    step, and measures how long a step and a preview take."""
+    _refuse_impossible(request)
+    named = _named_recipe(request)
+    weights = _initial_weights(named, request)
+    opened = _open(request, named, weights)
+    base, opened, notes = _base_recipe(request, named, weights, opened)
+    recipe, more = _with_settings(request, base, opened)
+    source = opened.source.to(torch.device(recipe.device))
+    plan = Plan(recipe, opened.domain, source, opened.info, (*notes, *more), weights=weights)
+    return _with_trial(plan, request, world, base.steps, preview_seconds)
+
+
+# --- request -> source
+
+
+@dataclass(frozen=True)
+class OpenedData:
+    """Data that were opened: their domain, what the recipe says of them, the source and its description."""
+
+    domain: Domain
+    part: Component
+    source: Any
+    info: DatasetInfo
+
+
+def _refuse_impossible(request: TrainRequest) -> None:
+    if request.minutes is not None:
+        timing.refuse_minutes("--minutes", request.minutes)
+    if any(setting.partition("=")[0].strip() == "data" for setting in request.settings):
         raise UserError("--set data=...: name the data themselves, as in `zerosum train photos/`.")
-    named, where = _start(wish)
-    start = initial_weights.asked(named, wish.settings)
-    beginning = initial_weights.read(start.folder) if start else None
-    if beginning and wish.where is None and named is None:
-        where = beginning.recipe.data.kind  # more of the same
+
+
+def _named_recipe(request: TrainRequest) -> Recipe | None:
+    """The recipe that the request names, as an object, a file or a name; None when one is to be chosen."""
+    named = request.recipe
+    if not isinstance(named, str):
+        return named
+    if named.endswith((".toml", ".json")):
+        return recipes.read(Path(named))
+    return catalog.recipe(named)
+
+
+def _initial_weights(named: Recipe | None, request: TrainRequest) -> InitialWeights | None:
+    """The weights of another run that this one begins with, where the recipe or a setting names such a run."""
+    stated = named is not None and named.start is not None
+    if not stated and not any(setting.startswith("start") for setting in request.settings):
+        return None
+    start = initial_weights.requested(named, request.settings)
+    return initial_weights.read(start.folder) if start else None
+
+
+def _open(request: TrainRequest, named: Recipe | None, weights: InitialWeights | None) -> OpenedData:
+    """Opens the data of the request with the options that the recipe and the settings give for them."""
+    where = request.where or (named.data.kind if named else DEFAULT_SOURCE)
+    if weights and request.where is None and named is None:
+        where = weights.recipe.data.kind
     domain = catalog.domain(named.domain) if named else catalog.recognise(where)
-    size = initial_weights.reading(beginning) if beginning else {}
-    data = recipes.part(where, **size | (named.data.options if named else {}))
-    before = [s for s in wish.settings if s.startswith(("data.", "device="))]
-    first = recipes.override(_bare(named, domain, data), before)
-    source, info = domain.open(first.data, wish.allow_download)
-    notes = list(info.notes)
-    if named is None and beginning:
-        named = initial_weights.recipe_of(beginning)
-        notes.append(f"Recipe {named.name}: that of {beginning.folder}, whose networks this run begins with.")
-    if named is None:
-        name, why = domain.recipes.recommend(info, wish.minutes, resolve.device(first.device))
-        named = domain.recipes.table[name]
-        first = first.changed(data=recipes.part(where, **named.data.options | first.data.options))
-        if named.data.options:  # the recipe reads the data in its own way: mirrored, say
-            source, info = domain.open(first.data, wish.allow_download)
-            notes = list(info.notes)
-        notes.append(f"Recipe {name}: {why}.")
-    asked = [s for s in wish.settings if not s.startswith("data.")]
-    recipe = recipes.override(named.changed(data=first.data), asked, domain.game.options)
-    notes += recipes.dropped_options(named, recipe) + resolve.unused(recipe, info)
+    options = initial_weights.reading(weights) if weights else {}
+    part = recipes.part(where, **options | (named.data.options if named else {}))
+    settings = [setting for setting in request.settings if setting.startswith("data.")]
+    if settings:  # any recipe of the domain serves to check them
+        part = recipes.override((named or next(iter(domain.recipes.table.values()))).changed(data=part), settings).data
+    return _opened(domain, part, request.allow_download)
+
+
+def _opened(domain: Domain, part: Component, allow_download: bool) -> OpenedData:
+    source, info = domain.open(part, allow_download)
+    return OpenedData(domain, part, source, info)
+
+
+# --- source -> recipe
+
+
+def _base_recipe(
+    request: TrainRequest, named: Recipe | None, weights: InitialWeights | None, opened: OpenedData
+) -> tuple[Recipe, OpenedData, list[str]]:
+    """The recipe before the settings: the one that is named, that of the initial weights, or the one that the domain recommends
+    for these data. With it the data, opened anew where a recommended recipe reads them in its own way, and notes."""
+    if named is not None:
+        return named, opened, list(opened.info.notes)
+    if weights is not None:
+        recipe = initial_weights.recipe_of(weights)
+        said = f"Recipe {recipe.name}: that of {weights.folder}, whose networks this run begins with."
+        return recipe, opened, [*opened.info.notes, said]
+    name, why = opened.domain.recipes.recommend(
+        opened.info, request.minutes, resolve.device(_device(request, opened.domain))
+    )
+    recipe = opened.domain.recipes.table[name]
+    if recipe.data.options:  # mirrored, say
+        part = recipes.part(opened.part.kind, **recipe.data.options | opened.part.options)
+        opened = _opened(opened.domain, part, request.allow_download)
+    return recipe, opened, [*opened.info.notes, f"Recipe {name}: {why}."]
+
+
+def _device(request: TrainRequest, domain: Domain) -> str:
+    """The device that the request names, or "auto"."""
+    stated = [setting for setting in request.settings if setting.startswith("device=")]
+    return recipes.override(next(iter(domain.recipes.table.values())), stated).device if stated else "auto"
+
+
+def _with_settings(request: TrainRequest, base: Recipe, opened: OpenedData) -> tuple[Recipe, list[str]]:
+    """The recipe with the request's settings, its data, device, conditions and a batch that the data suffice for; notes."""
+    domain, info = opened.domain, opened.info
+    settings = [setting for setting in request.settings if not setting.startswith("data.")]
+    recipe = recipes.override(base.changed(data=opened.part), settings, domain.game.options)
+    notes = recipes.dropped_options(base, recipe) + resolve.unused(recipe, info)
     recipe = data_paths.stored(recipe, domain)
     recipe = resolve.placed(resolve.conditional(recipe, info))
-    recipe, more = resolve.batch(recipe, info, explicit=any(s.startswith("batch=") for s in wish.settings))
-    more += _idle(recipe, named, domain, source, info, wish)
-    plan = Plan(recipe, domain, source.to(torch.device(recipe.device)), info, (*notes, *more), beginning=beginning)
-    return _measured(plan, wish, world, named.steps, preview_seconds)
+    recipe, more = resolve.batch(recipe, info, explicit=any(s.startswith("batch=") for s in request.settings))
+    return recipe, [*notes, *more, *_without_effect(recipe, base, opened, request)]
 
 
-def _idle(
-    recipe: Recipe, usual: Recipe, domain: Domain, source: Any, info: DatasetInfo, wish: TrainRequest
-) -> list[str]:
-    """Notes on settings that change nothing for these data."""
+def _without_effect(recipe: Recipe, base: Recipe, opened: OpenedData, request: TrainRequest) -> list[str]:
+    """Notes on settings that change nothing for these data. Networks are built for it only where there is such a setting."""
+    paths = [setting.partition("=")[0].strip() for setting in request.settings]
+    if not any(path.startswith(unused_settings.PARTS) for path in paths):
+        return []
+    domain, info = opened.domain, opened.info
 
     def build(recipe: Recipe) -> Game:
-        return domain.game.build(resolve.tuned(recipe, domain, info)[0], info)
+        return domain.game.build(resolve.resolve_auto(recipe, domain, info)[0], info)
 
-    paths = [setting.partition("=")[0].strip() for setting in wish.settings]
-    in_networks = unused_settings.networks(recipe, paths, usual, build) + unused_settings.prior(
-        recipe, paths, source, build
-    )
-    return unused_settings.data(recipe.data, paths, domain, info) + in_networks
+    return [
+        *unused_settings.data(recipe.data, paths, domain, info),
+        *unused_settings.networks(recipe, paths, base, build),
+        *unused_settings.prior(recipe, paths, opened.source, build),
+    ]
 
 
-def _measured(
-    plan: Plan, wish: TrainRequest, world: DistributedContext, usual: int, preview_seconds: PreviewSeconds
+# --- recipe -> trial -> plan
+
+
+def _with_trial(
+    plan: Plan, request: TrainRequest, world: DistributedContext, usual_steps: int, preview_seconds: PreviewSeconds
 ) -> Plan:
-    """What only a trial tells: whether the recipe works and fits, and the time of a step, which --minutes turns into steps.
-
-    The rules are applied twice: for the trial, and again when the number of steps is known. usual: steps of the recipe.
-    """
-    asked, info = plan.recipe, plan.info
+    """What only a trial tells: whether the recipe works and fits into memory, how long a step and a preview take, and from
+    that the steps of a run of given minutes. One game is built for all of it. usual_steps: those of the recipe itself."""
+    stated, info = plan.recipe, plan.info
+    resolved, rules = resolve.resolve_auto(stated, plan.domain, info)
+    resolve.shared(resolved, world)
+    if request.fit and world.size > 1:
+        raise UserError("--fit tries on one process; with --devices give the number itself: --set micro_batches=2.")
+    game, loaded = build_game(replace(plan, recipe=resolved))
+    games = [game]
+    del game  # a trial that does not fit must be able to give its memory back
 
     def begin(recipe: Recipe) -> TrainingLoop:
-        return match(replace(plan, recipe=recipe), world)
+        changed = replace(plan, recipe=recipe)
+        return training_loop(changed, world, games.pop() if games else None)
 
-    trial, _ = resolve.tuned(asked, plan.domain, info)
-    resolve.shared(trial, world)
-    if wish.fit and world.size > 1:
-        raise UserError("--fit tries on one process; with --devices give the number itself: --set micro_batches=2.")
-    moved = initial_weights.begin(plan.domain.game.build(trial, info), trial, info, plan.beginning)
-    trial, told = fit_memory.rehearsed(trial, plan.domain, info, begin, wish.fit, world.size)
-    pace = timing.best(lambda: begin(trial), trial.threads, trial.device, trial.steps)
-    steps, looks = asked.steps, timing.MOST_LOOKS
-    per_look = preview_seconds(replace(plan, recipe=trial), begin(trial), world)
-    cost, bound = evaluation_cost.known(info), None
-    known = None if cost is None else cost.seconds
-    if wish.minutes is not None:
-        kept, bound = timing.reserved(wish.minutes, known), timing.evaluation_bound(wish.minutes)
-        steps, looks = timing.planned(wish.minutes, pace.seconds, per_look, kept)
-    asked = asked.changed(steps=steps, threads=pace.threads, micro_batches=trial.micro_batches)
-    recipe, rules = resolve.tuned(asked, plan.domain, info)
-    late = resolve.unfinished(recipe) if steps != usual else []
-    notes = (*plan.notes, *moved, *rules, *late, *told)
-    recipe = resolve.with_cadence(recipe, looks)
-    looking = per_look * (1 + -(-recipe.steps // recipe.cadence.preview))  # before the first step, and after the last
-    notes += tuple(_busy(pace, recipe.steps, wish.minutes))
-    plan = replace(plan, evaluation_known_s=known, evaluation_bound_s=bound)
-    return replace(plan, recipe=recipe, notes=notes, seconds_per_step=pace.seconds, seconds_looking=looking)
+    trial = fit_memory.play_trial(resolved, plan.domain, info, begin, request.fit, world.size)
+    step_time = timing.best(trial.loop, resolved.threads, resolved.device, resolved.steps)
+    with timing.cpu_threads(step_time.threads):
+        per_preview = preview_seconds(replace(plan, recipe=trial.recipe), trial.loop, world)
+        cost = timing.known_evaluation(info)
+    known, bound, previews = None if cost is None else cost.seconds, None, timing.MOST_PREVIEWS
+    if request.minutes is not None:
+        kept, bound = timing.reserved(request.minutes, known), timing.evaluation_bound(request.minutes)
+        steps, previews = timing.planned(request.minutes, step_time.seconds, per_preview, kept)
+        resolved, rules = resolve.resolve_auto(
+            stated.changed(steps=steps), plan.domain, info
+        )  # rules may read the steps
+    recipe = resolved.changed(threads=step_time.threads, micro_batches=trial.recipe.micro_batches)
+    late = resolve.unfinished(recipe) if recipe.steps != usual_steps else []
+    recipe = resolve.with_cadence(recipe, previews)
+    return replace(
+        plan,
+        recipe=recipe,
+        notes=(*plan.notes, *loaded, *rules, *late, *trial.notes, *_busy(step_time, recipe.steps, request.minutes)),
+        seconds_per_step=step_time.seconds,
+        # One before the first step, and one after the last.
+        seconds_of_previews=per_preview * (1 + -(-recipe.steps // recipe.cadence.preview)),
+        evaluation_known_s=known,
+        evaluation_bound_s=bound,
+    )
 
 
-def _busy(pace: timing.StepTime, steps: int, minutes: float | None) -> list[str]:
+def _busy(step_time: timing.StepTime, steps: int, minutes: float | None) -> list[str]:
     """What a busy machine changes: the time, or with --minutes the number of steps."""
-    if not pace.busy:
+    if not step_time.busy:
         return []
     said = (
-        f"This machine is busy: other programs take {1 - pace.alone / pace.seconds:.0%} of the time of a step, "
-        f"{1000 * pace.seconds:.3g} ms by the clock and about {1000 * pace.alone:.3g} ms alone."
+        f"This machine is busy: other programs take {1 - step_time.alone / step_time.seconds:.0%} of the time of a step, "
+        f"{1000 * step_time.seconds:.3g} ms by the clock and about {1000 * step_time.alone:.3g} ms alone."
     )
     if minutes is None:
         return [said]
-    more = round(steps * pace.seconds / pace.alone)
+    more = round(steps * step_time.seconds / step_time.alone)
     return [
         f"{said} --minutes counts the clock, so {steps:,} steps fit, and schedules end with them; alone about {more:,} would. "
         f"For those whatever it takes: --steps {more} instead of --minutes."
     ]
 
 
-def _start(wish: TrainRequest) -> tuple[Recipe | None, str]:
-    """The recipe named, if any, and where the data lie."""
-    named = wish.recipe
-    if isinstance(named, str):
-        if named.endswith((".toml", ".json")):
-            named = recipes.read(Path(named))
-        else:
-            named = catalog.recipe(named)
-    return named, wish.where or (named.data.kind if named else DEFAULT_SOURCE)
-
-
-def settled_beside(wish: TrainRequest, planned: Recipe) -> list[str]:
-    """What was asked to be otherwise than in the recipe that was named or chosen, a line for each field that differs."""
-    asked = [setting.partition("=")[0].strip() for setting in wish.settings] + ["steps"] * (wish.minutes is not None)
+def changed_fields(request: TrainRequest, planned: Recipe) -> list[str]:
+    """What the request changes in the recipe that was named or chosen, a line for each field that differs."""
+    asked = [setting.partition("=")[0].strip() for setting in request.settings]
+    asked += ["steps"] * (request.minutes is not None)
     if planned.start is not None:  # the networks are those of the run that it begins with
         asked += ["generator", "discriminator"]
-    lines = recipes.differences(_start(wish)[0] or catalog.recipes().get(planned.name, planned), planned)
+    lines = recipes.differences(_named_recipe(request) or catalog.recipes().get(planned.name, planned), planned)
     return [line for line in lines if any(line.startswith((f"{name}:", f"{name}.")) for name in asked)]
-
-
-def _bare(named: Recipe | None, domain: Domain, data: Component) -> Recipe:
-    """Any recipe of the domain, to check settings of the data before the source is known."""
-    return (named or next(iter(domain.recipes.table.values()))).changed(data=data)
 
 
 def settings(recipe: Recipe) -> Settings:
@@ -239,11 +314,20 @@ def settings(recipe: Recipe) -> Settings:
     )
 
 
-def match(plan: Plan, world: DistributedContext = DistributedContext()) -> TrainingLoop:
-    """The game of a plan, on its device, at step 0."""
+def build_game(plan: Plan) -> tuple[Game, list[str]]:
+    """The game of a plan at step 0, on the CPU, and notes on weights that it begins with."""
     game = plan.domain.game.build(plan.recipe, plan.info)
     plan.domain.game.init_from_data(game, plan.source)
-    initial_weights.begin(game, plan.recipe, plan.info, plan.beginning)
+    if plan.recipe.start is None:
+        return game, []
+    return game, initial_weights.begin(game, plan.recipe, plan.info, plan.weights)
+
+
+def training_loop(
+    plan: Plan, world: DistributedContext = DistributedContext(), game: Game | None = None
+) -> TrainingLoop:
+    """The training loop of a plan at step 0, on its device. game: that of the plan, if it was built already."""
+    game = game or build_game(plan)[0]
     for network in game.players.values():
         network.to(plan.recipe.device).train()
     return TrainingLoop(game, plan.source, settings(plan.recipe), world)

@@ -19,8 +19,6 @@ from zerosum.run_folder import RunFolder
 def reopen(recipe: Recipe, allow_download: bool = False) -> Plan:
     """The plan of an existing run, from its full recipe."""
     resolve.device(recipe.device)
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
     domain = catalog.domain(recipe.domain)
     source, info = domain.open(recipe.data, allow_download)
     return Plan(recipe, domain, source.to(torch.device(recipe.device)), info, tuple(source.notes))
@@ -55,4 +53,4 @@ def plan_of(
             f"The data at {recipe.data.kind!r} are not those this run was trained on (fingerprint "
             f"{plan.info.fingerprint[:12]}, recorded {recorded[:12]}). Restore them, or start a new run."
         )
-    return replace(plan, beginning=initial_weights.again(folder, recipe.start))
+    return replace(plan, weights=initial_weights.again(folder, recipe.start) if recipe.start else None)

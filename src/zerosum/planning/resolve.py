@@ -44,7 +44,7 @@ def unused(recipe: Recipe, info: DatasetInfo) -> list[str]:
     return [f"The {kind} are not used by recipe {recipe.name}; --set conditional=true tells them to both players."]
 
 
-def tuned(recipe: Recipe, domain: Domain, info: DatasetInfo) -> tuple[Recipe, list[str]]:
+def resolve_auto(recipe: Recipe, domain: Domain, info: DatasetInfo) -> tuple[Recipe, list[str]]:
     """The domain's rules applied to what is "auto", and schedules in steps; UserError for what no rule speaks of. The
     precision is what is fast on the device, if the domain has no rule of its own."""
     recipe, notes = domain.game.resolve_auto(recipe, info)

@@ -1,20 +1,27 @@
-"""How long a step takes here, lazy penalties at their share, and with how many threads."""
+"""How long things take on this machine: a step, with how many threads, and what the last evaluation of the same data took."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from zerosum.domain import DatasetInfo
 from zerosum.engine.events import NonFinite
 from zerosum.engine.game import Game, Turn
 from zerosum.engine.loop import TrainingLoop
-from zerosum.errors import within
+from zerosum.errors import Damaged, within
+from zerosum.jsonfile import read_object
+from zerosum.metrics.classifier import default_cache_dir
+from zerosum.store import write_durably
 
 THREADS = torch.get_num_threads()
 """What torch would use by itself; a training may set fewer."""
@@ -26,11 +33,13 @@ BUSY = 1.5
 """A step that takes so many times longer than it would alone: the machine is busy, and that is told."""
 EVALUATING, LEAST_EVALUATING_S = 0.25, 10.0
 """The most of --minutes that the evaluation may take, and the least bound in seconds."""
-LOOKING, LEAST_LOOKS, MOST_LOOKS = 0.05, 5, 30
+PREVIEWS, LEAST_PREVIEWS, MOST_PREVIEWS = 0.05, 5, 30
 """The share of a planned time that previews may take, and bounds of their number: the least only while they take no more
 than half of the time."""
 NUM_PLACES = 32
 """Places of a run where its turns are looked at."""
+MOST_COSTS = 200
+"""Evaluations whose cost is kept, the newest."""
 MOST_MINUTES = 60 * 24 * 365
 LONGEST_PERIOD = 4_096
 """Steps that are looked at for the mix of kinds; lazy penalties come round sooner."""
@@ -56,52 +65,61 @@ class StepTime:
         return self.seconds > BUSY * self.alone
 
 
-def best(begin: Callable[[], TrainingLoop], wanted: int, device: str, steps: int = 1) -> StepTime:
-    """The pace with the number of CPU threads that serves best, which is then set. wanted: 0 chooses. steps: of the whole run.
+@contextlib.contextmanager
+def cpu_threads(number: int) -> Iterator[None]:
+    """Torch computes with so many threads of the CPU within, and with as many as before behind it. 0 changes nothing."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def best(loop: TrainingLoop, requested: int, device: str, steps: int = 1) -> StepTime:
+    """The time of a step with the number of CPU threads that serves best. requested: 0 chooses. steps: of the whole run. The loop
+    is used up by it.
 
     All threads must be worth it: small networks are hardly faster with more than one, and far slower as soon as something
     else is at work on the machine.
     """
-    if wanted or device != "cpu" or THREADS == 1:
-        return _pace(begin(), wanted or THREADS, steps)
-    with_all, alone = _pace(begin(), THREADS, steps), _pace(begin(), 1, steps)
-    if alone.seconds < MUST_GAIN * with_all.seconds:
-        return alone
-    torch.set_num_threads(THREADS)
-    return with_all
+    if requested or device != "cpu" or THREADS == 1:
+        return _step_time(loop, requested or THREADS, steps)
+    with_all, alone = _step_time(loop, THREADS, steps), _step_time(loop, 1, steps)
+    return alone if alone.seconds < MUST_GAIN * with_all.seconds else with_all
 
 
-def _pace(match: TrainingLoop, threads: int, steps: int) -> StepTime:
-    """The pace with so many threads, which are then set. The match is used up by it."""
-    torch.set_num_threads(threads)
-    begun, own = time.perf_counter(), time.thread_time()
-    seconds = seconds_per_step(match, steps)
-    # On a CPU this thread works all the time, unless another program has its core.
-    share = (time.thread_time() - own) / max(time.perf_counter() - begun, 1e-9)
-    return StepTime(threads, seconds, seconds * min(1.0, share) if match.device.type == "cpu" else seconds)
+def _step_time(loop: TrainingLoop, threads: int, steps: int) -> StepTime:
+    """The time of a step with so many threads."""
+    with cpu_threads(threads):
+        begun, own = time.perf_counter(), time.thread_time()
+        seconds = seconds_per_step(loop, steps)
+        # On a CPU this thread works all the time, unless another program has its core.
+        share = (time.thread_time() - own) / max(time.perf_counter() - begun, 1e-9)
+    return StepTime(threads, seconds, seconds * min(1.0, share) if loop.device.type == "cpu" else seconds)
 
 
-def seconds_per_step(match: TrainingLoop, steps: int = 1, budget_s: float = BUDGET_S) -> float:
-    """The mean time of a step in a training of `steps` steps, the same on all processes. The match is used up by it.
+def seconds_per_step(loop: TrainingLoop, steps: int = 1, budget_s: float = BUDGET_S) -> float:
+    """The mean time of a step in a training of `steps` steps, the same on all processes. The loop is used up by it.
 
     Steps differ: a lazy penalty is due in some of them, a game in phases plays other turns later. Each kind is timed by
     itself and counts with its share.
     """
-    kinds = _kinds(match, steps)
+    kinds = _kinds(loop, steps)
     spent: dict[int, list[float]] = {step: [] for step in kinds}
-    phases_of = _by_phase(match.game, kinds)
+    phases_of = _by_phase(loop.game, kinds)
     begun = time.perf_counter()
     try:
         for phase in phases_of:
-            _time_rounds(match, {step: spent[step] for step in phase}, budget_s / len(phases_of))
+            _time_rounds(loop, {step: spent[step] for step in phase}, budget_s / len(phases_of))
     except NonFinite:
         pass  # the training will meet it too, in a folder where it can be told; all processes stop here
     every = [second for seconds in spent.values() for second in seconds] or [time.perf_counter() - begun]
     typical = sum(every) / len(every)
     total = sum(kinds.values())
     mean = sum(share / total * (sum(s) / len(s) if (s := spent[step]) else typical) for step, share in kinds.items())
-    mine = torch.tensor([mean / match.world.size], device=match.device)
-    match.world.sum_([mine])
+    mine = torch.tensor([mean / loop.world.size], device=loop.device)
+    loop.world.sum_([mine])
     return float(mine)
 
 
@@ -114,19 +132,19 @@ def _by_phase(game: Game, steps: Iterable[int]) -> list[list[int]]:
     return list(found.values())
 
 
-def _time_rounds(match: TrainingLoop, spent: Mapping[int, list[float]], budget_s: float) -> None:
+def _time_rounds(loop: TrainingLoop, spent: Mapping[int, list[float]], budget_s: float) -> None:
     """Times each kind of step in turn, for about so long, and adds the seconds."""
     begun = time.perf_counter()
     for step in [*spent, *spent]:  # warm-up: optimizers make their state, kernels are chosen
-        _timed(match, step)
-        if match.world.any(time.perf_counter() - begun > budget_s):
+        _timed(loop, step)
+        if loop.world.any(time.perf_counter() - begun > budget_s):
             break
     begun = time.perf_counter()
     for number in range(MOST_ROUNDS):
         for step, seconds in spent.items():
-            seconds.append(_timed(match, step))
+            seconds.append(_timed(loop, step))
         late = time.perf_counter() - begun > budget_s
-        if match.world.any((number + 1 >= LEAST_ROUNDS and late) or time.perf_counter() - begun > 4 * budget_s):
+        if loop.world.any((number + 1 >= LEAST_ROUNDS and late) or time.perf_counter() - begun > 4 * budget_s):
             break
 
 
@@ -142,23 +160,23 @@ def reserved(minutes: float, known_s: float | None) -> float:
     return min(most / 2 if known_s is None else known_s, most)
 
 
-def planned(minutes: float, per_step: float, per_look: float, evaluating: float = 0.0) -> tuple[int, int]:
+def planned(minutes: float, per_step: float, per_preview: float, evaluating: float = 0.0) -> tuple[int, int]:
     """Steps and previews for that many minutes, of which `evaluating` seconds are kept for the evaluation: fewer previews
     where they would take too much of it."""
     total = minutes * 60 - evaluating
-    fitting = total / max(per_look, 1e-9)
-    least = max(1, min(LEAST_LOOKS, int(fitting / 2)))
-    num_looks = max(least, min(MOST_LOOKS, int(LOOKING * fitting)))
-    return max(1, int((total - min(num_looks * per_look, total / 2)) / per_step)), num_looks
+    fitting = total / max(per_preview, 1e-9)
+    least = max(1, min(LEAST_PREVIEWS, int(fitting / 2)))
+    num_previews = max(least, min(MOST_PREVIEWS, int(PREVIEWS * fitting)))
+    return max(1, int((total - min(num_previews * per_preview, total / 2)) / per_step)), num_previews
 
 
-def _timed(match: TrainingLoop, step: int) -> float:
+def _timed(loop: TrainingLoop, step: int) -> float:
     """Seconds of one step of the kind that is played at `step`."""
-    match.step = step
+    loop.step = step
     begun = time.perf_counter()
-    match.train_step()
-    if match.device.type == "cuda":
-        torch.cuda.synchronize(match.device)
+    loop.train_step()
+    if loop.device.type == "cuda":
+        torch.cuda.synchronize(loop.device)
     return time.perf_counter() - begun
 
 
@@ -174,18 +192,64 @@ def _places(steps: int) -> list[int]:
     return sorted({steps * place // NUM_PLACES for place in range(NUM_PLACES)})
 
 
-def _kinds(match: TrainingLoop, steps: int) -> dict[int, int]:
+def _kinds(loop: TrainingLoop, steps: int) -> dict[int, int]:
     """For each kind of step, the first step of that kind and how often it comes: in one period of all lazy parts where the
     game has no phases, else in such periods at even distances over the run."""
-    penalties = getattr(match.game, "penalties", ())
-    every = [penalty.every for penalty in penalties] + [match.settings.average_every]
+    penalties = getattr(loop.game, "penalties", ())
+    every = [penalty.every for penalty in penalties] + [loop.settings.average_every]
     period = min(math.lcm(*every), LONGEST_PERIOD)
-    starts = _places(steps) if len(phases(match.game, steps)) > 1 else [0]
+    starts = _places(steps) if len(phases(loop.game, steps)) > 1 else [0]
     first: dict[Any, int] = {}
     counts: Counter[Any] = Counter()
     for step in (start + ahead for start in starts for ahead in range(period)):
         due = tuple(penalty.name for penalty in penalties if penalty.due(step))
-        kind = (tuple(match.game.turns(step)), due, (step + 1) % match.settings.average_every == 0)
+        kind = (tuple(loop.game.turns(step)), due, (step + 1) % loop.settings.average_every == 0)
         first.setdefault(kind, step)
         counts[kind] += 1
     return {first[kind]: count for kind, count in counts.items()}
+
+
+# --- what an evaluation took
+
+
+@dataclass(frozen=True)
+class EvaluationCost:
+    """seconds: of the evaluation by the clock. num_bytes: the most memory that the process held meanwhile, 0 if unknown."""
+
+    seconds: float
+    num_bytes: int = 0
+
+
+def _cost_file() -> Path:
+    return default_cache_dir().parent / "evaluation-cost.json"
+
+
+def _key(info: DatasetInfo) -> str:
+    return f"{info.fingerprint} threads={torch.get_num_threads()}"
+
+
+def _entries() -> dict[str, list[float]]:
+    """All entries, the oldest first; none where the file is missing or damaged: it is only a forecast."""
+    with contextlib.suppress(OSError, Damaged):
+        return {key: value for key, value in read_object(_cost_file()).items() if _is_cost(value)}
+    return {}
+
+
+def _is_cost(value: Any) -> bool:
+    numbers = isinstance(value, list) and len(value) == 2 and all(isinstance(x, int | float) for x in value)
+    return numbers and 0 < value[0] < 1e9 and 0 <= value[1] < 1e18
+
+
+def known_evaluation(info: DatasetInfo) -> EvaluationCost | None:
+    """The last evaluation of these data with as many threads; None when there was none."""
+    found = _entries().get(_key(info))
+    return None if found is None else EvaluationCost(float(found[0]), int(found[1]))
+
+
+def remember_evaluation(info: DatasetInfo, cost: EvaluationCost) -> None:
+    """Keeps the cost of an evaluation; a folder that cannot be written is no fault."""
+    entries = {key: value for key, value in _entries().items() if key != _key(info)}
+    entries[_key(info)] = [round(cost.seconds, 2), cost.num_bytes]
+    with contextlib.suppress(OSError):
+        _cost_file().parent.mkdir(parents=True, exist_ok=True)
+        write_durably(_cost_file(), json.dumps(dict([*entries.items()][-MOST_COSTS:])).encode())

@@ -60,42 +60,41 @@ CAUSES = (
 """What torch says, the operation without a second derivative, and what to use in its place."""
 
 
-def rehearse(match: TrainingLoop, steps: int = 1) -> None:
-    """Plays one step of a fresh match, in which every lazy penalty is due, and one of every later phase of a run of `steps`.
-    The match is used up by it.
+def play_trial_steps(loop: TrainingLoop, steps: int = 1) -> None:
+    """Plays one step of a fresh loop, in which every lazy penalty is due, and one of every later phase of a run of `steps`.
 
     UserError names the module that a penalty cannot be taken through, or the penalty that reaches no weight, and the change
     to make. Any other error of torch comes out as it is; a number that is not finite is left for the training to tell.
     """
-    silent: set[str] = set()
+    without_gradient: set[str] = set()
 
     def note(player: str, micro_batch: MicroBatch, terms: Mapping[str, Tensor]) -> None:
-        silent.update(name for name, term in terms.items() if not term.requires_grad)
+        without_gradient.update(name for name, term in terms.items() if not term.requires_grad)
 
     try:
-        for step in _all_due(match, steps):
-            match.step = step
-            match.train_step(observer=note)
+        for step in _all_due(loop, steps):
+            loop.step = step
+            loop.train_step(observer=note)
     except (NonFinite, UserError, MemoryError, torch.OutOfMemoryError):
         raise
     except (RuntimeError, NotImplementedError, AssertionError) as error:
         if memory.exhausted(error):
             raise
-        if told := _second_derivative(match):
+        if told := _second_derivative(loop):
             raise UserError(told) from error
-        if not silent:
+        if not without_gradient:
             raise
-    if silent:
-        raise UserError(_unheard(sorted(silent)))
+    if without_gradient:
+        raise UserError(_unheard(sorted(without_gradient)))
 
 
-def _all_due(match: TrainingLoop, steps: int) -> list[int]:
+def _all_due(loop: TrainingLoop, steps: int) -> list[int]:
     """A step of each phase, where it can be one at which every lazy penalty is due."""
-    period = math.lcm(*(penalty.every for penalty in getattr(match.game, "penalties", ())))
+    period = math.lcm(*(penalty.every for penalty in getattr(loop.game, "penalties", ())))
     found = []
-    for first in timing.phases(match.game, steps):
+    for first in timing.phases(loop.game, steps):
         due = -(-first // period) * period
-        found.append(due if match.game.turns(due) == match.game.turns(first) else first)
+        found.append(due if loop.game.turns(due) == loop.game.turns(first) else first)
     return found
 
 
@@ -119,33 +118,33 @@ def _unheard(names: list[str]) -> str:
 # --- which module
 
 
-def _second_derivative(match: TrainingLoop) -> str:
+def _second_derivative(loop: TrainingLoop) -> str:
     """The message about the smallest module that has a first derivative but no second one; "" when there is none."""
-    calls = _calls(match)
-    for player, network in match.game.players.items():
+    calls = _calls(loop)
+    for player, network in loop.game.players.items():
         failing: dict[str, str] = {}
         for name, module in network.named_modules():
-            said = _refusal(match, module, *calls[module]) if module in calls else None
+            said = _refusal(loop, module, *calls[module]) if module in calls else None
             if said is not None:
                 failing[name] = said
         for name, said in failing.items():
             inner = any(other != name and other.startswith(f"{name}." if name else "") for other in failing)
             if not inner:
-                return _told(match, player, name, dict(network.named_modules())[name], said)
+                return _told(loop, player, name, dict(network.named_modules())[name], said)
     return ""
 
 
-def _calls(match: TrainingLoop) -> dict[nn.Module, tuple[tuple[Any, ...], dict[str, Any]]]:
+def _calls(loop: TrainingLoop) -> dict[nn.Module, tuple[tuple[Any, ...], dict[str, Any]]]:
     """The arguments of the newest call of each module in one more step, which may fail where the first one did."""
     found: dict[nn.Module, tuple[tuple[Any, ...], dict[str, Any]]] = {}
 
     def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         found[module] = (args, kwargs)
 
-    modules = [module for network in match.game.players.values() for module in network.modules()]
+    modules = [module for network in loop.game.players.values() for module in network.modules()]
     hooks = [module.register_forward_pre_hook(note, with_kwargs=True) for module in modules]
     try:
-        match.train_step()
+        loop.train_step()
     except (RuntimeError, NotImplementedError, AssertionError):
         pass  # it is the failure that is being looked into
     finally:
@@ -154,17 +153,17 @@ def _calls(match: TrainingLoop) -> dict[nn.Module, tuple[tuple[Any, ...], dict[s
     return found
 
 
-def _refusal(match: TrainingLoop, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+def _refusal(loop: TrainingLoop, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     """What torch says when the module, alone, is differentiated twice; None when it can be, or not even once."""
     try:
-        with autocast(match.settings.precision, match.device):
+        with autocast(loop.settings.precision, loop.device):
             _squares(module(*map(_leaf, args), **{name: _leaf(item) for name, item in kwargs.items()})).backward()  # type: ignore[no-untyped-call]
     except (RuntimeError, NotImplementedError, AssertionError, TypeError):
         return None
     args, kwargs = tuple(map(_leaf, args)), {name: _leaf(item) for name, item in kwargs.items()}
     leaves = [item for item in (*args, *kwargs.values()) if isinstance(item, Tensor) and item.requires_grad]
     try:
-        with autocast(match.settings.precision, match.device):
+        with autocast(loop.settings.precision, loop.device):
             total = _squares(module(*args, **kwargs))
         slopes = torch.autograd.grad(total, leaves, create_graph=True, allow_unused=True)
         slope = _squares([slope for slope in slopes if slope is not None])
@@ -200,10 +199,10 @@ def _tensors(item: Any) -> Iterator[Tensor]:
         yield from _tensors(item.logits)
 
 
-def _told(match: TrainingLoop, player: str, name: str, module: nn.Module, said: str) -> str:
+def _told(loop: TrainingLoop, player: str, name: str, module: nn.Module, said: str) -> str:
     concerned = [
         penalty.name
-        for penalty in getattr(match.game, "penalties", ())
+        for penalty in getattr(loop.game, "penalties", ())
         if player in penalty.players and penalty.second_order
     ]
     what = f"The penalty {' and the penalty '.join(concerned)}" if concerned else "A term of this game"

@@ -17,6 +17,8 @@ from zerosum.recipe import Component, Recipe, parse
 from zerosum.recipe import part as part_of
 
 NETWORKS = ("generator", "discriminator")
+PARTS = ("generator.", "discriminator.", "prior.", "data.")
+"""Beginnings of the settings that are looked into."""
 QUICK_S = 2.0
 """After so long no further option of the data is looked at."""
 MOST_ROWS = 20_000

@@ -23,8 +23,6 @@ def _end_with_parent() -> None:
 
 def main(folder: Path, snapshot: Path) -> None:
     """Measures the generator in `snapshot` against the data of the run, and writes the result beside it."""
-    import torch
-
     from zerosum.errors import UserError
     from zerosum.evaluation.evaluate_saved import SavedEvaluator
     from zerosum.run_folder import RunFolder
@@ -32,8 +30,7 @@ def main(folder: Path, snapshot: Path) -> None:
 
     begun = time.monotonic()
     try:
-        measurer = SavedEvaluator(RunFolder.open(folder))
-        torch.set_num_threads(1)  # opening the run has set its own number
+        measurer = SavedEvaluator(RunFolder.open(folder), threads=1)
         write_result(result_of(snapshot), measurer.measure(snapshot).plain(), time.monotonic() - begun)
     except UserError as error:
         print(error, file=sys.stderr)

@@ -31,7 +31,7 @@ def run_facts(plan: Plan, game: Game, name: str, world: DistributedContext) -> d
         "precision": recipe.precision,
         "domain": recipe.domain,
         "source": {"summary": plan.domain.data.describe(info), "shape": shape, **info.to_json()},
-        "start": {"from": start.folder, "sha256": dict(start.sha256)} if (start := plan.beginning) else None,
+        "start": {"from": start.folder, "sha256": dict(start.sha256)} if (start := plan.weights) else None,
         "plan": plan.sentence(),
         "num_parameters": {
             player: sum(p.numel() for p in network.parameters()) for player, network in game.players.items()

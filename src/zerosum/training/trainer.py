@@ -16,8 +16,8 @@ from zerosum.evaluation import evaluate
 from zerosum.evaluation.training_evaluator import TrainingEvaluator
 from zerosum.formatting import format_duration
 from zerosum.generation.sampler import publish
-from zerosum.planning import evaluation_cost, timing
-from zerosum.planning.plan import Plan, match
+from zerosum.planning import timing
+from zerosum.planning.plan import Plan, training_loop
 from zerosum.progress import Progress
 from zerosum.report import write_report
 from zerosum.run_folder import RunFolder
@@ -38,7 +38,7 @@ class Trainer:
         self, plan: Plan, folder: RunFolder, progress: Progress, world: DistributedContext, stop: StopRequest
     ) -> None:
         self.plan, self.folder, self.progress, self.world, self.stop = plan, folder, progress, world, stop
-        self.match = match(plan, world)
+        self.match = training_loop(plan, world)
         self.observer = TrainingEvaluator(plan, self.match)
         self.chief = world.rank == 0
         self.journal = RunLogger(folder, progress)
@@ -327,9 +327,8 @@ class Trainer:
         with memory.measured(device) as peak, evaluate.announced(self.progress.say, bound) as watch:
             self.evaluate()
         if self.chief and not watch.left_out:
-            evaluation_cost.remember(
-                self.plan.info, evaluation_cost.EvaluationCost(watch.seconds - watch.once_s, peak.num_bytes or 0)
-            )
+            cost = timing.EvaluationCost(watch.seconds - watch.once_s, peak.num_bytes or 0)
+            timing.remember_evaluation(self.plan.info, cost)
         once = (
             f", {format_duration(watch.once_s)} of it to prepare measures that are kept for these data"
             if watch.once_s >= 1

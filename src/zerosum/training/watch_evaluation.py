@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.evaluation.evaluate import joined
 from zerosum.evaluation.evaluate_saved import SavedEvaluator, SavedScores
@@ -39,9 +37,8 @@ def follow(
     """
     if folder.busy:
         os.nice(NICE)
-    measurer, found = SavedEvaluator(folder, choice, data=data), list[SavedScores]()
-    if folder.busy:
-        torch.set_num_threads(1)  # opening the run has set its own number
+    found = list[SavedScores]()
+    measurer = SavedEvaluator(folder, choice, data=data, threads=1 if folder.busy else None)
     while True:
         begun, busy = time.monotonic(), folder.busy
         newest = measurer.generator()

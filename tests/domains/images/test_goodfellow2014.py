@@ -121,7 +121,7 @@ def test_the_output_begins_at_the_logit_of_the_mean_pixel() -> None:
 
 def test_a_new_match_starts_there_and_a_loaded_generator_keeps_its_weights() -> None:
     planned = plan.make(plan.TrainRequest("digits", "goodfellow2014", settings=SMALL))
-    match = plan.match(planned)
+    match = plan.training_loop(planned)
     fresh = DOMAIN.game.build(planned.recipe, planned.info)
     assert float(fresh.players["generator"].pixels.bias.detach().abs().max()) == 0
     assert float(match.game.players["generator"].pixels.bias.detach().min()) < -10
@@ -145,7 +145,7 @@ def test_schedules_give_the_published_numbers() -> None:
 def test_both_players_move_at_once_from_the_same_weights() -> None:
     """One step of the match against the two gradients taken by hand, dropout off: neither sees the other's update."""
     quiet = ["discriminator.input_dropout=0", "discriminator.dropout=0", *SMALL]
-    match = plan.match(plan.make(plan.TrainRequest("digits", "goodfellow2014", settings=quiet)))
+    match = plan.training_loop(plan.make(plan.TrainRequest("digits", "goodfellow2014", settings=quiet)))
     (turn,) = match.game.turns(0)
     assert set(turn.players) == {"generator", "discriminator"}
     (share,) = match._micro_batches(0, turn, 0)
@@ -258,7 +258,7 @@ def test_without_heldout_images_it_says_what_is_missing() -> None:
 
 def test_a_domain_without_historic_scores_says_so() -> None:
     planned = plan.make(plan.TrainRequest("digits", "goodfellow2014", settings=[*SMALL, "threads=1"]))
-    observer = TrainingEvaluator(planned, plan.match(planned))
+    observer = TrainingEvaluator(planned, plan.training_loop(planned))
     observer.evaluator = NoHistory()  # type: ignore[assignment]
     with pytest.raises(UserError, match="'images' has no historic scores"):
         observer.evaluate(historic=True)

@@ -27,7 +27,7 @@ def test_recipe_trains_at_smoke_size(name: str) -> None:
     planned = plan.make(plan.TrainRequest("digits", name, settings=[*SMOKE[kind], "batch=16", "steps=6"]))
     assert planned.recipe.why
     assert planned.recipe.sources
-    match = plan.match(planned)
+    match = plan.training_loop(planned)
     before = {key: [p.clone() for p in network.parameters()] for key, network in match.game.players.items()}
     values = {}
     for event in match.run(planned.recipe.steps):

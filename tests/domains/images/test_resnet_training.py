@@ -40,7 +40,7 @@ def match(kind: str = "sngan", *settings: str) -> TrainingLoop:
         ["generator.width=4", "discriminator.width=4", "ema.half_life_images=40", *settings],
     )
     plan = Plan(recipe, DOMAIN, Made(), INFO)
-    return plans.match(plan)
+    return plans.training_loop(plan)
 
 
 def play(game: TrainingLoop, steps: int) -> TrainingLoop:
