@@ -85,7 +85,7 @@ def test_what_cannot_judge_ranks_nothing() -> None:
     assert found.rows[0].better == "cannot judge"
     assert found.sentence.startswith("By KID, where the run scores 5")
     assert "worse than the fine a" in found.sentence
-    assert found.notes == ("Cannot judge, and so rank nothing: Fréchet. Their protocols say why.",)
+    assert found.notes == ("Cannot judge, and are not ranked: Fréchet. Their protocols say why.",)
     alone = compare(content(a=[record("frechet[x]", 9.0)]), [record("frechet[x]", 6.0, **unsure)])
     assert alone.sentence == "No measure that could rank the run and these models can judge."
     assert "None of the measures ranks" in compare(content(a=[record("frechet[x]", 9.0, **unsure)])).sentence

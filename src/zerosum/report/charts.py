@@ -1,4 +1,4 @@
-"""Which charts a run gets: logged numbers grouped by what they tell, with captions and reference lines."""
+"""The charts of a run: logged numbers in groups, with captions and reference lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zerosum.report.read import Json, RunContents, as_dict, as_list, number
 FIRST = ("loss", "V", "D", "gradient_norm")
 LAST = ("lr", "images_per_s")
 MAIN = {*FIRST, "judged", "diversity"}
-"""The charts that are shown at once; the others are folded."""
+"""Charts that are shown open; the others are folded."""
 ROLES = {
     "D(x)": "real",
     "D(G(z))": "fake",
@@ -26,14 +26,14 @@ ROLES = {
 }
 PLAYERS = {"discriminator": "discriminator", "generator": "generator"}
 MOST_SCORES = 60
-HIDDEN = dict.fromkeys(("num_classes", "num_modes", "neutral_logit"))  # they say nothing as curves
+HIDDEN = dict.fromkeys(("num_classes", "num_modes", "neutral_logit"))  # constants, not drawn as curves
 LIMIT = 400
 """Points of a curve at most."""
 
 
 def charts_of(folder: RunContents, limit: int = LIMIT) -> list[Json]:
-    """The charts of a run as plain values for the page's script, the main four first, then terms, then rates. limit: points
-    of a curve at most."""
+    """The charts of a run as plain values for the page's script: the main four, then loss terms, then rates. limit: the most
+    points of a curve."""
     series = collect(folder.rows.get("train", []))
     groups: dict[str, dict[str, LoggedSeries]] = {}
     for name, one in series.items():
@@ -54,7 +54,7 @@ def charts_of(folder: RunContents, limit: int = LIMIT) -> list[Json]:
 
 
 def group_of(name: str) -> str:
-    """The chart on which a logged number is drawn: 'discriminator/loss' and 'generator/loss' share 'loss'."""
+    """The chart of a logged number: 'discriminator/loss' and 'generator/loss' share 'loss'."""
     if name in ("D(x)", "D(G(z))"):
         return "D"
     first, _, rest = name.partition("/")
@@ -106,7 +106,7 @@ def _references(key: str, group: dict[str, LoggedSeries], references: Json) -> l
 
 
 def _evaluations(folder: RunContents) -> list[Json]:
-    """One chart for each metric that was evaluated at two steps or more, with a band of 95 % where its error is known."""
+    """One chart for each metric evaluated at two or more steps, with a 95 % band where its error is known."""
     found: dict[str, list[tuple[int, float]]] = {}
     errors: dict[str, list[float]] = {}
     floors: dict[str, Any] = {}
@@ -121,7 +121,7 @@ def _evaluations(folder: RunContents) -> list[Json]:
                 meanings[name] = str(record.get("meaning") or "")
     names = [name for name, points in found.items() if len(points) > 1]
     distances = [name for name in names if name.partition("[")[0] in FRECHET]
-    # Of the Fréchet distances one is drawn: that beside which unseen real data stand, if there is one.
+    # One Fréchet distance is drawn, preferably one with a reference of unseen real data.
     left = set(distances) - set([name for name in distances if floors[name]["value"]][:1] or distances[:1])
     charts = []
     for name in names:
@@ -136,7 +136,7 @@ def _evaluations(folder: RunContents) -> list[Json]:
 
 
 def _banded(chart: Json, name: str, points: Sequence[tuple[int, float]], errors: Sequence[float]) -> Json:
-    """The chart with its one curve between two standard errors to either side."""
+    """The chart with a band of two standard errors on both sides of its curve."""
     if any(errors) and len(points) <= LIMIT:
         ends = [(step, value, *interval(name, value, 2 * error)) for (step, value), error in zip(points, errors)]
         chart["curves"][0]["points"] = [[step, *map(rounded, rest)] for step, *rest in ends]
@@ -150,7 +150,7 @@ def _floor(reference: object) -> Json:
 
 
 def scores_of(folder: RunContents) -> list[Json]:
-    """D's scores over time: at most 60 evenly chosen histograms, each group as shares that sum to 1."""
+    """D's scores over time: at most 60 evenly chosen histograms; the shares of each group sum to 1."""
     rows = [row for row in folder.rows.get("scores", []) if _rising(as_list(row.get("edges")))]
     chosen: list[Json] = []
     for row in spread(rows, MOST_SCORES):
@@ -175,11 +175,11 @@ def _rising(edges: Sequence[object]) -> bool:
     return len(values) > 1 and all(a is not None and b is not None and a < b for a, b in pairs)
 
 
-# --- series: thinned without hiding anything, each drawn point keeps its mean, lowest and highest value
+# --- series: thinned for drawing; each drawn point keeps the mean, lowest and highest value of those it replaces
 
 
 class CurvePoint(NamedTuple):
-    """One drawn point: mean, lowest and highest of the logged values it stands for."""
+    """One drawn point: mean, lowest and highest of the logged values that it replaces."""
 
     step: int
     mean: float
@@ -188,13 +188,13 @@ class CurvePoint(NamedTuple):
 
 
 def thin(points: Sequence[tuple[int, float]], limit: int = LIMIT) -> list[CurvePoint]:
-    """At most `limit` points (3 or more) that stand for all (step, value) pairs.
+    """At most `limit` points (3 or more) that represent all (step, value) pairs.
 
-    The first and the last value stay as they are; those between are cut into runs of near-equal length, each kept as
-    its mean, lowest and highest value at its middle step. Extremes and the overall mean are therefore never lost.
+    The first and the last value are kept; those between are divided into runs of nearly equal length, each replaced by its
+    mean, lowest and highest value at its middle step. So extremes are never lost.
     """
     if limit < 3:
-        raise ValueError(f"limit is {limit}; it must be 3 or more (first, last and what lies between)")
+        raise ValueError(f"limit is {limit}; it must be 3 or more (first, last and between)")
     if len(points) <= limit:
         return [CurvePoint(step, value, value, value) for step, value in points]
     inner, count = points[1:-1], limit - 2
@@ -231,5 +231,5 @@ def collect(rows: Sequence[Json]) -> dict[str, LoggedSeries]:
 
 
 def rounded(value: float) -> float:
-    """Six significant digits: more than a chart shows, and a third of the bytes."""
+    """Six significant digits: more than a chart shows, in a third of the bytes."""
     return float(f"{value:.6g}")

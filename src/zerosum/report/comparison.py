@@ -1,4 +1,4 @@
-"""A run beside the classical models fitted to its data: which numbers may be compared, which is better, and by how much."""
+"""A run compared with classical models or other runs: which numbers are comparable, which is better, and by how much."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ PROTOCOL = (
     *("source", "fingerprint", "split", "images", "resize", "seed"),
     *("extractor", "extractor_sha256", "num_real", "num_fake"),
 )
-"""What of two protocols must be equal beside the name for their values to be compared. What tells how the samples were made,
-by which version, and what was found on the way, may differ."""
+"""Fields of two protocols that must be equal, in addition to the name, for their values to be compared. Other fields, such as
+how the samples were made or by which version, may differ."""
 
 
 CANNOT = "cannot judge"
-"""What stands in place of what is wanted, where a measure says that it cannot judge: it ranks nothing."""
+"""The entry "wanted" of a metric that cannot judge; it ranks nothing."""
 SURE = 1.96
-"""Standard errors of a difference within which two values are level: its 95 % interval."""
+"""Standard errors of a difference within which two values are equal: its 95 % interval."""
 
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One measure. cells: a value for each column, None where nothing comparable was measured; best: columns of the best,
-    of all that are level with it, none where the measure cannot judge; floor: the reference as a number; errors: the standard
+    """One metric. cells: a value for each column, None where nothing comparable was measured; best: columns of the best and
+    of all that are equal to it, none where the metric cannot judge; floor: the reference as a number; errors: the standard
     error of each cell, if known."""
 
     kind: str
@@ -46,7 +46,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """columns: the run first, if there is one, then the baselines. sentence: who is better, and by how much."""
+    """columns: the run first, if there is one, then the baselines. sentence: which is better, and by how much."""
 
     columns: tuple[str, ...]
     rows: tuple[ComparisonRow, ...]
@@ -55,9 +55,9 @@ class Comparison:
 
 
 def compare(content: Json, run: Sequence[Json] | None = None, conditional: bool = False) -> Comparison:
-    """The table of `baselines.json`, beside a run's newest records where they are given (empty: it has none yet).
+    """The table of `baselines.json`, with a run's newest records where they are given (empty: it has none yet).
 
-    conditional: whether the run's generator was told the class of each sample.
+    conditional: whether the run's generator gets the class of each sample.
     """
     models = [as_dict(one) for one in as_list(content.get("baselines"))]
     columns = [_by_key(as_list(one.get("records"))) for one in models]
@@ -69,8 +69,8 @@ def compare(content: Json, run: Sequence[Json] | None = None, conditional: bool 
         columns, names = [mine, *columns], [THIS_RUN, *names]
         if conditional and mine:
             notes.append(
-                "The run's generator is told a class for each sample, in the data's own shares; the baselines are not, so "
-                "measures of class shares favour the run. Measures that need the class asked for are not compared."
+                "The run's generator gets a class for each sample, in the shares of the data; the baselines do not, so "
+                "metrics of class shares favour the run. Metrics that need the requested class are not compared."
             )
     rows = tuple(_row(key, columns) for key in keys)
     notes += _doubted(rows)
@@ -80,21 +80,21 @@ def compare(content: Json, run: Sequence[Json] | None = None, conditional: bool 
 
 
 def side_by_side(names: Sequence[str], records: Sequence[Sequence[Json]]) -> Comparison:
-    """The table of several runs that were measured by one protocol; only what all of them have is compared, no p-values,
-    and none is the best of a row whose errors are not known."""
+    """The table of several runs that were measured with one protocol. Only metrics that all have are compared, without p-values;
+    a row whose errors are not known has no best."""
     columns = [_by_key([one for one in some if not _is_chance(one)]) for some in records]
     keys = [key for key in columns[0] if all(key in column for column in columns)]
     rows = tuple(_row(key, columns) for key in keys)
     rows = tuple(row if None not in row.errors else replace(row, best=frozenset()) for row in rows)
     left = sum(len(column) for column in columns) - len(keys) * len(columns)
-    notes = ("Measures that not all of them have, such as those of asked-for classes, are left out.",) if left else ()
+    notes = ("Metrics that not all of them have, such as those of requested classes, are left out.",) if left else ()
     return Comparison(tuple(names), rows, _winner(rows, names), (*notes, *_doubted(rows)))
 
 
 def _doubted(rows: Sequence[ComparisonRow]) -> list[str]:
-    """A note of the measures that cannot judge."""
+    """A note on the metrics that cannot judge."""
     kinds = list(dict.fromkeys(row.kind for row in rows if row.better == CANNOT))
-    return [f"Cannot judge, and so rank nothing: {', '.join(kinds)}. Their protocols say why."] if kinds else []
+    return [f"Cannot judge, and are not ranked: {', '.join(kinds)}. Their protocols say why."] if kinds else []
 
 
 def _is_chance(record: Json) -> bool:
@@ -143,8 +143,8 @@ def _row(key: str, columns: Sequence[dict[str, Json]]) -> ComparisonRow:
 
 
 def _best(distances: Sequence[float | None], errors: Sequence[float | None]) -> frozenset[int]:
-    """The columns that are level with the nearest; none where all are. Level is what reads alike, and what lies nearer
-    together than the 95 % interval of the difference."""
+    """The columns that are equal to the best; none where all are. Equal are values that are printed alike, and values whose
+    difference is within its 95 % interval."""
     shown = {i: distance for i, distance in enumerate(distances) if distance is not None}
     if not shown:
         return frozenset()
@@ -154,15 +154,15 @@ def _best(distances: Sequence[float | None], errors: Sequence[float | None]) -> 
 
 
 def _level(a: float, b: float, error: float | None, other: float | None) -> bool:
-    """Whether two distances read alike, or lie within the 95 % interval of their difference."""
+    """Whether two distances are printed alike, or within the 95 % interval of their difference."""
     apart = abs(float(f"{a:.4g}") - float(f"{b:.4g}"))
     return apart <= SURE * math.hypot(error or 0.0, other or 0.0)
 
 
 def _distance(value: float, better: str, reference: float | None) -> float | None:
-    """How far a value is from what is wanted, up to a constant; None when that is not known."""
+    """The distance of a value from the wanted one, up to a constant; None when that is not known."""
     if better in ("lower", "higher"):
-        # Nothing is better than real data: beyond their own value all are level.
+        # Values better than those of real data count as equal to them.
         sign = 1 if better == "lower" else -1
         return sign * value if reference is None else max(sign * value, sign * reference)
     wanted = reference if better == "near reference" else _figure_in(better)
@@ -181,12 +181,12 @@ def _figure_in(better: str) -> float | None:
 
 
 def _headline(rows: Sequence[ComparisonRow]) -> ComparisonRow | None:
-    """The measure that ranks: the first of which less is better, as distances and divergences are."""
+    """The metric that ranks: the first for which lower is better, as for distances and divergences."""
     return next((row for row in rows if row.better == "lower" and any(cell is not None for cell in row.cells)), None)
 
 
 def _measured(row: ComparisonRow, rows: Sequence[ComparisonRow]) -> str:
-    """The measure in words, with its number of samples where it was taken at several."""
+    """The metric in words, with its number of samples where it was computed for several."""
     name = row.kind.startswith("Fréchet") or not row.kind[1:2].islower()
     size = re.search(r"[\[,]n=(\d+)[\],]", row.tag) if sum(one.kind == row.kind for one in rows) > 1 else None
     words = row.kind if name else f"{row.kind[:1].lower()}{row.kind[1:]}"
@@ -221,8 +221,8 @@ def _against(rows: Sequence[ComparisonRow], heads: Sequence[str], run: Sequence[
     gaps: dict[str, list[str]] = {"better than": [], "level with": [], "worse than": []}
     for value, i in others:
         head, its = heads[i - 1], _distance(value, row.better, row.floor) or 0.0
-        # As in the table: below what unseen real data score there is nothing to gain, and a difference within its 95 % interval
-        # is none; two that share the star are never told apart.
+        # As in the table: values better than the reference count as equal, and so do differences within their 95 % interval;
+        # values that share the star are equal.
         if _level(mine, its, row.errors[0], row.errors[i]) or {0, i} <= row.best:
             gaps["level with"].append(f"the {head} ({format_number(value, 3)})")
         else:

@@ -1,4 +1,4 @@
-"""What was measured: five numbers for a first look, then every measure by the question that it answers."""
+"""The metrics of a run: five numbers at the top of the page, then every metric, grouped by the question it answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUM_TILES = 5
 
 
 def tiles(folder: RunContents) -> str:
-    """Five numbers: one for each question that the run can answer, then facts of the training."""
+    """Five numbers: one for each question that the run can answer, then facts about the training."""
     measured = {question.key: f"measures-{question.key}" for question, _ in answers(newest(folder))}
     found = headlines(folder)[:NUM_TILES]
     asked = [_answer(question, record, measured.get(question.key, "health")) for question, record in found]
@@ -25,7 +25,7 @@ def tiles(folder: RunContents) -> str:
 
 
 def facts(folder: RunContents) -> str:
-    """Time, steps, samples and sizes, folded: the first of them are told in the line that opens."""
+    """Time, steps, samples and sizes, folded; the summary line shows the first three."""
     known = list(_facts(folder))
     told = ", ".join(f"{label.lower()} {value}" for label, value, _ in known[:3])
     body = "".join(_tile(*fact) for fact in known)
@@ -50,13 +50,13 @@ def _answer(question: Question, record: Json, place: str) -> str:
 
 
 def _size(record: Json) -> str:
-    """ ", n=179" of a name that tells it."""
+    """ ", n=179" of a name that contains it."""
     found = re.search(r"[\[,](n=\d+)[\],]", str(record.get("name")))
     return f", {found[1]}" if found else ""
 
 
 def _facts(folder: RunContents) -> Iterator[tuple[str, str, str]]:
-    """(label, value, what to know of it): time, steps, samples seen, speed, size of the players."""
+    """(label, value, explanation) of time, steps, samples seen, speed, and number of parameters."""
     status, run = folder.status, folder.run
     step, steps = number(status.get("step")), number(status.get("steps"))
     images, seconds = number(status.get("images")), number(status.get("seconds"))
@@ -96,17 +96,17 @@ def reference_of(value: object) -> str:
 
 
 def metrics_section(folder: RunContents, drawn: Mapping[str, str]) -> str:
-    """The newest evaluation, folded by question; each value opens to the whole protocol behind it. drawn: the charts of the
-    measures over time, by the key of their question."""
+    """The newest evaluation, grouped by question; each value can be opened to show its protocol. drawn: the charts of the
+    metrics over time, by the key of their question."""
     groups = answers(newest(folder))
     if not groups:
         return '<p class="empty">No metrics were computed yet: <code>zerosum evaluate</code> does it.</p>'
     return (
         f'<p class="lead">Measured at step {format_number(folder.last("evaluation")["step"])}. ± is one standard error; '
-        "the protocol says what it covers. The reference is what held-out real data score "
-        "under the same protocol; none: real data cannot be measured so, or too few are held out. "
-        "From few rows it is a rough bar, and a measure that was trained knows its training data, "
-        "so a good generator can pass it. Below it are controls: the same measure of samples that should fail.</p>"
+        "the protocol says what it covers. The reference is the value of held-out real data "
+        "under the same protocol; none: it cannot be computed for real data, or too few are held out. "
+        "From few rows it is imprecise, and a metric with a trained model favours its training data, so a good generator can "
+        "be better than the reference. Below it are controls: the same metric of samples that should fail.</p>"
         + "".join(_group(question, lines, drawn.get(question.key, "")) for question, lines in groups)
     )
 
@@ -157,12 +157,12 @@ def _value(record: Json) -> str:
 
 
 def _doubt(record: Json) -> str:
-    """Why the measure cannot judge; "" when it can."""
+    """The reason why the metric cannot judge; "" when it can."""
     return str(as_dict(record.get("protocol")).get("cannot_judge") or "")
 
 
 def _controls(record: Json) -> str:
-    """What samples score that no generator made, such as noise or copies: they show what the measure can tell."""
+    """Values of controls, samples that no generator made, such as noise or copies: they show what the metric detects."""
     found = as_dict(as_dict(record.get("protocol")).get("controls"))
     return "".join(
         f"<small>{text(name)}: {format_number(value, 3)}</small>"
@@ -177,7 +177,7 @@ def _protocol(record: Json) -> str:
 
 
 def _interval(kind: str, value: float, error: float) -> str:
-    """Two standard errors to either side, rounded to the digits that the error bears."""
+    """Two standard errors on both sides, rounded to the significant digits of the error."""
     digits = max(0, 1 - math.floor(math.log10(2 * error)))
     low, high = interval(kind, value, 2 * error)
     return f"{low:.{digits}f} to {high:.{digits}f}"

@@ -1,4 +1,4 @@
-"""The page: one HTML file with its style, script, pictures and numbers inside, and no way to call outside."""
+"""The page: one HTML file that contains its style, script, pictures and numbers and makes no requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOGO = (
 
 
 MOST_BYTES, FOR_NOTES = 3_000_000, 20_000
-"""Bytes of a page at most, and those kept for what is said of its pictures."""
+"""The most bytes of a page, and the bytes reserved for notes on its pictures."""
 
 
 def write_report(folder: Path, target: Path | None = None) -> Path:
@@ -57,7 +57,7 @@ def _write_whole(path: Path, page: str) -> None:
             stream.write(page)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(name, 0o644)  # mkstemp makes it private; a report is for showing
+        os.chmod(name, 0o644)  # mkstemp makes the file private
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -65,8 +65,8 @@ def _write_whole(path: Path, page: str) -> None:
 
 
 def compose(path: Path, more: str = "", most_bytes: int = MOST_BYTES) -> str:
-    """The page of a run folder as it is now, of at most `most_bytes`: long curves are drawn with fewer points, many or heavy
-    pictures are thinned or shown as smaller copies. more: a script of whoever serves it, which may ask its own server."""
+    """The page of a run folder as it is now, of at most `most_bytes`: long curves are drawn with fewer points, and many or large
+    pictures are thinned or shown as smaller copies. more: a script of the server of the page, which may call that server."""
     folder = read_run(path)
     for limit in (LIMIT, LIMIT // 2, LIMIT // 4, LIMIT // 8, LIMIT // 16):
         bare = len(render_page(folder, Gallery(), more, limit).encode())
@@ -83,7 +83,7 @@ def render_page(folder: RunContents, gallery: Gallery, more: str = "", limit: in
     images = {int(row["step"]): number(row.get("images")) for row in folder.rows.get("train", [])}
     frames = [{"step": one.step, "src": one.address, "images": images.get(one.step or 0)} for one in gallery.fakes]
     if frames:
-        frames[-1]["src"] = None  # it stands in the page already
+        frames[-1]["src"] = None  # it is in the page already
     data = {"charts": charts, "scores": scores, "frames": frames}
     body = "".join(_body(folder, gallery, charts, scores, limit))
     return (
@@ -101,7 +101,7 @@ def _asset(name: str) -> str:
 
 
 def _policy(style: str, script: str, served: bool) -> str:
-    """Nothing may load or run but this page's own style, script and data: pictures."""
+    """Allows only this page's own style and script, and pictures in data: addresses."""
     own = "connect-src 'self'; " if served else ""
     marks = [base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in (style, script)]
     return (
@@ -111,7 +111,7 @@ def _policy(style: str, script: str, served: bool) -> str:
 
 
 def _embedded(data: Json) -> str:
-    """JSON that cannot end its script element, whatever strings it holds."""
+    """JSON that is safe inside a script element."""
     plain = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -142,9 +142,7 @@ def _header(folder: RunContents) -> str:
     run, verdict = folder.run, verdict_of(folder)
     state = str(folder.status.get("state", "unknown state"))
     step = number(folder.status.get("step"))
-    if (
-        step is not None and state == "running"
-    ):  # the log is newer than the state, which is written with each checkpoint
+    if step is not None and state == "running":  # the log is newer than the state, which is written at checkpoints only
         step = max(step, *(number(row.get("step")) or 0 for row in (folder.last("train"), folder.last("health"))))
     where = f" at step {format_number(step)}" if step is not None and state != "finished" else ""
     plan = run.get("plan") or as_dict(run.get("source")).get("summary", "")
@@ -165,7 +163,7 @@ def _header(folder: RunContents) -> str:
 
 
 def _stage(gallery: Gallery, scores: list[Json]) -> str:
-    """Samples, reals and D's scores side by side, all moved by one slider."""
+    """Samples, reals and D's scores side by side, with one slider for the step."""
     fake = gallery.fakes[-1] if gallery.fakes else None
     count = len(gallery.fakes) or len(scores)
     control = (
@@ -220,7 +218,7 @@ def _charts(charts: list[Json], limit: int) -> str:
 
 
 def _drawn(charts: list[Json], place: str) -> str:
-    """The figures of all charts that belong there."""
+    """The figures of all charts of that place."""
     figures = "".join(
         f'<figure class="chart" data-chart="{index}"><figcaption><b>{text(chart["title"])}</b></figcaption>'
         f'<div class="plot"></div><div class="legend"></div><p class="small">{text(chart["caption"])}</p></figure>'
@@ -243,6 +241,6 @@ def _heat(scores: list[Json]) -> str:
     return (
         '<p class="lead">How surely D calls each group real, from 0 (surely fake, bottom) to 1 (surely real, top); '
         "stronger colour means more samples. "
-        "Fakes rising to the middle: G catches up. Training reals above held-out reals: D memorises.</p>"
+        "Fakes that rise to the middle: G improves. Training reals above held-out reals: D memorises.</p>"
         f'<div class="charts thirds">{maps}</div>'
     )

@@ -1,4 +1,4 @@
-"""The questions that measures answer: which measure belongs to which, which one stands for it, what a run can say of it."""
+"""The questions that metrics answer: which metrics belong to a question, and which one represents it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from zerosum.report.read import Json, RunContents, as_dict, as_list, number
 
 @dataclass(frozen=True)
 class Question:
-    """What a reader asks of a generator. key: names its place on the page. measures: base names of the measures and health
-    numbers that answer it; the first of them that a run has stands for all."""
+    """A question about a generator. key: its anchor on the page. measures: base names of the metrics and health numbers that
+    answer it; the first one that a run has represents the others."""
 
     key: str
     words: str
@@ -108,31 +108,31 @@ IN_WORDS = {
     "psnr": "PSNR in decibels",
     "asked_returned": "of the rows have the values asked for",
 }
-"""The measures that stand for a question, where their name alone does not say what is counted."""
-LOOKED: dict[str, Json] = {
+"""Explanations of representing metrics whose name alone does not say what is counted."""
+HEALTH_RECORDS: dict[str, Json] = {
     "diversity": {"label": "times the variety of the reals", "better": "near 1", "meaning": MEANINGS["diversity"]},
     "accuracy/fake": {"label": "of the fakes, D calls fake", "better": "near 0.5", "meaning": MEANINGS["judged"]},
 }
 """Numbers of the health checks that answer a question."""
 REST = Question("rest", "Further measures", ())
-"""Where measures belong that answer none of the questions, such as the scores of old papers."""
+"""Metrics that answer none of the questions, such as the scores of old papers."""
 
 
 @dataclass(frozen=True)
 class MeasureRow:
-    """One row of the page: a measure, and others that say the same thing from other samples or in another way."""
+    """One row of the page: a metric, and others that measure the same from other samples or in another way."""
 
     record: Json
     others: tuple[Json, ...] = ()
 
 
 def base_of(record: Json) -> str:
-    """The name of a measure without its brackets."""
+    """The name of a metric without its brackets."""
     return str(record.get("name", "metric")).partition("[")[0]
 
 
 def name_of(record: Json) -> tuple[str, str]:
-    """The kind of the measure in words, and the tag that says with which extractor and how many samples."""
+    """The kind of the metric in words, and the tag with its extractor and number of samples."""
     kind, bracket, tag = str(record.get("name", "metric")).partition("[")
     words = metric_words(kind.replace("_", " "))
     return words[:1].upper() + words[1:], bracket + tag
@@ -144,7 +144,7 @@ def newest(folder: RunContents) -> list[Json]:
 
 
 def question_of(name: str) -> Question:
-    """The question that a measure of this name answers, or `REST`."""
+    """The question that a metric of this name answers, or `REST`."""
     base = name.partition("[")[0]
     return next((question for question in QUESTIONS if base in question.measures), REST)
 
@@ -165,7 +165,7 @@ def _lines(records: Sequence[Json]) -> list[MeasureRow]:
     family = [record for record in records if base_of(record) in FRECHET]
     if not family:
         return [MeasureRow(record) for record in records]
-    # A distance beside that of unseen real data says more than one without.
+    # A distance with a reference of unseen real data says more than one without.
     first = next((one for one in family if _compared(one)), family[0])
     others = tuple(one for one in family if one is not first)
     return [MeasureRow(first, others), *(MeasureRow(record) for record in records if base_of(record) not in FRECHET)]
@@ -178,12 +178,12 @@ def _compared(record: Json) -> bool:
 
 
 def headlines(folder: RunContents) -> list[tuple[Question, Json]]:
-    """For each question that the run can answer the one record that stands for it: of the newest evaluation, or made of the
+    """For each question that the run can answer, the record that represents it: of the newest evaluation, or made from the
     newest health check."""
     seen = as_dict(folder.last("health").get("values"))
     looked = [
-        {"name": name, "value": seen[name], **told}
-        for name, told in LOOKED.items()
+        {"name": name, "value": seen[name], **fields}
+        for name, fields in HEALTH_RECORDS.items()
         if number(seen.get(name)) is not None
     ]
     found = []

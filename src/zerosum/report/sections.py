@@ -16,10 +16,10 @@ from zerosum.report.read import Json, RunContents, as_dict, as_list, number
 
 
 def data_section(folder: RunContents) -> str:
-    """Where the real samples come from."""
+    """The source of the real samples."""
     source = as_dict(folder.run.get("source"))
     if not source:
-        return '<p class="empty">The run does not say where its data come from.</p>'
+        return '<p class="empty">The run folder does not say where its data come from.</p>'
     condition, payload = as_dict(source.get("condition")), as_dict(source.get("payload"))
     shown = {
         "rows": source.get("num_rows"),
@@ -39,7 +39,7 @@ def data_section(folder: RunContents) -> str:
 
 
 def recipe_section(folder: RunContents) -> str:
-    """The full recipe by dotted path: the names that `--set path=value` takes."""
+    """The full recipe by dotted path, as in `--set path=value`."""
     recipe = folder.recipe
     if not recipe:
         return '<p class="empty">The recipe cannot be shown: recipe.json is missing or broken.</p>'
@@ -71,7 +71,7 @@ def _linked(source: str) -> str:
 
 
 def next_section(folder: RunContents) -> str:
-    """Commands that go on from here, and the versions that made the run."""
+    """Commands for the next steps, and the versions that made the run."""
     place, status = shlex.quote(str(folder.path)), folder.status
     steps = number(status.get("steps"))
     further = f" --steps {2 * int(steps)}" if status.get("state") == "finished" and steps else ""
@@ -95,7 +95,7 @@ def next_section(folder: RunContents) -> str:
 
 
 def baselines_section(folder: RunContents, gallery: Gallery) -> str:
-    """The run's newest metrics beside those of the models in baselines.json, with samples of each."""
+    """The run's newest metrics and those of the models in baselines.json, with samples of each."""
     records = [as_dict(record) for record in as_list(folder.last("evaluation").get("records"))]
     found = compare(folder.baselines, records, folder.recipe.get("conditional") is True)
     notes: list[str] = [*found.notes]
@@ -107,8 +107,8 @@ def baselines_section(folder: RunContents, gallery: Gallery) -> str:
     body = "".join(_baseline_row(row, found.columns) for row in _once(found.rows))
     told = "".join(f"<li>{text(note)}</li>" for note in notes)
     return (
-        '<p class="lead">Classical models fitted to the same training data and measured by the same protocol: what a '
-        f'generator must beat.</p><p class="finding">{text(found.sentence)}</p>'
+        '<p class="lead">Classical models fitted to the same training data and measured with the same protocol: '
+        f'a baseline for the generator.</p><p class="finding">{text(found.sentence)}</p>'
         f'<div class="models">{"".join(pictures)}</div>'
         '<details class="more"><summary>Every measure of each model</summary>'
         '<div class="wide" tabindex="0" role="region" aria-label="Table of baselines"><table class="metrics">'
@@ -118,7 +118,7 @@ def baselines_section(folder: RunContents, gallery: Gallery) -> str:
 
 
 def _once(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
-    """The rows, of the Fréchet distances only the first: that which the sentence is about."""
+    """The rows, with only the first Fréchet distance, which the sentence is about."""
     distances = [row for row in rows if row.kind.startswith(("Fréchet", "FID"))]
     return [row for row in rows if row not in distances[1:]]
 
@@ -129,7 +129,7 @@ def _figure(name: str, words: str, picture: Picture | None) -> str:
 
 
 def _fitted(model: Json) -> str:
-    """What was fitted, in a sentence, and how long it took."""
+    """A sentence on what was fitted, and the time it took."""
     summary, seconds = str(model.get("summary", "")), number(model.get("fit_s"))
     took = (
         f" Fitted in {format_duration(seconds, exact=True) if seconds >= 1 else 'less than a second'}."

@@ -1,4 +1,4 @@
-"""The run in one sentence, and its health checks in words with evidence and advice."""
+"""The state of a run in one sentence, and its health findings with evidence and advice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zerosum.report.read import Json, RunContents, as_dict, as_list, number
 
 
 class Verdict(NamedTuple):
-    """How the run stands: level (alarm, warning, ok or none), a headline and a sentence."""
+    """The state of a run: level (alarm, warning, ok or none), a headline and a sentence."""
 
     level: str
     headline: str
@@ -18,28 +18,28 @@ class Verdict(NamedTuple):
 
 
 def verdict_of(folder: RunContents) -> Verdict:
-    """The state of the run and its newest health checks, the gravest first."""
+    """The state of the run by its newest health findings, the most serious first."""
     state, message = str(folder.status.get("state", "")), str(folder.status.get("message") or "")
     if state == "failed":
         return Verdict("alarm", "The run failed", message or "No reason was recorded.")
     findings = findings_of(folder)
-    grave = [one for one in findings if one.get("level") in ("alarm", "warning")]
+    serious = [one for one in findings if one.get("level") in ("alarm", "warning")]
     if not findings:
         headline = "No health checks yet" if state == "running" else "No health checks"
-        return Verdict("none", headline, message or "Look at the samples and curves and judge for yourself.")
+        return Verdict("none", headline, message or "Look at the samples and curves.")
     if all(one.get("level") == "none" for one in findings):
         return Verdict("none", str(findings[0].get("title", "")), str(findings[0].get("sentence", "")))
-    if not grave:
+    if not serious:
         return Verdict("ok", "Healthy", str(findings[0].get("sentence", "")))
-    more = f" and {format_count(len(grave) - 1, 'more finding')}" if len(grave) > 1 else ""
-    headline = f"{grave[0].get('title', 'Unnamed check')}{more}"
-    passed = len(findings) - len(grave)
+    more = f" and {format_count(len(serious) - 1, 'more finding')}" if len(serious) > 1 else ""
+    headline = f"{serious[0].get('title', 'Unnamed check')}{more}"
+    passed = len(findings) - len(serious)
     tail = f" {passed} of {len(findings)} checks passed." if passed else ""
-    return Verdict(str(grave[0]["level"]), headline, f"{grave[0].get('sentence', '')}{tail}")
+    return Verdict(str(serious[0]["level"]), headline, f"{serious[0].get('sentence', '')}{tail}")
 
 
 def findings_of(folder: RunContents) -> list[Json]:
-    """The newest health findings and what the newest evaluation adds, alarms first, then warnings."""
+    """The newest health findings and those of the newest evaluation, alarms first, then warnings."""
     looked, measured = folder.last("health"), folder.last("evaluation")
     found = [as_dict(one) for one in as_list(looked.get("findings"))]
     if (number(measured.get("step")) or 0) >= (number(looked.get("step")) or 0):
@@ -51,7 +51,7 @@ def findings_of(folder: RunContents) -> list[Json]:
 
 
 def health_section(folder: RunContents) -> str:
-    """The checks as cards, then what was found earlier in the run and has passed since."""
+    """The findings as cards, then earlier findings that no longer hold."""
     findings = findings_of(folder)
     if not findings:
         return '<p class="empty">No health checks were recorded.</p>' + _not_finite(folder)
@@ -61,7 +61,7 @@ def health_section(folder: RunContents) -> str:
 
 
 def _not_finite(folder: RunContents) -> str:
-    """What numbers that were not finite have led to: updates left out, or ways back."""
+    """The consequences of numbers that were not finite: skipped updates and rollbacks."""
     left_out = number(folder.status.get("skipped_updates"))
     if not left_out:
         return _rollbacks(folder)
@@ -70,7 +70,7 @@ def _not_finite(folder: RunContents) -> str:
 
 
 def _rollbacks(folder: RunContents) -> str:
-    """The times the run went back to a checkpoint, each with its cause and the rates from there on."""
+    """The rollbacks to a checkpoint, each with its reason and the learning rates after it."""
     events = [as_dict(one) for one in as_list(folder.last("rollback").get("rollbacks"))]
     if not events:
         return ""
@@ -96,7 +96,7 @@ def _card(one: Json) -> str:
 
 
 def _earlier(folder: RunContents) -> str:
-    """One line for each kind of trouble found before the newest check, with its steps."""
+    """One line for each kind of earlier finding, with its steps."""
     found: dict[tuple[str, str], list[Json]] = {}
     for row in folder.rows.get("health", [])[:-1]:
         for one in map(as_dict, as_list(row.get("findings"))):
