@@ -37,7 +37,8 @@ def log_lines(num_steps: int) -> list[dict[str, Any]]:
 def folder(tmp_path: Path) -> Path:
     run = tmp_path / "digits"
     (run / "previews").mkdir(parents=True)
-    source = {"name": "digits", "num_rows": 80, "num_heldout": 8, "class_names": ["0", NASTY], "notes": [NASTY]}
+    source = {"name": "digits", "num_rows": 80, "num_heldout": 8, "notes": [NASTY]}
+    source["condition"] = {"kind": "classes", "names": ["0", NASTY]}
     save(run / "run.json", {"format": 1, "name": "digits", "plan": NASTY, "device": "cpu", "source": source})
     sources = ["Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661."]
     save(run / "recipe.json", {"name": "mlp", "why": "Small.", "sources": sources, "loss": {"name": NASTY}, "seed": 3})

@@ -149,7 +149,7 @@ def test_the_better_ones_are_found(better: str, values: tuple[float | None, ...]
 
 def test_labels_are_told() -> None:
     models, own = content(a=[record("m", 1.0)]), [record("m", 2.0)]
-    assert "told a class" in compare(models, own, conditional=True).notes[0]
+    assert "gets a class" in compare(models, own, conditional=True).notes[0]
     assert compare(models, own).notes == ()
 
 
