@@ -16,6 +16,7 @@ NUM_TRAIN, NUM_HELDOUT, NUM_CLASSES = 60_000, 10_000, 10
 def load(name: str, data: Path | str | None, smoke: bool = False) -> tuple[ImageSource, str]:
     """The named source from the folder `data`, and a word about it; generated when the folder has none of its files."""
     info = named_datasets.SOURCES[name]
+    shape = info.details["shape"]
     if data is not None and not smoke:
         root = Path(data)
         if not root.is_dir():
@@ -23,9 +24,9 @@ def load(name: str, data: Path | str | None, smoke: bool = False) -> tuple[Image
         for place in (root, *(root / folder for folder in info.folders)):
             if place.is_dir() and named_datasets.layout_of(place) is not None:
                 source = open_source(str(place))
-                if source.shape == info.shape:
+                if source.shape == shape:
                     return source, f"{name}, {len(source.train):,} images"
-    return generated(info.shape, smoke), f"generated images of the shape of {name} (no files of it in --data)"
+    return generated(shape, smoke), f"generated images of the shape of {name} (no files of it in --data)"
 
 
 def generated(shape: Shape, smoke: bool = False) -> ImageSource:

@@ -56,6 +56,8 @@ def sources(name: Annotated[str | None, typer.Argument(help="Show this source.")
     from zerosum import catalog
 
     every = {key: dataclasses.asdict(info) for key, info in catalog.sources().items()}
+    for described in every.values():
+        described |= described.pop("details", {})
     if name is None:
         show(every, json)
         return

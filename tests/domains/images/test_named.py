@@ -14,6 +14,7 @@ from image_making import noise, save, write_idx
 from torch.testing import assert_close
 
 from zerosum.data.images import cifar, idx, named_datasets
+from zerosum.data.sources import data_roots
 from zerosum.domains.images.data import Shape, open_source, sources
 
 
@@ -137,10 +138,10 @@ def test_data_root_before_environment_before_cache(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("ZEROSUM_DATA", "/from/environment")
     cache = tmp_path / ".cache" / "zerosum"
-    assert named_datasets.data_roots("/given") == (Path("/given"), cache)
-    assert named_datasets.data_roots() == (Path("/from/environment"), cache)
+    assert data_roots("/given") == (Path("/given"), cache)
+    assert data_roots() == (Path("/from/environment"), cache)
     monkeypatch.delenv("ZEROSUM_DATA")
-    assert named_datasets.data_roots() == (cache,)
+    assert data_roots() == (cache,)
 
 
 def test_download_only_when_allowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -90,4 +90,4 @@ def test_real_faces(data_root: Path) -> None:
     source = open_source("olivetti-faces", data_root=str(data_root))
     assert source.notes == ()
     assert len(source.train) + source.num_heldout == 400
-    assert source.shape == sources()["olivetti-faces"].shape
+    assert source.shape == sources()["olivetti-faces"].details["shape"]

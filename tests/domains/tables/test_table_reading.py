@@ -223,9 +223,9 @@ def test_bundled_tables_are_what_their_description_says(name: str) -> None:
 
     table, info = reading.read(name), reading.SOURCES[name]
     assert (table.num_rows, len(table.columns), table.columns[-1].name) == (
-        info.num_rows,
-        info.num_columns,
-        info.target,
+        info.num_train,
+        info.details["num_columns"],
+        info.details["target"],
     )
     bunch = {"wine": datasets.load_wine, "breast-cancer": datasets.load_breast_cancer}.get(name, datasets.load_diabetes)
     given = bunch(scaled=False).data if name == "diabetes" else bunch().data

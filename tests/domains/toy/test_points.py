@@ -53,8 +53,8 @@ def test_every_named_source_opens_and_is_ours() -> None:
     for name, info in DOMAIN.data.sources().items():
         assert catalog.recognise(name).name == "toy"
         source = open_source(part(name, num=50), False)
-        assert source.points.shape == (50, info.num_dims)
-        assert {"num", "seed"} <= set(info.options)
+        assert source.points.shape == (50, info.details["num_dims"])
+        assert {"num", "seed"} <= set(info.details["options"])
 
 
 def test_a_file_is_standardised_and_written_back_in_its_own_units(tmp_path: Path) -> None:

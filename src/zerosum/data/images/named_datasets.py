@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,48 +14,12 @@ from zerosum.data.fetch import fetch, sha256_of
 from zerosum.data.images import arrays, cifar, idx, stacked
 from zerosum.data.images.files import refit
 from zerosum.data.images.types import ImageOptions, LoadedImages, Part, Shape
-from zerosum.data.opening import path_of
+from zerosum.data.sources import RemoteFile, SourceInfo
 from zerosum.errors import UserError
 
 DIGITS = tuple("0123456789")
 FACES = "olivetti_faces.npz"
 GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """One published file: name, mirrors in the order they are tried, SHA-256, and a bound on its size in bytes."""
-
-    name: str
-    urls: tuple[str, ...]
-    sha256: str
-    size_limit: int
-
-
-@dataclass(frozen=True)
-class SourceInfo:
-    """A named source. folders: sub-folders of the data root where its files are looked for; none for embedded data."""
-
-    summary: str
-    origin: str
-    licence: str
-    shape: Shape
-    num_train: int
-    num_heldout: int
-    class_names: tuple[str, ...]
-    files: tuple[RemoteFile, ...] = ()
-    folders: tuple[str, ...] = ()
-
-    def looked_for(self, data_root: str | None = None) -> tuple[Path, ...]:
-        """Every folder that is looked in, in order."""
-        return tuple(root / folder for root in data_roots(data_root) for folder in self.folders)
-
-
-def data_roots(data_root: str | None = None) -> tuple[Path, ...]:
-    """Where downloaded data lie: the given folder, else $ZEROSUM_DATA; then ~/.cache/zerosum."""
-    given = data_root or os.environ.get("ZEROSUM_DATA")
-    cache = path_of("~/.cache/zerosum")
-    return (path_of(given), cache) if given else (cache,)
 
 
 def _idx_files(mirrors: tuple[str, ...], sums: tuple[str, ...]) -> tuple[RemoteFile, ...]:
@@ -102,49 +65,48 @@ SOURCES: Mapping[str, SourceInfo] = MappingProxyType(
             "Handwritten digits 8x8, bundled with scikit-learn: nothing to download.",
             "E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits (test part), UCI, 1998",
             "CC BY 4.0",
-            Shape(1, 8, 8, 10),
             1797,
             0,
             DIGITS,
+            details={"shape": Shape(1, 8, 8, 10)},
         ),
         "mnist": SourceInfo(
             "Handwritten digits 28x28.",
             "Y. LeCun, C. Cortes, C. Burges, The MNIST database of handwritten digits, 1998",
             "no formal licence; free to use, often quoted as CC BY-SA 3.0",
-            Shape(1, 28, 28, 10),
             60_000,
             10_000,
             DIGITS,
             _MNIST,
             ("mnist", "MNIST/raw"),
+            details={"shape": Shape(1, 28, 28, 10)},
         ),
         "fashion-mnist": SourceInfo(
             "Grey pictures of garments 28x28.",
             "H. Xiao, K. Rasul, R. Vollgraf, Fashion-MNIST, 2017 (Zalando SE)",
             "MIT",
-            Shape(1, 28, 28, 10),
             60_000,
             10_000,
             GARMENTS,
             _FASHION,
             ("fashion_mnist", "fashion-mnist", "FashionMNIST/raw"),
+            details={"shape": Shape(1, 28, 28, 10)},
         ),
         "cifar10": SourceInfo(
             "Small colour photographs 32x32 of ten kinds of things.",
             "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
             "no formal licence; free for research with citation",
-            Shape(3, 32, 32, 10),
             50_000,
             10_000,
             cifar.CLASSES,
             _CIFAR,
             ("cifar10", "cifar-10"),
+            details={"shape": Shape(3, 32, 32, 10)},
         ),
         "olivetti-faces": SourceInfo(
             "Grey faces 64x64, ten of each of 40 people.",
             "F. Samaria and A. Harter, AT&T Laboratories Cambridge, 1994 (version of S. Roweis)",
             "no formal licence; free for research with acknowledgement",
-            Shape(1, 64, 64, 40),
             400,
             0,
             tuple(str(person) for person in range(40)),
@@ -157,17 +119,18 @@ SOURCES: Mapping[str, SourceInfo] = MappingProxyType(
                 ),
             ),
             ("olivetti_faces", "olivetti-faces"),
+            details={"shape": Shape(1, 64, 64, 40)},
         ),
         "stacked-mnist": SourceInfo(
             "Three random digits of MNIST as the red, green and blue of one image: 1,000 modes to be found.",
             "L. Metz, B. Poole, D. Pfau, J. Sohl-Dickstein, Unrolled GANs, 2016; from the MNIST database",
             "as MNIST",
-            Shape(3, 28, 28, 0),
             stacked.NUM_TRAIN,
             stacked.NUM_HELDOUT,
             (),
             _MNIST,
             ("mnist", "MNIST/raw"),
+            details={"shape": Shape(3, 28, 28, 0)},
         ),
     }
 )
@@ -184,7 +147,7 @@ def load_named(name: str, options: ImageOptions, *, allow_download: bool, data_r
     if name == "digits":
         return _select_and_fit(LoadedImages(name, _digits(), class_names=DIGITS), options)
     info = SOURCES[name]
-    folders = info.looked_for(data_root)
+    folders = info.searched_folders(data_root)
     found = next((folder for folder in folders if _is_there(name, folder)), None)
     if found is None:
         found = _download(info, folders, name, allow_download)

@@ -16,7 +16,6 @@ from torch import Tensor
 from zerosum.data.images import attributes as tables
 from zerosum.data.images import named_datasets
 from zerosum.data.images.attributes import Attributes
-from zerosum.data.images.named_datasets import SourceInfo
 from zerosum.data.images.paths import can_open, open_path
 from zerosum.data.images.pictures import as_played, as_saved, in_bytes, to_pixels, to_unit
 from zerosum.data.images.split import hold_out, set_apart
@@ -33,6 +32,7 @@ from zerosum.data.images.types import (
     opaque,
 )
 from zerosum.data.opening import path_of
+from zerosum.data.sources import SourceInfo
 from zerosum.engine.game import Batch
 from zerosum.errors import UserError
 
@@ -41,7 +41,6 @@ __all__ = [
     "ImageSource",
     "Images",
     "Shape",
-    "SourceInfo",
     "as_played",
     "as_saved",
     "can_open",

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from zerosum.data.images.named_datasets import data_roots
+from zerosum.data.sources import SourceInfo
 from zerosum.domains.points import files, shapes
 from zerosum.domains.points.files import Shapes
 from zerosum.errors import UserError
 
 
-@dataclass(frozen=True)
-class SourceInfo:
-    """A named source. kinds: of parametric shapes. file: below the data root, for a published set."""
-
-    summary: str
-    origin: str = "made here of trimesh's primitives"
-    licence: str = "none needed"
-    kinds: tuple[str, ...] = ()
-    file: str = ""
+def _made(summary: str, kinds: tuple[str, ...]) -> SourceInfo:
+    """Parametric shapes of some kinds."""
+    return SourceInfo(summary, "made here of trimesh's primitives", "none needed", class_names=kinds)
 
 
 SOURCES: Mapping[str, SourceInfo] = {
-    "chairs": SourceInfo("Chairs of boxes: seat, back, four legs, some with arms.", kinds=("chair",)),
-    "shapes": SourceInfo("Chairs, tables, lamps and bottles, with labels.", kinds=tuple(shapes.KINDS)),
+    "chairs": _made("Chairs of boxes: seat, back, four legs, some with arms.", ("chair",)),
+    "shapes": _made("Chairs, tables, lamps and bottles, with labels.", tuple(shapes.KINDS)),
     "modelnet10-chairs": SourceInfo(
         "889 chairs of ModelNet10, 1,024 points each from a 32^3 voxel shell.",
         "Z. Wu et al., 3D ShapeNets: A Deep Representation for Volumetric Shapes, 2015 (Princeton ModelNet)",
         "free for academic research",
-        file="modelnet10_voxels/chair_points1024_derived.npz",
+        folders=("modelnet10_voxels",),
+        details={"file": "chair_points1024_derived.npz"},
     ),
 }
 NUM_TRAIN, NUM_HELDOUT = 2_000, 200
@@ -41,11 +36,11 @@ NUM_TRAIN, NUM_HELDOUT = 2_000, 200
 def load(name: str, num: int, num_points: int, seed: int) -> Shapes:
     """A named source. num: parametric training shapes (a tenth as many are held out); 0 for NUM_TRAIN."""
     info = SOURCES[name]
-    if info.kinds:
-        return _parametric(name, info.kinds, num or NUM_TRAIN, num_points, seed)
+    if info.class_names:
+        return _parametric(name, info.class_names, num or NUM_TRAIN, num_points, seed)
     if num:
         raise UserError(f"data.num: {name} is a fixed set; only the parametric sources are made in any number.")
-    places = [root / info.file for root in data_roots()]
+    places = [folder / info.details["file"] for folder in info.searched_folders()]
     found = next((path for path in places if path.is_file()), None)
     if found is None:
         looked = "\n".join(f"  {path}" for path in places)

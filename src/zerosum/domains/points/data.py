@@ -15,6 +15,7 @@ from torch import Tensor
 from zerosum import domain
 from zerosum.data import coordinates
 from zerosum.data.opening import path_of
+from zerosum.data.sources import SourceInfo
 from zerosum.domain import ClassCondition, DatasetInfo, SampleInfo
 from zerosum.domains.points import builtin_sources, files
 from zerosum.domains.points.files import Shapes
@@ -218,6 +219,6 @@ def can_open(where: str) -> bool:
     return where in builtin_sources.SOURCES or files.can_open(where)
 
 
-def sources() -> Mapping[str, builtin_sources.SourceInfo]:
+def sources() -> Mapping[str, SourceInfo]:
     """The named sources."""
     return builtin_sources.SOURCES

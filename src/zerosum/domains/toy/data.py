@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zerosum import domain
 from zerosum.data.opening import path_of
+from zerosum.data.sources import SourceInfo
 from zerosum.domain import DatasetInfo, SampleInfo
 from zerosum.domains.toy.densities import DENSITIES, Density
 from zerosum.domains.toy.estimate import kernel_estimate
@@ -173,15 +174,6 @@ def can_open(where: str) -> bool:
     return where in DENSITIES or looks_like_points(path_of(where))
 
 
-@dataclass(frozen=True)
-class SourceInfo:
-    """A named density."""
-
-    summary: str
-    num_dims: int
-    options: tuple[str, ...]
-
-
 def sources() -> Mapping[str, SourceInfo]:
     """The densities that need no points, by name."""
     return {name: _info(name) for name in DENSITIES if name != "drawn"}
@@ -189,4 +181,5 @@ def sources() -> Mapping[str, SourceInfo]:
 
 def _info(name: str) -> SourceInfo:
     density = DENSITIES[name]()
-    return SourceInfo(density.summary, density.num_dims, _options(name))
+    details = {"num_dims": density.num_dims, "options": _options(name)}
+    return SourceInfo(density.summary, details=details)

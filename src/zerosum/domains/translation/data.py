@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from zerosum import domain
 from zerosum.data.images import pairs
 from zerosum.data.opening import path_of
+from zerosum.data.sources import SourceInfo
 from zerosum.domains.translation import embedded, layouts, textures
 from zerosum.domains.translation.image_collection import ImageCollection
 from zerosum.domains.translation.layouts import Albums, Labels, Wish
@@ -26,19 +26,15 @@ LEAST = 8
 """Fewest pixels of a side."""
 
 
-@dataclass(frozen=True)
-class SourceInfo:
-    """A named source."""
-
-    summary: str
-    paired: bool
-
-
 SOURCES: Mapping[str, SourceInfo] = {
-    "textures": SourceInfo("label maps and mosaics of brick, grass and gravel (photographs of scikit-image)", True),
-    "digit-outlines": SourceInfo("the outline of a handwritten digit, and the digit", True),
-    "digit-styles": SourceInfo("white digits on black, and others as outlines in ink on paper", False),
-    "two-photos": SourceInfo("a palace roof and a flower, one photograph each", False),
+    "textures": SourceInfo(
+        "label maps and mosaics of brick, grass and gravel (photographs of scikit-image)", details={"paired": True}
+    ),
+    "digit-outlines": SourceInfo("the outline of a handwritten digit, and the digit", details={"paired": True}),
+    "digit-styles": SourceInfo(
+        "white digits on black, and others as outlines in ink on paper", details={"paired": False}
+    ),
+    "two-photos": SourceInfo("a palace roof and a flower, one photograph each", details={"paired": False}),
 }
 
 

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from zerosum.data.sources import SourceInfo
 from zerosum.domains.tables.reading.cells import RawColumn, RawTable
 
+UCI = "CC BY 4.0 (UCI Machine Learning Repository)"
 
-@dataclass(frozen=True)
-class SourceInfo:
-    """A named table. target: the column that is usually predicted from the others."""
 
-    summary: str
-    num_rows: int
-    num_columns: int
-    target: str
-    licence: str = "CC BY 4.0 (UCI Machine Learning Repository)"
+def _info(summary: str, num_rows: int, num_columns: int, target: str, licence: str = UCI) -> SourceInfo:
+    """target: the column that is usually predicted from the others."""
+    details = {"num_columns": num_columns, "target": target}
+    return SourceInfo(summary, licence=licence, num_train=num_rows, details=details)
 
 
 SOURCES: Mapping[str, SourceInfo] = {
-    "wine": SourceInfo("chemical measurements of wines of three growers", 178, 14, "grower"),
-    "breast-cancer": SourceInfo("measurements of cell nuclei, benign or malignant", 569, 31, "diagnosis"),
-    "diabetes": SourceInfo(
+    "wine": _info("chemical measurements of wines of three growers", 178, 14, "grower"),
+    "breast-cancer": _info("measurements of cell nuclei, benign or malignant", 569, 31, "diagnosis"),
+    "diabetes": _info(
         "age, sex, blood values of patients, and their disease a year later", 442, 11, "progression", "public"
     ),
 }
@@ -44,7 +41,7 @@ def read_bundled(name: str) -> RawTable:
     data = {str(feature): bunch.data[:, place] for place, feature in enumerate(bunch.feature_names)}
     columns = [_column(feature.replace("/", "_per_"), values) for feature, values in data.items()]
     target = bunch.target_names[bunch.target] if "target_names" in bunch else bunch.target
-    columns.append(_column(SOURCES[name].target, target))
+    columns.append(_column(SOURCES[name].details["target"], target))
     return RawTable(name, tuple(columns), len(bunch.target))
 
 
