@@ -18,26 +18,30 @@ import pytest
 
 import zerosum as zs
 from zerosum import catalog, known
+from zerosum.domain import Recipes
 from zerosum.jsonfile import read_json
 
 ROOT = Path(__file__).parents[1]
 DOMAIN = ROOT / "examples" / "domain" / "circle" / "__init__.py"
 SOURCE = """
+from dataclasses import dataclass, replace
+
 
 @dataclass(frozen=True)
 class Named:
     summary: str
 
 
-DOMAIN = replace(DOMAIN, sources=lambda: {"circle": Named("eight clusters on a circle")})
+NAMED = {"circle": Named("eight clusters on a circle")}
+DOMAIN = replace(DOMAIN, data=replace(DOMAIN.data, sources=lambda: NAMED))
 """
 
 
 def package(place: Path, entry: str = "circle", module: str = "circle_gan", name: str = "circle-gan") -> Path:
     """A folder that, on the path of modules, is an installed package with an entry point; made without pip."""
     (place / module).mkdir(parents=True, exist_ok=True)
-    text = DOMAIN.read_text(encoding="utf-8").replace("import dataclass", "import dataclass, replace")
-    (place / module / "__init__.py").write_text(text + SOURCE, encoding="utf-8")
+    text = DOMAIN.read_text(encoding="utf-8") + SOURCE
+    (place / module / "__init__.py").write_text(text, encoding="utf-8")
     about = place / f"{name.replace('-', '_')}-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
@@ -125,7 +129,7 @@ def circle(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_registered_domain_trains_in_this_program(circle: Any, tmp_path: Path) -> None:
     assert zs.register(circle) is circle
     assert catalog.recognise("circle") is circle
-    assert catalog.recipe("circle") is circle.recipes["circle"]
+    assert catalog.recipe("circle") is circle.recipes.table["circle"]
     assert "circle" in catalog.sources()
     assert [each.name for each in catalog.unlisted()] == ["circle"]
     done = zs.train("circle", out=tmp_path / "run", set={"steps": 3, "batch": 8, "threads": 1})
@@ -140,9 +144,11 @@ def test_names_that_are_taken_are_refused(circle: Any) -> None:
     with pytest.raises(
         zs.UserError, match=r"recipe 'dcgan' of the domain 'circle' .* of the domain 'images' \(zerosum itself"
     ):
-        zs.register(replace(circle, recipes={"dcgan": circle.recipes["circle"]}))
+        zs.register(
+            replace(circle, recipes=Recipes({"dcgan": circle.recipes.table["circle"]}, circle.recipes.recommend))
+        )
     with pytest.raises(zs.UserError, match=r"source 'digits' of the domain 'circle' .* of the domain 'images'"):
-        zs.register(replace(circle, sources=lambda: {"digits": None}))
+        zs.register(replace(circle, data=replace(circle.data, sources=lambda: {"digits": None})))
     assert "circle" not in catalog.domain_names()
     zs.register(circle)
     with pytest.raises(zs.UserError, match="To replace it: register"):

@@ -54,12 +54,14 @@ class TrainingEvaluator:
 
     def _layout(self) -> tuple[int, Tensor | None]:
         """Columns of the grid, and the condition of each sample: as many columns for each class where there are few classes,
-        attributes of real rows."""
+        attributes of real rows. A medium with its own number of samples gets the classes in turn."""
         condition = self.plan.info.condition if self.sampler.conditional else None
         if condition is not None and not isinstance(condition, ClassCondition):
             num = self.plan.domain.media.num_shown or ROWS * COLUMNS
             return COLUMNS, self.sampler.conditions(num, self.plan.recipe.seed)
         classes = condition.num_classes if condition is not None else 0
+        if classes and (num := self.plan.domain.media.num_shown):
+            return COLUMNS, torch.arange(num) % classes
         if not 2 <= classes <= MOST_COLUMNS:
             return COLUMNS, torch.arange(ROWS * COLUMNS) % classes if classes else None
         each = max(1, COLUMNS // classes)
