@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zerosum import domain
+from zerosum.data.sources import SourceInfo
 from zerosum.domain import Data, Domain, Evaluation, Games, Media, Recipes, SampleInfo, kit
 from zerosum.engine import OptimizerConfig
 from zerosum.metrics.record import Record
@@ -70,6 +71,7 @@ DOMAIN = Domain(
     name="circle",
     summary="points on a circle in the plane",
     data=Data(
+        sources=lambda: {"circle": SourceInfo("eight clusters on a circle")},
         can_open=lambda where: where == "circle",
         open=lambda data, allow_download: domain.make("data", {"circle": circle}, data),
         info=lambda source: source.info(SampleInfo({"coordinates": 2}, "a point in the plane")),

@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from zerosum import domain
+from zerosum.data.sources import SourceInfo
 from zerosum.domain import Data, Domain, Evaluation, Games, Media, Recipes, SampleInfo, kit
 from zerosum.engine import OptimizerConfig
 from zerosum.recipe import PenaltyConfig, Recipe, part
@@ -99,6 +100,7 @@ DOMAIN = Domain(
     name="waves",
     summary="signals of three kinds: sine, square and saw-tooth waves",
     data=Data(
+        sources=lambda: {"waves": SourceInfo("sine, square and saw-tooth waves")},
         can_open=lambda where: where == "waves",
         open=lambda data, allow_download: domain.make("data", {"waves": waves}, data),
         info=lambda source: source.info(SampleInfo(dict(zip(("channel", "time"), source.data.shape[1:])), "a signal")),

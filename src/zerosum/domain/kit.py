@@ -401,7 +401,7 @@ class FeatureEvaluator:
 
     def _features(self, samples: Tensor) -> Tensor:
         with torch.no_grad():
-            parts = [self.extract(part.detach().float()).cpu() for part in samples.split(BATCH)]
+            parts = [self.extract(part.detach().float()).cpu() for part in torch.split(samples, BATCH)]
         return torch.cat(parts).flatten(1)
 
     def _rows(self, held: bool, purpose: str) -> Tensor:
