@@ -68,7 +68,7 @@ def _measure(folder: Path, args: Any) -> dict[str, Any]:
         for side in args.sizes if kind == "folder" else args.sizes[:1]:
             made, core = _seconds(lambda p=place, s=side: open_source(str(p), size=(s, s)))
             again, _ = _seconds(lambda p=place, s=side: open_source(str(p), size=(s, s)))
-            found = {"images_per_s": args.num / made, "images_per_core_s": args.num / core, "opened_again_s": again}
+            found = {"samples_per_s": args.num / made, "images_per_core_s": args.num / core, "opened_again_s": again}
             prepared[f"{kind} to {side} px"] = {name: round(value, 3) for name, value in found.items()}
             print(
                 f"  {kind:<7} to {side:>3} px: {args.num / made:>7,.0f} images/s, {args.num / core:>7,.0f} a second of one "

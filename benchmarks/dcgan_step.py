@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             learning=OptimizerConfig(lr=2e-4, betas=(0.5, 0.999)),
             precision=precision,
             device=args.device,
-            half_life_images=20_000.0 if args.ema else None,
+            half_life_samples=20_000.0 if args.ema else None,
         )
         for precision in measuring.precisions(args.precision, args.device)
     }

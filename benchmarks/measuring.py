@@ -160,7 +160,7 @@ def summary(sides: Iterable[Side], images: int) -> dict[str, dict[str, float]]:
         side.name: {
             "median_ms": round(side.median * images * 1e3, 3),
             "fastest_ms": round(min(side.seconds) * images * 1e3, 3),
-            "images_per_s": round(1 / side.median, 1),
+            "samples_per_s": round(1 / side.median, 1),
         }
         for side in sides
     }
@@ -169,7 +169,7 @@ def summary(sides: Iterable[Side], images: int) -> dict[str, dict[str, float]]:
 def show(sides: Mapping[str, Mapping[str, float]], ratios: Sequence[Mapping[str, Any]], per: str = "step") -> None:
     """Plain rows."""
     for name, numbers in sides.items():
-        print(f"  {name:<44} {numbers['median_ms']:>10.2f} ms/{per} {numbers['images_per_s']:>12,.0f} images/s")
+        print(f"  {name:<44} {numbers['median_ms']:>10.2f} ms/{per} {numbers['samples_per_s']:>12,.0f} images/s")
     for found in ratios:
         low, high = found["quartiles"]
         wanted = "".join(f", {word} {found[word]:g}" for word in ("least", "goal") if word in found)

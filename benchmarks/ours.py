@@ -46,15 +46,15 @@ class Engine:
         learning: OptimizerConfig,
         precision: Precision,
         device: str = "cpu",
-        half_life_images: float | None = None,
+        half_life_samples: float | None = None,
         read_every: int = READ_EVERY,
     ) -> None:
         generator, discriminator = (network.to(device).train() for network in pair)
         settings = Settings(
             batch=batch,
             default=learning,
-            average=None if half_life_images is None else "generator",
-            half_life_images=half_life_images or 0.0,
+            average=None if half_life_samples is None else "generator",
+            half_life_samples=half_life_samples or 0.0,
             precision=precision,
         )
         duel = Duel(generator, discriminator, prior=LATENT, rules=rules)

@@ -145,7 +145,7 @@ def _compare(name: str, precision: Precision, args: Any) -> tuple[dict[str, Any]
         learning=learning,
         precision=precision,
         device=args.device,
-        half_life_images=HALF_LIFE,
+        half_life_samples=HALF_LIFE,
     )
     label = f"{name} {precision}"
     hand, made = measuring.Side(f"bare loop, {label}", bare.play), measuring.Side(f"zerosum, {label}", engine.play)

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             learning=OptimizerConfig(lr=RATE, betas=(0.9, 0.999)),
             precision=precision,
             device=args.device,
-            half_life_images=10_000.0 if args.ema else None,
+            half_life_samples=10_000.0 if args.ema else None,
         )
         for precision in measuring.precisions(args.precision, args.device)
     }

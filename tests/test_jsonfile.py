@@ -69,7 +69,7 @@ def test_files_have_a_size_and_are_files(tmp_path: Path, monkeypatch: pytest.Mon
             read_object(odd)
 
 
-WHOLE = {"step": 3, "kind": "train", "images": 48, "seconds": 0.5, "values": {"loss": 1.0, "lost": None}}
+WHOLE = {"step": 3, "kind": "train", "samples": 48, "seconds": 0.5, "values": {"loss": 1.0, "lost": None}}
 
 
 def test_lines_of_a_log(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_lines_of_a_log(tmp_path: Path) -> None:
         *({"step": value} for value in ("x", None, 1.5, True, -1, 2**53)),
         *({"kind": value} for value in (None, 1)),
         *({"values": value} for value in (None, [], {"loss": "x"}, {"loss": []}, {"loss": True})),
-        *({"seconds": "x"}, {"images": None}, {"records": {}}, {"records": [1]}, {"records": [{"name": 1}]}),
+        *({"seconds": "x"}, {"samples": None}, {"records": {}}, {"records": [1]}, {"records": [{"name": 1}]}),
         {"kind": "evaluation"},
     ],
 )

@@ -60,7 +60,7 @@ def test_steps_have_a_most(option: str) -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    ["penalties.r1.weight=Infinity", "ema.half_life_images=Infinity", "ema.ramp=NaN"],
+    ["penalties.r1.weight=Infinity", "ema.half_life_samples=Infinity", "ema.ramp=NaN"],
 )
 def test_numbers_of_a_recipe_are_finite(setting: str) -> None:
     told = _refused("train", "ring", "--set", setting, "--dry-run")

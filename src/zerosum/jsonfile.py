@@ -117,14 +117,14 @@ CONTENT = {"train": ("values", dict), "health": ("values", dict), "evaluation": 
 
 
 def is_log_line(line: Any) -> bool:
-    """Whether a value is a log line: an object with a whole "step" of 0 or more, a text as "kind", numbers for "images" and
+    """Whether a value is a log line: an object with a whole "step" of 0 or more, a text as "kind", numbers for "samples" and
     "seconds", numbers or null as "values", and objects with a "name" as "records"."""
     if not isinstance(line, dict) or not isinstance(line.get("kind"), str):
         return False
     step, (field, kind) = line.get("step"), CONTENT.get(line["kind"], ("kind", str))
     if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < 2**53:
         return False
-    if not isinstance(line.get(field), kind) or not all(_is_number(line.get(key, 0)) for key in ("images", "seconds")):
+    if not isinstance(line.get(field), kind) or not all(_is_number(line.get(key, 0)) for key in ("samples", "seconds")):
         return False
     values, records = line.get("values", {}), line.get("records", [])
     return (

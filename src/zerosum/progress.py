@@ -59,16 +59,16 @@ SHOWN = (
 def numbers(values: Mapping[str, float]) -> str:
     """The few numbers of a progress line."""
     parts = [f"{text} {values[name]:.3f}" for name, text in SHOWN if name in values]
-    if "images_per_s" in values:
-        parts.append(f"{values['images_per_s']:,.0f} samples/s")
+    if "samples_per_s" in values:
+        parts.append(f"{values['samples_per_s']:,.0f} samples/s")
     return "  ".join(parts)
 
 
 def short_numbers(values: Mapping[str, float]) -> str:
     """The same, so short that a bar and an ETA fit beside them in 80 columns."""
     parts = [f"{text.removesuffix(' loss')} {values[name]:.2f}" for name, text in SHOWN if name in values]
-    if "images_per_s" in values:
-        parts.append(f"{values['images_per_s']:,.0f}/s")
+    if "samples_per_s" in values:
+        parts.append(f"{values['samples_per_s']:,.0f}/s")
     return " ".join(parts)
 
 

@@ -72,16 +72,16 @@ class PenaltyConfig(BaseModel):
 
 
 class AverageConfig(Frozen):
-    """The average generator. half_life_images: rows of real data; 0 switches it off. ramp: see engine.ema.Average."""
+    """The average generator. half_life_samples: rows of real data; 0 switches it off. ramp: see engine.ema.Average."""
 
-    half_life_images: Number | Auto = 20_000.0
+    half_life_samples: Number | Auto = 20_000.0
     ramp: float | None = 0.05
     every: int = Field(1, ge=1)
 
     @model_validator(mode="after")
     def _nothing_is_ramped_without_an_average(self) -> AverageConfig:
-        if self.half_life_images == 0 and (self.ramp, self.every) != (0.05, 1):
-            raise ValueError("ramp and every have no use without an average (half_life_images = 0)")
+        if self.half_life_samples == 0 and (self.ramp, self.every) != (0.05, 1):
+            raise ValueError("ramp and every have no use without an average (half_life_samples = 0)")
         return self
 
 
@@ -117,7 +117,7 @@ class InitFrom(Frozen):
 class Recipe(Frozen):
     """Everything a run depends on. threads: of the CPU; 0 chooses between one and all by measuring.
 
-    batch, ema.half_life_images and a penalty's weight may be "auto": see `Games.resolve_auto`.
+    batch, ema.half_life_samples and a penalty's weight may be "auto": see `Games.resolve_auto`.
     limits: the most of a value of the data that the recipe was measured to work with, by the domain's name of the value ("side"
     of images, in pixels); beyond it the plan says so and names the recipe `beyond_limits`.
     on_nonfinite: what follows a loss or gradient that is not finite: "raise" stops, "skip" leaves the update out,
@@ -170,7 +170,7 @@ class Recipe(Frozen):
 
     def unsettled(self) -> list[str]:
         """The paths of numbers that are still "auto"."""
-        found = {"batch": self.batch, "ema.half_life_images": self.ema.half_life_images}
+        found = {"batch": self.batch, "ema.half_life_samples": self.ema.half_life_samples}
         found |= {f"penalties.{name}.weight": part.weight for name, part in self.penalties.items()}
         return [path for path, value in found.items() if value == "auto"]
 
@@ -300,7 +300,7 @@ def _useless(plain: dict[str, Any], path: str, options: Options, before: dict[st
         yield from (("rules", name) for name in ("augment_strength", "augment_role") if name in rules)
         named = [name for name, one in penalties.items() if isinstance(one, dict) and "through_augment" in one]
         yield from ((f"penalties.{name}", "through_augment") for name in named)
-    if path == "ema.half_life_images" and place.get(last) == 0:
+    if path == "ema.half_life_samples" and place.get(last) == 0:
         yield from (("ema", name) for name in ("ramp", "every") if name in place)
 
 

@@ -171,14 +171,14 @@ def test_schedules_refuse(options: dict[str, Any], words: str) -> None:
 
 
 def test_average_has_its_half_life() -> None:
-    """A weight that jumps from 0 to 1 is half way there after one half-life: 1 - 2^(-images / half-life)."""
+    """A weight that jumps from 0 to 1 is half way there after one half-life: 1 - 2^(-samples / half-life)."""
     network = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(network.weight)
     average = WeightAverage(network, ramp=None)
     nn.init.ones_(network.weight)
     found = []
     for step in range(1, 9):
-        average.update(network, images=10, seen=10 * step, half_life=40.0)
+        average.update(network, samples=10, seen=10 * step, half_life=40.0)
         found.append(next(average.network.parameters()).item())
     assert found == pytest.approx([1 - 2 ** (-step / 4) for step in range(1, 9)], rel=1e-5)
 
@@ -189,7 +189,7 @@ def test_ramp_bounds_the_half_life_of_a_young_average() -> None:
     average, by_hand = WeightAverage(network, ramp=0.5), 0.0
     for step in range(1, 12):
         nn.init.constant_(network.weight, float(step))
-        average.update(network, images=10, seen=10 * step, half_life=30.0)
+        average.update(network, samples=10, seen=10 * step, half_life=30.0)
         decay = 0.5 ** (10 / min(30.0, 0.5 * 10 * step))
         by_hand = decay * by_hand + (1 - decay) * step
         assert next(average.network.parameters()).item() == pytest.approx(by_hand, rel=1e-5)
@@ -200,7 +200,7 @@ def test_average_copies_buffers_and_stays_in_float32_eval() -> None:
     average = WeightAverage(network, ramp=None)
     network[1].running_mean.fill_(3.0)
     network[1].num_batches_tracked.fill_(5)
-    average.update(network, images=1, seen=1, half_life=0.0)  # no half-life: a copy
+    average.update(network, samples=1, seen=1, half_life=0.0)  # no half-life: a copy
     assert all(p.dtype == torch.float32 and not p.requires_grad for p in average.network.parameters())
     assert not average.network.training
     torch.testing.assert_close(average.network[1].running_mean, torch.full((6,), 3.0))
@@ -213,7 +213,7 @@ def test_average_copies_buffers_and_stays_in_float32_eval() -> None:
 
 def test_loop_averages_every_second_step_with_a_scheduled_half_life() -> None:
     half_life = Schedule(20.0, 60.0, "linear", over_steps=4)
-    game = match(duel(), half_life_images=half_life, ramp=2.0, average_every=2)
+    game = match(duel(), half_life_samples=half_life, ramp=2.0, average_every=2)
     by_hand = game.game.players["generator"][0].weight.detach().clone()
     for event in game.run(4):
         if hasattr(event, "values") and event.step % 2 == 0:

@@ -33,7 +33,7 @@ def fresh(kind: Any = "adam") -> TrainingLoop:
         penalties=[penalties.r1(0.5, every=4), penalties.r2(0.5, every=3)],
         rules=UpdateRules(fakes="previous"),
     )
-    return match(game, Rows(30), default=learning, micro_batches=2, half_life_images=40.0)
+    return match(game, Rows(30), default=learning, micro_batches=2, half_life_samples=40.0)
 
 
 @pytest.fixture(scope="module")

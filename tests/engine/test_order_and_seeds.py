@@ -101,7 +101,7 @@ def test_events_in_order() -> None:
         (Boundary, 2, True),
     ]
     assert [(event.step, event.last) for event in game.run(2)] == [(2, True)]
-    assert [event.images for event in game.run(4) if isinstance(event, Stepped)] == [24, 32]
+    assert [event.samples for event in game.run(4) if isinstance(event, Stepped)] == [24, 32]
 
 
 def test_leaving_the_loop_and_coming_back_changes_nothing() -> None:

@@ -146,7 +146,7 @@ def test_a_training_at_work_is_left_to_log_what_was_measured(
 
         follow(run.folder, 0.0, EvalOptions(num=56), tell, quiet)
     assert niceness == [19]
-    assert told[0]["images"] == 6 * 16
+    assert told[0]["samples"] == 6 * 16
     assert any(record["name"].endswith(",n=56]") for record in run.metrics())
     assert not list((run.path / "evaluations").iterdir())
 

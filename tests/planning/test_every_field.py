@@ -85,7 +85,7 @@ FIELDS: dict[str, Any] = {
         "augment_strength": 0.5,
         "augment_role": "compared",
     },
-    "ema": {"half_life_images": 7.0, "ramp": 0.5, "every": 2},
+    "ema": {"half_life_samples": 7.0, "ramp": 0.5, "every": 2},
 }
 """Another value for each field of the engine."""
 OTHERWISE: dict[str, Any] = {"loss": "least_squares", "rules.batches": "two", "rules.simultaneous": False}
@@ -212,7 +212,7 @@ def of_engine(recipe: Recipe) -> Iterator[tuple[str, Any, str]]:
     """The same for the engine's own fields."""
     kind = recipe.generator.kind
     game = (
-        kind if kind in ("cycle", "latent") else f"duel {recipe.rules.simultaneous} {recipe.ema.half_life_images == 0}"
+        kind if kind in ("cycle", "latent") else f"duel {recipe.rules.simultaneous} {recipe.ema.half_life_samples == 0}"
     )
     if recipe.domain in ("images", "tables"):  # their data have something to tell
         yield "conditional", recipe.conditional is False, f"{recipe.domain} conditional"
@@ -221,7 +221,7 @@ def of_engine(recipe: Recipe) -> Iterator[tuple[str, Any, str]]:
         flat |= {f"{field}.{name}": other for name, other in FIELDS[field].items()}
     for player in recipe.learning:
         flat |= {f"learning.{player}.{name}": other for name, other in FIELDS["learning"].items()}
-    flat["ema.half_life_images"] = 0.0 if recipe.ema.half_life_images != 0 else 7.0
+    flat["ema.half_life_samples"] = 0.0 if recipe.ema.half_life_samples != 0 else 7.0
     plain = recipe.to_json()
     for path, other in flat.items():
         current = functools.reduce(lambda place, name: place[name], path.split("."), plain)

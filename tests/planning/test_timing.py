@@ -188,7 +188,7 @@ def test_a_look_takes_time() -> None:
 def test_every_schedule_ends_with_the_run() -> None:
     """In learning, the average and penalties alike, whatever the length becomes."""
     share = {"start": 1.0, "end": 0.1, "shape": "cosine", "over_share": 0.5}
-    paths = ("learning.generator.lr", "ema.half_life_images", "penalties.r1.weight")
+    paths = ("learning.generator.lr", "ema.half_life_samples", "penalties.r1.weight")
     settings = [f"{path}={json.dumps(share)}" for path in paths]
     planned = plan.make(
         plan.TrainRequest(None, DOMAIN.recipes.table["toy"], minutes=0.05, settings=[*settings, "threads=1"])
@@ -196,7 +196,7 @@ def test_every_schedule_ends_with_the_run() -> None:
     recipe = planned.recipe
     half = Schedule(1.0, 0.1, "cosine", over_steps=round(recipe.steps / 2))
     assert recipe.learning["generator"].lr == half
-    assert recipe.ema.half_life_images == half
+    assert recipe.ema.half_life_samples == half
     assert recipe.penalties["r1"].weight == half
     assert "over_share" not in "".join(planned.notes)
     assert half(recipe.steps // 2 + 1) == pytest.approx(0.1)

@@ -78,7 +78,7 @@ def test_what_belongs_to_an_augmentation_goes_with_it() -> None:
     plain = changed("r3gan", "augment=null")
     assert plain.rules.augment_strength == 1.0
     assert "through_augment" not in plain.penalties["r1"].options
-    assert changed("r3gan", "ema.half_life_images=0").ema.ramp == 0.05
+    assert changed("r3gan", "ema.half_life_samples=0").ema.ramp == 0.05
     with pytest.raises(UserError, match="augment_strength has no use without an augmentation"):
         told("r3gan", "augment=null", "rules.augment_strength=0.5", "generator.width=16", "discriminator.width=16")
 

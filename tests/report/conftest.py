@@ -22,7 +22,7 @@ def log_lines(num_steps: int) -> list[dict[str, Any]]:
     for step in range(1, num_steps + 1):
         values = {"discriminator/loss": 1.0 + step, "generator/loss": 2.0, "V": -1.0, "D(x)": 0.6, "D(G(z))": 0.4}
         values |= {"discriminator/r1": 0.1, "discriminator/gradient_norm": 1.0, "lr/generator": 1e-3}
-        lines.append({"step": step, "images": step * 8, "seconds": step, "kind": "train", "values": values})
+        lines.append({"step": step, "samples": step * 8, "seconds": step, "kind": "train", "values": values})
     edges = [0.0, 0.5, 1.0]
     lines.append({"step": 1, "kind": "scores", "train": [1, 3], "heldout": [2, 2], "fake": [4, 0], "edges": edges})
     lines.append({"step": 1, "kind": "health", "values": {"diversity": 0.5}, "findings": FINDINGS[2:]})
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
     save(run / "run.json", {"format": 1, "name": "digits", "plan": NASTY, "device": "cpu", "source": source})
     sources = ["Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661."]
     save(run / "recipe.json", {"name": "mlp", "why": "Small.", "sources": sources, "loss": {"name": NASTY}, "seed": 3})
-    status = {"state": "finished", "step": 300, "steps": 300, "seconds": 75.0, "images": 2400}
+    status = {"state": "finished", "step": 300, "steps": 300, "seconds": 75.0, "samples": 2400}
     save(run / "status.json", status | {"resume": "zerosum resume 'runs/my digits'"})
     save(run / "references.json", {"V": {"value": -1.3863, "label": "-log 4 " + NASTY}})
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log_lines(300)))

@@ -114,7 +114,7 @@ def test_page_ids_are_unique_and_links_lead_somewhere(folder: Path) -> None:
 def test_previews_are_the_files_themselves(folder: Path) -> None:
     page = page_of(folder)
     assert [frame["step"] for frame in page.data["frames"]] == [0, 100, 300]
-    assert [frame["images"] for frame in page.data["frames"]] == [None, 800, 2400]
+    assert [frame["samples"] for frame in page.data["frames"]] == [None, 800, 2400]
     assert page.data["frames"][2]["src"] is None  # the page shows it: it is not embedded twice
     sent = base64.b64decode(page.data["frames"][1]["src"].removeprefix("data:image/png;base64,"))
     assert sent == (folder / "previews" / "step-00000100.png").read_bytes()

@@ -77,7 +77,7 @@ def test_results_are_logged_with_their_step(pair: tuple[Run, Run]) -> None:
     lines = evaluations(pair[1].folder)
     assert [line["step"] for line in lines] == [15, 30, 40]
     for line in lines:
-        assert line["images"] == line["step"] * 32
+        assert line["samples"] == line["step"] * 32
         assert {record["protocol"]["step"] for record in line["records"]} == {line["step"]}
     names = [{record["name"] for record in line["records"]} for line in lines]
     assert names[0] == names[1] < names[2]  # the last one asks the discriminator too
@@ -93,8 +93,8 @@ def test_no_number_of_the_training_moves(pair: tuple[Run, Run]) -> None:
             assert torch.equal(value, states[1]["match"]["networks"][name][key])
     values = [[line["values"] for line in run.folder.lines() if line["kind"] == "train"] for run in pair]
     for one, two in zip(*values, strict=True):
-        assert {k: v for k, v in one.items() if k != "images_per_s"} == {
-            k: v for k, v in two.items() if k != "images_per_s"
+        assert {k: v for k, v in one.items() if k != "samples_per_s"} == {
+            k: v for k, v in two.items() if k != "samples_per_s"
         }
 
 

@@ -21,11 +21,11 @@ class Boundary:
 class Stepped:
     """A step was played. `values()` reads all logged scalars; call it before the next step, and only when needed.
 
-    step: steps completed. images: steps times rows of a batch, over all processes.
+    step: steps completed. samples: steps times rows of a batch, over all processes.
     """
 
     step: int
-    images: int
+    samples: int
     values: Callable[[], dict[str, float]]
 
 

@@ -59,10 +59,12 @@ def consistency(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
 
 
 def path_length(weight: float | Schedule = 2.0, every: int = 4, decay: float = 0.01) -> Penalty:
-    """(||J^T y|| - a)^2, where J = d image / d w, y ~ N(0, 1) / sqrt(H W), and a the running mean of the lengths.
+    """(||J^T y|| - a)^2, where J = d sample / d w, y ~ N(0, 1) / sqrt(number of places), and a the running mean of the lengths.
+
+    Samples are (N, C, ...) of any rank; the places of images are their H W pixels.
 
     Karras et al. 2020 (StyleGAN2), arXiv:1912.04958, section 3.2. The generator has `mapping(noise, condition) -> ws
-    (N, layers, W)`, `synthesis(ws) -> images` and a scalar buffer `path_length_mean`, which moves by `decay` a time. The
+    (N, layers, W)`, `synthesis(ws) -> samples` and a scalar buffer `path_length_mean`, which moves by `decay` a time. The
     lengths are compared with the mean before the turn, so that the rows of a batch stay apart.
     """
 
@@ -71,10 +73,10 @@ def path_length(weight: float | Schedule = 2.0, every: int = 4, decay: float = 0
         if not hasattr(generator, "path_length_mean"):
             raise ValueError("the penalty `path_length` needs a generator with a mapping network, such as kind `style`")
         ws = generator.mapping(play.noise, play.fake_condition)
-        images = generator.synthesis(ws)
-        pixels = images.shape[-2] * images.shape[-1]
-        direction = play.draws.normal("path length", *images.shape[1:]) / pixels**0.5
-        (slope,) = torch.autograd.grad((images * direction).sum(), ws, create_graph=True)
+        samples = generator.synthesis(ws)
+        places = samples[0, 0].numel()
+        direction = play.draws.normal("path length", *samples.shape[1:]) / places**0.5
+        (slope,) = torch.autograd.grad((samples * direction).sum(), ws, create_graph=True)
         lengths = slope.float().square().sum(2).mean(1).sqrt()
         mean: Tensor = generator.path_length_mean
         before = mean.clone()  # that of all rows before this turn, for every part of the batch
@@ -83,7 +85,7 @@ def path_length(weight: float | Schedule = 2.0, every: int = 4, decay: float = 0
         lost: Tensor = (lengths - before).square()
         return lost
 
-    # Its noise is scaled by the size of the image, so the weight need not be.
+    # Its noise is scaled by the size of the sample, so the weight need not be.
     return Penalty("path_length", function, weight, every, (GENERATOR,), source="Karras et al. 2020")
 
 

@@ -31,7 +31,7 @@ class Settings:
 
     batch: rows of the global batch of a turn, over all processes. micro_batches: parts into which each process cuts its rows.
     learning: player -> OptimizerConfig; players without an entry use `default`.
-    average: the player whose weights are averaged; None for none. half_life_images: of that average, in samples.
+    average: the player whose weights are averaged; None for none. half_life_samples: of that average, in samples.
     on_nonfinite: "raise" stops before the update; "skip" leaves the update out and counts it.
     """
 
@@ -41,7 +41,7 @@ class Settings:
     learning: Mapping[str, OptimizerConfig] = field(default_factory=dict)
     default: OptimizerConfig = OptimizerConfig()
     average: str | None = "generator"
-    half_life_images: float | Schedule = 10_000.0
+    half_life_samples: float | Schedule = 10_000.0
     ramp: float | None = 0.05
     average_every: int = 1
     precision: Precision = "float32"
@@ -92,10 +92,10 @@ class TrainingLoop:
             if self.step >= steps:
                 return
             self.train_step()
-            yield Stepped(self.step, self.images, self.values)
+            yield Stepped(self.step, self.samples, self.values)
 
     @property
-    def images(self) -> int:
+    def samples(self) -> int:
         """Samples trained on: steps times rows of a batch, over all processes. Half-lives are counted in it."""
         return self.step * self.settings.batch
 
@@ -126,9 +126,9 @@ class TrainingLoop:
         self.step += 1
         every = self.settings.average_every
         if self.average is not None and self.step % every == 0:
-            half_life = at(self.settings.half_life_images, self.step - 1)
+            half_life = at(self.settings.half_life_samples, self.step - 1)
             network = self.game.players[self.settings.average or ""]
-            self.average.update(network, self.settings.batch * every, self.images, half_life)
+            self.average.update(network, self.settings.batch * every, self.samples, half_life)
 
     def _run_turn(self, turn: Turn, micro_batches: Sequence[MicroBatch], observer: TermsObserver | None = None) -> None:
         updated = [self.players[name] for name in turn.players]
@@ -256,7 +256,7 @@ def train(
     learning: Mapping[str, OptimizerConfig] | None = None,
     default: OptimizerConfig = Settings.default,
     average: str | None = Settings.average,
-    half_life_images: float | Schedule = Settings.half_life_images,
+    half_life_samples: float | Schedule = Settings.half_life_samples,
     ramp: float | None = Settings.ramp,
     average_every: int = Settings.average_every,
     precision: Precision = Settings.precision,
@@ -268,7 +268,7 @@ def train(
     `for event in train(game, source, steps=10_000): ...`; leave the loop whenever you like. The networks are set to training
     mode and trained in place, on their device. UserError before the first step where networks and data do not fit.
     """
-    rates = average, half_life_images, ramp, average_every
+    rates = average, half_life_samples, ramp, average_every
     settings = Settings(batch, seed, micro_batches, learning or {}, default, *rates, precision, on_nonfinite)
     loop = TrainingLoop(game, source, settings, world)
     for network in game.players.values():

@@ -78,6 +78,6 @@ class SavedEvaluator:
         with cpu_threads(self.threads):
             fakes, condition = fresh(self.evaluator, sampler, seed)
             records = self.evaluator.evaluate(fakes, asked(condition), None)
-        weights = "average" if recipe.ema.half_life_images != 0 else "generator"
+        weights = "average" if recipe.ema.half_life_samples != 0 else "generator"
         made = {"weights": weights, "step": step, "sample_seed": seed}
         return SavedScores(step, told(records, made))

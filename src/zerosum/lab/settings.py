@@ -127,7 +127,7 @@ class Settings(BaseModel):
             penalties={name: PenaltyConfig(weight=self.weight) for name in self.penalty_names},
             rules=self.rules(),
             learning={player: self.learning(player) for player in ("generator", "discriminator")},
-            ema=AverageConfig(half_life_images=0),
+            ema=AverageConfig(half_life_samples=0),
             batch=self.batch,
             seed=self.seed,
             precision="float32",

@@ -13,7 +13,7 @@ from zerosum.report.questions import FRECHET, question_of
 from zerosum.report.read import Json, RunContents, as_dict, as_list, number
 
 FIRST = ("loss", "V", "D", "gradient_norm")
-LAST = ("lr", "images_per_s")
+LAST = ("lr", "samples_per_s")
 MAIN = {*FIRST, "judged", "diversity"}
 """Charts that are shown open; the others are folded."""
 ROLES = {

@@ -28,7 +28,7 @@ MEANINGS = {
     "modes_found": "Modes of the data that hold at least a tenth of their share of the fakes.",
     "largest_class_share": "Share of the most frequent class among the fakes.",
     "lr": "Learning rate of each player, as its schedule gives it.",
-    "images_per_s": "Training samples per second of wall-clock time.",
+    "samples_per_s": "Training samples per second of wall-clock time.",
     "diversity": "Diversity of the fakes as a share of that of reals: 1 is as diverse as the data, 0 is a single "
     "sample.",
     "heldout_gap": "Of the distance between D's mean scores on training reals and on fakes, the part that lies "
@@ -41,7 +41,7 @@ TITLES = {
     "D": "Output of D: D(x) and D(G(z))",
     "gradient_norm": "Gradient norms",
     "lr": "Learning rates",
-    "images_per_s": "Training speed",
+    "samples_per_s": "Training speed",
     "r1": "R1 penalty",
     "r2": "R2 penalty",
     "heldout_gap": "Held-out gap of D",

@@ -59,21 +59,21 @@ def _facts(folder: RunContents) -> Iterator[tuple[str, str, str]]:
     """(label, value, explanation) of time, steps, samples seen, speed, and number of parameters."""
     status, run = folder.status, folder.run
     step, steps = number(status.get("step")), number(status.get("steps"))
-    images, seconds = number(status.get("images")), number(status.get("seconds"))
+    samples, seconds = number(status.get("samples")), number(status.get("seconds"))
     if seconds is not None:
         where = f"{run.get('device', 'unknown device')}, {run.get('precision', '')}".rstrip(", ")
         yield "Time", format_duration(seconds, exact=True), f"on {where}"
     if step is not None:
         yield "Steps", format_number(step), f"of {format_number(steps)}" if steps else ""
-    if images is not None:
+    if samples is not None:
         rows = number(as_dict(run.get("source")).get("num_rows"))
         yield (
             "Samples seen",
-            format_number(images),
-            f"{format_number(images / rows, 3)} passes over the data" if rows else "",
+            format_number(samples),
+            f"{format_number(samples / rows, 3)} passes over the data" if rows else "",
         )
-    if images and seconds:
-        yield "Samples / s", format_number(round(images / seconds)), "mean of the whole run"
+    if samples and seconds:
+        yield "Samples / s", format_number(round(samples / seconds)), "mean of the whole run"
     for player, count in as_dict(run.get("num_parameters")).items():
         if number(count) is not None:
             yield player.capitalize(), format_number(count), "parameters"

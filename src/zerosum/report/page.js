@@ -137,7 +137,7 @@ if (newest && picture) newest.src = picture.src;
 
 function seek(index) {
   const at = times[index], step = at.step.toLocaleString("en");
-  const images = at.images ? ` · ${at.images.toLocaleString("en")} samples seen` : "";
+  const samples = at.samples ? ` · ${at.samples.toLocaleString("en")} samples seen` : "";
   parts.forEach((part) => part.mark(at.step));
   if (picture && at.src) {
     picture.src = at.src;
@@ -146,8 +146,8 @@ function seek(index) {
   follow();
   if (!slider) return;
   slider.value = index;
-  slider.setAttribute("aria-valuetext", `step ${step}${images}`);
-  when.textContent = `step ${step}${images}`;
+  slider.setAttribute("aria-valuetext", `step ${step}${samples}`);
+  when.textContent = `step ${step}${samples}`;
 }
 
 // Pictures: a click or the key E enlarges one; the arrow keys then move through the run; Escape or a click closes it.

@@ -80,8 +80,8 @@ def render_page(folder: RunContents, gallery: Gallery, more: str = "", limit: in
     """The whole HTML text of the page. more: as for `compose`. limit: points of a curve at most."""
     style, script = _asset("page.css"), _asset("charts.js") + _asset("page.js") + more
     charts, scores = charts_of(folder, limit), scores_of(folder)
-    images = {int(row["step"]): number(row.get("images")) for row in folder.rows.get("train", [])}
-    frames = [{"step": one.step, "src": one.address, "images": images.get(one.step or 0)} for one in gallery.fakes]
+    samples = {int(row["step"]): number(row.get("samples")) for row in folder.rows.get("train", [])}
+    frames = [{"step": one.step, "src": one.address, "samples": samples.get(one.step or 0)} for one in gallery.fakes]
     if frames:
         frames[-1]["src"] = None  # it is in the page already
     data = {"charts": charts, "scores": scores, "frames": frames}

@@ -35,10 +35,10 @@ PATIENCE_S = 10.0
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """A result: records of a step, and images and seconds of the training when the snapshot was taken."""
+    """A result: records of a step, and samples and seconds of the training when the snapshot was taken."""
 
     step: int
-    images: int
+    samples: int
     seconds: float
     records: list[dict[str, Any]]
 
@@ -57,7 +57,7 @@ class AsyncEvaluation:
         """Steps that wait, are being measured, or are measured and not yet fetched."""
         return {*self._snapshots(), *steps_in(self.root, ".json")}
 
-    def submit(self, step: int, images: int, seconds: float, publish: Callable[[Path], None]) -> None:
+    def submit(self, step: int, samples: int, seconds: float, publish: Callable[[Path], None]) -> None:
         """Takes a snapshot: `publish` writes the generator into the folder that it is given. A full disk is told."""
         place = self.root / step_name(step)
         aside = place.with_name(f".{place.name}.part")
@@ -65,7 +65,7 @@ class AsyncEvaluation:
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir(parents=True)
             publish(aside)
-            (aside / "when.json").write_text(json.dumps({"step": step, "images": images, "seconds": seconds}))
+            (aside / "when.json").write_text(json.dumps({"step": step, "samples": samples, "seconds": seconds}))
             shutil.rmtree(place, ignore_errors=True)
             os.replace(aside, place)
         except OSError as error:
@@ -88,7 +88,7 @@ class AsyncEvaluation:
         for path in steps_in(self.root, ".json").values():
             found = self._fetched(path)
             if found is not None:
-                self.journal.line("evaluation", found.step, found.images, found.seconds, {"records": found.records})
+                self.journal.line("evaluation", found.step, found.samples, found.seconds, {"records": found.records})
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
@@ -184,7 +184,7 @@ class AsyncEvaluation:
             content = read_object(path)
             if not is_log_line({**content, "kind": "evaluation"}):
                 raise Damaged("it is no result of an evaluation")
-            return EvaluationResult(content["step"], content["images"], content["seconds"], content["records"])
+            return EvaluationResult(content["step"], content["samples"], content["seconds"], content["records"])
         except (OSError, Damaged, KeyError) as error:
             self.say(f"Warning: {path} cannot be read ({error}); this evaluation is lost.")
             return None
@@ -200,7 +200,7 @@ def result_of(snapshot: Path) -> Path:
 def write_result(
     path: Path, records: Sequence[dict[str, Any]], took_s: float, when: Mapping[str, Any] | None = None
 ) -> None:
-    """Leaves a result for the training to log. when: step, images and seconds; by default as the snapshot tells."""
+    """Leaves a result for the training to log. when: step, samples and seconds; by default as the snapshot tells."""
     when = when or read_object(path.with_suffix("") / "when.json")
     content = {**when, "took_s": round(took_s, 1), "records": list(records)}
     write_durably(path, json.dumps(content).encode())

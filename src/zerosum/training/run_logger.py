@@ -35,10 +35,10 @@ class RunLogger:
         else:
             self._troubled.discard(what)
 
-    def line(self, kind: str, step: int, images: int, seconds: float, content: Mapping[str, Any]) -> None:
+    def line(self, kind: str, step: int, samples: int, seconds: float, content: Mapping[str, Any]) -> None:
         """One line of the log; scalars of a train line also go to TensorBoard."""
         with self.writing("the log"):
-            self.folder.log({"step": step, "images": images, "seconds": round(seconds, 3), "kind": kind, **content})
+            self.folder.log({"step": step, "samples": samples, "seconds": round(seconds, 3), "kind": kind, **content})
         if kind in ("train", "health"):
             prefix = "" if kind == "train" else "health/"
             with self.writing("the TensorBoard file"):

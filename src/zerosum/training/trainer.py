@@ -223,7 +223,7 @@ class Trainer:
         due = cadence.evaluate and step and step % cadence.evaluate == 0
         if self.chief and due and not boundary.last and step not in self._evaluated:
             self._evaluated.add(step)
-            self.background.submit(step, self.match.images, self._elapsed(), self._publish)
+            self.background.submit(step, self.match.samples, self._elapsed(), self._publish)
         overdue = self.world.any(self.saver.overdue)
         if (step and step % cadence.checkpoint == 0) or boundary.last or stop or overdue:
             self.save()
@@ -259,12 +259,12 @@ class Trainer:
     # --- telling
 
     def _line(self, kind: str, **content: Any) -> None:
-        self.journal.line(kind, self.match.step, self.match.images, self._elapsed(), content)
+        self.journal.line(kind, self.match.step, self.match.samples, self._elapsed(), content)
 
     def _log(self, event: Stepped, counted: tuple[float, int]) -> tuple[float, int]:
         """One log line. The speed counts steps only, not what is done between them."""
         now, values = time.monotonic() - self._begun - self._away, event.values()
-        values["images_per_s"] = (event.step - counted[1]) * self.match.settings.batch / max(1e-9, now - counted[0])
+        values["samples_per_s"] = (event.step - counted[1]) * self.match.settings.batch / max(1e-9, now - counted[0])
         self._refuse_gone()
         self._line("train", values=values)
         self.background.look()
@@ -359,7 +359,7 @@ class Trainer:
             "step": self.match.step,
             "steps": self.plan.recipe.steps,
             "seconds": round(self._elapsed(), 1),
-            "images": self.match.images,
+            "samples": self.match.samples,
             "message": message or stopped,
             "rollbacks": len(self._rollbacks),
             "skipped_updates": self.match.skipped,

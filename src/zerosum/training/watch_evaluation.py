@@ -65,9 +65,9 @@ def _keep(folder: RunFolder, measured: SavedScores, took_s: float) -> None:
 
 
 def _when(folder: RunFolder, step: int) -> Mapping[str, Any]:
-    """Step, images, and the seconds that the newest line of the log up to this step has."""
+    """Step, samples, and the seconds that the newest line of the log up to this step has."""
     seconds = [line["seconds"] for line in folder.lines() if line["step"] <= step and "seconds" in line]
-    return {"step": step, "images": step * folder.recipe().batch, "seconds": seconds[-1] if seconds else 0.0}
+    return {"step": step, "samples": step * folder.recipe().batch, "seconds": seconds[-1] if seconds else 0.0}
 
 
 def _fetch(folder: RunFolder) -> None:

@@ -46,7 +46,7 @@ def folder(where: Path, num: int = 60) -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     where = tmp_path_factory.mktemp("attributes")
     learning = [f"learning.{player}.lr=0.002" for player in ("generator", "discriminator")]
-    settings = [*QUICK, *learning, "conditional=true", "steps=400", "ema.half_life_images=500"]
+    settings = [*QUICK, *learning, "conditional=true", "steps=400", "ema.half_life_samples=500"]
     return zs.train(str(folder(where / "photos")), recipe="mlp", out=where / "run", set=settings)
 
 

@@ -244,7 +244,7 @@ def test_the_published_schedules_end_where_they_should_in_a_run_of_any_length() 
         "r1": (recipe.penalties["r1"].weight, 0.05, 0.005),
         "r2": (recipe.penalties["r2"].weight, 0.05, 0.005),
         "augment": (recipe.rules.augment_strength, 0.0, 0.55),
-        "half-life": (recipe.ema.half_life_images, 0.0, 5e6),
+        "half-life": (recipe.ema.half_life_samples, 0.0, 5e6),
     }
     for name, (schedule, start, end) in found.items():
         assert isinstance(schedule, Schedule), name
@@ -259,7 +259,7 @@ def test_the_average_is_as_published_at_full_length_and_forgets_in_a_short_run()
     assert ramp is not None
     full, short = (R3GAN.changed(steps=steps).with_schedules_in_steps() for steps in (R3GAN.steps, 500))
     for recipe, binds in ((full, False), (short, True)):
-        half_life = recipe.ema.half_life_images
+        half_life = recipe.ema.half_life_samples
         assert isinstance(half_life, Schedule)
         steps = range(1, recipe.steps + 1, max(1, recipe.steps // 50))
         assert all(half_life(step - 1) <= ramp * step * batch for step in steps) is not binds

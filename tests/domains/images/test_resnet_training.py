@@ -37,7 +37,7 @@ class Made:
 def match(kind: str = "sngan", *settings: str) -> TrainingLoop:
     recipe = recipes.override(
         DOMAIN.recipes.table[kind].changed(conditional=True, batch=8, steps=STEPS, device="cpu", precision="float32"),
-        ["generator.width=4", "discriminator.width=4", "ema.half_life_images=40", *settings],
+        ["generator.width=4", "discriminator.width=4", "ema.half_life_samples=40", *settings],
     )
     plan = Plan(recipe, DOMAIN, Made(), INFO)
     return plans.training_loop(plan)

@@ -290,7 +290,7 @@ def match(micro_batches: int = 1, conditional: bool = True, precision: Precision
     )
     learning = OptimizerConfig(lr=2e-3)
     settings = Settings(
-        batch=16, default=learning, micro_batches=micro_batches, half_life_images=100.0, precision=precision
+        batch=16, default=learning, micro_batches=micro_batches, half_life_samples=100.0, precision=precision
     )
     return TrainingLoop(game, Dots(), settings)
 

@@ -102,9 +102,9 @@ def test_the_rule_of_paired_losses_is_that_of_every_loss_that_looks_at_reals(mon
 )
 def test_half_life(batch: int, steps: int, half_life: float) -> None:
     recipe, (note,) = resolve_auto(
-        DCGAN.changed(ema=AverageConfig(half_life_images="auto"), batch=batch, steps=steps), info(64)
+        DCGAN.changed(ema=AverageConfig(half_life_samples="auto"), batch=batch, steps=steps), info(64)
     )
-    assert recipe.ema.half_life_images == half_life
+    assert recipe.ema.half_life_samples == half_life
     assert f"{half_life:,} images: the lesser of 312.5 x batch {batch} and 5% of the {batch * steps:,} images" in note
 
 
@@ -115,13 +115,13 @@ def test_stated_numbers_stay() -> None:
 
 
 def test_the_plan_uses_the_rules_and_tells_them() -> None:
-    settings = ["batch=auto", "penalties.r1.weight=auto", "ema.half_life_images=auto", "steps=10", "threads=1"]
+    settings = ["batch=auto", "penalties.r1.weight=auto", "ema.half_life_samples=auto", "steps=10", "threads=1"]
     planned = plan.make(
         plan.TrainRequest("digits", "dcgan", settings=[*settings, "generator.width=4", "discriminator.width=4"])
     )
     assert planned.recipe.batch == 64
     assert planned.recipe.penalties["r1"].weight == 0.0002
-    assert planned.recipe.ema.half_life_images == 32  # 5% of ten steps
+    assert planned.recipe.ema.half_life_samples == 32  # 5% of ten steps
     told = "\n".join(planned.notes)
     for words in ("Batch 64: the least of", "Weight of r1 0.0002:", "Half-life of the average generator 32 images"):
         assert words in told

@@ -29,7 +29,7 @@ LATENT = Recipe(
         "generator": OptimizerConfig(lr=Schedule(1e-3, 1e-4, "cosine", over_share=0.3), betas=(0.0, 0.99)),
         "discriminator": OptimizerConfig(lr=2e-4, betas=(0.0, 0.99)),
     },
-    ema=AverageConfig(half_life_images=20_000.0),
+    ema=AverageConfig(half_life_samples=20_000.0),
     steps=6_000,
     batch=32,
 )

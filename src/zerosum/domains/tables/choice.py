@@ -47,9 +47,9 @@ def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, 
         changed = {name: recipe.penalties[name].model_copy(update={"weight": falling}) for name in waiting}
         recipe = recipe.changed(penalties={**recipe.penalties, **changed})
         notes.append(f"Weight of {' and '.join(waiting)} {weight:g}, falling to {weight * FALL:g}: {where}.")
-    if recipe.ema.half_life_images == "auto":
+    if recipe.ema.half_life_samples == "auto":
         half_life = HALF_LIFE_STEPS * settled(recipe.batch, "batch")
-        recipe = recipe.changed(ema=recipe.ema.model_copy(update={"half_life_images": float(half_life)}))
+        recipe = recipe.changed(ema=recipe.ema.model_copy(update={"half_life_samples": float(half_life)}))
         notes.append(f"Half-life of the average generator {half_life:,} rows: {HALF_LIFE_STEPS} batches.")
     if _fast_in_bfloat16(recipe):
         recipe = recipe.changed(precision="bfloat16")

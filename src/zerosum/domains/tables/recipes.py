@@ -26,7 +26,7 @@ TABLE = Recipe(
     loss="relativistic",
     penalties={"r1": PenaltyConfig(weight="auto"), "r2": PenaltyConfig(weight="auto")},
     learning=both(lr=Schedule(1e-3, 5e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
-    ema=AverageConfig(half_life_images="auto"),
+    ema=AverageConfig(half_life_samples="auto"),
     steps=4_000,
     batch="auto",
 )
@@ -49,7 +49,7 @@ CTGAN = TABLE.changed(
         "told_columns": PenaltyConfig(weight=1.0),
     },
     learning=both(lr=2e-4, betas=(0.5, 0.9), weight_decay=1e-6),
-    ema=AverageConfig(half_life_images=0),
+    ema=AverageConfig(half_life_samples=0),
     steps=15_000,
     batch=500,
 )

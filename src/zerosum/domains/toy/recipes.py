@@ -26,7 +26,7 @@ TOY = Recipe(
     loss="relativistic",
     penalties={"r1": PenaltyConfig(weight=0.01, every=4), "r2": PenaltyConfig(weight=0.01, every=4)},
     learning=both(lr=Schedule(4e-3, 4e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
-    ema=AverageConfig(half_life_images=50_000.0),
+    ema=AverageConfig(half_life_samples=50_000.0),
     steps=8_000,
     batch=256,
 )
@@ -48,7 +48,7 @@ CLASSIC = TOY.changed(
     loss="non_saturating",
     penalties={},
     learning=both(lr=1e-3, betas=(0.5, 0.999)),
-    ema=AverageConfig(half_life_images=0),
+    ema=AverageConfig(half_life_samples=0),
 )
 
 MINIMAX = CLASSIC.changed(

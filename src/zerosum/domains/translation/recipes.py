@@ -30,7 +30,7 @@ PIX2PIX = Recipe(
         "pixel": PenaltyConfig(weight="auto"),
     },
     learning=both(lr=5e-4, betas=(0.0, 0.99)),
-    ema=AverageConfig(half_life_images=1_100.0),
+    ema=AverageConfig(half_life_samples=1_100.0),
     steps=600,
     batch=8,
 )
@@ -42,7 +42,7 @@ PIX2PIX_2017 = PIX2PIX.changed(
     loss="least_squares",
     penalties={"pixel": PenaltyConfig(weight=100.0)},
     learning=both(lr=2e-4, betas=(0.5, 0.999)),
-    ema=AverageConfig(half_life_images=0),
+    ema=AverageConfig(half_life_samples=0),
 )
 
 CYCLEGAN = Recipe(
@@ -62,7 +62,7 @@ CYCLEGAN = Recipe(
         "identity": PenaltyConfig(weight=1.0),
     },
     learning=both(lr=Schedule(4e-4, 4e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
-    ema=AverageConfig(half_life_images=1_000.0),
+    ema=AverageConfig(half_life_samples=1_000.0),
     steps=600,
     batch=8,
 )
@@ -100,7 +100,7 @@ SINGLE = Recipe(
         "contrast": PenaltyConfig(weight=1.0, identity=0.0),
     },
     learning=both(lr=4e-4, betas=(0.0, 0.99)),
-    ema=AverageConfig(half_life_images=1_000.0),
+    ema=AverageConfig(half_life_samples=1_000.0),
     steps=600,
     batch=8,
 )

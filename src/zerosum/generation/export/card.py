@@ -35,7 +35,7 @@ def model_card(run: TrainedGenerator, config: Mapping[str, Any], licence: str | 
                 "told": _told(run),
                 "trained": f"{config['step']:,} steps of {recipe.batch} rows, seed {recipe.seed}, {recipe.precision}",
                 "weights": "the average of the generator over training"
-                if recipe.ema.half_life_images
+                if recipe.ema.half_life_samples
                 else "the last step's",
                 "SHA-256 of model.safetensors": config["sha256"],
             }

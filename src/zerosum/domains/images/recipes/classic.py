@@ -23,7 +23,7 @@ MLP = Recipe(
     penalties={"r1": PenaltyConfig(weight=1.0, every=4), "r2": PenaltyConfig(weight=1.0, every=4)},
     rules=UpdateRules(batches="one"),
     learning=both(lr=Schedule(1e-3, 1e-4, "cosine", over_share=1.0), betas=(0.0, 0.99)),
-    ema=AverageConfig(half_life_images=20_000.0),
+    ema=AverageConfig(half_life_samples=20_000.0),
     steps=8_000,
     batch=64,
 )
@@ -36,7 +36,7 @@ MLP_TUTORIAL = MLP.changed(
     penalties={},
     rules=UpdateRules(),
     learning=both(lr=2e-4, betas=(0.9, 0.999)),
-    ema=AverageConfig(half_life_images=0),
+    ema=AverageConfig(half_life_samples=0),
     steps=5_000,
     batch=100,
 )
@@ -51,7 +51,7 @@ DCGAN = Recipe(
     conditional=False,
     penalties={"r1": PenaltyConfig(weight=1.0, every=8)},
     learning=both(lr=2e-3, betas=(0.5, 0.99)),
-    ema=AverageConfig(half_life_images=20_000.0),
+    ema=AverageConfig(half_life_samples=20_000.0),
     steps=4_000,
     batch=64,
 )
@@ -96,7 +96,7 @@ RPGAN = Recipe(
     penalties={"r1": PenaltyConfig(weight=0.3, every=8), "r2": PenaltyConfig(weight=0.3, every=8)},
     rules=UpdateRules(batches="one"),
     learning=both(lr=Schedule(2e-3, 2e-4, "cosine", over_share=1.0), betas=(0.0, 0.99)),
-    ema=AverageConfig(half_life_images=20_000.0),
+    ema=AverageConfig(half_life_samples=20_000.0),
     steps=16_000,
     batch=16,
     limits={"side": 48},
@@ -134,7 +134,7 @@ GOODFELLOW2014 = Recipe(
     rules=UpdateRules(simultaneous=True, batches="one"),
     # The published loss of D carries a factor 1/2, which for this optimizer is half the rate.
     learning={"generator": _classic(0.1), "discriminator": _classic(0.05)},
-    ema=AverageConfig(half_life_images=0),
+    ema=AverageConfig(half_life_samples=0),
     steps=125_000,
     batch=100,
 )

@@ -19,7 +19,7 @@ FEWSHOT = Recipe(
     penalties={"r1": PenaltyConfig(weight=0.1, every=8), "reconstruction": PenaltyConfig(weight=1.0)},
     augment=part("diffaugment", policy=["color", "translation", "cutout"]),
     learning=both(lr=1e-3, betas=(0.0, 0.99)),
-    ema=AverageConfig(half_life_images=10_000.0),
+    ema=AverageConfig(half_life_samples=10_000.0),
     steps=6_000,
     batch=16,
 )

@@ -36,7 +36,7 @@ R3GAN = Recipe(
     augment=part("ada", pipe=["blit", "geometric", "color", "cutout"], multipliers={"color": 0.5}),
     learning=both(lr=_moving(2e-4, 5e-5), betas=(0.0, _moving(0.9, 0.99))),
     # The ramp does not bind at the published length; in a shorter run it keeps the average from remembering its beginning.
-    ema=AverageConfig(half_life_images=_moving(0.0, 5e6), ramp=0.3),
+    ema=AverageConfig(half_life_samples=_moving(0.0, 5e6), ramp=0.3),
     steps=48_828,  # of 512 images: 25 million, of which 20 on the schedules
     batch=512,
 )
@@ -53,7 +53,7 @@ R3GAN_S = Recipe(
     penalties={"r1": PenaltyConfig(weight=0.2, every=8), "r2": PenaltyConfig(weight=0.2, every=8)},
     rules=UpdateRules(batches="one"),
     learning=both(lr=2e-3, betas=(0.0, 0.99)),
-    ema=AverageConfig(half_life_images=20_000.0),
+    ema=AverageConfig(half_life_samples=20_000.0),
     steps=6_000,
     batch=16,
 )

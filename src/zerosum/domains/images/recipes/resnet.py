@@ -15,7 +15,7 @@ SNGAN = Recipe(
     prior=Prior(64),
     loss="hinge",
     learning=both(lr=2e-3, betas=(0.0, 0.99)),
-    ema=AverageConfig(half_life_images=20_000.0),
+    ema=AverageConfig(half_life_samples=20_000.0),
     steps=4_000,
     batch=64,
 )

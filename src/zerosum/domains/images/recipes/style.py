@@ -18,7 +18,7 @@ STYLEGAN2_S = Recipe(
     # The reference's weight for R1 (0.005 at 28 px) is for long runs: in a short one D is soon right about every image.
     penalties={"r1": PenaltyConfig(weight=1.0, every=8), "path_length": PenaltyConfig(weight="auto", every=8)},
     learning=both(lr=Schedule(8e-3, 2e-3, "cosine", over_share=1.0), betas=(0.0, 0.99)),
-    ema=AverageConfig(half_life_images="auto"),
+    ema=AverageConfig(half_life_samples="auto"),
     steps=4_000,
     batch=32,
 )

@@ -41,9 +41,9 @@ def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, 
             recipe = recipe.changed(penalties={**recipe.penalties, name: changed})
             weights.setdefault(said, []).append(name)
     notes += [f"Weight of {' and '.join(names)} {said}." for said, names in weights.items()]
-    if recipe.ema.half_life_images == "auto":
+    if recipe.ema.half_life_samples == "auto":
         half_life, said = half_life_rule(recipe)
-        recipe = recipe.changed(ema=recipe.ema.model_copy(update={"half_life_images": half_life}))
+        recipe = recipe.changed(ema=recipe.ema.model_copy(update={"half_life_samples": half_life}))
         notes.append(f"Half-life of the average generator {half_life:,.0f} images: {said}.")
     largest = recipe.limits.get("side", math.inf)
     if _side(info) > largest:
