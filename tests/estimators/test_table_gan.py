@@ -136,7 +136,7 @@ def test_random_states_are_those_of_scikit_learn(fitted: TableGAN) -> None:
     assert not first.equals(second)
     for odd in ("7", 1.5, True):
         with pytest.raises(
-            zs.UserError, match=r"random_state = .*: a whole number, a numpy RandomState or Generator, or None"
+            zs.UserError, match=r"random_state = .*: give a whole number, a numpy RandomState or Generator, or None"
         ):
             fitted.sample(3, random_state=odd)  # type: ignore[arg-type]
 
@@ -147,7 +147,7 @@ def test_no_rows_have_columns_and_types_too(fitted: TableGAN) -> None:
     assert none.dtypes.equals(fitted.sample(5).dtypes)
     assert len(fitted.sample(np.int64(2))) == 2
     for n in (-1, 2.5, "3"):
-        with pytest.raises(zs.UserError, match=r"n = .*: a whole number of rows, 0 or more"):
+        with pytest.raises(zs.UserError, match=r"n = .*: give a whole number of rows, 0 or more"):
             fitted.sample(n)  # type: ignore[arg-type]
 
 

@@ -212,7 +212,7 @@ def test_five_numbers_come_first_and_the_rest_is_folded_by_question(folder: Path
     assert tiles == [
         ("Is it real?", "17.5", "Fréchet, n=179"),
         ("Is it varied?", "0.5", "of the reals have a sample nearby"),
-        ("Does it copy?", "0.125", "of the samples are close to a training image"),
+        ("Does it copy?", "0.125", "of the samples are close to a training sample"),
         ("Does D win?", "0.625", "of the fakes, D calls fake"),
         ("Time", "1 min 15 s", "on cpu"),
     ]

@@ -1,1 +1,1 @@
-"""Generators with the habits of scikit-learn: fit, sample, get_params."""
+"""Generators with the interface of scikit-learn estimators: fit, sample, get_params."""

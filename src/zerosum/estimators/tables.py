@@ -31,19 +31,18 @@ RandomState = int | np.random.RandomState | np.random.Generator | None
 
 
 class TableGAN(BaseEstimator):  # type: ignore[misc]
-    """Learns the distribution of the rows of a pandas DataFrame and makes new ones.
+    """Learns the distribution of the rows of a pandas DataFrame and generates new rows.
 
-    recipe: a name or a file; None chooses by the data. minutes: the time that training may take. steps: of the training; neither:
-    those of the recipe. random_state: of the training, and of samples that name none: a number; a numpy RandomState or Generator,
-    which gives another seed at each call; None takes numpy's global one. types: column -> meaning, where the
-    meaning found is wrong. drop: columns to be left out. settings: further settings of the recipe, {"generator.width": 128}.
-    folder: where the run is kept, with its report, and beside it the table as FOLDER.parquet; None keeps nothing on disk beyond
-    the life of the estimator.
+    recipe: a name or a file; None: chosen by the data. minutes: time limit of the training. steps: number of steps; without both,
+    those of the recipe. random_state: of the training, and of samples without their own: a number; a numpy RandomState or
+    Generator, which gives another seed at each call; None: the global one of numpy. types: column -> meaning, to correct the
+    detected one. drop: columns to leave out. settings: further settings of the recipe, {"generator.width": 128}. folder: keeps
+    the run and its report there, and the table as FOLDER.parquet; None: a temporary folder that ends with the estimator.
 
-    After `fit`: `run_` (the finished run), `feature_names_in_`, `n_features_in_`, `notes_` (what was found in the table).
+    After `fit`: `run_` (the finished run), `feature_names_in_`, `n_features_in_`, `notes_` (notes on the table).
 
-    A pickle holds the parameters and the files of the published generator, which are read as any others: no code is in them.
-    What comes out of it has the generator for its run, without the discriminator.
+    A pickle holds the parameters and the files of the published generator, which contain no code. An unpickled estimator has the
+    generator, without the discriminator.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
         self.folder = folder
 
     def fit(self, X: Any, y: Any = None) -> TableGAN:  # noqa: N803  (scikit-learn's own name)
-        """Trains on the rows of a DataFrame; a 2-D array gets the columns x0, x1 ... y: one more column, learnt with them."""
+        """Trains on the rows of a DataFrame; a 2-D array gets the columns x0, x1 ... y: one more column."""
         from zerosum import api
 
         frame = _frame(X, y)
@@ -114,14 +113,14 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
         return found
 
     def sample(self, n: int = 1000, *, where: Where = "", random_state: RandomState = None) -> Any:
-        """A DataFrame of n new rows, 0 or more, with the columns and dtypes of the one that was fitted.
+        """A DataFrame of n new rows, 0 or more, with the columns and dtypes of the fitted one.
 
-        where: conditions, in words ("sex=Female,age>40") or as a mapping ({"sex": "Female", "age": ">40"}).
+        where: conditions, as text ("sex=Female,age>40") or as a mapping ({"sex": "Female", "age": ">40"}).
         """
         check_is_fitted(self, "run_")
         num = _whole(n)
         if num is None or num < 0:
-            raise UserError(f"TableGAN.sample: n = {n!r}: a whole number of rows, 0 or more.")
+            raise UserError(f"TableGAN.sample: n = {n!r}: give a whole number of rows, 0 or more.")
         seed = _seed(self.random_state if random_state is None else random_state)
         stream = conditional_sampling.stream(self.run_.sampler, where, seed)
         none = stream.fit.decoded(torch.zeros(0, stream.fit.blocks[-1].stop))
@@ -130,7 +129,7 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
 
     @classmethod
     def load(cls, folder: str | Path) -> TableGAN:
-        """The estimator of a run that lies on disk."""
+        """The estimator of a run on disk."""
         from zerosum import api
 
         made = cls(folder=folder)
@@ -145,14 +144,16 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
 
 
 def _seed(state: Any) -> int:
-    """A seed: the number itself, or one that a generator of random numbers gives."""
+    """A seed: the number itself, or one drawn from a random generator."""
     if (number := _whole(state)) is not None:
         return number
     if isinstance(state, np.random.Generator):
         return int(state.integers(NUM_SEEDS))
     if state is None or isinstance(state, np.random.RandomState):
         return int(check_random_state(state).randint(NUM_SEEDS))
-    raise UserError(f"TableGAN: random_state = {state!r}: a whole number, a numpy RandomState or Generator, or None.")
+    raise UserError(
+        f"TableGAN: random_state = {state!r}: give a whole number, a numpy RandomState or Generator, or None."
+    )
 
 
 def _whole(value: Any) -> int | None:
@@ -166,12 +167,14 @@ def _published(folder: Path) -> dict[str, bytes]:
 
     weights, card = names_in(folder)
     if not weights.is_file() or not card.is_file():
-        raise UserError(f"TableGAN: the generator in {folder} is no longer there, so it cannot be pickled.")
+        raise UserError(
+            f"TableGAN: the generator in {folder} is gone, so the estimator cannot be pickled. Fit it again."
+        )
     return {path.name: path.read_bytes() for path in (weights, card, folder / EXAMPLES) if path.is_file()}
 
 
 def _keep(frame: Any, path: Path) -> None:
-    """Writes the DataFrame to a Parquet file, from where the run can read it again at any time."""
+    """Writes the DataFrame to a Parquet file, which the run reads."""
     needed("pyarrow", "TableGAN")
     checked(of_frame(frame))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -193,7 +196,7 @@ def _frame(rows: Any, target: Any) -> Any:
     else:
         frame = pandas.DataFrame(rows)
         if frame.empty and not len(frame.columns):
-            raise UserError("TableGAN.fit: there are no columns.")
+            raise UserError("TableGAN.fit: the table has no columns; give at least one.")
         frame.columns = [f"x{number}" for number in range(frame.shape[1])]
     if target is not None:
         name = getattr(target, "name", None)

@@ -21,92 +21,57 @@ class Question:
 
 
 FRECHET = ("fid", "frechet", "fid_infinity", "frechet_infinity")
+
+
+def _question(key: str, words: str, measures: str) -> Question:
+    return Question(key, words, tuple(measures.split()))
+
+
 QUESTIONS = (
-    Question(
+    _question(
         "real",
         "Is it real?",
-        (
-            *FRECHET,
-            *(
-                "total_variation",
-                "two_sample",
-                "1-NNA",
-                "patch_distance",
-                "wasserstein_1",
-                "wasserstein_2",
-                "JS",
-                "KL_reverse",
-            ),
-            *("kid", "kernel_distance", "MMD2", "MMD", "JSD", "share_near", "precision", "density", "inception_score"),
-            *(
-                "class_score",
-                "column_shapes",
-                "missing_pairs",
-                "pair_trends",
-                "missing_pairs",
-                "learnt_from",
-                "contrast_ratio",
-                "augmentation_leak",
-            ),
-        ),
+        f"{' '.join(FRECHET)} "
+        "total_variation two_sample 1-NNA patch_distance wasserstein_1 wasserstein_2 JS KL_reverse kid "
+        "kernel_distance MMD2 MMD JSD share_near precision density inception_score class_score column_shapes "
+        "missing_pairs pair_trends learnt_from contrast_ratio augmentation_leak",
     ),
-    Question(
+    _question(
         "varied",
         "Is it varied?",
-        (
-            *(
-                "coverage",
-                "modes",
-                "modes_found",
-                "COV",
-                "recall",
-                "classes_found",
-                "class_deviation",
-                "class_diversity",
-            ),
-            *("mode_kl", "KL", "diversity"),
-        ),
+        "coverage modes modes_found COV recall classes_found class_deviation class_diversity mode_kl KL diversity",
     ),
-    Question(
+    _question(
         "copies",
         "Does it copy?",
-        (
-            *("copy_rate", "closer_to_training", "copied_rows", "nearest_in_train", "memorisation_p"),
-            "nearest_in_train_p",
-        ),
+        "copy_rate closer_to_training copied_rows nearest_in_train memorisation_p nearest_in_train_p",
     ),
-    Question(
+    _question(
         "wins",
         "Does D win?",
-        (
-            *("discriminator_fakes", "discriminator_heldout", "discriminator_train", "accuracy/fake", "D_distance"),
-            "V_gap",
-        ),
+        "discriminator_fakes discriminator_heldout discriminator_train accuracy/fake D_distance V_gap",
     ),
-    Question(
+    _question(
         "asked",
-        "Is it as asked?",
-        (
-            *("class_accuracy", "label_accuracy", "label_agreement", "psnr", "ssim", "edges_kept", "asked_returned"),
-            *("asked_shapes", "asked_numbers", "asked_missing", "asked_pairs", "constraints_kept", "class_kept"),
-            "class_frechet",
-        ),
+        "Is it as requested?",
+        "class_accuracy label_accuracy label_agreement psnr ssim edges_kept asked_returned asked_shapes "
+        "asked_numbers asked_missing asked_pairs constraints_kept class_kept class_frechet",
     ),
 )
 IN_WORDS = {
     "discriminator_fakes": "of the fakes, D calls fake",
-    "copy_rate": "of the samples are close to a training image",
+    "copy_rate": "of the samples are close to a training sample",
     "closer_to_training": "of the samples are closest to a training row",
     "coverage": "of the reals have a sample nearby",
     "recall": "of the reals lie among the samples",
-    "class_accuracy": "of the samples are of the class asked for",
-    "total_variation": "total variation: the share that lies elsewhere",
-    "two_sample": "area under the curve of trees that tell made rows from real ones",
-    "1-NNA": "of all shapes have a nearest one of their own kind",
+    "class_accuracy": "of the samples are of the requested class",
+    "total_variation": "total variation: the share of mass at other places",
+    "two_sample": "area under the ROC curve of trees that classify generated and real rows",
+    "1-NNA": "of all shapes have their nearest neighbour in their own set",
     "patch_distance": "patch distance of the finest details",
-    "COV": "of the real shapes are the closest to some made one",
+    "COV": "of the real shapes are the nearest one to a generated shape",
     "psnr": "PSNR in decibels",
-    "asked_returned": "of the rows have the values asked for",
+    "asked_returned": "of the rows have the requested values",
 }
 """Explanations of representing metrics whose name alone does not say what is counted."""
 HEALTH_RECORDS: dict[str, Json] = {

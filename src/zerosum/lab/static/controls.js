@@ -60,7 +60,7 @@ class Controls {
     document.querySelector("main").setAttribute("aria-busy", String(on));
     for (const button of $("transport").querySelectorAll("button, select")) button.disabled = on;
     for (const id of ["start", "learn"]) $(id).disabled = on;
-    tell($("start"), on ? "Setting up the game …" : "Start anew with these settings");
+    tell($("start"), on ? "Setting up the game …" : "Start a new game");
   }
   async slow() {
     const { page } = this;

@@ -6,11 +6,11 @@ const TOP = 20;
 class DiracPainter {
   layers(frame) {
     return [
-      { key: "field", label: "where each player pushes", role: "muted", sample: "arrow" },
+      { key: "field", label: "gradient of each player", role: "muted", sample: "arrow" },
       ...(frame.spiral.length
-        ? [{ key: "spiral", label: "what the linear theory says", role: "other1", sample: "dashed" }]
+        ? [{ key: "spiral", label: "linear theory", role: "other1", sample: "dashed" }]
         : []),
-      { key: "path", label: "what the game did", role: "ink", sample: "solid" },
+      { key: "path", label: "path of the game", role: "ink", sample: "solid" },
     ];
   }
   height(width) {
@@ -110,7 +110,7 @@ class DiracPainter {
       top = box.narrow ? box.side + 40 : 40;
     const side = box.narrow ? Math.min(170, width - 160) : Math.min(width - left - 6, 220);
     const both = [...(frame.eigenvalues.theory ?? []), ...(frame.eigenvalues.engine ?? [])];
-    write(context, "Eigenvalues at rest", left, top - 14, "left", palette.ink);
+    write(context, "Eigenvalues at the equilibrium", left, top - 14, "left", palette.ink);
     if (!both.length) {
       write(context, "There is no linear theory here.", left, top + 8);
       return;
@@ -128,7 +128,7 @@ class DiracPainter {
     context.moveTo(left, top + half);
     context.lineTo(left + side, top + half);
     context.stroke();
-    write(context, "comes to rest", left + 6, top + half - 6, "left", palette.real);
+    write(context, "converges", left + 6, top + half - 6, "left", palette.real);
     write(context, "real", left + side, top + half - 6, "right");
     write(context, "imaginary", left + half + 12, top + half + 16);
     for (const [re, im] of frame.eigenvalues.engine ?? []) this.spot(context, x(re), y(im), 3.6, palette.ink, palette.ink);

@@ -222,6 +222,6 @@ class Drawing {
     return null;
   }
   describe() {
-    return `Drawing area, ${this.points.length} points of at most ${MOST_POINTS}. ${this.where()}. Enter drops a point.`;
+    return `Drawing area, ${this.points.length} points of at most ${MOST_POINTS}. ${this.where()}. Enter adds a point.`;
   }
 }

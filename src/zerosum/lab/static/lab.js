@@ -65,7 +65,7 @@ class Page {
   connection(up) {
     if (!up)
       this.complain(
-        "The lab does not answer. Is `zerosum lab` still running in its terminal? This page will go on by itself.",
+        "The lab does not answer. Is `zerosum lab` still running in its terminal? This page reconnects by itself.",
       );
     else if (!this.up) this.complain(null);
     this.up = up;

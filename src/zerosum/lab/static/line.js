@@ -8,7 +8,7 @@ class LinePainter {
   layers(frame) {
     return [
       { key: "real", label: "data, p(x)", role: "real", sample: "dotted" },
-      { key: "fake", label: "made, p_g(x)", role: "fake", sample: "solid" },
+      { key: "fake", label: "fakes, p_g(x)", role: "fake", sample: "solid" },
       { key: "d", label: "D(x)", role: "discriminator", sample: "dashed" },
       ...(frame.d_star ? [{ key: "best", label: "best D*(x)", role: "discriminator", sample: "thin" }] : []),
       { key: "arrows", label: "z → G(z)", role: "generator", sample: "arrow" },
@@ -171,7 +171,7 @@ class LinePainter {
     return (
       `Figure 1 of the 2014 paper, at step ${frame.step}. ` +
       `Data: mean ${show(mean(frame.p))}, deviation ${show(spread(frame.p))}. ` +
-      `Made: mean ${show(mean(frame.q))}, deviation ${show(spread(frame.q))}. ` +
+      `Generated: mean ${show(mean(frame.q))}, deviation ${show(spread(frame.q))}. ` +
       `The curves share ${percent(clamp(overlap, 0, 1))} of their area. ` +
       `D runs from ${show(Math.min(...frame.d))} to ${show(Math.max(...frame.d))}.`
     );

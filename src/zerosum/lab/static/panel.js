@@ -28,7 +28,7 @@ class Panel {
       "aria-describedby": `${id}-help ${id}-error`,
     });
     const tag = field.now
-      ? [make("span", { class: "now", title: "Acts on the game that is being played" }, "acts at once")]
+      ? [make("span", { class: "now", title: "Can be changed while the game is played" }, "acts at once")]
       : [];
     const label = make("label", { for: id }, field.label, " ", ...tag);
     const extra = field.rate ? [this.slider(control)] : field.name === "source" ? [this.drawButton()] : [];

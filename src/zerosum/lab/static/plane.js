@@ -11,9 +11,9 @@ class PlanePainter {
     return [
       { key: "heat", label: "D", role: "heat", sample: "heat" },
       { key: "real", label: "real", role: "real", sample: "dot" },
-      { key: "fake", label: "made", role: "fake", sample: "diamond" },
+      { key: "fake", label: "fake", role: "fake", sample: "diamond" },
       ...(frame.warp ? [{ key: "warp", label: "warped grid of G", role: "generator", sample: "grid" }] : []),
-      { key: "arrows", label: "push on G", role: "ink", sample: "arrow" },
+      { key: "arrows", label: "gradient of G", role: "ink", sample: "arrow" },
       ...(frame.modes ? [{ key: "modes", label: "modes", role: "muted", sample: "ring" }] : []),
     ];
   }
@@ -203,7 +203,7 @@ class PlanePainter {
     context.strokeRect(left + 0.5, top + 0.5, wide - 1, 9);
     write(context, view.best ? "best D*(x)" : "D(x)", left, top - 7, "left", palette.discriminator);
     [
-      ["0 made", 0, "left"],
+      ["0 fake", 0, "left"],
       ["½", 0.5, "center"],
       ["1 real", 1, "right"],
     ].forEach(([text, at, align]) => write(context, text, left + at * wide, top + 24, align));
@@ -229,7 +229,7 @@ class PlanePainter {
   describe(frame) {
     const low = show(Math.min(...frame.heat.d)),
       high = show(Math.max(...frame.heat.d));
-    const told = `Real and made points in the plane at step ${frame.step}, over a map of D, which runs from ${low} to ${high}.`;
+    const told = `Real and fake points in the plane at step ${frame.step}, over a map of D, which runs from ${low} to ${high}.`;
     if (!frame.modes) return told;
     const { found, total, hits } = frame.modes;
     const shares =

@@ -1,14 +1,14 @@
 "use strict";
-// The numbers, the sentences on what is happening, and the spoken line for screen readers.
+// The numbers, the findings, and the spoken line for screen readers.
 
 const EVERY_MS = 160,
   SPOKEN_MS = 5000,
-  TOLD_MS = 1000;
-const LEVELS_WORDS = { ok: "good", info: "note", warning: "care", alarm: "trouble" };
+  FINDINGS_MS = 1000;
+const LEVELS_WORDS = { ok: "OK", info: "note", warning: "warning", alarm: "alarm" };
 
 class Readings {
   constructor() {
-    Object.assign(this, { rows: new Map(), at: 0, toldAt: 0, spokenAt: 0, state: "", said: "" });
+    Object.assign(this, { rows: new Map(), at: 0, findingsAt: 0, spokenAt: 0, state: "", said: "" });
   }
   /** At most six times a second while the game is played, so that figures can be read. */
   show(frame) {
@@ -17,7 +17,7 @@ class Readings {
     this.at = now;
     tell($("ideal"), frame.mode === "dirac" ? "theory" : "ideal");
     this.numbers(frame.numbers);
-    if (!frame.playing || now - this.toldAt > TOLD_MS) this.sentences(frame, now);
+    if (!frame.playing || now - this.findingsAt > FINDINGS_MS) this.findings(frame, now);
     this.speak(frame, now);
   }
   numbers(numbers) {
@@ -49,8 +49,8 @@ class Readings {
       note: make("dd"),
     };
   }
-  sentences(frame, now) {
-    this.toldAt = now;
+  findings(frame, now) {
+    this.findingsAt = now;
     const rows = frame.error
       ? [{ level: "alarm", sentence: frame.error, evidence: "", advice: "" }, ...frame.findings]
       : frame.findings;
@@ -69,10 +69,10 @@ class Readings {
     $("sentences").replaceChildren(
       ...(items.length
         ? items
-        : [make("li", { class: "small" }, frame.step ? "Nothing stands out yet." : "Press play, or make one move.")]),
+        : [make("li", { class: "small" }, frame.step ? "No findings yet." : "Press play, or make one move.")]),
     );
   }
-  /** A sentence with state and numbers: at once when the state changes, otherwise now and then. */
+  /** A sentence with state and numbers: at once when the state changes, otherwise every few seconds. */
   speak(frame, now) {
     const state = `${frame.playing}|${frame.error}|${frame.settings.source}|${frame.mode}|${frame.playing ? "" : frame.step}`;
     if (state === this.state && (!frame.playing || now - this.spokenAt < SPOKEN_MS)) return;

@@ -41,7 +41,7 @@ function watchRun() {
       if (!answer.ok) throw new Error(String(answer.status));
       now = await answer.json();
     } catch {
-      say("The lab no longer answers: this page shows what was last seen.");
+      say("The lab does not answer any more; this page shows the last state.");
       return;
     }
     first ??= now;
