@@ -11,7 +11,7 @@ from torch import Tensor
 from zerosum.domains.tables import terms
 from zerosum.domains.tables.conditions import told
 from zerosum.domains.tables.layout import Block
-from zerosum.domains.tables.networks import Chances, Discriminator, Generator
+from zerosum.domains.tables.networks import Discriminator, Generator, UniformFromNoise
 from zerosum.engine.game import DiscriminatorOutput, LossContext
 from zerosum.engine.seeds import SeededNoise
 
@@ -51,7 +51,7 @@ def asked(num: int) -> Tensor:
 
 def test_chances_are_uniform_and_do_not_hang_together() -> None:
     torch.manual_seed(0)
-    found = Chances(64, 80)(noise(20_000)).double()
+    found = UniformFromNoise(64, 80)(noise(20_000)).double()
     assert float(found.min()) >= 0
     assert float(found.max()) < 1
     ideal = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000

@@ -141,7 +141,7 @@ def test_what_a_spreadsheet_saves_with_tabs_is_read_and_its_workbook_is_not(tmp_
     assert reading.can_open(str(tmp_path / "ansi.txt"))
     assert reading.read(str(tmp_path / "ansi.txt"), encoding="latin-1").columns[0].spellings == ("Zürich", "Oslo")
     (tmp_path / "book.xlsx").write_bytes(b"PK")
-    assert reading.claims(tmp_path / "book.xlsx")
+    assert reading.looks_like(tmp_path / "book.xlsx")
     with pytest.raises(UserError, match="is a workbook"):
         reading.read(str(tmp_path / "book.xlsx"))
 

@@ -12,9 +12,8 @@ from torch import Tensor
 import infos
 from zerosum.domain import SampleRequest
 from zerosum.domains.translation.inference import ImageTranslator, produce
-from zerosum.domains.translation.networks.residual_identity import MARK, ResidualIdentity
-from zerosum.domains.translation.networks.task import Task
-from zerosum.domains.translation.sides import Side
+from zerosum.domains.translation.networks.cut import INITIAL, ResidualIdentity
+from zerosum.domains.translation.sides import Side, Task
 from zerosum.domains.translation.tiling import tiled
 from zerosum.engine.ema import WeightAverage
 
@@ -58,7 +57,7 @@ def test_the_dose_interpolates_every_weight() -> None:
     begun = dict(network.named_buffers())
     for name, weight in network.at(0.25).change.network.named_parameters():
         now = network.get_parameter(f"change.network.{name}")
-        first = begun[MARK + name.replace(".", "/")]
+        first = begun[INITIAL + name.replace(".", "/")]
         torch.testing.assert_close(weight, 0.75 * first + 0.25 * now)
     x = picture()[None]
     far = [float((network.at(s)(NOISE, x) - x).detach().abs().mean()) for s in (0, 0.25, 0.5, 0.75, 1)]

@@ -16,8 +16,7 @@ from zerosum.domains.translation.game import Cycle, ReplayBuffer
 from zerosum.domains.translation.networks import GENERATORS
 from zerosum.domains.translation.networks.layers import Waves
 from zerosum.domains.translation.networks.patch import PatchDiscriminator
-from zerosum.domains.translation.networks.task import Task
-from zerosum.domains.translation.sides import Side
+from zerosum.domains.translation.sides import Side, Task
 from zerosum.engine import Settings, Stepped, TrainingLoop
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, DiscriminatorOutput, LossContext, MicroBatch

@@ -1,6 +1,6 @@
-"""How a row is encoded: which places of its vector belong to which column.
+"""How a row is encoded: which entries of its vector belong to which column.
 
-Legend: N rows, D places of an encoded row, C learnt columns, K = C + D places of a condition.
+Legend: N rows, D entries of an encoded row, C learnt columns, K = C + D entries of a condition.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ Kind = Literal["numeric", "category", "mixture"]
 
 @dataclass(frozen=True)
 class Block:
-    """The places start .. start + width - 1 of an encoded row, which hold one column.
+    """The entries start .. start + width - 1 of an encoded row, which hold one column.
 
-    numeric: one place, a standard normal value; where numbers are missing two more, one-hot: known, missing. category: one-hot,
-    a place for each level (the last may stand for all rare ones). mixture: the first place is the offset within a mode, about in
-    [-1, 1]; the others are one-hot over the modes, and missing. missing: whether the last place says that there is no number;
+    numeric: one entry, a standard normal value; where numbers are missing two more, one-hot: known, missing. category: one-hot,
+    one entry for each level (the last may stand for all rare ones). mixture: the first entry is the offset within a mode, about
+    in [-1, 1]; the others are one-hot over the modes, and missing. missing: whether the last entry marks a missing number;
     the first is 0 then.
     """
 
@@ -30,18 +30,18 @@ class Block:
 
     @property
     def stop(self) -> int:
-        """The place after the last."""
+        """The index after the last entry."""
         return self.start + self.width
 
     @property
     def choice(self) -> tuple[int, int] | None:
-        """(start, stop) of the places of which exactly one is 1; None where there is only a number."""
+        """(start, stop) of the entries of which exactly one is 1; None where there is only a number."""
         first = self.start + (self.kind != "category")
         return (first, self.stop) if first < self.stop else None
 
 
 def layout_of(payload: Mapping[str, Any]) -> tuple[Block, ...]:
-    """The blocks of an encoded row, one for each learnt column, in order of their places."""
+    """The blocks of an encoded row, one for each learnt column, in their order."""
     return tuple(Block(**block) for block in payload["layout"])
 
 
@@ -55,7 +55,7 @@ def laid_out(columns: Sequence[tuple[str, Kind, int, bool]]) -> list[dict[str, A
 
 
 def row_width(payload: Mapping[str, Any]) -> int:
-    """D: the places of an encoded row."""
+    """D: the number of entries of an encoded row."""
     return max((block.stop for block in layout_of(payload)), default=0)
 
 

@@ -1,7 +1,8 @@
-"""The two players over encoded rows: a residual generator that keeps what it is told, and a perceptron that may look at packs.
+"""The networks over encoded rows: a residual generator that copies given columns, and a perceptron that may judge packs of rows.
 
-Legend: N rows, D numbers an encoded row, C columns, L latent size, K = C + D numbers of a condition (which columns are told,
-and their encoded values; all zeros when nothing is told). First argument the blocks of a row, the rest by keyword.
+Legend: N rows, D numbers of an encoded row, C columns, L latent size, K = C + D numbers of a condition (a mask of the given
+columns, and their encoded values; all zeros without a condition). The first argument is the blocks of a row, the rest are
+keywords.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ Blocks = Sequence[Block]
 
 SLOPE = 0.2
 TURNS = 16.0
-"""Deviation of the angles that noise is turned into: their fractions are uniform to within exp(-2 (pi TURNS)^2)."""
+"""Standard deviation of the angles, in turns, that are computed from the noise: their fractional parts are uniform to within
+exp(-2 (pi TURNS)^2)."""
 
 
-class Chances(nn.Module):
-    """Uniform numbers out of normal noise: the fractions of many turns around fixed random directions.
+class UniformFromNoise(nn.Module):
+    """Uniform numbers from normal noise: the fractional parts of its products with fixed random directions.
 
-    A row's numbers depend on its noise alone, so a generator that picks categories by chance is still a function of its
-    noise. The directions are drawn with the weights and never learn.
+    The numbers of a row depend on its noise only, so a generator that picks categories at random is still a function of its
+    noise. The directions are drawn with the weights and are not trained.
     """
 
     directions: Tensor
@@ -60,13 +62,13 @@ class Residual(nn.Module):
 
 
 class Generator(nn.Module):
-    """Noise and what is told to rows.
+    """Noise and a condition to rows.
 
-    A category is picked by chance with Gumbel noise: one-hot in eval mode; in training its soft form, through which the error
-    flows (Jang et al. 2017, arXiv:1611.01144; Maddison et al. 2017, arXiv:1611.00712). temperature: of the soft form.
-    chance: the Gumbel noise is multiplied by this. It is drawn for each column apart: what it decides no other column knows,
-    so the less it decides, the more can depend on one another. straight: in training too the row is one-hot, and only its
-    slope is soft. keep: told columns are copied into the row; else the generator must learn to (see `terms.told_columns`).
+    A category is picked at random with Gumbel noise: one-hot in eval mode; in training its soft form, which has a gradient (Jang
+    et al. 2017, arXiv:1611.01144; Maddison et al. 2017, arXiv:1611.00712). temperature: of the soft form. chance: factor of the
+    Gumbel noise. The Gumbel noise of a column is independent of the other columns; the smaller the factor, the more columns can
+    depend on each other. straight: in training too the row is one-hot, with the gradient of the soft form. keep: given columns
+    are copied into the row; else the generator must learn to (see `terms.told_columns`).
     """
 
     def __init__(
@@ -93,26 +95,26 @@ class Generator(nn.Module):
         num_values = sum(block.width for block in blocks)
         self.body = nn.Sequential(nn.Linear(latent + num_attributes, width), *[Residual(width) for _ in range(depth)])
         self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, num_values)
-        self.chances = Chances(latent, num_values)
+        self.chances = UniformFromNoise(latent, num_values)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) [, (N, K)] -> (N, D)."""
-        made, chances = self.raw(noise, condition).float(), self.chances(noise)
-        rows = torch.cat([self._block(block, made, chances) for block in self.blocks], 1)
+        raw, uniform = self.raw(noise, condition).float(), self.chances(noise)
+        rows = torch.cat([self._block(block, raw, uniform) for block in self.blocks], 1)
         if condition is None or not self.keep:
             return rows
-        told, values = split(condition.float(), self.blocks)
-        return torch.where(told > 0, values, rows)
+        mask, values = split(condition.float(), self.blocks)
+        return torch.where(mask > 0, values, rows)
 
     def raw(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
-        """(N, L) [, (N, K)] -> (N, D): numbers, and the logits of categories before chance has its say."""
-        heard = noise if condition is None else torch.cat([noise, condition.to(noise.dtype)], 1)
-        made: Tensor = self.out(silu(self.norm(self.body(heard))))
+        """(N, L) [, (N, K)] -> (N, D): numbers, and the logits of categories before one is picked."""
+        inputs = noise if condition is None else torch.cat([noise, condition.to(noise.dtype)], 1)
+        made: Tensor = self.out(silu(self.norm(self.body(inputs))))
         return made
 
     def _block(self, block: Block, made: Tensor, chances: Tensor) -> Tensor:
-        """One column's places: a number as it is, a category picked; of a mixture the offset, then the mode picked. Where a
-        missing number was picked there is none: its place is 0, as in real rows."""
+        """The entries of one column: a number as it is, a picked category, or the offset and the picked mode of a mixture. Where
+        "missing" was picked, the number is 0, as in real rows."""
         if block.choice is None:
             return made[:, block.start : block.stop]
         first, last = block.choice
@@ -132,13 +134,12 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Rows, with what was told of them, to logits.
+    """Rows, with their condition, to logits.
 
-    told: of the condition it hears which "columns" were told, for generators that keep them, so that their values stand in the
-    row already; or their "values" too. pack: so many rows, one after the other, are judged together and share one logit, so
-    that a lack of variety is seen (Lin et al. 2018, PacGAN, arXiv:1712.04086); a batch that they do not divide is filled up
-    from its beginning.
-    dropout: the share of hidden units left out.
+    told: the part of the condition that is an input: the mask of the given "columns", for generators that copy them, since the
+    row then holds their values; or their "values" too. pack: number of consecutive rows that share one logit, so that a lack of
+    variety is visible (Lin et al. 2018, PacGAN, arXiv:1712.04086); a batch whose size is no multiple is filled up from its
+    beginning. dropout: share of hidden units set to 0.
     """
 
     def __init__(
@@ -158,14 +159,14 @@ class Discriminator(nn.Module):
                 f"width, depth and pack must be at least 1 and dropout in [0, 1), got {width}, {depth}, {pack}, {dropout}"
             )
         self.pack = self.rows_together = pack
-        self.heard = min(num_attributes, len(blocks)) if told == "columns" else num_attributes
-        wide = pack * (sum(block.width for block in blocks) + self.heard)
+        self.num_condition = min(num_attributes, len(blocks)) if told == "columns" else num_attributes
+        wide = pack * (sum(block.width for block in blocks) + self.num_condition)
         self.hidden = nn.ModuleList(nn.Linear(wide if layer == 0 else width, width) for layer in range(depth))
         self.dropout, self.out = Dropout(dropout, bernoulli=True), nn.Linear(width, 1)
 
     def forward(self, rows: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, D) [, (N, K)] -> (N,)."""
-        seen = rows if condition is None else torch.cat([rows, condition[:, : self.heard].to(rows.dtype)], 1)
+        seen = rows if condition is None else torch.cat([rows, condition[:, : self.num_condition].to(rows.dtype)], 1)
         for layer in self.hidden:
             packed = seen if layer is not self.hidden[0] else self._packed(seen)
             seen = self.dropout(leaky_relu(layer(packed), SLOPE))

@@ -16,8 +16,8 @@ from zerosum import domain
 from zerosum.domain import DatasetInfo
 from zerosum.domains.translation import terms
 from zerosum.domains.translation.networks import DISCRIMINATORS, GENERATORS
-from zerosum.domains.translation.networks.cyclegan_cut import CycleDiscriminator, CycleGenerator
-from zerosum.domains.translation.networks.task import task_of
+from zerosum.domains.translation.networks.cyclegan import CycleDiscriminator, CycleGenerator
+from zerosum.domains.translation.sides import task_of
 from zerosum.engine.duel import DISCRIMINATOR, GENERATOR, Duel
 from zerosum.engine.game import Batch, Game, MicroBatch, Turn
 from zerosum.errors import UserError

@@ -150,3 +150,17 @@ def _keys(codes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     wide = codes.astype(np.int64)
     total: npt.NDArray[np.int64] = (wide * 65536 ** np.arange(wide.shape[-1])[::-1]).sum(-1)
     return total
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the networks of a translation need to know: both sides, and whether rows are pairs."""
+
+    input: Side
+    target: Side
+    paired: bool = True
+
+
+def task_of(info: DatasetInfo) -> Task:
+    """The Task of a data set."""
+    return Task(*sides(info), bool(info.payload["paired"]))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, leaky_relu
 
-from zerosum.domains.translation.networks.task import Task
+from zerosum.domains.translation.sides import Task
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.errors import UserError
 from zerosum.nn.layers import doubled_widths
@@ -23,8 +23,8 @@ class PatchDiscriminator(nn.Module):
     """Halvings by 4x4 convolutions, then one 3x3 and a last 1x1.
 
     width: channels of the first layer, doubled in each further one, at most 8 times. levels: halvings; two of them see
-    squares of 18 pixels, three 38. told: whether it also sees the input. scales: so many discriminators, each further one
-    on the picture halved once more; their verdicts are averaged.
+    squares of 18 pixels, three 38. told: whether it also sees the input. scales: number of discriminators, each further one
+    on the picture halved once more; their losses are averaged.
     """
 
     def __init__(self, task: Task, *, width: int = 32, levels: int = 2, told: bool = True, scales: int = 1) -> None:
@@ -33,7 +33,7 @@ class PatchDiscriminator(nn.Module):
             raise ValueError(f"width, levels and scales must be at least 1, got {width}, {levels} and {scales}")
         if told and not task.paired:
             raise UserError(
-                "These data are no pairs, so the discriminator must not see the input. Use recipe cut or cyclegan, or "
+                "These data are not pairs, so the discriminator must not see the input. Use recipe cut or cyclegan, or "
                 "--set discriminator.told=false."
             )
         self.told = told

@@ -1,5 +1,5 @@
 """The residual generator: a few halvings, residual blocks, enlarging and convolving (Johnson et al. 2016, arXiv:1603.08155; Zhu
-et al. 2017, arXiv:1703.10593). It enlarges by resizing, not by transposed convolutions, which leave a chequered pattern.
+et al. 2017, arXiv:1703.10593). It upsamples by resizing, since transposed convolutions leave a checkerboard pattern.
 
 Legend: N rows, C channels, H height, W width, L latent size.
 """
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from zerosum.domains.translation.networks.layers import Inlet, Noise, is_local, norm
-from zerosum.domains.translation.networks.task import Task
+from zerosum.domains.translation.sides import Task
 from zerosum.nn.layers import AnyNorm
 
 
@@ -29,7 +29,7 @@ class Residual(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Features at a fraction of the size, changed by residual blocks; it ends linearly.
+    """Features at a fraction of the size, changed by residual blocks; the last layer is linear.
 
     width: channels at full size, doubled at each of `levels` halvings. blocks: residual blocks at the small size.
     edge: side of the first and last convolution. noise: "waves" beside the input, or "none".
@@ -69,7 +69,7 @@ class ResNet(nn.Module):
         return y[:, :, : condition.shape[2], : condition.shape[3]]
 
     def features(self, noise: Tensor, condition: Tensor, origin: tuple[int, int] = (0, 0)) -> list[Tensor]:
-        """What the encoder sees on its way: after the first layer, each halving, and half and all of the blocks."""
+        """Features of the encoder: after the first layer, after each halving, and after half and all of the blocks."""
         x = self.first(self.inlet(noise, condition, origin))
         found = [x]
         for stage in self.down:

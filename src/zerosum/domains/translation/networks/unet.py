@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, silu
 
 from zerosum.domains.translation.networks.layers import Inlet, Noise, is_local, norm
-from zerosum.domains.translation.networks.task import Task
+from zerosum.domains.translation.sides import Task
 from zerosum.nn.layers import AnyNorm, doubled_widths
 
 Up = Literal["nearest", "bilinear"]
@@ -31,10 +31,10 @@ class Block(nn.Module):
 
 
 class UNet(nn.Module):
-    """The input at every scale, halved by means and enlarged again; it ends linearly.
+    """Features at every scale, halved by means and upsampled again; the last layer is linear.
 
     width: channels at full size, doubled at each level up to width * widest. levels: halvings. depth: convolutions of each
-    level on either way. noise: "waves" beside the input (prior.size channels), or "none".
+    level, in the encoder and in the decoder. noise: "waves" beside the input (prior.size channels), or "none".
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class UNet(nn.Module):
             kept.append(x)
         # A 1x1 convolution commutes with upsampling and is cheaper before it; a sum is cheaper than a concatenation.
         for level in reversed(range(len(self.back))):
-            x = self.back[level](kept[level] + self._enlarged(self.narrow[level](x)))
+            x = self.back[level](kept[level] + self._upsampled(self.narrow[level](x)))
         y: Tensor = self.last(x)
         return y[:, :, : condition.shape[2], : condition.shape[3]]
 
-    def _enlarged(self, x: Tensor) -> Tensor:
+    def _upsampled(self, x: Tensor) -> Tensor:
         if self.up == "nearest":
             return interpolate(x, scale_factor=2, mode="nearest")
         return interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
