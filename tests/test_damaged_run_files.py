@@ -135,9 +135,8 @@ def aside(folder: Path) -> None:
 
 def ranked(folder: Path) -> None:
     """The best generator so far."""
-    evaluator: Any = type("Ranks", (), {"best": "diversity"})()
     found = best_checkpoint.BestCheckpoint(
-        RunFolder(folder), run_logger.RunLogger(RunFolder(folder), progress.NoProgress()), evaluator
+        RunFolder(folder), run_logger.RunLogger(RunFolder(folder), progress.NoProgress()), "diversity"
     )
     found.recall(RunFolder(folder).lines())
     found.tell()

@@ -165,8 +165,8 @@ def test_without_held_out_rows_copies_are_not_searched() -> None:
 
 def test_the_spread_of_a_collapsed_generator_is_small() -> None:
     evaluator = kit.FeatureEvaluator(kit.tensor_source("ring", ring(600, 0)))
-    assert evaluator.quick(ring(64, 1))["diversity"] == pytest.approx(1, abs=0.1)
-    assert evaluator.quick(0.01 * ring(64, 1))["diversity"] < 0.02
+    assert evaluator.quick(ring(64, 1)).diversity == pytest.approx(1, abs=0.1)
+    assert evaluator.quick(0.01 * ring(64, 1)).diversity < 0.02
 
 
 # --- files

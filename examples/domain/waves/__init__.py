@@ -108,6 +108,8 @@ DOMAIN = Domain(
     ),
     game=Games(game, parts=PARTS),
     evaluation=Evaluation(lambda source, seed: kit.FeatureEvaluator(source, spectrum, "log-spectrum", seed=seed)),
-    media=Media(preview, kit.write_numbers, kit.read_numbers, num_shown=16, endings=kit.ENDINGS, sample_name="samples.npy"),
+    media=Media(
+        preview, kit.write_numbers, kit.read_numbers, num_shown=16, endings=kit.ENDINGS, sample_name="samples.npy"
+    ),
     recipes=Recipes({"waves": RECIPE}, lambda info, minutes=None, device="cpu": ("waves", "there is only one")),
 )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from zerosum.domain import info as infos
 from zerosum.domain.conditions import OtherCondition
+from zerosum.domain.eval_options import EvalOptions
 from zerosum.domain.factory import options_of
 from zerosum.domain.info import DatasetInfo
 from zerosum.domain.protocols import (
@@ -103,11 +104,23 @@ class Evaluation:
     evaluator: (source, seed) -> Evaluator. It gets samples in the domain's own range.
     extra_metrics: (recipe, loop, fakes) -> records that need the game itself.
     baselines: source -> name -> function that fits a classical model to the training rows.
+    configure: (evaluator, options) -> the same evaluator with another extractor or number of samples; None if nothing can be
+    chosen.
+    conditions: evaluator -> (num_samples, ...) conditions under which the samples for `Evaluator.evaluate` are made, held-out
+    inputs for example; None for those that the generator is sampled with.
+    historic: (evaluator, sample) -> records of the scores of old papers, which are compared with those papers and never ranked
+    by; `sample(num)` makes so many samples. None if there are none.
+    best_metric: the name of a number of `Evaluator.quick`, lower is better, by which the best generator of a run is kept beside
+    the last; "" if none can rank two generators.
     """
 
     evaluator: Callable[[Any, int], Evaluator]
     extra_metrics: Callable[[Recipe, TrainingLoop, Tensor], Sequence[Record]] = lambda recipe, loop, fakes: ()
     baselines: Callable[[Any], Mapping[str, Callable[[], Baseline]]] = lambda source: {}
+    configure: Callable[[Any, EvalOptions], Evaluator] | None = None
+    conditions: Callable[[Any], Tensor] | None = None
+    historic: Callable[[Any, Callable[[int], Tensor]], Sequence[Record]] | None = None
+    best_metric: str = ""
 
 
 @dataclass(frozen=True)

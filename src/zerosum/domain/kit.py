@@ -27,7 +27,7 @@ from zerosum.data import numpy_files
 from zerosum.domain.conditions import AttributeCondition, ClassCondition, Condition
 from zerosum.domain.eval_stages import stage
 from zerosum.domain.info import DatasetInfo, SampleInfo
-from zerosum.domain.protocols import WriteOptions
+from zerosum.domain.protocols import QuickMetrics, WriteOptions
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError
@@ -356,10 +356,10 @@ class FeatureEvaluator:
             records.append(self._copies(found, tag, protocol))
         return records
 
-    def quick(self, fakes: Tensor) -> Mapping[str, float]:
+    def quick(self, fakes: Tensor) -> QuickMetrics:
         """Mean distance between fakes, as a share of that between real rows."""
         reals = self._real[: len(fakes)]
-        return {"diversity": diversity(self._features(fakes)) / max(diversity(reals), 1e-12)}
+        return QuickMetrics(diversity=diversity(self._features(fakes)) / max(diversity(reals), 1e-12))
 
     # --- the two measures
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,29 @@ class DomainSource(Protocol):
     def to(self, device: torch.device) -> DomainSource: ...
 
 
+@dataclass(frozen=True)
+class QuickMetrics:
+    """Numbers of a few fakes that cost little; None for what was not measured.
+
+    diversity: mean distance between fakes, over that between real rows. contrast: mean deviation within a fake, over that
+    within a real row. classes_found, modes_found: how many of num_classes, num_modes the fakes show. others: further numbers by
+    name, which are logged and drawn but not judged.
+    """
+
+    diversity: float | None = None
+    contrast: float | None = None
+    classes_found: float | None = None
+    num_classes: float | None = None
+    modes_found: float | None = None
+    num_modes: float | None = None
+    others: Mapping[str, float] = field(default_factory=dict)
+
+    def values(self) -> dict[str, float]:
+        """All numbers that were measured, by name."""
+        named = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "others"}
+        return {name: value for name, value in named.items() if value is not None} | dict(self.others)
+
+
 class Evaluator(Protocol):
     """Measures samples against the source they should resemble."""
 
@@ -44,33 +67,7 @@ class Evaluator(Protocol):
     def evaluate(
         self, fakes: Tensor, labels: Tensor | None, judge: Callable[[Tensor, Tensor | None], Tensor] | None
     ) -> Sequence[Record]: ...
-    def quick(self, fakes: Tensor) -> Mapping[str, float]: ...
-
-
-@runtime_checkable
-class HistoricEvaluator(Protocol):
-    """An evaluator that can also score as papers once did. Such numbers are compared with those papers, never ranked by."""
-
-    @property
-    def num_historic(self) -> int: ...
-    def historic(self, fakes: Tensor) -> Sequence[Record]: ...
-
-
-@runtime_checkable
-class ConditionedEvaluator(Protocol):
-    """An evaluator whose samples are made under conditions of its own, held-out inputs say."""
-
-    def conditions(self) -> Tensor:
-        """(num_samples, ...), row by row; the fakes that `evaluate` gets were made under them."""
-
-
-@runtime_checkable
-class HasBestMetric(Protocol):
-    """An evaluator that can tell the better of two generators at a look; the best so far is kept beside the last."""
-
-    @property
-    def best(self) -> str:
-        """The name of a value of `quick` for which lower is better."""
+    def quick(self, fakes: Tensor) -> QuickMetrics: ...
 
 
 @dataclass(frozen=True)

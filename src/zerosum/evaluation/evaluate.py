@@ -6,11 +6,11 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from torch import Tensor
 
-from zerosum.domain import ConditionedEvaluator, Domain, Evaluator, eval_stages
+from zerosum.domain import Domain, Evaluator, eval_stages
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.errors import UserError
 from zerosum.generation.sampler import Sampler
@@ -20,29 +20,21 @@ QUIET_S = 3.0
 """An evaluation that is over sooner needs no word of its stages."""
 
 
-@runtime_checkable
-class ConfigurableEvaluator(Protocol):
-    """An evaluator whose extractor and number of samples may be chosen."""
-
-    def adjusted(self, choice: EvalOptions) -> Evaluator:
-        """The same measures, taken as chosen."""
-
-
 def chosen(evaluator: Evaluator, choice: EvalOptions, domain: Domain) -> Evaluator:
     """The evaluator as chosen; UserError where nothing can be chosen."""
     if choice == EvalOptions(download=choice.download):
         return evaluator
-    if not isinstance(evaluator, ConfigurableEvaluator):
+    if domain.evaluation.configure is None:
         raise UserError(
             f"The domain {domain.name!r} measures its samples as they are: there is no --extractor and no --num to choose."
         )
-    return evaluator.adjusted(choice)
+    return domain.evaluation.configure(evaluator, choice)
 
 
-def fresh(evaluator: Evaluator, sampler: Sampler, seed: int) -> tuple[Tensor, Tensor | None]:
+def fresh(domain: Domain, evaluator: Evaluator, sampler: Sampler, seed: int) -> tuple[Tensor, Tensor | None]:
     """As many samples as the evaluator wants, and the condition under which each was made."""
-    if isinstance(evaluator, ConditionedEvaluator) and sampler.conditional:
-        condition: Tensor | None = evaluator.conditions()
+    if domain.evaluation.conditions is not None and sampler.conditional:
+        condition: Tensor | None = domain.evaluation.conditions(evaluator)
     else:
         condition = sampler.conditions(evaluator.num_samples, seed)
     return sampler.sample(evaluator.num_samples, seed, condition), condition

@@ -76,7 +76,7 @@ class SavedEvaluator:
         """The same of a generator at hand."""
         seed = self.seed + 1
         with cpu_threads(self.threads):
-            fakes, condition = fresh(self.evaluator, sampler, seed)
+            fakes, condition = fresh(self.plan.domain, self.evaluator, sampler, seed)
             records = self.evaluator.evaluate(fakes, asked(condition), None)
         weights = "average" if recipe.ema.half_life_samples != 0 else "generator"
         made = {"weights": weights, "step": step, "sample_seed": seed}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zerosum.domain import ClassCondition, HistoricEvaluator, PreviewContext
+from zerosum.domain import ClassCondition, PreviewContext
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.domain.eval_stages import stage
 from zerosum.engine.distributed import DistributedContext
@@ -120,7 +120,7 @@ class TrainingEvaluator:
         """Numbers for the health rules, and histograms of D's probability on train reals, held-out reals and fakes."""
         condition = self.sampler.conditions(NUM_SCORED, self.plan.recipe.seed + 7)
         fakes = self.sampler.sample(NUM_SCORED, self.plan.recipe.seed + 7, condition)
-        values = dict(self.evaluator.quick(fakes))
+        values = self.evaluator.quick(fakes).values()
         scores = self._scores(fakes, condition)
         if "train" in scores:
             values["accuracy/real"] = float((scores["train"] > 0).float().mean())
@@ -142,19 +142,20 @@ class TrainingEvaluator:
         historic: also the scores of old papers, for which a domain without them raises UserError. choice: of the extractor
         and the number of samples.
         """
-        if historic and not isinstance(self.evaluator, HistoricEvaluator):
+        scores = self.plan.domain.evaluation.historic if historic else None
+        if historic and scores is None:
             raise UserError(f"--historic: the domain {self.plan.domain.name!r} has no historic scores.")
         evaluator, seed = evaluate.chosen(self.evaluator, choice, self.plan.domain), self.plan.recipe.seed + 1
         stage("samples", needed=True)
-        fakes, condition = evaluate.fresh(evaluator, self.sampler, seed)
+        fakes, condition = evaluate.fresh(self.plan.domain, evaluator, self.sampler, seed)
         weights = "average" if self.match.average else "generator"
         made = {"weights": weights, "step": self.match.step, "sample_seed": seed}
         self._scores(fakes[:NUM_SCORED], None if condition is None else condition[:NUM_SCORED])
         # Measures know classes only: they cannot tell D the attributes of a real row.
         judge = self.judge if condition is None or condition.dim() == 1 else None
         records = [*evaluator.evaluate(fakes, evaluate.asked(condition), judge)]
-        if historic and isinstance(self.evaluator, HistoricEvaluator):
-            records += self.evaluator.historic(self.sampler.sample(self.evaluator.num_historic, seed))
+        if scores is not None:
+            records += scores(self.evaluator, lambda num: self.sampler.sample(num, seed))
         if stage("measures of the game itself"):
             records += self.plan.domain.evaluation.extra_metrics(self.plan.recipe, self.match, fakes)
         return evaluate.told(records, made)

@@ -92,8 +92,8 @@ class Sampler:
         """(function, noise): the function makes the truncated samples of this noise [, condition]."""
         if not 0 <= by <= 1:
             raise UserError(f"truncation must lie in [0, 1], got {by}: 1 samples as trained, 0 shows the mean alone.")
-        if by < 1 and has_mapping(self.network):
-            network: Any = self.network
+        network = self.network
+        if by < 1 and isinstance(network, latent.MappedGenerator):
             return lambda z, y=None: network.synthesis(network.mapping(z, y, by)), noise
         return self.network, latent.truncate(noise, self.prior.kind, self.prior.limit, by)
 
@@ -112,11 +112,6 @@ class Sampler:
             samples[start : start + batch] = part
         self.network.train(training)
         return samples
-
-
-def has_mapping(network: nn.Module) -> bool:
-    """Whether a mapping network turns the noise z into styles w that a synthesis network reads."""
-    return hasattr(network, "mapping") and hasattr(network, "synthesis")
 
 
 def publish(

@@ -8,10 +8,29 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 NORMAL_LIMIT = 2.0
 """A standard normal prior truncated by T < 1 keeps |z| <= NORMAL_LIMIT * T, as in Brock et al. 2018, section 3.1."""
+
+
+class MappedGenerator(nn.Module):
+    """A generator in two halves: `mapping` makes styles w of the noise, `synthesis` makes samples of styles.
+
+    A network that derives from it can be moved, mixed and truncated in w. num_ws: styles of one sample. w_mean: (W,) the mean of
+    w, which truncation draws towards.
+    """
+
+    num_ws: int
+    w_mean: Tensor
+
+    def mapping(self, noise: Tensor, condition: Tensor | None = None, truncation: float = 1.0) -> Tensor:
+        """(N, L) [, condition] -> (N, num_ws, W). truncation: in [0, 1], 1 for none."""
+        raise NotImplementedError
+
+    def synthesis(self, ws: Tensor) -> Tensor:
+        """(N, num_ws, W) -> (N, ...) samples."""
+        raise NotImplementedError
 
 
 def truncate(noise: Tensor, kind: Literal["normal", "uniform", "truncated_normal"], limit: float, by: float) -> Tensor:

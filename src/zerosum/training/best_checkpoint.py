@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zerosum.domain import Evaluator, HasBestMetric
 from zerosum.generation.sampler import CARD, EXAMPLES, WEIGHTS
 from zerosum.jsonfile import read_object
 from zerosum.run_folder import RunFolder
@@ -27,13 +26,13 @@ ABOUT = "best.json"
 
 
 class BestCheckpoint:
-    """The best generator of one run: that of the look with the lowest value of `evaluator.best`; none where that is missing.
+    """The best generator of one run: that of the look with the lowest value of that name; none if it is empty.
 
     lowest: of the looks that the log tells; infinite before the first.
     """
 
-    def __init__(self, folder: RunFolder, journal: RunLogger, evaluator: Evaluator) -> None:
-        self.name = evaluator.best if isinstance(evaluator, HasBestMetric) else ""
+    def __init__(self, folder: RunFolder, journal: RunLogger, name: str) -> None:
+        self.name = name
         self.root, self.checkpoints, self.journal = folder.root / "best", folder.checkpoints, journal
         self.earlier = self.root / "earlier"
         self.lowest = math.inf

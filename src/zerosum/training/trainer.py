@@ -44,7 +44,7 @@ class Trainer:
         self.journal = RunLogger(folder, progress)
         self.saver = CheckpointManager(folder, progress, max(1, plan.recipe.cadence.checkpoint))
         self.background = AsyncEvaluation(folder, self.journal, progress.say)
-        self.best = BestCheckpoint(folder, self.journal, self.observer.evaluator)
+        self.best = BestCheckpoint(folder, self.journal, plan.domain.evaluation.best_metric)
         self._evaluated: set[int] = set()
         self.checkup = checkup_of(plan.recipe, self.match.game)
         self._rollbacks = rollback.RollbackPolicy(plan.recipe.on_nonfinite == "rollback")

@@ -26,13 +26,13 @@ def test_large_images_need_no_classifier_and_reals_score_one() -> None:
     evaluator = PixelEvaluator(large, seed=0)
     said: list[str] = []
     evaluator.prepare(said.append)
-    numbers = evaluator.quick(to_unit(large.train.pixels))
+    numbers = evaluator.quick(to_unit(large.train.pixels)).values()
     assert said == []
     assert evaluator.inner._prepared is None
     assert set(numbers) == {"diversity", "contrast"}
     assert numbers["diversity"] == pytest.approx(1.0)
     assert numbers["contrast"] == pytest.approx(1.0)
-    same = evaluator.quick(to_unit(large.train.pixels[:1].expand(64, 1, 20, 20)))
+    same = evaluator.quick(to_unit(large.train.pixels[:1].expand(64, 1, 20, 20))).values()
     assert same["diversity"] == pytest.approx(0.0, abs=1e-3)
 
 
@@ -42,7 +42,9 @@ def test_reals_of_all_classes_are_compared_with() -> None:
     noise[:300] = 100
     labels = (torch.arange(600) >= 300).long()
     ordered = ImageSource("two", Shape(1, 20, 20, 2), Images(noise, labels), None, ("a", "b"), (), "1" * 64)
-    numbers = PixelEvaluator(ordered, seed=0).quick(to_unit(noise[torch.arange(256) * 600 // 256]))  # both kinds alike
+    numbers = (
+        PixelEvaluator(ordered, seed=0).quick(to_unit(noise[torch.arange(256) * 600 // 256])).values()
+    )  # both kinds alike
     assert numbers["contrast"] == pytest.approx(1.0, abs=0.1)
     assert numbers["diversity"] == pytest.approx(1.0, abs=0.1)
 

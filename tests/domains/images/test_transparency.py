@@ -211,12 +211,12 @@ def test_measures_see_images_on_the_background(tmp_path: Path) -> None:
     assert found["copy_rate"] == 1
     assert found["precision"] == 1
     assert "discriminator_train" in found
-    numbers = evaluator.quick(real)
+    numbers = evaluator.quick(real).values()
     assert numbers["contrast"] == pytest.approx(1, abs=0.02)
     assert numbers["diversity"] == pytest.approx(1, abs=0.02)
     glowing = real.clone()
     glowing[:, :3][real[:, 3:].expand(-1, 3, -1, -1) == -1] = 1  # colours where nothing is seen
-    assert evaluator.quick(glowing) == numbers
+    assert evaluator.quick(glowing).values() == numbers
 
 
 def test_files_with_and_without_transparency(tmp_path: Path) -> None:

@@ -148,8 +148,8 @@ def test_measures_of_real_and_of_bad_shapes() -> None:
     assert scored(noise)["MMD[EMD"] > 1.2 * scored(real)["MMD[EMD"]
     for distance in ("CD", "EMD"):  # shapes that stand apart are always told apart
         assert scored(real + 3)[f"1-NNA[{distance}"] == 1
-    assert judge.quick(one)["diversity"] < 0.1 < judge.quick(real)["diversity"]
-    assert judge.quick(source.clouds[:32])["diversity"] == pytest.approx(1, abs=0.2)
+    assert judge.quick(one).values()["diversity"] < 0.1 < judge.quick(real).values()["diversity"]
+    assert judge.quick(source.clouds[:32]).values()["diversity"] == pytest.approx(1, abs=0.2)
     again = DOMAIN.evaluation.evaluator(source, 0).evaluate(real, None, None)
     assert [r.value for r in again] == [r.value for r in judge.evaluate(real, None, None)]
 

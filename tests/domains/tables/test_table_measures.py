@@ -128,8 +128,8 @@ def test_quick_numbers(source: TableSource) -> None:
     evaluator = TableEvaluator(source, 0)
     rows = baselines.encoded(source)
     good, flat = (
-        evaluator.quick(rows[:256]),
-        evaluator.quick(rows[:1].repeat(256, 1) + 1e-4 * torch.randn(256, rows.shape[1])),
+        evaluator.quick(rows[:256]).values(),
+        evaluator.quick(rows[:1].repeat(256, 1) + 1e-4 * torch.randn(256, rows.shape[1])).values(),
     )
     assert good["diversity"] == pytest.approx(1, abs=0.05)
     assert good["column_shapes"] > 0.9
@@ -364,7 +364,7 @@ def test_rows_of_all_places_are_compared_with(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "ordered.csv").write_text("x,kind\n" + "\n".join(lines) + "\n")
     ordered = open_source(part(str(tmp_path / "ordered.csv")), False)
     monkeypatch.setattr(metrics, "MOST_QUICK", 300)
-    found = TableEvaluator(ordered, 0).quick(ordered.rows.data(torch.arange(0, 1_200, 4), torch.arange(300)))
+    found = TableEvaluator(ordered, 0).quick(ordered.rows.data(torch.arange(0, 1_200, 4), torch.arange(300))).values()
     assert found["column_shapes"] > 0.9
     assert found["diversity"] == pytest.approx(1.0, abs=0.08)
     monkeypatch.setattr(scores, "MOST_REALS", 300)

@@ -90,7 +90,7 @@ def test_lost_modes_are_counted_and_stray_points_too() -> None:
     assert found(kept, ring).tolist() == [True] * 3 + [False] + [True] * 4
     stray = torch.cat([kept, torch.zeros(len(kept), 2)])  # half of them in the middle of the ring, near no mode
     assert float(shares(stray, ring).sum()) == pytest.approx(0.5, abs=0.01)
-    quick = DOMAIN.evaluation.evaluator(open_source(part("ring", num=2_000), False), 0).quick(kept[:256])
+    quick = DOMAIN.evaluation.evaluator(open_source(part("ring", num=2_000), False), 0).quick(kept[:256]).values()
     assert (quick["modes_found"], quick["num_modes"]) == (7, 8)
     assert quick["diversity"] == pytest.approx(1, abs=0.1)
 

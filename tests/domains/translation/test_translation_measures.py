@@ -163,12 +163,12 @@ def test_quick_numbers(pairs: TranslationEvaluator) -> None:
     """The targets of the examples in turn score 1 where they are compared with themselves; copies of one row score none."""
     examples = pairs.source.examples()
     turn = torch.arange(64) % len(examples)
-    good = pairs.quick(examples.data[turn])
+    good = pairs.quick(examples.data[turn]).values()
     assert good["diversity"] == pytest.approx(1)
     assert good["contrast"] == pytest.approx(1, abs=0.01)
-    same = pairs.quick(examples.data[:1].expand(64, -1, -1, -1))
+    same = pairs.quick(examples.data[:1].expand(64, -1, -1, -1)).values()
     assert same["diversity"] == pytest.approx(0, abs=1e-6)
-    flat = pairs.quick(torch.zeros_like(examples.data)[turn])
+    flat = pairs.quick(torch.zeros_like(examples.data)[turn]).values()
     assert flat["contrast"] == 0
     assert flat[pairs.best] > 5 * good[pairs.best]
 

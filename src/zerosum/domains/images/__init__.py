@@ -266,7 +266,13 @@ DOMAIN = Domain(
             "augment": augments.AUGMENTS,
         },
     ),
-    evaluation=Evaluation(evaluator=_evaluator, extra_metrics=_extra_metrics, baselines=_baselines),
+    evaluation=Evaluation(
+        evaluator=_evaluator,
+        extra_metrics=_extra_metrics,
+        baselines=_baselines,
+        configure=lambda evaluator, options: evaluator.adjusted(options),
+        historic=lambda evaluator, sample: evaluator.historic(sample(evaluator.num_historic)),
+    ),
     media=Media(
         preview=lambda samples, path, context: pictures.grid(samples, context.columns, path, context.size),
         write=_write,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from zerosum.data.images.files import BadImageError, decode
 from zerosum.data.images.transparency import laid, possible
 from zerosum.data.images.types import RGBA, WHITE, Crop
 from zerosum.data.opening import opened
+from zerosum.domain import QuickMetrics
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.domains.images import parzen_2014
 from zerosum.domains.images.data import ImageSource, Shape, as_played, as_saved
@@ -86,21 +87,17 @@ class PixelEvaluator:
             say("Preparing the measures (a few seconds, the first time for these data) ...")
             self.inner.prepared  # noqa: B018
 
-    def quick(self, fakes: Tensor) -> Mapping[str, float]:
+    def quick(self, fakes: Tensor) -> QuickMetrics:
         """Health numbers: diversity and contrast as shares of the reals', classes found where the classifier is at hand."""
         pixels = as_saved(fakes)
-        if self._at_once:
-            numbers = self.inner.quick(pixels)
-            numbers["diversity"] = numbers.pop("diversity_ratio")
-        else:
+        contrast = float(self.inner.shown(pixels).float().flatten(1).std(1).mean()) / max(1e-6, self._real_contrast)
+        if not self._at_once:
             spread = diversity(extract(self._extractor, self.inner.shown(pixels[:256])))
-            numbers = {"diversity": spread / max(1e-12, self._real_diversity)}
-        numbers["contrast"] = float(self.inner.shown(pixels).float().flatten(1).std(1).mean()) / max(
-            1e-6, self._real_contrast
-        )
-        if "classes_found" in numbers:
-            numbers["num_classes"] = float(self._num_classes)
-        return numbers
+            return QuickMetrics(spread / max(1e-12, self._real_diversity), contrast)
+        numbers = self.inner.quick(pixels)
+        spread, found = numbers.pop("diversity_ratio"), numbers.pop("classes_found", None)
+        num_classes = None if found is None else float(self._num_classes)
+        return QuickMetrics(spread, contrast, found, num_classes, others=numbers)
 
 
 def read_images(paths: Sequence[Path], shape: Shape, crop: Crop = "centre", background: str = WHITE) -> Tensor:

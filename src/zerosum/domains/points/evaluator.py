@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from zerosum.domain import QuickMetrics
 from zerosum.domain.eval_stages import stage
 from zerosum.domains.points import clouds, controls, shape_sets
 from zerosum.domains.points.clouds import ShapeDistance
@@ -72,10 +73,10 @@ class ShapeEvaluator:
         failing = self._failing if stage("controls") else {}
         return [controls.told(record, failing, len(self._references[0])) for record in records]
 
-    def quick(self, fakes: Tensor) -> Mapping[str, float]:
+    def quick(self, fakes: Tensor) -> QuickMetrics:
         """Health numbers: the mean distance between fakes, as a share of that between reals."""
         fakes = self._shuffled(fakes[:LOOKED_AT].detach().cpu().float(), "quick")
-        return {"diversity": _spread(fakes[:, :LOOKED_POINTS]) / self._real_spread}
+        return QuickMetrics(diversity=_spread(fakes[:, :LOOKED_POINTS]) / self._real_spread)
 
     # --- what the fakes are held against
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from zerosum.domain import QuickMetrics
 from zerosum.domains.tables.measures import conditional_metrics
 from zerosum.domains.tables.measures.scores import (
     MEANINGS,
@@ -55,16 +56,14 @@ class TableEvaluator:
             protocol |= {"constraints": {words: round(share, 4) for words, share in shares.items()}}
         return [self._record(name, value, protocol) for name, value in of_rows(made, self._truth).items()]
 
-    def quick(self, fakes: Tensor) -> Mapping[str, float]:
+    def quick(self, fakes: Tensor) -> QuickMetrics:
         """Health numbers: how varied the rows are, and how alike their columns lie to the real ones."""
         num, device = len(self.source.train), self.source.rows.choices.device
         rows = drawn_rows(num, len(fakes), self.seed).to(device)
         reals = self.source.rows.data(rows, rows).cpu()
         known = self._truth.train.rows(drawn_rows(num, MOST_QUICK, self.seed).numpy())
-        return {
-            "diversity": float(torch.pdist(fakes.detach().cpu()).mean() / torch.pdist(reals).mean()),
-            "column_shapes": mean(shapes(known, self._decoded(fakes))),
-        }
+        diversity = float(torch.pdist(fakes.detach().cpu()).mean() / torch.pdist(reals).mean())
+        return QuickMetrics(diversity, others={"column_shapes": mean(shapes(known, self._decoded(fakes)))})
 
     def _decoded(self, fakes: Tensor) -> Mixed:
         return plain(self.source.transform.decoded(fakes.detach().cpu(), self.seed))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from zerosum.domain import QuickMetrics
 from zerosum.domains.toy import densities, measures
 from zerosum.domains.toy.cells import SMOOTHING, Cells
 from zerosum.domains.toy.measures import MEANINGS, ReferenceData
@@ -55,14 +56,14 @@ class PointEvaluator:
         protocol = self._protocol(len(fakes))
         return [self._record(name, value, protocol) for name, value in values.items()]
 
-    def quick(self, fakes: Tensor) -> Mapping[str, float]:
+    def quick(self, fakes: Tensor) -> QuickMetrics:
         """Health numbers: how varied the fakes are, and where there are modes how many of them are found."""
         fakes, reals = fakes.detach().cpu(), self.source.points[: len(fakes)].cpu()
-        values = {"diversity": float(torch.pdist(fakes).mean() / torch.pdist(reals).mean())}
-        if self.density.modes is not None:
-            values["modes_found"] = float(found(fakes, self.density).sum())
-            values["num_modes"] = float(len(self.density.modes))
-        return values
+        diversity = float(torch.pdist(fakes).mean() / torch.pdist(reals).mean())
+        if self.density.modes is None:
+            return QuickMetrics(diversity)
+        num_found = float(found(fakes, self.density).sum())
+        return QuickMetrics(diversity, modes_found=num_found, num_modes=float(len(self.density.modes)))
 
     # --- what the fakes are held against
 

@@ -66,7 +66,9 @@ DOMAIN = Domain(
         resolve_auto=recipes.resolve_auto,
         parts={"generator": GENERATORS, "discriminator": DISCRIMINATORS},
     ),
-    evaluation=Evaluation(evaluator=_evaluator),
+    evaluation=Evaluation(
+        evaluator=_evaluator, conditions=lambda evaluator: evaluator.conditions(), best_metric="patch_distance"
+    ),
     media=Media(
         preview=preview.picture,
         write=_write,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from zerosum.domain import QuickMetrics
 from zerosum.domain.eval_stages import stage
 from zerosum.domains.translation.measures import likeness, structure
 from zerosum.domains.translation.measures.context import EvalContext, Reals
@@ -37,10 +38,8 @@ class TranslationEvaluator:
     """Measures of a generator against one source of pairs, or of two heaps of images.
 
     The fakes are made of the held-out inputs, row by row (`conditions`); of training inputs where fewer than 16 rows are held
-    out. best: the health value that ranks two moments of a run.
+    out.
     """
-
-    best = "patch_distance"
 
     def __init__(self, source: PairSource, seed: int) -> None:
         self.source, self.seed = source, seed
@@ -92,7 +91,7 @@ class TranslationEvaluator:
         records = [record for name, measure in parts.items() if stage(name) for record in measure(at)]
         return [self._controls.told(record) for record in records] if stage("controls") else records
 
-    def quick(self, fakes: Tensor) -> Mapping[str, float]:
+    def quick(self, fakes: Tensor) -> QuickMetrics:
         """Health numbers of fakes made of the examples in turn: how varied, how rich in contrast, how near to the targets,
         how much of the edges of their inputs is kept."""
         examples = self.source.examples()
@@ -100,11 +99,15 @@ class TranslationEvaluator:
         fakes = fakes.detach().cpu().float().clamp(-1, 1)
         real, inputs = examples.data.cpu(), examples.condition.cpu()
         once = fakes[: len(inputs)]  # later rows repeat inputs, so they say nothing of variety
-        values = {
-            "contrast": float(contrast(fakes) / contrast(real).clamp_min(1e-6)),
-            "edges_kept": float(edge_ssim(inputs[: len(once)], once).mean()),
-        }
+        spread = None
         if len(once) > 1:
-            values["diversity"] = diversity(once.flatten(1)) / max(diversity(real[: len(once)].flatten(1)), 1e-6)
+            spread = diversity(once.flatten(1)) / max(diversity(real[: len(once)].flatten(1)), 1e-6)
         far = patch_distances(self.reals.targets, fakes, QUICK_PATCHES, QUICK_DIRECTIONS, self.seed)
-        return values | {"patch_distance": sum(far.values()) / len(far)}
+        return QuickMetrics(
+            diversity=spread,
+            contrast=float(contrast(fakes) / contrast(real).clamp_min(1e-6)),
+            others={
+                "edges_kept": float(edge_ssim(inputs[: len(once)], once).mean()),
+                "patch_distance": sum(far.values()) / len(far),
+            },
+        )

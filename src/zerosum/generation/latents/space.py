@@ -20,7 +20,6 @@ from zerosum.errors import Damaged, UserError, within
 from zerosum.generation.latents import labelled_grid
 from zerosum.generation.latents.class_interpolation import between, blended
 from zerosum.generation.latents.labelled_grid import Layout
-from zerosum.generation.sampler import has_mapping
 from zerosum.generation.trained_generator import TrainedGenerator
 from zerosum.nn import latent
 from zerosum.store import decode, encode, write_durably, writing
@@ -85,7 +84,7 @@ class Space:
             raise UserError(
                 f"{run.path} makes no pictures (its domain is {run.domain.name}); this is for generators of them."
             )
-        mapped = has_mapping(self.network)
+        mapped = isinstance(self.network, latent.MappedGenerator)
         if name not in (None, "z", "w"):
             raise UserError(f"--space {name}: choose z (the noise) or w (the styles of a mapping network).")
         if name == "w" and not mapped:
@@ -146,7 +145,7 @@ class Space:
         return self.run.domain.media.postprocess(samples, self.run.recipe)
 
     def _fits(self, latents: Latents) -> None:
-        if latents.space == "w" and not has_mapping(self.network):
+        if latents.space == "w" and not isinstance(self.network, latent.MappedGenerator):
             raise UserError("These latents are styles w, and this generator has no mapping network.")
         size = self.sampler.prior.size
         shape = (size,) if latents.space == "z" else (self.network.num_ws, self.network.w_mean.shape[-1])
