@@ -122,4 +122,4 @@ def test_options_of_the_usual_way_lead_there(tmp_path: Path) -> None:
     assert made.produce(plainly) is not None
     assert made.produce(plainly, usual=True) is None
     with pytest.raises(UserError, match="the other options do not go with it"):
-        made.produce(SampleRequest(5, 0, tmp_path / "rows.csv", where="alcohol>13"), usual=True)
+        made.produce(SampleRequest(5, 0, tmp_path / "rows.csv", {"where": "alcohol>13"}), usual=True)

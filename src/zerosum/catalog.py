@@ -238,6 +238,7 @@ def summary() -> dict[str, Any]:
         each.name: {
             "summary": each.summary,
             "endings": list(each.media.endings),
+            "sample": [option.to_json() for option in each.media.sample_options],
             "recipes": {name: recipe.why for name, recipe in each.recipes.table.items()},
             "sources": {name: str(info.summary) for name, info in each.data.sources().items()},
         }

@@ -78,6 +78,11 @@ def sources() -> Mapping[str, str]:
     return _summaries("sources")
 
 
+def sample_options() -> list[tuple[str, Mapping[str, Any]]]:
+    """(name of the domain, plain values of a SampleOption) for each option of `sample` that a built-in domain declares."""
+    return [(name, option) for name, about in _content().items() for option in about.get("sample", ())]
+
+
 def refuse_missing(where: str | None) -> None:
     """UserError for data that are neither a named source nor on the disk."""
     if not where or where in sources() or NO_NAME & set(where) or os.path.exists(os.path.expanduser(where)):

@@ -19,7 +19,6 @@ from zerosum import catalog
 from zerosum.api import Run, files_in, load
 from zerosum.cli import app
 from zerosum.data import filenames
-from zerosum.data.images.pictures import Size
 from zerosum.domain import SampleRequest, WriteOptions, glyphs
 from zerosum.errors import UserError
 from zerosum.generation.latents import labelled_grid
@@ -119,11 +118,11 @@ def test_sizes_that_cannot_be_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["toy", "tables", "points"])
-def test_samples_that_are_no_pictures_have_no_size(name: str, tmp_path: Path) -> None:
+def test_an_option_of_other_domains_is_refused(name: str, tmp_path: Path) -> None:
     run: Any = SimpleNamespace(domain=catalog.domain(name))
     for out in ("x.png", "x.csv"):
-        with pytest.raises(UserError, match=f"--size: samples of the domain '{name}' are no pictures"):
-            Run.produce(run, SampleRequest(4, 0, tmp_path / out, size=Size(64)))
+        with pytest.raises(UserError, match=f"--size: `sample` has no such option for the domain '{name}'. It has"):
+            Run.produce(run, SampleRequest(4, 0, tmp_path / out, {"size": "64"}))
 
 
 def test_shapes_in_single_files_are_named_by_their_classes(tmp_path: Path) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -41,41 +45,6 @@ Latent = Annotated[
 ]
 
 
-def _not_empty(text: str | None) -> str | None:
-    if text == "":
-        raise UserError('--where "" is empty; perhaps an unset shell variable? Leave --where out for all rows.')
-    return text
-
-
-Where = Annotated[
-    str | None,
-    typer.Option(
-        metavar='"A=x,B>5"',
-        callback=_not_empty,
-        help="Tables: only rows that satisfy these conditions.",
-        show_default=False,
-    ),
-]
-Inputs = Annotated[
-    list[Path] | None,
-    typer.Option("--input", help="Translation: a file or folder to translate; may be repeated.", show_default=False),
-]
-Reverse = Annotated[bool, typer.Option("--reverse", help="Translation: from B to A, for a cycle of both directions.")]
-Strength = Annotated[
-    float, typer.Option(min=0, max=1, help="Translation learnt from a single pair: strength of the style.")
-]
-Metadata = Annotated[
-    bool, typer.Option("--keep-metadata", help="Translation: keep EXIF, colour profile and resolution of the input.")
-]
-SizeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--size",
-        metavar="N|HEIGHTxWIDTH",
-        help="Images: size of the written images, N pixels along the longer side or height and width.",
-        show_default=False,
-    ),
-]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -84,7 +53,67 @@ Out = Annotated[
 ]
 
 
+def _declared() -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Name -> (domains, plain values) of each option that a domain declares. Domains of installed packages are imported for it,
+    and only for `zerosum sample`."""
+    found = list(known.sample_options())
+    if sys.argv[1:2] == ["sample"] and known.installed():
+        from zerosum import catalog
+
+        found += [(each.name, one.to_json()) for each in catalog.unlisted() for one in each.media.sample_options]
+    options: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for domain, option in found:
+        domains, first = options.get(option["name"], ("", option))
+        options[option["name"]] = f"{domains}, {domain}".removeprefix(", "), first
+    return options
+
+
+def _parameter(domains: str, option: Mapping[str, Any]) -> inspect.Parameter:
+    """The parameter of the verb for one of these options."""
+    name, flag, kind, default = (option[key] for key in ("name", "flag", "kind", "default"))
+
+    def refuse_empty(text: str | None) -> str | None:
+        if text == "":
+            raise UserError(f'{flag} "" is empty; perhaps an unset shell variable? Leave {flag} out, or give a value.')
+        return text
+
+    about: dict[str, Any] = {
+        "help": f"{domains.capitalize()}: {option['help']}",
+        "metavar": option["metavar"] or None,
+        "show_default": kind == "number",
+    }
+    types: dict[str, Any] = {"text": str | None, "flag": bool, "number": float, "paths": list[Path] | None}
+    if kind == "number":
+        about |= {"min": option["least"], "max": option["most"]}
+    if kind in ("text", "paths"):
+        default = None
+    if kind == "text":
+        about["callback"] = refuse_empty
+    annotation = cast(Any, Annotated)[types[kind], typer.Option(flag, **about)]
+    return inspect.Parameter(f"own_{name}", inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _with_own_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb with a parameter for each option that a domain declares, in place of its **own, before --out."""
+    declared = _declared()
+    parameters = [_parameter(*about) for about in declared.values()]
+    signature = inspect.signature(verb, eval_str=True)
+    usual = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    place = [each.name for each in usual].index("out")
+    keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in usual[place:]]
+
+    @functools.wraps(verb)
+    def called(*given: Any, **named: Any) -> None:
+        own = {name: named.pop(f"own_{name}") for name in declared}
+        usual_value = {name: about[1]["default"] for name, about in declared.items()}
+        verb(*given, **named, **{name: x for name, x in own.items() if x is not None and x != usual_value[name]})
+
+    called.__signature__ = signature.replace(parameters=[*usual[:place], *parameters, *keyword])  # type: ignore[attr-defined]
+    return called
+
+
 @app.command()
+@_with_own_options
 def sample(
     folder: Folder,
     num: Number = None,
@@ -95,17 +124,12 @@ def sample(
     grid: Grid = None,
     direction: Direction = None,
     latent: Latent = None,
-    where: Where = None,
-    inputs: Inputs = None,
-    reverse: Reverse = False,
-    strength: Strength = 1.0,
-    keep_metadata: Metadata = False,
-    size: SizeOption = None,
     out: Out = None,
     json: Json = False,
+    **own: Any,
 ) -> None:
     """Generate samples with a trained generator."""
-    if out is not None and not inputs:  # a translation is written in the format of its input
+    if out is not None:
         known.refuse_ending(folder, out)
     from zerosum import api
     from zerosum.data.images.pictures import Size
@@ -114,14 +138,20 @@ def sample(
     from zerosum.generation.latents.sampling import SampleOptions, made
 
     loaded = api.load(folder)
-    target, chosen = out or folder / loaded.domain.media.sample_name, None if size is None else Size.parsed(size)
-    request = SampleRequest(
-        num, seed, target, where or "", tuple(inputs or ()), reverse, strength, keep_metadata, chosen
-    )
+    target, size = out or folder / loaded.domain.media.sample_name, own.get("size")
+    request = SampleRequest(num, seed, target, own)
     usual = bool(label or attributes or truncation != 1 or grid or direction or latent)
     if (produced := loaded.produce(request, usual)) is None:
         options = SampleOptions(
-            num, seed, tuple(label or ()), truncation, grid, tuple(direction or ()), latent, attributes, chosen
+            num,
+            seed,
+            tuple(label or ()),
+            truncation,
+            grid,
+            tuple(direction or ()),
+            latent,
+            attributes,
+            None if size is None else Size.parsed(size),
         )
         produced = made(loaded, options, target)
     say(*produced.notes)

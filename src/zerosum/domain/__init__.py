@@ -14,13 +14,14 @@ from zerosum.domain.protocols import (
     PreviewContext,
     QuickMetrics,
     RecommendRecipe,
-    SampleRequest,
     SampleResult,
     Write,
     WriteOptions,
 )
+from zerosum.domain.sample_options import SIZE, SampleOption, SampleRequest
 
 __all__ = [
+    "SIZE",
     "AttributeCondition",
     "Baseline",
     "ClassCondition",
@@ -40,6 +41,7 @@ __all__ = [
     "Recipes",
     "RecommendRecipe",
     "SampleInfo",
+    "SampleOption",
     "SampleRequest",
     "SampleResult",
     "Write",

@@ -20,10 +20,10 @@ from zerosum.domain.protocols import (
     GeneratorHandle,
     PreviewContext,
     RecommendRecipe,
-    SampleRequest,
     SampleResult,
     Write,
 )
+from zerosum.domain.sample_options import SampleOption, SampleRequest
 from zerosum.engine.duel import GENERATOR
 from zerosum.engine.game import Batch, Game
 from zerosum.engine.loop import TrainingLoop
@@ -138,6 +138,7 @@ class Media:
     single sample is no picture.
     sample: (generator, info, request) -> what `zerosum sample` makes in the domain's own way: streams, whole files; None for the
     usual way.
+    sample_options: the options of `zerosum sample` that are this domain's own; `sample` finds their values in the request.
     sample_name: the file in the run folder that `zerosum sample` writes by default.
     pixels: whether samples are pictures, (C, H, W) in [-1, 1].
     similarity: samples -> one (N, F) tensor or several, whose distances say how alike two samples are; None if there is none.
@@ -152,6 +153,7 @@ class Media:
     tile: Callable[[DatasetInfo], tuple[int, int]] | None = None
     film: Callable[[Tensor, Path, float], None] | None = None
     sample: Callable[[GeneratorHandle, DatasetInfo, SampleRequest], SampleResult | None] = lambda *_: None
+    sample_options: tuple[SampleOption, ...] = ()
     sample_name: str = "samples.png"
     pixels: bool = False
     similarity: Callable[[Tensor], Sequence[Tensor]] | None = None

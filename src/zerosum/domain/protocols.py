@@ -145,35 +145,6 @@ class GeneratorHandle(Protocol):
 
 
 @dataclass(frozen=True)
-class SampleRequest:
-    """What `zerosum sample` was asked for. num: None for the domain's own number. where: conditions in words. inputs: files or
-    folders to be translated. reverse: in the other direction. strength: in [0, 1], of the change to the input. metadata: whether
-    that of the inputs is kept. size: at which pictures are written; None: as they were made."""
-
-    num: int | None
-    seed: int
-    out: Path
-    where: str = ""
-    inputs: tuple[Path, ...] = ()
-    reverse: bool = False
-    strength: float = 1.0
-    metadata: bool = False
-    size: Size | None = None
-
-    @property
-    def special(self) -> tuple[str, ...]:
-        """The options that were used and that not every domain knows, as they are typed."""
-        used = {
-            "--where": bool(self.where),
-            "--input": bool(self.inputs),
-            "--reverse": self.reverse,
-            "--strength": self.strength != 1.0,
-            "--keep-metadata": self.metadata,
-        }
-        return tuple(option for option, here in used.items() if here)
-
-
-@dataclass(frozen=True)
 class SampleResult:
     """What came of it: the files, how many samples, and what there is to tell of them."""
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zerosum.domain import Condition, SampleRequest, SampleResult
 from zerosum.domain.conditions import Label, requested_attributes, requested_labels
+from zerosum.domain.sample_options import flag_of
 from zerosum.errors import UserError
 from zerosum.generation.sampler import BATCH, load, names_in
 from zerosum.jsonfile import made_of
@@ -49,17 +50,19 @@ class TrainedGenerator:
     def produce(self, wanted: SampleRequest, usual: bool = False) -> SampleResult | None:
         """The domain's own way to make samples: streams of rows, whole files; None where it has none for what is wanted, and
         where, `usual`, something is asked for that only the usual way can do."""
-        if wanted.size is not None and not self.domain.media.pixels:
+        declared = {option.name: option for option in self.domain.media.sample_options}
+        if unknown := [flag_of(name) for name in wanted.options if name not in declared]:
+            own = ", ".join(option.flag for option in declared.values())
             raise UserError(
-                f"--size: samples of the domain {self.domain.name!r} are no pictures, so they have no size. Leave it out."
+                f"{' and '.join(unknown)}: `sample` has no such option for the domain {self.domain.name!r}. "
+                + (f"It has: {own}." if own else "It has none of its own.")
             )
         with self.card_read():
             produced = None if usual else self.domain.media.sample(self.sampler, self.sampler.info, wanted)
-        if produced is None and wanted.special:
-            why = (
-                "the other options do not go with it" if usual else f"the domain {self.domain.name!r} has no use for it"
-            )
-            raise UserError(f"{' and '.join(wanted.special)}: {why}.")
+        left = [flag_of(name) for name in wanted.options if not declared[name].writing]
+        if produced is None and left:
+            why = "the other options do not go with it" if usual else "it has no use for these samples"
+            raise UserError(f"{' and '.join(left)}: {why}.")
         return produced
 
     def condition(

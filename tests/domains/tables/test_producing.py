@@ -236,7 +236,9 @@ def test_what_fails_leaves_no_file(tmp_path: Path, source: TableSource, monkeypa
     monkeypatch.setattr(conditional_sampling, "MOST_FRUITLESS", 2)
     maker = Repeater(source)
     with pytest.raises(UserError, match="0 of"):
-        conditional_sampling.produce(maker, maker.info, SampleRequest(10, 0, tmp_path / "a.csv", "age>50,age<30"))
+        conditional_sampling.produce(
+            maker, maker.info, SampleRequest(10, 0, tmp_path / "a.csv", {"where": "age>50,age<30"})
+        )
     with pytest.raises(UserError, match="num must be at least 1"):
         conditional_sampling.produce(maker, maker.info, SampleRequest(0, 0, tmp_path / "a.csv"))
     assert list(tmp_path.iterdir()) == []
@@ -245,8 +247,5 @@ def test_what_fails_leaves_no_file(tmp_path: Path, source: TableSource, monkeypa
 def test_pictures_and_foreign_options_are_left_to_others(tmp_path: Path, source: TableSource) -> None:
     maker = Repeater(source)
     assert conditional_sampling.produce(maker, maker.info, SampleRequest(10, 0, tmp_path / "a.png")) is None
-    assert (
-        conditional_sampling.produce(maker, maker.info, SampleRequest(10, 0, tmp_path / "a.csv", reverse=True)) is None
-    )
     with pytest.raises(UserError, match=r"written as .csv, .tsv, .csv.gz or .parquet"):
-        conditional_sampling.produce(maker, maker.info, SampleRequest(10, 0, tmp_path / "a.xlsx", "age>30"))
+        conditional_sampling.produce(maker, maker.info, SampleRequest(10, 0, tmp_path / "a.xlsx", {"where": "age>30"}))

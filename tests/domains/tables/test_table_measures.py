@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
+import infos
+from zerosum.domain import DatasetInfo
 from zerosum.domains.tables import baselines, choice, conditions, metrics
 from zerosum.domains.tables.data import TableSource, open_source
 from zerosum.domains.tables.measures import conditional_metrics, scores
@@ -299,20 +302,22 @@ def test_a_copula_keeps_who_is_missing(tmp_path: Path) -> None:
 # --- rules
 
 
+def of_rows(num: int) -> DatasetInfo:
+    return replace(infos.of_shapes(16), num_rows=num)
+
+
 def test_few_rows_get_narrow_players(source: TableSource) -> None:
     from zerosum.domains.tables.recipes import TABLE
 
     for num, batch, width, weight in ((100, 64, 64, 5.0), (1_200, 300, 128, 2.0), (26_000, 500, 256, 1.0)):
-        recipe, notes = choice.resolve_auto(TABLE, {"num_rows": num})
+        recipe, notes = choice.resolve_auto(TABLE, of_rows(num))
         assert recipe.batch == batch
         assert recipe.generator.options["width"] == recipe.discriminator.options["width"] == width
         assert recipe.penalties["r1"].weight.start == weight  # type: ignore[union-attr]
         assert recipe.unsettled() == []
         assert len(notes) == 4
         assert f"{num:,} training rows" in notes[1]
-    kept, notes = choice.resolve_auto(
-        TABLE.changed(generator=part("residual", width=32), batch=10), {"num_rows": 26_000}
-    )
+    kept, notes = choice.resolve_auto(TABLE.changed(generator=part("residual", width=32), batch=10), of_rows(26_000))
     assert (kept.generator.options["width"], kept.discriminator.options["width"], kept.batch) == (32, 256, 10)
     assert notes[0].startswith("Width of discriminator 256: 26,000")
 
@@ -323,7 +328,7 @@ def test_wide_players_multiply_in_the_precision_that_is_faster(faster: bool, mon
 
     monkeypatch.setattr(choice, "multiplies_faster", lambda device: faster)
     here = TABLE.changed(device="cpu")
-    many, few = {"num_rows": 26_000}, {"num_rows": 1_200}
+    many, few = of_rows(26_000), of_rows(1_200)
     found = {
         "wide": choice.resolve_auto(here, many)[0].precision,
         "narrow": choice.resolve_auto(here, few)[0].precision,

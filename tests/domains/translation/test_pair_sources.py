@@ -302,7 +302,7 @@ def test_label_maps_are_found(tmp_path: Path, how: str) -> None:
     ]
     np.testing.assert_array_equal(codes[rows.condition[0].argmax(0).numpy()], expected)
     assert opened(tmp_path, heldout=0, labels="none").info().payload["input"]["kind"] == "image"
-    photo = opened(tmp_path, heldout=0, swap=True).info()
+    photo = opened(tmp_path, heldout=0, swap=True).info().payload
     assert photo["input"]["kind"] == "image"  # noise has too many values for a map
 
 

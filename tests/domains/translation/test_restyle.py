@@ -110,7 +110,7 @@ def test_the_command_doses_it(tmp_path: Path) -> None:
     changed = []
     for strength in (0.0, 0.5, 1.0):
         out = tmp_path / f"{strength}.png"
-        produce(maker, info, SampleRequest(None, 0, out, inputs=(tmp_path / "a.png",), strength=strength))  # type: ignore[arg-type]
+        produce(maker, info, SampleRequest(None, 0, out, {"input": (tmp_path / "a.png",), "strength": strength}))  # type: ignore[arg-type]
         changed.append(float(np.abs(read(out).values.astype(int) - values).mean()))
     assert changed[0] == 0
     assert changed[0] < changed[1] < changed[2]

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 import infos
 from zerosum.data.images.lossless_io import read
-from zerosum.data.images.pictures import Size
 from zerosum.domain import DatasetInfo, SampleRequest
 from zerosum.domains.translation import preview
 from zerosum.domains.translation.inference import produce
@@ -68,7 +67,7 @@ def hand(given: Side = Side(3), target: Side = Side(3), network: nn.Module | Non
 
 
 def run(maker: Hand, out: Path, *inputs: Path, **more: Any) -> list[Path]:
-    made = produce(maker, maker.info, SampleRequest(None, 0, out, inputs=inputs, **more))
+    made = produce(maker, maker.info, SampleRequest(None, 0, out, {"input": inputs, **more}))
     assert made is not None
     assert made.num == len(made.paths)
     return list(made.paths)
@@ -112,7 +111,7 @@ def test_folders_keep_their_names(tmp_path: Path) -> None:
     (folder / "notes.txt").write_text("no picture")
     (folder / "broken.png").write_bytes(b"\x89PNG no picture")
     maker = hand()
-    made = produce(maker, maker.info, SampleRequest(None, 0, tmp_path / "out", inputs=(folder,)))
+    made = produce(maker, maker.info, SampleRequest(None, 0, tmp_path / "out", options={"input": (folder,)}))
     assert made is not None
     assert [path.name for path in made.paths] == ["x.bmp", "x-2.png", "y.jpg"]
     assert [note for note in made.notes if note.startswith("Left out") and "broken.png" in note]
@@ -206,14 +205,13 @@ def run_all(maker: Hand, out: Path, num: int) -> list[Path]:
 
 def refused(words: str, maker: Hand, out: Path, *inputs: Path, **more: Any) -> None:
     with pytest.raises(UserError, match=words):
-        produce(maker, maker.info, SampleRequest(more.pop("num", None), 0, out, inputs=inputs, **more))
+        produce(maker, maker.info, SampleRequest(more.pop("num", None), 0, out, {"input": inputs, **more}))
 
 
 def test_what_cannot_be(tmp_path: Path) -> None:
     out, maker = tmp_path / "b.png", hand()
     saved(tmp_path / "a.png", 3)
     there = tmp_path / "a.png"
-    refused("hears pictures, not words", maker, out, where="age>3")
     refused("no such file or folder", maker, out, tmp_path / "missing.png")
     (tmp_path / "empty").mkdir()
     refused("no images in this folder", maker, out, tmp_path / "empty")
@@ -227,7 +225,7 @@ def test_what_cannot_be(tmp_path: Path) -> None:
     one_way = hand(network=nn.Conv2d(3, 3, 1))
     refused("one direction alone", one_way, out, there, reverse=True)
     maker.examples = Batch(torch.zeros(2, 3, 16, 16), torch.ones(2, 3, 16, 16))
-    refused("--keep-metadata keeps that of files", maker, out, metadata=True)
+    refused("--keep-metadata keeps that of files", maker, out, keep_metadata=True)
     refused("a sheet is", maker, tmp_path / "b.npz")
 
 
@@ -248,8 +246,10 @@ def test_16_bits_into_a_generator_of_8_are_told(tmp_path: Path) -> None:
     (tmp_path / "in" / "b.heic").write_bytes(b"heic")
     Image.fromarray(np.full((8, 8), 65535, np.uint16)).save(tmp_path / "in" / "b.png")
     maker = hand(Side(1), Side(1))
-    one = produce(maker, maker.info, SampleRequest(None, 0, tmp_path / "o.png", inputs=(tmp_path / "a.png",)))
-    many = produce(maker, maker.info, SampleRequest(None, 0, tmp_path / "out", inputs=(tmp_path / "in",)))
+    one = produce(
+        maker, maker.info, SampleRequest(None, 0, tmp_path / "o.png", options={"input": (tmp_path / "a.png",)})
+    )
+    many = produce(maker, maker.info, SampleRequest(None, 0, tmp_path / "out", options={"input": (tmp_path / "in",)}))
     assert one is not None
     assert many is not None
     assert (
@@ -266,7 +266,7 @@ def test_metadata_are_kept_where_asked(tmp_path: Path) -> None:
     exif[0x010E], exif[0x0112] = "a hill", 6
     Image.new("RGB", (30, 20), (10, 20, 30)).save(tmp_path / "a.jpg", exif=exif)
     for keep in (True, False):
-        (path,) = run(hand(), tmp_path / f"{keep}.jpg", tmp_path / "a.jpg", metadata=keep)
+        (path,) = run(hand(), tmp_path / f"{keep}.jpg", tmp_path / "a.jpg", keep_metadata=keep)
         with Image.open(path) as image:
             assert image.size == (20, 30)  # upright
             assert (image.getexif().get(0x010E) == "a hill") is keep
@@ -275,7 +275,7 @@ def test_metadata_are_kept_where_asked(tmp_path: Path) -> None:
 
 def test_translations_are_written_at_the_size_that_is_asked_for(tmp_path: Path) -> None:
     saved(tmp_path / "a.png", 3, bits=16, alpha=True)
-    (path,) = run(hand(), tmp_path / "b.png", tmp_path / "a.png", size=Size(17))
+    (path,) = run(hand(), tmp_path / "b.png", tmp_path / "a.png", size="17")
     image = read(path)
     assert image.values.shape == (10, 17, 3)  # of 21 x 34
     assert image.values.dtype == np.uint16
@@ -284,12 +284,12 @@ def test_translations_are_written_at_the_size_that_is_asked_for(tmp_path: Path) 
     labels = Side(3, "labels", ((0,), (100,), (200,)))
     maker = hand(target=labels, network=Negative(3))
     saved(tmp_path / "c.png", 3)
-    (path,) = run(maker, tmp_path / "d.png", tmp_path / "c.png", size=Size(30, 31))
+    (path,) = run(maker, tmp_path / "d.png", tmp_path / "c.png", size="30x31")
     assert read(path).values.shape == (30, 31, 1)
     assert set(np.unique(read(path).values)) <= {0, 100, 200}
     maker = hand()
     maker.examples = Batch(torch.zeros(2, 3, 16, 16), torch.zeros(2, 3, 16, 16))
-    sheet = [SampleRequest(None, 0, tmp_path / "sheet.png", size=size) for size in (Size(50), Size(70))]
+    sheet = [SampleRequest(None, 0, tmp_path / "sheet.png", options={"size": size}) for size in ("50", "70")]
     sizes = []
     for wanted in sheet:
         produce(maker, maker.info, wanted)

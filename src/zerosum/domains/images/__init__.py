@@ -14,6 +14,7 @@ from zerosum import domain
 from zerosum.data.images import film, paths, pictures, transparency
 from zerosum.data.images.types import RGBA, Crop, ImageOptions
 from zerosum.domain import (
+    SIZE,
     AttributeCondition,
     Baseline,
     ClassCondition,
@@ -280,6 +281,7 @@ DOMAIN = Domain(
         postprocess=_postprocess,
         tile=_tile,
         film=film.film,
+        sample_options=(SIZE,),
         pixels=True,
         similarity=_similarity,
         endings=pictures.ENDINGS,

@@ -96,6 +96,7 @@ DOMAIN = Domain(
         read=encode_file.read,
         num_shown=preview.NUM_SHOWN,
         sample=conditional_sampling.produce,
+        sample_options=(conditional_sampling.WHERE,),
         sample_name="samples.csv",
         endings=(*writing.ENDINGS, ".png"),
     ),

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zerosum.domain import DatasetInfo, GeneratorHandle, SampleRequest, SampleResult
+from zerosum.domain import DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult
 from zerosum.domains.tables import conditions, filters, linear, transform
 from zerosum.domains.tables.categories import Categories
 from zerosum.domains.tables.columns import NUMERIC
@@ -352,15 +352,18 @@ def _impossible(asked: Sequence[Filter], tally: SamplingTally, fit: Transform) -
     )
 
 
+WHERE = SampleOption("where", "text", "only rows that satisfy these conditions.", default="", metavar='"A=x,B>5"')
+
+
 def produce(maker: GeneratorHandle, info: DatasetInfo, wanted: SampleRequest) -> SampleResult | None:
     """`zerosum sample`: rows to a file in constant memory; None where a picture is asked for."""
-    other = [option for option in wanted.special if option != "--where"]
-    if other or (not suits(wanted.out) and not wanted.where):
+    where = WHERE.value(wanted)
+    if not suits(wanted.out) and not where:
         return None
     num = NUM if wanted.num is None else wanted.num
     if num < 1:
         raise UserError(f"num must be at least 1, got {num}.")
-    rows = stream(maker, wanted.where, wanted.seed)
+    rows = stream(maker, where, wanted.seed)
     with opened(wanted.out, rows.fit.columns, style_of(info.payload)) as file:
         for table in rows.tables(num):
             file.add(table)

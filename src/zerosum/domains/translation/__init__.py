@@ -76,6 +76,7 @@ DOMAIN = Domain(
         num_shown=preview.NUM_SHOWN,
         postprocess=lambda samples, recipe: samples.clamp_(-1, 1),  # in place: generators end linearly
         sample=inference.produce,
+        sample_options=inference.OPTIONS,
         pixels=True,
     ),
     recipes=Recipes(recipes.RECIPES, recipes.recommend_recipe),

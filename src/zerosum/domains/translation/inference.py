@@ -21,7 +21,7 @@ from zerosum.data.images.listing import ending_of, passed_over
 from zerosum.data.images.lossless_io import READABLE, LosslessImage, read
 from zerosum.data.images.pictures import Size, refuse_huge, resized
 from zerosum.data.images.values import if_dark
-from zerosum.domain import DatasetInfo, GeneratorHandle, SampleRequest, SampleResult
+from zerosum.domain import SIZE, DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult
 from zerosum.domains.translation import derived_inputs, preview, writing
 from zerosum.domains.translation.sides import Side, Values, class_numbers, from_unit, one_hot, sides, size_of
 from zerosum.domains.translation.tiling import Tiling, tiled
@@ -29,16 +29,23 @@ from zerosum.errors import UserError
 
 SHEETS = (".png", ".jpg", ".jpeg", ".webp")
 NUM_SHOWN = 16
+INPUT = SampleOption("input", "paths", "a file or folder to translate; may be repeated.", default=())
+REVERSE = SampleOption("reverse", "flag", "from B to A, for a cycle of both directions.", default=False)
+STRENGTH = SampleOption(
+    "strength", "number", "learnt from a single pair: strength of the style.", default=1.0, least=0, most=1
+)
+METADATA = SampleOption(
+    "keep_metadata", "flag", "keep EXIF, colour profile and resolution of the input.", default=False
+)
+OPTIONS = (INPUT, REVERSE, STRENGTH, METADATA, SIZE)
 MOST_MARGIN = 160
 """Networks that see farther are cut off here: what lies so far away has little say."""
 
 
 def produce(maker: GeneratorHandle, info: DatasetInfo, wanted: SampleRequest) -> SampleResult | None:
     """Translates the files that are wanted, or the examples that lie with the generator."""
-    if wanted.where:
-        raise UserError("--where: a translation hears pictures, not words. Give one with --input.")
     translator = ImageTranslator.of(maker, info, wanted)
-    return _files(translator, wanted) if wanted.inputs else _examples(translator, maker, wanted)
+    return _files(translator, wanted) if INPUT.value(wanted) else _examples(translator, maker, wanted)
 
 
 @dataclass(frozen=True)
@@ -60,16 +67,27 @@ class ImageTranslator:
     @classmethod
     def of(cls, maker: GeneratorHandle, info: DatasetInfo, wanted: SampleRequest) -> ImageTranslator:
         """What the command line asked for; UserError where this generator cannot."""
-        network: Any = _dosed(maker.network, wanted.strength)
+        network: Any = _dosed(maker.network, STRENGTH.value(wanted))
         given, target = sides(info)
-        if wanted.reverse:
+        reverse, size = REVERSE.value(wanted), SIZE.value(wanted)
+        if reverse:
             if not hasattr(network, "reverse"):
                 raise UserError("--reverse: this generator knows one direction alone. The recipe cyclegan learns both.")
             given, target = target, given
-        make = "" if wanted.reverse else str(info.payload["make"])
+        make = "" if reverse else str(info.payload["make"])
         noise = maker.noise(1, wanted.seed).to(maker.device)
         tiling = _tiling(network, info)
-        return cls(network, given, target, noise, maker.device, tiling, make, wanted.reverse, wanted.size)
+        return cls(
+            network,
+            given,
+            target,
+            noise,
+            maker.device,
+            tiling,
+            make,
+            reverse,
+            None if size is None else Size.parsed(size),
+        )
 
     @torch.no_grad()
     def rows(self, inputs: Tensor, origin: tuple[int, int] = (0, 0)) -> Tensor:
@@ -158,23 +176,23 @@ def _examples(translator: ImageTranslator, maker: GeneratorHandle, wanted: Sampl
     examples = maker.examples
     if examples is None or examples.condition is None:
         raise UserError("No examples lie with this generator. Give pictures to translate: --input photo.jpg")
-    if wanted.metadata:
+    if METADATA.value(wanted):
         raise UserError("--keep-metadata keeps that of files; give them with --input.")
     inputs, targets = examples.condition, examples.data
-    if wanted.reverse:
+    if translator.reverse:
         inputs, targets = targets, inputs
     num = min(NUM_SHOWN, len(inputs)) if wanted.num is None else wanted.num
     if num < 1:
         raise UserError(f"--num must be at least 1, got {num}.")
     sheet = wanted.out.suffix.lower() in SHEETS
     if sheet:
-        refuse_huge(3 * num, _tile(maker.info, wanted.size), wanted.out)
+        refuse_huge(3 * num, _tile(maker.info, translator.size), wanted.out)
     picked = torch.arange(num) % len(inputs)
     inputs, targets = inputs[picked], targets[picked]
     outputs = torch.cat([translator.rows(row[None]) for row in inputs])
     if sheet:
         with store.writing(wanted.out) as aside:
-            preview.triples(inputs, outputs, targets, maker.info, aside, wanted.reverse, wanted.size)
+            preview.triples(inputs, outputs, targets, maker.info, aside, translator.reverse, translator.size)
         return SampleResult([wanted.out], num)
     if wanted.out.suffix:
         raise UserError(f"--out {wanted.out}: a sheet is .png, .jpg or .webp; a folder gets one file an example.")
@@ -198,17 +216,18 @@ def _tile(info: DatasetInfo, size: Size | None) -> tuple[int, int]:
 def _files(translator: ImageTranslator, wanted: SampleRequest) -> SampleResult:
     if wanted.num is not None:
         raise UserError("--num goes with the stored examples; each --input gives one picture.")
-    files, asked = _listed(wanted.inputs)
-    one = len(files) == 1 and bool(wanted.out.suffix) and wanted.inputs[0].is_file()
+    inputs, keep = INPUT.value(wanted), METADATA.value(wanted)
+    files, asked = _listed(inputs)
+    one = len(files) == 1 and bool(wanted.out.suffix) and inputs[0].is_file()
     folder = wanted.out if not wanted.out.suffix else wanted.out.with_suffix("")
     targets = [wanted.out] if one else _names(files, folder)
-    notes, paths, taken = _left(wanted.inputs), list[Path](), {file.resolve() for file in files}
+    notes, paths, taken = _left(inputs), list[Path](), {file.resolve() for file in files}
     if one:  # an ending that cannot hold the picture is changed, and what has the new one was not named
         near = wanted.out.parent.iterdir() if wanted.out.parent.is_dir() else ()
         taken |= {path.resolve() for path in near if path.stem == wanted.out.stem and path.name != wanted.out.name}
     for source, target in zip(files, targets, strict=True):
         try:
-            path = _translated(translator, source, target, wanted.metadata, notes, taken)
+            path = _translated(translator, source, target, keep, notes, taken)
         except UserError as error:
             if source in asked:
                 raise
