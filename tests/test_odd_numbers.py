@@ -106,7 +106,7 @@ def test_a_where_without_conditions() -> None:
     with pytest.raises(UserError, match="where: ',,,' holds no condition"):
         parsed(",,,", [])
     assert parsed("", []) == ()
-    assert "a variable of the shell without a value" in _refused("sample", "run", "--where", "")
+    assert "an unset shell variable" in _refused("sample", "run", "--where", "")
 
 
 @pytest.mark.parametrize("value", ODD)

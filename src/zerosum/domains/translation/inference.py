@@ -29,7 +29,7 @@ from zerosum.errors import UserError
 
 SHEETS = (".png", ".jpg", ".jpeg", ".webp")
 NUM_SHOWN = 16
-INPUT = SampleOption("input", "paths", "a file or folder to translate; may be repeated.", default=())
+INPUT = SampleOption("input", "paths", "a file or folder to translate; may be repeated.")
 REVERSE = SampleOption("reverse", "flag", "from B to A, for a cycle of both directions.", default=False)
 STRENGTH = SampleOption(
     "strength", "number", "learnt from a single pair: strength of the style.", default=1.0, least=0, most=1
@@ -216,7 +216,7 @@ def _tile(info: DatasetInfo, size: Size | None) -> tuple[int, int]:
 def _files(translator: ImageTranslator, wanted: SampleRequest) -> SampleResult:
     if wanted.num is not None:
         raise UserError("--num goes with the stored examples; each --input gives one picture.")
-    inputs, keep = INPUT.value(wanted), METADATA.value(wanted)
+    inputs, keep = tuple(INPUT.value(wanted) or ()), METADATA.value(wanted)
     files, asked = _listed(inputs)
     one = len(files) == 1 and bool(wanted.out.suffix) and inputs[0].is_file()
     folder = wanted.out if not wanted.out.suffix else wanted.out.with_suffix("")
