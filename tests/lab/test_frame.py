@@ -16,7 +16,7 @@ from zerosum.domains.toy import densities
 from zerosum.engine import losses
 from zerosum.lab import dirac
 from zerosum.lab.frame import Screen, clean
-from zerosum.lab.lab_game import LabGame, ToyTable, game_of
+from zerosum.lab.lab_game import LabGame, ToySetup, game_of
 from zerosum.lab.measurements import Measure, NetworkCopies, OptimalD, even_noise, even_points, lattice
 from zerosum.lab.settings import parse
 from zerosum.lab.views import CELLS, LineView, PlaneView
@@ -49,9 +49,9 @@ class Logits(nn.Module):
         return logits
 
 
-def table(**settings: Any) -> ToyTable:
-    made = LabGame(parse(SMALL | settings)).table
-    assert isinstance(made, ToyTable)
+def table(**settings: Any) -> ToySetup:
+    made = LabGame(parse(SMALL | settings)).setup
+    assert isinstance(made, ToySetup)
     return made
 
 

@@ -15,7 +15,7 @@ from zerosum.engine.duel import DISCRIMINATOR, GENERATOR
 from zerosum.errors import UserError
 from zerosum.lab.game_log import GameLog, read_log
 from zerosum.lab.lab_game import LabGame, Snapshots, game_of
-from zerosum.lab.settings import Settings, limits, parse
+from zerosum.lab.settings import LabSettings, limits, parse
 
 SMALL = {"source": "ring", "g_width": 12, "d_width": 12, "batch": 32}
 GAMES = [
@@ -243,7 +243,7 @@ def test_settings_come_from_an_address_as_text() -> None:
     assert parse(found.model_dump()) == found
     assert set(limits()) == {
         name
-        for name, field in Settings.model_fields.items()
+        for name, field in LabSettings.model_fields.items()
         if field.annotation in (int, float) and name != "simultaneous"
     }
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from zerosum.engine.loop import TrainingLoop
-from zerosum.lab.settings import Settings
+from zerosum.lab.settings import LabSettings
 from zerosum.lessons import dirac_game
 from zerosum.report import spread
 from zerosum.theory import dirac as theory
@@ -34,10 +34,10 @@ TREND = 0.001
 
 
 @dataclass(frozen=True)
-class DiracTable:
+class DiracSetup:
     """Makes the Dirac-GAN of these settings."""
 
-    settings: Settings
+    settings: LabSettings
 
     def loop(self) -> TrainingLoop:
         """At step 0, from (theta, psi) of the settings."""
@@ -51,7 +51,7 @@ class DiracTable:
 
 
 @functools.lru_cache(maxsize=32)
-def numbers(settings: Settings) -> dict[str, Any]:
+def numbers(settings: LabSettings) -> dict[str, Any]:
     """Eigenvalues of the flow as [re, im] and radius of a step, by theory and by the engine; None without a linear theory."""
     loss, penalty, weight, slopes = settings.loss, settings.penalty, settings.weight, dirac_game.slopes(settings.loss)
     if not theory.is_linear(slopes, penalty):
@@ -69,7 +69,7 @@ def numbers(settings: Settings) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=32)
-def field(settings: Settings, reach: float) -> list[list[float]]:
+def field(settings: LabSettings, reach: float) -> list[list[float]]:
     """[[theta, psi, dtheta, dpsi] ...] on a grid over [-reach, reach]^2."""
     ticks = torch.linspace(-reach, reach, FIELD_SIDE, dtype=torch.float64)
     rows = []
@@ -80,7 +80,7 @@ def field(settings: Settings, reach: float) -> list[list[float]]:
 
 
 @functools.lru_cache(maxsize=32)
-def spiral(settings: Settings, theta: float, psi: float, steps: int) -> list[list[float]]:
+def spiral(settings: LabSettings, theta: float, psi: float, steps: int) -> list[list[float]]:
     """The path from (theta, psi) by the linear theory, [[theta, psi] ...]; empty without a linear theory."""
     slopes = dirac_game.slopes(settings.loss)
     if not theory.is_linear(slopes, settings.penalty):
@@ -90,7 +90,7 @@ def spiral(settings: Settings, theta: float, psi: float, steps: int) -> list[lis
     return found
 
 
-def portrait(settings: Settings, path: Sequence[tuple[float, ...]], since: int) -> dict[str, Any]:
+def portrait(settings: LabSettings, path: Sequence[tuple[float, ...]], since: int) -> dict[str, Any]:
     """The picture of a game: its path so far (the start first), the theory's spiral from step `since` on, the field.
 
     since: the step from which on the present settings have held.
@@ -117,7 +117,7 @@ def thinned(path: Sequence[Sequence[float]]) -> list[list[float]]:
 # --- what is happening, in sentences
 
 
-def examine(path: Sequence[Sequence[float]], settings: Settings, portrait: Mapping[str, Any]) -> list[Finding]:
+def examine(path: Sequence[Sequence[float]], settings: LabSettings, portrait: Mapping[str, Any]) -> list[Finding]:
     """Findings about a path of (theta, psi), the start first; none before the first step."""
     return [] if len(path) < 2 else [_motion(path, settings), *_theory(settings, portrait)]
 
@@ -128,7 +128,7 @@ def growth_rate(path: Sequence[Sequence[float]], looks: int = 120) -> float:
     return statistics.linear_regression(range(len(logs)), logs).slope
 
 
-def _motion(path: Sequence[Sequence[float]], settings: Settings) -> Finding:
+def _motion(path: Sequence[Sequence[float]], settings: LabSettings) -> Finding:
     distance, rate = math.hypot(*path[-1]), growth_rate(path)
     evidence = f"distance from (0, 0): {math.hypot(*path[0]):.3g} at the start, {distance:.3g} now"
     if distance < ARRIVED:
@@ -149,7 +149,7 @@ def _motion(path: Sequence[Sequence[float]], settings: Settings) -> Finding:
     return Finding("info", "Slow", "The game hardly comes closer.", evidence, advice)
 
 
-def _theory(settings: Settings, portrait: Mapping[str, Any]) -> Iterator[Finding]:
+def _theory(settings: LabSettings, portrait: Mapping[str, Any]) -> Iterator[Finding]:
     radius = portrait["radius"]
     if radius["theory"] is None:
         text = "For this penalty there is no linear theory: it pulls the slope of D to 1, away from the equilibrium."

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zerosum.lab import dirac, explanations
-from zerosum.lab.dirac import DiracTable
-from zerosum.lab.lab_game import LabGame, ToyTable, game_of
+from zerosum.lab.dirac import DiracSetup
+from zerosum.lab.lab_game import LabGame, ToySetup, game_of
 from zerosum.lab.measurements import NUM, NUM_TRANSPORT, Measure, NetworkCopies
 from zerosum.lab.views import Drawing, LineView, PlaneView
 
@@ -73,9 +73,9 @@ class Screen:
         self.lab, self.history = lab, History()
         self.measure: Measure | None = None
         self._view: LineView | PlaneView | None = None
-        if isinstance(lab.table, ToyTable):
-            self._view = (LineView if lab.table.density.num_dims == 1 else PlaneView)(lab.table)
-            self.measure = Measure(lab.table)
+        if isinstance(lab.setup, ToySetup):
+            self._view = (LineView if lab.setup.density.num_dims == 1 else PlaneView)(lab.setup)
+            self.measure = Measure(lab.setup)
             deviation = float(self.measure.real.std(0).mean())
             self._facts = explanations.GameFacts(lab.settings.loss, lab.settings.penalty, deviation)
         self._measured_step: int | None = None
@@ -87,7 +87,7 @@ class Screen:
         self.history.truncate(lab.last)
         details = self._details()
         self.history.record(lab.step, details)
-        parts = self._dirac() if isinstance(lab.table, DiracTable) else self._game()
+        parts = self._dirac() if isinstance(lab.setup, DiracSetup) else self._game()
         measured_step, self._measured_step = self._measured_step, None
         plain: dict[str, Any] = clean(
             {

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zerosum.errors import UserError, nearest
-from zerosum.lab.settings import Settings, parse
+from zerosum.lab.settings import LabSettings, parse
 
 KINDS = ("step", "discriminator", "generator")
 """A move: one whole step of the game, or a move of one player alone."""
@@ -20,7 +20,7 @@ class GameLog:
     A change at step s applies to every move after the first s; of two changes of one setting at one step the later counts.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: LabSettings) -> None:
         self.start, self.length = settings, 0
         self._runs: list[tuple[str, int]] = []
         self._changes: dict[tuple[int, str], Any] = {}
@@ -56,7 +56,7 @@ class GameLog:
         """The changes made after exactly `step` moves."""
         return {name: value for (when, name), value in self._changes.items() if when == step}
 
-    def settings_at(self, step: int) -> Settings:
+    def settings_at(self, step: int) -> LabSettings:
         """The settings for the move after the first `step`."""
         settings = self.start
         for (when, name), value in sorted(self._changes.items()):

@@ -19,9 +19,9 @@ from zerosum.engine.game import Turn
 from zerosum.engine.loop import TrainingLoop
 from zerosum.engine.losses import GANLoss
 from zerosum.errors import UserError, nearest
-from zerosum.lab.dirac import DiracTable
+from zerosum.lab.dirac import DiracSetup
 from zerosum.lab.game_log import KINDS, GameLog, read_log
-from zerosum.lab.settings import Settings
+from zerosum.lab.settings import LabSettings
 from zerosum.planning import plan
 
 EVERY = 25
@@ -33,7 +33,7 @@ DENSE = 12
 # --- from settings to a game
 
 
-class Table(Protocol):
+class GameSetup(Protocol):
     """Makes the game of some settings, from step 0."""
 
     def loop(self) -> TrainingLoop:
@@ -44,10 +44,10 @@ class Table(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class ToyTable:
+class ToySetup:
     """A game over points on the line or in the plane."""
 
-    settings: Settings
+    settings: LabSettings
     source: PointSource
     density: Density
 
@@ -66,12 +66,12 @@ class ToyTable:
         return ()
 
 
-def make_table(settings: Settings) -> Table:
-    """The table of these settings; UserError when the domain cannot make such a game."""
+def make_setup(settings: LabSettings) -> GameSetup:
+    """The setup of these settings; UserError when the domain cannot make such a game."""
     if settings.mode == "dirac":
-        return DiracTable(settings)
+        return DiracSetup(settings)
     source: PointSource = DOMAIN.data.open(settings.recipe().data, False)
-    return ToyTable(settings, source, densities.of(source.info()))
+    return ToySetup(settings, source, densities.of(source.info()))
 
 
 def game_of(loop: TrainingLoop) -> Duel:
@@ -80,7 +80,7 @@ def game_of(loop: TrainingLoop) -> Duel:
     return loop.game
 
 
-def apply_settings(loop: TrainingLoop, settings: Settings) -> None:
+def apply_settings(loop: TrainingLoop, settings: LabSettings) -> None:
     """Applies the changeable settings to the moves that follow."""
     game = game_of(loop)
     for name, player in loop.players.items():
@@ -159,7 +159,7 @@ class LabGame:
     timeline: how often moves were discarded because another move was made in their place.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: LabSettings) -> None:
         self._begin(GameLog(settings))
 
     @classmethod
@@ -178,16 +178,16 @@ class LabGame:
 
     def _begin(self, log: GameLog) -> None:
         self.log, self.settings = log, log.settings_at(0)
-        self.table = make_table(log.start)
+        self.setup = make_setup(log.start)
         self.snapshots = Snapshots()
         self.error: str | None = None
         self.timeline = 0
         self._restart()
-        self.trail = [self.table.position(self.loop)]
+        self.trail = [self.setup.position(self.loop)]
         self.snapshots.keep(0, self.loop.state_dict())
 
     def _restart(self) -> None:
-        self.loop = self.table.loop()
+        self.loop = self.setup.loop()
         self.moved: str | None = None
         apply_settings(self.loop, self.settings)
 
@@ -238,7 +238,7 @@ class LabGame:
             )
             return False
         self.moved = kind
-        self.trail[self.step :] = [self.table.position(self.loop)]
+        self.trail[self.step :] = [self.setup.position(self.loop)]
         if self.snapshots.due(self.step):
             self.snapshots.keep(self.step, self.loop.state_dict())
         return True

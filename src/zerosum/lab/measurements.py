@@ -20,7 +20,7 @@ from zerosum.engine.duel import DISCRIMINATOR, GENERATOR, Prior
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.engine.loop import TrainingLoop
 from zerosum.engine.losses import GANLoss
-from zerosum.lab.lab_game import ToyTable
+from zerosum.lab.lab_game import ToySetup
 from zerosum.metrics import transport
 from zerosum.theory import divergence
 
@@ -164,12 +164,12 @@ class NetworkCopies:
 
 
 class Measure:
-    """Measures networks against the density of a table. floor: the distance w between two samples of the data."""
+    """Measures networks against the density of a setup. floor: the distance w between two samples of the data."""
 
-    def __init__(self, table: ToyTable) -> None:
-        self.density, self.optimal_d = table.density, OptimalD(table.pair)
+    def __init__(self, setup: ToySetup) -> None:
+        self.density, self.optimal_d = setup.density, OptimalD(setup.pair)
         self.on_line = self.density.num_dims == 1
-        self.noise = even_noise(table.settings.recipe().prior, NUM)
+        self.noise = even_noise(setup.settings.recipe().prior, NUM)
         self.real = even_points(self.density, NUM)
         self.cells = Cells(self.density.box, CELLS[self.density.num_dims])
         self.p = self.cells.probabilities(self.density)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +14,7 @@ import torch
 from zerosum.domains.toy import drawing
 from zerosum.domains.toy.drawing import DISCRIMINATOR, FAKE, INK, MUTED, REAL, Curves
 from zerosum.errors import UserError
+from zerosum.report.markup import embedded_json, policy_hash
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,9 +65,7 @@ def page(choices: Mapping[str, Any], frames: Sequence[Mapping[str, Any]], points
         f"script-src {' '.join(marks['script'])}; base-uri 'none'; form-action 'none'"
     )
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-    data = json.dumps({"choices": choices, "frames": frames, "points": points}, allow_nan=False, separators=(",", ":"))
-    # No text in the data can end the script element.
-    data = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    data = embedded_json({"choices": choices, "frames": frames, "points": points})
     stored = f'<script type="application/json" id="recording">{data}</script>\n'
     text = text.replace('<meta charset="utf-8">', f'<meta charset="utf-8">\n{meta}', 1)
     head, script, rest = text.partition("<script>")  # before the first script, which reads the data
@@ -82,8 +78,7 @@ def _static(name: str) -> str:
 
 def _inlined(kind: str, name: str, marks: dict[str, list[str]]) -> str:
     content = _static(name)
-    digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
-    marks[kind].append(f"'sha256-{digest}'")
+    marks[kind].append(policy_hash(content))
     return f"<{kind}>{content}</{kind}>"
 
 

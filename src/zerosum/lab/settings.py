@@ -29,7 +29,7 @@ Beta = Annotated[float, Field(ge=0.0, le=0.9999)]
 Coordinate = Annotated[float, Field(ge=-5.0, le=5.0)]
 
 
-class Settings(BaseModel):
+class LabSettings(BaseModel):
     """One game of the lab. mode "game": densities of the toy domain; "dirac": the Dirac-GAN, where only loss, penalty,
     weight, simultaneous, k, lr_g (the step size of both), theta, psi and seed have an effect.
 
@@ -79,7 +79,7 @@ class Settings(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _fitting(self) -> Settings:
+    def _fitting(self) -> LabSettings:
         if self.simultaneous and self.k != 1:
             raise ValueError("a simultaneous step has one move of each player; set k to 1, or simultaneous to false")
         if self.mode == "game" and self.source == DRAWN and not self.points:
@@ -91,7 +91,7 @@ class Settings(BaseModel):
         """The engine's penalties that are switched on: none, one, or both of "r1+r2"."""
         return () if self.penalty == "none" else tuple(self.penalty.split("+"))
 
-    def changed(self, name: str, value: Any) -> Settings:
+    def changed(self, name: str, value: Any) -> LabSettings:
         """The settings with one of CHANGEABLE replaced; UserError when that is not possible."""
         if name not in CHANGEABLE:
             raise UserError(f"{name} cannot be changed while the game is played. {nearest(name, CHANGEABLE)}")
@@ -139,9 +139,9 @@ class Settings(BaseModel):
 DIRAC_DEFAULTS: Mapping[str, Any] = {"mode": "dirac", "penalty": "none", "weight": 0.3, "lr_g": 0.1}
 
 
-def defaults(mode: str = "game") -> Settings:
+def defaults(mode: str = "game") -> LabSettings:
     """The default settings of a mode."""
-    return Settings.model_validate(DIRAC_DEFAULTS if mode == "dirac" else {})
+    return LabSettings.model_validate(DIRAC_DEFAULTS if mode == "dirac" else {})
 
 
 def choices(field: str) -> Mapping[str, str]:
@@ -188,14 +188,14 @@ def dimensions(plain: Mapping[str, Any]) -> int:
     return sources().get(str(plain.get("source")), ("", 2))[1]
 
 
-def parse(plain: Mapping[str, Any]) -> Settings:
+def parse(plain: Mapping[str, Any]) -> LabSettings:
     """Settings from JSON values or the strings of an address, with defaults for what is missing.
 
     UserError names the field, the value and the accepted values.
     """
     start = dict(DIRAC_DEFAULTS) if plain.get("mode") == "dirac" else {"latent": dimensions(plain)}
     try:
-        return Settings.model_validate(start | dict(plain))
+        return LabSettings.model_validate(start | dict(plain))
     except ValidationError as error:
         raise UserError(_explained(error)) from None
 
@@ -206,7 +206,7 @@ def _explained(error: ValidationError) -> str:
         name = ".".join(map(str, problem["loc"]))
         said = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
-            sentences.append(f"There is no setting {name!r}. {nearest(name, Settings.model_fields)}")
+            sentences.append(f"There is no setting {name!r}. {nearest(name, LabSettings.model_fields)}")
         elif not name:
             sentences.append(f"{said[0].upper()}{said[1:]}.")
         else:
@@ -218,7 +218,7 @@ def _explained(error: ValidationError) -> str:
 def limits() -> dict[str, tuple[float, float]]:
     """Name -> (lowest, highest) accepted value of each number."""
     found = {}
-    for name, field in Settings.model_fields.items():
+    for name, field in LabSettings.model_fields.items():
         bounds = {key: getattr(rule, key) for rule in field.metadata for key in ("ge", "le") if hasattr(rule, key)}
         if len(bounds) == 2:
             found[name] = (bounds["ge"], bounds["le"])

@@ -16,7 +16,7 @@ from zerosum.domains.toy.densities import Density
 from zerosum.engine import losses
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import DiscriminatorOutput
-from zerosum.lab.lab_game import ToyTable
+from zerosum.lab.lab_game import ToySetup
 from zerosum.lab.measurements import OptimalD, even_noise, even_points, from_shares, lattice
 
 COLUMNS, BLUR = 240, 1.5  # points of a curve; smoothing of q in steps between them
@@ -51,9 +51,9 @@ class Drawing:
 class LineView:
     """Figure 1 of the 2014 paper at this step: p, q, D and D* over x, and arrows from z to x."""
 
-    def __init__(self, table: ToyTable) -> None:
-        prior, density = table.settings.recipe().prior, table.density
-        self.optimal_d, self.density = OptimalD(table.pair), density
+    def __init__(self, setup: ToySetup) -> None:
+        prior, density = setup.settings.recipe().prior, setup.density
+        self.optimal_d, self.density = OptimalD(setup.pair), density
         (self.low, self.high) = density.box[0]
         self.x = torch.linspace(self.low, self.high, COLUMNS)
         self.p = density.log_prob(self.x[:, None]).exp()
@@ -95,9 +95,9 @@ class LineView:
 class PlaneView:
     """Real and fake points, D and D* as a map, the warped grid, arrows of the generator's gradient, modes."""
 
-    def __init__(self, table: ToyTable) -> None:
-        prior, self.density = table.settings.recipe().prior, table.density
-        self.optimal_d = OptimalD(table.pair)
+    def __init__(self, setup: ToySetup) -> None:
+        prior, self.density = setup.settings.recipe().prior, setup.density
+        self.optimal_d = OptimalD(setup.pair)
         self.noise, self.real = even_noise(prior, NUM_NOISE), even_points(self.density, NUM_REALS)
         self.lattice = lattice(prior, WARP) if prior.size > 1 else None
         edges = [torch.linspace(low, high, CELLS + 1, dtype=torch.float64) for low, high in self.density.box]

@@ -44,7 +44,7 @@ def _mark(content: list[Any]) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
-class Watch:
+class RunRoutes:
     """The routes of one run folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -79,5 +79,5 @@ def watch_routes(folder: Path) -> list[Any]:
     """The routes of a run folder; "/" redirects to the run."""
     from starlette.routing import Route
 
-    watch = Watch(folder)
-    return [Route("/", watch.first), Route("/watch", watch.page), Route("/api/version", watch.version)]
+    routes = RunRoutes(folder)
+    return [Route("/", routes.first), Route("/watch", routes.page), Route("/api/version", routes.version)]

@@ -18,7 +18,7 @@ from zerosum.errors import UserError, nearest
 from zerosum.lab.frame import Screen
 from zerosum.lab.lab_game import LabGame
 from zerosum.lab.recordings import Recorder
-from zerosum.lab.settings import CHANGEABLE, Settings, parse
+from zerosum.lab.settings import CHANGEABLE, LabSettings, parse
 
 T = TypeVar("T")
 FRAME_S = 1 / 30
@@ -79,7 +79,7 @@ class LatestValue:
 class Worker:
     """Owns a LabGame. All methods except `ask`, `start` and `stop` run in its thread; other threads call them through `ask`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: LabSettings) -> None:
         self.slot = LatestValue()
         self.recorder = Recorder()
         self.playing, self.speed = False, 1
@@ -113,7 +113,7 @@ class Worker:
 
     # --- commands
 
-    def new(self, plain: Mapping[str, Any]) -> Settings:
+    def new(self, plain: Mapping[str, Any]) -> LabSettings:
         """Starts a new game at step 0, paused."""
         settings = parse(plain)
         self._set_game(LabGame(settings))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zerosum.engine import Duel, OptimizerConfig, Penalty, Settings, TrainingLoop, UpdateRules, losses, penalties
 from zerosum.engine.game import DiscriminatorOutput, LossContext, Turn
 from zerosum.engine.seeds import SeededNoise
-from zerosum.lessons.toy_games import Rows
+from zerosum.lessons.toy_games import RowSource
 from zerosum.theory.dirac import LOSSES, Slopes
 
 _NOISE = SeededNoise(seed=0, step=0, turn=0, start=0, stop=4, total=4, device=torch.device("cpu"))
@@ -77,7 +77,7 @@ def training_loop(
         rules=rules,
     )
     settings = Settings(batch=1, seed=seed, default=OptimizerConfig("sgd", lr=step_size), average=None)
-    return TrainingLoop(game, Rows(torch.zeros(1, 1, dtype=dtype)), settings)
+    return TrainingLoop(game, RowSource(torch.zeros(1, 1, dtype=dtype)), settings)
 
 
 def state(loop: TrainingLoop) -> Tensor:

@@ -29,7 +29,7 @@ from zerosum.engine import (
 )
 from zerosum.engine.seeds import derive, generator
 from zerosum.lessons.lesson import Check, Findings
-from zerosum.lessons.toy_games import Rows
+from zerosum.lessons.toy_games import RowSource
 from zerosum.theory import divergence
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def run(seed: int) -> Findings:
         net_g = Generator(1, latent=1, width=32, depth=2, activation="tanh")
         net_d = Discriminator(1, width=64, depth=2, activation="leaky_relu")
     _fit_start(net_g)
-    data = Rows(DATA.sample(2**17, generator(seed, "data")))
+    data = RowSource(DATA.sample(2**17, generator(seed, "data")))
     frames = [_frame(PHASES[0].title, net_g, net_d)]
     ends = []
     for number, phase in enumerate(PHASES):
@@ -118,7 +118,7 @@ def _fit_start(net_g: Generator) -> None:
     optimizer.step(closure)  # type: ignore[no-untyped-call]
 
 
-def _play(phase: Phase, net_g: Generator, net_d: Discriminator, data: Rows, seed: int) -> list[Frame]:
+def _play(phase: Phase, net_g: Generator, net_d: Discriminator, data: RowSource, seed: int) -> list[Frame]:
     """The frames of a phase: closer together at its start, where more changes."""
     learning = {
         name: OptimizerConfig(lr=Schedule(rate, rate / 100, "cosine", over_steps=phase.steps), betas=(0.0, 0.99))

@@ -48,7 +48,7 @@ def best_logits(pair: GANLoss, p: Tensor, q: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowSource:
     """A source of rows in memory, (N, ...)."""
 
     data: Tensor
@@ -94,7 +94,7 @@ def trained_critic(
 ) -> nn.Sequential:
     """A critic trained for `steps` turns of D against a fixed generator; the data are N(0, 1)."""
     network = critic(seed, activation=activation)
-    data = Rows(torch.randn(2**17, 1, generator=generator(seed, "data")))
+    data = RowSource(torch.randn(2**17, 1, generator=generator(seed, "data")))
     learning = OptimizerConfig(lr=Schedule(4e-3, 0.0, "cosine", over_steps=steps), betas=(0.9, 0.999))
     settings = Settings(batch=1024, seed=seed, default=learning, average=None)
     loop = TrainingLoop(Duel(net_g, network, loss=pair, penalties=penalties, prior=1), data, settings)

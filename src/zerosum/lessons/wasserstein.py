@@ -13,7 +13,7 @@ from zerosum.engine.seeds import generator
 from zerosum.lessons import drawing
 from zerosum.lessons.dirac_game import LineDiscriminator, PointGenerator, state
 from zerosum.lessons.lesson import Check, Findings
-from zerosum.lessons.toy_games import NormalGenerator, Rows, density, on_line, trained_critic
+from zerosum.lessons.toy_games import NormalGenerator, RowSource, density, on_line, trained_critic
 from zerosum.metrics.transport import wasserstein1_1d
 from zerosum.theory import divergence
 
@@ -84,7 +84,9 @@ def _straight(penalty: Penalty, psi: float) -> float:
         PointGenerator(APART), LineDiscriminator(psi, 0.0), loss=losses.wasserstein, penalties=[penalty], prior=1
     )
     learning = OptimizerConfig("sgd", lr=0.02)
-    loop = TrainingLoop(game, Rows(torch.zeros(1, 1, dtype=torch.float64)), Settings(1, default=learning, average=None))
+    loop = TrainingLoop(
+        game, RowSource(torch.zeros(1, 1, dtype=torch.float64)), Settings(1, default=learning, average=None)
+    )
     for _ in range(300):
         loop.train_step(turns=[Turn(("discriminator",))])
     return -APART * float(state(loop)[1])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from zerosum.report.read import Json
 
@@ -19,6 +23,18 @@ def badge(level: str) -> str:
     """A level as a sign and a word, never as a colour alone."""
     word, sign = LEVELS.get(level, (level.capitalize() or "Note", "·"))
     return f'<span class="badge"><span aria-hidden="true">{sign}</span> {text(word)}</span>'
+
+
+def embedded_json(data: Mapping[str, Any]) -> str:
+    """JSON that is safe inside a script element."""
+    plain = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def policy_hash(content: str) -> str:
+    """The source expression by which a Content-Security-Policy allows an inline style or script."""
+    digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
 
 
 def pairs(values: Json) -> str:

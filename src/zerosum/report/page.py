@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Iterable
@@ -14,7 +11,7 @@ from pathlib import Path
 from zerosum.errors import UserError
 from zerosum.formatting import format_number
 from zerosum.report.charts import LIMIT, charts_of, scores_of
-from zerosum.report.markup import badge, text
+from zerosum.report.markup import badge, embedded_json, policy_hash, text
 from zerosum.report.measures import facts, metrics_section, tiles
 from zerosum.report.previews import Gallery, Picture, gather, shown
 from zerosum.report.read import Json, RunContents, as_dict, number, read_run
@@ -91,7 +88,7 @@ def render_page(folder: RunContents, gallery: Gallery, more: str = "", limit: in
         f'<meta http-equiv="Content-Security-Policy" content="{_policy(style, script, bool(more))}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
         f"<title>{text(folder.run.get('name', 'run'))} · zerosum report</title><style>{style}</style></head>"
-        f'<body>{body}<script type="application/json" id="report-data">{_embedded(data)}</script>'
+        f'<body>{body}<script type="application/json" id="report-data">{embedded_json(data)}</script>'
         f"<script>{script}</script></body></html>\n"
     )
 
@@ -103,17 +100,10 @@ def _asset(name: str) -> str:
 def _policy(style: str, script: str, served: bool) -> str:
     """Allows only this page's own style and script, and pictures in data: addresses."""
     own = "connect-src 'self'; " if served else ""
-    marks = [base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in (style, script)]
     return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{marks[0]}'; script-src 'sha256-{marks[1]}'; "
+        f"default-src 'none'; img-src data:; style-src {policy_hash(style)}; script-src {policy_hash(script)}; "
         f"{own}base-uri 'none'; form-action 'none'"
     )
-
-
-def _embedded(data: Json) -> str:
-    """JSON that is safe inside a script element."""
-    plain = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _body(folder: RunContents, gallery: Gallery, charts: list[Json], scores: list[Json], limit: int) -> Iterable[str]:
