@@ -9,16 +9,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from zerosum.domains.tables import DOMAIN, encode_file, writing
+from zerosum.domains.tables import DOMAIN, data, writing
 from zerosum.domains.tables.metrics import TableEvaluator
-from zerosum.domains.tables.numeric_matrix import plain
+from zerosum.domains.tables.table_similarity import NumericMatrix
 from zerosum.recipe import part
 
 
 def split(table: str, out: Path) -> None:
     """Writes the training rows of a table, for a program that must not know the held-out ones."""
     source = DOMAIN.data.open(part(table), False)
-    writing.written(source.train, out, source.info())
+    writing.write_table(source.train, out, source.info())
     print(f"{out}: {len(source.train):,} training rows; {len(source.heldout):,} are held out")
 
 
@@ -26,10 +26,10 @@ def score(table: str, made: Path) -> None:
     """Prints every measure of made rows beside what training rows score."""
     source = DOMAIN.data.open(part(table), False)
     evaluator = TableEvaluator(source, 0)
-    rows = plain(
-        encode_file.table_of(made, source.transform, source.info())
+    rows = NumericMatrix.of(
+        data.read_table(made, source.transform, source.info())
     )  # as they are: encoded rows keep all constraints
-    for record in evaluator.of_rows(rows.rows(slice(0, evaluator.num_samples))):
+    for record in evaluator.evaluate_rows(rows.rows(slice(0, evaluator.num_samples))):
         floor = "" if record.reference is None else f"{record.reference:.4f}"
         print(f"{record.name:40} {record.value:.4f}  {floor:8} {record.better}")
 

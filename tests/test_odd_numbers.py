@@ -14,7 +14,7 @@ import zerosum as zs
 from zerosum.cli import app
 from zerosum.data.images.film import refuse_speed
 from zerosum.domain.factory import network
-from zerosum.domains.tables.filters import parsed
+from zerosum.domains.tables.filters import parse_filters
 from zerosum.errors import UserError, within
 from zerosum.generation.latents.directions import Directions, strips
 from zerosum.generation.latents.project import project
@@ -104,8 +104,8 @@ def test_memory_that_is_not_there_is_told_with_its_size(tmp_path: Path) -> None:
 
 def test_a_where_without_conditions() -> None:
     with pytest.raises(UserError, match="where: ',,,' holds no condition"):
-        parsed(",,,", [])
-    assert parsed("", []) == ()
+        parse_filters(",,,", [])
+    assert parse_filters("", []) == ()
     assert "an unset shell variable" in _refused("sample", "run", "--where", "")
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zerosum.domains.tables.measures.boosting import classes_tested, predictive, two_sample
-from zerosum.domains.tables.measures.table_similarity import Mixed
+from zerosum.domains.tables.scores import classes_tested, predictive, two_sample
+from zerosum.domains.tables.table_similarity import NumericMatrix
 from zerosum.errors import UserError
 
 NAMES, NUMERIC = ("x", "code", "target"), (True, False, False)
 
 
-def rows(num: int, seed: int, told: bool = True) -> Mixed:
+def rows(num: int, seed: int, told: bool = True) -> NumericMatrix:
     """A target that is x > 0, and so known to trees; or, if not told, a coin."""
     random = np.random.default_rng(seed)
     x, code = random.normal(size=num), random.integers(3, size=num)
     target = (x > 0) if told else random.integers(2, size=num)
     x = np.where(random.random(num) < 0.05, np.nan, x)
-    return Mixed(NAMES, NUMERIC, np.column_stack([x, code, target]).astype(np.float64))
+    return NumericMatrix(NAMES, NUMERIC, np.column_stack([x, code, target]).astype(np.float64))
 
 
 def test_equal_rows_cannot_be_told_apart_and_different_ones_can() -> None:
@@ -53,7 +53,7 @@ def test_classes_of_a_few_rows_have_no_say() -> None:
         few = test.values.copy()
         few[np.flatnonzero(few[:, 2] == first)[:2], 2] = code
         # Of two classes one area is taken, of three or more all that count: both are the same here but for two rows.
-        found = predictive(train, Mixed(NAMES, NUMERIC, few), "target", seed=0)
+        found = predictive(train, NumericMatrix(NAMES, NUMERIC, few), "target", seed=0)
         assert found == pytest.approx(alone, abs=0.02)
     assert classes_tested(np.repeat([0.0, 1.0, 2.0, 5.0], [30, 9, 10, 2])) == [0.0, 2.0]
     assert classes_tested(np.repeat([0.0, 1.0], [30, 9])) == []
@@ -63,7 +63,7 @@ def test_classes_of_a_few_rows_have_no_say() -> None:
 def test_a_number_is_foretold_by_its_variance() -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=1_000)
-    table = Mixed(("x", "y"), (True, True), np.column_stack([x, x + random.normal(size=1_000)]))
+    table = NumericMatrix(("x", "y"), (True, True), np.column_stack([x, x + random.normal(size=1_000)]))
     # Half the variance is noise, so no model explains more than half of it.
     assert predictive(table.rows(slice(0, 700)), table.rows(slice(700, 1_000)), "y", 0) == pytest.approx(0.42, abs=0.1)
 

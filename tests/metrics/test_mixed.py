@@ -1,4 +1,4 @@
-"""Mixed tables: scores against closed forms, direct definitions, and SDMetrics where it is installed."""
+"""NumericMatrix tables: scores against closed forms, direct definitions, and SDMetrics where it is installed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from zerosum.domains.tables.measures.table_similarity import (
-    Mixed,
+from zerosum.domains.tables.table_similarity import (
+    NumericMatrix,
     associations,
     correlations,
     mean,
@@ -20,11 +20,11 @@ from zerosum.domains.tables.measures.table_similarity import (
 from zerosum.errors import UserError
 
 
-def table(*columns: list[float], numeric: tuple[bool, ...]) -> Mixed:
-    return Mixed(tuple("abcdef"[: len(columns)]), numeric, np.array(columns, dtype=np.float64).T)
+def table(*columns: list[float], numeric: tuple[bool, ...]) -> NumericMatrix:
+    return NumericMatrix(tuple("abcdef"[: len(columns)]), numeric, np.array(columns, dtype=np.float64).T)
 
 
-def drawn(num: int, seed: int, slope: float = 1.0) -> Mixed:
+def drawn(num: int, seed: int, slope: float = 1.0) -> NumericMatrix:
     """Two numbers that hang together, one of them with gaps, and two codes, one of which follows a number."""
     random = np.random.default_rng(seed)
     x = random.normal(size=num)
@@ -32,7 +32,9 @@ def drawn(num: int, seed: int, slope: float = 1.0) -> Mixed:
     gaps = np.where(random.random(num) < 0.1, np.nan, y)
     code = (x > 0.3).astype(float) + (x > 1)
     other = random.integers(4, size=num).astype(float)
-    return Mixed(("x", "y", "code", "other"), (True, True, False, False), np.column_stack([x, gaps, code, other]))
+    return NumericMatrix(
+        ("x", "y", "code", "other"), (True, True, False, False), np.column_stack([x, gaps, code, other])
+    )
 
 
 def test_total_variation_of_codes() -> None:
@@ -129,4 +131,4 @@ def test_shuffled_columns_keep_their_shapes_and_lose_their_trends() -> None:
 
 def test_values_must_fit_the_names() -> None:
     with pytest.raises(UserError, match="2 names"):
-        Mixed(("a", "b"), (True, True), np.zeros((3, 1)))
+        NumericMatrix(("a", "b"), (True, True), np.zeros((3, 1)))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from zerosum.domains.tables.measures import boosting
-from zerosum.domains.tables.measures.table_similarity import Mixed
+from zerosum.domains.tables import scores
+from zerosum.domains.tables.table_similarity import NumericMatrix
 from zerosum.metrics.neighbours import unseen_distances
 from zerosum.metrics.rows import drawn_rows
 
@@ -34,6 +34,6 @@ def test_unseen_reals_of_all_classes_tell_how_near_reals_lie() -> None:
 
 def test_two_samples_of_one_table_are_not_told_apart_by_their_order() -> None:
     random = np.random.default_rng(0)
-    made = Mixed(("x",), (True,), random.normal(size=(200, 1)))
-    real = Mixed(("x",), (True,), np.sort(random.normal(size=(2_000, 1)), 0))
-    assert boosting.two_sample(real, made, 0) == pytest.approx(0.5, abs=0.1)
+    made = NumericMatrix(("x",), (True,), random.normal(size=(200, 1)))
+    real = NumericMatrix(("x",), (True,), np.sort(random.normal(size=(2_000, 1)), 0))
+    assert scores.two_sample(real, made, 0) == pytest.approx(0.5, abs=0.1)

@@ -22,7 +22,7 @@ from zerosum import domains
 from zerosum.data.images.pictures import grid
 from zerosum.domains.images.measures import distribution as image_measures
 from zerosum.domains.points import evaluator as shape_measures
-from zerosum.domains.tables.measures import scores as table_measures
+from zerosum.domains.tables import scores as table_measures
 from zerosum.domains.toy import measures as toy_measures
 from zerosum.errors import UserError
 from zerosum.report import read_run, write_report

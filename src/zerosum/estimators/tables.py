@@ -16,9 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 from zerosum.domains.tables import conditional_sampling
 from zerosum.domains.tables.filters import Where
 from zerosum.domains.tables.reading import style_of
-from zerosum.domains.tables.reading.cells import checked
-from zerosum.domains.tables.reading.frames import keep, needed, of_frame
-from zerosum.domains.tables.table import joined
+from zerosum.domains.tables.reading.frames import from_frame, require, save_frame
+from zerosum.domains.tables.table import concatenate
 from zerosum.domains.tables.writing import to_frame
 from zerosum.errors import UserError
 
@@ -122,9 +121,9 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
         if num is None or num < 0:
             raise UserError(f"TableGAN.sample: n = {n!r}: give a whole number of rows, 0 or more.")
         seed = _seed(self.random_state if random_state is None else random_state)
-        stream = conditional_sampling.stream(self.run_.sampler, where, seed)
-        none = stream.fit.decoded(torch.zeros(0, stream.fit.blocks[-1].stop))
-        made = joined(list(stream.tables(num))) if num else none
+        sampler = conditional_sampling.conditional_sampler(self.run_.sampler, where, seed)
+        none = sampler.fit.decode(torch.zeros(0, sampler.fit.blocks[-1].stop))
+        made = concatenate(list(sampler.tables(num))) if num else none
         return to_frame(made, style_of(self.run_.sampler.info.payload).labels)
 
     @classmethod
@@ -175,11 +174,11 @@ def _published(folder: Path) -> dict[str, bytes]:
 
 def _keep(frame: Any, path: Path) -> None:
     """Writes the DataFrame to a Parquet file, which the run reads."""
-    needed("pyarrow", "TableGAN")
-    checked(of_frame(frame))
+    require("pyarrow", "TableGAN")
+    from_frame(frame).checked()
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        keep(frame, path)
+        save_frame(frame, path)
     except UserError:
         raise
     except (ValueError, TypeError, NotImplementedError, OverflowError) as error:
@@ -190,7 +189,7 @@ def _keep(frame: Any, path: Path) -> None:
 
 def _frame(rows: Any, target: Any) -> Any:
     """The rows as a DataFrame, the target as its last column."""
-    pandas = needed("pandas", "TableGAN")
+    pandas = require("pandas", "TableGAN")
     if hasattr(rows, "columns"):
         frame = rows.reset_index(drop=True)
     else:

@@ -91,9 +91,9 @@ class Repeater(nn.Module):
 
 def assert_rows_come_back(source: TableSource) -> None:
     """The training rows, encoded and decoded with what the payload says alone, are what they were."""
-    fit = transform.of_payload(json.loads(json.dumps(source.info().payload)))
+    fit = transform.from_payload(json.loads(json.dumps(source.info().payload)))
     rows = torch.arange(len(source.train))
-    back = fit.decoded(source.rows.data(rows, rows))
+    back = fit.decode(source.rows.data(rows, rows))
     assert list(back.arrays) == list(source.train.arrays)
     for name, values in source.train.arrays.items():
         np.testing.assert_array_equal(back.arrays[name], values)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from zerosum.domains.tables import columns, dates, identifiers, numbers
-from zerosum.domains.tables.columns import Column
+from zerosum.domains.tables import column_kinds, dates, identifiers, numbers
+from zerosum.domains.tables.column_kinds import to_table
+from zerosum.domains.tables.numbers import NumberFormat
 from zerosum.domains.tables.reading import RawColumn, RawTable
-from zerosum.domains.tables.understanding import understood
+from zerosum.domains.tables.table import Column
 from zerosum.errors import UserError
 
 
@@ -21,7 +22,7 @@ def raw(cells: Sequence[str | None], name: str = "a", dtype: str = "") -> RawCol
 
 
 def kind(cells: Sequence[str | None], name: str = "a", dtype: str = "") -> str:
-    return columns.found(raw(cells, name, dtype), "the table")[0].kind
+    return column_kinds.find_kind(raw(cells, name, dtype), "the table")[0].kind
 
 
 MANY = [str(number * 7 % 100) for number in range(100)]
@@ -70,7 +71,7 @@ def test_typed_categories_stay_categories() -> None:
 @pytest.mark.parametrize("word", ["inf", "-Infinity", "INF"])
 def test_infinite_values_are_refused_with_column_and_row(word: str) -> None:
     with pytest.raises(UserError, match=rf"the table: column 'a' holds '{word}' \(row 3 below"):
-        columns.found(raw(["1.5", "2", word, "4"]), "the table")
+        column_kinds.find_kind(raw(["1.5", "2", word, "4"]), "the table")
 
 
 def test_a_word_among_words_is_not_infinite() -> None:
@@ -87,10 +88,10 @@ def table(**cells: list[str]) -> RawTable:
 
 
 def test_meanings_can_be_overruled() -> None:
-    found = understood(table(zip=MANY, day=["20200101", "20200102"] * 50, x=MANY), {"zip": "categorical"}, ["x"])
+    found = to_table(table(zip=MANY, day=["20200101", "20200102"] * 50, x=MANY), {"zip": "categorical"}, ["x"])
     assert [(column.name, column.kind) for column in found.columns] == [("zip", "categorical"), ("day", "date")]
     assert found.arrays["zip"].dtype == np.int64
-    found = understood(table(zip=MANY, day=["20200101", "20200102"] * 50), {"day": "integer"})
+    found = to_table(table(zip=MANY, day=["20200101", "20200102"] * 50), {"day": "integer"})
     assert found.column("day").kind == "integer"
 
 
@@ -108,12 +109,12 @@ def test_meanings_can_be_overruled() -> None:
 )
 def test_what_cannot_be_asked_for_is_refused(types: dict[str, str], drop: list[str], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        understood(table(zip=MANY, name=["Bern", "Oslo"] * 50), types, drop)
+        to_table(table(zip=MANY, name=["Bern", "Oslo"] * 50), types, drop)
 
 
 def test_a_table_without_a_usable_column_says_why() -> None:
     with pytest.raises(UserError, match=r"'id' is an identifier; 'c' is the same in every row; 'said' is free text"):
-        understood(table(id=[str(x) for x in range(40)], c=["x"] * 40, said=[f"it was {x} then" for x in range(40)]))
+        to_table(table(id=[str(x) for x in range(40)], c=["x"] * 40, said=[f"it was {x} then" for x in range(40)]))
 
 
 # --- spelling
@@ -137,10 +138,10 @@ def test_a_table_without_a_usable_column_says_why() -> None:
     ],
 )
 def test_numbers_are_spelled_as_they_were(words: list[str]) -> None:
-    read = numbers.parsed(words)
+    read = numbers.parse(words)
     assert read is not None
-    again = numbers.format_of(read[1].to_json())
-    assert again.spelled(read[0]) == words
+    again = NumberFormat.from_json(read[1].to_json())
+    assert again.format(read[0]) == words
 
 
 @pytest.mark.parametrize(
@@ -160,14 +161,14 @@ def test_numbers_are_spelled_as_they_were(words: list[str]) -> None:
     ],
 )
 def test_what_is_no_number(words: list[str]) -> None:
-    assert numbers.parsed(words) is None
+    assert numbers.parse(words) is None
 
 
 def test_every_date_format_spells_what_it_reads() -> None:
     for pattern in dates.FORMATS:
         form = dates.DateFormat(pattern)
         moments = np.array([0.0, 17, 1_000] if pattern in dates.TIMES else [0.0, 17, 5_000, 12_345])
-        np.testing.assert_array_equal(form.moments(form.spelled(moments)), moments, err_msg=pattern)
+        np.testing.assert_array_equal(form.parse(form.format(moments)), moments, err_msg=pattern)
 
 
 def test_dates_agree_with_the_standard_library() -> None:
@@ -176,7 +177,7 @@ def test_dates_agree_with_the_standard_library() -> None:
     for pattern in ("%Y-%m-%d", "%d.%m.%Y", "%m/%d/%y", "%d-%b-%Y", "%Y-%m-%dT%H:%M:%S", "%B %d, %Y"):
         moments = [datetime(2021, 3, 4, 5, 6, 7), datetime(1999, 12, 31, 23, 0, 1)]
         words = [moment.strftime(pattern) for moment in moments]
-        read = dates.DateFormat(pattern).moments(words)
+        read = dates.DateFormat(pattern).parse(words)
         assert read is not None
         days = [np.datetime64(datetime.strptime(word, pattern)) for word in words]
         np.testing.assert_array_equal(dates.DateFormat(pattern).times(read), np.array(days, dtype="datetime64[us]"))
@@ -184,7 +185,7 @@ def test_dates_agree_with_the_standard_library() -> None:
 
 def test_the_format_of_dates_is_found() -> None:
     found = {
-        word: dates.dated([word])
+        word: dates.parse([word])
         for word in ("1/2/2020", "31.12.1999", "2020-05-06 07:08:09.123", "20200506", " 2020-01-02")
     }
     assert {word: read and read[1].pattern for word, read in found.items()} == {
@@ -194,22 +195,22 @@ def test_the_format_of_dates_is_found() -> None:
         "20200506": "%Y%m%d",
         " 2020-01-02": " %Y-%m-%d",
     }
-    assert dates.dated(["2021-02-30"]) is None
-    assert dates.dated(["2021-02-03", "03.02.2021"]) is None
-    assert dates.dated(["17991231"]) is None
+    assert dates.parse(["2021-02-30"]) is None
+    assert dates.parse(["2021-02-03", "03.02.2021"]) is None
+    assert dates.parse(["17991231"]) is None
     halves = {
         ("9/15/2022 7:23 PM", "12/1/2022 12:05 AM"): "%-m/%-d/%Y %-I:%M %p",
         ("09/15/2022 07:23:09 pm", "09/15/2022 12:00:00 pm"): "%m/%d/%Y %I:%M:%S %P",
         ("9/15/2022, 7:23:09PM",): "%-m/%-d/%Y, %-I:%M:%S%p",
     }
     for words, pattern in halves.items():
-        read = dates.dated(words)
+        read = dates.parse(words)
         assert read is not None
-        assert (read[1].pattern, read[1].spelled(read[0])) == (pattern, list(words))
-    noon = dates.dated(["1/1/1970 12:00 PM", "1/1/1970 12:00 AM"])
+        assert (read[1].pattern, read[1].format(read[0])) == (pattern, list(words))
+    noon = dates.parse(["1/1/1970 12:00 PM", "1/1/1970 12:00 AM"])
     assert noon is not None
     assert noon[0].tolist() == [720, 0]
-    both = dates.dated(["01/02/2020", "31/01/2020"])
+    both = dates.parse(["01/02/2020", "31/01/2020"])
     assert both is not None
     assert both[1].pattern == "%d/%m/%Y"
 
@@ -227,15 +228,15 @@ def test_fresh_identifiers_count_on_and_never_repeat_real_ones() -> None:
 
 def test_codes_with_leading_zeros_stay_of_their_width_or_are_left_out() -> None:
     scattered = [f"{37 * x:05d}" for x in range(1, 300)]
-    column, _ = columns.found(raw(scattered, "zip"), "t")
+    column, _ = column_kinds.find_kind(raw(scattered, "zip"), "t")
     assert (column.kind, column.padded) == ("identifier", True)
     assert identifiers.fresh(column.rule or {}, 0, 1, 0) == ["11064"]
-    column, _ = columns.found(raw([*scattered, "99950"], "zip"), "t")
+    column, _ = column_kinds.find_kind(raw([*scattered, "99950"], "zip"), "t")
     assert (column.kind, column.rule) == ("identifier", None)
-    assert "in 5 digits there is no room to count on" in column.left_out
+    assert "5 digits leave too few new codes" in column.left_out
     assert """--set 'data.types={"zip": "categorical"}'""" in column.left_out
     # What has counted through to the end of its width goes on counting.
-    column, _ = columns.found(raw([f"{x:02d}" for x in range(100)], "zip"), "t")
+    column, _ = column_kinds.find_kind(raw([f"{x:02d}" for x in range(100)], "zip"), "t")
     assert identifiers.fresh(column.rule or {}, 0, 1, 0) == ["100"]
 
 
@@ -253,7 +254,7 @@ def test_fresh_uuids_are_new_and_a_function_of_seed_and_row() -> None:
 
 
 def test_identifiers_of_no_known_form_are_left_out() -> None:
-    column, values = columns.found(raw([f"user{chr(97 + x % 26)}{x}@example.org" for x in range(60)]), "t")
+    column, values = column_kinds.find_kind(raw([f"user{chr(97 + x % 26)}{x}@example.org" for x in range(60)]), "t")
     assert (column.kind, column.rule, values) == ("identifier", None, None)
     assert "identifier of no form" in column.left_out
     assert not Column("a", "identifier", rule={"rule": "count"}).left_out

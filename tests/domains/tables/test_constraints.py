@@ -13,13 +13,13 @@ import pytest
 import torch
 from table_making import Repeater, assert_rows_come_back, source_of, text_of
 
-from zerosum.domains.tables import conditional_sampling, encode_file, linear, rounding, transform, writing
+from zerosum.domains.tables import conditional_sampling, constraints, data, scores, transform, writing
+from zerosum.domains.tables.constraints import BoundedColumn, LinearConstraint
 from zerosum.domains.tables.data import TableSource
-from zerosum.domains.tables.linear import Linear, OutOfRange
-from zerosum.domains.tables.measures import scores
 from zerosum.domains.tables.metrics import TableEvaluator
-from zerosum.domains.tables.numeric_matrix import plain
-from zerosum.domains.tables.table import Table, joined
+from zerosum.domains.tables.rounding import Grid
+from zerosum.domains.tables.table import Table, concatenate
+from zerosum.domains.tables.table_similarity import NumericMatrix
 from zerosum.errors import UserError
 
 HEADER = ["net", "tax", "shipping", "total", "unit_price", "unit_cents", "ordered", "shipped", "note"]
@@ -51,9 +51,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> TableSource:
 
 def by_chance(source: TableSource, num: int = 3_000) -> Table:
     """Rows of a generator that learnt nothing, by what stands in the payload."""
-    fit = transform.of_payload(json.loads(json.dumps(source.info().payload)))
+    fit = transform.from_payload(json.loads(json.dumps(source.info().payload)))
     rows = torch.randn(num, fit.blocks[-1].stop, generator=torch.Generator().manual_seed(0))
-    return fit.decoded(rows)
+    return fit.decode(rows)
 
 
 def note_of(source: TableSource, word: str) -> str:
@@ -78,7 +78,7 @@ def test_sums_functions_and_orders_are_found_and_told(source: TableSource) -> No
 
 
 def test_every_made_row_keeps_them_in_written_cents(source: TableSource, tmp_path: Path) -> None:
-    writing.written(by_chance(source), tmp_path / "made.csv", source.info())
+    writing.write_table(by_chance(source), tmp_path / "made.csv", source.info())
     with (tmp_path / "made.csv").open(encoding="utf-8", newline="") as file:
         made = list(csv.DictReader(file))
     assert len(made) == 3_000
@@ -112,7 +112,7 @@ def test_chance_is_no_rule(tmp_path: Path) -> None:
     total[250] += 1
     rows = [list(map(str, row)) for row in zip(a, b, c, total)]
     source = source_of(file_of(tmp_path / "a.csv", ["a", "b", "c", "total"], rows), heldout=0.0)
-    assert not [rule for rule in source.transform.rules if not isinstance(rule, OutOfRange)]
+    assert not [rule for rule in source.transform.rules if not isinstance(rule, BoundedColumn)]
     assert {one.words for rule in source.transform.rules for one in getattr(rule, "statements", ())} <= {"b <= total"}
 
 
@@ -151,10 +151,10 @@ def test_coefficients_are_as_round_as_the_numbers_allow(
     """Whichever column stands first; and what is told can be stated in the same words."""
     rows = [[str(cell) for cell in row] for row in zip(*(column.tolist() for column in columns.values()))]
     path = file_of(tmp_path / "a.csv", [*columns], rows)
-    (rule,) = (rule for rule in source_of(path, heldout=0.0).transform.rules if not isinstance(rule, OutOfRange))
+    (rule,) = (rule for rule in source_of(path, heldout=0.0).transform.rules if not isinstance(rule, BoundedColumn))
     assert rule.statement.words == words
     again = source_of(path, heldout=0.0, constraints=[words]).transform.rules
-    (other,) = (rule for rule in again if not isinstance(rule, OutOfRange))
+    (other,) = (rule for rule in again if not isinstance(rule, BoundedColumn))
     assert other.target == rule.target
     negative = {name: -coefficient for name, coefficient in rule.statement.coefficients.items()}
     assert other.statement.coefficients == pytest.approx(negative, rel=1e-15, abs=0)
@@ -174,7 +174,7 @@ def test_where_a_sum_is_unknown_though_its_parts_are_known_that_is_learnt(tmp_pa
     known = ~np.isnan(made["b"]) & ~np.isnan(made["sum"])
     assert 0.1 < known.mean() < 0.9
     np.testing.assert_array_equal(made["sum"][known], (made["a"] + made["b"])[known])
-    back = source.transform.decoded(source.rows.data(torch.arange(600), torch.arange(600)))
+    back = source.transform.decode(source.rows.data(torch.arange(600), torch.arange(600)))
     for name, values in source.train.arrays.items():
         np.testing.assert_array_equal(back.arrays[name], values)
 
@@ -189,7 +189,7 @@ def test_an_order_with_missing_ends_keeps_who_is_missing(tmp_path: Path) -> None
         rows.append(["" if number % 8 == 0 else str(start), "" if number % 5 == 0 else str(end)])
     source = source_of(file_of(tmp_path / "a.csv", ["start", "end"], rows), heldout=0.0)
     assert "start <= end" in note_of(source, "Kept")
-    back = source.transform.decoded(source.rows.data(torch.arange(800), torch.arange(800)))
+    back = source.transform.decode(source.rows.data(torch.arange(800), torch.arange(800)))
     for name, values in source.train.arrays.items():
         np.testing.assert_array_equal(back.arrays[name], values)
     made = by_chance(source).arrays
@@ -204,9 +204,9 @@ def test_a_bound_holds_on_the_grid_and_within_the_range(sign: str, step: int, ne
     """Several bounds, made by chance, half of them unknown."""
     draw = np.random.default_rng(0)
     way = 1.0 if above else -1.0
-    statements = tuple(Linear({name: way, "t": -way}, 0.0, sign, "") for name in ("a", "b"))
-    lattice = rounding.Grid(0, step, 1.0) if step else rounding.Grid()
-    rule = OutOfRange("t", statements, above, -100.0, 100.0, lattice, near)
+    statements = tuple(LinearConstraint({name: way, "t": -way}, 0.0, sign, "") for name in ("a", "b"))
+    lattice = Grid(0, step, 1.0) if step else Grid()
+    rule = BoundedColumn("t", statements, above, -100.0, 100.0, lattice, near)
     values = {name: draw.uniform(-90, 90, 2_000) for name in ("a", "b")}
     values["a"][::2] = np.nan
     values["b"][::3] = np.nan
@@ -229,7 +229,7 @@ def test_days_and_times_are_compared_in_one_unit(tmp_path: Path) -> None:
     source = source_of(file_of(tmp_path / "a.csv", ["day", "seen"], rows), heldout=0.0)
     assert "day <= seen" in note_of(source, "Kept")
     made = by_chance(source)
-    spelled = [made.spelled(made.column(name)) for name in ("day", "seen")]
+    spelled = [made.format(made.column(name)) for name in ("day", "seen")]
     assert all((day or "") <= (seen or "") for day, seen in zip(*spelled))
 
 
@@ -261,7 +261,7 @@ def test_what_is_stated_comes_before_what_is_found(tmp_path: Path) -> None:
     assert "net" not in columns
     assert "total" in columns
     made = by_chance(source)
-    cents = {name: np.round(values * 100) for name, values in linear.numbers_in(made.columns, made.arrays).items()}
+    cents = {name: np.round(values * 100) for name, values in constraints.numbers_in(made.columns, made.arrays).items()}
     np.testing.assert_array_equal(cents["net"], cents["total"] - cents["tax"] - cents["shipping"])
 
 
@@ -286,7 +286,7 @@ def test_what_is_stated_comes_before_what_is_found(tmp_path: Path) -> None:
         ("total = net tax", r"\+ or - is missing before 'tax'"),
         ("note <= net", "'note' is a column of kind categorical"),
         ("ordered >= 2020-01-01", "compares with a fixed date"),
-        ("net = net", "says nothing of any column"),
+        ("net = net", "constrains no column"),
         ("total =", "there is no column"),
     ],
 )
@@ -314,9 +314,11 @@ def test_a_single_column_needs_no_rule(tmp_path: Path) -> None:
 # --- asked for
 
 
-def made_where(source: TableSource, asked: str, num: int = 300) -> tuple[Table, conditional_sampling.Stream]:
-    stream = conditional_sampling.stream(Repeater(source), asked, 0)
-    return joined(list(stream.tables(num))), stream
+def made_where(
+    source: TableSource, asked: str, num: int = 300
+) -> tuple[Table, conditional_sampling.ConditionalSampler]:
+    stream = conditional_sampling.conditional_sampler(Repeater(source), asked, 0)
+    return concatenate(list(stream.tables(num))), stream
 
 
 def test_a_column_that_one_other_gives_is_asked_for_through_it(source: TableSource) -> None:
@@ -328,9 +330,9 @@ def test_a_column_that_one_other_gives_is_asked_for_through_it(source: TableSour
     assert table.arrays["unit_price"].max() < 2
     assert table.arrays["unit_price"].min() >= 1
     with pytest.raises(UserError, match=r"unit_cents=123.5 cannot be"):
-        conditional_sampling.stream(Repeater(source), "unit_cents=123.5", 0)
+        conditional_sampling.conditional_sampler(Repeater(source), "unit_cents=123.5", 0)
     with pytest.raises(UserError, match="lies between"):
-        conditional_sampling.stream(Repeater(source), "unit_cents=99999999", 0)
+        conditional_sampling.conditional_sampler(Repeater(source), "unit_cents=99999999", 0)
 
 
 def test_a_sum_is_asked_for_by_its_range(source: TableSource, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,15 +346,15 @@ def test_a_sum_is_asked_for_by_its_range(source: TableSource, monkeypatch: pytes
 
 
 def test_a_day_is_told_by_its_distance_where_the_other_is_told_too(source: TableSource) -> None:
-    days = [source.train.spelled(source.train.column(name))[3] for name in ("ordered", "shipped")]
+    days = [source.train.format(source.train.column(name))[3] for name in ("ordered", "shipped")]
     table, stream = made_where(source, f"ordered={days[0]},shipped={days[1]}")
     assert stream.tally.rate == 1.0
-    assert set(table.spelled(table.column("shipped"))) == {days[1]}
+    assert set(table.format(table.column("shipped"))) == {days[1]}
     table, stream = made_where(source, f"shipped={days[1]}", 20)
-    assert set(table.spelled(table.column("shipped"))) == {days[1]}
+    assert set(table.format(table.column("shipped"))) == {days[1]}
     assert stream.tally.rate < 0.05
     with pytest.raises(UserError, match="lies between 2020-01-"):
-        conditional_sampling.stream(Repeater(source), "shipped>2022-05-01", 0)
+        conditional_sampling.conditional_sampler(Repeater(source), "shipped>2022-05-01", 0)
 
 
 # --- measured
@@ -362,7 +364,7 @@ def test_what_is_kept_is_measured_beside_real_rows_and_shuffled_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("two_sample", "predictive"):  # another subject, and slow
-        monkeypatch.setattr(scores.boosting, name, lambda *given: 0.5)
+        monkeypatch.setattr(scores, name, lambda *given: 0.5)
     source = source_of(file_of(tmp_path / "a.csv"))
     evaluator = TableEvaluator(source, 0)
     rows = torch.randn(500, source.rows.blocks[-1].stop, generator=torch.Generator().manual_seed(0))
@@ -374,7 +376,7 @@ def test_what_is_kept_is_measured_beside_real_rows_and_shuffled_ones(
     cells = rows_of(400, seed=3)
     for row in cells[:100]:
         row[3] = "1.00"
-    other = plain(encode_file.table_of(file_of(tmp_path / "b.csv", rows=cells), source.transform, source.info()))
-    found = next(one for one in evaluator.of_rows(other) if one.name.startswith("constraints_kept"))
+    other = NumericMatrix.of(data.read_table(file_of(tmp_path / "b.csv", rows=cells), source.transform, source.info()))
+    found = next(one for one in evaluator.evaluate_rows(other) if one.name.startswith("constraints_kept"))
     assert found.protocol["constraints"]["total = net + tax + shipping"] == 0.75
     assert found.value == pytest.approx(1 - 0.25 / 4)

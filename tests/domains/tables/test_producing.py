@@ -14,7 +14,7 @@ from table_making import HEADER, Repeater, rows_of, source_of, text_of, written
 from zerosum.domain import SampleRequest
 from zerosum.domains.tables import conditional_sampling
 from zerosum.domains.tables.data import TableSource
-from zerosum.domains.tables.table import Table, joined
+from zerosum.domains.tables.table import Table, concatenate
 from zerosum.errors import UserError
 
 
@@ -25,9 +25,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> TableSource:
 
 def made(
     source: TableSource, num: int, asked: str = "", seed: int = 0, heard: bool = True
-) -> tuple[Table, conditional_sampling.Stream]:
-    stream = conditional_sampling.stream(Repeater(source, heard), asked, seed)
-    return joined(list(stream.tables(num))), stream
+) -> tuple[Table, conditional_sampling.ConditionalSampler]:
+    stream = conditional_sampling.conditional_sampler(Repeater(source, heard), asked, seed)
+    return concatenate(list(stream.tables(num))), stream
 
 
 def lines(path: Path) -> list[list[str]]:
@@ -48,7 +48,7 @@ def test_exactly_so_many_rows_a_function_of_the_seed_and_not_of_their_number(sou
 def test_each_part_has_rows_of_its_own(source: TableSource, asked: str) -> None:
     """Parts differ in their noise, and in the values that are told where a range is too rare for chance."""
     table, stream = made(source, 2 * conditional_sampling.PART, asked)
-    assert bool(stream.told) == bool(asked)
+    assert bool(stream.given) == bool(asked)
     for name in ("price", "age", "joined"):
         values = table.arrays[name][: 2 * (len(table) // 2)]
         first, second = np.split(values, 2)
@@ -92,9 +92,9 @@ def test_ranges_too_rare_for_chance_are_told(source: TableSource) -> None:
     bound = float(train[-15])
     table, stream = made(source, 3_000, f"price>{bound}")
     assert table.arrays["price"].min() > bound
-    assert [one.words for one in stream.told] == [f"price>{bound}"]
+    assert [one.words for one in stream.given] == [f"price>{bound}"]
     assert stream.tally.rate > 0.99
-    assert "Values of price were drawn from within the range and told" in stream.notes[0]
+    assert "Values of price were drawn from within the range and given" in stream.notes[0]
     assert table.arrays["price"].max() <= train[-1]
     assert stats.ks_2samp(table.arrays["price"], train[-14:]).pvalue > 0.01
 
@@ -116,7 +116,7 @@ def test_two_numbers_are_asked_for_by_rows_that_lie_near(tmp_path: Path) -> None
     source = source_of(tmp_path / "a.csv", heldout=0.0)
     table, stream = made(source, 200, "x=0.50,y=-0.20")
     assert [one.column.name for one in stream.near] == ["x", "y"]
-    assert stream.told == ()
+    assert stream.given == ()
     assert (set(table.arrays["x"]), set(table.arrays["y"])) == ({0.5}, {-0.2})
     assert table.arrays["z"].mean() == pytest.approx(0.3, abs=0.1)
     assert table.arrays["z"].std() < 0.2
@@ -124,10 +124,10 @@ def test_two_numbers_are_asked_for_by_rows_that_lie_near(tmp_path: Path) -> None
     one, two = made(source, 100, "x=0.50,y=-0.20")[0], made(source, 100, "x=0.50")[1]
     np.testing.assert_array_equal(one.arrays["z"], table.arrays["z"][:100])
     assert two.near == ()
-    assert [told.words for told in two.told] == ["x=0.50"]
+    assert [told.words for told in two.given] == ["x=0.50"]
     far = made(source, 20, f"x={x.max():.2f},y={y.max():.2f}")[1]
     assert far.near == ()
-    assert len(far.told) == 2
+    assert len(far.given) == 2
 
 
 def test_a_rare_level_is_reached_through_the_place_it_shares(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_conditions_that_few_training_rows_satisfy_are_told(tmp_path: Path, aske
     source = source_of(written(tmp_path / "a.csv", 1_050, seed=1), heldout=0.0)
     told = r"Levels of fewer than 40 training rows, hardly learnt when asked for: code \d+ of 30\."
     assert any(re.match(told, note) for note in source.notes)
-    notes = conditional_sampling.stream(Repeater(source), asked, 0).notes
+    notes = conditional_sampling.conditional_sampler(Repeater(source), asked, 0).notes
     assert len(notes) == 1 + bool(words)
     assert re.match(words, notes[-1])
 
@@ -180,13 +180,13 @@ def test_the_impossible_ends_in_an_error(
 
 def test_files_are_streamed_with_identifiers_counted_through(tmp_path: Path, source: TableSource) -> None:
     maker = Repeater(source)
-    produced = conditional_sampling.produce(maker, maker.info, SampleRequest(20_000, 3, tmp_path / "a.csv"))
+    produced = conditional_sampling.sample_file(maker, maker.info, SampleRequest(20_000, 3, tmp_path / "a.csv"))
     assert produced is not None
     assert (produced.num, produced.notes, maker.calls) == (20_000, (), 3)
     rows = lines(tmp_path / "a.csv")
     assert [row[0] for row in rows[1:]] == [f"C-{1501 + number:05d}" for number in range(20_000)]
     assert {row[-1] for row in rows[1:]} == {"CH"}
-    tsv = conditional_sampling.produce(maker, maker.info, SampleRequest(50, 3, tmp_path / "a.tsv"))
+    tsv = conditional_sampling.sample_file(maker, maker.info, SampleRequest(50, 3, tmp_path / "a.tsv"))
     assert tsv is not None
     assert (tmp_path / "a.tsv").read_text(encoding="utf-8").splitlines()[1].count("\t") == len(rows[0]) - 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.tsv"]
@@ -197,7 +197,7 @@ def test_byte_order_mark_and_line_ends_are_those_of_the_table(tmp_path: Path, ma
     text = text_of(HEADER, rows_of(100), ";").replace("\n", line_end)
     (tmp_path / "a.csv").write_bytes(text.encode("utf-8-sig" if mark else "utf-8"))
     maker = Repeater(source_of(tmp_path / "a.csv"))
-    assert conditional_sampling.produce(maker, maker.info, SampleRequest(40, 0, tmp_path / "b.csv"))
+    assert conditional_sampling.sample_file(maker, maker.info, SampleRequest(40, 0, tmp_path / "b.csv"))
     made = (tmp_path / "b.csv").read_bytes()
     head = ";".join(HEADER) + line_end
     assert made.startswith(head.encode("utf-8-sig" if mark else "utf-8"))
@@ -210,7 +210,7 @@ def test_codes_with_leading_zeros_are_text_in_parquet(tmp_path: Path) -> None:
     rows = [[f"{37 * x:05d}", f"{x % 7:03d}", str(3 * x), "007", str(x % 31)] for x in range(1, 300)]
     (tmp_path / "a.csv").write_text(text_of(["zip", "code", "id", "fixed", "n"], rows))
     maker = Repeater(source_of(tmp_path / "a.csv", heldout=0.0))
-    assert conditional_sampling.produce(maker, maker.info, SampleRequest(50, 0, tmp_path / "b.parquet"))
+    assert conditional_sampling.sample_file(maker, maker.info, SampleRequest(50, 0, tmp_path / "b.parquet"))
     frame = pandas.read_parquet(tmp_path / "b.parquet")
     assert frame["zip"].tolist() == [f"{11064 + x:05d}" for x in range(50)]
     assert set(frame["code"]) <= {f"{x:03d}" for x in range(7)}
@@ -223,7 +223,7 @@ def test_parquet_and_text_hold_the_same_rows(tmp_path: Path, source: TableSource
     pytest.importorskip("pyarrow")
     maker = Repeater(source)
     for name in ("a.csv", "a.parquet"):
-        assert conditional_sampling.produce(maker, maker.info, SampleRequest(10_000, 0, tmp_path / name))
+        assert conditional_sampling.sample_file(maker, maker.info, SampleRequest(10_000, 0, tmp_path / name))
     frame, rows = pandas.read_parquet(tmp_path / "a.parquet"), lines(tmp_path / "a.csv")
     assert [*frame.columns] == rows[0]
     assert frame["joined"].dt.strftime("%Y-%m-%d").tolist() == [row[5] for row in rows[1:]]
@@ -236,16 +236,18 @@ def test_what_fails_leaves_no_file(tmp_path: Path, source: TableSource, monkeypa
     monkeypatch.setattr(conditional_sampling, "MOST_FRUITLESS", 2)
     maker = Repeater(source)
     with pytest.raises(UserError, match="0 of"):
-        conditional_sampling.produce(
+        conditional_sampling.sample_file(
             maker, maker.info, SampleRequest(10, 0, tmp_path / "a.csv", {"where": "age>50,age<30"})
         )
     with pytest.raises(UserError, match="num must be at least 1"):
-        conditional_sampling.produce(maker, maker.info, SampleRequest(0, 0, tmp_path / "a.csv"))
+        conditional_sampling.sample_file(maker, maker.info, SampleRequest(0, 0, tmp_path / "a.csv"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_pictures_and_foreign_options_are_left_to_others(tmp_path: Path, source: TableSource) -> None:
     maker = Repeater(source)
-    assert conditional_sampling.produce(maker, maker.info, SampleRequest(10, 0, tmp_path / "a.png")) is None
+    assert conditional_sampling.sample_file(maker, maker.info, SampleRequest(10, 0, tmp_path / "a.png")) is None
     with pytest.raises(UserError, match=r"written as .csv, .tsv, .csv.gz or .parquet"):
-        conditional_sampling.produce(maker, maker.info, SampleRequest(10, 0, tmp_path / "a.xlsx", {"where": "age>30"}))
+        conditional_sampling.sample_file(
+            maker, maker.info, SampleRequest(10, 0, tmp_path / "a.xlsx", {"where": "age>30"})
+        )

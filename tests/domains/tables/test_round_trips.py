@@ -14,7 +14,7 @@ import pytest
 import torch
 from table_making import source_of
 
-from zerosum.domains.tables import encode_file, writing
+from zerosum.domains.tables import data, writing
 from zerosum.domains.tables.data import TableSource
 from zerosum.domains.tables.reading import frames
 from zerosum.errors import UserError
@@ -58,7 +58,7 @@ HEADER = ["Ort", "Preis", "Anteil", "n", "Tag", "Zeit", "Code", "Geld"]
 
 
 def written_again(source: TableSource, path: Path) -> Path:
-    return writing.written(source.train, path, source.info())[0]
+    return writing.write_table(source.train, path, source.info())[0]
 
 
 def cells_in(path: Path, encoding: str, delimiter: str) -> list[list[str]]:
@@ -83,7 +83,7 @@ def test_text_files_come_back_in_every_encoding_and_with_every_mark(
     assert cells_in(back, encoding, delimiter) == cells_in(path, encoding, delimiter)
     if quoting == csv.QUOTE_MINIMAL:
         assert back.read_bytes() == path.read_bytes()
-    encode_file.read([back], source.info())
+    data.read_rows([back], source.info())
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv.gz", "a.tsv.gz", "a.txt"])
@@ -104,7 +104,7 @@ def test_files_without_names_of_columns_come_back_without(tmp_path: Path) -> Non
     assert [column.name for column in source.train.columns] == ["c1", "c2", "c3"]
     back = written_again(source, tmp_path / "b.csv")
     assert back.read_text() == path.read_text()
-    assert len(encode_file.read([back], source.info())) == NUM
+    assert len(data.read_rows([back], source.info())) == NUM
 
 
 def test_years_can_name_columns(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_years_can_name_columns(tmp_path: Path) -> None:
         source_of(path)
     source = source_of(path, heldout=0.0, header=True, types={str(year): "integer" for year in range(2010, 2018)})
     assert written_again(source, tmp_path / "b.csv").read_text() == path.read_text()
-    encode_file.read([path], source.info())
+    data.read_rows([path], source.info())
 
 
 # --- typed tables
@@ -191,7 +191,7 @@ def test_typed_tables_come_back_with_their_types_and_values(tmp_path: Path) -> N
         one, two = (parquet.read_table(path, columns=[name]).to_pandas() for path in (tmp_path / "a.parquet", back))
         assert_frame_equal(one, two)
     assert parquet.read_schema(back).remove_metadata() == parquet.read_schema(tmp_path / "a.parquet").remove_metadata()
-    encode_file.read([back], source.info())
+    data.read_rows([back], source.info())
 
 
 def test_rows_that_are_made_have_the_types_of_the_table(tmp_path: Path) -> None:
@@ -200,9 +200,9 @@ def test_rows_that_are_made_have_the_types_of_the_table(tmp_path: Path) -> None:
 
     frame.to_parquet(tmp_path / "a.parquet")
     source = source_of(tmp_path / "a.parquet")
-    made = [source.transform.decoded(source.batch(torch.arange(part, 2000, 7)).data, part) for part in range(3)]
+    made = [source.transform.decode(source.batch(torch.arange(part, 2000, 7)).data, part) for part in range(3)]
     for name in ("b.parquet", "b.csv"):
-        with writing.opened(tmp_path / name, source.train.columns, source.style) as file:
+        with writing.open_writer(tmp_path / name, source.train.columns, source.style) as file:
             for part in made:
                 file.add(part)
     schema = parquet.read_schema(tmp_path / "b.parquet")
@@ -225,7 +225,7 @@ def test_categories_of_numbers_and_days_come_back_in_their_order(tmp_path: Path)
             "x": draw.normal(size=NUM),
         }
     )
-    frames.keep(frame, tmp_path / "a.parquet")
+    frames.save_frame(frame, tmp_path / "a.parquet")
     assert_frame_equal(writing.to_frame(source_of(tmp_path / "a.parquet", heldout=0.0).train), frame)
     frame.to_parquet(tmp_path / "b.parquet")  # which forgets what was never used
     made = writing.to_frame(source_of(tmp_path / "b.parquet", heldout=0.0).train)
@@ -239,13 +239,13 @@ def test_whole_numbers_name_columns(tmp_path: Path) -> None:
     source = source_of(tmp_path / "a.parquet", heldout=0.0, drop=["2011"])
     back = pandas.read_parquet(written_again(source, tmp_path / "b.parquet"))
     assert (back.columns.tolist(), str(back.columns.dtype)) == ([2010, 2012], "int64")
-    with writing.opened(tmp_path / "c.parquet", source.train.columns, source.style) as file:
+    with writing.open_writer(tmp_path / "c.parquet", source.train.columns, source.style) as file:
         file.add(source.train)
         file.add(source.train)
     assert pandas.read_parquet(tmp_path / "c.parquet").equals(pandas.concat([back, back], ignore_index=True))
     for names in ([1, "a", 2], [("a", 1), ("b", 2), ("c", 3)], [True, False, 2]):
         with pytest.raises(UserError, match="Let either texts or whole numbers name all columns"):
-            frames.of_frame(frame.set_axis(names, axis=1))
+            frames.from_frame(frame.set_axis(names, axis=1))
 
 
 def test_types_that_are_not_read_are_refused_by_name_and_can_be_dropped(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_types_that_are_not_read_are_refused_by_name_and_can_be_dropped(tmp_path
     frame = pandas.DataFrame({"x": np.random.default_rng(0).normal(size=NUM), "y": range(NUM)})
     for name, values in odd.items():
         with pytest.raises(UserError, match=rf"the DataFrame: column '{name}' .*Leave it out: data.drop"):
-            frames.of_frame(frame.assign(**{name: values}))
+            frames.from_frame(frame.assign(**{name: values}))
     frame.assign(list=odd["list"], bytes=odd["bytes"]).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(UserError, match="column 'list' holds ndarray objects"):
         source_of(tmp_path / "a.parquet")

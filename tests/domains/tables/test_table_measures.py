@@ -13,13 +13,11 @@ from torch import Tensor
 
 import infos
 from zerosum.domain import DatasetInfo
-from zerosum.domains.tables import baselines, choice, conditions, metrics
+from zerosum.domains.tables import baselines, conditional_metrics, conditions, metrics, recipes, scores
 from zerosum.domains.tables.data import TableSource, open_source
-from zerosum.domains.tables.measures import conditional_metrics, scores
-from zerosum.domains.tables.measures.scores import least_missing, missing_pairs, target_of
-from zerosum.domains.tables.measures.table_similarity import Mixed
 from zerosum.domains.tables.metrics import TableEvaluator
-from zerosum.domains.tables.numeric_matrix import plain
+from zerosum.domains.tables.scores import least_missing, missing_pairs, target_of
+from zerosum.domains.tables.table_similarity import NumericMatrix
 from zerosum.engine.update_rules import Prior
 from zerosum.metrics.record import Record
 from zerosum.recipe import part
@@ -87,7 +85,7 @@ def test_what_goes_with_missing_is_measured_and_its_controls_fail(
 ) -> None:
     """The older, the higher the income, and the more seldom it is known."""
     for name in ("two_sample", "predictive"):  # another subject, and slow
-        monkeypatch.setattr(scores.boosting, name, lambda *given: 0.5)
+        monkeypatch.setattr(scores, name, lambda *given: 0.5)
     random = np.random.default_rng(0)
     age = random.integers(18, 80, size=3_000)
     income = 20_000 + 600 * age + random.normal(0, 6_000, size=3_000)
@@ -95,7 +93,7 @@ def test_what_goes_with_missing_is_measured_and_its_controls_fail(
     lines = [f"{a},{'' if g else format(i, '.0f')},{'ab'[a % 2]}" for a, i, g in zip(age, income, gone)]
     (tmp_path / "a.csv").write_text("age,income,side\n" + "\n".join(lines))
     source = open_source(part(str(tmp_path / "a.csv")), False)
-    rows = baselines.encoded(source)
+    rows = baselines.encoded_rows(source)
     found = TableEvaluator(source, 0).evaluate(rows, None, None)
     record = next(one for one in found if one.name.startswith("missing_pairs"))
     assert record.value == record.reference
@@ -110,9 +108,9 @@ def test_what_goes_with_missing_is_measured_and_its_controls_fail(
 def test_rows_that_lack_nothing_score_nothing_where_real_ones_do() -> None:
     random = np.random.default_rng(0)
     values = random.normal(size=(200, 2))
-    made = Mixed(("a", "b"), (True, True), values.copy())
+    made = NumericMatrix(("a", "b"), (True, True), values.copy())
     values[:30, 1] = np.nan
-    real = Mixed(("a", "b"), (True, True), values)
+    real = NumericMatrix(("a", "b"), (True, True), values)
     assert missing_pairs(real, made) == 0
     assert missing_pairs(real, real) == 1
     assert np.isnan(missing_pairs(made, real))
@@ -124,12 +122,12 @@ def test_rows_that_lack_nothing_score_nothing_where_real_ones_do() -> None:
 
 
 def records_of(source: TableSource) -> list[Record]:
-    return TableEvaluator(source, 0).evaluate(baselines.encoded(source), None, None)
+    return TableEvaluator(source, 0).evaluate(baselines.encoded_rows(source), None, None)
 
 
 def test_quick_numbers(source: TableSource) -> None:
     evaluator = TableEvaluator(source, 0)
-    rows = baselines.encoded(source)
+    rows = baselines.encoded_rows(source)
     good, flat = (
         evaluator.quick(rows[:256]).values(),
         evaluator.quick(rows[:1].repeat(256, 1) + 1e-4 * torch.randn(256, rows.shape[1])).values(),
@@ -143,19 +141,19 @@ def test_quick_numbers(source: TableSource) -> None:
 def test_the_target_is_the_last_column_that_can_be_one() -> None:
     values = np.column_stack([np.arange(60) % n for n in (2, 2, 5, 40)] + [np.arange(60) / 7]).astype(float)
     numeric, none = (False, False, False, False, True), slice(0, 0)
-    rows = Mixed(("a", "b", "c", "d", "e"), numeric, values)
+    rows = NumericMatrix(("a", "b", "c", "d", "e"), numeric, values)
     assert target_of(rows, rows.rows(none)) == "b"
-    rows = Mixed(("c", "d", "e"), numeric[2:], values[:, 2:])
+    rows = NumericMatrix(("c", "d", "e"), numeric[2:], values[:, 2:])
     assert target_of(rows, rows.rows(none)) == "c"
-    rows = Mixed(("d", "e"), numeric[3:], values[:, 3:])
+    rows = NumericMatrix(("d", "e"), numeric[3:], values[:, 3:])
     assert target_of(rows, rows.rows(none)) == "e"
-    rows = Mixed(("d",), (False,), values[:, 3:4])
+    rows = NumericMatrix(("d",), (False,), values[:, 3:4])
     assert target_of(rows, rows.rows(none)) == "d"
 
 
 def test_a_column_that_the_held_out_rows_cannot_test_is_no_target() -> None:
     common, rare = np.arange(200) % 2, (np.arange(200) % 50 == 0)
-    rows = Mixed(("common", "rare"), (False, False), np.column_stack([common, rare]).astype(float))
+    rows = NumericMatrix(("common", "rare"), (False, False), np.column_stack([common, rare]).astype(float))
     assert target_of(rows, rows.rows(slice(0, 0))) == "rare"
     assert target_of(rows, rows) == "common"  # 4 of 200 rows are rare
 
@@ -164,7 +162,7 @@ def test_levels_of_two_held_out_rows_have_no_say_and_the_record_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An ordered grade that follows from a number, with two grades of a few rows at its ends."""
-    monkeypatch.setattr(scores.boosting, "two_sample", lambda *given: 0.5)
+    monkeypatch.setattr(scores, "two_sample", lambda *given: 0.5)
     random = np.random.default_rng(0)
     x = random.normal(size=600)
     grade = np.digitize(x, [-2.2, -0.5, 0.5, 2.2])
@@ -184,7 +182,7 @@ def test_levels_of_two_held_out_rows_have_no_say_and_the_record_says_so(
 
 def obedient(source: TableSource) -> conditional_metrics.Make:
     """A good answerer: what is told, and the rest of a training row that has it, or of one of the nearest."""
-    rows, blocks = baselines.encoded(source), source.rows.blocks
+    rows, blocks = baselines.encoded_rows(source), source.rows.blocks
 
     def make(noise: Tensor, condition: Tensor) -> Tensor:
         mask, values = conditions.split(condition, blocks)
@@ -199,7 +197,7 @@ def obedient(source: TableSource) -> conditional_metrics.Make:
 
 
 def test_a_good_answerer_and_one_that_does_not_listen(source: TableSource) -> None:
-    prior, rows = Prior(4), baselines.encoded(source)
+    prior, rows = Prior(4), baselines.encoded_rows(source)
     good, deaf = (
         {one.name.partition("[")[0]: one for one in conditional_metrics.records(source, make, prior, 0)}
         for make in (obedient(source), lambda noise, condition: rows[: len(noise)])
@@ -215,7 +213,7 @@ def test_a_good_answerer_and_one_that_does_not_listen(source: TableSource) -> No
 
 
 def test_questions_are_of_every_kind_with_enough_rows(source: TableSource) -> None:
-    found = conditional_metrics.questions(source)
+    found = conditional_metrics.queries(source)
     levels = [one for one in found if one.kind == "shapes"]
     assert [one.words for one in levels] == [
         *(f"city = level {level}" for level in range(3)), "buys = level 0", "buys = level 1",
@@ -252,7 +250,7 @@ def test_a_missing_number_is_asked_for(tmp_path: Path) -> None:
     lines = [f"{a},{'' if g else a * 700 + random.integers(0, 5_000)},{a // 20}" for a, g in zip(age, gone)]
     (tmp_path / "a.csv").write_text("age,income,group\n" + "\n".join(lines))
     source = open_source(part(str(tmp_path / "a.csv")), False)
-    rows = baselines.encoded(source)
+    rows = baselines.encoded_rows(source)
     good, deaf = (
         {one.name.partition("[")[0]: one for one in conditional_metrics.records(source, make, Prior(4), 0)}
         for make in (obedient(source), lambda noise, condition: rows[: len(noise)])
@@ -281,7 +279,7 @@ def test_samples_of_the_models_are_rows() -> None:
 
 
 def test_a_copula_keeps_what_is_between_numbers(source: TableSource) -> None:
-    real, made = baselines.encoded(source), baselines.fits(source)["copula"]().sample(3_000, 0)
+    real, made = baselines.encoded_rows(source), baselines.fits(source)["copula"]().sample(3_000, 0)
     age, income = (next(b.start for b in source.rows.blocks if b.column == name) for name in ("age", "income"))
     wanted, found = (float(torch.corrcoef(rows[:, [age, income]].T)[0, 1]) for rows in (real, made))
     assert found == pytest.approx(wanted, abs=0.04)
@@ -293,7 +291,7 @@ def test_a_copula_keeps_who_is_missing(tmp_path: Path) -> None:
     lines = [f"{a:.3f},{'' if a > 0.7 else format(b, '.3f')}" for a, b in zip(x, random.normal(size=2_000))]
     (tmp_path / "a.csv").write_text("x,y\n" + "\n".join(lines))
     source = open_source(part(str(tmp_path / "a.csv")), False)
-    made = plain(source.transform.decoded(baselines.fits(source)["copula"]().sample(4_000, 0))).values
+    made = NumericMatrix.of(source.transform.decode(baselines.fits(source)["copula"]().sample(4_000, 0))).values
     gone = np.isnan(made[:, 1])
     assert gone.mean() == pytest.approx((x > 0.7).mean(), abs=0.02)
     assert made[gone, 0].mean() > made[~gone, 0].mean() + 0.8
@@ -310,14 +308,14 @@ def test_few_rows_get_narrow_players(source: TableSource) -> None:
     from zerosum.domains.tables.recipes import TABLE
 
     for num, batch, width, weight in ((100, 64, 64, 5.0), (1_200, 300, 128, 2.0), (26_000, 500, 256, 1.0)):
-        recipe, notes = choice.resolve_auto(TABLE, of_rows(num))
+        recipe, notes = recipes.resolve_auto(TABLE, of_rows(num))
         assert recipe.batch == batch
         assert recipe.generator.options["width"] == recipe.discriminator.options["width"] == width
         assert recipe.penalties["r1"].weight.start == weight  # type: ignore[union-attr]
         assert recipe.unsettled() == []
         assert len(notes) == 4
         assert f"{num:,} training rows" in notes[1]
-    kept, notes = choice.resolve_auto(TABLE.changed(generator=part("residual", width=32), batch=10), of_rows(26_000))
+    kept, notes = recipes.resolve_auto(TABLE.changed(generator=part("residual", width=32), batch=10), of_rows(26_000))
     assert (kept.generator.options["width"], kept.discriminator.options["width"], kept.batch) == (32, 256, 10)
     assert notes[0].startswith("Width of discriminator 256: 26,000")
 
@@ -326,18 +324,18 @@ def test_few_rows_get_narrow_players(source: TableSource) -> None:
 def test_wide_players_multiply_in_the_precision_that_is_faster(faster: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     from zerosum.domains.tables.recipes import TABLE
 
-    monkeypatch.setattr(choice, "multiplies_faster", lambda device: faster)
+    monkeypatch.setattr(recipes, "multiplies_faster", lambda device: faster)
     here = TABLE.changed(device="cpu")
     many, few = of_rows(26_000), of_rows(1_200)
     found = {
-        "wide": choice.resolve_auto(here, many)[0].precision,
-        "narrow": choice.resolve_auto(here, few)[0].precision,
-        "asked": choice.resolve_auto(here.changed(precision="float32"), many)[0].precision,
-        "nowhere yet": choice.resolve_auto(TABLE, many)[0].precision,
+        "wide": recipes.resolve_auto(here, many)[0].precision,
+        "narrow": recipes.resolve_auto(here, few)[0].precision,
+        "asked": recipes.resolve_auto(here.changed(precision="float32"), many)[0].precision,
+        "nowhere yet": recipes.resolve_auto(TABLE, many)[0].precision,
     }
     auto = dict.fromkeys(found, "auto") | {"asked": "float32"}
     assert found == (auto | {"wide": "bfloat16"} if faster else auto)
-    assert any("Precision bfloat16" in note for note in choice.resolve_auto(here, many)[1]) == faster
+    assert any("Precision bfloat16" in note for note in recipes.resolve_auto(here, many)[1]) == faster
 
 
 # --- rows of other programs
@@ -373,7 +371,7 @@ def test_rows_of_all_places_are_compared_with(tmp_path: Path, monkeypatch: pytes
     assert found["column_shapes"] > 0.9
     assert found["diversity"] == pytest.approx(1.0, abs=0.08)
     monkeypatch.setattr(scores, "MOST_REALS", 300)
-    train = plain(ordered.train)
+    train = NumericMatrix.of(ordered.train)
     made = train.rows(slice(0, 100))  # the first rows themselves, of which a draw of 300 of 1,200 has a quarter
-    values = scores.of_rows(made, scores.ReferenceData(train, plain(ordered.heldout), "kind", 0))
+    values = scores.scores_of(made, scores.ReferenceData(train, NumericMatrix.of(ordered.heldout), "kind", 0))
     assert values["closer_to_training[n=100]"] < 0.75

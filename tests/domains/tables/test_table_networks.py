@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zerosum.domains.tables import terms
-from zerosum.domains.tables.conditions import told
+from zerosum.domains.tables.conditions import condition_on
 from zerosum.domains.tables.layout import Block
 from zerosum.domains.tables.networks import Discriminator, Generator, UniformFromNoise
 from zerosum.engine.game import DiscriminatorOutput, LossContext
@@ -46,7 +46,7 @@ def asked(num: int) -> Tensor:
     data, mask = torch.zeros(num, WIDE), torch.zeros(num, NUM)
     data[:, 0], data[:, 5], data[:, 7] = 1.5, -0.25, 1.0
     mask[: num // 2, 0] = mask[: num // 2, 2] = 1
-    return told(data, mask, BLOCKS)
+    return condition_on(data, mask, BLOCKS)
 
 
 def test_chances_are_uniform_and_do_not_hang_together() -> None:
@@ -178,7 +178,7 @@ def test_told_columns_term() -> None:
     data, mask = torch.zeros(4, WIDE), torch.zeros(4, NUM)
     data[:, 0], data[:, 2] = 1.5, 1.0
     mask[0, 0] = mask[1, 1] = mask[2, 0] = mask[2, 1] = 1
-    condition = told(data, mask, BLOCKS)
+    condition = condition_on(data, mask, BLOCKS)
     lost = terms.told_columns(weight=2.0).term(play(network, condition, network(noise(4), condition)))
     entropy = float(torch.logsumexp(torch.tensor([2.0, 0, 0, 0]), 0))  # of the level with logit 0
     torch.testing.assert_close(lost, 2 * torch.tensor([1.0, entropy, (1 + entropy) / 2, 0.0]))
@@ -195,7 +195,7 @@ def test_told_columns_term_of_numbers_that_may_be_missing() -> None:
     data, mask = torch.zeros(3, 9), torch.zeros(3, 3)
     data[0, 0], data[0, 1], data[1, 2], data[2, 3], data[2, 4] = 1.0, 1.0, 1.0, 0.5, 1.0
     mask[0, 0] = mask[1, 0] = mask[2, 1] = 1
-    condition = told(data, mask, WITH_MISSING)
+    condition = condition_on(data, mask, WITH_MISSING)
     lost = terms.told_columns().term(play(network, condition, network(noise(3), condition)))
     known, modes = math.log(2), math.log(3)
     torch.testing.assert_close(lost, torch.tensor([known + 4, known, modes + 1.5**2]))

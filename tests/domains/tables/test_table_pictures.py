@@ -15,8 +15,8 @@ from PIL import Image
 from zerosum.domain import PreviewContext, glyphs
 from zerosum.domains.tables import baselines, preview
 from zerosum.domains.tables.data import TableSource, open_source
-from zerosum.domains.tables.numeric_matrix import plain
-from zerosum.domains.tables.summary import MOST_COLUMNS, bars, summary
+from zerosum.domains.tables.preview import MOST_COLUMNS, bars, summary
+from zerosum.domains.tables.table_similarity import NumericMatrix
 from zerosum.recipe import part
 
 
@@ -39,7 +39,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> TableSource:
 def test_shares_of_a_summary_are_those_of_the_rows(source: TableSource) -> None:
     found = summary(source.train)
     json.dumps(found, allow_nan=False)
-    rows = plain(source.train)
+    rows = NumericMatrix.of(source.train)
     for c, column in enumerate(found["columns"]):
         assert sum(column["shares"]) + column["missing"] == pytest.approx(1, abs=2e-4), column["name"]
         again, missing = bars(rows.values[:, c], column)
@@ -62,7 +62,7 @@ def test_values_beyond_the_edges_count_in_the_outermost_bars() -> None:
 
 def test_a_picture_of_made_and_of_real_rows(source: TableSource, tmp_path: Path) -> None:
     info = source.info()
-    rows = baselines.encoded(source)
+    rows = baselines.encoded_rows(source)
     for name, noise in (("made", torch.zeros(len(rows), 4)), ("real", None), ("again", torch.zeros(len(rows), 4))):
         preview.picture(rows, tmp_path / f"{name}.png", PreviewContext(10, info, noise))
     with Image.open(tmp_path / "made.png") as picture:
@@ -72,7 +72,7 @@ def test_a_picture_of_made_and_of_real_rows(source: TableSource, tmp_path: Path)
 
 
 def test_of_few_rows_the_picture_shows_no_associations(source: TableSource, tmp_path: Path) -> None:
-    info, rows = source.info(), baselines.encoded(source)
+    info, rows = source.info(), baselines.encoded_rows(source)
     nums = (1, preview.FEWEST_MAPPED - 1, preview.FEWEST_MAPPED)
     for num in nums:
         preview.picture(rows[:num], tmp_path / f"{num}.png", PreviewContext(0, info, torch.zeros(num, 4)))
@@ -93,7 +93,7 @@ def test_one_column_has_no_maps_and_many_columns_are_cut(tmp_path: Path) -> None
     for path in (wide, narrow):
         source = open_source(part(str(path)), False)
         info = source.info()
-        preview.picture(baselines.encoded(source), tmp_path / "picture.png", PreviewContext(10, info))
+        preview.picture(baselines.encoded_rows(source), tmp_path / "picture.png", PreviewContext(10, info))
         with Image.open(tmp_path / "picture.png") as picture:
             sizes.append(picture.size[1])
     assert sizes == [
@@ -141,7 +141,7 @@ def test_without_a_font_of_their_signs_names_are_numbered_and_that_is_told(
     words = drawn_words(chinese, tmp_path / "a.png", monkeypatch)
     assert {"column 1", "column 2", "price ($) of $x_$", "ab"} <= words
     assert len({word for word in words if word.startswith("level ")}) == 2
-    assert any(word.startswith("No font here has the signs of some names") for word in words)
+    assert any(word.startswith("No font here has the characters of some names") for word in words)
     assert all(map(str.isascii, words - {word for word in words if "−" in word or "…" in word}))
 
 

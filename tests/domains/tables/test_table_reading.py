@@ -12,7 +12,7 @@ from table_making import HEADER, rows_of, text_of, written
 
 from zerosum.domains.tables import reading
 from zerosum.domains.tables.reading import RawTable, frames
-from zerosum.domains.tables.reading.text import sniffed
+from zerosum.domains.tables.reading.text import find_delimiter
 from zerosum.errors import UserError
 
 
@@ -84,10 +84,10 @@ def test_in_a_table_of_one_column_an_empty_line_is_a_missing_cell(tmp_path: Path
 
 
 def test_the_mark_that_cuts_all_lines_alike_separates() -> None:
-    assert sniffed(["a;b;c", "1,5;2,5;x", "2,0;1,0;y"]) == ";"
-    assert sniffed(["name,said", '"Bern","a; b; c"', '"Oslo","d; e"']) == ","
-    assert sniffed(["alone", "1", "2"]) == ","
-    assert sniffed(["anteil", "0,5", "1,25"]) == ";"
+    assert find_delimiter(["a;b;c", "1,5;2,5;x", "2,0;1,0;y"]) == ";"
+    assert find_delimiter(["name,said", '"Bern","a; b; c"', '"Oslo","d; e"']) == ","
+    assert find_delimiter(["alone", "1", "2"]) == ","
+    assert find_delimiter(["anteil", "0,5", "1,25"]) == ";"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_parquet_keeps_values_types_and_gaps(tmp_path: Path) -> None:
 def test_lists_in_cells_are_refused_by_name() -> None:
     pandas = pytest.importorskip("pandas")
     with pytest.raises(UserError, match=r"column 'tags' holds list objects"):
-        frames.of_frame(pandas.DataFrame({"tags": [[1], [2]]}))
+        frames.from_frame(pandas.DataFrame({"tags": [[1], [2]]}))
 
 
 def test_what_is_a_table_and_what_a_list_of_points(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import torch
 from zerosum import recipe as recipes
 from zerosum.domains.tables import DOMAIN, conditions
 from zerosum.domains.tables.data import TableSource
-from zerosum.domains.tables.measures.table_similarity import associations
-from zerosum.domains.tables.numeric_matrix import plain
+from zerosum.domains.tables.table_similarity import NumericMatrix, associations
 from zerosum.engine import Stepped, TrainingLoop
 from zerosum.planning.plan import settings
 from zerosum.recipe import Recipe, part
@@ -80,10 +79,10 @@ def test_what_is_between_two_columns_is_learnt(path: Path) -> None:
                 match.average.network if event.step and match.average else match.game.players["generator"]
             ).eval()
             with torch.no_grad():
-                rows = network(noise, conditions.nothing(DOMAIN.info_of(source).payload, 1_000))
+                rows = network(noise, conditions.no_conditions(DOMAIN.info_of(source).payload, 1_000))
             network.train(not event.step)
-            found.append(associations(plain(source.transform.decoded(rows)))[0, 1])
-    real = associations(plain(source.train))[0, 1]
+            found.append(associations(NumericMatrix.of(source.transform.decode(rows)))[0, 1])
+    real = associations(NumericMatrix.of(source.train))[0, 1]
     assert real > 0.85
     assert found[0] < 0.3
     assert found[1] > 0.7
@@ -110,8 +109,8 @@ def test_what_goes_with_a_missing_number_is_learnt(tmp_path: Path) -> None:
     noise = torch.randn(2_000, recipe.prior.size, generator=torch.Generator().manual_seed(0))
     assert match.average is not None
     with torch.no_grad():
-        rows = match.average.network.eval()(noise, conditions.told(data, mask, blocks))
-    made = source.transform.decoded(rows)
+        rows = match.average.network.eval()(noise, conditions.condition_on(data, mask, blocks))
+    made = source.transform.decode(rows)
     assert np.isnan(made.arrays["y"]).all()
     assert np.median(made.arrays["x"]) == pytest.approx(np.median(x[gone]), abs=3)
 

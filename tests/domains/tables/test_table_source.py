@@ -9,7 +9,7 @@ import pytest
 import torch
 from table_making import HEADER, rows_of, source_of, text_of, written
 
-from zerosum.domains.tables import conditions, encode_file, hashing
+from zerosum.domains.tables import conditions, data, hashing
 from zerosum.domains.tables.data import TableSource, open_source
 from zerosum.domains.tables.layout import layout_of
 from zerosum.errors import UserError
@@ -104,7 +104,7 @@ def test_training_by_sampling_shows_rare_levels_more_often_and_bends_no_conditio
     for level, share in ((True, small), (False, ~small)):
         made = data[only & share, 2].double().numpy()
         real = source.train.arrays["n"][source.train.arrays["city"] == int(level)]
-        decoded = source.transform.encodings["n"].decoded(made[:, None])
+        decoded = source.transform.encodings["n"].decode(made[:, None])
         assert abs(decoded.mean() - real.mean()) < 5 * real.std() / np.sqrt(len(made))
 
 
@@ -119,7 +119,7 @@ def test_missing_numbers_are_told_more_often_than_they_are_and_bend_no_condition
     (tmp_path / "a.csv").write_text(text_of(["x", "y"], [(f"{a:.2f}", b) for a, b in zip(x, y)]))
     source = source_of(tmp_path / "a.csv", heldout=0.0, numeric=numeric)
     data, mask, _ = told_of(source, 80_000)
-    rows = source.transform.decoded(data)
+    rows = source.transform.decode(data)
     knows, gone = mask[:, 1].numpy() == 1, np.isnan(rows.arrays["y"])
     assert gone[knows].mean() > 0.15  # a tenth, and the share of 1 to 3 of training by sampling
     assert abs(gone[~knows].mean() - gone.mean()) < 0.1
@@ -191,7 +191,7 @@ def test_a_few_rows_are_too_few(tmp_path: Path) -> None:
 def test_a_single_row_can_be_read_again_though_not_learnt_from(tmp_path: Path, source: TableSource) -> None:
     (row,) = rows_of(1, seed=9)
     (tmp_path / "one.csv").write_text(text_of(HEADER, [row]), encoding="utf-8")
-    back = source.transform.decoded(encode_file.read([tmp_path / "one.csv"], source.info()))
+    back = source.transform.decode(data.read_rows([tmp_path / "one.csv"], source.info()))
     assert [back.column("city").levels[code] for code in back.arrays["city"]] == [row[3]]
     with pytest.raises(UserError, match="has one row; a distribution needs many"):
         source_of(tmp_path / "one.csv")
@@ -200,13 +200,13 @@ def test_a_single_row_can_be_read_again_though_not_learnt_from(tmp_path: Path, s
 def test_a_file_is_read_again_in_the_terms_of_the_run(tmp_path: Path, source: TableSource) -> None:
     rows = rows_of(300, seed=9)
     (tmp_path / "b.csv").write_text(text_of(HEADER[::-1], [row[::-1] for row in rows]), encoding="utf-8")
-    data = encode_file.read([tmp_path / "b.csv"], source.info())
-    back = source.transform.decoded(data)
+    encoded = data.read_rows([tmp_path / "b.csv"], source.info())
+    back = source.transform.decode(encoded)
     column = back.column("city")
     assert [column.levels[code] for code in back.arrays["city"]] == [row[3] for row in rows]
     # A day that no training row has comes back as a neighbour: days are kept exactly where they are few.
-    known = set(source.train.spelled(source.train.column("joined")))
-    pairs = [(word, row[5]) for word, row in zip(back.spelled(back.column("joined")), rows)]
+    known = set(source.train.format(source.train.column("joined")))
+    pairs = [(word, row[5]) for word, row in zip(back.format(back.column("joined")), rows)]
     assert all(word == given for word, given in pairs if given in known)
     assert sum(given in known for _, given in pairs) > 200
 
@@ -214,7 +214,7 @@ def test_a_file_is_read_again_in_the_terms_of_the_run(tmp_path: Path, source: Ta
 def test_a_file_without_a_learnt_column_is_refused(tmp_path: Path, source: TableSource) -> None:
     (tmp_path / "c.csv").write_text(text_of(HEADER[:-3], [row[:-3] for row in rows_of(5)]), encoding="utf-8")
     with pytest.raises(UserError, match="has no column 'score', which this run learnt"):
-        encode_file.read([tmp_path / "c.csv"], source.info())
+        data.read_rows([tmp_path / "c.csv"], source.info())
 
 
 @pytest.mark.parametrize(
@@ -232,4 +232,4 @@ def test_cells_that_the_run_does_not_know_are_named(
     rows[2][place] = cell
     (tmp_path / "b.csv").write_text(text_of(HEADER, rows), encoding="utf-8")
     with pytest.raises(UserError, match=words):
-        encode_file.read([tmp_path / "b.csv"], source.info())
+        data.read_rows([tmp_path / "b.csv"], source.info())

@@ -12,8 +12,9 @@ import torch
 from scipy import stats
 from table_making import HEADER, rows_of, source_of, text_of, written
 
-from zerosum.domains.tables import categories, mixture, quantile_transform, rounding, transform, writing
+from zerosum.domains.tables import encodings, transform, writing
 from zerosum.domains.tables.data import TableSource
+from zerosum.domains.tables.rounding import Grid
 from zerosum.domains.tables.table import Table
 from zerosum.errors import UserError
 
@@ -21,8 +22,8 @@ from zerosum.errors import UserError
 def decoded(source: TableSource, copy: int = 3) -> Table:
     """The training rows, encoded under one set of keys, and decoded by what stands in the payload."""
     keys = torch.arange(len(source.train)) + copy * len(source.train)
-    fit = transform.of_payload(json.loads(json.dumps(source.info().payload)))
-    return fit.decoded(source.rows.data(torch.arange(len(source.train)), keys))
+    fit = transform.from_payload(json.loads(json.dumps(source.info().payload)))
+    return fit.decode(source.rows.data(torch.arange(len(source.train)), keys))
 
 
 @pytest.mark.parametrize("numeric", ["cdf", "mixture"])
@@ -31,7 +32,7 @@ def test_a_file_comes_back_cell_by_cell(tmp_path: Path, numeric: str, delimiter:
     rows = rows_of(500)
     (tmp_path / "a.csv").write_text(text_of(HEADER, rows, delimiter), encoding="utf-8")
     source = source_of(tmp_path / "a.csv", heldout=0.0, numeric=numeric)
-    writing.written(decoded(source), tmp_path / "b.csv", source.info())
+    writing.write_table(decoded(source), tmp_path / "b.csv", source.info())
     fresh = [[f"C-{501 + number:05d}", *row[1:]] for number, row in enumerate(rows)]
     assert (tmp_path / "b.csv").read_text(encoding="utf-8") == text_of(HEADER, fresh, delimiter)
 
@@ -69,10 +70,10 @@ def test_normal_points_decode_to_the_columns_own_distribution(tmp_path: Path) ->
     draw = np.random.default_rng(1)
     real = np.where(draw.random(20_000) < 0.3, 0.0, np.round(draw.gamma(2, 900, 20_000), 2))
     real[draw.random(20_000) < 0.1] = np.nan
-    found = quantile_transform.fitted(real, rounding.of(real[~np.isnan(real)], 100))
-    assert len(found.values) <= 2 * quantile_transform.KNOTS
+    found = encodings.QuantileTransform.fit(real, Grid.fit(real[~np.isnan(real)], 100))
+    assert len(found.values) <= 2 * encodings.KNOTS
     normal, picked = draw.standard_normal(100_000), draw.random(100_000) < np.isnan(real).mean()
-    made = found.decoded(np.column_stack([normal, ~picked, picked]))
+    made = found.decode(np.column_stack([normal, ~picked, picked]))
     assert abs(np.isnan(made).mean() - np.isnan(real).mean()) < 0.005
     assert abs((made == 0).mean() - (real == 0).mean()) < 0.006
     known, held = made[~np.isnan(made)], real[~np.isnan(real)]
@@ -83,49 +84,47 @@ def test_normal_points_decode_to_the_columns_own_distribution(tmp_path: Path) ->
 
 def test_many_distinct_numbers_come_back_exactly_from_few_knots() -> None:
     real = np.random.default_rng(2).permutation(np.arange(7, 7 + 5 * 6000, 5)).astype(np.float64)
-    found = quantile_transform.of_json(
-        json.loads(json.dumps(quantile_transform.fitted(real, rounding.of(real, 1.0)).to_json()))
+    found = encodings.QuantileTransform.from_json(
+        json.loads(json.dumps(encodings.plain_values(encodings.QuantileTransform.fit(real, Grid.fit(real, 1.0)))))
     )
-    assert (found.grid.step, len(found.values)) == (5, quantile_transform.KNOTS + 1)
-    low, high = (torch.from_numpy(end) for end in found.stretches(real))
+    assert (found.grid.step, len(found.values)) == (5, encodings.KNOTS + 1)
+    low, high = (torch.from_numpy(end) for end in found.intervals(real))
     for draw in (0.0, 0.5, 1.0):
-        normal = quantile_transform.placed(low, high, torch.full((len(real),), draw, dtype=torch.float64))
-        np.testing.assert_array_equal(found.decoded(normal.double().numpy()[:, None]), real)
+        normal = encodings.normal_points(low, high, torch.full((len(real),), draw, dtype=torch.float64))
+        np.testing.assert_array_equal(found.decode(normal.double().numpy()[:, None]), real)
 
 
-def test_stretches_tile_the_unit_interval() -> None:
+def test_intervals_tile_the_unit_interval() -> None:
     real = np.array([3.0, 1.0, 1.0, np.nan, 8.0, 8.0, 8.0, np.nan])
-    found = quantile_transform.fitted(real, rounding.of(real[~np.isnan(real)], 1.0))
-    low, high = found.stretches(np.array([1.0, 3.0, 8.0, np.nan]))
+    found = encodings.QuantileTransform.fit(real, Grid.fit(real[~np.isnan(real)], 1.0))
+    low, high = found.intervals(np.array([1.0, 3.0, 8.0, np.nan]))
     np.testing.assert_allclose(low, [0, 2 / 6, 3 / 6, 0.5])
     np.testing.assert_allclose(high, [2 / 6, 3 / 6, 1, 0.5])
 
 
 def test_numbers_that_training_never_saw_are_placed_between_their_neighbours() -> None:
     real = np.array([1.0, 2.0, 4.0, 5.0])
-    found = quantile_transform.fitted(real, rounding.of(real, 1.0))
-    low, high = found.stretches(np.array([-9.0, 3.0, 99.0, np.nan]))
+    found = encodings.QuantileTransform.fit(real, Grid.fit(real, 1.0))
+    low, high = found.intervals(np.array([-9.0, 3.0, 99.0, np.nan]))
     np.testing.assert_allclose(low, [0, 0.5, 0.75, 0.5])
     np.testing.assert_allclose(high, [0.25, 0.5, 1, 0.5])
-    placed = quantile_transform.placed(
-        torch.from_numpy(low), torch.from_numpy(high), torch.rand(4, dtype=torch.float64)
-    )
+    placed = encodings.normal_points(torch.from_numpy(low), torch.from_numpy(high), torch.rand(4, dtype=torch.float64))
     assert bool(placed.isfinite().all())
     assert placed[3] == 0  # no training row lacks a number: a row that does tells nothing
 
 
 def test_the_coding_of_missing_numbers_by_an_earlier_version_is_refused() -> None:
-    plain = quantile_transform.fitted(np.array([1.0, 2.0, 2.0, np.nan]), rounding.Grid()).to_json()
-    assert quantile_transform.of_json(plain).missing == 1
+    plain = encodings.plain_values(encodings.QuantileTransform.fit(np.array([1.0, 2.0, 2.0, np.nan]), Grid()))
+    assert encodings.QuantileTransform.from_json(plain).missing == 1
     with pytest.raises(UserError, match="earlier version of zerosum, which coded missing numbers as the least"):
-        quantile_transform.of_json(plain | {"below": "1 2", "upto": "2 4", "num": 4})
+        encodings.QuantileTransform.from_json(plain | {"below": "1 2", "upto": "2 4", "num": 4})
 
 
 def test_the_grid_is_the_coarsest_that_holds_all_numbers() -> None:
-    assert rounding.of(np.array([20_000.0, 50_000.0, 120_000.0]), 1.0) == rounding.Grid(20_000, 10_000, 1.0)
-    assert rounding.of(np.array([0.25, 1.75, 1.0]), 100.0) == rounding.Grid(25, 75, 100.0)
-    assert rounding.of(np.array([0.1, 0.2]), 0.0).cell == 0.0
-    np.testing.assert_array_equal(rounding.of(np.array([0.1, 0.4]), 10.0).rounded(np.array([0.29, 0.12])), [0.4, 0.1])
+    assert Grid.fit(np.array([20_000.0, 50_000.0, 120_000.0]), 1.0) == Grid(20_000, 10_000, 1.0)
+    assert Grid.fit(np.array([0.25, 1.75, 1.0]), 100.0) == Grid(25, 75, 100.0)
+    assert Grid.fit(np.array([0.1, 0.2]), 0.0).cell == 0.0
+    np.testing.assert_array_equal(Grid.fit(np.array([0.1, 0.4]), 10.0).rounded(np.array([0.29, 0.12])), [0.4, 0.1])
 
 
 def test_numbers_rounder_than_their_grid_are_made_as_round(tmp_path: Path) -> None:
@@ -136,8 +135,8 @@ def test_numbers_rounder_than_their_grid_are_made_as_round(tmp_path: Path) -> No
     nested = np.where(draw.random(20_000) < 0.6, 50, np.where(draw.random(20_000) < 0.5, 5, 1))
     nested = np.round(draw.gamma(4, 10_000, 20_000) / nested) * nested
     for real, steps in ((hundreds, (1, 100)), (nested, (1, 5, 50))):
-        found = quantile_transform.of_json(
-            json.loads(json.dumps(quantile_transform.fitted(real, rounding.of(real, 1.0)).to_json()))
+        found = encodings.QuantileTransform.from_json(
+            json.loads(json.dumps(encodings.plain_values(encodings.QuantileTransform.fit(real, Grid.fit(real, 1.0)))))
         )
         assert found.rounder is not None
         assert found.rounder.steps == steps
@@ -145,11 +144,11 @@ def test_numbers_rounder_than_their_grid_are_made_as_round(tmp_path: Path) -> No
         for step in (100, 50, 5):
             assert (made % step == 0).mean() == pytest.approx((real % step == 0).mean(), abs=0.012)
         assert stats.ks_2samp(made, real).statistic < 0.015
-        low, high = (torch.from_numpy(end) for end in found.stretches(real))
-        normal = quantile_transform.placed(low, high, torch.full((len(real),), 0.5, dtype=torch.float64))
+        low, high = (torch.from_numpy(end) for end in found.intervals(real))
+        normal = encodings.normal_points(low, high, torch.full((len(real),), 0.5, dtype=torch.float64))
         np.testing.assert_array_equal(found.numbers(normal.double().numpy()), real)
     plain = np.round(draw.gamma(4, 1_000, 20_000), 2)
-    assert quantile_transform.fitted(plain, rounding.of(plain, 100.0)).rounder is None
+    assert encodings.QuantileTransform.fit(plain, Grid.fit(plain, 100.0)).rounder is None
 
 
 # --- mixture
@@ -158,8 +157,8 @@ def test_numbers_rounder_than_their_grid_are_made_as_round(tmp_path: Path) -> No
 def test_offsets_are_distances_in_four_deviations_of_the_mode_drawn() -> None:
     draw = np.random.default_rng(3)
     real = np.concatenate([draw.normal(-50, 1, 3000), draw.normal(100, 5, 1000), np.full(400, np.nan)])
-    found = mixture.fitted(real, rounding.Grid(), seed=0)
-    block = found.encoded(torch.from_numpy(real), torch.rand(len(real), dtype=torch.float64)).double().numpy()
+    found = encodings.Mixture.fit(real, Grid(), seed=0)
+    block = found.encode(torch.from_numpy(real), torch.rand(len(real), dtype=torch.float64)).double().numpy()
     mode = block[:, 1:].argmax(1)
     np.testing.assert_array_equal(block[:, 1:].sum(1), 1)
     np.testing.assert_array_equal(mode == len(found.means), np.isnan(real))
@@ -167,14 +166,17 @@ def test_offsets_are_distances_in_four_deviations_of_the_mode_drawn() -> None:
     by_hand = (real[known] - found.means[mode[known]]) / (4 * found.deviations[mode[known]])
     np.testing.assert_allclose(block[known, 0], by_hand, atol=1e-6)
     assert np.abs(found.means[mode[known]] - real[known]).max() < 40
-    np.testing.assert_allclose(found.decoded(block)[known], real[known], rtol=1e-5, atol=1e-4)
-    assert mixture.of_json(json.loads(json.dumps(found.to_json()))).decoded(block)[0] == found.decoded(block)[0]
+    np.testing.assert_allclose(found.decode(block)[known], real[known], rtol=1e-5, atol=1e-4)
+    assert (
+        encodings.Mixture.from_json(json.loads(json.dumps(encodings.plain_values(found)))).decode(block)[0]
+        == found.decode(block)[0]
+    )
 
 
 def test_modes_are_drawn_by_the_posterior() -> None:
-    found = mixture.Mixture(np.array([0.8, 0.2]), np.zeros(2), np.ones(2), 0.0, -9, 9, rounding.Grid())
+    found = encodings.Mixture(np.array([0.8, 0.2]), np.zeros(2), np.ones(2), 0.0, -9, 9, Grid())
     draw = torch.rand(20_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    share = float(found.encoded(torch.zeros(20_000, dtype=torch.float64), draw)[:, 1].mean())
+    share = float(found.encode(torch.zeros(20_000, dtype=torch.float64), draw)[:, 1].mean())
     assert abs(share - 0.8) < 5 * math.sqrt(0.8 * 0.2 / 20_000)
 
 
@@ -200,13 +202,13 @@ def test_thousands_of_levels_keep_their_spelling_and_their_frequencies(tmp_path:
 
 
 def test_rare_levels_are_drawn_by_row_and_seed_alone() -> None:
-    found = categories.Categories(np.array([50, 30, 5, 3, 2]), kept=2)
+    found = encodings.Categories(np.array([50, 30, 5, 3, 2]), kept=2)
     places, draw = np.full(10_000, 2), np.random.default_rng(0).random(10_000)
-    counts = np.bincount(found.decoded(places, draw), minlength=5)
+    counts = np.bincount(found.decode(places, draw), minlength=5)
     np.testing.assert_allclose(counts[2:] / 10_000, [0.5, 0.3, 0.2], atol=0.02)
     allowed = np.array([True, False, False, True, False])
-    assert set(found.decoded(places, draw, allowed).tolist()) == {3}
-    assert set(found.decoded(places, draw, np.zeros(5, bool)).tolist()) == {2, 3, 4}
+    assert set(found.decode(places, draw, allowed).tolist()) == {3}
+    assert set(found.decode(places, draw, np.zeros(5, bool)).tolist()) == {2, 3, 4}
 
 
 # --- real tables
@@ -229,7 +231,7 @@ def test_between_all_days_and_one_that_stands_for_none_no_day_is_made(apart: flo
     """Of more values than are kept exactly; without the knot next to it, one day in 4,000 lay between."""
     draw = np.random.default_rng(0)
     days = np.where(draw.random(20_000) < 0.1, apart, draw.integers(10_000, 19_000, 20_000))
-    made = quantile_transform.fitted(days, rounding.of(days, 1.0)).numbers(draw.normal(size=100_000))
+    made = encodings.QuantileTransform.fit(days, Grid.fit(days, 1.0)).numbers(draw.normal(size=100_000))
     real = made[made != apart]
     assert (real.min(), real.max()) == (10_000, 18_999)
     assert abs((made == apart).mean() - 0.1) < 0.01

@@ -19,11 +19,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> TableSource:
 
 
 def mask(source: TableSource, asked: filters.Where) -> list[bool]:
-    return filters.satisfied(source.train, filters.parsed(asked, source.train.columns)).tolist()
+    return filters.satisfied(source.train, filters.parse_filters(asked, source.train.columns)).tolist()
 
 
 def spelled(source: TableSource, name: str) -> list[str]:
-    return [word or "" for word in source.train.spelled(source.train.column(name))]
+    return [word or "" for word in source.train.format(source.train.column(name))]
 
 
 def money(text: str) -> float:
@@ -90,7 +90,7 @@ def test_what_means_nothing_is_refused_with_the_choices(source: TableSource, ask
 
 def test_what_leaves_one_value_can_be_told(source: TableSource) -> None:
     def exact(asked: str) -> bool:
-        return filters.parsed(asked, source.train.columns)[0].exact
+        return filters.parse_filters(asked, source.train.columns)[0].exact
 
     assert [exact(asked) for asked in ("city=Bern", "member!=yes", "age=40", "score=", "age>40", "city!=Bern")] == [
         True, True, True, True, False, False,
@@ -125,9 +125,9 @@ def test_every_name_can_be_asked_for(tmp_path: Path, asked: str, column: str, si
     (tmp_path / "a.csv").write_text(text_of(NAMES, rows))
     source = source_of(tmp_path / "a.csv", heldout=0.0)
     for words in (asked, f"{asked},city=Bern", f"city=Bern, {asked} "):
-        found = [one for one in filters.parsed(words, source.train.columns) if one.column.name != "city"]
+        found = [one for one in filters.parse_filters(words, source.train.columns) if one.column.name != "city"]
         assert [(one.column.name, one.sign, one.value) for one in found] == [(column, sign, value)]
-        assert len(filters.parsed(words, source.train.columns)) == 1 + (words != asked)
+        assert len(filters.parse_filters(words, source.train.columns)) == 1 + (words != asked)
 
 
 def test_values_of_programs_stand_in_a_mapping(source: TableSource) -> None:

@@ -20,9 +20,9 @@ from zerosum.domain import (
 )
 from zerosum.domains.tables import (
     baselines,
-    choice,
     conditional_sampling,
-    encode_file,
+    data,
+    metrics,
     networks,
     preview,
     reading,
@@ -31,10 +31,8 @@ from zerosum.domains.tables import (
     transform,
     writing,
 )
-from zerosum.domains.tables.columns import CATEGORICAL, NUMERIC
-from zerosum.domains.tables.data import Payload, TableSource, open_source
 from zerosum.domains.tables.layout import condition_width, layout_of
-from zerosum.domains.tables.metrics import TableEvaluator, extra_metrics
+from zerosum.domains.tables.table import CATEGORICAL, NUMERIC
 from zerosum.engine.duel import Duel
 from zerosum.recipe import Recipe
 
@@ -68,7 +66,7 @@ def _write(samples: Tensor, path: Path, info: DatasetInfo, form: WriteOptions = 
     if path.suffix.lower() == ".png":
         preview.picture(samples, path, PreviewContext(0, info, samples.new_zeros(len(samples), 0)))
         return [path]
-    return writing.written(transform.of_payload(info.payload).decoded(samples), path, info)
+    return writing.write_table(transform.from_payload(info.payload).decode(samples), path, info)
 
 
 DOMAIN = Domain(
@@ -76,29 +74,31 @@ DOMAIN = Domain(
     summary="tables: a CSV or Parquet file of numbers, categories, dates, or a table that comes with scikit-learn",
     data=Data(
         can_open=reading.can_open,
-        open=open_source,
-        info=TableSource.info,
+        open=data.open_source,
+        info=data.TableSource.info,
         describe=_describe,
         sources=lambda: reading.SOURCES,
-        payload=Payload,
+        payload=data.Payload,
         looks_like=reading.looks_like,
     ),
     game=Games(
         build=_game,
         build_generator=_generator,
-        resolve_auto=choice.resolve_auto,
+        resolve_auto=recipes.resolve_auto,
         parts={"generator": networks.GENERATORS, "discriminator": networks.DISCRIMINATORS},
     ),
-    evaluation=Evaluation(evaluator=TableEvaluator, extra_metrics=extra_metrics, baselines=baselines.fits),
+    evaluation=Evaluation(
+        evaluator=metrics.TableEvaluator, extra_metrics=metrics.extra_metrics, baselines=baselines.fits
+    ),
     media=Media(
         preview=preview.picture,
         write=_write,
-        read=encode_file.read,
+        read=data.read_rows,
         num_shown=preview.NUM_SHOWN,
-        sample=conditional_sampling.produce,
+        sample=conditional_sampling.sample_file,
         sample_options=(conditional_sampling.WHERE,),
         sample_name="samples.csv",
         endings=(*writing.ENDINGS, ".png"),
     ),
-    recipes=Recipes(recipes.RECIPES, choice.recommend_recipe),
+    recipes=Recipes(recipes.RECIPES, recipes.recommend_recipe),
 )

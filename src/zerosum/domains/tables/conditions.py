@@ -1,7 +1,7 @@
-"""What a generator of rows is told: some columns of the row, or nothing.
+"""Conditions of a generator of rows: some columns of the row, or nothing.
 
 Legend: N rows, C learnt columns, D places of an encoded row, K = C + D. A condition (N, K) float32 is a mask over the columns
-(1: told), then the encoded row with zeros where nothing is told. Of a condition of zeros nothing is told.
+(1: given), then the encoded row with zeros where nothing is given. A condition of zeros gives nothing.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zerosum.domains.tables.layout import Block, condition_width, layout_of
+from zerosum.domains.tables.layout import Block, condition_width
 
 
-def told(data: Tensor, mask: Tensor, blocks: Sequence[Block]) -> Tensor:
-    """(N, D) encoded rows and (N, C) mask -> (N, K) conditions that tell the columns whose mask is 1."""
+def condition_on(data: Tensor, mask: Tensor, blocks: Sequence[Block]) -> Tensor:
+    """(N, D) encoded rows and (N, C) mask -> (N, K) conditions that give the columns whose mask is 1."""
     return torch.cat([mask, data * spread(mask, blocks)], dim=1)
 
 
@@ -28,16 +28,11 @@ def spread(mask: Tensor, blocks: Sequence[Block]) -> Tensor:
 
 
 def split(condition: Tensor, blocks: Sequence[Block]) -> tuple[Tensor, Tensor]:
-    """(N, K) -> the mask at each place (N, D), and the values told (N, D) with zeros elsewhere."""
+    """(N, K) -> the mask at each place (N, D), and the values given (N, D) with zeros elsewhere."""
     mask, values = condition[:, : len(blocks)], condition[:, len(blocks) :]
     return spread(mask, blocks), values
 
 
-def nothing(payload: Mapping[str, Any], num: int) -> Tensor:
-    """(num, K) conditions that tell nothing: rows as the table has them."""
+def no_conditions(payload: Mapping[str, Any], num: int) -> Tensor:
+    """(num, K) conditions that give nothing: rows as the table has them."""
     return torch.zeros(num, condition_width(payload))
-
-
-def columns_of(payload: Mapping[str, Any]) -> dict[str, int]:
-    """The number of each learnt column in the mask."""
-    return {block.column: number for number, block in enumerate(layout_of(payload))}

@@ -1,36 +1,37 @@
-"""Tables as the game wants them: read, understood, split, encoded."""
+"""Tables as data of the game: read, given a meaning, split, encoded; and further files with the columns of a run."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from zerosum import domain
 from zerosum.domain import DatasetInfo, OtherCondition, SampleInfo
-from zerosum.domains.tables import reading, stating, transform
-from zerosum.domains.tables.columns import NUMERIC
+from zerosum.domains.tables import reading, transform
+from zerosum.domains.tables.column_kinds import Decimal, present_cells, to_table
+from zerosum.domains.tables.constraints import parse_constraints
 from zerosum.domains.tables.data_report import notes_of
-from zerosum.domains.tables.encoded_dataset import EncodedDataset, encoded
+from zerosum.domains.tables.encoded_dataset import EncodedDataset, encode
 from zerosum.domains.tables.layout import condition_width, row_width
-from zerosum.domains.tables.reading import RawTable, TextStyle
-from zerosum.domains.tables.summary import summary
-from zerosum.domains.tables.table import Table
+from zerosum.domains.tables.preview import summary
+from zerosum.domains.tables.reading import RawColumn, RawTable, TextStyle, style_of
+from zerosum.domains.tables.table import CATEGORICAL, NUMERIC, Column, Table
 from zerosum.domains.tables.transform import Numeric, Transform
-from zerosum.domains.tables.understanding import Decimal, understood
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import generator
-from zerosum.errors import UserError
+from zerosum.errors import UserError, nearest
 from zerosum.recipe import Component
 
-MOST_KEYS = 2**21
-"""Virtual rows at most: each copy of the table is drawn anew."""
-MOST_COPIES = 64
+MOST_KEYS, MOST_COPIES = 2**21, 64
+"""Virtual rows, and copies of the table, at most: each copy is drawn anew."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class TableSource:
 
     @property
     def num_rows(self) -> int:
-        """Virtual rows: copies of the training rows, each with points of its stretches and conditions of its own."""
+        """Virtual rows: copies of the training rows, each with points of its intervals and conditions of its own."""
         copies = min(MOST_COPIES, max(1, MOST_KEYS // len(self.train)))
         return len(self.train) * copies
 
@@ -76,7 +77,7 @@ class TableSource:
         return len(self.heldout)
 
     def batch(self, indices: Tensor) -> Batch:
-        """Encoded rows (N, D) and what is told of them (N, K), a function of the indices."""
+        """Encoded rows (N, D) and their conditions (N, K), a function of the indices."""
         return self.rows.batch(indices)
 
     def heldout_batch(self, indices: Tensor) -> Batch:
@@ -88,7 +89,7 @@ class TableSource:
         return replace(self, rows=self.rows.to(device), heldout_rows=self.heldout_rows.to(device))
 
     def info(self) -> DatasetInfo:
-        """What networks, tables and measures can be rebuilt from without the data."""
+        """What networks, tables and metrics can be rebuilt from without the data."""
         payload: dict[str, Any] = {
             "layout": self.transform.layout,
             **self.transform.to_json(),
@@ -135,28 +136,28 @@ def _opened(
     decimal: Decimal = "",
 ) -> TableSource:
     """The options of `data` in a recipe of tables."""
-    _must_make_sense(heldout, max_levels, told, max_gib)
+    _check_options(heldout, max_levels, told, max_gib)
     most = None if max_gib is None else round(max_gib * 2**30)
     raw = reading.read(where, encoding=encoding, delimiter=delimiter, header=header, most=most, drop=drop)
-    table = understood(raw, types, drop, missing, decimal)
-    given = stating.stated(constraints, table)
-    train, rest = _parts(table, heldout, seed)
-    fit = transform.fitted(train, numeric, max_levels, seed, determined, given)
+    table = to_table(raw, types, drop, missing, decimal)
+    stated = parse_constraints(constraints, table)
+    train, rest = _split(table, heldout, seed)
+    fit = transform.fit_transform(train, numeric, max_levels, seed, determined, stated)
     return TableSource(
         Path(where).name.split(".")[0] or where,
         fit,
         train,
         rest,
-        encoded(train, fit, told),
-        encoded(rest, fit, told),
+        encode(train, fit, told),
+        encode(rest, fit, told),
         raw.style,
         tuple(missing),
         _fingerprint(raw),
-        (*raw.notes, *notes_of(table, train, fit, len(rest), drop, given)),
+        (*raw.notes, *notes_of(table, train, fit, len(rest), drop, stated)),
     )
 
 
-def _must_make_sense(heldout: float, max_levels: int, told: float, max_gib: float | None) -> None:
+def _check_options(heldout: float, max_levels: int, told: float, max_gib: float | None) -> None:
     if not 0 <= heldout < 1:
         raise ValueError(f"heldout must lie in [0, 1), got {heldout}")
     if max_levels < 3:
@@ -167,18 +168,16 @@ def _must_make_sense(heldout: float, max_levels: int, told: float, max_gib: floa
         raise ValueError(f"max_gib must be above 0, got {max_gib}")
 
 
-def _parts(table: Table, heldout: float, seed: int) -> tuple[Table, Table]:
+def _split(table: Table, heldout: float, seed: int) -> tuple[Table, Table]:
     """Training and held-out rows, each in the order of the file."""
     num = min(round(heldout * len(table)), len(table) - 1)
     order = torch.randperm(len(table), generator=generator(seed, "held out")).numpy()
-    rest, kept = np.sort(order[:num]), np.sort(order[num:])
-    train = table.picked(kept)
+    rest, train = (table.select(np.sort(rows)) for rows in (order[:num], order[num:]))
     for column in table.columns:
         if column.kind in NUMERIC and np.isnan(train.arrays[column.name]).all():
-            raise UserError(
-                f"Column {column.name!r} is empty in nearly every row. Leave it out: --set 'data.drop=[...]'."
-            )
-    return train, table.picked(rest)
+            option = "Leave it out: --set 'data.drop=[...]'"
+            raise UserError(f"Column {column.name!r} is empty in nearly every row. {option}.")
+    return train, rest
 
 
 def _fingerprint(raw: RawTable) -> str:
@@ -188,3 +187,67 @@ def _fingerprint(raw: RawTable) -> str:
         digest.update(repr((column.name, column.spellings, column.dtype)).encode())
         digest.update(column.codes.tobytes())
     return digest.hexdigest()
+
+
+# --- further files with the columns of a run
+
+
+def read_rows(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
+    """(N, D) encoded rows of tables with the run's own columns; UserError names a column or cell that the run does not know."""
+    fit = transform.from_payload(info.payload)
+    parts = []
+    for path in paths:
+        table = read_table(path, fit, info)
+        rows = torch.arange(len(table))
+        parts.append(encode(table, fit, told=0.0).data(rows, rows))
+    return torch.cat(parts)
+
+
+def read_table(path: Path, fit: Transform, info: DatasetInfo) -> Table:
+    """The learnt columns of a file, read as those of the run. The file is in UTF-8, or in the encoding of the file that was
+    learnt."""
+    style = style_of(info.payload)
+    try:
+        raw = reading.read(str(path), header=style.header, least=1)
+    except UserError:
+        if style.encoding == "utf-8":
+            raise
+        raw = reading.read(str(path), encoding=style.encoding, header=style.header, least=1)
+    held = {column.name: column for column in raw.columns}
+    arrays = {}
+    for column in fit.columns:
+        if column.learnt:
+            if column.name not in held:
+                close = nearest(column.name, held)
+                raise UserError(f"{path} has no column {column.name!r}, which this run learnt. {close}")
+            arrays[column.name] = _values(path, column, held[column.name], info.payload["missing"])
+    return Table(fit.columns, arrays, raw.num_rows)
+
+
+def _values(path: Path, column: Column, raw: RawColumn, missing: Sequence[str]) -> NDArray[Any]:
+    """(N,) values of a column by its own levels or format."""
+    if column.kind in CATEGORICAL:
+        places = {level: place for place, level in enumerate(column.levels)}
+        bare = {(level or "").strip(): place for level, place in places.items()}
+        found = [places.get(word, bare.get((word or "").strip())) for word in raw.spellings]
+        if None in found:
+            odd = raw.spellings[found.index(None)]
+            words = nearest(str(odd), bare) if len(bare) < 50 else f"It has {len(bare):,} values."
+            raise UserError(f"{path}: {column.name!r} was never {odd!r} in the table of this run. {words}")
+        return np.array(found, dtype=np.int64)[raw.codes]
+    form, cells = column.form, present_cells(raw, missing)
+    assert form is not None
+    table = np.full(len(raw.spellings), np.nan)
+    if cells.words:
+        values = form.parse(cells.words)
+        if values is None:
+            odd = next((word for word in cells.words if form.parse([word]) is None), cells.words[0])
+            is_date = column.kind == "date"
+            what = (
+                f"dates in the form {getattr(form, 'pattern', '')}, unlike {odd!r}"
+                if is_date
+                else f"numbers, and {odd!r} is none"
+            )
+            raise UserError(f"{path}: {column.name!r} should hold {what}.")
+        table[cells.places] = values
+    return table[raw.codes]

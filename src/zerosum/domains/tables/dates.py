@@ -1,4 +1,4 @@
-"""Dates and times as people write them: the format found, the moments as whole numbers, and moments written in that format.
+"""Dates and times as people write them: finds the format, reads moments as whole numbers, and writes moments in that format.
 
 A format is a text with the fields of `strftime`: %Y %m %d %H %M %S %b %B %y; %3f for a part of a second of three digits, %.3f for
 one that is left out, with its point, where it is zero, %.f for one without zeros at its end; %-d is without leading zeros; %I is
@@ -56,20 +56,20 @@ FORMATS = (
     "%b %Y",
     "%B %Y",
 )
-"""Behind those that end in a clock of 24 hours, parts of a second and an offset may follow, see TAIL."""
+"""After those that end in a clock of 24 hours, parts of a second and an offset may follow, see TAIL."""
 TAIL = re.compile(
     r"(?<=\d:\d\d)(?:(?<=:\d\d:\d\d)(?P<mark>[.,])(?P<fraction>\d{1,9}))?"
     r"(?P<blank> ?)(?P<zone>Z|UTC|GMT|[+-]\d\d(?::?[0-5]\d)?)?$"
 )
 ZONES = {6: "%:z", 5: "%z", 3: "%-z"}
-"""The field of an offset of so many signs."""
+"""The field of an offset of so many characters."""
 TOKEN = re.compile(r"%[-:.,]?\d?[A-Za-z]")
 NUM_TRIED = 100
-"""Spellings that a format is tried on before it is held against all of them."""
+"""Spellings that a format is tried on before all of them."""
 MOST_SWITCHES = 256
-"""How often the offset from UTC may change along a column to be learnt with the moments, as it does with daylight saving time."""
+"""How often the offset from UTC may change along a column so that each moment keeps its own, as with daylight saving time."""
 EXACT_DIGITS = 6
-"""Of a part of a second; what is finer is left out."""
+"""Of a part of a second; finer parts are dropped."""
 Moments = NDArray[np.float64]
 
 
@@ -114,10 +114,9 @@ class DateFormat:
         """Plain values, for the constructor."""
         return asdict(self)
 
-    def moments(self, spellings: Sequence[str]) -> Moments | None:
+    def parse(self, spellings: Sequence[str]) -> Moments | None:
         """(N,) whole numbers as float64 (exact below 2**53); None when a spelling has another format or is no date."""
-        regex = _regex(self.pattern)
-        found = [match.groupdict() for match in map(regex.fullmatch, spellings) if match]
+        found = [match.groupdict() for match in map(_regex(self.pattern).fullmatch, spellings) if match]
         if len(found) < len(spellings):
             return None
         try:
@@ -128,16 +127,14 @@ class DateFormat:
             times = times - np.array([_minutes(parts["z"]) for parts in found], dtype="timedelta64[m]")
         return times.astype(f"datetime64[{self.unit}]").astype(np.int64).astype(np.float64)
 
-    def spelled(self, moments: Moments) -> list[str]:
+    def format(self, moments: Moments) -> list[str]:
         """Each moment in the format."""
         distinct, codes = np.unique(moments, return_inverse=True)
         offsets = self._offsets(distinct)
         times = distinct.astype(np.int64).astype(f"datetime64[{self.unit}]").astype("datetime64[us]")
         times = np.clip(times + offsets.astype("timedelta64[m]"), *EXTREMES)
-        words = [
-            _written(self.pattern, str(time), offset)
-            for time, offset in zip(times.tolist(), offsets.astype(int).tolist())
-        ]
+        pairs = zip(times.tolist(), offsets.astype(int).tolist())
+        words = [_written(self.pattern, str(time), offset) for time, offset in pairs]
         return [words[code] for code in codes.tolist()]
 
     def _offsets(self, moments: Moments) -> NDArray[np.int64]:
@@ -170,37 +167,22 @@ def _regex(pattern: str) -> re.Pattern[str]:
 
 def _iso(parts: Mapping[str, str]) -> str:
     """The fields found as an ISO date and time; what is missing is the first of its kind."""
-    year = parts.get("Y") or _century(parts.get("y"))
-    month = parts.get("m") or _month(parts)
-    hour = parts.get("H") or _hour(parts)
-    time = ":".join([hour.zfill(2), *((parts.get(field) or "0").zfill(2) for field in "MS")])
+    year, month, hour = parts.get("Y", "1970"), parts.get("m", "1"), parts.get("H")
+    if two := parts.get("y"):  # as POSIX reads two digits: 69 to 99 are of the last century
+        year = f"{'19' if two >= '69' else '20'}{two}"
+    if name := parts.get("b") or parts.get("B"):
+        month = str(SHORT.index(name[:3]) + 1)
+    if hour is None:  # of a clock of twelve, on which 12 comes before 1
+        hour = str(int(parts.get("I", 0)) % 12 + 12 * (parts.get("p", "").upper() == "PM"))
+    time = ":".join([hour.zfill(2), *(parts.get(field, "0").zfill(2) for field in "MS")])
     part = (parts.get("f") or "0").ljust(EXACT_DIGITS, "0")[:EXACT_DIGITS]
-    return f"{year}-{month.zfill(2)}-{(parts.get('d') or '1').zfill(2)}T{time}.{part}"
+    return f"{year}-{month.zfill(2)}-{parts.get('d', '1').zfill(2)}T{time}.{part}"
 
 
 def _minutes(offset: str) -> int:
     """An offset from UTC such as +02:00."""
     minutes = 60 * int(offset[1:3]) + int(offset[-2:] if len(offset) > 3 else 0)
     return -minutes if offset[0] == "-" else minutes
-
-
-def _hour(parts: Mapping[str, str]) -> str:
-    """The hour of a clock of twelve, on which 12 comes before 1."""
-    return str(int(parts.get("I") or 0) % 12 + 12 * ((parts.get("p") or "").upper() == "PM"))
-
-
-def _century(two: str | None) -> str:
-    """Two digits of a year as POSIX reads them: 69 to 99 are of the last century."""
-    if two is None:
-        return "1970"
-    return f"{'19' if two >= '69' else '20'}{two}"
-
-
-def _month(parts: Mapping[str, str]) -> str:
-    if short := parts.get("b"):
-        return str(SHORT.index(short) + 1)
-    full = parts.get("B")
-    return str(MONTHS.index(full) + 1) if full else "1"
 
 
 def _written(pattern: str, time: str, offset: int) -> str:
@@ -235,7 +217,7 @@ def _shape(text: str) -> str:
 
 @functools.cache
 def _by_shape() -> Mapping[str, list[str]]:
-    """The formats that spell dates of a shape; of all that fit, the first is meant."""
+    """Shape -> the formats of that shape; the first one that fits is meant."""
     found: dict[str, list[str]] = {}
     for pattern in FORMATS:
         example = TOKEN.sub(lambda token: "a" if token.group() in ("%b", "%B", "%p", "%P") else "9", pattern)
@@ -243,34 +225,34 @@ def _by_shape() -> Mapping[str, list[str]]:
     return found
 
 
-def dated(spellings: Sequence[str]) -> tuple[Moments, DateFormat] | None:
-    """The moments and their format; None when the spellings have no format in common that is known here."""
+def parse(spellings: Sequence[str]) -> tuple[Moments, DateFormat] | None:
+    """The moments and their format; None when the spellings have no known format in common."""
     if not spellings:
         return None
     bare = spellings[0].strip()
     blanks = spellings[0][: len(spellings[0]) - len(spellings[0].lstrip())]
     tail = TAIL.search(bare)
-    if tail is None:
-        return _in_format(spellings, blanks, bare, "")
-    if not tail.group() and (found := _in_format(spellings, blanks, bare, "")):
+    if (tail is None or not tail.group()) and (found := _in_format(spellings, blanks, bare, "")):
         return found
+    if tail is None:
+        return None
     end = _end([match.groupdict() for match in map(TAIL.search, spellings) if match])
     return None if end is None else _in_format(spellings, blanks, bare[: tail.start()], end)
 
 
 def _in_format(spellings: Sequence[str], blanks: str, bare: str, end: str) -> tuple[Moments, DateFormat] | None:
-    """The same by the formats of the shape of `bare`, with blanks before and `end` behind them."""
+    """The same by the formats of the shape of `bare`, with blanks before and `end` after them."""
     for pattern in _by_shape().get(_shape(bare), ()):
         form = DateFormat(blanks + pattern + end)
-        if form.moments(spellings[:NUM_TRIED]) is not None:
-            moments = form.moments(spellings)
+        if form.parse(spellings[:NUM_TRIED]) is not None:
+            moments = form.parse(spellings)
             if moments is not None and not _rather_numbers(pattern, moments):
                 return moments, _with_zones(form, moments, spellings)
     return None
 
 
 def _end(tails: Sequence[Mapping[str, str]]) -> str | None:
-    """The parts of a second and the offset behind the clocks of a column, as fields; None where they have no form in common."""
+    """The parts of a second and the offset after the clocks of a column, as fields; None where they have no form in common."""
     zones = {tail["blank"] + (tail["zone"] or "") for tail in tails}
     zone: str | None = zones.pop() if len(zones) == 1 else None
     if zone is None:
@@ -280,12 +262,10 @@ def _end(tails: Sequence[Mapping[str, str]]) -> str | None:
         blank, length = forms.pop()
         zone = " " * blank + ZONES[length]
     marks = {tail["mark"] for tail in tails} - {None}
+    if len(marks) != 1:
+        return None if marks else zone
     parts = {tail["fraction"] or "" for tail in tails}
     lengths = {len(part) for part in parts}
-    if len(marks) > 1:
-        return None
-    if not marks:
-        return zone
     mark, longest = marks.pop(), max(lengths)
     if lengths == {longest}:
         return f"{mark}%{longest}f{zone}"
@@ -309,7 +289,7 @@ def _with_zones(form: DateFormat, moments: Moments, spellings: Sequence[str]) ->
 
 
 def sentinel(form: DateFormat, moments: Moments) -> int | None:
-    """The place of a moment in the first year or from 9000 on, as programs write for "none" or "for ever", where all others lie
+    """The place of a moment in the first year or from 9000 on, which programs write for "none" or "for ever", if all others lie
     elsewhere; None where there is none."""
     years = form.times(moments).astype("datetime64[Y]").astype(np.int64) + 1970
     odd = (years >= 9000) | (years == 1)
@@ -317,21 +297,19 @@ def sentinel(form: DateFormat, moments: Moments) -> int | None:
 
 
 def misfits(spellings: Sequence[str]) -> list[str]:
-    """The spellings that keep the others from being dates of one form; all of them where these have none that is known."""
+    """The spellings because of which the others are no dates of one format; all of them where these have no known format."""
     shapes = [_shape(TAIL.sub("", text.strip())) for text in spellings]
-    common, _ = Counter(shapes).most_common(1)[0] if shapes else ("", 0)
-    alike = [text for text, shape in zip(spellings, shapes) if shape == common]
-    if dated(alike) is None:
+    common = Counter(shapes).most_common(1)[0][0] if shapes else ""
+    if parse([text for text, shape in zip(spellings, shapes) if shape == common]) is None:
         return [*spellings]
     return [text for text, shape in zip(spellings, shapes) if shape != common]
 
 
 def _rather_numbers(pattern: str, moments: Moments) -> bool:
     """Eight digits are a date only where all lie between 1900 and 2100; a year and a month where most lie from 1000 to 2999."""
-    if pattern == "%Y-%m":
-        first, last = (np.datetime64(text, "M").astype(np.int64) for text in ("1000-01", "2999-12"))
-        return bool(((moments < first) | (moments > last)).mean() > 0.5)
-    if pattern != "%Y%m%d":
+    ranges = {"%Y-%m": ("M", "1000-01", "2999-12", 0.5), "%Y%m%d": ("D", "1900-01-01", "2100-12-31", 0.0)}
+    if pattern not in ranges:
         return False
-    first, last = (np.datetime64(text, "D").astype(np.int64) for text in ("1900-01-01", "2100-12-31"))
-    return bool((moments < first).any() or (moments > last).any())
+    unit, *ends, most = ranges[pattern]
+    first, last = (np.datetime64(text, unit).astype(np.int64) for text in ends)  # type: ignore[call-overload]
+    return bool(((moments < first) | (moments > last)).mean() > most)

@@ -1,6 +1,6 @@
-"""Rows of a table as the networks see them, drawn anew for every key: a row's place within its stretch, what is told of it.
+"""Rows of a table as the networks see them, drawn anew for every key: a row's point within its interval, and its condition.
 
-Legend: N rows asked for, R rows held, D places of an encoded row, C learnt columns, K = C + D.
+Legend: N rows requested, R rows held, D places of an encoded row, C learnt columns, K = C + D.
 """
 
 from __future__ import annotations
@@ -12,26 +12,24 @@ import torch
 from torch import Tensor
 
 from zerosum.domains.tables import conditions
-from zerosum.domains.tables.categories import Categories
+from zerosum.domains.tables.encodings import Categories, Mixture, QuantileTransform, normal_points
 from zerosum.domains.tables.hashing import uniform, uniforms
 from zerosum.domains.tables.layout import Block
-from zerosum.domains.tables.mixture import Mixture
-from zerosum.domains.tables.quantile_transform import QuantileTransform, placed
 from zerosum.domains.tables.table import Table
 from zerosum.domains.tables.transform import Transform
 from zerosum.engine.game import Batch
 
-PLACE, WHETHER, HOW_MANY, WHICH, BALANCED, COLUMN, LEVEL, ROW, MODE = range(9)
-"""Salts: what a row's numbers are drawn for."""
+POINT, WHETHER, HOW_MANY, WHICH, BALANCED, COLUMN, LEVEL, ROW, MODE = range(9)
+"""Salts of random numbers: what they decide."""
 TEMPER = 0.5
-"""Training by sampling draws a level by its frequency to this power: 1 as in the table, 0 all alike."""
+"""Training by sampling draws a level by its frequency to this power: 1 as in the table, 0 evenly."""
 MOST_TOLD = 30
-"""Columns that are told at most, and not all at once: each further one with half the chance."""
+"""Columns of a condition at most; each further one with half the chance."""
 
 
 @dataclass(frozen=True, eq=False)
-class Numerics:
-    """Columns of one place each. at: (M,) their places. cells: (R, M) int64, each cell's stretch. low, high: (S,) their ends."""
+class NumericColumns:
+    """Columns of one place each. at: (M,) their places. cells: (R, M) int64, each cell's interval. low, high: (S,) their ends."""
 
     at: Tensor
     cells: Tensor
@@ -39,13 +37,13 @@ class Numerics:
     high: Tensor
 
     def put(self, data: Tensor, rows: Tensor, keys: Tensor) -> None:
-        """Writes normal quantiles of points of the rows' stretches into data (N, D)."""
+        """Writes normal quantiles of points of the rows' intervals into data (N, D)."""
         cells = self.cells[rows]
-        data[:, self.at] = placed(self.low[cells], self.high[cells], uniforms(keys, len(self.at), PLACE))
+        data[:, self.at] = normal_points(self.low[cells], self.high[cells], uniforms(keys, len(self.at), POINT))
 
 
 @dataclass(frozen=True, eq=False)
-class Mixed:
+class MixtureColumn:
     """A column of the mixture transform. values: (R,) float64, NaN where missing."""
 
     block: Block
@@ -55,7 +53,7 @@ class Mixed:
     def put(self, data: Tensor, rows: Tensor, keys: Tensor) -> None:
         """Writes offset and mode into data (N, D)."""
         draw = uniform(keys, MODE, self.block.start)
-        data[:, self.block.start : self.block.stop] = self.mixture.encoded(self.values[rows], draw)
+        data[:, self.block.start : self.block.stop] = self.mixture.encode(self.values[rows], draw)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +71,7 @@ class Balance:
     count: Tensor
     edges: Tensor
 
-    def chosen(self, keys: Tensor) -> tuple[Tensor, Tensor]:
+    def draw(self, keys: Tensor) -> tuple[Tensor, Tensor]:
         """(N,) a row of a level of a column, and the number of that column in the mask."""
         column = (uniform(keys, COLUMN) * len(self.number)).long()
         level = torch.searchsorted(self.edges[column], uniform(keys, LEVEL)[:, None], right=True)[:, 0]
@@ -85,13 +83,13 @@ class Balance:
 
 @dataclass(frozen=True, eq=False)
 class EncodedDataset:
-    """Some rows of a table. told: the share of keys whose condition tells something; half of them by training by sampling."""
+    """Some rows of a table. told: the share of keys with a condition; half of these by training by sampling."""
 
     blocks: tuple[Block, ...]
     num_rows: int
     choices: Tensor
-    numerics: Numerics | None
-    mixed: tuple[Mixed, ...]
+    numerics: NumericColumns | None
+    mixtures: tuple[MixtureColumn, ...]
     balance: Balance | None
     told: float
 
@@ -101,73 +99,67 @@ class EncodedDataset:
         out.scatter_(1, self.choices[rows].long(), 1.0)
         if self.numerics is not None:
             self.numerics.put(out, rows, keys)
-        for column in self.mixed:
+        for column in self.mixtures:
             column.put(out, rows, keys)
         return out
 
     def batch(self, keys: Tensor) -> Batch:
-        """The rows of the keys and their conditions: row `key % R`, or one that training by sampling chooses in its place."""
+        """The rows of the keys and their conditions: row `key % R`, or one that training by sampling chooses instead."""
         keys = keys.to(self.choices.device)
-        rows, mask = keys % self.num_rows, torch.zeros(len(keys), len(self.blocks), device=keys.device)
-        told = uniform(keys, WHETHER) < self.told
+        rows, told = keys % self.num_rows, uniform(keys, WHETHER) < self.told
         scores = uniforms(keys, len(self.blocks), WHICH)
         if self.balance is not None:
             balanced = told & (uniform(keys, BALANCED) < 0.5)
-            chosen, number = self.balance.chosen(keys)
-            rows = torch.where(balanced, chosen, rows)
-            # The column by which the row was drawn is always told: given what is told, the row is a fair one.
-            scores.scatter_(
-                1, number[:, None], torch.where(balanced, -1.0, scores.gather(1, number[:, None])[:, 0])[:, None]
-            )
+            drawn, number = self.balance.draw(keys)
+            rows = torch.where(balanced, drawn, rows)
+            # The column by which the row was drawn is always told: given its condition, the row is a fair one.
+            own = torch.where(balanced, -1.0, scores.gather(1, number[:, None])[:, 0])
+            scores.scatter_(1, number[:, None], own[:, None])
         num = 1 + (-uniform(keys, HOW_MANY).log2()).floor().clamp(max=MOST_TOLD)
-        ranks = scores.argsort(1).argsort(1)
-        mask = ((ranks < num[:, None]) & told[:, None]).float()
+        mask = ((scores.argsort(1).argsort(1) < num[:, None]) & told[:, None]).float()
         data = self.data(rows, keys)
-        return Batch(data, conditions.told(data, mask, self.blocks))
+        return Batch(data, conditions.condition_on(data, mask, self.blocks))
 
     def to(self, device: torch.device) -> EncodedDataset:
         """The same rows on another device."""
         return replace(
             self,
             choices=self.choices.to(device),
-            numerics=self.numerics and Numerics(*(part.to(device) for part in vars(self.numerics).values())),
-            mixed=tuple(replace(column, values=column.values.to(device)) for column in self.mixed),
+            numerics=self.numerics and NumericColumns(*(part.to(device) for part in vars(self.numerics).values())),
+            mixtures=tuple(replace(column, values=column.values.to(device)) for column in self.mixtures),
             balance=self.balance and Balance(*(part.to(device) for part in vars(self.balance).values())),
         )
 
 
-def encoded(table: Table, transform: Transform, told: float) -> EncodedDataset:
+def encode(table: Table, transform: Transform, told: float) -> EncodedDataset:
     """The rows of a table, ready to be drawn."""
-    blocks, seen = transform.blocks, transform.seen(table)
-    pairs = [(block, transform.encodings[block.column], seen[block.column]) for block in blocks]
-    missing = [(block, np.isnan(values).astype(np.int64)) for block, _, values in pairs if block.missing]
-    choices = [(block, levels.places(codes)) for block, levels, codes in pairs if isinstance(levels, Categories)]
+    blocks, seen = transform.blocks, transform.network_values(table)
+    parts = [(block, transform.encodings[block.column], seen[block.column]) for block in blocks]
+    missing = [(block, np.isnan(values).astype(np.int64)) for block, _, values in parts if block.missing]
+    choices = [(block, levels.places(codes)) for block, levels, codes in parts if isinstance(levels, Categories)]
     flags = [(block, found) for block, found in missing if block.kind == "numeric"]
     places = [torch.from_numpy(block.choice[0] + found).int() for block, found in [*choices, *flags] if block.choice]
-    mixed = [Mixed(block, m, torch.from_numpy(v)) for block, m, v in pairs if isinstance(m, Mixture)]
-    numerics = [(block, part, values) for block, part, values in pairs if isinstance(part, QuantileTransform)]
+    numerics = [(block, part, values) for block, part, values in parts if isinstance(part, QuantileTransform)]
     return EncodedDataset(
         blocks,
         len(table),
         torch.stack(places, 1) if places else torch.zeros(len(table), 0, dtype=torch.int32),
         _numerics(numerics) if numerics else None,
-        tuple(mixed),
+        tuple(MixtureColumn(block, m, torch.from_numpy(v)) for block, m, v in parts if isinstance(m, Mixture)),
         _balance(blocks, [*choices, *missing]) if (choices or missing) and len(table) else None,
         told,
     )
 
 
-def _numerics(columns: list[tuple[Block, QuantileTransform, np.ndarray]]) -> Numerics:
-    cells, lows, highs, start = [], [], [], 0
+def _numerics(columns: list[tuple[Block, QuantileTransform, np.ndarray]]) -> NumericColumns:
+    cells, ends, start = [], [], 0
     for _, transform, values in columns:
         distinct, found = np.unique(values, return_inverse=True)
-        low, high = transform.stretches(distinct)
+        ends.append(transform.intervals(distinct))
         cells.append(torch.from_numpy(found + start))
-        lows.append(torch.from_numpy(low))
-        highs.append(torch.from_numpy(high))
         start += len(distinct)
-    at = torch.tensor([block.start for block, _, _ in columns])
-    return Numerics(at, torch.stack(cells, 1), torch.cat(lows), torch.cat(highs))
+    low, high = (torch.from_numpy(np.concatenate(side)) for side in zip(*ends))
+    return NumericColumns(torch.tensor([block.start for block, _, _ in columns]), torch.stack(cells, 1), low, high)
 
 
 def _balance(blocks: tuple[Block, ...], choices: list[tuple[Block, np.ndarray]]) -> Balance:

@@ -1,20 +1,19 @@
-"""Conditions in words: "sex=Female,age>40,hired>=2020-01-01"."""
+"""Conditions on columns in words: "sex=Female,age>40,hired>=2020-01-01"."""
 
 from __future__ import annotations
 
 import csv
+import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zerosum.domains.tables import dates, numbers
-from zerosum.domains.tables.columns import CATEGORICAL, Column, is_missing
 from zerosum.domains.tables.numbers import NumberFormat
-from zerosum.domains.tables.table import Table
+from zerosum.domains.tables.table import CATEGORICAL, Column, Mask, Table, Values, is_missing
 from zerosum.errors import UserError, near, nearest
 
 SIGN = re.compile(r"\s*(?P<sign><=|>=|!=|==|=|<|>)")
@@ -24,13 +23,15 @@ VALUE = re.compile(r'(?:[^,"]|"[^"]*"|"[^"]*$)*')
 EXAMPLE = '--where "sex=Female,age>40"'
 MOST_NAMED = 20
 Where = str | Mapping[str, Any]
-Mask = NDArray[np.bool_]
+COMPARISONS: Mapping[str, Callable[[Any, float], Any]] = {
+    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Filter:
-    """What one column must be. sign: of = != < <= > >=. value: a number or moment, NaN for missing; for categories the place
-    of the level, which is compared by `allowed`. allowed: (levels,) those of a category that satisfy it."""
+    """A condition on one column. sign: of = != < <= > >=. value: a number or moment, NaN for missing; for categories it is not
+    used. allowed: (levels,) those of a category that satisfy it. words: as the user wrote it."""
 
     column: Column
     sign: str
@@ -40,10 +41,15 @@ class Filter:
 
     @property
     def exact(self) -> bool:
-        """Whether it leaves one value, which a generator can be told."""
+        """Whether one value is left, which can be a condition of the generator."""
         return sum(self.allowed) == 1 if self.allowed else self.sign == "="
 
-    def holds(self, values: NDArray[Any]) -> Mask:
+    @property
+    def is_number(self) -> bool:
+        """Whether it requests a single known number or date."""
+        return self.exact and not self.allowed and not np.isnan(self.value)
+
+    def holds(self, values: Values) -> Mask:
         """(N,) which values of the column satisfy it; a missing one satisfies no comparison."""
         if self.allowed:
             held: Mask = np.asarray(self.allowed)[values]
@@ -54,20 +60,20 @@ class Filter:
         return _compared(values, self.sign, self.value)
 
 
-def _compared(values: NDArray[Any], sign: str, value: float) -> Mask:
+def _compared(values: Values, sign: str, value: float) -> Mask:
     with np.errstate(invalid="ignore"):
-        found = {
-            "=": values == value,
-            "!=": values != value,
-            "<": values < value,
-            "<=": values <= value,
-            ">": values > value,
-            ">=": values >= value,
-        }[sign]
-    return np.asarray(found & ~np.isnan(values))
+        return np.asarray(COMPARISONS[sign](values, value) & ~np.isnan(values))
 
 
-def parsed(where: Where, columns: Sequence[Column]) -> tuple[Filter, ...]:
+def satisfied(table: Table, filters: Sequence[Filter]) -> Mask:
+    """(N,) which rows satisfy all conditions."""
+    held = np.ones(len(table), dtype=bool)
+    for one in filters:
+        held &= one.holds(table.arrays[one.column.name])
+    return held
+
+
+def parse_filters(where: Where, columns: Sequence[Column]) -> tuple[Filter, ...]:
     """The conditions in words, or as a mapping of columns to values ({"sex": "Female", "age": ">40"}); UserError names the
     columns or values to choose from. A value with a comma in it is written in quotes: 'name="Smith, J."', and so is a name that
     could be taken for something else: '"a=b"=1'; a quote within quotes is written twice."""
@@ -79,7 +85,7 @@ def parsed(where: Where, columns: Sequence[Column]) -> tuple[Filter, ...]:
         parts = _parts(where, sorted(filter(None, names), key=len, reverse=True))
     else:
         parts = [(str(name), *_signed(value)) for name, value in where.items()]
-    return tuple(_condition(names.get(name, name), sign, value, columns) for name, sign, value in parts)
+    return tuple(_filter(names.get(name, name), sign.replace("==", "="), value, columns) for name, sign, value in parts)
 
 
 def _parts(text: str, names: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -107,12 +113,12 @@ def _column_at(text: str, at: int, names: Sequence[str]) -> tuple[str, str, int]
     """The column and the sign that begin at a place, and where the value does: a name in quotes, the longest name of a column, or
     what stands before the first sign."""
     if quoted := QUOTED.match(text, at):
-        return quoted["name"].replace('""', '"'), quoted["sign"].replace("==", "="), quoted.end()
+        return quoted["name"].replace('""', '"'), quoted["sign"], quoted.end()
     for name in names:
         if text.startswith(name, at) and (sign := SIGN.match(text, at + len(name))):
-            return name, sign["sign"].replace("==", "="), sign.end()
+            return name, sign["sign"], sign.end()
     match = PART.match(text, at)
-    return (match["name"].strip('"'), match["sign"].replace("==", "="), match.end()) if match else None
+    return (match["name"].strip('"'), match["sign"], match.end()) if match else None
 
 
 def _refuse(text: str, at: int, parts: Sequence[tuple[str, str, str]]) -> NoReturn:
@@ -122,57 +128,53 @@ def _refuse(text: str, at: int, parts: Sequence[tuple[str, str, str]]) -> NoRetu
     hint = ""
     if parts:
         name, sign, value = parts[-1]
-        whole = f"""'{name}{sign}"{value},{rest.rstrip()}"'"""
+        whole = f"""'{name}{sign.replace("==", "=")}"{value},{rest.rstrip()}"'"""
         hint = f" If it belongs to the value before it, write that in quotes: --where {whole}."
-    raise UserError(
-        f"where: {rest.strip()!r} is no condition. Write column, sign (= != < <= > >=) and value: {EXAMPLE}.{hint}"
-    )
+    how = f"Write column, sign (= != < <= > >=) and value: {EXAMPLE}.{hint}"
+    raise UserError(f"where: {rest.strip()!r} is no condition. {how}")
 
 
 def _signed(value: Any) -> tuple[str, str | float]:
-    """Sign and value of what stands in a mapping; without a sign, equality."""
+    """Sign and value of an entry of a mapping; without a sign, equality."""
     if value is None or (not isinstance(value, str) and str(value) in ("nan", "NaT", "<NA>")):
         return "=", ""
-    if isinstance(value, (float, np.floating)):  # no text: whose rule would its point follow?
+    if isinstance(value, (float, np.floating)):  # a text could be read with another decimal mark
         return "=", float(value)
     match = re.fullmatch(r"\s*(<=|>=|!=|==|<|>)(.*)", value, re.DOTALL) if isinstance(value, str) else None
-    return (match[1].replace("==", "="), match[2].strip()) if match else ("=", str(value))
+    return (match[1], match[2].strip()) if match else ("=", str(value))
 
 
-def _condition(name: str, sign: str, value: str | float, columns: Sequence[Column]) -> Filter:
-    learnt = {column.name: column for column in columns if column.learnt}
+def _filter(name: str, sign: str, value: str | float, columns: Sequence[Column]) -> Filter:
     known = {column.name: column for column in columns}
-    if name in known and known[name].kind == "constant":
-        raise UserError(
-            f"where: {name!r} is always {known[name].spelling!r} in the table, in made rows too. Leave this condition out."
-        )
-    if name in known and name not in learnt:
-        raise UserError(
-            f"where: {name!r} is a column of kind {known[name].kind}, which is not learnt; it cannot be asked for."
-        )
+    learnt = {column.name: column for column in columns if column.learnt}
     if name not in learnt:
-        raise UserError(f"where: there is no column {name!r}. {nearest(name, learnt)}")
+        if name not in known:
+            raise UserError(f"where: there is no column {name!r}. {nearest(name, learnt)}")
+        if known[name].kind == "constant":
+            always = f"{name!r} is always {known[name].spelling!r} in the table, in made rows too"
+            raise UserError(f"where: {always}. Leave this condition out.")
+        kind = f"{name!r} is a column of kind {known[name].kind}"
+        raise UserError(f"where: {kind}, which is not learnt; it cannot be asked for.")
     column, words = learnt[name], f"{name}{sign}{value}"
     if column.kind in CATEGORICAL:
         return Filter(column, sign, 0.0, _levels(column, sign, value), words)
     unknown = isinstance(value, str) and (is_missing(value) or value == (column.missing or "").strip())
-    if unknown and sign in ("=", "!="):
-        return Filter(column, sign, float("nan"), words=words)
-    return Filter(column, sign, _number(column, value), words=words)
+    unknown = unknown and sign in ("=", "!=")
+    return Filter(column, sign, float("nan") if unknown else _number(column, value), words=words)
 
 
 def _number(column: Column, text: str | float) -> float:
     """A number or moment as the column's array holds it, spelled as in the table or plainly."""
-    read: Any
-    if isinstance(column.form, NumberFormat):
-        read = column.form.read([text]) if isinstance(text, str) else [text - column.form.offset]
+    form = column.form
+    assert form is not None
+    if isinstance(form, NumberFormat):
+        read: Any = form.parse([text]) if isinstance(text, str) else [text - form.offset]
         wanted = "a number"
     else:
-        assert column.form is not None
-        read = column.form.moments([str(text)])
-        if read is None and (found := dates.dated([str(text)])) is not None:
-            read = found[1].times(found[0]).astype(f"datetime64[{column.form.unit}]").astype(np.int64) + 0.0
-        wanted = f"a date or time such as {column.form.spelled(np.array([0.0]))[0].strip()}"
+        read = form.parse([str(text)])
+        if read is None and (found := dates.parse([str(text)])) is not None:
+            read = found[1].times(found[0]).astype(f"datetime64[{form.unit}]").astype(np.int64) + 0.0
+        wanted = f"a date or time such as {form.format(np.array([0.0]))[0].strip()}"
     if read is None:
         raise UserError(f"where: {column.name!r} is {column.kind}; {text!r} is not {wanted}.")
     return float(read[0])
@@ -181,49 +183,33 @@ def _number(column: Column, text: str | float) -> float:
 def _levels(column: Column, sign: str, wanted: str | float) -> tuple[bool, ...]:
     """Which levels satisfy the condition. Blanks around a level need not be written; numbers compare as numbers."""
     levels = [level or "" for level in column.levels]
-    if isinstance(wanted, str):
-        value = wanted
-    else:
-        form = column.form if isinstance(column.form, NumberFormat) else NumberFormat(most=12)
-        value = form.spelled(np.array([wanted]))[0]
-    if sign in ("=", "!="):
-        same = [level == value for level in levels]
-        same = same if any(same) else [level.strip() == value.strip() for level in levels]
-        if not any(same):
-            raise UserError(f"where: {column.name!r} has no value {value!r}. {_choices(value, levels)}")
-        return tuple(same if sign == "=" else [not one for one in same])
-    allowed = _comparing(column, sign, value, levels)
-    if not any(allowed):
-        raise UserError(f"where: no value of {column.name!r} is {sign} {value}. {_choices(value, levels)}")
-    return allowed
+    form = column.form if isinstance(column.form, NumberFormat) else NumberFormat(most=12)
+    value = wanted if isinstance(wanted, str) else form.format(np.array([wanted]))[0]
+    bare = [level.strip() for level in levels]
+    choices = "Choose from: " + ", ".join(repr(level) for level in bare) + "."
+    if len(bare) > MOST_NAMED:
+        choices = near(value, bare) or f"It has {len(bare):,} values."
+    if sign not in ("=", "!="):
+        allowed = _comparing(column, sign, value, levels)
+        if not any(allowed):
+            raise UserError(f"where: no value of {column.name!r} is {sign} {value}. {choices}")
+        return allowed
+    same = [level == value for level in levels]
+    same = same if any(same) else [level == value.strip() for level in bare]
+    if not any(same):
+        raise UserError(f"where: {column.name!r} has no value {value!r}. {choices}")
+    return tuple(same if sign == "=" else [not one for one in same])
 
 
 def _comparing(column: Column, sign: str, value: str, levels: Sequence[str]) -> tuple[bool, ...]:
-    """Which levels, read as numbers by the rule of the column, satisfy a comparison."""
+    """Which levels, read as numbers in the format of the column, satisfy a comparison."""
     known = [level for level in levels if not is_missing(level)]
-    found = None if column.form else numbers.parsed(known)
+    found = None if column.form else numbers.parse(known)
     form = column.form or (found and found[1])
-    read = {level: form.read([level]) for level in known} if isinstance(form, NumberFormat) else {}
-    wanted = form.read([value]) if isinstance(form, NumberFormat) else None
-    if wanted is None:
-        raise UserError(
-            f"where: {column.name!r} is {column.kind}; it can be = or != one of its values, not {sign} {value!r}."
-        )
+    wanted = form.parse([value]) if isinstance(form, NumberFormat) else None
+    if form is None or wanted is None:
+        one = f"{column.name!r} is {column.kind}; it can be = or != one of its values"
+        raise UserError(f"where: {one}, not {sign} {value!r}.")
+    read = {level: form.parse([level]) for level in known}
     held = {level: bool(_compared(at, sign, float(wanted[0]))[0]) for level, at in read.items() if at is not None}
     return tuple(held.get(level, False) for level in levels)
-
-
-def _choices(value: str, levels: Sequence[str]) -> str:
-    """All levels where they are few; else the nearest, or how many there are."""
-    bare = [level.strip() for level in levels]
-    if len(bare) <= MOST_NAMED:
-        return "Choose from: " + ", ".join(repr(level) for level in bare) + "."
-    return near(value, bare) or f"It has {len(bare):,} values."
-
-
-def satisfied(table: Table, conditions: Sequence[Filter]) -> Mask:
-    """(N,) which rows satisfy all conditions."""
-    held = np.ones(len(table), dtype=bool)
-    for condition in conditions:
-        held &= condition.holds(table.arrays[condition.column.name])
-    return held

@@ -1,4 +1,4 @@
-"""Judging made rows: every measure beside what real rows score, and two controls, each with its protocol."""
+"""Evaluation of made rows: every score with that of real rows, its controls and its protocol."""
 
 from __future__ import annotations
 
@@ -10,18 +10,9 @@ import torch
 from torch import Tensor
 
 from zerosum.domain import QuickMetrics
-from zerosum.domains.tables.measures import conditional_metrics
-from zerosum.domains.tables.measures.scores import (
-    MEANINGS,
-    Controls,
-    ReferenceData,
-    by_column,
-    levels_tested,
-    of_rows,
-    target_of,
-)
-from zerosum.domains.tables.measures.table_similarity import Mixed, mean, shapes
-from zerosum.domains.tables.numeric_matrix import plain
+from zerosum.domains.tables import conditional_metrics
+from zerosum.domains.tables.scores import MEANINGS, Controls, ReferenceData, scores_of, shapes_by_column, target_of
+from zerosum.domains.tables.table_similarity import NumericMatrix, mean, shapes
 from zerosum.engine.loop import TrainingLoop
 from zerosum.metrics.record import Record
 from zerosum.metrics.rows import drawn_rows
@@ -35,29 +26,29 @@ MOST, LEAST, MOST_QUICK = 20_000, 1_000, 2_000
 
 
 class TableEvaluator:
-    """Measures of a generator against one source of tables: as many made rows as training rows, within bounds, decoded and
-    held against the held-out rows."""
+    """Scores of a generator against one source of tables: as many made rows as training rows, within bounds, decoded and
+    compared with the held-out rows."""
 
     def __init__(self, source: TableSource, seed: int) -> None:
         self.source, self.seed = source, seed
         self.num_samples = min(MOST, max(LEAST, len(source.train)))
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Nothing is needed before the first measurement."""
+        """Nothing is needed before the first evaluation."""
 
     def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: Judge | None) -> list[Record]:
-        """All measures of (N, D) encoded rows that were made without conditions."""
-        return self.of_rows(self._decoded(fakes))
+        """All scores of (N, D) encoded rows that were made without conditions."""
+        return self.evaluate_rows(self._decoded(fakes))
 
-    def of_rows(self, made: Mixed) -> list[Record]:
-        """All measures of made rows, of any program."""
-        protocol = self._protocol(len(made)) | {"column_shapes": by_column(made, self._truth)}
+    def evaluate_rows(self, made: NumericMatrix) -> list[Record]:
+        """All scores of made rows, of any program."""
+        protocol = self._protocol(len(made)) | {"column_shapes": shapes_by_column(made, self._truth)}
         if shares := self._truth.constraints(made):
             protocol |= {"constraints": {words: round(share, 4) for words, share in shares.items()}}
-        return [self._record(name, value, protocol) for name, value in of_rows(made, self._truth).items()]
+        return [self._record(name, value, protocol) for name, value in scores_of(made, self._truth).items()]
 
     def quick(self, fakes: Tensor) -> QuickMetrics:
-        """Health numbers: how varied the rows are, and how alike their columns lie to the real ones."""
+        """Health numbers: how varied the rows are, and how similar their columns are to the real ones."""
         num, device = len(self.source.train), self.source.rows.choices.device
         rows = drawn_rows(num, len(fakes), self.seed).to(device)
         reals = self.source.rows.data(rows, rows).cpu()
@@ -65,13 +56,13 @@ class TableEvaluator:
         diversity = float(torch.pdist(fakes.detach().cpu()).mean() / torch.pdist(reals).mean())
         return QuickMetrics(diversity, others={"column_shapes": mean(shapes(known, self._decoded(fakes)))})
 
-    def _decoded(self, fakes: Tensor) -> Mixed:
-        return plain(self.source.transform.decoded(fakes.detach().cpu(), self.seed))
+    def _decoded(self, fakes: Tensor) -> NumericMatrix:
+        return NumericMatrix.of(self.source.transform.decode(fakes.detach().cpu(), self.seed))
 
     @functools.cached_property
     def _truth(self) -> ReferenceData:
-        train, heldout = plain(self.source.train), plain(self.source.heldout)
-        return ReferenceData(train, heldout, target_of(train, heldout), self.seed, self.source.transform.kept)
+        train, heldout = NumericMatrix.of(self.source.train), NumericMatrix.of(self.source.heldout)
+        return ReferenceData(train, heldout, target_of(train, heldout), self.seed, self.source.transform.shares_kept)
 
     @functools.cached_property
     def _controls(self) -> Controls:
@@ -84,14 +75,8 @@ class TableEvaluator:
             levels = protocol["target_levels"]
             sentence += f" Target: {protocol['target']}" + (f" ({levels})." if levels else ".")
         controls = {one: found[name] for one, found in self._controls.values.items() if name in found}
-        return Record(
-            full,
-            value,
-            {**protocol, "controls": controls},
-            better,
-            sentence + self._controls.told(name),
-            self._controls.reference(name),
-        )
+        sentence += self._controls.words(name)
+        return Record(full, value, {**protocol, "controls": controls}, better, sentence, self._controls.reference(name))
 
     def _protocol(self, num_fake: int) -> dict[str, Any]:
         import sklearn
@@ -105,7 +90,7 @@ class TableEvaluator:
             "num_train": len(truth.train),
             "num_fake": num_fake,
             "target": truth.target,
-            "target_levels": levels_tested(truth),
+            "target_levels": truth.levels_tested,
             "trees": f"histogram gradient boosting of scikit-learn {sklearn.__version__}, its defaults; two-sample: two folds",
             "reference": "training rows; for copied_rows held-out ones; for closer_to_training their part of all rows",
             "seed": self.seed,
@@ -114,7 +99,7 @@ class TableEvaluator:
 
 
 def extra_metrics(recipe: Recipe, loop: TrainingLoop, fakes: Tensor) -> Sequence[Record]:
-    """What the generator returns when it is asked for values; nothing for one that hears no conditions."""
+    """What the generator returns when values are given; nothing for one without conditions."""
     if recipe.conditional is not True:
         return ()
     network = loop.average.network if loop.average else loop.game.players["generator"]

@@ -1,4 +1,4 @@
-"""Numbers as people write them: what their spelling is made of, and numbers spelled in the same way.
+"""Numbers as people write them: finds the format of a column's numbers, reads them and writes numbers in that format.
 
 Spellings may carry a currency, a unit or a per cent sign, blanks around them, thousands in groups (marked by a comma, a point, a
 blank or an apostrophe), a point or a comma as decimal mark, an exponent.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ BEFORE = re.compile(rf"\s*(?:(?:{CODES})(?![A-Za-z]))?[\s{SIGNS}]*")
 AFTER = re.compile(
     rf"(?:(?<=\d)(?:\s+[^\W\d_µ°/.]{{1,8}}|\s+[^\W\d_µ°/]+/[^\W\d_]+|\s*(?:{UNITS}))|[\s%‰°{SIGNS}]*)\s*$"
 )
-"""A unit stands behind a blank, or is one of UNITS."""
+"""A unit follows a blank, or is one of UNITS."""
 MINUS = re.compile(rf"\s*-\s*(?=[{SIGNS}]|(?:{CODES})[\s\d])")
 """A minus before a currency."""
 EXPONENT = r"(?P<exponent>[eE][+-]?\d+)?"
@@ -33,12 +33,12 @@ BRACKETS = re.compile(r"\s*\((?P<inner>[^()+-]+)\)\s*")
 """A negative number as bookkeepers write it."""
 INFINITE = re.compile(r"\s*[+-]?inf(inity)?\s*", re.IGNORECASE)
 TWOFOLD = re.compile(r"[^\d.,]*(?:[1-9]\d{0,2}(?P<mark>[.,])\d{3}|\d{1,3})[^\d.,]*")
-"""A number that is read differently with a comma and with a point as decimal mark, or of fewer than four digits."""
+"""A number that can be read with a comma or with a point as decimal mark, or has fewer than four digits."""
 FEWEST_GROUPED = 30
-"""Cells with three digits behind the mark, from which cells without a mark say that it groups: of numbers whose zeros at the end
-are not written, one in ten would have fewer decimals."""
+"""With so many cells with three digits after the mark, cells without a mark show that it groups thousands: if zeros at the end
+were left out, one decimal number in ten would have fewer digits."""
 MOST_DECIMALS, MOST_DIGITS = 12, 15
-"""Numbers with more decimals or digits than these are spelled by as many digits as tell them apart."""
+"""Numbers with more decimals or digits than these are written with the fewest digits that distinguish them."""
 LARGEST = 2**63 - 1
 
 
@@ -46,11 +46,10 @@ LARGEST = 2**63 - 1
 class NumberFormat:
     """How the numbers of a column are spelled.
 
-    before, after: around each of them. point: the decimal mark. group: between groups of three digits; "" without groups.
-    fewest, most: decimals. free: whether they are spelled by as many digits as tell them apart. brackets: whether negative ones
-    stand in brackets. outside: whether the minus stands before what is before the number. plus: whether numbers
-    above 0 carry a plus. offset: of whole numbers of more digits
-    than a double holds; arrays hold the differences from it.
+    before, after: text around each of them. point: the decimal mark. group: between groups of three digits; "" without groups.
+    fewest, most: decimals. free: whether they have the fewest digits that distinguish them. brackets: whether negative ones stand
+    in brackets. outside: whether the minus comes before `before`. plus: whether numbers above 0 carry a plus. offset: of whole
+    numbers of more digits than a double holds; arrays hold the differences from it.
     """
 
     before: str = ""
@@ -71,15 +70,21 @@ class NumberFormat:
         return 0.0 if self.free else 10.0**self.most
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for `format_of`."""
+        """Plain values, for `from_json`."""
         return asdict(self)
 
-    def read(self, spellings: Sequence[str]) -> Floats | None:
-        """(N,) numbers of this column, as its arrays hold them, from spellings like its own; None when one is no number."""
-        found = parsed(spellings, self.point)
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> NumberFormat:
+        """The inverse of to_json; "grouped" is how older files say that commas group."""
+        given: dict[str, Any] = {name: value for name, value in plain.items() if name != "grouped"}
+        return cls(**given | ({"group": ","} if plain.get("grouped") else {}))
+
+    def parse(self, spellings: Sequence[str]) -> Floats | None:
+        """(N,) numbers of this column, as its arrays hold them, from similar spellings; None when one is no number."""
+        found = parse(spellings, self.point)
         return None if found is None else found[0] + float(found[1].offset - self.offset)
 
-    def spelled(self, numbers: Floats) -> list[str]:
+    def format(self, numbers: Floats) -> list[str]:
         """Each number's spelling; the numbers are finite."""
         distinct, codes = np.unique(numbers, return_inverse=True)
         words = [self._word(value + 0.0) for value in distinct.tolist()]
@@ -132,11 +137,7 @@ COMMAS = [_Marks(",", group) for group in (OTHERS[0], ".", *OTHERS[1:])]
 """With a point, and with a comma as decimal mark: first without groups."""
 
 
-def _ways(decimal: str) -> list[_Marks]:
-    return [*COMMAS, *POINTS] if decimal == "," else [*POINTS, *COMMAS]
-
-
-def parsed(spellings: Sequence[str], decimal: str = ".") -> tuple[Floats, NumberFormat] | None:
+def parse(spellings: Sequence[str], decimal: str = ".") -> tuple[Floats, NumberFormat] | None:
     """The numbers, and how they are spelled; None when one of them is no number, or when leading zeros make them codes.
 
     decimal: the mark that is tried first, which decides only where both can be meant.
@@ -145,7 +146,7 @@ def parsed(spellings: Sequence[str], decimal: str = ".") -> tuple[Floats, Number
         return None
     signs, brackets, outside, inner = _signs(spellings)
     before, after, bare = _bare(inner)
-    for marks in _ways(decimal):
+    for marks in [*COMMAS, *POINTS] if decimal == "," else [*POINTS, *COMMAS]:
         if marks.pattern.fullmatch(bare[0]) and all(found := [marks.pattern.fullmatch(text) for text in bare]):
             break
     else:
@@ -175,34 +176,25 @@ def parsed(spellings: Sequence[str], decimal: str = ".") -> tuple[Floats, Number
 
 
 def misfits(spellings: Sequence[str]) -> list[str]:
-    """The spellings that keep the others from being numbers of one form: as few as can be."""
-    _, _, _, inner = _signs(spellings)
-    bare = _bare(inner)[2]
+    """The spellings because of which the others are no numbers of one format: as few as possible."""
+    bare = _bare(_signs(spellings)[3])[2]
     best = list(spellings)
     for marks in [*POINTS[:2], *COMMAS[:2]]:
-        odd = [
-            word
-            for word, text in zip(spellings, bare)
-            if not marks.pattern.fullmatch(text) or (ZEROS.fullmatch(text) is not None)
-        ]
+        pairs = zip(spellings, bare)
+        odd = [word for word, text in pairs if not marks.pattern.fullmatch(text) or ZEROS.fullmatch(text)]
         best = odd if len(odd) < len(best) else best
     return best
 
 
 def in_doubt(spellings: Sequence[str]) -> str:
     """The mark, a comma or a point, of numbers that can be read with either as the decimal mark; "" where they cannot."""
-    marks: set[str] = set()
-    for text in spellings:
-        match = TWOFOLD.fullmatch(text)
-        if match is None:
-            return ""
-        marks.add(match["mark"] or "")
-    marks.discard("")
-    return marks.pop() if len(marks) == 1 else ""
+    found = [TWOFOLD.fullmatch(text) for text in spellings]
+    marks: set[str] = {match["mark"] for match in found if match} - {None}
+    return marks.pop() if len(marks) == 1 and all(found) else ""
 
 
 def groups(spellings: Sequence[str], mark: str) -> bool:
-    """Whether a mark in doubt groups thousands: numbers below a thousand stand among many of exactly three digits behind it."""
+    """Whether a mark in doubt groups thousands: numbers below a thousand stand among many of exactly three digits after it."""
     num = sum(mark in text for text in spellings)
     return FEWEST_GROUPED <= num < len(spellings)
 
@@ -227,19 +219,14 @@ def _bare(spellings: Sequence[str]) -> tuple[str, str, Sequence[str]]:
     """What stands before and after most numbers, and the numbers alone."""
     if all(text[-1:].isdigit() and text[0] in "+-.0123456789" for text in spellings):
         return "", "", spellings
-    before = _common(_found(BEFORE.match(text)) for text in spellings)
-    after = _common(_found(AFTER.search(text)) for text in spellings)
-    # Signs must be on every number: a "$5" among plain numbers is no number of theirs. Blanks may come and go.
+    before, after = (_commonest(map(find, spellings)) for find in (BEFORE.match, AFTER.search))
+    # Signs must be on every number: "$5" among plain numbers is no number. Blanks may vary.
     bare = [text.strip().removeprefix(before.strip()).removesuffix(after.strip()).strip() for text in spellings]
     return before, after, bare
 
 
-def _found(match: re.Match[str] | None) -> str:
-    return match.group() if match else ""
-
-
-def _common(parts: Iterator[str]) -> str:
-    return Counter(parts).most_common(1)[0][0]
+def _commonest(matches: Iterable[re.Match[str] | None]) -> str:
+    return Counter(match.group() if match else "" for match in matches).most_common(1)[0][0]
 
 
 def padded(text: str) -> bool:
@@ -253,10 +240,4 @@ def infinite(spellings: Sequence[str]) -> str | None:
     if not found:
         return None
     others = [text for text in spellings if text not in found]
-    return found[0] if not others or parsed(others) is not None else None
-
-
-def format_of(plain: Mapping[str, Any]) -> NumberFormat:
-    """The inverse of NumberFormat.to_json; "grouped" is how older files say that commas group."""
-    given: dict[str, Any] = {name: value for name, value in plain.items() if name != "grouped"}
-    return NumberFormat(**given | ({"group": ","} if plain.get("grouped") else {}))
+    return found[0] if not others or parse(others) is not None else None

@@ -1,4 +1,5 @@
-"""The picture of a table: how each column lies, made beside real, and what is between the columns."""
+"""The picture of a table: the distribution of each column, made beside real, and the associations of columns; and the summary of
+the training rows that it needs, as plain values."""
 
 from __future__ import annotations
 
@@ -14,11 +15,9 @@ from torch import Tensor
 from zerosum.domain import PreviewContext
 from zerosum.domain.glyphs import Glyphs, glyphs_for
 from zerosum.domains.tables import transform
-from zerosum.domains.tables.columns import Column
 from zerosum.domains.tables.dates import DateFormat
-from zerosum.domains.tables.measures.table_similarity import Floats, Mixed, associations
-from zerosum.domains.tables.numeric_matrix import plain
-from zerosum.domains.tables.summary import bars, first_columns
+from zerosum.domains.tables.table import Column, Floats, Table
+from zerosum.domains.tables.table_similarity import NumericMatrix, associations
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,15 +32,84 @@ ACROSS, WIDE, HIGH = 4, 250, 150
 FEWEST_MAPPED = 100
 """Rows of which associations can be told from chance: of 100 their noise is about 0.1."""
 TOP, MAPS, NUMBERED = 44, 330, 28
-"""The heights of the line with the legend, of the maps, and of the line that tells of numbers in place of names."""
+"""The heights of the line with the legend, of the maps, and of the line that explains numbers in place of names."""
 LONGEST = 18
+MOST_COLUMNS, MOST_LEVELS, NUM_BINS, MOST_ROWS = 24, 9, 24, 20_000
+"""Columns and bars of a picture at most, and rows that its numbers are taken from."""
+
+
+# --- the summary of the training rows
+
+
+def summary(train: Table) -> dict[str, Any]:
+    """{"columns": [...], "associations": (C, C), null where undefined} of the first MOST_COLUMNS learnt columns.
+
+    A column: name, edges (numbers) or levels (codes; None stands for all others), shares of the bars, missing share.
+    """
+    rows = NumericMatrix.of(train)
+    if len(rows) > MOST_ROWS:
+        rows = rows.rows(np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.int64))
+    rows = first_columns(rows)
+    columns = []
+    for name, numeric, values in zip(rows.names, rows.numeric, rows.values.T):
+        column: dict[str, Any] = {
+            "name": name,
+            **({"edges": _edges(values)} if numeric else {"levels": _levels(values)}),
+        }
+        shares, missing = bars(values, column)
+        columns.append(column | {"shares": [round(float(x), 5) for x in shares], "missing": round(missing, 5)})
+    table = [[None if np.isnan(x) else round(float(x), 3) for x in row] for row in associations(rows)]
+    return {"columns": columns, "associations": table}
+
+
+def first_columns(rows: NumericMatrix) -> NumericMatrix:
+    """The columns that pictures show."""
+    return NumericMatrix(rows.names[:MOST_COLUMNS], rows.numeric[:MOST_COLUMNS], rows.values[:, :MOST_COLUMNS])
+
+
+def bars(values: Floats, column: Mapping[str, Any]) -> tuple[Floats, float]:
+    """The shares of all rows in each bar of a summary's column, those beyond the edges in the outermost; the share missing."""
+    if "levels" in column:
+        known = [level for level in column["levels"] if level is not None]
+        counts = [float((values == level).mean()) for level in known]
+        return np.array(counts + [1 - sum(counts)] * (len(known) < len(column["levels"]))), 0.0
+    edges = np.array(column["edges"])
+    there = values[~np.isnan(values)]
+    inside = np.histogram(np.clip(there, edges[0], edges[-1]), edges)[0]
+    return inside / max(1, len(values)), 1 - len(there) / max(1, len(values))
+
+
+def _edges(values: Floats) -> list[float]:
+    """Equal bins from the 0.5th to the 99.5th percentile; of few whole numbers, one bin each; few bins for few rows."""
+    there = values[~np.isnan(values)]
+    low, high = np.percentile(there, [0.5, 99.5]) if len(there) else (0.0, 1.0)
+    if low == high:
+        low, high = float(there.min()), float(there.max())
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    whole = bool((there == np.round(there)).all())
+    if whole and high - low < NUM_BINS:
+        return [float(x) for x in np.arange(np.floor(low) - 0.5, np.ceil(high) + 1)]
+    num = min(NUM_BINS, max(6, round(2 * len(there) ** (1 / 3))))
+    return [float(x) for x in np.linspace(low, high, num + 1)]
+
+
+def _levels(values: Floats) -> Sequence[int | None]:
+    """The commonest levels, None for the others."""
+    counts = np.bincount(values.astype(np.int64))
+    order = np.argsort(-counts, kind="stable")
+    shown: list[int | None] = [int(level) for level in order[:MOST_LEVELS]]
+    return [*shown, None] if len(counts) > MOST_LEVELS else shown
+
+
+# --- the picture
 
 
 def picture(samples: Tensor, path: Path, scene: PreviewContext) -> None:
-    """One PNG of rows (N, D): a panel a column over the training rows' own, then what is between columns: real, these, and the
-    difference. Names whose signs no font of the system has are replaced by their numbers, and a line says so."""
-    fit = transform.of_payload(scene.info.payload)
-    known, rows = scene.info.payload["summary"], first_columns(plain(fit.decoded(samples)))
+    """One PNG of rows (N, D): a panel for each column over that of the training rows, then the associations of columns: real,
+    these, and the difference. Names that no font of the system can draw are replaced by numbers, and a line says so."""
+    fit = transform.from_payload(scene.info.payload)
+    known, rows = scene.info.payload["summary"], first_columns(NumericMatrix.of(fit.decode(samples)))
     labels = _labels(rows.names, known, fit.columns)
     with labels.glyphs.drawing():
         figure = _drawn(rows, known, labels, scene.noise is not None)
@@ -70,7 +138,7 @@ def _labels(names: Sequence[str], known: Mapping[str, Any], columns: Sequence[Co
     return Labels(drawn, [glyphs.shown(name, f"column {number[name] + 1}") for name in names], glyphs)
 
 
-def _drawn(rows: Mixed, known: Mapping[str, Any], labels: Labels, made: bool) -> Figure:
+def _drawn(rows: NumericMatrix, known: Mapping[str, Any], labels: Labels, made: bool) -> Figure:
     lines = -(-len(rows.names) // ACROSS)
     numbered = NUMBERED if labels.glyphs.lacking else 0
     width, height = ACROSS * WIDE, TOP + lines * HIGH + (MAPS if len(rows.names) > 1 else 0) + numbered
@@ -83,7 +151,7 @@ def _drawn(rows: Mixed, known: Mapping[str, Any], labels: Labels, made: bool) ->
     if len(rows.names) > 1:
         _maps(figure, rows, known, labels, made, TOP + lines * HIGH, (width, height))
     if numbered:
-        words = "No font here has the signs of some names: columns are numbered as in the table, levels by how common they are."
+        words = "No font here has the characters of some names: columns are numbered as in the table, levels by their frequency."
         figure.text(14 / width, 10 / height, words, fontsize=9, color=MUTED)
     return figure
 
@@ -119,7 +187,7 @@ def _key(figure: Figure, made: bool, height: int) -> None:
 
 
 def _panel(axes: Axes, values: Floats, known: Mapping[str, Any], labels: Labels, number: int, made: bool) -> None:
-    """Real shares as filled bars, made ones as an outline; heights go by the root, so that rare values are seen too."""
+    """Real shares as filled bars, made ones as an outline; heights are roots, so that rare values are visible too."""
     shares, missing = bars(values, known)
     real, edges = np.array(known["shares"]), np.array(known.get("edges", np.arange(len(known["shares"]) + 1) - 0.5))
     if known["missing"] or missing:
@@ -168,7 +236,7 @@ def _level(glyphs: Glyphs, column: Column, level: int) -> str:
 
 def _spelled(column: Column, value: float) -> str:
     if isinstance(column.form, DateFormat) or (column.form and column.form.offset):
-        return column.form.spelled(np.array([value]))[0].strip()
+        return column.form.format(np.array([value]))[0].strip()
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
@@ -176,13 +244,19 @@ def _short(word: str, most: int = LONGEST) -> str:
     return word if len(word) <= most else word[: most - 1] + "…"
 
 
-# --- between columns
+# --- associations
 
 
 def _maps(
-    figure: Figure, rows: Mixed, known: Mapping[str, Any], labels: Labels, made: bool, top: int, size: tuple[int, int]
+    figure: Figure,
+    rows: NumericMatrix,
+    known: Mapping[str, Any],
+    labels: Labels,
+    made: bool,
+    top: int,
+    size: tuple[int, int],
 ) -> None:
-    """What is between each two columns: real, made, and the difference."""
+    """The association of each two columns: real, made, and the difference."""
     real = np.array([[np.nan if x is None else x for x in row] for row in known["associations"]])
     few = len(rows.values) < FEWEST_MAPPED
     here = real if few else associations(rows)

@@ -1,13 +1,17 @@
-"""Recipes for tables: complete typed rows. Each has its measured result in docs/tables.md."""
+"""Recipes for tables, with their measured results in docs/tables.md, and the rules for "auto": few rows need narrow networks
+and a strongly regularised discriminator."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zerosum.domain import both
+import torch
+
+from zerosum.domain import DatasetInfo, both
 from zerosum.engine.duel import Prior
 from zerosum.engine.schedule import Schedule
-from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
+from zerosum.nn.precision import multiplies_faster
+from zerosum.recipe import AverageConfig, Component, PenaltyConfig, Recipe, part, settled
 
 TABLE = Recipe(
     name="table",
@@ -55,3 +59,62 @@ CTGAN = TABLE.changed(
 )
 
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (TABLE, CTGAN)}
+
+# --- rules for "auto"
+
+BATCH_MOST, BATCH_LEAST, PASSES = 500, 64, 4
+"""Bounds of the batch, which is at most this part of the rows."""
+SIZES = ((5_000, 256, 1.0), (1_000, 128, 2.0), (0, 64, 5.0))
+"""From so many rows on: the width of both players, and the weight of R1 and R2 at the start."""
+FALL = 0.04
+"""The share of that weight that is left at the end: what is between columns grows finer while the game comes to rest."""
+WIDE = 256
+"""Width from which products of matrices are what a step costs."""
+HALF_LIFE_STEPS = 700
+"""Of the average generator, in batches: an average of 0.999 a step."""
+
+
+def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
+    """The recipe for a table that names none, and why; its sizes follow from the rows."""
+    return "table", f"{info.num_rows:,} rows of {len(info.payload['layout'])} columns that are learnt"
+
+
+def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, ...]]:
+    """A number for each "auto", and a note for each: the rule with the numbers put in."""
+    num = info.num_rows
+    least, width, weight = next(size for size in SIZES if num >= size[0])
+    where = f"{num:,} training rows ({'fewer than ' + format(SIZES[1][0], ',') if not least else f'{least:,} or more'})"
+    notes = []
+    if recipe.batch == "auto":
+        recipe = recipe.changed(batch=max(min(num, BATCH_LEAST), min(BATCH_MOST, num // PASSES)))
+        notes.append(
+            f"Batch {recipe.batch}: 1/{PASSES} of {num:,} training rows, within {BATCH_LEAST} to {BATCH_MOST}."
+        )
+    parts = {name: part for name, part in _parts(recipe).items() if part.options.get("width") == "auto"}
+    if parts:
+        recipe = recipe.changed(**{name: part.model_copy(update={"width": width}) for name, part in parts.items()})
+        notes.append(f"Width of {' and '.join(parts)} {width}: {where}.")
+    waiting = [name for name, part in recipe.penalties.items() if part.weight == "auto"]
+    if waiting:
+        falling = Schedule(weight, weight * FALL, "cosine", over_share=1.0)
+        changed = {name: recipe.penalties[name].model_copy(update={"weight": falling}) for name in waiting}
+        recipe = recipe.changed(penalties={**recipe.penalties, **changed})
+        notes.append(f"Weight of {' and '.join(waiting)} {weight:g}, falling to {weight * FALL:g}: {where}.")
+    if recipe.ema.half_life_samples == "auto":
+        half_life = HALF_LIFE_STEPS * settled(recipe.batch, "batch")
+        recipe = recipe.changed(ema=recipe.ema.model_copy(update={"half_life_samples": float(half_life)}))
+        notes.append(f"Half-life of the average generator {half_life:,} rows: {HALF_LIFE_STEPS} batches.")
+    if _is_faster_in_bfloat16(recipe):
+        recipe = recipe.changed(precision="bfloat16")
+        notes.append("Precision bfloat16: here matrices are multiplied faster in it, and the players do little else.")
+    return recipe, tuple(notes)
+
+
+def _is_faster_in_bfloat16(recipe: Recipe) -> bool:
+    if recipe.precision != "auto" or recipe.device == "auto" or not multiplies_faster(torch.device(recipe.device)):
+        return False
+    return all(int(part.options.get("width", WIDE)) >= WIDE for part in _parts(recipe).values())
+
+
+def _parts(recipe: Recipe) -> dict[str, Component]:
+    return {"generator": recipe.generator, "discriminator": recipe.discriminator}

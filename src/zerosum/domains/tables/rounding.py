@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,14 @@ class Grid:
     step: int = 0
     scale: float = 0.0
 
+    @classmethod
+    def fit(cls, numbers: Floats, scale: float) -> Grid:
+        """The coarsest grid that holds all numbers (not NaN), which are whole multiples of 1 / scale; scale 0: none is known."""
+        if not scale or not np.abs(numbers * scale).max() < EXACT:
+            return cls()
+        whole = np.round(np.unique(numbers) * scale).astype(np.int64)
+        return cls(int(whole[0]), int(np.gcd.reduce(np.diff(whole), initial=0)), scale)
+
     @property
     def cell(self) -> float:
         """The distance of neighbours, 0 where there is no grid."""
@@ -32,15 +40,26 @@ class Grid:
 
     def rounded(self, numbers: Floats) -> Floats:
         """The nearest numbers of the grid, as exactly as doubles can be."""
+        return self._rounded(numbers, np.round)
+
+    def rounded_up(self, numbers: Floats) -> Floats:
+        """The next numbers of the grid above."""
+        return self._rounded(numbers, lambda steps: np.ceil(steps - 1e-6))
+
+    def rounded_down(self, numbers: Floats) -> Floats:
+        """The next numbers of the grid below."""
+        return self._rounded(numbers, lambda steps: np.floor(steps + 1e-6))
+
+    def _rounded(self, numbers: Floats, to_whole: Callable[[Floats], Floats]) -> Floats:
         if not self.step:
             return numbers
-        steps = np.round((numbers * self.scale - self.first) / self.step)
+        steps = to_whole((numbers * self.scale - self.first) / self.step)
         return np.asarray((self.first + steps * self.step) / self.scale, dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class Rounder:
-    """The lattices of numbers most of which are rounder than their grid asks for, such as hundreds among whole euros.
+    """The lattices of numbers most of which are rounder than their grid requires, such as hundreds among whole euros.
 
     steps: each in units of 1 / scale, a multiple of the one before; the first is the grid's own. shares: of the numbers that are
     drawn from each lattice, together 1.
@@ -49,7 +68,29 @@ class Rounder:
     steps: tuple[int, ...]
     shares: tuple[float, ...]
 
-    def upto(self, units: Floats, first: Floats, last: Floats) -> Floats:
+    @classmethod
+    def fit(cls, numbers: Floats, before: Floats, after: Floats, grid: Grid) -> Rounder | None:
+        """The lattices that numbers lie on far more often than by chance; None where there is none. before, after: (N,) numbers
+        that each is known to lie between; the shares are those of numbers with points of all lattices there."""
+        if not grid.step or len(numbers) < FEWEST:
+            return None
+        units, steps = np.round(numbers * grid.scale), [grid.step]
+        rounder_than = [step for step in ROUND if grid.step < step < np.ptp(units) / 4]
+        while len(steps) <= MOST_ROUNDER:
+            shares = _shares(units, steps)
+            usable = [one for one in rounder_than if all(max(one, step) % min(one, step) == 0 for step in steps)]
+            excess = {one: float((units % one == 0).mean()) - _expected(one, steps, shares) for one in usable}
+            best = max(excess, key=lambda one: excess[one], default=0)
+            if not best or best in steps or excess[best] < LEAST_EXCESS:
+                break
+            steps = sorted([*steps, best])
+        if len(steps) == 1:
+            return None
+        first, last = (np.round(end * grid.scale) for end in (before, after))
+        free = np.ceil(last / steps[-1]) - 1 > np.floor(first / steps[-1])
+        return cls(tuple(steps), _shares(units[free] if free.sum() >= FEWEST else units, steps))
+
+    def share_upto(self, units: Floats, first: Floats, last: Floats) -> Floats:
         """(N,) of the numbers between `first` and `last`, both left out, the share that is at most `units`, all in units of
         1 / scale."""
         total, weight = np.zeros_like(units), np.zeros_like(units)
@@ -63,38 +104,16 @@ class Rounder:
             weight += np.where(num > 0, share, 0.0)
         return np.asarray(total / np.where(weight > 0, weight, 1.0), dtype=np.float64)
 
-    def at(self, shares: Floats, first: Floats, last: Floats) -> Floats:
+    def number_at(self, shares: Floats, first: Floats, last: Floats) -> Floats:
         """(N,) the inverse: the least number, in units of 1 / scale, up to which more than a share lies."""
         step = self.steps[0]
         low, high = np.ones_like(shares), np.maximum(np.round((last - first) / step) - 1, 1)
         while (low < high).any():
             middle = np.floor((low + high) / 2)
-            enough = self.upto(first + middle * step, first, last) > shares
+            enough = self.share_upto(first + middle * step, first, last) > shares
             low, high = np.where(enough, low, middle + 1), np.where(enough, middle, high)
             low = np.minimum(low, high)
         return np.asarray(first + low * step, dtype=np.float64)
-
-
-def rounder(numbers: Floats, before: Floats, after: Floats, lattice: Grid) -> Rounder | None:
-    """The lattices that numbers lie on far more often than chance would have it; None where there is none. before, after: (N,)
-    what each number is known to lie between; the shares are those of numbers that have a choice of all lattices there."""
-    if not lattice.step or len(numbers) < FEWEST:
-        return None
-    units, steps = np.round(numbers * lattice.scale), [lattice.step]
-    rounder_than = [step for step in ROUND if lattice.step < step < np.ptp(units) / 4]
-    while len(steps) <= MOST_ROUNDER:
-        shares = _shares(units, steps)
-        usable = [one for one in rounder_than if all(max(one, step) % min(one, step) == 0 for step in steps)]
-        excess = {one: float((units % one == 0).mean()) - _expected(one, steps, shares) for one in usable}
-        best = max(excess, key=lambda one: excess[one], default=0)
-        if not best or best in steps or excess[best] < LEAST_EXCESS:
-            break
-        steps = sorted([*steps, best])
-    if len(steps) == 1:
-        return None
-    first, last = (np.round(end * lattice.scale) for end in (before, after))
-    free = np.ceil(last / steps[-1]) - 1 > np.floor(first / steps[-1])
-    return Rounder(tuple(steps), _shares(units[free] if free.sum() >= FEWEST else units, steps))
 
 
 def _expected(step: int, steps: Sequence[int], shares: Sequence[float]) -> float:
@@ -103,16 +122,8 @@ def _expected(step: int, steps: Sequence[int], shares: Sequence[float]) -> float
 
 
 def _shares(units: Floats, steps: Sequence[int]) -> tuple[float, ...]:
-    """The shares drawn from each lattice, by which each holds as many numbers as it does."""
+    """The shares drawn from each lattice with which each holds as many numbers as it does."""
     held = [1.0, *(float((units % step == 0).mean()) for step in steps[1:])]
     matrix = np.array([[min(1.0, other / step) for other in steps] for step in steps])
     found = np.clip(np.linalg.solve(matrix, held), 1e-4, None)
     return tuple(float(share) for share in found / found.sum())
-
-
-def of(numbers: Floats, scale: float) -> Grid:
-    """The coarsest grid that holds all numbers (not NaN), which are whole multiples of 1 / scale; scale 0: none is known."""
-    if not scale or not np.abs(numbers * scale).max() < EXACT:
-        return Grid()
-    whole = np.round(np.unique(numbers) * scale).astype(np.int64)
-    return Grid(int(whole[0]), int(np.gcd.reduce(np.diff(whole), initial=0)), scale)

@@ -5,7 +5,8 @@ Legend: N rows, D places of an encoded row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,40 +15,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zerosum.domains.tables import (
-    categories,
-    dates,
-    finding,
-    functional_dependencies,
-    linear,
-    mixture,
-    numbers,
-    quantile_transform,
-    rounding,
-    stating,
-)
-from zerosum.domains.tables.categories import Categories
-from zerosum.domains.tables.columns import CATEGORICAL, Column
-from zerosum.domains.tables.functional_dependencies import FunctionalDependencies
+from zerosum.domains.tables import constraint_search, constraints
+from zerosum.domains.tables.constraints import BoundedColumn, ComputedColumn, Rule, Statement
+from zerosum.domains.tables.encodings import Categories, Encoding, Mixture, QuantileTransform, plain_values
+from zerosum.domains.tables.functional_dependencies import FunctionalDependency, find_dependencies
 from zerosum.domains.tables.hashing import uniforms
-from zerosum.domains.tables.layout import Block, Kind, laid_out
-from zerosum.domains.tables.linear import ComputedColumn, OutOfRange, Rule
-from zerosum.domains.tables.mixture import Mixture
-from zerosum.domains.tables.quantile_transform import QuantileTransform
-from zerosum.domains.tables.stating import Statement
-from zerosum.domains.tables.table import Table
+from zerosum.domains.tables.layout import Block, laid_out
+from zerosum.domains.tables.rounding import Grid
+from zerosum.domains.tables.table import CATEGORICAL, Column, Mask, Table, Values
 
-Encoding = QuantileTransform | Mixture | Categories
 Numeric = Literal["cdf", "mixture"]
-TAIL = 7
+RARE = 7
 """Salt of the numbers that choose among rare levels."""
-KINDS: Mapping[str, tuple[type, Callable[[Mapping[str, Any]], Encoding | FunctionalDependencies]]] = {
-    "cdf": (QuantileTransform, quantile_transform.of_json),
-    "mixture": (Mixture, mixture.of_json),
-    "levels": (Categories, categories.of_json),
-    "determined": (FunctionalDependencies, functional_dependencies.of_json),
-}
-"""What the payload calls each way to encode a column, its class, and how it is read from them."""
+ENCODINGS: Mapping[str, type[Encoding]] = {"cdf": QuantileTransform, "mixture": Mixture, "levels": Categories}
+"""Names in the payload of the ways to encode a column."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,68 +38,70 @@ class Transform:
 
     columns: tuple[Column, ...]
     encodings: Mapping[str, Encoding]
-    determined: Mapping[str, FunctionalDependencies] = field(default_factory=dict)
+    determined: Mapping[str, FunctionalDependency] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
 
     @property
     def layout(self) -> list[dict[str, Any]]:
         """Blocks of an encoded row, as plain values for the payload."""
-        return laid_out([(name, *_extent(encoding)) for name, encoding in self.encodings.items()])
+        return laid_out([(name, one.kind, one.width, one.missing > 0) for name, one in self.encodings.items()])
 
-    @property
+    @functools.cached_property
     def blocks(self) -> tuple[Block, ...]:
         """Blocks of an encoded row."""
         return tuple(Block(**block) for block in self.layout)
 
-    def decoded(
-        self,
-        rows: Tensor,
-        seed: int = 0,
-        start: int = 0,
-        allowed: Mapping[str, NDArray[np.bool_]] | None = None,
-    ) -> Table:
+    def column(self, name: str) -> Column:
+        """The column of that name."""
+        return next(column for column in self.columns if column.name == name)
+
+    def rule_for(self, name: str) -> Rule | None:
+        """The rule that gives or bounds a column."""
+        return next((rule for rule in self.rules if rule.target == name), None)
+
+    @property
+    def relative(self) -> set[str]:
+        """The columns of which the networks see the distance from others."""
+        return {rule.target for rule in self.rules if isinstance(rule, BoundedColumn) and rule.near}
+
+    def decode(self, rows: Tensor, seed: int = 0, start: int = 0, allowed: Mapping[str, Mask] | None = None) -> Table:
         """(N, D) rows -> a table. Of rare levels one is drawn, by (seed, number of the row from `start` on).
 
-        allowed: column -> (levels,) of the levels that are drawn, those that may be.
+        allowed: column -> (levels,) which of the levels that are drawn may occur.
         """
         data = rows.detach().cpu().double().numpy()
-        draws = uniforms(torch.arange(start, start + len(data)), len(self.encodings), TAIL, seed).numpy()
-        arrays: dict[str, NDArray[Any]] = {}
+        draws = uniforms(torch.arange(start, start + len(data)), len(self.encodings), RARE, seed).numpy()
+        arrays: dict[str, Values] = {}
         keys = {part.by for name, part in self.determined.items() if name in self.encodings}
-        # A column that gives others is drawn last, so that a rare level of it agrees with them.
+        # A column that determines others is decoded last, so that a rare level of it agrees with them.
         for number, block in sorted(enumerate(self.blocks), key=lambda pair: pair[1].column in keys):
             part, encoding = data[:, block.start : block.stop], self.encodings[block.column]
             if isinstance(encoding, Categories):
-                wanted = (allowed or {}).get(block.column)
-                like = [
-                    (found.values, arrays[name])
-                    for name, found in self.determined.items()
-                    if found.by == block.column and name in arrays
-                ]
-                arrays[block.column] = encoding.matched(part.argmax(1), draws[:, number], like, wanted)
+                of_block = {name: one for name, one in self.determined.items() if one.by == block.column}
+                like = [(one.values, arrays[name]) for name, one in of_block.items() if name in arrays]
+                levels = (allowed or {}).get(block.column)
+                arrays[block.column] = encoding.decode(part.argmax(1), draws[:, number], levels, like)
             else:
-                arrays[block.column] = encoding.decoded(part)
+                arrays[block.column] = encoding.decode(part)
         for name, found in self.determined.items():
             arrays[name] = found.of(arrays[found.by])
         for rule in self.rules:
-            values = linear.numbers_in(self.columns, arrays)
-            arrays[rule.target] = rule.made(values, arrays.get(rule.target))
+            arrays[rule.target] = rule.made(constraints.numbers_in(self.columns, arrays), arrays.get(rule.target))
         arrays = {column.name: arrays[column.name] for column in self.columns if column.name in arrays}
         return Table(self.columns, arrays, len(data), start, seed)
 
-    def seen(self, table: Table) -> dict[str, NDArray[Any]]:
+    def network_values(self, table: Table) -> dict[str, Values]:
         """(N,) values of the columns of `encodings`, as the networks see them."""
         arrays = {name: table.arrays[name] for name in self.encodings}
-        return arrays | _distances(self.rules, linear.numbers_in(table.columns, table.arrays))
+        return arrays | _distances(self.rules, constraints.numbers_in(table.columns, table.arrays))
 
-    def kept(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    def shares_kept(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
         """Each rule in words, with the share of rows in which it holds, of those in which all of its columns are known (of a
         category, those whose level some training row has)."""
-        values, found = linear.numbers_in(self.columns, arrays), {}
-        for rule in self.rules:
-            for one in [rule.statement] if isinstance(rule, ComputedColumn) else rule.statements:
-                known = ~np.isnan(one.sums(values))
-                found[one.words] = 1 - float(one.broken(values)[known].mean()) if known.any() else float("nan")
+        values, found = constraints.numbers_in(self.columns, arrays), {}
+        for one in [one for rule in self.rules for one in rule.statements]:
+            known = ~np.isnan(one.sums(values))
+            found[one.words] = 1 - float(one.broken(values)[known].mean()) if known.any() else float("nan")
         for name, part in self.determined.items():
             codes, by = arrays[part.by].astype(np.int64), self.encodings.get(part.by)
             met = by.counts[codes] > 0 if isinstance(by, Categories) else np.ones(len(codes), dtype=bool)
@@ -129,22 +112,36 @@ class Transform:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values of every column and rule, for the payload."""
-        of = [(column, self.encodings.get(column.name), self.determined.get(column.name)) for column in self.columns]
-        columns = [_plain(*one) for one in of]
-        return {"columns": columns, "rules": [linear.to_json(rule) for rule in self.rules]}
+        columns = []
+        for column in self.columns:
+            plain = column.to_json()
+            if encoding := self.encodings.get(column.name):
+                kind = next(kind for kind, cls in ENCODINGS.items() if isinstance(encoding, cls))
+                plain["encoding"] = {"kind": kind, **plain_values(encoding)}
+            if follows := self.determined.get(column.name):
+                plain["follows"] = follows.to_json()
+            columns.append(plain)
+        return {"columns": columns, "rules": [constraints.to_json(rule) for rule in self.rules]}
 
 
-def _distances(rules: Sequence[Rule], values: linear.Values) -> dict[str, NDArray[Any]]:
-    return {rule.target: rule.gaps(values) for rule in rules if isinstance(rule, OutOfRange) and rule.near}
+def from_payload(payload: Mapping[str, Any]) -> Transform:
+    """The transform that the payload of a DatasetInfo describes."""
+    encodings: dict[str, Encoding] = {}
+    follows: dict[str, FunctionalDependency] = {}
+    for plain in payload["columns"]:
+        if how := plain.get("encoding"):
+            encodings[plain["name"]] = ENCODINGS[how["kind"]].from_json({key: how[key] for key in how if key != "kind"})
+        if how := plain.get("follows"):
+            follows[plain["name"]] = FunctionalDependency.from_json(how)
+    columns = tuple(map(Column.from_json, payload["columns"]))
+    return Transform(columns, encodings, follows, tuple(map(constraints.from_json, payload.get("rules", ()))))
 
 
-def _extent(encoding: Encoding) -> tuple[Kind, int, bool]:
-    if isinstance(encoding, Categories):
-        return "category", encoding.width, False
-    return ("numeric" if isinstance(encoding, QuantileTransform) else "mixture"), encoding.width, encoding.missing > 0
+def _distances(rules: Sequence[Rule], values: constraints.Numbers) -> dict[str, Values]:
+    return {rule.target: rule.gaps(values) for rule in rules if isinstance(rule, BoundedColumn) and rule.near}
 
 
-def fitted(
+def fit_transform(
     table: Table,
     numeric: Numeric = "cdf",
     max_levels: int = 100,
@@ -155,21 +152,20 @@ def fitted(
     """The transform of a table's learnt columns, from these rows. max_levels: places that a categorical column may have. find:
     columns that follow from others are looked up or computed, orders are kept. stated: constraints that are kept in any case."""
     places = {
-        column.name: categories.fitted(table.arrays[column.name], len(column.levels), max_levels)
+        column.name: Categories.fit(table.arrays[column.name], len(column.levels), max_levels)
         for column in table.columns
         if column.kind in CATEGORICAL
     }
-    values = linear.numbers_in(table.columns, table.arrays)
-    rules = stating.rules_of(stated, {column.name: column for column in table.columns}, values)
+    values = constraints.numbers_in(table.columns, table.arrays)
+    rules = constraints.rules_of(stated, {column.name: column for column in table.columns}, values)
     follows = _determined(table, places, [rule.target for rule in rules]) if find else {}
+    # Of a rare level of a key the networks see what it determines.
     seen = [name for name, part in follows.items() if name in places and places[part.by].rare and not places[name].rare]
     if find:
-        rules = finding.found(table.columns, values, rules, list(follows))
-    unseen = {
-        *set(follows).difference(seen),
-        *(rule.target for rule in rules if isinstance(rule, ComputedColumn) and not rule.learnt),
-    }
-    apart = _distances(rules, values)
+        rules = constraint_search.find_rules(table.columns, values, rules, list(follows))
+    computed = {rule.target for rule in rules if isinstance(rule, ComputedColumn) and not rule.learnt}
+    unseen = set(follows).difference(seen) | computed
+    distances = _distances(rules, values)
     encodings: dict[str, Encoding] = {}
     for column in table.columns:
         if not column.learnt or column.name in unseen:
@@ -177,81 +173,36 @@ def fitted(
         if column.kind in CATEGORICAL:
             encodings[column.name] = places[column.name]
             continue
-        numbers_seen = apart.get(column.name, table.arrays[column.name])
-        lattice = rounding.of(numbers_seen[~np.isnan(numbers_seen)], _scale(column, rules, table.columns))
+        numbers = distances.get(column.name, table.arrays[column.name])
+        grid = Grid.fit(numbers[~np.isnan(numbers)], _scale(column, rules, table.columns))
+        is_mixture = numeric == "mixture"
         encodings[column.name] = (
-            mixture.fitted(numbers_seen, lattice, seed)
-            if numeric == "mixture"
-            else quantile_transform.fitted(numbers_seen, lattice)
+            Mixture.fit(numbers, grid, seed) if is_mixture else QuantileTransform.fit(numbers, grid)
         )
     return Transform(table.columns, encodings, follows, rules)
 
 
 def _scale(column: Column, rules: Sequence[Rule], columns: Sequence[Column]) -> float:
-    """The whole numbers that what the networks see of a column are multiples of, see `Grid.scale`."""
+    """The `Grid.scale` of what the networks see of a column."""
     rule = next((rule for rule in rules if rule.target == column.name), None)
-    own = linear.scale_of(column)
-    if not isinstance(rule, OutOfRange) or not rule.near:
+    own = constraints.scale_of(column)
+    if not isinstance(rule, BoundedColumn) or not rule.near:
         return own
-    scales = [linear.scale_of(one) for one in columns if one.name in rule.sources]
+    scales = [constraints.scale_of(one) for one in columns if one.name in rule.sources]
     factors = [c for one in rule.statements for c in (*one.coefficients.values(), one.constant)]
-    plain = all(abs(c) in (0.0, 1.0) for c in factors)
-    return max(own, *scales) if plain and own and all(scales) else 0.0
+    is_difference = all(abs(c) in (0.0, 1.0) for c in factors)
+    return max(own, *scales) if is_difference and own and all(scales) else 0.0
 
 
 def _determined(
     table: Table, places: Mapping[str, Categories], given: Sequence[str]
-) -> dict[str, FunctionalDependencies]:
-    """Of the columns of a table, those that a category determines. given: that something else gives."""
+) -> dict[str, FunctionalDependency]:
+    """The columns of a table that a category determines. given: columns that constraints give already."""
     arrays = {name: values for name, values in table.arrays.items() if name not in given}
-    found = functional_dependencies.found(arrays, {name: part.kept for name, part in places.items() if not part.rare})
+    found = find_dependencies(arrays, {name: part.kept for name, part in places.items() if not part.rare})
     left = {name: values for name, values in arrays.items() if name not in found}
-    keys = {name: len(part.counts) for name, part in places.items() if part.rare and name in left}
-    keyed = functional_dependencies.found(left, keys)
+    keyed = find_dependencies(
+        left, {name: len(part.counts) for name, part in places.items() if part.rare and name in left}
+    )
     # What a key determines may itself determine others, and so comes first.
     return {**keyed, **found}
-
-
-def _plain(column: Column, encoding: Encoding | None, follows: FunctionalDependencies | None) -> dict[str, Any]:
-    simple = ("name", "kind", "dtype", "spelling", "rule", "left_out")
-    plain: dict[str, Any] = {name: getattr(column, name) for name in simple}
-    plain["missing"] = column.missing
-    if column.categories is not None:
-        plain["categories"] = dict(column.categories)
-    plain["form"] = None if column.form is None else column.form.to_json()
-    plain["levels"] = list(column.levels)
-    for name, part in (("encoding", encoding), ("follows", follows)):
-        if part is not None:
-            kind = next(kind for kind, (cls, _) in KINDS.items() if isinstance(part, cls))
-            plain[name] = {"kind": kind, **part.to_json()}
-    return plain
-
-
-def of_payload(payload: Mapping[str, Any]) -> Transform:
-    """The transform that the payload of a DatasetInfo describes."""
-    columns: list[Column] = []
-    encodings: dict[str, Encoding] = {}
-    follows: dict[str, FunctionalDependencies] = {}
-    for plain in payload["columns"]:
-        columns.append(column_of(plain))
-        for how in (plain.get("encoding"), plain.get("follows")):
-            found = KINDS[how["kind"]][1](how) if how else None
-            if isinstance(found, FunctionalDependencies):
-                follows[plain["name"]] = found
-            elif found is not None:
-                encodings[plain["name"]] = found
-    return Transform(tuple(columns), encodings, follows, tuple(map(linear.of_json, payload.get("rules", ()))))
-
-
-def column_of(plain: Mapping[str, Any]) -> Column:
-    """A column from the plain values in the payload."""
-    given = {name: value for name, value in plain.items() if name not in ("encoding", "follows", "form", "levels")}
-    form = plain["form"]
-    if form is not None:
-        form = dates.DateFormat(**form) if plain["kind"] == "date" else numbers.format_of(form)
-    return Column(**given, form=form, levels=tuple(plain["levels"]))
-
-
-def names_of(columns: Sequence[Column]) -> list[str]:
-    """The names of the learnt columns."""
-    return [column.name for column in columns if column.learnt]

@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerosum.domain import DatasetInfo
-from zerosum.domains.tables.columns import BOOLS, CATEGORICAL, Column, is_missing
 from zerosum.domains.tables.dates import DateFormat
 from zerosum.domains.tables.numbers import NumberFormat
 from zerosum.domains.tables.reading import TextStyle, frames, style_of, text
-from zerosum.domains.tables.table import Table
+from zerosum.domains.tables.table import BOOLS, CATEGORICAL, Column, Table, is_missing
 from zerosum.errors import UserError
 
 ENDINGS = (*text.SUFFIXES, *frames.SUFFIXES)
@@ -35,36 +34,43 @@ OBJECT = re.compile(
 
 
 class Writer(Protocol):
-    """A file that takes tables of the same columns, one below the other. It appears when all is written."""
+    """A file to which tables of the same columns are written, one below the other. It appears when all is written."""
 
     def add(self, table: Table) -> None:
         """Writes the rows of one more table."""
 
     def close(self) -> None:
-        """No more rows are to come."""
+        """Ends the file."""
 
 
 @contextlib.contextmanager
-def opened(path: Path, columns: Iterable[Column], style: TextStyle = TextStyle()) -> Iterator[Writer]:
-    """A file in the making: written aside, renamed at the end. After an error, a full disk's too, nothing is left of it."""
-    from zerosum.store import writing  # it loads torch, which the reading of tables does without
+def open_writer(path: Path, columns: Iterable[Column], style: TextStyle = TextStyle()) -> Iterator[Writer]:
+    """A file that is written under a temporary name and renamed at the end. After an error, also a full disk, no part remains."""
+    from zerosum.store import writing  # it imports torch, which reading tables does not need
 
-    if not suits(path):
+    if not can_write(path):
         raise UserError(f"--out {path}: a table is written as .csv, .tsv, .csv.gz or .parquet.")
     columns = [column for column in columns if not column.left_out]
     style = replace(style, delimiter="\t") if path.name.lower().endswith((".tsv", ".tsv.gz")) else style
-    with writing(path) as aside:
+    with writing(path) as temporary:
         if path.name.lower().endswith(frames.SUFFIXES):
-            file: Writer = _ParquetFile(aside, style)
+            file: Writer = _ParquetFile(temporary, style)
         else:
-            file = _TextFile(aside, columns, style, packed=path.suffix == ".gz")
+            file = _TextFile(temporary, columns, style, packed=path.suffix == ".gz")
         with contextlib.closing(file):
             yield file
 
 
-def suits(path: Path) -> bool:
+def can_write(path: Path) -> bool:
     """Whether a file of this name can be written."""
     return path.name.lower().endswith(ENDINGS)
+
+
+def write_table(table: Table, path: Path, info: DatasetInfo) -> list[Path]:
+    """A table as one file."""
+    with open_writer(path, table.columns, style_of(info.payload)) as file:
+        file.add(table)
+    return [path]
 
 
 class _TextFile:
@@ -78,7 +84,7 @@ class _TextFile:
 
     def add(self, table: Table) -> None:
         """The rows as lines of text."""
-        self._csv.writerows(zip(*(table.spelled(column) for column in table.written)))
+        self._csv.writerows(zip(*(table.format(column) for column in table.written)))
 
     def close(self) -> None:
         """Flushes and closes the file."""
@@ -87,8 +93,8 @@ class _TextFile:
 
 class _ParquetFile:
     def __init__(self, path: Path, style: TextStyle) -> None:
-        self._pyarrow = frames.needed("pyarrow", "Writing Parquet")
-        self._parquet = frames.needed("pyarrow.parquet", "Writing Parquet")
+        self._pyarrow = frames.require("pyarrow", "Writing Parquet")
+        self._parquet = frames.require("pyarrow.parquet", "Writing Parquet")
         self._path, self._labels = path, style.labels
         self._file: Any = None
 
@@ -102,7 +108,7 @@ class _ParquetFile:
 
     def _schema_of(self, frame: Any, table: Table) -> Any:
         """The types of the columns; of Python objects those of the file that was learnt, whatever the first rows hold."""
-        # Only with the index does pyarrow write down of what type the names of the columns are; this one takes no room.
+        # Only with the index does pyarrow store the type of the names of the columns; this index takes no room.
         schema = self._pyarrow.Table.from_pandas(frame, preserve_index=None if self._labels else False).schema
         kinds = {"date": self._pyarrow.date32(), "time": self._pyarrow.time64("us"), "binary": self._pyarrow.binary()}
         for place, column in enumerate(table.written):
@@ -130,7 +136,7 @@ class _ParquetFile:
 def to_frame(table: Table, labels: str = "") -> Any:
     """A pandas DataFrame with the dtypes of the DataFrame or Parquet file that was learnt; of a text file, with those that
     pandas would give the columns. labels: see TextStyle."""
-    pandas = frames.needed("pandas", "A DataFrame")
+    pandas = frames.require("pandas", "A DataFrame")
     frame = pandas.DataFrame({column.name: _series(pandas, table, column) for column in table.written})
     if labels == "int":
         frame.columns = pandas.Index([int(name) for name in frame.columns])
@@ -140,12 +146,12 @@ def to_frame(table: Table, labels: str = "") -> Any:
 def _series(pandas: Any, table: Table, column: Column) -> Any:
     dtype = column.dtype
     if dtype.endswith("[pyarrow]"):
-        plain = replace(column, dtype=frames.arrow_free("a run", column.name, dtype))
+        plain = replace(column, dtype=frames.pandas_type("a run", column.name, dtype))
         return _series(pandas, table, plain).astype(dtype)
     if column.categories is not None:
-        return _categorical(pandas, table.spelled(column), column.categories)
+        return _categorical(pandas, table.format(column), column.categories)
     if OBJECT.match(dtype) or dtype.startswith("timedelta64"):
-        return _objects(pandas, table.spelled(column), dtype)
+        return _objects(pandas, table.format(column), dtype)
     if column.kind in ("continuous", "integer"):
         return _numbers(pandas, table.arrays[column.name], column)
     if column.kind == "date" and isinstance(column.form, DateFormat) and (not dtype or dtype.startswith("datetime64")):
@@ -153,7 +159,7 @@ def _series(pandas: Any, table: Table, column: Column) -> Any:
         if ", " in dtype or column.form.zones:  # a time zone
             times = times.dt.tz_localize("UTC")
         return times.astype(dtype) if dtype else times
-    words = pandas.Series(table.spelled(column), dtype=object)
+    words = pandas.Series(table.format(column), dtype=object)
     if dtype in BOOLS:
         found = words.map({"True": True, "False": False})
         return found if dtype == "bool[object]" else found.astype(dtype)
@@ -180,14 +186,14 @@ def _objects(pandas: Any, words: Sequence[str | None], dtype: str) -> Any:
         known = {word: round(Decimal(word).scaleb(frames.DIGITS[unit])) for word in {*words} if word}
         held = [known.get(word or "", "NaT") for word in words]
         return pandas.Series(np.array(held, dtype=f"timedelta64[{unit}]"))
-    scale = Decimal(1).scaleb(-int(kind["scale"] or 0))
     read: Mapping[str, Callable[[str], Any]] = {
-        "date": date.fromisoformat,
-        "time": time.fromisoformat,
-        "binary": str.encode,
-    }
-    one = (lambda word: Decimal(word).quantize(scale)) if kind["scale"] else read.get(kind["other"] or "", Decimal)
-    made = {word: None if word is None or is_missing(word) else one(word) for word in {*words}}
+        "date": date.fromisoformat, "time": time.fromisoformat, "binary": str.encode,
+    }  # fmt: skip
+    parse = read.get(kind["other"] or "", Decimal)
+    if kind["scale"]:
+        scale = Decimal(1).scaleb(-int(kind["scale"]))
+        parse = lambda word: Decimal(word).quantize(scale)  # noqa: E731
+    made = {word: None if word is None or is_missing(word) else parse(word) for word in {*words}}
     return pandas.Series([made[word] for word in words], dtype=object)
 
 
@@ -195,20 +201,19 @@ def _numbers(pandas: Any, values: NDArray[np.float64], column: Column) -> Any:
     if column.dtype in TEXTS:
         assert column.form is not None
         known = np.where(np.isnan(values), 0.0, values)
-        return pandas.Series(column.form.spelled(known), dtype=object).mask(np.isnan(values)).astype(column.dtype)
+        return pandas.Series(column.form.format(known), dtype=object).mask(np.isnan(values)).astype(column.dtype)
     whole = column.kind == "integer" and not np.isnan(values).any()
     if isinstance(column.form, NumberFormat) and column.form.offset:  # of more digits than a double holds
         rounded = np.round(np.nan_to_num(values)).astype(np.int64) + column.form.offset
-        return pandas.Series(pandas.arrays.IntegerArray(rounded, np.isnan(values))).astype(
-            column.dtype or ("int64" if whole else "Int64")
-        )
+        series = pandas.Series(pandas.arrays.IntegerArray(rounded, np.isnan(values)))
+        return series.astype(column.dtype or ("int64" if whole else "Int64"))
     if column.dtype.startswith(NULLABLE):
         return pandas.Series(values).astype("Float64").astype(column.dtype)
     return pandas.Series(values).astype(column.dtype or ("int64" if whole else "float64"))
 
 
 def _typed(pandas: Any, words: Any, dtype: str) -> Any:
-    """Spelled cells as a column of a dtype: codes that are numbers become numbers again."""
+    """Cells as a column of a dtype: codes that are numbers become numbers again."""
     if not dtype:
         found = pandas.to_numeric(words, errors="coerce")
         return found if bool((found.notna() | words.isna()).all()) and bool(found.notna().any()) else words
@@ -218,12 +223,4 @@ def _typed(pandas: Any, words: Any, dtype: str) -> Any:
         return pandas.to_datetime(words, utc=", " in dtype).astype(dtype)
     if dtype in BOOLS:
         return words.map({"True": True, "False": False}).astype(dtype)
-    numbers = pandas.to_numeric(words)
-    return numbers.astype(dtype)
-
-
-def written(table: Table, path: Path, info: DatasetInfo) -> list[Path]:
-    """A table as one file."""
-    with opened(path, table.columns, style_of(info.payload)) as file:
-        file.add(table)
-    return [path]
+    return pandas.to_numeric(words).astype(dtype)

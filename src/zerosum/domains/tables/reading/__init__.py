@@ -9,7 +9,7 @@ from pathlib import Path
 from zerosum.data.opening import is_regular, path_of, regular
 from zerosum.domains.tables.reading import frames, text
 from zerosum.domains.tables.reading.bundled import SOURCES, read_bundled
-from zerosum.domains.tables.reading.cells import RawColumn, RawTable, TextStyle, checked, style_of
+from zerosum.domains.tables.reading.raw_table import RawColumn, RawTable, TextStyle, style_of
 from zerosum.errors import UserError, nearest
 
 SHEETS = (".xlsx", ".xls", ".ods")
@@ -34,30 +34,29 @@ def read(
     others: see `text.read_text`.
     """
     if where in SOURCES:
-        return checked(read_bundled(where))
+        return read_bundled(where).checked()
     path = path_of(where)
     if not is_regular(path):
         if os.path.exists(path) and not os.path.isdir(path):
-            regular(path)  # says what it is
-        kind = "a folder" if os.path.isdir(path) else "neither a named table nor a file that is there"
+            regular(path)  # raises UserError with the kind of file
+        kind = "a folder" if os.path.isdir(path) else "neither a named table nor an existing file"
         raise UserError(
             f"{where} is {kind}. A table is a file: .csv, .tsv, .csv.gz or .parquet. {nearest(where, SOURCES)}"
         )
     if _ends(path, frames.SUFFIXES):
-        return checked(frames.read_parquet(path, most, drop), least)
+        return frames.read_parquet(path, most, drop).checked(least)
     if _ends(path, (*text.SUFFIXES, text.TABBED)):
         mark = "\t" if delimiter is None and _ends(path, (".tsv", ".tsv.gz", text.TABBED)) else delimiter
-        table = text.read_text(path, encoding=encoding, delimiter=mark, header=header, most=most)
-        return checked(table, least)
+        return text.read_text(path, encoding=encoding, delimiter=mark, header=header, most=most).checked(least)
     if _ends(path, SHEETS):
-        raise UserError(f"{where} is a workbook. Save the sheet that you mean as CSV, and give that file.")
+        raise UserError(f"{where} is a workbook. Save one sheet as CSV, and give that file.")
     raise UserError(
-        f"{where} is no table: its name should end in .csv, .tsv, .csv.gz, .parquet or, with tabs between its cells, .txt."
+        f"{where} is no table: use a file named .csv, .tsv, .csv.gz, .parquet or, with tabs between its cells, .txt."
     )
 
 
 def can_open(where: str) -> bool:
-    """Whether `where` is a table's name or file. Looks at a few lines, never raises."""
+    """Whether `where` is a table's name or file. Reads a few lines, never raises."""
     if where in SOURCES:
         return True
     path = path_of(where)
@@ -69,7 +68,7 @@ def can_open(where: str) -> bool:
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a path that is not can_opend is a table by its ending, or a folder of such files. Never raises."""
+    """Whether a path that `can_open` refuses is a table by its ending, or a folder of such files. Never raises."""
     endings = (*text.SUFFIXES, *frames.SUFFIXES, *SHEETS)
     try:
         return any(_ends(file, endings) for file in path.iterdir()) if path.is_dir() else _ends(path, endings)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from zerosum.data.sources import SourceInfo
-from zerosum.domains.tables.reading.cells import RawColumn, RawTable
+from zerosum.domains.tables.reading.raw_table import RawColumn, RawTable
 
 UCI = "CC BY 4.0 (UCI Machine Learning Repository)"
 

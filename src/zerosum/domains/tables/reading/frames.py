@@ -1,4 +1,4 @@
-"""Typed tables: Parquet files and pandas DataFrames. pandas and pyarrow are asked for only here and in `writing`."""
+"""Typed tables: Parquet files and pandas DataFrames. Only this module and `writing` import pandas and pyarrow."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import importlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zerosum.data.opening import MAX_FILE_BYTES, check_size, decoding, opened
-from zerosum.domains.tables.reading.cells import RawColumn, RawTable, TextStyle
+from zerosum.domains.tables.reading.raw_table import RawColumn, RawTable, TextStyle
 from zerosum.errors import UserError
 from zerosum.jsonfile import parse_json
 
@@ -24,26 +24,23 @@ READ = re.compile(
 )
 """Types of columns that are read."""
 OBJECTS = {
-    "decimal": "decimal",
-    "date": "date32[day]",
-    "time": "time64[us]",
-    "bytes": "binary",
-    "boolean": "bool[object]",
-}
-"""Of columns of Python objects: what pandas calls them, and what they are called here if no file says more."""
+    "decimal": "decimal", "date": "date32[day]", "time": "time64[us]", "bytes": "binary", "boolean": "bool[object]",
+}  # fmt: skip
+"""Of columns of Python objects: what pandas calls them, and the type that they have here if the file names no other."""
 ARROW = {
     "float": "Float32", "double": "Float64", "bool": "boolean", "large_string": "string", "string": "string",
     **{f"{sign}int{size}": f"{cap}Int{size}" for sign, cap in (("", ""), ("u", "U")) for size in (8, 16, 32, 64)},
 }  # fmt: skip
 """pandas' own types for columns that lie in Arrow's memory."""
 KEPT = b"zerosum"
-"""The key of a Parquet file's metadata under which `keep` writes what its types do not say."""
+"""The key of a Parquet file's metadata under which `save_frame` stores what the types of Parquet cannot."""
 DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 """Of the parts of a second in each unit of durations."""
+LEAVE_OUT = "Leave it out: data.drop names columns that are not to be learnt."
 
 
-def needed(module: str, use: str) -> Any:
-    """The module; UserError names the extra that brings it. use: what it is wanted for."""
+def require(module: str, use: str) -> Any:
+    """The module; UserError names the extra that installs it. use: what it is needed for."""
     try:
         return importlib.import_module(module)
     except ImportError:
@@ -52,9 +49,8 @@ def needed(module: str, use: str) -> Any:
 
 
 def read_parquet(path: Path, most: int | None = None, drop: Sequence[str] = ()) -> RawTable:
-    """A Parquet file. most: bytes that it may take in memory, by its own account; by default MAX_FILE_BYTES. drop: see
-    `of_frame`."""
-    pandas, parquet = (needed(module, f"Reading {path}") for module in ("pandas", "pyarrow.parquet"))
+    """A Parquet file. most: bytes that it may take in memory, as it states; by default MAX_FILE_BYTES. drop: see `from_frame`."""
+    pandas, parquet = (require(module, f"Reading {path}") for module in ("pandas", "pyarrow.parquet"))
     with opened(path) as file, decoding(path, "a Parquet file"):
         source = parquet.ParquetFile(file)
         about, schema = source.metadata, source.schema_arrow
@@ -70,53 +66,43 @@ def read_parquet(path: Path, most: int | None = None, drop: Sequence[str] = ()) 
             if str(name) in coded and str(frame[name].dtype) != "category":  # Parquet knows categories of texts only
                 frame[name] = frame[name].astype("category")
     types = {field.name: str(field.type) for field in schema}
-    return of_frame(frame, str(path), drop, types, kept)
+    return from_frame(frame, str(path), drop, types, kept)
 
 
-def keep(frame: Any, path: Path) -> None:
-    """Writes a DataFrame to a Parquet file from which `read_parquet` reads the same columns, all categories among them."""
-    pyarrow, parquet = (needed(module, "Writing Parquet") for module in ("pyarrow", "pyarrow.parquet"))
-    categories = {column.name: column.categories for column in of_frame(frame).columns if column.categories}
+def save_frame(frame: Any, path: Path) -> None:
+    """Writes a DataFrame to a Parquet file from which `read_parquet` reads the same columns, with all categories."""
+    pyarrow, parquet = (require(module, "Writing Parquet") for module in ("pyarrow", "pyarrow.parquet"))
+    categories = {column.name: column.categories for column in from_frame(frame).columns if column.categories}
     table = pyarrow.Table.from_pandas(frame.reset_index(drop=True))
     about = {**(table.schema.metadata or {}), KEPT: json.dumps(categories).encode()}
     parquet.write_table(table.replace_schema_metadata(about), path)
 
 
-def of_frame(
+def from_frame(
     frame: Any,
     where: str = "the DataFrame",
     drop: Sequence[str] = (),
     types: Mapping[str, str] = {},
     categories: Mapping[str, Any] = {},
 ) -> RawTable:
-    """The columns of a pandas DataFrame; its index is left out.
+    """The columns of a pandas DataFrame without its index.
 
-    drop: columns that need not be readable. types: Arrow's, of columns of Python objects. categories: of columns whose own do not
-    name all, see RawColumn.
+    drop: columns that need not be readable. types: Arrow's, of columns of Python objects. categories: of columns whose own
+    categories are incomplete, see RawColumn.
     """
     labels = _labels(where, list(frame.columns))
     columns = []
     for place, name in enumerate(map(str, frame.columns)):
         try:
-            column = _column(where, name, frame.iloc[:, place], types.get(name, ""))
+            column = _column(where, name, frame.iloc[:, place], types.get(name, ""), categories.get(name))
         except UserError:
             if name not in drop:
                 raise
             column = RawColumn(name, np.zeros(len(frame), dtype=np.int32), (None,))
-        known = categories.get(name)
-        columns.append(replace(column, categories=known) if _fits(known, column) else column)
+        columns.append(column)
     if not columns:
         raise UserError(f"{where} has no columns.")
     return RawTable(where, tuple(columns), len(frame), TextStyle(labels=labels))
-
-
-def _fits(known: Any, column: RawColumn) -> bool:
-    """Whether what a file keeps of categories can be those of a column."""
-    if column.categories is None or not isinstance(known, dict) or {*known} != {"ordered", "values", "of"}:
-        return False
-    values = known["values"]
-    strings = isinstance(values, list) and all(isinstance(value, str) for value in [*values, known["of"]])
-    return strings and {*column.spellings} <= {None, *values} and len({*values}) == len(values)
 
 
 def _labels(where: str, names: Sequence[Any]) -> str:
@@ -131,46 +117,61 @@ def _labels(where: str, names: Sequence[Any]) -> str:
     return "int" if kinds == {"int"} else ""
 
 
-def _column(where: str, name: str, series: Any, arrow: str) -> RawColumn:
-    pandas, dtype = needed("pandas", where), str(series.dtype)
-    spell: Callable[[Any], str]
-    held, categories, spell = series, None, spelled
+def _column(where: str, name: str, series: Any, arrow: str, known: Any) -> RawColumn:
+    pandas, dtype = require("pandas", where), str(series.dtype)
+    if not (dtype.endswith("[pyarrow]") or READ.fullmatch(dtype)):
+        raise UserError(f"{where}: column {name!r} is of type {dtype}, which is not read. {LEAVE_OUT}")
+    spell: Callable[[Any], str] = _spell
+    held, categories = series, None
     if dtype.endswith("[pyarrow]"):
-        held = series.astype(arrow_free(where, name, dtype))
+        held = series.astype(pandas_type(where, name, dtype))
     elif dtype == "category":
         values = series.cat.categories
-        categories = {
-            "ordered": bool(series.cat.ordered), "values": [spelled(value) for value in values], "of": str(values.dtype),
-        }  # fmt: skip
+        categories = {"ordered": bool(series.cat.ordered), "values": [*map(_spell, values)], "of": str(values.dtype)}
     elif dtype == "object":
         found = pandas.api.types.infer_dtype(series, skipna=True)
         dtype = (arrow if found == "decimal" else "") or OBJECTS.get(found, dtype)
-        spell = _bytes(where, name) if found == "bytes" else spelled
-        held = series.astype(f"{found}64[us]") if found in ("timedelta", "datetime") else series
-        dtype = str(held.dtype) if held is not series else dtype
-    elif not READ.fullmatch(dtype):
-        raise UserError(f"{where}: column {name!r} is of type {dtype}, which is not read. {LEAVE_OUT}")
+        if found in ("timedelta", "datetime"):
+            held = series.astype(f"{found}64[us]")
+            dtype = str(held.dtype)
     if str(held.dtype).startswith("datetime64"):
         held = _times(held)
     elif str(held.dtype).startswith("timedelta64"):
         held, spell = held.astype("object").map(_seconds, na_action="ignore"), str
+    codes, spellings = _codes(where, name, held, spell)
+    if categories is not None and _can_be_categories(known, spellings):
+        categories = known
+    return RawColumn(name, codes, spellings, dtype, categories)
+
+
+def _codes(
+    where: str, name: str, series: Any, spell: Callable[[Any], str]
+) -> tuple[NDArray[np.int32], tuple[str | None, ...]]:
+    """(N,) indices of distinct spellings, and these; None for missing cells."""
     try:
-        codes, uniques = pandas.factorize(held, use_na_sentinel=True)
+        codes, distinct = require("pandas", where).factorize(series, use_na_sentinel=True)
+        spellings: list[str | None] = [spell(value) for value in distinct]
     except TypeError:
         kind = type(series.iloc[0]).__name__
         raise UserError(f"{where}: column {name!r} holds {kind} objects, not single values. {LEAVE_OUT}") from None
-    spellings: list[str | None] = [spell(value) for value in uniques]
-    codes = np.asarray(codes, dtype=np.int32)
+    except UnicodeDecodeError:
+        raise UserError(f"{where}: column {name!r} holds bytes that are no UTF-8 text. {LEAVE_OUT}") from None
     if (codes < 0).any():
-        codes = np.where(codes < 0, len(spellings), codes).astype(np.int32)
+        codes = np.where(codes < 0, len(spellings), codes)
         spellings.append(None)
-    return RawColumn(name, codes, tuple(spellings), dtype, categories)
+    return np.asarray(codes, dtype=np.int32), tuple(spellings)
 
 
-LEAVE_OUT = "Leave it out: data.drop names columns that are not to be learnt."
+def _can_be_categories(known: Any, spellings: Sequence[str | None]) -> bool:
+    """Whether what a file keeps of categories can be those of a column of these spellings."""
+    if not isinstance(known, dict) or {*known} != {"ordered", "values", "of"}:
+        return False
+    values = known["values"]
+    strings = isinstance(values, list) and all(isinstance(value, str) for value in [*values, known["of"]])
+    return strings and {*spellings} <= {None, *values} and len({*values}) == len(values)
 
 
-def arrow_free(where: str, name: str, dtype: str) -> str:
+def pandas_type(where: str, name: str, dtype: str) -> str:
     """pandas' own type for one in Arrow's memory such as "int64[pyarrow]"."""
     inner = dtype.removesuffix("[pyarrow]")
     if inner.startswith("timestamp"):
@@ -180,28 +181,16 @@ def arrow_free(where: str, name: str, dtype: str) -> str:
     return ARROW[inner]
 
 
-def _bytes(where: str, name: str) -> Callable[[bytes], str]:
-    def spell(value: bytes) -> str:
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            raise UserError(f"{where}: column {name!r} holds bytes that are no UTF-8 text. {LEAVE_OUT}") from None
-
-    return spell
-
-
 def _times(series: Any) -> Any:
-    """A column of times as texts of one form: in UTC where it has a zone, with no finer parts than there are."""
+    """A column of times as texts of one form: in UTC where it has a zone, with no finer parts than the values have."""
     if series.dt.tz is not None:
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
     times = series.to_numpy()
     known = times[~np.isnat(times)]
     units = ("D", "s", "ms", "us", "ns")
     unit: Any = next(unit for unit in units if (known.astype(f"datetime64[{unit}]").astype(known.dtype) == known).all())
-    texts = [
-        None if text == "NaT" else text.replace("T", " ") for text in np.datetime_as_string(times, unit=unit).tolist()
-    ]
-    return needed("pandas", "Reading times").Series(texts, dtype=object)
+    texts = [None if text == "NaT" else text.replace("T", " ") for text in np.datetime_as_string(times, unit).tolist()]
+    return require("pandas", "Reading times").Series(texts, dtype=object)
 
 
 def _seconds(value: Any) -> str:
@@ -211,11 +200,10 @@ def _seconds(value: Any) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def spelled(value: Any) -> str:
+def _spell(value: Any) -> str:
     """A value of a typed table as text from which it can be read again."""
+    if isinstance(value, bytes):
+        return value.decode()
     if isinstance(value, Decimal):
         return f"{value:f}"
-    if hasattr(value, "isoformat"):
-        text: str = value.isoformat()
-        return text.replace("T", " ")
-    return str(value)
+    return str(value.isoformat()).replace("T", " ") if hasattr(value, "isoformat") else str(value)

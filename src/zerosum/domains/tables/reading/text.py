@@ -1,4 +1,4 @@
-"""Tables in text files: comma-separated values and their relatives, gzip-compressed or not."""
+"""Tables in text files: comma-separated values and similar formats, gzip-compressed or not, in any encoding."""
 
 from __future__ import annotations
 
@@ -8,37 +8,34 @@ import gzip
 import io
 import itertools
 import re
+import unicodedata
 import zlib
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from zerosum.data.numpy_files import MAX_RATIO, RATIO_MATTERS_BYTES
-from zerosum.data.opening import MAX_FILE_BYTES, reason, size
-from zerosum.data.opening import opened as regular_file
-from zerosum.domains.tables.reading import encodings
-from zerosum.domains.tables.reading.cells import RawColumn, RawTable, TextStyle, without_blank
+from zerosum.data.opening import MAX_FILE_BYTES, opened, reason, size
+from zerosum.domains.tables.reading.raw_table import RawColumn, RawTable, TextStyle
 from zerosum.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 TABBED = ".txt"
-"""What spreadsheet programs save with tabs; a table only if it has them, for other texts end so, too."""
+"""Spreadsheet programs save text with tabs under this ending. Other texts end so too: it is a table only if it has tabs."""
 DELIMITERS = ",;\t|"
-GLANCE = 50
-"""Lines that are looked at to find out what separates the cells."""
-GLANCE_BYTES, LONGEST_LINE = 2**20, 2**24
-"""Bytes in which the first of them must end, and of a line at most."""
+NUM_FIRST, FIRST_BYTES, LONGEST_LINE = 50, 2**20, 2**24
+"""Lines from which the delimiter is found; bytes in which the first of them must end; bytes of a line at most."""
 CHUNK = 20_000
 """Rows that are read at a time."""
 UNREADABLE = (OSError, EOFError, zlib.error, csv.Error)
 DECLARED = re.compile(r'"?sep=(?P<mark>[^"\r\n])"?\s*', re.IGNORECASE)
-"""A first line by which spreadsheet programs say what separates the cells."""
+"""A first line by which spreadsheet programs declare the delimiter."""
 BY_MARK = "utf-8-sig"
-"""The encoding by default: UTF-8, unless a byte order mark announces another one."""
+"""The default encoding: UTF-8, unless a byte order mark announces another one."""
 
 
 def read_text(
@@ -49,19 +46,26 @@ def read_text(
     header: bool | None = None,
     most: int | None = None,
 ) -> RawTable:
-    """A table whose first line names the columns. Empty lines are passed over.
+    """A table whose first line names the columns. Empty lines are skipped.
 
-    encoding: of the text. delimiter: what separates the cells; by default found from the first lines. header: whether the first
-    line names the columns, which are named c1, c2 ... where it does not; by default it must look like names. most: bytes of text
-    that are read, see `unpacked`. UserError names the line at fault.
+    encoding: of the text. delimiter: between the cells; by default found from the first lines. header: whether the first line
+    names the columns, which are named c1, c2 ... where it does not; by default it must look like names. most: bytes of text that
+    are read, see `unpacked`. UserError names the line at fault.
     """
-    _must_be_mark(delimiter)
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        marks = f"the separating mark is one sign, such as one of {' '.join(DELIMITERS)!r}"
+        raise UserError(f"data.delimiter = {delimiter!r}: {marks}.")
     try:
-        lines = glance(path, encoding)
+        announced = announced_encoding(path)
+        used = (announced if encoding == BY_MARK else None) or encoding
+        lines = first_lines(path, used)
         if any("\0" in line for line in lines):
-            raise UserError(encodings.without_mark(path))
-        mark = delimiter or sniffed(lines)
-        with opened(path, encoding, most) as file:
+            raise UserError(
+                f"{path} holds zero bytes and no byte order mark: it looks like UTF-16 text. Say so: "
+                "--set data.encoding=utf-16-le (or utf-16-be), or save it as UTF-8."
+            )
+        mark = delimiter or find_delimiter(lines)
+        with io.TextIOWrapper(unpacked(path, most), encoding=used, newline="") as file:
             reader = csv.reader(file, delimiter=mark)
             if _declared(lines):
                 next(reader)
@@ -69,63 +73,40 @@ def read_text(
     except UserError:
         raise
     except (UnicodeDecodeError, LookupError) as error:
-        raise UserError(encodings.advice(path, encoding, error)) from None
+        raise UserError(_decoding_advice(path, encoding, error)) from None
     except (*UNREADABLE, ValueError) as error:
         raise UserError(f"{path} cannot be read as a table: {reason(error)}.") from None
-    kept, notes = without_blank(columns)
+    kept, notes = _without_blank(columns)
     if header is None:
-        _must_have_header(path, names, kept)
-    written = codecs.lookup(_mark(path) or encoding).name
+        _check_header(path, names, kept)
+    written = codecs.lookup(announced or encoding).name.removesuffix("-sig")
     end = "\r\n" if lines[0].endswith("\r\n") else "\n"
-    style = TextStyle(mark, _mark(path) is not None, end, written.removesuffix("-sig"), header is not False)
+    style = TextStyle(mark, announced is not None, end, written, header is not False)
     return RawTable(str(path), kept, len(columns[0].codes), style, notes)
 
 
-def _named_columns(
-    path: Path, reader: Iterator[list[str]], header: bool | None
-) -> tuple[list[str], tuple[RawColumn, ...]]:
-    first = next((row for row in reader if row), None)
-    if first is None:
-        raise UserError(f"{path} is empty. A table begins with a line that names its columns.")
-    names = [f"c{place}" for place in range(1, len(first) + 1)] if header is False else first
-    rows = itertools.chain([first], reader) if header is False else reader
-    return names, _columns(names, rows, lambda chunk: _ragged(path, reader, chunk, len(names)))
+# --- bytes and lines
 
 
-def _must_be_mark(delimiter: str | None) -> None:
-    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
-        raise UserError(
-            f"data.delimiter = {delimiter!r}: the separating mark is one sign, such as one of {' '.join(DELIMITERS)!r}."
-        )
+def announced_encoding(path: Path) -> str | None:
+    """The encoding that the file's byte order mark announces; None where it begins with none."""
+    with unpacked(path) as file:
+        first = file.read(4)
+    return next((encoding for mark, encoding in MARKS.items() if first.startswith(mark)), None)
 
 
-def opened(path: Path, encoding: str = BY_MARK, most: int | None = None) -> TextIO:
-    """The text of a file, unpacked where its name ends in .gz. By default a byte order mark says in which encoding."""
-    if encoding == BY_MARK:
-        encoding = _mark(path) or BY_MARK
-    return io.TextIOWrapper(unpacked(path, most), encoding=encoding, newline="")
-
-
-def glance(path: Path, encoding: str = BY_MARK) -> list[str]:
-    """The first lines, at most GLANCE, of the first GLANCE_BYTES. UserError where not one of them ends there."""
-    if encoding == BY_MARK:
-        encoding = _mark(path) or BY_MARK
+def first_lines(path: Path, encoding: str) -> list[str]:
+    """The first lines, at most NUM_FIRST, of the first FIRST_BYTES. UserError where not one of them ends there."""
     io.TextIOWrapper(io.BytesIO(), encoding=encoding)  # raises LookupError for codecs of anything but text
     with unpacked(path) as file:
-        first = file.read(GLANCE_BYTES)
-    text = codecs.getincrementaldecoder(encoding)().decode(first, final=len(first) < GLANCE_BYTES)
-    lines = list(itertools.islice(io.StringIO(text, newline=""), GLANCE + 1))
-    if len(first) == GLANCE_BYTES and len(lines) <= GLANCE:
-        del lines[-1:]  # cut
+        first = file.read(FIRST_BYTES)
+    text = codecs.getincrementaldecoder(encoding)().decode(first, final=len(first) < FIRST_BYTES)
+    lines = list(itertools.islice(io.StringIO(text, newline=""), NUM_FIRST + 1))
+    if len(first) == FIRST_BYTES and len(lines) <= NUM_FIRST:
+        del lines[-1:]  # incomplete
         if not lines:
-            raise UserError(f"{path} cannot be read as a table: its first line is longer than {size(GLANCE_BYTES)}.")
-    return lines[:GLANCE]
-
-
-def _mark(path: Path) -> str | None:
-    """The encoding that the file's byte order mark announces."""
-    with unpacked(path) as file:
-        return encodings.marked(file.read(4))
+            raise UserError(f"{path} cannot be read as a table: its first line is longer than {size(FIRST_BYTES)}.")
+    return lines[:NUM_FIRST]
 
 
 def unpacked(path: Path, most: int | None = None) -> io.BufferedReader:
@@ -135,7 +116,7 @@ def unpacked(path: Path, most: int | None = None) -> io.BufferedReader:
     room = MAX_FILE_BYTES if most is None else most
     if packed and most is None:
         room = min(room, max(RATIO_MATTERS_BYTES, MAX_RATIO * path.stat().st_size))
-    file = regular_file(path)
+    file = opened(path)
     return io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=file) if packed else file, file, path, room), 2**16)
 
 
@@ -156,8 +137,8 @@ class _Bounded(io.RawIOBase):
         self._line = self._line + len(found) if end < 0 else len(found) - end
         if self._total > self._most:
             raise UserError(
-                f"{self._path} holds more than {size(self._most)} of text, which are read at most. Give a part of its rows, "
-                "or say how much may be read: --set data.max_gib=16."
+                f"{self._path} holds more than {size(self._most)} of text, the most that is read. Give a part of its rows, "
+                "or raise the limit: --set data.max_gib=16."
             )
         if self._line > LONGEST_LINE:
             raise UserError(f"{self._path} cannot be read as a table: a line is longer than {size(LONGEST_LINE)}.")
@@ -171,15 +152,18 @@ class _Bounded(io.RawIOBase):
         super().close()
 
 
+# --- cells
+
+
 def _declared(lines: Sequence[str]) -> str | None:
-    """The separating mark that the first line declares in place of naming columns."""
+    """The delimiter that the first line declares in place of naming columns."""
     found = DECLARED.fullmatch(lines[0]) if lines else None
     return found["mark"] if found else None
 
 
-def sniffed(lines: Sequence[str]) -> str:
-    """What separates the cells: the mark that the first line declares, else the one that cuts most lines into the same number of
-    cells, more than one; else one that the cells do not hold, a comma if it may be."""
+def find_delimiter(lines: Sequence[str]) -> str:
+    """The delimiter that the first line declares, else the one that cuts most lines into the same number of cells, more than one;
+    else one that the cells do not hold, a comma if possible."""
     if declared := _declared(lines):
         return declared
 
@@ -192,10 +176,21 @@ def sniffed(lines: Sequence[str]) -> str:
     return max(DELIMITERS, key=merit)
 
 
+def _named_columns(
+    path: Path, reader: Iterator[list[str]], header: bool | None
+) -> tuple[list[str], tuple[RawColumn, ...]]:
+    first = next((row for row in reader if row), None)
+    if first is None:
+        raise UserError(f"{path} is empty. A table begins with a line that names its columns.")
+    names = [f"c{place}" for place in range(1, len(first) + 1)] if header is False else first
+    rows = itertools.chain([first], reader) if header is False else reader
+    return names, _columns(names, rows, lambda chunk: _ragged(path, reader, chunk, len(names)))
+
+
 def _columns(
     names: list[str], reader: Iterator[list[str]], ragged: Callable[[list[list[str]]], str]
 ) -> tuple[RawColumn, ...]:
-    """Cells as numbers of distinct spellings: each spelling is held once, however many rows there are. ragged: what to say of
+    """Cells as indices of distinct spellings: each spelling is held once, however many rows there are. ragged: the message for
     rows one of which has another length."""
     width = len(names)
     places: list[defaultdict[str, int]] = [defaultdict() for _ in names]
@@ -203,7 +198,7 @@ def _columns(
         place.default_factory = place.__len__
     codes = [array("i") for _ in names]
     while chunk := list(itertools.islice(reader, CHUNK)):
-        # An empty line of a table of one column is an empty cell; of a wider one it is nothing.
+        # An empty line of a table of one column is an empty cell; in a wider table it is skipped.
         rows = [row or [""] for row in chunk] if width == 1 else [row for row in chunk if row]
         if any(len(row) != width for row in rows):
             raise UserError(ragged(chunk))
@@ -216,17 +211,27 @@ def _columns(
 
 def _ragged(path: Path, reader: Iterator[list[str]], chunk: list[list[str]], width: int) -> str:
     """Names the first line that is too long or too short; `reader` stands behind the chunk."""
-    # Cells may hold line ends, so lines are counted from the reader's own number backwards.
+    # Cells may hold line ends, so lines are counted backwards from the reader's own number.
     spans = [1 + sum(cell.count("\n") for cell in row) for row in chunk]
     first = next(i for i, row in enumerate(chunk) if row and len(row) != width)
     line = getattr(reader, "line_num", 0) - sum(spans[first:]) + 1
     return (
-        f"{path}, line {line}: {len(chunk[first])} cells where the first line names {width} columns. Mend the line: a cell "
-        'that holds the separating mark needs "quotes" around it.'
+        f"{path}, line {line}: {len(chunk[first])} cells where the first line names {width} columns. Correct the line: a "
+        'cell that holds the delimiter needs "quotes" around it.'
     )
 
 
-def _must_have_header(path: Path, names: list[str], columns: tuple[RawColumn, ...]) -> None:
+def _without_blank(columns: Sequence[RawColumn]) -> tuple[tuple[RawColumn, ...], tuple[str, ...]]:
+    """The columns that have a name or contents, and a note on the others, which delimiters at the ends of lines make."""
+    kept = tuple(
+        column for column in columns if column.name.strip() or any((s or "").strip() for s in column.spellings)
+    )
+    num = len(columns) - len(kept)
+    what = "1 column that has" if num == 1 else f"{num} columns that have"
+    return kept, (f"Left out: {what} neither a name nor contents.",) if num else ()
+
+
+def _check_header(path: Path, names: list[str], columns: tuple[RawColumn, ...]) -> None:
     """UserError when the first line looks like a row: its cells are numbers, or occur in the columns below them."""
     like_cells = sum(_is_number(column.name) or column.name in column.spellings for column in columns)
     if like_cells > len(columns) / 2:
@@ -245,22 +250,125 @@ def _is_number(text: str) -> bool:
     return True
 
 
+# --- what a file is
+
+
 def has_tabs(path: Path) -> bool:
     """Whether tabs cut most lines of a text file into the same number of cells, more than one. Never raises."""
-    try:
-        encoding = _mark(path) or "latin-1"  # which reads any bytes; tabs are the same in all that it may be instead
-        lines = [line for line in glance(path, encoding) if line.strip()]
-        widths = [len(row) for row in csv.reader(lines, delimiter="\t") if row]
-    except (*UNREADABLE, ValueError, UserError):
-        return False
+    # latin-1 reads any bytes; tabs are the same in all encodings without a mark.
+    widths = [len(row) for row in _first_rows(path, "latin-1", "\t")]
     return bool(widths) and widths[0] > 1 and widths.count(widths[0]) > len(widths) / 2
 
 
 def looks_like_table(path: Path) -> bool:
     """Whether a text file is a table and no list of points: not one or two columns of nothing but numbers. Never raises."""
-    try:
-        lines = [line for line in glance(path) if line.strip() and not line.startswith("#")]
-        rows = [row for row in csv.reader(lines[bool(_declared(lines)) :], delimiter=sniffed(lines)) if row]
-    except (*UNREADABLE, ValueError, UserError):
-        return False
+    rows = _first_rows(path, BY_MARK, None)
     return bool(rows) and (len(rows[0]) > 2 or not any(all(map(_is_number, row)) for row in rows[1:] or rows))
+
+
+def _first_rows(path: Path, encoding: str, delimiter: str | None) -> list[list[str]]:
+    """The cells of the first lines, without empty lines and comments; none where they cannot be read."""
+    try:
+        lines = [line for line in first_lines(path, announced_encoding(path) or encoding) if line.strip()]
+        if delimiter is None:
+            lines = [line for line in lines if not line.startswith("#")]
+            delimiter = find_delimiter(lines)
+            lines = lines[bool(_declared(lines)) :]
+        return [row for row in csv.reader(lines, delimiter=delimiter) if row]
+    except (*UNREADABLE, ValueError, UserError):
+        return []
+
+
+# --- encodings
+
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Byte order marks, the longer of two that begin alike first, and the encodings that they announce."""
+SINGLE = ("latin-1", "cp1252", "cp1250", "cp1251", "koi8-r", "cp1253", "mac_roman")
+DOUBLE: Mapping[str, tuple[str, range]] = {
+    "euc_kr": ("euc_kr", range(0xB0, 0xC9)),
+    "gbk": ("gb2312", range(0xB0, 0xD8)),
+    "gb18030": ("gb2312", range(0xB0, 0xD8)),
+    "euc_jp": ("euc_jp", range(0xB0, 0xD0)),
+    "big5": ("big5", range(0xA4, 0xC7)),
+    "shift_jis": ("shift_jis", range(0x88, 0x98)),
+}
+"""Encodings of two bytes a character; the standard that each extends, and the first bytes there of the common characters. The
+narrower encoding comes first."""
+WORD = rb"[^\x00-\x20,;|\"]"
+RUN = re.compile(rb"[\x80-\xff]+")
+NUM_SHOWN, NUM_SIGNS, NUM_LOOKED, LONGEST = 4, 24, 2**16, 256
+"""Encodings and characters of a word that are shown; bytes by which encodings are ranked; bytes of a word to either side."""
+MOST_ODD = 0.05
+"""The share of words that an encoding may not be able to read: a delimiter may be the second byte of a character."""
+
+
+def _decoding_advice(path: Path, encoding: str, error: UnicodeDecodeError | LookupError) -> str:
+    """The message for text that cannot be decoded: how the word at fault reads in encodings that make letters of it."""
+    if isinstance(error, LookupError):
+        return f"data.encoding = {encoding!r}: there is no such encoding. Use utf-8, latin-1 or cp1252, say."
+    name, text, at = encoding.removesuffix("-sig"), error.object, error.start
+    before = re.search(WORD + rb"*\Z", text[max(0, at - LONGEST) : at])
+    after = re.match(WORD + rb"*", text[at + 1 : at + LONGEST])
+    word = (before.group() if before else b"") + text[at : at + 1] + (after.group() if after else b"")
+    looked = bytes(text[:NUM_LOOKED])
+    others = [found.group() for found in re.finditer(WORD + rb"+", looked) if found.end() < len(looked)]
+    words = [word, *(other for other in others if not other.isascii())]
+    merits = {name: merit for name in (*SINGLE, *DOUBLE) if (merit := _merit(words, name)) is not None}
+    shown: dict[str, str] = {}
+    for candidate in sorted(merits, key=lambda one: -merits[one]):
+        if candidate != name:
+            shown.setdefault(word.decode(candidate)[:NUM_SIGNS], candidate)
+    first = next(iter(shown.values()), "cp1252")
+    reads = ", ".join(f"{read!r} in {candidate}" for read, candidate in [*shown.items()][:NUM_SHOWN])
+    reads = f"The word there reads {reads}. " if shown else ""
+    return (
+        f"{path} is not {name} text: byte 0x{text[at]:02x} stands where a character should begin. {reads}"
+        f"Name the encoding that reads right: --set data.encoding={first}, say, or another that Python knows."
+    )
+
+
+def _merit(words: Sequence[bytes], encoding: str) -> float | None:
+    """How likely words are written in an encoding, from 0 to 1; None where it makes anything but letters, digits and marks of the
+    first, or cannot read the others."""
+    texts = []
+    for word in words:
+        try:
+            texts.append(word.decode(encoding))
+        except UnicodeDecodeError:
+            if word is words[0]:
+                return None
+    if len(texts) < (1 - MOST_ODD) * len(words):
+        return None
+    # A wrong encoding makes control characters, unassigned ones and symbols of letters.
+    if any(unicodedata.category(sign) in ("Cc", "Cn", "Co", "So", "Sk") for sign in texts[0]):
+        return None
+    if encoding in DOUBLE:
+        signs = [sign for text in texts for sign in text if not sign.isascii()]
+        return sum(_is_common(sign, *DOUBLE[encoding]) for sign in signs) / max(1, len(signs))
+    if encoding in ("cp1251", "koi8-r", "cp1253"):  # whole words of such letters, with capitals as in words
+        return sum(_cased(text) and not any(map(str.isascii, text)) for text in texts) / len(texts)
+    # In languages of Latin letters those beyond ASCII mostly stand alone.
+    runs = [run for word in words for run in RUN.findall(word)]
+    return sum(map(_cased, texts)) / len(texts) * sum(len(run) == 1 for run in runs) / max(1, len(runs))
+
+
+def _is_common(sign: str, standard: str, first: range) -> bool:
+    """Whether a character is in common use in the languages of a standard."""
+    if standard in ("shift_jis", "euc_jp") and "\u3041" <= sign <= "\u30ff":
+        return True
+    try:
+        return sign.encode(standard)[0] in first
+    except UnicodeEncodeError:
+        return False
+
+
+def _cased(text: str) -> bool:
+    """Whether capitals stand where they do in words."""
+    letters = "".join(filter(str.isalpha, text))
+    return letters in (letters.lower(), letters.upper(), letters.capitalize())

@@ -1,4 +1,4 @@
-"""Mixed tables as one matrix of numbers, and how alike two of them are, column by column and pair by pair.
+"""Tables as one matrix of numbers and codes, and how similar two of them are, column by column and pair by pair.
 
 Legend: N rows, C columns. The scores are 1 for equal distributions and 0 for the most different ones. Definitions: those of
 SDMetrics (Patki et al. 2016, the Synthetic Data Vault): KSComplement, TVComplement, CorrelationSimilarity and
@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zerosum.domains.tables.table import NUMERIC, Floats, Table
 from zerosum.errors import UserError
 
-Floats = NDArray[np.float64]
 NUM_BINS = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Mixed:
-    """names: (C,). numeric: (C,) whether a column holds numbers (NaN where missing); else it holds codes 0, 1, 2 ...
-    values: (N, C) float64."""
+class NumericMatrix:
+    """A table as metrics need it. names: (C,). numeric: (C,) whether a column holds numbers (NaN where missing); else it holds
+    codes 0, 1, 2 ... values: (N, C) float64."""
 
     names: tuple[str, ...]
     numeric: tuple[bool, ...]
@@ -34,25 +34,37 @@ class Mixed:
         if self.values.ndim != 2 or not self.values.shape[1] == len(self.names) == len(self.numeric):
             raise UserError(f"table: {self.values.shape} values do not fit {len(self.names)} names")
 
+    @classmethod
+    def of(cls, table: Table) -> NumericMatrix:
+        """The learnt columns: numbers and moments with NaN where missing, categories by their index among the levels."""
+        names = tuple(table.arrays)
+        columns = [table.arrays[name].astype(np.float64) for name in names]
+        numeric = tuple(table.column(name).kind in NUMERIC for name in names)
+        return cls(names, numeric, np.column_stack(columns) if columns else np.zeros((len(table), 0)))
+
     def __len__(self) -> int:
         return len(self.values)
 
-    def rows(self, index: slice | NDArray[Any]) -> Mixed:
+    def column(self, name: str) -> Floats:
+        """(N,) the values of a column."""
+        return self.values[:, self.names.index(name)]
+
+    def rows(self, index: slice | NDArray[Any]) -> NumericMatrix:
         """These rows."""
         return replace(self, values=self.values[index])
 
-    def shuffled(self, seed: int) -> Mixed:
-        """Each column in an order of its own: the same columns, and nothing between them."""
+    def shuffled(self, seed: int) -> NumericMatrix:
+        """Each column permuted by itself: the same columns, but independent."""
         random = np.random.default_rng(seed)
         return replace(self, values=random.permuted(self.values, axis=0))
 
-    def resampled(self, num: int, seed: int) -> Mixed:
+    def resampled(self, num: int, seed: int) -> NumericMatrix:
         """`num` rows drawn with replacement."""
         return self.rows(np.random.default_rng(seed).integers(len(self), size=num))
 
 
-def shapes(real: Mixed, fake: Mixed) -> Floats:
-    """(C,): for each column, how alike its distributions are; NaN where one side has no value."""
+def shapes(real: NumericMatrix, fake: NumericMatrix) -> Floats:
+    """(C,): for each column, how similar its distributions are; NaN where one side has no value."""
     return np.array([shape(real.values[:, c], fake.values[:, c], real.numeric[c]) for c in range(len(real.names))])
 
 
@@ -75,10 +87,9 @@ def total_variation(real: NDArray[np.int64], fake: NDArray[np.int64]) -> float:
     return float(np.abs(shares[0] - shares[1]).sum()) / 2
 
 
-def trends(real: Mixed, fake: Mixed) -> Floats:
-    """(C, C), symmetric, NaN on the diagonal and where a correlation is undefined: for each pair of columns, how alike what
-    is between them is. Two numeric columns: 1 - |difference of their correlations| / 2; else 1 - total variation of the
-    pairs."""
+def trends(real: NumericMatrix, fake: NumericMatrix) -> Floats:
+    """(C, C), symmetric, NaN on the diagonal and where a correlation is undefined: for each pair of columns, how similar their
+    association is. Two numeric columns: 1 - |difference of their correlations| / 2; else 1 - total variation of the pairs."""
     num = len(real.names)
     linear = 1 - np.abs(correlations(real) - correlations(fake)) / 2
     codes = [_codes(side, real) for side in (real, fake)]
@@ -93,7 +104,7 @@ def trends(real: Mixed, fake: Mixed) -> Floats:
     return found
 
 
-def correlations(table: Mixed) -> Floats:
+def correlations(table: NumericMatrix) -> Floats:
     """(C, C) Pearson correlations over the rows where both are known; NaN for codes and for columns that do not vary."""
     values = np.where(table.numeric, table.values, np.nan)
     known = (~np.isnan(values)).astype(np.float64)
@@ -109,15 +120,15 @@ def correlations(table: Mixed) -> Floats:
     return np.clip(found, -1, 1)
 
 
-def _codes(table: Mixed, real: Mixed) -> NDArray[np.int64]:
-    """(N, C): codes as they are, numbers by the tenths of the real range that they lie in, those outside by the nearest."""
+def _codes(table: NumericMatrix, real: NumericMatrix) -> NDArray[np.int64]:
+    """(N, C): codes as they are, numbers by the tenth of the real range that they lie in or are nearest to."""
     found = np.empty(table.values.shape, dtype=np.int64)
     for c, numeric in enumerate(real.numeric):
         column = table.values[:, c]
         if numeric:
             known = real.values[:, c][~np.isnan(real.values[:, c])]
             edges = np.histogram_bin_edges(known, bins=NUM_BINS) if len(known) else np.zeros(2)
-            edges[0], edges[-1] = -np.inf, np.inf  # missing numbers come behind the last
+            edges[0], edges[-1] = -np.inf, np.inf  # missing numbers come after the last
             found[:, c] = np.digitize(column, edges)
         else:
             found[:, c] = column
@@ -139,8 +150,8 @@ def mean(scores: Floats) -> float:
         return float(np.nanmean(scores))
 
 
-def associations(table: Mixed) -> Floats:
-    """(C, C) strength of what is between two columns, with a sign where both are numeric, 1 on the diagonal.
+def associations(table: NumericMatrix) -> Floats:
+    """(C, C) strength of the association of two columns, with a sign where both are numeric, 1 on the diagonal.
 
     Numbers: Spearman's correlation. Codes: Cramer's V. One of each: the correlation ratio of the ranks. NaN where a column
     does not vary.
@@ -155,15 +166,17 @@ def associations(table: Mixed) -> Floats:
     return found
 
 
-def _ranks(table: Mixed, c: int) -> Floats:
+def _ranks(table: NumericMatrix, c: int) -> Floats:
     from scipy.stats import rankdata
 
     column = table.values[:, c]
     return np.asarray(rankdata(column, nan_policy="omit"), dtype=np.float64) if table.numeric[c] else column
 
 
-def _between(ranked: Mixed, a: int, b: int) -> float:
+def _between(ranked: NumericMatrix, a: int, b: int) -> float:
     """Cramer's V of two columns of codes, or the root of the share of a number's variance that a code explains."""
+    from scipy.stats.contingency import association
+
     if ranked.numeric[a] or ranked.numeric[b]:
         number, code = (a, b) if ranked.numeric[a] else (b, a)
         known = ~np.isnan(ranked.values[:, number])
@@ -173,10 +186,6 @@ def _between(ranked: Mixed, a: int, b: int) -> float:
         sizes, sums = np.bincount(groups), np.bincount(groups, y - y.mean())
         return float(np.sqrt((sums**2 / np.maximum(sizes, 1)).sum() / (len(y) * y.var())))
     x, y = (np.unique(ranked.values[:, c], return_inverse=True)[1] for c in (a, b))
-    counts = np.zeros((x.max() + 1, y.max() + 1))
+    counts = np.zeros((x.max() + 1, y.max() + 1), dtype=np.int64)
     np.add.at(counts, (x, y), 1)
-    if min(counts.shape) < 2:
-        return float("nan")
-    expected = np.outer(counts.sum(1), counts.sum(0)) / counts.sum()
-    chi = ((counts - expected) ** 2 / expected).sum()
-    return float(np.sqrt(chi / (counts.sum() * (min(counts.shape) - 1))))
+    return float(association(counts, method="cramer")) if min(counts.shape) > 1 else float("nan")
