@@ -33,7 +33,7 @@ LOADERS = re.compile(r"(importlib\.)?(import_module|find_spec)|importlib\.util\.
 
 
 def imported(text: str) -> Iterator[tuple[str, bool]]:
-    """(package, whether at the top of the file) of each import of a file, also by name ("needed('pandas', ...)")."""
+    """(package, whether at the top of the file) of each import of a file, also by name ("require('pandas', ...)")."""
     tree = ast.parse(text)
     tops = {id(node) for node in tree.body}
     for node in ast.walk(tree):
@@ -94,6 +94,6 @@ def test_versions_of_all_that_is_declared_are_held() -> None:
 
 
 def test_the_reading_of_imports_can_fail() -> None:
-    text = "import os, scipy.stats\ndef f():\n    from PIL import Image\n    needed('pandas', '')\n    find_spec('trimesh')"
+    text = "import os, scipy.stats\ndef f():\n    from PIL import Image\n    require('pandas', '')\n    find_spec('trimesh')"
     found = {("scipy", True), ("pillow", False), ("pandas", False), ("trimesh", False)}
     assert set(imported(text)) == found
