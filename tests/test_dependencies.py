@@ -29,7 +29,7 @@ PLACES = {
 """Files that may import what an extra brings."""
 INDIRECT = {"charset-normalizer": "trimesh reads text with it that is not UTF-8"}
 """Declared, and imported by what is imported."""
-LOADERS = re.compile(r"(importlib\.)?(import_module|find_spec)|importlib\.util\.find_spec|(\w+\.)?needed")
+LOADERS = re.compile(r"(importlib\.)?(import_module|find_spec)|importlib\.util\.find_spec|(\w+\.)?require")
 
 
 def imported(text: str) -> Iterator[tuple[str, bool]]:
