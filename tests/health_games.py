@@ -12,7 +12,7 @@ from typing import NamedTuple
 from zerosum.engine.events import Boundary
 from zerosum.evaluation.training_evaluator import TrainingEvaluator
 from zerosum.planning import plan
-from zerosum.training.monitor import TROUBLE, checkup_of
+from zerosum.training.diagnostics import TROUBLE, monitor_of
 
 LOOKS, LOG = 10, 5
 
@@ -75,7 +75,7 @@ def play(case: Case, seed: int) -> dict[str, list[int]]:
     """Title of each trouble that was found -> the steps at which it was."""
     planned = plan.make(plan.TrainRequest(case.source, case.recipe, settings=[*case.settings.split(), f"seed={seed}"]))
     match, steps = plan.training_loop(planned), planned.recipe.steps
-    observer, checkup = TrainingEvaluator(planned, match), checkup_of(planned.recipe, match.game)
+    observer, checkup = TrainingEvaluator(planned, match), monitor_of(planned.recipe, match.game)
     found: dict[str, list[int]] = {}
     for event in match.run(steps):
         if isinstance(event, Boundary):

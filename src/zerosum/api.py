@@ -26,8 +26,7 @@ from zerosum.planning.plan import Plan, TrainRequest
 from zerosum.planning.reopen import plan_of, with_data_at
 from zerosum.progress import NoProgress, Progress, patience
 from zerosum.recipe import Recipe, differences, override
-from zerosum.run_folder import RunFolder, refuse_exported
-from zerosum.training.new_run_folder import claimed
+from zerosum.run_folder import RunFolder, claimed, refuse_exported
 from zerosum.training.signals import StopRequest
 from zerosum.training.trainer import Trainer
 
@@ -136,7 +135,11 @@ def train(
         plan = plans.make(wish, world, preview_seconds)
     if on_plan and world.rank == 0:
         on_plan(plan)
-    with timing.cpu_threads(plan.recipe.threads), StopRequest() as stop, claimed(plan, out, world) as folder:
+    with (
+        timing.cpu_threads(plan.recipe.threads),
+        StopRequest() as stop,
+        claimed(plan.info.name, out, world, plan.recipe.device) as folder,
+    ):
         try:
             session = Trainer(plan, folder, progress if world.rank == 0 else NoProgress(), world, stop)
             session.prepare()

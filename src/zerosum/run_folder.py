@@ -12,6 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+import torch
+
+from zerosum.engine.distributed import DistributedContext
 from zerosum.errors import Damaged, UserError
 from zerosum.jsonfile import read_log, read_object
 from zerosum.recipe import Recipe, parse
@@ -203,6 +206,49 @@ class RunFolder(RunFiles):
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+# --- the folder of a new run
+
+
+@contextlib.contextmanager
+def claimed(name: str, out: str | Path | None, world: DistributedContext, device: str) -> Iterator[RunFolder]:
+    """The folder of a new run, locked: `out`, or by default runs/<name>, numbered when that is taken. The same on all processes.
+
+    device: of the training, for messages between the processes.
+    """
+    base = Path("runs") / name
+    with contextlib.ExitStack() as held:
+        number = 1
+        if world.rank == 0 and out is not None:
+            held.enter_context(_locked_new(RunFolder(Path(out))))
+        elif world.rank == 0:
+            while not _locks(held, RunFolder(_numbered(base, number))):
+                number += 1
+        chosen = torch.tensor([float(number) if world.rank == 0 else 0.0], device=device)
+        world.sum_([chosen])  # all processes speak of the same folder, and wait until it is there
+        yield RunFolder(Path(out) if out is not None else _numbered(base, int(chosen)))
+
+
+def _numbered(base: Path, number: int) -> Path:
+    return base if number == 1 else base.with_name(f"{base.name}-{number}")
+
+
+def _locks(held: contextlib.ExitStack, folder: RunFolder) -> bool:
+    """Whether the folder is free and now ours."""
+    if not folder.free or folder.busy:
+        return False
+    held.enter_context(_locked_new(folder))
+    return True
+
+
+@contextlib.contextmanager
+def _locked_new(folder: RunFolder) -> Iterator[None]:
+    folder.refuse_unless_free()
+    folder.create()
+    with folder.locked():
+        folder.refuse_unless_free()  # somebody may have been quicker
+        yield
 
 
 def _taken(file: TextIO) -> bool:

@@ -16,8 +16,7 @@ from zerosum.cli import app
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.errors import UserError
 from zerosum.evaluation import compare
-from zerosum.evaluation.compare import hold
-from zerosum.evaluation.compare_picture import draw
+from zerosum.evaluation.compare import draw, hold
 from zerosum.evaluation.evaluate_saved import SavedScores
 from zerosum.formatting import format_with_error
 from zerosum.report.comparison import side_by_side

@@ -13,8 +13,7 @@ from zerosum.lab.explanations import STAGES, GameFacts, examine
 from zerosum.lab.frame import Screen
 from zerosum.lab.lab_game import LabGame
 from zerosum.lab.settings import parse
-from zerosum.training.diagnostics import Finding
-from zerosum.training.oscillation import beat_of
+from zerosum.training.diagnostics import Finding, beat_of
 
 FACTS = GameFacts("non_saturating", "r1")
 CALM: dict[str, float] = {

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from health_games import CASES, judged
-from zerosum.training.diagnostics import SURE, examine, examine_records
-from zerosum.training.oscillation import swing_of
+from zerosum.training.diagnostics import SURE, examine, examine_records, swing_of
 
 WELL = {"diversity": 0.95, "accuracy/real": 0.6, "accuracy/fake": 0.7, "heldout_gap": 0.1}
 

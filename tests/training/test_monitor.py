@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zerosum.training.diagnostics import examine
-from zerosum.training.monitor import EARLIEST, RunMonitor
+from zerosum.training.diagnostics import EARLIEST, RunMonitor, examine
 
 FLAT = {"diversity": 0.1, "contrast": 0.1}
 REMEMBERED = {"heldout_gap": 0.7}

@@ -19,7 +19,7 @@ from zerosum.report import write_report
 from zerosum.run_folder import RunFolder
 from zerosum.store import latest_checkpoint, split
 from zerosum.training import diagnostics
-from zerosum.training.monitor import RunMonitor
+from zerosum.training.diagnostics import RunMonitor
 from zerosum.training.rollback import LEAST, MOST_ROLLBACKS, PATIENCE, GradientWatch
 
 TOY = DOMAIN.recipes.table["toy"]

@@ -162,7 +162,7 @@ def compare(
         raise UserError(f"--out {out}: give a name that ends in .png (picture) or .json (all records).")
     from zerosum.domain.eval_options import EvalOptions
     from zerosum.evaluation import compare as contests
-    from zerosum.evaluation.compare_picture import draw
+    from zerosum.evaluation.compare import draw
     from zerosum.report.comparison import comparison_table
 
     found = contests.hold(folders, EvalOptions(extractor, num, weights, trust, download), say)

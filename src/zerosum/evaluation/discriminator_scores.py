@@ -16,7 +16,6 @@ from zerosum.evaluation.training_evaluator import judge
 from zerosum.generation.sampler import bounded
 from zerosum.jsonfile import made_of
 from zerosum.metrics.neighbours import nearest
-from zerosum.planning.plan import Plan
 from zerosum.recipe import Recipe
 from zerosum.run_folder import RunFolder
 from zerosum.store import latest_checkpoint
@@ -63,13 +62,12 @@ def scores(
         game = bounded(lambda: domain.game.build(recipe, info), tensors, folder.checkpoints)
         for name, network in game.players.items():  # a discriminator may look through a part of another player
             network.load_state_dict(kept[name])
-    plan = Plan(recipe, domain, None, info)
     health = [line["values"] for line in folder.lines() if line["kind"] == "health"]
     neutral = (health[-1].get("neutral_logit") or 0.0) if health else 0.0
     tried: list[Tensor | None] = [condition]
     if recipe.conditional is True and condition is None:
         tried = [one.expand(len(data), *one.shape[1:]) for one in _candidates(domain, info)]
-    logits = torch.stack([judge(game, data, one, plan) for one in tried])
+    logits = torch.stack([judge(game, data, one, recipe) for one in tried])
     return (logits.amax(0) - neutral).sigmoid().tolist()
 
 

@@ -26,6 +26,7 @@ from zerosum.metrics.record import Record
 from zerosum.metrics.rows import drawn_rows
 from zerosum.nn.precision import autocast
 from zerosum.planning.plan import Plan
+from zerosum.recipe import Recipe
 
 ROWS, COLUMNS, MOST_COLUMNS = 8, 10, 16
 NUM_SCORED = 256
@@ -164,7 +165,7 @@ class TrainingEvaluator:
 
     def judge(self, data: Tensor, labels: Tensor | None) -> Tensor:
         """(N,) logits of the discriminator in eval mode, above the neutral logit."""
-        return judge(self.match.game, data.to(self.match.device), labels, self.plan) - self.neutral
+        return judge(self.match.game, data.to(self.match.device), labels, self.plan.recipe) - self.neutral
 
     def _scores(self, fakes: Tensor, fake_labels: Tensor | None) -> dict[str, Tensor]:
         """Logits on training reals, held-out reals and fakes, above the neutral logit, which is found here anew."""
@@ -201,15 +202,15 @@ def preview_seconds(plan: Plan, trial: TrainingLoop, world: DistributedContext) 
 
 
 @torch.no_grad()
-def judge(game: Game, data: Tensor, labels: Tensor | None, plan: Plan, batch: int = 500) -> Tensor:
+def judge(game: Game, data: Tensor, labels: Tensor | None, recipe: Recipe, batch: int = 500) -> Tensor:
     """(N,) float32 logits of the game's discriminator, in eval mode; its own mode is restored."""
     network = game.players["discriminator"]
     training, parts = network.training, []
     network.eval()
     for start in range(0, len(data), batch):
         rows = data[start : start + batch]
-        with autocast("bfloat16" if plan.recipe.precision == "bfloat16" else "float32", rows.device):
-            if plan.recipe.conditional is True and labels is not None:
+        with autocast("bfloat16" if recipe.precision == "bfloat16" else "float32", rows.device):
+            if recipe.conditional is True and labels is not None:
                 verdict = DiscriminatorOutput.of(network(rows, labels[start : start + batch].to(rows.device)))
             else:
                 verdict = DiscriminatorOutput.of(network(rows))

@@ -11,8 +11,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zerosum.training.diagnostics import COLLAPSED, EXCESS, SURE, SWING, THIN, Finding, missing_level, spread_level
-from zerosum.training.oscillation import beat_of
+from zerosum.training.diagnostics import (
+    COLLAPSED,
+    EXCESS,
+    SURE,
+    SWING,
+    THIN,
+    Finding,
+    beat_of,
+    missing_level,
+    spread_level,
+)
 from zerosum.training.rollback import gradient_excess
 
 LOG_4 = math.log(4)

@@ -1,10 +1,23 @@
-"""Is the game going well? Plain rules over logged numbers; each finding has its evidence and an advice."""
+"""Is the training going well? Plain rules over logged numbers; each finding has its evidence and an advice.
+
+`examine` judges the numbers of one boundary, `swing_of` and `beat_of` a series, and RunMonitor a run as it goes: it keeps the
+numbers of earlier boundaries, and announces each kind of trouble once.
+"""
 
 from __future__ import annotations
 
+import itertools
+import math
+import statistics
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from zerosum.engine.game import Game
+from zerosum.planning import timing
+from zerosum.recipe import Recipe
+from zerosum.training.rollback import GradientWatch
 
 COLLAPSED, THIN = 0.5, 0.75
 """Diversity of the fakes as a share of the reals': below the first is an alarm, below the second a warning."""
@@ -23,6 +36,17 @@ LOOKS = 3
 MEMORISED = 0.001
 """Chance, if the generator favoured neither set, below which the neighbours of the fakes say that it knows the training rows."""
 EARLY = "Early on this is normal. If it stays: "
+LEAST_NUMBERS = 24
+"""Numbers of a series from which on it is judged."""
+LEAST_TURNS = 4
+"""Reversals from which on a series goes back and forth rather than somewhere."""
+TROUBLE = ("alarm", "warning")
+VERDICT_WINDOW = 60
+"""Log lines over which the discriminator's verdict on the fakes is looked at."""
+QUIET = 4
+"""In this part of a run at its beginning nothing is said: what is alarming later is normal then."""
+EARLIEST = 200
+"""Before this step no samples are judged, however short the run: noise is neither collapsed nor flat, it is not trained yet."""
 
 
 @dataclass(frozen=True)
@@ -278,3 +302,140 @@ def _memorised(sentence: str, evidence: str) -> Finding:
         evidence,
         "More data, an augmentation, a smaller discriminator, fewer steps; look at the nearest training rows of the samples.",
     )
+
+
+# --- a series that swings
+
+
+def swing_of(values: Sequence[float], least: float) -> float | None:
+    """The amplitude of a series that goes back and forth: half the median height between its reversals. None where means of
+    three neighbours turn fewer than four times by twice `least`: a drift, a jump, or noise from one number to the next."""
+    if len(values) < LEAST_NUMBERS:
+        return None
+    calm = [statistics.fmean(values[i - 1 : i + 2]) for i in range(1, len(values) - 1)]
+    ends, low, high = [], calm[0], calm[0]
+    rising: bool | None = None
+    for value in calm:
+        low, high = min(low, value), max(high, value)
+        if rising is not False and high - value >= 2 * least:
+            ends.append(high)
+            rising, low = False, value
+        elif rising is not True and value - low >= 2 * least:
+            ends.append(low)
+            rising, high = True, value
+    if len(ends) < LEAST_TURNS:
+        return None
+    return statistics.median(abs(a - b) for a, b in itertools.pairwise(ends)) / 2
+
+
+def _detrended(values: Sequence[float]) -> list[float]:
+    num = len(values)
+    middle, centre = (num - 1) / 2, statistics.fmean(values)
+    slope = sum((i - middle) * (v - centre) for i, v in enumerate(values)) / sum((i - middle) ** 2 for i in range(num))
+    return [v - centre - slope * (i - middle) for i, v in enumerate(values)]
+
+
+def beat_of(values: Sequence[float]) -> tuple[int, float, float] | None:
+    """(lag, autocorrelation, amplitude) of the strongest beat above 0.5 in an evenly looked at series; None without one.
+
+    The linear trend is taken out; a beat counts from its first return, after the autocorrelation has been below 0.
+    """
+    num = len(values)
+    if num < LEAST_NUMBERS:
+        return None
+    rest = _detrended(values)
+    power = sum(v * v for v in rest) / num
+    if power < 1e-12:
+        return None
+    # Each lag is averaged over its own pairs, so that a long period is not taken for a fading one.
+    scores = [
+        sum(a * b for a, b in zip(rest, rest[lag:], strict=False)) / (num - lag) / power for lag in range(num // 2)
+    ]
+    below = next((lag for lag, score in enumerate(scores) if score < 0), None)
+    if below is None:
+        return None
+    top = max(scores[below:])
+    if top <= 0.5:
+        return None
+    # The first of nearly equal peaks: the others are its multiples.
+    peaks = (
+        lag
+        for lag in range(below, len(scores))
+        if scores[lag] >= 0.9 * top and scores[lag] >= max(scores[lag : lag + 2])
+    )
+    lag = next(peaks)
+    return lag, scores[lag], math.sqrt(2 * power)
+
+
+# --- a run as it goes
+
+
+def monitor_of(recipe: Recipe, game: Game) -> RunMonitor:
+    """That of a run of a recipe."""
+    augment = recipe.augment.kind if recipe.augment else None
+    return RunMonitor(recipe.steps, augment, timing.phases(game, recipe.steps)[-1])
+
+
+class RunMonitor:
+    """What the health rules look back on. steps: of the whole run. augment: the kind of augmentation at work, if any. begins: the
+    step of the last phase of a game in phases, before which its samples are nothing yet."""
+
+    def __init__(self, steps: int, augment: str | None = None, begins: int = 0) -> None:
+        self.steps, self.augment, self.begins = steps, augment, begins
+        self._looks: list[Mapping[str, float]] = []
+        self._watch()
+        self._told: set[str] = set()
+
+    def _watch(self) -> None:
+        self._gradients = GradientWatch()
+        self._verdicts: deque[float] = deque(maxlen=VERDICT_WINDOW)
+
+    def recall(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Begins anew from the lines of a log."""
+        found = [line["values"] for line in lines if line["kind"] == "health" and line["step"] >= self.begins]
+        self._looks = [{name: x for name, x in values.items() if x is not None} for values in found]
+        self._watch()
+        for line in lines:
+            if line["kind"] == "train":
+                self.see(line["values"])
+
+    def see(self, values: Mapping[str, float | None]) -> None:
+        """The values of one log line of the training."""
+        self._gradients.see(values)
+        verdict = values.get("D(G(z))")
+        if verdict is not None:
+            self._verdicts.append(float(verdict))
+
+    def look(self, step: int, values: dict[str, float]) -> list[Finding]:
+        """Findings of this boundary; `values` gains what the log lines since told. None of samples in the first steps."""
+        risen, swing = self._gradients.values(), swing_of(list(self._verdicts), SWING)
+        values |= risen | ({} if swing is None else {"swing": swing})
+        if step >= self.begins + EARLIEST:
+            found = examine(values, self._looks, self.augment)
+        else:  # gradients alone can be judged
+            found = [one for one in examine(risen) if one.level in TROUBLE] or [self._too_early(step)]
+        if step >= self.begins:
+            self._looks.append(values)
+        return found
+
+    def measured(self, step: int, records: Sequence[Mapping[str, Any]]) -> list[Finding]:
+        """What the records of an evaluation at this step add to the findings; nothing in the first steps."""
+        return examine_records(records) if step >= self.begins + EARLIEST else []
+
+    def _too_early(self, step: int) -> Finding:
+        begins = self.begins + EARLIEST
+        return Finding(
+            "none",
+            "Not judged",
+            f"Samples are judged from step {begins:,} on: what is hardly trained is neither collapsed nor flat.",
+            f"step {step:,} of {self.steps:,}",
+            f"Train for longer: --steps {2 * begins} or more." if self.steps < begins else "",
+        )
+
+    def news(self, step: int, findings: Sequence[Finding]) -> list[str]:
+        """What the person should hear of them: each kind of trouble once, and none early in the run."""
+        if step < self.begins + (self.steps - self.begins) // QUIET:
+            return []
+        fresh = [one for one in findings if one.level in TROUBLE and one.title not in self._told]
+        self._told |= {one.title for one in fresh}
+        return [one.told() for one in fresh]

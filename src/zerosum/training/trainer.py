@@ -25,7 +25,7 @@ from zerosum.training import rollback, signals
 from zerosum.training.async_eval import AsyncEvaluation
 from zerosum.training.best_checkpoint import BestCheckpoint
 from zerosum.training.checkpointing import CheckpointManager
-from zerosum.training.monitor import checkup_of
+from zerosum.training.diagnostics import monitor_of
 from zerosum.training.run_logger import RunLogger
 from zerosum.training.run_manifest import moved, references, run_facts
 from zerosum.training.signals import Stopped, StopRequest
@@ -46,7 +46,7 @@ class Trainer:
         self.background = AsyncEvaluation(folder, self.journal, progress.say)
         self.best = BestCheckpoint(folder, self.journal, plan.domain.evaluation.best_metric)
         self._evaluated: set[int] = set()
-        self.checkup = checkup_of(plan.recipe, self.match.game)
+        self.checkup = monitor_of(plan.recipe, self.match.game)
         self._rollbacks = rollback.RollbackPolicy(plan.recipe.on_nonfinite == "rollback")
         self._skips = rollback.SkippedUpdates(self.match)
         self._seconds, self._begun, self._away = 0.0, time.monotonic(), 0.0
