@@ -35,9 +35,9 @@ class RunFolder(RunFiles):
         self._torn = False
         self._place: os.stat_result | None = None
 
-    def preview(self, step: int) -> Path:
-        """The sample grid of a step."""
-        return self.previews / step_name(step, ".png")
+    def preview(self, step: int, ending: str = ".png") -> Path:
+        """The preview of a step. ending: that of the domain's previews."""
+        return self.previews / step_name(step, ending)
 
     @property
     def free(self) -> bool:
@@ -50,9 +50,9 @@ class RunFolder(RunFiles):
             return False
         if self.checkpoints.is_dir() and any(self.checkpoints.iterdir()):
             return False
-        pictures = [*steps_in(self.previews, ".png").values(), self.previews / "real.png"]
+        known = {*steps_in(self.previews, None).values()}
         return not self.previews.is_dir() or all(
-            path in pictures or path.name.startswith(".part-") for path in self.previews.iterdir()
+            path in known or path.stem == "real" or path.name.startswith(".part-") for path in self.previews.iterdir()
         )
 
     def refuse_unless_free(self) -> None:
@@ -194,7 +194,7 @@ class RunFolder(RunFiles):
         kept = [x for x in self.lines() if x["step"] < step or (x["step"] == step and x["kind"] not in BOUNDARY_KINDS)]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_durably(self.log_file, text.encode())
-        for at, path in steps_in(self.previews, ".png").items():
+        for at, path in steps_in(self.previews, None).items():
             if at > step and path.is_file():
                 path.unlink()
         put_back(self.checkpoints)

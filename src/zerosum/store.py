@@ -227,13 +227,14 @@ def step_name(step: int, ending: str = "") -> str:
     return f"step-{step:08d}{ending}"
 
 
-def steps_in(folder: Path, ending: str = "") -> dict[int, Path]:
+def steps_in(folder: Path, ending: str | None = "") -> dict[int, Path]:
     """What lies in a folder under exactly such a name, by rising step. Copies, backups and whatever else others have put there
-    are none of it; a folder that is missing holds nothing."""
+    are none of it; a folder that is missing holds nothing. ending: None for any."""
     found = {}
     for path in folder.iterdir() if folder.is_dir() else ():
-        digits = path.name.removeprefix("step-").removesuffix(ending)
-        if digits.isdecimal() and digits.isascii() and path.name == step_name(int(digits), ending):
+        own = path.suffix if ending is None else ending
+        digits = path.name.removeprefix("step-").removesuffix(own)
+        if digits.isdecimal() and digits.isascii() and path.name == step_name(int(digits), own):
             found[int(digits)] = path
     return dict(sorted(found.items()))
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,11 @@ import torch
 
 from zerosum.api import Run, load, resume, train
 from zerosum.domains.toy import DOMAIN, measures
-from zerosum.domains.toy.metrics import PointEvaluator
 from zerosum.engine.events import NonFinite
 from zerosum.engine.loop import TrainingLoop
 from zerosum.evaluation import training_evaluator
 
-TOY, ADVANCE = DOMAIN.recipes.table["toy"], TrainingLoop.advance
+TOY, ADVANCE = DOMAIN.recipes.table["toy"], TrainingLoop.train_step
 SMALL: dict[str, Any] = {
     "steps": 12,
     "batch": 16,
@@ -49,7 +49,8 @@ def ranked(monkeypatch: pytest.MonkeyPatch, scores: Mapping[int, float]) -> None
         values, bins = health(self)
         return values | {"score": scores.get(self.match.step, 9.0)}, bins
 
-    monkeypatch.setattr(PointEvaluator, "best", "score", raising=False)
+    named = replace(DOMAIN, evaluation=replace(DOMAIN.evaluation, best_metric="score"))
+    monkeypatch.setattr("zerosum.domains.toy.DOMAIN", named)
     monkeypatch.setattr(training_evaluator.TrainingEvaluator, "health", scored)
 
 
@@ -66,7 +67,7 @@ def stopped(at: int, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patched:
-        patched.setattr(TrainingLoop, "advance", advance)
+        patched.setattr(TrainingLoop, "train_step", advance)
         train(recipe=TOY, out=out, set=SMALL)
 
 
@@ -133,7 +134,7 @@ def test_a_rollback_forgets_the_best_of_what_was_undone(tmp_path: Path, monkeypa
         ADVANCE(self, turns)
 
     ranked(monkeypatch, scores)
-    monkeypatch.setattr(TrainingLoop, "advance", advance)
+    monkeypatch.setattr(TrainingLoop, "train_step", advance)
     train(recipe=TOY, out=tmp_path / "run", set=SMALL)
     assert about(tmp_path / "run") == (2, 5.0, 2)
 

@@ -57,14 +57,19 @@ def interpolate(
 ) -> None:
     """Interpolate between samples in the latent space."""
     target = out or folder / "walk.gif"
-    _refuse_unless(target, PICTURES + MOVING, fps)
+    moving = target.suffix.lower() in MOVING
+    if moving:
+        _refuse_unless(target, MOVING, fps)
     if latent and (label or space or truncation != 1):
         raise UserError("--latent uses saved latents as they are; leave out --label, --space and --truncation.")
     from zerosum.generation.latents.space import Latents, refuse_huge
 
-    moving = target.suffix.lower() in MOVING
     saved = Latents.load(latent) if latent else None
     latent_space = _space(folder, saved.space if saved else space)
+    if moving:
+        latent_space.refuse_film(target)
+    else:
+        _refuse_unless(target, (*dict.fromkeys((*PICTURES, *latent_space.run.domain.media.endings, *MOVING)),))
     keys = saved or latent_space.keys(seeds.split(","), label, truncation)
     num_frames = frames if frames is not None else _frames(len(keys), loop, 30 if moving else 8)
     if not moving:
@@ -216,7 +221,7 @@ def _frames(num_keys: int, loop: bool, each: int) -> int:
 
 
 def _space(folder: Path, name: str | None) -> Space:
-    """The latent space of a generator of pictures."""
+    """The latent space of a generator."""
     from zerosum import api
     from zerosum.generation.latents.space import Space
 

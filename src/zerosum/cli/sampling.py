@@ -138,7 +138,7 @@ def sample(
     from zerosum.generation.latents.sampling import SampleOptions, made
 
     loaded = api.load(folder)
-    target, size = out or folder / loaded.domain.media.sample_name, own.get("size")
+    target, size = out or folder / loaded.domain.media.sample_file, own.get("size")
     request = SampleRequest(num, seed, target, own)
     usual = bool(label or attributes or truncation != 1 or grid or direction or latent)
     if (produced := loaded.produce(request, usual)) is None:

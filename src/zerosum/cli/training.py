@@ -169,7 +169,7 @@ def _finish(done: Any, json: bool) -> None:
 
     leave()
     if environment()[0] == 0:
-        previews = list(steps_in(done.folder.previews, ".png").values())
+        previews = list(steps_in(done.folder.previews, None).values())
         state = done.folder.read("status.json")
         content = {
             "folder": str(done.path),

@@ -127,7 +127,9 @@ class Evaluation:
 class Media:
     """How samples are shown, written and read.
 
-    preview: (samples, path, context) -> None; writes one file that shows many samples.
+    preview: (samples, path, context) -> None; writes one file that shows many samples, with the ending `preview_ending`.
+    preview_ending: of previews, ".png" for example; the report shows pictures (.png), sound (.wav, .mp3, .ogg, .flac), films
+    (.mp4, .webm) and text (.txt, .csv).
     write: (samples, path, info, options) -> the files written.
     read: (paths, info) -> samples for the discriminator.
     num_shown: how many samples a preview wants; 0 for a grid of 80 or so.
@@ -139,7 +141,7 @@ class Media:
     sample: (generator, info, request) -> what `zerosum sample` makes in the domain's own way: streams, whole files; None for the
     usual way.
     sample_options: the options of `zerosum sample` that are this domain's own; `sample` finds their values in the request.
-    sample_name: the file in the run folder that `zerosum sample` writes by default.
+    sample_name: the file in the run folder that `zerosum sample` writes by default; "": samples, with the first of `endings`.
     pixels: whether samples are pictures, (C, H, W) in [-1, 1].
     similarity: samples -> one (N, F) tensor or several, whose distances say how alike two samples are; None if there is none.
     endings: of the files that `write` can write; "" stands for a folder of single files. () for any.
@@ -154,10 +156,16 @@ class Media:
     film: Callable[[Tensor, Path, float], None] | None = None
     sample: Callable[[GeneratorHandle, DatasetInfo, SampleRequest], SampleResult | None] = lambda *_: None
     sample_options: tuple[SampleOption, ...] = ()
-    sample_name: str = "samples.png"
+    sample_name: str = ""
     pixels: bool = False
     similarity: Callable[[Tensor], Sequence[Tensor]] | None = None
     endings: tuple[str, ...] = ()
+    preview_ending: str = ".png"
+
+    @property
+    def sample_file(self) -> str:
+        """The name of the file that `zerosum sample` writes by default."""
+        return self.sample_name or f"samples{self.endings[0] if self.endings else self.preview_ending}"
 
 
 @dataclass(frozen=True)

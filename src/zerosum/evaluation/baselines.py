@@ -49,9 +49,9 @@ def beside(path: Path, only: Sequence[str] = (), allow_download: bool = False, s
     plan = plan_of(folder, allow_download, anywhere=True)
 
     def draw(name: str, samples: Tensor) -> None:
-        target = folder.root / PICTURES / f"{name}.png"
+        target = folder.root / PICTURES / f"{name}{plan.domain.media.preview_ending}"
         target.parent.mkdir(exist_ok=True)
-        aside = target.with_name(f".{name}.{os.getpid()}.part.png")
+        aside = target.with_name(f".{name}.{os.getpid()}.part{plan.domain.media.preview_ending}")
         try:
             plan.domain.media.preview(
                 samples, aside, PreviewContext(COLUMNS, plan.info, samples.new_empty(len(samples), 0))
@@ -134,6 +134,6 @@ def _one(
         "name": name,
         "summary": model.summary,
         "fit_s": round(fit_s, 3),
-        "picture": f"{PICTURES}/{name}.png",
+        "picture": f"{PICTURES}/{name}{domain.media.preview_ending}",
         "records": [finite(replace(one, protocol={**one.protocol, **made}).to_json()) for one in records],
     }

@@ -191,7 +191,7 @@ def preview_seconds(plan: Plan, trial: TrainingLoop, world: DistributedContext) 
     evaluator = TrainingEvaluator(plan, trial)
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        evaluator.picture(Path(folder) / "preview.png")
+        evaluator.picture(Path(folder) / f"preview{plan.domain.media.preview_ending}")
         condition = evaluator.sampler.conditions(NUM_SCORED, plan.recipe.seed)
         fakes = evaluator.sampler.sample(NUM_SCORED, plan.recipe.seed, condition)
         for _ in ("train", "heldout", "fake") if isinstance(trial.game, Duel) else ():

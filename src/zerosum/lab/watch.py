@@ -28,7 +28,7 @@ def page(folder: Path) -> str:
 def version(folder: Path) -> dict[str, str]:
     """Two hashes of the folder: "pictures" of the previews and baselines, "log" of everything that the page shows."""
     seen = {name: _stamp(folder / name) for name in FILES}
-    previews = sorted((path.name, _stamp(path)) for path in (folder / "previews").glob("*.png"))
+    previews = sorted((path.name, _stamp(path)) for path in (folder / "previews").glob("[!.]*"))
     return {"pictures": _mark([previews, seen["baselines.json"]]), "log": _mark([previews, *seen.items()])}
 
 

@@ -98,10 +98,11 @@ def _asset(name: str) -> str:
 
 
 def _policy(style: str, script: str, served: bool) -> str:
-    """Allows only this page's own style and script, and pictures in data: addresses."""
+    """Allows only this page's own style and script, and pictures, sound and films in data: addresses."""
     own = "connect-src 'self'; " if served else ""
     return (
-        f"default-src 'none'; img-src data:; style-src {policy_hash(style)}; script-src {policy_hash(script)}; "
+        f"default-src 'none'; img-src data:; media-src data:; "
+        f"style-src {policy_hash(style)}; script-src {policy_hash(script)}; "
         f"{own}base-uri 'none'; form-action 'none'"
     )
 
@@ -166,7 +167,8 @@ def _stage(gallery: Gallery, scores: list[Json]) -> str:
         '<div class="plot"></div><div class="legend"></div></figure>'
     )
     label = f"Generated at step {fake.step:,}" if fake and count == 1 else "Generated"
-    pictures = _picture(label, fake, "fake") + _picture("Real", gallery.real, "real")
+    pictures = _picture(label, fake, "fake", gallery.newest_element)
+    pictures += _picture("Real", gallery.real, "real", gallery.real_element)
     large = [one for one in (fake, gallery.real) if one and one.sheet]
     wide = "" if not large else " halves" if all(one.columns for one in large) else " sheets"
     return (
@@ -176,7 +178,9 @@ def _stage(gallery: Gallery, scores: list[Json]) -> str:
     )
 
 
-def _picture(label: str, picture: Picture | None, kind: str) -> str:
+def _picture(label: str, picture: Picture | None, kind: str, element: str = "") -> str:
+    if element:
+        return f"<figure><figcaption>{label}</figcaption>{element}</figure>"
     if picture is None:
         missing = "No samples were drawn yet." if kind == "fake" else "No grid of real samples was saved."
         return f'<figure><figcaption>{label}</figcaption><p class="empty">{missing}</p></figure>'

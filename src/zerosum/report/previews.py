@@ -25,7 +25,13 @@ NARROW = 4
 PNG, WEBP = "data:image/png;base64,", "data:image/webp;base64,"
 SHEET_FROM = 1000  # px; a third of the page is too little for what such a picture shows
 SMOOTH_FROM = 700  # px; narrower grids are enlarged on most screens, where smoothing would blur single pixels
+AUDIO = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".flac": "audio/flac"}
+FILM = {".mp4": "video/mp4", ".webm": "video/webm"}
+TEXT = (".txt", ".csv", ".tsv")
+MOST_LETTERS = 20_000
+"""Of a preview that is text."""
 _NAME = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.png")
+_OTHER = re.compile(r"step-(?:\d{8}|[1-9]\d{8,})\.(?!png)\w+")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GRID = re.compile(rb"tEXtgrid\0(\d{1,4})x(\d{1,4})")
 T = TypeVar("T")
@@ -57,12 +63,15 @@ class Picture:
 @dataclass(frozen=True)
 class Gallery:
     """The pictures of a run, by rising step, and a sentence for each thing left out. models: of the classical models beside
-    the run, by file name."""
+    the run, by file name. newest_element, real_element: where previews are no PNG pictures, the HTML element that shows the
+    newest one, and that of the real data."""
 
     fakes: list[Picture] = field(default_factory=list)
     real: Picture | None = None
     notes: list[str] = field(default_factory=list)
     models: dict[str, Picture] = field(default_factory=dict)
+    newest_element: str = ""
+    real_element: str = ""
 
 
 def spread(items: Sequence[T], limit: int) -> list[T]:
@@ -86,8 +95,16 @@ def gather(folder: Path, most: int = MOST, most_bytes: int = MOST_BYTES) -> Gall
     if not previews.is_dir():
         notes.append("There are no sample pictures: previews/ is missing.")
     steps = {int(n[1]): path for path in _files(previews) if (n := _NAME.fullmatch(path.name)) and path.is_file()}
+    others = [path for path in _files(previews) if _OTHER.fullmatch(path.name)]
+    if others:
+        real = [path for path in _files(previews) if path.stem == "real"]
+        return Gallery(
+            notes=notes,
+            newest_element=element(others[-1], most_bytes // 2),
+            real_element=element(real[0], most_bytes // 2) if real else "",
+        )
     if previews.is_dir() and not steps:
-        notes.append("No samples were drawn yet: previews/ holds no step-*.png.")
+        notes.append("No samples were drawn yet: previews/ holds no preview of a step.")
     read: dict[Path, Picture] = {}
     for step in spread(sorted(steps), most):
         _put(read, steps[step], read_picture(steps[step], step, notes))
@@ -100,6 +117,21 @@ def gather(folder: Path, most: int = MOST, most_bytes: int = MOST_BYTES) -> Gall
         notes.append(f"{len(fakes)} of {len(steps)} previews are shown, evenly chosen; all lie in previews/.")
     models = {path.name: one for path, one in kept.items() if path.parent != previews}
     return Gallery(fakes, kept.get(previews / "real.png"), notes, models)
+
+
+def element(path: Path, most_bytes: int) -> str:
+    """The HTML element that shows a file of a medium other than a PNG picture: sound, a film, a text; else a sentence that names
+    the file."""
+    kind = path.suffix.lower()
+    if kind in TEXT:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return f"<pre>{text(file.read(MOST_LETTERS))}</pre>"
+    if kind not in AUDIO | FILM or path.stat().st_size * 4 // 3 > most_bytes:
+        return f"<p>The samples are in previews/{text(path.name)}.</p>"
+    address = f"data:{(AUDIO | FILM)[kind]};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+    return (
+        f'<{"audio" if kind in AUDIO else "video"} controls src="{address}"></{"audio" if kind in AUDIO else "video"}>'
+    )
 
 
 def _files(folder: Path) -> list[Path]:

@@ -75,9 +75,10 @@ def next_section(folder: RunContents) -> str:
     place, status = shlex.quote(str(folder.path)), folder.status
     steps = number(status.get("steps"))
     further = f" --steps {2 * int(steps)}" if status.get("state") == "finished" and steps else ""
+    out = shlex.quote(str(folder.run.get("samples_file") or "samples.png"))
     commands = {
         "Go on training": f"zerosum resume {place}{further}",
-        "Draw new samples": f"zerosum sample {place} --num 64 --seed 1 --out grid.png",
+        "Draw new samples": f"zerosum sample {place} --num 64 --seed 1 --out {out}",
         "Measure again": f"zerosum evaluate {place}",
         "Compare with classical models": f"zerosum baseline {place}",
         "Write this page again": f"zerosum report {place}",

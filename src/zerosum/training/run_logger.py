@@ -44,9 +44,9 @@ class RunLogger:
             with self.writing("the TensorBoard file"):
                 self._mirror.scalars(step, {prefix + name: number for name, number in content["values"].items()})
 
-    def picture(self, step: int, draw: Callable[[Path], None]) -> None:
-        """A preview, written aside and renamed: a reader never meets half a picture."""
-        path = self.folder.preview(step)
+    def picture(self, step: int, draw: Callable[[Path], None], ending: str = ".png") -> None:
+        """A preview, written aside and renamed: a reader never meets half a file. Pictures also go to TensorBoard."""
+        path = self.folder.preview(step, ending)
         aside = path.with_name(f".part-{path.name}")
         with self.writing("a preview"):
             try:
@@ -54,7 +54,8 @@ class RunLogger:
                 os.replace(aside, path)
             finally:
                 aside.unlink(missing_ok=True)
-            self._mirror.picture(step, path)
+            if ending == ".png":
+                self._mirror.picture(step, path)
 
     def status(self, content: Mapping[str, Any]) -> None:
         """How the run stands."""

@@ -33,6 +33,7 @@ def run_facts(plan: Plan, game: Game, name: str, world: DistributedContext) -> d
         "source": {"summary": plan.domain.data.describe(info), "shape": shape, **info.to_json()},
         "start": {"from": start.folder, "sha256": dict(start.sha256)} if (start := plan.weights) else None,
         "plan": plan.sentence(),
+        "samples_file": plan.domain.media.sample_file,
         "num_parameters": {
             player: sum(p.numel() for p in network.parameters()) for player, network in game.players.items()
         },

@@ -63,7 +63,7 @@ class Trainer:
         if not self.chief:
             return
         try:
-            self.observer.real_picture(self.folder.previews / "real.png")
+            self.observer.real_picture(self.folder.previews / f"real{self.plan.domain.media.preview_ending}")
             self.folder.write("recipe.json", self.plan.recipe.to_json())
             self.folder.write("references.json", references(self.match.game))
             self._status("running")
@@ -273,7 +273,7 @@ class Trainer:
         return now, event.step
 
     def _preview(self, step: int) -> None:
-        self.journal.picture(step, self.observer.picture)
+        self.journal.picture(step, self.observer.picture, self.plan.domain.media.preview_ending)
         values, bins = self.observer.health()
         found = self.checkup.look(step, values)
         self._line("health", values=values, findings=[finding.to_json() for finding in found])

@@ -49,6 +49,7 @@ DOMAIN = Domain(
         write=files.write,
         read=files.read,
         num_shown=preview.NUM_SHOWN,
+        sample_name="samples.png",
         endings=files.ENDINGS,
     ),
     recipes=Recipes(recipes.RECIPES, recipes.recommend_recipe),

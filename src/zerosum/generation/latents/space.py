@@ -80,10 +80,6 @@ class Space:
     def __init__(self, run: TrainedGenerator, name: str | None = None) -> None:
         self.run, self.sampler = run, run.sampler
         self.network: Any = run.sampler.network
-        if run.domain.media.film is None:
-            raise UserError(
-                f"{run.path} makes no pictures (its domain is {run.domain.name}); this is for generators of them."
-            )
         mapped = isinstance(self.network, latent.MappedGenerator)
         if name not in (None, "z", "w"):
             raise UserError(f"--space {name}: choose z (the noise) or w (the styles of a mapping network).")
@@ -164,10 +160,21 @@ class Space:
         write(self.run, samples, path, layout)
 
     def film(self, samples: Tensor, path: Path, frames_per_second: float) -> None:
-        """Samples one after the other as a moving picture."""
-        assert self.run.domain.media.film is not None
+        """Samples one after the other as a moving picture; UserError for a domain that has none."""
+        self.refuse_film(path)
+        film = self.run.domain.media.film
+        assert film is not None
         with writing(path) as aside:
-            self.run.domain.media.film(samples, aside, frames_per_second)
+            film(samples, aside, frames_per_second)
+
+    def refuse_film(self, path: Path) -> None:
+        """UserError where samples of the domain cannot be shown as a moving picture."""
+        domain = self.run.domain
+        if domain.media.film is None:
+            kinds = ", ".join(ending for ending in domain.media.endings if ending) or ".png"
+            raise UserError(
+                f"--out {path}: the domain {domain.name!r} has no moving pictures. Its samples are written as {kinds}."
+            )
 
     # --- between latents
 
@@ -212,7 +219,11 @@ def refuse_huge(
 ) -> None:
     """UserError where so many samples would make one picture that is too large, before they are made. columns: of a grid; None:
     about as many as rows."""
-    if target.suffix.lower() not in labelled_grid.PICTURES or run.domain.media.tile is None:
+    if target.suffix.lower() not in labelled_grid.PICTURES:
+        return
+    if run.domain.media.preview_ending not in labelled_grid.PICTURES:
+        raise UserError(f"--out {target}: samples of the domain {run.domain.name!r} cannot be shown as one picture.")
+    if run.domain.media.tile is None:
         return
     with run.card_read():
         tile = run.domain.media.tile(run.sampler.info)

@@ -1,0 +1,74 @@
+"""Previews of another medium than pictures: their files, the page that shows them, and the tools that ask the medium."""
+
+from __future__ import annotations
+
+import wave
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+import zerosum as zs
+from zerosum import catalog
+from zerosum.domain import PreviewContext
+from zerosum.errors import UserError
+from zerosum.generation.latents.space import Space, refuse_huge
+from zerosum.report.previews import element
+from zerosum.run_folder import RunFolder
+
+
+def sound(samples: Tensor, path: Path, context: PreviewContext) -> None:
+    """The first coordinates as 8-bit sound."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(1)
+        file.setframerate(8000)
+        file.writeframes(((samples[:, 0].clamp(-1, 1) + 1) * 127).byte().numpy().tobytes())
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> zs.Run:
+    toy = catalog.domain("toy")
+    heard = replace(
+        toy, media=replace(toy.media, preview=sound, preview_ending=".wav", sample_name="", endings=(".csv",))
+    )
+    monkeypatch.setattr("zerosum.domains.toy.DOMAIN", heard)
+    return zs.train("ring", out=tmp_path / "run", set={"steps": 4, "batch": 8, "threads": 1})
+
+
+def test_a_domain_of_sounds_is_heard_on_its_page(run: zs.Run) -> None:
+    names = sorted(path.name for path in (run.path / "previews").iterdir())
+    assert names[0] == "real.wav"
+    assert {name for name in names if name.startswith("step-")} >= {"step-00000000.wav", "step-00000004.wav"}
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert page.count("<audio controls src=") == 2
+    assert "media-src data:" in page
+    assert "--out samples.csv" in page
+    assert run.domain.media.sample_file == "samples.csv"
+    RunFolder(run.path).rewind(0)
+    assert sorted(path.name for path in (run.path / "previews").iterdir()) == ["real.wav", "step-00000000.wav"]
+
+
+def test_the_latent_space_asks_the_medium(run: zs.Run, tmp_path: Path) -> None:
+    space = Space(run)
+    walked = space.render(space.walk(space.keys(["1", "2"]), 5))
+    assert walked.shape == (5, 2)
+    space.write(walked, tmp_path / "walk.csv", 0)
+    assert len((tmp_path / "walk.csv").read_text().splitlines()) == 6
+    with pytest.raises(
+        UserError, match=r"walk.gif: the domain 'toy' has no moving pictures. Its samples are written as .csv"
+    ):
+        space.film(walked, tmp_path / "walk.gif", 24)
+    with pytest.raises(UserError, match=r"x.png: samples of the domain 'toy' cannot be shown as one picture"):
+        refuse_huge(run, 4, tmp_path / "x.png")
+
+
+def test_elements_of_other_media(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("1 < 2")
+    assert element(tmp_path / "a.txt", 100) == "<pre>1 &lt; 2</pre>"
+    (tmp_path / "a.mp4").write_bytes(b"123")
+    assert element(tmp_path / "a.mp4", 100) == '<video controls src="data:video/mp4;base64,MTIz"></video>'
+    assert element(tmp_path / "a.mp4", 3) == "<p>The samples are in previews/a.mp4.</p>"
+    (tmp_path / "a.xyz").write_bytes(b"123")
+    assert element(tmp_path / "a.xyz", 100) == "<p>The samples are in previews/a.xyz.</p>"
