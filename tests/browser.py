@@ -127,7 +127,7 @@ class Laboratory:
             self.process.wait()
 
 
-def wait(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+def wait(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """The first true answer of the condition; AssertionError names what did not come."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from small_process import PATIENCE_S
 
 VERBS = (
     "train",
@@ -33,7 +34,9 @@ VERBS = (
 
 
 def zerosum(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "zerosum", *arguments], capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "zerosum", *arguments], capture_output=True, text=True, timeout=PATIENCE_S
+    )
 
 
 @pytest.mark.parametrize("arguments", [(), *((verb,) for verb in VERBS)])
@@ -52,14 +55,19 @@ def test_help_imports_no_torch(arguments: tuple[str, ...]) -> None:
         assert word in done.stdout
 
 
+MOST_MODULES = 450
+"""Modules of all packages that `zerosum --help` may import; 380 when this was written. torch alone has 1,100."""
+
+
 def test_help_is_quick() -> None:
-    """Half a second is promised; the best of three, on whatever machine this is."""
-    times = []
-    for _ in range(3):
-        begun = time.monotonic()
-        assert zerosum("--help").returncode == 0
-        times.append(time.monotonic() - begun)
-    assert min(times) < 1.5
+    """Half a second is promised. Imports are counted, for seconds depend on what else the machine does."""
+    code = (
+        "import sys; sys.argv = ['zerosum', '--help']\n"
+        "from zerosum.cli import main\n"
+        "try:\n    main()\nfinally:\n    print(len(sys.modules), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert int(done.stderr) < MOST_MODULES
 
 
 def test_usage_errors_are_short() -> None:
@@ -83,7 +91,7 @@ def test_interrupted_while_importing(number: int, module: str) -> None:
         "from zerosum.__main__ import main\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 128 + number, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
@@ -94,7 +102,11 @@ def test_interrupted_while_importing(number: int, module: str) -> None:
 def test_a_full_stdout_is_one_line(arguments: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "zerosum", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+            [sys.executable, "-m", "zerosum", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE_S,
         )
     assert done.stderr == "zerosum: Cannot write the result to stdout: No space left on device.\n"
     assert done.returncode == 1

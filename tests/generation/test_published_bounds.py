@@ -36,10 +36,10 @@ def describe_anew(folder: Path, **fields: Any) -> None:
 def test_no_memory_beyond_the_weights(kind: str, asked: dict[str, Any], tmp_path: Path) -> None:
     generator(tmp_path, kind)
     describe_anew(tmp_path, **asked)
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(UserError, match=r"another architecture: they are [\d,]+ numbers in \d+ tensors, and its desc"):
         load(tmp_path)
-    assert time.monotonic() - begun < 20
+    assert time.process_time() - begun < 20
 
 
 def test_a_little_more_is_told_by_its_sizes(tmp_path: Path) -> None:

@@ -75,14 +75,13 @@ def test_speed_and_frames_a_second(page: Page, capsys: pytest.CaptureFixture[str
     page.press("play")
     wait(lambda: page.step > 5, "steps")
     began, drawn, step, worked = time.perf_counter(), page.drawn(), page.step, browser.worked_s(page.driver)
-    time.sleep(2.5)
+    wait(lambda: page.drawn() >= drawn + 20, "frames")
     seconds, worked = time.perf_counter() - began, browser.worked_s(page.driver) - worked
     frames, steps = page.drawn() - drawn, page.step - step
     with capsys.disabled():
         print(f"\n  lab page: {frames / seconds:.1f} frames and {steps / seconds:.1f} steps a second, ", end="")
         print(f"{1000 * worked / frames:.1f} ms of work a frame")
     assert frames / worked >= 30
-    assert frames >= 3
     page.run("const s = document.getElementById('speed'); s.value = 20; s.dispatchEvent(new Event('change'))")
     wait(lambda: page.frame()["speed"] == 20, "the speed")
 

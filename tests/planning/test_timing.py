@@ -179,7 +179,7 @@ def test_time_that_others_take_is_not_counted_alone(monkeypatch: pytest.MonkeyPa
 def test_a_look_takes_time() -> None:
     request = plan.TrainRequest(None, DOMAIN.recipes.table["toy"], settings=["threads=1", "steps=3"])
     made = plan.make(request, preview_seconds=preview_seconds)
-    assert 0 < made.seconds_of_previews < 60
+    assert made.seconds_of_previews > 0
 
 
 # --- schedules

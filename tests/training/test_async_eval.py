@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from small_process import PATIENCE_S, alive, until
 from zerosum.api import Run, resume, train
 from zerosum.progress import NoProgress
 from zerosum.run_folder import RunFolder
@@ -41,22 +41,6 @@ def children(of: int) -> list[int]:
         if ASIDE in words and parent == of:
             found.append(int(path.name))
     return found
-
-
-def alive(pid: int) -> bool:
-    try:
-        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def until(what: Any, seconds: float = 200.0) -> Any:
-    begun = time.monotonic()
-    while time.monotonic() - begun < seconds:
-        if found := what():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not come")
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +147,7 @@ def test_nobody_is_left_behind(number: int, tmp_path: Path) -> None:
         assert os.getpriority(os.PRIO_PROCESS, child) in (0, eval_worker.NICE)  # 0 while it is still starting
         until(lambda: os.getpriority(os.PRIO_PROCESS, child) == eval_worker.NICE)
         training.send_signal(number)
-        training.wait(60)
+        training.wait(PATIENCE_S)
         until(lambda: not alive(child))
     finally:
         training.kill()

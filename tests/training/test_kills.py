@@ -201,7 +201,7 @@ def test_a_training_killed_at_random_moments(tmp_path: Path, request: pytest.Fix
         [sys.executable, str(Path(__file__).parents[1] / "kill_loop.py"), str(tmp_path), "--kills", str(kills)],
         capture_output=True,
         text=True,
-        timeout=120 + 10 * kills,
+        timeout=600 + 60 * kills,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert told.returncode == 0, told.stdout + told.stderr

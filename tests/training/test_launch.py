@@ -7,50 +7,36 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from small_run import SETTINGS
+from small_process import alive, ended, settings_of, started, until
+from small_run import SETTINGS, begun, weights
 from zerosum.run_folder import RunFolder
 from zerosum.store import checkpoints
-
-PATIENCE_S = 120
-
-
-def until(what: Callable[[], bool]) -> None:
-    """Waits for it."""
-    end = time.monotonic() + PATIENCE_S
-    while not what():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.1)
+from zerosum.training import launch
 
 
 def children_of(pid: int) -> list[int]:
     return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
 
 
-def alive(pid: int) -> bool:
-    """Whether a process is at work; one that ended and was not asked for its status is not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+def in_two(folder: Path, settings: Mapping[str, Any]) -> subprocess.Popen[str]:
+    """A training of two processes."""
+    chosen = ["--recipe", "toy", "--devices", 2, *settings_of(settings)]
+    return started("train", "ring", "--out", folder, *chosen)
 
 
 @pytest.fixture
 def launched(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int], RunFolder]]:
     """A training of two processes at work: launcher, the two processes, its folder."""
     settings = {**SETTINGS, "steps": 10**6, "cadence.checkpoint": 10**6, "cadence.preview": 10**6, "seed": 3}
-    chosen = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-    command = [sys.executable, "-m", "zerosum", "train", "ring", "--recipe", "toy", "--devices", "2", *chosen]
-    environ = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     folder = RunFolder(tmp_path / "run")
-    launcher = subprocess.Popen(
-        [*command, "--out", str(folder)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environ
-    )
+    launcher = in_two(folder.root, settings)
     ranks: list[int] = []
     try:
         until(lambda: len(folder.lines()) > 20 or launcher.poll() is not None)
@@ -86,8 +72,8 @@ def test_a_killed_process_is_told_and_is_no_success(
 ) -> None:
     launcher, ranks, folder = launched
     os.kill(ranks[1], signal.SIGKILL)
-    _, told = launcher.communicate(timeout=PATIENCE_S)
-    assert launcher.returncode == 128 + signal.SIGKILL
+    code, _, told = ended(launcher)
+    assert code == 128 + signal.SIGKILL
     assert not any(map(alive, ranks))
     assert "Traceback" not in told
     assert "gloo" not in told.lower()
@@ -95,3 +81,78 @@ def test_a_killed_process_is_told_and_is_no_success(
     assert "process 1 was ended by SIGKILL" in told
     assert f"zerosum resume {folder}" in told
     assert status(folder)[0] == "failed"
+
+
+def newer(folder: RunFolder, step: int, launcher: subprocess.Popen[str]) -> None:
+    """Waits for a checkpoint of a later step, or for the end of the launcher."""
+    until(lambda: max(checkpoints(folder.checkpoints), default=0) > step or launcher.poll() is not None)
+
+
+def test_two_processes_train_as_one(tmp_path: Path) -> None:
+    """They stop together by Ctrl-C, go on together, and leave one log, with the weights of one process up to rounding."""
+    settings = {**SETTINGS, "steps": 10**6, "cadence.preview": 10**6, "precision": "float32"}
+    folder = RunFolder(tmp_path / "run")
+    for command in (lambda: in_two(folder.root, settings), lambda: started("resume", folder.root, "--devices", 2)):
+        before = max(checkpoints(folder.checkpoints), default=0)
+        launcher = command()
+        newer(folder, before, launcher)
+        launcher.send_signal(signal.SIGINT)
+        code, _, told = ended(launcher)
+        assert code == 128 + signal.SIGINT, told
+        assert told.count(f"zerosum resume {folder}") == 1  # the other process is silent
+        assert "Traceback" not in told
+    last = max(checkpoints(folder.checkpoints))
+    assert [line["step"] for line in folder.lines() if line["kind"] == "train"] == list(range(1, last + 1))
+    assert folder.read("run.json")["processes"] == 2
+    begun(tmp_path / "straight", last, **settings)
+    alone = weights(tmp_path / "straight")
+    for name, tensor in weights(folder.root).items():
+        torch.testing.assert_close(
+            tensor, alone[name], rtol=1e-3, atol=1e-4, msg=lambda said, name=name: f"{name}: {said}"
+        )
+
+
+def test_an_error_of_all_processes_is_told_once(tmp_path: Path) -> None:
+    code, _, told = ended(in_two(tmp_path / "run", {**SETTINGS, "generator.width": -1}))
+    assert code == 2
+    assert told.count("width must be at least 1") == 1
+    assert not (tmp_path / "run").exists()
+
+
+# --- the launcher alone, with processes that do what they are told
+
+
+def test_only_a_process_that_nobody_launched_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert [launch.needed(devices) for devices in (1, 2, 8)] == [False, True, True]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert not launch.needed(2)
+
+
+def processes(*programs: str) -> list[subprocess.Popen[bytes]]:
+    return [subprocess.Popen([sys.executable, "-c", program]) for program in programs]
+
+
+SLEEP = "import time; time.sleep(600)"
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+DIE = "import os; os.kill(os.getpid(), 9)"
+
+
+@pytest.mark.parametrize("other", [SLEEP, DEAF], ids=["it hears a polite signal", "it is deaf"])
+def test_one_that_fails_ends_the_others(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "GRACE_S", 0.3)
+    codes, first = launch._wait(processes(other, "raise SystemExit(3)"))
+    assert codes[0] in (-signal.SIGTERM, -signal.SIGKILL)
+    assert (codes[1], first) == (3, 1)
+
+
+@pytest.mark.parametrize(("program", "code"), [("", 0), ("raise SystemExit(3)", 3), (DIE, -signal.SIGKILL)])
+def test_what_the_processes_end_with(program: str, code: int) -> None:
+    assert launch._wait(processes("", program)) == ([0, code], 1 if code else None)
+
+
+def test_a_signal_is_the_reason_before_the_failures_that_it_causes() -> None:
+    assert launch._first([1, 0, -9, 2]) == 2
+    assert launch._first([0, 4, 2]) == 1
+    assert launch._first([None, 0]) is None
