@@ -334,7 +334,7 @@ def test_killed_while_preparing(tmp_path: Path, kept: Path) -> None:
 def test_two_processes_prepare_once(tmp_path: Path, kept: Path) -> None:
     """Both find the lock taken, and wait; once it is free, one prepares and the other reads what it made."""
     path = photos(tmp_path / "photos")
-    with cache.locked(cache.place_of(path, ImageOptions(heldout=0.1))):
+    with cache.locked(cache.folder_of(path, ImageOptions(heldout=0.1))):
         processes = [start(path, slow=0) for _ in range(2)]
         told = [process.stderr.readline() for process in processes if process.stderr]
     out = [process.communicate(timeout=100)[0].split() for process in processes]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from image_making import noise, refused, write_idx
 
-from zerosum.data.images import idx, stacked
+from zerosum.data.images import idx, named_datasets
 from zerosum.domains.images.data import Shape, open_source, sources
 
 
@@ -26,8 +26,8 @@ def mnist(tmp_path: Path) -> Path:
 
 
 def test_stacks_are_three_digits_the_same_every_time(mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stacked, "NUM_TRAIN", 2000)
-    monkeypatch.setattr(stacked, "NUM_HELDOUT", 300)
+    monkeypatch.setattr(named_datasets, "NUM_STACKS_TRAIN", 2000)
+    monkeypatch.setattr(named_datasets, "NUM_STACKS_HELDOUT", 300)
     source, again = (open_source("Stacked_MNIST", data_root=str(mnist)) for _ in range(2))
     assert source.fingerprint == again.fingerprint
     assert source.shape == Shape(3, 4, 4, 0)
@@ -35,7 +35,7 @@ def test_stacks_are_three_digits_the_same_every_time(mnist: Path, monkeypatch: p
     assert source.heldout is not None
     assert (len(source.train), source.num_heldout) == (2000, 300)
     for images, num, seed, first in ((source.train, 50, 0, 0), (source.heldout, 20, 1, 100)):
-        drawn = stacked.triples(num, len(images), seed)
+        drawn = named_datasets.stacked_triples(num, len(images), seed)
         assert images.labels is None
         assert torch.equal(images.pixels.amax((2, 3)), images.pixels.amin((2, 3)))
         assert np.array_equal(images.pixels[:, :, 0, 0], drawn + first)
@@ -46,7 +46,7 @@ def test_stacks_are_three_digits_the_same_every_time(mnist: Path, monkeypatch: p
 
 
 def test_stacks_at_another_number_and_size(mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stacked, "NUM_TRAIN", 2000)
+    monkeypatch.setattr(named_datasets, "NUM_STACKS_TRAIN", 2000)
     source = open_source("stacked-mnist", data_root=str(mnist), size=(8, 8), max_images=100)
     assert source.shape == Shape(3, 8, 8, 0)
     assert len(source.train) == 100
@@ -58,7 +58,7 @@ def test_stacks_of_the_real_digits(data_root: Path) -> None:
     source, digits = (open_source(name, data_root=str(data_root)) for name in ("stacked-mnist", "mnist"))
     info = sources()["stacked-mnist"]
     assert (len(source.train), source.num_heldout) == (info.num_train, info.num_heldout) == (128_000, 10_000)
-    drawn = stacked.triples(60_000, 128_000, 0)
+    drawn = named_datasets.stacked_triples(60_000, 128_000, 0)
     for row in (0, 77_777, 127_999):
         assert torch.equal(source.train.pixels[row], digits.train.pixels[drawn[row], 0])
     assert digits.train.labels is not None

@@ -1,7 +1,8 @@
-"""Images from .npy and .npz arrays: which array holds them, in which layout, with which labels."""
+"""Images from .npy and .npz arrays: which array holds them, in which layout and range, with which labels."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy.typing as npt
 from zerosum.data import numpy_files
 from zerosum.data.images.files import refit
 from zerosum.data.images.types import RGBA, ImageOptions, Labels, LoadedImages, Part, Pixels, check_memory, opaque
-from zerosum.data.images.values import to_bytes
 from zerosum.data.numpy_files import Arrays, Header, refuse_objects
 from zerosum.errors import UserError
 
+CHUNK_ROWS = 1024
+DARK = 64
+"""If the largest value of an 8-bit picture is below this, the picture is nearly black and a note says so."""
 IMAGE_KEYS = ("images", "image", "x", "data", "arr_0")
 LABEL_KEYS = ("labels", "label", "y", "subject", "target", "targets")
 HELDOUT = ("test", "val")
@@ -24,7 +27,7 @@ MIN_SIDE = 8
 
 
 def read_npy(path: Path, options: ImageOptions) -> LoadedImages:
-    """One array of images, see `_layout` for its shapes and `values.to_bytes` for its ranges. Raises UserError."""
+    """One array of images, see `_layout` for its shapes and `to_bytes` for its ranges. Raises UserError."""
     with numpy_files.arrays(path) as arrays:
         _check_images(arrays[path.stem], str(path))
         # Mapped, so that a large float array is converted piece by piece.
@@ -155,9 +158,9 @@ def _transparent(
         return pixels * (alpha > 0), (*told, f"{count} of {num} images have transparency, which is kept.")
     import torch
 
-    from zerosum.data.images.transparency import laid_pixels
+    from zerosum.data.images.transparency import pixels_on_background
 
-    laid = laid_pixels(torch.from_numpy(pixels), options.background).numpy()
+    laid = pixels_on_background(torch.from_numpy(pixels), options.background).numpy()
     more = (
         f"{count} of {num} images with transparency were laid on {options.background}; data.background=COLOUR chooses "
         "another colour, data.alpha=keep keeps the transparency."
@@ -203,3 +206,79 @@ def _check_images(header: Header, where: str) -> None:
         raise UserError(
             f"{where}: pixels of type {header.dtype}; expected uint8, or other whole or floating-point numbers."
         )
+
+
+# --- numbers of any kind to 8-bit pixels: the range is found from all values, and nothing is clipped
+
+
+def to_bytes(values: npt.NDArray[Any], rows: npt.NDArray[np.int64], where: str) -> tuple[Pixels, tuple[str, ...]]:
+    """uint8 of the given rows of an array, and what was done.
+
+    uint8 is kept; bool becomes 0 and 255; whole numbers in 0..255 are kept, in 0..65535 divided by 257; floats in
+    [0, 1], [-1, 1] or [0, 255] are scaled to 0..255 and rounded. Raises UserError for other ranges and for values that
+    are not finite.
+    """
+    if values.dtype == np.uint8:
+        kept = np.asarray(values)[rows] if len(rows) < len(values) else np.array(values)
+        return kept, dark_note(int(kept.max()))
+    if values.dtype == np.bool_:
+        return values[rows].astype(np.uint8) * np.uint8(255), ()
+    if values.dtype.kind == "f":
+        _check_finite(values, rows, where)
+    low, high = _range(values, rows)
+    scale, shift, told = _scaling(values.dtype.kind == "f", low, high, where)
+    out = np.empty((len(rows), *values.shape[1:]), np.uint8)
+    for start, part in _chunks(values, rows):
+        out[start : start + len(part)] = np.rint((part.astype(np.float64) + shift) * scale)
+    return out, (*told, *dark_note(int(out.max())))
+
+
+def _scaling(floating: bool, low: float, high: float, where: str) -> tuple[float, float, tuple[str, ...]]:
+    """(scale, shift) of byte = (value + shift) * scale, and the note on it."""
+    if floating and low >= -1 and high <= 1:
+        if low < 0:
+            return 127.5, 1.0, ("Pixels in [-1, 1] were scaled to 0..255.",)
+        return 255.0, 0.0, ("Pixels in [0, 1] were scaled to 0..255.",)
+    if low >= 0 and high <= 255:
+        return 1.0, 0.0, (("Pixels in [0, 255] were rounded to whole numbers.",) if floating else ())
+    if not floating and low >= 0 and high <= 65535:
+        return 1 / 257, 0.0, ("16-bit pixels were divided by 257.",)
+    ranges = "[0, 1], [-1, 1] or [0, 255]" if floating else "0..255 or 0..65535"
+    raise UserError(
+        f"{where}: pixels from {low:g} to {high:g}; expected {ranges}. Scale them and save the array again."
+    )
+
+
+def dark_note(high: int, top: int = 255, what: str = "images") -> tuple[str, ...]:
+    """The note on images whose largest value is `high` of `top`, where that is nearly black (12 bits in a file of 16, say)."""
+    if high >= DARK / 255 * top:
+        return ()
+    return (
+        f"The brightest pixel is {high} of {top}, so the {what} are nearly black; scale their values and save them again if "
+        "that is not meant.",
+    )
+
+
+def _check_finite(values: npt.NDArray[Any], rows: npt.NDArray[np.int64], where: str) -> None:
+    count, first = 0, None
+    for start, part in _chunks(values, rows):
+        bad = ~np.isfinite(part)
+        if bad.any():
+            count += int(bad.sum())
+            if first is None:
+                at = np.unravel_index(int(bad.argmax()), part.shape)
+                first = (int(rows[start + int(at[0])]), *(int(index) for index in at[1:]))
+    if first is not None:
+        raise UserError(
+            f"{where}: {count} value(s) are not finite, the first at {first}. Remove those images or mend them."
+        )
+
+
+def _range(values: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> tuple[float, float]:
+    bounds = [(part.min(), part.max()) for _, part in _chunks(values, rows)]
+    return float(min(low for low, _ in bounds)), float(max(high for _, high in bounds))
+
+
+def _chunks(values: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    for start in range(0, len(rows), CHUNK_ROWS):
+        yield start, values[rows[start : start + CHUNK_ROWS]]

@@ -60,8 +60,8 @@ def root() -> Path:
     return (path_of(given) if given else Path.home() / ".cache" / "zerosum") / "images"
 
 
-def rule(where: Path, options: ImageOptions) -> dict[str, Any]:
-    """All that decides what the rows of a source are, apart from the files themselves."""
+def options_key(where: Path, options: ImageOptions) -> dict[str, Any]:
+    """Everything that determines the rows of a source, apart from the files themselves."""
     return {
         "format": FORMAT,
         "source": str(where.resolve()),
@@ -80,14 +80,14 @@ def rule(where: Path, options: ImageOptions) -> dict[str, Any]:
     }
 
 
-def place_of(where: Path, options: ImageOptions) -> Path:
-    """The folder of a source under a rule."""
-    key = hashlib.sha256(json.dumps(rule(where, options), sort_keys=True).encode()).hexdigest()[:16]
+def folder_of(where: Path, options: ImageOptions) -> Path:
+    """The folder of a source under these options."""
+    key = hashlib.sha256(json.dumps(options_key(where, options), sort_keys=True).encode()).hexdigest()[:16]
     return root() / f"{re.sub(r'[^A-Za-z0-9_-]+', '-', where.resolve().name)[:40]}-{key}"
 
 
-def look(place: Path, listing_print: str) -> tuple[Prepared | None, str]:
-    """What lies in the folder, whole and of these files; or None, and the note on why what lies there is made anew."""
+def find(place: Path, listing_print: str) -> tuple[Prepared | None, str]:
+    """The prepared images in the folder, if complete and up to date; or None, and the note on why they are made again."""
     if not place.is_dir():
         return None, ""
     try:

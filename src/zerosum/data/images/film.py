@@ -1,4 +1,4 @@
-"""Moving pictures: GIF and APNG through Pillow, MP4 through an installed ffmpeg."""
+"""Animations: GIF and APNG with Pillow, MP4 with an installed ffmpeg."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def film(samples: Tensor, path: Path, frames_per_second: float) -> None:
 
 
 def _mp4(frames: list[Image.Image], path: Path, frames_per_second: float) -> None:
-    """H.264 by ffmpeg, which is told raw frames on its input; an odd row or column is doubled, as the format wants even ones."""
+    """H.264 by ffmpeg, which reads raw frames from its input; odd sizes are padded, since the format needs even ones."""
     program = shutil.which("ffmpeg")
     if program is None:
         raise UserError(

@@ -27,16 +27,16 @@ WORTH_BYTES = 32 * 2**20
 """Sources whose files or pixels are larger than this, in bytes, are prepared in the cache and read from there."""
 
 
-def gather(name: str, listing: Listing, options: ImageOptions, where: Path) -> LoadedImages:
+def load_listing(name: str, listing: Listing, options: ImageOptions, where: Path) -> LoadedImages:
     """Decodes a listing. Raises UserError for fewer than 2 images, unusable images, or too many pixels for the memory."""
     if len(listing.members) < 2:
         raise UserError(f"{where}: only one image ({listing.members[0].name}); a training set needs at least 2.")
     table = listing.table() if listing.table is not None and options.attributes in (None, True) else None
-    plan = _planned(listing, options.uses_labels and table is None, where)
+    plan = _arranged(listing, options.uses_labels and table is None, where)
     if len(plan.train) < 2:
         raise UserError(f"{where}: only one training image; a training set needs at least 2.")
     if table is not None and options.uses_labels:
-        unused = len(_planned(listing, True, where).class_names)
+        unused = len(_arranged(listing, True, where).class_names)
         options = replace(options, labelled=False)
         told = f"There are attributes, so the {unused} classes are not used (data.attributes=false: they are)."
         plan = replace(plan, notes=(*plan.notes, told)) if unused else plan
@@ -44,7 +44,7 @@ def gather(name: str, listing: Listing, options: ImageOptions, where: Path) -> L
     return replace(raw if options.uses_labels else raw.unlabelled(), table=table)
 
 
-def _planned(listing: Listing, labelled: bool, where: Path) -> Arrangement:
+def _arranged(listing: Listing, labelled: bool, where: Path) -> Arrangement:
     """The split and, if `labelled`, the classes: from the labels of the listing, or found in the paths."""
     plan = arrange([member.name for member in listing.members], where, labelled and not listing.labels)
     return by_label(plan, listing.labels, where) if labelled and listing.labels else plan
@@ -55,8 +55,8 @@ def _read(reading: _Reading) -> LoadedImages:
     listing, options, where = reading.listing, reading.options, reading.where
     if not options.cache:
         return reading.to_memory(reading.task())
-    place, listing_print = cache.place_of(where, options), listing.fingerprint()
-    found, complaint = cache.look(place, listing_print)
+    place, listing_print = cache.folder_of(where, options), listing.fingerprint()
+    found, complaint = cache.find(place, listing_print)
     if found is None:
         if complaint:
             parallel_decode.say(complaint)
@@ -109,7 +109,7 @@ class _Reading:
         if failures and self.options.on_bad == "stop":
             # One pass over the rest, so that the user hears of every bad image at once.
             failures = parallel_decode.every_failure(members, self.where)
-        parallel_decode.refuse(
+        parallel_decode.check_failures(
             {members[i].name: error for i, error in failures.items()}, len(members), self.options, self.where
         )
         return [one for one in found if isinstance(one, ImageProbe)], failures
@@ -123,7 +123,7 @@ class _Reading:
         kept, skipped = task.kept(survey)
         if len(kept) < num:
             pixels = pixels[kept]
-        notes = parallel_decode.told(survey, task.channels, task.size, self.options)
+        notes = parallel_decode.survey_notes(survey, task.channels, task.size, self.options)
         if self.options.channels is None and task.channels == 3 and all(map(parallel_decode.is_grey, pixels)):
             pixels, notes = np.ascontiguousarray(pixels[:, :1]), parallel_decode.without_colour(notes)
         cut, positions = int((kept < task.num_train).sum()), np.array(task.positions)[kept]

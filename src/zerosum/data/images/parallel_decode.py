@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from zerosum.data.images.arrays import dark_note
 from zerosum.data.images.files import MODES, BadImageError, Decoded, ImageProbe, decode, probe
 from zerosum.data.images.listing import Member
 from zerosum.data.images.types import ImageOptions, Pixels
-from zerosum.data.images.values import if_dark
 from zerosum.data.opening import reason
 from zerosum.errors import UserError
 
@@ -121,7 +121,7 @@ def decode_all(
     return survey
 
 
-def told(survey: DecodeSurvey, channels: int, size: tuple[int, int], options: ImageOptions) -> tuple[str, ...]:
+def survey_notes(survey: DecodeSurvey, channels: int, size: tuple[int, int], options: ImageOptions) -> tuple[str, ...]:
     """What was done to the images, one sentence each."""
     keep = options.alpha == "keep"
     cut = "centre cut out" if options.crop == "centre" else "whole, transparent around" if keep else "whole, on black"
@@ -138,7 +138,7 @@ def told(survey: DecodeSurvey, channels: int, size: tuple[int, int], options: Im
     counts = survey.flags.sum(0)
     num = len(survey.flags) - len(survey.failures)
     done = (f"{counts[i]} of {num} {sentence}" for i, sentence in enumerate(sentences) if counts[i])
-    return (*done, *if_dark(int(survey.brightest.max(initial=0))))
+    return (*done, *dark_note(int(survey.brightest.max(initial=0))))
 
 
 def without_colour(notes: Iterable[str]) -> tuple[str, ...]:
@@ -154,11 +154,13 @@ def is_grey(pixels: Pixels) -> bool:
 
 
 def text(size: tuple[int, int]) -> str:
-    """A size as a person reads it."""
+    """A size for messages, such as "64x48 (height x width)"."""
     return f"{size[0]}x{size[1]} (height x width)" if size[0] != size[1] else f"{size[0]}x{size[1]}"
 
 
-def refuse(failures: Mapping[str, BadImageError], total: int, options: ImageOptions, where: Path) -> tuple[str, ...]:
+def check_failures(
+    failures: Mapping[str, BadImageError], total: int, options: ImageOptions, where: Path
+) -> tuple[str, ...]:
     """The note on images that are left out; UserError where none or not so many may be. failures: name -> why."""
     if not failures:
         return ()

@@ -11,7 +11,7 @@ from pathlib import Path
 from zerosum.data.images import arrays, cifar, named_datasets, pairs, tar
 from zerosum.data.images.files import SUFFIXES, UNREAD
 from zerosum.data.images.listing import Listing, ending_of, is_image_name, list_folder, list_zip
-from zerosum.data.images.loader import gather
+from zerosum.data.images.loader import load_listing
 from zerosum.data.images.types import ImageOptions, LoadedImages
 from zerosum.data.opening import decoding, is_regular, path_of, regular
 from zerosum.errors import UserError, nearest
@@ -111,7 +111,7 @@ def _open_folder(path: Path, options: ImageOptions) -> LoadedImages:
             f"{path}: no images in this folder{_instead(listing)}.{hint} "
             f"Images are files that end in {', '.join(sorted(SUFFIXES))}."
         )
-    return gather(path.resolve().name, listing, options, path)
+    return load_listing(path.resolve().name, listing, options, path)
 
 
 def _open_file(path: Path, options: ImageOptions) -> LoadedImages:
@@ -134,14 +134,14 @@ def _open_file(path: Path, options: ImageOptions) -> LoadedImages:
         listing = list_zip(archive, path)
         if not listing.members:
             raise UserError(f"{path}: no images in this archive{_instead(listing)}.")
-        return gather(path.stem, listing, options, path)
+        return load_listing(path.stem, listing, options, path)
 
 
 def _open_shards(name: str, shards: Sequence[Path], options: ImageOptions, where: Path) -> LoadedImages:
     listing = tar.list_shards(shards, where)
     if not listing.members:
         raise UserError(f"{where}: no images in {len(shards)} tar archive(s){_instead(listing)}.")
-    return gather(name, listing, options, where)
+    return load_listing(name, listing, options, where)
 
 
 def _instead(listing: Listing) -> str:

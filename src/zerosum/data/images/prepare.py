@@ -62,7 +62,9 @@ class Task:
         """The members that were decoded, and the note on others. Raises UserError where these may not be left out, and where a
         transparency is to be kept that no image has."""
         failures = self.failures | {self.members[i].name: error for i, error in survey.failures.items()}
-        notes = parallel_decode.refuse(failures, len(self.members) + len(self.failures), self.options, self.where)
+        notes = parallel_decode.check_failures(
+            failures, len(self.members) + len(self.failures), self.options, self.where
+        )
         if self.options.alpha == "keep" and not survey.transparent:
             raise types.opaque(self.where)
         kept = np.array([i for i in range(len(self.members)) if i not in survey.failures], dtype=np.int64)
@@ -78,7 +80,7 @@ def prepare(place: Path, task: Task, listing_print: str) -> cache.Prepared | Non
     """
     try:
         with cache.locked(place):
-            found, _ = cache.look(place, listing_print)
+            found, _ = cache.find(place, listing_print)
             if found is not None:
                 return found
             aside = place.with_name(f".{place.name}.{os.getpid()}.part")
@@ -91,7 +93,7 @@ def prepare(place: Path, task: Task, listing_print: str) -> cache.Prepared | Non
                 _put(aside, place)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
-            return cache.look(place, listing_print)[0]
+            return cache.find(place, listing_print)[0]
     except OSError as error:
         parallel_decode.say(
             f"{task.where}: the decoded images cannot be kept in {place.parent} ({error.strerror or error}), so they are "
@@ -137,9 +139,9 @@ def _make(aside: Path, place: Path, task: Task, listing_print: str) -> None:
         print_ = fingerprint(len(parts["train"]), shape, written, labels)
         seconds = scratch.seconds
     np.save(aside / cache.ORDER, positions, allow_pickle=False)
-    done = parallel_decode.told(survey, task.channels, task.size, task.options)
+    done = parallel_decode.survey_notes(survey, task.channels, task.size, task.options)
     about = {
-        "rule": cache.rule(task.where, task.options),
+        "rule": cache.options_key(task.where, task.options),
         "shape": [len(rows), channels, *task.size],
         "parts": {part: len(parts[part]) for part in cache.PARTS},
         "fingerprint": print_,
@@ -216,7 +218,7 @@ def _split(kept: Rows, task: Task, digests: npt.NDArray[np.uint8]) -> tuple[dict
             notes.append(split.COPIES)
         else:
             train, validation = train[~apart], train[apart]
-            notes.append(split.told_apart(len(validation)))
+            notes.append(split.validation_note(len(validation)))
     return {"train": train, "validation": validation, "heldout": heldout}, tuple(notes)
 
 

@@ -1,4 +1,4 @@
-"""Which images are never trained on: held out for looking at the result, or set apart for choosing (a width, say)."""
+"""Which images are never trained on: held out to evaluate the result, or set apart for choosing (a width, say)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Mask = npt.NDArray[np.bool_]
 def hold_out(raw: LoadedImages, share: float, mirrored: bool = False) -> LoadedImages:
     """Moves `share` of the images to the held-out part: those whose SHA-256, read as a number in [0, 1), is below it.
 
-    An image's side depends on its content alone, so it stays when images are added, and copies stay together; with
-    `mirrored`, an image and its mirror image too.
+    The part of an image depends on its content only, so it does not change when images are added, and copies are in the same
+    part; with `mirrored`, an image and its mirror image too.
     """
     if share == 0 or len(raw.train.pixels) < MIN_TO_SPLIT:
         return raw
@@ -36,8 +36,8 @@ def hold_out(raw: LoadedImages, share: float, mirrored: bool = False) -> LoadedI
 def set_apart(raw: LoadedImages, share: float, mirrored: bool = False) -> LoadedImages:
     """Moves `share` of the training images to the validation part.
 
-    Of a published training part these are the last rows, as is the custom (MNIST: 50,000 and 10,000); else they are chosen
-    by content, as `hold_out` does, which must come first.
+    Of a published training part these are the last rows, as usual (MNIST: 50,000 and 10,000); else they are chosen by content,
+    as `hold_out` does. Call `hold_out` first.
     """
     num = len(raw.train.pixels)
     if share == 0 or num < MIN_TO_SPLIT:
@@ -49,11 +49,11 @@ def set_apart(raw: LoadedImages, share: float, mirrored: bool = False) -> Loaded
     if apart is None:
         return replace(raw, notes=(*raw.notes, COPIES))
     train, validation = raw.train.rows(~apart), raw.train.rows(apart)
-    return replace(raw, train=train, validation=validation, notes=(*raw.notes, told_apart(int(apart.sum()))))
+    return replace(raw, train=train, validation=validation, notes=(*raw.notes, validation_note(int(apart.sum()))))
 
 
 def digest(row: Pixels, mirrored: bool) -> bytes:
-    """SHA-256 of an image (C, H, W); with `mirrored`, the lesser of its own and its mirror image's."""
+    """SHA-256 of an image (C, H, W); with `mirrored`, the smaller of its own and that of its mirror image."""
     own = hashlib.sha256(np.ascontiguousarray(row).data).digest()
     if not mirrored:
         return own
@@ -61,16 +61,16 @@ def digest(row: Pixels, mirrored: bool) -> bytes:
 
 
 def heldout_rows(digests: Iterable[bytes], share: float) -> Mask | None:
-    """Which images are held out; None where hardly any would be left to train on."""
+    """Mask of the held-out images; None where fewer than two would be left to train on."""
     return _by_content(digests, share, slice(-8, None))
 
 
 def validation_rows(digests: Iterable[bytes], share: float) -> Mask | None:
-    """Which images are set apart; other bytes of the digest decide than for `heldout_rows`."""
+    """Mask of the images that are set apart, by other bytes of the digest than `heldout_rows` uses."""
     return _by_content(digests, share, slice(0, 8))
 
 
-def told_apart(num: int) -> str:
+def validation_note(num: int) -> str:
     """The note on the validation part."""
     return f"{num:,} training images are set apart (data.validation): never trained on, used to choose by."
 

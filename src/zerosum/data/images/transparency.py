@@ -1,8 +1,8 @@
-"""Images with an alpha channel: as files hold them, as networks see them, laid on a colour or on a checkerboard.
+"""Images with an alpha channel: as files hold them, as networks see them, composited on a colour or on a checkerboard.
 
-Files and `uint8` rows hold straight colours: (N, 4, H, W), red, green, blue, alpha, where the colour of a transparent pixel means
-nothing. Networks see premultiplied ones: each colour in [0, 1] times alpha, then all four channels mapped to [-1, 1]; what has no
-meaning is then 0. Source: Porter and Duff 1984, doi:10.1145/800031.808606.
+Files and `uint8` rows hold straight colours: (N, 4, H, W), red, green, blue, alpha, where the colour of a transparent pixel has
+no meaning. Networks see premultiplied colours: each colour in [0, 1] times alpha, then all four channels mapped to [-1, 1]; a
+colour without meaning is then 0. Source: Porter and Duff 1984, doi:10.1145/800031.808606.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ def straight(unit: Tensor) -> Tensor:
     return torch.cat([colours.round(), alpha], 1).to(torch.uint8)
 
 
-def possible(unit: Tensor) -> Tensor:
+def limit_to_alpha(unit: Tensor) -> Tensor:
     """Premultiplied samples in [-1, 1] with no colour above its alpha, as every image has it."""
     return torch.cat([torch.minimum(unit[:, :3], unit[:, 3:]), unit[:, 3:]], 1)
 
 
-def laid(unit: Tensor, colour: str) -> Tensor:
+def on_background(unit: Tensor, colour: str) -> Tensor:
     """(N, 4, H, W) in [-1, 1], premultiplied, on a background of that colour: (N, 3, H, W) in [-1, 1]."""
-    return over(unit, torch.tensor(ImageColor.getrgb(colour), device=unit.device).div(255)[None])
+    return composite(unit, torch.tensor(ImageColor.getrgb(colour), device=unit.device).div(255)[None])
 
 
-def over(unit: Tensor, colours: Tensor) -> Tensor:
+def composite(unit: Tensor, colours: Tensor) -> Tensor:
     """(N, 4, H, W) in [-1, 1], premultiplied, on backgrounds of colours (N or 1, 3) in [0, 1]: (N, 3, H, W)."""
     return unit[:, :3] + (1 - unit[:, 3:]) * colours.to(unit.dtype)[:, :, None, None]
 
 
-def laid_pixels(pixels: Tensor, colour: str) -> Tensor:
+def pixels_on_background(pixels: Tensor, colour: str) -> Tensor:
     """(N, 4, H, W) uint8, straight, on a background of that colour: (N, 3, H, W) uint8."""
-    parts = [laid(premultiplied(part), colour) for part in torch.split(pixels, ROWS)]
+    parts = [on_background(premultiplied(part), colour) for part in torch.split(pixels, ROWS)]
     return torch.cat([part.add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8) for part in parts])
 
 

@@ -185,7 +185,7 @@ def _extra_metrics(recipe: Recipe, loop: TrainingLoop, fakes: Tensor) -> Sequenc
     if isinstance(augment, augments.BackgroundAugment) and augment.augment:
         augment, fakes = (
             augment.augment,
-            transparency.laid(transparency.possible(fakes.clamp(-1, 1)), source.background),
+            transparency.on_background(transparency.limit_to_alpha(fakes.clamp(-1, 1)), source.background),
         )
     return augmentation_leak.records(
         source.seen, augment, fakes, recipe.seed, strength=strength, name=recipe.augment.kind
@@ -229,7 +229,7 @@ def _similarity(samples: Tensor) -> Sequence[Tensor]:
 def _postprocess(samples: Tensor, recipe: Recipe) -> Tensor:
     """Clamped to [-1, 1] in place: a generator may end linearly. RGBA: no colour is above its alpha."""
     samples = samples.clamp_(-1, 1)
-    return transparency.possible(samples) if samples.shape[1] == RGBA else samples
+    return transparency.limit_to_alpha(samples) if samples.shape[1] == RGBA else samples
 
 
 def _tile(info: DatasetInfo) -> tuple[int, int]:

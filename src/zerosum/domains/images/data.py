@@ -19,7 +19,7 @@ from zerosum.data.images.attributes import Attributes
 from zerosum.data.images.paths import can_open, open_path
 from zerosum.data.images.pictures import as_played, as_saved, in_bytes, to_pixels, to_unit
 from zerosum.data.images.split import hold_out, set_apart
-from zerosum.data.images.transparency import laid_pixels
+from zerosum.data.images.transparency import pixels_on_background
 from zerosum.data.images.types import (
     RGBA,
     WHITE,
@@ -70,9 +70,9 @@ class Images:
         """What a conditional game is told of each row: its attributes, else its label, else nothing."""
         return self.labels if self.attributes is None else self.attributes
 
-    def laid(self, background: str) -> Images:
+    def on_background(self, background: str) -> Images:
         """RGBA images as RGB ones, on a background."""
-        return replace(self, pixels=laid_pixels(self.pixels, background))
+        return replace(self, pixels=pixels_on_background(self.pixels, background))
 
     def to(self, device: torch.device | str) -> Images:
         """The same rows on another device."""
@@ -142,9 +142,9 @@ class ImageSource:
         """The source as measures see it: RGBA images laid on the background, in memory; others as they are."""
         if self.shape.channels != RGBA:
             return self
-        held, apart = (None if x is None else x.laid(self.background) for x in (self.heldout, self.validation))
+        held, apart = (None if x is None else x.on_background(self.background) for x in (self.heldout, self.validation))
         print_ = hashlib.sha256(f"{self.fingerprint} on {self.background}".encode()).hexdigest()
-        shape, train = replace(self.shape, channels=3), self.train.laid(self.background)
+        shape, train = replace(self.shape, channels=3), self.train.on_background(self.background)
         return replace(self, shape=shape, train=train, heldout=held, validation=apart, fingerprint=print_, mapped=False)
 
     def to(self, device: torch.device | str) -> ImageSource:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zerosum.data.images.transparency import laid_pixels
+from zerosum.data.images.transparency import pixels_on_background
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.domain.eval_stages import stage
 from zerosum.domains.images.features import Prepared, prepare, some
@@ -141,7 +141,7 @@ class ImageEvaluator:
 
     def shown(self, images: Tensor) -> Tensor:
         """(N, C, H, W) uint8 as measures see them: RGBA images laid on the source's background."""
-        return images if self.seen is self.source else laid_pixels(images, self.source.background)
+        return images if self.seen is self.source else pixels_on_background(images, self.source.background)
 
     def _check(self, fakes: Tensor) -> None:
         expected = tuple(self.source.train.pixels.shape[1:])

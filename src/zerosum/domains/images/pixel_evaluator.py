@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zerosum.data.images.files import BadImageError, decode
-from zerosum.data.images.transparency import laid, possible
+from zerosum.data.images.transparency import limit_to_alpha, on_background
 from zerosum.data.images.types import RGBA, WHITE, Crop
 from zerosum.data.opening import opened
 from zerosum.domain import QuickMetrics
@@ -78,7 +78,7 @@ class PixelEvaluator:
         """The scores of 2014 for (N, C, H, W) samples in [-1, 1], which are not rounded to 8 bits for it."""
         source = self.inner.source
         if source.shape.channels == RGBA:
-            fakes = laid(possible(fakes.clamp(-1, 1)), source.background)
+            fakes = on_background(limit_to_alpha(fakes.clamp(-1, 1)), source.background)
         return parzen_2014.records(source.seen, (fakes + 1) / 2, self.inner.seed)
 
     def prepare(self, say: Callable[[str], None]) -> None:

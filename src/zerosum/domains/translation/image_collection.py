@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from zerosum.data.images.arrays import dark_note
 from zerosum.data.images.files import LOSSY, BadImageError
 from zerosum.data.images.lossless_io import LosslessImage, read
 from zerosum.data.images.types import MAX_BYTES
-from zerosum.data.images.values import if_dark
 from zerosum.domains.translation.sides import Code, Side, Values, class_numbers, codes_of, one_hot
 from zerosum.errors import UserError
 
@@ -69,7 +69,7 @@ class ImageCollection:
         """The note on images that are nearly black."""
         if self.side.kind == "labels":
             return ()
-        return if_dark(max(int(image.max()) for image in self.images), 2**self.side.bits - 1, what)
+        return dark_note(max(int(image.max()) for image in self.images), 2**self.side.bits - 1, what)
 
     def digests(self) -> list[bytes]:
         """SHA-256 of each image."""

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from zerosum import store
+from zerosum.data.images.arrays import dark_note
 from zerosum.data.images.files import BadImageError
 from zerosum.data.images.listing import ending_of, passed_over
 from zerosum.data.images.lossless_io import READABLE, LosslessImage, read
 from zerosum.data.images.pictures import Size, refuse_huge, resized
-from zerosum.data.images.values import if_dark
 from zerosum.domain import SIZE, DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult
 from zerosum.domains.translation import derived_inputs, preview, writing
 from zerosum.domains.translation.sides import Side, Values, class_numbers, from_unit, one_hot, sides, size_of
@@ -254,7 +254,7 @@ def _translated(
             notes.append(
                 "Inputs of 16 bits are brought to the 8 that this generator was trained on; the output is written with 16."
             )
-        notes += if_dark(int(image.values.max()), 65535, f"values of {source.name}")
+        notes += dark_note(int(image.values.max()), 65535, f"values of {source.name}")
     values = translator.values(translator.whole(picture), image)
     alpha = _alpha(image, values)
     if alpha is not None:

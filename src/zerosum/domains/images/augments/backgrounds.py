@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zerosum.data.images.transparency import over
+from zerosum.data.images.transparency import composite
 from zerosum.engine.duel import Augment
 from zerosum.engine.seeds import SeededNoise
 
@@ -26,5 +26,5 @@ class BackgroundAugment:
     def __call__(self, images: Tensor, draws: SeededNoise, purpose: str, strength: float) -> Tensor:
         """As other augmentations."""
         backgrounds = draws.uniform(f"{purpose} background", 3)
-        images = torch.cat([over(images, backgrounds), images[:, 3:]], 1)
+        images = torch.cat([composite(images, backgrounds), images[:, 3:]], 1)
         return images if self.augment is None else self.augment(images, draws, purpose, strength)
