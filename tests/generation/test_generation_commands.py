@@ -60,7 +60,7 @@ def test_interpolate_as_strip_and_as_film(folders: dict[str, Path], tmp_path: Pa
     told = call("interpolate", folders["style"], "--space", "z", "--frames", "3")
     assert told["space"] == "z"
     assert (folders["style"] / "walk.gif").is_file()
-    with pytest.raises(UserError, match="can be written as"):
+    with pytest.raises(UserError, match="give a name that ends in"):
         call("interpolate", folders["conv"], "--out", tmp_path / "walk.avi")
 
 

@@ -120,8 +120,8 @@ def test_previews_are_the_files_themselves(folder: Path) -> None:
     assert sent == (folder / "previews" / "step-00000100.png").read_bytes()
     pictures = [a for tag, a in page.tags if tag == "img"]
     assert [(a["alt"], a["width"], a["class"]) for a in pictures] == [
-        ("Grid of generated samples at step 300", "16", "tiny"),
-        ("Grid of real samples", "16", "tiny"),
+        ("Generated samples at step 300", "16", "tiny"),
+        ("Real samples", "16", "tiny"),
     ]
 
 

@@ -167,7 +167,7 @@ def test_the_page_shows_them(folder: Path) -> None:
     )
     assert '<td data-label="This run"><b>6.25</b><small>best</small></td><td data-label="Normal">9.25</td>' in part
     assert part.count("<img") == 2  # the run's newest samples and the normal's
-    assert 'alt="Grid of samples: normal"' in part
+    assert 'alt="Samples: normal"' in part
     assert "Fine normal: in detail. Fitted in 2 s." in part
     assert NASTY not in page
 

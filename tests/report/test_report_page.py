@@ -67,10 +67,10 @@ def test_a_grid_enlarges_by_click_and_by_key_and_moves_with_the_arrows(page: Any
     first = shown(page)
     assert first["open"]
     assert first["same"]
-    assert first["words"] == "Grid of generated samples at step 300"
+    assert first["words"] == "Generated samples at step 300"
     assert first["width"] > 2.5 * small
     press(page, Keys.ARROW_LEFT)
-    assert (shown(page)["words"], shown(page)["same"]) == ("Grid of generated samples at step 100", True)
+    assert (shown(page)["words"], shown(page)["same"]) == ("Generated samples at step 100", True)
     press(page, Keys.ESCAPE)
     browser.wait(lambda: not shown(page)["open"], "the picture to close")
     press(page, "e")

@@ -141,7 +141,7 @@ function seek(index) {
   parts.forEach((part) => part.mark(at.step));
   if (picture && at.src) {
     picture.src = at.src;
-    picture.alt = `Grid of generated samples at step ${step}`;
+    picture.alt = `Generated samples at step ${step}`;
   }
   follow();
   if (!slider) return;

@@ -182,9 +182,9 @@ def _picture(label: str, picture: Picture | None, kind: str, element: str = "") 
     if element:
         return f"<figure><figcaption>{label}</figcaption>{element}</figure>"
     if picture is None:
-        missing = "No samples were drawn yet." if kind == "fake" else "No grid of real samples was saved."
+        missing = "No samples were drawn yet." if kind == "fake" else "No real samples were saved."
         return f'<figure><figcaption>{label}</figcaption><p class="empty">{missing}</p></figure>'
-    what = f"Grid of generated samples at step {picture.step:,}" if picture.step is not None else "Grid of real samples"
+    what = f"Generated samples at step {picture.step:,}" if picture.step is not None else "Real samples"
     return f"<figure><figcaption>{label}</figcaption>{shown(picture, what, kind)}</figure>"
 
 

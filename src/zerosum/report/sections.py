@@ -125,7 +125,7 @@ def _once(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
 
 
 def _figure(name: str, words: str, picture: Picture | None) -> str:
-    drawn = "" if picture is None else shown(picture, f"Grid of samples: {name}")
+    drawn = "" if picture is None else shown(picture, f"Samples: {name}")
     return f'<figure><figcaption>{text(_titled(name))}</figcaption>{drawn}<p class="small">{text(words)}</p></figure>'
 
 
