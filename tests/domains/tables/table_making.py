@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zerosum.domains.tables import conditions, transform
+from zerosum.domains.tables import layout, transform
 from zerosum.domains.tables.data import TableSource, open_source
 from zerosum.engine.duel import Prior
 from zerosum.recipe import part
@@ -85,7 +85,7 @@ class Repeater(nn.Module):
         made = self.source.rows.data((noise[:, 0] * len(self.source.train)).long(), keys)
         if condition is None:
             return made
-        mask, values = conditions.split(condition, self.source.transform.blocks)
+        mask, values = layout.split(condition, self.source.transform.blocks)
         return made * (1 - mask) + values
 
 

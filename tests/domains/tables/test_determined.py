@@ -10,7 +10,7 @@ import pytest
 import torch
 from table_making import Repeater, assert_rows_come_back, source_of, text_of
 
-from zerosum.domains.tables import conditional_sampling, encodings, functional_dependencies, layout, transform
+from zerosum.domains.tables import conditional_sampling, constraint_search, encodings, layout, transform
 from zerosum.domains.tables.data import TableSource
 from zerosum.domains.tables.table import concatenate
 from zerosum.errors import UserError
@@ -137,25 +137,23 @@ def test_a_level_that_contradicts_the_row_gives_way_where_another_agrees() -> No
 
 def test_too_few_rows_are_no_evidence() -> None:
     few = {"by": np.array([0, 0, 1, 1, 2, 2]), "to": np.array([0, 0, 1, 1, 1, 1])}
-    assert functional_dependencies.find_dependencies(few, {"by": 3, "to": 2}) == {}
+    assert constraint_search.find_dependencies(few, {"by": 3, "to": 2}) == {}
     many = {name: np.tile(values, 20) for name, values in few.items()}
-    found = functional_dependencies.find_dependencies(many, {"by": 3, "to": 2})
+    found = constraint_search.find_dependencies(many, {"by": 3, "to": 2})
     assert list(found) == ["to"]
     np.testing.assert_array_equal(found["to"].of(np.array([2, 0])), [1, 0])
 
 
 def test_of_a_chain_all_hang_on_the_first() -> None:
     a = np.tile(np.arange(6), 50)
-    found = functional_dependencies.find_dependencies({"c": a // 3 % 2 * 1.5, "b": a // 2, "a": a}, {"a": 6, "b": 3})
+    found = constraint_search.find_dependencies({"c": a // 3 % 2 * 1.5, "b": a // 2, "a": a}, {"a": 6, "b": 3})
     assert {name: part.by for name, part in found.items()} == {"c": "a", "b": "a"}
     np.testing.assert_array_equal(found["c"].of(np.arange(6)), [0, 0, 0, 1.5, 1.5, 1.5])
 
 
 def test_a_level_that_no_training_row_has_gets_the_commonest() -> None:
     levels = np.repeat([0, 1, 2], [50, 30, 20])
-    found = functional_dependencies.find_dependencies(
-        {"by": levels, "to": np.array([7.0, 8.0, 8.0])[levels]}, {"by": 5}
-    )
+    found = constraint_search.find_dependencies({"by": levels, "to": np.array([7.0, 8.0, 8.0])[levels]}, {"by": 5})
     np.testing.assert_array_equal(found["to"].of(np.arange(5)), [7, 8, 8, 7, 7])
 
 

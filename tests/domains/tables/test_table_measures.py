@@ -13,7 +13,7 @@ from torch import Tensor
 
 import infos
 from zerosum.domain import DatasetInfo
-from zerosum.domains.tables import baselines, conditional_metrics, conditions, metrics, recipes, scores
+from zerosum.domains.tables import baselines, conditional_metrics, layout, metrics, recipes, scores
 from zerosum.domains.tables.data import TableSource, open_source
 from zerosum.domains.tables.metrics import TableEvaluator
 from zerosum.domains.tables.scores import least_missing, missing_pairs, target_of
@@ -185,7 +185,7 @@ def obedient(source: TableSource) -> conditional_metrics.Make:
     rows, blocks = baselines.encoded_rows(source), source.rows.blocks
 
     def make(noise: Tensor, condition: Tensor) -> Tensor:
-        mask, values = conditions.split(condition, blocks)
+        mask, values = layout.split(condition, blocks)
         random = torch.Generator().manual_seed(1)
         picked = []
         for told, value in zip(mask, values):

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from zerosum.domains.tables import terms
-from zerosum.domains.tables.conditions import condition_on
-from zerosum.domains.tables.layout import Block
+from zerosum.domains.tables.layout import Block, condition_on
 from zerosum.domains.tables.networks import Discriminator, Generator, UniformFromNoise
 from zerosum.engine.game import DiscriminatorOutput, LossContext
 from zerosum.engine.seeds import SeededNoise

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from zerosum import recipe as recipes
-from zerosum.domains.tables import DOMAIN, conditions
+from zerosum.domains.tables import DOMAIN, layout
 from zerosum.domains.tables.data import TableSource
 from zerosum.domains.tables.table_similarity import NumericMatrix, associations
 from zerosum.engine import Stepped, TrainingLoop
@@ -79,7 +79,7 @@ def test_what_is_between_two_columns_is_learnt(path: Path) -> None:
                 match.average.network if event.step and match.average else match.game.players["generator"]
             ).eval()
             with torch.no_grad():
-                rows = network(noise, conditions.no_conditions(DOMAIN.info_of(source).payload, 1_000))
+                rows = network(noise, layout.no_conditions(DOMAIN.info_of(source).payload, 1_000))
             network.train(not event.step)
             found.append(associations(NumericMatrix.of(source.transform.decode(rows)))[0, 1])
     real = associations(NumericMatrix.of(source.train))[0, 1]
@@ -109,7 +109,7 @@ def test_what_goes_with_a_missing_number_is_learnt(tmp_path: Path) -> None:
     noise = torch.randn(2_000, recipe.prior.size, generator=torch.Generator().manual_seed(0))
     assert match.average is not None
     with torch.no_grad():
-        rows = match.average.network.eval()(noise, conditions.condition_on(data, mask, blocks))
+        rows = match.average.network.eval()(noise, layout.condition_on(data, mask, blocks))
     made = source.transform.decode(rows)
     assert np.isnan(made.arrays["y"]).all()
     assert np.median(made.arrays["x"]) == pytest.approx(np.median(x[gone]), abs=3)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from table_making import HEADER, rows_of, source_of, text_of, written
 
-from zerosum.domains.tables import conditions, data, hashing
+from zerosum.domains.tables import data, hashing, layout
 from zerosum.domains.tables.data import TableSource, open_source
 from zerosum.domains.tables.layout import layout_of
 from zerosum.errors import UserError
@@ -69,12 +69,12 @@ def told_of(source: TableSource, num: int = 40_000) -> tuple[torch.Tensor, torch
 
 def test_what_is_told_is_true_and_the_rest_is_hidden(source: TableSource) -> None:
     data, mask, values = told_of(source)
-    wide = conditions.spread(mask, source.rows.blocks)
+    wide = layout.spread(mask, source.rows.blocks)
     torch.testing.assert_close(values, data * wide, rtol=0, atol=0)
     assert abs(float((mask.sum(1) == 0).float().mean()) - 0.5) < 0.01
     counts = torch.bincount(mask.sum(1).long())[1:].double()
     np.testing.assert_allclose((counts / counts.sum())[:4], [0.5, 0.25, 0.125, 0.0625], atol=0.015)
-    back, again = conditions.split(torch.cat([mask, values], 1), source.rows.blocks)
+    back, again = layout.split(torch.cat([mask, values], 1), source.rows.blocks)
     torch.testing.assert_close(back, wide)
     torch.testing.assert_close(again, values)
     assert not source.info().condition.sample(5, 0).any()

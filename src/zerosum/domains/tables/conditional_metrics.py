@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zerosum.domains.tables.conditions import condition_on, no_conditions
 from zerosum.domains.tables.data import TableSource
 from zerosum.domains.tables.encodings import Categories
+from zerosum.domains.tables.layout import condition_on, no_conditions
 from zerosum.domains.tables.scores import ranks
 from zerosum.domains.tables.table import Mask
 from zerosum.domains.tables.table_similarity import NumericMatrix, mean, shapes

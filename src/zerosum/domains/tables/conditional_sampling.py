@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from zerosum.domain import DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult
-from zerosum.domains.tables import conditions, constraints, transform
+from zerosum.domains.tables import constraints, transform
 from zerosum.domains.tables.constraints import BoundedColumn, ComputedColumn
 from zerosum.domains.tables.data_report import FEW_ROWS
 from zerosum.domains.tables.encodings import Categories, QuantileTransform, draw_indices
 from zerosum.domains.tables.filters import Filter, Where, parse_filters, satisfied
 from zerosum.domains.tables.hashing import uniform
+from zerosum.domains.tables.layout import condition_on
 from zerosum.domains.tables.reading import style_of
 from zerosum.domains.tables.table import NUMERIC, Mask, Table
 from zerosum.domains.tables.transform import Transform
@@ -177,7 +178,7 @@ class ConditionalSampler:
                 draw, point = uniform(keys, place, 0), uniform(keys, place, 1)
                 data[:, block.start : block.stop] = self._drawn(block.column, held, draw, point)
                 mask[:, place] = 1.0
-        return conditions.condition_on(data, mask, blocks)
+        return condition_on(data, mask, blocks)
 
     def _drawn(self, name: str, held: Sequence[Filter], draw: Tensor, point: Tensor) -> Tensor:
         """(N, width) encoded cells of a column, from its own distribution where all of `held` hold; a single number as it is."""

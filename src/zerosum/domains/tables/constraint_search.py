@@ -1,6 +1,9 @@
-"""Sums, functions and orders that hold in every row of a table, found from its rows.
+"""What holds in every row of a table, found from its rows: sums, functions, orders, and columns that a category determines.
 
-Legend: N rows, C columns that hold numbers.
+Such values are computed or looked up, not learnt, and so never wrong. A category determines a column if every row of each of its
+levels holds the same value there: the code of a country its name, the name of a degree its number of years.
+
+Legend: N rows, C columns that hold numbers, L levels.
 """
 
 from __future__ import annotations
@@ -8,19 +11,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zerosum.domains.tables import constraints
 from zerosum.domains.tables.constraints import BoundedColumn, ComputedColumn, LinearConstraint, Numbers, Rule, scale_of
 from zerosum.domains.tables.table import NUMERIC, Column, Floats
 
+Codes = NDArray[np.int64]
 NUM_FIRST, MOST_COLUMNS, FEWEST_ROWS = 2_000, 200, 50
 """Rows and columns that are searched, and rows without a missing number that sums need."""
 MOST_TERMS, ROWS_PER_TERM = 8, 20
 """Columns of a sum at most, and rows for each of them."""
 LEAST_EVIDENCE = 30.0
-"""Rows expected to contradict an order if the two columns were independent."""
+"""Rows expected to contradict an order or a dependency if the two columns were independent."""
 MOST_BOUNDS = 4
 """Columns that bound another at most."""
 MOST_PARTS, EXACT = 1_000, 1e-12
@@ -253,3 +259,74 @@ def _never_less(low: Floats, high: Floats) -> bool:
         return False
     by_chance = 1 - np.searchsorted(low, high, side="right").mean() / len(low)
     return bool(by_chance * len(low) >= LEAST_EVIDENCE)
+
+
+# --- columns that a category determines
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionalDependency:
+    """by: a categorical column. values: (L,) of this column, for each of its levels: float64, or int64 levels."""
+
+    by: str
+    values: NDArray[Any]
+
+    def of(self, codes: Codes) -> NDArray[Any]:
+        """(N,) levels of `by` -> (N,) values."""
+        found: NDArray[Any] = self.values[codes]
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, NaN spelled as such."""
+        whole = self.values.dtype.kind == "i"
+        return {"by": self.by, "whole": whole, "values": " ".join(map(repr, self.values.tolist()))}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> FunctionalDependency:
+        """The inverse of to_json."""
+        return cls(plain["by"], np.array(plain["values"].split(), dtype=np.int64 if plain["whole"] else np.float64))
+
+
+def find_dependencies(
+    columns: Mapping[str, NDArray[Any]], categories: Mapping[str, int]
+) -> dict[str, FunctionalDependency]:
+    """Of learnt columns (name -> (N,) values) those that one of `categories` (name -> its number of levels) determines.
+
+    Of two categories that determine each other the first is learnt. A column that determines others is never determined itself.
+    """
+    codes = {name: np.unique(values, return_inverse=True)[1].reshape(-1) for name, values in columns.items()}
+    order = {name: place for place, name in enumerate(columns)}
+
+    def follows(name: str, by: str) -> bool:
+        if name == by or not _constant_within(codes[name], columns[by], categories[by]):
+            return False
+        mutual = name in categories and _constant_within(columns[by], columns[name], categories[name])
+        return order[by] < order[name] if mutual else _evidence(codes[name], columns[by]) >= LEAST_EVIDENCE
+
+    names = [name for name in columns if any(follows(name, by) for by in categories)]
+    roots = [by for by in categories if by not in names]
+    found = {}
+    for name in names:
+        by = next((by for by in roots if _constant_within(codes[name], columns[by], categories[by])), None)
+        if by is not None:
+            kinds, of_rows = np.unique(columns[name], return_inverse=True)
+            table = np.full(categories[by], np.bincount(of_rows.reshape(-1)).argmax())  # of levels without rows
+            table[columns[by]] = of_rows.reshape(-1)
+            found[name] = FunctionalDependency(by, kinds[table])
+    return found
+
+
+def _constant_within(codes: Codes, levels: Codes, num: int) -> bool:
+    """Whether all rows of each level have the same code."""
+    for rows in (slice(0, NUM_FIRST), slice(None)):
+        first = np.zeros(num, dtype=np.int64)
+        first[levels[rows]] = codes[rows]
+        if (first[levels[rows]] != codes[rows]).any():
+            return False
+    return True
+
+
+def _evidence(codes: Codes, levels: Codes) -> float:
+    """Rows expected to differ from the first of their level, if the values were shuffled."""
+    shares = np.bincount(codes) / len(codes)
+    return float((len(levels) - len(np.unique(levels))) * (1 - (shares**2).sum()))

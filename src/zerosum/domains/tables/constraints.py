@@ -154,13 +154,12 @@ class BoundedColumn:
     def made(self, values: Numbers, coded: Floats | None) -> Floats:
         """(N,) the column, from what the networks made of it; on its grid, within its range where the others allow it."""
         assert coded is not None
-        bound, side = self._bound(values), 1.0 if self.above else -1.0
-        away = self.grid.rounded_up if self.above else self.grid.rounded_down
-        least = away(bound)
+        bound, side = self._bound(values), 1 if self.above else -1
+        least = self.grid.rounded(bound, side)
         if any(one.sign == "<" for one in self.statements):
             step = self.grid.cell or np.spacing(np.abs(bound))
             least = np.where((least - bound) * side <= 0, least + side * step, least)
-        found = np.clip(away(bound + side * coded), self.low, self.high) if self.near else coded
+        found = np.clip(self.grid.rounded(bound + side * coded, side), self.low, self.high) if self.near else coded
         return np.maximum(found, least) if self.above else np.minimum(found, least)
 
     def _bound(self, values: Numbers) -> Floats:

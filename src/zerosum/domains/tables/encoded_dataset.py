@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zerosum.domains.tables import conditions
 from zerosum.domains.tables.encodings import Categories, Mixture, QuantileTransform, normal_points
 from zerosum.domains.tables.hashing import uniform, uniforms
-from zerosum.domains.tables.layout import Block
+from zerosum.domains.tables.layout import Block, condition_on
 from zerosum.domains.tables.table import Table
 from zerosum.domains.tables.transform import Transform
 from zerosum.engine.game import Batch
@@ -118,7 +117,7 @@ class EncodedDataset:
         num = 1 + (-uniform(keys, HOW_MANY).log2()).floor().clamp(max=MOST_TOLD)
         mask = ((scores.argsort(1).argsort(1) < num[:, None]) & told[:, None]).float()
         data = self.data(rows, keys)
-        return Batch(data, conditions.condition_on(data, mask, self.blocks))
+        return Batch(data, condition_on(data, mask, self.blocks))
 
     def to(self, device: torch.device) -> EncodedDataset:
         """The same rows on another device."""

@@ -1,6 +1,7 @@
-"""How a row is encoded: which entries of its vector belong to which column.
+"""How a row and its condition are encoded: which places of a vector belong to which column.
 
-Legend: N rows, D entries of an encoded row, C learnt columns, K = C + D entries of a condition.
+Legend: N rows, D places of an encoded row, C learnt columns, K = C + D places of a condition. A condition (N, K) float32 is a
+mask over the columns (1: given), then the encoded row with zeros where nothing is given. A condition of zeros gives nothing.
 """
 
 from __future__ import annotations
@@ -8,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+import torch
+from torch import Tensor
 
 Kind = Literal["numeric", "category", "mixture"]
 
@@ -62,3 +66,29 @@ def row_width(payload: Mapping[str, Any]) -> int:
 def condition_width(payload: Mapping[str, Any]) -> int:
     """K = C + D: a mask over the columns, then the encoded row with zeros where nothing is told."""
     return len(payload["layout"]) + row_width(payload)
+
+
+# --- conditions
+
+
+def condition_on(data: Tensor, mask: Tensor, blocks: Sequence[Block]) -> Tensor:
+    """(N, D) encoded rows and (N, C) mask -> (N, K) conditions that give the columns whose mask is 1."""
+    return torch.cat([mask, data * spread(mask, blocks)], dim=1)
+
+
+def spread(mask: Tensor, blocks: Sequence[Block]) -> Tensor:
+    """(N, C) -> (N, D): each column's mask at all of its places."""
+    # An index rather than repeat_interleave, which ONNX does not know.
+    owner = [number for number, block in enumerate(blocks) for _ in range(block.width)]
+    return mask[:, torch.tensor(owner, device=mask.device)]
+
+
+def split(condition: Tensor, blocks: Sequence[Block]) -> tuple[Tensor, Tensor]:
+    """(N, K) -> the mask at each place (N, D), and the values given (N, D) with zeros elsewhere."""
+    mask, values = condition[:, : len(blocks)], condition[:, len(blocks) :]
+    return spread(mask, blocks), values
+
+
+def no_conditions(payload: Mapping[str, Any], num: int) -> Tensor:
+    """(num, K) conditions that give nothing: rows as the table has them."""
+    return torch.zeros(num, condition_width(payload))

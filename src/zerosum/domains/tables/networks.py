@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, one_hot, silu, softmax
 
-from zerosum.domains.tables.conditions import split
-from zerosum.domains.tables.layout import Block
+from zerosum.domains.tables.layout import Block, split
 from zerosum.nn.layers import Dropout
 
 Blocks = Sequence[Block]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,22 +38,12 @@ class Grid:
         """The distance of neighbours, 0 where there is no grid."""
         return self.step / self.scale if self.step else 0.0
 
-    def rounded(self, numbers: Floats) -> Floats:
-        """The nearest numbers of the grid, as exactly as doubles can be."""
-        return self._rounded(numbers, np.round)
-
-    def rounded_up(self, numbers: Floats) -> Floats:
-        """The next numbers of the grid above."""
-        return self._rounded(numbers, lambda steps: np.ceil(steps - 1e-6))
-
-    def rounded_down(self, numbers: Floats) -> Floats:
-        """The next numbers of the grid below."""
-        return self._rounded(numbers, lambda steps: np.floor(steps + 1e-6))
-
-    def _rounded(self, numbers: Floats, to_whole: Callable[[Floats], Floats]) -> Floats:
+    def rounded(self, numbers: Floats, direction: int = 0) -> Floats:
+        """The nearest numbers of the grid, or the next ones above (direction 1) or below (-1), as exactly as doubles can be."""
         if not self.step:
             return numbers
-        steps = to_whole((numbers * self.scale - self.first) / self.step)
+        steps = (numbers * self.scale - self.first) / self.step
+        steps = direction * np.ceil(direction * steps - 1e-6) if direction else np.round(steps)
         return np.asarray((self.first + steps * self.step) / self.scale, dtype=np.float64)
 
 

@@ -1,4 +1,4 @@
-"""The tables' own further terms of the generator."""
+"""Loss terms of generators of tables."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from zerosum.engine.schedule import Schedule
 
 
 def told_columns(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
-    """The mean, over what a row was told, of the cross-entropy of categories and the squared error of numbers; 0 where nothing
-    was told. For generators that do not keep by themselves what they are told. Xu et al. 2019, arXiv:1907.00503, section 4.3."""
+    """The mean, over the given columns of a row, of the cross-entropy of categories and the squared error of numbers; 0 without
+    a condition. For generators that do not copy given columns into the row. Xu et al. 2019, arXiv:1907.00503, section 4.3."""
 
     def function(play: LossContext) -> Tensor:
         generator: Any = play.generator
@@ -34,7 +34,7 @@ def told_columns(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
 
 
 def _lost(block: Any, made: Tensor, values: Tensor) -> Tensor:
-    """(N,): how far a column's unfinished values are from the told ones."""
+    """(N,): the error of a column's raw values against the given ones."""
     if block.choice is None:
         return (made[:, block.start] - values[:, block.start]).square()
     first, last = block.choice

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zerosum.domains.tables import constraint_search, constraints
+from zerosum.domains.tables import constraints
+from zerosum.domains.tables.constraint_search import FunctionalDependency, find_dependencies, find_rules
 from zerosum.domains.tables.constraints import BoundedColumn, ComputedColumn, Rule, Statement
 from zerosum.domains.tables.encodings import Categories, Encoding, Mixture, QuantileTransform, plain_values
-from zerosum.domains.tables.functional_dependencies import FunctionalDependency, find_dependencies
 from zerosum.domains.tables.hashing import uniforms
 from zerosum.domains.tables.layout import Block, laid_out
 from zerosum.domains.tables.rounding import Grid
@@ -162,7 +162,7 @@ def fit_transform(
     # Of a rare level of a key the networks see what it determines.
     seen = [name for name, part in follows.items() if name in places and places[part.by].rare and not places[name].rare]
     if find:
-        rules = constraint_search.find_rules(table.columns, values, rules, list(follows))
+        rules = find_rules(table.columns, values, rules, list(follows))
     computed = {rule.target for rule in rules if isinstance(rule, ComputedColumn) and not rule.learnt}
     unseen = set(follows).difference(seen) | computed
     distances = _distances(rules, values)
