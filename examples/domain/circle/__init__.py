@@ -74,7 +74,7 @@ DOMAIN = Domain(
         sources=lambda: {"circle": SourceInfo("eight clusters on a circle")},
         can_open=lambda where: where == "circle",
         open=lambda data, allow_download: domain.make("data", {"circle": circle}, data),
-        info=lambda source: source.info(SampleInfo({"coordinates": 2}, "a point in the plane")),
+        info=lambda source: kit.info(source, SampleInfo({"coordinates": 2}, "a point in the plane")),
         describe=lambda info: f"{info.num_rows:,} points in the plane",
     ),
     game=Games(lambda recipe, info: domain.duel(recipe, *PARTS.values(), {}, 2), parts=PARTS),

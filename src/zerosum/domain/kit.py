@@ -4,6 +4,7 @@ Legend: N rows, ``...`` the shape of one sample, C classes, A attributes, F feat
 
     tensor_source(name, data, labels=...)      rows in memory, with a held-out part
     mapped_source(path, labels=...)            rows of a .npy file that stays on the disk
+    info(source, sample, payload)              what a domain says of such a source
     class_condition, attribute_condition       what labels (N,) or attributes (N, A) say of the rows
     FeatureEvaluator(source, extract, name)    Frechet distance and copies in any features, with controls that must fail
     write_numbers, read_numbers, ENDINGS       samples as .npy or .csv
@@ -16,7 +17,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -76,13 +77,18 @@ def attribute_condition(
 def heldout_split(num_rows: int, share: float, seed: int = 0, most: int | None = None) -> tuple[Tensor, Tensor]:
     """(training rows, held-out rows): int64 indices in an order drawn from the seed; at least one row is trained on.
 
-    most: of the held-out rows. UserError unless 0 <= share < 1.
+    most: of the held-out rows. ValueError unless 0 <= share < 1.
     """
-    if not 0 <= share < 1:
-        raise UserError(f"heldout must lie in [0, 1), got {share}.")
+    refuse_share(share)
     order = torch.randperm(num_rows, generator=generator(seed, "held out"))
     held = min(round(share * num_rows), num_rows - 1 if most is None else most)
     return order[: num_rows - held], order[num_rows - held :]
+
+
+def refuse_share(share: float) -> None:
+    """ValueError unless a share of held-out rows lies in [0, 1)."""
+    if not 0 <= share < 1:
+        raise ValueError(f"heldout must lie in [0, 1), got {share}")
 
 
 def heldout_note(num: int, noun: str = "rows") -> str:
@@ -131,16 +137,12 @@ class TensorSource:
         """The held-out rows of `indices`."""
         return _picked(self.heldout, self.heldout_labels, indices)
 
-    def to(self, device: torch.device) -> TensorSource:
+    def to(self, device: torch.device) -> Self:
         """The same rows on another device."""
         labels, held = (None if rows is None else rows.to(device) for rows in (self.labels, self.heldout_labels))
         return replace(
             self, data=self.data.to(device), heldout=self.heldout.to(device), labels=labels, heldout_labels=held
         )
-
-    def info(self, sample: SampleInfo, payload: Mapping[str, Any] | None = None) -> DatasetInfo:
-        """What is known of the data. sample: its axes and a description."""
-        return _info(self, self.condition, sample, payload)
 
 
 def _picked(rows: Tensor, labels: Tensor | None, indices: Tensor) -> Batch:
@@ -148,12 +150,10 @@ def _picked(rows: Tensor, labels: Tensor | None, indices: Tensor) -> Batch:
     return Batch(rows[indices], None if labels is None else labels[indices])
 
 
-def _info(
-    source: TensorSource | MappedSource,
-    condition: Condition | None,
-    sample: SampleInfo,
-    payload: Mapping[str, Any] | None,
+def info(
+    source: TensorSource | MappedSource, sample: SampleInfo, payload: Mapping[str, Any] | None = None
 ) -> DatasetInfo:
+    """What is known of the data of a source. sample: its axes and a description. payload: the domain's own values."""
     return DatasetInfo(
         source.name,
         source.num_rows,
@@ -161,7 +161,7 @@ def _info(
         source.fingerprint,
         sample,
         source.notes,
-        condition,
+        source.condition,
         dict(payload or {}),
     )
 
@@ -254,10 +254,6 @@ class MappedSource:
     def to(self, device: torch.device) -> MappedSource:
         """The same rows, given on another device."""
         return replace(self, device=device)
-
-    def info(self, sample: SampleInfo, payload: Mapping[str, Any] | None = None) -> DatasetInfo:
-        """What is known of the data. sample: its axes and a description."""
-        return _info(self, self.condition, sample, payload)
 
 
 def mapped_source(

@@ -31,11 +31,11 @@ def normal_rows(path: Path, num: int = 2_000) -> Path:
 def test_a_density_is_drawn_the_same_each_time_and_other_seeds_differ() -> None:
     first, again = (open_source(part("ring", num=500), False) for _ in range(2))
     other = open_source(part("ring", num=500, seed=1), False)
-    assert torch.equal(first.points, again.points)
+    assert torch.equal(first.data, again.data)
     assert first.fingerprint == again.fingerprint != other.fingerprint
     assert (first.num_rows, first.num_heldout) == (500, 50)
-    assert first.points.dtype == torch.float32
-    assert not torch.isin(first.points, first.heldout).all(1).any()
+    assert first.data.dtype == torch.float32
+    assert not torch.isin(first.data, first.heldout).all(1).any()
 
 
 def test_facts_rebuild_the_density_with_its_options() -> None:
@@ -53,7 +53,7 @@ def test_every_named_source_opens_and_is_ours() -> None:
     for name, info in DOMAIN.data.sources().items():
         assert catalog.recognise(name).name == "toy"
         source = open_source(part(name, num=50), False)
-        assert source.points.shape == (50, info.details["num_dims"])
+        assert source.data.shape == (50, info.details["num_dims"])
         assert {"num", "seed"} <= set(info.details["options"])
 
 
@@ -61,20 +61,20 @@ def test_a_file_is_standardised_and_written_back_in_its_own_units(tmp_path: Path
     source = open_source(part(str(normal_rows(tmp_path / "people.csv"))), False)
     assert (source.name, source.columns, source.exact) == ("people", ("height", "density"), False)
     assert (source.num_rows, source.num_heldout) == (1_800, 200)
-    both = torch.cat([source.points, source.heldout]).double()
+    both = torch.cat([source.data, source.heldout]).double()
     torch.testing.assert_close(both.mean(0), torch.zeros(2, dtype=torch.float64), atol=1e-5, rtol=0)
     torch.testing.assert_close(both.std(0, correction=0), torch.ones(2, dtype=torch.float64), atol=1e-5, rtol=0)
     info = source.info()
     out = tmp_path / "out.csv"
-    assert files.write(source.points, out, info) == [out]
+    assert files.write(source.data, out, info) == [out]
     assert out.read_text(encoding="utf-8").splitlines()[0] == "height,density"
-    torch.testing.assert_close(files.read([out], info), source.points, atol=2e-6, rtol=0)
-    files.write(source.points, tmp_path / "out.npy", info)
+    torch.testing.assert_close(files.read([out], info), source.data, atol=2e-6, rtol=0)
+    files.write(source.data, tmp_path / "out.npy", info)
     assert np.load(tmp_path / "out.npy").mean(0) == pytest.approx([170, 5], abs=3)
-    files.write(source.points, tmp_path / "out.png", info)
+    files.write(source.data, tmp_path / "out.png", info)
     assert (tmp_path / "out.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(UserError, match=r"\.csv, \.npy or \.png"):
-        files.write(source.points, tmp_path / "out.jpg", info)
+        files.write(source.data, tmp_path / "out.jpg", info)
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,8 @@ def test_points_far_from_the_origin_come_out_as_they_went_in(tmp_path: Path) -> 
     np.savetxt(path, rows, delimiter=",", header="east,north", comments="", fmt="%.3f")
     source = open_source(part(str(path), heldout=0.0), False)
     for suffix in (".csv", ".npy"):
-        (out,) = files.write(source.points, tmp_path / f"out{suffix}", source.info())
+        (out,) = files.write(source.data, tmp_path / f"out{suffix}", source.info())
         back = np.load(out) if suffix == ".npy" else np.loadtxt(out, delimiter=",", skiprows=1)
         np.testing.assert_allclose(np.sort(back, 0), np.sort(rows, 0), rtol=0, atol=1e-6)
     again = files.read([tmp_path / "out.csv"], source.info())
-    torch.testing.assert_close(again, source.points, rtol=0, atol=1e-6)
+    torch.testing.assert_close(again, source.data, rtol=0, atol=1e-6)

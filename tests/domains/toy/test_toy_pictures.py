@@ -31,7 +31,7 @@ def scene(
 ) -> tuple[Tensor, PreviewContext]:
     source = open_source(part(name, num=2_000, **options), False)
     judge = (lambda data: data[:, 0]) if judged else None
-    return source.points, PreviewContext(10, source.info(), noise, judge)
+    return source.data, PreviewContext(10, source.info(), noise, judge)
 
 
 @pytest.mark.parametrize("name", ["moons", "checkerboard", "normal"])

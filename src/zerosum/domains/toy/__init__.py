@@ -43,7 +43,7 @@ DOMAIN = Domain(
         build_generator=_generator,
         parts={"generator": networks.GENERATORS, "discriminator": networks.DISCRIMINATORS},
     ),
-    evaluation=Evaluation(evaluator=PointEvaluator, baselines=lambda source: classical(source.points.cpu())),
+    evaluation=Evaluation(evaluator=PointEvaluator, baselines=lambda source: classical(source.data.cpu())),
     media=Media(
         preview=preview.picture,
         write=files.write,

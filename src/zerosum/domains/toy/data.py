@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from zerosum import domain
 from zerosum.data.opening import path_of
 from zerosum.data.sources import SourceInfo
-from zerosum.domain import DatasetInfo, SampleInfo
+from zerosum.domain import DatasetInfo, SampleInfo, kit
 from zerosum.domains.toy.densities import DENSITIES, Density
 from zerosum.domains.toy.estimate import kernel_estimate
 from zerosum.domains.toy.files import SUFFIXES, looks_like_points, read_table
-from zerosum.engine.game import Batch
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import Component, part
@@ -40,54 +35,23 @@ class Payload:
     scale: list[float]
 
 
-@dataclass(frozen=True, eq=False)
-class PointSource:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PointSource(kit.TensorSource):
     """Points (N, D) float32 of deviation around 1, and the density that they follow.
 
     density: as plain values, see densities.of; exact: whether it is the truth or an estimate of it.
     columns, offset, scale: the data's own names and units, value = offset + scale * point.
     """
 
-    name: str
-    points: Tensor
-    heldout: Tensor
     density: Mapping[str, Any]
     exact: bool = True
     columns: tuple[str, ...] = ("x", "y")
     offset: tuple[float, ...] = (0.0, 0.0)
     scale: tuple[float, ...] = (1.0, 1.0)
-    notes: tuple[str, ...] = ()
-
-    @property
-    def num_rows(self) -> int:
-        """Training points."""
-        return len(self.points)
-
-    @property
-    def num_heldout(self) -> int:
-        """Points that are never trained on."""
-        return len(self.heldout)
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the training points."""
-        return hashlib.sha256(self.points.cpu().numpy().tobytes()).hexdigest()
-
-    def batch(self, indices: Tensor) -> Batch:
-        """The training points of `indices`."""
-        return Batch(self.points[indices.to(self.points.device)])
-
-    def heldout_batch(self, indices: Tensor) -> Batch:
-        """The held-out points of `indices`."""
-        return Batch(self.heldout[indices.to(self.heldout.device)])
-
-    def to(self, device: torch.device) -> PointSource:
-        """The same points on another device."""
-        return replace(self, points=self.points.to(device), heldout=self.heldout.to(device))
 
     def info(self) -> DatasetInfo:
         """What networks, pictures and units can be rebuilt from without the points."""
-        dims = self.points.shape[1]
+        dims = self.data.shape[1]
         payload = Payload(
             dict(self.density),
             self.exact,
@@ -95,15 +59,8 @@ class PointSource:
             list(self.offset[:dims]),
             list(self.scale[:dims]),
         )
-        return DatasetInfo(
-            self.name,
-            self.num_rows,
-            self.num_heldout,
-            self.fingerprint,
-            SampleInfo({"dimensions": dims}, "a point on the line" if dims == 1 else "a point in the plane"),
-            self.notes,
-            payload=asdict(payload),
-        )
+        sample = SampleInfo({"dimensions": dims}, "a point on the line" if dims == 1 else "a point in the plane")
+        return kit.info(self, sample, asdict(payload))
 
 
 def open_source(data: Component, allow_download: bool) -> PointSource:
@@ -131,7 +88,7 @@ def _sampled(density: Density, options: Mapping[str, Any], *, num: int = 100_000
         raise ValueError(f"num must be at least 1, got {num}")
     rows = density.sample(num + max(1, num // 10), generator(seed, "toy", density.name))
     plain = {"kind": density.name, **options}
-    return PointSource(density.name, rows[:num], rows[num:], plain, notes=(_held_out(len(rows) - num),))
+    return PointSource(density.name, rows[:num], rows[num:], density=plain, notes=(_held_out(len(rows) - num),))
 
 
 def _measured(path: Path, *, heldout: float = 0.1) -> PointSource:
@@ -141,8 +98,7 @@ def _measured(path: Path, *, heldout: float = 0.1) -> PointSource:
             f"{path} is neither a named density nor a CSV file of one or two columns of numbers. "
             + nearest(str(path), DENSITIES)
         )
-    if not 0 <= heldout < 1:
-        raise ValueError(f"heldout must lie in [0, 1), got {heldout}")
+    kit.refuse_share(heldout)
     table, columns = read_table(path)
     if len(table) < 2:
         raise UserError(f"{path} holds one point; a distribution needs at least two.")
@@ -150,18 +106,17 @@ def _measured(path: Path, *, heldout: float = 0.1) -> PointSource:
     for name, value, deviation in zip(columns, table[0].tolist(), scale.tolist()):
         if deviation == 0:
             raise UserError(f"{path}: column {name!r} is {value:g} in every line; there is nothing to learn from it.")
-    order = torch.randperm(len(table), generator=generator(0, "held out"))
-    points = ((table - offset) / scale).float()[order]
-    kept = len(points) - min(round(heldout * len(points)), len(points) - 1)
-    density = kernel_estimate(points[:kept])
+    training, held = kit.heldout_split(len(table), heldout)
+    points = ((table - offset) / scale).float()
+    density = kernel_estimate(points[training])
     notes = (
         "Each column is scaled to mean 0 and deviation 1 for the game; samples are written in the file's own units.",
         f"Where a density is shown, it is an estimate: {len(density['points'])} normals of spread {density['spread']:.2g}.",
-        _held_out(len(points) - kept),
+        _held_out(len(held)),
     )
     return PointSource(
-        path.stem, points[:kept], points[kept:], density, False,
-        columns, tuple(offset.tolist()), tuple(scale.tolist()), notes,
+        path.stem, points[training], points[held], notes=notes, density=density, exact=False,
+        columns=columns, offset=tuple(offset.tolist()), scale=tuple(scale.tolist()),
     )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ class PointEvaluator:
 
     def quick(self, fakes: Tensor) -> QuickMetrics:
         """Health numbers: how varied the fakes are, and where there are modes how many of them are found."""
-        fakes, reals = fakes.detach().cpu(), self.source.points[: len(fakes)].cpu()
+        fakes, reals = fakes.detach().cpu(), self.source.data[: len(fakes)].cpu()
         diversity = float(torch.pdist(fakes).mean() / torch.pdist(reals).mean())
         if self.density.modes is None:
             return QuickMetrics(diversity)
@@ -76,7 +76,7 @@ class PointEvaluator:
         if source.exact:
             points = self.density.sample(NUM_SAMPLES, generator(self.seed, "evaluate", "truth"))
             return ReferenceData(points, cells, self.density, NUM_SAMPLES)
-        return ReferenceData(source.points.cpu(), cells, None, rows if fresh is None else min(rows, len(fresh)))
+        return ReferenceData(source.data.cpu(), cells, None, rows if fresh is None else min(rows, len(fresh)))
 
     @functools.cached_property
     def _fresh(self) -> Tensor | None:
