@@ -113,7 +113,7 @@ def test_codes_of_the_training_shapes_are_standardised_and_the_decoder_knows_how
     assert codes.shape == (20, 6)
     torch.testing.assert_close(codes.mean(0), torch.zeros(6), atol=1e-5, rtol=0)
     torch.testing.assert_close(codes.std(0, correction=0), torch.ones(6), atol=1e-4, rtol=0)
-    whole, clouds = game.whole, opened("chairs").clouds
+    whole, clouds = game.whole, opened("chairs").data
     assert not torch.equal(whole.mean, torch.zeros(6))
     # A cloud that is rebuilt from its standardised code is the one rebuilt from its code.
     torch.testing.assert_close(whole.decode(whole.standardised(clouds)), whole.rebuild(whole.encode(clouds[:, :8])))
@@ -170,7 +170,7 @@ def test_micro_batches_play_the_same_game(name: str, loss: str) -> None:
 def test_the_discriminator_judges_clouds_as_it_judges_their_codes() -> None:
     game = play(match_of(small()), STEPS).game
     assert isinstance(game, LatentDuel)
-    clouds, judge = opened("chairs").clouds[:5], game.players["discriminator"]
+    clouds, judge = opened("chairs").data[:5], game.players["discriminator"]
     torch.testing.assert_close(judge(clouds), judge(game.whole.standardised(clouds)))
     assert not any(name.startswith("encoder") for name, _ in judge.named_parameters())
 
@@ -209,7 +209,7 @@ def test_a_short_first_phase_rebuilds_better_than_one_shape_for_all() -> None:
     recipe = small(
         "points-latent", "steps=200", "generator.encoder=[32]", "generator.decoder=[64]", "generator.code=32"
     )
-    clouds = opened("chairs").clouds
+    clouds = opened("chairs").data
     best = float(chamfer_matrix(clouds, clouds).mean(0).min())
     match = match_of(recipe)
     assert rebuilding(match, clouds) > best

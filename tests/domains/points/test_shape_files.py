@@ -88,7 +88,7 @@ def as_mesh(path: Path, vertices: np.ndarray, faces: np.ndarray) -> None:
 
 def written(source: CloudSource, path: Path) -> list[np.ndarray]:
     """Its shapes as they lie in files that the domain writes."""
-    paths = export.write(source.clouds, path, source.info())
+    paths = export.write(source.data, path, source.info())
     if path.suffix == ".npy":
         return list(np.load(path))
     if path.suffix == ".xyz":
@@ -104,8 +104,8 @@ def test_clouds_far_from_the_origin_come_out_as_they_went_in(tmp_path: Path, kin
     for index, points in enumerate(clouds):
         CLOUDS[kind](tmp_path / "in" / f"{index}{kind}", points)
     source = opened(tmp_path / "in", normalise="global")
-    assert (source.clouds.dtype, source.dtype) == (torch.float32, "float64")
-    assert [len(np.unique(cloud[:, 1])) for cloud in source.clouds.numpy()] == [
+    assert (source.data.dtype, source.dtype) == (torch.float32, "float64")
+    assert [len(np.unique(cloud[:, 1])) for cloud in source.data.numpy()] == [
         64,
         64,
         64,
@@ -114,8 +114,8 @@ def test_clouds_far_from_the_origin_come_out_as_they_went_in(tmp_path: Path, kin
         close = [np.abs(shape - back[:, None]).max(2).min(1).max() for shape in clouds]
         assert min(close) < 2e-7
         assert len(np.unique(back[:, 1])) == len(points)
-    again = export.read(export.write(source.clouds, tmp_path / f"again{suffix}", source.info()), source.info())
-    torch.testing.assert_close(again.sort(1).values, source.clouds.sort(1).values, rtol=0, atol=5e-7)
+    again = export.read(export.write(source.data, tmp_path / f"again{suffix}", source.info()), source.info())
+    torch.testing.assert_close(again.sort(1).values, source.data.sort(1).values, rtol=0, atol=5e-7)
 
 
 def test_arrays_of_clouds_far_from_the_origin(tmp_path: Path) -> None:
@@ -128,8 +128,8 @@ def test_arrays_of_clouds_far_from_the_origin(tmp_path: Path) -> None:
         back = np.stack(written(source, tmp_path / "out.npy")) / unit
         np.testing.assert_allclose(values(back), values(clouds), rtol=0, atol=1.1e-3 if unit > 1 else 2e-7)
         shaped = opened(tmp_path / name)
-        torch.testing.assert_close(shaped.clouds.norm(dim=2).amax(1), torch.ones(4))
-        assert len(np.unique(shaped.clouds[0, :, 1])) == 64
+        torch.testing.assert_close(shaped.data.norm(dim=2).amax(1), torch.ones(4))
+        assert len(np.unique(shaped.data[0, :, 1])) == 64
 
 
 def test_numbers_of_float32_stay_what_they_were(tmp_path: Path) -> None:

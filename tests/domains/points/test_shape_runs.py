@@ -142,14 +142,14 @@ def test_measures_of_real_and_of_bad_shapes() -> None:
     def scored(fakes: torch.Tensor) -> dict[str, float]:
         return {record.name.partition(",")[0]: record.value for record in judge.evaluate(fakes, None, None)}
 
-    real, one = source.batch(torch.arange(12)).data, source.clouds[:1].expand(12, -1, -1)
+    real, one = source.batch(torch.arange(12)).data, source.data[:1].expand(12, -1, -1)
     noise = torch.rand(12, 24, 3) * 2 - 1
     assert scored(one)["COV[CD"] <= 0.25 < scored(real)["COV[CD"]
     assert scored(noise)["MMD[EMD"] > 1.2 * scored(real)["MMD[EMD"]
     for distance in ("CD", "EMD"):  # shapes that stand apart are always told apart
         assert scored(real + 3)[f"1-NNA[{distance}"] == 1
     assert judge.quick(one).values()["diversity"] < 0.1 < judge.quick(real).values()["diversity"]
-    assert judge.quick(source.clouds[:32]).values()["diversity"] == pytest.approx(1, abs=0.2)
+    assert judge.quick(source.data[:32]).values()["diversity"] == pytest.approx(1, abs=0.2)
     again = DOMAIN.evaluation.evaluator(source, 0).evaluate(real, None, None)
     assert [r.value for r in again] == [r.value for r in judge.evaluate(real, None, None)]
 

@@ -43,7 +43,7 @@ def furnish(folder: Path) -> None:
 def test_a_folder_of_every_kind_of_file(tmp_path: Path) -> None:
     furnish(tmp_path / "things")
     source = opened(tmp_path / "things", heldout=0.0)
-    assert source.clouds.shape == (9, 32, 3)
+    assert source.data.shape == (9, 32, 3)
     assert source.class_names == ("ball", "box")
     assert source.labels is not None
     assert torch.bincount(source.labels).tolist() == [5, 4]
@@ -82,7 +82,7 @@ def test_arrays_with_labels_and_bytes(tmp_path: Path) -> None:
         opened(tmp_path / "a.npz", points=40, normalise="none", heldout=0.0)
     source = opened(tmp_path / "a.npz", points=40, normalise="global", heldout=0.0)
     assert source.class_names == ("7", "9")
-    back = np.sort((source.clouds * source.radius + torch.tensor(source.centre)).numpy().reshape(-1, 3), 0)
+    back = np.sort((source.data * source.radius + torch.tensor(source.centre)).numpy().reshape(-1, 3), 0)
     np.testing.assert_allclose(back, np.sort((raw / 127.5 - 1).reshape(-1, 3), 0), atol=1e-5)
 
 
@@ -107,7 +107,7 @@ def test_parametric_shapes_depend_on_their_number_alone() -> None:
     assert source.labels is not None
     assert source.labels.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
     chairs = opened("chairs", num=20)
-    assert torch.cdist(chairs.heldout.flatten(1), chairs.clouds.flatten(1)).min() > 0.1
+    assert torch.cdist(chairs.heldout.flatten(1), chairs.data.flatten(1)).min() > 0.1
 
 
 def test_chairs_have_legs_seat_and_back() -> None:

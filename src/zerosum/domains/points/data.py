@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,11 +15,9 @@ from zerosum import domain
 from zerosum.data import coordinates
 from zerosum.data.opening import path_of
 from zerosum.data.sources import SourceInfo
-from zerosum.domain import ClassCondition, DatasetInfo, SampleInfo
+from zerosum.domain import DatasetInfo, SampleInfo, kit
 from zerosum.domains.points import builtin_sources, files
 from zerosum.domains.points.files import Shapes
-from zerosum.engine.game import Batch
-from zerosum.engine.seeds import generator
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import Component
 
@@ -41,85 +38,28 @@ class Payload:
     dtype: str
 
 
-@dataclass(frozen=True, eq=False)
-class CloudSource:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CloudSource(kit.TensorSource):
     """Clouds (N, P, 3) float32. In the files' own units a point is centre + radius * point, in float64.
 
-    labels: (N,) int64 or None. normalise: what the centre and radius belong to. up: the axis that pictures show upwards.
-    dtype: of coordinates in files, "float32" or "float64".
+    normalise: what the centre and radius belong to. up: the axis that pictures show upwards. dtype: of coordinates in files,
+    "float32" or "float64".
     """
 
-    name: str
-    clouds: Tensor
-    heldout: Tensor
-    labels: Tensor | None = None
-    heldout_labels: Tensor | None = None
     class_names: tuple[str, ...] = ()
     normalise: Normalise = "shape"
     centre: tuple[float, ...] = (0.0, 0.0, 0.0)
     radius: float = 1.0
     up: Axis = "z"
     dtype: str = "float32"
-    notes: tuple[str, ...] = ()
-
-    @property
-    def num_rows(self) -> int:
-        """Training shapes."""
-        return len(self.clouds)
-
-    @property
-    def num_heldout(self) -> int:
-        """Shapes that are never trained on."""
-        return len(self.heldout)
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the training shapes."""
-        return hashlib.sha256(self.clouds.cpu().numpy().tobytes()).hexdigest()
-
-    def batch(self, indices: Tensor) -> Batch:
-        """The training shapes of `indices`."""
-        return _picked(self.clouds, self.labels, indices)
-
-    def heldout_batch(self, indices: Tensor) -> Batch:
-        """The held-out shapes of `indices`."""
-        return _picked(self.heldout, self.heldout_labels, indices)
-
-    def to(self, device: torch.device) -> CloudSource:
-        """The same shapes on another device."""
-        labels, heldout_labels = (
-            None if rows is None else rows.to(device) for rows in (self.labels, self.heldout_labels)
-        )
-        return replace(
-            self,
-            clouds=self.clouds.to(device),
-            heldout=self.heldout.to(device),
-            labels=labels,
-            heldout_labels=heldout_labels,
-        )
 
     def info(self) -> DatasetInfo:
         """What networks, pictures and units can be rebuilt from without the shapes."""
-        condition = None
-        if self.labels is not None and self.class_names:
-            counts = torch.bincount(self.labels.cpu(), minlength=len(self.class_names)).tolist()
-            condition = ClassCondition(tuple(counts), self.class_names)
-        points, coordinates = self.clouds.shape[1:]
-        return DatasetInfo(
-            self.name,
-            self.num_rows,
-            self.num_heldout,
-            self.fingerprint,
-            SampleInfo({"points": points, "coordinates": coordinates}, f"a shape of {points} points"),
-            self.notes,
-            condition,
-            asdict(Payload(self.normalise, list(self.centre), self.radius, self.up, self.dtype)),
+        points, coordinates = self.data.shape[1:]
+        sample = SampleInfo({"points": points, "coordinates": coordinates}, f"a shape of {points} points")
+        return kit.info(
+            self, sample, asdict(Payload(self.normalise, list(self.centre), self.radius, self.up, self.dtype))
         )
-
-
-def _picked(clouds: Tensor, labels: Tensor | None, indices: Tensor) -> Batch:
-    rows = indices.to(clouds.device)
-    return Batch(clouds[rows], None if labels is None else labels[rows])
 
 
 def open_source(data: Component, allow_download: bool) -> CloudSource:
@@ -160,27 +100,27 @@ def _at_path(
 def _check(points: int, heldout: float) -> None:
     if points < FEWEST_POINTS:
         raise ValueError(f"points must be at least {FEWEST_POINTS}, got {points}")
-    if not 0 <= heldout < 1:
-        raise ValueError(f"heldout must lie in [0, 1), got {heldout}")
+    kit.refuse_share(heldout)
 
 
 def _made(shapes: Shapes, normalise: Normalise, labelled: bool, share: float, up: Axis) -> CloudSource:
     """Normalised, and split: by the source's own test part, else by a shuffle of seed 0."""
     clouds, centre, radius, told = normalised(torch.from_numpy(shapes.clouds), normalise, shapes.name)
     dtype = "float64" if shapes.clouds.dtype == np.float64 else coordinates.dtype_for(centre, [radius])
-    order, held = torch.arange(len(clouds)), shapes.heldout
-    if held is None:
-        order = torch.randperm(len(clouds), generator=generator(0, "held out"))
-        held = min(round(share * len(clouds)), len(clouds) - 2)
-    train, test = order[: len(order) - held], order[len(order) - held :]
+    if (held := shapes.heldout) is None:
+        train, test = kit.heldout_split(len(clouds), share, most=len(clouds) - 2)
+    else:
+        train, test = torch.arange(len(clouds)).tensor_split([len(clouds) - held])
     labels = (
         torch.from_numpy(np.asarray(shapes.labels, dtype=np.int64)) if labelled and shapes.labels is not None else None
     )
+    names = () if labels is None else shapes.class_names
     return CloudSource(
         shapes.name, clouds[train], clouds[test],
         None if labels is None else labels[train], None if labels is None else labels[test],
-        () if labels is None else shapes.class_names, normalise, centre, radius, up, dtype,
-        (*shapes.notes, told, f"{held:,} more shapes are held out: never trained on, used to measure by."),
+        kit.class_condition(labels[train], names) if labels is not None and names else None,
+        (*shapes.notes, told, kit.heldout_note(len(test), "shapes")),
+        class_names=names, normalise=normalise, centre=centre, radius=radius, up=up, dtype=dtype,
     )  # fmt: skip
 
 
