@@ -16,6 +16,7 @@ generators, discriminators   networks of each kind that were built by `zerosum.d
 validations  times that pydantic checked a whole Recipe, imports apart; validated_at_import: recipes of the domains that were
              imported.
 domains      domains that were imported.
+reached      whether a training was stopped at its first step, as it should be.
 
 Only the main thread is watched. The numbers do not depend on the speed of the machine.
 """
@@ -33,7 +34,7 @@ from typing import Any
 OPTIMIZED = 0x1
 """Of a code object's flags: a function has it, the body of a module or a class has it not (inspect.CO_OPTIMIZED)."""
 BUILDER = ("zerosum.domain.factory", "network")
-FIRST_STEP = ("zerosum.engine.loop", "advance", "play")
+FIRST_STEP = ("zerosum.engine.loop", "train_step", "run")
 """The module, the function that plays a step, and the one that calls it in a real training; a trial calls it otherwise."""
 
 
@@ -51,6 +52,7 @@ class PathCounter:
         self.networks: Counter[str] = Counter()
         self.validations: Counter[str] = Counter()
         self.importing = 0
+        self.reached = False
 
     def start(self) -> None:
         """Begins to count."""
@@ -77,6 +79,7 @@ class PathCounter:
         caller = frame.f_back.f_code.co_name if frame.f_back else ""
         if self.stops and (name, code.co_name, caller) == FIRST_STEP:
             self.stop()
+            self.reached = True
             raise FirstStep
 
     def _validated(self, frame: FrameType) -> None:
@@ -96,6 +99,7 @@ class PathCounter:
         modules = sorted(name for name in sys.modules if name.partition(".")[0] == "zerosum")
         package = "zerosum.domains."
         return {
+            "reached": self.reached,
             "files": len(self.entered),
             "at_import": len(self.at_import - self.entered),
             "imported": len(modules),

@@ -20,7 +20,7 @@ DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "skimage": "scikit-
 """Where a package is imported by another name than it is installed by."""
 PLACES = {
     "lab": ("lab/server.py", "lab/watch.py"),
-    "tensorboard": ("training/tensorboard.py",),
+    "tensorboard": ("training/run_logger.py",),
     "onnx": ("generation/export/exporting.py",),
     "tables": ("domains/tables/reading/frames.py", "domains/tables/writing.py", "estimators/tables.py"),
     "points": ("domains/points/meshes.py",),

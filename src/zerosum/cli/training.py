@@ -96,7 +96,7 @@ def train(
     changes = [f"{name}={value}" for name, value in named.items() if value is not None] + list(settings or [])
     if dry_run:
         return _dry(plan.TrainRequest(where, recipe, minutes, tuple(changes), download, fit), json)
-    if launch.needed(devices):
+    if devices > 1 and launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
     bar = progress.for_terminal()
     options: dict[str, Any] = {"minutes": minutes, "out": out, "set": changes, "allow_download": download, "fit": fit}
@@ -149,7 +149,7 @@ def resume(
     from zerosum import api, progress
     from zerosum.training import launch
 
-    if launch.needed(devices):
+    if devices > 1 and launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
     options: dict[str, Any] = {"steps": steps, "minutes": minutes, "set": settings or [], "allow_download": download}
     options["data"] = data
