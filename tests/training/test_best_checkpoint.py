@@ -61,8 +61,8 @@ def about(run: Path) -> tuple[int, float, int]:
 
 
 def stopped(at: int, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def advance(self: TrainingLoop, turns: Any = None) -> None:
-        ADVANCE(self, turns)
+    def advance(self: TrainingLoop, turns: Any = None, observer: Any = None) -> None:
+        ADVANCE(self, turns, observer)
         if self.step == at and (out / "run.json").exists():
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -127,11 +127,11 @@ def test_a_kill_between_checkpoints_brings_the_former_best_back(
 def test_a_rollback_forgets_the_best_of_what_was_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = {2: 5.0, 5: 4.0, 6: 1.0}
 
-    def advance(self: TrainingLoop, turns: Any = None) -> None:
+    def advance(self: TrainingLoop, turns: Any = None, observer: Any = None) -> None:
         if self.step == 7 and self.rate == 1:
             scores.update({5: 6.0, 6: 6.0})  # played again with other rates, these looks are worse
             raise NonFinite("generator", "loss", 7, {"loss": math.nan})
-        ADVANCE(self, turns)
+        ADVANCE(self, turns, observer)
 
     ranked(monkeypatch, scores)
     monkeypatch.setattr(TrainingLoop, "train_step", advance)
