@@ -79,7 +79,7 @@ def test_several_files_and_folders_come_to_lie_where_they_were_asked_for(tmp_pat
 def test_one_picture_of_very_many_samples_is_refused_with_its_size() -> None:
     run: Any = SimpleNamespace(
         sampler=SimpleNamespace(info=infos.of_images(8)),
-        domain=SimpleNamespace(media=SimpleNamespace(tile=lambda info: (56, 56))),
+        domain=SimpleNamespace(media=SimpleNamespace(tile=lambda info: (56, 56), preview_ending=".png")),
         card_read=contextlib.nullcontext,
     )
     refuse_huge(run, 10_000, Path("x.png"))
