@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor
 
 from zerosum import catalog
+from zerosum.domain import Domain
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.errors import UserError
 from zerosum.evaluation import evaluate
@@ -20,26 +21,25 @@ TOY = catalog.domain("toy")
 
 @dataclass
 class Plain:
-    """An evaluator of which nothing can be chosen."""
+    """An evaluator with nothing but its number of samples."""
 
     num_samples: int = 6
 
 
-@dataclass
-class Adjustable(Plain):
-    """One whose number of samples can be."""
-
-    def adjusted(self, choice: EvalOptions) -> Adjustable:
-        return Adjustable(choice.num)
+def domain(**parts: Any) -> Domain:
+    """The toy domain with these parts of its evaluation."""
+    return replace(TOY, evaluation=replace(TOY.evaluation, **parts))
 
 
 def test_an_evaluator_as_chosen() -> None:
     plain: Any = Plain()
-    assert evaluate.chosen(plain, EvalOptions(), TOY) is plain
-    assert evaluate.chosen(plain, EvalOptions(download=True), TOY) is plain  # it fetches nothing
-    assert evaluate.chosen(Adjustable(), EvalOptions(num=50), TOY).num_samples == 50
+    open_to_choice = domain(configure=lambda evaluator, choice: Plain(choice.num))
+    for one in (TOY, open_to_choice):
+        assert evaluate.chosen(plain, EvalOptions(), one) is plain
+        assert evaluate.chosen(plain, EvalOptions(download=True), one) is plain  # it fetches nothing
+    assert evaluate.chosen(plain, EvalOptions(num=50), open_to_choice).num_samples == 50
     with pytest.raises(UserError, match="The domain 'toy' measures its samples as they are: there is no --extractor"):
-        evaluate.chosen(plain, EvalOptions(num=50), TOY)
+        evaluate.chosen(plain, EvalOptions(num=50), domain(configure=None))
 
 
 @dataclass
@@ -58,13 +58,17 @@ class Samples:
 
 
 def test_as_many_samples_as_the_evaluator_wants() -> None:
-    sampler: Any = Samples()
-    samples, condition = evaluate.fresh(Plain(), sampler, 3)  # type: ignore[arg-type]
-    assert (samples.shape, condition, sampler.wanted) == ((6, 2), None, [(6, 3)])
-    sampler = Samples(conditional=True)
-    samples, condition = evaluate.fresh(Plain(), sampler, 3)  # type: ignore[arg-type]
-    assert condition is not None
-    assert samples.flatten().tolist() == condition.tolist() == [3.0] * 6
+    """Under the domain's own conditions where it has some and the generator takes them, else under the sampler's."""
+    plain: Any = Plain()
+    of_its_own = domain(conditions=lambda evaluator: torch.arange(evaluator.num_samples))
+    for one in (TOY, of_its_own):
+        sampler: Any = Samples()
+        samples, condition = evaluate.fresh(one, plain, sampler, 3)
+        assert (samples.shape, condition, sampler.wanted) == ((6, 2), None, [(6, 3)])
+    for one, expected in ((domain(conditions=None), [3] * 6), (of_its_own, list(range(6)))):
+        samples, condition = evaluate.fresh(one, plain, cast(Any, Samples(conditional=True)), 3)
+        assert condition is not None
+        assert samples.flatten().tolist() == condition.tolist() == expected
 
 
 def record(name: str, value: float, **protocol: Any) -> Record:

@@ -11,9 +11,10 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 import zerosum
+from zerosum import catalog
 from zerosum.data.images.pictures import to_pixels
 from zerosum.evaluation import training_evaluator
-from zerosum.planning.plan import Plan
+from zerosum.recipe import Recipe
 
 SMALL = ["steps=2", "batch=8", "generator.width=4", "discriminator.width=4", "cadence.preview=2", "data.heldout=0.3"]
 
@@ -51,9 +52,9 @@ def test_all_classes_are_scored_whatever_the_order_of_the_rows(
 def test_the_numbers_of_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Training reals score 2 or 4, held-out ones 2, three quarters of the fakes -2 and the others 2: means 3, 2, -1."""
 
-    def judge(game: object, rows: Tensor, _: object, plan: Plan) -> Tensor:
-        kinds = {}
-        for kind, images in (("train", plan.source.train), ("heldout", plan.source.heldout)):
+    def judge(game: object, rows: Tensor, _: object, recipe: Recipe) -> Tensor:
+        kinds, source = {}, catalog.domain("images").data.open(recipe.data, False)
+        for kind, images in (("train", source.train), ("heldout", source.heldout)):
             kinds |= {image.numpy().tobytes(): kind for image in images.pixels}
         found = [kinds.get(row.numpy().tobytes(), "fake") for row in to_pixels(rows.cpu())]
         scores = {"train": (2.0, 4.0), "heldout": (2.0,), "fake": (-2.0, -2.0, -2.0, 2.0)}
