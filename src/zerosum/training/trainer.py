@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,6 +24,7 @@ from zerosum.run_folder import RunFolder
 from zerosum.training import rollback, signals
 from zerosum.training.async_eval import AsyncEvaluation
 from zerosum.training.best_checkpoint import BestCheckpoint
+from zerosum.training.callbacks import Callback, Callbacks, CheckpointSaved, Finished, TrainingBegun
 from zerosum.training.checkpointing import CheckpointManager
 from zerosum.training.diagnostics import monitor_of
 from zerosum.training.run_logger import RunLogger
@@ -35,13 +36,20 @@ class Trainer:
     """Trains a plan in a folder until its steps are done or somebody asks it to stop."""
 
     def __init__(
-        self, plan: Plan, folder: RunFolder, progress: Progress, world: DistributedContext, stop: StopRequest
+        self,
+        plan: Plan,
+        folder: RunFolder,
+        progress: Progress,
+        world: DistributedContext,
+        stop: StopRequest,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.plan, self.folder, self.progress, self.world, self.stop = plan, folder, progress, world, stop
         self.match = training_loop(plan, world)
         self.observer = TrainingEvaluator(plan, self.match)
         self.chief = world.rank == 0
-        self.journal = RunLogger(folder, progress)
+        self.callbacks = Callbacks(folder.root, callbacks if self.chief else ())
+        self.journal = RunLogger(folder, progress, self.callbacks)
         self.saver = CheckpointManager(folder, progress, max(1, plan.recipe.cadence.checkpoint))
         self.background = AsyncEvaluation(folder, self.journal, progress.say)
         self.best = BestCheckpoint(folder, self.journal, plan.domain.evaluation.best_metric)
@@ -119,7 +127,6 @@ class Trainer:
         old = self.folder.recipe()
         if (old.steps, old.data) != (steps, self.plan.recipe.data):
             self.folder.write("recipe.json", self.plan.recipe.to_json())
-        self.journal.begin_at(self.match.step)
         self.progress.say(
             f"{self.folder}: going on at step {self.match.step:,} of {steps:,}."
             if self.match.step < steps
@@ -138,6 +145,7 @@ class Trainer:
         if self.chief:
             self.folder.hold()
         self._status("running")
+        self.callbacks(TrainingBegun(self.match.step, self.folder.root, self.plan.recipe.to_json()))
         if self._rollbacks.wanted and not self.match.step:
             self.save()  # there is always something to go back to
         try:
@@ -217,7 +225,7 @@ class Trainer:
         """Previews, health, evaluation, saving; True when the run should stop here."""
         arrived, cadence, step = time.monotonic(), self.plan.recipe.cadence, boundary.step
         self._refuse_gone()
-        stop = self.world.any(bool(self.stop.number))
+        stop = self.world.any(bool(self.stop.number) or self.callbacks.stopping)
         if self.chief and (step % cadence.preview == 0 or boundary.last):
             self._preview(step)
         due = cadence.evaluate and step and step % cadence.evaluate == 0
@@ -237,6 +245,8 @@ class Trainer:
         if self.chief:
             self.saver.save(self.match.step, state, lambda: self._publish(self.folder.root), anew)
             self._status("running", self.saver.unsaved)
+            if not self.saver.unsaved:
+                self.callbacks(CheckpointSaved(self.match.step, self.folder.root))
 
     def _publish(self, where: Path) -> None:
         network = self.match.average.network if self.match.average else self.match.game.players["generator"]
@@ -309,7 +319,7 @@ class Trainer:
             self.progress.say(f"Evaluation left out; training is complete. Later: zerosum evaluate {self.folder}")
         self.report()
         self.best.tell()
-        self.journal.close()
+        self.callbacks(Finished(self.match.step, self.folder.root, state, self.saver.unsaved))
         if self.saver.unsaved:
             again = (
                 f"zerosum resume {self.folder}" if self.saver.step >= 0 else "train again, in another folder (--out)."
@@ -353,7 +363,9 @@ class Trainer:
             self.progress.say(f"Warning: {error}")
 
     def _status(self, state: str, message: str = "") -> None:
-        stopped = f"stopped by {signals.name(self.stop.number)}" if self.stop.number and state == "stopped" else ""
+        stopped = ""
+        if state == "stopped" and (self.stop.number or self.callbacks.stopping):
+            stopped = f"stopped by {signals.name(self.stop.number) if self.stop.number else 'a callback'}"
         content = {
             "state": state,
             "step": self.match.step,
@@ -373,6 +385,6 @@ class Trainer:
         self._status("failed", reason)
         if self.chief:
             self.report()
-            self.journal.close()
+            self.callbacks(Finished(self.match.step, self.folder.root, "failed", reason))
         kept = f"step {self.saver.step:,}" if self.saver.step >= 0 else "none: it came before the first"
         raise UserError(f"{reason}\nNewest checkpoint in {self.folder}: {kept}.") from None
