@@ -43,7 +43,7 @@ for where, name in kinds.items():
     options = {"points": 32} if name == "points" else {}
     assert found.open(part(where, **options), False).num_rows > 10
 import zerosum as zs
-run = zs.train("clouds.npy", out="run", set={"steps": 2, "data.points": 32})
+run = zs.train("clouds.npy", out="run", overrides={"steps": 2, "data.points": 32})
 run.sample(2, seed=0)
 """
 LAB = """
@@ -64,14 +64,14 @@ with serving(Worker(parse({}))) as served:
 TENSORBOARD = """
 import zerosum as zs
 from pathlib import Path
-zs.train("digits", recipe="mlp", out="run", set={"steps": 3})
+zs.train("digits", recipe="mlp", out="run", overrides={"steps": 3})
 assert list(Path("run/tensorboard").glob("events.*"))
 """
 ONNX = """
 import zerosum as zs
 from zerosum.__main__ import main
 import sys
-zs.train("digits", recipe="mlp", out="run", set={"steps": 2})
+zs.train("digits", recipe="mlp", out="run", overrides={"steps": 2})
 sys.argv = ["zerosum", "export", "run", "--format", "onnx"]
 try:
     main()
@@ -87,7 +87,7 @@ rng = np.random.default_rng(0)
 days = pandas.date_range("2021-01-01", periods=300)
 frame = pandas.DataFrame({"a": rng.normal(size=300), "b": rng.choice(list("xyz"), 300), "c": days})
 frame.to_parquet("table.parquet")
-run = zs.train("table.parquet", out="run", set={"steps": 2})
+run = zs.train("table.parquet", out="run", overrides={"steps": 2})
 from zerosum.__main__ import main
 import sys
 sys.argv = ["zerosum", "sample", "run", "--num", "20", "--out", "out.parquet"]
@@ -107,7 +107,7 @@ for i, suffix in enumerate(("ply", "off", "stl", "obj")):
 text = Path("shapes/3.obj").read_text()
 Path("shapes/4.obj").write_bytes("# Möbel für das Büro, größer\\n".encode("latin-1") + text.encode())
 trimesh.PointCloud(trimesh.creation.icosphere().vertices).export("shapes/5.ply")
-run = zs.train("shapes", out="run", set={"steps": 2, "data.points": 32})
+run = zs.train("shapes", out="run", overrides={"steps": 2, "data.points": 32})
 run.sample(2, seed=0)
 from zerosum.domains.points import shapes
 assert shapes.clouds("chair", 2, 32, 0).shape == (2, 32, 3)

@@ -43,7 +43,7 @@ class Told(NoProgress):
 def begun(folder: Path, stop_after: int = 4, where: str = "ring", **settings: Any) -> Run:
     """A run that was stopped after so many steps. settings: None leaves one out."""
     chosen = {name: value for name, value in {**SETTINGS, **settings}.items() if value is not None}
-    return api.train(where, "toy", set=chosen, out=folder, progress=Told(stop_after))
+    return api.train(where, "toy", overrides=chosen, out=folder, progress=Told(stop_after))
 
 
 def resumed(folder: Path, stop_after: int = 8, **options: Any) -> list[str]:
@@ -72,7 +72,7 @@ def main(folder: Path, stop_after: int, seconds: float) -> None:
     if (folder / "run.json").exists():
         api.resume(folder, progress=told)
     else:
-        api.train("ring", "toy", set=SETTINGS, out=folder, progress=told)
+        api.train("ring", "toy", overrides=SETTINGS, out=folder, progress=told)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with everything in it that is read again."""
     folder = tmp_path_factory.mktemp("fuzz") / "run"
     small = {"generator.width": 8, "discriminator.width": 8, "data.num": 120, "batch": 16, "threads": 1, "steps": 4}
-    api.train("ring", "toy", set={**small, "cadence.log": 1, "cadence.preview": 2, "cadence.checkpoint": 2}, out=folder)
+    api.train(
+        "ring", "toy", overrides={**small, "cadence.log": 1, "cadence.preview": 2, "cadence.checkpoint": 2}, out=folder
+    )
     baselines.beside(folder, ["normal"])
     found = json.loads((folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     (folder / "evaluations").mkdir()
@@ -160,7 +162,7 @@ READERS: dict[str, tuple[Reader, ...]] = {
     "status.json": (write_report, watch.page),
     "references.json": (write_report,),
     "baselines.json": (write_report, lambda p: baselines.compared(RunFolder(p).read("baselines.json"), p)),
-    "metrics.jsonl": (write_report, lambda p: api.load(p).metrics(), session, verdicts, ranked),
+    "metrics.jsonl": (write_report, lambda p: api.load(p).metrics, session, verdicts, ranked),
     "generator.json": (
         lambda p: api.load(p).sample(2),
         lambda p: SavedEvaluator(RunFolder(p)).generator(),

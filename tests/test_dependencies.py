@@ -16,13 +16,15 @@ import extras
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "zerosum"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "skimage": "scikit-image"}
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "skimage": "scikit-image", "mlflow": "mlflow-skinny"}
 """Where a package is imported by another name than it is installed by."""
 PLACES = {
     "lab": ("lab/server.py", "lab/watch.py"),
-    "tensorboard": ("training/run_logger.py",),
+    "tensorboard": ("training/loggers.py",),
+    "wandb": ("training/loggers.py",),
+    "mlflow": ("training/loggers.py",),
     "onnx": ("generation/export/exporting.py",),
-    "tables": ("domains/tables/reading/frames.py", "domains/tables/writing.py", "estimators/tables.py"),
+    "tables": ("api.py", "domains/tables/reading/frames.py", "domains/tables/writing.py", "estimators/tables.py"),
     "points": ("domains/points/meshes.py",),
     "textures": ("domains/translation/textures.py",),
 }

@@ -119,7 +119,7 @@ def test_a_registered_domain_trains_in_this_program(circle: Any, tmp_path: Path)
     assert catalog.recipe("circle") is circle.recipes.table["circle"]
     assert "circle" in catalog.sources()
     assert [each.name for each in catalog.unlisted()] == ["circle"]
-    done = zs.train("circle", out=tmp_path / "run", set={"steps": 3, "batch": 8, "threads": 1})
+    done = zs.train("circle", out=tmp_path / "run", overrides={"steps": 3, "batch": 8, "threads": 1})
     assert done.sample(4, seed=0).shape == (4, 2)
 
 

@@ -36,22 +36,22 @@ def test_own_game_finds_all_modes(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_domain_is_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog, "_registered", {})
     zs.register(module_at(EXAMPLES / "domain" / "circle" / "__init__.py").DOMAIN)
-    run = zs.train("circle", out=tmp_path / "circle", set={"steps": 800, "generator.width": 48})
-    measured = {record["name"]: record["value"] for record in run.metrics()}
+    run = zs.train("circle", out=tmp_path / "circle", overrides={"steps": 800, "generator.width": 48})
+    measured = {record["name"]: record["value"] for record in run.metrics}
     assert measured["modes"] == 8
-    assert not [record for record in run.metrics() if "cannot_judge" in record["protocol"]]
+    assert not [record for record in run.metrics if "cannot_judge" in record["protocol"]]
     assert (tmp_path / "circle" / "report.html").stat().st_size > 10_000
     assert run.sample(7, seed=3).shape == (7, 2)
     with pytest.raises(zs.UserError, match=r"no option 'sprd'.*spread"):
-        zs.train("circle", out=tmp_path / "other", set={"data.sprd": 0.1})
+        zs.train("circle", out=tmp_path / "other", overrides={"data.sprd": 0.1})
 
 
 def test_a_domain_of_signals_has_classes_and_plots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog, "_registered", {})
     zs.register(module_at(EXAMPLES / "domain" / "waves" / "__init__.py").DOMAIN)
     small = {"steps": 60, "generator.width": 8, "discriminator.width": 8, "data.num": 1500, "threads": 1}
-    run = zs.train("waves", out=tmp_path / "waves", set=small)
-    measured = {record["name"].partition("[")[0]: record for record in run.metrics()}
+    run = zs.train("waves", out=tmp_path / "waves", overrides=small)
+    measured = {record["name"].partition("[")[0]: record for record in run.metrics}
     assert set(measured) == {"frechet", "copy_rate"}
     assert "cannot_judge" not in measured["frechet"]["protocol"]
     signals = run.sample(6, seed=3, labels="saw")

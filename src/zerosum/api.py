@@ -1,22 +1,31 @@
-"""A run from Python: train, resume, load; and what a finished run can do."""
+"""The Python API: train, resume, load, and what can be done with a run; a function for each command of the command line."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import html
+import importlib.util
 import json
 import signal
-from collections.abc import Callable, Mapping, Sequence
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from zerosum import catalog, report
+from zerosum.data import in_memory
 from zerosum.domain.conditions import Label
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.engine.distributed import DistributedContext, join
 from zerosum.errors import UserError
-from zerosum.evaluation import discriminator_scores
+from zerosum.evaluation import baselines, discriminator_scores
+from zerosum.evaluation import compare as comparing
 from zerosum.evaluation.training_evaluator import preview_seconds
 from zerosum.generation.sampler import Sampler
 from zerosum.generation.trained_generator import TrainedGenerator
@@ -26,7 +35,10 @@ from zerosum.planning.plan import Plan, TrainRequest
 from zerosum.planning.reopen import plan_of, with_data_at
 from zerosum.progress import NoProgress, Progress, patience
 from zerosum.recipe import Recipe, differences, override
-from zerosum.run_folder import RunFolder, claimed, refuse_exported
+from zerosum.run_folder import IN_MEMORY, RunFolder, claimed, free_folder, refuse_exported
+from zerosum.store import steps_in
+from zerosum.training import loggers
+from zerosum.training.callbacks import Callback
 from zerosum.training.signals import StopRequest
 from zerosum.training.trainer import Trainer
 
@@ -43,6 +55,64 @@ class Run(TrainedGenerator):
         super().__init__(folder.root, device)
         self.folder = folder
         self.stopped_by = 0
+
+    def __repr__(self) -> str:
+        """<Run photos: r3gan-s, step 4,000 of 4,000, finished>"""
+        name = f"{self.path.resolve().name}: {self.recipe.name}"
+        if not self.folder.has_status:
+            return f"<Run {name}, a published generator>"
+        status = self.folder.read("status.json")
+        return f"<Run {name}, step {status['step']:,} of {status.get('steps', self.recipe.steps):,}, {status['state']}>"
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook, with the newest preview of samples."""
+        text = f"<div>{html.escape(repr(self))}</div>"
+        previews = list(steps_in(self.folder.previews, ".png").values())
+        if not previews:
+            return text
+        picture = base64.b64encode(previews[-1].read_bytes()).decode()
+        return f'{text}<img alt="samples" src="data:image/png;base64,{picture}">'
+
+    # --- what the run holds
+
+    @property
+    def generator(self) -> nn.Module:
+        """The trained generator (the average of its weights), in eval mode; noise (N, L) [, condition] -> samples (N, ...)."""
+        return self.sampler.network.eval()
+
+    @property
+    def discriminator(self) -> nn.Module:
+        """The discriminator of the newest checkpoint, in eval mode; samples (N, ...) [, condition] -> logits. UserError where the
+        folder holds no checkpoint."""
+        game = discriminator_scores.trained_game(self.folder, self.recipe, self.domain, self.sampler.info)
+        players = [player for name, player in game.players.items() if name.startswith("discriminator")]
+        return players[0].to(self.sampler.device).eval()
+
+    @property
+    def history(self) -> Any:
+        """The log of the training, a row for each logged step with step, images, seconds and all scalars: a pandas DataFrame
+        where pandas is installed, else a list of dicts."""
+        rows = [
+            {"step": line["step"], "images": line["images"], "seconds": line["seconds"], **line["values"]}
+            for line in self.folder.lines()
+            if line["kind"] == "train"
+        ]
+        if importlib.util.find_spec("pandas") is None:
+            return rows
+        import pandas
+
+        return pandas.DataFrame(rows)
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The records of the last evaluation, each with its value, error and protocol; empty when there was none."""
+        return self.folder.last_records()
+
+    # --- what can be done with it
+
+    def resume(self, **options: Any) -> Run:
+        """`zerosum.resume` of this run."""
+        return resume(self, **options)
 
     def judge(self, paths: Sequence[str | Path], labels: Sequence[Label] | None = None) -> list[float]:
         """The discriminator's D(x) in [0, 1] for each sample in the files: sigmoid of its logit above the neutral one.
@@ -97,91 +167,211 @@ class Run(TrainedGenerator):
                 session.report()
         return records
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """The records of the last evaluation, empty when there was none."""
-        return self.folder.last_records()
-
     def report(self) -> Path:
         """Writes report.html anew and returns its path."""
         return report.write_report(self.path)
 
+    def interpolate(
+        self,
+        seeds: Sequence[int | str] = (1, 2, 3),
+        num: int = 24,
+        *,
+        loop: bool = False,
+        space: str | None = None,
+        labels: Sequence[int | str] | None = None,
+        truncation: float = 1.0,
+        out: str | Path | None = None,
+        frames_per_second: float = 24.0,
+    ) -> Tensor:
+        """(num, ...) samples along a path through the latent space, from seed to seed. out: also written there, as a strip or,
+        by the ending .gif, .apng or .mp4, as a film.
+
+        seeds: S or "S:I", sample number I of `sample(seed=S)`. space: "z" or "w"; by default w where the generator has it.
+        """
+        from zerosum.generation.latents.space import Space
+
+        latents = Space(self, space)
+        samples = latents.render(latents.walk(latents.keys([str(s) for s in seeds], labels, truncation), num, loop))
+        if out is not None and Path(out).suffix.lower() in (".gif", ".apng", ".mp4"):
+            latents.film(samples, Path(out), frames_per_second)
+        elif out is not None:
+            latents.write(samples, Path(out), min(num, 18))
+        return samples
+
+    def mix(
+        self,
+        rows: Sequence[int | str] = (1, 2, 3, 4),
+        columns: Sequence[int | str] = (5, 6, 7, 8, 9),
+        layers: Sequence[int] | None = None,
+        *,
+        labels: Sequence[int | str] | None = None,
+        truncation: float = 1.0,
+        out: str | Path | None = None,
+    ) -> Tensor:
+        """A sheet of samples, by rows; its first row and column are the sources. Each other sample has the styles of its row, and
+        in `layers` (by default the coarse half) those of its column. out: also written there, as a picture."""
+        from zerosum.generation.latents import mix
+        from zerosum.generation.latents.space import Space
+
+        space = Space(self)
+        count = mix.num_layers(space)
+        chosen = tuple(layers) if layers is not None else tuple(range(max(1, count // 2)))
+        left, top = (space.keys([str(s) for s in seeds], labels, truncation) for seeds in (rows, columns))
+        samples, layout = mix.sheet(space, left, top, mix.layers_of(",".join(map(str, chosen)), count))
+        if out is not None:
+            space.write(samples, Path(out), layout)
+        return samples
+
+    def directions(self, num: int = 8, layers: Sequence[int] | None = None, space: str | None = None) -> Any:
+        """The latent directions along which samples change most, with `strengths` and `deviations`; saved beside the generator,
+        where `zerosum sample --direction` finds them."""
+        from zerosum.generation.latents import directions
+        from zerosum.generation.latents.space import Space
+
+        room = Space(self, space)
+        found = directions.find(room, num, None if layers is None else tuple(layers))
+        found.save(self.path, room)
+        return found
+
+    def project(
+        self,
+        pictures: Tensor | Sequence[str | Path],
+        steps: int = 300,
+        *,
+        seed: int = 0,
+        space: str | None = None,
+        labels: Sequence[int | str] | None = None,
+    ) -> Any:
+        """The latents whose samples are nearest to the given pictures: files, or a tensor (N, C, H, W) in [-1, 1]. The result has
+        `latents`, `targets`, `samples` and `psnr` in dB."""
+        from zerosum.generation.latents.project import project
+        from zerosum.generation.latents.space import Space
+
+        if not isinstance(pictures, Tensor):
+            pictures = self.domain.media.read(files_in(pictures), self.sampler.info)
+        return project(Space(self, space), pictures, steps=steps, seed=seed, labels=labels)
+
+    def export(self, format: str = "onnx", out: str | Path | None = None, licence: str | None = None) -> list[Path]:
+        """Writes the generator for other programs and returns the files. format: onnx, torch or huggingface; each is compared
+        with the original on several batches. out: a new folder, by default export-FORMAT in the run folder."""
+        from zerosum.generation.export.exporting import export
+
+        return list(export(self, format, Path(out or self.path / f"export-{format}"), licence).paths)
+
 
 def train(
-    where: str | None = None,
+    data: Any = None,
     recipe: str | Recipe | None = None,
     *,
+    domain: str | None = None,
+    steps: int | None = None,
     minutes: float | None = None,
+    epochs: float | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    devices: int = 1,
+    overrides: Settings = (),
+    callbacks: Sequence[Callback] = (),
+    log: str | Sequence[str] = (),
     out: str | Path | None = None,
-    set: Mapping[str, Any] | Sequence[str] = (),
     allow_download: bool = False,
     fit: bool = False,
     progress: Progress | None = None,
     on_plan: Callable[[Plan], None] | None = None,
 ) -> Run:
-    """Trains a generator on `where` (a source's name or a path; default: the bundled digits) and returns the run.
+    """Trains a generator on `data` and returns the run.
 
-    recipe: a name, a .toml/.json file or a Recipe. minutes: the number of steps is chosen so that training takes about
-    that long here. set: {"generator.width": 32} or ["generator.width=32"]. out: the run folder, default runs/<name>.
-    fit: cut the batch into micro-batches until a step fits into memory.
-    Ctrl-C and SIGTERM save and stop; the run returned has `stopped_by` set then.
+    data: the name of a source, a path, a numpy array or a tensor with one row per sample, a pair (data, labels), a list of PIL
+        images, a pandas DataFrame, a torch Dataset or DataLoader; by default the bundled digits. Data in memory are
+        written once into the run folder, as plain files, so that the run can be resumed and evaluated.
+    recipe: a name of `zerosum.recipes()`, a .toml or .json file, or a Recipe; by default chosen from the data.
+    domain: whose data these are, where their shape does not say it: a name such as "images" or "tables".
+    steps, minutes, epochs: the length; give one of them. minutes: as many steps as take about that long here. epochs: passes
+        over the data, steps x batch / rows.
+    devices: processes on this machine that share the batch; callbacks need 1.
+    overrides: changes to the recipe, {"generator.width": 32} or ["generator.width=32"].
+    callbacks: functions that receive the events of the training (zerosum.training.callbacks).
+    log: loggers by name: "tensorboard", "wandb", "mlflow".
+    out: the run folder, by default runs/NAME. allow_download: of a named data set. fit: cut the batch into micro-batches until a
+        step fits into memory.
+    progress: receives messages and values. on_plan: called with the plan before training.
+    Ctrl-C and SIGTERM save and stop; the run returned then has `stopped_by` set.
     """
-    settings = list(set) if not isinstance(set, Mapping) else [f"{k}={_text(v)}" for k, v in set.items()]
+    names = [log] if isinstance(log, str) else list(log)
+    loggers.check(names)
+    _one_length(steps=steps, minutes=minutes, epochs=epochs)
+    named = {"steps": steps, "seed": seed, "precision": precision, "device": device}
+    settings = [f"{name}={value}" for name, value in named.items() if value is not None] + _settings(overrides)
     progress = progress or NoProgress()
     world = _world(settings)
-    wish = TrainRequest(None if where is None else str(where), recipe, minutes, tuple(settings), allow_download, fit)
     if out is not None and world.rank == 0:
         RunFolder(Path(out)).refuse_unless_free()  # before anything takes time
-    with patience(progress.say if world.rank == 0 else NoProgress().say, PLANNING):
-        plan = plans.make(wish, world, preview_seconds)
-    if on_plan and world.rank == 0:
-        on_plan(plan)
-    with (
-        timing.cpu_threads(plan.recipe.threads),
-        StopRequest() as stop,
-        claimed(plan.info.name, out, world, plan.recipe.device) as folder,
-    ):
-        try:
-            session = Trainer(plan, folder, progress if world.rank == 0 else NoProgress(), world, stop)
-            session.prepare()
-            session.begin()
-        except BaseException:
-            if world.rank == 0:
-                folder.remove_incomplete()
-            raise
-        return _played(session)
+    with _as_path(data, out, domain, progress) as (where, out):
+        request = TrainRequest(where, recipe, minutes, tuple(settings), allow_download, fit, domain, epochs)
+        if devices > 1 and world.size == 1:
+            return _in_processes(devices, request, names, callbacks, out)
+        with patience(progress.say if world.rank == 0 else NoProgress().say, PLANNING):
+            plan = plans.make(request, world, preview_seconds)
+        if on_plan and world.rank == 0:
+            on_plan(plan)
+        with (
+            timing.cpu_threads(plan.recipe.threads),
+            StopRequest() as stop,
+            claimed(plan.info.name, out, world, plan.recipe.device) as folder,
+        ):
+            try:
+                chief = world.rank == 0
+                called = [*loggers.loggers(names, progress.say), *callbacks] if chief else []
+                trainer = Trainer(plan, folder, progress if chief else NoProgress(), world, stop, called)
+                trainer.prepare()
+                trainer.begin()
+            except BaseException:
+                if world.rank == 0:
+                    folder.remove_incomplete()
+                raise
+            return _run_to_end(trainer)
 
 
 def resume(
-    path: str | Path,
+    run: Run | str | Path,
     *,
     steps: int | None = None,
     minutes: float | None = None,
-    set: Sequence[str] = (),
+    overrides: Settings = (),
+    callbacks: Sequence[Callback] = (),
+    log: str | Sequence[str] = (),
     allow_download: bool = False,
     progress: Progress | None = None,
     data: str | Path | None = None,
 ) -> Run:
-    """Goes on with a run as if it had never stopped. `steps` may extend it, or `minutes`: by about that long, at the mean
-    speed that it had so far; `data` says where its data have moved to; any other change is refused."""
-    folder = RunFolder.open(Path(path))
+    """Continues a run, a Run or its folder, bit for bit as if it had never stopped. `steps` extends it to so many steps in all,
+    `minutes` by about that long at its mean speed so far; `data` is the new place of data that have moved. Any other change is
+    refused."""
+    folder = RunFolder.open(run.path if isinstance(run, Run) else Path(run))
+    names = [log] if isinstance(log, str) else list(log)
+    loggers.check(names)
+    _one_length(steps=steps, minutes=minutes)
     old = folder.recipe()
     if minutes is not None:
         steps = _steps_after(folder, minutes)
-    wanted = override(old, list(set))
+    wanted = override(old, _settings(overrides))
     steps = _steps_wanted(folder, old, wanted, steps)
     recipe = with_data_at(wanted, data)
     world = _world([f"device={old.device}"])
     progress = (progress or NoProgress()) if world.rank == 0 else NoProgress()
+    called = [*loggers.loggers(names, progress.say), *callbacks] if world.rank == 0 else []
     held = folder.locked() if world.rank == 0 else contextlib.nullcontext()
     with timing.cpu_threads(recipe.threads), StopRequest() as stop, held:
-        session = _reopened(folder, progress, world, stop, allow_download, steps, recipe=recipe)
-        session.restore()
+        plan = plan_of(folder, allow_download, steps, recipe=recipe)
+        trainer = Trainer(plan, folder, progress, world, stop, called)
+        trainer.restore()
         world.barrier()
-        session.extend()
-        if world.any(session.complete):
+        trainer.extend()
+        if world.any(trainer.complete):
             return Run(folder)
-        session.prepare()
-        return _played(session)
+        trainer.prepare()
+        return _run_to_end(trainer)
 
 
 def _steps_after(folder: RunFolder, minutes: float) -> int:
@@ -233,13 +423,151 @@ def files_in(paths: Sequence[str | Path]) -> list[Path]:
     return found
 
 
-# --- how a run begins and ends
+# --- functions of the other commands
+
+
+def sample(run: Run | str | Path, num: int = 64, seed: int = 0, **options: Any) -> Tensor:
+    """`Run.sample` of a run or its folder."""
+    return _run(run).sample(num, seed, **options)
+
+
+def evaluate(run: Run | str | Path, **options: Any) -> list[dict[str, Any]]:
+    """`Run.evaluate` of a run or its folder."""
+    return _run(run).evaluate(**options)
+
+
+def compare(
+    runs: Sequence[Run | str | Path], choice: EvalOptions = EvalOptions(), out: str | Path | None = None
+) -> comparing.RunComparison:
+    """Evaluates runs on the same data by one protocol; the result has a `table` and the `entries` of the runs. out: a .png with
+    the table and samples of each."""
+    found = comparing.hold([_run(run).path for run in runs], choice, NoProgress().say)
+    if out is not None:
+        from zerosum.evaluation.compare_picture import draw
+
+        draw(found, Path(out))
+    return found
+
+
+def baseline(data: Run | str | Path, only: Sequence[str] = (), allow_download: bool = False) -> dict[str, Any]:
+    """Fits classical models to the data of a run, or of a source or path, and evaluates them as a generator is; of a run they are
+    also kept in its folder and shown in its report."""
+    path = data.path if isinstance(data, Run) else Path(data)
+    if (path / "run.json").is_file():
+        return baselines.beside(path, only, allow_download)
+    return baselines.measure(str(data), only, allow_download)
+
+
+def recipes() -> Mapping[str, Recipe]:
+    """All recipes of all domains by name."""
+    return catalog.recipes()
+
+
+def sources() -> Mapping[str, Any]:
+    """All named sources of all domains by name."""
+    return catalog.sources()
+
+
+def doctor() -> dict[str, Any]:
+    """What this machine offers, and what is missing."""
+    from zerosum.doctor import examine
+
+    return examine()
+
+
+# --- parts
+
+Settings = Mapping[str, Any] | Sequence[str]
+
+
+def _run(run: Run | str | Path) -> Run:
+    return run if isinstance(run, Run) else load(run)
+
+
+def _settings(overrides: Settings) -> list[str]:
+    if isinstance(overrides, Mapping):
+        return [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in overrides.items()]
+    return list(overrides)
+
+
+def _one_length(**lengths: float | None) -> None:
+    given = [name for name, value in lengths.items() if value is not None]
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} both set the length; give one of them.")
 
 
 def _world(settings: Sequence[str]) -> DistributedContext:
     wanted = next((s.partition("=")[2] for s in reversed(settings) if s.startswith("device=")), "auto")
     on_gpu = wanted.startswith("cuda") or (wanted == "auto" and torch.cuda.is_available())
     return join("cuda" if on_gpu else "cpu")
+
+
+@contextlib.contextmanager
+def _as_path(
+    data: Any, out: str | Path | None, domain: str | None, progress: Progress
+) -> Iterator[tuple[str | None, str | Path | None]]:
+    """(name or path of the data, run folder). Data in memory are written into the run folder, which is chosen here for it, and
+    removed with it when the training ends before it begins."""
+    if data is None or isinstance(data, str | Path):
+        yield None if data is None else str(data), out
+        return
+    held = in_memory.read(data)
+    folder = RunFolder(Path(out)) if out is not None else free_folder(held.name)
+    try:
+        where = held.write(folder.root / IN_MEMORY, as_table=domain == "tables")
+        _refuse_unknown(held, where, domain)
+        progress.say(f"The data, {held.summary}, are in {where}.")
+        yield str(where), folder.root
+    except BaseException:
+        folder.remove_incomplete()
+        raise
+
+
+def _refuse_unknown(held: in_memory.InMemory, where: Path, domain: str | None) -> None:
+    """UserError, in words about what was given, where no domain reads such data."""
+    if domain is not None:
+        catalog.domain(domain)
+        return
+    try:
+        catalog.recognise(str(where))
+    except UserError:
+        every = [catalog.domain(name) for name in catalog.domain_names()]
+        read = "\n".join(f"  {one.data.arrays}" for one in every if one.data.arrays)
+        raise UserError(
+            f"data: {held.summary} is not recognised. Arrays that can be trained on:\n{read}\n"
+            "An array (N, columns) of numbers is a table with domain='tables'."
+        ) from None
+
+
+def _in_processes(
+    devices: int, request: TrainRequest, log: Sequence[str], callbacks: Sequence[Callback], out: str | Path | None
+) -> Run:
+    """The same training by the command line, in several processes."""
+    if callbacks:
+        raise UserError("callbacks run in one process; with devices > 1 use log='tensorboard', 'wandb' or 'mlflow'.")
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = request.recipe
+        if isinstance(recipe, Recipe):
+            file = Path(folder) / "recipe.json"
+            file.write_text(json.dumps(recipe.to_json()), encoding="utf-8")
+            recipe = str(file)
+        options: dict[str, Any] = {
+            "recipe": recipe,
+            "minutes": request.minutes,
+            "epochs": request.epochs,
+            "domain": request.domain,
+        }
+        options |= {"out": out, "devices": devices}
+        command = [sys.executable, "-m", "zerosum", "train", *([request.where] if request.where else []), "--json"]
+        command += [f"--{name}={value}" for name, value in options.items() if value is not None]
+        command += [f"--set={setting}" for setting in request.settings] + [f"--log={name}" for name in log]
+        command += ["--download"] * request.allow_download + ["--fit"] * request.fit
+        done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode not in (0, 130, 143):
+        raise UserError(done.stderr.strip().removeprefix("zerosum: "))
+    run = load(json.loads(done.stdout)["folder"])
+    run.stopped_by = max(0, done.returncode - 128)
+    return run
 
 
 def _reopened(
@@ -252,23 +580,33 @@ def _reopened(
     anywhere: bool = False,
     recipe: Recipe | None = None,
 ) -> Trainer:
-    """The session of an existing run, at step 0; the rest as in `plan_of`."""
+    """The trainer of an existing run, at step 0; the rest as in `plan_of`."""
     return Trainer(plan_of(folder, allow_download, steps, anywhere, recipe), folder, progress, world, stop)
 
 
-def _played(session: Trainer) -> Run:
-    """Plays a session that holds its folder's lock, then evaluates and reports."""
-    state = session.play()
-    if session.chief:
-        session.conclude(state)
-    session.world.barrier()
-    run = Run(session.folder)
-    run.stopped_by = (session.stop.number or signal.SIGTERM) if state == "stopped" else 0
+def _run_to_end(trainer: Trainer) -> Run:
+    """Trains, with the folder's lock held, then evaluates and reports."""
+    state = trainer.play()
+    if trainer.chief:
+        trainer.conclude(state)
+    trainer.world.barrier()
+    run = Run(trainer.folder)
+    if state == "stopped" and not trainer.callbacks.stopping:
+        run.stopped_by = trainer.stop.number or signal.SIGTERM
     return run
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-__all__ = ["Run", "Sampler", "load", "resume", "train"]
+__all__ = [
+    "Run",
+    "Sampler",
+    "baseline",
+    "compare",
+    "doctor",
+    "evaluate",
+    "load",
+    "recipes",
+    "resume",
+    "sample",
+    "sources",
+    "train",
+]

@@ -25,6 +25,9 @@ class RunFiles:
     def __str__(self) -> str:
         return str(self.root)
 
+    def __fspath__(self) -> str:
+        return str(self.root)
+
     @classmethod
     def open(cls, root: Path) -> Self:
         """An existing run folder of this format; UserError when `root` is none."""

@@ -23,7 +23,9 @@ from zerosum.store import checkpoints, put_back, step_name, steps_in, write_dura
 
 BOUNDARY_KINDS = ("health", "scores")
 """Kinds of log lines written at a boundary before it is saved, and again when the run goes on from there."""
-INCOMPLETE = {".lock", "previews", "checkpoints", "recipe.json", "references.json", "status.json"}
+IN_MEMORY = "in_memory_data"
+"""The folder, in that of a run, of data that were given in memory."""
+INCOMPLETE = {IN_MEMORY, ".lock", "previews", "checkpoints", "recipe.json", "references.json", "status.json"}
 """Files left by a run that was killed during setup; safe to delete."""
 
 
@@ -228,6 +230,14 @@ def claimed(name: str, out: str | Path | None, world: DistributedContext, device
         chosen = torch.tensor([float(number) if world.rank == 0 else 0.0], device=device)
         world.sum_([chosen])  # all processes speak of the same folder, and wait until it is there
         yield RunFolder(Path(out) if out is not None else _numbered(base, int(chosen)))
+
+
+def free_folder(name: str) -> RunFolder:
+    """runs/<name>, numbered when that is taken."""
+    number = 1
+    while not (folder := RunFolder(_numbered(Path("runs") / name, number))).free or folder.busy:
+        number += 1
+    return folder
 
 
 def _numbered(base: Path, number: int) -> Path:

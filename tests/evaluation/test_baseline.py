@@ -43,7 +43,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "stripes"
-    zerosum.train(str(data), recipe="mlp", out=run, set=["steps=2", "seed=5"])
+    zerosum.train(str(data), recipe="mlp", out=run, overrides=["steps=2", "seed=5"])
     return run
 
 
@@ -82,7 +82,7 @@ def test_beside_a_run(run: Path) -> None:
     assert list((run / "baselines").glob(".*")) == []
     found = measured_baselines.compared(content, run)
     assert found.columns == (THIS_RUN, "normal", "markov")
-    own = {one["name"]: one["value"] for one in zerosum.load(run).metrics()}
+    own = {one["name"]: one["value"] for one in zerosum.load(run).metrics}
     compared = {row.kind.lower().replace(" ", "_").replace("é", "e") + row.tag: row.cells[0] for row in found.rows}
     assert compared == {name: own[name] for name in compared}
     assert any(name.startswith("frechet") for name in compared)

@@ -33,8 +33,8 @@ def quiet(text: str) -> None:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
     place = tmp_path_factory.mktemp("contest")
-    first = train("digits", recipe="mlp", out=place / "first", set=QUICK)
-    return first, train("digits", recipe="mlp", out=place / "second", set=[*QUICK, "seed=5", "steps=60"])
+    first = train("digits", recipe="mlp", out=place / "first", overrides=QUICK)
+    return first, train("digits", recipe="mlp", out=place / "second", overrides=[*QUICK, "seed=5", "steps=60"])
 
 
 def record(name: str, value: float, error: float | None, better: str = "lower") -> dict[str, Any]:
@@ -103,7 +103,7 @@ def test_the_verb_prints_and_writes(runs: tuple[Run, Run], tmp_path: Path) -> No
 
 
 def test_what_cannot_be_compared_is_refused(runs: tuple[Run, Run], tmp_path: Path) -> None:
-    other = train("digits", recipe="mlp", out=tmp_path / "other", set=[*QUICK, "data.heldout=0.3"])
+    other = train("digits", recipe="mlp", out=tmp_path / "other", overrides=[*QUICK, "data.heldout=0.3"])
     with pytest.raises(UserError, match=r"different data: digits \(fingerprint .* same data\.\* settings"):
         hold([runs[0].path, other.path], EvalOptions(), quiet)
     with pytest.raises(UserError, match="at least two"):
@@ -119,10 +119,10 @@ def test_names_are_as_long_as_they_must_be() -> None:
 
 def test_a_run_at_rest_is_followed_once_and_logged(runs: tuple[Run, Run]) -> None:
     run, told = runs[0], []
-    before = {record["name"]: record["value"] for record in run.metrics()}
+    before = {record["name"]: record["value"] for record in run.metrics}
     follow(run.folder, 1.0, EvalOptions(num=48), told.append, quiet)
     assert [one.step for one in told] == [6]
-    newest = run.metrics()
+    newest = run.metrics
     assert any(record["name"].endswith(",n=48]") for record in newest)
     kept = {record["name"]: record["value"] for record in newest}
     assert before.items() <= kept.items()  # a second evaluation of a step adds to the first
@@ -139,27 +139,27 @@ def test_a_training_at_work_is_left_to_log_what_was_measured(
 
         def tell(found: SavedScores) -> None:
             (waiting,) = (run.path / "evaluations").glob("step-*.json")
-            assert not any(record["name"].endswith(",n=56]") for record in run.metrics())
+            assert not any(record["name"].endswith(",n=56]") for record in run.metrics)
             told.append(json.loads(waiting.read_text()))
             training.close()
 
         follow(run.folder, 0.0, EvalOptions(num=56), tell, quiet)
     assert niceness == [19]
     assert told[0]["samples"] == 6 * 16
-    assert any(record["name"].endswith(",n=56]") for record in run.metrics())
+    assert any(record["name"].endswith(",n=56]") for record in run.metrics)
     assert not list((run.path / "evaluations").iterdir())
 
 
 def test_an_evaluation_as_chosen_adds_to_the_log(runs: tuple[Run, Run]) -> None:
     run = runs[1]
-    before = {record["name"] for record in run.metrics()}
+    before = {record["name"] for record in run.metrics}
     records = run.evaluate(choice=EvalOptions(num=40))
     assert {record["protocol"]["num_fake"] for record in records if record["name"].startswith("kernel")} == {40}
-    assert before | {record["name"] for record in records} == {record["name"] for record in run.metrics()}
+    assert before | {record["name"] for record in records} == {record["name"] for record in run.metrics}
 
 
 def test_points_have_nothing_to_choose(tmp_path: Path) -> None:
     small = ["steps=4", "batch=16", "generator.width=8", "discriminator.width=8", "data.num=600", "threads=1"]
-    run = train("ring", out=tmp_path / "points", set=small)
+    run = train("ring", out=tmp_path / "points", overrides=small)
     with pytest.raises(UserError, match="no --extractor and no --num"):
         run.evaluate(choice=EvalOptions(num=40))

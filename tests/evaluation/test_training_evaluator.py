@@ -37,7 +37,7 @@ def test_all_classes_are_scored_whatever_the_order_of_the_rows(
         return torch.tensor([-3.0 if label is None else 1.0 if label >= 5 else -1.0 for label in labels])
 
     monkeypatch.setattr(training_evaluator, "judge", judge)
-    run = zerosum.train(str(tmp_path / "sorted.npz"), recipe, out=tmp_path / "run", set=SMALL)
+    run = zerosum.train(str(tmp_path / "sorted.npz"), recipe, out=tmp_path / "run", overrides=SMALL)
     (look,) = [line["values"] for line in run.folder.lines() if line["kind"] == "health" and line["step"] == 2]
     assert run.sampler.info.num_heldout > training_evaluator.NUM_SCORED
     assert look["heldout_gap"] == pytest.approx(0.0, abs=0.08)
@@ -61,7 +61,7 @@ def test_the_numbers_of_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return torch.tensor([scores[kind][i % len(scores[kind])] for i, kind in enumerate(found)])
 
     monkeypatch.setattr(training_evaluator, "judge", judge)
-    run = zerosum.train("digits", "dcgan", out=tmp_path / "run", set=[*SMALL, "data.max_images=300"])
+    run = zerosum.train("digits", "dcgan", out=tmp_path / "run", overrides=[*SMALL, "data.max_images=300"])
     look = [line["values"] for line in run.folder.lines() if line["kind"] == "health"][-1]
     assert look["accuracy/real"] == look["accuracy/heldout"] == 1
     assert look["accuracy/fake"] == 0.75
@@ -73,7 +73,7 @@ def test_few_held_out_rows_are_not_judged_by(
     fewest: int, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training_evaluator, "FEWEST_HELD_OUT", fewest)
-    run = zerosum.train("digits", "dcgan", out=tmp_path / "run", set=FEW)
+    run = zerosum.train("digits", "dcgan", out=tmp_path / "run", overrides=FEW)
     assert 0 < run.sampler.info.num_heldout < 16
     looks = [line["values"] for line in run.folder.lines() if line["kind"] == "health"]
     assert looks

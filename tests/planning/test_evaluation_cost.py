@@ -102,7 +102,7 @@ def test_a_run_tells_both_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     train(
         recipe=DOMAIN.recipes.table["toy"],
         out=tmp_path / "run",
-        set=[*small, "steps=3"],
+        overrides=[*small, "steps=3"],
         progress=ProgressLines(sys.stderr),
     )
     assert re.search(r"Training took \d+ s in all, the evaluation \d+ s\.", capsys.readouterr().err)

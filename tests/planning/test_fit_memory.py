@@ -256,7 +256,7 @@ def test_a_training_that_runs_out_of_memory_can_be_resumed(tmp_path: Path, monke
     with monkeypatch.context() as patched:
         patched.setattr(TrainingLoop, "train_step", failing)
         with pytest.raises(UserError) as caught:
-            train(recipe=toy, out=tmp_path / "run", set=SMALL)
+            train(recipe=toy, out=tmp_path / "run", overrides=SMALL)
     said = str(caught.value)
     assert said.startswith("Out of memory after step 5: recipe toy, 16 rows on cpu")
     assert "--set micro_batches=2" in said
@@ -265,7 +265,7 @@ def test_a_training_that_runs_out_of_memory_can_be_resumed(tmp_path: Path, monke
     assert status["state"] == "failed"
     assert "Out of memory" in status["message"]
     resumed = resume(tmp_path / "run")
-    straight = train(recipe=toy, out=tmp_path / "straight", set=SMALL)
+    straight = train(recipe=toy, out=tmp_path / "straight", overrides=SMALL)
     assert _weights(resumed.folder).keys() == _weights(straight.folder).keys()
     for name, tensor in _weights(resumed.folder).items():
         assert torch.equal(tensor, _weights(straight.folder)[name]), name

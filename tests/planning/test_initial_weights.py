@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def start(folder: Path) -> Path:
     """A whole run on 8x8 grey images."""
-    zerosum.train(str(stripes(folder / "first.npz", (8, 8))), recipe="dcgan", out=folder / "start", set=SMALL)
+    zerosum.train(str(stripes(folder / "first.npz", (8, 8))), recipe="dcgan", out=folder / "start", overrides=SMALL)
     return folder / "start"
 
 
@@ -104,7 +104,7 @@ def test_what_hung_on_the_length_of_the_old_run_is_found_anew(start: Path, photo
 
 def test_frozen_layers_stay_through_a_training_with_diffaugment(start: Path, photos: Path, tmp_path: Path) -> None:
     settings = {"start": {"from": str(start), "freeze": 1}, "augment": {"kind": "diffaugment"}, "steps": 2}
-    run = zerosum.train(str(photos), out=tmp_path / "run", set=settings)
+    run = zerosum.train(str(photos), out=tmp_path / "run", overrides=settings)
     before, after = tensors(start), tensors(run.path)
     still = {name for name in before if torch.equal(before[name], after[name])}
     assert still == {name for name in before if name.startswith("stages.0.")}
@@ -118,8 +118,8 @@ def test_a_resumed_run_is_bit_equal_and_needs_its_start_no_more(start: Path, pho
     moved = tmp_path / "start"
     shutil.copytree(start, moved)
     settings = [f"start.from={moved}", "start.freeze=1"]
-    whole = zerosum.train(str(photos), out=tmp_path / "whole", set=[*settings, "steps=4"])
-    zerosum.train(str(photos), out=tmp_path / "half", set=[*settings, "steps=2"])
+    whole = zerosum.train(str(photos), out=tmp_path / "whole", overrides=[*settings, "steps=4"])
+    zerosum.train(str(photos), out=tmp_path / "half", overrides=[*settings, "steps=2"])
     shutil.rmtree(moved)
     half = zerosum.resume(tmp_path / "half", steps=4)
     for player in ("generator", "discriminator"):
@@ -131,7 +131,7 @@ def test_a_run_without_a_checkpoint_asks_its_start_again_and_knows_it(
 ) -> None:
     moved, run = tmp_path / "start", tmp_path / "run"
     shutil.copytree(start, moved)
-    zerosum.train(str(photos), out=run, set=[f"start.from={moved}", "steps=1"])
+    zerosum.train(str(photos), out=run, overrides=[f"start.from={moved}", "steps=1"])
     assert plan_of(RunFolder(run), False).weights is None  # it has weights of its own
     shutil.rmtree(run / "checkpoints")
     beginning = plan_of(RunFolder(run), False).weights
@@ -177,7 +177,7 @@ def test_what_does_not_fit_is_refused_with_the_way_out(start: Path, photos: Path
 def test_the_way_out_of_other_classes_is_none_that_is_refused_next(folder: Path) -> None:
     four, two = (stripes(folder / f"{n}-classes.npz", (8, 8), num_classes=n) for n in (4, 2))
     start = folder / "told"
-    zerosum.train(str(four), recipe="cgan", out=start, set=SMALL)
+    zerosum.train(str(four), recipe="cgan", out=start, overrides=SMALL)
     with pytest.raises(UserError, match="told labels of 4 classes, these are told labels of 2 classes") as caught:
         planned(two, start)
     assert "conditional=false" not in str(caught.value)

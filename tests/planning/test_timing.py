@@ -101,7 +101,7 @@ def test_a_run_of_given_minutes_takes_about_that_long(tmp_path: Path, monkeypatc
     small = ["threads=1", "data.num=2000", "batch=64", "cadence.log=10000", "cadence.checkpoint=10000"]
     wanted_s = 1.0
     for attempt in range(8):  # something else at work on the machine may disturb most of them
-        train(recipe=DOMAIN.recipes.table["toy"], minutes=wanted_s / 60, out=tmp_path / str(attempt), set=small)
+        train(recipe=DOMAIN.recipes.table["toy"], minutes=wanted_s / 60, out=tmp_path / str(attempt), overrides=small)
         if spent[-1] == pytest.approx(wanted_s, rel=0.2):
             return
     raise AssertionError(f"{wanted_s} s were wanted, {spent} were taken")

@@ -53,8 +53,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
 
 
 def pair_in(place: Path) -> tuple[Run, Run]:
-    plain = train("ring", out=place / "plain", set=["steps=40", *SMALL])
-    return plain, train("ring", out=place / "watched", set=["steps=40", "cadence.evaluate=15", *SMALL])
+    plain = train("ring", out=place / "plain", overrides=["steps=40", *SMALL])
+    return plain, train("ring", out=place / "watched", overrides=["steps=40", "cadence.evaluate=15", *SMALL])
 
 
 def test_results_are_logged_with_their_step(pair: tuple[Run, Run]) -> None:
@@ -86,7 +86,7 @@ def test_what_was_not_measured_is_measured_when_the_run_goes_on(
     pair: tuple[Run, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(async_eval, "PATIENCE_S", 0.0)
-    run = train("ring", out=tmp_path / "run", set=["steps=20", *SMALL])
+    run = train("ring", out=tmp_path / "run", overrides=["steps=20", *SMALL])
     aside_of_it = AsyncEvaluation(run.folder, RunLogger(run.folder, NoProgress()), print)
     source = pair[0].path
 

@@ -68,14 +68,14 @@ def stopped(at: int, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     with monkeypatch.context() as patched:
         patched.setattr(TrainingLoop, "train_step", advance)
-        train(recipe=TOY, out=out, set=SMALL)
+        train(recipe=TOY, out=out, overrides=SMALL)
 
 
 def test_the_lowest_look_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not an untrained generator, not a later equal one, not one that is no number; and it can be sampled from."""
     ranked(monkeypatch, {0: 0.0, 1: 5.0, 3: 2.0, 5: math.nan, 7: 2.0, 12: 3.0})
     out = tmp_path / "run"
-    run = train(recipe=TOY, out=out, set=SMALL)
+    run = train(recipe=TOY, out=out, overrides=SMALL)
     assert about(out) == (3, 2.0, 3)
     best = load(out / "best")
     assert best.sample(4).shape == (4, 2)
@@ -86,7 +86,7 @@ def test_the_lowest_look_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_without_a_name_nothing_is_kept(tmp_path: Path) -> None:
-    train(recipe=TOY, out=tmp_path / "run", set=SMALL | {"steps": 2})
+    train(recipe=TOY, out=tmp_path / "run", overrides=SMALL | {"steps": 2})
     assert not (tmp_path / "run" / "best").exists()
 
 
@@ -135,7 +135,7 @@ def test_a_rollback_forgets_the_best_of_what_was_undone(tmp_path: Path, monkeypa
 
     ranked(monkeypatch, scores)
     monkeypatch.setattr(TrainingLoop, "train_step", advance)
-    train(recipe=TOY, out=tmp_path / "run", set=SMALL)
+    train(recipe=TOY, out=tmp_path / "run", overrides=SMALL)
     assert about(tmp_path / "run") == (2, 5.0, 2)
 
 
@@ -143,7 +143,7 @@ def test_overtaken_bests_are_removed_in_time(tmp_path: Path, monkeypatch: pytest
     """Only those are kept to which a rollback could still lead; here checkpoints of steps 8 and 12 remain."""
     ranked(monkeypatch, {step: 20.0 - step for step in range(13)})
     out = tmp_path / "run"
-    train(recipe=TOY, out=out, set=SMALL)
+    train(recipe=TOY, out=out, overrides=SMALL)
     assert about(out)[:2] == (12, 8.0)
     oldest = min(int(path.name.split("-")[1]) for path in (out / "checkpoints").glob("step-*"))
     kept = sorted(int(path.name.split("-")[1]) for path in (out / "best" / "earlier").iterdir())

@@ -43,7 +43,7 @@ def test_a_folder_that_is_no_longer_there_ends_the_training(what: str, tmp_path:
     with pytest.raises(
         UserError, match=r"removed or renamed while.*ended after step 5; step 4 was its newest checkpoint"
     ):
-        api.train("ring", "toy", set=SETTINGS, out=folder, progress=Doing(5, act))
+        api.train("ring", "toy", overrides=SETTINGS, out=folder, progress=Doing(5, act))
     assert [path.name for path in folder.rglob("*")] == (["mine.txt"] if what == "replaced" else [])
     assert folder.exists() is (what == "replaced")
     if what == "renamed":
@@ -61,7 +61,9 @@ def test_the_status_follows_the_checkpoints(tmp_path: Path) -> None:
         seen.append((status["state"], status["step"]))
 
     with pytest.raises(KeyboardInterrupt):
-        api.train("ring", "toy", set=SETTINGS, out=tmp_path / "run", progress=Doing(7, lambda: (look(), interrupt())))
+        api.train(
+            "ring", "toy", overrides=SETTINGS, out=tmp_path / "run", progress=Doing(7, lambda: (look(), interrupt()))
+        )
     assert seen == [("running", 6)]
 
 
@@ -85,7 +87,7 @@ def test_lost_checkpoints_are_no_new_beginning(tmp_path: Path) -> None:
 def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -> None:
     settings = SETTINGS | {"cadence.checkpoint": 30}
     with pytest.raises(KeyboardInterrupt):
-        api.train("ring", "toy", set=settings, out=tmp_path / "run", progress=Doing(7, interrupt))
+        api.train("ring", "toy", overrides=settings, out=tmp_path / "run", progress=Doing(7, interrupt))
     assert not checkpoints(tmp_path / "run" / "checkpoints")
     told = resumed(tmp_path / "run", 5)
     begun(tmp_path / "straight", 5, **{"cadence.checkpoint": 30})

@@ -23,7 +23,7 @@ from zerosum.run_folder import RunFolder
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("my runs")
     np.save(folder / "images.npy", np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8))
-    zs.train(str(folder / "images.npy"), "mlp", out=folder / "run", set={"steps": 8, "batch": 8})
+    zs.train(str(folder / "images.npy"), "mlp", out=folder / "run", overrides={"steps": 8, "batch": 8})
     return folder / "run"
 
 
@@ -100,6 +100,6 @@ def test_a_disk_that_is_full_from_the_start_is_told_once(tmp_path: Path, monkeyp
     told = small_run.Told()
     settings = {**small_run.SETTINGS, "steps": 2, "cadence.checkpoint": 2}
     with pytest.raises(UserError, match=r"nothing is saved\. .*Free some space, then: train again") as error:
-        zs.train("ring", "toy", set=settings, out=tmp_path / "run", progress=told)
+        zs.train("ring", "toy", overrides=settings, out=tmp_path / "run", progress=told)
     assert "resume" not in str(error.value)
     assert len([text for text in told.said if "Step 2 is NOT saved" in text]) == 1

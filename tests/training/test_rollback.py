@@ -74,7 +74,7 @@ def status(run: Path) -> dict[str, Any]:
 def test_it_goes_back_with_half_the_rates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To the newest checkpoint, and to the one before when that one led to the same end."""
     diverging(monkeypatch, step=7, above=0.3)
-    run = train(recipe=TOY, out=tmp_path / "run", set=SMALL)
+    run = train(recipe=TOY, out=tmp_path / "run", overrides=SMALL)
     assert (status(tmp_path / "run")["state"], status(tmp_path / "run")["rollbacks"]) == ("finished", 2)
     events = [line for line in run.folder.lines() if line["kind"] == "rollback"][-1]["rollbacks"]
     assert [(event["failed_step"], event["to_step"], event["rate"]) for event in events] == [(8, 6, 0.5), (8, 3, 0.25)]
@@ -85,7 +85,7 @@ def test_it_goes_back_with_half_the_rates(tmp_path: Path, monkeypatch: pytest.Mo
     assert rates[3] == pytest.approx(schedule(2))
     assert rates[4] == pytest.approx(schedule(3) / 4)
     assert rates[12] == pytest.approx(schedule(11) / 4)
-    assert {"rollbacks": 2, "rate": 0.25}.items() <= run.metrics()[0]["protocol"].items()
+    assert {"rollbacks": 2, "rate": 0.25}.items() <= run.metrics[0]["protocol"].items()
     steps = [line["step"] for line in run.folder.lines() if line["kind"] == "train"]
     assert steps == sorted(set(steps))  # what was played in vain is not in the log
 
@@ -93,7 +93,7 @@ def test_it_goes_back_with_half_the_rates(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_stop_before_or_after_a_rollback_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop leaves a checkpoint between those of the cadence; the rollback must not lead to it."""
     diverging(monkeypatch, step=7, above=0.6)
-    straight = train(recipe=TOY, out=tmp_path / "straight", set=SMALL)
+    straight = train(recipe=TOY, out=tmp_path / "straight", overrides=SMALL)
     for stop in (7, 8):
         out = tmp_path / f"stopped-{stop}"
         assert _stopped_at(stop, out, monkeypatch).stopped_by
@@ -118,13 +118,13 @@ def _stopped_at(step: int, out: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     with monkeypatch.context() as patched:
         patched.setattr(TrainingLoop, "advance", advance)
-        return train(recipe=TOY, out=out, set=SMALL)
+        return train(recipe=TOY, out=out, overrides=SMALL)
 
 
 def test_a_kill_after_a_rollback_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was decided lies on disk before the next step is played."""
     diverging(monkeypatch, step=7, above=0.3)
-    straight = train(recipe=TOY, out=tmp_path / "straight", set=SMALL)
+    straight = train(recipe=TOY, out=tmp_path / "straight", overrides=SMALL)
     play = TrainingLoop.advance
 
     def killed(self: TrainingLoop, turns: Any = None) -> None:
@@ -135,7 +135,7 @@ def test_a_kill_after_a_rollback_changes_nothing(tmp_path: Path, monkeypatch: py
     with monkeypatch.context() as patched:
         patched.setattr(TrainingLoop, "advance", killed)
         with pytest.raises(SystemExit):
-            train(recipe=TOY, out=tmp_path / "killed", set=SMALL)
+            train(recipe=TOY, out=tmp_path / "killed", overrides=SMALL)
     kept = state(RunFolder(tmp_path / "killed"))
     assert (kept["match"]["step"], kept["match"]["rate"], len(kept["rollbacks"])) == (3, 0.25, 2)
     resumed = resume(tmp_path / "killed")
@@ -147,7 +147,7 @@ def test_before_the_first_checkpoint_it_goes_back_to_the_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     diverging(monkeypatch, step=1, above=0.6)
-    run = train(recipe=TOY, out=tmp_path / "run", set=SMALL)
+    run = train(recipe=TOY, out=tmp_path / "run", overrides=SMALL)
     (event,) = [line for line in run.folder.lines() if line["kind"] == "rollback"]
     assert (event["step"], event["rollbacks"][0]["to_step"]) == (0, 0)
     halved = {player: {"lr": run.recipe.learning[player].lr} for player in ("generator", "discriminator")}
@@ -155,7 +155,7 @@ def test_before_the_first_checkpoint_it_goes_back_to_the_beginning(
         learning["lr"] = {**learning["lr"].__dict__, "start": 2e-3, "end": 2e-5}  # type: ignore[union-attr]
     slow = TOY.changed(learning={name: {**TOY.to_json()["learning"][name], **lr} for name, lr in halved.items()})
     diverging(monkeypatch, step=1, above=2.0)  # from here on never
-    other = train(recipe=slow, out=tmp_path / "slow", set=SMALL)
+    other = train(recipe=slow, out=tmp_path / "slow", overrides=SMALL)
     for name, tensor in state(run.folder)["match"]["networks"]["generator"].items():
         torch.testing.assert_close(tensor, state(other.folder)["match"]["networks"]["generator"][name])
 
@@ -163,7 +163,7 @@ def test_before_the_first_checkpoint_it_goes_back_to_the_beginning(
 def test_after_a_few_times_it_stops_with_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     diverging(monkeypatch, step=4, above=0.0)
     with pytest.raises(UserError) as caught:
-        train(recipe=TOY, out=tmp_path / "run", set=SMALL)
+        train(recipe=TOY, out=tmp_path / "run", overrides=SMALL)
     said = str(caught.value)
     assert said.startswith("Training diverged: generator's loss is not finite in step 5")
     assert f"It went back {MOST_ROLLBACKS} times before:" in said
@@ -179,7 +179,7 @@ def test_after_a_few_times_it_stops_with_the_history(tmp_path: Path, monkeypatch
 def test_without_the_option_it_stops_at_once_and_offers_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     diverging(monkeypatch, step=4, above=0.6)
     with pytest.raises(UserError, match="--on-nonfinite rollback") as caught:
-        train(recipe=TOY, out=tmp_path / "run", set={**SMALL, "on_nonfinite": "raise"})
+        train(recipe=TOY, out=tmp_path / "run", overrides={**SMALL, "on_nonfinite": "raise"})
     assert "It went back" not in str(caught.value)
 
 
@@ -192,8 +192,8 @@ def test_a_game_that_really_diverges_is_brought_home(tmp_path: Path) -> None:
     )
     plain = {**SMALL, "steps": 60, "cadence.checkpoint": 10, "cadence.log": 10}
     with pytest.raises(UserError, match="diverged"):
-        train(recipe=wild, out=tmp_path / "wild", set={**plain, "on_nonfinite": "raise"})
-    run = train(recipe=wild, out=tmp_path / "tamed", set=plain)
+        train(recipe=wild, out=tmp_path / "wild", overrides={**plain, "on_nonfinite": "raise"})
+    run = train(recipe=wild, out=tmp_path / "tamed", overrides=plain)
     found = status(tmp_path / "tamed")
     assert found["state"] == "finished"
     assert found["rollbacks"] == 1

@@ -76,7 +76,7 @@ def test_a_run_of_nan_ends_with_an_error(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=rf"Training diverged: {RECENT - 1} of the last {RECENT} updates of the disc"
     ) as caught:
-        train(recipe=TOY, out=tmp_path / "run", set=SMALL | rates)
+        train(recipe=TOY, out=tmp_path / "run", overrides=SMALL | rates)
     assert f"the newest: generator's loss is not finite in step {RECENT}" in str(caught.value)
     found = status(tmp_path / "run")
     assert (found["state"], found["step"]) == ("failed", RECENT)
@@ -87,7 +87,7 @@ def test_a_run_of_nan_ends_with_an_error(tmp_path: Path) -> None:
 def test_a_short_run_of_nan_too(tmp_path: Path) -> None:
     rates = {f"learning.{player}.lr": 1e30 for player in ("generator", "discriminator")}
     with pytest.raises(UserError, match=r"11 of the last 12 updates of the discriminator were left out"):
-        train(recipe=TOY, out=tmp_path / "run", set=SMALL | rates | {"steps": 12})
+        train(recipe=TOY, out=tmp_path / "run", overrides=SMALL | rates | {"steps": 12})
     assert status(tmp_path / "run")["state"] == "failed"
 
 
@@ -95,21 +95,21 @@ def test_one_player_alone_that_no_longer_learns_ends_the_run(tmp_path: Path, mon
     """One update in ten is finite, too few; the other player learns all the time."""
     poison(monkeypatch, lambda player, step: player == "generator" and step % 10 != 9)
     with pytest.raises(UserError, match=r"45 of the last 50 updates of the generator were left out"):
-        train(recipe=TOY, out=tmp_path / "run", set=SMALL)
+        train(recipe=TOY, out=tmp_path / "run", overrides=SMALL)
 
 
 def test_a_few_updates_left_out_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the warning, the status, the log, the report and the protocol; counted on after a resume."""
     poison(monkeypatch, lambda player, step: step % 20 == 3 or (player == "generator" and step == 8))
     heard = Heard()
-    run = train(recipe=TOY, out=tmp_path / "run", set=SMALL, progress=heard)
+    run = train(recipe=TOY, out=tmp_path / "run", overrides=SMALL, progress=heard)
     warning = next(said for said in heard.said if "left out" in said)
     assert warning.startswith(
         "Warning: 7 updates were left out in 60 steps, because a loss or gradient was not finite (discriminator 3, generator 4)."
     )
     found = status(tmp_path / "run")
     assert (found["state"], found["skipped_updates"]) == ("finished", 7)
-    assert {record["protocol"]["skipped_updates"] for record in run.metrics()} == {7}
+    assert {record["protocol"]["skipped_updates"] for record in run.metrics} == {7}
     assert "7 updates left out" in (tmp_path / "run" / "report.html").read_text()
     resume(tmp_path / "run", steps=80)
     assert status(tmp_path / "run")["skipped_updates"] == 9
@@ -117,10 +117,10 @@ def test_a_few_updates_left_out_are_told(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_without_any_nothing_is_said(tmp_path: Path) -> None:
     heard = Heard()
-    run = train(recipe=TOY, out=tmp_path / "run", set=SMALL, progress=heard)
+    run = train(recipe=TOY, out=tmp_path / "run", overrides=SMALL, progress=heard)
     assert not any("left out" in said for said in heard.said)
     assert status(tmp_path / "run")["skipped_updates"] == 0
-    assert "skipped_updates" not in run.metrics()[0]["protocol"]
+    assert "skipped_updates" not in run.metrics[0]["protocol"]
     assert "left out</b>" not in (tmp_path / "run" / "report.html").read_text()
 
 

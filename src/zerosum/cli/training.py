@@ -23,6 +23,19 @@ Minutes = Annotated[
     float | None, typer.Option(**NUMBER, help="Train for about this long: the steps are chosen to fit.")
 ]
 Steps = Annotated[int | None, typer.Option(**WHOLE, help="Number of steps.")]
+Epochs = Annotated[
+    float | None, typer.Option(**NUMBER, help="Train for so many passes over the data: steps x batch / rows.")
+]
+DomainName = Annotated[
+    str | None,
+    typer.Option("--domain", help="Whose data these are, where their files do not say it: images, tables ..."),
+]
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log", metavar="tensorboard|wandb|mlflow", help="Copy the log there too; may be repeated.", show_default=False
+    ),
+]
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name of the data>.")]
 Seed = Annotated[int | None, typer.Option(**WHOLE, help="Seed of everything random.")]
 Precision = Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")]
@@ -64,6 +77,9 @@ def train(
     recipe: RecipeName = None,
     minutes: Minutes = None,
     steps: Steps = None,
+    epochs: Epochs = None,
+    domain: DomainName = None,
+    log: Log = None,
     out: Out = None,
     seed: Seed = None,
     precision: Precision = None,
@@ -84,7 +100,7 @@ def train(
     Ctrl-C or SIGTERM saves and stops; `zerosum resume` goes on. Exit status: 0 finished, 130 stopped by Ctrl-C,
     143 by SIGTERM, 2 for an error that you can mend.
     """
-    _one_length(minutes, steps)
+    _one_length(minutes, steps, epochs)
     known.refuse_missing(where)
     known.refuse_recipe(recipe)
     from zerosum import api, progress
@@ -95,17 +111,20 @@ def train(
     named |= {"start.from": start, "start.freeze": freeze, "on_nonfinite": on_nonfinite}
     changes = [f"{name}={value}" for name, value in named.items() if value is not None] + list(settings or [])
     if dry_run:
-        return _dry(plan.TrainRequest(where, recipe, minutes, tuple(changes), download, fit), json)
+        return _dry(plan.TrainRequest(where, recipe, minutes, tuple(changes), download, fit, domain, epochs), json)
     if devices > 1 and launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
     bar = progress.for_terminal()
-    options: dict[str, Any] = {"minutes": minutes, "out": out, "set": changes, "allow_download": download, "fit": fit}
+    options: dict[str, Any] = {"minutes": minutes, "epochs": epochs, "domain": domain, "log": log or ()}
+    options |= {"out": out, "overrides": changes, "allow_download": download, "fit": fit}
     _finish(api.train(where, recipe, **options, progress=bar, on_plan=_plan), json)
 
 
-def _one_length(minutes: float | None, steps: int | None) -> None:
-    if minutes is not None and steps is not None:
-        raise UserError("--minutes and --steps both set the length; give one of them.")
+def _one_length(minutes: float | None, steps: int | None, epochs: float | None = None) -> None:
+    lengths = {"--minutes": minutes, "--steps": steps, "--epochs": epochs}
+    given = [name for name, value in lengths.items() if value is not None]
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} both set the length; give one of them.")
 
 
 def _dry(wish: TrainRequest, json: bool) -> None:
@@ -136,6 +155,7 @@ def resume(
         typer.Option(**NUMBER, help="Extend the run by about this long, at the mean speed that it had so far."),
     ] = None,
     data: MovedData = None,
+    log: Log = None,
     settings: Settings = None,
     devices: Devices = 1,
     download: Download = False,
@@ -151,8 +171,8 @@ def resume(
 
     if devices > 1 and launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
-    options: dict[str, Any] = {"steps": steps, "minutes": minutes, "set": settings or [], "allow_download": download}
-    options["data"] = data
+    options: dict[str, Any] = {"steps": steps, "minutes": minutes, "overrides": settings or [], "log": log or ()}
+    options |= {"allow_download": download, "data": data}
     _finish(api.resume(folder, **options, progress=progress.for_terminal()), json)
 
 
@@ -177,7 +197,7 @@ def _finish(done: Any, json: bool) -> None:
             "step": state["step"],
             "samples": str(previews[-1]) if previews else None,
             "report": str(done.folder.report),
-            "metrics": done.metrics(),
+            "metrics": done.metrics,
         }
         lines = [format_records(content["metrics"])] if content["metrics"] else []
         lines += [f"samples  {content['samples']}", f"report   {content['report']}"]

@@ -108,7 +108,7 @@ class InMemory:
 
 
 def read(data: Any) -> InMemory:
-    """What is given as `data` of `zs.train`, when it is no name and no path. UserError names what was given and what is possible."""
+    """The `data` of `zs.train`, where they are no name and no path. UserError names what was given and what is possible."""
     torch_data = sys.modules.get("torch.utils.data")
     if torch_data is not None and isinstance(data, torch_data.DataLoader):
         return _from_loader(data)
@@ -215,7 +215,9 @@ def _from_items(items: Iterator[Any], name: str, class_names: tuple[str, ...]) -
     rows, labels = list[Any](), list[Any]()
     for item in items:
         if len(rows) == MOST_ROWS:
-            raise UserError(f"data: the dataset has more than {MOST_ROWS:,} rows; write it to files and give their path.")
+            raise UserError(
+                f"data: the dataset has more than {MOST_ROWS:,} rows; write it to files and give their path."
+            )
         row, *label = item if isinstance(item, list | tuple) else (item,)
         if len(label) > 1:
             raise UserError(
@@ -226,7 +228,9 @@ def _from_items(items: Iterator[Any], name: str, class_names: tuple[str, ...]) -
     if not rows:
         raise UserError(f"data: the dataset {name} has no rows.")
     if labels and len(labels) != len(rows):
-        raise UserError(f"data: {len(labels):,} of {len(rows):,} rows of the dataset have a label; give all or none of them one.")
+        raise UserError(
+            f"data: {len(labels):,} of {len(rows):,} rows of the dataset have a label; give all or none of them one."
+        )
     found = _checked(np.asarray(labels), len(rows)) if labels else None
     if not all(map(_is_picture, rows)):
         rows = _stacked(rows, name)

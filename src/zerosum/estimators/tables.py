@@ -74,7 +74,7 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
         out = Path(self.folder) if self.folder is not None else Path(self._scratch.name) / "table"
         path = out.with_name(f"{out.name}.parquet")
         _keep(frame, path)
-        self.run_: Run = api.train(str(path), self.recipe, minutes=self.minutes, out=out, set=self._settings())
+        self.run_: Run = api.train(str(path), self.recipe, minutes=self.minutes, out=out, overrides=self._settings())
         self.feature_names_in_ = list(frame.columns)
         self.n_features_in_ = len(self.feature_names_in_)
         self.notes_ = list(self.run_.sampler.info.notes)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zerosum.domain import DatasetInfo, Domain
 from zerosum.domain.conditions import Label
+from zerosum.engine.game import Game
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError
 from zerosum.evaluation.training_evaluator import judge
@@ -51,6 +52,18 @@ def scores(
     folder: RunFolder, recipe: Recipe, domain: Domain, info: DatasetInfo, data: Tensor, condition: Tensor | None
 ) -> list[float]:
     """D(x) in [0, 1] of each sample. In a game with conditions, without one the most favourable speaks."""
+    game = trained_game(folder, recipe, domain, info)
+    health = [line["values"] for line in folder.lines() if line["kind"] == "health"]
+    neutral = (health[-1].get("neutral_logit") or 0.0) if health else 0.0
+    tried: list[Tensor | None] = [condition]
+    if recipe.conditional is True and condition is None:
+        tried = [one.expand(len(data), *one.shape[1:]) for one in _candidates(domain, info)]
+    logits = torch.stack([judge(game, data, one, recipe) for one in tried])
+    return (logits.amax(0) - neutral).sigmoid().tolist()
+
+
+def trained_game(folder: RunFolder, recipe: Recipe, domain: Domain, info: DatasetInfo) -> Game:
+    """The game with the networks of the newest checkpoint. UserError where there is none."""
     state = latest_checkpoint(folder.checkpoints)
     if state is None:
         raise UserError(
@@ -62,13 +75,7 @@ def scores(
         game = bounded(lambda: domain.game.build(recipe, info), tensors, folder.checkpoints)
         for name, network in game.players.items():  # a discriminator may look through a part of another player
             network.load_state_dict(kept[name])
-    health = [line["values"] for line in folder.lines() if line["kind"] == "health"]
-    neutral = (health[-1].get("neutral_logit") or 0.0) if health else 0.0
-    tried: list[Tensor | None] = [condition]
-    if recipe.conditional is True and condition is None:
-        tried = [one.expand(len(data), *one.shape[1:]) for one in _candidates(domain, info)]
-    logits = torch.stack([judge(game, data, one, recipe) for one in tried])
-    return (logits.amax(0) - neutral).sigmoid().tolist()
+    return game
 
 
 def unlike(domain: Domain, recipe: Recipe, data: Tensor) -> list[float] | None:

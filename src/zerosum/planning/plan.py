@@ -34,6 +34,8 @@ class TrainRequest:
     settings: Sequence[str] = ()
     allow_download: bool = False
     fit: bool = False
+    domain: str | None = None
+    epochs: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,23 @@ def _open(request: TrainRequest, named: Recipe | None, weights: InitialWeights |
     where = request.where or (named.data.kind if named else DEFAULT_SOURCE)
     if weights and request.where is None and named is None:
         where = weights.recipe.data.kind
-    domain = catalog.domain(named.domain) if named else catalog.recognise(where)
+    domain = _domain(request, named, where)
     options = initial_weights.reading(weights) if weights else {}
     part = recipes.part(where, **options | (named.data.options if named else {}))
     settings = [setting for setting in request.settings if setting.startswith("data.")]
     if settings:  # any recipe of the domain serves to check them
         part = recipes.override((named or next(iter(domain.recipes.table.values()))).changed(data=part), settings).data
     return _opened(domain, part, request.allow_download)
+
+
+def _domain(request: TrainRequest, named: Recipe | None, where: str) -> Domain:
+    """The domain of the data: that of the recipe, the one that the request states, or the one that can open them."""
+    stated = named.domain if named else request.domain
+    if request.domain is not None and stated != request.domain:
+        raise UserError(
+            f"domain = {request.domain!r}, but the recipe belongs to the domain {stated!r}. Leave out one of them."
+        )
+    return catalog.domain(stated) if stated is not None else catalog.recognise(where)
 
 
 def _opened(domain: Domain, part: Component, allow_download: bool) -> OpenedData:
@@ -202,6 +214,8 @@ def _with_settings(request: TrainRequest, base: Recipe, opened: OpenedData) -> t
     recipe = data_paths.stored(recipe, domain)
     recipe = resolve.placed(resolve.conditional(recipe, info))
     recipe, more = resolve.batch(recipe, info, explicit=any(s.startswith("batch=") for s in request.settings))
+    if request.epochs is not None:
+        recipe = recipe.changed(steps=resolve.steps_of_epochs(request.epochs, recipe, domain, info))
     return recipe, [*notes, *more, *_without_effect(recipe, base, opened, request)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from zerosum.domain import DatasetInfo, Domain
 from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.schedule import Schedule
-from zerosum.errors import UserError
+from zerosum.errors import UserError, within
 from zerosum.nn.precision import choose
 from zerosum.recipe import Recipe, settled
 
@@ -124,3 +125,9 @@ def with_cadence(recipe: Recipe, num_previews: int = 30) -> Recipe:
             "evaluate": every.evaluate,
         }
     )
+
+
+def steps_of_epochs(epochs: float, recipe: Recipe, info: DatasetInfo) -> int:
+    """The steps of so many passes over the training rows, of `recipe.batch` rows each."""
+    within("epochs", epochs, 0, 1e9, above=True)
+    return max(1, math.ceil(epochs * info.num_rows / settled(recipe.batch, "batch")))

@@ -1,4 +1,4 @@
-"""Loggers: callbacks that copy the log of a run to TensorBoard, Weights & Biases or MLflow. Each package is imported when used."""
+"""Loggers: callbacks that copy the log of a run to TensorBoard, Weights & Biases or MLflow. A package is imported when used."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class TensorBoardLogger:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._files += 1
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{self._files}"
-        self._file = open(self._folder / name, "wb", buffering=0)
+        self._file = open(self._folder / name, "wb", buffering=0)  # noqa: SIM115
 
     def _write(self, event: Any) -> None:
         from tensorboard.summary.writer.record_writer import RecordWriter
@@ -159,7 +159,9 @@ class MlflowLogger:
         elif isinstance(event, PreviewMade):
             self._client.log_artifact(self._id, str(event.path), "previews")
         elif isinstance(event, Finished):
-            self._client.set_terminated(self._id, {"finished": "FINISHED", "failed": "FAILED"}.get(event.state, "KILLED"))
+            self._client.set_terminated(
+                self._id, {"finished": "FINISHED", "failed": "FAILED"}.get(event.state, "KILLED")
+            )
         elif values := scalars(event):
             from mlflow.entities import Metric
 

@@ -47,7 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     where = tmp_path_factory.mktemp("attributes")
     learning = [f"learning.{player}.lr=0.002" for player in ("generator", "discriminator")]
     settings = [*QUICK, *learning, "conditional=true", "steps=400", "ema.half_life_samples=500"]
-    return zs.train(str(folder(where / "photos")), recipe="mlp", out=where / "run", set=settings)
+    return zs.train(str(folder(where / "photos")), recipe="mlp", out=where / "run", overrides=settings)
 
 
 def test_the_description_knows_the_attributes(trained: Run) -> None:
@@ -108,8 +108,8 @@ def test_resuming_is_equal_to_the_last_bit(tmp_path: Path) -> None:
         f"learning.{player}.lr=0.001" for player in ("generator", "discriminator")
     ]  # whatever the number of steps
     quick = [*QUICK, *steady, "conditional=true"]
-    whole = zs.train(source, recipe="mlp", out=tmp_path / "whole", set=[*quick, "steps=8"])
-    zs.train(source, recipe="mlp", out=tmp_path / "part", set=[*quick, "steps=5"])
+    whole = zs.train(source, recipe="mlp", out=tmp_path / "whole", overrides=[*quick, "steps=8"])
+    zs.train(source, recipe="mlp", out=tmp_path / "part", overrides=[*quick, "steps=5"])
     resumed = zs.resume(tmp_path / "part", steps=8)
     assert torch.equal(resumed.sample(5), whole.sample(5))
 
@@ -136,7 +136,7 @@ def test_labels_by_name_on_the_command_line(tmp_path: Path) -> None:
             save(tmp_path / "pets" / name / f"{number}.png", np.full((8, 8), 60 + 130 * index + number, dtype=np.uint8))
     run = zs.train(
         str(tmp_path / "pets"), recipe="sngan", out=tmp_path / "run",
-        set=["steps=2", "batch=8", "generator.width=4", "discriminator.width=4", "threads=1"],
+        overrides=["steps=2", "batch=8", "generator.width=4", "discriminator.width=4", "threads=1"],
     )  # fmt: skip
     done = zerosum("sample", run.path, "--num", 4, "--label", "dog", "--out", tmp_path / "dogs.npy", "--json")
     assert done.exit_code == 0, done.output

@@ -179,7 +179,7 @@ def test_a_small_run_on_the_digits_learns_and_is_scored(tmp_path: Path) -> None:
         "discriminator.irange=0.05",
     ]
     settings = [*widths, "batch=50", "steps=450", "threads=1"]
-    trained = api.train("digits", "goodfellow2014", out=tmp_path / "run", set=settings)
+    trained = api.train("digits", "goodfellow2014", out=tmp_path / "run", overrides=settings)
     source = open_source("digits", validation=1 / 6)
     start = DOMAIN.game.build(trained.recipe, trained.sampler.info).players["generator"]
     start.start_at_marginals(source)

@@ -51,7 +51,7 @@ def test_reals_of_all_classes_are_compared_with() -> None:
 
 def test_inputs_unlike_anything_trained_on_are_told(tmp_path: Path) -> None:
     """A run of digits: held-out digits pass, a flat grey, a photograph's noise and the negative of a digit do not."""
-    run = zs.train("digits", out=tmp_path / "run", set=["steps=2", "threads=1"])
+    run = zs.train("digits", out=tmp_path / "run", overrides=["steps=2", "threads=1"])
     held = open_source("digits").heldout
     assert held is not None
     for i in range(20):

@@ -32,11 +32,11 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_command_on_photographs_of_mixed_sizes(name: str, photographs: Path, tmp_path: Path) -> None:
     kind = DOMAIN.recipes.table[name].generator.kind
     settings = [*SMOKE[kind], "steps=3", "batch=8", "data.size=32", "cadence.preview=3", "conditional=auto"]
-    run = zs.train(str(photographs), name, out=tmp_path / "run", set=settings)
+    run = zs.train(str(photographs), name, out=tmp_path / "run", overrides=settings)
     samples = run.sample(4, seed=1)
     assert samples.shape == (4, 3, 32, 32)
     assert torch.isfinite(samples).all()
     assert (samples.abs() <= 1).all()
     torch.testing.assert_close(run.sample(4, seed=1, batch=1), samples, rtol=1e-3, atol=1e-3)
-    assert any(record["name"].startswith("frechet[") for record in run.metrics())
+    assert any(record["name"].startswith("frechet[") for record in run.metrics)
     assert "data:image/png;base64," in (tmp_path / "run" / "report.html").read_text()

@@ -254,7 +254,7 @@ def test_a_run_samples_judges_evaluates_and_exports(tmp_path: Path) -> None:
     pixels = drawn(96)
     pixels[..., 3] = 255 * (np.hypot(*(np.indices((8, 8)) - 3.5)) < 3.2)
     where = folder(tmp_path / "discs", pixels)
-    run = zs.train(str(where), recipe="mlp", set=QUICK, out=tmp_path / "run")
+    run = zs.train(str(where), recipe="mlp", overrides=QUICK, out=tmp_path / "run")
     samples = run.sample(8, seed=0)
     assert samples.shape == (8, 4, 8, 8)
     assert bool((samples[:, :3] <= samples[:, 3:]).all())

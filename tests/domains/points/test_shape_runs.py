@@ -48,10 +48,10 @@ def meshes(folder: Path) -> Path:
 def test_a_run_of_shapes_from_end_to_end(where: str, tmp_path: Path) -> None:
     folder = where == "meshes"
     data = [] if folder else ["data.num=200"]
-    run = train(str(meshes(tmp_path / where)) if folder else where, out=tmp_path / "run", set=[*SMALL, *data])
+    run = train(str(meshes(tmp_path / where)) if folder else where, out=tmp_path / "run", overrides=[*SMALL, *data])
     assert run.recipe.name == "points-latent"
     assert run.recipe.conditional is folder
-    records = {record["name"]: record for record in run.metrics()}
+    records = {record["name"]: record for record in run.metrics}
     kinds = {name.partition("[")[0] for name in records}
     assert kinds == {"1-NNA", "COV", "MMD", "JSD"} | ({"class_kept"} if folder else set())
     assert all(

@@ -17,9 +17,9 @@ SMALL = ["steps=12", "batch=32", "generator.width=8", "discriminator.width=8", "
 def test_a_run_of_points_from_end_to_end(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measures, "PAIRED", 50)
     monkeypatch.setattr(measures, "COMPARED", 100)
-    run = train(where, out=tmp_path / "run", set=SMALL)
+    run = train(where, out=tmp_path / "run", overrides=SMALL)
     assert run.recipe.name == ("toy" if where == "ring" else "toy-line")
-    records = {record["name"].partition("[")[0] for record in run.metrics()}
+    records = {record["name"].partition("[")[0] for record in run.metrics}
     assert {"modes_found", "share_near", "wasserstein_2", "KL", "MMD2", "D_distance", "V_gap"} <= records
     again = Run(run.folder)
     samples = again.sample(20, seed=3)
@@ -48,7 +48,7 @@ def test_missing_modes_are_found_and_forgiven() -> None:
 def test_each_point_of_a_file_is_judged(tmp_path: Path) -> None:
     from zerosum.api import train
 
-    made = train("normal", out=tmp_path / "run", set={"steps": 2, "batch": 16, "data.num": 500, "threads": 1})
+    made = train("normal", out=tmp_path / "run", overrides={"steps": 2, "batch": 16, "data.num": 500, "threads": 1})
     written = tmp_path / "points.csv"
     written.write_text("x\n0.5\n-1\n")
     names, scores = zip(*made.verdicts([written]), strict=True)
