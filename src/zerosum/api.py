@@ -529,6 +529,8 @@ def _refuse_unknown(held: in_memory.InMemory, where: Path, domain: str | None) -
         catalog.domain(domain)
         return
     try:
+        if where.suffix in (".npy", ".npz") and held.rows.ndim == 2:
+            raise UserError("a matrix is data of no domain by its shape alone")
         catalog.recognise(str(where))
     except UserError:
         every = [catalog.domain(name) for name in catalog.domain_names()]

@@ -127,7 +127,7 @@ def with_cadence(recipe: Recipe, num_previews: int = 30) -> Recipe:
     )
 
 
-def steps_of_epochs(epochs: float, recipe: Recipe, info: DatasetInfo) -> int:
-    """The steps of so many passes over the training rows, of `recipe.batch` rows each."""
+def steps_of_epochs(epochs: float, recipe: Recipe, domain: Domain, info: DatasetInfo) -> int:
+    """The steps of so many passes over the training rows: epochs x rows / batch, rounded up."""
     within("epochs", epochs, 0, 1e9, above=True)
-    return max(1, math.ceil(epochs * info.num_rows / settled(recipe.batch, "batch")))
+    return max(1, math.ceil(epochs * info.num_rows / settled(resolve_auto(recipe, domain, info)[0].batch, "batch")))
