@@ -67,6 +67,25 @@ from pathlib import Path
 zs.train("digits", recipe="mlp", out="run", overrides={"steps": 3})
 assert list(Path("run/tensorboard").glob("events.*"))
 """
+WANDB = """
+import os
+import zerosum as zs
+from pathlib import Path
+os.environ["WANDB_MODE"] = "offline"
+run = zs.train("ring", out="run", steps=2, log="wandb")
+assert list(Path("run/wandb").glob("offline-run-*"))
+"""
+MLFLOW = """
+import os
+os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+import mlflow, zerosum as zs
+from pathlib import Path
+mlflow.set_tracking_uri(Path("store").resolve().as_uri())
+zs.train("ring", out="run", steps=2, log="mlflow")
+client = mlflow.MlflowClient()
+(found,) = client.search_runs([client.get_experiment_by_name("zerosum").experiment_id])
+assert found.info.status == "FINISHED" and "discriminator/loss" in found.data.metrics
+"""
 ONNX = """
 import zerosum as zs
 from zerosum.__main__ import main
@@ -122,6 +141,8 @@ USES = {
     "none": NONE,
     "lab": LAB,
     "tensorboard": TENSORBOARD,
+    "wandb": WANDB,
+    "mlflow": MLFLOW,
     "onnx": ONNX,
     "tables": TABLES,
     "points": POINTS,

@@ -29,6 +29,7 @@ from zerosum.evaluation import compare as comparing
 from zerosum.evaluation.training_evaluator import preview_seconds
 from zerosum.generation.sampler import Sampler
 from zerosum.generation.trained_generator import TrainedGenerator
+from zerosum.jsonfile import parse_json
 from zerosum.planning import plan as plans
 from zerosum.planning import timing
 from zerosum.planning.plan import Plan, TrainRequest
@@ -567,7 +568,7 @@ def _in_processes(
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode not in (0, 130, 143):
         raise UserError(done.stderr.strip().removeprefix("zerosum: "))
-    run = load(json.loads(done.stdout)["folder"])
+    run = load(parse_json(done.stdout, "the result of zerosum train")["folder"])
     run.stopped_by = max(0, done.returncode - 128)
     return run
 

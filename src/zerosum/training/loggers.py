@@ -52,7 +52,7 @@ class TensorBoardLogger:
 
     def __init__(self) -> None:
         self._file: BinaryIO | None = None
-        self._folder, self._first_step, self._files = Path(), 0, 0
+        self._folder, self._first_step = Path(), 0
 
     def __call__(self, event: TrainingEvent) -> None:
         """Writes what the event holds."""
@@ -87,9 +87,9 @@ class TensorBoardLogger:
 
     def _open(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._files += 1
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{self._files}"
-        self._file = open(self._folder / name, "wb", buffering=0)  # noqa: SIM115
+        now = time.time_ns()  # readers take files by name, the oldest first
+        name = f"events.out.tfevents.{now // 10**9:010d}.{socket.gethostname()}.{os.getpid()}.{now}"
+        self._file = open(self._folder / name, "xb", buffering=0)  # noqa: SIM115
 
     def _write(self, event: Any) -> None:
         from tensorboard.summary.writer.record_writer import RecordWriter
