@@ -152,7 +152,7 @@ def test_a_run_shows_itself_and_holds_its_parts(trained: zs.Run) -> None:
     assert trained.discriminator(fakes, condition) is not None
     history = trained.history
     assert list(history["step"])[:3] == [1, 2, 3]
-    assert {"discriminator/loss", "generator/loss", "images", "seconds"} <= set(history.columns)
+    assert {"discriminator/loss", "generator/loss", "samples", "seconds"} <= set(history.columns)
     assert Path(trained.folder) == trained.path
 
 

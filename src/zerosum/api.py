@@ -91,10 +91,10 @@ class Run(TrainedGenerator):
 
     @property
     def history(self) -> Any:
-        """The log of the training, a row for each logged step with step, images, seconds and all scalars: a pandas DataFrame
+        """The log of the training, a row for each logged step with step, samples, seconds and all scalars: a pandas DataFrame
         where pandas is installed, else a list of dicts."""
         rows = [
-            {"step": line["step"], "images": line["images"], "seconds": line["seconds"], **line["values"]}
+            {"step": line["step"], "samples": line["samples"], "seconds": line["seconds"], **line["values"]}
             for line in self.folder.lines()
             if line["kind"] == "train"
         ]
