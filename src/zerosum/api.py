@@ -444,7 +444,7 @@ def compare(
     the table and samples of each."""
     found = comparing.hold([_run(run).path for run in runs], choice, NoProgress().say)
     if out is not None:
-        from zerosum.evaluation.compare_picture import draw
+        from zerosum.evaluation.compare import draw
 
         draw(found, Path(out))
     return found

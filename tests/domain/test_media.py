@@ -34,7 +34,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> zs.Run:
         toy, media=replace(toy.media, preview=sound, preview_ending=".wav", sample_name="", endings=(".csv",))
     )
     monkeypatch.setattr("zerosum.domains.toy.DOMAIN", heard)
-    return zs.train("ring", out=tmp_path / "run", set={"steps": 4, "batch": 8, "threads": 1})
+    return zs.train("ring", out=tmp_path / "run", overrides={"steps": 4, "batch": 8, "threads": 1})
 
 
 def test_a_domain_of_sounds_is_heard_on_its_page(run: zs.Run) -> None:

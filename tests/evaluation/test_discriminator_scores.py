@@ -67,7 +67,7 @@ def test_a_run_without_its_checkpoints_has_no_discriminator(run: Run, points: Pa
 @pytest.fixture(scope="module")
 def conditional(tmp_path_factory: pytest.TempPathFactory) -> Run:
     small = {"steps": 2, "batch": 8, "generator.width": 4, "discriminator.width": 4, "threads": 1}
-    return zerosum.train("digits", "cgan", set=small, out=tmp_path_factory.mktemp("runs") / "digits")
+    return zerosum.train("digits", "cgan", overrides=small, out=tmp_path_factory.mktemp("runs") / "digits")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from zerosum.run_folder import RunFolder
 
 def trained(out: Path | None = None, **settings: Any) -> Path:
     """The folder of a run of two steps."""
-    return api.train("ring", "toy", set={**SETTINGS, **settings}, out=out, progress=Told(2)).path
+    return api.train("ring", "toy", overrides={**SETTINGS, **settings}, out=out, progress=Told(2)).path
 
 
 def files(folder: Path) -> dict[str, bytes]:
