@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -25,6 +26,7 @@ from zerosum.engine import (
 )
 from zerosum.engine.adaptive import Controller
 from zerosum.engine.seeds import SeededNoise
+from zerosum.nn.latent import PathLengthGenerator
 
 DRAWS = SeededNoise(0, 0, 0, 0, 4, 4, torch.device("cpu"))
 
@@ -66,7 +68,7 @@ def test_reconstruction_is_the_decoders_error() -> None:
 # --- path length
 
 
-class Straight(nn.Module):
+class Straight(PathLengthGenerator):
     """w = z; the image is w @ matrix: J^T y = matrix y, whatever w is."""
 
     def __init__(self, matrix: Tensor) -> None:
@@ -79,6 +81,19 @@ class Straight(nn.Module):
 
     def synthesis(self, ws: Tensor) -> Tensor:
         return (ws.sum(1) @ self.matrix).view(-1, 1, 2, 4)
+
+
+def test_path_length_refuses_a_generator_that_does_not_declare_its_halves() -> None:
+    class Undeclared(nn.Module):
+        path_length_mean = torch.tensor(0.5)
+        mapping, synthesis = Straight.mapping, Straight.synthesis
+
+    data, verdict = torch.zeros(4, 1, 2, 4), DiscriminatorOutput((torch.zeros(4),))
+    play = LossContext(
+        data, data, verdict, verdict, lambda p, s: verdict, DRAWS, 0, "generator", noise=torch.randn(4, 5)
+    )
+    with pytest.raises(ValueError, match="mapping network"):
+        extra_losses.path_length().term(dataclasses.replace(play, generator=Undeclared()))
 
 
 def test_path_length_of_a_linear_generator_in_closed_form() -> None:

@@ -6,7 +6,6 @@ Adding a term is adding one public function to this module that is annotated to 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from zerosum.engine.game import DiscriminatorOutput, LossContext
 from zerosum.engine.penalties import Penalty, makers
 from zerosum.engine.schedule import Schedule
+from zerosum.nn.latent import PathLengthGenerator
 
 DISCRIMINATOR, GENERATOR = "discriminator", "generator"
 
@@ -63,14 +63,14 @@ def path_length(weight: float | Schedule = 2.0, every: int = 4, decay: float = 0
 
     Samples are (N, C, ...) of any rank; the places of images are their H W pixels.
 
-    Karras et al. 2020 (StyleGAN2), arXiv:1912.04958, section 3.2. The generator has `mapping(noise, condition) -> ws
-    (N, layers, W)`, `synthesis(ws) -> samples` and a scalar buffer `path_length_mean`, which moves by `decay` a time. The
-    lengths are compared with the mean before the turn, so that the rows of a batch stay apart.
+    Karras et al. 2020 (StyleGAN2), arXiv:1912.04958, section 3.2. The generator derives from `nn.latent.PathLengthGenerator`;
+    its buffer `path_length_mean` moves by `decay` each time. The lengths are compared with the mean before the turn, so that the
+    rows of a batch stay apart.
     """
 
     def function(play: LossContext) -> Tensor:
-        generator: Any = play.generator
-        if not hasattr(generator, "path_length_mean"):
+        generator = play.generator
+        if play.noise is None or not isinstance(generator, PathLengthGenerator):
             raise ValueError("the penalty `path_length` needs a generator with a mapping network, such as kind `style`")
         ws = generator.mapping(play.noise, play.fake_condition)
         samples = generator.synthesis(ws)
@@ -78,12 +78,11 @@ def path_length(weight: float | Schedule = 2.0, every: int = 4, decay: float = 0
         direction = play.draws.normal("path length", *samples.shape[1:]) / places**0.5
         (slope,) = torch.autograd.grad((samples * direction).sum(), ws, create_graph=True)
         lengths = slope.float().square().sum(2).mean(1).sqrt()
-        mean: Tensor = generator.path_length_mean
+        mean = generator.path_length_mean
         before = mean.clone()  # that of all rows before this turn, for every part of the batch
         with torch.no_grad():
             mean.lerp_(lengths.mean().to(mean.dtype), decay)
-        lost: Tensor = (lengths - before).square()
-        return lost
+        return (lengths - before).square()
 
     # Its noise is scaled by the size of the sample, so the weight need not be.
     return Penalty("path_length", function, weight, every, (GENERATOR,), source="Karras et al. 2020")

@@ -154,10 +154,12 @@ class Game:
     """Base class of all games. `players`, `turns` and `terms` must be given; the other methods do nothing by default.
 
     players: name -> network; each has one optimizer.
+    penalties: the engine's Penalty objects that the game adds to its losses; planning reads their periods. () without.
     reals_per_step: how many turns of a step draw real rows (fixed, so that the data order is a function of the step).
     """
 
     players: Mapping[str, nn.Module]
+    penalties: Sequence[Any] = ()
     reals_per_step: int = 1
 
     def turns(self, step: int) -> Sequence[Turn]:

@@ -33,6 +33,24 @@ class MappedGenerator(nn.Module):
         raise NotImplementedError
 
 
+class SplitNoiseGenerator(nn.Module):
+    """A generator that splits its noise into parts, each read at another depth, so that samples can be mixed by parts.
+
+    parts: sizes of the parts in order; their sum is the size of the noise.
+    """
+
+    parts: list[int]
+
+
+class PathLengthGenerator(MappedGenerator):
+    """A generator that keeps the running mean of its path lengths, for the penalty `path_length`.
+
+    path_length_mean: scalar buffer, which the penalty moves.
+    """
+
+    path_length_mean: Tensor
+
+
 def truncate(noise: Tensor, kind: Literal["normal", "uniform", "truncated_normal"], limit: float, by: float) -> Tensor:
     """Noise of a prior, moved towards 0 so that it follows the prior truncated by `by` in [0, 1]; 1 leaves it as it is.
 

@@ -195,7 +195,7 @@ def _places(steps: int) -> list[int]:
 def _kinds(loop: TrainingLoop, steps: int) -> dict[int, int]:
     """For each kind of step, the first step of that kind and how often it comes: in one period of all lazy parts where the
     game has no phases, else in such periods at even distances over the run."""
-    penalties = getattr(loop.game, "penalties", ())
+    penalties = loop.game.penalties
     every = [penalty.every for penalty in penalties] + [loop.settings.average_every]
     period = min(math.lcm(*every), LONGEST_PERIOD)
     starts = _places(steps) if len(phases(loop.game, steps)) > 1 else [0]

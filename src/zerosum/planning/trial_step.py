@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zerosum import memory
 from zerosum.engine.events import NonFinite
-from zerosum.engine.game import MicroBatch
+from zerosum.engine.game import DiscriminatorOutput, MicroBatch
 from zerosum.engine.loop import TrainingLoop
 from zerosum.errors import UserError
 from zerosum.nn.precision import autocast
@@ -90,7 +90,7 @@ def play_trial_steps(loop: TrainingLoop, steps: int = 1) -> None:
 
 def _all_due(loop: TrainingLoop, steps: int) -> list[int]:
     """A step of each phase, where it can be one at which every lazy penalty is due."""
-    period = math.lcm(*(penalty.every for penalty in getattr(loop.game, "penalties", ())))
+    period = math.lcm(*(penalty.every for penalty in loop.game.penalties))
     found = []
     for first in timing.phases(loop.game, steps):
         due = -(-first // period) * period
@@ -195,16 +195,12 @@ def _tensors(item: Any) -> Iterator[Tensor]:
     elif isinstance(item, list | tuple):
         for value in item:
             yield from _tensors(value)
-    elif hasattr(item, "logits"):
+    elif isinstance(item, DiscriminatorOutput):
         yield from _tensors(item.logits)
 
 
 def _told(loop: TrainingLoop, player: str, name: str, module: nn.Module, said: str) -> str:
-    concerned = [
-        penalty.name
-        for penalty in getattr(loop.game, "penalties", ())
-        if player in penalty.players and penalty.second_order
-    ]
+    concerned = [penalty.name for penalty in loop.game.penalties if player in penalty.players and penalty.second_order]
     what = f"The penalty {' and the penalty '.join(concerned)}" if concerned else "A term of this game"
     where = f"{player}.{name}" if name else f"the {player} itself"
     first = said.splitlines()[0] if said else "torch gives no reason"

@@ -15,6 +15,7 @@ from zerosum.engine import Duel, OptimizerConfig, Settings, TrainingLoop, penalt
 from zerosum.engine.extra_losses import path_length
 from zerosum.engine.game import Batch, DiscriminatorOutput, LossContext
 from zerosum.engine.seeds import SeededNoise
+from zerosum.nn.latent import PathLengthGenerator
 from zerosum.nn.precision import Precision
 from zerosum.nn.style_layers import StyledLayer
 
@@ -197,7 +198,7 @@ def test_the_projection_may_go_through_a_mapping() -> None:
 # --- derivatives
 
 
-class Linear(nn.Module):
+class Linear(PathLengthGenerator):
     """ws -> the pixels that a matrix makes of the sum of all layers' styles: J is that matrix, for every layer."""
 
     def __init__(self) -> None:

@@ -14,6 +14,7 @@ from zerosum import recipe as recipes
 from zerosum.domains.translation import DOMAIN, terms
 from zerosum.domains.translation.game import Cycle, ReplayBuffer
 from zerosum.domains.translation.networks import GENERATORS
+from zerosum.domains.translation.networks.capabilities import DirectionOfCycle, PatchFeatures
 from zerosum.domains.translation.networks.layers import Waves
 from zerosum.domains.translation.networks.patch import PatchDiscriminator
 from zerosum.domains.translation.sides import Side, Task
@@ -207,7 +208,7 @@ def test_feature_matching_by_hand() -> None:
     torch.testing.assert_close(terms.feature_matching(1.0).term(alone), torch.tensor([3.0, 3.0]))
 
 
-class Shift(nn.Module):
+class Shift(DirectionOfCycle):
     """Adds a number; back, takes another away."""
 
     def forward(self, noise: Tensor, x: Tensor) -> Tensor:
@@ -228,7 +229,23 @@ def test_cycle_and_identity_by_hand() -> None:
         terms.cycle().term(play(x, x, x, nn.Identity()))
 
 
-class Basis(nn.Module):
+class Undeclared(nn.Module):
+    """Has attributes of the names, but derives from no class that declares the capabilities."""
+
+    other = vectors = reverse = at = None
+
+    def forward(self, noise: Tensor, x: Tensor) -> Tensor:
+        return x
+
+
+def test_attributes_of_the_same_name_declare_no_capability() -> None:
+    x = torch.randn(2, 1, 4, 4)
+    for term, kind in ((terms.cycle(), "kind `cycle`"), (terms.contrast(), "kind `contrastive`")):
+        with pytest.raises(ValueError, match=kind):
+            term.term(play(x, x, x, Undeclared()))
+
+
+class Basis(PatchFeatures):
     """Vectors that are known: place p of the input is the p-th axis, that of the output turned by `turn` places."""
 
     def __init__(self, turn: int) -> None:
@@ -254,7 +271,7 @@ def test_contrast_of_known_vectors(turn: int, similar: float) -> None:
     torch.testing.assert_close(found, torch.full((2,), expected))
 
 
-class Pixels(nn.Module):
+class Pixels(PatchFeatures):
     """The vectors of a picture are its own pixels, of length 1."""
 
     def vectors(self, noise: Tensor, images: Tensor, places: Tensor) -> list[Tensor]:

@@ -17,6 +17,7 @@ from zerosum.data.images.lossless_io import read
 from zerosum.domain import DatasetInfo, SampleRequest
 from zerosum.domains.translation import preview
 from zerosum.domains.translation.inference import produce
+from zerosum.domains.translation.networks.capabilities import ReversibleGenerator
 from zerosum.domains.translation.sides import Side
 from zerosum.domains.translation.writing import write
 from zerosum.engine.duel import Prior
@@ -24,7 +25,7 @@ from zerosum.engine.game import Batch
 from zerosum.errors import UserError
 
 
-class Negative(nn.Module):
+class Negative(ReversibleGenerator):
     """Turns light and dark around at each place; the way back does nothing but dim."""
 
     reach, multiple = 0, 1
@@ -224,6 +225,10 @@ def test_what_cannot_be(tmp_path: Path) -> None:
     refused("No examples lie with", maker, out)
     one_way = hand(network=nn.Conv2d(3, 3, 1))
     refused("one direction alone", one_way, out, there, reverse=True)
+    undeclared = nn.Conv2d(3, 3, 1)
+    undeclared.reverse = undeclared.at = lambda *given: undeclared  # type: ignore[assignment]
+    refused("one direction alone", hand(network=undeclared), out, there, reverse=True)
+    refused("one strength alone", hand(network=undeclared), out, there, strength=0.5)
     maker.examples = Batch(torch.zeros(2, 3, 16, 16), torch.ones(2, 3, 16, 16))
     refused("--keep-metadata keeps that of files", maker, out, keep_metadata=True)
     refused("a sheet is", maker, tmp_path / "b.npz")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from zerosum.domains.tables.networks import Generator
 from zerosum.engine.game import LossContext
 from zerosum.engine.penalties import Penalty
 from zerosum.engine.schedule import Schedule
@@ -20,8 +21,8 @@ def told_columns(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
     a condition. For generators that do not copy given columns into the row. Xu et al. 2019, arXiv:1907.00503, section 4.3."""
 
     def function(play: LossContext) -> Tensor:
-        generator: Any = play.generator
-        if play.fake_condition is None or not hasattr(generator, "raw"):
+        generator = play.generator
+        if play.fake_condition is None or play.noise is None or not isinstance(generator, Generator):
             raise ValueError("the penalty `told_columns` needs conditions and a generator of tables")
         made = generator.raw(play.noise, play.fake_condition).float()
         num = len(generator.blocks)

@@ -16,6 +16,7 @@ from zerosum import domain
 from zerosum.domain import DatasetInfo
 from zerosum.domains.translation import terms
 from zerosum.domains.translation.networks import DISCRIMINATORS, GENERATORS
+from zerosum.domains.translation.networks.capabilities import DirectionOfCycle
 from zerosum.domains.translation.networks.cyclegan import CycleDiscriminator, CycleGenerator
 from zerosum.domains.translation.sides import task_of
 from zerosum.engine.duel import DISCRIMINATOR, GENERATOR, Duel
@@ -119,7 +120,7 @@ class Cycle(Game):
             self.past[name].load_state_dict(own, int(state.get("first_row", 0)))
 
 
-class _Direction(nn.Module):
+class _Direction(DirectionOfCycle):
     """A generator that knows the one of the way back, as `other`."""
 
     def __init__(self, way: nn.Module, other: nn.Module) -> None:

@@ -23,6 +23,11 @@ from zerosum.data.images.lossless_io import READABLE, LosslessImage, read
 from zerosum.data.images.pictures import Size, refuse_huge, resized
 from zerosum.domain import SIZE, DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult
 from zerosum.domains.translation import derived_inputs, preview, writing
+from zerosum.domains.translation.networks.capabilities import (
+    AdjustableGenerator,
+    ReversibleGenerator,
+    TranslationGenerator,
+)
 from zerosum.domains.translation.sides import Side, Values, class_numbers, from_unit, one_hot, sides, size_of
 from zerosum.domains.translation.tiling import Tiling, tiled
 from zerosum.errors import UserError
@@ -71,7 +76,7 @@ class ImageTranslator:
         given, target = sides(info)
         reverse, size = REVERSE.value(wanted), SIZE.value(wanted)
         if reverse:
-            if not hasattr(network, "reverse"):
+            if not isinstance(network, ReversibleGenerator):
                 raise UserError("--reverse: this generator knows one direction alone. The recipe cyclegan learns both.")
             given, target = target, given
         make = "" if reverse else str(info.payload["make"])
@@ -153,17 +158,17 @@ def _dosed(network: Any, strength: float) -> Any:
         raise UserError(f"--strength must lie in [0, 1], got {strength}: 0 leaves the picture as it is, 1 as trained.")
     if strength == 1:
         return network
-    if not hasattr(network, "at"):
+    if not isinstance(network, AdjustableGenerator):
         raise UserError(
             "--strength: this generator has one strength alone. The recipes cut and single train one that can be dosed."
         )
     return network.at(strength)
 
 
-def _tiling(network: Any, info: DatasetInfo) -> Tiling:
+def _tiling(network: TranslationGenerator, info: DatasetInfo) -> Tiling:
     """Tiles of at least the training size, whose margins are as wide as the network sees, where that is known."""
-    grid = max(16, int(getattr(network, "multiple", 1)))
-    reach = getattr(network, "reach", None) or Tiling().margin
+    grid = max(16, network.multiple)
+    reach = network.reach or Tiling().margin
     margin = -(-min(reach, MOST_MARGIN) // grid) * grid
     side = max(Tiling().side, *(-(-length // grid) * grid for length in size_of(info)))
     return Tiling(side, margin, -(-Tiling().blend // grid) * grid, grid)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from zerosum.domains.translation.networks.capabilities import DirectionOfCycle, PatchFeatures
 from zerosum.engine.game import LossContext
 from zerosum.engine.penalties import Penalty, makers
 from zerosum.engine.schedule import Schedule
@@ -80,8 +81,8 @@ def contrast(
         raise ValueError(f"places >= 2, temperature > 0, identity >= 0: got {places}, {temperature}, {identity}")
 
     def function(play: LossContext) -> Tensor:
-        generator: Any = play.generator
-        if not hasattr(generator, "vectors"):
+        generator = play.generator
+        if not isinstance(generator, PatchFeatures):
             raise ValueError("the penalty `contrast` needs a generator of kind `contrastive`")
         assert play.condition is not None
         assert play.noise is not None
@@ -97,7 +98,7 @@ def contrast(
 
 
 def _told_apart(
-    generator: Any, noise: Tensor, given: Tensor, made: Tensor, places: Tensor, temperature: float
+    generator: PatchFeatures, noise: Tensor, given: Tensor, made: Tensor, places: Tensor, temperature: float
 ) -> Tensor:
     """(N,): cross-entropy of finding each place of `made` among those of `given`, averaged over places and depths."""
     lost = []
@@ -122,11 +123,10 @@ def _real(play: LossContext) -> Tensor:
 
 
 def _other(play: LossContext) -> Callable[[Tensor, Tensor], Tensor]:
-    generator: Any = play.generator
-    if not hasattr(generator, "other"):
+    generator = play.generator
+    if not isinstance(generator, DirectionOfCycle):
         raise ValueError("the penalty `cycle` needs a generator of kind `cycle`, which also translates back")
-    other: Callable[[Tensor, Tensor], Tensor] = generator.other
-    return other
+    return generator.other
 
 
 def table() -> Mapping[str, Callable[..., Penalty]]:

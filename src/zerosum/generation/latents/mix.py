@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from zerosum.errors import UserError
 from zerosum.generation.latents.labelled_grid import Layout
 from zerosum.generation.latents.space import Latents, Space
+from zerosum.nn import latent
 
 
 def num_layers(space: Space) -> int:
@@ -24,14 +23,13 @@ def num_layers(space: Space) -> int:
 
 def _chunks(space: Space) -> tuple[int, ...]:
     """Sizes of the parts in which the generator splits its noise."""
-    network: Any = space.network
-    sizes = tuple(getattr(network, "parts", ()))
-    if len(sizes) < 2 or sum(sizes) != space.sampler.prior.size:
+    network = space.network
+    if not isinstance(network, latent.SplitNoiseGenerator) or len(network.parts) < 2:
         raise UserError(
             f"{type(network).__name__} reads its noise in one piece at its first layer, so there are no layers to mix. "
             "Mixing needs a generator with styles (stylegan2-s) or with split noise (biggan-s)."
         )
-    return sizes
+    return tuple(network.parts)
 
 
 def layers_of(text: str, count: int) -> tuple[int, ...]:

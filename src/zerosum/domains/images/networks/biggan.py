@@ -12,10 +12,11 @@ from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.layers import Ending, Output
 from zerosum.domains.images.networks.resnet import Body, Init, ResNetDiscriminator, init_weights, level_widths
 from zerosum.nn.conditioning import embedded_size, embedding, require_condition
+from zerosum.nn.latent import SplitNoiseGenerator
 from zerosum.nn.layers import Norm
 
 
-class BigGanGenerator(nn.Module):
+class BigGanGenerator(SplitNoiseGenerator):
     """The noise is split: one part makes the small grid, the others enter the norms of their blocks, with the condition.
 
     The condition is embedded once, in `embedded` features, for all blocks. The part of a block has L // (blocks + 1) numbers,

@@ -26,7 +26,7 @@ from zerosum.domains.images.networks.layers import (
 )
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.nn.conditioning import embedding, require_condition
-from zerosum.nn.latent import MappedGenerator
+from zerosum.nn.latent import PathLengthGenerator
 from zerosum.nn.layers import doubled_widths
 from zerosum.nn.precision import without_autocast
 from zerosum.nn.random_rows import draw_rows, normal_rows
@@ -50,7 +50,7 @@ def level_widths(shape: Shape, width: int, max_width: int) -> list[int]:
     return doubled_widths(width, num_halvings(shape) + 1, max_width)
 
 
-class StyleGenerator(MappedGenerator):
+class StyleGenerator(PathLengthGenerator):
     """A learned constant, convolutions modulated by styles w, and an image to which every size adds.
 
     width, max_width: channels at the full size, and at most. style: length of w, 0 for that of the noise. mapping_layers and
@@ -61,8 +61,6 @@ class StyleGenerator(MappedGenerator):
     `mapping` and `synthesis` are the two halves, `w_mean` the running mean of w, and `path_length_mean` belongs to the penalty
     on path lengths. In eval mode an image is a function of its own noise and condition alone.
     """
-
-    path_length_mean: Tensor
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from zerosum.domains.translation.networks.capabilities import AdjustableGenerator, PatchFeatures
 from zerosum.domains.translation.networks.resnet import ResNet
 from zerosum.domains.translation.sides import Side, Task
 from zerosum.errors import UserError
@@ -21,7 +22,7 @@ INITIAL = "begun_"
 """Prefix of the buffers that hold the initial weights."""
 
 
-class ContrastiveGenerator(nn.Module):
+class ContrastiveGenerator(PatchFeatures):
     """A residual generator whose own encoder compares positions of the input with those of the output.
 
     features: F of the two-layer heads, one for each depth of the encoder. The other options are those of `resnet`.
@@ -65,7 +66,7 @@ class ContrastiveGenerator(nn.Module):
         return found
 
 
-class ResidualIdentity(nn.Module):
+class ResidualIdentity(PatchFeatures, AdjustableGenerator):
     """x + r(x), r a contrastive generator whose last layer starts at zero: at step 0 the output equals the input exactly.
 
     The initial weights are stored as buffers. On the line w(s) = w(0) + s (w - w(0)) between them and the trained weights w the

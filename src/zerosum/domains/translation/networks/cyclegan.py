@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
+from zerosum.domains.translation.networks.capabilities import ReversibleGenerator
 from zerosum.domains.translation.networks.patch import PatchDiscriminator
 from zerosum.domains.translation.networks.resnet import ResNet
 from zerosum.domains.translation.sides import Task
@@ -21,7 +22,7 @@ def reversed_task(task: Task) -> Task:
     return replace(task, input=task.target, target=task.input)
 
 
-class CycleGenerator(nn.Module):
+class CycleGenerator(ReversibleGenerator):
     """Two residual generators, one for each direction: a call translates inputs to targets, `reverse` targets to inputs.
 
     pool: number of past fakes that are kept for each direction and that replace half of the new ones in the steps of the

@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
+from zerosum.domains.translation.networks.capabilities import TranslationGenerator
 from zerosum.domains.translation.networks.layers import Inlet, Noise, is_local, norm
 from zerosum.domains.translation.sides import Task
 from zerosum.nn.layers import AnyNorm
@@ -28,7 +29,7 @@ class Residual(nn.Module):
         return y
 
 
-class ResNet(nn.Module):
+class ResNet(TranslationGenerator):
     """Features at a fraction of the size, changed by residual blocks; the last layer is linear.
 
     width: channels at full size, doubled at each of `levels` halvings. blocks: residual blocks at the small size.

@@ -11,6 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, silu
 
+from zerosum.domains.translation.networks.capabilities import TranslationGenerator
 from zerosum.domains.translation.networks.layers import Inlet, Noise, is_local, norm
 from zerosum.domains.translation.sides import Task
 from zerosum.nn.layers import AnyNorm, doubled_widths
@@ -30,7 +31,7 @@ class Block(nn.Module):
         return silu(self.norm(self.conv(x)))
 
 
-class UNet(nn.Module):
+class UNet(TranslationGenerator):
     """Features at every scale, halved by means and upsampled again; the last layer is linear.
 
     width: channels at full size, doubled at each level up to width * widest. levels: halvings. depth: convolutions of each
