@@ -41,7 +41,8 @@ for where, name in kinds.items():
     found = catalog.recognise(where)
     assert found.name == name, (where, found.name)
     options = {"points": 32} if name == "points" else {}
-    assert found.open(part(where, **options), False).num_rows > 10
+    source, info = found.open(part(where, **options), False)
+    assert source.num_rows > 10 and info.num_rows > 10
 import zerosum as zs
 run = zs.train("clouds.npy", out="run", overrides={"steps": 2, "data.points": 32})
 run.sample(2, seed=0)
