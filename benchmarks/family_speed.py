@@ -23,7 +23,7 @@ from zerosum.domain import pair
 from zerosum.domains.images.data import ImageSource, Shape
 from zerosum.engine import Stepped, TrainingLoop
 from zerosum.engine.game import Batch, DiscriminatorOutput
-from zerosum.engine.schedule import at
+from zerosum.engine.optimizers import at
 from zerosum.planning import plan, resolve
 from zerosum.recipe import Recipe
 

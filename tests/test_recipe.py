@@ -13,8 +13,7 @@ from torch import nn
 from zerosum import catalog
 from zerosum.domain import duel
 from zerosum.engine.duel import Prior, UpdateRules
-from zerosum.engine.optimizers import OptimizerConfig
-from zerosum.engine.schedule import Schedule
+from zerosum.engine.optimizers import OptimizerConfig, Schedule
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import AverageConfig, Intervals, Recipe, differences, dropped_options, override, parse, part, read
 

@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal, overload
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from zerosum.engine.duel import Prior, UpdateRules
-from zerosum.engine.optimizers import USES, OptimizerConfig
-from zerosum.engine.schedule import Schedule
+from zerosum.engine.optimizers import USES, OptimizerConfig, Schedule
 from zerosum.errors import Damaged, UserError, nearest, shown, wanted
 from zerosum.jsonfile import MOST_BYTES, parse_json, read_bytes, read_json
 
@@ -72,7 +71,7 @@ class PenaltyConfig(BaseModel):
 
 
 class AverageConfig(Frozen):
-    """The average generator. half_life_samples: rows of real data; 0 switches it off. ramp: see engine.ema.Average."""
+    """The average generator. half_life_samples: rows of real data; 0 switches it off. ramp: see WeightAverage of the engine."""
 
     half_life_samples: Number | Auto = 20_000.0
     ramp: float | None = 0.05

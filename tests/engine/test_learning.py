@@ -10,9 +10,7 @@ import torch
 from small_games import copied, duel, generator, match, play, same
 from torch import nn
 
-from zerosum.engine.ema import WeightAverage
-from zerosum.engine.optimizers import USES, OptimizerConfig
-from zerosum.engine.schedule import Schedule, at
+from zerosum.engine.optimizers import USES, OptimizerConfig, Schedule, WeightAverage, at
 from zerosum.errors import UserError
 
 TORCH = {

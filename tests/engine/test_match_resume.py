@@ -12,8 +12,7 @@ from small_games import Rows, critic, duel, generator, match, play, same
 from zerosum.engine import losses, penalties
 from zerosum.engine.duel import UpdateRules
 from zerosum.engine.loop import TrainingLoop
-from zerosum.engine.optimizers import USES, OptimizerConfig
-from zerosum.engine.schedule import Schedule
+from zerosum.engine.optimizers import USES, OptimizerConfig, Schedule
 from zerosum.store import latest_checkpoint, read_checkpoint, save_checkpoint
 
 STEPS = 12

@@ -11,7 +11,7 @@ import conformance
 from zerosum.engine import penalties
 from zerosum.engine.duel import UpdateRules
 from zerosum.engine.game import DiscriminatorOutput, LossContext
-from zerosum.engine.schedule import Schedule
+from zerosum.engine.optimizers import Schedule
 
 MAKERS = penalties.table()
 W = torch.tensor([1.0, -2.0, 2.0])  # a gradient of norm 3

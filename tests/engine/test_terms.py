@@ -24,7 +24,7 @@ from zerosum.engine import (
     losses,
     penalties,
 )
-from zerosum.engine.adaptive import Controller
+from zerosum.engine.duel import Controller
 from zerosum.engine.seeds import SeededNoise
 from zerosum.nn.latent import PathLengthGenerator
 

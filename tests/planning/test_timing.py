@@ -18,7 +18,7 @@ from zerosum.engine import penalties
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, Turn
 from zerosum.engine.loop import Settings, TrainingLoop
-from zerosum.engine.schedule import Schedule
+from zerosum.engine.optimizers import Schedule
 from zerosum.evaluation.training_evaluator import preview_seconds
 from zerosum.planning import plan, resolve, timing
 from zerosum.training.trainer import Trainer

@@ -1,15 +1,12 @@
 """The adversarial engine: the two-player game, whatever is played for. It knows no domain."""
 
 from zerosum.engine import extra_losses, losses, penalties
-from zerosum.engine.adaptive import Adaptive
-from zerosum.engine.duel import Duel
+from zerosum.engine.duel import Adaptive, Duel, Prior, UpdateRules
 from zerosum.engine.events import Boundary, Event, NonFinite, Stepped
 from zerosum.engine.game import Batch, DiscriminatorOutput, Game, LossContext, MicroBatch, Source, Turn
 from zerosum.engine.loop import Settings, TrainingLoop, train
-from zerosum.engine.optimizers import OptimizerConfig
+from zerosum.engine.optimizers import OptimizerConfig, Schedule
 from zerosum.engine.penalties import Penalty
-from zerosum.engine.schedule import Schedule
-from zerosum.engine.update_rules import Prior, UpdateRules
 
 __all__ = [
     "Adaptive",

@@ -6,26 +6,156 @@ Shapes: N rows of a micro-batch, L latent size, ``...`` the data's own shape.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from zerosum.engine import losses
-from zerosum.engine.adaptive import Adaptive, Controller
 from zerosum.engine.game import Batch, DiscriminatorOutput, Game, LossContext, MicroBatch, Turn
 from zerosum.engine.losses import GANLoss
+from zerosum.engine.optimizers import Schedule, at
 from zerosum.engine.penalties import Penalty, clip_weights
-from zerosum.engine.schedule import at
 from zerosum.engine.seeds import SeededNoise
-from zerosum.engine.update_rules import Prior, UpdateRules
 from zerosum.nn.network_checks import check_discriminator, check_generator
-
-__all__ = ["DISCRIMINATOR", "GENERATOR", "Adaptive", "Augment", "Duel", "Prior", "UpdateRules"]
 
 Augment = Callable[[Tensor, SeededNoise, str, float], Tensor]
 Replay = Callable[[Batch, MicroBatch], Batch]
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
+
+
+# --- noise
+
+MAX_NOISE_SIZE = 65_536
+"""Largest number of noise values per row; a recipe that asks for more would exhaust the memory."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The distribution of the noise z, (N, L) float32: normal, uniform on [-1, 1], or truncated normal (|z| <= limit)."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # a recipe with a misspelt field is refused
+    size: int
+    kind: Literal["normal", "uniform", "truncated_normal"] = "normal"
+    limit: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("normal", "uniform", "truncated_normal"):
+            raise ValueError(f"prior kind must be normal, uniform or truncated_normal, got {self.kind!r}")
+        if not 1 <= self.size <= MAX_NOISE_SIZE or not self.limit > 0:
+            raise ValueError(
+                f"prior size must lie in 1 to {MAX_NOISE_SIZE:,} and its limit above 0, got {self.size} and {self.limit}"
+            )
+        if self.kind != "truncated_normal" and self.limit != Prior.limit:
+            raise ValueError(f"a prior limit has no use with kind = {self.kind!r}; it goes with truncated_normal")
+
+    def draw(self, draws: SeededNoise, purpose: str = "noise") -> Tensor:
+        """(N, L) float32."""
+        if self.kind == "uniform":
+            return draws.uniform(purpose, self.size) * 2 - 1
+        if self.kind == "truncated_normal":
+            return draws.truncated_normal(purpose, self.size, limit=self.limit)
+        return draws.normal(purpose, self.size)
+
+
+# --- adaptive augmentation
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """Adaptive augmentation: the strength p rises while the discriminator overfits the training reals, that is while
+    r = E[sign(D(x))] over them lies above `target`, and falls while r lies below. Karras et al. 2020, "Training generative
+    adversarial networks with limited data", arXiv:2006.06676, section 3.1.
+
+    over_images: reals that p needs to travel from 0 to 1. every: discriminator turns between two changes.
+    initial, most: where p begins, and its upper bound; 0 <= initial <= most <= 1.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # a recipe with a misspelt field is refused
+    target: float = 0.6
+    over_images: float = 500_000.0
+    every: int = 4
+    initial: float = 0.0
+    most: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not -1 < self.target < 1 or not self.over_images > 0 or self.every < 1:
+            raise ValueError("adaptive augmentation: target in (-1, 1), over_images > 0 and every >= 1 are needed")
+        if not 0 <= self.initial <= self.most <= 1:
+            raise ValueError(f"adaptive augmentation: 0 <= initial <= most <= 1, got {self.initial} and {self.most}")
+
+
+class Controller:
+    """Adjusts p during training. Its state is p and the sums since the last change of p."""
+
+    def __init__(self, rule: Adaptive) -> None:
+        self.rule, self.strength, self.sign = rule, rule.initial, 0.0
+        self._sum: Tensor | float = 0.0
+        self._turns, self._rows = 0, 0
+
+    def update(self, sign: Tensor, rows: int) -> None:
+        """Adds the mean sign of D on the `rows` reals of one turn, over all processes; every `every` turns p changes."""
+        # Summed on its device: reading the value in every turn would synchronise the GPU.
+        self._sum, self._turns, self._rows = self._sum + sign.detach().double(), self._turns + 1, self._rows + rows
+        if self._turns < self.rule.every:
+            return
+        self.sign = float(self._sum) / self._turns
+        change = self._rows / self.rule.over_images
+        moved = self.strength + (change if self.sign > self.rule.target else -change)
+        self.strength = min(self.rule.most, max(0.0, moved))
+        self._sum, self._turns, self._rows = 0.0, 0, 0
+
+    def state_dict(self) -> dict[str, float]:
+        """Plain numbers."""
+        kept = {"strength": self.strength, "sign": self.sign}
+        return kept | {"sum": float(self._sum), "turns": self._turns, "rows": self._rows}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """The inverse of state_dict."""
+        self.strength, self.sign, self._sum = state["strength"], state["sign"], state["sum"]
+        self._turns, self._rows = int(state["turns"]), int(state["rows"])
+
+
+# --- the turns
+
+
+@dataclass(frozen=True)
+class UpdateRules:
+    """How the turns are played.
+
+    discriminator_steps: k, discriminator turns before each generator turn.
+    simultaneous: both players' gradients are taken at the same parameters (k must be 1).
+    fakes: "fresh" noise in every turn, or the "previous" generator turn's samples for the discriminator.
+    batches: real and fake through the discriminator as "two" batches or as "one" concatenated batch.
+    clip_weights: every discriminator weight is clamped to [-c, c] after its step.
+    augment_strength: handed to the augmentation: a number, a Schedule, or Adaptive, which follows D's overfitting.
+    augment_role: "shown": D sees reals and fakes augmented; "compared": D sees them plain, and only a penalty of that
+        role (`consistency`) looks at augmented ones.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # a recipe with a misspelt field is refused
+    discriminator_steps: int = 1
+    simultaneous: bool = False
+    fakes: Literal["fresh", "previous"] = "fresh"
+    batches: Literal["two", "one"] = "two"
+    clip_weights: float | None = None
+    augment_strength: float | Schedule | Adaptive = 1.0
+    augment_role: Literal["shown", "compared"] = "shown"
+
+    def __post_init__(self) -> None:
+        if self.discriminator_steps < 1:
+            raise ValueError(f"discriminator_steps must be at least 1, got {self.discriminator_steps}")
+        if self.simultaneous and self.discriminator_steps != 1:
+            raise ValueError("a simultaneous update has one discriminator step; set discriminator_steps = 1")
+        if self.fakes not in ("fresh", "previous"):
+            raise ValueError(f"fakes must be fresh or previous, got {self.fakes!r}")
+        if self.batches not in ("two", "one"):
+            raise ValueError(f"batches must be two or one, got {self.batches!r}")
+        if self.augment_role not in ("shown", "compared"):
+            raise ValueError(f"augment_role must be shown or compared, got {self.augment_role!r}")
+        if self.clip_weights is not None and not self.clip_weights > 0:
+            raise ValueError(f"clip_weights must be more than 0, got {self.clip_weights}; leave it out for no clipping")
 
 
 class Duel(Game):

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from zerosum.engine.game import DiscriminatorOutput, LossContext
+from zerosum.engine.optimizers import Schedule
 from zerosum.engine.penalties import Penalty, makers
-from zerosum.engine.schedule import Schedule
 from zerosum.nn.latent import PathLengthGenerator
 
 DISCRIMINATOR, GENERATOR = "discriminator", "generator"

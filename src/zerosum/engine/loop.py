@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 
 from zerosum.engine.distributed import DistributedContext
-from zerosum.engine.ema import WeightAverage
 from zerosum.engine.events import Boundary, Event, NonFinite, Stepped
 from zerosum.engine.game import Game, MicroBatch, Source, Turn
-from zerosum.engine.optimizers import OptimizerConfig
-from zerosum.engine.schedule import Schedule, at
+from zerosum.engine.optimizers import OptimizerConfig, Schedule, WeightAverage, at
 from zerosum.engine.seeds import SeededNoise, derive, rows_at
 from zerosum.engine.step import Player, StepResult, TermsObserver, backward, save_buffers, train_only
 from zerosum.errors import UserError, nearest

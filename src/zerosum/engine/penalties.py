@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.engine.game import LossContext
-from zerosum.engine.schedule import Schedule, at
+from zerosum.engine.optimizers import Schedule, at
 
 PenaltyFunction = Callable[[LossContext], Tensor]
 

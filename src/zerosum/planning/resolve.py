@@ -9,7 +9,7 @@ import torch
 
 from zerosum.domain import DatasetInfo, Domain
 from zerosum.engine.distributed import DistributedContext
-from zerosum.engine.schedule import Schedule
+from zerosum.engine.optimizers import Schedule
 from zerosum.errors import UserError, within
 from zerosum.nn.precision import choose
 from zerosum.recipe import Recipe, settled

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.r3 import Block, Down, R3Discriminator, R3Generator, ScaledGrid, Up, stages_of
 from zerosum.domains.images.recipes.r3 import R3GAN
-from zerosum.engine.schedule import Schedule
+from zerosum.engine.optimizers import Schedule
 
 SHAPES = [
     Shape(1, 8, 8),

@@ -14,7 +14,7 @@ from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.recipes.tuning import batch_rule, resolve_auto
 from zerosum.domains.toy import DOMAIN as TOY
 from zerosum.engine import extra_losses, losses, penalties
-from zerosum.engine.schedule import Schedule
+from zerosum.engine.optimizers import Schedule
 from zerosum.errors import UserError
 from zerosum.planning import plan
 from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe

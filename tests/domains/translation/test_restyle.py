@@ -15,7 +15,7 @@ from zerosum.domains.translation.inference import ImageTranslator, produce
 from zerosum.domains.translation.networks.cut import INITIAL, ResidualIdentity
 from zerosum.domains.translation.sides import Side, Task
 from zerosum.domains.translation.tiling import tiled
-from zerosum.engine.ema import WeightAverage
+from zerosum.engine.optimizers import WeightAverage
 
 TASK = Task(Side(3), Side(3), paired=False)
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from zerosum.domain import DatasetInfo, both
 from zerosum.engine.duel import Prior
-from zerosum.engine.optimizers import OptimizerConfig
-from zerosum.engine.schedule import Schedule
+from zerosum.engine.optimizers import OptimizerConfig, Schedule
 from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 LATENT = Recipe(

@@ -9,7 +9,7 @@ import torch
 
 from zerosum.domain import DatasetInfo, both
 from zerosum.engine.duel import Prior
-from zerosum.engine.schedule import Schedule
+from zerosum.engine.optimizers import Schedule
 from zerosum.nn.precision import multiplies_faster
 from zerosum.recipe import AverageConfig, Component, PenaltyConfig, Recipe, part, settled
 

@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy
 
 from zerosum.domains.tables.networks import Generator
 from zerosum.engine.game import LossContext
+from zerosum.engine.optimizers import Schedule
 from zerosum.engine.penalties import Penalty
-from zerosum.engine.schedule import Schedule
 
 
 def told_columns(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:

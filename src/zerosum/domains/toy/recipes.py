@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from zerosum.domain import DatasetInfo, both
 from zerosum.engine.duel import Prior
-from zerosum.engine.schedule import Schedule
+from zerosum.engine.optimizers import Schedule
 from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 TOY = Recipe(

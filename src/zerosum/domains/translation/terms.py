@@ -14,8 +14,8 @@ from torch.nn.functional import cross_entropy
 
 from zerosum.domains.translation.networks.capabilities import DirectionOfCycle, PatchFeatures
 from zerosum.engine.game import LossContext
+from zerosum.engine.optimizers import Schedule
 from zerosum.engine.penalties import Penalty, makers
-from zerosum.engine.schedule import Schedule
 
 GENERATOR = ("generator",)
 

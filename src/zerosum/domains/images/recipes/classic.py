@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from zerosum.domain import both
 from zerosum.engine.duel import Prior, UpdateRules
-from zerosum.engine.optimizers import OptimizerConfig
-from zerosum.engine.schedule import Schedule
+from zerosum.engine.optimizers import OptimizerConfig, Schedule
 from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 RADFORD = "Radford, Metz and Chintala 2015, arXiv:1511.06434"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from zerosum.domain import both
-from zerosum.engine.duel import Prior
-from zerosum.engine.schedule import Schedule
-from zerosum.engine.update_rules import UpdateRules
+from zerosum.engine.duel import Prior, UpdateRules
+from zerosum.engine.optimizers import Schedule
 from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 HUANG = "Huang et al. 2024 (R3GAN), arXiv:2501.05441"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zerosum.domain import both
 from zerosum.engine.duel import Prior
-from zerosum.engine.schedule import Schedule
+from zerosum.engine.optimizers import Schedule
 from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 STYLEGAN2_S = Recipe(

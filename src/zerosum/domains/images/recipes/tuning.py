@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from zerosum.domain import DatasetInfo, pair, penalty_maker
-from zerosum.engine.schedule import Schedule
+from zerosum.engine.optimizers import Schedule
 from zerosum.recipe import Recipe, settled
 
 BATCH_PIXELS, BATCH_MOST, BATCH_LEAST = 4_096, 64, 4
