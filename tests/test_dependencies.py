@@ -26,7 +26,7 @@ PLACES = {
     "onnx": ("generation/export/exporting.py",),
     "tables": ("api.py", "domains/tables/reading/frames.py", "domains/tables/writing.py", "estimators/tables.py"),
     "points": ("domains/points/meshes.py",),
-    "textures": ("domains/translation/textures.py",),
+    "textures": ("domains/translation/builtin_sources.py",),
 }
 """Files that may import what an extra brings."""
 INDIRECT = {"charset-normalizer": "trimesh reads text with it that is not UTF-8"}

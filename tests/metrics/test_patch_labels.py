@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zerosum.domains.translation.measures.patch_labels import coarse, label_accuracy, train_patch_classifier
+from zerosum.domains.translation.measures.label_accuracy import coarse, label_accuracy, train_patch_classifier
 from zerosum.errors import UserError
 from zerosum.metrics.classifier import weights_sha256
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zerosum.domains.translation.measures.patch_distance import bands, patch_distances, patches, sliced_distance
+from zerosum.domains.translation.measures.appearance import bands, patch_distances, patches, sliced_distance
 from zerosum.errors import UserError
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from zerosum.domains.translation.measures.ssim import contrast, edge_ssim, edges, ssim
+from zerosum.domains.translation.measures.appearance import contrast
+from zerosum.domains.translation.measures.structure import edge_ssim, edges, ssim
 from zerosum.errors import UserError
 
 

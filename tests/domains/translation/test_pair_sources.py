@@ -14,7 +14,7 @@ from PIL import Image
 from zerosum.catalog import recognise
 from zerosum.domains.images.data import open_source
 from zerosum.domains.translation import data
-from zerosum.domains.translation.sides import Side, colours, from_unit, shown, side, size_of, to_unit
+from zerosum.domains.translation.sides import Side, class_colours, from_unit, size_of, to_displayable, to_unit
 from zerosum.domains.translation.source import PairSource
 from zerosum.errors import UserError
 from zerosum.recipe import part
@@ -52,7 +52,7 @@ def test_values_come_back_exactly(bits: int, channels: int) -> None:
     rows = to_unit(values, where)
     assert (float(rows.min()), float(rows.max())) == (-1, 1)
     np.testing.assert_array_equal(from_unit(rows, where), values)
-    assert side(where.plain()) == where
+    assert Side.from_dict(where.to_dict()) == where
 
 
 def test_labels_are_one_hot_and_keep_their_codes() -> None:
@@ -64,13 +64,15 @@ def test_labels_are_one_hot_and_keep_their_codes() -> None:
     torch.testing.assert_close(rows.sum(0), torch.ones(5, 6))
     np.testing.assert_array_equal(rows.argmax(0).numpy(), chosen)
     np.testing.assert_array_equal(from_unit(rows + 0.1 * torch.randn(3, 5, 6), where), codes[chosen])
-    np.testing.assert_array_equal(from_unit(shown(rows[None], where)[0], Side(3)), codes[chosen])  # their own colours
-    with pytest.raises(UserError, match=r"\(1, 2, 3\), which is none of the 3 classes"):
+    np.testing.assert_array_equal(
+        from_unit(to_displayable(rows[None], where)[0], Side(3)), codes[chosen]
+    )  # their own colours
+    with pytest.raises(UserError, match=r"\(1, 2, 3\), which is not one of the 3 classes"):
         to_unit(np.full((2, 2, 3), (1, 2, 3), np.uint8), where)
 
 
 def test_colours_of_many_classes_differ() -> None:
-    palette = colours(Side(12, "labels", tuple((k,) for k in range(12))))
+    palette = class_colours(Side(12, "labels", tuple((k,) for k in range(12))))
     assert float(torch.cdist(palette, palette).add(torch.eye(12) * 9).min()) > 0.1
 
 
@@ -379,7 +381,7 @@ def test_the_split_is_by_content_and_keeps_pairs_together(tmp_path: Path) -> Non
 
 def test_textures_are_pieces_of_their_photographs() -> None:
     pytest.importorskip("skimage")
-    from zerosum.domains.translation.textures import photographs
+    from zerosum.domains.translation.builtin_sources import photographs
 
     source = opened("textures", num=40, heldout=20, size=32)
     rows = source.heldout_batch(torch.arange(20))

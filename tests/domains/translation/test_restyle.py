@@ -11,13 +11,13 @@ from torch import Tensor
 
 import infos
 from zerosum.domain import SampleRequest
-from zerosum.domains.translation.inference import ImageTranslator, produce
+from zerosum.domains.translation.inference import ImageTranslator, sample
 from zerosum.domains.translation.networks.cut import INITIAL, ResidualIdentity
-from zerosum.domains.translation.sides import Side, Task
+from zerosum.domains.translation.sides import Side, TranslationTask
 from zerosum.domains.translation.tiling import tiled
 from zerosum.engine.optimizers import WeightAverage
 
-TASK = Task(Side(3), Side(3), paired=False)
+TASK = TranslationTask(Side(3), Side(3), paired=False)
 
 
 def fresh(**options: object) -> ResidualIdentity:
@@ -110,7 +110,7 @@ def test_the_command_doses_it(tmp_path: Path) -> None:
     changed = []
     for strength in (0.0, 0.5, 1.0):
         out = tmp_path / f"{strength}.png"
-        produce(maker, info, SampleRequest(None, 0, out, {"input": (tmp_path / "a.png",), "strength": strength}))  # type: ignore[arg-type]
+        sample(maker, info, SampleRequest(None, 0, out, {"input": (tmp_path / "a.png",), "strength": strength}))  # type: ignore[arg-type]
         changed.append(float(np.abs(read(out).values.astype(int) - values).mean()))
     assert changed[0] == 0
     assert changed[0] < changed[1] < changed[2]
@@ -118,4 +118,4 @@ def test_the_command_doses_it(tmp_path: Path) -> None:
 
 def test_it_changes_images_only() -> None:
     with pytest.raises(ValueError, match="label maps go with"):
-        ResidualIdentity(Task(Side(2, "labels", ((0,), (1,))), Side(3), paired=False), latent=1)
+        ResidualIdentity(TranslationTask(Side(2, "labels", ((0,), (1,))), Side(3), paired=False), latent=1)

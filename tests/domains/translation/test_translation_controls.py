@@ -1,30 +1,30 @@
-"""Controls that must fail stand beside the measures of translations; a measure that cannot tell real images from them says so."""
+"""Controls are measured with every metric of translations; a metric that cannot tell real images from them says so."""
 
 from __future__ import annotations
 
 import torch
 
 from zerosum.domains.translation import DOMAIN
+from zerosum.domains.translation.evaluator import TranslationEvaluator
 from zerosum.domains.translation.measures import controls
-from zerosum.domains.translation.measures.controls import Controls
-from zerosum.domains.translation.metrics import TranslationEvaluator
+from zerosum.domains.translation.measures.controls import TranslationControls
 from zerosum.metrics.record import Record
 from zerosum.recipe import part
 
 LEVELS = tuple(f"patch_distance[level={level}," for level in ("1", "2", "rest"))
 
 
-def of(name: str, num: int = 256) -> Controls:
+def of(name: str, num: int = 256) -> TranslationControls:
     """The controls of a named source's first `num` reals."""
     evaluator = DOMAIN.evaluation.evaluator(DOMAIN.data.open(part(name), False), 0)
     assert isinstance(evaluator, TranslationEvaluator)
     reals, own = evaluator.reals, evaluator._controls
     picked = type(reals)(reals.inputs[:num], reals.targets[:num], reals.others[:num], reals.split)
-    return Controls(picked, own.paired, own.target, own.reader, own.seed)
+    return TranslationControls(picked, own.paired, own.target, own.reader, own.seed)
 
 
-def doubt(own: Controls, name: str, better: str = "higher") -> str:
-    protocol = own.told(Record(name, 0.5, {}, better, "")).protocol
+def doubt(own: TranslationControls, name: str, better: str = "higher") -> str:
+    protocol = own.add_to(Record(name, 0.5, {}, better, "")).protocol
     assert protocol.get("controls")
     return str(protocol.get("cannot_judge", ""))
 
@@ -73,5 +73,5 @@ def test_where_all_targets_have_the_same_edges_edges_judge_nothing() -> None:
     own = of("digit-outlines", 64)
     alike = own.reals.targets[:1].repeat(64, 1, 1, 1)
     noisy = alike + 0.01 * torch.randn(alike.shape, generator=torch.Generator().manual_seed(0))
-    same = Controls(type(own.reals)(alike, noisy, noisy, "train"), True, own.target, own.reader, 0)
+    same = TranslationControls(type(own.reals)(alike, noisy, noisy, "train"), True, own.target, own.reader, 0)
     assert doubt(same, "edges_kept[ssim,n=64]").startswith("True targets score ")

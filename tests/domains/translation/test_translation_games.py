@@ -17,7 +17,7 @@ from zerosum.domains.translation.networks import GENERATORS
 from zerosum.domains.translation.networks.capabilities import DirectionOfCycle, PatchFeatures
 from zerosum.domains.translation.networks.layers import Waves
 from zerosum.domains.translation.networks.patch import PatchDiscriminator
-from zerosum.domains.translation.sides import Side, Task
+from zerosum.domains.translation.sides import Side, TranslationTask
 from zerosum.engine import Settings, Stepped, TrainingLoop
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, DiscriminatorOutput, LossContext, MicroBatch
@@ -86,7 +86,7 @@ def played(name: str, source: Small, micro_batches: int = 1, **changes: Any) -> 
 @pytest.mark.parametrize("kind", sorted(TINY))
 @pytest.mark.parametrize("size", [(16, 16), (17, 22)])
 def test_generators_keep_the_size(kind: str, size: tuple[int, int]) -> None:
-    network = GENERATORS[kind](Task(COLOUR, COLOUR), latent=2, **TINY[kind])
+    network = GENERATORS[kind](TranslationTask(COLOUR, COLOUR), latent=2, **TINY[kind])
     x = torch.randn(2, 3, *size)
     assert network(torch.randn(2, 2), x).shape == (2, 3, *size)
 
@@ -103,7 +103,7 @@ def test_generators_keep_the_size(kind: str, size: tuple[int, int]) -> None:
 def test_reach_is_how_far_a_place_sees(kind: str, options: dict[str, Any]) -> None:
     """The slope of one output pixel is 0 beyond the stated reach in every phase of the grid, and not before it in one."""
     torch.manual_seed(0)
-    network = GENERATORS[kind](Task(GREY, GREY), latent=2, norm="pixel", **options)
+    network = GENERATORS[kind](TranslationTask(GREY, GREY), latent=2, norm="pixel", **options)
     side = 2 * (network.reach + network.multiple) + 1
     side += -side % network.multiple
     seen = 0
@@ -120,7 +120,7 @@ def test_reach_is_how_far_a_place_sees(kind: str, options: dict[str, Any]) -> No
 
 def test_pieces_are_the_whole_where_the_norm_is_local() -> None:
     torch.manual_seed(0)
-    network = GENERATORS["unet"](Task(COLOUR, GREY), latent=3, norm="pixel", **TINY["unet"])
+    network = GENERATORS["unet"](TranslationTask(COLOUR, GREY), latent=3, norm="pixel", **TINY["unet"])
     margin = -(-network.reach // network.multiple) * network.multiple
     x, z = torch.randn(1, 3, 4 * margin, 4 * margin), torch.randn(1, 3)
     whole = network(z, x)
@@ -159,7 +159,7 @@ def test_pixel_norm_by_hand() -> None:
 
 @pytest.mark.parametrize("levels", [1, 2, 3])
 def test_a_patch_sees_as_much_as_it_says(levels: int) -> None:
-    network = PatchDiscriminator(Task(GREY, GREY), width=4, levels=levels)
+    network = PatchDiscriminator(TranslationTask(GREY, GREY), width=4, levels=levels)
     x = torch.randn(1, 1, 96, 96, requires_grad=True)
     verdict = network(x, torch.randn(1, 1, 96, 96))
     logits = verdict.logits[0]
@@ -172,14 +172,14 @@ def test_a_patch_sees_as_much_as_it_says(levels: int) -> None:
 
 def test_scales_and_the_input_of_the_discriminator() -> None:
     x, c = torch.randn(2, 1, 16, 16), torch.randn(2, 3, 16, 16)
-    seeing = PatchDiscriminator(Task(COLOUR, GREY), width=4, scales=2)
+    seeing = PatchDiscriminator(TranslationTask(COLOUR, GREY), width=4, scales=2)
     verdict = seeing(x, c)
     assert [tuple(logit.shape) for logit in verdict.logits] == [(2, 4, 4), (2, 2, 2)]
     assert not torch.equal(verdict.logits[0], seeing(x, c + 1).logits[0])
-    blind = PatchDiscriminator(Task(COLOUR, GREY, paired=False), width=4, told=False)
+    blind = PatchDiscriminator(TranslationTask(COLOUR, GREY, paired=False), width=4, told=False)
     assert torch.equal(blind(x, c).logits[0], blind(x, c + 1).logits[0])
     with pytest.raises(UserError, match="must not see the input"):
-        PatchDiscriminator(Task(COLOUR, GREY, paired=False))
+        PatchDiscriminator(TranslationTask(COLOUR, GREY, paired=False))
 
 
 # --- terms
@@ -309,7 +309,7 @@ def test_contrast_moves_what_was_made_towards_the_input_and_never_the_input(iden
 
 def test_an_encoder_knows_places_of_the_same_picture() -> None:
     torch.manual_seed(0)
-    network = GENERATORS["contrastive"](Task(COLOUR, COLOUR), latent=1, **TINY["contrastive"])
+    network = GENERATORS["contrastive"](TranslationTask(COLOUR, COLOUR), latent=1, **TINY["contrastive"])
     x, z, places = torch.randn(2, 3, 16, 16), torch.zeros(2, 1), torch.rand(2, 6)
     found = network.vectors(z, x, places)
     assert len(found) == len(network.heads) == 4  # first layer, one halving, half of the blocks, all of them
@@ -320,7 +320,7 @@ def test_an_encoder_knows_places_of_the_same_picture() -> None:
     head = nn.functional.normalize(network.heads[0](depth[1, at]), dim=1)
     torch.testing.assert_close(found[0][1], head)
     with pytest.raises(UserError, match="both sides must be of one kind"):
-        GENERATORS["contrastive"](Task(COLOUR, GREY), latent=1)
+        GENERATORS["contrastive"](TranslationTask(COLOUR, GREY), latent=1)
 
 
 # --- past fakes
@@ -332,7 +332,7 @@ def exchange(past: ReplayBuffer, values: Tensor, step: int, shares: int = 1) -> 
     for rows in torch.arange(total).chunk(shares):
         at = draws(len(rows), int(rows[0]), total, step)
         batch = Batch(values[rows].view(-1, 1, 1, 1), None)
-        parts.append(past.exchanged(batch, MicroBatch(None, at, step)).data.flatten())
+        parts.append(past.exchange(batch, MicroBatch(None, at, step)).data.flatten())
     return torch.cat(parts)
 
 

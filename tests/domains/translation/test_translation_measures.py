@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from zerosum.domain import ConditionedEvaluator, HasBestMetric
-from zerosum.domains.translation.image_collection import ImageCollection, album_of
-from zerosum.domains.translation.measures import labels
-from zerosum.domains.translation.metrics import TranslationEvaluator
+from zerosum.domains.translation.evaluator import TranslationEvaluator
+from zerosum.domains.translation.image_collection import ImageCollection, collection_of
+from zerosum.domains.translation.measures import label_accuracy
 from zerosum.domains.translation.sides import Side
 from zerosum.domains.translation.source import PairSource
 from zerosum.metrics.record import Record
@@ -40,11 +40,11 @@ def painted(labels: Tensor, seed: int) -> Tensor:
 
 
 def source(a: Tensor, b: Tensor, sides: tuple[Side, Side], paired: bool, num_held: int) -> PairSource:
-    albums = album_of(a, sides[0]), album_of(b, sides[1])
+    collections = collection_of(a, sides[0]), collection_of(b, sides[1])
     cut = len(a) - num_held
-    first, second = (albums[0].picked(range(cut)), albums[1].picked(range(cut))), None
+    first, second = (collections[0].picked(range(cut)), collections[1].picked(range(cut))), None
     if num_held:
-        second = albums[0].picked(range(cut, len(a))), albums[1].picked(range(cut, len(b)))
+        second = collections[0].picked(range(cut, len(a))), collections[1].picked(range(cut, len(b)))
     return PairSource("made", first, second, paired, (32, 32))
 
 
@@ -184,10 +184,10 @@ def test_deep_sides(pairs: TranslationEvaluator) -> None:
     deep = replace(GREY, bits=16)
     a = smooth(40, 1, 0)
     shallow = source(a, a, (GREY, GREY), True, 20)
-    album: Any = ImageCollection(tuple(a.to(torch.int32) * 257), deep)
+    collection: Any = ImageCollection(tuple(a.to(torch.int32) * 257), deep)
     parts = (
-        (album.picked(range(20)), album.picked(range(20))),
-        (album.picked(range(20, 40)), album.picked(range(20, 40))),
+        (collection.picked(range(20)), collection.picked(range(20))),
+        (collection.picked(range(20, 40)), collection.picked(range(20, 40))),
     )
     whole = PairSource("made", *parts, True, (32, 32))
     one_way, other = (TranslationEvaluator(each, 0) for each in (shallow, whole))
@@ -216,5 +216,5 @@ def test_a_reader_of_labels_learns_from_rows_of_all_places(monkeypatch: pytest.M
     monkeypatch.setattr(labels, "train_patch_classifier", lambda images, *_, **__: asked.append(images))
     _ = evaluator.reader.model
     (images,) = asked
-    assert len(images) == labels.MOST_ROWS
-    assert not images.equal(evaluator.source.batch(torch.arange(labels.MOST_ROWS)).data)
+    assert len(images) == label_accuracy.MOST_ROWS
+    assert not images.equal(evaluator.source.batch(torch.arange(label_accuracy.MOST_ROWS)).data)

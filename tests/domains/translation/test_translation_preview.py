@@ -12,7 +12,7 @@ from PIL import Image
 import infos
 from zerosum.domain import PreviewContext
 from zerosum.domains.translation import preview
-from zerosum.domains.translation.sides import Side, colours
+from zerosum.domains.translation.sides import Side, class_colours
 
 MAP = Side(3, "labels", ((0,), (1,), (2,)))
 
@@ -27,7 +27,7 @@ def test_label_maps_in_colours_beside_what_was_made(tmp_path: Path) -> None:
     scene = PreviewContext(10, infos.of_pairs(MAP, Side(1)), torch.zeros(4, 1), None, labels)
     preview.picture(made, tmp_path / "a.png", scene)
     page = pixels(tmp_path / "a.png")
-    colour = ((colours(MAP)[2] + 1) * 127.5).round().int().tolist()
+    colour = ((class_colours(MAP)[2] + 1) * 127.5).round().int().tolist()
     is_label, is_made = (page == colour).all(2), (page == 0).all(2)
     side = 16 * round(preview.CELL / 16)
     assert is_label.sum() == is_made.sum() == 4 * side * side

@@ -16,7 +16,7 @@ import infos
 from zerosum.data.images.lossless_io import read
 from zerosum.domain import DatasetInfo, SampleRequest
 from zerosum.domains.translation import preview
-from zerosum.domains.translation.inference import produce
+from zerosum.domains.translation.inference import sample
 from zerosum.domains.translation.networks.capabilities import ReversibleGenerator
 from zerosum.domains.translation.sides import Side
 from zerosum.domains.translation.writing import write
@@ -68,7 +68,7 @@ def hand(given: Side = Side(3), target: Side = Side(3), network: nn.Module | Non
 
 
 def run(maker: Hand, out: Path, *inputs: Path, **more: Any) -> list[Path]:
-    made = produce(maker, maker.info, SampleRequest(None, 0, out, {"input": inputs, **more}))
+    made = sample(maker, maker.info, SampleRequest(None, 0, out, {"input": inputs, **more}))
     assert made is not None
     assert made.num == len(made.paths)
     return list(made.paths)
@@ -112,7 +112,7 @@ def test_folders_keep_their_names(tmp_path: Path) -> None:
     (folder / "notes.txt").write_text("no picture")
     (folder / "broken.png").write_bytes(b"\x89PNG no picture")
     maker = hand()
-    made = produce(maker, maker.info, SampleRequest(None, 0, tmp_path / "out", options={"input": (folder,)}))
+    made = sample(maker, maker.info, SampleRequest(None, 0, tmp_path / "out", options={"input": (folder,)}))
     assert made is not None
     assert [path.name for path in made.paths] == ["x.bmp", "x-2.png", "y.jpg"]
     assert [note for note in made.notes if note.startswith("Left out") and "broken.png" in note]
@@ -198,7 +198,7 @@ def test_without_files_the_examples_are_shown(tmp_path: Path) -> None:
 
 
 def run_all(maker: Hand, out: Path, num: int) -> list[Path]:
-    made = produce(maker, maker.info, SampleRequest(None, 0, out))
+    made = sample(maker, maker.info, SampleRequest(None, 0, out))
     assert made is not None
     assert made.num == num
     return list(made.paths)
@@ -206,7 +206,7 @@ def run_all(maker: Hand, out: Path, num: int) -> list[Path]:
 
 def refused(words: str, maker: Hand, out: Path, *inputs: Path, **more: Any) -> None:
     with pytest.raises(UserError, match=words):
-        produce(maker, maker.info, SampleRequest(more.pop("num", None), 0, out, {"input": inputs, **more}))
+        sample(maker, maker.info, SampleRequest(more.pop("num", None), 0, out, {"input": inputs, **more}))
 
 
 def test_what_cannot_be(tmp_path: Path) -> None:
@@ -251,10 +251,10 @@ def test_16_bits_into_a_generator_of_8_are_told(tmp_path: Path) -> None:
     (tmp_path / "in" / "b.heic").write_bytes(b"heic")
     Image.fromarray(np.full((8, 8), 65535, np.uint16)).save(tmp_path / "in" / "b.png")
     maker = hand(Side(1), Side(1))
-    one = produce(
+    one = sample(
         maker, maker.info, SampleRequest(None, 0, tmp_path / "o.png", options={"input": (tmp_path / "a.png",)})
     )
-    many = produce(maker, maker.info, SampleRequest(None, 0, tmp_path / "out", options={"input": (tmp_path / "in",)}))
+    many = sample(maker, maker.info, SampleRequest(None, 0, tmp_path / "out", options={"input": (tmp_path / "in",)}))
     assert one is not None
     assert many is not None
     assert (
@@ -297,13 +297,13 @@ def test_translations_are_written_at_the_size_that_is_asked_for(tmp_path: Path) 
     sheet = [SampleRequest(None, 0, tmp_path / "sheet.png", options={"size": size}) for size in ("50", "70")]
     sizes = []
     for wanted in sheet:
-        produce(maker, maker.info, wanted)
+        sample(maker, maker.info, wanted)
         with Image.open(wanted.out) as picture:
             sizes.append(picture.size)
     assert sizes[1][0] - sizes[0][0] == 3 * 20
     assert sizes[1][1] - sizes[0][1] == 2 * 20
     with pytest.raises(UserError, match="one picture of 300,000 samples"):
-        produce(maker, maker.info, SampleRequest(100_000, 0, tmp_path / "sheet.png"))
+        sample(maker, maker.info, SampleRequest(100_000, 0, tmp_path / "sheet.png"))
 
 
 def test_a_sheet_of_examples_that_cannot_be_written_whole_leaves_nothing(
@@ -317,5 +317,5 @@ def test_a_sheet_of_examples_that_cannot_be_written_whole_leaves_nothing(
     maker = hand()
     maker.examples = Batch(torch.zeros(2, 3, 16, 16), torch.ones(2, 3, 16, 16))
     with pytest.raises(UserError, match=r"sheet\.png: No space left on device"):
-        produce(maker, maker.info, SampleRequest(None, 0, tmp_path / "sheet.png"))
+        sample(maker, maker.info, SampleRequest(None, 0, tmp_path / "sheet.png"))
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from zerosum.data.images.lossless_io import read
-from zerosum.domains.translation.writing import Metadata, deep_png, fitting, metadata_of, write
+from zerosum.domains.translation.writing import Metadata, deep_png, metadata_of, suitable_path, write
 
 
 def values(bits: int, channels: int, seed: int = 0) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
@@ -25,7 +25,7 @@ def values(bits: int, channels: int, seed: int = 0) -> npt.NDArray[np.uint8] | n
 @pytest.mark.parametrize("bits", [8, 16])
 def test_round_trip(suffix: str, channels: int, bits: int, tmp_path: Path) -> None:
     picture = values(bits, channels)
-    path = fitting(tmp_path / f"a{suffix}", picture, None)
+    path = suitable_path(tmp_path / f"a{suffix}", picture, None)
     write(path, picture)
     found = read(path)
     assert found.values.dtype == picture.dtype
@@ -36,7 +36,7 @@ def test_round_trip(suffix: str, channels: int, bits: int, tmp_path: Path) -> No
 @pytest.mark.parametrize("bits", [8, 16])
 def test_transparency(channels: int, bits: int, tmp_path: Path) -> None:
     picture, alpha = values(bits, channels), values(bits, 1, seed=1)[..., 0]
-    path = fitting(tmp_path / "a.png", picture, alpha)
+    path = suitable_path(tmp_path / "a.png", picture, alpha)
     write(path, picture, alpha)
     found = read(path)
     assert found.alpha is not None
@@ -47,14 +47,14 @@ def test_transparency(channels: int, bits: int, tmp_path: Path) -> None:
 def test_the_ending_can_hold_the_picture() -> None:
     grey, colour, deep, many = values(8, 1), values(8, 3), values(16, 3), values(8, 4)
     alpha = grey[..., 0]
-    assert fitting(Path("a.jpg"), colour, None) == Path("a.jpg")
-    assert fitting(Path("a.jpg"), colour, alpha) == Path("a.png")
-    assert fitting(Path("a.jpg"), deep, None) == Path("a.png")
-    assert fitting(Path("a.tif"), deep, None) == Path("a.png")
-    assert fitting(Path("a.tif"), values(16, 1), None) == Path("a.tif")
-    assert fitting(Path("a.gif"), colour, None) == Path("a.png")
-    assert fitting(Path("a.PNG"), colour, alpha) == Path("a.PNG")
-    assert fitting(Path("a.png"), many, None) == Path("a.npy")
+    assert suitable_path(Path("a.jpg"), colour, None) == Path("a.jpg")
+    assert suitable_path(Path("a.jpg"), colour, alpha) == Path("a.png")
+    assert suitable_path(Path("a.jpg"), deep, None) == Path("a.png")
+    assert suitable_path(Path("a.tif"), deep, None) == Path("a.png")
+    assert suitable_path(Path("a.tif"), values(16, 1), None) == Path("a.tif")
+    assert suitable_path(Path("a.gif"), colour, None) == Path("a.png")
+    assert suitable_path(Path("a.PNG"), colour, alpha) == Path("a.PNG")
+    assert suitable_path(Path("a.png"), many, None) == Path("a.npy")
 
 
 def test_the_deep_png_is_one_to_others_too() -> None:

@@ -1,4 +1,4 @@
-"""Translation: pictures of one kind into pictures of another, from pairs or without."""
+"""Image-to-image translation, trained on pairs of images or on two sets of images without pairs."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from zerosum.data.images import pictures
 from zerosum.domain import Data, DatasetInfo, Domain, Evaluation, Games, Media, Recipes, WriteOptions
 from zerosum.domains.translation import data, inference, preview, recipes
 from zerosum.domains.translation.game import game, generator
-from zerosum.domains.translation.image_collection import read_album
+from zerosum.domains.translation.image_collection import read_collection
 from zerosum.domains.translation.networks import DISCRIMINATORS, GENERATORS
-from zerosum.domains.translation.sides import shown, sides, size_of
-from zerosum.domains.translation.source import PairSource, Payload
+from zerosum.domains.translation.sides import sides, size_of, to_displayable
+from zerosum.domains.translation.source import PairSource, TranslationPayload
 from zerosum.errors import UserError
 
 
 def _describe(info: DatasetInfo) -> str:
-    given, wanted = sides(info)
+    given, target = sides(info)
     a, b = info.payload["num_images"]
     num = f"{a:,} pairs" if info.payload["paired"] else f"{a:,} and {b:,} images without pairs"
     height, width = size_of(info)
-    return f"{num}, {given.describe()} to {wanted.describe()}, in rows of {width}x{height}"
+    return f"{num}, {given.describe()} to {target.describe()}, in rows of {width}x{height}"
 
 
 def _evaluator(source: PairSource, seed: int) -> Any:
-    from zerosum.domains.translation.metrics import TranslationEvaluator
+    from zerosum.domains.translation.evaluator import TranslationEvaluator
 
     return TranslationEvaluator(source, seed)
 
 
 def _read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
-    """Files of the target side as the discriminator wants them, at the size of the training rows."""
+    """Reads images of the target side as the discriminator takes them, at the size of the training rows."""
     if not paths:
         raise UserError("judge needs at least one image file.")
-    album = read_album(list(paths), like=sides(info)[1], size=size_of(info))
-    return torch.stack([album.whole(row) for row in range(len(album))])
+    collection = read_collection(list(paths), like=sides(info)[1], size=size_of(info))
+    return torch.stack([collection.whole(row) for row in range(len(collection))])
 
 
 def _write(samples: Tensor, path: Path, info: DatasetInfo, form: WriteOptions = WriteOptions()) -> list[Path]:
-    return pictures.write(shown(samples, sides(info)[1]), path, form.size, form.names)
+    return pictures.write(to_displayable(samples, sides(info)[1]), path, form.size, form.names)
 
 
 DOMAIN = Domain(
     name="translation",
-    summary="pictures into pictures: label maps, outlines, another season or style; pairs, or two heaps without pairs",
+    summary="images into images: label maps, outlines, another season or style; pairs of images, or two sets without pairs",
     data=Data(
         can_open=data.can_open,
         open=data.open_source,
         info=PairSource.info,
         describe=_describe,
         sources=data.sources,
-        payload=Payload,
+        payload=TranslationPayload,
         looks_like=data.looks_like,
         examples=PairSource.examples,
         smaller=lambda info: pictures.smaller(*size_of(info)),
@@ -75,7 +75,7 @@ DOMAIN = Domain(
         read=_read,
         num_shown=preview.NUM_SHOWN,
         postprocess=lambda samples, recipe: samples.clamp_(-1, 1),  # in place: generators end linearly
-        sample=inference.produce,
+        sample=inference.sample,
         sample_options=inference.OPTIONS,
         pixels=True,
     ),

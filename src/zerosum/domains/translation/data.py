@@ -1,4 +1,4 @@
-"""The sources of translation: named ones that need no files, and folders."""
+"""Opens the sources of translation: the built-in ones by name, and folders of images."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from zerosum import domain
 from zerosum.data.images import pairs
 from zerosum.data.opening import path_of
 from zerosum.data.sources import SourceInfo
-from zerosum.domains.translation import embedded, layouts, textures
+from zerosum.domains.translation import builtin_sources, layouts
 from zerosum.domains.translation.image_collection import ImageCollection
-from zerosum.domains.translation.layouts import Albums, Labels, Wish
+from zerosum.domains.translation.layouts import CollectionPair, FolderOptions, Labels
 from zerosum.domains.translation.source import PairSource
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import Component
 
 LARGEST_ROW = 128
-"""Longest side of a row in pixels, unless data.crop says: larger images, and those of unequal sizes, are trained on in
-pieces."""
+"""Longest side of a training row in pixels unless data.crop is given: training uses crops of larger images, and of
+images of different sizes."""
 
-LEAST = 8
-"""Fewest pixels of a side."""
+MIN_SIDE = 8
+"""The least value of data.size and data.crop, in pixels."""
 
 
 SOURCES: Mapping[str, SourceInfo] = {
@@ -44,12 +44,12 @@ def sources() -> Mapping[str, SourceInfo]:
 
 
 def can_open(where: str) -> bool:
-    """Whether `where` names a source, or a folder of two sides. Looks at names alone, never raises."""
+    """Whether `where` is the name of a source, or a folder with two sides. Reads only names; never raises."""
     return where in SOURCES or (bool(where) and pairs.layout_of(path_of(where)) is not None)
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a path that is not recognised has the folders of two sides all the same. Never raises."""
+    """Whether a path for which `can_open` is false has the folders of two sides. Never raises."""
     return any(os.path.isdir(path / a) and os.path.isdir(path / b) for a, b in pairs.LAYOUTS)
 
 
@@ -57,9 +57,9 @@ def open_source(data: Component, allow_download: bool) -> PairSource:
     """The source of a recipe's data part."""
     kinds: Mapping[str, Callable[..., PairSource]] = {
         "textures": _textures,
-        "digit-outlines": _outlines,
-        "digit-styles": _styles,
-        "two-photos": _photos,
+        "digit-outlines": _digit_outlines,
+        "digit-styles": _digit_styles,
+        "two-photos": _two_photos,
     }
     if data.kind in kinds:
         named: PairSource = domain.make("data", kinds, data)
@@ -72,37 +72,39 @@ def open_source(data: Component, allow_download: bool) -> PairSource:
 
 
 def _textures(*, size: int = 64, num: int = 2048, heldout: int = 256, seed: int = 0, flip: bool = False) -> PairSource:
-    train, held = textures.mosaics(num, heldout, size, seed)
-    note = "The held-out mosaics are made of the right quarter of each photograph, which is never trained on."
+    train, held = builtin_sources.mosaics(num, heldout, size, seed)
+    note = "The held-out mosaics are made from the right quarter of each photograph, which is not used for training."
     return PairSource("textures", train, held, True, (size, size), flip, notes=(note,))
 
 
-def _outlines(*, heldout: float = embedded.HELDOUT) -> PairSource:
-    return _parted("digit-outlines", embedded.digit_outlines(), True, heldout)
+def _digit_outlines(*, heldout: float = builtin_sources.HELDOUT) -> PairSource:
+    return _digits("digit-outlines", builtin_sources.digit_outlines(), True, heldout)
 
 
-def _styles(*, heldout: float = embedded.HELDOUT) -> PairSource:
-    return _parted("digit-styles", embedded.digit_styles(), False, heldout)
+def _digit_styles(*, heldout: float = builtin_sources.HELDOUT) -> PairSource:
+    return _digits("digit-styles", builtin_sources.digit_styles(), False, heldout)
 
 
-def _photos(*, size: int = 256, crop: int = 64, flip: bool = False) -> PairSource:
-    _check(size, crop, 0.0)
-    note = "One photograph a side: pieces of it are the rows, and none is held out."
-    return PairSource("two-photos", embedded.two_photos(size), None, False, (crop, crop), flip, notes=(note,))
+def _two_photos(*, size: int = 256, crop: int = 64, flip: bool = False) -> PairSource:
+    _check_options(size, crop, 0.0)
+    note = "One photograph on each side: rows are crops of it, and none is held out."
+    return PairSource("two-photos", builtin_sources.two_photos(size), None, False, (crop, crop), flip, notes=(note,))
 
 
-def _parted(name: str, albums: Albums, paired: bool, share: float) -> PairSource:
-    """The last rows of digits, which lie in a fixed random order, are held out."""
-    _check(None, None, share)
-    edges = [len(album) - round(share * len(album)) for album in albums]
-    train, held = (_cut(albums, edges, part) for part in (slice(0, 1), slice(1, 2)))
-    return PairSource(name, train, held if share else None, paired, (embedded.SIDE, embedded.SIDE))
+def _digits(name: str, collections: CollectionPair, paired: bool, share: float) -> PairSource:
+    """The digits, whose order is random and fixed, with the last `share` of each side held out."""
+    _check_options(None, None, share)
+    edges = [len(collection) - round(share * len(collection)) for collection in collections]
+    train, held = (_slice(collections, edges, part) for part in (slice(0, 1), slice(1, 2)))
+    return PairSource(
+        name, train, held if share else None, paired, (builtin_sources.DIGIT_SIDE, builtin_sources.DIGIT_SIDE)
+    )
 
 
-def _cut(albums: Albums, edges: list[int], part: slice) -> Albums:
+def _slice(collections: CollectionPair, edges: list[int], part: slice) -> CollectionPair:
     one, two = (
-        album.picked([range(0, edge), range(edge, len(album))][part.start])
-        for album, edge in zip(albums, edges, strict=True)
+        collection.select([range(0, edge), range(edge, len(collection))][part.start])
+        for collection, edge in zip(collections, edges, strict=True)
     )
     return one, two
 
@@ -123,70 +125,76 @@ def open_path(
     flip: bool = False,
     heldout: float = 0.1,
 ) -> PairSource:
-    """A folder with trainA/ and trainB/ (testA/ and testB/), with A/ and B/, or of plain images. UserError for what is wrong.
+    """A folder with trainA/ and trainB/ (testA/ and testB/), with A/ and B/, or of plain images. UserError if it cannot
+    be used.
 
-    paired: whether files of one name belong together; "auto" looks at the names. side_by_side: each file holds both sides,
-    the input on the left. swap: exchanges the sides. make: the input is computed from the target: its edges, its brightness,
-    or the means of blocks. labels: which side is label maps, "auto" finds inputs of few values. size: the shorter side, or
-    [height, width], that all images are brought to. crop: the pieces that are trained on; by default whole images where they
-    are alike and small. flip: mirror images are further rows. heldout: share never trained on, where there is no test part.
+    paired: whether files of one name belong together; "auto" looks at the names. side_by_side: each file holds both
+    sides, the input on the left. swap: exchanges the sides. make: computes the inputs from the targets: their edges,
+    their brightness, or the means of blocks. labels: which side holds label maps; "auto" recognises inputs with few
+    distinct values. size: the length of the shorter side, or [height, width], to which all images are resized. crop:
+    size of the crops used for training; by default whole images if they are small and of one size. flip: adds mirror
+    images as rows. heldout: share of the images that is held out if the folder has no test part.
     """
     folder = path_of(where)
     if not os.path.isdir(folder):
         raise UserError(
             f"{where!r}: no such folder, and no named source of translation. {nearest(where, SOURCES)} Or give a folder."
         )
-    _check(size, crop, heldout)
-    wanted = () if size is None else (size,) if isinstance(size, int) else size
-    wish = Wish(paired, side_by_side, swap, make, labels, wanted, heldout)
+    _check_options(size, crop, heldout)
+    target_size = () if size is None else (size,) if isinstance(size, int) else size
+    options = FolderOptions(paired, side_by_side, swap, make, labels, target_size, heldout)
     try:
-        laid = layouts.read_folder(folder, wish)
+        loaded = layouts.read_folder(folder, options)
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror or error}).") from error
-    row, notes = _row_size(laid.train, laid.heldout, crop)
-    told, name = (*laid.notes, *notes, *_told(laid, labels)), folder.resolve().name
-    return PairSource(name, laid.train, laid.heldout, laid.paired, row, flip, make, told)
+    row, notes = _row_size(loaded.train, loaded.heldout, crop)
+    notes, name = (*loaded.notes, *notes, *_notes(loaded, labels)), folder.resolve().name
+    return PairSource(name, loaded.train, loaded.heldout, loaded.paired, row, flip, make, notes)
 
 
-def _told(laid: layouts.PairedFiles, labels: Labels) -> tuple[str, ...]:
-    """What was taken for label maps unasked, what is nearly black, and what is never trained on."""
-    given, notes = laid.train[0].side, list[str]()
+def _notes(loaded: layouts.LoadedFolder, labels: Labels) -> tuple[str, ...]:
+    """Notes: inputs recognised as label maps, images that are nearly black, and the held-out part."""
+    given, notes = loaded.train[0].side, list[str]()
     if labels == "auto" and given.kind == "labels":
         notes.append(
-            f"Inputs of {given.channels} values are taken for label maps; data.labels=none takes them for pictures."
+            f"Inputs with {given.channels} distinct values are read as label maps; use data.labels=none to read them as images."
         )
-    dark = [note for album, what in zip(laid.train, ("inputs", "targets"), strict=True) for note in album.told(what)]
-    return (*notes, *dark, *_held_out(laid.heldout, laid.paired))
+    dark = [
+        note
+        for collection, what in zip(loaded.train, ("inputs", "targets"), strict=True)
+        for note in collection.dark_notes(what)
+    ]
+    return (*notes, *dark, *_held_out(loaded.heldout, loaded.paired))
 
 
-def _held_out(heldout: Albums | None, paired: bool) -> tuple[str, ...]:
-    """What is never trained on, for a person."""
+def _held_out(heldout: CollectionPair | None, paired: bool) -> tuple[str, ...]:
+    """The note on the held-out part."""
     if heldout is None:
         return ()
-    one, two = (len(album) for album in heldout)
+    one, two = (len(collection) for collection in heldout)
     what = f"{one:,} pairs" if paired else f"{one:,} and {two:,} images"
-    return (f"{what} more are held out: never trained on, kept for measuring.",)
+    return (f"{what} more are held out: not used for training, kept for evaluation.",)
 
 
-def _check(size: int | tuple[int, int] | None, crop: int | tuple[int, int] | None, heldout: float) -> None:
+def _check_options(size: int | tuple[int, int] | None, crop: int | tuple[int, int] | None, heldout: float) -> None:
     for name, given in (("size", size), ("crop", crop)):
         sides = (given,) if isinstance(given, int) else given or ()
-        if any(side < LEAST for side in sides):
-            raise ValueError(f"{name} must be at least {LEAST} pixels, got {given}")
+        if any(side < MIN_SIDE for side in sides):
+            raise ValueError(f"{name} must be at least {MIN_SIDE} pixels, got {given}")
     if not 0 <= heldout < 1:
         raise ValueError(f"heldout must lie in [0, 1), got {heldout}")
 
 
 def _row_size(
-    train: Albums, heldout: Albums | None, crop: int | tuple[int, int] | None
+    train: CollectionPair, heldout: CollectionPair | None, crop: int | tuple[int, int] | None
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
-    """Height and width of a row, and a note where that was decided here."""
+    """(height, width) of a row, and a note if it was chosen here."""
     if crop is not None:
         return (crop, crop) if isinstance(crop, int) else crop, ()
-    albums: list[ImageCollection] = [*train, *(heldout or ())]
-    sizes = set[tuple[int, int]]().union(*(album.sizes for album in albums))
+    collections: list[ImageCollection] = [*train, *(heldout or ())]
+    sizes = set[tuple[int, int]]().union(*(collection.sizes for collection in collections))
     height, width = (min(size[axis] for size in sizes) for axis in (0, 1))
     if len(sizes) == 1 and max(height, width) <= LARGEST_ROW:
         return (height, width), ()
     row = min(LARGEST_ROW, min(height, width))
-    return (row, row), (f"Training looks at random pieces of {row}x{row} pixels; data.crop changes their size.",)
+    return (row, row), (f"Training uses random crops of {row}x{row} pixels; data.crop sets their size.",)

@@ -1,6 +1,6 @@
-"""Inputs that are computed from the targets, so that plain photographs become pairs.
+"""Computes inputs from targets, so that plain photographs become pairs.
 
-Legend: C channels, H height, W width; values 0..T, T the largest of the side's bits.
+Legend: C channels, H height, W width; values 0..T, where T is the largest value of the side's bits.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from zerosum.domains.translation.sides import Side
 from zerosum.errors import UserError, nearest
 
 LUMA = (0.299, 0.587, 0.114)
-EDGE_REST, EDGE_FULL = 0.03, 0.15
-"""Slopes of the brightness, in parts of white a pixel, that draw no line and a full one."""
+EDGE_MIN, EDGE_MAX = 0.03, 0.15
+"""Gradients of the brightness, as a share of white per pixel: below the first a pixel stays white, from the second on
+it is black."""
 BLOCK = 8
 
 
@@ -28,33 +29,35 @@ def grey(image: Tensor) -> Tensor:
 
 
 def edges(image: Tensor) -> Tensor:
-    """(C, H, W) float in [0, 1] -> (1, H, W): black lines on white where the brightness changes, by Sobel's slopes."""
+    """(C, H, W) float in [0, 1] -> (1, H, W): black lines on white where the brightness changes, by Sobel gradients."""
     across = image.new_tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]]) / 8
     both = torch.stack([across, across.T])[:, None]
     slopes = conv2d(pad(grey(image)[None], (1, 1, 1, 1), mode="replicate"), both)[0]
     strength = slopes.square().sum(0, keepdim=True).sqrt()
-    return 1 - ((strength - EDGE_REST) / (EDGE_FULL - EDGE_REST)).clamp(0, 1)
+    return 1 - ((strength - EDGE_MIN) / (EDGE_MAX - EDGE_MIN)).clamp(0, 1)
 
 
 def blocks(image: Tensor) -> Tensor:
-    """(C, H, W) -> the same size: means over squares of BLOCK pixels, those at the far edges smaller."""
+    """(C, H, W) -> the same size: means over squares of BLOCK x BLOCK pixels; squares at the right and lower edges may
+    be smaller."""
     small = avg_pool2d(image[None], BLOCK, ceil_mode=True, count_include_pad=False)
     whole = interpolate(small, scale_factor=BLOCK, mode="nearest")[0]
     return whole[:, : image.shape[1], : image.shape[2]]
 
 
-MAKERS: Mapping[str, Callable[[Tensor], Tensor]] = {"grey": grey, "edges": edges, "blocks": blocks}
-"""What `data.make` may name."""
+DERIVED_INPUTS: Mapping[str, Callable[[Tensor], Tensor]] = {"grey": grey, "edges": edges, "blocks": blocks}
+"""The values of `data.make`."""
 
 
-def inputs_of(targets: ImageCollection, make: str) -> ImageCollection:
-    """The inputs of an album of targets, of the same depth."""
-    if make not in MAKERS:
-        raise UserError(f"data.make = {make!r}: there is no such input. {nearest(make, MAKERS)}")
+def derive_inputs(targets: ImageCollection, make: str) -> ImageCollection:
+    """Computes the inputs of targets, with the same number of bits."""
+    if make not in DERIVED_INPUTS:
+        raise UserError(f"data.make = {make!r} is unknown. {nearest(make, DERIVED_INPUTS)}")
     if targets.side.kind == "labels":
         raise UserError(f"data.make = {make!r} needs images as targets, and these are label maps.")
     top = 2**targets.side.bits - 1
     images = tuple(
-        (MAKERS[make](image.float() / top).clamp(0, 1) * top).round().to(image.dtype) for image in targets.images
+        (DERIVED_INPUTS[make](image.float() / top).clamp(0, 1) * top).round().to(image.dtype)
+        for image in targets.images
     )
     return ImageCollection(images, Side(images[0].shape[0], bits=targets.side.bits))

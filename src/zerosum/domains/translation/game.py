@@ -1,6 +1,6 @@
 """The games of translation: the ordinary one for pairs and for contrastive generators, two at once for cycles.
 
-Legend: N rows of a share, K past fakes a row.
+Legend: N rows of a micro-batch, K past fakes for each row.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def game(recipe: Recipe, info: DatasetInfo) -> Game:
     """The game of a recipe: a Duel, or a Cycle where both networks are of kind `cycle`."""
     if (recipe.generator.kind == "cycle") != (recipe.discriminator.kind == "cycle"):
         raise UserError(
-            f"generator.kind = {recipe.generator.kind!r} and discriminator.kind = {recipe.discriminator.kind!r}: `cycle` goes "
-            "with `cycle` alone, for both have a part in each direction."
+            f"generator.kind = {recipe.generator.kind!r} and discriminator.kind = {recipe.discriminator.kind!r}: `cycle` can "
+            "only be combined with `cycle`, because both have a network for each direction."
         )
     task = task_of(info)
-    plain = domain.duel(recipe, GENERATORS, DISCRIMINATORS, {}, task, conditional=True, penalties=terms.table())
-    return Cycle(plain) if isinstance(plain.generator, CycleGenerator) else plain
+    duel = domain.duel(recipe, GENERATORS, DISCRIMINATORS, {}, task, conditional=True, penalties=terms.table())
+    return Cycle(duel) if isinstance(duel.generator, CycleGenerator) else duel
 
 
 def generator(recipe: Recipe, info: DatasetInfo) -> nn.Module:
@@ -42,101 +42,106 @@ def generator(recipe: Recipe, info: DatasetInfo) -> nn.Module:
     return domain.generator(recipe, GENERATORS, task_of(info))
 
 
-WAYS = ("", "back/")
-"""What the terms of the way there, and of the way back, are called by."""
+PREFIXES = ("", "back/")
+"""Prefixes of the terms of the direction from input to target, and of the direction back."""
 
 
 class Cycle(Game):
-    """Two ordinary games, there and back, whose generators also have to undo one another.
+    """Two ordinary games, one for each direction, whose generators are also trained to be inverses of each other.
 
-    The player "generator" holds both generators, "discriminator" both discriminators. A row of a batch has an input (its
-    condition) and a target that need not belong together. Each discriminator sees past fakes in place of half of the new
-    ones (Shrivastava et al. 2017, arXiv:1612.07828, section 2.3).
+    The player "generator" holds both generators, "discriminator" both discriminators. A row of a batch has an input
+    (its condition) and a target, which need not be a pair. Each discriminator sees past fakes in place of half of the
+    new ones (Shrivastava et al. 2017, arXiv:1612.07828, section 2.3).
     """
 
-    def __init__(self, plain: Duel) -> None:
-        generator, discriminator = plain.generator, plain.discriminator
+    def __init__(self, duel: Duel) -> None:
+        generator, discriminator = duel.generator, duel.discriminator
         assert isinstance(generator, CycleGenerator)
         assert isinstance(discriminator, CycleDiscriminator)
-        if plain.rules.fakes == "previous" and generator.pool:
+        if duel.rules.fakes == "previous" and generator.pool:
             raise UserError(
-                f'rules.fakes = "previous" and generator.pool = {generator.pool} both say which fakes the discriminators see. '
+                f'rules.fakes = "previous" and generator.pool = {generator.pool} both select the fakes of the discriminators. '
                 "Use --set generator.pool=0 with previous fakes."
             )
-        if plain.loss.coupled:
+        if duel.loss.coupled:
             raise UserError(
-                "The loss of a cycle must not couple the rows of a batch. Use relativistic or least_squares."
+                "A cycle does not support losses that couple the rows of a batch. Use relativistic or least_squares."
             )
         self.players = {DISCRIMINATOR: discriminator, GENERATOR: generator}
-        self.past = {name: ReplayBuffer(generator.pool) for name in WAYS}
+        self.past = {name: ReplayBuffer(generator.pool) for name in PREFIXES}
         there = _Direction(generator.there, generator.back), discriminator.of_target
         back = _Direction(generator.back, generator.there), discriminator.of_input
-        self.ways = {
+        self.directions = {
             name: Duel(
                 *networks,
-                loss=plain.loss,
-                penalties=plain.penalties,
-                prior=plain.prior,
-                rules=plain.rules,
+                loss=duel.loss,
+                penalties=duel.penalties,
+                prior=duel.prior,
+                rules=duel.rules,
                 conditional=True,
-                replay=self.past[name].exchanged,
+                replay=self.past[name].exchange,
             )
-            for name, networks in zip(WAYS, (there, back), strict=True)
+            for name, networks in zip(PREFIXES, (there, back), strict=True)
         }
-        self.reals_per_step = plain.reals_per_step
+        self.reals_per_step = duel.reals_per_step
 
     def turns(self, step: int) -> Sequence[Turn]:
-        """As in the ordinary game; the generators' turn draws reals too."""
-        return self.ways[""].turns(step)
+        """As in the ordinary game; the turn of the generators draws reals too."""
+        return self.directions[""].turns(step)
 
-    def terms(self, player: str, share: MicroBatch) -> dict[str, Tensor]:
-        """The terms of the way there, and those of the way back as "back/..."."""
-        assert share.real is not None
-        assert share.real.condition is not None
-        swapped = replace(share, real=Batch(share.real.condition, share.real.data))
+    def terms(self, player: str, batch: MicroBatch) -> dict[str, Tensor]:
+        """The terms of the direction to the target, and those of the direction back as "back/..."."""
+        assert batch.real is not None
+        assert batch.real.condition is not None
+        swapped = replace(batch, real=Batch(batch.real.condition, batch.real.data))
         return {
             name + term: value
-            for name, own in zip(WAYS, (share, swapped), strict=True)
-            for term, value in self.ways[name].terms(player, own).items()
+            for name, own in zip(PREFIXES, (batch, swapped), strict=True)
+            for term, value in self.directions[name].terms(player, own).items()
         }
 
     def after_step(self, player: str, statistics: Mapping[str, Tensor]) -> None:
-        """Weight clipping, where the rules ask for it."""
-        for way in self.ways.values():
-            way.after_step(player, {})
+        """Clips weights if the rules say so."""
+        for direction in self.directions.values():
+            direction.after_step(player, {})
 
     def log_values(self) -> dict[str, Tensor]:
-        """What the ordinary game tells, for each way."""
-        return {name + key: value for name, way in self.ways.items() for key, value in way.log_values().items()}
+        """The log values of the ordinary game, for each direction."""
+        return {
+            name + key: value
+            for name, direction in self.directions.items()
+            for key, value in direction.log_values().items()
+        }
 
     def state_dict(self) -> dict[str, Any]:
-        """The past fakes of both ways: "rows.past", "rows.filled", "rows.back/past", "rows.back/filled"."""
-        return {f"rows.{name}{key}": value for name in WAYS for key, value in self.past[name].state_dict().items()}
+        """The past fakes of both directions: "rows.past", "rows.filled", "rows.back/past", "rows.back/filled"."""
+        return {f"rows.{name}{key}": value for name in PREFIXES for key, value in self.past[name].state_dict().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The inverse of state_dict."""
-        for name in WAYS:
+        for name in PREFIXES:
             own = {key: state[f"rows.{name}{key}"] for key in ("past", "filled") if f"rows.{name}{key}" in state}
             self.past[name].load_state_dict(own, int(state.get("first_row", 0)))
 
 
 class _Direction(DirectionOfCycle):
-    """A generator that knows the one of the way back, as `other`."""
+    """The generator of one direction; `other` is the generator of the opposite direction."""
 
-    def __init__(self, way: nn.Module, other: nn.Module) -> None:
+    def __init__(self, direction: nn.Module, other: nn.Module) -> None:
         super().__init__()
-        self.way, self.other = way, other
+        self.direction, self.other = direction, other
 
     def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
-        y: Tensor = self.way(noise, condition)
+        y: Tensor = self.direction(noise, condition)
         return y
 
 
 class ReplayBuffer:
-    """Past fakes, kept for each row of the batch apart, so that N processes play the game of one.
+    """Past fakes, stored separately for each row of the batch, so that the result does not depend on the number of
+    processes.
 
-    size: how many in all; a row keeps size / batch, rounded up. While a row's places are being filled its fakes are shown as
-    they are; then half of them take the place of a past one, which is shown instead.
+    size: capacity in all; a row keeps size / batch fakes, rounded up. Until the places of a row are filled, `exchange`
+    returns its new fakes; then, with probability 1/2, a new fake replaces a stored one, which is returned instead.
     """
 
     def __init__(self, size: int) -> None:
@@ -145,33 +150,33 @@ class ReplayBuffer:
         self.past: Tensor | None = None  # (rows of this process, K, C, H, W)
         self.filled: Tensor | None = None  # (rows of this process,) int64
 
-    def exchanged(self, fakes: Batch, share: MicroBatch) -> Batch:
-        """For each row the new fake, or a past one of this row."""
+    def exchange(self, fakes: Batch, batch: MicroBatch) -> Batch:
+        """Returns for each row the new fake or a past one of the same row."""
         new = fakes.data
         if not self.size:
             return fakes
-        places = -(-self.size // share.draws.total)
-        start = self._room(new, share, places)
+        places = -(-self.size // batch.draws.total)
+        start = self._allocate(new, batch, places)
         assert self.past is not None
         assert self.filled is not None
         rows = slice(start, start + len(new))
         past, filled = self.past[rows], self.filled[rows]
         full = filled >= places
-        swap = full & (share.draws.uniform("past fakes: swap") < 0.5)
-        place = torch.where(full, share.draws.integers("past fakes: place", places), filled.clamp(max=places - 1))
+        replaced = full & (batch.draws.uniform("past fakes: swap") < 0.5)
+        place = torch.where(full, batch.draws.integers("past fakes: place", places), filled.clamp(max=places - 1))
         at = torch.arange(len(new), device=new.device), place
         old = past[at].to(new.dtype)
-        past[at] = torch.where((swap | ~full)[:, None, None, None], new, old).to(past.dtype)
+        past[at] = torch.where((replaced | ~full)[:, None, None, None], new, old).to(past.dtype)
         filled += (~full).long()
-        return Batch(torch.where(swap[:, None, None, None], old, new), fakes.condition)
+        return Batch(torch.where(replaced[:, None, None, None], old, new), fakes.condition)
 
-    def _room(self, fakes: Tensor, share: MicroBatch, places: int) -> int:
-        """Where the share's rows lie here; makes room for them when they come for the first time."""
+    def _allocate(self, fakes: Tensor, batch: MicroBatch, places: int) -> int:
+        """The position of the micro-batch's rows in `past`; allocates them at their first use."""
         if self.past is None or self.filled is None:
-            self.first_row = share.draws.start
+            self.first_row = batch.draws.start
             self.past = fakes.new_zeros(0, places, *fakes.shape[1:], dtype=torch.float32)
             self.filled = fakes.new_zeros(0, dtype=torch.int64)
-        start = share.draws.start - self.first_row
+        start = batch.draws.start - self.first_row
         missing = start + len(fakes) - len(self.past)
         if missing > 0:
             self.past = torch.cat([self.past, self.past.new_zeros(missing, *self.past.shape[1:])])
@@ -179,7 +184,7 @@ class ReplayBuffer:
         return start
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Plain tensors, rows first; nothing before the first exchange."""
+        """The stored fakes and the number of filled places of each row; empty before the first exchange."""
         return {} if self.past is None or self.filled is None else {"past": self.past, "filled": self.filled}
 
     def load_state_dict(self, state: Mapping[str, Tensor], first_row: int) -> None:

@@ -1,6 +1,6 @@
-"""Images of one side in memory: read from files at their own sizes, every bit and channel kept.
+"""The images of one side in memory, read from files without loss of size, bits or channels.
 
-Legend: C channels in memory (1 for labels: the class number), H height, W width, differing from image to image.
+Legend: C channels in memory (1 for labels: the class number), H height, W width; H and W may differ between images.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from zerosum.errors import UserError
 
 MAX_CLASSES = 256
 AUTO_CLASSES = 40
-"""At most so many distinct values make the inputs a label map when nobody says what they are."""
-LEAST_REGIONS = 1 / 3
-"""Of the pixels of a label map at least this share has a right neighbour of the same class; the greys of an anti-aliased line
-have none."""
+"""Inputs with at most this many distinct values are read as label maps when data.labels is "auto"."""
+MIN_REGION_SHARE = 1 / 3
+"""At least this share of the pixels of a label map has a right neighbour of the same class; the greys of an
+anti-aliased line have fewer."""
 Kind = Literal["auto", "image", "labels"]
 
 
 @dataclass(frozen=True, eq=False)
 class ImageCollection:
-    """Images (C, H, W) uint8, or int32 where the values need more, and what they are."""
+    """Images (C, H, W), uint8 or, for 16-bit values, int32, and the side that describes them."""
 
     images: tuple[Tensor, ...]
     side: Side
@@ -42,18 +42,18 @@ class ImageCollection:
     def __len__(self) -> int:
         return len(self.images)
 
-    def picked(self, rows: Iterable[int]) -> ImageCollection:
-        """These images, in that order."""
+    def select(self, rows: Iterable[int]) -> ImageCollection:
+        """The images of these rows, in this order."""
         return replace(self, images=tuple(self.images[row] for row in rows))
 
     def unit(self, images: Tensor) -> Tensor:
-        """(..., C, H, W) of this album -> float32 as the networks want it, see facts."""
+        """(..., C, H, W) of this collection -> float32 as the networks take it, see `sides`."""
         if self.side.kind == "labels":
             return one_hot(images.squeeze(-3), self.side.channels)
         return images.float().mul_(2 / (2**self.side.bits - 1)).sub_(1)
 
     def whole(self, row: int) -> Tensor:
-        """(C, H, W) float32 of one image at its own size."""
+        """(C, H, W) float32 of one image at its own size, as the networks take it."""
         return self.unit(self.images[row])
 
     def to(self, device: torch.device) -> ImageCollection:
@@ -62,11 +62,11 @@ class ImageCollection:
 
     @property
     def sizes(self) -> set[tuple[int, int]]:
-        """Heights and widths."""
+        """The distinct (height, width) of the images."""
         return {(int(image.shape[1]), int(image.shape[2])) for image in self.images}
 
-    def told(self, what: str) -> tuple[str, ...]:
-        """The note on images that are nearly black."""
+    def dark_notes(self, what: str) -> tuple[str, ...]:
+        """A note if the images are nearly black."""
         if self.side.kind == "labels":
             return ()
         return dark_note(max(int(image.max()) for image in self.images), 2**self.side.bits - 1, what)
@@ -76,21 +76,21 @@ class ImageCollection:
         return [hashlib.sha256(image.cpu().numpy().tobytes()).digest() for image in self.images]
 
 
-def album_of(stack: Tensor, side: Side) -> ImageCollection:
-    """(N, C, H, W) of uint8 as an album."""
+def collection_of(stack: Tensor, side: Side) -> ImageCollection:
+    """A collection of (N, C, H, W) uint8."""
     return ImageCollection(tuple(stack), side)
 
 
-def read_album(
+def read_collection(
     paths: Sequence[Path], kind: Kind = "image", like: Side | None = None, size: tuple[int, ...] = ()
 ) -> ImageCollection:
-    """All files of one side. like: the side that they must fit, as found in the training part; else it is found here.
-    size: see `resized`. UserError names the file at fault."""
-    exact = [_read(path) for path in paths]
-    side = like or side_of(exact, paths, kind)
+    """Reads the files of one side. like: the side that the files must fit, as found in the training part; None: it is
+    determined from the files. size: see `resized`. UserError names the file at fault."""
+    loaded = [_read_file(path) for path in paths]
+    side = like or side_of(loaded, paths, kind)
     images, total = [], 0
-    for one, path in zip(exact, paths, strict=True):
-        images.append(resized(in_memory(one, side, path), side, size))
+    for image, path in zip(loaded, paths, strict=True):
+        images.append(resized(to_tensor(image, side, path), side, size))
         total += images[-1].nbytes
         if total > MAX_BYTES:
             raise UserError(
@@ -99,7 +99,7 @@ def read_album(
     return ImageCollection(tuple(images), side)
 
 
-def _read(path: Path) -> LosslessImage:
+def _read_file(path: Path) -> LosslessImage:
     try:
         return read(path)
     except (BadImageError, OSError) as error:
@@ -107,57 +107,58 @@ def _read(path: Path) -> LosslessImage:
 
 
 def side_of(images: Sequence[LosslessImage], paths: Sequence[Path], kind: Kind) -> Side:
-    """What the files of one side are: labels where told, or (kind "auto") where lossless files hold few values in all and are no
-    drawings."""
+    """Describes the files of one side: labels if `kind` says so, or, for "auto", if the files are lossless, hold few
+    distinct values and are not line drawings."""
     if kind != "image":
         lossless = all(path.suffix.lower() not in LOSSY for path in paths)
         most = MAX_CLASSES if kind == "labels" else AUTO_CLASSES
-        codes = _codes(images, most) if kind == "labels" or lossless else None
-        if codes is not None and (kind == "labels" or not _drawings(images)):
+        codes = _find_codes(images, most) if kind == "labels" or lossless else None
+        if codes is not None and (kind == "labels" or not _are_line_drawings(images)):
             return Side(len(codes), "labels", tuple(sorted(codes)))
         if kind == "labels":
             raise UserError(
-                f"{paths[0].parent}: more than {MAX_CLASSES} different values, so these files are no label maps. Label maps "
-                "are saved without loss (PNG), one value or one colour a class."
+                f"{paths[0].parent}: more than {MAX_CLASSES} different values, so these files are not label maps. Label maps "
+                "are saved without loss (PNG), with one value or one colour for each class."
             )
-    channels = {one.painted().shape[2] for one in images}
+    channels = {image.painted().shape[2] for image in images}
     if not channels <= {1, 3} and len(channels) > 1:
-        raise UserError(f"{paths[0].parent}: images of {_listed(channels)} channels; all must have the same number.")
-    return Side(max(channels), bits=16 if any(one.values.dtype == np.uint16 for one in images) else 8)
+        raise UserError(f"{paths[0].parent}: images of {_join(channels)} channels; all must have the same number.")
+    return Side(max(channels), bits=16 if any(image.values.dtype == np.uint16 for image in images) else 8)
 
 
-def _drawings(images: Sequence[LosslessImage]) -> bool:
-    """Whether images of few values are black and white, with at most the greys of anti-aliased lines between."""
+def _are_line_drawings(images: Sequence[LosslessImage]) -> bool:
+    """Whether images with few values are black and white, with no other greys than those of anti-aliased lines."""
     between = alike = 0
     extremes = False
-    for one in images:
-        values = one.painted()
+    for image in images:
+        values = image.painted()
         top = np.iinfo(values.dtype).max
         black, white = (values == 0).all(2), (values == top).all(2)
         middle = ~(black | white)
         extremes |= bool(black.any() and white.any())
         between += int(middle[:, :-1].sum())
         alike += int((middle[:, :-1] & (values[:, :-1] == values[:, 1:]).all(2)).sum())
-    return extremes and alike <= LEAST_REGIONS * between
+    return extremes and alike <= MIN_REGION_SHARE * between
 
 
-def _codes(images: Sequence[LosslessImage], most: int) -> set[Code] | None:
-    """The codes of all maps, None where there are more than `most` or no two; one value a class, or one colour."""
+def _find_codes(images: Sequence[LosslessImage], most: int) -> set[Code] | None:
+    """The codes of all maps, one value or one colour for each class; None if there are more than `most`, or fewer than
+    two."""
     codes: set[Code] = set()
-    for one in images:
-        if one.values.shape[2] not in (1, 3):
+    for image in images:
+        if image.values.shape[2] not in (1, 3):
             return None
-        codes |= codes_of(one.values)
+        codes |= codes_of(image.values)
         if len(codes) > most or len({len(code) for code in codes}) > 1:
             return None
     return codes if len(codes) > 1 else None
 
 
-def in_memory(image: LosslessImage, side: Side, path: Path) -> Tensor:
-    """(C, H, W) uint8 or int32 of one file; UserError where it does not fit the side."""
+def to_tensor(image: LosslessImage, side: Side, path: Path) -> Tensor:
+    """(C, H, W) uint8 or int32 of one file; UserError if it does not fit the side."""
     if side.kind == "labels":
         if image.values.shape[2] != len(side.classes[0]):
-            raise UserError(f"{path}: its label map is of another kind than the others (numbers or colours).")
+            raise UserError(f"{path}: this label map does not match the others: some hold numbers, some colours.")
         try:
             numbers = class_numbers(image.values, side)
         except UserError as error:
@@ -173,7 +174,7 @@ def in_memory(image: LosslessImage, side: Side, path: Path) -> Tensor:
 
 
 def _same_depth(values: Values, side: Side) -> Values:
-    """8-bit values among deeper ones are scaled by 257, which keeps black and white."""
+    """Converts between 8 and 16 bits by a factor of 257, which keeps black and white."""
     if side.bits == 16 and values.dtype == np.uint8:
         return values.astype(np.uint16) * np.uint16(257)
     if side.bits == 8 and values.dtype == np.uint16:
@@ -182,7 +183,7 @@ def _same_depth(values: Values, side: Side) -> Values:
 
 
 def resized(image: Tensor, side: Side, size: tuple[int, ...]) -> Tensor:
-    """(C, H, W) at another size: (S,) brings the shorter side to S; (H, W) fills that frame and cuts the rest off evenly.
+    """(C, H, W) at another size: (S,) brings the shorter side to S; (H, W) fills that frame and crops the rest evenly.
 
     Bicubic with antialiasing; label maps by the nearest value.
     """
@@ -193,7 +194,7 @@ def resized(image: Tensor, side: Side, size: tuple[int, ...]) -> Tensor:
     scale = max(frame[0] / height, frame[1] / width)
     target = (max(frame[0], round(height * scale)), max(frame[1], round(width * scale)))
     if side.kind == "labels":
-        out = interpolate(image[None].float(), target, mode="nearest-exact")[0]
+        out = interpolate(image[None].float(), target, mode="nearest-loaded")[0]
     else:
         out = interpolate(image[None].float(), target, mode="bicubic", antialias=True, align_corners=False)[0]
         out = out.round().clamp(0, 2**side.bits - 1)
@@ -203,5 +204,5 @@ def resized(image: Tensor, side: Side, size: tuple[int, ...]) -> Tensor:
     return out.to(image.dtype).contiguous()
 
 
-def _listed(numbers: Iterable[int]) -> str:
+def _join(numbers: Iterable[int]) -> str:
     return " and ".join(str(number) for number in sorted(numbers))

@@ -1,4 +1,5 @@
-"""Folders of images as albums: two folders, files that hold both sides, or targets whose inputs are computed."""
+"""Reads folders of images: two folders, files with both sides next to each other, or targets whose inputs are
+computed."""
 
 from __future__ import annotations
 
@@ -13,20 +14,20 @@ from zerosum.data.images import pairs
 from zerosum.data.images.arrangement import split_of
 from zerosum.data.images.lossless_io import READABLE
 from zerosum.data.images.split import COPIES, MIN_TO_SPLIT, heldout_rows
-from zerosum.domains.translation.derived_inputs import inputs_of
-from zerosum.domains.translation.image_collection import ImageCollection, Kind, read_album
+from zerosum.domains.translation.derived_inputs import derive_inputs
+from zerosum.domains.translation.image_collection import ImageCollection, Kind, read_collection
 from zerosum.domains.translation.sides import Side
 from zerosum.errors import UserError
 
 Labels = Literal["auto", "none", "input", "target", "both"]
-Albums = tuple[ImageCollection, ImageCollection]
-TESTS = ("test", "val", "valid")
-"""What the names of folders with held-out sides begin with, as in testA and testB; the first that is there counts."""
+CollectionPair = tuple[ImageCollection, ImageCollection]
+TEST_PREFIXES = ("test", "val", "valid")
+"""Prefixes of the folders with held-out images, as in testA and testB; the first that exists is used."""
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What was asked of a folder: see `data.open_path`."""
+class FolderOptions:
+    """How a folder is read; the options of `data.open_path`."""
 
     paired: Literal["auto"] | bool = "auto"
     side_by_side: bool = False
@@ -37,61 +38,62 @@ class Wish:
     heldout: float = 0.1
 
     def kind(self, side: int) -> Kind:
-        """What the files of the input (0) or the target (1) are taken for."""
+        """How the files of the input (0) or the target (1) are read."""
         if self.labels == "both" or self.labels == ("input", "target")[side]:
             return "labels"
         return "auto" if self.labels == "auto" and side == 0 else "image"
 
 
 @dataclass(frozen=True)
-class PairedFiles:
-    """What a folder holds."""
+class LoadedFolder:
+    """The images of a folder. heldout: None where the folder has no test part, or too few images to hold some out."""
 
-    train: Albums
-    heldout: Albums | None
+    train: CollectionPair
+    heldout: CollectionPair | None
     paired: bool
     notes: tuple[str, ...] = ()
 
 
-def read_folder(folder: Path, wish: Wish) -> PairedFiles:
-    """Both sides of a folder, split. UserError for whatever is wrong with it."""
-    if wish.make and wish.side_by_side:
+def read_folder(folder: Path, options: FolderOptions) -> LoadedFolder:
+    """Reads both sides of a folder and splits them into training and held-out images. UserError if the folder cannot be
+    used."""
+    if options.make and options.side_by_side:
         raise UserError(
-            "data.make and data.side_by_side exclude one another: inputs are computed, or lie in the files."
+            "data.make and data.side_by_side exclude one another: inputs are either computed or read from the files."
         )
-    if wish.make:
-        return _split(_made(folder, wish), wish)
-    if wish.side_by_side:
-        return _split(_halves(folder, wish), wish)
-    layout = pairs.layout_of(folder) or next((both for both in pairs.LAYOUTS if _both(folder, both)), None)
+    if options.make:
+        return _split(_computed(folder, options), options)
+    if options.side_by_side:
+        return _split(_side_by_side(folder, options), options)
+    layout = pairs.layout_of(folder) or next((both for both in pairs.LAYOUTS if _has_folders(folder, both)), None)
     if layout is None:
-        raise UserError(_HOW.format(folder=folder))
-    return _split(_folders(folder, layout, wish), wish)
+        raise UserError(_LAYOUTS_HELP.format(folder=folder))
+    return _split(_two_folders(folder, layout, options), options)
 
 
-_HOW = (
-    "{folder}: no sides to translate between. Wanted: trainA/ and trainB/ (and testA/, testB/), or A/ and B/ with pairs of one "
-    "name, or images that hold both sides (--set data.side_by_side=true), or plain images whose inputs are computed "
+_LAYOUTS_HELP = (
+    "{folder}: found no two sides to translate between. Use trainA/ and trainB/ (and testA/, testB/), or A/ and B/ with "
+    "pairs of equal names, or images that hold both sides (--set data.side_by_side=true), or plain images whose inputs are computed "
     "(--set data.make=edges)."
 )
 
 
-def _both(folder: Path, names: tuple[str, str]) -> bool:
+def _has_folders(folder: Path, names: tuple[str, str]) -> bool:
     return all((folder / name).is_dir() for name in names)
 
 
 # --- two folders
 
 
-def _folders(folder: Path, names: tuple[str, str], wish: Wish) -> PairedFiles:
-    a, b = (folder / name for name in (names[::-1] if wish.swap else names))
+def _two_folders(folder: Path, names: tuple[str, str], options: FolderOptions) -> LoadedFolder:
+    a, b = (folder / name for name in (names[::-1] if options.swap else names))
     for side in (a, b):
         if not pairs.images_in(side):
             raise UserError(f"{side}: no images in this folder. Images end in {', '.join(sorted(READABLE))}.")
-    paired, notes = _are_pairs(a, b, wish)
-    train = _albums(a, b, paired, wish)
-    words = [word for word in TESTS if any((folder / f"{word}{side}").is_dir() for side in "AB")]
-    test_a, test_b = (folder / f"{[*words, TESTS[0]][0]}{side.name[-1]}" for side in (a, b))
+    paired, notes = _are_pairs(a, b, options)
+    train = _albums(a, b, paired, options)
+    words = [word for word in TEST_PREFIXES if any((folder / f"{word}{side}").is_dir() for side in "AB")]
+    test_a, test_b = (folder / f"{[*words, TEST_PREFIXES[0]][0]}{side.name[-1]}" for side in (a, b))
     used = [a, b, test_a, test_b] if names[0] == "trainA" or names[1] == "trainA" else [a, b]
     notes = (*notes, *pairs.told_beside(folder, used))
     if any(pairs.images_in(side) for side in (test_a, test_b)) and names[0] == "trainA":
@@ -100,38 +102,41 @@ def _folders(folder: Path, names: tuple[str, str], wish: Wish) -> PairedFiles:
             raise UserError(
                 f"{missing}: no images, while the other side has test images. Give both sides some, or none."
             )
-        return PairedFiles(
-            train, _albums(test_a, test_b, paired, wish, like=(train[0].side, train[1].side)), paired, notes
+        return LoadedFolder(
+            train, _albums(test_a, test_b, paired, options, like=(train[0].side, train[1].side)), paired, notes
         )
-    return PairedFiles(train, None, paired, notes)
+    return LoadedFolder(train, None, paired, notes)
 
 
-def _are_pairs(a: Path, b: Path, wish: Wish) -> tuple[bool, tuple[str, ...]]:
-    """Pairs are told, or found by name: A/ and B/ are for pairs, trainA/ and trainB/ for either."""
-    if wish.paired != "auto":
-        return wish.paired, ()
+def _are_pairs(a: Path, b: Path, options: FolderOptions) -> tuple[bool, tuple[str, ...]]:
+    """Whether files are pairs, and a note: as data.paired says, else by names. A/ and B/ always hold pairs, trainA/ and
+    trainB/ do if all names are equal."""
+    if options.paired != "auto":
+        return options.paired, ()
     one, two = (sorted(pairs.stem(path, side) for path in pairs.images_in(side)) for side in (a, b))
     if a.name in ("A", "B") or one == two:
         return True, (
-            f"Files of {a.name}/ and {b.name}/ with one name are pairs; --set data.paired=false takes them apart.",
+            f"Files of {a.name}/ and {b.name}/ with equal names are pairs; use --set data.paired=false to read them as unpaired.",
         )
     shared = len({*one} & {*two})
-    some = f" {shared:,} names are the same; if the files are meant as pairs, mend the others." if shared else ""
+    some = f" {shared:,} names are equal; if the files are meant as pairs, rename the others." if shared else ""
     return False, (
-        f"Names in {a.name}/ and {b.name}/ differ, so there are no pairs: any input meets any target.{some}",
+        f"Names in {a.name}/ and {b.name}/ differ, so the images are not paired and are combined at random.{some}",
     )
 
 
-def _albums(a: Path, b: Path, paired: bool, wish: Wish, like: tuple[Side, Side] | None = None) -> Albums:
+def _albums(
+    a: Path, b: Path, paired: bool, options: FolderOptions, like: tuple[Side, Side] | None = None
+) -> CollectionPair:
     if not paired:
         one, two = (
-            read_album(pairs.images_in(path), wish.kind(side), like[side] if like else None, wish.size)
+            read_collection(pairs.images_in(path), options.kind(side), like[side] if like else None, options.size)
             for side, path in enumerate((a, b))
         )
         return one, two
     both = pairs.matched(a, b)
     one, two = (
-        read_album([pair[side] for pair in both], wish.kind(side), like[side] if like else None, wish.size)
+        read_collection([pair[side] for pair in both], options.kind(side), like[side] if like else None, options.size)
         for side in (0, 1)
     )
     _same_sizes(one, two, both)
@@ -146,8 +151,8 @@ def _same_sizes(one: ImageCollection, two: ImageCollection, files: Sequence[tupl
     ]
     if wrong:
         raise UserError(
-            f"{files[0][0].parent.parent}: pairs of unequal sizes (width x height): {pairs.listed(wrong)}. Both images of a "
-            "pair must have one size; --set data.size=[256,256] brings all to one."
+            f"{files[0][0].parent.parent}: pairs of different sizes (width x height): {pairs.listed(wrong)}. Both images of a "
+            "pair must have the same size; --set data.size=[256,256] resizes all images to one."
         )
 
 
@@ -155,11 +160,11 @@ def _size(shape: Sequence[int]) -> str:
     return f"{shape[2]}x{shape[1]}"
 
 
-# --- one file a pair
+# --- one file for each pair
 
 
-def _parts(folder: Path) -> tuple[list[Path], list[Path], tuple[str, ...]]:
-    """Training and held-out files, as the names of folders say, and what is to be told of them."""
+def _split_files(folder: Path) -> tuple[list[Path], list[Path], tuple[str, ...]]:
+    """Training and held-out files according to the names of their folders, and notes."""
     files = pairs.images_in(folder)
     split = split_of([path.relative_to(folder).as_posix() for path in files])
     train = sorted((*split.train, *split.unlabelled))
@@ -167,66 +172,64 @@ def _parts(folder: Path) -> tuple[list[Path], list[Path], tuple[str, ...]]:
     return [files[i] for i in train], [files[i] for i in split.heldout], notes
 
 
-def _read_parts(
-    folder: Path, read: Callable[[list[Path], Albums | None], Albums], notes: tuple[str, ...]
-) -> PairedFiles:
-    files, held, more = _parts(folder)
+def _read_files(
+    folder: Path, read: Callable[[list[Path], CollectionPair | None], CollectionPair], notes: tuple[str, ...]
+) -> LoadedFolder:
+    files, held, more = _split_files(folder)
     if not files:
         raise UserError(f"{folder}: no images in this folder. Images end in {', '.join(sorted(READABLE))}.")
     train = read(files, None)
-    return PairedFiles(train, read(held, train) if held else None, True, (*notes, *more))
+    return LoadedFolder(train, read(held, train) if held else None, True, (*notes, *more))
 
 
-def _halves(folder: Path, wish: Wish) -> PairedFiles:
-    def read(files: list[Path], like: Albums | None) -> Albums:
-        whole = read_album(files, like=None if like is None else like[0].side, size=_doubled(wish.size))
+def _side_by_side(folder: Path, options: FolderOptions) -> LoadedFolder:
+    def read(files: list[Path], like: CollectionPair | None) -> CollectionPair:
+        whole = read_collection(files, like=None if like is None else like[0].side, size=_doubled(options.size))
         for image, path in zip(whole.images, files, strict=True):
             if image.shape[2] % 2:
-                raise UserError(f"{path}: {image.shape[2]} pixels wide; two sides of one size need an even width.")
+                raise UserError(f"{path}: {image.shape[2]} pixels wide; two halves of equal size need an even width.")
         left = replace(whole, images=tuple(image[:, :, : image.shape[2] // 2].contiguous() for image in whole.images))
         right = replace(whole, images=tuple(image[:, :, image.shape[2] // 2 :].contiguous() for image in whole.images))
-        return (right, left) if wish.swap else (left, right)
+        return (right, left) if options.swap else (left, right)
 
-    if wish.labels in ("input", "target", "both"):
-        raise UserError(
-            "data.labels needs both sides in folders of their own; side by side they are one kind of image."
-        )
-    side = "right" if wish.swap else "left"
-    return _read_parts(folder, read, (f"The {side} half of each image is the input; data.swap exchanges them.",))
+    if options.labels in ("input", "target", "both"):
+        raise UserError("data.labels needs each side in its own folder; images side by side are all of one kind.")
+    side = "right" if options.swap else "left"
+    return _read_files(folder, read, (f"The {side} half of each image is the input; data.swap exchanges them.",))
 
 
 def _doubled(size: tuple[int, ...]) -> tuple[int, ...]:
     return (size[0], 2 * size[1]) if len(size) == 2 else size
 
 
-def _made(folder: Path, wish: Wish) -> PairedFiles:
-    def read(files: list[Path], like: Albums | None) -> Albums:
-        targets = read_album(files, like=None if like is None else like[1].side, size=wish.size)
-        return inputs_of(targets, wish.make), targets
+def _computed(folder: Path, options: FolderOptions) -> LoadedFolder:
+    def read(files: list[Path], like: CollectionPair | None) -> CollectionPair:
+        targets = read_collection(files, like=None if like is None else like[1].side, size=options.size)
+        return derive_inputs(targets, options.make), targets
 
-    return _read_parts(folder, read, (f"Inputs are computed from the targets: {wish.make}.",))
+    return _read_files(folder, read, (f"Inputs are computed from the targets: {options.make}.",))
 
 
 # --- the split
 
 
-def _split(laid: PairedFiles, wish: Wish) -> PairedFiles:
-    """Held-out images by content where the folder has no split: copies stay together, pairs too."""
-    if laid.heldout is not None:
-        return laid
-    targets = heldout_of(laid.train[1], wish.heldout)
-    inputs = targets if laid.paired else heldout_of(laid.train[0], wish.heldout)
+def _split(loaded: LoadedFolder, options: FolderOptions) -> LoadedFolder:
+    """Holds out images, chosen by content, if the folder has no test part: copies stay together, and so do pairs."""
+    if loaded.heldout is not None:
+        return loaded
+    targets = heldout_of(loaded.train[1], options.heldout)
+    inputs = targets if loaded.paired else heldout_of(loaded.train[0], options.heldout)
     if inputs is None or targets is None:
         few = f"No images are held out: there are fewer than {MIN_TO_SPLIT}."
-        small = min(map(len, laid.train)) < MIN_TO_SPLIT
-        return replace(laid, notes=(*laid.notes, few if small else COPIES)) if wish.heldout else laid
-    kept = laid.train[0].picked(np.flatnonzero(~inputs)), laid.train[1].picked(np.flatnonzero(~targets))
-    held = laid.train[0].picked(np.flatnonzero(inputs)), laid.train[1].picked(np.flatnonzero(targets))
-    return replace(laid, train=kept, heldout=held)
+        small = min(map(len, loaded.train)) < MIN_TO_SPLIT
+        return replace(loaded, notes=(*loaded.notes, few if small else COPIES)) if options.heldout else loaded
+    kept = loaded.train[0].select(np.flatnonzero(~inputs)), loaded.train[1].select(np.flatnonzero(~targets))
+    held = loaded.train[0].select(np.flatnonzero(inputs)), loaded.train[1].select(np.flatnonzero(targets))
+    return replace(loaded, train=kept, heldout=held)
 
 
-def heldout_of(album: ImageCollection, share: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
-    """(N,) which images of an album are held out; None for none."""
-    if not share or len(album) < MIN_TO_SPLIT:
+def heldout_of(collection: ImageCollection, share: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
+    """(N,) bool: which images are held out; None for none."""
+    if not share or len(collection) < MIN_TO_SPLIT:
         return None
-    return heldout_rows(album.digests(), share)
+    return heldout_rows(collection.digests(), share)

@@ -1,4 +1,4 @@
-"""Recipes of translation: complete typed rows. Each has its measured result in docs/translation.md."""
+"""The recipes of translation. docs/translation.md has the measured result of each."""
 
 from __future__ import annotations
 
@@ -106,36 +106,38 @@ SINGLE = Recipe(
 )
 
 PIXEL_WEIGHT = 10.0
-"""Of the pixel distance where the input says nearly all of the target."""
+"""Weight of the pixel distance for inputs that nearly determine the target."""
 
 
 def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, ...]]:
-    """The pixel distance's weight where it is "auto". From a label map there is no term at all: what lies in a region is left
-    open, and a distance would ask for the mean of all that could lie there, which is blurred."""
+    """Sets the weight of the penalty `pixel` where it is "auto". It is removed if inputs are label maps: they do not
+    determine the content of a region, and a distance would favour the mean of all possible contents, which is
+    blurred."""
     pixel = recipe.penalties.get("pixel")
     if pixel is None or pixel.weight != "auto":
         return recipe, ()
     others = {name: part for name, part in recipe.penalties.items() if name != "pixel"}
     if info.payload["input"]["kind"] == "labels":
         return recipe.changed(penalties=others), (
-            "No pixel distance: a label map leaves open what lies in its regions.",
+            "No pixel distance: a label map does not determine the content of its regions.",
         )
-    settled = pixel.model_copy(update={"weight": PIXEL_WEIGHT})
-    note = f"Weight of the pixel distance {PIXEL_WEIGHT:g}: the input is an image, which says nearly all of the target."
-    return recipe.changed(penalties={**recipe.penalties, "pixel": settled}), (note,)
+    changed = pixel.model_copy(update={"weight": PIXEL_WEIGHT})
+    note = f"Weight of the pixel distance {PIXEL_WEIGHT:g}: the input is an image, which nearly determines the target."
+    return recipe.changed(penalties={**recipe.penalties, "pixel": changed}), (note,)
 
 
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (PIX2PIX, PIX2PIX_2017, CYCLEGAN, CUT, SINGLE)}
 
 
 def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
-    """The recipe for a source that names none, and why: pairs or not, and sides of one kind or not."""
+    """The default recipe of a source, and the reason: whether there are pairs, and whether both sides are of one
+    kind."""
     if info.payload["paired"]:
         return "pix2pix", "its images are pairs"
     given, target = sides(info)
     alike = given.kind == target.kind == "image" and given.channels == target.channels
     if alike and info.payload["num_images"] == [1, 1]:
-        return "single", "there is one picture a side"
+        return "single", "there is one image on each side"
     if alike:
         return "cut", "there are no pairs, and both sides are images of the same channels"
     return "cyclegan", "there are no pairs, and the sides are not images of the same channels"

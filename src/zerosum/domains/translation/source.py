@@ -1,4 +1,4 @@
-"""Two albums as rows of a game: pairs, or two heaps of images whose partners change from row to row.
+"""The training and held-out rows of a translation: pairs of images, or inputs and targets that are combined at random.
 
 Legend: N rows of a batch, C channels, H height, W width.
 """
@@ -20,13 +20,14 @@ from zerosum.engine.seeds import generator
 from zerosum.errors import UserError
 
 VARIANTS, LEAST_ROWS, MOST_ROWS = 16, 4096, 65_536
-"""Rows an image has where rows differ by chance (pieces, partners), at least and at most so many rows in all."""
+"""Rows for each image if rows are random (crops, random partners); the least and the greatest number of rows in all."""
 NUM_EXAMPLES = 16
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What each row shows: images of both sides (R, 2), corners as shares of the room (R, 2, 2), mirrored or not (R, 2)."""
+    """The content of R rows. images: (R, 2) indices into both sides. corners: (R, 2, 2), top and left of each crop as
+    shares of the free space. mirrored: (R, 2)."""
 
     images: Tensor
     corners: Tensor
@@ -34,9 +35,9 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Payload:
-    """input, target: a Side as plain values. directions: 2 where the data could be translated both ways. make: how inputs are
-    computed from targets, "" where they are given. num_images: of both sides."""
+class TranslationPayload:
+    """input, target: a Side as plain values. directions: 2 if the data can be translated both ways, else 1. make: how
+    inputs are computed from targets, "" if they are given. num_images: of both sides."""
 
     input: dict[str, Any]
     target: dict[str, Any]
@@ -50,8 +51,9 @@ class Payload:
 class PairSource:
     """Training rows (input, target), and held-out ones.
 
-    size: (H, W) of a row: whole images, or pieces of them, at random places for training and in the middle for the held-out
-    ones. heldout: None, or both albums. make: how inputs are computed from targets, "" where they are given.
+    size: (H, W) of a row: whole images, or crops of them, at random positions for training and from the middle for
+    held-out rows. heldout: the held-out images of both sides, or None. make: how inputs are computed from targets, ""
+    if they are given.
     """
 
     name: str
@@ -65,67 +67,69 @@ class PairSource:
     device: torch.device = torch.device("cpu")
 
     def __post_init__(self) -> None:
-        for albums in (self.train, self.heldout or ()):
-            for album in albums:
-                _check_room(album, self.size)
+        for collections in (self.train, self.heldout or ()):
+            for collection in collections:
+                _check_size(collection, self.size)
 
     @functools.cached_property
     def rows(self) -> Rows:
-        """What each training row shows."""
-        return _rows(self)
+        """The content of each training row."""
+        return _make_rows(self)
 
     @property
     def num_rows(self) -> int:
-        """Training rows: more than images where pieces, mirror images or partners vary."""
+        """The number of training rows: more than images if crops, mirror images or partners are random."""
         return len(self.rows.images)
 
     @property
     def num_distinct(self) -> int:
-        """Training rows, from the first on, that show no input twice; of pieces, all rows."""
-        whole = all(album.sizes == {self.size} for album in self.train)
+        """How many of the first training rows have distinct inputs; all rows if rows are crops."""
+        whole = all(collection.sizes == {self.size} for collection in self.train)
         return len(self.train[0]) if whole else self.num_rows
 
     @property
     def num_heldout(self) -> int:
-        """Held-out rows: pairs, or as many as the smaller side has images."""
+        """The number of held-out rows: of pairs, or of images of the smaller side."""
         return min(map(len, self.heldout)) if self.heldout else 0
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the training images and of how rows are made of them."""
+        """SHA-256 of the training images and of the options that make rows of them."""
         digest = hashlib.sha256(repr((self.paired, self.size, self.flip, self.make)).encode())
-        for album in self.train:
-            digest.update(b"".join(album.digests()))
+        for collection in self.train:
+            digest.update(b"".join(collection.digests()))
         return digest.hexdigest()
 
     def batch(self, indices: Tensor) -> Batch:
         """Training rows: data (N, C, H, W) of the target side, condition (N, C', H, W) of the input side."""
-        picked = indices.cpu()
-        rows = Rows(self.rows.images[picked], self.rows.corners[picked], self.rows.mirrored[picked])
-        condition, data = (self._pieces(side, rows) for side in (0, 1))
+        selected = indices.cpu()
+        rows = Rows(self.rows.images[selected], self.rows.corners[selected], self.rows.mirrored[selected])
+        condition, data = (self._crops(side, rows) for side in (0, 1))
         return Batch(data, condition)
 
-    def _pieces(self, side: int, rows: Rows) -> Tensor:
-        album = self.train[side]
+    def _crops(self, side: int, rows: Rows) -> Tensor:
+        collection = self.train[side]
         pieces = [
-            _piece(album.images[int(image)], self.size, corner, bool(mirrored))
+            _crop(collection.images[int(image)], self.size, corner, bool(mirrored))
             for image, corner, mirrored in zip(
                 rows.images[:, side], rows.corners[:, side].tolist(), rows.mirrored[:, side], strict=True
             )
         ]
-        return album.unit(torch.stack(pieces).to(self.device))
+        return collection.unit(torch.stack(pieces).to(self.device))
 
     def heldout_batch(self, indices: Tensor) -> Batch:
-        """Held-out rows, the middle piece of each image, as `batch` gives training rows."""
+        """Held-out rows, as `batch` returns training rows; each is the middle of an image."""
         assert self.heldout is not None, f"{self.name} has no held-out images"
         parts = [
-            album.unit(torch.stack([_piece(album.images[int(i)], self.size, (0.5, 0.5), False) for i in indices]))
-            for album in self.heldout
+            collection.unit(
+                torch.stack([_crop(collection.images[int(i)], self.size, (0.5, 0.5), False) for i in indices])
+            )
+            for collection in self.heldout
         ]
         return Batch(parts[1].to(self.device), parts[0].to(self.device))
 
     def examples(self) -> Batch:
-        """At most NUM_EXAMPLES rows at even distances: held out where there are any, else of the training rows."""
+        """At most NUM_EXAMPLES evenly spaced rows: held-out ones if there are any, else training rows."""
         rows = self.num_heldout or self.num_rows
         picked = torch.arange(min(NUM_EXAMPLES, rows)) * rows // min(NUM_EXAMPLES, rows)
         return self.heldout_batch(picked) if self.num_heldout else self.batch(picked)
@@ -135,35 +139,37 @@ class PairSource:
         return replace(self, device=device)
 
     def info(self) -> DatasetInfo:
-        """What networks, pictures and files can be rebuilt from without the images."""
-        given, wanted = (album.side for album in self.train)
+        """The description of the data set, from which networks, previews and files are made without the images."""
+        given, target = (collection.side for collection in self.train)
         height, width = self.size
-        num_images = [len(album) for album in self.train]
-        payload = Payload(given.plain(), wanted.plain(), self.paired, 1 if self.paired else 2, self.make, num_images)
+        num_images = [len(collection) for collection in self.train]
+        payload = TranslationPayload(
+            given.to_dict(), target.to_dict(), self.paired, 1 if self.paired else 2, self.make, num_images
+        )
         return DatasetInfo(
             self.name,
             self.num_rows,
             self.num_heldout,
             self.fingerprint,
-            SampleInfo({"channels": wanted.channels, "height": height, "width": width}, wanted.describe()),
+            SampleInfo({"channels": target.channels, "height": height, "width": width}, target.describe()),
             self.notes,
             OtherCondition(f"the input: {given.describe()}", (given.channels, height, width), examples=True),
             asdict(payload),
         )
 
 
-def _piece(image: Tensor, size: tuple[int, int], corner: tuple[float, ...] | list[float], mirrored: bool) -> Tensor:
-    room = image.shape[1] - size[0], image.shape[2] - size[1]
-    top, left = (min(int(share * (space + 1)), space) for share, space in zip(corner, room, strict=True))
+def _crop(image: Tensor, size: tuple[int, int], corner: tuple[float, ...] | list[float], mirrored: bool) -> Tensor:
+    space = image.shape[1] - size[0], image.shape[2] - size[1]
+    top, left = (min(int(share * (space + 1)), space) for share, space in zip(corner, space, strict=True))
     piece = image[:, top : top + size[0], left : left + size[1]]
     return piece.flip(2) if mirrored else piece
 
 
-def _rows(source: PairSource) -> Rows:
-    """The table of rows. It depends on nothing but the numbers of images and the options."""
-    a, b = (len(album) for album in source.train)
+def _make_rows(source: PairSource) -> Rows:
+    """The table of rows; it depends only on the numbers of images and on the options."""
+    a, b = (len(collection) for collection in source.train)
     larger = max(a, b)
-    varied = not source.paired or source.flip or any(album.sizes != {source.size} for album in source.train)
+    varied = not source.paired or source.flip or any(collection.sizes != {source.size} for collection in source.train)
     variants = min(max(VARIANTS, -(-LEAST_ROWS // larger)), max(1, MOST_ROWS // larger)) if varied else 1
     draw, total = generator(0, "rows of pairs"), larger * variants
     first = torch.arange(total) % larger
@@ -178,8 +184,8 @@ def _rows(source: PairSource) -> Rows:
     return Rows(torch.stack([first, second], 1), corners, mirrored)
 
 
-def _check_room(album: ImageCollection, size: tuple[int, int]) -> None:
-    small = next((one for one in sorted(album.sizes) if one[0] < size[0] or one[1] < size[1]), None)
+def _check_size(collection: ImageCollection, size: tuple[int, int]) -> None:
+    small = next((one for one in sorted(collection.sizes) if one[0] < size[0] or one[1] < size[1]), None)
     if small:
         raise UserError(
             f"data.crop = {size[0]}x{size[1]} (height x width) is larger than an image of {small[0]}x{small[1]}. Use a "

@@ -1,6 +1,6 @@
-"""What a generator of pictures is asked for beside fooling the discriminator, as functions of a Play.
+"""Terms of the generator's loss besides the adversarial one, as penalties on a LossContext.
 
-Legend: N rows, P places, F features.
+Legend: N rows, P positions, F features.
 """
 
 from __future__ import annotations
@@ -21,50 +21,51 @@ GENERATOR = ("generator",)
 
 
 def pixel(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
-    """Mean absolute difference to the target. Isola et al. 2017 (pix2pix), arXiv:1611.07004, equation 3."""
+    """Mean absolute difference between output and target. Isola et al. 2017 (pix2pix), arXiv:1611.07004, equation 3."""
     return Penalty(
-        "pixel", lambda play: distance(_fake(play), _real(play)), weight, every, GENERATOR, second_order=False
+        "pixel", lambda context: distance(_fake(context), _real(context)), weight, every, GENERATOR, second_order=False
     )
 
 
 def feature_matching(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
-    """Mean absolute difference of the discriminator's features to those of the target, averaged over layers and scales.
-    Wang et al. 2018 (pix2pixHD), arXiv:1711.11585, equation 4."""
+    """Mean absolute difference between the discriminator's features of the output and of the target, averaged over
+    layers and scales. Wang et al. 2018 (pix2pixHD), arXiv:1711.11585, equation 4."""
 
-    def function(play: LossContext) -> Tensor:
-        wanted = play.on_real if play.on_real is not play.on_fake else play.judge(_real(play), "real")
-        if not wanted.features:
+    def function(context: LossContext) -> Tensor:
+        on_real = context.on_real if context.on_real is not context.on_fake else context.judge(_real(context), "real")
+        if not on_real.features:
             raise ValueError(
                 "the penalty `feature_matching` needs a discriminator that returns features, such as `patch`"
             )
-        layers = zip(play.on_fake.features, wanted.features, strict=True)
+        layers = zip(context.on_fake.features, on_real.features, strict=True)
         return torch.stack([distance(fake, real.detach()) for fake, real in layers]).mean(0)
 
     return Penalty("feature_matching", function, weight, every, GENERATOR, second_order=False)
 
 
 def cycle(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
-    """Mean absolute difference of an input to what comes back of its translation. Zhu et al. 2017 (CycleGAN),
-    arXiv:1703.10593, equation 2."""
+    """Mean absolute difference between an input and its translation to the target side and back. Zhu et al. 2017
+    (CycleGAN), arXiv:1703.10593, equation 2."""
 
-    def function(play: LossContext) -> Tensor:
-        assert play.condition is not None
-        assert play.noise is not None
-        return distance(_other(play)(play.noise, _fake(play)), play.condition)
+    def function(context: LossContext) -> Tensor:
+        assert context.condition is not None
+        assert context.noise is not None
+        return distance(_other_generator(context)(context.noise, _fake(context)), context.condition)
 
     return Penalty("cycle", function, weight, every, GENERATOR, second_order=False)
 
 
 def identity(weight: float | Schedule = 5.0, every: int = 1) -> Penalty:
-    """Mean absolute difference of a real target to its translation as if it were an input: what is right already stays, its
-    colours too. Zhu et al. 2017 (CycleGAN), arXiv:1703.10593, section 5.2. Both sides must have the same channels."""
+    """Mean absolute difference between a real target and its translation when it is given as input, so that images
+    which are already right stay as they are, with their colours. Zhu et al. 2017 (CycleGAN), arXiv:1703.10593, section
+    5.2. Both sides must have the same number of channels."""
 
-    def function(play: LossContext) -> Tensor:
-        generator: Any = play.generator
-        real = _real(play)
-        if play.condition is None or play.condition.shape[1] != real.shape[1]:
-            raise ValueError("the penalty `identity` needs two sides of the same number of channels")
-        return distance(generator(play.noise, real), real)
+    def function(context: LossContext) -> Tensor:
+        generator: Any = context.generator
+        real = _real(context)
+        if context.condition is None or context.condition.shape[1] != real.shape[1]:
+            raise ValueError("the penalty `identity` needs two sides with the same number of channels")
+        return distance(generator(context.noise, real), real)
 
     return Penalty("identity", function, weight, every, GENERATOR, second_order=False)
 
@@ -72,63 +73,67 @@ def identity(weight: float | Schedule = 5.0, every: int = 1) -> Penalty:
 def contrast(
     weight: float | Schedule = 1.0, every: int = 1, places: int = 64, temperature: float = 0.07, identity: float = 1.0
 ) -> Penalty:
-    """Each place of the output must be told from the other places of the picture by its like in the input, and (times
-    `identity`) the same for a real target and its translation. Park et al. 2020 (CUT), arXiv:2007.15651, equations 3 and 5.
+    """A contrastive loss: the features at each position of the output must resemble those at the same position of the
+    input more than those at other positions; plus `identity` times the same loss of a real target and its translation.
+    Park et al. 2020 (CUT), arXiv:2007.15651, equations 3 and 5.
 
-    places: P, drawn anew each time. temperature: of the similarities.
+    places: P, positions drawn anew each time. temperature: of the similarities.
     """
     if places < 2 or not temperature > 0 or not identity >= 0:
         raise ValueError(f"places >= 2, temperature > 0, identity >= 0: got {places}, {temperature}, {identity}")
 
-    def function(play: LossContext) -> Tensor:
-        generator = play.generator
+    def function(context: LossContext) -> Tensor:
+        generator = context.generator
         if not isinstance(generator, PatchFeatures):
-            raise ValueError("the penalty `contrast` needs a generator of kind `contrastive`")
-        assert play.condition is not None
-        assert play.noise is not None
-        where = play.draws.uniform("places", places)
-        lost = _told_apart(generator, play.noise, play.condition, _fake(play), where, temperature)
+            raise ValueError("the penalty `contrast` needs a generator of kind `contrastive` or `restyle`")
+        assert context.condition is not None
+        assert context.noise is not None
+        where = context.draws.uniform("places", places)
+        loss = _contrastive_loss(generator, context.noise, context.condition, _fake(context), where, temperature)
         if identity:
-            real = _real(play)
-            same = generator(play.noise, real)
-            lost = lost + identity * _told_apart(generator, play.noise, real, same, where, temperature)
-        return lost
+            real = _real(context)
+            same = generator(context.noise, real)
+            loss = loss + identity * _contrastive_loss(generator, context.noise, real, same, where, temperature)
+        return loss
 
     return Penalty("contrast", function, weight, every, GENERATOR, second_order=False)
 
 
-def _told_apart(
-    generator: PatchFeatures, noise: Tensor, given: Tensor, made: Tensor, places: Tensor, temperature: float
+def _contrastive_loss(
+    generator: PatchFeatures, noise: Tensor, given: Tensor, output: Tensor, places: Tensor, temperature: float
 ) -> Tensor:
-    """(N,): cross-entropy of finding each place of `made` among those of `given`, averaged over places and depths."""
-    lost = []
-    for query, key in zip(generator.vectors(noise, made, places), generator.vectors(noise, given, places), strict=True):
+    """(N,): cross-entropy of matching each position of `output` with those of `given`, averaged over positions and
+    layers."""
+    loss = []
+    for query, key in zip(
+        generator.vectors(noise, output, places), generator.vectors(noise, given, places), strict=True
+    ):
         alike = query @ key.detach().transpose(1, 2) / temperature  # (N, P, P)
         right = torch.arange(alike.shape[1], device=alike.device).expand(len(alike), -1)
-        lost.append(cross_entropy(alike.transpose(1, 2), right, reduction="none").mean(1))
-    return torch.stack(lost).mean(0)
+        loss.append(cross_entropy(alike.transpose(1, 2), right, reduction="none").mean(1))
+    return torch.stack(loss).mean(0)
 
 
 def distance(one: Tensor, other: Tensor) -> Tensor:
-    """(N,) float32: mean absolute difference of each row."""
+    """(N,) float32: mean absolute difference in each row."""
     return (one.float() - other.float()).abs().flatten(1).mean(1)
 
 
-def _fake(play: LossContext) -> Tensor:
-    return play.fake if play.plain_fake is None else play.plain_fake
+def _fake(context: LossContext) -> Tensor:
+    return context.fake if context.plain_fake is None else context.plain_fake
 
 
-def _real(play: LossContext) -> Tensor:
-    return play.real if play.plain_real is None else play.plain_real
+def _real(context: LossContext) -> Tensor:
+    return context.real if context.plain_real is None else context.plain_real
 
 
-def _other(play: LossContext) -> Callable[[Tensor, Tensor], Tensor]:
-    generator = play.generator
+def _other_generator(context: LossContext) -> Callable[[Tensor, Tensor], Tensor]:
+    generator = context.generator
     if not isinstance(generator, DirectionOfCycle):
         raise ValueError("the penalty `cycle` needs a generator of kind `cycle`, which also translates back")
     return generator.other
 
 
 def table() -> Mapping[str, Callable[..., Penalty]]:
-    """The terms of this module by name."""
+    """The penalties of this module by name."""
     return makers(globals())

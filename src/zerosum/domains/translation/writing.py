@@ -1,4 +1,5 @@
-"""Pictures to files with all their bits: 8 or 16, transparency, any number of channels, metadata of another file.
+"""Writes images to files without loss of bits: 8 or 16 bits, transparency, any number of channels, metadata of another
+file.
 
 Legend: H height, W width, C channels.
 """
@@ -21,17 +22,18 @@ from zerosum.domains.translation.sides import Values
 from zerosum.store import write_durably
 
 LOSSLESS_DEEP = (".png", ".tif", ".tiff", ".npy")
-"""Endings of files that can hold 16 bits."""
+"""Suffixes of files that can store 16 bits."""
 WITH_ALPHA = (".png", ".tif", ".tiff", ".webp")
 WITH_EXIF = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-LAYOUT = {*range(254, 260), 262, 266, 273, 274, 277, 278, 279, 284, 317, *range(320, 326), 338, 339, 347}
-"""EXIF tags that say how the pixels of the old file lay in it, and nothing of the picture. Pictures are written upright."""
+STORAGE_TAGS = {*range(254, 260), 262, 266, 273, 274, 277, 278, 279, 284, 317, *range(320, 326), 338, 339, 347}
+"""EXIF tags that describe the storage of the pixels in the old file and not the image. Images are written upright."""
 QUALITY = 95
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is kept of a file: EXIF block, colour profile, pixels an inch. channels: of the picture they belonged to."""
+    """Metadata to keep of a file: EXIF block, colour profile, pixels per inch. channels: of the image that they belong
+    to."""
 
     exif: Image.Exif | None = None
     profile: bytes | None = None
@@ -40,12 +42,12 @@ class Metadata:
 
 
 def metadata_of(path: Path) -> Metadata:
-    """The metadata of an image file; none of an array. UserError where they are damaged."""
+    """The metadata of an image file; empty for an array. UserError if they are damaged."""
     if path.suffix.lower() == ".npy":
         return Metadata()
     with decoding(path, "an image whose metadata can be kept"), Image.open(path) as image:
         exif = image.getexif()
-        for tag in LAYOUT & set(exif):
+        for tag in STORAGE_TAGS & set(exif):
             del exif[tag]
         dpi = image.info.get("dpi")
         channels = 1 if image.mode in ("1", "L", "LA") or image.mode.startswith("I") else 3
@@ -57,20 +59,21 @@ def metadata_of(path: Path) -> Metadata:
         )
 
 
-def fitting(path: Path, values: Values, alpha: Values | None) -> Path:
-    """The path with an ending that can hold the picture: its own, or .png, or .npy for other than 1 or 3 channels."""
+def suitable_path(path: Path, values: Values, alpha: Values | None) -> Path:
+    """The path with a suffix that can store the image: its own, or .png, or .npy for other than 1 or 3 channels."""
     suffix, channels, deep = path.suffix.lower(), values.shape[2], values.dtype == np.uint16
     if channels not in (1, 3):
         return path if suffix == ".npy" else path.with_suffix(".npy")
-    wrong = (deep and suffix not in LOSSLESS_DEEP) or (alpha is not None and suffix not in WITH_ALPHA)
-    # Pillow writes deep colour to no file, and we write it as PNG alone.
-    wrong = wrong or (deep and (channels == 3 or alpha is not None) and suffix in (".tif", ".tiff"))
+    unsuitable = (deep and suffix not in LOSSLESS_DEEP) or (alpha is not None and suffix not in WITH_ALPHA)
+    # Pillow cannot write 16-bit colour; `write` supports it for PNG only.
+    unsuitable = unsuitable or (deep and (channels == 3 or alpha is not None) and suffix in (".tif", ".tiff"))
     known = suffix in (*LOSSLESS_DEEP, *WITH_ALPHA, ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm")
-    return path.with_suffix(".png") if wrong or not known else path
+    return path.with_suffix(".png") if unsuitable or not known else path
 
 
-def write(path: Path, values: Values, alpha: Values | None = None, about: Metadata = Metadata()) -> None:
-    """Writes (H, W, C) uint8 or uint16, with alpha (H, W) of the same type or None. path: one that is `fitting`."""
+def write(path: Path, values: Values, alpha: Values | None = None, metadata: Metadata = Metadata()) -> None:
+    """Writes (H, W, C) uint8 or uint16, with alpha (H, W) of the same type or None. path: as returned by
+    `suitable_path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".npy":
         body = io.BytesIO()
@@ -78,40 +81,41 @@ def write(path: Path, values: Values, alpha: Values | None = None, about: Metada
         write_durably(path, body.getvalue())
         return
     whole = values if alpha is None else np.concatenate([values, alpha[..., None]], axis=2)
-    profile = about.profile if about.channels == values.shape[2] else None
+    profile = metadata.profile if metadata.channels == values.shape[2] else None
     if whole.dtype == np.uint16 and (whole.shape[2] > 1):
-        write_durably(path, deep_png(whole, about, profile))
+        write_durably(path, deep_png(whole, metadata, profile))
         return
     modes = {1: None, 2: "LA", 3: "RGB", 4: "RGBA"}
     image = Image.fromarray(whole[..., 0] if whole.shape[2] == 1 else whole, modes[whole.shape[2]])
     more: dict[str, Any] = {"quality": QUALITY} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
-    if about.exif is not None and path.suffix.lower() in WITH_EXIF:
-        more["exif"] = about.exif
+    if metadata.exif is not None and path.suffix.lower() in WITH_EXIF:
+        more["exif"] = metadata.exif
     if profile is not None:
         more["icc_profile"] = profile
-    if about.dpi is not None:
-        more["dpi"] = about.dpi
+    if metadata.dpi is not None:
+        more["dpi"] = metadata.dpi
     body = io.BytesIO()
     image.save(body, Image.registered_extensions()[path.suffix.lower()], **more)
     write_durably(path, body.getvalue())
 
 
-def deep_png(values: npt.NDArray[np.uint16], about: Metadata, profile: bytes | None) -> bytes:
-    """A PNG of 16 bits and two to four channels, which Pillow does not write (PNG specification, sections 11 and 12)."""
+def deep_png(values: npt.NDArray[np.uint16], metadata: Metadata, profile: bytes | None) -> bytes:
+    """A PNG of 16 bits and two to four channels, which Pillow does not write (PNG specification, sections 11 and
+    12)."""
     height, width, channels = values.shape
     colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     lines = np.zeros((height, 1 + width * channels * 2), np.uint8)
     body = values.astype(">u2").reshape(height, -1).view(np.uint8)
     step = channels * 2
     lines[:, 0], lines[:, 1:] = 1, body
-    lines[:, 1 + step :] -= body[:, :-step]  # line filter 1: differences to the left pack better
+    lines[:, 1 + step :] -= body[:, :-step]  # line filter 1: differences to the left compress better
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))]
     if profile is not None:
         chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)))
-    if about.dpi is not None:
-        chunks.append((b"pHYs", struct.pack(">IIB", *(round(dpi / 0.0254) for dpi in about.dpi), 1)))
-    if about.exif is not None:
-        chunks.append((b"eXIf", about.exif.tobytes().removeprefix(b"Exif\0\0")))
+    if metadata.dpi is not None:
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(dpi / 0.0254) for dpi in metadata.dpi), 1)))
+    if metadata.exif is not None:
+        chunks.append((b"eXIf", metadata.exif.tobytes().removeprefix(b"Exif\0\0")))
     chunks += [(b"IDAT", zlib.compress(lines.tobytes(), 6)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks

@@ -1,1 +1,1 @@
-"""The records of an evaluation, by subject."""
+"""The metrics of translations, one module for each property."""

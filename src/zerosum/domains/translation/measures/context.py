@@ -1,4 +1,4 @@
-"""What every measure of one evaluation looks at.
+"""The data of one evaluation, which every metric takes.
 
 Legend: N rows, C channels, H height, W width.
 """
@@ -22,9 +22,10 @@ OVER_IMAGES = "standard error over the images"
 
 
 @dataclass(frozen=True)
-class Reals:
-    """inputs (N, C, H, W) that are translated; targets: their partners where rows are pairs, else other rows of the target
-    side; others: as many further targets, for what real against real gives. split: where the inputs come from."""
+class RealSamples:
+    """inputs: (N, C, H, W), to be translated. targets: their targets if rows are pairs, else rows of the target side.
+    others: as many further targets, which are compared with `targets` for reference values. split: the part of the data
+    that inputs belong to."""
 
     inputs: Tensor
     targets: Tensor
@@ -33,12 +34,12 @@ class Reals:
 
 
 @dataclass(frozen=True)
-class EvalContext:
-    """One evaluation. fakes: (N, C, H, W) in [-1, 1], made of the inputs of `reals`, row by row."""
+class TranslationEvaluation:
+    """One evaluation. fakes: (N, C, H, W) in [-1, 1], the translations of the inputs of `reals`, row by row."""
 
     source: PairSource
     info: DatasetInfo
-    reals: Reals
+    reals: RealSamples
     fakes: Tensor
     seed: int
 
@@ -53,7 +54,7 @@ class EvalContext:
         return bool(self.info.payload["paired"])
 
     def protocol(self, **more: Any) -> dict[str, Any]:
-        """What a record tells of how it was made."""
+        """The protocol of a record, with the entries `more`."""
         return {
             "source": self.source.name,
             "fingerprint": self.source.fingerprint,
@@ -71,7 +72,8 @@ class EvalContext:
     def mean(
         self, name: str, values: Tensor, better: str, meaning: str, real: Tensor | None = None, **more: Any
     ) -> Record:
-        """The mean of one value an image, with its error. real: the same of the true targets."""
+        """The mean of (N,) values, one for each image, with its standard error. real: the values of the true
+        targets."""
         values = values.double()
         error = float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
         protocol = self.protocol(error=OVER_IMAGES, **more)

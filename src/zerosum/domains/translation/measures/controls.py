@@ -1,4 +1,5 @@
-"""Images that no generator should equal, measured as translations are: what a measure says of them is what it is worth.
+"""TranslationControls: images that are no good translations. A metric that does not rate them clearly worse than real
+ones cannot judge.
 
 Legend: N rows.
 """
@@ -13,46 +14,47 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zerosum.domains.translation.measures.patch_distance import patch_distances
-from zerosum.domains.translation.measures.patch_labels import label_accuracy
-from zerosum.domains.translation.measures.ssim import contrast, edge_ssim, ssim
+from zerosum.domains.translation.measures.appearance import contrast, patch_distances
+from zerosum.domains.translation.measures.label_accuracy import label_accuracy
+from zerosum.domains.translation.measures.structure import edge_ssim, ssim
 from zerosum.domains.translation.sides import Side
 from zerosum.metrics.pyramid import psnr
 from zerosum.metrics.record import Record, unclear
 
 if TYPE_CHECKING:
-    from zerosum.domains.translation.measures.context import Reals
-    from zerosum.domains.translation.measures.labels import Reader
+    from zerosum.domains.translation.measures.context import RealSamples
+    from zerosum.domains.translation.measures.label_accuracy import LabelReader
 
-FEWEST_JUDGED = 16
-"""Targets below which only errors against the truth are judged by."""
+MIN_TARGETS = 16
+"""With fewer targets only the errors against the true targets can judge."""
 NUM_PATCHES, NUM_DIRECTIONS = 4_000, 64
 PART, CLEAR, ERRORS = 0.8, 0.1, 3.0
-"""At most so much of a control's patch distance may other targets score; by so much must true targets pass it in the share of
-labels found; by so many standard errors of the difference in the edges kept."""
+"""Real targets must have at most PART times the patch distance of a control, a label accuracy at least CLEAR above it,
+and edges that are more similar by at least ERRORS standard errors of the difference."""
 
 TRUE, OTHERS = "true targets", "other real targets"
 UNTRANSLATED, REPEATED = "untranslated input", "one target repeated"
 SHUFFLED, NOISE, MEAN = "targets shuffled among inputs", "pixels shuffled", "mean of the targets"
-TOLD = {TRUE: "True targets", OTHERS: "Other real targets"}
+REAL_NAMES = {TRUE: "True targets", OTHERS: "Other real targets"}
 
 Values = dict[str, dict[str, float]]
-"""Start of a measure's name -> the real images (where there are such) and controls -> value."""
+"""Prefix of a metric's name -> name of the real images (first, where there are any) or of a control -> value."""
 
 
 @dataclass(frozen=True)
-class Controls:
-    """The controls of one evaluation's reals; computed when first asked for, and once. seed: of patches and noise."""
+class TranslationControls:
+    """The controls of the real images of an evaluation, computed once, at the first use. seed: of patches and noise."""
 
-    reals: Reals
+    reals: RealSamples
     paired: bool
     target: Side
-    reader: Reader
+    reader: LabelReader
     seed: int
 
     @functools.cached_property
     def images(self) -> Mapping[str, Tensor]:
-        """The images (N, C, H, W) of each control. Rows of shuffled targets are those of the next input."""
+        """The images (N, C, H, W) of each control. In shuffled targets each input has the target of the previous
+        one."""
         targets = self.reals.targets
         pixels = targets.flatten(2)
         order = torch.rand(
@@ -68,45 +70,45 @@ class Controls:
 
     @functools.cached_property
     def values(self) -> Values:
-        """What real images and controls score."""
+        """The values of real images and controls."""
         if len(self.reals.targets) < 2:
             return {}
-        return self._likeness() | self._edges[0] | self._labels() | (self._truth() if self.paired else {})
+        return self._appearance() | self._edges[0] | self._labels() | (self._truth() if self.paired else {})
 
-    def told(self, record: Record) -> Record:
-        """The record with its controls, and with a reason where it cannot judge."""
+    def add_to(self, record: Record) -> Record:
+        """The record with its controls, and with the reason if it cannot judge."""
         found = next((own for start, own in self.values.items() if record.name.startswith(start)), {})
         rounded, reason = {name: float(f"{value:.4g}") for name, value in found.items()}, ""
-        told = TOLD.get(next(iter(rounded), ""), "")
-        if told and len(rounded) > 1:
+        real_name = REAL_NAMES.get(next(iter(rounded), ""), "")
+        if real_name and len(rounded) > 1:
             clear = {"edges_kept": self._edges[1], "label_accuracy": CLEAR}.get(record.name.partition("[")[0], 0.25)
-            reason = unclear(rounded, record.better, told, clear=clear, part=PART)
-        if (num := len(self.reals.targets)) < FEWEST_JUDGED and not record.name.startswith(
-            ("psnr", "ssim", "label_ag")
-        ):
-            reason = f"{num} real images are too few; {FEWEST_JUDGED} are needed."
+            reason = unclear(rounded, record.better, real_name, clear=clear, part=PART)
+        if (num := len(self.reals.targets)) < MIN_TARGETS and not record.name.startswith(("psnr", "ssim", "label_ag")):
+            reason = f"{num} real images are too few; {MIN_TARGETS} are needed."
         protocol = {**record.protocol, **({"controls": rounded} if rounded else {})}
         return replace(record, protocol=protocol).doubted(reason)
 
-    def _picked(self, *names: str) -> dict[str, Tensor]:
+    def _select(self, *names: str) -> dict[str, Tensor]:
         return {name: self.images[name] for name in names if name in self.images}
 
-    def _likeness(self) -> Values:
+    def _appearance(self) -> Values:
         reals = self.reals
-        sides = {OTHERS: reals.others, **self._picked(UNTRANSLATED, REPEATED, NOISE)}
+        sides = {OTHERS: reals.others, **self._select(UNTRANSLATED, REPEATED, NOISE)}
         found: Values = {}
         for name, images in sides.items():
-            for level, far in patch_distances(reals.targets, images, NUM_PATCHES, NUM_DIRECTIONS, self.seed).items():
-                found.setdefault(f"patch_distance[level={level},", {})[name] = far
+            for level, distance in patch_distances(
+                reals.targets, images, NUM_PATCHES, NUM_DIRECTIONS, self.seed
+            ).items():
+                found.setdefault(f"patch_distance[level={level},", {})[name] = distance
         ours = float(contrast(reals.targets).clamp_min(1e-6))
-        ratios = {OTHERS: reals.others, **self._picked(MEAN)}
+        ratios = {OTHERS: reals.others, **self._select(MEAN)}
         return found | {"contrast_ratio": {name: float(contrast(images)) / ours for name, images in ratios.items()}}
 
     @functools.cached_property
     def _edges(self) -> tuple[Values, float]:
-        """What true targets and controls score, and by how much the former must pass the latter."""
+        """The values of true targets and controls, and by how much the former must exceed the latter."""
         inputs = self.reals.inputs
-        sides = self._picked(SHUFFLED, REPEATED, NOISE)
+        sides = self._select(SHUFFLED, REPEATED, NOISE)
         scored = {name: edge_ssim(inputs, images).double() for name, images in sides.items()}
         if not self.paired:
             return {"edges_kept": {name: float(values.mean()) for name, values in scored.items()}}, 0.0
@@ -118,14 +120,16 @@ class Controls:
     def _labels(self) -> Values:
         if not self.reader.applies:
             return {}
-        asked = self.reals.inputs.argmax(1)
-        sides = {TRUE: self.reals.targets, **self._picked(SHUFFLED, REPEATED, NOISE)}
+        labels = self.reals.inputs.argmax(1)
+        sides = {TRUE: self.reals.targets, **self._select(SHUFFLED, REPEATED, NOISE)}
         return {
-            "label_accuracy": {name: label_accuracy(self.reader.model, images, asked) for name, images in sides.items()}
+            "label_accuracy": {
+                name: label_accuracy(self.reader.model, images, labels) for name, images in sides.items()
+            }
         }
 
     def _truth(self) -> Values:
-        true, sides = self.reals.targets, self._picked(UNTRANSLATED, SHUFFLED, REPEATED)
+        true, sides = self.reals.targets, self._select(UNTRANSLATED, SHUFFLED, REPEATED)
         if self.target.kind == "labels":
             right = true.argmax(1)
             return {

@@ -1,5 +1,6 @@
-"""Generators whose encoder compares patches of input and output (CUT, Park et al. 2020, arXiv:2007.15651), and one of them that
-starts as the identity and stores its initial weights, so that the strength of its effect can be chosen afterwards.
+"""Generators whose encoder compares patches of input and output (CUT, Park et al. 2020, arXiv:2007.15651), and one of
+them that starts as the identity and stores its initial weights, so that the strength of its effect can be chosen
+afterwards.
 
 Legend: N rows, C channels, H height, W width, L latent size, P positions, F features.
 """
@@ -14,7 +15,7 @@ from torch.nn.functional import normalize
 
 from zerosum.domains.translation.networks.capabilities import AdjustableGenerator, PatchFeatures
 from zerosum.domains.translation.networks.resnet import ResNet
-from zerosum.domains.translation.sides import Side, Task
+from zerosum.domains.translation.sides import Side, TranslationTask
 from zerosum.errors import UserError
 from zerosum.nn.layers import AnyNorm
 
@@ -30,7 +31,7 @@ class ContrastiveGenerator(PatchFeatures):
 
     def __init__(
         self,
-        task: Task,
+        task: TranslationTask,
         *,
         latent: int,
         width: int = 32,
@@ -56,7 +57,8 @@ class ContrastiveGenerator(PatchFeatures):
         return y
 
     def vectors(self, noise: Tensor, images: Tensor, places: Tensor) -> list[Tensor]:
-        """For each depth unit vectors (N, P, F) at the positions `places` (N, P) float32 in [0, 1), counted along the rows."""
+        """For each depth unit vectors (N, P, F) at the positions `places` (N, P) float32 in [0, 1), counted along the
+        rows."""
         found = []
         for head, depth in zip(self.heads, self.network.features(noise, images), strict=True):
             flat = depth.flatten(2).transpose(1, 2)  # (N, H W, C)
@@ -69,15 +71,15 @@ class ContrastiveGenerator(PatchFeatures):
 class ResidualIdentity(PatchFeatures, AdjustableGenerator):
     """x + r(x), r a contrastive generator whose last layer starts at zero: at step 0 the output equals the input exactly.
 
-    The initial weights are stored as buffers. On the line w(s) = w(0) + s (w - w(0)) between them and the trained weights w the
-    loss mostly falls steadily (Goodfellow, Vinyals and Saxe 2015, arXiv:1412.6544); see `at`. Both sides must be images with
-    the same channels. norm: with "pixel" and "none" a position depends on no distant one, so that a picture made in tiles
-    equals one made whole.
+    The initial weights are stored as buffers. On the line w(s) = w(0) + s (w - w(0)) between them and the trained
+    weights w the loss mostly falls steadily (Goodfellow, Vinyals and Saxe 2015, arXiv:1412.6544); see `at`. Both sides
+    must be images with the same channels. norm: with "pixel" and "none" a position depends on no distant one, so that a
+    picture made in tiles equals one made whole.
     """
 
     def __init__(
         self,
-        task: Task,
+        task: TranslationTask,
         *,
         latent: int,
         width: int = 16,

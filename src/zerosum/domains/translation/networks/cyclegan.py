@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from zerosum.domains.translation.networks.capabilities import ReversibleGenerator
 from zerosum.domains.translation.networks.patch import PatchDiscriminator
 from zerosum.domains.translation.networks.resnet import ResNet
-from zerosum.domains.translation.sides import Task
+from zerosum.domains.translation.sides import TranslationTask
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.nn.layers import AnyNorm
 
 
-def reversed_task(task: Task) -> Task:
+def reversed_task(task: TranslationTask) -> TranslationTask:
     """The task of the opposite direction."""
     return replace(task, input=task.target, target=task.input)
 
@@ -25,13 +25,13 @@ def reversed_task(task: Task) -> Task:
 class CycleGenerator(ReversibleGenerator):
     """Two residual generators, one for each direction: a call translates inputs to targets, `reverse` targets to inputs.
 
-    pool: number of past fakes that are kept for each direction and that replace half of the new ones in the steps of the
-    discriminators; 0 for none. The other options are those of `resnet`.
+    pool: number of past fakes that are kept for each direction and that replace half of the new ones in the steps of
+    the discriminators; 0 for none. The other options are those of `resnet`.
     """
 
     def __init__(
         self,
-        task: Task,
+        task: TranslationTask,
         *,
         latent: int,
         width: int = 32,
@@ -62,10 +62,10 @@ class CycleGenerator(ReversibleGenerator):
 
 
 class CycleDiscriminator(nn.Module):
-    """Two patch discriminators, of targets and of inputs; the options are those of `patch`. Neither sees the input that a
-    picture was made from."""
+    """Two patch discriminators, of targets and of inputs; the options are those of `patch`. Neither sees the input that
+    a picture was made from."""
 
-    def __init__(self, task: Task, *, width: int = 32, levels: int = 2, scales: int = 1) -> None:
+    def __init__(self, task: TranslationTask, *, width: int = 32, levels: int = 2, scales: int = 1) -> None:
         super().__init__()
         self.of_target, self.of_input = (
             PatchDiscriminator(way, width=width, levels=levels, scales=scales, told=False)

@@ -34,9 +34,9 @@ def is_local(kind: AnyNorm) -> bool:
 class Waves(nn.Module):
     """Noise (N, L) as L channels of any size, each the sum of NUM_WAVES plane waves whose phases are sums of the noise.
 
-    Directions are spread evenly, wavelengths evenly in the logarithm from `shortest` to `longest` pixels. Few waves in a channel
-    show as stripes in the output; the sum of many has no direction. The value depends on the absolute position only, so tiles of
-    a picture fit together, and a seed gives the same texture at any size.
+    Directions are spread evenly, wavelengths evenly in the logarithm from `shortest` to `longest` pixels. Few waves in
+    a channel show as stripes in the output; the sum of many has no direction. The value depends on the absolute
+    position only, so tiles of a picture fit together, and a seed gives the same texture at any size.
     """
 
     def __init__(self, latent: int, shortest: float = 3.0, longest: float = 32.0) -> None:

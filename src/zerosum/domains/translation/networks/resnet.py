@@ -1,5 +1,6 @@
-"""The residual generator: a few halvings, residual blocks, enlarging and convolving (Johnson et al. 2016, arXiv:1603.08155; Zhu
-et al. 2017, arXiv:1703.10593). It upsamples by resizing, since transposed convolutions leave a checkerboard pattern.
+"""The residual generator: a few halvings, residual blocks, enlarging and convolving (Johnson et al. 2016,
+arXiv:1603.08155; Zhu et al. 2017, arXiv:1703.10593). It upsamples by resizing, since transposed convolutions leave a
+checkerboard pattern.
 
 Legend: N rows, C channels, H height, W width, L latent size.
 """
@@ -11,7 +12,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from zerosum.domains.translation.networks.capabilities import TranslationGenerator
 from zerosum.domains.translation.networks.layers import Inlet, Noise, is_local, norm
-from zerosum.domains.translation.sides import Task
+from zerosum.domains.translation.sides import TranslationTask
 from zerosum.nn.layers import AnyNorm
 
 
@@ -38,7 +39,7 @@ class ResNet(TranslationGenerator):
 
     def __init__(
         self,
-        task: Task,
+        task: TranslationTask,
         *,
         latent: int,
         width: int = 32,

@@ -1,5 +1,5 @@
-"""U-Net: an encoder and a decoder whose levels are joined (Ronneberger et al. 2015, arXiv:1505.04597; as a generator: Isola et
-al. 2017, arXiv:1611.07004).
+"""U-Net: an encoder and a decoder whose levels are joined (Ronneberger et al. 2015, arXiv:1505.04597; as a generator:
+Isola et al. 2017, arXiv:1611.07004).
 
 Legend: N rows, C channels, H height, W width, L latent size.
 """
@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d, interpolate, silu
 
 from zerosum.domains.translation.networks.capabilities import TranslationGenerator
 from zerosum.domains.translation.networks.layers import Inlet, Noise, is_local, norm
-from zerosum.domains.translation.sides import Task
+from zerosum.domains.translation.sides import TranslationTask
 from zerosum.nn.layers import AnyNorm, doubled_widths
 
 Up = Literal["nearest", "bilinear"]
@@ -34,13 +34,13 @@ class Block(nn.Module):
 class UNet(TranslationGenerator):
     """Features at every scale, halved by means and upsampled again; the last layer is linear.
 
-    width: channels at full size, doubled at each level up to width * widest. levels: halvings. depth: convolutions of each
-    level, in the encoder and in the decoder. noise: "waves" beside the input (prior.size channels), or "none".
+    width: channels at full size, doubled at each level up to width * widest. levels: halvings. depth: convolutions of
+    each level, in the encoder and in the decoder. noise: "waves" beside the input (prior.size channels), or "none".
     """
 
     def __init__(
         self,
-        task: Task,
+        task: TranslationTask,
         *,
         latent: int,
         width: int = 24,
