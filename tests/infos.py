@@ -40,8 +40,8 @@ def of_pairs(given: Side, target: Side, paired: bool = True, **payload: Any) -> 
     """Of a translation, in rows of 16x16."""
     axes = {"channels": target.channels, "height": 16, "width": 16}
     usual = {
-        "input": given.plain(),
-        "target": target.plain(),
+        "input": given.to_dict(),
+        "target": target.to_dict(),
         "paired": paired,
         "directions": 1 if paired else 2,
         "make": "",

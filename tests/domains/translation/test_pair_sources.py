@@ -137,7 +137,10 @@ def test_label_maps_that_look_a_little_like_drawings_stay_label_maps(tmp_path: P
         save(tmp_path / "B" / f"{i}.png", noise(24, 24))
     source = opened(tmp_path, heldout=0)
     assert source.info().payload["input"]["kind"] == "labels"
-    assert "Inputs of 4 values are taken for label maps; data.labels=none takes them for pictures." in source.notes
+    assert (
+        "Inputs with 4 distinct values are read as label maps; use data.labels=none to read them as images."
+        in source.notes
+    )
 
 
 def test_what_lies_beside_the_sides_is_told(tmp_path: Path) -> None:
@@ -211,7 +214,7 @@ def test_same_names_in_train_folders_are_pairs_unless_told(tmp_path: Path) -> No
         (["1"], ["1"], {"make": "sketch"}, "make"),
         (["1"], ["1"], {"colour": 1}, "no option 'colour'"),
         (["1"], ["1"], {"make": "grey", "side_by_side": True}, "exclude one another"),
-        (["1", "2"], ["1", "2"], {"labels": "input"}, "no label maps"),
+        (["1", "2"], ["1", "2"], {"labels": "input"}, "not label maps"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(

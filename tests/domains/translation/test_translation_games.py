@@ -465,8 +465,8 @@ def test_the_pixel_distance_follows_the_input() -> None:
 def test_parts_that_do_not_go_together_are_refused() -> None:
     info = Small(paired=False).info
     for settings, words in (
-        (["discriminator.kind=patch"], "goes with `cycle` alone"),
-        (["loss=relativistic_average"], "must not couple the rows"),
+        (["discriminator.kind=patch"], "can only be combined with `cycle`"),
+        (["loss=relativistic_average"], "losses that couple the rows"),
         (["generator.pool=-1"], "pool must be at least 0"),
         (["penalties.cycles.weight=1"], "no 'cycles'"),
     ):

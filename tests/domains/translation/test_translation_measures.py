@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from zerosum.domain import ConditionedEvaluator, HasBestMetric
 from zerosum.domains.translation.evaluator import TranslationEvaluator
 from zerosum.domains.translation.image_collection import ImageCollection, collection_of
 from zerosum.domains.translation.measures import label_accuracy
@@ -42,9 +41,9 @@ def painted(labels: Tensor, seed: int) -> Tensor:
 def source(a: Tensor, b: Tensor, sides: tuple[Side, Side], paired: bool, num_held: int) -> PairSource:
     collections = collection_of(a, sides[0]), collection_of(b, sides[1])
     cut = len(a) - num_held
-    first, second = (collections[0].picked(range(cut)), collections[1].picked(range(cut))), None
+    first, second = (collections[0].select(range(cut)), collections[1].select(range(cut))), None
     if num_held:
-        second = collections[0].picked(range(cut, len(a))), collections[1].picked(range(cut, len(b)))
+        second = collections[0].select(range(cut, len(a))), collections[1].select(range(cut, len(b)))
     return PairSource("made", first, second, paired, (32, 32))
 
 
@@ -60,9 +59,7 @@ def pairs() -> TranslationEvaluator:
     return TranslationEvaluator(source(a, b, (GREY, COLOUR), True, 20), 0)
 
 
-def test_the_protocols_of_the_engine(pairs: TranslationEvaluator) -> None:
-    assert isinstance(pairs, ConditionedEvaluator)
-    assert isinstance(pairs, HasBestMetric)
+def test_the_inputs_of_an_evaluation(pairs: TranslationEvaluator) -> None:
     assert pairs.num_samples == len(pairs.conditions()) == 20
     held = pairs.source.heldout_batch(torch.arange(20))
     assert held.condition is not None
@@ -122,7 +119,7 @@ def test_few_held_out_rows_are_not_enough() -> None:
 
 
 def test_labels_are_found_in_images_made_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labels, "STEPS", 60)
+    monkeypatch.setattr(label_accuracy, "STEPS", 60)
     asked = maps(80, 0)
     evaluator = TranslationEvaluator(source(asked, painted(asked, 1), (MAP, GREY), True, 30), 0)
     evaluator.prepare(print)
@@ -186,8 +183,8 @@ def test_deep_sides(pairs: TranslationEvaluator) -> None:
     shallow = source(a, a, (GREY, GREY), True, 20)
     collection: Any = ImageCollection(tuple(a.to(torch.int32) * 257), deep)
     parts = (
-        (collection.picked(range(20)), collection.picked(range(20))),
-        (collection.picked(range(20, 40)), collection.picked(range(20, 40))),
+        (collection.select(range(20)), collection.select(range(20))),
+        (collection.select(range(20, 40)), collection.select(range(20, 40))),
     )
     whole = PairSource("made", *parts, True, (32, 32))
     one_way, other = (TranslationEvaluator(each, 0) for each in (shallow, whole))
@@ -213,8 +210,8 @@ def test_a_reader_of_labels_learns_from_rows_of_all_places(monkeypatch: pytest.M
     asked: list[Tensor] = []
     labelled = maps(3_000, 0)
     evaluator = TranslationEvaluator(source(labelled, painted(labelled, 1), (MAP, GREY), True, 0), 0)
-    monkeypatch.setattr(labels, "train_patch_classifier", lambda images, *_, **__: asked.append(images))
+    monkeypatch.setattr(label_accuracy, "train_patch_classifier", lambda images, *_, **__: asked.append(images))
     _ = evaluator.reader.model
     (images,) = asked
-    assert len(images) == label_accuracy.MOST_ROWS
-    assert not images.equal(evaluator.source.batch(torch.arange(label_accuracy.MOST_ROWS)).data)
+    assert len(images) == label_accuracy.MAX_ROWS
+    assert not images.equal(evaluator.source.batch(torch.arange(label_accuracy.MAX_ROWS)).data)

@@ -140,10 +140,10 @@ def test_label_maps(tmp_path: Path) -> None:
     (path,) = run(hand(labels, Side(1), Paint()), tmp_path / "b.png", tmp_path / "a.png")
     np.testing.assert_array_equal(read(path).values, np.array([[0, 128, 255] * 7] * 5)[..., None])
     write(tmp_path / "strange.png", numbers + 1)
-    with pytest.raises(UserError, match=r"strange\.png: a label map holds the value 1, which is none of the 3"):
+    with pytest.raises(UserError, match=r"strange\.png: a label map holds the value 1, which is not one of the 3"):
         run(hand(labels, Side(1), Paint()), tmp_path / "b.png", tmp_path / "strange.png")
     saved(tmp_path / "photo.png", 3)
-    with pytest.raises(UserError, match="one number a pixel"):
+    with pytest.raises(UserError, match="one number per pixel"):
         run(hand(labels, Side(1), Paint()), tmp_path / "b.png", tmp_path / "photo.png")
 
 
@@ -219,9 +219,9 @@ def test_what_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     refused(r"broken\.jpg: not an image", maker, out, tmp_path / "broken.jpg")
     refused("would be overwritten", maker, there, there)
-    refused("--num goes with the stored examples", maker, out, there, num=3)
+    refused("--num applies to the stored examples", maker, out, there, num=3)
     refused(r"--strength must lie in \[0, 1\]", maker, out, there, strength=1.5)
-    refused("one strength alone", maker, out, there, strength=0.5)
+    refused("a fixed strength", maker, out, there, strength=0.5)
     refused("No examples lie with", maker, out)
     one_way = hand(network=nn.Conv2d(3, 3, 1))
     refused("one direction alone", one_way, out, there, reverse=True)
@@ -239,7 +239,7 @@ def test_no_file_is_overwritten_that_was_not_named(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8, 4), 200, np.uint8)).save(tmp_path / "a.png")
     Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
     before = (tmp_path / "x.png").read_bytes()
-    refused(r"x\.png would be overwritten \(as x\.jpg is written", hand(), tmp_path / "x.jpg", tmp_path / "a.png")
+    refused(r"x\.png would be overwritten \(the output for x\.jpg", hand(), tmp_path / "x.jpg", tmp_path / "a.png")
     assert (tmp_path / "x.png").read_bytes() == before
     assert run(hand(), tmp_path / "y.jpg", tmp_path / "a.png") == [tmp_path / "y.png"]
     assert run(hand(), tmp_path / "x.png", tmp_path / "a.png") == [tmp_path / "x.png"]
@@ -258,7 +258,7 @@ def test_16_bits_into_a_generator_of_8_are_told(tmp_path: Path) -> None:
     assert one is not None
     assert many is not None
     assert (
-        "Inputs of 16 bits are brought to the 8 that this generator was trained on; the output is written with 16."
+        "Inputs with 16 bits are converted to the 8 bits of the training data; the output is written with 16 bits."
         in one.notes
     )
     assert any("brightest pixel is 4095 of 65535" in note for note in one.notes)

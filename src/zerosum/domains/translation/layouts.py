@@ -73,8 +73,8 @@ def read_folder(folder: Path, options: FolderOptions) -> LoadedFolder:
 
 _LAYOUTS_HELP = (
     "{folder}: found no two sides to translate between. Use trainA/ and trainB/ (and testA/, testB/), or A/ and B/ with "
-    "pairs of equal names, or images that hold both sides (--set data.side_by_side=true), or plain images whose inputs are computed "
-    "(--set data.make=edges)."
+    "pairs of equal names, or images that hold both sides (--set data.side_by_side=true), or plain images whose inputs "
+    "are computed (--set data.make=edges)."
 )
 
 
