@@ -167,7 +167,7 @@ def test_quick_numbers(pairs: TranslationEvaluator) -> None:
     assert same["diversity"] == pytest.approx(0, abs=1e-6)
     flat = pairs.quick(torch.zeros_like(examples.data)[turn]).values()
     assert flat["contrast"] == 0
-    assert flat[pairs.best] > 5 * good[pairs.best]
+    assert flat["patch_distance"] > 5 * good["patch_distance"]
 
 
 def test_numbers_are_the_same_each_time(pairs: TranslationEvaluator) -> None:

@@ -222,7 +222,7 @@ def test_what_cannot_be(tmp_path: Path) -> None:
     refused("--num applies to the stored examples", maker, out, there, num=3)
     refused(r"--strength must lie in \[0, 1\]", maker, out, there, strength=1.5)
     refused("a fixed strength", maker, out, there, strength=0.5)
-    refused("No examples lie with", maker, out)
+    refused("No examples are stored with", maker, out)
     one_way = hand(network=nn.Conv2d(3, 3, 1))
     refused("one direction alone", one_way, out, there, reverse=True)
     undeclared = nn.Conv2d(3, 3, 1)

@@ -27,7 +27,9 @@ class PatchDiscriminator(nn.Module):
     on the picture halved once more; their losses are averaged.
     """
 
-    def __init__(self, task: TranslationTask, *, width: int = 32, levels: int = 2, told: bool = True, scales: int = 1) -> None:
+    def __init__(
+        self, task: TranslationTask, *, width: int = 32, levels: int = 2, told: bool = True, scales: int = 1
+    ) -> None:
         super().__init__()
         if width < 1 or levels < 1 or scales < 1:
             raise ValueError(f"width, levels and scales must be at least 1, got {width}, {levels} and {scales}")
