@@ -29,8 +29,8 @@ from zerosum.engine import Stepped
 from zerosum.engine.seeds import derive
 from zerosum.generation.sampler import Sampler
 from zerosum.metrics.classes import class_coverage
-from zerosum.metrics.classifier import SmallClassifier, cached_classifier, extract
-from zerosum.metrics.frechet import frechet_distance
+from zerosum.metrics.distances import frechet_distance
+from zerosum.metrics.feature_networks import SmallClassifier, cached_classifier, extract
 from zerosum.metrics.neighbours import diversity
 from zerosum.planning import plan
 

@@ -23,7 +23,7 @@ import infos
 from zerosum import catalog
 from zerosum.data.images import idx, lossless_io
 from zerosum.data.images.files import BadImageError
-from zerosum.data.images.types import Shape
+from zerosum.data.images.loaded import Shape
 from zerosum.domains.images import pixel_evaluator
 from zerosum.domains.points import export
 from zerosum.domains.points import files as point_files

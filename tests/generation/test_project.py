@@ -12,7 +12,7 @@ from zerosum.errors import UserError
 from zerosum.generation.latents.project import project
 from zerosum.generation.latents.sampling import SampleOptions, fill
 from zerosum.generation.latents.space import Space
-from zerosum.metrics.pyramid import psnr
+from zerosum.metrics.feature_networks import psnr
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from zerosum.domains.images.extractors.inception_network import Inception, load_inception
 from zerosum.metrics.classes import class_score
-from zerosum.metrics.frechet import frechet_distance
-from zerosum.metrics.mmd import kernel_distance
+from zerosum.metrics.distances import frechet_distance, kernel_distance
 
 FRECHET, KERNEL_DISTANCE = 0.3536539108909902, 0.3282317975864535
 INCEPTION_SCORE = 2.556711438522961, 0.17063896223302566

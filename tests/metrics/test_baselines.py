@@ -10,8 +10,7 @@ from torch import Tensor
 
 from zerosum.errors import UserError
 from zerosum.metrics import baselines
-from zerosum.metrics.baselines import chosen, classical, family, kernel, mixture, normal, pca
-from zerosum.metrics.ppca import fit_ppca
+from zerosum.metrics.baselines import chosen, classical, family, fit_ppca, kernel, mixture, normal, pca
 
 
 def drawn(seed: int, *shape: int) -> Tensor:

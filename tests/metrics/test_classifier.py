@@ -13,16 +13,16 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from zerosum.errors import UserError
-from zerosum.metrics import classifier
-from zerosum.metrics.classifier import (
+from zerosum.metrics import feature_networks
+from zerosum.metrics.feature_networks import (
     SmallClassifier,
     cached_classifier,
     extract,
+    random_features,
     shrunk_size,
     train_classifier,
     weights_sha256,
 )
-from zerosum.metrics.random_features import random_features
 
 
 def stripes(num: int, shape: tuple[int, int, int] = (1, 8, 8), seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -112,7 +112,7 @@ def test_a_second_call_reads_the_cache(tmp_path: Path, monkeypatch: pytest.Monke
     images, labels = stripes(60)
     model, sha256 = cached_classifier(images, labels, "stripes", tmp_path, num_classes=2, steps=3)
     assert [path.suffix for path in tmp_path.iterdir()] == [".safetensors"]
-    monkeypatch.setattr(classifier, "train_classifier", lambda *a, **k: pytest.fail("trained although cached"))
+    monkeypatch.setattr(feature_networks, "train_classifier", lambda *a, **k: pytest.fail("trained although cached"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         again, same = cached_classifier(images, labels, "stripes", tmp_path, num_classes=2, steps=3)
@@ -172,7 +172,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
 
 def test_the_default_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path))
-    assert classifier.default_cache_dir() == tmp_path / "classifiers"
+    assert feature_networks.default_cache_dir() == tmp_path / "classifiers"
 
 
 def test_bad_input_is_refused() -> None:

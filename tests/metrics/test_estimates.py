@@ -10,11 +10,10 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from zerosum.errors import UserError
-from zerosum.metrics import mmd as kernels
+from zerosum.metrics import distances as kernels
 from zerosum.metrics.classes import class_score, intra_class_diversity, per_class_frechet
-from zerosum.metrics.frechet import frechet_distance, frechet_estimate, frechet_infinity
-from zerosum.metrics.jackknife import group_of, jackknife, share, spread
-from zerosum.metrics.mmd import kernel_distance
+from zerosum.metrics.distances import frechet_distance, frechet_estimate, frechet_infinity, kernel_distance
+from zerosum.metrics.record import group_of, jackknife, share, spread
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

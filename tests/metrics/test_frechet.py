@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zerosum.errors import UserError
-from zerosum.metrics.frechet import frechet_distance, frechet_from_moments
+from zerosum.metrics.distances import frechet_distance, frechet_from_moments
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from zerosum.errors import UserError
-from zerosum.metrics import manifolds, rows
-from zerosum.metrics.jackknife import group_of, spread
-from zerosum.metrics.manifolds import density_coverage, expected_coverage, precision_recall
+from zerosum.metrics import neighbours
+from zerosum.metrics.neighbours import density_coverage, expected_coverage, precision_recall
+from zerosum.metrics.record import group_of, spread
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -44,7 +44,7 @@ def test_small_sets_agree_with_brute_force() -> None:
 @pytest.mark.parametrize("spare", [0, 8])
 def test_errors_are_those_of_leaving_each_group_out(spare: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shortcut (neighbours kept for all groups at once) against doing it all anew without each group."""
-    monkeypatch.setattr(manifolds, "_SPARE", spare)
+    monkeypatch.setattr(neighbours, "_SPARE", spare)
     real, fake = normal(60, 3, seed=1), normal(50, 3, seed=2) * 1.5
     groups = group_of(len(fake))
     without = torch.tensor([brute(real, fake[groups != group], 3) for group in range(20)])
@@ -99,7 +99,7 @@ def test_the_balls_are_the_reals() -> None:
 def test_block_size_and_row_order_move_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = normal(300, 8, seed=1) + 100, normal(200, 8, seed=2) + 100
     whole = precision_recall(real, fake), density_coverage(real, fake)
-    monkeypatch.setattr(rows, "_BLOCK", 700)
+    monkeypatch.setattr(neighbours, "_BLOCK", 700)
     for mine, theirs in zip((*precision_recall(real, fake), *density_coverage(real, fake)), (*whole[0], *whole[1])):
         assert mine == pytest.approx(theirs, rel=1e-12)
     assert values(real.flip(0), fake.flip(0), 3) == pytest.approx(values(real, fake, 3), rel=1e-12)

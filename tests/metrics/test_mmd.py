@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from zerosum.errors import UserError
-from zerosum.metrics import mmd
-from zerosum.metrics.mmd import mmd2
+from zerosum.metrics import distances
+from zerosum.metrics.distances import mmd2
 
 
 def direct(x: Tensor, y: Tensor, width: float) -> float:
@@ -27,7 +27,7 @@ def test_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = torch.randn(7, 2, generator=draws), torch.randn(5, 2, generator=draws) + 0.5
     expected = (direct(x, y, 0.3) + direct(x, y, 1.0)) / 2
     assert mmd2(x, y, (0.3, 1.0)) == pytest.approx(expected, abs=1e-6)
-    monkeypatch.setattr(mmd, "_ROWS", 2)  # the parts must not matter
+    monkeypatch.setattr(distances, "_ROWS", 2)  # the parts must not matter
     assert mmd2(x, y, (0.3, 1.0)) == pytest.approx(expected, abs=1e-6)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from zerosum.errors import UserError
-from zerosum.metrics import rows
+from zerosum.metrics import neighbours
 from zerosum.metrics.neighbours import diversity, mann_whitney_less, memorisation, nearest, unseen_distances
 
 
@@ -25,7 +25,7 @@ def brute_distances(a: Tensor, b: Tensor) -> Tensor:
 def test_block_size_and_row_order_move_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = normal(300, 8, seed=1) + 100, normal(200, 8, seed=2) + 100
     whole = nearest(fake, real), diversity(real)
-    monkeypatch.setattr(rows, "_BLOCK", 700)
+    monkeypatch.setattr(neighbours, "_BLOCK", 700)
     assert_close(nearest(fake, real), whole[0])
     assert diversity(real) == pytest.approx(whole[1], rel=1e-12)
     assert diversity(real.flip(0)) == pytest.approx(whole[1], rel=1e-12)

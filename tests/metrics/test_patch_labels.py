@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zerosum.domains.translation.measures.label_accuracy import coarse, label_accuracy, train_patch_classifier
 from zerosum.errors import UserError
-from zerosum.metrics.classifier import weights_sha256
+from zerosum.metrics.feature_networks import weights_sha256
 
 
 def maps(num: int, seed: int) -> Tensor:

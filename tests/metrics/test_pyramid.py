@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from zerosum.metrics.pyramid import Pyramid, psnr
+from zerosum.metrics.feature_networks import Pyramid, psnr
 
 
 def images(num: int, channels: int, height: int, width: int, seed: int = 0) -> torch.Tensor:

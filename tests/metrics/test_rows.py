@@ -8,8 +8,7 @@ import torch
 
 from zerosum.domains.tables import scores
 from zerosum.domains.tables.table_similarity import NumericMatrix
-from zerosum.metrics.neighbours import unseen_distances
-from zerosum.metrics.rows import drawn_rows
+from zerosum.metrics.neighbours import drawn_rows, unseen_distances
 
 
 def test_rows_are_all_rows_or_a_draw_from_all_places() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from zerosum.errors import UserError
-from zerosum.metrics.transport import wasserstein1_1d, wasserstein2
+from zerosum.metrics.distances import wasserstein1_1d, wasserstein2
 
 
 def test_w1_on_the_line_by_hand() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zerosum.metrics.transport import wasserstein1_1d
+from zerosum.metrics.distances import wasserstein1_1d
 from zerosum.theory import divergence
 
 X = torch.linspace(-60, 60, 240_001, dtype=torch.float64)

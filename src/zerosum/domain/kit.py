@@ -32,10 +32,9 @@ from zerosum.domain.protocols import QuickMetrics, WriteOptions
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError
-from zerosum.metrics.frechet import frechet_distance
-from zerosum.metrics.neighbours import diversity, memorisation, unseen_distances
+from zerosum.metrics.distances import frechet_distance
+from zerosum.metrics.neighbours import diversity, drawn_rows, memorisation, unseen_distances
 from zerosum.metrics.record import Record, unclear
-from zerosum.metrics.rows import drawn_rows
 
 ENDINGS = (".npy", ".csv")
 """Of the files that `write_numbers` writes and `read_numbers` reads."""

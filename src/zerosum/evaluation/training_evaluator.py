@@ -22,8 +22,8 @@ from zerosum.engine.seeds import rows_at
 from zerosum.errors import UserError
 from zerosum.evaluation import evaluate
 from zerosum.generation.sampler import Sampler
+from zerosum.metrics.neighbours import drawn_rows
 from zerosum.metrics.record import Record
-from zerosum.metrics.rows import drawn_rows
 from zerosum.nn.precision import autocast
 from zerosum.planning.plan import Plan
 from zerosum.recipe import Recipe

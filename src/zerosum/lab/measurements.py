@@ -21,7 +21,7 @@ from zerosum.engine.game import DiscriminatorOutput
 from zerosum.engine.loop import TrainingLoop
 from zerosum.engine.losses import GANLoss
 from zerosum.lab.lab_game import ToySetup
-from zerosum.metrics import transport
+from zerosum.metrics import distances
 from zerosum.theory import divergence
 
 NUM = 32_768
@@ -204,5 +204,5 @@ class Measure:
     def _distance(self, points: Tensor) -> float:
         """W1 to the exact quantiles on the line; W2 between 512 points of each in the plane."""
         if self.on_line:
-            return transport.wasserstein1_1d(points[:, 0], self.quantiles)
-        return transport.wasserstein2(points[:NUM_TRANSPORT], self.real[:NUM_TRANSPORT])
+            return distances.wasserstein1_1d(points[:, 0], self.quantiles)
+        return distances.wasserstein2(points[:NUM_TRANSPORT], self.real[:NUM_TRANSPORT])

@@ -14,7 +14,7 @@ from zerosum.lessons import drawing
 from zerosum.lessons.dirac_game import LineDiscriminator, PointGenerator, state
 from zerosum.lessons.lesson import Check, Findings
 from zerosum.lessons.toy_games import NormalGenerator, RowSource, density, on_line, trained_critic
-from zerosum.metrics.transport import wasserstein1_1d
+from zerosum.metrics.distances import wasserstein1_1d
 from zerosum.theory import divergence
 
 TEXT = """\

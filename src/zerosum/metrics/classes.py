@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from zerosum.errors import UserError
-from zerosum.metrics.frechet import frechet_distance
-from zerosum.metrics.jackknife import Estimate, spread
+from zerosum.metrics.distances import frechet_distance
 from zerosum.metrics.neighbours import diversity
+from zerosum.metrics.record import Estimate, spread
 
 NUM_SPLITS = 10
 

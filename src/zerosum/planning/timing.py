@@ -20,7 +20,7 @@ from zerosum.engine.game import Game, Turn
 from zerosum.engine.loop import TrainingLoop
 from zerosum.errors import Damaged, within
 from zerosum.jsonfile import read_object
-from zerosum.metrics.classifier import default_cache_dir
+from zerosum.metrics.feature_networks import default_cache_dir
 from zerosum.store import write_durably
 
 THREADS = torch.get_num_threads()

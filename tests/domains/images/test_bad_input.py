@@ -14,7 +14,7 @@ import pytest
 from image_making import encoded, noise, refused
 from PIL import Image
 
-from zerosum.data.images import cifar, files, types
+from zerosum.data.images import cifar, files, loaded
 from zerosum.domains.images.data import open_source
 
 
@@ -184,7 +184,7 @@ def test_held_out_class_without_training_images(tmp_path: Path) -> None:
 
 
 def test_too_much_for_the_memory(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(types, "MAX_BYTES", 2 * 40 * 40 * 3)
+    monkeypatch.setattr(loaded, "MAX_BYTES", 2 * 40 * 40 * 3)
     refused(photos, "3 images of 40x40 with 3 channel(s)", "GiB", "smaller size", "max_images")
     assert len(open_source(str(photos), max_images=2).train) == 2
     np.save(tmp_path / "a.npy", noise(10, 40, 40))

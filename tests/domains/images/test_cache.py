@@ -19,8 +19,8 @@ import torch
 from image_making import make_tar, make_zip, noise, png, refused, save
 
 from zerosum.data.images import cache, loader, parallel_decode, prepare
-from zerosum.data.images import types as image_types
-from zerosum.data.images.types import ImageOptions
+from zerosum.data.images import loaded as image_types
+from zerosum.data.images.loaded import ImageOptions
 from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.data import ImageSource, open_source
 from zerosum.engine.loop import Settings, TrainingLoop

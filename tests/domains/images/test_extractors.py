@@ -14,7 +14,7 @@ from zerosum.domains.images.data import Images, ImageSource, Shape
 from zerosum.domains.images.extractors import chosen, inception
 from zerosum.domains.images.metrics import ImageEvaluator
 from zerosum.errors import UserError
-from zerosum.metrics.classifier import extract
+from zerosum.metrics.feature_networks import extract
 
 
 def source(num: int = 60, labelled: bool = True) -> ImageSource:

@@ -13,7 +13,7 @@ from image_making import encoded, make_tar, make_zip, noise, png, refused, save
 from PIL import Image
 from torch.testing import assert_close
 
-from zerosum.data.images.files import fit
+from zerosum.data.images.pictures import fit
 from zerosum.domain import DatasetInfo
 from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.data import open_source

@@ -12,7 +12,7 @@ from image_making import make_tar, make_zip, noise, png, refused, save
 from PIL import Image
 
 from zerosum.data.images import paths
-from zerosum.data.images.arrangement import natural
+from zerosum.data.images.listing import natural
 from zerosum.domains.images.data import Shape, open_source
 
 

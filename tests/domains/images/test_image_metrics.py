@@ -13,7 +13,7 @@ from torch import Tensor
 from zerosum.domains.images.data import Images, ImageSource, Shape
 from zerosum.domains.images.metrics import ImageEvaluator
 from zerosum.errors import UserError
-from zerosum.metrics.frechet import frechet_distance
+from zerosum.metrics.distances import frechet_distance
 from zerosum.metrics.record import Record
 
 

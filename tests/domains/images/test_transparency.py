@@ -9,7 +9,7 @@ from PIL import Image
 
 import infos
 import zerosum as zs
-from zerosum.data.images import film, pictures, transparency
+from zerosum.data.images import film, pictures
 from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.augments import AUGMENTS, BackgroundAugment
 from zerosum.domains.images.baselines import baselines
@@ -146,7 +146,7 @@ def test_the_prepared_cache_keeps_the_two_apart(tmp_path: Path, monkeypatch: pyt
 
 
 def test_each_row_has_a_background_whatever_the_parts() -> None:
-    images = transparency.premultiplied(torch.from_numpy(drawn(8).transpose(0, 3, 1, 2).copy()))
+    images = pictures.premultiplied(torch.from_numpy(drawn(8).transpose(0, 3, 1, 2).copy()))
     view = BackgroundAugment()
     whole = view(images, draws(8), "real", 1.0)
     parts = [view(images[i : i + 2], draws(2, i, 8), "real", 1.0) for i in range(0, 8, 2)]
@@ -170,7 +170,7 @@ def test_the_error_flows_through_alpha() -> None:
 
 
 def test_a_painted_background_is_told_from_a_transparent_one() -> None:
-    clear = transparency.premultiplied(torch.from_numpy(drawn(4).transpose(0, 3, 1, 2).copy()))
+    clear = pictures.premultiplied(torch.from_numpy(drawn(4).transpose(0, 3, 1, 2).copy()))
     shown = BackgroundAugment()(clear, draws(4), "real", 1.0)
     painted = torch.cat([shown[:, :3], torch.ones(4, 1, 8, 8)], 1)  # the same colours, opaque
     other = BackgroundAugment()(painted, draws(4), "real", 1.0)
@@ -220,7 +220,7 @@ def test_measures_see_images_on_the_background(tmp_path: Path) -> None:
 
 
 def test_files_with_and_without_transparency(tmp_path: Path) -> None:
-    samples = transparency.premultiplied(torch.from_numpy(drawn(4, 32).transpose(0, 3, 1, 2).copy()))
+    samples = pictures.premultiplied(torch.from_numpy(drawn(4, 32).transpose(0, 3, 1, 2).copy()))
     straight = pictures.as_saved(samples)
     for suffix in ("png", "webp"):
         DOMAIN.media.write(samples[:1], tmp_path / f"one.{suffix}", infos.of_images(32, channels=4))
@@ -231,8 +231,8 @@ def test_files_with_and_without_transparency(tmp_path: Path) -> None:
     sheet = np.asarray(Image.open(tmp_path / "grid.png"))
     assert sheet.shape[2] == 3
     tile = sheet[pictures.GAP : pictures.GAP + 4, pictures.GAP : pictures.GAP + 16]  # the two topmost rows are clear
-    assert (tile[:, :8] == transparency.LIGHT).all()
-    assert (tile[:, 8:] == transparency.DARK).all()
+    assert (tile[:, :8] == pictures.LIGHT).all()
+    assert (tile[:, 8:] == pictures.DARK).all()
     red = torch.full((1, 4, 8, 8), -1.0)  # a red half, and nothing
     red[:, [0, 3], :, :4] = 1
     pictures.write(red, tmp_path / "large.png", pictures.Size(32))
@@ -243,7 +243,7 @@ def test_files_with_and_without_transparency(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "walk.apng").mode == "RGBA"
     film.film(samples, tmp_path / "walk.gif", 10)
     frame = np.asarray(Image.open(tmp_path / "walk.gif").convert("RGB")).astype(int)
-    assert abs(frame[2, 2] - transparency.LIGHT).max() <= 8
+    assert abs(frame[2, 2] - pictures.LIGHT).max() <= 8
     assert torch.equal(straight, pictures.as_saved(pictures.as_played(straight)))
 
 

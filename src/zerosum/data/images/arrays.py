@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from zerosum.data import numpy_files
-from zerosum.data.images.files import refit
-from zerosum.data.images.types import RGBA, ImageOptions, Labels, LoadedImages, Part, Pixels, check_memory, opaque
+from zerosum.data.images.loaded import RGBA, ImageOptions, Labels, LoadedImages, Part, Pixels, check_memory, opaque
+from zerosum.data.images.pictures import refit
 from zerosum.data.numpy_files import Arrays, Header, refuse_objects
 from zerosum.errors import UserError
 
@@ -158,7 +158,7 @@ def _transparent(
         return pixels * (alpha > 0), (*told, f"{count} of {num} images have transparency, which is kept.")
     import torch
 
-    from zerosum.data.images.transparency import pixels_on_background
+    from zerosum.data.images.pictures import pixels_on_background
 
     laid = pixels_on_background(torch.from_numpy(pixels), options.background).numpy()
     more = (

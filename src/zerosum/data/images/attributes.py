@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from zerosum.data.images.types import LoadedImages, Table
+from zerosum.data.images.loaded import LoadedImages, Table
 from zerosum.data.opening import contents
 from zerosum.errors import UserError
 

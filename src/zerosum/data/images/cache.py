@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import PIL
 
+from zerosum.data.images.loaded import WHITE, ImageOptions, Labels, Pixels
 from zerosum.data.images.parallel_decode import say
-from zerosum.data.images.types import WHITE, ImageOptions, Labels, Pixels
 from zerosum.data.opening import path_of
 from zerosum.jsonfile import read_object
 from zerosum.store import write_durably

@@ -18,7 +18,7 @@ from PIL import Image
 
 from zerosum.data import numpy_files
 from zerosum.data.images.files import MAX_PIXELS
-from zerosum.data.images.types import Part, Pixels
+from zerosum.data.images.loaded import Part, Pixels
 from zerosum.data.opening import contents, decoding, opened
 from zerosum.errors import UserError
 

@@ -11,7 +11,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from zerosum.data.images.types import RGBA, WHITE, Crop, Pixels
+from zerosum.data.images.loaded import RGBA, WHITE, Crop, Pixels
+from zerosum.data.images.pictures import MODES, fit, to_array
 from zerosum.data.opening import reason
 
 KINDS = {
@@ -39,8 +40,6 @@ UNREAD = frozenset(_UNREAD.split())
 MAX_PIXELS = 64_000_000
 """Largest image that is decoded, in pixels: beyond it a small file could fill the memory."""
 
-MODES = {1: "L", 3: "RGB", RGBA: "RGBA"}
-"""Pillow's mode by the number of channels."""
 _GREY = frozenset(("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"))
 _ORIENTATION_TAG = 0x0112
 
@@ -107,38 +106,6 @@ def decode(
         resized = image.size != (size[1], size[0])
         pixels = to_array(fit(image, size, crop))
         return Decoded(pixels, resized, grey != (channels == 1), transparent, rotated, deep)
-
-
-def fit(image: Image.Image, size: tuple[int, int], crop: Crop = "centre") -> Image.Image:
-    """The image at (height, width), resized with Pillow's Lanczos (antialiased); itself if it fits.
-
-    Of another aspect, the largest centred piece ("centre"), or the whole image with black bars on two sides ("pad"), transparent
-    ones for RGBA. Colours of RGBA images are weighted by alpha.
-    """
-    target = (size[1], size[0])
-    if image.size == target:
-        return image
-    return (ImageOps.fit if crop == "centre" else ImageOps.pad)(image, target, Image.Resampling.LANCZOS)
-
-
-def to_array(image: Image.Image) -> Pixels:
-    """(C, H, W) uint8 of an L, RGB or RGBA image; where alpha is 0, the colour is."""
-    pixels: Pixels = np.asarray(image, dtype=np.uint8)
-    if image.mode == "RGBA":
-        pixels = pixels * (pixels[..., 3:] > 0)
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-def refit(pixels: Pixels, size: tuple[int, int], channels: int, crop: Crop = "centre") -> Pixels:
-    """(N, C, H, W) uint8 rows brought to `size` = (height, width) and `channels`; the same array when nothing changes."""
-    if pixels.shape[1:] == (channels, *size):
-        return pixels
-    mode = MODES[channels]
-    out = np.empty((len(pixels), channels, *size), np.uint8)
-    for row, target in zip(pixels, out, strict=True):
-        image = Image.fromarray(row[0] if len(row) == 1 else np.ascontiguousarray(row.transpose(1, 2, 0)))
-        target[...] = to_array(fit(image.convert(mode), size, crop))
-    return out
 
 
 @functools.cache

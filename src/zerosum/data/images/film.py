@@ -9,8 +9,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from zerosum.data.images.pictures import as_saved, enlarged
-from zerosum.data.images.transparency import on_checkerboard
+from zerosum.data.images.pictures import as_saved, enlarged, on_checkerboard
 from zerosum.errors import UserError, within
 
 KINDS = (".gif", ".apng", ".mp4")

@@ -13,7 +13,7 @@ from typing import IO, cast
 
 import numpy as np
 
-from zerosum.data.images.types import MAX_BYTES, Part, Pixels
+from zerosum.data.images.loaded import MAX_BYTES, Part, Pixels
 from zerosum.data.opening import decoding, opened
 from zerosum.errors import UserError
 

@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from zerosum.data.images import cache, parallel_decode
-from zerosum.data.images.arrangement import Arrangement, arrange, by_label
 from zerosum.data.images.files import BadImageError, ImageProbe
-from zerosum.data.images.listing import Listing, Member
+from zerosum.data.images.listing import Arrangement, Listing, Member, arrange, by_label
+from zerosum.data.images.loaded import RGBA, ImageOptions, LoadedImages, Part, Pixels, check_memory
 from zerosum.data.images.parallel_decode import text
 from zerosum.data.images.prepare import Task, prepare
-from zerosum.data.images.types import RGBA, ImageOptions, LoadedImages, Part, Pixels, check_memory
 from zerosum.errors import UserError
 
 SQUARES = (8, 16, 32, 64, 128, 256)

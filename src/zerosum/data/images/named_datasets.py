@@ -12,8 +12,8 @@ import numpy as np
 
 from zerosum.data.fetch import fetch, sha256_of
 from zerosum.data.images import arrays, cifar, idx
-from zerosum.data.images.files import refit
-from zerosum.data.images.types import ImageOptions, LoadedImages, Part, Shape
+from zerosum.data.images.loaded import ImageOptions, LoadedImages, Part, Shape
+from zerosum.data.images.pictures import refit
 from zerosum.data.sources import RemoteFile, SourceInfo
 from zerosum.errors import UserError
 

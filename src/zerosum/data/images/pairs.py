@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from zerosum.data.images.arrangement import natural
-from zerosum.data.images.listing import ending_of, passed_over
+from zerosum.data.images.listing import ending_of, natural, passed_over
 from zerosum.data.images.lossless_io import READABLE
 from zerosum.data.opening import is_regular
 from zerosum.errors import UserError

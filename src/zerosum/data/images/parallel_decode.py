@@ -17,9 +17,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from zerosum.data.images.arrays import dark_note
-from zerosum.data.images.files import MODES, BadImageError, Decoded, ImageProbe, decode, probe
+from zerosum.data.images.files import BadImageError, Decoded, ImageProbe, decode, probe
 from zerosum.data.images.listing import Member
-from zerosum.data.images.types import ImageOptions, Pixels
+from zerosum.data.images.loaded import ImageOptions, Pixels
+from zerosum.data.images.pictures import MODES
 from zerosum.data.opening import reason
 from zerosum.errors import UserError
 

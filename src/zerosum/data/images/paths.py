@@ -11,8 +11,8 @@ from pathlib import Path
 from zerosum.data.images import arrays, cifar, named_datasets, pairs, tar
 from zerosum.data.images.files import SUFFIXES, UNREAD
 from zerosum.data.images.listing import Listing, ending_of, is_image_name, list_folder, list_zip
+from zerosum.data.images.loaded import ImageOptions, LoadedImages
 from zerosum.data.images.loader import load_listing
-from zerosum.data.images.types import ImageOptions, LoadedImages
 from zerosum.data.opening import decoding, is_regular, path_of, regular
 from zerosum.errors import UserError, nearest
 

@@ -18,11 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from zerosum.data.images import cache, parallel_decode, split, types
-from zerosum.data.images.arrangement import Arrangement
+from zerosum.data.images import cache, loaded, parallel_decode
 from zerosum.data.images.files import BadImageError
-from zerosum.data.images.listing import Member
-from zerosum.data.images.types import ImageOptions, Pixels, Shape, fingerprint
+from zerosum.data.images.listing import Arrangement, Member
+from zerosum.data.images.loaded import ImageOptions, Pixels, Shape, fingerprint
 from zerosum.errors import UserError
 from zerosum.store import flush_folder
 
@@ -66,7 +65,7 @@ class Task:
             failures, len(self.members) + len(self.failures), self.options, self.where
         )
         if self.options.alpha == "keep" and not survey.transparent:
-            raise types.opaque(self.where)
+            raise loaded.opaque(self.where)
         kept = np.array([i for i in range(len(self.members)) if i not in survey.failures], dtype=np.int64)
         if (kept < self.num_train).sum() < 2:
             raise UserError(f"{self.where}: fewer than 2 usable training images; a training set needs at least 2.")
@@ -104,7 +103,7 @@ def prepare(place: Path, task: Task, listing_print: str) -> cache.Prepared | Non
 
 def _enough_room(place: Path, task: Task) -> None:
     needed, free = 2 * len(task.members) * task.row_bytes, shutil.disk_usage(place.parent).free
-    if needed > free and needed <= 2 * types.MAX_BYTES:
+    if needed > free and needed <= 2 * loaded.MAX_BYTES:
         raise OSError(errno.ENOSPC, f"{needed / 2**20:,.0f} MiB are needed, {free / 2**20:,.0f} MiB free")
     if needed > free:
         raise UserError(
@@ -186,10 +185,10 @@ class _Scratch:
         while room:
             done = os.pwrite(self.file.fileno(), room, begin)
             begin, room = begin + done, room[done:]
-        self.digests[position] = np.frombuffer(split.digest(row, mirrored), np.uint8)
+        self.digests[position] = np.frombuffer(loaded.digest(row, mirrored), np.uint8)
         if len(row) == 3 and parallel_decode.is_grey(row):
             self.grey[position] = True
-            self.grey_digests[position] = np.frombuffer(split.digest(row[:1], mirrored), np.uint8)
+            self.grey_digests[position] = np.frombuffer(loaded.digest(row[:1], mirrored), np.uint8)
 
     def read(self, rows: Rows, channels: int) -> Iterator[Pixels]:
         """The rows in this order, a few at a time, with all their channels or the first alone."""
@@ -203,22 +202,22 @@ class _Scratch:
 
 
 def _split(kept: Rows, task: Task, digests: npt.NDArray[np.uint8]) -> tuple[dict[str, Rows], tuple[str, ...]]:
-    """Members by part, as `split.hold_out` and `split.set_apart` choose them, and the notes on it."""
+    """Members by part, as `loaded.hold_out` and `loaded.set_apart` choose them, and the notes on it."""
     train, heldout = kept[kept < task.num_train], kept[kept >= task.num_train]
     validation, notes = train[:0], []
-    if not len(heldout) and task.options.heldout and len(train) >= split.MIN_TO_SPLIT:
-        out = split.heldout_rows((digests[i].tobytes() for i in train), task.options.heldout)
+    if not len(heldout) and task.options.heldout and len(train) >= loaded.MIN_TO_SPLIT:
+        out = loaded.heldout_rows((digests[i].tobytes() for i in train), task.options.heldout)
         if out is None:
-            notes.append(split.COPIES)
+            notes.append(loaded.COPIES)
         else:
             train, heldout = train[~out], train[out]
-    if task.options.validation and len(train) >= split.MIN_TO_SPLIT:
-        apart = split.validation_rows((digests[i].tobytes() for i in train), task.options.validation)
+    if task.options.validation and len(train) >= loaded.MIN_TO_SPLIT:
+        apart = loaded.validation_rows((digests[i].tobytes() for i in train), task.options.validation)
         if apart is None:
-            notes.append(split.COPIES)
+            notes.append(loaded.COPIES)
         else:
             train, validation = train[~apart], train[apart]
-            notes.append(split.validation_note(len(validation)))
+            notes.append(loaded.validation_note(len(validation)))
     return {"train": train, "validation": validation, "heldout": heldout}, tuple(notes)
 
 

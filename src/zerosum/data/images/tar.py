@@ -17,18 +17,21 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from zerosum.data.images import attributes
-from zerosum.data.images.arrangement import HELDOUT, TRAIN, natural, wrapping
 from zerosum.data.images.listing import (
+    HELDOUT,
     MAX_MEMBER_BYTES,
+    TRAIN,
     Listing,
     Member,
     ending_of,
     hidden,
     is_image_name,
+    natural,
     refuse_outside,
     slashed,
+    wrapping,
 )
-from zerosum.data.images.types import Table
+from zerosum.data.images.loaded import Table
 from zerosum.data.opening import decoding, regular
 from zerosum.errors import Damaged, UserError
 from zerosum.jsonfile import parse_json

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from zerosum import domain
-from zerosum.data.images import film, paths, pictures, transparency
-from zerosum.data.images.types import RGBA, Crop, ImageOptions
+from zerosum.data.images import film, paths, pictures
+from zerosum.data.images.loaded import RGBA, Crop, ImageOptions
 from zerosum.domain import (
     SIZE,
     AttributeCondition,
@@ -185,7 +185,7 @@ def _extra_metrics(recipe: Recipe, loop: TrainingLoop, fakes: Tensor) -> Sequenc
     if isinstance(augment, augments.BackgroundAugment) and augment.augment:
         augment, fakes = (
             augment.augment,
-            transparency.on_background(transparency.limit_to_alpha(fakes.clamp(-1, 1)), source.background),
+            pictures.on_background(pictures.limit_to_alpha(fakes.clamp(-1, 1)), source.background),
         )
     return augmentation_leak.records(
         source.seen, augment, fakes, recipe.seed, strength=strength, name=recipe.augment.kind
@@ -217,8 +217,7 @@ def _similarity(samples: Tensor) -> Sequence[Tensor]:
     """Coarse pixels, and the direction of the features of a fixed random network, which knows no data set."""
     from torch.nn.functional import adaptive_avg_pool2d, normalize
 
-    from zerosum.metrics.classifier import extract
-    from zerosum.metrics.random_features import random_features
+    from zerosum.metrics.feature_networks import extract, random_features
 
     pixels = pictures.to_pixels(samples)
     channels, height, width = pixels.shape[1:]
@@ -229,7 +228,7 @@ def _similarity(samples: Tensor) -> Sequence[Tensor]:
 def _postprocess(samples: Tensor, recipe: Recipe) -> Tensor:
     """Clamped to [-1, 1] in place: a generator may end linearly. RGBA: no colour is above its alpha."""
     samples = samples.clamp_(-1, 1)
-    return transparency.limit_to_alpha(samples) if samples.shape[1] == RGBA else samples
+    return pictures.limit_to_alpha(samples) if samples.shape[1] == RGBA else samples
 
 
 def _tile(info: DatasetInfo) -> tuple[int, int]:

@@ -24,15 +24,13 @@ from zerosum.domains.images.measures.augmentation_detector import (
 from zerosum.engine.duel import Augment
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import SeededNoise, generator
-from zerosum.metrics.classifier import extract, shrunk_size
-from zerosum.metrics.manifolds import density_coverage, precision_recall
-from zerosum.metrics.random_features import random_features
+from zerosum.metrics.feature_networks import extract, random_features, shrunk_size
+from zerosum.metrics.neighbours import density_coverage, drawn_rows, precision_recall
 from zerosum.metrics.record import Record
-from zerosum.metrics.rows import drawn_rows
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import ImageSource
-    from zerosum.metrics.classifier import SmallClassifier
+    from zerosum.metrics.feature_networks import SmallClassifier
 
 SHOWN = 5000
 """Images that the probe learns from; where the source has fewer, each is shown in several versions."""

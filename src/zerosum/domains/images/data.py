@@ -16,11 +16,7 @@ from torch import Tensor
 from zerosum.data.images import attributes as tables
 from zerosum.data.images import named_datasets
 from zerosum.data.images.attributes import Attributes
-from zerosum.data.images.paths import can_open, open_path
-from zerosum.data.images.pictures import as_played, as_saved, in_bytes, to_pixels, to_unit
-from zerosum.data.images.split import hold_out, set_apart
-from zerosum.data.images.transparency import pixels_on_background
-from zerosum.data.images.types import (
+from zerosum.data.images.loaded import (
     RGBA,
     WHITE,
     Crop,
@@ -29,8 +25,12 @@ from zerosum.data.images.types import (
     Part,
     Shape,
     fingerprint,
+    hold_out,
     opaque,
+    set_apart,
 )
+from zerosum.data.images.paths import can_open, open_path
+from zerosum.data.images.pictures import as_played, as_saved, in_bytes, pixels_on_background, to_pixels, to_unit
 from zerosum.data.opening import path_of
 from zerosum.data.sources import SourceInfo
 from zerosum.engine.game import Batch

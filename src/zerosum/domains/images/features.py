@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.domains.images.extractors import Extractor, chosen, labeller
-from zerosum.metrics.classifier import extract, shrunk_size
+from zerosum.metrics.feature_networks import extract, shrunk_size
 from zerosum.metrics.neighbours import diversity
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zerosum.data.images.transparency import pixels_on_background
+from zerosum.data.images.pictures import pixels_on_background
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.domain.eval_stages import stage
 from zerosum.domains.images.features import Prepared, prepare, some

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from zerosum.errors import UserError
+from zerosum.metrics.neighbours import drawn_rows
 from zerosum.metrics.parzen import WIDTHS, ParzenScore, parzen
 from zerosum.metrics.record import Record
-from zerosum.metrics.rows import drawn_rows
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import Images, ImageSource

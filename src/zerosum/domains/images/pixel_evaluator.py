@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from zerosum.data.images.files import BadImageError, decode
-from zerosum.data.images.transparency import limit_to_alpha, on_background
-from zerosum.data.images.types import RGBA, WHITE, Crop
+from zerosum.data.images.loaded import RGBA, WHITE, Crop
+from zerosum.data.images.pictures import limit_to_alpha, on_background
 from zerosum.data.opening import opened
 from zerosum.domain import QuickMetrics
 from zerosum.domain.eval_options import EvalOptions
@@ -19,11 +19,9 @@ from zerosum.domains.images import parzen_2014
 from zerosum.domains.images.data import ImageSource, Shape, as_played, as_saved
 from zerosum.domains.images.metrics import ImageEvaluator
 from zerosum.errors import UserError
-from zerosum.metrics.classifier import extract
-from zerosum.metrics.neighbours import diversity
-from zerosum.metrics.random_features import random_features
+from zerosum.metrics.feature_networks import extract, random_features
+from zerosum.metrics.neighbours import diversity, drawn_rows
 from zerosum.metrics.record import Record
-from zerosum.metrics.rows import drawn_rows
 
 CHEAP_VALUES = 256
 """Values an image may have for its classifier to be trained before the game begins."""

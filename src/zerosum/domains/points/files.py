@@ -13,7 +13,7 @@ from typing import NoReturn
 import numpy as np
 
 from zerosum.data import numpy_files
-from zerosum.data.images.arrangement import HELDOUT, MOST_STRAY, TRAIN
+from zerosum.data.images.listing import HELDOUT, MOST_STRAY, TRAIN
 from zerosum.data.numpy_files import Arrays, Header
 from zerosum.data.opening import is_regular, path_of
 from zerosum.domains.points import meshes, texts

@@ -14,8 +14,8 @@ from zerosum.domains.tables import conditional_metrics
 from zerosum.domains.tables.scores import MEANINGS, Controls, ReferenceData, scores_of, shapes_by_column, target_of
 from zerosum.domains.tables.table_similarity import NumericMatrix, mean, shapes
 from zerosum.engine.loop import TrainingLoop
+from zerosum.metrics.neighbours import drawn_rows
 from zerosum.metrics.record import Record
-from zerosum.metrics.rows import drawn_rows
 from zerosum.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -19,8 +19,7 @@ from zerosum.domain.eval_stages import stage
 from zerosum.domains.tables.table import Floats
 from zerosum.domains.tables.table_similarity import NumericMatrix, mean, shapes, trends
 from zerosum.errors import UserError
-from zerosum.metrics.neighbours import nearest
-from zerosum.metrics.rows import drawn_rows
+from zerosum.metrics.neighbours import drawn_rows, nearest
 
 FEWEST, FEWEST_TESTED = 100, 20
 """Held-out rows from which on made rows are compared with them, and a prediction is tested on them."""

@@ -14,8 +14,7 @@ from torch.nn.functional import logsigmoid
 from zerosum.domains.toy.cells import Cells, divergences
 from zerosum.domains.toy.densities import Density
 from zerosum.domains.toy.modes import LEAST, SIGMAS, found, nearest
-from zerosum.metrics.mmd import mmd2
-from zerosum.metrics.transport import wasserstein1_1d, wasserstein2
+from zerosum.metrics.distances import mmd2, wasserstein1_1d, wasserstein2
 from zerosum.theory import divergence
 
 PAIRED, COMPARED = 1_000, 3_000

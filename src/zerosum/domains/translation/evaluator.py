@@ -19,9 +19,8 @@ from zerosum.domains.translation.measures.label_accuracy import LabelReader
 from zerosum.domains.translation.measures.structure import edge_ssim
 from zerosum.domains.translation.sides import sides
 from zerosum.engine.seeds import generator
-from zerosum.metrics.neighbours import diversity
+from zerosum.metrics.neighbours import diversity, drawn_rows
 from zerosum.metrics.record import Record
-from zerosum.metrics.rows import drawn_rows
 
 if TYPE_CHECKING:
     from zerosum.domains.translation.source import PairSource

@@ -18,8 +18,8 @@ from torch.nn.functional import interpolate
 
 from zerosum.data.images.arrays import dark_note
 from zerosum.data.images.files import LOSSY, BadImageError
+from zerosum.data.images.loaded import MAX_BYTES
 from zerosum.data.images.lossless_io import LosslessImage, read
-from zerosum.data.images.types import MAX_BYTES
 from zerosum.domains.translation.sides import Code, Side, Values, class_numbers, codes_of, one_hot
 from zerosum.errors import UserError
 

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 
 from zerosum.data.images import pairs
-from zerosum.data.images.arrangement import split_of
+from zerosum.data.images.listing import split_of
+from zerosum.data.images.loaded import COPIES, MIN_TO_SPLIT, heldout_rows
 from zerosum.data.images.lossless_io import READABLE
-from zerosum.data.images.split import COPIES, MIN_TO_SPLIT, heldout_rows
 from zerosum.domains.translation.derived_inputs import derive_inputs
 from zerosum.domains.translation.image_collection import ImageCollection, Kind, read_collection
 from zerosum.domains.translation.sides import Side

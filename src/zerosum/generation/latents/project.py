@@ -15,7 +15,7 @@ from torch import Tensor
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError, within
 from zerosum.generation.latents.space import BATCH, Latents, Space
-from zerosum.metrics.pyramid import Pyramid, psnr
+from zerosum.metrics.feature_networks import Pyramid, psnr
 
 CANDIDATES, PURSUED = 512, 8
 MOST_STEPS = 1_000_000  # of the search for one picture

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zerosum.data.images.transparency import composite
+from zerosum.data.images.pictures import composite
 from zerosum.engine.duel import Augment
 from zerosum.engine.seeds import SeededNoise
 

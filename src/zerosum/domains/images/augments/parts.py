@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zerosum.data.images.types import RGBA
+from zerosum.data.images.loaded import RGBA
 from zerosum.engine.duel import Augment
 from zerosum.engine.seeds import SeededNoise
 

@@ -10,7 +10,7 @@ from zerosum.domain.eval_options import EvalOptions
 from zerosum.domains.images.extractors.extractor import Extractor
 from zerosum.domains.images.extractors.inception_network import NAME, SHA256, SIDE, load_inception
 from zerosum.errors import UserError
-from zerosum.metrics.classifier import default_cache_dir
+from zerosum.metrics.feature_networks import default_cache_dir
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import ImageSource

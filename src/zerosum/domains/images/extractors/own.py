@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.domains.images.extractors.extractor import Extractor
 from zerosum.errors import UserError
-from zerosum.metrics.classifier import cached_classifier, shrunk_size
+from zerosum.metrics.feature_networks import cached_classifier, shrunk_size
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import ImageSource

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.domains.images.extractors.extractor import Extractor
 from zerosum.domains.images.extractors.own import resize_of
-from zerosum.metrics.random_features import random_features
+from zerosum.metrics.feature_networks import random_features
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import ImageSource

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zerosum.errors import UserError
-from zerosum.metrics.classifier import SmallClassifier, train_classifier
+from zerosum.metrics.feature_networks import SmallClassifier, train_classifier
 
 STEPS, BATCH = 250, 128
 FEWEST = 16

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from zerosum.domains.images.measures.context import EvalContext
 from zerosum.metrics.classes import PerClass, class_coverage, intra_class_diversity, per_class_frechet
-from zerosum.metrics.jackknife import NUM_GROUPS, jackknife, share
-from zerosum.metrics.record import Record
+from zerosum.metrics.record import NUM_GROUPS, Record, jackknife, share
 
 ONE = "one class alone"
 FOUND = (

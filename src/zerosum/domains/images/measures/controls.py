@@ -16,9 +16,8 @@ from torch import Tensor
 from zerosum.domains.images.extractors.extractor import Extractor
 from zerosum.domains.images.features import Prepared
 from zerosum.metrics.classes import NUM_SPLITS, class_score
-from zerosum.metrics.frechet import frechet_distance
-from zerosum.metrics.manifolds import density_coverage, precision_recall
-from zerosum.metrics.mmd import kernel_distance
+from zerosum.metrics.distances import frechet_distance, kernel_distance
+from zerosum.metrics.neighbours import density_coverage, precision_recall
 from zerosum.metrics.record import CLEAR, PART, Record, unclear
 
 FEWEST_JUDGED = 64

@@ -10,8 +10,7 @@ from torch import Tensor
 from zerosum.domains.images.features import some
 from zerosum.domains.images.measures.context import EvalContext
 from zerosum.domains.images.measures.controls import MOST, NOISE, noise
-from zerosum.metrics.jackknife import share
-from zerosum.metrics.record import Record
+from zerosum.metrics.record import Record, share
 
 Judge = Callable[[Tensor, Tensor | None], Tensor]
 """uint8 images (N, C, H, W) and labels (N,) or None -> the discriminator's logits (N,)."""

@@ -8,11 +8,9 @@ from torch import Tensor
 
 from zerosum.domains.images.measures.context import FEWEST, EvalContext
 from zerosum.metrics.classes import NUM_SPLITS, class_score
-from zerosum.metrics.frechet import frechet_distance, frechet_estimate, frechet_infinity
-from zerosum.metrics.jackknife import NUM_GROUPS, Estimate
-from zerosum.metrics.manifolds import density_coverage, precision_recall
-from zerosum.metrics.mmd import kernel_distance
-from zerosum.metrics.record import Record
+from zerosum.metrics.distances import frechet_distance, frechet_estimate, frechet_infinity, kernel_distance
+from zerosum.metrics.neighbours import density_coverage, precision_recall
+from zerosum.metrics.record import NUM_GROUPS, Estimate, Record
 
 FEWEST_FOR_FLOOR = 100  # held-out images from which a reference of the Fréchet distance says something
 ROWS_A_FEATURE = 4  # below so many samples a feature the bias of a Fréchet distance does not fall like 1 / n yet

@@ -9,10 +9,8 @@ from torch import Tensor
 
 from zerosum.domains.images.features import for_copies
 from zerosum.domains.images.measures.context import FEWEST, EvalContext
-from zerosum.metrics.jackknife import share_error
-from zerosum.metrics.neighbours import Memorisation, memorisation, unseen_distances
-from zerosum.metrics.record import Record
-from zerosum.metrics.rows import drawn_rows
+from zerosum.metrics.neighbours import Memorisation, drawn_rows, memorisation, unseen_distances
+from zerosum.metrics.record import Record, share_error
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import ImageSource

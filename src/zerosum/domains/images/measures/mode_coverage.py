@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zerosum.errors import UserError
-from zerosum.metrics.jackknife import Estimate, group_of, spread
+from zerosum.metrics.record import Estimate, group_of, spread
 
 NUM_SAMPLES = 26_000
 NUM_MODES = 1_000

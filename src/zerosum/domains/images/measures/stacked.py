@@ -16,7 +16,7 @@ from zerosum.domains.images.measures.mode_coverage import (
     expected_divergence,
     modes_and_divergence,
 )
-from zerosum.metrics.classifier import SmallClassifier, cached_classifier
+from zerosum.metrics.feature_networks import SmallClassifier, cached_classifier
 from zerosum.metrics.record import Record
 
 if TYPE_CHECKING:

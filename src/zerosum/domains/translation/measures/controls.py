@@ -18,7 +18,7 @@ from zerosum.domains.translation.measures.appearance import contrast, patch_dist
 from zerosum.domains.translation.measures.label_accuracy import label_accuracy
 from zerosum.domains.translation.measures.structure import edge_ssim, ssim
 from zerosum.domains.translation.sides import Side
-from zerosum.metrics.pyramid import psnr
+from zerosum.metrics.feature_networks import psnr
 from zerosum.metrics.record import Record, unclear
 
 if TYPE_CHECKING:

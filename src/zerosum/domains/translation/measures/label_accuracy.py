@@ -17,9 +17,9 @@ from zerosum.domain import DatasetInfo
 from zerosum.domains.translation.measures.context import TranslationEvaluation
 from zerosum.domains.translation.sides import sides
 from zerosum.errors import UserError
-from zerosum.metrics.classifier import one_thread, weights_sha256
+from zerosum.metrics.feature_networks import one_thread, weights_sha256
+from zerosum.metrics.neighbours import drawn_rows
 from zerosum.metrics.record import Record
-from zerosum.metrics.rows import drawn_rows
 
 if TYPE_CHECKING:
     from zerosum.domains.translation.source import PairSource

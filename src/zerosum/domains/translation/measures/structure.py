@@ -12,7 +12,7 @@ from torch.nn.functional import conv2d, pad
 
 from zerosum.domains.translation.measures.context import TranslationEvaluation
 from zerosum.errors import UserError
-from zerosum.metrics.pyramid import psnr
+from zerosum.metrics.feature_networks import psnr
 from zerosum.metrics.record import Record
 
 WINDOW, DEVIATION = 11, 1.5

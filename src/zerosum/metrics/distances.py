@@ -1,15 +1,15 @@
-"""Fréchet distance between two sets of features, in float64 and without SciPy: its value, its standard error, and its limit
-for infinitely many samples."""
+"""Distances between two samples of rows: Fréchet distance, maximum mean discrepancy, optimal transport."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from zerosum.errors import UserError
-from zerosum.metrics.jackknife import Estimate, group_of, spread
+from zerosum.metrics.record import Estimate, group_of, spread
 
 
 def frechet_distance(real: Tensor, fake: Tensor) -> float:
@@ -26,7 +26,7 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     Raises UserError for other shapes, fewer than two rows or non-finite features.
     Source: Heusel et al. 2017, arXiv:1706.08500, equation 6 (Dowson and Landau 1982).
     """
-    a, b = _checked(real, "real"), _checked(fake, "fake")
+    a, b = (_rows(side, name, "frechet_distance", 2) for side, name in ((real, "real"), (fake, "fake")))
     if a.shape[1] != b.shape[1]:
         raise UserError(f"frechet_distance: real has {a.shape[1]} features and fake {b.shape[1]}; use one extractor")
     mean_a, mean_b = a.mean(0), b.mean(0)
@@ -53,13 +53,13 @@ def frechet_from_moments(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tenso
     return max(float(value), 0.0)
 
 
-def _checked(features: Tensor, name: str) -> Tensor:
-    """The features as a float64 CPU matrix."""
-    if features.ndim != 2 or len(features) < 2:
-        raise UserError(f"frechet_distance: {name} has shape {tuple(features.shape)}; give at least 2 rows (N, D)")
+def _rows(features: Tensor, side: str, measure: str, fewest: int) -> Tensor:
+    """Features (N, D) as a float64 matrix on the CPU. UserError below `fewest` rows, and for values that are not finite."""
+    if features.ndim != 2 or len(features) < fewest:
+        raise UserError(f"{measure}: {side} has shape {tuple(features.shape)}; give at least {fewest} rows (N, D)")
     matrix = features.detach().to("cpu", torch.float64)
     if not bool(torch.isfinite(matrix).all()):
-        raise UserError(f"frechet_distance: {name} holds non-finite features; look at the samples first")
+        raise UserError(f"{measure}: {side} holds non-finite features; look at the samples first")
     return matrix
 
 
@@ -162,3 +162,106 @@ def frechet_infinity(real: Tensor, fake: Tensor) -> Estimate:
         without.append(2 * all_reals.distance(whole - part) - (less + at_half[1 - side]) / 2)
     value = 2 * all_reals.distance(whole) - at_half.mean()
     return Estimate(float(value), spread(torch.stack(without)))
+
+
+_BLOCK = 4_000_000  # values of the cubic kernel held at once (32 MB in float64)
+_ROWS = 1024  # rows of the Gaussian kernel matrix held at once
+
+
+def mmd2(x: Tensor, y: Tensor, widths: Sequence[float] = (0.1, 0.3, 1.0)) -> float:
+    """The unbiased estimate of MMD^2 between samples (N, D) and (M, D), N and M at least 2; around 0 when they agree.
+
+    The kernel is the mean over `widths` h of exp(-||x - y||^2 / (2 h^2)). Time N M, memory constant. It may be negative.
+    Gretton et al. 2012, Journal of Machine Learning Research 13, equation 3.
+    """
+    if x.dim() != 2 or y.dim() != 2 or x.shape[1] != y.shape[1] or len(x) < 2 or len(y) < 2:
+        raise UserError(
+            f"mmd2: samples of shape {tuple(x.shape)} and {tuple(y.shape)}; give (N, D) and (M, D), N, M >= 2"
+        )
+    x, y = x.detach().cpu().double(), y.detach().cpu().double()
+    # Each point's kernel with itself is 1; without it the means within a sample have no bias.
+    within = [(_kernel_sum(z, z, widths) - len(z)) / (len(z) * (len(z) - 1)) for z in (x, y)]
+    return within[0] + within[1] - 2 * _kernel_sum(x, y, widths) / (len(x) * len(y))
+
+
+def _kernel_sum(x: Tensor, y: Tensor, widths: Sequence[float]) -> float:
+    """The sum of the kernel over all pairs."""
+    total = 0.0
+    for rows in torch.split(x, _ROWS):
+        # Distances need float64, where squares cancel; their exponentials do not, and take most of the time.
+        squares = torch.cdist(rows, y, compute_mode="use_mm_for_euclid_dist").square_().float()
+        total += sum(float((squares * (-0.5 / width**2)).exp_().sum(dtype=torch.float64)) for width in widths)
+    return total / len(widths)
+
+
+def kernel_distance(real: Tensor, fake: Tensor) -> Estimate:
+    """MMD^2 of features (N, D) and (M, D) under k(x, y) = (x.y / D + 1)^3, from all pairs, and its standard error.
+
+    Unbiased: for two samples of one distribution it is symmetric around 0 and may be negative, whatever N and M, which
+    are at least 3. The error covers the drawing of both sets (every row left out once). The mean over subsets that others
+    take has the same expectation and a larger error. UserError for other shapes or features that are not finite.
+    With features of
+    the standard Inception network this is the Kernel Inception Distance (Bińkowski et al. 2018, arXiv:1801.01401); with any
+    other it is not, and is not called so. Source: Gretton et al. 2012, equation 3.
+    """
+    x, y = (_rows(side, name, "kernel_distance", 3) for side, name in ((real, "real"), (fake, "fake")))
+    if x.shape[1] != y.shape[1]:
+        raise UserError(f"kernel_distance: real has {x.shape[1]} features and fake {y.shape[1]}; use one extractor")
+    n, m = len(x), len(y)
+    within_x, within_y = _row_sums(x, x) - _own(x), _row_sums(y, y) - _own(y)
+    from_x, from_y = _row_sums(x, y), _row_sums(y, x)
+    a, b, c = within_x.sum(), within_y.sum(), from_x.sum()
+    value = a / (n * (n - 1)) + b / (m * (m - 1)) - 2 * c / (n * m)
+    no_x = (a - 2 * within_x) / ((n - 1) * (n - 2)) + b / (m * (m - 1)) - 2 * (c - from_x) / ((n - 1) * m)
+    no_y = a / (n * (n - 1)) + (b - 2 * within_y) / ((m - 1) * (m - 2)) - 2 * (c - from_y) / (n * (m - 1))
+    return Estimate(float(value), (spread(no_x) ** 2 + spread(no_y) ** 2) ** 0.5)
+
+
+def _row_sums(x: Tensor, y: Tensor) -> Tensor:
+    """(N,): for each row of x, the sum of the kernel with all rows of y."""
+    parts = torch.split(x, max(_BLOCK // len(y), 1))
+    return torch.cat([_cubed(part @ y.T / x.shape[1]).sum(1) for part in parts])
+
+
+def _own(x: Tensor) -> Tensor:
+    """(N,): the kernel of each row with itself."""
+    return _cubed(x.square().sum(1) / x.shape[1])
+
+
+def _cubed(products: Tensor) -> Tensor:
+    shifted = products + 1
+    return shifted * shifted * shifted
+
+
+def wasserstein1_1d(x: Tensor, y: Tensor) -> float:
+    """W1 of two samples on the line, (N,) and (M,): the area between their empirical distribution functions, in float64."""
+    x, y = _line(x, "x"), _line(y, "y")
+    places = torch.cat([x, y]).sort().values
+    # Counts are made float64 before they are divided: torch divides whole numbers to float32.
+    below_x, below_y = (torch.searchsorted(side, places[:-1], right=True).double() / len(side) for side in (x, y))
+    return float(((below_x - below_y).abs() * places.diff()).sum())
+
+
+def wasserstein2(x: Tensor, y: Tensor) -> float:
+    """W2 of two samples of one size, (N, D) each: the root of the least mean squared distance over all pairings. Exact.
+
+    On the line (D = 1) the sorted samples are the best pairing; else the assignment problem is solved, whose cost matrix
+    takes 8 N^2 bytes and whose time grows like N^3 (0.4 s for N = 1,000, 2 s for 2,000 on one core).
+    """
+    if x.dim() != 2 or x.shape != y.shape or not len(x):
+        raise UserError(f"wasserstein2: samples of shape {tuple(x.shape)} and {tuple(y.shape)}; give two of one (N, D)")
+    x, y = x.detach().cpu().double(), y.detach().cpu().double()
+    if x.shape[1] == 1:
+        return float((x.sort(0).values - y.sort(0).values).square().mean().sqrt())
+    from scipy.optimize import linear_sum_assignment
+
+    # The squared lengths are the same in every pairing, so only the products decide; no digits are lost by cancellation.
+    rows, columns = linear_sum_assignment((x @ y.T).numpy(), maximize=True)
+    best = y[torch.as_tensor(columns)] - x[torch.as_tensor(rows)]
+    return float(best.square().sum(1).mean().sqrt())
+
+
+def _line(values: Tensor, name: str) -> Tensor:
+    if values.dim() != 1 or not len(values):
+        raise UserError(f"wasserstein1_1d: {name} has shape {tuple(values.shape)}; give one dimension of at least one")
+    return values.detach().cpu().double().sort().values

@@ -1,4 +1,4 @@
-"""A small classifier trained on the data's own labels: the feature extractor where nothing can be downloaded."""
+"""Networks whose features are compared without a download: a classifier of the data's own labels, and fixed random ones."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, conv2d, leaky_relu
 
 from zerosum.errors import UserError
 from zerosum.jsonfile import parse_json
@@ -241,3 +242,96 @@ def _store(path: Path, model: nn.Module, header: dict[str, Any]) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+class RandomFeatures(nn.Module):
+    """Three strided 5x5 convolutions with LeakyReLU 0.2, a 4x4 average pool and a projection to 64 features.
+
+    shape: (channels, height, width) of the uint8 images (N, C, H, W) that `features` takes. Nothing is trained; weights
+    are normal with He scaling, so features are of order 1. `name` is 'random-conv-v1-' and the first 8 digits of `sha256`.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], seed: int) -> None:
+        super().__init__()
+        size = shrunk_size(shape[1], shape[2])
+        layers: list[nn.Module] = []
+        channels = shape[0]
+        for width in (32, 64, 64):
+            stride = 2 if max(size) > 4 else 1
+            layers += [nn.Conv2d(channels, width, 5, stride, 2), nn.LeakyReLU(0.2)]
+            size = ((size[0] - 1) // stride + 1, (size[1] - 1) // stride + 1)
+            channels = width
+        self.body = nn.Sequential(
+            *layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16 * channels, NUM_FEATURES)
+        )
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for weight in self.parameters():
+                spread = (2 / weight[0].numel()) ** 0.5 if weight.ndim > 1 else 0.1
+                weight.copy_(torch.randn(weight.shape, generator=generator) * spread)
+        self.eval().requires_grad_(False)
+        self.sha256 = weights_sha256(self)
+        self.name = f"random-conv-v1-{self.sha256[:8]}"
+
+    def features(self, images: Tensor) -> Tensor:
+        """Features (N, 64) float32 of uint8 images (N, C, H, W)."""
+        projected: Tensor = self.body(to_input(images))
+        return projected
+
+
+def random_features(shape: tuple[int, int, int], seed: int = 0) -> RandomFeatures:
+    """The random network for images of shape (channels, height, width); the same seed gives the same weights."""
+    if len(shape) != 3 or min(shape) < 1:
+        raise UserError(f"random_features: shape {shape}; give (channels, height, width)")
+    with torch.random.fork_rng(devices=[]):  # building layers draws weights that are replaced at once
+        return RandomFeatures(shape, seed)
+
+
+SMALLEST = 4
+WIDTHS = (32, 64)
+
+
+class Pyramid:
+    """The distance of images to fixed targets: squared differences of pixels and of random features, at several sizes.
+
+    targets: (M, C, H, W) float32 in [-1, 1]. Images are halved as long as the shorter side stays at 4 or more; at each size
+    the pixels and two layers of fixed random 3x3 filters are compared, the features relative to the targets' own power.
+    Random filters tell edges and texture apart well enough to follow their gradient (as in random-feature style losses,
+    Ustyuzhaninov et al. 2017, arXiv:1606.00021); the distance is for optimising, not for reporting.
+    """
+
+    def __init__(self, targets: Tensor, seed: int = 0) -> None:
+        channels, draws = targets.shape[1], torch.Generator().manual_seed(seed)
+        self.filters: list[Tensor] = []
+        for width in WIDTHS:
+            filters = torch.randn(width, channels, 3, 3, generator=draws) * (2 / (9 * channels)) ** 0.5
+            self.filters.append(filters.to(targets))
+            channels = width
+        self.levels = min(targets.shape[2:]).bit_length() - SMALLEST.bit_length() + 1
+        self.targets = self._views(targets)
+        self.powers = [view.square().mean().clamp_min(1e-6) for view in self.targets]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N,) distances; one target is held against all images, M = N pairwise."""
+        views = self._views(images)
+        parts = zip(views, self.targets, self.powers, strict=True)
+        return torch.stack([(view - target).square().flatten(1).mean(1) / power for view, target, power in parts]).mean(
+            0
+        )
+
+    def _views(self, images: Tensor) -> list[Tensor]:
+        """Pixels and features at each size, large to small."""
+        views = []
+        for level in range(max(1, self.levels)):
+            images = avg_pool2d(images, 2) if level else images
+            features = images
+            views.append(images)
+            for filters in self.filters:
+                features = leaky_relu(conv2d(features, filters, padding=1), 0.2)
+                views.append(features)
+        return views
+
+
+def psnr(a: Tensor, b: Tensor) -> Tensor:
+    """(N,) peak signal-to-noise ratio in dB of images (N, ...) in [-1, 1]: 10 log10(2^2 / mean squared difference)."""
+    return 10 * torch.log10(4 / (a - b).double().square().flatten(1).mean(1).clamp_min(1e-12)).float()
