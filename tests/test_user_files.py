@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 import infos
 from zerosum import catalog
 from zerosum.cli import app
-from zerosum.data.images.pictures import Size
 from zerosum.errors import UserError
 from zerosum.generation.latents.sampling import SampleOptions, fill
 from zerosum.generation.latents.space import refuse_huge, write
@@ -77,9 +76,10 @@ def test_several_files_and_folders_come_to_lie_where_they_were_asked_for(tmp_pat
 
 
 def test_one_picture_of_very_many_samples_is_refused_with_its_size() -> None:
+    tile = catalog.domain("images").media.tile
     run: Any = SimpleNamespace(
         sampler=SimpleNamespace(info=infos.of_images(8)),
-        domain=SimpleNamespace(media=SimpleNamespace(tile=lambda info: (56, 56), preview_ending=".png")),
+        domain=SimpleNamespace(media=SimpleNamespace(tile=tile, preview_ending=".png")),
         card_read=contextlib.nullcontext,
     )
     refuse_huge(run, 10_000, Path("x.png"))
@@ -89,9 +89,11 @@ def test_one_picture_of_very_many_samples_is_refused_with_its_size() -> None:
         UserError, match=r"100,000 samples would have about 17,696 x 17,752 pixels.*--out x\) for single"
     ):
         refuse_huge(run, 100_000, Path("x.png"))
-    refuse_huge(run, 100, Path("x.png"), size=Size(1000))
+    refuse_huge(run, 100, Path("x.png"), options={"size": "1000"})
     with pytest.raises(UserError, match="101 samples would have about 10,000 x 11,000 pixels"):
-        refuse_huge(run, 101, Path("x.png"), size=Size(1000))
+        refuse_huge(run, 101, Path("x.png"), options={"size": "1000"})
+    with pytest.raises(UserError, match="--size 0: give the pixels"):  # for every kind of file
+        refuse_huge(run, 1, Path("folder"), options={"size": "0"})
 
 
 @pytest.mark.parametrize("name", ["images", "points"])

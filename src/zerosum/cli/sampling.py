@@ -132,13 +132,12 @@ def sample(
     if out is not None:
         known.refuse_ending(folder, out)
     from zerosum import api
-    from zerosum.data.images.pictures import Size
     from zerosum.domain import SampleRequest
     from zerosum.formatting import format_paths
     from zerosum.generation.latents.sampling import SampleOptions, made
 
     loaded = api.load(folder)
-    target, size = out or folder / loaded.domain.media.sample_file, own.get("size")
+    target = out or folder / loaded.domain.media.sample_file
     request = SampleRequest(num, seed, target, own)
     usual = bool(label or attributes or truncation != 1 or grid or direction or latent)
     if (produced := loaded.produce(request, usual)) is None:
@@ -151,7 +150,7 @@ def sample(
             tuple(direction or ()),
             latent,
             attributes,
-            None if size is None else Size.parsed(size),
+            own,
         )
         produced = made(loaded, options, target)
     say(*produced.notes)

@@ -18,7 +18,7 @@ from zerosum.domain.protocols import (
     Write,
     WriteOptions,
 )
-from zerosum.domain.sample_options import SIZE, SampleOption, SampleRequest
+from zerosum.domain.sample_options import SIZE, SampleOption, SampleRequest, picture_size
 
 __all__ = [
     "SIZE",
@@ -54,5 +54,6 @@ __all__ = [
     "pair",
     "penalties_of",
     "penalty_maker",
+    "picture_size",
     "seeded",
 ]

@@ -22,6 +22,7 @@ from zerosum.domain.protocols import (
     RecommendRecipe,
     SampleResult,
     Write,
+    WriteOptions,
 )
 from zerosum.domain.sample_options import SampleOption, SampleRequest
 from zerosum.engine.duel import GENERATOR
@@ -134,8 +135,8 @@ class Media:
     read: (paths, info) -> samples for the discriminator.
     num_shown: how many samples a preview wants; 0 for a grid of 80 or so.
     postprocess: (samples, recipe) -> the samples brought into the domain's range, in place or as new tensors.
-    tile: info -> (height, width) in pixels of each sample in a picture of many; None if the number of samples does not change
-    the size of the picture.
+    tile: (info, options) -> (height, width) in pixels of each sample in a picture of many; UserError for options that cannot be.
+    None if the number of samples does not change the size of the picture.
     film: (samples, path, frames per second) -> None; writes the samples one after the other as a moving picture. None if a
     single sample is no picture.
     sample: (generator, info, request) -> what `zerosum sample` makes in the domain's own way: streams, whole files; None for the
@@ -152,7 +153,7 @@ class Media:
     read: Callable[[Sequence[Path], DatasetInfo], Tensor]
     num_shown: int = 0
     postprocess: Callable[[Tensor, Recipe], Tensor] = lambda samples, recipe: samples
-    tile: Callable[[DatasetInfo], tuple[int, int]] | None = None
+    tile: Callable[[DatasetInfo, WriteOptions], tuple[int, int]] | None = None
     film: Callable[[Tensor, Path, float], None] | None = None
     sample: Callable[[GeneratorHandle, DatasetInfo, SampleRequest], SampleResult | None] = lambda *_: None
     sample_options: tuple[SampleOption, ...] = ()

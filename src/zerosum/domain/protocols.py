@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from zerosum.data.images.pictures import Size
 from zerosum.domain.info import DatasetInfo
 from zerosum.engine.duel import Prior
 from zerosum.engine.game import Batch
@@ -78,7 +77,7 @@ class PreviewContext:
     classical model; None for real rows.
     judge: (M, ...) data -> (M,) logits above the neutral one of the run's discriminator; None for real rows and in games
     with labels. condition: (N, ...) what the samples were made under, or the rows were told; None in games without.
-    size: at which each sample is shown, where samples are pictures; None: as the domain likes.
+    options: values of the domain's own options of `zerosum sample` that say how samples are written, by name.
     """
 
     columns: int
@@ -86,23 +85,23 @@ class PreviewContext:
     noise: Tensor | None = None
     judge: Callable[[Tensor], Tensor] | None = None
     condition: Tensor | None = None
-    size: Size | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """How samples are written to files. size: of each, where samples are pictures; None: as they were made. names: of each
-    sample's class, fit for files' names (data.filenames); () where they have none."""
+    """How samples are written to files. names: of each sample's class, fit for files' names (data.filenames); () where they have
+    none. options: values of the domain's own options of `zerosum sample` that say how samples are written, by name."""
 
-    size: Size | None = None
     names: Sequence[str] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Write(Protocol):
     """Writes samples (N, ...) in the domain's range to files."""
 
     def __call__(
-        self, samples: Tensor, path: Path, info: DatasetInfo, form: WriteOptions = WriteOptions()
+        self, samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()
     ) -> list[Path]:
         """The files written, by the path's ending; a folder of single ones without an ending, where the domain has such."""
 

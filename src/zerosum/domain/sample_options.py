@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
+
+from zerosum.data.images.pictures import Size
+
+
+class WithOptions(Protocol):
+    """A SampleRequest, WriteOptions or PreviewContext: what holds values of a domain's own options by name."""
+
+    @property
+    def options(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -43,9 +52,9 @@ class SampleOption:
         """As it is typed."""
         return flag_of(self.name)
 
-    def value(self, request: SampleRequest) -> Any:
-        """Its value in a request."""
-        return request.options.get(self.name, self.default)
+    def value(self, given: WithOptions) -> Any:
+        """Its value, or the default where it is not given."""
+        return given.options.get(self.name, self.default)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, with the flag: what the command line needs."""
@@ -65,3 +74,9 @@ SIZE = SampleOption(
     writing=True,
 )
 """Of domains whose samples are pictures."""
+
+
+def picture_size(given: WithOptions) -> Size | None:
+    """The value of SIZE, None where it is not given; UserError where it is no size."""
+    text = SIZE.value(given)
+    return None if text is None else Size.parsed(text)

@@ -25,6 +25,7 @@ def data_section(folder: RunContents) -> str:
         "rows": source.get("num_rows"),
         "held out": source.get("num_heldout"),
         "shape": source.get("shape"),
+        "classes": as_list(payload.get("class_names")),
         str(condition.get("kind")): condition.get("names"),
         "columns": [
             f"{one.get('name')} ({one.get('kind')})" for one in map(as_dict, as_list(payload.get("columns"))) if one

@@ -13,12 +13,16 @@ from image_making import save
 from typer.testing import CliRunner
 
 import zerosum as zs
+from zerosum import catalog
 from zerosum.api import Run
 from zerosum.cli import app
 from zerosum.domain import AttributeCondition
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks import DISCRIMINATORS, GENERATORS
 from zerosum.errors import UserError
+from zerosum.recipe import part
+from zerosum.report.read import RunContents
+from zerosum.report.sections import data_section
 
 QUICK = [
     "batch=16",
@@ -128,6 +132,23 @@ def test_the_command_line(trained: Run, tmp_path: Path) -> None:
         done = zerosum("sample", trained.path, "--attributes", words)
         assert isinstance(done.exception, UserError)
         assert says in str(done.exception)
+
+
+def test_the_report_lists_the_classes_beside_the_attributes(tmp_path: Path) -> None:
+    names = [f"{kind}/{index}.png" for kind in ("cat", "dog") for index in range(10)]
+    for index, name in enumerate(names):
+        save(tmp_path / "pets" / name, np.full((8, 8), 10 * index, dtype=np.uint8))
+    lines = [f"{name},{index}" for index, name in enumerate(names)]
+    (tmp_path / "ages.csv").write_text("\n".join(["file,age", *lines]) + "\n")
+    images = catalog.domain("images")
+    _, info = images.open(part(str(tmp_path / "pets"), attributes=str(tmp_path / "ages.csv")), False)
+    assert (info.attribute_names, info.num_classes) == (("age",), 0)
+    source = json.loads(json.dumps(info.to_json()))
+    section = data_section(RunContents(tmp_path, {"source": source}))
+    assert "<dt>attributes</dt><dd>age</dd>" in section
+    assert "<dt>classes</dt><dd>cat, dog</dd>" in section
+    del source["payload"]["class_names"]  # as earlier versions wrote it
+    assert images.info_from_json(source, "generator.json").attribute_names == ("age",)
 
 
 def test_labels_by_name_on_the_command_line(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from zerosum.domain import (
     Recipes,
     SampleInfo,
     WriteOptions,
+    picture_size,
 )
 from zerosum.domains.images import augments, networks, recipes
 from zerosum.domains.images.data import ImageSource, Shape, can_open, open_images, sources
@@ -51,13 +52,15 @@ def _open(data: Component, allow_download: bool) -> ImageSource:
 
 @dataclass(frozen=True)
 class Payload:
-    """num_images: training images, without mirror images. The others: see ImageSource."""
+    """num_images: training images, without mirror images. class_names: of the class folders where the condition is attributes;
+    else the condition has them. The others: see ImageSource."""
 
     num_images: int
     flip: bool
     crop: Crop
     background: str
     measure: str
+    class_names: list[str] = field(default_factory=list)
 
 
 def _info(source: ImageSource) -> DatasetInfo:
@@ -74,8 +77,13 @@ def _info(source: ImageSource) -> DatasetInfo:
         ),
         (*_held_out(source), *_too_few(source), *_premultiplied(source), *source.notes),
         _condition(source),
-        asdict(Payload(len(source.train), source.flip, source.crop, source.background, source.measure)),
+        asdict(_payload(source)),
     )
+
+
+def _payload(source: ImageSource) -> Payload:
+    names = list(source.class_names) if source.attribute_names else []
+    return Payload(len(source.train), source.flip, source.crop, source.background, source.measure, names)
 
 
 def _condition(source: ImageSource) -> Condition | None:
@@ -231,12 +239,14 @@ def _postprocess(samples: Tensor, recipe: Recipe) -> Tensor:
     return pictures.limit_to_alpha(samples) if samples.shape[1] == RGBA else samples
 
 
-def _tile(info: DatasetInfo) -> tuple[int, int]:
+def _tile(info: DatasetInfo, options: WriteOptions) -> tuple[int, int]:
+    if (size := picture_size(options)) is not None:
+        return size.of(info.sample.axes["height"], info.sample.axes["width"])
     return max(info.sample.axes["height"], pictures.TILE), max(info.sample.axes["width"], pictures.TILE)
 
 
-def _write(samples: Tensor, path: Path, info: DatasetInfo, form: WriteOptions = WriteOptions()) -> list[Path]:
-    return pictures.write(samples, path, form.size, form.names)
+def _write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()) -> list[Path]:
+    return pictures.write(samples, path, picture_size(options), options.names)
 
 
 DOMAIN = Domain(
@@ -274,7 +284,7 @@ DOMAIN = Domain(
         historic=lambda evaluator, sample: evaluator.historic(sample(evaluator.num_historic)),
     ),
     media=Media(
-        preview=lambda samples, path, context: pictures.grid(samples, context.columns, path, context.size),
+        preview=lambda samples, path, context: pictures.grid(samples, context.columns, path, picture_size(context)),
         write=_write,
         read=_read,
         postprocess=_postprocess,

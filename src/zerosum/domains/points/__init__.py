@@ -36,7 +36,7 @@ DOMAIN = Domain(
         preview=export.picture,
         write=export.write,
         read=export.read,
-        tile=lambda info: (export.TILE, export.TILE),
+        tile=lambda info, options: (export.TILE, export.TILE),
         film=export.film,
         endings=(*export.SUFFIXES, ""),
     ),

@@ -46,7 +46,7 @@ def film(samples: Tensor, path: Path, frames_per_second: float) -> None:
     films.film(drawing.as_frames(seen), path, frames_per_second)
 
 
-def write(samples: Tensor, path: Path, info: DatasetInfo, form: WriteOptions = WriteOptions()) -> list[Path]:
+def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()) -> list[Path]:
     """Samples as a picture (.png), a turning one (.gif, .apng, .mp4: the first 12), an array (.npy), or a cloud a file (.ply,
     .xyz: numbered where there are several); without an ending a folder of .ply files. Coordinates are the data's own."""
     suffix = path.suffix.lower()
@@ -67,7 +67,7 @@ def write(samples: Tensor, path: Path, info: DatasetInfo, form: WriteOptions = W
         np.save(path, clouds)
         return [path]
     digits = coordinates.digits_for(*frame)
-    targets = _names(path, len(clouds), form.names)
+    targets = _names(path, len(clouds), options.names)
     return [_one(cloud, target, digits) for cloud, target in zip(clouds, targets, strict=True)]
 
 

@@ -62,7 +62,7 @@ def _generator(recipe: Recipe, info: DatasetInfo) -> nn.Module:
     )
 
 
-def _write(samples: Tensor, path: Path, info: DatasetInfo, form: WriteOptions = WriteOptions()) -> list[Path]:
+def _write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()) -> list[Path]:
     if path.suffix.lower() == ".png":
         preview.picture(samples, path, PreviewContext(0, info, samples.new_zeros(len(samples), 0)))
         return [path]

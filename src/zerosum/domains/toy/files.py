@@ -121,7 +121,7 @@ def read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
     return ((torch.cat(parts) - offset) / scale).float()
 
 
-def write(samples: Tensor, path: Path, info: DatasetInfo, form: WriteOptions = WriteOptions()) -> list[Path]:
+def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()) -> list[Path]:
     """Samples as .csv or .npy in the data's own units, or as a .png picture. Points have no size and no classes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = path.suffix.lower()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zerosum.data.images import pictures
-from zerosum.domain import Data, DatasetInfo, Domain, Evaluation, Games, Media, Recipes, WriteOptions
+from zerosum.domain import Data, DatasetInfo, Domain, Evaluation, Games, Media, Recipes, WriteOptions, picture_size
 from zerosum.domains.translation import data, inference, preview, recipes
 from zerosum.domains.translation.game import game, generator
 from zerosum.domains.translation.image_collection import read_collection
@@ -42,8 +42,8 @@ def _read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
     return torch.stack([collection.whole(row) for row in range(len(collection))])
 
 
-def _write(samples: Tensor, path: Path, info: DatasetInfo, form: WriteOptions = WriteOptions()) -> list[Path]:
-    return pictures.write(to_displayable(samples, sides(info)[1]), path, form.size, form.names)
+def _write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()) -> list[Path]:
+    return pictures.write(to_displayable(samples, sides(info)[1]), path, picture_size(options), options.names)
 
 
 DOMAIN = Domain(

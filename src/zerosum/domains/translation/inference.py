@@ -21,7 +21,7 @@ from zerosum.data.images.files import BadImageError
 from zerosum.data.images.listing import ending_of, passed_over
 from zerosum.data.images.lossless_io import READABLE, LosslessImage, read
 from zerosum.data.images.pictures import Size, refuse_huge, resized
-from zerosum.domain import SIZE, DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult
+from zerosum.domain import SIZE, DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult, picture_size
 from zerosum.domains.translation import derived_inputs, preview, writing
 from zerosum.domains.translation.networks.capabilities import (
     AdjustableGenerator,
@@ -80,7 +80,7 @@ class ImageTranslator:
         of them."""
         network: Any = _at_strength(generator.network, STRENGTH.value(request))
         given, target = sides(info)
-        reverse, size = REVERSE.value(request), SIZE.value(request)
+        reverse = REVERSE.value(request)
         if reverse:
             if not isinstance(network, ReversibleGenerator):
                 raise UserError(
@@ -99,7 +99,7 @@ class ImageTranslator:
             tiling,
             make,
             reverse,
-            None if size is None else Size.parsed(size),
+            picture_size(request),
         )
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from zerosum.data.images.pictures import Size, enlarged, marked, resized, to_pixels
-from zerosum.domain import DatasetInfo, PreviewContext
+from zerosum.domain import DatasetInfo, PreviewContext, picture_size
 from zerosum.domains.translation.sides import Side, sides, to_displayable
 
 NUM_SHOWN = 16
@@ -30,7 +30,7 @@ def picture(samples: Tensor, path: Path, context: PreviewContext) -> None:
     columns = [(samples, 1, "output" if generated else "target" if paired else "targets (no pairs)")]
     if context.condition is not None:
         columns = [(context.condition[: len(samples)].cpu(), 0, "input"), *columns]
-    sheet(columns, context.info, path, context.size)
+    sheet(columns, context.info, path, picture_size(context))
 
 
 def sheet(columns: Sequence[tuple[Tensor, int, str]], info: DatasetInfo, path: Path, size: Size | None = None) -> None:

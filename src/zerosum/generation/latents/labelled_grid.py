@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from zerosum.data.images.pictures import Size
 from zerosum.domain import DatasetInfo, Domain, PreviewContext
 from zerosum.domain.glyphs import glyphs_for
 
@@ -48,19 +48,24 @@ NUMBERED = (
 
 
 def write(
-    domain: Domain, samples: Tensor, target: Path, layout: Layout, info: DatasetInfo, size: Size | None = None
+    domain: Domain,
+    samples: Tensor,
+    target: Path,
+    layout: Layout,
+    info: DatasetInfo,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Writes samples (N, ...) as one picture of that layout. size: of each, None: as the domain likes."""
+    """Writes samples (N, ...) as one picture of that layout. options: see PreviewContext."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if not (layout.names or layout.top or layout.left):
-        domain.media.preview(samples, target, PreviewContext(layout.columns, info, size=size))
+        domain.media.preview(samples, target, PreviewContext(layout.columns, info, options=options))
         return
     rows = len(samples) // layout.columns
     cells = samples[: rows * layout.columns].view(rows, layout.columns, *samples.shape[1:])
     bands, (words, numbered) = [], _words(layout)
     for start in range(0, layout.columns, MOST_COLUMNS if layout.names else layout.columns):
         part = cells[:, start : start + (MOST_COLUMNS if layout.names else layout.columns)]
-        sheet = _drawn(domain, part.flatten(0, 1), PreviewContext(part.shape[1], info, size=size))
+        sheet = _drawn(domain, part.flatten(0, 1), PreviewContext(part.shape[1], info, options=options))
         bands.append(_named(sheet, words[start : start + part.shape[1]]) if layout.names else sheet)
     legend = _wrapped(NUMBERED, bands[0].width) if numbered else []
     sheet = _stacked([*bands, *(_line(line, bands[0].width, SMALL) for line in legend)])

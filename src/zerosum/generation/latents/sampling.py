@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from zerosum import memory
 from zerosum.data import filenames
-from zerosum.data.images.pictures import Size
 from zerosum.domain import ClassCondition, SampleResult
 from zerosum.domain.conditions import parse_attributes
 from zerosum.errors import UserError, within
@@ -26,7 +26,7 @@ class SampleOptions:
     """What `zerosum sample` was asked for. num: None for 64, or for 8 rows of a class grid. labels: in turn.
 
     grid: "classes" or None. moves: words such as "2=-1.5". latent: a file of saved latents.
-    attributes: words such as "smiling=1,age=30". size: at which each sample is written; None: as it was made.
+    attributes: words such as "smiling=1,age=30". own: values of the domain's own options that say how samples are written.
     """
 
     num: int | None = None
@@ -37,7 +37,7 @@ class SampleOptions:
     moves: tuple[str, ...] = ()
     latent: Path | None = None
     attributes: str = ""
-    size: Size | None = None
+    own: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fill(run: TrainedGenerator, order: SampleOptions, target: Path = Path()) -> tuple[Tensor, Layout]:
@@ -52,7 +52,7 @@ def fill(run: TrainedGenerator, order: SampleOptions, target: Path = Path()) -> 
             raise UserError("--latent shows saved latents as they are; it goes with --direction and --out alone.")
         latents = Latents.load(order.latent)
         space = Space(run, latents.space)
-        refuse_huge(run, len(latents), target, size=order.size)
+        refuse_huge(run, len(latents), target, options=order.own)
         return space.render(moved(space, latents, order.moves)), Layout(each=classes(run, latents.condition))
     wanted = parse_attributes(order.attributes) if order.attributes else {}
     if wanted and order.labels:
@@ -61,10 +61,10 @@ def fill(run: TrainedGenerator, order: SampleOptions, target: Path = Path()) -> 
         if order.moves or wanted:
             raise UserError(f"--grid and --{'direction' if order.moves else 'attributes'} do not go together.")
         rows, across = 8 if order.num is None else order.num, len(order.labels) or len(_classes(run))
-        refuse_huge(run, rows * across, target, min(across, MOST_COLUMNS) or None, order.size)
+        refuse_huge(run, rows * across, target, min(across, MOST_COLUMNS) or None, order.own)
         return class_grid(run, rows, order.seed, order.labels, order.truncation)
     num = 64 if order.num is None else order.num
-    refuse_huge(run, num, target, size=order.size)
+    refuse_huge(run, num, target, options=order.own)
     labels = [order.labels[i % len(order.labels)] for i in range(num)] if order.labels else None
     with run.card_read():
         condition = run.condition(num, order.seed, labels, wanted)
@@ -92,7 +92,7 @@ def made(run: TrainedGenerator, order: SampleOptions, target: Path) -> SampleRes
     """The samples that were asked for, written."""
     with memory.told("Make fewer at once: a smaller --num."), memory.bounded(run.sampler.device):
         samples, layout = fill(run, order, target)
-    return SampleResult(write(run, samples, target, layout, order.size), len(samples))
+    return SampleResult(write(run, samples, target, layout, order.own), len(samples))
 
 
 def class_grid(

@@ -5,15 +5,15 @@ Legend: N rows, L noise size, W style size, S styles a sample (one for each laye
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from zerosum.data.images.pictures import Size
 from zerosum.data.images.pictures import refuse_huge as refuse_huge_picture
 from zerosum.domain import ClassCondition, WriteOptions
 from zerosum.errors import Damaged, UserError, within
@@ -25,6 +25,7 @@ from zerosum.nn import latent
 from zerosum.store import decode, encode, write_durably, writing
 
 Name = Literal["z", "w"]
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 BATCH = 64
 MOST_FRAMES = 100_000
 GRID = 64
@@ -196,16 +197,20 @@ class Space:
 
 
 def write(
-    run: TrainedGenerator, samples: Tensor, target: Path, layout: int | Layout = 0, size: Size | None = None
+    run: TrainedGenerator,
+    samples: Tensor,
+    target: Path,
+    layout: int | Layout = 0,
+    options: Mapping[str, Any] = NO_OPTIONS,
 ) -> list[Path]:
-    """Samples as files, by the target's ending; as one picture where laid out in columns and the ending is a picture's. size: of
-    each, where samples are pictures."""
+    """Samples as files, by the target's ending; as one picture where laid out in columns and the ending is a picture's.
+    options: values of the domain's own options that say how samples are written."""
     layout = Layout(layout) if isinstance(layout, int) else layout
     with run.card_read(), writing(target) as aside:
         if not layout.columns or target.suffix.lower() not in labelled_grid.PICTURES:
-            written = run.domain.media.write(samples, aside, run.sampler.info, WriteOptions(size, layout.each))
+            written = run.domain.media.write(samples, aside, run.sampler.info, WriteOptions(layout.each, options))
             return [_there(path, aside, target) for path in written]
-        labelled_grid.write(run.domain, samples, aside, layout, run.sampler.info, size)
+        labelled_grid.write(run.domain, samples, aside, layout, run.sampler.info, options)
         return [target]
 
 
@@ -215,21 +220,20 @@ def _there(path: Path, aside: Path, target: Path) -> Path:
 
 
 def refuse_huge(
-    run: TrainedGenerator, num: int, target: Path, columns: int | None = None, size: Size | None = None
+    run: TrainedGenerator, num: int, target: Path, columns: int | None = None, options: Mapping[str, Any] = NO_OPTIONS
 ) -> None:
-    """UserError where so many samples would make one picture that is too large, before they are made. columns: of a grid; None:
-    about as many as rows."""
+    """UserError where so many samples would make one picture that is too large, and for options that cannot be, before they are
+    made. columns: of a grid; None: about as many as rows."""
+    media, tile = run.domain.media, None
+    if media.tile is not None:
+        with run.card_read():
+            tile = media.tile(run.sampler.info, WriteOptions(options=options))
     if target.suffix.lower() not in labelled_grid.PICTURES:
         return
-    if run.domain.media.preview_ending not in labelled_grid.PICTURES:
+    if media.preview_ending not in labelled_grid.PICTURES:
         raise UserError(f"--out {target}: samples of the domain {run.domain.name!r} cannot be shown as one picture.")
-    if run.domain.media.tile is None:
-        return
-    with run.card_read():
-        tile = run.domain.media.tile(run.sampler.info)
-        if size is not None:
-            tile = size.of(run.sampler.info.sample.axes["height"], run.sampler.info.sample.axes["width"])
-    refuse_huge_picture(num, tile, target, columns)
+    if tile is not None:
+        refuse_huge_picture(num, tile, target, columns)
 
 
 def _key(text: str) -> tuple[int, int]:
