@@ -25,7 +25,7 @@ import ours
 import pictures
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.style import StyleDiscriminator, StyleGenerator
-from zerosum.engine import Duel, OptimizerConfig, Settings, TrainingLoop, extra_losses, penalties
+from zerosum.engine import Duel, OptimizerConfig, Settings, TrainingLoop, penalties
 from zerosum.nn.precision import Precision
 from zerosum.nn.resampling import Blur
 from zerosum.nn.style_layers import GAIN, SLOPE, EqualConv, ModulatedConv, ToImage
@@ -133,7 +133,7 @@ def side(
 ) -> measuring.Side:
     """A match that plays on request."""
     generator, discriminator = (network.to(args.device).train() for network in networks)
-    lazy = [penalties.r1(0.01, every=args.every), extra_losses.path_length(2.0, every=args.every)]
+    lazy = [penalties.r1(0.01, every=args.every), penalties.path_length(2.0, every=args.every)]
     game = Duel(generator, discriminator, prior=LATENT, penalties=lazy)
     settings = Settings(batch=args.batch, default=OptimizerConfig(lr=2e-3), precision=precision)
     match = TrainingLoop(game, source.to(args.device), settings)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from zerosum.engine.events import Boundary
+from zerosum.engine.loop import Boundary
 from zerosum.evaluation.training_evaluator import TrainingEvaluator
 from zerosum.planning import plan
 from zerosum.training.diagnostics import TROUBLE, monitor_of

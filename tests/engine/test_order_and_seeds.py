@@ -10,8 +10,7 @@ import torch
 from small_games import Rows, duel, match, play
 
 from zerosum.engine.duel import UpdateRules
-from zerosum.engine.events import Boundary, Stepped
-from zerosum.engine.loop import Settings, train
+from zerosum.engine.loop import Boundary, Settings, Stepped, train
 from zerosum.engine.seeds import SeededNoise, derive, rows_at
 
 CPU = torch.device("cpu")

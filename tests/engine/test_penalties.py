@@ -13,7 +13,7 @@ from zerosum.engine.duel import UpdateRules
 from zerosum.engine.game import DiscriminatorOutput, LossContext
 from zerosum.engine.optimizers import Schedule
 
-MAKERS = penalties.table()
+MAKERS = penalties.table(any_game=True)
 W = torch.tensor([1.0, -2.0, 2.0])  # a gradient of norm 3
 
 

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from zerosum.engine import losses, penalties
 from zerosum.engine.duel import Duel, UpdateRules
-from zerosum.engine.events import NonFinite
-from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.loop import NonFinite, TrainingLoop
 from zerosum.engine.optimizers import OptimizerConfig
 
-PENALTIES = {**penalties.table(), "none": None}
+PENALTIES = {**penalties.table(any_game=True), "none": None}
 
 
 # --- micro-batches

@@ -20,7 +20,6 @@ from zerosum.engine import (
     Settings,
     TrainingLoop,
     UpdateRules,
-    extra_losses,
     losses,
     penalties,
 )
@@ -41,7 +40,7 @@ def told(player: str, **outputs: Tensor) -> LossContext:
 
 def test_classes_are_asked_of_d_on_reals_and_of_g_on_fakes() -> None:
     logits = torch.zeros(4, 3)  # cannot tell: the cross-entropy is log 3
-    penalty = extra_losses.classification(2.0, generator_weight=0.5)
+    penalty = penalties.classification(2.0, generator_weight=0.5)
     torch.testing.assert_close(penalty.term(told("discriminator", classes=logits)), torch.full((4,), 2 * math.log(3)))
     torch.testing.assert_close(penalty.term(told("generator", classes=logits)), torch.full((4,), math.log(3)))
     sure = 50 * nn.functional.one_hot(torch.tensor([0, 1, 2, 0])).float()
@@ -51,8 +50,8 @@ def test_classes_are_asked_of_d_on_reals_and_of_g_on_fakes() -> None:
 
 def test_a_discriminator_without_the_output_is_named() -> None:
     for penalty, name in (
-        (extra_losses.classification(), "classes"),
-        (extra_losses.reconstruction(), "reconstruction"),
+        (penalties.classification(), "classes"),
+        (penalties.reconstruction(), "reconstruction"),
     ):
         with pytest.raises(ValueError, match=name):
             penalty.term(told("discriminator"))
@@ -61,7 +60,7 @@ def test_a_discriminator_without_the_output_is_named() -> None:
 def test_reconstruction_is_the_decoders_error() -> None:
     errors = torch.tensor([1.0, 2.0, 3.0, 4.0])
     torch.testing.assert_close(
-        extra_losses.reconstruction(3.0).term(told("discriminator", reconstruction=errors)), 3 * errors
+        penalties.reconstruction(3.0).term(told("discriminator", reconstruction=errors)), 3 * errors
     )
 
 
@@ -93,7 +92,7 @@ def test_path_length_refuses_a_generator_that_does_not_declare_its_halves() -> N
         data, data, verdict, verdict, lambda p, s: verdict, DRAWS, 0, "generator", noise=torch.randn(4, 5)
     )
     with pytest.raises(ValueError, match="mapping network"):
-        extra_losses.path_length().term(dataclasses.replace(play, generator=Undeclared()))
+        penalties.path_length().term(dataclasses.replace(play, generator=Undeclared()))
 
 
 def test_path_length_of_a_linear_generator_in_closed_form() -> None:
@@ -112,7 +111,7 @@ def test_path_length_of_a_linear_generator_in_closed_form() -> None:
         noise=torch.randn(4, 5),
         generator=generator,
     )
-    value = extra_losses.path_length(2.0, every=4, decay=0.25).term(play)
+    value = penalties.path_length(2.0, every=4, decay=0.25).term(play)
     direction = DRAWS.normal("path length", 1, 2, 4).view(4, 8) / 8**0.5
     # Each of the three layers' w has the slope `matrix @ y`; the length is the root of the mean of their squares.
     lengths = (direction @ generator.matrix.T).norm(dim=1)
@@ -166,7 +165,7 @@ def test_a_slope_through_the_augmentation_is_that_of_the_plain_points(through: b
 
 
 def test_consistency_compares_plain_with_augmented() -> None:
-    duel = game(penalties=[extra_losses.consistency(3.0)], rules=UpdateRules(augment_role="compared"))
+    duel = game(penalties=[penalties.consistency(3.0)], rules=UpdateRules(augment_role="compared"))
     match = TrainingLoop(duel, Rows(64), Settings(batch=64, default=OptimizerConfig(lr=1e-3)))
     with torch.no_grad():
         real = duel.discriminator(Rows(64).batch(torch.arange(64)).data)
@@ -179,7 +178,7 @@ def test_consistency_compares_plain_with_augmented() -> None:
 
 def test_rules_that_need_one_another() -> None:
     with pytest.raises(ValueError, match="consistency"):
-        game(penalties=[extra_losses.consistency()])
+        game(penalties=[penalties.consistency()])
     with pytest.raises(ValueError, match="consistency"):
         game(rules=UpdateRules(augment_role="compared"))
     with pytest.raises(ValueError, match="augment_strength has no use without an augmentation"):

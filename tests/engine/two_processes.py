@@ -17,8 +17,7 @@ from torch import Tensor
 from zerosum.engine import distributed, losses, penalties
 from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.duel import UpdateRules
-from zerosum.engine.events import NonFinite
-from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.loop import NonFinite, TrainingLoop
 from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.store import encode, read_checkpoint, save_checkpoint
 
@@ -49,7 +48,7 @@ def penalised(name: str) -> Callable[[DistributedContext], TrainingLoop]:
 
 GAMES: dict[str, Callable[[DistributedContext], TrainingLoop]] = {
     **{f"loss {name}": lazy(name) for name in losses.table()},
-    **{f"penalty {name}": penalised(name) for name in penalties.table()},
+    **{f"penalty {name}": penalised(name) for name in penalties.table(any_game=True)},
     "one batch": lazy("relativistic", batches="one"),
     "previous fakes": lazy("non_saturating", fakes="previous"),
     "two steps of D": lazy("hinge", discriminator_steps=2),

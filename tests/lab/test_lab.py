@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from zerosum.engine.duel import DISCRIMINATOR, GENERATOR
+from zerosum.engine.game import DISCRIMINATOR, GENERATOR
 from zerosum.errors import UserError
 from zerosum.lab.game_log import GameLog, read_log
 from zerosum.lab.lab_game import LabGame, Snapshots, game_of

@@ -22,7 +22,7 @@ from zerosum import catalog
 from zerosum import recipe as recipes
 from zerosum.domain import DatasetInfo, Domain
 from zerosum.domains.translation.terms import table as translation_terms
-from zerosum.engine import extra_losses, penalties
+from zerosum.engine import penalties
 from zerosum.engine.duel import Prior, UpdateRules
 from zerosum.engine.game import Game
 from zerosum.engine.optimizers import OptimizerConfig
@@ -200,7 +200,7 @@ def of_parts(recipe: Recipe) -> Iterator[tuple[str, Any, str]]:
                 continue
             other = OPTIONS[path] if path in OPTIONS else another(value, hints[option])
             yield path, other, f"{domain.name} {role} {part.kind} {option}"
-    makers = {**penalties.table(), **extra_losses.table(), **translation_terms()}
+    makers = {**penalties.table(), **translation_terms()}
     for name, chosen in recipe.penalties.items():
         for option, parameter in inspect.signature(makers[name]).parameters.items() if name in makers else ():
             value = chosen.options.get(option, parameter.default)

@@ -17,8 +17,7 @@ import torch
 
 from zerosum.api import Run, load, resume, train
 from zerosum.domains.toy import DOMAIN, measures
-from zerosum.engine.events import NonFinite
-from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.loop import NonFinite, TrainingLoop
 from zerosum.evaluation import training_evaluator
 
 TOY, ADVANCE = DOMAIN.recipes.table["toy"], TrainingLoop.train_step

@@ -12,8 +12,7 @@ import torch
 
 from zerosum.api import Run, resume, train
 from zerosum.domains.toy import DOMAIN, measures
-from zerosum.engine.events import NonFinite
-from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.loop import NonFinite, TrainingLoop
 from zerosum.errors import UserError
 from zerosum.report import write_report
 from zerosum.run_folder import RunFolder

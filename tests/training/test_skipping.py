@@ -12,8 +12,7 @@ import pytest
 
 from zerosum.api import resume, train
 from zerosum.domains.toy import DOMAIN, measures
-from zerosum.engine.loop import TrainingLoop
-from zerosum.engine.step import StepResult
+from zerosum.engine.loop import StepResult, TrainingLoop
 from zerosum.errors import UserError
 from zerosum.planning import timing
 from zerosum.progress import NoProgress

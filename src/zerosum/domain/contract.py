@@ -25,8 +25,7 @@ from zerosum.domain.protocols import (
     WriteOptions,
 )
 from zerosum.domain.sample_options import SampleOption, SampleRequest
-from zerosum.engine.duel import GENERATOR
-from zerosum.engine.game import Batch, Game
+from zerosum.engine.game import GENERATOR, Batch, Game
 from zerosum.engine.loop import TrainingLoop
 from zerosum.errors import UserError
 from zerosum.metrics.record import Record

@@ -13,8 +13,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from zerosum.engine import extra_losses, losses
-from zerosum.engine import penalties as known
+from zerosum.engine import losses, penalties
 from zerosum.engine.duel import Augment, Duel
 from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.engine.penalties import Penalty
@@ -173,7 +172,7 @@ def pair(recipe: Recipe) -> losses.GANLoss:
 
 
 def penalties_of(recipe: Recipe, own: Mapping[str, Callable[..., Penalty]] = MappingProxyType({})) -> list[Penalty]:
-    """The penalties and further terms that a recipe names; `own`: makers of the domain's, beside the engine's."""
+    """The penalties that a recipe names. own: makers of the domain's own penalties, beside the engine's."""
     for name, part in recipe.penalties.items():
         if recipe.augment is None and part.options.get("through_augment"):
             raise UserError(f"penalties.{name}.through_augment has no use without an augmentation; set augment.")
@@ -184,7 +183,7 @@ def penalty_maker(
     name: str, own: Mapping[str, Callable[..., Penalty]] = MappingProxyType({})
 ) -> Callable[..., Penalty]:
     """The function that makes the penalty of that name; UserError where there is none. own: those of the domain."""
-    makers = {**known.table(), **extra_losses.table(), **own}
+    makers = {**penalties.table(), **own}
     if name not in makers:
         raise UserError(f"penalties: there is no {name!r}. {nearest(name, makers)}")
     return makers[name]

@@ -1,10 +1,9 @@
 """The adversarial engine: the two-player game, whatever is played for. It knows no domain."""
 
-from zerosum.engine import extra_losses, losses, penalties
+from zerosum.engine import losses, penalties
 from zerosum.engine.duel import Adaptive, Duel, Prior, UpdateRules
-from zerosum.engine.events import Boundary, Event, NonFinite, Stepped
 from zerosum.engine.game import Batch, DiscriminatorOutput, Game, LossContext, MicroBatch, Source, Turn
-from zerosum.engine.loop import Settings, TrainingLoop, train
+from zerosum.engine.loop import Boundary, Event, NonFinite, Settings, Stepped, TrainingLoop, train
 from zerosum.engine.optimizers import OptimizerConfig, Schedule
 from zerosum.engine.penalties import Penalty
 
@@ -29,7 +28,6 @@ __all__ = [
     "TrainingLoop",
     "Turn",
     "UpdateRules",
-    "extra_losses",
     "losses",
     "penalties",
     "train",

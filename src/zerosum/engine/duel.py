@@ -13,7 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.engine import losses
-from zerosum.engine.game import Batch, DiscriminatorOutput, Game, LossContext, MicroBatch, Turn
+from zerosum.engine.game import (
+    DISCRIMINATOR,
+    GENERATOR,
+    Batch,
+    DiscriminatorOutput,
+    Game,
+    LossContext,
+    MicroBatch,
+    Turn,
+)
 from zerosum.engine.losses import GANLoss
 from zerosum.engine.optimizers import Schedule, at
 from zerosum.engine.penalties import Penalty, clip_weights
@@ -22,7 +31,6 @@ from zerosum.nn.network_checks import check_discriminator, check_generator
 
 Augment = Callable[[Tensor, SeededNoise, str, float], Tensor]
 Replay = Callable[[Batch, MicroBatch], Batch]
-GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 
 
 # --- noise

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from zerosum.engine.seeds import SeededNoise
 
+GENERATOR, DISCRIMINATOR = "generator", "discriminator"
+"""Names of the players of the ordinary game."""
+
 
 @dataclass(frozen=True)
 class Batch:

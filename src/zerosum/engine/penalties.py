@@ -1,6 +1,7 @@
-"""Penalties on the discriminator's gradient, as functions of a LossContext: one value per row, averaged by the engine.
+"""Penalties on the discriminator's gradient and further loss terms, as functions of a LossContext: one value per row, averaged
+by the engine.
 
-All are computed with the exact second derivative and reduced in float32. ``every=k`` makes a penalty lazy: it is
+Those on a gradient are computed with the exact second derivative and reduced in float32. ``every=k`` makes a penalty lazy: it is
 computed in every k-th step and multiplied by k, so that its mean strength does not change (Karras et al. 2020).
 Adding a penalty is adding one public function to this module that is annotated to return a Penalty.
 """
@@ -14,9 +15,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
-from zerosum.engine.game import LossContext
+from zerosum.engine.game import DISCRIMINATOR, GENERATOR, DiscriminatorOutput, LossContext
 from zerosum.engine.optimizers import Schedule, at
+from zerosum.nn.latent import PathLengthGenerator
 
 PenaltyFunction = Callable[[LossContext], Tensor]
 
@@ -30,6 +33,8 @@ class Penalty:
     augment_role: the `UpdateRules.augment_role` that the penalty works with, and that needs this penalty; None: any.
     weight_scales: a good weight depends on the size of the samples and on the batch; otherwise the default of the function
     that makes the penalty holds for all. source: who published it.
+    any_game: it works for any data and networks, without an augmentation; the others need an output of the discriminator, a
+    mapping network or an augmentation.
     """
 
     name: str
@@ -41,6 +46,7 @@ class Penalty:
     augment_role: Literal["compared"] | None = None
     weight_scales: bool = False
     source: str = ""
+    any_game: bool = True
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -137,6 +143,100 @@ def dragan(
     return Penalty("dragan", function, weight, every, source="Kodali et al. 2017")
 
 
+# --- further terms: an auxiliary classifier, a decoder, consistency, path lengths
+
+
+def classification(weight: float | Schedule = 1.0, every: int = 1, generator_weight: float = 1.0) -> Penalty:
+    """Cross-entropy of the discriminator's class logits, outputs["classes"] (N, K): on reals in its own turn, on fakes in
+    the generator's, times generator_weight. Odena et al. 2017 (AC-GAN), arXiv:1610.09585; D does not learn from fakes."""
+
+    def function(play: LossContext) -> Tensor:
+        own = play.player == DISCRIMINATOR
+        verdict, labels = (play.on_real, play.condition) if own else (play.on_fake, play.fake_condition)
+        if labels is None or labels.dim() != 1:
+            raise ValueError("the penalty `classification` needs data with class labels")
+        lost = cross_entropy(_output(verdict, "classes", "classification").float(), labels, reduction="none")
+        return lost if own else lost * generator_weight
+
+    players = (DISCRIMINATOR, GENERATOR)
+    source = "Odena et al. 2017"
+    return Penalty(
+        "classification", function, weight, every, players, second_order=False, source=source, any_game=False
+    )
+
+
+def reconstruction(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
+    """The error of the decoder inside the discriminator on reals, outputs["reconstruction"] (N,).
+    Liu et al. 2021 (FastGAN), arXiv:2101.04775, section 3.2."""
+
+    def function(play: LossContext) -> Tensor:
+        return _output(play.on_real, "reconstruction", "reconstruction").float()
+
+    source = "Liu et al. 2021"
+    return Penalty("reconstruction", function, weight, every, second_order=False, source=source, any_game=False)
+
+
+def consistency(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
+    """(D(x) - D(T(x)))^2 on reals and on fakes, with the game's augmentation T.
+    Zhao et al. 2020 (balanced consistency regularisation), arXiv:2002.04724, section 3.1."""
+
+    def function(play: LossContext) -> Tensor:
+        real = play.on_real.score() - play.judge(play.augment(play.real, "real"), "real").score()
+        fake = play.on_fake.score() - play.judge(play.augment(play.fake.detach(), "fake"), "fake").score()
+        return real.square() + fake.square()
+
+    return Penalty(
+        "consistency",
+        function,
+        weight,
+        every,
+        second_order=False,
+        augment_role="compared",
+        source="Zhao et al. 2020",
+        any_game=False,
+    )
+
+
+def path_length(weight: float | Schedule = 2.0, every: int = 4, decay: float = 0.01) -> Penalty:
+    """(||J^T y|| - a)^2, where J = d sample / d w, y ~ N(0, 1) / sqrt(number of places), and a the running mean of the lengths.
+
+    Samples are (N, C, ...) of any rank; the places of images are their H W pixels.
+
+    Karras et al. 2020 (StyleGAN2), arXiv:1912.04958, section 3.2. The generator derives from `nn.latent.PathLengthGenerator`;
+    its buffer `path_length_mean` moves by `decay` each time. The lengths are compared with the mean before the turn, so that the
+    rows of a batch stay apart.
+    """
+
+    def function(play: LossContext) -> Tensor:
+        generator = play.generator
+        if play.noise is None or not isinstance(generator, PathLengthGenerator):
+            raise ValueError("the penalty `path_length` needs a generator with a mapping network, such as kind `style`")
+        ws = generator.mapping(play.noise, play.fake_condition)
+        samples = generator.synthesis(ws)
+        places = samples[0, 0].numel()
+        direction = play.draws.normal("path length", *samples.shape[1:]) / places**0.5
+        (slope,) = torch.autograd.grad((samples * direction).sum(), ws, create_graph=True)
+        lengths = slope.float().square().sum(2).mean(1).sqrt()
+        mean = generator.path_length_mean
+        before = mean.clone()  # that of all rows before this turn, for every part of the batch
+        with torch.no_grad():
+            mean.lerp_(lengths.mean().to(mean.dtype), decay)
+        return (lengths - before).square()
+
+    # Its noise is scaled by the size of the sample, so the weight need not be.
+    return Penalty("path_length", function, weight, every, (GENERATOR,), source="Karras et al. 2020", any_game=False)
+
+
+def _output(verdict: DiscriminatorOutput, name: str, penalty: str) -> Tensor:
+    if name not in verdict.outputs:
+        raise ValueError(f"the penalty `{penalty}` needs a discriminator with the output {name!r}; this one has none")
+    rows: Tensor = verdict.outputs[name]
+    return rows
+
+
+# --- limits on the weights, and the table of all penalties
+
+
 def clip_weights(network: nn.Module, limit: float) -> None:
     """Clamps every parameter that learns to [-limit, limit]: WGAN's first way to a Lipschitz critic (arXiv:1701.07875,
     algorithm 1)."""
@@ -158,6 +258,7 @@ def makers(module: Mapping[str, Any]) -> dict[str, Callable[..., Penalty]]:
     }
 
 
-def table() -> dict[str, Callable[..., Penalty]]:
-    """The penalties of this module by name; read off the module, so that a new penalty needs no second edit."""
-    return makers(globals())
+def table(any_game: bool = False) -> dict[str, Callable[..., Penalty]]:
+    """The penalties of this module by name; read off the module, so that a new penalty needs no second edit. any_game: only those
+    that work for any data and networks."""
+    return {name: maker for name, maker in makers(globals()).items() if not any_game or maker().any_game}

@@ -13,10 +13,9 @@ from zerosum.domains.toy import DOMAIN, densities
 from zerosum.domains.toy.data import PointSource
 from zerosum.domains.toy.densities import Density
 from zerosum.engine import losses
-from zerosum.engine.duel import DISCRIMINATOR, GENERATOR, Duel
-from zerosum.engine.events import NonFinite
-from zerosum.engine.game import Turn
-from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.duel import Duel
+from zerosum.engine.game import DISCRIMINATOR, GENERATOR, Turn
+from zerosum.engine.loop import NonFinite, TrainingLoop
 from zerosum.engine.losses import GANLoss
 from zerosum.errors import UserError, nearest
 from zerosum.lab.dirac import DiracSetup

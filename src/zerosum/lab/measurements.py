@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from zerosum.domains.toy.cells import Cells, divergences
 from zerosum.domains.toy.densities import Density
 from zerosum.engine import losses
-from zerosum.engine.duel import DISCRIMINATOR, GENERATOR, Prior
-from zerosum.engine.game import DiscriminatorOutput
+from zerosum.engine.duel import Prior
+from zerosum.engine.game import DISCRIMINATOR, GENERATOR, DiscriminatorOutput
 from zerosum.engine.loop import TrainingLoop
 from zerosum.engine.losses import GANLoss
 from zerosum.lab.lab_game import ToySetup

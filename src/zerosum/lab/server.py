@@ -44,7 +44,7 @@ def all_choices() -> dict[str, Any]:
     """All settings that can be chosen, for the page."""
     from zerosum.engine import penalties
 
-    weights = {name: maker().weight for name, maker in penalties.table().items()}
+    weights = {name: maker().weight for name, maker in penalties.table(any_game=True).items()}
 
     def listed(field: str) -> list[dict[str, Any]]:
         return [{"name": name, "summary": summary} for name, summary in choices(field).items()]

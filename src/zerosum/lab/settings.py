@@ -151,7 +151,7 @@ def choices(field: str) -> Mapping[str, str]:
     if field == "loss":
         return {name: pair.source for name, pair in losses.table().items()}
     if field == "penalty":
-        known = {name: (maker.__doc__ or "").split("\n")[0] for name, maker in penalties.table().items()}
+        known = {name: (maker.__doc__ or "").split("\n")[0] for name, maker in penalties.table(any_game=True).items()}
         return {"none": "No penalty."} | known | {"r1+r2": "Both R1 and R2, each with the weight."}
     return dict.fromkeys(OPTIMIZERS if field == "optimizer" else ACTIVATIONS, "")
 

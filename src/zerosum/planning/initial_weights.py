@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zerosum import catalog
 from zerosum.domain import DatasetInfo
-from zerosum.engine.game import Game
+from zerosum.engine.game import DISCRIMINATOR, GENERATOR, Game
 from zerosum.errors import UserError
 from zerosum.generation.sampler import WEIGHTS, load
 from zerosum.jsonfile import made_of
@@ -25,7 +25,6 @@ from zerosum.recipe import Component, InitFrom, Intervals, Recipe, override, par
 from zerosum.run_folder import RunFolder
 from zerosum.store import checkpoints, fingerprint, latest_checkpoint
 
-GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 TOLD = 4
 """Tensors that a message names one by one."""
 

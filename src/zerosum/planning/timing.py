@@ -15,9 +15,8 @@ from typing import Any
 import torch
 
 from zerosum.domain import DatasetInfo
-from zerosum.engine.events import NonFinite
 from zerosum.engine.game import Game, Turn
-from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.loop import NonFinite, TrainingLoop
 from zerosum.errors import Damaged, within
 from zerosum.jsonfile import read_object
 from zerosum.metrics.feature_networks import default_cache_dir

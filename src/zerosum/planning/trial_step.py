@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from zerosum import memory
-from zerosum.engine.events import NonFinite
 from zerosum.engine.game import DiscriminatorOutput, MicroBatch
-from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.loop import NonFinite, TrainingLoop
 from zerosum.errors import UserError
 from zerosum.nn.precision import autocast
 from zerosum.planning import timing

@@ -7,8 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from zerosum.engine.events import NonFinite
-from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.loop import NonFinite, TrainingLoop
 
 MOST_ROLLBACKS = 4
 """In one run: half the rate each time leaves a sixteenth, and what still diverges then is not a matter of the rate."""

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from zerosum import memory
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.engine.distributed import DistributedContext, ProcessLost
-from zerosum.engine.events import Boundary, NonFinite, Stepped
+from zerosum.engine.loop import Boundary, NonFinite, Stepped
 from zerosum.errors import UserError
 from zerosum.evaluation import evaluate
 from zerosum.evaluation.training_evaluator import TrainingEvaluator

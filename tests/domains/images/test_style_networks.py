@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.style import StyleDiscriminator, StyleGenerator, level_widths
 from zerosum.engine import Duel, OptimizerConfig, Settings, TrainingLoop, penalties
-from zerosum.engine.extra_losses import path_length
 from zerosum.engine.game import Batch, DiscriminatorOutput, LossContext
+from zerosum.engine.penalties import path_length
 from zerosum.engine.seeds import SeededNoise
 from zerosum.nn.latent import PathLengthGenerator
 from zerosum.nn.precision import Precision

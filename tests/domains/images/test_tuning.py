@@ -13,7 +13,7 @@ from zerosum.domain import DatasetInfo
 from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.recipes.tuning import batch_rule, resolve_auto
 from zerosum.domains.toy import DOMAIN as TOY
-from zerosum.engine import extra_losses, losses, penalties
+from zerosum.engine import losses, penalties
 from zerosum.engine.optimizers import Schedule
 from zerosum.errors import UserError
 from zerosum.planning import plan
@@ -77,7 +77,7 @@ def test_r1_and_r2_of_paired_losses_lie_between_the_presets(side: int, published
 
 
 def test_every_penalty_has_a_rule() -> None:
-    for name, maker in (penalties.table() | extra_losses.table()).items():
+    for name, maker in penalties.table().items():
         recipe, (note,) = resolve_auto(auto(DCGAN, name), info(64))
         assert recipe.unsettled() == []
         if not maker().weight_scales:
@@ -86,7 +86,7 @@ def test_every_penalty_has_a_rule() -> None:
 
 
 def test_only_the_slope_at_the_samples_is_weighted_by_size() -> None:
-    every = {name: maker() for name, maker in (penalties.table() | extra_losses.table()).items()}
+    every = {name: maker() for name, maker in penalties.table().items()}
     assert {name for name, penalty in every.items() if penalty.weight_scales} == {"r1", "r2"}
 
 

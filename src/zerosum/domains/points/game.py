@@ -13,8 +13,8 @@ from zerosum import domain
 from zerosum.domains.points import networks
 from zerosum.domains.points.clouds import chamfer
 from zerosum.domains.points.networks import LatentDiscriminator, LatentGenerator
-from zerosum.engine.duel import DISCRIMINATOR, GENERATOR, Duel
-from zerosum.engine.game import Batch, Game, MicroBatch, Source, Turn
+from zerosum.engine.duel import Duel
+from zerosum.engine.game import DISCRIMINATOR, GENERATOR, Batch, Game, MicroBatch, Source, Turn
 from zerosum.engine.seeds import generator as seeded_generator
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe

@@ -19,8 +19,8 @@ from zerosum.domains.translation.networks import DISCRIMINATORS, GENERATORS
 from zerosum.domains.translation.networks.capabilities import DirectionOfCycle
 from zerosum.domains.translation.networks.cyclegan import CycleDiscriminator, CycleGenerator
 from zerosum.domains.translation.sides import task_of
-from zerosum.engine.duel import DISCRIMINATOR, GENERATOR, Duel
-from zerosum.engine.game import Batch, Game, MicroBatch, Turn
+from zerosum.engine.duel import Duel
+from zerosum.engine.game import DISCRIMINATOR, GENERATOR, Batch, Game, MicroBatch, Turn
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe
 
