@@ -139,9 +139,9 @@ def test_the_report_lists_the_classes_beside_the_attributes(tmp_path: Path) -> N
     for index, name in enumerate(names):
         save(tmp_path / "pets" / name, np.full((8, 8), 10 * index, dtype=np.uint8))
     lines = [f"{name},{index}" for index, name in enumerate(names)]
-    (tmp_path / "ages.csv").write_text("\n".join(["file,age", *lines]) + "\n")
+    (tmp_path / "pets" / "attributes.csv").write_text("\n".join(["file,age", *lines]) + "\n")
     images = catalog.domain("images")
-    _, info = images.open(part(str(tmp_path / "pets"), attributes=str(tmp_path / "ages.csv")), False)
+    _, info = images.open(part(str(tmp_path / "pets")), False)
     assert (info.attribute_names, info.num_classes) == (("age",), 0)
     source = json.loads(json.dumps(info.to_json()))
     section = data_section(RunContents(tmp_path, {"source": source}))

@@ -34,13 +34,16 @@ def load_listing(name: str, listing: Listing, options: ImageOptions, where: Path
     plan = _arranged(listing, options.uses_labels and table is None, where)
     if len(plan.train) < 2:
         raise UserError(f"{where}: only one training image; a training set needs at least 2.")
+    unused: tuple[str, ...] = ()
     if table is not None and options.uses_labels:
-        unused = len(_arranged(listing, True, where).class_names)
+        unused = _arranged(listing, True, where).class_names
         options = replace(options, labelled=False)
-        told = f"There are attributes, so the {unused} classes are not used (data.attributes=false: they are)."
+        told = f"There are attributes, so the {len(unused)} classes are not used (data.attributes=false: they are)."
         plan = replace(plan, notes=(*plan.notes, told)) if unused else plan
     raw = _read(_Reading(name, listing, plan, options, where))
-    return replace(raw if options.uses_labels else raw.unlabelled(), table=table)
+    if options.uses_labels:
+        return replace(raw, table=table)
+    return replace(raw.unlabelled(), table=table, class_names=unused)
 
 
 def _arranged(listing: Listing, labelled: bool, where: Path) -> Arrangement:
