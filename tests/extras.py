@@ -129,8 +129,8 @@ Path("shapes/4.obj").write_bytes("# Möbel für das Büro, größer\\n".encode("
 trimesh.PointCloud(trimesh.creation.icosphere().vertices).export("shapes/5.ply")
 run = zs.train("shapes", out="run", overrides={"steps": 2, "data.points": 32})
 run.sample(2, seed=0)
-from zerosum.domains.points import shapes
-assert shapes.clouds("chair", 2, 32, 0).shape == (2, 32, 3)
+from zerosum.domains.points import builtin_sources
+assert builtin_sources.parametric_clouds("chair", 2, 32, 0).shape == (2, 32, 3)
 """
 TEXTURES = """
 from zerosum import catalog

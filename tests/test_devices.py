@@ -74,8 +74,8 @@ def test_the_trial_step_on_another_device(name: str, device: torch.device) -> No
 
 @pytest.mark.parametrize("name", EVALUATED)
 def test_an_evaluation_on_another_device(name: str, device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "PAIRED", 50)
-    monkeypatch.setattr(measures, "COMPARED", 100)
+    monkeypatch.setattr(measures, "W2_POINTS", 50)
+    monkeypatch.setattr(measures, "MMD_POINTS", 100)
     chosen = planned_on(name, device)
     evaluator = TrainingEvaluator(chosen, plan.training_loop(chosen))
     evaluator.prepare(lambda text: None)

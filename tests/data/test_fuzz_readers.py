@@ -25,8 +25,8 @@ from zerosum.data.images import idx, lossless_io
 from zerosum.data.images.files import BadImageError
 from zerosum.data.images.loaded import Shape
 from zerosum.domains.images import pixel_evaluator
-from zerosum.domains.points import export
 from zerosum.domains.points import files as point_files
+from zerosum.domains.points import media
 from zerosum.domains.tables import reading
 from zerosum.domains.toy import files as toy_files
 from zerosum.errors import UserError
@@ -64,7 +64,7 @@ def shapes(*, folder: bool = False) -> tuple[Callable[[Path], object], ...]:
     if folder:
         return (opened("points", points=16),)
     read = (lambda path: point_files.load(path, 16, 0), lambda path: point_files.clouds(path, 16, 0))
-    return (*read, lambda path: point_files.cloud(path, 16, 0), lambda path: export.read([path], INFO))
+    return (*read, lambda path: point_files.cloud(path, 16, 0), lambda path: media.read([path], INFO))
 
 
 IMAGES = (opened("images"),)

@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from zerosum.domains.points import clouds
+from zerosum.domains.points import distances as clouds
 from zerosum.errors import UserError
 
 
@@ -88,7 +88,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_cannot_be_paired_is_refused() -> None:
-    with pytest.raises(UserError, match="exact pairing is made of at most 512"):
+    with pytest.raises(UserError, match="exact assignment supports at most 512"):
         clouds.emd(torch.zeros(513, 3), torch.zeros(513, 3))
     with pytest.raises(UserError, match="give two of one"):
         clouds.emd(torch.zeros(5, 3), torch.zeros(4, 3))

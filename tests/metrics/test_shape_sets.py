@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from zerosum.domains.points import shape_sets
+from zerosum.domains.points import distances as shape_sets
 from zerosum.errors import UserError
 
 
@@ -70,7 +70,7 @@ def test_equal_distributions_score_a_half() -> None:
 
 
 def test_occupancy_of_known_places() -> None:
-    centres = shape_sets._cells()
+    centres = shape_sets._grid_centres()
     assert bool((centres.norm(dim=1) <= 1).all())
     assert len(centres) == pytest.approx(4 / 3 * math.pi / (2 / 27) ** 3, rel=0.03)  # the ball's volume over a cell's
     found = shape_sets.occupancy(centres[[3, 3, 3, 70]].reshape(2, 2, 3))
@@ -81,7 +81,7 @@ def test_occupancy_of_known_places() -> None:
 
 def test_divergence_of_occupied_space() -> None:
     """Equal space 0; space apart 1 bit; half of the points elsewhere: 1 - H(1/4 : 3/4) + ... = 0.311 bits."""
-    centres = shape_sets._cells().float()
+    centres = shape_sets._grid_centres().float()
     here, there = centres[[0, 0]][None], centres[[9, 9]][None]
     half = centres[[0, 9]][None]
     assert shape_sets.occupancy_divergence(here, here) == 0

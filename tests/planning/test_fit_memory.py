@@ -243,8 +243,8 @@ SMALL |= {"cadence.checkpoint": 3, "cadence.preview": 100}
 
 
 def test_a_training_that_runs_out_of_memory_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "PAIRED", 50)
-    monkeypatch.setattr(measures, "COMPARED", 100)
+    monkeypatch.setattr(measures, "W2_POINTS", 50)
+    monkeypatch.setattr(measures, "MMD_POINTS", 100)
     toy = DOMAIN.recipes.table["toy"]
     play = TrainingLoop.train_step
 

@@ -36,8 +36,8 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "PAIRED", 50)
-    monkeypatch.setattr(measures, "COMPARED", 100)
+    monkeypatch.setattr(measures, "W2_POINTS", 50)
+    monkeypatch.setattr(measures, "MMD_POINTS", 100)
 
 
 def ranked(monkeypatch: pytest.MonkeyPatch, scores: Mapping[int, float]) -> None:

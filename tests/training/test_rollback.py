@@ -39,8 +39,8 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def _quick_measures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "PAIRED", 50)
-    monkeypatch.setattr(measures, "COMPARED", 100)
+    monkeypatch.setattr(measures, "W2_POINTS", 50)
+    monkeypatch.setattr(measures, "MMD_POINTS", 100)
 
 
 def diverging(monkeypatch: pytest.MonkeyPatch, step: int, above: float) -> None:

@@ -34,8 +34,8 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def _quick_measures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "PAIRED", 50)
-    monkeypatch.setattr(measures, "COMPARED", 100)
+    monkeypatch.setattr(measures, "W2_POINTS", 50)
+    monkeypatch.setattr(measures, "MMD_POINTS", 100)
     monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.001, 0.001))
 
 

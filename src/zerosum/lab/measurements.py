@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from zerosum.domains.toy.cells import Cells, divergences
 from zerosum.domains.toy.densities import Density
+from zerosum.domains.toy.measures import Cells, divergences
 from zerosum.engine import losses
 from zerosum.engine.duel import Prior
 from zerosum.engine.game import DISCRIMINATOR, GENERATOR, DiscriminatorOutput

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv1d, conv2d
 
-from zerosum.domains.toy import modes
+from zerosum.domains.toy import densities
 from zerosum.domains.toy.densities import Density
 from zerosum.engine import losses
 from zerosum.engine.duel import Duel
@@ -153,7 +153,7 @@ def mode_table(fakes: Tensor, density: Density) -> dict[str, Any] | None:
     """The modes that the fakes cover, and their shares; None for a density without modes."""
     if density.modes is None:
         return None
-    found, hits = modes.found(fakes, density), modes.shares(fakes, density)
+    found, hits = densities.modes_found(fakes, density), densities.mode_shares(fakes, density)
     return {"found": int(found.sum()), "total": len(found), "hits": plain(hits), "centres": plain(density.modes, 3)}
 
 

@@ -57,6 +57,13 @@ def share_error(rate: float, num: int) -> float:
     return float((smoothed * (1 - smoothed) / total) ** 0.5)
 
 
+class MetricInfo(NamedTuple):
+    """A metric in words. better: see Record. sentence: its meaning in one sentence, for the report."""
+
+    better: str
+    sentence: str
+
+
 @dataclass(frozen=True)
 class Record:
     """One number and how it was made.
@@ -80,6 +87,13 @@ class Record:
     meaning: str
     reference: float | None = None
     error: float | None = None
+
+    def with_controls(self, values: Mapping[str, float]) -> Record:
+        """The record with the values of controls, rounded to four digits; the record itself if there are none."""
+        if not values:
+            return self
+        rounded = {name: float(f"{value:.4g}") for name, value in values.items()}
+        return replace(self, protocol={**self.protocol, "controls": rounded})
 
     def doubted(self, reason: str) -> Record:
         """The record, saying that its measure cannot judge and why; the record itself where there is no reason ("")."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zerosum import recipe as recipes
 from zerosum.domains.points import DOMAIN, networks
-from zerosum.domains.points.clouds import chamfer, chamfer_matrix
+from zerosum.domains.points.distances import chamfer, chamfer_matrix
 from zerosum.domains.points.game import LatentDuel
 from zerosum.engine import Stepped, TrainingLoop, losses
 from zerosum.errors import UserError
@@ -109,7 +109,7 @@ def test_the_phases_move_their_own_parts_and_no_others() -> None:
 def test_codes_of_the_training_shapes_are_standardised_and_the_decoder_knows_how() -> None:
     game = play(match_of(small()), STEPS).game
     assert isinstance(game, LatentDuel)
-    codes = game._kept().data
+    codes = game._stored_codes().data
     assert codes.shape == (20, 6)
     torch.testing.assert_close(codes.mean(0), torch.zeros(6), atol=1e-5, rtol=0)
     torch.testing.assert_close(codes.std(0, correction=0), torch.ones(6), atol=1e-4, rtol=0)
@@ -124,10 +124,10 @@ def test_the_kept_codes_are_made_anew_when_weights_are_loaded() -> None:
     other = play(match_of(small("points-latent", "seed=1")), STEPS)
     assert isinstance(other.game, LatentDuel)
     assert isinstance(first.game, LatentDuel)
-    old = other.game._kept().data
+    old = other.game._stored_codes().data
     other.load_state_dict(first.state_dict())
-    assert not torch.equal(other.game._kept().data, old)
-    torch.testing.assert_close(other.game._kept().data, first.game._kept().data)
+    assert not torch.equal(other.game._stored_codes().data, old)
+    torch.testing.assert_close(other.game._stored_codes().data, first.game._stored_codes().data)
 
 
 def test_kept_codes_do_not_outlive_the_auto_encoder_they_are_of() -> None:
@@ -219,7 +219,7 @@ def test_a_short_first_phase_rebuilds_better_than_one_shape_for_all() -> None:
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ('generator={"kind":"mlp"}', "`latent` plays against `latent` only"),
+        ('generator={"kind":"mlp"}', "`latent` can only be combined with `latent`"),
         ("generator.phase=1.5", "phase must lie in"),
         ("generator.width=3", "there is no option 'width'"),
         ("loss=best", "there is no 'best'"),

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from zerosum.domains.points import DOMAIN, clouds, controls, evaluator
-from zerosum.domains.points.clouds import ShapeDistance
+from zerosum.domains.points import DOMAIN, controls, evaluator
+from zerosum.domains.points.distances import ShapeDistance
 from zerosum.domains.points.evaluator import ShapeEvaluator
 from zerosum.metrics.record import Record
 from zerosum.recipe import part
@@ -23,7 +23,7 @@ Found = dict[str, Mapping[str, Any]]
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluator, "COMPARED", (ShapeDistance("CD", 40, 64), ShapeDistance("EMD", 24, 48)))
+        patch.setattr(evaluator, "DISTANCES", (ShapeDistance("CD", 40, 64), ShapeDistance("EMD", 24, 48)))
         patch.setattr(evaluator, "NUM_SAMPLES", 40)
         yield
 
@@ -74,17 +74,17 @@ def test_a_repeated_shape_costs_no_distances_and_controls_are_taken_once(
     many: tuple[ShapeEvaluator, Found], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge, _ = many
-    monkeypatch.setattr(clouds, "emd", lambda a, b: pytest.fail("a distance was computed again"))
+    monkeypatch.setattr(distances, "emd", lambda a, b: pytest.fail("a distance was computed again"))
     assert judge._failing["COV[EMD"][controls.REPEATED] == 1 / 12
 
 
 def test_shapes_that_are_all_alike_cannot_be_judged() -> None:
     shapes = torch.randn(80, 32, 3, generator=torch.Generator().manual_seed(0)) / 4
     comparing = ShapeDistance("CD", 80, 32)
-    values = controls.of_distances(
+    values = controls.distance_controls(
         comparing, shapes, comparing.within(shapes), None, torch.Generator().manual_seed(1), False
     )
     record = Record("MMD[CD,n=80,points=32]", 0.1, {}, "lower", "")
-    reason = controls.told(record, values, 80).protocol["cannot_judge"]
+    reason = controls.add_controls(record, values, 80).protocol["cannot_judge"]
     assert reason.startswith("Halves of the real shapes score ")
     assert "points shuffled among shapes" in reason

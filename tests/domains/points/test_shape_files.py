@@ -13,7 +13,7 @@ import torch
 
 from zerosum import catalog
 from zerosum.data import numpy_files
-from zerosum.domains.points import data, export, files, texts
+from zerosum.domains.points import data, files, formats, media
 from zerosum.domains.points.data import CloudSource
 from zerosum.errors import UserError
 from zerosum.recipe import part
@@ -88,7 +88,7 @@ def as_mesh(path: Path, vertices: np.ndarray, faces: np.ndarray) -> None:
 
 def written(source: CloudSource, path: Path) -> list[np.ndarray]:
     """Its shapes as they lie in files that the domain writes."""
-    paths = export.write(source.data, path, source.info())
+    paths = media.write(source.data, path, source.info())
     if path.suffix == ".npy":
         return list(np.load(path))
     if path.suffix == ".xyz":
@@ -114,7 +114,7 @@ def test_clouds_far_from_the_origin_come_out_as_they_went_in(tmp_path: Path, kin
         close = [np.abs(shape - back[:, None]).max(2).min(1).max() for shape in clouds]
         assert min(close) < 2e-7
         assert len(np.unique(back[:, 1])) == len(points)
-    again = export.read(export.write(source.data, tmp_path / f"again{suffix}", source.info()), source.info())
+    again = media.read(media.write(source.data, tmp_path / f"again{suffix}", source.info()), source.info())
     torch.testing.assert_close(again.sort(1).values, source.data.sort(1).values, rtol=0, atol=5e-7)
 
 
@@ -164,19 +164,19 @@ def test_meshes_far_from_the_origin_are_sampled_on_their_surface(tmp_path: Path,
     [
         ("{0:.9f} {1:.9f} {2:.9f}", "", ()),
         ("{0:.9f},{1:.9f},{2:.9f}", "", ()),
-        ("{0:.9f}, {1:.9f}, {2:.9f}", "x,y,z\n", (texts.NAMED,)),
+        ("{0:.9f}, {1:.9f}, {2:.9f}", "x,y,z\n", (formats.NAMED,)),
         ("{0:.9f};{1:.9f};{2:.9f}", "# made by a scanner\n\n", ()),
-        ("{0:.9f}\t{1:.9f}\t{2:.9f}\t7", "//X Y Z intensity\n", (texts.NAMED, texts.MORE)),
-        ("7,{2:.9f},{0:.9f},{1:.9f}", "id,Z,X,Y\n", (texts.NAMED, texts.MORE)),
-        ("{2:.9f} {0:.9f} {1:.9f} 255", "# z x y red\n", (texts.MORE,)),
-        ("{0:.9f} {1:.9f} {2:.9f}", "64\n", (texts.NAMED,)),
+        ("{0:.9f}\t{1:.9f}\t{2:.9f}\t7", "//X Y Z intensity\n", (formats.NAMED, formats.MORE)),
+        ("7,{2:.9f},{0:.9f},{1:.9f}", "id,Z,X,Y\n", (formats.NAMED, formats.MORE)),
+        ("{2:.9f} {0:.9f} {1:.9f} 255", "# z x y red\n", (formats.MORE,)),
+        ("{0:.9f} {1:.9f} {2:.9f}", "64\n", (formats.NAMED,)),
         ("{0:.9f};{1:.9f};{2:.9f}", "\ufeff", ()),
     ],
 )
 def test_text_in_many_spellings(tmp_path: Path, line: str, head: str, told: tuple[str, ...]) -> None:
     points = sphere(0)
     (tmp_path / "a.xyz").write_text(head + "".join(line.format(*point) + "\n" for point in points), encoding="utf-8")
-    found, said = texts.read(tmp_path / "a.xyz")
+    found, said = formats.read_text(tmp_path / "a.xyz")
     np.testing.assert_allclose(found, points, rtol=0, atol=1e-9)
     assert said == told
 
@@ -186,9 +186,9 @@ def test_decimal_commas(tmp_path: Path, mark: str) -> None:
     points = sphere(0)
     lines = [mark.join(f"{value:.9f}".replace(".", ",") for value in point) for point in points]
     (tmp_path / "a.xyz").write_text("\n".join(lines))
-    found, said = texts.read(tmp_path / "a.xyz")
+    found, said = formats.read_text(tmp_path / "a.xyz")
     np.testing.assert_allclose(found, points, rtol=0, atol=1e-9)
-    assert said == (texts.COMMAS,)
+    assert said == (formats.COMMAS,)
 
 
 def test_what_is_passed_over_is_named(tmp_path: Path) -> None:
@@ -204,13 +204,13 @@ def test_what_is_passed_over_is_named(tmp_path: Path) -> None:
     source = opened(tmp_path)
     assert (source.num_rows, source.class_names) == (7, ("a", "b"))
     notes = " ".join(source.notes)
-    assert "Left out: 1 file(s) that lie beside the folders of the classes (stray.npy)." in notes
-    assert "Passed over: 1 .txt (readme.txt), 2 .pcd (scan.pcd, ...)." in notes
+    assert "Left out: 1 file(s) outside the folders of the classes (stray.npy)." in notes
+    assert "Skipped: 1 .txt (readme.txt), 2 .pcd (scan.pcd, ...)." in notes
     assert "7 file(s) have columns beyond x, y and z, which are not read (the first: 0.xyz)." in notes
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "a.pcd").write_text("VERSION .7")
     assert catalog.recognise(str(tmp_path / "only")).name == "points"
-    with pytest.raises(UserError, match=r"Passed over: 1 \.pcd \(a\.pcd\)\. Convert them to one of \.ply"):
+    with pytest.raises(UserError, match=r"Skipped: 1 \.pcd \(a\.pcd\)\. Convert them to one of \.ply"):
         opened(tmp_path / "only")
     assert catalog.recognise(str(tmp_path / "only" / "a.pcd")).name == "points"
     with pytest.raises(UserError, match=r"\.pcd files are not read\. Convert"):
@@ -232,7 +232,7 @@ def test_arrays_of_six_columns(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", rows)
     assert catalog.recognise(str(tmp_path / "a.npy")).name == "points"
     source = opened(tmp_path / "a.npy", normalise="global")
-    assert "Of the 6 numbers of each point the first three are read, as x, y and z." in source.notes
+    assert "The first three of the 6 numbers of each point are read as x, y and z." in source.notes
     assert source.centre == pytest.approx(tuple(FAR), abs=0.1)
 
 
@@ -295,4 +295,4 @@ def test_many_files_beside_the_folders_mean_no_labels(tmp_path: Path) -> None:
             np.save(tmp_path / name / f"{index}.npy", sphere(index))
     source = opened(tmp_path)
     assert (source.num_rows, source.class_names) == (6, ())
-    assert "There are no labels: 2 of 6 files lie in no sub-folder." in source.notes
+    assert "There are no labels: 2 of 6 files are in no sub-folder." in source.notes

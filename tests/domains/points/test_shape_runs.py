@@ -12,8 +12,8 @@ from PIL import Image
 import infos
 from zerosum.api import train
 from zerosum.domain import PreviewContext
-from zerosum.domains.points import DOMAIN, drawing, evaluator, export
-from zerosum.domains.points.clouds import ShapeDistance
+from zerosum.domains.points import DOMAIN, drawing, evaluator, media
+from zerosum.domains.points.distances import ShapeDistance
 from zerosum.errors import UserError
 from zerosum.generation import sampler
 from zerosum.recipe import part
@@ -29,7 +29,7 @@ INFO = infos.of_shapes(24, normalise="global", centre=[1.0, 0.0, 0.0], radius=2.
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluator, "COMPARED", (ShapeDistance("CD", 8, 16), ShapeDistance("EMD", 6, 16)))
+    monkeypatch.setattr(evaluator, "DISTANCES", (ShapeDistance("CD", 8, 16), ShapeDistance("EMD", 6, 16)))
     monkeypatch.setattr(evaluator, "NUM_SAMPLES", 12)
 
 
@@ -65,7 +65,7 @@ def test_a_run_of_shapes_from_end_to_end(where: str, tmp_path: Path) -> None:
     assert whole.shape == (7, 24, 3)
     torch.testing.assert_close(alone.sample(7, seed=3, batch=2), whole)
     torch.testing.assert_close(run.sample(7, seed=3), whole)
-    written = export.write(whole, tmp_path / "new", alone.info)
+    written = media.write(whole, tmp_path / "new", alone.info)
     assert len(written) == 7
     assert all(0 <= score <= 1 for score in run.judge(written))
 
@@ -78,7 +78,7 @@ def test_pictures_show_what_is_there(tmp_path: Path) -> None:
     """One point high up, one low down: ink in the upper and in the lower part of its tile only, in the colour of its kind."""
     cloud = torch.tensor([[[0.0, 0.0, 0.9], [0.0, 0.0, -0.9]]])
     for made, channel in ((True, 0), (False, 1)):
-        export.picture(cloud.expand(5, -1, -1), tmp_path / "p.png", scene(made))
+        media.picture(cloud.expand(5, -1, -1), tmp_path / "p.png", scene(made))
         pixels = np.asarray(Image.open(tmp_path / "p.png")).astype(int)
         assert pixels.shape == (2 * 256, 3 * 256, 3)
         inked = np.argwhere(pixels[:256, :256].min(2) < 250)
@@ -102,14 +102,14 @@ def test_the_nearer_ball_hides_the_farther() -> None:
 
 
 def test_turning_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "FRAMES", 5)
+    monkeypatch.setattr(media, "FRAMES", 5)
     made = torch.rand(14, 24, 3) - 0.5
-    (gif,) = export.write(made, tmp_path / "turn.gif", INFO)
+    (gif,) = media.write(made, tmp_path / "turn.gif", INFO)
     with Image.open(gif) as film:
-        assert getattr(film, "n_frames", 1) == export.FRAMES
+        assert getattr(film, "n_frames", 1) == media.FRAMES
     # A whole turn ends where it began.
     assert np.array_equal(drawing.view(made[0], "z", True, 64, 10), drawing.view(made[0], "z", True, 64, 370))
-    export.film(made[:4], tmp_path / "walk.gif", 8)
+    media.film(made[:4], tmp_path / "walk.gif", 8)
     with Image.open(tmp_path / "walk.gif") as film:
         assert getattr(film, "n_frames", 1) == 4
 
@@ -118,9 +118,9 @@ def test_turning_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_files_come_back_as_they_were(name: str, tmp_path: Path) -> None:
     """Written in the data's own units, read again as the game has them; the order of points is free."""
     made = torch.rand(3, 24, 3) - 0.5
-    written = export.write(made, tmp_path / name, INFO)
+    written = media.write(made, tmp_path / name, INFO)
     assert len(written) == (1 if name == "a.npy" else 3)
-    back = export.read(written, INFO)
+    back = media.read(written, INFO)
     torch.testing.assert_close(back.sort(1).values, made.sort(1).values, atol=1e-5, rtol=0)
     if name == "a.xyz":
         own = np.loadtxt(written[0])
@@ -129,9 +129,9 @@ def test_files_come_back_as_they_were(name: str, tmp_path: Path) -> None:
 
 def test_unknown_endings_name_the_choices(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot write .jpg. Use .png, .ply"):
-        export.write(torch.zeros(1, 24, 3), tmp_path / "a.jpg", INFO)
+        media.write(torch.zeros(1, 24, 3), tmp_path / "a.jpg", INFO)
     with pytest.raises(UserError, match="not a file of shapes"):
-        export.read([tmp_path / "a.txt"], INFO)
+        media.read([tmp_path / "a.txt"], INFO)
 
 
 def test_measures_of_real_and_of_bad_shapes() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from zerosum import catalog
-from zerosum.domains.points import data, files, shapes
+from zerosum.domains.points import builtin_sources, data, files
 from zerosum.domains.points.data import CloudSource
 from zerosum.errors import UserError
 from zerosum.recipe import part
@@ -54,8 +54,8 @@ def test_a_folder_of_every_kind_of_file(tmp_path: Path) -> None:
 
 def test_meshes_are_sampled_by_area() -> None:
     """A box of 1 x 2 x 3: each pair of faces gets points by its area, 2, 3 and 6 of 11."""
-    cloud = shapes._joined([shapes._box((0, 1), (0, 2), (0, 3))])
-    from zerosum.domains.points.meshes import sampled
+    cloud = builtin_sources._join([builtin_sources._box((0, 1), (0, 2), (0, 3))])
+    from zerosum.domains.points.formats import sampled
 
     found = sampled(cloud, 20_000, np.random.default_rng(0))
     for axis, (size, area) in enumerate([(1, 6), (2, 3), (3, 2)]):
@@ -101,7 +101,9 @@ def test_each_shape_fills_the_unit_ball_and_global_keeps_sizes() -> None:
 
 def test_parametric_shapes_depend_on_their_number_alone() -> None:
     """Two of them are the first two of four; held-out rows are others than those trained on; classes come in turn."""
-    assert np.array_equal(shapes.clouds("chair", 4, 16, 0)[:2], shapes.clouds("chair", 2, 16, 0))
+    assert np.array_equal(
+        builtin_sources.parametric_clouds("chair", 4, 16, 0)[:2], builtin_sources.parametric_clouds("chair", 2, 16, 0)
+    )
     source = opened("shapes", num=10)
     assert (source.num_rows, source.num_heldout, source.class_names) == (10, 1, ("chair", "table", "lamp", "bottle"))
     assert source.labels is not None
@@ -112,7 +114,7 @@ def test_parametric_shapes_depend_on_their_number_alone() -> None:
 
 def test_chairs_have_legs_seat_and_back() -> None:
     """Below the seat there are points only near four corners; the upper third lies at the back."""
-    for cloud in shapes.clouds("chair", 5, 2000, 1):
+    for cloud in builtin_sources.parametric_clouds("chair", 5, 2000, 1):
         low = cloud[cloud[:, 2] < 0.5]
         side, depth = np.abs(cloud[:, 0]).max(), np.abs(cloud[:, 1]).max()
         assert (np.abs(low[:, 0]) > side - 0.14).all()
@@ -164,7 +166,7 @@ def bad(folder: Path, name: str, content: str) -> Path:
         ("a.off", "OFF\n3 1 0\nthis is no mesh\n", "a.off: not a mesh or a point cloud"),
         ("a.ply", "not a ply file at all", "a.ply: not a mesh or a point cloud"),
         ("a.xyz", "1 2 3\n1 2\n", "a.xyz: not lines of x y z"),
-        ("a.xyz", "1 2 3\n4 5 6\n", "a.xyz: 2 points, fewer than the 32 asked for. Use --set data.points=2 or less."),
+        ("a.xyz", "1 2 3\n4 5 6\n", "a.xyz: 2 points, fewer than the requested 32. Use --set data.points=2 or less."),
         ("a.xyz", "1 2 nan\n" * 40, "a.xyz: some coordinates are not finite"),
         ("a.xyz", "1 2 3\n" * 40, "has all its points in one place"),
         ("a.obj", "v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n", "a.obj: the faces of this mesh have no area"),
@@ -180,7 +182,7 @@ def test_mixed_sizes_and_single_shapes(tmp_path: Path) -> None:
     mixed = np.empty(2, dtype=object)
     mixed[:] = [points(5), points(6)]
     np.save(tmp_path / "mixed.npy", mixed, allow_pickle=True)
-    with pytest.raises(UserError, match="clouds of mixed sizes"):
+    with pytest.raises(UserError, match="clouds of different sizes"):
         opened(tmp_path / "mixed.npy")
     np.save(tmp_path / "one.npy", points(40))
     with pytest.raises(UserError, match="only one shape"):
@@ -193,6 +195,6 @@ def test_mixed_sizes_and_single_shapes(tmp_path: Path) -> None:
 
 def test_without_trimesh_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "trimesh", None)
-    shapes._primitive.cache_clear()
+    builtin_sources._primitive.cache_clear()
     with pytest.raises(UserError, match=r"pip install 'zerosum\[points\]'"):
         opened("chairs", num=4)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from zerosum.domains.toy import densities
-from zerosum.domains.toy.cells import Cells
 from zerosum.domains.toy.densities import DENSITIES, Density
+from zerosum.domains.toy.measures import Cells
 from zerosum.errors import UserError
 
 POINTS = {"points": [[-1.0, 0.5], [0.3, 0.2], [0.4, -1.0]], "spread": 0.2}

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from zerosum.domains.toy import DOMAIN, densities, measures
-from zerosum.domains.toy.cells import Cells, divergences
 from zerosum.domains.toy.data import open_source
-from zerosum.domains.toy.modes import found, nearest, shares
+from zerosum.domains.toy.densities import mode_shares, modes_found, nearest_mode
+from zerosum.domains.toy.measures import Cells, divergences
 from zerosum.recipe import part
 from zerosum.theory import divergence
 
@@ -23,8 +23,8 @@ def drawn(name: str, num: int, seed: int = 3) -> Tensor:
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The measures that take long are tested where they live."""
-    monkeypatch.setattr(measures, "PAIRED", 100)
-    monkeypatch.setattr(measures, "COMPARED", 800)
+    monkeypatch.setattr(measures, "W2_POINTS", 100)
+    monkeypatch.setattr(measures, "MMD_POINTS", 800)
 
 
 def values_of(name: str, fakes: Tensor) -> dict[str, tuple[float, float | None]]:
@@ -86,10 +86,10 @@ def test_a_shift_is_what_the_transport_measures_say() -> None:
 def test_lost_modes_are_counted_and_stray_points_too() -> None:
     ring = densities.ring()
     points = drawn("ring", 8_000)
-    kept = points[nearest(points, ring) != 3]
-    assert found(kept, ring).tolist() == [True] * 3 + [False] + [True] * 4
+    kept = points[nearest_mode(points, ring) != 3]
+    assert modes_found(kept, ring).tolist() == [True] * 3 + [False] + [True] * 4
     stray = torch.cat([kept, torch.zeros(len(kept), 2)])  # half of them in the middle of the ring, near no mode
-    assert float(shares(stray, ring).sum()) == pytest.approx(0.5, abs=0.01)
+    assert float(mode_shares(stray, ring).sum()) == pytest.approx(0.5, abs=0.01)
     quick = DOMAIN.evaluation.evaluator(open_source(part("ring", num=2_000), False), 0).quick(kept[:256]).values()
     assert (quick["modes_found"], quick["num_modes"]) == (7, 8)
     assert quick["diversity"] == pytest.approx(1, abs=0.1)

@@ -11,7 +11,7 @@ import torch
 from zerosum import catalog
 from zerosum.domains.toy import DOMAIN, densities, files
 from zerosum.domains.toy.data import can_open, open_source
-from zerosum.domains.toy.estimate import kernel_estimate
+from zerosum.domains.toy.densities import kernel_estimate
 from zerosum.errors import UserError
 from zerosum.recipe import part
 

@@ -47,13 +47,13 @@ def test_lost_modes_are_red_and_found_ones_are_not(tmp_path: Path) -> None:
     points, shown = scene("ring", torch.zeros(1, 2))
     DOMAIN.media.preview(points, tmp_path / "all.png", shown)
     DOMAIN.media.preview(points[points[:, 0] < 1.2], tmp_path / "lost.png", shown)
-    assert close_to(tmp_path / "lost.png", drawing.LOST) > 40 + close_to(tmp_path / "all.png", drawing.LOST)
+    assert close_to(tmp_path / "lost.png", drawing.MISSING) > 40 + close_to(tmp_path / "all.png", drawing.MISSING)
 
 
 def test_real_points_have_the_colour_of_the_real(tmp_path: Path) -> None:
     points, shown = scene("moons")
     DOMAIN.media.preview(points, tmp_path / "real.png", shown)
-    preview.picture(points, tmp_path / "made.png", shown, made=True)
+    preview.picture(points, tmp_path / "made.png", shown, generated=True)
     assert close_to(tmp_path / "real.png", drawing.FAKE) == 0
     assert close_to(tmp_path / "made.png", drawing.FAKE) > 100
 

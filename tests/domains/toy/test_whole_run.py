@@ -15,8 +15,8 @@ SMALL = ["steps=12", "batch=32", "generator.width=8", "discriminator.width=8", "
 
 @pytest.mark.parametrize("where", ["ring", "mixture"])
 def test_a_run_of_points_from_end_to_end(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "PAIRED", 50)
-    monkeypatch.setattr(measures, "COMPARED", 100)
+    monkeypatch.setattr(measures, "W2_POINTS", 50)
+    monkeypatch.setattr(measures, "MMD_POINTS", 100)
     run = train(where, out=tmp_path / "run", overrides=SMALL)
     assert run.recipe.name == ("toy" if where == "ring" else "toy-line")
     records = {record["name"].partition("[")[0] for record in run.metrics}

@@ -224,10 +224,10 @@ def test_what_cannot_be(tmp_path: Path) -> None:
     refused("a fixed strength", maker, out, there, strength=0.5)
     refused("No examples are stored with", maker, out)
     one_way = hand(network=nn.Conv2d(3, 3, 1))
-    refused("one direction alone", one_way, out, there, reverse=True)
+    refused("one direction only", one_way, out, there, reverse=True)
     undeclared = nn.Conv2d(3, 3, 1)
     undeclared.reverse = undeclared.at = lambda *given: undeclared  # type: ignore[assignment]
-    refused("one direction alone", hand(network=undeclared), out, there, reverse=True)
+    refused("one direction only", hand(network=undeclared), out, there, reverse=True)
     refused("one strength alone", hand(network=undeclared), out, there, strength=0.5)
     maker.examples = Batch(torch.zeros(2, 3, 16, 16), torch.ones(2, 3, 16, 16))
     refused("--keep-metadata keeps that of files", maker, out, keep_metadata=True)

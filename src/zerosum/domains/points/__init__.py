@@ -1,9 +1,10 @@
-"""Shapes as point clouds: meshes and clouds in files, a game on points, and a game in phases on an auto-encoder's codes."""
+"""Shapes as point clouds: meshes and clouds from files, a game on points, and a game on the codes of an
+auto-encoder."""
 
 from __future__ import annotations
 
 from zerosum.domain import Data, DatasetInfo, Domain, Evaluation, Games, Media, Recipes
-from zerosum.domains.points import data, export, files, game, networks, recipes
+from zerosum.domains.points import data, files, game, media, networks, recipes
 from zerosum.domains.points.evaluator import ShapeEvaluator
 
 
@@ -21,7 +22,7 @@ DOMAIN = Domain(
         info=data.CloudSource.info,
         describe=_describe,
         sources=data.sources,
-        payload=data.Payload,
+        payload=data.CloudPayload,
         looks_like=files.looks_like,
         arrays="(N, P, 3): N shapes of P points",
     ),
@@ -33,12 +34,12 @@ DOMAIN = Domain(
     ),
     evaluation=Evaluation(evaluator=ShapeEvaluator),
     media=Media(
-        preview=export.picture,
-        write=export.write,
-        read=export.read,
-        tile=lambda info, options: (export.TILE, export.TILE),
-        film=export.film,
-        endings=(*export.SUFFIXES, ""),
+        preview=media.picture,
+        write=media.write,
+        read=media.read,
+        tile=lambda info, options: (media.TILE, media.TILE),
+        film=media.film,
+        endings=(*media.SUFFIXES, ""),
     ),
     recipes=Recipes(recipes.RECIPES, recipes.recommend_recipe),
 )

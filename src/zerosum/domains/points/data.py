@@ -1,4 +1,4 @@
-"""Point clouds as the game wants them: N shapes of P points each, normalised, some of them held out."""
+"""The source of point clouds: N shapes of P points each, normalised, some of them held out."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from zerosum.recipe import Component
 
 Normalise = Literal["shape", "global", "none"]
 Axis = Literal["x", "y", "z"]
-FEWEST_POINTS = 16
+MIN_POINTS = 16
 
 
 @dataclass(frozen=True)
-class Payload:
-    """normalise: what centre and radius belong to, see CloudSource. up: the axis that pictures show upwards. dtype: of the
-    coordinates in files."""
+class CloudPayload:
+    """normalise: see `normalised`. centre, radius: see CloudSource. up: the axis that points up in pictures. dtype: of
+    the coordinates in files."""
 
     normalise: Normalise
     centre: list[float]
@@ -42,7 +42,7 @@ class Payload:
 class CloudSource(kit.TensorSource):
     """Clouds (N, P, 3) float32. In the files' own units a point is centre + radius * point, in float64.
 
-    normalise: what the centre and radius belong to. up: the axis that pictures show upwards. dtype: of coordinates in files,
+    normalise: see `normalised`. up: the axis that points up in pictures. dtype: of coordinates in files,
     "float32" or "float64".
     """
 
@@ -54,11 +54,11 @@ class CloudSource(kit.TensorSource):
     dtype: str = "float32"
 
     def info(self) -> DatasetInfo:
-        """What networks, pictures and units can be rebuilt from without the shapes."""
+        """The description of the data set, from which networks, previews and files are made without the shapes."""
         points, coordinates = self.data.shape[1:]
         sample = SampleInfo({"points": points, "coordinates": coordinates}, f"a shape of {points} points")
         return kit.info(
-            self, sample, asdict(Payload(self.normalise, list(self.centre), self.radius, self.up, self.dtype))
+            self, sample, asdict(CloudPayload(self.normalise, list(self.centre), self.radius, self.up, self.dtype))
         )
 
 
@@ -73,11 +73,11 @@ def _named(
     name: str, *, points: int = 512, num: int = 0, normalise: Normalise = "shape", labelled: bool = True,
     heldout: float = 0.1, up: Axis = "z", seed: int = 0,
 ) -> CloudSource:  # fmt: skip
-    """A named source, see named.load."""
+    """A named source, see builtin_sources.load."""
     _check(points, heldout)
     if num < 0 or num == 1:
         raise ValueError(f"num must be at least 2, or 0 for {builtin_sources.NUM_TRAIN:,}; got {num}")
-    return _made(builtin_sources.load(name, num, points, seed), normalise, labelled, heldout, up)
+    return _make_source(builtin_sources.load(name, num, points, seed), normalise, labelled, heldout, up)
 
 
 def _at_path(
@@ -92,20 +92,20 @@ def _at_path(
             f"{where!r}: no named source of shapes and no such path. {nearest(where, builtin_sources.SOURCES)}"
         )
     try:
-        return _made(files.load(path, points, seed), normalise, labelled, heldout, up)
+        return _make_source(files.load(path, points, seed), normalise, labelled, heldout, up)
     except OSError as error:
         raise UserError(f"{where}: cannot be read ({error.strerror or error}).") from None
 
 
 def _check(points: int, heldout: float) -> None:
-    if points < FEWEST_POINTS:
-        raise ValueError(f"points must be at least {FEWEST_POINTS}, got {points}")
+    if points < MIN_POINTS:
+        raise ValueError(f"points must be at least {MIN_POINTS}, got {points}")
     kit.refuse_share(heldout)
 
 
-def _made(shapes: Shapes, normalise: Normalise, labelled: bool, share: float, up: Axis) -> CloudSource:
-    """Normalised, and split: by the source's own test part, else by a shuffle of seed 0."""
-    clouds, centre, radius, told = normalised(torch.from_numpy(shapes.clouds), normalise, shapes.name)
+def _make_source(shapes: Shapes, normalise: Normalise, labelled: bool, share: float, up: Axis) -> CloudSource:
+    """Normalises and splits shapes: by the source's own test part, else by a shuffle with seed 0."""
+    clouds, centre, radius, note = normalised(torch.from_numpy(shapes.clouds), normalise, shapes.name)
     dtype = "float64" if shapes.clouds.dtype == np.float64 else coordinates.dtype_for(centre, [radius])
     if (held := shapes.heldout) is None:
         train, test = kit.heldout_split(len(clouds), share, most=len(clouds) - 2)
@@ -119,7 +119,7 @@ def _made(shapes: Shapes, normalise: Normalise, labelled: bool, share: float, up
         shapes.name, clouds[train], clouds[test],
         None if labels is None else labels[train], None if labels is None else labels[test],
         kit.class_condition(labels[train], names) if labels is not None and names else None,
-        (*shapes.notes, told, kit.heldout_note(len(test), "shapes")),
+        (*shapes.notes, note, kit.heldout_note(len(test), "shapes")),
         class_names=names, normalise=normalise, centre=centre, radius=radius, up=up, dtype=dtype,
     )  # fmt: skip
 
@@ -127,8 +127,9 @@ def _made(shapes: Shapes, normalise: Normalise, labelled: bool, share: float, up
 def normalised(clouds: Tensor, how: Normalise, name: str) -> tuple[Tensor, tuple[float, ...], float, str]:
     """(N, P, 3) float32 or float64 -> (clouds, float32, centre, radius, a note). UserError for a shape without extent.
 
-    shape: the middle of each shape's bounding box goes to the origin and its farthest point to distance 1. global: one centre
-    and one radius for all, so that sizes stay comparable. none: as they are, which must lie in the unit ball.
+    shape: moves the centre of each shape's bounding box to the origin and scales its farthest point to distance 1.
+    global: one centre and one radius for all shapes, so that their sizes remain comparable. none: unchanged; points
+    must be in the unit ball.
     """
     boxes = (clouds.amax(1) + clouds.amin(1)) / 2
     middle = (
@@ -140,12 +141,12 @@ def normalised(clouds: Tensor, how: Normalise, name: str) -> tuple[Tensor, tuple
         raise UserError(f"{name}: shape {int(flat.nonzero()[0])} has all its points in one place.")
     if how == "shape":
         note = (
-            "Each shape is centred by its bounding box and scaled into the unit ball, and samples are made there; place and size "
+            "Each shape is centred by its bounding box and scaled into the unit ball, and so are samples; position and size "
             "are kept with data.normalise=global."
         )
         return (moved / reach[:, None, None]).float(), (0.0, 0.0, 0.0), 1.0, note
     if how == "global":
-        note = "All shapes are moved and scaled alike, so that the largest fills the unit ball; samples keep the data's units."
+        note = "All shapes are moved and scaled alike, so that the largest fits into the unit ball; samples keep the units."
         return (moved / reach.max()).float(), tuple(middle[0].tolist()), float(reach.max()), note
     if float(reach.max()) > 1.001:
         raise UserError(
@@ -155,7 +156,8 @@ def normalised(clouds: Tensor, how: Normalise, name: str) -> tuple[Tensor, tuple
 
 
 def can_open(where: str) -> bool:
-    """Whether `where` names a source of shapes, or a path that holds meshes or clouds. Looks briefly, never raises."""
+    """Whether `where` names a source of shapes, or a path that holds meshes or clouds. Reads only names and headers;
+    never raises."""
     return where in builtin_sources.SOURCES or files.can_open(where)
 
 

@@ -1,4 +1,4 @@
-"""Shapes in files: one cloud or mesh a file, folders of them (sub-folders are classes), arrays of many clouds."""
+"""Reads shapes: files of one cloud or mesh, folders of them (sub-folders are classes), arrays of many clouds."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from zerosum.data import numpy_files
 from zerosum.data.images.listing import HELDOUT, MOST_STRAY, TRAIN
 from zerosum.data.numpy_files import Arrays, Header
 from zerosum.data.opening import is_regular, path_of
-from zerosum.domains.points import meshes, texts
-from zerosum.domains.points.meshes import Array
+from zerosum.domains.points import formats
+from zerosum.domains.points.formats import Array
 from zerosum.errors import UserError
 
 TEXTS, ARRAYS = (".xyz",), numpy_files.SUFFIXES
-SINGLE = (*meshes.SUFFIXES, *TEXTS)
+SINGLE = (*formats.SUFFIXES, *TEXTS)
 UNREAD = (
     ".pcd",
     ".las",
@@ -38,20 +38,22 @@ UNREAD = (
     ".step",
     ".stp",
 )
-"""Endings of clouds and meshes that are known and not read."""
+"""Suffixes of clouds and meshes that cannot be read."""
 KEYS, LABELS = ("points", "clouds", "data", "x", "points_u8"), ("labels", "label", "y")
-WIDEST = 10
-"""Numbers of a point at most: x, y, z, a normal, a colour, an intensity."""
-GLANCE = 2000
-"""Directory entries that are looked at to see whether a folder is ours."""
+MAX_VALUES = 10
+"""The greatest number of values of a point: x, y, z, a normal, a colour, an intensity."""
+ENTRIES_TO_RECOGNISE = 2000
+"""The number of directory entries that are read to recognise a folder."""
 NUM_SHOWN = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Shapes:
-    """Clouds as they lie in the files: (N, P, 3), training rows first; float64 where the files' numbers do not fit into float32.
+    """Clouds as read from files: (N, P, 3), training rows first; float64 if the numbers of the files do not fit into
+    float32.
 
-    labels: (N,) int64, or None. heldout: the last so many rows are a published test part; None where there is none.
+    labels: (N,) int64, or None. heldout: number of the last rows, which are a published test part; None if there is
+    none.
     """
 
     name: str
@@ -63,17 +65,17 @@ class Shapes:
 
 
 class FileNotes:
-    """What is to be told of files, each thing once with the number of files."""
+    """Collects remarks on files; each becomes one note with the number of files."""
 
     def __init__(self) -> None:
         self.files: defaultdict[str, list[str]] = defaultdict(list)
 
     def add(self, what: str, path: Path) -> None:
-        """what: the rest of a sentence that begins with the number of files."""
+        """what: the predicate of the sentence whose subject is the number of files."""
         self.files[what].append(path.name)
 
     def notes(self) -> tuple[str, ...]:
-        """A sentence for each thing."""
+        """One sentence for each remark."""
         return tuple(f"{len(names)} file(s) {what} (the first: {names[0]})." for what, names in self.files.items())
 
 
@@ -92,7 +94,8 @@ def can_open(where: str) -> bool:
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a path that is not recognised is a single cloud, an array (P, 3), or of a kind of UNREAD. Never raises."""
+    """Whether a path for which `can_open` is false is a single cloud, an array (P, 3), or has a suffix of UNREAD. Never
+    raises."""
     try:
         if path.is_dir():
             return any(file.suffix.lower() in UNREAD for file in path.iterdir())
@@ -109,10 +112,10 @@ def _holds_shapes(folder: Path) -> bool:
         if any(Path(name).suffix.lower() in SINGLE for name in names):
             return True
         arrays = [name for name in names if Path(name).suffix.lower() in ARRAYS]
-        if any(_holds_cloud(Path(base, name)) for name in arrays[:3]):  # a few tell
+        if any(_holds_cloud(Path(base, name)) for name in arrays[:3]):  # a few suffice
             return True
         seen += len(names) + 1
-        if seen > GLANCE:
+        if seen > ENTRIES_TO_RECOGNISE:
             return False
     return False
 
@@ -126,12 +129,12 @@ def _holds_cloud(path: Path) -> bool:
 
 def _is_cloud(header: Header) -> bool:
     shape = header.shape
-    return header.numeric and len(shape) == 2 and 3 <= shape[1] <= WIDEST and shape[0] > 3
+    return header.numeric and len(shape) == 2 and 3 <= shape[1] <= MAX_VALUES and shape[0] > 3
 
 
 def _is_clouds(header: Header) -> bool:
     shape = header.shape
-    return header.numeric and len(shape) == 3 and 3 <= shape[2] <= WIDEST and shape[1] > 3 and shape[0] > 0
+    return header.numeric and len(shape) == 3 and 3 <= shape[2] <= MAX_VALUES and shape[1] > 3 and shape[0] > 0
 
 
 def load(path: Path, num_points: int, seed: int) -> Shapes:
@@ -146,23 +149,24 @@ def load(path: Path, num_points: int, seed: int) -> Shapes:
     if suffix in (*SINGLE, *ARRAYS):
         raise UserError(f"{path}: only one shape; a training set needs at least 2. Give the folder they lie in.")
     if suffix in UNREAD:
-        raise UserError(f"{path}: {suffix} files are not read. {_CONVERT}")
+        raise UserError(f"{path}: {suffix} files are not read. {_CONVERT_HELP}")
     raise UserError(f"{path}: not a kind of file that holds shapes. Use {', '.join((*SINGLE, *ARRAYS))}, or a folder.")
 
 
-_CONVERT = f"Convert them to one of {', '.join((*SINGLE, *ARRAYS))}; MeshLab and CloudCompare can."
+_CONVERT_HELP = f"Convert them to one of {', '.join((*SINGLE, *ARRAYS))}; MeshLab and CloudCompare can."
 
 
-def cloud(path: Path, num_points: int, seed: int, told: FileNotes | None = None) -> Array:
-    """(num_points, 3) of one file: a mesh's surface by area, or so many points of a cloud, the same ones for the same seed."""
-    told = FileNotes() if told is None else told
+def cloud(path: Path, num_points: int, seed: int, notes_of_files: FileNotes | None = None) -> Array:
+    """(num_points, 3) of one file: points of a mesh's surface sampled by area, or points of a cloud, the same for the
+    same seed."""
+    notes_of_files = FileNotes() if notes_of_files is None else notes_of_files
     digest = hashlib.sha256(path.name.encode(errors="surrogateescape")).digest()
     rng = np.random.default_rng([seed, int.from_bytes(digest[:4], "little")])
     suffix = path.suffix.lower()
     if suffix in TEXTS:
-        points, found = texts.read(path)
+        points, found = formats.read_text(path)
         for what in found:
-            told.add(what, path)
+            notes_of_files.add(what, path)
     elif suffix in ARRAYS:
         with numpy_files.arrays(path) as arrays:
             fitting = [name for name, header in _numeric(arrays).items() if _is_cloud(header)]
@@ -173,14 +177,14 @@ def cloud(path: Path, num_points: int, seed: int, told: FileNotes | None = None)
                 )
             points = arrays.read(fitting[0], mapped=True)
         if points.shape[1] > 3:
-            told.add(texts.MORE, path)
+            notes_of_files.add(formats.MORE, path)
     else:
-        points = meshes.read(path, num_points, rng)
-    return _chosen(points, num_points, rng, str(path))
+        points = formats.read_mesh(path, num_points, rng)
+    return _choose(points, num_points, rng, str(path))
 
 
 def clouds(path: Path, num_points: int, seed: int) -> Array:
-    """(N, num_points, 3) of one file, which may hold one shape or an array of many."""
+    """(N, num_points, 3) of one file, with one shape or an array of many."""
     if path.suffix.lower() in ARRAYS:
         with numpy_files.arrays(path) as arrays:
             if any(map(_is_clouds, _numeric(arrays).values())):
@@ -188,14 +192,15 @@ def clouds(path: Path, num_points: int, seed: int) -> Array:
     return cloud(path, num_points, seed)[None]
 
 
-def _chosen(points: Array, num: int, rng: np.random.Generator, where: str) -> Array:
-    """x, y, z of `num` of the points, in float32 where the points' type fits into it and else in float64; or UserError."""
+def _choose(points: Array, num: int, rng: np.random.Generator, where: str) -> Array:
+    """x, y, z of `num` of the points, in float32 where the points' type fits into it and else in float64; or
+    UserError."""
     points = points[:, :3]
     if not np.isfinite(points).all():
-        raise UserError(f"{where}: some coordinates are not finite. Mend or remove it.")
+        raise UserError(f"{where}: some coordinates are not finite. Correct or remove it.")
     if len(points) < num:
         raise UserError(
-            f"{where}: {len(points)} points, fewer than the {num} asked for. Use --set data.points={len(points)} or less."
+            f"{where}: {len(points)} points, fewer than the requested {num}. Use --set data.points={len(points)} or less."
         )
     fits = np.result_type(points.dtype, np.float32) == np.float32
     return points[rng.permutation(len(points))[:num]].astype(np.float32 if fits else np.float64)
@@ -206,8 +211,8 @@ def _numeric(arrays: Arrays) -> Mapping[str, Header]:
     for name, header in arrays.items():
         if header.dtype.hasobject:
             raise UserError(
-                f"{arrays.place(name)}: holds Python objects, which are never loaded; that is what NumPy writes for clouds of "
-                "mixed sizes. Save every cloud as a file of its own (.npy of shape (P, 3)) in one folder."
+                f"{arrays.place(name)}: contains Python objects, which are never loaded; NumPy writes them for clouds of "
+                "different sizes. Save each cloud in its own file (.npy of shape (P, 3)) in one folder."
             )
     return arrays
 
@@ -217,15 +222,15 @@ def _listed(arrays: Arrays) -> str:
 
 
 def _many(arrays: Arrays, num_points: int, seed: int) -> Shapes:
-    """An array (N, P, 3), with labels (N,) beside it in an .npz."""
+    """An array (N, P, 3), and labels (N,) if an .npz file contains them."""
     path, notes = arrays.path, list[str]()
     fitting = [name for name, header in arrays.items() if _is_clouds(header)]
     named = [name for name in KEYS if name in fitting] or fitting
     if len(named) > 1 and named[0] not in KEYS:
-        raise UserError(f"{path}: which array holds the clouds? Found: {', '.join(named)}. Name it {KEYS[0]!r}.")
+        raise UserError(f"{path}: which array contains the clouds? Found: {', '.join(named)}. Name it {KEYS[0]!r}.")
     clouds = arrays.read(named[0], mapped=True)
     if clouds.shape[2] > 3:
-        notes.append(f"Of the {clouds.shape[2]} numbers of each point the first three are read, as x, y and z.")
+        notes.append(f"The first three of the {clouds.shape[2]} numbers of each point are read as x, y and z.")
     if clouds.dtype == np.uint8:
         clouds = clouds.astype(np.float32) / 127.5 - 1
         notes.append("Coordinates are bytes; they are read as value / 127.5 - 1.")
@@ -233,7 +238,7 @@ def _many(arrays: Arrays, num_points: int, seed: int) -> Shapes:
         notes.append(f"Not read: the array(s) {', '.join(others)}.")
     labels, names = _labels(arrays, len(clouds))
     rng = np.random.default_rng(seed)
-    chosen = [_chosen(one, num_points, rng, f"{path}, cloud {i}") for i, one in enumerate(clouds)]
+    chosen = [_choose(one, num_points, rng, f"{path}, cloud {i}") for i, one in enumerate(clouds)]
     return Shapes(path.stem, np.stack(chosen), labels, names, notes=tuple(notes))
 
 
@@ -252,10 +257,11 @@ def _labels(arrays: Arrays, num: int) -> tuple[np.ndarray | None, tuple[str, ...
 
 
 def _folder(folder: Path, num_points: int, seed: int) -> Shapes:
-    """Every shape below a folder. Its sub-folders are classes; folders such as `train` and `test` within them are split so."""
-    files, passed = _files(folder)
+    """Every shape below a folder. Its sub-folders are classes; folders such as `train` and `test` in them define the
+    split."""
+    files, skipped = _files(folder)
     if len(files) < 2:
-        hint = f" {passed} {_CONVERT}" if passed else ""
+        hint = f" {skipped} {_CONVERT_HELP}" if skipped else ""
         raise UserError(f"{folder}: {len(files)} files of shapes; a training set needs at least 2.{hint}")
     places = {file: file.relative_to(folder).parts[:-1] for file in files}
     tested = {file: any(part.lower() in HELDOUT for part in place) for file, place in places.items()}
@@ -263,15 +269,15 @@ def _folder(folder: Path, num_points: int, seed: int) -> Shapes:
     names, left, notes = _classes(own)
     kept = sorted((file for file in files if file not in left), key=lambda file: (tested[file], file))
     held = sum(tested[file] for file in kept)
-    told = FileNotes()
-    clouds = np.stack([cloud(file, num_points, seed, told) for file in kept])
+    notes_of_files = FileNotes()
+    clouds = np.stack([cloud(file, num_points, seed, notes_of_files) for file in kept])
     labels = np.array([names.index(own[file]) for file in kept]) if names else None
-    notes = (*notes, *([passed] if passed else []), *told.notes())
+    notes = (*notes, *([skipped] if skipped else []), *notes_of_files.notes())
     return Shapes(folder.resolve().name, clouds, labels, names, held if 0 < held < len(kept) else None, notes)
 
 
 def _files(folder: Path) -> tuple[list[Path], str]:
-    """The files of shapes below a folder, hidden ones left out, sorted by their paths; and a sentence on all others."""
+    """The files of shapes below a folder, without hidden ones, sorted by path; and a sentence on other files."""
     found, others, links = list[Path](), defaultdict[str, list[str]](list), 0
     for base, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -288,7 +294,7 @@ def _files(folder: Path) -> tuple[list[Path], str]:
         f"{len(names)} {suffix} ({min(names)}{', ...' if len(names) > 1 else ''})" for suffix, names in others.items()
     ]
     kinds += [f"{links} link(s) to folders"] if links else []
-    return sorted(found), f"Passed over: {', '.join(sorted(kinds))}." if kinds else ""
+    return sorted(found), f"Skipped: {', '.join(sorted(kinds))}." if kinds else ""
 
 
 def _refuse(error: OSError) -> NoReturn:
@@ -296,15 +302,15 @@ def _refuse(error: OSError) -> NoReturn:
 
 
 def _classes(own: Mapping[Path, str]) -> tuple[tuple[str, ...], set[Path], tuple[str, ...]]:
-    """The names of the classes, the files that are left out, and what is told. own: the folder of each file, "" for none.
+    """The names of the classes, the files that are left out, and notes. own: the folder of each file, "" for none.
 
-    Two or more folders are classes; files beside them, up to a share of MOST_STRAY, are left out.
+    Two or more folders are classes; files outside them, at most a share of MOST_STRAY, are left out.
     """
     classes = sorted({place for place in own.values() if place})
     stray = [file for file, place in own.items() if not place]
     if len(classes) < 2 or len(stray) > max(1, MOST_STRAY * len(own)):
-        some = (f"There are no labels: {len(stray)} of {len(own)} files lie in no sub-folder.",)
+        some = (f"There are no labels: {len(stray)} of {len(own)} files are in no sub-folder.",)
         return (), set(), some if classes and stray else ()
     shown = ", ".join(file.name for file in stray[:NUM_SHOWN]) + (", ..." if len(stray) > NUM_SHOWN else "")
-    left = (f"Left out: {len(stray)} file(s) that lie beside the folders of the classes ({shown}).",)
+    left = (f"Left out: {len(stray)} file(s) outside the folders of the classes ({shown}).",)
     return tuple(classes), set(stray), left if stray else ()

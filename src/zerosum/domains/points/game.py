@@ -1,4 +1,5 @@
-"""The game in phases: an auto-encoder of clouds is learnt first, then a generator and a discriminator play on its codes."""
+"""A game in two phases: first an auto-encoder of clouds is trained, then a generator and a discriminator on its
+codes."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from zerosum import domain
 from zerosum.domains.points import networks
-from zerosum.domains.points.clouds import chamfer
+from zerosum.domains.points.distances import chamfer
 from zerosum.domains.points.networks import LatentDiscriminator, LatentGenerator
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import DISCRIMINATOR, GENERATOR, Batch, Game, MicroBatch, Source, Turn
@@ -20,16 +21,17 @@ from zerosum.errors import UserError
 from zerosum.recipe import Recipe
 
 CHUNK = 256
-"""Clouds that are encoded at once."""
+"""The number of clouds that are encoded at once."""
 
 
 class LatentDuel(Duel):
-    """A duel on standardised codes, preceded by `phase_steps` turns in which the generator's auto-encoder learns alone.
+    """A duel on standardised codes, preceded by `phase_steps` turns that train only the generator's auto-encoder.
 
-    The player "generator" is the whole of auto-encoder and code generator, so that its average is what is published. In the
-    first phase it minimises the Chamfer distance between a cloud and what it rebuilds of some points of it. From then on
-    encoder and decoder stay as they are. The codes of all training shapes are therefore computed once, when the second phase
-    begins (or is resumed); a turn's reals are rows of them, so a step costs two small perceptrons and no encoder.
+    The player "generator" consists of auto-encoder and code generator, so that the weight average includes both. In the
+    first phase it minimises the Chamfer distance between a cloud and its reconstruction from some of its points. In the
+    second phase encoder and decoder do not change. The codes of all training shapes are therefore computed once, when
+    it begins (or is resumed); the reals of a turn are rows of them, so that a step computes two small perceptrons and
+    no encoder.
     """
 
     def __init__(
@@ -45,54 +47,55 @@ class LatentDuel(Duel):
         discriminator.show(whole)
 
     def turns(self, step: int) -> Sequence[Turn]:
-        """The auto-encoder's turn on real clouds; later the duel's turns, whose reals come from the kept codes."""
+        """The auto-encoder's turn on real clouds; in the second phase the duel's turns, whose reals are stored
+        codes."""
         if step < self.phase_steps:
             return (Turn((GENERATOR,)),)
         return tuple(Turn(turn.players, reals=False) for turn in super().turns(step))
 
-    def terms(self, player: str, share: MicroBatch) -> dict[str, Tensor]:
+    def terms(self, player: str, batch: MicroBatch) -> dict[str, Tensor]:
         """The Chamfer distance in the first phase, the duel's terms on codes in the second."""
-        if player == GENERATOR and share.step < self.phase_steps:
-            self._bank = None  # what was kept is of older weights
-            return {"chamfer": self._rebuilding(share)}
-        return super().terms(player, self._on_codes(share))
+        if player == GENERATOR and batch.step < self.phase_steps:
+            self._bank = None  # stored codes belong to older weights
+            return {"chamfer": self._reconstruction(batch)}
+        return super().terms(player, self._on_codes(batch))
 
-    def batch_scores(self, player: str, share: MicroBatch) -> Tensor | None:
-        """Scores for losses that couple rows; in the first phase there are none."""
-        if player == GENERATOR and share.step < self.phase_steps:
+    def batch_scores(self, player: str, batch: MicroBatch) -> Tensor | None:
+        """Scores for losses that couple rows; None in the first phase."""
+        if player == GENERATOR and batch.step < self.phase_steps:
             return None
-        return super().batch_scores(player, self._on_codes(share))
+        return super().batch_scores(player, self._on_codes(batch))
 
     def after_step(self, player: str, statistics: Mapping[str, Tensor]) -> None:
-        """The decoder learns by which mean and spread its codes were standardised."""
+        """Stores in the decoder the mean and the standard deviation by which codes are standardised."""
         super().after_step(player, statistics)
         if player == GENERATOR and self._bank is not None and self._scales is not None:
             for mine, found in zip((self.whole.mean, self.whole.spread), self._scales, strict=True):
                 mine.copy_(found)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """What was kept belongs to the weights before."""
+        """Loads the state; stored codes belong to the weights before and are dropped."""
         super().load_state_dict(state)
         self._bank = None
 
-    def _rebuilding(self, share: MicroBatch) -> Tensor:
-        """The mean Chamfer distance between clouds and what is rebuilt of `seen` random points of each."""
-        assert share.real is not None, "the auto-encoder's turn draws reals"
-        clouds = share.real.data
-        order = share.draws.uniform("seen", clouds.shape[1]).argsort(1)[:, : self.whole.seen]
+    def _reconstruction(self, batch: MicroBatch) -> Tensor:
+        """The mean Chamfer distance between clouds and their reconstructions from `seen` random points of each."""
+        assert batch.real is not None, "the auto-encoder's turn draws reals"
+        clouds = batch.real.data
+        order = batch.draws.uniform("seen", clouds.shape[1]).argsort(1)[:, : self.whole.seen]
         seen = clouds.gather(1, order[:, :, None].expand(-1, -1, clouds.shape[2]))
         return chamfer(self.whole.rebuild(self.whole.encode(seen)).float(), clouds).mean()
 
-    def _on_codes(self, share: MicroBatch) -> MicroBatch:
-        """The share with rows of the kept codes for its reals."""
-        bank = self._kept()
-        rows = share.draws.integers("rows", len(bank))
+    def _on_codes(self, batch: MicroBatch) -> MicroBatch:
+        """The micro-batch with rows of the stored codes as its reals."""
+        bank = self._stored_codes()
+        rows = batch.draws.integers("rows", len(bank))
         condition = None if bank.condition is None else bank.condition[rows]
-        return replace(share, real=Batch(bank.data[rows], condition))
+        return replace(batch, real=Batch(bank.data[rows], condition))
 
     @torch.no_grad()
-    def _kept(self) -> Batch:
-        """The standardised codes of all training shapes, of `seen` points of each, with their labels."""
+    def _stored_codes(self) -> Batch:
+        """The standardised codes of all training shapes, encoded from `seen` points of each, with their labels."""
         if self._bank is None:
             if self.source is None:
                 raise UserError("The codes of the training shapes are needed, and this game was given no source.")
@@ -107,7 +110,7 @@ class LatentDuel(Duel):
         return self._bank
 
     def _encoded(self, rows: Tensor) -> Batch:
-        assert self.source is not None, "asked for before"
+        assert self.source is not None, "set by init_from_data"
         batch = self.source.batch(rows)
         picked = torch.randperm(batch.data.shape[1], generator=seeded_generator(int(rows[0]), "seen"))[
             : self.whole.seen
@@ -124,7 +127,7 @@ def build(recipe: Recipe, info: domain.DatasetInfo) -> Duel:
             recipe, networks.GENERATORS, networks.DISCRIMINATORS, {}, num_points, num_classes=num_classes
         )
     if not all(latent):
-        raise UserError("generator.kind and discriminator.kind: `latent` plays against `latent` only.")
+        raise UserError("generator.kind and discriminator.kind: `latent` can only be combined with `latent`.")
     if recipe.augment:
         raise UserError("augment: codes have no augmentations; use --set augment=null.")
     given = {
@@ -159,6 +162,6 @@ def generator(recipe: Recipe, info: domain.DatasetInfo) -> nn.Module:
 
 
 def init_from_data(game: Game, source: Source) -> None:
-    """A game on codes is told of the shapes that it will encode."""
+    """Gives a game on codes the shapes that it encodes."""
     if isinstance(game, LatentDuel):
         game.source = source

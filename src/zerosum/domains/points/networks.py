@@ -1,8 +1,8 @@
 """Networks for clouds: a plain pair on the points themselves, and the parts of a game on the codes of an auto-encoder.
 
-Legend: N clouds, P points, L noise, C code, K classes, F features. Layers that all points share are `Linear` on (N, P, F),
-which on a CPU is two to three times as fast as a convolution of width 1. The first argument is the number of points, the rest
-are keywords.
+Legend: N clouds, P points, L noise, C code, K classes, F features. Layers that all points share are `Linear` on (N, P,
+F), which on a CPU is two to three times as fast as a convolution of width 1. The first argument is the number of
+points, the rest are keywords.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """PointNet: shared layers, the maximum and the mean over the points, a perceptron (Qi et al. 2017, arXiv:1612.00593).
-    It takes any number of points in any order."""
+    """PointNet: shared layers, the maximum and the mean over the points, a perceptron (Qi et al. 2017,
+    arXiv:1612.00593). It takes any number of points in any order."""
 
     def __init__(
         self, num_points: int, *, num_classes: int = 0, widths: tuple[int, ...] = (64, 128, 256), head: int = 128
@@ -91,11 +91,12 @@ class CodeGenerator(nn.Module):
 
 
 class LatentGenerator(nn.Module):
-    """An auto-encoder of clouds and a generator of its codes (l-GAN, Achlioptas et al. 2018, arXiv:1707.02392, section 4).
+    """An auto-encoder of clouds and a generator of its codes (l-GAN, Achlioptas et al. 2018, arXiv:1707.02392, section
+    4).
 
-    phase: the share of the run in which the auto-encoder is trained. seen: number of points that the encoder takes; the decoder
-    makes all of them. encoder, decoder, widths: hidden units of encoder, decoder and code generator. Buffers `mean` and `spread`
-    are those of the codes of the training shapes, by which codes are standardised.
+    phase: the share of the run in which the auto-encoder is trained. seen: number of points that the encoder takes; the
+    decoder makes all of them. encoder, decoder, widths: hidden units of encoder, decoder and code generator. Buffers
+    `mean` and `spread` are those of the codes of the training shapes, by which codes are standardised.
     """
 
     mean: Tensor

@@ -1,4 +1,4 @@
-"""Recipes for clouds: complete typed rows."""
+"""The recipes of point clouds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LATENT = Recipe(
 
 RAW = LATENT.changed(
     name="points",
-    why="The game on the points themselves: a perceptron against a PointNet. The plain thing, to compare with.",
+    why="The game on the points themselves: a perceptron against a PointNet. The simplest game, for comparison.",
     sources=[
         "Achlioptas et al. 2018 (r-GAN), arXiv:1707.02392",
         "Qi et al. 2017 (PointNet), arXiv:1612.00593",
@@ -52,6 +52,6 @@ RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (LATENT, RAW)
 
 
 def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
-    """The recipe for a source that names none, and why."""
+    """The default recipe of a source, and the reason."""
     told = f", told which of {info.num_classes} classes" if info.num_classes else ""
     return "points-latent", f"{info.num_rows:,} shapes of {info.sample.axes['points']} points: a game on codes{told}"

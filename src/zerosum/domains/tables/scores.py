@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from zerosum.domains.tables.table import Floats
 from zerosum.domains.tables.table_similarity import NumericMatrix, mean, shapes, trends
 from zerosum.errors import UserError
 from zerosum.metrics.neighbours import drawn_rows, nearest
+from zerosum.metrics.record import MetricInfo
 
 FEWEST, FEWEST_TESTED = 100, 20
 """Held-out rows from which on made rows are compared with them, and a prediction is tested on them."""
@@ -38,34 +39,27 @@ MOST_CODES = 200
 """Codes that a distance distinguishes; all further ones count as one."""
 
 
-class Meaning(NamedTuple):
-    """Which direction is better, and one plain sentence."""
-
-    better: str
-    sentence: str
-
-
-MEANINGS: Mapping[str, Meaning] = {
-    "column_shapes": Meaning("higher", "How similar the columns' distributions are, one by one; 1 is equal."),
-    "pair_trends": Meaning("higher", "How similar the association of two columns is, over all pairs; 1 is equal."),
-    "missing_pairs": Meaning(
+MEANINGS: Mapping[str, MetricInfo] = {
+    "column_shapes": MetricInfo("higher", "How similar the columns' distributions are, one by one; 1 is equal."),
+    "pair_trends": MetricInfo("higher", "How similar the association of two columns is, over all pairs; 1 is equal."),
+    "missing_pairs": MetricInfo(
         "higher", "How similar the other columns are among the rows that lack a number, column by column; 1 is equal."
     ),
-    "constraints_kept": Meaning(
+    "constraints_kept": MetricInfo(
         "higher",
         "Share of made rows that keep what holds in every training row: sums, functions, orders, looked-up columns.",
     ),
-    "two_sample": Meaning(
+    "two_sample": MetricInfo(
         "near 0.5", "How well trees tell made rows from real ones, by the area under the curve; 0.5 is not at all."
     ),
-    "learnt_from": Meaning(
+    "learnt_from": MetricInfo(
         "higher", "How well trees that were trained on made rows alone predict the target in real rows."
     ),
-    "closer_to_training": Meaning(
+    "closer_to_training": MetricInfo(
         "lower",
         "Share of made rows whose closest real row is a training row; more than their share of all real rows is copying.",
     ),
-    "copied_rows": Meaning("lower", "Share of made rows that equal a training row in every column."),
+    "copied_rows": MetricInfo("lower", "Share of made rows that equal a training row in every column."),
 }
 
 

@@ -1,4 +1,4 @@
-"""Points on the line and in the plane: the smallest games, where the truth is known and everything can be checked."""
+"""Points on the line and in the plane: small games whose data distribution is known, so that results can be checked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import nn
 from zerosum import domain
 from zerosum.domain import Data, DatasetInfo, Domain, Evaluation, Games, Media, Recipes
 from zerosum.domains.toy import data, files, networks, preview, recipes
-from zerosum.domains.toy.metrics import PointEvaluator
+from zerosum.domains.toy.evaluator import PointEvaluator
 from zerosum.engine.duel import Duel
 from zerosum.metrics.baselines import classical
 from zerosum.recipe import Recipe
@@ -35,7 +35,7 @@ DOMAIN = Domain(
         info=data.PointSource.info,
         describe=_describe,
         sources=data.sources,
-        payload=data.Payload,
+        payload=data.PointPayload,
         arrays="(N, 1) or (N, 2): points; save them as a CSV file of one or two columns",
     ),
     game=Games(

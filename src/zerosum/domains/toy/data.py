@@ -1,4 +1,4 @@
-"""Points as the game wants them: drawn from a density, or read from a CSV file of one or two columns."""
+"""The source of points: drawn from a density, or read from a CSV file with one or two columns."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from zerosum import domain
 from zerosum.data.opening import path_of
 from zerosum.data.sources import SourceInfo
 from zerosum.domain import DatasetInfo, SampleInfo, kit
-from zerosum.domains.toy.densities import DENSITIES, Density
-from zerosum.domains.toy.estimate import kernel_estimate
+from zerosum.domains.toy.densities import DENSITIES, Density, kernel_estimate
 from zerosum.domains.toy.files import SUFFIXES, looks_like_points, read_table
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import Component, part
 
 SAMPLING = ("num", "seed")
-"""The options of `data` beside those of the density."""
+"""The options of `data` besides those of the density."""
 
 
 @dataclass(frozen=True)
-class Payload:
-    """density: as plain values, see densities.of. exact: whether it is the truth or an estimate of it. columns, offset, scale:
+class PointPayload:
+    """density: as plain values, see densities.of. exact: whether it is exact or an estimate. columns, offset, scale:
     the data's own names and units, value = offset + scale * point."""
 
     density: dict[str, Any]
@@ -37,9 +36,9 @@ class Payload:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PointSource(kit.TensorSource):
-    """Points (N, D) float32 of deviation around 1, and the density that they follow.
+    """Points (N, D) float32 with a standard deviation of about 1, and their density.
 
-    density: as plain values, see densities.of; exact: whether it is the truth or an estimate of it.
+    density: as plain values, see densities.of; exact: whether it is exact or an estimate.
     columns, offset, scale: the data's own names and units, value = offset + scale * point.
     """
 
@@ -50,9 +49,9 @@ class PointSource(kit.TensorSource):
     scale: tuple[float, ...] = (1.0, 1.0)
 
     def info(self) -> DatasetInfo:
-        """What networks, pictures and units can be rebuilt from without the points."""
+        """The description of the data set, from which networks, previews and files are made without the points."""
         dims = self.data.shape[1]
-        payload = Payload(
+        payload = PointPayload(
             dict(self.density),
             self.exact,
             list(self.columns[:dims]),
@@ -66,7 +65,7 @@ class PointSource(kit.TensorSource):
 def open_source(data: Component, allow_download: bool) -> PointSource:
     """The source of a recipe's data part: a density by name, or a CSV file by path."""
     if data.kind not in DENSITIES:
-        measured: PointSource = domain.make("data", {data.kind: _measured}, data, path_of(data.kind))
+        measured: PointSource = domain.make("data", {data.kind: _from_file}, data, path_of(data.kind))
         return measured
     for name in data.options:
         if name not in _options(data.kind):
@@ -74,7 +73,7 @@ def open_source(data: Component, allow_download: bool) -> PointSource:
     mine = {name: value for name, value in data.options.items() if name in SAMPLING}
     options = {name: value for name, value in data.options.items() if name not in SAMPLING}
     density: Density = domain.make("data", DENSITIES, part(data.kind, **options))
-    source: PointSource = domain.make("data", {data.kind: _sampled}, part(data.kind, **mine), density, options)
+    source: PointSource = domain.make("data", {data.kind: _from_density}, part(data.kind, **mine), density, options)
     return source
 
 
@@ -82,17 +81,18 @@ def _options(kind: str) -> tuple[str, ...]:
     return (*inspect.signature(DENSITIES[kind]).parameters, *SAMPLING)
 
 
-def _sampled(density: Density, options: Mapping[str, Any], *, num: int = 100_000, seed: int = 0) -> PointSource:
-    """`num` points to train on and a tenth as many beside them, drawn from the density."""
+def _from_density(density: Density, options: Mapping[str, Any], *, num: int = 100_000, seed: int = 0) -> PointSource:
+    """`num` training points and a tenth as many held-out points, drawn from the density."""
     if num < 1:
         raise ValueError(f"num must be at least 1, got {num}")
     rows = density.sample(num + max(1, num // 10), generator(seed, "toy", density.name))
     plain = {"kind": density.name, **options}
-    return PointSource(density.name, rows[:num], rows[num:], density=plain, notes=(_held_out(len(rows) - num),))
+    return PointSource(density.name, rows[:num], rows[num:], density=plain, notes=(_heldout_note(len(rows) - num),))
 
 
-def _measured(path: Path, *, heldout: float = 0.1) -> PointSource:
-    """The rows of a CSV file, each column moved and scaled to mean 0 and deviation 1; a part of them is held out."""
+def _from_file(path: Path, *, heldout: float = 0.1) -> PointSource:
+    """The rows of a CSV file, each column standardised to mean 0 and standard deviation 1; a part of them is held
+    out."""
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(
             f"{path} is neither a named density nor a CSV file of one or two columns of numbers. "
@@ -105,14 +105,14 @@ def _measured(path: Path, *, heldout: float = 0.1) -> PointSource:
     offset, scale = table.mean(0), table.std(0, correction=0)
     for name, value, deviation in zip(columns, table[0].tolist(), scale.tolist()):
         if deviation == 0:
-            raise UserError(f"{path}: column {name!r} is {value:g} in every line; there is nothing to learn from it.")
+            raise UserError(f"{path}: column {name!r} is {value:g} in every line; a constant column cannot be learned.")
     training, held = kit.heldout_split(len(table), heldout)
     points = ((table - offset) / scale).float()
     density = kernel_estimate(points[training])
     notes = (
-        "Each column is scaled to mean 0 and deviation 1 for the game; samples are written in the file's own units.",
-        f"Where a density is shown, it is an estimate: {len(density['points'])} normals of spread {density['spread']:.2g}.",
-        _held_out(len(held)),
+        "Each column is scaled to mean 0 and standard deviation 1 for training; samples are written in the units of the file.",
+        f"Pictures show an estimate of the density: {len(density['points'])} normals of spread {density['spread']:.2g}.",
+        _heldout_note(len(held)),
     )
     return PointSource(
         path.stem, points[training], points[held], notes=notes, density=density, exact=False,
@@ -120,17 +120,18 @@ def _measured(path: Path, *, heldout: float = 0.1) -> PointSource:
     )  # fmt: skip
 
 
-def _held_out(num: int) -> str:
-    return f"{num:,} more points are held out: never trained on, used to see what D remembers."
+def _heldout_note(num: int) -> str:
+    return f"{num:,} more points are held out: not used for training, used to measure what D remembers."
 
 
 def can_open(where: str) -> bool:
-    """Whether `where` names a density, or a CSV file of one or two columns of numbers. Looks at a few lines, never raises."""
+    """Whether `where` names a density, or a CSV file of one or two columns of numbers. Reads only a few lines; never
+    raises."""
     return where in DENSITIES or looks_like_points(path_of(where))
 
 
 def sources() -> Mapping[str, SourceInfo]:
-    """The densities that need no points, by name."""
+    """The densities that can be opened by name alone."""
     return {name: _info(name) for name in DENSITIES if name != "drawn"}
 
 

@@ -1,6 +1,6 @@
-"""What the pictures of points are drawn with: Figure 1 of the 2014 paper for the line, a map for the plane.
+"""Draws the parts of pictures of points with matplotlib: Figure 1 of the 2014 paper for the line, a map for the plane.
 
-matplotlib is imported where a figure is made; nothing here keeps global state.
+matplotlib is imported when a figure is made, and its global state is not used.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zerosum.domains.toy.densities import Density, build
-from zerosum.domains.toy.modes import SIGMAS
+from zerosum.domains.toy.densities import MODE_SIGMAS, Density, build
 from zerosum.jsonfile import parse_json
 
 if TYPE_CHECKING:
@@ -25,9 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, MUTED, LINE = "#1d2024", "#5b616a", "#c9c8c0"
-REAL, FAKE, DISCRIMINATOR, LOST = "#17735a", "#b94d12", "#2459b8", "#b3261e"
+REAL, FAKE, DISCRIMINATOR, MISSING = "#17735a", "#b94d12", "#2459b8", "#b3261e"
 TINTS = ("#f2b48c", "#ffffff", "#8ccdb8")
-"""What D says of a place: made, cannot tell, real."""
+"""Colours of D at 0 (generated), 1/2 and 1 (real)."""
 ARROWS = 32
 
 
@@ -42,7 +41,7 @@ def new_figure(width: int, height: int) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG; its metadata name no program and no date, so that equal pictures are equal files."""
+    """Writes a PNG without metadata on program and date, so that equal pictures are equal files."""
     figure.savefig(path, format="png", metadata={"Software": None})
 
 
@@ -51,10 +50,10 @@ def save(figure: Figure, path: Path) -> None:
 
 @dataclass(frozen=True)
 class Curves:
-    """What one panel of Figure 1 shows, over places x (N,): densities p and q, D and D* in [0, 1] or None.
+    """The curves of one panel of Figure 1 at x (N,): densities p and q, D and D* in [0, 1] or None.
 
-    arrows: (M, 2) noise and where the generator carries it, or None. noise: the range of the noise.
-    made: whether q is of made points; else of real ones.
+    arrows: (M, 2) noise and the samples that the generator maps it to, or None. noise: the range of the noise.
+    generated: whether q is the density of generated points; else of real ones.
     """
 
     x: Tensor
@@ -64,7 +63,7 @@ class Curves:
     d_star: Tensor | None = None
     arrows: Tensor | None = None
     noise: tuple[float, float] = (-1.0, 1.0)
-    made: bool = True
+    generated: bool = True
 
 
 def panel(figure: Figure, place: tuple[float, float, float, float], curves: Curves, top: float, labels: bool) -> None:
@@ -85,7 +84,7 @@ def panel(figure: Figure, place: tuple[float, float, float, float], curves: Curv
         belief.plot(x, curves.d_star.numpy(), color=DISCRIMINATOR, linewidth=0.9, alpha=0.75)
     if curves.d is not None:
         belief.plot(x, curves.d.numpy(), color=DISCRIMINATOR, linewidth=1.8, dashes=(5, 2.5))
-    above.plot(x, curves.q.numpy(), color=FAKE if curves.made else REAL, linewidth=1.8)
+    above.plot(x, curves.q.numpy(), color=FAKE if curves.generated else REAL, linewidth=1.8)
     above.plot(x, curves.p.numpy(), color="black", linewidth=1.8, dashes=(1, 1.6))
     above.set(xlim=ends, ylim=(0, top), xticks=[], yticks=[])
     for axes in (above, belief):
@@ -97,7 +96,7 @@ def panel(figure: Figure, place: tuple[float, float, float, float], curves: Curv
 
 
 def _arrows(axes: Axes, curves: Curves, ends: tuple[float, float], labels: bool) -> None:
-    """The line of z below, the line of x above, and where the generator carries what; nothing without noise."""
+    """Arrows from the axis of z below to the axis of x above; nothing without noise."""
     axes.set(xlim=ends, ylim=(-0.12, 1.04))
     axes.axis("off")
     if curves.arrows is None:
@@ -118,13 +117,17 @@ def _arrows(axes: Axes, curves: Curves, ends: tuple[float, float], labels: bool)
             )  # fmt: skip
 
 
-def key(figure: Figure, *, belief: bool, bound: bool, made: bool = True, height: float = 0.955, size: int = 10) -> None:
+def key(
+    figure: Figure, *, belief: bool, bound: bool, generated: bool = True, height: float = 0.955, size: int = 10
+) -> None:
     """The legend of the panels in one line at the top."""
     from matplotlib.lines import Line2D
 
     lines = [
         Line2D([], [], color="black", linewidth=1.8, dashes=(1, 1.6), label="data's density"),
-        Line2D([], [], color=FAKE if made else REAL, linewidth=1.8, label="generated" if made else "real samples"),
+        Line2D(
+            [], [], color=FAKE if generated else REAL, linewidth=1.8, label="generated" if generated else "real samples"
+        ),
     ]
     if belief:
         lines.append(Line2D([], [], color=DISCRIMINATOR, linewidth=1.8, dashes=(5, 2.5), label="D"))
@@ -146,7 +149,7 @@ def smoothed(points: Tensor, x: Tensor, width: float) -> Tensor:
 
 
 def bandwidth(points: Tensor, density: Density) -> float:
-    """Silverman's width for (N,) points, kept below the spread of a mode, so that modes stay apart."""
+    """Silverman's width for (N,) points, limited by the spread of a mode, so that modes remain separate."""
     sides = torch.quantile(points.double(), torch.tensor([0.25, 0.75], dtype=torch.float64))
     typical = min(float(points.std()), float(sides[1] - sides[0]) / 1.34)
     silverman = 0.6 * typical * float(len(points) ** -0.2)
@@ -158,7 +161,8 @@ def bandwidth(points: Tensor, density: Density) -> float:
 
 @functools.lru_cache(maxsize=8)
 def _contours(described: str, side: int = 140) -> tuple[Tensor, list[float]]:
-    """(side, side) of a density over its box, row by row from below, and the levels that hold 95, 75 and 40 % of it."""
+    """(side, side) of a density over its box, row by row from below, and the levels whose contours enclose 95, 75 and
+    40 % of it."""
     density = build(**parse_json(described, "the density"))
     table = density.log_prob(places(density, side)).exp().view(side, side)
     own = density.log_prob(density.sample(4000, torch.Generator().manual_seed(0))).exp()
@@ -167,14 +171,15 @@ def _contours(described: str, side: int = 140) -> tuple[Tensor, list[float]]:
 
 
 def places(density: Density, side: int) -> Tensor:
-    """(side * side, 2) float32: the middles of a grid over the box of a density in the plane, row by row from below."""
+    """(side * side, 2) float32: the centres of the cells of a grid over the box of a density in the plane, row by row
+    from below."""
     middles = [low + (torch.arange(side) + 0.5) * (high - low) / side for low, high in density.box]
     y, x = torch.meshgrid(middles[1], middles[0], indexing="ij")
     return torch.stack([x, y], -1).view(-1, 2)
 
 
 def contours(axes: Axes, density: Density, described: Mapping[str, Any]) -> None:
-    """The real density: circles of 3 sigma around its modes, or lines around 95, 75 and 40 % of it."""
+    """Contours that enclose 95, 75 and 40 % of the real density; nothing if it has modes, which `circles` draws."""
     if density.modes is not None:
         return
     table, levels = _contours(json.dumps(described))
@@ -185,11 +190,11 @@ def contours(axes: Axes, density: Density, described: Mapping[str, Any]) -> None
 
 
 def circles(axes: Axes, density: Density, found: Tensor) -> None:
-    """A circle of 3 sigma around each mode; lost ones red, dashed and crossed. found: (K,) bool."""
+    """A circle of 3 sigma around each mode; missing modes are red, dashed and crossed. found: (K,) bool."""
     from matplotlib.collections import EllipseCollection
 
-    for chosen, colour, style in ((found, REAL, "-"), (~found, LOST, "--")):
-        centres, width = density.centres[chosen].numpy(), 2 * SIGMAS * density.scales[chosen].numpy()
+    for chosen, colour, style in ((found, REAL, "-"), (~found, MISSING, "--")):
+        centres, width = density.centres[chosen].numpy(), 2 * MODE_SIGMAS * density.scales[chosen].numpy()
         axes.add_collection(
             EllipseCollection(
                 width, width, 0 * width, units="xy", offsets=centres, offset_transform=axes.transData,
@@ -197,7 +202,7 @@ def circles(axes: Axes, density: Density, found: Tensor) -> None:
             )
         )  # fmt: skip
     lost = density.centres[~found].numpy()
-    axes.plot(lost[:, 0], lost[:, 1], "x", color=LOST, markersize=7, markeredgewidth=1.6, zorder=5)
+    axes.plot(lost[:, 0], lost[:, 1], "x", color=MISSING, markersize=7, markeredgewidth=1.6, zorder=5)
 
 
 def belief_map() -> Colormap:
@@ -208,7 +213,7 @@ def belief_map() -> Colormap:
 
 
 def heat(axes: Axes, density: Density, d: Tensor) -> None:
-    """What D says over the box: (side * side,) probabilities as a map from made over cannot tell to real."""
+    """A map of D over the box, from (side * side,) probabilities."""
     side = round(len(d) ** 0.5)
     (x0, x1), (y0, y1) = density.box
     axes.imshow(

@@ -1,4 +1,4 @@
-"""Points in files: reading CSV with errors that name the line, writing CSV, NumPy arrays and pictures."""
+"""Reads points from CSV files, with errors that name the line, and writes CSV files, NumPy arrays and pictures."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from zerosum.errors import UserError
 
 SUFFIXES = (".csv", ".tsv")
 ENDINGS = (".csv", ".npy", ".png")
-"""Of files that are read, and of those that are written."""
-GLANCE = 20
-"""Lines that are looked at to see whether a file is ours."""
+"""Suffixes of files that are read, and of those that are written."""
+LINES_TO_RECOGNISE = 20
+"""The number of lines that are read to recognise a file."""
 
 
 def read_table(path: Path) -> tuple[Tensor, tuple[str, ...]]:
     """(N, 1 or 2) float64 and the columns' names, of a file of numbers separated by commas, semicolons or tabs.
 
-    The first line may name the columns; empty lines and lines that begin with # are passed over. UserError names the line
+    The first line may name the columns; empty lines and lines that begin with # are skipped. UserError names the line
     and the value at fault.
     """
     try:
@@ -47,7 +47,7 @@ def _text(path: Path) -> TextIO:
 
 
 def _cells(file: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    """(line number, values) of every line that holds some; the first line decides what separates them."""
+    """(line number, values) of every line with values; the separator is that of the first line."""
     delimiter = ""
     for number, line in enumerate(file, 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -85,9 +85,9 @@ def _is_number(value: str) -> bool:
 
 def _number(path: Path, line: int, value: str) -> float:
     if not _is_number(value):
-        raise UserError(f"{path}, line {line}: {value!r} is not a number. Mend or delete the line.")
+        raise UserError(f"{path}, line {line}: {value!r} is not a number. Correct or delete the line.")
     if not math.isfinite(float(value)):
-        raise UserError(f"{path}, line {line}: {value!r} is not finite. Mend or delete the line.")
+        raise UserError(f"{path}, line {line}: {value!r} is not finite. Correct or delete the line.")
     return float(value)
 
 
@@ -97,24 +97,24 @@ def looks_like_points(path: Path) -> bool:
         if path.suffix.lower() not in SUFFIXES or not is_regular(path):
             return False
         with _text(path) as file:
-            first = itertools.islice(_cells(file), GLANCE)
+            first = itertools.islice(_cells(file), LINES_TO_RECOGNISE)
             return any(len(values) in (1, 2) and all(map(_is_number, values)) for _, values in first)
     except (OSError, UnicodeDecodeError, csv.Error):
         return False
 
 
-def _columns(num: int) -> str:
+def _num_columns(num: int) -> str:
     return f"{num} column{'' if num == 1 else 's'}"
 
 
 def read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
-    """(N, D) float32 points of CSV files in the data's own units, as the discriminator wants them."""
+    """(N, D) float32 points of CSV files in the data's own units, as the discriminator takes them."""
     parts = []
     for path in paths:
         table, _ = read_table(path)
         if table.shape[1:] != info.sample.shape:
             raise UserError(
-                f"{path} has {_columns(table.shape[1])}; this run's points have {_columns(*info.sample.shape)}."
+                f"{path} has {_num_columns(table.shape[1])}; this run's points have {_num_columns(*info.sample.shape)}."
             )
         parts.append(table)
     offset, scale = (torch.tensor(info.payload[name], dtype=torch.float64) for name in ("offset", "scale"))
@@ -122,7 +122,8 @@ def read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
 
 
 def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()) -> list[Path]:
-    """Samples as .csv or .npy in the data's own units, or as a .png picture. Points have no size and no classes."""
+    """Samples as .csv or .npy in the data's own units, or as a .png picture. The options do not apply to
+    points."""
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = path.suffix.lower()
     frame = info.payload["offset"], info.payload["scale"]
@@ -134,7 +135,7 @@ def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions 
     elif suffix == ".npy":
         np.save(path, points.astype(coordinates.dtype_for(*frame)))
     elif suffix == ".png":
-        preview.picture(samples, path, PreviewContext(0, info), made=True)
+        preview.picture(samples, path, PreviewContext(0, info), generated=True)
     else:
         raise UserError(f"--out {path}: cannot write {suffix or 'a folder of points'}. Use .csv, .npy or .png.")
     return [path]

@@ -1,4 +1,4 @@
-"""Toy recipes: complete typed rows. Each has its measured result in docs/toys.md."""
+"""The recipes of points. docs/toys.md has the measured result of each."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (TOY, LINE, C
 
 
 def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
-    """The recipe for a source that names none, and why; points are so quick that time and device decide nothing."""
+    """The default recipe of a source, and the reason. It does not depend on time and device, because training is
+    fast."""
     if info.sample.shape == (1,):
         return "toy-line", "points on the line; its noise of one dimension can be drawn below them"
     return "toy", "points in the plane, where it loses no mode"

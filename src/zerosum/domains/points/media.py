@@ -1,4 +1,5 @@
-"""Shapes out: pictures, turning pictures, and files in the data's own units; and files in again, to be judged."""
+"""Writes shapes as pictures, rotating pictures and files in the data's own units, and reads files for the
+discriminator."""
 
 from __future__ import annotations
 
@@ -14,47 +15,48 @@ from zerosum.data import coordinates, filenames
 from zerosum.data.images import film as films
 from zerosum.data.images.pictures import marked
 from zerosum.domain import DatasetInfo, PreviewContext, WriteOptions
-from zerosum.domains.points import drawing, files, meshes
+from zerosum.domains.points import drawing, files, formats
 from zerosum.domains.points.data import normalised
 from zerosum.errors import UserError
 
 FRAMES, PER_SECOND = 36, 18.0
-"""Pictures of one turn about the upright axis, and how many a second."""
+"""Frames of one rotation about the upright axis, and frames per second."""
 MOST_TURNING, TURNING = 12, 176
-"""Shapes that a turning picture shows, and the side of each in pixels."""
+"""The greatest number of shapes of a rotating picture, and the side of each in pixels."""
 TILE, LARGE_TILE = 128, 256
-"""The side of each shape in a picture, in pixels; the second where there are at most MOST_TURNING."""
+"""The side of each shape in a picture, in pixels; the second is used for at most MOST_TURNING shapes."""
 SUFFIXES = (".png", ".ply", ".xyz", ".npy", *films.KINDS)
 
 
-def picture(samples: Tensor, path: Path, scene: PreviewContext) -> None:
-    """One PNG of samples (N, P, 3), made ones in another colour than real ones."""
-    _save(samples, path, scene.columns, scene.info, made=scene.noise is not None)
+def picture(samples: Tensor, path: Path, context: PreviewContext) -> None:
+    """One PNG of samples (N, P, 3), generated ones in another colour than real ones."""
+    _save(samples, path, context.columns, context.info, generated=context.noise is not None)
 
 
-def _save(samples: Tensor, path: Path, columns: int, info: DatasetInfo, made: bool) -> None:
+def _save(samples: Tensor, path: Path, columns: int, info: DatasetInfo, generated: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     tile = TILE if len(samples) > MOST_TURNING else LARGE_TILE
-    sheet = Image.fromarray(drawing.sheet(samples, columns, info.payload["up"], made, tile))
+    sheet = Image.fromarray(drawing.sheet(samples, columns, info.payload["up"], generated, tile))
     sheet.save(path, format="PNG", pnginfo=marked(columns, -(-len(samples) // columns)))
 
 
 def film(samples: Tensor, path: Path, frames_per_second: float) -> None:
-    """The shapes one after the other as a moving picture, while the eye walks once about them."""
+    """A film of the shapes one after the other, seen from a viewpoint that moves once around them."""
     turns = drawing.TURN + 360 * np.arange(len(samples)) / len(samples)
     seen = [drawing.view(cloud, "z", True, 256, float(turn)) for cloud, turn in zip(samples, turns, strict=True)]
     films.film(drawing.as_frames(seen), path, frames_per_second)
 
 
 def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()) -> list[Path]:
-    """Samples as a picture (.png), a turning one (.gif, .apng, .mp4: the first 12), an array (.npy), or a cloud a file (.ply,
-    .xyz: numbered where there are several); without an ending a folder of .ply files. Coordinates are the data's own."""
+    """Writes samples as a picture (.png), a rotating one (.gif, .apng, .mp4: the first 12), an array (.npy), or one
+    file for each (.ply, .xyz: numbered if there are several); without a suffix as a folder of .ply files. Coordinates
+    are in the data's units."""
     suffix = path.suffix.lower()
     if suffix and suffix not in SUFFIXES:
         raise UserError(f"--out {path}: cannot write {suffix}. Use {', '.join(SUFFIXES)}, or a folder for .ply files.")
     (path if not suffix else path.parent).mkdir(parents=True, exist_ok=True)
     if suffix == ".png":
-        _save(samples, path, max(1, round(len(samples) ** 0.5)), info, made=True)
+        _save(samples, path, max(1, round(len(samples) ** 0.5)), info, generated=True)
         return [path]
     if suffix in films.KINDS:
         some = samples[:MOST_TURNING]
@@ -68,7 +70,7 @@ def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions 
         return [path]
     digits = coordinates.digits_for(*frame)
     targets = _names(path, len(clouds), options.names)
-    return [_one(cloud, target, digits) for cloud, target in zip(clouds, targets, strict=True)]
+    return [_write_cloud(cloud, target, digits) for cloud, target in zip(clouds, targets, strict=True)]
 
 
 def _names(path: Path, num: int, classes: Sequence[str]) -> list[Path]:
@@ -78,11 +80,11 @@ def _names(path: Path, num: int, classes: Sequence[str]) -> list[Path]:
     return [path] if num == 1 else [path.with_name(name) for name in many]
 
 
-def _one(cloud: meshes.Array, path: Path, digits: int) -> Path:
+def _write_cloud(cloud: formats.Array, path: Path, digits: int) -> Path:
     if path.suffix.lower() == ".xyz":
         np.savetxt(path, cloud, fmt=f"%.{digits}g")
         return path
-    # trimesh writes float32 alone.
+    # trimesh writes only float32.
     kind = "double" if cloud.dtype == np.float64 else "float"
     axes = "".join(f"property {kind} {axis}\n" for axis in "xyz")
     head = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(cloud)}\n{axes}end_header\n"
@@ -91,7 +93,7 @@ def _one(cloud: meshes.Array, path: Path, digits: int) -> Path:
 
 
 def read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
-    """(N, P, 3) of files, normalised as the training data were."""
+    """(N, P, 3) of files, normalised as the training data."""
     parts = []
     for path in paths:
         if path.suffix.lower() not in (*files.SINGLE, *files.ARRAYS):

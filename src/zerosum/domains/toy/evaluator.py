@@ -1,4 +1,4 @@
-"""Judging generated points: every measure beside what fresh real points score, each with its protocol."""
+"""Evaluates generated points. The reference of each metric is its value for fresh real points."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from torch import Tensor
 
 from zerosum.domain import QuickMetrics
 from zerosum.domains.toy import densities, measures
-from zerosum.domains.toy.cells import SMOOTHING, Cells
-from zerosum.domains.toy.measures import MEANINGS, ReferenceData
-from zerosum.domains.toy.modes import found
+from zerosum.domains.toy.densities import modes_found
+from zerosum.domains.toy.measures import MEANINGS, SMOOTHING, Cells, ReferencePoints
 from zerosum.engine.seeds import generator
 from zerosum.metrics.record import Record
 
@@ -21,21 +20,21 @@ if TYPE_CHECKING:
     from zerosum.domains.toy.data import PointSource
 
 Judge = Callable[[Tensor, Tensor | None], Tensor]
-"""(N, D) points and None -> (N,) logits above the neutral one."""
+"""(N, D) points and None -> (N,) logits relative to the neutral one."""
 
 NUM_SAMPLES = 50_000
 NUM_CONTROL, EVENLY = 1_000, "evenly over the picture"
-FEWEST = 100
-"""Held-out rows of a file from which on they serve as fresh real points."""
+MIN_FRESH = 100
+"""At least so many held-out rows of a file are needed to use them as fresh real points."""
 SIDES = {1: 100, 2: 40}
 """Cells along each dimension; fewer for files of few rows."""
 
 
 class PointEvaluator:
-    """Measures of a generator against one source of points.
+    """Computes the metrics of a generator on one source of points.
 
-    A named density is the truth itself, and fresh points are drawn from it; of a file, the training rows stand for the
-    truth and the held-out ones are fresh.
+    For a named density the reference data and fresh points are drawn from it; for a file the reference data are the
+    training rows and the fresh points are the held-out rows.
     """
 
     num_samples = NUM_SAMPLES
@@ -48,7 +47,8 @@ class PointEvaluator:
         """Nothing is needed before the first measurement."""
 
     def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: Judge | None) -> list[Record]:
-        """All measures of (N, D) fakes. judge: the discriminator, if its distance from the best one is wanted."""
+        """All metrics of (N, D) fakes. judge: the discriminator, to compute its distance from the optimal one; or
+        None."""
         fakes, truth = fakes.detach().cpu(), self._truth
         values = measures.of_points(fakes, truth)
         if judge is not None:
@@ -57,37 +57,37 @@ class PointEvaluator:
         return [self._record(name, value, protocol) for name, value in values.items()]
 
     def quick(self, fakes: Tensor) -> QuickMetrics:
-        """Health numbers: how varied the fakes are, and where there are modes how many of them are found."""
+        """Health values: the diversity of the fakes and, if there are modes, how many of them are modes_found."""
         fakes, reals = fakes.detach().cpu(), self.source.data[: len(fakes)].cpu()
         diversity = float(torch.pdist(fakes).mean() / torch.pdist(reals).mean())
         if self.density.modes is None:
             return QuickMetrics(diversity)
-        num_found = float(found(fakes, self.density).sum())
+        num_found = float(modes_found(fakes, self.density).sum())
         return QuickMetrics(diversity, modes_found=num_found, num_modes=float(len(self.density.modes)))
 
-    # --- what the fakes are held against
+    # --- reference data and values
 
     @functools.cached_property
-    def _truth(self) -> ReferenceData:
+    def _truth(self) -> ReferencePoints:
         source, fresh = self.source, self._fresh
         most, rows = SIDES[self.density.num_dims], source.num_rows
         side = most if source.exact else max(4, min(most, round(2 * rows ** (1 / (2 + self.density.num_dims)))))
         cells = Cells(self.density.box, side)
         if source.exact:
             points = self.density.sample(NUM_SAMPLES, generator(self.seed, "evaluate", "truth"))
-            return ReferenceData(points, cells, self.density, NUM_SAMPLES)
-        return ReferenceData(source.data.cpu(), cells, None, rows if fresh is None else min(rows, len(fresh)))
+            return ReferencePoints(points, cells, self.density, NUM_SAMPLES)
+        return ReferencePoints(source.data.cpu(), cells, None, rows if fresh is None else min(rows, len(fresh)))
 
     @functools.cached_property
     def _fresh(self) -> Tensor | None:
-        """Real points of which neither the training nor the truth knows."""
+        """Real points that are in neither the training data nor the reference data; None if there are too few."""
         if self.source.exact:
             return self.density.sample(NUM_SAMPLES, generator(self.seed, "evaluate", "fresh"))
-        return self.source.heldout.cpu() if self.source.num_heldout >= FEWEST else None
+        return self.source.heldout.cpu() if self.source.num_heldout >= MIN_FRESH else None
 
     @functools.cached_property
     def _references(self) -> dict[str, float]:
-        """What fresh real points score, and a D that says 1/2 to everything against them."""
+        """The values of fresh real points, and of a D that is 1/2 everywhere."""
         if self._fresh is None:
             return {}
         even = torch.zeros(max(len(self._fresh), len(self._truth.points)))
@@ -98,13 +98,13 @@ class PointEvaluator:
 
     @functools.cached_property
     def _control(self) -> dict[str, float]:
-        """What points that lie evenly over the whole picture score, by base name: no measure should be content with them."""
+        """The values of points distributed evenly over the box, by base name; no metric should rate them well."""
         low, high = torch.tensor(self.density.box).T
         shares = torch.rand(NUM_CONTROL, len(low), generator=generator(self.seed, "evaluate", "control"))
-        found = measures.of_points(low + (high - low) * shares, self._truth)
-        return {name.partition("[")[0]: value for name, value in found.items()}
+        values = measures.of_points(low + (high - low) * shares, self._truth)
+        return {name.partition("[")[0]: value for name, value in values.items()}
 
-    # --- what is told
+    # --- records
 
     def _record(self, name: str, value: float, protocol: Mapping[str, Any]) -> Record:
         base = name.partition("[")[0]
