@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from zerosum.domains.points import DOMAIN, controls, evaluator
+from zerosum.domains.points import DOMAIN, controls, distances, evaluator
 from zerosum.domains.points.distances import ShapeDistance
 from zerosum.domains.points.evaluator import ShapeEvaluator
 from zerosum.metrics.record import Record
@@ -75,7 +75,7 @@ def test_a_repeated_shape_costs_no_distances_and_controls_are_taken_once(
 ) -> None:
     judge, _ = many
     monkeypatch.setattr(distances, "emd", lambda a, b: pytest.fail("a distance was computed again"))
-    assert judge._failing["COV[EMD"][controls.REPEATED] == 1 / 12
+    assert judge._controls["COV[EMD"][controls.REPEATED] == 1 / 12
 
 
 def test_shapes_that_are_all_alike_cannot_be_judged() -> None:
