@@ -25,7 +25,7 @@ PLACES = {
     "mlflow": ("training/loggers.py",),
     "onnx": ("generation/export/exporting.py",),
     "tables": ("api.py", "domains/tables/reading/frames.py", "domains/tables/writing.py", "estimators/tables.py"),
-    "points": ("domains/points/meshes.py",),
+    "points": ("domains/points/formats.py",),
     "textures": ("domains/translation/builtin_sources.py",),
 }
 """Files that may import what an extra brings."""
