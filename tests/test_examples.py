@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import zerosum as zs
 from zerosum import catalog
+from zerosum.cli import app
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -57,3 +59,18 @@ def test_a_domain_of_signals_has_classes_and_plots(tmp_path: Path, monkeypatch: 
     signals = run.sample(6, seed=3, labels="saw")
     assert signals.shape == (6, 1, 64)
     assert list((tmp_path / "waves" / "previews").glob("step-*.png"))
+    other = zs.train("waves", out=tmp_path / "other", overrides={**small, "seed": 1})
+    for verb in (
+        ["interpolate", str(run.path), "--out", str(tmp_path / "walk.png"), "--frames", "6"],
+        ["compare", str(run.path), str(other.path), "--out", str(tmp_path / "compare.png")],
+        ["directions", str(run.path), "--out", str(tmp_path / "directions.png"), "--num", "2"],
+        ["export", str(run.path), "--format", "huggingface", "--out", str(tmp_path / "hub")],
+    ):
+        done = CliRunner().invoke(app, verb)
+        assert done.exit_code == 0, done.output
+    assert (tmp_path / "walk.png").stat().st_size > 0
+    assert (tmp_path / "hub" / "grid.png").stat().st_size > 0
+    mixed = CliRunner().invoke(app, ["mix", str(run.path), "--out", str(tmp_path / "mix.png")])
+    assert "reads its noise in one piece" in str(mixed.exception)
+    moving = CliRunner().invoke(app, ["interpolate", str(run.path), "--out", str(tmp_path / "walk.gif")])
+    assert "has no moving pictures" in str(moving.exception)

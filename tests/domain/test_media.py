@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import wave
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,15 @@ from torch import Tensor
 import zerosum as zs
 from zerosum import catalog
 from zerosum.domain import PreviewContext
+from zerosum.domain.eval_options import EvalOptions
 from zerosum.errors import UserError
-from zerosum.generation.latents.space import Space, refuse_huge
+from zerosum.evaluation.compare import hold
+from zerosum.generation.export.exporting import export
+from zerosum.generation.latents.space import Space, refuse_huge, refuse_sheet
 from zerosum.report.previews import element
 from zerosum.run_folder import RunFolder
+
+SMALL = {"steps": 4, "batch": 8, "threads": 1}
 
 
 def sound(samples: Tensor, path: Path, context: PreviewContext) -> None:
@@ -34,7 +40,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> zs.Run:
         toy, media=replace(toy.media, preview=sound, preview_ending=".wav", sample_name="", endings=(".csv",))
     )
     monkeypatch.setattr("zerosum.domains.toy.DOMAIN", heard)
-    return zs.train("ring", out=tmp_path / "run", overrides={"steps": 4, "batch": 8, "threads": 1})
+    return zs.train("ring", out=tmp_path / "run", overrides=SMALL)
 
 
 def test_a_domain_of_sounds_is_heard_on_its_page(run: zs.Run) -> None:
@@ -42,7 +48,13 @@ def test_a_domain_of_sounds_is_heard_on_its_page(run: zs.Run) -> None:
     assert names[0] == "real.wav"
     assert {name for name in names if name.startswith("step-")} >= {"step-00000000.wav", "step-00000004.wav"}
     page = (run.path / "report.html").read_text(encoding="utf-8")
-    assert page.count("<audio controls src=") == 2
+    assert (
+        page.count("<audio controls src=") == 2
+    )  # the newest and the real ones; the others stand in the script's data
+    data = json.loads(page.partition('id="report-data">')[2].partition("</script>")[0])
+    assert [frame["step"] for frame in data["frames"]] == [0, 1, 2, 3, 4]
+    assert all(frame["html"].startswith("<audio controls src=") for frame in data["frames"])
+    assert f'max="{len(data["frames"]) - 1}"' in page
     assert "media-src data:" in page
     assert "--out samples.csv" in page
     assert run.domain.media.sample_file == "samples.csv"
@@ -62,6 +74,17 @@ def test_the_latent_space_asks_the_medium(run: zs.Run, tmp_path: Path) -> None:
         space.film(walked, tmp_path / "walk.gif", 24)
     with pytest.raises(UserError, match=r"x.png: samples of the domain 'toy' cannot be shown as one picture"):
         refuse_huge(run, 4, tmp_path / "x.png")
+    with pytest.raises(
+        UserError, match=r"mix.png: samples of the domain 'toy' cannot be shown as one picture; .* .wav"
+    ):
+        refuse_sheet(run, tmp_path / "mix.png")
+    done = export(run, "huggingface", tmp_path / "hub")
+    assert "grid.wav" in {path.name for path in done.paths}
+    assert "\n[Samples of seed 0](grid.wav)" in (tmp_path / "hub" / "README.md").read_text()
+    with pytest.raises(UserError, match=r"'toy' are shown as .wav, so there is no picture"):
+        hold(
+            [run.path, zs.train("ring", out=tmp_path / "other", overrides=SMALL).path], EvalOptions(), str, picture=True
+        )
 
 
 def test_elements_of_other_media(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_full_disk_ends_in_one_message_and_leaves_nothing(tmp_path: Path, kind
 def test_an_unconditional_generator_of_data_with_classes_goes_to_the_hub(tmp_path: Path) -> None:
     run = published.generator(tmp_path / "run", "mlp", latent=8, classes=huggingface.COLUMNS, conditional=False)
     export(run, "huggingface", tmp_path / "out")
-    made = Image.open(tmp_path / "out" / huggingface.PICTURE)
+    made = Image.open(tmp_path / "out" / "grid.png")
     assert made.width > made.height > 60
 
 

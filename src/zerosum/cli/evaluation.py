@@ -165,7 +165,7 @@ def compare(
     from zerosum.evaluation.compare import draw
     from zerosum.report.comparison import comparison_table
 
-    found = contests.hold(folders, EvalOptions(extractor, num, weights, trust, download), say)
+    found = contests.hold(folders, EvalOptions(extractor, num, weights, trust, download), say, out.suffix == ".png")
     content = {
         "source": found.info.name,
         "fingerprint": found.info.fingerprint,

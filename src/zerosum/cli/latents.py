@@ -104,7 +104,9 @@ def mix(
     _refuse_unless(target, PICTURES)
     latent_space = _space(folder, None)
     from zerosum.generation.latents import mix as mixing
+    from zerosum.generation.latents.space import refuse_sheet
 
+    refuse_sheet(latent_space.run, target)
     count = mixing.num_layers(latent_space)
     chosen = mixing.layers_of(layers or f"0-{max(0, count // 2 - 1)}", count)
     left, top = (latent_space.keys(names.split(","), label, truncation) for names in (rows, columns))
@@ -140,8 +142,10 @@ def directions(
     from zerosum.generation.latents import directions as finding
     from zerosum.generation.latents.labelled_grid import Layout
     from zerosum.generation.latents.mix import layers_of, num_layers
+    from zerosum.generation.latents.space import refuse_sheet
 
     finding.refuse_strip(reach, steps)
+    refuse_sheet(latent_space.run, target)
     found = finding.find(latent_space, num, None if layers is None else layers_of(layers, num_layers(latent_space)))
     paths = found.save(folder, latent_space)
     strips = finding.strips(latent_space, found, latent_space.keys(seeds.split(","), label), reach, steps)
@@ -184,8 +188,10 @@ def project(
 
     from zerosum import api
     from zerosum.generation.latents.project import project as search
+    from zerosum.generation.latents.space import refuse_sheet
 
     latent_space = _space(folder, space)
+    refuse_sheet(latent_space.run, target)
     files = api.files_in(files)
     missing = [str(path) for path in files if not path.is_file()]
     if missing or not files:

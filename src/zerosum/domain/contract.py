@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from zerosum.data.images.pictures import PICTURES
 from zerosum.domain import info as infos
 from zerosum.domain.conditions import OtherCondition
 from zerosum.domain.eval_options import EvalOptions
@@ -161,6 +162,11 @@ class Media:
     similarity: Callable[[Tensor], Sequence[Tensor]] | None = None
     endings: tuple[str, ...] = ()
     preview_ending: str = ".png"
+
+    @property
+    def draws(self) -> bool:
+        """Whether previews are pictures, so that samples can be laid out on a sheet."""
+        return self.preview_ending in PICTURES
 
     @property
     def sample_file(self) -> str:

@@ -69,13 +69,22 @@ class RunComparison:
     table: Comparison
 
 
-def hold(paths: Sequence[Path], choice: EvalOptions, say: Callable[[str], None]) -> RunComparison:
-    """Measures the published generator of each run. UserError for fewer than two runs, and for runs on different data."""
+def hold(
+    paths: Sequence[Path], choice: EvalOptions, say: Callable[[str], None], picture: bool = False
+) -> RunComparison:
+    """Measures the published generator of each run. UserError for fewer than two runs, for runs on different data, and, where a
+    `picture` of them is wanted, for a domain whose samples are no pictures."""
     if len(paths) < 2:
         raise UserError("compare needs at least two runs.")
     folders = [RunFolder.open(path) for path in paths]
     _refuse_different(folders)
     measurer = SavedEvaluator(folders[0], choice, SEED)
+    domain = measurer.plan.domain
+    if picture and not domain.media.draws:
+        raise UserError(
+            f"compare: samples of the domain {domain.name!r} are shown as {domain.media.preview_ending}, so there is no picture "
+            "of runs side by side. Give --out compare.json for all records."
+        )
     names, entries = _names(paths), []
     for name, folder in zip(names, folders, strict=True):
         say(f"{name}: measuring {measurer.evaluator.num_samples:,} samples ...")
@@ -175,7 +184,7 @@ def _grid(comparison: RunComparison, entry: ComparedRun) -> Any:
     from PIL import Image
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "grid.png"
+        path = Path(folder) / f"grid{comparison.domain.media.preview_ending}"
         made = entry.samples.new_empty(len(entry.samples), 0)  # the noise is not known here
         comparison.domain.media.preview(entry.samples, path, PreviewContext(COLUMNS, comparison.info, made))
         with Image.open(path) as image:

@@ -130,7 +130,7 @@ document.addEventListener("toggle", (event) => {
 
 const times = DATA.frames.length ? DATA.frames : DATA.scores;
 const slider = document.getElementById("slider"), play = document.getElementById("play");
-const picture = document.getElementById("fake"), when = document.getElementById("when");
+const picture = document.getElementById("fake"), medium = document.getElementById("fake-element"), when = document.getElementById("when");
 
 const newest = DATA.frames[DATA.frames.length - 1];
 if (newest && picture) newest.src = picture.src;
@@ -143,6 +143,7 @@ function seek(index) {
     picture.src = at.src;
     picture.alt = `Generated samples at step ${step}`;
   }
+  if (medium && at.html && medium.innerHTML !== at.html) medium.innerHTML = at.html;
   follow();
   if (!slider) return;
   slider.value = index;

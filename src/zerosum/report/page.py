@@ -81,6 +81,7 @@ def render_page(folder: RunContents, gallery: Gallery, more: str = "", limit: in
     frames = [{"step": one.step, "src": one.address, "samples": samples.get(one.step or 0)} for one in gallery.fakes]
     if frames:
         frames[-1]["src"] = None  # it is in the page already
+    frames += [{"step": step, "html": shown, "samples": samples.get(step)} for step, shown in gallery.elements]
     data = {"charts": charts, "scores": scores, "frames": frames}
     body = "".join(_body(folder, gallery, charts, scores, limit))
     return (
@@ -156,7 +157,7 @@ def _header(folder: RunContents) -> str:
 def _stage(gallery: Gallery, scores: list[Json]) -> str:
     """Samples, reals and D's scores side by side, with one slider for the step."""
     fake = gallery.fakes[-1] if gallery.fakes else None
-    count = len(gallery.fakes) or len(scores)
+    count = len(gallery.fakes) or len(gallery.elements) or len(scores)
     control = (
         '<div class="control"><button type="button" id="play">Play</button>'
         f'<input type="range" id="slider" min="0" max="{count - 1}" value="{count - 1}" '
@@ -167,7 +168,7 @@ def _stage(gallery: Gallery, scores: list[Json]) -> str:
         '<div class="plot"></div><div class="legend"></div></figure>'
     )
     label = f"Generated at step {fake.step:,}" if fake and count == 1 else "Generated"
-    pictures = _picture(label, fake, "fake", gallery.newest_element)
+    pictures = _picture(label, fake, "fake", gallery.elements[-1][1] if gallery.elements else "")
     pictures += _picture("Real", gallery.real, "real", gallery.real_element)
     large = [one for one in (fake, gallery.real) if one and one.sheet]
     wide = "" if not large else " halves" if all(one.columns for one in large) else " sheets"
@@ -180,7 +181,7 @@ def _stage(gallery: Gallery, scores: list[Json]) -> str:
 
 def _picture(label: str, picture: Picture | None, kind: str, element: str = "") -> str:
     if element:
-        return f"<figure><figcaption>{label}</figcaption>{element}</figure>"
+        return f'<figure><figcaption>{label}</figcaption><div id="{kind}-element">{element}</div></figure>'
     if picture is None:
         missing = "No samples were drawn yet." if kind == "fake" else "No real samples were saved."
         return f'<figure><figcaption>{label}</figcaption><p class="empty">{missing}</p></figure>'

@@ -31,7 +31,7 @@ TEXT = (".txt", ".csv", ".tsv")
 MOST_LETTERS = 20_000
 """Of a preview that is text."""
 _NAME = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.png")
-_OTHER = re.compile(r"step-(?:\d{8}|[1-9]\d{8,})\.(?!png)\w+")
+_OTHER = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.(?!png)\w+")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GRID = re.compile(rb"tEXtgrid\0(\d{1,4})x(\d{1,4})")
 T = TypeVar("T")
@@ -63,14 +63,14 @@ class Picture:
 @dataclass(frozen=True)
 class Gallery:
     """The pictures of a run, by rising step, and a sentence for each thing left out. models: of the classical models beside
-    the run, by file name. newest_element, real_element: where previews are no PNG pictures, the HTML element that shows the
-    newest one, and that of the real data."""
+    the run, by file name. elements, real_element: where previews are no PNG pictures, (step, HTML element) of those that are
+    shown, by rising step, and the element of the real data."""
 
     fakes: list[Picture] = field(default_factory=list)
     real: Picture | None = None
     notes: list[str] = field(default_factory=list)
     models: dict[str, Picture] = field(default_factory=dict)
-    newest_element: str = ""
+    elements: list[tuple[int, str]] = field(default_factory=list)
     real_element: str = ""
 
 
@@ -95,14 +95,9 @@ def gather(folder: Path, most: int = MOST, most_bytes: int = MOST_BYTES) -> Gall
     if not previews.is_dir():
         notes.append("There are no sample pictures: previews/ is missing.")
     steps = {int(n[1]): path for path in _files(previews) if (n := _NAME.fullmatch(path.name)) and path.is_file()}
-    others = [path for path in _files(previews) if _OTHER.fullmatch(path.name)]
+    others = {int(n[1]): path for path in _files(previews) if (n := _OTHER.fullmatch(path.name)) and path.is_file()}
     if others:
-        real = [path for path in _files(previews) if path.stem == "real"]
-        return Gallery(
-            notes=notes,
-            newest_element=element(others[-1], most_bytes // 2),
-            real_element=element(real[0], most_bytes // 2) if real else "",
-        )
+        return _elements(others, [path for path in _files(previews) if path.stem == "real"], most, most_bytes)
     if previews.is_dir() and not steps:
         notes.append("No samples were drawn yet: previews/ holds no preview of a step.")
     read: dict[Path, Picture] = {}
@@ -117,6 +112,18 @@ def gather(folder: Path, most: int = MOST, most_bytes: int = MOST_BYTES) -> Gall
         notes.append(f"{len(fakes)} of {len(steps)} previews are shown, evenly chosen; all lie in previews/.")
     models = {path.name: one for path, one in kept.items() if path.parent != previews}
     return Gallery(fakes, kept.get(previews / "real.png"), notes, models)
+
+
+def _elements(steps: dict[int, Path], real: list[Path], most: int, most_bytes: int) -> Gallery:
+    """The previews of another medium: as many, evenly chosen, as `most` and most_bytes allow; the newest stands twice."""
+    real_element = element(real[0], most_bytes // 4) if real else ""
+    chosen = spread(sorted(steps), most)
+    found = {step: element(steps[step], most_bytes // 4) for step in chosen}
+    while len(chosen) > 1 and sum(len(found[s]) for s in [*chosen, chosen[-1]]) + len(real_element) > most_bytes:
+        chosen = spread(chosen, max(1, len(chosen) * 3 // 4))
+    left = f"{len(chosen)} of {len(steps)} previews are shown, evenly chosen; all lie in previews/."
+    notes = [left] if len(chosen) < len(steps) else []
+    return Gallery(notes=notes, elements=[(step, found[step]) for step in chosen], real_element=real_element)
 
 
 def element(path: Path, most_bytes: int) -> str:

@@ -17,13 +17,13 @@ MOST_NAMED = 12
 PROTOCOL = ("extractor", "num_real", "num_fake", "split", "resize", "seed", "sample_seed", "weights", "step")
 
 
-def model_card(run: TrainedGenerator, config: Mapping[str, Any], licence: str | None, picture: str) -> str:
+def model_card(run: TrainedGenerator, config: Mapping[str, Any], licence: str | None, preview: str) -> str:
     """README.md: YAML front matter and Markdown. licence: an identifier of the hub (apache-2.0, cc-by-4.0, ...)."""
     info, recipe = run.sampler.info, run.recipe
     parts = [
         _front_matter(licence, run.domain.media.pixels),
         f"# {info.name or recipe.name}, by {recipe.name}\n",
-        f"![Samples of seed 0]({picture})\n",
+        f"{'!' if run.domain.media.draws else ''}[Samples of seed 0]({preview})\n",
         f"A generator trained as one side of a two-player game (a GAN) with [zerosum]: {recipe.why}\n",
         _table(
             {

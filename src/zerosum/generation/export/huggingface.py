@@ -19,7 +19,8 @@ from zerosum.generation.trained_generator import TrainedGenerator
 from zerosum.jsonfile import read_object
 from zerosum.store import write_durably
 
-PICTURE, README = "grid.png", "README.md"
+PREVIEW, README = "grid", "README.md"
+"""The file of samples is "grid" with the ending of the domain's previews."""
 COLUMNS, ROWS = 10, 6
 
 
@@ -42,12 +43,13 @@ def write(run: TrainedGenerator, out: Path, licence: str | None) -> tuple[list[s
         write_durably(out / name, (run.path / name).read_bytes())
     copy = TrainedGenerator(out)
     found = check(run, lambda z, y=None: copy.domain.media.postprocess(copy.sampler.make(z, y), copy.recipe), 0.0)
-    _picture(run, out / PICTURE)
-    write_durably(out / README, model_card(run, config, licence, PICTURE).encode())
-    return [HUB_CARD, HUB_WEIGHTS, README, PICTURE, *examples], {**found, "by": f"zerosum {zerosum.__version__}"}
+    preview = PREVIEW + run.domain.media.preview_ending
+    _preview(run, out / preview)
+    write_durably(out / README, model_card(run, config, licence, preview).encode())
+    return [HUB_CARD, HUB_WEIGHTS, README, preview, *examples], {**found, "by": f"zerosum {zerosum.__version__}"}
 
 
-def _picture(run: TrainedGenerator, path: Path) -> None:
+def _preview(run: TrainedGenerator, path: Path) -> None:
     """Samples of seed 0; where there are a few classes, a column for each."""
     classes = run.sampler.info.num_classes
     by_class = run.sampler.conditional and 2 <= classes <= 2 * COLUMNS

@@ -83,7 +83,7 @@ def write(
 def _drawn(domain: Domain, samples: Tensor, scene: PreviewContext) -> Image.Image:
     """What the domain draws of them."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "sheet.png"
+        path = Path(folder) / f"sheet{domain.media.preview_ending}"
         domain.media.preview(samples, path, scene)
         with Image.open(path) as image:
             return image.convert("RGB")

@@ -230,10 +230,18 @@ def refuse_huge(
             tile = media.tile(run.sampler.info, WriteOptions(options=options))
     if target.suffix.lower() not in labelled_grid.PICTURES:
         return
-    if media.preview_ending not in labelled_grid.PICTURES:
-        raise UserError(f"--out {target}: samples of the domain {run.domain.name!r} cannot be shown as one picture.")
+    refuse_sheet(run, target)
     if tile is not None:
         refuse_huge_picture(num, tile, target, columns)
+
+
+def refuse_sheet(run: TrainedGenerator, target: Path) -> None:
+    """UserError where samples of the domain cannot be laid out on one picture."""
+    if not run.domain.media.draws:
+        raise UserError(
+            f"--out {target}: samples of the domain {run.domain.name!r} cannot be shown as one picture; its previews are "
+            f"{run.domain.media.preview_ending} files."
+        )
 
 
 def _key(text: str) -> tuple[int, int]:
