@@ -22,7 +22,7 @@ import ours
 import pictures
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.domains.images.data import Images, ImageSource, to_pixels
-from zerosum.domains.images.metrics import ImageEvaluator
+from zerosum.domains.images.evaluator import ImageEvaluator
 from zerosum.engine import OptimizerConfig, UpdateRules
 from zerosum.training.eval_worker import NICE
 

@@ -24,7 +24,7 @@ from zerosum import catalog
 from zerosum.data.images import idx, lossless_io
 from zerosum.data.images.files import BadImageError
 from zerosum.data.images.loaded import Shape
-from zerosum.domains.images import pixel_evaluator
+from zerosum.domains.images import data as image_data
 from zerosum.domains.points import files as point_files
 from zerosum.domains.points import media
 from zerosum.domains.tables import reading
@@ -68,7 +68,7 @@ def shapes(*, folder: bool = False) -> tuple[Callable[[Path], object], ...]:
 
 
 IMAGES = (opened("images"),)
-PICTURE = (lambda path: pixel_evaluator.read_images([path], FACES), exactly)
+PICTURE = (lambda path: image_data.read_images([path], FACES), exactly)
 TABLES = (lambda path: reading.read(str(path)), opened("tables"))
 TOY = (toy_files.read_table, opened("toy"))
 CLOUD = fuzzing.points()

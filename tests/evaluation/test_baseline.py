@@ -60,7 +60,7 @@ def test_a_source_by_its_path(data: Path) -> None:
     assert any("normal: fitted in" in line for line in said)
     source = open_source(str(data))
     assert content["fingerprint"] == source.fingerprint
-    from zerosum.domains.images.pixel_evaluator import PixelEvaluator
+    from zerosum.domains.images.evaluator import PixelEvaluator
 
     evaluator = PixelEvaluator(source, 0)
     samples = baselines(source)["normal"]().sample(evaluator.num_samples, 1)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from zerosum.domains.images.extractors.inception_network import Inception, load_inception
+from zerosum.domains.images.inception import Inception, load_inception
 from zerosum.metrics.classes import class_score
 from zerosum.metrics.distances import frechet_distance, kernel_distance
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from zerosum.domains.images.extractors.inception_network import Inception, load_inception, to_input
+from zerosum.domains.images.inception import Inception, load_inception, to_input
 from zerosum.errors import UserError
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from zerosum.domains.images.markov import markov
+from zerosum.domains.images.baselines import markov
 from zerosum.errors import UserError
 
 WORDS = torch.tensor([[0, 1, 2, 1], [0, 1, 0, 1], [0, 2, 2, 2]])

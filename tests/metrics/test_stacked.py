@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zerosum.domains.images.measures.mode_coverage import NUM_MODES, expected_divergence, modes_and_divergence, modes_of
+from zerosum.domains.images.stacked import NUM_MODES, expected_divergence, modes_and_divergence, modes_of
 from zerosum.errors import UserError
 
 

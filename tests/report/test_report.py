@@ -20,7 +20,7 @@ from PIL import Image
 
 from zerosum import domains
 from zerosum.data.images.pictures import grid
-from zerosum.domains.images.measures import distribution as image_measures
+from zerosum.domains.images import measures as image_measures
 from zerosum.domains.points import evaluator as shape_measures
 from zerosum.domains.tables import scores as table_measures
 from zerosum.domains.toy import measures as toy_measures

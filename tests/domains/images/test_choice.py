@@ -11,9 +11,8 @@ from image_making import noise, save
 
 import infos
 from zerosum.domain import DatasetInfo
-from zerosum.domains.images import DOMAIN
+from zerosum.domains.images import DOMAIN, recipe_rules
 from zerosum.domains.images.data import open_source
-from zerosum.domains.images.recipes import choice
 from zerosum.planning import plan
 
 
@@ -37,22 +36,22 @@ def info(
         (info(28, 60_000, classes=10, channels=1), 5, "cpu", "cgan"),
         (info(28, 60_000, num_attributes=3, channels=1), 5, "cpu", "cgan"),
         (info((16, 64), classes=10, channels=1), 5, "cpu", "cgan"),  # as many pixels as 32x32
-        (info(32, classes=10), choice.COLOUR_MINUTES - 1, "cpu", "cgan"),
-        (info(32, classes=10), choice.COLOUR_MINUTES, "cpu", "rpgan"),
+        (info(32, classes=10), recipe_rules.COLOUR_MINUTES - 1, "cpu", "cgan"),
+        (info(32, classes=10), recipe_rules.COLOUR_MINUTES, "cpu", "rpgan"),
         (info((16, 64)), 30, "cpu", "rpgan"),
-        (info(32), choice.LARGE_MINUTES, "cpu", "stylegan2-s"),
+        (info(32), recipe_rules.LARGE_MINUTES, "cpu", "stylegan2-s"),
         (info(33, classes=10), 5, "cpu", "r3gan-s"),
-        (info(32, classes=10, channels=1), choice.LONG_MINUTES, "cpu", "r3gan-s"),
+        (info(32, classes=10, channels=1), recipe_rules.LONG_MINUTES, "cpu", "r3gan-s"),
         (info(64), None, "cpu", "r3gan-s"),
         (info(64), 30, "cpu", "r3gan-s"),
-        (info(64), choice.LARGE_MINUTES, "cpu", "stylegan2-s"),
+        (info(64), recipe_rules.LARGE_MINUTES, "cpu", "stylegan2-s"),
         (info(32), 0.1, "cuda", "dcgan"),
-        (info(32), choice.LARGE_MINUTES / choice.GPU_SPEED, "cuda:1", "stylegan2-s"),
+        (info(32), recipe_rules.LARGE_MINUTES / recipe_rules.GPU_SPEED, "cuda:1", "stylegan2-s"),
         (info(64), 240, "cuda", "r3gan"),
         (info(64), 240, "cpu", "stylegan2-s"),
         (info(128), 240, "cuda", "stylegan2-s"),
-        (info(64, choice.FEW_IMAGES - 1), 600, "cuda", "fewshot"),
-        (info(8, choice.FEW_IMAGES, classes=10), None, "cpu", "cgan"),
+        (info(64, recipe_rules.FEW_IMAGES - 1), 600, "cuda", "fewshot"),
+        (info(8, recipe_rules.FEW_IMAGES, classes=10), None, "cpu", "cgan"),
         (info(64, 1_200, num_images=600), None, "cpu", "fewshot"),  # mirrored copies are no new images
     ],
 )

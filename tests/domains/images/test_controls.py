@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from zerosum.domains.images import controls
 from zerosum.domains.images.data import Images, ImageSource, Shape, open_source
-from zerosum.domains.images.measures import controls
-from zerosum.domains.images.metrics import ImageEvaluator
+from zerosum.domains.images.evaluator import ImageEvaluator
 from zerosum.formatting import format_records
 from zerosum.metrics.record import Record
 from zerosum.training.diagnostics import examine_records

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domain.eval_options import EvalOptions
-from zerosum.domains.images import extractors
+from zerosum.domains.images import features
 from zerosum.domains.images.data import Images, ImageSource, Shape
-from zerosum.domains.images.extractors import chosen, inception
-from zerosum.domains.images.metrics import ImageEvaluator
+from zerosum.domains.images.evaluator import ImageEvaluator
+from zerosum.domains.images.features import make_extractor
 from zerosum.errors import UserError
 from zerosum.metrics.feature_networks import extract
 
@@ -53,10 +53,10 @@ def scripted(path: Path) -> Path:
 
 def test_each_name_gives_its_extractor(cache: Path) -> None:
     data = source()
-    assert chosen(data, EvalOptions(), cache).name.startswith("halves-classifier-")
-    assert chosen(data, EvalOptions("classifier"), cache).logits is not None
-    assert chosen(data, EvalOptions("random"), cache).name.startswith("random-conv-v1-")
-    assert chosen(source(labelled=False), EvalOptions(), cache).name.startswith("random-conv-v1-")
+    assert make_extractor(data, EvalOptions(), cache).name.startswith("halves-classifier-")
+    assert make_extractor(data, EvalOptions("classifier"), cache).logits is not None
+    assert make_extractor(data, EvalOptions("random"), cache).name.startswith("random-conv-v1-")
+    assert make_extractor(source(labelled=False), EvalOptions(), cache).name.startswith("random-conv-v1-")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit.trace
@@ -66,8 +66,8 @@ def test_a_file_of_the_users_is_used_when_trusted(make: object, tmp_path: Path, 
     path = make(tmp_path / ("mine.pt2" if make is exported else "mine.pt"))
     data = source()
     with pytest.raises(UserError, match=r"would run code .* add --trust"):
-        chosen(data, EvalOptions(f"file:{path}"))
-    extractor = chosen(data, EvalOptions(f"file:{path}", trust=True))
+        make_extractor(data, EvalOptions(f"file:{path}"))
+    extractor = make_extractor(data, EvalOptions(f"file:{path}", trust=True))
     assert extractor.name == f"mine-{extractor.sha256[:8]}"
     expected = data.train.pixels.float().mean(3).flatten(1)
     torch.testing.assert_close(extract(extractor, data.train.pixels, 7), expected)  # 60 rows in batches of 7
@@ -93,9 +93,9 @@ def test_what_cannot_be_had_is_told(tmp_path: Path) -> None:
         (EvalOptions("inception", weights=broken), "no file of weights"),
     ):
         with pytest.raises(UserError, match=words):
-            chosen(data, choice, tmp_path)
+            make_extractor(data, choice, tmp_path)
     with pytest.raises(UserError, match="no labels"):
-        chosen(source(labelled=False), EvalOptions("classifier"), cache)
+        make_extractor(source(labelled=False), EvalOptions("classifier"), cache)
     with pytest.raises(UserError, match="more than the 60 training images"):
         ImageEvaluator(data, choice=EvalOptions(num=61))
 
@@ -105,7 +105,7 @@ def test_a_network_that_gives_no_rows_is_told(tmp_path: Path) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x.mean()
 
-    extractor = chosen(source(), EvalOptions(f"file:{exported(tmp_path / 'scalar.pt2', Scalar())}", trust=True))
+    extractor = make_extractor(source(), EvalOptions(f"file:{exported(tmp_path / 'scalar.pt2', Scalar())}", trust=True))
     with pytest.raises(UserError, match=r"must return one tensor \(N, D\)"):
         extractor.features(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
     with pytest.raises(UserError, match="refuses float32 images"):
@@ -124,10 +124,10 @@ def test_only_the_standard_weights_make_a_fid(cache: Path, monkeypatch: pytest.M
 
     data = source()
     for sha256, names in (
-        (inception.SHA256, {"fid", "kid", "inception_score", "fid_infinity"}),
+        (features.SHA256, {"fid", "kid", "inception_score", "fid_infinity"}),
         ("0" * 64, {"frechet", "kernel_distance", "class_score", "frechet_infinity"}),
     ):
-        monkeypatch.setattr(inception, "load_inception", lambda path, sha256=sha256: (Small(), sha256))
+        monkeypatch.setattr(features, "load_inception", lambda path, sha256=sha256: (Small(), sha256))
         evaluator = ImageEvaluator(data, cache_dir=cache, choice=EvalOptions("inception", weights=Path("any")))
         found = {one.name.split("[")[0] for one in evaluator.evaluate(data.train.pixels)}
         assert names <= found
@@ -135,4 +135,4 @@ def test_only_the_standard_weights_make_a_fid(cache: Path, monkeypatch: pytest.M
 
 
 def test_every_name_offered_has_a_maker() -> None:
-    assert set(extractors.EXTRACTORS) == {"classifier", "random", "inception", "file"}
+    assert set(features.EXTRACTORS) == {"classifier", "random", "inception", "file"}

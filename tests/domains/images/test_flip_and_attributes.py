@@ -16,8 +16,7 @@ from torch.testing import assert_close
 from zerosum.data.images.pictures import fit
 from zerosum.domain import DatasetInfo
 from zerosum.domains.images import DOMAIN
-from zerosum.domains.images.data import open_source
-from zerosum.domains.images.pixel_evaluator import read_images
+from zerosum.domains.images.data import open_source, read_images
 from zerosum.recipe import part
 
 

@@ -17,8 +17,8 @@ from zerosum import api
 from zerosum.data.images import idx
 from zerosum.domains.images import DOMAIN, parzen_2014
 from zerosum.domains.images.data import Shape, open_source, to_unit
+from zerosum.domains.images.evaluator import PixelEvaluator
 from zerosum.domains.images.networks.maxout import LEAST_MEAN, Maxout, MaxoutDiscriminator, SigmoidGenerator
-from zerosum.domains.images.pixel_evaluator import PixelEvaluator
 from zerosum.engine.optimizers import at
 from zerosum.errors import UserError
 from zerosum.evaluation.training_evaluator import TrainingEvaluator

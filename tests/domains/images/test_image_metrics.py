@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from zerosum.domains.images.data import Images, ImageSource, Shape
-from zerosum.domains.images.metrics import ImageEvaluator
+from zerosum.domains.images.evaluator import ImageEvaluator
 from zerosum.errors import UserError
 from zerosum.metrics.distances import frechet_distance
 from zerosum.metrics.record import Record

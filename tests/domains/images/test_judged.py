@@ -12,7 +12,7 @@ from PIL import Image
 import zerosum as zs
 from zerosum.cli.evaluation import format_unlike
 from zerosum.domains.images.data import Images, ImageSource, Shape, open_source, to_unit
-from zerosum.domains.images.pixel_evaluator import PixelEvaluator
+from zerosum.domains.images.evaluator import PixelEvaluator
 
 
 def source(size: int) -> ImageSource:

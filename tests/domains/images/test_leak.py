@@ -11,10 +11,10 @@ from torch.nn.functional import avg_pool2d, pad
 
 from zerosum import recipe as recipes
 from zerosum.domains.images import DOMAIN, augmentation_leak
+from zerosum.domains.images.augmentation_leak import AugmentationSigns, suspect, train_probe, worsened
 from zerosum.domains.images.augments.diffaugment import diffaugment
 from zerosum.domains.images.augments.shift import shift
 from zerosum.domains.images.data import Images, ImageSource, open_source
-from zerosum.domains.images.measures.augmentation_detector import AugmentationSigns, suspect, train_probe, worsened
 from zerosum.engine.loop import TrainingLoop
 from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import UserError

@@ -14,8 +14,7 @@ from torch.testing import assert_close
 
 from zerosum.data.images import loader
 from zerosum.domains.images import DOMAIN
-from zerosum.domains.images.data import Shape, open_source, to_pixels
-from zerosum.domains.images.pixel_evaluator import read_images
+from zerosum.domains.images.data import Shape, open_source, read_images, to_pixels
 from zerosum.errors import UserError
 
 

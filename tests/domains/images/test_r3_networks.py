@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.r3 import Block, Down, R3Discriminator, R3Generator, ScaledGrid, Up, stages_of
-from zerosum.domains.images.recipes.r3 import R3GAN
+from zerosum.domains.images.recipes import R3GAN
 from zerosum.engine.optimizers import Schedule
 
 SHAPES = [

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zerosum.domains.images import stacked
 from zerosum.domains.images.data import Images, ImageSource, Shape, open_source, to_unit
-from zerosum.domains.images.measures import stacked
-from zerosum.domains.images.measures.mode_coverage import NUM_SAMPLES
-from zerosum.domains.images.pixel_evaluator import PixelEvaluator
+from zerosum.domains.images.evaluator import PixelEvaluator
+from zerosum.domains.images.stacked import NUM_SAMPLES
 
 
 def images_of(modes: Tensor) -> Tensor:

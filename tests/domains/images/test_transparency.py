@@ -14,7 +14,7 @@ from zerosum.domains.images import DOMAIN
 from zerosum.domains.images.augments import AUGMENTS, BackgroundAugment
 from zerosum.domains.images.baselines import baselines
 from zerosum.domains.images.data import ImageSource, open_source
-from zerosum.domains.images.pixel_evaluator import PixelEvaluator
+from zerosum.domains.images.evaluator import PixelEvaluator
 from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import UserError
 from zerosum.generation.export import exporting

@@ -11,7 +11,7 @@ import pytest
 import infos
 from zerosum.domain import DatasetInfo
 from zerosum.domains.images import DOMAIN
-from zerosum.domains.images.recipes.tuning import batch_rule, resolve_auto
+from zerosum.domains.images.recipe_rules import batch_rule, resolve_auto
 from zerosum.domains.toy import DOMAIN as TOY
 from zerosum.engine import losses, penalties
 from zerosum.engine.optimizers import Schedule

@@ -30,7 +30,7 @@ from zerosum.domain import (
     WriteOptions,
     picture_size,
 )
-from zerosum.domains.images import augments, networks, recipes
+from zerosum.domains.images import augments, networks, recipe_rules, recipes
 from zerosum.domains.images.data import ImageSource, Shape, can_open, open_images, sources
 from zerosum.domains.images.networks.maxout import SigmoidGenerator
 from zerosum.engine.duel import Duel
@@ -94,7 +94,7 @@ def _condition(source: ImageSource) -> Condition | None:
         return AttributeCondition(source.attribute_names, source.attribute_scales, rows)
     if not num_classes or labels is None:
         return None
-    return ClassCondition(tuple(torch.bincount(labels, minlength=num_classes).tolist()), source.class_names)
+    return ClassCondition(tuple(source.train.class_counts(num_classes)), source.class_names)
 
 
 def _examples(source: ImageSource) -> list[list[float]]:
@@ -207,14 +207,14 @@ def _baselines(source: ImageSource) -> Mapping[str, Callable[[], Baseline]]:
 
 
 def _evaluator(source: ImageSource, seed: int) -> Any:
-    from zerosum.domains.images.pixel_evaluator import PixelEvaluator
+    from zerosum.domains.images.evaluator import PixelEvaluator
 
     return PixelEvaluator(source, seed)
 
 
 def _read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
     """Image files as the discriminator wants them: decoded, cropped and resized as training images are."""
-    from zerosum.domains.images.pixel_evaluator import read_images
+    from zerosum.domains.images.data import read_images
 
     if not paths:
         raise UserError("judge needs at least one image file.")
@@ -269,7 +269,7 @@ DOMAIN = Domain(
         build=_game,
         build_generator=_generator,
         init_from_data=_init_from_data,
-        resolve_auto=recipes.resolve_auto,
+        resolve_auto=recipe_rules.resolve_auto,
         parts={
             "generator": networks.GENERATORS,
             "discriminator": networks.DISCRIMINATORS,
@@ -295,5 +295,5 @@ DOMAIN = Domain(
         similarity=_similarity,
         endings=pictures.ENDINGS,
     ),
-    recipes=Recipes(recipes.RECIPES, recipes.recommend_recipe),
+    recipes=Recipes(recipes.RECIPES, recipe_rules.recommend_recipe),
 )

@@ -1,19 +1,116 @@
-"""Classical models of images: rows of pixels for those of numbers, rasters of grey levels for the Markov chain."""
+"""Classical models of images: those of rows of numbers, on flat pixels, and a Markov chain over rasters of grey levels."""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from zerosum.domain import Baseline
 from zerosum.domains.images.data import ImageSource, in_bytes, to_unit
-from zerosum.domains.images.markov import Markov, markov
+from zerosum.errors import UserError
 from zerosum.metrics.baselines import chosen, classical
+
+
+@dataclass(frozen=True)
+class Markov:
+    """A chain that goes on as the data did: after a context, each next symbol with its frequency after that context there.
+
+    length: T of the sequences it makes. positional: whether every position has transitions of its own. contexts: (M,) int64
+    sorted codes of the context of every symbol in the data; successors: (M,) that symbol. No table is kept, so that a high
+    order or many symbols cost no more memory than the data. The first symbols have a shorter context: the beginning
+    counts as a symbol of its own.
+    """
+
+    summary: str
+    order: int
+    num_symbols: int
+    length: int
+    positional: bool
+    contexts: Tensor = field(repr=False)
+    successors: Tensor = field(repr=False)
+
+    def probabilities(self, context: Sequence[int], position: int = 0) -> Tensor:
+        """(S,) float64: the distribution of the symbol after `context`, its last `order` symbols or all that came before.
+
+        position: of the symbol asked for, in a positional chain. A context that never occurred is answered by the
+        frequencies of all symbols.
+        """
+        code = torch.zeros((), dtype=torch.int64)
+        for symbol in context[-self.order :]:
+            code = self._after(code, torch.tensor(symbol))
+        first, last = self._found(self._placed(code, position).reshape(1))
+        counts = torch.bincount(self.successors[int(first) : int(last)].long(), minlength=self.num_symbols)
+        return counts.double() / counts.sum()
+
+    def sample(self, num: int, seed: int) -> Tensor:
+        """(num, T) int64 sequences."""
+        draws = torch.Generator().manual_seed(seed)
+        code, made = torch.zeros(num, dtype=torch.int64), torch.empty(num, self.length, dtype=torch.int64)
+        for position in range(self.length):
+            first, last = self._found(self._placed(code, position))
+            chance = torch.rand(num, generator=draws, dtype=torch.float64)
+            occurrence = first + (chance * (last - first)).long()
+            made[:, position] = self.successors[occurrence].long()
+            code = self._after(code, made[:, position])
+        return made
+
+    def _found(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """The ranges [first, last) of `contexts` that equal the codes; everything for a code that never occurred."""
+        first = torch.searchsorted(self.contexts, codes)
+        last = torch.searchsorted(self.contexts, codes, right=True)
+        return first.where(last > first, 0), last.where(last > first, len(self.contexts))
+
+    def _after(self, code: Tensor, symbol: Tensor) -> Tensor:
+        base = self.num_symbols + 1
+        return torch.remainder(code * base + symbol.long() + 1, base**self.order)
+
+    def _placed(self, code: Tensor, position: int) -> Tensor:
+        return code + position * (self.num_symbols + 1) ** self.order if self.positional else code
+
+
+def markov(sequences: Tensor, order: int = 1, positional: bool = False, total: int = 0) -> Markov:
+    """The chain of maximum likelihood for `sequences` (N, T) of symbols 0..S-1: its transitions have the data's frequencies.
+
+    Sequences of different lengths are padded with a symbol of their own, which the chain then learns to make and to keep.
+    total: how many sequences there are in all, where these are some of them; for the summary.
+    UserError for an order below 1, for what is no sequence of symbols, and for contexts too many to be numbered.
+    """
+    if sequences.ndim != 2 or not sequences.numel() or sequences.is_floating_point() or int(sequences.min()) < 0:
+        raise UserError(
+            f"markov: {sequences.dtype} {tuple(sequences.shape)} holds no sequences; give whole numbers from 0 as (N, T)"
+        )
+    num, length = sequences.shape
+    num_symbols = int(sequences.max()) + 1
+    if order < 1 or (num_symbols + 1) ** order * length >= 2**62:
+        raise UserError(
+            f"markov: order = {order} cannot be used with {num_symbols:,} symbols; 1 or 2 is usual, up to "
+            f"{_largest_order(num_symbols, length)} is possible"
+        )
+    kind = f"Markov chain of order {order}: {num_symbols} symbols"
+    where = ", transitions of their own at each position" if positional else ""
+    some = f"fitted to {num:,}" + (f" of {total:,} sequences" if total > num else " sequences")
+    empty = torch.empty(0, dtype=torch.int64)
+    chain = Markov(f"{kind}{where}, {some}", order, num_symbols, length, positional, empty, empty)
+    code, codes = torch.zeros(num, dtype=torch.int64), torch.empty(length, num, dtype=torch.int64)
+    for position in range(length):
+        codes[position] = chain._placed(code, position)
+        code = chain._after(code, sequences[:, position])
+    contexts, rank = codes.flatten().sort()
+    found = sequences.T.flatten()[rank]
+    return Markov(chain.summary, order, num_symbols, length, positional, contexts, found)
+
+
+def _largest_order(num_symbols: int, length: int) -> int:
+    order = 1
+    while (num_symbols + 1) ** (order + 1) * length < 2**62:
+        order += 1
+    return order
+
 
 GREY_LEVELS, COLOUR_LEVELS = 32, 8
 """Levels of a pixel's channel in the Markov chain; three channels make 512 colours."""

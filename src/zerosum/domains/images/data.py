@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 from zerosum.data.images import attributes as tables
 from zerosum.data.images import named_datasets
 from zerosum.data.images.attributes import Attributes
+from zerosum.data.images.files import BadImageError, decode
 from zerosum.data.images.loaded import (
     RGBA,
     WHITE,
@@ -31,7 +33,7 @@ from zerosum.data.images.loaded import (
 )
 from zerosum.data.images.paths import can_open, open_path
 from zerosum.data.images.pictures import as_played, as_saved, in_bytes, pixels_on_background, to_pixels, to_unit
-from zerosum.data.opening import path_of
+from zerosum.data.opening import opened, path_of
 from zerosum.data.sources import SourceInfo
 from zerosum.engine.game import Batch
 from zerosum.errors import UserError
@@ -69,6 +71,12 @@ class Images:
     def condition(self) -> Tensor | None:
         """What a conditional game is told of each row: its attributes, else its label, else nothing."""
         return self.labels if self.attributes is None else self.attributes
+
+    def class_counts(self, num_classes: int) -> list[int]:
+        """Number of rows of each class; only where there are labels."""
+        assert self.labels is not None, "these images have no labels"
+        counts: list[int] = self.labels.cpu().bincount(minlength=num_classes).tolist()
+        return counts
 
     def on_background(self, background: str) -> Images:
         """RGBA images as RGB ones, on a background."""
@@ -181,6 +189,20 @@ def open_source(
 ) -> ImageSource:
     """`open_images` with the fields of `ImageOptions` as keywords."""
     return open_images(where, ImageOptions(**options), allow_download=allow_download, data_root=data_root)
+
+
+def read_images(paths: Sequence[Path], shape: Shape, crop: Crop = "centre", background: str = WHITE) -> Tensor:
+    """(N, C, H, W) in [-1, 1]: image files cropped and resized as training images are; UserError names a bad one."""
+    rows = []
+    for path in paths:
+        try:
+            with opened(path) as stream:
+                rows.append(decode(stream, shape.channels, (shape.height, shape.width), crop, background).pixels)
+        except BadImageError as error:
+            raise UserError(f"{path}: {error}") from None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    return as_played(torch.stack([torch.tensor(row) for row in rows]))
 
 
 def _split(raw: LoadedImages, options: ImageOptions) -> LoadedImages:

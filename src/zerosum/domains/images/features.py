@@ -1,21 +1,184 @@
-"""The features of a source's reals, and images as they are compared for copies."""
+"""Features of images: the extractors by name, and the features of a source's real images.
+
+`classifier` is trained once on the source's own labels and then kept. `random` is a fixed network with random weights, for
+sources without labels. `inception` is the standard network of the Fréchet Inception Distance. `file:PATH` is a network of the
+user's, as a TorchScript or a torch.export file; such files can run code when they are loaded, so they need `--trust`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from zerosum.data.opening import is_regular, path_of
 from zerosum.domain.eval_options import EvalOptions
-from zerosum.domains.images.extractors import Extractor, chosen, labeller
-from zerosum.metrics.feature_networks import extract, shrunk_size
+from zerosum.domains.images.inception import NAME, SHA256, SIDE, load_inception, weights_file
+from zerosum.errors import UserError, known_as
+from zerosum.metrics.feature_networks import cached_classifier, extract, random_features, shrunk_size
 from zerosum.metrics.neighbours import diversity
 
 if TYPE_CHECKING:
     from zerosum.domains.images.data import Images, ImageSource
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Turns uint8 images (N, C, H, W) into float features (N, D).
+
+    name: stands in the name of every number taken with it. sha256: of its weights. resize: what happens to the images
+    first. logits: features -> (N, K) opinions of a classifier, where it is one. standard: whether it is the network of the
+    literature, so that its numbers may bear their usual names. batch: images at a time.
+    """
+
+    name: str
+    sha256: str
+    resize: str
+    features: Callable[[Tensor], Tensor] = field(repr=False)
+    logits: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
+    standard: bool = False
+    batch: int = 500
+
+    def probabilities(self, features: Tensor) -> Tensor | None:
+        """(N, K) float64 of features, None where it is no classifier."""
+        return None if self.logits is None else self.logits(features).double().softmax(1)
+
+    def labels(self, features: Tensor) -> Tensor:
+        """(N,) the likeliest class of each; only for classifiers."""
+        assert self.logits is not None, f"{self.name} is no classifier"
+        return self.logits(features).argmax(1)
+
+
+def has_classes(source: ImageSource) -> bool:
+    """Whether the source has labels to learn."""
+    return source.train.labels is not None and int(source.shape.num_classes) > 1
+
+
+def make_classifier(source: ImageSource, choice: EvalOptions, cache_dir: Path | None) -> Extractor:
+    """The classifier of this source. UserError when it has no labels."""
+    labels = source.train.labels
+    if labels is None or not has_classes(source):
+        raise UserError(
+            f"--extractor classifier: {source.name} has no labels to train one on. Use random, inception or file:PATH."
+        )
+    num_classes = int(source.shape.num_classes)
+    model, sha256 = cached_classifier(
+        source.train.pixels, labels, source.fingerprint, cache_dir, num_classes=num_classes
+    )
+    plain = re.sub(r"[^A-Za-z0-9_]+", "-", source.name).strip("-")
+    resize = resize_note(source.shape.height, source.shape.width)
+    return Extractor(f"{plain}-classifier-{sha256[:8]}", sha256, resize, model.features, model.head)
+
+
+def resize_note(height: int, width: int) -> str:
+    """What the small networks do to images of this size."""
+    small = shrunk_size(height, width)
+    return "none" if small == (height, width) else f"bilinear, antialiased, to {small[0]}x{small[1]}"
+
+
+def make_random(source: ImageSource, choice: EvalOptions, cache_dir: Path | None) -> Extractor:
+    """The random network for images of the source's shape."""
+    shape = source.shape
+    network = random_features((shape.channels, shape.height, shape.width))
+    return Extractor(network.name, network.sha256, resize_note(shape.height, shape.width), network.features)
+
+
+def make_from_file(source: ImageSource, choice: EvalOptions, cache_dir: Path | None) -> Extractor:
+    """The user's network: float32 images (N, C, H, W) with values 0..255, any N, to features (N, D).
+
+    UserError unless `choice.trust`, and when the file is no such network.
+    """
+    path = path_of(choice.extractor.partition(":")[2])
+    if not is_regular(path):
+        raise UserError(f"--extractor file:PATH: there is no file {str(path)!r}.")
+    if not choice.trust:
+        raise UserError(
+            f"{path} would run code when it is loaded: TorchScript files are programs, and torch.export files hold "
+            "pickles, which can do anything that you can. If you made it, or trust who did, add --trust."
+        )
+    network = _load_file(path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def features(images: Tensor) -> Tensor:
+        try:
+            with torch.no_grad():
+                found = network(images.float())
+        except Exception as error:  # whatever a foreign network raises
+            raise UserError(
+                f"{path} refuses float32 images {tuple(images.shape)} in 0..255: {str(error).strip().splitlines()[-1][:160]}\n"
+                "It must take any number of them: export with a dynamic first dimension."
+            ) from error
+        if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(images):
+            what = f"a tensor {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            raise UserError(
+                f"{path} must return one tensor (N, D) of features, N = {len(images)} here; it gave {what}."
+            )
+        return found
+
+    return Extractor(f"{path.stem}-{sha256[:8]}", sha256, "as the file does", features, batch=50)
+
+
+def _load_file(path: Path) -> Callable[[Tensor], Any]:
+    try:
+        if path.suffix == ".pt2":
+            module: Any = torch.export.load(path).module()
+            return module  # type: ignore[no-any-return]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch advises the maker of the file, not its user
+            script: Any = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+        return script.eval()  # type: ignore[no-any-return]
+    except Exception as error:  # whatever a foreign file makes of its loader
+        raise UserError(
+            f"{path}: neither a torch.export file (.pt2) nor a TorchScript file ({str(error).strip().splitlines()[0][:120]})."
+        ) from error
+
+
+def make_inception(source: ImageSource, choice: EvalOptions, cache_dir: Path | None) -> Extractor:
+    """The network with the weights of --weights, else those kept from an earlier download, else a download if allowed."""
+    network, sha256 = load_inception(choice.weights or weights_file(choice.download, cache_dir))
+    standard = sha256 == SHA256
+    name = f"{NAME if standard else 'inception-of-other-weights'}-{sha256[:8]}"
+    resize = f"bicubic, antialiased, to {SIDE}x{SIDE}, float"
+    return Extractor(name, sha256, resize, network.features, network.logits, standard, batch=32)
+
+
+EXTRACTORS: dict[str, Callable[[ImageSource, EvalOptions, Path | None], Extractor]] = {
+    "classifier": make_classifier,
+    "random": make_random,
+    "inception": make_inception,
+    "file": make_from_file,
+}
+
+
+def make_extractor(source: ImageSource, choice: EvalOptions, cache_dir: Path | None = None) -> Extractor:
+    """The extractor asked for; by default the classifier of the source's labels, or the random network without labels.
+
+    UserError for an unknown name, and when the extractor cannot be had.
+    """
+    name, colon, rest = choice.extractor.partition(":")
+    if colon and name != "file":
+        raise UserError(
+            f"--extractor {choice.extractor!r}: only file:PATH takes something behind a colon, not {rest!r}."
+        )
+    if not name:
+        name = "classifier" if has_classes(source) else "random"
+    offered = {"file:PATH" if one == "file" else one: make for one, make in EXTRACTORS.items()}
+    make = EXTRACTORS["file"] if name == "file" else known_as(name, offered, "extractor")
+    if choice.weights is not None and name != "inception":
+        raise UserError(f"--weights: the extractor {name!r} takes none; they belong to --extractor inception.")
+    return make(source, choice, cache_dir)
+
+
+def label_classifier(source: ImageSource, cache_dir: Path | None = None) -> Extractor | None:
+    """The classifier of the source's own labels, None when it has none: it says which class a generated image shows."""
+    return make_classifier(source, EvalOptions(), cache_dir) if has_classes(source) else None
 
 
 MOST_VALUES = 784  # values per image up to which copies are searched at full size
@@ -68,7 +231,7 @@ def some(images: Images, num: int, seed: int) -> tuple[Tensor, Tensor | None]:
 
 def prepare(source: ImageSource, choice: EvalOptions, num: int, seed: int, cache_dir: Path | None) -> Prepared:
     """Makes the extractor, and the classifier where there are labels, and extracts `num` reals, trained on and held out."""
-    extractor, own = chosen(source, choice, cache_dir), labeller(source, cache_dir)
+    extractor, own = make_extractor(source, choice, cache_dir), label_classifier(source, cache_dir)
     pixels, labels = some(source.train, num, seed)
     real = extract(extractor, pixels, extractor.batch)
     heldout, classes, accuracy = None, None, None

@@ -1,9 +1,9 @@
-"""Judging generated images: every number with its protocol, its error and, where it exists, its noise floor."""
+"""The evaluator of images: of 8-bit images, and of samples in [-1, 1], which are measured as they would be saved."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zerosum.data.images.pictures import pixels_on_background
+from zerosum.data.images.loaded import RGBA
+from zerosum.data.images.pictures import limit_to_alpha, on_background, pixels_on_background
+from zerosum.domain import QuickMetrics
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.domain.eval_stages import stage
+from zerosum.domains.images import controls, measures, parzen_2014, stacked
+from zerosum.domains.images.data import ImageSource, as_played, as_saved
 from zerosum.domains.images.features import Prepared, prepare, some
-from zerosum.domains.images.measures import classes, controls, discriminator, distribution, memorization, stacked
-from zerosum.domains.images.measures.context import FEWEST, EvalContext, common_protocol
-from zerosum.domains.images.measures.discriminator import Judge
-from zerosum.domains.images.measures.mode_coverage import NUM_SAMPLES
+from zerosum.domains.images.measures import FEWEST, EvalContext, Judge, common_protocol
 from zerosum.errors import UserError
 from zerosum.metrics.classes import class_coverage
-from zerosum.metrics.neighbours import diversity
+from zerosum.metrics.feature_networks import extract, random_features
+from zerosum.metrics.neighbours import diversity, drawn_rows
 from zerosum.metrics.record import Record
 
 if TYPE_CHECKING:
@@ -57,11 +59,11 @@ class ImageEvaluator:
             )
         self.source, self.seen = source, source.seen
         self.num_samples = min(wanted or (2000 if rows >= 10_000 else 1000), rows)
-        self.num_fakes = max(self.num_samples, NUM_SAMPLES if stacked.is_stacked(self.seen) else 0)
+        self.num_fakes = max(self.num_samples, stacked.NUM_SAMPLES if self.seen.measure == "stacked" else 0)
         self.cache_dir, self.seed, self.choice = cache_dir, seed, choice
         self.notes: list[str] = []
         self._prepared: Prepared | None = None
-        self._copy_keys: memorization.CopyKeys | None = None
+        self._copy_keys: measures.CopyKeys | None = None
 
     @property
     def prepared(self) -> Prepared:
@@ -94,24 +96,24 @@ class ImageEvaluator:
         self.notes = []
         fakes = fakes.detach().cpu()
         shown = self.shown(fakes)
-        at = self._occasion(shown[: self.num_samples], fake_labels, protocol or {})
-        records = distribution.records(at) if stage("distances between distributions", needed=True) else []
+        at = self._context(shown[: self.num_samples], fake_labels, protocol or {})
+        records = measures.distribution_records(at) if stage("distances between distributions", needed=True) else []
         if records and stage("controls of the distances"):
-            records = [self._controls.told(record) for record in records]
+            records = [self._controls.added(record) for record in records]
         if stage("classes"):
-            records += classes.records(at)
-        if stacked.is_stacked(self.seen) and stage("modes of stacked digits"):
+            records += measures.class_records(at)
+        if self.seen.measure == "stacked" and stage("modes of stacked digits"):
             records = stacked.records(at, shown, self.cache_dir) + records
-        if memorization.enough(self.seen, self.notes) and stage("copies of training images"):
-            self._copy_keys = self._copy_keys or memorization.copy_keys(self.seen)
-            records += memorization.records(at, self._copy_keys)
+        if measures.enough_for_copies(self.seen, self.notes) and stage("copies of training images"):
+            self._copy_keys = self._copy_keys or measures.copy_keys(self.seen)
+            records += measures.copy_records(at, self._copy_keys)
         if judge is not None and stage("the discriminator's scores"):
             plain = {**at.common, "images": "uint8"}  # with the alpha that D knows
             at = replace(at, source=self.source, fakes=fakes[: self.num_samples], common=plain)
-            records += discriminator.records(at, judge, self.num_samples)
+            records += measures.discriminator_records(at, judge, self.num_samples)
         return records
 
-    def _occasion(self, fakes: Tensor, labels: Tensor | None, protocol: Mapping[str, Any]) -> EvalContext:
+    def _context(self, fakes: Tensor, labels: Tensor | None, protocol: Mapping[str, Any]) -> EvalContext:
         prepared = self.prepared
         common = common_protocol(self.source, prepared, self.seed) | dict(protocol)
         if self.seen is not self.source:
@@ -135,7 +137,7 @@ class ImageEvaluator:
         predicted, labels = prepared.classify(some, features), self.source.train.labels
         if predicted is not None and labels is not None:
             num_classes = int(self.source.shape.num_classes)
-            found = class_coverage(predicted, num_classes, classes.reference_shares(labels, num_classes))
+            found = class_coverage(predicted, num_classes, self.source.train.class_counts(num_classes))
             numbers |= {"classes_found": float(found.classes_found), "largest_class_share": max(found.shares)}
         return numbers
 
@@ -150,3 +152,78 @@ class ImageEvaluator:
                 f"fakes: {fakes.dtype} {tuple(fakes.shape)} do not fit source {self.source.name!r}; "
                 f"give at least 2 uint8 images of shape {expected}"
             )
+
+
+CHEAP_VALUES = 256
+"""Values an image may have for its classifier to be trained before the game begins."""
+NUM_REALS = 256
+"""Training images, drawn from the seed, whose diversity and contrast the health compares with."""
+UnitJudge = Callable[[Tensor, Tensor | None], Tensor]
+
+
+class PixelEvaluator:
+    """ImageEvaluator for samples in [-1, 1]: they are measured as the 8-bit images that would be saved."""
+
+    def __init__(self, source: ImageSource, seed: int, choice: EvalOptions = EvalOptions()) -> None:
+        self.inner = ImageEvaluator(source, seed=seed, choice=choice)
+        self._num_classes = source.shape.num_classes
+        # A classifier of large images takes minutes: it is then left to the evaluation, and health looks with random features.
+        self._at_once = source.train.pixels[0].numel() <= CHEAP_VALUES
+        shape = self.inner.seen.shape
+        self._extractor = random_features((shape.channels, shape.height, shape.width))
+
+    def _reals(self) -> Tensor:
+        pixels = self.inner.seen.train.pixels
+        return pixels[drawn_rows(len(pixels), NUM_REALS, self.inner.seed).to(pixels.device)]
+
+    @functools.cached_property
+    def _real_contrast(self) -> float:
+        return float(self._reals().float().flatten(1).std(1).mean())
+
+    @functools.cached_property
+    def _real_diversity(self) -> float:
+        return diversity(extract(self._extractor, self._reals()))
+
+    @property
+    def num_samples(self) -> int:
+        """How many samples `evaluate` wants."""
+        return self.inner.num_fakes
+
+    def adjusted(self, choice: EvalOptions) -> PixelEvaluator:
+        """The same measures with another extractor or another number of samples."""
+        return PixelEvaluator(self.inner.source, self.inner.seed, choice)
+
+    def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: UnitJudge | None) -> Sequence[Record]:
+        """All measures of (N, C, H, W) samples in [-1, 1]."""
+        wrapped = None if judge is None else lambda pixels, asked: judge(as_played(pixels), asked)
+        return self.inner.evaluate(as_saved(fakes), labels, wrapped)
+
+    @property
+    def num_historic(self) -> int:
+        """How many samples `historic` wants."""
+        return parzen_2014.NUM_CENTRES
+
+    def historic(self, fakes: Tensor) -> Sequence[Record]:
+        """The scores of 2014 for (N, C, H, W) samples in [-1, 1], which are not rounded to 8 bits for it."""
+        source = self.inner.source
+        if source.shape.channels == RGBA:
+            fakes = on_background(limit_to_alpha(fakes.clamp(-1, 1)), source.background)
+        return parzen_2014.records(source.seen, (fakes + 1) / 2, self.inner.seed)
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Makes the classifier now where it is quick to train; `quick` then sees classes."""
+        if self._at_once:
+            say("Preparing the measures (a few seconds, the first time for these data) ...")
+            self.inner.prepared  # noqa: B018
+
+    def quick(self, fakes: Tensor) -> QuickMetrics:
+        """Health numbers: diversity and contrast as shares of the reals', classes found where the classifier is at hand."""
+        pixels = as_saved(fakes)
+        contrast = float(self.inner.shown(pixels).float().flatten(1).std(1).mean()) / max(1e-6, self._real_contrast)
+        if not self._at_once:
+            spread = diversity(extract(self._extractor, self.inner.shown(pixels[:256])))
+            return QuickMetrics(spread / max(1e-12, self._real_diversity), contrast)
+        numbers = self.inner.quick(pixels)
+        spread, found = numbers.pop("diversity_ratio"), numbers.pop("classes_found", None)
+        num_classes = None if found is None else float(self._num_classes)
+        return QuickMetrics(spread, contrast, found, num_classes, others=numbers)

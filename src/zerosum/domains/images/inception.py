@@ -1,4 +1,4 @@
-"""The Inception-v3 network of the Fréchet Inception Distance, in plain torch; its weights come from a file of the user's.
+"""The Inception-v3 network of the Fréchet Inception Distance, in plain torch, and where its weights come from.
 
 It is the network of TensorFlow's `inception-2015-12-05` graph with 1,008 outputs. It differs from the usual Inception-v3 in
 its pools: averages do not count the padding, and the pool of the last block is a maximum. Sources: Szegedy et al. 2015,
@@ -15,10 +15,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from zerosum.data.fetch import fetch
 from zerosum.errors import UserError
+from zerosum.metrics.feature_networks import default_cache_dir
 
 NAME = "inception-2015-12-05"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+FILE = f"pt_{NAME}-{SHA256[:8]}.pth"
+URLS = (
+    f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE}",
+    f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-{NAME}-{SHA256[:8]}.pth",
+)
+MOST_BYTES = 100_000_000
 """Of the weights that are the standard ones: the file pt_inception-2015-12-05-6726825d.pth, 95,628,359 bytes."""
 NUM_FEATURES, NUM_OUTPUTS, SIDE = 2048, 1008, 299
 
@@ -197,3 +205,14 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict):
         raise UserError(f"it holds {type(state).__name__}, not named tensors")
     return state
+
+
+def weights_file(download: bool, cache_dir: Path | None) -> Path:
+    """The standard weights, kept from an earlier download or, if allowed, downloaded now. UserError where they are not here."""
+    target = (cache_dir or default_cache_dir()).parent / "weights" / FILE
+    if not target.exists() and not download:
+        raise UserError(
+            f"--extractor inception needs the standard weights, which are not here. Give their file with --weights PATH\n"
+            f"({FILE}, SHA-256 {SHA256}), or allow the download of 96 MB with --download; it is kept at {target}."
+        )
+    return fetch(URLS, target, SHA256, MOST_BYTES)

@@ -1,6 +1,8 @@
-"""The classic image recipes. A variant replaces a few fields; each has its measured result in docs/images.md."""
+"""Image recipes. A variant replaces a few fields of another recipe; results: docs/images.md and docs/networks-style.md."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from zerosum.domain import both
 from zerosum.engine.duel import Prior, UpdateRules
@@ -138,4 +140,122 @@ GOODFELLOW2014 = Recipe(
     batch=100,
 )
 
-RECIPES = (MLP, MLP_TUTORIAL, DCGAN, CGAN, LSGAN, WGAN_GP, RPGAN, RPGAN_64, GOODFELLOW2014)
+
+SNGAN = Recipe(
+    name="sngan",
+    why="Residual blocks and a discriminator of bounded slope by spectral normalisation, hinge loss.",
+    sources=("Miyato et al. 2018, arXiv:1802.05957", "Miyato and Koyama 2018, arXiv:1802.05637"),
+    generator=part("resnet", width=16, widest=4),
+    discriminator=part("resnet", width=16, widest=4),
+    prior=Prior(64),
+    loss="hinge",
+    learning=both(lr=2e-3, betas=(0.0, 0.99)),
+    ema=AverageConfig(half_life_samples=20_000.0),
+    steps=4_000,
+    batch=64,
+)
+
+BIGGAN_S = SNGAN.changed(
+    name="biggan-s",
+    why="BigGAN at small size: split noise, one class embedding for all blocks, self-attention, orthogonal weights.",
+    sources=["Brock et al. 2019, arXiv:1809.11096", "Zhang et al. 2019, arXiv:1805.08318"],
+    generator=part("biggan", width=16, widest=4, spectral=False),  # with it, short runs learn more slowly
+    discriminator=part("biggan", width=16, widest=4),
+    prior={"size": 80},
+    steps=2_500,
+)
+
+
+STYLEGAN2_S = Recipe(
+    name="stylegan2-s",
+    why="Styles in every layer: smooth, well-ordered latent space; lazy R1 and path lengths. Slow to begin.",
+    sources=("Karras et al. 2020, arXiv:1912.04958", "Karras et al. 2019, arXiv:1812.04948"),
+    # In a short run noise is learned before shapes are, and its fixed planes show in every sample.
+    generator=part("style", width=16, max_width=64, mapping_layers=2, mixing=0.5, noise=False),
+    discriminator=part("style", width=16, max_width=64, group=4),
+    prior=Prior(64),
+    # The reference's weight for R1 (0.005 at 28 px) is for long runs: in a short one D is soon right about every image.
+    penalties={"r1": PenaltyConfig(weight=1.0, every=8), "path_length": PenaltyConfig(weight="auto", every=8)},
+    learning=both(lr=Schedule(8e-3, 2e-3, "cosine", over_share=1.0), betas=(0.0, 0.99)),
+    ema=AverageConfig(half_life_samples="auto"),
+    steps=4_000,
+    batch=32,
+)
+
+
+HUANG = "Huang et al. 2024 (R3GAN), arXiv:2501.05441"
+FIX_UP = "Zhang et al. 2019 (fix-up), arXiv:1901.09321"
+DECAY_SHARE = 0.8
+"""Of the run, after which nothing changes any more; published as a number of images, 20 million for CIFAR-10."""
+
+
+def _moving(start: float, end: float) -> Schedule:
+    return Schedule(start, end, "cosine", over_share=DECAY_SHARE)
+
+
+R3GAN = Recipe(
+    name="r3gan",
+    why="R3GAN as published for CIFAR-10, 20.6 million weights a side: relativistic, R1 and R2 in every step, everything on a "
+    "schedule; for GPUs and days.",
+    sources=(HUANG, FIX_UP, "Karras et al. 2020 (ADA), arXiv:2006.06676"),
+    data=part("cifar10", flip=True),
+    generator=part("r3", width=768, full_size=32, blocks=2, group_width=16, expansion=2),
+    discriminator=part("r3", width=768, full_size=32, blocks=2, group_width=16, expansion=2),
+    prior=Prior(64),
+    loss="relativistic",
+    penalties={
+        name: PenaltyConfig.model_validate({"weight": _moving(0.05, 0.005), "through_augment": True})
+        for name in ("r1", "r2")
+    },
+    rules=UpdateRules(augment_strength=_moving(0.0, 0.55)),
+    augment=part("ada", pipe=["blit", "geometric", "color", "cutout"], multipliers={"color": 0.5}),
+    learning=both(lr=_moving(2e-4, 5e-5), betas=(0.0, _moving(0.9, 0.99))),
+    # The ramp does not bind at the published length; in a shorter run it keeps the average from remembering its beginning.
+    ema=AverageConfig(half_life_samples=_moving(0.0, 5e6), ramp=0.3),
+    steps=48_828,  # of 512 images: 25 million, of which 20 on the schedules
+    batch=512,
+)
+
+R3GAN_S = Recipe(
+    name="r3gan-s",
+    why="R3GAN small enough for one CPU core: few channels, 2x2 pixels at a time, lazy R1 and R2.",
+    sources=(HUANG, FIX_UP),
+    # Few features for the condition: with as many as the noise has, short runs draw one picture a class.
+    generator=part("r3", width=64, full_size=8, blocks=2, patch=2, group_width=16, condition_features=16),
+    discriminator=part("r3", width=64, full_size=8, blocks=2, patch=2, group_width=16),
+    prior=Prior(64),
+    loss="relativistic",
+    penalties={"r1": PenaltyConfig(weight=0.2, every=8), "r2": PenaltyConfig(weight=0.2, every=8)},
+    rules=UpdateRules(batches="one"),
+    learning=both(lr=2e-3, betas=(0.0, 0.99)),
+    ema=AverageConfig(half_life_samples=20_000.0),
+    steps=6_000,
+    batch=16,
+)
+
+
+FEWSHOT = Recipe(
+    name="fewshot",
+    why="For 50 to 500 images: a light pair, D rebuilds images too, all it sees is augmented. In minutes rpgan-64 is ahead.",
+    sources=("Liu et al. 2021 (FastGAN), arXiv:2101.04775", "Zhao et al. 2020 (DiffAugment), arXiv:2006.10738"),
+    data=part("digits", flip=True),
+    generator=part("light", width=64),
+    discriminator=part("light", width=64),
+    prior=Prior(64),
+    conditional=False,
+    loss="relativistic",
+    penalties={"r1": PenaltyConfig(weight=0.1, every=8), "reconstruction": PenaltyConfig(weight=1.0)},
+    augment=part("diffaugment", policy=["color", "translation", "cutout"]),
+    learning=both(lr=1e-3, betas=(0.0, 0.99)),
+    ema=AverageConfig(half_life_samples=10_000.0),
+    steps=6_000,
+    batch=16,
+)
+
+RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        *(MLP, MLP_TUTORIAL, DCGAN, CGAN, LSGAN, WGAN_GP, RPGAN, RPGAN_64, GOODFELLOW2014),
+        *(SNGAN, BIGGAN_S, STYLEGAN2_S, R3GAN, R3GAN_S, FEWSHOT),
+    )
+}

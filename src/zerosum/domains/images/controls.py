@@ -1,7 +1,7 @@
-"""Images that no generator should equal, measured as its images are: what a measure says of them is what it is worth.
+"""Controls: images that no generator should make, measured in the same way as generated images.
 
-Legend: M rows of a control. Where halves of the real images do not score clearly better than a control that must fail, the
-measure cannot tell real images from it, and says so.
+Legend: M rows of a control. A measure that does not score halves of the real images clearly better than a control that must
+fail cannot tell real images from it; its record then says that it cannot judge.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from zerosum.domains.images.extractors.extractor import Extractor
-from zerosum.domains.images.features import Prepared
+from zerosum.domains.images.features import Extractor, Prepared
 from zerosum.metrics.classes import NUM_SPLITS, class_score
 from zerosum.metrics.distances import frechet_distance, kernel_distance
 from zerosum.metrics.neighbours import density_coverage, precision_recall
@@ -72,7 +71,7 @@ class Controls:
             if measure in scored[HALVES]
         }
 
-    def told(self, record: Record) -> Record:
+    def added(self, record: Record) -> Record:
         """The record with its controls, and with a reason where it cannot judge."""
         base = record.name.partition("[")[0]
         measure = KIND.get(base, base)
