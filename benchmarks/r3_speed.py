@@ -46,7 +46,7 @@ class Plain(nn.Module):
         return self.walk(self.network, x)
 
 
-def _block(block: r3.Block, x: Tensor) -> Tensor:
+def _block(block: r3.R3Block, x: Tensor) -> Tensor:
     hidden = F.leaky_relu(block.widen(x), 0.2)
     return x + block.narrow(F.leaky_relu(block.mix(hidden), 0.2))  # type: ignore[no-any-return]
 
@@ -61,13 +61,13 @@ def _resample(layer: nn.Module, x: Tensor) -> Tensor:
         wide = torch.zeros(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])
         wide[:, :, ::2, ::2] = x
         return layer.conv(F.conv2d(wide, 4 * _line(x), padding=1, groups=x.shape[1]))  # type: ignore[no-any-return]
-    assert isinstance(layer, r3.Down)
+    assert isinstance(layer, r3.R3Down)
     return layer.conv(F.conv2d(x, _line(x), padding=1, groups=x.shape[1])[:, :, ::2, ::2])  # type: ignore[no-any-return]
 
 
 def _trunk(stages: nn.Module, x: Tensor) -> Tensor:
     for layer in stages.children():
-        x = _block(layer, x) if isinstance(layer, r3.Block) else _resample(layer, x)
+        x = _block(layer, x) if isinstance(layer, r3.R3Block) else _resample(layer, x)
     return x
 
 

@@ -132,7 +132,7 @@ class Family:
 
 
 @dataclass(frozen=True)
-class Mixture:
+class MixtureModel:
     """Gaussians with weights (K,) that sum to 1."""
 
     summary: str
@@ -151,7 +151,7 @@ class Mixture:
 
 
 @dataclass(frozen=True)
-class Kernel:
+class KernelDensity:
     """A normal of one width around each centre (N, D)."""
 
     summary: str
@@ -224,7 +224,7 @@ def _families() -> dict[str, Any]:
     return {"normal": stats.norm, "uniform": stats.uniform, "exponential": stats.expon, "Laplace": stats.laplace}
 
 
-def mixture(rows: Tensor, total: int = 0) -> Mixture:
+def mixture(rows: Tensor, total: int = 0) -> MixtureModel:
     """Gaussians by expectation maximisation, as many and with full or diagonal covariances as BIC prefers.
 
     From 10,000 rows of more than two values on, always 50 with full covariances. Where D > 64 they live in the 64 leading
@@ -251,7 +251,7 @@ def mixture(rows: Tensor, total: int = 0) -> Mixture:
     late = "" if best.converged_ else f", stopped after {best.max_iter} iterations"
     covariance = {"full": "full", "diag": "diagonal"}[best.covariance_type]
     what = f"{len(parts)}-component Gaussian mixture: {covariance} covariances{where}{how}{late}"
-    return Mixture(f"{what}, {_fitted_to(picked, total or len(rows))}", torch.from_numpy(best.weights_), parts)
+    return MixtureModel(f"{what}, {_fitted_to(picked, total or len(rows))}", torch.from_numpy(best.weights_), parts)
 
 
 def _gaussians(rows: Tensor, count: int, kind: str) -> Any:
@@ -270,7 +270,7 @@ def _roots(model: Any) -> Tensor:
     return torch.linalg.cholesky(found) if model.covariance_type == "full" else torch.diag_embed(found.sqrt())
 
 
-def kernel(rows: Tensor, total: int = 0) -> Kernel:
+def kernel(rows: Tensor, total: int = 0) -> KernelDensity:
     """A normal around every row; its width is the one of 25 under which left-out rows are likeliest, in 5 folds."""
     total, rows = total or len(rows), rows[chosen(len(rows), 1, KERNEL_ROWS)]
     spread = float(rows.double().var(0, correction=0).mean().sqrt())
@@ -284,7 +284,7 @@ def kernel(rows: Tensor, total: int = 0) -> Kernel:
             sums += log_densities(rows[scored], rows[order[kept]], widths).sum(1)
         width = widths[int(sums.argmax())]
     tried = f"the best of {len(widths)} from {widths[0]:.3g} to {widths[-1]:.3g} by {FOLDS}-fold likelihood"
-    return Kernel(
+    return KernelDensity(
         f"kernel density (training rows with noise): normals of width {width:.3g}, {tried}, {_fitted_to(rows, total)}",
         rows,
         width,

@@ -28,7 +28,7 @@ MOST_VALUES = 2**22
 NUM_FEATURES = 64
 
 
-class Extractor(Protocol):
+class FeatureNetwork(Protocol):
     """Turns uint8 images (N, C, H, W) into float32 features (N, 64)."""
 
     def features(self, images: Tensor) -> Tensor: ...
@@ -90,7 +90,7 @@ def to_input(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def extract(extractor: Extractor, images: Tensor, batch_size: int = 500) -> Tensor:
+def extract(extractor: FeatureNetwork, images: Tensor, batch_size: int = 500) -> Tensor:
     """Features (N, 64) float32 of uint8 images (N, C, H, W); `batch_size` and MOST_VALUES bound memory and move no value."""
     if len(images) == 0:
         raise UserError("features: no images given")

@@ -86,7 +86,7 @@ def test_measures_of_many_digits_tell_reals_from_every_control(digits: ImageSour
 
 
 def test_a_score_of_classes_that_noise_reaches_cannot_judge(digits: ImageSource) -> None:
-    own = controls.Controls(ImageEvaluator(digits, num_samples=400).prepared, digits.train.pixels[:200], 0)
+    own = controls.ImageControls(ImageEvaluator(digits, num_samples=400).prepared, digits.train.pixels[:200], 0)
     own.__dict__["values"] = {"class_score": {controls.HALVES: 3.0, controls.NOISE: 2.1}}
     record = Record("inception_score[x,n=400]", 3.0, {}, "higher", "")
     assert "score 3, pixels shuffled 2.1" in own.told(record).protocol["cannot_judge"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.networks.r3 import Block, Down, R3Discriminator, R3Generator, ScaledGrid, Up, stages_of
+from zerosum.domains.images.networks.r3 import R3Block, R3Discriminator, R3Down, R3Generator, ScaledGrid, Up, stages_of
 from zerosum.domains.images.recipes import R3GAN
 from zerosum.engine.optimizers import Schedule
 
@@ -34,7 +34,7 @@ def pair(shape: Shape, **options: Any) -> tuple[R3Generator, R3Discriminator]:
     torch.manual_seed(0)
     generator, discriminator = R3Generator(shape, latent=6, **options), R3Discriminator(shape, **options)
     for block in [*generator.modules(), *discriminator.modules()]:
-        if isinstance(block, Block):  # as after some training
+        if isinstance(block, R3Block):  # as after some training
             nn.init.normal_(block.narrow.weight, std=0.2)
     return generator, discriminator
 
@@ -79,7 +79,7 @@ def test_the_second_derivative_is_exact() -> None:
     _, discriminator = pair(Shape(1, 8, 8), width=2, group_width=2, expansion=1, patch=2)
     discriminator.double()
     images = torch.randn(1, 1, 8, 8, dtype=torch.float64, requires_grad=True)
-    weights = [block.mix.weight for block in discriminator.modules() if isinstance(block, Block)]
+    weights = [block.mix.weight for block in discriminator.modules() if isinstance(block, R3Block)]
 
     def slope(x: Tensor, *_: Tensor) -> Tensor:
         return torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)[0].square().sum()
@@ -92,7 +92,7 @@ def test_the_second_derivative_is_exact() -> None:
 
 def test_blocks_are_the_identity_at_the_start() -> None:
     torch.manual_seed(0)
-    block, x = Block(32, 16, 2, 8), torch.randn(3, 32, 5, 5)
+    block, x = R3Block(32, 16, 2, 8), torch.randn(3, 32, 5, 5)
     torch.testing.assert_close(block(x), x, rtol=0, atol=0)
     nn.init.normal_(block.narrow.weight)
     assert (block(x) - x).abs().max() > 0.1
@@ -101,7 +101,7 @@ def test_blocks_are_the_identity_at_the_start() -> None:
 def test_fix_up_shrinks_the_branch_with_the_number_of_blocks() -> None:
     """Through each scaled convolution and leaky ReLU the second moment is multiplied by L ** -1/2."""
     torch.manual_seed(0)
-    block, x = Block(64, 16, 2, 16), torch.randn(8, 64, 16, 16)
+    block, x = R3Block(64, 16, 2, 16), torch.randn(8, 64, 16, 16)
     for layer in (block.widen, block.mix):
         y = torch.nn.functional.leaky_relu(layer(x), 0.2)
         y, x = y[:, :, 1:-1, 1:-1], x[:, :, 1:-1, 1:-1]  # zeros lie beyond the border
@@ -136,7 +136,7 @@ def test_the_grid_is_scaled_channel_by_channel() -> None:
 
 def test_groups_equal_a_convolution_with_a_block_diagonal_weight() -> None:
     torch.manual_seed(0)
-    mix = Block(16, 8, 2, 1).mix
+    mix = R3Block(16, 8, 2, 1).mix
     assert mix.groups == 4
     whole = nn.Conv2d(32, 32, 3, padding=1)
     with torch.no_grad():
@@ -151,7 +151,7 @@ def test_groups_equal_a_convolution_with_a_block_diagonal_weight() -> None:
 
 @pytest.mark.parametrize(("group_width", "groups"), [(0, 1), (8, 6), (16, 3), (32, 3), (5, 48)])
 def test_group_widths_that_do_not_fit_shrink_to_a_divisor(group_width: int, groups: int) -> None:
-    assert Block(24, group_width, 2, 1).mix.groups == groups
+    assert R3Block(24, group_width, 2, 1).mix.groups == groups
 
 
 @pytest.mark.parametrize("options", [{"expansion": 0}, {"group_width": -1}, {"full_size": 0}, {"width": 0}], ids=str)
@@ -162,12 +162,12 @@ def test_what_cannot_be_is_refused_by_name(options: dict[str, int]) -> None:
 
 def test_down_filters_with_1_2_1_and_up_is_its_adjoint() -> None:
     line = torch.tensor([1.0, 2, 3, 4, 5, 6, 7, 8])
-    halved = Down(1, 1)(line.expand(1, 1, 8, 8))[0, 0, 1]
+    halved = R3Down(1, 1)(line.expand(1, 1, 8, 8))[0, 0, 1]
     torch.testing.assert_close(halved, torch.tensor([1.0 * 0.5 + 2 * 0.25, 3, 5, 7]))
     doubled = Up(1, 1)(line.view(1, 1, 1, 8).expand(1, 1, 8, 8))[0, 0, 2]
     torch.testing.assert_close(doubled[:15], torch.linspace(1, 8, 15))
     x, y = torch.randn(2, 3, 5, 4), torch.randn(2, 3, 10, 8)
-    torch.testing.assert_close((Up(3, 3)(x) * y).sum(), 4 * (x * Down(3, 3)(y)).sum())
+    torch.testing.assert_close((Up(3, 3)(x) * y).sum(), 4 * (x * R3Down(3, 3)(y)).sum())
 
 
 def test_the_narrowing_convolution_changes_places_with_the_interpolation() -> None:
@@ -229,7 +229,7 @@ def test_the_published_size_for_cifar10() -> None:
         options = R3GAN.generator.options if make is R3Generator else R3GAN.discriminator.options
         with torch.device("meta"):
             network = make(Shape(3, 32, 32, 10), num_classes=10, **given, **options)
-        blocks = [block for block in network.modules() if isinstance(block, Block)]
+        blocks = [block for block in network.modules() if isinstance(block, R3Block)]
         assert sum(p.numel() for block in blocks for p in block.parameters()) == wanted
     assert wanted == pytest.approx(20.6e6, rel=0.01)
 

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from zerosum.data.images.loaded import LoadedImages, Table
+from zerosum.data.images.loaded import AttributeTable, LoadedImages
 from zerosum.data.opening import contents
 from zerosum.errors import UserError
 
@@ -40,7 +40,7 @@ class Attributes:
     notes: tuple[str, ...]
 
 
-def read(path: Path) -> Table:
+def read(path: Path) -> AttributeTable:
     """The table in a file. Raises UserError."""
     try:
         return parse(contents(path, MAX_BYTES), str(path))
@@ -48,7 +48,7 @@ def read(path: Path) -> Table:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
-def parse(data: bytes, where: str) -> Table:
+def parse(data: bytes, where: str) -> AttributeTable:
     """The table in the bytes of a CSV file. Raises UserError that names line and column of what is wrong."""
     try:
         lines = csv.reader(io.StringIO(data.decode("utf-8-sig")), strict=True)
@@ -69,7 +69,7 @@ def parse(data: bytes, where: str) -> Table:
             rows[name] = _numbers(cells[1:], columns, f"{where}, line {lines.line_num}")
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{where}: not a CSV file in UTF-8 ({error}).") from error
-    return Table(columns, rows, where)
+    return AttributeTable(columns, rows, where)
 
 
 def _numbers(cells: Sequence[str], columns: Sequence[str], where: str) -> tuple[float, ...]:
@@ -91,7 +91,7 @@ def _numbers(cells: Sequence[str], columns: Sequence[str], where: str) -> tuple[
     return tuple(found)
 
 
-def standardised(raw: LoadedImages, table: Table) -> Attributes:
+def standardised(raw: LoadedImages, table: AttributeTable) -> Attributes:
     """The attributes of all rows of a source, minus the mean and over the deviation of its training images.
 
     Raises UserError for images that have no row, and for a table that says the same of all training images.
@@ -124,7 +124,7 @@ def standardised(raw: LoadedImages, table: Table) -> Attributes:
 class _Finder:
     """Looks rows up by the path of an image, or by its file name where the table has file names only."""
 
-    def __init__(self, raw: LoadedImages, table: Table) -> None:
+    def __init__(self, raw: LoadedImages, table: AttributeTable) -> None:
         files = [file for part in raw.parts() if part is not None for file in part.files]
         if not files:
             raise UserError(
@@ -144,7 +144,7 @@ class _Finder:
         return np.array([self.rows[file] for file in files], dtype=np.float64)
 
 
-def _by_path(files: Sequence[str], table: Table) -> Mapping[str, tuple[float, ...]]:
+def _by_path(files: Sequence[str], table: AttributeTable) -> Mapping[str, tuple[float, ...]]:
     names = [PurePosixPath(file).name for file in files]
     short = all("/" not in name for name in table.rows) and len(set(names)) == len(names)
     if not short:

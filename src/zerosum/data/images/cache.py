@@ -43,7 +43,7 @@ class Unusable(ValueError):
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedFile:
     """Rows of the cache. parts: number of rows of each of PARTS, in this order. order: place of each row in the listing."""
 
     pixels: Pixels
@@ -86,7 +86,7 @@ def folder_of(where: Path, options: ImageOptions) -> Path:
     return root() / f"{re.sub(r'[^A-Za-z0-9_-]+', '-', where.resolve().name)[:40]}-{key}"
 
 
-def find(place: Path, listing_print: str) -> tuple[Prepared | None, str]:
+def find(place: Path, listing_print: str) -> tuple[PreparedFile | None, str]:
     """The prepared images in the folder, if complete and up to date; or None, and the note on why they are made again."""
     if not place.is_dir():
         return None, ""
@@ -96,7 +96,7 @@ def find(place: Path, listing_print: str) -> tuple[Prepared | None, str]:
         return None, f"The prepared images in {place} were made anew: {error}."
 
 
-def _open(place: Path, listing_print: str) -> Prepared:
+def _open(place: Path, listing_print: str) -> PreparedFile:
     try:
         manifest = read_object(place / MANIFEST)
         claimed = manifest.pop("manifest_sha256")
@@ -107,7 +107,7 @@ def _open(place: Path, listing_print: str) -> Prepared:
         for name, blocks in manifest["blocks"].items():
             _verify(place / name, manifest["bytes"][name], blocks)
         mapped = manifest["bytes"][PIXELS] > RESIDENT_BYTES
-        return Prepared(
+        return PreparedFile(
             np.load(place / PIXELS, mmap_mode="r" if mapped else None, allow_pickle=False),
             np.load(place / ORDER, allow_pickle=False),
             {part: int(manifest["parts"][part]) for part in PARTS},

@@ -18,7 +18,7 @@ import numpy as np
 
 from zerosum.data.images import attributes
 from zerosum.data.images.files import SUFFIXES, UNREAD
-from zerosum.data.images.loaded import Labels, Table
+from zerosum.data.images.loaded import AttributeTable, Labels
 from zerosum.data.opening import check_size, decoding, is_regular
 from zerosum.errors import UserError
 
@@ -246,7 +246,7 @@ class Listing:
     members: tuple[Member, ...]
     others: Mapping[str, int] = field(default_factory=dict)
     num_links: int = 0
-    table: Callable[[], Table] | None = None
+    table: Callable[[], AttributeTable] | None = None
     labels: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
 
@@ -369,7 +369,7 @@ def _opener(path: Path) -> Callable[[], BinaryIO]:
     return lambda: path.open("rb")
 
 
-def _zipped_table(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Table:
+def _zipped_table(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> AttributeTable:
     where = f"{path}[{info.filename}]"
     check_size(info.file_size, attributes.MAX_BYTES, where)
     with decoding(where, "a file that can be unpacked"):

@@ -59,7 +59,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Table:
+class AttributeTable:
     """Attributes of images. rows: file name -> one number for each of `columns`. where: for messages."""
 
     columns: tuple[str, ...]
@@ -86,7 +86,7 @@ class LoadedImages:
     validation: Part | None = None
     fingerprint: str = ""
     mapped: bool = False
-    table: Table | None = None
+    table: AttributeTable | None = None
     measure: str = ""
 
     def parts(self) -> tuple[Part | None, ...]:

@@ -137,7 +137,7 @@ class _Reading:
             (*self.plan.notes, *self.listing.notes(), *task.notes, *notes, *skipped),
         )
 
-    def from_cache(self, found: cache.Prepared, complaint: str) -> LoadedImages:
+    def from_cache(self, found: cache.PreparedFile, complaint: str) -> LoadedImages:
         """The parts of a prepared array, which has its split."""
         edges = np.cumsum([0, *(found.parts[part] for part in cache.PARTS)])
         train, validation, heldout = (

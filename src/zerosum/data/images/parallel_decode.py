@@ -49,7 +49,7 @@ class DecodeSurvey:
         return int(self.flags[:, 2].sum())
 
 
-class Progress:
+class DecodeProgress:
     """A line on stderr now and then, once something takes longer than a few seconds."""
 
     def __init__(self, what: str, total: int) -> None:
@@ -81,7 +81,11 @@ def say(text: str) -> None:
 def probe_all(members: Sequence[Member], where: Path) -> list[ImageProbe | BadImageError]:
     """The header of every image, or why it cannot be read."""
     return list(
-        _each(members, lambda member: _read(member, probe), Progress(f"{where}: looking at the headers", len(members)))
+        _each(
+            members,
+            lambda member: _read(member, probe),
+            DecodeProgress(f"{where}: looking at the headers", len(members)),
+        )
     )
 
 
@@ -90,7 +94,7 @@ def every_failure(members: Sequence[Member], where: Path) -> dict[int, BadImageE
     found = _each(
         members,
         lambda member: _read(member, lambda stream: decode(stream, 1, (1, 1))),
-        Progress(f"{where}: looking for damaged images", len(members)),
+        DecodeProgress(f"{where}: looking for damaged images", len(members)),
     )
     return {i: one for i, one in enumerate(found) if isinstance(one, BadImageError)}
 
@@ -101,7 +105,7 @@ def decode_all(
     size: tuple[int, int],
     options: ImageOptions,
     store: Callable[[int, Pixels], None],
-    progress: Progress,
+    progress: DecodeProgress,
 ) -> DecodeSurvey:
     """Hands each image, decoded and resized, to `store(position, pixels)`; called by several threads, in any order."""
     survey = DecodeSurvey(np.zeros((len(members), 5), np.bool_), np.zeros(len(members), np.uint8))
@@ -192,7 +196,7 @@ def _read(member: Member, use: Callable[..., T]) -> T | BadImageError:
         return BadImageError(f"cannot be read ({reason(error)})")
 
 
-def _each(items: Sequence[S], work: Callable[[S], T], progress: Progress) -> Iterator[T]:
+def _each(items: Sequence[S], work: Callable[[S], T], progress: DecodeProgress) -> Iterator[T]:
     """work(item) of every item, in order."""
     pool = ThreadPoolExecutor(max_workers=workers(), thread_name_prefix="decode")
     try:

@@ -54,7 +54,7 @@ class Task:
 
     def decode(self, store: Any, what: str) -> parallel_decode.DecodeSurvey:
         """Hands every image to `store(position, pixels)`."""
-        progress = parallel_decode.Progress(f"{self.where}: {what}", len(self.members))
+        progress = parallel_decode.DecodeProgress(f"{self.where}: {what}", len(self.members))
         return parallel_decode.decode_all(self.members, self.channels, self.size, self.options, store, progress)
 
     def kept(self, survey: parallel_decode.DecodeSurvey) -> tuple[Rows, tuple[str, ...]]:
@@ -72,7 +72,7 @@ class Task:
         return kept, notes
 
 
-def prepare(place: Path, task: Task, listing_print: str) -> cache.Prepared | None:
+def prepare(place: Path, task: Task, listing_print: str) -> cache.PreparedFile | None:
     """The prepared images of a task, made now or by another process meanwhile; None where the cache cannot be written.
 
     Nothing but a whole folder ever bears the name `place`. Raises UserError for unusable images and for a full disk.

@@ -31,7 +31,7 @@ from zerosum.data.images.listing import (
     slashed,
     wrapping,
 )
-from zerosum.data.images.loaded import Table
+from zerosum.data.images.loaded import AttributeTable
 from zerosum.data.opening import decoding, regular
 from zerosum.errors import Damaged, UserError
 from zerosum.jsonfile import parse_json
@@ -57,7 +57,7 @@ class _Found:
     images: list[Member] = field(default_factory=list)
     keys: list[tuple[str, str]] = field(default_factory=list)
     sides: dict[tuple[str, str], _Side] = field(default_factory=dict)
-    table: Callable[[], Table] | None = None
+    table: Callable[[], AttributeTable] | None = None
     others: Counter[str] = field(default_factory=Counter)
     num_links: int = 0
 
@@ -178,7 +178,7 @@ def _labels(sides: Sequence[_Side], members: Sequence[Member]) -> tuple[tuple[st
     return (), (f"{len(given) - len(known)} image(s) have no label (the first is {first}), so labels are not used.",)
 
 
-def _table(sides: Sequence[_Side], members: Sequence[Member], where: Path) -> Callable[[], Table] | None:
+def _table(sides: Sequence[_Side], members: Sequence[Member], where: Path) -> Callable[[], AttributeTable] | None:
     if not any(side.numbers for side in sides):
         return None
     columns = tuple(sorted({name for side in sides for name in side.numbers or ()}))
@@ -189,10 +189,10 @@ def _table(sides: Sequence[_Side], members: Sequence[Member], where: Path) -> Ca
         if lacking:
             raise UserError(f"{where}: {member.name} has no attribute {lacking[0]!r} in its .json; others have.")
         rows[member.name] = tuple(numbers[column] for column in columns)
-    return lambda: Table(columns, rows, str(where))
+    return lambda: AttributeTable(columns, rows, str(where))
 
 
-def _csv(place: Callable[[], BinaryIO], where: str) -> Table:
+def _csv(place: Callable[[], BinaryIO], where: str) -> AttributeTable:
     return attributes.parse(place().read(), where)
 
 

@@ -51,7 +51,7 @@ def _open(data: Component, allow_download: bool) -> ImageSource:
 
 
 @dataclass(frozen=True)
-class Payload:
+class ImagePayload:
     """num_images: training images, without mirror images. class_names: of the class folders where the condition is attributes;
     else the condition has them. The others: see ImageSource."""
 
@@ -81,9 +81,9 @@ def _info(source: ImageSource) -> DatasetInfo:
     )
 
 
-def _payload(source: ImageSource) -> Payload:
+def _payload(source: ImageSource) -> ImagePayload:
     names = list(source.class_names) if source.attribute_names else []
-    return Payload(len(source.train), source.flip, source.crop, source.background, source.measure, names)
+    return ImagePayload(len(source.train), source.flip, source.crop, source.background, source.measure, names)
 
 
 def _condition(source: ImageSource) -> Condition | None:
@@ -258,7 +258,7 @@ DOMAIN = Domain(
         info=_info,
         describe=_describe,
         sources=sources,
-        payload=Payload,
+        payload=ImagePayload,
         looks_like=paths.looks_like,
         paths=("attributes",),
         arrays="(N, H, W), (N, H, W, C) or (N, C, H, W), C = 1, 3 or 4: images; in an .npz named 'images'",

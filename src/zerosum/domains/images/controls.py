@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from zerosum.domains.images.features import Extractor, Prepared
+from zerosum.domains.images.features import Extractor, RealFeatures
 from zerosum.metrics.classes import NUM_SPLITS, class_score
 from zerosum.metrics.distances import frechet_distance, kernel_distance
 from zerosum.metrics.neighbours import density_coverage, precision_recall
@@ -51,10 +51,10 @@ def noise(images: Tensor, seed: int) -> dict[str, Tensor]:
     return {NOISE: shuffled.view_as(images), STRIPES: stripes.round().to(torch.uint8)}
 
 
-class Controls:
+class ImageControls:
     """The controls of one extractor and its reals; computed when first asked for, and once."""
 
-    def __init__(self, prepared: Prepared, images: Tensor, seed: int) -> None:
+    def __init__(self, prepared: RealFeatures, images: Tensor, seed: int) -> None:
         self.prepared, self.num = prepared, min(MOST, len(prepared.real) // 2)
         self._images, self._seed = images[: self.num], seed
 

@@ -18,7 +18,7 @@ from zerosum.domain.eval_options import EvalOptions
 from zerosum.domain.eval_stages import stage
 from zerosum.domains.images import controls, measures, parzen_2014, stacked
 from zerosum.domains.images.data import ImageSource, as_played, as_saved
-from zerosum.domains.images.features import Prepared, prepare, some
+from zerosum.domains.images.features import RealFeatures, prepare, some
 from zerosum.domains.images.measures import FEWEST, EvalContext, Judge, common_protocol
 from zerosum.errors import UserError
 from zerosum.metrics.classes import class_coverage
@@ -62,11 +62,11 @@ class ImageEvaluator:
         self.num_fakes = max(self.num_samples, stacked.NUM_SAMPLES if self.seen.measure == "stacked" else 0)
         self.cache_dir, self.seed, self.choice = cache_dir, seed, choice
         self.notes: list[str] = []
-        self._prepared: Prepared | None = None
+        self._prepared: RealFeatures | None = None
         self._copy_keys: measures.CopyKeys | None = None
 
     @property
-    def prepared(self) -> Prepared:
+    def prepared(self) -> RealFeatures:
         """The extractor and the features of the reals; trains or loads the classifier at the first call."""
         if self._prepared is None:
             stage("classifier and features of the real images", needed=True, once=True)
@@ -74,8 +74,8 @@ class ImageEvaluator:
         return self._prepared
 
     @functools.cached_property
-    def _controls(self) -> controls.Controls:
-        return controls.Controls(self.prepared, some(self.seen.train, controls.MOST, self.seed)[0], self.seed)
+    def _controls(self) -> controls.ImageControls:
+        return controls.ImageControls(self.prepared, some(self.seen.train, controls.MOST, self.seed)[0], self.seed)
 
     def evaluate(
         self,

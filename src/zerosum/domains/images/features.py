@@ -185,7 +185,7 @@ MOST_VALUES = 784  # values per image up to which copies are searched at full si
 
 
 @dataclass(frozen=True)
-class Prepared:
+class RealFeatures:
     """The feature extractor and everything about the reals that does not change from one evaluation to the next.
 
     real, heldout: features (n, D) of a fixed random choice, with the reals' labels; labeller: the classifier of the source's
@@ -229,7 +229,7 @@ def some(images: Images, num: int, seed: int) -> tuple[Tensor, Tensor | None]:
     return images.pixels[order], None if images.labels is None else images.labels[order]
 
 
-def prepare(source: ImageSource, choice: EvalOptions, num: int, seed: int, cache_dir: Path | None) -> Prepared:
+def prepare(source: ImageSource, choice: EvalOptions, num: int, seed: int, cache_dir: Path | None) -> RealFeatures:
     """Makes the extractor, and the classifier where there are labels, and extracts `num` reals, trained on and held out."""
     extractor, own = make_extractor(source, choice, cache_dir), label_classifier(source, cache_dir)
     pixels, labels = some(source.train, num, seed)
@@ -243,7 +243,9 @@ def prepare(source: ImageSource, choice: EvalOptions, num: int, seed: int, cache
             if held_labels is not None:
                 accuracy = float((classes == held_labels.cpu()).double().mean())
     spread = diversity(real[:500]) if len(real) > 1 else 0.0
-    return Prepared(extractor, own, accuracy, real, None if labels is None else labels.cpu(), heldout, classes, spread)
+    return RealFeatures(
+        extractor, own, accuracy, real, None if labels is None else labels.cpu(), heldout, classes, spread
+    )
 
 
 def for_copies(images: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zerosum.domains.images.controls import MOST, NOISE, noise
-from zerosum.domains.images.features import Prepared, for_copies, some
+from zerosum.domains.images.features import RealFeatures, for_copies, some
 from zerosum.metrics.classes import (
     NUM_SPLITS,
     PerClass,
@@ -46,7 +46,7 @@ class EvalContext:
     """
 
     source: ImageSource
-    prepared: Prepared
+    prepared: RealFeatures
     fakes: Tensor
     labels: Tensor | None
     features: Tensor
@@ -65,7 +65,7 @@ class EvalContext:
         return {**self.common, "num_real": num_real, "num_fake": num_fake, **more}
 
 
-def common_protocol(source: ImageSource, prepared: Prepared, seed: int) -> dict[str, Any]:
+def common_protocol(source: ImageSource, prepared: RealFeatures, seed: int) -> dict[str, Any]:
     """What the protocols of all records of one evaluator share."""
     return {
         "source": source.name,
@@ -373,7 +373,7 @@ def _with_copies(record: Record, of_copies: float) -> Record:
 
 
 def enough_for_copies(source: ImageSource, notes: list[str]) -> bool:
-    """Whether there are training images enough_for_copies to compare with; `notes` is told when not."""
+    """Whether there are training images enough to search for copies; a sentence goes to `notes` where not."""
     if len(source.train.pixels) < FEWEST:
         notes.append(f"The test for copies needs {FEWEST} training images.")
     return len(source.train.pixels) >= FEWEST

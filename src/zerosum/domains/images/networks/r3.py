@@ -38,7 +38,7 @@ class R3Generator(nn.Module):
     width: channels of the stages whose short side is at most full_size, halved at every doubling above, at least 16.
     widths: instead, one number a stage, smallest grid first. blocks: residual blocks a stage, one number or one a stage.
     patch: the finest stage works on blocks of patch x patch pixels (a power of 2), which are unfolded at the end; 1 is as
-    published. group_width, expansion: see Block. The published CIFAR-10 network is width 768, full_size 32, blocks 2,
+    published. group_width, expansion: see R3Block. The published CIFAR-10 network is width 768, full_size 32, blocks 2,
     group_width 16, expansion 2, latent 64.
     """
 
@@ -102,7 +102,7 @@ class R3Discriminator(nn.Module):
         stages = stages_of(shape, width, full_size, widths, blocks, patch)[::-1]
         self.fold = nn.PixelUnshuffle(patch) if patch > 1 else nn.Identity()
         self.from_image = pointwise(shape.channels * patch**2, stages[0][0])
-        self.stages = _trunk(stages, Down, group_width, expansion)
+        self.stages = _trunk(stages, R3Down, group_width, expansion)
         features = stages[-1][0]
         self.pool = nn.Conv2d(features, features, grid_of(shape), groups=features, bias=False)
         self.embed = embedding(num_classes, num_attributes, features)
@@ -120,7 +120,7 @@ class R3Discriminator(nn.Module):
         return (features * vector).sum(1) * features.shape[1] ** -0.5  # type: ignore[no-any-return]
 
 
-class Block(nn.Module):
+class R3Block(nn.Module):
     """x + conv1x1(act(conv3x3(act(conv1x1(x))))), act = bias and leaky ReLU: (N, F, h, w) -> the same.
 
     Between the two 1x1 convolutions there are expansion * F channels; the 3x3 one mixes groups of group_width of them (all when
@@ -180,7 +180,7 @@ class Up(nn.Module):
         return upsample_binomial(self.conv(x))
 
 
-class Down(nn.Module):
+class R3Down(nn.Module):
     """Halves height and width by a [1, 2, 1] filter, with a 1x1 convolution where the channels change."""
 
     def __init__(self, before: int, after: int) -> None:
@@ -223,7 +223,7 @@ def stages_of(
 
 
 def _trunk(
-    stages: list[tuple[int, int]], resample: type[Up] | type[Down], group_width: int, expansion: int
+    stages: list[tuple[int, int]], resample: type[Up] | type[R3Down], group_width: int, expansion: int
 ) -> nn.Sequential:
     """The blocks of all stages in the order given, with a resampling before each but the first."""
     num_blocks = sum(count for _, count in stages)
@@ -231,6 +231,6 @@ def _trunk(
     before = stages[0][0]
     for level, (after, count) in enumerate(stages):
         layers += [resample(before, after)] if level else []
-        layers += [Block(after, group_width, expansion, num_blocks) for _ in range(count)]
+        layers += [R3Block(after, group_width, expansion, num_blocks) for _ in range(count)]
         before = after
     return nn.Sequential(*layers)
