@@ -89,9 +89,9 @@ def test_a_score_of_classes_that_noise_reaches_cannot_judge(digits: ImageSource)
     own = controls.ImageControls(ImageEvaluator(digits, num_samples=400).prepared, digits.train.pixels[:200], 0)
     own.__dict__["values"] = {"class_score": {controls.HALVES: 3.0, controls.NOISE: 2.1}}
     record = Record("inception_score[x,n=400]", 3.0, {}, "higher", "")
-    assert "score 3, pixels shuffled 2.1" in own.told(record).protocol["cannot_judge"]
+    assert "score 3, pixels shuffled 2.1" in own.added(record).protocol["cannot_judge"]
     own.__dict__["values"] = {"class_score": {controls.HALVES: 3.0, controls.NOISE: 1.9}}
-    assert "cannot_judge" not in own.told(record).protocol
+    assert "cannot_judge" not in own.added(record).protocol
 
 
 def test_noise_and_training_images_stand_beside_the_discriminator(digits: ImageSource) -> None:
