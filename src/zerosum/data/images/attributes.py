@@ -94,30 +94,30 @@ def _numbers(cells: Sequence[str], columns: Sequence[str], where: str) -> tuple[
 def standardised(raw: LoadedImages, table: AttributeTable) -> Attributes:
     """The attributes of all rows of a source, minus the mean and over the deviation of its training images.
 
-    Raises UserError for images that have no row, and for a table that says the same of all training images.
+    Raises UserError for images that have no row, and for a table in which all training images have equal values.
     """
     find = _Finder(raw, table)
     train, heldout, validation = (None if part is None else find(part.files) for part in raw.parts())
     assert train is not None
     mean, deviation = train.mean(0), train.std(0)
-    told = np.flatnonzero(deviation > 1e-12 * np.maximum(1, np.abs(mean)))
-    if not len(told):
+    varying = np.flatnonzero(deviation > 1e-12 * np.maximum(1, np.abs(mean)))
+    if not len(varying):
         raise UserError(f"{table.where}: every column has one value for all training images, which says nothing.")
     notes = [
         f"The attribute {column!r} has one value for all training images and is left out."
         for i, column in enumerate(table.columns)
-        if i not in told
+        if i not in varying
     ]
     if unused := len(table.rows) - sum(len(part.files) for part in raw.parts() if part is not None):
         notes += [f"{unused} row(s) of {table.where} belong to images that are not used."] if unused > 0 else []
 
     def scaled(values: npt.NDArray[np.float64] | None) -> Values | None:
-        return None if values is None else ((values - mean)[:, told] / deviation[told]).astype(np.float32)
+        return None if values is None else ((values - mean)[:, varying] / deviation[varying]).astype(np.float32)
 
     first = scaled(train)
     assert first is not None
-    names = tuple(table.columns[i] for i in told)
-    scales = tuple((float(mean[i]), float(deviation[i])) for i in told)
+    names = tuple(table.columns[i] for i in varying)
+    scales = tuple((float(mean[i]), float(deviation[i])) for i in varying)
     return Attributes(names, scales, first, scaled(heldout), scaled(validation), tuple(notes))
 
 

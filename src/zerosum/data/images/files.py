@@ -1,4 +1,4 @@
-"""One image file to 8-bit pixels: every mode and bit depth Pillow reads, upright, on white, at the wanted size."""
+"""Decodes an image file to 8-bit pixels: every mode and bit depth Pillow reads, upright, on a background, at a given size."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LOSSY = frozenset(ending for kind in ("JPEG", "WEBP", "AVIF", "JPEG2000") for en
 _UNREAD = """.heic .heif .hif .jxl .jxr .wdp .svg .svgz .psd .psb .xcf .ai .eps .ico .icns .cur .dds .exr .hdr .dng .cr2 .cr3 .nef
 .arw .orf .rw2 .raf .raw .dcm .fits .fit .wmf .emf .xpm .xbm .djvu .pict .pct"""
 UNREAD = frozenset(_UNREAD.split())
-"""Endings of pictures that are not read, and told by name."""
+"""Endings of pictures that are not read; notes name them."""
 MAX_PIXELS = 64_000_000
 """Largest image that is decoded, in pixels: beyond it a small file could fill the memory."""
 
@@ -50,7 +50,7 @@ class BadImageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ImageProbe:
-    """What the header says: upright size in pixels, and whether the file is stored as grey."""
+    """From the header: upright size in pixels, and whether the file is stored as grey."""
 
     height: int
     width: int

@@ -111,16 +111,16 @@ class Size:
     def of(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of a picture that was made with these. UserError for more than MOST_PIXELS."""
         if self.width is not None:
-            wanted = self.height, self.width
+            target = self.height, self.width
         else:
             factor = self.height / max(height, width)
-            wanted = max(1, round(height * factor)), max(1, round(width * factor))
-        if wanted[0] * wanted[1] > MOST_PIXELS:
+            target = max(1, round(height * factor)), max(1, round(width * factor))
+        if target[0] * target[1] > MOST_PIXELS:
             raise UserError(
-                f"--size: pictures of {wanted[1]:,} x {wanted[0]:,} pixels are too large; at most {MOST_PIXELS:,} pixels are "
+                f"--size: pictures of {target[1]:,} x {target[0]:,} pixels are too large; at most {MOST_PIXELS:,} pixels are "
                 "written."
             )
-        return wanted
+        return target
 
 
 MODES = {1: "L", 3: "RGB", RGBA: "RGBA"}
@@ -197,10 +197,10 @@ def grid(samples: Tensor, columns: int, path: Path, size: Size | None = None) ->
 
 
 def marked(columns: int, rows: int) -> PngInfo:
-    """What a PNG file of a grid says of itself under "grid": columns x rows."""
-    told = PngInfo()
-    told.add_text("grid", f"{columns}x{rows}")
-    return told
+    """The text entry "grid" of the PNG file of a grid: columns x rows."""
+    entries = PngInfo()
+    entries.add_text("grid", f"{columns}x{rows}")
+    return entries
 
 
 def tiled(images: Sequence[Image.Image], columns: int) -> Image.Image:

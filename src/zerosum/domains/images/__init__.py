@@ -42,7 +42,7 @@ from zerosum.recipe import Component, Recipe
 
 NUM_EXAMPLES = 256
 FEWEST_IMAGES, SOME_IMAGES = 50, 500
-"""Below the first a network can only learn images by heart; from about the second on it has something to vary."""
+"""Below the first number a network can only memorise the images; from about the second on it can generate variations."""
 
 
 def _open(data: Component, allow_download: bool) -> ImageSource:
@@ -145,9 +145,9 @@ def shape_of(info: DatasetInfo) -> Shape:
 
 def _describe(info: DatasetInfo) -> str:
     classes = f", {info.num_classes} classes" if info.num_classes else ", no labels"
-    told = f", {info.num_attributes} attribute(s)" if info.num_attributes else classes
+    condition = f", {info.num_attributes} attribute(s)" if info.num_attributes else classes
     mirrored = " and their mirror images" if info.payload["flip"] else ""
-    return f"{info.payload['num_images']:,} images{mirrored} {info.sample.description}{told}"
+    return f"{info.payload['num_images']:,} images{mirrored} {info.sample.description}{condition}"
 
 
 def _read_like(info: DatasetInfo) -> dict[str, Any]:
@@ -175,14 +175,14 @@ def _generator(recipe: Recipe, info: DatasetInfo) -> nn.Module:
 
 
 def _init_from_data(game: Game, source: ImageSource) -> None:
-    """A generator that begins at the marginals of the pixels looks at the training images."""
+    """Initialises generators that start at the marginal distributions of the pixels of the training images."""
     for network in game.players.values():
         if isinstance(network, SigmoidGenerator):
             network.start_at_marginals(source)
 
 
 def _extra_metrics(recipe: Recipe, loop: TrainingLoop, fakes: Tensor) -> Sequence[Record]:
-    """Whether the augmentation leaks, where there is one."""
+    """Records on whether the augmentation leaks into the samples; none without an augmentation."""
     from zerosum.domains.images import augmentation_leak
 
     game, source = loop.game, loop.source
@@ -213,7 +213,7 @@ def _evaluator(source: ImageSource, seed: int) -> Any:
 
 
 def _read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
-    """Image files as the discriminator wants them: decoded, cropped and resized as training images are."""
+    """Image files as the input of the discriminator: decoded, cropped and resized as training images are."""
     from zerosum.domains.images.data import read_images
 
     if not paths:
@@ -222,7 +222,7 @@ def _read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
 
 
 def _similarity(samples: Tensor) -> Sequence[Tensor]:
-    """Coarse pixels, and the direction of the features of a fixed random network, which knows no data set."""
+    """Coarse pixels, and normalised features of a fixed random network."""
     from torch.nn.functional import adaptive_avg_pool2d, normalize
 
     from zerosum.metrics.feature_networks import extract, random_features

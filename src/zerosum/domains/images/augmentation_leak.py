@@ -87,7 +87,7 @@ def train_probe(plain: Tensor, changed: Tensor, seed: int = 0) -> SmallClassifie
 
 
 def suspect(probe: SmallClassifier, images: Tensor, plain: Tensor, changed: Tensor) -> AugmentationSigns:
-    """What the probe says of uint8 `images`, beside plain and changed ones that it never saw (all (N, C, H, W))."""
+    """How the probe classifies uint8 `images`, and plain and changed images that it was not trained on (all (N, C, H, W))."""
     share, false_alarms, caught = (_share(probe, part) for part in (images, plain, changed))
     variances = [_variance(false_alarms, len(plain)), _variance(share, len(images))]
     return AugmentationSigns(share, false_alarms, caught, sum(variances) ** 0.5)

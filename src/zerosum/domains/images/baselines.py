@@ -37,7 +37,7 @@ class Markov:
     def probabilities(self, context: Sequence[int], position: int = 0) -> Tensor:
         """(S,) float64: the distribution of the symbol after `context`, its last `order` symbols or all that came before.
 
-        position: of the symbol asked for, in a positional chain. A context that never occurred is answered by the
+        position: of the symbol asked for, in a positional chain. For a context that never occurred these are the
         frequencies of all symbols.
         """
         code = torch.zeros((), dtype=torch.int64)
@@ -118,7 +118,7 @@ GREY_LEVELS, COLOUR_LEVELS = 32, 8
 
 @dataclass(frozen=True)
 class RowBaseline:
-    """A model of flat rows as one of images (C, H, W), clamped to [-1, 1]."""
+    """Makes a model of flat rows generate images (C, H, W), clamped to [-1, 1]."""
 
     model: Baseline
     shape: tuple[int, int, int]
@@ -135,7 +135,7 @@ class RowBaseline:
 
 @dataclass(frozen=True)
 class RasterBaseline:
-    """A chain over the levels of the pixels as one of images. values: (S,) float32 in [-1, 1], what each level stands for."""
+    """Makes a chain over pixel levels generate images. values: (S,) float32 in [-1, 1], the pixel value of each level."""
 
     chain: Markov
     values: Tensor
@@ -154,7 +154,7 @@ class RasterBaseline:
 
 
 def baselines(source: ImageSource) -> dict[str, Callable[[], Baseline]]:
-    """Models of the training images, of all or of as many drawn ones as hold 2**24 values. Labels are not used."""
+    """Models of the training images: of all, or of a random choice of at most 2**24 values. Labels are not used."""
     shape = (source.shape.channels, source.shape.height, source.shape.width)
     pixels = in_bytes(source.train.pixels[chosen(len(source.train), math.prod(shape))].cpu())
     fits = classical(to_unit(pixels).flatten(1), len(source.train))

@@ -52,7 +52,7 @@ def noise(images: Tensor, seed: int) -> dict[str, Tensor]:
 
 
 class ImageControls:
-    """The controls of one extractor and its reals; computed when first asked for, and once."""
+    """The controls of one extractor and its real images, computed once, at the first use."""
 
     def __init__(self, prepared: RealFeatures, images: Tensor, seed: int) -> None:
         self.prepared, self.num = prepared, min(MOST, len(prepared.real) // 2)
@@ -83,7 +83,7 @@ class ImageControls:
         if measure in self.values:
             values = {name: round(value, 4) for name, value in self.values[measure].items()}
             protocol |= {"controls": values, "controls_rows": self.num}
-            # A score of classes begins at 1, and is no share: half of what lies above is asked for.
+            # A class score starts at 1 and is not a share: the controls must stay below half of the part above 1.
             clear = PART * (values[HALVES] - 1) if measure == "class_score" else CLEAR
             reason = reason or unclear(values, record.better, "Halves of the real images", clear=clear)
         return replace(record, protocol=protocol).doubted(reason)

@@ -1,4 +1,4 @@
-"""Images as the game wants them: kept as uint8, handed out as float32 in [-1, 1]; opened by name or by path."""
+"""Sources of images: stored as uint8, returned in batches of float32 in [-1, 1]; opened by name or by path."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Images:
 
     @property
     def condition(self) -> Tensor | None:
-        """What a conditional game is told of each row: its attributes, else its label, else nothing."""
+        """The condition of each row in a conditional game: its attributes, else its label, else None."""
         return self.labels if self.attributes is None else self.attributes
 
     def class_counts(self, num_classes: int) -> list[int]:
@@ -90,16 +90,16 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class ImageSource:
-    """Real images to play with.
+    """Real images for training and evaluation.
 
     heldout: images that are never trained on, or None; validation: others, to choose by. class_names: one for each label.
     notes: one sentence each, for the user to read before training. fingerprint: SHA-256 (hexadecimal) of the shape, the
     pixels and the labels (or attributes) of `train`. attribute_names, attribute_scales: of each attribute, the latter its mean
     and standard deviation before it was standardised. flip: whether the mirror image of row i is row i + len(train).
     crop: the rule by which images of another aspect were cut.
-    background: what transparent images were laid on, or are laid on to be measured. measure: the measure that the source was
-    made for, or none.
-    device: where batches go when the pixels stay where they are, because they are a file that is mapped into memory.
+    background: the colour that transparent images were composited on, or are composited on when measured. measure: the name of a
+    measure made for this source, or empty.
+    device: of the batches, where the pixels stay in a file that is mapped into memory.
     """
 
     name: str
@@ -121,7 +121,7 @@ class ImageSource:
 
     @property
     def num_rows(self) -> int:
-        """Number of training rows: images, and their mirror images where these are asked for."""
+        """Number of training rows: images, and with `flip` their mirror images."""
         return len(self.train) * (2 if self.flip else 1)
 
     def batch(self, indices: Tensor) -> Batch:
@@ -147,7 +147,7 @@ class ImageSource:
 
     @functools.cached_property
     def seen(self) -> ImageSource:
-        """The source as measures see it: RGBA images laid on the background, in memory; others as they are."""
+        """The source as the measures use it: RGBA images composited on the background, in memory; others unchanged."""
         if self.shape.channels != RGBA:
             return self
         held, apart = (None if x is None else x.on_background(self.background) for x in (self.heldout, self.validation))

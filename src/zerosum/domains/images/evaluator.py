@@ -36,8 +36,8 @@ class ImageEvaluator:
     choice: the extractor (see `extractors`) and the number of samples compared; by default 1,000, or 2,000 from 10,000
     training images on, in the features of a small classifier trained once on the source's own labels (kept in
     `cache_dir`), or of a fixed random network where there are none. It and the features of the reals are made at the first
-    use. `num_fakes` is how many fakes `evaluate` wants; `num_samples` of them are compared with as many reals. `notes` tells
-    in sentences which measures the last `evaluate` had to leave out.
+    use. `num_fakes` is the number of fakes that `evaluate` needs; `num_samples` of them are compared with as many reals. `notes`
+    has a sentence for each measure that the last `evaluate` left out.
     """
 
     def __init__(
@@ -49,16 +49,16 @@ class ImageEvaluator:
         seed: int = 0,
         choice: EvalOptions = EvalOptions(),
     ) -> None:
-        wanted, rows = num_samples or choice.num, len(source.train.pixels)
-        if wanted and wanted < FEWEST:
-            raise UserError(f"num_samples: {wanted} is too few to compare distributions; give {FEWEST} or more")
+        requested, rows = num_samples or choice.num, len(source.train.pixels)
+        if requested and requested < FEWEST:
+            raise UserError(f"num_samples: {requested} is too few to compare distributions; give {FEWEST} or more")
         if choice.num > rows:
             raise UserError(
                 f"--num {choice.num} is more than the {rows:,} training images; as many reals as fakes are compared. "
                 f"Use --num {rows} or less."
             )
         self.source, self.seen = source, source.seen
-        self.num_samples = min(wanted or (2000 if rows >= 10_000 else 1000), rows)
+        self.num_samples = min(requested or (2000 if rows >= 10_000 else 1000), rows)
         self.num_fakes = max(self.num_samples, stacked.NUM_SAMPLES if self.seen.measure == "stacked" else 0)
         self.cache_dir, self.seed, self.choice = cache_dir, seed, choice
         self.notes: list[str] = []
@@ -88,8 +88,8 @@ class ImageEvaluator:
         """All measures of `fakes`, each as a Record.
 
         fakes: uint8 (N, C, H, W) as they would be saved; the first `num_samples` count, all only in counting modes.
-        fake_labels: the classes asked for (N,), for conditional generators. judge: the discriminator, if its
-        accuracy is wanted. protocol: further entries for every record, e.g. {'weights': 'ema', 'step': 1000}.
+        fake_labels: the requested classes (N,), for conditional generators. judge: the discriminator, to
+        measure its accuracy. protocol: further entries for every record, e.g. {'weights': 'ema', 'step': 1000}.
         Raises UserError when the fakes do not fit the source.
         """
         self._check(fakes)
@@ -167,7 +167,7 @@ class PixelEvaluator:
     def __init__(self, source: ImageSource, seed: int, choice: EvalOptions = EvalOptions()) -> None:
         self.inner = ImageEvaluator(source, seed=seed, choice=choice)
         self._num_classes = source.shape.num_classes
-        # A classifier of large images takes minutes: it is then left to the evaluation, and health looks with random features.
+        # A classifier of large images takes minutes: it is left to the evaluation, and the health numbers use random features.
         self._at_once = source.train.pixels[0].numel() <= CHEAP_VALUES
         shape = self.inner.seen.shape
         self._extractor = random_features((shape.channels, shape.height, shape.width))
@@ -186,7 +186,7 @@ class PixelEvaluator:
 
     @property
     def num_samples(self) -> int:
-        """How many samples `evaluate` wants."""
+        """Number of samples that `evaluate` needs."""
         return self.inner.num_fakes
 
     def adjusted(self, choice: EvalOptions) -> PixelEvaluator:
@@ -195,12 +195,12 @@ class PixelEvaluator:
 
     def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: UnitJudge | None) -> Sequence[Record]:
         """All measures of (N, C, H, W) samples in [-1, 1]."""
-        wrapped = None if judge is None else lambda pixels, asked: judge(as_played(pixels), asked)
+        wrapped = None if judge is None else lambda pixels, condition: judge(as_played(pixels), condition)
         return self.inner.evaluate(as_saved(fakes), labels, wrapped)
 
     @property
     def num_historic(self) -> int:
-        """How many samples `historic` wants."""
+        """Number of samples that `historic` needs."""
         return parzen_2014.NUM_CENTRES
 
     def historic(self, fakes: Tensor) -> Sequence[Record]:

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 class Extractor:
     """Turns uint8 images (N, C, H, W) into float features (N, D).
 
-    name: stands in the name of every number taken with it. sha256: of its weights. resize: what happens to the images
-    first. logits: features -> (N, K) opinions of a classifier, where it is one. standard: whether it is the network of the
-    literature, so that its numbers may bear their usual names. batch: images at a time.
+    name: part of the name of every record that uses it. sha256: of its weights. resize: what happens to the images
+    first. logits: features -> (N, K) logits, of classifiers only. standard: whether it is the network of the literature, so that
+    its numbers have their usual names (FID, KID, Inception Score). batch: images at a time.
     """
 
     name: str
@@ -78,7 +78,7 @@ def make_classifier(source: ImageSource, choice: EvalOptions, cache_dir: Path | 
 
 
 def resize_note(height: int, width: int) -> str:
-    """What the small networks do to images of this size."""
+    """How the small networks resize images of this size, in words."""
     small = shrunk_size(height, width)
     return "none" if small == (height, width) else f"bilinear, antialiased, to {small[0]}x{small[1]}"
 
@@ -158,9 +158,9 @@ EXTRACTORS: dict[str, Callable[[ImageSource, EvalOptions, Path | None], Extracto
 
 
 def make_extractor(source: ImageSource, choice: EvalOptions, cache_dir: Path | None = None) -> Extractor:
-    """The extractor asked for; by default the classifier of the source's labels, or the random network without labels.
+    """The requested extractor; by default the classifier of the source's labels, or the random network without labels.
 
-    UserError for an unknown name, and when the extractor cannot be had.
+    UserError for an unknown name, and where the extractor cannot be made.
     """
     name, colon, rest = choice.extractor.partition(":")
     if colon and name != "file":
@@ -177,7 +177,7 @@ def make_extractor(source: ImageSource, choice: EvalOptions, cache_dir: Path | N
 
 
 def label_classifier(source: ImageSource, cache_dir: Path | None = None) -> Extractor | None:
-    """The classifier of the source's own labels, None when it has none: it says which class a generated image shows."""
+    """The classifier of the source's own labels, which predicts the class of a generated image; None without labels."""
     return make_classifier(source, EvalOptions(), cache_dir) if has_classes(source) else None
 
 

@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 
 FEWEST = 16
-"""Below this many samples a side no distribution is worth comparing."""
+"""Fewest samples a side for which distributions are compared."""
 
 
 @dataclass(frozen=True)
 class EvalContext:
-    """One evaluation. fakes: uint8 (N, C, H, W); labels: the classes asked for (N,), or None; features: (N, D) of the
+    """One evaluation. fakes: uint8 (N, C, H, W); labels: the requested classes (N,), or None; features: (N, D) of the
     fakes; predicted: the class in which the source's classifier puts each fake, or None. common: what all protocols share.
     notes: gains a sentence for each measure that had to be left out.
     """
@@ -82,7 +82,7 @@ def common_protocol(source: ImageSource, prepared: RealFeatures, seed: int) -> d
     }
 
 
-FEWEST_FOR_FLOOR = 100  # held-out images from which a reference of the Fréchet distance says something
+FEWEST_FOR_FLOOR = 100  # fewest held-out images for a reference of the Fréchet distance
 ROWS_A_FEATURE = 4  # below so many samples a feature the bias of a Fréchet distance does not fall like 1 / n yet
 MOST_FEATURES = 512  # above, twenty more Fréchet distances take minutes
 
@@ -213,7 +213,7 @@ OF_CLASSES = "standard error of the mean over the classes"
 
 
 def class_records(at: EvalContext) -> list[Record]:
-    """Class shares; for generators that are told a class also its accuracy, distance and diversity within the classes."""
+    """Class shares; for conditional generators also the accuracy of the class, and distance and diversity within classes."""
     if at.predicted is None or at.source.train.labels is None or at.prepared.labeller is None:
         at.notes.append("Class coverage needs labels; this source has none.")
         return []
@@ -251,12 +251,12 @@ def _class_shares(
     ]
 
 
-def _within_classes(at: EvalContext, asked: Tensor) -> list[Record]:
-    """Measures within the classes asked for, in the chosen extractor's features."""
+def _within_classes(at: EvalContext, requested: Tensor) -> list[Record]:
+    """Measures within the requested classes, in the chosen extractor's features."""
     labels, num = at.prepared.real_labels, at.num
     if labels is None:
         return []
-    sides = (at.prepared.real[:num], labels[:num], at.features[:num], asked[:num])
+    sides = (at.prepared.real[:num], labels[:num], at.features[:num], requested[:num])
     names, found = at.source.class_names, []
     distances, spreads = per_class_frechet(*sides), intra_class_diversity(*sides)
     if distances is not None:
@@ -364,7 +364,7 @@ def _nearest_sides(found: Memorisation, copied: Memorisation, tag: str, details:
 
 
 def _with_copies(record: Record, of_copies: float) -> Record:
-    """The chance with that of copies beside it, which must be small."""
+    """The record with the same probability of copies as its control, which must be small."""
     unseen = of_copies >= DETECTED_BELOW
     record = replace(record, protocol={**record.protocol, "controls": {COPIES: of_copies}})
     return record.doubted(
@@ -391,7 +391,7 @@ D_ON_FAKES = "Share of generated images that the discriminator calls fake; near 
 
 
 def discriminator_records(at: EvalContext, judge: Judge, num: int) -> list[Record]:
-    """How often it is right, of at most `num` images of each kind."""
+    """The accuracy of the discriminator on at most `num` images of each kind."""
     details = {
         **at.common,
         "extractor": "discriminator",

@@ -1,4 +1,4 @@
-"""The Parzen-window score of the 2014 paper, and beside it what the same estimator says of centres that are no model.
+"""The Parzen-window score of the 2014 paper, and the same score of centres that no model generated.
 
 Cluster centres of the training images score far above real images, and copies of training images as high as any honest
 model could: the score rewards blur and memory. Theis, van den Oord and Bethge 2016, arXiv:1511.01844.
@@ -41,8 +41,8 @@ def records(source: ImageSource, fakes: Tensor, seed: int) -> list[Record]:
 
     Raises UserError when the source has too few images that were not trained on.
     """
-    choose, test, told = _parts(source, seed)
-    common = _common(source, told, seed)
+    choose, test, protocol = _parts(source, seed)
+    common = _common(source, protocol, seed)
     rows = [
         (MODEL, fakes.flatten(1), choose, {"centres": "generated images, not rounded to 8 bits"}),
         (
@@ -74,12 +74,18 @@ def _parts(source: ImageSource, seed: int) -> tuple[Tensor, Tensor, dict[str, st
         )
     if source.validation is not None:
         rows = _some(source.validation, NUM_CHOOSE, seed)
-        told = {"validation": f"{len(rows):,} images set apart from training, at random", "test": "all held-out images"}
-        return rows, held, told
+        protocol = {
+            "validation": f"{len(rows):,} images set apart from training, at random",
+            "test": "all held-out images",
+        }
+        return rows, held, protocol
     held = held[torch.randperm(len(held), generator=torch.Generator().manual_seed(0))]
     cut = min(NUM_CHOOSE, len(held) // 2)
-    told = {"validation": f"{cut:,} of {len(held):,} held-out images, at random", "test": "the other held-out images"}
-    return held[:cut], held[cut:], told
+    protocol = {
+        "validation": f"{cut:,} of {len(held):,} held-out images, at random",
+        "test": "the other held-out images",
+    }
+    return held[:cut], held[cut:], protocol
 
 
 def _clusters(source: ImageSource, seed: int) -> Tensor:
@@ -101,12 +107,12 @@ def _unit(pixels: Tensor) -> Tensor:
     return pixels.cpu().flatten(1).float() / 255
 
 
-def _common(source: ImageSource, told: dict[str, str], seed: int) -> dict[str, Any]:
+def _common(source: ImageSource, protocol: dict[str, str], seed: int) -> dict[str, Any]:
     return {
         "source": source.name,
         "fingerprint": source.fingerprint,
         "estimator": "Parzen window: equal isotropic normals, log-mean-exp in float64, pixels in [0, 1]",
-        **told,
+        **protocol,
         "widths_tried": f"{len(WIDTHS)} in equal ratios from {WIDTHS[0]:g} to {WIDTHS[-1]:g}",
         "seed": seed,
         "torch": torch.__version__,

@@ -13,11 +13,11 @@ from zerosum.engine.optimizers import Schedule
 from zerosum.recipe import Recipe, settled
 
 FEW_IMAGES = 1_000
-"""Fewer than this: a plain discriminator knows them by heart before a generator has learned anything."""
+"""With fewer images a plain discriminator memorises them before the generator has learned anything."""
 TINY_PIXELS = 32
 """Up to this side the classic pair shows its best picture within a few minutes of one CPU core."""
 LONG_MINUTES, LARGE_MINUTES = 20.0, 60.0
-"""On a CPU: from here on small images are worth a network that goes further; and larger ones a still larger network."""
+"""Minutes on a CPU from which small images, and larger ones, get a larger network."""
 COLOUR_MINUTES = 4.0
 """From here on `rpgan` made the better small colour images of the recipes measured on CIFAR-10 (docs/results.md)."""
 GPU_SPEED = 20.0
@@ -60,13 +60,13 @@ def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: st
 BATCH_PIXELS, BATCH_MOST, BATCH_LEAST = 4_096, 64, 4
 """Rows times side; bounds of the batch. The reference implementation of StyleGAN2-ADA, on one or two devices."""
 PASSES = 8
-"""A batch is at most this part of the images, so that a discriminator does not meet all of them in every step."""
+"""A batch is at most this part of the images, so that the discriminator does not see all of them in every step."""
 LOGISTIC = 0.0002
 """R1 weight, times pixels, over batch: the same implementation's rule."""
 PAIRED, PAIRED_POWER = 0.15, 3.3
 """R1 and R2 weight at 32 px, and the power of the side: least squares through the logarithms of the five presets of R3GAN
-(arXiv:2501.05441): 0.05 and 0.5 at 32 px, 1 and 2 at 64 px, 150 at 256 px. They scatter by a factor of 3 about it, for
-they hang on the data too."""
+(arXiv:2501.05441): 0.05 and 0.5 at 32 px, 1 and 2 at 64 px, 150 at 256 px. They scatter around it by a factor of 3,
+because they depend on the data too."""
 HALF_LIFE_IMAGES, HALF_LIFE_SHARE = 312.5, 0.05
 """Half-life over batch (10,000 images for a batch of 32: StyleGAN2), and the most of it as a share of the run."""
 
@@ -131,7 +131,7 @@ def weight_rule(name: str, recipe: Recipe, info: DatasetInfo) -> tuple[float | S
 
 
 def half_life_rule(recipe: Recipe) -> tuple[float, str]:
-    """Long enough to calm the picture, short enough to forget the beginning of this run."""
+    """Long enough to smooth the samples, short enough to forget the beginning of this run."""
     batch = settled(recipe.batch, "batch")
     usual, most = HALF_LIFE_IMAGES * batch, HALF_LIFE_SHARE * recipe.steps * batch
     return max(1.0, min(usual, most)), (

@@ -67,7 +67,7 @@ OF_FAKES = "standard error over the generated images, 20 groups left out in turn
 
 
 def records(at: EvalContext, fakes: Tensor, cache_dir: Path | None) -> list[Record]:
-    """Modes and divergence of fakes (N, 3, H, W), which are more than those of the occasion; 26,000 are the protocol."""
+    """Modes and divergence of fakes (N, 3, H, W), more than those of the context; the protocol has 26,000."""
     reader, name, sha256, accuracy = digit_reader(cache_dir)
     digits = read_digits(reader, fakes)
     found, (divergence, error) = modes_and_divergence(digits)
