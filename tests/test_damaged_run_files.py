@@ -29,7 +29,7 @@ from zerosum.planning.reopen import plan_of
 from zerosum.report import write_report
 from zerosum.run_folder import RunFolder
 from zerosum.store import Damaged, latest_checkpoint
-from zerosum.training import async_eval, best_checkpoint, run_logger
+from zerosum.training import async_eval, callbacks, checkpointing
 from zerosum.training.signals import StopRequest
 
 Reader = Callable[[Path], Any]
@@ -129,7 +129,7 @@ def session(folder: Path) -> None:
 def aside(folder: Path) -> None:
     """Results of evaluations beside a training, and snapshots."""
     found = async_eval.AsyncEvaluation(
-        RunFolder(folder), run_logger.RunLogger(RunFolder(folder), progress.NoProgress()), lambda text: None
+        RunFolder(folder), callbacks.RunLogger(RunFolder(folder), progress.NoProgress()), lambda text: None
     )
     assert found.steps <= {4}
     found.fetch()
@@ -137,8 +137,8 @@ def aside(folder: Path) -> None:
 
 def ranked(folder: Path) -> None:
     """The best generator so far."""
-    found = best_checkpoint.BestCheckpoint(
-        RunFolder(folder), run_logger.RunLogger(RunFolder(folder), progress.NoProgress()), "diversity"
+    found = checkpointing.BestCheckpoint(
+        RunFolder(folder), callbacks.RunLogger(RunFolder(folder), progress.NoProgress()), "diversity"
     )
     found.recall(RunFolder(folder).lines())
     found.tell()

@@ -20,9 +20,9 @@ DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "skimage": "scikit-
 """Where a package is imported by another name than it is installed by."""
 PLACES = {
     "lab": ("lab/server.py", "lab/watch.py"),
-    "tensorboard": ("training/loggers.py",),
-    "wandb": ("training/loggers.py",),
-    "mlflow": ("training/loggers.py",),
+    "tensorboard": ("training/callbacks.py",),
+    "wandb": ("training/callbacks.py",),
+    "mlflow": ("training/callbacks.py",),
     "onnx": ("generation/export/exporting.py",),
     "tables": ("api.py", "domains/tables/reading/frames.py", "domains/tables/writing.py", "estimators/tables.py"),
     "points": ("domains/points/formats.py",),

@@ -38,8 +38,7 @@ from zerosum.progress import NoProgress, Progress, patience
 from zerosum.recipe import Recipe, differences, override
 from zerosum.run_folder import IN_MEMORY, RunFolder, claimed, free_folder, refuse_exported
 from zerosum.store import steps_in
-from zerosum.training import loggers
-from zerosum.training.callbacks import Callback
+from zerosum.training.callbacks import Callback, check_loggers, loggers
 from zerosum.training.signals import StopRequest
 from zerosum.training.trainer import Trainer
 
@@ -157,15 +156,15 @@ class Run(TrainedGenerator):
     def _evaluate(
         self, folder: RunFolder, recipe: Recipe, allow_download: bool, historic: bool, choice: EvalOptions
     ) -> list[dict[str, Any]]:
-        session = _reopened(
+        trainer = _reopened(
             folder, NoProgress(), DistributedContext(), StopRequest(), allow_download, anywhere=True, recipe=recipe
         )
-        session.restore(rewind=False)
+        trainer.restore(rewind=False)
         busy = folder.busy
         with contextlib.nullcontext() if busy else folder.locked():
-            records = session.evaluate(write=not busy, historic=historic, choice=choice)
+            records = trainer.evaluate(write=not busy, historic=historic, choice=choice)
             if not busy:
-                session.report()
+                trainer.report()
         return records
 
     def report(self) -> Path:
@@ -300,7 +299,7 @@ def train(
     Ctrl-C and SIGTERM save and stop; the run returned then has `stopped_by` set.
     """
     names = [log] if isinstance(log, str) else list(log)
-    loggers.check(names)
+    check_loggers(names)
     _one_length(steps=steps, minutes=minutes, epochs=epochs)
     named = {"steps": steps, "seed": seed, "precision": precision, "device": device}
     settings = [f"{name}={value}" for name, value in named.items() if value is not None] + _settings(overrides)
@@ -323,7 +322,7 @@ def train(
         ):
             try:
                 chief = world.rank == 0
-                called = [*loggers.loggers(names, progress.say), *callbacks] if chief else []
+                called = [*loggers(names, progress.say), *callbacks] if chief else []
                 trainer = Trainer(plan, folder, progress if chief else NoProgress(), world, stop, called)
                 trainer.prepare()
                 trainer.begin()
@@ -351,7 +350,7 @@ def resume(
     refused."""
     folder = RunFolder.open(run.path if isinstance(run, Run) else Path(run))
     names = [log] if isinstance(log, str) else list(log)
-    loggers.check(names)
+    check_loggers(names)
     _one_length(steps=steps, minutes=minutes)
     old = folder.recipe()
     if minutes is not None:
@@ -361,7 +360,7 @@ def resume(
     recipe = with_data_at(wanted, data)
     world = _world([f"device={old.device}"])
     progress = (progress or NoProgress()) if world.rank == 0 else NoProgress()
-    called = [*loggers.loggers(names, progress.say), *callbacks] if world.rank == 0 else []
+    called = [*loggers(names, progress.say), *callbacks] if world.rank == 0 else []
     held = folder.locked() if world.rank == 0 else contextlib.nullcontext()
     with timing.cpu_threads(recipe.threads), StopRequest() as stop, held:
         plan = plan_of(folder, allow_download, steps, recipe=recipe)

@@ -20,8 +20,8 @@ from zerosum.evaluation.compare import draw, hold
 from zerosum.evaluation.evaluate_saved import SavedScores
 from zerosum.formatting import format_with_error
 from zerosum.report.comparison import side_by_side
-from zerosum.training import watch_evaluation
-from zerosum.training.watch_evaluation import follow
+from zerosum.training import async_eval
+from zerosum.training.async_eval import follow
 
 QUICK = ["steps=6", "batch=16", "threads=1", "data.labelled=false"]
 
@@ -133,7 +133,7 @@ def test_a_training_at_work_is_left_to_log_what_was_measured(
 ) -> None:
     """The folder is locked as by a training, which ends when the first result is told."""
     run, told, niceness = runs[0], [], []
-    monkeypatch.setattr(watch_evaluation.os, "nice", niceness.append)
+    monkeypatch.setattr(async_eval.os, "nice", niceness.append)
     with contextlib.ExitStack() as training:
         training.enter_context(run.folder.locked())
 

@@ -19,7 +19,7 @@ from zerosum.run_folder import RunFolder
 from zerosum.store import latest_checkpoint
 from zerosum.training import async_eval, eval_worker
 from zerosum.training.async_eval import FOLDER, AsyncEvaluation, result_of, write_result
-from zerosum.training.run_logger import RunLogger
+from zerosum.training.callbacks import RunLogger
 
 SMALL = ["batch=32", "generator.width=8", "discriminator.width=8", "data.num=600", "threads=1", "cadence.log=5"]
 ASIDE = "zerosum.training.eval_worker"

@@ -46,7 +46,7 @@ def ranked(monkeypatch: pytest.MonkeyPatch, scores: Mapping[int, float]) -> None
 
     def scored(self: training_evaluator.TrainingEvaluator) -> Any:
         values, bins = health(self)
-        return values | {"score": scores.get(self.match.step, 9.0)}, bins
+        return values | {"score": scores.get(self.loop.step, 9.0)}, bins
 
     named = replace(DOMAIN, evaluation=replace(DOMAIN.evaluation, best_metric="score"))
     monkeypatch.setattr("zerosum.domains.toy.DOMAIN", named)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import zerosum as zs
-from zerosum.training import loggers
+from zerosum.training import callbacks
 from zerosum.training.callbacks import (
     CheckpointSaved,
     EvaluationDone,
@@ -82,7 +82,7 @@ def tensorboard_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def test_tensorboard_reads_the_scalars_and_hides_what_a_resumed_run_repeats(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    logger = loggers.TensorBoardLogger()
+    logger = callbacks.TensorBoardLogger()
     for event in (
         TrainingBegun(0, tmp_path, {}),
         StepLogged(1, tmp_path, 16, {"a": 1.0, "gone": float("nan")}),
@@ -90,7 +90,7 @@ def test_tensorboard_reads_the_scalars_and_hides_what_a_resumed_run_repeats(tmp_
         Finished(2, tmp_path, "stopped"),
     ):
         logger(event)
-    again = loggers.TensorBoardLogger()
+    again = callbacks.TensorBoardLogger()
     again(TrainingBegun(2, tmp_path, {}))
     again(HealthChecked(2, tmp_path, {"diversity": 0.5}, ()))
     again(StepLogged(2, tmp_path, 32, {"a": 20.0}))
@@ -104,7 +104,7 @@ def test_a_full_disk_is_announced_once_and_tensorboard_goes_on_in_a_new_file(
 ) -> None:
     writer = pytest.importorskip("tensorboard.summary.writer.record_writer")
     said: list[str] = []
-    (logger,) = loggers.loggers(["tensorboard"], said.append)
+    (logger,) = callbacks.loggers(["tensorboard"], said.append)
     logger(TrainingBegun(0, tmp_path, {}))
     logger(StepLogged(1, tmp_path, 1, {"a": 1.0}))
 
@@ -188,6 +188,6 @@ def test_mlflow_keeps_metrics_parameters_and_previews_in_its_store(
 def test_a_logger_whose_package_is_missing_says_how_to_install_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loggers.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(callbacks.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(zs.UserError, match=r"pip install 'zerosum\[wandb\]'"):
         zs.train("ring", log="wandb", out=tmp_path / "run")

@@ -14,7 +14,7 @@ from zerosum.report.previews import gather
 from zerosum.run_folder import RunFolder
 from zerosum.store import checkpoints, steps_in
 from zerosum.training.async_eval import AsyncEvaluation
-from zerosum.training.run_logger import RunLogger
+from zerosum.training.callbacks import RunLogger
 
 
 def test_a_copy_of_a_checkpoint_stops_no_resume(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from zerosum.report import write_report
 from zerosum.run_folder import RunFolder
 from zerosum.store import latest_checkpoint, split
 from zerosum.training import diagnostics
-from zerosum.training.diagnostics import RunMonitor
-from zerosum.training.rollback import LEAST, MOST_ROLLBACKS, PATIENCE, GradientWatch
+from zerosum.training.checkpointing import MOST_ROLLBACKS
+from zerosum.training.diagnostics import GRADIENT_LEAST, GRADIENT_PATIENCE, GradientWatch, RunMonitor
 
 TOY = DOMAIN.recipes.table["toy"]
-ADVANCE = TrainingLoop.advance
+TRAIN_STEP = TrainingLoop.train_step
 SMALL: dict[str, Any] = {
     "steps": 12,
     "batch": 16,
@@ -46,12 +46,12 @@ def _quick_measures(monkeypatch: pytest.MonkeyPatch) -> None:
 def diverging(monkeypatch: pytest.MonkeyPatch, step: int, above: float) -> None:
     """The update of `step` meets a number that is not finite as long as the rate is larger than `above`."""
 
-    def advance(self: TrainingLoop, turns: Any = None) -> None:
+    def train_step(self: TrainingLoop, turns: Any = None, observer: Any = None) -> None:
         if self.step == step and self.rate > above:
             raise NonFinite("generator", "loss", step, {"loss": math.nan})
-        ADVANCE(self, turns)
+        TRAIN_STEP(self, turns, observer)
 
-    monkeypatch.setattr(TrainingLoop, "advance", advance)
+    monkeypatch.setattr(TrainingLoop, "train_step", train_step)
 
 
 def state(folder: RunFolder) -> dict[str, Any]:
@@ -108,15 +108,15 @@ def _stopped_at(step: int, out: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     import os
     import signal
 
-    play = TrainingLoop.advance
+    play = TrainingLoop.train_step
 
-    def advance(self: TrainingLoop, turns: Any = None) -> None:
-        play(self, turns)
+    def train_step(self: TrainingLoop, turns: Any = None, observer: Any = None) -> None:
+        play(self, turns, observer)
         if self.step == step and (out / "run.json").exists():
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patched:
-        patched.setattr(TrainingLoop, "advance", advance)
+        patched.setattr(TrainingLoop, "train_step", train_step)
         return train(recipe=TOY, out=out, overrides=SMALL)
 
 
@@ -124,15 +124,15 @@ def test_a_kill_after_a_rollback_changes_nothing(tmp_path: Path, monkeypatch: py
     """What was decided lies on disk before the next step is played."""
     diverging(monkeypatch, step=7, above=0.3)
     straight = train(recipe=TOY, out=tmp_path / "straight", overrides=SMALL)
-    play = TrainingLoop.advance
+    play = TrainingLoop.train_step
 
-    def killed(self: TrainingLoop, turns: Any = None) -> None:
+    def killed(self: TrainingLoop, turns: Any = None, observer: Any = None) -> None:
         if self.rate == 0.25:
             raise SystemExit("killed")
-        play(self, turns)
+        play(self, turns, observer)
 
     with monkeypatch.context() as patched:
-        patched.setattr(TrainingLoop, "advance", killed)
+        patched.setattr(TrainingLoop, "train_step", killed)
         with pytest.raises(SystemExit):
             train(recipe=TOY, out=tmp_path / "killed", overrides=SMALL)
     kept = state(RunFolder(tmp_path / "killed"))
@@ -225,10 +225,10 @@ def test_the_checkpoints_of_the_cadence_are_spared(tmp_path: Path) -> None:
 
 def test_a_gradient_that_stays_far_above_its_median_is_warned_of() -> None:
     watch = GradientWatch()
-    for number in range(LEAST + PATIENCE):
+    for number in range(GRADIENT_LEAST + GRADIENT_PATIENCE):
         watch.see({"generator/gradient_norm": 1.0 + 0.1 * (number % 3), "discriminator/gradient_norm": 2.0})
     assert watch.values()["gradient_excess/discriminator"] == pytest.approx(1.0)
-    for _ in range(PATIENCE - 1):
+    for _ in range(GRADIENT_PATIENCE - 1):
         watch.see({"generator/gradient_norm": 400.0, "discriminator/gradient_norm": 2.0})
     assert watch.values()["gradient_excess/generator"] < 2  # one calm line among the newest is enough
     watch.see({"generator/gradient_norm": 400.0, "discriminator/gradient_norm": None})
@@ -256,8 +256,8 @@ def test_a_gradient_that_grows_slowly_is_warned_of() -> None:
 
 def test_a_resumed_run_remembers_its_gradients() -> None:
     lines = [
-        {"kind": "train", "values": {"generator/gradient_norm": 1.0 if number < LEAST + 1 else 500.0}}
-        for number in range(LEAST + 1 + PATIENCE)
+        {"kind": "train", "values": {"generator/gradient_norm": 1.0 if number < GRADIENT_LEAST + 1 else 500.0}}
+        for number in range(GRADIENT_LEAST + 1 + GRADIENT_PATIENCE)
     ]
     straight, resumed = RunMonitor(100), RunMonitor(100)
     for line in lines:

@@ -16,7 +16,7 @@ from zerosum.engine.loop import StepResult, TrainingLoop
 from zerosum.errors import UserError
 from zerosum.planning import timing
 from zerosum.progress import NoProgress
-from zerosum.training.rollback import RECENT
+from zerosum.training.checkpointing import RECENT_UPDATES
 
 TOY = DOMAIN.recipes.table["toy"]
 SMALL: dict[str, Any] = {
@@ -73,13 +73,13 @@ def test_a_run_of_nan_ends_with_an_error(tmp_path: Path) -> None:
     """Rates with which the first update of the discriminator is the last of all."""
     rates = {f"learning.{player}.lr": 1e30 for player in ("generator", "discriminator")}
     with pytest.raises(
-        UserError, match=rf"Training diverged: {RECENT - 1} of the last {RECENT} updates of the disc"
+        UserError, match=rf"Training diverged: {RECENT_UPDATES - 1} of the last {RECENT_UPDATES} updates of the disc"
     ) as caught:
         train(recipe=TOY, out=tmp_path / "run", overrides=SMALL | rates)
-    assert f"the newest: generator's loss is not finite in step {RECENT}" in str(caught.value)
+    assert f"the newest: generator's loss is not finite in step {RECENT_UPDATES}" in str(caught.value)
     found = status(tmp_path / "run")
-    assert (found["state"], found["step"]) == ("failed", RECENT)
-    assert found["skipped_updates"] == 2 * RECENT - 1
+    assert (found["state"], found["step"]) == ("failed", RECENT_UPDATES)
+    assert found["skipped_updates"] == 2 * RECENT_UPDATES - 1
     assert "no longer learns" in found["message"]
 
 

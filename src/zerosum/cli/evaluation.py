@@ -120,7 +120,7 @@ def _watch(folder: Path, minutes: float, options: EvalOptions, historic: bool, j
     from zerosum.formatting import format_records
     from zerosum.planning.timing import refuse_minutes
     from zerosum.run_folder import RunFolder
-    from zerosum.training.watch_evaluation import follow
+    from zerosum.training.async_eval import follow
 
     refuse_minutes("--every", minutes)
     if historic:

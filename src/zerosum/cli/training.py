@@ -127,16 +127,16 @@ def _one_length(minutes: float | None, steps: int | None, epochs: float | None =
         raise UserError(f"{' and '.join(given)} both set the length; give one of them.")
 
 
-def _dry(wish: TrainRequest, json: bool) -> None:
+def _dry(request: TrainRequest, json: bool) -> None:
     """What would be done, on stderr; on stdout what of the recipe was asked to be otherwise, or with --json all of it."""
     from zerosum import api, progress
     from zerosum.evaluation.training_evaluator import preview_seconds
     from zerosum.planning import plan
 
     with progress.patience(say, api.PLANNING):
-        planned = plan.make(wish, preview_seconds=preview_seconds)
+        planned = plan.make(request, preview_seconds=preview_seconds)
     _plan(planned)
-    changed = [f"  {line}" for line in plan.changed_fields(wish, planned.recipe)]
+    changed = [f"  {line}" for line in plan.changed_fields(request, planned.recipe)]
     heading = f"Changed in the recipe {planned.recipe.name} (all of it: --json):"
     text = (
         "\n".join([heading, *changed])

@@ -40,10 +40,10 @@ FEWEST_HELD_OUT = 16
 class TrainingEvaluator:
     """Looks at one run. It never touches the players: samples come from the average, judged in eval mode."""
 
-    def __init__(self, plan: Plan, match: TrainingLoop) -> None:
-        self.plan, self.match = plan, match
+    def __init__(self, plan: Plan, loop: TrainingLoop) -> None:
+        self.plan, self.loop = plan, loop
         self.evaluator = plan.domain.evaluation.evaluator(plan.source, plan.recipe.seed)
-        network = match.average.network if match.average else match.game.players["generator"]
+        network = loop.average.network if loop.average else loop.game.players["generator"]
         told = plan.recipe.conditional is True
         examples = plan.domain.data.examples
         self.examples = examples(plan.source) if told and examples else None
@@ -81,7 +81,7 @@ class TrainingEvaluator:
             self._scores(samples[:NUM_SCORED], None)  # finds the neutral logit of now
             return self.judge(data, None)
 
-        opinion = isinstance(self.match.game, Duel) and not self.sampler.conditional
+        opinion = isinstance(self.loop.game, Duel) and not self.sampler.conditional
         noise = self.sampler.noise(count, seed)
         self.plan.domain.media.preview(
             samples, path, PreviewContext(self.columns, self.plan.info, noise, judged if opinion else None, self.shown)
@@ -149,8 +149,8 @@ class TrainingEvaluator:
         evaluator, seed = evaluate.chosen(self.evaluator, choice, self.plan.domain), self.plan.recipe.seed + 1
         stage("samples", needed=True)
         fakes, condition = evaluate.fresh(self.plan.domain, evaluator, self.sampler, seed)
-        weights = "average" if self.match.average else "generator"
-        made = {"weights": weights, "step": self.match.step, "sample_seed": seed}
+        weights = "average" if self.loop.average else "generator"
+        made = {"weights": weights, "step": self.loop.step, "sample_seed": seed}
         self._scores(fakes[:NUM_SCORED], None if condition is None else condition[:NUM_SCORED])
         # Measures know classes only: they cannot tell D the attributes of a real row.
         judge = self.judge if condition is None or condition.dim() == 1 else None
@@ -158,18 +158,18 @@ class TrainingEvaluator:
         if scores is not None:
             records += scores(self.evaluator, lambda num: self.sampler.sample(num, seed))
         if stage("measures of the game itself"):
-            records += self.plan.domain.evaluation.extra_metrics(self.plan.recipe, self.match, fakes)
+            records += self.plan.domain.evaluation.extra_metrics(self.plan.recipe, self.loop, fakes)
         return evaluate.told(records, made)
 
     # --- the discriminator's opinion
 
     def judge(self, data: Tensor, labels: Tensor | None) -> Tensor:
         """(N,) logits of the discriminator in eval mode, above the neutral logit."""
-        return judge(self.match.game, data.to(self.match.device), labels, self.plan.recipe) - self.neutral
+        return judge(self.loop.game, data.to(self.loop.device), labels, self.plan.recipe) - self.neutral
 
     def _scores(self, fakes: Tensor, fake_labels: Tensor | None) -> dict[str, Tensor]:
         """Logits on training reals, held-out reals and fakes, above the neutral logit, which is found here anew."""
-        game = self.match.game
+        game = self.loop.game
         if not isinstance(game, Duel):
             return {}
         source, scores, self.neutral = self.plan.source, {}, 0.0

@@ -19,10 +19,10 @@ from zerosum.training.diagnostics import (
     THIN,
     Finding,
     beat_of,
+    gradient_excess,
     missing_level,
     spread_level,
 )
-from zerosum.training.rollback import gradient_excess
 
 LOG_4 = math.log(4)
 LOOKS = 8

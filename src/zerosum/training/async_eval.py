@@ -19,11 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from zerosum.domain.eval_options import EvalOptions
 from zerosum.errors import Damaged
+from zerosum.evaluation.evaluate import joined
+from zerosum.evaluation.evaluate_saved import SavedEvaluator, SavedScores
 from zerosum.jsonfile import is_log_line, read_object
+from zerosum.progress import NoProgress
+from zerosum.report import write_report
 from zerosum.run_folder import RunFolder
 from zerosum.store import step_name, steps_in, write_durably
-from zerosum.training.run_logger import RunLogger
+from zerosum.training.callbacks import RunLogger
+from zerosum.training.eval_worker import NICE
 
 FOLDER = "evaluations"
 MOST_WAITING = 2
@@ -46,8 +52,8 @@ class EvaluationResult:
 class AsyncEvaluation:
     """The evaluations of one run that are made aside and logged when they arrive. `look` is to be called now and then."""
 
-    def __init__(self, folder: RunFolder, journal: RunLogger, say: Callable[[str], None]) -> None:
-        self.root, self.folder, self.journal, self.say = folder.root / FOLDER, folder, journal, say
+    def __init__(self, folder: RunFolder, logger: RunLogger, say: Callable[[str], None]) -> None:
+        self.root, self.folder, self.logger, self.say = folder.root / FOLDER, folder, logger, say
         self._child: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
         self._at, self._hurried = Path(), False
@@ -88,7 +94,7 @@ class AsyncEvaluation:
         for path in steps_in(self.root, ".json").values():
             found = self._fetched(path)
             if found is not None:
-                self.journal.line("evaluation", found.step, found.samples, found.seconds, {"records": found.records})
+                self.logger.line("evaluation", found.step, found.samples, found.seconds, {"records": found.records})
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
@@ -208,3 +214,67 @@ def write_result(
 
 def _step(path: Path) -> int:
     return int(path.stem.removeprefix("step-"))
+
+
+# --- evaluating a run in progress from another process: `zerosum evaluate RUN --every MINUTES`
+
+
+LOOK_EVERY_S = 1.0
+
+
+def follow(
+    folder: RunFolder,
+    every_s: float,
+    choice: EvalOptions,
+    tell: Callable[[SavedScores], None],
+    say: Callable[[str], None],
+    data: str | Path | None = None,
+) -> list[SavedScores]:
+    """Measures the newest published generator at most every `every_s` seconds until the training at work in the folder ends,
+    and its last one then; at once where none is at work. All that was measured.
+
+    It runs at lowest priority with one thread. A training at work logs what it measures; else it is logged here.
+    """
+    if folder.busy:
+        os.nice(NICE)
+    found = list[SavedScores]()
+    measurer = SavedEvaluator(folder, choice, data=data, threads=1 if folder.busy else None)
+    while True:
+        begun, busy = time.monotonic(), folder.busy
+        newest = measurer.generator()
+        if not found or found[-1].step != newest[0]:
+            found.append(measurer.measured(*newest))
+            _keep(folder, found[-1], time.monotonic() - begun)
+            tell(found[-1])
+        if not busy:
+            _fetch(folder)
+            return found
+        if len(found) == 1:
+            say(f"Following {folder} until its training ends (Ctrl-C leaves it alone) ...")
+        while folder.busy and time.monotonic() - begun < every_s:
+            time.sleep(LOOK_EVERY_S)
+
+
+def _keep(folder: RunFolder, measured: SavedScores, took_s: float) -> None:
+    """Leaves the records for whoever holds the folder to log."""
+    (folder.root / FOLDER).mkdir(exist_ok=True)
+    records = joined(folder.lines(), measured.step, measured.plain())
+    write_result(
+        folder.root / FOLDER / step_name(measured.step, ".json"), records, took_s, _when(folder, measured.step)
+    )
+
+
+def _when(folder: RunFolder, step: int) -> Mapping[str, Any]:
+    """Step, samples, and the seconds that the newest line of the log up to this step has."""
+    seconds = [line["seconds"] for line in folder.lines() if line["step"] <= step and "seconds" in line]
+    return {"step": step, "samples": step * folder.recipe().batch, "seconds": seconds[-1] if seconds else 0.0}
+
+
+def _fetch(folder: RunFolder) -> None:
+    """Logs what nobody logged, now that the training has ended, and writes the report anew."""
+    if folder.busy:  # another one has begun: it will
+        return
+    silent = NoProgress()
+    with folder.locked():
+        AsyncEvaluation(folder, RunLogger(folder, silent), silent.say).fetch()
+        write_report(folder.root)

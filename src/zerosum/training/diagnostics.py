@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,7 +17,6 @@ from typing import Any
 from zerosum.engine.game import Game
 from zerosum.planning import timing
 from zerosum.recipe import Recipe
-from zerosum.training.rollback import GradientWatch
 
 COLLAPSED, THIN = 0.5, 0.75
 """Diversity of the fakes as a share of the reals': below the first is an alarm, below the second a warning."""
@@ -47,6 +46,9 @@ QUIET = 4
 """In this part of a run at its beginning nothing is said: what is alarming later is normal then."""
 EARLIEST = 200
 """Before this step no samples are judged, however short the run: noise is neither collapsed nor flat, it is not trained yet."""
+
+GRADIENT_WINDOW, GRADIENT_PATIENCE, GRADIENT_LEAST = 50, 5, 10
+"""Log lines over which a gradient's median is taken, that must lie above it in a row, and that must be there to compare with."""
 
 
 @dataclass(frozen=True)
@@ -439,3 +441,46 @@ class RunMonitor:
         fresh = [one for one in findings if one.level in TROUBLE and one.title not in self._told]
         self._told |= {one.title for one in fresh}
         return [one.told() for one in fresh]
+
+
+# --- gradient norms over the log
+
+
+def gradient_excess(norms: Sequence[float]) -> float | None:
+    """The least of the newest GRADIENT_PATIENCE gradient norms divided by the median of the GRADIENT_WINDOW before.
+
+    None while there are fewer than GRADIENT_LEAST before them.
+    """
+    usual, newest = norms[-GRADIENT_WINDOW - GRADIENT_PATIENCE : -GRADIENT_PATIENCE], norms[-GRADIENT_PATIENCE:]
+    return min(newest) / max(statistics.median(usual), 1e-30) if len(usual) >= GRADIENT_LEAST else None
+
+
+class GradientWatch:
+    """How far each player's gradient norm has risen, over the log lines of a run."""
+
+    def __init__(self) -> None:
+        self._norms: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=GRADIENT_WINDOW + GRADIENT_PATIENCE))
+        self._first: dict[str, list[float]] = defaultdict(list)
+
+    def see(self, values: Mapping[str, float | None]) -> None:
+        """The values of one log line."""
+        for name, norm in values.items():
+            player, _, what = name.rpartition("/")
+            if what == "gradient_norm" and norm is not None:
+                self._norms[player].append(float(norm))
+                if len(self._first[player]) < GRADIENT_LEAST:
+                    self._first[player].append(float(norm))
+
+    def values(self) -> dict[str, float]:
+        """gradient_excess/<player>: see `gradient_excess`, a sudden rise. gradient_growth/<player>: the median of the newest
+        GRADIENT_LEAST norms over that of the first GRADIENT_LEAST of the run, a slow one."""
+        found = {}
+        for player, norms in self._norms.items():
+            seen = list(norms)
+            excess = gradient_excess(seen)
+            if excess is not None:
+                found[f"gradient_excess/{player}"] = excess
+            if len(seen) >= 3 * GRADIENT_LEAST:
+                first, newest = (statistics.median(part) for part in (self._first[player], seen[-GRADIENT_LEAST:]))
+                found[f"gradient_growth/{player}"] = newest / max(first, 1e-30)
+        return found

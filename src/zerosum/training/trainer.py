@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
+
+import zerosum
 from zerosum import memory
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.engine.distributed import DistributedContext, ProcessLost
-from zerosum.engine.loop import Boundary, NonFinite, Stepped
+from zerosum.engine.duel import Duel
+from zerosum.engine.events import Boundary, NonFinite, Stepped
+from zerosum.engine.game import Game
+from zerosum.engine.losses import value
 from zerosum.errors import UserError
 from zerosum.evaluation import evaluate
 from zerosum.evaluation.training_evaluator import TrainingEvaluator
@@ -20,15 +27,20 @@ from zerosum.planning import timing
 from zerosum.planning.plan import Plan, training_loop
 from zerosum.progress import Progress
 from zerosum.report import write_report
+from zerosum.run_files import FORMAT
 from zerosum.run_folder import RunFolder
-from zerosum.training import rollback, signals
+from zerosum.training import signals
 from zerosum.training.async_eval import AsyncEvaluation
-from zerosum.training.best_checkpoint import BestCheckpoint
-from zerosum.training.callbacks import Callback, Callbacks, CheckpointSaved, Finished, TrainingBegun
-from zerosum.training.checkpointing import CheckpointManager
+from zerosum.training.callbacks import Callback, Callbacks, CheckpointSaved, Finished, RunLogger, TrainingBegun
+from zerosum.training.checkpointing import (
+    ROLLBACK_RATE,
+    BestCheckpoint,
+    CheckpointManager,
+    RollbackPolicy,
+    SkippedUpdates,
+    divergence_advice,
+)
 from zerosum.training.diagnostics import monitor_of
-from zerosum.training.run_logger import RunLogger
-from zerosum.training.run_manifest import moved, references, run_facts
 from zerosum.training.signals import Stopped, StopRequest
 
 
@@ -45,18 +57,18 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
     ) -> None:
         self.plan, self.folder, self.progress, self.world, self.stop = plan, folder, progress, world, stop
-        self.match = training_loop(plan, world)
-        self.observer = TrainingEvaluator(plan, self.match)
+        self.loop = training_loop(plan, world)
+        self.evaluator = TrainingEvaluator(plan, self.loop)
         self.chief = world.rank == 0
         self.callbacks = Callbacks(folder.root, callbacks if self.chief else ())
-        self.journal = RunLogger(folder, progress, self.callbacks)
-        self.saver = CheckpointManager(folder, progress, max(1, plan.recipe.cadence.checkpoint))
-        self.background = AsyncEvaluation(folder, self.journal, progress.say)
-        self.best = BestCheckpoint(folder, self.journal, plan.domain.evaluation.best_metric)
+        self.logger = RunLogger(folder, progress, self.callbacks)
+        self.checkpoints = CheckpointManager(folder, progress, max(1, plan.recipe.cadence.checkpoint))
+        self.async_evaluation = AsyncEvaluation(folder, self.logger, progress.say)
+        self.best = BestCheckpoint(folder, self.logger, plan.domain.evaluation.best_metric)
         self._evaluated: set[int] = set()
-        self.checkup = monitor_of(plan.recipe, self.match.game)
-        self._rollbacks = rollback.RollbackPolicy(plan.recipe.on_nonfinite == "rollback")
-        self._skips = rollback.SkippedUpdates(self.match)
+        self.monitor = monitor_of(plan.recipe, self.loop.game)
+        self._rollbacks = RollbackPolicy(plan.recipe.on_nonfinite == "rollback")
+        self._skips = SkippedUpdates(self.loop)
         self._seconds, self._begun, self._away = 0.0, time.monotonic(), 0.0
 
     # --- beginning
@@ -64,19 +76,19 @@ class Trainer:
     def prepare(self) -> None:
         """What the measures need once; before the folder is a run folder and before the clock runs."""
         if self.chief:
-            self.observer.prepare(self.progress.say)
+            self.evaluator.prepare(self.progress.say)
 
     def begin(self) -> None:
         """Writes what is known before the first step. run.json comes last: with it the folder is a run folder."""
         if not self.chief:
             return
         try:
-            self.observer.real_picture(self.folder.previews / f"real{self.plan.domain.media.preview_ending}")
+            self.evaluator.real_picture(self.folder.previews / f"real{self.plan.domain.media.preview_ending}")
             self.folder.write("recipe.json", self.plan.recipe.to_json())
-            self.folder.write("references.json", references(self.match.game))
+            self.folder.write("references.json", reference_lines(self.loop.game))
             self._status("running")
             name = self.folder.root.resolve().name
-            self.folder.write("run.json", run_facts(self.plan, self.match.game, name, self.world))
+            self.folder.write("run.json", run_facts(self.plan, self.loop.game, name, self.world))
         except OSError as error:
             raise UserError(
                 f"Cannot write to {self.folder}: {error.strerror or error}. Free space, or use --out."
@@ -84,52 +96,52 @@ class Trainer:
 
     def restore(self, rewind: bool = True) -> None:
         """Goes to the newest whole checkpoint of the folder; without any, stays at step 0. rewind: make the log follow."""
-        state = self.saver.newest()
+        state = self.checkpoints.newest()
         if state is None:
             self.folder.refuse_if_trained()
         self._load(state, rewind)
-        if state is not None and rewind and self.chief and (told := self.folder.lost_log(self.match.step)):
+        if state is not None and rewind and self.chief and (told := self.folder.lost_log(self.loop.step)):
             self.progress.say(told)
 
     def _load(self, state: Mapping[str, Any] | None, rewind: bool = True) -> None:
         if state is not None:
             try:
-                self.match.load_state_dict(state["match"])
+                self.loop.load_state_dict(state["match"])
                 self._seconds = float(state["seconds"])
                 self._rollbacks.events = list(state.get("rollbacks", []))
             except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
                 told = (str(error).splitlines() or [type(error).__name__])[0]
                 raise UserError(f"The checkpoint in {self.folder} belongs to another game: {told}") from None
-            self.saver.step = self.match.step
-            self._skips = rollback.SkippedUpdates(self.match)
+            self.checkpoints.step = self.loop.step
+            self._skips = SkippedUpdates(self.loop)
         self._evaluated = {line["step"] for line in self.folder.lines() if line["kind"] == "evaluation"}
         if rewind and self.chief and not self.complete:
-            self.folder.rewind(self.match.step)
-            self.background.forget(self.match.step)
+            self.folder.rewind(self.loop.step)
+            self.async_evaluation.forget(self.loop.step)
             self.best.recall(self.folder.lines())
-        lines = [line for line in self.folder.lines() if line["step"] <= self.match.step]
-        self._evaluated = self.background.steps | {line["step"] for line in lines if line["kind"] == "evaluation"}
-        self.checkup.recall(lines)
+        lines = [line for line in self.folder.lines() if line["step"] <= self.loop.step]
+        self._evaluated = self.async_evaluation.steps | {line["step"] for line in lines if line["kind"] == "evaluation"}
+        self.monitor.recall(lines)
 
     @property
     def complete(self) -> bool:
         """Whether nothing is left to do: all steps played, saved, measured and reported."""
         steps, report = self.plan.recipe.steps, self.folder.report
-        return self.match.step >= steps and self.match.step in self._evaluated and report.is_file()
+        return self.loop.step >= steps and self.loop.step in self._evaluated and report.is_file()
 
     def extend(self) -> None:
         """Records the recipe of a run that goes on, which may have more steps than before, and tells where it stands."""
         if not self.chief:
             return
         steps = self.plan.recipe.steps
-        for warning in moved(self.folder.read("run.json"), self.world):
+        for warning in machine_warnings(self.folder.read("run.json"), self.world):
             self.progress.say(warning)
         old = self.folder.recipe()
         if (old.steps, old.data) != (steps, self.plan.recipe.data):
             self.folder.write("recipe.json", self.plan.recipe.to_json())
         self.progress.say(
-            f"{self.folder}: going on at step {self.match.step:,} of {steps:,}."
-            if self.match.step < steps
+            f"{self.folder}: going on at step {self.loop.step:,} of {steps:,}."
+            if self.loop.step < steps
             else f"{self.folder}: all {steps:,} steps are done. To train on: zerosum resume {self.folder} --steps {2 * steps}"
         )
         if self.complete and not self.folder.has_status:
@@ -141,15 +153,15 @@ class Trainer:
     def play(self) -> str:
         """Plays to the end. Returns "finished", or "stopped" when a signal asked for it; state is saved either way."""
         self._begun = time.monotonic()
-        self.saver.begin()
+        self.checkpoints.begin()
         if self.chief:
             self.folder.hold()
         self._status("running")
-        self.callbacks(TrainingBegun(self.match.step, self.folder.root, self.plan.recipe.to_json()))
-        if self._rollbacks.wanted and not self.match.step:
+        self.callbacks(TrainingBegun(self.loop.step, self.folder.root, self.plan.recipe.to_json()))
+        if self._rollbacks.wanted and not self.loop.step:
             self.save()  # there is always something to go back to
         try:
-            with self.background.at_work(), self.stop.waiting():
+            with self.async_evaluation.at_work(), self.stop.waiting():
                 while not self._played():
                     pass
         except ProcessLost as error:
@@ -157,17 +169,17 @@ class Trainer:
         except (RuntimeError, MemoryError) as error:
             if not memory.exhausted(error):
                 raise
-            when = f"after step {self.match.step:,}"
+            when = f"after step {self.loop.step:,}"
             self._fail(memory.message(self.plan.recipe, self.plan.domain, self.plan.info, error, when, self.world.size))
         finally:
             self.progress.close()
-        finished = self.match.step >= self.plan.recipe.steps
+        finished = self.loop.step >= self.plan.recipe.steps
         self._give_up_if(self._skips.stuck(finished))
         if told := self._skips.told():
             self.progress.say(told)
-        if self.saver.unsaved:
+        if self.checkpoints.unsaved:
             self.save()  # the disk may have been freed since
-        self._status("finished" if finished else "stopped", self.saver.unsaved)
+        self._status("finished" if finished else "stopped", self.checkpoints.unsaved)
         return "finished" if finished else "stopped"
 
     def _played(self) -> bool:
@@ -176,37 +188,37 @@ class Trainer:
             self._play()
         except NonFinite as error:
             if not self._rollbacks.allowed:
-                advice = rollback.advice(error, self.match.players, self._rollbacks.wanted)
+                advice = divergence_advice(error, self.loop.players, self._rollbacks.wanted)
                 self._fail(f"Training diverged: {error}.\n{self._rollbacks.history()}{advice}")
             self._roll_back(error)
             return False
         return True
 
     def _give_up_if(self, stuck: str) -> None:
-        if stuck and self.match.nonfinite:
+        if stuck and self.loop.nonfinite:
             self._fail(
-                f"Training diverged: {stuck}.\n{rollback.advice(self.match.nonfinite, self.match.players, False)}"
+                f"Training diverged: {stuck}.\n{divergence_advice(self.loop.nonfinite, self.loop.players, False)}"
             )
 
     def _roll_back(self, error: NonFinite) -> None:
         """Back to a checkpoint of the cadence, with half the rates of now."""
-        elapsed, rate, events = self._elapsed(), self.match.rate * rollback.RATE, self._rollbacks.events
-        good = self.saver.good(events[-1]["to_step"] if events else None)
+        elapsed, rate, events = self._elapsed(), self.loop.rate * ROLLBACK_RATE, self._rollbacks.events
+        good = self.checkpoints.good(events[-1]["to_step"] if events else None)
         if good is None:
             self._fail(f"Training diverged: {error}. There is no checkpoint to go back to.")
         self._load(good)
         self.world.barrier()
-        self._rollbacks.events, self.match.rate = events, rate
+        self._rollbacks.events, self.loop.rate = events, rate
         self._seconds, self._begun, self._away = elapsed, time.monotonic(), 0.0
-        self.progress.say(self._rollbacks.add(error, self.match.step, rate))
+        self.progress.say(self._rollbacks.add(error, self.loop.step, rate))
         if self.chief:
             self._line("rollback", rollbacks=self._rollbacks.events)
         self.save(anew=True)  # the checkpoint on disk still has the old rate
 
     def _play(self) -> None:
         cadence, steps = self.plan.recipe.cadence, self.plan.recipe.steps
-        counted, asked, skipping = (0.0, self.match.step), False, self.match.settings.on_nonfinite == "skip"
-        for event in self.match.run(steps):
+        counted, asked, skipping = (0.0, self.loop.step), False, self.loop.settings.on_nonfinite == "skip"
+        for event in self.loop.run(steps):
             if isinstance(event, Boundary):
                 if self._at_boundary(event):
                     return
@@ -231,8 +243,8 @@ class Trainer:
         due = cadence.evaluate and step and step % cadence.evaluate == 0
         if self.chief and due and not boundary.last and step not in self._evaluated:
             self._evaluated.add(step)
-            self.background.submit(step, self.match.samples, self._elapsed(), self._publish)
-        overdue = self.world.any(self.saver.overdue)
+            self.async_evaluation.submit(step, self.loop.samples, self._elapsed(), self._publish)
+        overdue = self.world.any(self.checkpoints.overdue)
         if (step and step % cadence.checkpoint == 0) or boundary.last or stop or overdue:
             self.save()
         self._away += time.monotonic() - arrived
@@ -240,27 +252,29 @@ class Trainer:
 
     def save(self, anew: bool = False) -> None:
         """Writes a checkpoint and the published generator; anew: even when this step has one."""
-        state = {"match": self.match.state_dict(), "seconds": self._elapsed(), "rollbacks": self._rollbacks.events}
-        self.saver.begin()
+        state = {"match": self.loop.state_dict(), "seconds": self._elapsed(), "rollbacks": self._rollbacks.events}
+        self.checkpoints.begin()
         if self.chief:
-            self.saver.save(self.match.step, state, lambda: self._publish(self.folder.root), anew)
-            self._status("running", self.saver.unsaved)
-            if not self.saver.unsaved:
-                self.callbacks(CheckpointSaved(self.match.step, self.folder.root))
+            self.checkpoints.save(self.loop.step, state, lambda: self._publish(self.folder.root), anew)
+            self._status("running", self.checkpoints.unsaved)
+            if not self.checkpoints.unsaved:
+                self.callbacks(CheckpointSaved(self.loop.step, self.folder.root))
 
     def _publish(self, where: Path) -> None:
-        network = self.match.average.network if self.match.average else self.match.game.players["generator"]
-        publish(where, network, self.plan.recipe, self.plan.info, self.match.step, self.observer.examples)
+        network = self.loop.average.network if self.loop.average else self.loop.game.players["generator"]
+        publish(where, network, self.plan.recipe, self.plan.info, self.loop.step, self.evaluator.examples)
 
     def _refuse_gone(self) -> None:
         """UserError, with nothing written, when the folder is no longer where the training began."""
         if self.chief and self.folder.gone:
             kept = (
-                f"step {self.saver.step:,} was its newest checkpoint" if self.saver.step >= 0 else "nothing was saved"
+                f"step {self.checkpoints.step:,} was its newest checkpoint"
+                if self.checkpoints.step >= 0
+                else "nothing was saved"
             )
             raise UserError(
                 f"{self.folder} was removed or renamed while its training was at work, which has ended after step "
-                f"{self.match.step:,}; {kept}. If it was renamed: zerosum resume ITS_NEW_NAME"
+                f"{self.loop.step:,}; {kept}. If it was renamed: zerosum resume ITS_NEW_NAME"
             )
 
     def _elapsed(self) -> float:
@@ -269,71 +283,75 @@ class Trainer:
     # --- telling
 
     def _line(self, kind: str, **content: Any) -> None:
-        self.journal.line(kind, self.match.step, self.match.samples, self._elapsed(), content)
+        self.logger.line(kind, self.loop.step, self.loop.samples, self._elapsed(), content)
 
     def _log(self, event: Stepped, counted: tuple[float, int]) -> tuple[float, int]:
         """One log line. The speed counts steps only, not what is done between them."""
         now, values = time.monotonic() - self._begun - self._away, event.values()
-        values["samples_per_s"] = (event.step - counted[1]) * self.match.settings.batch / max(1e-9, now - counted[0])
+        values["samples_per_s"] = (event.step - counted[1]) * self.loop.settings.batch / max(1e-9, now - counted[0])
         self._refuse_gone()
         self._line("train", values=values)
-        self.background.look()
-        self.checkup.see(values)
+        self.async_evaluation.look()
+        self.monitor.see(values)
         self.progress.tick(event.step, self.plan.recipe.steps, values)
         return now, event.step
 
     def _preview(self, step: int) -> None:
-        self.journal.picture(step, self.observer.picture, self.plan.domain.media.preview_ending)
-        values, bins = self.observer.health()
-        found = self.checkup.look(step, values)
+        self.logger.picture(step, self.evaluator.picture, self.plan.domain.media.preview_ending)
+        values, bins = self.evaluator.health()
+        found = self.monitor.look(step, values)
         self._line("health", values=values, findings=[finding.to_json() for finding in found])
         self._line("scores", **bins)
         self.best.see(step, values, self._publish)
-        for news in self.checkup.news(step, found):
+        for news in self.monitor.news(step, found):
             self.progress.say(news)
 
     def evaluate(
         self, write: bool = True, historic: bool = False, choice: EvalOptions = EvalOptions()
     ) -> list[dict[str, Any]]:
         """Measures the average generator, logs (unless told not to) and returns the records."""
-        records = [record.to_json() for record in self.observer.evaluate(historic, choice)]
+        records = [record.to_json() for record in self.evaluator.evaluate(historic, choice)]
         for record in records if self._rollbacks else ():
-            record["protocol"] |= {"rollbacks": len(self._rollbacks), "rate": self.match.rate}
-        for record in records if self.match.skipped else ():
-            record["protocol"] |= {"skipped_updates": self.match.skipped}
+            record["protocol"] |= {"rollbacks": len(self._rollbacks), "rate": self.loop.rate}
+        for record in records if self.loop.skipped else ():
+            record["protocol"] |= {"skipped_updates": self.loop.skipped}
         if write:
-            every = evaluate.joined(self.folder.lines(), self.match.step, records)
-            found = self.checkup.measured(self.match.step, every)
+            every = evaluate.joined(self.folder.lines(), self.loop.step, records)
+            found = self.monitor.measured(self.loop.step, every)
             self._line("evaluation", records=every, findings=[finding.to_json() for finding in found])
-            self._evaluated.add(self.match.step)
+            self._evaluated.add(self.loop.step)
         return records
 
     def conclude(self, state: str) -> None:
         """After the last step: evaluates a finished run once, writes the report, tells how a stopped one goes on."""
         self._refuse_gone()
         try:
-            self.background.wait(state == "finished")
-            if state == "finished" and self.match.step not in self._evaluated:
+            self.async_evaluation.wait(state == "finished")
+            if state == "finished" and self.loop.step not in self._evaluated:
                 self._measure()
         except Stopped:
             self.progress.say(f"Evaluation left out; training is complete. Later: zerosum evaluate {self.folder}")
         self.report()
         self.best.tell()
-        self.callbacks(Finished(self.match.step, self.folder.root, state, self.saver.unsaved))
-        if self.saver.unsaved:
+        self.callbacks(Finished(self.loop.step, self.folder.root, state, self.checkpoints.unsaved))
+        if self.checkpoints.unsaved:
             again = (
-                f"zerosum resume {self.folder}" if self.saver.step >= 0 else "train again, in another folder (--out)."
+                f"zerosum resume {self.folder}"
+                if self.checkpoints.step >= 0
+                else "train again, in another folder (--out)."
             )
-            raise UserError(f"{self.saver.unsaved} What was trained since is lost. Free some space, then: {again}")
+            raise UserError(
+                f"{self.checkpoints.unsaved} What was trained since is lost. Free some space, then: {again}"
+            )
         if state == "stopped":
-            self.progress.say(f"Saved at step {self.match.step:,}. Go on with: zerosum resume {self.folder}")
+            self.progress.say(f"Saved at step {self.loop.step:,}. Go on with: zerosum resume {self.folder}")
 
     def _measure(self) -> None:
         """The evaluation of a finished run: its stages are told where it takes long, and bounded where the run was given
         minutes."""
         self.progress.say("Evaluating (longer the first time: a measure may have to be trained on these data) ...")
         trained = self._elapsed()
-        bound, device = self.plan.evaluation_bound_s, self.match.device
+        bound, device = self.plan.evaluation_bound_s, self.loop.device
         with memory.measured(device) as peak, evaluate.announced(self.progress.say, bound) as watch:
             self.evaluate()
         if self.chief and not watch.left_out:
@@ -368,23 +386,74 @@ class Trainer:
             stopped = f"stopped by {signals.name(self.stop.number) if self.stop.number else 'a callback'}"
         content = {
             "state": state,
-            "step": self.match.step,
+            "step": self.loop.step,
             "steps": self.plan.recipe.steps,
             "seconds": round(self._elapsed(), 1),
-            "samples": self.match.samples,
+            "samples": self.loop.samples,
             "message": message or stopped,
             "rollbacks": len(self._rollbacks),
-            "skipped_updates": self.match.skipped,
+            "skipped_updates": self.loop.skipped,
             "resume": f"zerosum resume {self.folder.root}",
         }
         if self.chief:
-            self.journal.status(content)
+            self.logger.status(content)
 
     def _fail(self, reason: str) -> NoReturn:
         """Ends a training that cannot go on: recorded, reported, and told with what is kept."""
         self._status("failed", reason)
         if self.chief:
             self.report()
-            self.callbacks(Finished(self.match.step, self.folder.root, "failed", reason))
-        kept = f"step {self.saver.step:,}" if self.saver.step >= 0 else "none: it came before the first"
+            self.callbacks(Finished(self.loop.step, self.folder.root, "failed", reason))
+        kept = f"step {self.checkpoints.step:,}" if self.checkpoints.step >= 0 else "none: it came before the first"
         raise UserError(f"{reason}\nNewest checkpoint in {self.folder}: {kept}.") from None
+
+
+# --- run.json and references.json, written before the first step
+
+
+def run_facts(plan: Plan, game: Game, name: str, world: DistributedContext) -> dict[str, Any]:
+    """The content of run.json: data, machine, versions, and the sentence told before training."""
+    recipe, info = plan.recipe, plan.info
+    shape = info.sample.axes | ({"num_classes": info.num_classes} if info.num_classes else {})
+    return {
+        "format": FORMAT,
+        "name": name,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "zerosum": zerosum.__version__,
+        **machine(world),
+        "device": recipe.device,
+        "precision": recipe.precision,
+        "domain": recipe.domain,
+        "source": {"summary": plan.domain.data.describe(info), "shape": shape, **info.to_json()},
+        "start": {"from": start.folder, "sha256": dict(start.sha256)} if (start := plan.weights) else None,
+        "plan": plan.sentence(),
+        "samples_file": plan.domain.media.sample_file,
+        "num_parameters": {
+            player: sum(p.numel() for p in network.parameters()) for player, network in game.players.items()
+        },
+    }
+
+
+def machine(world: DistributedContext) -> dict[str, Any]:
+    """What the last bits of a sum depend on."""
+    return {"torch": str(torch.__version__), "threads": torch.get_num_threads(), "processes": world.size}
+
+
+def machine_warnings(recorded: Mapping[str, Any], world: DistributedContext) -> list[str]:
+    """A warning for each part of the machine that is no longer what run.json recorded."""
+    return [
+        f"Warning: this run began with {name} = {recorded.get(name)}, now it is {now}: sums may differ in the last bits."
+        for name, now in machine(world).items()
+        if recorded.get(name) != now
+    ]
+
+
+def reference_lines(game: Game) -> dict[str, Any]:
+    """The reference lines of the curves: {name: {"value", "label"}}."""
+    if not isinstance(game, Duel):
+        return {}
+    lines = {name: {"value": number, "label": text} for name, (number, text) in game.loss.references.items()}
+    if game.loss.probabilistic:
+        zero = torch.zeros(1)
+        lines["V"] = {"value": float(value(zero, zero)), "label": "-log 4: D cannot tell real from made"}
+    return lines
