@@ -24,7 +24,7 @@ from zerosum.domains.images.data import ImageSource, Shape
 from zerosum.engine import Stepped, TrainingLoop
 from zerosum.engine.game import Batch, DiscriminatorOutput
 from zerosum.engine.optimizers import at
-from zerosum.planning import plan, resolve
+from zerosum.planning import plan
 from zerosum.recipe import Recipe
 
 FAMILIES = ("cgan", "rpgan", "sngan", "biggan-s", "stylegan2-s", "r3gan-s", "fewshot")
@@ -111,7 +111,7 @@ def begun(name: str, shape: Shape, precision: str, smoke: bool) -> tuple[Recipe,
         recipe = recipe.changed(**small)
     source = pictures.generated(shape, smoke=True)
     info = domain.info_of(source)
-    recipe, _ = resolve.resolve_auto(resolve.conditional(recipe, info), domain, info)
+    recipe, _ = plan.resolve_auto(plan.resolve_conditional(recipe, info), domain, info)
     return recipe, plan.training_loop(plan.Plan(recipe, domain, source, info)), source
 
 

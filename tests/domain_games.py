@@ -24,7 +24,7 @@ from zerosum.engine.distributed import DistributedContext, join
 from zerosum.engine.game import Batch
 from zerosum.engine.loop import TrainingLoop
 from zerosum.engine.seeds import SeededNoise
-from zerosum.planning import fit_memory, plan, resolve
+from zerosum.planning import plan, trial_step
 from zerosum.planning.plan import Plan
 from zerosum.store import encode, split
 
@@ -107,7 +107,7 @@ def parted(name: str) -> tuple[str, ...]:
     """Settings with which parts of 4 rows can play the game of a recipe: packs of 4 rows, and no batch normalisation."""
     match = begun(name, *EIGHT)
     packs = ("discriminator.pack=4",) if hasattr(match.game.players["discriminator"], "pack") else ()
-    norms = any("BatchNorm" in module for module in fit_memory.rows_together(match.game, [(0, 4), (4, 8)]))
+    norms = any("BatchNorm" in module for module in trial_step.rows_together(match.game, [(0, 4), (4, 8)]))
     return (*EIGHT, *packs, *(("generator.norm=group",) if norms else ()))
 
 
@@ -122,7 +122,7 @@ def planned(name: str, *settings: str) -> Plan:
     full = recipe.override(wanted.changed(data=source_part), [*common, *case.settings, *settings])
     source = opened(domain.name, full.data.model_dump_json())
     info = domain.info_of(source)
-    full, _ = resolve.resolve_auto(resolve.placed(resolve.conditional(full, info)), domain, info)
+    full, _ = plan.resolve_auto(plan.resolve_device(plan.resolve_conditional(full, info)), domain, info)
     return Plan(full, domain, source, info)
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import infos
 from zerosum import catalog
 from zerosum.cli import app
-from zerosum.planning import resolve
+from zerosum.planning import plan
 from zerosum.recipe import override, part
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -248,7 +248,7 @@ def test_each_run_of_the_results_can_be_typed_and_builds(tmp_path: Path) -> None
             assert tuple(settings) == entry.settings
             if (entry.recipe, entry.settings) not in built:
                 recipe = override(known[entry.recipe], [s for s in settings if not s.startswith("data.")])
-                recipe, _ = resolve.resolve_auto(resolve.conditional(recipe, info), images, info)
+                recipe, _ = plan.resolve_auto(plan.resolve_conditional(recipe, info), images, info)
                 assert images.game.build(recipe, info).players.keys() >= {"generator", "discriminator"}
                 built.add((entry.recipe, entry.settings))
 

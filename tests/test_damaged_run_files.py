@@ -25,7 +25,7 @@ from zerosum.generation import sampler
 from zerosum.generation.latents import space
 from zerosum.lab import watch
 from zerosum.planning import initial_weights
-from zerosum.planning.reopen import plan_of
+from zerosum.planning.plan import plan_of
 from zerosum.report import write_report
 from zerosum.run_folder import RunFolder
 from zerosum.store import Damaged, latest_checkpoint

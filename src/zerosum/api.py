@@ -31,9 +31,8 @@ from zerosum.generation.sampler import Sampler
 from zerosum.generation.trained_generator import TrainedGenerator
 from zerosum.jsonfile import parse_json
 from zerosum.planning import plan as plans
-from zerosum.planning import timing
-from zerosum.planning.plan import Plan, TrainRequest
-from zerosum.planning.reopen import plan_of, with_data_at
+from zerosum.planning import trial_step
+from zerosum.planning.plan import Plan, TrainRequest, plan_of, with_data_at
 from zerosum.progress import NoProgress, Progress, patience
 from zerosum.recipe import Recipe, differences, override
 from zerosum.run_folder import IN_MEMORY, RunFolder, claimed, free_folder, refuse_exported
@@ -150,7 +149,7 @@ class Run(TrainedGenerator):
         """
         folder = RunFolder.open(self.path)
         recipe = with_data_at(folder.recipe(), data)
-        with timing.cpu_threads(recipe.threads):
+        with trial_step.cpu_threads(recipe.threads):
             return self._evaluate(folder, recipe, allow_download, historic, choice)
 
     def _evaluate(
@@ -316,7 +315,7 @@ def train(
         if on_plan and world.rank == 0:
             on_plan(plan)
         with (
-            timing.cpu_threads(plan.recipe.threads),
+            trial_step.cpu_threads(plan.recipe.threads),
             StopRequest() as stop,
             claimed(plan.info.name, out, world, plan.recipe.device) as folder,
         ):
@@ -362,7 +361,7 @@ def resume(
     progress = (progress or NoProgress()) if world.rank == 0 else NoProgress()
     called = [*loggers(names, progress.say), *callbacks] if world.rank == 0 else []
     held = folder.locked() if world.rank == 0 else contextlib.nullcontext()
-    with timing.cpu_threads(recipe.threads), StopRequest() as stop, held:
+    with trial_step.cpu_threads(recipe.threads), StopRequest() as stop, held:
         plan = plan_of(folder, allow_download, steps, recipe=recipe)
         trainer = Trainer(plan, folder, progress, world, stop, called)
         trainer.restore()
@@ -376,7 +375,7 @@ def resume(
 
 def _steps_after(folder: RunFolder, minutes: float) -> int:
     """The steps in all of a run that goes on for so many minutes more."""
-    timing.refuse_minutes("--minutes", minutes)
+    trial_step.refuse_minutes("--minutes", minutes)
     lines = folder.lines()
     known = (
         folder.read("status.json") if folder.has_status or not lines else lines[-1]

@@ -13,7 +13,7 @@ from zerosum.api import train
 from zerosum.domain import eval_stages
 from zerosum.domains.toy import DOMAIN
 from zerosum.evaluation import evaluate
-from zerosum.planning import timing
+from zerosum.planning import trial_step
 
 
 class Clock:
@@ -71,14 +71,14 @@ def test_stages_of_a_short_evaluation_are_not_told(clock: Clock) -> None:
 def test_times_are_remembered_by_data_and_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
     one, other = {"fingerprint": "a" * 64}, {"fingerprint": "b" * 64}
-    assert timing.known_evaluation(one) is None
-    timing.remember_evaluation(one, timing.EvaluationCost(12.345, 5))
-    timing.remember_evaluation(other, timing.EvaluationCost(3.0))
-    timing.remember_evaluation(one, timing.EvaluationCost(8.0, 7))
-    assert timing.known_evaluation(one) == timing.EvaluationCost(8.0, 7)
-    assert timing.known_evaluation(other) == timing.EvaluationCost(3.0, 0)
+    assert trial_step.known_evaluation(one) is None
+    trial_step.remember_evaluation(one, trial_step.EvaluationCost(12.345, 5))
+    trial_step.remember_evaluation(other, trial_step.EvaluationCost(3.0))
+    trial_step.remember_evaluation(one, trial_step.EvaluationCost(8.0, 7))
+    assert trial_step.known_evaluation(one) == trial_step.EvaluationCost(8.0, 7)
+    assert trial_step.known_evaluation(other) == trial_step.EvaluationCost(3.0, 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
-    assert timing.known_evaluation(one) is None
+    assert trial_step.known_evaluation(one) is None
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_times_are_remembered_by_data_and_threads(tmp_path: Path, monkeypatch: p
 def test_a_damaged_memory_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path))
     (tmp_path / "evaluation-cost.json").write_text(content)
-    assert timing.known_evaluation({"fingerprint": "a"}) is None
-    timing.remember_evaluation({"fingerprint": "a"}, timing.EvaluationCost(1.0))
-    assert timing.known_evaluation({"fingerprint": "a"}) == timing.EvaluationCost(1.0)
+    assert trial_step.known_evaluation({"fingerprint": "a"}) is None
+    trial_step.remember_evaluation({"fingerprint": "a"}, trial_step.EvaluationCost(1.0))
+    assert trial_step.known_evaluation({"fingerprint": "a"}) == trial_step.EvaluationCost(1.0)
 
 
 def test_a_run_tells_both_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

@@ -27,7 +27,7 @@ from zerosum.engine.duel import Prior, UpdateRules
 from zerosum.engine.game import Game
 from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.errors import UserError
-from zerosum.planning import plan, resolve, unused_settings
+from zerosum.planning import plan, unused_settings
 from zerosum.planning.plan import Plan
 from zerosum.recipe import AverageConfig, Recipe
 from zerosum.store import split
@@ -113,7 +113,7 @@ def made(recipe: Recipe) -> Plan:
     domain = catalog.domain(recipe.domain)
     source = opened(domain.name, recipe.data.model_dump_json())
     info = domain.info_of(source)
-    full, _ = resolve.resolve_auto(resolve.placed(resolve.conditional(recipe, info)), domain, info)
+    full, _ = plan.resolve_auto(plan.resolve_device(plan.resolve_conditional(recipe, info)), domain, info)
     return Plan(full, domain, source, info)
 
 

@@ -23,7 +23,7 @@ from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.errors import UserError
 from zerosum.nn import layers as layers_of_ours
 from zerosum.nn.style_layers import MinibatchDeviation
-from zerosum.planning import fit_memory
+from zerosum.planning import trial_step
 from zerosum.recipe import Recipe, part
 from zerosum.run_folder import RunFolder
 from zerosum.store import latest_checkpoint, split
@@ -161,7 +161,7 @@ def test_the_batch_is_cut_until_a_step_fits(monkeypatch: pytest.MonkeyPatch, roo
     two that succeeds is taken."""
     monkeypatch.setattr(memory, "available", lambda device: room_mb * MB)
     begin, tried = beginner()
-    trial = fit_memory.play_trial(RECIPE, IMAGES, INFO, begin, fit=True)
+    trial = trial_step.play_trial(RECIPE, IMAGES, INFO, begin, fit=True)
     recipe, notes = trial.recipe, trial.notes
     parts = recipe.micro_batches
     assert parts in ((2, 4, 8) if cut else (1,))
@@ -188,7 +188,7 @@ def test_without_fit_the_message_comes_and_nothing_is_tried_twice(monkeypatch: p
     monkeypatch.setattr(memory, "available", lambda device: 110 * MB)
     begin, tried = beginner()
     with pytest.raises(UserError, match=r"Out of memory in the first step: .* 110 MB are free"):
-        fit_memory.play_trial(RECIPE, IMAGES, INFO, begin)
+        trial_step.play_trial(RECIPE, IMAGES, INFO, begin)
     assert tried == [1]
 
 
@@ -196,7 +196,7 @@ def test_what_does_not_fit_row_by_row_is_told(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(memory, "available", lambda device: 3 * MB)
     begin, tried = beginner(row=4 * ROW)  # pieces of 64 MB: the allocator never has one left over from earlier work
     with pytest.raises(UserError, match="even one row at a time") as caught:
-        fit_memory.play_trial(RECIPE.changed(batch=4), IMAGES, INFO, begin, fit=True)
+        trial_step.play_trial(RECIPE.changed(batch=4), IMAGES, INFO, begin, fit=True)
     assert tried == [1, 2, 4]
     assert "--fit" not in str(caught.value)
     assert "--set batch" not in str(caught.value)  # it would not help
@@ -205,25 +205,25 @@ def test_what_does_not_fit_row_by_row_is_told(monkeypatch: pytest.MonkeyPatch) -
 
 def test_layers_that_look_at_the_rows_together_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda device: 110 * MB)
-    notes = fit_memory.play_trial(RECIPE, IMAGES, INFO, beginner(norm=True)[0], fit=True).notes
+    notes = trial_step.play_trial(RECIPE, IMAGES, INFO, beginner(norm=True)[0], fit=True).notes
     assert re.search(
         r"NOT the game of the whole batch of 64 rows, which is played in \d parts of about \d+: discriminator.norm "
         r"\(BatchNorm1d\) see only the rows of a part\. Group normalisation \(norm = group\) plays the same game\.",
         notes[1],
     )
     frozen = Big(norm=True).eval()
-    assert fit_memory.rows_together(Duel(nn.Linear(3, 1), frozen, prior=3), [(0, 32), (32, 64)]) == []
+    assert trial_step.rows_together(Duel(nn.Linear(3, 1), frozen, prior=3), [(0, 32), (32, 64)]) == []
 
 
 def test_a_cut_that_was_asked_for_is_told_too() -> None:
     """With micro-batches and with processes, before anything is trained."""
     begin = beginner(norm=True)[0]
     for recipe, processes in ((RECIPE.changed(micro_batches=2), 1), (RECIPE, 2)):
-        notes = fit_memory.play_trial(recipe, IMAGES, INFO, begin, processes=processes).notes
+        notes = trial_step.play_trial(recipe, IMAGES, INFO, begin, processes=processes).notes
         assert "in 2 parts of about 32: discriminator.norm (BatchNorm1d)" in notes[0]
-    notes = fit_memory.play_trial(RECIPE, IMAGES, INFO, begin).notes
+    notes = trial_step.play_trial(RECIPE, IMAGES, INFO, begin).notes
     assert not any("NOT the game" in note for note in notes)
-    notes = fit_memory.play_trial(RECIPE.changed(micro_batches=2), IMAGES, INFO, beginner()[0]).notes
+    notes = trial_step.play_trial(RECIPE.changed(micro_batches=2), IMAGES, INFO, beginner()[0]).notes
     assert not any("NOT the game" in note for note in notes)
 
 
@@ -231,9 +231,9 @@ def test_groups_of_rows_that_a_part_cuts_and_dropout_of_torch_are_named() -> Non
     layers = [MinibatchDeviation(4), nn.Dropout(0.5), nn.Dropout(0.0), layers_of_ours.Dropout(0.5)]
     game = Duel(nn.Linear(3, 1), nn.Sequential(*layers, nn.Linear(1, 1)), prior=3)
     deviation, dropout = "discriminator.0 (MinibatchDeviation)", "discriminator.1 (Dropout)"
-    assert fit_memory.rows_together(game, [(0, 4), (4, 12)]) == [dropout]
-    assert fit_memory.rows_together(game, [(0, 6), (6, 12)]) == [deviation, dropout]
-    assert fit_memory.rows_together(game, [(0, 7)]) == []
+    assert trial_step.rows_together(game, [(0, 4), (4, 12)]) == [dropout]
+    assert trial_step.rows_together(game, [(0, 6), (6, 12)]) == [deviation, dropout]
+    assert trial_step.rows_together(game, [(0, 7)]) == []
 
 
 # --- in the middle of a training

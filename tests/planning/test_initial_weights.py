@@ -23,8 +23,7 @@ from zerosum.domains.images.data import Shape
 from zerosum.errors import UserError
 from zerosum.planning import initial_weights
 from zerosum.planning import plan as plans
-from zerosum.planning.plan import Plan, TrainRequest
-from zerosum.planning.reopen import plan_of
+from zerosum.planning.plan import Plan, TrainRequest, plan_of
 from zerosum.recipe import settled
 from zerosum.run_folder import RunFolder
 from zerosum.store import latest_checkpoint

@@ -20,7 +20,7 @@ from zerosum.engine.game import Batch, Turn
 from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.engine.optimizers import Schedule
 from zerosum.evaluation.training_evaluator import preview_seconds
-from zerosum.planning import plan, resolve, timing
+from zerosum.planning import plan, trial_step
 from zerosum.training.trainer import Trainer
 
 
@@ -45,8 +45,8 @@ def test_each_kind_of_step_counts_with_its_share(monkeypatch: pytest.MonkeyPatch
     def cost(played: TrainingLoop, step: int) -> float:
         return 1.0 + 10 * (step % 4 == 0) + 100 * (step % 6 == 0) + 1000 * ((step + 1) % 2 == 0)
 
-    monkeypatch.setattr(timing, "_timed", cost)
-    mean = timing.seconds_per_step(match(penalties.r1(every=4), penalties.r2(every=6), average_every=2))
+    monkeypatch.setattr(trial_step, "_timed", cost)
+    mean = trial_step.seconds_per_step(match(penalties.r1(every=4), penalties.r2(every=6), average_every=2))
     assert mean == pytest.approx(1 + 10 / 4 + 100 / 6 + 1000 / 2)
 
 
@@ -58,8 +58,8 @@ def test_slow_steps_are_measured_at_least_once(monkeypatch: pytest.MonkeyPatch) 
         time.sleep(0.02)
         return 2.0 if step == 0 else 1.0
 
-    monkeypatch.setattr(timing, "_timed", slow)
-    assert timing.seconds_per_step(match(penalties.r1(every=8)), budget_s=0.001) == pytest.approx(1 + 1 / 8)
+    monkeypatch.setattr(trial_step, "_timed", slow)
+    assert trial_step.seconds_per_step(match(penalties.r1(every=8)), budget_s=0.001) == pytest.approx(1 + 1 / 8)
     assert sorted(set(played)) == [0, 1]
     assert len(played) <= 4
 
@@ -72,7 +72,7 @@ def test_previews_are_part_of_the_minutes(
     minutes: float, per_step: float, per_look: float, steps: int, looks: int
 ) -> None:
     """At most a twentieth of the time for them, five at least while these take no more than half of it."""
-    assert timing.planned(minutes, per_step, per_look) == (steps, looks)
+    assert trial_step.steps_for_minutes(minutes, per_step, per_look) == (steps, looks)
 
 
 class OwnTime:
@@ -93,7 +93,7 @@ def test_a_run_of_given_minutes_takes_about_that_long(tmp_path: Path, monkeypatc
         spent.append(time.process_time() - begun)
         return state
 
-    monkeypatch.setattr(timing, "time", OwnTime)
+    monkeypatch.setattr(trial_step, "time", OwnTime)
     monkeypatch.setattr(Trainer, "play", timed)
     monkeypatch.setattr("zerosum.api.preview_seconds", lambda *given: 0.0)
     monkeypatch.setattr(Trainer, "_preview", lambda *given: None)
@@ -109,7 +109,7 @@ def test_a_run_of_given_minutes_takes_about_that_long(tmp_path: Path, monkeypatc
 
 def test_the_time_that_is_told_counts_every_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """One before the first step, then one at each step of the cadence; with --steps as with --minutes."""
-    monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.5, 0.5))
+    monkeypatch.setattr(trial_step, "best_threads", lambda *given: trial_step.StepTime(1, 0.5, 0.5))
     settings = ["threads=1", "steps=100", "cadence.preview=30"]
     request = plan.TrainRequest(None, DOMAIN.recipes.table["toy"], settings=settings)
     made = plan.make(request, preview_seconds=lambda *given: 50.0)
@@ -119,16 +119,16 @@ def test_the_time_that_is_told_counts_every_look(monkeypatch: pytest.MonkeyPatch
 
 def test_few_previews_are_no_more_than_were_planned() -> None:
     recipe = DOMAIN.recipes.table["toy"].changed(steps=8)
-    assert resolve.with_cadence(recipe, 5).cadence.preview == 2
-    assert resolve.with_cadence(recipe, 1).cadence.preview == 8
+    assert plan.with_cadence(recipe, 5).cadence.preview == 2
+    assert plan.with_cadence(recipe, 1).cadence.preview == 8
 
 
 @pytest.mark.parametrize(("known", "kept"), [(None, 7.5), (3.0, 3.0), (40.0, 15.0)])
 def test_minutes_count_the_evaluation(monkeypatch: pytest.MonkeyPatch, known: float | None, kept: float) -> None:
     """As long as it took before, at most a quarter; half of that where nothing is known."""
-    monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.5, 0.5))
-    cost = None if known is None else timing.EvaluationCost(known)
-    monkeypatch.setattr(timing, "known_evaluation", lambda info: cost)
+    monkeypatch.setattr(trial_step, "best_threads", lambda *given: trial_step.StepTime(1, 0.5, 0.5))
+    cost = None if known is None else trial_step.EvaluationCost(known)
+    monkeypatch.setattr(trial_step, "known_evaluation", lambda info: cost)
     made = plan.make(plan.TrainRequest(None, DOMAIN.recipes.table["toy"], minutes=1.0, settings=["threads=1"]))
     assert made.recipe.steps == int((60 - kept) / 0.5)
     assert made.evaluation_bound_s == 15.0
@@ -137,13 +137,13 @@ def test_minutes_count_the_evaluation(monkeypatch: pytest.MonkeyPatch, known: fl
 
 
 def test_other_work_on_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "known_evaluation", lambda info: timing.EvaluationCost(0.0))
-    monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.5, 0.2))
+    monkeypatch.setattr(trial_step, "known_evaluation", lambda info: trial_step.EvaluationCost(0.0))
+    monkeypatch.setattr(trial_step, "best_threads", lambda *given: trial_step.StepTime(1, 0.5, 0.2))
     made = plan.make(plan.TrainRequest(None, DOMAIN.recipes.table["toy"], minutes=1.0, settings=["threads=1"]))
     (note,) = [note for note in made.notes if "busy" in note]
     assert "other programs take 60% of the time of a step, 500 ms by the clock and about 200 ms alone" in note
     assert "so 120 steps fit, and schedules end with them; alone about 300 would." in note
-    monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.5, 0.4))
+    monkeypatch.setattr(trial_step, "best_threads", lambda *given: trial_step.StepTime(1, 0.5, 0.4))
     quiet = plan.make(plan.TrainRequest(None, DOMAIN.recipes.table["toy"], minutes=1.0, settings=["threads=1"]))
     assert "busy" not in "".join(quiet.notes)
 
@@ -168,9 +168,9 @@ def test_time_that_others_take_is_not_counted_alone(monkeypatch: pytest.MonkeyPa
         clock.now += 0.01
         return 0.01
 
-    monkeypatch.setattr(timing, "time", clock)
-    monkeypatch.setattr(timing, "_timed", step)
-    pace = timing.best(match(), 1, "cpu")
+    monkeypatch.setattr(trial_step, "time", clock)
+    monkeypatch.setattr(trial_step, "_timed", step)
+    pace = trial_step.best_threads(match(), 1, "cpu")
     assert pace.seconds == pytest.approx(0.01)
     assert pace.alone == pytest.approx(0.005)
     assert pace.busy
@@ -206,9 +206,9 @@ def test_a_schedule_in_steps_that_outlasts_the_run_is_told() -> None:
     recipe = DOMAIN.recipes.table["toy"].changed(
         learning={"generator": {"lr": {"start": 1.0, "end": 0.0, "shape": "linear", "over_steps": 100}}}, steps=25
     )
-    (note,) = resolve.unfinished(recipe)
+    (note,) = plan.unfinished_schedules(recipe)
     assert note.startswith("learning.generator.lr will come only to 0.75: its schedule takes 100 steps, the run 25.")
-    assert resolve.unfinished(recipe.changed(steps=100)) == []
+    assert plan.unfinished_schedules(recipe.changed(steps=100)) == []
 
 
 class Phased(Duel):
@@ -225,9 +225,9 @@ def test_phases_count_with_their_share_of_the_run(monkeypatch: pytest.MonkeyPatc
         return 5.0 if step < 100 else 9.0 if step % 2 == 0 else 1.0
 
     game = Phased(nn.Linear(3, 2), nn.Linear(2, 1), penalties=[penalties.r1(every=2)], prior=3)
-    assert timing.phases(game, 400) == [0, 100]
-    monkeypatch.setattr(timing, "_timed", cost)
-    mean = timing.seconds_per_step(TrainingLoop(game, Rows(), Settings(batch=8)), 400)
+    assert trial_step.phases(game, 400) == [0, 100]
+    monkeypatch.setattr(trial_step, "_timed", cost)
+    mean = trial_step.seconds_per_step(TrainingLoop(game, Rows(), Settings(batch=8)), 400)
     assert mean == pytest.approx(5 / 4 + 3 / 4 * (9 + 1) / 2)
 
 
@@ -240,8 +240,8 @@ def test_one_phase_is_timed_after_the_other(monkeypatch: pytest.MonkeyPatch) -> 
         return 1.0
 
     game = Phased(nn.Linear(3, 2), nn.Linear(2, 1), penalties=[penalties.r1(every=2)], prior=3)
-    monkeypatch.setattr(timing, "_timed", cost)
-    timing.seconds_per_step(TrainingLoop(game, Rows(), Settings(batch=8)), 400)
+    monkeypatch.setattr(trial_step, "_timed", cost)
+    trial_step.seconds_per_step(TrainingLoop(game, Rows(), Settings(batch=8)), 400)
     first = [step < 100 for step in played]
     assert first == sorted(first, reverse=True)
     assert {True, False} == set(first)

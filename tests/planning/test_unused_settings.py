@@ -10,7 +10,7 @@ import torch
 from zerosum import catalog
 from zerosum.data.images import pictures
 from zerosum.errors import UserError
-from zerosum.planning import plan, timing
+from zerosum.planning import plan, trial_step
 from zerosum.planning.plan import TrainRequest
 from zerosum.recipe import Recipe, override
 
@@ -19,7 +19,7 @@ QUICK = ("batch=8", "steps=2", "threads=1", "device=cpu")
 
 @pytest.fixture(autouse=True)
 def _untimed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.001, 0.001))
+    monkeypatch.setattr(trial_step, "best_threads", lambda *given: trial_step.StepTime(1, 0.001, 0.001))
 
 
 def told(recipe: str, *settings: str, where: str | None = "digits") -> list[str]:

@@ -14,7 +14,7 @@ from zerosum.api import resume, train
 from zerosum.domains.toy import DOMAIN, measures
 from zerosum.engine.loop import StepResult, TrainingLoop
 from zerosum.errors import UserError
-from zerosum.planning import timing
+from zerosum.planning import trial_step
 from zerosum.progress import NoProgress
 from zerosum.training.checkpointing import RECENT_UPDATES
 

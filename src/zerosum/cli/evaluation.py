@@ -118,7 +118,7 @@ def evaluate(
 def _watch(folder: Path, minutes: float, options: EvalOptions, historic: bool, json: bool, data: Path | None) -> None:
     from zerosum.evaluation.evaluate_saved import SavedScores
     from zerosum.formatting import format_records
-    from zerosum.planning.timing import refuse_minutes
+    from zerosum.planning.trial_step import refuse_minutes
     from zerosum.run_folder import RunFolder
     from zerosum.training.async_eval import follow
 

@@ -15,8 +15,8 @@ from zerosum import catalog
 from zerosum.domain import Baseline, Domain, Evaluator, PreviewContext
 from zerosum.errors import UserError, known_as
 from zerosum.evaluation.training_evaluator import COLUMNS, ROWS
-from zerosum.planning.reopen import plan_of
-from zerosum.planning.timing import cpu_threads
+from zerosum.planning.plan import plan_of
+from zerosum.planning.trial_step import cpu_threads
 from zerosum.recipe import part
 from zerosum.report import write_report
 from zerosum.report.comparison import Comparison, compare

@@ -13,8 +13,8 @@ from zerosum.evaluation.evaluate import asked, chosen, fresh, told
 from zerosum.generation.sampler import CARD, EXAMPLES, WEIGHTS, Sampler, load
 from zerosum.jsonfile import made_of, read_object
 from zerosum.metrics.record import Record
-from zerosum.planning.reopen import plan_of, with_data_at
-from zerosum.planning.timing import cpu_threads
+from zerosum.planning.plan import plan_of, with_data_at
+from zerosum.planning.trial_step import cpu_threads
 from zerosum.recipe import Recipe
 from zerosum.run_folder import RunFolder, finite
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,11 +16,15 @@ from zerosum.domain import DatasetInfo, Domain
 from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.game import Game
 from zerosum.engine.loop import Settings, TrainingLoop
-from zerosum.errors import UserError
+from zerosum.engine.optimizers import Schedule
+from zerosum.errors import UserError, within
 from zerosum.formatting import format_duration
-from zerosum.planning import fit_memory, initial_weights, resolve, timing, unused_settings
+from zerosum.jsonfile import made_of
+from zerosum.nn.precision import choose
+from zerosum.planning import initial_weights, trial_step, unused_settings
 from zerosum.planning.initial_weights import InitialWeights
 from zerosum.recipe import Component, Recipe, settled
+from zerosum.run_folder import RunFolder
 
 DEFAULT_SOURCE = "digits"
 
@@ -64,7 +69,7 @@ class Plan:
         r = self.recipe
         return (
             f"{self.info.name}: {self.domain.data.describe(self.info)}. Recipe {r.name}"
-            f"{resolve.told(r, self.info)}, {r.steps:,} steps of {r.batch} on {r.device} in {r.precision},"
+            f"{condition_words(r, self.info)}, {r.steps:,} steps of {r.batch} on {r.device} in {r.precision},"
             f" about {format_duration(self.seconds_per_step * r.steps + self.seconds_of_previews)} of training,"
             f" then {self._evaluation()}."
         )
@@ -122,7 +127,7 @@ class OpenedData:
 
 def _refuse_impossible(request: TrainRequest) -> None:
     if request.minutes is not None:
-        timing.refuse_minutes("--minutes", request.minutes)
+        trial_step.refuse_minutes("--minutes", request.minutes)
     if any(setting.partition("=")[0].strip() == "data" for setting in request.settings):
         raise UserError("--set data=...: name the data themselves, as in `zerosum train photos/`.")
 
@@ -190,7 +195,7 @@ def _base_recipe(
         said = f"Recipe {recipe.name}: that of {weights.folder}, whose networks this run begins with."
         return recipe, opened, [*opened.info.notes, said]
     name, why = opened.domain.recipes.recommend(
-        opened.info, request.minutes, resolve.device(_device(request, opened.domain))
+        opened.info, request.minutes, available_device(_device(request, opened.domain))
     )
     recipe = opened.domain.recipes.table[name]
     if recipe.data.options:  # mirrored, say
@@ -210,12 +215,12 @@ def _with_settings(request: TrainRequest, base: Recipe, opened: OpenedData) -> t
     domain, info = opened.domain, opened.info
     settings = [setting for setting in request.settings if not setting.startswith("data.")]
     recipe = recipes.override(base.changed(data=opened.part), settings, domain.game.options)
-    notes = recipes.dropped_options(base, recipe) + resolve.unused(recipe, info)
+    notes = recipes.dropped_options(base, recipe) + unused_condition(recipe, info)
     recipe = data_paths.stored(recipe, domain)
-    recipe = resolve.placed(resolve.conditional(recipe, info))
-    recipe, more = resolve.batch(recipe, info, explicit=any(s.startswith("batch=") for s in request.settings))
+    recipe = resolve_device(resolve_conditional(recipe, info))
+    recipe, more = resolve_batch(recipe, info, explicit=any(s.startswith("batch=") for s in request.settings))
     if request.epochs is not None:
-        recipe = recipe.changed(steps=resolve.steps_of_epochs(request.epochs, recipe, domain, info))
+        recipe = recipe.changed(steps=steps_of_epochs(request.epochs, recipe, domain, info))
     return recipe, [*notes, *more, *_without_effect(recipe, base, opened, request)]
 
 
@@ -227,7 +232,7 @@ def _without_effect(recipe: Recipe, base: Recipe, opened: OpenedData, request: T
     domain, info = opened.domain, opened.info
 
     def build(recipe: Recipe) -> Game:
-        return domain.game.build(resolve.resolve_auto(recipe, domain, info)[0], info)
+        return domain.game.build(resolve_auto(recipe, domain, info)[0], info)
 
     return [
         *unused_settings.data(recipe.data, paths, domain, info),
@@ -245,8 +250,8 @@ def _with_trial(
     """What only a trial tells: whether the recipe works and fits into memory, how long a step and a preview take, and from
     that the steps of a run of given minutes. One game is built for all of it. usual_steps: those of the recipe itself."""
     stated, info = plan.recipe, plan.info
-    resolved, rules = resolve.resolve_auto(stated, plan.domain, info)
-    resolve.shared(resolved, world)
+    resolved, rules = resolve_auto(stated, plan.domain, info)
+    refuse_small_batch(resolved, world)
     if request.fit and world.size > 1:
         raise UserError("--fit tries on one process; with --devices give the number itself: --set micro_batches=2.")
     game, loaded = build_game(replace(plan, recipe=resolved))
@@ -257,21 +262,22 @@ def _with_trial(
         changed = replace(plan, recipe=recipe)
         return training_loop(changed, world, games.pop() if games else None)
 
-    trial = fit_memory.play_trial(resolved, plan.domain, info, begin, request.fit, world.size)
-    step_time = timing.best(trial.loop, resolved.threads, resolved.device, resolved.steps)
-    with timing.cpu_threads(step_time.threads):
+    trial = trial_step.play_trial(resolved, plan.domain, info, begin, request.fit, world.size)
+    step_time = trial_step.best_threads(trial.loop, resolved.threads, resolved.device, resolved.steps)
+    with trial_step.cpu_threads(step_time.threads):
         per_preview = preview_seconds(replace(plan, recipe=trial.recipe), trial.loop, world)
-        cost = timing.known_evaluation(info)
-    known, bound, previews = None if cost is None else cost.seconds, None, timing.MOST_PREVIEWS
+        cost = trial_step.known_evaluation(info)
+    known, bound, previews = None if cost is None else cost.seconds, None, trial_step.MOST_PREVIEWS
     if request.minutes is not None:
-        kept, bound = timing.reserved(request.minutes, known), timing.evaluation_bound(request.minutes)
-        steps, previews = timing.planned(request.minutes, step_time.seconds, per_preview, kept)
-        resolved, rules = resolve.resolve_auto(
-            stated.changed(steps=steps), plan.domain, info
-        )  # rules may read the steps
+        kept, bound = (
+            trial_step.evaluation_reserve(request.minutes, known),
+            trial_step.evaluation_bound(request.minutes),
+        )
+        steps, previews = trial_step.steps_for_minutes(request.minutes, step_time.seconds, per_preview, kept)
+        resolved, rules = resolve_auto(stated.changed(steps=steps), plan.domain, info)  # rules may read the steps
     recipe = resolved.changed(threads=step_time.threads, micro_batches=trial.recipe.micro_batches)
-    late = resolve.unfinished(recipe) if recipe.steps != usual_steps else []
-    recipe = resolve.with_cadence(recipe, previews)
+    late = unfinished_schedules(recipe) if recipe.steps != usual_steps else []
+    recipe = with_cadence(recipe, previews)
     return replace(
         plan,
         recipe=recipe,
@@ -284,7 +290,7 @@ def _with_trial(
     )
 
 
-def _busy(step_time: timing.StepTime, steps: int, minutes: float | None) -> list[str]:
+def _busy(step_time: trial_step.StepTime, steps: int, minutes: float | None) -> list[str]:
     """What a busy machine changes: the time, or with --minutes the number of steps."""
     if not step_time.busy:
         return []
@@ -345,3 +351,167 @@ def training_loop(
     for network in game.players.values():
         network.to(plan.recipe.device).train()
     return TrainingLoop(game, plan.source, settings(plan.recipe), world)
+
+
+# --- every "auto" of a recipe becomes a value
+
+
+def resolve_conditional(recipe: Recipe, info: DatasetInfo) -> Recipe:
+    """Resolves `conditional`: the networks receive labels or attributes where the data have some, unless the recipe says."""
+    condition_words = info.condition is not None
+    if recipe.conditional is True and not condition_words:
+        raise UserError(
+            f"Recipe {recipe.name} needs labels, and {info.name} has none. Put classes in sub-folders, or use "
+            "--set conditional=false."
+        )
+    return recipe.changed(conditional=condition_words if recipe.conditional == "auto" else recipe.conditional)
+
+
+def condition_words(recipe: Recipe, info: DatasetInfo) -> str:
+    """ " with labels" or " with attributes" for the sentence of the plan; "" for an unconditional game."""
+    kind = _condition_kind(info)
+    return f" with {kind}" if recipe.conditional is True and kind else ""
+
+
+def _condition_kind(info: DatasetInfo) -> str:
+    """The kind of condition of the data in one word: "labels", "attributes", or ""."""
+    return {"attributes": "attributes", "classes": "labels"}.get(info.condition.kind if info.condition else "", "")
+
+
+def unused_condition(recipe: Recipe, info: DatasetInfo) -> list[str]:
+    """A note where the data have labels or attributes that the recipe does not use."""
+    kind = _condition_kind(info)
+    if recipe.conditional is not False or not kind:
+        return []
+    return [f"The {kind} are not used by recipe {recipe.name}; --set conditional=true tells them to both players."]
+
+
+def resolve_auto(recipe: Recipe, domain: Domain, info: DatasetInfo) -> tuple[Recipe, list[str]]:
+    """The domain's rules applied to what is "auto", and schedules in steps; UserError for what no rule speaks of. The
+    precision is what is fast on the device, if the domain has no rule of its own."""
+    recipe, notes = domain.game.resolve_auto(recipe, info)
+    recipe = recipe.changed(precision=choose(recipe.precision, torch.device(available_device(recipe.device))))
+    if left := recipe.unsettled():
+        raise UserError(
+            f'{" and ".join(left)} = "auto": the domain {domain.name} has no rule for it. Give a number, as in --set {left[0]}=1.'
+        )
+    return recipe.with_schedules_in_steps(), list(notes)
+
+
+def resolve_batch(recipe: Recipe, info: DatasetInfo, explicit: bool) -> tuple[Recipe, list[str]]:
+    """A batch that was stated is no larger than the data."""
+    rows = info.num_rows
+    if recipe.batch == "auto" or recipe.batch <= rows:
+        return recipe, []
+    if explicit:
+        raise UserError(
+            f"batch = {recipe.batch} is larger than the data: {rows} training rows. Use --set batch={rows} or less."
+        )
+    note = f"The batch is {rows} instead of {recipe.batch}: there are no more training rows."
+    return recipe.changed(batch=rows), [note]
+
+
+def refuse_small_batch(recipe: Recipe, world: DistributedContext) -> None:
+    """UserError when there are more processes than rows of a batch."""
+    if settled(recipe.batch, "batch") < world.size:
+        raise UserError(f"batch = {recipe.batch} cannot be shared by {world.size} processes. Use fewer --devices.")
+
+
+def resolve_device(recipe: Recipe) -> Recipe:
+    """The recipe with `device` resolved."""
+    return recipe.changed(device=available_device(recipe.device))
+
+
+def available_device(wanted: str) -> str:
+    """A device that can be used; UserError when it is not here."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=wanted)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        here = "auto, cpu" + (", cuda, cuda:0 ..." if torch.cuda.is_available() else "; there is no CUDA device here")
+        reason = str(error).splitlines()[0].split(". ")[0][:90]
+        raise UserError(f"device = {wanted!r} cannot be used ({reason}). Choose from: {here}.") from None
+    return wanted
+
+
+def unfinished_schedules(recipe: Recipe) -> list[str]:
+    """A note for each schedule that would still be under way when the run ends."""
+    return [
+        f"{path} will come only to {schedule(recipe.steps):.4g}: its schedule takes {schedule.over_steps:,} steps, the run "
+        f"{recipe.steps:,}. With over_share = 1 in place of over_steps it ends with the run."
+        for path, schedule in _schedules(recipe.to_json(), "")
+        if schedule.shape != "constant" and schedule.over_steps > recipe.steps
+    ]
+
+
+def _schedules(plain: Any, path: str) -> list[tuple[str, Schedule]]:
+    if not isinstance(plain, dict):
+        return []
+    if {"over_steps", "over_share"} <= plain.keys():
+        return [(path, Schedule(**plain))]
+    return [found for name, item in plain.items() for found in _schedules(item, f"{path}.{name}".lstrip("."))]
+
+
+def with_cadence(recipe: Recipe, num_previews: int = 30) -> Recipe:
+    """Chooses what is left at 0: about 250 log lines, 30 previews and 10 checkpoints a run."""
+    every, steps = recipe.cadence, recipe.steps
+    # So few that each costs time: rounded up, so that there are no more.
+    previews = steps // num_previews if num_previews >= 30 else -(-steps // num_previews)
+    return recipe.changed(
+        cadence={
+            "log": every.log or max(1, steps // 250),
+            "preview": every.preview or max(1, previews),
+            "checkpoint": every.checkpoint or max(1, steps // 10),
+            "evaluate": every.evaluate,
+        }
+    )
+
+
+def steps_of_epochs(epochs: float, recipe: Recipe, domain: Domain, info: DatasetInfo) -> int:
+    """The steps of so many passes over the training rows: epochs x rows / batch, rounded up."""
+    within("epochs", epochs, 0, 1e9, above=True)
+    return max(1, math.ceil(epochs * info.num_rows / settled(resolve_auto(recipe, domain, info)[0].batch, "batch")))
+
+
+# --- the plan of an existing run
+
+
+def _plan_of_recipe(recipe: Recipe, allow_download: bool = False) -> Plan:
+    """The plan of an existing run, from its full recipe."""
+    available_device(recipe.device)
+    domain = catalog.domain(recipe.domain)
+    source, info = domain.open(recipe.data, allow_download)
+    return Plan(recipe, domain, source.to(torch.device(recipe.device)), info, tuple(source.notes))
+
+
+def with_data_at(recipe: Recipe, data: str | Path | None) -> Recipe:
+    """The recipe with its data at another place, unless that is None."""
+    return recipe if data is None else data_paths.moved(recipe, catalog.domain(recipe.domain), data)
+
+
+def plan_of(
+    folder: RunFolder,
+    allow_download: bool,
+    steps: int | None = None,
+    anywhere: bool = False,
+    recipe: Recipe | None = None,
+) -> Plan:
+    """The plan of an existing run; UserError when its data are gone, or are no longer those that it was trained on.
+
+    anywhere: on the CPU when the run's device is not here. recipe: that of the folder, unless its data have moved.
+    """
+    recipe = recipe or folder.recipe()
+    data_paths.check(recipe, catalog.domain(recipe.domain), folder)
+    recipe = recipe.changed(steps=steps or recipe.steps)
+    if anywhere and recipe.device.startswith("cuda") and not torch.cuda.is_available():
+        recipe = recipe.changed(device="cpu")
+    with made_of(folder.root / "run.json"):
+        recorded = str(folder.read("run.json")["source"]["fingerprint"])
+    opened = _plan_of_recipe(recipe, allow_download)
+    if opened.info.fingerprint != recorded:
+        raise UserError(
+            f"The data at {recipe.data.kind!r} are not those this run was trained on (fingerprint "
+            f"{opened.info.fingerprint[:12]}, recorded {recorded[:12]}). Restore them, or start a new run."
+        )
+    return replace(opened, weights=initial_weights.again(folder, recipe.start) if recipe.start else None)

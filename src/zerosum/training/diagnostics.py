@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zerosum.engine.game import Game
-from zerosum.planning import timing
+from zerosum.planning import trial_step
 from zerosum.recipe import Recipe
 
 COLLAPSED, THIN = 0.5, 0.75
@@ -375,7 +375,7 @@ def beat_of(values: Sequence[float]) -> tuple[int, float, float] | None:
 def monitor_of(recipe: Recipe, game: Game) -> RunMonitor:
     """That of a run of a recipe."""
     augment = recipe.augment.kind if recipe.augment else None
-    return RunMonitor(recipe.steps, augment, timing.phases(game, recipe.steps)[-1])
+    return RunMonitor(recipe.steps, augment, trial_step.phases(game, recipe.steps)[-1])
 
 
 class RunMonitor:

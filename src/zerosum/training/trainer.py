@@ -23,7 +23,7 @@ from zerosum.evaluation import evaluate
 from zerosum.evaluation.training_evaluator import TrainingEvaluator
 from zerosum.formatting import format_duration
 from zerosum.generation.sampler import publish
-from zerosum.planning import timing
+from zerosum.planning import trial_step
 from zerosum.planning.plan import Plan, training_loop
 from zerosum.progress import Progress
 from zerosum.report import write_report
@@ -355,8 +355,8 @@ class Trainer:
         with memory.measured(device) as peak, evaluate.announced(self.progress.say, bound) as watch:
             self.evaluate()
         if self.chief and not watch.left_out:
-            cost = timing.EvaluationCost(watch.seconds - watch.once_s, peak.num_bytes or 0)
-            timing.remember_evaluation(self.plan.info, cost)
+            cost = trial_step.EvaluationCost(watch.seconds - watch.once_s, peak.num_bytes or 0)
+            trial_step.remember_evaluation(self.plan.info, cost)
         once = (
             f", {format_duration(watch.once_s)} of it to prepare measures that are kept for these data"
             if watch.once_s >= 1
@@ -368,7 +368,7 @@ class Trainer:
         if watch.left_out:
             told += (
                 f" Left out: {', '.join(watch.left_out)}. With --minutes an evaluation may take "
-                f"{timing.EVALUATING:.0%} of the minutes, or {timing.LEAST_EVALUATING_S:.0f} s where that is more. "
+                f"{trial_step.EVALUATING:.0%} of the minutes, or {trial_step.LEAST_EVALUATING_S:.0f} s where that is more. "
                 f"All measures: zerosum evaluate {self.folder}"
             )
         self.progress.say(told)
