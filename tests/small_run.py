@@ -15,7 +15,7 @@ import torch
 
 from zerosum import api
 from zerosum.api import Run
-from zerosum.progress import NoProgress
+from zerosum.formatting import NoProgress
 from zerosum.store import latest_checkpoint, split
 
 SETTINGS: dict[str, Any] = {

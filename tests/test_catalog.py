@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zerosum import catalog, known
+from zerosum import catalog
 from zerosum.errors import UserError
 
 
@@ -24,7 +24,7 @@ def test_a_name_means_the_source_whatever_folder_bears_it(tmp_path: Path, monkey
 
 
 def test_what_is_known_without_torch_is_what_the_domains_say() -> None:
-    written = json.loads((Path(known.__file__).parent / known.FILE).read_text(encoding="utf-8"))
+    written = json.loads((Path(catalog.__file__).parent / catalog.FILE).read_text(encoding="utf-8"))
     assert written == catalog.summary(), "write the file anew: python -m zerosum.catalog"
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from zerosum import lessons, progress
+from zerosum import formatting, lessons
 from zerosum.cli import app
 from zerosum.errors import UserError
 from zerosum.lessons import gradients
@@ -70,7 +70,7 @@ def test_a_line_that_does_not_hold_is_status_1(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_slow_lessons_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress.threading.Timer, "start", lambda timer: timer.function(*timer.args))
+    monkeypatch.setattr(formatting.threading.Timer, "start", lambda timer: timer.function(*timer.args))
     assert run("gradients").err == "The lesson gradients is running; it takes a few more seconds.\n"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from domain_games import CASES, begun, planned
-from zerosum import api, progress, recipe
+from zerosum import api, formatting, recipe
 from zerosum.domain import SampleRequest
 from zerosum.engine.distributed import DistributedContext
 from zerosum.errors import UserError
@@ -121,7 +121,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def session(folder: Path) -> None:
     """What `resume` reads before its first step."""
     opened = RunFolder.open(folder)
-    found = api._reopened(opened, progress.NoProgress(), DistributedContext(), StopRequest(), False)
+    found = api._reopened(opened, formatting.NoProgress(), DistributedContext(), StopRequest(), False)
     found.restore()
     found.extend()
 
@@ -129,7 +129,7 @@ def session(folder: Path) -> None:
 def aside(folder: Path) -> None:
     """Results of evaluations beside a training, and snapshots."""
     found = async_eval.AsyncEvaluation(
-        RunFolder(folder), callbacks.RunLogger(RunFolder(folder), progress.NoProgress()), lambda text: None
+        RunFolder(folder), callbacks.RunLogger(RunFolder(folder), formatting.NoProgress()), lambda text: None
     )
     assert found.steps <= {4}
     found.fetch()
@@ -138,7 +138,7 @@ def aside(folder: Path) -> None:
 def ranked(folder: Path) -> None:
     """The best generator so far."""
     found = checkpointing.BestCheckpoint(
-        RunFolder(folder), callbacks.RunLogger(RunFolder(folder), progress.NoProgress()), "diversity"
+        RunFolder(folder), callbacks.RunLogger(RunFolder(folder), formatting.NoProgress()), "diversity"
     )
     found.recall(RunFolder(folder).lines())
     found.tell()

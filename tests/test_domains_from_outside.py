@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import zerosum as zs
-from zerosum import catalog, known
+from zerosum import catalog
 from zerosum.domain import Recipes
 from zerosum.jsonfile import read_json
 
@@ -153,7 +153,7 @@ def looked_up_again() -> Any:
     """Entry points and what was loaded of them are looked up anew, before and after."""
 
     def forget() -> None:
-        known._entry_points.cache_clear()
+        catalog._entry_points.cache_clear()
         catalog._loaded.clear()
 
     forget()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from zerosum import catalog, known
+from zerosum import catalog
 from zerosum.doctor import examine
 from zerosum.errors import UserError
 from zerosum.nn.precision import choose
@@ -83,35 +83,35 @@ def test_paths_recipes_and_sources_are_suggested(tmp_path: Path, monkeypatch: py
             catalog.recognise(where)
         assert hint in str(told.value)
         with pytest.raises(UserError) as early:
-            known.refuse_missing(where)
+            catalog.refuse_missing(where)
         assert str(early.value) == str(told.value)
-    assert "laplace" not in str(known.missing("data/face"))
+    assert "laplace" not in str(catalog.no_data("data/face"))
 
 
 def test_a_domain_that_was_added_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    domains = dict(known._content())
-    monkeypatch.setattr(known, "_content", lambda: domains)
+    domains = dict(catalog._listing())
+    monkeypatch.setattr(catalog, "_listing", lambda: domains)
     with pytest.raises(UserError):
-        known.refuse_missing("circle")
+        catalog.refuse_missing("circle")
     del domains["toy"]
-    known.refuse_missing("circle")
+    catalog.refuse_missing("circle")
 
 
 def test_what_may_be_there_is_not_refused_early(tmp_path: Path) -> None:
     for where in (None, "", "digits", str(tmp_path), "shards-{0..9}.tar", "*.png"):
-        known.refuse_missing(where)
+        catalog.refuse_missing(where)
 
 
 @pytest.mark.parametrize("content", ["", "[", "[" * 100_000, "{}", "[]", '{"domain": "sounds"}'])
 def test_a_folder_that_says_nothing_refuses_no_ending(tmp_path: Path, content: str) -> None:
     (tmp_path / "recipe.json").write_text(content)
-    known.refuse_ending(tmp_path, Path("x.bmp"))
+    catalog.refuse_ending(tmp_path, Path("x.bmp"))
     (tmp_path / "generator.json").write_text(json.dumps({"recipe": {"domain": "tables"}}))
     with pytest.raises(UserError, match=r"cannot write \.bmp\. Use \.csv, \.tsv, .*\.png\.$"):
-        known.refuse_ending(tmp_path, Path("x.bmp"))
-    known.refuse_ending(tmp_path, Path("x.csv.gz"))
+        catalog.refuse_ending(tmp_path, Path("x.bmp"))
+    catalog.refuse_ending(tmp_path, Path("x.csv.gz"))
     with pytest.raises(UserError, match="cannot write a folder"):
-        known.refuse_ending(tmp_path, Path("folder"))
+        catalog.refuse_ending(tmp_path, Path("folder"))
 
 
 def test_the_doctor_says_what_torch_says() -> None:

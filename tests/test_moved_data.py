@@ -11,7 +11,7 @@ from PIL import Image
 
 from domain_games import CASES
 from small_run import begun, equal, resumed, weights
-from zerosum import catalog, data_paths
+from zerosum import catalog
 from zerosum.api import load, resume
 from zerosum.domain import Domain
 from zerosum.errors import UserError
@@ -72,9 +72,9 @@ def test_names_stay_names_and_paths_become_absolute(name: str, tmp_path: Path, m
         Path(folder).mkdir()
     spelt = [source, source.upper().replace("-", "_")]
     kinds = [*spelt, "photos", f"./{source}", "~/none"]
-    found = [data_paths.stored(bare(domain, kind=kind), domain).data.kind for kind in kinds]
+    found = [catalog.with_absolute_paths(bare(domain, kind=kind), domain).data.kind for kind in kinds]
     assert found == [*spelt, str(tmp_path / "photos"), str(tmp_path / source), "~/none"]
-    shared = data_paths.public(bare(domain, kind=str(tmp_path / "photos"), seed=3), domain)
+    shared = catalog.with_public_paths(bare(domain, kind=str(tmp_path / "photos"), seed=3), domain)
     assert (shared.data.kind, shared.data.options) == ("photos", {"seed": 3})
 
 
@@ -88,13 +88,14 @@ def test_other_options_that_are_paths(tmp_path: Path, monkeypatch: pytest.Monkey
     table = images / "ages.csv"
     table.write_text("name,age\n" + "".join(f"{i}.png,{i}\n" for i in range(12)), encoding="utf-8")
     recipe = bare(domain, kind="photos", attributes="photos/ages.csv", size=8).changed(start="photos")
-    kept = data_paths.stored(recipe, domain)
+    kept = catalog.with_absolute_paths(recipe, domain)
     assert (kept.data.options["attributes"], kept.start and kept.start.folder) == (
         str(table.absolute()),
         str(images.absolute()),
     )
     assert [
-        data_paths.stored(bare(domain, kind="photos", attributes=x), domain).data.options for x in (True, None)
+        catalog.with_absolute_paths(bare(domain, kind="photos", attributes=x), domain).data.options
+        for x in (True, None)
     ] == [
         {"attributes": True},
         {"attributes": None},
@@ -102,13 +103,13 @@ def test_other_options_that_are_paths(tmp_path: Path, monkeypatch: pytest.Monkey
     Path("far").mkdir()
     images.rename("far/photos")
     with pytest.raises(UserError, match=rf"The data of runs/x: at {images.absolute()} when"):
-        data_paths.check(kept, domain, "runs/x")
-    there = data_paths.moved(kept, domain, "far/photos")
+        catalog.refuse_missing_data(kept, domain, "runs/x")
+    there = catalog.with_data_moved(kept, domain, "far/photos")
     assert there.data.options["attributes"] == str(Path("far/photos/ages.csv").absolute())
-    data_paths.check(there, domain, "runs/x")
+    catalog.refuse_missing_data(there, domain, "runs/x")
     assert domain.data.open(there.data, False).attribute_names == ("age",)
     apart = there.changed(data={**there.data.model_dump(), "attributes": "/none/ages.csv"})
     with pytest.raises(
         UserError, match=r"The file of data.attributes of runs/x: at /none/ages.csv.*--set data.attributes=NEW"
     ):
-        data_paths.check(apart, domain, "runs/x")
+        catalog.refuse_missing_data(apart, domain, "runs/x")

@@ -27,13 +27,13 @@ from zerosum.errors import UserError
 from zerosum.evaluation import baselines, discriminator_scores
 from zerosum.evaluation import compare as comparing
 from zerosum.evaluation.training_evaluator import preview_seconds
+from zerosum.formatting import NoProgress, Progress, patience
 from zerosum.generation.sampler import Sampler
 from zerosum.generation.trained_generator import TrainedGenerator
 from zerosum.jsonfile import parse_json
 from zerosum.planning import plan as plans
 from zerosum.planning import trial_step
 from zerosum.planning.plan import Plan, TrainRequest, plan_of, with_data_at
-from zerosum.progress import NoProgress, Progress, patience
 from zerosum.recipe import Recipe, differences, override
 from zerosum.run_folder import IN_MEMORY, RunFolder, claimed, free_folder, refuse_exported
 from zerosum.store import steps_in

@@ -1,26 +1,166 @@
-"""Names of domains, recipes and sources. A domain is imported only when it is needed.
+"""Names of domains, recipes and sources, and the places of data. A domain is imported only when it is needed.
 
 Domains are the packages in `zerosum/domains/`, the entry points `zerosum.domains` of installed packages, and those that a program
-gives to `register`.
+gives to `register`. What the command line refuses or lists at once (misspelt names, wrong endings, listings) needs no torch: it
+stands for the built-in domains in known.json, which `python -m zerosum.catalog` writes.
 """
 
 from __future__ import annotations
 
+import difflib
+import functools
 import importlib
 import json
 import os
 import pkgutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from zerosum import domains, known
-from zerosum.data import numpy_files
+from zerosum import domains
 from zerosum.data.opening import is_regular, path_of
-from zerosum.domain import Domain
-from zerosum.errors import UserError, nearest
-from zerosum.recipe import Recipe
+from zerosum.errors import Damaged, UserError, near, nearest
+from zerosum.jsonfile import read_json
+
+if TYPE_CHECKING:
+    from zerosum.domain import Domain
+    from zerosum.recipe import Component, Recipe
+
+FILE = "known.json"
+GROUP = "zerosum.domains"
+"""The group of entry points by which a package brings a domain: name = "module:DOMAIN"."""
+NO_NAME = set("*?[]{}:")
+"""Letters of patterns, which name more than one file."""
+
+
+@functools.cache
+def _listing() -> Mapping[str, Any]:
+    content: Mapping[str, Any] = json.loads(files("zerosum").joinpath(FILE).read_text(encoding="utf-8"))
+    return content
+
+
+@functools.cache
+def _entry_points() -> tuple[EntryPoint, ...]:
+    return tuple(sorted(entry_points(group=GROUP), key=lambda each: (each.name, each.value)))
+
+
+def installed_domains() -> list[tuple[str, str]]:
+    """(name of the domain, name of the package) for each domain that an installed package brings; nothing is imported."""
+    found = {(each.name, each.dist.name if each.dist else each.value) for each in _entry_points()}
+    return sorted(found)
+
+
+def _entry_point(name: str) -> EntryPoint:
+    """The entry point of a domain of an installed package."""
+    return next(each for each in _entry_points() if each.name == name)
+
+
+def is_complete() -> bool:
+    """Whether the domains that are here are those of the file; a domain that was added has to be asked itself."""
+    there = {path.name for path in (Path(__file__).parent / "domains").iterdir() if (path / "__init__.py").is_file()}
+    return there == set(_listing()) and not installed_domains()
+
+
+def listed_domains() -> list[str]:
+    """The names of the built-in domains."""
+    return list(_listing())
+
+
+def built_in_owners(kind: str) -> Mapping[str, str]:
+    """Name of each recipe or source of the built-in domains -> the name of its domain. kind: "recipes" or "sources"."""
+    return {name: domain for domain, about in _listing().items() for name in about[kind]}
+
+
+def _summaries(kind: str) -> Mapping[str, str]:
+    return {name: words for about in _listing().values() for name, words in about[kind].items()}
+
+
+def recipe_summaries() -> Mapping[str, str]:
+    """Name of each recipe of the built-in domains -> its line of why."""
+    return _summaries("recipes")
+
+
+def source_summaries() -> Mapping[str, str]:
+    """Name of each source of the built-in domains -> its summary."""
+    return _summaries("sources")
+
+
+def declared_sample_options() -> list[tuple[str, Mapping[str, Any]]]:
+    """(name of the domain, plain values of a SampleOption) for each option of `sample` that a built-in domain declares."""
+    return [(name, option) for name, about in _listing().items() for option in about.get("sample", ())]
+
+
+def refuse_missing(where: str | None) -> None:
+    """UserError for data that are neither a named source nor on the disk."""
+    if not where or where in source_summaries() or NO_NAME & set(where) or os.path.exists(os.path.expanduser(where)):
+        return
+    if is_complete():
+        raise no_data(where)
+
+
+def refuse_recipe(name: str | None) -> None:
+    """UserError for a recipe that is neither a file nor the name of one."""
+    if name and not name.endswith((".toml", ".json")) and name not in recipe_summaries() and is_complete():
+        raise no_recipe(name, recipe_summaries())
+
+
+def no_recipe(name: str, there: Iterable[str]) -> UserError:
+    """The error for a name that no recipe has."""
+    return UserError(f"There is no recipe {name!r}. {nearest(name, there)} See `zerosum recipes`.")
+
+
+def no_data(where: str) -> UserError:
+    """What is said of a name or a path where there is nothing to train on: what lies beside it, which source or recipe may be
+    meant, and what can be trained on."""
+    hint = _on_disk(where) or ("" if os.sep in where.rstrip("/") else near(where.rstrip("/"), source_summaries()))
+    if where in recipe_summaries():
+        hint = f"{where!r} is a recipe: name the data first, as in `zerosum train digits --recipe {where}`."
+    kinds = "\n".join(f"  {name}: {about['summary']}" for name, about in _listing().items())
+    told = f"{where!r} is no named source, and no data that can be read: there is no such file or folder. {hint}"
+    return UserError(f"{told.rstrip()} What can be trained on:\n{kinds}\nThe names are listed by `zerosum sources`.")
+
+
+def _on_disk(where: str) -> str:
+    """A sentence that offers the paths that differ from `where` in one part which is spelt nearly alike."""
+    path = Path(os.path.expanduser(where))
+    there = next((parent for parent in path.parents if os.path.isdir(parent)), None)
+    if there is None:
+        return ""
+    part, *rest = path.relative_to(there).parts
+    try:
+        names = [entry.name for entry in os.scandir(there) if not entry.name.startswith(".")]
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(part, names, n=3, cutoff=0.6)
+    whole = [found for name in close if os.path.exists(found := str(there.joinpath(name, *rest)))]
+    return "Did you mean " + " or ".join(map(repr, whole)) + "?" if whole else ""
+
+
+def refuse_ending(folder: Path, out: Path) -> None:
+    """UserError for a file name that the domain of this run does not write; nothing where the domain cannot be told."""
+    for name in ("recipe.json", "generator.json"):
+        try:
+            content = read_json(folder / name)
+            content = content.get("recipe", content)
+            endings = _listing()[content["domain"]]["endings"]
+        except (OSError, Damaged, KeyError, TypeError, AttributeError):
+            continue
+        if endings and not any(_has_ending(out, ending) for ending in endings):
+            shown = ", ".join(ending for ending in endings if ending)
+            more = ", or a folder for single files" if "" in endings else ""
+            raise UserError(f"--out {out}: cannot write {out.suffix or 'a folder'}. Use {shown}{more}.")
+        return
+
+
+def _has_ending(out: Path, ending: str) -> bool:
+    return out.name.lower().endswith(ending) if ending else not out.suffix
+
+
+# --- What may be named on the command line, without importing torch: listings, misspelt names, wrong endings are answered at once
+
 
 ARRAYS = (".npy", ".npz")
 _registered: dict[str, Domain] = {}
@@ -39,9 +179,9 @@ def domain_names() -> list[str]:
     UserError where two have one name.
     """
     names = built_in()
-    for name, package in known.installed():
+    for name, package in installed_domains():
         if name in names:
-            other = next((by for same, by in known.installed() if same == name and by != package), "")
+            other = next((by for same, by in installed_domains() if same == name and by != package), "")
             raise UserError(
                 _clash(name, f"the package {package}", f"the package {other}" if other else "zerosum itself")
             )
@@ -60,7 +200,7 @@ def register(domain: Domain, replace: bool = False) -> Domain:
     point of the group `zerosum.domains` (docs/extend.md). replace: a domain registered before under this name is replaced.
     UserError where the name of the domain, of one of its recipes or of one of its sources is taken.
     """
-    taken = [*built_in(), *(name for name, _ in known.installed())]
+    taken = [*built_in(), *(name for name, _ in installed_domains())]
     if domain.name in taken or (domain.name in _registered and not replace):
         advice = "" if domain.name in taken else " To replace it: register(domain, replace=True)."
         raise UserError(_clash(domain.name, f"zerosum.register ({domain.summary})", _origin(domain.name)) + advice)
@@ -94,11 +234,13 @@ def domain(name: str) -> Domain:
 
 def _of_package(name: str) -> Domain:
     """The domain that an entry point names, imported and checked once."""
+    from zerosum.domain import Domain
+
     if name not in _loaded:
-        package = dict(known.installed())[name]
+        package = dict(installed_domains())[name]
         origin = f"the package {package}"
         try:
-            found = known.entry_point(name).load()
+            found = _entry_point(name).load()
         except Exception as error:
             raise UserError(
                 f"The domain {name!r} of {origin} cannot be imported ({type(error).__name__}: {error}). Repair the package, or "
@@ -120,8 +262,8 @@ def _refuse_taken_names(domain: Domain, origin: str) -> None:
     """UserError where a recipe or a source of a domain from outside has the name of one that is there already."""
     others = [other for other in (*_loaded.values(), *_registered.values()) if other.name != domain.name]
     for kind, names, built in (
-        ("recipe", domain.recipes.table, known.built_in("recipes")),
-        ("source", domain.data.sources(), known.built_in("sources")),
+        ("recipe", domain.recipes.table, built_in_owners("recipes")),
+        ("source", domain.data.sources(), built_in_owners("sources")),
     ):
         owners = dict(built)
         for other in others:
@@ -136,7 +278,7 @@ def _refuse_taken_names(domain: Domain, origin: str) -> None:
 
 def _origin(name: str) -> str:
     """Where a domain comes from, in words."""
-    package = dict(known.installed()).get(name)
+    package = dict(installed_domains()).get(name)
     return "zerosum itself" if name in built_in() else f"the package {package}" if package else "zerosum.register"
 
 
@@ -161,7 +303,7 @@ def recognise(where: str) -> Domain:
         raise UserError(
             "The name of the data is empty: give a source, a file or a folder (. is the folder you are in)."
         )
-    if owner := known.built_in("sources").get(where):
+    if owner := built_in_owners("sources").get(where):
         return domain(owner)
     domains_here = list(_all())
     for candidate in domains_here:
@@ -187,7 +329,7 @@ def _refusal(where: str, path: Path, domains_here: Sequence[Domain]) -> UserErro
         read = "\n".join(f"  {candidate.data.arrays}" for candidate in domains_here if candidate.data.arrays)
         return UserError(f"{where} {_held(path)}. Arrays that can be trained on:\n{read}")
     if not os.path.exists(path):
-        return known.missing(where)
+        return no_data(where)
     kinds = "\n".join(f"  {candidate.name}: {candidate.summary}" for candidate in domains_here)
     return UserError(
         f"{where!r} is no named source, and no data that can be read. What can be trained on:\n{kinds}\n"
@@ -197,6 +339,8 @@ def _refusal(where: str, path: Path, domains_here: Sequence[Domain]) -> UserErro
 
 def _held(path: Path) -> str:
     """What a NumPy file holds, in words."""
+    from zerosum.data import numpy_files
+
     try:
         shapes = {name: header.shape for name, header in numpy_files.headers(path).items()}
     except (OSError, UserError):
@@ -208,11 +352,11 @@ def _held(path: Path) -> str:
 
 def recipe(name: str) -> Recipe:
     """The recipe of that name; only the domain that has it is imported. UserError with the nearest names where there is none."""
-    if owner := known.built_in("recipes").get(name):
+    if owner := built_in_owners("recipes").get(name):
         return domain(owner).recipes.table[name]
     every = recipes()
     if name not in every:
-        raise known.no_recipe(name, every)
+        raise no_recipe(name, every)
     return every[name]
 
 
@@ -227,13 +371,13 @@ def sources() -> Mapping[str, Any]:
 
 
 def unlisted() -> list[Domain]:
-    """The domains that the file of `known` does not list: those from outside, and a built-in one that was just added."""
-    listed = known.domains()
+    """The domains that the file of known.json does not list: those from outside, and a built-in one that was just added."""
+    listed = listed_domains()
     return list(_all([name for name in domain_names() if name not in listed]))
 
 
 def summary() -> dict[str, Any]:
-    """What `known` reads of the built-in domains: what they say of themselves, their recipes and their sources."""
+    """What known.json holds of the built-in domains: what they say of themselves, their recipes and their sources."""
     return {
         each.name: {
             "summary": each.summary,
@@ -247,10 +391,78 @@ def summary() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Writes the file that `known` reads: after a built-in domain, a recipe or a source was added, changed or removed."""
+    """Writes the file that known.json holds: after a built-in domain, a recipe or a source was added, changed or removed."""
     text = json.dumps(summary(), indent=1, ensure_ascii=False) + "\n"
-    (Path(__file__).parent / known.FILE).write_text(text, encoding="utf-8")
+    (Path(__file__).parent / FILE).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
     main()
+
+
+# --- where the data of a run lie
+
+
+def absolute_path(text: str | Path) -> str:
+    """The path as it is called from any folder."""
+    return os.path.abspath(path_of(text))
+
+
+def with_absolute_paths(recipe: Recipe, domain: Domain) -> Recipe:
+    """The recipe with every path in it absolute, so that the run can be gone on with from anywhere."""
+    changed = {
+        name: absolute_path(path) for name, path in _data_paths(recipe.data, domain) if os.path.exists(path_of(path))
+    }
+    start = recipe.start and recipe.start.model_copy(update={"folder": absolute_path(recipe.start.folder)})
+    return recipe.changed(data={**recipe.data.model_dump(mode="json"), **changed}, start=start)
+
+
+def with_data_moved(recipe: Recipe, domain: Domain, to: str | Path) -> Recipe:
+    """The recipe with its data at another place. Paths of other options that lay within the old place lie within the new."""
+    old, new = Path(absolute_path(recipe.data.kind)), Path(absolute_path(to))
+    inside = {
+        name: str(new / Path(path).relative_to(old))
+        for name, path in _data_paths(recipe.data, domain)
+        if name != "kind" and Path(path).is_relative_to(old)
+    }
+    kind = str(to) if is_source_name(str(to), domain) else str(new)
+    return recipe.changed(data={**recipe.data.model_dump(mode="json"), **inside, "kind": kind})
+
+
+def with_public_paths(recipe: Recipe, domain: Domain) -> Recipe:
+    """The recipe for others to read: of each path only the last part, for the rest is about this machine."""
+    names = {name: Path(path).name for name, path in _data_paths(recipe.data, domain)}
+    start = recipe.start and recipe.start.model_copy(update={"folder": Path(recipe.start.folder).name})
+    return recipe.changed(data={**recipe.data.model_dump(mode="json"), **names}, start=start)
+
+
+def refuse_missing_data(recipe: Recipe, domain: Domain, run: object) -> None:
+    """UserError when data that were read from files are no longer there; it says where they were."""
+    for name, path in _data_paths(recipe.data, domain):
+        if not os.path.exists(path_of(path)):
+            what = "data" if name == "kind" else f"file of data.{name}"
+            far = "" if os.path.isabs(path_of(path)) else f", seen from the folder {os.getcwd()}"
+            anew = "--data NEW" if name == "kind" else f"--set data.{name}=NEW"
+            raise UserError(
+                f"The {what} of {run}: at {path} when it was trained, and nothing is there now{far}. Bring it back, or name "
+                f"the new place: zerosum resume {run} {anew}"
+                + (f", zerosum evaluate {run} --data NEW." if name == "kind" else ".")
+            )
+
+
+def is_source_name(where: str, domain: Domain) -> bool:
+    """Whether it names a source of the domain, in any spelling, and no place."""
+    return _plain_name(where) in {_plain_name(name) for name in domain.data.sources()}
+
+
+def _plain_name(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def _data_paths(data: Component, domain: Domain) -> Iterator[tuple[str, str]]:
+    """The options that are paths, by name."""
+    if not is_source_name(data.kind, domain):
+        yield "kind", data.kind
+    for name in domain.data.paths:
+        if isinstance(path := data.options.get(name), str):
+            yield name, path

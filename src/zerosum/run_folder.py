@@ -16,9 +16,8 @@ import torch
 
 from zerosum.engine.distributed import DistributedContext
 from zerosum.errors import Damaged, UserError
-from zerosum.jsonfile import read_log, read_object
+from zerosum.jsonfile import RunFiles, read_log, read_object
 from zerosum.recipe import Recipe, parse
-from zerosum.run_files import RunFiles
 from zerosum.store import checkpoints, put_back, step_name, steps_in, write_durably
 
 BOUNDARY_KINDS = ("health", "scores")

@@ -94,8 +94,8 @@ def test_a_damaged_memory_is_no_fault(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_run_tells_both_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     """And the next plan for the same data knows the second of them."""
+    from zerosum.formatting import ProgressLines
     from zerosum.planning.plan import TrainRequest, make
-    from zerosum.progress import ProgressLines
 
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
     small = ["threads=1", "data.num=2000", "batch=64"]

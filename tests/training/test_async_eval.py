@@ -14,7 +14,7 @@ import torch
 
 from small_process import PATIENCE_S, alive, until
 from zerosum.api import Run, resume, train
-from zerosum.progress import NoProgress
+from zerosum.formatting import NoProgress
 from zerosum.run_folder import RunFolder
 from zerosum.store import latest_checkpoint
 from zerosum.training import async_eval, eval_worker

@@ -9,7 +9,7 @@ import pytest
 
 from small_run import begun, equal, resumed, weights
 from zerosum.errors import UserError
-from zerosum.progress import NoProgress
+from zerosum.formatting import NoProgress
 from zerosum.report.previews import gather
 from zerosum.run_folder import RunFolder
 from zerosum.store import checkpoints, steps_in

@@ -206,7 +206,7 @@ RATE = 2.0
 
 def test_the_checkpoints_of_the_cadence_are_spared(tmp_path: Path) -> None:
     """Two newer ones, by the clock or by stops, do not push it out."""
-    from zerosum.progress import NoProgress
+    from zerosum.formatting import NoProgress
     from zerosum.training.checkpointing import CheckpointManager
 
     folder = RunFolder(tmp_path)

@@ -14,8 +14,8 @@ from zerosum.api import resume, train
 from zerosum.domains.toy import DOMAIN, measures
 from zerosum.engine.loop import StepResult, TrainingLoop
 from zerosum.errors import UserError
+from zerosum.formatting import NoProgress
 from zerosum.planning import trial_step
-from zerosum.progress import NoProgress
 from zerosum.training.checkpointing import RECENT_UPDATES
 
 TOY = DOMAIN.recipes.table["toy"]

@@ -16,18 +16,18 @@ def recipes(
     name: Annotated[str | None, typer.Argument(help="Show this recipe in full.")] = None, json: Json = False
 ) -> None:
     """List the recipes, or show one."""
-    from zerosum import known
+    from zerosum import catalog
     from zerosum.formatting import format_table
 
     if name is None and not json:
-        lines = list(known.recipes().items())
-        if not known.complete():
+        lines = list(catalog.recipe_summaries().items())
+        if not catalog.is_complete():
             from zerosum import catalog
 
             lines += [(key, each.why) for domain in catalog.unlisted() for key, each in domain.recipes.table.items()]
         print(format_table(lines))
         return
-    known.refuse_recipe(name)
+    catalog.refuse_recipe(name)
     from zerosum import catalog
 
     if name is not None:
@@ -39,20 +39,20 @@ def recipes(
 @app.command()
 def sources(name: Annotated[str | None, typer.Argument(help="Show this source.")] = None, json: Json = False) -> None:
     """List the named data sets, or show one."""
-    from zerosum import known
+    from zerosum import catalog
     from zerosum.formatting import format_table, format_value
 
     if name is None and not json:
-        lines = list(known.sources().items())
-        if not known.complete():
+        lines = list(catalog.source_summaries().items())
+        if not catalog.is_complete():
             from zerosum import catalog
 
             for domain in catalog.unlisted():
                 lines += [(key, str(info.summary)) for key, info in domain.data.sources().items()]
         print(format_table(lines))
         return
-    if name is not None and known.complete():
-        known_as(name, known.sources(), "source")
+    if name is not None and catalog.is_complete():
+        known_as(name, catalog.source_summaries(), "source")
     from zerosum import catalog
 
     every = {key: dataclasses.asdict(info) for key, info in catalog.sources().items()}

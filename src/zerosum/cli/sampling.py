@@ -11,7 +11,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from zerosum import known
+from zerosum import catalog
 from zerosum.cli.common import Folder, Json, app, say, show
 from zerosum.errors import UserError
 
@@ -56,10 +56,8 @@ Out = Annotated[
 def _declared() -> dict[str, tuple[str, Mapping[str, Any]]]:
     """Name -> (domains, plain values) of each option that a domain declares. Domains of installed packages are imported for it,
     and only for `zerosum sample`."""
-    found = list(known.sample_options())
-    if sys.argv[1:2] == ["sample"] and known.installed():
-        from zerosum import catalog
-
+    found = list(catalog.declared_sample_options())
+    if sys.argv[1:2] == ["sample"] and catalog.installed_domains():
         found += [(each.name, one.to_json()) for each in catalog.unlisted() for one in each.media.sample_options]
     options: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for domain, option in found:
@@ -130,7 +128,7 @@ def sample(
 ) -> None:
     """Generate samples with a trained generator."""
     if out is not None:
-        known.refuse_ending(folder, out)
+        catalog.refuse_ending(folder, out)
     from zerosum import api
     from zerosum.domain import SampleRequest
     from zerosum.formatting import format_paths

@@ -53,7 +53,7 @@ def theory(
 
 def _run(lesson: Lesson, seed: int) -> Findings:
     """The lesson's findings; a message appears if it takes long."""
-    from zerosum.progress import patience
+    from zerosum.formatting import patience
 
     with patience(say, f"The lesson {lesson.name} is running; it takes a few more seconds."):
         return lesson.run(seed)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zerosum import known
+from zerosum import catalog
 from zerosum.cli.common import NUMBER, WHOLE, Devices, Download, Folder, Json, MovedData, Settings, app, say, show
 from zerosum.errors import UserError
 
@@ -101,9 +101,9 @@ def train(
     143 by SIGTERM, 2 for an error that you can mend.
     """
     _one_length(minutes, steps, epochs)
-    known.refuse_missing(where)
-    known.refuse_recipe(recipe)
-    from zerosum import api, progress
+    catalog.refuse_missing(where)
+    catalog.refuse_recipe(recipe)
+    from zerosum import api, formatting
     from zerosum.planning import plan
     from zerosum.training import launch
 
@@ -114,7 +114,7 @@ def train(
         return _dry(plan.TrainRequest(where, recipe, minutes, tuple(changes), download, fit, domain, epochs), json)
     if devices > 1 and launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
-    bar = progress.for_terminal()
+    bar = formatting.progress_for_terminal()
     options: dict[str, Any] = {"minutes": minutes, "epochs": epochs, "domain": domain, "log": log or ()}
     options |= {"out": out, "overrides": changes, "allow_download": download, "fit": fit}
     _finish(api.train(where, recipe, **options, progress=bar, on_plan=_plan), json)
@@ -129,11 +129,11 @@ def _one_length(minutes: float | None, steps: int | None, epochs: float | None =
 
 def _dry(request: TrainRequest, json: bool) -> None:
     """What would be done, on stderr; on stdout what of the recipe was asked to be otherwise, or with --json all of it."""
-    from zerosum import api, progress
+    from zerosum import api, formatting
     from zerosum.evaluation.training_evaluator import preview_seconds
     from zerosum.planning import plan
 
-    with progress.patience(say, api.PLANNING):
+    with formatting.patience(say, api.PLANNING):
         planned = plan.make(request, preview_seconds=preview_seconds)
     _plan(planned)
     changed = [f"  {line}" for line in plan.changed_fields(request, planned.recipe)]
@@ -166,14 +166,14 @@ def resume(
     Exit status as with train: 0 finished, 130 stopped by Ctrl-C, 143 by SIGTERM, 2 for an error that you can mend.
     """
     _one_length(minutes, steps)
-    from zerosum import api, progress
+    from zerosum import api, formatting
     from zerosum.training import launch
 
     if devices > 1 and launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
     options: dict[str, Any] = {"steps": steps, "minutes": minutes, "overrides": settings or [], "log": log or ()}
     options |= {"allow_download": download, "data": data}
-    _finish(api.resume(folder, **options, progress=progress.for_terminal()), json)
+    _finish(api.resume(folder, **options, progress=formatting.progress_for_terminal()), json)
 
 
 def _plan(plan: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from zerosum import catalog, data_paths, memory
+from zerosum import catalog, memory
 from zerosum import recipe as recipes
 from zerosum.domain import DatasetInfo, Domain
 from zerosum.engine.distributed import DistributedContext
@@ -216,7 +216,7 @@ def _with_settings(request: TrainRequest, base: Recipe, opened: OpenedData) -> t
     settings = [setting for setting in request.settings if not setting.startswith("data.")]
     recipe = recipes.override(base.changed(data=opened.part), settings, domain.game.options)
     notes = recipes.dropped_options(base, recipe) + unused_condition(recipe, info)
-    recipe = data_paths.stored(recipe, domain)
+    recipe = catalog.with_absolute_paths(recipe, domain)
     recipe = resolve_device(resolve_conditional(recipe, info))
     recipe, more = resolve_batch(recipe, info, explicit=any(s.startswith("batch=") for s in request.settings))
     if request.epochs is not None:
@@ -487,7 +487,7 @@ def _plan_of_recipe(recipe: Recipe, allow_download: bool = False) -> Plan:
 
 def with_data_at(recipe: Recipe, data: str | Path | None) -> Recipe:
     """The recipe with its data at another place, unless that is None."""
-    return recipe if data is None else data_paths.moved(recipe, catalog.domain(recipe.domain), data)
+    return recipe if data is None else catalog.with_data_moved(recipe, catalog.domain(recipe.domain), data)
 
 
 def plan_of(
@@ -502,7 +502,7 @@ def plan_of(
     anywhere: on the CPU when the run's device is not here. recipe: that of the folder, unless its data have moved.
     """
     recipe = recipe or folder.recipe()
-    data_paths.check(recipe, catalog.domain(recipe.domain), folder)
+    catalog.refuse_missing_data(recipe, catalog.domain(recipe.domain), folder)
     recipe = recipe.changed(steps=steps or recipe.steps)
     if anywhere and recipe.device.startswith("cuda") and not torch.cuda.is_available():
         recipe = recipe.changed(device="cpu")

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zerosum.errors import Damaged
-from zerosum.jsonfile import read_log, read_object
-from zerosum.run_files import RunFiles
+from zerosum.jsonfile import RunFiles, read_log, read_object
 
 Json = dict[str, Any]
 

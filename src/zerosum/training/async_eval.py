@@ -23,8 +23,8 @@ from zerosum.domain.eval_options import EvalOptions
 from zerosum.errors import Damaged
 from zerosum.evaluation.evaluate import joined
 from zerosum.evaluation.evaluate_saved import SavedEvaluator, SavedScores
+from zerosum.formatting import NoProgress
 from zerosum.jsonfile import is_log_line, read_object
-from zerosum.progress import NoProgress
 from zerosum.report import write_report
 from zerosum.run_folder import RunFolder
 from zerosum.store import step_name, steps_in, write_durably

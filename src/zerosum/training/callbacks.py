@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from zerosum.errors import UserError, known_as
+from zerosum.formatting import Progress
 from zerosum.jsonfile import read_object
-from zerosum.progress import Progress
 from zerosum.run_folder import RunFolder
 
 STOP: Final = "stop"

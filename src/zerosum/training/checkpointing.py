@@ -16,9 +16,9 @@ from typing import Any
 
 from zerosum.engine.events import NonFinite
 from zerosum.engine.loop import TrainingLoop
+from zerosum.formatting import Progress
 from zerosum.generation.sampler import CARD, EXAMPLES, WEIGHTS
 from zerosum.jsonfile import read_object
-from zerosum.progress import Progress
 from zerosum.run_folder import RunFolder
 from zerosum.store import checkpoints, latest_checkpoint, save_checkpoint, step_name, steps_in, write_durably
 from zerosum.training.callbacks import RunLogger

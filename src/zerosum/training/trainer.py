@@ -21,13 +21,12 @@ from zerosum.engine.losses import value
 from zerosum.errors import UserError
 from zerosum.evaluation import evaluate
 from zerosum.evaluation.training_evaluator import TrainingEvaluator
-from zerosum.formatting import format_duration
+from zerosum.formatting import Progress, format_duration
 from zerosum.generation.sampler import publish
+from zerosum.jsonfile import RUN_FORMAT
 from zerosum.planning import trial_step
 from zerosum.planning.plan import Plan, training_loop
-from zerosum.progress import Progress
 from zerosum.report import write_report
-from zerosum.run_files import FORMAT
 from zerosum.run_folder import RunFolder
 from zerosum.training import signals
 from zerosum.training.async_eval import AsyncEvaluation
@@ -416,7 +415,7 @@ def run_facts(plan: Plan, game: Game, name: str, world: DistributedContext) -> d
     recipe, info = plan.recipe, plan.info
     shape = info.sample.axes | ({"num_classes": info.num_classes} if info.num_classes else {})
     return {
-        "format": FORMAT,
+        "format": RUN_FORMAT,
         "name": name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "zerosum": zerosum.__version__,

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors.torch import save
 
 import zerosum
-from zerosum import data_paths
+from zerosum import catalog
 from zerosum.domain import PreviewContext
 from zerosum.generation.export.card import model_card
 from zerosum.generation.export.program import check
@@ -34,7 +34,7 @@ def write(run: TrainedGenerator, out: Path, licence: str | None) -> tuple[list[s
         "model_type": "zerosum-gan",
         "architectures": [type(network).__name__],
         "library_version": zerosum.__version__,
-        **card(body, data_paths.public(run.recipe, run.domain), run.sampler.info, int(about.get("step", 0))),
+        **card(body, catalog.with_public_paths(run.recipe, run.domain), run.sampler.info, int(about.get("step", 0))),
     }
     write_durably(out / HUB_WEIGHTS, body)
     write_durably(out / HUB_CARD, (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode())
