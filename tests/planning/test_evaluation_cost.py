@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -68,9 +70,14 @@ def test_stages_of_a_short_evaluation_are_not_told(clock: Clock) -> None:
     assert said == ["  late ..."]
 
 
+def _data(fingerprint: str) -> Any:
+    """What is read of a DatasetInfo."""
+    return SimpleNamespace(fingerprint=fingerprint)
+
+
 def test_times_are_remembered_by_data_and_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
-    one, other = {"fingerprint": "a" * 64}, {"fingerprint": "b" * 64}
+    one, other = _data("a" * 64), _data("b" * 64)
     assert trial_step.known_evaluation(one) is None
     trial_step.remember_evaluation(one, trial_step.EvaluationCost(12.345, 5))
     trial_step.remember_evaluation(other, trial_step.EvaluationCost(3.0))
@@ -87,9 +94,9 @@ def test_times_are_remembered_by_data_and_threads(tmp_path: Path, monkeypatch: p
 def test_a_damaged_memory_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path))
     (tmp_path / "evaluation-cost.json").write_text(content)
-    assert trial_step.known_evaluation({"fingerprint": "a"}) is None
-    trial_step.remember_evaluation({"fingerprint": "a"}, trial_step.EvaluationCost(1.0))
-    assert trial_step.known_evaluation({"fingerprint": "a"}) == trial_step.EvaluationCost(1.0)
+    assert trial_step.known_evaluation(_data("a")) is None
+    trial_step.remember_evaluation(_data("a"), trial_step.EvaluationCost(1.0))
+    assert trial_step.known_evaluation(_data("a")) == trial_step.EvaluationCost(1.0)
 
 
 def test_a_run_tells_both_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

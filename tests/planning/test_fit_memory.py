@@ -258,7 +258,7 @@ def test_a_training_that_runs_out_of_memory_can_be_resumed(tmp_path: Path, monke
         with pytest.raises(UserError) as caught:
             train(recipe=toy, out=tmp_path / "run", overrides=SMALL)
     said = str(caught.value)
-    assert said.startswith("Out of memory after step 5: recipe toy, 16 rows on cpu")
+    assert said.startswith("Out of memory after step 5: recipe toy, 16 rows of 2 on cpu")
     assert "--set micro_batches=2" in said
     assert said.endswith(f"Newest checkpoint in {tmp_path / 'run'}: step 3.")
     status = json.loads((tmp_path / "run" / "status.json").read_text())
