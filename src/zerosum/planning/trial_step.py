@@ -21,9 +21,8 @@ from torch.nn.modules.dropout import _DropoutNd
 from zerosum import memory
 from zerosum.domain import DatasetInfo, Domain
 from zerosum.engine.distributed import DistributedContext
-from zerosum.engine.events import NonFinite
 from zerosum.engine.game import DiscriminatorOutput, Game, MicroBatch, Turn
-from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.loop import NonFinite, TrainingLoop
 from zerosum.errors import Damaged, UserError, within
 from zerosum.jsonfile import read_object
 from zerosum.metrics.feature_networks import default_cache_dir

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zerosum.engine.events import NonFinite
-from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.loop import NonFinite, TrainingLoop
 from zerosum.formatting import Progress
 from zerosum.generation.sampler import CARD, EXAMPLES, WEIGHTS
 from zerosum.jsonfile import read_object

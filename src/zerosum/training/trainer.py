@@ -15,8 +15,8 @@ from zerosum import memory
 from zerosum.domain.eval_options import EvalOptions
 from zerosum.engine.distributed import DistributedContext, ProcessLost
 from zerosum.engine.duel import Duel
-from zerosum.engine.events import Boundary, NonFinite, Stepped
 from zerosum.engine.game import Game
+from zerosum.engine.loop import Boundary, NonFinite, Stepped
 from zerosum.engine.losses import value
 from zerosum.errors import UserError
 from zerosum.evaluation import evaluate
