@@ -36,7 +36,7 @@ SMALL: dict[str, Any] = {
 def _quick_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measures, "W2_POINTS", 50)
     monkeypatch.setattr(measures, "MMD_POINTS", 100)
-    monkeypatch.setattr(timing, "best", lambda *given: timing.StepTime(1, 0.001, 0.001))
+    monkeypatch.setattr(trial_step, "best_threads", lambda *given: trial_step.StepTime(1, 0.001, 0.001))
 
 
 class Heard(NoProgress):
