@@ -29,7 +29,7 @@ from zerosum.report import write_report
 from zerosum.run_folder import RunFolder
 from zerosum.store import step_name, steps_in, write_durably
 from zerosum.training.callbacks import RunLogger
-from zerosum.training.eval_worker import NICE
+from zerosum.training.signals import NICE
 
 FOLDER = "evaluations"
 MOST_WAITING = 2

@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-NICE = 19
+from zerosum.training.signals import NICE
 
 
 def _end_with_parent() -> None:

@@ -16,6 +16,8 @@ TWICE_S = 1.0
 
 LIFELINE = "ZEROSUM_LIFELINE"
 """The variable that holds the number of an open pipe; when it ends, the launcher has."""
+NICE = 19
+"""The lowest priority, of a process that evaluates beside a training."""
 PATIENCE_S = 60.0
 """How long a process may take to save and end once its launcher is dead."""
 
