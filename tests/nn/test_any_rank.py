@@ -12,11 +12,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, avg_pool2d, avg_pool3d, interpolate
 
-from zerosum.nn import resampling
-from zerosum.nn.attention import SelfAttention
-from zerosum.nn.conditioning import ConditionalNorm, embedding
-from zerosum.nn.layers import CONV, CONV_TRANSPOSE, AnyNorm, PixelNorm, norm
-from zerosum.nn.resampling import Blur, Double, Halve, adaptive_pool, conv_then_halve, double_then_conv
+from zerosum.nn import layers
+from zerosum.nn.layers import (
+    CONV,
+    CONV_TRANSPOSE,
+    AnyNorm,
+    Blur,
+    ConditionalNorm,
+    Double,
+    Halve,
+    PixelNorm,
+    SelfAttention,
+    adaptive_pool,
+    conv_then_halve,
+    double_then_conv,
+    embedding,
+    norm,
+)
 from zerosum.nn.spectral import iterate, spectral
 from zerosum.nn.style_layers import EqualConv, MinibatchDeviation, ModulatedConv, StyledLayer, ToImage
 
@@ -44,9 +56,9 @@ MAKERS: dict[str, Callable[[int], nn.Module]] = {
     "to image": lambda dims: ToImage(4, 3, 5),
 }
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "linear": resampling.upsample_linear,
-    "binomial up": resampling.upsample_binomial,
-    "binomial down": resampling.downsample_binomial,
+    "linear": layers.upsample_linear,
+    "binomial up": layers.upsample_binomial,
+    "binomial down": layers.downsample_binomial,
     "adaptive pool": lambda x: adaptive_pool(x, [3] * (x.dim() - 2)),
 }
 

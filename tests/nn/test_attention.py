@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from zerosum.nn.attention import SelfAttention
+from zerosum.nn.layers import SelfAttention
 
 
 @pytest.mark.parametrize("size", [(4, 4), (7, 7), (5, 8), (1, 1)])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from zerosum.nn.conditioning import ConditionalNorm, concat_condition, embedding, zero_init
+from zerosum.nn.layers import ConditionalNorm, concat_condition, embedding, zero_init
 
 
 def test_labels_choose_rows_and_attributes_are_mapped_linearly() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from zerosum.nn.resampling import conv_then_halve, double_then_conv
+from zerosum.nn.layers import conv_then_halve, double_then_conv
 
 
 def doubled(x: Tensor, conv: nn.Conv2d) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zerosum.nn import random_rows
+from zerosum.nn import layers
 from zerosum.nn.layers import Dropout
 from zerosum.nn.style_layers import StyledLayer
 
@@ -17,20 +17,20 @@ PARTS = [(0, 2), (2, 6), (6, 8)]
 
 
 def draw(num: int) -> Tensor:
-    return random_rows.normal_rows(num, CPU, 3)
+    return layers.normal_rows(num, CPU, 3)
 
 
 def in_parts(number_of: Callable[[int], int], seed: int = 3) -> list[list[Tensor]]:
     """What two calls draw in each part of a batch of 8."""
     found = []
     for start, stop in PARTS:
-        with random_rows.batch_part(start, stop, 8, seed):
+        with layers.batch_part(start, stop, 8, seed):
             found.append([draw(number_of(stop - start)) for _ in range(2)])
     return found
 
 
 def whole(num: int, seed: int = 3) -> list[Tensor]:
-    with random_rows.batch_part(0, 8, 8, seed):
+    with layers.batch_part(0, 8, 8, seed):
         return [draw(num) for _ in range(2)]
 
 
@@ -55,7 +55,7 @@ def test_packs_of_neighbours() -> None:
 
 
 def test_a_pack_that_is_cut_gets_numbers_of_its_own_and_disturbs_nobody() -> None:
-    with random_rows.batch_part(1, 3, 8, 3):
+    with layers.batch_part(1, 3, 8, 3):
         assert len(draw(1)) == 1
         assert torch.equal(draw(2), whole(8)[0][1:3])
 
@@ -65,7 +65,7 @@ def test_dropout_masks_belong_to_rows(bernoulli: bool) -> None:
     layer, x = Dropout(0.4, bernoulli), torch.ones(8, 5, 2)
 
     def played(start: int, stop: int) -> Tensor:
-        with random_rows.batch_part(start, stop, 8, 1):
+        with layers.batch_part(start, stop, 8, 1):
             return layer(x[start:stop])
 
     assert torch.equal(torch.cat([played(*part) for part in PARTS]), played(0, 8))
@@ -78,7 +78,7 @@ def test_planes_of_noise_belong_to_rows() -> None:
     layer.strength.data.fill_(1.0)
 
     def played(start: int, stop: int) -> Tensor:
-        with random_rows.batch_part(start, stop, 8, 1):
+        with layers.batch_part(start, stop, 8, 1):
             return layer(x[start:stop], w[start:stop])
 
     torch.testing.assert_close(torch.cat([played(*part) for part in PARTS]), played(0, 8))
@@ -87,8 +87,8 @@ def test_planes_of_noise_belong_to_rows() -> None:
 def test_what_all_rows_share_is_drawn_once() -> None:
     found = []
     for start, stop in PARTS:
-        with random_rows.batch_part(start, stop, 8, 3):
-            found.append(int(random_rows.draw_shared(CPU, lambda stream: torch.randint(1000, (), generator=stream))))
+        with layers.batch_part(start, stop, 8, 3):
+            found.append(int(layers.draw_shared(CPU, lambda stream: torch.randint(1000, (), generator=stream))))
     assert len(set(found)) == 1
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, leaky_relu, linear, pad
 
-from zerosum.nn.resampling import Blur, upsample_linear
+from zerosum.nn.layers import Blur, upsample_linear
 from zerosum.nn.style_layers import (
     EqualConv,
     EqualLinear,

@@ -20,8 +20,8 @@ from zerosum.engine.game import Game, MicroBatch, Source, Turn
 from zerosum.engine.optimizers import OptimizerConfig, Schedule, WeightAverage, at
 from zerosum.engine.seeds import SeededNoise, derive, rows_at
 from zerosum.errors import UserError, nearest
+from zerosum.nn.layers import batch_part
 from zerosum.nn.precision import Precision, autocast
-from zerosum.nn.random_rows import batch_part
 from zerosum.nn.spectral import iterate
 
 OnNonFinite = Literal["raise", "skip"]

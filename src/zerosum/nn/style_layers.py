@@ -15,10 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, linear
 
-from zerosum.nn.layers import CONV_FUNCTION, CONV_TRANSPOSE_FUNCTION
+from zerosum.nn.layers import CONV_FUNCTION, CONV_TRANSPOSE_FUNCTION, Blur, normal_rows
 from zerosum.nn.precision import without_autocast
-from zerosum.nn.random_rows import normal_rows
-from zerosum.nn.resampling import Blur
 
 SLOPE = 0.2
 GAIN = math.sqrt(2)

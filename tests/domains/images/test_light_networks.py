@@ -19,7 +19,7 @@ from zerosum.domains.images.networks.fastgan import (
 )
 from zerosum.domains.images.networks.layers import grid_of, num_halvings
 from zerosum.engine.game import DiscriminatorOutput
-from zerosum.nn.resampling import adaptive_pool
+from zerosum.nn.layers import adaptive_pool
 
 SHAPES = [
     Shape(1, 8, 8),

@@ -11,7 +11,7 @@ from torch import nn
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.layers import grid_of
 from zerosum.domains.images.networks.mlp_dcgan import ConvDiscriminator, ConvGenerator, MlpDiscriminator, MlpGenerator
-from zerosum.nn.resampling import Double, Halve
+from zerosum.nn.layers import Double, Halve
 
 SHAPES = [
     Shape(1, 8, 8),

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from zerosum.nn.conditioning import concat_condition, embedded_size, embedding, require_condition
-from zerosum.nn.layers import perceptron
+from zerosum.nn.layers import concat_condition, embedded_size, embedding, perceptron, require_condition
 
 EMBEDDED = 16
 """Features of an embedded class."""

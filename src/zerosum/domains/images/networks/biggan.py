@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.layers import Ending, Output
 from zerosum.domains.images.networks.resnet import Body, Init, ResNetDiscriminator, init_weights, level_widths
-from zerosum.nn.conditioning import embedded_size, embedding, require_condition
 from zerosum.nn.latent import SplitNoiseGenerator
-from zerosum.nn.layers import Norm
+from zerosum.nn.layers import Norm, embedded_size, embedding, require_condition
 
 
 class BigGanGenerator(SplitNoiseGenerator):

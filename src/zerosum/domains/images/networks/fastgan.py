@@ -26,11 +26,20 @@ from zerosum.domains.images.networks.layers import (
     short_sides,
 )
 from zerosum.engine.game import DiscriminatorOutput
-from zerosum.nn.conditioning import concat_condition, embedded_size, embedding
-from zerosum.nn.layers import Norm, channels_last, halved_widths
+from zerosum.nn.layers import (
+    Halve,
+    Norm,
+    adaptive_pool,
+    channels_last,
+    concat_condition,
+    draw_shared,
+    embedded_size,
+    embedding,
+    from_grid,
+    halved_widths,
+    to_vector,
+)
 from zerosum.nn.layers import norm as make_norm
-from zerosum.nn.random_rows import draw_shared
-from zerosum.nn.resampling import Halve, adaptive_pool, from_grid, to_vector
 
 CPU = torch.device("cpu")
 SLOPE = 0.2

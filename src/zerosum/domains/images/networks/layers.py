@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zerosum.domains.images.data import Shape
 from zerosum.engine.game import DiscriminatorOutput
-from zerosum.nn.conditioning import embedding, require_condition
+from zerosum.nn.layers import embedding, require_condition
 
 Output = Literal["tanh", "linear"]
 Ending = Literal["projection", "auxiliary"]

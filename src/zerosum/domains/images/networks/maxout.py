@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domains.images.data import ImageSource, Shape, in_bytes
-from zerosum.nn.conditioning import require_condition
-from zerosum.nn.layers import Dropout, perceptron
+from zerosum.nn.layers import Dropout, perceptron, require_condition
 
 LEAST_MEAN = 1e-7
 """Means of pixels are kept this far from 0 and 1, so that the logit of an always black or white pixel is finite."""

@@ -16,10 +16,23 @@ from torch import Tensor, nn
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.layers import Head, Output, cropped, grid_of, num_halvings, output_layer, padded
 from zerosum.engine.game import DiscriminatorOutput
-from zerosum.nn.conditioning import concat_condition, embedded_size, embedding, require_condition
-from zerosum.nn.layers import Dropout, Norm, channels_last, doubled_widths, perceptron, row_norm
+from zerosum.nn.layers import (
+    Double,
+    Dropout,
+    Halve,
+    Norm,
+    channels_last,
+    concat_condition,
+    doubled_widths,
+    embedded_size,
+    embedding,
+    from_grid,
+    perceptron,
+    require_condition,
+    row_norm,
+    to_vector,
+)
 from zerosum.nn.layers import norm as make_norm
-from zerosum.nn.resampling import Double, Halve, from_grid, to_vector
 
 Condition = Literal["concat", "projection", "auxiliary"]
 Init = Literal["torch", "dcgan", "kaiming"]

@@ -23,9 +23,16 @@ from zerosum.domains.images.networks.layers import (
     padded,
     short_sides,
 )
-from zerosum.nn.conditioning import concat_condition, embedded_size, embedding, require_condition
-from zerosum.nn.layers import channels_last, halved_widths
-from zerosum.nn.resampling import downsample_binomial, upsample_binomial
+from zerosum.nn.layers import (
+    channels_last,
+    concat_condition,
+    downsample_binomial,
+    embedded_size,
+    embedding,
+    halved_widths,
+    require_condition,
+    upsample_binomial,
+)
 
 SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))

@@ -27,11 +27,19 @@ from zerosum.domains.images.networks.layers import (
     short_sides,
 )
 from zerosum.engine.game import DiscriminatorOutput
-from zerosum.nn.attention import SelfAttention
-from zerosum.nn.conditioning import ConditionalNorm, embedding, zero_init
-from zerosum.nn.layers import Norm, channels_last, doubled_widths
+from zerosum.nn.layers import (
+    ConditionalNorm,
+    Norm,
+    SelfAttention,
+    channels_last,
+    conv_then_halve,
+    double_then_conv,
+    doubled_widths,
+    embedding,
+    from_grid,
+    zero_init,
+)
 from zerosum.nn.layers import norm as make_norm
-from zerosum.nn.resampling import conv_then_halve, double_then_conv, from_grid
 from zerosum.nn.spectral import spectral as under_spectral_norm
 
 Init = Literal["xavier", "orthogonal"]

@@ -25,12 +25,17 @@ from zerosum.domains.images.networks.layers import (
     padded,
 )
 from zerosum.engine.game import DiscriminatorOutput
-from zerosum.nn.conditioning import embedding, require_condition
 from zerosum.nn.latent import PathLengthGenerator
-from zerosum.nn.layers import doubled_widths
+from zerosum.nn.layers import (
+    doubled_widths,
+    draw_rows,
+    embedding,
+    normal_rows,
+    require_condition,
+    to_vector,
+    upsample_linear,
+)
 from zerosum.nn.precision import without_autocast
-from zerosum.nn.random_rows import draw_rows, normal_rows
-from zerosum.nn.resampling import to_vector, upsample_linear
 from zerosum.nn.style_layers import (
     EqualConv,
     EqualLinear,

@@ -13,8 +13,7 @@ from torch.nn.functional import avg_pool2d, leaky_relu
 from zerosum.domains.translation.sides import TranslationTask
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.errors import UserError
-from zerosum.nn.layers import doubled_widths
-from zerosum.nn.resampling import Halve
+from zerosum.nn.layers import Halve, doubled_widths
 
 SLOPE = 0.2
 
