@@ -20,7 +20,7 @@ import torch
 import measuring
 import ours
 import pictures
-from zerosum.domain.eval_options import EvalOptions
+from zerosum.domain.contract import EvalOptions
 from zerosum.domains.images.data import Images, ImageSource, to_pixels
 from zerosum.domains.images.evaluator import ImageEvaluator
 from zerosum.engine import OptimizerConfig, UpdateRules

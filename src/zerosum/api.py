@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from zerosum import catalog, report
 from zerosum.data import in_memory
-from zerosum.domain.conditions import Label
-from zerosum.domain.eval_options import EvalOptions
+from zerosum.domain.contract import EvalOptions
+from zerosum.domain.info import Label
 from zerosum.engine.distributed import DistributedContext, join
 from zerosum.errors import UserError
 from zerosum.evaluation import baselines, discriminator_scores

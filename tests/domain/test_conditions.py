@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from zerosum.domain.conditions import (
+from zerosum.domain.info import (
     NUM_TRIED,
     AttributeCondition,
     ClassCondition,

@@ -13,7 +13,7 @@ from torch import Tensor
 import zerosum as zs
 from zerosum import catalog
 from zerosum.domain import PreviewContext
-from zerosum.domain.eval_options import EvalOptions
+from zerosum.domain.contract import EvalOptions
 from zerosum.errors import UserError
 from zerosum.evaluation.compare import hold
 from zerosum.generation.export.exporting import export

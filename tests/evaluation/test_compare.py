@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from zerosum.api import Run, train
 from zerosum.cli import app
-from zerosum.domain.eval_options import EvalOptions
+from zerosum.domain.contract import EvalOptions
 from zerosum.errors import UserError
 from zerosum.evaluation import compare
 from zerosum.evaluation.compare import draw, hold

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zerosum import catalog
 from zerosum.domain import Domain
-from zerosum.domain.eval_options import EvalOptions
+from zerosum.domain.contract import EvalOptions
 from zerosum.errors import UserError
 from zerosum.evaluation import evaluate
 from zerosum.metrics.record import Record

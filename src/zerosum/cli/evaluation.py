@@ -14,7 +14,7 @@ from zerosum.cli.common import Download, Extractor, Folder, Json, MovedData, Tru
 from zerosum.errors import UserError
 
 if TYPE_CHECKING:
-    from zerosum.domain.eval_options import EvalOptions
+    from zerosum.domain.contract import EvalOptions
 
 MOST_LISTED, NUM_LOWEST = 40, 10
 """At most so many scores are printed one by one; of more only the lowest ones."""
@@ -99,7 +99,7 @@ def evaluate(
 ) -> None:
     """Compute metrics of a trained generator, each with its protocol."""
     from zerosum import api
-    from zerosum.domain.eval_options import EvalOptions
+    from zerosum.domain.contract import EvalOptions
     from zerosum.evaluation import evaluate
     from zerosum.formatting import format_records
 
@@ -160,7 +160,7 @@ def compare(
     """Measure several runs on the same data with one protocol: a table and a picture, the best marked where it is significant."""
     if out.suffix not in (".png", ".json"):
         raise UserError(f"--out {out}: give a name that ends in .png (picture) or .json (all records).")
-    from zerosum.domain.eval_options import EvalOptions
+    from zerosum.domain.contract import EvalOptions
     from zerosum.evaluation import compare as contests
     from zerosum.evaluation.compare import draw
     from zerosum.report.comparison import comparison_table

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from zerosum.domain.conditions import AttributeCondition, ClassCondition, Condition, OtherCondition
-from zerosum.domain.contract import Data, Domain, Evaluation, Games, Media, Recipes
-from zerosum.domain.factory import both, duel, generator, make, network, pair, penalties_of, penalty_maker, seeded
-from zerosum.domain.info import DatasetInfo, SampleInfo
-from zerosum.domain.protocols import (
+from zerosum.domain.contract import (
     Baseline,
+    Data,
+    Domain,
     DomainSource,
+    Evaluation,
     Evaluator,
+    Games,
     GeneratorHandle,
+    Media,
     PreviewContext,
     QuickMetrics,
+    Recipes,
     RecommendRecipe,
     SampleResult,
     Write,
     WriteOptions,
 )
+from zerosum.domain.factory import both, duel, generator, make, network, pair, penalties_of, penalty_maker, seeded
+from zerosum.domain.info import AttributeCondition, ClassCondition, Condition, DatasetInfo, OtherCondition, SampleInfo
 from zerosum.domain.sample_options import SIZE, SampleOption, SampleRequest, picture_size
 
 __all__ = [

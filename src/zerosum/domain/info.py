@@ -1,17 +1,210 @@
-"""DatasetInfo: what is known of a data set once it has been read. With a recipe it is enough to build the networks."""
+"""DatasetInfo: what is known of a data set once it has been read, and what a generator can be told about a sample: its class, its
+attributes, or a condition of another form. With a recipe the info is enough to build the networks.
+
+Legend: N samples, A attributes. Conditions are (N,) int64 labels, (N, A) float32 standardised attributes, or (N, ...) float32.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field, TypeAdapter, ValidationError
+from torch import Tensor
 
-from zerosum.domain.conditions import AttributeCondition, ClassCondition, Condition, OtherCondition
-from zerosum.errors import wanted
+from zerosum.engine.seeds import generator
+from zerosum.errors import UserError, nearest, wanted
+
+# --- conditions
+
+Label = int | str
+NUM_NAMED = 20
+"""Classes that an error message names."""
+GOLDEN = (5**0.5 - 1) / 2
+"""The step between the cumulated shares of consecutive conditions."""
+NUM_TRIED = 64
+"""Attribute rows that are tried when a sample is to be scored and its attributes are not given."""
+
+
+@dataclass(frozen=True)
+class ClassCondition:
+    """Each row has one class. counts: training rows of each class. names: of the classes; () if they have none."""
+
+    counts: tuple[int, ...]
+    names: tuple[str, ...] = ()
+    kind: Literal["classes"] = "classes"
+
+    def __post_init__(self) -> None:
+        if not self.counts:
+            raise ValueError("counts must have an entry for each class")
+        if self.names and len(self.names) != len(self.counts):
+            raise ValueError(f"names has {len(self.names)} entries for {len(self.counts)} classes")
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.counts)
+
+    @property
+    def shown_names(self) -> tuple[str, ...]:
+        """The name of each class, or its number where classes have no names."""
+        return self.names or tuple(map(str, range(self.num_classes)))
+
+    def sample(self, num: int, seed: int) -> Tensor:
+        """(num,) labels with the class frequencies of the training data, see `_spread`."""
+        return _spread(self.counts, num, seed)
+
+    def candidates(self) -> list[Tensor]:
+        """All classes, each as a condition of one row."""
+        return list(torch.split(torch.arange(self.num_classes), 1))
+
+    def number(self, label: Label) -> int:
+        """The number of a class from its name or number; UserError for an unknown one. A name wins over a number: in a
+        source with a class "7", the text "7" is that class."""
+        names = [str(name) for name in self.names]
+        if isinstance(label, str) and label in names:
+            return names.index(label)
+        try:
+            number = int(label)
+        except ValueError:
+            raise UserError(f"labels: there is no class {label!r}. {nearest(str(label), names)}") from None
+        if not 0 <= number < self.num_classes:
+            listed = ", ".join([*names[:NUM_NAMED], *(["..."] if len(names) > NUM_NAMED else [])])
+            raise UserError(f"labels must lie in 0..{self.num_classes - 1}, got {number}: {listed}.")
+        return number
+
+
+@dataclass(frozen=True)
+class AttributeCondition:
+    """Each row has the same A numeric attributes.
+
+    names: of the attributes. scales: mean and standard deviation of each before it was standardised. rows: standardised
+    attributes of some training rows; a published generator samples under them.
+    """
+
+    names: tuple[str, ...]
+    scales: tuple[tuple[float, float], ...]
+    rows: tuple[tuple[float, ...], ...]
+    kind: Literal["attributes"] = "attributes"
+
+    def __post_init__(self) -> None:
+        if not self.names or not self.rows:
+            raise ValueError("names and rows must not be empty")
+        if len(self.scales) != len(self.names) or any(len(row) != len(self.names) for row in self.rows):
+            raise ValueError("scales and every row must have an entry for each of names")
+
+    @property
+    def num_attributes(self) -> int:
+        """Number of attributes."""
+        return len(self.names)
+
+    def sample(self, num: int, seed: int) -> Tensor:
+        """(num, A) attributes of `rows` with equal frequencies, see `_spread`."""
+        return torch.tensor(self.rows, dtype=torch.float32)[_spread([1] * len(self.rows), num, seed)]
+
+    def candidates(self) -> list[Tensor]:
+        """The attributes of at most NUM_TRIED rows, each as a condition of one row."""
+        return list(torch.split(self.sample(min(NUM_TRIED, len(self.rows)), 0), 1))
+
+
+@dataclass(frozen=True)
+class OtherCondition:
+    """A condition that is neither a class nor attributes: an image to be translated, the values wanted of a table's columns.
+
+    description: in words. shape: of the condition of one row. examples: True if samples need conditions of real rows; the
+    domain's `Data.examples` gives some, and they are stored with the published generator. False if all zeros mean "nothing
+    is requested".
+    """
+
+    description: str
+    shape: tuple[int, ...]
+    examples: bool = False
+    kind: Literal["other"] = "other"
+
+    def sample(self, num: int, seed: int) -> Tensor:
+        """(num, ...) zeros: nothing is requested. UserError if this condition needs examples."""
+        if self.examples:
+            raise UserError(f"This generator needs a condition ({self.description}), and its examples are missing.")
+        return torch.zeros(num, *self.shape)
+
+    def candidates(self) -> list[Tensor]:
+        """The condition that requests nothing; none if this condition needs examples."""
+        return [] if self.examples else [torch.zeros(1, *self.shape)]
+
+
+Condition = ClassCondition | AttributeCondition | OtherCondition
+
+
+def _spread(counts: Sequence[int], num: int, seed: int) -> Tensor:
+    """(num,) int64 indices with frequencies `counts`.
+
+    Index i depends on the seed and i alone, so more samples begin with the same indices. It is the place in the cumulated
+    shares of u_i = frac(u_0 + i * golden ratio): in any `num` consecutive ones, each index has its share to within a few
+    (Kronecker sequence; the golden ratio is the irrational number that is approximated worst by fractions).
+    """
+    weights = torch.tensor(counts, dtype=torch.float64)
+    begin = torch.rand(1, generator=generator(seed, "labels"), dtype=torch.float64)
+    places = (begin + torch.arange(num, dtype=torch.float64) * GOLDEN) % 1
+    # right: a place on a border belongs to the next index, so that one with count 0 is never chosen.
+    return torch.searchsorted(weights.cumsum(0) / weights.sum(), places, right=True)
+
+
+def requested_labels(condition: Condition | None, requested: Label | Sequence[Label] | Tensor, num: int) -> Tensor:
+    """(N,) labels from numbers or names of classes, one for all samples or one each; UserError without classes."""
+    if not isinstance(condition, ClassCondition):
+        raise UserError(
+            f"labels: this generator was trained without labels, so none can be asked for.{_instead(condition)}"
+        )
+    if isinstance(requested, Tensor):
+        requested = requested.tolist()
+    given = [requested] * num if isinstance(requested, int | str) else list(requested)
+    if len(given) != num:
+        raise UserError(f"labels has {len(given)} entries for {num} samples.")
+    return torch.tensor([condition.number(one) for one in given], dtype=torch.int64)
+
+
+def requested_attributes(condition: Condition | None, requested: Mapping[str, float], num: int, seed: int) -> Tensor:
+    """(N, A) attributes: the requested ones in the units of the data; the others as real rows have them."""
+    if not isinstance(condition, AttributeCondition):
+        raise UserError(f"attributes: this generator was trained without attributes.{_instead(condition)}")
+    rows = condition.sample(num, seed)
+    for name, value in requested.items():
+        if name not in condition.names:
+            raise UserError(f"attributes: there is no attribute {name!r}. {nearest(name, condition.names)}")
+        column = condition.names.index(name)
+        mean, deviation = condition.scales[column]
+        rows[:, column] = (value - mean) / deviation
+    return rows
+
+
+def parse_attributes(text: str) -> dict[str, float]:
+    """{"smiling": 1.0, "age": 30.0} from "smiling=1,age=30"."""
+    found = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        try:
+            if not equals:
+                raise ValueError
+            found[name.strip()] = float(value)
+        except ValueError:
+            raise UserError(
+                f'attributes: {part.strip()!r} is not name=number. Write them as in --attributes "smiling=1,age=30".'
+            ) from None
+    return found
+
+
+def _instead(condition: Condition | None) -> str:
+    if isinstance(condition, AttributeCondition):
+        return f" It has attributes: {', '.join(condition.names)}."
+    return " It has classes: ask for labels." if isinstance(condition, ClassCondition) else ""
+
+
+# --- the data set
 
 
 @dataclass(frozen=True)
@@ -119,14 +312,3 @@ def _parsed(adapter: TypeAdapter[Any], text: str, where: str = "") -> Any:
     if problems[0]["type"] == "missing":
         raise ValueError(f"{name} is missing") from None
     raise ValueError(f"{name} is wrong: {wanted(p for p in problems if p['loc'] == loc)}")
-
-
-__all__ = [
-    "AttributeCondition",
-    "ClassCondition",
-    "Condition",
-    "DatasetInfo",
-    "OtherCondition",
-    "SampleInfo",
-    "check",
-]

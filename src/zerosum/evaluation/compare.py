@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from zerosum.domain import DatasetInfo, Domain, PreviewContext
-from zerosum.domain.eval_options import EvalOptions
+from zerosum.domain.contract import EvalOptions
 from zerosum.domain.glyphs import Glyphs, glyphs_for
 from zerosum.errors import UserError
 from zerosum.evaluation.evaluate_saved import SavedEvaluator

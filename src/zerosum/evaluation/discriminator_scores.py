@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zerosum.domain import DatasetInfo, Domain
-from zerosum.domain.conditions import Label
+from zerosum.domain.info import Label
 from zerosum.engine.game import Game
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from zerosum.domain import Domain, Evaluator, eval_stages
-from zerosum.domain.eval_options import EvalOptions
+from zerosum.domain.contract import EvalOptions
 from zerosum.errors import UserError
 from zerosum.generation.sampler import Sampler
 from zerosum.metrics.record import Record

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zerosum.domain.eval_options import EvalOptions
+from zerosum.domain.contract import EvalOptions
 from zerosum.evaluation.evaluate import asked, chosen, fresh, told
 from zerosum.generation.sampler import CARD, EXAMPLES, WEIGHTS, Sampler, load
 from zerosum.jsonfile import made_of, read_object

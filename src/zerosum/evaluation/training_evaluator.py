@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zerosum.domain import ClassCondition, PreviewContext
-from zerosum.domain.eval_options import EvalOptions
+from zerosum.domain.contract import EvalOptions
 from zerosum.domain.eval_stages import stage
 from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.duel import Duel

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from zerosum.domain import Condition, SampleRequest, SampleResult
-from zerosum.domain.conditions import Label, requested_attributes, requested_labels
+from zerosum.domain.info import Label, requested_attributes, requested_labels
 from zerosum.domain.sample_options import flag_of
 from zerosum.errors import UserError
 from zerosum.generation.sampler import BATCH, load, names_in

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from zerosum.domain.eval_options import EvalOptions
+from zerosum.domain.contract import EvalOptions
 from zerosum.errors import Damaged
 from zerosum.evaluation.evaluate import joined
 from zerosum.evaluation.evaluate_saved import SavedEvaluator, SavedScores

@@ -12,7 +12,7 @@ import torch
 
 import zerosum
 from zerosum import memory
-from zerosum.domain.eval_options import EvalOptions
+from zerosum.domain.contract import EvalOptions
 from zerosum.engine.distributed import DistributedContext, ProcessLost
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Game

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zerosum.domain.eval_options import EvalOptions
+from zerosum.domain.contract import EvalOptions
 from zerosum.domains.images import features
 from zerosum.domains.images.data import Images, ImageSource, Shape
 from zerosum.domains.images.evaluator import ImageEvaluator

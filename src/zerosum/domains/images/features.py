@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.data.opening import is_regular, path_of
-from zerosum.domain.eval_options import EvalOptions
+from zerosum.domain.contract import EvalOptions
 from zerosum.domains.images.inception import NAME, SHA256, SIDE, load_inception, weights_file
 from zerosum.errors import UserError, known_as
 from zerosum.metrics.feature_networks import cached_classifier, extract, random_features, shrunk_size

@@ -12,7 +12,7 @@ from torch import Tensor
 from zerosum import memory
 from zerosum.data import filenames
 from zerosum.domain import ClassCondition, SampleResult
-from zerosum.domain.conditions import parse_attributes
+from zerosum.domain.info import parse_attributes
 from zerosum.errors import UserError, within
 from zerosum.generation.latents import directions
 from zerosum.generation.latents.labelled_grid import MOST_COLUMNS, Layout
