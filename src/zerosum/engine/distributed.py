@@ -1,4 +1,4 @@
-"""Several processes playing one game: plain torch.distributed, one flat sum of the mover's gradients a turn.
+"""Several processes that train one game: plain torch.distributed, one flat sum of the updated player's gradients in each turn.
 
 No wrapper module is used: DistributedDataParallel gives silently wrong gradients for a separate penalty backward.
 """
@@ -27,8 +27,8 @@ class ProcessLost(UserError):
 
 
 @contextlib.contextmanager
-def _talking() -> Iterator[None]:
-    """For messages to the others: the end of one of them becomes Lost."""
+def _communication() -> Iterator[None]:
+    """For messages to the others: an error that says that one of them has ended becomes ProcessLost."""
     try:
         yield
     except RuntimeError as error:
@@ -45,11 +45,11 @@ class DistributedContext:
     size: int = 1
 
     def rows(self, total: int) -> tuple[int, int]:
-        """First and last+1 row of the global batch that this process plays."""
+        """First and last+1 row of the global batch that this process computes."""
         return self.rank * total // self.size, (self.rank + 1) * total // self.size
 
     def parts(self, total: int, micro_batches: int) -> list[tuple[int, int]]:
-        """First and last+1 row of each micro-batch that this process plays, in order; none is empty."""
+        """First and last+1 row of each micro-batch that this process computes, in order; none is empty."""
         first, last = self.rows(total)
         edges = [first + (last - first) * part // micro_batches for part in range(micro_batches + 1)]
         return [(start, stop) for start, stop in itertools.pairwise(edges) if stop > start]
@@ -59,7 +59,7 @@ class DistributedContext:
         if self.size == 1 or not tensors:
             return
         flat = torch.cat([tensor.detach().reshape(-1).float() for tensor in tensors])
-        with _talking():
+        with _communication():
             dist.all_reduce(flat)
         for tensor, part in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
@@ -69,7 +69,7 @@ class DistributedContext:
         if self.size == 1:
             return flag
         counted = torch.tensor([float(flag)], device=self._device())
-        with _talking():
+        with _communication():
             dist.all_reduce(counted)
         return bool(counted.item() > 0)
 
@@ -80,20 +80,20 @@ class DistributedContext:
         parts: list[Tensor] = [torch.empty(0)] * self.size
         count = torch.tensor([len(rows)], device=rows.device)
         counts = [torch.zeros_like(count) for _ in range(self.size)]
-        with _talking():
+        with _communication():
             dist.all_gather(counts, count)
         longest = int(max(int(c) for c in counts))
         padded = torch.zeros(longest, *rows.shape[1:], dtype=rows.dtype, device=rows.device)
         padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in range(self.size)]
-        with _talking():
+        with _communication():
             dist.all_gather(parts, padded)
         return torch.cat([part[: int(c)] for part, c in zip(parts, counts, strict=True)])
 
     def barrier(self) -> None:
         """Waits for all processes."""
         if self.size > 1:
-            with _talking():
+            with _communication():
                 dist.barrier()
 
     def _device(self) -> torch.device:

@@ -69,7 +69,7 @@ class DiscriminatorOutput:
 
     @staticmethod
     def of(output: Any) -> DiscriminatorOutput:
-        """Accepts a Verdict, a tensor or a tuple of tensors, so that any module can be a discriminator."""
+        """Accepts a DiscriminatorOutput, a tensor or a tuple of tensors, so that any module can be a discriminator."""
         if isinstance(output, DiscriminatorOutput):
             return output
         if isinstance(output, Tensor):

@@ -45,7 +45,7 @@ class Boundary:
 
 @dataclass(frozen=True)
 class Stepped:
-    """A step was played. `values()` reads all logged scalars; call it before the next step, and only when needed.
+    """A step was completed. `values()` reads all logged scalars; call it before the next step, and only when needed.
 
     step: steps completed. samples: steps times rows of a batch, over all processes.
     """

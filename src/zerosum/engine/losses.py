@@ -26,7 +26,7 @@ class GANLoss:
     """Both players' losses, minimised by each.
 
     needs_real: the generator's loss looks at real samples too (relativistic losses).
-    coupled: a row's loss depends on the other rows of the batch; the engine then gathers the logits of all shares.
+    coupled: a row's loss depends on the other rows of the batch; the engine then gathers the logits of all micro-batches.
     neutral: the logit of "cannot tell"; None where only differences of logits mean something (a common shift changes no
     loss), so that the middle between the mean real and the mean fake logit stands for it.
     probabilistic: sigmoid(logit) estimates P(real), so the value V(D, G) of the 2014 paper exists.

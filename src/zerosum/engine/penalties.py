@@ -26,7 +26,7 @@ PenaltyFunction = Callable[[LossContext], Tensor]
 
 @dataclass(frozen=True)
 class Penalty:
-    """A named term of a player: weight * every * function(play) in every `every`-th step, else nothing.
+    """A named term of a player: weight * every * function(context) in every `every`-th step, else nothing.
 
     weight: a number >= 0 or a Schedule over steps. players: whose turns it is part of.
     second_order: the function differentiates a network, so that the network needs a second derivative.
@@ -58,30 +58,30 @@ class Penalty:
         """Whether the penalty is computed in this step (0-based)."""
         return step % self.every == 0
 
-    def term(self, play: LossContext) -> Tensor:
+    def term(self, context: LossContext) -> Tensor:
         """(N,) float32, weighted."""
-        return self.function(play) * (at(self.weight, play.step) * self.every)
+        return self.function(context) * (at(self.weight, context.step) * self.every)
 
 
-def squared_gradient(play: LossContext, points: Tensor, side: str = "real", through_augment: bool = False) -> Tensor:
+def squared_gradient(context: LossContext, points: Tensor, side: str = "real", through_augment: bool = False) -> Tensor:
     """(N,) float32: ||dD/dx||^2 at `points` (N, ...), judged under the conditions of that side, with a graph for the
     second derivative. through_augment: D judges the augmented points, and the derivative is that of the plain ones."""
-    points = points.detach().to(play.real.dtype).requires_grad_(True)  # fakes may come out of autocast in bfloat16
+    points = points.detach().to(context.real.dtype).requires_grad_(True)  # fakes may come out of autocast in bfloat16
     # The sum over rows gives every row its own gradient, as long as D does not mix rows.
-    total = play.judge(play.augment(points, side) if through_augment else points, side).score().sum()
+    total = context.judge(context.augment(points, side) if through_augment else points, side).score().sum()
     (gradient,) = torch.autograd.grad(total, points, create_graph=True)
     return gradient.float().square().flatten(1).sum(1)
 
 
-def _between(play: LossContext) -> Tensor:
+def _between(context: LossContext) -> Tensor:
     """Random points on the segments from fake to real, one weight a row."""
-    weight = play.draws.uniform("between", *[1] * (play.real.dim() - 1)).to(play.real.dtype)
-    return torch.lerp(play.fake.to(play.real.dtype), play.real, weight)
+    weight = context.draws.uniform("between", *[1] * (context.real.dim() - 1)).to(context.real.dtype)
+    return torch.lerp(context.fake.to(context.real.dtype), context.real, weight)
 
 
-def _around(play: LossContext, width: float) -> Tensor:
+def _around(context: LossContext, width: float) -> Tensor:
     """Points around the data: x + width * U[0, 1), in every coordinate."""
-    return play.real + width * play.draws.uniform("around", *play.real.shape[1:])
+    return context.real + width * context.draws.uniform("around", *context.real.shape[1:])
 
 
 def r1(weight: float | Schedule = 1.0, every: int = 1, through_augment: bool = False) -> Penalty:
@@ -98,10 +98,10 @@ def r2(weight: float | Schedule = 1.0, every: int = 1, through_augment: bool = F
 
 
 def _at_samples(name: str, side: str, weight: float | Schedule, every: int, through_augment: bool) -> Penalty:
-    def function(play: LossContext) -> Tensor:
-        shown, plain = (play.real, play.plain_real) if side == "real" else (play.fake, play.plain_fake)
+    def function(context: LossContext) -> Tensor:
+        shown, plain = (context.real, context.plain_real) if side == "real" else (context.fake, context.plain_fake)
         points = plain if through_augment and plain is not None else shown
-        return 0.5 * squared_gradient(play, points, side, through_augment)
+        return 0.5 * squared_gradient(context, points, side, through_augment)
 
     return Penalty(name, function, weight, every, weight_scales=True, source="Mescheder et al. 2018")
 
@@ -114,9 +114,9 @@ def gradient_penalty(
     Gulrajani et al. 2017, arXiv:1704.00028, equation 3; one-sided: Petzka et al. 2018, arXiv:1709.08894.
     """
 
-    def function(play: LossContext) -> Tensor:
+    def function(context: LossContext) -> Tensor:
         # The tiny constant keeps the root's derivative finite where the gradient vanishes.
-        excess = (squared_gradient(play, _between(play)) + 1e-12).sqrt() - target
+        excess = (squared_gradient(context, _between(context)) + 1e-12).sqrt() - target
         return (excess.relu() if one_sided else excess).square()
 
     return Penalty("gradient_penalty", function, weight, every, source="Gulrajani et al. 2017")
@@ -125,7 +125,9 @@ def gradient_penalty(
 def zero_centred(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
     """weight * E ||dD/dx||^2 between fakes and reals. Thanh-Tung et al. 2019, arXiv:1902.03984."""
     source = "Thanh-Tung et al. 2019"
-    return Penalty("zero_centred", lambda play: squared_gradient(play, _between(play)), weight, every, source=source)
+    return Penalty(
+        "zero_centred", lambda context: squared_gradient(context, _between(context)), weight, every, source=source
+    )
 
 
 def dragan(
@@ -137,8 +139,8 @@ def dragan(
     a stated number leaves every row independent of the others, over micro-batches and processes too.
     """
 
-    def function(play: LossContext) -> Tensor:
-        return ((squared_gradient(play, _around(play, spread * deviation)) + 1e-12).sqrt() - target).square()
+    def function(context: LossContext) -> Tensor:
+        return ((squared_gradient(context, _around(context, spread * deviation)) + 1e-12).sqrt() - target).square()
 
     return Penalty("dragan", function, weight, every, source="Kodali et al. 2017")
 
@@ -150,12 +152,12 @@ def classification(weight: float | Schedule = 1.0, every: int = 1, generator_wei
     """Cross-entropy of the discriminator's class logits, outputs["classes"] (N, K): on reals in its own turn, on fakes in
     the generator's, times generator_weight. Odena et al. 2017 (AC-GAN), arXiv:1610.09585; D does not learn from fakes."""
 
-    def function(play: LossContext) -> Tensor:
-        own = play.player == DISCRIMINATOR
-        verdict, labels = (play.on_real, play.condition) if own else (play.on_fake, play.fake_condition)
+    def function(context: LossContext) -> Tensor:
+        own = context.player == DISCRIMINATOR
+        output, labels = (context.on_real, context.condition) if own else (context.on_fake, context.fake_condition)
         if labels is None or labels.dim() != 1:
             raise ValueError("the penalty `classification` needs data with class labels")
-        lost = cross_entropy(_output(verdict, "classes", "classification").float(), labels, reduction="none")
+        lost = cross_entropy(_output(output, "classes", "classification").float(), labels, reduction="none")
         return lost if own else lost * generator_weight
 
     players = (DISCRIMINATOR, GENERATOR)
@@ -169,8 +171,8 @@ def reconstruction(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
     """The error of the decoder inside the discriminator on reals, outputs["reconstruction"] (N,).
     Liu et al. 2021 (FastGAN), arXiv:2101.04775, section 3.2."""
 
-    def function(play: LossContext) -> Tensor:
-        return _output(play.on_real, "reconstruction", "reconstruction").float()
+    def function(context: LossContext) -> Tensor:
+        return _output(context.on_real, "reconstruction", "reconstruction").float()
 
     source = "Liu et al. 2021"
     return Penalty("reconstruction", function, weight, every, second_order=False, source=source, any_game=False)
@@ -180,9 +182,9 @@ def consistency(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
     """(D(x) - D(T(x)))^2 on reals and on fakes, with the game's augmentation T.
     Zhao et al. 2020 (balanced consistency regularisation), arXiv:2002.04724, section 3.1."""
 
-    def function(play: LossContext) -> Tensor:
-        real = play.on_real.score() - play.judge(play.augment(play.real, "real"), "real").score()
-        fake = play.on_fake.score() - play.judge(play.augment(play.fake.detach(), "fake"), "fake").score()
+    def function(context: LossContext) -> Tensor:
+        real = context.on_real.score() - context.judge(context.augment(context.real, "real"), "real").score()
+        fake = context.on_fake.score() - context.judge(context.augment(context.fake.detach(), "fake"), "fake").score()
         return real.square() + fake.square()
 
     return Penalty(
@@ -207,14 +209,14 @@ def path_length(weight: float | Schedule = 2.0, every: int = 4, decay: float = 0
     rows of a batch stay apart.
     """
 
-    def function(play: LossContext) -> Tensor:
-        generator = play.generator
-        if play.noise is None or not isinstance(generator, PathLengthGenerator):
+    def function(context: LossContext) -> Tensor:
+        generator = context.generator
+        if context.noise is None or not isinstance(generator, PathLengthGenerator):
             raise ValueError("the penalty `path_length` needs a generator with a mapping network, such as kind `style`")
-        ws = generator.mapping(play.noise, play.fake_condition)
+        ws = generator.mapping(context.noise, context.fake_condition)
         samples = generator.synthesis(ws)
         places = samples[0, 0].numel()
-        direction = play.draws.normal("path length", *samples.shape[1:]) / places**0.5
+        direction = context.draws.normal("path length", *samples.shape[1:]) / places**0.5
         (slope,) = torch.autograd.grad((samples * direction).sum(), ws, create_graph=True)
         lengths = slope.float().square().sum(2).mean(1).sqrt()
         mean = generator.path_length_mean
@@ -227,10 +229,10 @@ def path_length(weight: float | Schedule = 2.0, every: int = 4, decay: float = 0
     return Penalty("path_length", function, weight, every, (GENERATOR,), source="Karras et al. 2020", any_game=False)
 
 
-def _output(verdict: DiscriminatorOutput, name: str, penalty: str) -> Tensor:
-    if name not in verdict.outputs:
+def _output(output: DiscriminatorOutput, name: str, penalty: str) -> Tensor:
+    if name not in output.outputs:
         raise ValueError(f"the penalty `{penalty}` needs a discriminator with the output {name!r}; this one has none")
-    rows: Tensor = verdict.outputs[name]
+    rows: Tensor = output.outputs[name]
     return rows
 
 
