@@ -110,3 +110,10 @@ def test_a_full_stdout_is_one_line(arguments: tuple[str, ...]) -> None:
         )
     assert done.stderr == "zerosum: Cannot write the result to stdout: No space left on device.\n"
     assert done.returncode == 1
+
+
+def test_a_source_is_shown_with_its_domain() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "zerosum", "sources", "mnist"], capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert done.stdout.splitlines()[0].split() == ["domain", "images"], done.stderr

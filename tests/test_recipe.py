@@ -169,6 +169,10 @@ def test_set_part_of_a_schedule_and_several_at_once() -> None:
         ("ema.half_life=1", "there is no field 'ema.half_life'. Did you mean 'half_life_samples'?"),
         ("cadence.previw=1", "there is no field 'cadence.previw'. Did you mean 'preview'?"),
         ("cadence.zzz=1", "Choose from: checkpoint, evaluate, log, preview."),
+        ("intervals.checkpoint=15", "there is no field 'intervals'. Did you mean 'cadence.checkpoint'?"),
+        ("checkpoint=15", "there is no field 'checkpoint'. Did you mean 'cadence.checkpoint'?"),
+        ("cadence.batch=15", "there is no field 'cadence.batch'. Did you mean 'batch'?"),
+        ("nonsense.foo=1", "there is no field 'nonsense'. Choose from: augment, batch, beyond_limits, cadence"),
     ],
 )
 def test_misspelt_fields_offer_the_nearest(setting: str, words: str) -> None:

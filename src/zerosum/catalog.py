@@ -139,20 +139,26 @@ def _on_disk(where: str) -> str:
     return "Did you mean " + " or ".join(map(repr, whole)) + "?" if whole else ""
 
 
-def refuse_ending(folder: Path, out: Path) -> None:
-    """UserError for a file name that the domain of this run does not write; nothing where the domain cannot be told."""
+def endings(folder: Path) -> list[str]:
+    """The endings of file names that the domain of this run writes, "" for a folder; none where the domain is not known."""
     for name in ("recipe.json", "generator.json"):
         try:
             content = read_json(folder / name)
             content = content.get("recipe", content)
-            endings = _listing()[content["domain"]]["endings"]
+            found: list[str] = _listing()[content["domain"]]["endings"]
         except (OSError, Damaged, KeyError, TypeError, AttributeError):
             continue
-        if endings and not any(_has_ending(out, ending) for ending in endings):
-            shown = ", ".join(ending for ending in endings if ending)
-            more = ", or a folder for single files" if "" in endings else ""
-            raise UserError(f"--out {out}: cannot write {out.suffix or 'a folder'}. Use {shown}{more}.")
-        return
+        return found
+    return []
+
+
+def refuse_ending(folder: Path, out: Path) -> None:
+    """UserError for a file name that the domain of this run does not write; nothing where the domain is not known."""
+    written = endings(folder)
+    if written and not any(_has_ending(out, ending) for ending in written):
+        shown = ", ".join(ending for ending in written if ending)
+        more = ", or a folder for single files" if "" in written else ""
+        raise UserError(f"--out {out}: cannot write {out.suffix or 'a folder'}. Use {shown}{more}.")
 
 
 def _has_ending(out: Path, ending: str) -> bool:
@@ -368,6 +374,11 @@ def recipes() -> Mapping[str, Recipe]:
 def sources() -> Mapping[str, Any]:
     """All named sources of all domains."""
     return {name: info for each in _all() for name, info in each.data.sources().items()}
+
+
+def source_domains() -> Mapping[str, str]:
+    """Name of each named source -> the name of its domain."""
+    return {name: each.name for each in _all() for name in each.data.sources()}
 
 
 def unlisted() -> list[Domain]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, overload
 
@@ -94,7 +95,7 @@ class Intervals(Frozen):
 
 
 class InitFrom(Frozen):
-    """Transfer: the weights that a run begins with are those of another one (see runs.transfer).
+    """Transfer: the weights that a run begins with are those of another one (see planning.initial_weights).
 
     from: a run folder, or one with a published generator. freeze: so many of the discriminator's first layers keep the
     weights they begin with. partial: what fits is taken, even where something does not.
@@ -335,12 +336,26 @@ def _assign(plain: dict[str, Any], path: str, value: Any) -> None:
     for depth, name in enumerate(parents):
         if name not in place:
             if depth == 0 or parents[0] not in ("penalties", "learning"):
-                raise UserError(f"--set {path}: there is no field {name!r}. {nearest(name, place)}")
+                raise UserError(f"--set {path}: there is no field {name!r}. {_offer(plain, path, name, place)}")
             place[name] = {}
         if place[name] is None or not isinstance(place[name], dict):
             place[name] = {SHORT[name]: place[name]} if name in SHORT and isinstance(place[name], str) else {}
         place = place[name]
     place[last] = value
+
+
+def _offer(plain: Mapping[str, Any], path: str, name: str, there: Iterable[str]) -> str:
+    """A sentence that offers fields in place of `name`, a part of `path`: near ones of those that are `there`, else the recipe's
+    fields with the same last part, else all that are there."""
+    last = path.rpartition(".")[2]
+    same = sorted(field for field in _flat(plain) if field != path and field.rpartition(".")[2] == last)
+    if difflib.get_close_matches(name, list(there), n=1, cutoff=0.6):
+        return nearest(name, there)
+    return (
+        "Did you mean " + " or ".join(map(repr, same[:3])) + "?"
+        if same
+        else f"Choose from: {', '.join(sorted(there))}."
+    )
 
 
 # Fields for which a text alone may stand, and what it is then.
@@ -357,7 +372,7 @@ def _explain(error: ValidationError, plain: Mapping[str, Any], origin: str) -> s
         where = [str(part) for part in problem["loc"] if not TYPE_NAMES.fullmatch(str(part))]
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument", "no_such_attribute"):
             known = _fields_at(where[:-1])
-            offer = nearest(where[-1], known) if known else ""
+            offer = _offer(plain, ".".join(where), where[-1], known) if known else ""
             lines.append(f"{origin}: there is no field {'.'.join(where)!r}. {offer}".strip())
             continue
         if isinstance(problem["input"], Mapping) and problem["type"] in ("missing", "missing_argument"):

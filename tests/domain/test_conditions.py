@@ -80,6 +80,7 @@ def test_labels_by_name_or_number(asked: Any, meant: list[int]) -> None:
     ("condition", "asked", "says"),
     [
         (CLASSES, "dgo", "Did you mean 'dog'"),
+        (CLASSES, "cat, 2", r"no class 'cat, 2'\. Give each class by itself: --label cat --label 2; in Python labels="),
         (CLASSES, 4, "0..3, got 4: cat, dog, 7, 1"),
         (CLASSES, -1, "0..3, got -1"),
         (CLASSES, [0, 1], "2 entries for 3 samples"),

@@ -22,14 +22,10 @@ def recipes(
     if name is None and not json:
         lines = list(catalog.recipe_summaries().items())
         if not catalog.is_complete():
-            from zerosum import catalog
-
             lines += [(key, each.why) for domain in catalog.unlisted() for key, each in domain.recipes.table.items()]
         print(format_table(lines))
         return
     catalog.refuse_recipe(name)
-    from zerosum import catalog
-
     if name is not None:
         show(catalog.recipe(name).to_json(), True)
     else:
@@ -45,17 +41,14 @@ def sources(name: Annotated[str | None, typer.Argument(help="Show this source.")
     if name is None and not json:
         lines = list(catalog.source_summaries().items())
         if not catalog.is_complete():
-            from zerosum import catalog
-
             for domain in catalog.unlisted():
                 lines += [(key, str(info.summary)) for key, info in domain.data.sources().items()]
         print(format_table(lines))
         return
     if name is not None and catalog.is_complete():
         known_as(name, catalog.source_summaries(), "source")
-    from zerosum import catalog
-
-    every = {key: dataclasses.asdict(info) for key, info in catalog.sources().items()}
+    domains = catalog.source_domains()
+    every = {key: {"domain": domains[key]} | dataclasses.asdict(info) for key, info in catalog.sources().items()}
     for described in every.values():
         described |= described.pop("details", {})
     if name is None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zerosum import catalog
 from zerosum.cli.common import Folder, Json, app, say, show
 from zerosum.errors import UserError
 
@@ -60,6 +62,8 @@ def interpolate(
     moving = target.suffix.lower() in MOVING
     if moving:
         _refuse_unless(target, MOVING, fps)
+    elif endings := catalog.endings(folder):  # before torch is imported
+        _refuse_unless(target, _strip_endings(endings))
     if latent and (label or space or truncation != 1):
         raise UserError("--latent uses saved latents as they are; leave out --label, --space and --truncation.")
     from zerosum.generation.latents.space import Latents, refuse_huge
@@ -69,7 +73,7 @@ def interpolate(
     if moving:
         latent_space.refuse_film(target)
     else:
-        _refuse_unless(target, (*dict.fromkeys((*PICTURES, *latent_space.run.domain.media.endings, *MOVING)),))
+        _refuse_unless(target, _strip_endings(latent_space.run.domain.media.endings))
     keys = saved or latent_space.keys(seeds.split(","), label, truncation)
     num_frames = frames if frames is not None else _frames(len(keys), loop, 30 if moving else 8)
     if not moving:
@@ -224,6 +228,11 @@ def project(
 def _frames(num_keys: int, loop: bool, each: int) -> int:
     """`each` per pair of keys, and one for the last key unless the path is a loop."""
     return num_keys * each if loop else (num_keys - 1) * each + 1
+
+
+def _strip_endings(own: Iterable[str]) -> tuple[str, ...]:
+    """The endings that `interpolate` writes. own: those of the domain."""
+    return tuple(dict.fromkeys((*PICTURES, *own, *MOVING)))
 
 
 def _space(folder: Path, name: str | None) -> Space:

@@ -72,6 +72,12 @@ class ClassCondition:
         try:
             number = int(label)
         except ValueError:
+            each = [part.strip() for part in str(label).split(",")]
+            if len(each) > 1 and all(part in names or part.isdecimal() for part in each):
+                several = " ".join(f"--label {part}" for part in each)
+                raise UserError(
+                    f"labels: there is no class {label!r}. Give each class by itself: {several}; in Python labels={each}."
+                ) from None
             raise UserError(f"labels: there is no class {label!r}. {nearest(str(label), names)}") from None
         if not 0 <= number < self.num_classes:
             listed = ", ".join([*names[:NUM_NAMED], *(["..."] if len(names) > NUM_NAMED else [])])

@@ -25,9 +25,9 @@ from zerosum.engine.game import (
 )
 from zerosum.engine.losses import GANLoss
 from zerosum.engine.optimizers import Schedule, at
-from zerosum.engine.penalties import Penalty, clip_weights
+from zerosum.engine.penalties import Penalty, clip_weights, listed
 from zerosum.engine.seeds import SeededNoise
-from zerosum.nn.network_checks import check_discriminator, check_generator
+from zerosum.nn.network_checks import check_discriminator, check_generator, check_players
 
 Augment = Callable[[Tensor, SeededNoise, str, float], Tensor]
 Replay = Callable[[Batch, MicroBatch], Batch]
@@ -170,7 +170,8 @@ class Duel(Game):
     """A generator and a discriminator. D is frozen while G is updated; gradients flow through it to G.
 
     generator: (N, L) noise [, condition] -> (N, ...) data. discriminator: (N, ...) data [, condition] -> logits.
-    loss: a GANLoss, or the name of one of zerosum.losses: "hinge". prior: the size L of normal noise, or a Prior.
+    loss: a GANLoss, or the name of one of zerosum.losses: "hinge". penalties: of zerosum.penalties, as Penalty objects, as names
+    ["r1"], or as names with weights {"r1": 0.5}. prior: the size L of normal noise, or a Prior.
     conditional: both networks receive the conditions of the reals as a second argument.
     augment(x, draws, purpose, strength) is applied to reals and fakes before D, and must be differentiable.
     replay(fakes, micro_batch) returns the fakes for D's turn, earlier ones among them (Shrivastava et al. 2017,
@@ -183,17 +184,18 @@ class Duel(Game):
         discriminator: nn.Module,
         *,
         loss: GANLoss | str = losses.non_saturating,
-        penalties: Sequence[Penalty] = (),
+        penalties: Sequence[Penalty | str] | Mapping[str, float] = (),
         prior: Prior | int = 64,
         rules: UpdateRules = UpdateRules(),
         conditional: bool = False,
         augment: Augment | None = None,
         replay: Replay | None = None,
     ) -> None:
+        check_players(generator, discriminator)
         self.generator, self.discriminator = generator, discriminator
         self.players = {DISCRIMINATOR: discriminator, GENERATOR: generator}
         self.loss = losses.named(loss) if isinstance(loss, str) else loss
-        self.penalties, self.rules = tuple(penalties), rules
+        self.penalties, self.rules = listed(penalties), rules
         self.prior = Prior(prior) if isinstance(prior, int) else prior
         self.conditional, self.augment, self.replay = conditional, augment, replay
         self.reals_per_step = sum(turn.reals for turn in self.turns(0))
@@ -217,7 +219,8 @@ class Duel(Game):
         """UserError where the generator does not fit the prior or the data, or the discriminator the data or the loss."""
         rows = batch.data, batch.condition if self.conditional else None
         check_generator(self.generator, self._generate, self.prior.size, *rows)
-        check_discriminator(lambda *inputs: self._judge(*inputs).logits, self.loss.on_logits, *rows)
+        logits_of = self.discriminator, lambda *inputs: self._judge(*inputs).logits
+        check_discriminator(*logits_of, self.loss.on_logits, *rows)
 
     def terms(self, player: str, batch: MicroBatch) -> dict[str, Tensor]:
         """The player's loss, and the penalties on it."""

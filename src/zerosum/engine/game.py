@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.engine.seeds import SeededNoise
+from zerosum.nn.network_checks import check_batch, check_source
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 """Names of the players of the ordinary game."""
@@ -51,6 +52,58 @@ class Source(Protocol):
 
     def batch(self, indices: Tensor) -> Batch:
         """The rows of `indices` (int64, any device), in that order."""
+
+
+def as_batch(given: Batch | Tensor | tuple[Tensor, Tensor]) -> Batch:
+    """A Batch of a Batch, of a tensor of data, or of a pair (data, condition); UserError for anything else."""
+    if not isinstance(given, Batch):
+        given = Batch(*given) if isinstance(given, tuple) and len(given) == 2 else Batch(given)
+    check_batch(given.data, given.condition)
+    return given
+
+
+@dataclass(frozen=True)
+class RowsSource:
+    """All rows in memory as a source; batches are copied to `device`."""
+
+    rows: Batch
+    device: torch.device
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return len(self.rows)
+
+    def batch(self, indices: Tensor) -> Batch:
+        """The rows of `indices`, in that order."""
+        picked = self.rows.picked(indices.cpu())
+        condition = None if picked.condition is None else picked.condition.to(self.device)
+        return Batch(picked.data.to(self.device), condition)
+
+
+@dataclass(frozen=True)
+class UserSource:
+    """A source whose batches may also be a tensor, or a pair (data, condition)."""
+
+    source: Source
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows that can be drawn."""
+        return self.source.num_rows
+
+    def batch(self, indices: Tensor) -> Batch:
+        """The rows of `indices`, in that order, as a Batch."""
+        return as_batch(self.source.batch(indices))
+
+
+def as_source(given: Any, device: torch.device) -> Source:
+    """A source of a tensor (N, ...), of a pair (data, condition), of a Batch of all rows, or of a user's source; UserError for
+    anything else."""
+    if isinstance(given, Batch | Tensor | tuple):
+        given = RowsSource(as_batch(given), device)
+    check_source(given)
+    return UserSource(given)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.engine.distributed import DistributedContext
-from zerosum.engine.game import Game, MicroBatch, Source, Turn
+from zerosum.engine.game import Game, MicroBatch, Source, Turn, as_source
 from zerosum.engine.optimizers import OptimizerConfig, Schedule, WeightAverage, at
 from zerosum.engine.seeds import SeededNoise, derive, rows_at
 from zerosum.errors import UserError, nearest
@@ -292,7 +292,7 @@ def _check_names(game: Game, settings: Settings, world: DistributedContext) -> N
 
 def train(
     game: Game,
-    source: Source,
+    source: Source | Tensor | tuple[Tensor, Tensor],
     *,
     steps: int,
     batch: int = Settings.batch,
@@ -312,15 +312,20 @@ def train(
 
     `for event in train(game, source, steps=10_000): ...`; leave the loop whenever you like. The networks are set to training
     mode and trained in place, on their device. UserError before the first step where networks and data do not fit.
+
+    source: a Source, whose batches may also be a tensor or a pair (data, condition); or all rows in memory, as a tensor (N, ...)
+        or a pair (data, condition).
     """
     rates = average, half_life_samples, ramp, average_every
     settings = Settings(batch, seed, micro_batches, learning or {}, default, *rates, precision, on_nonfinite)
-    loop = TrainingLoop(game, source, settings, world)
+    device = next((p.device for network in game.players.values() for p in network.parameters()), torch.device("cpu"))
+    rows = as_source(source, device)
+    loop = TrainingLoop(game, rows, settings, world)
     for network in game.players.values():
         network.train()
     restore = save_buffers(game.players.values())
     with _preserved_rng(loop.device), autocast(precision, loop.device):
-        game.check(source.batch(torch.arange(min(2, source.num_rows))))
+        game.check(rows.batch(torch.arange(min(2, rows.num_rows))))
     restore()
     yield from loop.run(steps)
 
@@ -347,7 +352,9 @@ class Player:
         # Parameters that the user froze beforehand (of a backbone, say) stay frozen.
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         if not self.parameters:
-            raise ValueError(f"player {self.name!r} has no parameter that requires a gradient")
+            raise UserError(
+                f"player {self.name!r} has no parameter that requires a gradient. Unfreeze some: network.requires_grad_(True)."
+            )
         self.optimizer = self.learning.build(self.parameters)
 
     def clip_gradient(self, result: StepResult) -> None:

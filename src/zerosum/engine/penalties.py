@@ -9,7 +9,7 @@ Adding a penalty is adding one public function to this module that is annotated 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from zerosum.engine.game import DISCRIMINATOR, GENERATOR, DiscriminatorOutput, LossContext
 from zerosum.engine.optimizers import Schedule, at
+from zerosum.errors import UserError, known_as
 from zerosum.nn.latent import PathLengthGenerator
 
 PenaltyFunction = Callable[[LossContext], Tensor]
@@ -264,3 +265,20 @@ def table(any_game: bool = False) -> dict[str, Callable[..., Penalty]]:
     """The penalties of this module by name; read off the module, so that a new penalty needs no second edit. any_game: only those
     that work for any data and networks."""
     return {name: maker for name, maker in makers(globals()).items() if not any_game or maker().any_game}
+
+
+def listed(given: Penalty | str | Iterable[Penalty | str] | Mapping[str, float]) -> tuple[Penalty, ...]:
+    """The penalties of Penalty objects, of names of this module, or of names with their weights; UserError for anything else."""
+    if isinstance(given, Mapping):
+        return tuple(known_as(name, table(), "penalty")(weight) for name, weight in given.items())
+    items = [given] if isinstance(given, Penalty | str) or not isinstance(given, Iterable) else given
+    found: tuple[Any, ...] = tuple(
+        known_as(item, table(), "penalty")() if isinstance(item, str) else item for item in items
+    )
+    for item in found:
+        if not isinstance(item, Penalty):
+            called = f" Call it: {item.__name__}(weight)." if callable(item) and hasattr(item, "__name__") else ""
+            raise UserError(
+                f'penalties: got {item!r}; give names ["r1"], weights {{"r1": 1.0}} or zs.penalties.r1().{called}'
+            )
+    return found
