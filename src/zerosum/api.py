@@ -28,8 +28,7 @@ from zerosum.evaluation import baselines, discriminator_scores
 from zerosum.evaluation import compare as comparing
 from zerosum.evaluation.training_evaluator import preview_seconds
 from zerosum.formatting import NoProgress, Progress, patience
-from zerosum.generation.sampler import Sampler
-from zerosum.generation.trained_generator import TrainedGenerator
+from zerosum.generation.sampler import Sampler, TrainedGenerator
 from zerosum.jsonfile import parse_json
 from zerosum.planning import plan as plans
 from zerosum.planning import trial_step

@@ -14,7 +14,7 @@ from published import generator
 from zerosum.api import load
 from zerosum.domains.images import networks
 from zerosum.errors import UserError
-from zerosum.nn.allocation_limit import AllocationLimit, AllocationLimitExceeded
+from zerosum.memory import AllocationLimit, AllocationLimitExceeded
 
 
 def describe_anew(folder: Path, **fields: Any) -> None:

@@ -27,9 +27,10 @@ from zerosum.nn.layers import (
     conv_then_halve,
     double_then_conv,
     embedding,
+    iterate,
     norm,
+    spectral,
 )
-from zerosum.nn.spectral import iterate, spectral
 from zerosum.nn.style_layers import EqualConv, MinibatchDeviation, ModulatedConv, StyledLayer, ToImage
 
 SIZE = 8

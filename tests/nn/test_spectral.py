@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from zerosum.nn.spectral import iterate, spectral
+from zerosum.nn.layers import iterate, spectral
 from zerosum.store import decode, encode
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from zerosum.api import train
-from zerosum.domain import eval_stages
+from zerosum.domain import contract as eval_stages
 from zerosum.domains.toy import DOMAIN
 from zerosum.evaluation import evaluate
 from zerosum.planning import trial_step

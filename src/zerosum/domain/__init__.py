@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zerosum.domain.contract import (
+    SIZE,
     Baseline,
     Data,
     Domain,
@@ -16,13 +17,15 @@ from zerosum.domain.contract import (
     QuickMetrics,
     Recipes,
     RecommendRecipe,
+    SampleOption,
+    SampleRequest,
     SampleResult,
     Write,
     WriteOptions,
+    picture_size,
 )
 from zerosum.domain.factory import both, duel, generator, make, network, pair, penalties_of, penalty_maker, seeded
 from zerosum.domain.info import AttributeCondition, ClassCondition, Condition, DatasetInfo, OtherCondition, SampleInfo
-from zerosum.domain.sample_options import SIZE, SampleOption, SampleRequest, picture_size
 
 __all__ = [
     "SIZE",

@@ -5,25 +5,100 @@ Optional fields are the capabilities of the domain.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from zerosum.data.images.pictures import PICTURES
+from zerosum.data.images.pictures import PICTURES, Size
 from zerosum.domain import info as infos
 from zerosum.domain.factory import options_of
 from zerosum.domain.info import DatasetInfo, OtherCondition
-from zerosum.domain.sample_options import SampleOption, SampleRequest
 from zerosum.engine.duel import Prior
 from zerosum.engine.game import GENERATOR, Batch, Game
 from zerosum.engine.loop import TrainingLoop
 from zerosum.errors import UserError
 from zerosum.metrics.record import Record
 from zerosum.recipe import Component, Recipe
+
+
+class WithOptions(Protocol):
+    """A SampleRequest, WriteOptions or PreviewContext: what holds values of a domain's own options by name."""
+
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """What `zerosum sample` was asked for. num: None for the domain's own number. options: values of the domain's own options by
+    name, those that were given."""
+
+    num: int | None
+    seed: int
+    out: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SampleOption:
+    """One option.
+
+    name: in `SampleRequest.options`; the flag is --name, with "-" for "_". kind: "text"; "flag", which takes no value; "number",
+    in [least, most]; "paths", files or folders, which may be repeated. help: one line, without the name of the domain. default:
+    the value without the flag. metavar: what the help shows for the value. writing: whether it says how samples are written, so
+    that it goes with the options of every domain (--label, --truncation ...) too.
+    """
+
+    name: str
+    kind: Literal["text", "flag", "number", "paths"]
+    help: str
+    default: Any = None
+    metavar: str = ""
+    least: float | None = None
+    most: float | None = None
+    writing: bool = False
+
+    @property
+    def flag(self) -> str:
+        """As it is typed."""
+        return flag_of(self.name)
+
+    def value(self, given: WithOptions) -> Any:
+        """Its value, or the default where it is not given."""
+        return given.options.get(self.name, self.default)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, with the flag: what the command line needs."""
+        return asdict(self) | {"flag": self.flag}
+
+
+def flag_of(name: str) -> str:
+    """The flag of an option."""
+    return f"--{name.replace('_', '-')}"
+
+
+SIZE = SampleOption(
+    "size",
+    "text",
+    "size of the written images, N pixels along the longer side or height and width.",
+    metavar="N|HEIGHTxWIDTH",
+    writing=True,
+)
+"""Of domains whose samples are pictures."""
+
+
+def picture_size(given: WithOptions) -> Size | None:
+    """The value of SIZE, None where it is not given; UserError where it is no size."""
+    text = SIZE.value(given)
+    return None if text is None else Size.parsed(text)
+
 
 # --- types that a domain and the rest of the program exchange
 
@@ -375,3 +450,60 @@ class Domain:
             raise UserError(
                 f"{where}: in the description of its data {error}. Restore the file from a copy, or train again."
             ) from None
+
+
+@dataclass
+class Watch:
+    """One evaluation as it goes. say: is told of each stage. budget_s: after so many seconds no stage begins; None: all do.
+    left_out: the stages that did not begin for lack of time. once_s: seconds of the stages that are done once for the same
+    data and then kept, which the budget does not count."""
+
+    say: Callable[[str], None]
+    budget_s: float | None = None
+    begun: float = field(default_factory=lambda: time.monotonic())
+    once_s: float = 0.0
+    _once_since: float | None = None
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.begun
+
+    def turn(self, once: bool) -> None:
+        """The stage before ends, one begins."""
+        now = time.monotonic()
+        if self._once_since is not None:
+            self.once_s += now - self._once_since
+        self._once_since = now if once else None
+
+
+_WATCH: ContextVar[Watch | None] = ContextVar("evaluation", default=None)
+
+
+@contextmanager
+def watched(say: Callable[[str], None], budget_s: float | None = None) -> Iterator[Watch]:
+    """Announces the stages of the evaluations within, and bounds their time."""
+    watch = Watch(say, budget_s)
+    token = _WATCH.set(watch)
+    try:
+        yield watch
+    finally:
+        _WATCH.reset(token)
+
+
+def stage(name: str, needed: bool = False, once: bool = False) -> bool:
+    """To be asked before a part of an evaluation: whether it is to be done. needed: it is done however late it is.
+    once: it is done once for the same data, and its result is kept.
+
+    Without `watched` every part is done and nothing is said.
+    """
+    watch = _WATCH.get()
+    if watch is None:
+        return True
+    watch.turn(once)
+    if not needed and watch.budget_s is not None and watch.seconds - watch.once_s > watch.budget_s:
+        watch.left_out.append(name)
+        return False
+    watch.say(name)
+    return True

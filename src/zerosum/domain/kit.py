@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zerosum.data import numpy_files
-from zerosum.domain.contract import QuickMetrics, WriteOptions
-from zerosum.domain.eval_stages import stage
+from zerosum.domain.contract import QuickMetrics, WriteOptions, stage
 from zerosum.domain.info import AttributeCondition, ClassCondition, Condition, DatasetInfo, SampleInfo
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import generator

@@ -20,9 +20,8 @@ from zerosum.engine.game import Game, MicroBatch, Source, Turn, as_source
 from zerosum.engine.optimizers import OptimizerConfig, Schedule, WeightAverage, at
 from zerosum.engine.seeds import SeededNoise, derive, rows_at
 from zerosum.errors import UserError, nearest
-from zerosum.nn.layers import batch_part
+from zerosum.nn.layers import batch_part, iterate
 from zerosum.nn.precision import Precision, autocast
-from zerosum.nn.spectral import iterate
 
 OnNonFinite = Literal["raise", "skip"]
 TermsObserver = Callable[[str, MicroBatch, Mapping[str, Tensor]], None]

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from zerosum.domain import Domain, Evaluator, eval_stages
-from zerosum.domain.contract import EvalOptions
+from zerosum.domain import Domain, Evaluator
+from zerosum.domain.contract import EvalOptions, Watch, watched
 from zerosum.errors import UserError
 from zerosum.generation.sampler import Sampler
 from zerosum.metrics.record import Record
@@ -51,7 +51,7 @@ def told(records: Iterable[Record], made: Mapping[str, Any]) -> list[Record]:
 
 
 @contextlib.contextmanager
-def announced(say: Callable[[str], None], budget_s: float | None = None) -> Iterator[eval_stages.Watch]:
+def announced(say: Callable[[str], None], budget_s: float | None = None) -> Iterator[Watch]:
     """Tells the stages of the evaluation within, from the first that begins after QUIET_S seconds on; none begins after
     `budget_s`."""
     begun = time.monotonic()
@@ -60,7 +60,7 @@ def announced(say: Callable[[str], None], budget_s: float | None = None) -> Iter
         if time.monotonic() - begun > QUIET_S:
             say(f"  {name} ...")
 
-    with eval_stages.watched(stage, budget_s) as watch:
+    with watched(stage, budget_s) as watch:
         yield watch
 
 

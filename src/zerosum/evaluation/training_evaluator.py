@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from zerosum.domain import ClassCondition, PreviewContext
-from zerosum.domain.contract import EvalOptions
-from zerosum.domain.eval_stages import stage
+from zerosum.domain.contract import EvalOptions, stage
 from zerosum.engine.distributed import DistributedContext
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, DiscriminatorOutput, Game

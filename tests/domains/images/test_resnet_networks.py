@@ -13,8 +13,7 @@ from zerosum.domains.images.networks import DISCRIMINATORS, GENERATORS
 from zerosum.domains.images.networks.layers import short_sides
 from zerosum.domains.images.networks.resnet import DownBlock, UpBlock, attention_level, level_widths
 from zerosum.engine.game import DiscriminatorOutput
-from zerosum.nn.layers import ConditionalNorm, SelfAttention
-from zerosum.nn.spectral import Spectral
+from zerosum.nn.layers import ConditionalNorm, SelfAttention, Spectral
 
 SHAPES = [Shape(1, 8, 8), Shape(1, 28, 28), Shape(3, 32, 32), Shape(3, 20, 48), Shape(3, 33, 17), Shape(1, 5, 5)]
 CONDITIONS: list[dict[str, Any]] = [{}, {"num_classes": 3}, {"num_attributes": 2}]

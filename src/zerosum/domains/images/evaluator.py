@@ -14,8 +14,7 @@ from torch import Tensor
 from zerosum.data.images.loaded import RGBA
 from zerosum.data.images.pictures import limit_to_alpha, on_background, pixels_on_background
 from zerosum.domain import QuickMetrics
-from zerosum.domain.contract import EvalOptions
-from zerosum.domain.eval_stages import stage
+from zerosum.domain.contract import EvalOptions, stage
 from zerosum.domains.images import controls, measures, parzen_2014, stacked
 from zerosum.domains.images.data import ImageSource, as_played, as_saved
 from zerosum.domains.images.features import RealFeatures, prepare, some

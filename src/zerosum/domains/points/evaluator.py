@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zerosum.domain import QuickMetrics
-from zerosum.domain.eval_stages import stage
+from zerosum.domain.contract import stage
 from zerosum.domains.points import controls, distances
 from zerosum.domains.points.distances import ShapeDistance
 from zerosum.engine.seeds import generator

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zerosum.domain.eval_stages import stage
+from zerosum.domain.contract import stage
 from zerosum.domains.tables.table import Floats
 from zerosum.domains.tables.table_similarity import NumericMatrix, mean, shapes, trends
 from zerosum.errors import UserError

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zerosum.domain import QuickMetrics
-from zerosum.domain.eval_stages import stage
+from zerosum.domain.contract import stage
 from zerosum.domains.translation.measures import appearance, structure
 from zerosum.domains.translation.measures.appearance import contrast, patch_distances
 from zerosum.domains.translation.measures.context import RealSamples, TranslationEvaluation

@@ -8,7 +8,7 @@ from typing import Any
 
 from zerosum.formatting import format_value, metric_words
 from zerosum.generation.export.program import condition_name, description
-from zerosum.generation.trained_generator import TrainedGenerator
+from zerosum.generation.sampler import TrainedGenerator
 from zerosum.run_folder import RunFolder
 
 UNKNOWN_LICENCE = "unknown"

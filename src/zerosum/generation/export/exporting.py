@@ -31,7 +31,7 @@ from zerosum.generation.export.program import (
     example,
     free_batch,
 )
-from zerosum.generation.trained_generator import TrainedGenerator
+from zerosum.generation.sampler import TrainedGenerator
 from zerosum.store import write_durably, writing
 
 OPSET, CARD = 18, "generator.json"

@@ -14,8 +14,7 @@ from zerosum import catalog
 from zerosum.domain import PreviewContext
 from zerosum.generation.export.card import model_card
 from zerosum.generation.export.program import check
-from zerosum.generation.sampler import EXAMPLES, HUB_CARD, HUB_WEIGHTS, card, names_in
-from zerosum.generation.trained_generator import TrainedGenerator
+from zerosum.generation.sampler import EXAMPLES, HUB_CARD, HUB_WEIGHTS, TrainedGenerator, card, names_in
 from zerosum.jsonfile import read_object
 from zerosum.store import write_durably
 

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.errors import UserError
-from zerosum.generation.sampler import Sampler
-from zerosum.generation.trained_generator import TrainedGenerator
+from zerosum.generation.sampler import Sampler, TrainedGenerator
 
 NOISE, SAMPLES = "noise", "samples"
 BATCHES = (1, 2, 7, 16)

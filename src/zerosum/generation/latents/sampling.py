@@ -17,8 +17,7 @@ from zerosum.errors import UserError, within
 from zerosum.generation.latents import directions
 from zerosum.generation.latents.labelled_grid import MOST_COLUMNS, Layout
 from zerosum.generation.latents.space import Latents, Space, refuse_huge, write
-from zerosum.generation.sampler import MOST_SAMPLES
-from zerosum.generation.trained_generator import TrainedGenerator
+from zerosum.generation.sampler import MOST_SAMPLES, TrainedGenerator
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from zerosum.errors import Damaged, UserError, within
 from zerosum.generation.latents import labelled_grid
 from zerosum.generation.latents.class_interpolation import between, blended
 from zerosum.generation.latents.labelled_grid import Layout
-from zerosum.generation.trained_generator import TrainedGenerator
+from zerosum.generation.sampler import TrainedGenerator
 from zerosum.nn import latent
 from zerosum.store import decode, encode, write_durably, writing
 

@@ -40,7 +40,7 @@ from zerosum.nn.layers import (
     zero_init,
 )
 from zerosum.nn.layers import norm as make_norm
-from zerosum.nn.spectral import spectral as under_spectral_norm
+from zerosum.nn.layers import spectral as under_spectral_norm
 
 Init = Literal["xavier", "orthogonal"]
 Affine = Callable[[int], nn.Module | None]
