@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 import zerosum as zs
 from zerosum import catalog
 from zerosum.cli import app
+from zerosum.domain import PreviewContext
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -50,7 +52,16 @@ def test_a_domain_is_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_domain_of_signals_has_classes_and_plots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog, "_registered", {})
-    zs.register(module_at(EXAMPLES / "domain" / "waves" / "__init__.py").DOMAIN)
+    waves = module_at(EXAMPLES / "domain" / "waves" / "__init__.py").DOMAIN
+    shown: list[tuple[str, Any]] = []
+
+    def preview(samples: Any, path: Path, context: PreviewContext) -> None:
+        assert context.condition is not None
+        assert context.condition.shape == samples.shape[:1]
+        shown.append((path.name, context.condition))
+        waves.media.preview(samples, path, context)
+
+    zs.register(dataclasses.replace(waves, media=dataclasses.replace(waves.media, preview=preview)))
     small = {"steps": 60, "generator.width": 8, "discriminator.width": 8, "data.num": 1500, "threads": 1}
     run = zs.train("waves", out=tmp_path / "waves", overrides=small)
     measured = {record["name"].partition("[")[0]: record for record in run.metrics}
@@ -61,14 +72,27 @@ def test_a_domain_of_signals_has_classes_and_plots(tmp_path: Path, monkeypatch: 
     assert list((tmp_path / "waves" / "previews").glob("step-*.png"))
     other = zs.train("waves", out=tmp_path / "other", overrides={**small, "seed": 1})
     for verb in (
-        ["interpolate", str(run.path), "--out", str(tmp_path / "walk.png"), "--frames", "6"],
+        ["interpolate", str(run.path), "--out", str(tmp_path / "walk.png"), "--frames", "6", "--label", "saw"],
+        ["interpolate", str(run.path), "--frames", "7", "--label", "sine", "--label", "saw"],
+        ["sample", str(run.path), "--grid", "classes", "--num", "4", "--out", str(tmp_path / "classes.png")],
         ["compare", str(run.path), str(other.path), "--out", str(tmp_path / "compare.png")],
         ["directions", str(run.path), "--out", str(tmp_path / "directions.png"), "--num", "2"],
         ["export", str(run.path), "--format", "huggingface", "--out", str(tmp_path / "hub")],
     ):
+        before = len(shown)
         done = CliRunner().invoke(app, verb)
         assert done.exit_code == 0, done.output
+        assert len(shown) > before
+        if verb[0] == "interpolate":
+            labels = shown[-1][1].tolist()
+            assert labels == ([2] * 6 if "--out" in verb else [0, 0, 0, 0, 2, 2, 2][: len(labels)])
+        if verb[0] == "sample":
+            assert shown[-1][1].tolist() == [0, 1, 2] * 4
     assert (tmp_path / "walk.png").stat().st_size > 0
+    assert (run.path / "walk.png").stat().st_size > 0
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert "zerosum evaluate" in page
+    assert "zerosum baseline" not in page
     assert (tmp_path / "hub" / "grid.png").stat().st_size > 0
     mixed = CliRunner().invoke(app, ["mix", str(run.path), "--out", str(tmp_path / "mix.png")])
     assert "reads its noise in one piece" in str(mixed.exception)

@@ -189,11 +189,12 @@ class Run(TrainedGenerator):
         from zerosum.generation.latents.space import Space
 
         latents = Space(self, space)
-        samples = latents.render(latents.walk(latents.keys([str(s) for s in seeds], labels, truncation), num, loop))
+        path = latents.walk(latents.keys([str(s) for s in seeds], labels, truncation), num, loop)
+        samples = latents.render(path)
         if out is not None and Path(out).suffix.lower() in (".gif", ".apng", ".mp4"):
             latents.film(samples, Path(out), frames_per_second)
         elif out is not None:
-            latents.write(samples, Path(out), min(num, 18))
+            latents.write(samples, Path(out), min(num, 18), path.condition)
         return samples
 
     def mix(

@@ -112,13 +112,15 @@ def no_recipe(name: str, there: Iterable[str]) -> UserError:
     return UserError(f"There is no recipe {name!r}. {nearest(name, there)} See `zerosum recipes`.")
 
 
-def no_data(where: str) -> UserError:
+def no_data(where: str, summaries: Mapping[str, str] | None = None, names: Iterable[str] | None = None) -> UserError:
     """What is said of a name or a path where there is nothing to train on: what lies beside it, which source or recipe may be
-    meant, and what can be trained on."""
-    hint = _on_disk(where) or ("" if os.sep in where.rstrip("/") else near(where.rstrip("/"), source_summaries()))
+    meant, and what can be trained on. summaries: of all domains by name; names: of all sources; by default the built-in ones."""
+    names = source_summaries() if names is None else names
+    hint = _on_disk(where) or ("" if os.sep in where.rstrip("/") else near(where.rstrip("/"), names))
     if where in recipe_summaries():
         hint = f"{where!r} is a recipe: name the data first, as in `zerosum train digits --recipe {where}`."
-    kinds = "\n".join(f"  {name}: {about['summary']}" for name, about in _listing().items())
+    summaries = summaries or {name: about["summary"] for name, about in _listing().items()}
+    kinds = "\n".join(f"  {name}: {summary}" for name, summary in summaries.items())
     told = f"{where!r} is no named source, and no data that can be read: there is no such file or folder. {hint}"
     return UserError(f"{told.rstrip()} What can be trained on:\n{kinds}\nThe names are listed by `zerosum sources`.")
 
@@ -335,7 +337,8 @@ def _refusal(where: str, path: Path, domains_here: Sequence[Domain]) -> UserErro
         read = "\n".join(f"  {candidate.data.arrays}" for candidate in domains_here if candidate.data.arrays)
         return UserError(f"{where} {_held(path)}. Arrays that can be trained on:\n{read}")
     if not os.path.exists(path):
-        return no_data(where)
+        named = [name for candidate in domains_here for name in candidate.data.sources()]
+        return no_data(where, {candidate.name: candidate.summary for candidate in domains_here}, named)
     kinds = "\n".join(f"  {candidate.name}: {candidate.summary}" for candidate in domains_here)
     return UserError(
         f"{where!r} is no named source, and no data that can be read. What can be trained on:\n{kinds}\n"

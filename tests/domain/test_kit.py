@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from zerosum.data import in_memory
 from zerosum.domain import AttributeCondition, ClassCondition, SampleInfo, kit
 from zerosum.domain.info import check
 from zerosum.errors import UserError
@@ -97,18 +98,46 @@ def test_attributes_are_standardised_by_training_rows() -> None:
 
 @pytest.mark.parametrize(
     ("labels", "said"),
-    [(torch.zeros(3), "labels has 3 entries for 20 rows"), (torch.zeros(20, 2), "Give attribute_names")],
+    [
+        (torch.zeros(3), "labels has 3 entries for 20 rows"),
+        (torch.zeros(20, 2), "Give attribute_names"),
+        (torch.full((20,), 0.5), "one whole number a row"),
+    ],
 )
 def test_labels_that_do_not_fit_are_refused(labels: Tensor, said: str) -> None:
     with pytest.raises(UserError, match=said):
         kit.tensor_source("rows", ROWS, labels)
 
 
+def test_more_classes_than_names_are_refused() -> None:
+    with pytest.raises(UserError, match="class 3, and class_names names 2 classes"):
+        source(class_names=("a", "b"))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused(number: float, tmp_path: Path) -> None:
+    data = torch.zeros(600, 2, 3)
+    data[570, 1, 2] = number
+    np.save(tmp_path / "signals.npy", data.numpy())
+    with pytest.raises(UserError, match=r"signals: row 570, counted from 0, has a number that is NaN or infinite"):
+        kit.tensor_source("signals", data)
+    with pytest.raises(UserError, match=r"signals.npy: row 570, counted from 0"):
+        kit.mapped_source(tmp_path / "signals.npy")
+    cleaned = kit.mapped_source(
+        tmp_path / "signals.npy", transform=lambda rows: torch.from_numpy(rows).nan_to_num(0, 0, 0)
+    )
+    assert torch.isfinite(cleaned.batch(torch.arange(500)).data).all()
+    values = torch.zeros(20, 1).index_fill(0, torch.tensor([3]), number)
+    with pytest.raises(UserError, match=r"The attributes of rows: row 3, counted from 0"):
+        kit.tensor_source("rows", ROWS, values, attribute_names=("level",))
+
+
 def test_files_that_cannot_be_mapped_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", np.zeros((1, 3)))
     (tmp_path / "text.npy").write_text("no array")
     np.save(tmp_path / "objects.npy", np.array([{}, {}]), allow_pickle=True)
-    for name in ("one", "text", "objects", "missing"):
+    np.save(tmp_path / "words.npy", np.array(["one", "two"]))
+    for name in ("one", "text", "objects", "words", "missing"):
         with pytest.raises(UserError, match=f"{name}.npy"):
             kit.mapped_source(tmp_path / f"{name}.npy")
 
@@ -161,6 +190,20 @@ def test_without_held_out_rows_copies_are_not_searched() -> None:
     found = measured(rows, ring(500, 9))
     assert set(found) == {"frechet"}
     assert found["frechet"].protocol["split"] == "training"
+    assert found["frechet"].protocol["num_real"] == 300
+    assert found["frechet"].reference > 0
+    again = measured(rows, ring(500, 9))
+    assert again["frechet"].reference == found["frechet"].reference
+
+
+@pytest.mark.parametrize("num", [2, 3, 4])
+def test_a_few_rows_have_a_reference_of_halves_or_none(num: int) -> None:
+    record = measured(kit.tensor_source("ring", ring(num, 0), heldout=0.0), ring(10, 9))["frechet"]
+    if num < 4:
+        assert record.reference is None
+        assert f"{num} training rows are too few for a reference" in record.protocol["cannot_judge"]
+    else:
+        assert record.reference > 0
 
 
 def test_the_spread_of_a_collapsed_generator_is_small() -> None:
@@ -181,6 +224,81 @@ def test_samples_come_back_from_files(ending: str, tmp_path: Path) -> None:
     other = dataclasses.replace(info, sample=SampleInfo({"time": 7}, "seven steps"))
     with pytest.raises(UserError, match=r"does not hold samples of shape \(7,\)"):
         kit.read_numbers([path], other)
+
+
+@pytest.mark.parametrize(
+    ("ending", "found"), [(".csv", "4 lines of 9 numbers"), (".npy", r"an array of shape \(4, 9\)")]
+)
+def test_rows_of_another_size_are_refused(ending: str, found: str, tmp_path: Path) -> None:
+    """4 rows of 9 numbers are not 6 samples of 6 numbers."""
+    info, path = kit.info(source(), SAMPLE), tmp_path / f"others{ending}"
+    kit.write_numbers(torch.zeros(4, 9), path, info)
+    with pytest.raises(UserError, match=rf"others{ending} .* \(2, 3\): it has {found}. Each sample needs 6 numbers"):
+        kit.read_numbers([path], info)
+
+
+def test_samples_may_be_one_array_or_rows_of_all_numbers(tmp_path: Path) -> None:
+    info, path = kit.info(source(), SAMPLE), tmp_path / "samples.npy"
+    for rows in (ROWS[0], ROWS[:1], ROWS[:1].flatten(1)):
+        np.save(path, rows.numpy())
+        assert torch.equal(kit.read_numbers([path], info), ROWS[:1])
+    np.save(path, np.full((1, 2, 3), np.nan))
+    with pytest.raises(UserError, match=r"samples.npy: row 0, counted from 0"):
+        kit.read_numbers([path], info)
+    np.save(path, np.zeros((0, 2, 3)))
+    with pytest.raises(UserError, match=r"an array of shape \(0, 2, 3\)"):
+        kit.read_numbers([path], info)
+
+
+def test_arrays_with_labels_are_read_as_train_writes_them(tmp_path: Path) -> None:
+    for labels in (LABELS.numpy() + 5, np.array(["5", "6", "7", "8"])[LABELS.numpy()]):
+        path = in_memory.read((ROWS.numpy(), labels)).write(tmp_path / "written")
+        assert path.suffix == ".npz"
+        rows, classes, names = kit.read_arrays(path)
+        assert torch.equal(rows, ROWS)
+        assert classes is not None
+        assert torch.equal(classes, LABELS)
+        assert names == ("5", "6", "7", "8")
+        assert kit.tensor_source("rows", rows, classes, class_names=names).condition is not None
+        assert torch.equal(kit.read_numbers([path], kit.info(source(), SAMPLE)), ROWS)
+    path = in_memory.read(ROWS.numpy()).write(tmp_path / "plain")
+    assert path.suffix == ".npy"
+    rows, classes, names = kit.read_arrays(path)
+    assert (classes, names) == (None, ())
+    assert torch.equal(rows, ROWS)
+
+
+def test_arrays_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "names.npz", data=ROWS.numpy())
+    np.savez(tmp_path / "few.npz", x=ROWS.numpy(), labels=np.zeros(3, int))
+    np.save(tmp_path / "words.npy", np.array([["a"], ["b"]]))
+    np.save(tmp_path / "flat.npy", np.zeros(3))
+    (tmp_path / "text.npy").write_text("no array")
+    for name, said in (
+        ("names.npz", "has no array 'x'; it has data"),
+        ("few.npz", r"labels\] has shape \(3,\) .* expected \(20,\)"),
+        ("words.npy", "expected numbers"),
+        ("flat.npy", r"shape \(3,\); expected \(N, ...\)"),
+        ("text.npy", "not a NumPy array file"),
+        ("missing.npy", "cannot be read"),
+    ):
+        with pytest.raises(UserError, match=said):
+            kit.read_arrays(tmp_path / name)
+
+
+def test_files_of_rows_of_a_shape_are_recognised(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", ROWS.numpy())
+    np.savez(tmp_path / "rows.npz", x=ROWS.numpy(), labels=LABELS.numpy())
+    np.savez(tmp_path / "other.npz", data=ROWS.numpy())
+    (tmp_path / "text.npy").write_text("no array")
+    for name in ("rows.npy", "rows.npz"):
+        where = str(tmp_path / name)
+        assert kit.holds_arrays(where)
+        assert kit.holds_arrays(where, (2, None))
+        assert not kit.holds_arrays(where, (1, None))
+        assert not kit.holds_arrays(where, (None,))
+    for name in ("other.npz", "text.npy", "missing.npy", "", "rows"):
+        assert not kit.holds_arrays(str(tmp_path / name))
 
 
 def test_other_endings_are_refused(tmp_path: Path) -> None:

@@ -43,7 +43,10 @@ def interpolate(
     folder: Folder,
     out: Annotated[
         Path | None,
-        typer.Option(help="A strip (.png) or a moving picture (.gif, .apng, .mp4); default: FOLDER/walk.gif."),
+        typer.Option(
+            help="A strip (.png) or a moving picture (.gif, .apng, .mp4); default: FOLDER/walk.gif, or a strip where the domain "
+            "has no moving pictures."
+        ),
     ] = None,
     seeds: Seeds = "1,2,3",
     frames: Annotated[
@@ -58,19 +61,20 @@ def interpolate(
     json: Json = False,
 ) -> None:
     """Interpolate between samples in the latent space."""
-    target = out or folder / "walk.gif"
-    moving = target.suffix.lower() in MOVING
-    if moving:
-        _refuse_unless(target, MOVING, fps)
-    elif endings := catalog.endings(folder):  # before torch is imported
-        _refuse_unless(target, _strip_endings(endings))
+    if out and out.suffix.lower() in MOVING:
+        _refuse_unless(out, MOVING, fps)
+    elif out and (endings := catalog.endings(folder)):  # before torch is imported
+        _refuse_unless(out, _strip_endings(endings))
     if latent and (label or space or truncation != 1):
         raise UserError("--latent uses saved latents as they are; leave out --label, --space and --truncation.")
     from zerosum.generation.latents.space import Latents, refuse_huge
 
     saved = Latents.load(latent) if latent else None
     latent_space = _space(folder, saved.space if saved else space)
+    target = out or folder / f"walk{_usual_ending(latent_space)}"
+    moving = target.suffix.lower() in MOVING
     if moving:
+        _refuse_unless(target, MOVING, fps)
         latent_space.refuse_film(target)
     else:
         _refuse_unless(target, _strip_endings(latent_space.run.domain.media.endings))
@@ -78,11 +82,13 @@ def interpolate(
     num_frames = frames if frames is not None else _frames(len(keys), loop, 30 if moving else 8)
     if not moving:
         refuse_huge(latent_space.run, num_frames, target, MOST_COLUMNS)
-    walked = latent_space.render(latent_space.walk(keys, num_frames, loop))
+    path = latent_space.walk(keys, num_frames, loop)
+    walked = latent_space.render(path)
     if moving:
         latent_space.film(walked, target, fps)
     else:
-        latent_space.write(walked, target, math.ceil(num_frames / math.ceil(num_frames / MOST_COLUMNS)))
+        columns = math.ceil(num_frames / math.ceil(num_frames / MOST_COLUMNS))
+        latent_space.write(walked, target, columns, path.condition)
     show({"path": str(target), "frames": num_frames, "keys": len(keys), "space": latent_space.name}, json, str(target))
 
 
@@ -155,7 +161,7 @@ def directions(
     strips = finding.strips(latent_space, found, latent_space.keys(seeds.split(","), label), reach, steps)
     far = tuple(f"{reach * (2 * place / (steps - 1) - 1):+.2g}" for place in range(steps))
     order = f"Directions 0 to {len(found.strengths) - 1} from top to bottom, in standard deviations"
-    latent_space.write(latent_space.render(strips), target, Layout(steps, far, top=order))
+    latent_space.write(latent_space.render(strips), target, Layout(steps, far, top=order), strips.condition)
     table = [
         {"direction": k, "strength": float(strength), "deviation": float(deviation)}
         for k, (strength, deviation) in enumerate(zip(found.strengths, found.deviations, strict=True))
@@ -213,7 +219,9 @@ def project(
         say=say,
     )
     pairs = torch.stack([found.targets, found.samples], 1).flatten(0, 1)
-    latent_space.write(pairs, target, 2 * min(4, len(found.targets)))
+    under = found.latents.condition
+    under = None if under is None else under.repeat_interleave(2, 0)
+    latent_space.write(pairs, target, 2 * min(4, len(found.targets)), under)
     saved = target.with_suffix(".safetensors")
     found.latents.save(saved)
     values = {str(path): float(value) for path, value in zip(files, found.psnr, strict=True)}
@@ -233,6 +241,14 @@ def _frames(num_keys: int, loop: bool, each: int) -> int:
 def _strip_endings(own: Iterable[str]) -> tuple[str, ...]:
     """The endings that `interpolate` writes. own: those of the domain."""
     return tuple(dict.fromkeys((*PICTURES, *own, *MOVING)))
+
+
+def _usual_ending(space: Space) -> str:
+    """Of the file that `interpolate` writes by default: a moving picture, else a strip, else a file of samples."""
+    media = space.run.domain.media
+    if media.film is not None:
+        return ".gif"
+    return media.preview_ending if media.draws else Path(media.sample_file).suffix
 
 
 def _space(folder: Path, name: str | None) -> Space:

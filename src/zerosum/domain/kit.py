@@ -4,16 +4,18 @@ Legend: N rows, ``...`` the shape of one sample, C classes, A attributes, F feat
 
     tensor_source(name, data, labels=...)      rows in memory, with a held-out part
     mapped_source(path, labels=...)            rows of a .npy file that stays on the disk
+    holds_arrays, read_arrays                  files .npy and .npz of rows, with or without labels
     info(source, sample, payload)              what a domain says of such a source
     class_condition, attribute_condition       what labels (N,) or attributes (N, A) say of the rows
     FeatureEvaluator(source, extract, name)    Frechet distance and copies in any features, with controls that must fail
-    write_numbers, read_numbers, ENDINGS       samples as .npy or .csv
+    write_numbers, read_numbers, ENDINGS       samples as .npy or .csv (.npz is read too)
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zerosum.data import numpy_files
+from zerosum.data.opening import is_regular, path_of
 from zerosum.domain.contract import QuickMetrics, WriteOptions, stage
 from zerosum.domain.info import AttributeCondition, ClassCondition, Condition, DatasetInfo, SampleInfo
 from zerosum.engine.game import Batch
@@ -36,10 +39,16 @@ from zerosum.metrics.record import Record, unclear
 
 ENDINGS = (".npy", ".csv")
 """Of the files that `write_numbers` writes and `read_numbers` reads."""
+ROWS, LABELS = "x", "labels"
+"""The arrays of an .npz file of rows with labels, as `zs.train((x, labels))` writes it."""
+NUMBERS = "buif"
+"""The kinds of NumPy types that are real numbers."""
 NUM_EXAMPLES = 64
 """Rows of attributes that a published generator keeps to sample under."""
 BATCH = 512
 """Rows whose features are computed at once."""
+LEAST_MEASURED = 2
+"""Rows of which a Frechet distance can be computed."""
 
 
 # --- conditions
@@ -176,30 +185,49 @@ def tensor_source(
 ) -> TensorSource:
     """A source of rows (N, ...) in memory; a share `heldout` of them, drawn from the seed, is never trained on.
 
-    labels: (N,) integers, the classes, or with `attribute_names` (N, A) numbers. UserError where sizes do not fit.
+    labels: (N,) integers, the classes, or with `attribute_names` (N, A) numbers. UserError where sizes do not fit, and for
+    numbers that are NaN or infinite.
     """
+    refuse_not_finite(data, name)
     training, held = heldout_split(len(data), heldout, seed)
-    labels, condition = _labelled(labels, class_names, attribute_names, len(data), training)
+    labels, condition = _labelled(labels, class_names, attribute_names, len(data), training, name)
     told = (*notes, heldout_note(len(held))) if len(held) else tuple(notes)
     first, second = (None, None) if labels is None else (labels[training], labels[held])
     return TensorSource(name, data[training], data[held], first, second, condition, told)
 
 
+def refuse_not_finite(rows: Tensor, where: object, first: int = 0) -> None:
+    """UserError names `where` and the first row of (N, ...) with a number that is NaN or infinite. first: the number of row 0."""
+    if len(rows) and not bool(torch.isfinite(rows).all()):
+        row = int(torch.isfinite(rows).reshape(len(rows), -1).all(1).logical_not().nonzero()[0])
+        raise UserError(
+            f"{where}: row {first + row}, counted from 0, has a number that is NaN or infinite. Remove such rows."
+        )
+
+
 def _labelled(
-    labels: Tensor | None, class_names: Sequence[str], attribute_names: Sequence[str], num: int, training: Tensor
+    labels: Tensor | None,
+    class_names: Sequence[str],
+    attribute_names: Sequence[str],
+    num: int,
+    training: Tensor,
+    name: str,
 ) -> tuple[Tensor | None, Condition | None]:
-    """Labels as the players receive them, and the condition that describes them."""
+    """Labels as the players receive them, and the condition that describes them. name: of the source, for messages."""
     if labels is None:
         return None, None
     if len(labels) != num:
         raise UserError(f"labels has {len(labels)} entries for {num} rows.")
     if attribute_names:
+        refuse_not_finite(labels, f"The attributes of {name}")
         return attribute_condition(labels, attribute_names, training)
-    labels = labels.long()
-    if labels.dim() != 1 or int(labels.min()) < 0:
+    given, labels = labels, labels.long()
+    if labels.dim() != 1 or int(labels.min()) < 0 or not bool((labels == given).all()):
         raise UserError(
             "labels must be one whole number a row, from 0. Give attribute_names for numbers (N, attributes)."
         )
+    if class_names and int(labels.max()) >= len(class_names):
+        raise UserError(f"labels has the class {int(labels.max())}, and class_names names {len(class_names)} classes.")
     return labels, class_condition(labels[training], class_names or list(map(str, range(int(labels.max()) + 1))))
 
 
@@ -266,11 +294,12 @@ def mapped_source(
 ) -> MappedSource:
     """A source of the rows of a .npy file, which is mapped and not read as a whole (once, for its fingerprint).
 
-    UserError for a file that is no array of numbers. The other arguments are those of `tensor_source` and MappedSource.
+    UserError for a file that is no array of numbers, and for numbers that are NaN or infinite after `transform`. The other
+    arguments are those of `tensor_source` and MappedSource.
     """
     try:
         for name, header in numpy_files.headers(path).items():
-            numpy_files.refuse_objects(header, f"{path}: {name}")
+            _refuse_other_types(header, f"{path}: {name}", NUMBERS if transform is _as_float32 else f"{NUMBERS}c")
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
@@ -278,8 +307,11 @@ def mapped_source(
         raise UserError(f"{path} cannot be read as an array: {error}.") from None
     if not isinstance(array, np.ndarray) or array.ndim == 0 or len(array) < 2:
         raise UserError(f"{path} holds no rows; give an array of at least two.")
+    if array.dtype.kind in "fc" or transform is not _as_float32:
+        for start in range(0, len(array), BATCH):
+            refuse_not_finite(transform(np.array(array[start : start + BATCH])), path, start)
     training, held = heldout_split(len(array), heldout, seed)
-    labels, condition = _labelled(labels, class_names, attribute_names, len(array), training)
+    labels, condition = _labelled(labels, class_names, attribute_names, len(array), training, str(path))
     for rows in (training, labels):
         digest.update(b"" if rows is None else rows.numpy().tobytes())
     told = (*notes, heldout_note(len(held))) if len(held) else tuple(notes)
@@ -308,7 +340,9 @@ def flat(samples: Tensor) -> Tensor:
 class FeatureEvaluator:
     """Measures samples in features (N, ...) -> (N, F): their Frechet distance from real rows, and copies of training rows.
 
-    Real rows are held-out ones where there are at least `fewest`, else training rows. With each value stand those of controls:
+    Real rows are held-out ones where there are at least `fewest`. Else they are one half of the training rows (or `num_samples`
+    of them), and the reference is measured on the other half; with fewer than four training rows there is no reference. With
+    each value stand those of controls:
     noise with the mean and deviation of each number of the data, and numbers that are shuffled among the rows, must fail in the
     distance; copies of training rows must fail in the search for copies. A measure that does not tell real rows from its controls
     says that it cannot judge.
@@ -329,8 +363,9 @@ class FeatureEvaluator:
     ) -> None:
         self.source, self.extract, self.name, self.seed = source, extract, name, seed
         held = source.num_heldout if source.num_heldout >= self.fewest else 0
-        self.num_samples = min(num_samples, held or source.num_rows)
         self._held = bool(held)
+        self._halved = not self._held and source.num_rows >= 2 * LEAST_MEASURED
+        self.num_samples = min(num_samples, held or source.num_rows // (2 if self._halved else 1))
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Computes the features of real rows, and what the controls score."""
@@ -364,8 +399,10 @@ class FeatureEvaluator:
             {**protocol, "controls": {name: value for name, value in controls.items() if name != "real"}},
             "lower",
             "Distance between the normal distributions fitted to features of real and generated samples.",
-            controls["real"],
+            controls["real"] if self._held or self._halved else None,
         )
+        if not self._held and not self._halved:
+            return record.doubted(f"{self.source.num_rows} training rows are too few for a reference.")
         return record.doubted(unclear(controls, "lower", "real rows"))
 
     def _copies(self, found: Tensor, tag: str, protocol: Mapping[str, Any]) -> Record:
@@ -386,6 +423,7 @@ class FeatureEvaluator:
             "num_real": len(self._real),
             "num_fake": num_fake,
             "split": "held out" if self._held else "training",
+            **({"reference": "the other half of the training rows"} if self._halved else {}),
             "seed": self.seed,
             "torch": torch.__version__,
         }
@@ -398,9 +436,12 @@ class FeatureEvaluator:
         return torch.cat(parts).flatten(1)
 
     def _rows(self, held: bool, purpose: str) -> Tensor:
-        """At most num_samples real rows, on the CPU."""
+        """At most num_samples real rows, on the CPU. Without held-out rows those of "real" and "controls" are disjoint halves."""
         num = self.source.num_heldout if held else self.source.num_rows
-        rows = torch.randperm(num, generator=generator(self.seed, "evaluate", purpose))[: self.num_samples]
+        drawn = "real" if self._halved else purpose
+        order = torch.randperm(num, generator=generator(self.seed, "evaluate", drawn))
+        start = self.num_samples if self._halved and purpose == "controls" else 0
+        rows = order[start : start + self.num_samples]
         batch = self.source.heldout_batch(rows) if held else self.source.batch(rows)
         return batch.data.detach().cpu()
 
@@ -459,18 +500,96 @@ def write_numbers(samples: Tensor, path: Path, info: DatasetInfo, options: Write
 
 
 def read_numbers(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
-    """(N, ...) float32 samples of .npy or .csv files; UserError where one does not hold samples of the shape in `info`."""
+    """(N, ...) float32 samples of .npy, .npz or .csv files, as `write_numbers` writes them.
+
+    An array has the shape (N, ...) of samples, that of one sample, or (N, F) with all numbers of a sample in a row, as the lines
+    of a .csv. UserError names a file with rows of another size, or with numbers that are NaN or infinite.
+    """
     return torch.cat([_read(path, info.sample.shape) for path in paths])
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> Tensor:
-    try:
-        if path.suffix.lower() == ".npy":
-            for name, header in numpy_files.headers(path).items():
-                numpy_files.refuse_objects(header, f"{path}: {name}")
-            rows = np.load(path, allow_pickle=False)
-        else:
+    if path.suffix.lower() in numpy_files.SUFFIXES:
+        rows = _arrays(path)[0]
+    else:
+        try:
             rows = np.loadtxt(path, delimiter=",", ndmin=2)
-        return torch.from_numpy(np.asarray(rows, dtype=np.float32)).reshape(-1, *shape)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path} does not hold samples of shape {shape}: {error}.") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} does not hold samples of shape {shape}: {error}.") from None
+    size = math.prod(shape)
+    if not rows.size or not (rows.shape[1:] == shape or rows.shape == shape or rows.shape[1:] == (size,)):
+        found = f"an array of shape {rows.shape}"
+        if path.suffix.lower() not in numpy_files.SUFFIXES:
+            found = f"{rows.shape[0]} lines of {rows.shape[1]} numbers"
+        raise UserError(
+            f"{path} does not hold samples of shape {shape}: it has {found}. Each sample needs {size} numbers."
+        )
+    samples = _as_float32(rows).reshape(-1, *shape)
+    refuse_not_finite(samples, path)
+    return samples
+
+
+def holds_arrays(where: str, row: Sequence[int | None] = ()) -> bool:
+    """Whether a path is a .npy or .npz file that `read_arrays` can read, with rows of this shape; never raises.
+
+    row: the shape of one row, None for an axis of any length; (): any row.
+    """
+    path = path_of(where)
+    if path.suffix.lower() not in numpy_files.SUFFIXES or not is_regular(path):
+        return False
+    try:
+        headers = numpy_files.headers(path)
+    except (OSError, UserError):
+        return False
+    header = headers.get(ROWS) if path.suffix.lower() == ".npz" else next(iter(headers.values()))
+    if header is None or header.dtype.kind not in NUMBERS or len(header.shape) < 2:
+        return False
+    found = header.shape[1:]
+    return not row or (
+        len(found) == len(row) and all(want in (None, have) for want, have in zip(row, found, strict=True))
+    )
+
+
+def read_arrays(path: Path) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
+    """(rows (N, ...) float32, labels (N,) int64 or None, names of the classes) of a .npy file, or of an .npz file.
+
+    An .npz holds the rows as the array "x" and the class of each row as "labels" (N,), whole numbers or texts, as
+    `zs.train((x, labels))` writes them; without "labels" there are no classes. The classes are the distinct labels in order.
+    UserError names what is wrong with the file.
+    """
+    rows, labels = _arrays(path)
+    if rows.ndim < 2 or not rows.size:
+        raise UserError(f"{path} holds an array of shape {rows.shape}; expected (N, ...), one row for each sample.")
+    if labels is None:
+        return _as_float32(rows), None, ()
+    if labels.shape not in ((len(rows),), (len(rows), 1)) or labels.dtype.kind not in "biuU":
+        raise UserError(
+            f"{path}[{LABELS}] has shape {labels.shape} and type {labels.dtype} for {len(rows):,} rows; expected "
+            f"({len(rows)},) whole numbers or texts, one class for each row."
+        )
+    values, classes = np.unique(labels.reshape(-1), return_inverse=True)
+    return _as_float32(rows), torch.from_numpy(classes.reshape(-1).astype(np.int64)), tuple(map(str, values.tolist()))
+
+
+def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """The array of rows of a .npy or .npz file, and its labels where there are some."""
+    try:
+        with numpy_files.arrays(path) as found:
+            archive = path.suffix.lower() == ".npz"
+            name = ROWS if archive else path.stem
+            if name not in found:
+                raise UserError(
+                    f"{path} has no array {ROWS!r}; it has {', '.join(found) or 'none'}. Save the rows as {ROWS!r} and, where "
+                    f"there are classes, {LABELS!r}: np.savez(path, {ROWS}=rows, {LABELS}=classes)."
+                )
+            _refuse_other_types(found[name], found.place(name), NUMBERS)
+            return found.read(name), found.read(LABELS) if archive and LABELS in found else None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read as an array: {error}.") from None
+
+
+def _refuse_other_types(header: numpy_files.Header, where: str, kinds: str) -> None:
+    """UserError for an array of Python objects, and for one of texts, dates or other values that are no numbers."""
+    numpy_files.refuse_objects(header, where)
+    if header.dtype.kind not in kinds:
+        raise UserError(f"{where} holds values of type {header.dtype}; expected numbers.")

@@ -19,7 +19,6 @@ from zerosum.domain.glyphs import Glyphs, glyphs_for
 from zerosum.errors import UserError
 from zerosum.evaluation.evaluate_saved import SavedEvaluator
 from zerosum.formatting import format_number, interval
-from zerosum.generation.sampler import Sampler
 from zerosum.report.comparison import SURE, Comparison, ComparisonRow, side_by_side
 from zerosum.report.read import as_dict
 from zerosum.run_folder import RunFolder
@@ -39,7 +38,7 @@ SERIES = ("#2459b8", "#b94d12", "#17735a", "#6b3fa0", "#8a6100", "#b3261e", "#1f
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One run: its short name, step, recipe, records as plain values, and samples to show."""
+    """One run: its short name, step, recipe, records as plain values, and samples to show with their condition."""
 
     name: str
     path: Path
@@ -47,6 +46,7 @@ class ComparedRun:
     recipe: str
     records: list[dict[str, Any]]
     samples: Tensor
+    condition: Tensor | None
 
     def plain(self) -> dict[str, Any]:
         """What a program may read of it."""
@@ -90,15 +90,12 @@ def hold(
         say(f"{name}: measuring {measurer.evaluator.num_samples:,} samples ...")
         step, sampler, recipe = measurer.generator(folder.root)
         records = measurer.measured(step, sampler, recipe).plain()
-        samples = measurer.plan.domain.media.postprocess(_shown(measurer.plan.domain, sampler), recipe)
-        entries.append(ComparedRun(name, folder.root, step, recipe.name, records, samples))
+        num = domain.media.num_shown or NUM_SHOWN
+        condition = sampler.conditions(num, SEED)
+        samples = domain.media.postprocess(sampler.sample(num, SEED, condition), recipe)
+        entries.append(ComparedRun(name, folder.root, step, recipe.name, records, samples, condition))
     table = side_by_side(names, [entry.records for entry in entries])
     return RunComparison(measurer.plan.domain, measurer.plan.info, tuple(entries), table)
-
-
-def _shown(domain: Domain, sampler: Sampler) -> Tensor:
-    num = domain.media.num_shown or NUM_SHOWN
-    return sampler.sample(num, SEED, sampler.conditions(num, SEED))
 
 
 def _refuse_different(folders: Sequence[RunFolder]) -> None:
@@ -186,7 +183,8 @@ def _grid(comparison: RunComparison, entry: ComparedRun) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"grid{comparison.domain.media.preview_ending}"
         made = entry.samples.new_empty(len(entry.samples), 0)  # the noise is not known here
-        comparison.domain.media.preview(entry.samples, path, PreviewContext(COLUMNS, comparison.info, made))
+        context = PreviewContext(COLUMNS, comparison.info, made, condition=entry.condition)
+        comparison.domain.media.preview(entry.samples, path, context)
         with Image.open(path) as image:
             return np.asarray(image)
 

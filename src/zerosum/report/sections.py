@@ -84,6 +84,8 @@ def next_section(folder: RunContents) -> str:
         "Compare with classical models": f"zerosum baseline {place}",
         "Write this page again": f"zerosum report {place}",
     }
+    if folder.run.get("has_baselines") is False:  # an older run.json does not say
+        del commands["Compare with classical models"]
     rows = "".join(
         f"<div><dt>{label}</dt><dd><code>{text(command)}</code></dd></div>" for label, command in commands.items()
     )

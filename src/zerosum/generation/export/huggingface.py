@@ -55,7 +55,6 @@ def _preview(run: TrainedGenerator, path: Path) -> None:
     columns = classes if by_class else COLUMNS
     labels = [index % columns for index in range(ROWS * columns)] if by_class else None
     num = run.domain.media.num_shown or ROWS * columns
-    samples = run.sample(num, 0, labels if not run.domain.media.num_shown else None)
-    noise = run.sampler.noise(num, 0)
-    told = run.sampler.conditions(num, 0) if run.sampler.examples is not None else None
-    run.domain.media.preview(samples, path, PreviewContext(columns, run.sampler.info, noise, condition=told))
+    labels = labels if not run.domain.media.num_shown else None
+    samples, noise, condition = run.sample(num, 0, labels), run.sampler.noise(num, 0), run.condition(num, 0, labels)
+    run.domain.media.preview(samples, path, PreviewContext(columns, run.sampler.info, noise, condition=condition))

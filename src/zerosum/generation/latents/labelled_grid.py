@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -29,7 +29,7 @@ class Layout:
 
     names: of the columns; where there are more than MOST_COLUMNS they go on in further bands below. instead: what stands above a
     column whose name no font can draw. top, left: what the samples along the top and down the left side are. each: the class of
-    each sample, fit for the name of a file; () where they have none.
+    each sample, fit for the name of a file; () where they have none. condition: (N, ...) of the samples, see PreviewContext.
     """
 
     columns: int = 0
@@ -38,6 +38,7 @@ class Layout:
     left: str = ""
     each: tuple[str, ...] = ()
     instead: tuple[str, ...] = ()
+    condition: Tensor | None = field(default=None, compare=False)
 
 
 Word = tuple[str, str | None]
@@ -58,14 +59,18 @@ def write(
     """Writes samples (N, ...) as one picture of that layout. options: see PreviewContext."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if not (layout.names or layout.top or layout.left):
-        domain.media.preview(samples, target, PreviewContext(layout.columns, info, options=options))
+        context = PreviewContext(layout.columns, info, condition=layout.condition, options=options)
+        domain.media.preview(samples, target, context)
         return
     rows = len(samples) // layout.columns
-    cells = samples[: rows * layout.columns].view(rows, layout.columns, *samples.shape[1:])
+    cells, conditions = (_rows(each, rows, layout.columns) for each in (samples, layout.condition))
+    assert cells is not None
     bands, (words, numbered) = [], _words(layout)
     for start in range(0, layout.columns, MOST_COLUMNS if layout.names else layout.columns):
-        part = cells[:, start : start + (MOST_COLUMNS if layout.names else layout.columns)]
-        sheet = _drawn(domain, part.flatten(0, 1), PreviewContext(part.shape[1], info, options=options))
+        band = slice(start, start + (MOST_COLUMNS if layout.names else layout.columns))
+        part, under = cells[:, band], None if conditions is None else conditions[:, band].flatten(0, 1)
+        context = PreviewContext(part.shape[1], info, condition=under, options=options)
+        sheet = _drawn(domain, part.flatten(0, 1), context)
         bands.append(_named(sheet, words[start : start + part.shape[1]]) if layout.names else sheet)
     legend = _wrapped(NUMBERED, bands[0].width) if numbered else []
     sheet = _stacked([*bands, *(_line(line, bands[0].width, SMALL) for line in legend)])
@@ -78,6 +83,11 @@ def write(
         whole.paste(sheet, (side.width, 0))
         sheet = whole
     sheet.save(target)
+
+
+def _rows(values: Tensor | None, rows: int, columns: int) -> Tensor | None:
+    """(N, ...) -> (rows, columns, ...), without those of a last row that is not full."""
+    return None if values is None else values[: rows * columns].view(rows, columns, *values.shape[1:])
 
 
 def _drawn(domain: Domain, samples: Tensor, scene: PreviewContext) -> Image.Image:

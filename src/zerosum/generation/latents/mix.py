@@ -61,15 +61,24 @@ def mixed(space: Space, rows: Latents, columns: Latents, layers: tuple[int, ...]
 
 def sheet(space: Space, rows: Latents, columns: Latents, layers: tuple[int, ...]) -> tuple[Tensor, Layout]:
     """(samples, layout): the columns' samples on top, the rows' at the left, the mixtures between, and what each side gives."""
-    tops, sides = space.render(columns), space.render(rows)
-    inner = torch.split(space.render(mixed(space, rows, columns, layers)), len(columns))
+    tops, sides, both = space.render(columns), space.render(rows), mixed(space, rows, columns, layers)
+    inner = torch.split(space.render(both), len(columns))
     corner = torch.zeros_like(tops[:1])
     lines = [
         torch.cat([corner, tops]),
         *(torch.cat([side[None], line]) for side, line in zip(sides, inner, strict=True)),
     ]
     top, left = meaning(layers, num_layers(space))
-    return torch.cat(lines), Layout(len(columns) + 1, top=top, left=left)
+    return torch.cat(lines), Layout(len(columns) + 1, top=top, left=left, condition=_conditions(rows, columns))
+
+
+def _conditions(rows: Latents, columns: Latents) -> Tensor | None:
+    """What the samples of the sheet are made under, by rows; the empty corner counts as the first sample at the left."""
+    if rows.condition is None or columns.condition is None:
+        return None
+    lines = [torch.cat([rows.condition[:1], columns.condition])]
+    lines += [one.expand(len(columns) + 1, *one.shape) for one in rows.condition]
+    return torch.cat(lines)
 
 
 def meaning(layers: tuple[int, ...], count: int) -> tuple[str, str]:

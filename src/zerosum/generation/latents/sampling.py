@@ -110,7 +110,8 @@ def class_grid(
     samples = run.sampler.make(noise, columns.repeat(rows), truncation=truncation)
     names = tuple(str(known[int(label)]) for label in columns)
     numbers = tuple(str(int(label)) for label in columns)
-    layout = Layout(len(columns), names, each=classes(run, columns) * rows, instead=numbers)
+    each = classes(run, columns) * rows
+    layout = Layout(len(columns), names, each=each, instead=numbers, condition=columns.repeat(rows))
     return run.domain.media.postprocess(samples, run.recipe), layout
 
 

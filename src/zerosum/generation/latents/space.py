@@ -156,9 +156,18 @@ class Space:
                 else "These latents come with labels or attributes, and this generator was trained without."
             )
 
-    def write(self, samples: Tensor, path: Path, layout: int | Layout) -> None:
-        """Samples row by row as one picture; layout: the number of columns, or more about them."""
-        write(self.run, samples, path, layout)
+    def write(self, samples: Tensor, path: Path, layout: int | Layout, condition: Tensor | None = None) -> None:
+        """Samples row by row as one picture; layout: the number of columns, or more about them. condition: of `Latents`, for
+        each sample; None: that of the layout."""
+        layout = Layout(layout) if isinstance(layout, int) else layout
+        condition = layout.condition if condition is None else condition
+        write(self.run, samples, path, replace(layout, condition=self._labels(condition)))
+
+    def _labels(self, condition: Tensor | None) -> Tensor | None:
+        """The condition as previews take it: of class weights (N, K) the class with the largest weight."""
+        if condition is None or not isinstance(self.sampler.info.condition, ClassCondition):
+            return condition
+        return condition.argmax(1) if condition.is_floating_point() else condition
 
     def film(self, samples: Tensor, path: Path, frames_per_second: float) -> None:
         """Samples one after the other as a moving picture; UserError for a domain that has none."""
