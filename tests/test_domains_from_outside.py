@@ -68,6 +68,14 @@ def test_a_domain_by_entry_point_is_listed_trains_resumes_and_samples(tmp_path: 
     assert "modes" in run(tmp_path, "resume", "killed", paths=paths)
     run(tmp_path, "sample", "killed", "--num", 9, "--seed", 3, "--out", "samples.csv", paths=paths)
     assert len((tmp_path / "samples.csv").read_text().splitlines()) == 9
+    run(tmp_path, "export", "killed", "--format", "huggingface", "--out", "hub", paths=paths)
+    card = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
+    assert "| package of the domain | circle-gan 1.0 |" in card
+    assert "`pip install circle-gan`" in card
+    missing = run(tmp_path, "train", "missing/path", status=2, paths=paths)
+    assert "circle: points on a circle in the plane" in missing.partition("What can be trained on")[2]
+    assert "images: " in missing
+    assert "circle: " not in run(tmp_path, "train", "missing/path", status=2)
     refused = run(tmp_path, "sample", "killed", "--num", 9, "--out", "other.csv", status=2)
     assert "There is no domain 'circle' in this process." in refused
     assert "install the package" in refused
@@ -121,6 +129,8 @@ def test_a_registered_domain_trains_in_this_program(circle: Any, tmp_path: Path)
     assert [each.name for each in catalog.unlisted()] == ["circle"]
     done = zs.train("circle", out=tmp_path / "run", overrides={"steps": 3, "batch": 8, "threads": 1})
     assert done.sample(4, seed=0).shape == (4, 2)
+    done.export("huggingface", tmp_path / "hub")
+    assert "call `zerosum.register(DOMAIN)`" in (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
 
 
 def test_names_that_are_taken_are_refused(circle: Any) -> None:

@@ -53,6 +53,12 @@ def installed_domains() -> list[tuple[str, str]]:
     return sorted(found)
 
 
+def package_of(name: str) -> tuple[str, str] | None:
+    """(name, version) of the installed package that brings a domain; None for a built-in or registered domain."""
+    found = next((each.dist for each in _entry_points() if each.name == name and each.dist), None)
+    return (found.name, found.version) if found else None
+
+
 def _entry_point(name: str) -> EntryPoint:
     """The entry point of a domain of an installed package."""
     return next(each for each in _entry_points() if each.name == name)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zerosum import catalog
 from zerosum.formatting import format_value, metric_words
 from zerosum.generation.export.program import condition_name, description
 from zerosum.generation.sampler import TrainedGenerator
@@ -28,6 +29,7 @@ def model_card(run: TrainedGenerator, config: Mapping[str, Any], licence: str | 
         _table(
             {
                 "data": run.domain.data.describe(info),
+                "package of the domain": _package(run),
                 "fingerprint of the data (SHA-256)": info.fingerprint,
                 "recipe": f"{recipe.name}, loss {recipe.loss}, penalties {', '.join(recipe.penalties) or 'none'}",
                 "generator": f"{config['architectures'][0]}, {_count(run):,} parameters",
@@ -86,6 +88,31 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= MOST_NAMED else ", ".join([*names[:MOST_NAMED], "... (see config.json)"])
 
 
+def _package(run: TrainedGenerator) -> str:
+    """The installed package that the domain comes from; "" for a domain of zerosum itself."""
+    if run.domain.name in catalog.listed_domains():
+        return ""
+    found = catalog.package_of(run.domain.name)
+    return f"{found[0]} {found[1]}" if found else "none: a program registered the domain with `zerosum.register`"
+
+
+def _installing(run: TrainedGenerator) -> str:
+    """What has to be there before a generator of a domain from outside can be loaded; "" for a domain of zerosum itself."""
+    if run.domain.name in catalog.listed_domains():
+        return ""
+    name, found = run.domain.name, catalog.package_of(run.domain.name)
+    if found is None:
+        return (
+            f"The domain {name!r} is not part of zerosum, and no installed package brought it. Get the code that defines it from "
+            "the author of this generator, and call `zerosum.register(DOMAIN)` before `zerosum.load`.\n\n"
+        )
+    return (
+        f"The domain {name!r} is not part of zerosum. The package {found[0]} brings it (version {found[1]} wrote this card). "
+        f"Install it beside zerosum first: `pip install {found[0]}` where it is published on an index, else `pip install` with "
+        "the folder or address where its author offers it.\n\n"
+    )
+
+
 def _usage(run: TrainedGenerator) -> str:
     told = condition_name(run.sampler)
     given = {None: "", "labels": ", labels", "attributes": ", attributes", "condition": ", condition"}[told]
@@ -99,7 +126,7 @@ def _usage(run: TrainedGenerator) -> str:
     pixels = run.domain.media.pixels
     kind = "images in [-1, 1]" if pixels else "encoded as for training"
     real = "" if pixels else "Tensors are encoded as for training; `zerosum sample` decodes them.\n\n"
-    return f"""```
+    return f"""{_installing(run)}```
 zerosum sample .                  # in this folder
 ```
 
