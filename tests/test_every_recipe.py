@@ -44,7 +44,7 @@ def test_what_sees_the_rows_of_a_part_alone_is_known(name: str) -> None:
     recipe = name.partition(" ")[2]
     assert any("BatchNorm" in module for module in found) is (recipe in BATCH_NORM)
     assert [module for module in found if "BatchNorm" not in module] == (
-        ["discriminator (Discriminator)"] if recipe == "ctgan" else []
+        ["discriminator (TableDiscriminator)"] if recipe == "ctgan" else []
     )
 
 

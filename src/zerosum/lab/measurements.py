@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domains.toy.densities import Density
-from zerosum.domains.toy.measures import Cells, divergences
+from zerosum.domains.toy.measures import DensityCells, divergences
 from zerosum.engine import losses
 from zerosum.engine.duel import Prior
 from zerosum.engine.game import DISCRIMINATOR, GENERATOR, DiscriminatorOutput
@@ -171,7 +171,7 @@ class Measure:
         self.on_line = self.density.num_dims == 1
         self.noise = even_noise(setup.settings.recipe().prior, NUM)
         self.real = even_points(self.density, NUM)
-        self.cells = Cells(self.density.box, CELLS[self.density.num_dims])
+        self.cells = DensityCells(self.density.box, CELLS[self.density.num_dims])
         self.p = self.cells.probabilities(self.density)
         self.of_real = self.cells.index(self.real)
         shares = (torch.arange(NUM, dtype=torch.float64) + 0.5) / NUM

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zerosum.domains.toy import densities, drawing
 from zerosum.domains.toy.drawing import Curves
-from zerosum.domains.toy.networks import Discriminator, Generator
+from zerosum.domains.toy.networks import ToyDiscriminator, ToyGenerator
 from zerosum.engine import (
     Duel,
     OptimizerConfig,
@@ -88,8 +88,8 @@ def run(seed: int) -> Findings:
     """Plays the four phases and measures at the end of (b) and (d)."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, "figure 1"))
-        net_g = Generator(1, latent=1, width=32, depth=2, activation="tanh")
-        net_d = Discriminator(1, width=64, depth=2, activation="leaky_relu")
+        net_g = ToyGenerator(1, latent=1, width=32, depth=2, activation="tanh")
+        net_d = ToyDiscriminator(1, width=64, depth=2, activation="leaky_relu")
     _fit_start(net_g)
     data = RowSource(DATA.sample(2**17, generator(seed, "data")))
     frames = [_frame(PHASES[0].title, net_g, net_d)]
@@ -101,7 +101,7 @@ def run(seed: int) -> Findings:
     return Findings([*_checks_of_best_d(trained), *_checks_of_end(last)], {"frames": frames, "ends": ends})
 
 
-def _fit_start(net_g: Generator) -> None:
+def _fit_start(net_g: ToyGenerator) -> None:
     """Fits G by least squares, not by a game, to map the noise to the distribution START."""
     z = NOISE[::20, None]
     wanted = START[0] + START[1] * torch.special.ndtri((0.98 * z + 1) / 2)
@@ -118,7 +118,7 @@ def _fit_start(net_g: Generator) -> None:
     optimizer.step(closure)  # type: ignore[no-untyped-call]
 
 
-def _play(phase: Phase, net_g: Generator, net_d: Discriminator, data: RowSource, seed: int) -> list[Frame]:
+def _play(phase: Phase, net_g: ToyGenerator, net_d: ToyDiscriminator, data: RowSource, seed: int) -> list[Frame]:
     """The frames of a phase: closer together at its start, where more changes."""
     learning = {
         name: OptimizerConfig(lr=Schedule(rate, rate / 100, "cosine", over_steps=phase.steps), betas=(0.0, 0.99))
@@ -144,7 +144,7 @@ def _play(phase: Phase, net_g: Generator, net_d: Discriminator, data: RowSource,
 
 
 @torch.no_grad()
-def _frame(title: str, net_g: Generator, net_d: Discriminator) -> Frame:
+def _frame(title: str, net_g: ToyGenerator, net_d: ToyDiscriminator) -> Frame:
     p = DATA.log_prob(X[:, None]).exp()
     made = net_g(NOISE[:, None]).squeeze(1)
     q = drawing.smoothed(made, X, BLUR)

@@ -189,7 +189,7 @@ def test_a_label_changes_the_shape_and_the_verdict() -> None:
 
 def test_pointnet_takes_points_in_any_order_and_number() -> None:
     torch.manual_seed(0)
-    judge = networks.Discriminator(16, widths=(8, 8), head=8)
+    judge = networks.PointDiscriminator(16, widths=(8, 8), head=8)
     clouds = torch.rand(4, 16, 3)
     mixed = clouds[:, torch.randperm(16)]
     torch.testing.assert_close(judge(clouds), judge(mixed))

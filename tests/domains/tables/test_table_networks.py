@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from zerosum.domains.tables import terms
-from zerosum.domains.tables.layout import Block, condition_on
-from zerosum.domains.tables.networks import Discriminator, Generator, UniformFromNoise
+from zerosum.domains.tables.layout import TransformedBlock, condition_on
+from zerosum.domains.tables.networks import TableDiscriminator, TableGenerator, UniformFromNoise
 from zerosum.engine.game import DiscriminatorOutput, LossContext
 from zerosum.engine.seeds import SeededNoise
 
 BLOCKS = (
-    Block("age", "numeric", 0, 1),
-    Block("city", "category", 1, 4),
-    Block("pay", "mixture", 5, 3),
-    Block("kind", "category", 8, 2),
+    TransformedBlock("age", "numeric", 0, 1),
+    TransformedBlock("city", "category", 1, 4),
+    TransformedBlock("pay", "mixture", 5, 3),
+    TransformedBlock("kind", "category", 8, 2),
 )
 NUM, WIDE = 4, 10
 CHOICES = [(1, 5), (6, 8), (8, 10)]
@@ -28,15 +28,15 @@ def noise(num: int, seed: int = 0, size: int = 64) -> Tensor:
     return torch.randn(num, size, generator=torch.Generator().manual_seed(seed))
 
 
-def generator(num_attributes: int = NUM + WIDE, **options: object) -> Generator:
+def generator(num_attributes: int = NUM + WIDE, **options: object) -> TableGenerator:
     torch.manual_seed(0)
-    return Generator(BLOCKS, latent=64, num_attributes=num_attributes, width=16, **options)  # type: ignore[arg-type]
+    return TableGenerator(BLOCKS, latent=64, num_attributes=num_attributes, width=16, **options)  # type: ignore[arg-type]
 
 
 WITH_MISSING = (
-    Block("age", "numeric", 0, 3, missing=True),
-    Block("pay", "mixture", 3, 4, missing=True),
-    Block("city", "category", 7, 2),
+    TransformedBlock("age", "numeric", 0, 3, missing=True),
+    TransformedBlock("pay", "mixture", 3, 4, missing=True),
+    TransformedBlock("city", "category", 7, 2),
 )
 
 
@@ -108,7 +108,7 @@ def test_without_chance_the_largest_logit_is_picked_and_a_little_changes_little(
 @pytest.mark.parametrize("straight", [True, False])
 def test_a_missing_number_is_nothing_to_either_player(straight: bool) -> None:
     torch.manual_seed(0)
-    network = Generator(WITH_MISSING, latent=64, width=16, straight=straight)
+    network = TableGenerator(WITH_MISSING, latent=64, width=16, straight=straight)
     rows = network.eval()(noise(500))
     for number, missing in ((0, 2), (3, 6)):
         gone = rows[:, missing] == 1
@@ -136,7 +136,7 @@ def test_straight_rows_are_hard_and_their_slope_is_the_soft_ones() -> None:
 
 def test_a_pack_shares_one_verdict_and_hears_which_columns_were_told() -> None:
     torch.manual_seed(0)
-    judge = Discriminator(BLOCKS, num_attributes=NUM + WIDE, width=16, pack=3)
+    judge = TableDiscriminator(BLOCKS, num_attributes=NUM + WIDE, width=16, pack=3)
     rows = torch.randn(7, WIDE)
     logits = judge(rows, asked(7))
     assert logits.shape == (7,)
@@ -146,7 +146,7 @@ def test_a_pack_shares_one_verdict_and_hears_which_columns_were_told() -> None:
     other = asked(7)
     other[:, NUM:] += 1  # the values of told columns stand in the row
     torch.testing.assert_close(judge(rows, other), logits)
-    whole = Discriminator(BLOCKS, num_attributes=NUM + WIDE, width=16, told="values")
+    whole = TableDiscriminator(BLOCKS, num_attributes=NUM + WIDE, width=16, told="values")
     assert not torch.equal(whole(rows, asked(7)), whole(rows, other))
     mask = asked(7)
     mask[:, 1] = 1
@@ -159,7 +159,7 @@ def test_options_out_of_range(options: dict[str, float]) -> None:
         generator(**options)
 
 
-def play(network: Generator, condition: Tensor, made: Tensor) -> LossContext:
+def play(network: TableGenerator, condition: Tensor, made: Tensor) -> LossContext:
     draws = SeededNoise(0, 0, 0, 0, len(made), len(made), torch.device("cpu"))
     verdict = DiscriminatorOutput((made[:, 0],))
     return LossContext(
@@ -186,7 +186,7 @@ def test_told_columns_term() -> None:
 def test_told_columns_term_of_numbers_that_may_be_missing() -> None:
     """The error of a number counts where there is one; an offset is taken as it stands in the row."""
     torch.manual_seed(0)
-    network = Generator(WITH_MISSING, latent=64, num_attributes=12, width=16, keep=False)
+    network = TableGenerator(WITH_MISSING, latent=64, num_attributes=12, width=16, keep=False)
     with torch.no_grad():
         network.out.weight.zero_()
         network.out.bias.zero_()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zerosum.domains.toy import densities
 from zerosum.domains.toy.densities import DENSITIES, Density
-from zerosum.domains.toy.measures import Cells
+from zerosum.domains.toy.measures import DensityCells
 from zerosum.errors import UserError
 
 POINTS = {"points": [[-1.0, 0.5], [0.3, 0.2], [0.4, -1.0]], "spread": 0.2}
@@ -45,7 +45,7 @@ def test_density_integrates_to_one_and_so_do_its_cells(name: str) -> None:
     places, mass = quadrature(name)
     edge = 2e-2 if name == "checkerboard" else 2e-3  # a sharp edge is found to the width of a square
     torch.testing.assert_close(float(mass.sum()), 1.0, atol=edge, rtol=0)
-    cells = Cells(density.box, SIDE)
+    cells = DensityCells(density.box, SIDE)
     by_sum = torch.zeros(cells.num, dtype=torch.float64).index_add(0, cells.index(places), mass)
     torch.testing.assert_close(cells.probabilities(density), by_sum, atol=edge, rtol=0)
     torch.testing.assert_close(float(cells.probabilities(density).sum()), 1.0)
@@ -55,7 +55,7 @@ def test_density_integrates_to_one_and_so_do_its_cells(name: str) -> None:
 def test_samples_follow_the_density(name: str) -> None:
     """Chi-squared over the cells; those of fewer than 10 expected points are taken together."""
     density, num = made(name), 50_000
-    cells = Cells(density.box, 60 if made(name).num_dims == 1 else 16)
+    cells = DensityCells(density.box, 60 if made(name).num_dims == 1 else 16)
     expected = cells.probabilities(density) * num
     counts = cells.counts(density.sample(num, torch.Generator().manual_seed(5)))
     rare = expected < 10

@@ -11,7 +11,7 @@ from torch import Tensor
 from zerosum.domains.toy import DOMAIN, densities, measures
 from zerosum.domains.toy.data import open_source
 from zerosum.domains.toy.densities import mode_shares, modes_found, nearest_mode
-from zerosum.domains.toy.measures import Cells, divergences
+from zerosum.domains.toy.measures import DensityCells, divergences
 from zerosum.recipe import part
 from zerosum.theory import divergence
 
@@ -33,7 +33,7 @@ def values_of(name: str, fakes: Tensor) -> dict[str, tuple[float, float | None]]
 
 
 def test_counts_and_probabilities_share_their_cells() -> None:
-    cells = Cells(((-1.0, 1.0), (-1.0, 1.0)), 4)
+    cells = DensityCells(((-1.0, 1.0), (-1.0, 1.0)), 4)
     points = torch.tensor([[-9.0, -9.0], [-0.6, 0.1], [0.9, 0.9], [9.0, -0.9]])
     assert cells.index(points).tolist() == [0, 2, 15, 12]
     assert cells.counts(points).sum() == 4
@@ -58,7 +58,7 @@ def test_kl_between_normals_comes_near_its_closed_form() -> None:
     """KL(N(0, 1) || N(m, 1)) = m^2 / 2, of 50,000 samples in 100 cells."""
     density = densities.normal()
     fakes = densities.normal(mean=0.5).sample(50_000, torch.Generator().manual_seed(0))
-    cells = Cells(density.box, 100)
+    cells = DensityCells(density.box, 100)
     found = divergences(cells.probabilities(density), cells.counts(fakes))
     assert found["KL"] == pytest.approx(0.125, abs=0.01)
     assert found["KL_reverse"] == pytest.approx(0.125, abs=0.01)

@@ -40,7 +40,7 @@ class ProjectionHead(nn.Module):
         return logits
 
 
-class Generator(nn.Module):
+class PointGenerator(nn.Module):
     """Noise to a whole cloud by a perceptron (r-GAN, Achlioptas et al. 2018, arXiv:1707.02392, appendix)."""
 
     def __init__(
@@ -56,7 +56,7 @@ class Generator(nn.Module):
         return points.reshape(len(points), -1, 3)
 
 
-class Discriminator(nn.Module):
+class PointDiscriminator(nn.Module):
     """PointNet: shared layers, the maximum and the mean over the points, a perceptron (Qi et al. 2017,
     arXiv:1612.00593). It takes any number of points in any order."""
 
@@ -171,5 +171,5 @@ class LatentDiscriminator(nn.Module):
         return logits
 
 
-GENERATORS = {"mlp": Generator, "latent": LatentGenerator}
-DISCRIMINATORS = {"pointnet": Discriminator, "latent": LatentDiscriminator}
+GENERATORS = {"mlp": PointGenerator, "latent": LatentGenerator}
+DISCRIMINATORS = {"pointnet": PointDiscriminator, "latent": LatentDiscriminator}

@@ -7,17 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from zerosum import domain
-from zerosum.domain import (
-    Data,
-    DatasetInfo,
-    Domain,
-    Evaluation,
-    Games,
-    Media,
-    PreviewContext,
-    Recipes,
-    WriteOptions,
-)
+from zerosum.domain import Data, DatasetInfo, Domain, Evaluation, Games, Media, PreviewContext, Recipes, WriteOptions
 from zerosum.domains.tables import (
     baselines,
     conditional_sampling,

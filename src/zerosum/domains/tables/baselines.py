@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from zerosum.domain import Baseline
-from zerosum.domains.tables.layout import Block
+from zerosum.domains.tables.layout import TransformedBlock
 from zerosum.errors import UserError
 from zerosum.metrics import baselines
 
@@ -111,7 +111,7 @@ def encoded_rows(source: TableSource, most: int = baselines.MOST_VALUES) -> Tens
     return source.rows.data(rows, rows).cpu()
 
 
-def one_hot_choices(rows: Tensor, blocks: Sequence[Block]) -> Tensor:
+def one_hot_choices(rows: Tensor, blocks: Sequence[TransformedBlock]) -> Tensor:
     """(N, D) -> (N, D): every choice among places becomes one-hot, the largest; numbers stay."""
     rows = rows.clone()
     for first, last in (block.choice for block in blocks if block.choice):
@@ -119,7 +119,7 @@ def one_hot_choices(rows: Tensor, blocks: Sequence[Block]) -> Tensor:
     return rows
 
 
-def _ranked(rows: Tensor, block: Block) -> Tensor:
+def _ranked(rows: Tensor, block: TransformedBlock) -> Tensor:
     """(N,) the number of a column, missing below all others; or the number of its category or mode."""
     if block.kind != "numeric":
         assert block.choice is not None

@@ -271,7 +271,7 @@ EXAMPLE = """--set 'data.constraints=["total = net + tax", "ordered <= shipped"]
 
 
 @dataclass
-class Side:
+class ConstraintSide:
     """A sum: coefficients of columns, and a constant."""
 
     coefficients: dict[str, float]
@@ -326,8 +326,8 @@ def _parse(text: str, columns: Sequence[Column]) -> Statement:
     return found.with_tolerance(targets[0], known), tuple(targets)
 
 
-def _side(text: str, whole: str, columns: Sequence[Column]) -> Side:
-    side, rest, sign = Side({}), text.strip(), 1.0
+def _side(text: str, whole: str, columns: Sequence[Column]) -> ConstraintSide:
+    side, rest, sign = ConstraintSide({}), text.strip(), 1.0
     while True:
         if rest[:1] in ("+", "-"):
             sign, rest = (-1.0 if rest[0] == "-" else 1.0), rest[1:].strip()

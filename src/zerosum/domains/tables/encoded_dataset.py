@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zerosum.domains.tables.encodings import Categories, Mixture, QuantileTransform, normal_points
 from zerosum.domains.tables.hashing import uniform, uniforms
-from zerosum.domains.tables.layout import Block, condition_on
+from zerosum.domains.tables.layout import TransformedBlock, condition_on
 from zerosum.domains.tables.table import Table
 from zerosum.domains.tables.transform import Transform
 from zerosum.engine.game import Batch
@@ -45,7 +45,7 @@ class NumericColumns:
 class MixtureColumn:
     """A column of the mixture transform. values: (R,) float64, NaN where missing."""
 
-    block: Block
+    block: TransformedBlock
     mixture: Mixture
     values: Tensor
 
@@ -84,7 +84,7 @@ class Balance:
 class EncodedDataset:
     """Some rows of a table. told: the share of keys with a condition; half of these by training by sampling."""
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[TransformedBlock, ...]
     num_rows: int
     choices: Tensor
     numerics: NumericColumns | None
@@ -150,7 +150,7 @@ def encode(table: Table, transform: Transform, told: float) -> EncodedDataset:
     )
 
 
-def _numerics(columns: list[tuple[Block, QuantileTransform, np.ndarray]]) -> NumericColumns:
+def _numerics(columns: list[tuple[TransformedBlock, QuantileTransform, np.ndarray]]) -> NumericColumns:
     cells, ends, start = [], [], 0
     for _, transform, values in columns:
         distinct, found = np.unique(values, return_inverse=True)
@@ -161,7 +161,7 @@ def _numerics(columns: list[tuple[Block, QuantileTransform, np.ndarray]]) -> Num
     return NumericColumns(torch.tensor([block.start for block, _, _ in columns]), torch.stack(cells, 1), low, high)
 
 
-def _balance(blocks: tuple[Block, ...], choices: list[tuple[Block, np.ndarray]]) -> Balance:
+def _balance(blocks: tuple[TransformedBlock, ...], choices: list[tuple[TransformedBlock, np.ndarray]]) -> Balance:
     most = max(block.width for block, _ in choices)
     number = torch.tensor([blocks.index(block) for block, _ in choices])
     found = torch.stack([torch.from_numpy(places).long() for _, places in choices], 1)

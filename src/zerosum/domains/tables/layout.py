@@ -17,7 +17,7 @@ Kind = Literal["numeric", "category", "mixture"]
 
 
 @dataclass(frozen=True)
-class Block:
+class TransformedBlock:
     """The entries start .. start + width - 1 of an encoded row, which hold one column.
 
     numeric: one entry, a standard normal value; where numbers are missing two more, one-hot: known, missing. category: one-hot,
@@ -44,16 +44,16 @@ class Block:
         return (first, self.stop) if first < self.stop else None
 
 
-def layout_of(payload: Mapping[str, Any]) -> tuple[Block, ...]:
+def layout_of(payload: Mapping[str, Any]) -> tuple[TransformedBlock, ...]:
     """The blocks of an encoded row, one for each learnt column, in their order."""
-    return tuple(Block(**block) for block in payload["layout"])
+    return tuple(TransformedBlock(**block) for block in payload["layout"])
 
 
 def laid_out(columns: Sequence[tuple[str, Kind, int, bool]]) -> list[dict[str, Any]]:
     """The layout of (column, kind, width, missing) side by side, as plain values for the payload."""
     blocks, start = [], 0
     for column, kind, width, missing in columns:
-        blocks.append(asdict(Block(column, kind, start, width, missing)))
+        blocks.append(asdict(TransformedBlock(column, kind, start, width, missing)))
         start += width
     return blocks
 
@@ -71,19 +71,19 @@ def condition_width(payload: Mapping[str, Any]) -> int:
 # --- conditions
 
 
-def condition_on(data: Tensor, mask: Tensor, blocks: Sequence[Block]) -> Tensor:
+def condition_on(data: Tensor, mask: Tensor, blocks: Sequence[TransformedBlock]) -> Tensor:
     """(N, D) encoded rows and (N, C) mask -> (N, K) conditions that give the columns whose mask is 1."""
     return torch.cat([mask, data * spread(mask, blocks)], dim=1)
 
 
-def spread(mask: Tensor, blocks: Sequence[Block]) -> Tensor:
+def spread(mask: Tensor, blocks: Sequence[TransformedBlock]) -> Tensor:
     """(N, C) -> (N, D): each column's mask at all of its places."""
     # An index rather than repeat_interleave, which ONNX does not know.
     owner = [number for number, block in enumerate(blocks) for _ in range(block.width)]
     return mask[:, torch.tensor(owner, device=mask.device)]
 
 
-def split(condition: Tensor, blocks: Sequence[Block]) -> tuple[Tensor, Tensor]:
+def split(condition: Tensor, blocks: Sequence[TransformedBlock]) -> tuple[Tensor, Tensor]:
     """(N, K) -> the mask at each place (N, D), and the values given (N, D) with zeros elsewhere."""
     mask, values = condition[:, : len(blocks)], condition[:, len(blocks) :]
     return spread(mask, blocks), values

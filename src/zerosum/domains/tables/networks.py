@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, one_hot, silu, softmax
 
-from zerosum.domains.tables.layout import Block, split
+from zerosum.domains.tables.layout import TransformedBlock, split
 from zerosum.nn.layers import Dropout
 
-Blocks = Sequence[Block]
+Blocks = Sequence[TransformedBlock]
 
 SLOPE = 0.2
 TURNS = 16.0
@@ -45,7 +45,7 @@ class UniformFromNoise(nn.Module):
             return turns - turns.floor()
 
 
-class Residual(nn.Module):
+class ResidualLayer(nn.Module):
     """x + Linear(SiLU(Linear(LayerNorm(x)))); the last layer starts at zero, so that the block starts as the identity."""
 
     def __init__(self, width: int) -> None:
@@ -60,7 +60,7 @@ class Residual(nn.Module):
         return rows + changed
 
 
-class Generator(nn.Module):
+class TableGenerator(nn.Module):
     """Noise and a condition to rows.
 
     A category is picked at random with Gumbel noise: one-hot in eval mode; in training its soft form, which has a gradient (Jang
@@ -92,7 +92,9 @@ class Generator(nn.Module):
         self.blocks, self.temperature, self.chance = tuple(blocks), temperature, chance
         self.straight, self.keep = straight, keep
         num_values = sum(block.width for block in blocks)
-        self.body = nn.Sequential(nn.Linear(latent + num_attributes, width), *[Residual(width) for _ in range(depth)])
+        self.body = nn.Sequential(
+            nn.Linear(latent + num_attributes, width), *[ResidualLayer(width) for _ in range(depth)]
+        )
         self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, num_values)
         self.chances = UniformFromNoise(latent, num_values)
 
@@ -111,7 +113,7 @@ class Generator(nn.Module):
         made: Tensor = self.out(silu(self.norm(self.body(inputs))))
         return made
 
-    def _block(self, block: Block, made: Tensor, chances: Tensor) -> Tensor:
+    def _block(self, block: TransformedBlock, made: Tensor, chances: Tensor) -> Tensor:
         """The entries of one column: a number as it is, a picked category, or the offset and the picked mode of a mixture. Where
         "missing" was picked, the number is 0, as in real rows."""
         if block.choice is None:
@@ -132,7 +134,7 @@ class Generator(nn.Module):
         return one_hot(scores.argmax(1), scores.shape[1]).float() + soft - soft.detach()
 
 
-class Discriminator(nn.Module):
+class TableDiscriminator(nn.Module):
     """Rows, with their condition, to logits.
 
     told: the part of the condition that is an input: the mask of the given "columns", for generators that copy them, since the
@@ -180,5 +182,5 @@ class Discriminator(nn.Module):
         return rows[filled].view(-1, self.pack * rows.shape[1])
 
 
-GENERATORS = {"residual": Generator}
-DISCRIMINATORS = {"mlp": Discriminator}
+GENERATORS = {"residual": TableGenerator}
+DISCRIMINATORS = {"mlp": TableDiscriminator}

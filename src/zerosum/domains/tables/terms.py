@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from zerosum.domains.tables.networks import Generator
+from zerosum.domains.tables.networks import TableGenerator
 from zerosum.engine.game import LossContext
 from zerosum.engine.optimizers import Schedule
 from zerosum.engine.penalties import Penalty
@@ -22,7 +22,7 @@ def told_columns(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
 
     def function(play: LossContext) -> Tensor:
         generator = play.generator
-        if play.fake_condition is None or play.noise is None or not isinstance(generator, Generator):
+        if play.fake_condition is None or play.noise is None or not isinstance(generator, TableGenerator):
             raise ValueError("the penalty `told_columns` needs conditions and a generator of tables")
         made = generator.raw(play.noise, play.fake_condition).float()
         num = len(generator.blocks)

@@ -20,7 +20,7 @@ from zerosum.domains.tables.constraint_search import FunctionalDependency, find_
 from zerosum.domains.tables.constraints import BoundedColumn, ComputedColumn, Rule, Statement
 from zerosum.domains.tables.encodings import Categories, Encoding, Mixture, QuantileTransform, plain_values
 from zerosum.domains.tables.hashing import uniforms
-from zerosum.domains.tables.layout import Block, laid_out
+from zerosum.domains.tables.layout import TransformedBlock, laid_out
 from zerosum.domains.tables.rounding import Grid
 from zerosum.domains.tables.table import CATEGORICAL, Column, Mask, Table, Values
 
@@ -47,9 +47,9 @@ class Transform:
         return laid_out([(name, one.kind, one.width, one.missing > 0) for name, one in self.encodings.items()])
 
     @functools.cached_property
-    def blocks(self) -> tuple[Block, ...]:
+    def blocks(self) -> tuple[TransformedBlock, ...]:
         """Blocks of an encoded row."""
-        return tuple(Block(**block) for block in self.layout)
+        return tuple(TransformedBlock(**block) for block in self.layout)
 
     def column(self, name: str) -> Column:
         """The column of that name."""

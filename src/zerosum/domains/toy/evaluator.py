@@ -12,7 +12,7 @@ from torch import Tensor
 from zerosum.domain import QuickMetrics
 from zerosum.domains.toy import densities, measures
 from zerosum.domains.toy.densities import modes_found
-from zerosum.domains.toy.measures import MEANINGS, SMOOTHING, Cells, ReferencePoints
+from zerosum.domains.toy.measures import MEANINGS, SMOOTHING, DensityCells, ReferencePoints
 from zerosum.engine.seeds import generator
 from zerosum.metrics.record import Record
 
@@ -72,7 +72,7 @@ class PointEvaluator:
         source, fresh = self.source, self._fresh
         most, rows = SIDES[self.density.num_dims], source.num_rows
         side = most if source.exact else max(4, min(most, round(2 * rows ** (1 / (2 + self.density.num_dims)))))
-        cells = Cells(self.density.box, side)
+        cells = DensityCells(self.density.box, side)
         if source.exact:
             points = self.density.sample(NUM_SAMPLES, generator(self.seed, "evaluate", "truth"))
             return ReferencePoints(points, cells, self.density, NUM_SAMPLES)

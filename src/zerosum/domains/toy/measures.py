@@ -24,7 +24,7 @@ make infinite (Krichevsky and Trofimov 1981)."""
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class DensityCells:
     """A grid of `side` equal cells along each dimension of a box; the outermost extend to infinity, so every point is
     in a cell."""
 
@@ -121,7 +121,7 @@ class ReferencePoints:
     """
 
     points: Tensor
-    cells: Cells
+    cells: DensityCells
     density: Density | None
     most: int
 

@@ -30,7 +30,7 @@ def _perceptron(inputs: int, outputs: int, width: int, depth: int, activation: A
     return perceptron([inputs, *[width] * depth, outputs], lambda _: [ACTIVATIONS[activation]()])
 
 
-class Generator(nn.Module):
+class ToyGenerator(nn.Module):
     """Noise to points. The last layer is linear, so a point may lie anywhere."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Generator(nn.Module):
         return points
 
 
-class Discriminator(nn.Module):
+class ToyDiscriminator(nn.Module):
     """Points to logits; D(x) = sigmoid(logit)."""
 
     def __init__(
@@ -60,5 +60,5 @@ class Discriminator(nn.Module):
         return logits.squeeze(1)
 
 
-GENERATORS = {"mlp": Generator}
-DISCRIMINATORS = {"mlp": Discriminator}
+GENERATORS = {"mlp": ToyGenerator}
+DISCRIMINATORS = {"mlp": ToyDiscriminator}

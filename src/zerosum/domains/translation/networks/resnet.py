@@ -16,7 +16,7 @@ from zerosum.domains.translation.sides import TranslationTask
 from zerosum.nn.layers import AnyNorm
 
 
-class Residual(nn.Module):
+class ResNetBlock(nn.Module):
     """x + norm(3x3(relu(norm(3x3(x)))))."""
 
     def __init__(self, width: int, kind: AnyNorm) -> None:
@@ -56,7 +56,7 @@ class ResNet(TranslationGenerator):
         self.inlet = Inlet(task.input.channels, width, edge, latent, noise, self.multiple)
         self.first = nn.Sequential(_norm(norm, width), nn.ReLU())
         self.down = nn.ModuleList(_conv(width * 2**i, width * 2 ** (i + 1), norm) for i in range(levels))
-        self.middle = nn.ModuleList(Residual(wide, norm) for _ in range(blocks))
+        self.middle = nn.ModuleList(ResNetBlock(wide, norm) for _ in range(blocks))
         self.up = nn.ModuleList(_conv(width * 2 ** (i + 1), width * 2**i, norm) for i in reversed(range(levels)))
         self.last = nn.Conv2d(width, task.target.channels, edge, padding=edge // 2)
         small = 2**levels

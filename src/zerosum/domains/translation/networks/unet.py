@@ -19,7 +19,7 @@ from zerosum.nn.layers import AnyNorm, doubled_widths
 Up = Literal["nearest", "bilinear"]
 
 
-class Block(nn.Module):
+class UNetBlock(nn.Module):
     """3x3 convolution, normalisation, SiLU."""
 
     def __init__(self, before: int, after: int, kind: AnyNorm) -> None:
@@ -92,4 +92,4 @@ def _after(width: int, kind: AnyNorm) -> nn.Sequential:
 
 
 def _stage(before: int, after: int, depth: int, kind: AnyNorm) -> nn.Sequential:
-    return nn.Sequential(*(Block(before if i == 0 else after, after, kind) for i in range(depth)))
+    return nn.Sequential(*(UNetBlock(before if i == 0 else after, after, kind) for i in range(depth)))
