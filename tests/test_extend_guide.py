@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -128,7 +129,7 @@ def python(root: Path, section: str) -> str:
 
 def test_the_guide_has_a_block_of_each_kind() -> None:
     sections = {block.section for block in blocks()}
-    assert len(sections) == 7
+    assert len(sections) == 8
     assert {block.language for block in blocks()} == {"python", "sh", "toml"}
 
 
@@ -168,3 +169,16 @@ def test_a_domain_in_a_package_of_your_own(checkout: Path) -> None:
     assert len((checkout / "nine.csv").read_text().splitlines()) == 9
     shutil.rmtree(checkout / "circle-gan" / "circle_gan-1.0.dist-info")  # registered instead of installed
     assert "tensor" in python(checkout, section)
+
+
+def test_a_domain_that_reads_files(checkout: Path) -> None:
+    python(checkout, "A domain that reads files")
+    plain, classes = (
+        json.loads((checkout / "runs" / name / "run.json").read_text(encoding="utf-8"))["source"]
+        for name in ("plain", "classes")
+    )
+    assert (plain["num_heldout"], classes["num_heldout"]) == (180, 90)
+    assert plain["condition"] is None
+    assert classes["condition"]["names"] == ["falling", "rising"]
+    assert plain["payload"] == classes["payload"]
+    assert plain["payload"]["scale"] == pytest.approx(5, abs=0.01)

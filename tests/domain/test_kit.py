@@ -57,6 +57,10 @@ def test_rows_come_with_their_labels(where: str, tmp_path: Path) -> None:
     counts = torch.bincount(batches[0].condition)  # type: ignore[arg-type]
     assert info.condition == ClassCondition(tuple(counts.tolist()), ("0", "1", "2", "3"))
     assert info.payload == {"rate_hz": 8000}
+    options = {"payload": {"scale": 2.0, "rate_hz": 1}}
+    own = source(**options) if where == "memory" else mapped(tmp_path / "own.npy", **options)
+    assert check(kit.info(own.to(torch.device("cpu")), SAMPLE)).payload == {"scale": 2.0, "rate_hz": 1}
+    assert check(kit.info(own, SAMPLE, {"rate_hz": 8000})).payload == {"scale": 2.0, "rate_hz": 8000}
     assert "5 more rows are held out" in info.notes[0]
 
 

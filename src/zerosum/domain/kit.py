@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -107,6 +108,7 @@ class TensorSource:
     """Rows in memory: training rows `data` (N, ...) and rows that are never trained on, `heldout` (H, ...).
 
     labels, heldout_labels: (N,) int64 classes or (N, A) float32 attributes, as `condition` describes them; None without.
+    payload: the domain's own values, which `info` puts into DatasetInfo.payload.
     """
 
     name: str
@@ -116,6 +118,7 @@ class TensorSource:
     heldout_labels: Tensor | None = None
     condition: Condition | None = None
     notes: tuple[str, ...] = ()
+    payload: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def num_rows(self) -> int:
@@ -159,7 +162,8 @@ def _picked(rows: Tensor, labels: Tensor | None, indices: Tensor) -> Batch:
 def info(
     source: TensorSource | MappedSource, sample: SampleInfo, payload: Mapping[str, Any] | None = None
 ) -> DatasetInfo:
-    """What is known of the data of a source. sample: its axes and a description. payload: the domain's own values."""
+    """What is known of the data of a source. sample: its axes and a description. payload: the domain's own values, in addition to
+    those of the source."""
     return DatasetInfo(
         source.name,
         source.num_rows,
@@ -168,7 +172,7 @@ def info(
         sample,
         source.notes,
         source.condition,
-        dict(payload or {}),
+        {**source.payload, **(payload or {})},
     )
 
 
@@ -182,6 +186,7 @@ def tensor_source(
     heldout: float = 0.1,
     seed: int = 0,
     notes: Sequence[str] = (),
+    payload: Mapping[str, Any] = MappingProxyType({}),
 ) -> TensorSource:
     """A source of rows (N, ...) in memory; a share `heldout` of them, drawn from the seed, is never trained on.
 
@@ -193,7 +198,7 @@ def tensor_source(
     labels, condition = _labelled(labels, class_names, attribute_names, len(data), training, name)
     told = (*notes, heldout_note(len(held))) if len(held) else tuple(notes)
     first, second = (None, None) if labels is None else (labels[training], labels[held])
-    return TensorSource(name, data[training], data[held], first, second, condition, told)
+    return TensorSource(name, data[training], data[held], first, second, condition, told, payload)
 
 
 def refuse_not_finite(rows: Tensor, where: object, first: int = 0) -> None:
@@ -240,7 +245,7 @@ class MappedSource:
     """Rows of an array that stays on the disk: only those of a batch are read.
 
     training, held: int64 indices of its rows. labels: of all rows of the array, see TensorSource. transform: rows as they are
-    stored -> float32 data (N, ...). fingerprint: SHA-256 of the file, the labels and the split.
+    stored -> float32 data (N, ...). fingerprint: SHA-256 of the file, the labels and the split. payload: see TensorSource.
     """
 
     name: str
@@ -252,6 +257,7 @@ class MappedSource:
     condition: Condition | None = None
     notes: tuple[str, ...] = ()
     transform: Callable[[NDArray[Any]], Tensor] = _as_float32
+    payload: Mapping[str, Any] = field(default_factory=dict)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
@@ -291,6 +297,7 @@ def mapped_source(
     seed: int = 0,
     notes: Sequence[str] = (),
     transform: Callable[[NDArray[Any]], Tensor] = _as_float32,
+    payload: Mapping[str, Any] = MappingProxyType({}),
 ) -> MappedSource:
     """A source of the rows of a .npy file, which is mapped and not read as a whole (once, for its fingerprint).
 
@@ -315,7 +322,9 @@ def mapped_source(
     for rows in (training, labels):
         digest.update(b"" if rows is None else rows.numpy().tobytes())
     told = (*notes, heldout_note(len(held))) if len(held) else tuple(notes)
-    return MappedSource(path.stem, array, training, held, digest.hexdigest(), labels, condition, told, transform)
+    return MappedSource(
+        path.stem, array, training, held, digest.hexdigest(), labels, condition, told, transform, payload
+    )
 
 
 # --- measuring
