@@ -324,6 +324,10 @@ class Games:
         return self.build(recipe, info).players[GENERATOR]
 
 
+def _no_baselines(source: Any) -> Mapping[str, Callable[[], Baseline]]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """How samples are measured.
@@ -343,11 +347,16 @@ class Evaluation:
 
     evaluator: Callable[[Any, int], Evaluator]
     extra_metrics: Callable[[Recipe, TrainingLoop, Tensor], Sequence[Record]] = lambda recipe, loop, fakes: ()
-    baselines: Callable[[Any], Mapping[str, Callable[[], Baseline]]] = lambda source: {}
+    baselines: Callable[[Any], Mapping[str, Callable[[], Baseline]]] = _no_baselines
     configure: Callable[[Any, EvalOptions], Evaluator] | None = None
     conditions: Callable[[Any], Tensor] | None = None
     historic: Callable[[Any, Callable[[int], Tensor]], Sequence[Record]] | None = None
     best_metric: str = ""
+
+    @property
+    def has_baselines(self) -> bool:
+        """Whether classical models can be fitted; no data are read for it."""
+        return self.baselines is not _no_baselines
 
 
 @dataclass(frozen=True)

@@ -427,7 +427,7 @@ def run_facts(plan: Plan, game: Game, name: str, world: DistributedContext) -> d
         "start": {"from": start.folder, "sha256": dict(start.sha256)} if (start := plan.weights) else None,
         "plan": plan.sentence(),
         "samples_file": plan.domain.media.sample_file,
-        "has_baselines": bool(plan.domain.evaluation.baselines(plan.source)),
+        "has_baselines": plan.domain.evaluation.has_baselines,
         "num_parameters": {
             player: sum(p.numel() for p in network.parameters()) for player, network in game.players.items()
         },
