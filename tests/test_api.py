@@ -77,6 +77,9 @@ def test_a_dataset_brings_its_classes(kind: str, tmp_path: Path) -> None:
     assert run.sampler.info.class_names == ("cat", "dog", "eel")
     assert run.sampler.info.num_rows + run.sampler.info.num_heldout == NUM
     assert run.sample(4, labels="dog").shape == (4, 1, 8, 8)
+    assert torch.equal(run.sample(4, label="dog"), run.sample(4, labels="dog"))
+    with pytest.raises(zs.UserError, match="label and labels are the same"):
+        run.sample(4, labels="dog", label="dog")
 
 
 def test_every_kind_of_data_in_memory_is_recognised(tmp_path: Path) -> None:
@@ -166,6 +169,7 @@ def test_the_functions_of_the_other_commands(trained: zs.Run, tmp_path: Path) ->
     assert "cgan" in zs.recipes()
     assert "digits" in zs.sources()
     assert "torch" in str(zs.doctor())
+    assert "torch" in str(zs.doctor())  # a module of that name would replace the function
     assert trained.report().is_file()
 
 

@@ -86,7 +86,7 @@ def test_of_two_trainings_in_one_folder_one_is_refused(
         at_work(winner, place, 2)
         code, _, told = ended(started("resume", place))
         assert code == 2
-        assert f"(process {winner.pid}). Wait for it, stop it, or use --out." in told
+        assert f"(process {winner.pid}). Wait for it, stop it, or use --out (out= in Python)." in told
         winner.kill()  # the lock ends with the process
         winner.wait()
         assert not RunFolder(place).busy

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from zerosum import doctor
+from zerosum import machine as doctor
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ LAYERS = [  # an import goes to the same layer's own package or to a layer furth
     {"lessons"},
     {"estimators"},
     {"api"},
-    {"doctor"},
+    {"machine"},
     {"training"},
     {"evaluation"},
     {"planning"},
@@ -252,6 +252,68 @@ def test_public_things_say_what_they_are() -> None:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
                 silent += [] if ast.get_docstring(node) else [f"{module(path)}.{node.name}"]
     assert silent == []
+
+
+# --- names of modules and files in docs and docstrings
+
+ROOT = SRC.parents[1]
+FOLDERS = ("src", "tests", "docs", "examples", "benchmarks")
+TEXTS = [
+    *(path for path in ROOT.glob("*.md") if path.name != "CHANGELOG.md"),  # a changelog names what was there
+    *(
+        path
+        for name in FOLDERS
+        if name != "tests"
+        for ending in ("md", "py")
+        for path in (ROOT / name).rglob(f"*.{ending}")
+    ),
+]
+DOTTED = re.compile(r"\bzerosum((?:\.[A-Za-z_]\w*)+)")
+FILE_PATH = re.compile(r"(?<![\w/<-])(?:\.\./)*((?:[\w-]+/)+[\w-]+\.py)\b")
+MADE_BY_THE_READER = {"src/zerosum/domains/images/networks/tiny.py"}
+"""Files that docs/extend.md tells the reader to write."""
+
+
+def names_in(tree: ast.AST) -> set[str]:
+    """All names that a module defines, imports or mentions."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            found.add(node.asname or node.name)
+        elif isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+    return found
+
+
+def is_there(dotted: str) -> bool:
+    """Whether "training.callbacks.Finished" is a module, or begins with a module that has the next name."""
+    modules = {module(path): tree for path, tree in TREES.items()}
+    parts = dotted.split(".")
+    depth = max(count for count in range(len(parts) + 1) if ".".join(parts[:count]) in modules)
+    return depth == len(parts) or parts[depth] in names_in(modules[".".join(parts[:depth])])
+
+
+def dead_names(text: str) -> list[str]:
+    """The modules zerosum.x.y, and the paths x/y.py, named in a text that are not there."""
+    dotted = {match[0] for match in DOTTED.finditer(text) if not is_there(match[1][1:])}
+    paths = {match[1] for match in FILE_PATH.finditer(text)} - MADE_BY_THE_READER
+    there = [path.relative_to(ROOT).as_posix() for name in FOLDERS for path in (ROOT / name).rglob("*.py")]
+    gone = {path for path in paths if not any(f"/{one}".endswith(f"/{path}") for one in there)}
+    return sorted(dotted | gone)
+
+
+def test_modules_and_files_that_texts_name_are_there() -> None:
+    dead = {str(path.relative_to(ROOT)): dead_names(path.read_text(encoding="utf-8")) for path in TEXTS}
+    assert {path: names for path, names in dead.items() if names} == {}
+
+
+def test_dead_names_are_found() -> None:
+    text = "zerosum.engine.train, zerosum.runs.transfer, `engine/loop.py`, [x](../src/zerosum/runs/transfer.py), zerosum.nn"
+    assert dead_names(text) == ["src/zerosum/runs/transfer.py", "zerosum.runs.transfer"]
 
 
 # --- the surface

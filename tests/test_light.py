@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from zerosum import catalog
-from zerosum.doctor import examine
 from zerosum.errors import UserError
+from zerosum.machine import examine
 from zerosum.nn.precision import choose
 
 HEAVY = ("torch", "numpy", "sklearn", "PIL")

@@ -34,6 +34,7 @@ from zerosum.planning import plan as plans
 from zerosum.planning import trial_step
 from zerosum.planning.plan import Plan, TrainRequest, plan_of, with_data_at
 from zerosum.recipe import Recipe, differences, override
+from zerosum.report.comparison import check_out
 from zerosum.run_folder import IN_MEMORY, RunFolder, claimed, free_folder, refuse_exported
 from zerosum.store import steps_in
 from zerosum.training.callbacks import Callback, check_loggers, loggers
@@ -439,12 +440,13 @@ def compare(
     runs: Sequence[Run | str | Path], choice: EvalOptions = EvalOptions(), out: str | Path | None = None
 ) -> comparing.RunComparison:
     """Evaluates runs on the same data by one protocol; the result has a `table` and the `entries` of the runs. out: a .png with
-    the table and samples of each."""
-    found = comparing.hold([_run(run).path for run in runs], choice, NoProgress().say)
+    the table and samples of each, a .json with all records, or a folder for both."""
     if out is not None:
-        from zerosum.evaluation.compare import draw
-
-        draw(found, Path(out))
+        check_out(Path(out))
+    picture = out is not None and Path(out).suffix == ".png"
+    found = comparing.hold([_run(run).path for run in runs], choice, NoProgress().say, picture)
+    if out is not None:
+        comparing.save(found, Path(out))
     return found
 
 
@@ -469,7 +471,7 @@ def sources() -> Mapping[str, Any]:
 
 def doctor() -> dict[str, Any]:
     """What this machine offers, and what is missing."""
-    from zerosum.doctor import examine
+    from zerosum.machine import examine
 
     return examine()
 

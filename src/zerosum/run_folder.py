@@ -61,12 +61,16 @@ class RunFolder(RunFiles):
         if self.free:
             return
         if not self.root.is_dir():
-            raise UserError(f"{self} is a file; a run needs a folder. Choose another with --out.")
+            raise UserError(f"{self} is a file; a run needs a folder. Choose another with --out (in Python out=).")
         if (self.root / "run.json").exists():
             raise UserError(
-                f"{self} already holds a run. Go on with `zerosum resume {self}`, or choose another folder with --out."
+                f"{self} already holds a run. Go on with `zerosum resume {self}` (in Python zerosum.resume({str(self)!r})), or "
+                "choose another folder with --out (in Python out=)."
             )
-        raise UserError(f"{self} is not empty and is no run folder; nothing was written. Choose another with --out.")
+        raise UserError(
+            f"{self} is not empty and is no run folder; nothing was written. Choose another with --out (in Python "
+            "out=)."
+        )
 
     def remove_incomplete(self) -> None:
         """Removes the files of a run that ended during setup."""
@@ -93,7 +97,8 @@ class RunFolder(RunFiles):
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
                 raise UserError(
-                    f"Another training is at work in {self.root} (process {holder}). Wait for it, stop it, or use --out."
+                    f"Another training is at work in {self.root} (process {holder}). Wait for it, stop it, or use --out (out= in "
+                    "Python)."
                 )
             file.truncate(0)
             file.write(str(os.getpid()))
@@ -122,7 +127,9 @@ class RunFolder(RunFiles):
             return False
 
     def _unwritable(self, error: OSError) -> UserError:
-        return UserError(f"Cannot write to {self.root}: {error.strerror or error}. Choose another folder with --out.")
+        return UserError(
+            f"Cannot write to {self.root}: {error.strerror or error}. Choose another folder with --out (out=)."
+        )
 
     # --- small files
 

@@ -98,6 +98,11 @@ def test_the_verb_prints_and_writes(runs: tuple[Run, Run], tmp_path: Path) -> No
     assert done.exit_code == 0, done.output
     assert "Fréchet n=32" in done.output
     assert [one["step"] for one in json.loads(out.read_text())["runs"]] == [6, 60]
+    folder = tmp_path / "both"
+    done = CliRunner().invoke(app, [*arguments[:-1], str(folder), "--json"])
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in folder.iterdir()) == ["compare.json", "compare.png"]
+    assert json.loads((folder / "compare.json").read_text()) == json.loads(out.read_text())
     refused = CliRunner().invoke(app, [*arguments[:3], "--out", "page.html"])
     assert isinstance(refused.exception, UserError)
 

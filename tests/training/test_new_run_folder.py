@@ -55,7 +55,10 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_run_is_not_trained_over(tmp_path: Path) -> None:
     before = files(trained(tmp_path / "run"))
-    with pytest.raises(UserError, match=r"already holds a run\. Go on with `zerosum resume"):
+    with pytest.raises(
+        UserError,
+        match=r"already holds a run\. Go on with `zerosum resume .*zerosum\.resume\(.*--out \(in Python out=\)",
+    ):
         trained(tmp_path / "run")
     assert files(tmp_path / "run") == before
 

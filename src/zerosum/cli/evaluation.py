@@ -152,39 +152,33 @@ def compare(
     weights: Weights = None,
     trust: Trust = False,
     out: Annotated[
-        Path, typer.Option(help="The picture, a .png; or a .json, to keep every record with its protocol instead.")
+        Path,
+        typer.Option(
+            help="The picture, a .png; a .json, to keep every record with its protocol instead; or a folder for both."
+        ),
     ] = Path("compare.png"),
     download: Download = False,
     json: Json = False,
 ) -> None:
     """Measure several runs on the same data with one protocol: a table and a picture, the best marked where it is significant."""
-    if out.suffix not in (".png", ".json"):
-        raise UserError(f"--out {out}: give a name that ends in .png (picture) or .json (all records).")
+    from zerosum.report.comparison import check_out, comparison_table
+
+    check_out(out)
     from zerosum.domain.contract import EvalOptions
     from zerosum.evaluation import compare as contests
-    from zerosum.evaluation.compare import draw
-    from zerosum.report.comparison import comparison_table
 
     found = contests.hold(folders, EvalOptions(extractor, num, weights, trust, download), say, out.suffix == ".png")
-    content = {
-        "source": found.info.name,
-        "fingerprint": found.info.fingerprint,
-        "sentence": found.table.sentence,
-        "notes": list(found.table.notes),
-        "runs": [entry.plain() for entry in found.entries],
-    }
-    from zerosum.store import write_durably
-
-    try:
-        if out.suffix == ".png":
-            draw(found, out)
-        else:
-            write_durably(out, (jsonlib.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
-    except OSError as error:
-        raise UserError(f"Cannot write {out}: {error.strerror or error}. Choose another path with --out.") from None
+    written = [str(path) for path in contests.save(found, out)]
     starred = "  * the best of its row; values within its 95 % interval share the star; no star where all are equal"
-    lines = [comparison_table(found.table), starred, "", found.table.sentence, *found.table.notes, f"written  {out}"]
-    show(content | {"written": str(out)}, json, "\n".join(lines))
+    lines = [
+        comparison_table(found.table),
+        starred,
+        "",
+        found.table.sentence,
+        *found.table.notes,
+        f"written  {', '.join(written)}",
+    ]
+    show(found.to_json() | {"written": str(out)}, json, "\n".join(lines))
 
 
 @app.command()

@@ -61,8 +61,8 @@ def sources(name: Annotated[str | None, typer.Argument(help="Show this source.")
 @app.command()
 def doctor(json: Json = False) -> None:
     """Show what this machine has and which optional packages are missing."""
-    from zerosum.doctor import examine
     from zerosum.formatting import format_table
+    from zerosum.machine import examine
 
     found = examine()
     show(found, json, format_table([(key, str(value)) for key, value in found.items()]))

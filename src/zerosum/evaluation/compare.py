@@ -4,6 +4,7 @@ their samples side by side, and their measures as bars with intervals."""
 from __future__ import annotations
 
 import io
+import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from zerosum.domain.glyphs import Glyphs, glyphs_for
 from zerosum.errors import UserError
 from zerosum.evaluation.evaluate_saved import SavedEvaluator
 from zerosum.formatting import format_number, interval
-from zerosum.report.comparison import SURE, Comparison, ComparisonRow, side_by_side
+from zerosum.report.comparison import SURE, Comparison, ComparisonRow, check_out, is_folder, side_by_side
 from zerosum.report.read import as_dict
 from zerosum.run_folder import RunFolder
 from zerosum.store import write_durably
@@ -67,6 +68,16 @@ class RunComparison:
     info: DatasetInfo
     entries: tuple[ComparedRun, ...]
     table: Comparison
+
+    def to_json(self) -> dict[str, Any]:
+        """Every record with its protocol, as plain values."""
+        return {
+            "source": self.info.name,
+            "fingerprint": self.info.fingerprint,
+            "sentence": self.table.sentence,
+            "notes": list(self.table.notes),
+            "runs": [entry.plain() for entry in self.entries],
+        }
 
 
 def hold(
@@ -132,6 +143,25 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 # --- the picture
+
+
+def save(comparison: RunComparison, out: Path) -> list[Path]:
+    """Writes the comparison to a .png (picture), to a .json (all records), or into a folder as compare.json and, where samples
+    are pictures, compare.png. Returns the files. UserError for another ending (`report.comparison.check_out`)."""
+    check_out(out)
+    files = [out]
+    if is_folder(out):
+        files = [out / "compare.png"] * bool(comparison.domain.media.draws) + [out / "compare.json"]
+    try:
+        for path in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix == ".png":
+                draw(comparison, path)
+            else:
+                write_durably(path, (json.dumps(comparison.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"Cannot write {out}: {error.strerror or error}. Choose another path with --out.") from None
+    return files
 
 
 def draw(comparison: RunComparison, path: Path) -> None:

@@ -280,12 +280,18 @@ class TrainedGenerator:
         batch: int = BATCH,
         truncation: float = 1.0,
         attributes: Mapping[str, float] | None = None,
+        *,
+        label: Asked | None = None,
     ) -> Tensor:
         """(num, ...) float32 samples on the CPU; for images (num, C, H, W) in [-1, 1]. The same for any `batch`.
 
         truncation: in [0, 1]; 1 samples as trained, less gives more typical samples and less variety. labels, attributes:
-        see `condition`.
+        see `condition`. label: the same as labels.
         """
+        if label is not None:
+            if labels is not None:
+                raise UserError("label and labels are the same; give one of them.")
+            labels = label
         with self.card_read():
             wanted = self.condition(num, seed, labels, attributes)
             return self.domain.media.postprocess(self.sampler.sample(num, seed, wanted, batch, truncation), self.recipe)

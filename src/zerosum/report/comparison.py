@@ -6,7 +6,9 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from zerosum.errors import UserError
 from zerosum.formatting import format_number, format_table, format_with_error, join_words
 from zerosum.report.measures import reference_of
 from zerosum.report.questions import name_of
@@ -247,3 +249,19 @@ def comparison_table(found: Comparison) -> str:
         )
         rows.append((f"{row.kind} {num}".strip(), *cells, row.reference, row.better))
     return format_table(rows)
+
+
+# --- where a comparison is written
+
+
+def is_folder(out: Path) -> bool:
+    """Whether `compare` writes several files into this place."""
+    return out.is_dir() or not out.suffix
+
+
+def check_out(out: Path) -> None:
+    """UserError for a name that `compare` cannot write to."""
+    if not is_folder(out) and out.suffix not in (".png", ".json"):
+        raise UserError(
+            f"--out {out}: give a name that ends in .png (picture) or .json (all records), or a folder for both."
+        )
