@@ -103,7 +103,7 @@ def light_discriminator(net: fastgan.FastGanDiscriminator, images: Tensor) -> Di
     for level in list(net.levels)[1:]:
         seen.append(level(seen[-1]))
     logits = net.head(seen[-1].permute(0, 2, 3, 1).flatten(1), None), net.patches(seen[net.coarse])
-    return DiscriminatorOutput(logits, outputs=net._rebuilt(images, seen))
+    return DiscriminatorOutput(logits, outputs=net._reconstruction(images, seen))
 
 
 def _cut(images: Tensor, shape: Shape) -> Tensor:

@@ -192,7 +192,7 @@ def test_every_file_of_a_run(name: str, trained: Path, tmp_path: Path, rounds: i
 @pytest.mark.parametrize("name", CASES)
 def test_the_card_of_every_kind_of_generator(name: str, tmp_path: Path, rounds: int) -> None:
     plan, match = planned(name), begun(name)
-    examples = plan.domain.data.examples(plan.source)
+    examples = plan.domain.data.examples(plan.source) if plan.domain.data.examples else None
     sampler.publish(tmp_path, match.game.players["generator"], plan.recipe, plan.info, 1, examples)
     body, ending, found = (tmp_path / "generator.json").read_bytes(), Path(plan.domain.media.sample_name).suffix, []
 

@@ -79,7 +79,7 @@ def test_one_picture_of_very_many_samples_is_refused_with_its_size() -> None:
     tile = catalog.domain("images").media.tile
     run: Any = SimpleNamespace(
         sampler=SimpleNamespace(info=infos.of_images(8)),
-        domain=SimpleNamespace(media=SimpleNamespace(tile=tile, preview_ending=".png")),
+        domain=SimpleNamespace(media=SimpleNamespace(tile=tile, preview_ending=".png", draws=True)),
         card_read=contextlib.nullcontext,
     )
     refuse_huge(run, 10_000, Path("x.png"))

@@ -159,7 +159,7 @@ def test_what_does_not_fit_is_refused_with_the_way_out(start: Path, photos: Path
         planned(photos, folder / "nowhere")
     with pytest.raises(UserError, match="no published generator"):
         planned(photos, folder)
-    with pytest.raises(UserError, match=r"8x8 of 1 channels; these are 10x10 of 3.*--set data.size=\[8,8\]"):
+    with pytest.raises(UserError, match=r"8x8 grey .*these are 10x10 colour .*--set data.size=\[8,8\]"):
         planned(photos, start, "data.size=10", "data.channels=3")
     with pytest.raises(UserError, match=r"(?s)generator is another network.*16 here.*start\.partial=true"):
         planned(photos, start, "generator.width=16")

@@ -159,5 +159,5 @@ def test_consistency_of_micro_batches_is_that_of_the_batch() -> None:
     ],
 )
 def test_rules_that_need_one_another_are_demanded(settings: list[str], rules: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match="augmentation"):
+    with pytest.raises(UserError, match="augment"):
         game(*settings, **rules)

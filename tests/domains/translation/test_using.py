@@ -230,7 +230,7 @@ def test_what_cannot_be(tmp_path: Path) -> None:
     refused("one direction only", hand(network=undeclared), out, there, reverse=True)
     refused("a fixed strength", hand(network=undeclared), out, there, strength=0.5)
     maker.examples = Batch(torch.zeros(2, 3, 16, 16), torch.ones(2, 3, 16, 16))
-    refused("--keep-metadata keeps that of files", maker, out, keep_metadata=True)
+    refused("--keep-metadata copies the metadata of files", maker, out, keep_metadata=True)
     refused("a sheet is", maker, tmp_path / "b.npz")
 
 
