@@ -112,8 +112,17 @@ def read_log(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
                 continue
             found = None
             with contextlib.suppress(Damaged):
-                found = parse_json(text, path)
+                found = _with_present_names(parse_json(text, path))
             yield number, found if is_log_line(found) else None
+
+
+def _with_present_names(line: Any) -> Any:
+    """A log line of version 0.1.0, which counted "images", in the present names."""
+    if isinstance(line, dict) and "images" in line and "samples" not in line:
+        line["samples"] = line.pop("images")
+        if isinstance(line.get("values"), dict) and "images_per_s" in line["values"]:
+            line["values"]["samples_per_s"] = line["values"].pop("images_per_s")
+    return line
 
 
 CONTENT = {"train": ("values", dict), "health": ("values", dict), "evaluation": ("records", list)}

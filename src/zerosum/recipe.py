@@ -219,10 +219,19 @@ def _plain(value: Any) -> Any:
 
 def parse(plain: Mapping[str, Any], origin: str = "recipe") -> Recipe:
     """A recipe from plain values; UserError names the field, the value and what is accepted."""
+    plain = _with_present_names(plain)
     try:
         return Recipe.model_validate(plain)
     except ValidationError as error:
         raise UserError(_explain(error, plain, origin)) from None
+
+
+def _with_present_names(plain: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The recipe of a run of version 0.1.0, which named the half-life otherwise, in the present names."""
+    ema = plain.get("ema") if isinstance(plain, Mapping) else None
+    if not isinstance(ema, Mapping) or "half_life_images" not in ema or "half_life_samples" in ema:
+        return plain
+    return {**plain, "ema": {name.replace("half_life_images", "half_life_samples"): ema[name] for name in ema}}
 
 
 def read(path: Path) -> Recipe:

@@ -103,3 +103,24 @@ def test_a_disk_that_is_full_from_the_start_is_told_once(tmp_path: Path, monkeyp
         zs.train("ring", "toy", overrides=settings, out=tmp_path / "run", progress=told)
     assert "resume" not in str(error.value)
     assert len([text for text in told.said if "Step 2 is NOT saved" in text]) == 1
+
+
+def test_a_run_of_the_version_before_goes_on(run: Path) -> None:
+    """It named the half-life and the counts of the log otherwise, and its generator has format 1."""
+    recipe = json.loads((run / "recipe.json").read_text())
+    recipe["ema"]["half_life_images"] = recipe["ema"].pop("half_life_samples")
+    (run / "recipe.json").write_text(json.dumps(recipe))
+    log = (run / "metrics.jsonl").read_text()
+    (run / "metrics.jsonl").write_text(log.replace('"samples":', '"images":').replace("samples_per_s", "images_per_s"))
+    card = json.loads((run / "generator.json").read_text())
+    (run / "generator.json").write_text(json.dumps({**card, "format": 1}))
+    with pytest.raises(UserError, match=r"format 1.*zerosum resume"):
+        zs.load(run)
+    steps = recipe["steps"] + 2
+    went_on = zs.resume(run, steps=steps)
+    assert went_on.recipe.steps == steps
+    lines = went_on.folder.lines()
+    assert lines[0]["samples"] == 0
+    assert lines[-1]["step"] == steps
+    assert all("images" not in line for line in lines)
+    assert json.loads((run / "generator.json").read_text())["format"] == 2
