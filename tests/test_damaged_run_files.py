@@ -31,6 +31,7 @@ from zerosum.run_folder import RunFolder
 from zerosum.store import Damaged, latest_checkpoint
 from zerosum.training import async_eval, callbacks, checkpointing
 from zerosum.training.signals import StopRequest
+from zerosum.training.trainer import Trainer
 
 Reader = Callable[[Path], Any]
 HOSTILE = [
@@ -121,7 +122,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def session(folder: Path) -> None:
     """What `resume` reads before its first step."""
     opened = RunFolder.open(folder)
-    found = api._reopened(opened, formatting.NoProgress(), DistributedContext(), StopRequest(), False)
+    found = Trainer(plan_of(opened, False), opened, formatting.NoProgress(), DistributedContext(), StopRequest())
     found.restore()
     found.extend()
 

@@ -155,9 +155,8 @@ class Run(TrainedGenerator):
     def _evaluate(
         self, folder: RunFolder, recipe: Recipe, allow_download: bool, historic: bool, choice: EvalOptions
     ) -> list[dict[str, Any]]:
-        trainer = _reopened(
-            folder, NoProgress(), DistributedContext(), StopRequest(), allow_download, anywhere=True, recipe=recipe
-        )
+        plan = plan_of(folder, allow_download, anywhere=True, recipe=recipe)
+        trainer = Trainer(plan, folder, NoProgress(), DistributedContext(), StopRequest())
         trainer.restore(rewind=False)
         busy = folder.busy
         with contextlib.nullcontext() if busy else folder.locked():
@@ -298,8 +297,7 @@ def train(
     progress: receives messages and values. on_plan: called with the plan before training.
     Ctrl-C and SIGTERM save and stop; the run returned then has `stopped_by` set.
     """
-    names = [log] if isinstance(log, str) else list(log)
-    check_loggers(names)
+    names = _logger_names(log)
     _one_length(steps=steps, minutes=minutes, epochs=epochs)
     named = {"steps": steps, "seed": seed, "precision": precision, "device": device}
     settings = [f"{name}={value}" for name, value in named.items() if value is not None] + _settings(overrides)
@@ -349,8 +347,7 @@ def resume(
     `minutes` by about that long at its mean speed so far; `data` is the new place of data that have moved. Any other change is
     refused."""
     folder = RunFolder.open(run.path if isinstance(run, Run) else Path(run))
-    names = [log] if isinstance(log, str) else list(log)
-    check_loggers(names)
+    names = _logger_names(log)
     _one_length(steps=steps, minutes=minutes)
     old = folder.recipe()
     if minutes is not None:
@@ -491,6 +488,13 @@ def _settings(overrides: Settings) -> list[str]:
     return list(overrides)
 
 
+def _logger_names(log: str | Sequence[str]) -> list[str]:
+    """The loggers asked for; UserError for one that is not known or not installed."""
+    names = [log] if isinstance(log, str) else list(log)
+    check_loggers(names)
+    return names
+
+
 def _one_length(**lengths: float | None) -> None:
     given = [name for name, value in lengths.items() if value is not None]
     if len(given) > 1:
@@ -571,20 +575,6 @@ def _in_processes(
     run = load(parse_json(done.stdout, "the result of zerosum train")["folder"])
     run.stopped_by = max(0, done.returncode - 128)
     return run
-
-
-def _reopened(
-    folder: RunFolder,
-    progress: Progress,
-    world: DistributedContext,
-    stop: StopRequest,
-    allow_download: bool,
-    steps: int | None = None,
-    anywhere: bool = False,
-    recipe: Recipe | None = None,
-) -> Trainer:
-    """The trainer of an existing run, at step 0; the rest as in `plan_of`."""
-    return Trainer(plan_of(folder, allow_download, steps, anywhere, recipe), folder, progress, world, stop)
 
 
 def _run_to_end(trainer: Trainer) -> Run:

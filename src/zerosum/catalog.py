@@ -36,6 +36,9 @@ NO_NAME = set("*?[]{}:")
 """Letters of patterns, which name more than one file."""
 
 
+# --- answers from known.json, without importing torch: listings, misspelt names, wrong endings
+
+
 @functools.cache
 def _listing() -> Mapping[str, Any]:
     content: Mapping[str, Any] = json.loads(files("zerosum").joinpath(FILE).read_text(encoding="utf-8"))
@@ -65,9 +68,8 @@ def _entry_point(name: str) -> EntryPoint:
 
 
 def is_complete() -> bool:
-    """Whether the domains that are here are those of the file; a domain that was added has to be asked itself."""
-    there = {path.name for path in (Path(__file__).parent / "domains").iterdir() if (path / "__init__.py").is_file()}
-    return there == set(_listing()) and not installed_domains()
+    """Whether known.json lists all domains; another domain has to be imported to know its names."""
+    return set(built_in()) == set(_listing()) and not installed_domains()
 
 
 def listed_domains() -> list[str]:
@@ -173,7 +175,7 @@ def _has_ending(out: Path, ending: str) -> bool:
     return out.name.lower().endswith(ending) if ending else not out.suffix
 
 
-# --- What may be named on the command line, without importing torch: listings, misspelt names, wrong endings are answered at once
+# --- domains
 
 
 ARRAYS = (".npy", ".npz")
@@ -416,10 +418,6 @@ def main() -> None:
     (Path(__file__).parent / FILE).write_text(text, encoding="utf-8")
 
 
-if __name__ == "__main__":
-    main()
-
-
 # --- where the data of a run lie
 
 
@@ -486,3 +484,7 @@ def _data_paths(data: Component, domain: Domain) -> Iterator[tuple[str, str]]:
     for name in domain.data.paths:
         if isinstance(path := data.options.get(name), str):
             yield name, path
+
+
+if __name__ == "__main__":
+    main()

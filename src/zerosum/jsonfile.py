@@ -112,11 +112,11 @@ def read_log(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
                 continue
             found = None
             with contextlib.suppress(Damaged):
-                found = _with_present_names(parse_json(text, path))
+                found = with_present_names(parse_json(text, path))
             yield number, found if is_log_line(found) else None
 
 
-def _with_present_names(line: Any) -> Any:
+def with_present_names(line: Any) -> Any:
     """A log line of version 0.1.0, which counted "images", in the present names."""
     if isinstance(line, dict) and "images" in line and "samples" not in line:
         line["samples"] = line.pop("images")

@@ -17,6 +17,7 @@ import zerosum as zs
 from zerosum.cli import app
 from zerosum.errors import UserError
 from zerosum.run_folder import RunFolder
+from zerosum.store import step_name
 
 
 @pytest.fixture(scope="module")
@@ -116,11 +117,15 @@ def test_a_run_of_the_version_before_goes_on(run: Path) -> None:
     (run / "generator.json").write_text(json.dumps({**card, "format": 1}))
     with pytest.raises(UserError, match=r"format 1.*zerosum resume"):
         zs.load(run)
+    (run / "evaluations").mkdir(exist_ok=True)
+    waiting = {"step": recipe["steps"], "images": 64, "seconds": 1.0, "took_s": 0.1, "records": [{"name": "waiting"}]}
+    (run / "evaluations" / f"{step_name(recipe['steps'])}.json").write_text(json.dumps(waiting))
     steps = recipe["steps"] + 2
     went_on = zs.resume(run, steps=steps)
     assert went_on.recipe.steps == steps
     lines = went_on.folder.lines()
     assert lines[0]["samples"] == 0
+    assert [x["samples"] for x in lines if x.get("records") == [{"name": "waiting"}]] == [64]
     assert lines[-1]["step"] == steps
     assert all("images" not in line for line in lines)
     assert json.loads((run / "generator.json").read_text())["format"] == 2

@@ -48,7 +48,7 @@ class SampleRequest:
 
 @dataclass(frozen=True)
 class SampleOption:
-    """One option.
+    """An option of `zerosum sample` that a domain declares.
 
     name: in `SampleRequest.options`; the flag is --name, with "-" for "_". kind: "text"; "flag", which takes no value; "number",
     in [least, most]; "paths", files or folders, which may be repeated. help: one line, without the name of the domain. default:
@@ -225,11 +225,11 @@ class RecommendRecipe(Protocol):
     """The recipe for data that name none, and why: a clause with the numbers that decided."""
 
     def __call__(self, info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
-        """minutes: the time there is, None when nobody said. device: where it will train."""
+        """minutes: the time available for training; None if not given. device: that of the training."""
 
 
 class GeneratorHandle(Protocol):
-    """A generator at hand for `produce`."""
+    """What `Media.sample` receives: a loaded generator and its conditions."""
 
     network: nn.Module
     prior: Prior
@@ -249,7 +249,7 @@ class GeneratorHandle(Protocol):
 
 @dataclass(frozen=True)
 class SampleResult:
-    """What came of it: the files, how many samples, and what there is to tell of them."""
+    """The result of `Media.sample`: the files written, the number of samples, and notes for the user."""
 
     paths: Sequence[Path]
     num: int
@@ -461,11 +461,17 @@ class Domain:
             ) from None
 
 
+# --- the stages of an evaluation
+
+
 @dataclass
 class Watch:
-    """One evaluation as it goes. say: is told of each stage. budget_s: after so many seconds no stage begins; None: all do.
-    left_out: the stages that did not begin for lack of time. once_s: seconds of the stages that are done once for the same
-    data and then kept, which the budget does not count."""
+    """The progress of one evaluation.
+
+    say: called with the name of each stage. budget_s: seconds after which no stage begins; None for no limit. left_out: the
+    stages that did not begin for lack of time. once_s: seconds of the stages that are done once for the same data and then
+    kept, which the budget does not count.
+    """
 
     say: Callable[[str], None]
     budget_s: float | None = None
@@ -480,7 +486,7 @@ class Watch:
         return time.monotonic() - self.begun
 
     def turn(self, once: bool) -> None:
-        """The stage before ends, one begins."""
+        """Ends the current stage and begins the next."""
         now = time.monotonic()
         if self._once_since is not None:
             self.once_s += now - self._once_since
@@ -502,7 +508,7 @@ def watched(say: Callable[[str], None], budget_s: float | None = None) -> Iterat
 
 
 def stage(name: str, needed: bool = False, once: bool = False) -> bool:
-    """To be asked before a part of an evaluation: whether it is to be done. needed: it is done however late it is.
+    """Whether the next part of an evaluation is to be done; call it before that part. needed: it is done however late it is.
     once: it is done once for the same data, and its result is kept.
 
     Without `watched` every part is done and nothing is said.

@@ -196,9 +196,9 @@ def tensor_source(
     refuse_not_finite(data, name)
     training, held = heldout_split(len(data), heldout, seed)
     labels, condition = _labelled(labels, class_names, attribute_names, len(data), training, name)
-    told = (*notes, heldout_note(len(held))) if len(held) else tuple(notes)
+    all_notes = (*notes, heldout_note(len(held))) if len(held) else tuple(notes)
     first, second = (None, None) if labels is None else (labels[training], labels[held])
-    return TensorSource(name, data[training], data[held], first, second, condition, told, payload)
+    return TensorSource(name, data[training], data[held], first, second, condition, all_notes, payload)
 
 
 def refuse_not_finite(rows: Tensor, where: object, first: int = 0) -> None:
@@ -321,9 +321,9 @@ def mapped_source(
     labels, condition = _labelled(labels, class_names, attribute_names, len(array), training, str(path))
     for rows in (training, labels):
         digest.update(b"" if rows is None else rows.numpy().tobytes())
-    told = (*notes, heldout_note(len(held))) if len(held) else tuple(notes)
+    all_notes = (*notes, heldout_note(len(held))) if len(held) else tuple(notes)
     return MappedSource(
-        path.stem, array, training, held, digest.hexdigest(), labels, condition, told, transform, payload
+        path.stem, array, training, held, digest.hexdigest(), labels, condition, all_notes, transform, payload
     )
 
 

@@ -358,13 +358,13 @@ def training_loop(
 
 def resolve_conditional(recipe: Recipe, info: DatasetInfo) -> Recipe:
     """Resolves `conditional`: the networks receive labels or attributes where the data have some, unless the recipe says."""
-    condition_words = info.condition is not None
-    if recipe.conditional is True and not condition_words:
+    has_condition = info.condition is not None
+    if recipe.conditional is True and not has_condition:
         raise UserError(
             f"Recipe {recipe.name} needs labels, and {info.name} has none. Put classes in sub-folders, or use "
             "--set conditional=false."
         )
-    return recipe.changed(conditional=condition_words if recipe.conditional == "auto" else recipe.conditional)
+    return recipe.changed(conditional=has_condition if recipe.conditional == "auto" else recipe.conditional)
 
 
 def condition_words(recipe: Recipe, info: DatasetInfo) -> str:
@@ -387,8 +387,8 @@ def unused_condition(recipe: Recipe, info: DatasetInfo) -> list[str]:
 
 
 def resolve_auto(recipe: Recipe, domain: Domain, info: DatasetInfo) -> tuple[Recipe, list[str]]:
-    """The domain's rules applied to what is "auto", and schedules in steps; UserError for what no rule speaks of. The
-    precision is what is fast on the device, if the domain has no rule of its own."""
+    """Applies the domain's rules to each "auto" and converts schedules to steps. UserError for an "auto" without a rule. The
+    precision is the faster one of the device, unless the domain has its own rule."""
     recipe, notes = domain.game.resolve_auto(recipe, info)
     recipe = recipe.changed(precision=choose(recipe.precision, torch.device(available_device(recipe.device))))
     if left := recipe.unsettled():

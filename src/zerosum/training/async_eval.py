@@ -24,7 +24,7 @@ from zerosum.errors import Damaged
 from zerosum.evaluation.evaluate import joined
 from zerosum.evaluation.evaluate_saved import SavedEvaluator, SavedScores
 from zerosum.formatting import NoProgress
-from zerosum.jsonfile import is_log_line, read_object
+from zerosum.jsonfile import is_log_line, read_object, with_present_names
 from zerosum.report import write_report
 from zerosum.run_folder import RunFolder
 from zerosum.store import step_name, steps_in, write_durably
@@ -187,7 +187,7 @@ class AsyncEvaluation:
 
     def _fetched(self, path: Path) -> EvaluationResult | None:
         try:
-            content = read_object(path)
+            content = with_present_names(read_object(path))
             if not is_log_line({**content, "kind": "evaluation"}):
                 raise Damaged("it is no result of an evaluation")
             return EvaluationResult(content["step"], content["samples"], content["seconds"], content["records"])

@@ -1,4 +1,4 @@
-"""One training at work: the only place where plan, match, folder and person meet."""
+"""A training from its first step to its report: runs the training loop of a plan, and logs, saves and evaluates between steps."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from zerosum.training.signals import Stopped, StopRequest
 
 
 class Trainer:
-    """Trains a plan in a folder until its steps are done or somebody asks it to stop."""
+    """Trains a plan in a run folder until its steps are done or a stop is requested."""
 
     def __init__(
         self,
