@@ -392,8 +392,8 @@ def _steps_wanted(folder: RunFolder, old: Recipe, wanted: Recipe, steps: int | N
         raise UserError(
             f"{folder} cannot be resumed with other settings:\n  "
             + "\n  ".join(changed)
-            + "\nOnly steps can be extended, and data be said to have moved (--data). For the rest start a new run with "
-            "`zerosum train --out`."
+            + "\nOnly the number of steps and the place of the data (--data) can be changed. For other settings start a new run "
+            "with `zerosum train --out`."
         )
     steps = wanted.steps if steps is None else steps
     if steps < old.steps:

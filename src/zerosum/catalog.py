@@ -436,7 +436,7 @@ def with_absolute_paths(recipe: Recipe, domain: Domain) -> Recipe:
 
 
 def with_data_moved(recipe: Recipe, domain: Domain, to: str | Path) -> Recipe:
-    """The recipe with its data at another place. Paths of other options that lay within the old place lie within the new."""
+    """The recipe with its data at another path. Paths of other options inside the old folder become paths inside the new one."""
     old, new = Path(absolute_path(recipe.data.kind)), Path(absolute_path(to))
     inside = {
         name: str(new / Path(path).relative_to(old))

@@ -27,7 +27,7 @@ GPU_HOURS, PUBLISHED_PIXELS = 4.0, 64
 
 
 def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
-    """The recipe for a source that names none, and why, with the numbers that decided. minutes: None when nobody said."""
+    """The recipe for a source that names none, and why, with the numbers that decided. minutes: None if not given."""
     images = int(info.payload["num_images"])
     channels, height, width = info.sample.shape
     side = round(math.sqrt(height * width))
@@ -50,7 +50,7 @@ def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: st
         )
     if side <= TINY_PIXELS and worth < LONG_MINUTES:
         if info.condition is not None:
-            return "cgan", f"{here}, with labels: a game that is told them learns fastest on a small budget"
+            return "cgan", f"{here}, with labels: a conditional GAN learns fastest on a small budget"
         return "dcgan", f"{here}, no labels: convolutions with batch normalisation learn fastest on a small budget"
     if worth >= LARGE_MINUTES:
         return "stylegan2-s", f"{here}: time enough for a network of styles"
