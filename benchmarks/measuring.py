@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from zerosum.nn.precision import Precision, has_amx
+from zerosum.engine.devices import Precision, has_amx
 
 
 @dataclass

@@ -10,7 +10,7 @@ from torch import nn
 from zerosum.domains.images.data import ImageSource, Shape
 from zerosum.domains.images.networks import ConvDiscriminator, ConvGenerator, MlpDiscriminator, MlpGenerator
 from zerosum.engine import Duel, Event, OptimizerConfig, Settings, Stepped, TrainingLoop, UpdateRules
-from zerosum.nn.precision import Precision
+from zerosum.engine.devices import Precision
 
 LATENT = 100
 READ_EVERY = 32

@@ -21,7 +21,7 @@ import ours
 import pictures
 from zerosum.domains.images.data import ImageSource
 from zerosum.engine import OptimizerConfig, UpdateRules
-from zerosum.nn.precision import Precision, autocast
+from zerosum.engine.devices import Precision, autocast
 
 HALF_LIFE, MOST_PERCENT = 10_000.0, 3.0
 Pair = tuple[nn.Module, nn.Module]

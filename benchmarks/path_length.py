@@ -115,13 +115,13 @@ class PathCounter:
 
 def counted(arguments: list[str]) -> PathCounter:
     """Runs `zerosum ARGUMENTS` up to the first real step, or to its end, in this process."""
-    from zerosum import cli
+    from zerosum.cli import main as run_command_line
 
     sys.argv = ["zerosum", *arguments]
     counter = PathCounter(stops_at_first_step=arguments[0] in ("train", "resume"))
     counter.start()
     try:
-        cli.main()
+        run_command_line()
     except (FirstStep, SystemExit):
         pass
     finally:

@@ -26,8 +26,8 @@ import pictures
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.style import StyleDiscriminator, StyleGenerator
 from zerosum.engine import Duel, OptimizerConfig, Settings, TrainingLoop, penalties
+from zerosum.engine.devices import Precision
 from zerosum.nn.layers import Blur
-from zerosum.nn.precision import Precision
 from zerosum.nn.style_layers import GAIN, SLOPE, EqualConv, ModulatedConv, ToImage
 
 LATENT = 64

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from zerosum import catalog, recipe
-from zerosum.engine.distributed import DistributedContext, join
+from zerosum.engine.devices import DistributedContext, join
 from zerosum.engine.game import Batch
 from zerosum.engine.loop import TrainingLoop
 from zerosum.engine.seeds import SeededNoise

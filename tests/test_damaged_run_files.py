@@ -17,7 +17,7 @@ import pytest
 from domain_games import CASES, begun, planned
 from zerosum import api, formatting, recipe
 from zerosum.domain import SampleRequest
-from zerosum.engine.distributed import DistributedContext
+from zerosum.engine.devices import DistributedContext
 from zerosum.errors import UserError
 from zerosum.evaluation import baselines, compare
 from zerosum.evaluation.evaluate_saved import SavedEvaluator

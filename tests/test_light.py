@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from zerosum import catalog
+from zerosum.engine.devices import choose
 from zerosum.errors import UserError
 from zerosum.machine import examine
-from zerosum.nn.precision import choose
 
 HEAVY = ("torch", "numpy", "sklearn", "PIL")
 MOST_MODULES = 45

@@ -12,8 +12,9 @@ from torch import nn
 
 from zerosum import catalog
 from zerosum.domain import duel
-from zerosum.engine.duel import Prior, UpdateRules
+from zerosum.engine.duel import UpdateRules
 from zerosum.engine.optimizers import OptimizerConfig, Schedule
+from zerosum.engine.seeds import Prior
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import AverageConfig, Intervals, Recipe, differences, dropped_options, override, parse, part, read
 

@@ -19,7 +19,7 @@ from zerosum import catalog
 from zerosum.cli import app
 from zerosum.errors import UserError
 from zerosum.generation.latents.sampling import SampleOptions, fill
-from zerosum.generation.latents.space import refuse_huge, write
+from zerosum.generation.sampler import refuse_huge, write_samples
 from zerosum.store import writing
 
 
@@ -69,8 +69,11 @@ def test_several_files_and_folders_come_to_lie_where_they_were_asked_for(tmp_pat
     )
     (tmp_path / "many").mkdir()
     (tmp_path / "many" / "kept.txt").write_text("kept")
-    assert write(run, torch.zeros(2), tmp_path / "s.ply") == [tmp_path / "s-0.ply", tmp_path / "s-1.ply"]
-    assert write(run, torch.zeros(2), tmp_path / "many") == [tmp_path / "many" / "0.ply", tmp_path / "many" / "1.ply"]
+    assert write_samples(run, torch.zeros(2), tmp_path / "s.ply") == [tmp_path / "s-0.ply", tmp_path / "s-1.ply"]
+    assert write_samples(run, torch.zeros(2), tmp_path / "many") == [
+        tmp_path / "many" / "0.ply",
+        tmp_path / "many" / "1.ply",
+    ]
     there = sorted(path.name for path in tmp_path.rglob("*"))
     assert there == ["0.ply", "1.ply", "kept.txt", "many", "s-0.ply", "s-1.ply"]
 

@@ -16,9 +16,9 @@ def main() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    from zerosum import cli
+    from zerosum.cli import main as run_command_line
 
-    cli.main()
+    run_command_line()
 
 
 if __name__ == "__main__":

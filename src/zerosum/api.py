@@ -22,7 +22,7 @@ from zerosum import catalog, report
 from zerosum.data import in_memory
 from zerosum.domain.contract import EvalOptions
 from zerosum.domain.info import Label
-from zerosum.engine.distributed import DistributedContext, join
+from zerosum.engine.devices import DistributedContext, join
 from zerosum.errors import UserError
 from zerosum.evaluation import baselines, discriminator_scores
 from zerosum.evaluation import compare as comparing

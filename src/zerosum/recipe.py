@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from zerosum.engine.duel import Prior, UpdateRules
+from zerosum.engine.duel import UpdateRules
 from zerosum.engine.optimizers import USES, OptimizerConfig, Schedule
+from zerosum.engine.seeds import Prior
 from zerosum.errors import Damaged, UserError, nearest, shown, wanted
 from zerosum.jsonfile import MOST_BYTES, parse_json, read_bytes, read_json
 

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import torch
 
-from zerosum.engine.distributed import DistributedContext
+from zerosum.engine.devices import DistributedContext
 from zerosum.errors import Damaged, UserError
 from zerosum.jsonfile import RunFiles, read_log, read_object
 from zerosum.recipe import Recipe, parse

@@ -1,4 +1,6 @@
-"""Checkpoints: safetensors for tensors, JSON for plain values, a manifest with sizes and SHA-256. Loading runs no code.
+"""Files that are written whole or not at all: checkpoints, and the files of samples with their names.
+
+A checkpoint has safetensors for tensors, JSON for plain values, and a manifest with sizes and SHA-256. Loading runs no code.
 
 A checkpoint is a folder ``step-00001000`` that appears by one rename, after all of its files were flushed to disk.
 """
@@ -11,8 +13,10 @@ import json
 import os
 import shutil
 import tempfile
+import unicodedata
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -266,3 +270,40 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+# --- names of files that samples are written to: a number, and the class where there is one
+
+MOST_NAME_BYTES = 120
+"""Of a class in a file's name, in UTF-8; file systems allow 255 for the whole name."""
+KEPT_CATEGORIES = ("L", "M", "N")
+"""Unicode categories whose characters stay: letters, their marks, digits."""
+
+
+def numbered_names(num: int, ending: str, names: Sequence[str] = (), begin: str = "") -> list[str]:
+    """`num` names: "00000.png", or "00000-cat.png" with the name of each sample's class, as `class_file_names` gives it."""
+    words = [f"-{name}" for name in names] or [""] * num
+    return [f"{begin}{index:05d}{word}{ending}" for index, word in zip(range(num), words, strict=True)]
+
+
+def class_file_names(classes: Sequence[object]) -> list[str]:
+    """A name for each class that every file system takes and that no other class has, whatever the letter case.
+
+    Letters and digits of any script stay, other characters become "_"; a name is cut at MOST_NAME_BYTES. Names that are empty or
+    alike by then get the number of the class.
+    """
+    words = [_name_of(str(name)) for name in classes]
+    alike = Counter(word.casefold() for word in words)
+    found = [
+        word if word and alike[word.casefold()] == 1 else f"{word}-{index}".strip("-")
+        for index, word in enumerate(words)
+    ]
+    if len({word.casefold() for word in found}) < len(found):  # such a number is a class's own name already
+        return [f"{index}-{word}".strip("-") for index, word in enumerate(words)]
+    return found
+
+
+def _name_of(name: str) -> str:
+    text = unicodedata.normalize("NFC", name)
+    text = "".join(sign if sign in "-_" or unicodedata.category(sign)[0] in KEPT_CATEGORIES else "_" for sign in text)
+    return text.encode()[:MOST_NAME_BYTES].decode(errors="ignore").strip("-_")

@@ -17,7 +17,8 @@ from zerosum.domain.contract import EvalOptions
 from zerosum.errors import UserError
 from zerosum.evaluation.compare import hold
 from zerosum.generation.export.exporting import export
-from zerosum.generation.latents.space import Space, refuse_huge, refuse_sheet
+from zerosum.generation.latents.space import Space
+from zerosum.generation.sampler import refuse_huge, refuse_sheet
 from zerosum.report.previews import element
 from zerosum.run_folder import RunFolder
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zerosum.engine.distributed import DistributedContext
+from zerosum.engine.devices import DistributedContext
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, DiscriminatorOutput
 from zerosum.engine.loop import Settings, TrainingLoop

@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 from zerosum.engine import losses
-from zerosum.engine.duel import Duel, Prior, UpdateRules
+from zerosum.engine.duel import Duel, UpdateRules
 from zerosum.engine.game import Batch, DiscriminatorOutput, MicroBatch
 from zerosum.engine.loop import TrainingLoop
 from zerosum.engine.optimizers import OptimizerConfig
-from zerosum.engine.seeds import SeededNoise
+from zerosum.engine.seeds import Prior, SeededNoise
 
 
 def turn(game: TrainingLoop, index: int) -> None:

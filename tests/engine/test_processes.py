@@ -11,8 +11,8 @@ from torch import Tensor
 from two_processes import GAMES, STEPS, outcome
 
 from process_pair import played_in_two
-from zerosum.engine import distributed
-from zerosum.engine.distributed import DistributedContext
+from zerosum.engine import devices
+from zerosum.engine.devices import DistributedContext
 
 Found = list[dict[str, Tensor]]
 
@@ -100,9 +100,9 @@ def test_environment(
         monkeypatch.delenv(prefix, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert distributed.environment() == expected
+    assert devices.environment() == expected
     if expected[1] == 1:
-        assert distributed.join("cpu") == DistributedContext()
+        assert devices.join("cpu") == DistributedContext()
 
 
 def test_a_batch_smaller_than_the_processes_is_refused() -> None:

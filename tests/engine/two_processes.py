@@ -14,8 +14,8 @@ import torch
 from small_games import Rows, critic, duel, generator, heads, match, play
 from torch import Tensor
 
-from zerosum.engine import distributed, losses, penalties
-from zerosum.engine.distributed import DistributedContext
+from zerosum.engine import devices, losses, penalties
+from zerosum.engine.devices import DistributedContext
 from zerosum.engine.duel import UpdateRules
 from zerosum.engine.loop import NonFinite, TrainingLoop
 from zerosum.engine.optimizers import OptimizerConfig
@@ -69,7 +69,7 @@ def outcome(game: TrainingLoop) -> dict[str, Tensor]:
 def main(folder: Path) -> None:
     """Plays everything as one of the processes and writes what came out."""
     torch.set_num_threads(1)
-    world = distributed.join("cpu")
+    world = devices.join("cpu")
     found = {f"{name}|{key}": t for name, make in GAMES.items() for key, t in outcome(play(make(world), STEPS)).items()}
     found["rows"] = world.gather_rows(torch.arange(10.0).view(5, 2)[slice(*world.rows(5))])
     found["any"] = torch.tensor([world.any(world.rank == 1), world.any(False)])
@@ -78,7 +78,7 @@ def main(folder: Path) -> None:
     found["guard"] = guarded(world)
     (folder / f"rank{world.rank}.safetensors").write_bytes(encode(found))
     world.barrier()
-    distributed.leave()
+    devices.leave()
 
 
 def with_batch_norm(world: DistributedContext) -> TrainingLoop:

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 import published
 from zerosum.cli import app
 from zerosum.errors import UserError
-from zerosum.generation.latents import labelled_grid
-from zerosum.generation.latents.labelled_grid import PAD, SIZE
+from zerosum.generation import labelled_grid
+from zerosum.generation.labelled_grid import PAD, SIZE
 
 
 def call(*arguments: str | Path) -> Any:

@@ -11,10 +11,11 @@ from PIL import Image
 
 import published
 from zerosum.errors import UserError
+from zerosum.generation.labelled_grid import PAD, SIZE, Layout
 from zerosum.generation.latents.class_interpolation import between, blended
-from zerosum.generation.latents.labelled_grid import PAD, SIZE, Layout
 from zerosum.generation.latents.sampling import SampleOptions, fill
-from zerosum.generation.latents.space import Latents, Space, write
+from zerosum.generation.latents.space import Latents, Space
+from zerosum.generation.sampler import write_samples
 
 KINDS = ("conv", "style")
 
@@ -147,8 +148,8 @@ def test_a_grid_of_many_classes_goes_on_below_under_its_names(tmp_path: Path) ->
     run = published.generator(tmp_path / "run", "conv", classes=30, latent=4)
     samples, layout = fill(run, SampleOptions(num=2, grid="classes"))
     assert len(samples) == 60
-    (path,) = write(run, samples, tmp_path / "grid.png", layout)
-    (narrow,) = write(run, samples[:12], tmp_path / "plain.png", 12)
+    (path,) = write_samples(run, samples, tmp_path / "grid.png", layout)
+    (narrow,) = write_samples(run, samples[:12], tmp_path / "plain.png", 12)
     with Image.open(path) as grid, Image.open(narrow) as plain:
         assert grid.width == plain.width  # 12 columns side by side, not 30
         pixels, tile = np.asarray(grid.convert("L")), (plain.height - 3)  # a row of tiles with its gap
@@ -159,7 +160,7 @@ def test_a_grid_of_many_classes_goes_on_below_under_its_names(tmp_path: Path) ->
         each = grid.width // 12
         assert [head[:each].any() for head in heads] == [True] * 3
         assert not heads[2][6 * each + each // 2 :].any()  # no names where there are no columns
-    (array,) = write(run, samples, tmp_path / "grid.npy", layout)
+    (array,) = write_samples(run, samples, tmp_path / "grid.npy", layout)
     assert len(np.load(array)) == 60
 
 

@@ -9,8 +9,8 @@ import torch
 
 import published
 from zerosum.errors import UserError
+from zerosum.generation.labelled_grid import Layout
 from zerosum.generation.latents import directions, mix
-from zerosum.generation.latents.labelled_grid import Layout
 from zerosum.generation.latents.sampling import SampleOptions, fill
 from zerosum.generation.latents.space import Space
 from zerosum.nn.latent import closed_form

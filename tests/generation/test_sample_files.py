@@ -18,11 +18,11 @@ import published
 from zerosum import catalog
 from zerosum.api import Run, files_in, load
 from zerosum.cli import app
-from zerosum.data import filenames
 from zerosum.domain import SampleRequest, WriteOptions, glyphs
 from zerosum.errors import UserError
-from zerosum.generation.latents import labelled_grid
+from zerosum.generation import labelled_grid
 from zerosum.generation.latents.sampling import SampleOptions, fill
+from zerosum.store import class_file_names
 
 
 def named(folder: Path, *names: str, **of: Any) -> Run:
@@ -66,12 +66,12 @@ def test_files_of_a_generator_without_labels_have_numbers_alone(tmp_path: Path) 
 
 
 def test_each_class_has_a_name_of_its_own_that_file_systems_take() -> None:
-    assert filenames.of_classes(["0", "1"]) == ["0", "1"]
-    assert filenames.of_classes(["a b", "a/b", "A_B", "c"]) == ["a_b-0", "a_b-1", "A_B-2", "c"]
-    assert filenames.of_classes(["**", "", "e\u0301t\u0301e"]) == ["0", "1", "ét́e"]
-    assert filenames.of_classes(["a", "A", "a-0"]) == ["0-a", "1-A", "2-a-0"]
-    assert filenames.of_classes(range(2)) == ["0", "1"]
-    long = filenames.of_classes(["猫" * 300, "猫" * 300 + "!", "कि"])
+    assert class_file_names(["0", "1"]) == ["0", "1"]
+    assert class_file_names(["a b", "a/b", "A_B", "c"]) == ["a_b-0", "a_b-1", "A_B-2", "c"]
+    assert class_file_names(["**", "", "e\u0301t\u0301e"]) == ["0", "1", "ét́e"]
+    assert class_file_names(["a", "A", "a-0"]) == ["0-a", "1-A", "2-a-0"]
+    assert class_file_names(range(2)) == ["0", "1"]
+    long = class_file_names(["猫" * 300, "猫" * 300 + "!", "कि"])
     assert len(set(long)) == 3
     assert long[2] == "कि"  # a mark of vowels is no letter, and belongs to one
     assert all(len(name.encode()) <= 130 for name in long)

@@ -23,9 +23,10 @@ from zerosum import recipe as recipes
 from zerosum.domain import DatasetInfo, Domain
 from zerosum.domains.translation.terms import table as translation_terms
 from zerosum.engine import penalties
-from zerosum.engine.duel import Prior, UpdateRules
+from zerosum.engine.duel import UpdateRules
 from zerosum.engine.game import Game
 from zerosum.engine.optimizers import OptimizerConfig
+from zerosum.engine.seeds import Prior
 from zerosum.errors import UserError
 from zerosum.planning import plan, unused_settings
 from zerosum.planning.plan import Plan

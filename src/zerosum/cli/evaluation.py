@@ -30,10 +30,10 @@ def judge(
     json: Json = False,
 ) -> None:
     """Score given samples with the discriminator: D(x) in [0, 1], 1 for real."""
-    from zerosum import api
+    from zerosum.api import files_in, load
 
-    files = api.files_in(files)
-    trained = api.load(folder)
+    files = files_in(files)
+    trained = load(folder)
     scores = trained.verdicts(files, None if label is None else [label] * len(files))
     show(dict(scores), json, format_scores(scores))
     try:
@@ -98,7 +98,7 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Compute metrics of a trained generator, each with its protocol."""
-    from zerosum import api
+    from zerosum.api import load
     from zerosum.domain.contract import EvalOptions
     from zerosum.evaluation import evaluate
     from zerosum.formatting import format_records
@@ -107,7 +107,7 @@ def evaluate(
     if every is not None:
         _watch(folder, every, options, historic, json, data)
         return
-    loaded = api.load(folder)
+    loaded = load(folder)
     if loaded.folder.busy:
         say("A training is running here: its newest checkpoint is measured, and nothing is logged.")
     with evaluate.announced(say):

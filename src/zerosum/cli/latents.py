@@ -67,7 +67,8 @@ def interpolate(
         _refuse_unless(out, _strip_endings(endings))
     if latent and (label or space or truncation != 1):
         raise UserError("--latent uses saved latents as they are; leave out --label, --space and --truncation.")
-    from zerosum.generation.latents.space import Latents, refuse_huge
+    from zerosum.generation.latents.space import Latents
+    from zerosum.generation.sampler import refuse_huge
 
     saved = Latents.load(latent) if latent else None
     latent_space = _space(folder, saved.space if saved else space)
@@ -114,7 +115,7 @@ def mix(
     _refuse_unless(target, PICTURES)
     latent_space = _space(folder, None)
     from zerosum.generation.latents import mix as mixing
-    from zerosum.generation.latents.space import refuse_sheet
+    from zerosum.generation.sampler import refuse_sheet
 
     refuse_sheet(latent_space.run, target)
     count = mixing.num_layers(latent_space)
@@ -149,10 +150,10 @@ def directions(
     target = out or folder / "directions.png"
     _refuse_unless(target, PICTURES)
     latent_space = _space(folder, space)
+    from zerosum.generation.labelled_grid import Layout
     from zerosum.generation.latents import directions as finding
-    from zerosum.generation.latents.labelled_grid import Layout
     from zerosum.generation.latents.mix import layers_of, num_layers
-    from zerosum.generation.latents.space import refuse_sheet
+    from zerosum.generation.sampler import refuse_sheet
 
     finding.refuse_strip(reach, steps)
     refuse_sheet(latent_space.run, target)
@@ -196,13 +197,13 @@ def project(
     _refuse_unless(target, PICTURES)
     import torch
 
-    from zerosum import api
+    from zerosum.api import files_in
     from zerosum.generation.latents.project import project as search
-    from zerosum.generation.latents.space import refuse_sheet
+    from zerosum.generation.sampler import refuse_sheet
 
     latent_space = _space(folder, space)
     refuse_sheet(latent_space.run, target)
-    files = api.files_in(files)
+    files = files_in(files)
     missing = [str(path) for path in files if not path.is_file()]
     if missing or not files:
         raise UserError(
@@ -253,10 +254,10 @@ def _usual_ending(space: Space) -> str:
 
 def _space(folder: Path, name: str | None) -> Space:
     """The latent space of a generator."""
-    from zerosum import api
+    from zerosum.api import load
     from zerosum.generation.latents.space import Space
 
-    return Space(api.load(folder), name)
+    return Space(load(folder), name)
 
 
 def _refuse_unless(target: Path, kinds: tuple[str, ...], fps: float | None = None) -> None:

@@ -129,12 +129,12 @@ def sample(
     """Generate samples with a trained generator."""
     if out is not None:
         catalog.refuse_ending(folder, out)
-    from zerosum import api
+    from zerosum.api import load
     from zerosum.domain import SampleRequest
     from zerosum.formatting import format_paths
     from zerosum.generation.latents.sampling import SampleOptions, made
 
-    loaded = api.load(folder)
+    loaded = load(folder)
     target = out or folder / loaded.domain.media.sample_file
     request = SampleRequest(num, seed, target, own)
     usual = bool(label or attributes or truncation != 1 or grid or direction or latent)
@@ -176,10 +176,10 @@ def export(
         raise UserError("--license is written into the model card, which only --format huggingface has. Leave it out.")
     if format not in FORMATS:
         raise UserError(f"--format {format}: choose {', '.join(FORMATS)}.")
-    from zerosum import api
+    from zerosum.api import load
     from zerosum.generation.export.exporting import export as exported
 
-    done = exported(api.load(folder), format, out or folder / f"export-{format}", licence)
+    done = exported(load(folder), format, out or folder / f"export-{format}", licence)
     if format == "huggingface" and licence is None:
         say("The model card says licence `unknown`; set it with --license, and respect the licence of the data.")
     batches = ", ".join(map(str, done.check["batches"]))

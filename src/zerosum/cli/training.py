@@ -103,7 +103,8 @@ def train(
     _one_length(minutes, steps, epochs)
     catalog.refuse_missing(where)
     catalog.refuse_recipe(recipe)
-    from zerosum import api, formatting
+    from zerosum.api import train as train_run
+    from zerosum.formatting import progress_for_terminal
     from zerosum.planning import plan
     from zerosum.training import launch
 
@@ -114,10 +115,10 @@ def train(
         return _dry(plan.TrainRequest(where, recipe, minutes, tuple(changes), download, fit, domain, epochs), json)
     if devices > 1 and launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
-    bar = formatting.progress_for_terminal()
+    bar = progress_for_terminal()
     options: dict[str, Any] = {"minutes": minutes, "epochs": epochs, "domain": domain, "log": log or ()}
     options |= {"out": out, "overrides": changes, "allow_download": download, "fit": fit}
-    _finish(api.train(where, recipe, **options, progress=bar, on_plan=_plan), json)
+    _finish(train_run(where, recipe, **options, progress=bar, on_plan=_plan), json)
 
 
 def _one_length(minutes: float | None, steps: int | None, epochs: float | None = None) -> None:
@@ -129,11 +130,12 @@ def _one_length(minutes: float | None, steps: int | None, epochs: float | None =
 
 def _dry(request: TrainRequest, json: bool) -> None:
     """What would be done, on stderr; on stdout what of the recipe was asked to be otherwise, or with --json all of it."""
-    from zerosum import api, formatting
+    from zerosum.api import PLANNING
     from zerosum.evaluation.training_evaluator import preview_seconds
+    from zerosum.formatting import patience
     from zerosum.planning import plan
 
-    with formatting.patience(say, api.PLANNING):
+    with patience(say, PLANNING):
         planned = plan.make(request, preview_seconds=preview_seconds)
     _plan(planned)
     changed = [f"  {line}" for line in plan.changed_fields(request, planned.recipe)]
@@ -166,14 +168,15 @@ def resume(
     Exit status as with train: 0 finished, 130 stopped by Ctrl-C, 143 by SIGTERM, 2 for an error that you can mend.
     """
     _one_length(minutes, steps)
-    from zerosum import api, formatting
+    from zerosum.api import resume as resume_run
+    from zerosum.formatting import progress_for_terminal
     from zerosum.training import launch
 
     if devices > 1 and launch.needed(devices):
         raise typer.Exit(launch.processes(devices, sys.argv[1:]))
     options: dict[str, Any] = {"steps": steps, "minutes": minutes, "overrides": settings or [], "log": log or ()}
     options |= {"allow_download": download, "data": data}
-    _finish(api.resume(folder, **options, progress=formatting.progress_for_terminal()), json)
+    _finish(resume_run(folder, **options, progress=progress_for_terminal()), json)
 
 
 def _plan(plan: Any) -> None:
@@ -182,7 +185,7 @@ def _plan(plan: Any) -> None:
 
 def _finish(done: Any, json: bool) -> None:
     """What a training leaves: metrics, grid, report. A stopped run has told already how it goes on."""
-    from zerosum.engine.distributed import environment, leave
+    from zerosum.engine.devices import environment, leave
     from zerosum.formatting import format_records
     from zerosum.store import steps_in
     from zerosum.training.signals import status

@@ -20,9 +20,9 @@ from zerosum.data.images.pictures import PICTURES, Size
 from zerosum.domain import info as infos
 from zerosum.domain.factory import options_of
 from zerosum.domain.info import DatasetInfo, OtherCondition
-from zerosum.engine.duel import Prior
 from zerosum.engine.game import GENERATOR, Batch, Game
 from zerosum.engine.loop import TrainingLoop
+from zerosum.engine.seeds import Prior
 from zerosum.errors import UserError
 from zerosum.metrics.record import Record
 from zerosum.recipe import Component, Recipe
@@ -194,7 +194,7 @@ class PreviewContext:
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """How samples are written to files. names: of each sample's class, fit for files' names (data.filenames); () where they have
+    """How samples are written to files. names: of each sample's class as store.class_file_names gives them; () where they have
     none. options: values of the domain's own options of `zerosum sample` that say how samples are written, by name."""
 
     names: Sequence[str] = ()

@@ -26,45 +26,12 @@ from zerosum.engine.game import (
 from zerosum.engine.losses import GANLoss
 from zerosum.engine.optimizers import Schedule, at
 from zerosum.engine.penalties import Penalty, clip_weights, listed
-from zerosum.engine.seeds import SeededNoise
-from zerosum.nn.network_checks import check_discriminator, check_generator, check_players
+from zerosum.engine.seeds import Prior, SeededNoise
+from zerosum.errors import UserError
+from zerosum.nn.network_checks import check_discriminator, check_generator
 
 Augment = Callable[[Tensor, SeededNoise, str, float], Tensor]
 Replay = Callable[[Batch, MicroBatch], Batch]
-
-
-# --- noise
-
-MAX_NOISE_SIZE = 65_536
-"""Largest number of noise values per row; a recipe that asks for more would exhaust the memory."""
-
-
-@dataclass(frozen=True)
-class Prior:
-    """The distribution of the noise z, (N, L) float32: normal, uniform on [-1, 1], or truncated normal (|z| <= limit)."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # a recipe with a misspelt field is refused
-    size: int
-    kind: Literal["normal", "uniform", "truncated_normal"] = "normal"
-    limit: float = 2.0
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("normal", "uniform", "truncated_normal"):
-            raise ValueError(f"prior kind must be normal, uniform or truncated_normal, got {self.kind!r}")
-        if not 1 <= self.size <= MAX_NOISE_SIZE or not self.limit > 0:
-            raise ValueError(
-                f"prior size must lie in 1 to {MAX_NOISE_SIZE:,} and its limit above 0, got {self.size} and {self.limit}"
-            )
-        if self.kind != "truncated_normal" and self.limit != Prior.limit:
-            raise ValueError(f"a prior limit has no use with kind = {self.kind!r}; it goes with truncated_normal")
-
-    def draw(self, draws: SeededNoise, purpose: str = "noise") -> Tensor:
-        """(N, L) float32."""
-        if self.kind == "uniform":
-            return draws.uniform(purpose, self.size) * 2 - 1
-        if self.kind == "truncated_normal":
-            return draws.truncated_normal(purpose, self.size, limit=self.limit)
-        return draws.normal(purpose, self.size)
 
 
 # --- adaptive augmentation
@@ -191,7 +158,11 @@ class Duel(Game):
         augment: Augment | None = None,
         replay: Replay | None = None,
     ) -> None:
-        check_players(generator, discriminator)
+        if generator is discriminator:
+            raise UserError(
+                "The generator and the discriminator are the same module. Each needs weights of its own: build the network "
+                "twice, or copy it with copy.deepcopy."
+            )
         self.generator, self.discriminator = generator, discriminator
         self.players = {DISCRIMINATOR: discriminator, GENERATOR: generator}
         self.loss = losses.named(loss) if isinstance(loss, str) else loss

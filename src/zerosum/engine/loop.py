@@ -15,13 +15,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from zerosum.engine.distributed import DistributedContext
+from zerosum.engine.devices import DistributedContext, Precision, autocast
 from zerosum.engine.game import Game, MicroBatch, Source, Turn, as_source
 from zerosum.engine.optimizers import OptimizerConfig, Schedule, WeightAverage, at
 from zerosum.engine.seeds import SeededNoise, derive, rows_at
 from zerosum.errors import UserError, nearest
 from zerosum.nn.layers import batch_part, iterate
-from zerosum.nn.precision import Precision, autocast
 
 OnNonFinite = Literal["raise", "skip"]
 TermsObserver = Callable[[str, MicroBatch, Mapping[str, Tensor]], None]

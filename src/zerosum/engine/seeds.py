@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -66,6 +67,38 @@ class SeededNoise:
 
     def _cut(self, rows: Tensor) -> Tensor:
         return rows[self.start : self.stop].to(self.device, non_blocking=True)
+
+
+MAX_NOISE_SIZE = 65_536
+"""Largest number of noise values per row; a recipe that asks for more would exhaust the memory."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The distribution of the noise z, (N, L) float32: normal, uniform on [-1, 1], or truncated normal (|z| <= limit)."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # a recipe with a misspelt field is refused
+    size: int
+    kind: Literal["normal", "uniform", "truncated_normal"] = "normal"
+    limit: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("normal", "uniform", "truncated_normal"):
+            raise ValueError(f"prior kind must be normal, uniform or truncated_normal, got {self.kind!r}")
+        if not 1 <= self.size <= MAX_NOISE_SIZE or not self.limit > 0:
+            raise ValueError(
+                f"prior size must lie in 1 to {MAX_NOISE_SIZE:,} and its limit above 0, got {self.size} and {self.limit}"
+            )
+        if self.kind != "truncated_normal" and self.limit != Prior.limit:
+            raise ValueError(f"a prior limit has no use with kind = {self.kind!r}; it goes with truncated_normal")
+
+    def draw(self, draws: SeededNoise, purpose: str = "noise") -> Tensor:
+        """(N, L) float32."""
+        if self.kind == "uniform":
+            return draws.uniform(purpose, self.size) * 2 - 1
+        if self.kind == "truncated_normal":
+            return draws.truncated_normal(purpose, self.size, limit=self.limit)
+        return draws.normal(purpose, self.size)
 
 
 @functools.lru_cache(maxsize=2)

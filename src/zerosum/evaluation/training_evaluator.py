@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zerosum.domain import ClassCondition, PreviewContext
 from zerosum.domain.contract import EvalOptions, stage
-from zerosum.engine.distributed import DistributedContext
+from zerosum.engine.devices import DistributedContext, autocast
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, DiscriminatorOutput, Game
 from zerosum.engine.loop import TrainingLoop
@@ -23,7 +23,6 @@ from zerosum.evaluation import evaluate
 from zerosum.generation.sampler import Sampler
 from zerosum.metrics.neighbours import drawn_rows
 from zerosum.metrics.record import Record
-from zerosum.nn.precision import autocast
 from zerosum.planning.plan import Plan
 from zerosum.recipe import Recipe
 

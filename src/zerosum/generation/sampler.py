@@ -1,4 +1,4 @@
-"""Samples from a generator: the same for any batch size, from a published folder alone."""
+"""Samples from a generator, from a published folder alone, the same for any batch size; and samples written as files."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from zerosum import catalog
-from zerosum.domain import Condition, DatasetInfo, Domain, SampleRequest, SampleResult
+from zerosum.data.images.pictures import refuse_huge as refuse_huge_picture
+from zerosum.domain import Condition, DatasetInfo, Domain, SampleRequest, SampleResult, WriteOptions
 from zerosum.domain.contract import flag_of
 from zerosum.domain.info import Label, requested_attributes, requested_labels
-from zerosum.engine.duel import Prior
 from zerosum.engine.game import Batch
-from zerosum.engine.seeds import SeededNoise
+from zerosum.engine.seeds import Prior, SeededNoise
 from zerosum.errors import Damaged, UserError, within
+from zerosum.generation import labelled_grid
+from zerosum.generation.labelled_grid import Layout
 from zerosum.jsonfile import made_of, read_object
 from zerosum.memory import AllocationLimit
 from zerosum.nn import latent
 from zerosum.recipe import Recipe, parse
-from zerosum.store import decode, encode, write_durably
+from zerosum.store import decode, encode, write_durably, writing
 
 WEIGHTS, CARD, EXAMPLES = "generator.safetensors", "generator.json", "examples.safetensors"
 HUB_WEIGHTS, HUB_CARD = "model.safetensors", "config.json"
@@ -35,6 +38,7 @@ MOST_SAMPLES = 10**9
 """That are held in memory at once; fewer fit where each has more than a few numbers."""
 NORMAL_BLOCK = 16
 """Rows that are drawn together."""
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 T = TypeVar("T")
 
 
@@ -336,3 +340,54 @@ class TrainedGenerator:
     def _condition(self) -> Condition | None:
         """What this generator is conditioned on; None for an unconditional one."""
         return self.sampler.info.condition if self.sampler.conditional else None
+
+
+# --- samples as files
+
+
+def write_samples(
+    run: TrainedGenerator,
+    samples: Tensor,
+    target: Path,
+    layout: int | Layout = 0,
+    options: Mapping[str, Any] = NO_OPTIONS,
+) -> list[Path]:
+    """Samples as files, by the target's ending; as one picture where laid out in columns and the ending is a picture's.
+    options: values of the domain's own options that say how samples are written."""
+    layout = Layout(layout) if isinstance(layout, int) else layout
+    with run.card_read(), writing(target) as aside:
+        if not layout.columns or target.suffix.lower() not in labelled_grid.PICTURES:
+            written = run.domain.media.write(samples, aside, run.sampler.info, WriteOptions(layout.each, options))
+            return [_there(path, aside, target) for path in written]
+        labelled_grid.write(run.domain, samples, aside, layout, run.sampler.info, options)
+        return [target]
+
+
+def _there(path: Path, aside: Path, target: Path) -> Path:
+    """Where a file comes to lie that was written aside."""
+    return target.parent / path.relative_to(aside.parent)
+
+
+def refuse_huge(
+    run: TrainedGenerator, num: int, target: Path, columns: int | None = None, options: Mapping[str, Any] = NO_OPTIONS
+) -> None:
+    """UserError where so many samples would make one picture that is too large, and for options that cannot be, before they are
+    made. columns: of a grid; None: about as many as rows."""
+    media, tile = run.domain.media, None
+    if media.tile is not None:
+        with run.card_read():
+            tile = media.tile(run.sampler.info, WriteOptions(options=options))
+    if target.suffix.lower() not in labelled_grid.PICTURES:
+        return
+    refuse_sheet(run, target)
+    if tile is not None:
+        refuse_huge_picture(num, tile, target, columns)
+
+
+def refuse_sheet(run: TrainedGenerator, target: Path) -> None:
+    """UserError where samples of the domain cannot be laid out on one picture."""
+    if not run.domain.media.draws:
+        raise UserError(
+            f"--out {target}: samples of the domain {run.domain.name!r} cannot be shown as one picture; its previews are "
+            f"{run.domain.media.preview_ending} files."
+        )

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from zerosum.domains.toy.densities import Density
 from zerosum.domains.toy.measures import DensityCells, divergences
 from zerosum.engine import losses
-from zerosum.engine.duel import Prior
 from zerosum.engine.game import DISCRIMINATOR, GENERATOR, DiscriminatorOutput
 from zerosum.engine.loop import TrainingLoop
 from zerosum.engine.losses import GANLoss
+from zerosum.engine.seeds import Prior
 from zerosum.lab.lab_game import ToySetup
 from zerosum.metrics import distances
 from zerosum.theory import divergence

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from zerosum.domains.toy import densities
 from zerosum.domains.toy.networks import ACTIVATIONS
 from zerosum.engine import losses, penalties
-from zerosum.engine.duel import Prior, UpdateRules
+from zerosum.engine.duel import UpdateRules
 from zerosum.engine.optimizers import OptimizerConfig
+from zerosum.engine.seeds import Prior
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 

@@ -36,8 +36,6 @@ from torch.nn.functional import (
 )
 from torch.nn.utils import parametrize
 
-from zerosum.nn.precision import without_autocast
-
 # --- random numbers that a network draws in training, as a function of the rows of the global batch
 #
 # A batch may be computed in parts: micro-batches, and the rows of several processes. A layer that draws its numbers here gets the
@@ -653,3 +651,10 @@ def _refuse_weights(name: str, module: nn.Module) -> None:
             f"spectral normalisation of {name or 'the network'}: the weight {weights[0]} of a {type(module).__name__} is not "
             f"supported. Supported layers: {known}. Build the layer from these, or leave spectral normalisation out."
         )
+
+
+def without_autocast(device_type: str) -> contextlib.AbstractContextManager[object]:
+    """The context in which autocast, if any, is off. It does nothing where autocast is off already, so that the network can be
+    exported."""
+    on = torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
+    return torch.autocast(device_type, enabled=False) if on else contextlib.nullcontext()

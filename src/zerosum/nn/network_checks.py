@@ -58,15 +58,6 @@ def check_batch(data: Any, condition: Any) -> None:
         raise UserError(f"source: the condition has {len(condition):,} rows, and the data have {len(data):,}.")
 
 
-def check_players(generator: nn.Module, discriminator: nn.Module) -> None:
-    """UserError where one module is both players."""
-    if generator is discriminator:
-        raise UserError(
-            "The generator and the discriminator are the same module. Each needs weights of its own: build the network "
-            "twice, or copy it with copy.deepcopy."
-        )
-
-
 def check_generator(
     generator: nn.Module, generate: Forward, size: int, real: Tensor, condition: Tensor | None = None
 ) -> None:

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, linear
 
-from zerosum.nn.layers import CONV_FUNCTION, CONV_TRANSPOSE_FUNCTION, Blur, normal_rows
-from zerosum.nn.precision import without_autocast
+from zerosum.nn.layers import CONV_FUNCTION, CONV_TRANSPOSE_FUNCTION, Blur, normal_rows, without_autocast
 
 SLOPE = 0.2
 GAIN = math.sqrt(2)

@@ -13,14 +13,13 @@ import torch
 from zerosum import catalog, memory
 from zerosum import recipe as recipes
 from zerosum.domain import DatasetInfo, Domain
-from zerosum.engine.distributed import DistributedContext
+from zerosum.engine.devices import DistributedContext, choose
 from zerosum.engine.game import Game
 from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.engine.optimizers import Schedule
 from zerosum.errors import UserError, within
 from zerosum.formatting import format_duration
 from zerosum.jsonfile import made_of
-from zerosum.nn.precision import choose
 from zerosum.planning import initial_weights, trial_step, unused_settings
 from zerosum.planning.initial_weights import InitialWeights
 from zerosum.recipe import Component, Recipe, settled

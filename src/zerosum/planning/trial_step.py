@@ -20,13 +20,12 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from zerosum import memory
 from zerosum.domain import DatasetInfo, Domain
-from zerosum.engine.distributed import DistributedContext
+from zerosum.engine.devices import DistributedContext, autocast
 from zerosum.engine.game import DiscriminatorOutput, Game, MicroBatch, Turn
 from zerosum.engine.loop import NonFinite, TrainingLoop
 from zerosum.errors import Damaged, UserError, within
 from zerosum.jsonfile import read_object
 from zerosum.metrics.feature_networks import default_cache_dir
-from zerosum.nn.precision import autocast
 from zerosum.recipe import Recipe, settled
 from zerosum.store import write_durably
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -96,22 +96,16 @@ class AsyncEvaluation:
             if found is not None:
                 self.logger.line("evaluation", found.step, found.samples, found.seconds, {"records": found.records})
 
-    @contextlib.contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Ends the process that measures when the training within ends by an error or a signal."""
-        try:
-            yield
-        except BaseException:
-            self.close()
-            raise
-
     def wait(self, finished: bool) -> None:
         """Waits until nothing is left to measure; of a training that is not finished, only ends the process that measures."""
         if not finished:
             self.close()
             return
-        with self.at_work():
+        try:
             self._wait()
+        except BaseException:
+            self.close()
+            raise
 
     def _wait(self) -> None:
         self.look()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import IO
 
-from zerosum.engine.distributed import environment
+from zerosum.engine.devices import environment
 from zerosum.training import signals
 
 GRACE_S = 3.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,7 +15,7 @@ import torch
 import zerosum
 from zerosum import memory
 from zerosum.domain.contract import EvalOptions
-from zerosum.engine.distributed import DistributedContext, ProcessLost
+from zerosum.engine.devices import DistributedContext, ProcessLost
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Game
 from zerosum.engine.loop import Boundary, NonFinite, Stepped
@@ -62,13 +64,27 @@ class Trainer:
         self.callbacks = Callbacks(folder.root, callbacks if self.chief else ())
         self.logger = RunLogger(folder, progress, self.callbacks)
         self.checkpoints = CheckpointManager(folder, progress, max(1, plan.recipe.cadence.checkpoint))
-        self.async_evaluation = AsyncEvaluation(folder, self.logger, progress.say)
         self.best = BestCheckpoint(folder, self.logger, plan.domain.evaluation.best_metric)
         self._evaluated: set[int] = set()
         self.monitor = monitor_of(plan.recipe, self.loop.game)
         self._rollbacks = RollbackPolicy(plan.recipe.on_nonfinite == "rollback")
         self._skips = SkippedUpdates(self.loop)
         self._seconds, self._begun, self._away = 0.0, time.monotonic(), 0.0
+
+    @functools.cached_property
+    def async_evaluation(self) -> AsyncEvaluation:
+        """Evaluation of snapshots in another process; made at the first use."""
+        return AsyncEvaluation(self.folder, self.logger, self.progress.say)
+
+    @contextlib.contextmanager
+    def _ending_evaluation(self) -> Iterator[None]:
+        """Ends the process that evaluates, if there is one, when the training within ends by an error or a signal."""
+        try:
+            yield
+        except BaseException:
+            if "async_evaluation" in vars(self):
+                self.async_evaluation.close()
+            raise
 
     # --- beginning
 
@@ -160,7 +176,7 @@ class Trainer:
         if self._rollbacks.wanted and not self.loop.step:
             self.save()  # there is always something to go back to
         try:
-            with self.async_evaluation.at_work(), self.stop.waiting():
+            with self._ending_evaluation(), self.stop.waiting():
                 while not self._played():
                     pass
         except ProcessLost as error:

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.style import StyleDiscriminator, StyleGenerator, level_widths
 from zerosum.engine import Duel, OptimizerConfig, Settings, TrainingLoop, penalties
+from zerosum.engine.devices import Precision
 from zerosum.engine.game import Batch, DiscriminatorOutput, LossContext
 from zerosum.engine.penalties import path_length
 from zerosum.engine.seeds import SeededNoise
 from zerosum.nn.latent import PathLengthGenerator
-from zerosum.nn.precision import Precision
 from zerosum.nn.style_layers import StyledLayer
 
 SHAPES = [Shape(1, 8, 8), Shape(1, 28, 28), Shape(3, 20, 48), Shape(3, 33, 17), Shape(1, 5, 5), Shape(3, 2, 3)]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zerosum.domains.tables import layout, transform
 from zerosum.domains.tables.data import TableSource, open_source
-from zerosum.engine.duel import Prior
+from zerosum.engine.seeds import Prior
 from zerosum.recipe import part
 
 HEADER = ["id", "age", "price", "city", "member", "joined", "seen", "score", "code", "fixed"]

@@ -18,7 +18,7 @@ from zerosum.domains.tables.data import TableSource, open_source
 from zerosum.domains.tables.metrics import TableEvaluator
 from zerosum.domains.tables.scores import least_missing, missing_pairs, target_of
 from zerosum.domains.tables.table_similarity import NumericMatrix
-from zerosum.engine.duel import Prior
+from zerosum.engine.seeds import Prior
 from zerosum.metrics.record import Record
 from zerosum.recipe import part
 

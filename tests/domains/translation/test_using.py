@@ -20,8 +20,8 @@ from zerosum.domains.translation.inference import sample
 from zerosum.domains.translation.networks.capabilities import ReversibleGenerator
 from zerosum.domains.translation.sides import Side
 from zerosum.domains.translation.writing import write
-from zerosum.engine.duel import Prior
 from zerosum.engine.game import Batch
+from zerosum.engine.seeds import Prior
 from zerosum.errors import UserError
 
 

@@ -20,9 +20,9 @@ from PIL import Image, ImageColor, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from zerosum.data import filenames
 from zerosum.data.images.loaded import RGBA, Crop, Pixels
 from zerosum.errors import UserError
+from zerosum.store import numbered_names
 
 LIGHT, DARK, SQUARE = 224, 160, 8
 """Grey levels of the checkerboard, and the side of its squares in pixels."""
@@ -279,7 +279,7 @@ def write(samples: Tensor, path: Path, size: Size | None = None, names: Sequence
     """Writes samples in [-1, 1]: one grid for a path that ends in .png/.jpg/.webp, all pixels as uint8 (N, H, W, C) for
     .npy, else a folder of numbered PNG files. Returns the paths written.
 
-    size: of each image in a picture; None: single images keep theirs, grids are enlarged. names: `filenames.numbered`.
+    size: of each image in a picture; None: single images keep theirs, grids are enlarged. names: `numbered_names`.
     """
     suffix = path.suffix.lower()
     if suffix in PICTURES:
@@ -303,7 +303,7 @@ def write(samples: Tensor, path: Path, size: Size | None = None, names: Sequence
             f"--out {path}: cannot write {suffix}. Use .png, .jpg, .webp, .npy, or a folder for single files."
         )
     path.mkdir(parents=True, exist_ok=True)
-    paths = [path / name for name in filenames.numbered(len(samples), ".png", names)]
+    paths = [path / name for name in numbered_names(len(samples), ".png", names)]
     for target, pixels in zip(paths, as_saved(samples), strict=True):
         picture(scaled(pixels, size)).save(target)
     return paths

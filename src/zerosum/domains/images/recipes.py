@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zerosum.domain import both
-from zerosum.engine.duel import Prior, UpdateRules
+from zerosum.engine.duel import UpdateRules
 from zerosum.engine.optimizers import OptimizerConfig, Schedule
+from zerosum.engine.seeds import Prior
 from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 RADFORD = "Radford, Metz and Chintala 2015, arXiv:1511.06434"

@@ -11,13 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zerosum.data import coordinates, filenames
+from zerosum.data import coordinates
 from zerosum.data.images import film as films
 from zerosum.data.images.pictures import marked
 from zerosum.domain import DatasetInfo, PreviewContext, WriteOptions
 from zerosum.domains.points import drawing, files, formats
 from zerosum.domains.points.data import normalised
 from zerosum.errors import UserError
+from zerosum.store import numbered_names
 
 FRAMES, PER_SECOND = 36, 18.0
 """Frames of one rotation about the upright axis, and frames per second."""
@@ -75,8 +76,8 @@ def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions 
 
 def _names(path: Path, num: int, classes: Sequence[str]) -> list[Path]:
     if not path.suffix:
-        return [path / name for name in filenames.numbered(num, ".ply", classes)]
-    many = filenames.numbered(num, path.suffix, classes, f"{path.stem}-")
+        return [path / name for name in numbered_names(num, ".ply", classes)]
+    many = numbered_names(num, path.suffix, classes, f"{path.stem}-")
     return [path] if num == 1 else [path.with_name(name) for name in many]
 
 

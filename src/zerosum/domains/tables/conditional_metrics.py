@@ -17,8 +17,7 @@ from zerosum.domains.tables.layout import condition_on, no_conditions
 from zerosum.domains.tables.scores import ranks
 from zerosum.domains.tables.table import Mask
 from zerosum.domains.tables.table_similarity import NumericMatrix, mean, shapes
-from zerosum.engine.duel import Prior
-from zerosum.engine.seeds import SeededNoise, generator
+from zerosum.engine.seeds import Prior, SeededNoise, generator
 from zerosum.metrics.record import Record
 
 NUM_MADE, FEWEST, MOST_QUERIES, MOST_OTHERS = 500, 40, 24, 12

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import torch
 
 from zerosum.domain import DatasetInfo, both
-from zerosum.engine.duel import Prior
+from zerosum.engine.devices import multiplies_faster
 from zerosum.engine.optimizers import Schedule
-from zerosum.nn.precision import multiplies_faster
+from zerosum.engine.seeds import Prior
 from zerosum.recipe import AverageConfig, Component, PenaltyConfig, Recipe, part, settled
 
 TABLE = Recipe(

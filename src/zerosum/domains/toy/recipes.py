@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zerosum.domain import DatasetInfo, both
-from zerosum.engine.duel import Prior
 from zerosum.engine.optimizers import Schedule
+from zerosum.engine.seeds import Prior
 from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 TOY = Recipe(

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from zerosum.domain import DatasetInfo, both
 from zerosum.domains.translation.sides import sides
-from zerosum.engine.duel import Prior
 from zerosum.engine.optimizers import Schedule
+from zerosum.engine.seeds import Prior
 from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 
 PIX2PIX = Recipe(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zerosum.errors import UserError
-from zerosum.generation.latents.labelled_grid import Layout
+from zerosum.generation.labelled_grid import Layout
 from zerosum.generation.latents.space import Latents, Space
 from zerosum.nn import latent
 

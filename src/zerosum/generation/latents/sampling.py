@@ -10,14 +10,14 @@ from typing import Any
 from torch import Tensor
 
 from zerosum import memory
-from zerosum.data import filenames
 from zerosum.domain import ClassCondition, SampleResult
 from zerosum.domain.info import parse_attributes
 from zerosum.errors import UserError, within
+from zerosum.generation.labelled_grid import MOST_COLUMNS, Layout
 from zerosum.generation.latents import directions
-from zerosum.generation.latents.labelled_grid import MOST_COLUMNS, Layout
-from zerosum.generation.latents.space import Latents, Space, refuse_huge, write
-from zerosum.generation.sampler import MOST_SAMPLES, TrainedGenerator
+from zerosum.generation.latents.space import Latents, Space
+from zerosum.generation.sampler import MOST_SAMPLES, TrainedGenerator, refuse_huge, write_samples
+from zerosum.store import class_file_names
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def fill(run: TrainedGenerator, order: SampleOptions, target: Path = Path()) -> 
 
 def classes(run: TrainedGenerator, condition: Tensor | None) -> tuple[str, ...]:
     """The class of each sample made under this condition, fit for the name of a file; () where it is none of labels (N,)."""
-    words = filenames.of_classes(_classes(run))
+    words = class_file_names(_classes(run))
     if not words or condition is None or condition.dim() != 1 or condition.is_floating_point():
         return ()
     return tuple(words[int(label)] for label in condition)
@@ -91,7 +91,7 @@ def made(run: TrainedGenerator, order: SampleOptions, target: Path) -> SampleRes
     """The samples that were asked for, written."""
     with memory.told("Make fewer at once: a smaller --num."), memory.bounded(run.sampler.device):
         samples, layout = fill(run, order, target)
-    return SampleResult(write(run, samples, target, layout, order.own), len(samples))
+    return SampleResult(write_samples(run, samples, target, layout, order.own), len(samples))
 
 
 def class_grid(

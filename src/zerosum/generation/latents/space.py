@@ -5,27 +5,23 @@ Legend: N rows, L noise size, W style size, S styles a sample (one for each laye
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from zerosum.data.images.pictures import refuse_huge as refuse_huge_picture
-from zerosum.domain import ClassCondition, WriteOptions
+from zerosum.domain import ClassCondition
 from zerosum.errors import Damaged, UserError, within
-from zerosum.generation.latents import labelled_grid
+from zerosum.generation.labelled_grid import Layout
 from zerosum.generation.latents.class_interpolation import between, blended
-from zerosum.generation.latents.labelled_grid import Layout
-from zerosum.generation.sampler import TrainedGenerator
+from zerosum.generation.sampler import TrainedGenerator, write_samples
 from zerosum.nn import latent
 from zerosum.store import decode, encode, write_durably, writing
 
 Name = Literal["z", "w"]
-NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 BATCH = 64
 MOST_FRAMES = 100_000
 GRID = 64
@@ -161,7 +157,7 @@ class Space:
         each sample; None: that of the layout."""
         layout = Layout(layout) if isinstance(layout, int) else layout
         condition = layout.condition if condition is None else condition
-        write(self.run, samples, path, replace(layout, condition=self._labels(condition)))
+        write_samples(self.run, samples, path, replace(layout, condition=self._labels(condition)))
 
     def _labels(self, condition: Tensor | None) -> Tensor | None:
         """The condition as previews take it: of class weights (N, K) the class with the largest weight."""
@@ -203,54 +199,6 @@ class Space:
             classes = self.sampler.info.num_classes
             condition = between(keys.condition[first], keys.condition[second], t, classes)
         return Latents(keys.space, join(keys.values[first], keys.values[second], t), condition)
-
-
-def write(
-    run: TrainedGenerator,
-    samples: Tensor,
-    target: Path,
-    layout: int | Layout = 0,
-    options: Mapping[str, Any] = NO_OPTIONS,
-) -> list[Path]:
-    """Samples as files, by the target's ending; as one picture where laid out in columns and the ending is a picture's.
-    options: values of the domain's own options that say how samples are written."""
-    layout = Layout(layout) if isinstance(layout, int) else layout
-    with run.card_read(), writing(target) as aside:
-        if not layout.columns or target.suffix.lower() not in labelled_grid.PICTURES:
-            written = run.domain.media.write(samples, aside, run.sampler.info, WriteOptions(layout.each, options))
-            return [_there(path, aside, target) for path in written]
-        labelled_grid.write(run.domain, samples, aside, layout, run.sampler.info, options)
-        return [target]
-
-
-def _there(path: Path, aside: Path, target: Path) -> Path:
-    """Where a file comes to lie that was written aside."""
-    return target.parent / path.relative_to(aside.parent)
-
-
-def refuse_huge(
-    run: TrainedGenerator, num: int, target: Path, columns: int | None = None, options: Mapping[str, Any] = NO_OPTIONS
-) -> None:
-    """UserError where so many samples would make one picture that is too large, and for options that cannot be, before they are
-    made. columns: of a grid; None: about as many as rows."""
-    media, tile = run.domain.media, None
-    if media.tile is not None:
-        with run.card_read():
-            tile = media.tile(run.sampler.info, WriteOptions(options=options))
-    if target.suffix.lower() not in labelled_grid.PICTURES:
-        return
-    refuse_sheet(run, target)
-    if tile is not None:
-        refuse_huge_picture(num, tile, target, columns)
-
-
-def refuse_sheet(run: TrainedGenerator, target: Path) -> None:
-    """UserError where samples of the domain cannot be laid out on one picture."""
-    if not run.domain.media.draws:
-        raise UserError(
-            f"--out {target}: samples of the domain {run.domain.name!r} cannot be shown as one picture; its previews are "
-            f"{run.domain.media.preview_ending} files."
-        )
 
 
 def _key(text: str) -> tuple[int, int]:

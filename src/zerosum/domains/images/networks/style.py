@@ -34,8 +34,8 @@ from zerosum.nn.layers import (
     require_condition,
     to_vector,
     upsample_linear,
+    without_autocast,
 )
-from zerosum.nn.precision import without_autocast
 from zerosum.nn.style_layers import (
     EqualConv,
     EqualLinear,
