@@ -15,7 +15,7 @@ from zerosum.lessons.lesson import Findings
 
 @pytest.fixture(scope="module")
 def findings() -> Findings:
-    return lessons.lesson("figure1").run(0)
+    return lessons.load_lesson("figure1").run(0)
 
 
 def panels(findings: Findings) -> list[Frame]:
@@ -50,11 +50,11 @@ def test_p_g_is_a_distribution_and_lies_where_the_arrows_end(findings: Findings)
 
 
 def test_pictures(findings: Findings, tmp_path: Path) -> None:
-    assert lessons.lesson("figure1").picture is not None
-    lessons.lesson("figure1").picture(findings, tmp_path / "panels.png")
+    assert lessons.load_lesson("figure1").picture is not None
+    lessons.load_lesson("figure1").picture(findings, tmp_path / "panels.png")
     assert Image.open(tmp_path / "panels.png").size == (1280, 400)
     few = Findings(findings.lines, {"frames": panels(findings), "ends": [0, 1, 2, 3]})
-    lessons.lesson("figure1").picture(few, tmp_path / "play.gif")
+    lessons.load_lesson("figure1").picture(few, tmp_path / "play.gif")
     film = Image.open(tmp_path / "play.gif")
     assert (film.n_frames, film.size) == (4, (640, 520))
     assert (tmp_path / "play.gif").stat().st_size < 200_000

@@ -21,7 +21,7 @@ NAMES = list(lessons.SUMMARIES)
 @cache
 def findings(name: str) -> Findings:
     """Played once for all tests."""
-    return lessons.lesson(name).run(0)
+    return lessons.load_lesson(name).run(0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -35,7 +35,7 @@ def test_every_line_holds(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_lessons_say_what_they_teach(name: str) -> None:
-    lesson = lessons.lesson(name)
+    lesson = lessons.load_lesson(name)
     assert lesson.name == name
     assert max(map(len, lesson.text.splitlines())) <= 120
     assert lesson.text.count(".") >= 2
@@ -45,7 +45,7 @@ def test_lessons_say_what_they_teach(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_pictures(name: str, tmp_path: Path) -> None:
-    lesson = lessons.lesson(name)
+    lesson = lessons.load_lesson(name)
     assert lesson.formats[0] == ".png"
     path = tmp_path / "picture.png"
     lesson.picture(findings(name), path)
@@ -60,17 +60,17 @@ def test_a_picture_that_cannot_be_written_whole_leaves_nothing(tmp_path: Path) -
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    lesson, target = dataclasses.replace(lessons.lesson("value"), picture=half), tmp_path / "value.png"
+    lesson, target = dataclasses.replace(lessons.load_lesson("value"), picture=half), tmp_path / "value.png"
     with pytest.raises(UserError, match=f"Cannot write {target}: No space left on device"):
         lesson.draw(Findings(()), target)
     assert list(tmp_path.iterdir()) == []
-    lessons.lesson("value").draw(findings("value"), target)
+    lessons.load_lesson("value").draw(findings("value"), target)
     assert list(tmp_path.iterdir()) == [target]
 
 
 @pytest.mark.parametrize("name", ["optimal-discriminator", "value", "wasserstein", "figure1"])
 def test_another_seed_is_another_game_that_holds_too(name: str) -> None:
-    other = lessons.lesson(name).run(1).lines
+    other = lessons.load_lesson(name).run(1).lines
     assert [line for line in other if not line.holds] == []
     assert [line.engine for line in other] != [line.engine for line in findings(name).lines]
 
@@ -78,7 +78,7 @@ def test_another_seed_is_another_game_that_holds_too(name: str) -> None:
 @pytest.mark.parametrize("name", ["gradients", "f-gan", "likelihood", "dirac", "damping"])
 def test_what_is_exact_is_the_same_for_every_seed(name: str) -> None:
     for seed in (1, 2):
-        assert lessons.lesson(name).run(seed).lines == findings(name).lines
+        assert lessons.load_lesson(name).run(seed).lines == findings(name).lines
 
 
 def test_a_lesson_can_fail() -> None:
@@ -89,4 +89,4 @@ def test_a_lesson_can_fail() -> None:
 
 def test_unknown_lesson() -> None:
     with pytest.raises(UserError, match="Did you mean 'gradients'"):
-        lessons.lesson("gradient")
+        lessons.load_lesson("gradient")

@@ -82,7 +82,7 @@ def test_a_loss_without_a_closed_form_has_the_slopes_of_its_functions(monkeypatc
     assert dirac_game.slopes("warm") == dirac.Slopes(0.25, 0.25, 0.125)
     expected = dirac.jacobian(dirac_game.slopes("warm"), "r1", G, 0.2)
     torch.testing.assert_close(dirac_game.jacobian("warm", "r1", G, 0.2), expected)
-    (line,) = [line for line in lessons.lesson("dirac").run(0).lines if line.quantity.startswith("warm")]
+    (line,) = [line for line in lessons.load_lesson("dirac").run(0).lines if line.quantity.startswith("warm")]
     assert (line.theory, line.holds) == (0.25, True)
     assert line.quantity.endswith("derived from the loss")
 

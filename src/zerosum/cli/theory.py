@@ -38,12 +38,12 @@ def theory(
             raise UserError("--out: a picture belongs to one lesson. Name it: zerosum theory NAME --out FILE.")
         show(lessons.SUMMARIES, json, format_table(list(lessons.SUMMARIES.items())))
         return
-    lesson = lessons.lesson(name)
+    lesson = lessons.load_lesson(name)
     for path in out or []:
         _check(path, lesson)
     findings = _run(lesson, seed)
-    told = {"name": lesson.name, "text": lesson.text, "source": lesson.source}
-    show(told | {"lines": [line.to_json() for line in findings.lines]}, json, _text(lesson, findings))
+    summary = {"name": lesson.name, "text": lesson.text, "source": lesson.source}
+    show(summary | {"lines": [line.to_json() for line in findings.lines]}, json, _text(lesson, findings))
     for path in out or []:
         lesson.draw(findings, path)
         say(f"The picture is in {path}.")

@@ -1,7 +1,7 @@
-"""Lessons: what the theory says of the game beside what the engine's own code does, each in seconds on one core.
+"""Lessons: predictions of GAN theory compared with the results of the engine's own code, each in seconds on one core.
 
-`lesson(name).run(seed)` gives the numbers, `zerosum theory NAME` prints them. A lesson is a row of the table here and a module
-with TEXT, SOURCE, `run` and `picture` (see `Lesson`); the module is imported when the lesson is asked for.
+`load_lesson(name).run(seed)` returns the numbers, `zerosum theory NAME` prints them. A lesson is a row of the table here and a
+module with TEXT, SOURCE, `run` and `picture` (see `Lesson`); the module is imported when the lesson is loaded.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ import importlib
 from zerosum.errors import known_as
 from zerosum.lessons.lesson import Lesson
 
-SUMMARIES = {  # in the order in which they are best read; a module is named after its lesson
+SUMMARIES = {  # in the recommended reading order; a module is named after its lesson
     "optimal-discriminator": "the best D is p / (p + q)",
-    "value": "the game is worth -log 4 + 2 JSD, least where the generator equals the data",
-    "figure1": "the four panels of the first paper's Figure 1, played by the engine",
-    "gradients": "why the generator's first loss vanishes and its second does not",
-    "likelihood": "maximum likelihood is minimum KL, and what other divergences fit instead",
+    "value": "the value of the game is -log 4 + 2 JSD, smallest where the generator equals the data",
+    "figure1": "the four panels of Figure 1 of the 2014 paper, trained with the engine",
+    "gradients": "why the gradient of the minimax loss vanishes and that of the non-saturating loss does not",
+    "likelihood": "maximum likelihood is minimum KL, and the fits of other divergences",
     "f-gan": "every critic bounds a divergence, and the best one equals it",
-    "wasserstein": "a critic of slope 1 measures the distance; what a gradient penalty makes of it",
-    "dirac": "why the game turns around its equilibrium, and which penalties stop it",
+    "wasserstein": "a critic of slope 1 measures the distance; the effect of a gradient penalty",
+    "dirac": "why the game rotates around its equilibrium, and which penalties damp it",
     "dirac-steps": "simultaneous steps spiral out, alternating ones circle, damped ones converge",
-    "damping": "how much of a gradient penalty is right",
+    "damping": "which weight of a gradient penalty converges fastest",
 }
 
 
-def lesson(name: str) -> Lesson:
-    """The lesson of that name; UserError with the nearest names when there is none."""
+def load_lesson(name: str) -> Lesson:
+    """The lesson of that name. Raises UserError with the nearest names for an unknown one."""
     summary = known_as(name, SUMMARIES, "lesson")
-    found = importlib.import_module(f"zerosum.lessons.{name.replace('-', '_')}")
-    formats = getattr(found, "FORMATS", (".png",))
-    return Lesson(name, summary, found.TEXT, found.SOURCE, found.run, found.picture, formats)
+    module = importlib.import_module(f"zerosum.lessons.{name.replace('-', '_')}")
+    formats = getattr(module, "FORMATS", (".png",))
+    return Lesson(name, summary, module.TEXT, module.SOURCE, module.run, module.picture, formats)

@@ -13,10 +13,10 @@ from zerosum.theory import dirac
 TEXT = """\
 R1 of weight g moves the eigenvalues of the Dirac-GAN from +-i f' to
     -g/2 +- sqrt(g^2/4 - f'^2),
-f' being the slope of the loss, 1/2 for logistic ones. Up to g = 2 f' the real part is -g/2 and the game still
-turns; there both meet at -f', the fastest way home; beyond, one of them goes back to 0 and the game gets slow
-again. R1 and R2 together do what either does at twice the weight. Noise of deviation s on reals and fakes
-damps as R1 of weight s^2/2 does."""
+where f' is the slope of the loss, 1/2 for logistic ones. Below g = 2 f' the real part is -g/2 and the game
+rotates. At g = 2 f' both eigenvalues are -f', which is the fastest convergence. Above it one of them goes back to
+0, and convergence is slow again. R1 and R2 together have the effect of either at twice the weight. Noise of
+standard deviation s on reals and fakes damps like R1 of weight s^2/2."""
 SOURCE = "Mescheder, Geiger and Nowozin 2018, arXiv:1801.04406"
 
 WEIGHTS = (0.1, 0.3, 0.6, 1.0, 1.5, 2.0)
@@ -24,7 +24,7 @@ LOSS = "non_saturating"
 
 
 def run(seed: int) -> Findings:
-    """Autograd on the engine's loss and penalties at the equilibrium."""
+    """Computes the Jacobian of the engine's loss and penalties at the equilibrium by autograd."""
     lines, found = [], {}
     for weight in WEIGHTS:
         found[weight] = engine = dirac_game.eigenvalues(dirac_game.jacobian(LOSS, "r1", weight))
@@ -64,6 +64,6 @@ def picture(findings: Findings, path: Path) -> None:
     plane.set(xticks=(-2.0, -1.5, -1.0, -0.5, 0.0))
     over.axvline(1.0, color=drawing.MUTED, linewidth=0.8)
     over.annotate("2 f'", (1.0, -1.9), xytext=(4, 0), textcoords="offset points", color=drawing.MUTED)
-    drawing.label(plane, "real part: how fast the distance shrinks", "imaginary part: how fast it turns", "upper left")
+    drawing.label(plane, "real part: rate of convergence", "imaginary part: speed of rotation", "upper left")
     drawing.label(over, "weight of R1", "", "lower left")
     drawing.save(figure, path)

@@ -1,7 +1,8 @@
 """The Dirac-GAN on the engine: one real point at 0, a generator of one point theta, the discriminator bias + psi x.
 
-`field`, `jacobian` and `eigenvalues` differentiate the engine's losses and penalties (gradient flow); `training_loop`, `path`
-and `step_matrix` play steps of the engine. States are (theta, psi), as in zerosum.theory.dirac; the equilibrium is (0, 0).
+`field`, `jacobian` and `eigenvalues` differentiate the engine's losses and penalties (gradient flow); `training_loop`,
+`run_steps` and `step_matrix` run steps of the engine. States are (theta, psi), as in zerosum.theory.dirac; the equilibrium
+is (0, 0).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ ALTERNATING = UpdateRules()
 
 
 class PointGenerator(nn.Module):
-    """theta, whatever the noise."""
+    """Returns theta for any noise."""
 
     def __init__(self, theta: float, dtype: torch.dtype = torch.float64) -> None:
         super().__init__()
@@ -34,7 +35,7 @@ class PointGenerator(nn.Module):
 
 
 class LineDiscriminator(nn.Module):
-    """D(x) = bias + psi x, where only psi learns."""
+    """D(x) = bias + psi x, where only psi is trained."""
 
     def __init__(self, psi: float, bias: float, dtype: torch.dtype = torch.float64) -> None:
         super().__init__()
@@ -46,7 +47,7 @@ class LineDiscriminator(nn.Module):
 
 
 def penalty_terms(penalty: str, weight: float) -> list[Penalty]:
-    """The engine's penalties of a name: none, one, or both of "r1+r2"."""
+    """The engine's penalties for "none", one name, or "r1+r2"."""
     names = [] if penalty == "none" else penalty.split("+")
     return [penalties.table()[name](weight=weight) for name in names]
 
@@ -67,7 +68,7 @@ def training_loop(
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
 ) -> TrainingLoop:
-    """A game at step 0 in the state `start` = (theta, psi), played by gradient descent of that step size."""
+    """A game at step 0 in the state `start` = (theta, psi), trained by gradient descent of that step size."""
     game = Duel(
         PointGenerator(start[0], dtype),
         LineDiscriminator(start[1], slopes(loss).bias, dtype),
@@ -81,13 +82,13 @@ def training_loop(
 
 
 def state(loop: TrainingLoop) -> Tensor:
-    """(2,): the present (theta, psi)."""
+    """(2,): the current (theta, psi)."""
     players = loop.game.players
     return torch.stack([players["generator"].theta, players["discriminator"].psi]).detach()  # type: ignore[list-item]
 
 
-def path(loop: TrainingLoop, steps: int, turns: list[Turn] | None = None) -> Tensor:
-    """(steps + 1, 2): the states of that many further steps, the present one first."""
+def run_steps(loop: TrainingLoop, steps: int, turns: list[Turn] | None = None) -> Tensor:
+    """(steps + 1, 2): runs further steps and returns their states, the current one first."""
     states = [state(loop)]
     for _ in range(steps):
         loop.train_step(turns)
@@ -98,11 +99,11 @@ def path(loop: TrainingLoop, steps: int, turns: list[Turn] | None = None) -> Ten
 def step_matrix(
     loss: str, penalty: str = "none", weight: float = 0.0, step_size: float = 0.1, rules: UpdateRules = ALTERNATING
 ) -> Tensor:
-    """(2, 2): the map of one played step near the equilibrium, from one start on each axis at a distance of 1/1000."""
+    """(2, 2): the linear map of one step near the equilibrium, measured from a start 1/1000 away on each axis."""
     near = 1e-3
     starts = [(near, 0.0), (0.0, near)]
     loops = [training_loop(loss, penalty, weight, step_size, rules, start) for start in starts]
-    return torch.stack([path(loop, 1)[1] / near for loop in loops], 1)
+    return torch.stack([run_steps(loop, 1)[1] / near for loop in loops], 1)
 
 
 def field(
@@ -110,8 +111,9 @@ def field(
 ) -> Tensor:
     """(2,): (theta', psi') of gradient flow at the state `at`, by autograd on the engine's loss and penalties.
 
-    noise: reals and fakes are moved by +-noise independently, in all four combinations. Noise of another distribution with
-    this deviation has the same derivative at the equilibrium. bias: of the discriminator; None for that of the theory.
+    noise: reals and fakes are shifted by +-noise independently, in all four combinations. Noise of another distribution with
+    this deviation has the same derivative at the equilibrium. bias: of the discriminator; None for the one of
+    zerosum.theory.dirac.
     """
     theta, psi = at
     pair = losses.table()[loss]

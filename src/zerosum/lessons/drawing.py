@@ -24,7 +24,7 @@ AS_ENGINE: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 5
 def sheet(
     title: str, panels: Sequence[str] = ("",), widths: Sequence[float] | None = None
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of 900 x 500 pixels with one panel for each title, side by side; save it with `save`."""
+    """A figure of 900 x 500 pixels with a row of panels, one for each title; `save` writes it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -32,8 +32,8 @@ def sheet(
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)  # type: ignore[union-attr, call-arg]
     figure.suptitle(title, fontsize=13, color=THEORY, weight="bold")
-    found = figure.subplots(1, len(panels), squeeze=False, gridspec_kw={"width_ratios": widths} if widths else None)[0]
-    for axes, words in zip(found, panels, strict=True):
+    grid = figure.subplots(1, len(panels), squeeze=False, gridspec_kw={"width_ratios": widths} if widths else None)[0]
+    for axes, words in zip(grid, panels, strict=True):
         axes.set_title(words, fontsize=11, color=MUTED)
         axes.grid(color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
@@ -41,11 +41,11 @@ def sheet(
         for name, spine in axes.spines.items():
             spine.set_visible(name in ("left", "bottom"))
             spine.set_color(GRID)
-    return figure, list(found)
+    return figure, list(grid)
 
 
 def label(axes: Axes, across: str, up: str, legend: Any = "best") -> None:
-    """Names the axes and adds the legend at that place of matplotlib's; None leaves it out."""
+    """Labels the axes and adds the legend; legend: a location of matplotlib, None for no legend."""
     axes.set_xlabel(across, fontsize=10, color=MUTED)
     axes.set_ylabel(up, fontsize=10, color=MUTED)
     if legend:
@@ -53,5 +53,5 @@ def label(axes: Axes, across: str, up: str, legend: Any = "best") -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes the sheet as .png (or what the name's ending says)."""
+    """Writes the figure in the format of the suffix, such as .png."""
     figure.savefig(path, facecolor=PAPER)

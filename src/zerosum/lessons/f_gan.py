@@ -1,4 +1,4 @@
-"""f-GANs: every critic bounds a divergence from below; the best one, f'(p/q), and a trained one reach it."""
+"""f-GANs: every critic bounds a divergence from below; the optimal critic, f'(p/q), and a trained critic reach it."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from zerosum.engine import losses
 from zerosum.engine.seeds import generator
 from zerosum.lessons import drawing
 from zerosum.lessons.lesson import Check, Findings
-from zerosum.lessons.toy_games import P, Q, best_logits, expected
+from zerosum.lessons.toy_games import P, Q, expected_loss, optimal_logits
 from zerosum.theory.fdivergence import FDIVERGENCES
 
 TEXT = """\
-Every convex f with f(1) = 0 makes a divergence, D_f(p || q) = E_q f(p/q), and every critic T bounds it from
+Every convex f with f(1) = 0 defines a divergence, D_f(p || q) = E_q f(p/q), and every critic T bounds it from
 below:
     E_p T(x) - E_q f*(T(x)) <= D_f(p || q),
-f* being the conjugate, f*(t) = max over u of u t - f(u). The bound is tight at T* = f'(p/q). So a critic that
-maximises it measures the divergence, and a generator that minimises it makes the divergence small. The 2014
-game is one of them: its f gives 2 JSD - log 4."""
+where f* is the conjugate, f*(t) = max over u of u t - f(u). The bound is tight at T* = f'(p/q). So a critic
+that maximises the bound estimates the divergence, and a generator that minimises the bound makes the divergence
+small. The 2014 game is one case: its f gives 2 JSD - log 4."""
 SOURCE = "Nowozin, Cseke and Tomioka 2016, arXiv:1606.00709"
 
 NUM_RANDOM = 1000
 
 
 def run(seed: int) -> Findings:
-    """For each divergence on a table: the bound at T*, the bound of a trained critic, and bounds of random critics."""
+    """Computes the bound of each divergence at T*, for a trained critic and for random critics, on a table."""
     lines, bounds = [], {}
-    for name, each in FDIVERGENCES.items():
-        pair, exact = losses.table()[f"fgan_{name}"], float(each.exact(P, Q))
-        best = each.best_number(P / Q).clamp(-20, 20)  # total variation's best logits are infinite
-        trained = best_logits(pair, P, Q)
+    for name, divergence in FDIVERGENCES.items():
+        pair, exact = losses.table()[f"fgan_{name}"], float(divergence.exact(P, Q))
+        best = divergence.best_number(P / Q).clamp(-20, 20)  # total variation's best logits are infinite
+        trained = optimal_logits(pair, P, Q)
         how = "minus the engine's D loss"
         lines.append(Check(f"{name}: bound at T* = f'(p/q)", exact, -_loss(pair, best), 1e-15, how))
         lines.append(Check(f"{name}: bound of a trained critic", exact, -_loss(pair, trained), 5e-13, f"{how}, L-BFGS"))
@@ -50,7 +50,7 @@ def run(seed: int) -> Findings:
 
 
 def _loss(pair: losses.GANLoss, logits: Tensor) -> float:
-    return float(expected(pair.discriminator, logits, P, Q))
+    return float(expected_loss(pair.discriminator, logits, P, Q))
 
 
 def picture(findings: Findings, path: Path) -> None:
@@ -59,11 +59,11 @@ def picture(findings: Findings, path: Path) -> None:
     names = list(FDIVERGENCES)
     trained = {line.quantity.partition(":")[0]: line.engine for line in findings.lines if "trained" in line.quantity}
     low = -2.2
-    for at, name in enumerate(names):
+    for position, name in enumerate(names):
         found, exact = findings.data["bounds"][name]
         shown = [bound for bound in found if bound > low]
-        said = {"random critics": "", "the divergence": "", "trained critic": ""} if at else {}
-        across = at + 0.3 * torch.linspace(-1, 1, len(shown))
+        labels = {"random critics": "", "the divergence": "", "trained critic": ""} if position else {}
+        across = position + 0.3 * torch.linspace(-1, 1, len(shown))
         for words, x, y, style in (
             (
                 "random critics",
@@ -71,11 +71,18 @@ def picture(findings: Findings, path: Path) -> None:
                 shown,
                 {"color": drawing.MUTED, "marker": ".", "ls": "none", "alpha": 0.35, "ms": 3},
             ),
-            ("the divergence", (at - 0.42, at + 0.42), (exact, exact), {"color": drawing.THEORY, "linewidth": 1.5}),
-            ("trained critic", at, trained[name], drawing.AS_ENGINE | {"color": drawing.DISCRIMINATOR}),
+            (
+                "the divergence",
+                (position - 0.42, position + 0.42),
+                (exact, exact),
+                {"color": drawing.THEORY, "linewidth": 1.5},
+            ),
+            ("trained critic", position, trained[name], drawing.AS_ENGINE | {"color": drawing.DISCRIMINATOR}),
         ):
-            axes.plot(x, y, label=said.get(words, words), **style)
-        axes.annotate(f"{exact:.3f}", (at, exact), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=9)
+            axes.plot(x, y, label=labels.get(words, words), **style)
+        axes.annotate(
+            f"{exact:.3f}", (position, exact), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=9
+        )
     axes.set(ylim=(low, 0.45), xticks=range(len(names)))
     axes.set_xticklabels([name.replace("_", " ") for name in names])
     drawing.label(axes, "", "E_p T - E_q f*(T), nats", "lower left")

@@ -1,4 +1,4 @@
-"""Figure 1 of the 2014 paper: its four panels, played by the engine from uniform noise to a normal distribution."""
+"""The four panels of Figure 1 of the 2014 paper: the engine trains a generator of a normal distribution from uniform noise."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 TEXT = """\
-The generator carries uniform noise z to places x; where its arrows lie dense, p_g is high. (a) It begins beside
-the data, with a discriminator that knows little. (b) D learns alone and comes to D* = p_data / (p_data + p_g).
-(c) G moves to where D says "data". (d) After many turns of both p_g = p_data, and D = 1/2 everywhere:
+The generator maps uniform noise z to points x; where its arrows are dense, p_g is high. (a) At the start p_g
+differs from p_data, and D is hardly trained. (b) D alone is trained, until D* = p_data / (p_data + p_g). (c) G alone
+is trained and moves towards points with a high D. (d) After many steps of both, p_g = p_data and D = 1/2 everywhere:
 V(D, G) = -log 4."""
 SOURCE = "Goodfellow et al. 2014, arXiv:1406.2661, figure 1"
 FORMATS = (".png", ".gif")
@@ -46,17 +46,17 @@ FORMATS = (".png", ".gif")
 DATA = densities.normal()
 X = torch.linspace(-4, 4, 401, dtype=torch.float64)
 NOISE = (torch.arange(20_000) + 0.5) / 10_000 - 1
-"""Midpoints of equal slices of the uniform noise: G of them shows its distribution without sampling noise."""
+"""Midpoints of equal slices of the uniform noise: their images under G show its distribution without sampling noise."""
 BLUR = 0.04
 START = (1.3, 0.65)
-"""Mean and deviation of the normal distribution from which G starts: beside the data, and narrower."""
+"""Mean and deviation of the normal distribution with which G starts: shifted from the data, and narrower."""
 BATCH = 256
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase of the training. player: who learns, None for both. rates: initial learning rates of the discriminator and of
-    the generator; they fall to a hundredth. frames: how many are drawn."""
+    """One phase of the training. player: the player that is trained, None for both. rates: initial learning rates of the
+    discriminator and of the generator; they decay to a hundredth. frames: number of frames that are drawn."""
 
     title: str
     player: str | None
@@ -67,16 +67,18 @@ class Phase:
 
 
 PHASES = (
-    Phase("(a) p_g lies beside the data, D knows little", "discriminator", 12, 4, (2e-3, 0.0)),
-    Phase("(b) D alone learns and comes to D*", "discriminator", 500, 14, (5e-3, 0.0)),
-    Phase("(c) G alone moves to where D says data", "generator", 16, 8, (0.0, 4e-4)),
-    Phase("(d) both play on, until D = 1/2", None, 1200, 30, (4e-3, 5e-4), (penalties.r1(0.01), penalties.r2(0.01))),
+    Phase("(a) p_g differs from p_data, D is hardly trained", "discriminator", 12, 4, (2e-3, 0.0)),
+    Phase("(b) D alone is trained, until D = D*", "discriminator", 500, 14, (5e-3, 0.0)),
+    Phase("(c) G alone moves towards points with a high D", "generator", 16, 8, (0.0, 4e-4)),
+    Phase(
+        "(d) both are trained, until D = 1/2", None, 1200, 30, (4e-3, 5e-4), (penalties.r1(0.01), penalties.r2(0.01))
+    ),
 )
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The curves at one step, their title, and V beside its bound."""
+    """The curves at one step, their title, V and its bound."""
 
     title: str
     curves: Curves
@@ -85,17 +87,17 @@ class Frame:
 
 
 def run(seed: int) -> Findings:
-    """Plays the four phases and measures at the end of (b) and (d)."""
+    """Trains through the four phases and measures at the end of (b) and (d)."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, "figure 1"))
         net_g = ToyGenerator(1, latent=1, width=32, depth=2, activation="tanh")
         net_d = ToyDiscriminator(1, width=64, depth=2, activation="leaky_relu")
     _fit_start(net_g)
     data = RowSource(DATA.sample(2**17, generator(seed, "data")))
-    frames = [_frame(PHASES[0].title, net_g, net_d)]
+    frames = [_make_frame(PHASES[0].title, net_g, net_d)]
     ends = []
     for number, phase in enumerate(PHASES):
-        frames += _play(phase, net_g, net_d, data, seed + number)
+        frames += _train_phase(phase, net_g, net_d, data, seed + number)
         ends.append(len(frames) - 1)
     trained, last = frames[ends[1]], frames[ends[3]]
     return Findings([*_checks_of_best_d(trained), *_checks_of_end(last)], {"frames": frames, "ends": ends})
@@ -104,21 +106,21 @@ def run(seed: int) -> Findings:
 def _fit_start(net_g: ToyGenerator) -> None:
     """Fits G by least squares, not by a game, to map the noise to the distribution START."""
     z = NOISE[::20, None]
-    wanted = START[0] + START[1] * torch.special.ndtri((0.98 * z + 1) / 2)
+    target = START[0] + START[1] * torch.special.ndtri((0.98 * z + 1) / 2)
     optimizer = torch.optim.LBFGS(net_g.parameters(), max_iter=300, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        # The second term keeps the weights small, and with them the curve smooth.
+        # The second term keeps the weights small and the curve smooth.
         size = torch.stack([weights.square().sum() for weights in net_g.parameters()]).sum()
-        loss: Tensor = (net_g(z) - wanted).square().mean() + 1e-5 * size
+        loss: Tensor = (net_g(z) - target).square().mean() + 1e-5 * size
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
 
 
-def _play(phase: Phase, net_g: ToyGenerator, net_d: ToyDiscriminator, data: RowSource, seed: int) -> list[Frame]:
+def _train_phase(phase: Phase, net_g: ToyGenerator, net_d: ToyDiscriminator, data: RowSource, seed: int) -> list[Frame]:
     """The frames of a phase: closer together at its start, where more changes."""
     learning = {
         name: OptimizerConfig(lr=Schedule(rate, rate / 100, "cosine", over_steps=phase.steps), betas=(0.0, 0.99))
@@ -132,31 +134,31 @@ def _play(phase: Phase, net_g: ToyGenerator, net_d: ToyDiscriminator, data: RowS
         prior=Prior(1, "uniform"),
     )
     loop = TrainingLoop(game, data, Settings(batch=BATCH, seed=seed, learning=learning, average=None))
-    shown = {max(1, round(phase.steps * ((i + 1) / phase.frames) ** 2)) for i in range(phase.frames)}
+    frame_steps = {max(1, round(phase.steps * ((i + 1) / phase.frames) ** 2)) for i in range(phase.frames)}
     frames = []
     for step in range(1, phase.steps + 1):
         loop.train_step(
             None if phase.player is None else [Turn((phase.player,), reals=phase.player == "discriminator")]
         )
-        if step in shown:
-            frames.append(_frame(phase.title, net_g, net_d))
+        if step in frame_steps:
+            frames.append(_make_frame(phase.title, net_g, net_d))
     return frames
 
 
 @torch.no_grad()
-def _frame(title: str, net_g: ToyGenerator, net_d: ToyDiscriminator) -> Frame:
+def _make_frame(title: str, net_g: ToyGenerator, net_d: ToyDiscriminator) -> Frame:
     p = DATA.log_prob(X[:, None]).exp()
-    made = net_g(NOISE[:, None]).squeeze(1)
-    q = drawing.smoothed(made, X, BLUR)
+    points = net_g(NOISE[:, None]).squeeze(1)
+    q = drawing.smoothed(points, X, BLUR)
     d = net_d(X[:, None].float()).double().sigmoid()
-    arrows = torch.stack([NOISE, made], 1)[len(NOISE) // 64 :: len(NOISE) // 32]
+    arrows = torch.stack([NOISE, points], 1)[len(NOISE) // 64 :: len(NOISE) // 32]
     curves = Curves(X, p, q, d, divergence.optimal_discriminator(p, q), arrows)
     step = float(X[1] - X[0])
     value, bound = divergence.game_value(d, p * step, q * step), divergence.optimal_value(p * step, q * step)
     return Frame(title, curves, float(value), float(bound))
 
 
-# --- what is measured
+# --- measurements
 
 
 def _checks_of_best_d(frame: Frame) -> list[Check]:
@@ -213,14 +215,14 @@ def _animation(frames: Sequence[Frame], ends: Sequence[int], top: float, path: P
     """All frames; the last of each phase is shown longer."""
     from PIL import Image
 
-    images = [_drawn(frame, top) for frame in frames]
+    images = [_draw_frame(frame, top) for frame in frames]
     palette = images[-1].quantize(64)
     flat = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     times = [1600 if index in ends else 110 for index in range(len(flat))]
     flat[0].save(path, save_all=True, append_images=flat[1:], duration=times, loop=0, optimize=True)
 
 
-def _drawn(frame: Frame, top: float) -> Image.Image:
+def _draw_frame(frame: Frame, top: float) -> Image.Image:
     from PIL import Image
 
     figure = drawing.new_figure(640, 520)

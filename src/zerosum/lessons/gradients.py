@@ -16,16 +16,16 @@ TEXT = """\
 With D = sigmoid(logit) of a fake, the slopes of the two generator losses in that logit are
     minimax          log(1 - D):  -D
     non-saturating   -log D:      -(1 - D)
-Both push the fake towards "real", and where D = 1/2 equally hard. But a young generator's fakes are seen
-through: D is near 0, and the first slope vanishes with it, so the generator learns nothing. The second is
-near -1 there. That is why fakes are labelled 1 in the generator's turn."""
+Both losses move the fake towards "real", with equal slopes at D = 1/2. But at the start of training D recognises
+the fakes: D is near 0, and so is the slope of the minimax loss, so the generator learns almost nothing. The slope
+of the non-saturating loss is near -1 there. That is why fakes are labelled 1 in the generator's turn."""
 SOURCE = "Goodfellow et al. 2014, arXiv:1406.2661, section 3; Arjovsky and Bottou 2017, arXiv:1701.04862"
 
 SHARES = (1e-4, 0.01, 0.1, 0.5, 0.9)
 
 
 def run(seed: int) -> Findings:
-    """By autograd on the engine's losses; then how far one turn of the generator moves a fake."""
+    """Computes slopes by autograd on the engine's losses; then the distance by which one turn of the generator moves a fake."""
     d = torch.tensor(SHARES, dtype=torch.float64)
     saturating, other = (slope(pair, d.logit()) for pair in (losses.minimax, losses.non_saturating))
     how = "autograd on the generator's loss"
@@ -43,7 +43,7 @@ def run(seed: int) -> Findings:
     how = "D(x) = x, one turn of G by SGD of rate 1"
     for loss, expected in (("minimax", 0.01), ("non_saturating", 0.99)):
         game = dirac_game.training_loop(loss, step_size=1.0, start=(theta, 1.0))
-        path = dirac_game.path(game, 1, [Turn(("generator",), reals=False)])
+        path = dirac_game.run_steps(game, 1, [Turn(("generator",), reals=False)])
         lines.append(
             Check(f"{loss}: a fake with D = 0.01 moves by", expected, float(path[1, 0] - path[0, 0]), 1e-6, how)
         )
@@ -53,16 +53,16 @@ def run(seed: int) -> Findings:
 def slope(pair: GANLoss, logits: Tensor) -> Tensor:
     """The derivative of the generator's loss in the fake's logit, elementwise."""
     logits = logits.clone().requires_grad_(True)
-    (found,) = torch.autograd.grad(pair.generator(logits, logits).sum(), logits)
-    return found
+    (derivative,) = torch.autograd.grad(pair.generator(logits, logits).sum(), logits)
+    return derivative
 
 
 def picture(findings: Findings, path: Path) -> None:
     """The gradient at a fake over D, on linear and on logarithmic axes."""
-    figure, panels = drawing.sheet("How hard the generator is pushed", ("over D(G(z))", "fakes that are seen through"))
-    plain, seen_through = torch.linspace(0.002, 0.998, 200), torch.logspace(-5, -0.01, 200)
+    figure, panels = drawing.sheet("The gradient that the generator receives", ("over D(G(z))", "on logarithmic axes"))
+    linear, logarithmic = torch.linspace(0.002, 0.998, 200), torch.logspace(-5, -0.01, 200)
     for axes, d, dots in zip(
-        panels, (plain, seen_through), (slice(None, None, 18), slice(None, None, 22)), strict=True
+        panels, (linear, logarithmic), (slice(None, None, 18), slice(None, None, 22)), strict=True
     ):
         d = d.double()
         for pair, theory, colour, words in (

@@ -1,4 +1,4 @@
-"""What a lesson is: quantities that the theory gives and the engine measures, side by side."""
+"""The parts of a lesson: quantities predicted by theory and measured with the engine."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from zerosum.store import writing
 
 @dataclass(frozen=True)
 class Check:
-    """One quantity as the theory gives it and as the engine's own code gave it.
+    """One quantity, as predicted by theory and as measured with the engine's own code.
 
-    tolerance: how far apart they may be, absolute. measured_by: how the engine's number was made, in a few words.
+    tolerance: largest absolute difference. measured_by: how the engine's number was computed, in a few words.
     """
 
     quantity: str
@@ -35,7 +35,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Findings:
-    """The result of a lesson. data: what its picture needs in addition to the lines."""
+    """The result of a lesson. data: further values that its picture needs."""
 
     lines: Sequence[Check]
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -43,9 +43,9 @@ class Findings:
 
 @dataclass(frozen=True)
 class Lesson:
-    """One thing the theory says. text: the statement and why it holds, a few plain sentences with the formula.
+    """One statement of GAN theory. text: the statement and its reason, in a few sentences with the formula.
 
-    run: seed -> Findings, in seconds on one core. picture: (findings, path) -> writes a file of one of `formats`.
+    run: takes a seed and returns Findings, in seconds on one core. picture: writes findings to a file of one of `formats`.
     """
 
     name: str
@@ -57,6 +57,6 @@ class Lesson:
     formats: tuple[str, ...]
 
     def draw(self, findings: Findings, path: Path) -> None:
-        """Writes the picture; the file is there whole or not at all. UserError where it cannot be written."""
+        """Writes the picture atomically. Raises UserError if it cannot be written."""
         with writing(path) as part:
             self.picture(findings, part)

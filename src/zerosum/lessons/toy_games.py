@@ -21,14 +21,14 @@ Q = torch.full((4,), 0.25, dtype=torch.float64)
 # --- tables: distributions over K symbols; a discriminator has one logit for each symbol
 
 
-def expected(function: LossFunction, logits: Tensor, p: Tensor, q: Tensor) -> Tensor:
+def expected_loss(function: LossFunction, logits: Tensor, p: Tensor, q: Tensor) -> Tensor:
     """The exact mean of a loss of the engine when the real symbol is drawn from p and the fake one from q."""
     real, fake = torch.meshgrid(logits, logits, indexing="ij")
     return (torch.outer(p, q) * function(real, fake)).sum()
 
 
-def best_logits(pair: GANLoss, p: Tensor, q: Tensor) -> Tensor:
-    """(K,) float64: the logits of the best discriminator, by L-BFGS on the engine's loss."""
+def optimal_logits(pair: GANLoss, p: Tensor, q: Tensor) -> Tensor:
+    """(K,) float64: the logits of the optimal discriminator, found by L-BFGS on the engine's loss."""
     logits = torch.full_like(p, pair.neutral or 0.0).requires_grad_(True)
     optimizer = torch.optim.LBFGS(
         [logits], max_iter=500, tolerance_grad=1e-13, tolerance_change=0, line_search_fn="strong_wolfe"
@@ -36,7 +36,7 @@ def best_logits(pair: GANLoss, p: Tensor, q: Tensor) -> Tensor:
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = expected(pair.discriminator, logits, p, q)
+        loss = expected_loss(pair.discriminator, logits, p, q)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
@@ -44,7 +44,7 @@ def best_logits(pair: GANLoss, p: Tensor, q: Tensor) -> Tensor:
     return logits.detach()
 
 
-# --- normal distributions on the line, and a discriminator that is a small network
+# --- normal distributions in one dimension, and a small network as discriminator
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class RowSource:
         return len(self.data)
 
     def batch(self, indices: Tensor) -> Batch:
-        """Those rows."""
+        """The rows with these indices."""
         return Batch(self.data[indices])
 
 
@@ -76,7 +76,7 @@ class NormalGenerator(nn.Module):
 
 
 def critic(seed: int, width: int = 64, activation: type[nn.Module] = nn.Softplus) -> nn.Sequential:
-    """An MLP, 1 -> width -> width -> 1, float32, its weights drawn from the seed."""
+    """An MLP, 1 -> width -> width -> 1, float32, with weights initialised from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, "critic"))
         return nn.Sequential(
@@ -84,7 +84,7 @@ def critic(seed: int, width: int = 64, activation: type[nn.Module] = nn.Softplus
         )
 
 
-def trained_critic(
+def train_critic(
     pair: GANLoss,
     net_g: NormalGenerator,
     seed: int,
@@ -103,7 +103,7 @@ def trained_critic(
     return network.eval()
 
 
-def on_line(network: nn.Module, x: Tensor) -> Tensor:
+def evaluate_critic(network: nn.Module, x: Tensor) -> Tensor:
     """(N,) float64 logits at x (N,)."""
     with torch.no_grad():
         return network(x.float()[:, None]).squeeze(1).double()  # type: ignore[no-any-return]
