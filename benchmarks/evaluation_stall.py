@@ -33,7 +33,7 @@ NUM, MOST_IMAGES = 1000, 10_000
 def measure_for_ever(generator: torch.nn.Module, source: ImageSource, cores: set[int], ready: Any, num: int) -> None:
     """The other process."""
     torch.set_num_threads(1)
-    evaluator = ImageEvaluator(source, choice=EvalOptions("random", num))
+    evaluator = ImageEvaluator(source, options=EvalOptions("random", num))
     evaluator.evaluate(source.train.pixels[:num])  # what is made once is made now
     os.sched_setaffinity(0, cores)
     os.nice(NICE)
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     measuring.add_slices(parser, steps=8, rounds=21)
     args = parser.parse_args(argv)
     measuring.begin(args)
-    source, told = pictures.load("cifar10", args.data, args.smoke)
+    source, data = pictures.load("cifar10", args.data, args.smoke)
     few = Images(source.train.pixels[:MOST_IMAGES])
     source = ImageSource(source.name, source.shape, few, None, (), (), source.fingerprint)
     cores = sorted(os.sched_getaffinity(0))
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     measuring.show(sides, ratios)
     for each in ratios:
         print(f"  {each['place']}: the training takes {each['percent']:.1f} % longer, at most {MOST_PERCENT:g} %")
-    return measuring.finish("evaluation_stall", args, {"data": told, "sides": sides, "ratios": ratios})
+    return measuring.finish("evaluation_stall", args, {"data": data, "sides": sides, "ratios": ratios})
 
 
 def _compare(place: str, cores: set[int], source: ImageSource, args: Any) -> tuple[dict[str, Any], dict[str, Any]]:

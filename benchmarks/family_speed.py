@@ -152,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--size", choices=SHAPES, default="32", help="28 grey, 32 or 64 in colour")
     args = parser.parse_args(argv)
     measuring.begin(args)
-    told: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     ratios = []
     for name in args.recipe:
         plain, ours, batch, peak = sides(name, SHAPES[args.size], measuring.precisions(args.precision)[0], args.smoke)
@@ -161,8 +161,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         found = measuring.summary([plain, ours], batch)
         measuring.show(found, ratios[-1:])
         print(f"  batch {batch}; a step takes {peak / 1e6:,.0f} MB at its peak")
-        told |= found | {f"{name} memory": {"batch": batch, "peak_bytes": peak}}
-    return measuring.finish("family_speed", args, {"sides": told, "ratios": ratios})
+        results |= found | {f"{name} memory": {"batch": batch, "peak_bytes": peak}}
+    return measuring.finish("family_speed", args, {"sides": results, "ratios": ratios})
 
 
 if __name__ == "__main__":

@@ -33,17 +33,17 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     source = open_source(args.source, max_images=300 if args.smoke else None)
     augment = make("augment", AUGMENTS, recipes.part(args.augment))
     plain = source.batch(torch.arange(min(args.num, source.num_rows))).data
-    draws = SeededNoise(9, 0, 0, 0, len(plain), len(plain), torch.device("cpu"))
-    changed = augment(plain, draws, "leak check", args.strength)
+    rng = SeededNoise(9, 0, 0, 0, len(plain), len(plain), torch.device("cpu"))
+    changed = augment(plain, rng, "leak check", args.strength)
     found, begun = [], time.process_time()
     for share in SHARES:
         count = round(share * len(plain))
         fakes = torch.cat([changed[:count], plain[count:]])
         (record,) = augmentation_leak.records(source, augment, fakes, 0, strength=args.strength, name=args.augment)
         found.append({"augmented": share, "share": record.value, "error": record.error, **_of(record.protocol)})
-        told = "warns" if record.protocol["warning"] else ""
+        warns = "warns" if record.protocol["warning"] else ""
         print(
-            f"  {share:4.0%} augmented: {record.value:.3f} ± {record.error:.3f} look so, {record.reference:.3f} of reals {told}"
+            f"  {share:4.0%} augmented: {record.value:.3f} ± {record.error:.3f} look so, {record.reference:.3f} of reals {warns}"
         )
     seconds = time.process_time() - begun
     print(f"  caught {found[0]['caught']:.3f} of augmented reals; {seconds:.0f} s of CPU time")

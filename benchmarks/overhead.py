@@ -114,10 +114,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     )
     sides: dict[str, Any] = {}
     ratios: list[dict[str, Any]] = []
-    told: dict[str, str] = {}
+    data: dict[str, str] = {}
     for name in ("mlp", "dcgan") if args.pair == "both" else (args.pair,):
         for precision in measuring.precisions(args.precision, args.device):
-            found, more, told[name] = _compare(name, precision, args)
+            found, more, data[name] = _compare(name, precision, args)
             sides |= found
             ratios.append(more)
     measuring.show(sides, ratios)
@@ -126,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         print(
             f"  {each['pair']}: overhead {each['percent']:.1f} % (quartiles {low:.1f} to {high:.1f}), at most {MOST_PERCENT} %"
         )
-    return measuring.finish("overhead", args, {"data": told, "sides": sides, "ratios": ratios})
+    return measuring.finish("overhead", args, {"data": data, "sides": sides, "ratios": ratios})
 
 
 def _compare(name: str, precision: Precision, args: Any) -> tuple[dict[str, Any], dict[str, Any], str]:

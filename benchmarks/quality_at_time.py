@@ -166,8 +166,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         marks.append(_judged(players, judge, mark, args.out))
         _show(marks[-1], judge)
     found = {"data": about, "extractor": judge.name, "num_samples": judge.num, "real_against_real": judge.floor}
-    told = {player.name: player.about for player in players}
-    return measuring.finish("quality_at_time", args, found | {"players": told, "marks": marks})
+    summaries = {player.name: player.about for player in players}
+    return measuring.finish("quality_at_time", args, found | {"players": summaries, "marks": marks})
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

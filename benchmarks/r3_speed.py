@@ -209,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--recipe", nargs="+", choices=list(FAMILIES), default=list(FAMILIES), help="which families")
     args = parser.parse_args(argv)
     measuring.begin(args)
-    told: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     ratios = []
     for name in args.recipe:
         plain, ours, batch = sides(name, args.every, args.smoke)
@@ -217,8 +217,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         ratios.append(measuring.ratio(plain, ours))
         found = measuring.summary([plain, ours], batch)
         measuring.show(found, ratios[-1:])
-        told |= found
-    return measuring.finish("r3_speed", args, {"sides": told, "ratios": ratios})
+        results |= found
+    return measuring.finish("r3_speed", args, {"sides": results, "ratios": ratios})
 
 
 if __name__ == "__main__":

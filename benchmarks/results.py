@@ -29,8 +29,8 @@ class Entry:
     def command(self, minutes: float, out: Path) -> list[str]:
         """What is typed."""
         settings = [word for setting in self.settings for word in ("--set", setting)]
-        told = ["--recipe", self.recipe, "--minutes", f"{minutes:g}", *settings, "--out", str(out)]
-        return ["zerosum", "train", self.data, *told]
+        options = ["--recipe", self.recipe, "--minutes", f"{minutes:g}", *settings, "--out", str(out)]
+        return ["zerosum", "train", self.data, *options]
 
 
 @dataclass(frozen=True)

@@ -87,10 +87,10 @@ def check_pair_facts(pair: GANLoss) -> None:
 
 def play_of(network: nn.Module, real: Tensor, fake: Tensor, step: int = 0) -> LossContext:
     """A share as the ordinary game would judge it; the conditions of the sides play no part."""
-    draws = SeededNoise(0, step, 0, 0, len(real), len(real), torch.device("cpu"))
+    rng = SeededNoise(0, step, 0, 0, len(real), len(real), torch.device("cpu"))
     on_real, on_fake = DiscriminatorOutput.of(network(real)), DiscriminatorOutput.of(network(fake))
     return LossContext(
-        real, fake, on_real, on_fake, lambda points, side: DiscriminatorOutput.of(network(points)), draws, step
+        real, fake, on_real, on_fake, lambda points, side: DiscriminatorOutput.of(network(points)), rng, step
     )
 
 

@@ -154,8 +154,11 @@ class Doubled:
         rounding, Tensor.float = Tensor.float, ROUNDING  # type: ignore[method-assign]
         rows = self.source.batch(indices)
         Tensor.float = rounding  # type: ignore[method-assign]
-        told = rows.condition
-        return Batch(rows.data.double(), told.double() if told is not None and told.is_floating_point() else told)
+        condition = rows.condition
+        return Batch(
+            rows.data.double(),
+            condition.double() if condition is not None and condition.is_floating_point() else condition,
+        )
 
 
 @contextlib.contextmanager

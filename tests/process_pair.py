@@ -23,10 +23,10 @@ def played_in_two(program: Path, folder: Path, timeout_s: float) -> list[dict[st
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     started = [subprocess.Popen(command, env=common | {"RANK": str(rank)}, **pipes) for rank in range(2)]
     try:
-        told = [process.communicate(timeout=timeout_s)[1] for process in started]
+        errors = [process.communicate(timeout=timeout_s)[1] for process in started]
     finally:
         for process in started:
             process.kill()
-    assert [process.returncode for process in started] == [0, 0], "\n".join(told)
+    assert [process.returncode for process in started] == [0, 0], "\n".join(errors)
     paths = [folder / f"rank{rank}.safetensors" for rank in range(2)]
     return [decode(path.read_bytes(), path) for path in paths]

@@ -37,7 +37,7 @@ def generator(
 ) -> Run:
     """The run of a published folder; `of` goes to `info`, `options` among them to the network. conditional=False: it is told
     no class."""
-    options, told = {**FAMILIES.get(kind, {}), **of.pop("options", {})}, of.pop("conditional", True)
+    options, conditional = {**FAMILIES.get(kind, {}), **of.pop("options", {})}, of.pop("conditional", True)
     about = info(**of)
     recipe = Recipe(
         name="small",
@@ -45,7 +45,7 @@ def generator(
         generator=part(kind, **options),
         discriminator=part("mlp"),
         prior={"size": latent, **(prior or {})},
-        conditional=told and about.condition is not None,
+        conditional=conditional and about.condition is not None,
         seed=seed,
     )
     network = catalog.domain("images").game.build(recipe, about).players["generator"]

@@ -48,9 +48,9 @@ def begun(folder: Path, stop_after: int = 4, where: str = "ring", **settings: An
 
 def resumed(folder: Path, stop_after: int = 8, **options: Any) -> list[str]:
     """Goes on until it is stopped again; what was said."""
-    told = Told(stop_after)
-    api.resume(folder, progress=told, **options)
-    return told.said
+    progress = Told(stop_after)
+    api.resume(folder, progress=progress, **options)
+    return progress.said
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -68,11 +68,11 @@ def equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool
 def main(folder: Path, stop_after: int, seconds: float) -> None:
     """Begins the run, or goes on with it."""
     torch.set_num_threads(1)
-    told = Told(stop_after, seconds)
+    progress = Told(stop_after, seconds)
     if (folder / "run.json").exists():
-        api.resume(folder, progress=told)
+        api.resume(folder, progress=progress)
     else:
-        api.train("ring", "toy", overrides=SETTINGS, out=folder, progress=told)
+        api.train("ring", "toy", overrides=SETTINGS, out=folder, progress=progress)
 
 
 if __name__ == "__main__":

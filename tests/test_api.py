@@ -116,7 +116,7 @@ def test_a_matrix_is_a_table_when_it_is_said_and_epochs_count_rows(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         ({"a": 1}, "data: got dict with the keys a. Possible are a name"),
         ([1, "x"], "data: got list of 2 x int and str"),
@@ -128,8 +128,8 @@ def test_a_matrix_is_a_table_when_it_is_said_and_epochs_count_rows(tmp_path: Pat
         (TensorDataset(torch.zeros(4, 8, 8), torch.zeros(4, 2)), r"a label of the dataset .* has shape \(2,\)"),
     ],
 )
-def test_wrong_data_are_named_with_what_is_possible(data: Any, told: str, tmp_path: Path) -> None:
-    with pytest.raises(zs.UserError, match=told):
+def test_wrong_data_are_named_with_what_is_possible(data: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(zs.UserError, match=message):
         zs.train(data, steps=1, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

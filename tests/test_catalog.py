@@ -58,12 +58,12 @@ def test_what_is_no_data_is_told_briefly(tmp_path: Path) -> None:
     """The nearest names only, and what each domain reads, in its own words."""
     with pytest.raises(UserError) as caught:
         catalog.recognise("digist/")
-    told = str(caught.value)
-    assert "'digist/' is no named source, and no data that can be read: there is no such file or folder." in told
-    assert "Did you mean 'digits'" in told
+    message = str(caught.value)
+    assert "'digist/' is no named source, and no data that can be read: there is no such file or folder." in message
+    assert "Did you mean 'digits'" in message
     for name in catalog.domain_names():
-        assert f"  {name}: {catalog.domain(name).summary}" in told
-    assert "olivetti-faces" not in told
+        assert f"  {name}: {catalog.domain(name).summary}" in message
+    assert "olivetti-faces" not in message
     (tmp_path / "xyzzy.qqq").write_text("?")
     with pytest.raises(UserError) as caught:
         catalog.recognise(str(tmp_path / "xyzzy.qqq"))

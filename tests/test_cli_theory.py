@@ -43,10 +43,10 @@ def test_lesson_as_text() -> None:
 
 
 def test_lesson_as_json() -> None:
-    told = json.loads(run("gradients", "--json").out)
-    assert set(told) == {"name", "text", "source", "lines"}
-    assert told["name"] == "gradients"
-    first = told["lines"][0]
+    content = json.loads(run("gradients", "--json").out)
+    assert set(content) == {"name", "text", "source", "lines"}
+    assert content["name"] == "gradients"
+    first = content["lines"][0]
     assert set(first) == {"quantity", "theory", "engine", "tolerance", "measured_by", "holds"}
     assert first["theory"] == pytest.approx(-1e-4)
     assert first["holds"] is True

@@ -33,11 +33,11 @@ def test_stopped_killed_and_resumed_is_the_uninterrupted_run(tmp_path: Path) -> 
     training = started("train", "ring", "--recipe", "toy", "--out", run, *settings_of(LONG))
     at_work(training, run, 4)
     training.send_signal(signal.SIGINT)
-    code, out, told = ended(training)
+    code, out, errors = ended(training)
     stopped = newest(run)
     assert code == 128 + signal.SIGINT
-    assert f"zerosum resume {run}" in told
-    assert "Traceback" not in told
+    assert f"zerosum resume {run}" in errors
+    assert "Traceback" not in errors
     assert RunFolder(run).read("status.json")["step"] == stopped
 
     training = started("resume", run)
@@ -51,14 +51,14 @@ def test_stopped_killed_and_resumed_is_the_uninterrupted_run(tmp_path: Path) -> 
     training = started("resume", run)
     at_work(training, run, killed + 2)
     training.send_signal(signal.SIGTERM)
-    code, out, told = ended(training)
+    code, out, errors = ended(training)
     assert code == 128 + signal.SIGTERM
-    assert f"going on at step {killed:,} of" in told
+    assert f"going on at step {killed:,} of" in errors
     begun(tmp_path / "straight", newest(run), **LONG)
     assert equal(weights(run), weights(tmp_path / "straight"))
 
-    code, out, told = ended(started("sample", run, "--num", 7, "--seed", 1, "--out", tmp_path / "points.csv"))
-    assert code == 0, told
+    code, out, errors = ended(started("sample", run, "--num", 7, "--seed", 1, "--out", tmp_path / "points.csv"))
+    assert code == 0, errors
     rows = list(csv.reader((tmp_path / "points.csv").open()))
     assert len(rows) == 7 + 1
     assert str(tmp_path / "points.csv") in out
@@ -78,15 +78,18 @@ def test_of_two_trainings_in_one_folder_one_is_refused(
     try:
         until(lambda: any(process.poll() is not None for process in both))
         loser, winner = sorted(both, key=lambda process: process.poll() is None)
-        code, out, told = ended(loser)
+        code, out, errors = ended(loser)
         assert (code, out) == (2, "")
-        assert "Traceback" not in told
+        assert "Traceback" not in errors
         place = tmp_path / "run"
-        assert f"Another training is at work in {place} (process {winner.pid})" in told or "already holds a run" in told
+        assert (
+            f"Another training is at work in {place} (process {winner.pid})" in errors
+            or "already holds a run" in errors
+        )
         at_work(winner, place, 2)
-        code, _, told = ended(started("resume", place))
+        code, _, errors = ended(started("resume", place))
         assert code == 2
-        assert f"(process {winner.pid}). Wait for it, stop it, or use --out (out= in Python)." in told
+        assert f"(process {winner.pid}). Wait for it, stop it, or use --out (out= in Python)." in errors
         winner.kill()  # the lock ends with the process
         winner.wait()
         assert not RunFolder(place).busy

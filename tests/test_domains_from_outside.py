@@ -99,8 +99,8 @@ def killed(at: Path, arguments: list[str], paths: tuple[Path, ...]) -> None:
 def test_a_domain_by_entry_point_is_known_to_other_processes(tmp_path: Path, installed: Path) -> None:
     """Two processes that train, and the one that evaluates beside the training."""
     small = ["--steps", 6, "--set", "batch=32", "--set", "threads=1", "--evaluate-every", 3]
-    told = run(tmp_path, "train", "circle", "--devices", 2, "--out", "run", *small, paths=(installed,))
-    assert "failed" not in told
+    output = run(tmp_path, "train", "circle", "--devices", 2, "--out", "run", *small, paths=(installed,))
+    assert "failed" not in output
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert {line["step"] for line in lines if line["kind"] == "evaluation"} >= {3, 6}
 

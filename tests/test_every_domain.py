@@ -90,7 +90,7 @@ def test_the_card_of_an_exported_generator_tells_how_to_use_it(name: str, tmp_pa
     sampler.publish(tmp_path / "run", network, plan.recipe, plan.info, match.step, observer.examples)
     huggingface.write(load(tmp_path / "run"), tmp_path / "hub", None)
     code = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8").split("```python\n")[2].partition("```")[0]
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", f"{code}\nprint(tuple(samples.shape))"],
         cwd=tmp_path / "hub",
         capture_output=True,
@@ -98,8 +98,8 @@ def test_the_card_of_an_exported_generator_tells_how_to_use_it(name: str, tmp_pa
         timeout=120,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.startswith("(")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("(")
 
 
 @pytest.mark.parametrize("name", ["table", "pairs"])

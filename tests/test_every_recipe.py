@@ -49,6 +49,6 @@ def test_what_sees_the_rows_of_a_part_alone_is_known(name: str) -> None:
 
 
 def test_the_documentation_names_the_recipes_with_batch_normalisation() -> None:
-    told = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
-    sentence = told.partition("BatchNorm normalises each micro-batch")[2].partition("in the generator")[0]
+    text = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+    sentence = text.partition("BatchNorm normalises each micro-batch")[2].partition("in the generator")[0]
     assert set(re.findall(r"`([a-z0-9-]+)`", sentence)) == BATCH_NORM

@@ -107,7 +107,7 @@ def install(root: Path) -> None:
 
 def shell(root: Path, section: str) -> str:
     """The output of the commands of a section. An installation by pip is done by hand."""
-    told = ""
+    output = ""
     for block in blocks():
         if block.section != section or block.language != "sh":
             continue
@@ -116,8 +116,8 @@ def shell(root: Path, section: str) -> str:
                 install(root)
             else:
                 options = " -q -x -p no:cacheprovider" if line.startswith("pytest") else ""
-                told += run(root, ["bash", "-c", line + options])
-    return told
+                output += run(root, ["bash", "-c", line + options])
+    return output
 
 
 def python(root: Path, section: str) -> str:
@@ -139,9 +139,9 @@ def test_your_own_loop(checkout: Path) -> None:
 
 
 def test_a_loss(checkout: Path) -> None:
-    told = shell(checkout, "A loss")
-    assert "warm: eigenvalues +-i times, slopes derived from the loss" in told
-    assert "[100%]" in told
+    output = shell(checkout, "A loss")
+    assert "warm: eigenvalues +-i times, slopes derived from the loss" in output
+    assert "[100%]" in output
 
 
 def test_a_penalty(checkout: Path) -> None:
@@ -149,9 +149,9 @@ def test_a_penalty(checkout: Path) -> None:
 
 
 def test_a_network_for_images(checkout: Path) -> None:
-    told = " ".join(shell(checkout, "A network for images").split())
-    assert "generator.kind is 'tiny' instead of 'conv': of the recipe's options, norm, up, width are dropped." in told
-    assert "generator.gain" in told
+    output = " ".join(shell(checkout, "A network for images").split())
+    assert "generator.kind is 'tiny' instead of 'conv': of the recipe's options, norm, up, width are dropped." in output
+    assert "generator.gain" in output
 
 
 def test_a_recipe(checkout: Path) -> None:
@@ -164,8 +164,8 @@ def test_a_metric(checkout: Path) -> None:
 
 def test_a_domain_in_a_package_of_your_own(checkout: Path) -> None:
     section = "A domain in a package of your own"
-    told = shell(checkout, section)
-    assert "modes" in told
+    output = shell(checkout, section)
+    assert "modes" in output
     assert len((checkout / "nine.csv").read_text().splitlines()) == 9
     shutil.rmtree(checkout / "circle-gan" / "circle_gan-1.0.dist-info")  # registered instead of installed
     assert "tensor" in python(checkout, section)

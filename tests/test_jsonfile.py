@@ -30,7 +30,7 @@ def test_depth_is_bounded_whatever_the_interpreter_could_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("9" * 301, "a whole number of 301 digits"),
         ("9" * 5000, "a whole number of 5,000 digits"),
@@ -39,10 +39,10 @@ def test_depth_is_bounded_whatever_the_interpreter_could_do() -> None:
         ("", "is not valid JSON"),
     ],
 )
-def test_what_is_refused(text: str, told: str) -> None:
-    with pytest.raises(Damaged, match=told):
+def test_what_is_refused(text: str, message: str) -> None:
+    with pytest.raises(Damaged, match=message):
         parse_json(text, "it")
-    with pytest.raises(Damaged, match=told):
+    with pytest.raises(Damaged, match=message):
         parse_json(text.encode(), "it")
 
 

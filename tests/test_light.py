@@ -79,12 +79,12 @@ def test_paths_recipes_and_sources_are_suggested(tmp_path: Path, monkeypatch: py
         ("digist", "Did you mean 'digits'"),
         ("dcgan", "'dcgan' is a recipe: name the data first, as in `zerosum train digits --recipe dcgan`."),
     ):
-        with pytest.raises(UserError) as told:
+        with pytest.raises(UserError) as caught:
             catalog.recognise(where)
-        assert hint in str(told.value)
+        assert hint in str(caught.value)
         with pytest.raises(UserError) as early:
             catalog.refuse_missing(where)
-        assert str(early.value) == str(told.value)
+        assert str(early.value) == str(caught.value)
     assert "laplace" not in str(catalog.no_data("data/face"))
 
 

@@ -36,9 +36,9 @@ def test_a_number_in_a_range(value: float) -> None:
 
 
 def _refused(*words: str) -> str:
-    told = CliRunner().invoke(app, list(words))
-    assert isinstance(told.exception, UserError), (told.exception, told.output)
-    return str(told.exception)
+    result = CliRunner().invoke(app, list(words))
+    assert isinstance(result.exception, UserError), (result.exception, result.output)
+    return str(result.exception)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "1e30", "0"])
@@ -53,9 +53,9 @@ def test_minutes(tmp_path: Path, value: str) -> None:
 
 @pytest.mark.parametrize("option", ["--steps=99999999999999999999", "--set=cadence.preview=1000000000001"])
 def test_steps_have_a_most(option: str) -> None:
-    told = _refused("train", "ring", option, "--dry-run")
-    assert "1e+12 or less" in told
-    assert option.rpartition("=")[2] in told  # every digit, as it was given
+    result = _refused("train", "ring", option, "--dry-run")
+    assert "1e+12 or less" in result
+    assert option.rpartition("=")[2] in result  # every digit, as it was given
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_steps_have_a_most(option: str) -> None:
     ["penalties.r1.weight=Infinity", "ema.half_life_samples=Infinity", "ema.ramp=NaN"],
 )
 def test_numbers_of_a_recipe_are_finite(setting: str) -> None:
-    told = _refused("train", "ring", "--set", setting, "--dry-run")
-    assert f"--set: {setting.partition('=')[0]} = " in told
-    assert "a number that is finite" in told
+    result = _refused("train", "ring", "--set", setting, "--dry-run")
+    assert f"--set: {setting.partition('=')[0]} = " in result
+    assert "a number that is finite" in result
 
 
 def test_a_seed_has_a_most() -> None:
@@ -74,8 +74,8 @@ def test_a_seed_has_a_most() -> None:
 
 @pytest.mark.parametrize("player", ["generator", "discriminator"])
 def test_layers_have_a_most(player: str) -> None:
-    told = _refused("train", "ring", "--set", f"{player}.depth=1001", "--dry-run")
-    assert told == f"{player}.depth must be at least 0 and at most 1,000, got 1001."
+    result = _refused("train", "ring", "--set", f"{player}.depth=1001", "--dry-run")
+    assert result == f"{player}.depth must be at least 0 and at most 1,000, got 1001."
     with pytest.raises(UserError, match=rf"{player}\.blocks must be at least 0 and at most 1,000, got 1000000000"):
         network(player, {}, part("r3", blocks=[1, 10**9]), (1, 16, 16), {})
 
@@ -83,22 +83,22 @@ def test_layers_have_a_most(player: str) -> None:
 def test_samples_and_frames_have_a_most(tmp_path: Path) -> None:
     run = published.generator(tmp_path, "conv")
     for num in ("1000000000000", "99999999999999999999"):
-        told = _refused("sample", str(run.path), "--num", num, "--out", str(tmp_path / "a.npy"))
-        assert told == f"--num must be at least 1 and at most 1,000,000,000, got {num}."
-        told = _refused("interpolate", str(run.path), "--frames", num)
-        assert told == f"--frames must be at least 1 and at most 100,000, got {num}."
+        result = _refused("sample", str(run.path), "--num", num, "--out", str(tmp_path / "a.npy"))
+        assert result == f"--num must be at least 1 and at most 1,000,000,000, got {num}."
+        result = _refused("interpolate", str(run.path), "--frames", num)
+        assert result == f"--frames must be at least 1 and at most 100,000, got {num}."
     with pytest.raises(UserError, match="num must be at least 1 and at most"):
         run.sample(10**12)
 
 
 def test_memory_that_is_not_there_is_told_with_its_size(tmp_path: Path) -> None:
-    told = _refused("sample", str(published.generator(tmp_path, "conv").path), "--num", "900000000", "--out", "a.npy")
+    result = _refused("sample", str(published.generator(tmp_path, "conv").path), "--num", "900000000", "--out", "a.npy")
     assert re.match(
-        r"Out of memory\. It asked for \d.* GB\. \d.* are free\. Make fewer at once: a smaller --num\.$", told
+        r"Out of memory\. It asked for \d.* GB\. \d.* are free\. Make fewer at once: a smaller --num\.$", result
     )
-    told = _refused("train", "ring", "--set", "generator.width=100000000000", "--dry-run")
+    result = _refused("train", "ring", "--set", "generator.width=100000000000", "--dry-run")
     assert re.match(
-        r"Out of memory\. It asked for 800\.0 GB\. .* are free\. Make the networks or the batch smaller", told
+        r"Out of memory\. It asked for 800\.0 GB\. .* are free\. Make the networks or the batch smaller", result
     )
 
 
@@ -128,9 +128,9 @@ def test_counts_of_steps(tmp_path: Path) -> None:
     space = Space(run)
     with pytest.raises(UserError, match="--steps must be at least 1 and at most 1,000,000, got 1000000000"):
         project(space, torch.zeros(1, 1, 8, 8), steps=10**9)
-    told = _refused("directions", str(run.path), "--steps", "1000000000")
-    assert told == "--steps must be at least 2 and at most 1,000, got 1000000000."
-    told = _refused("directions", str(run.path), "--reach", "nan")
-    assert told == "--reach must be more than 0 and at most 1,000, got nan."
-    told = _refused("interpolate", str(run.path), "--fps", "1e-30")
-    assert told == "--fps must be at least 0.02 and at most 100, got 1e-30."
+    result = _refused("directions", str(run.path), "--steps", "1000000000")
+    assert result == "--steps must be at least 2 and at most 1,000, got 1000000000."
+    result = _refused("directions", str(run.path), "--reach", "nan")
+    assert result == "--reach must be more than 0 and at most 1,000, got nan."
+    result = _refused("interpolate", str(run.path), "--fps", "1e-30")
+    assert result == "--fps must be at least 0.02 and at most 100, got 1e-30."

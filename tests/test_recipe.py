@@ -276,9 +276,9 @@ def test_a_recipe_is_frozen_and_changed_makes_another() -> None:
 
 def test_differences_are_told_field_by_field() -> None:
     other = PLAIN.changed(batch=32, learning={"generator": OptimizerConfig(lr=0.5)})
-    told = differences(PLAIN, other)
-    assert "batch: 64 -> 32" in told
-    assert "learning.generator.lr: None -> 0.5" in told
+    lines = differences(PLAIN, other)
+    assert "batch: 64 -> 32" in lines
+    assert "learning.generator.lr: None -> 0.5" in lines
     assert differences(PLAIN, PLAIN.changed(batch=64)) == []
 
 

@@ -115,9 +115,9 @@ def test_every_domain_whose_pictures_grow_refuses_huge_ones(name: str) -> None:
 
 
 def test_a_number_below_one_is_refused(tmp_path: Path) -> None:
-    told = CliRunner().invoke(app, ["sample", str(tmp_path), "--num", "-3"])
-    assert told.exit_code == 2
-    assert "should be greater than or equal to 1" in " ".join(told.output.replace("│", " ").split())
+    result = CliRunner().invoke(app, ["sample", str(tmp_path), "--num", "-3"])
+    assert result.exit_code == 2
+    assert "should be greater than or equal to 1" in " ".join(result.output.replace("│", " ").split())
 
 
 @pytest.mark.parametrize("close", ["", "2>&-", ">&-", ">&- 2>&-"])

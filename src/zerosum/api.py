@@ -123,8 +123,8 @@ class Run(TrainedGenerator):
 
     def verdicts(self, paths: Sequence[str | Path], labels: Sequence[Label] | None = None) -> list[tuple[str, float]]:
         """The same with the samples' names: the file's, and the sample's number behind it where a file holds several."""
-        names, data, told = discriminator_scores.read(self.domain, paths, self.sampler.info, labels)
-        condition = None if told is None else self.labels(told, len(data))
+        names, data, conditions = discriminator_scores.read(self.domain, paths, self.sampler.info, labels)
+        condition = None if conditions is None else self.labels(conditions, len(data))
         scores = discriminator_scores.scores(self.folder, self.recipe, self.domain, self.sampler.info, data, condition)
         return list(zip(names, scores, strict=True))
 
@@ -139,28 +139,28 @@ class Run(TrainedGenerator):
         self,
         allow_download: bool = False,
         historic: bool = False,
-        choice: EvalOptions = EvalOptions(),
+        options: EvalOptions = EvalOptions(),
         data: str | Path | None = None,
     ) -> list[dict[str, Any]]:
         """All metrics of the generator at the newest checkpoint; a list of records. historic: also those of old papers.
-        choice: of the feature extractor and of the number of samples. data: where the data have moved to.
+        options: of the feature extractor and of the number of samples. data: where the data have moved to.
 
         They are logged and the report is written anew, unless a training is at work in the folder.
         """
         folder = RunFolder.open(self.path)
         recipe = with_data_at(folder.recipe(), data)
         with trial_step.cpu_threads(recipe.threads):
-            return self._evaluate(folder, recipe, allow_download, historic, choice)
+            return self._evaluate(folder, recipe, allow_download, historic, options)
 
     def _evaluate(
-        self, folder: RunFolder, recipe: Recipe, allow_download: bool, historic: bool, choice: EvalOptions
+        self, folder: RunFolder, recipe: Recipe, allow_download: bool, historic: bool, options: EvalOptions
     ) -> list[dict[str, Any]]:
         plan = plan_of(folder, allow_download, anywhere=True, recipe=recipe)
         trainer = Trainer(plan, folder, NoProgress(), DistributedContext(), StopRequest())
         trainer.restore(rewind=False)
         busy = folder.busy
         with contextlib.nullcontext() if busy else folder.locked():
-            records = trainer.evaluate(write=not busy, historic=historic, choice=choice)
+            records = trainer.evaluate(write=not busy, historic=historic, options=options)
             if not busy:
                 trainer.report()
         return records
@@ -434,14 +434,14 @@ def evaluate(run: Run | str | Path, **options: Any) -> list[dict[str, Any]]:
 
 
 def compare(
-    runs: Sequence[Run | str | Path], choice: EvalOptions = EvalOptions(), out: str | Path | None = None
+    runs: Sequence[Run | str | Path], options: EvalOptions = EvalOptions(), out: str | Path | None = None
 ) -> comparing.RunComparison:
     """Evaluates runs on the same data by one protocol; the result has a `table` and the `entries` of the runs. out: a .png with
     the table and samples of each, a .json with all records, or a folder for both."""
     if out is not None:
         check_out(Path(out))
     picture = out is not None and Path(out).suffix == ".png"
-    found = comparing.hold([_run(run).path for run in runs], choice, NoProgress().say, picture)
+    found = comparing.hold([_run(run).path for run in runs], options, NoProgress().say, picture)
     if out is not None:
         comparing.save(found, Path(out))
     return found

@@ -129,8 +129,8 @@ def no_data(where: str, summaries: Mapping[str, str] | None = None, names: Itera
         hint = f"{where!r} is a recipe: name the data first, as in `zerosum train digits --recipe {where}`."
     summaries = summaries or {name: about["summary"] for name, about in _listing().items()}
     kinds = "\n".join(f"  {name}: {summary}" for name, summary in summaries.items())
-    told = f"{where!r} is no named source, and no data that can be read: there is no such file or folder. {hint}"
-    return UserError(f"{told.rstrip()} What can be trained on:\n{kinds}\nThe names are listed by `zerosum sources`.")
+    message = f"{where!r} is no named source, and no data that can be read: there is no such file or folder. {hint}"
+    return UserError(f"{message.rstrip()} What can be trained on:\n{kinds}\nThe names are listed by `zerosum sources`.")
 
 
 def _on_disk(where: str) -> str:

@@ -46,8 +46,8 @@ def within(name: str, value: float, least: float, most: float, above: bool = Fal
         fits = False
     if not fits:
         low, high = (f"{bound:,}" for bound in (least, most))
-        told = f"more than {low}" if above else f"at least {low}"
-        raise UserError(f"{name} must be {told} and at most {high}, got {_short(value)}.")
+        lower_bound = f"more than {low}" if above else f"at least {low}"
+        raise UserError(f"{name} must be {lower_bound} and at most {high}, got {_short(value)}.")
 
 
 def _short(value: float) -> str:

@@ -202,7 +202,7 @@ class ProgressLines:
     """One plain line now and then, for logs and pipes."""
 
     def __init__(self, stream: TextIO, every_s: float = 10.0) -> None:
-        self.stream, self.every_s, self.told = stream, every_s, 0.0
+        self.stream, self.every_s, self.printed_at = stream, every_s, 0.0
         self._first: tuple[float, int] | None = None
 
     def say(self, text: str) -> None:
@@ -213,8 +213,8 @@ class ProgressLines:
         """Prints a line every few seconds and at the end."""
         now = time.monotonic()
         first, begun = self._first = self._first or (now, step)
-        if now - self.told >= self.every_s or step == steps:
-            self.told = now
+        if now - self.printed_at >= self.every_s or step == steps:
+            self.printed_at = now
             left = (now - first) / (step - begun) * (steps - step) if step > begun else float("nan")
             rest = f"  {format_duration(left)} left" if left == left and step < steps else ""
             self.say(f"step {step:,} of {steps:,}{rest}  {format_values(values)}")

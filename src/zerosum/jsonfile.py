@@ -165,8 +165,8 @@ def made_of(path: object, advice: str = "Restore it from a copy, or train again.
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, RuntimeError) and "memory" in str(error):  # torch's word for a machine that is too small
             raise
-        told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        raise UserError(f"{path} holds a value that does not belong there ({told}). {advice}") from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise UserError(f"{path} holds a value that does not belong there ({reason}). {advice}") from error
 
 
 # --- the files of a run folder, for reading

@@ -91,6 +91,6 @@ def _has_amx() -> bool:
 
 def _threads() -> str:
     """What torch takes by itself: a thread for each core of this process, unless OMP_NUM_THREADS says otherwise."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
+    setting = os.environ.get("OMP_NUM_THREADS", "")
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{told} (OMP_NUM_THREADS)" if told else f"{usable} at most"
+    return f"{setting} (OMP_NUM_THREADS)" if setting else f"{usable} at most"

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from zerosum.errors import UserError
-from zerosum.recipe import Recipe, settled
+from zerosum.recipe import Recipe, resolved_number
 
 if TYPE_CHECKING:
     from zerosum.domain import DatasetInfo, Domain
@@ -120,7 +120,7 @@ def exhausted(error: BaseException) -> bool:
 
 
 @contextlib.contextmanager
-def told(advice: str) -> Iterator[None]:
+def explain_out_of_memory(advice: str) -> Iterator[None]:
     """For work that may take more memory than there is: its error becomes a UserError with the sizes and this advice."""
     try:
         yield
@@ -140,7 +140,7 @@ def size(num_bytes: float) -> str:
 
 def advice(recipe: Recipe, domain: Domain, info: DatasetInfo, processes: int = 1) -> str:
     """What to change when a recipe does not fit, with the numbers of this recipe put in; the mildest first."""
-    batch = settled(recipe.batch, "batch")
+    batch = resolved_number(recipe.batch, "batch")
     parts, most = recipe.micro_batches, max(1, batch // processes)
     ways = []
     if parts < most:

@@ -189,19 +189,19 @@ class _Draft(Recipe):
 
 
 @overload
-def settled(value: int | Auto, path: str) -> int:  # type: ignore[overload-overlap]
+def resolved_number(value: int | Auto, path: str) -> int:  # type: ignore[overload-overlap]
     """A count stays a count."""
 
 
 @overload
-def settled(value: Number | Auto, path: str) -> Number:
+def resolved_number(value: Number | Auto, path: str) -> Number:
     """A number or a schedule stays what it is."""
 
 
-def settled(value: Number | Auto, path: str) -> Number:
+def resolved_number(value: Number | Auto, path: str) -> Number:
     """The number of a recipe whose rules were applied; UserError when it is still "auto"."""
     if isinstance(value, str):
-        raise UserError(f'{path} = "auto" is settled when a run is planned; here it must be a number.')
+        raise UserError(f'{path} = "auto" is resolved when a run is planned; here it must be a number.')
     return value
 
 

@@ -34,11 +34,11 @@ def test_labels_are_drawn_with_the_shares_of_the_data() -> None:
 
 
 def test_attributes_are_those_of_real_rows_in_equal_shares() -> None:
-    told = PEOPLE.sample(12, seed=0)
-    assert told.shape == (12, 2)
-    assert told.dtype == torch.float32
+    sampled = PEOPLE.sample(12, seed=0)
+    assert sampled.shape == (12, 2)
+    assert sampled.dtype == torch.float32
     for row in ROWS:
-        assert abs(int((told == torch.tensor(row)).all(1).sum()) - 4) <= 1
+        assert abs(int((sampled == torch.tensor(row)).all(1).sum()) - 4) <= 1
     assert len(set(map(tuple, PEOPLE.sample(2, seed=0).tolist()))) == 2
 
 
@@ -95,9 +95,9 @@ def test_wrong_labels_are_told(condition: Any, asked: Any, says: str) -> None:
 
 def test_attributes_asked_for_are_set_and_the_others_stay_real() -> None:
     plain = PEOPLE.sample(9, seed=5)
-    told = requested_attributes(PEOPLE, {"age": 55}, 9, seed=5)
-    torch.testing.assert_close(told[:, 1], torch.full((9,), 1.5))
-    torch.testing.assert_close(told[:, 0], plain[:, 0])
+    sampled = requested_attributes(PEOPLE, {"age": 55}, 9, seed=5)
+    torch.testing.assert_close(sampled[:, 1], torch.full((9,), 1.5))
+    torch.testing.assert_close(sampled[:, 0], plain[:, 0])
     torch.testing.assert_close(requested_attributes(PEOPLE, {}, 9, seed=5), plain)
 
 

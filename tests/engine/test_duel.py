@@ -227,9 +227,9 @@ def test_noise_differs_between_turns_steps_and_seeds() -> None:
 
 def test_priors() -> None:
     """Moments over 40,000 numbers: standard error of the mean 0.005 or less."""
-    draws = SeededNoise(0, 0, 0, 0, 4000, 4000, torch.device("cpu"))
-    normal, uniform = Prior(10).draw(draws), Prior(10, "uniform").draw(draws)
-    cut = Prior(10, "truncated_normal", limit=1.5).draw(draws)
+    rng = SeededNoise(0, 0, 0, 0, 4000, 4000, torch.device("cpu"))
+    normal, uniform = Prior(10).draw(rng), Prior(10, "uniform").draw(rng)
+    cut = Prior(10, "truncated_normal", limit=1.5).draw(rng)
     assert all(z.shape == (4000, 10) and z.dtype == torch.float32 for z in (normal, uniform, cut))
     for z, deviation in ((normal, 1.0), (uniform, 3**-0.5), (cut, 0.7426)):  # 1 - 2 c phi(c) / (2 Phi(c) - 1) at 1.5
         assert z.mean().item() == pytest.approx(0, abs=0.02)
@@ -249,17 +249,17 @@ def test_priors_refuse(wrong: dict[str, Any]) -> None:
 
 
 def test_augmentation_acts_on_what_the_discriminator_sees_and_passes_the_error() -> None:
-    told: list[tuple[str, float]] = []
+    calls: list[tuple[str, float]] = []
     judged: list[Tensor] = []
 
-    def negate(x: Tensor, draws: SeededNoise, purpose: str, strength: float) -> Tensor:
-        told.append((purpose, strength))
+    def negate(x: Tensor, rng: SeededNoise, purpose: str, strength: float) -> Tensor:
+        calls.append((purpose, strength))
         return -strength * x
 
     d, source = critic(), Rows()
     d.register_forward_hook(lambda _m, i, _o: judged.append(i[0].detach()))
     game = play(match(duel(d=d, augment=negate, rules=UpdateRules(augment_strength=0.5)), source), 1)
-    assert told == [("augment real", 0.5), ("augment fake", 0.5), ("augment fake", 0.5)]
+    assert calls == [("augment real", 0.5), ("augment fake", 0.5), ("augment fake", 0.5)]
     assert torch.equal(judged[0], -0.5 * source.data[source.asked[0]])
     assert game._results["generator"].gradient_norm > 0
 

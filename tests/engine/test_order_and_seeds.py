@@ -91,8 +91,8 @@ def test_derive_is_stable_and_tells_its_parts_apart() -> None:
 
 def test_events_in_order() -> None:
     game = match()
-    told = [(type(event), event.step, getattr(event, "last", None)) for event in game.run(2)]
-    assert told == [
+    events = [(type(event), event.step, getattr(event, "last", None)) for event in game.run(2)]
+    assert events == [
         (Boundary, 0, False),
         (Stepped, 1, None),
         (Boundary, 1, False),

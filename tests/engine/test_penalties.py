@@ -74,7 +74,7 @@ def test_quadratic_critic() -> None:
     play = conformance.play_of(Quadratic(a), real, fake)
     torch.testing.assert_close(penalties.r1(1.0).term(play), a**2 * real.square().sum(1) / 2)
     torch.testing.assert_close(penalties.r2(1.0).term(play), a**2 * fake.square().sum(1) / 2)
-    between = torch.lerp(fake, real, play.draws.uniform("between", 1))
+    between = torch.lerp(fake, real, play.rng.uniform("between", 1))
     torch.testing.assert_close(penalties.zero_centred(1.0).term(play), a**2 * between.square().sum(1))
     norm = a * between.norm(dim=1)
     torch.testing.assert_close(penalties.gradient_penalty(1.0).term(play), (norm - 1) ** 2)
@@ -131,7 +131,7 @@ def test_sides_are_judged_under_their_own_conditions() -> None:
 
     real, fake = points()
     play = conformance.play_of(Linear(), real, fake)
-    play = LossContext(real, fake, play.on_real, play.on_fake, judge, play.draws, 0)
+    play = LossContext(real, fake, play.on_real, play.on_fake, judge, play.rng, 0)
     for penalty in (penalties.r1(), penalties.r2()):
         penalty.term(play)
     assert asked == ["real", "fake"]

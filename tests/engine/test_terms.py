@@ -30,7 +30,7 @@ from zerosum.nn.latent import PathLengthGenerator
 DRAWS = SeededNoise(0, 0, 0, 0, 4, 4, torch.device("cpu"))
 
 
-def told(player: str, **outputs: Tensor) -> LossContext:
+def make_context(player: str, **outputs: Tensor) -> LossContext:
     verdict = DiscriminatorOutput((torch.zeros(4),), outputs=outputs)
     data = torch.zeros(4, 2)
     judge = lambda points, side: verdict  # noqa: E731
@@ -41,10 +41,12 @@ def told(player: str, **outputs: Tensor) -> LossContext:
 def test_classes_are_asked_of_d_on_reals_and_of_g_on_fakes() -> None:
     logits = torch.zeros(4, 3)  # cannot tell: the cross-entropy is log 3
     penalty = penalties.classification(2.0, generator_weight=0.5)
-    torch.testing.assert_close(penalty.term(told("discriminator", classes=logits)), torch.full((4,), 2 * math.log(3)))
-    torch.testing.assert_close(penalty.term(told("generator", classes=logits)), torch.full((4,), math.log(3)))
+    torch.testing.assert_close(
+        penalty.term(make_context("discriminator", classes=logits)), torch.full((4,), 2 * math.log(3))
+    )
+    torch.testing.assert_close(penalty.term(make_context("generator", classes=logits)), torch.full((4,), math.log(3)))
     sure = 50 * nn.functional.one_hot(torch.tensor([0, 1, 2, 0])).float()
-    torch.testing.assert_close(penalty.term(told("discriminator", classes=sure)), torch.zeros(4))
+    torch.testing.assert_close(penalty.term(make_context("discriminator", classes=sure)), torch.zeros(4))
     assert penalty.players == ("discriminator", "generator")
 
 
@@ -54,13 +56,13 @@ def test_a_discriminator_without_the_output_is_named() -> None:
         (penalties.reconstruction(), "reconstruction"),
     ):
         with pytest.raises(ValueError, match=name):
-            penalty.term(told("discriminator"))
+            penalty.term(make_context("discriminator"))
 
 
 def test_reconstruction_is_the_decoders_error() -> None:
     errors = torch.tensor([1.0, 2.0, 3.0, 4.0])
     torch.testing.assert_close(
-        penalties.reconstruction(3.0).term(told("discriminator", reconstruction=errors)), 3 * errors
+        penalties.reconstruction(3.0).term(make_context("discriminator", reconstruction=errors)), 3 * errors
     )
 
 
@@ -137,7 +139,7 @@ class Line(nn.Module):
         return self.scale * x.flatten(1).sum(1)
 
 
-def double(images: Tensor, draws: SeededNoise, purpose: str, strength: float) -> Tensor:
+def double(images: Tensor, rng: SeededNoise, purpose: str, strength: float) -> Tensor:
     return images * (1 + strength)
 
 

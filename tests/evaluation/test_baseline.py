@@ -26,10 +26,10 @@ from zerosum.run_folder import RunFolder
 
 def stripes(num: int, seed: int) -> np.ndarray:
     """uint8 images (num, 8, 8): a bright bar of random place on a dark, slightly noisy ground."""
-    draws = np.random.default_rng(seed)
-    images = draws.integers(0, 30, (num, 8, 8)).astype(np.uint8)
-    for image, place in zip(images, draws.integers(0, 8, num), strict=True):
-        image[:, place] = draws.integers(180, 256, 8)
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 30, (num, 8, 8)).astype(np.uint8)
+    for image, place in zip(images, rng.integers(0, 8, num), strict=True):
+        image[:, place] = rng.integers(180, 256, 8)
     return images
 
 
@@ -124,15 +124,15 @@ def test_an_unknown_model_is_told_with_the_choices(data: Path) -> None:
 
 def test_the_verb_prints_a_table_or_json(run: Path, data: Path, tmp_path: Path) -> None:
     """Progress on stderr; on stdout the table, or with --json everything a program wants; --out writes the same."""
-    told = CliRunner().invoke(app, ["baseline", str(run), "--only", "normal"])
-    assert told.exit_code == 0
-    assert "fitted in" in told.stderr
-    assert "fitted in" not in told.stdout
-    head, first = told.stdout.splitlines()[:2]
+    result = CliRunner().invoke(app, ["baseline", str(run), "--only", "normal"])
+    assert result.exit_code == 0
+    assert "fitted in" in result.stderr
+    assert "fitted in" not in result.stdout
+    head, first = result.stdout.splitlines()[:2]
     assert head.split() == ["measure", "this", "run", "normal", "reference", "wanted"]
     assert first.split()[0] == "Fréchet"
     assert "*" in first
-    assert f"report   {run / 'report.html'}" in told.stdout
+    assert f"report   {run / 'report.html'}" in result.stdout
     out = tmp_path / "found.json"
     plain = CliRunner().invoke(app, ["baseline", str(data), "--only", "normal", "--json", "--out", str(out)])
     content = json.loads(plain.stdout)

@@ -123,10 +123,10 @@ def test_names_are_as_long_as_they_must_be() -> None:
 
 
 def test_a_run_at_rest_is_followed_once_and_logged(runs: tuple[Run, Run]) -> None:
-    run, told = runs[0], []
+    run, written = runs[0], []
     before = {record["name"]: record["value"] for record in run.metrics}
-    follow(run.folder, 1.0, EvalOptions(num=48), told.append, quiet)
-    assert [one.step for one in told] == [6]
+    follow(run.folder, 1.0, EvalOptions(num=48), written.append, quiet)
+    assert [one.step for one in written] == [6]
     newest = run.metrics
     assert any(record["name"].endswith(",n=48]") for record in newest)
     kept = {record["name"]: record["value"] for record in newest}
@@ -137,7 +137,7 @@ def test_a_training_at_work_is_left_to_log_what_was_measured(
     runs: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The folder is locked as by a training, which ends when the first result is told."""
-    run, told, niceness = runs[0], [], []
+    run, written, niceness = runs[0], [], []
     monkeypatch.setattr(async_eval.os, "nice", niceness.append)
     with contextlib.ExitStack() as training:
         training.enter_context(run.folder.locked())
@@ -145,12 +145,12 @@ def test_a_training_at_work_is_left_to_log_what_was_measured(
         def tell(found: SavedScores) -> None:
             (waiting,) = (run.path / "evaluations").glob("step-*.json")
             assert not any(record["name"].endswith(",n=56]") for record in run.metrics)
-            told.append(json.loads(waiting.read_text()))
+            written.append(json.loads(waiting.read_text()))
             training.close()
 
         follow(run.folder, 0.0, EvalOptions(num=56), tell, quiet)
     assert niceness == [19]
-    assert told[0]["samples"] == 6 * 16
+    assert written[0]["samples"] == 6 * 16
     assert any(record["name"].endswith(",n=56]") for record in run.metrics)
     assert not list((run.path / "evaluations").iterdir())
 
@@ -158,7 +158,7 @@ def test_a_training_at_work_is_left_to_log_what_was_measured(
 def test_an_evaluation_as_chosen_adds_to_the_log(runs: tuple[Run, Run]) -> None:
     run = runs[1]
     before = {record["name"] for record in run.metrics}
-    records = run.evaluate(choice=EvalOptions(num=40))
+    records = run.evaluate(options=EvalOptions(num=40))
     assert {record["protocol"]["num_fake"] for record in records if record["name"].startswith("kernel")} == {40}
     assert before | {record["name"] for record in records} == {record["name"] for record in run.metrics}
 
@@ -167,4 +167,4 @@ def test_points_have_nothing_to_choose(tmp_path: Path) -> None:
     small = ["steps=4", "batch=16", "generator.width=8", "discriminator.width=8", "data.num=600", "threads=1"]
     run = train("ring", out=tmp_path / "points", overrides=small)
     with pytest.raises(UserError, match="no --extractor and no --num"):
-        run.evaluate(choice=EvalOptions(num=40))
+        run.evaluate(options=EvalOptions(num=40))

@@ -33,7 +33,7 @@ def domain(**parts: Any) -> Domain:
 
 def test_an_evaluator_as_chosen() -> None:
     plain: Any = Plain()
-    open_to_choice = domain(configure=lambda evaluator, choice: Plain(choice.num))
+    open_to_choice = domain(configure=lambda evaluator, options: Plain(options.num))
     for one in (TOY, open_to_choice):
         assert evaluate.chosen(plain, EvalOptions(), one) is plain
         assert evaluate.chosen(plain, EvalOptions(download=True), one) is plain  # it fetches nothing
@@ -76,7 +76,9 @@ def record(name: str, value: float, **protocol: Any) -> Record:
 
 
 def test_protocols_tell_how_the_samples_were_made() -> None:
-    (found,) = evaluate.told([record("distance", 1.0, num_fake=6, step=0)], {"step": 7, "weights": "average"})
+    (found,) = evaluate.add_to_protocols(
+        [record("distance", 1.0, num_fake=6, step=0)], {"step": 7, "weights": "average"}
+    )
     assert found.protocol == {"num_fake": 6, "step": 7, "weights": "average"}
     assert (found.name, found.value) == ("distance", 1.0)
 

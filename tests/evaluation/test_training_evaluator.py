@@ -68,13 +68,13 @@ def test_the_numbers_of_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert look["heldout_gap"] == pytest.approx((3 - 2) / (3 - -1))
 
 
-@pytest.mark.parametrize(("fewest", "told"), [(training_evaluator.FEWEST_HELD_OUT, False), (1, True)])
+@pytest.mark.parametrize(("fewest", "warned"), [(training_evaluator.FEWEST_HELD_OUT, False), (1, True)])
 def test_few_held_out_rows_are_not_judged_by(
-    fewest: int, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fewest: int, warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training_evaluator, "FEWEST_HELD_OUT", fewest)
     run = zerosum.train("digits", "dcgan", out=tmp_path / "run", overrides=FEW)
     assert 0 < run.sampler.info.num_heldout < 16
     looks = [line["values"] for line in run.folder.lines() if line["kind"] == "health"]
     assert looks
-    assert all(("accuracy/heldout" in look) is told for look in looks)
+    assert all(("accuracy/heldout" in look) is warned for look in looks)

@@ -55,10 +55,10 @@ def test_onnx_makes_the_same_samples(
     assert done.check["by"].startswith("onnxruntime" if runtime else "the reference evaluator")
     model = onnx.load(done.paths[0])
     assert [opset.version for opset in model.opset_import if opset.domain == ""] == [exporting.OPSET]
-    told = {prop.key: json.loads(prop.value) for prop in model.metadata_props}
-    assert told["range"] == [-1, 1]
-    assert told["prior"] == {"kind": "normal", "size": 8}
-    names = [given["name"] for given in told["inputs"]]
+    properties = {prop.key: json.loads(prop.value) for prop in model.metadata_props}
+    assert properties["range"] == [-1, 1]
+    assert properties["prior"] == {"kind": "normal", "size": 8}
+    names = [given["name"] for given in properties["inputs"]]
     # A second way than the check's onnxruntime, at a size of its own.
     num = 5
     condition = run.condition(num, 4)
@@ -232,8 +232,8 @@ def test_an_export_for_others_is_no_run_and_says_what_it_is(tmp_path: Path) -> N
     export(run, "torch", tmp_path / "out")
     with pytest.raises(UserError) as caught:
         load(tmp_path / "out")
-    told = str(caught.value)
-    assert "is an export for other programs (--format torch)" in told
-    assert "torch.export.load(" in told
-    assert "noise ['batch', 8] float32 and labels ['batch'] int64" in told
-    assert "--format huggingface" in told
+    message = str(caught.value)
+    assert "is an export for other programs (--format torch)" in message
+    assert "torch.export.load(" in message
+    assert "noise ['batch', 8] float32 and labels ['batch'] int64" in message
+    assert "--format huggingface" in message

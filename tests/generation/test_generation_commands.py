@@ -46,19 +46,19 @@ def sheet(columns: int, rows: int) -> tuple[int, int]:
 
 
 def test_interpolate_as_strip_and_as_film(folders: dict[str, Path], tmp_path: Path) -> None:
-    told = call("interpolate", folders["conv"], "--seeds", "1,2", "--out", tmp_path / "strip.png")
-    assert told["frames"] == 9
+    output = call("interpolate", folders["conv"], "--seeds", "1,2", "--out", tmp_path / "strip.png")
+    assert output["frames"] == 9
     assert size(tmp_path / "strip.png") == sheet(9, 1)
     call("interpolate", folders["conv"], "--frames", "20", "--out", tmp_path / "long.png")
     assert size(tmp_path / "long.png") == sheet(10, 2)
     for ending in ("gif", "apng"):
         out = tmp_path / f"walk.{ending}"
-        told = call("interpolate", folders["style"], "--seeds", "1,2,3", "--frames", "7", "--loop", "--out", out)
-        assert told["space"] == "w"
+        output = call("interpolate", folders["style"], "--seeds", "1,2,3", "--frames", "7", "--loop", "--out", out)
+        assert output["space"] == "w"
         with Image.open(out) as shown:
             assert shown.n_frames == 7
-    told = call("interpolate", folders["style"], "--space", "z", "--frames", "3")
-    assert told["space"] == "z"
+    output = call("interpolate", folders["style"], "--space", "z", "--frames", "3")
+    assert output["space"] == "z"
     assert (folders["style"] / "walk.gif").is_file()
     with pytest.raises(UserError, match="give a name that ends in"):
         call("interpolate", folders["conv"], "--out", tmp_path / "walk.avi")
@@ -66,16 +66,16 @@ def test_interpolate_as_strip_and_as_film(folders: dict[str, Path], tmp_path: Pa
 
 def test_mix_tells_how_many_layers_there_are(folders: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "mix.png"
-    told = call("mix", folders["style"], "--rows", "1,2", "--columns", "3,4,5", "--layers", "1-2", "--out", out)
-    assert (told["layers"], told["num_layers"]) == ([1, 2], 4)
+    output = call("mix", folders["style"], "--rows", "1,2", "--columns", "3,4,5", "--layers", "1-2", "--out", out)
+    assert (output["layers"], output["num_layers"]) == ([1, 2], 4)
     assert size(out)[0] > size(out)[1]
     with pytest.raises(UserError, match="in one piece"):
         call("mix", folders["conv"])
 
 
 def test_directions_are_found_and_used(folders: dict[str, Path], tmp_path: Path) -> None:
-    told = call("directions", folders["conv"], "--num", "3", "--steps", "5", "--out", tmp_path / "d.png")
-    assert [row["direction"] for row in told["directions"]] == [0, 1, 2]
+    output = call("directions", folders["conv"], "--num", "3", "--steps", "5", "--out", tmp_path / "d.png")
+    assert [row["direction"] for row in output["directions"]] == [0, 1, 2]
     width, height = sheet(5, 3)
     assert size(tmp_path / "d.png") == (
         width,
@@ -91,14 +91,14 @@ def test_directions_are_found_and_used(folders: dict[str, Path], tmp_path: Path)
 
 def test_project_and_show_its_latents_again(folders: dict[str, Path], tmp_path: Path) -> None:
     call("sample", folders["conv"], "--num", "2", "--out", tmp_path / "own")
-    told = call("project", folders["conv"], tmp_path / "own", "--steps", "60", "--out", tmp_path / "found.png")
-    assert len(told["psnr_db"]) == 2
-    assert min(told["psnr_db"].values()) > 25
+    output = call("project", folders["conv"], tmp_path / "own", "--steps", "60", "--out", tmp_path / "found.png")
+    assert len(output["psnr_db"]) == 2
+    assert min(output["psnr_db"].values()) > 25
     assert size(tmp_path / "found.png") == sheet(4, 1)  # picture, sample, picture, sample
     call("sample", folders["conv"], "--latent", tmp_path / "found.safetensors", "--out", tmp_path / "again.npy")
     target = np.stack([np.asarray(Image.open(path)) for path in sorted((tmp_path / "own").iterdir())])
     error = ((np.load(tmp_path / "again.npy")[..., 0].astype(float) - target) ** 2).mean((1, 2))
-    stated = np.array(list(told["psnr_db"].values()))
+    stated = np.array(list(output["psnr_db"].values()))
     assert bool((10 * np.log10(255**2 / error.clip(1e-9)) > stated - 1.5).all())  # rounded to whole grey levels
     walked = call(
         "interpolate", folders["conv"], "--latent", tmp_path / "found.safetensors", "--out", tmp_path / "w.png"
@@ -116,8 +116,8 @@ def test_project_and_show_its_latents_again(folders: dict[str, Path], tmp_path: 
 
 
 def test_export_and_sample_from_it(folders: dict[str, Path], tmp_path: Path) -> None:
-    told = call("export", folders["conv"], "--format", "huggingface", "--license", "mit", "--out", tmp_path / "hub")
-    assert told["largest_difference"] == 0
+    output = call("export", folders["conv"], "--format", "huggingface", "--license", "mit", "--out", tmp_path / "hub")
+    assert output["largest_difference"] == 0
     call("sample", tmp_path / "hub", "--num", "3", "--out", tmp_path / "a.npy")
     call("sample", folders["conv"], "--num", "3", "--out", tmp_path / "b.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))

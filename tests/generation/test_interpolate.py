@@ -56,10 +56,10 @@ def test_blended_classes_agree_with_labels_at_the_corners(tmp_path: Path, kind: 
     network, noise, labels = run.sampler.network, run.sampler.noise(4, 0), torch.tensor([0, 1, 2, 1])
     with torch.no_grad():
         plain = network(noise, labels)
-        with blended(network, torch.nn.functional.one_hot(labels, 3).float()) as told:
-            torch.testing.assert_close(network(noise, told), plain)
-        with blended(network, torch.full((4, 3), 1 / 3)) as told:
-            third = network(noise, told)
+        with blended(network, torch.nn.functional.one_hot(labels, 3).float()) as condition:
+            torch.testing.assert_close(network(noise, condition), plain)
+        with blended(network, torch.full((4, 3), 1 / 3)) as condition:
+            third = network(noise, condition)
         assert not torch.allclose(third, plain, atol=1e-3)
         torch.testing.assert_close(network(noise, labels), plain)  # nothing is left behind
 
@@ -166,7 +166,7 @@ def test_a_grid_of_many_classes_goes_on_below_under_its_names(tmp_path: Path) ->
 
 def test_what_cannot_be_asked_for_is_told(tmp_path: Path) -> None:
     run = published.generator(tmp_path, "conv")
-    for order, words in (
+    for options, words in (
         (SampleOptions(grid="classes"), "without classes"),
         (SampleOptions(grid="rows"), "the only grid is classes"),
         (SampleOptions(moves=("x=1",)), "NUMBER=DEVIATIONS"),
@@ -175,7 +175,7 @@ def test_what_cannot_be_asked_for_is_told(tmp_path: Path) -> None:
         (SampleOptions(latent=tmp_path / "x", num=3), "as they are"),
     ):
         with pytest.raises(UserError, match=words):
-            fill(run, order)
+            fill(run, options)
     with pytest.raises(UserError, match="no mapping network"):
         Space(run, "w")
     for key in ("a", "1:64", "1:x", ""):

@@ -41,10 +41,10 @@ def test_the_class_is_found_too(tmp_path: Path) -> None:
     found = project(space, run.sample(1, 5, [2]), steps=60)
     assert found.latents.condition is not None
     assert found.latents.condition.tolist() == [2]
-    told = project(space, run.sample(1, 5, [2]), steps=60, labels=["class0"])
-    assert told.latents.condition is not None
-    assert told.latents.condition.tolist() == [0]
-    assert float(told.psnr[0]) < float(found.psnr[0])
+    labelled = project(space, run.sample(1, 5, [2]), steps=60, labels=["class0"])
+    assert labelled.latents.condition is not None
+    assert labelled.latents.condition.tolist() == [0]
+    assert float(labelled.psnr[0]) < float(found.psnr[0])
 
 
 def test_noise_keeps_to_its_prior(tmp_path: Path) -> None:

@@ -44,10 +44,10 @@ def test_the_files_of_a_labelled_generator_are_named_by_their_classes(tmp_path: 
     run = named(tmp_path / "run", "cat", "../../猫 é", "dog/cat")
     sample(run.path, "--num", "12", "--seed", "3", "--out", str(tmp_path / "many"))
     files = files_in([tmp_path / "many"])
-    told = run.condition(12, 3)
-    assert told is not None
+    condition = run.condition(12, 3)
+    assert condition is not None
     words = ["cat", "猫_é", "dog_cat"]
-    assert [file.name for file in files] == [f"{i:05d}-{words[int(label)]}.png" for i, label in enumerate(told)]
+    assert [file.name for file in files] == [f"{i:05d}-{words[int(label)]}.png" for i, label in enumerate(condition)]
     assert {file.stem.partition("-")[2] for file in files} == set(words)
     # What was written is what `judge` gets, in the order of the labels.
     expected = run.sample(12, 3)
@@ -60,8 +60,8 @@ def test_files_of_a_generator_without_labels_have_numbers_alone(tmp_path: Path) 
     plain = published.generator(tmp_path / "plain")
     sample(plain.path, "--num", "2", "--out", str(tmp_path / "many"))
     assert [file.name for file in files_in([tmp_path / "many"])] == ["00000.png", "00001.png"]
-    told = published.generator(tmp_path / "told", attributes=2)
-    sample(told.path, "--num", "1", "--out", str(tmp_path / "one"))
+    conditional = published.generator(tmp_path / "told", attributes=2)
+    sample(conditional.path, "--num", "1", "--out", str(tmp_path / "one"))
     assert [file.name for file in files_in([tmp_path / "one"])] == ["00000.png"]
 
 
@@ -110,8 +110,8 @@ def test_sizes_that_cannot_be_are_refused(tmp_path: Path) -> None:
     assert "pictures of 20,000 x 20,000 pixels are too large" in sample(
         run.path, "--size", "20000", "--out", str(tmp_path / "many"), code=1
     )
-    told = sample(run.path, "--num", "200", "--size", "1000", "--out", str(tmp_path / "x.png"), code=1)
-    assert "one picture of 200 samples would have about 14,000 x 15,000 pixels" in told
+    output = sample(run.path, "--num", "200", "--size", "1000", "--out", str(tmp_path / "x.png"), code=1)
+    assert "one picture of 200 samples would have about 14,000 x 15,000 pixels" in output
     assert "x.npy holds the samples as they were made" in sample(
         run.path, "--size", "20", "--out", str(tmp_path / "x.npy"), code=1
     )

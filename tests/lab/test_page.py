@@ -90,12 +90,12 @@ def test_slow_motion_walks_through_five_stages(page: Page) -> None:
     page.open(f"source=ring&{SMALL}")
     page.run("document.getElementById('slow-pace').value = '0'")
     page.press("slow")
-    told = []
+    texts = []
     for player in ("The discriminator", "The generator"):
         wait(lambda player=player: page.find("slow-who").text.startswith(player), player)
         for stage in range(1, 6):
             assert f"Stage {stage} of 5" in page.find("slow-who").text
-            told.append(page.find("slow-title").text)
+            texts.append(page.find("slow-title").text)
             held = page.run("return page.slow.held !== null")
             assert held is (stage < 5), "the move is shown at its last stage"
             lit = page.driver.find_elements("css selector", "#diagram .lit")
@@ -103,7 +103,7 @@ def test_slow_motion_walks_through_five_stages(page: Page) -> None:
             if stage == 4:
                 assert "loss" in page.find("diagram").text
             page.press("slow-next")
-    assert len(set(told[:5])) == 5
+    assert len(set(texts[:5])) == 5
     page.press("slow-close")
     wait(lambda: not page.find("slow-panel").is_displayed() and page.step >= 2, "the game again")
 

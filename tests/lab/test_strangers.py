@@ -54,9 +54,9 @@ def test_only_a_get_uses_up_the_address(browser: Visitor) -> None:
 def test_deep_json_and_long_names_are_answered(browser: Visitor) -> None:
     browser.enter()
     for body in (b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"1" * 5000, b'{"action": "\\ud800"}'):
-        status, told = browser.post("/api/do", body)
+        status, answer = browser.post("/api/do", body)
         assert status == 400
-        assert told["error"].startswith("The message ")
+        assert answer["error"].startswith("The message ")
     for name in ("a" * 5000 + ".js", "x/" * 50, "%2e%2e%2fserver.py", "lab.html%00.js"):
         assert browser.ask("GET", f"/static/{name}")[0] == 404
     assert browser.ask("GET", "/static/lab.js")[0] == 200
@@ -64,21 +64,21 @@ def test_deep_json_and_long_names_are_answered(browser: Visitor) -> None:
 
 def closed(port: int, sent: bytes) -> tuple[float, bytes]:
     """Seconds until the server closes a connection on which this was sent, and what it said."""
-    begun, told = time.monotonic(), b""
+    begun, received = time.monotonic(), b""
     with contextlib.closing(socket.create_connection(("127.0.0.1", port), timeout=60)) as made:
         made.sendall(sent)
         while part := made.recv(4096):
-            told += part
-    return time.monotonic() - begun, told
+            received += part
+    return time.monotonic() - begun, received
 
 
 def test_requests_that_stay_half_are_given_up(
     browser: Visitor, served: Served, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for half in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a"):
-        waited, told = closed(browser.port, half)
+        waited, received = closed(browser.port, half)
         assert waited > 0.3  # and the connection itself has a time limit
-        assert told == b""
+        assert received == b""
     browser.enter()
     head = "\r\n".join(
         [

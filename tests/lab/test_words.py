@@ -44,7 +44,7 @@ def points(num: int = 40, step: int = 1_000, **changes: Any) -> list[dict[str, A
     return rows
 
 
-def told(facts: GameFacts = FACTS, **changes: Any) -> dict[str, Finding]:
+def findings(facts: GameFacts = FACTS, **changes: Any) -> dict[str, Finding]:
     """level and beginning of each sentence -> the sentence."""
     return {f"{found.level}: {found.sentence}": found for found in examine(points(**changes), facts)}
 
@@ -56,79 +56,80 @@ def one(sentences: Mapping[str, Finding], start: str) -> Finding:
 
 
 def test_a_calm_game_raises_nothing() -> None:
-    assert {text.split(":")[0] for text in told()} == {"ok", "info"}
+    assert {text.split(":")[0] for text in findings()} == {"ok", "info"}
     assert examine([], FACTS) == []
     assert examine(points(1, step=0), FACTS) == []
 
 
 def test_d_too_strong() -> None:
-    found = one(told(**{"accuracy/fake": 0.99, "D(G(z))": 0.02}), "warning: D is too strong")
+    found = one(findings(**{"accuracy/fake": 0.99, "D(G(z))": 0.02}), "warning: D is too strong")
     assert "99.0%" in found.evidence
     assert "more weight for the penalty" in found.advice
-    bare = told(GameFacts("hinge", "none"), **{"accuracy/fake": 0.99})
+    bare = findings(GameFacts("hinge", "none"), **{"accuracy/fake": 0.99})
     assert "a penalty such as R1" in one(bare, "warning: D is too strong").advice
-    once = told(**{"accuracy/fake": lambda place: 0.99 if place == 39 else 0.6})
+    once = findings(**{"accuracy/fake": lambda place: 0.99 if place == 39 else 0.6})
     assert not any("too strong" in text for text in once)
 
 
 def test_a_vanished_gradient() -> None:
     sure = {"accuracy/fake": 0.99, "slope": 0.01, "D(G(z))": 0.01}
-    found = one(told(GameFacts("minimax", "none"), **sure), "alarm: G's gradient has vanished")
+    found = one(findings(GameFacts("minimax", "none"), **sure), "alarm: G's gradient has vanished")
     assert "0.01" in found.evidence
     assert "non_saturating" in found.advice
     assert (
-        "non_saturating" not in one(told(GameFacts("hinge", "none"), **sure), "alarm: G's gradient has vanished").advice
+        "non_saturating"
+        not in one(findings(GameFacts("hinge", "none"), **sure), "alarm: G's gradient has vanished").advice
     )
-    assert not any("vanished" in text for text in told(**{"accuracy/fake": 0.6}, slope=0.01))
+    assert not any("vanished" in text for text in findings(**{"accuracy/fake": 0.6}, slope=0.01))
 
 
 def test_d_too_weak_or_far_from_optimal_or_close_to_it() -> None:
-    weak = one(told(gap=30.0, js=0.4, **{"D(x)": 0.51, "D(G(z))": 0.49}), "warning: D is too weak")
+    weak = one(findings(gap=30.0, js=0.4, **{"D(x)": 0.51, "D(G(z))": 0.49}), "warning: D is too weak")
     assert "0.51" in weak.evidence
     assert "30% away" in weak.evidence
-    assert "30% away" in one(told(gap=30.0, js=0.4), "info: D is far from optimal").evidence
-    assert "2.0% away" in one(told(gap=2.0, js=0.4), "ok: D is close to optimal").evidence
+    assert "30% away" in one(findings(gap=30.0, js=0.4), "info: D is far from optimal").evidence
+    assert "2.0% away" in one(findings(gap=2.0, js=0.4), "ok: D is close to optimal").evidence
     # Where there is nothing to tell apart, a D that says 1/2 is not weak.
-    assert not any("too weak" in text for text in told(gap=30.0, js=0.05, **{"D(x)": 0.5, "D(G(z))": 0.5}))
+    assert not any("too weak" in text for text in findings(gap=30.0, js=0.05, **{"D(x)": 0.5, "D(G(z))": 0.5}))
 
 
 def test_modes_collapsed_or_dropped() -> None:
-    collapse = one(told(modes=3), "alarm: Mode collapse: G makes 3 of 8 modes")
+    collapse = one(findings(modes=3), "alarm: Mode collapse: G makes 3 of 8 modes")
     assert "3 of 8" in collapse.evidence
-    assert one(told(modes=0), "alarm: G has not reached any mode")
-    assert one(told(modes=0, step=290), "info: G has not reached any mode")
-    dropped = one(told(modes=lambda place: 8 if place < 20 else 7), "warning: A mode was lost since step 610")
+    assert one(findings(modes=0), "alarm: G has not reached any mode")
+    assert one(findings(modes=0, step=290), "info: G has not reached any mode")
+    dropped = one(findings(modes=lambda place: 8 if place < 20 else 7), "warning: A mode was lost since step 610")
     assert dropped.evidence == "modes found: 8 of 8 at step 610, 7 now"
-    both = told(modes=lambda place: 8 if place < 20 else 2)
+    both = findings(modes=lambda place: 8 if place < 20 else 2)
     assert one(both, "alarm: Mode collapse: G makes 2 of 8")
     assert one(both, "warning: 6 modes were lost")
-    assert one(told(), "ok: All 8 modes are covered")
-    assert one(told(modes=6), "info: G makes 6 of 8 modes")
-    assert not any("mode" in text for text in told(modes=None, num_modes=None))
+    assert one(findings(), "ok: All 8 modes are covered")
+    assert one(findings(modes=6), "info: G makes 6 of 8 modes")
+    assert not any("mode" in text for text in findings(modes=None, num_modes=None))
 
 
 def test_fakes_in_one_place_or_far_away() -> None:
-    assert one(told(spread=0.05), "alarm: All fakes lie close together")
-    assert one(told(spread=0.6), "warning: The fakes lie closer together")
-    assert one(told(GameFacts("hinge", "r1", deviation=0.2), spread=0.12), "warning: The fakes lie closer together")
-    assert not any("close" in text for text in told(spread=0.8))
-    assert one(told(spread=0.05, step=250), "info: G has only started")
-    assert "40" in one(told(spread=40.0), "alarm: The game diverges").evidence
+    assert one(findings(spread=0.05), "alarm: All fakes lie close together")
+    assert one(findings(spread=0.6), "warning: The fakes lie closer together")
+    assert one(findings(GameFacts("hinge", "r1", deviation=0.2), spread=0.12), "warning: The fakes lie closer together")
+    assert not any("close" in text for text in findings(spread=0.8))
+    assert one(findings(spread=0.05, step=250), "info: G has only started")
+    assert "40" in one(findings(spread=40.0), "alarm: The game diverges").evidence
 
 
 def test_exploding_gradients() -> None:
-    found = one(told(g_gradient_norm=lambda place: 0.5 if place < 35 else 20.0), "alarm: G's gradient explodes")
+    found = one(findings(g_gradient_norm=lambda place: 0.5 if place < 35 else 20.0), "alarm: G's gradient explodes")
     assert "20" in found.evidence
     assert "lr_g" in found.advice
-    assert not any("explodes" in text for text in told(g_gradient_norm=lambda place: 0.5 if place != 39 else 20.0))
+    assert not any("explodes" in text for text in findings(g_gradient_norm=lambda place: 0.5 if place != 39 else 20.0))
 
 
 def test_oscillation() -> None:
-    found = one(told(num=80, mean_y=lambda place: 0.4 * math.sin(place / 2)), "warning: The game oscillates")
+    found = one(findings(num=80, mean_y=lambda place: 0.4 * math.sin(place / 2)), "warning: The game oscillates")
     assert "every 130 steps" in found.evidence or "every 120 steps" in found.evidence  # 2 pi * 2 * 10 = 126
     assert "+-0.4" in found.evidence
-    assert not any("oscillates" in text for text in told(num=80, mean_y=lambda place: 0.02 * math.sin(place / 2)))
-    assert not any("oscillates" in text for text in told(num=80, mean_y=lambda place: place / 10))
+    assert not any("oscillates" in text for text in findings(num=80, mean_y=lambda place: 0.02 * math.sin(place / 2)))
+    assert not any("oscillates" in text for text in findings(num=80, mean_y=lambda place: place / 10))
 
 
 def test_the_beat_of_a_series() -> None:
@@ -146,18 +147,18 @@ def test_the_beat_of_a_series() -> None:
 
 
 def test_equilibrium() -> None:
-    found = one(told(js=0.004, V=-1.384, gap=1.5), "ok: Equilibrium")
+    found = one(findings(js=0.004, V=-1.384, gap=1.5), "ok: Equilibrium")
     assert "JSD 0.004" in found.evidence
     assert "-1.384" in found.evidence
-    assert not any("Equilibrium" in text for text in told(js=0.2, V=-1.386))  # D is blind, G has not arrived
-    assert one(told(js=0.004, V=None, gap=None), "ok: Equilibrium")
+    assert not any("Equilibrium" in text for text in findings(js=0.2, V=-1.386))  # D is blind, G has not arrived
+    assert one(findings(js=0.004, V=None, gap=None), "ok: Equilibrium")
 
 
 def test_movement() -> None:
-    assert "0.005" in one(told(), "info: G moves.").evidence
-    assert one(told(moved=5e-4), "info: G moves slowly")
-    assert one(told(moved=1e-5), "warning: G does not move").advice
-    assert one(told(moved=1e-5, js=0.01), "info: G does not move").advice == ""
+    assert "0.005" in one(findings(), "info: G moves.").evidence
+    assert one(findings(moved=5e-4), "info: G moves slowly")
+    assert one(findings(moved=1e-5), "warning: G does not move").advice
+    assert one(findings(moved=1e-5, js=0.01), "info: G does not move").advice == ""
 
 
 def test_the_gravest_comes_first_and_five_are_enough() -> None:

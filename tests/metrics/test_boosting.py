@@ -12,18 +12,18 @@ from zerosum.errors import UserError
 NAMES, NUMERIC = ("x", "code", "target"), (True, False, False)
 
 
-def rows(num: int, seed: int, told: bool = True) -> NumericMatrix:
+def rows(num: int, seed: int, informative: bool = True) -> NumericMatrix:
     """A target that is x > 0, and so known to trees; or, if not told, a coin."""
     random = np.random.default_rng(seed)
     x, code = random.normal(size=num), random.integers(3, size=num)
-    target = (x > 0) if told else random.integers(2, size=num)
+    target = (x > 0) if informative else random.integers(2, size=num)
     x = np.where(random.random(num) < 0.05, np.nan, x)
     return NumericMatrix(NAMES, NUMERIC, np.column_stack([x, code, target]).astype(np.float64))
 
 
 def test_equal_rows_cannot_be_told_apart_and_different_ones_can() -> None:
     assert two_sample(rows(800, 0), rows(800, 1), seed=0) == pytest.approx(0.5, abs=0.06)
-    assert two_sample(rows(800, 0), rows(800, 1, told=False), seed=0) > 0.68  # 1/4 of the rows cannot be real
+    assert two_sample(rows(800, 0), rows(800, 1, informative=False), seed=0) > 0.68  # 1/4 of the rows cannot be real
     far = rows(800, 1)
     far.values[:, 0] += 10
     assert two_sample(rows(800, 0), far, seed=0) > 0.9
@@ -32,7 +32,7 @@ def test_equal_rows_cannot_be_told_apart_and_different_ones_can() -> None:
 def test_a_target_is_foretold_where_there_is_something_to_learn() -> None:
     test = rows(600, 2)
     assert predictive(rows(600, 0), test, "target", seed=0) > 0.95
-    assert predictive(rows(600, 0, told=False), test, "target", seed=0) == pytest.approx(0.5, abs=0.12)
+    assert predictive(rows(600, 0, informative=False), test, "target", seed=0) == pytest.approx(0.5, abs=0.12)
 
 
 def test_a_target_of_one_class_or_of_unknown_classes() -> None:

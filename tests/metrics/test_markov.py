@@ -50,10 +50,10 @@ def test_an_unseen_context_is_answered_by_the_shares_of_all_symbols() -> None:
 def test_samples_have_the_transitions_of_a_known_chain(positional: bool) -> None:
     """Drawn from P, fitted, drawn again: counts of each transition within 5 standard errors of P; from the start too."""
     truth = torch.tensor([[0.1, 0.6, 0.3], [0.5, 0.5, 0.0], [0.2, 0.2, 0.6]])
-    draws, num = torch.Generator().manual_seed(0), 5_000
+    rng, num = torch.Generator().manual_seed(0), 5_000
     rows = torch.zeros(num, 6, dtype=torch.int64)
     for place in range(1, 6):
-        rows[:, place] = torch.multinomial(truth[rows[:, place - 1]], 1, generator=draws)[:, 0]
+        rows[:, place] = torch.multinomial(truth[rows[:, place - 1]], 1, generator=rng)[:, 0]
     made = markov(rows, positional=positional).sample(num, 1)
     assert made.shape == rows.shape
     assert bool((made[:, 0] == 0).all())

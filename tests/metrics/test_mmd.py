@@ -23,8 +23,8 @@ def direct(x: Tensor, y: Tensor, width: float) -> float:
 
 
 def test_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
-    draws = torch.Generator().manual_seed(0)
-    x, y = torch.randn(7, 2, generator=draws), torch.randn(5, 2, generator=draws) + 0.5
+    rng = torch.Generator().manual_seed(0)
+    x, y = torch.randn(7, 2, generator=rng), torch.randn(5, 2, generator=rng) + 0.5
     expected = (direct(x, y, 0.3) + direct(x, y, 1.0)) / 2
     assert mmd2(x, y, (0.3, 1.0)) == pytest.approx(expected, abs=1e-6)
     monkeypatch.setattr(distances, "_ROWS", 2)  # the parts must not matter
@@ -42,9 +42,9 @@ def test_closed_form_of_two_shifted_normals() -> None:
 
 
 def test_it_has_no_bias_where_the_samples_agree() -> None:
-    draws = torch.Generator().manual_seed(2)
+    rng = torch.Generator().manual_seed(2)
     values = torch.tensor(
-        [mmd2(torch.randn(20, 2, generator=draws), torch.randn(20, 2, generator=draws)) for _ in range(300)]
+        [mmd2(torch.randn(20, 2, generator=rng), torch.randn(20, 2, generator=rng)) for _ in range(300)]
     )
     assert float(values.min()) < 0
     assert abs(float(values.mean())) < 3 * float(values.std()) / 300**0.5

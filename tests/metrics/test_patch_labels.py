@@ -12,14 +12,14 @@ from zerosum.metrics.feature_networks import weights_sha256
 
 
 def maps(num: int, seed: int) -> Tensor:
-    draws = torch.Generator().manual_seed(seed)
-    return torch.randint(3, (num, 4, 4), generator=draws).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randint(3, (num, 4, 4), generator=rng).repeat_interleave(8, 1).repeat_interleave(8, 2)
 
 
 def painted(labels: Tensor, seed: int) -> Tensor:
     """Each label is a grey level, under noise."""
-    draws = torch.Generator().manual_seed(seed)
-    return (labels[:, None] - 1).float() * 0.6 + 0.1 * torch.randn(len(labels), 1, 32, 32, generator=draws)
+    rng = torch.Generator().manual_seed(seed)
+    return (labels[:, None] - 1).float() * 0.6 + 0.1 * torch.randn(len(labels), 1, 32, 32, generator=rng)
 
 
 def test_labels_are_seen_where_they_are_and_nowhere_else() -> None:

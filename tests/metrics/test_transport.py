@@ -30,8 +30,8 @@ def test_w1_of_a_shift_is_the_shift_and_equal_sizes_are_sorted_pairs() -> None:
 
 
 def test_w2_is_the_best_of_all_pairings() -> None:
-    draws = torch.Generator().manual_seed(3)
-    x, y = torch.randn(6, 2, generator=draws), torch.randn(6, 2, generator=draws) + 1
+    rng = torch.Generator().manual_seed(3)
+    x, y = torch.randn(6, 2, generator=rng), torch.randn(6, 2, generator=rng) + 1
     tried = [float((x - y[list(order)]).square().sum(1).mean()) for order in itertools.permutations(range(6))]
     assert wasserstein2(x, y) == pytest.approx(math.sqrt(min(tried)), rel=1e-6)
     line_x, line_y = x[:, :1], y[:, :1]
@@ -51,8 +51,8 @@ def test_w2_of_a_shift_and_of_itself() -> None:
 
 def test_w2_agrees_with_pot() -> None:
     ot = pytest.importorskip("ot")
-    draws = torch.Generator().manual_seed(5)
-    x, y = torch.randn(200, 2, generator=draws).double(), torch.rand(200, 2, generator=draws).double() * 3
+    rng = torch.Generator().manual_seed(5)
+    x, y = torch.randn(200, 2, generator=rng).double(), torch.rand(200, 2, generator=rng).double() * 3
     expected = math.sqrt(ot.emd2([], [], ot.dist(x.numpy(), y.numpy())))
     assert wasserstein2(x, y) == pytest.approx(expected, rel=1e-9)
 

@@ -44,7 +44,7 @@ def first_step(game: zs.Duel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("game", "told"),
+    ("game", "message"),
     [
         (lambda: zs.Duel(generator(), discriminator(), prior=6), r"noise of shape \(2, 6\).*use prior=4"),
         (
@@ -58,11 +58,11 @@ def first_step(game: zs.Duel) -> None:
         (lambda: zs.Duel(generator(), Functional(), prior=4, loss="hinge"), "ends in a sigmoid"),
     ],
 )
-def test_what_does_not_fit_is_told_before_the_first_step(game: Any, told: str) -> None:
-    if not told:
+def test_what_does_not_fit_is_told_before_the_first_step(game: Any, message: str) -> None:
+    if not message:
         first_step(game())
         return
-    with pytest.raises(zs.UserError, match=told):
+    with pytest.raises(zs.UserError, match=message):
         first_step(game())
 
 
@@ -141,7 +141,7 @@ def test_rows_in_memory_are_trained_on_as_from_a_source() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "message"),
     [
         (torch.utils.data.TensorDataset(torch.ones(64, 2)), r"source: got TensorDataset\..*num_rows.*torch\.stack"),
         (np.ones((64, 2)), r"source: got ndarray\..*torch\.from_numpy"),
@@ -161,8 +161,8 @@ def test_rows_in_memory_are_trained_on_as_from_a_source() -> None:
         (torch.ones(64, 2).byte(), r"data are of type uint8"),
     ],
 )
-def test_what_is_no_source_is_told_with_what_to_give(source: Any, told: str) -> None:
-    with pytest.raises(zs.UserError, match=told):
+def test_what_is_no_source_is_told_with_what_to_give(source: Any, message: str) -> None:
+    with pytest.raises(zs.UserError, match=message):
         train_on(source)
 
 

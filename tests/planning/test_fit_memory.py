@@ -168,10 +168,10 @@ def test_the_batch_is_cut_until_a_step_fits(monkeypatch: pytest.MonkeyPatch, roo
     powers = [1, 2, 4, 8]
     assert tried == powers[: powers.index(parts) + 1]
     assert notes[-1].startswith("Memory: about ")
-    told = [
+    messages = [
         note for note in notes if note.startswith(f"micro_batches = {parts} (asked: 1): {64 // parts} rows at a time")
     ]
-    assert len(told) == cut
+    assert len(messages) == cut
 
 
 def test_the_cut_changes_no_gradient() -> None:

@@ -24,7 +24,7 @@ from zerosum.errors import UserError
 from zerosum.planning import initial_weights
 from zerosum.planning import plan as plans
 from zerosum.planning.plan import Plan, TrainRequest, plan_of
-from zerosum.recipe import settled
+from zerosum.recipe import resolved_number
 from zerosum.run_folder import RunFolder
 from zerosum.store import latest_checkpoint
 
@@ -33,8 +33,8 @@ SMALL = ["generator.width=8", "discriminator.width=8", "batch=8", "threads=1", "
 
 def stripes(path: Path, shape: tuple[int, ...], num_classes: int = 0) -> Path:
     """Images with a bright bar each, as .npz: uint8, with labels where classes are asked for."""
-    draws = np.random.default_rng(len(shape) + shape[1])
-    images = draws.integers(0, 30, (40, *shape)).astype(np.uint8)
+    rng = np.random.default_rng(len(shape) + shape[1])
+    images = rng.integers(0, 30, (40, *shape)).astype(np.uint8)
     for row, image in enumerate(images):
         image[:, row % shape[1]] = 220
     arrays = {"images": images} | ({"labels": np.arange(40) % num_classes} if num_classes else {})
@@ -96,7 +96,9 @@ def test_what_hung_on_the_length_of_the_old_run_is_found_anew(start: Path, photo
     assert old.steps != usual.steps
     recipe = planned(photos, start).recipe
     assert recipe.steps == usual.steps
-    assert settled(recipe.batch, "batch") == min(settled(usual.batch, "batch"), 34)  # all rows there are
+    assert resolved_number(recipe.batch, "batch") == min(
+        resolved_number(usual.batch, "batch"), 34
+    )  # all rows there are
     assert recipe.learning == usual.learning
     assert recipe.generator == old.generator
 
@@ -107,9 +109,12 @@ def test_frozen_layers_stay_through_a_training_with_diffaugment(start: Path, pho
     before, after = tensors(start), tensors(run.path)
     still = {name for name in before if torch.equal(before[name], after[name])}
     assert still == {name for name in before if name.startswith("stages.0.")}
-    told = json.loads((run.path / "run.json").read_text())["start"]
-    assert told["from"] == str(start)
-    assert told["sha256"]["generator"] == hashlib.sha256((start / "generator.safetensors").read_bytes()).hexdigest()
+    start_record = json.loads((run.path / "run.json").read_text())["start"]
+    assert start_record["from"] == str(start)
+    assert (
+        start_record["sha256"]["generator"]
+        == hashlib.sha256((start / "generator.safetensors").read_bytes()).hexdigest()
+    )
     assert json.loads((run.path / "recipe.json").read_text())["start"]["freeze"] == 1
 
 

@@ -132,8 +132,10 @@ def test_minutes_count_the_evaluation(monkeypatch: pytest.MonkeyPatch, known: fl
     made = plan.make(plan.TrainRequest(None, DOMAIN.recipes.table["toy"], minutes=1.0, settings=["threads=1"]))
     assert made.recipe.steps == int((60 - kept) / 0.5)
     assert made.evaluation_bound_s == 15.0
-    told = "at most about 15 s of evaluation" if known is None else f"about {known:.0f} s of evaluation, as last time"
-    assert told in made.sentence()
+    message = (
+        "at most about 15 s of evaluation" if known is None else f"about {known:.0f} s of evaluation, as last time"
+    )
+    assert message in made.sentence()
 
 
 def test_other_work_on_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

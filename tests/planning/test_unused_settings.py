@@ -22,7 +22,7 @@ def _untimed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial_step, "best_threads", lambda *given: trial_step.StepTime(1, 0.001, 0.001))
 
 
-def told(recipe: str, *settings: str, where: str | None = "digits") -> list[str]:
+def notes_of(recipe: str, *settings: str, where: str | None = "digits") -> list[str]:
     """The notes of a plan that say that a setting changes nothing."""
     made = plan.make(TrainRequest(where, recipe, settings=(*QUICK, *settings)))
     return [note for note in made.notes if "changes nothing" in note]
@@ -35,7 +35,9 @@ def changed(name: str, *settings: str) -> Recipe:
 
 def test_options_without_an_effect_on_these_data_are_told() -> None:
     """At 8x8 there is no stage that would hold the dropout, nor a norm of the discriminator; digits are square."""
-    notes = told("dcgan", "discriminator.dropout=0.5", "discriminator.norm=group", "data.crop=pad", "generator.width=8")
+    notes = notes_of(
+        "dcgan", "discriminator.dropout=0.5", "discriminator.norm=group", "data.crop=pad", "generator.width=8"
+    )
     assert [note.partition(" = ")[0] for note in notes] == ["data.crop", "discriminator.dropout", "discriminator.norm"]
     assert "for these data the discriminator is the same without it" in notes[1]
 
@@ -44,12 +46,12 @@ def test_a_crop_that_cuts_is_not_told(tmp_path: Path) -> None:
     torch.manual_seed(0)
     for name in range(12):
         pictures.write(torch.rand(1, 3, 12, 16 if name else 12) * 2 - 1, tmp_path / f"{name}.png")
-    assert told("dcgan", "data.crop=pad", "data.size=8", where=str(tmp_path)) == []
+    assert notes_of("dcgan", "data.crop=pad", "data.size=8", where=str(tmp_path)) == []
 
 
 def test_noise_that_nobody_hears_is_told() -> None:
     small = ("generator.width=4", "generator.blocks=1", "discriminator.width=4")
-    (note,) = told("cyclegan", *small, "prior.kind=uniform", where=None)
+    (note,) = notes_of("cyclegan", *small, "prior.kind=uniform", where=None)
     assert note == "prior.kind changes nothing: a generator of kind 'cycle' makes no use of noise."
 
 
@@ -60,9 +62,9 @@ def test_another_kind_drops_what_it_does_not_take() -> None:
     assert generator.options == {"norm": "none", "slope": 0.2, "output": "linear"}
     assert changed("rpgan", "generator.kind=mlp", "generator.width=8").generator.options["width"] == 8  # refused later
     assert changed("fewshot", "augment.kind=ada").augment.options == {}  # type: ignore[union-attr]
-    assert told("rpgan", "generator.kind=mlp", "discriminator.kind=mlp") == []
+    assert notes_of("rpgan", "generator.kind=mlp", "discriminator.kind=mlp") == []
     with pytest.raises(UserError, match="there is no option 'width'"):
-        told("rpgan", "generator.kind=mlp", "generator.width=8")
+        notes_of("rpgan", "generator.kind=mlp", "generator.width=8")
 
 
 def test_another_optimizer_or_prior_drops_its_numbers() -> None:
@@ -80,7 +82,7 @@ def test_what_belongs_to_an_augmentation_goes_with_it() -> None:
     assert "through_augment" not in plain.penalties["r1"].options
     assert changed("r3gan", "ema.half_life_samples=0").ema.ramp == 0.05
     with pytest.raises(UserError, match="augment_strength has no use without an augmentation"):
-        told("r3gan", "augment=null", "rules.augment_strength=0.5", "generator.width=16", "discriminator.width=16")
+        notes_of("r3gan", "augment=null", "rules.augment_strength=0.5", "generator.width=16", "discriminator.width=16")
 
 
 @pytest.mark.parametrize(
@@ -95,9 +97,9 @@ def test_what_belongs_to_an_augmentation_goes_with_it() -> None:
 )
 def test_settings_that_can_never_have_an_effect_are_refused(setting: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        told("dcgan", setting)
+        notes_of("dcgan", setting)
 
 
 def test_an_average_that_is_off_has_no_ramp() -> None:
     with pytest.raises(UserError, match="ramp and every have no use without an average"):
-        told("toy-2014", "ema.ramp=0.5", where="ring")
+        notes_of("toy-2014", "ema.ramp=0.5", where="ring")

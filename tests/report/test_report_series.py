@@ -93,6 +93,6 @@ def test_frechet_has_one_spelling_where_people_read_it() -> None:
     names = ["frechet[x,n=9]", "frechet_infinity[x,n=9]", "class_frechet[x,n=9 a class]"]
     assert [name_of({"name": name})[0] for name in names] == ["Fréchet", "Fréchet infinity", "Class Fréchet"]
     assert title_of(names[0]) == "Fréchet[x,n=9]"
-    told = format_records([{"name": names[0], "value": 1.0, "better": "lower", "protocol": {}}])
-    assert "Fréchet n=9" in told
-    assert "frechet" not in told
+    lines = format_records([{"name": names[0], "value": 1.0, "better": "lower", "protocol": {}}])
+    assert "Fréchet n=9" in lines
+    assert "frechet" not in lines

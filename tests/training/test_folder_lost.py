@@ -89,20 +89,20 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path
     with pytest.raises(KeyboardInterrupt):
         api.train("ring", "toy", overrides=settings, out=tmp_path / "run", progress=Doing(7, interrupt))
     assert not checkpoints(tmp_path / "run" / "checkpoints")
-    told = resumed(tmp_path / "run", 5)
+    messages = resumed(tmp_path / "run", 5)
     begun(tmp_path / "straight", 5, **{"cadence.checkpoint": 30})
-    assert any("going on at step 0 of 40" in text for text in told)
+    assert any("going on at step 0 of 40" in text for text in messages)
     assert equal(weights(tmp_path / "run"), weights(tmp_path / "straight"))
 
 
 @pytest.mark.parametrize(
-    ("keep", "told"),
+    ("keep", "message"),
     [(None, "tells nothing of the 6"), (0, "tells nothing of the 6"), (5, "only steps 1 to 3 of the 6")],
 )
-def test_a_lost_log_is_told(keep: int | None, told: str, tmp_path: Path) -> None:
+def test_a_lost_log_is_told(keep: int | None, message: str, tmp_path: Path) -> None:
     folder = RunFolder(begun(tmp_path / "run", 6).path)
     assert not any("tells" in text for text in resumed(folder.root, 6 + 1))
     shutil.rmtree(folder.checkpoints / "step-00000007")
     lines = folder.log_file.read_bytes().splitlines(keepends=True)
     folder.log_file.unlink() if keep is None else folder.log_file.write_bytes(b"".join(lines[:keep]))
-    assert sum(told in text for text in resumed(folder.root, 8)) == 1
+    assert sum(message in text for text in resumed(folder.root, 8)) == 1

@@ -197,15 +197,15 @@ def test_renames_are_flushed(tmp_path: Path) -> None:
 def test_a_training_killed_at_random_moments(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The script beside this file; `--kills 50` for a long one."""
     kills = request.config.getoption("--kills")
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, str(Path(__file__).parents[1] / "kill_loop.py"), str(tmp_path), "--kills", str(kills)],
         capture_output=True,
         text=True,
         timeout=600 + 60 * kills,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert "killed" in told.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "killed" in result.stdout
 
 
 def test_the_comparison_can_fail() -> None:

@@ -72,14 +72,14 @@ def test_a_killed_process_is_told_and_is_no_success(
 ) -> None:
     launcher, ranks, folder = launched
     os.kill(ranks[1], signal.SIGKILL)
-    code, _, told = ended(launcher)
+    code, _, errors = ended(launcher)
     assert code == 128 + signal.SIGKILL
     assert not any(map(alive, ranks))
-    assert "Traceback" not in told
-    assert "gloo" not in told.lower()
-    assert "Another process of this training has ended" in told
-    assert "process 1 was ended by SIGKILL" in told
-    assert f"zerosum resume {folder}" in told
+    assert "Traceback" not in errors
+    assert "gloo" not in errors.lower()
+    assert "Another process of this training has ended" in errors
+    assert "process 1 was ended by SIGKILL" in errors
+    assert f"zerosum resume {folder}" in errors
     assert status(folder)[0] == "failed"
 
 
@@ -97,10 +97,10 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
         launcher = command()
         newer(folder, before, launcher)
         launcher.send_signal(signal.SIGINT)
-        code, _, told = ended(launcher)
-        assert code == 128 + signal.SIGINT, told
-        assert told.count(f"zerosum resume {folder}") == 1  # the other process is silent
-        assert "Traceback" not in told
+        code, _, errors = ended(launcher)
+        assert code == 128 + signal.SIGINT, errors
+        assert errors.count(f"zerosum resume {folder}") == 1  # the other process is silent
+        assert "Traceback" not in errors
     last = max(checkpoints(folder.checkpoints))
     assert [line["step"] for line in folder.lines() if line["kind"] == "train"] == list(range(1, last + 1))
     assert folder.read("run.json")["processes"] == 2
@@ -113,9 +113,9 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
 
 
 def test_an_error_of_all_processes_is_told_once(tmp_path: Path) -> None:
-    code, _, told = ended(in_two(tmp_path / "run", {**SETTINGS, "generator.width": -1}))
+    code, _, errors = ended(in_two(tmp_path / "run", {**SETTINGS, "generator.width": -1}))
     assert code == 2
-    assert told.count("width must be at least 1") == 1
+    assert errors.count("width must be at least 1") == 1
     assert not (tmp_path / "run").exists()
 
 

@@ -52,7 +52,7 @@ def test_the_advice_against_overfitting_knows_the_augmentation_at_work(
     assert finding.title == "Discriminator overfitting"
     assert named in finding.advice
     assert unnamed not in finding.advice
-    told = RunMonitor(4 * EARLIEST, augment)
+    monitor = RunMonitor(4 * EARLIEST, augment)
     for step in range(EARLIEST, EARLIEST + 3):
-        found = told.look(step, dict(REMEMBERED))
+        found = monitor.look(step, dict(REMEMBERED))
     assert found[0].advice == finding.advice

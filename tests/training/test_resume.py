@@ -34,8 +34,8 @@ def test_the_report_names_a_command_that_goes_on(run: Path) -> None:
     assert found is not None
     words = shlex.split(html.unescape(found[1]))
     assert words == ["zerosum", "resume", str(run), "--steps", "16"]
-    told = CliRunner().invoke(app, words[1:])
-    assert told.exit_code == 0, told.output
+    result = CliRunner().invoke(app, words[1:])
+    assert result.exit_code == 0, result.output
     status = json.loads((run / "status.json").read_text())
     assert (status["state"], status["step"], status["steps"]) == ("finished", 16, 16)
 
@@ -45,8 +45,8 @@ def test_minutes_become_steps_at_the_speed_so_far(run: Path) -> None:
     status = json.loads((run / "status.json").read_text())
     step = status["step"]
     (run / "status.json").write_text(json.dumps(status | {"seconds": step / 2}))
-    told = CliRunner().invoke(app, ["resume", str(run), "--minutes", "0.05"])
-    assert told.exit_code == 0, told.output
+    result = CliRunner().invoke(app, ["resume", str(run), "--minutes", "0.05"])
+    assert result.exit_code == 0, result.output
     assert json.loads((run / "status.json").read_text())["step"] == step + 6
 
 
@@ -54,8 +54,8 @@ def test_minutes_become_steps_at_the_speed_so_far(run: Path) -> None:
 def test_a_damaged_status_is_written_anew(run: Path, body: str) -> None:
     before = json.loads((run / "status.json").read_text())
     (run / "status.json").write_text(body)
-    told = CliRunner().invoke(app, ["resume", str(run)])
-    assert told.exit_code == 0, told.output
+    result = CliRunner().invoke(app, ["resume", str(run)])
+    assert result.exit_code == 0, result.output
     after = json.loads((run / "status.json").read_text())
     assert [after[name] for name in ("state", "step", "steps")] == ["finished", before["step"], before["steps"]]
 
@@ -63,8 +63,8 @@ def test_a_damaged_status_is_written_anew(run: Path, body: str) -> None:
 def test_minutes_become_steps_without_the_status(run: Path) -> None:
     (run / "status.json").write_text("{")
     step = max(line["step"] for line in RunFolder(run).lines())
-    told = CliRunner().invoke(app, ["resume", str(run), "--minutes", "1e-9"])
-    assert told.exit_code == 0, told.output
+    result = CliRunner().invoke(app, ["resume", str(run), "--minutes", "1e-9"])
+    assert result.exit_code == 0, result.output
     assert json.loads((run / "status.json").read_text())["step"] == step + 1
 
 
@@ -89,8 +89,8 @@ def test_minutes_that_cannot_become_steps(run: Path, status: dict[str, float], m
 
 
 def test_minutes_and_steps_do_not_go_together(run: Path) -> None:
-    told = CliRunner().invoke(app, ["resume", str(run), "--minutes", "1", "--steps", "20"])
-    assert "--minutes and --steps both set the length" in str(told.exception)
+    result = CliRunner().invoke(app, ["resume", str(run), "--minutes", "1", "--steps", "20"])
+    assert "--minutes and --steps both set the length" in str(result.exception)
 
 
 def test_a_disk_that_is_full_from_the_start_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,12 +98,12 @@ def test_a_disk_that_is_full_from_the_start_is_told_once(tmp_path: Path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("zerosum.training.checkpointing.save_checkpoint", full)
-    told = small_run.Told()
+    result = small_run.Told()
     settings = {**small_run.SETTINGS, "steps": 2, "cadence.checkpoint": 2}
     with pytest.raises(UserError, match=r"nothing is saved\. .*Free some space, then: train again") as error:
-        zs.train("ring", "toy", overrides=settings, out=tmp_path / "run", progress=told)
+        zs.train("ring", "toy", overrides=settings, out=tmp_path / "run", progress=result)
     assert "resume" not in str(error.value)
-    assert len([text for text in told.said if "Step 2 is NOT saved" in text]) == 1
+    assert len([text for text in result.said if "Step 2 is NOT saved" in text]) == 1
 
 
 def test_a_run_of_the_version_before_goes_on(run: Path) -> None:

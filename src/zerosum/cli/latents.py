@@ -78,11 +78,11 @@ def interpolate(
         _refuse_unless(target, MOVING, fps)
         latent_space.refuse_film(target)
     else:
-        _refuse_unless(target, _strip_endings(latent_space.run.domain.media.endings))
+        _refuse_unless(target, _strip_endings(latent_space.generator.domain.media.endings))
     keys = saved or latent_space.keys(seeds.split(","), label, truncation)
     num_frames = frames if frames is not None else _frames(len(keys), loop, 30 if moving else 8)
     if not moving:
-        refuse_huge(latent_space.run, num_frames, target, MOST_COLUMNS)
+        refuse_huge(latent_space.generator, num_frames, target, MOST_COLUMNS)
     path = latent_space.walk(keys, num_frames, loop)
     walked = latent_space.render(path)
     if moving:
@@ -117,7 +117,7 @@ def mix(
     from zerosum.generation.latents import mix as mixing
     from zerosum.generation.sampler import refuse_sheet
 
-    refuse_sheet(latent_space.run, target)
+    refuse_sheet(latent_space.generator, target)
     count = mixing.num_layers(latent_space)
     chosen = mixing.layers_of(layers or f"0-{max(0, count // 2 - 1)}", count)
     left, top = (latent_space.keys(names.split(","), label, truncation) for names in (rows, columns))
@@ -156,7 +156,7 @@ def directions(
     from zerosum.generation.sampler import refuse_sheet
 
     finding.refuse_strip(reach, steps)
-    refuse_sheet(latent_space.run, target)
+    refuse_sheet(latent_space.generator, target)
     found = finding.find(latent_space, num, None if layers is None else layers_of(layers, num_layers(latent_space)))
     paths = found.save(folder, latent_space)
     strips = finding.strips(latent_space, found, latent_space.keys(seeds.split(","), label), reach, steps)
@@ -202,7 +202,7 @@ def project(
     from zerosum.generation.sampler import refuse_sheet
 
     latent_space = _space(folder, space)
-    refuse_sheet(latent_space.run, target)
+    refuse_sheet(latent_space.generator, target)
     files = files_in(files)
     missing = [str(path) for path in files if not path.is_file()]
     if missing or not files:
@@ -213,7 +213,7 @@ def project(
         )
     found = search(
         latent_space,
-        latent_space.run.domain.media.read(files, latent_space.sampler.info),
+        latent_space.generator.domain.media.read(files, latent_space.sampler.info),
         steps=steps,
         seed=seed,
         labels=label,
@@ -246,7 +246,7 @@ def _strip_endings(own: Iterable[str]) -> tuple[str, ...]:
 
 def _usual_ending(space: Space) -> str:
     """Of the file that `interpolate` writes by default: a moving picture, else a strip, else a file of samples."""
-    media = space.run.domain.media
+    media = space.generator.domain.media
     if media.film is not None:
         return ".gif"
     return media.preview_ending if media.draws else Path(media.sample_file).suffix

@@ -183,9 +183,9 @@ def export(
     if format == "huggingface" and licence is None:
         say("The model card says licence `unknown`; set it with --license, and respect the licence of the data.")
     batches = ", ".join(map(str, done.check["batches"]))
-    told = (
+    message = (
         f"Checked by {done.check['by']} on batches of {batches}: largest difference from the original "
         f"{done.check['largest_difference']:.2g}, allowed {done.check['tolerance']:g}."
     )
     paths = [str(path) for path in done.paths]
-    show({"paths": paths, **done.check}, json, "\n".join([*paths, told]))
+    show({"paths": paths, **done.check}, json, "\n".join([*paths, message]))

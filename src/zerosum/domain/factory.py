@@ -19,7 +19,7 @@ from zerosum.engine.optimizers import OptimizerConfig
 from zerosum.engine.penalties import Penalty
 from zerosum.engine.seeds import derive
 from zerosum.errors import UserError, nearest, shown, wanted, within
-from zerosum.recipe import Component, Recipe, settled
+from zerosum.recipe import Component, Recipe, resolved_number
 
 GIVEN = frozenset({"latent", "num_classes", "num_attributes"})
 """Keywords of networks that the game gives; no recipe can set them."""
@@ -128,11 +128,11 @@ def generator(
 
 def _told(recipe: Recipe, num_classes: int, num_attributes: int) -> dict[str, int]:
     """What a network of a duel is told of noise and conditions."""
-    told = recipe.conditional is True
+    conditional = recipe.conditional is True
     return {
         "latent": recipe.prior.size,
-        "num_classes": num_classes if told and not num_attributes else 0,
-        "num_attributes": num_attributes if told else 0,
+        "num_classes": num_classes if conditional and not num_attributes else 0,
+        "num_attributes": num_attributes if conditional else 0,
     }
 
 
@@ -195,7 +195,7 @@ def _penalty(maker: Callable[..., Penalty], name: str, options: Mapping[str, Any
         if option not in accepted:
             raise UserError(f"penalties.{name}: there is no option {option!r}. {nearest(option, accepted)}")
     try:
-        weight = settled(options["weight"], f"penalties.{name}.weight")
+        weight = resolved_number(options["weight"], f"penalties.{name}.weight")
         return maker(**{**options, "weight": weight})
     except UserError:
         raise

@@ -140,7 +140,7 @@ class Duel(Game):
     loss: a GANLoss, or the name of one of zerosum.losses: "hinge". penalties: of zerosum.penalties, as Penalty objects, as names
     ["r1"], or as names with weights {"r1": 0.5}. prior: the size L of normal noise, or a Prior.
     conditional: both networks receive the conditions of the reals as a second argument.
-    augment(x, draws, purpose, strength) is applied to reals and fakes before D, and must be differentiable.
+    augment(x, rng, purpose, strength) is applied to reals and fakes before D, and must be differentiable.
     replay(fakes, micro_batch) returns the fakes for D's turn, earlier ones among them (Shrivastava et al. 2017,
     arXiv:1612.07828); it keeps its own state.
     """
@@ -198,7 +198,7 @@ class Duel(Game):
         if player == DISCRIMINATOR:
             context, loss = self._discriminator_context(batch), self.loss.discriminator
             self._last = context.on_real.detach(), context.on_fake.detach()
-            self._rows = batch.draws.total
+            self._rows = batch.rng.total
         else:
             context, loss = self._generator_context(batch), self.loss.generator
             if self.rules.fakes == "previous" and context.plain_fake is not None:
@@ -256,7 +256,7 @@ class Duel(Game):
 
     def _generator_context(self, batch: MicroBatch) -> LossContext:
         """The generator's turn; where its loss needs no reals, the fakes stand in for them, unused."""
-        condition, noise = self._condition(batch), self.prior.draw(batch.draws)
+        condition, noise = self._condition(batch), self.prior.draw(batch.rng)
         fake = Batch(self._generate(noise, condition), condition)
         real = fake if batch.real is None else Batch(batch.real.data, condition)
         shown_fake = self._shown(fake.data, batch, "fake")
@@ -281,7 +281,7 @@ class Duel(Game):
             *shown,
             *outputs,
             judge=lambda points, side: self._judge(points, (real if side == "real" else fake).condition),
-            draws=batch.draws,
+            rng=batch.rng,
             step=batch.step,
             player=player,
             condition=real.condition,
@@ -296,10 +296,10 @@ class Duel(Game):
     def _fakes(self, batch: MicroBatch, condition: Tensor | None) -> Batch:
         if self.rules.fakes == "previous" and self._previous:
             whole = _joined(self._previous)
-            first = batch.draws.start - self._first_row
+            first = batch.rng.start - self._first_row
             return whole.rows(first, first + len(batch))
         with torch.no_grad():
-            fresh = Batch(self._generate(self.prior.draw(batch.draws), condition), condition)
+            fresh = Batch(self._generate(self.prior.draw(batch.rng), condition), condition)
             return self.replay(fresh, batch) if self.replay else fresh
 
     def _generate(self, noise: Tensor, condition: Tensor | None) -> Tensor:
@@ -317,7 +317,7 @@ class Duel(Game):
     def _augmented(self, data: Tensor, batch: MicroBatch, side: str) -> Tensor:
         if self.augment is None:
             return data
-        return self.augment(data, batch.draws, f"augment {side}", self.strength(batch.step))
+        return self.augment(data, batch.rng, f"augment {side}", self.strength(batch.step))
 
     def strength(self, step: int) -> float:
         """The strength of the augmentation in step `step`; of an adaptive one its present value."""
@@ -365,7 +365,7 @@ class Duel(Game):
             return losses.apply(function, real.logits, fake.logits).mean()
         if self._batch_scores is None:
             return losses.apply(function, (real.score(),), (fake.score(),)).mean()
-        start, stop = batch.draws.start, batch.draws.stop
+        start, stop = batch.rng.start, batch.rng.stop
         whole = torch.cat(
             [self._batch_scores[:start], torch.stack([real.score(), fake.score()], 1), self._batch_scores[stop:]]
         )
@@ -375,8 +375,8 @@ class Duel(Game):
     # --- fakes of the previous generator turn
 
     def _keep(self, batch: MicroBatch, fakes: Batch) -> None:
-        if not self._previous or batch.draws.start <= self._first_row:
-            self._previous, self._first_row = [], batch.draws.start
+        if not self._previous or batch.rng.start <= self._first_row:
+            self._previous, self._first_row = [], batch.rng.start
         self._previous.append(fakes)
 
     def state_dict(self) -> dict[str, Any]:

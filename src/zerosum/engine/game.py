@@ -152,16 +152,16 @@ class MicroBatch:
     """One micro-batch of one process in one turn: the inputs from which a game computes its terms.
 
     real: the real rows, or None when the turn uses none.
-    draws: random numbers; row i of the global batch gets the same numbers on any number of processes and micro-batches.
+    rng: random numbers; row i of the global batch gets the same numbers on any number of processes and micro-batches.
     step: steps completed so far, counted from 0.
     """
 
     real: Batch | None
-    draws: SeededNoise
+    rng: SeededNoise
     step: int
 
     def __len__(self) -> int:
-        return self.draws.num_rows
+        return self.rng.num_rows
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class LossContext:
     on_real: DiscriminatorOutput
     on_fake: DiscriminatorOutput
     judge: Callable[[Tensor, str], DiscriminatorOutput]
-    draws: SeededNoise
+    rng: SeededNoise
     step: int
     player: str = "discriminator"
     condition: Tensor | None = None

@@ -205,20 +205,20 @@ class TrainingLoop:
             reals = self.source.batch(rows_at(position, total, self.source.num_rows, self.settings.seed)[first:last])
         micro_batches = []
         for start, stop in self.world.parts(total, self.settings.micro_batches):
-            draws = SeededNoise(self.settings.seed, self.step, turn_index, start, stop, total, self.device)
+            rng = SeededNoise(self.settings.seed, self.step, turn_index, start, stop, total, self.device)
             rows = reals.rows(start - first, stop - first) if reals else None
-            micro_batches.append(MicroBatch(rows, draws, self.step))
+            micro_batches.append(MicroBatch(rows, rng, self.step))
         return micro_batches
 
     @contextlib.contextmanager
     def _context(self, micro_batch: MicroBatch) -> Iterator[None]:
         """Autocast, and seeds: layers of zerosum.nn draw by the row, torch's own layers by the first row of the micro-batch."""
-        draws = micro_batch.draws
-        batch, own = (derive(self.settings.seed, "dropout", draws.step, draws.turn, row) for row in (0, draws.start))
+        rng = micro_batch.rng
+        batch, own = (derive(self.settings.seed, "dropout", rng.step, rng.turn, row) for row in (0, rng.start))
         torch.default_generator.manual_seed(own)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(own)
-        rows = batch_part(draws.start, draws.stop, draws.total, batch)
+        rows = batch_part(rng.start, rng.stop, rng.total, batch)
         with rows, autocast(self.settings.precision, self.device):
             yield
 
@@ -451,7 +451,7 @@ def backward(
             terms = game.terms(player.name, batch)
         if observer is not None:
             observer(player.name, batch, terms)
-        weight = len(batch) / batch.draws.total
+        weight = len(batch) / batch.rng.total
         weighted = {name: term.float() * weight for name, term in terms.items()}
         total = torch.stack(list(weighted.values())).sum() if len(weighted) > 1 else next(iter(weighted.values()))
         total.backward()  # type: ignore[no-untyped-call]

@@ -76,13 +76,13 @@ def squared_gradient(context: LossContext, points: Tensor, side: str = "real", t
 
 def _between(context: LossContext) -> Tensor:
     """Random points on the segments from fake to real, one weight a row."""
-    weight = context.draws.uniform("between", *[1] * (context.real.dim() - 1)).to(context.real.dtype)
+    weight = context.rng.uniform("between", *[1] * (context.real.dim() - 1)).to(context.real.dtype)
     return torch.lerp(context.fake.to(context.real.dtype), context.real, weight)
 
 
 def _around(context: LossContext, width: float) -> Tensor:
     """Points around the data: x + width * U[0, 1), in every coordinate."""
-    return context.real + width * context.draws.uniform("around", *context.real.shape[1:])
+    return context.real + width * context.rng.uniform("around", *context.real.shape[1:])
 
 
 def r1(weight: float | Schedule = 1.0, every: int = 1, through_augment: bool = False) -> Penalty:
@@ -217,7 +217,7 @@ def path_length(weight: float | Schedule = 2.0, every: int = 4, decay: float = 0
         ws = generator.mapping(context.noise, context.fake_condition)
         samples = generator.synthesis(ws)
         places = samples[0, 0].numel()
-        direction = context.draws.normal("path length", *samples.shape[1:]) / places**0.5
+        direction = context.rng.normal("path length", *samples.shape[1:]) / places**0.5
         (slope,) = torch.autograd.grad((samples * direction).sum(), ws, create_graph=True)
         lengths = slope.float().square().sum(2).mean(1).sqrt()
         mean = generator.path_length_mean

@@ -92,13 +92,13 @@ class Prior:
         if self.kind != "truncated_normal" and self.limit != Prior.limit:
             raise ValueError(f"a prior limit has no use with kind = {self.kind!r}; it goes with truncated_normal")
 
-    def draw(self, draws: SeededNoise, purpose: str = "noise") -> Tensor:
+    def draw(self, rng: SeededNoise, purpose: str = "noise") -> Tensor:
         """(N, L) float32."""
         if self.kind == "uniform":
-            return draws.uniform(purpose, self.size) * 2 - 1
+            return rng.uniform(purpose, self.size) * 2 - 1
         if self.kind == "truncated_normal":
-            return draws.truncated_normal(purpose, self.size, limit=self.limit)
-        return draws.normal(purpose, self.size)
+            return rng.truncated_normal(purpose, self.size, limit=self.limit)
+        return rng.normal(purpose, self.size)
 
 
 @functools.lru_cache(maxsize=2)

@@ -81,7 +81,7 @@ class RunComparison:
 
 
 def hold(
-    paths: Sequence[Path], choice: EvalOptions, say: Callable[[str], None], picture: bool = False
+    paths: Sequence[Path], options: EvalOptions, say: Callable[[str], None], picture: bool = False
 ) -> RunComparison:
     """Measures the published generator of each run. UserError for fewer than two runs, for runs on different data, and, where a
     `picture` of them is wanted, for a domain whose samples are no pictures."""
@@ -89,7 +89,7 @@ def hold(
         raise UserError("compare needs at least two runs.")
     folders = [RunFolder.open(path) for path in paths]
     _refuse_different(folders)
-    measurer = SavedEvaluator(folders[0], choice, SEED)
+    measurer = SavedEvaluator(folders[0], options, SEED)
     domain = measurer.plan.domain
     if picture and not domain.media.draws:
         raise UserError(
@@ -111,9 +111,9 @@ def hold(
 
 def _refuse_different(folders: Sequence[RunFolder]) -> None:
     """UserError names the first pair of runs whose data differ, and in what."""
-    told = [folder.read("run.json") for folder in folders]
-    first = told[0]
-    for folder, other in zip(folders[1:], told[1:], strict=True):
+    descriptions = [folder.read("run.json") for folder in folders]
+    first = descriptions[0]
+    for folder, other in zip(folders[1:], descriptions[1:], strict=True):
         one, two = as_dict(first.get("source")), as_dict(other.get("source"))
         if first.get("domain") != other.get("domain"):
             why = f"one makes {first.get('domain')}, the other {other.get('domain')}"
@@ -187,8 +187,8 @@ def _figure(comparison: RunComparison, glyphs: Glyphs) -> Figure:
     for index, (axes, entry) in enumerate(zip(_across(upper, count), comparison.entries, strict=True)):
         axes.imshow(_grid(comparison, entry), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         recipe = "" if entry.recipe == entry.name else f"{entry.recipe}, "
-        told = f"{glyphs.shown(entry.name, f'run {index + 1}')}\n{recipe}step {entry.step:,}"
-        axes.set_title(told, fontsize=11, color=SERIES[index % len(SERIES)], weight="bold", linespacing=1.4)
+        title = f"{glyphs.shown(entry.name, f'run {index + 1}')}\n{recipe}step {entry.step:,}"
+        axes.set_title(title, fontsize=11, color=SERIES[index % len(SERIES)], weight="bold", linespacing=1.4)
         axes.axis("off")
     for axes, row in zip(_across(lower, len(rows)), rows, strict=True):
         _bars(axes, row)
@@ -226,8 +226,8 @@ def _bars(axes: Axes, row: ComparisonRow) -> None:
         ends = [[value - low], [high - value]]
         axes.bar(index, value, 0.68, yerr=ends, color=color, ecolor=DARK, capsize=4, error_kw={"lw": 1.2})
         mark, top = "★ " if index in row.best else "", max(0.0, high)
-        told = f"{mark}{format_number(value, 3)}"
-        axes.annotate(told, (index, top), (0, 3), textcoords="offset points", ha="center", fontsize=9, color=DARK)
+        label = f"{mark}{format_number(value, 3)}"
+        axes.annotate(label, (index, top), (0, 3), textcoords="offset points", ha="center", fontsize=9, color=DARK)
     if row.floor is not None:
         axes.axhline(row.floor, color=DARK, lw=1, ls=(0, (4, 3)))
     wanted = {"lower": "lower is better", "higher": "higher is better"}.get(row.better, row.better)

@@ -42,10 +42,10 @@ def read(
         for path, part in zip(paths, parts, strict=True)
         for row in range(len(part))
     ]
-    told = None
+    conditions = None
     if labels is not None:
-        told = [label for label, part in zip(labels, parts, strict=True) for _ in range(len(part))]
-    return names, torch.cat(parts), told
+        conditions = [label for label, part in zip(labels, parts, strict=True) for _ in range(len(part))]
+    return names, torch.cat(parts), conditions
 
 
 def scores(

@@ -20,15 +20,15 @@ QUIET_S = 3.0
 """An evaluation that is over sooner needs no word of its stages."""
 
 
-def chosen(evaluator: Evaluator, choice: EvalOptions, domain: Domain) -> Evaluator:
+def chosen(evaluator: Evaluator, options: EvalOptions, domain: Domain) -> Evaluator:
     """The evaluator as chosen; UserError where nothing can be chosen."""
-    if choice == EvalOptions(download=choice.download):
+    if options == EvalOptions(download=options.download):
         return evaluator
     if domain.evaluation.configure is None:
         raise UserError(
             f"The domain {domain.name!r} measures its samples as they are: there is no --extractor and no --num to choose."
         )
-    return domain.evaluation.configure(evaluator, choice)
+    return domain.evaluation.configure(evaluator, options)
 
 
 def fresh(domain: Domain, evaluator: Evaluator, sampler: Sampler, seed: int) -> tuple[Tensor, Tensor | None]:
@@ -45,7 +45,7 @@ def asked(condition: Tensor | None) -> Tensor | None:
     return condition if condition is not None and condition.dim() == 1 and not condition.is_floating_point() else None
 
 
-def told(records: Iterable[Record], made: Mapping[str, Any]) -> list[Record]:
+def add_to_protocols(records: Iterable[Record], made: Mapping[str, Any]) -> list[Record]:
     """The records, their protocols telling also how the samples were made."""
     return [replace(record, protocol={**record.protocol, **made}) for record in records]
 

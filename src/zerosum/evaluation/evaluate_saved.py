@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zerosum.domain.contract import EvalOptions
-from zerosum.evaluation.evaluate import asked, chosen, fresh, told
+from zerosum.evaluation.evaluate import add_to_protocols, asked, chosen, fresh
 from zerosum.generation.sampler import CARD, EXAMPLES, WEIGHTS, Sampler, load
 from zerosum.jsonfile import made_of, read_object
 from zerosum.metrics.record import Record
@@ -40,16 +40,16 @@ class SavedEvaluator:
     def __init__(
         self,
         folder: RunFolder,
-        choice: EvalOptions = EvalOptions(),
+        options: EvalOptions = EvalOptions(),
         seed: int | None = None,
         data: str | Path | None = None,
         threads: int | None = None,
     ) -> None:
         self.folder = folder
-        self.plan = plan_of(folder, choice.download, anywhere=True, recipe=with_data_at(folder.recipe(), data))
+        self.plan = plan_of(folder, options.download, anywhere=True, recipe=with_data_at(folder.recipe(), data))
         self.threads = self.plan.recipe.threads if threads is None else threads
         domain, self.seed = self.plan.domain, self.plan.recipe.seed if seed is None else seed
-        self.evaluator = chosen(domain.evaluation.evaluator(self.plan.source, self.seed), choice, domain)
+        self.evaluator = chosen(domain.evaluation.evaluator(self.plan.source, self.seed), options, domain)
 
     def generator(self, where: Path | None = None) -> tuple[int, Sampler, Recipe]:
         """Step, sampler and recipe of the generator published at `where`, by default in the run folder.
@@ -80,4 +80,4 @@ class SavedEvaluator:
             records = self.evaluator.evaluate(fakes, asked(condition), None)
         weights = "average" if recipe.ema.half_life_samples != 0 else "generator"
         made = {"weights": weights, "step": step, "sample_seed": seed}
-        return SavedScores(step, told(records, made))
+        return SavedScores(step, add_to_protocols(records, made))

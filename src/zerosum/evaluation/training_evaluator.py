@@ -42,10 +42,10 @@ class TrainingEvaluator:
         self.plan, self.loop = plan, loop
         self.evaluator = plan.domain.evaluation.evaluator(plan.source, plan.recipe.seed)
         network = loop.average.network if loop.average else loop.game.players["generator"]
-        told = plan.recipe.conditional is True
+        conditional = plan.recipe.conditional is True
         examples = plan.domain.data.examples
-        self.examples = examples(plan.source) if told and examples else None
-        self.sampler = Sampler(network, plan.recipe.prior, plan.info, told, self.examples)
+        self.examples = examples(plan.source) if conditional and examples else None
+        self.sampler = Sampler(network, plan.recipe.prior, plan.info, conditional, self.examples)
         self.columns, self.shown = self._layout()
         self.neutral = 0.0
         self._train_rows = drawn_rows(plan.source.num_rows, NUM_SCORED, plan.recipe.seed)
@@ -135,16 +135,16 @@ class TrainingEvaluator:
         values["neutral_logit"] = self.neutral
         return values, bins | {"edges": [round(x, 4) for x in edges.tolist()]}
 
-    def evaluate(self, historic: bool = False, choice: EvalOptions = EvalOptions()) -> Sequence[Record]:
+    def evaluate(self, historic: bool = False, options: EvalOptions = EvalOptions()) -> Sequence[Record]:
         """All measures on fresh samples; each record's protocol tells weights, step and seeds.
 
-        historic: also the scores of old papers, for which a domain without them raises UserError. choice: of the extractor
+        historic: also the scores of old papers, for which a domain without them raises UserError. options: of the extractor
         and the number of samples.
         """
         scores = self.plan.domain.evaluation.historic if historic else None
         if historic and scores is None:
             raise UserError(f"--historic: the domain {self.plan.domain.name!r} has no historic scores.")
-        evaluator, seed = evaluate.chosen(self.evaluator, choice, self.plan.domain), self.plan.recipe.seed + 1
+        evaluator, seed = evaluate.chosen(self.evaluator, options, self.plan.domain), self.plan.recipe.seed + 1
         stage("samples", needed=True)
         fakes, condition = evaluate.fresh(self.plan.domain, evaluator, self.sampler, seed)
         weights = "average" if self.loop.average else "generator"
@@ -157,7 +157,7 @@ class TrainingEvaluator:
             records += scores(self.evaluator, lambda num: self.sampler.sample(num, seed))
         if stage("measures of the game itself"):
             records += self.plan.domain.evaluation.extra_metrics(self.plan.recipe, self.loop, fakes)
-        return evaluate.told(records, made)
+        return evaluate.add_to_protocols(records, made)
 
     # --- the discriminator's opinion
 

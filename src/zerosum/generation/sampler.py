@@ -183,16 +183,16 @@ def load(folder: Path, device: str = "cpu") -> tuple[Sampler, Recipe, Domain]:
         network = fitting(lambda: domain.game.generator(recipe, info), tensors, weights)
     if hashlib.sha256(body).hexdigest() not in sums:
         raise UserError(f"{weights} does not match the SHA-256 in {where.name}; the file was changed or damaged.")
-    network, told = network.to(device).eval(), recipe.conditional is True
-    return Sampler(network, recipe.prior, info, told, _examples(folder)), recipe, domain
+    network, conditional = network.to(device).eval(), recipe.conditional is True
+    return Sampler(network, recipe.prior, info, conditional, _examples(folder)), recipe, domain
 
 
 def _other_format(found: object, where: Path) -> str:
-    told = f"{where} has format {found!r}; this version of zerosum reads format {FORMAT}."
+    message = f"{where} has format {found!r}; this version of zerosum reads format {FORMAT}."
     if not isinstance(found, int) or found > FORMAT:
-        return told
+        return message
     return (
-        f"{told} An earlier version wrote it: sample with that version, or publish the generator anew by training on for some "
+        f"{message} An earlier version wrote it: sample with that version, or publish the generator anew by training on for some "
         f"steps with this one (zerosum resume {where.parent} --steps N)."
     )
 
@@ -214,13 +214,13 @@ def bounded(build: Callable[[], T], stored: Iterable[Tensor], weights: object) -
         with AllocationLimit(stored):
             return build()
     except MemoryError as error:
-        told = str(error) or "its description asks for more memory than there is"
-        raise UserError(f"{weights} holds the weights of another architecture: {told}.") from None
+        reason = str(error) or "its description asks for more memory than there is"
+        raise UserError(f"{weights} holds the weights of another architecture: {reason}.") from None
 
 
 def _tensors(examples: Batch) -> dict[str, Tensor]:
-    told = {} if examples.condition is None else {"condition": examples.condition.cpu()}
-    return {"data": examples.data.cpu(), **told}
+    condition = {} if examples.condition is None else {"condition": examples.condition.cpu()}
+    return {"data": examples.data.cpu(), **condition}
 
 
 def _examples(folder: Path) -> Batch | None:
@@ -369,25 +369,25 @@ def _there(path: Path, aside: Path, target: Path) -> Path:
 
 
 def refuse_huge(
-    run: TrainedGenerator, num: int, target: Path, columns: int | None = None, options: Mapping[str, Any] = NO_OPTIONS
+    generator: TrainedGenerator, num: int, target: Path, columns: int | None = None, options: Mapping[str, Any] = NO_OPTIONS
 ) -> None:
     """UserError where so many samples would make one picture that is too large, and for options that cannot be, before they are
     made. columns: of a grid; None: about as many as rows."""
-    media, tile = run.domain.media, None
+    media, tile = generator.domain.media, None
     if media.tile is not None:
-        with run.card_read():
-            tile = media.tile(run.sampler.info, WriteOptions(options=options))
+        with generator.card_read():
+            tile = media.tile(generator.sampler.info, WriteOptions(options=options))
     if target.suffix.lower() not in labelled_grid.PICTURES:
         return
-    refuse_sheet(run, target)
+    refuse_sheet(generator, target)
     if tile is not None:
         refuse_huge_picture(num, tile, target, columns)
 
 
-def refuse_sheet(run: TrainedGenerator, target: Path) -> None:
+def refuse_sheet(generator: TrainedGenerator, target: Path) -> None:
     """UserError where samples of the domain cannot be laid out on one picture."""
-    if not run.domain.media.draws:
+    if not generator.domain.media.draws:
         raise UserError(
-            f"--out {target}: samples of the domain {run.domain.name!r} cannot be shown as one picture; its previews are "
-            f"{run.domain.media.preview_ending} files."
+            f"--out {target}: samples of the domain {generator.domain.name!r} cannot be shown as one picture; its previews are "
+            f"{generator.domain.media.preview_ending} files."
         )

@@ -206,7 +206,7 @@ def family(rows: Tensor, total: int = 0) -> Family:
         name: float(_families()[name].logpdf(values, *fit).mean()) if fit[1] else math.inf for name, fit in fits.items()
     }
     best = max(likelihoods, key=lambda name: likelihoods[name])
-    told = ", ".join(f"{name} {value:.3f}" for name, value in likelihoods.items())
+    listed = ", ".join(f"{name} {value:.3f}" for name, value in likelihoods.items())
     location, scale = fits[best]
     words = {
         "normal": f"mean {location:.4g}, deviation {scale:.4g}",
@@ -214,7 +214,7 @@ def family(rows: Tensor, total: int = 0) -> Family:
         "exponential": f"from {location:.4g}, mean {scale:.4g} above it",
         "Laplace": f"median {location:.4g}, scale {scale:.4g}",
     }[best]
-    summary = f"{best} distribution: {words}, {_fitted_to(rows, total)}; nats a row: {told}"
+    summary = f"{best} distribution: {words}, {_fitted_to(rows, total)}; nats a row: {listed}"
     return Family(summary, best, location, scale, likelihoods)
 
 

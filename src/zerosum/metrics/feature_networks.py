@@ -301,10 +301,10 @@ class Pyramid:
     """
 
     def __init__(self, targets: Tensor, seed: int = 0) -> None:
-        channels, draws = targets.shape[1], torch.Generator().manual_seed(seed)
+        channels, rng = targets.shape[1], torch.Generator().manual_seed(seed)
         self.filters: list[Tensor] = []
         for width in WIDTHS:
-            filters = torch.randn(width, channels, 3, 3, generator=draws) * (2 / (9 * channels)) ** 0.5
+            filters = torch.randn(width, channels, 3, 3, generator=rng) * (2 / (9 * channels)) ** 0.5
             self.filters.append(filters.to(targets))
             channels = width
         self.levels = min(targets.shape[2:]).bit_length() - SMALLEST.bit_length() + 1

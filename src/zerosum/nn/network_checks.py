@@ -155,8 +155,8 @@ def _last_operation(output: Tensor) -> str:
 
 
 def _inputs(what: str, data: Tensor, condition: Tensor | None) -> str:
-    told = f"{what} of shape {tuple(data.shape)}"
-    return told if condition is None else f"{told} with a condition of shape {tuple(condition.shape)}"
+    text = f"{what} of shape {tuple(data.shape)}"
+    return text if condition is None else f"{text} with a condition of shape {tuple(condition.shape)}"
 
 
 def _reason(error: Exception) -> str:

@@ -137,11 +137,11 @@ def _check(beginning: InitialWeights, recipe: Recipe, info: DatasetInfo) -> None
             f"{where}: its samples are {beginning.info.sample.description} ({_axes(beginning.info)}), these are "
             f"{info.sample.description} ({_axes(info)}). Read them as it does: {settings}."
         )
-    told = [_told(theirs, beginning.info), _told(recipe, info)]
-    if told[0] != told[1] and not start.partial:
+    conditions = [_told(theirs, beginning.info), _told(recipe, info)]
+    if conditions[0] != conditions[1] and not start.partial:
         raise UserError(
-            f"{where}: its networks are told {told[0]}, these are told {told[1]}. Take all that fits with --set "
-            f"start.partial=true{', or tell them nothing with --set conditional=false' if told[0] == 'nothing' else ''}."
+            f"{where}: its networks are told {conditions[0]}, these are told {conditions[1]}. Take all that fits with --set "
+            f"start.partial=true{', or tell them nothing with --set conditional=false' if conditions[0] == 'nothing' else ''}."
         )
     if start.freeze and DISCRIMINATOR not in beginning.states:
         raise UserError(

@@ -22,7 +22,7 @@ from zerosum.formatting import format_duration
 from zerosum.jsonfile import made_of
 from zerosum.planning import initial_weights, trial_step, unused_settings
 from zerosum.planning.initial_weights import InitialWeights
-from zerosum.recipe import Component, Recipe, settled
+from zerosum.recipe import Component, Recipe, resolved_number
 from zerosum.run_folder import RunFolder
 
 DEFAULT_SOURCE = "digits"
@@ -92,7 +92,9 @@ def _no_previews(plan: Plan, trial: TrainingLoop, world: DistributedContext) -> 
     return 0.0
 
 
-@memory.told("Make the networks or the batch smaller; `zerosum recipes NAME` shows what the recipe has.")
+@memory.explain_out_of_memory(
+    "Make the networks or the batch smaller; `zerosum recipes NAME` shows what the recipe has."
+)
 def make(
     request: TrainRequest,
     world: DistributedContext = DistributedContext(),
@@ -320,12 +322,12 @@ def settings(recipe: Recipe) -> Settings:
     """The engine's settings of a resolved recipe."""
     recipe = recipe.with_schedules_in_steps()
     return Settings(
-        batch=settled(recipe.batch, "batch"),
+        batch=resolved_number(recipe.batch, "batch"),
         seed=recipe.seed,
         micro_batches=recipe.micro_batches,
         learning=dict(recipe.learning),
         average="generator" if recipe.ema.half_life_samples != 0 else None,
-        half_life_samples=settled(recipe.ema.half_life_samples, "ema.half_life_samples"),
+        half_life_samples=resolved_number(recipe.ema.half_life_samples, "ema.half_life_samples"),
         ramp=recipe.ema.ramp,
         average_every=recipe.ema.every,
         precision="bfloat16" if recipe.precision == "bfloat16" else "float32",
@@ -412,7 +414,7 @@ def resolve_batch(recipe: Recipe, info: DatasetInfo, explicit: bool) -> tuple[Re
 
 def refuse_small_batch(recipe: Recipe, world: DistributedContext) -> None:
     """UserError when there are more processes than rows of a batch."""
-    if settled(recipe.batch, "batch") < world.size:
+    if resolved_number(recipe.batch, "batch") < world.size:
         raise UserError(f"batch = {recipe.batch} cannot be shared by {world.size} processes. Use fewer --devices.")
 
 
@@ -470,7 +472,9 @@ def with_cadence(recipe: Recipe, num_previews: int = 30) -> Recipe:
 def steps_of_epochs(epochs: float, recipe: Recipe, domain: Domain, info: DatasetInfo) -> int:
     """The steps of so many passes over the training rows: epochs x rows / batch, rounded up."""
     within("epochs", epochs, 0, 1e9, above=True)
-    return max(1, math.ceil(epochs * info.num_rows / settled(resolve_auto(recipe, domain, info)[0].batch, "batch")))
+    return max(
+        1, math.ceil(epochs * info.num_rows / resolved_number(resolve_auto(recipe, domain, info)[0].batch, "batch"))
+    )
 
 
 # --- the plan of an existing run

@@ -26,7 +26,7 @@ from zerosum.engine.loop import NonFinite, TrainingLoop
 from zerosum.errors import Damaged, UserError, within
 from zerosum.jsonfile import read_object
 from zerosum.metrics.feature_networks import default_cache_dir
-from zerosum.recipe import Recipe, settled
+from zerosum.recipe import Recipe, resolved_number
 from zerosum.store import write_durably
 
 CAUSES = (
@@ -90,8 +90,8 @@ def play_trial_steps(loop: TrainingLoop, steps: int = 1) -> None:
     except (RuntimeError, NotImplementedError, AssertionError) as error:
         if memory.exhausted(error):
             raise
-        if told := _second_derivative(loop):
-            raise UserError(told) from error
+        if message := _second_derivative(loop):
+            raise UserError(message) from error
         if not without_gradient:
             raise
     if without_gradient:
@@ -488,7 +488,7 @@ def play_trial(
     to change.
     """
     device, requested = torch.device(recipe.device), recipe.micro_batches
-    most = max(1, settled(recipe.batch, "batch") // processes)
+    most = max(1, resolved_number(recipe.batch, "batch") // processes)
     while True:
         memory.release(device)
         free = memory.available(device)
@@ -503,7 +503,7 @@ def play_trial(
         recipe = recipe.changed(micro_batches=min(most, 2 * recipe.micro_batches))
     notes = []
     if recipe.micro_batches != requested:
-        rows = -(-settled(recipe.batch, "batch") // recipe.micro_batches)
+        rows = -(-resolved_number(recipe.batch, "batch") // recipe.micro_batches)
         notes.append(
             f"micro_batches = {recipe.micro_batches} (asked: {requested}): {rows} rows at a time fit into memory, more do not."
         )
@@ -547,7 +547,7 @@ def _needed(peak: memory.Peak, device: torch.device, evaluation: EvaluationCost 
 
 def cut(recipe: Recipe, game: Game, processes: int = 1) -> list[str]:
     """A note where the game is cut into parts, micro-batches or processes, that do not play the game of the whole batch."""
-    batch = settled(recipe.batch, "batch")
+    batch = resolved_number(recipe.batch, "batch")
     parts = [
         part
         for rank in range(processes)

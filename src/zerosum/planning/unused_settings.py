@@ -29,11 +29,11 @@ PRIVATE = frozenset(vars(nn.Module()))
 def networks(recipe: Recipe, paths: Sequence[str], usual: Recipe, build: Callable[[Recipe], Game]) -> list[str]:
     """A note for each option of a network among `paths` without which the networks would be the same. usual: the recipe before
     the settings. build: makes the game of a recipe."""
-    told = [path for path in paths if path.partition(".")[0] in NETWORKS and path.count(".") == 1]
-    if not (told := [path for path in told if not path.endswith(".kind")]):
+    settings = [path for path in paths if path.partition(".")[0] in NETWORKS and path.count(".") == 1]
+    if not (settings := [path for path in settings if not path.endswith(".kind")]):
         return []
     game, notes = build(recipe), []
-    for path in told:
+    for path in settings:
         other = _without(recipe, path, usual)
         if other is not None and _alike(game, build, other):
             part, _, option = path.partition(".")
@@ -49,9 +49,9 @@ def prior(recipe: Recipe, paths: Sequence[str], source: Any, build: Callable[[Re
         return []
     generator = build(recipe).players["generator"].eval()
     condition = source.batch(torch.arange(2)).condition if recipe.conditional is True else None
-    told = () if condition is None else (condition.cpu(),)
+    conditions = () if condition is None else (condition.cpu(),)
     with torch.no_grad():
-        one, other = (generator(torch.full((2, recipe.prior.size), value), *told) for value in (-1.0, 1.0))
+        one, other = (generator(torch.full((2, recipe.prior.size), value), *conditions) for value in (-1.0, 1.0))
     if not torch.equal(one, other):
         return []
     return [

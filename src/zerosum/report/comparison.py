@@ -107,16 +107,16 @@ def _winner(rows: Sequence[ComparisonRow], names: Sequence[str]) -> str:
     row = _headline(rows)
     if row is None:
         return "No measure ranks these runs."
-    told = f"By {_measured(row, rows)}"
+    measured = f"By {_measured(row, rows)}"
     if None in row.errors:
         values = ", ".join(f"{name} {format_number(row.cells[i] or 0.0)}" for i, name in enumerate(names))
-        return f"{told}: {values}. Its error is not known, so none is called better."
+        return f"{measured}: {values}. Its error is not known, so none is called better."
     if not row.best:
-        return f"{told} they are level: no difference is larger than its 95 % interval."
+        return f"{measured} they are level: no difference is larger than its 95 % interval."
     best = [f"{names[i]} ({_valued(row, i)})" for i in sorted(row.best)]
     rest = [f"{names[i]} ({_valued(row, i)})" for i in range(len(names)) if i not in row.best]
     verb = "is better" if len(best) == 1 else "are better, and level with each other,"
-    return f"{told} {join_words(best)} {verb} than {join_words(rest)}: the difference is beyond its 95 % interval."
+    return f"{measured} {join_words(best)} {verb} than {join_words(rest)}: the difference is beyond its 95 % interval."
 
 
 def _valued(row: ComparisonRow, column: int) -> str:
@@ -140,8 +140,8 @@ def _row(key: str, columns: Sequence[dict[str, Json]]) -> ComparisonRow:
     better, reference = CANNOT if doubts else str(one.get("better")), one.get("reference")
     errors = tuple(number(record.get("error")) for record in records)
     distances = [None if cell is None else _distance(cell, better, number(reference)) for cell in cells]
-    told = (*name_of(one), better, str(one.get("meaning", "")), reference_of(reference))
-    return ComparisonRow(*told, cells, _best(distances, errors), number(reference), errors)
+    texts = (*name_of(one), better, str(one.get("meaning", "")), reference_of(reference))
+    return ComparisonRow(*texts, cells, _best(distances, errors), number(reference), errors)
 
 
 def _best(distances: Sequence[float | None], errors: Sequence[float | None]) -> frozenset[int]:

@@ -27,9 +27,9 @@ def tiles(folder: RunContents) -> str:
 def facts(folder: RunContents) -> str:
     """Time, steps, samples and sizes, folded; the summary line shows the first three."""
     known = list(_facts(folder))
-    told = ", ".join(f"{label.lower()} {value}" for label, value, _ in known[:3])
+    summary = ", ".join(f"{label.lower()} {value}" for label, value, _ in known[:3])
     body = "".join(_tile(*fact) for fact in known)
-    line = f"<summary>Training: {text(told)}</summary>"
+    line = f"<summary>Training: {text(summary)}</summary>"
     return f'<details class="more">{line}<dl class="tiles">{body}</dl></details>' if known else ""
 
 
@@ -115,12 +115,12 @@ def _group(question: Question, lines: Sequence[MeasureRow], drawn: str) -> str:
     record = lines[0].record
     value, floor = number(record.get("value")), reference_of(record.get("reference"))
     seen = "cannot judge" if _doubt(record) else format_number(value, 3) if value is not None else "not finite"
-    told = f"{name_of(record)[0]} {seen}"
-    told += f", reference {floor}" if floor else ""
+    summary = f"{name_of(record)[0]} {seen}"
+    summary += f", reference {floor}" if floor else ""
     count = format_count(len(lines), "measure")
     return (
         f'<details class="question" id="measures-{question.key}"><summary><h3>{text(question.words)}</h3> '
-        f'<span>{text(told)} · {count}</span></summary>{drawn}<table class="metrics"><thead><tr><th scope="col">Measure</th>'
+        f'<span>{text(summary)} · {count}</span></summary>{drawn}<table class="metrics"><thead><tr><th scope="col">Measure</th>'
         '<th scope="col">Value</th><th scope="col">Reference</th><th scope="col">What it means</th></tr></thead>'
         f"<tbody>{''.join(map(_row, lines))}</tbody></table></details>"
     )

@@ -109,7 +109,7 @@ def baselines_section(folder: RunContents, gallery: Gallery) -> str:
         pictures.append(_figure(str(model.get("name")), _fitted(model), picture))
     heads = "".join(f'<th scope="col">{text(_titled(name))}</th>' for name in found.columns)
     body = "".join(_baseline_row(row, found.columns) for row in _once(found.rows))
-    told = "".join(f"<li>{text(note)}</li>" for note in notes)
+    items = "".join(f"<li>{text(note)}</li>" for note in notes)
     return (
         '<p class="lead">Classical models fitted to the same training data and measured with the same protocol: '
         f'a baseline for the generator.</p><p class="finding">{text(found.sentence)}</p>'
@@ -117,7 +117,7 @@ def baselines_section(folder: RunContents, gallery: Gallery) -> str:
         '<details class="more"><summary>Every measure of each model</summary>'
         '<div class="wide" tabindex="0" role="region" aria-label="Table of baselines"><table class="metrics">'
         f'<thead><tr><th scope="col">Metric</th>{heads}<th scope="col">Reference</th></tr></thead>'
-        f"<tbody>{body}</tbody></table></div></details>" + (f'<ul class="notes">{told}</ul>' if told else "")
+        f"<tbody>{body}</tbody></table></div></details>" + (f'<ul class="notes">{items}</ul>' if items else "")
     )
 
 

@@ -219,7 +219,7 @@ LOOK_EVERY_S = 1.0
 def follow(
     folder: RunFolder,
     every_s: float,
-    choice: EvalOptions,
+    options: EvalOptions,
     tell: Callable[[SavedScores], None],
     say: Callable[[str], None],
     data: str | Path | None = None,
@@ -232,7 +232,7 @@ def follow(
     if folder.busy:
         os.nice(NICE)
     found = list[SavedScores]()
-    measurer = SavedEvaluator(folder, choice, data=data, threads=1 if folder.busy else None)
+    measurer = SavedEvaluator(folder, options, data=data, threads=1 if folder.busy else None)
     while True:
         begun, busy = time.monotonic(), folder.busy
         newest = measurer.generator()

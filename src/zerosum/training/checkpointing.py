@@ -80,10 +80,10 @@ class CheckpointManager:
 
     def newest(self, suits: Callable[[int], bool] = lambda step: True) -> dict[str, Any] | None:
         """The state of the newest whole checkpoint, None when there is none; damaged ones are told and passed over."""
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             state = latest_checkpoint(self.folder.checkpoints, suits)
-        for warning in told:
+        for warning in caught:
             self.progress.say(f"Warning: {warning.message}")
         return state
 
@@ -171,7 +171,7 @@ class SkippedUpdates:
                 )
         return ""
 
-    def told(self) -> str:
+    def message(self) -> str:
         """The warning of a run that left updates out; "" when there were none."""
         each = ", ".join(f"{name} {count:,}" for name, count in self.loop.skips.items() if count)
         if not each:

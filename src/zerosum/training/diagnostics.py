@@ -65,7 +65,7 @@ class Finding:
         """Plain values for the log."""
         return asdict(self)
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """As it is said while training."""
         return (
             f"{self.level.capitalize()}, {self.title.lower()}: {self.sentence}\n    {self.evidence}\n    {self.advice}"
@@ -440,7 +440,7 @@ class RunMonitor:
             return []
         fresh = [one for one in findings if one.level in TROUBLE and one.title not in self._told]
         self._told |= {one.title for one in fresh}
-        return [one.told() for one in fresh]
+        return [one.describe() for one in fresh]
 
 
 # --- gradient norms over the log

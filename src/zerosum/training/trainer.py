@@ -115,8 +115,8 @@ class Trainer:
         if state is None:
             self.folder.refuse_if_trained()
         self._load(state, rewind)
-        if state is not None and rewind and self.chief and (told := self.folder.lost_log(self.loop.step)):
-            self.progress.say(told)
+        if state is not None and rewind and self.chief and (message := self.folder.lost_log(self.loop.step)):
+            self.progress.say(message)
 
     def _load(self, state: Mapping[str, Any] | None, rewind: bool = True) -> None:
         if state is not None:
@@ -125,8 +125,8 @@ class Trainer:
                 self._seconds = float(state["seconds"])
                 self._rollbacks.events = list(state.get("rollbacks", []))
             except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-                told = (str(error).splitlines() or [type(error).__name__])[0]
-                raise UserError(f"The checkpoint in {self.folder} belongs to another game: {told}") from None
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise UserError(f"The checkpoint in {self.folder} belongs to another game: {reason}") from None
             self.checkpoints.step = self.loop.step
             self._skips = SkippedUpdates(self.loop)
         self._evaluated = {line["step"] for line in self.folder.lines() if line["kind"] == "evaluation"}
@@ -190,8 +190,8 @@ class Trainer:
             self.progress.close()
         finished = self.loop.step >= self.plan.recipe.steps
         self._give_up_if(self._skips.stuck(finished))
-        if told := self._skips.told():
-            self.progress.say(told)
+        if message := self._skips.message():
+            self.progress.say(message)
         if self.checkpoints.unsaved:
             self.save()  # the disk may have been freed since
         self._status("finished" if finished else "stopped", self.checkpoints.unsaved)
@@ -322,10 +322,10 @@ class Trainer:
             self.progress.say(news)
 
     def evaluate(
-        self, write: bool = True, historic: bool = False, choice: EvalOptions = EvalOptions()
+        self, write: bool = True, historic: bool = False, options: EvalOptions = EvalOptions()
     ) -> list[dict[str, Any]]:
         """Measures the average generator, logs (unless told not to) and returns the records."""
-        records = [record.to_json() for record in self.evaluator.evaluate(historic, choice)]
+        records = [record.to_json() for record in self.evaluator.evaluate(historic, options)]
         for record in records if self._rollbacks else ():
             record["protocol"] |= {"rollbacks": len(self._rollbacks), "rate": self.loop.rate}
         for record in records if self.loop.skipped else ():
@@ -377,16 +377,16 @@ class Trainer:
             if watch.once_s >= 1
             else ""
         )
-        told = (
+        message = (
             f"Training took {format_duration(trained)} in all, the evaluation {format_duration(watch.seconds)}{once}."
         )
         if watch.left_out:
-            told += (
+            message += (
                 f" Left out: {', '.join(watch.left_out)}. With --minutes an evaluation may take "
                 f"{trial_step.EVALUATING:.0%} of the minutes, or {trial_step.LEAST_EVALUATING_S:.0f} s where that is more. "
                 f"All measures: zerosum evaluate {self.folder}"
             )
-        self.progress.say(told)
+        self.progress.say(message)
 
     def report(self) -> None:
         """Writes the report page; a full disk is told."""

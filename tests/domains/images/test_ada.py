@@ -23,7 +23,7 @@ PIPES: list[tuple[Group, ...]] = [*((group,) for group in GROUPS), GROUPS]
 F64 = torch.float64
 
 
-def draws(total: int, start: int = 0, stop: int | None = None) -> SeededNoise:
+def rng(total: int, start: int = 0, stop: int | None = None) -> SeededNoise:
     return SeededNoise(3, 5, 1, start, total if stop is None else stop, total, torch.device("cpu"))
 
 
@@ -37,7 +37,7 @@ def images(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 @pytest.mark.parametrize("pipe", PIPES)
 def test_strength_0_is_the_identity(pipe: tuple[Group, ...]) -> None:
     x = images(4, 3, 8, 8)
-    assert ada(pipe=pipe)(x, draws(4), "real", 0.0) is x
+    assert ada(pipe=pipe)(x, rng(4), "real", 0.0) is x
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_strength_0_is_the_identity(pipe: tuple[Group, ...]) -> None:
 @pytest.mark.parametrize("p", [0.2, 0.5])
 def test_share_of_images_that_a_group_leaves_alone(group: Group, untouched: Callable[[float], float], p: float) -> None:
     x = images(4000, 3, 8, 8)
-    after = ada(pipe=(group,))(x, draws(4000), "real", p)
+    after = ada(pipe=(group,))(x, rng(4000), "real", p)
     same = ((after - x).abs() < 1e-4).flatten(1).all(1).float().mean()
     expected = untouched(p)
     assert abs(float(same) - expected) < 4 * (expected * (1 - expected) / 4000) ** 0.5
@@ -61,10 +61,10 @@ def test_share_of_images_that_a_group_leaves_alone(group: Group, untouched: Call
 
 def test_a_multiplier_scales_the_chance_of_its_group_alone() -> None:
     x = images(64, 3, 8, 8)
-    half = ada(pipe=("blit", "color"), multipliers={"color": 0.5})(x, draws(64), "real", 0.8)
-    blit = ada(pipe=("blit",))(x, draws(64), "real", 0.8)
-    torch.testing.assert_close(half, ada(pipe=("color",))(blit, draws(64), "real", 0.4), rtol=0, atol=0)
-    off = ada(pipe=("blit", "color"), multipliers={"color": 0.0})(x, draws(64), "real", 0.8)
+    half = ada(pipe=("blit", "color"), multipliers={"color": 0.5})(x, rng(64), "real", 0.8)
+    blit = ada(pipe=("blit",))(x, rng(64), "real", 0.8)
+    torch.testing.assert_close(half, ada(pipe=("color",))(blit, rng(64), "real", 0.4), rtol=0, atol=0)
+    off = ada(pipe=("blit", "color"), multipliers={"color": 0.0})(x, rng(64), "real", 0.8)
     assert torch.equal(off, blit)
 
 
@@ -84,7 +84,7 @@ def test_blit_copies_pixels_as_flip_rot90_and_a_mirrored_border_do() -> None:
 
 def test_rectangles_turn_by_half_turns_only() -> None:
     x = images(1, 1, 4, 3).expand(300, 1, 4, 3)  # an eighth of the sides is no whole pixel: no shift
-    result = ada(pipe=("blit",))(x, draws(300), "real", 1.0)
+    result = ada(pipe=("blit",))(x, rng(300), "real", 1.0)
     four = [x[0], x[0].flip(2), torch.rot90(x[0], 2, (1, 2)), torch.rot90(x[0].flip(2), 2, (1, 2))]
     found = [next(i for i, y in enumerate(four) if torch.equal(row, y)) for row in result]
     assert [found.count(i) > 40 for i in range(4)] == [True] * 4
@@ -162,7 +162,7 @@ def test_luma_flip_is_a_reflection_and_saturation_0_leaves_grey() -> None:
 
 def test_the_color_group_is_the_product_of_its_five_matrices() -> None:
     x, count = images(200, 3, 2, 2, dtype=F64), 200
-    result, d = ada(pipe=("color",))(x, draws(count), "real", 0.6), draws(count)
+    result, d = ada(pipe=("color",))(x, rng(count), "real", 0.6), rng(count)
     gates = d.uniform("real color gates", 5) < 0.6
     random, normal = d.uniform("real color values", 2).double(), d.normal("real color strengths", 3).double()
     v, eye = torch.full((3, 1), 3**-0.5, dtype=F64), torch.eye(3, dtype=F64)
@@ -185,8 +185,8 @@ def test_the_color_group_is_the_product_of_its_five_matrices() -> None:
 @pytest.mark.parametrize("pipe", PIPES)
 def test_a_grey_image_fares_like_a_colour_image_that_is_grey(pipe: tuple[Group, ...]) -> None:
     x, augment = images(50, 1, 6, 9), ada(pipe=pipe)
-    coloured = augment(x.expand(50, 3, 6, 9), draws(50), "real", 0.8)
-    torch.testing.assert_close(coloured, augment(x, draws(50), "real", 0.8).expand(50, 3, 6, 9), rtol=1e-4, atol=1e-5)
+    coloured = augment(x.expand(50, 3, 6, 9), rng(50), "real", 0.8)
+    torch.testing.assert_close(coloured, augment(x, rng(50), "real", 0.8).expand(50, 3, 6, 9), rtol=1e-4, atol=1e-5)
 
 
 # --- in the game
@@ -196,25 +196,25 @@ def test_a_grey_image_fares_like_a_colour_image_that_is_grey(pipe: tuple[Group, 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 9, 6)])
 def test_rows_do_not_depend_on_the_cut_and_sides_differ(pipe: tuple[Group, ...], shape: tuple[int, ...]) -> None:
     x, augment = images(32, *shape), ada(pipe=pipe)
-    whole = augment(x, draws(32), "real", 0.7)
-    parts = [augment(x[a:b], draws(32, a, b), "real", 0.7) for a, b in ((0, 5), (5, 20), (20, 32))]
+    whole = augment(x, rng(32), "real", 0.7)
+    parts = [augment(x[a:b], rng(32, a, b), "real", 0.7) for a, b in ((0, 5), (5, 20), (20, 32))]
     torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-6, atol=1e-6)
-    assert not torch.equal(augment(x, draws(32), "fake", 0.7), whole)
+    assert not torch.equal(augment(x, rng(32), "fake", 0.7), whole)
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 4), (1, 5, 3)])
 def test_derivatives_of_first_and_second_order_are_right(shape: tuple[int, ...]) -> None:
     x, augment = images(3, *shape, dtype=F64).requires_grad_(True), ada(pipe=GROUPS)
-    assert torch.autograd.gradcheck(lambda y: augment(y, draws(3), "real", 0.9), (x,))
-    assert torch.autograd.gradgradcheck(lambda y: augment(y, draws(3), "real", 0.9) ** 3, (x,))
+    assert torch.autograd.gradcheck(lambda y: augment(y, rng(3), "real", 0.9), (x,))
+    assert torch.autograd.gradgradcheck(lambda y: augment(y, rng(3), "real", 0.9) ** 3, (x,))
 
 
 def test_low_precision_is_lifted_to_float32() -> None:
     x, augment = images(4, 3, 8, 8).bfloat16(), ada(pipe=GROUPS)
     with torch.autocast("cpu", torch.bfloat16):
-        under = augment(x, draws(4), "real", 1.0)
+        under = augment(x, rng(4), "real", 1.0)
     assert under.dtype == torch.float32
-    assert torch.equal(under, augment(x.float(), draws(4), "real", 1.0))
+    assert torch.equal(under, augment(x.float(), rng(4), "real", 1.0))
 
 
 @pytest.mark.parametrize(

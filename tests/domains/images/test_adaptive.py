@@ -120,19 +120,19 @@ def test_p_is_the_same_for_any_number_of_micro_batches() -> None:
 
 
 def share(start: int, stop: int, total: int) -> MicroBatch:
-    draws = SeededNoise(4, 0, 0, start, stop, total, torch.device("cpu"))
-    return MicroBatch(Noise().batch(torch.arange(start, stop)), draws, 0)
+    rng = SeededNoise(4, 0, 0, start, stop, total, torch.device("cpu"))
+    return MicroBatch(Noise().batch(torch.arange(start, stop)), rng, 0)
 
 
 def test_consistency_is_ten_times_the_squared_change_of_the_logit_on_reals_and_fakes() -> None:
     played = game("penalties.consistency=10", augment_role="compared", augment_strength=0.8)
     terms = played.terms("discriminator", share(0, 12, 12))
-    augment, draws = AUGMENTS["ada"](pipe=("blit",)), share(0, 12, 12).draws
+    augment, rng = AUGMENTS["ada"](pipe=("blit",)), share(0, 12, 12).rng
     real = Noise().batch(torch.arange(12)).data
     with torch.no_grad():
-        fake, judge = played.generator(draws.normal("noise", 64)), played.discriminator
-        on_real = judge(real) - judge(augment(real, draws, "augment real", 0.8))
-        on_fake = judge(fake) - judge(augment(fake, draws, "augment fake", 0.8))
+        fake, judge = played.generator(rng.normal("noise", 64)), played.discriminator
+        on_real = judge(real) - judge(augment(real, rng, "augment real", 0.8))
+        on_fake = judge(fake) - judge(augment(fake, rng, "augment fake", 0.8))
         plain = torch.nn.functional.softplus(-judge(real)) + torch.nn.functional.softplus(judge(fake))
     torch.testing.assert_close(terms["consistency"], 10 * (on_real.square() + on_fake.square()).mean())
     torch.testing.assert_close(terms["loss"], plain.mean())  # the loss itself is that of plain images

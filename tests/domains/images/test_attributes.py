@@ -36,12 +36,12 @@ QUICK = [
 
 def folder(where: Path, num: int = 60) -> Path:
     """Flat grey 8x8 images; their brightness, 0 to 255, is an attribute, and another one has nothing to do with them."""
-    draws = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     lines = ["file,bright,luck"]
     for index in range(num):
-        level = int(draws.integers(20, 236))
-        save(where / f"{index:03d}.png", np.clip(level + draws.normal(0, 4, (8, 8)), 0, 255).astype(np.uint8))
-        lines.append(f"{index:03d}.png,{level},{int(draws.integers(0, 2))}")
+        level = int(rng.integers(20, 236))
+        save(where / f"{index:03d}.png", np.clip(level + rng.normal(0, 4, (8, 8)), 0, 255).astype(np.uint8))
+        lines.append(f"{index:03d}.png,{level},{int(rng.integers(0, 2))}")
     (where / "attributes.csv").write_text("\n".join(lines) + "\n")
     return where
 
@@ -75,11 +75,11 @@ def test_the_generator_obeys(trained: Run) -> None:
 def test_samples_are_those_of_the_condition_worked_out_by_hand(trained: Run) -> None:
     info = trained.sampler.info
     mean, deviation = info.condition.scales[0]
-    told = trained.sampler.conditions(10, 4)
-    assert told is not None
-    assert all(row in np.float32(info.condition.rows).tolist() for row in told.tolist())
-    told[:, 0] = (100 - mean) / deviation
-    by_hand = trained.domain.media.postprocess(trained.sampler.sample(10, 4, told), trained.recipe)
+    condition = trained.sampler.conditions(10, 4)
+    assert condition is not None
+    assert all(row in np.float32(info.condition.rows).tolist() for row in condition.tolist())
+    condition[:, 0] = (100 - mean) / deviation
+    by_hand = trained.domain.media.postprocess(trained.sampler.sample(10, 4, condition), trained.recipe)
     assert torch.equal(trained.sample(10, 4, attributes={"bright": 100}), by_hand)
     assert torch.equal(
         trained.sample(10, 4), trained.domain.media.postprocess(trained.sampler.sample(10, 4), trained.recipe)
@@ -185,10 +185,12 @@ def test_generators_listen_to_attributes(kind: str) -> None:
     if kind == "resnet":  # its map from the condition begins at 0
         for block in network.body.stages:
             torch.nn.init.normal_(block.norm1.to_affine.weight)
-    noise, told = torch.randn(4, 20), torch.randn(4, 3)
-    changes = (network(noise, told) - network(noise, told + 1)).abs().flatten(1).amax(1)
+    noise, condition = torch.randn(4, 20), torch.randn(4, 3)
+    changes = (network(noise, condition) - network(noise, condition + 1)).abs().flatten(1).amax(1)
     assert changes.min() > 1e-4
-    torch.testing.assert_close(network(noise, told)[1:2], network(noise[1:2], told[1:2]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        network(noise, condition)[1:2], network(noise[1:2], condition[1:2]), rtol=1e-4, atol=1e-5
+    )
     with pytest.raises(ValueError, match="needs labels or attributes"):
         network(noise)
 
@@ -208,10 +210,10 @@ def test_generators_listen_to_attributes(kind: str) -> None:
 def test_discriminators_listen_to_attributes(kind: str, options: dict[str, str]) -> None:
     torch.manual_seed(0)
     network = DISCRIMINATORS[kind](Shape(1, 8, 8), num_attributes=3, **options).eval()  # type: ignore[operator]
-    images, told = torch.randn(4, 1, 8, 8), torch.randn(4, 3)
-    assert (network(images, told) - network(images, told + 1)).abs().min() > 1e-6
+    images, condition = torch.randn(4, 1, 8, 8), torch.randn(4, 3)
+    assert (network(images, condition) - network(images, condition + 1)).abs().min() > 1e-6
     images.requires_grad_(True)
-    (gradient,) = torch.autograd.grad(network(images, told).sum(), images, create_graph=True)
+    (gradient,) = torch.autograd.grad(network(images, condition).sum(), images, create_graph=True)
     gradient.square().sum().backward()
     with pytest.raises(ValueError, match="needs labels or attributes"):
         network(images)

@@ -336,10 +336,10 @@ def test_two_processes_prepare_once(tmp_path: Path, kept: Path) -> None:
     path = photos(tmp_path / "photos")
     with cache.locked(cache.folder_of(path, ImageOptions(heldout=0.1))):
         processes = [start(path, slow=0) for _ in range(2)]
-        told = [process.stderr.readline() for process in processes if process.stderr]
+        lines = [process.stderr.readline() for process in processes if process.stderr]
     out = [process.communicate(timeout=100)[0].split() for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
-    assert all("another process is preparing these images" in line for line in told)
+    assert all("another process is preparing these images" in line for line in lines)
     assert {words[0] for words in out} == {open_source(str(path), cache=False).fingerprint}
     assert sorted(int(words[1]) for words in out) == [0, 60]
     (folder,) = folders(kept)

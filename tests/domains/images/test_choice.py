@@ -82,12 +82,12 @@ def test_a_chosen_recipe_reads_the_data_as_a_named_one_does(tmp_path: Path) -> N
     assert not any("not used" in note for note in by_hand.notes)
 
 
-@pytest.mark.parametrize(("num", "told"), [(8, True), (49, True), (50, False)])
-def test_too_few_images_are_told(tmp_path: Path, num: int, told: bool) -> None:
+@pytest.mark.parametrize(("num", "warned"), [(8, True), (49, True), (50, False)])
+def test_too_few_images_are_told(tmp_path: Path, num: int, warned: bool) -> None:
     """They can be trained on, and will be learnt by heart; mirror images do not count."""
     np.save(tmp_path / "few.npy", np.stack([noise(16, 16, 3, seed=index) for index in range(num)]))
     for flip in (False, True):
         source = open_source(str(tmp_path / "few.npy"), heldout=0.0, flip=flip)
         notes = [note for note in DOMAIN.info_of(source).notes if note.startswith(f"Only {num} images")]
-        assert bool(notes) == told
+        assert bool(notes) == warned
         assert all("give 50 at least, better 500 or more" in note for note in notes)

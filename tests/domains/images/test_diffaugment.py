@@ -18,7 +18,7 @@ from zerosum.recipe import part
 POLICIES: list[tuple[Policy, ...]] = [("color",), ("translation",), ("cutout",), ("color", "translation", "cutout")]
 
 
-def draws(total: int, start: int = 0, stop: int | None = None) -> SeededNoise:
+def rng(total: int, start: int = 0, stop: int | None = None) -> SeededNoise:
     return SeededNoise(3, 5, 1, start, total if stop is None else stop, total, torch.device("cpu"))
 
 
@@ -34,12 +34,12 @@ def changed(after: Tensor, before: Tensor) -> Tensor:
 def test_strength_is_the_share_of_images(policy: tuple[Policy, ...]) -> None:
     x = images(2000, 1, 8, 10)
     augment = diffaugment(policy=policy)
-    assert augment(x, draws(2000), "real", 0.0) is x
-    found = changed(augment(x, draws(2000), "real", 0.3), x)
+    assert augment(x, rng(2000), "real", 0.0) is x
+    found = changed(augment(x, rng(2000), "real", 0.3), x)
     # A shift of 0, 0 changes nothing: one in nine, where a side of 8 or 10 moves by -1, 0 or 1.
     expected = 0.3 * (8 / 9 if policy == ("translation",) else 1)
     assert abs(float(found.float().mean()) - expected) < 4 * (expected * (1 - expected) / 2000) ** 0.5
-    whole = changed(augment(x, draws(2000), "real", 1.0), x)
+    whole = changed(augment(x, rng(2000), "real", 1.0), x)
     assert float(whole.float().mean()) == pytest.approx(expected / 0.3, abs=0.03)
     assert bool((whole | ~found).all())  # those chosen at 0.3 are among those chosen at 1
 
@@ -56,7 +56,7 @@ def test_translation_moves_whole_pixels_and_fills_with_grey() -> None:
 def test_translation_reaches_an_eighth_of_each_side_and_no_further() -> None:
     x = torch.zeros(3000, 1, 17, 33)
     x[:, :, 8, 16] = 1
-    moved = diffaugment(policy=("translation",))(x, draws(3000), "real", 1.0)
+    moved = diffaugment(policy=("translation",))(x, rng(3000), "real", 1.0)
     down, right = (moved.sum(dims).argmax(1) for dims in ((1, 3), (1, 2)))
     assert (down.min(), down.max(), right.min(), right.max()) == (6, 10, 12, 20)
 
@@ -87,24 +87,24 @@ def test_cutout_erases_half_of_each_side_in_all_channels() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_rows_do_not_depend_on_the_cut_and_sides_differ(policy: tuple[Policy, ...], channels: int) -> None:
     x, augment = images(32, channels, 9, 7), diffaugment(policy=policy)
-    whole = augment(x, draws(32), "real", 0.7)
-    parts = [augment(x[a:b], draws(32, a, b), "real", 0.7) for a, b in ((0, 5), (5, 20), (20, 32))]
+    whole = augment(x, rng(32), "real", 0.7)
+    parts = [augment(x[a:b], rng(32, a, b), "real", 0.7) for a, b in ((0, 5), (5, 20), (20, 32))]
     torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=0)
-    assert not torch.equal(augment(x, draws(32), "fake", 0.7), whole)
+    assert not torch.equal(augment(x, rng(32), "fake", 0.7), whole)
 
 
 def test_derivatives_of_first_and_second_order_are_right() -> None:
     x, augment = images(3, 3, 4, 5, dtype=torch.float64).requires_grad_(True), diffaugment()
-    assert torch.autograd.gradcheck(lambda y: augment(y, draws(3), "real", 1.0), (x,))
-    assert torch.autograd.gradgradcheck(lambda y: augment(y, draws(3), "real", 1.0) ** 3, (x,))
+    assert torch.autograd.gradcheck(lambda y: augment(y, rng(3), "real", 1.0), (x,))
+    assert torch.autograd.gradgradcheck(lambda y: augment(y, rng(3), "real", 1.0) ** 3, (x,))
 
 
 def test_low_precision_is_lifted_to_float32() -> None:
     x, augment = images(4, 3, 8, 8).bfloat16(), diffaugment()
     with torch.autocast("cpu", torch.bfloat16):
-        under = augment(x, draws(4), "real", 1.0)
+        under = augment(x, rng(4), "real", 1.0)
     assert under.dtype == torch.float32
-    assert torch.equal(under, augment(x.float(), draws(4), "real", 1.0))
+    assert torch.equal(under, augment(x.float(), rng(4), "real", 1.0))
 
 
 @pytest.mark.parametrize(

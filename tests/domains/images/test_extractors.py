@@ -71,7 +71,7 @@ def test_a_file_of_the_users_is_used_when_trusted(make: object, tmp_path: Path, 
     assert extractor.name == f"mine-{extractor.sha256[:8]}"
     expected = data.train.pixels.float().mean(3).flatten(1)
     torch.testing.assert_close(extract(extractor, data.train.pixels, 7), expected)  # 60 rows in batches of 7
-    records = ImageEvaluator(data, choice=EvalOptions(f"file:{path}", 50, trust=True), cache_dir=cache).evaluate(
+    records = ImageEvaluator(data, options=EvalOptions(f"file:{path}", 50, trust=True), cache_dir=cache).evaluate(
         data.train.pixels[:50]
     )
     assert records[0].name == f"frechet[mine-{extractor.sha256[:8]},n=50]"
@@ -83,7 +83,7 @@ def test_what_cannot_be_had_is_told(tmp_path: Path) -> None:
     data = source()
     broken = tmp_path / "text.pt"
     broken.write_text("nothing")
-    for choice, words in (
+    for options, words in (
         (EvalOptions("clasifier"), "Did you mean 'classifier'"),
         (EvalOptions("random:x"), "only file:PATH"),
         (EvalOptions("file:/nowhere.pt"), "there is no file '/nowhere.pt'"),
@@ -93,11 +93,11 @@ def test_what_cannot_be_had_is_told(tmp_path: Path) -> None:
         (EvalOptions("inception", weights=broken), "no file of weights"),
     ):
         with pytest.raises(UserError, match=words):
-            make_extractor(data, choice, tmp_path)
+            make_extractor(data, options, tmp_path)
     with pytest.raises(UserError, match="no labels"):
         make_extractor(source(labelled=False), EvalOptions("classifier"), cache)
     with pytest.raises(UserError, match="more than the 60 training images"):
-        ImageEvaluator(data, choice=EvalOptions(num=61))
+        ImageEvaluator(data, options=EvalOptions(num=61))
 
 
 def test_a_network_that_gives_no_rows_is_told(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_only_the_standard_weights_make_a_fid(cache: Path, monkeypatch: pytest.M
         ("0" * 64, {"frechet", "kernel_distance", "class_score", "frechet_infinity"}),
     ):
         monkeypatch.setattr(features, "load_inception", lambda path, sha256=sha256: (Small(), sha256))
-        evaluator = ImageEvaluator(data, cache_dir=cache, choice=EvalOptions("inception", weights=Path("any")))
+        evaluator = ImageEvaluator(data, cache_dir=cache, options=EvalOptions("inception", weights=Path("any")))
         found = {one.name.split("[")[0] for one in evaluator.evaluate(data.train.pixels)}
         assert names <= found
         assert ("fid" in found) is ("fid" in names)

@@ -19,8 +19,8 @@ from zerosum.errors import UserError
 
 
 def frames(num: int, channels: int, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    draws = torch.Generator().manual_seed(0)
-    pixels = torch.randint(256, (num, channels, height, width), generator=draws, dtype=torch.uint8)
+    rng = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (num, channels, height, width), generator=rng, dtype=torch.uint8)
     return pixels, to_unit(pixels)
 
 
@@ -52,12 +52,12 @@ def test_mp4_has_the_frames_and_the_pace(tmp_path: Path) -> None:
         pytest.skip("ffmpeg is not installed")
     film(frames(9, 3, 129, 131)[1], tmp_path / "walk.mp4", 12.5)
     asked = "stream=nb_read_frames,r_frame_rate,width,height,pix_fmt"
-    told = subprocess.run(
+    probe = subprocess.run(
         ["ffprobe", "-v", "error", "-count_frames", "-show_entries", asked, "-of", "json", str(tmp_path / "walk.mp4")],
         capture_output=True,
         check=True,
     )
-    stream = json.loads(told.stdout)["streams"][0]
+    stream = json.loads(probe.stdout)["streams"][0]
     # 129 x 131 is enlarged to 258 x 262, which is even already.
     assert (stream["width"], stream["height"], stream["pix_fmt"]) == (262, 258, "yuv420p")
     assert (stream["nb_read_frames"], stream["r_frame_rate"]) == ("9", "25/2")

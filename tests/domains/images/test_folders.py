@@ -146,14 +146,14 @@ def test_links_do_not_leave_the_folder(tmp_path: Path) -> None:
     (tmp_path / "in" / "round.png").symlink_to(tmp_path / "in" / "round.png")
     source = open_source(str(tmp_path / "in"))
     assert len(source.train) == 3
-    told = "2 link(s) to folders or out of the folder were not followed; data.links=true"
-    assert source.notes[1].startswith(told)
+    note = "2 link(s) to folders or out of the folder were not followed; data.links=true"
+    assert source.notes[1].startswith(note)
     assert len(open_source(str(tmp_path / "in"), links=True).train) == 4
     for name in ("0", "1", "same"):
         (tmp_path / "in" / f"{name}.png").unlink()
     refused(
         tmp_path / "in",
-        f"no images in this folder: 2 other file(s) without an image suffix were passed over: 2 .png. {told}",
+        f"no images in this folder: 2 other file(s) without an image suffix were passed over: 2 .png. {note}",
     )
 
 
@@ -201,7 +201,7 @@ def test_ambiguous_layout_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "note"),
     [
         (lambda p: (p / 255).astype(np.float32), "[0, 1]"),
         (lambda p: p / 127.5 - 1, "[-1, 1]"),
@@ -210,14 +210,14 @@ def test_ambiguous_layout_is_told(tmp_path: Path) -> None:
         (lambda p: p.astype(">u2") * 257, "16-bit"),
     ],
 )
-def test_ranges_of_arrays(tmp_path: Path, make: Any, told: str | None) -> None:
+def test_ranges_of_arrays(tmp_path: Path, make: Any, note: str | None) -> None:
     pixels = noise(5, 9, 10)
     pixels[0, 0, :2] = 0, 255
     np.save(tmp_path / "a.npy", make(pixels))
     source = open_source(str(tmp_path / "a.npy"))
     assert np.array_equal(source.train.pixels[:, 0], pixels)
-    assert (told is None) == (source.notes == ())
-    assert told is None or told in source.notes[0]
+    assert (note is None) == (source.notes == ())
+    assert note is None or note in source.notes[0]
 
 
 def test_nearly_black_is_told(tmp_path: Path) -> None:

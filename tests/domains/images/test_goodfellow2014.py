@@ -152,7 +152,7 @@ def test_both_players_move_at_once_from_the_same_weights() -> None:
     (share,) = match._micro_batches(0, turn, 0)
     assert share.real is not None
     generator, discriminator = match.game.players["generator"], match.game.players["discriminator"]
-    fake, softplus = generator(match.game.prior.draw(share.draws)), nn.functional.softplus
+    fake, softplus = generator(match.game.prior.draw(share.rng)), nn.functional.softplus
     d_loss = 0.5 * (softplus(-discriminator(share.real.data)).mean() + softplus(discriminator(fake.detach())).mean())
     expected = {
         "discriminator": stepped(discriminator, d_loss),

@@ -63,6 +63,6 @@ def test_inputs_unlike_anything_trained_on_are_told(tmp_path: Path) -> None:
     found = run.unlike(sorted(tmp_path.glob("*.png")))
     assert {Path(name).stem for name, _ in found} == set(strange)
     assert all(ratio > 1.2 for _, ratio in found)
-    (told,) = format_unlike(found, 23)
-    assert told.startswith("3 of 23 samples are unlike anything trained on")
+    (message,) = format_unlike(found, 23)
+    assert message.startswith("3 of 23 samples are unlike anything trained on")
     assert format_unlike([], 23) == []

@@ -98,9 +98,9 @@ def test_few_images_are_not_judged(source: ImageSource, unseen: Tensor) -> None:
 
 def test_fakes_unlike_all_images_are_no_leak(source: ImageSource, unseen: Tensor) -> None:
     """A generator that makes noise, or one grey: a classifier of plain and augmented images says anything of them."""
-    draws = torch.Generator().manual_seed(4)
-    noise = torch.rand(unseen.shape, generator=draws) * 2 - 1
-    flat = 0.02 * torch.randn(unseen.shape, generator=draws)
+    rng = torch.Generator().manual_seed(4)
+    noise = torch.rand(unseen.shape, generator=rng) * 2 - 1
+    flat = 0.02 * torch.randn(unseen.shape, generator=rng)
     for fakes in (noise, flat):
         found = measured(source, fakes)
         assert found.value > 0.9  # what the probe says

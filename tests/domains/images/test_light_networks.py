@@ -33,22 +33,26 @@ SHAPES = [
 ]
 
 
-def pair(shape: Shape, **told: int) -> tuple[FastGanGenerator, FastGanDiscriminator]:
+def pair(shape: Shape, **condition_options: int) -> tuple[FastGanGenerator, FastGanDiscriminator]:
     torch.manual_seed(0)
-    return FastGanGenerator(shape, latent=6, width=16, **told), FastGanDiscriminator(shape, width=16, **told)
+    return FastGanGenerator(shape, latent=6, width=16, **condition_options), FastGanDiscriminator(
+        shape, width=16, **condition_options
+    )
 
 
-def conditions(told: dict[str, int]) -> Tensor | None:
-    if told.get("num_attributes"):
+def conditions(condition_options: dict[str, int]) -> Tensor | None:
+    if condition_options.get("num_attributes"):
         return torch.linspace(-1, 1, 8).view(4, 2)
-    return torch.tensor([0, 2, 1, 1]) if told else None
+    return torch.tensor([0, 2, 1, 1]) if condition_options else None
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("told", [{}, {"num_classes": 3}, {"num_classes": 3, "num_attributes": 2}], ids=str)
-def test_every_size_is_made_judged_and_rebuilt(shape: Shape, told: dict[str, int]) -> None:
-    generator, discriminator = pair(shape, **told)
-    condition = conditions(told)
+@pytest.mark.parametrize(
+    "condition_options", [{}, {"num_classes": 3}, {"num_classes": 3, "num_attributes": 2}], ids=str
+)
+def test_every_size_is_made_judged_and_rebuilt(shape: Shape, condition_options: dict[str, int]) -> None:
+    generator, discriminator = pair(shape, **condition_options)
+    condition = conditions(condition_options)
     images = generator(torch.randn(4, 6), condition)
     assert images.shape == (4, shape.channels, shape.height, shape.width)
     images.square().sum().backward()
@@ -192,18 +196,18 @@ def test_nothing_is_rebuilt_where_nobody_learns_from_it() -> None:
     _, discriminator = pair(Shape(1, 32, 32))
     images = torch.randn(2, 1, 32, 32)
 
-    def told(x: Tensor) -> bool:
+    def rebuilds(x: Tensor) -> bool:
         verdict: DiscriminatorOutput = discriminator(x)
         return "reconstruction" in verdict.outputs
 
-    assert told(images)
-    assert not told(images.clone().requires_grad_(True))  # where a penalty takes the slope
+    assert rebuilds(images)
+    assert not rebuilds(images.clone().requires_grad_(True))  # where a penalty takes the slope
     with torch.no_grad():
-        assert not told(images)
+        assert not rebuilds(images)
     discriminator.requires_grad_(False)  # the generator's turn
-    assert not told(images)
+    assert not rebuilds(images)
     discriminator.requires_grad_(True).eval()
-    assert not told(images)
+    assert not rebuilds(images)
     assert "reconstruction" not in FastGanDiscriminator(Shape(1, 32, 32), width=16, decode=0)(images).outputs
 
 
@@ -214,10 +218,10 @@ def test_a_decoder_doubles_as_often_as_told() -> None:
 # --- rows and conditions
 
 
-@pytest.mark.parametrize("told", [{"num_classes": 3}, {"num_attributes": 2}], ids=str)
-def test_rows_are_alone_and_the_condition_is_heard_and_demanded(told: dict[str, int]) -> None:
-    generator, discriminator = pair(Shape(1, 16, 16), **told)
-    condition, noise = conditions(told), torch.randn(4, 6)
+@pytest.mark.parametrize("condition_options", [{"num_classes": 3}, {"num_attributes": 2}], ids=str)
+def test_rows_are_alone_and_the_condition_is_heard_and_demanded(condition_options: dict[str, int]) -> None:
+    generator, discriminator = pair(Shape(1, 16, 16), **condition_options)
+    condition, noise = conditions(condition_options), torch.randn(4, 6)
     assert condition is not None
     for network, x in ((generator, noise), (discriminator, torch.randn(4, 1, 16, 16))):
         network.eval()

@@ -173,6 +173,6 @@ def test_transparent_images_are_laid_on_the_colour_asked_for(tmp_path: Path) -> 
 
 def test_the_numbers_of_a_plan_add_up() -> None:
     source = open_source("digits", validation=0.1)
-    (told,) = [note for note in DOMAIN.info_of(source).notes if "held out" in note]
-    numbers = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", told)]
+    (held_out_note,) = [note for note in DOMAIN.info_of(source).notes if "held out" in note]
+    numbers = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", held_out_note)]
     assert numbers[0] == sum(numbers[1:]) == 1797

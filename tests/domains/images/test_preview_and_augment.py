@@ -51,43 +51,43 @@ def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
         pictures.write(samples(2, 1, 8)[1], tmp_path / "x.mp3")
 
 
-def draws(start: int, stop: int, total: int) -> SeededNoise:
+def rng(start: int, stop: int, total: int) -> SeededNoise:
     return SeededNoise(3, 5, 1, start, stop, total, torch.device("cpu"))
 
 
 def test_shift_moves_each_image_by_whole_pixels_within_its_bounds() -> None:
     image = torch.arange(36.0).view(1, 1, 6, 6).expand(40, 1, 6, 6)
-    moved = shift(pixels=1)(image, draws(0, 40, 40), "real", 1.0)
+    moved = shift(pixels=1)(image, rng(0, 40, 40), "real", 1.0)
     padded = torch.nn.functional.pad(image[:1], (1, 1, 1, 1), mode="replicate")
     possible = [padded[0, :, r : r + 6, c : c + 6] for r in range(3) for c in range(3)]
     found = {next(i for i, p in enumerate(possible) if torch.equal(p, row)) for row in moved}
     assert len(found) > 5
-    torch.testing.assert_close(shift(pixels=1)(image, draws(0, 40, 40), "real", 0.0), image)
+    torch.testing.assert_close(shift(pixels=1)(image, rng(0, 40, 40), "real", 0.0), image)
 
 
 def test_shift_mirrors_half_of_the_images_and_rows_do_not_depend_on_the_cut() -> None:
     image = torch.randn(64, 2, 5, 7)
     augment = shift(pixels=1, flip=True)
-    whole = augment(image, draws(0, 64, 64), "fake", 1.0)
-    parts = [augment(image[a:b], draws(a, b, 64), "fake", 1.0) for a, b in ((0, 10), (10, 64))]
+    whole = augment(image, rng(0, 64, 64), "fake", 1.0)
+    parts = [augment(image[a:b], rng(a, b, 64), "fake", 1.0) for a, b in ((0, 10), (10, 64))]
     torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=0)
-    mirrored = shift(pixels=0, flip=True)(image, draws(0, 64, 64), "fake", 1.0)
+    mirrored = shift(pixels=0, flip=True)(image, rng(0, 64, 64), "fake", 1.0)
     flipped = sum(torch.equal(row, before.flip(-1)) for row, before in zip(mirrored, image, strict=True))
     assert 16 < flipped < 48
 
 
 def test_shift_passes_first_and_second_derivatives() -> None:
     x = torch.randn(3, 1, 4, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda y: shift(pixels=1, flip=True)(y, draws(0, 3, 3), "real", 1.0), (x,))
-    assert torch.autograd.gradgradcheck(lambda y: shift(pixels=1)(y, draws(0, 3, 3), "real", 1.0) ** 2, (x,))
+    assert torch.autograd.gradcheck(lambda y: shift(pixels=1, flip=True)(y, rng(0, 3, 3), "real", 1.0), (x,))
+    assert torch.autograd.gradgradcheck(lambda y: shift(pixels=1)(y, rng(0, 3, 3), "real", 1.0) ** 2, (x,))
 
 
 @pytest.mark.parametrize(("name", "options"), [("shift", {"flip": True}), ("diffaugment", {}), ("ada", {})])
 def test_strength_0_leaves_every_image_as_it_is_and_half_leaves_half(name: str, options: dict[str, bool]) -> None:
     images = torch.rand(64, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
     augment = AUGMENTS[name](**options)
-    assert torch.equal(augment(images, draws(0, 64, 64), "real", 0.0), images)
-    changed = (augment(images, draws(0, 64, 64), "real", 0.5) != images).flatten(1).any(1).sum()
+    assert torch.equal(augment(images, rng(0, 64, 64), "real", 0.0), images)
+    changed = (augment(images, rng(0, 64, 64), "real", 0.5) != images).flatten(1).any(1).sum()
     assert changed <= (64 if name == "ada" else 42)  # ada: each of its transformations has the chance
 
 

@@ -47,12 +47,14 @@ def conditions(options: dict[str, int]) -> Tensor | None:
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("told", [{}, {"num_classes": 3}, {"num_classes": 3, "num_attributes": 2}], ids=str)
+@pytest.mark.parametrize(
+    "condition_options", [{}, {"num_classes": 3}, {"num_classes": 3, "num_attributes": 2}], ids=str
+)
 def test_every_size_is_made_and_judged_with_a_second_derivative(
-    shape: Shape, options: dict[str, Any], told: dict[str, int]
+    shape: Shape, options: dict[str, Any], condition_options: dict[str, int]
 ) -> None:
-    generator, discriminator = pair(shape, **options, **told)
-    condition = conditions(told)
+    generator, discriminator = pair(shape, **options, **condition_options)
+    condition = conditions(condition_options)
     images = generator(torch.randn(4, 6), condition)
     assert images.shape == (4, shape.channels, shape.height, shape.width)
     images.square().sum().backward()
@@ -192,10 +194,10 @@ def test_patches_are_unfolded_in_place() -> None:
 # --- rows and conditions
 
 
-@pytest.mark.parametrize("told", [{"num_classes": 3}, {"num_attributes": 2}], ids=str)
-def test_rows_are_alone_and_the_condition_is_heard_and_demanded(told: dict[str, int]) -> None:
-    generator, discriminator = pair(Shape(1, 12, 12), width=16, **told)
-    condition, noise = conditions(told), torch.randn(4, 6)
+@pytest.mark.parametrize("condition_options", [{"num_classes": 3}, {"num_attributes": 2}], ids=str)
+def test_rows_are_alone_and_the_condition_is_heard_and_demanded(condition_options: dict[str, int]) -> None:
+    generator, discriminator = pair(Shape(1, 12, 12), width=16, **condition_options)
+    condition, noise = conditions(condition_options), torch.randn(4, 6)
     assert condition is not None
     for network, x in ((generator, noise), (discriminator, torch.randn(4, 1, 12, 12))):
         network.eval()

@@ -39,11 +39,11 @@ def make(kind: str, shape: Shape, **options: Any) -> tuple[nn.Module, nn.Module]
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("told", CONDITIONS, ids=str)
-def test_a_pair_at_every_size(kind: str, shape: Shape, told: dict[str, Any]) -> None:
+@pytest.mark.parametrize("condition_options", CONDITIONS, ids=str)
+def test_a_pair_at_every_size(kind: str, shape: Shape, condition_options: dict[str, Any]) -> None:
     """Images of the shape, logits a row, gradients for every parameter, a second derivative of D."""
-    generator, discriminator = make(kind, shape, attention=16, depth=2, **told)
-    c = condition(told)
+    generator, discriminator = make(kind, shape, attention=16, depth=2, **condition_options)
+    c = condition(condition_options)
     images = generator(torch.randn(4, LATENT), c)
     assert images.shape == (4, shape.channels, shape.height, shape.width)
     assert images.abs().max() <= 1
@@ -69,10 +69,10 @@ def test_a_thousand_pixels() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("norm", ["batch", "group", "none"])
-@pytest.mark.parametrize("told", CONDITIONS, ids=str)
-def test_samples_are_a_function_of_their_row(kind: str, norm: str, told: dict[str, Any]) -> None:
-    generator, discriminator = make(kind, Shape(1, 12, 16), norm=norm, attention=8, **told)
-    noise, c = torch.randn(4, LATENT), condition(told)
+@pytest.mark.parametrize("condition_options", CONDITIONS, ids=str)
+def test_samples_are_a_function_of_their_row(kind: str, norm: str, condition_options: dict[str, Any]) -> None:
+    generator, discriminator = make(kind, Shape(1, 12, 16), norm=norm, attention=8, **condition_options)
+    noise, c = torch.randn(4, LATENT), condition(condition_options)
     generator(noise, c)  # running statistics other than 0 and 1
     generator.eval()
     whole = generator(noise, c)
@@ -87,14 +87,14 @@ def test_samples_are_a_function_of_their_row(kind: str, norm: str, told: dict[st
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("told", CONDITIONS[1:], ids=str)
-def test_both_players_listen_to_the_condition_and_demand_it(kind: str, told: dict[str, Any]) -> None:
-    generator, discriminator = make(kind, Shape(1, 8, 8), **told)
+@pytest.mark.parametrize("condition_options", CONDITIONS[1:], ids=str)
+def test_both_players_listen_to_the_condition_and_demand_it(kind: str, condition_options: dict[str, Any]) -> None:
+    generator, discriminator = make(kind, Shape(1, 8, 8), **condition_options)
     if kind == "resnet":  # its map from the condition begins at 0
         for module in generator.modules():
             if isinstance(module, ConditionalNorm) and module.to_affine is not None:
                 nn.init.normal_(module.to_affine.weight)
-    noise, c = torch.randn(4, LATENT), condition(told)
+    noise, c = torch.randn(4, LATENT), condition(condition_options)
     assert c is not None
     other = (c + 1) % 3 if c.dim() == 1 else c + 1
     generator.eval(), discriminator.eval()

@@ -37,9 +37,9 @@ def generator(shape: Shape = SHAPES[1], **options: object) -> StyleGenerator:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_a_pair_fits_every_size_and_condition_and_reaches_every_parameter(shape: Shape, kind: str) -> None:
     num_classes, num_attributes, condition = CONDITIONS[kind]
-    told = {"num_classes": num_classes, "num_attributes": num_attributes}
-    first = generator(shape, **told)
-    second = StyleDiscriminator(shape, **SMALL, **told)
+    condition_options = {"num_classes": num_classes, "num_attributes": num_attributes}
+    first = generator(shape, **condition_options)
+    second = StyleDiscriminator(shape, **SMALL, **condition_options)
     images = first(torch.randn(5, 6), condition)
     assert images.shape == (5, shape.channels, shape.height, shape.width)
     logits = second(images, condition)
@@ -143,7 +143,9 @@ def test_in_eval_a_sample_is_a_function_of_its_own_row(kind: str) -> None:
     assert torch.equal(network.eval()(z, condition), whole)
 
 
-@pytest.mark.parametrize("build", [generator, lambda **told: StyleDiscriminator(SHAPES[1], **SMALL, **told)])
+@pytest.mark.parametrize(
+    "build", [generator, lambda **condition_options: StyleDiscriminator(SHAPES[1], **SMALL, **condition_options)]
+)
 def test_a_condition_is_heard_and_demanded(build: object) -> None:
     network = build(num_classes=3).eval()  # type: ignore[operator]
     x = torch.randn(2, 6) if isinstance(network, StyleGenerator) else torch.randn(2, 1, 28, 28)
@@ -214,11 +216,11 @@ class Linear(PathLengthGenerator):
 
 
 def play_of(network: nn.Module, noise: Tensor) -> LossContext:
-    draws = SeededNoise(0, 0, 1, 0, len(noise), len(noise), torch.device("cpu"))
+    rng = SeededNoise(0, 0, 1, 0, len(noise), len(noise), torch.device("cpu"))
     none = DiscriminatorOutput((torch.zeros(len(noise)),))
     empty = torch.zeros(len(noise))
     return LossContext(
-        empty, empty, none, none, lambda points, side: none, draws, 0, "generator", noise=noise, generator=network
+        empty, empty, none, none, lambda points, side: none, rng, 0, "generator", noise=noise, generator=network
     )
 
 
@@ -228,7 +230,7 @@ def test_the_path_length_of_a_linear_generator_has_its_closed_form() -> None:
     network, noise = Linear(), torch.randn(4, 5, requires_grad=True)
     play = play_of(network, noise)
     value = path_length(weight=2.0, every=4, decay=0.01).term(play)
-    y = play.draws.normal("path length", 1, 3, 4).view(4, 12) / 12**0.5
+    y = play.rng.normal("path length", 1, 3, 4).view(4, 12) / 12**0.5
     lengths = (y @ network.matrix).norm(dim=1)
     mean = 0.99 * 0.3 + 0.01 * lengths.mean().detach()
     torch.testing.assert_close(network.path_length_mean, mean)

@@ -58,7 +58,7 @@ def kept(where: Path, **options: object) -> ImageSource:
     return open_source(str(where), alpha="keep", cache=False, heldout=0, **options)  # type: ignore[arg-type]
 
 
-def draws(num: int, start: int = 0, total: int | None = None) -> SeededNoise:
+def rng(num: int, start: int = 0, total: int | None = None) -> SeededNoise:
     """The random numbers of rows start..start+num-1."""
     return SeededNoise(0, 3, 0, start, start + num, total or num, torch.device("cpu"))
 
@@ -102,12 +102,12 @@ def test_the_plan_tells_of_transparency_and_of_none(tmp_path: Path) -> None:
     pixels = drawn(24)
     pixels[:20, ..., 3] = 255  # an alpha channel without transparency
     some = open_source(str(folder(tmp_path / "some", pixels)), cache=False)
-    told = "4 of 24 images with transparency were laid on white; data.background=COLOUR chooses another colour, "
-    assert told + "data.alpha=keep keeps the transparency." in some.notes
+    expected = "4 of 24 images with transparency were laid on white; data.background=COLOUR chooses another colour, "
+    assert expected + "data.alpha=keep keeps the transparency." in some.notes
     assert some.shape.channels == 3
     np.save(tmp_path / "some.npy", pixels)
     laid = open_source(str(tmp_path / "some.npy"), heldout=0)
-    assert any(note.startswith(told) for note in laid.notes)
+    assert any(note.startswith(expected) for note in laid.notes)
     on_white = Image.alpha_composite(Image.new("RGBA", (8, 8), "white"), Image.fromarray(pixels[22])).convert("RGB")
     assert np.abs(laid.train.pixels[22].numpy().transpose(1, 2, 0).astype(int) - np.asarray(on_white)).max() <= 1
     pixels[..., 3] = 255
@@ -148,10 +148,10 @@ def test_the_prepared_cache_keeps_the_two_apart(tmp_path: Path, monkeypatch: pyt
 def test_each_row_has_a_background_whatever_the_parts() -> None:
     images = pictures.premultiplied(torch.from_numpy(drawn(8).transpose(0, 3, 1, 2).copy()))
     view = BackgroundAugment()
-    whole = view(images, draws(8), "real", 1.0)
-    parts = [view(images[i : i + 2], draws(2, i, 8), "real", 1.0) for i in range(0, 8, 2)]
+    whole = view(images, rng(8), "real", 1.0)
+    parts = [view(images[i : i + 2], rng(2, i, 8), "real", 1.0) for i in range(0, 8, 2)]
     assert torch.equal(whole, torch.cat(parts))
-    assert torch.equal(whole, view(images, draws(8), "real", 0.0))
+    assert torch.equal(whole, view(images, rng(8), "real", 0.0))
     assert torch.equal(whole[:, 3], images[:, 3])
     flat = whole[:, :3, :2].flatten(2)  # where nothing is seen there is one colour a row
     assert torch.equal(flat, flat[:, :, :1].expand_as(flat))
@@ -162,7 +162,7 @@ def test_each_row_has_a_background_whatever_the_parts() -> None:
 
 def test_the_error_flows_through_alpha() -> None:
     images = torch.full((2, 4, 8, 8), -0.5, requires_grad=True)
-    view = BackgroundAugment()(images, draws(2), "fake", 1.0)
+    view = BackgroundAugment()(images, rng(2), "fake", 1.0)
     (slope,) = torch.autograd.grad(view[:, :3].sum(), images)
     assert torch.allclose(slope[:, :3], torch.ones(2, 3, 8, 8))
     shade = (view[:, :3] - images[:, :3]).detach()[:, :, 0, 0] / 1.5  # of each background, in [0, 1]
@@ -171,9 +171,9 @@ def test_the_error_flows_through_alpha() -> None:
 
 def test_a_painted_background_is_told_from_a_transparent_one() -> None:
     clear = pictures.premultiplied(torch.from_numpy(drawn(4).transpose(0, 3, 1, 2).copy()))
-    shown = BackgroundAugment()(clear, draws(4), "real", 1.0)
+    shown = BackgroundAugment()(clear, rng(4), "real", 1.0)
     painted = torch.cat([shown[:, :3], torch.ones(4, 1, 8, 8)], 1)  # the same colours, opaque
-    other = BackgroundAugment()(painted, draws(4), "real", 1.0)
+    other = BackgroundAugment()(painted, rng(4), "real", 1.0)
     assert torch.equal(other[:, :3], shown[:, :3])
     assert not torch.equal(other, shown)
 
@@ -183,11 +183,11 @@ def test_augmentations_move_alpha_with_the_colours_and_recolour_neither(name: st
     options = {"diffaugment": {"policy": ("color",)}, "ada": {"pipe": ("color",)}}.get(name, {})
     images = torch.rand(16, 4, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     images[:, 3] = images[:, 0]
-    after = AUGMENTS[name](**options)(images, draws(16), "real", 1.0)
+    after = AUGMENTS[name](**options)(images, rng(16), "real", 1.0)
     assert not torch.equal(after, images)
     if options:  # of colours alone
         assert torch.equal(after[:, 3], images[:, 3])
-        assert torch.allclose(after[:, :3], AUGMENTS[name](**options)(images[:, :3], draws(16), "real", 1.0))
+        assert torch.allclose(after[:, :3], AUGMENTS[name](**options)(images[:, :3], rng(16), "real", 1.0))
     else:
         assert torch.equal(after[:, 3], after[:, 0])
 
@@ -271,5 +271,5 @@ def test_a_run_samples_judges_evaluates_and_exports(tmp_path: Path) -> None:
     assert {name: baseline[name]().sample(4, 0).shape for name in ("kernel", "markov")} == dict.fromkeys(
         ("kernel", "markov"), (4, 4, 8, 8)
     )
-    told = DOMAIN.data.describe(run.sampler.info)
-    assert "8x8 colour with transparency" in told
+    description = DOMAIN.data.describe(run.sampler.info)
+    assert "8x8 colour with transparency" in description

@@ -122,9 +122,9 @@ def test_the_plan_uses_the_rules_and_tells_them() -> None:
     assert planned.recipe.batch == 64
     assert planned.recipe.penalties["r1"].weight == 0.0002
     assert planned.recipe.ema.half_life_samples == 32  # 5% of ten steps
-    told = "\n".join(planned.notes)
+    notes = "\n".join(planned.notes)
     for words in ("Batch 64: the least of", "Weight of r1 0.0002:", "Half-life of the average generator 32 images"):
-        assert words in told
+        assert words in notes
     assert plan.settings(planned.recipe).batch == 64
 
 
@@ -132,13 +132,13 @@ def test_a_domain_without_a_rule_says_so() -> None:
     wish = plan.TrainRequest(None, TOY.recipes.table["toy"], settings=["penalties.r1.weight=auto", "batch=auto"])
     with pytest.raises(UserError, match=r'batch and penalties.r1.weight = "auto": the domain toy has no rule'):
         plan.make(wish)
-    with pytest.raises(UserError, match=r'penalties.r1.weight = "auto" is settled when a run is planned'):
+    with pytest.raises(UserError, match=r'penalties.r1.weight = "auto" is resolved when a run is planned'):
         DOMAIN.game.build(auto(DCGAN, "r1"), info(8, channels=1))
 
 
-@pytest.mark.parametrize(("side", "told"), [(32, False), (48, False), (64, True)])
-def test_a_recipe_that_fails_on_large_images_says_so(side: int, told: bool) -> None:
-    for recipe, expected in ((DOMAIN.recipes.table["rpgan"], told), (RPGAN, False)):
+@pytest.mark.parametrize(("side", "warned"), [(32, False), (48, False), (64, True)])
+def test_a_recipe_that_fails_on_large_images_says_so(side: int, warned: bool) -> None:
+    for recipe, expected in ((DOMAIN.recipes.table["rpgan"], warned), (RPGAN, False)):
         notes = resolve_auto(recipe, info(side))[1]
         assert any("take --recipe rpgan-64" in note for note in notes) == expected
     renamed = DOMAIN.recipes.table["rpgan"].changed(name="mine", limits={"side": side - 1}, beyond_limits="")

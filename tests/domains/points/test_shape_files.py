@@ -160,7 +160,7 @@ def test_meshes_far_from_the_origin_are_sampled_on_their_surface(tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    ("line", "head", "told"),
+    ("line", "head", "notes"),
     [
         ("{0:.9f} {1:.9f} {2:.9f}", "", ()),
         ("{0:.9f},{1:.9f},{2:.9f}", "", ()),
@@ -173,12 +173,12 @@ def test_meshes_far_from_the_origin_are_sampled_on_their_surface(tmp_path: Path,
         ("{0:.9f};{1:.9f};{2:.9f}", "\ufeff", ()),
     ],
 )
-def test_text_in_many_spellings(tmp_path: Path, line: str, head: str, told: tuple[str, ...]) -> None:
+def test_text_in_many_spellings(tmp_path: Path, line: str, head: str, notes: tuple[str, ...]) -> None:
     points = sphere(0)
     (tmp_path / "a.xyz").write_text(head + "".join(line.format(*point) + "\n" for point in points), encoding="utf-8")
     found, said = formats.read_text(tmp_path / "a.xyz")
     np.testing.assert_allclose(found, points, rtol=0, atol=1e-9)
-    assert said == told
+    assert said == notes
 
 
 @pytest.mark.parametrize("mark", [" ", ";", "\t"])

@@ -173,9 +173,9 @@ def bad(folder: Path, name: str, content: str) -> Path:
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, name: str, content: str, said: str) -> None:
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as caught:
         opened(bad(tmp_path / "bad", name, content))
-    assert said in str(told.value)
+    assert said in str(caught.value)
 
 
 def test_mixed_sizes_and_single_shapes(tmp_path: Path) -> None:

@@ -64,8 +64,8 @@ def note_of(source: TableSource, word: str) -> str:
 
 
 def test_sums_functions_and_orders_are_found_and_told(source: TableSource) -> None:
-    told = note_of(source, "Computed, because it holds in every row: ")
-    assert "tax = 0.2 * net, unit_cents = 100 * unit_price, total = net + tax + shipping." in told
+    found_note = note_of(source, "Computed, because it holds in every row: ")
+    assert "tax = 0.2 * net, unit_cents = 100 * unit_price, total = net + tax + shipping." in found_note
     assert "ordered <= shipped." in note_of(source, "Kept, because it holds in every row: ")
     assert [block.column for block in source.rows.blocks] == [
         "net",
@@ -122,9 +122,9 @@ def test_the_plainest_column_is_computed(tmp_path: Path) -> None:
     a, b, x = (draw.integers(1, 5_000, 400) for _ in range(3))
     rows = [[str(x_ / 100), str(a_ + b_), str(a_), str(x_), str(b_)] for a_, b_, x_ in zip(a, b, x)]
     source = source_of(file_of(tmp_path / "a.csv", ["euros", "sum", "a", "cents", "b"], rows), heldout=0.0)
-    told = note_of(source, "Computed")
-    assert "sum = a + b" in told
-    assert "cents = 100 * euros" in told
+    found_note = note_of(source, "Computed")
+    assert "sum = a + b" in found_note
+    assert "cents = 100 * euros" in found_note
 
 
 COUNTS = np.random.default_rng(0).integers(0, 900, 600)

@@ -124,7 +124,7 @@ def test_two_numbers_are_asked_for_by_rows_that_lie_near(tmp_path: Path) -> None
     one, two = made(source, 100, "x=0.50,y=-0.20")[0], made(source, 100, "x=0.50")[1]
     np.testing.assert_array_equal(one.arrays["z"], table.arrays["z"][:100])
     assert two.near == ()
-    assert [told.words for told in two.given] == ["x=0.50"]
+    assert [given.words for given in two.given] == ["x=0.50"]
     far = made(source, 20, f"x={x.max():.2f},y={y.max():.2f}")[1]
     assert far.near == ()
     assert len(far.given) == 2
@@ -152,8 +152,8 @@ def test_a_rare_level_is_reached_through_the_place_it_shares(tmp_path: Path) -> 
 )
 def test_conditions_that_few_training_rows_satisfy_are_told(tmp_path: Path, asked: str, words: str) -> None:
     source = source_of(written(tmp_path / "a.csv", 1_050, seed=1), heldout=0.0)
-    told = r"Levels of fewer than 40 training rows, hardly learnt when asked for: code \d+ of 30\."
-    assert any(re.match(told, note) for note in source.notes)
+    warning = r"Levels of fewer than 40 training rows, hardly learnt when asked for: code \d+ of 30\."
+    assert any(re.match(warning, note) for note in source.notes)
     notes = conditional_sampling.conditional_sampler(Repeater(source), asked, 0).notes
     assert len(notes) == 1 + bool(words)
     assert re.match(words, notes[-1])

@@ -77,8 +77,8 @@ def test_text_files_come_back_in_every_encoding_and_with_every_mark(
     with path.open("w", encoding=encoding, newline="") as file:
         out = csv.writer(file, delimiter=delimiter, lineterminator="\r\n" if comma else "\n", quoting=quoting)
         out.writerows([HEADER, *rows_of(encoding, comma)])
-    told = {} if encoding.startswith("utf") else {"encoding": encoding}
-    source = source_of(path, heldout=0.0, **told)
+    options = {} if encoding.startswith("utf") else {"encoding": encoding}
+    source = source_of(path, heldout=0.0, **options)
     back = written_again(source, tmp_path / "b.csv")
     assert cells_in(back, encoding, delimiter) == cells_in(path, encoding, delimiter)
     if quoting == csv.QUOTE_MINIMAL:

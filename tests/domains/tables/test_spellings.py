@@ -208,9 +208,9 @@ def test_cells_that_keep_numbers_from_being_numbers_are_named_and_can_be_read_as
     words = [odd if place % 7 == 0 else word for place, word in enumerate(cells(values, "g"))]
     column = to_table(table(a=words, b=cells(SMALL))).column("a")
     assert column.kind == kind
-    told = column.left_out or column.note
-    assert f"86% of its cells are numbers, the others are not: {odd!r} (43)." in told
-    assert f"""--set 'data.missing=["{odd}"]'""" in told
+    note = column.left_out or column.note
+    assert f"86% of its cells are numbers, the others are not: {odd!r} (43)." in note
+    assert f"""--set 'data.missing=["{odd}"]'""" in note
     found = to_table(table(a=words), missing=[odd])
     assert np.isnan(read(found)[0]).sum() == 43
     assert same(found, words)

@@ -188,8 +188,8 @@ def obedient(source: TableSource) -> conditional_metrics.Make:
         mask, values = layout.split(condition, blocks)
         random = torch.Generator().manual_seed(1)
         picked = []
-        for told, value in zip(mask, values):
-            far = ((rows - value).abs() * told).sum(1) + 1e-2 * torch.rand(len(rows), generator=random)
+        for is_given, value in zip(mask, values):
+            far = ((rows - value).abs() * is_given).sum(1) + 1e-2 * torch.rand(len(rows), generator=random)
             picked.append(rows[far.argmin()])
         return torch.where(mask > 0, values, torch.stack(picked))
 
@@ -234,8 +234,8 @@ def test_questions_are_of_every_kind_with_enough_rows(source: TableSource) -> No
     pairs = [one for one in found if one.kind == "pairs"]
     assert 3 <= len(pairs) <= conditional_metrics.MOST_OTHERS
     for one in pairs:
-        told = conditional_metrics.conditions_for(one, source, 40)[:, : len(blocks)]
-        assert (told.sum(1) == 2).all()
+        mask = conditional_metrics.conditions_for(one, source, 40)[:, : len(blocks)]
+        assert (mask.sum(1) == 2).all()
         for number in one.numbers:
             values = source.train.arrays[blocks[number].column]
             codes = len(np.unique(values[one.rows])) == 1
@@ -356,8 +356,8 @@ def test_rows_of_a_file_are_measured_like_those_of_a_run(
     assert set(written[1:]) <= set(rows)
     capsys.readouterr()
     program.score(str(table), train)
-    told = {line.split("[")[0]: float(line.split()[1]) for line in capsys.readouterr().out.splitlines()}
-    assert (told["copied_rows"], told["closer_to_training"]) == (1, 1)
+    printed = {line.split("[")[0]: float(line.split()[1]) for line in capsys.readouterr().out.splitlines()}
+    assert (printed["copied_rows"], printed["closer_to_training"]) == (1, 1)
 
 
 def test_rows_of_all_places_are_compared_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,10 +160,10 @@ def test_options_out_of_range(options: dict[str, float]) -> None:
 
 
 def play(network: TableGenerator, condition: Tensor, made: Tensor) -> LossContext:
-    draws = SeededNoise(0, 0, 0, 0, len(made), len(made), torch.device("cpu"))
+    rng = SeededNoise(0, 0, 0, 0, len(made), len(made), torch.device("cpu"))
     verdict = DiscriminatorOutput((made[:, 0],))
     return LossContext(
-        made, made, verdict, verdict, lambda points, side: verdict, draws, 0,
+        made, made, verdict, verdict, lambda points, side: verdict, rng, 0,
         "generator", condition, condition, noise(len(made)), network,
     )  # fmt: skip
 

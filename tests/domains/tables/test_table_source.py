@@ -126,8 +126,8 @@ def test_missing_numbers_are_told_more_often_than_they_are_and_bend_no_condition
     alone = knows & (mask.sum(1).numpy() == 1)
     real = np.array([word == "" for word in y])
     for missing in (True, False):
-        told = rows.arrays["x"][alone & (gone == missing)]
-        assert abs(np.median(told) - np.median(x[real == missing])) < 0.5
+        given = rows.arrays["x"][alone & (gone == missing)]
+        assert abs(np.median(given) - np.median(x[real == missing])) < 0.5
     place = source.rows.blocks[1].start
     assert not data[torch.from_numpy(gone), place].any()
 

@@ -124,8 +124,8 @@ def test_black_and_white_drawings_are_pictures_unless_told(tmp_path: Path, kind:
     info = source.info()
     assert info.payload["input"]["kind"] == "image"
     if kind in ("hard", "colour"):
-        told = opened(tmp_path, heldout=0, labels="input").info().payload
-        assert (told["input"]["kind"], told["input"]["channels"]) == ("labels", 2)
+        payload = opened(tmp_path, heldout=0, labels="input").info().payload
+        assert (payload["input"]["kind"], payload["input"]["channels"]) == ("labels", 2)
 
 
 def test_label_maps_that_look_a_little_like_drawings_stay_label_maps(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ GREY, COLOUR = Side(1), Side(3)
 NAMES = [name for name, recipe in DOMAIN.recipes.table.items() if recipe.generator.kind in TINY]
 
 
-def draws(rows: int, start: int = 0, total: int | None = None, step: int = 0) -> SeededNoise:
+def rng(rows: int, start: int = 0, total: int | None = None, step: int = 0) -> SeededNoise:
     return SeededNoise(0, step, 0, start, start + rows, total or rows, torch.device("cpu"))
 
 
@@ -48,8 +48,8 @@ def tiny(name: str, **changes: Any) -> Recipe:
     plain = chosen.changed(
         generator=part(kind, **TINY[kind]), discriminator=part(judge.kind, **{**judge.options, "width": 4})
     )
-    settled, _ = DOMAIN.game.resolve_auto(plain.changed(conditional=True, batch=4, steps=3, **changes), Small().info)
-    return settled.with_schedules_in_steps()
+    resolved, _ = DOMAIN.game.resolve_auto(plain.changed(conditional=True, batch=4, steps=3, **changes), Small().info)
+    return resolved.with_schedules_in_steps()
 
 
 class Small:
@@ -188,7 +188,7 @@ def test_scales_and_the_input_of_the_discriminator() -> None:
 def play(fake: Tensor, real: Tensor, condition: Tensor, generator: nn.Module | None = None, **more: Any) -> LossContext:
     silent = DiscriminatorOutput((fake.new_zeros(len(fake)),))
     return LossContext(
-        real, fake, silent, silent, lambda points, side: silent, draws(len(fake)), 0, "generator", condition, condition,
+        real, fake, silent, silent, lambda points, side: silent, rng(len(fake)), 0, "generator", condition, condition,
         torch.zeros(len(fake), 1), generator, real, fake, **more,
     )  # fmt: skip
 
@@ -202,9 +202,9 @@ def test_feature_matching_by_hand() -> None:
     fake = torch.zeros(2, 1, 2, 2)
     made = DiscriminatorOutput((torch.zeros(2),), (torch.zeros(2, 3), torch.zeros(2, 4, 1)))
     wanted = DiscriminatorOutput((torch.zeros(2),), (torch.full((2, 3), 2.0), torch.full((2, 4, 1), -4.0)))
-    with_real = LossContext(fake, fake, wanted, made, lambda points, side: made, draws(2), 0, "generator")
+    with_real = LossContext(fake, fake, wanted, made, lambda points, side: made, rng(2), 0, "generator")
     torch.testing.assert_close(terms.feature_matching(1.0).term(with_real), torch.tensor([3.0, 3.0]))
-    alone = LossContext(fake, fake, made, made, lambda points, side: wanted, draws(2), 0, "generator")
+    alone = LossContext(fake, fake, made, made, lambda points, side: wanted, rng(2), 0, "generator")
     torch.testing.assert_close(terms.feature_matching(1.0).term(alone), torch.tensor([3.0, 3.0]))
 
 
@@ -299,7 +299,7 @@ def test_contrast_moves_what_was_made_towards_the_input_and_never_the_input(iden
         assert real.grad is None
         return
     target = real.detach().requires_grad_(True)
-    where = draws(2).uniform("places", 5)
+    where = rng(2).uniform("places", 5)
     (key,), (query,) = (network.vectors(target, x, where) for x in (target.detach(), network(target, target)))
     alike = query @ key.transpose(1, 2) / 0.07
     lost = torch.logsumexp(alike, 2) - alike.diagonal(dim1=1, dim2=2)
@@ -330,7 +330,7 @@ def exchange(past: ReplayBuffer, values: Tensor, step: int, shares: int = 1) -> 
     """One turn's fakes through the pool, in micro-batches."""
     total, parts = len(values), []
     for rows in torch.arange(total).chunk(shares):
-        at = draws(len(rows), int(rows[0]), total, step)
+        at = rng(len(rows), int(rows[0]), total, step)
         batch = Batch(values[rows].view(-1, 1, 1, 1), None)
         parts.append(past.exchange(batch, MicroBatch(None, at, step)).data.flatten())
     return torch.cat(parts)
@@ -377,7 +377,7 @@ def test_a_cycle_is_two_games() -> None:
     game = DOMAIN.game.build(recipe, source.info)
     assert isinstance(game, Cycle)
     rows = source.batch(torch.arange(4))
-    share = MicroBatch(rows, draws(4), 0)
+    share = MicroBatch(rows, rng(4), 0)
     found = game.terms("generator", share)
     assert set(found) == {"loss", "cycle", "back/loss", "back/cycle"}
     network: Any = game.players["generator"]
@@ -392,8 +392,8 @@ def test_a_cycle_is_two_games() -> None:
     torch.testing.assert_close(found["back/cycle"], 10 * (network(zero, home) - rows.data).abs().mean())
     real, made = (judge.of_input(x, rows.data).logits[0] for x in (rows.condition, home))
     torch.testing.assert_close(found["back/loss"], nn.functional.softplus(real - made).mean())
-    told = game.terms("discriminator", share)
-    assert set(told) == {"loss", "r1", "back/loss", "back/r1"}
+    terms = game.terms("discriminator", share)
+    assert set(terms) == {"loss", "r1", "back/loss", "back/r1"}
 
 
 @pytest.mark.parametrize("name", ["pix2pix", "cyclegan", "cut"])
@@ -451,12 +451,12 @@ def test_the_recipe_follows_the_data() -> None:
 def test_the_pixel_distance_follows_the_input() -> None:
     """Ten for images; no such term where a label map leaves the target open; a stated number stays."""
     recipe, info = DOMAIN.recipes.table["pix2pix"], Small().info
-    settled, (note,) = DOMAIN.game.resolve_auto(recipe, info)
-    assert settled.penalties["pixel"].weight == 10
+    resolved, (note,) = DOMAIN.game.resolve_auto(recipe, info)
+    assert resolved.penalties["pixel"].weight == 10
     assert "Weight of the pixel distance 10" in note
     maps = infos.of_pairs(Side(3, "labels", ((0,), (1,), (2,))), Side(3))
-    settled, (note,) = DOMAIN.game.resolve_auto(recipe, maps)
-    assert set(settled.penalties) == {"r1", "r2"}
+    resolved, (note,) = DOMAIN.game.resolve_auto(recipe, maps)
+    assert set(resolved.penalties) == {"r1", "r2"}
     assert "No pixel distance" in note
     stated = recipes.override(recipe, ["penalties.pixel.weight=2"])
     assert DOMAIN.game.resolve_auto(stated, maps) == (stated, ())

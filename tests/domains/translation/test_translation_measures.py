@@ -22,20 +22,20 @@ GREY, COLOUR, MAP = Side(1), Side(3), Side(3, "labels", ((0,), (1,), (2,)))
 
 def smooth(num: int, channels: int, seed: int) -> Tensor:
     """(N, C, 32, 32) uint8 of soft shapes."""
-    draws = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(num, channels, 6, 6, generator=draws) * 200 + 20
+    rng = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(num, channels, 6, 6, generator=rng) * 200 + 20
     return torch.nn.functional.interpolate(coarse, (32, 32), mode="bicubic").clamp(0, 255).to(torch.uint8)
 
 
 def maps(num: int, seed: int) -> Tensor:
-    draws = torch.Generator().manual_seed(seed)
-    cells = torch.randint(3, (num, 1, 4, 4), generator=draws)
+    rng = torch.Generator().manual_seed(seed)
+    cells = torch.randint(3, (num, 1, 4, 4), generator=rng)
     return cells.repeat_interleave(8, 2).repeat_interleave(8, 3).to(torch.uint8)
 
 
 def painted(labels: Tensor, seed: int) -> Tensor:
-    draws = torch.Generator().manual_seed(seed)
-    return (labels * 80 + 30 + 10 * torch.randn(labels.shape, generator=draws)).clamp(0, 255).to(torch.uint8)
+    rng = torch.Generator().manual_seed(seed)
+    return (labels * 80 + 30 + 10 * torch.randn(labels.shape, generator=rng)).clamp(0, 255).to(torch.uint8)
 
 
 def source(a: Tensor, b: Tensor, sides: tuple[Side, Side], paired: bool, num_held: int) -> PairSource:

@@ -75,10 +75,10 @@ def run(maker: Hand, out: Path, *inputs: Path, **more: Any) -> list[Path]:
 
 
 def saved(path: Path, channels: int, bits: int = 8, size: tuple[int, int] = (21, 34), alpha: bool = False) -> Any:
-    draws = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     kind = np.uint8 if bits == 8 else np.uint16
-    values = draws.integers(0, 2**bits, (*size, channels)).astype(kind)
-    cover = draws.integers(0, 2**bits, size).astype(kind) if alpha else None
+    values = rng.integers(0, 2**bits, (*size, channels)).astype(kind)
+    cover = rng.integers(0, 2**bits, size).astype(kind) if alpha else None
     write(path, values, cover)
     return values, cover
 

@@ -15,8 +15,8 @@ from zerosum.domains.translation.writing import Metadata, deep_png, metadata_of,
 
 
 def values(bits: int, channels: int, seed: int = 0) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
-    draws = np.random.default_rng(seed)
-    found = draws.integers(0, 2**bits, (9, 13, channels))
+    rng = np.random.default_rng(seed)
+    found = rng.integers(0, 2**bits, (9, 13, channels))
     return found.astype(np.uint8) if bits == 8 else found.astype(np.uint16)
 
 

@@ -128,26 +128,28 @@ def _images(values: npt.NDArray[Any], options: ImageOptions, where: str) -> tupl
     rows = options.rows(len(values))
     _, channels, height, width = (1 if axis is None else values.shape[axis] for axis in axes)
     check_memory(len(rows), channels, height, width, where)
-    pixels, told = to_bytes(values, rows, where)
+    pixels, range_notes = to_bytes(values, rows, where)
     if values.ndim == 3:
         pixels = pixels[:, None]
     elif axes[1] == 3:
         pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-    pixels, told = (pixels, told) if channels != RGBA else _transparent(pixels, options, where, told)
+    pixels, range_notes = (
+        (pixels, range_notes) if channels != RGBA else _transparent(pixels, options, where, range_notes)
+    )
     if options.alpha == "keep" and channels != RGBA:
         raise opaque(where)
     channels = pixels.shape[1]
     size, new_channels = options.resolution or (height, width), options.channels or channels
     check_memory(len(rows), new_channels, *size, where)
     if size != (height, width):
-        told = (*told, f"{len(rows)} images were resized from {height}x{width} to {size[0]}x{size[1]}.")
+        range_notes = (*range_notes, f"{len(rows)} images were resized from {height}x{width} to {size[0]}x{size[1]}.")
     if new_channels != channels:
-        told = (*told, f"{len(rows)} images were made {'grey' if new_channels == 1 else 'RGB'}.")
-    return refit(pixels, size, new_channels, options.crop), (*notes, *told)
+        range_notes = (*range_notes, f"{len(rows)} images were made {'grey' if new_channels == 1 else 'RGB'}.")
+    return refit(pixels, size, new_channels, options.crop), (*notes, *range_notes)
 
 
 def _transparent(
-    pixels: Pixels, options: ImageOptions, where: str, told: tuple[str, ...]
+    pixels: Pixels, options: ImageOptions, where: str, notes: tuple[str, ...]
 ) -> tuple[Pixels, tuple[str, ...]]:
     """(N, 4, H, W) as it is, without the colours that mean nothing, or laid on the background; and the notes with one on it."""
     num, alpha = len(pixels), pixels[:, 3:]
@@ -155,7 +157,7 @@ def _transparent(
     if options.alpha == "keep":
         if not count:
             raise opaque(where)
-        return pixels * (alpha > 0), (*told, f"{count} of {num} images have transparency, which is kept.")
+        return pixels * (alpha > 0), (*notes, f"{count} of {num} images have transparency, which is kept.")
     import torch
 
     from zerosum.data.images.pictures import pixels_on_background
@@ -165,7 +167,7 @@ def _transparent(
         f"{count} of {num} images with transparency were laid on {options.background}; data.background=COLOUR chooses "
         "another colour, data.alpha=keep keeps the transparency."
     )
-    return laid, (*told, more) if count else told
+    return laid, (*notes, more) if count else notes
 
 
 def _layout(shape: tuple[int, ...], where: str) -> tuple[tuple[int, int | None, int, int], tuple[str, ...]]:
@@ -174,8 +176,8 @@ def _layout(shape: tuple[int, ...], where: str) -> tuple[tuple[int, int | None, 
         return (0, None, 1, 2), ()
     last, first = shape[3] in CHANNELS, shape[1] in CHANNELS
     if last and first:
-        told = f"{where}: shape {shape} fits both layouts; it was read as (N, H, W, C) with {shape[3]} channel(s)."
-        return (0, 3, 1, 2), (told,)
+        note = f"{where}: shape {shape} fits both layouts; it was read as (N, H, W, C) with {shape[3]} channel(s)."
+        return (0, 3, 1, 2), (note,)
     if last:
         return (0, 3, 1, 2), ()
     if first:
@@ -226,11 +228,11 @@ def to_bytes(values: npt.NDArray[Any], rows: npt.NDArray[np.int64], where: str) 
     if values.dtype.kind == "f":
         _check_finite(values, rows, where)
     low, high = _range(values, rows)
-    scale, shift, told = _scaling(values.dtype.kind == "f", low, high, where)
+    scale, shift, notes = _scaling(values.dtype.kind == "f", low, high, where)
     out = np.empty((len(rows), *values.shape[1:]), np.uint8)
     for start, part in _chunks(values, rows):
         out[start : start + len(part)] = np.rint((part.astype(np.float64) + shift) * scale)
-    return out, (*told, *dark_note(int(out.max())))
+    return out, (*notes, *dark_note(int(out.max())))
 
 
 def _scaling(floating: bool, low: float, high: float, where: str) -> tuple[float, float, tuple[str, ...]]:

@@ -82,9 +82,9 @@ def _numbers(cells: Sequence[str], columns: Sequence[str], where: str) -> tuple[
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            told = "no value" if not cell.strip() else f"{cell.strip()!r} is not a finite number"
+            problem = "no value" if not cell.strip() else f"{cell.strip()!r} is not a finite number"
             raise UserError(
-                f"{where}, column {column!r}: {told}. Every column must hold numbers and every image have all of them: "
+                f"{where}, column {column!r}: {problem}. Every column must hold numbers and every image have all of them: "
                 "fill in the value, or remove the row's image or the column (write names of kinds as columns of 0 and 1)."
             )
         found.append(value)

@@ -89,12 +89,12 @@ def split_of(names: Sequence[str]) -> Split:
         return Split(train, held, rows["unlabelled"], depth + 1, depth + 1, tuple(notes))
     inner = {parts[i][1] for i in held if len(parts[i]) > 2}
     if held and not train and (inner <= tops["other"] if other else loose and not inner) and (inner or not other):
-        told = f"{len(held):,} images of {_listed(tops['heldout'])} are held out; those beside it are for training."
-        return Split(tuple(sorted((*other, *loose))), held, rows["unlabelled"], depth, depth + 1, (told,))
+        note = f"{len(held):,} images of {_listed(tops['heldout'])} are held out; those beside it are for training."
+        return Split(tuple(sorted((*other, *loose))), held, rows["unlabelled"], depth, depth + 1, (note,))
     if not (other or loose):
         named = tops["heldout"] | tops["unlabelled"]
-        told = f"There is no train/ beside {_listed(named)}: all images are trained on."
-        return Split(tuple(range(len(names))), depth=depth + 1, notes=(told,) if len(named) > 1 else ())
+        note = f"There is no train/ beside {_listed(named)}: all images are trained on."
+        return Split(tuple(range(len(names))), depth=depth + 1, notes=(note,) if len(named) > 1 else ())
     notes = [
         f"{_listed([word])} is not taken for a part of a split, because folders or images of other names lie beside it. If it is "
         "one, give the path of that part, or move the others away."
@@ -151,8 +151,8 @@ def _classes(
             (),
             (f"{lie}, so the folders are not used as labels. Move these images into folders of their classes.",),
         )
-    told = f"{len(stray)} image(s) beside the class folders have no label and are left out: {_some(names, stray)}."
-    return tuple(found), stray, (told,) if stray else ()
+    note = f"{len(stray)} image(s) beside the class folders have no label and are left out: {_some(names, stray)}."
+    return tuple(found), stray, (note,) if stray else ()
 
 
 def _held_classes(
@@ -169,8 +169,8 @@ def _held_classes(
             f"{where}: the held-out class {unknown[0]!r} has no training images. Training classes: "
             f"{', '.join(class_names)}. Rename or remove the folder."
         )
-    told = f"{len(stray)} held-out image(s) beside the class folders are left out: {_some(names, stray)}."
-    return kept, {i: class_names.index(inner[i][0]) for i in kept}, (told,) if stray else ()
+    note = f"{len(stray)} held-out image(s) beside the class folders are left out: {_some(names, stray)}."
+    return kept, {i: class_names.index(inner[i][0]) for i in kept}, (note,) if stray else ()
 
 
 def by_label(plan: Arrangement, labels: Sequence[str], where: Path) -> Arrangement:
@@ -240,7 +240,7 @@ class Listing:
 
     others: number of other files for each ending. num_links: of links that were not followed. table: the attributes that lie
     beside the images. labels: the text that labels each image, where the source carries them apart from the paths; else
-    empty. told: further notes.
+    empty. label_notes: further notes.
     """
 
     members: tuple[Member, ...]
@@ -248,7 +248,7 @@ class Listing:
     num_links: int = 0
     table: Callable[[], AttributeTable] | None = None
     labels: tuple[str, ...] = ()
-    told: tuple[str, ...] = ()
+    label_notes: tuple[str, ...] = ()
 
     @property
     def num_bytes(self) -> int:
@@ -265,7 +265,7 @@ class Listing:
 
     def notes(self) -> tuple[str, ...]:
         """One sentence for each kind of thing that was passed over."""
-        return (*passed_over(self.others, self.num_links), *self.told)
+        return (*passed_over(self.others, self.num_links), *self.label_notes)
 
 
 def passed_over(others: Mapping[str, int], num_links: int) -> tuple[str, ...]:

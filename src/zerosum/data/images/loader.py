@@ -38,8 +38,8 @@ def load_listing(name: str, listing: Listing, options: ImageOptions, where: Path
     if table is not None and options.uses_labels:
         unused = _arranged(listing, True, where).class_names
         options = replace(options, labelled=False)
-        told = f"There are attributes, so the {len(unused)} classes are not used (data.attributes=false: they are)."
-        plan = replace(plan, notes=(*plan.notes, told)) if unused else plan
+        note = f"There are attributes, so the {len(unused)} classes are not used (data.attributes=false: they are)."
+        plan = replace(plan, notes=(*plan.notes, note)) if unused else plan
     raw = _read(_Reading(name, listing, plan, options, where))
     if options.uses_labels:
         return replace(raw, table=table)

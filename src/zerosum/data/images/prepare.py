@@ -150,8 +150,8 @@ def _make(aside: Path, place: Path, task: Task, listing_print: str) -> None:
         f"{len(rows):,} decoded images ({len(rows) * task.row_bytes * channels / task.channels / 2**20:,.0f} MiB) are kept in "
         f"{place}; they were made in {seconds:,.0f} s ({len(rows) / seconds:,.0f} images/s)."
     )
-    told = (*task.notes, *(parallel_decode.without_colour(done) if grey else done), *skipped, *notes, kept_in)
-    cache.describe(aside, listing_print, about | {"notes": told})
+    all_notes = (*task.notes, *(parallel_decode.without_colour(done) if grey else done), *skipped, *notes, kept_in)
+    cache.describe(aside, listing_print, about | {"notes": all_notes})
 
 
 class _Scratch:

@@ -86,14 +86,14 @@ def list_shards(shards: Sequence[Path], where: Path) -> Listing:
     order = sorted(range(len(found.images)), key=lambda i: natural(found.images[i].name))
     members = tuple(_renamed(found.images[i], cut) for i in order)
     sides = [found.sides.get(found.keys[i], _Side()) for i in order]
-    labels, told = _labels(sides, members)
+    labels, label_notes = _labels(sides, members)
     links = f"{found.num_links} link(s), device(s) or sparse file(s) were passed over."
     return Listing(
         members,
         found.others,
         table=found.table or _table(sides, members, where),
         labels=labels,
-        told=(*told, *([links] if found.num_links else [])),
+        label_notes=(*label_notes, *([links] if found.num_links else [])),
     )
 
 

@@ -246,9 +246,9 @@ def _changed(images: Tensor, augment: Augment, strength: float, seed: int) -> Te
     """uint8 as the probe sees them: the augmented images that differ from those they were made of."""
     found = []
     for number, part in enumerate(torch.split(images, ROWS)):
-        draws = SeededNoise(seed, number, 0, 0, len(part), len(part), torch.device("cpu"))
+        rng = SeededNoise(seed, number, 0, 0, len(part), len(part), torch.device("cpu"))
         with torch.no_grad():
-            after = augment(part, draws, "leak", strength)
+            after = augment(part, rng, "leak", strength)
         found.append(_seen(after[(to_pixels(after) != to_pixels(part)).flatten(1).any(1)]))
     return torch.cat(found)
 

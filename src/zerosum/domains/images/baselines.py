@@ -49,11 +49,11 @@ class Markov:
 
     def sample(self, num: int, seed: int) -> Tensor:
         """(num, T) int64 sequences."""
-        draws = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(seed)
         code, made = torch.zeros(num, dtype=torch.int64), torch.empty(num, self.length, dtype=torch.int64)
         for position in range(self.length):
             first, last = self._found(self._placed(code, position))
-            chance = torch.rand(num, generator=draws, dtype=torch.float64)
+            chance = torch.rand(num, generator=rng, dtype=torch.float64)
             occurrence = first + (chance * (last - first)).long()
             made[:, position] = self.successors[occurrence].long()
             code = self._after(code, made[:, position])

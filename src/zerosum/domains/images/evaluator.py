@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class ImageEvaluator:
     """Measures of a generator against one source of images.
 
-    choice: the extractor (see `extractors`) and the number of samples compared; by default 1,000, or 2,000 from 10,000
+    options: the extractor (see `extractors`) and the number of samples compared; by default 1,000, or 2,000 from 10,000
     training images on, in the features of a small classifier trained once on the source's own labels (kept in
     `cache_dir`), or of a fixed random network where there are none. It and the features of the reals are made at the first
     use. `num_fakes` is the number of fakes that `evaluate` needs; `num_samples` of them are compared with as many reals. `notes`
@@ -46,20 +46,20 @@ class ImageEvaluator:
         num_samples: int | None = None,
         cache_dir: Path | None = None,
         seed: int = 0,
-        choice: EvalOptions = EvalOptions(),
+        options: EvalOptions = EvalOptions(),
     ) -> None:
-        requested, rows = num_samples or choice.num, len(source.train.pixels)
+        requested, rows = num_samples or options.num, len(source.train.pixels)
         if requested and requested < FEWEST:
             raise UserError(f"num_samples: {requested} is too few to compare distributions; give {FEWEST} or more")
-        if choice.num > rows:
+        if options.num > rows:
             raise UserError(
-                f"--num {choice.num} is more than the {rows:,} training images; as many reals as fakes are compared. "
+                f"--num {options.num} is more than the {rows:,} training images; as many reals as fakes are compared. "
                 f"Use --num {rows} or less."
             )
         self.source, self.seen = source, source.seen
         self.num_samples = min(requested or (2000 if rows >= 10_000 else 1000), rows)
         self.num_fakes = max(self.num_samples, stacked.NUM_SAMPLES if self.seen.measure == "stacked" else 0)
-        self.cache_dir, self.seed, self.choice = cache_dir, seed, choice
+        self.cache_dir, self.seed, self.options = cache_dir, seed, options
         self.notes: list[str] = []
         self._prepared: RealFeatures | None = None
         self._copy_keys: measures.CopyKeys | None = None
@@ -69,7 +69,7 @@ class ImageEvaluator:
         """The extractor and the features of the reals; trains or loads the classifier at the first call."""
         if self._prepared is None:
             stage("classifier and features of the real images", needed=True, once=True)
-            self._prepared = prepare(self.seen, self.choice, self.num_samples, self.seed, self.cache_dir)
+            self._prepared = prepare(self.seen, self.options, self.num_samples, self.seed, self.cache_dir)
         return self._prepared
 
     @functools.cached_property
@@ -163,8 +163,8 @@ UnitJudge = Callable[[Tensor, Tensor | None], Tensor]
 class PixelEvaluator:
     """ImageEvaluator for samples in [-1, 1]: they are measured as the 8-bit images that would be saved."""
 
-    def __init__(self, source: ImageSource, seed: int, choice: EvalOptions = EvalOptions()) -> None:
-        self.inner = ImageEvaluator(source, seed=seed, choice=choice)
+    def __init__(self, source: ImageSource, seed: int, options: EvalOptions = EvalOptions()) -> None:
+        self.inner = ImageEvaluator(source, seed=seed, options=options)
         self._num_classes = source.shape.num_classes
         # A classifier of large images takes minutes: it is left to the evaluation, and the health numbers use random features.
         self._at_once = source.train.pixels[0].numel() <= CHEAP_VALUES
@@ -188,9 +188,9 @@ class PixelEvaluator:
         """Number of samples that `evaluate` needs."""
         return self.inner.num_fakes
 
-    def adjusted(self, choice: EvalOptions) -> PixelEvaluator:
+    def adjusted(self, options: EvalOptions) -> PixelEvaluator:
         """The same measures with another extractor or another number of samples."""
-        return PixelEvaluator(self.inner.source, self.inner.seed, choice)
+        return PixelEvaluator(self.inner.source, self.inner.seed, options)
 
     def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: UnitJudge | None) -> Sequence[Record]:
         """All measures of (N, C, H, W) samples in [-1, 1]."""

@@ -61,7 +61,7 @@ def has_classes(source: ImageSource) -> bool:
     return source.train.labels is not None and int(source.shape.num_classes) > 1
 
 
-def make_classifier(source: ImageSource, choice: EvalOptions, cache_dir: Path | None) -> Extractor:
+def make_classifier(source: ImageSource, options: EvalOptions, cache_dir: Path | None) -> Extractor:
     """The classifier of this source. UserError when it has no labels."""
     labels = source.train.labels
     if labels is None or not has_classes(source):
@@ -83,22 +83,22 @@ def resize_note(height: int, width: int) -> str:
     return "none" if small == (height, width) else f"bilinear, antialiased, to {small[0]}x{small[1]}"
 
 
-def make_random(source: ImageSource, choice: EvalOptions, cache_dir: Path | None) -> Extractor:
+def make_random(source: ImageSource, options: EvalOptions, cache_dir: Path | None) -> Extractor:
     """The random network for images of the source's shape."""
     shape = source.shape
     network = random_features((shape.channels, shape.height, shape.width))
     return Extractor(network.name, network.sha256, resize_note(shape.height, shape.width), network.features)
 
 
-def make_from_file(source: ImageSource, choice: EvalOptions, cache_dir: Path | None) -> Extractor:
+def make_from_file(source: ImageSource, options: EvalOptions, cache_dir: Path | None) -> Extractor:
     """The user's network: float32 images (N, C, H, W) with values 0..255, any N, to features (N, D).
 
-    UserError unless `choice.trust`, and when the file is no such network.
+    UserError unless `options.trust`, and when the file is no such network.
     """
-    path = path_of(choice.extractor.partition(":")[2])
+    path = path_of(options.extractor.partition(":")[2])
     if not is_regular(path):
         raise UserError(f"--extractor file:PATH: there is no file {str(path)!r}.")
-    if not choice.trust:
+    if not options.trust:
         raise UserError(
             f"{path} would run code when it is loaded: TorchScript files are programs, and torch.export files hold "
             "pickles, which can do anything that you can. If you made it, or trust who did, add --trust."
@@ -140,9 +140,9 @@ def _load_file(path: Path) -> Callable[[Tensor], Any]:
         ) from error
 
 
-def make_inception(source: ImageSource, choice: EvalOptions, cache_dir: Path | None) -> Extractor:
+def make_inception(source: ImageSource, options: EvalOptions, cache_dir: Path | None) -> Extractor:
     """The network with the weights of --weights, else those kept from an earlier download, else a download if allowed."""
-    network, sha256 = load_inception(choice.weights or weights_file(choice.download, cache_dir))
+    network, sha256 = load_inception(options.weights or weights_file(options.download, cache_dir))
     standard = sha256 == SHA256
     name = f"{NAME if standard else 'inception-of-other-weights'}-{sha256[:8]}"
     resize = f"bicubic, antialiased, to {SIDE}x{SIDE}, float"
@@ -157,23 +157,23 @@ EXTRACTORS: dict[str, Callable[[ImageSource, EvalOptions, Path | None], Extracto
 }
 
 
-def make_extractor(source: ImageSource, choice: EvalOptions, cache_dir: Path | None = None) -> Extractor:
+def make_extractor(source: ImageSource, options: EvalOptions, cache_dir: Path | None = None) -> Extractor:
     """The requested extractor; by default the classifier of the source's labels, or the random network without labels.
 
     UserError for an unknown name, and where the extractor cannot be made.
     """
-    name, colon, rest = choice.extractor.partition(":")
+    name, colon, rest = options.extractor.partition(":")
     if colon and name != "file":
         raise UserError(
-            f"--extractor {choice.extractor!r}: only file:PATH takes something behind a colon, not {rest!r}."
+            f"--extractor {options.extractor!r}: only file:PATH takes something behind a colon, not {rest!r}."
         )
     if not name:
         name = "classifier" if has_classes(source) else "random"
     offered = {"file:PATH" if one == "file" else one: make for one, make in EXTRACTORS.items()}
     make = EXTRACTORS["file"] if name == "file" else known_as(name, offered, "extractor")
-    if choice.weights is not None and name != "inception":
+    if options.weights is not None and name != "inception":
         raise UserError(f"--weights: the extractor {name!r} takes none; they belong to --extractor inception.")
-    return make(source, choice, cache_dir)
+    return make(source, options, cache_dir)
 
 
 def label_classifier(source: ImageSource, cache_dir: Path | None = None) -> Extractor | None:
@@ -229,9 +229,9 @@ def some(images: Images, num: int, seed: int) -> tuple[Tensor, Tensor | None]:
     return images.pixels[order], None if images.labels is None else images.labels[order]
 
 
-def prepare(source: ImageSource, choice: EvalOptions, num: int, seed: int, cache_dir: Path | None) -> RealFeatures:
+def prepare(source: ImageSource, options: EvalOptions, num: int, seed: int, cache_dir: Path | None) -> RealFeatures:
     """Makes the extractor, and the classifier where there are labels, and extracts `num` reals, trained on and held out."""
-    extractor, own = make_extractor(source, choice, cache_dir), label_classifier(source, cache_dir)
+    extractor, own = make_extractor(source, options, cache_dir), label_classifier(source, cache_dir)
     pixels, labels = some(source.train, num, seed)
     real = extract(extractor, pixels, extractor.batch)
     heldout, classes, accuracy = None, None, None

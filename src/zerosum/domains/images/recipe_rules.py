@@ -10,7 +10,7 @@ import math
 
 from zerosum.domain import DatasetInfo, pair, penalty_maker
 from zerosum.engine.optimizers import Schedule
-from zerosum.recipe import Recipe, settled
+from zerosum.recipe import Recipe, resolved_number
 
 FEW_IMAGES = 1_000
 """With fewer images a plain discriminator memorises them before the generator has learned anything."""
@@ -125,14 +125,14 @@ def weight_rule(name: str, recipe: Recipe, info: DatasetInfo) -> tuple[float | S
             f"{start:g}, falling to a tenth: {PAIRED} x ({side:.0f} px / 32)^{PAIRED_POWER}, "
             "the middle of the presets of R3GAN"
         )
-    batch = settled(recipe.batch, "batch")
+    batch = resolved_number(recipe.batch, "batch")
     weight = float(f"{LOGISTIC * side**2 / batch:.2g}")
     return weight, f"{weight:g}: {LOGISTIC} x {side:.0f}^2 pixels / batch {batch}, the rule of StyleGAN2-ADA"
 
 
 def half_life_rule(recipe: Recipe) -> tuple[float, str]:
     """Long enough to smooth the samples, short enough to forget the beginning of this run."""
-    batch = settled(recipe.batch, "batch")
+    batch = resolved_number(recipe.batch, "batch")
     usual, most = HALF_LIFE_IMAGES * batch, HALF_LIFE_SHARE * recipe.steps * batch
     return max(1.0, min(usual, most)), (
         f"the lesser of {HALF_LIFE_IMAGES:g} x batch {batch} and {HALF_LIFE_SHARE:.0%} of the "

@@ -82,14 +82,14 @@ class LatentDuel(Duel):
         """The mean Chamfer distance between clouds and their reconstructions from `seen` random points of each."""
         assert batch.real is not None, "the auto-encoder's turn draws reals"
         clouds = batch.real.data
-        order = batch.draws.uniform("seen", clouds.shape[1]).argsort(1)[:, : self.whole.seen]
+        order = batch.rng.uniform("seen", clouds.shape[1]).argsort(1)[:, : self.whole.seen]
         seen = clouds.gather(1, order[:, :, None].expand(-1, -1, clouds.shape[2]))
         return chamfer(self.whole.rebuild(self.whole.encode(seen)).float(), clouds).mean()
 
     def _on_codes(self, batch: MicroBatch) -> MicroBatch:
         """The micro-batch with rows of the stored codes as its reals."""
         bank = self._stored_codes()
-        rows = batch.draws.integers("rows", len(bank))
+        rows = batch.rng.integers("rows", len(bank))
         condition = None if bank.condition is None else bank.condition[rows]
         return replace(batch, real=Batch(bank.data[rows], condition))
 

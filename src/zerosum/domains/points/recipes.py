@@ -53,5 +53,8 @@ RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (LATENT, RAW)
 
 def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
     """The default recipe of a source, and the reason."""
-    told = f", told which of {info.num_classes} classes" if info.num_classes else ""
-    return "points-latent", f"{info.num_rows:,} shapes of {info.sample.axes['points']} points: a game on codes{told}"
+    condition = f", told which of {info.num_classes} classes" if info.num_classes else ""
+    return (
+        "points-latent",
+        f"{info.num_rows:,} shapes of {info.sample.axes['points']} points: a game on codes{condition}",
+    )

@@ -11,7 +11,7 @@ from zerosum.domain import DatasetInfo, both
 from zerosum.engine.devices import multiplies_faster
 from zerosum.engine.optimizers import Schedule
 from zerosum.engine.seeds import Prior
-from zerosum.recipe import AverageConfig, Component, PenaltyConfig, Recipe, part, settled
+from zerosum.recipe import AverageConfig, Component, PenaltyConfig, Recipe, part, resolved_number
 
 TABLE = Recipe(
     name="table",
@@ -101,7 +101,7 @@ def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, 
         recipe = recipe.changed(penalties={**recipe.penalties, **changed})
         notes.append(f"Weight of {' and '.join(waiting)} {weight:g}, falling to {weight * FALL:g}: {where}.")
     if recipe.ema.half_life_samples == "auto":
-        half_life = HALF_LIFE_STEPS * settled(recipe.batch, "batch")
+        half_life = HALF_LIFE_STEPS * resolved_number(recipe.batch, "batch")
         recipe = recipe.changed(ema=recipe.ema.model_copy(update={"half_life_samples": float(half_life)}))
         notes.append(f"Half-life of the average generator {half_life:,} rows: {HALF_LIFE_STEPS} batches.")
     if _is_faster_in_bfloat16(recipe):

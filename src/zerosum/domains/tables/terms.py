@@ -26,9 +26,9 @@ def told_columns(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
             raise ValueError("the penalty `told_columns` needs conditions and a generator of tables")
         made = generator.raw(play.noise, play.fake_condition).float()
         num = len(generator.blocks)
-        told, values = play.fake_condition[:, :num], play.fake_condition[:, num:]
+        mask, values = play.fake_condition[:, :num], play.fake_condition[:, num:]
         lost = torch.stack([_lost(block, made, values) for block in generator.blocks], 1)
-        missed: Tensor = (lost * told).sum(1) / told.sum(1).clamp_min(1)
+        missed: Tensor = (lost * mask).sum(1) / mask.sum(1).clamp_min(1)
         return missed
 
     return Penalty("told_columns", function, weight, every, ("generator",), second_order=False)

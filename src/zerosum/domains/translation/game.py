@@ -155,15 +155,15 @@ class ReplayBuffer:
         new = fakes.data
         if not self.size:
             return fakes
-        places = -(-self.size // batch.draws.total)
+        places = -(-self.size // batch.rng.total)
         start = self._allocate(new, batch, places)
         assert self.past is not None
         assert self.filled is not None
         rows = slice(start, start + len(new))
         past, filled = self.past[rows], self.filled[rows]
         full = filled >= places
-        replaced = full & (batch.draws.uniform("past fakes: swap") < 0.5)
-        place = torch.where(full, batch.draws.integers("past fakes: place", places), filled.clamp(max=places - 1))
+        replaced = full & (batch.rng.uniform("past fakes: swap") < 0.5)
+        place = torch.where(full, batch.rng.integers("past fakes: place", places), filled.clamp(max=places - 1))
         at = torch.arange(len(new), device=new.device), place
         old = past[at].to(new.dtype)
         past[at] = torch.where((replaced | ~full)[:, None, None, None], new, old).to(past.dtype)
@@ -173,10 +173,10 @@ class ReplayBuffer:
     def _allocate(self, fakes: Tensor, batch: MicroBatch, places: int) -> int:
         """The position of the micro-batch's rows in `past`; allocates them at their first use."""
         if self.past is None or self.filled is None:
-            self.first_row = batch.draws.start
+            self.first_row = batch.rng.start
             self.past = fakes.new_zeros(0, places, *fakes.shape[1:], dtype=torch.float32)
             self.filled = fakes.new_zeros(0, dtype=torch.int64)
-        start = batch.draws.start - self.first_row
+        start = batch.rng.start - self.first_row
         missing = start + len(fakes) - len(self.past)
         if missing > 0:
             self.past = torch.cat([self.past, self.past.new_zeros(missing, *self.past.shape[1:])])

@@ -88,7 +88,7 @@ def contrast(
             raise ValueError("the penalty `contrast` needs a generator of kind `contrastive` or `restyle`")
         assert context.condition is not None
         assert context.noise is not None
-        where = context.draws.uniform("places", places)
+        where = context.rng.uniform("places", places)
         loss = _contrastive_loss(generator, context.noise, context.condition, _fake(context), where, temperature)
         if identity:
             real = _real(context)

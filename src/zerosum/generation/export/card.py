@@ -18,23 +18,23 @@ MOST_NAMED = 12
 PROTOCOL = ("extractor", "num_real", "num_fake", "split", "resize", "seed", "sample_seed", "weights", "step")
 
 
-def model_card(run: TrainedGenerator, config: Mapping[str, Any], licence: str | None, preview: str) -> str:
+def model_card(generator: TrainedGenerator, config: Mapping[str, Any], licence: str | None, preview: str) -> str:
     """README.md: YAML front matter and Markdown. licence: an identifier of the hub (apache-2.0, cc-by-4.0, ...)."""
-    info, recipe = run.sampler.info, run.recipe
+    info, recipe = generator.sampler.info, generator.recipe
     parts = [
-        _front_matter(licence, run.domain.media.pixels),
+        _front_matter(licence, generator.domain.media.pixels),
         f"# {info.name or recipe.name}, by {recipe.name}\n",
-        f"{'!' if run.domain.media.draws else ''}[Samples of seed 0]({preview})\n",
+        f"{'!' if generator.domain.media.draws else ''}[Samples of seed 0]({preview})\n",
         f"A generator trained as one side of a two-player game (a GAN) with [zerosum]: {recipe.why}\n",
         _table(
             {
-                "data": run.domain.data.describe(info),
-                "package of the domain": _package(run),
+                "data": generator.domain.data.describe(info),
+                "package of the domain": _package(generator),
                 "fingerprint of the data (SHA-256)": info.fingerprint,
                 "recipe": f"{recipe.name}, loss {recipe.loss}, penalties {', '.join(recipe.penalties) or 'none'}",
-                "generator": f"{config['architectures'][0]}, {_count(run):,} parameters",
+                "generator": f"{config['architectures'][0]}, {_count(generator):,} parameters",
                 "noise": f"{recipe.prior.size} numbers, {recipe.prior.kind}",
-                "told": _told(run),
+                "told": _told(generator),
                 "trained": f"{config['step']:,} steps of {recipe.batch} rows, seed {recipe.seed}, {recipe.precision}",
                 "weights": "the average of the generator over training"
                 if recipe.ema.half_life_samples
@@ -44,11 +44,11 @@ def model_card(run: TrainedGenerator, config: Mapping[str, Any], licence: str | 
         ),
         "The complete recipe, with every setting, is in `config.json`.\n",
         "## How to use it\n",
-        _usage(run),
+        _usage(generator),
         "## Measured\n",
-        _measured(run),
+        _measured(generator),
         "## Limits\n",
-        _limits(run),
+        _limits(generator),
         "[zerosum]: a system for generative adversarial networks in PyTorch; `pip install` it from where you found it.\n",
     ]
     return "\n".join(parts)
@@ -71,12 +71,12 @@ def _table(rows: Mapping[str, Any]) -> str:
     return "\n".join(["| | |", "|---|---|", *[f"| {name} | {text} |" for name, text in rows.items() if text != ""], ""])
 
 
-def _count(run: TrainedGenerator) -> int:
-    return sum(p.numel() for p in run.sampler.network.parameters())
+def _count(generator: TrainedGenerator) -> int:
+    return sum(p.numel() for p in generator.sampler.network.parameters())
 
 
-def _told(run: TrainedGenerator) -> str:
-    about = description(run)
+def _told(generator: TrainedGenerator) -> str:
+    about = description(generator)
     if about["classes"]:
         named = [f"{i} {name}" if str(i) != name else name for i, name in enumerate(about["classes"])]
         return f"one of {len(named)} classes: {_some(named)}"
@@ -88,19 +88,19 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= MOST_NAMED else ", ".join([*names[:MOST_NAMED], "... (see config.json)"])
 
 
-def _package(run: TrainedGenerator) -> str:
+def _package(generator: TrainedGenerator) -> str:
     """The installed package that the domain comes from; "" for a domain of zerosum itself."""
-    if run.domain.name in catalog.listed_domains():
+    if generator.domain.name in catalog.listed_domains():
         return ""
-    found = catalog.package_of(run.domain.name)
+    found = catalog.package_of(generator.domain.name)
     return f"{found[0]} {found[1]}" if found else "none: a program registered the domain with `zerosum.register`"
 
 
-def _installing(run: TrainedGenerator) -> str:
+def _installing(generator: TrainedGenerator) -> str:
     """What has to be there before a generator of a domain from outside can be loaded; "" for a domain of zerosum itself."""
-    if run.domain.name in catalog.listed_domains():
+    if generator.domain.name in catalog.listed_domains():
         return ""
-    name, found = run.domain.name, catalog.package_of(run.domain.name)
+    name, found = generator.domain.name, catalog.package_of(generator.domain.name)
     if found is None:
         return (
             f"The domain {name!r} is not part of zerosum, and no installed package brought it. Get the code that defines it from "
@@ -113,20 +113,22 @@ def _installing(run: TrainedGenerator) -> str:
     )
 
 
-def _usage(run: TrainedGenerator) -> str:
-    told = condition_name(run.sampler)
-    given = {None: "", "labels": ", labels", "attributes": ", attributes", "condition": ", condition"}[told]
+def _usage(generator: TrainedGenerator) -> str:
+    condition = condition_name(generator.sampler)
+    given = {None: "", "labels": ", labels", "attributes": ", attributes", "condition": ", condition"}[condition]
     extra = {
         None: "",
         "labels": "labels = torch.arange(16) % len(config['dataset']['condition']['counts'])\n",
         "attributes": "attributes = torch.tensor(config['dataset']['condition']['rows'])[:16]\n",
-        "condition": f"condition = {_drawn(run)}\n",
-    }[told]
-    noise = _noise(run.sampler.prior).format(n=f"len({told})" if told in ("attributes", "condition") else "16")
-    pixels = run.domain.media.pixels
+        "condition": f"condition = {_drawn(generator)}\n",
+    }[condition]
+    noise = _noise(generator.sampler.prior).format(
+        n=f"len({condition})" if condition in ("attributes", "condition") else "16"
+    )
+    pixels = generator.domain.media.pixels
     kind = "images in [-1, 1]" if pixels else "encoded as for training"
     real = "" if pixels else "Tensors are encoded as for training; `zerosum sample` decodes them.\n\n"
-    return f"""{_installing(run)}```
+    return f"""{_installing(generator)}```
 zerosum sample .                  # in this folder
 ```
 
@@ -144,7 +146,7 @@ from zerosum import catalog, domain, recipe
 
 config = json.load(open("config.json"))
 info = domain.DatasetInfo.from_json(config["dataset"])
-game = catalog.domain({run.recipe.domain!r}).game.build(recipe.parse(config["recipe"]), info)
+game = catalog.domain({generator.recipe.domain!r}).game.build(recipe.parse(config["recipe"]), info)
 generator = game.players["generator"].eval()
 generator.load_state_dict(load_file("model.safetensors"))
 {extra}noise = {noise}
@@ -153,9 +155,9 @@ samples = generator(noise{given}){".clamp(-1, 1)" if pixels else ""}
 """
 
 
-def _drawn(run: TrainedGenerator) -> str:
+def _drawn(generator: TrainedGenerator) -> str:
     """Code for conditions: those of the stored examples, or those that request nothing."""
-    if run.sampler.examples is not None:
+    if generator.sampler.examples is not None:
         return "load_file('examples.safetensors')['condition'][:16]"
     return "info.condition.sample(16, seed=0)"
 
@@ -170,8 +172,8 @@ def _noise(prior: Any) -> str:
     return drawn[prior.kind]
 
 
-def _measured(run: TrainedGenerator) -> str:
-    records = RunFolder(run.path).last_records()
+def _measured(generator: TrainedGenerator) -> str:
+    records = RunFolder(generator.path).last_records()
     if not records:
         return "Nothing was measured.\n"
     protocols = [{name: r["protocol"][name] for name in PROTOCOL if name in r["protocol"]} for r in records]
@@ -180,10 +182,10 @@ def _measured(run: TrainedGenerator) -> str:
     for record, protocol in zip(records, protocols, strict=True):
         error = f" ± {record['error']:.2g}" if record.get("error") is not None else ""
         floor = "" if record.get("reference") is None else f"{record['reference']:.4g}"
-        told = _listed({name: value for name, value in protocol.items() if name not in shared})
+        details = _listed({name: value for name, value in protocol.items() if name not in shared})
         wanted = "cannot judge" if record["protocol"].get("cannot_judge") else record["better"]
         name = metric_words(record["name"].partition("[")[0].replace("_", " "))
-        lines.append(f"| {name} | {record['value']:.4g}{error} | {floor} | {wanted} | {told} |")
+        lines.append(f"| {name} | {record['value']:.4g}{error} | {floor} | {wanted} | {details} |")
     common = [f"For all of them: {_listed(shared)}.", ""] if shared else []
     full = json.dumps({record["name"]: record["protocol"] for record in records}, indent=1, ensure_ascii=False)
     whole = ["<details><summary>The full protocols</summary>", "", "```json", full, "```", "", "</details>"]
@@ -194,10 +196,10 @@ def _listed(protocol: Mapping[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {format_value(value)}" for name, value in protocol.items())
 
 
-def _limits(run: TrainedGenerator) -> str:
-    info, kind = run.sampler.info, "images" if run.domain.media.pixels else "samples"
+def _limits(generator: TrainedGenerator) -> str:
+    info, kind = generator.sampler.info, "images" if generator.domain.media.pixels else "samples"
     lines = [f"- It has seen {info.num_rows:,} training rows and nothing else; what they lack, it lacks."]
-    if run.domain.media.pixels:
+    if generator.domain.media.pixels:
         lines.append(
             f"- It makes {kind} of {info.sample.axes['width']} x {info.sample.axes['height']} pixels, no other size."
         )

@@ -47,7 +47,7 @@ class Export:
     check: Mapping[str, Any]
 
 
-def export(run: TrainedGenerator, kind: str, out: Path, licence: str | None = None) -> Export:
+def export(generator: TrainedGenerator, kind: str, out: Path, licence: str | None = None) -> Export:
     """Writes the run's generator into the folder `out`. kind: torch (generator.pt2), onnx (generator.onnx), huggingface.
 
     The files are written aside, loaded again, compared with the original on several batches, and kept only within the
@@ -63,23 +63,23 @@ def export(run: TrainedGenerator, kind: str, out: Path, licence: str | None = No
     with writing(Path(os.path.abspath(out))) as aside:
         aside.mkdir(exist_ok=True)
         hub = kind == "huggingface"
-        names, found = huggingface.write(run, aside, licence) if hub else _program(run, kind, aside)
+        names, found = huggingface.write(generator, aside, licence) if hub else _program(generator, kind, aside)
     return Export([out / name for name in names], found)
 
 
-def _program(run: TrainedGenerator, kind: str, out: Path) -> tuple[list[str], Mapping[str, Any]]:
+def _program(generator: TrainedGenerator, kind: str, out: Path) -> tuple[list[str], Mapping[str, Any]]:
     """The names of the files written into `out`, and the check."""
     write, load, name = {
         "torch": (_write_torch, _load_torch, "generator.pt2"),
         "onnx": (_write_onnx, _load_onnx, "generator.onnx"),
     }[kind]
-    about = {"made_by": f"zerosum {zerosum.__version__}", "format": kind, **description(run)}
+    about = {"made_by": f"zerosum {zerosum.__version__}", "format": kind, **description(generator)}
     if kind == "onnx":
         about["opset"] = OPSET
-    with _explained(run, kind), _quiet():
-        write(run, out / name, about)
+    with _explained(generator, kind), _quiet():
+        write(generator, out / name, about)
         copy, by = load(out / name)
-    found = {**check(run, copy, TOLERANCE[kind]), "by": by}
+    found = {**check(generator, copy, TOLERANCE[kind]), "by": by}
     card = json.dumps({**about, "check": found}, indent=1, ensure_ascii=False) + "\n"
     write_durably(out / CARD, card.encode())
     return [name, CARD], found
@@ -88,17 +88,17 @@ def _program(run: TrainedGenerator, kind: str, out: Path) -> tuple[list[str], Ma
 # --- torch.export
 
 
-def _exported(run: TrainedGenerator) -> torch.export.ExportedProgram:
-    arguments = example(run.sampler, 2, 0)
-    program = Program(run).eval()
+def _exported(generator: TrainedGenerator) -> torch.export.ExportedProgram:
+    arguments = example(generator.sampler, 2, 0)
+    program = Program(generator).eval()
     with torch.no_grad():
         # strict: it reads the source, where len(noise) is the free batch; a mere trace would freeze it.
         return torch.export.export(program, arguments, dynamic_shapes=free_batch(arguments), strict=True)
 
 
-def _write_torch(run: TrainedGenerator, path: Path, about: Mapping[str, Any]) -> None:
+def _write_torch(generator: TrainedGenerator, path: Path, about: Mapping[str, Any]) -> None:
     held = io.BytesIO()  # into a file the C++ writer would write itself, and abort the process on a full disk
-    torch.export.save(_exported(run), held, extra_files={CARD: json.dumps(about)})
+    torch.export.save(_exported(generator), held, extra_files={CARD: json.dumps(about)})
     write_durably(path, held.getvalue())
 
 
@@ -111,7 +111,7 @@ def _load_torch(path: Path) -> tuple[Callable[..., Tensor], str]:
 # --- ONNX
 
 
-def _write_onnx(run: TrainedGenerator, path: Path, about: Mapping[str, Any]) -> None:
+def _write_onnx(generator: TrainedGenerator, path: Path, about: Mapping[str, Any]) -> None:
     try:
         import onnx
         import onnxscript  # noqa: F401
@@ -119,12 +119,12 @@ def _write_onnx(run: TrainedGenerator, path: Path, about: Mapping[str, Any]) -> 
         raise UserError(
             f"--format onnx needs the package {error.name}: pip install 'zerosum[onnx]'. Without it: --format torch."
         ) from None
-    told = condition_name(run.sampler)
+    condition = condition_name(generator.sampler)
     torch.onnx.export(
-        _exported(run),
+        _exported(generator),
         (),
         str(path),
-        input_names=[NOISE, *([told] if told else [])],
+        input_names=[NOISE, *([condition] if condition else [])],
         output_names=[SAMPLES],
         opset_version=OPSET,
         dynamo=True,
@@ -151,15 +151,15 @@ def _load_onnx(path: Path) -> tuple[Callable[..., Tensor], str]:
         session = ReferenceEvaluator(str(path))
         names, by = session.input_names, f"the reference evaluator of onnx {onnx.__version__}"
 
-    def run(*arguments: Tensor) -> Tensor:
+    def generator(*arguments: Tensor) -> Tensor:
         fed = {name: argument.numpy() for name, argument in zip(names, arguments, strict=True)}
         return torch.from_numpy(session.run(None, fed)[0])
 
-    return run, by
+    return generator, by
 
 
 @contextlib.contextmanager
-def _explained(run: TrainedGenerator, kind: str) -> Iterator[None]:
+def _explained(generator: TrainedGenerator, kind: str) -> Iterator[None]:
     """Turns the many kinds of errors that exporters raise into one that names the network and the first reason."""
     try:
         yield
@@ -167,7 +167,9 @@ def _explained(run: TrainedGenerator, kind: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = COLOURS.sub("", str(error)).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"{type(run.sampler.network).__name__} cannot be exported as {kind}: {reason[0]}") from error
+        raise UserError(
+            f"{type(generator.sampler.network).__name__} cannot be exported as {kind}: {reason[0]}"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -23,38 +23,49 @@ PREVIEW, README = "grid", "README.md"
 COLUMNS, ROWS = 10, 6
 
 
-def write(run: TrainedGenerator, out: Path, licence: str | None) -> tuple[list[str], Mapping[str, Any]]:
+def write(generator: TrainedGenerator, out: Path, licence: str | None) -> tuple[list[str], Mapping[str, Any]]:
     """The names of the files written, and the check of the folder that was loaded again. It can be used as a run folder is."""
-    about = read_object(names_in(run.path)[1])
-    network = run.sampler.network
+    about = read_object(names_in(generator.path)[1])
+    network = generator.sampler.network
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
     body = save(tensors, metadata={"format": "pt"})
     config = {
         "model_type": "zerosum-gan",
         "architectures": [type(network).__name__],
         "library_version": zerosum.__version__,
-        **card(body, catalog.with_public_paths(run.recipe, run.domain), run.sampler.info, int(about.get("step", 0))),
+        **card(
+            body,
+            catalog.with_public_paths(generator.recipe, generator.domain),
+            generator.sampler.info,
+            int(about.get("step", 0)),
+        ),
     }
     write_durably(out / HUB_WEIGHTS, body)
     write_durably(out / HUB_CARD, (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode())
-    examples = [EXAMPLES] if run.sampler.examples is not None else []
+    examples = [EXAMPLES] if generator.sampler.examples is not None else []
     for name in examples:
-        write_durably(out / name, (run.path / name).read_bytes())
+        write_durably(out / name, (generator.path / name).read_bytes())
     copy = TrainedGenerator(out)
-    found = check(run, lambda z, y=None: copy.domain.media.postprocess(copy.sampler.make(z, y), copy.recipe), 0.0)
-    preview = PREVIEW + run.domain.media.preview_ending
-    _preview(run, out / preview)
-    write_durably(out / README, model_card(run, config, licence, preview).encode())
+    found = check(generator, lambda z, y=None: copy.domain.media.postprocess(copy.sampler.make(z, y), copy.recipe), 0.0)
+    preview = PREVIEW + generator.domain.media.preview_ending
+    _preview(generator, out / preview)
+    write_durably(out / README, model_card(generator, config, licence, preview).encode())
     return [HUB_CARD, HUB_WEIGHTS, README, preview, *examples], {**found, "by": f"zerosum {zerosum.__version__}"}
 
 
-def _preview(run: TrainedGenerator, path: Path) -> None:
+def _preview(generator: TrainedGenerator, path: Path) -> None:
     """Samples of seed 0; where there are a few classes, a column for each."""
-    classes = run.sampler.info.num_classes
-    by_class = run.sampler.conditional and 2 <= classes <= 2 * COLUMNS
+    classes = generator.sampler.info.num_classes
+    by_class = generator.sampler.conditional and 2 <= classes <= 2 * COLUMNS
     columns = classes if by_class else COLUMNS
     labels = [index % columns for index in range(ROWS * columns)] if by_class else None
-    num = run.domain.media.num_shown or ROWS * columns
-    labels = labels if not run.domain.media.num_shown else None
-    samples, noise, condition = run.sample(num, 0, labels), run.sampler.noise(num, 0), run.condition(num, 0, labels)
-    run.domain.media.preview(samples, path, PreviewContext(columns, run.sampler.info, noise, condition=condition))
+    num = generator.domain.media.num_shown or ROWS * columns
+    labels = labels if not generator.domain.media.num_shown else None
+    samples, noise, condition = (
+        generator.sample(num, 0, labels),
+        generator.sampler.noise(num, 0),
+        generator.condition(num, 0, labels),
+    )
+    generator.domain.media.preview(
+        samples, path, PreviewContext(columns, generator.sampler.info, noise, condition=condition)
+    )

@@ -22,10 +22,10 @@ BATCHES = (1, 2, 7, 16)
 class Program(nn.Module):
     """The generator with its samples brought into the domain's range: for images [-1, 1]."""
 
-    def __init__(self, run: TrainedGenerator) -> None:
+    def __init__(self, generator: TrainedGenerator) -> None:
         super().__init__()
-        self.network = run.sampler.network
-        self._postprocess, self._recipe = run.domain.media.postprocess, run.recipe
+        self.network = generator.sampler.network
+        self._postprocess, self._recipe = generator.domain.media.postprocess, generator.recipe
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) [, labels (N,) or attributes (N, A)] -> (N, ...)."""
@@ -47,41 +47,41 @@ def condition_name(sampler: Sampler) -> str | None:
     return names.get(sampler.info.condition.kind if sampler.info.condition else "", "condition")
 
 
-def description(run: TrainedGenerator) -> dict[str, Any]:
+def description(generator: TrainedGenerator) -> dict[str, Any]:
     """What somebody needs who has the exported file alone: inputs, output, range, prior, classes, where it comes from."""
-    sampler, info = run.sampler, run.sampler.info
+    sampler, info = generator.sampler, generator.sampler.info
     shape = list(sampler.sample(1).shape[1:])
     inputs: list[dict[str, Any]] = [{"name": NOISE, "dtype": "float32", "shape": ["batch", sampler.prior.size]}]
-    told = condition_name(sampler)
-    if told == "labels":
-        inputs.append({"name": told, "dtype": "int64", "shape": ["batch"]})
-    elif told == "attributes":
-        inputs.append({"name": told, "dtype": "float32", "shape": ["batch", info.num_attributes]})
-    elif told:
+    condition = condition_name(sampler)
+    if condition == "labels":
+        inputs.append({"name": condition, "dtype": "int64", "shape": ["batch"]})
+    elif condition == "attributes":
+        inputs.append({"name": condition, "dtype": "float32", "shape": ["batch", info.num_attributes]})
+    elif condition:
         given = example(sampler, 1, 0)[1]
-        inputs.append({"name": told, "dtype": "float32", "shape": ["batch", *given.shape[1:]]})
+        inputs.append({"name": condition, "dtype": "float32", "shape": ["batch", *given.shape[1:]]})
     prior: dict[str, Any] = {"kind": sampler.prior.kind, "size": sampler.prior.size}
     if sampler.prior.kind == "truncated_normal":
         prior["limit"] = sampler.prior.limit
     return {
         "inputs": inputs,
         "output": {"name": SAMPLES, "dtype": "float32", "shape": ["batch", *shape]},
-        "range": [-1, 1] if run.domain.media.pixels else None,
+        "range": [-1, 1] if generator.domain.media.pixels else None,
         "prior": prior,
-        "classes": list(info.class_names) if told == "labels" else [],
-        "attributes": list(info.attribute_names) if told == "attributes" else [],
-        "recipe": run.recipe.name,
+        "classes": list(info.class_names) if condition == "labels" else [],
+        "attributes": list(info.attribute_names) if condition == "attributes" else [],
+        "recipe": generator.recipe.name,
         "source": info.name,
     }
 
 
-def check(run: TrainedGenerator, copy: Callable[..., Tensor], tolerance: float) -> Mapping[str, Any]:
+def check(generator: TrainedGenerator, copy: Callable[..., Tensor], tolerance: float) -> Mapping[str, Any]:
     """The largest difference between a copy and the original on several batches; UserError above the tolerance."""
     differences = []
     for seed, num in enumerate(BATCHES):
-        arguments = example(run.sampler, num, seed)
-        original = run.sampler.make(arguments[0], arguments[1] if len(arguments) > 1 else None)
-        original = run.domain.media.postprocess(original, run.recipe)
+        arguments = example(generator.sampler, num, seed)
+        original = generator.sampler.make(arguments[0], arguments[1] if len(arguments) > 1 else None)
+        original = generator.domain.media.postprocess(original, generator.recipe)
         made = copy(*arguments)
         if made.shape != original.shape:
             raise UserError(

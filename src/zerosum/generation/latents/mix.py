@@ -85,14 +85,14 @@ def meaning(layers: tuple[int, ...], count: int) -> tuple[str, str]:
     """What the top lends and what the left side keeps, in words; the first layers are the coarse ones."""
     others = tuple(layer for layer in range(count) if layer not in layers)
 
-    def told(which: tuple[int, ...]) -> str:
+    def describe(which: tuple[int, ...]) -> str:
         first, last = 0 in which, count - 1 in which
         kind = (
             "all" if len(which) == count else "coarse" if first and not last else "fine" if last and not first else ""
         )
         return f"{kind + ': ' if kind else ''}layers {listed(which)}" if which else "nothing"
 
-    return f"from the top, {told(layers)}", f"from the left, {told(others)}"
+    return f"from the top, {describe(layers)}", f"from the left, {describe(others)}"
 
 
 def listed(layers: tuple[int, ...]) -> str:

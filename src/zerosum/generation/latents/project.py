@@ -72,14 +72,14 @@ def _project_one(space: Space, target: Tensor, steps: int, seed: int, label: int
     condition = None if starts.condition is None or space.name == "w" else starts.condition.to(target.device)
     base = starts.values[:, :1] if space.name == "w" else starts.values
     free = base.to(target.device).clone().requires_grad_(True)
-    optimizer, draws = torch.optim.Adam([free], lr=RATE), generator(seed, "project")
+    optimizer, rng = torch.optim.Adam([free], lr=RATE), generator(seed, "project")
     scale = deviation.to(target.device) if space.name == "w" else torch.ones((), device=target.device)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = RATE * _rate(step / steps) * float(scale.mean())
         shaken = free
         if space.name == "w":
             fade = max(0.0, 1 - step / steps / JITTER_UNTIL) ** 2
-            shaken = free + JITTER * fade * scale * torch.randn(free.shape, generator=draws).to(free)
+            shaken = free + JITTER * fade * scale * torch.randn(free.shape, generator=rng).to(free)
         loss = _loss(space, distance, shaken, condition)
         (gradient,) = torch.autograd.grad(loss.sum(), free)  # the network's own gradients stay untouched
         free.grad = gradient
@@ -95,18 +95,18 @@ def _starts(space: Space, distance: Pyramid, seed: int, label: int | str | None)
     noise = space.sampler.noise(CANDIDATES, seed)
     condition = space.sampler.conditions(CANDIDATES, seed)
     if label is not None:
-        condition = space.run.labels(label, CANDIDATES)
+        condition = space.generator.labels(label, CANDIDATES)
     many = space.points(noise, condition)
     deviation = many.values.flatten(0, -2).std(0)
     if space.name == "w":
         many = Latents("w", many.values.clone(), many.condition)
         many.values[0] = space.network.w_mean.cpu()
 
-    def measured(values: Tensor, told: Tensor | None = None) -> Tensor:
-        return distance(_shown(space, space.decode(values, told)))
+    def measured(values: Tensor, condition_rows: Tensor | None = None) -> Tensor:
+        return distance(_shown(space, space.decode(values, condition_rows)))
 
-    told = None if space.name == "w" else many.condition
-    far = space.sampler.apply(measured, many.values, told, batch=BATCH)
+    condition_rows = None if space.name == "w" else many.condition
+    far = space.sampler.apply(measured, many.values, condition_rows, batch=BATCH)
     order = far.argsort()[:PURSUED]
     if space.name == "w" and 0 not in order:
         order[-1] = 0  # the mean is always tried
@@ -122,8 +122,8 @@ def _loss(space: Space, distance: Pyramid, values: Tensor, condition: Tensor | N
 def _shown(space: Space, images: Tensor) -> Tensor:
     """Samples within the domain's range, as they are seen. The slope passes through as if nothing had been cut off, so that
     a pixel beyond the wrong end finds back, and one that rightly is white may be as white as it likes."""
-    run, images = space.run, images.float()
-    return images + (run.domain.media.postprocess(images.detach().clone(), run.recipe) - images.detach())
+    trained, images = space.generator, images.float()
+    return images + (trained.domain.media.postprocess(images.detach().clone(), trained.recipe) - images.detach())
 
 
 def _spread(space: Space, values: Tensor) -> Tensor:

@@ -39,87 +39,87 @@ class SampleOptions:
     own: Mapping[str, Any] = field(default_factory=dict)
 
 
-def fill(run: TrainedGenerator, order: SampleOptions, target: Path = Path()) -> tuple[Tensor, Layout]:
+def fill(generator: TrainedGenerator, options: SampleOptions, target: Path = Path()) -> tuple[Tensor, Layout]:
     """(samples, how they lie on their sheet). target: where they will be written; UserError where they would be too many for
     one picture, before they are made."""
-    if order.grid not in (None, "classes"):
-        raise UserError(f"--grid {order.grid}: the only grid is classes.")
-    if order.num is not None:
-        within("--num", order.num, 1, MOST_SAMPLES)
-    if order.latent is not None:
-        if order.num is not None or order.labels or order.attributes or order.grid or order.truncation != 1:
+    if options.grid not in (None, "classes"):
+        raise UserError(f"--grid {options.grid}: the only grid is classes.")
+    if options.num is not None:
+        within("--num", options.num, 1, MOST_SAMPLES)
+    if options.latent is not None:
+        if options.num is not None or options.labels or options.attributes or options.grid or options.truncation != 1:
             raise UserError("--latent shows saved latents as they are; it goes with --direction and --out alone.")
-        latents = Latents.load(order.latent)
-        space = Space(run, latents.space)
-        refuse_huge(run, len(latents), target, options=order.own)
-        return space.render(moved(space, latents, order.moves)), Layout(each=classes(run, latents.condition))
-    wanted = parse_attributes(order.attributes) if order.attributes else {}
-    if wanted and order.labels:
+        latents = Latents.load(options.latent)
+        space = Space(generator, latents.space)
+        refuse_huge(generator, len(latents), target, options=options.own)
+        return space.render(moved(space, latents, options.moves)), Layout(each=classes(generator, latents.condition))
+    wanted = parse_attributes(options.attributes) if options.attributes else {}
+    if wanted and options.labels:
         raise UserError("--label and --attributes do not go together: a generator hears one or the other.")
-    if order.grid:
-        if order.moves or wanted:
-            raise UserError(f"--grid and --{'direction' if order.moves else 'attributes'} do not go together.")
-        rows, across = 8 if order.num is None else order.num, len(order.labels) or len(_classes(run))
-        refuse_huge(run, rows * across, target, min(across, MOST_COLUMNS) or None, order.own)
-        return class_grid(run, rows, order.seed, order.labels, order.truncation)
-    num = 64 if order.num is None else order.num
-    refuse_huge(run, num, target, options=order.own)
-    labels = [order.labels[i % len(order.labels)] for i in range(num)] if order.labels else None
-    with run.card_read():
-        condition = run.condition(num, order.seed, labels, wanted)
-        layout = Layout(each=classes(run, condition))
-    if not order.moves:
-        return run.sample(num, order.seed, labels, truncation=order.truncation, attributes=wanted), layout
-    return along(run, run.sampler.noise(num, order.seed), condition, order.moves, order.truncation), layout
+    if options.grid:
+        if options.moves or wanted:
+            raise UserError(f"--grid and --{'direction' if options.moves else 'attributes'} do not go together.")
+        rows, across = 8 if options.num is None else options.num, len(options.labels) or len(_classes(generator))
+        refuse_huge(generator, rows * across, target, min(across, MOST_COLUMNS) or None, options.own)
+        return class_grid(generator, rows, options.seed, options.labels, options.truncation)
+    num = 64 if options.num is None else options.num
+    refuse_huge(generator, num, target, options=options.own)
+    labels = [options.labels[i % len(options.labels)] for i in range(num)] if options.labels else None
+    with generator.card_read():
+        condition = generator.condition(num, options.seed, labels, wanted)
+        layout = Layout(each=classes(generator, condition))
+    if not options.moves:
+        return generator.sample(num, options.seed, labels, truncation=options.truncation, attributes=wanted), layout
+    return along(generator, generator.sampler.noise(num, options.seed), condition, options.moves, options.truncation), layout
 
 
-def classes(run: TrainedGenerator, condition: Tensor | None) -> tuple[str, ...]:
+def classes(generator: TrainedGenerator, condition: Tensor | None) -> tuple[str, ...]:
     """The class of each sample made under this condition, fit for the name of a file; () where it is none of labels (N,)."""
-    words = class_file_names(_classes(run))
+    words = class_file_names(_classes(generator))
     if not words or condition is None or condition.dim() != 1 or condition.is_floating_point():
         return ()
     return tuple(words[int(label)] for label in condition)
 
 
-def _classes(run: TrainedGenerator) -> Sequence[object]:
+def _classes(generator: TrainedGenerator) -> Sequence[object]:
     """The names, or numbers, of the classes that the generator was told; none without labels."""
-    condition = run.sampler.info.condition
-    return condition.shown_names if run.sampler.conditional and isinstance(condition, ClassCondition) else ()
+    condition = generator.sampler.info.condition
+    return condition.shown_names if generator.sampler.conditional and isinstance(condition, ClassCondition) else ()
 
 
-def made(run: TrainedGenerator, order: SampleOptions, target: Path) -> SampleResult:
+def made(generator: TrainedGenerator, options: SampleOptions, target: Path) -> SampleResult:
     """The samples that were asked for, written."""
-    with memory.told("Make fewer at once: a smaller --num."), memory.bounded(run.sampler.device):
-        samples, layout = fill(run, order, target)
-    return SampleResult(write_samples(run, samples, target, layout, order.own), len(samples))
+    with memory.explain_out_of_memory("Make fewer at once: a smaller --num."), memory.bounded(generator.sampler.device):
+        samples, layout = fill(generator, options, target)
+    return SampleResult(write_samples(generator, samples, target, layout, options.own), len(samples))
 
 
 def class_grid(
-    run: TrainedGenerator, rows: int, seed: int, labels: Sequence[int | str] | None = None, truncation: float = 1.0
+    generator: TrainedGenerator, rows: int, seed: int, labels: Sequence[int | str] | None = None, truncation: float = 1.0
 ) -> tuple[Tensor, Layout]:
     """(samples, layout): a column for each class (or each of `labels`) under its name, a row for each noise of
     `sample(rows, seed)`."""
-    known = _classes(run)
+    known = _classes(generator)
     if not known:
-        raise UserError(f"--grid classes: the generator of {run.path} was trained without classes.")
+        raise UserError(f"--grid classes: the generator of {generator.path} was trained without classes.")
     if rows < 1:
         raise UserError(f"--num must be at least 1, got {rows}: the number of rows.")
     wanted = list(labels or range(len(known)))
-    columns = run.labels(wanted, len(wanted))
-    noise = run.sampler.noise(rows, seed).repeat_interleave(len(columns), 0)
-    samples = run.sampler.make(noise, columns.repeat(rows), truncation=truncation)
+    columns = generator.labels(wanted, len(wanted))
+    noise = generator.sampler.noise(rows, seed).repeat_interleave(len(columns), 0)
+    samples = generator.sampler.make(noise, columns.repeat(rows), truncation=truncation)
     names = tuple(str(known[int(label)]) for label in columns)
     numbers = tuple(str(int(label)) for label in columns)
-    each = classes(run, columns) * rows
+    each = classes(generator, columns) * rows
     layout = Layout(len(columns), names, each=each, instead=numbers, condition=columns.repeat(rows))
-    return run.domain.media.postprocess(samples, run.recipe), layout
+    return generator.domain.media.postprocess(samples, generator.recipe), layout
 
 
 def along(
-    run: TrainedGenerator, noise: Tensor, condition: Tensor | None, moves: Sequence[str], truncation: float = 1.0
+    generator: TrainedGenerator, noise: Tensor, condition: Tensor | None, moves: Sequence[str], truncation: float = 1.0
 ) -> Tensor:
     """The samples of this noise (N, L) and condition, moved along directions."""
-    space = Space(run)
+    space = Space(generator)
     return space.render(moved(space, space.points(noise, condition, truncation), moves))
 
 
@@ -131,7 +131,7 @@ def moved(space: Space, latents: Latents, moves: Sequence[str]) -> Latents:
     by = moves_of(moves)
     if not by:
         return latents
-    found = directions.saved(space.run.path, space) or directions.find(space, max(by) + 1)
+    found = directions.saved(space.generator.path, space) or directions.find(space, max(by) + 1)
     return found.moved(latents, by)
 
 

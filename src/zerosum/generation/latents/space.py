@@ -74,14 +74,14 @@ class Space:
     name: "w" needs a mapping network; None takes w where there is one, else z.
     """
 
-    def __init__(self, run: TrainedGenerator, name: str | None = None) -> None:
-        self.run, self.sampler = run, run.sampler
-        self.network: Any = run.sampler.network
+    def __init__(self, generator: TrainedGenerator, name: str | None = None) -> None:
+        self.generator, self.sampler = generator, generator.sampler
+        self.network: Any = generator.sampler.network
         mapped = isinstance(self.network, latent.MappedGenerator)
         if name not in (None, "z", "w"):
             raise UserError(f"--space {name}: choose z (the noise) or w (the styles of a mapping network).")
         if name == "w" and not mapped:
-            raise UserError(f"--space w: the generator of {run.path} has no mapping network. Use --space z.")
+            raise UserError(f"--space w: the generator of {generator.path} has no mapping network. Use --space z.")
         self.name: Name = "w" if mapped and name != "z" else "z"
 
     def keys(
@@ -110,7 +110,7 @@ class Space:
             if not self.sampler.conditional:
                 raise UserError("this generator was trained without labels, so none can be asked for.")
             given = [labels[index % len(labels)] for index in range(len(named))]
-            return self.run.labels(given, len(named))
+            return self.generator.labels(given, len(named))
         drawn = [(self.sampler.conditions(GRID, seed), row) for seed, row in named]
         rows = [labels[row] for labels, row in drawn if labels is not None]
         return torch.stack(rows) if rows else None
@@ -135,7 +135,7 @@ class Space:
         self._fits(latents)
         condition = None if latents.space == "w" else latents.condition
         samples = self.sampler.apply(self.decode, latents.values, condition, batch=BATCH)
-        return self.run.domain.media.postprocess(samples, self.run.recipe)
+        return self.generator.domain.media.postprocess(samples, self.generator.recipe)
 
     def _fits(self, latents: Latents) -> None:
         if latents.space == "w" and not isinstance(self.network, latent.MappedGenerator):
@@ -157,7 +157,7 @@ class Space:
         each sample; None: that of the layout."""
         layout = Layout(layout) if isinstance(layout, int) else layout
         condition = layout.condition if condition is None else condition
-        write_samples(self.run, samples, path, replace(layout, condition=self._labels(condition)))
+        write_samples(self.generator, samples, path, replace(layout, condition=self._labels(condition)))
 
     def _labels(self, condition: Tensor | None) -> Tensor | None:
         """The condition as previews take it: of class weights (N, K) the class with the largest weight."""
@@ -168,14 +168,14 @@ class Space:
     def film(self, samples: Tensor, path: Path, frames_per_second: float) -> None:
         """Samples one after the other as a moving picture; UserError for a domain that has none."""
         self.refuse_film(path)
-        film = self.run.domain.media.film
+        film = self.generator.domain.media.film
         assert film is not None
         with writing(path) as aside:
             film(samples, aside, frames_per_second)
 
     def refuse_film(self, path: Path) -> None:
         """UserError where samples of the domain cannot be shown as a moving picture."""
-        domain = self.run.domain
+        domain = self.generator.domain
         if domain.media.film is None:
             kinds = ", ".join(ending for ending in domain.media.endings if ending) or ".png"
             raise UserError(

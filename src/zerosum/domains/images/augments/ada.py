@@ -54,20 +54,20 @@ def ada(
     if not pipe:
         raise ValueError(f"pipe needs at least one of {', '.join(GROUPS)}")
 
-    def augment(images: Tensor, draws: SeededNoise, purpose: str, strength: float) -> Tensor:
+    def augment(images: Tensor, rng: SeededNoise, purpose: str, strength: float) -> Tensor:
         for group, transform in GROUPS.items():
             chance = strength * multipliers.get(group, 1.0)
             if group in pipe and chance > 0:
-                images = transform(images, draws, f"{purpose} {group}", chance)
+                images = transform(images, rng, f"{purpose} {group}", chance)
         return images
 
     return in_float32(augment)
 
 
-def blit(images: Tensor, draws: SeededNoise, purpose: str, chance: float) -> Tensor:
+def blit(images: Tensor, rng: SeededNoise, purpose: str, chance: float) -> Tensor:
     """Mirrored, turned by quarters, shifted by whole pixels: one lookup of pixels, exact."""
     height, width = images.shape[2:]
-    gates, random = draws.uniform(f"{purpose} gates", 3), draws.uniform(f"{purpose} values", 4)
+    gates, random = rng.uniform(f"{purpose} gates", 3), rng.uniform(f"{purpose} values", 4)
     mirror = gated(gates[:, 0], chance, (random[:, 0] * 2).floor()).bool()
     step = 1 if height == width else 2
     quarters = gated(gates[:, 1], chance, (random[:, 1] * (4 // step)).floor() * step)
@@ -90,10 +90,10 @@ def blitted(images: Tensor, mirror: Tensor, quarters: Tensor, shifts: Tensor) ->
     return picked(images, up, torch.where(mirror, width - 1 - left, left))
 
 
-def geometric(images: Tensor, draws: SeededNoise, purpose: str, chance: float) -> Tensor:
+def geometric(images: Tensor, rng: SeededNoise, purpose: str, chance: float) -> Tensor:
     """Scale, rotation, stretch, rotation, fractional shift: composed into one affine warp."""
-    gates, random = draws.uniform(f"{purpose} gates", 5), draws.uniform(f"{purpose} angles", 2)
-    normal = draws.normal(f"{purpose} values", 4)
+    gates, random = rng.uniform(f"{purpose} gates", 5), rng.uniform(f"{purpose} angles", 2)
+    normal = rng.normal(f"{purpose} values", 4)
     # A turn before and one after the stretch make a stretch along any axis; at least one of them happens with the chance.
     turned = 1 - math.sqrt(1 - chance)
     before, after = (gated(gates[:, 2 + i], turned, (random[:, i] * 2 - 1) * math.pi) for i in (0, 1))
@@ -118,10 +118,10 @@ def inverse(scale: Tensor, before: Tensor, stretch: Tensor, after: Tensor, shift
 
 
 @colours_only
-def color(images: Tensor, draws: SeededNoise, purpose: str, chance: float) -> Tensor:
+def color(images: Tensor, rng: SeededNoise, purpose: str, chance: float) -> Tensor:
     """Brightness, contrast, luma flip, hue, saturation: composed into one matrix and one vector."""
-    gates, random = draws.uniform(f"{purpose} gates", 5), draws.uniform(f"{purpose} values", 2)
-    normal = draws.normal(f"{purpose} strengths", 3)
+    gates, random = rng.uniform(f"{purpose} gates", 5), rng.uniform(f"{purpose} values", 2)
+    normal = rng.normal(f"{purpose} strengths", 3)
     brightness = gated(gates[:, 0], chance, normal[:, 0] * BRIGHTER)
     contrast = gated(gates[:, 1], chance, normal[:, 1] * CONTRASTED).exp()
     flip = gated(gates[:, 2], chance, (random[:, 0] * 2).floor())
@@ -149,9 +149,9 @@ def color_matrix(luma: Tensor, chroma: Tensor, hue: Tensor) -> Tensor:
     return luma * grey + chroma * (hue.cos() * rest + hue.sin() * cross)
 
 
-def cutout(images: Tensor, draws: SeededNoise, purpose: str, chance: float) -> Tensor:
+def cutout(images: Tensor, rng: SeededNoise, purpose: str, chance: float) -> Tensor:
     """A rectangle of half of each side is grey."""
-    return erased(images, draws.uniform(f"{purpose} centres", 2), draws.uniform(f"{purpose} gates") < chance)
+    return erased(images, rng.uniform(f"{purpose} centres", 2), rng.uniform(f"{purpose} gates") < chance)
 
 
 GROUPS: Mapping[Group, Callable[[Tensor, SeededNoise, str, float], Tensor]] = {

@@ -23,8 +23,8 @@ class BackgroundAugment:
 
     augment: Augment | None = None
 
-    def __call__(self, images: Tensor, draws: SeededNoise, purpose: str, strength: float) -> Tensor:
+    def __call__(self, images: Tensor, rng: SeededNoise, purpose: str, strength: float) -> Tensor:
         """As other augmentations."""
-        backgrounds = draws.uniform(f"{purpose} background", 3)
+        backgrounds = rng.uniform(f"{purpose} background", 3)
         images = torch.cat([composite(images, backgrounds), images[:, 3:]], 1)
-        return images if self.augment is None else self.augment(images, draws, purpose, strength)
+        return images if self.augment is None else self.augment(images, rng, purpose, strength)

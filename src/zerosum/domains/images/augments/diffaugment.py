@@ -22,18 +22,18 @@ def diffaugment(*, policy: tuple[Policy, ...] = ("color", "translation", "cutout
     grey. Applied in this order whatever the order of the list.
     """
 
-    def augment(images: Tensor, draws: SeededNoise, purpose: str, strength: float) -> Tensor:
-        which = draws.uniform(f"{purpose} which") < strength
+    def augment(images: Tensor, rng: SeededNoise, purpose: str, strength: float) -> Tensor:
+        which = rng.uniform(f"{purpose} which") < strength
         if "color" in policy:
-            images = coloured(images, draws.uniform(f"{purpose} color", 3).to(images.dtype), which)
+            images = coloured(images, rng.uniform(f"{purpose} color", 3).to(images.dtype), which)
         if "translation" in policy:
             most = [max(1, round(size * MOVED)) for size in images.shape[2:]]
             shifts = [
-                draws.integers(f"{purpose} shift {size}", 2 * m + 1) - m for size, m in zip("hw", most, strict=True)
+                rng.integers(f"{purpose} shift {size}", 2 * m + 1) - m for size, m in zip("hw", most, strict=True)
             ]
             images = translated(images, torch.stack(shifts, 1) * which[:, None])
         if "cutout" in policy:
-            images = erased(images, draws.uniform(f"{purpose} cutout", 2), which)
+            images = erased(images, rng.uniform(f"{purpose} cutout", 2), which)
         return images
 
     if not policy:

@@ -1,7 +1,7 @@
 """What several augmentations share: choosing images, moving pixels exactly, erasing squares.
 
 Legend: N images, C channels, H height, W width. Every function works on the whole batch at once, is linear in the images
-(so that it has derivatives of any order), and takes its random numbers from `draws` alone.
+(so that it has derivatives of any order), and takes its random numbers from `rng` alone.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def in_float32(augment: Augment) -> Augment:
     """The augmentation computed in float32 or float64, whatever autocast would choose; strength 0 is the identity."""
 
     @functools.wraps(augment)
-    def wrapped(images: Tensor, draws: SeededNoise, purpose: str, strength: float) -> Tensor:
+    def wrapped(images: Tensor, rng: SeededNoise, purpose: str, strength: float) -> Tensor:
         if not strength:
             return images
         images = images if images.dtype in (torch.float32, torch.float64) else images.float()
         with torch.autocast(images.device.type, enabled=False):
-            return augment(images, draws, purpose, strength)
+            return augment(images, rng, purpose, strength)
 
     return wrapped
 

@@ -47,10 +47,10 @@ def patches(images: Tensor, num: int, seed: int) -> Tensor:
     rows, channels, height, width = images.shape
     if min(height, width) < PATCH_SIDE:
         raise UserError(f"patches of {PATCH_SIDE}x{PATCH_SIDE} do not fit into images of {height}x{width}")
-    draws = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     row = torch.arange(num) % rows
-    top = torch.randint(height - PATCH_SIDE + 1, (num,), generator=draws)
-    left = torch.randint(width - PATCH_SIDE + 1, (num,), generator=draws)
+    top = torch.randint(height - PATCH_SIDE + 1, (num,), generator=rng)
+    left = torch.randint(width - PATCH_SIDE + 1, (num,), generator=rng)
     steps = torch.arange(PATCH_SIDE)
     found = images.permute(0, 2, 3, 1)[
         row[:, None, None], top[:, None, None] + steps[:, None], left[:, None, None] + steps
@@ -67,8 +67,8 @@ def sliced_distance(real: Tensor, fake: Tensor, num_directions: int = NUM_DIRECT
         raise UserError(
             f"sliced_distance: samples of shape {tuple(real.shape)} and {tuple(fake.shape)}; give one shape"
         )
-    draws = torch.Generator().manual_seed(seed)
-    directions = torch.randn(num_directions, real.shape[1], generator=draws)
+    rng = torch.Generator().manual_seed(seed)
+    directions = torch.randn(num_directions, real.shape[1], generator=rng)
     directions = (directions / directions.norm(dim=1, keepdim=True)).to(real)
     total = 0.0
     for part in directions.split(32):  # bounds the memory

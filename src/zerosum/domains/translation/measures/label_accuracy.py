@@ -76,10 +76,10 @@ def train_patch_classifier(
         torch.manual_seed(seed)
         model = PatchClassifier(images.shape[1], num_classes)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-    draws = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     with torch.enable_grad(), one_thread():
         for step in range(steps):
-            rows = torch.randint(len(images), (BATCH,), generator=draws)
+            rows = torch.randint(len(images), (BATCH,), generator=rng)
             for group in optimizer.param_groups:
                 group["lr"] = 2e-3 * (1 - step / steps)
             optimizer.zero_grad()
