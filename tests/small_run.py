@@ -31,7 +31,7 @@ class Told(NoProgress):
         self.stop_after, self.seconds = stop_after, seconds
         self.said: list[str] = []
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.said.append(text)
 
     def tick(self, step: int, steps: int, values: Any) -> None:

@@ -124,8 +124,8 @@ def test_a_number_below_one_is_refused(tmp_path: Path) -> None:
 def test_streams_of_any_encoding_or_closed(close: str) -> None:
     """The é of Fréchet on a stream that has none; a closed stream drops what it is told, and results stay results."""
     code = (
-        "import sys\nfrom zerosum.cli import common\nfrom zerosum.cli.common import say, show\n"
-        "common._open_streams()\nsay('Fr\\u00e9chet')\nshow({'a': 'b'}, False, 'Fr\\u00e9chet')\n"
+        "import sys\nfrom zerosum.cli import common\nfrom zerosum.cli.common import print_message, show\n"
+        "common._open_streams()\nprint_message('Fr\\u00e9chet')\nshow({'a': 'b'}, False, 'Fr\\u00e9chet')\n"
         "show({'a': '\\u00e9'}, True)\nsys.stderr.isatty()\n"
     )
     done = subprocess.run(

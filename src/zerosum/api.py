@@ -309,7 +309,7 @@ def train(
         request = TrainRequest(where, recipe, minutes, tuple(settings), allow_download, fit, domain, epochs)
         if devices > 1 and world.size == 1:
             return _in_processes(devices, request, names, callbacks, out)
-        with patience(progress.say if world.rank == 0 else NoProgress().say, PLANNING):
+        with patience(progress.log if world.rank == 0 else NoProgress().log, PLANNING):
             plan = plans.make(request, world, preview_seconds)
         if on_plan and world.rank == 0:
             on_plan(plan)
@@ -320,7 +320,7 @@ def train(
         ):
             try:
                 chief = world.rank == 0
-                called = [*loggers(names, progress.say), *callbacks] if chief else []
+                called = [*loggers(names, progress.log), *callbacks] if chief else []
                 trainer = Trainer(plan, folder, progress if chief else NoProgress(), world, stop, called)
                 trainer.prepare()
                 trainer.begin()
@@ -357,7 +357,7 @@ def resume(
     recipe = with_data_at(wanted, data)
     world = _world([f"device={old.device}"])
     progress = (progress or NoProgress()) if world.rank == 0 else NoProgress()
-    called = [*loggers(names, progress.say), *callbacks] if world.rank == 0 else []
+    called = [*loggers(names, progress.log), *callbacks] if world.rank == 0 else []
     held = folder.locked() if world.rank == 0 else contextlib.nullcontext()
     with trial_step.cpu_threads(recipe.threads), StopRequest() as stop, held:
         plan = plan_of(folder, allow_download, steps, recipe=recipe)
@@ -441,7 +441,7 @@ def compare(
     if out is not None:
         check_out(Path(out))
     picture = out is not None and Path(out).suffix == ".png"
-    found = comparing.hold([_run(run).path for run in runs], options, NoProgress().say, picture)
+    found = comparing.hold([_run(run).path for run in runs], options, NoProgress().log, picture)
     if out is not None:
         comparing.save(found, Path(out))
     return found
@@ -521,7 +521,7 @@ def _as_path(
     try:
         where = held.write(folder.root / IN_MEMORY, as_table=domain == "tables")
         _refuse_unknown(held, where, domain)
-        progress.say(f"The data, {held.summary}, are in {where}.")
+        progress.log(f"The data, {held.summary}, are in {where}.")
         yield str(where), folder.root
     except BaseException:
         folder.remove_incomplete()

@@ -144,7 +144,7 @@ def _parts(name: str) -> tuple[str, list[str]]:
 class Progress(Protocol):
     """Receives what happens; says it, or does not."""
 
-    def say(self, text: str) -> None: ...
+    def log(self, text: str) -> None: ...
     def tick(self, step: int, steps: int, values: Mapping[str, float]) -> None: ...
     def close(self) -> None: ...
 
@@ -152,7 +152,7 @@ class Progress(Protocol):
 class NoProgress:
     """Says nothing."""
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Nothing."""
 
     def tick(self, step: int, steps: int, values: Mapping[str, float]) -> None:
@@ -163,9 +163,9 @@ class NoProgress:
 
 
 @contextlib.contextmanager
-def patience(say: Callable[[str], None], text: str, after_s: float = 3.0) -> Iterator[None]:
+def patience(log: Callable[[str], None], text: str, after_s: float = 3.0) -> Iterator[None]:
     """Whoever waits for longer than that is told what for."""
-    timer = threading.Timer(after_s, say, [text])
+    timer = threading.Timer(after_s, log, [text])
     timer.daemon = True
     timer.start()
     try:
@@ -205,7 +205,7 @@ class ProgressLines:
         self.stream, self.every_s, self.printed_at = stream, every_s, 0.0
         self._first: tuple[float, int] | None = None
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Prints the text."""
         print(text, file=self.stream, flush=True)
 
@@ -217,7 +217,7 @@ class ProgressLines:
             self.printed_at = now
             left = (now - first) / (step - begun) * (steps - step) if step > begun else float("nan")
             rest = f"  {format_duration(left)} left" if left == left and step < steps else ""
-            self.say(f"step {step:,} of {steps:,}{rest}  {format_values(values)}")
+            self.log(f"step {step:,} of {steps:,}{rest}  {format_values(values)}")
 
     def close(self) -> None:
         """Nothing to close."""
@@ -240,7 +240,7 @@ class ProgressBar:
         )
         self.task: TaskID | None = None
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Prints above the bar."""
         self.rich.console.print(text, markup=False)
 

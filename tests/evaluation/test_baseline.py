@@ -55,7 +55,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 def test_a_source_by_its_path(data: Path) -> None:
     """The numbers are those of the domain's own evaluator on the model's samples of seed 1, measured here anew."""
     said: list[str] = []
-    content = measured_baselines.measure(str(data), ["normal"], say=said.append)
+    content = measured_baselines.measure(str(data), ["normal"], log=said.append)
     assert [one["name"] for one in content["baselines"]] == ["normal"]
     assert any("normal: fitted in" in line for line in said)
     source = open_source(str(data))

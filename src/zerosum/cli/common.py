@@ -107,7 +107,7 @@ Devices = Annotated[
 # --- printing
 
 
-def say(*texts: str) -> None:
+def print_message(*texts: str) -> None:
     """Prints lines on stderr."""
     for text in texts:
         print(text, file=sys.stderr, flush=True)

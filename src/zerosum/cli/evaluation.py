@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zerosum.cli.common import Download, Extractor, Folder, Json, MovedData, Trust, Weights, app, say, show
+from zerosum.cli.common import Download, Extractor, Folder, Json, MovedData, Trust, Weights, app, print_message, show
 from zerosum.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def judge(
     try:
         found = trained.unlike(files)
     except UserError as error:
-        say(f"It is not known whether these samples resemble the training data: {error}")
+        print_message(f"It is not known whether these samples resemble the training data: {error}")
     else:
-        say(*format_unlike(found, len(scores)))
+        print_message(*format_unlike(found, len(scores)))
 
 
 def format_unlike(found: Sequence[tuple[str, float]], num: int) -> list[str]:
@@ -109,8 +109,8 @@ def evaluate(
         return
     loaded = load(folder)
     if loaded.folder.busy:
-        say("A training is running here: its newest checkpoint is measured, and nothing is logged.")
-    with evaluate.announced(say):
+        print_message("A training is running here: its newest checkpoint is measured, and nothing is logged.")
+    with evaluate.announced(print_message):
         records = loaded.evaluate(download, historic, options, data)
     show(records, json, format_records(records))
 
@@ -132,7 +132,7 @@ def _watch(folder: Path, minutes: float, options: EvalOptions, historic: bool, j
         records = found.plain()
         show({"step": found.step, "records": records}, json, f"step {found.step:,}\n{format_records(records)}")
 
-    follow(RunFolder.open(folder), 60 * minutes, options, announce, say, data)
+    follow(RunFolder.open(folder), 60 * minutes, options, announce, print_message, data)
 
 
 @app.command()
@@ -167,7 +167,9 @@ def compare(
     from zerosum.domain.contract import EvalOptions
     from zerosum.evaluation import compare as contests
 
-    found = contests.hold(folders, EvalOptions(extractor, num, weights, trust, download), say, out.suffix == ".png")
+    found = contests.hold(
+        folders, EvalOptions(extractor, num, weights, trust, download), print_message, out.suffix == ".png"
+    )
     written = [str(path) for path in contests.save(found, out)]
     starred = "  * the best of its row; values within its 95 % interval share the star; no star where all are equal"
     lines = [
@@ -205,7 +207,7 @@ def baseline(
         with writing(out):
             pass
     run = Path(where) if (Path(where) / "run.json").is_file() else None
-    arguments: dict[str, Any] = {"only": only or [], "allow_download": download, "say": say}
+    arguments: dict[str, Any] = {"only": only or [], "allow_download": download, "log": print_message}
     content = baselines.beside(run, **arguments) if run else baselines.measure(where, **arguments)
     found = baselines.compared(content, run)
     result = {**content, "sentence": found.sentence, "notes": list(found.notes)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zerosum.cli.common import app, say
+from zerosum.cli.common import app, print_message
 from zerosum.errors import Damaged, UserError
 from zerosum.jsonfile import read_json
 
@@ -58,7 +58,7 @@ def _serve(served: Served, no_open: bool) -> None:
 
     def opened(address: str) -> None:
         print(address, flush=True)
-        say("The lab is open. The address works once, for one browser; Ctrl-C ends the lab.")
+        print_message("The lab is open. The address works once, for one browser; Ctrl-C ends the lab.")
         if not no_open:
             import webbrowser
 
@@ -69,4 +69,4 @@ def _serve(served: Served, no_open: bool) -> None:
     except Stopped as stopped:
         if stopped.number != signal.SIGINT:
             raise
-        say("The lab is closed.")
+        print_message("The lab is closed.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zerosum import catalog
-from zerosum.cli.common import Folder, Json, app, say, show
+from zerosum.cli.common import Folder, Json, app, print_message, show
 from zerosum.errors import UserError
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def project(
         steps=steps,
         seed=seed,
         labels=label,
-        say=say,
+        log=print_message,
     )
     pairs = torch.stack([found.targets, found.samples], 1).flatten(0, 1)
     under = found.latents.condition

@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from zerosum import catalog
-from zerosum.cli.common import Folder, Json, app, say, show
+from zerosum.cli.common import Folder, Json, app, print_message, show
 from zerosum.errors import UserError
 
 Number = Annotated[
@@ -151,7 +151,7 @@ def sample(
             own,
         )
         produced = made(loaded, options, target)
-    say(*produced.notes)
+    print_message(*produced.notes)
     paths = list(produced.paths)
     show({"paths": [str(path) for path in paths], "num": produced.num, "seed": seed}, json, format_paths(paths))
 
@@ -181,7 +181,9 @@ def export(
 
     done = exported(load(folder), format, out or folder / f"export-{format}", licence)
     if format == "huggingface" and licence is None:
-        say("The model card says licence `unknown`; set it with --license, and respect the licence of the data.")
+        print_message(
+            "The model card says licence `unknown`; set it with --license, and respect the licence of the data."
+        )
     batches = ", ".join(map(str, done.check["batches"]))
     message = (
         f"Checked by {done.check['by']} on batches of {batches}: largest difference from the original "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zerosum.cli.common import Json, app, say, show
+from zerosum.cli.common import Json, app, print_message, show
 
 if TYPE_CHECKING:
     from zerosum.lessons.lesson import Findings, Lesson
@@ -46,7 +46,7 @@ def theory(
     show(summary | {"lines": [line.to_json() for line in findings.lines]}, json, _text(lesson, findings))
     for path in out or []:
         lesson.draw(findings, path)
-        say(f"The picture is in {path}.")
+        print_message(f"The picture is in {path}.")
     if not all(line.holds for line in findings.lines):
         raise typer.Exit(1)
 
@@ -55,7 +55,7 @@ def _run(lesson: Lesson, seed: int) -> Findings:
     """The lesson's findings; a message appears if it takes long."""
     from zerosum.formatting import patience
 
-    with patience(say, f"The lesson {lesson.name} is running; it takes a few more seconds."):
+    with patience(print_message, f"The lesson {lesson.name} is running; it takes a few more seconds."):
         return lesson.run(seed)
 
 

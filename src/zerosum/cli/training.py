@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zerosum import catalog
-from zerosum.cli.common import NUMBER, WHOLE, Devices, Download, Folder, Json, MovedData, Settings, app, say, show
+from zerosum.cli.common import NUMBER, WHOLE, Devices, Download, Folder, Json, MovedData, Settings, app, print_message, show
 from zerosum.errors import UserError
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _dry(request: TrainRequest, json: bool) -> None:
     from zerosum.formatting import patience
     from zerosum.planning import plan
 
-    with patience(say, PLANNING):
+    with patience(print_message, PLANNING):
         planned = plan.make(request, preview_seconds=preview_seconds)
     _plan(planned)
     changed = [f"  {line}" for line in plan.changed_fields(request, planned.recipe)]
@@ -180,7 +180,7 @@ def resume(
 
 
 def _plan(plan: Any) -> None:
-    say(plan.sentence(), *(f"  {note}" for note in plan.notes))
+    print_message(plan.sentence(), *(f"  {note}" for note in plan.notes))
 
 
 def _finish(done: Any, json: bool) -> None:

@@ -149,7 +149,7 @@ class Evaluator(Protocol):
 
     @property
     def num_samples(self) -> int: ...
-    def prepare(self, say: Callable[[str], None]) -> None: ...
+    def prepare(self, log: Callable[[str], None]) -> None: ...
     def evaluate(
         self, fakes: Tensor, labels: Tensor | None, judge: Callable[[Tensor, Tensor | None], Tensor] | None
     ) -> Sequence[Record]: ...
@@ -468,12 +468,12 @@ class Domain:
 class Watch:
     """The progress of one evaluation.
 
-    say: called with the name of each stage. budget_s: seconds after which no stage begins; None for no limit. left_out: the
+    log: called with the name of each stage. budget_s: seconds after which no stage begins; None for no limit. left_out: the
     stages that did not begin for lack of time. once_s: seconds of the stages that are done once for the same data and then
     kept, which the budget does not count.
     """
 
-    say: Callable[[str], None]
+    log: Callable[[str], None]
     budget_s: float | None = None
     begun: float = field(default_factory=lambda: time.monotonic())
     once_s: float = 0.0
@@ -497,9 +497,9 @@ _WATCH: ContextVar[Watch | None] = ContextVar("evaluation", default=None)
 
 
 @contextmanager
-def watched(say: Callable[[str], None], budget_s: float | None = None) -> Iterator[Watch]:
+def watched(log: Callable[[str], None], budget_s: float | None = None) -> Iterator[Watch]:
     """Announces the stages of the evaluations within, and bounds their time."""
-    watch = Watch(say, budget_s)
+    watch = Watch(log, budget_s)
     token = _WATCH.set(watch)
     try:
         yield watch
@@ -520,5 +520,5 @@ def stage(name: str, needed: bool = False, once: bool = False) -> bool:
     if not needed and watch.budget_s is not None and watch.seconds - watch.once_s > watch.budget_s:
         watch.left_out.append(name)
         return False
-    watch.say(name)
+    watch.log(name)
     return True

@@ -376,9 +376,9 @@ class FeatureEvaluator:
         self._halved = not self._held and source.num_rows >= 2 * LEAST_MEASURED
         self.num_samples = min(num_samples, held or source.num_rows // (2 if self._halved else 1))
 
-    def prepare(self, say: Callable[[str], None]) -> None:
+    def prepare(self, log: Callable[[str], None]) -> None:
         """Computes the features of real rows, and what the controls score."""
-        say(f"Computing the features ({self.name}) of real rows.")
+        log(f"Computing the features ({self.name}) of real rows.")
         assert self._controls
 
     def evaluate(

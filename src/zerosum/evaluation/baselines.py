@@ -24,7 +24,7 @@ from zerosum.run_folder import RunFolder, finite
 
 FILE, PICTURES = "baselines.json", "baselines"
 FORMAT = 1
-Say = Callable[[str], None]
+LogFunction = Callable[[str], None]
 Draw = Callable[[str, Tensor], None]
 """(name of a model, samples): keeps a picture of them."""
 
@@ -33,14 +33,14 @@ def silent(text: str) -> None:
     """Says nothing."""
 
 
-def measure(where: str, only: Sequence[str] = (), allow_download: bool = False, say: Say = silent) -> dict[str, Any]:
+def measure(where: str, only: Sequence[str] = (), allow_download: bool = False, log: LogFunction = silent) -> dict[str, Any]:
     """The content of `baselines.json` for a source's name or path; nothing is written. only: these models, default all."""
     domain = catalog.recognise(where)
     source = domain.data.open(part(where), allow_download)
-    return _content(source, 0, _measured(domain, source, 0, only, say, lambda name, samples: None))
+    return _content(source, 0, _measured(domain, source, 0, only, log, lambda name, samples: None))
 
 
-def beside(path: Path, only: Sequence[str] = (), allow_download: bool = False, say: Say = silent) -> dict[str, Any]:
+def beside(path: Path, only: Sequence[str] = (), allow_download: bool = False, log: LogFunction = silent) -> dict[str, Any]:
     """Fits models to the data of a run, writes `baselines.json` and their pictures into its folder, and the report anew.
 
     UserError when the data are no longer those of the run. Models measured here earlier are kept, unless fitted anew.
@@ -62,7 +62,7 @@ def beside(path: Path, only: Sequence[str] = (), allow_download: bool = False, s
 
     try:
         with cpu_threads(plan.recipe.threads):
-            fitted = _measured(plan.domain, plan.source, plan.recipe.seed, only, say, draw)
+            fitted = _measured(plan.domain, plan.source, plan.recipe.seed, only, log, draw)
         content = _content(plan.source, plan.recipe.seed, [*_kept(folder, plan.source, fitted), *fitted])
         folder.write(FILE, content)
     except OSError as error:
@@ -101,15 +101,15 @@ def _kept(folder: RunFolder, source: Any, fitted: list[dict[str, Any]]) -> list[
 
 
 def _measured(
-    domain: Domain, source: Any, seed: int, only: Sequence[str], say: Say, draw: Draw
+    domain: Domain, source: Any, seed: int, only: Sequence[str], log: LogFunction, draw: Draw
 ) -> list[dict[str, Any]]:
     fits = domain.evaluation.baselines(source)
     if not fits:
         raise UserError(f"The domain {domain.name!r} has no classical baselines.")
     wanted = {name: known_as(name, fits, "baseline") for name in only} or fits
     evaluator = domain.evaluation.evaluator(source, seed)
-    evaluator.prepare(say)
-    return [_one(name, fit, evaluator, domain, seed, say, draw) for name, fit in wanted.items()]
+    evaluator.prepare(log)
+    return [_one(name, fit, evaluator, domain, seed, log, draw) for name, fit in wanted.items()]
 
 
 def _one(
@@ -118,7 +118,7 @@ def _one(
     evaluator: Evaluator,
     domain: Domain,
     seed: int,
-    say: Say,
+    log: LogFunction,
     draw: Draw,
 ) -> dict[str, Any]:
     """One model fitted, sampled with the seed that a run's evaluation uses, drawn and measured."""
@@ -128,7 +128,7 @@ def _one(
     samples = model.sample(evaluator.num_samples, seed + 1)
     draw(name, samples[: domain.media.num_shown or ROWS * COLUMNS])
     records = evaluator.evaluate(samples, None, None)
-    say(f"{name}: fitted in {fit_s:.1f} s, measured in {time.perf_counter() - begun - fit_s:.1f} s.")
+    log(f"{name}: fitted in {fit_s:.1f} s, measured in {time.perf_counter() - begun - fit_s:.1f} s.")
     made = {"weights": f"baseline {name}", "sample_seed": seed + 1}
     return {
         "name": name,

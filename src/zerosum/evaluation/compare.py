@@ -81,7 +81,7 @@ class RunComparison:
 
 
 def hold(
-    paths: Sequence[Path], options: EvalOptions, say: Callable[[str], None], picture: bool = False
+    paths: Sequence[Path], options: EvalOptions, log: Callable[[str], None], picture: bool = False
 ) -> RunComparison:
     """Measures the published generator of each run. UserError for fewer than two runs, for runs on different data, and, where a
     `picture` of them is wanted, for a domain whose samples are no pictures."""
@@ -98,7 +98,7 @@ def hold(
         )
     names, entries = _names(paths), []
     for name, folder in zip(names, folders, strict=True):
-        say(f"{name}: measuring {measurer.evaluator.num_samples:,} samples ...")
+        log(f"{name}: measuring {measurer.evaluator.num_samples:,} samples ...")
         step, sampler, recipe = measurer.generator(folder.root)
         records = measurer.measured(step, sampler, recipe).plain()
         num = domain.media.num_shown or NUM_SHOWN

@@ -51,14 +51,14 @@ def add_to_protocols(records: Iterable[Record], made: Mapping[str, Any]) -> list
 
 
 @contextlib.contextmanager
-def announced(say: Callable[[str], None], budget_s: float | None = None) -> Iterator[Watch]:
+def announced(log: Callable[[str], None], budget_s: float | None = None) -> Iterator[Watch]:
     """Tells the stages of the evaluation within, from the first that begins after QUIET_S seconds on; none begins after
     `budget_s`."""
     begun = time.monotonic()
 
     def stage(name: str) -> None:
         if time.monotonic() - begun > QUIET_S:
-            say(f"  {name} ...")
+            log(f"  {name} ...")
 
     with watched(stage, budget_s) as watch:
         yield watch

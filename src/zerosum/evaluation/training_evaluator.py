@@ -66,9 +66,9 @@ class TrainingEvaluator:
         each = max(1, COLUMNS // classes)
         return classes * each, (torch.arange(classes).repeat_interleave(each)).repeat(ROWS)
 
-    def prepare(self, say: Callable[[str], None]) -> None:
+    def prepare(self, log: Callable[[str], None]) -> None:
         """What the measures need once (a classifier, features of the reals), before the clock of the training runs."""
-        self.evaluator.prepare(say)
+        self.evaluator.prepare(log)
 
     def picture(self, path: Path) -> None:
         """The preview: samples of the same noise all through the run, and what the domain shows beside them."""

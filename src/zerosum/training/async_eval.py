@@ -52,8 +52,8 @@ class EvaluationResult:
 class AsyncEvaluation:
     """The evaluations of one run that are made aside and logged when they arrive. `look` is to be called now and then."""
 
-    def __init__(self, folder: RunFolder, logger: RunLogger, say: Callable[[str], None]) -> None:
-        self.root, self.folder, self.logger, self.say = folder.root / FOLDER, folder, logger, say
+    def __init__(self, folder: RunFolder, logger: RunLogger, log: Callable[[str], None]) -> None:
+        self.root, self.folder, self.logger, self.log = folder.root / FOLDER, folder, logger, log
         self._child: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
         self._at, self._hurried = Path(), False
@@ -75,10 +75,10 @@ class AsyncEvaluation:
             shutil.rmtree(place, ignore_errors=True)
             os.replace(aside, place)
         except OSError as error:
-            self.say(f"Warning: the generator of step {step:,} is not evaluated ({error.strerror or error}).")
+            self.log(f"Warning: the generator of step {step:,} is not evaluated ({error.strerror or error}).")
         waiting = {at: path for at, path in self._snapshots().items() if path != self._at}
         for at in list(waiting)[:-MOST_WAITING]:
-            self.say(f"The evaluation of step {at:,} is left out: those before it take too long.")
+            self.log(f"The evaluation of step {at:,} is left out: those before it take too long.")
             shutil.rmtree(waiting[at], ignore_errors=True)
         self._start()
 
@@ -110,7 +110,7 @@ class AsyncEvaluation:
     def _wait(self) -> None:
         self.look()
         if self._child is not None:
-            self.say(f"Waiting for the evaluation of step {_step(self._at):,} ...")
+            self.log(f"Waiting for the evaluation of step {_step(self._at):,} ...")
         begun = time.monotonic()
         while self._child is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -163,7 +163,7 @@ class AsyncEvaluation:
             self._errors.seek(0)
             lines = self._errors.read().decode(errors="replace").strip().splitlines()
             why = lines[-1] if lines else f"its process ended with status {status}"
-            self.say(f"Warning: the evaluation of step {_step(self._at):,} failed, training goes on: {why}")
+            self.log(f"Warning: the evaluation of step {_step(self._at):,} failed, training goes on: {why}")
         shutil.rmtree(self._at, ignore_errors=True)
         self._release()
 
@@ -186,7 +186,7 @@ class AsyncEvaluation:
                 raise Damaged("it is no result of an evaluation")
             return EvaluationResult(content["step"], content["samples"], content["seconds"], content["records"])
         except (OSError, Damaged, KeyError) as error:
-            self.say(f"Warning: {path} cannot be read ({error}); this evaluation is lost.")
+            self.log(f"Warning: {path} cannot be read ({error}); this evaluation is lost.")
             return None
         finally:
             path.unlink(missing_ok=True)
@@ -221,7 +221,7 @@ def follow(
     every_s: float,
     options: EvalOptions,
     tell: Callable[[SavedScores], None],
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     data: str | Path | None = None,
 ) -> list[SavedScores]:
     """Measures the newest published generator at most every `every_s` seconds until the training at work in the folder ends,
@@ -244,7 +244,7 @@ def follow(
             _fetch(folder)
             return found
         if len(found) == 1:
-            say(f"Following {folder} until its training ends (Ctrl-C leaves it alone) ...")
+            log(f"Following {folder} until its training ends (Ctrl-C leaves it alone) ...")
         while folder.busy and time.monotonic() - begun < every_s:
             time.sleep(LOOK_EVERY_S)
 
@@ -270,5 +270,5 @@ def _fetch(folder: RunFolder) -> None:
         return
     silent = NoProgress()
     with folder.locked():
-        AsyncEvaluation(folder, RunLogger(folder, silent), silent.say).fetch()
+        AsyncEvaluation(folder, RunLogger(folder, silent), silent.log).fetch()
         write_report(folder.root)

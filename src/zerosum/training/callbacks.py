@@ -291,15 +291,15 @@ def check_loggers(names: Sequence[str]) -> None:
             raise UserError(f"log = {name!r} needs the package {package}: pip install 'zerosum[{name}]'.")
 
 
-def loggers(names: Sequence[str], say: Callable[[str], None]) -> list[Callback]:
+def loggers(names: Sequence[str], log: Callable[[str], None]) -> list[Callback]:
     """The named loggers, and TensorBoard's where it is installed. An error of a logger is announced once and ends no training."""
     check_loggers(names)
     installed = importlib.util.find_spec("tensorboard") is not None
     every = dict.fromkeys([*(["tensorboard"] if installed else []), *names])
-    return [_forgiving(name, LOGGERS[name][1](), say) for name in every]
+    return [_forgiving(name, LOGGERS[name][1](), log) for name in every]
 
 
-def _forgiving(name: str, logger: Callback, say: Callable[[str], None]) -> Callback:
+def _forgiving(name: str, logger: Callback, log: Callable[[str], None]) -> Callback:
     announced = False
 
     def call(event: TrainingEvent) -> None:
@@ -309,7 +309,7 @@ def _forgiving(name: str, logger: Callback, say: Callable[[str], None]) -> Callb
         except Exception as error:  # a server that does not answer, a full disk
             if not announced:
                 reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
-                say(f"Warning: the {name} log cannot be written ({reason}); training goes on.")
+                log(f"Warning: the {name} log cannot be written ({reason}); training goes on.")
             announced = True
         else:
             announced = False
@@ -363,7 +363,7 @@ class RunLogger:
             yield
         except OSError as error:
             if what not in self._troubled:
-                self.progress.say(
+                self.progress.log(
                     f"Warning: {what} cannot be written in {self.folder} ({error.strerror or error}); training goes on."
                 )
             self._troubled.add(what)

@@ -62,7 +62,7 @@ class CheckpointManager:
             kept = f"the checkpoint of step {self.step:,} is whole" if self.step >= 0 else "nothing is saved"
             former, self.unsaved = self.unsaved, f"Step {step:,} is NOT saved ({error.strerror or error}); {kept}."
             if self.unsaved != former:
-                self.progress.say(
+                self.progress.log(
                     f"Warning: {self.unsaved} Free some space; training goes on, and saving is tried again."
                 )
 
@@ -84,7 +84,7 @@ class CheckpointManager:
             warnings.simplefilter("always")
             state = latest_checkpoint(self.folder.checkpoints, suits)
         for warning in caught:
-            self.progress.say(f"Warning: {warning.message}")
+            self.progress.log(f"Warning: {warning.message}")
         return state
 
 
@@ -234,7 +234,7 @@ class BestCheckpoint:
         found = self._read(self.root) if self.name else None
         if found is not None:
             best = f"Lowest {self.name} {found['value']:.4g} at step {found['step']:,}"
-            self.logger.progress.say(f"{best}: zerosum sample {self.root}")
+            self.logger.progress.log(f"{best}: zerosum sample {self.root}")
 
     # --- the bests that may come back
 

@@ -74,7 +74,7 @@ class Trainer:
     @functools.cached_property
     def async_evaluation(self) -> AsyncEvaluation:
         """Evaluation of snapshots in another process; made at the first use."""
-        return AsyncEvaluation(self.folder, self.logger, self.progress.say)
+        return AsyncEvaluation(self.folder, self.logger, self.progress.log)
 
     @contextlib.contextmanager
     def _ending_evaluation(self) -> Iterator[None]:
@@ -91,7 +91,7 @@ class Trainer:
     def prepare(self) -> None:
         """What the measures need once; before the folder is a run folder and before the clock runs."""
         if self.chief:
-            self.evaluator.prepare(self.progress.say)
+            self.evaluator.prepare(self.progress.log)
 
     def begin(self) -> None:
         """Writes what is known before the first step. run.json comes last: with it the folder is a run folder."""
@@ -116,7 +116,7 @@ class Trainer:
             self.folder.refuse_if_trained()
         self._load(state, rewind)
         if state is not None and rewind and self.chief and (message := self.folder.lost_log(self.loop.step)):
-            self.progress.say(message)
+            self.progress.log(message)
 
     def _load(self, state: Mapping[str, Any] | None, rewind: bool = True) -> None:
         if state is not None:
@@ -150,11 +150,11 @@ class Trainer:
             return
         steps = self.plan.recipe.steps
         for warning in machine_warnings(self.folder.read("run.json"), self.world):
-            self.progress.say(warning)
+            self.progress.log(warning)
         old = self.folder.recipe()
         if (old.steps, old.data) != (steps, self.plan.recipe.data):
             self.folder.write("recipe.json", self.plan.recipe.to_json())
-        self.progress.say(
+        self.progress.log(
             f"{self.folder}: going on at step {self.loop.step:,} of {steps:,}."
             if self.loop.step < steps
             else f"{self.folder}: all {steps:,} steps are done. To train on: zerosum resume {self.folder} --steps {2 * steps}"
@@ -191,7 +191,7 @@ class Trainer:
         finished = self.loop.step >= self.plan.recipe.steps
         self._give_up_if(self._skips.stuck(finished))
         if message := self._skips.message():
-            self.progress.say(message)
+            self.progress.log(message)
         if self.checkpoints.unsaved:
             self.save()  # the disk may have been freed since
         self._status("finished" if finished else "stopped", self.checkpoints.unsaved)
@@ -225,7 +225,7 @@ class Trainer:
         self.world.barrier()
         self._rollbacks.events, self.loop.rate = events, rate
         self._seconds, self._begun, self._away = elapsed, time.monotonic(), 0.0
-        self.progress.say(self._rollbacks.add(error, self.loop.step, rate))
+        self.progress.log(self._rollbacks.add(error, self.loop.step, rate))
         if self.chief:
             self._line("rollback", rollbacks=self._rollbacks.events)
         self.save(anew=True)  # the checkpoint on disk still has the old rate
@@ -246,7 +246,7 @@ class Trainer:
             if self.stop.number and not asked:
                 asked = True
                 again = " (once more to leave at once)" if self.chief and not self.world.size > 1 else ""
-                self.progress.say(f"{signals.name(self.stop.number)}: stopping after this step{again} ...")
+                self.progress.log(f"{signals.name(self.stop.number)}: stopping after this step{again} ...")
 
     def _at_boundary(self, boundary: Boundary) -> bool:
         """Previews, health, evaluation, saving; True when the run should stop here."""
@@ -319,7 +319,7 @@ class Trainer:
         self._line("scores", **bins)
         self.best.see(step, values, self._publish)
         for news in self.monitor.news(step, found):
-            self.progress.say(news)
+            self.progress.log(news)
 
     def evaluate(
         self, write: bool = True, historic: bool = False, options: EvalOptions = EvalOptions()
@@ -345,7 +345,7 @@ class Trainer:
             if state == "finished" and self.loop.step not in self._evaluated:
                 self._measure()
         except Stopped:
-            self.progress.say(f"Evaluation left out; training is complete. Later: zerosum evaluate {self.folder}")
+            self.progress.log(f"Evaluation left out; training is complete. Later: zerosum evaluate {self.folder}")
         self.report()
         self.best.tell()
         self.callbacks(Finished(self.loop.step, self.folder.root, state, self.checkpoints.unsaved))
@@ -359,15 +359,15 @@ class Trainer:
                 f"{self.checkpoints.unsaved} What was trained since is lost. Free some space, then: {again}"
             )
         if state == "stopped":
-            self.progress.say(f"Saved at step {self.loop.step:,}. Go on with: zerosum resume {self.folder}")
+            self.progress.log(f"Saved at step {self.loop.step:,}. Go on with: zerosum resume {self.folder}")
 
     def _measure(self) -> None:
         """The evaluation of a finished run: its stages are told where it takes long, and bounded where the run was given
         minutes."""
-        self.progress.say("Evaluating (longer the first time: a measure may have to be trained on these data) ...")
+        self.progress.log("Evaluating (longer the first time: a measure may have to be trained on these data) ...")
         trained = self._elapsed()
         bound, device = self.plan.evaluation_bound_s, self.loop.device
-        with memory.measured(device) as peak, evaluate.announced(self.progress.say, bound) as watch:
+        with memory.measured(device) as peak, evaluate.announced(self.progress.log, bound) as watch:
             self.evaluate()
         if self.chief and not watch.left_out:
             cost = trial_step.EvaluationCost(watch.seconds - watch.once_s, peak.num_bytes or 0)
@@ -386,14 +386,14 @@ class Trainer:
                 f"{trial_step.EVALUATING:.0%} of the minutes, or {trial_step.LEAST_EVALUATING_S:.0f} s where that is more. "
                 f"All measures: zerosum evaluate {self.folder}"
             )
-        self.progress.say(message)
+        self.progress.log(message)
 
     def report(self) -> None:
         """Writes the report page; a full disk is told."""
         try:
             write_report(self.folder.root)
         except UserError as error:
-            self.progress.say(f"Warning: {error}")
+            self.progress.log(f"Warning: {error}")
 
     def _status(self, state: str, message: str = "") -> None:
         stopped = ""

@@ -23,7 +23,7 @@ import numpy as np
 import PIL
 
 from zerosum.data.images.loaded import WHITE, ImageOptions, Labels, Pixels
-from zerosum.data.images.parallel_decode import say
+from zerosum.data.images.parallel_decode import print_status
 from zerosum.data.opening import path_of
 from zerosum.jsonfile import read_object
 from zerosum.store import write_durably
@@ -172,6 +172,6 @@ def locked(place: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            say(f"{place.name}: another process is preparing these images; waiting for it")
+            print_status(f"{place.name}: another process is preparing these images; waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -61,7 +61,7 @@ def _read(reading: _Reading) -> LoadedImages:
     found, complaint = cache.find(place, listing_print)
     if found is None:
         if complaint:
-            parallel_decode.say(complaint)
+            parallel_decode.print_status(complaint)
         task = reading.task()
         if max(listing.num_bytes, len(task.members) * task.row_bytes) <= WORTH_BYTES:
             return reading.to_memory(task)

@@ -70,10 +70,10 @@ class DecodeProgress:
         self.next = now + EVERY_S
         rate = done / (now - self.begun)
         left = (self.total - done) / rate
-        say(f"{self.what}: {done:,} of {self.total:,} images, {rate:,.0f} images/s, about {left:,.0f} s left")
+        print_status(f"{self.what}: {done:,} of {self.total:,} images, {rate:,.0f} images/s, about {left:,.0f} s left")
 
 
-def say(text: str) -> None:
+def print_status(text: str) -> None:
     """A line of progress, on stderr."""
     print(text, file=sys.stderr, flush=True)
 

@@ -94,7 +94,7 @@ def prepare(place: Path, task: Task, listing_print: str) -> cache.PreparedFile |
                 shutil.rmtree(aside, ignore_errors=True)
             return cache.find(place, listing_print)[0]
     except OSError as error:
-        parallel_decode.say(
+        parallel_decode.print_status(
             f"{task.where}: the decoded images cannot be kept in {place.parent} ({error.strerror or error}), so they are "
             "read into memory. Name another folder with ZEROSUM_CACHE."
         )

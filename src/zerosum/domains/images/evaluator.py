@@ -209,10 +209,10 @@ class PixelEvaluator:
             fakes = on_background(limit_to_alpha(fakes.clamp(-1, 1)), source.background)
         return parzen_2014.records(source.seen, (fakes + 1) / 2, self.inner.seed)
 
-    def prepare(self, say: Callable[[str], None]) -> None:
+    def prepare(self, log: Callable[[str], None]) -> None:
         """Makes the classifier now where it is quick to train; `quick` then sees classes."""
         if self._at_once:
-            say("Preparing the measures (a few seconds, the first time for these data) ...")
+            log("Preparing the measures (a few seconds, the first time for these data) ...")
             self.inner.prepared  # noqa: B018
 
     def quick(self, fakes: Tensor) -> QuickMetrics:

@@ -52,9 +52,9 @@ class ShapeEvaluator:
         self.source, self.seed = source, seed
         self._known: dict[tuple[str, int, int], Tensor] = {}
 
-    def prepare(self, say: Callable[[str], None]) -> None:
+    def prepare(self, log: Callable[[str], None]) -> None:
         """Computes the values of real shapes and of controls, once."""
-        say("Measuring real shapes against real ones.")
+        log("Measuring real shapes against real ones.")
         assert self._training is not None
         assert self._controls is not None
 

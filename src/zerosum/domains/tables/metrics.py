@@ -33,7 +33,7 @@ class TableEvaluator:
         self.source, self.seed = source, seed
         self.num_samples = min(MOST, max(LEAST, len(source.train)))
 
-    def prepare(self, say: Callable[[str], None]) -> None:
+    def prepare(self, log: Callable[[str], None]) -> None:
         """Nothing is needed before the first evaluation."""
 
     def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: Judge | None) -> list[Record]:

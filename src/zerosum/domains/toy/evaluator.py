@@ -43,7 +43,7 @@ class PointEvaluator:
         self.source, self.seed = source, seed
         self.density = densities.of(source.info())
 
-    def prepare(self, say: Callable[[str], None]) -> None:
+    def prepare(self, log: Callable[[str], None]) -> None:
         """Nothing is needed before the first measurement."""
 
     def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: Judge | None) -> list[Record]:

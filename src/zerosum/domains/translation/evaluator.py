@@ -78,7 +78,7 @@ class TranslationEvaluator:
         """(num_samples, C, H, W): the inputs to translate."""
         return self.reals.inputs
 
-    def prepare(self, say: Callable[[str], None]) -> None:
+    def prepare(self, log: Callable[[str], None]) -> None:
         """Trains the classifier of labels if inputs are label maps; takes some seconds."""
         self.reader.prepare()
 

@@ -41,7 +41,7 @@ def project(
     steps: int = 300,
     seed: int = 0,
     labels: Sequence[int | str] | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> Projection:
     """The latents of pictures (N, C, H, W) in [-1, 1]; labels: of each picture in turn, by default the class that fits.
 
@@ -57,7 +57,7 @@ def project(
         label = labels[index % len(labels)] if labels else None
         best = _project_one(space, picture[None].to(space.sampler.device), steps, seed, label)
         quality = float(psnr(space.render(best), picture[None].cpu()))
-        say(f"picture {index + 1} of {len(pictures)}: {quality:.1f} dB after {steps} steps")
+        log(f"picture {index + 1} of {len(pictures)}: {quality:.1f} dB after {steps} steps")
         found.append(best)
     values = torch.cat([best.values for best in found])
     conditions = [best.condition for best in found if best.condition is not None]
