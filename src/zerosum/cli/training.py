@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zerosum import catalog
-from zerosum.cli.common import NUMBER, WHOLE, Devices, Download, Folder, Json, MovedData, Settings, app, print_message, show
+from zerosum.cli.common import (
+    NUMBER,
+    WHOLE,
+    Devices,
+    Download,
+    Folder,
+    Json,
+    MovedData,
+    Settings,
+    app,
+    print_message,
+    show,
+)
 from zerosum.errors import UserError
 
 if TYPE_CHECKING:

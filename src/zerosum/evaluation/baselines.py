@@ -33,14 +33,18 @@ def silent(text: str) -> None:
     """Says nothing."""
 
 
-def measure(where: str, only: Sequence[str] = (), allow_download: bool = False, log: LogFunction = silent) -> dict[str, Any]:
+def measure(
+    where: str, only: Sequence[str] = (), allow_download: bool = False, log: LogFunction = silent
+) -> dict[str, Any]:
     """The content of `baselines.json` for a source's name or path; nothing is written. only: these models, default all."""
     domain = catalog.recognise(where)
     source = domain.data.open(part(where), allow_download)
     return _content(source, 0, _measured(domain, source, 0, only, log, lambda name, samples: None))
 
 
-def beside(path: Path, only: Sequence[str] = (), allow_download: bool = False, log: LogFunction = silent) -> dict[str, Any]:
+def beside(
+    path: Path, only: Sequence[str] = (), allow_download: bool = False, log: LogFunction = silent
+) -> dict[str, Any]:
     """Fits models to the data of a run, writes `baselines.json` and their pictures into its folder, and the report anew.
 
     UserError when the data are no longer those of the run. Models measured here earlier are kept, unless fitted anew.

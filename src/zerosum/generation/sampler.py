@@ -346,7 +346,7 @@ class TrainedGenerator:
 
 
 def write_samples(
-    run: TrainedGenerator,
+    generator: TrainedGenerator,
     samples: Tensor,
     target: Path,
     layout: int | Layout = 0,
@@ -355,11 +355,13 @@ def write_samples(
     """Samples as files, by the target's ending; as one picture where laid out in columns and the ending is a picture's.
     options: values of the domain's own options that say how samples are written."""
     layout = Layout(layout) if isinstance(layout, int) else layout
-    with run.card_read(), writing(target) as aside:
+    with generator.card_read(), writing(target) as aside:
         if not layout.columns or target.suffix.lower() not in labelled_grid.PICTURES:
-            written = run.domain.media.write(samples, aside, run.sampler.info, WriteOptions(layout.each, options))
+            written = generator.domain.media.write(
+                samples, aside, generator.sampler.info, WriteOptions(layout.each, options)
+            )
             return [_there(path, aside, target) for path in written]
-        labelled_grid.write(run.domain, samples, aside, layout, run.sampler.info, options)
+        labelled_grid.write(generator.domain, samples, aside, layout, generator.sampler.info, options)
         return [target]
 
 
@@ -369,7 +371,11 @@ def _there(path: Path, aside: Path, target: Path) -> Path:
 
 
 def refuse_huge(
-    generator: TrainedGenerator, num: int, target: Path, columns: int | None = None, options: Mapping[str, Any] = NO_OPTIONS
+    generator: TrainedGenerator,
+    num: int,
+    target: Path,
+    columns: int | None = None,
+    options: Mapping[str, Any] = NO_OPTIONS,
 ) -> None:
     """UserError where so many samples would make one picture that is too large, and for options that cannot be, before they are
     made. columns: of a grid; None: about as many as rows."""

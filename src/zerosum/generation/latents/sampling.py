@@ -70,7 +70,9 @@ def fill(generator: TrainedGenerator, options: SampleOptions, target: Path = Pat
         layout = Layout(each=classes(generator, condition))
     if not options.moves:
         return generator.sample(num, options.seed, labels, truncation=options.truncation, attributes=wanted), layout
-    return along(generator, generator.sampler.noise(num, options.seed), condition, options.moves, options.truncation), layout
+    return along(
+        generator, generator.sampler.noise(num, options.seed), condition, options.moves, options.truncation
+    ), layout
 
 
 def classes(generator: TrainedGenerator, condition: Tensor | None) -> tuple[str, ...]:
@@ -95,7 +97,11 @@ def made(generator: TrainedGenerator, options: SampleOptions, target: Path) -> S
 
 
 def class_grid(
-    generator: TrainedGenerator, rows: int, seed: int, labels: Sequence[int | str] | None = None, truncation: float = 1.0
+    generator: TrainedGenerator,
+    rows: int,
+    seed: int,
+    labels: Sequence[int | str] | None = None,
+    truncation: float = 1.0,
 ) -> tuple[Tensor, Layout]:
     """(samples, layout): a column for each class (or each of `labels`) under its name, a row for each noise of
     `sample(rows, seed)`."""
