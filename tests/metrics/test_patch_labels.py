@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zerosum.domains.translation.measures.label_accuracy import coarse, label_accuracy, train_patch_classifier
+from zerosum.domains.translation.measures.label_accuracy import label_accuracy, subsample_labels, train_patch_classifier
 from zerosum.errors import UserError
 from zerosum.metrics.feature_networks import weights_sha256
 
@@ -36,7 +36,7 @@ def test_labels_are_seen_where_they_are_and_nowhere_else() -> None:
 def test_verdicts_lie_where_labels_are_asked(side: int) -> None:
     images, labels = torch.zeros(2, 1, side, side), torch.zeros(2, side, side, dtype=torch.long)
     model = train_patch_classifier(images, labels, 2, steps=1)
-    assert model(images).shape[2:] == coarse(labels).shape[1:]
+    assert model(images).shape[2:] == subsample_labels(labels).shape[1:]
 
 
 def test_a_verdict_hears_the_pixels_around_its_place() -> None:

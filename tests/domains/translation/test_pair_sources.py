@@ -213,7 +213,7 @@ def test_same_names_in_train_folders_are_pairs_unless_told(tmp_path: Path) -> No
         (["1"], ["1"], {"heldout": 1.0}, "heldout must lie in"),
         (["1"], ["1"], {"make": "sketch"}, "make"),
         (["1"], ["1"], {"colour": 1}, "no option 'colour'"),
-        (["1"], ["1"], {"make": "grey", "side_by_side": True}, "exclude one another"),
+        (["1"], ["1"], {"make": "grey", "side_by_side": True}, "cannot be combined"),
         (["1", "2"], ["1", "2"], {"labels": "input"}, "not label maps"),
     ],
 )
@@ -312,6 +312,17 @@ def test_label_maps_are_found(tmp_path: Path, how: str) -> None:
 
 
 # --- one file a pair, computed inputs, pieces
+
+
+def test_label_maps_are_resized_to_the_nearest_value(tmp_path: Path) -> None:
+    codes = np.repeat(np.repeat(DRAW.integers(0, 3, (6, 8, 1)), 4, 0), 4, 1).astype(np.uint8)
+    for name in ("1", "2"):
+        save(tmp_path / "A" / f"{name}.png", codes)
+        save(tmp_path / "B" / f"{name}.png", noise(24, 32))
+    source = opened(tmp_path, heldout=0, labels="input", size=(12, 16))
+    classes = {int(code[0]): index for index, code in enumerate(source.train[0].side.classes)}
+    expected = np.vectorize(classes.get)(codes[::2, ::2, 0])
+    np.testing.assert_array_equal(source.train[0].images[0][0].numpy(), expected)
 
 
 def test_side_by_side_halves(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from zerosum.domain import SampleRequest
 from zerosum.domains.translation.inference import ImageTranslator, sample
 from zerosum.domains.translation.networks.cut import INITIAL, ResidualIdentity
 from zerosum.domains.translation.sides import Side, TranslationTask
-from zerosum.domains.translation.tiling import tiled
+from zerosum.domains.translation.tiling import apply_in_tiles
 from zerosum.engine.optimizers import WeightAverage
 
 TASK = TranslationTask(Side(3), Side(3), paired=False)
@@ -48,23 +48,23 @@ def test_it_begins_as_the_identity() -> None:
 def test_no_dose_gives_the_input_back_and_a_full_one_what_was_trained() -> None:
     network, x = trained(), picture()[None]
     assert float((network(NOISE, x) - x).detach().abs().mean()) > 0.05
-    assert torch.equal(network.at(0)(NOISE, x), x)
-    torch.testing.assert_close(network.at(1)(NOISE, x), network(NOISE, x))
+    assert torch.equal(network.with_strength(0)(NOISE, x), x)
+    torch.testing.assert_close(network.with_strength(1)(NOISE, x), network(NOISE, x))
 
 
 def test_the_dose_interpolates_every_weight() -> None:
     network = trained()
     begun = dict(network.named_buffers())
-    for name, weight in network.at(0.25).change.network.named_parameters():
+    for name, weight in network.with_strength(0.25).change.network.named_parameters():
         now = network.get_parameter(f"change.network.{name}")
         first = begun[INITIAL + name.replace(".", "/")]
         torch.testing.assert_close(weight, 0.75 * first + 0.25 * now)
     x = picture()[None]
-    far = [float((network.at(s)(NOISE, x) - x).detach().abs().mean()) for s in (0, 0.25, 0.5, 0.75, 1)]
+    far = [float((network.with_strength(s)(NOISE, x) - x).detach().abs().mean()) for s in (0, 0.25, 0.5, 0.75, 1)]
     assert far == sorted(far)
     # It is no blend of two pictures: the layers before the last change too.
     half = (x + network(NOISE, x)) / 2
-    assert not torch.allclose(network.at(0.5)(NOISE, x), half, atol=1e-3)
+    assert not torch.allclose(network.with_strength(0.5)(NOISE, x), half, atol=1e-3)
 
 
 def test_where_it_began_goes_with_it() -> None:
@@ -75,7 +75,7 @@ def test_where_it_began_goes_with_it() -> None:
     other.load_state_dict(average.state_dict())
     assert isinstance(average, ResidualIdentity)
     for loaded in (average, other):
-        assert torch.equal(loaded.at(0)(NOISE, x), x)
+        assert torch.equal(loaded.with_strength(0)(NOISE, x), x)
 
 
 def test_tiles_are_the_whole_picture() -> None:
@@ -89,8 +89,10 @@ def test_tiles_are_the_whole_picture() -> None:
     tiling = _tiling(network, info)
     assert tiling.margin >= network.reach
     translator = ImageTranslator(network, Side(3), Side(3), NOISE, torch.device("cpu"), tiling, "", False)
-    found = translator.whole(image)
-    larger = tiled(lambda piece, place: translator.rows(piece[None], place)[0], image, type(tiling)(1024, 64, 64, 16))
+    found = translator.translate(image)
+    larger = apply_in_tiles(
+        lambda piece, place: translator.translate_rows(piece[None], place)[0], image, type(tiling)(1024, 64, 64, 16)
+    )
     torch.testing.assert_close(found, larger, rtol=1e-4, atol=1e-5)
 
 
@@ -117,5 +119,5 @@ def test_the_command_doses_it(tmp_path: Path) -> None:
 
 
 def test_it_changes_images_only() -> None:
-    with pytest.raises(ValueError, match="label maps go with"):
+    with pytest.raises(ValueError, match="for label maps use"):
         ResidualIdentity(TranslationTask(Side(2, "labels", ((0,), (1,))), Side(3), paired=False), latent=1)

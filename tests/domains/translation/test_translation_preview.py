@@ -41,7 +41,7 @@ def test_every_row_is_there_and_the_sheet_stays_narrow(num: int, tmp_path: Path)
     levels = torch.linspace(-0.8, 0.8, num)
     given = levels[:, None, None, None].expand(num, 1, 8, 40)
     white = torch.ones(num, 3, 8, 40) * 0.9
-    preview.triples(given, white, white, infos.of_pairs(Side(1), Side(3)), tmp_path / "a.png")
+    preview.write_triples(given, white, white, infos.of_pairs(Side(1), Side(3)), tmp_path / "a.png")
     page = pixels(tmp_path / "a.png")
     assert page.shape[1] <= max(preview.MOST_ACROSS, 3 * 40 * 14 + 60)
     found = {int(level) for level in np.unique(page[(page[..., 0] == page[..., 1]) & (page[..., 1] == page[..., 2])])}
@@ -69,5 +69,5 @@ def test_sixteen_bits_and_many_channels_can_be_looked_at(tmp_path: Path) -> None
 
 def test_the_ending_decides_the_kind(tmp_path: Path) -> None:
     cells = torch.zeros(2, 3, 16, 16)
-    preview.triples(cells, cells, cells, infos.of_pairs(Side(3), Side(3)), tmp_path / "sub" / "a.jpg")
+    preview.write_triples(cells, cells, cells, infos.of_pairs(Side(3), Side(3)), tmp_path / "sub" / "a.jpg")
     assert Image.open(tmp_path / "sub" / "a.jpg").format == "JPEG"

@@ -313,7 +313,7 @@ def test_a_sheet_of_examples_that_cannot_be_written_whole_leaves_nothing(
         Path(arguments[4]).write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(preview, "triples", full)
+    monkeypatch.setattr(preview, "write_triples", full)
     maker = hand()
     maker.examples = Batch(torch.zeros(2, 3, 16, 16), torch.ones(2, 3, 16, 16))
     with pytest.raises(UserError, match=r"sheet\.png: No space left on device"):

@@ -1,4 +1,4 @@
-"""The sources that need no files: textures and digits as pairs, digits in two styles and two photographs without pairs.
+"""The built-in sources: textures and digits as pairs, digits in two styles and two photographs without pairs.
 
 Legend: N rows, S the side of a mosaic.
 """
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
-from zerosum.domains.translation.image_collection import ImageCollection, collection_of, resized
+from zerosum.domains.translation.image_collection import ImageCollection, collection_of, resize
 from zerosum.domains.translation.sides import Side
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError
@@ -32,7 +32,7 @@ def photographs() -> Tensor:
     except ImportError:
         raise UserError(
             "The source `textures` takes its photographs from scikit-image, which is not installed. "
-            "pip install 'zerosum[textures]', or take another source: digit-outlines."
+            "pip install 'zerosum[textures]', or use another source: digit-outlines."
         ) from None
     photos = torch.stack([torch.from_numpy(getattr(data, name)()) for name in TEXTURES])[None].float()
     return interpolate(photos, (PHOTO, PHOTO), mode="bicubic", antialias=True, align_corners=False)[0].clamp(0, 255)
@@ -131,7 +131,7 @@ def two_photos(size: int = 0) -> tuple[ImageCollection, ImageCollection]:
     photos = [
         torch.from_numpy(load_sample_image(f"{name}.jpg").copy()).permute(2, 0, 1) for name in ("china", "flower")
     ]
-    fitted = [resized(photo.contiguous(), COLOUR, (size,) if size else ()) for photo in photos]
+    fitted = [resize(photo.contiguous(), COLOUR, (size,) if size else ()) for photo in photos]
     return ImageCollection((fitted[0],), COLOUR), ImageCollection((fitted[1],), COLOUR)
 
 

@@ -92,7 +92,7 @@ def _two_photos(*, size: int = 256, crop: int = 64, flip: bool = False) -> PairS
 
 
 def _digits(name: str, collections: CollectionPair, paired: bool, share: float) -> PairSource:
-    """The digits, whose order is random and fixed, with the last `share` of each side held out."""
+    """The digits in a fixed random order, with the last `share` of each side held out."""
     _check_options(None, None, share)
     edges = [len(collection) - round(share * len(collection)) for collection in collections]
     train, held = (_slice(collections, edges, part) for part in (slice(0, 1), slice(1, 2)))
@@ -128,7 +128,7 @@ def open_path(
     """A folder with trainA/ and trainB/ (testA/ and testB/), with A/ and B/, or of plain images. UserError if it cannot
     be used.
 
-    paired: whether files of one name belong together; "auto" looks at the names. side_by_side: each file holds both
+    paired: whether files of one name are a pair; "auto" compares the names. side_by_side: each file contains both
     sides, the input on the left. swap: exchanges the sides. make: computes the inputs from the targets: their edges,
     their brightness, or the means of blocks. labels: which side holds label maps; "auto" recognises inputs with few
     distinct values. size: the length of the shorter side, or [height, width], to which all images are resized. crop:

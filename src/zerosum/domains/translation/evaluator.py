@@ -47,7 +47,7 @@ class TranslationEvaluator:
 
     @property
     def num_samples(self) -> int:
-        """The number of held-out rows, evaluation most 256."""
+        """The number of held-out rows, at most 256."""
         return len(self.reals.inputs)
 
     @functools.cached_property

@@ -1,4 +1,4 @@
-"""The games of translation: the ordinary one for pairs and for contrastive generators, two at once for cycles.
+"""The games of translation: a Duel for pairs and for contrastive generators, two of them for cycles.
 
 Legend: N rows of a micro-batch, K past fakes for each row.
 """
@@ -38,7 +38,7 @@ def game(recipe: Recipe, info: DatasetInfo) -> Game:
 
 
 def generator(recipe: Recipe, info: DatasetInfo) -> nn.Module:
-    """The generator of that game alone."""
+    """Only the generator of that game."""
     return domain.generator(recipe, GENERATORS, task_of(info))
 
 
@@ -47,10 +47,10 @@ PREFIXES = ("", "back/")
 
 
 class Cycle(Game):
-    """Two ordinary games, one for each direction, whose generators are also trained to be inverses of each other.
+    """Two Duels, one for each direction, whose generators are also trained to be inverses of each other.
 
     The player "generator" holds both generators, "discriminator" both discriminators. A row of a batch has an input
-    (its condition) and a target, which need not be a pair. Each discriminator sees past fakes in place of half of the
+    (its condition) and a target, which need not be a pair. Each discriminator receives past fakes in place of half of the
     new ones (Shrivastava et al. 2017, arXiv:1612.07828, section 2.3).
     """
 
@@ -86,7 +86,7 @@ class Cycle(Game):
         self.reals_per_step = duel.reals_per_step
 
     def turns(self, step: int) -> Sequence[Turn]:
-        """As in the ordinary game; the turn of the generators draws reals too."""
+        """As in a Duel; the turn of the generators draws reals too."""
         return self.directions[""].turns(step)
 
     def terms(self, player: str, batch: MicroBatch) -> dict[str, Tensor]:
@@ -101,12 +101,12 @@ class Cycle(Game):
         }
 
     def after_step(self, player: str, statistics: Mapping[str, Tensor]) -> None:
-        """Clips weights if the rules say so."""
+        """Clips the weights if the rules require it."""
         for direction in self.directions.values():
             direction.after_step(player, {})
 
     def log_values(self) -> dict[str, Tensor]:
-        """The log values of the ordinary game, for each direction."""
+        """The log values of both Duels."""
         return {
             name + key: value
             for name, direction in self.directions.items()
@@ -164,9 +164,9 @@ class ReplayBuffer:
         full = filled >= places
         replaced = full & (batch.rng.uniform("past fakes: swap") < 0.5)
         place = torch.where(full, batch.rng.integers("past fakes: place", places), filled.clamp(max=places - 1))
-        at = torch.arange(len(new), device=new.device), place
-        old = past[at].to(new.dtype)
-        past[at] = torch.where((replaced | ~full)[:, None, None, None], new, old).to(past.dtype)
+        index = torch.arange(len(new), device=new.device), place
+        old = past[index].to(new.dtype)
+        past[index] = torch.where((replaced | ~full)[:, None, None, None], new, old).to(past.dtype)
         filled += (~full).long()
         return Batch(torch.where(replaced[:, None, None, None], old, new), fakes.condition)
 

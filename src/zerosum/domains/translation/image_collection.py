@@ -34,7 +34,7 @@ Kind = Literal["auto", "image", "labels"]
 
 @dataclass(frozen=True, eq=False)
 class ImageCollection:
-    """Images (C, H, W), uint8 or, for 16-bit values, int32, and the side that describes them."""
+    """Images (C, H, W) in uint8, or int32 for 16-bit values, and the side that describes them."""
 
     images: tuple[Tensor, ...]
     side: Side
@@ -47,13 +47,13 @@ class ImageCollection:
         return replace(self, images=tuple(self.images[row] for row in rows))
 
     def unit(self, images: Tensor) -> Tensor:
-        """(..., C, H, W) of this collection -> float32 as the networks take it, see `sides`."""
+        """(..., C, H, W) of this collection -> float32 in the format of the networks, see `sides`."""
         if self.side.kind == "labels":
             return one_hot(images.squeeze(-3), self.side.channels)
         return images.float().mul_(2 / (2**self.side.bits - 1)).sub_(1)
 
     def whole(self, row: int) -> Tensor:
-        """(C, H, W) float32 of one image at its own size, as the networks take it."""
+        """(C, H, W) float32 of one image at its own size, in the format of the networks."""
         return self.unit(self.images[row])
 
     def to(self, device: torch.device) -> ImageCollection:
@@ -85,12 +85,12 @@ def read_collection(
     paths: Sequence[Path], kind: Kind = "image", like: Side | None = None, size: tuple[int, ...] = ()
 ) -> ImageCollection:
     """Reads the files of one side. like: the side that the files must fit, as found in the training part; None: it is
-    determined from the files. size: see `resized`. UserError names the file at fault."""
+    determined from the files. size: see `resize`. UserError names the file at fault."""
     loaded = [_read_file(path) for path in paths]
     side = like or side_of(loaded, paths, kind)
     images, total = [], 0
     for image, path in zip(loaded, paths, strict=True):
-        images.append(resized(to_tensor(image, side, path), side, size))
+        images.append(resize(to_tensor(image, side, path), side, size))
         total += images[-1].nbytes
         if total > MAX_BYTES:
             raise UserError(
@@ -107,7 +107,7 @@ def _read_file(path: Path) -> LosslessImage:
 
 
 def side_of(images: Sequence[LosslessImage], paths: Sequence[Path], kind: Kind) -> Side:
-    """Describes the files of one side: labels if `kind` says so, or, for "auto", if the files are lossless, hold few
+    """Describes the files of one side: label maps if `kind` is "labels", or, for "auto", if the files are lossless, hold few
     distinct values and are not line drawings."""
     if kind != "image":
         lossless = all(path.suffix.lower() not in LOSSY for path in paths)
@@ -182,7 +182,7 @@ def _same_depth(values: Values, side: Side) -> Values:
     return values
 
 
-def resized(image: Tensor, side: Side, size: tuple[int, ...]) -> Tensor:
+def resize(image: Tensor, side: Side, size: tuple[int, ...]) -> Tensor:
     """(C, H, W) at another size: (S,) brings the shorter side to S; (H, W) fills that frame and crops the rest evenly.
 
     Bicubic with antialiasing; label maps by the nearest value.
@@ -194,7 +194,7 @@ def resized(image: Tensor, side: Side, size: tuple[int, ...]) -> Tensor:
     scale = max(frame[0] / height, frame[1] / width)
     target = (max(frame[0], round(height * scale)), max(frame[1], round(width * scale)))
     if side.kind == "labels":
-        out = interpolate(image[None].float(), target, mode="nearest-loaded")[0]
+        out = interpolate(image[None].float(), target, mode="nearest-exact")[0]
     else:
         out = interpolate(image[None].float(), target, mode="bicubic", antialias=True, align_corners=False)[0]
         out = out.round().clamp(0, 2**side.bits - 1)

@@ -29,7 +29,7 @@ from zerosum.domains.translation.networks.capabilities import (
     TranslationGenerator,
 )
 from zerosum.domains.translation.sides import Side, Values, class_numbers, from_unit, one_hot, sides, size_of
-from zerosum.domains.translation.tiling import Tiling, tiled
+from zerosum.domains.translation.tiling import Tiling, apply_in_tiles
 from zerosum.errors import UserError
 
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -60,7 +60,7 @@ def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest
 
 @dataclass(frozen=True)
 class ImageTranslator:
-    """A network that translates one image at a time. given, target: the sides from and to which it translates. noise:
+    """A network that translates one image at a time. given, target: the sides of its inputs and outputs. noise:
     (1, L), the same for all images. make: how training inputs were computed from targets, "" if they were not. size: of
     written images; None: that of the input."""
 
@@ -78,13 +78,13 @@ class ImageTranslator:
     def from_request(cls, generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest) -> ImageTranslator:
         """The translator that the options of `zerosum sample` describe; UserError if the generator does not support one
         of them."""
-        network: Any = _at_strength(generator.network, STRENGTH.value(request))
+        network: Any = _with_strength(generator.network, STRENGTH.value(request))
         given, target = sides(info)
         reverse = REVERSE.value(request)
         if reverse:
             if not isinstance(network, ReversibleGenerator):
                 raise UserError(
-                    "--reverse: this generator translates in one direction only. The recipe cyclegan learns both."
+                    "--reverse: this generator translates in one direction only. The recipe cyclegan trains both directions."
                 )
             given, target = target, given
         make = "" if reverse else str(info.payload["make"])
@@ -103,18 +103,18 @@ class ImageTranslator:
         )
 
     @torch.no_grad()
-    def rows(self, inputs: Tensor, origin: tuple[int, int] = (0, 0)) -> Tensor:
+    def translate_rows(self, inputs: Tensor, origin: tuple[int, int] = (0, 0)) -> Tensor:
         """(N, C, H, W) -> (N, D, H, W) on the CPU; origin: (top, left) of the tiles in their images."""
         function = self.network.reverse if self.reverse else self.network
         noise = self.noise.expand(len(inputs), -1)
         outputs: Tensor = function(noise, inputs.to(self.device), origin=origin)
         return outputs.float().cpu()
 
-    def whole(self, picture: Tensor) -> Tensor:
+    def translate(self, picture: Tensor) -> Tensor:
         """(C, H, W) of any size -> (D, H, W), in tiles."""
-        return tiled(lambda piece, place: self.rows(piece[None], place)[0], picture, self.tiling)
+        return apply_in_tiles(lambda piece, place: self.translate_rows(piece[None], place)[0], picture, self.tiling)
 
-    def tensor(self, image: LosslessImage) -> Tensor:
+    def to_tensor(self, image: LosslessImage) -> Tensor:
         """(C, H, W) in [-1, 1] of the image of a file, at full precision; UserError if it does not fit the training
         data."""
         if self.given.kind == "labels":
@@ -145,23 +145,23 @@ class ImageTranslator:
             raise UserError(f"this generator takes label maps of {kind}; this image has {values.shape[2]} channels.")
         return one_hot(torch.from_numpy(class_numbers(values, self.given)), self.given.channels)
 
-    def values(self, picture: Tensor, image: LosslessImage) -> Values:
+    def to_file_values(self, picture: Tensor, image: LosslessImage) -> Values:
         """(H, W, D) for a file, with the bits of the training targets, or those of the input if it is an image with
         more."""
         bits = 16 if self.given.kind == "image" and image.values.dtype == np.uint16 else 8
         bits = max(bits, self.target.bits)
-        return self.sized(
+        return self.resize(
             from_unit(picture, self.target if self.target.kind == "labels" else replace(self.target, bits=bits))
         )
 
-    def sized(self, values: Values) -> Values:
+    def resize(self, values: Values) -> Values:
         """(H, W, D) at the requested size."""
         if self.size is None:
             return values
         return resized(values, self.size.of(*values.shape[:2]), self.target.kind != "labels")
 
 
-def _at_strength(network: Any, strength: float) -> Any:
+def _with_strength(network: Any, strength: float) -> Any:
     if not 0 <= strength <= 1:
         raise UserError(
             f"--strength must lie in [0, 1], got {strength}: 0 leaves the image unchanged, 1 is the strength of training."
@@ -172,7 +172,7 @@ def _at_strength(network: Any, strength: float) -> Any:
         raise UserError(
             "--strength: this generator has a fixed strength. The recipes cut and single train generators with an adjustable one."
         )
-    return network.at(strength)
+    return network.with_strength(strength)
 
 
 def _tiling(network: TranslationGenerator, info: DatasetInfo) -> Tiling:
@@ -202,15 +202,17 @@ def _translate_examples(
     num = min(NUM_SHOWN, len(inputs)) if request.num is None else request.num
     if num < 1:
         raise UserError(f"--num must be at least 1, got {num}.")
-    sheet = request.out.suffix.lower() in SHEET_SUFFIXES
-    if sheet:
+    is_sheet = request.out.suffix.lower() in SHEET_SUFFIXES
+    if is_sheet:
         refuse_huge(3 * num, _cell_size(generator.info, translator.size), request.out)
     selected = torch.arange(num) % len(inputs)
     inputs, targets = inputs[selected], targets[selected]
-    outputs = torch.cat([translator.rows(row[None]) for row in inputs])
-    if sheet:
+    outputs = torch.cat([translator.translate_rows(row[None]) for row in inputs])
+    if is_sheet:
         with store.writing(request.out) as temporary:
-            preview.triples(inputs, outputs, targets, generator.info, temporary, translator.reverse, translator.size)
+            preview.write_triples(
+                inputs, outputs, targets, generator.info, temporary, translator.reverse, translator.size
+            )
         return SampleResult([request.out], num)
     if request.out.suffix:
         raise UserError(
@@ -218,7 +220,7 @@ def _translate_examples(
         )
     paths = []
     for index, row in enumerate(outputs):
-        values = translator.sized(from_unit(row, translator.target))
+        values = translator.resize(from_unit(row, translator.target))
         paths.append(writing.suitable_path(request.out / f"{index:05d}.png", values, None))
         writing.write(paths[-1], values)
     return SampleResult(paths, num)
@@ -238,37 +240,37 @@ def _translate_files(translator: ImageTranslator, request: SampleRequest) -> Sam
         raise UserError("--num applies to the stored examples; each --input gives one image.")
     inputs, keep = tuple(INPUT.value(request) or ()), METADATA.value(request)
     files, given_by_name = _input_files(inputs)
-    one = len(files) == 1 and bool(request.out.suffix) and inputs[0].is_file()
+    is_single = len(files) == 1 and bool(request.out.suffix) and inputs[0].is_file()
     folder = request.out if not request.out.suffix else request.out.with_suffix("")
-    targets = [request.out] if one else _output_paths(files, folder)
-    notes, paths, taken = _skipped_notes(inputs), list[Path](), {file.resolve() for file in files}
-    if one:  # a suffix that cannot store the image is changed; files with the new suffix must not be overwritten
+    targets = [request.out] if is_single else _output_paths(files, folder)
+    notes, paths, reserved = _notes_on_skipped(inputs), list[Path](), {file.resolve() for file in files}
+    if is_single:  # a suffix that cannot store the image is changed; files with the new suffix must not be overwritten
         siblings = request.out.parent.iterdir() if request.out.parent.is_dir() else ()
-        taken |= {
+        reserved |= {
             path.resolve() for path in siblings if path.stem == request.out.stem and path.name != request.out.name
         }
     for source, target in zip(files, targets, strict=True):
         try:
-            path = _translate_file(translator, source, target, keep, notes, taken)
+            path = _translate_file(translator, source, target, keep, notes, reserved)
         except UserError as error:
             if source in given_by_name:
                 raise
             notes.append(f"Left out: {error}")
             continue
         paths.append(path)
-        taken.add(path.resolve())
+        reserved.add(path.resolve())
     if not paths:
         raise UserError("\n".join([*notes, "None of the files could be translated."]))
     return SampleResult(paths, len(paths), tuple(dict.fromkeys(notes)))
 
 
 def _translate_file(
-    translator: ImageTranslator, source: Path, target: Path, keep: bool, notes: list[str], taken: set[Path]
+    translator: ImageTranslator, source: Path, target: Path, keep: bool, notes: list[str], reserved: set[Path]
 ) -> Path:
-    """Translates one file; UserError names it. taken: files that must not be overwritten."""
+    """Translates one file; UserError names it. reserved: files that must not be overwritten."""
     try:
         image = read(source)
-        picture = translator.tensor(image)
+        picture = translator.to_tensor(image)
     except (BadImageError, UserError, OSError) as error:
         raise UserError(f"{source}: {error}") from None
     if translator.given.kind == "image" and image.values.dtype == np.uint16:
@@ -277,14 +279,14 @@ def _translate_file(
                 "Inputs with 16 bits are converted to the 8 bits of the training data; the output is written with 16 bits."
             )
         notes += dark_note(int(image.values.max()), 65535, f"values of {source.name}")
-    values = translator.values(translator.whole(picture), image)
+    values = translator.to_file_values(translator.translate(picture), image)
     alpha = _alpha(image, values)
     if alpha is not None:
         alpha = resized(alpha[..., None], values.shape[:2])[..., 0]
     path = writing.suitable_path(target, values, alpha)
     if path != target and target.suffix:
         notes.append(f"{target.name} is written as {path.suffix}, which can store its bits and channels.")
-    if path.resolve() in taken:
+    if path.resolve() in reserved:
         named = (
             f" (the output for {target.name}, whose suffix cannot store its bits and channels)"
             if path != target
@@ -307,7 +309,7 @@ def _alpha(image: LosslessImage, values: Values) -> Values | None:
     return np.rint(image.alpha / 257).astype(np.uint8)
 
 
-def _skipped_notes(inputs: Sequence[Path]) -> list[str]:
+def _notes_on_skipped(inputs: Sequence[Path]) -> list[str]:
     """Notes on files in the input folders that are skipped."""
     return [
         f"--input {path}: {note}"

@@ -59,20 +59,20 @@ def read_folder(folder: Path, options: FolderOptions) -> LoadedFolder:
     used."""
     if options.make and options.side_by_side:
         raise UserError(
-            "data.make and data.side_by_side exclude one another: inputs are either computed or read from the files."
+            "data.make and data.side_by_side cannot be combined: inputs are either computed or read from the files."
         )
     if options.make:
-        return _split(_computed(folder, options), options)
+        return _split(_read_computed(folder, options), options)
     if options.side_by_side:
-        return _split(_side_by_side(folder, options), options)
+        return _split(_read_side_by_side(folder, options), options)
     layout = pairs.layout_of(folder) or next((both for both in pairs.LAYOUTS if _has_folders(folder, both)), None)
     if layout is None:
         raise UserError(_LAYOUTS_HELP.format(folder=folder))
-    return _split(_two_folders(folder, layout, options), options)
+    return _split(_read_two_folders(folder, layout, options), options)
 
 
 _LAYOUTS_HELP = (
-    "{folder}: found no two sides to translate between. Use trainA/ and trainB/ (and testA/, testB/), or A/ and B/ with "
+    "{folder}: found no two sides for a translation. Use trainA/ and trainB/ (and testA/, testB/), or A/ and B/ with "
     "pairs of equal names, or images that hold both sides (--set data.side_by_side=true), or plain images whose inputs "
     "are computed (--set data.make=edges)."
 )
@@ -85,13 +85,13 @@ def _has_folders(folder: Path, names: tuple[str, str]) -> bool:
 # --- two folders
 
 
-def _two_folders(folder: Path, names: tuple[str, str], options: FolderOptions) -> LoadedFolder:
+def _read_two_folders(folder: Path, names: tuple[str, str], options: FolderOptions) -> LoadedFolder:
     a, b = (folder / name for name in (names[::-1] if options.swap else names))
     for side in (a, b):
         if not pairs.images_in(side):
             raise UserError(f"{side}: no images in this folder. Images end in {', '.join(sorted(READABLE))}.")
     paired, notes = _are_pairs(a, b, options)
-    train = _albums(a, b, paired, options)
+    train = _read_sides(a, b, paired, options)
     words = [word for word in TEST_PREFIXES if any((folder / f"{word}{side}").is_dir() for side in "AB")]
     test_a, test_b = (folder / f"{[*words, TEST_PREFIXES[0]][0]}{side.name[-1]}" for side in (a, b))
     used = [a, b, test_a, test_b] if names[0] == "trainA" or names[1] == "trainA" else [a, b]
@@ -103,14 +103,14 @@ def _two_folders(folder: Path, names: tuple[str, str], options: FolderOptions) -
                 f"{missing}: no images, while the other side has test images. Give both sides some, or none."
             )
         return LoadedFolder(
-            train, _albums(test_a, test_b, paired, options, like=(train[0].side, train[1].side)), paired, notes
+            train, _read_sides(test_a, test_b, paired, options, like=(train[0].side, train[1].side)), paired, notes
         )
     return LoadedFolder(train, None, paired, notes)
 
 
 def _are_pairs(a: Path, b: Path, options: FolderOptions) -> tuple[bool, tuple[str, ...]]:
-    """Whether files are pairs, and a note: as data.paired says, else by names. A/ and B/ always hold pairs, trainA/ and
-    trainB/ do if all names are equal."""
+    """Whether files are pairs, and a note: the value of data.paired, or for "auto" by the names: A/ and B/ always contain
+    pairs, trainA/ and trainB/ if all names are equal."""
     if options.paired != "auto":
         return options.paired, ()
     one, two = (sorted(pairs.stem(path, side) for path in pairs.images_in(side)) for side in (a, b))
@@ -125,7 +125,7 @@ def _are_pairs(a: Path, b: Path, options: FolderOptions) -> tuple[bool, tuple[st
     )
 
 
-def _albums(
+def _read_sides(
     a: Path, b: Path, paired: bool, options: FolderOptions, like: tuple[Side, Side] | None = None
 ) -> CollectionPair:
     if not paired:
@@ -139,13 +139,13 @@ def _albums(
         read_collection([pair[side] for pair in both], options.kind(side), like[side] if like else None, options.size)
         for side in (0, 1)
     )
-    _same_sizes(one, two, both)
+    _check_same_sizes(one, two, both)
     return one, two
 
 
-def _same_sizes(one: ImageCollection, two: ImageCollection, files: Sequence[tuple[Path, Path]]) -> None:
+def _check_same_sizes(one: ImageCollection, two: ImageCollection, files: Sequence[tuple[Path, Path]]) -> None:
     wrong = [
-        f"{path.name} {_size(a.shape)} and {other.name} {_size(b.shape)}"
+        f"{path.name} {_format_size(a.shape)} and {other.name} {_format_size(b.shape)}"
         for a, b, (path, other) in zip(one.images, two.images, files, strict=True)
         if a.shape[1:] != b.shape[1:]
     ]
@@ -156,7 +156,7 @@ def _same_sizes(one: ImageCollection, two: ImageCollection, files: Sequence[tupl
         )
 
 
-def _size(shape: Sequence[int]) -> str:
+def _format_size(shape: Sequence[int]) -> str:
     return f"{shape[2]}x{shape[1]}"
 
 
@@ -182,9 +182,9 @@ def _read_files(
     return LoadedFolder(train, read(held, train) if held else None, True, (*notes, *more))
 
 
-def _side_by_side(folder: Path, options: FolderOptions) -> LoadedFolder:
+def _read_side_by_side(folder: Path, options: FolderOptions) -> LoadedFolder:
     def read(files: list[Path], like: CollectionPair | None) -> CollectionPair:
-        whole = read_collection(files, like=None if like is None else like[0].side, size=_doubled(options.size))
+        whole = read_collection(files, like=None if like is None else like[0].side, size=_double_width(options.size))
         for image, path in zip(whole.images, files, strict=True):
             if image.shape[2] % 2:
                 raise UserError(f"{path}: {image.shape[2]} pixels wide; two halves of equal size need an even width.")
@@ -193,16 +193,18 @@ def _side_by_side(folder: Path, options: FolderOptions) -> LoadedFolder:
         return (right, left) if options.swap else (left, right)
 
     if options.labels in ("input", "target", "both"):
-        raise UserError("data.labels needs each side in its own folder; images side by side are all of one kind.")
+        raise UserError(
+            "data.labels needs each side in its own folder; the halves of side-by-side images are of the same kind."
+        )
     side = "right" if options.swap else "left"
     return _read_files(folder, read, (f"The {side} half of each image is the input; data.swap exchanges them.",))
 
 
-def _doubled(size: tuple[int, ...]) -> tuple[int, ...]:
+def _double_width(size: tuple[int, ...]) -> tuple[int, ...]:
     return (size[0], 2 * size[1]) if len(size) == 2 else size
 
 
-def _computed(folder: Path, options: FolderOptions) -> LoadedFolder:
+def _read_computed(folder: Path, options: FolderOptions) -> LoadedFolder:
     def read(files: list[Path], like: CollectionPair | None) -> CollectionPair:
         targets = read_collection(files, like=None if like is None else like[1].side, size=options.size)
         return derive_inputs(targets, options.make), targets
@@ -214,7 +216,7 @@ def _computed(folder: Path, options: FolderOptions) -> LoadedFolder:
 
 
 def _split(loaded: LoadedFolder, options: FolderOptions) -> LoadedFolder:
-    """Holds out images, chosen by content, if the folder has no test part: copies stay together, and so do pairs."""
+    """Holds out images, chosen by content, if the folder has no test part. Copies of an image and pairs are not separated."""
     if loaded.heldout is not None:
         return loaded
     targets = heldout_of(loaded.train[1], options.heldout)

@@ -30,23 +30,25 @@ def picture(samples: Tensor, path: Path, context: PreviewContext) -> None:
     columns = [(samples, 1, "output" if generated else "target" if paired else "targets (no pairs)")]
     if context.condition is not None:
         columns = [(context.condition[: len(samples)].cpu(), 0, "input"), *columns]
-    sheet(columns, context.info, path, picture_size(context))
+    write_sheet(columns, context.info, path, picture_size(context))
 
 
-def sheet(columns: Sequence[tuple[Tensor, int, str]], info: DatasetInfo, path: Path, size: Size | None = None) -> None:
-    """One PNG (or JPEG, by the path's ending). columns: images (N, C, H, W) in [-1, 1], their side (0 input, 1 target)
+def write_sheet(
+    columns: Sequence[tuple[Tensor, int, str]], info: DatasetInfo, path: Path, size: Size | None = None
+) -> None:
+    """Writes one PNG (or JPEG or WebP, by the suffix). columns: images (N, C, H, W) in [-1, 1], their side (0 input, 1 target)
     and a header. The columns of one example are adjacent; examples are arranged in several groups of columns if the
     sheet would be too tall. size: of each image; None: enlarged to about CELL pixels."""
     both = sides(info)
-    cells = [_cells(images, both[which], size) for images, which, _ in columns]
+    cells = [_make_cells(images, both[which], size) for images, which, _ in columns]
     headers = [header for *_, header in columns]
     width, height = cells[0][0].size
     num, group = len(cells[0]), len(cells) * (width + GAP) - GAP
-    across = _across(num, group + SPACE, height + GAP)
+    across = _groups_per_row(num, group + SPACE, height + GAP)
     down = -(-num // across)
     whole = 2 * MARGIN + across * (group + SPACE) - SPACE, 2 * MARGIN + HEAD + down * (height + GAP) - GAP
     page = Image.new("RGB", whole, PAPER)
-    _headers(page, headers, across, width, group)
+    _draw_headers(page, headers, across, width, group)
     for index in range(num):
         left, top = MARGIN + index % across * (group + SPACE), MARGIN + HEAD + index // across * (height + GAP)
         for place, column in enumerate(cells):
@@ -57,16 +59,16 @@ def sheet(columns: Sequence[tuple[Tensor, int, str]], info: DatasetInfo, path: P
     page.save(path, format=kind, **about)
 
 
-def _across(num: int, width: int, height: int) -> int:
-    """How many groups of this size are placed side by side: somewhat wider than tall, at most MOST_ACROSS, full rows if
-    possible."""
+def _groups_per_row(num: int, width: int, height: int) -> int:
+    """The number of groups of this size in a row: the sheet is somewhat wider than tall, at most MOST_ACROSS wide, with full
+    rows if possible."""
     most = max(1, min(num, (MOST_ACROSS - 2 * MARGIN + SPACE) // width))
     wide = (WIDE * num * height / width) ** 0.5
     full = [count for count in range(1, most + 1) if num % count == 0 and wide / 2 <= count <= 2 * wide]
     return min(full or range(1, most + 1), key=lambda count: abs(count - wide))
 
 
-def _cells(images: Tensor, side: Side, size: Size | None) -> list[Image.Image]:
+def _make_cells(images: Tensor, side: Side, size: Size | None) -> list[Image.Image]:
     """Each image in colour, of that size, or about CELL pixels tall."""
     pixels = to_pixels(to_displayable(images.detach().float().cpu(), side))
     if size is None:
@@ -76,7 +78,7 @@ def _cells(images: Tensor, side: Side, size: Size | None) -> list[Image.Image]:
     return [Image.fromarray(values) for values in whole]
 
 
-def _headers(page: Image.Image, headers: Sequence[str], across: int, width: int, group: int) -> None:
+def _draw_headers(page: Image.Image, headers: Sequence[str], across: int, width: int, group: int) -> None:
     """A header above the middle of each column, smaller if a column is narrow."""
     draw = ImageDraw.Draw(page)
     for size in (15, 13, 11, 9):
@@ -89,7 +91,7 @@ def _headers(page: Image.Image, headers: Sequence[str], across: int, width: int,
             draw.text((middle, MARGIN + HEAD - 9), header, INK, font, anchor="ms")
 
 
-def triples(
+def write_triples(
     inputs: Tensor,
     outputs: Tensor,
     targets: Tensor,
@@ -104,4 +106,4 @@ def triples(
     """
     first, second = (1, 0) if reverse else (0, 1)
     third = "target" if info.payload["paired"] else "like these"
-    sheet([(inputs, first, "input"), (outputs, second, "output"), (targets, second, third)], info, path, size)
+    write_sheet([(inputs, first, "input"), (outputs, second, "output"), (targets, second, third)], info, path, size)

@@ -13,7 +13,7 @@ from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 PIX2PIX = Recipe(
     name="pix2pix",
     domain="translation",
-    why="Relativistic pairing with R1 and R2 under the input: sharp where a pixel distance alone would blur.",
+    why="Relativistic loss with R1 and R2, conditional on the input: sharp where a pixel distance alone would blur.",
     sources=(
         "Isola et al. 2017, arXiv:1611.07004",
         "Huang et al. 2024 (R3GAN), arXiv:2501.05441",
@@ -37,7 +37,7 @@ PIX2PIX = Recipe(
 
 PIX2PIX_2017 = PIX2PIX.changed(
     name="pix2pix-2017",
-    why="As it was first played, with squares in place of cross-entropy: 100 times the pixel distance outweighs the game.",
+    why="The original pix2pix with least squares for cross-entropy: 100 times the pixel distance outweighs the adversarial loss.",
     sources=["Isola et al. 2017, arXiv:1611.07004", "Mao et al. 2017, arXiv:1611.04076"],
     loss="least_squares",
     penalties={"pixel": PenaltyConfig(weight=100.0)},
@@ -48,7 +48,7 @@ PIX2PIX_2017 = PIX2PIX.changed(
 CYCLEGAN = Recipe(
     name="cyclegan",
     domain="translation",
-    why="Two generators that undo one another: no pairs are needed, and both directions are learnt.",
+    why="Two generators that are trained to be inverses: no pairs are needed, and both directions are trained.",
     sources=("Zhu et al. 2017, arXiv:1703.10593", "Huang et al. 2024 (R3GAN), arXiv:2501.05441"),
     data=part("digit-styles"),
     generator=part("cycle", width=16),
@@ -69,7 +69,7 @@ CYCLEGAN = Recipe(
 
 CUT = CYCLEGAN.changed(
     name="cut",
-    why="From the identity towards the other side: each place of the output must be told from the rest by its like in the input.",
+    why="Starts from the identity; each position of the output must match the same position of the input better than all others.",
     sources=["Park et al. 2020 (CUT), arXiv:2007.15651", "Huang et al. 2024 (R3GAN), arXiv:2501.05441"],
     generator=part("restyle", width=16, blocks=4, edge=7, features=128),
     discriminator=part("patch", levels=3, told=False),
@@ -83,7 +83,7 @@ CUT = CYCLEGAN.changed(
 SINGLE = Recipe(
     name="single",
     domain="translation",
-    why="Pieces of two photographs: from the identity towards the patches of the other one, each place told from the rest.",
+    why="One photograph on each side: starts from the identity, learns from crops, with the contrastive term of cut.",
     sources=(
         "Park et al. 2020 (CUT, single-image translation), arXiv:2007.15651, section 4.3",
         "Huang et al. 2024 (R3GAN), arXiv:2501.05441",

@@ -4,11 +4,11 @@ Legend: N rows, C channels of a tensor, H height, W width. Data (the target, B) 
 are (N, C, H, W) float32 in [-1, 1]; a label map is one-hot, 0 or 1, one channel a class.
 
 The payload of a DatasetInfo holds `input` and `target` (a Side as plain values), `paired`, and `directions`: 2 if the data
-can be translated both ways. A generator that translates both ways has `reverse(noise, target)` besides
-`forward(noise, input)`. Both take `origin` (top, left) by keyword: the position of the given tile in a larger image,
+can be translated in both directions. A generator that translates in both directions has `reverse(noise, target)` in
+addition to `forward(noise, input)`. Both take `origin` (top, left) by keyword: the position of the given tile in a larger image,
 which selects the noise of that position. Generators have the attributes `multiple`, of which origins of tiles should be
-multiples, and `reach`: how many pixels around a position its value depends on; None if a normalisation depends on the
-whole image.
+multiples, and `reach`: the number of pixels around a position on which its value depends; None if a normalisation depends
+on the whole image.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _keys(codes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class TranslationTask:
-    """What the networks are built from: both sides, and whether rows are pairs."""
+    """The description from which the networks are built: both sides, and whether rows are pairs."""
 
     input: Side
     target: Side

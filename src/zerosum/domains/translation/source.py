@@ -139,7 +139,7 @@ class PairSource:
         return replace(self, device=device)
 
     def info(self) -> DatasetInfo:
-        """The description of the data set, from which networks, previews and files are made without the images."""
+        """The description of the data set; networks, previews and files are made from it without the images."""
         given, target = (collection.side for collection in self.train)
         height, width = self.size
         num_images = [len(collection) for collection in self.train]

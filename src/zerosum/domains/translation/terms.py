@@ -1,4 +1,4 @@
-"""Terms of the generator's loss besides the adversarial one, as penalties on a LossContext.
+"""Terms of the generator's loss in addition to the adversarial one, as penalties on a LossContext.
 
 Legend: N rows, P positions, F features.
 """
@@ -57,7 +57,7 @@ def cycle(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
 
 def identity(weight: float | Schedule = 5.0, every: int = 1) -> Penalty:
     """Mean absolute difference between a real target and its translation when it is given as input, so that images
-    which are already right stay as they are, with their colours. Zhu et al. 2017 (CycleGAN), arXiv:1703.10593, section
+    of the target side are unchanged, also in their colours. Zhu et al. 2017 (CycleGAN), arXiv:1703.10593, section
     5.2. Both sides must have the same number of channels."""
 
     def function(context: LossContext) -> Tensor:
@@ -77,7 +77,7 @@ def contrast(
     input more than those at other positions; plus `identity` times the same loss of a real target and its translation.
     Park et al. 2020 (CUT), arXiv:2007.15651, equations 3 and 5.
 
-    places: P, positions drawn anew each time. temperature: of the similarities.
+    places: P, positions drawn at random in each step. temperature: of the similarities.
     """
     if places < 2 or not temperature > 0 or not identity >= 0:
         raise ValueError(f"places >= 2, temperature > 0, identity >= 0: got {places}, {temperature}, {identity}")
@@ -108,15 +108,15 @@ def _contrastive_loss(
     for query, key in zip(
         generator.vectors(noise, output, places), generator.vectors(noise, given, places), strict=True
     ):
-        alike = query @ key.detach().transpose(1, 2) / temperature  # (N, P, P)
-        right = torch.arange(alike.shape[1], device=alike.device).expand(len(alike), -1)
-        loss.append(cross_entropy(alike.transpose(1, 2), right, reduction="none").mean(1))
+        similarity = query @ key.detach().transpose(1, 2) / temperature  # (N, P, P)
+        matching = torch.arange(similarity.shape[1], device=similarity.device).expand(len(similarity), -1)
+        loss.append(cross_entropy(similarity.transpose(1, 2), matching, reduction="none").mean(1))
     return torch.stack(loss).mean(0)
 
 
-def distance(one: Tensor, other: Tensor) -> Tensor:
+def distance(a: Tensor, b: Tensor) -> Tensor:
     """(N,) float32: mean absolute difference in each row."""
-    return (one.float() - other.float()).abs().flatten(1).mean(1)
+    return (a.float() - b.float()).abs().flatten(1).mean(1)
 
 
 def _fake(context: LossContext) -> Tensor:

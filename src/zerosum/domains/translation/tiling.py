@@ -20,9 +20,9 @@ Apply = Callable[[Tensor, tuple[int, int]], Tensor]
 class Tiling:
     """How an image is cut into tiles, in pixels.
 
-    side: of a tile. margin: width of the border of a tile that is discarded, because there the network depends on the
+    side: of a tile. margin: width of the border of a tile that is discarded, because there the output depends on the
     padding. blend: width over which a tile fades into its neighbour, within the rest. grid: sides and positions of
-    tiles are multiples of it, so that a network that halves its input sees every position in the same phase.
+    tiles are multiples of it, so that a network that halves its input has every position in the same phase.
     """
 
     side: int = 512
@@ -45,7 +45,7 @@ class Tiling:
         """The first pixel of each tile on an axis of `length` pixels, in the padded image."""
         return list(range(0, max(1, length - self.blend), self.step))
 
-    def padded(self, length: int) -> int:
+    def padded_length(self, length: int) -> int:
         """The length of the padded axis: a whole number of tiles, or one smaller tile if that suffices."""
         starts = self.starts(length)
         if len(starts) == 1:
@@ -53,7 +53,7 @@ class Tiling:
         return starts[-1] + self.side
 
 
-def tiled(apply: Apply, picture: Tensor, tiling: Tiling = Tiling()) -> Tensor:
+def apply_in_tiles(apply: Apply, picture: Tensor, tiling: Tiling = Tiling()) -> Tensor:
     """(C, H, W) -> (D, H, W).
 
     Pixels beyond the border are reflections of the image. The weights of the tiles at a pixel add up to 1 and are 0 in
@@ -61,8 +61,8 @@ def tiled(apply: Apply, picture: Tensor, tiling: Tiling = Tiling()) -> Tensor:
     result equals that of the network on the whole padded image.
     """
     height, width = picture.shape[1:]
-    rows = reflected(height, tiling.margin, tiling.padded(height)).to(picture.device)
-    columns = reflected(width, tiling.margin, tiling.padded(width)).to(picture.device)
+    rows = reflected_indices(height, tiling.margin, tiling.padded_length(height)).to(picture.device)
+    columns = reflected_indices(width, tiling.margin, tiling.padded_length(width)).to(picture.device)
     out = torch.empty(0)
     for top, bottom, down in _tiles(tiling, height):
         band = picture[:, rows[top:bottom]]
@@ -73,7 +73,7 @@ def tiled(apply: Apply, picture: Tensor, tiling: Tiling = Tiling()) -> Tensor:
     return out
 
 
-def reflected(length: int, before: int, total: int) -> Tensor:
+def reflected_indices(length: int, before: int, total: int) -> Tensor:
     """(total,) indices into an axis of `length` pixels, starting `before` pixels before its first: reflected at both
     ends, repeatedly if the axis is shorter than that. The pixel at the end is not repeated."""
     period = max(1, 2 * (length - 1))
@@ -84,7 +84,7 @@ def reflected(length: int, before: int, total: int) -> Tensor:
 def _tiles(tiling: Tiling, length: int) -> Iterator[tuple[int, int, Tensor]]:
     """First and last pixel of each tile on the padded axis, and its weights: 0 in the margins, fading where two tiles
     overlap."""
-    starts, total = tiling.starts(length), tiling.padded(length)
+    starts, total = tiling.starts(length), tiling.padded_length(length)
     ramp = (torch.arange(tiling.blend) + 0.5) / tiling.blend
     for index, start in enumerate(starts):
         end = min(start + tiling.side, total)

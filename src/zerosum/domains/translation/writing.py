@@ -26,13 +26,13 @@ LOSSLESS_DEEP = (".png", ".tif", ".tiff", ".npy")
 WITH_ALPHA = (".png", ".tif", ".tiff", ".webp")
 WITH_EXIF = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 STORAGE_TAGS = {*range(254, 260), 262, 266, 273, 274, 277, 278, 279, 284, 317, *range(320, 326), 338, 339, 347}
-"""EXIF tags that describe the storage of the pixels in the old file and not the image. Images are written upright."""
+"""EXIF tags that describe how the pixels of the old file are stored; they are not copied. Images are written upright."""
 QUALITY = 95
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """Metadata to keep of a file: EXIF block, colour profile, pixels per inch. channels: of the image that they belong
+    """Metadata of a file that are kept: EXIF block, colour profile, pixels per inch. channels: of the image that they belong
     to."""
 
     exif: Image.Exif | None = None

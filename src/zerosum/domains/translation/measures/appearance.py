@@ -1,6 +1,6 @@
 """Whether translations look like images of the target side: a distance between their patches, and their contrast.
 
-The patch distance is a sliced Wasserstein distance evaluation several scales; it uses no trained weights.
+The patch distance is a sliced Wasserstein distance at several scales; it uses no trained weights.
 Legend: N, M rows, C channels, H height, W width.
 """
 
@@ -43,7 +43,7 @@ def bands(images: Tensor) -> dict[str, Tensor]:
 
 
 def patches(images: Tensor, num: int, seed: int) -> Tensor:
-    """(num, C * 49): patches of 7x7 evaluation random positions of images (N, C, H, W), equally many of each image."""
+    """(num, C * 49): patches of 7x7 at random positions of images (N, C, H, W), equally many of each image."""
     rows, channels, height, width = images.shape
     if min(height, width) < PATCH_SIDE:
         raise UserError(f"patches of {PATCH_SIDE}x{PATCH_SIDE} do not fit into images of {height}x{width}")
@@ -72,30 +72,30 @@ def sliced_distance(real: Tensor, fake: Tensor, num_directions: int = NUM_DIRECT
     directions = (directions / directions.norm(dim=1, keepdim=True)).to(real)
     total = 0.0
     for part in directions.split(32):  # bounds the memory
-        total += float(np.abs(_sorted(part @ real.T) - _sorted(part @ fake.T)).mean(1).sum())
+        total += float(np.abs(_sort_rows(part @ real.T) - _sort_rows(part @ fake.T)).mean(1).sum())
     return total / num_directions
 
 
-def _sorted(values: Tensor) -> npt.NDArray[np.float32]:
-    """Each row sorted; numpy is several times faster than torch here."""
+def _sort_rows(values: Tensor) -> npt.NDArray[np.float32]:
+    """Sorts each row; numpy is several times faster than torch here."""
     return np.sort(values.cpu().numpy(), axis=1)
 
 
 def patch_distances(
     real: Tensor, fake: Tensor, num: int = NUM_PATCHES, num_directions: int = NUM_DIRECTIONS, seed: int = 0
 ) -> dict[str, float]:
-    """1,000 times the sliced distance of the patches of two sets of images, (N, C, H, W) and (M, C, H, W), evaluation
+    """1,000 times the sliced distance of the patches of two sets of images, (N, C, H, W) and (M, C, H, W), at
     each level.
 
-    Patches are divided by the standard deviation of the real ones evaluation that level, so that a loss of contrast
+    Patches are divided by the standard deviation of the real ones at that level, so that a loss of contrast
     counts. 0 for equal distributions up to the noise of sampling: compare it with the distance of other real images.
     """
-    found, theirs = {}, bands(fake)
+    found, fake_bands = {}, bands(fake)
     for name, band in bands(real).items():
-        ours = patches(band, num, seed)
-        scale = ours.std().clamp_min(1e-6)
-        made = patches(theirs[name], num, seed + 1)
-        found[name] = 1000 * sliced_distance(ours / scale, made / scale, num_directions, seed)
+        real_patches = patches(band, num, seed)
+        scale = real_patches.std().clamp_min(1e-6)
+        fake_patches = patches(fake_bands[name], num, seed + 1)
+        found[name] = 1000 * sliced_distance(real_patches / scale, fake_patches / scale, num_directions, seed)
     return found
 
 
@@ -110,7 +110,7 @@ CONTRAST = (
 
 
 def records(evaluation: TranslationEvaluation) -> list[Record]:
-    """The patch distance evaluation each level, with that of other real images as reference, and the contrast ratio."""
+    """The patch distance at each level, with that of other real images as reference, and the contrast ratio."""
     reals, num = evaluation.reals, len(evaluation.fakes)
     distances = patch_distances(reals.targets, evaluation.fakes, seed=evaluation.seed)
     floor = patch_distances(reals.targets, reals.others, seed=evaluation.seed)
@@ -124,6 +124,8 @@ def records(evaluation: TranslationEvaluation) -> list[Record]:
         Record(f"patch_distance[level={level},n={num}]", value, how, "lower", MEANINGS[level], floor[level])
         for level, value in distances.items()
     ]
-    ours, theirs, other = (float(contrast(images)) for images in (reals.targets, evaluation.fakes, reals.others))
-    ratio, level = theirs / max(ours, 1e-6), other / max(ours, 1e-6)
+    real_contrast, fake_contrast, other = (
+        float(contrast(images)) for images in (reals.targets, evaluation.fakes, reals.others)
+    )
+    ratio, level = fake_contrast / max(real_contrast, 1e-6), other / max(real_contrast, 1e-6)
     return [*found, Record(f"contrast_ratio[n={num}]", ratio, evaluation.protocol(), "near 1", CONTRAST, level)]

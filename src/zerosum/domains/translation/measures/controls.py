@@ -1,5 +1,5 @@
-"""TranslationControls: images that are no good translations. A metric that does not rate them clearly worse than real
-ones cannot judge.
+"""Control images: images that are not good translations. A metric that does not rate them clearly worse than real
+images is marked as unable to judge.
 
 Legend: N rows.
 """

@@ -55,7 +55,7 @@ class PatchClassifier(nn.Module):
         return logits
 
 
-def coarse(labels: Tensor) -> Tensor:
+def subsample_labels(labels: Tensor) -> Tensor:
     """Every fourth label of every fourth row of maps (N, H, W) int64: the targets of the classifier."""
     return labels[:, ::STRIDE, ::STRIDE]
 
@@ -63,9 +63,10 @@ def coarse(labels: Tensor) -> Tensor:
 def train_patch_classifier(
     images: Tensor, labels: Tensor, num_classes: int, seed: int = 0, steps: int = STEPS
 ) -> PatchClassifier:
-    """Trained on images (N, C, H, W) in [-1, 1] and label maps (N, H, W); in eval mode, frozen.
+    """Trains a classifier on images (N, C, H, W) in [-1, 1] and label maps (N, H, W); returned in eval mode, frozen.
 
-    Adam with a rate that falls from 2e-3 to 0, batches of 16. One CPU thread: the same arguments give the same weights.
+    Adam with a rate that falls from 2e-3 to 0, batches of 16. It uses one CPU thread, so that equal arguments give equal
+    weights.
     The global random state is not changed.
     """
     if len(images) != len(labels) or images.shape[2:] != labels.shape[1:]:
@@ -83,36 +84,36 @@ def train_patch_classifier(
             for group in optimizer.param_groups:
                 group["lr"] = 2e-3 * (1 - step / steps)
             optimizer.zero_grad()
-            cross_entropy(model(images[rows].float()), coarse(labels[rows])).backward()  # type: ignore[no-untyped-call]
+            cross_entropy(model(images[rows].float()), subsample_labels(labels[rows])).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     return model.eval().requires_grad_(False)
 
 
 @torch.no_grad()
 def label_accuracy(model: PatchClassifier, images: Tensor, labels: Tensor, batch: int = 64) -> float:
-    """The share of positions of images (N, C, H, W) evaluation which the classifier predicts the label of the maps (N,
+    """The share of positions of images (N, C, H, W) at which the classifier predicts the label of the maps (N,
     H, W)."""
-    right = [
-        (model(image.float()).argmax(1) == coarse(label)).float().mean((1, 2))
+    correct = [
+        (model(image.float()).argmax(1) == subsample_labels(label)).float().mean((1, 2))
         for image, label in zip(torch.split(images, batch), torch.split(labels, batch), strict=True)
     ]
-    return float(torch.cat(right).mean())
+    return float(torch.cat(correct).mean())
 
 
 MAX_ROWS = 2048
 MEANING = (
-    "Share of the positions evaluation which a small classifier, trained on real pairs, predicts the label of the input; the "
+    "Share of the positions at which a small classifier, trained on real pairs, predicts the label of the input; the "
     "reference is that of true targets."
 )
 
 
 class LabelReader:
-    """Predicts labels from images if a source has pairs of label maps and images. Trained evaluation the first use, in
+    """Predicts labels from images if a source has pairs of label maps and images. Trained at the first use, in
     some seconds, with a fixed seed, so that it is the same for all runs on the same data."""
 
     def __init__(self, source: PairSource, info: DatasetInfo) -> None:
-        given, wanted = sides(info)
-        self.applies = bool(info.payload["paired"]) and given.kind == "labels" and wanted.kind == "image"
+        given, target = sides(info)
+        self.applies = bool(info.payload["paired"]) and given.kind == "labels" and target.kind == "image"
         self.source, self.num_classes = source, given.channels
 
     @functools.cached_property
@@ -136,7 +137,7 @@ class LabelReader:
         how = evaluation.protocol(
             extractor=VERSION,
             extractor_sha256=sha,
-            extractor_training=f"{STEPS} steps on evaluation most {MAX_ROWS} training pairs",
+            extractor_training=f"{STEPS} steps on at most {MAX_ROWS} training pairs",
             places="every fourth pixel of every fourth row",
         )
         floor = label_accuracy(self.model, evaluation.reals.targets, labels)

@@ -34,10 +34,10 @@ def ssim(a: Tensor, b: Tensor, span: float = 2.0) -> Tensor:
     a, b = a.float(), b.float()
     mean_a, mean_b = _windowed_mean(a), _windowed_mean(b)
     var_a, var_b = _windowed_mean(a * a) - mean_a**2, _windowed_mean(b * b) - mean_b**2
-    both = _windowed_mean(a * b) - mean_a * mean_b
+    covariance = _windowed_mean(a * b) - mean_a * mean_b
     c1, c2 = (K1 * span) ** 2, (K2 * span) ** 2
     light = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    shape = (2 * both + c2) / (var_a + var_b + c2)
+    shape = (2 * covariance + c2) / (var_a + var_b + c2)
     return (light * shape).flatten(1).mean(1)
 
 
@@ -53,10 +53,10 @@ def edges(images: Tensor) -> Tensor:
     slopes = conv2d(pad(images, (1, 1, 1, 1), mode="replicate"), kernel, groups=channels)
     strength = slopes.square().sum(1, keepdim=True).sqrt()
     flat = strength.flatten(1)
-    most = flat.kthvalue(max(1, round(EDGE_QUANTILE * flat.shape[1])), 1).values.view(-1, 1, 1, 1)
+    strongest = flat.kthvalue(max(1, round(EDGE_QUANTILE * flat.shape[1])), 1).values.view(-1, 1, 1, 1)
     # If the quantile is 0 (a map with few borders), the greatest strength is used.
-    most = torch.where(most > 0, most, strength.amax((1, 2, 3), keepdim=True)).clamp_min(1e-12)
-    return (strength / most).clamp_max(1)
+    strongest = torch.where(strongest > 0, strongest, strength.amax((1, 2, 3), keepdim=True)).clamp_min(1e-12)
+    return (strength / strongest).clamp_max(1)
 
 
 def edge_ssim(a: Tensor, b: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def edge_ssim(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _windowed_mean(images: Tensor) -> Tensor:
-    """Weighted means under the window, evaluation all positions where it fits."""
+    """Weighted means under the window, at all positions where it fits."""
     channels, shorter = images.shape[1], min(images.shape[2:])
     side = min(WINDOW, shorter - 1 + shorter % 2)
     places = torch.arange(side, dtype=images.dtype, device=images.device) - side // 2
@@ -107,8 +107,8 @@ def _truth(evaluation: TranslationEvaluation) -> list[Record]:
         return []
     target = evaluation.sides[1]
     if target.kind == "labels":
-        right = (evaluation.fakes.argmax(1) == evaluation.reals.targets.argmax(1)).float().mean((1, 2))
-        return [evaluation.mean(f"label_agreement[classes={target.channels}", right, "higher", AGREEMENT)]
+        correct = (evaluation.fakes.argmax(1) == evaluation.reals.targets.argmax(1)).float().mean((1, 2))
+        return [evaluation.mean(f"label_agreement[classes={target.channels}", correct, "higher", AGREEMENT)]
     colours = COLOUR_NAMES.get(target.channels, f"{target.channels}-channels")
     true = evaluation.reals.targets
     average = "of the decibels of each image"

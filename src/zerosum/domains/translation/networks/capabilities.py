@@ -1,4 +1,4 @@
-"""Base classes that declare what a generator of pictures can do beside translating in one direction.
+"""Base classes that declare what a generator can do in addition to translating in one direction.
 
 Legend: N rows, C channels, H height, W width, L latent size, P positions, F features.
 """
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 class TranslationGenerator(nn.Module):
     """A generator that translates pictures of any size, in tiles where they are large.
 
-    multiple: sides and positions of tiles are multiples of it. reach: pixels from which an output pixel depends, in each
-    direction; None where it depends on the whole picture, or where this is not known.
+    multiple: sides and positions of tiles are multiples of it. reach: number of pixels in each direction on which an output
+    pixel depends; None where it depends on the whole picture, or where this is not known.
     """
 
     multiple: int = 1
@@ -20,7 +20,7 @@ class TranslationGenerator(nn.Module):
 
 
 class ReversibleGenerator(TranslationGenerator):
-    """A generator that also translates back, from targets to inputs."""
+    """A generator that also translates from targets to inputs."""
 
     def reverse(self, noise: Tensor, target: Tensor, *, origin: tuple[int, int] = (0, 0)) -> Tensor:
         """(N, L), targets (N, C', H, W) -> (N, C, H, W)."""
@@ -30,8 +30,8 @@ class ReversibleGenerator(TranslationGenerator):
 class AdjustableGenerator(TranslationGenerator):
     """A generator whose strength can be chosen after training."""
 
-    def at(self, strength: float) -> AdjustableGenerator:
-        """A copy whose effect has this strength: 0 leaves a picture as it is, 1 is as trained."""
+    def with_strength(self, strength: float) -> AdjustableGenerator:
+        """A copy whose effect has this strength: 0 returns the picture unchanged, 1 is the trained generator."""
         raise NotImplementedError
 
 

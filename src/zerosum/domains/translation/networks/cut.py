@@ -1,6 +1,6 @@
-"""Generators whose encoder compares patches of input and output (CUT, Park et al. 2020, arXiv:2007.15651), and one of
-them that starts as the identity and stores its initial weights, so that the strength of its effect can be chosen
-afterwards.
+"""Generators whose encoder compares patches of input and output (CUT, Park et al. 2020, arXiv:2007.15651), and
+one that starts as the identity and stores its initial weights, so that the strength of its effect can be chosen after
+training.
 
 Legend: N rows, C channels, H height, W width, L latent size, P positions, F features.
 """
@@ -42,13 +42,13 @@ class ContrastiveGenerator(PatchFeatures):
         features: int = 128,
     ) -> None:
         super().__init__()
-        if _kind(task.input) != _kind(task.target):
+        if _side_kind(task.input) != _side_kind(task.target):
             raise UserError(
-                f"The contrastive generator reads its outputs as it reads inputs, so both sides must be of one kind; here "
+                f"The contrastive generator encodes outputs and inputs with one encoder, so both sides must be of one kind; here "
                 f"they are {task.input.describe()} and {task.target.describe()}. Use recipe cyclegan, or pix2pix for pairs."
             )
         self.network = ResNet(task, latent=latent, width=width, levels=levels, blocks=blocks, edge=edge, norm=norm)
-        self.heads = nn.ModuleList(_head(width, features) for width in self.network.feature_widths())
+        self.heads = nn.ModuleList(_feature_head(width, features) for width in self.network.feature_widths())
         self.multiple, self.reach = self.network.multiple, self.network.reach
 
     def forward(self, noise: Tensor, condition: Tensor, *, origin: tuple[int, int] = (0, 0)) -> Tensor:
@@ -59,20 +59,20 @@ class ContrastiveGenerator(PatchFeatures):
     def vectors(self, noise: Tensor, images: Tensor, places: Tensor) -> list[Tensor]:
         """For each depth unit vectors (N, P, F) at the positions `places` (N, P) float32 in [0, 1), counted along the
         rows."""
-        found = []
+        vectors = []
         for head, depth in zip(self.heads, self.network.features(noise, images), strict=True):
             flat = depth.flatten(2).transpose(1, 2)  # (N, H W, C)
-            at = (places * flat.shape[1]).long().clamp(max=flat.shape[1] - 1)
-            picked = flat.gather(1, at[:, :, None].expand(-1, -1, flat.shape[2]))
-            found.append(normalize(head(picked).float(), dim=2))
-        return found
+            index = (places * flat.shape[1]).long().clamp(max=flat.shape[1] - 1)
+            picked = flat.gather(1, index[:, :, None].expand(-1, -1, flat.shape[2]))
+            vectors.append(normalize(head(picked).float(), dim=2))
+        return vectors
 
 
 class ResidualIdentity(PatchFeatures, AdjustableGenerator):
     """x + r(x), r a contrastive generator whose last layer starts at zero: at step 0 the output equals the input exactly.
 
     The initial weights are stored as buffers. On the line w(s) = w(0) + s (w - w(0)) between them and the trained
-    weights w the loss mostly falls steadily (Goodfellow, Vinyals and Saxe 2015, arXiv:1412.6544); see `at`. Both sides
+    weights w the loss mostly falls steadily (Goodfellow, Vinyals and Saxe 2015, arXiv:1412.6544); see `with_strength`. Both sides
     must be images with the same channels. norm: with "pixel" and "none" a position depends on no distant one, so that a
     picture made in tiles equals one made whole.
     """
@@ -91,7 +91,7 @@ class ResidualIdentity(PatchFeatures, AdjustableGenerator):
     ) -> None:
         super().__init__()
         if task.input.kind != "image":
-            raise ValueError("the generator `restyle` changes an image; label maps go with `unet` or `resnet`")
+            raise ValueError("the generator `restyle` changes an image; for label maps use `unet` or `resnet`")
         self.change = ContrastiveGenerator(
             task, latent=latent, width=width, levels=levels, blocks=blocks, edge=edge, norm=norm, features=features
         )
@@ -112,18 +112,18 @@ class ResidualIdentity(PatchFeatures, AdjustableGenerator):
         return self.change.vectors(noise, images, places)
 
     @torch.no_grad()
-    def at(self, strength: float) -> ResidualIdentity:
-        """A copy at w(strength): 0 is the identity, 1 as trained."""
-        copied = copy.deepcopy(self)
-        initial = dict(copied.named_buffers())
-        for name, weight in copied.change.network.named_parameters():
+    def with_strength(self, strength: float) -> ResidualIdentity:
+        """A copy with the weights w(strength): 0 is the identity, 1 the trained generator."""
+        adjusted = copy.deepcopy(self)
+        initial = dict(adjusted.named_buffers())
+        for name, weight in adjusted.change.network.named_parameters():
             weight.copy_(torch.lerp(initial[INITIAL + name.replace(".", "/")], weight, strength))
-        return copied
+        return adjusted
 
 
-def _kind(side: Side) -> tuple[str, int]:
+def _side_kind(side: Side) -> tuple[str, int]:
     return side.kind, side.channels
 
 
-def _head(before: int, features: int) -> nn.Sequential:
+def _feature_head(before: int, features: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(before, features), nn.ReLU(), nn.Linear(features, features))

@@ -62,8 +62,8 @@ class CycleGenerator(ReversibleGenerator):
 
 
 class CycleDiscriminator(nn.Module):
-    """Two patch discriminators, of targets and of inputs; the options are those of `patch`. Neither sees the input that
-    a picture was made from."""
+    """Two patch discriminators, of targets and of inputs; the options are those of `patch`. Neither receives the
+    input of a translation."""
 
     def __init__(self, task: TranslationTask, *, width: int = 32, levels: int = 2, scales: int = 1) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ from zerosum.nn.layers import norm as make_norm
 Noise = Literal["waves", "none"]
 GROUPS = 4
 NUM_WAVES = 32
-"""Plane waves a channel of noise."""
+"""Plane waves for each channel of noise."""
 
 
 def norm(kind: AnyNorm, channels: int) -> nn.Module:
@@ -36,7 +36,7 @@ class Waves(nn.Module):
 
     Directions are spread evenly, wavelengths evenly in the logarithm from `shortest` to `longest` pixels. Few waves in
     a channel show as stripes in the output; the sum of many has no direction. The value depends on the absolute
-    position only, so tiles of a picture fit together, and a seed gives the same texture at any size.
+    position only, so adjacent tiles of a picture match, and a seed gives the same texture at any size.
     """
 
     def __init__(self, latent: int, shortest: float = 3.0, longest: float = 32.0) -> None:
@@ -85,7 +85,7 @@ class Inlet(nn.Module):
 
     def forward(self, noise: Tensor, x: Tensor, origin: tuple[int, int]) -> Tensor:
         """(N, L), (N, C, H, W) -> (N, F, H', W'), H' and W' the next multiples."""
-        x = padded(x, self.multiple)
+        x = pad_to_multiple(x, self.multiple)
         if self.waves is not None:
             size = int(x.shape[2]), int(x.shape[3])
             x = torch.cat([x, self.waves(noise, size, origin).to(x.dtype)], 1)
@@ -93,7 +93,7 @@ class Inlet(nn.Module):
         return y
 
 
-def padded(x: Tensor, multiple: int) -> Tensor:
-    """The edge's values repeated at the bottom and the right, up to the next multiple."""
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Repeats the values at the bottom and right edges up to the next multiple."""
     down, right = -x.shape[2] % multiple, -x.shape[3] % multiple
     return pad(x, (0, right, 0, down), mode="replicate") if down or right else x

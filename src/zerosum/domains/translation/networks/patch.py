@@ -21,9 +21,9 @@ SLOPE = 0.2
 class PatchDiscriminator(nn.Module):
     """Halvings by 4x4 convolutions, then one 3x3 and a last 1x1.
 
-    width: channels of the first layer, doubled in each further one, at most 8 times. levels: halvings; two of them see
-    squares of 18 pixels, three 38. told: whether it also sees the input. scales: number of discriminators, each further one
-    on the picture halved once more; their losses are averaged.
+    width: channels of the first layer, doubled in each further one, at most 8 times. levels: halvings; with two of them
+    the receptive field is 18 pixels, with three 38. told: whether the input image is concatenated to the data. scales: number
+    of discriminators, each further one on the picture halved once more; their losses are averaged.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class PatchDiscriminator(nn.Module):
             raise ValueError(f"width, levels and scales must be at least 1, got {width}, {levels} and {scales}")
         if told and not task.paired:
             raise UserError(
-                "These data are not pairs, so the discriminator must not see the input. Use recipe cut or cyclegan, or "
+                "These data are not pairs, so the discriminator must not receive the input. Use recipe cut or cyclegan, or "
                 "--set discriminator.told=false."
             )
         self.told = told

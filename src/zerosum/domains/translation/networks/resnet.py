@@ -1,4 +1,4 @@
-"""The residual generator: a few halvings, residual blocks, enlarging and convolving (Johnson et al. 2016,
+"""The residual generator: downsampling, residual blocks, upsampling with convolutions (Johnson et al. 2016,
 arXiv:1603.08155; Zhu et al. 2017, arXiv:1703.10593). It upsamples by resizing, since transposed convolutions leave a
 checkerboard pattern.
 
@@ -34,7 +34,7 @@ class ResNet(TranslationGenerator):
     """Features at a fraction of the size, changed by residual blocks; the last layer is linear.
 
     width: channels at full size, doubled at each of `levels` halvings. blocks: residual blocks at the small size.
-    edge: side of the first and last convolution. noise: "waves" beside the input, or "none".
+    edge: side of the first and last convolution. noise: "waves", noise channels in addition to the input, or "none".
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""U-Net: an encoder and a decoder whose levels are joined (Ronneberger et al. 2015, arXiv:1505.04597; as a generator:
+"""U-Net: an encoder and a decoder with skip connections (Ronneberger et al. 2015, arXiv:1505.04597; as a generator:
 Isola et al. 2017, arXiv:1611.07004).
 
 Legend: N rows, C channels, H height, W width, L latent size.
@@ -27,7 +27,7 @@ class UNetBlock(nn.Module):
         self.conv, self.norm = nn.Conv2d(before, after, 3, padding=1), norm(kind, after)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The size stays."""
+        """Same height and width."""
         return silu(self.norm(self.conv(x)))
 
 
@@ -35,7 +35,8 @@ class UNet(TranslationGenerator):
     """Features at every scale, halved by means and upsampled again; the last layer is linear.
 
     width: channels at full size, doubled at each level up to width * widest. levels: halvings. depth: convolutions of
-    each level, in the encoder and in the decoder. noise: "waves" beside the input (prior.size channels), or "none".
+    each level, in the encoder and in the decoder. noise: "waves", noise channels in addition to the input (prior.size of
+    them), or "none".
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class UNet(TranslationGenerator):
         widths = doubled_widths(width, levels + 1, width * widest)
         self.up, self.multiple = up, 2**levels
         self.inlet = Inlet(task.input.channels, width, 3, latent, noise, self.multiple)
-        self.first = _after(width, norm)
+        self.first = _norm_activation(width, norm)
         self.down = nn.ModuleList(_stage(widths[i], widths[i + 1], depth, norm) for i in range(levels))
         self.narrow = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(levels))
         self.back = nn.ModuleList(_stage(widths[i], widths[i], depth, norm) for i in range(levels))
@@ -77,17 +78,17 @@ class UNet(TranslationGenerator):
             kept.append(x)
         # A 1x1 convolution commutes with upsampling and is cheaper before it; a sum is cheaper than a concatenation.
         for level in reversed(range(len(self.back))):
-            x = self.back[level](kept[level] + self._upsampled(self.narrow[level](x)))
+            x = self.back[level](kept[level] + self._upsample(self.narrow[level](x)))
         y: Tensor = self.last(x)
         return y[:, :, : condition.shape[2], : condition.shape[3]]
 
-    def _upsampled(self, x: Tensor) -> Tensor:
+    def _upsample(self, x: Tensor) -> Tensor:
         if self.up == "nearest":
             return interpolate(x, scale_factor=2, mode="nearest")
         return interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def _after(width: int, kind: AnyNorm) -> nn.Sequential:
+def _norm_activation(width: int, kind: AnyNorm) -> nn.Sequential:
     return nn.Sequential(norm(kind, width), nn.SiLU())
 
 
