@@ -63,8 +63,8 @@ class Subject:
 def shapes(*, folder: bool = False) -> tuple[Callable[[Path], object], ...]:
     if folder:
         return (opened("points", points=16),)
-    read = (lambda path: point_files.load(path, 16, 0), lambda path: point_files.clouds(path, 16, 0))
-    return (*read, lambda path: point_files.cloud(path, 16, 0), lambda path: media.read([path], INFO))
+    read = (lambda path: point_files.load(path, 16, 0), lambda path: point_files.read_clouds(path, 16, 0))
+    return (*read, lambda path: point_files.read_cloud(path, 16, 0), lambda path: media.read([path], INFO))
 
 
 IMAGES = (opened("images"),)

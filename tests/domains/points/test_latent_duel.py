@@ -113,7 +113,7 @@ def test_codes_of_the_training_shapes_are_standardised_and_the_decoder_knows_how
     assert codes.shape == (20, 6)
     torch.testing.assert_close(codes.mean(0), torch.zeros(6), atol=1e-5, rtol=0)
     torch.testing.assert_close(codes.std(0, correction=0), torch.ones(6), atol=1e-4, rtol=0)
-    whole, clouds = game.whole, opened("chairs").data
+    whole, clouds = game.latent_generator, opened("chairs").data
     assert not torch.equal(whole.mean, torch.zeros(6))
     # A cloud that is rebuilt from its standardised code is the one rebuilt from its code.
     torch.testing.assert_close(whole.decode(whole.standardised(clouds)), whole.rebuild(whole.encode(clouds[:, :8])))
@@ -135,7 +135,7 @@ def test_kept_codes_do_not_outlive_the_auto_encoder_they_are_of() -> None:
     assert isinstance(match.game, LatentDuel)
     match.step = 0  # as a game does that is taken back
     match.train_step()
-    assert match.game._bank is None
+    assert match.game._codes is None
 
 
 @pytest.mark.parametrize("source", ["chairs", "shapes"])
@@ -171,7 +171,7 @@ def test_the_discriminator_judges_clouds_as_it_judges_their_codes() -> None:
     game = play(match_of(small()), STEPS).game
     assert isinstance(game, LatentDuel)
     clouds, judge = opened("chairs").data[:5], game.players["discriminator"]
-    torch.testing.assert_close(judge(clouds), judge(game.whole.standardised(clouds)))
+    torch.testing.assert_close(judge(clouds), judge(game.latent_generator.standardised(clouds)))
     assert not any(name.startswith("encoder") for name, _ in judge.named_parameters())
 
 
@@ -201,7 +201,7 @@ def rebuilding(match: TrainingLoop, clouds: Tensor) -> float:
     """The mean Chamfer distance between clouds and what is rebuilt of them."""
     game = match.game
     assert isinstance(game, LatentDuel)
-    return float(chamfer(game.whole.rebuild(game.whole.encode(clouds)), clouds).mean())
+    return float(chamfer(game.latent_generator.rebuild(game.latent_generator.encode(clouds)), clouds).mean())
 
 
 def test_a_short_first_phase_rebuilds_better_than_one_shape_for_all() -> None:

@@ -257,7 +257,7 @@ def test_devices_and_pipes_are_refused(tmp_path: Path, suffix: str) -> None:
         assert not files.can_open(str(path))
         assert not files.looks_like(path)
         with pytest.raises(UserError, match=rf"{path.name}: {kind}, not a regular file"):
-            files.cloud(path, 64, 0)
+            files.read_cloud(path, 64, 0)
     with pytest.raises(UserError, match=r"endless.*: a device"):
         opened(tmp_path)
 
@@ -270,7 +270,7 @@ def test_meshes_open_no_other_files(tmp_path: Path) -> None:
     (tmp_path / "a.obj").write_text(
         "mtllib a.mtl\nusemtl wood\n# caf\xe9\n" + (tmp_path / "a.obj").read_text(), "latin-1"
     )
-    assert files.cloud(tmp_path / "a.obj", 64, 0).shape == (64, 3)
+    assert files.read_cloud(tmp_path / "a.obj", 64, 0).shape == (64, 3)
 
 
 @pytest.mark.parametrize("method", [1, 6, 9, 14])

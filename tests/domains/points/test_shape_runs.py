@@ -158,7 +158,7 @@ def test_each_shape_is_measured_at_points_drawn_for_it_alone() -> None:
     """A decoder's places are the same parts of each shape: one order for all would compare like with like."""
     source = DOMAIN.data.open(part("chairs"), False)
     shapes = torch.arange(40.0).reshape(1, 40, 1).expand(30, 40, 3)
-    mixed = evaluator.ShapeEvaluator(source, 0)._shuffled(shapes, "fake")
+    mixed = evaluator.ShapeEvaluator(source, 0)._shuffle_points(shapes, "fake")
     torch.testing.assert_close(mixed.sort(1).values, shapes)
     assert len({tuple(row.tolist()) for row in mixed[:, :10, 0]}) == 30
-    torch.testing.assert_close(mixed, evaluator.ShapeEvaluator(source, 0)._shuffled(shapes, "fake"))
+    torch.testing.assert_close(mixed, evaluator.ShapeEvaluator(source, 0)._shuffle_points(shapes, "fake"))

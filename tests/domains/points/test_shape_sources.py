@@ -55,9 +55,9 @@ def test_a_folder_of_every_kind_of_file(tmp_path: Path) -> None:
 def test_meshes_are_sampled_by_area() -> None:
     """A box of 1 x 2 x 3: each pair of faces gets points by its area, 2, 3 and 6 of 11."""
     cloud = builtin_sources._join([builtin_sources._box((0, 1), (0, 2), (0, 3))])
-    from zerosum.domains.points.formats import sampled
+    from zerosum.domains.points.formats import sample_surface
 
-    found = sampled(cloud, 20_000, np.random.default_rng(0))
+    found = sample_surface(cloud, 20_000, np.random.default_rng(0))
     for axis, (size, area) in enumerate([(1, 6), (2, 3), (3, 2)]):
         on = np.isclose(found[:, axis], 0, atol=1e-6) | np.isclose(found[:, axis], size, atol=1e-6)
         assert on.mean() == pytest.approx(area / 11, abs=0.012)
@@ -89,14 +89,14 @@ def test_arrays_with_labels_and_bytes(tmp_path: Path) -> None:
 def test_each_shape_fills_the_unit_ball_and_global_keeps_sizes() -> None:
     small, large = torch.rand(1, 50, 3) + 4, torch.rand(1, 50, 3) * 3
     both = torch.cat([small, large])
-    alone, *_ = data.normalised(both, "shape", "test")
+    alone, *_ = data.normalise_clouds(both, "shape", "test")
     torch.testing.assert_close(alone.norm(dim=2).amax(1), torch.ones(2))
     torch.testing.assert_close(alone.amax(1), -alone.amin(1))
-    together, centre, radius, _ = data.normalised(both, "global", "test")
+    together, centre, radius, _ = data.normalise_clouds(both, "global", "test")
     assert float(together.norm(dim=2).max()) == pytest.approx(1)
     torch.testing.assert_close(together * radius + torch.tensor(centre), both)
     with pytest.raises(UserError, match="reach"):
-        data.normalised(both, "none", "test")
+        data.normalise_clouds(both, "none", "test")
 
 
 def test_parametric_shapes_depend_on_their_number_alone() -> None:
@@ -168,7 +168,7 @@ def bad(folder: Path, name: str, content: str) -> Path:
         ("a.xyz", "1 2 3\n1 2\n", "a.xyz: not lines of x y z"),
         ("a.xyz", "1 2 3\n4 5 6\n", "a.xyz: 2 points, fewer than the requested 32. Use --set data.points=2 or less."),
         ("a.xyz", "1 2 nan\n" * 40, "a.xyz: some coordinates are not finite"),
-        ("a.xyz", "1 2 3\n" * 40, "has all its points in one place"),
+        ("a.xyz", "1 2 3\n" * 40, "has all its points at one position"),
         ("a.obj", "v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n", "a.obj: the faces of this mesh have no area"),
     ],
 )

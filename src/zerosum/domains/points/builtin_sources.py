@@ -18,7 +18,7 @@ import numpy.typing as npt
 from zerosum.data.sources import SourceInfo
 from zerosum.domains.points import files
 from zerosum.domains.points.files import Shapes
-from zerosum.domains.points.formats import Array, sampled, trimesh
+from zerosum.domains.points.formats import Array, sample_surface, trimesh
 from zerosum.errors import UserError
 
 Rng = np.random.Generator
@@ -41,7 +41,7 @@ def _box(x: tuple[float, float], y: tuple[float, float], z: tuple[float, float])
     return (low + high) / 2 + vertices * (high - low), faces
 
 
-def _round(radius: float, z: tuple[float, float], top: float | None = None) -> Part:
+def _cylinder(radius: float, z: tuple[float, float], top: float | None = None) -> Part:
     """An upright cylinder about the z axis, its upper radius `top` where that differs from the lower."""
     vertices, faces = _primitive("cylinder")
     upper = vertices[:, 2:] > 0
@@ -83,7 +83,7 @@ def table(rng: Rng) -> list[Part]:
     if rng.uniform() < 0.3:
         radius = deep * rng.uniform(0.6, 0.75)
         column, foot = rng.uniform(0.05, 0.1), radius * rng.uniform(0.45, 0.7)
-        return [_round(radius, (high, high + thick)), _round(column, (0.06, high)), _round(foot, (0, 0.06))]
+        return [_cylinder(radius, (high, high + thick)), _cylinder(column, (0.06, high)), _cylinder(foot, (0, 0.06))]
     plate = _box((-wide / 2, wide / 2), (-deep / 2, deep / 2), (high, high + thick))
     return [plate, *_legs(wide, deep, high, rng.uniform(0.07, 0.13))]
 
@@ -91,9 +91,9 @@ def table(rng: Rng) -> list[Part]:
 def lamp(rng: Rng) -> list[Part]:
     """A standing lamp: foot, pole, and a shade that narrows upwards."""
     high, shade, radius = rng.uniform(1.4, 2.2), rng.uniform(0.35, 0.6), rng.uniform(0.3, 0.5)
-    foot = _round(rng.uniform(0.2, 0.4), (0, 0.06))
-    pole = _round(rng.uniform(0.03, 0.05), (0.06, high))
-    return [foot, pole, _round(radius, (high - shade, high), top=radius * rng.uniform(0.4, 0.8))]
+    foot = _cylinder(rng.uniform(0.2, 0.4), (0, 0.06))
+    pole = _cylinder(rng.uniform(0.03, 0.05), (0.06, high))
+    return [foot, pole, _cylinder(radius, (high - shade, high), top=radius * rng.uniform(0.4, 0.8))]
 
 
 def bottle(rng: Rng) -> list[Part]:
@@ -101,9 +101,9 @@ def bottle(rng: Rng) -> list[Part]:
     radius, body = rng.uniform(0.25, 0.4), rng.uniform(0.7, 1.2)
     shoulder, neck, thin = rng.uniform(0.15, 0.3), rng.uniform(0.2, 0.5), radius * rng.uniform(0.3, 0.45)
     return [
-        _round(radius, (0, body)),
-        _round(radius, (body, body + shoulder), top=thin),
-        _round(thin, (body + shoulder, body + shoulder + neck)),
+        _cylinder(radius, (0, body)),
+        _cylinder(radius, (body, body + shoulder), top=thin),
+        _cylinder(thin, (body + shoulder, body + shoulder + neck)),
     ]
 
 
@@ -111,20 +111,20 @@ KINDS: Mapping[str, Callable[[Rng], list[Part]]] = {"chair": chair, "table": tab
 
 
 def _join(parts: list[Part]) -> Any:
-    """All parts as one mesh."""
+    """Joins all parts to one mesh."""
     starts = np.cumsum([0, *(len(vertices) for vertices, _ in parts[:-1])])
-    faces = [own + start for (_, own), start in zip(parts, starts, strict=True)]
+    faces = [part_faces + start for (_, part_faces), start in zip(parts, starts, strict=True)]
     return trimesh().Trimesh(np.concatenate([v for v, _ in parts]), np.concatenate(faces), process=False)
 
 
 def parametric_clouds(kind: str, num: int, points: int, seed: int) -> Array:
     """(num, points, 3) float32: `num` random shapes of a kind. Shape i depends only on (seed, kind, i)."""
     number = list(KINDS).index(kind)
-    made = np.empty((num, points, 3), dtype=np.float32)
+    clouds = np.empty((num, points, 3), dtype=np.float32)
     for i in range(num):
         rng = np.random.default_rng([seed, number, i])
-        made[i] = sampled(_join(KINDS[kind](rng)), points, rng)
-    return made
+        clouds[i] = sample_surface(_join(KINDS[kind](rng)), points, rng)
+    return clouds
 
 
 def _parametric_info(summary: str, kinds: tuple[str, ...]) -> SourceInfo:
@@ -155,20 +155,20 @@ def load(name: str, num: int, num_points: int, seed: int) -> Shapes:
     if num:
         raise UserError(f"data.num: {name} is a fixed set; only parametric sources have a variable number of shapes.")
     places = [folder / info.details["file"] for folder in info.searched_folders()]
-    found = next((path for path in places if path.is_file()), None)
-    if found is None:
+    file = next((path for path in places if path.is_file()), None)
+    if file is None:
         looked = "\n".join(f"  {path}" for path in places)
         raise UserError(
             f"the file of {name!r} was not found. Looked for:\n{looked}\nPut it there, or name another folder with ZEROSUM_DATA."
         )
-    return replace(files.load(found, num_points, seed), name=name)
+    return replace(files.load(file, num_points, seed), name=name)
 
 
 def _parametric(name: str, kinds: tuple[str, ...], num: int, num_points: int, seed: int) -> Shapes:
-    """Equally many shapes of each kind, in turn; the last rows are held out."""
+    """Equally many shapes of each kind, alternating; the last rows are held out."""
     held = max(1, num * NUM_HELDOUT // NUM_TRAIN)
     each = -(-(num + held) // len(kinds))
-    made = np.stack([parametric_clouds(kind, each, num_points, seed) for kind in kinds], 1)
-    clouds = made.reshape(-1, num_points, 3)[: num + held]
+    by_kind = np.stack([parametric_clouds(kind, each, num_points, seed) for kind in kinds], 1)
+    clouds = by_kind.reshape(-1, num_points, 3)[: num + held]
     labels = np.tile(np.arange(len(kinds)), each)[: num + held] if len(kinds) > 1 else None
     return Shapes(name, clouds, labels, kinds if len(kinds) > 1 else (), held)

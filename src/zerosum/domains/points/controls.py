@@ -1,5 +1,5 @@
-"""Controls: shapes that are no good samples. A metric that does not rate them clearly worse than real ones cannot
-judge.
+"""Controls: shapes that are not good samples. A metric that does not rate them clearly worse than real ones is marked
+as unable to judge.
 
 Legend: R references, real shapes, of which one half (H) is compared with the other half and with controls; P points.
 """
@@ -78,7 +78,7 @@ def occupancy_controls(shapes: Tensor, draw: torch.Generator) -> Values:
 
 
 def add_controls(record: Record, values: Values, num_real: int) -> Record:
-    """The record with its controls, and with the reason if it cannot judge."""
+    """The record with its controls, and with the reason if the metric cannot judge."""
     found: Mapping[str, float] = next((own for start, own in values.items() if record.name.startswith(start)), {})
     reason = ""
     if num_real < MIN_REAL:

@@ -28,7 +28,7 @@ MIN_POINTS = 16
 
 @dataclass(frozen=True)
 class CloudPayload:
-    """normalise: see `normalised`. centre, radius: see CloudSource. up: the axis that points up in pictures. dtype: of
+    """normalise: see `normalise_clouds`. centre, radius: see CloudSource. up: the axis that points up in pictures. dtype: of
     the coordinates in files."""
 
     normalise: Normalise
@@ -42,7 +42,7 @@ class CloudPayload:
 class CloudSource(kit.TensorSource):
     """Clouds (N, P, 3) float32. In the files' own units a point is centre + radius * point, in float64.
 
-    normalise: see `normalised`. up: the axis that points up in pictures. dtype: of coordinates in files,
+    normalise: see `normalise_clouds`. up: the axis that points up in pictures. dtype: of coordinates in files,
     "float32" or "float64".
     """
 
@@ -54,7 +54,7 @@ class CloudSource(kit.TensorSource):
     dtype: str = "float32"
 
     def info(self) -> DatasetInfo:
-        """The description of the data set, from which networks, previews and files are made without the shapes."""
+        """The description of the data set; networks, previews and files are made from it without the shapes."""
         points, coordinates = self.data.shape[1:]
         sample = SampleInfo({"points": points, "coordinates": coordinates}, f"a shape of {points} points")
         return kit.info(
@@ -64,12 +64,12 @@ class CloudSource(kit.TensorSource):
 
 def open_source(data: Component, allow_download: bool) -> CloudSource:
     """The source of a recipe's data part: a named one, or a path."""
-    opened = _named if data.kind in builtin_sources.SOURCES else _at_path
+    opened = _open_named if data.kind in builtin_sources.SOURCES else _open_path
     source: CloudSource = domain.make("data", {data.kind: opened}, data, data.kind)
     return source
 
 
-def _named(
+def _open_named(
     name: str, *, points: int = 512, num: int = 0, normalise: Normalise = "shape", labelled: bool = True,
     heldout: float = 0.1, up: Axis = "z", seed: int = 0,
 ) -> CloudSource:  # fmt: skip
@@ -80,7 +80,7 @@ def _named(
     return _make_source(builtin_sources.load(name, num, points, seed), normalise, labelled, heldout, up)
 
 
-def _at_path(
+def _open_path(
     where: str, *, points: int = 512, normalise: Normalise = "shape", labelled: bool = True, heldout: float = 0.1,
     up: Axis = "z", seed: int = 0,
 ) -> CloudSource:  # fmt: skip
@@ -105,7 +105,7 @@ def _check(points: int, heldout: float) -> None:
 
 def _make_source(shapes: Shapes, normalise: Normalise, labelled: bool, share: float, up: Axis) -> CloudSource:
     """Normalises and splits shapes: by the source's own test part, else by a shuffle with seed 0."""
-    clouds, centre, radius, note = normalised(torch.from_numpy(shapes.clouds), normalise, shapes.name)
+    clouds, centre, radius, note = normalise_clouds(torch.from_numpy(shapes.clouds), normalise, shapes.name)
     dtype = "float64" if shapes.clouds.dtype == np.float64 else coordinates.dtype_for(centre, [radius])
     if (held := shapes.heldout) is None:
         train, test = kit.heldout_split(len(clouds), share, most=len(clouds) - 2)
@@ -124,7 +124,7 @@ def _make_source(shapes: Shapes, normalise: Normalise, labelled: bool, share: fl
     )  # fmt: skip
 
 
-def normalised(clouds: Tensor, how: Normalise, name: str) -> tuple[Tensor, tuple[float, ...], float, str]:
+def normalise_clouds(clouds: Tensor, how: Normalise, name: str) -> tuple[Tensor, tuple[float, ...], float, str]:
     """(N, P, 3) float32 or float64 -> (clouds, float32, centre, radius, a note). UserError for a shape without extent.
 
     shape: moves the centre of each shape's bounding box to the origin and scales its farthest point to distance 1.
@@ -132,13 +132,13 @@ def normalised(clouds: Tensor, how: Normalise, name: str) -> tuple[Tensor, tuple
     must be in the unit ball.
     """
     boxes = (clouds.amax(1) + clouds.amin(1)) / 2
-    middle = (
+    centres = (
         boxes if how == "shape" else boxes.mean(0, keepdim=True) if how == "global" else torch.zeros_like(boxes[:1])
     )
-    moved = clouds - middle[:, None]
+    moved = clouds - centres[:, None]
     reach = moved.square().sum(2).amax(1).sqrt()
     if bool((flat := reach <= 0).any()):
-        raise UserError(f"{name}: shape {int(flat.nonzero()[0])} has all its points in one place.")
+        raise UserError(f"{name}: shape {int(flat.nonzero()[0])} has all its points at one position.")
     if how == "shape":
         note = (
             "Each shape is centred by its bounding box and scaled into the unit ball, and so are samples; position and size "
@@ -146,8 +146,8 @@ def normalised(clouds: Tensor, how: Normalise, name: str) -> tuple[Tensor, tuple
         )
         return (moved / reach[:, None, None]).float(), (0.0, 0.0, 0.0), 1.0, note
     if how == "global":
-        note = "All shapes are moved and scaled alike, so that the largest fits into the unit ball; samples keep the units."
-        return (moved / reach.max()).float(), tuple(middle[0].tolist()), float(reach.max()), note
+        note = "All shapes are moved and scaled by one amount, and the largest fits into the unit ball. Samples keep the units."
+        return (moved / reach.max()).float(), tuple(centres[0].tolist()), float(reach.max()), note
     if float(reach.max()) > 1.001:
         raise UserError(
             f"{name}: points reach {float(reach.max()):.3g} from the origin. Use data.normalise=shape or global."

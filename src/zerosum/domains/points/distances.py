@@ -49,7 +49,7 @@ def _nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _nearest_by_trees(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """The same with k-d trees: on a CPU and with 512 points twice as fast as all pairs."""
+    """The same with k-d trees, which are twice as fast as all pairs on a CPU with 512 points."""
     import numpy as np
     from scipy.spatial import cKDTree
 
@@ -196,9 +196,9 @@ def occupancy(clouds: Tensor) -> Tensor:
 
 
 def occupancy_divergence(samples: Tensor, references: Tensor) -> float:
-    """The Jensen-Shannon divergence, in bits (0 to 1), of where the points of two sets (N, P, 3) lie. All shapes are
+    """The Jensen-Shannon divergence, in bits (0 to 1), of the occupancy of two sets (N, P, 3). All shapes are
     pooled, so that one average shape can score well."""
     p, q = occupancy(samples), occupancy(references)
     middle = (p + q) / 2
-    found = sum(0.5 * torch.xlogy(one, torch.where(one > 0, one / middle, 1.0)).sum() for one in (p, q))
-    return float(found) / math.log(2)
+    divergence = sum(0.5 * torch.xlogy(d, torch.where(d > 0, d / middle, 1.0)).sum() for d in (p, q))
+    return float(divergence) / math.log(2)

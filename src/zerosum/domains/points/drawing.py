@@ -16,9 +16,9 @@ REAL, FAKE = (23, 115, 90), (185, 77, 18)
 BALL = 0.042
 """The radius of the ball of a point for shapes of 512 points, in units of the unit ball."""
 MARGIN = 1.12
-"""The side of a tile in diameters of the unit ball, beyond which generated shapes may extend a little."""
+"""The side of a tile in diameters of the unit ball; generated shapes may extend a little beyond the ball."""
 FOG = 0.62
-"""How pale the most distant points are, from 0 to 1."""
+"""Paleness of the most distant points, from 0 to 1."""
 FINE = 2
 """Supersampling: pictures are drawn larger by this factor and averaged."""
 AXES = {"x": (1, 2, 0), "y": (2, 0, 1), "z": (0, 1, 2)}
@@ -41,7 +41,7 @@ def sheet(clouds: Tensor, columns: int, up: str, generated: bool, tile: int = 12
 def view(cloud: Tensor, up: str, generated: bool, size: int, turn: float = TURN) -> Picture:
     """(P, 3) -> (size, size, 3): one shape, orthographic, seen from `turn` degrees about its upright axis."""
     fine = size * FINE
-    points = _seen_from(cloud.detach().cpu().double().clamp(-1.5, 1.5)[:, list(AXES[up])].numpy(), turn)
+    points = _rotate_to_view(cloud.detach().cpu().double().clamp(-1.5, 1.5)[:, list(AXES[up])].numpy(), turn)
     points = points[np.argsort(-points[:, 1], kind="stable")]  # the nearest is drawn last
     radius = BALL * math.sqrt(512 / max(len(points), 64))
     scale = 0.5 * fine / (MARGIN + radius)
@@ -52,12 +52,12 @@ def view(cloud: Tensor, up: str, generated: bool, size: int, turn: float = TURN)
     )  # (P, S, 2): row and column of every pixel of every ball
     painted = np.full(fine * fine, -1, dtype=np.int32)
     painted[(places[..., 0] * fine + places[..., 1]).ravel()] = np.arange(len(points) * len(stamp), dtype=np.int32)
-    (drawn,) = np.nonzero(painted >= 0)
-    ball, pixel = np.divmod(painted[drawn], len(stamp))
+    (covered,) = np.nonzero(painted >= 0)
+    ball, pixel = np.divmod(painted[covered], len(stamp))
     # Distant points are pale, near points dark.
     fog = (FOG * np.clip((points[ball, 1, None] + 1) / 2, 0, 1)).astype(np.float32)
     image = np.full((fine * fine, 3), 255, dtype=np.float32)
-    image[drawn] = colours[pixel] * (1 - fog) + 255 * fog
+    image[covered] = colours[pixel] * (1 - fog) + 255 * fog
     averaged = image.reshape(size, FINE, size, FINE, 3).mean((1, 3))
     whole: Picture = np.clip(averaged.round(), 0, 255).astype(np.uint8)
     return whole
@@ -66,15 +66,15 @@ def view(cloud: Tensor, up: str, generated: bool, size: int, turn: float = TURN)
 def frames(clouds: Tensor, columns: int, up: str, generated: bool, num: int, tile: int) -> Tensor:
     """(F, 3, H, W) in [-1, 1]: one rotation of all shapes about their upright axes."""
     turns = [sheet(clouds, columns, up, generated, tile, TURN + 360 * i / num) for i in range(num)]
-    return as_frames(turns)
+    return to_frames(turns)
 
 
-def as_frames(pictures: list[Picture]) -> Tensor:
+def to_frames(pictures: list[Picture]) -> Tensor:
     """Pictures (H, W, 3) of one size -> (F, 3, H, W) in [-1, 1]."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _seen_from(points: npt.NDArray[np.float64], turn: float) -> npt.NDArray[np.float64]:
+def _rotate_to_view(points: npt.NDArray[np.float64], turn: float) -> npt.NDArray[np.float64]:
     """(P, 3) side, depth, height -> the same, seen from the viewpoint; depth increases away from it."""
     a, b = math.radians(turn), math.radians(TILT)
     side, depth, height = points.T

@@ -50,26 +50,26 @@ class ShapeEvaluator:
 
     def __init__(self, source: CloudSource, seed: int) -> None:
         self.source, self.seed = source, seed
-        self._known: dict[tuple[str, int, int], Tensor] = {}
+        self._distance_cache: dict[tuple[str, int, int], Tensor] = {}
 
     def prepare(self, log: Callable[[str], None]) -> None:
         """Computes the values of real shapes and of controls, once."""
         log("Measuring real shapes against real ones.")
-        assert self._training is not None
+        assert self._training_values is not None
         assert self._controls is not None
 
     def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: Judge | None) -> list[Record]:
         """All metrics of (N, P, 3) fakes; labels (N,): the requested classes."""
-        fakes = self._shuffled(fakes.detach().cpu().float(), "fake")
+        fakes = self._shuffle_points(fakes.detach().cpu().float(), "fake")
         values = self._values(fakes, labels)
         protocol = self._protocol(len(fakes))
-        records = [self._record(name, value, protocol) for name, value in values.items()]
+        records = [self._make_record(name, value, protocol) for name, value in values.items()]
         control_values = self._controls if stage("controls") else {}
         return [controls.add_controls(record, control_values, len(self._references[0])) for record in records]
 
     def quick(self, fakes: Tensor) -> QuickMetrics:
         """Health values: the mean distance between fakes, relative to that between reals."""
-        fakes = self._shuffled(fakes[:QUICK_SHAPES].detach().cpu().float(), "quick")
+        fakes = self._shuffle_points(fakes[:QUICK_SHAPES].detach().cpu().float(), "quick")
         return QuickMetrics(diversity=_spread(fakes[:, :QUICK_POINTS]) / self._real_spread)
 
     # --- reference data and values
@@ -79,24 +79,26 @@ class ShapeEvaluator:
         """Real shapes (R, P, 3), shuffled, and their labels: held-out ones if there are enough."""
         source = self.source
         held = source.num_heldout >= MIN_HELDOUT
-        rows = torch.randperm(source.num_heldout if held else source.num_rows, generator=self._order("references"))
+        rows = torch.randperm(
+            source.num_heldout if held else source.num_rows, generator=self._seeded_generator("references")
+        )
         batch = (source.heldout_batch if held else source.batch)(rows[:NUM_SAMPLES])
         labels = None if batch.condition is None else batch.condition.cpu()
-        return self._shuffled(batch.data.cpu(), "reference"), labels
+        return self._shuffle_points(batch.data.cpu(), "reference"), labels
 
     @functools.cached_property
-    def _training(self) -> dict[str, float]:
+    def _training_values(self) -> dict[str, float]:
         """The values of training shapes; empty if the references are training shapes themselves."""
         if self.source.num_heldout < MIN_HELDOUT:
             return {}
-        rows = torch.randperm(self.source.num_rows, generator=self._order("control"))[:NUM_SAMPLES]
+        rows = torch.randperm(self.source.num_rows, generator=self._seeded_generator("control"))[:NUM_SAMPLES]
         batch = self.source.batch(rows)
-        return self._values(self._shuffled(batch.data.cpu(), "control"), batch.condition)
+        return self._values(self._shuffle_points(batch.data.cpu(), "control"), batch.condition)
 
     @functools.cached_property
     def _controls(self) -> controls.Values:
         """The values of halves of the references and of controls."""
-        (references, labels), draw = self._references, self._order("shapes that must fail")
+        (references, labels), draw = self._references, self._seeded_generator("shapes that must fail")
         found = controls.occupancy_controls(references, draw)
         for distance in DISTANCES:
             num, points = min(distance.num, len(references)), min(distance.points, references.shape[1])
@@ -106,13 +108,13 @@ class ShapeEvaluator:
 
     @functools.cached_property
     def _real_spread(self) -> float:
-        rows = torch.randperm(self.source.num_rows, generator=self._order("spread"))[:QUICK_SHAPES]
+        rows = torch.randperm(self.source.num_rows, generator=self._seeded_generator("spread"))[:QUICK_SHAPES]
         return max(_spread(self.source.batch(rows).data.cpu()[:, :QUICK_POINTS]), 1e-9)
 
     def _within_references(self, distance: ShapeDistance, num: int, points: int) -> Tensor:
-        if (key := (distance.name, num, points)) not in self._known:
-            self._known[key] = distance.within(self._references[0][:num, :points])
-        return self._known[key]
+        if (key := (distance.name, num, points)) not in self._distance_cache:
+            self._distance_cache[key] = distance.within(self._references[0][:num, :points])
+        return self._distance_cache[key]
 
     def _values(self, samples: Tensor, labels: Tensor | None) -> dict[str, float]:
         references, real_labels = self._references
@@ -122,11 +124,11 @@ class ShapeEvaluator:
                 continue
             num = min(distance.num, len(samples), len(references))
             points = min(distance.points, samples.shape[1])
-            some = samples[:num, :points]
-            between = distance.between(some, references[:num, :points])
+            subset = samples[:num, :points]
+            between = distance.between(subset, references[:num, :points])
             tag = f"{distance.name},n={num},points={points}"
             values[f"1-NNA[{tag}]"] = distances.one_nearest_neighbour(
-                distance.within(some), self._within_references(distance, num, points), between
+                distance.within(subset), self._within_references(distance, num, points), between
             )
             values[f"COV[{tag}]"] = distances.coverage(between)
             values[f"MMD[{tag}]"] = distances.minimum_matching_distance(between)
@@ -139,19 +141,19 @@ class ShapeEvaluator:
 
     # --- records
 
-    def _order(self, purpose: str) -> torch.Generator:
+    def _seeded_generator(self, purpose: str) -> torch.Generator:
         return generator(self.seed, "evaluate", purpose)
 
-    def _shuffled(self, shapes: Tensor, purpose: str) -> Tensor:
-        """The points of each shape in a random order, so that the first points are a random part of it. The order
+    def _shuffle_points(self, shapes: Tensor, purpose: str) -> Tensor:
+        """Shuffles the points of each shape, so that the first points are a random part of it. The order
         differs between shapes; with one order the same outputs of a decoder would be compared, which are more similar
         than random points."""
-        order = torch.rand(shapes.shape[:2], generator=self._order(purpose)).argsort(1)
+        order = torch.rand(shapes.shape[:2], generator=self._seeded_generator(purpose)).argsort(1)
         return shapes.gather(1, order[:, :, None].expand(-1, -1, shapes.shape[2]))
 
-    def _record(self, name: str, value: float, protocol: Mapping[str, Any]) -> Record:
+    def _make_record(self, name: str, value: float, protocol: Mapping[str, Any]) -> Record:
         better, sentence = MEANINGS[name.partition("[")[0]]
-        return Record(name, value, protocol, better, sentence, self._training.get(name))
+        return Record(name, value, protocol, better, sentence, self._training_values.get(name))
 
     def _protocol(self, num_fake: int) -> dict[str, Any]:
         source = self.source

@@ -22,7 +22,7 @@ from zerosum.errors import UserError
 
 TEXTS, ARRAYS = (".xyz",), numpy_files.SUFFIXES
 SINGLE = (*formats.SUFFIXES, *TEXTS)
-UNREAD = (
+UNSUPPORTED = (
     ".pcd",
     ".las",
     ".laz",
@@ -94,13 +94,13 @@ def can_open(where: str) -> bool:
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a path for which `can_open` is false is a single cloud, an array (P, 3), or has a suffix of UNREAD. Never
+    """Whether a path for which `can_open` is false is a single cloud, an array (P, 3), or has a suffix of UNSUPPORTED. Never
     raises."""
     try:
         if path.is_dir():
-            return any(file.suffix.lower() in UNREAD for file in path.iterdir())
+            return any(file.suffix.lower() in UNSUPPORTED for file in path.iterdir())
         suffix = path.suffix.lower()
-        return suffix in UNREAD or (suffix in ARRAYS and any(map(_is_cloud, numpy_files.headers(path).values())))
+        return suffix in UNSUPPORTED or (suffix in ARRAYS and any(map(_is_cloud, numpy_files.headers(path).values())))
     except (OSError, UserError):
         return False
 
@@ -140,15 +140,15 @@ def _is_clouds(header: Header) -> bool:
 def load(path: Path, num_points: int, seed: int) -> Shapes:
     """All shapes at a path, num_points points each. UserError names the file and what is wrong with it."""
     if path.is_dir():
-        return _folder(path, num_points, seed)
+        return _read_folder(path, num_points, seed)
     suffix = path.suffix.lower()
     if suffix in ARRAYS:
         with numpy_files.arrays(path) as arrays:
-            if any(map(_is_clouds, _numeric(arrays).values())):
-                return _many(arrays, num_points, seed)
+            if any(map(_is_clouds, _check_dtypes(arrays).values())):
+                return _read_array(arrays, num_points, seed)
     if suffix in (*SINGLE, *ARRAYS):
-        raise UserError(f"{path}: only one shape; a training set needs at least 2. Give the folder they lie in.")
-    if suffix in UNREAD:
+        raise UserError(f"{path}: only one shape; a training set needs at least 2. Give the folder that contains them.")
+    if suffix in UNSUPPORTED:
         raise UserError(f"{path}: {suffix} files are not read. {_CONVERT_HELP}")
     raise UserError(f"{path}: not a kind of file that holds shapes. Use {', '.join((*SINGLE, *ARRAYS))}, or a folder.")
 
@@ -156,7 +156,7 @@ def load(path: Path, num_points: int, seed: int) -> Shapes:
 _CONVERT_HELP = f"Convert them to one of {', '.join((*SINGLE, *ARRAYS))}; MeshLab and CloudCompare can."
 
 
-def cloud(path: Path, num_points: int, seed: int, notes_of_files: FileNotes | None = None) -> Array:
+def read_cloud(path: Path, num_points: int, seed: int, notes_of_files: FileNotes | None = None) -> Array:
     """(num_points, 3) of one file: points of a mesh's surface sampled by area, or points of a cloud, the same for the
     same seed."""
     notes_of_files = FileNotes() if notes_of_files is None else notes_of_files
@@ -169,30 +169,30 @@ def cloud(path: Path, num_points: int, seed: int, notes_of_files: FileNotes | No
             notes_of_files.add(what, path)
     elif suffix in ARRAYS:
         with numpy_files.arrays(path) as arrays:
-            fitting = [name for name, header in _numeric(arrays).items() if _is_cloud(header)]
+            fitting = [name for name, header in _check_dtypes(arrays).items() if _is_cloud(header)]
             if len(fitting) != 1:
                 raise UserError(
                     f"{path}: {len(fitting)} arrays of shape (P, 3); a file of one cloud holds exactly one. "
-                    f"Found: {_listed(arrays)}."
+                    f"Found: {_format_arrays(arrays)}."
                 )
             points = arrays.read(fitting[0], mapped=True)
         if points.shape[1] > 3:
             notes_of_files.add(formats.MORE, path)
     else:
         points = formats.read_mesh(path, num_points, rng)
-    return _choose(points, num_points, rng, str(path))
+    return _sample_points(points, num_points, rng, str(path))
 
 
-def clouds(path: Path, num_points: int, seed: int) -> Array:
+def read_clouds(path: Path, num_points: int, seed: int) -> Array:
     """(N, num_points, 3) of one file, with one shape or an array of many."""
     if path.suffix.lower() in ARRAYS:
         with numpy_files.arrays(path) as arrays:
-            if any(map(_is_clouds, _numeric(arrays).values())):
-                return _many(arrays, num_points, seed).clouds
-    return cloud(path, num_points, seed)[None]
+            if any(map(_is_clouds, _check_dtypes(arrays).values())):
+                return _read_array(arrays, num_points, seed).clouds
+    return read_cloud(path, num_points, seed)[None]
 
 
-def _choose(points: Array, num: int, rng: np.random.Generator, where: str) -> Array:
+def _sample_points(points: Array, num: int, rng: np.random.Generator, where: str) -> Array:
     """x, y, z of `num` of the points, in float32 where the points' type fits into it and else in float64; or
     UserError."""
     points = points[:, :3]
@@ -206,7 +206,7 @@ def _choose(points: Array, num: int, rng: np.random.Generator, where: str) -> Ar
     return points[rng.permutation(len(points))[:num]].astype(np.float32 if fits else np.float64)
 
 
-def _numeric(arrays: Arrays) -> Mapping[str, Header]:
+def _check_dtypes(arrays: Arrays) -> Mapping[str, Header]:
     """The headers; UserError for Python objects, which NumPy writes for clouds of mixed sizes."""
     for name, header in arrays.items():
         if header.dtype.hasobject:
@@ -217,11 +217,11 @@ def _numeric(arrays: Arrays) -> Mapping[str, Header]:
     return arrays
 
 
-def _listed(arrays: Arrays) -> str:
+def _format_arrays(arrays: Arrays) -> str:
     return ", ".join(f"{name} {header.shape}" for name, header in arrays.items()) or "no arrays"
 
 
-def _many(arrays: Arrays, num_points: int, seed: int) -> Shapes:
+def _read_array(arrays: Arrays, num_points: int, seed: int) -> Shapes:
     """An array (N, P, 3), and labels (N,) if an .npz file contains them."""
     path, notes = arrays.path, list[str]()
     fitting = [name for name, header in arrays.items() if _is_clouds(header)]
@@ -236,13 +236,13 @@ def _many(arrays: Arrays, num_points: int, seed: int) -> Shapes:
         notes.append("Coordinates are bytes; they are read as value / 127.5 - 1.")
     if len(others := [name for name in arrays if name not in (named[0], *LABELS)]):
         notes.append(f"Not read: the array(s) {', '.join(others)}.")
-    labels, names = _labels(arrays, len(clouds))
+    labels, names = _read_labels(arrays, len(clouds))
     rng = np.random.default_rng(seed)
-    chosen = [_choose(one, num_points, rng, f"{path}, cloud {i}") for i, one in enumerate(clouds)]
-    return Shapes(path.stem, np.stack(chosen), labels, names, notes=tuple(notes))
+    sampled = [_sample_points(points, num_points, rng, f"{path}, cloud {i}") for i, points in enumerate(clouds)]
+    return Shapes(path.stem, np.stack(sampled), labels, names, notes=tuple(notes))
 
 
-def _labels(arrays: Arrays, num: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
+def _read_labels(arrays: Arrays, num: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
     name = next((name for name in LABELS if name in arrays), None)
     if name is None:
         return None, ()
@@ -256,10 +256,10 @@ def _labels(arrays: Arrays, num: int) -> tuple[np.ndarray | None, tuple[str, ...
 # --- folders
 
 
-def _folder(folder: Path, num_points: int, seed: int) -> Shapes:
+def _read_folder(folder: Path, num_points: int, seed: int) -> Shapes:
     """Every shape below a folder. Its sub-folders are classes; folders such as `train` and `test` in them define the
     split."""
-    files, skipped = _files(folder)
+    files, skipped = _list_files(folder)
     if len(files) < 2:
         hint = f" {skipped} {_CONVERT_HELP}" if skipped else ""
         raise UserError(f"{folder}: {len(files)} files of shapes; a training set needs at least 2.{hint}")
@@ -270,16 +270,16 @@ def _folder(folder: Path, num_points: int, seed: int) -> Shapes:
     kept = sorted((file for file in files if file not in left), key=lambda file: (tested[file], file))
     held = sum(tested[file] for file in kept)
     notes_of_files = FileNotes()
-    clouds = np.stack([cloud(file, num_points, seed, notes_of_files) for file in kept])
+    clouds = np.stack([read_cloud(file, num_points, seed, notes_of_files) for file in kept])
     labels = np.array([names.index(own[file]) for file in kept]) if names else None
     notes = (*notes, *([skipped] if skipped else []), *notes_of_files.notes())
     return Shapes(folder.resolve().name, clouds, labels, names, held if 0 < held < len(kept) else None, notes)
 
 
-def _files(folder: Path) -> tuple[list[Path], str]:
+def _list_files(folder: Path) -> tuple[list[Path], str]:
     """The files of shapes below a folder, without hidden ones, sorted by path; and a sentence on other files."""
     found, others, links = list[Path](), defaultdict[str, list[str]](list), 0
-    for base, folders, names in os.walk(folder, onerror=_refuse):
+    for base, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
         links += sum(os.path.islink(os.path.join(base, name)) for name in folders)
         for name in names:
@@ -289,7 +289,7 @@ def _files(folder: Path) -> tuple[list[Path], str]:
                 if suffix in (*SINGLE, *ARRAYS):
                     found.append(path)
                 else:
-                    others[suffix or "without an ending"].append(name)
+                    others[suffix or "without a suffix"].append(name)
     kinds = [
         f"{len(names)} {suffix} ({min(names)}{', ...' if len(names) > 1 else ''})" for suffix, names in others.items()
     ]
@@ -297,7 +297,7 @@ def _files(folder: Path) -> tuple[list[Path], str]:
     return sorted(found), f"Skipped: {', '.join(sorted(kinds))}." if kinds else ""
 
 
-def _refuse(error: OSError) -> NoReturn:
+def _raise(error: OSError) -> NoReturn:
     raise error
 
 

@@ -34,7 +34,7 @@ def trimesh() -> Any:
     return package
 
 
-def sampled(mesh: Any, num: int, rng: np.random.Generator) -> Array:
+def sample_surface(mesh: Any, num: int, rng: np.random.Generator) -> Array:
     """(num, 3) float64 points of a mesh's surface, sampled uniformly by area."""
     points, _ = trimesh().sample.sample_surface(mesh, num, seed=rng)
     return np.asarray(points, dtype=np.float64)
@@ -57,7 +57,7 @@ def read_mesh(path: Path, num: int, rng: np.random.Generator) -> Array:
             return vertices
         if not found.area > 0:
             raise UserError(f"{path}: the faces of this mesh have no area, so no points can be sampled from them.")
-        return sampled(found, num, rng)
+        return sample_surface(found, num, rng)
 
 
 # --- text files

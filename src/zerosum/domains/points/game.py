@@ -35,16 +35,16 @@ class LatentDuel(Duel):
     """
 
     def __init__(
-        self, whole: LatentGenerator, discriminator: LatentDiscriminator, *, phase_steps: int, **rest: Any
+        self, latent_generator: LatentGenerator, discriminator: LatentDiscriminator, *, phase_steps: int, **rest: Any
     ) -> None:
         self.phase_steps = phase_steps
-        super().__init__(whole.codes, discriminator, **rest)
-        self.whole = whole
-        self.players = {DISCRIMINATOR: discriminator, GENERATOR: whole}
+        super().__init__(latent_generator.codes, discriminator, **rest)
+        self.latent_generator = latent_generator
+        self.players = {DISCRIMINATOR: discriminator, GENERATOR: latent_generator}
         self.source: Source | None = None
-        self._bank: Batch | None = None
-        self._scales: tuple[Tensor, Tensor] | None = None
-        discriminator.show(whole)
+        self._codes: Batch | None = None
+        self._code_statistics: tuple[Tensor, Tensor] | None = None
+        discriminator.set_encoder(latent_generator)
 
     def turns(self, step: int) -> Sequence[Turn]:
         """The auto-encoder's turn on real clouds; in the second phase the duel's turns, whose reals are stored
@@ -56,7 +56,7 @@ class LatentDuel(Duel):
     def terms(self, player: str, batch: MicroBatch) -> dict[str, Tensor]:
         """The Chamfer distance in the first phase, the duel's terms on codes in the second."""
         if player == GENERATOR and batch.step < self.phase_steps:
-            self._bank = None  # stored codes belong to older weights
+            self._codes = None  # stored codes belong to older weights
             return {"chamfer": self._reconstruction(batch)}
         return super().terms(player, self._on_codes(batch))
 
@@ -69,53 +69,54 @@ class LatentDuel(Duel):
     def after_step(self, player: str, statistics: Mapping[str, Tensor]) -> None:
         """Stores in the decoder the mean and the standard deviation by which codes are standardised."""
         super().after_step(player, statistics)
-        if player == GENERATOR and self._bank is not None and self._scales is not None:
-            for mine, found in zip((self.whole.mean, self.whole.spread), self._scales, strict=True):
-                mine.copy_(found)
+        if player == GENERATOR and self._codes is not None and self._code_statistics is not None:
+            buffers = self.latent_generator.mean, self.latent_generator.spread
+            for buffer, value in zip(buffers, self._code_statistics, strict=True):
+                buffer.copy_(value)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Loads the state; stored codes belong to the weights before and are dropped."""
+        """Loads the state; stored codes belong to the previous weights and are dropped."""
         super().load_state_dict(state)
-        self._bank = None
+        self._codes = None
 
     def _reconstruction(self, batch: MicroBatch) -> Tensor:
         """The mean Chamfer distance between clouds and their reconstructions from `seen` random points of each."""
         assert batch.real is not None, "the auto-encoder's turn draws reals"
         clouds = batch.real.data
-        order = batch.rng.uniform("seen", clouds.shape[1]).argsort(1)[:, : self.whole.seen]
+        order = batch.rng.uniform("seen", clouds.shape[1]).argsort(1)[:, : self.latent_generator.seen]
         seen = clouds.gather(1, order[:, :, None].expand(-1, -1, clouds.shape[2]))
-        return chamfer(self.whole.rebuild(self.whole.encode(seen)).float(), clouds).mean()
+        return chamfer(self.latent_generator.rebuild(self.latent_generator.encode(seen)).float(), clouds).mean()
 
     def _on_codes(self, batch: MicroBatch) -> MicroBatch:
         """The micro-batch with rows of the stored codes as its reals."""
-        bank = self._stored_codes()
-        rows = batch.rng.integers("rows", len(bank))
-        condition = None if bank.condition is None else bank.condition[rows]
-        return replace(batch, real=Batch(bank.data[rows], condition))
+        codes = self._stored_codes()
+        rows = batch.rng.integers("rows", len(codes))
+        condition = None if codes.condition is None else codes.condition[rows]
+        return replace(batch, real=Batch(codes.data[rows], condition))
 
     @torch.no_grad()
     def _stored_codes(self) -> Batch:
         """The standardised codes of all training shapes, encoded from `seen` points of each, with their labels."""
-        if self._bank is None:
+        if self._codes is None:
             if self.source is None:
-                raise UserError("The codes of the training shapes are needed, and this game was given no source.")
-            device = self.whole.mean.device
+                raise UserError("The codes of the training shapes are needed, and this game has no source.")
+            device = self.latent_generator.mean.device
             with torch.autocast(device.type, enabled=False):
-                parts = [self._encoded(rows) for rows in torch.split(torch.arange(self.source.num_rows), CHUNK)]
+                parts = [self._encode_rows(rows) for rows in torch.split(torch.arange(self.source.num_rows), CHUNK)]
             codes = torch.cat([part.data for part in parts])
             labels = [part.condition for part in parts if part.condition is not None]
-            self._scales = codes.mean(0), codes.std(0, correction=0).clamp_min(1e-4)
-            standard = (codes - self._scales[0]) / self._scales[1]
-            self._bank = Batch(standard, torch.cat(labels) if labels else None)
-        return self._bank
+            self._code_statistics = codes.mean(0), codes.std(0, correction=0).clamp_min(1e-4)
+            standard = (codes - self._code_statistics[0]) / self._code_statistics[1]
+            self._codes = Batch(standard, torch.cat(labels) if labels else None)
+        return self._codes
 
-    def _encoded(self, rows: Tensor) -> Batch:
+    def _encode_rows(self, rows: Tensor) -> Batch:
         assert self.source is not None, "set by init_from_data"
         batch = self.source.batch(rows)
         picked = torch.randperm(batch.data.shape[1], generator=seeded_generator(int(rows[0]), "seen"))[
-            : self.whole.seen
+            : self.latent_generator.seen
         ]
-        return Batch(self.whole.encode(batch.data[:, picked.to(batch.data.device)]), batch.condition)
+        return Batch(self.latent_generator.encode(batch.data[:, picked.to(batch.data.device)]), batch.condition)
 
 
 def build(recipe: Recipe, info: domain.DatasetInfo) -> Duel:
@@ -136,14 +137,16 @@ def build(recipe: Recipe, info: domain.DatasetInfo) -> Duel:
         "num_attributes": 0,
     }
     with domain.seeded(recipe):
-        whole: LatentGenerator = domain.network("generator", networks.GENERATORS, recipe.generator, num_points, given)
-        given["code"] = whole.code
+        latent_generator: LatentGenerator = domain.network(
+            "generator", networks.GENERATORS, recipe.generator, num_points, given
+        )
+        given["code"] = latent_generator.code
         judge = domain.network("discriminator", networks.DISCRIMINATORS, recipe.discriminator, num_points, given)
     try:
         return LatentDuel(
-            whole,
+            latent_generator,
             judge,
-            phase_steps=max(1, round(whole.phase * recipe.steps)),
+            phase_steps=max(1, round(latent_generator.phase * recipe.steps)),
             loss=domain.pair(recipe),
             penalties=domain.penalties_of(recipe),
             prior=recipe.prior,
@@ -157,11 +160,11 @@ def build(recipe: Recipe, info: domain.DatasetInfo) -> Duel:
 
 
 def generator(recipe: Recipe, info: domain.DatasetInfo) -> nn.Module:
-    """The generator of that game alone."""
+    """Only the generator of that game."""
     return domain.generator(recipe, networks.GENERATORS, info.sample.axes["points"], info.num_classes)
 
 
 def init_from_data(game: Game, source: Source) -> None:
-    """Gives a game on codes the shapes that it encodes."""
+    """Sets the source whose shapes a game on codes encodes."""
     if isinstance(game, LatentDuel):
         game.source = source

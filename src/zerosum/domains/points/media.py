@@ -16,7 +16,7 @@ from zerosum.data.images import film as films
 from zerosum.data.images.pictures import marked
 from zerosum.domain import DatasetInfo, PreviewContext, WriteOptions
 from zerosum.domains.points import drawing, files, formats
-from zerosum.domains.points.data import normalised
+from zerosum.domains.points.data import normalise_clouds
 from zerosum.errors import UserError
 from zerosum.store import numbered_names
 
@@ -45,7 +45,7 @@ def film(samples: Tensor, path: Path, frames_per_second: float) -> None:
     """A film of the shapes one after the other, seen from a viewpoint that moves once around them."""
     turns = drawing.TURN + 360 * np.arange(len(samples)) / len(samples)
     seen = [drawing.view(cloud, "z", True, 256, float(turn)) for cloud, turn in zip(samples, turns, strict=True)]
-    films.film(drawing.as_frames(seen), path, frames_per_second)
+    films.film(drawing.to_frames(seen), path, frames_per_second)
 
 
 def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()) -> list[Path]:
@@ -60,9 +60,9 @@ def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions 
         _save(samples, path, max(1, round(len(samples) ** 0.5)), info, generated=True)
         return [path]
     if suffix in films.KINDS:
-        some = samples[:MOST_TURNING]
-        columns = max(1, round(len(some) ** 0.5))
-        films.film(drawing.frames(some, columns, info.payload["up"], True, FRAMES, TURNING), path, PER_SECOND)
+        first = samples[:MOST_TURNING]
+        columns = max(1, round(len(first) ** 0.5))
+        films.film(drawing.frames(first, columns, info.payload["up"], True, FRAMES, TURNING), path, PER_SECOND)
         return [path]
     frame = info.payload["centre"], [info.payload["radius"]]
     clouds = coordinates.restored(samples.numpy(), *frame).astype(info.payload["dtype"])
@@ -77,8 +77,8 @@ def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions 
 def _names(path: Path, num: int, classes: Sequence[str]) -> list[Path]:
     if not path.suffix:
         return [path / name for name in numbered_names(num, ".ply", classes)]
-    many = numbered_names(num, path.suffix, classes, f"{path.stem}-")
-    return [path] if num == 1 else [path.with_name(name) for name in many]
+    names = numbered_names(num, path.suffix, classes, f"{path.stem}-")
+    return [path] if num == 1 else [path.with_name(name) for name in names]
 
 
 def _write_cloud(cloud: formats.Array, path: Path, digits: int) -> Path:
@@ -99,9 +99,9 @@ def read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
     for path in paths:
         if path.suffix.lower() not in (*files.SINGLE, *files.ARRAYS):
             raise UserError(f"{path}: not a file of shapes. Use {', '.join((*files.SINGLE, *files.ARRAYS))}.")
-        parts.append(torch.from_numpy(files.clouds(path, info.sample.axes["points"], 0)))
+        parts.append(torch.from_numpy(files.read_clouds(path, info.sample.axes["points"], 0)))
     clouds = torch.cat(parts)
     if info.payload["normalise"] == "shape":
-        return normalised(clouds, "shape", "judge")[0]
-    back: Tensor = (clouds - torch.tensor(info.payload["centre"], dtype=clouds.dtype)) / info.payload["radius"]
-    return back.float()
+        return normalise_clouds(clouds, "shape", "judge")[0]
+    restored: Tensor = (clouds - torch.tensor(info.payload["centre"], dtype=clouds.dtype)) / info.payload["radius"]
+    return restored.float()

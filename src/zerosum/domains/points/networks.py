@@ -1,4 +1,5 @@
-"""Networks for clouds: a plain pair on the points themselves, and the parts of a game on the codes of an auto-encoder.
+"""Networks for clouds: a generator and a discriminator of points, and the networks of a game on the codes of an
+auto-encoder.
 
 Legend: N clouds, P points, L noise, C code, K classes, F features. Layers that all points share are `Linear` on (N, P,
 F), which on a CPU is two to three times as fast as a convolution of width 1. The first argument is the number of
@@ -93,8 +94,8 @@ class LatentGenerator(nn.Module):
     """An auto-encoder of clouds and a generator of its codes (l-GAN, Achlioptas et al. 2018, arXiv:1707.02392, section
     4).
 
-    phase: the share of the run in which the auto-encoder is trained. seen: number of points that the encoder takes; the
-    decoder makes all of them. encoder, decoder, widths: hidden units of encoder, decoder and code generator. Buffers
+    phase: the share of the run in which the auto-encoder is trained. seen: number of points that the encoder receives; the
+    decoder generates all of them. encoder, decoder, widths: hidden units of encoder, decoder and code generator. Buffers
     `mean` and `spread` are those of the codes of the training shapes, by which codes are standardised.
     """
 
@@ -150,7 +151,7 @@ class LatentGenerator(nn.Module):
 
 
 class LatentDiscriminator(nn.Module):
-    """Codes to logits. Clouds are encoded first, by the generator given to `show`, so that files can be scored."""
+    """Codes to logits. Clouds are encoded first, by the generator of `set_encoder`, so that files can be scored."""
 
     def __init__(
         self, num_points: int, *, code: int, num_classes: int = 0, widths: tuple[int, ...] = (256, 512)
@@ -158,15 +159,15 @@ class LatentDiscriminator(nn.Module):
         super().__init__()
         self.layers = _perceptron([code, *widths], last=True)
         self.judging = ProjectionHead(widths[-1], num_classes)
-        self._shown: tuple[LatentGenerator, ...] = ()
+        self._encoder_owner: tuple[LatentGenerator, ...] = ()
 
-    def show(self, generator: LatentGenerator) -> None:
-        """Sets the generator whose encoder is used; it does not become a part of this network."""
-        self._shown = (generator,)
+    def set_encoder(self, generator: LatentGenerator) -> None:
+        """Sets the generator whose encoder is used; it does not become a submodule of this network."""
+        self._encoder_owner = (generator,)
 
     def forward(self, data: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, C) codes or (N, P, 3) clouds -> (N,)."""
-        codes = self._shown[0].standardised(data) if data.dim() == 3 else data
+        codes = self._encoder_owner[0].standardised(data) if data.dim() == 3 else data
         logits: Tensor = self.judging(self.layers(codes), condition)
         return logits
 

@@ -12,7 +12,7 @@ from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
 LATENT = Recipe(
     name="points-latent",
     domain="points",
-    why="A Chamfer auto-encoder first, then a small game on its standardised codes: whole shapes with their parts apart.",
+    why="First a Chamfer auto-encoder, then a small game on its standardised codes: complete shapes with separate parts.",
     sources=(
         "Achlioptas et al. 2018 (l-GAN), arXiv:1707.02392",
         "Huang et al. 2024 (R3GAN), arXiv:2501.05441",
@@ -35,7 +35,7 @@ LATENT = Recipe(
 
 RAW = LATENT.changed(
     name="points",
-    why="The game on the points themselves: a perceptron against a PointNet. The simplest game, for comparison.",
+    why="The game on the points: a perceptron against a PointNet. The simplest game, for comparison.",
     sources=[
         "Achlioptas et al. 2018 (r-GAN), arXiv:1707.02392",
         "Qi et al. 2017 (PointNet), arXiv:1612.00593",
@@ -53,8 +53,5 @@ RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (LATENT, RAW)
 
 def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
     """The default recipe of a source, and the reason."""
-    condition = f", told which of {info.num_classes} classes" if info.num_classes else ""
-    return (
-        "points-latent",
-        f"{info.num_rows:,} shapes of {info.sample.axes['points']} points: a game on codes{condition}",
-    )
+    classes = f", conditional on {info.num_classes} classes" if info.num_classes else ""
+    return "points-latent", f"{info.num_rows:,} shapes of {info.sample.axes['points']} points: a game on codes{classes}"
