@@ -40,7 +40,7 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             chosen = pictures.to_pixels(batch.data[batch.condition == names.index(name)])
             for place, pixels in enumerate(chosen):
-                pictures.picture(pixels).save(folder / f"{name}-{place:05d}.png")
+                pictures.to_pillow(pixels).save(folder / f"{name}-{place:05d}.png")
 
 
 if __name__ == "__main__":

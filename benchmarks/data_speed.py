@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
 def _measure(folder: Path, args: Any) -> dict[str, Any]:
     places = _photographs(folder, args.num, tuple(args.photo))
-    loader.WORTH_BYTES = 0  # the sources here are small: prepare them all the same
+    loader.MIN_CACHED_BYTES = 0  # the sources here are small: prepare them all the same
     prepared: dict[str, dict[str, float]] = {}
     for kind, place in places.items():
         for side in args.sizes if kind == "folder" else args.sizes[:1]:

@@ -23,7 +23,7 @@ import measuring
 import pictures
 import usual
 from zerosum import catalog
-from zerosum.data.images.pictures import grid
+from zerosum.data.images.pictures import save_grid
 from zerosum.domains.images.data import Images, ImageSource, to_pixels
 from zerosum.engine import Stepped
 from zerosum.engine.seeds import derive
@@ -207,7 +207,7 @@ def _judged(players: Sequence[Player], judge: Judge, mark: float, out: Path) -> 
         with player.side.own_randomness():
             samples = player.sample(judge.num)
         path = out / f"{player.name}-{mark:g}s.png"
-        grid(samples[:100], 10, path)
+        save_grid(samples[:100], 10, path)
         numbers = judge.judge(to_pixels(samples))
         steps = {"steps": player.steps, "seconds": round(player.seconds, 2), "grid": path.name}
         sides[player.name] = numbers | steps

@@ -16,7 +16,7 @@ def test_it_prepares_reads_and_compares(
 ) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "untouched"))
-    monkeypatch.setattr(loader, "WORTH_BYTES", loader.WORTH_BYTES)
+    monkeypatch.setattr(loader, "MIN_CACHED_BYTES", loader.MIN_CACHED_BYTES)
     file = tmp_path / "line.json"
     returned = importlib.import_module("data_speed").main(["--smoke", "--threads", "1", "--json", str(file)])
     line = json.loads(capsys.readouterr().out.strip().splitlines()[-1])

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import published
 import zerosum as zs
 from zerosum.cli import app
-from zerosum.data.images.film import refuse_speed
+from zerosum.data.images.film import check_speed
 from zerosum.domain.factory import network
 from zerosum.domains.tables.filters import parse_filters
 from zerosum.errors import UserError, within
@@ -120,7 +120,7 @@ def test_moves_and_strips(tmp_path: Path, value: float) -> None:
     with pytest.raises(UserError, match="--reach must be more than 0 and at most 1,000"):
         strips(space, found, keys, value, 3)
     with pytest.raises(UserError, match=r"--fps must be at least 0\.02 and at most 100"):
-        refuse_speed(value)
+        check_speed(value)
 
 
 def test_counts_of_steps(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zerosum import domains
-from zerosum.data.opening import is_regular, path_of
+from zerosum.data.opening import expand_path, is_regular
 from zerosum.errors import Damaged, UserError, near, nearest
 from zerosum.jsonfile import read_json
 
@@ -325,7 +325,7 @@ def recognise(where: str) -> Domain:
     for candidate in domains_here:
         if where in candidate.data.sources():  # a name means the source, whatever folder bears it; ./name is the folder
             return candidate
-    path = path_of(where)
+    path = expand_path(where)
     if is_regular(path / "run.json"):
         raise UserError(f"{where} is the folder of a run, not data. To train it on: zerosum resume {where}")
     for candidate in domains_here:
@@ -359,7 +359,7 @@ def _held(path: Path) -> str:
     from zerosum.data import numpy_files
 
     try:
-        shapes = {name: header.shape for name, header in numpy_files.headers(path).items()}
+        shapes = {name: header.shape for name, header in numpy_files.read_headers(path).items()}
     except (OSError, UserError):
         return "cannot be read as arrays of numbers"
     if path.suffix.lower() == ".npy":
@@ -423,13 +423,15 @@ def main() -> None:
 
 def absolute_path(text: str | Path) -> str:
     """The path as it is called from any folder."""
-    return os.path.abspath(path_of(text))
+    return os.path.abspath(expand_path(text))
 
 
 def with_absolute_paths(recipe: Recipe, domain: Domain) -> Recipe:
     """The recipe with every path in it absolute, so that the run can be gone on with from anywhere."""
     changed = {
-        name: absolute_path(path) for name, path in _data_paths(recipe.data, domain) if os.path.exists(path_of(path))
+        name: absolute_path(path)
+        for name, path in _data_paths(recipe.data, domain)
+        if os.path.exists(expand_path(path))
     }
     start = recipe.start and recipe.start.model_copy(update={"folder": absolute_path(recipe.start.folder)})
     return recipe.changed(data={**recipe.data.model_dump(mode="json"), **changed}, start=start)
@@ -457,9 +459,9 @@ def with_public_paths(recipe: Recipe, domain: Domain) -> Recipe:
 def refuse_missing_data(recipe: Recipe, domain: Domain, run: object) -> None:
     """UserError when data that were read from files are no longer there; it says where they were."""
     for name, path in _data_paths(recipe.data, domain):
-        if not os.path.exists(path_of(path)):
+        if not os.path.exists(expand_path(path)):
             what = "data" if name == "kind" else f"file of data.{name}"
-            far = "" if os.path.isabs(path_of(path)) else f", seen from the folder {os.getcwd()}"
+            far = "" if os.path.isabs(expand_path(path)) else f", seen from the folder {os.getcwd()}"
             anew = "--data NEW" if name == "kind" else f"--set data.{name}=NEW"
             raise UserError(
                 f"The {what} of {run}: at {path} when it was trained, and nothing is there now{far}. Bring it back, or name "

@@ -95,7 +95,7 @@ def test_grey_palette_alpha_pages_and_arrays(tmp_path: Path) -> None:
     coded.save(tmp_path / "coded.png")
     found = lossless_io.read(tmp_path / "coded.png")
     np.testing.assert_array_equal(found.values[..., 0], numbers)
-    np.testing.assert_array_equal(found.painted(), np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])[numbers])
+    np.testing.assert_array_equal(found.to_colours(), np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])[numbers])
     pages = [Image.fromarray(draw.integers(0, 255, (6, 5)).astype(np.uint8)) for _ in range(5)]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
     np.testing.assert_array_equal(
@@ -110,7 +110,7 @@ def test_transparent_parts_lie_on_white(tmp_path: Path) -> None:
     rgba[0, :, 3], rgba[1, :, :3] = (255, 51), 200
     rgba[1, :, 3] = 255
     Image.fromarray(rgba).save(tmp_path / "clear.png")
-    painted = lossless_io.read(tmp_path / "clear.png").painted()
+    painted = lossless_io.read(tmp_path / "clear.png").to_colours()
     assert painted[0, 0].tolist() == [0, 0, 0]
     assert painted[0, 1].tolist() == [204, 204, 204]  # a fifth of black on white
     assert painted[1, 0].tolist() == [200, 200, 200]
@@ -128,7 +128,7 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     for name, words in (
         ("text.png", "not an image"),
         ("short.png", "damaged or truncated"),
-        ("float.npy", "wanted"),
+        ("float.npy", "expected"),
         ("float.tif", "floating-point"),
         ("uneven.tif", "pages differ"),
         ("deep.tif", "of 16 bits a channel, of which 8 would be lost"),
@@ -146,6 +146,6 @@ def test_a_tiff_of_very_many_pages_is_refused(
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
     assert lossless_io.read(tmp_path / "pages.tif").values[0, 0].tolist() == [0, 1, 2, 3, 4]
     monkeypatch.setattr(lossless_io, limit, value)
-    monkeypatch.setattr(lossless_io, "_single", None)
+    monkeypatch.setattr(lossless_io, "_read_page", None)
     with pytest.raises(BadImageError, match="pages are read as the channels of one image"):
         lossless_io.read(tmp_path / "pages.tif")

@@ -71,7 +71,7 @@ def test_good_file_arrives_whole_and_alone(server: Server, tmp_path: Path) -> No
     [
         ("/good", "0" * 64, len(BODY), f"its SHA-256 is {GOOD}, expected 0000"),
         ("/truncated", GOOD, len(BODY), f"ended after {len(BODY) // 2} of {len(BODY)} bytes"),
-        ("/good", GOOD, len(BODY) - 1, "announces"),
+        ("/good", GOOD, len(BODY) - 1, "Content-Length"),
         ("/unannounced", GOOD, len(BODY) - 1, "sends more than"),
         ("/missing", GOOD, len(BODY), "404"),
     ],
@@ -103,7 +103,7 @@ def test_existing_file_is_kept_without_asking(server: Server, tmp_path: Path) ->
 def test_other_existing_file_is_left_alone(server: Server, tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_bytes(b"mine")
-    with pytest.raises(UserError, match="already there"):
+    with pytest.raises(UserError, match="already exists"):
         fetch(f"{server.url}/good", target, GOOD, len(BODY))
     assert target.read_bytes() == b"mine"
     assert server.asked == []

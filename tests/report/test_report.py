@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from zerosum import domains
-from zerosum.data.images.pictures import grid
+from zerosum.data.images.pictures import save_grid
 from zerosum.domains.images import measures as image_measures
 from zerosum.domains.points import evaluator as shape_measures
 from zerosum.domains.tables import scores as table_measures
@@ -176,7 +176,7 @@ def test_a_picture_that_cannot_be_made_smaller_is_left_out(folder: Path) -> None
 def test_a_grid_says_how_many_samples_it_holds(folder: Path) -> None:
     """A narrow screen shows the first four columns and rows of it, larger."""
     newest = folder / "previews" / "step-00000300.png"
-    grid(torch.zeros(20, 1, 8, 8), 10, newest)
+    save_grid(torch.zeros(20, 1, 8, 8), 10, newest)
     page = page_of(folder)
     buttons = [a for tag, a in page.tags if tag == "button" and a.get("class") == "enlarge"]
     assert [(a.get("data-columns"), a.get("data-rows")) for a in buttons] == [("10", "2"), (None, None)]

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import browser
-from zerosum.data.images.pictures import grid
+from zerosum.data.images.pictures import save_grid
 from zerosum.report import write_report
 
 RECORDS = [{"name": "recall[c,n=9]", "value": 0.5, "better": "higher", "meaning": "Variety.", "reference": 0.75}]
@@ -32,7 +32,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def page(driver: Any, folder: Path) -> Iterator[Any]:
     """The report of a run with grids of 10 x 8 samples and two evaluations; nothing is complained of, nothing fetched."""
     for step, level in ((0, -1.0), (100, 0.0), (300, 1.0)):
-        grid(torch.full((80, 1, 8, 8), level), 10, folder / "previews" / f"step-{step:08d}.png")
+        save_grid(torch.full((80, 1, 8, 8), level), 10, folder / "previews" / f"step-{step:08d}.png")
     with (folder / "metrics.jsonl").open("a") as log:
         for step in (200, 300):
             log.write(json.dumps({"step": step, "kind": "evaluation", "records": RECORDS}) + "\n")

@@ -265,6 +265,6 @@ def _refuse_unless(target: Path, kinds: tuple[str, ...], fps: float | None = Non
     if target.suffix.lower() not in kinds:
         raise UserError(f"--out {target}: give a name that ends in {', '.join(kinds)}.")
     if fps is not None:
-        from zerosum.data.images.film import refuse_speed
+        from zerosum.data.images.film import check_speed
 
-        refuse_speed(fps)
+        check_speed(fps)

@@ -1,4 +1,4 @@
-"""Data in memory, written once as plain files that the readers know, so that a run can be resumed and evaluated later.
+"""Writes data in memory once as plain files that the readers can open, so that a run can be resumed and evaluated later.
 
 Arrays become .npy, arrays with labels .npz, points of one or two columns .csv, pictures PNG files in one folder for each class,
 data frames .parquet or .csv. Nothing is pickled.
@@ -24,9 +24,9 @@ POSSIBLE = (
     "images, a pandas DataFrame, a torch Dataset or DataLoader"
 )
 POINT_COLUMNS = 2
-"""Arrays (N, D) with at most so many columns are written as tables of points."""
-MOST_ROWS = 10_000_000
-"""Rows that are taken from a dataset; an endless one ends here with an error."""
+"""Arrays (N, D) with at most this many columns are written as tables of points."""
+MAX_ROWS = 10_000_000
+"""Largest number of rows read from a dataset; a longer or endless one is an error."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class InMemory:
 
     @property
     def summary(self) -> str:
-        """What was given, for messages."""
+        """A description of the data, for messages."""
         if isinstance(self.rows, np.ndarray):
             labels = "" if self.labels is None else " with labels"
             return f"an array of shape {self.rows.shape} and type {self.rows.dtype}{labels}"
@@ -67,7 +67,7 @@ class InMemory:
         return path
 
     def _named_labels(self) -> Array:
-        """The labels; texts where the classes have names."""
+        """The labels; as class names if there are any."""
         assert self.labels is not None
         return np.array(self.class_names)[self.labels] if self.class_names else self.labels
 
@@ -102,13 +102,16 @@ class InMemory:
                 label = self.labels[number]
                 place = folder / (_file_name(self.class_names[label]) if self.class_names else str(label))
             place.mkdir(parents=True, exist_ok=True)
-            plain = picture if picture.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else picture.convert("RGB")
-            plain.save(place / f"{number:0{digits}}.png")
+            convertible = (
+                picture if picture.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else picture.convert("RGB")
+            )
+            convertible.save(place / f"{number:0{digits}}.png")
         return folder
 
 
 def read(data: Any) -> InMemory:
-    """The `data` of `zs.train`, where they are no name and no path. UserError names what was given and what is possible."""
+    """Reads the `data` of `zs.train` if they are neither a name nor a path. UserError names the type given and what is
+    possible."""
     torch_data = sys.modules.get("torch.utils.data")
     if torch_data is not None and isinstance(data, torch_data.DataLoader):
         return _from_loader(data)
@@ -116,9 +119,9 @@ def read(data: Any) -> InMemory:
         return InMemory("table", data)
     if isinstance(data, tuple) and len(data) == 2 and not _is_picture(data[1]):
         rows, labels = _rows(data[0]), _array(data[1])
-        return InMemory("array" if isinstance(rows, np.ndarray) else "pictures", rows, _checked(labels, len(rows)))
+        return InMemory("array" if isinstance(rows, np.ndarray) else "pictures", rows, _check_labels(labels, len(rows)))
     if _is_dataset(data):
-        return _from_items(_items(data), type(data).__name__.lower(), _class_names(data))
+        return _from_items(_iterate_items(data), type(data).__name__.lower(), _class_names(data))
     rows = _rows(data)
     return InMemory("array" if isinstance(rows, np.ndarray) else "pictures", rows)
 
@@ -142,14 +145,14 @@ def _rows(data: Any) -> Array | list[Any]:
 def _array(data: Any) -> Array:
     """A numpy array of an array, a tensor on any device, or a list of numbers, arrays or tensors."""
     if isinstance(data, list | tuple) and data and hasattr(data[0], "detach"):
-        return np.stack([_array(one) for one in data])
+        return np.stack([_array(item) for item in data])
     if hasattr(data, "detach"):
         tensor = data.detach().cpu()
         return np.asarray(tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor)
     return np.asarray(data)
 
 
-def _checked(labels: Array, num: int) -> Array:
+def _check_labels(labels: Array, num: int) -> Array:
     if labels.shape not in ((num,), (num, 1)) or labels.dtype.kind not in "biuU":
         raise UserError(
             f"data: labels of shape {labels.shape} and type {labels.dtype} for {num:,} rows; expected ({num},) whole numbers or "
@@ -159,11 +162,11 @@ def _checked(labels: Array, num: int) -> Array:
 
 
 def _contents(data: Any) -> str:
-    """What a list or a mapping holds, in a few words."""
+    """A short description of what a list or a mapping holds."""
     if isinstance(data, dict):
         return f" with the keys {', '.join(map(str, list(data)[:5])) or '(none)'}"
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
-        kinds = sorted({type(one).__name__ for one in data[:100]})
+        kinds = sorted({type(item).__name__ for item in data[:100]})
         return f" of {len(data):,} x {' and '.join(kinds) or 'nothing'}"
     return ""
 
@@ -182,12 +185,12 @@ def _is_dataset(data: Any) -> bool:
 
 
 def _class_names(data: Any) -> tuple[str, ...]:
-    """The names of the classes, as torchvision's datasets hold them."""
+    """The class names in the attribute `classes`, as in torchvision's datasets."""
     names = getattr(data, "classes", ())
     return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 
-def _items(data: Any) -> Iterator[Any]:
+def _iterate_items(data: Any) -> Iterator[Any]:
     """The items of a map-style dataset in order, or of an iterable one."""
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         return (data[index] for index in range(len(data)))
@@ -195,16 +198,16 @@ def _items(data: Any) -> Iterator[Any]:
 
 
 def _from_loader(loader: Any) -> InMemory:
-    """The items of its dataset in order; with a collate_fn of the user's the rows of its batches."""
+    """The items of the loader's dataset in order; with a custom collate_fn, the rows of its batches."""
     from torch.utils.data import default_collate
 
     name, class_names = type(loader.dataset).__name__.lower(), _class_names(loader.dataset)
     if loader.collate_fn is default_collate and _is_dataset(loader.dataset):
-        return _from_items(_items(loader.dataset), name, class_names)
-    return _from_items((item for batch in loader for item in _split(batch)), name, class_names)
+        return _from_items(_iterate_items(loader.dataset), name, class_names)
+    return _from_items((item for batch in loader for item in _split_batch(batch)), name, class_names)
 
 
-def _split(batch: Any) -> Iterator[Any]:
+def _split_batch(batch: Any) -> Iterator[Any]:
     """The rows of a batch x or (x, y)."""
     if isinstance(batch, list | tuple) and len(batch) == 2:
         return zip(*batch, strict=True)
@@ -214,9 +217,9 @@ def _split(batch: Any) -> Iterator[Any]:
 def _from_items(items: Iterator[Any], name: str, class_names: tuple[str, ...]) -> InMemory:
     rows, labels = list[Any](), list[Any]()
     for item in items:
-        if len(rows) == MOST_ROWS:
+        if len(rows) == MAX_ROWS:
             raise UserError(
-                f"data: the dataset has more than {MOST_ROWS:,} rows; write it to files and give their path."
+                f"data: the dataset has more than {MAX_ROWS:,} rows; write it to files and give their path."
             )
         row, *label = item if isinstance(item, list | tuple) else (item,)
         if len(label) > 1:
@@ -224,16 +227,16 @@ def _from_items(items: Iterator[Any], name: str, class_names: tuple[str, ...]) -
                 f"data: the dataset {name} gives {len(label) + 1} values for each row; expected x or (x, class label)."
             )
         rows.append(row)
-        labels += [_label(one, name) for one in label]
+        labels += [_label(item, name) for item in label]
     if not rows:
         raise UserError(f"data: the dataset {name} has no rows.")
     if labels and len(labels) != len(rows):
         raise UserError(
             f"data: {len(labels):,} of {len(rows):,} rows of the dataset have a label; give all or none of them one."
         )
-    found = _checked(np.asarray(labels), len(rows)) if labels else None
+    found = _check_labels(np.asarray(labels), len(rows)) if labels else None
     if not all(map(_is_picture, rows)):
-        rows = _stacked(rows, name)
+        rows = _stack_rows(rows, name)
     if found is not None and (found.dtype.kind not in "iu" or int(found.max(initial=0)) >= len(class_names)):
         class_names = ()
     return InMemory(_file_name(name) or "dataset", rows, found, class_names if found is not None else ())
@@ -250,7 +253,7 @@ def _label(label: Any, name: str) -> Any:
     return value.item()
 
 
-def _stacked(rows: list[Any], name: str) -> Any:
+def _stack_rows(rows: list[Any], name: str) -> Any:
     first = rows[0]
     if not (hasattr(first, "detach") or isinstance(first, np.ndarray | int | float)):
         raise UserError(
@@ -263,11 +266,11 @@ def _stacked(rows: list[Any], name: str) -> Any:
         shapes = sorted({tuple(_array(row).shape) for row in rows[:100]})
         raise UserError(
             f"data: rows of the dataset {name} have different shapes, {' and '.join(map(str, shapes[:3]))}. Resize them in its "
-            "transform, or let it give PIL images."
+            "transform, or return PIL images from it."
         ) from None
     return stacked if stacked.ndim > 1 else stacked[:, None]
 
 
 def _file_name(text: str) -> str:
-    """The text as the name of a file or folder."""
+    """The text as a valid name of a file or folder."""
     return re.sub(r"[^\w.-]+", "_", text).strip("._")

@@ -1,6 +1,6 @@
 """Arrays in .npy and .npz files: headers are read first and checked against the file; pickles are never loaded.
 
-An .npz is a zip of .npy files. Only the arrays that are asked for are unpacked, and none beyond the stated sizes.
+An .npz is a zip of .npy files. Only the requested arrays are unpacked, and none beyond the stated sizes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from zerosum.data.opening import MAX_FILE_BYTES, decoding, opened, reason, regular, size
+from zerosum.data.opening import MAX_FILE_BYTES, check_regular, decoding, format_size, open_regular, short_reason
 from zerosum.errors import UserError
 
 SUFFIXES = (".npy", ".npz")
@@ -33,7 +33,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Header:
-    """What an array's header claims."""
+    """The contents of an array's header."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -52,7 +52,7 @@ class Header:
 class Arrays(Mapping[str, Header]):
     """The headers of the arrays in a file, by name (of an .npy: the file's own); `read` gives an array itself.
 
-    Members of an .npz that are no .npy files are passed over. An array of Python objects has a header, and cannot be read.
+    Members of an .npz that are not .npy files are skipped. An array of Python objects has a header but cannot be read.
     """
 
     def __init__(self, path: Path, archive: zipfile.ZipFile | None) -> None:
@@ -71,7 +71,7 @@ class Arrays(Mapping[str, Header]):
         return len(self._members) if self._archive is not None else 1
 
     def __getitem__(self, name: str) -> Header:
-        """The header, which agrees with the size of what follows. Raises UserError."""
+        """The header, checked against the size of the data. Raises UserError."""
         if name not in self._known:
             if name not in set(self):
                 raise KeyError(name)
@@ -80,11 +80,11 @@ class Arrays(Mapping[str, Header]):
         return self._known[name]
 
     def place(self, name: str) -> str:
-        """What messages call an array: "a.npz[points]"."""
+        """The name of an array in messages: "a.npz[points]"."""
         return str(self.path) if self._archive is None else f"{self.path}[{name}]"
 
     def read(self, name: str, mapped: bool = False) -> Array:
-        """An array. mapped: of an .npy, left on the disk until it is used. Raises UserError."""
+        """An array. mapped: an .npy is memory-mapped. Raises UserError."""
         header, where = self[name], self.place(name)
         refuse_objects(header, where)
         if self._archive is None and mapped and header.num_bytes:
@@ -98,19 +98,19 @@ class Arrays(Mapping[str, Header]):
     def _check_size(self, header: Header, name: str) -> None:
         if header.num_bytes > MAX_BYTES:
             raise UserError(
-                f"{self.place(name)} takes {size(header.num_bytes)} unpacked, more than the {size(MAX_BYTES)} that are read. "
-                "Save it in parts, or a set of images as .npy, which is read piece by piece."
+                f"{self.place(name)} takes {format_size(header.num_bytes)} unpacked, more than the {format_size(MAX_BYTES)} that "
+                "are read. Save it in parts, or a set of images as .npy, which is read piece by piece."
             )
         packed = header.num_bytes if self._archive is None else self._members[name].compress_size
         if header.num_bytes > max(RATIO_MATTERS_BYTES, MAX_RATIO * packed):
             raise UserError(
-                f"{self.place(name)} unpacks {size(packed)} to {size(header.num_bytes)}, more than {MAX_RATIO} times as much. "
-                "If you trust it, save it without compression: np.savez."
+                f"{self.place(name)} unpacks {format_size(packed)} to {format_size(header.num_bytes)}, more than {MAX_RATIO} "
+                "times as much. If you trust it, save it without compression: np.savez."
             )
 
     @contextmanager
     def _stream(self, name: str) -> Iterator[tuple[IO[bytes], int]]:
-        """The bytes of an array's own .npy file, and how many they are."""
+        """The stream of an array's .npy file, and its size in bytes."""
         if self._archive is None:
             with self.path.open("rb") as file:
                 yield file, self.path.stat().st_size
@@ -121,26 +121,26 @@ class Arrays(Mapping[str, Header]):
 
 
 @contextmanager
-def arrays(path: Path) -> Iterator[Arrays]:
-    """The arrays of a .npy or .npz file, open while they are looked at. Raises UserError and OSError."""
-    regular(path)
+def open_arrays(path: Path) -> Iterator[Arrays]:
+    """Opens the arrays of a .npy or .npz file. Raises UserError and OSError."""
+    check_regular(path)
     if path.suffix.lower() == ".npy":
         yield Arrays(path, None)
         return
-    with opened(path) as file:
+    with open_regular(path) as file:
         try:
             archive = zipfile.ZipFile(file)
         except Exception as error:  # the directory of a damaged zip raises nearly anything
             raise UserError(
-                f"{path}: not an .npz archive, or truncated or damaged ({reason(error)}). {NO_PICKLES}"
+                f"{path}: not an .npz archive, or truncated or damaged ({short_reason(error)}). {NO_PICKLES}"
             ) from error
         with archive:
             yield Arrays(path, archive)
 
 
-def headers(path: Path) -> dict[str, Header]:
+def read_headers(path: Path) -> dict[str, Header]:
     """The headers of all arrays of a file. Raises UserError and OSError."""
-    with arrays(path) as found:
+    with open_arrays(path) as found:
         return dict(found)
 
 
@@ -150,8 +150,8 @@ def refuse_objects(header: Header, where: str) -> None:
         raise UserError(f"{where}: an array of Python objects, stored as a pickle. {NO_PICKLES}")
 
 
-class _Short:
-    """A stream from which a header is read: one that claims to be long is not even read."""
+class _HeaderStream:
+    """A stream from which a header is read; a read longer than MAX_HEADER_BYTES raises ValueError."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -168,18 +168,18 @@ def _checked_header(stream: IO[bytes], num_bytes: int, where: str) -> Header:
         if version not in ((1, 0), (2, 0)):
             raise ValueError(f"format version {version[0]}.{version[1]}")
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read(_Short(stream))
+        shape, _, dtype = read(_HeaderStream(stream))
         header = Header(tuple(int(length) for length in shape), dtype)
     except Exception as error:  # damaged headers are parsed as Python's literals, which fail in many ways
         raise UserError(
-            f"{where}: not a NumPy array file, or truncated or damaged ({reason(error)}). {NO_PICKLES}"
+            f"{where}: not a NumPy array file, or truncated or damaged ({short_reason(error)}). {NO_PICKLES}"
         ) from error
     if min(header.shape, default=0) < 0:
-        raise UserError(f"{where}: the header claims shape {header.shape}; the file is damaged.")
-    held = num_bytes - stream.tell()
-    if not header.dtype.hasobject and header.num_bytes != held:
+        raise UserError(f"{where}: the header states shape {header.shape}; the file is damaged.")
+    actual = num_bytes - stream.tell()
+    if not header.dtype.hasobject and header.num_bytes != actual:
         raise UserError(
-            f"{where}: the header claims {header.num_bytes} bytes of shape {header.shape}, the file holds {held}. "
+            f"{where}: the header states {header.num_bytes} bytes of shape {header.shape}, the file holds {actual}. "
             "It is truncated or damaged: write it again."
         )
     return header

@@ -1,4 +1,4 @@
-"""What is known of a named source, and where downloaded data are looked for."""
+"""Descriptions of named sources, and the folders of downloaded data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zerosum.data.opening import path_of
+from zerosum.data.opening import expand_path
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class SourceInfo:
     """A named source, as `zerosum sources NAME` shows it; empty fields are not shown.
 
     num_train, num_heldout: rows as published; 0 where the source makes any number. class_names: in the order of the labels.
-    files: what is downloaded. folders: sub-folders of the data root where the files are looked for; none for bundled data.
-    details: further facts of the domain's own, as plain values, such as the number of columns of a table.
+    files: what is downloaded. folders: sub-folders of the data root where the files are searched; none for bundled data.
+    details: further facts of the domain, as plain values, such as the number of columns of a table.
     """
 
     summary: str
@@ -41,12 +41,12 @@ class SourceInfo:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def searched_folders(self, data_root: str | None = None) -> tuple[Path, ...]:
-        """Every folder in which the files are looked for, in order."""
+        """Every folder in which the files are searched, in order."""
         return tuple(root / folder for root in data_roots(data_root) for folder in self.folders)
 
 
 def data_roots(data_root: str | None = None) -> tuple[Path, ...]:
     """The folders of downloaded data: the given one, else $ZEROSUM_DATA; then ~/.cache/zerosum."""
     given = data_root or os.environ.get("ZEROSUM_DATA")
-    cache = path_of("~/.cache/zerosum")
-    return (path_of(given), cache) if given else (cache,)
+    cache = expand_path("~/.cache/zerosum")
+    return (expand_path(given), cache) if given else (cache,)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zerosum.data import numpy_files
-from zerosum.data.opening import is_regular, path_of
+from zerosum.data.opening import expand_path, is_regular
 from zerosum.domain.contract import QuickMetrics, WriteOptions, stage
 from zerosum.domain.info import AttributeCondition, ClassCondition, Condition, DatasetInfo, SampleInfo
 from zerosum.engine.game import Batch
@@ -305,7 +305,7 @@ def mapped_source(
     arguments are those of `tensor_source` and MappedSource.
     """
     try:
-        for name, header in numpy_files.headers(path).items():
+        for name, header in numpy_files.read_headers(path).items():
             _refuse_other_types(header, f"{path}: {name}", NUMBERS if transform is _as_float32 else f"{NUMBERS}c")
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         with path.open("rb") as file:
@@ -543,11 +543,11 @@ def holds_arrays(where: str, row: Sequence[int | None] = ()) -> bool:
 
     row: the shape of one row, None for an axis of any length; (): any row.
     """
-    path = path_of(where)
+    path = expand_path(where)
     if path.suffix.lower() not in numpy_files.SUFFIXES or not is_regular(path):
         return False
     try:
-        headers = numpy_files.headers(path)
+        headers = numpy_files.read_headers(path)
     except (OSError, UserError):
         return False
     header = headers.get(ROWS) if path.suffix.lower() == ".npz" else next(iter(headers.values()))
@@ -583,7 +583,7 @@ def read_arrays(path: Path) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
 def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """The array of rows of a .npy or .npz file, and its labels where there are some."""
     try:
-        with numpy_files.arrays(path) as found:
+        with numpy_files.open_arrays(path) as found:
             archive = path.suffix.lower() == ".npz"
             name = ROWS if archive else path.stem
             if name not in found:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum import catalog
-from zerosum.data.images.pictures import refuse_huge as refuse_huge_picture
+from zerosum.data.images.pictures import check_picture_size
 from zerosum.domain import Condition, DatasetInfo, Domain, SampleRequest, SampleResult, WriteOptions
 from zerosum.domain.contract import flag_of
 from zerosum.domain.info import Label, requested_attributes, requested_labels
@@ -387,7 +387,7 @@ def refuse_huge(
         return
     refuse_sheet(generator, target)
     if tile is not None:
-        refuse_huge_picture(num, tile, target, columns)
+        check_picture_size(num, tile, target, columns)
 
 
 def refuse_sheet(generator: TrainedGenerator, target: Path) -> None:

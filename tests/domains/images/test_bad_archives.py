@@ -97,7 +97,7 @@ def test_pickles_are_never_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (np.zeros((5, 8, 8, 5), np.uint8), "no axis of 1, 3 or 4 channels"),
         (np.zeros((1, 8, 8), np.uint8), "1 image(s)"),
         (np.zeros((0, 8, 8), np.uint8), "0 image(s)"),
-        (np.zeros((5, 0, 8), np.uint8), "no set of images"),
+        (np.zeros((5, 0, 8), np.uint8), "not a set of images"),
         (np.zeros((5, 8, 8), np.complex64), "complex64"),
         (np.full((5, 8, 8), -3.0), "pixels from -3 to -3"),
         (np.full((5, 8, 8), 300.0), "expected [0, 1], [-1, 1] or [0, 255]"),
@@ -197,7 +197,7 @@ def test_idx_raw_size_and_missing_file_and_labels(idx_folder: Path) -> None:
     refused(idx_folder, "labels up to 10, expected 0 to 9")
     images.unlink()
     write_idx(idx_folder / idx.STEMS[0], noise(6, 4, 4), (60_000, 28, 28))
-    refused(idx_folder, "claims shape (60000, 28, 28), which a file of 112 bytes cannot hold")
+    refused(idx_folder, "states shape (60000, 28, 28), which a file of 112 bytes cannot hold")
     test_labels.unlink()
     refused(idx_folder, "t10k-labels-idx1-ubyte(.gz) is missing")
 

@@ -56,7 +56,7 @@ def test_files_of_a_named_source_are_nowhere(tmp_path: Path, monkeypatch: pytest
     ("options", "said"),
     [
         ({"size": (0, 8)}, "size = 0x8"),
-        ({"size": (7, 64)}, "size = 7x64: give one number, or height and width, from 8 pixels on"),
+        ({"size": (7, 64)}, "size = 7x64: give one number, or height and width, of at least 8 pixels"),
         ({"size": (8, -1)}, "size = 8x-1"),
         ({"channels": 2}, "channels = 2: choose 1 (grey) or 3 (RGB)"),
         ({"channels": 0}, "channels = 0"),

@@ -31,7 +31,7 @@ from zerosum.errors import UserError
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Every source is worth preparing, and mapped; the cache is a folder of the test."""
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "kept"))
-    monkeypatch.setattr(loader, "WORTH_BYTES", 0)
+    monkeypatch.setattr(loader, "MIN_CACHED_BYTES", 0)
     monkeypatch.setattr(cache, "RESIDENT_BYTES", 0)
     return tmp_path / "kept" / "images"
 
@@ -100,7 +100,7 @@ def test_same_rows_of_zip_shards_split_and_grey(tmp_path: Path) -> None:
 
 
 def test_small_sources_leave_nothing_behind(tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "WORTH_BYTES", 10**7)
+    monkeypatch.setattr(loader, "MIN_CACHED_BYTES", 10**7)
     assert not open_source(str(photos(tmp_path / "photos"))).mapped
     assert not kept.exists()
 
@@ -130,8 +130,8 @@ def test_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     path = str(photos(tmp_path / "photos", 20))
     open_source(path, cache=False)
     assert capsys.readouterr().err == ""  # nothing took long
-    monkeypatch.setattr(parallel_decode, "SILENT_S", 0.0)
-    monkeypatch.setattr(parallel_decode, "EVERY_S", 0.0)
+    monkeypatch.setattr(parallel_decode, "FIRST_REPORT_S", 0.0)
+    monkeypatch.setattr(parallel_decode, "REPORT_EVERY_S", 0.0)
     open_source(path)
     lines = [line for line in capsys.readouterr().err.splitlines() if "preparing" in line]
     assert len(lines) == 19
@@ -159,10 +159,10 @@ def test_stale_is_seen(tmp_path: Path, kept: Path, change: Callable[[Path], None
     after = open_source(str(path))
     assert after.fingerprint != before.fingerprint
     same(after, open_source(str(path), cache=False))
-    assert any("made anew: files of the source were added, changed or removed since" in note for note in after.notes)
-    assert "made anew" in capsys.readouterr().err
+    assert any("prepared again: files of the source were added, changed or removed" in note for note in after.notes)
+    assert "prepared again" in capsys.readouterr().err
     assert len(folders(kept)) == 1
-    assert not any("made anew" in note for note in open_source(str(path)).notes)
+    assert not any("prepared again" in note for note in open_source(str(path)).notes)
 
 
 def flip_byte(folder: Path) -> None:
@@ -197,7 +197,7 @@ def test_damage_is_seen(tmp_path: Path, kept: Path, damage: Callable[[Path], Non
     (folder,) = folders(kept)
     damage(folder)
     after = open_source(path)
-    assert any("were made anew" in note for note in after.notes)
+    assert any("were prepared again" in note for note in after.notes)
     same(after, open_source(path, cache=False))
     assert after.fingerprint == before.fingerprint
     assert folders(kept) == [folder]
@@ -208,18 +208,18 @@ def test_hashes_of_a_large_array_are_checked_at_even_distances(tmp_path: Path, m
     monkeypatch.setattr(cache, "MAX_BLOCKS", 4)
     path = tmp_path / "a"
     path.write_bytes(bytes(950))
-    blocks = cache.hashes(path)
+    blocks = cache.block_hashes(path)
     assert len(blocks) == 10
-    cache._verify(path, 950, blocks)
+    cache._check_blocks(path, 950, blocks)
     for at, seen in ((0, True), (310, True), (949, True), (150, False)):
         data = bytearray(950)
         data[at] = 1
         path.write_bytes(data)
         if seen:
-            with pytest.raises(cache.Unusable, match="SHA-256"):
-                cache._verify(path, 950, blocks)
+            with pytest.raises(cache.UnusableCache, match="SHA-256"):
+                cache._check_blocks(path, 950, blocks)
         else:
-            cache._verify(path, 950, blocks)
+            cache._check_blocks(path, 950, blocks)
 
 
 def test_bad_images_stop_or_are_skipped(tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +294,7 @@ PROGRAM = """
 import sys, time
 from zerosum.data.images import cache, loader, parallel_decode
 from zerosum.domains.images.data import open_source
-loader.WORTH_BYTES = cache.RESIDENT_BYTES = 0
+loader.MIN_CACHED_BYTES = cache.RESIDENT_BYTES = 0
 slow, path = float(sys.argv[1]), sys.argv[2]
 decode, decoded = parallel_decode.decode, []
 def slowly(*args):
@@ -334,7 +334,7 @@ def test_killed_while_preparing(tmp_path: Path, kept: Path) -> None:
 def test_two_processes_prepare_once(tmp_path: Path, kept: Path) -> None:
     """Both find the lock taken, and wait; once it is free, one prepares and the other reads what it made."""
     path = photos(tmp_path / "photos")
-    with cache.locked(cache.folder_of(path, ImageOptions(heldout=0.1))):
+    with cache.lock_folder(cache.folder_of(path, ImageOptions(heldout=0.1))):
         processes = [start(path, slow=0) for _ in range(2)]
         lines = [process.stderr.readline() for process in processes if process.stderr]
     out = [process.communicate(timeout=100)[0].split() for process in processes]

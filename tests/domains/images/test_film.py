@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from zerosum.data.images import film as films
-from zerosum.data.images.film import film
+from zerosum.data.images.film import save_film
 from zerosum.domains.images.data import to_unit
 from zerosum.errors import UserError
 
@@ -27,7 +27,7 @@ def frames(num: int, channels: int, height: int, width: int) -> tuple[torch.Tens
 @pytest.mark.parametrize("channels", [1, 3])
 def test_apng_keeps_every_frame_and_pixel(tmp_path: Path, channels: int) -> None:
     pixels, unit = frames(7, channels, 200, 100)
-    film(unit, tmp_path / "walk.apng", 20)
+    save_film(unit, tmp_path / "walk.apng", 20)
     with Image.open(tmp_path / "walk.apng") as shown:
         assert shown.n_frames == 7
         for index in range(7):
@@ -39,7 +39,7 @@ def test_apng_keeps_every_frame_and_pixel(tmp_path: Path, channels: int) -> None
 
 def test_gif_loops_and_is_enlarged_by_a_whole_factor(tmp_path: Path) -> None:
     pixels, unit = frames(5, 1, 32, 28)
-    film(unit, tmp_path / "walk.gif", 10)
+    save_film(unit, tmp_path / "walk.gif", 10)
     with Image.open(tmp_path / "walk.gif") as shown:
         assert (shown.n_frames, shown.size, shown.info["loop"]) == (5, (28 * 8, 32 * 8), 0)
         shown.seek(3)
@@ -50,7 +50,7 @@ def test_gif_loops_and_is_enlarged_by_a_whole_factor(tmp_path: Path) -> None:
 def test_mp4_has_the_frames_and_the_pace(tmp_path: Path) -> None:
     if not (shutil.which("ffmpeg") and shutil.which("ffprobe")):
         pytest.skip("ffmpeg is not installed")
-    film(frames(9, 3, 129, 131)[1], tmp_path / "walk.mp4", 12.5)
+    save_film(frames(9, 3, 129, 131)[1], tmp_path / "walk.mp4", 12.5)
     asked = "stream=nb_read_frames,r_frame_rate,width,height,pix_fmt"
     probe = subprocess.run(
         ["ffprobe", "-v", "error", "-count_frames", "-show_entries", asked, "-of", "json", str(tmp_path / "walk.mp4")],
@@ -66,18 +66,18 @@ def test_mp4_has_the_frames_and_the_pace(tmp_path: Path) -> None:
 def test_odd_sizes_are_padded_for_mp4(tmp_path: Path) -> None:
     if not shutil.which("ffmpeg"):
         pytest.skip("ffmpeg is not installed")
-    film(frames(2, 1, 401, 301)[1], tmp_path / "walk.mp4", 10)
+    save_film(frames(2, 1, 401, 301)[1], tmp_path / "walk.mp4", 10)
     assert (tmp_path / "walk.mp4").stat().st_size > 1000
 
 
 def test_without_ffmpeg_the_way_out_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(films.shutil, "which", lambda name: None)
     with pytest.raises(UserError, match=r"ffmpeg, which is not installed.*\.apng or \.gif"):
-        film(frames(2, 1, 8, 8)[1], tmp_path / "walk.mp4", 10)
+        save_film(frames(2, 1, 8, 8)[1], tmp_path / "walk.mp4", 10)
 
 
 def test_other_endings_and_paces_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot write moving pictures as \.avi"):
-        film(frames(2, 1, 8, 8)[1], tmp_path / "walk.avi", 10)
+        save_film(frames(2, 1, 8, 8)[1], tmp_path / "walk.avi", 10)
     with pytest.raises(UserError, match="--fps"):
-        film(frames(2, 1, 8, 8)[1], tmp_path / "walk.gif", 0)
+        save_film(frames(2, 1, 8, 8)[1], tmp_path / "walk.gif", 0)

@@ -62,7 +62,7 @@ def test_no_mirror_image_of_a_held_out_one_is_trained_on(
     tmp_path: Path, cached: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "kept"))
-    monkeypatch.setattr("zerosum.data.images.loader.WORTH_BYTES", 0 if cached else 10**9)
+    monkeypatch.setattr("zerosum.data.images.loader.MIN_CACHED_BYTES", 0 if cached else 10**9)
     for i in range(200):
         pixels = noise(6, 6, seed=i)
         save(tmp_path / "photos" / f"{i}.png", pixels)
@@ -165,7 +165,7 @@ def test_constant_columns_and_needless_rows_are_told(tmp_path: Path) -> None:
     ("rows", "said"),
     [
         (["name", "0.png"], "the first line is 'name'; expected a header"),
-        (["name,x,x", "0.png,1,2"], "no two alike"),
+        (["name,x,x", "0.png,1,2"], "all different"),
         (["name,x", "0.png,1", "1.png,", "2.png,3"], "line 3, column 'x': no value"),
         (["name,x", "0.png,1", "1.png,tall", "2.png,3"], "line 3, column 'x': 'tall' is not a finite number"),
         (["name,x", "0.png,1", "1.png,nan", "2.png,3"], "'nan' is not a finite number"),

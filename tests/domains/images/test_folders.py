@@ -12,7 +12,7 @@ from image_making import make_tar, make_zip, noise, png, refused, save
 from PIL import Image
 
 from zerosum.data.images import paths
-from zerosum.data.images.listing import natural
+from zerosum.data.images.listing import natural_key
 from zerosum.domains.images.data import Shape, open_source
 
 
@@ -34,7 +34,7 @@ def test_folder_keeps_pixels_and_natural_order(tmp_path: Path) -> None:
 
 def test_natural_order() -> None:
     names = ["b/1.png", "a/10.png", "a/9.png", "a/09.png", "a2/x.png", "a10/x.png", "1/x.png"]
-    assert sorted(names, key=natural) == [
+    assert sorted(names, key=natural_key) == [
         "1/x.png", "a/09.png", "a/9.png", "a/10.png", "a2/x.png", "a10/x.png", "b/1.png"
     ]  # fmt: skip
 
@@ -55,12 +55,12 @@ def test_stray_pictures_beside_class_folders_are_named_and_the_classes_kept(tmp_
     save(tmp_path / "0999.png", np.full((8, 8), 255, np.uint8))
     source = open_source(str(tmp_path))
     assert (source.class_names, len(source.train)) == (("c0", "c1", "c2"), 6)
-    assert source.notes == ("1 image(s) beside the class folders have no label and are left out: 0999.png.",)
+    assert source.notes == ("1 image(s) outside the class folders have no label and are left out: 0999.png.",)
     assert len(open_source(str(tmp_path), labelled=False).train) == 7
     save(tmp_path / "1000.png", np.full((8, 8), 254, np.uint8))
     many = open_source(str(tmp_path))
     assert (many.class_names, len(many.train)) == ((), 8)
-    assert "2 of 8 images lie beside the 3 folders, as 0999.png, 1000.png does" in many.notes[0]
+    assert "2 of 8 images are outside the 3 folders (0999.png, 1000.png)" in many.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ def test_stray_pictures_beside_class_folders_are_named_and_the_classes_kept(tmp_
     [
         ("train/a train/b test/a test/b unlabeled", 4, 4, "ab", "of a folder for images without labels are left out"),
         ("train test unsup", 4, 2, "", "held out"),
-        ("train/a train/b test/a test/b extra", 4, 4, "ab", "lie in no part of the split and are left out: extra/0.png"),
+        ("train/a train/b test/a test/b extra", 4, 4, "ab", "are in no part of the split and are left out: extra/0.png"),
         ("train/a train/b", 4, 0, "ab", ""),
         ("train/a train/b unlabeled", 4, 0, "ab", "data.labelled=false trains on them too"),
         ("Train/a Train/b Valid/a Valid/b", 4, 4, "ab", "4 images of Valid/ are held out"),
-        ("a b test/a test/b", 4, 4, "ab", "those beside it are for training"),
+        ("a b test/a test/b", 4, 4, "ab", "the other images are for training"),
         (". test", 2, 2, "", "2 images of test/ are held out"),
-        ("car bus train", 6, 0, "bus car train", "train/ is not taken for a part of a split"),
-        ("test val", 4, 0, "", "There is no train/ beside test/, val/: all images are trained on."),
+        ("car bus train", 6, 0, "bus car train", "train/ is not used as a part of a split"),
+        ("test val", 4, 0, "", "There is no train/ next to test/, val/: all images are trained on."),
         ("wrapped/a wrapped/b", 4, 0, "ab", ""),
         ("a b unlabelled", 4, 0, "ab", "left out"),
     ],

@@ -26,7 +26,7 @@ def samples(n: int, channels: int, size: int) -> tuple[torch.Tensor, torch.Tenso
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_grid_places_each_image_and_keeps_its_pixels(tmp_path: Path, channels: int) -> None:
     pixels, unit = samples(7, channels, 60)
-    pictures.grid(unit, 3, tmp_path / "grid.png")
+    pictures.save_grid(unit, 3, tmp_path / "grid.png")
     sheet = np.asarray(Image.open(tmp_path / "grid.png"))
     step = 60 + pictures.GAP
     assert sheet.shape[:2] == (3 * step + pictures.GAP, 3 * step + pictures.GAP)
@@ -38,17 +38,17 @@ def test_a_grid_places_each_image_and_keeps_its_pixels(tmp_path: Path, channels:
 
 def test_single_files_are_never_enlarged_and_hold_the_very_pixels(tmp_path: Path) -> None:
     pixels, unit = samples(3, 3, 8)
-    paths = pictures.write(unit, tmp_path / "many")
+    paths = pictures.save_samples(unit, tmp_path / "many")
     assert [path.name for path in paths] == ["00000.png", "00001.png", "00002.png"]
     for path, row in zip(paths, pixels, strict=True):
         np.testing.assert_array_equal(np.asarray(Image.open(path)), row.permute(1, 2, 0).numpy())
-    pictures.write(unit, tmp_path / "all.npy")
+    pictures.save_samples(unit, tmp_path / "all.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "all.npy"), pixels.permute(0, 2, 3, 1).numpy())
 
 
 def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot write \.mp3"):
-        pictures.write(samples(2, 1, 8)[1], tmp_path / "x.mp3")
+        pictures.save_samples(samples(2, 1, 8)[1], tmp_path / "x.mp3")
 
 
 def rng(start: int, stop: int, total: int) -> SeededNoise:
@@ -97,10 +97,10 @@ def test_every_augmentation_is_among_those_tried_at_strength_0() -> None:
 
 def test_pictures_are_resized_as_previews_enlarge_them_or_by_lanczos() -> None:
     wide = samples(1, 3, 30)[0][0, :, :, :20]  # 30 rows, 20 columns
-    doubled = pictures.scaled(wide, pictures.Size(60))
+    doubled = pictures.resize_pixels(wide, pictures.Size(60))
     assert torch.equal(doubled, wide.repeat_interleave(2, 1).repeat_interleave(2, 2))
-    assert torch.equal(pictures.scaled(wide, None), wide)
-    assert torch.equal(pictures.scaled(wide, pictures.Size(30)), wide)
+    assert torch.equal(pictures.resize_pixels(wide, None), wide)
+    assert torch.equal(pictures.resize_pixels(wide, pictures.Size(30)), wide)
     lanczos = Image.Resampling.LANCZOS
     for pixels, size, shape in (
         (wide, pictures.Size(45), (45, 30)),
@@ -109,16 +109,16 @@ def test_pictures_are_resized_as_previews_enlarge_them_or_by_lanczos() -> None:
         (samples(1, 3, 8)[0][0], pictures.Size(80), (80, 80)),
         (samples(1, 1, 200)[0][0], pictures.Size(400), (400, 400)),
     ):
-        expected = np.asarray(pictures.picture(pixels).resize(shape[::-1], lanczos))
-        np.testing.assert_array_equal(pictures.picture(pictures.scaled(pixels, size)), expected)
+        expected = np.asarray(pictures.to_pillow(pixels).resize(shape[::-1], lanczos))
+        np.testing.assert_array_equal(pictures.to_pillow(pictures.resize_pixels(pixels, size)), expected)
     assert pictures.Size.parsed("40X30") == pictures.Size(40, 30)
 
 
 def test_deep_values_and_class_numbers_are_resized_as_such() -> None:
     deep = np.linspace(0, 65535, 40 * 50 * 2).reshape(40, 50, 2).astype(np.uint16)
-    half = pictures.resized(deep, (20, 25))
+    half = pictures.resize_array(deep, (20, 25))
     assert half.dtype == np.uint16
     np.testing.assert_allclose(half.mean(), deep.mean(), rtol=1e-3)
     assert len(np.unique(half)) == half.size  # not 256 of them
     numbers = np.random.default_rng(0).choice([3, 90, 250], (40, 50, 1)).astype(np.uint8)
-    assert set(np.unique(pictures.resized(numbers, (33, 71), smooth=False))) == {3, 90, 250}
+    assert set(np.unique(pictures.resize_array(numbers, (33, 71), smooth=False))) == {3, 90, 250}

@@ -138,7 +138,7 @@ def test_links_devices_and_holes_are_passed_over(tmp_path: Path) -> None:
             archive.addfile(info, io.BytesIO(png(8, 8, seed=i)))
     source = open_source(str(path))
     assert np.array_equal(source.train.pixels[:, 0], np.stack([noise(8, 8, seed=i) for i in range(2)]))
-    assert source.notes == ("5 link(s), device(s) or sparse file(s) were passed over.",)
+    assert source.notes == ("5 link(s), device(s) or sparse file(s) were skipped.",)
 
 
 def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ def test_damage_between_members_is_found(tmp_path: Path) -> None:
     assert whole[second : second + 5] == b"1.png"
     whole[second + 100] ^= 0xFF
     (tmp_path / "a.tar").write_bytes(whole)
-    refused(tmp_path / "a.tar", f"what stands at byte {second} is no header")
+    refused(tmp_path / "a.tar", f"the bytes at {second} are not a header")
 
 
 def test_compressed_and_empty_shards(tmp_path: Path) -> None:

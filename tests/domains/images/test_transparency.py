@@ -115,7 +115,7 @@ def test_the_plan_tells_of_transparency_and_of_none(tmp_path: Path) -> None:
     np.save(tmp_path / "none.npy", pixels)
     np.save(tmp_path / "grey.npy", pixels[..., 0])
     for name in (str(tmp_path / "none"), str(tmp_path / "none.npy"), str(tmp_path / "grey.npy"), "digits"):
-        with pytest.raises(UserError, match="no image has transparency, so alpha = keep has no use"):
+        with pytest.raises(UserError, match="no image has transparency, so alpha = keep has no effect"):
             open_source(name, alpha="keep", cache=False)
     for channels, alpha in ((3, "keep"), (1, "keep"), (4, "flatten")):
         with pytest.raises(UserError, match=f"channels = {channels}, alpha = {alpha}: "):
@@ -135,7 +135,7 @@ def test_the_prepared_cache_keeps_the_two_apart(tmp_path: Path, monkeypatch: pyt
     from zerosum.data.images import loader
 
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(loader, "WORTH_BYTES", 0)
+    monkeypatch.setattr(loader, "MIN_CACHED_BYTES", 0)
     where = str(folder(tmp_path / "in", drawn(24)))
     for _ in range(2):
         assert open_source(where, alpha="keep").shape.channels == 4
@@ -146,7 +146,7 @@ def test_the_prepared_cache_keeps_the_two_apart(tmp_path: Path, monkeypatch: pyt
 
 
 def test_each_row_has_a_background_whatever_the_parts() -> None:
-    images = pictures.premultiplied(torch.from_numpy(drawn(8).transpose(0, 3, 1, 2).copy()))
+    images = pictures.premultiply(torch.from_numpy(drawn(8).transpose(0, 3, 1, 2).copy()))
     view = BackgroundAugment()
     whole = view(images, rng(8), "real", 1.0)
     parts = [view(images[i : i + 2], rng(2, i, 8), "real", 1.0) for i in range(0, 8, 2)]
@@ -170,8 +170,8 @@ def test_the_error_flows_through_alpha() -> None:
 
 
 def test_a_painted_background_is_told_from_a_transparent_one() -> None:
-    clear = pictures.premultiplied(torch.from_numpy(drawn(4).transpose(0, 3, 1, 2).copy()))
-    shown = BackgroundAugment()(clear, rng(4), "real", 1.0)
+    clear = pictures.premultiply(torch.from_numpy(drawn(4).transpose(0, 3, 1, 2).copy()))
+    shown = BackgroundAugment()(clear, draws(4), "real", 1.0)
     painted = torch.cat([shown[:, :3], torch.ones(4, 1, 8, 8)], 1)  # the same colours, opaque
     other = BackgroundAugment()(painted, rng(4), "real", 1.0)
     assert torch.equal(other[:, :3], shown[:, :3])
@@ -220,14 +220,14 @@ def test_measures_see_images_on_the_background(tmp_path: Path) -> None:
 
 
 def test_files_with_and_without_transparency(tmp_path: Path) -> None:
-    samples = pictures.premultiplied(torch.from_numpy(drawn(4, 32).transpose(0, 3, 1, 2).copy()))
-    straight = pictures.as_saved(samples)
+    samples = pictures.premultiply(torch.from_numpy(drawn(4, 32).transpose(0, 3, 1, 2).copy()))
+    straight = pictures.to_saved_pixels(samples)
     for suffix in ("png", "webp"):
         DOMAIN.media.write(samples[:1], tmp_path / f"one.{suffix}", infos.of_images(32, channels=4))
         assert Image.open(tmp_path / f"one.{suffix}").mode == "RGBA"
     with pytest.raises(UserError, match="JPEG holds no transparency"):
         DOMAIN.media.write(samples[:1], tmp_path / "one.jpg", infos.of_images(32, channels=4))
-    pictures.grid(samples, 2, tmp_path / "grid.png")
+    pictures.save_grid(samples, 2, tmp_path / "grid.png")
     sheet = np.asarray(Image.open(tmp_path / "grid.png"))
     assert sheet.shape[2] == 3
     tile = sheet[pictures.GAP : pictures.GAP + 4, pictures.GAP : pictures.GAP + 16]  # the two topmost rows are clear
@@ -235,16 +235,16 @@ def test_files_with_and_without_transparency(tmp_path: Path) -> None:
     assert (tile[:, 8:] == pictures.DARK).all()
     red = torch.full((1, 4, 8, 8), -1.0)  # a red half, and nothing
     red[:, [0, 3], :, :4] = 1
-    pictures.write(red, tmp_path / "large.png", pictures.Size(32))
+    pictures.save_samples(red, tmp_path / "large.png", pictures.Size(32))
     large = np.asarray(Image.open(tmp_path / "large.png"))
     assert large.shape == (32, 32, 4)
     assert large[..., 0][large[..., 3] > 0].min() >= 254
-    film.film(samples, tmp_path / "walk.apng", 10)
+    film.save_film(samples, tmp_path / "walk.apng", 10)
     assert Image.open(tmp_path / "walk.apng").mode == "RGBA"
-    film.film(samples, tmp_path / "walk.gif", 10)
+    film.save_film(samples, tmp_path / "walk.gif", 10)
     frame = np.asarray(Image.open(tmp_path / "walk.gif").convert("RGB")).astype(int)
     assert abs(frame[2, 2] - pictures.LIGHT).max() <= 8
-    assert torch.equal(straight, pictures.as_saved(pictures.as_played(straight)))
+    assert torch.equal(straight, pictures.to_saved_pixels(pictures.to_network_input(straight)))
 
 
 # --- the whole way

@@ -101,8 +101,8 @@ def test_12_bits_in_files_of_16_are_told(tmp_path: Path) -> None:
         save(tmp_path / "A" / f"{i}.png", noise())
         save(tmp_path / "B" / f"{i}.png", noise(channels=1).astype(np.uint16) * 16)
     assert [note for note in opened(tmp_path).notes if "black" in note] == [
-        "The brightest pixel is 4080 of 65535, so the targets are nearly black; scale their values and save them again if that "
-        "is not meant."
+        "The brightest pixel is 4080 of 65535, so the targets are nearly black; scale their values and save them again if this "
+        "is not intended."
     ]
 
 
@@ -151,7 +151,7 @@ def test_what_lies_beside_the_sides_is_told(tmp_path: Path) -> None:
     source = opened(tmp_path)
     assert (source.num_heldout, len(source.train[0])) == (3, 3)
     assert "1 picture(s) of kinds that are not read: 1 .heic. Convert them to PNG." in source.notes
-    assert "Passed over beside trainA, trainB, valA, valB: moreA." in source.notes
+    assert "Skipped next to trainA, trainB, valA, valB: moreA." in source.notes
     for name in ("train", "valid", "extra"):
         for i in range(2):
             save(tmp_path / "whole" / name / f"{i}.png", noise(8, 16))

@@ -1,1 +1,1 @@
-"""Readers of images: named sets, folders, zips, tar shards and arrays, each to uint8 rows with labels and notes."""
+"""Readers of images: named data sets, folders, zips, tar shards and arrays. Each returns uint8 rows with labels and notes."""

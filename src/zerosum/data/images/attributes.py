@@ -1,4 +1,4 @@
-"""Attributes of images: a table of numbers beside the files, standardised over the training images.
+"""Attributes of images: a table of numbers next to the files, standardised over the training images.
 
 A CSV file with a header: first the path of an image (or its file name alone), then one number a column.
 """
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zerosum.data.images.loaded import AttributeTable, LoadedImages
-from zerosum.data.opening import contents
+from zerosum.data.opening import read_bytes
 from zerosum.errors import UserError
 
 FILE = "attributes.csv"
@@ -26,10 +26,10 @@ Values = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Attributes:
-    """Standardised attributes. scales: mean and standard deviation of each over the training images, before.
+class StandardisedAttributes:
+    """Standardised attributes. scales: mean and standard deviation of each over the training images, before standardisation.
 
-    train, heldout, validation: (N, K) float32, or None for a part that is not there. notes: one sentence each.
+    train, heldout, validation: (N, K) float32, or None for a missing part. notes: one sentence each.
     """
 
     names: tuple[str, ...]
@@ -43,7 +43,7 @@ class Attributes:
 def read(path: Path) -> AttributeTable:
     """The table in a file. Raises UserError."""
     try:
-        return parse(contents(path, MAX_BYTES), str(path))
+        return parse(read_bytes(path, MAX_BYTES), str(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
@@ -57,7 +57,7 @@ def parse(data: bytes, where: str) -> AttributeTable:
         if not columns or len(set(columns)) < len(columns) or not all(columns):
             raise UserError(
                 f"{where}: the first line is {','.join(header)!r}; expected a header such as file,age,smile: the image's "
-                "file name, then one name for each column of numbers, no two alike."
+                "file name, then one name for each column of numbers, all different."
             )
         rows: dict[str, tuple[float, ...]] = {}
         for cells in lines:
@@ -75,7 +75,7 @@ def parse(data: bytes, where: str) -> AttributeTable:
 def _numbers(cells: Sequence[str], columns: Sequence[str], where: str) -> tuple[float, ...]:
     if len(cells) != len(columns):
         raise UserError(f"{where}: {len(cells)} values for the {len(columns)} columns {', '.join(columns)}.")
-    found = []
+    values = []
     for cell, column in zip(cells, columns, strict=True):
         try:
             value = float(cell)
@@ -87,28 +87,30 @@ def _numbers(cells: Sequence[str], columns: Sequence[str], where: str) -> tuple[
                 f"{where}, column {column!r}: {problem}. Every column must hold numbers and every image have all of them: "
                 "fill in the value, or remove the row's image or the column (write names of kinds as columns of 0 and 1)."
             )
-        found.append(value)
-    return tuple(found)
+        values.append(value)
+    return tuple(values)
 
 
-def standardised(raw: LoadedImages, table: AttributeTable) -> Attributes:
-    """The attributes of all rows of a source, minus the mean and over the deviation of its training images.
+def standardise(images: LoadedImages, table: AttributeTable) -> StandardisedAttributes:
+    """The attributes of all rows of a source, minus the mean and divided by the deviation of its training images.
 
     Raises UserError for images that have no row, and for a table in which all training images have equal values.
     """
-    find = _Finder(raw, table)
-    train, heldout, validation = (None if part is None else find(part.files) for part in raw.parts())
+    find = _RowLookup(images, table)
+    train, heldout, validation = (None if part is None else find(part.files) for part in images.parts())
     assert train is not None
     mean, deviation = train.mean(0), train.std(0)
     varying = np.flatnonzero(deviation > 1e-12 * np.maximum(1, np.abs(mean)))
     if not len(varying):
-        raise UserError(f"{table.where}: every column has one value for all training images, which says nothing.")
+        raise UserError(
+            f"{table.where}: every column has one value for all training images, so it carries no information."
+        )
     notes = [
         f"The attribute {column!r} has one value for all training images and is left out."
         for i, column in enumerate(table.columns)
         if i not in varying
     ]
-    if unused := len(table.rows) - sum(len(part.files) for part in raw.parts() if part is not None):
+    if unused := len(table.rows) - sum(len(part.files) for part in images.parts() if part is not None):
         notes += [f"{unused} row(s) of {table.where} belong to images that are not used."] if unused > 0 else []
 
     def scaled(values: npt.NDArray[np.float64] | None) -> Values | None:
@@ -118,19 +120,19 @@ def standardised(raw: LoadedImages, table: AttributeTable) -> Attributes:
     assert first is not None
     names = tuple(table.columns[i] for i in varying)
     scales = tuple((float(mean[i]), float(deviation[i])) for i in varying)
-    return Attributes(names, scales, first, scaled(heldout), scaled(validation), tuple(notes))
+    return StandardisedAttributes(names, scales, first, scaled(heldout), scaled(validation), tuple(notes))
 
 
-class _Finder:
+class _RowLookup:
     """Looks rows up by the path of an image, or by its file name where the table has file names only."""
 
-    def __init__(self, raw: LoadedImages, table: AttributeTable) -> None:
-        files = [file for part in raw.parts() if part is not None for file in part.files]
+    def __init__(self, images: LoadedImages, table: AttributeTable) -> None:
+        files = [file for part in images.parts() if part is not None for file in part.files]
         if not files:
             raise UserError(
-                f"{table.where}: attributes go with image files, and {raw.name} has none: its rows have no names."
+                f"{table.where}: attributes go with image files, and {images.name} has no files: its rows have no names."
             )
-        self.table, self.rows = table, _by_path(files, table)
+        self.table, self.rows = table, _rows_by_path(files, table)
 
     def __call__(self, files: Sequence[str]) -> npt.NDArray[np.float64]:
         """(N, K) numbers."""
@@ -144,7 +146,7 @@ class _Finder:
         return np.array([self.rows[file] for file in files], dtype=np.float64)
 
 
-def _by_path(files: Sequence[str], table: AttributeTable) -> Mapping[str, tuple[float, ...]]:
+def _rows_by_path(files: Sequence[str], table: AttributeTable) -> Mapping[str, tuple[float, ...]]:
     names = [PurePosixPath(file).name for file in files]
     short = all("/" not in name for name in table.rows) and len(set(names)) == len(names)
     if not short:

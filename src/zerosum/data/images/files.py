@@ -1,4 +1,4 @@
-"""Decodes an image file to 8-bit pixels: every mode and bit depth Pillow reads, upright, on a background, at a given size."""
+"""Decodes an image file of any mode and bit depth that Pillow reads to upright 8-bit pixels of a given size on a background."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from zerosum.data.images.loaded import RGBA, WHITE, Crop, Pixels
 from zerosum.data.images.pictures import MODES, fit, to_array
-from zerosum.data.opening import reason
+from zerosum.data.opening import short_reason
 
 KINDS = {
     "PNG": (".png", ".apng"),
@@ -33,12 +33,12 @@ KINDS = {
 """Pillow's formats that are read, and the endings of their files. AVIF needs Pillow 11.3 or newer."""
 SUFFIXES = frozenset(ending for endings in KINDS.values() for ending in endings)
 LOSSY = frozenset(ending for kind in ("JPEG", "WEBP", "AVIF", "JPEG2000") for ending in KINDS[kind])
-_UNREAD = """.heic .heif .hif .jxl .jxr .wdp .svg .svgz .psd .psb .xcf .ai .eps .ico .icns .cur .dds .exr .hdr .dng .cr2 .cr3 .nef
-.arw .orf .rw2 .raf .raw .dcm .fits .fit .wmf .emf .xpm .xbm .djvu .pict .pct"""
-UNREAD = frozenset(_UNREAD.split())
-"""Endings of pictures that are not read; notes name them."""
+_UNSUPPORTED = """.heic .heif .hif .jxl .jxr .wdp .svg .svgz .psd .psb .xcf .ai .eps .ico .icns .cur .dds .exr .hdr .dng .cr2 .cr3
+.nef .arw .orf .rw2 .raf .raw .dcm .fits .fit .wmf .emf .xpm .xbm .djvu .pict .pct"""
+UNREAD = frozenset(_UNSUPPORTED.split())
+"""Suffixes of image formats that are not supported; notes name them."""
 MAX_PIXELS = 64_000_000
-"""Largest image that is decoded, in pixels: beyond it a small file could fill the memory."""
+"""Largest image that is decoded, in pixels: a small file with a larger image could fill the memory."""
 
 _GREY = frozenset(("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"))
 _ORIENTATION_TAG = 0x0112
@@ -59,7 +59,7 @@ class ImageProbe:
 
 @dataclass(frozen=True)
 class Decoded:
-    """pixels: (C, H, W) uint8; the flags say what was done to the image on the way. transparent: a pixel's alpha was below 255.
+    """pixels: (C, H, W) uint8; the flags say how the image was changed. transparent: a pixel's alpha was below 255.
     deep: it had 16 bits."""
 
     pixels: Pixels
@@ -77,11 +77,11 @@ class Decoded:
 
 def probe(stream: BinaryIO) -> ImageProbe:
     """Reads the header only. Raises BadImageError."""
-    with opened(stream) as image:
+    with open_image(stream) as image:
         width, height = image.size
-        # A PNG may carry its EXIF block behind the pixels; looking for it there would decode the whole image.
-        known = image.format != "PNG" or "exif" in image.info
-        if known and image.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8):
+        # A PNG may have its EXIF block after the pixels; reading it there would decode the whole image.
+        has_exif = image.format != "PNG" or "exif" in image.info
+        if has_exif and image.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8):
             width, height = height, width
         return ImageProbe(height, width, image.mode in _GREY)
 
@@ -92,16 +92,17 @@ def decode(
     """Decodes the first frame to `channels` (1, 3 or 4) at `size` = (height, width). Raises BadImageError.
 
     EXIF rotation is applied; transparency is laid on the background unless there are 4 channels, in which the colour of a
-    transparent pixel is black; 16-bit grey is divided by 257; then `fit`. A truncated file is an error, never filled up.
+    transparent pixel is black; 16-bit grey is divided by 257; then `fit`. A truncated file is an error and is never
+    filled up.
     """
-    with opened(stream) as stored:
+    with open_image(stream) as stored:
         stored.load()
         image = ImageOps.exif_transpose(stored)
         rotated = stored.getexif().get(_ORIENTATION_TAG, 1) in range(2, 9)
         grey, transparent, deep = _is_grey(image), _is_transparent(image), image.mode.startswith("I")
-        image = _eight_bits(image)
+        image = _to_eight_bits(image)
         if transparent and channels != RGBA:
-            image = _laid_on(image, background)
+            image = _composite(image, background)
         image = image.convert(MODES[channels])
         resized = image.size != (size[1], size[0])
         pixels = to_array(fit(image, size, crop))
@@ -116,8 +117,8 @@ def _formats() -> tuple[str, ...]:
 
 
 @contextmanager
-def opened(stream: BinaryIO) -> Iterator[Image.Image]:
-    """The image of a stream while it is looked at; whatever is wrong with it, also later on, becomes a BadImageError."""
+def open_image(stream: BinaryIO) -> Iterator[Image.Image]:
+    """Opens the image of a stream; any error in the with block becomes a BadImageError."""
     try:
         with Image.open(stream, formats=_formats()) as image:
             width, height = image.size
@@ -134,7 +135,7 @@ def opened(stream: BinaryIO) -> Iterator[Image.Image]:
     except BadImageError:
         raise
     except Exception as error:  # decoders of damaged images raise nearly anything
-        raise BadImageError(f"damaged or truncated ({reason(error)})") from error
+        raise BadImageError(f"damaged or truncated ({short_reason(error)})") from error
 
 
 def _is_grey(image: Image.Image) -> bool:
@@ -144,8 +145,8 @@ def _is_grey(image: Image.Image) -> bool:
     return image.mode in _GREY
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Deeper images scaled to 8 bits; Pillow's own conversion would clip them at 255."""
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Deeper images scaled to 8 bits; Pillow's conversion would clip them at 255."""
     if image.mode == "F":
         raise BadImageError("a floating-point image, whose range is unknown; save the images as one .npy array instead")
     if not image.mode.startswith("I"):
@@ -163,6 +164,6 @@ def _is_transparent(image: Image.Image) -> bool:
     return bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
 
 
-def _laid_on(image: Image.Image, background: str) -> Image.Image:
+def _composite(image: Image.Image, background: str) -> Image.Image:
     rgba = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, background), rgba).convert("RGB")

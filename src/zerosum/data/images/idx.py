@@ -1,4 +1,4 @@
-"""The IDX files of MNIST and its kin: every header field is checked before anything is allocated.
+"""Reads the IDX files of MNIST and similar data sets. Every header field is checked before memory is allocated.
 
 Format: two zero bytes, a type byte (8 = unsigned byte), the number of dimensions, that many big-endian 32-bit sizes, data.
 Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits".
@@ -14,7 +14,7 @@ from typing import IO, cast
 import numpy as np
 
 from zerosum.data.images.loaded import MAX_BYTES, Part, Pixels
-from zerosum.data.opening import decoding, opened
+from zerosum.data.opening import decoding, open_regular
 from zerosum.errors import UserError
 
 STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -27,11 +27,11 @@ def find(folder: Path) -> dict[str, Path]:
     """The IDX files in a folder, by stem: gzipped or raw, 'idx3' written with a dash or a dot."""
     found = {}
     for stem in STEMS:
-        spelt = (stem, stem.replace("-idx", ".idx"))
-        paths = [folder / f"{name}{suffix}" for name in spelt for suffix in (".gz", "")]
-        there = [path for path in paths if path.is_file()]
-        if there:
-            found[stem] = there[0]
+        spellings = (stem, stem.replace("-idx", ".idx"))
+        paths = [folder / f"{name}{suffix}" for name in spellings for suffix in (".gz", "")]
+        existing = [path for path in paths if path.is_file()]
+        if existing:
+            found[stem] = existing[0]
     return found
 
 
@@ -41,27 +41,27 @@ def load(folder: Path) -> tuple[Part, Part]:
     missing = [stem for stem in STEMS if stem not in files]
     if missing:
         raise UserError(f"{folder}: {missing[0]}(.gz) is missing; all of {', '.join(STEMS)} are needed.")
-    return _pair(files[STEMS[0]], files[STEMS[1]]), _pair(files[STEMS[2]], files[STEMS[3]])
+    return _read_part(files[STEMS[0]], files[STEMS[1]]), _read_part(files[STEMS[2]], files[STEMS[3]])
 
 
 def read_idx(path: Path, num_dims: int) -> Pixels:
     """uint8 array of an IDX file with `num_dims` dimensions, gzipped when its name ends in .gz. Raises UserError."""
-    with opened(path) as file, decoding(path, "an IDX file"):
+    with open_regular(path) as file, decoding(path, "an IDX file"):
         stream = cast(IO[bytes], gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
-        shape = _shape(stream, path, num_dims)
+        shape = _read_shape(stream, path, num_dims)
         values = np.empty(math.prod(shape), np.uint8)
         room = values.data
-        while room and (got := stream.readinto(room[:CHUNK_BYTES])):  # type: ignore[attr-defined]
-            room = room[got:]
+        while room and (count := stream.readinto(room[:CHUNK_BYTES])):  # type: ignore[attr-defined]
+            room = room[count:]
         if room or stream.read(1):
             raise UserError(
-                f"{path}: the header claims shape {shape}, but the file holds {'less' if room else 'more'}. "
+                f"{path}: the header states shape {shape}, but the file holds {'less' if room else 'more'}. "
                 "It is damaged: get it again."
             )
     return values.reshape(shape)
 
 
-def _shape(stream: IO[bytes], path: Path, num_dims: int) -> tuple[int, ...]:
+def _read_shape(stream: IO[bytes], path: Path, num_dims: int) -> tuple[int, ...]:
     length = 4 + 4 * num_dims
     header = stream.read(length)
     expected = bytes((0, 0, 8, num_dims))
@@ -74,11 +74,11 @@ def _shape(stream: IO[bytes], path: Path, num_dims: int) -> tuple[int, ...]:
     size = path.stat().st_size
     most = size * MAX_DEFLATE_RATIO if path.suffix == ".gz" else size - length
     if 0 in shape or math.prod(shape) > min(most, MAX_BYTES):
-        raise UserError(f"{path}: the header claims shape {shape}, which a file of {size} bytes cannot hold.")
+        raise UserError(f"{path}: the header states shape {shape}, which a file of {size} bytes cannot hold.")
     return shape
 
 
-def _pair(images: Path, labels: Path) -> Part:
+def _read_part(images: Path, labels: Path) -> Part:
     pixels, classes = read_idx(images, 3), read_idx(labels, 1)
     if len(pixels) != len(classes):
         raise UserError(f"{labels}: {len(classes)} labels for the {len(pixels)} images of {images.name}.")

@@ -26,8 +26,8 @@ CROPS: tuple[str, ...] = ("centre", "pad")
 ON_BAD: tuple[str, ...] = ("stop", "skip")
 ALPHA: tuple[str, ...] = ("flatten", "keep")
 
-SMALLEST = 8
-"""Least height and width to read images at: below it nothing is left for a network to double or halve."""
+MIN_SIDE = 8
+"""Smallest height and width at which images are read: the networks cannot halve or double a smaller size."""
 
 MAX_BYTES = 4 * 2**30
 """Largest set of decoded pixels that is kept in memory, in bytes."""
@@ -53,9 +53,9 @@ class Part:
 
     def rows(self, chosen: npt.NDArray[Any]) -> Part:
         """The rows of a mask (N,) or of indices, copied."""
-        at = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
-        files = tuple(self.files[i] for i in at) if self.files else ()
-        return Part(self.pixels[at], None if self.labels is None else self.labels[at], files)
+        indices = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
+        files = tuple(self.files[i] for i in indices) if self.files else ()
+        return Part(self.pixels[indices], None if self.labels is None else self.labels[indices], files)
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class AttributeTable:
 class LoadedImages:
     """A source as read. heldout is None where the source has no split of its own; notes are one sentence each.
 
-    published: the rows stand in the order in which a well-known data set was published. validation: see `split`.
-    fingerprint: of a source that is ready, with its split, in the prepared cache; else empty, and both are still to be made.
-    mapped: whether the pixels lie in a file that is mapped into memory. table: attributes that the source brings.
-    measure: the measure that the source was made for, or none.
+    published: the rows are in the order in which a well-known data set was published. validation: see `split_validation`.
+    fingerprint: of a source that is in the prepared cache with its split; else empty, and the split is made after reading.
+    mapped: whether the pixels are in a memory-mapped file. table: the attributes of the source.
+    measure: the measure that the source was made for, or empty.
     """
 
     name: str
@@ -102,17 +102,18 @@ class LoadedImages:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions:
-    """Options of a source of images: those of `data` in an image recipe. None leaves the choice to the data.
+    """Options of a source of images: those of `data` in an image recipe. None: the value is chosen from the data.
 
-    size: one number, or (height, width), in pixels. channels: 1, 3, or 4 with alpha="keep". labelled: whether labels are used.
-    heldout: share of the images that is never trained on, chosen by their content, for sources of at least 20 images without a
-    split of their own. validation: share of the other images that is set apart for choosing: the last ones of a named data set,
-    else chosen by content. max_images: at most so many (of each split). crop: of images of another aspect the "centre", or the
-    whole with black bars ("pad"). flip: mirror images are further rows. attributes: the path of a table, see
-    `data.images.attributes`; whether the table beside the images must exist (true), is not used (false), or is used where there
-    is one (None). on_bad: "skip" leaves out unusable images, at most 1 %. cache: whether sources above 32 MiB are prepared once
-    and kept. links: whether, in a folder, links to images outside of it are followed. background: the colour on which
-    transparent images are laid; with alpha="keep" only for measures. UserError for values out of range.
+    size: one number, or (height, width), in pixels. channels: 1, 3, or 4 with alpha="keep". labelled: whether labels
+    are used. heldout: share of the images that is never trained on, chosen by their content, for sources of at least 20
+    images that have no split. validation: share of the other images that is kept apart to choose models: the last ones
+    of a named data set, else chosen by content. max_images: largest number of images (of each split). crop: for images
+    of another aspect ratio, keep the "centre", or the whole with black bars ("pad"). flip: mirror images are added as
+    rows. attributes: the path of a table, see `data.images.attributes`; or whether the table next to the images must
+    exist (true), is not used (false), or is used if it exists (None). on_bad: "skip" leaves out unusable images, at
+    most 1 %. cache: whether sources above 32 MiB are prepared once and kept. links: whether links in a folder to images
+    outside of it are followed. background: the colour on which transparent images are composited; with alpha="keep"
+    only for measures. Raises UserError for values out of range.
     """
 
     size: int | tuple[int, int] | None = None
@@ -145,15 +146,15 @@ class ImageOptions:
             if not 0 <= share < 1:
                 raise UserError(f"{field} = {share}: give a share from 0 (none) to below 1, such as 0.1.")
         chosen = ("crop", self.crop, CROPS), ("on_bad", self.on_bad, ON_BAD), ("alpha", self.alpha, ALPHA)
-        for field, value, known in chosen:
-            if value not in known:
-                raise UserError(f"{field} = {value!r}: choose from {', '.join(known)}.")
+        for field, value, choices in chosen:
+            if value not in choices:
+                raise UserError(f"{field} = {value!r}: choose from {', '.join(choices)}.")
         size = self.resolution
-        if size is not None and (len(size) != 2 or min(size) < SMALLEST):
-            given = "x".join(str(side) for side in size)
+        if size is not None and (len(size) != 2 or min(size) < MIN_SIDE):
+            sides = "x".join(str(side) for side in size)
             raise UserError(
-                f"size = {given}: give one number, or height and width, from {SMALLEST} pixels on: 32, say, or [64,48]. "
-                "Left out, the images keep their own."
+                f"size = {sides}: give one number, or height and width, of at least {MIN_SIDE} pixels, such as 32 or [64,48]. "
+                "Without it, the images keep their size."
             )
         try:
             parts = len(ImageColor.getrgb(self.background))
@@ -176,15 +177,15 @@ class ImageOptions:
         return np.sort(np.random.default_rng(0).permutation(num_images)[: self.max_images])
 
     def selection_note(self, num_images: int) -> tuple[str, ...]:
-        """The note on a selection by max_images; none where all images are used."""
+        """The note on a selection by max_images; empty if all images are used."""
         if self.max_images is None or self.max_images >= num_images:
             return ()
         return (f"{self.max_images} of {num_images} images are used (max_images), chosen at random with a fixed seed.",)
 
 
-def opaque(where: object) -> UserError:
-    """The error for a transparency that is to be kept and that no image has."""
-    return UserError(f"{where}: no image has transparency, so alpha = keep has no use. Leave data.alpha out.")
+def no_transparency_error(where: object) -> UserError:
+    """The error for alpha = keep when no image has transparency."""
+    return UserError(f"{where}: no image has transparency, so alpha = keep has no effect. Leave data.alpha out.")
 
 
 def check_memory(num_images: int, channels: int, height: int, width: int, where: object) -> None:
@@ -198,7 +199,7 @@ def check_memory(num_images: int, channels: int, height: int, width: int, where:
 
 
 def fingerprint(num: int, shape: Shape, pixels: Iterable[Pixels], labels: Labels | None) -> str:
-    """SHA-256 (hexadecimal) of the shape, the pixels (in contiguous pieces of any size) and the labels of a training part."""
+    """SHA-256 (hexadecimal) of the shape, the pixels (in contiguous chunks of any size) and the labels of a training part."""
     digest = hashlib.sha256(f"{num} {shape}".encode())
     for piece in pixels:
         digest.update(piece.data)
@@ -208,79 +209,79 @@ def fingerprint(num: int, shape: Shape, pixels: Iterable[Pixels], labels: Labels
 
 
 MIN_TO_SPLIT = 20
-"""Smallest number of images of which some are held out or set apart."""
+"""Smallest number of images of which some are held out or kept for validation."""
 COPIES = "Nearly all images are copies of each other, so none are held out."
 
 
 Mask = npt.NDArray[np.bool_]
 
 
-def hold_out(raw: LoadedImages, share: float, mirrored: bool = False) -> LoadedImages:
+def hold_out(images: LoadedImages, share: float, mirrored: bool = False) -> LoadedImages:
     """Moves `share` of the images to the held-out part: those whose SHA-256, read as a number in [0, 1), is below it.
 
-    The part of an image depends on its content only, so it does not change when images are added, and copies are in the same
-    part; with `mirrored`, an image and its mirror image too.
+    The part of an image depends on its content only: it does not change when images are added, and copies are in the same
+    part. With `mirrored`, an image and its mirror image are in the same part too.
     """
-    if share == 0 or len(raw.train.pixels) < MIN_TO_SPLIT:
-        return raw
-    out = heldout_rows(_digests(raw.train, mirrored), share)
+    if share == 0 or len(images.train.pixels) < MIN_TO_SPLIT:
+        return images
+    out = heldout_rows(_digests(images.train, mirrored), share)
     if out is None:
-        return replace(raw, notes=(*raw.notes, COPIES))
-    return replace(raw, train=raw.train.rows(~out), heldout=raw.train.rows(out))
+        return replace(images, notes=(*images.notes, COPIES))
+    return replace(images, train=images.train.rows(~out), heldout=images.train.rows(out))
 
 
-def set_apart(raw: LoadedImages, share: float, mirrored: bool = False) -> LoadedImages:
+def split_validation(images: LoadedImages, share: float, mirrored: bool = False) -> LoadedImages:
     """Moves `share` of the training images to the validation part.
 
-    Of a published training part these are the last rows, as usual (MNIST: 50,000 and 10,000); else they are chosen by content,
-    as `hold_out` does. Call `hold_out` first.
+    In a published training part these are the last rows, as is usual (MNIST: 50,000 and 10,000); else they are chosen by
+    content, as `hold_out` does. Call `hold_out` first.
     """
-    num = len(raw.train.pixels)
+    num = len(images.train.pixels)
     if share == 0 or num < MIN_TO_SPLIT:
-        return raw
-    if raw.published:
-        apart: Mask | None = _unless_all(np.arange(num) >= num - round(share * num))
+        return images
+    if images.published:
+        apart: Mask | None = _keep_two(np.arange(num) >= num - round(share * num))
     else:
-        apart = validation_rows(_digests(raw.train, mirrored), share)
+        apart = validation_rows(_digests(images.train, mirrored), share)
     if apart is None:
-        return replace(raw, notes=(*raw.notes, COPIES))
-    train, validation = raw.train.rows(~apart), raw.train.rows(apart)
-    return replace(raw, train=train, validation=validation, notes=(*raw.notes, validation_note(int(apart.sum()))))
+        return replace(images, notes=(*images.notes, COPIES))
+    train, validation = images.train.rows(~apart), images.train.rows(apart)
+    return replace(images, train=train, validation=validation, notes=(*images.notes, validation_note(int(apart.sum()))))
 
 
 def digest(row: Pixels, mirrored: bool) -> bytes:
-    """SHA-256 of an image (C, H, W); with `mirrored`, the smaller of its own and that of its mirror image."""
-    own = hashlib.sha256(np.ascontiguousarray(row).data).digest()
+    """SHA-256 of an image (C, H, W); with `mirrored`, the smaller of its hash and that of its mirror image."""
+    plain = hashlib.sha256(np.ascontiguousarray(row).data).digest()
     if not mirrored:
-        return own
-    return min(own, hashlib.sha256(np.ascontiguousarray(row[..., ::-1]).data).digest())
+        return plain
+    return min(plain, hashlib.sha256(np.ascontiguousarray(row[..., ::-1]).data).digest())
 
 
 def heldout_rows(digests: Iterable[bytes], share: float) -> Mask | None:
-    """Mask of the held-out images; None where fewer than two would be left to train on."""
+    """Mask of the held-out images; None if fewer than two would be left to train on."""
     return _by_content(digests, share, slice(-8, None))
 
 
 def validation_rows(digests: Iterable[bytes], share: float) -> Mask | None:
-    """Mask of the images that are set apart, by other bytes of the digest than `heldout_rows` uses."""
+    """Mask of the validation images; uses other bytes of the digest than `heldout_rows`."""
     return _by_content(digests, share, slice(0, 8))
 
 
 def validation_note(num: int) -> str:
     """The note on the validation part."""
-    return f"{num:,} training images are set apart (data.validation): never trained on, used to choose by."
+    return f"{num:,} training images are set apart (data.validation): never trained on, used to choose models."
 
 
 def _digests(part: Part, mirrored: bool) -> list[bytes]:
     return [digest(row, mirrored) for row in part.pixels]
 
 
-def _by_content(digests: Iterable[bytes], share: float, eight: slice) -> Mask | None:
-    """The rows of which eight bytes of the digest, read as a number in [0, 1), are below the share; the lowest where none is."""
-    place = np.array([int.from_bytes(one[eight], "big") / 2**64 for one in digests])
-    below = place < share
-    return _unless_all(below if below.any() else place == place.min())
+def _by_content(digests: Iterable[bytes], share: float, eight_bytes: slice) -> Mask | None:
+    """Mask of the rows whose `eight_bytes` of the digest, are below the share as a number in [0, 1), or else lowest."""
+    values = np.array([int.from_bytes(digest[eight_bytes], "big") / 2**64 for digest in digests])
+    below = values < share
+    return _keep_two(below if below.any() else values == values.min())
 
 
-def _unless_all(out: Mask) -> Mask | None:
+def _keep_two(out: Mask) -> Mask | None:
     return out if len(out) - out.sum() >= 2 else None

@@ -1,4 +1,4 @@
-"""The named sources: what they are, where they come from, where they are looked for."""
+"""The named sources: their descriptions, their files, and where these are searched."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ SOURCES: Mapping[str, SourceInfo] = MappingProxyType(
             details={"shape": Shape(1, 64, 64, 40)},
         ),
         "stacked-mnist": SourceInfo(
-            "Three random digits of MNIST as the red, green and blue of one image: 1,000 modes to be found.",
+            "Three random digits of MNIST as the red, green and blue channels of one image: 1,000 modes.",
             "L. Metz, B. Poole, D. Pfau, J. Sohl-Dickstein, Unrolled GANs, 2016; from the MNIST database",
             "as MNIST",
             NUM_STACKS_TRAIN,
@@ -137,31 +137,31 @@ SOURCES: Mapping[str, SourceInfo] = MappingProxyType(
 )
 
 
-def canonical(word: str) -> str | None:
-    """The name of the source that a word means ('Fashion_MNIST' is fashion-mnist, 'cifar-10' is cifar10), or None."""
-    plain = word.lower().replace("-", "").replace("_", "")
-    return next((name for name in SOURCES if name.replace("-", "") == plain), None)
+def canonical_name(word: str) -> str | None:
+    """The name of the source that a word refers to ('Fashion_MNIST' is fashion-mnist, 'cifar-10' is cifar10), or None."""
+    normalised = word.lower().replace("-", "").replace("_", "")
+    return next((name for name in SOURCES if name.replace("-", "") == normalised), None)
 
 
 def load_named(name: str, options: ImageOptions, *, allow_download: bool, data_root: str | None) -> LoadedImages:
-    """A named source. Raises UserError when its files are nowhere and no download was asked for."""
+    """A named source. Raises UserError if its files are not found and no download was requested."""
     if name == "digits":
         return _select_and_fit(LoadedImages(name, _digits(), class_names=DIGITS), options)
     info = SOURCES[name]
     folders = info.searched_folders(data_root)
-    found = next((folder for folder in folders if _is_there(name, folder)), None)
+    found = next((folder for folder in folders if _has_files(name, folder)), None)
     if found is None:
         found = _download(info, folders, name, allow_download)
     if name == "stacked-mnist":
-        raw = _select_and_fit(_stacked_mnist(load_layout(found, ImageOptions())), options)
+        images = _select_and_fit(_stacked_mnist(load_layout(found, ImageOptions())), options)
     elif name == "olivetti-faces":
-        raw = arrays.read_npz(found / FACES, options)
+        images = arrays.read_npz(found / FACES, options)
     else:
-        raw = load_layout(found, options, info.class_names)
-    return replace(raw, name=name, notes=(*_strange(info, found), *raw.notes))
+        images = load_layout(found, options, info.class_names)
+    return replace(images, name=name, notes=(*_unpublished_notes(info, found), *images.notes))
 
 
-def _is_there(name: str, folder: Path) -> bool:
+def _has_files(name: str, folder: Path) -> bool:
     return (folder / FACES).is_file() if name == "olivetti-faces" else layout_of(folder) is not None
 
 
@@ -169,7 +169,7 @@ def layout_of(folder: Path) -> str | None:
     """'idx' or 'cifar' when a folder holds original files of that kind, else None. Raises OSError if it is unreadable."""
     if idx.STEMS[0] in idx.find(folder):
         return "idx"
-    return "cifar" if cifar.has(folder) else None
+    return "cifar" if cifar.holds_cifar(folder) else None
 
 
 def load_layout(path: Path, options: ImageOptions, class_names: tuple[str, ...] | None = None) -> LoadedImages:
@@ -179,7 +179,7 @@ def load_layout(path: Path, options: ImageOptions, class_names: tuple[str, ...] 
     """
     train, heldout = _reader(path)(path)
     num_classes = 1 + max(int(part.labels.max()) for part in (train, heldout) if part.labels is not None)
-    alias = canonical(path.resolve().name)
+    alias = canonical_name(path.resolve().name)
     names = class_names or tuple(str(i) for i in range(num_classes))
     if class_names is None and _reader(path) is not idx.load:
         names = cifar.CLASSES
@@ -193,9 +193,9 @@ def load_layout(path: Path, options: ImageOptions, class_names: tuple[str, ...] 
 
 
 def pickle_hint(folders: Sequence[Path]) -> str:
-    """A sentence for those who have CIFAR-10 in the version that is never loaded, else nothing."""
-    there = [path for folder in folders for path in cifar.pickled(folder)]
-    return f" {there[0]} holds pickles, which are never loaded: get {cifar.TARBALL} instead. " if there else ""
+    """A sentence on CIFAR-10 in its pickled version, which is never loaded, if a folder has it; else empty."""
+    existing = [path for folder in folders for path in cifar.find_pickles(folder)]
+    return f" {existing[0]} holds pickles, which are never loaded: get {cifar.TARBALL} instead. " if existing else ""
 
 
 def _reader(path: Path) -> Callable[[Path], tuple[Part, Part]]:
@@ -210,7 +210,7 @@ def _download(info: SourceInfo, folders: tuple[Path, ...], name: str, allowed: b
         ways = ", or let them be downloaded with --download" if all(file.urls for file in info.files) else ""
         looked = "\n".join(f"  {folder}" for folder in folders)
         raise UserError(
-            f"the files of {name!r} were not found. Looked in:\n{looked}\n"
+            f"the files of {name!r} were not found. Searched in:\n{looked}\n"
             f"{hint}Put {', '.join(file.name for file in info.files)} into one of them, or name another folder "
             f"with ZEROSUM_DATA{ways}."
         )
@@ -219,20 +219,20 @@ def _download(info: SourceInfo, folders: tuple[Path, ...], name: str, allowed: b
     return folders[0]
 
 
-def _strange(info: SourceInfo, folder: Path) -> tuple[str, ...]:
-    """A note for each file that bears a published name without the published content."""
-    there = [file for file in info.files if (folder / file.name).is_file()]
+def _unpublished_notes(info: SourceInfo, folder: Path) -> tuple[str, ...]:
+    """A note for each file with a published name whose content is not the published one."""
+    existing = [file for file in info.files if (folder / file.name).is_file()]
     return tuple(
         f"{folder / file.name} is not the published file (its SHA-256 differs)."
-        for file in there
+        for file in existing
         if sha256_of(folder / file.name) != file.sha256
     )
 
 
 def _digits() -> Part:
-    """The table that scikit-learn carries, one digit a row: 64 values from 0 to 16 and the label.
+    """The table bundled with scikit-learn, one digit a row: 64 values from 0 to 16 and the label.
 
-    Read without importing scikit-learn, which takes longer than all the rest of opening this source.
+    It is read without importing scikit-learn, since the import takes longer than everything else here.
     """
     spec = importlib.util.find_spec("sklearn")
     assert spec is not None, "scikit-learn is a dependency"
@@ -246,7 +246,7 @@ def _stacked_mnist(mnist: LoadedImages) -> LoadedImages:
     """Three digits as the channels of one image, so that all 1,000 modes can be counted.
 
     Training images are stacks of training digits, held-out images stacks of test digits; drawn with replacement, the same every
-    time. They have no labels: a generator must find the classes by itself. Metz, Poole, Pfau and Sohl-Dickstein, "Unrolled
+    time. They have no labels. Metz, Poole, Pfau and Sohl-Dickstein, "Unrolled
     generative adversarial networks", 2016, arXiv:1611.02163; with 128,000 stacks as in Lin, Khetan, Fanti and Oh, "PacGAN",
     2018, arXiv:1712.04086.
     """
@@ -264,11 +264,11 @@ def _stacks(digits: Part, num: int, seed: int) -> Part:
     return Part(digits.pixels[stacked_triples(len(digits.pixels), num, seed), 0])
 
 
-def _select_and_fit(raw: LoadedImages, options: ImageOptions) -> LoadedImages:
+def _select_and_fit(images: LoadedImages, options: ImageOptions) -> LoadedImages:
     """The rows, size and channels that the options request."""
-    shape = raw.train.pixels.shape[1:]
+    shape = images.train.pixels.shape[1:]
     size, channels = options.resolution or (shape[1], shape[2]), options.channels or shape[0]
-    notes = options.selection_note(len(raw.train.pixels))
+    notes = options.selection_note(len(images.train.pixels))
     if size != (shape[1], shape[2]):
         notes = (*notes, f"All images were resized from {shape[1]}x{shape[2]} to {size[0]}x{size[1]}.")
     if channels != shape[0]:
@@ -279,5 +279,5 @@ def _select_and_fit(raw: LoadedImages, options: ImageOptions) -> LoadedImages:
         chosen = part if len(rows) == len(part.pixels) else part.rows(rows)
         return replace(chosen, pixels=refit(chosen.pixels, size, channels, options.crop))
 
-    heldout = None if raw.heldout is None else cut(raw.heldout)
-    return replace(raw, train=cut(raw.train), heldout=heldout, notes=(*raw.notes, *notes))
+    heldout = None if images.heldout is None else cut(images.heldout)
+    return replace(images, train=cut(images.train), heldout=heldout, notes=(*images.notes, *notes))

@@ -1,4 +1,4 @@
-"""Many image files at once: all their headers, or all their pixels, on every core, in the order in which they are listed."""
+"""Reads the headers or the pixels of many image files in parallel, in the order in which they are listed."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from zerosum.data.images.files import BadImageError, Decoded, ImageProbe, decode
 from zerosum.data.images.listing import Member
 from zerosum.data.images.loaded import ImageOptions, Pixels
 from zerosum.data.images.pictures import MODES
-from zerosum.data.opening import reason
+from zerosum.data.opening import short_reason
 from zerosum.errors import UserError
 
 S = TypeVar("S")
 T = TypeVar("T")
 WINDOW = 1024
-"""Images that are under way at a time: the memory needed does not grow with their number."""
+"""Images that are decoded at a time: the memory needed does not grow with the number of images."""
 MAX_SKIPPED = 0.01
-"""Share of the images that `on_bad="skip"` may leave out (and one in any case)."""
+"""Largest share of the images that `on_bad="skip"` leaves out; one image is always allowed."""
 NUM_SHOWN = 5
-SILENT_S, EVERY_S = 5.0, 10.0
+FIRST_REPORT_S, REPORT_EVERY_S = 5.0, 10.0
 
 
 @dataclass
 class DecodeSurvey:
-    """What decoding tells. failures: position -> why; flags: (N, 5) bool, see `Decoded.flags`; brightest: (N,) uint8, the
+    """Results of decoding. failures: position -> error; flags: (N, 5) bool, see `Decoded.flags`; brightest: (N,) uint8, the
     largest value of each image."""
 
     flags: npt.NDArray[np.bool_]
@@ -50,38 +50,38 @@ class DecodeSurvey:
 
 
 class DecodeProgress:
-    """A line on stderr now and then, once something takes longer than a few seconds."""
+    """Prints progress lines to stderr if the work takes longer than a few seconds."""
 
     def __init__(self, what: str, total: int) -> None:
         self.what, self.total = what, total
         self.begun = time.monotonic()
-        self.next = self.begun + SILENT_S
+        self.next = self.begun + FIRST_REPORT_S
 
     @property
     def seconds(self) -> float:
-        """Since the beginning."""
+        """Time since the start."""
         return time.monotonic() - self.begun
 
     def tick(self, done: int) -> None:
-        """Tells how far it is, when it is time to."""
+        """Prints a progress line if one is due."""
         now = time.monotonic()
         if now < self.next or not done:
             return
-        self.next = now + EVERY_S
+        self.next = now + REPORT_EVERY_S
         rate = done / (now - self.begun)
         left = (self.total - done) / rate
-        print_status(f"{self.what}: {done:,} of {self.total:,} images, {rate:,.0f} images/s, about {left:,.0f} s left")
+        log(f"{self.what}: {done:,} of {self.total:,} images, {rate:,.0f} images/s, about {left:,.0f} s left")
 
 
-def print_status(text: str) -> None:
-    """A line of progress, on stderr."""
+def log(text: str) -> None:
+    """Prints a line of progress to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 def probe_all(members: Sequence[Member], where: Path) -> list[ImageProbe | BadImageError]:
-    """The header of every image, or why it cannot be read."""
+    """The header of every image, or the error."""
     return list(
-        _each(
+        _map_in_order(
             members,
             lambda member: _read(member, probe),
             DecodeProgress(f"{where}: looking at the headers", len(members)),
@@ -89,14 +89,14 @@ def probe_all(members: Sequence[Member], where: Path) -> list[ImageProbe | BadIm
     )
 
 
-def every_failure(members: Sequence[Member], where: Path) -> dict[int, BadImageError]:
-    """Decodes everything to find all images that cannot be used."""
-    found = _each(
+def find_failures(members: Sequence[Member], where: Path) -> dict[int, BadImageError]:
+    """Decodes all images and returns the errors of those that cannot be used, by position."""
+    results = _map_in_order(
         members,
         lambda member: _read(member, lambda stream: decode(stream, 1, (1, 1))),
         DecodeProgress(f"{where}: looking for damaged images", len(members)),
     )
-    return {i: one for i, one in enumerate(found) if isinstance(one, BadImageError)}
+    return {i: result for i, result in enumerate(results) if isinstance(result, BadImageError)}
 
 
 def decode_all(
@@ -107,10 +107,10 @@ def decode_all(
     store: Callable[[int, Pixels], None],
     progress: DecodeProgress,
 ) -> DecodeSurvey:
-    """Hands each image, decoded and resized, to `store(position, pixels)`; called by several threads, in any order."""
+    """Decodes and resizes each image and calls `store(position, pixels)`, from several threads and in any order."""
     survey = DecodeSurvey(np.zeros((len(members), 5), np.bool_), np.zeros(len(members), np.uint8))
 
-    def work(position: int) -> BadImageError | None:
+    def decode_one(position: int) -> BadImageError | None:
         done: Decoded | BadImageError = _read(
             members[position], lambda stream: decode(stream, channels, size, options.crop, options.background)
         )
@@ -120,7 +120,7 @@ def decode_all(
         survey.flags[position], survey.brightest[position] = done.flags, done.pixels[:3].max()
         return None
 
-    for position, error in enumerate(_each(range(len(members)), work, progress)):
+    for position, error in enumerate(_map_in_order(range(len(members)), decode_one, progress)):
         if error is not None:
             survey.failures[position] = error
     return survey
@@ -132,7 +132,7 @@ def survey_notes(survey: DecodeSurvey, channels: int, size: tuple[int, int], opt
     cut = "centre cut out" if options.crop == "centre" else "whole, transparent around" if keep else "whole, on black"
     laid = f"images with transparency were laid on {options.background}; data.background=COLOUR chooses another colour"
     sentences = (
-        f"images were resized to {text(size)} ({cut}, Lanczos).",
+        f"images were resized to {size_text(size)} ({cut}, Lanczos).",
         "images were coloured and were made grey."
         if channels == 1
         else f"images were grey and were made {MODES[channels]}.",
@@ -146,8 +146,8 @@ def survey_notes(survey: DecodeSurvey, channels: int, size: tuple[int, int], opt
     return (*done, *dark_note(int(survey.brightest.max(initial=0))))
 
 
-def without_colour(notes: Iterable[str]) -> tuple[str, ...]:
-    """The notes, where one channel is kept because all three are equal in every image."""
+def grey_notes(notes: Iterable[str]) -> tuple[str, ...]:
+    """The notes for a source of which one channel is kept, because all three are equal in every image."""
     kept = tuple(note for note in notes if "made RGB" not in note)
     return (*kept, "All images are grey, though some are stored in colour: 1 channel.")
 
@@ -158,31 +158,32 @@ def is_grey(pixels: Pixels) -> bool:
     return np.array_equal(red, green) and np.array_equal(red, blue)
 
 
-def text(size: tuple[int, int]) -> str:
-    """A size for messages, such as "64x48 (height x width)"."""
+def size_text(size: tuple[int, int]) -> str:
+    """Formats a size for messages, such as "64x48 (height x width)"."""
     return f"{size[0]}x{size[1]} (height x width)" if size[0] != size[1] else f"{size[0]}x{size[1]}"
 
 
 def check_failures(
     failures: Mapping[str, BadImageError], total: int, options: ImageOptions, where: Path
 ) -> tuple[str, ...]:
-    """The note on images that are left out; UserError where none or not so many may be. failures: name -> why."""
+    """The note on images that are left out. Raises UserError if none, or not so many, may be left out. failures: name
+    -> error."""
     if not failures:
         return ()
     lines = [f"  {name}: {error}" for name, error in list(failures.items())[:NUM_SHOWN]]
     if len(failures) > NUM_SHOWN:
         lines.append(f"  and {len(failures) - NUM_SHOWN} more")
-    listed = "\n".join(lines)
+    details = "\n".join(lines)
     if options.on_bad == "skip" and len(failures) <= max(1, MAX_SKIPPED * total):
-        return (f"{len(failures)} of {total} images cannot be used and are left out (data.on_bad=skip):\n{listed}",)
-    also = (
+        return (f"{len(failures)} of {total} images cannot be used and are left out (data.on_bad=skip):\n{details}",)
+    advice = (
         f"More than {MAX_SKIPPED:.0%} are never left out."
         if options.on_bad == "skip"
         else f"Up to {MAX_SKIPPED:.0%} can be left out with --set data.on_bad=skip."
     )
     raise UserError(
-        f"{where}: {len(failures)} of {total} images cannot be used:\n{listed}\n"
-        f"Mend or remove them, or move them out of the way (names that begin with a dot are passed over). {also}"
+        f"{where}: {len(failures)} of {total} images cannot be used:\n{details}\n"
+        f"Repair, remove or rename them (files whose names begin with a dot are skipped). {advice}"
     )
 
 
@@ -192,11 +193,11 @@ def _read(member: Member, use: Callable[..., T]) -> T | BadImageError:
             return use(stream)
     except BadImageError as error:
         return error
-    except Exception as error:  # what unpacks a damaged member raises nearly anything
-        return BadImageError(f"cannot be read ({reason(error)})")
+    except Exception as error:  # unpackers of damaged archive members raise nearly anything
+        return BadImageError(f"cannot be read ({short_reason(error)})")
 
 
-def _each(items: Sequence[S], work: Callable[[S], T], progress: DecodeProgress) -> Iterator[T]:
+def _map_in_order(items: Sequence[S], work: Callable[[S], T], progress: DecodeProgress) -> Iterator[T]:
     """work(item) of every item, in order."""
     pool = ThreadPoolExecutor(max_workers=workers(), thread_name_prefix="decode")
     try:
@@ -211,5 +212,5 @@ def _each(items: Sequence[S], work: Callable[[S], T], progress: DecodeProgress) 
 
 
 def workers() -> int:
-    """Threads that decode: one for each core that may be used. Pillow decodes and resizes without holding the others up."""
+    """Number of decoding threads: one for each available core. Pillow releases the GIL while it decodes and resizes."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

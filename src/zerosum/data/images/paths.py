@@ -1,4 +1,4 @@
-"""Sources by path: a folder, a zip, tar shards, an array; and which paths are taken for images."""
+"""Opens sources by path: a folder, a zip, tar shards, an array; and recognises paths that hold images."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from zerosum.data.images.files import SUFFIXES, UNREAD
 from zerosum.data.images.listing import Listing, ending_of, is_image_name, list_folder, list_zip
 from zerosum.data.images.loaded import ImageOptions, LoadedImages
 from zerosum.data.images.loader import load_listing
-from zerosum.data.opening import decoding, is_regular, path_of, regular
+from zerosum.data.opening import check_regular, decoding, expand_path, is_regular
 from zerosum.errors import UserError, nearest
 
-_GLANCE = 5000
+_MAX_FILES_SEEN = 5000
 _HOW = "Give a named source, or the path of a folder, .zip, .tar, .npy or .npz of images (./name for a path in this folder)."
 
 
 def can_open(where: str) -> bool:
-    """Whether `where` names an image source, or a path that holds images or arrays of them. Looks briefly, never raises.
-    A folder of two sides, such as trainA and trainB, is left to translation."""
-    if named_datasets.canonical(where) is not None:
+    """Whether `where` names an image source, or a path that holds images or arrays of them. Reads only a
+    few names, never raises. Folders with two sides, such as trainA and trainB, belong to translation."""
+    if named_datasets.canonical_name(where) is not None:
         return True
-    path = path_of(where)
+    path = expand_path(where)
     try:
         if path.is_dir():
             return (
                 bool(where)
                 and not pairs.layout_of(path)
-                and (named_datasets.layout_of(path) is not None or _glance(path, _holds_images))
+                and (named_datasets.layout_of(path) is not None or _any_folder(path, _holds_images))
             )
         suffix = path.suffix.lower()
         if not is_regular(path):
@@ -49,18 +49,18 @@ def can_open(where: str) -> bool:
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a path that is not recognised looks like images all the same: an archive, a folder with one or with arrays, or one
-    with pictures of kinds that are not read."""
+    """Whether a path that `can_open` rejects still looks like images: an archive, or a folder that holds archives, arrays or
+    images of unsupported formats."""
     if is_regular(path):
         return path.suffix.lower() == ".zip" or tar.is_shard(path)
     try:
-        held = any(_packed(file) for file in path.iterdir()) or bool(named_datasets.pickle_hint([path]))
-        return held or _glance(path, lambda files, base: any(ending_of(file) in UNREAD for file in files))
+        held = any(_is_archive(file) for file in path.iterdir()) or bool(named_datasets.pickle_hint([path]))
+        return held or _any_folder(path, lambda files, base: any(ending_of(file) in UNREAD for file in files))
     except (OSError, ValueError):  # ValueError: a name with a zero byte
         return False
 
 
-def _packed(path: Path) -> bool:
+def _is_archive(path: Path) -> bool:
     return path.suffix.lower() in (".npy", ".npz", ".zip") or tar.is_shard(path)
 
 
@@ -71,28 +71,28 @@ def _holds_images(files: Sequence[str], base: str) -> bool:
     return bool(shards) and tar.holds_images(Path(base, shards[0]))
 
 
-def _glance(folder: Path, suits: Callable[[Sequence[str], str], bool]) -> bool:
-    """Whether the files of a folder in it suit, of those that are met first."""
+def _any_folder(folder: Path, matches: Callable[[Sequence[str], str], bool]) -> bool:
+    """Whether `matches(file names, folder)` is true for this folder or a sub-folder, among the first _MAX_FILES_SEEN files."""
     seen = 0
     for base, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        if suits(files, base):
+        if matches(files, base):
             return True
         seen += len(files) + 1
-        if seen > _GLANCE:
+        if seen > _MAX_FILES_SEEN:
             return False
     return False
 
 
 def open_path(where: str, options: ImageOptions) -> LoadedImages:
-    """The images at a path. Raises UserError for whatever is wrong with it."""
-    path = path_of(where)
+    """The images at a path. Raises UserError if they cannot be read."""
+    path = expand_path(where)
     try:
         if not where or not path.exists():
-            raise _missing(where, path)
+            raise _missing_error(where, path)
         if path.is_dir():
             return _open_folder(path, options)
-        regular(path)
+        check_regular(path)
         return _open_file(path, options)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from error
@@ -108,7 +108,7 @@ def _open_folder(path: Path, options: ImageOptions) -> LoadedImages:
         held = sorted(file.name for file in path.iterdir() if file.suffix.lower() in (".npy", ".npz", ".zip"))
         hint = f" It holds {held[0]}: give the path of that file." if held else named_datasets.pickle_hint([path])
         raise UserError(
-            f"{path}: no images in this folder{_instead(listing)}.{hint} "
+            f"{path}: no images in this folder{_other_contents(listing)}.{hint} "
             f"Images are files that end in {', '.join(sorted(SUFFIXES))}."
         )
     return load_listing(path.resolve().name, listing, options, path)
@@ -125,7 +125,7 @@ def _open_file(path: Path, options: ImageOptions) -> LoadedImages:
     if tar.is_shard(path):
         return _open_shards(path.name.split(".")[0], [path], options, path)
     if suffix in SUFFIXES:
-        raise UserError(f"{path}: only one image; a training set needs at least 2. Give the folder they lie in.")
+        raise UserError(f"{path}: only one image; a training set needs at least 2. Give the folder of the images.")
     if suffix != ".zip":
         raise UserError(f"{path}: not a kind of file that holds images. {_HOW}")
     with decoding(path, "a zip archive"):
@@ -133,23 +133,23 @@ def _open_file(path: Path, options: ImageOptions) -> LoadedImages:
     with archive:
         listing = list_zip(archive, path)
         if not listing.members:
-            raise UserError(f"{path}: no images in this archive{_instead(listing)}.")
+            raise UserError(f"{path}: no images in this archive{_other_contents(listing)}.")
         return load_listing(path.stem, listing, options, path)
 
 
 def _open_shards(name: str, shards: Sequence[Path], options: ImageOptions, where: Path) -> LoadedImages:
     listing = tar.list_shards(shards, where)
     if not listing.members:
-        raise UserError(f"{where}: no images in {len(shards)} tar archive(s){_instead(listing)}.")
+        raise UserError(f"{where}: no images in {len(shards)} tar archive(s){_other_contents(listing)}.")
     return load_listing(name, listing, options, where)
 
 
-def _instead(listing: Listing) -> str:
-    """What lies there instead of images."""
+def _other_contents(listing: Listing) -> str:
+    """A description of the files that are there instead of images."""
     return f": {' '.join(listing.notes()).rstrip('.')}" if listing.notes() else ""
 
 
-def _missing(where: str, path: Path) -> UserError:
+def _missing_error(where: str, path: Path) -> UserError:
     if "://" in where:
         return UserError(f"{where!r}: addresses are not fetched. Download the images and give their path. {_HOW}")
     if _is_path(where):

@@ -29,15 +29,15 @@ LIGHT, DARK, SQUARE = 224, 160, 8
 ROWS = 1000
 
 
-def premultiplied(pixels: Tensor) -> Tensor:
+def premultiply(pixels: Tensor) -> Tensor:
     """(N, 4, H, W) uint8, straight, to float32 in [-1, 1], premultiplied."""
     unit = pixels.to(torch.float32).div_(255)
     unit[:, :3] *= unit[:, 3:]
     return unit.mul_(2).sub_(1)
 
 
-def straight(unit: Tensor) -> Tensor:
-    """The inverse of `premultiplied` for any finite floats: clamped, alpha rounded to 8 bits, colours divided by it. The colour
+def unpremultiply(unit: Tensor) -> Tensor:
+    """The inverse of `premultiply` for any finite floats: clamped, alpha rounded to 8 bits, colours divided by it. The colour
     of a pixel whose alpha is 0 is black."""
     share = (unit.detach().to(torch.float32).clamp(-1.0, 1.0) + 1) / 2
     alpha = (share[:, 3:] * 255).round()
@@ -50,7 +50,7 @@ def limit_to_alpha(unit: Tensor) -> Tensor:
     return torch.cat([torch.minimum(unit[:, :3], unit[:, 3:]), unit[:, 3:]], 1)
 
 
-def on_background(unit: Tensor, colour: str) -> Tensor:
+def composite_on(unit: Tensor, colour: str) -> Tensor:
     """(N, 4, H, W) in [-1, 1], premultiplied, on a background of that colour: (N, 3, H, W) in [-1, 1]."""
     return composite(unit, torch.tensor(ImageColor.getrgb(colour), device=unit.device).div(255)[None])
 
@@ -62,11 +62,11 @@ def composite(unit: Tensor, colours: Tensor) -> Tensor:
 
 def pixels_on_background(pixels: Tensor, colour: str) -> Tensor:
     """(N, 4, H, W) uint8, straight, on a background of that colour: (N, 3, H, W) uint8."""
-    parts = [on_background(premultiplied(part), colour) for part in torch.split(pixels, ROWS)]
+    parts = [composite_on(premultiply(part), colour) for part in torch.split(pixels, ROWS)]
     return torch.cat([part.add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8) for part in parts])
 
 
-def on_checkerboard(image: Image.Image) -> Image.Image:
+def composite_on_checkerboard(image: Image.Image) -> Image.Image:
     """An RGBA picture on light and dark squares, as RGB; pictures of other modes as they are."""
     if image.mode != "RGBA":
         return image
@@ -169,43 +169,45 @@ def to_pixels(unit: Tensor) -> Tensor:
     return unit.detach().to(torch.float32).clamp(-1.0, 1.0).add(1.0).mul_(127.5).round_().to(torch.uint8)
 
 
-def as_played(pixels: Tensor) -> Tensor:
-    """(N, C, H, W) uint8 as networks see it: `to_unit`, of RGBA images `premultiplied`."""
-    return premultiplied(pixels) if pixels.shape[1] == RGBA else to_unit(pixels)
+def to_network_input(pixels: Tensor) -> Tensor:
+    """(N, C, H, W) uint8 as networks see it: `to_unit`, of RGBA images `premultiply`."""
+    return premultiply(pixels) if pixels.shape[1] == RGBA else to_unit(pixels)
 
 
-def in_bytes(pixels: Tensor) -> Tensor:
+def to_premultiplied_bytes(pixels: Tensor) -> Tensor:
     """(N, C, H, W) uint8 as networks see it, rounded to uint8: itself, of RGBA images with colours times alpha."""
-    return to_pixels(premultiplied(pixels)) if pixels.shape[1] == RGBA else pixels
+    return to_pixels(premultiply(pixels)) if pixels.shape[1] == RGBA else pixels
 
 
-def as_saved(unit: Tensor) -> Tensor:
-    """(N, C, H, W) samples in [-1, 1] as they are saved, uint8: `to_pixels`, of RGBA images `straight`."""
-    return straight(unit) if unit.shape[1] == RGBA else to_pixels(unit)
+def to_saved_pixels(unit: Tensor) -> Tensor:
+    """(N, C, H, W) samples in [-1, 1] as they are saved, uint8: `to_pixels`, of RGBA images `unpremultiply`."""
+    return unpremultiply(unit) if unit.shape[1] == RGBA else to_pixels(unit)
 
 
-def grid(samples: Tensor, columns: int, path: Path, size: Size | None = None) -> None:
+def save_grid(samples: Tensor, columns: int, path: Path, size: Size | None = None) -> None:
     """Writes (N, C, H, W) in [-1, 1] as one picture, row by row, with a grey gap between the images; RGBA ones on a
     checkerboard. PNG unless the path's ending is that of a JPEG or WebP. size: of each image; None: enlarged to about TILE
     rows."""
     kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower(), "PNG")
     path.parent.mkdir(parents=True, exist_ok=True)
-    about = {"pnginfo": marked(columns, -(-len(samples) // columns))} if kind == "PNG" else {}
-    pixels = as_saved(samples)
-    tiles = [enlarged(row, TILE) if size is None else picture(scaled(row, size)) for row in pixels]
-    tiled(tiles, columns).save(path, format=kind, **about)
+    about = {"pnginfo": grid_metadata(columns, -(-len(samples) // columns))} if kind == "PNG" else {}
+    pixels = to_saved_pixels(samples)
+    tiles = [enlarge(row, TILE) if size is None else to_pillow(resize_pixels(row, size)) for row in pixels]
+    tile_images(tiles, columns).save(path, format=kind, **about)
 
 
-def marked(columns: int, rows: int) -> PngInfo:
+def grid_metadata(columns: int, rows: int) -> PngInfo:
     """The text entry "grid" of the PNG file of a grid: columns x rows."""
     entries = PngInfo()
     entries.add_text("grid", f"{columns}x{rows}")
     return entries
 
 
-def tiled(images: Sequence[Image.Image], columns: int) -> Image.Image:
+def tile_images(images: Sequence[Image.Image], columns: int) -> Image.Image:
     """Images of one size as one picture, RGBA on a checkerboard; a last row that is not full is left grey."""
-    tiles = torch.stack([torch.from_numpy(np.array(on_checkerboard(image))) for image in images])  # (N, H, W[, 3])
+    tiles = torch.stack(
+        [torch.from_numpy(np.array(composite_on_checkerboard(image))) for image in images]
+    )  # (N, H, W[, 3])
     height, width, rest = tiles.shape[1], tiles.shape[2], tiles.shape[3:]
     rows = -(-len(tiles) // columns)
     sheet = torch.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, *rest), GREY, dtype=torch.uint8)
@@ -215,26 +217,26 @@ def tiled(images: Sequence[Image.Image], columns: int) -> Image.Image:
     return Image.fromarray(sheet.numpy())
 
 
-def enlarged(pixels: Tensor, rows: int) -> Image.Image:
+def enlarge(pixels: Tensor, rows: int) -> Image.Image:
     """(C, H, W) uint8 as a Pillow image of about `rows` rows, by a whole factor; larger images stay as they are."""
-    image = picture(pixels)
+    image = to_pillow(pixels)
     factor = max(1, round(rows / image.height))
     how = Image.Resampling.LANCZOS if image.height < SMOOTH_BELOW else Image.Resampling.NEAREST
     return image.resize((image.width * factor, image.height * factor), how) if factor > 1 else image
 
 
-def scaled(pixels: Tensor, size: Size | None) -> Tensor:
+def resize_pixels(pixels: Tensor, size: Size | None) -> Tensor:
     """(C, H, W) uint8 at that size, colours of RGBA weighted by alpha; as it is without one."""
     if size is None:
         return pixels
     wanted = size.of(*pixels.shape[1:])
     if wanted == tuple(pixels.shape[1:]):
         return pixels
-    values = resized(in_bytes(pixels[None])[0].permute(1, 2, 0).numpy(), wanted)
-    return as_saved(to_unit(torch.from_numpy(values).permute(2, 0, 1)[None]))[0]
+    values = resize_array(to_premultiplied_bytes(pixels[None])[0].permute(1, 2, 0).numpy(), wanted)
+    return to_saved_pixels(to_unit(torch.from_numpy(values).permute(2, 0, 1)[None]))[0]
 
 
-def resized(values: NDArray[Any], size: tuple[int, int], smooth: bool = True) -> NDArray[Any]:
+def resize_array(values: NDArray[Any], size: tuple[int, int], smooth: bool = True) -> NDArray[Any]:
     """(H, W, C) uint8 or uint16 as (height, width, C) of the same type. Small images are enlarged by whole factors as in grids,
     all else is resized by Lanczos. smooth False: without new values, as class numbers need it."""
     rows, columns = values.shape[:2]
@@ -249,7 +251,7 @@ def resized(values: NDArray[Any], size: tuple[int, int], smooth: bool = True) ->
     return found if kind is np.uint8 else np.rint(found).clip(0, np.iinfo(values.dtype).max).astype(values.dtype)
 
 
-def smaller(height: int, width: int) -> tuple[str, str] | None:
+def suggest_half_size(height: int, width: int) -> tuple[str, str] | None:
     """(setting, what it saves) for images of half the height and width; None where they cannot be smaller."""
     half = max(8, height // 2), max(8, width // 2)
     if half == (height, width):
@@ -257,7 +259,7 @@ def smaller(height: int, width: int) -> tuple[str, str] | None:
     return f"data.size={half[0] if half[0] == half[1] else f'[{half[0]},{half[1]}]'}", "a quarter of the pixels"
 
 
-def refuse_huge(num: int, tile: tuple[int, int], path: Path, columns: int | None = None) -> None:
+def check_picture_size(num: int, tile: tuple[int, int], path: Path, columns: int | None = None) -> None:
     """UserError where a picture of so many samples, (height, width) pixels each, would have more than MOST_PIXELS."""
     columns = max(1, round(max(num, 1) ** 0.5)) if columns is None else columns
     height, width = -(-num // columns) * tile[0], columns * tile[1]
@@ -269,13 +271,13 @@ def refuse_huge(num: int, tile: tuple[int, int], path: Path, columns: int | None
         )
 
 
-def picture(pixels: Tensor) -> Image.Image:
+def to_pillow(pixels: Tensor) -> Image.Image:
     """(C, H, W) uint8, C 1, 3 or 4, as a Pillow image."""
     array = pixels.squeeze(0) if pixels.shape[0] == 1 else pixels.permute(1, 2, 0).contiguous()
     return Image.fromarray(array.numpy())
 
 
-def write(samples: Tensor, path: Path, size: Size | None = None, names: Sequence[str] = ()) -> list[Path]:
+def save_samples(samples: Tensor, path: Path, size: Size | None = None, names: Sequence[str] = ()) -> list[Path]:
     """Writes samples in [-1, 1]: one grid for a path that ends in .png/.jpg/.webp, all pixels as uint8 (N, H, W, C) for
     .npy, else a folder of numbered PNG files. Returns the paths written.
 
@@ -284,19 +286,19 @@ def write(samples: Tensor, path: Path, size: Size | None = None, names: Sequence
     suffix = path.suffix.lower()
     if suffix in PICTURES:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = as_saved(samples)
+        pixels = to_saved_pixels(samples)
         if len(pixels) == 1:
             if pixels.shape[1] == RGBA and suffix in (".jpg", ".jpeg"):
                 raise UserError(f"--out {path}: JPEG holds no transparency. Use .png or .webp.")
-            picture(scaled(pixels[0], size)).save(path)
+            to_pillow(resize_pixels(pixels[0], size)).save(path)
         else:
-            grid(samples, max(1, round(len(pixels) ** 0.5)), path, size)
+            save_grid(samples, max(1, round(len(pixels) ** 0.5)), path, size)
         return [path]
     if suffix == ".npy":
         if size is not None:
             raise UserError(f"--size: {path} holds the samples as they were made. Write pictures, .png or a folder.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, as_saved(samples).permute(0, 2, 3, 1).numpy())
+        np.save(path, to_saved_pixels(samples).permute(0, 2, 3, 1).numpy())
         return [path]
     if suffix:
         raise UserError(
@@ -304,6 +306,6 @@ def write(samples: Tensor, path: Path, size: Size | None = None, names: Sequence
         )
     path.mkdir(parents=True, exist_ok=True)
     paths = [path / name for name in numbered_names(len(samples), ".png", names)]
-    for target, pixels in zip(paths, as_saved(samples), strict=True):
-        picture(scaled(pixels, size)).save(target)
+    for target, pixels in zip(paths, to_saved_pixels(samples), strict=True):
+        to_pillow(resize_pixels(pixels, size)).save(target)
     return paths

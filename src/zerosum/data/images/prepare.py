@@ -1,6 +1,6 @@
-"""Makes the prepared cache of a source: decodes to a file, splits by content, writes the rows in their final order.
+"""Writes the prepared cache of a source: decodes to a file, splits by content, writes the rows in their final order.
 
-Needs memory for the names of the files and for the images under way, whatever the size of their pixels.
+The memory needed is that of the file names and of the images being decoded, whatever the size of the source.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from zerosum.errors import UserError
 from zerosum.store import flush_folder
 
 CHUNK_BYTES = 8 * 2**20
-Rows = npt.NDArray[np.int64]
+RowIndices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Task:
-    """What is to be decoded, and how. positions: of the members in the listing; the first num_train are for training.
+class DecodeTask:
+    """The files to decode and the settings. positions: of the members in the listing; the first num_train are for training.
 
-    num_wanted: members and failures together. failures: names of files that cannot be used, and why.
+    failures: names of files that cannot be used, with the error.
     """
 
     where: Path
@@ -49,82 +49,82 @@ class Task:
 
     @property
     def row_bytes(self) -> int:
-        """Size of a decoded image."""
+        """Size of a decoded image in bytes."""
         return self.channels * self.size[0] * self.size[1]
 
     def decode(self, store: Any, what: str) -> parallel_decode.DecodeSurvey:
-        """Hands every image to `store(position, pixels)`."""
+        """Decodes every image and calls `store(position, pixels)`."""
         progress = parallel_decode.DecodeProgress(f"{self.where}: {what}", len(self.members))
         return parallel_decode.decode_all(self.members, self.channels, self.size, self.options, store, progress)
 
-    def kept(self, survey: parallel_decode.DecodeSurvey) -> tuple[Rows, tuple[str, ...]]:
-        """The members that were decoded, and the note on others. Raises UserError where these may not be left out, and where a
-        transparency is to be kept that no image has."""
+    def kept(self, survey: parallel_decode.DecodeSurvey) -> tuple[RowIndices, tuple[str, ...]]:
+        """The indices of the decoded members, and a note on the others. Raises UserError if these may not be left out, and for
+        alpha = keep if no image has transparency."""
         failures = self.failures | {self.members[i].name: error for i, error in survey.failures.items()}
         notes = parallel_decode.check_failures(
             failures, len(self.members) + len(self.failures), self.options, self.where
         )
         if self.options.alpha == "keep" and not survey.transparent:
-            raise loaded.opaque(self.where)
+            raise loaded.no_transparency_error(self.where)
         kept = np.array([i for i in range(len(self.members)) if i not in survey.failures], dtype=np.int64)
         if (kept < self.num_train).sum() < 2:
             raise UserError(f"{self.where}: fewer than 2 usable training images; a training set needs at least 2.")
         return kept, notes
 
 
-def prepare(place: Path, task: Task, listing_print: str) -> cache.PreparedFile | None:
-    """The prepared images of a task, made now or by another process meanwhile; None where the cache cannot be written.
+def prepare(folder: Path, task: DecodeTask, listing_print: str) -> cache.PreparedFile | None:
+    """The prepared images of a task, written now or meanwhile by another process; None if the cache cannot be written.
 
-    Nothing but a whole folder ever bears the name `place`. Raises UserError for unusable images and for a full disk.
+    The folder `folder` exists only when it is complete. Raises UserError for unusable images and for a full disk.
     """
     try:
-        with cache.locked(place):
-            found, _ = cache.find(place, listing_print)
+        with cache.lock_folder(folder):
+            found, _ = cache.find_prepared(folder, listing_print)
             if found is not None:
                 return found
-            aside = place.with_name(f".{place.name}.{os.getpid()}.part")
-            for left_over in place.parent.glob(f".{place.name}.*.part"):  # by a process that was killed
-                shutil.rmtree(left_over, ignore_errors=True)
+            temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+            for leftover in folder.parent.glob(f".{folder.name}.*.part"):  # left by a killed process
+                shutil.rmtree(leftover, ignore_errors=True)
             try:
-                aside.mkdir()
-                _enough_room(place, task)
-                _make(aside, place, task, listing_print)
-                _put(aside, place)
+                temporary.mkdir()
+                _check_disk_space(folder, task)
+                _write_folder(temporary, folder, task, listing_print)
+                _move_into_place(temporary, folder)
             finally:
-                shutil.rmtree(aside, ignore_errors=True)
-            return cache.find(place, listing_print)[0]
+                shutil.rmtree(temporary, ignore_errors=True)
+            return cache.find_prepared(folder, listing_print)[0]
     except OSError as error:
-        parallel_decode.print_status(
-            f"{task.where}: the decoded images cannot be kept in {place.parent} ({error.strerror or error}), so they are "
+        parallel_decode.log(
+            f"{task.where}: the decoded images cannot be kept in {folder.parent} ({error.strerror or error}), so they are "
             "read into memory. Name another folder with ZEROSUM_CACHE."
         )
         return None
 
 
-def _enough_room(place: Path, task: Task) -> None:
-    needed, free = 2 * len(task.members) * task.row_bytes, shutil.disk_usage(place.parent).free
+def _check_disk_space(folder: Path, task: DecodeTask) -> None:
+    needed, free = 2 * len(task.members) * task.row_bytes, shutil.disk_usage(folder.parent).free
     if needed > free and needed <= 2 * loaded.MAX_BYTES:
         raise OSError(errno.ENOSPC, f"{needed / 2**20:,.0f} MiB are needed, {free / 2**20:,.0f} MiB free")
     if needed > free:
         raise UserError(
-            f"{task.where}: preparing {len(task.members):,} images takes {needed / 2**30:.1f} GiB in {place.parent}, where "
+            f"{task.where}: preparing {len(task.members):,} images takes {needed / 2**30:.1f} GiB in {folder.parent}, where "
             f"{free / 2**30:.1f} GiB are free. Name another folder with ZEROSUM_CACHE, give a smaller data.size, or fewer "
             "images with data.max_images."
         )
 
 
-def _put(aside: Path, place: Path) -> None:
-    """Gives the folder its name; what bore it before is moved away whole."""
-    former = place.with_name(f".{place.name}.former.part")
-    if place.exists():
-        os.replace(place, former)
-    os.replace(aside, place)
-    flush_folder(place.parent)
-    shutil.rmtree(former, ignore_errors=True)
+def _move_into_place(temporary: Path, folder: Path) -> None:
+    """Renames the temporary folder to its final name; a previous folder of this name is moved away first."""
+    previous = folder.with_name(f".{folder.name}.previous.part")
+    if folder.exists():
+        os.replace(folder, previous)
+    os.replace(temporary, folder)
+    flush_folder(folder.parent)
+    shutil.rmtree(previous, ignore_errors=True)
 
 
-def _make(aside: Path, place: Path, task: Task, listing_print: str) -> None:
-    with _Scratch(aside / "decoded", task) as scratch:
+def _write_folder(temporary: Path, folder: Path, task: DecodeTask, listing_print: str) -> None:
+    with _ScratchFile(temporary / "decoded", task) as scratch:
         survey = task.decode(scratch.store, "preparing")
         kept, skipped = task.kept(survey)
         grey = task.options.channels is None and task.channels == 3 and bool(scratch.grey[kept].all())
@@ -134,37 +134,37 @@ def _make(aside: Path, place: Path, task: Task, listing_print: str) -> None:
         positions = np.array(task.positions, dtype=np.int64)[rows]
         labels = task.plan.labels(positions[: len(parts["train"])]) if task.options.uses_labels else None
         shape = Shape(channels, *task.size, 0 if labels is None else len(task.plan.class_names))
-        written = _write(aside / cache.PIXELS, scratch.read(rows, channels), len(rows), shape, len(parts["train"]))
-        print_ = fingerprint(len(parts["train"]), shape, written, labels)
+        written = _write(temporary / cache.PIXELS, scratch.read(rows, channels), len(rows), shape, len(parts["train"]))
+        train_fingerprint = fingerprint(len(parts["train"]), shape, written, labels)
         seconds = scratch.seconds
-    np.save(aside / cache.ORDER, positions, allow_pickle=False)
+    np.save(temporary / cache.ORDER, positions, allow_pickle=False)
     done = parallel_decode.survey_notes(survey, task.channels, task.size, task.options)
     about = {
         "rule": cache.options_key(task.where, task.options),
         "shape": [len(rows), channels, *task.size],
         "parts": {part: len(parts[part]) for part in cache.PARTS},
-        "fingerprint": print_,
+        "fingerprint": train_fingerprint,
         "seconds": round(seconds, 3),
     }
     kept_in = (
         f"{len(rows):,} decoded images ({len(rows) * task.row_bytes * channels / task.channels / 2**20:,.0f} MiB) are kept in "
-        f"{place}; they were made in {seconds:,.0f} s ({len(rows) / seconds:,.0f} images/s)."
+        f"{folder}; they were made in {seconds:,.0f} s ({len(rows) / seconds:,.0f} images/s)."
     )
-    all_notes = (*task.notes, *(parallel_decode.without_colour(done) if grey else done), *skipped, *notes, kept_in)
-    cache.describe(aside, listing_print, about | {"notes": all_notes})
+    told = (*task.notes, *(parallel_decode.grey_notes(done) if grey else done), *skipped, *notes, kept_in)
+    cache.write_manifest(temporary, listing_print, about | {"notes": told})
 
 
-class _Scratch:
-    """Decoded rows in the order of the listing, in a file, and the digests by which they are split."""
+class _ScratchFile:
+    """Decoded rows in a file, in the order of the listing, and the digests by which they are split."""
 
-    def __init__(self, path: Path, task: Task) -> None:
+    def __init__(self, path: Path, task: DecodeTask) -> None:
         self.path, self.task = path, task
         num = len(task.members)
         self.digests = np.zeros((num, 32), np.uint8)
         self.grey_digests = np.zeros((num, 32), np.uint8)
         self.grey = np.zeros(num, np.bool_)
 
-    def __enter__(self) -> _Scratch:
+    def __enter__(self) -> _ScratchFile:
         self.begun = time.monotonic()
         self.file = self.path.open("w+b", buffering=0)
         return self
@@ -175,11 +175,11 @@ class _Scratch:
 
     @property
     def seconds(self) -> float:
-        """Since the beginning."""
+        """Time since the start, at least 0.001."""
         return max(1e-3, time.monotonic() - self.begun)
 
     def store(self, position: int, pixels: Pixels) -> None:
-        """Writes one image; several threads may."""
+        """Writes one image; may be called from several threads."""
         row, mirrored = np.ascontiguousarray(pixels), self.task.options.flip
         begin, room = position * row.nbytes, row.data.cast("B")
         while room:
@@ -190,8 +190,8 @@ class _Scratch:
             self.grey[position] = True
             self.grey_digests[position] = np.frombuffer(loaded.digest(row[:1], mirrored), np.uint8)
 
-    def read(self, rows: Rows, channels: int) -> Iterator[Pixels]:
-        """The rows in this order, a few at a time, with all their channels or the first alone."""
+    def read(self, rows: RowIndices, channels: int) -> Iterator[Pixels]:
+        """Yields the rows in this order, a few at a time, with all channels or only the first."""
         size, shape = self.task.row_bytes, (self.task.channels, *self.task.size)
         step = max(1, CHUNK_BYTES // size)
         for start in range(0, len(rows), step):
@@ -201,8 +201,10 @@ class _Scratch:
             yield np.ascontiguousarray(pixels[:, :channels])
 
 
-def _split(kept: Rows, task: Task, digests: npt.NDArray[np.uint8]) -> tuple[dict[str, Rows], tuple[str, ...]]:
-    """Members by part, as `loaded.hold_out` and `loaded.set_apart` choose them, and the notes on it."""
+def _split(
+    kept: RowIndices, task: DecodeTask, digests: npt.NDArray[np.uint8]
+) -> tuple[dict[str, RowIndices], tuple[str, ...]]:
+    """Members by part, as `loaded.hold_out` and `loaded.split_validation` choose them, and the notes."""
     train, heldout = kept[kept < task.num_train], kept[kept >= task.num_train]
     validation, notes = train[:0], []
     if not len(heldout) and task.options.heldout and len(train) >= loaded.MIN_TO_SPLIT:
@@ -222,7 +224,7 @@ def _split(kept: Rows, task: Task, digests: npt.NDArray[np.uint8]) -> tuple[dict
 
 
 def _write(path: Path, pieces: Iterable[Pixels], num: int, shape: Shape, num_train: int) -> Iterator[Pixels]:
-    """Writes an .npy file piece by piece, and hands on those rows that are for training."""
+    """Writes an .npy file chunk by chunk, and yields the training rows."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (num, shape.channels, shape.height, shape.width)}
     with path.open("wb") as file:
         npy.write_array_header_1_0(file, header)

@@ -1,6 +1,6 @@
 """Images in tar shards, read in place: WebDataset's layout (key.jpg, key.cls, key.json) or a folder that was packed.
 
-Only headers are walked through; the bytes of an image are read when it is wanted. Nothing is ever unpacked.
+Only the headers are scanned; the bytes of an image are read when it is used. Nothing is unpacked to disk.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from zerosum.data.images.listing import (
     TRAIN,
     Listing,
     Member,
+    common_prefix_length,
     ending_of,
-    hidden,
+    is_hidden,
     is_image_name,
-    natural,
+    natural_key,
     refuse_outside,
-    slashed,
-    wrapping,
+    with_forward_slashes,
 )
 from zerosum.data.images.loaded import AttributeTable
-from zerosum.data.opening import decoding, regular
+from zerosum.data.opening import check_regular, decoding
 from zerosum.errors import Damaged, UserError
 from zerosum.jsonfile import parse_json
 
@@ -45,8 +45,8 @@ _BLOCK = 512
 
 
 @dataclass
-class _Side:
-    """What lies beside an image under its key: text of .cls, bytes of .json."""
+class _SideFiles:
+    """The files stored with an image under its key: the label of .cls or .json, and the attributes of .json."""
 
     label: str | None = None
     numbers: dict[str, float] | None = None
@@ -56,7 +56,7 @@ class _Side:
 class _Found:
     images: list[Member] = field(default_factory=list)
     keys: list[tuple[str, str]] = field(default_factory=list)
-    sides: dict[tuple[str, str], _Side] = field(default_factory=dict)
+    side_files: dict[tuple[str, str], _SideFiles] = field(default_factory=dict)
     table: Callable[[], AttributeTable] | None = None
     others: Counter[str] = field(default_factory=Counter)
     num_links: int = 0
@@ -70,30 +70,30 @@ def is_shard(path: Path) -> bool:
 def shards_in(folder: Path) -> list[Path]:
     """The tar archives under a folder, in natural order."""
     found = [path for path in folder.rglob("*") if is_shard(path) and path.is_file()]
-    return sorted(found, key=lambda path: natural(path.relative_to(folder).as_posix()))
+    return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
 
 
 def list_shards(shards: Sequence[Path], where: Path) -> Listing:
-    """Every image of the shards together, in natural order of their paths; labels and attributes from beside them.
+    """Every image of all shards, in natural order of their paths, with the labels and attributes stored with them.
 
     Shards named train-* and val-* (or test-*), or in folders of these names, make a split. Links, devices and sparse files
-    are passed over. Raises UserError for compressed shards, damaged headers, names that leave the archive.
+    are skipped. Raises UserError for compressed shards, damaged headers, and names that leave the archive.
     """
-    found, tops = _Found(), _tops(shards, where)
-    for shard, top in zip(shards, tops, strict=True):
-        _walk(shard, top, found)
-    cut = wrapping([member.name for member in found.images])
-    order = sorted(range(len(found.images)), key=lambda i: natural(found.images[i].name))
+    found, prefixes = _Found(), _split_prefixes(shards, where)
+    for shard, prefix in zip(shards, prefixes, strict=True):
+        _scan_shard(shard, prefix, found)
+    cut = common_prefix_length([member.name for member in found.images])
+    order = sorted(range(len(found.images)), key=lambda i: natural_key(found.images[i].name))
     members = tuple(_renamed(found.images[i], cut) for i in order)
-    sides = [found.sides.get(found.keys[i], _Side()) for i in order]
-    labels, label_notes = _labels(sides, members)
-    links = f"{found.num_links} link(s), device(s) or sparse file(s) were passed over."
+    side_files = [found.side_files.get(found.keys[i], _SideFiles()) for i in order]
+    labels, told = _labels(side_files, members)
+    links = f"{found.num_links} link(s), device(s) or sparse file(s) were skipped."
     return Listing(
         members,
         found.others,
-        table=found.table or _table(sides, members, where),
+        table=found.table or _table(side_files, members, where),
         labels=labels,
-        label_notes=(*label_notes, *([links] if found.num_links else [])),
+        extra_notes=(*told, *([links] if found.num_links else [])),
     )
 
 
@@ -102,9 +102,9 @@ def holds_images(path: Path) -> bool:
     return any(info.isreg() and is_image_name(info.name) for info in itertools.islice(_members(path), 1000))
 
 
-def _tops(shards: Sequence[Path], where: Path) -> list[str]:
-    """train, val ... for each shard where the names of some say so, by the folder they lie in or by how they begin; else nothing.
-    What other shards begin with makes them neither."""
+def _split_prefixes(shards: Sequence[Path], where: Path) -> list[str]:
+    """A prefix (train/, val/ ...) for each shard if the names of the shards, or of their folders, state a split; else empty.
+    Shards with other names get the prefix of their own name, which is in no part of the split."""
     for words in (
         [PurePosixPath(shard.relative_to(where)).parts[0].lower() if shard != where else "" for shard in shards],
         [re.split(r"[-_.0-9]", shard.name.lower())[0] for shard in shards],
@@ -114,12 +114,12 @@ def _tops(shards: Sequence[Path], where: Path) -> list[str]:
     return [""] * len(shards)
 
 
-def _walk(shard: Path, top: str, found: _Found) -> None:
+def _scan_shard(shard: Path, prefix: str, found: _Found) -> None:
     stamp = shard.stat().st_mtime_ns
     for info in _members(shard):
         refuse_outside(info.name, shard)
-        name = slashed(info.name.removeprefix("./"))
-        if hidden(name) or info.isdir():
+        name = with_forward_slashes(info.name.removeprefix("./"))
+        if is_hidden(name) or info.isdir():
             continue
         if not info.isreg() or info.issparse():
             found.num_links += 1
@@ -131,20 +131,20 @@ def _walk(shard: Path, top: str, found: _Found) -> None:
         if is_image_name(name):
             if info.size > MAX_MEMBER_BYTES:
                 raise UserError(f"{shard}: member {name!r} has {info.size} bytes, beyond {MAX_MEMBER_BYTES}.")
-            found.images.append(Member(top + name, place, info.size, stamp))
+            found.images.append(Member(prefix + name, place, info.size, stamp))
             found.keys.append(key)
         elif suffix in ("cls", "json") and info.size <= MAX_SIDE_BYTES:
-            _note_side(found.sides.setdefault(key, _Side()), suffix, place().read(), f"{shard}[{name}]")
+            _read_side_file(found.side_files.setdefault(key, _SideFiles()), suffix, place().read(), f"{shard}[{name}]")
         elif last == attributes.FILE and info.size <= attributes.MAX_BYTES:
-            found.table = functools.partial(_csv, place, f"{shard}[{name}]")
+            found.table = functools.partial(_read_csv, place, f"{shard}[{name}]")
         else:
             found.others[ending_of(name)] += 1
 
 
-def _note_side(side: _Side, suffix: str, data: bytes, where: str) -> None:
+def _read_side_file(files: _SideFiles, suffix: str, data: bytes, where: str) -> None:
     try:
         if suffix == "cls":
-            side.label = data.decode().strip() or None
+            files.label = data.decode().strip() or None
             return
         values = parse_json(data, where)
     except Damaged as error:
@@ -155,44 +155,46 @@ def _note_side(side: _Side, suffix: str, data: bytes, where: str) -> None:
         return
     label, numbers = values.get("label"), values.get("attributes")
     if isinstance(label, str | int) and not isinstance(label, bool):
-        side.label = str(label) if side.label is None else side.label
+        files.label = str(label) if files.label is None else files.label
     if numbers is not None:
-        side.numbers = _as_numbers(numbers, where)
+        files.numbers = _parse_attributes(numbers, where)
 
 
-def _as_numbers(values: Any, where: str) -> dict[str, float]:
+def _parse_attributes(values: Any, where: str) -> dict[str, float]:
     try:
         return {str(name): float(value) for name, value in values.items()}
     except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f'{where}: "attributes" must be an object of numbers, such as {{"age": 31}}.') from error
 
 
-def _labels(sides: Sequence[_Side], members: Sequence[Member]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    given = [side.label for side in sides]
-    known = [label for label in given if label is not None]
-    if len(known) == len(given):
-        return tuple(known), ()
-    if not known:
+def _labels(side_files: Sequence[_SideFiles], members: Sequence[Member]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    labels = [files.label for files in side_files]
+    present = [label for label in labels if label is not None]
+    if len(present) == len(labels):
+        return tuple(present), ()
+    if not present:
         return (), ()
-    first = members[given.index(None)].name
-    return (), (f"{len(given) - len(known)} image(s) have no label (the first is {first}), so labels are not used.",)
+    first = members[labels.index(None)].name
+    return (), (f"{len(labels) - len(present)} image(s) have no label (the first is {first}), so labels are not used.",)
 
 
-def _table(sides: Sequence[_Side], members: Sequence[Member], where: Path) -> Callable[[], AttributeTable] | None:
-    if not any(side.numbers for side in sides):
+def _table(
+    side_files: Sequence[_SideFiles], members: Sequence[Member], where: Path
+) -> Callable[[], AttributeTable] | None:
+    if not any(files.numbers for files in side_files):
         return None
-    columns = tuple(sorted({name for side in sides for name in side.numbers or ()}))
+    columns = tuple(sorted({name for files in side_files for name in files.numbers or ()}))
     rows = {}
-    for side, member in zip(sides, members, strict=True):
-        numbers = side.numbers or {}
-        lacking = [column for column in columns if column not in numbers]
-        if lacking:
-            raise UserError(f"{where}: {member.name} has no attribute {lacking[0]!r} in its .json; others have.")
+    for files, member in zip(side_files, members, strict=True):
+        numbers = files.numbers or {}
+        missing = [column for column in columns if column not in numbers]
+        if missing:
+            raise UserError(f"{where}: {member.name} has no attribute {missing[0]!r} in its .json; others have.")
         rows[member.name] = tuple(numbers[column] for column in columns)
     return lambda: AttributeTable(columns, rows, str(where))
 
 
-def _csv(place: Callable[[], BinaryIO], where: str) -> AttributeTable:
+def _read_csv(place: Callable[[], BinaryIO], where: str) -> AttributeTable:
     return attributes.parse(place().read(), where)
 
 
@@ -209,8 +211,8 @@ def _read(shard: Path, offset: int, size: int) -> BinaryIO:
 # --- headers
 
 
-class _Forward(io.BufferedReader):
-    """A file that is walked through forwards in small reads: a crafted header can neither fill the memory nor loop."""
+class _ForwardReader(io.BufferedReader):
+    """A file that is read forwards in small pieces: a crafted header can neither fill the memory nor cause a loop."""
 
     def read(self, size: int | None = -1) -> bytes:
         if size is None or not 0 <= size <= MAX_HEADER_BYTES:
@@ -219,16 +221,16 @@ class _Forward(io.BufferedReader):
 
 
 def _members(shard: Path) -> Iterator[tarfile.TarInfo]:
-    """The headers of a shard, one after another, none kept. Raises UserError for what is not a whole plain tar archive."""
+    """Yields the headers of a shard and keeps none. Raises UserError for files that are not complete plain tar archives."""
     if shard.name.lower().endswith(PACKED):
         raise UserError(
             f"{shard}: compressed shards cannot be read in place. Images are compressed already: unpack it once to a plain "
             ".tar (gunzip, unxz or zstd -d)."
         )
-    total = regular(shard).st_size
+    total = check_regular(shard).st_size
     with (
         decoding(shard, "a tar archive"),
-        _Forward(io.FileIO(shard)) as file,
+        _ForwardReader(io.FileIO(shard)) as file,
         tarfile.open(fileobj=file, mode="r:") as archive,
     ):
         end = 0
@@ -238,8 +240,8 @@ def _members(shard: Path) -> Iterator[tarfile.TarInfo]:
             end = info.offset_data + (0 if info.issparse() or not info.isreg() else info.size)
             if end > total:
                 raise tarfile.ReadError(f"{info.name} ends at byte {end} of {total}")
-            archive.members = []  # type: ignore[attr-defined]  # else the archive keeps every header it has seen
+            archive.members = []  # type: ignore[attr-defined]  # otherwise the archive keeps every header
             yield info
         file.seek(archive.offset)
         if file.read(_BLOCK).strip(b"\0"):
-            raise tarfile.ReadError(f"what stands at byte {archive.offset} is no header")
+            raise tarfile.ReadError(f"the bytes at {archive.offset} are not a header")

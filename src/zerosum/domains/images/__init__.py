@@ -193,7 +193,7 @@ def _extra_metrics(recipe: Recipe, loop: TrainingLoop, fakes: Tensor) -> Sequenc
     if isinstance(augment, augments.BackgroundAugment) and augment.augment:
         augment, fakes = (
             augment.augment,
-            pictures.on_background(pictures.limit_to_alpha(fakes.clamp(-1, 1)), source.background),
+            pictures.composite_on(pictures.limit_to_alpha(fakes.clamp(-1, 1)), source.background),
         )
     return augmentation_leak.records(
         source.seen, augment, fakes, recipe.seed, strength=strength, name=recipe.augment.kind
@@ -246,7 +246,7 @@ def _tile(info: DatasetInfo, options: WriteOptions) -> tuple[int, int]:
 
 
 def _write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()) -> list[Path]:
-    return pictures.write(samples, path, picture_size(options), options.names)
+    return pictures.save_samples(samples, path, picture_size(options), options.names)
 
 
 DOMAIN = Domain(
@@ -263,7 +263,7 @@ DOMAIN = Domain(
         paths=("attributes",),
         arrays="(N, H, W), (N, H, W, C) or (N, C, H, W), C = 1, 3 or 4: images; in an .npz named 'images'",
         read_like=_read_like,
-        smaller=lambda info: pictures.smaller(info.sample.axes["height"], info.sample.axes["width"]),
+        smaller=lambda info: pictures.suggest_half_size(info.sample.axes["height"], info.sample.axes["width"]),
     ),
     game=Games(
         build=_game,
@@ -284,12 +284,14 @@ DOMAIN = Domain(
         historic=lambda evaluator, sample: evaluator.historic(sample(evaluator.num_historic)),
     ),
     media=Media(
-        preview=lambda samples, path, context: pictures.grid(samples, context.columns, path, picture_size(context)),
+        preview=lambda samples, path, context: pictures.save_grid(
+            samples, context.columns, path, picture_size(context)
+        ),
         write=_write,
         read=_read,
         postprocess=_postprocess,
         tile=_tile,
-        film=film.film,
+        film=film.save_film,
         sample_options=(SIZE,),
         pixels=True,
         similarity=_similarity,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zerosum.domain import Baseline
-from zerosum.domains.images.data import ImageSource, in_bytes, to_unit
+from zerosum.domains.images.data import ImageSource, to_premultiplied_bytes, to_unit
 from zerosum.errors import UserError
 from zerosum.metrics.baselines import chosen, classical
 
@@ -156,7 +156,7 @@ class RasterBaseline:
 def baselines(source: ImageSource) -> dict[str, Callable[[], Baseline]]:
     """Models of the training images: of all, or of a random choice of at most 2**24 values. Labels are not used."""
     shape = (source.shape.channels, source.shape.height, source.shape.width)
-    pixels = in_bytes(source.train.pixels[chosen(len(source.train), math.prod(shape))].cpu())
+    pixels = to_premultiplied_bytes(source.train.pixels[chosen(len(source.train), math.prod(shape))].cpu())
     fits = classical(to_unit(pixels).flatten(1), len(source.train))
     of_rows = {name: functools.partial(_of_rows, fit, shape) for name, fit in fits.items()}
     return {**of_rows, "markov": functools.partial(_raster, pixels, len(source.train))}

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zerosum.data.images import attributes as tables
 from zerosum.data.images import named_datasets
-from zerosum.data.images.attributes import Attributes
+from zerosum.data.images.attributes import StandardisedAttributes
 from zerosum.data.images.files import BadImageError, decode
 from zerosum.data.images.loaded import (
     RGBA,
@@ -28,12 +28,19 @@ from zerosum.data.images.loaded import (
     Shape,
     fingerprint,
     hold_out,
-    opaque,
-    set_apart,
+    no_transparency_error,
+    split_validation,
 )
 from zerosum.data.images.paths import can_open, open_path
-from zerosum.data.images.pictures import as_played, as_saved, in_bytes, pixels_on_background, to_pixels, to_unit
-from zerosum.data.opening import opened, path_of
+from zerosum.data.images.pictures import (
+    pixels_on_background,
+    to_network_input,
+    to_pixels,
+    to_premultiplied_bytes,
+    to_saved_pixels,
+    to_unit,
+)
+from zerosum.data.opening import expand_path, open_regular
 from zerosum.data.sources import SourceInfo
 from zerosum.engine.game import Batch
 from zerosum.errors import UserError
@@ -43,14 +50,14 @@ __all__ = [
     "ImageSource",
     "Images",
     "Shape",
-    "as_played",
-    "as_saved",
     "can_open",
-    "in_bytes",
     "open_images",
     "open_source",
     "sources",
+    "to_network_input",
     "to_pixels",
+    "to_premultiplied_bytes",
+    "to_saved_pixels",
     "to_unit",
 ]
 
@@ -130,7 +137,7 @@ class ImageSource:
         num, condition = len(self.train), self.train.condition
         wanted = indices.to(self.train.pixels.device)
         rows = wanted % num if self.flip else wanted
-        data = as_played(self.train.pixels.index_select(0, rows).to(self.device))
+        data = to_network_input(self.train.pixels.index_select(0, rows).to(self.device))
         if self.flip:
             data = torch.where((wanted >= num).to(data.device).view(-1, 1, 1, 1), data.flip(3), data)
         return Batch(data, None if condition is None else condition.index_select(0, rows).to(self.device))
@@ -176,7 +183,7 @@ def open_images(
     A name wins over a folder of the same name; './name' is the folder. allow_download: whether missing files of a named source
     may be fetched. data_root: the folder in which they are looked for and kept.
     """
-    name = named_datasets.canonical(where)
+    name = named_datasets.canonical_name(where)
     if name is None:
         raw = open_path(where, options)
     else:
@@ -196,13 +203,13 @@ def read_images(paths: Sequence[Path], shape: Shape, crop: Crop = "centre", back
     rows = []
     for path in paths:
         try:
-            with opened(path) as stream:
+            with open_regular(path) as stream:
                 rows.append(decode(stream, shape.channels, (shape.height, shape.width), crop, background).pixels)
         except BadImageError as error:
             raise UserError(f"{path}: {error}") from None
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    return as_played(torch.stack([torch.tensor(row) for row in rows]))
+    return to_network_input(torch.stack([torch.tensor(row) for row in rows]))
 
 
 def _split(raw: LoadedImages, options: ImageOptions) -> LoadedImages:
@@ -213,12 +220,12 @@ def _split(raw: LoadedImages, options: ImageOptions) -> LoadedImages:
         raw = raw.unlabelled()
     if raw.heldout is None:
         raw = hold_out(raw, options.heldout, options.flip)
-    return set_apart(raw, options.validation, options.flip)
+    return split_validation(raw, options.validation, options.flip)
 
 
 def _finish(raw: LoadedImages, options: ImageOptions) -> ImageSource:
     if options.alpha == "keep" and raw.train.pixels.shape[1] != RGBA:
-        raise opaque(raw.name)
+        raise no_transparency_error(raw.name)
     given = _attributes(raw, options)
     labels = raw.train.labels
     channels, height, width = raw.train.pixels.shape[1:]
@@ -244,11 +251,11 @@ def _finish(raw: LoadedImages, options: ImageOptions) -> ImageSource:
     )
 
 
-def _attributes(raw: LoadedImages, options: ImageOptions) -> Attributes | None:
-    table = tables.read(path_of(options.attributes)) if isinstance(options.attributes, str) else raw.table
+def _attributes(raw: LoadedImages, options: ImageOptions) -> StandardisedAttributes | None:
+    table = tables.read(expand_path(options.attributes)) if isinstance(options.attributes, str) else raw.table
     if table is None and options.attributes is True:
         raise UserError(f"{raw.name}: attributes = true, and there is no {tables.FILE} beside the images.")
-    return None if table is None else tables.standardised(raw, table)
+    return None if table is None else tables.standardise(raw, table)
 
 
 def _images(part: Part, attributes: tables.Values | None) -> Images:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from zerosum.data.images.loaded import RGBA
-from zerosum.data.images.pictures import limit_to_alpha, on_background, pixels_on_background
+from zerosum.data.images.pictures import composite_on, limit_to_alpha, pixels_on_background
 from zerosum.domain import QuickMetrics
 from zerosum.domain.contract import EvalOptions, stage
 from zerosum.domains.images import controls, measures, parzen_2014, stacked
-from zerosum.domains.images.data import ImageSource, as_played, as_saved
+from zerosum.domains.images.data import ImageSource, to_network_input, to_saved_pixels
 from zerosum.domains.images.features import RealFeatures, prepare, some
 from zerosum.domains.images.measures import FEWEST, EvalContext, Judge, common_protocol
 from zerosum.errors import UserError
@@ -194,8 +194,8 @@ class PixelEvaluator:
 
     def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: UnitJudge | None) -> Sequence[Record]:
         """All measures of (N, C, H, W) samples in [-1, 1]."""
-        wrapped = None if judge is None else lambda pixels, condition: judge(as_played(pixels), condition)
-        return self.inner.evaluate(as_saved(fakes), labels, wrapped)
+        wrapped = None if judge is None else lambda pixels, condition: judge(to_network_input(pixels), condition)
+        return self.inner.evaluate(to_saved_pixels(fakes), labels, wrapped)
 
     @property
     def num_historic(self) -> int:
@@ -206,7 +206,7 @@ class PixelEvaluator:
         """The scores of 2014 for (N, C, H, W) samples in [-1, 1], which are not rounded to 8 bits for it."""
         source = self.inner.source
         if source.shape.channels == RGBA:
-            fakes = on_background(limit_to_alpha(fakes.clamp(-1, 1)), source.background)
+            fakes = composite_on(limit_to_alpha(fakes.clamp(-1, 1)), source.background)
         return parzen_2014.records(source.seen, (fakes + 1) / 2, self.inner.seed)
 
     def prepare(self, log: Callable[[str], None]) -> None:
@@ -217,7 +217,7 @@ class PixelEvaluator:
 
     def quick(self, fakes: Tensor) -> QuickMetrics:
         """Health numbers: diversity and contrast as shares of the reals', classes found where the classifier is at hand."""
-        pixels = as_saved(fakes)
+        pixels = to_saved_pixels(fakes)
         contrast = float(self.inner.shown(pixels).float().flatten(1).std(1).mean()) / max(1e-6, self._real_contrast)
         if not self._at_once:
             spread = diversity(extract(self._extractor, self.inner.shown(pixels[:256])))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from zerosum.data.opening import is_regular, path_of
+from zerosum.data.opening import expand_path, is_regular
 from zerosum.domain.contract import EvalOptions
 from zerosum.domains.images.inception import NAME, SHA256, SIDE, load_inception, weights_file
 from zerosum.errors import UserError, known_as
@@ -95,7 +95,7 @@ def make_from_file(source: ImageSource, options: EvalOptions, cache_dir: Path | 
 
     UserError unless `options.trust`, and when the file is no such network.
     """
-    path = path_of(options.extractor.partition(":")[2])
+    path = expand_path(choice.extractor.partition(":")[2])
     if not is_regular(path):
         raise UserError(f"--extractor file:PATH: there is no file {str(path)!r}.")
     if not options.trust:

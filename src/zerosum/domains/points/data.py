@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zerosum import domain
 from zerosum.data import coordinates
-from zerosum.data.opening import path_of
+from zerosum.data.opening import expand_path
 from zerosum.data.sources import SourceInfo
 from zerosum.domain import DatasetInfo, SampleInfo, kit
 from zerosum.domains.points import builtin_sources, files
@@ -86,7 +86,7 @@ def _open_path(
 ) -> CloudSource:  # fmt: skip
     """The shapes at a path, see files.load."""
     _check(points, heldout)
-    path = path_of(where)
+    path = expand_path(where)
     if not os.path.exists(path):
         raise UserError(
             f"{where!r}: no named source of shapes and no such path. {nearest(where, builtin_sources.SOURCES)}"

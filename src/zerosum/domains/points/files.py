@@ -13,9 +13,9 @@ from typing import NoReturn
 import numpy as np
 
 from zerosum.data import numpy_files
-from zerosum.data.images.listing import HELDOUT, MOST_STRAY, TRAIN
+from zerosum.data.images.listing import HELDOUT, MAX_STRAY, TRAIN
 from zerosum.data.numpy_files import Arrays, Header
-from zerosum.data.opening import is_regular, path_of
+from zerosum.data.opening import expand_path, is_regular
 from zerosum.domains.points import formats
 from zerosum.domains.points.formats import Array
 from zerosum.errors import UserError
@@ -81,13 +81,13 @@ class FileNotes:
 
 def can_open(where: str) -> bool:
     """Whether a path holds meshes or clouds. Reads names and headers only, never raises."""
-    path = path_of(where)
+    path = expand_path(where)
     try:
         if path.is_dir():
             return bool(where) and _holds_shapes(path)
         suffix = path.suffix.lower()
         if suffix in ARRAYS and is_regular(path):
-            return any(map(_is_clouds, numpy_files.headers(path).values()))
+            return any(map(_is_clouds, numpy_files.read_headers(path).values()))
         return suffix in SINGLE and is_regular(path)
     except (OSError, UserError):
         return False
@@ -100,7 +100,7 @@ def looks_like(path: Path) -> bool:
         if path.is_dir():
             return any(file.suffix.lower() in UNSUPPORTED for file in path.iterdir())
         suffix = path.suffix.lower()
-        return suffix in UNSUPPORTED or (suffix in ARRAYS and any(map(_is_cloud, numpy_files.headers(path).values())))
+        return suffix in UNREAD or (suffix in ARRAYS and any(map(_is_cloud, numpy_files.read_headers(path).values())))
     except (OSError, UserError):
         return False
 
@@ -122,7 +122,7 @@ def _holds_shapes(folder: Path) -> bool:
 
 def _holds_cloud(path: Path) -> bool:
     try:
-        return any(map(_is_cloud, numpy_files.headers(path).values()))
+        return any(map(_is_cloud, numpy_files.read_headers(path).values()))
     except UserError:
         return False
 
@@ -143,9 +143,9 @@ def load(path: Path, num_points: int, seed: int) -> Shapes:
         return _read_folder(path, num_points, seed)
     suffix = path.suffix.lower()
     if suffix in ARRAYS:
-        with numpy_files.arrays(path) as arrays:
-            if any(map(_is_clouds, _check_dtypes(arrays).values())):
-                return _read_array(arrays, num_points, seed)
+        with numpy_files.open_arrays(path) as arrays:
+            if any(map(_is_clouds, _numeric(arrays).values())):
+                return _many(arrays, num_points, seed)
     if suffix in (*SINGLE, *ARRAYS):
         raise UserError(f"{path}: only one shape; a training set needs at least 2. Give the folder that contains them.")
     if suffix in UNSUPPORTED:
@@ -168,8 +168,8 @@ def read_cloud(path: Path, num_points: int, seed: int, notes_of_files: FileNotes
         for what in found:
             notes_of_files.add(what, path)
     elif suffix in ARRAYS:
-        with numpy_files.arrays(path) as arrays:
-            fitting = [name for name, header in _check_dtypes(arrays).items() if _is_cloud(header)]
+        with numpy_files.open_arrays(path) as arrays:
+            fitting = [name for name, header in _numeric(arrays).items() if _is_cloud(header)]
             if len(fitting) != 1:
                 raise UserError(
                     f"{path}: {len(fitting)} arrays of shape (P, 3); a file of one cloud holds exactly one. "
@@ -186,10 +186,10 @@ def read_cloud(path: Path, num_points: int, seed: int, notes_of_files: FileNotes
 def read_clouds(path: Path, num_points: int, seed: int) -> Array:
     """(N, num_points, 3) of one file, with one shape or an array of many."""
     if path.suffix.lower() in ARRAYS:
-        with numpy_files.arrays(path) as arrays:
-            if any(map(_is_clouds, _check_dtypes(arrays).values())):
-                return _read_array(arrays, num_points, seed).clouds
-    return read_cloud(path, num_points, seed)[None]
+        with numpy_files.open_arrays(path) as arrays:
+            if any(map(_is_clouds, _numeric(arrays).values())):
+                return _many(arrays, num_points, seed).clouds
+    return cloud(path, num_points, seed)[None]
 
 
 def _sample_points(points: Array, num: int, rng: np.random.Generator, where: str) -> Array:
@@ -304,11 +304,11 @@ def _raise(error: OSError) -> NoReturn:
 def _classes(own: Mapping[Path, str]) -> tuple[tuple[str, ...], set[Path], tuple[str, ...]]:
     """The names of the classes, the files that are left out, and notes. own: the folder of each file, "" for none.
 
-    Two or more folders are classes; files outside them, at most a share of MOST_STRAY, are left out.
+    Two or more folders are classes; files outside them, at most a share of MAX_STRAY, are left out.
     """
     classes = sorted({place for place in own.values() if place})
     stray = [file for file, place in own.items() if not place]
-    if len(classes) < 2 or len(stray) > max(1, MOST_STRAY * len(own)):
+    if len(classes) < 2 or len(stray) > max(1, MAX_STRAY * len(own)):
         some = (f"There are no labels: {len(stray)} of {len(own)} files are in no sub-folder.",)
         return (), set(), some if classes and stray else ()
     shown = ", ".join(file.name for file in stray[:NUM_SHOWN]) + (", ..." if len(stray) > NUM_SHOWN else "")

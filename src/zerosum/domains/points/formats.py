@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zerosum.data.opening import MAX_FILE_BYTES, contents, decoding, limited, opened
+from zerosum.data.opening import MAX_FILE_BYTES, decoding, limit_size, open_regular, read_bytes
 from zerosum.errors import UserError
 
 Array = npt.NDArray[Any]
@@ -42,7 +42,7 @@ def sample_surface(mesh: Any, num: int, rng: np.random.Generator) -> Array:
 
 def read_mesh(path: Path, num: int, rng: np.random.Generator) -> Array:
     """(num, 3) float64 points of a mesh's surface, or (P, 3) all points of a file without faces."""
-    package, data = trimesh(), contents(path, MAX_BYTES)
+    package, data = trimesh(), read_bytes(path, MAX_BYTES)
     with decoding(path, "a mesh or a point cloud"):
         # From memory, so that files that the mesh refers to (materials, textures) are not opened.
         found = package.load(io.BytesIO(data), file_type=path.suffix[1:].lower(), process=False, skip_materials=True)
@@ -76,9 +76,9 @@ def read_text(path: Path) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
     The columns are those that a line above the points names x, y and z, else the first three. Lines that begin with #
     are skipped. UserError if the file cannot be read.
     """
-    with opened(path) as file:
+    with open_regular(path) as file:
         # Numbers are ASCII; what else a line of names holds does not matter.
-        text = io.TextIOWrapper(limited(file, MAX_FILE_BYTES, path), encoding="utf-8-sig", errors="replace")
+        text = io.TextIOWrapper(limit_size(file, MAX_FILE_BYTES, path), encoding="utf-8-sig", errors="replace")
         names, first, remarks = _read_header(text)
         if not first:
             raise UserError(f"{path}: contains no points.")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zerosum.data import coordinates
 from zerosum.data.images import film as films
-from zerosum.data.images.pictures import marked
+from zerosum.data.images.pictures import grid_metadata
 from zerosum.domain import DatasetInfo, PreviewContext, WriteOptions
 from zerosum.domains.points import drawing, files, formats
 from zerosum.domains.points.data import normalise_clouds
@@ -38,14 +38,14 @@ def _save(samples: Tensor, path: Path, columns: int, info: DatasetInfo, generate
     path.parent.mkdir(parents=True, exist_ok=True)
     tile = TILE if len(samples) > MOST_TURNING else LARGE_TILE
     sheet = Image.fromarray(drawing.sheet(samples, columns, info.payload["up"], generated, tile))
-    sheet.save(path, format="PNG", pnginfo=marked(columns, -(-len(samples) // columns)))
+    sheet.save(path, format="PNG", pnginfo=grid_metadata(columns, -(-len(samples) // columns)))
 
 
 def film(samples: Tensor, path: Path, frames_per_second: float) -> None:
     """A film of the shapes one after the other, seen from a viewpoint that moves once around them."""
     turns = drawing.TURN + 360 * np.arange(len(samples)) / len(samples)
     seen = [drawing.view(cloud, "z", True, 256, float(turn)) for cloud, turn in zip(samples, turns, strict=True)]
-    films.film(drawing.to_frames(seen), path, frames_per_second)
+    films.save_film(drawing.as_frames(seen), path, frames_per_second)
 
 
 def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()) -> list[Path]:
@@ -60,12 +60,12 @@ def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions 
         _save(samples, path, max(1, round(len(samples) ** 0.5)), info, generated=True)
         return [path]
     if suffix in films.KINDS:
-        first = samples[:MOST_TURNING]
-        columns = max(1, round(len(first) ** 0.5))
-        films.film(drawing.frames(first, columns, info.payload["up"], True, FRAMES, TURNING), path, PER_SECOND)
+        some = samples[:MOST_TURNING]
+        columns = max(1, round(len(some) ** 0.5))
+        films.save_film(drawing.frames(some, columns, info.payload["up"], True, FRAMES, TURNING), path, PER_SECOND)
         return [path]
     frame = info.payload["centre"], [info.payload["radius"]]
-    clouds = coordinates.restored(samples.numpy(), *frame).astype(info.payload["dtype"])
+    clouds = coordinates.restore_values(samples.numpy(), *frame).astype(info.payload["dtype"])
     if suffix == ".npy":
         np.save(path, clouds)
         return [path]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zerosum import domain
-from zerosum.data.opening import path_of
+from zerosum.data.opening import expand_path
 from zerosum.data.sources import SourceInfo
 from zerosum.domain import DatasetInfo, SampleInfo, kit
 from zerosum.domains.toy.densities import DENSITIES, Density, kernel_estimate
@@ -65,7 +65,7 @@ class PointSource(kit.TensorSource):
 def open_source(data: Component, allow_download: bool) -> PointSource:
     """The source of a recipe's data part: a density by name, or a CSV file by path."""
     if data.kind not in DENSITIES:
-        measured: PointSource = domain.make("data", {data.kind: _from_file}, data, path_of(data.kind))
+        measured: PointSource = domain.make("data", {data.kind: _from_file}, data, expand_path(data.kind))
         return measured
     for name in data.options:
         if name not in _options(data.kind):
@@ -127,7 +127,7 @@ def _heldout_note(num: int) -> str:
 def can_open(where: str) -> bool:
     """Whether `where` names a density, or a CSV file of one or two columns of numbers. Reads only a few lines; never
     raises."""
-    return where in DENSITIES or looks_like_points(path_of(where))
+    return where in DENSITIES or looks_like_points(expand_path(where))
 
 
 def sources() -> Mapping[str, SourceInfo]:

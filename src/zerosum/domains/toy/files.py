@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from zerosum.data import coordinates
-from zerosum.data.opening import MAX_FILE_BYTES, is_regular, limited, opened
+from zerosum.data.opening import MAX_FILE_BYTES, is_regular, limit_size, open_regular
 from zerosum.domain import DatasetInfo, PreviewContext, WriteOptions
 from zerosum.domains.toy import preview
 from zerosum.errors import UserError
@@ -43,7 +43,7 @@ def read_table(path: Path) -> tuple[Tensor, tuple[str, ...]]:
 
 def _text(path: Path) -> TextIO:
     """The text of a file of at most MAX_FILE_BYTES."""
-    return io.TextIOWrapper(limited(opened(path), MAX_FILE_BYTES, path), encoding="utf-8-sig", newline="")
+    return io.TextIOWrapper(limit_size(open_regular(path), MAX_FILE_BYTES, path), encoding="utf-8-sig", newline="")
 
 
 def _cells(file: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
@@ -127,7 +127,7 @@ def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions 
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = path.suffix.lower()
     frame = info.payload["offset"], info.payload["scale"]
-    points = coordinates.restored(samples.numpy(), *frame)
+    points = coordinates.restore_values(samples.numpy(), *frame)
     if suffix == ".csv":
         header = ",".join(info.payload["columns"])
         digits = coordinates.digits_for(*frame)

@@ -43,7 +43,7 @@ def _read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
 
 
 def _write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()) -> list[Path]:
-    return pictures.write(to_displayable(samples, sides(info)[1]), path, picture_size(options), options.names)
+    return pictures.save_samples(to_displayable(samples, sides(info)[1]), path, picture_size(options), options.names)
 
 
 DOMAIN = Domain(
@@ -58,7 +58,7 @@ DOMAIN = Domain(
         payload=TranslationPayload,
         looks_like=data.looks_like,
         examples=PairSource.examples,
-        smaller=lambda info: pictures.smaller(*size_of(info)),
+        smaller=lambda info: pictures.suggest_half_size(*size_of(info)),
     ),
     game=Games(
         build=game,

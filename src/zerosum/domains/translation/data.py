@@ -9,7 +9,7 @@ from typing import Literal
 
 from zerosum import domain
 from zerosum.data.images import pairs
-from zerosum.data.opening import path_of
+from zerosum.data.opening import expand_path
 from zerosum.data.sources import SourceInfo
 from zerosum.domains.translation import builtin_sources, layouts
 from zerosum.domains.translation.image_collection import ImageCollection
@@ -45,7 +45,7 @@ def sources() -> Mapping[str, SourceInfo]:
 
 def can_open(where: str) -> bool:
     """Whether `where` is the name of a source, or a folder with two sides. Reads only names; never raises."""
-    return where in SOURCES or (bool(where) and pairs.layout_of(path_of(where)) is not None)
+    return where in SOURCES or (bool(where) and pairs.layout_of(expand_path(where)) is not None)
 
 
 def looks_like(path: Path) -> bool:
@@ -135,7 +135,7 @@ def open_path(
     size of the crops used for training; by default whole images if they are small and of one size. flip: adds mirror
     images as rows. heldout: share of the images that is held out if the folder has no test part.
     """
-    folder = path_of(where)
+    folder = expand_path(where)
     if not os.path.isdir(folder):
         raise UserError(
             f"{where!r}: no such folder, and no named source of translation. {nearest(where, SOURCES)} Or give a folder."

@@ -120,7 +120,7 @@ def side_of(images: Sequence[LosslessImage], paths: Sequence[Path], kind: Kind) 
                 f"{paths[0].parent}: more than {MAX_CLASSES} different values, so these files are not label maps. Label maps "
                 "are saved without loss (PNG), with one value or one colour for each class."
             )
-    channels = {image.painted().shape[2] for image in images}
+    channels = {image.to_colours().shape[2] for image in images}
     if not channels <= {1, 3} and len(channels) > 1:
         raise UserError(f"{paths[0].parent}: images of {_join(channels)} channels; all must have the same number.")
     return Side(max(channels), bits=16 if any(image.values.dtype == np.uint16 for image in images) else 8)
@@ -131,7 +131,7 @@ def _are_line_drawings(images: Sequence[LosslessImage]) -> bool:
     between = alike = 0
     extremes = False
     for image in images:
-        values = image.painted()
+        values = image.to_colours()
         top = np.iinfo(values.dtype).max
         black, white = (values == 0).all(2), (values == top).all(2)
         middle = ~(black | white)
@@ -164,7 +164,7 @@ def to_tensor(image: LosslessImage, side: Side, path: Path) -> Tensor:
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
         return torch.from_numpy(numbers[None].astype(np.uint8))
-    values = _same_depth(image.painted(), side)
+    values = _same_depth(image.to_colours(), side)
     if values.shape[2] == 1 and side.channels == 3:
         values = np.repeat(values, 3, axis=2)
     if values.shape[2] != side.channels:

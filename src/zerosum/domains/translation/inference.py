@@ -18,9 +18,9 @@ from torch import Tensor
 from zerosum import store
 from zerosum.data.images.arrays import dark_note
 from zerosum.data.images.files import BadImageError
-from zerosum.data.images.listing import ending_of, passed_over
+from zerosum.data.images.listing import ending_of, skipped_notes
 from zerosum.data.images.lossless_io import READABLE, LosslessImage, read
-from zerosum.data.images.pictures import Size, refuse_huge, resized
+from zerosum.data.images.pictures import Size, check_picture_size, resize_array
 from zerosum.domain import SIZE, DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult, picture_size
 from zerosum.domains.translation import derived_inputs, preview, writing
 from zerosum.domains.translation.networks.capabilities import (
@@ -119,7 +119,7 @@ class ImageTranslator:
         data."""
         if self.given.kind == "labels":
             return self._labels(image)
-        values = replace(image, alpha=None).painted()
+        values = replace(image, alpha=None).to_colours()
         top = np.iinfo(values.dtype).max
         picture = torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1) / float(top)
         expected, channels = self.given.channels, len(picture)
@@ -139,7 +139,7 @@ class ImageTranslator:
 
     def _labels(self, image: LosslessImage) -> Tensor:
         codes = {len(code) for code in self.given.classes}
-        values = image.values if image.values.shape[2] in codes else image.painted()
+        values = image.values if image.values.shape[2] in codes else image.to_colours()
         if values.shape[2] not in codes:
             kind = "one number per pixel" if 1 in codes else "one colour per class"
             raise UserError(f"this generator takes label maps of {kind}; this image has {values.shape[2]} channels.")
@@ -158,7 +158,7 @@ class ImageTranslator:
         """(H, W, D) at the requested size."""
         if self.size is None:
             return values
-        return resized(values, self.size.of(*values.shape[:2]), self.target.kind != "labels")
+        return resize_array(values, self.size.of(*values.shape[:2]), self.target.kind != "labels")
 
 
 def _with_strength(network: Any, strength: float) -> Any:
@@ -202,9 +202,9 @@ def _translate_examples(
     num = min(NUM_SHOWN, len(inputs)) if request.num is None else request.num
     if num < 1:
         raise UserError(f"--num must be at least 1, got {num}.")
-    is_sheet = request.out.suffix.lower() in SHEET_SUFFIXES
-    if is_sheet:
-        refuse_huge(3 * num, _cell_size(generator.info, translator.size), request.out)
+    sheet = request.out.suffix.lower() in SHEET_SUFFIXES
+    if sheet:
+        check_picture_size(3 * num, _cell_size(generator.info, translator.size), request.out)
     selected = torch.arange(num) % len(inputs)
     inputs, targets = inputs[selected], targets[selected]
     outputs = torch.cat([translator.translate_rows(row[None]) for row in inputs])
@@ -282,7 +282,7 @@ def _translate_file(
     values = translator.to_file_values(translator.translate(picture), image)
     alpha = _alpha(image, values)
     if alpha is not None:
-        alpha = resized(alpha[..., None], values.shape[:2])[..., 0]
+        alpha = resize_array(alpha[..., None], values.shape[:2])[..., 0]
     path = writing.suitable_path(target, values, alpha)
     if path != target and target.suffix:
         notes.append(f"{target.name} is written as {path.suffix}, which can store its bits and channels.")
@@ -315,7 +315,7 @@ def _notes_on_skipped(inputs: Sequence[Path]) -> list[str]:
         f"--input {path}: {note}"
         for path in inputs
         if path.is_dir()
-        for note in passed_over(
+        for note in skipped_notes(
             Counter(ending_of(p.name) for p in path.iterdir() if p.is_file() and _is_unreadable(p)), 0
         )
     ]

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from zerosum.data.images import pairs
-from zerosum.data.images.listing import split_of
+from zerosum.data.images.listing import find_split
 from zerosum.data.images.loaded import COPIES, MIN_TO_SPLIT, heldout_rows
 from zerosum.data.images.lossless_io import READABLE
 from zerosum.domains.translation.derived_inputs import derive_inputs
@@ -88,16 +88,16 @@ def _has_folders(folder: Path, names: tuple[str, str]) -> bool:
 def _read_two_folders(folder: Path, names: tuple[str, str], options: FolderOptions) -> LoadedFolder:
     a, b = (folder / name for name in (names[::-1] if options.swap else names))
     for side in (a, b):
-        if not pairs.images_in(side):
+        if not pairs.list_images(side):
             raise UserError(f"{side}: no images in this folder. Images end in {', '.join(sorted(READABLE))}.")
     paired, notes = _are_pairs(a, b, options)
     train = _read_sides(a, b, paired, options)
     words = [word for word in TEST_PREFIXES if any((folder / f"{word}{side}").is_dir() for side in "AB")]
     test_a, test_b = (folder / f"{[*words, TEST_PREFIXES[0]][0]}{side.name[-1]}" for side in (a, b))
     used = [a, b, test_a, test_b] if names[0] == "trainA" or names[1] == "trainA" else [a, b]
-    notes = (*notes, *pairs.told_beside(folder, used))
-    if any(pairs.images_in(side) for side in (test_a, test_b)) and names[0] == "trainA":
-        missing = next((side for side in (test_a, test_b) if not pairs.images_in(side)), None)
+    notes = (*notes, *pairs.folder_notes(folder, used))
+    if any(pairs.list_images(side) for side in (test_a, test_b)) and names[0] == "trainA":
+        missing = next((side for side in (test_a, test_b) if not pairs.list_images(side)), None)
         if missing is not None:
             raise UserError(
                 f"{missing}: no images, while the other side has test images. Give both sides some, or none."
@@ -113,7 +113,7 @@ def _are_pairs(a: Path, b: Path, options: FolderOptions) -> tuple[bool, tuple[st
     pairs, trainA/ and trainB/ if all names are equal."""
     if options.paired != "auto":
         return options.paired, ()
-    one, two = (sorted(pairs.stem(path, side) for path in pairs.images_in(side)) for side in (a, b))
+    one, two = (sorted(pairs.stem(path, side) for path in pairs.list_images(side)) for side in (a, b))
     if a.name in ("A", "B") or one == two:
         return True, (
             f"Files of {a.name}/ and {b.name}/ with equal names are pairs; use --set data.paired=false to read them as unpaired.",
@@ -130,11 +130,11 @@ def _read_sides(
 ) -> CollectionPair:
     if not paired:
         one, two = (
-            read_collection(pairs.images_in(path), options.kind(side), like[side] if like else None, options.size)
+            read_collection(pairs.list_images(path), options.kind(side), like[side] if like else None, options.size)
             for side, path in enumerate((a, b))
         )
         return one, two
-    both = pairs.matched(a, b)
+    both = pairs.match_by_name(a, b)
     one, two = (
         read_collection([pair[side] for pair in both], options.kind(side), like[side] if like else None, options.size)
         for side in (0, 1)
@@ -151,7 +151,7 @@ def _check_same_sizes(one: ImageCollection, two: ImageCollection, files: Sequenc
     ]
     if wrong:
         raise UserError(
-            f"{files[0][0].parent.parent}: pairs of different sizes (width x height): {pairs.listed(wrong)}. Both images of a "
+            f"{files[0][0].parent.parent}: pairs of different sizes (width x height): {pairs.shorten(wrong)}. Both images of a "
             "pair must have the same size; --set data.size=[256,256] resizes all images to one."
         )
 
@@ -165,10 +165,10 @@ def _format_size(shape: Sequence[int]) -> str:
 
 def _split_files(folder: Path) -> tuple[list[Path], list[Path], tuple[str, ...]]:
     """Training and held-out files according to the names of their folders, and notes."""
-    files = pairs.images_in(folder)
-    split = split_of([path.relative_to(folder).as_posix() for path in files])
+    files = pairs.list_images(folder)
+    split = find_split([path.relative_to(folder).as_posix() for path in files])
     train = sorted((*split.train, *split.unlabelled))
-    notes = (*split.notes, *pairs.told_beside(folder, [folder]))
+    notes = (*split.notes, *pairs.folder_notes(folder, [folder]))
     return [files[i] for i in train], [files[i] for i in split.heldout], notes
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from zerosum.data.images.pictures import Size, enlarged, marked, resized, to_pixels
+from zerosum.data.images.pictures import Size, enlarge, grid_metadata, resize_array, to_pixels
 from zerosum.domain import DatasetInfo, PreviewContext, picture_size
 from zerosum.domains.translation.sides import Side, sides, to_displayable
 
@@ -55,7 +55,7 @@ def write_sheet(
             page.paste(column[index], (left + place * (width + GAP), top))
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower(), "PNG")
-    about = {"pnginfo": marked(across * len(cells), down)} if kind == "PNG" else {}
+    about = {"pnginfo": grid_metadata(across * len(cells), down)} if kind == "PNG" else {}
     page.save(path, format=kind, **about)
 
 
@@ -72,9 +72,9 @@ def _make_cells(images: Tensor, side: Side, size: Size | None) -> list[Image.Ima
     """Each image in colour, of that size, or about CELL pixels tall."""
     pixels = to_pixels(to_displayable(images.detach().float().cpu(), side))
     if size is None:
-        return [enlarged(row, CELL).convert("RGB") for row in pixels]
+        return [enlarge(row, CELL).convert("RGB") for row in pixels]
     to, smooth = size.of(*pixels.shape[2:]), side.kind != "labels"
-    whole = [resized(row.permute(1, 2, 0).numpy(), to, smooth) for row in pixels.expand(-1, 3, -1, -1)]
+    whole = [resize_array(row.permute(1, 2, 0).numpy(), to, smooth) for row in pixels.expand(-1, 3, -1, -1)]
     return [Image.fromarray(values) for values in whole]
 
 

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from zerosum.domains.images.data import ImageSource, Shape, in_bytes
+from zerosum.domains.images.data import ImageSource, Shape, to_premultiplied_bytes
 from zerosum.nn.layers import Dropout, perceptron, require_condition
 
 LEAST_MEAN = 1e-7
@@ -130,5 +130,5 @@ def _mean_image(source: ImageSource, batch: int = 1000) -> Tensor:
     pixels = source.train.pixels
     total = torch.zeros(pixels.shape[1:], dtype=torch.int64, device=pixels.device)
     for start in range(0, len(pixels), batch):
-        total += in_bytes(pixels[start : start + batch]).sum(0, dtype=torch.int64)
+        total += to_premultiplied_bytes(pixels[start : start + batch]).sum(0, dtype=torch.int64)
     return total.double() / (255 * len(pixels))

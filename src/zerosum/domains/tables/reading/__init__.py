@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from zerosum.data.opening import is_regular, path_of, regular
+from zerosum.data.opening import check_regular, expand_path, is_regular
 from zerosum.domains.tables.reading import frames, text
 from zerosum.domains.tables.reading.bundled import SOURCES, read_bundled
 from zerosum.domains.tables.reading.raw_table import RawColumn, RawTable, TextStyle, style_of
@@ -35,10 +35,10 @@ def read(
     """
     if where in SOURCES:
         return read_bundled(where).checked()
-    path = path_of(where)
+    path = expand_path(where)
     if not is_regular(path):
         if os.path.exists(path) and not os.path.isdir(path):
-            regular(path)  # raises UserError with the kind of file
+            check_regular(path)  # raises UserError with the kind of file
         kind = "a folder" if os.path.isdir(path) else "neither a named table nor an existing file"
         raise UserError(
             f"{where} is {kind}. A table is a file: .csv, .tsv, .csv.gz or .parquet. {nearest(where, SOURCES)}"
@@ -59,7 +59,7 @@ def can_open(where: str) -> bool:
     """Whether `where` is a table's name or file. Reads a few lines, never raises."""
     if where in SOURCES:
         return True
-    path = path_of(where)
+    path = expand_path(where)
     if not is_regular(path):
         return False
     if _ends(path, (text.TABBED,)):

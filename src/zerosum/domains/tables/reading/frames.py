@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zerosum.data.opening import MAX_FILE_BYTES, check_size, decoding, opened
+from zerosum.data.opening import MAX_FILE_BYTES, check_size, decoding, open_regular
 from zerosum.domains.tables.reading.raw_table import RawColumn, RawTable, TextStyle
 from zerosum.errors import UserError
 from zerosum.jsonfile import parse_json
@@ -51,7 +51,7 @@ def require(module: str, use: str) -> Any:
 def read_parquet(path: Path, most: int | None = None, drop: Sequence[str] = ()) -> RawTable:
     """A Parquet file. most: bytes that it may take in memory, as it states; by default MAX_FILE_BYTES. drop: see `from_frame`."""
     pandas, parquet = (require(module, f"Reading {path}") for module in ("pandas", "pyarrow.parquet"))
-    with opened(path) as file, decoding(path, "a Parquet file"):
+    with open_regular(path) as file, decoding(path, "a Parquet file"):
         source = parquet.ParquetFile(file)
         about, schema = source.metadata, source.schema_arrow
         groups = [about.row_group(number).total_byte_size for number in range(about.num_row_groups)]

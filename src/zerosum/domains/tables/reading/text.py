@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from zerosum.data.numpy_files import MAX_RATIO, RATIO_MATTERS_BYTES
-from zerosum.data.opening import MAX_FILE_BYTES, opened, reason, size
+from zerosum.data.opening import MAX_FILE_BYTES, format_size, open_regular, short_reason
 from zerosum.domains.tables.reading.raw_table import RawColumn, RawTable, TextStyle
 from zerosum.errors import UserError
 
@@ -75,7 +75,7 @@ def read_text(
     except (UnicodeDecodeError, LookupError) as error:
         raise UserError(_decoding_advice(path, encoding, error)) from None
     except (*UNREADABLE, ValueError) as error:
-        raise UserError(f"{path} cannot be read as a table: {reason(error)}.") from None
+        raise UserError(f"{path} cannot be read as a table: {short_reason(error)}.") from None
     kept, notes = _without_blank(columns)
     if header is None:
         _check_header(path, names, kept)
@@ -105,7 +105,9 @@ def first_lines(path: Path, encoding: str) -> list[str]:
     if len(first) == FIRST_BYTES and len(lines) <= NUM_FIRST:
         del lines[-1:]  # incomplete
         if not lines:
-            raise UserError(f"{path} cannot be read as a table: its first line is longer than {size(FIRST_BYTES)}.")
+            raise UserError(
+                f"{path} cannot be read as a table: its first line is longer than {format_size(FIRST_BYTES)}."
+            )
     return lines[:NUM_FIRST]
 
 
@@ -116,7 +118,7 @@ def unpacked(path: Path, most: int | None = None) -> io.BufferedReader:
     room = MAX_FILE_BYTES if most is None else most
     if packed and most is None:
         room = min(room, max(RATIO_MATTERS_BYTES, MAX_RATIO * path.stat().st_size))
-    file = opened(path)
+    file = open_regular(path)
     return io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=file) if packed else file, file, path, room), 2**16)
 
 
@@ -137,11 +139,13 @@ class _Bounded(io.RawIOBase):
         self._line = self._line + len(found) if end < 0 else len(found) - end
         if self._total > self._most:
             raise UserError(
-                f"{self._path} holds more than {size(self._most)} of text, the most that is read. Give a part of its rows, "
-                "or raise the limit: --set data.max_gib=16."
+                f"{self._path} holds more than {format_size(self._most)} of text, the most that is read. Give a part of its "
+                "rows, or raise the limit: --set data.max_gib=16."
             )
         if self._line > LONGEST_LINE:
-            raise UserError(f"{self._path} cannot be read as a table: a line is longer than {size(LONGEST_LINE)}.")
+            raise UserError(
+                f"{self._path} cannot be read as a table: a line is longer than {format_size(LONGEST_LINE)}."
+            )
         room[: len(found)] = found
         return len(found)
 
