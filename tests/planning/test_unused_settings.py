@@ -46,7 +46,7 @@ def test_a_crop_that_cuts_is_not_told(tmp_path: Path) -> None:
     torch.manual_seed(0)
     for name in range(12):
         pictures.save_samples(torch.rand(1, 3, 12, 16 if name else 12) * 2 - 1, tmp_path / f"{name}.png")
-    assert told("dcgan", "data.crop=pad", "data.size=8", where=str(tmp_path)) == []
+    assert notes_of("dcgan", "data.crop=pad", "data.size=8", where=str(tmp_path)) == []
 
 
 def test_noise_that_nobody_hears_is_told() -> None:

@@ -171,7 +171,7 @@ def test_the_error_flows_through_alpha() -> None:
 
 def test_a_painted_background_is_told_from_a_transparent_one() -> None:
     clear = pictures.premultiply(torch.from_numpy(drawn(4).transpose(0, 3, 1, 2).copy()))
-    shown = BackgroundAugment()(clear, draws(4), "real", 1.0)
+    shown = BackgroundAugment()(clear, rng(4), "real", 1.0)
     painted = torch.cat([shown[:, :3], torch.ones(4, 1, 8, 8)], 1)  # the same colours, opaque
     other = BackgroundAugment()(painted, rng(4), "real", 1.0)
     assert torch.equal(other[:, :3], shown[:, :3])

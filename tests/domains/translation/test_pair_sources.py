@@ -158,7 +158,7 @@ def test_what_lies_beside_the_sides_is_told(tmp_path: Path) -> None:
     source = opened(tmp_path / "whole", side_by_side=True)
     assert (len(source.train[0]), source.num_heldout) == (2, 2)
     assert any(
-        "2 image(s) lie in no part of the split and are left out: extra/0.png, extra/1.png." in n for n in source.notes
+        "2 image(s) are in no part of the split and are left out: extra/0.png, extra/1.png." in n for n in source.notes
     )
 
 

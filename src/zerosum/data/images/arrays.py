@@ -148,7 +148,8 @@ def _convert_images(values: npt.NDArray[Any], options: ImageOptions, where: str)
         pixels = pixels[:, None]
     elif axes[1] == 3:
         pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-    pixels, told = (pixels, told) if channels != RGBA else _resolve_alpha(pixels, options, where, told)
+    if channels == RGBA:
+        pixels, range_notes = _resolve_alpha(pixels, options, where, range_notes)
     if options.alpha == "keep" and channels != RGBA:
         raise no_transparency_error(where)
     channels = pixels.shape[1]
@@ -162,7 +163,7 @@ def _convert_images(values: npt.NDArray[Any], options: ImageOptions, where: str)
 
 
 def _resolve_alpha(
-    pixels: Pixels, options: ImageOptions, where: str, told: tuple[str, ...]
+    pixels: Pixels, options: ImageOptions, where: str, notes: tuple[str, ...]
 ) -> tuple[Pixels, tuple[str, ...]]:
     """(N, 4, H, W) with the colours of transparent pixels set to 0, or composited on the background; and the extended notes."""
     num, alpha = len(pixels), pixels[:, 3:]
@@ -170,17 +171,17 @@ def _resolve_alpha(
     if options.alpha == "keep":
         if not count:
             raise no_transparency_error(where)
-        return pixels * (alpha > 0), (*told, f"{count} of {num} images have transparency, which is kept.")
+        return pixels * (alpha > 0), (*notes, f"{count} of {num} images have transparency, which is kept.")
     import torch
 
     from zerosum.data.images.pictures import pixels_on_background
 
     composited = pixels_on_background(torch.from_numpy(pixels), options.background).numpy()
-    more_notes = (
+    note = (
         f"{count} of {num} images with transparency were laid on {options.background}; data.background=COLOUR chooses "
         "another colour, data.alpha=keep keeps the transparency."
     )
-    return composited, (*told, more_notes) if count else told
+    return composited, (*notes, note) if count else notes
 
 
 def _find_layout(shape: tuple[int, ...], where: str) -> tuple[tuple[int, int | None, int, int], tuple[str, ...]]:
@@ -241,7 +242,7 @@ def to_bytes(values: npt.NDArray[Any], rows: npt.NDArray[np.int64], where: str) 
     if values.dtype.kind == "f":
         _check_finite(values, rows, where)
     low, high = _value_range(values, rows)
-    scale, shift, told = _find_scaling(values.dtype.kind == "f", low, high, where)
+    scale, shift, notes = _find_scaling(values.dtype.kind == "f", low, high, where)
     out = np.empty((len(rows), *values.shape[1:]), np.uint8)
     for start, part in _iterate_chunks(values, rows):
         out[start : start + len(part)] = np.rint((part.astype(np.float64) + shift) * scale)

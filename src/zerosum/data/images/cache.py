@@ -24,7 +24,7 @@ import numpy as np
 import PIL
 
 from zerosum.data.images.loaded import WHITE, ImageOptions, Labels, Pixels
-from zerosum.data.images.parallel_decode import log
+from zerosum.data.images.parallel_decode import print_status
 from zerosum.data.opening import expand_path
 from zerosum.jsonfile import read_object
 from zerosum.store import write_durably
@@ -173,6 +173,6 @@ def lock_folder(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            log(f"{folder.name}: another process is preparing these images; waiting for it")
+            print_status(f"{folder.name}: another process is preparing these images; waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

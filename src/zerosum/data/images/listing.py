@@ -94,14 +94,14 @@ def find_split(names: Sequence[str]) -> Split:
         return Split(train, held, rows["unlabelled"], depth + 1, depth + 1, tuple(notes))
     inner = {parts[i][1] for i in held if len(parts[i]) > 2}
     if held and not train and (inner <= tops["other"] if other else loose and not inner) and (inner or not other):
-        told = (
+        note = (
             f"{len(held):,} images of {_folder_list(tops['heldout'])} are held out; the other images are for training."
         )
-        return Split(tuple(sorted((*other, *loose))), held, rows["unlabelled"], depth, depth + 1, (told,))
+        return Split(tuple(sorted((*other, *loose))), held, rows["unlabelled"], depth, depth + 1, (note,))
     if not (other or loose):
         named = tops["heldout"] | tops["unlabelled"]
-        told = f"There is no train/ next to {_folder_list(named)}: all images are trained on."
-        return Split(tuple(range(len(names))), depth=depth + 1, notes=(told,) if len(named) > 1 else ())
+        note = f"There is no train/ next to {_folder_list(named)}: all images are trained on."
+        return Split(tuple(range(len(names))), depth=depth + 1, notes=(note,) if len(named) > 1 else ())
     notes = [
         f"{_folder_list([word])} is not used as a part of a split, because there are folders or images of other names next to "
         "it. If it is one, give the path of that part, or move the others away."
@@ -158,8 +158,8 @@ def _classes(
             (),
             (f"{reason}, so the folders are not used as labels. Move these images into folders of their classes.",),
         )
-    told = f"{len(stray)} image(s) outside the class folders have no label and are left out: {_shorten(names, stray)}."
-    return tuple(found), stray, (told,) if stray else ()
+    note = f"{len(stray)} image(s) outside the class folders have no label and are left out: {_shorten(names, stray)}."
+    return tuple(found), stray, (note,) if stray else ()
 
 
 def _heldout_classes(
@@ -176,8 +176,8 @@ def _heldout_classes(
             f"{where}: the held-out class {unknown[0]!r} has no training images. Training classes: "
             f"{', '.join(class_names)}. Rename or remove the folder."
         )
-    told = f"{len(stray)} held-out image(s) outside the class folders are left out: {_shorten(names, stray)}."
-    return kept, {i: class_names.index(inner[i][0]) for i in kept}, (told,) if stray else ()
+    note = f"{len(stray)} held-out image(s) outside the class folders are left out: {_shorten(names, stray)}."
+    return kept, {i: class_names.index(inner[i][0]) for i in kept}, (note,) if stray else ()
 
 
 def arrange_by_labels(plan: Arrangement, labels: Sequence[str], where: Path) -> Arrangement:

@@ -38,8 +38,8 @@ def load_listing(name: str, listing: Listing, options: ImageOptions, where: Path
     if table is not None and options.uses_labels:
         unused = _arrange(listing, True, where).class_names
         options = replace(options, labelled=False)
-        told = f"There are attributes, so the {len(unused)} classes are not used (data.attributes=false: they are)."
-        plan = replace(plan, notes=(*plan.notes, told)) if unused else plan
+        note = f"There are attributes, so the {len(unused)} classes are not used (data.attributes=false: they are)."
+        plan = replace(plan, notes=(*plan.notes, note)) if unused else plan
     images = _read(_ListingReader(name, listing, plan, options, where))
     if options.uses_labels:
         return replace(images, table=table)
@@ -61,7 +61,7 @@ def _read(reader: _ListingReader) -> LoadedImages:
     found, cache_note = cache.find_prepared(place, listing_print)
     if found is None:
         if cache_note:
-            parallel_decode.log(cache_note)
+            parallel_decode.print_status(cache_note)
         task = reader.task()
         if max(listing.num_bytes, len(task.members) * task.row_bytes) <= MIN_CACHED_BYTES:
             return reader.to_memory(task)

@@ -70,10 +70,10 @@ class DecodeProgress:
         self.next = now + REPORT_EVERY_S
         rate = done / (now - self.begun)
         left = (self.total - done) / rate
-        log(f"{self.what}: {done:,} of {self.total:,} images, {rate:,.0f} images/s, about {left:,.0f} s left")
+        print_status(f"{self.what}: {done:,} of {self.total:,} images, {rate:,.0f} images/s, about {left:,.0f} s left")
 
 
-def log(text: str) -> None:
+def print_status(text: str) -> None:
     """Prints a line of progress to stderr."""
     print(text, file=sys.stderr, flush=True)
 

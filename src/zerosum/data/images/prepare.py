@@ -94,7 +94,7 @@ def prepare(folder: Path, task: DecodeTask, listing_print: str) -> cache.Prepare
                 shutil.rmtree(temporary, ignore_errors=True)
             return cache.find_prepared(folder, listing_print)[0]
     except OSError as error:
-        parallel_decode.log(
+        parallel_decode.print_status(
             f"{task.where}: the decoded images cannot be kept in {folder.parent} ({error.strerror or error}), so they are "
             "read into memory. Name another folder with ZEROSUM_CACHE."
         )
@@ -150,8 +150,8 @@ def _write_folder(temporary: Path, folder: Path, task: DecodeTask, listing_print
         f"{len(rows):,} decoded images ({len(rows) * task.row_bytes * channels / task.channels / 2**20:,.0f} MiB) are kept in "
         f"{folder}; they were made in {seconds:,.0f} s ({len(rows) / seconds:,.0f} images/s)."
     )
-    told = (*task.notes, *(parallel_decode.grey_notes(done) if grey else done), *skipped, *notes, kept_in)
-    cache.write_manifest(temporary, listing_print, about | {"notes": told})
+    all_notes = (*task.notes, *(parallel_decode.grey_notes(done) if grey else done), *skipped, *notes, kept_in)
+    cache.write_manifest(temporary, listing_print, about | {"notes": all_notes})
 
 
 class _ScratchFile:

@@ -86,14 +86,14 @@ def list_shards(shards: Sequence[Path], where: Path) -> Listing:
     order = sorted(range(len(found.images)), key=lambda i: natural_key(found.images[i].name))
     members = tuple(_renamed(found.images[i], cut) for i in order)
     side_files = [found.side_files.get(found.keys[i], _SideFiles()) for i in order]
-    labels, told = _labels(side_files, members)
+    labels, label_notes = _labels(side_files, members)
     links = f"{found.num_links} link(s), device(s) or sparse file(s) were skipped."
     return Listing(
         members,
         found.others,
         table=found.table or _table(side_files, members, where),
         labels=labels,
-        extra_notes=(*told, *([links] if found.num_links else [])),
+        extra_notes=(*label_notes, *([links] if found.num_links else [])),
     )
 
 

@@ -95,7 +95,7 @@ def make_from_file(source: ImageSource, options: EvalOptions, cache_dir: Path | 
 
     UserError unless `options.trust`, and when the file is no such network.
     """
-    path = expand_path(choice.extractor.partition(":")[2])
+    path = expand_path(options.extractor.partition(":")[2])
     if not is_regular(path):
         raise UserError(f"--extractor file:PATH: there is no file {str(path)!r}.")
     if not options.trust:

@@ -100,7 +100,9 @@ def looks_like(path: Path) -> bool:
         if path.is_dir():
             return any(file.suffix.lower() in UNSUPPORTED for file in path.iterdir())
         suffix = path.suffix.lower()
-        return suffix in UNREAD or (suffix in ARRAYS and any(map(_is_cloud, numpy_files.read_headers(path).values())))
+        return suffix in UNSUPPORTED or (
+            suffix in ARRAYS and any(map(_is_cloud, numpy_files.read_headers(path).values()))
+        )
     except (OSError, UserError):
         return False
 
@@ -144,8 +146,8 @@ def load(path: Path, num_points: int, seed: int) -> Shapes:
     suffix = path.suffix.lower()
     if suffix in ARRAYS:
         with numpy_files.open_arrays(path) as arrays:
-            if any(map(_is_clouds, _numeric(arrays).values())):
-                return _many(arrays, num_points, seed)
+            if any(map(_is_clouds, _check_dtypes(arrays).values())):
+                return _read_array(arrays, num_points, seed)
     if suffix in (*SINGLE, *ARRAYS):
         raise UserError(f"{path}: only one shape; a training set needs at least 2. Give the folder that contains them.")
     if suffix in UNSUPPORTED:
@@ -169,7 +171,7 @@ def read_cloud(path: Path, num_points: int, seed: int, notes_of_files: FileNotes
             notes_of_files.add(what, path)
     elif suffix in ARRAYS:
         with numpy_files.open_arrays(path) as arrays:
-            fitting = [name for name, header in _numeric(arrays).items() if _is_cloud(header)]
+            fitting = [name for name, header in _check_dtypes(arrays).items() if _is_cloud(header)]
             if len(fitting) != 1:
                 raise UserError(
                     f"{path}: {len(fitting)} arrays of shape (P, 3); a file of one cloud holds exactly one. "
@@ -187,9 +189,9 @@ def read_clouds(path: Path, num_points: int, seed: int) -> Array:
     """(N, num_points, 3) of one file, with one shape or an array of many."""
     if path.suffix.lower() in ARRAYS:
         with numpy_files.open_arrays(path) as arrays:
-            if any(map(_is_clouds, _numeric(arrays).values())):
-                return _many(arrays, num_points, seed).clouds
-    return cloud(path, num_points, seed)[None]
+            if any(map(_is_clouds, _check_dtypes(arrays).values())):
+                return _read_array(arrays, num_points, seed).clouds
+    return read_cloud(path, num_points, seed)[None]
 
 
 def _sample_points(points: Array, num: int, rng: np.random.Generator, where: str) -> Array:
@@ -304,7 +306,7 @@ def _raise(error: OSError) -> NoReturn:
 def _classes(own: Mapping[Path, str]) -> tuple[tuple[str, ...], set[Path], tuple[str, ...]]:
     """The names of the classes, the files that are left out, and notes. own: the folder of each file, "" for none.
 
-    Two or more folders are classes; files outside them, at most a share of MAX_STRAY, are left out.
+    Two or more folders are classes; files outside them, at most a share of MOST_STRAY, are left out.
     """
     classes = sorted({place for place in own.values() if place})
     stray = [file for file, place in own.items() if not place]

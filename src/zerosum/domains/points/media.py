@@ -45,7 +45,7 @@ def film(samples: Tensor, path: Path, frames_per_second: float) -> None:
     """A film of the shapes one after the other, seen from a viewpoint that moves once around them."""
     turns = drawing.TURN + 360 * np.arange(len(samples)) / len(samples)
     seen = [drawing.view(cloud, "z", True, 256, float(turn)) for cloud, turn in zip(samples, turns, strict=True)]
-    films.save_film(drawing.as_frames(seen), path, frames_per_second)
+    films.save_film(drawing.to_frames(seen), path, frames_per_second)
 
 
 def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()) -> list[Path]:
@@ -60,9 +60,9 @@ def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions 
         _save(samples, path, max(1, round(len(samples) ** 0.5)), info, generated=True)
         return [path]
     if suffix in films.KINDS:
-        some = samples[:MOST_TURNING]
-        columns = max(1, round(len(some) ** 0.5))
-        films.save_film(drawing.frames(some, columns, info.payload["up"], True, FRAMES, TURNING), path, PER_SECOND)
+        first = samples[:MOST_TURNING]
+        columns = max(1, round(len(first) ** 0.5))
+        films.save_film(drawing.frames(first, columns, info.payload["up"], True, FRAMES, TURNING), path, PER_SECOND)
         return [path]
     frame = info.payload["centre"], [info.payload["radius"]]
     clouds = coordinates.restore_values(samples.numpy(), *frame).astype(info.payload["dtype"])

@@ -202,8 +202,8 @@ def _translate_examples(
     num = min(NUM_SHOWN, len(inputs)) if request.num is None else request.num
     if num < 1:
         raise UserError(f"--num must be at least 1, got {num}.")
-    sheet = request.out.suffix.lower() in SHEET_SUFFIXES
-    if sheet:
+    is_sheet = request.out.suffix.lower() in SHEET_SUFFIXES
+    if is_sheet:
         check_picture_size(3 * num, _cell_size(generator.info, translator.size), request.out)
     selected = torch.arange(num) % len(inputs)
     inputs, targets = inputs[selected], targets[selected]
