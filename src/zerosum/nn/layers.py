@@ -46,7 +46,7 @@ Draw = Callable[[int, torch.Generator | None], Tensor]
 
 
 @dataclass
-class _Part:
+class _BatchPart:
     start: int
     stop: int
     total: int
@@ -59,17 +59,17 @@ class _Part:
         return self.streams[device]
 
 
-_PART: ContextVar[_Part | None] = ContextVar("part", default=None)
+_BATCH_PART: ContextVar[_BatchPart | None] = ContextVar("part", default=None)
 
 
 @contextlib.contextmanager
 def batch_part(start: int, stop: int, total: int, seed: int) -> Iterator[None]:
     """While entered, networks compute rows start..stop-1 of a batch of `total` rows. seed: the same for all parts of a batch."""
-    token = _PART.set(_Part(start, stop, total, seed))
+    token = _BATCH_PART.set(_BatchPart(start, stop, total, seed))
     try:
         yield
     finally:
-        _PART.reset(token)
+        _BATCH_PART.reset(token)
 
 
 def draw_rows(num: int, device: torch.device, draw: Draw) -> Tensor:
@@ -78,7 +78,7 @@ def draw_rows(num: int, device: torch.device, draw: Draw) -> Tensor:
     In a part of n rows, num may be k * n (k tensors of n rows, one after the other) or n / k (packs of k consecutive rows).
     For a pack that the part cuts, and for any other number of rows, the numbers do not come from those of the whole batch.
     """
-    here = _PART.get()
+    here = _BATCH_PART.get()
     if here is None:
         return draw(num, None)
     own, stream = here.stop - here.start, here.stream(device)
@@ -101,7 +101,7 @@ def normal_rows(num: int, device: torch.device, *shape: int) -> Tensor:
 
 def draw_shared(device: torch.device, draw: Callable[[torch.Generator | None], Tensor]) -> Tensor:
     """A random tensor that all rows of the batch share, in every part of it."""
-    here = _PART.get()
+    here = _BATCH_PART.get()
     return draw(None if here is None else here.stream(device))
 
 
