@@ -103,7 +103,7 @@ def test_memory_that_is_not_there_is_told_with_its_size(tmp_path: Path) -> None:
 
 
 def test_a_where_without_conditions() -> None:
-    with pytest.raises(UserError, match="where: ',,,' holds no condition"):
+    with pytest.raises(UserError, match="where: ',,,' contains no condition"):
         parse_filters(",,,", [])
     assert parse_filters("", []) == ()
     assert "an unset shell variable" in _refused("sample", "run", "--where", "")

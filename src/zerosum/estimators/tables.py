@@ -32,11 +32,12 @@ RandomState = int | np.random.RandomState | np.random.Generator | None
 class TableGAN(BaseEstimator):  # type: ignore[misc]
     """Learns the distribution of the rows of a pandas DataFrame and generates new rows.
 
-    recipe: a name or a file; None: chosen by the data. minutes: time limit of the training. steps: number of steps; without both,
-    those of the recipe. random_state: of the training, and of samples without their own: a number; a numpy RandomState or
-    Generator, which gives another seed at each call; None: the global one of numpy. types: column -> meaning, to correct the
-    detected one. drop: columns to leave out. settings: further settings of the recipe, {"generator.width": 128}. folder: keeps
-    the run and its report there, and the table as FOLDER.parquet; None: a temporary folder that ends with the estimator.
+    recipe: a name or a file; None: selected by the data. minutes: time limit of the training. steps: number of steps; without
+    both, those of the recipe. random_state: of the training, and the default of `sample`: a number; a numpy RandomState or
+    Generator, which gives another seed at each call; None: the global one of numpy. types: column -> kind, to correct the
+    detected one. drop: columns to leave out. settings: further settings of the recipe, {"generator.width": 128}. folder: folder
+    of the run and its report; the table is written to FOLDER.parquet. None: a temporary folder that is deleted with the
+    estimator.
 
     After `fit`: `run_` (the finished run), `feature_names_in_`, `n_features_in_`, `notes_` (notes on the table).
 
@@ -69,11 +70,11 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
         """Trains on the rows of a DataFrame; a 2-D array gets the columns x0, x1 ... y: one more column."""
         from zerosum import api
 
-        frame = _frame(X, y)
+        frame = _to_frame(X, y)
         self._scratch = tempfile.TemporaryDirectory(prefix="zerosum-")
         out = Path(self.folder) if self.folder is not None else Path(self._scratch.name) / "table"
         path = out.with_name(f"{out.name}.parquet")
-        _keep(frame, path)
+        _write_frame(frame, path)
         self.run_: Run = api.train(str(path), self.recipe, minutes=self.minutes, out=out, overrides=self._settings())
         self.feature_names_in_ = list(frame.columns)
         self.n_features_in_ = len(self.feature_names_in_)
@@ -84,7 +85,7 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
         state = dict(super().__getstate__())
         state.pop("_scratch", None)
         if run := state.pop("run_", None):
-            state["_files"] = _published(run.path)
+            state["_files"] = _read_published(run.path)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -117,34 +118,34 @@ class TableGAN(BaseEstimator):  # type: ignore[misc]
         where: conditions, as text ("sex=Female,age>40") or as a mapping ({"sex": "Female", "age": ">40"}).
         """
         check_is_fitted(self, "run_")
-        num = _whole(n)
+        num = _to_int(n)
         if num is None or num < 0:
             raise UserError(f"TableGAN.sample: n = {n!r}: give a whole number of rows, 0 or more.")
         seed = _seed(self.random_state if random_state is None else random_state)
         sampler = conditional_sampling.conditional_sampler(self.run_.sampler, where, seed)
         none = sampler.fit.decode(torch.zeros(0, sampler.fit.blocks[-1].stop))
-        made = concatenate(list(sampler.tables(num))) if num else none
-        return to_frame(made, style_of(self.run_.sampler.info.payload).labels)
+        rows = concatenate(list(sampler.tables(num))) if num else none
+        return to_frame(rows, style_of(self.run_.sampler.info.payload).labels)
 
     @classmethod
     def load(cls, folder: str | Path) -> TableGAN:
         """The estimator of a run on disk."""
         from zerosum import api
 
-        made = cls(folder=folder)
-        made.run_ = api.load(folder)
-        info = made.run_.sampler.info
-        if made.run_.domain.name != DOMAIN:
-            raise UserError(f"{folder} holds a generator of {made.run_.domain.name}, not of tables.")
+        estimator = cls(folder=folder)
+        estimator.run_ = api.load(folder)
+        info = estimator.run_.sampler.info
+        if estimator.run_.domain.name != DOMAIN:
+            raise UserError(f"{folder} holds a generator of {estimator.run_.domain.name}, not of tables.")
         whole = style_of(info.payload).labels == "int"
-        made.feature_names_in_ = [int(one["name"]) if whole else one["name"] for one in info.payload["columns"]]
-        made.n_features_in_, made.notes_ = len(made.feature_names_in_), list(info.notes)
-        return made
+        estimator.feature_names_in_ = [int(one["name"]) if whole else one["name"] for one in info.payload["columns"]]
+        estimator.n_features_in_, estimator.notes_ = len(estimator.feature_names_in_), list(info.notes)
+        return estimator
 
 
 def _seed(state: Any) -> int:
     """A seed: the number itself, or one drawn from a random generator."""
-    if (number := _whole(state)) is not None:
+    if (number := _to_int(state)) is not None:
         return number
     if isinstance(state, np.random.Generator):
         return int(state.integers(NUM_SEEDS))
@@ -155,24 +156,24 @@ def _seed(state: Any) -> int:
     )
 
 
-def _whole(value: Any) -> int | None:
+def _to_int(value: Any) -> int | None:
     """A whole number of Python or numpy; None for anything else."""
     return int(value) if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else None
 
 
-def _published(folder: Path) -> dict[str, bytes]:
+def _read_published(folder: Path) -> dict[str, bytes]:
     """The files of a published generator."""
     from zerosum.generation.sampler import EXAMPLES, names_in
 
     weights, card = names_in(folder)
     if not weights.is_file() or not card.is_file():
         raise UserError(
-            f"TableGAN: the generator in {folder} is gone, so the estimator cannot be pickled. Fit it again."
+            f"TableGAN: the generator in {folder} no longer exists, so the estimator cannot be pickled. Fit it again."
         )
     return {path.name: path.read_bytes() for path in (weights, card, folder / EXAMPLES) if path.is_file()}
 
 
-def _keep(frame: Any, path: Path) -> None:
+def _write_frame(frame: Any, path: Path) -> None:
     """Writes the DataFrame to a Parquet file, which the run reads."""
     require("pyarrow", "TableGAN")
     from_frame(frame).checked()
@@ -183,11 +184,11 @@ def _keep(frame: Any, path: Path) -> None:
         raise
     except (ValueError, TypeError, NotImplementedError, OverflowError) as error:
         raise UserError(
-            f"TableGAN.fit: the DataFrame cannot be kept as a Parquet file: {str(error).splitlines()[0]}"
+            f"TableGAN.fit: the DataFrame cannot be written to a Parquet file: {str(error).splitlines()[0]}"
         ) from None
 
 
-def _frame(rows: Any, target: Any) -> Any:
+def _to_frame(rows: Any, target: Any) -> Any:
     """The rows as a DataFrame, the target as its last column."""
     pandas = require("pandas", "TableGAN")
     if hasattr(rows, "columns"):
@@ -200,7 +201,7 @@ def _frame(rows: Any, target: Any) -> Any:
     if target is not None:
         name = getattr(target, "name", None)
         if name is None:
-            whole = len(frame.columns) > 0 and None not in map(_whole, frame.columns)
+            whole = len(frame.columns) > 0 and None not in map(_to_int, frame.columns)
             name = max(frame.columns) + 1 if whole else "target"
         if name in frame.columns:
             raise UserError(f"TableGAN.fit: y is named {name!r}, and so is a column of X. Rename one of them.")

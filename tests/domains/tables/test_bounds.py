@@ -65,7 +65,7 @@ def test_a_parquet_file_that_unpacks_to_too_much_is_refused_before_it_is_read(tm
 @pytest.mark.parametrize("delimiter", ["", ";;", "\n", '"'])
 def test_a_mark_that_cannot_separate_is_refused(tmp_path: Path, delimiter: str) -> None:
     (tmp_path / "a.csv").write_text("a,b\n1,x\n2,y\n")
-    with pytest.raises(UserError, match="the separating mark is one sign"):
+    with pytest.raises(UserError, match="the delimiter is a single character"):
         reading.read(str(tmp_path / "a.csv"), delimiter=delimiter)
 
 
@@ -96,7 +96,7 @@ TEXTS = {
 def test_the_encoding_of_a_text_is_found_and_advised_first(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "a.csv").write_bytes(TEXTS[encoding].encode(encoding))
     with pytest.raises(
-        UserError, match=rf"Name the encoding that reads right: --set data.encoding={encoding}, say"
+        UserError, match=rf"Choose the encoding in which it is right: --set data.encoding={encoding}, or"
     ) as caught:
         reading.read(str(tmp_path / "a.csv"))
     word = next(cell for cell in TEXTS[encoding].replace("\n", ",").split(",") if not cell.isascii())

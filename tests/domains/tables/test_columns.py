@@ -100,11 +100,11 @@ def test_meanings_can_be_overruled() -> None:
     [
         ({"zipp": "categorical"}, [], "data.types: there is no column 'zipp'. Did you mean 'zip'"),
         ({}, ["town"], "data.drop: there is no column 'town'"),
-        ({"zip": "category"}, [], "data.types.zip = 'category' is no type of column. Did you mean 'categorical'"),
-        ({"name": "integer"}, [], "makes 'name' integer, but its cells are no numbers: 'Bern'"),
-        ({"name": "date"}, [], "makes 'name' date, but its cells are no dates"),
+        ({"zip": "category"}, [], "data.types.zip = 'category' is not a type of column. Did you mean 'categorical'"),
+        ({"name": "integer"}, [], "makes 'name' integer, but some cells are not numbers, such as 'Bern'"),
+        ({"name": "date"}, [], "makes 'name' date, but some cells are not dates"),
         ({"name": "constant"}, [], "cannot be made constant"),
-        ({}, ["zip", "name"], "no column to learn from: all were dropped"),
+        ({}, ["zip", "name"], "no column that can be learnt: all were dropped"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused(types: dict[str, str], drop: list[str], words: str) -> None:
@@ -221,23 +221,23 @@ def test_the_format_of_dates_is_found() -> None:
 def test_fresh_identifiers_count_on_and_never_repeat_real_ones() -> None:
     rule = identifiers.rule_of([f"C-{x:05d}" for x in range(1, 100)])
     assert rule is not None
-    assert identifiers.fresh(rule, 0, 2, seed=0) == ["C-00100", "C-00101"]
-    assert identifiers.fresh(rule, 2, 1, seed=0) == ["C-00102"]
-    assert identifiers.fresh({**rule, "width": 0, "before": ""}, 0, 1, 0) == ["100"]
+    assert identifiers.make_identifiers(rule, 0, 2, seed=0) == ["C-00100", "C-00101"]
+    assert identifiers.make_identifiers(rule, 2, 1, seed=0) == ["C-00102"]
+    assert identifiers.make_identifiers({**rule, "width": 0, "before": ""}, 0, 1, 0) == ["100"]
 
 
 def test_codes_with_leading_zeros_stay_of_their_width_or_are_left_out() -> None:
     scattered = [f"{37 * x:05d}" for x in range(1, 300)]
     column, _ = column_kinds.find_kind(raw(scattered, "zip"), "t")
     assert (column.kind, column.padded) == ("identifier", True)
-    assert identifiers.fresh(column.rule or {}, 0, 1, 0) == ["11064"]
+    assert identifiers.make_identifiers(column.rule or {}, 0, 1, 0) == ["11064"]
     column, _ = column_kinds.find_kind(raw([*scattered, "99950"], "zip"), "t")
     assert (column.kind, column.rule) == ("identifier", None)
     assert "5 digits leave too few new codes" in column.left_out
     assert """--set 'data.types={"zip": "categorical"}'""" in column.left_out
     # What has counted through to the end of its width goes on counting.
     column, _ = column_kinds.find_kind(raw([f"{x:02d}" for x in range(100)], "zip"), "t")
-    assert identifiers.fresh(column.rule or {}, 0, 1, 0) == ["100"]
+    assert identifiers.make_identifiers(column.rule or {}, 0, 1, 0) == ["100"]
 
 
 def test_fresh_uuids_are_new_and_a_function_of_seed_and_row() -> None:
@@ -246,15 +246,15 @@ def test_fresh_uuids_are_new_and_a_function_of_seed_and_row() -> None:
     real = [str(uuid.UUID(int=x << 64 | x, version=4)) for x in range(30)]
     rule = identifiers.rule_of(real)
     assert rule is not None
-    made = identifiers.fresh(rule, 0, 50, seed=1)
+    made = identifiers.make_identifiers(rule, 0, 50, seed=1)
     assert len(set(made) - set(real)) == 50
-    assert made[10:] == identifiers.fresh(rule, 10, 40, seed=1)
-    assert made != identifiers.fresh(rule, 0, 50, seed=2)
+    assert made[10:] == identifiers.make_identifiers(rule, 10, 40, seed=1)
+    assert made != identifiers.make_identifiers(rule, 0, 50, seed=2)
     assert {uuid.UUID(word).version for word in made} == {4}
 
 
 def test_identifiers_of_no_known_form_are_left_out() -> None:
     column, values = column_kinds.find_kind(raw([f"user{chr(97 + x % 26)}{x}@example.org" for x in range(60)]), "t")
     assert (column.kind, column.rule, values) == ("identifier", None, None)
-    assert "identifier of no form" in column.left_out
+    assert "an identifier in no format" in column.left_out
     assert not Column("a", "identifier", rule={"rule": "count"}).left_out

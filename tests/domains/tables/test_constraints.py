@@ -64,9 +64,9 @@ def note_of(source: TableSource, word: str) -> str:
 
 
 def test_sums_functions_and_orders_are_found_and_told(source: TableSource) -> None:
-    found_note = note_of(source, "Computed, because it holds in every row: ")
+    found_note = note_of(source, "Computed, because this holds in every row: ")
     assert "tax = 0.2 * net, unit_cents = 100 * unit_price, total = net + tax + shipping." in found_note
-    assert "ordered <= shipped." in note_of(source, "Kept, because it holds in every row: ")
+    assert "ordered <= shipped." in note_of(source, "Enforced, because this holds in every row: ")
     assert [block.column for block in source.rows.blocks] == [
         "net",
         "shipping",
@@ -188,7 +188,7 @@ def test_an_order_with_missing_ends_keeps_who_is_missing(tmp_path: Path) -> None
         end = start + int(draw.integers(0, 20))
         rows.append(["" if number % 8 == 0 else str(start), "" if number % 5 == 0 else str(end)])
     source = source_of(file_of(tmp_path / "a.csv", ["start", "end"], rows), heldout=0.0)
-    assert "start <= end" in note_of(source, "Kept")
+    assert "start <= end" in note_of(source, "Enforced")
     back = source.transform.decode(source.rows.data(torch.arange(800), torch.arange(800)))
     for name, values in source.train.arrays.items():
         np.testing.assert_array_equal(back.arrays[name], values)
@@ -211,7 +211,7 @@ def test_a_bound_holds_on_the_grid_and_within_the_range(sign: str, step: int, ne
     values["a"][::2] = np.nan
     values["b"][::3] = np.nan
     coded = draw.gamma(2, 20, 2_000) if near else draw.uniform(-100, 100, 2_000)
-    made = rule.made(values, coded)
+    made = rule.compute(values, coded)
     for one in statements:
         assert not one.broken({**values, "t": made}).any()
     assert (np.abs(made) <= 100).all()
@@ -227,7 +227,7 @@ def test_days_and_times_are_compared_in_one_unit(tmp_path: Path) -> None:
         rows.append([str(day), str(day + np.timedelta64(int(draw.integers(0, 3_000)), "m")).replace("T", " ")])
     rows = [[day, time if " " in time else f"{time} 00:00"] for day, time in rows]
     source = source_of(file_of(tmp_path / "a.csv", ["day", "seen"], rows), heldout=0.0)
-    assert "day <= seen" in note_of(source, "Kept")
+    assert "day <= seen" in note_of(source, "Enforced")
     made = by_chance(source)
     spelled = [made.format(made.column(name)) for name in ("day", "seen")]
     assert all((day or "") <= (seen or "") for day, seen in zip(*spelled))
@@ -245,7 +245,7 @@ def test_stated_constraints_are_kept_and_told(tmp_path: Path) -> None:
         rows.append([str(a), str(b), str(a + 2 * b - 3), f"{a / 4:.2f}", str(c), str(c + draw.integers(1, 60))])
     wanted = ['all = "net sum" + capital-gain * 2 - 3', "share == net sum / 4", "high > low"]
     source = source_of(file_of(tmp_path / "a.csv", header, rows), heldout=0.0, determined=False, constraints=wanted)
-    assert "Kept as data.constraints says: " + ", ".join(wanted) + "." in source.notes
+    assert "Enforced by data.constraints: " + ", ".join(wanted) + "." in source.notes
     made = by_chance(source).arrays
     np.testing.assert_array_equal(made["all"], made["net sum"] + 2 * made["capital-gain"] - 3)
     np.testing.assert_array_equal(made["share"], made["net sum"] / 4)
@@ -301,7 +301,7 @@ def test_constraints_that_leave_no_column_to_solve_for_are_refused(tmp_path: Pat
     file_of(tmp_path / "a.csv", ["a", "b", "c"], rows)
     texts = ["b = 2 * a", "c = 2 * b", "c = 4 * a"]
     source_of(tmp_path / "a.csv", constraints=texts[:2])
-    with pytest.raises(UserError, match=r"'c = 4 \* a' cannot be kept beside the others"):
+    with pytest.raises(UserError, match=r"'c = 4 \* a' cannot be combined with the others"):
         source_of(tmp_path / "a.csv", constraints=texts)
 
 
@@ -331,17 +331,15 @@ def test_a_column_that_one_other_gives_is_asked_for_through_it(source: TableSour
     assert table.arrays["unit_price"].min() >= 1
     with pytest.raises(UserError, match=r"unit_cents=123.5 cannot be"):
         conditional_sampling.conditional_sampler(Repeater(source), "unit_cents=123.5", 0)
-    with pytest.raises(UserError, match="lies between"):
+    with pytest.raises(UserError, match="is between"):
         conditional_sampling.conditional_sampler(Repeater(source), "unit_cents=99999999", 0)
 
 
 def test_a_sum_is_asked_for_by_its_range(source: TableSource, monkeypatch: pytest.MonkeyPatch) -> None:
     table, _ = made_where(source, "total>200")
     assert table.arrays["total"].min() > 200
-    monkeypatch.setattr(conditional_sampling, "MOST_FRUITLESS", 2)
-    with pytest.raises(
-        UserError, match="total: made from other columns, so that a single value is met by chance; ask for"
-    ):
+    monkeypatch.setattr(conditional_sampling, "MAX_EMPTY_PARTS", 2)
+    with pytest.raises(UserError, match="total: computed from other columns, so that single values are rare; request"):
         made_where(source, "total=0.01")
 
 
@@ -353,7 +351,7 @@ def test_a_day_is_told_by_its_distance_where_the_other_is_told_too(source: Table
     table, stream = made_where(source, f"shipped={days[1]}", 20)
     assert set(table.format(table.column("shipped"))) == {days[1]}
     assert stream.tally.rate < 0.05
-    with pytest.raises(UserError, match="lies between 2020-01-"):
+    with pytest.raises(UserError, match="is between 2020-01-"):
         conditional_sampling.conditional_sampler(Repeater(source), "shipped>2022-05-01", 0)
 
 

@@ -166,7 +166,7 @@ def test_what_is_looked_up_can_be_asked_for(source: TableSource, asked: str, cod
     found = concatenate(list(stream.tables(500)))
     column = found.column("country")
     assert {column.levels[code] for code in found.arrays["country"]} == codes
-    assert bool(stream.given) == (len(codes) == 1)
+    assert bool(stream.given_filters) == (len(codes) == 1)
     assert asked in stream.notes[0]
 
 
@@ -178,4 +178,4 @@ def test_what_no_row_could_have_is_refused_at_once(source: TableSource) -> None:
 def test_conditions_that_contradict_each_other_are_refused_at_once(source: TableSource) -> None:
     with pytest.raises(UserError, match="country=CH, capital=Oslo cannot be: no value of 'country' satisfies them all"):
         conditional_sampling.conditional_sampler(Repeater(source), "country=CH,capital=Oslo", 0)
-    assert conditional_sampling.conditional_sampler(Repeater(source), "country=NO,capital=Oslo", 0).given
+    assert conditional_sampling.conditional_sampler(Repeater(source), "country=NO,capital=Oslo", 0).given_filters

@@ -48,7 +48,7 @@ def test_exactly_so_many_rows_a_function_of_the_seed_and_not_of_their_number(sou
 def test_each_part_has_rows_of_its_own(source: TableSource, asked: str) -> None:
     """Parts differ in their noise, and in the values that are told where a range is too rare for chance."""
     table, stream = made(source, 2 * conditional_sampling.PART, asked)
-    assert bool(stream.given) == bool(asked)
+    assert bool(stream.given_filters) == bool(asked)
     for name in ("price", "age", "joined"):
         values = table.arrays[name][: 2 * (len(table) // 2)]
         first, second = np.split(values, 2)
@@ -75,7 +75,7 @@ def test_who_is_asked_for_comes_and_the_acceptance_is_told(source: TableSource, 
     old, oslo = train["age"] > 60, train["city"] == column.levels.index(" Oslo")
     expected = old.mean() if heard else (old & oslo).mean()
     assert stream.tally.rate == pytest.approx(expected, abs=0.02)
-    assert f"city=Oslo, age>60: {stream.tally.rate:.1%} of the rows made satisfied it" in stream.notes[0]
+    assert f"city=Oslo, age>60: {stream.tally.rate:.1%} of the generated rows satisfied it" in stream.notes[0]
 
 
 def test_by_rejection_the_other_columns_have_their_conditional_distribution(source: TableSource) -> None:
@@ -92,7 +92,7 @@ def test_ranges_too_rare_for_chance_are_told(source: TableSource) -> None:
     bound = float(train[-15])
     table, stream = made(source, 3_000, f"price>{bound}")
     assert table.arrays["price"].min() > bound
-    assert [one.words for one in stream.given] == [f"price>{bound}"]
+    assert [one.words for one in stream.given_filters] == [f"price>{bound}"]
     assert stream.tally.rate > 0.99
     assert "Values of price were drawn from within the range and given" in stream.notes[0]
     assert table.arrays["price"].max() <= train[-1]
@@ -115,19 +115,19 @@ def test_two_numbers_are_asked_for_by_rows_that_lie_near(tmp_path: Path) -> None
     (tmp_path / "a.csv").write_text(text_of(["x", "y", "z"], lines))
     source = source_of(tmp_path / "a.csv", heldout=0.0)
     table, stream = made(source, 200, "x=0.50,y=-0.20")
-    assert [one.column.name for one in stream.near] == ["x", "y"]
-    assert stream.given == ()
+    assert [one.column.name for one in stream.near_filters] == ["x", "y"]
+    assert stream.given_filters == ()
     assert (set(table.arrays["x"]), set(table.arrays["y"])) == ({0.5}, {-0.2})
     assert table.arrays["z"].mean() == pytest.approx(0.3, abs=0.1)
     assert table.arrays["z"].std() < 0.2
-    assert "Rows within 2% of the table's rows of x, y were given the values asked for." in stream.notes[0]
+    assert "In rows within 2% of the quantiles of x, y, these values were set to the requested ones." in stream.notes[0]
     one, two = made(source, 100, "x=0.50,y=-0.20")[0], made(source, 100, "x=0.50")[1]
     np.testing.assert_array_equal(one.arrays["z"], table.arrays["z"][:100])
-    assert two.near == ()
-    assert [given.words for given in two.given] == ["x=0.50"]
+    assert two.near_filters == ()
+    assert [given.words for given in two.given_filters] == ["x=0.50"]
     far = made(source, 20, f"x={x.max():.2f},y={y.max():.2f}")[1]
-    assert far.near == ()
-    assert len(far.given) == 2
+    assert far.near_filters == ()
+    assert len(far.given_filters) == 2
 
 
 def test_a_rare_level_is_reached_through_the_place_it_shares(tmp_path: Path) -> None:
@@ -144,15 +144,18 @@ def test_a_rare_level_is_reached_through_the_place_it_shares(tmp_path: Path) -> 
     ("asked", "words"),
     [
         ("city=Bern,age>40", ""),
-        ("code=017", "code=017: only 3[0-9] training rows satisfy it, so what goes with it is hardly learnt."),
+        (
+            "code=017",
+            "code=017: only 3[0-9] training rows satisfy it, so the other columns of these rows are inaccurate.",
+        ),
         ("price>4500", "price>4500: only 1[0-9] training rows satisfy it"),
-        ("price=6000.00", "price=6000.00: only [0-9] training rows lie near it"),
+        ("price=6000.00", "price=6000.00: only [0-9] training rows are near it"),
         ("age=40,score=", ""),
     ],
 )
 def test_conditions_that_few_training_rows_satisfy_are_told(tmp_path: Path, asked: str, words: str) -> None:
     source = source_of(written(tmp_path / "a.csv", 1_050, seed=1), heldout=0.0)
-    warning = r"Levels of fewer than 40 training rows, hardly learnt when asked for: code \d+ of 30\."
+    warning = r"Levels with fewer than 40 training rows, inaccurate as conditions: code \d+ of 30\."
     assert any(re.match(warning, note) for note in source.notes)
     notes = conditional_sampling.conditional_sampler(Repeater(source), asked, 0).notes
     assert len(notes) == 1 + bool(words)
@@ -162,18 +165,18 @@ def test_conditions_that_few_training_rows_satisfy_are_told(tmp_path: Path, aske
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ("age>90", r"age>90 cannot be: 'age' lies between 18 and 90"),
-        ("age=", "age= cannot be: 'age' is missing in no row that was learnt"),
-        ("age=40.5", r"between 18 and 90 in the training rows, on no such value"),
-        ("joined<2018-05-05", "lies between 2019-01-01 and"),
-        ("age>50,age<30", r"0 of [\d,]+ rows that were made satisfy age>50, age<30"),
+        ("age>90", r"age>90 cannot be: 'age' is between 18 and 90"),
+        ("age=", "age= cannot be: 'age' has no missing values in the training rows"),
+        ("age=40.5", r"between 18 and 90 in the training rows and never has this value"),
+        ("joined<2018-05-05", "is between 2019-01-01 and"),
+        ("age>50,age<30", r"0 of [\d,]+ generated rows satisfy age>50, age<30"),
         ("city=Bern,city=Oslo", "satisfies them all"),
     ],
 )
 def test_the_impossible_ends_in_an_error(
     source: TableSource, monkeypatch: pytest.MonkeyPatch, asked: str, words: str
 ) -> None:
-    monkeypatch.setattr(conditional_sampling, "MOST_FRUITLESS", 3)
+    monkeypatch.setattr(conditional_sampling, "MAX_EMPTY_PARTS", 3)
     with pytest.raises(UserError, match=words):
         made(source, 10, asked)
 
@@ -233,7 +236,7 @@ def test_parquet_and_text_hold_the_same_rows(tmp_path: Path, source: TableSource
 
 
 def test_what_fails_leaves_no_file(tmp_path: Path, source: TableSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditional_sampling, "MOST_FRUITLESS", 2)
+    monkeypatch.setattr(conditional_sampling, "MAX_EMPTY_PARTS", 2)
     maker = Repeater(source)
     with pytest.raises(UserError, match="0 of"):
         conditional_sampling.sample_file(

@@ -244,7 +244,7 @@ def test_whole_numbers_name_columns(tmp_path: Path) -> None:
         file.add(source.train)
     assert pandas.read_parquet(tmp_path / "c.parquet").equals(pandas.concat([back, back], ignore_index=True))
     for names in ([1, "a", 2], [("a", 1), ("b", 2), ("c", 3)], [True, False, 2]):
-        with pytest.raises(UserError, match="Let either texts or whole numbers name all columns"):
+        with pytest.raises(UserError, match="The names must be either all texts or all integers"):
             frames.from_frame(frame.set_axis(names, axis=1))
 
 
@@ -260,7 +260,7 @@ def test_types_that_are_not_read_are_refused_by_name_and_can_be_dropped(tmp_path
     }
     frame = pandas.DataFrame({"x": np.random.default_rng(0).normal(size=NUM), "y": range(NUM)})
     for name, values in odd.items():
-        with pytest.raises(UserError, match=rf"the DataFrame: column '{name}' .*Leave it out: data.drop"):
+        with pytest.raises(UserError, match=rf"the DataFrame: column '{name}' .*Leave it out with data.drop"):
             frames.from_frame(frame.assign(**{name: values}))
     frame.assign(list=odd["list"], bytes=odd["bytes"]).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(UserError, match="column 'list' holds ndarray objects"):

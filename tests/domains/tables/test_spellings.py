@@ -137,7 +137,7 @@ def test_conditions_files_read_again_and_files_written_follow_the_rule_of_the_co
     columns = source.train.columns
 
     def num(asked: filters.Where) -> int:
-        return int(filters.satisfied(source.train, filters.parse_filters(asked, columns)).sum())
+        return int(filters.rows_satisfying(source.train, filters.parse_filters(asked, columns)).sum())
 
     for asked in ('kilo>"5,5"', "kilo>5.5", {"kilo": ">5,5"}, {"kilo": ">5.5"}):
         assert num(asked) == (LARGE > 5.5).sum()
@@ -156,10 +156,10 @@ def test_categories_of_numbers_compare_by_the_rule_of_the_column(tmp_path: Path)
     source = source_of(tmp_path / "a.csv", heldout=0.0)
     assert source.train.column("grade").kind == "categorical"
     for asked in ("grade>1", 'grade>"1,2"', {"grade": ">1.2"}):
-        assert filters.satisfied(
+        assert filters.rows_satisfying(
             source.train, filters.parse_filters(asked, source.train.columns)
         ).mean() == pytest.approx(2 / 3)
-    assert filters.satisfied(
+    assert filters.rows_satisfying(
         source.train, filters.parse_filters({"grade": 1.5}, source.train.columns)
     ).mean() == pytest.approx(1 / 3)
 
@@ -234,7 +234,7 @@ def test_missing_words_are_known_to_conditions_and_to_files_read_again(tmp_path:
     (tmp_path / "a.csv").write_text(text_of(["a", "b"], rows))
     source = source_of(tmp_path / "a.csv", heldout=0.0, missing=["unknown"])
     for asked in ("a=unknown", "a=", "a=NA"):
-        assert filters.satisfied(source.train, filters.parse_filters(asked, source.train.columns)).sum() == 60
+        assert filters.rows_satisfying(source.train, filters.parse_filters(asked, source.train.columns)).sum() == 60
     data.read_rows([tmp_path / "a.csv"], source.info())
 
 
@@ -274,7 +274,7 @@ def test_times_are_read_and_come_back(name: str) -> None:
     form = dates.DateFormat(**column.form.to_json()) if column.form else None
     assert form is not None
     assert form.format(values) == words
-    assert ("lies far from the others" in column.note) == name.startswith("for ever")
+    assert ("is far from the others" in column.note) == name.startswith("for ever")
 
 
 def test_moments_with_offsets_are_those_of_the_standard_library() -> None:
@@ -288,7 +288,7 @@ def test_moments_with_offsets_are_those_of_the_standard_library() -> None:
 
 def test_what_is_finer_than_a_microsecond_is_told() -> None:
     column = to_table(table(a=[f"2021-01-02 10:00:00.{n:07d}" for n in range(300)])).column("a")
-    assert "'2021-01-02 10:00:00.0000001' is kept as '2021-01-02 10:00:00.0000000'" in column.note
+    assert "'2021-01-02 10:00:00.0000001' is written as '2021-01-02 10:00:00.0000000'" in column.note
 
 
 def test_numbers_of_many_digits_are_learnt_and_come_back_to_the_last() -> None:
@@ -305,7 +305,7 @@ def test_numbers_of_many_digits_are_learnt_and_come_back_to_the_last() -> None:
     kinds = {name: to_table(table(**{name: words, "x": cells(SMALL)})).column(name).kind for name in ("tweet_id", "t")}
     assert kinds == {"tweet_id": "identifier", "t": "integer"}
     wide = to_table(table(a=[str(base + n * 10**15 + n % 7) for n in range(300)])).column("a")
-    assert "is kept as" in wide.note
+    assert "is written as" in wide.note
     assert to_table(table(a=[str(base + n % 40 * 10**5) for n in range(300)])).column("a").kind == "categorical"
 
 

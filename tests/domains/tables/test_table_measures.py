@@ -209,7 +209,7 @@ def test_a_good_answerer_and_one_that_does_not_listen(source: TableSource) -> No
         # Half the rows are also what it is held against, so it may do better than the floor.
         assert good[name].value > (good[name].reference or 1) - 0.03, name
         assert deaf[name].value < good[name].value - 0.04, name
-        assert f"Rows made without the question: {deaf[name].value:.3f}." in deaf[name].meaning
+        assert f"Rows generated without the condition: {deaf[name].value:.3f}." in deaf[name].meaning
 
 
 def test_questions_are_of_every_kind_with_enough_rows(source: TableSource) -> None:

@@ -125,8 +125,8 @@ def drawn_words(source: TableSource, path: Path, monkeypatch: pytest.MonkeyPatch
     from matplotlib.text import Text
 
     figures: list[Any] = []
-    plain_drawn = preview._drawn
-    monkeypatch.setattr(preview, "_drawn", lambda *given: figures.append(plain_drawn(*given)) or figures[-1])
+    plain_drawn = preview._draw_figure
+    monkeypatch.setattr(preview, "_draw_figure", lambda *given: figures.append(plain_drawn(*given)) or figures[-1])
     info = source.info()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -141,7 +141,7 @@ def test_without_a_font_of_their_signs_names_are_numbered_and_that_is_told(
     words = drawn_words(chinese, tmp_path / "a.png", monkeypatch)
     assert {"column 1", "column 2", "price ($) of $x_$", "ab"} <= words
     assert len({word for word in words if word.startswith("level ")}) == 2
-    assert any(word.startswith("No font here has the characters of some names") for word in words)
+    assert any(word.startswith("No installed font has the characters of some names") for word in words)
     assert all(map(str.isascii, words - {word for word in words if "−" in word or "…" in word}))
 
 

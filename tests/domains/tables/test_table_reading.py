@@ -50,7 +50,7 @@ def test_a_byte_order_mark_says_the_encoding(tmp_path: Path, encoding: str) -> N
 
 def test_utf_16_without_a_mark_is_told_from_text(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("town,n\nBern,1\nOslo,2\n".encode("utf-16-le"))
-    with pytest.raises(UserError, match=r"looks like UTF-16 text. Say so: --set data.encoding=utf-16-le"):
+    with pytest.raises(UserError, match=r"looks like UTF-16 text. Use --set data.encoding=utf-16-le"):
         reading.read(str(tmp_path / "a.csv"))
     assert cells(reading.read(str(tmp_path / "a.csv"), encoding="utf-16-le"))[0] == ["Bern", "1"]
 

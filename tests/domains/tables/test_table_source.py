@@ -69,7 +69,7 @@ def told_of(source: TableSource, num: int = 40_000) -> tuple[torch.Tensor, torch
 
 def test_what_is_told_is_true_and_the_rest_is_hidden(source: TableSource) -> None:
     data, mask, values = told_of(source)
-    wide = layout.spread(mask, source.rows.blocks)
+    wide = layout.expand_mask(mask, source.rows.blocks)
     torch.testing.assert_close(values, data * wide, rtol=0, atol=0)
     assert abs(float((mask.sum(1) == 0).float().mean()) - 0.5) < 0.01
     counts = torch.bincount(mask.sum(1).long())[1:].double()
@@ -162,7 +162,7 @@ def test_notes_name_every_column_and_what_is_unusual(source: TableSource) -> Non
     text = "\n".join(source.notes)
     for words in (
         "age (18 to 90)", "joined (2019-01-01 to 2020-11-30, %Y-%m-%d)",
-        "member (no/yes)", "id (made anew)", "fixed (always 'CH')",
+        "member (no/yes)", "id (new ones are made)", "fixed (always 'CH')",
         "score 18.4%", "400 of 2,000 rows are held out", "city (3 levels)",
     ):  # fmt: skip
         assert words in text
@@ -213,14 +213,14 @@ def test_a_file_is_read_again_in_the_terms_of_the_run(tmp_path: Path, source: Ta
 
 def test_a_file_without_a_learnt_column_is_refused(tmp_path: Path, source: TableSource) -> None:
     (tmp_path / "c.csv").write_text(text_of(HEADER[:-3], [row[:-3] for row in rows_of(5)]), encoding="utf-8")
-    with pytest.raises(UserError, match="has no column 'score', which this run learnt"):
+    with pytest.raises(UserError, match="has no column 'score', which this run was trained on"):
         data.read_rows([tmp_path / "c.csv"], source.info())
 
 
 @pytest.mark.parametrize(
     ("place", "cell", "words"),
     [
-        (3, "Paris", "'city' was never 'Paris'"),
+        (3, "Paris", "'city' is never 'Paris'"),
         (1, "old", "'age' should hold numbers, and 'old' is none"),
         (5, "1.2.2020", "'joined' should hold dates in the form %Y-%m-%d, unlike '1.2.2020'"),
     ],

@@ -19,7 +19,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> TableSource:
 
 
 def mask(source: TableSource, asked: filters.Where) -> list[bool]:
-    return filters.satisfied(source.train, filters.parse_filters(asked, source.train.columns)).tolist()
+    return filters.rows_satisfying(source.train, filters.parse_filters(asked, source.train.columns)).tolist()
 
 
 def spelled(source: TableSource, name: str) -> list[str]:
@@ -76,8 +76,8 @@ def test_nothing_asked_is_satisfied_by_all(source: TableSource) -> None:
         ("age>old", "'age' is integer; 'old' is not a number"),
         ("joined>soon", "'joined' is date; 'soon' is not a date or time such as 1970-01-01"),
         ("member=maybe", "'member' has no value 'maybe'. Choose from: 'no', 'yes'."),
-        ("age", "'age' is no condition. Write .*age>40\"\\.$"),
-        ("member=yes, price=1,50", """'50' is no condition.* write that in quotes: --where 'price="1,50"'."""),
+        ("age", "'age' is not a condition. Write .*age>40\"\\.$"),
+        ("member=yes, price=1,50", """'50' is not a condition.* write that in quotes: --where 'price="1,50"'."""),
         ("id=C-00001", "'id' is a column of kind identifier, which is not learnt"),
         ("fixed=DE", "'fixed' is always 'CH' in the table"),
         ("code>99", "no value of 'code' is > 99|can be = or !="),

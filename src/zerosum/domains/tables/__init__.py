@@ -1,4 +1,4 @@
-"""Tables of numbers, categories, dates: rows are learnt with their missing values and come back spelled as they were."""
+"""Tables of numbers, categories and dates: rows are generated with missing values and in the format of the original table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classical models of a table that a generator must beat: independent columns, a Gaussian copula, Gaussians, a copy.
+"""Classical models of tables, as baselines for a generator: independent columns, a Gaussian copula, Gaussians, a copy.
 
 Legend: N rows, C columns, D places of an encoded row. Source of the copula: Sklar 1959; as a model of tables Patki et al. 2016
 (the Synthetic Data Vault).
@@ -38,8 +38,8 @@ class Copula:
 
     @classmethod
     def fit(cls, values: Tensor, seed: int = 0) -> Copula:
-        """Fitted to (N, C) values of any kind; equal ones are ranked by chance, so that spikes and codes have normal scores
-        too."""
+        """Fits a copula to (N, C) values of any kind; equal values are ranked at random, so that spikes and codes have normal
+        scores too."""
         order = _order(values, seed)
         ranks = torch.empty_like(order).scatter_(0, order, torch.arange(len(order))[:, None].expand_as(order))
         scores = torch.special.ndtri((ranks.double() + 0.5) / len(order))

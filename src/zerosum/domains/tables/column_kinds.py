@@ -1,4 +1,4 @@
-"""What the columns of a table mean: found from their spellings, column by column and together, or as the user says."""
+"""Finds the kinds of the columns of a table from their spellings, or takes them from the user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from zerosum.domains.tables import dates, numbers
-from zerosum.domains.tables.identifiers import looks_counted, outgrown, rule_of
+from zerosum.domains.tables.identifiers import exceeds_width, looks_counted, rule_of
 from zerosum.domains.tables.numbers import NumberFormat
 from zerosum.domains.tables.reading import RawColumn, RawTable
 from zerosum.domains.tables.table import BOOLS, CATEGORICAL, Column, Table, Values, is_missing
@@ -20,16 +20,17 @@ from zerosum.errors import UserError, nearest
 Kind = Literal["continuous", "integer", "categorical", "boolean", "date", "identifier", "constant", "text"]
 KINDS: tuple[str, ...] = get_args(Kind)
 Decimal = str | dict[str, str]
-"""The decimal mark of all columns where it is in doubt, or that of each column named."""
+"""The decimal mark of all columns where it is ambiguous, or of single columns."""
 BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"}, {"0", "1"}, {"on", "off"})
 FEW_NUMBERS, ROWS_PER_LEVEL = 12, 5
-"""Numbers with no more distinct values than this, each in so many rows on average, are codes of categories."""
+"""Numbers with at most this many distinct values, each in at least so many rows on average, are categories."""
 MOSTLY_ONCE, NEARLY_ALL = 0.5, 0.9
-"""Shares of distinct values from which a column of words is no category any more, and from which it names its rows."""
+"""Shares of distinct values above which a column of words is not a category, and from which it is an identifier."""
 MOST_STRAY, NUM_SHOWN = 0.5, 4
-"""The share of cells that keep the others from being numbers or dates up to which they are named; spellings that are shown."""
+"""The greatest share of cells that are not numbers or dates in a column of such, up to which they are reported; number of
+spellings that are shown."""
 TEXTS = ("", "object", "str", "string")
-"""Types of columns whose numbers are spelled by people."""
+"""Types of columns whose numbers are texts."""
 FEWEST_ROWS = 10
 OTHER_MARK = {",": ".", ".": ","}
 
@@ -37,7 +38,7 @@ OTHER_MARK = {",": ".", ".": ","}
 @dataclass(frozen=True)
 class Cells:
     """The distinct cells of a column that are not missing. places: among the spellings. words: the same as texts. decimal: the
-    decimal mark that is assumed where a comma and a point can both be meant."""
+    decimal mark that is assumed where a comma and a point are both possible."""
 
     places: Sequence[int]
     words: list[str]
@@ -56,9 +57,9 @@ def present_cells(raw: RawColumn, missing: Sequence[str] = (), decimal: str = ".
 def find_kind(
     raw: RawColumn, where: str, requested: str | None = None, *, missing: Sequence[str] = (), decimal: str = "."
 ) -> tuple[Column, Values | None]:
-    """The column and its values, None where it is not learnt.
+    """The column and its values; None instead of values if it is not learnt.
 
-    requested: the kind that the user gives it. missing: spellings that stand for a missing number or date beside MISSING.
+    requested: the kind that the user gives it. missing: spellings of a missing number or date in addition to MISSING.
     decimal: see `Cells`.
     """
     cells = present_cells(raw, missing, decimal)
@@ -66,10 +67,10 @@ def find_kind(
     if wrong := numbers.infinite(words):
         raise UserError(
             f"{where}: column {raw.name!r} holds {wrong.strip()!r} (row {raw.row_of(wrong)} below the names). Infinite values "
-            "have no place in a distribution: delete those rows, or leave the cell empty if the value is unknown."
+            "cannot be generated: delete those rows, or leave the cell empty if the value is unknown."
         )
     if requested is not None:
-        return _as_requested(raw, where, requested, cells)
+        return _requested_kind(raw, where, requested, cells)
     if len(raw.spellings) == 1:
         return Column(raw.name, "constant", raw.dtype, spelling=raw.spellings[0]), None
     if {word.strip().lower() for word in words} in BOOLEANS and len(words) == 2:
@@ -86,7 +87,7 @@ def find_kind(
 
 
 def _stray(raw: RawColumn, cells: Cells) -> str:
-    """Of a column of words that are mostly numbers or dates: the other cells, and how to read them as missing; else ""."""
+    """A note on a column of words that are mostly numbers or dates: the other cells, and how to read them as missing; else ""."""
     counts = dict(zip(cells.words, raw.counts[cells.places].tolist()))
     total = sum(counts.values())
     for kind, odd in (("numbers", numbers.misfits(cells.words)), ("dates", dates.misfits(cells.words))):
@@ -106,7 +107,7 @@ def _missing_option(words: Sequence[str]) -> str:
 
 
 def _numeric(raw: RawColumn, cells: Cells, kind: str) -> tuple[Column, Values] | None:
-    """A column of numbers or dates; None when its words are none."""
+    """A column of numbers or dates; None if its words are not."""
     words = cells.words
     read: Any = dates.parse(words) if kind == "date" else numbers.parse(words, cells.decimal)
     if read is None:
@@ -122,18 +123,18 @@ def _numeric(raw: RawColumn, cells: Cells, kind: str) -> tuple[Column, Values] |
 
 
 def _note(form: Any, values: Values, raw: RawColumn, cells: Cells) -> str:
-    """Cells that do not come back as they were, and dates that may stand for none."""
+    """A note on cells whose spelling is not kept, and on dates that may represent missing ones."""
     notes, words = [], cells.words
     is_number = isinstance(form, NumberFormat)
     if (form.offset or (form.free and raw.dtype.startswith("decimal"))) if is_number else form.inexact:
         pairs = zip(words, form.format(values))
         if odd := next(((word, again) for word, again in pairs if word.strip() != again.strip()), None):
-            notes.append(f"{odd[0].strip()!r} is kept as {odd[1].strip()!r}")
+            notes.append(f"{odd[0].strip()!r} is written as {odd[1].strip()!r}")
     if not is_number and (place := dates.sentinel(form, values)) is not None:
         counts = raw.counts[cells.places]
         share = counts[values == values[place]].sum() / counts.sum()
         notes.append(
-            f"{words[place].strip()!r} ({share:.1%} of the dates) lies far from the others; if it stands for a missing date: "
+            f"{words[place].strip()!r} ({share:.1%} of the dates) is far from the others; if it represents a missing date: "
             f"{_missing_option([words[place]])}"
         )
     return "; ".join(notes)
@@ -162,14 +163,14 @@ def _words(raw: RawColumn, words: list[str]) -> tuple[Column, Values | None]:
         return _levels(raw, "categorical")
     if share >= NEARLY_ALL and not any(re.search(r"\s", word.strip()) for word in words):
         return _identifier(raw, words), None
-    reason = f"free text: {share:.0%} of its values are distinct, so there is nothing to learn from them"
+    reason = f"free text: {share:.0%} of its values are distinct"
     return Column(raw.name, "text", raw.dtype, left_out=reason), None
 
 
 def _identifier(raw: RawColumn, words: Sequence[str]) -> Column:
     rule = rule_of(words)
-    left_out = "" if rule else "an identifier of no form that could be continued"
-    if rule and outgrown(rule, words):
+    left_out = "" if rule else "an identifier in no format that can be continued"
+    if rule and exceeds_width(rule, words):
         option = f"--set 'data.types={json.dumps({raw.name: 'categorical'})}'"
         left_out = (
             f"codes with leading zeros, of which nearly all differ: {rule['width']} digits leave too few new codes. To draw them "
@@ -188,16 +189,16 @@ def _levels(raw: RawColumn, kind: str) -> tuple[Column, Values]:
     return Column(raw.name, kind, raw.dtype, levels=tuple(raw.spellings[place] for place in order)), places[raw.codes]
 
 
-def _as_requested(raw: RawColumn, where: str, kind: str, cells: Cells) -> tuple[Column, Values | None]:
+def _requested_kind(raw: RawColumn, where: str, kind: str, cells: Cells) -> tuple[Column, Values | None]:
     words = cells.words
     if kind in CATEGORICAL:
         return _levels(raw, kind)
     if kind == "identifier":
         return _identifier(raw, words), None
     if kind == "text":
-        return Column(raw.name, "text", raw.dtype, left_out="free text, as data.types says"), None
+        return Column(raw.name, "text", raw.dtype, left_out="free text according to data.types"), None
     if kind == "constant":
-        raise UserError(f"data.types: {raw.name!r} cannot be made constant; leave it out by data.drop.")
+        raise UserError(f"data.types: {raw.name!r} cannot be made constant; leave it out with data.drop.")
     read = _numeric(raw, cells, "date" if kind == "date" else "number")
     if read is None:
         what = "dates of one known format" if kind == "date" else "numbers"
@@ -205,7 +206,7 @@ def _as_requested(raw: RawColumn, where: str, kind: str, cells: Cells) -> tuple[
         word = odd[0] if odd else ""
         how = f" To read it as missing: {_missing_option([word])}." if 2 * len(odd) < len(words) else ""
         raise UserError(
-            f"{where}: data.types makes {raw.name!r} {kind}, but its cells are no {what}: {word!r}, say.{how}"
+            f"{where}: data.types makes {raw.name!r} {kind}, but some cells are not {what}, such as {word!r}.{how}"
         )
     return read
 
@@ -220,10 +221,10 @@ def to_table(
     missing: Sequence[str] = (),
     decimal: Decimal = "",
 ) -> Table:
-    """The table with a kind for each column. types: column -> kind. drop: columns to be left out. missing: spellings that stand
-    for a missing number or date. decimal: the decimal mark, a comma or a point, where both can be meant.
+    """The table with a kind for each column. types: column -> kind. drop: columns to be left out. missing: spellings of
+    a missing number or date. decimal: the decimal mark, a comma or a point, where both are possible.
 
-    UserError when a name is unknown, a kind does not fit, or no column is left to learn.
+    UserError if a name is unknown, a kind does not fit, or no column can be learnt.
     """
     _check_options(raw, types, drop, decimal)
     held = [column for column in raw.columns if column.name not in drop]
@@ -232,7 +233,7 @@ def to_table(
         found, values = find_kind(column, raw.where, types.get(column.name), missing=missing, decimal=mark)
         return replace(found, categories=column.categories), values
 
-    doubts = {column.name: doubt for column in held if (doubt := _doubt(column, missing))}
+    doubts = {column.name: doubt for column in held if (doubt := _ambiguous_mark(column, missing))}
     found = {column.name: find(column) for column in held if column.name not in doubts}
     usual = _usual_mark([column for column, _ in found.values()])
     for column in held:
@@ -260,26 +261,26 @@ def _check_options(raw: RawTable, types: Mapping[str, str], drop: Sequence[str],
                 raise UserError(f"data.{option}: there is no column {name!r}. {nearest(name, names)}")
     for name, kind in types.items():
         if kind not in KINDS:
-            raise UserError(f"data.types.{name} = {kind!r} is no type of column. {nearest(kind, KINDS)}")
+            raise UserError(f"data.types.{name} = {kind!r} is not a type of column. {nearest(kind, KINDS)}")
     for mark in marks.values() if isinstance(decimal, dict) else [decimal] if decimal else []:
         if mark not in OTHER_MARK:
             raise UserError(f"data.decimal = {mark!r}: the decimal mark is ',' or '.'.")
 
 
-def _doubt(column: RawColumn, missing: Sequence[str]) -> str:
-    """The mark that may be the decimal mark of a column or group its thousands; "" where its cells leave no doubt."""
+def _ambiguous_mark(column: RawColumn, missing: Sequence[str]) -> str:
+    """The mark that may be the decimal mark of a column or separate its thousands; "" if its cells are unambiguous."""
     return numbers.in_doubt(present_cells(column, missing).words) if column.dtype in TEXTS else ""
 
 
 def _usual_mark(columns: Sequence[Column]) -> str:
-    """The decimal mark of the columns that leave no doubt; "" where they have none, or differ."""
+    """The decimal mark of the unambiguous columns; "" if they have none, or differ."""
     forms = [one.form for one in columns if isinstance(one.form, NumberFormat) and one.dtype in TEXTS]
     marks = {form.point for form in forms if form.most or form.group in OTHER_MARK}
     return marks.pop() if len(marks) == 1 else ""
 
 
 def _decide_mark(column: RawColumn, mark: str, usual: str, delimiter: str, decimal: Decimal) -> tuple[str, str]:
-    """The decimal mark of a column in doubt, and a note where it is only a guess."""
+    """The decimal mark of an ambiguous column, and a note if it is a guess."""
     requested: str = decimal.get(column.name, "") if isinstance(decimal, dict) else decimal
     if requested:
         return requested, ""
@@ -305,8 +306,8 @@ def _check_usable(table: Table, where: str) -> None:
             for column in table.columns
         ]
         raise UserError(
-            f"{where} has no column to learn from: {'; '.join(reasons) or 'all were dropped'}. If one of them is a category or "
-            'a number, say so: --set \'data.types={"NAME": "categorical"}\'.'
+            f"{where} has no column that can be learnt: {'; '.join(reasons) or 'all were dropped'}. If one is a category or "
+            'a number, use --set \'data.types={"NAME": "categorical"}\'.'
         )
     if len(table) < FEWEST_ROWS:
         rows = f"{where} has {len(table)} rows"

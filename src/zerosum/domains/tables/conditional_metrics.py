@@ -1,4 +1,4 @@
-"""Scores of rows made with conditions: whether the given values come back, and how similar the other columns are."""
+"""Scores of conditional samples: whether they have the given values, and how similar the other columns are to real rows."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from zerosum.engine.seeds import Prior, SeededNoise, generator
 from zerosum.metrics.record import Record
 
 NUM_MADE, FEWEST, MOST_QUERIES, MOST_OTHERS = 500, 40, 24, 12
-"""Rows made for a query, training rows that have the values at least, and queries at most: for categories, and for each other
-kind."""
+"""Rows generated for a query, least number of training rows with the values, and greatest number of queries: for categories, and
+for each other kind."""
 AROUND = 0.02
-"""The part of the training rows whose numbers count as near a number, FEWEST at least."""
+"""The part of the training rows (at least FEWEST) whose numbers count as near a number."""
 SUBJECTS = {
     "shapes": "one value of one category",
     "numbers": "a number or date",
@@ -38,9 +38,9 @@ Make = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class ConditionQuery:
-    """Columns of which values are given, and the training rows that have them or others near them, whose values are given.
+    """Columns whose values are given, and the training rows with these or near values, which are used as the given values.
 
-    kind: of SUBJECTS. words: for a person. numbers: of the columns in the mask. salt: of the random order of rows.
+    kind: of SUBJECTS. words: description. numbers: indices of the columns in the mask. salt: of the random order of rows.
     """
 
     kind: str
@@ -51,14 +51,18 @@ class ConditionQuery:
 
 
 def queries(source: TableSource, seed: int = 0) -> list[ConditionQuery]:
-    """Of each categorical column its commonest, its middle and its rarest level with enough rows; of each column of numbers low,
-    middle and high ones; each column that is missing often enough; pairs of columns at drawn rows. Fewer where too many."""
-    kinds = ((_of_levels(source), MOST_QUERIES), (_of_numbers(source), MOST_OTHERS), (_of_missing(source), MOST_OTHERS))
+    """Queries for the commonest, the middle and the rarest level with enough rows of each categorical column; for low, middle and
+    high numbers; for columns with enough missing values; for pairs of columns at random rows. The number of each is limited."""
+    kinds = (
+        (_level_queries(source), MOST_QUERIES),
+        (_number_queries(source), MOST_OTHERS),
+        (_missing_queries(source), MOST_OTHERS),
+    )
     every = [one for found, most in kinds for one in found[:: max(1, -(-len(found) // most))]]
-    return [*every, *_of_pairs(source, seed)]
+    return [*every, *_pair_queries(source, seed)]
 
 
-def _of_levels(source: TableSource) -> list[ConditionQuery]:
+def _level_queries(source: TableSource) -> list[ConditionQuery]:
     found = []
     for number, block in enumerate(source.rows.blocks):
         encoding = source.transform.encodings[block.column]
@@ -78,7 +82,7 @@ def _numeric(source: TableSource) -> dict[str, int]:
     return {block.column: at for at, block in blocks if block.kind != "category" and block.column not in relative}
 
 
-def _of_numbers(source: TableSource) -> list[ConditionQuery]:
+def _number_queries(source: TableSource) -> list[ConditionQuery]:
     found, size = [], _size(source)
     for column, number in _numeric(source).items():
         values = source.train.arrays[column]
@@ -91,7 +95,7 @@ def _of_numbers(source: TableSource) -> list[ConditionQuery]:
     return found
 
 
-def _of_missing(source: TableSource) -> list[ConditionQuery]:
+def _missing_queries(source: TableSource) -> list[ConditionQuery]:
     found = []
     for number, block in enumerate(source.rows.blocks):
         if block.missing:
@@ -100,7 +104,7 @@ def _of_missing(source: TableSource) -> list[ConditionQuery]:
     return [one for one in found if len(one.rows) >= FEWEST]
 
 
-def _of_pairs(source: TableSource, seed: int) -> list[ConditionQuery]:
+def _pair_queries(source: TableSource, seed: int) -> list[ConditionQuery]:
     """Pairs of columns, each at a drawn row, with the rows nearest to it: by rank in numbers, of the same level in categories."""
     numeric, blocks, size = _numeric(source), enumerate(source.rows.blocks), _size(source)
     usable = {block.column: at for at, block in blocks if block.kind == "category" or block.column in numeric}
@@ -120,7 +124,8 @@ def _of_pairs(source: TableSource, seed: int) -> list[ConditionQuery]:
 
 
 def _distance(values: NDArray[Any], row: int, numeric: bool) -> NDArray[np.float64]:
-    """(N,) how far the ranks of numbers lie from that of a row, 0 to 1; infinitely far other codes, and missing from known."""
+    """(N,) the distances of the ranks of numbers from that of a row, 0 to 1; infinite for other codes, and between missing and
+    known."""
     if not numeric:
         return np.where(values == values[row], 0.0, np.inf)
     places, gone = ranks(values, values), np.isnan(values)
@@ -133,7 +138,7 @@ def _size(source: TableSource) -> int:
 
 
 def conditions_for(query: ConditionQuery, source: TableSource, num: int) -> Tensor:
-    """(num, K): the values of the query's rows are given, as often as they fit, nothing else."""
+    """(num, K): conditions with the values of the query's rows, which are repeated cyclically."""
     blocks, keys = source.rows.blocks, torch.arange(num)
     device = source.rows.choices.device
     rows = torch.from_numpy(query.rows)[keys % len(query.rows)].to(device)
@@ -142,8 +147,8 @@ def conditions_for(query: ConditionQuery, source: TableSource, num: int) -> Tens
     return condition_on(data, mask, blocks)
 
 
-def maker(network: nn.Module, device: torch.device) -> Make:
-    """The network in eval mode, without gradients; its own mode is restored."""
+def make_sampler(network: nn.Module, device: torch.device) -> Make:
+    """A function that calls the network in eval mode, without gradients, and restores its mode."""
 
     def make(noise: Tensor, condition: Tensor) -> Tensor:
         training = network.training
@@ -159,17 +164,18 @@ def maker(network: nn.Module, device: torch.device) -> Make:
 def answers(
     source: TableSource, make: Make, prior: Prior, seed: int
 ) -> Iterator[tuple[ConditionQuery, Mapping[str, float]]]:
-    """Each query with: returned (share of the rows that have the values given), shapes (of the other columns against the training
-    rows of the query), floor (the same of half those rows against the other half), ignoring (of rows made without conditions)."""
+    """Each query with: returned (share of the rows that have the values given), shapes (of the other columns against the
+    training rows of the query), floor (the same of half those rows against the other half), ignoring (of rows generated without
+    conditions)."""
     train = NumericMatrix.of(source.train)
     noise = prior.draw(SeededNoise(seed, 0, 0, 0, NUM_MADE, NUM_MADE, torch.device("cpu")))
 
-    def made_with(condition: Tensor, allowed: Mapping[str, Mask] | None = None) -> NumericMatrix:
+    def sample_with(condition: Tensor, allowed: Mapping[str, Mask] | None = None) -> NumericMatrix:
         return NumericMatrix.of(source.transform.decode(make(noise, condition), allowed=allowed))
 
-    unconditional = made_with(no_conditions({"layout": source.transform.layout}, NUM_MADE))
+    unconditional = sample_with(no_conditions({"layout": source.transform.layout}, NUM_MADE))
     for query in queries(source, seed):
-        made = made_with(conditions_for(query, source, NUM_MADE), _levels_given(query, source))
+        made = sample_with(conditions_for(query, source, NUM_MADE), _levels_given(query, source))
         at = [train.names.index(source.rows.blocks[number].column) for number in query.numbers]
         given, found = train.values[query.rows[np.arange(NUM_MADE) % len(query.rows)]][:, at], made.values[:, at]
         same = (found == given) | (np.isnan(found) & np.isnan(given))
@@ -181,7 +187,7 @@ def answers(
 
 
 def _levels_given(query: ConditionQuery, source: TableSource) -> dict[str, Mask]:
-    """Of the categories of a query the levels that are given, which decoding must not change."""
+    """The given levels of the categories of a query, which decoding must not change."""
     found = {}
     for name in [source.rows.blocks[number].column for number in query.numbers]:
         if isinstance(encoding := source.transform.encodings[name], Categories):
@@ -190,7 +196,8 @@ def _levels_given(query: ConditionQuery, source: TableSource) -> dict[str, Mask]
 
 
 def records(source: TableSource, make: Make, prior: Prior, seed: int) -> list[Record]:
-    """The share returned as requested over all queries, and for each kind of query the other columns' shapes."""
+    """The share of rows with the requested values over all queries, and the shapes of the other columns for each kind of
+    query."""
     found = list(answers(source, make, prior, seed))
     if not found:
         return []
@@ -200,11 +207,11 @@ def records(source: TableSource, make: Make, prior: Prior, seed: int) -> list[Re
         means = {key: mean(np.array([answer[key] for _, answer in some])) for key in some[0][1]}
         key = "shapes" if kind else "returned"
         shown = {query.words: round(answer[key], 4) for query, answer in some}
-        sentence = "Share of rows that have the values that were asked for, over all questions."
+        sentence = "Share of rows that have the requested values, over all queries."
         if kind:
             sentence = (
-                f"How similar the other columns are to real rows where {SUBJECTS[kind]} is asked for; 1 is equal. "
-                f"Rows made without the question: {means['ignoring']:.3f}."
+                f"How similar the other columns are to real rows where {SUBJECTS[kind]} is given; 1 is equal. "
+                f"Rows generated without the condition: {means['ignoring']:.3f}."
             )
         full = f"asked_{name}[questions={len(some)},n={NUM_MADE}]"
         reference = means["floor"] if kind else 1.0

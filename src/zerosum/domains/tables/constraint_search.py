@@ -1,7 +1,7 @@
-"""What holds in every row of a table, found from its rows: sums, functions, orders, and columns that a category determines.
+"""Finds rules that hold in every row of a table: sums, functions, orders, and columns that are determined by a category.
 
-Such values are computed or looked up, not learnt, and so never wrong. A category determines a column if every row of each of its
-levels holds the same value there: the code of a country its name, the name of a degree its number of years.
+Such values are computed or looked up instead of generated, so they are exact. A category determines a column if all rows of each
+of its levels have the same value in that column: the code of a country determines its name, a degree its number of years.
 
 Legend: N rows, C columns that hold numbers, L levels.
 """
@@ -22,13 +22,13 @@ from zerosum.domains.tables.table import NUMERIC, Column, Floats
 
 Codes = NDArray[np.int64]
 NUM_FIRST, MOST_COLUMNS, FEWEST_ROWS = 2_000, 200, 50
-"""Rows and columns that are searched, and rows without a missing number that sums need."""
+"""Numbers of rows and columns that are searched, and the least number of rows without a missing number for sums."""
 MOST_TERMS, ROWS_PER_TERM = 8, 20
-"""Columns of a sum at most, and rows for each of them."""
+"""The greatest number of columns of a sum, and the least number of rows for each of them."""
 LEAST_EVIDENCE = 30.0
 """Rows expected to contradict an order or a dependency if the two columns were independent."""
 MOST_BOUNDS = 4
-"""Columns that bound another at most."""
+"""The greatest number of columns that bound another one."""
 MOST_PARTS, EXACT = 1_000, 1e-12
 """The largest denominator of a coefficient such as 2/7, and the relative error of arithmetic on doubles."""
 
@@ -36,19 +36,19 @@ MOST_PARTS, EXACT = 1_000, 1e-12
 def find_rules(
     columns: Sequence[Column], values: Numbers, given: Sequence[Rule], fixed: Sequence[str]
 ) -> tuple[Rule, ...]:
-    """The rules `given` and those that are found. fixed: columns that something else gives, which may be sources."""
+    """The rules `given` and further rules that are found. fixed: columns that are determined otherwise; they may be sources."""
     known = {column.name: column for column in columns if column.name in values}
     rules = [*given]
-    for statement, target in _sums(known, values, [rule.target for rule in given], fixed):
-        rules = _added(rules, ComputedColumn.fit(statement, known[target], values))
-    for target, statements in _orders(known, values, [*fixed, *(rule.target for rule in rules)]):
-        rules = _added(rules, BoundedColumn.fit(statements, known[target], values))
-    return constraints.in_order(rules) or tuple(given)
+    for statement, target in _find_sums(known, values, [rule.target for rule in given], fixed):
+        rules = _add_rule(rules, ComputedColumn.fit(statement, known[target], values))
+    for target, statements in _find_orders(known, values, [*fixed, *(rule.target for rule in rules)]):
+        rules = _add_rule(rules, BoundedColumn.fit(statements, known[target], values))
+    return constraints.sort_rules(rules) or tuple(given)
 
 
-def _added(rules: list[Rule], rule: Rule) -> list[Rule]:
-    """With one more, unless they would form a circle."""
-    return rules if constraints.in_order([*rules, rule]) is None else [*rules, rule]
+def _add_rule(rules: list[Rule], rule: Rule) -> list[Rule]:
+    """The rules with one more, unless the rules would be circular."""
+    return rules if constraints.sort_rules([*rules, rule]) is None else [*rules, rule]
 
 
 # --- sums
@@ -56,8 +56,8 @@ def _added(rules: list[Rule], rule: Rule) -> list[Rule]:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Rows without a missing number. names: (C,). rows: (N, C) float64, each column less its mean, by its deviation. cells: (C,)
-    the last decimal of each column; where it is not known, a small part of its deviation."""
+    """Rows without a missing number. names: (C,). rows: (N, C) float64, standardised columns. cells: (C,) the last
+    decimal of each column; if it is not known, a small part of its deviation."""
 
     names: tuple[str, ...]
     rows: Floats
@@ -70,13 +70,13 @@ class Sample:
         return [self.names.index(name) for name in names]
 
     def fit(self, name: str, basis: Sequence[str]) -> Floats:
-        """The coefficients of a column, by its deviation, of others by theirs."""
+        """The coefficients of a standardised column as a linear combination of other standardised columns."""
         rows, target = self.rows[:, self.places(basis)], self.rows[:, self.names.index(name)]
         return np.asarray(np.linalg.lstsq(rows, target, rcond=1e-10)[0], dtype=np.float64)
 
 
-def _sample(values: Numbers, columns: Mapping[str, Column]) -> Sample:
-    """Of the columns that vary, as many as have FEWEST_ROWS rows in common without a missing number."""
+def _draw_sample(values: Numbers, columns: Mapping[str, Column]) -> Sample:
+    """Selects varying columns, as many as have FEWEST_ROWS rows in common without a missing number."""
     names = sorted(values, key=lambda name: float(np.isnan(values[name]).mean()))
     table = np.column_stack([values[name] for name in names]) if names else np.zeros((0, 0))
     kept = len(names)
@@ -93,20 +93,20 @@ def _sample(values: Numbers, columns: Mapping[str, Column]) -> Sample:
     return Sample(tuple(names[at] for at in varied), (rows - means) / deviations, means, deviations, cells)
 
 
-def _sums(
+def _find_sums(
     columns: Mapping[str, Column], values: Numbers, given: Sequence[str], fixed: Sequence[str]
 ) -> list[tuple[LinearConstraint, str]]:
-    """Equalities that hold in every row, each with the column it is solved for. given: columns that are neither sources nor
-    targets any more."""
-    sample = _sample({name: values[name] for name in list(columns)[:MOST_COLUMNS] if name not in given}, columns)
+    """Equalities that hold in every row, each with the column it is solved for. given: columns that can be neither sources
+    nor targets."""
+    sample = _draw_sample({name: values[name] for name in list(columns)[:MOST_COLUMNS] if name not in given}, columns)
     basis: list[str] = []
     span = np.zeros((len(sample.rows), 0))
     found = []
     for at, name in enumerate(sample.names):
         left = _residual(sample.rows[:, at], span)
         close = np.abs(left).max() * sample.deviations[at] <= 1.5 * sample.cells[at]
-        relation = _relation(name, basis, sample) if close else None
-        best = _best(relation, columns, values, fixed) if relation else None
+        relation = _find_relation(name, basis, sample) if close else None
+        best = _solve_simplest(relation, columns, values, fixed) if relation else None
         rounded = best is not None and _is_rounded(best[0], columns[best[1]])
         if best is not None:
             found.append(best)
@@ -114,14 +114,14 @@ def _sums(
                 basis = [one for one in basis if one != best[1]]
             if rounded or best[1] != name:
                 basis.append(name)
-        if (best is None or rounded) and np.abs(left).max() > 1e-9:  # what rounding adds to a sum is independent
+        if (best is None or rounded) and np.abs(left).max() > 1e-9:  # the rounding error of a sum is independent
             basis = [*basis, *([] if name in basis else [name])]
             span = np.column_stack([span, left / np.linalg.norm(left)])
     return found
 
 
 def _residual(column: Floats, span: Floats) -> Floats:
-    """(N,) what remains of a column beside orthonormal ones; twice, because once is not exact."""
+    """(N,) the residual of a column after projection on orthonormal ones; computed twice, because once is not exact."""
     for _ in range(2):
         column = column - span @ (span.T @ column)
     return column
@@ -129,7 +129,7 @@ def _residual(column: Floats, span: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Relation:
-    """An equality as it was fitted: the sum of `coefficients` times the columns less their `means` is 0. ranges: of the columns'
+    """A fitted equality: the sum of `coefficients` times (column - mean) is 0. ranges: of the columns'
     values; cells: their last decimals."""
 
     coefficients: Mapping[str, float]
@@ -138,7 +138,7 @@ class Relation:
     cells: Mapping[str, float]
 
     def solved(self, target: str, order: Sequence[str]) -> tuple[dict[str, float], float]:
-        """Coefficients and constant that give `target`, rounded as far as they miss it by less than its last decimal."""
+        """Coefficients and constant that give `target`, rounded as far as the error is less than its last decimal."""
         own, cell = -self.coefficients[target], self.cells[target]
         names = sorted((name for name in self.coefficients if name != target), key=order.index)
         terms = {name: _round(self.coefficients[name] / own, 0.25 * cell / self.ranges[name]) for name in names}
@@ -146,8 +146,8 @@ class Relation:
         return terms, _round(mean, 0.5 * cell)
 
 
-def _relation(name: str, basis: Sequence[str], sample: Sample) -> Relation | None:
-    """The equality by which `name` is a sum of columns of the basis; None where it is none."""
+def _find_relation(name: str, basis: Sequence[str], sample: Sample) -> Relation | None:
+    """The equality by which `name` is a sum of columns of the basis; None if there is none."""
     num = len(sample.rows)
     if not basis or num < max(FEWEST_ROWS, len(basis) + FEWEST_ROWS // 2):
         return None
@@ -181,43 +181,43 @@ def _round(number: float, error: float) -> float:
     return float(number if places is None else round(number, places))
 
 
-def _best(
+def _solve_simplest(
     relation: Relation, columns: Mapping[str, Column], values: Numbers, fixed: Sequence[str]
 ) -> tuple[LinearConstraint, str] | None:
-    """The relation solved for the column that makes the simplest rule; None where it does not hold in every row."""
+    """The relation solved for the column that gives the simplest rule; None if it does not hold in every row."""
     order = list(columns)
     options = []
     for target in relation.coefficients:
         if columns[target].kind not in NUMERIC or target in fixed:
             continue
         terms, constant = relation.solved(target, order)
-        solved = LinearConstraint({target: -1.0, **terms}, constant, "=", _words(target, terms, constant))
+        solved = LinearConstraint({target: -1.0, **terms}, constant, "=", _format_equality(target, terms, constant))
         solved = solved.with_tolerance(target, columns)
-        made = ComputedColumn(target, solved, scale_of(columns[target]), False).made(values, None)
+        made = ComputedColumn(target, solved, scale_of(columns[target]), False).compute(values, None)
         if not solved.broken(values).any() and not solved.broken({**values, target: made}).any():
             negative = sum(c < 0 for c in terms.values())
             broken = sum(c != round(c) for c in terms.values())
-            digits = sum(len(_times(abs(c), "")) for c in terms.values())
+            digits = sum(len(_format_term(abs(c), "")) for c in terms.values())
             rank = (_is_rounded(solved, columns[target]), broken, negative, digits, -order.index(target))
             options.append((rank, solved, target))
     return min(options, key=lambda option: option[0])[1:] if options else None
 
 
 def _is_rounded(statement: LinearConstraint, target: Column) -> bool:
-    """Whether the sum has more decimals than the column that it gives."""
+    """Whether the sum has more decimals than the target column."""
     return bool(scale_of(target)) and statement.tolerance * scale_of(target) > 0.4
 
 
-def _words(target: str, terms: Mapping[str, float], constant: float) -> str:
+def _format_equality(target: str, terms: Mapping[str, float], constant: float) -> str:
     words = ""
     for name, coefficient in terms.items():
-        words += f"{' - ' if coefficient < 0 else ' + ' if words else ''}{_times(abs(coefficient), name)}"
+        words += f"{' - ' if coefficient < 0 else ' + ' if words else ''}{_format_term(abs(coefficient), name)}"
     if constant:
         words += f" {'-' if constant < 0 else '+'} {abs(constant):.10g}"
     return f"{target} = {words.strip()}"
 
 
-def _times(coefficient: float, name: str) -> str:
+def _format_term(coefficient: float, name: str) -> str:
     part = Fraction(coefficient).limit_denominator(MOST_PARTS)
     if abs(float(part) - coefficient) > EXACT * coefficient or coefficient == round(coefficient, 6):
         return name if coefficient == 1 else f"{coefficient:.10g} * {name}"
@@ -227,10 +227,10 @@ def _times(coefficient: float, name: str) -> str:
 # --- orders
 
 
-def _orders(
+def _find_orders(
     columns: Mapping[str, Column], values: Numbers, fixed: Sequence[str]
 ) -> list[tuple[str, list[LinearConstraint]]]:
-    """For each column that is never less than others, where that is no chance: these orders."""
+    """The orders of each column that is never less than others, if this is not a coincidence."""
     names = [name for name, column in columns.items() if column.kind in NUMERIC][:MOST_COLUMNS]
     lower: dict[str, dict[str, LinearConstraint]] = {name: {} for name in names}
     for high in [name for name in names if name not in fixed]:
@@ -241,7 +241,7 @@ def _orders(
                     lower[high][low] = order
     found = []
     for high, bounds in lower.items():
-        # What lies below another bound is implied by it.
+        # A bound below another bound is implied by it.
         outer = [order for low, order in bounds.items() if not any(low in lower[one] for one in bounds)]
         if outer:
             found.append((high, outer[:MOST_BOUNDS]))
@@ -249,7 +249,8 @@ def _orders(
 
 
 def _never_less(low: Floats, high: Floats) -> bool:
-    """Whether `low` <= `high` in every row in which both are known, overlapping so much that this is no chance."""
+    """Whether `low` <= `high` in every row in which both are known, with ranges that overlap so much that this is not a
+    coincidence."""
     for rows in (slice(0, NUM_FIRST), slice(None)):
         if (low[rows] > high[rows]).any():
             return False
@@ -266,7 +267,8 @@ def _never_less(low: Floats, high: Floats) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class FunctionalDependency:
-    """by: a categorical column. values: (L,) of this column, for each of its levels: float64, or int64 levels."""
+    """A column that a category determines. by: the category. values: (L,) the value for each of its levels: float64, or int64
+    levels."""
 
     by: str
     values: NDArray[Any]
@@ -290,9 +292,9 @@ class FunctionalDependency:
 def find_dependencies(
     columns: Mapping[str, NDArray[Any]], categories: Mapping[str, int]
 ) -> dict[str, FunctionalDependency]:
-    """Of learnt columns (name -> (N,) values) those that one of `categories` (name -> its number of levels) determines.
+    """The columns (name -> (N,) values) that are determined by one of `categories` (name -> number of levels).
 
-    Of two categories that determine each other the first is learnt. A column that determines others is never determined itself.
+    Of two categories that determine each other the second is looked up. A column that determines others is never looked up.
     """
     codes = {name: np.unique(values, return_inverse=True)[1].reshape(-1) for name, values in columns.items()}
     order = {name: place for place, name in enumerate(columns)}
@@ -327,6 +329,6 @@ def _constant_within(codes: Codes, levels: Codes, num: int) -> bool:
 
 
 def _evidence(codes: Codes, levels: Codes) -> float:
-    """Rows expected to differ from the first of their level, if the values were shuffled."""
+    """The expected number of rows that differ from the first row of their level if the values were shuffled."""
     shares = np.bincount(codes) / len(codes)
     return float((len(levels) - len(np.unique(levels))) * (1 - (shares**2).sum()))

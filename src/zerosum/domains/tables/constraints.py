@@ -1,5 +1,5 @@
-"""What must hold between numbers or dates of a row: sums, functions, orders; how rows are coded so that it always does; and the
-constraints that a user states: "total = net + tax + shipping", "ordered <= shipped", "unit_cents = 100 * unit_price".
+"""Rules for the numbers or dates of a row: sums, functions, orders; how rows are encoded so that the rules always hold; and
+constraints of the user: "total = net + tax + shipping", "ordered <= shipped", "unit_cents = 100 * unit_price".
 
 Legend: N rows. `values` map the names of columns to (N,) float64 numbers, NaN where missing, see `numbers_in`.
 """
@@ -25,16 +25,17 @@ Numbers = Mapping[str, Floats]
 SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "D": 86400.0}
 """Units of moments that can be converted into each other; months cannot."""
 NEAR = 0.25
-"""A column is coded by its distance from another where that spreads less than this part of what the column does."""
+"""A column is encoded as its distance from another if the spread of the distance is less than this part of the column's
+spread."""
 CLOSE = 1e-9
-"""Sums of numbers without a known number of decimals agree to this part of their largest term."""
+"""Relative tolerance, with respect to the largest term, for sums of numbers without a known number of decimals."""
 
 
 @dataclass(frozen=True)
 class LinearConstraint:
     """The sum of `coefficients` times columns plus `constant` is 0 (sign "="), at most 0 ("<=") or less than 0 ("<").
 
-    words: as a person writes it. tolerance: by how much an equality may be missed, where numbers are rounded.
+    words: as text. tolerance: absolute tolerance of an equality, where numbers are rounded.
     """
 
     coefficients: Mapping[str, float]
@@ -49,7 +50,7 @@ class LinearConstraint:
         return np.asarray(np.sum(parts, axis=0) + self.constant, dtype=np.float64)
 
     def broken(self, values: Numbers) -> Mask:
-        """(N,) the rows in which it does not hold; it holds where a number is missing."""
+        """(N,) the rows in which it does not hold; it holds if a number is missing."""
         sums = self.sums(values)
         parts = [np.abs(coefficient * values[name]) for name, coefficient in self.coefficients.items()]
         slack = np.maximum(self.tolerance, CLOSE * np.max(parts, axis=0))
@@ -66,7 +67,8 @@ class LinearConstraint:
         return tuple(name for name in self.coefficients if name != target)
 
     def with_tolerance(self, target: str, columns: Mapping[str, Column]) -> LinearConstraint:
-        """The same; the sum may miss 0 by half the last decimal of the target if the others do not add up to whole ones."""
+        """The same with the tolerance of a target: half its last decimal, if the other terms are not multiples of that
+        decimal."""
         scale, own = scale_of(columns[target]), abs(self.coefficients[target])
         if not scale:
             return replace(self, tolerance=0.0)
@@ -79,8 +81,9 @@ class LinearConstraint:
 
 @dataclass(frozen=True, eq=False)
 class ComputedColumn:
-    """A column that an equality gives. scale: it is rounded to multiples of 1 / scale; 0: not at all. learnt: whether the
-    networks see it all the same, because it is missing where the others are not; then only its known values are computed."""
+    """A column that is computed by an equality. scale: it is rounded to multiples of 1 / scale; 0: not at all. learnt: whether
+    the column is encoded nevertheless, because it is missing in other rows than its sources; then only its known values are
+    computed."""
 
     target: str
     statement: LinearConstraint
@@ -89,7 +92,7 @@ class ComputedColumn:
 
     @classmethod
     def fit(cls, statement: LinearConstraint, target: Column, values: Numbers) -> ComputedColumn:
-        """The rule by which an equality gives a column."""
+        """The rule that computes a column by an equality."""
         sources = np.any([np.isnan(values[name]) for name in statement.sources(target.name)], axis=0)
         learnt = bool((sources != np.isnan(values[target.name])).any())
         return cls(target.name, statement, scale_of(target), learnt)
@@ -101,11 +104,11 @@ class ComputedColumn:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The columns that it follows from."""
+        """The columns from which it is computed."""
         return self.statement.sources(self.target)
 
-    def made(self, values: Numbers, coded: Floats | None) -> Floats:
-        """(N,) the column. coded: what the networks made of it, where they see it."""
+    def compute(self, values: Numbers, coded: Floats | None) -> Floats:
+        """(N,) the column. coded: its decoded value, if it is encoded."""
         found = self.statement.solved(self.target, values)
         found = np.round(found * self.scale) / self.scale if self.scale else found
         if coded is None:
@@ -117,10 +120,10 @@ class ComputedColumn:
 class BoundedColumn:
     """A column that lies on one side of others.
 
-    statements: inequalities, each of which bounds `target` by other columns. above: whether it lies above them (all of its
-    statements bound it on the same side). low, high: of its values. grid: that they lie on. near: whether it follows the others
-    so closely that the networks see how far beyond them it is, in place of the column itself; where they see the column, made
-    values on the wrong side are moved to the bound.
+    statements: inequalities, each of which bounds `target` by other columns. above: whether it is above them (all of its
+    statements bound it on the same side). low, high: range of its values. grid: grid of its values. near: whether it is so close
+    to the others that its distance from them is encoded instead of the column; if the column is encoded, decoded values on the
+    wrong side are moved to the bound.
     """
 
     target: str
@@ -133,7 +136,7 @@ class BoundedColumn:
 
     @classmethod
     def fit(cls, statements: Sequence[LinearConstraint], target: Column, values: Numbers) -> BoundedColumn:
-        """The rule by which inequalities that bound a column on the same side keep it there."""
+        """The rule of inequalities that bound a column on the same side."""
         column = values[target.name]
         known = column[~np.isnan(column)]
         above = statements[0].coefficients[target.name] < 0
@@ -147,12 +150,12 @@ class BoundedColumn:
         return tuple(dict.fromkeys(name for one in self.statements for name in one.sources(self.target)))
 
     def gaps(self, values: Numbers) -> Floats:
-        """(N,) how far the column lies beyond the others; beyond its own range's end where all of them are missing."""
+        """(N,) the distance of the column from its bound; from the end of its own range if all sources are missing."""
         found = values[self.target] - self._bound(values)
         return found if self.above else -found
 
-    def made(self, values: Numbers, coded: Floats | None) -> Floats:
-        """(N,) the column, from what the networks made of it; on its grid, within its range where the others allow it."""
+    def compute(self, values: Numbers, coded: Floats | None) -> Floats:
+        """(N,) the column from its decoded values; on its grid, and within its range if the bound allows it."""
         assert coded is not None
         bound, side = self._bound(values), 1 if self.above else -1
         least = self.grid.rounded(bound, side)
@@ -179,8 +182,8 @@ def _spread(values: Floats) -> float:
     return float(np.abs(known - np.median(known)).mean())
 
 
-def in_order(rules: Sequence[Rule]) -> tuple[Rule, ...] | None:
-    """The rules in an order in which the sources of each are made before it; None where they form a circle."""
+def sort_rules(rules: Sequence[Rule]) -> tuple[Rule, ...] | None:
+    """The rules in an order in which the sources of each are computed before it; None if they are circular."""
     waiting, done = list(rules), []
     while waiting:
         targets = {rule.target for rule in waiting}
@@ -210,7 +213,7 @@ def from_json(plain: Mapping[str, Any]) -> Rule:
 
 
 def scale_of(column: Column) -> float:
-    """The numbers of a column are whole multiples of 1 / this; 0: unknown."""
+    """The scale of a column, whose numbers are whole multiples of 1 / scale; 0 if unknown."""
     if column.kind in CATEGORICAL:
         held = _level_numbers(column.levels)
         return 0.0 if held is None else held[1]
@@ -223,7 +226,7 @@ def unit_of(column: Column) -> str:
 
 
 def unit_factors(units: Sequence[str]) -> list[float] | None:
-    """The factors that convert moments of these units, or numbers (""), to one unit; None where they have none in common."""
+    """The factors that convert moments of these units, or numbers (""), to one unit; None if they have no common unit."""
     if len(set(units)) < 2:
         return [1.0 for _ in units]
     if not set(units) <= set(SECONDS):
@@ -244,13 +247,13 @@ def numbers_in(columns: Iterable[Column], arrays: Mapping[str, NDArray[Any]]) ->
 
 
 def holds_numbers(column: Column) -> bool:
-    """Whether `numbers_in` has it."""
+    """Whether `numbers_in` contains the column."""
     return column.kind in NUMERIC or (column.kind in CATEGORICAL and _level_numbers(column.levels) is not None)
 
 
 @functools.lru_cache(maxsize=512)
 def _level_numbers(levels: tuple[str | None, ...]) -> tuple[Floats, float] | None:
-    """(L,) the numbers that levels spell, NaN for those that stand for a missing one, and their scale; None for words."""
+    """(L,) the numbers of levels, NaN for missing ones, and their scale; None for words."""
     known = [place for place, level in enumerate(levels) if level is not None and not is_missing(level)]
     read = numbers.parse([levels[place] or "" for place in known])
     if read is None:
@@ -266,7 +269,7 @@ SIGN = re.compile(r"<=|>=|==|=|<|>")
 NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+")
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
 Statement = tuple[LinearConstraint, tuple[str, ...]]
-"""What must hold, and the columns that it can be solved for, best first."""
+"""A constraint, and the columns for which it can be solved, best first."""
 EXAMPLE = """--set 'data.constraints=["total = net + tax", "ordered <= shipped"]'"""
 
 
@@ -279,14 +282,14 @@ class ConstraintSide:
 
     @property
     def single(self) -> str | None:
-        """The column that it is, if it is nothing but a column."""
+        """The column, if the sum is a single column with coefficient 1."""
         (name, *others) = self.coefficients or [None]
         return name if not others and not self.constant and name and self.coefficients[name] == 1 else None
 
 
 def parse_constraints(texts: Sequence[str], table: Table) -> list[Statement]:
-    """Each constraint with the columns that it can be solved for, best first. UserError when one cannot be read, names a column
-    that is none, or does not hold in every row of the table."""
+    """Each constraint with the columns that it can be solved for, best first. UserError when one cannot be read, names an
+    unknown column, or does not hold in every row of the table."""
     values = numbers_in(table.columns, table.arrays)
     found = []
     for text in texts:
@@ -316,7 +319,7 @@ def _parse(text: str, columns: Sequence[Column]) -> Statement:
     known = {column.name: column for column in columns}
     targets = [name for name in dict.fromkeys([*filter(None, single), *both]) if known[name].kind in NUMERIC]
     if not targets:
-        raise UserError(f"data.constraints: {text!r}: none of {', '.join(both)} is learnt as a number or date.")
+        raise UserError(f"data.constraints: {text!r}: none of {', '.join(both)} is a number or date.")
     units = {name: unit for name in both if (unit := unit_of(known[name]))}
     factors = unit_factors([*units.values()])
     if factors is None:
@@ -341,7 +344,7 @@ def _side(text: str, whole: str, columns: Sequence[Column]) -> ConstraintSide:
         if rest[0] not in "+-":
             usable = ", ".join([column.name for column in columns if holds_numbers(column)][:20])
             raise UserError(
-                f"data.constraints: {whole!r}: + or - is missing before {rest!r}. Names with blanks or signs stand in quotes. "
+                f"data.constraints: {whole!r}: + or - is missing before {rest!r}. Write names with blanks or signs in quotes. "
                 f"Columns: {usable}."
             )
 
@@ -372,7 +375,7 @@ def _factor(text: str, whole: str, columns: Sequence[Column]) -> tuple[float, st
     if number and number.end() >= length:
         if DATE.match(text):
             raise UserError(
-                f"data.constraints: {whole!r} compares with a fixed date; bounds of a column are kept anyway."
+                f"data.constraints: {whole!r} compares with a fixed date; the range of a column is kept anyway."
             )
         return float(number.group()), None, text[number.end() :]
     if name is None or name not in known:
@@ -380,12 +383,12 @@ def _factor(text: str, whole: str, columns: Sequence[Column]) -> tuple[float, st
         raise UserError(f"data.constraints: {whole!r}: there is no column {word!r}. {nearest(word, list(known))}")
     if not holds_numbers(known[name]):
         kind = f"{name!r} is a column of kind {known[name].kind}"
-        raise UserError(f"data.constraints: {whole!r}: {kind}, which holds no numbers or dates that are learnt.")
+        raise UserError(f"data.constraints: {whole!r}: {kind}, which contains no numbers or dates that are generated.")
     return 1.0, name, text[length:]
 
 
 def _ends(text: str, name: str) -> bool:
-    """Whether a name that a text begins with ends there."""
+    """Whether a text starts with a name as a whole word."""
     after = text[len(name) : len(name) + 1]
     return not (after and name[-1:].isalnum() and (after.isalnum() or after == "_"))
 
@@ -404,30 +407,30 @@ def _check_holds(statement: LinearConstraint, table: Table, values: Numbers) -> 
 
 
 def rules_of(statements: Sequence[Statement], columns: Mapping[str, Column], values: Numbers) -> tuple[Rule, ...]:
-    """The rules that keep stated constraints. UserError where no column is left that one could be solved for."""
+    """The rules that enforce the user's constraints. UserError if there is no column for which a constraint can be solved."""
     rules: dict[str, Rule] = {}
     for statement, targets in statements:
         if len(statement.coefficients) == 1:  # the range of a column is kept anyway
             continue
         for target in targets:
-            rule = _extended(rules.get(target), statement, columns[target], values)
+            rule = _extend_rule(rules.get(target), statement, columns[target], values)
             changed = {**rules, target: rule} if rule else None
-            if changed and in_order(list(changed.values())) is not None:
+            if changed and sort_rules(list(changed.values())) is not None:
                 rules = changed
                 break
         else:
             raise UserError(
-                f"data.constraints: {statement.words!r} cannot be kept beside the others: each of {', '.join(targets)} follows "
-                "from other columns already. Leave one of the constraints out."
+                f"data.constraints: {statement.words!r} cannot be combined with the others: each of {', '.join(targets)} already "
+                "follows from other columns. Leave one of the constraints out."
             )
-    return in_order(list(rules.values())) or ()
+    return sort_rules(list(rules.values())) or ()
 
 
-def _extended(rule: Rule | None, statement: LinearConstraint, target: Column, values: Numbers) -> Rule | None:
-    """The rule of a column with one more statement; None where both cannot be kept."""
+def _extend_rule(rule: Rule | None, statement: LinearConstraint, target: Column, values: Numbers) -> Rule | None:
+    """The rule of a column with one more statement; None if both cannot be enforced."""
     if statement.sign == "=":
         made = ComputedColumn.fit(statement, target, values)
-        kept = not statement.broken({**values, target.name: made.made(values, None)}).any()
+        kept = not statement.broken({**values, target.name: made.compute(values, None)}).any()
         return made if kept and rule is None else None
     if rule is None:
         return BoundedColumn.fit([statement], target, values)

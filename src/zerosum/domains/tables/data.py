@@ -1,4 +1,4 @@
-"""Tables as data of the game: read, given a meaning, split, encoded; and further files with the columns of a run."""
+"""Sources of tables: reads, types, splits and encodes a table; and reads further files with the columns of a run."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from zerosum.errors import UserError, nearest
 from zerosum.recipe import Component
 
 MOST_KEYS, MOST_COPIES = 2**21, 64
-"""Virtual rows, and copies of the table, at most: each copy is drawn anew."""
+"""The greatest numbers of virtual rows and of copies of the table; each copy has other random parts."""
 
 
 @dataclass(frozen=True)
 class Payload(TextStyle):
     """columns, rules: see Transform.to_json. layout: the blocks of an encoded row. missing: further spellings of missing numbers
-    and dates. summary: what pictures show of the training rows. The other fields are the style of the text file."""
+    and dates. summary: the training rows as shown in pictures. The other fields are the style of the text file."""
 
     columns: list[dict[str, Any]] = field(kw_only=True)
     rules: list[dict[str, Any]] = field(kw_only=True)
@@ -48,7 +48,7 @@ class Payload(TextStyle):
 
 @dataclass(frozen=True, eq=False)
 class TableSource:
-    """A table, its parts for training and for checking, and both as the networks see them.
+    """A table: its training and held-out rows, and both in encoded form.
 
     train, heldout: the real rows. rows, heldout_rows: the same encoded. style: of the text file.
     missing: further spellings of missing numbers and dates.
@@ -67,13 +67,13 @@ class TableSource:
 
     @property
     def num_rows(self) -> int:
-        """Virtual rows: copies of the training rows, each with points of its intervals and conditions of its own."""
+        """Number of virtual rows: copies of the training rows, each with its own random points and conditions."""
         copies = min(MOST_COPIES, max(1, MOST_KEYS // len(self.train)))
         return len(self.train) * copies
 
     @property
     def num_heldout(self) -> int:
-        """Rows that are never trained on."""
+        """Number of rows that are not used for training."""
         return len(self.heldout)
 
     def batch(self, indices: Tensor) -> Batch:
@@ -89,7 +89,7 @@ class TableSource:
         return replace(self, rows=self.rows.to(device), heldout_rows=self.heldout_rows.to(device))
 
     def info(self) -> DatasetInfo:
-        """What networks, tables and metrics can be rebuilt from without the data."""
+        """The description of the data set; networks, tables and metrics are rebuilt from it without the data."""
         payload: dict[str, Any] = {
             "layout": self.transform.layout,
             **self.transform.to_json(),
@@ -105,18 +105,18 @@ class TableSource:
             self.fingerprint,
             SampleInfo({"places": width}, f"an encoded row of {width} numbers"),
             self.notes,
-            OtherCondition("values that columns shall have", (condition_width(payload),)),
+            OtherCondition("values of some columns", (condition_width(payload),)),
             payload,
         )
 
 
 def open_source(data: Component, allow_download: bool) -> TableSource:
     """The source of a recipe's data part: a table by name, or a file by path."""
-    source: TableSource = domain.make("data", {data.kind: _opened}, data, data.kind)
+    source: TableSource = domain.make("data", {data.kind: _open_table}, data, data.kind)
     return source
 
 
-def _opened(
+def _open_table(
     where: str,
     *,
     heldout: float = 0.2,
@@ -193,7 +193,7 @@ def _fingerprint(raw: RawTable) -> str:
 
 
 def read_rows(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
-    """(N, D) encoded rows of tables with the run's own columns; UserError names a column or cell that the run does not know."""
+    """(N, D) encoded rows of tables with the run's own columns; UserError names an unknown column or cell."""
     fit = transform.from_payload(info.payload)
     parts = []
     for path in paths:
@@ -204,8 +204,7 @@ def read_rows(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
 
 
 def read_table(path: Path, fit: Transform, info: DatasetInfo) -> Table:
-    """The learnt columns of a file, read as those of the run. The file is in UTF-8, or in the encoding of the file that was
-    learnt."""
+    """The learnt columns of a file, in the format of the run. The file is in UTF-8, or in the encoding of the training file."""
     style = style_of(info.payload)
     try:
         raw = reading.read(str(path), header=style.header, least=1)
@@ -219,12 +218,12 @@ def read_table(path: Path, fit: Transform, info: DatasetInfo) -> Table:
         if column.learnt:
             if column.name not in held:
                 close = nearest(column.name, held)
-                raise UserError(f"{path} has no column {column.name!r}, which this run learnt. {close}")
-            arrays[column.name] = _values(path, column, held[column.name], info.payload["missing"])
+                raise UserError(f"{path} has no column {column.name!r}, which this run was trained on. {close}")
+            arrays[column.name] = _read_values(path, column, held[column.name], info.payload["missing"])
     return Table(fit.columns, arrays, raw.num_rows)
 
 
-def _values(path: Path, column: Column, raw: RawColumn, missing: Sequence[str]) -> NDArray[Any]:
+def _read_values(path: Path, column: Column, raw: RawColumn, missing: Sequence[str]) -> NDArray[Any]:
     """(N,) values of a column by its own levels or format."""
     if column.kind in CATEGORICAL:
         places = {level: place for place, level in enumerate(column.levels)}
@@ -233,7 +232,7 @@ def _values(path: Path, column: Column, raw: RawColumn, missing: Sequence[str]) 
         if None in found:
             odd = raw.spellings[found.index(None)]
             words = nearest(str(odd), bare) if len(bare) < 50 else f"It has {len(bare):,} values."
-            raise UserError(f"{path}: {column.name!r} was never {odd!r} in the table of this run. {words}")
+            raise UserError(f"{path}: {column.name!r} is never {odd!r} in the table of this run. {words}")
         return np.array(found, dtype=np.int64)[raw.codes]
     form, cells = column.form, present_cells(raw, missing)
     assert form is not None

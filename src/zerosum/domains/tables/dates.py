@@ -1,4 +1,4 @@
-"""Dates and times as people write them: finds the format, reads moments as whole numbers, and writes moments in that format.
+"""Dates and times in text: finds the format, reads moments as whole numbers, and writes moments in that format.
 
 A format is a text with the fields of `strftime`: %Y %m %d %H %M %S %b %B %y; %3f for a part of a second of three digits, %.3f for
 one that is left out, with its point, where it is zero, %.f for one without zeros at its end; %-d is without leading zeros; %I is
@@ -134,7 +134,7 @@ class DateFormat:
         times = distinct.astype(np.int64).astype(f"datetime64[{self.unit}]").astype("datetime64[us]")
         times = np.clip(times + offsets.astype("timedelta64[m]"), *EXTREMES)
         pairs = zip(times.tolist(), offsets.astype(int).tolist())
-        words = [_written(self.pattern, str(time), offset) for time, offset in pairs]
+        words = [_format_time(self.pattern, str(time), offset) for time, offset in pairs]
         return [words[code] for code in codes.tolist()]
 
     def _offsets(self, moments: Moments) -> NDArray[np.int64]:
@@ -185,7 +185,7 @@ def _minutes(offset: str) -> int:
     return -minutes if offset[0] == "-" else minutes
 
 
-def _written(pattern: str, time: str, offset: int) -> str:
+def _format_time(pattern: str, time: str, offset: int) -> str:
     """An ISO time "2020-01-31 12:00:00[.ffffff]" in the format. offset: from UTC, in minutes."""
     day, _, clock = time.partition(" ")
     (year, month, date), (hour, minute, rest) = day.split("-"), clock.split(":")
@@ -246,7 +246,7 @@ def _in_format(spellings: Sequence[str], blanks: str, bare: str, end: str) -> tu
         form = DateFormat(blanks + pattern + end)
         if form.parse(spellings[:NUM_TRIED]) is not None:
             moments = form.parse(spellings)
-            if moments is not None and not _rather_numbers(pattern, moments):
+            if moments is not None and not _are_numbers(pattern, moments):
                 return moments, _with_zones(form, moments, spellings)
     return None
 
@@ -289,15 +289,15 @@ def _with_zones(form: DateFormat, moments: Moments, spellings: Sequence[str]) ->
 
 
 def sentinel(form: DateFormat, moments: Moments) -> int | None:
-    """The place of a moment in the first year or from 9000 on, which programs write for "none" or "for ever", if all others lie
-    elsewhere; None where there is none."""
+    """The place of a moment in the first year or from 9000 on, which programs write for "none" or "for ever", if all others are
+    in other years; None if there is none."""
     years = form.times(moments).astype("datetime64[Y]").astype(np.int64) + 1970
     odd = (years >= 9000) | (years == 1)
     return int(np.flatnonzero(odd)[0]) if odd.any() and len(np.unique(moments[odd])) == 1 < len(moments) else None
 
 
 def misfits(spellings: Sequence[str]) -> list[str]:
-    """The spellings because of which the others are no dates of one format; all of them where these have no known format."""
+    """The spellings without which all others are dates of one format; all of them if there is no known format."""
     shapes = [_shape(TAIL.sub("", text.strip())) for text in spellings]
     common = Counter(shapes).most_common(1)[0][0] if shapes else ""
     if parse([text for text, shape in zip(spellings, shapes) if shape == common]) is None:
@@ -305,8 +305,8 @@ def misfits(spellings: Sequence[str]) -> list[str]:
     return [text for text, shape in zip(spellings, shapes) if shape != common]
 
 
-def _rather_numbers(pattern: str, moments: Moments) -> bool:
-    """Eight digits are a date only where all lie between 1900 and 2100; a year and a month where most lie from 1000 to 2999."""
+def _are_numbers(pattern: str, moments: Moments) -> bool:
+    """Eight digits are dates only if all are between 1900 and 2100; a year and a month only if most are from 1000 to 2999."""
     ranges = {"%Y-%m": ("M", "1000-01", "2999-12", 0.5), "%Y%m%d": ("D", "1900-01-01", "2100-12-31", 0.0)}
     if pattern not in ranges:
         return False

@@ -1,4 +1,4 @@
-"""Rows of a table as the networks see them, drawn anew for every key: a row's point within its interval, and its condition.
+"""Encoded rows of a table with random parts for every key: the points within intervals, and the condition.
 
 Legend: N rows requested, R rows held, D places of an encoded row, C learnt columns, K = C + D.
 """
@@ -18,12 +18,12 @@ from zerosum.domains.tables.table import Table
 from zerosum.domains.tables.transform import Transform
 from zerosum.engine.game import Batch
 
-POINT, WHETHER, HOW_MANY, WHICH, BALANCED, COLUMN, LEVEL, ROW, MODE = range(9)
-"""Salts of random numbers: what they decide."""
+POINT, HAS_CONDITION, HOW_MANY, WHICH, BALANCED, COLUMN, LEVEL, ROW, MODE = range(9)
+"""Salts of random numbers, by their use."""
 TEMPER = 0.5
-"""Training by sampling draws a level by its frequency to this power: 1 as in the table, 0 evenly."""
-MOST_TOLD = 30
-"""Columns of a condition at most; each further one with half the chance."""
+"""Training by sampling draws a level with its frequency to this power: 1 as in the table, 0 uniformly."""
+MAX_CONDITION_COLUMNS = 30
+"""The greatest number of columns of a condition; each further one has half the probability."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +60,8 @@ class Balance:
     """For training by sampling: the rows of each level of each categorical column, and those with and without a number where
     some are missing.
 
-    number: (M,) of the column in a condition's mask. order: (R, M) rows sorted by level. first, count: (M, L) where a level's
-    rows begin, and how many. edges: (M, L) cumulated chances of the levels.
+    number: (M,) of the column in a condition's mask. order: (R, M) rows sorted by level. first, count: (M, L) index of the first
+    row of a level, and number of its rows. edges: (M, L) cumulated probabilities of the levels.
     """
 
     number: Tensor
@@ -82,7 +82,7 @@ class Balance:
 
 @dataclass(frozen=True, eq=False)
 class EncodedDataset:
-    """Some rows of a table. told: the share of keys with a condition; half of these by training by sampling."""
+    """Encoded rows of a table. told: the share of keys with a condition; half of these use training by sampling."""
 
     blocks: tuple[TransformedBlock, ...]
     num_rows: int
@@ -105,17 +105,17 @@ class EncodedDataset:
     def batch(self, keys: Tensor) -> Batch:
         """The rows of the keys and their conditions: row `key % R`, or one that training by sampling chooses instead."""
         keys = keys.to(self.choices.device)
-        rows, told = keys % self.num_rows, uniform(keys, WHETHER) < self.told
+        rows, conditional = keys % self.num_rows, uniform(keys, HAS_CONDITION) < self.told
         scores = uniforms(keys, len(self.blocks), WHICH)
         if self.balance is not None:
-            balanced = told & (uniform(keys, BALANCED) < 0.5)
+            balanced = conditional & (uniform(keys, BALANCED) < 0.5)
             drawn, number = self.balance.draw(keys)
             rows = torch.where(balanced, drawn, rows)
-            # The column by which the row was drawn is always told: given its condition, the row is a fair one.
+            # The column by which the row was drawn is always part of the condition, so that the row is an unbiased draw given it.
             own = torch.where(balanced, -1.0, scores.gather(1, number[:, None])[:, 0])
             scores.scatter_(1, number[:, None], own[:, None])
-        num = 1 + (-uniform(keys, HOW_MANY).log2()).floor().clamp(max=MOST_TOLD)
-        mask = ((scores.argsort(1).argsort(1) < num[:, None]) & told[:, None]).float()
+        num = 1 + (-uniform(keys, HOW_MANY).log2()).floor().clamp(max=MAX_CONDITION_COLUMNS)
+        mask = ((scores.argsort(1).argsort(1) < num[:, None]) & conditional[:, None]).float()
         data = self.data(rows, keys)
         return Batch(data, condition_on(data, mask, self.blocks))
 
@@ -131,7 +131,7 @@ class EncodedDataset:
 
 
 def encode(table: Table, transform: Transform, told: float) -> EncodedDataset:
-    """The rows of a table, ready to be drawn."""
+    """Encodes the rows of a table."""
     blocks, seen = transform.blocks, transform.network_values(table)
     parts = [(block, transform.encodings[block.column], seen[block.column]) for block in blocks]
     missing = [(block, np.isnan(values).astype(np.int64)) for block, _, values in parts if block.missing]

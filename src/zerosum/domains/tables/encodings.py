@@ -1,8 +1,8 @@
-"""How one column is encoded as places of a row: categories one-hot, numbers by their quantiles or by a mixture of normals.
+"""Encodings of a column as entries of a row: categories one-hot, numbers by their quantiles or by a mixture of normals.
 
-Quantiles (the randomised-CDF transform) keep marginals exactly: spikes, whole numbers and bounds alike. A value v owns the
-interval [P(X < v), P(X <= v)]. A cell is encoded as the standard normal quantile of a point of its interval, drawn anew each
-time; decoding finds the interval that a point lies in. Of many distinct values only KNOTS quantiles and all heavier spikes are
+Quantiles (the randomised-CDF transform) preserve marginals exactly, with spikes, whole numbers and bounds. A value v has the
+interval [P(X < v), P(X <= v)]. A cell is encoded as the standard normal quantile of a random point of its interval; decoding
+finds the interval that contains a point. Of many distinct values only KNOTS quantiles and all heavier spikes are
 kept; between two of them the CDF is a straight line and values are rounded to the column's grid.
 
 Mixture: mode-specific normalisation (Xu et al. 2019, arXiv:1907.00503, section 4.2). A Bayesian mixture of at most MODES normals
@@ -31,17 +31,19 @@ from zerosum.errors import UserError
 
 Codes = NDArray[np.int64]
 KNOTS = 1024
-"""Distinct values that are kept exactly; of more, this many quantiles and the spikes among them."""
+"""The greatest number of distinct values that are kept exactly; of more values, this many quantiles and all spikes are kept."""
 NEAR = 0.02
 """The part of a column's range that counts as near."""
 FAR = 10
-"""A number stands apart if it lies this many times the range of all others from them."""
+"""A number is an outlier if its distance from all others is this many times their range."""
 LEAST = 1e-9
-"""No point lies nearer to the ends of the unit interval."""
+"""The least distance of a point from the ends of the unit interval."""
 MARGIN = 1e-7
-"""Of the unit interval, at either end of an interval: more than the rounding of float32, so that a cell is decoded as itself."""
+"""Margin at both ends of an interval, as a part of the unit interval; it exceeds the rounding of float32, so that decoding is
+exact."""
 MODES, LEAST_WEIGHT, MOST_ROWS, SPREAD = 10, 0.005, 5_000, 4.0
-"""Normals at most, the least weight of one that is kept, rows that they are fitted to, deviations of an offset of 1."""
+"""The greatest number of normals, the least weight of one that is kept, the greatest number of rows for the fit, and the number
+of deviations of an offset of 1."""
 
 
 def plain_values(part: Any) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def array_of(plain: Any, dtype: type) -> NDArray[Any]:
 
 
 def draw_indices(weights: NDArray[Any], draw: Floats) -> Codes:
-    """(N,) uniforms -> indices of `weights` (L,), drawn by them; evenly where all are 0."""
+    """(N,) uniforms -> indices of `weights` (L,), drawn with these weights; uniformly if all are 0."""
     edges = np.cumsum(weights if weights.any() else np.ones(len(weights)))
     found: Codes = np.searchsorted(edges, draw * edges[-1], side="right").clip(max=len(weights) - 1)
     return found
@@ -69,8 +71,8 @@ def draw_indices(weights: NDArray[Any], draw: Floats) -> Codes:
 
 @dataclass(frozen=True, eq=False)
 class Categories:
-    """A place for each level. counts: (L,) training rows of each level, commonest first. kept: levels with a place of their own;
-    a last place stands for the others, if there are any, and is decoded as one of them drawn by its true frequency."""
+    """One entry for each level. counts: (L,) training rows of each level, commonest first. kept: number of levels with their own
+    entry; the last entry represents all others, if there are any, and is decoded as one of them, drawn by frequency."""
 
     counts: Codes
     kept: int
@@ -84,7 +86,7 @@ class Categories:
 
     @property
     def rare(self) -> int:
-        """Levels without a place of their own."""
+        """Number of levels without their own entry."""
         return len(self.counts) - self.kept
 
     @property
@@ -93,7 +95,7 @@ class Categories:
         return self.kept + (self.rare > 0)
 
     def places(self, codes: Codes) -> Codes:
-        """(N,) levels -> the places that stand for them."""
+        """(N,) levels -> the entries that represent them."""
         return np.minimum(codes, self.width - 1)
 
     def decode(
@@ -105,9 +107,9 @@ class Categories:
     ) -> Codes:
         """(N,) places and (N,) uniforms -> levels. allowed: (L,) of the rare levels only these, where any of them occurs.
 
-        like: for each column that the levels determine, its (L,) values by level and the (N,) values of the rows, with which the
-        levels shall agree; the first columns are given up last. A rare level is drawn among those that agree, as far as any does;
-        one with a place of its own that does not agree is replaced by one drawn by its frequency among all that do.
+        like: for each column that the levels determine, its (L,) values by level and the (N,) values of the rows, with which
+        the must agree; if that is impossible, the last columns are ignored first. A rare level is drawn among the levels that
+        agree; a level with its own entry that does not agree is replaced by one drawn by frequency among those that do.
         """
         if not self.rare:
             found = places.copy() if like else places
@@ -148,10 +150,11 @@ class Categories:
 
 @dataclass(frozen=True, eq=False)
 class QuantileTransform:
-    """values: (K,) rising. below, upto: (K,) int64, rows that have less, and these and equal ones. num: rows that have a number.
+    """values: (K,) ascending. below, upto: (K,) int64, number of rows with a smaller value, and with an at most equal one. num:
+    rows with a number.
 
-    missing: rows that have none; whether a number is missing is encoded apart, one-hot (known, missing), and the number of a
-    missing cell is 0. grid: that values between two knots are rounded to. rounder: the rounder numbers that most of them are.
+    missing: rows without a number; whether a number is missing is encoded separately, one-hot (known, missing), and the number of
+    a missing cell is 0. grid: to which values between two knots are rounded. rounder: the rounder numbers among them.
     """
 
     values: Floats
@@ -182,7 +185,7 @@ class QuantileTransform:
 
     @property
     def width(self) -> int:
-        """Places of an encoded cell: the number, and known and missing where some are."""
+        """Entries of an encoded cell: the number, and known and missing if some are missing."""
         return 3 if self.missing else 1
 
     @property
@@ -246,12 +249,12 @@ class QuantileTransform:
         return np.where((place >= self.below[at]) | (gap <= 0), self.values[at], inside)
 
     def count(self, holds: Callable[[Floats], Mask]) -> int:
-        """About how many rows have a number (NaN: none) of which something holds."""
+        """Approximate number of rows whose number (NaN if missing) satisfies a condition."""
         rows = np.diff(self.upto, prepend=0)
         return int(rows[holds(self.values)].sum()) + self.missing * bool(holds(np.array([np.nan]))[0])
 
     def count_near(self, number: float) -> int:
-        """About how many rows lie within NEAR of the range of a number."""
+        """Approximate number of rows whose number is within NEAR of the range of the given one."""
         width = NEAR * (self.high - self.low)
         return self.count(lambda values: np.abs(values - number) <= width)
 
@@ -272,8 +275,8 @@ class QuantileTransform:
 
 
 def _before_gaps(numbers: Floats) -> Codes:
-    """The place next to a first or last number that lies FAR times as far from all others as these lie apart: a 9999-12-31
-    that stands for none. With both as knots no value lies between them."""
+    """The index next to a first or last number that is an outlier (see FAR), such as a 9999-12-31 that represents a missing date.
+    With both as knots no value is decoded between them."""
     first, second, last_but_one, last = numbers[[0, 1, -2, -1]]
     ends = [
         (1, second - first > FAR * (last - second)),
@@ -292,8 +295,8 @@ def normal_points(low: Tensor, high: Tensor, draw: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """weights, means, deviations: (M,). missing: share of missing cells, which are a mode of their own. low, high: of the values.
-    grid: that they are rounded to."""
+    """weights, means, deviations: (M,). missing: share of missing cells, which are a separate mode. low, high: range of the
+    values. grid: to which they are rounded."""
 
     weights: Floats
     means: Floats
@@ -331,7 +334,7 @@ class Mixture:
 
     @property
     def width(self) -> int:
-        """Places of the encoded cell: offset, modes, and one for missing where that occurs."""
+        """Entries of the encoded cell: offset, modes, and one for missing if that occurs."""
         return 1 + len(self.weights) + (self.missing > 0)
 
     def encode(self, numbers: Tensor | Floats, draw: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Conditions on columns in words: "sex=Female,age>40,hired>=2020-01-01"."""
+"""Parses conditions on columns such as "sex=Female,age>40,hired>=2020-01-01"."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Filter:
 
     @property
     def exact(self) -> bool:
-        """Whether one value is left, which can be a condition of the generator."""
+        """Whether a single value satisfies it, on which the generator can be conditioned."""
         return sum(self.allowed) == 1 if self.allowed else self.sign == "="
 
     @property
     def is_number(self) -> bool:
-        """Whether it requests a single known number or date."""
+        """Whether it requests a single number or date that is not missing."""
         return self.exact and not self.allowed and not np.isnan(self.value)
 
     def holds(self, values: Values) -> Mask:
@@ -57,15 +57,15 @@ class Filter:
         if np.isnan(self.value):
             missing: Mask = np.isnan(values)
             return missing if self.sign == "=" else ~missing
-        return _compared(values, self.sign, self.value)
+        return _compare(values, self.sign, self.value)
 
 
-def _compared(values: Values, sign: str, value: float) -> Mask:
+def _compare(values: Values, sign: str, value: float) -> Mask:
     with np.errstate(invalid="ignore"):
         return np.asarray(COMPARISONS[sign](values, value) & ~np.isnan(values))
 
 
-def satisfied(table: Table, filters: Sequence[Filter]) -> Mask:
+def rows_satisfying(table: Table, filters: Sequence[Filter]) -> Mask:
     """(N,) which rows satisfy all conditions."""
     held = np.ones(len(table), dtype=bool)
     for one in filters:
@@ -74,21 +74,21 @@ def satisfied(table: Table, filters: Sequence[Filter]) -> Mask:
 
 
 def parse_filters(where: Where, columns: Sequence[Column]) -> tuple[Filter, ...]:
-    """The conditions in words, or as a mapping of columns to values ({"sex": "Female", "age": ">40"}); UserError names the
-    columns or values to choose from. A value with a comma in it is written in quotes: 'name="Smith, J."', and so is a name that
-    could be taken for something else: '"a=b"=1'; a quote within quotes is written twice."""
+    """Parses conditions as text, or as a mapping of columns to values ({"sex": "Female", "age": ">40"}); UserError names the
+    columns or values to choose from. A value with a comma is written in quotes: 'name="Smith, J."', and so is a name that
+    contains a sign: '"a=b"=1'; a quote within quotes is written twice."""
     names = {column.name: column.name for column in columns}
     bare = [name.strip() for name in names]
     names |= {short: name for name, short in zip([*names], bare) if short not in names and bare.count(short) == 1}
     parts: Sequence[tuple[str, str, str | float]]
     if isinstance(where, str):
-        parts = _parts(where, sorted(filter(None, names), key=len, reverse=True))
+        parts = _split_conditions(where, sorted(filter(None, names), key=len, reverse=True))
     else:
-        parts = [(str(name), *_signed(value)) for name, value in where.items()]
+        parts = [(str(name), *_split_sign(value)) for name, value in where.items()]
     return tuple(_filter(names.get(name, name), sign.replace("==", "="), value, columns) for name, sign, value in parts)
 
 
-def _parts(text: str, names: Sequence[str]) -> list[tuple[str, str, str]]:
+def _split_conditions(text: str, names: Sequence[str]) -> list[tuple[str, str, str]]:
     """Column, sign and value of each condition. names: of the columns, the longest first."""
     parts: list[tuple[str, str, str]] = []
     at = 0
@@ -104,14 +104,14 @@ def _parts(text: str, names: Sequence[str]) -> list[tuple[str, str, str]]:
         at = end.end()
     if text and not parts:
         raise UserError(
-            f"where: {text!r} holds no condition. Write one, as in {EXAMPLE}, or leave --where out for all rows."
+            f"where: {text!r} contains no condition. Write one, as in {EXAMPLE}, or leave --where out for all rows."
         )
     return parts
 
 
 def _column_at(text: str, at: int, names: Sequence[str]) -> tuple[str, str, int] | None:
-    """The column and the sign that begin at a place, and where the value does: a name in quotes, the longest name of a column, or
-    what stands before the first sign."""
+    """The column and the sign at a position, and the position of the value. The column is a name in quotes, the longest matching
+    name of a column, or the text before the first sign."""
     if quoted := QUOTED.match(text, at):
         return quoted["name"].replace('""', '"'), quoted["sign"], quoted.end()
     for name in names:
@@ -122,19 +122,19 @@ def _column_at(text: str, at: int, names: Sequence[str]) -> tuple[str, str, int]
 
 
 def _refuse(text: str, at: int, parts: Sequence[tuple[str, str, str]]) -> NoReturn:
-    """UserError for what is no condition; it may belong to the value before it."""
+    """UserError for text that is not a condition; it may belong to the previous value."""
     found = VALUE.match(text, at)
     rest = found.group() if found else text[at:]
     hint = ""
     if parts:
         name, sign, value = parts[-1]
         whole = f"""'{name}{sign.replace("==", "=")}"{value},{rest.rstrip()}"'"""
-        hint = f" If it belongs to the value before it, write that in quotes: --where {whole}."
+        hint = f" If it belongs to the previous value, write that value in quotes: --where {whole}."
     how = f"Write column, sign (= != < <= > >=) and value: {EXAMPLE}.{hint}"
-    raise UserError(f"where: {rest.strip()!r} is no condition. {how}")
+    raise UserError(f"where: {rest.strip()!r} is not a condition. {how}")
 
 
-def _signed(value: Any) -> tuple[str, str | float]:
+def _split_sign(value: Any) -> tuple[str, str | float]:
     """Sign and value of an entry of a mapping; without a sign, equality."""
     if value is None or (not isinstance(value, str) and str(value) in ("nan", "NaT", "<NA>")):
         return "=", ""
@@ -151,10 +151,10 @@ def _filter(name: str, sign: str, value: str | float, columns: Sequence[Column])
         if name not in known:
             raise UserError(f"where: there is no column {name!r}. {nearest(name, learnt)}")
         if known[name].kind == "constant":
-            always = f"{name!r} is always {known[name].spelling!r} in the table, in made rows too"
+            always = f"{name!r} is always {known[name].spelling!r} in the table and in generated rows"
             raise UserError(f"where: {always}. Leave this condition out.")
         kind = f"{name!r} is a column of kind {known[name].kind}"
-        raise UserError(f"where: {kind}, which is not learnt; it cannot be asked for.")
+        raise UserError(f"where: {kind}, which is not generated; it cannot be requested.")
     column, words = learnt[name], f"{name}{sign}{value}"
     if column.kind in CATEGORICAL:
         return Filter(column, sign, 0.0, _levels(column, sign, value), words)
@@ -164,7 +164,7 @@ def _filter(name: str, sign: str, value: str | float, columns: Sequence[Column])
 
 
 def _number(column: Column, text: str | float) -> float:
-    """A number or moment as the column's array holds it, spelled as in the table or plainly."""
+    """Parses a number or moment, in the format of the column or a standard one, to the value in the column's array."""
     form = column.form
     assert form is not None
     if isinstance(form, NumberFormat):
@@ -181,7 +181,7 @@ def _number(column: Column, text: str | float) -> float:
 
 
 def _levels(column: Column, sign: str, wanted: str | float) -> tuple[bool, ...]:
-    """Which levels satisfy the condition. Blanks around a level need not be written; numbers compare as numbers."""
+    """Which levels satisfy the condition. Blanks around a level are ignored; numbers are compared as numbers."""
     levels = [level or "" for level in column.levels]
     form = column.form if isinstance(column.form, NumberFormat) else NumberFormat(most=12)
     value = wanted if isinstance(wanted, str) else form.format(np.array([wanted]))[0]
@@ -190,7 +190,7 @@ def _levels(column: Column, sign: str, wanted: str | float) -> tuple[bool, ...]:
     if len(bare) > MOST_NAMED:
         choices = near(value, bare) or f"It has {len(bare):,} values."
     if sign not in ("=", "!="):
-        allowed = _comparing(column, sign, value, levels)
+        allowed = _compare_levels(column, sign, value, levels)
         if not any(allowed):
             raise UserError(f"where: no value of {column.name!r} is {sign} {value}. {choices}")
         return allowed
@@ -201,7 +201,7 @@ def _levels(column: Column, sign: str, wanted: str | float) -> tuple[bool, ...]:
     return tuple(same if sign == "=" else [not one for one in same])
 
 
-def _comparing(column: Column, sign: str, value: str, levels: Sequence[str]) -> tuple[bool, ...]:
+def _compare_levels(column: Column, sign: str, value: str, levels: Sequence[str]) -> tuple[bool, ...]:
     """Which levels, read as numbers in the format of the column, satisfy a comparison."""
     known = [level for level in levels if not is_missing(level)]
     found = None if column.form else numbers.parse(known)
@@ -211,5 +211,5 @@ def _comparing(column: Column, sign: str, value: str, levels: Sequence[str]) -> 
         one = f"{column.name!r} is {column.kind}; it can be = or != one of its values"
         raise UserError(f"where: {one}, not {sign} {value!r}.")
     read = {level: form.parse([level]) for level in known}
-    held = {level: bool(_compared(at, sign, float(wanted[0]))[0]) for level, at in read.items() if at is not None}
+    held = {level: bool(_compare(at, sign, float(wanted[0]))[0]) for level, at in read.items() if at is not None}
     return tuple(held.get(level, False) for level in levels)

@@ -1,4 +1,4 @@
-"""Identifiers: columns that name rows. They are not learnt; fresh ones are made for the rows that are generated."""
+"""Identifiers: columns that name rows. They are not learnt; new ones are made for generated rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FEWEST = 20
 
 
 def looks_counted(name: str, values: NDArray[Any]) -> bool:
-    """Whether whole numbers name their rows: all are different, and they count through, or the column's name says so."""
+    """Whether whole numbers are identifiers: all differ, and they are consecutive or the column has the name of an identifier."""
     if len(values) < FEWEST or len(np.unique(values)) < len(values):
         return False
     through = values.max() - values.min() == len(values) - 1
@@ -29,7 +29,7 @@ def looks_counted(name: str, values: NDArray[Any]) -> bool:
 
 
 def rule_of(words: Sequence[str]) -> dict[str, Any] | None:
-    """How fresh identifiers of this form are made, as plain values; None where no rule is known."""
+    """The rule by which new identifiers of this form are made, as plain values; None if there is none."""
     if all(UUID.fullmatch(word) for word in words):
         return {"rule": "uuid", "capitals": any(word != word.lower() for word in words)}
     found = [COUNTED.fullmatch(word) for word in words]
@@ -43,16 +43,16 @@ def rule_of(words: Sequence[str]) -> dict[str, Any] | None:
     return {"rule": "count", "before": before, "after": after, "width": width, "next": max(map(int, digits)) + 1}
 
 
-def outgrown(rule: Mapping[str, Any], words: Sequence[str]) -> bool:
-    """Whether codes with leading zeros, scattered over their width, leave less room to count on than there are of them."""
+def exceeds_width(rule: Mapping[str, Any], words: Sequence[str]) -> bool:
+    """Whether codes with leading zeros that are not consecutive have fewer unused numbers above them than there are codes."""
     if rule["rule"] != "count" or not rule["width"] or rule["before"].strip() or rule["after"].strip():
         return False
     through = rule["next"] - min(map(int, words)) == len(words)
     return not through and 10 ** rule["width"] - rule["next"] < len(words)
 
 
-def fresh(rule: Mapping[str, Any], start: int, num: int, seed: int) -> list[str]:
-    """Identifiers of rows start .. start + num - 1 of a generated table: counted on from the last real one, or new UUIDs."""
+def make_identifiers(rule: Mapping[str, Any], start: int, num: int, seed: int) -> list[str]:
+    """Identifiers of rows start .. start + num - 1 of a generated table: counted from the last real one, or new UUIDs."""
     rows = range(start, start + num)
     if rule["rule"] == "count":
         return [f"{rule['before']}{rule['next'] + row:0{rule['width']}d}{rule['after']}" for row in rows]

@@ -1,4 +1,4 @@
-"""How a row and its condition are encoded: which places of a vector belong to which column.
+"""The layout of an encoded row and its condition: the entries of each column.
 
 Legend: N rows, D places of an encoded row, C learnt columns, K = C + D places of a condition. A condition (N, K) float32 is a
 mask over the columns (1: given), then the encoded row with zeros where nothing is given. A condition of zeros gives nothing.
@@ -49,8 +49,8 @@ def layout_of(payload: Mapping[str, Any]) -> tuple[TransformedBlock, ...]:
     return tuple(TransformedBlock(**block) for block in payload["layout"])
 
 
-def laid_out(columns: Sequence[tuple[str, Kind, int, bool]]) -> list[dict[str, Any]]:
-    """The layout of (column, kind, width, missing) side by side, as plain values for the payload."""
+def make_layout(columns: Sequence[tuple[str, Kind, int, bool]]) -> list[dict[str, Any]]:
+    """The layout of consecutive (column, kind, width, missing), as plain values for the payload."""
     blocks, start = [], 0
     for column, kind, width, missing in columns:
         blocks.append(asdict(TransformedBlock(column, kind, start, width, missing)))
@@ -64,7 +64,7 @@ def row_width(payload: Mapping[str, Any]) -> int:
 
 
 def condition_width(payload: Mapping[str, Any]) -> int:
-    """K = C + D: a mask over the columns, then the encoded row with zeros where nothing is told."""
+    """K = C + D: a mask over the columns, then the encoded row with zeros where nothing is given."""
     return len(payload["layout"]) + row_width(payload)
 
 
@@ -73,12 +73,12 @@ def condition_width(payload: Mapping[str, Any]) -> int:
 
 def condition_on(data: Tensor, mask: Tensor, blocks: Sequence[TransformedBlock]) -> Tensor:
     """(N, D) encoded rows and (N, C) mask -> (N, K) conditions that give the columns whose mask is 1."""
-    return torch.cat([mask, data * spread(mask, blocks)], dim=1)
+    return torch.cat([mask, data * expand_mask(mask, blocks)], dim=1)
 
 
-def spread(mask: Tensor, blocks: Sequence[TransformedBlock]) -> Tensor:
+def expand_mask(mask: Tensor, blocks: Sequence[TransformedBlock]) -> Tensor:
     """(N, C) -> (N, D): each column's mask at all of its places."""
-    # An index rather than repeat_interleave, which ONNX does not know.
+    # An index rather than repeat_interleave, which ONNX does not support.
     owner = [number for number, block in enumerate(blocks) for _ in range(block.width)]
     return mask[:, torch.tensor(owner, device=mask.device)]
 
@@ -86,9 +86,9 @@ def spread(mask: Tensor, blocks: Sequence[TransformedBlock]) -> Tensor:
 def split(condition: Tensor, blocks: Sequence[TransformedBlock]) -> tuple[Tensor, Tensor]:
     """(N, K) -> the mask at each place (N, D), and the values given (N, D) with zeros elsewhere."""
     mask, values = condition[:, : len(blocks)], condition[:, len(blocks) :]
-    return spread(mask, blocks), values
+    return expand_mask(mask, blocks), values
 
 
 def no_conditions(payload: Mapping[str, Any], num: int) -> Tensor:
-    """(num, K) conditions that give nothing: rows as the table has them."""
+    """(num, K) empty conditions, for unconditional rows."""
     return torch.zeros(num, condition_width(payload))

@@ -1,4 +1,4 @@
-"""Evaluation of made rows: every score with that of real rows, its controls and its protocol."""
+"""Evaluation of generated rows: each score with that of real rows, its controls and its protocol."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST, LEAST, MOST_QUICK = 20_000, 1_000, 2_000
 
 
 class TableEvaluator:
-    """Scores of a generator against one source of tables: as many made rows as training rows, within bounds, decoded and
+    """Scores of a generator against one source of tables: as many generated rows as training rows, within bounds, are decoded and
     compared with the held-out rows."""
 
     def __init__(self, source: TableSource, seed: int) -> None:
@@ -37,38 +37,40 @@ class TableEvaluator:
         """Nothing is needed before the first evaluation."""
 
     def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: Judge | None) -> list[Record]:
-        """All scores of (N, D) encoded rows that were made without conditions."""
-        return self.evaluate_rows(self._decoded(fakes))
+        """All scores of (N, D) encoded rows that were generated without conditions."""
+        return self.evaluate_rows(self._decode(fakes))
 
     def evaluate_rows(self, made: NumericMatrix) -> list[Record]:
-        """All scores of made rows, of any program."""
-        protocol = self._protocol(len(made)) | {"column_shapes": shapes_by_column(made, self._truth)}
-        if shares := self._truth.constraints(made):
+        """All scores of decoded rows, also of other programs."""
+        protocol = self._protocol(len(made)) | {"column_shapes": shapes_by_column(made, self._reference_data)}
+        if shares := self._reference_data.constraints(made):
             protocol |= {"constraints": {words: round(share, 4) for words, share in shares.items()}}
-        return [self._record(name, value, protocol) for name, value in scores_of(made, self._truth).items()]
+        return [
+            self._make_record(name, value, protocol) for name, value in scores_of(made, self._reference_data).items()
+        ]
 
     def quick(self, fakes: Tensor) -> QuickMetrics:
-        """Health numbers: how varied the rows are, and how similar their columns are to the real ones."""
+        """Health numbers: the diversity of the rows, and the similarity of their columns to the real ones."""
         num, device = len(self.source.train), self.source.rows.choices.device
         rows = drawn_rows(num, len(fakes), self.seed).to(device)
         reals = self.source.rows.data(rows, rows).cpu()
-        known = self._truth.train.rows(drawn_rows(num, MOST_QUICK, self.seed).numpy())
+        known = self._reference_data.train.rows(drawn_rows(num, MOST_QUICK, self.seed).numpy())
         diversity = float(torch.pdist(fakes.detach().cpu()).mean() / torch.pdist(reals).mean())
-        return QuickMetrics(diversity, others={"column_shapes": mean(shapes(known, self._decoded(fakes)))})
+        return QuickMetrics(diversity, others={"column_shapes": mean(shapes(known, self._decode(fakes)))})
 
-    def _decoded(self, fakes: Tensor) -> NumericMatrix:
+    def _decode(self, fakes: Tensor) -> NumericMatrix:
         return NumericMatrix.of(self.source.transform.decode(fakes.detach().cpu(), self.seed))
 
     @functools.cached_property
-    def _truth(self) -> ReferenceData:
+    def _reference_data(self) -> ReferenceData:
         train, heldout = NumericMatrix.of(self.source.train), NumericMatrix.of(self.source.heldout)
         return ReferenceData(train, heldout, target_of(train, heldout), self.seed, self.source.transform.shares_kept)
 
     @functools.cached_property
     def _controls(self) -> Controls:
-        return Controls(self._truth, self.num_samples)
+        return Controls(self._reference_data, self.num_samples)
 
-    def _record(self, full: str, value: float, protocol: Mapping[str, Any]) -> Record:
+    def _make_record(self, full: str, value: float, protocol: Mapping[str, Any]) -> Record:
         name = full.partition("[")[0]
         better, sentence = MEANINGS[name]
         if name == "learnt_from":
@@ -81,7 +83,7 @@ class TableEvaluator:
     def _protocol(self, num_fake: int) -> dict[str, Any]:
         import sklearn
 
-        truth = self._truth
+        truth = self._reference_data
         return {
             "source": self.source.name,
             "fingerprint": self.source.fingerprint,
@@ -99,11 +101,11 @@ class TableEvaluator:
 
 
 def extra_metrics(recipe: Recipe, loop: TrainingLoop, fakes: Tensor) -> Sequence[Record]:
-    """What the generator returns when values are given; nothing for one without conditions."""
+    """The scores of conditional samples; none for a generator without conditions."""
     if recipe.conditional is not True:
         return ()
     network = loop.average.network if loop.average else loop.game.players["generator"]
     source: Any = loop.source
     return conditional_metrics.records(
-        source, conditional_metrics.maker(network, loop.device), recipe.prior, recipe.seed
+        source, conditional_metrics.make_sampler(network, loop.device), recipe.prior, recipe.seed
     )

@@ -1,4 +1,4 @@
-"""The networks over encoded rows: a residual generator that copies given columns, and a perceptron that may judge packs of rows.
+"""Networks of encoded rows: a residual generator that copies given columns, and a perceptron that may score packs of rows.
 
 Legend: N rows, D numbers of an encoded row, C columns, L latent size, K = C + D numbers of a condition (a mask of the given
 columns, and their encoded values; all zeros without a condition). The first argument is the blocks of a row, the rest are
@@ -63,7 +63,7 @@ class ResidualLayer(nn.Module):
 class TableGenerator(nn.Module):
     """Noise and a condition to rows.
 
-    A category is picked at random with Gumbel noise: one-hot in eval mode; in training its soft form, which has a gradient (Jang
+    A category is sampled with Gumbel noise: one-hot in eval mode; in training its soft form, which has a gradient (Jang
     et al. 2017, arXiv:1611.01144; Maddison et al. 2017, arXiv:1611.00712). temperature: of the soft form. chance: factor of the
     Gumbel noise. The Gumbel noise of a column is independent of the other columns; the smaller the factor, the more columns can
     depend on each other. straight: in training too the row is one-hot, with the gradient of the soft form. keep: given columns
@@ -108,14 +108,14 @@ class TableGenerator(nn.Module):
         return torch.where(mask > 0, values, rows)
 
     def raw(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
-        """(N, L) [, (N, K)] -> (N, D): numbers, and the logits of categories before one is picked."""
+        """(N, L) [, (N, K)] -> (N, D): numbers, and the logits of categories before sampling."""
         inputs = noise if condition is None else torch.cat([noise, condition.to(noise.dtype)], 1)
         made: Tensor = self.out(silu(self.norm(self.body(inputs))))
         return made
 
     def _block(self, block: TransformedBlock, made: Tensor, chances: Tensor) -> Tensor:
-        """The entries of one column: a number as it is, a picked category, or the offset and the picked mode of a mixture. Where
-        "missing" was picked, the number is 0, as in real rows."""
+        """The entries of one column: a number, a sampled category, or the offset and the sampled mode of a mixture. If
+        "missing" was sampled, the number is 0, as in real rows."""
         if block.choice is None:
             return made[:, block.start : block.stop]
         first, last = block.choice
@@ -137,10 +137,10 @@ class TableGenerator(nn.Module):
 class TableDiscriminator(nn.Module):
     """Rows, with their condition, to logits.
 
-    told: the part of the condition that is an input: the mask of the given "columns", for generators that copy them, since the
-    row then holds their values; or their "values" too. pack: number of consecutive rows that share one logit, so that a lack of
-    variety is visible (Lin et al. 2018, PacGAN, arXiv:1712.04086); a batch whose size is no multiple is filled up from its
-    beginning. dropout: share of hidden units set to 0.
+    told: the part of the condition that the discriminator receives: the mask of the given "columns", for generators that copy
+    them (the row then contains their values), or also their "values". pack: number of consecutive rows that share one logit, so
+    that a lack of diversity is visible (Lin et al. 2018, PacGAN, arXiv:1712.04086); a batch whose size is not a multiple is
+    filled with rows from its beginning. dropout: share of hidden units set to 0.
     """
 
     def __init__(

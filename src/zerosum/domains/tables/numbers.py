@@ -1,6 +1,6 @@
-"""Numbers as people write them: finds the format of a column's numbers, reads them and writes numbers in that format.
+"""Numbers in text: finds the format of a column's numbers, reads them and writes numbers in that format.
 
-Spellings may carry a currency, a unit or a per cent sign, blanks around them, thousands in groups (marked by a comma, a point, a
+Spellings may have a currency, a unit or a per cent sign, blanks around them, thousands in groups (marked by a comma, a point, a
 blank or an apostrophe), a point or a comma as decimal mark, an exponent.
 """
 
@@ -47,7 +47,7 @@ class NumberFormat:
     """How the numbers of a column are spelled.
 
     before, after: text around each of them. point: the decimal mark. group: between groups of three digits; "" without groups.
-    fewest, most: decimals. free: whether they have the fewest digits that distinguish them. brackets: whether negative ones stand
+    fewest, most: decimals. free: whether they have the fewest digits that distinguish them. brackets: whether negative ones are
     in brackets. outside: whether the minus comes before `before`. plus: whether numbers above 0 carry a plus. offset: of whole
     numbers of more digits than a double holds; arrays hold the differences from it.
     """
@@ -75,7 +75,7 @@ class NumberFormat:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> NumberFormat:
-        """The inverse of to_json; "grouped" is how older files say that commas group."""
+        """The inverse of to_json; older files have "grouped" for commas between groups."""
         given: dict[str, Any] = {name: value for name, value in plain.items() if name != "grouped"}
         return cls(**given | ({"group": ","} if plain.get("grouped") else {}))
 
@@ -138,9 +138,9 @@ COMMAS = [_Marks(",", group) for group in (OTHERS[0], ".", *OTHERS[1:])]
 
 
 def parse(spellings: Sequence[str], decimal: str = ".") -> tuple[Floats, NumberFormat] | None:
-    """The numbers, and how they are spelled; None when one of them is no number, or when leading zeros make them codes.
+    """The numbers and their format; None if one of them is not a number, or if they are codes with leading zeros.
 
-    decimal: the mark that is tried first, which decides only where both can be meant.
+    decimal: the mark that is tried first, which matters only where both are possible.
     """
     if not spellings or not any(map(str.isdigit, spellings[0])):
         return None
@@ -164,7 +164,7 @@ def parse(spellings: Sequence[str], decimal: str = ".") -> tuple[Floats, NumberF
     if digits > MOST_DIGITS and not free:
         whole = [int(text.rstrip(".")) * int(sign) for text, sign in zip(plain, signs.tolist())]
         offset = min(whole)
-        if max(map(abs, whole)) > LARGEST:  # codes, no amounts
+        if max(map(abs, whole)) > LARGEST:  # codes, not amounts
             return None
         numbers = np.array([float(number - offset) for number in whole])
     if not np.isfinite(numbers).all():
@@ -176,7 +176,7 @@ def parse(spellings: Sequence[str], decimal: str = ".") -> tuple[Floats, NumberF
 
 
 def misfits(spellings: Sequence[str]) -> list[str]:
-    """The spellings because of which the others are no numbers of one format: as few as possible."""
+    """The smallest set of spellings without which all others are numbers of one format."""
     bare = _bare(_signs(spellings)[3])[2]
     best = list(spellings)
     for marks in [*POINTS[:2], *COMMAS[:2]]:
@@ -194,13 +194,14 @@ def in_doubt(spellings: Sequence[str]) -> str:
 
 
 def groups(spellings: Sequence[str], mark: str) -> bool:
-    """Whether a mark in doubt groups thousands: numbers below a thousand stand among many of exactly three digits after it."""
+    """Whether a mark in doubt groups thousands: there are numbers below a thousand and many with exactly three digits after
+    it."""
     num = sum(mark in text for text in spellings)
     return FEWEST_GROUPED <= num < len(spellings)
 
 
 def _signs(spellings: Sequence[str]) -> tuple[Floats, bool, bool, Sequence[str]]:
-    """(N,) -1 where brackets or a minus before the currency make a number negative; whether there are such; the texts without."""
+    """(N,) -1 for numbers in brackets or with a minus before the currency; whether there are such; the texts without them."""
     begins = {text[:2] if text[:1] == "-" else text[:1] for text in spellings}
     if all(begin.lstrip("-+.")[:1].isdigit() or begin in (".", "-.") for begin in begins):
         return np.ones(len(spellings)), False, False, spellings
@@ -216,7 +217,7 @@ def _signs(spellings: Sequence[str]) -> tuple[Floats, bool, bool, Sequence[str]]
 
 
 def _bare(spellings: Sequence[str]) -> tuple[str, str, Sequence[str]]:
-    """What stands before and after most numbers, and the numbers alone."""
+    """The text before and after most numbers, and the numbers alone."""
     if all(text[-1:].isdigit() and text[0] in "+-.0123456789" for text in spellings):
         return "", "", spellings
     before, after = (_commonest(map(find, spellings)) for find in (BEFORE.match, AFTER.search))

@@ -1,5 +1,5 @@
-"""The picture of a table: the distribution of each column, made beside real, and the associations of columns; and the summary of
-the training rows that it needs, as plain values."""
+"""The picture of a table: the generated and real distributions of each column, and the associations of columns; and the summary
+of the training rows that it needs, as plain values."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NUM_SHOWN = 4_000
-"""Rows that a picture is given."""
+"""Number of rows of a picture."""
 INK, MUTED, LINE = "#1d2024", "#5b616a", "#c9c8c0"
 REAL, FAKE = "#17735a", "#b94d12"
 ACROSS, WIDE, HIGH = 4, 250, 150
 """Panels in a line, and the size of one in pixels."""
 FEWEST_MAPPED = 100
-"""Rows of which associations can be told from chance: of 100 their noise is about 0.1."""
+"""The least number of rows for associations: with 100 rows their noise is about 0.1."""
 TOP, MAPS, NUMBERED = 44, 330, 28
 """The heights of the line with the legend, of the maps, and of the line that explains numbers in place of names."""
 LONGEST = 18
@@ -105,20 +105,20 @@ def _levels(values: Floats) -> Sequence[int | None]:
 # --- the picture
 
 
-def picture(samples: Tensor, path: Path, scene: PreviewContext) -> None:
-    """One PNG of rows (N, D): a panel for each column over that of the training rows, then the associations of columns: real,
-    these, and the difference. Names that no font of the system can draw are replaced by numbers, and a line says so."""
-    fit = transform.from_payload(scene.info.payload)
-    known, rows = scene.info.payload["summary"], first_columns(NumericMatrix.of(fit.decode(samples)))
+def picture(samples: Tensor, path: Path, context: PreviewContext) -> None:
+    """One PNG of rows (N, D): a panel for each column with that of the training rows, then the associations of columns: real
+    rows, these rows, and the difference. Names that no font of the system can draw are replaced by numbers, with a note."""
+    fit = transform.from_payload(context.info.payload)
+    known, rows = context.info.payload["summary"], first_columns(NumericMatrix.of(fit.decode(samples)))
     labels = _labels(rows.names, known, fit.columns)
     with labels.glyphs.drawing():
-        figure = _drawn(rows, known, labels, scene.noise is not None)
+        figure = _draw_figure(rows, known, labels, context.noise is not None)
         figure.savefig(path, format="png", metadata={"Software": None})
 
 
 @dataclass(frozen=True)
 class Labels:
-    """columns: those that are drawn. names: what stands over them. glyphs: the fonts."""
+    """columns: the drawn columns. names: the titles of their panels. glyphs: the fonts."""
 
     columns: Sequence[Column]
     names: Sequence[str]
@@ -138,20 +138,20 @@ def _labels(names: Sequence[str], known: Mapping[str, Any], columns: Sequence[Co
     return Labels(drawn, [glyphs.shown(name, f"column {number[name] + 1}") for name in names], glyphs)
 
 
-def _drawn(rows: NumericMatrix, known: Mapping[str, Any], labels: Labels, made: bool) -> Figure:
+def _draw_figure(rows: NumericMatrix, known: Mapping[str, Any], labels: Labels, is_generated: bool) -> Figure:
     lines = -(-len(rows.names) // ACROSS)
     numbered = NUMBERED if labels.glyphs.lacking else 0
     width, height = ACROSS * WIDE, TOP + lines * HIGH + (MAPS if len(rows.names) > 1 else 0) + numbered
     figure = _figure(width, height)
-    _key(figure, made, height)
+    _key(figure, is_generated, height)
     for c, column in enumerate(known["columns"]):
         across, down = c % ACROSS, c // ACROSS
         place = (across * WIDE + 14, TOP + down * HIGH + 22, WIDE - 28, HIGH - 48)
-        _panel(_axes(figure, place, width, height), rows.values[:, c], column, labels, c, made)
+        _panel(_axes(figure, place, width, height), rows.values[:, c], column, labels, c, is_generated)
     if len(rows.names) > 1:
-        _maps(figure, rows, known, labels, made, TOP + lines * HIGH, (width, height))
+        _maps(figure, rows, known, labels, is_generated, TOP + lines * HIGH, (width, height))
     if numbered:
-        words = "No font here has the characters of some names: columns are numbered as in the table, levels by their frequency."
+        words = "No installed font has the characters of some names: columns are numbered as in the table, levels by frequency."
         figure.text(14 / width, 10 / height, words, fontsize=9, color=MUTED)
     return figure
 
@@ -171,12 +171,17 @@ def _axes(figure: Figure, place: tuple[int, int, int, int], width: int, height: 
     return figure.add_axes((left / width, 1 - (top + high) / height, wide / width, high / height))
 
 
-def _key(figure: Figure, made: bool, height: int) -> None:
+def _key(figure: Figure, is_generated: bool, height: int) -> None:
     from matplotlib.patches import Patch
 
     handles = [Patch(color=REAL, alpha=0.35, label="training rows")]
     handles.append(
-        Patch(fill=False, edgecolor=FAKE if made else INK, linewidth=1.6, label="made" if made else "these real rows")
+        Patch(
+            fill=False,
+            edgecolor=FAKE if is_generated else INK,
+            linewidth=1.6,
+            label="generated" if is_generated else "these real rows",
+        )
     )
     figure.legend(
         handles=handles, loc="center", bbox_to_anchor=(0.5, 1 - 20 / height), ncols=2, frameon=False, fontsize=11
@@ -186,14 +191,16 @@ def _key(figure: Figure, made: bool, height: int) -> None:
 # --- columns
 
 
-def _panel(axes: Axes, values: Floats, known: Mapping[str, Any], labels: Labels, number: int, made: bool) -> None:
-    """Real shares as filled bars, made ones as an outline; heights are roots, so that rare values are visible too."""
+def _panel(
+    axes: Axes, values: Floats, known: Mapping[str, Any], labels: Labels, number: int, is_generated: bool
+) -> None:
+    """Real shares as filled bars, generated ones as an outline; heights are square roots, so that rare values are visible."""
     shares, missing = bars(values, known)
     real, edges = np.array(known["shares"]), np.array(known.get("edges", np.arange(len(known["shares"]) + 1) - 0.5))
     if known["missing"] or missing:
         real, shares = np.append(real, known["missing"]), np.append(shares, missing)
         edges = np.append(edges, edges[-1] + (edges[-1] - edges[-2]))
-    outline = FAKE if made else INK
+    outline = FAKE if is_generated else INK
     if "edges" in known:
         axes.stairs(np.sqrt(real), edges, fill=True, color=REAL, alpha=0.35, linewidth=0)
         axes.stairs(np.sqrt(shares), edges, color=outline, linewidth=1.4)
@@ -215,7 +222,7 @@ def _ticks(axes: Axes, known: Mapping[str, Any], labels: Labels, number: int, ed
     last, column = len(edges) - 2, labels.columns[number]
     if "edges" in known:
         ends = [known["edges"][0], known["edges"][-1]]
-        words = [_spelled(column, value) for value in ends]
+        words = [_format_value(column, value) for value in ends]
         where = ends
         if missing:
             words, where = [*words[:1], "missing"], [ends[0], (edges[-1] + edges[-2]) / 2]
@@ -234,7 +241,7 @@ def _level(glyphs: Glyphs, column: Column, level: int) -> str:
     return glyphs.shown(str(column.levels[level]).strip() or "(empty)", f"level {level + 1}")
 
 
-def _spelled(column: Column, value: float) -> str:
+def _format_value(column: Column, value: float) -> str:
     if isinstance(column.form, DateFormat) or (column.form and column.form.offset):
         return column.form.format(np.array([value]))[0].strip()
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
@@ -252,31 +259,31 @@ def _maps(
     rows: NumericMatrix,
     known: Mapping[str, Any],
     labels: Labels,
-    made: bool,
+    is_generated: bool,
     top: int,
     size: tuple[int, int],
 ) -> None:
-    """The association of each two columns: real, made, and the difference."""
+    """The association of each two columns: real, generated, and the difference."""
     real = np.array([[np.nan if x is None else x for x in row] for row in known["associations"]])
     few = len(rows.values) < FEWEST_MAPPED
     here = real if few else associations(rows)
     width, height = size
     side = 230
-    titles = ("between columns: training rows", "made" if made else "these real rows", "difference")
+    titles = ("associations: training rows", "generated" if is_generated else "these real rows", "difference")
     if few:
-        words = f"{len(rows.values)} rows are too few to tell\nwhat is between columns:\ntake {FEWEST_MAPPED} or more"
+        words = f"{len(rows.values)} rows are too few for\nassociations of columns:\nuse {FEWEST_MAPPED} or more"
         figure.text(0.55, 1 - (top + 34 + side / 2) / height, words, fontsize=11, color=MUTED, va="center")
-    for at, (table, title) in enumerate(zip((real, here, here - real)[: 1 if few else 3], titles)):
-        axes = _axes(figure, (120 + at * (side + 58), top + 34, side, side), width, height)
+    for index, (table, title) in enumerate(zip((real, here, here - real)[: 1 if few else 3], titles)):
+        axes = _axes(figure, (120 + index * (side + 58), top + 34, side, side), width, height)
         image = axes.imshow(table, vmin=-1, vmax=1, cmap=_colours(), interpolation="nearest")
         axes.set(xticks=[], yticks=[])
         axes.set_title(title, fontsize=10, color=INK, loc="left", pad=4)
         for spine in axes.spines.values():
             spine.set_color(LINE)
-        if at == 0:
+        if index == 0:
             axes.set_yticks(range(len(rows.names)), [_short(name, 16) for name in labels.names])
             axes.tick_params(length=0, labelsize=8 if len(rows.names) < 18 else 6.5, labelcolor=MUTED)
-        if at == 2:
+        if index == 2:
             off = np.abs(here - real)[~np.eye(len(real), dtype=bool)]
             axes.set_xlabel(f"mean {np.nanmean(off):.3f}, largest {np.nanmax(off):.3f}", fontsize=9, color=MUTED)
     bar = _axes(figure, (width - 42, top + 34, 10, side), width, height)

@@ -16,7 +16,7 @@ from zerosum.recipe import AverageConfig, Component, PenaltyConfig, Recipe, part
 TABLE = Recipe(
     name="table",
     domain="tables",
-    why="Relativistic pairing with R1 and R2 over randomised-CDF numbers: exact columns, and what is between them.",
+    why="Relativistic loss with R1 and R2 on randomised-CDF numbers: exact marginals, and the dependencies between columns.",
     sources=(
         "Huang et al. 2024 (R3GAN), arXiv:2501.05441",
         "Jolicoeur-Martineau 2018, arXiv:1807.00734",
@@ -37,7 +37,7 @@ TABLE = Recipe(
 
 CTGAN = TABLE.changed(
     name="ctgan",
-    why="For history: a Wasserstein critic that judges ten rows together, with the optimiser of the paper.",
+    why="For comparison: a Wasserstein critic that scores ten rows together, with the optimizer of the paper.",
     sources=[
         "Xu et al. 2019 (CTGAN), arXiv:1907.00503",
         "Gulrajani et al. 2017, arXiv:1704.00028",
@@ -47,7 +47,7 @@ CTGAN = TABLE.changed(
     generator=part("residual", temperature=0.2, keep=False, width=256),
     discriminator=part("mlp", width=256, depth=2, told="values", pack=10, dropout=0.5),
     loss="wasserstein",
-    # A pack of ten shares one logit, so the slope a row is the root of ten times the pack's, and a tenth of the weight.
+    # A pack of ten shares one logit, so the slope per row is sqrt(10) times that of the pack, and the weight is a tenth.
     penalties={
         "gradient_penalty": PenaltyConfig(weight=1.0, target=10**0.5),
         "told_columns": PenaltyConfig(weight=1.0),
@@ -67,20 +67,20 @@ BATCH_MOST, BATCH_LEAST, PASSES = 500, 64, 4
 SIZES = ((5_000, 256, 1.0), (1_000, 128, 2.0), (0, 64, 5.0))
 """From so many rows on: the width of both players, and the weight of R1 and R2 at the start."""
 FALL = 0.04
-"""The share of that weight that is left at the end: what is between columns grows finer while the game comes to rest."""
+"""The share of that weight at the end: dependencies between columns become more exact as the weight decays."""
 WIDE = 256
-"""Width from which products of matrices are what a step costs."""
+"""Width from which matrix products dominate the time of a step."""
 HALF_LIFE_STEPS = 700
-"""Of the average generator, in batches: an average of 0.999 a step."""
+"""Half-life of the average generator in batches: a decay of 0.999 per step."""
 
 
 def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
-    """The recipe for a table that names none, and why; its sizes follow from the rows."""
+    """The default recipe of a table, and the reason; its sizes depend on the number of rows."""
     return "table", f"{info.num_rows:,} rows of {len(info.payload['layout'])} columns that are learnt"
 
 
 def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, ...]]:
-    """A number for each "auto", and a note for each: the rule with the numbers put in."""
+    """Replaces each "auto" by a number, with a note that states the rule and its numbers."""
     num = info.num_rows
     least, width, weight = next(size for size in SIZES if num >= size[0])
     where = f"{num:,} training rows ({'fewer than ' + format(SIZES[1][0], ',') if not least else f'{least:,} or more'})"
@@ -106,7 +106,7 @@ def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, 
         notes.append(f"Half-life of the average generator {half_life:,} rows: {HALF_LIFE_STEPS} batches.")
     if _is_faster_in_bfloat16(recipe):
         recipe = recipe.changed(precision="bfloat16")
-        notes.append("Precision bfloat16: here matrices are multiplied faster in it, and the players do little else.")
+        notes.append("Precision bfloat16: matrix products, which dominate the step, are faster in it on this device.")
     return recipe, tuple(notes)
 
 

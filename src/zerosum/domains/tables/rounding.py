@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 FEWEST, MOST_ROUNDER, LEAST_EXCESS = 100, 3, 0.05
-"""Numbers from which on rounder ones are looked for, lattices of them at most, and how many more than by chance lie on each."""
+"""The least number of numbers for finding rounder ones, the greatest number of lattices, and the least excess over chance on
+each."""
 ROUND = sorted(a * 10**b for a in (1, 2, 5) for b in range(16))
-"""What people round to."""
+"""Common steps of rounded numbers."""
 EXACT = 2.0**53
 """Whole numbers below this are exact in a double."""
 
@@ -60,8 +61,8 @@ class Rounder:
 
     @classmethod
     def fit(cls, numbers: Floats, before: Floats, after: Floats, grid: Grid) -> Rounder | None:
-        """The lattices that numbers lie on far more often than by chance; None where there is none. before, after: (N,) numbers
-        that each is known to lie between; the shares are those of numbers with points of all lattices there."""
+        """The lattices that numbers lie on far more often than by chance; None where there is none. before, after: (N,) bounds
+        of each number; the shares are those of numbers with points of all lattices there."""
         if not grid.step or len(numbers) < FEWEST:
             return None
         units, steps = np.round(numbers * grid.scale), [grid.step]

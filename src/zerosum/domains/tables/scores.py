@@ -1,4 +1,4 @@
-"""Scores of made rows against real ones, each beside its controls.
+"""Scores of generated rows against real ones, each with its controls.
 
 Trees are scikit-learn's histogram boosting at its defaults; codes are its native categories while there are few of them.
 """
@@ -23,13 +23,13 @@ from zerosum.metrics.neighbours import drawn_rows, nearest
 from zerosum.metrics.record import MetricInfo
 
 FEWEST, FEWEST_TESTED = 100, 20
-"""Held-out rows from which on made rows are compared with them, and a prediction is tested on them."""
+"""The least number of held-out rows with which generated rows are compared, and on which a prediction is tested."""
 FEWEST_MISSING = 20
-"""Real rows that lack a number, from which on the other columns of such rows are compared."""
+"""The least number of real rows with a missing number for comparing the other columns of such rows."""
 MOST_LEVELS = 20
 """Levels that a column may have to be the target of trees."""
 MOST_SEARCHED, MOST_REALS = 2_000, 50_000
-"""Made rows whose closest real rows are searched for, and training rows among which."""
+"""Number of generated rows whose closest real rows are searched for, and of training rows that are searched."""
 MOST_NATIVE = 255
 """Codes that scikit-learn's trees can treat as categories; columns of more are taken as numbers."""
 FEWEST_SAMPLES, FEWEST_OF_CLASS = 10, 10
@@ -47,19 +47,20 @@ MEANINGS: Mapping[str, MetricInfo] = {
     ),
     "constraints_kept": MetricInfo(
         "higher",
-        "Share of made rows that keep what holds in every training row: sums, functions, orders, looked-up columns.",
+        "Share of generated rows that satisfy the rules of all training rows: sums, functions, orders, looked-up columns.",
     ),
     "two_sample": MetricInfo(
-        "near 0.5", "How well trees tell made rows from real ones, by the area under the curve; 0.5 is not at all."
+        "near 0.5",
+        "How well trees separate generated from real rows, by the area under the ROC curve; 0.5 is not at all.",
     ),
     "learnt_from": MetricInfo(
-        "higher", "How well trees that were trained on made rows alone predict the target in real rows."
+        "higher", "How well trees that were trained on generated rows only predict the target in real rows."
     ),
     "closer_to_training": MetricInfo(
         "lower",
-        "Share of made rows whose closest real row is a training row; more than their share of all real rows is copying.",
+        "Share of generated rows whose closest real row is a training row; more than their share of all real rows is copying.",
     ),
-    "copied_rows": MetricInfo("lower", "Share of made rows that equal a training row in every column."),
+    "copied_rows": MetricInfo("lower", "Share of generated rows that equal a training row in every column."),
 }
 
 
@@ -67,8 +68,9 @@ MEANINGS: Mapping[str, MetricInfo] = {
 
 
 def two_sample(real: NumericMatrix, fake: NumericMatrix, seed: int, folds: int = 2) -> float:
-    """The area under the ROC curve of a classifier that tells reals from as many fakes, each row judged by trees that never
-    saw it: 0.5 when no difference is found, 1 when every row is told. Lopez-Paz and Oquab 2017, arXiv:1610.06545."""
+    """The area under the ROC curve of a classifier of reals and as many fakes; each row is classified by trees that were not
+    trained on it. 0.5 if no difference is found, 1 if every row is classified correctly. Lopez-Paz and Oquab 2017,
+    arXiv:1610.06545."""
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
@@ -110,7 +112,7 @@ def classes_tested(values: Floats) -> list[float]:
 
 
 def _roc(truth: Floats, scores: Floats, classes: NDArray[Any]) -> float:
-    """The mean area over the `classes_tested` classes; one that was never learnt scores 0 everywhere."""
+    """The mean area over the `classes_tested` classes; a class that is not in the training rows has the score 0."""
     from sklearn.metrics import roc_auc_score
 
     column = {one: scores[:, place] for place, one in enumerate(classes)}
@@ -159,7 +161,7 @@ def ranks(values: Floats, reference: Floats) -> Floats:
 
 def closer_share(fake: NumericMatrix, train: NumericMatrix, heldout: NumericMatrix) -> float:
     """The share of fakes whose closest real row is a training row rather than a held-out one; ties count by `expected_share`,
-    which is the score of a generator that knows both alike. More is copying."""
+    which is the expected score of a generator without copies. More is copying."""
     some = points(fake, train)
     near, far = (nearest(some, points(side, train))[0] for side in (train, heldout))
     tied = expected_share(len(train), len(heldout))
@@ -198,8 +200,8 @@ def missing_pairs(real: NumericMatrix, made: NumericMatrix) -> float:
 
 
 def least_missing(rows: NumericMatrix) -> NumericMatrix:
-    """The same rows, but the numbers missing are the least of their column, and those that were missing are its median: what a
-    generator makes that takes missing for a small number."""
+    """The same rows, but the least numbers of each column are missing, and the missing ones are replaced by the median: the
+    error of a generator that treats missing as a small number."""
     values = rows.values.copy()
     for column in values.T:  # codes are never missing
         gone = np.isnan(column)
@@ -214,10 +216,10 @@ def least_missing(rows: NumericMatrix) -> NumericMatrix:
 
 @dataclass(frozen=True, eq=False)
 class ReferenceData:
-    """Rows with which made rows are compared.
+    """Rows with which generated rows are compared.
 
-    train: the training rows. heldout: rows that no generator knows. target: the column that trees predict. seed: of trees
-    and of the controls. kept: see `Transform.shares_kept`.
+    train: the training rows. heldout: rows on which no generator was trained. target: the column that trees predict. seed: of
+    trees and of the controls. kept: see `Transform.shares_kept`.
     """
 
     train: NumericMatrix
@@ -227,7 +229,7 @@ class ReferenceData:
     kept: Callable[[Mapping[str, np.ndarray]], Mapping[str, float]] | None = None
 
     def constraints(self, rows: NumericMatrix) -> Mapping[str, float]:
-        """What must hold in every row, each with the share of rows in which it does."""
+        """Each rule, with the share of rows in which it holds."""
         return self.kept(dict(zip(rows.names, rows.values.T, strict=True))) if self.kept else {}
 
     @property
@@ -274,7 +276,7 @@ def target_of(train: NumericMatrix, heldout: NumericMatrix) -> str:
 
 
 def scores_of(made: NumericMatrix, truth: ReferenceData) -> dict[str, float]:
-    """All scores of made rows, by full name."""
+    """All scores of generated rows, by full name."""
     size = min(len(made), len(truth.fresh))
     values = {
         f"column_shapes[n={len(made)}]": mean(shapes(truth.fresh, made)),
@@ -282,7 +284,7 @@ def scores_of(made: NumericMatrix, truth: ReferenceData) -> dict[str, float]:
         f"missing_pairs[n={len(made)}]": missing_pairs(truth.fresh, made),
         f"constraints_kept[n={len(made)}]": mean(np.array([*truth.constraints(made).values(), np.nan])),
     }
-    if size >= FEWEST_SAMPLES and stage("trees that tell made rows from real ones"):
+    if size >= FEWEST_SAMPLES and stage("trees that separate generated from real rows"):
         values[f"two_sample[trees,n={size}]"] = two_sample(truth.fresh, made, truth.seed)
     tested = len(truth.heldout) >= FEWEST_TESTED
     if tested and len(made.names) > 1 and stage(f"trees that predict {truth.target}"):
@@ -305,7 +307,7 @@ def shapes_by_column(made: NumericMatrix, truth: ReferenceData, most: int = 20) 
 
 @dataclass(frozen=True, eq=False)
 class Controls:
-    """The same scores of rows that are no generator's, computed on first use."""
+    """The same scores of control rows, computed on first use."""
 
     truth: ReferenceData
     num: int
@@ -323,8 +325,7 @@ class Controls:
         return found if np.isnan(least) else {**found, "least numbers missing": {"missing_pairs": least}}
 
     def reference(self, name: str) -> float | None:
-        """What a perfect generator would score: training rows against held-out ones; of rows that must not be known, the
-        held-out rows' own score."""
+        """The score of a perfect generator: that of training rows against held-out ones; for copies, that of held-out rows."""
         if name == "closer_to_training":
             return expected_share(min(MOST_REALS, len(self.truth.train)), len(self.truth.heldout))
         if name == "copied_rows":

@@ -20,13 +20,13 @@ def told_columns(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
     """The mean, over the given columns of a row, of the cross-entropy of categories and the squared error of numbers; 0 without
     a condition. For generators that do not copy given columns into the row. Xu et al. 2019, arXiv:1907.00503, section 4.3."""
 
-    def function(play: LossContext) -> Tensor:
-        generator = play.generator
-        if play.fake_condition is None or play.noise is None or not isinstance(generator, TableGenerator):
+    def function(context: LossContext) -> Tensor:
+        generator = context.generator
+        if context.fake_condition is None or context.noise is None or not isinstance(generator, TableGenerator):
             raise ValueError("the penalty `told_columns` needs conditions and a generator of tables")
-        made = generator.raw(play.noise, play.fake_condition).float()
+        made = generator.raw(context.noise, context.fake_condition).float()
         num = len(generator.blocks)
-        mask, values = play.fake_condition[:, :num], play.fake_condition[:, num:]
+        mask, values = context.fake_condition[:, :num], context.fake_condition[:, num:]
         lost = torch.stack([_lost(block, made, values) for block in generator.blocks], 1)
         missed: Tensor = (lost * mask).sum(1) / mask.sum(1).clamp_min(1)
         return missed

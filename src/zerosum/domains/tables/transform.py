@@ -1,4 +1,4 @@
-"""From a table to the rows that networks see, and back. Known from the payload alone: a published generator needs no data.
+"""Encodes tables as rows for the networks and decodes them. It is restored from the payload: a published generator needs no data.
 
 Legend: N rows, D places of an encoded row.
 """
@@ -20,21 +20,21 @@ from zerosum.domains.tables.constraint_search import FunctionalDependency, find_
 from zerosum.domains.tables.constraints import BoundedColumn, ComputedColumn, Rule, Statement
 from zerosum.domains.tables.encodings import Categories, Encoding, Mixture, QuantileTransform, plain_values
 from zerosum.domains.tables.hashing import uniforms
-from zerosum.domains.tables.layout import TransformedBlock, laid_out
+from zerosum.domains.tables.layout import TransformedBlock, make_layout
 from zerosum.domains.tables.rounding import Grid
 from zerosum.domains.tables.table import CATEGORICAL, Column, Mask, Table, Values
 
 Numeric = Literal["cdf", "mixture"]
 RARE = 7
-"""Salt of the numbers that choose among rare levels."""
+"""Salt of the random numbers that select rare levels."""
 ENCODINGS: Mapping[str, type[Encoding]] = {"cdf": QuantileTransform, "mixture": Mixture, "levels": Categories}
 """Names in the payload of the ways to encode a column."""
 
 
 @dataclass(frozen=True, eq=False)
 class Transform:
-    """columns: all of the table. encodings: name -> how a learnt column is encoded. determined: name -> how a column follows from
-    a category. rules: what holds between numbers, in the order in which the columns are made."""
+    """columns: all of the table. encodings: name -> encoding of a learnt column. determined: name -> dependency of a column on a
+    category. rules: rules for numbers, in the order in which the columns are computed."""
 
     columns: tuple[Column, ...]
     encodings: Mapping[str, Encoding]
@@ -44,7 +44,7 @@ class Transform:
     @property
     def layout(self) -> list[dict[str, Any]]:
         """Blocks of an encoded row, as plain values for the payload."""
-        return laid_out([(name, one.kind, one.width, one.missing > 0) for name, one in self.encodings.items()])
+        return make_layout([(name, one.kind, one.width, one.missing > 0) for name, one in self.encodings.items()])
 
     @functools.cached_property
     def blocks(self) -> tuple[TransformedBlock, ...]:
@@ -61,7 +61,7 @@ class Transform:
 
     @property
     def relative(self) -> set[str]:
-        """The columns of which the networks see the distance from others."""
+        """The columns that are encoded as their distance from others."""
         return {rule.target for rule in self.rules if isinstance(rule, BoundedColumn) and rule.near}
 
     def decode(self, rows: Tensor, seed: int = 0, start: int = 0, allowed: Mapping[str, Mask] | None = None) -> Table:
@@ -86,12 +86,12 @@ class Transform:
         for name, found in self.determined.items():
             arrays[name] = found.of(arrays[found.by])
         for rule in self.rules:
-            arrays[rule.target] = rule.made(constraints.numbers_in(self.columns, arrays), arrays.get(rule.target))
+            arrays[rule.target] = rule.compute(constraints.numbers_in(self.columns, arrays), arrays.get(rule.target))
         arrays = {column.name: arrays[column.name] for column in self.columns if column.name in arrays}
         return Table(self.columns, arrays, len(data), start, seed)
 
     def network_values(self, table: Table) -> dict[str, Values]:
-        """(N,) values of the columns of `encodings`, as the networks see them."""
+        """(N,) values of the columns of `encodings`, before encoding."""
         arrays = {name: table.arrays[name] for name in self.encodings}
         return arrays | _distances(self.rules, constraints.numbers_in(table.columns, table.arrays))
 
@@ -150,7 +150,8 @@ def fit_transform(
     stated: Sequence[Statement] = (),
 ) -> Transform:
     """The transform of a table's learnt columns, from these rows. max_levels: places that a categorical column may have. find:
-    columns that follow from others are looked up or computed, orders are kept. stated: constraints that are kept in any case."""
+    whether rules are searched: columns that follow from others are looked up or computed, orders are enforced. stated:
+    constraints that are enforced in any case."""
     places = {
         column.name: Categories.fit(table.arrays[column.name], len(column.levels), max_levels)
         for column in table.columns
@@ -158,8 +159,8 @@ def fit_transform(
     }
     values = constraints.numbers_in(table.columns, table.arrays)
     rules = constraints.rules_of(stated, {column.name: column for column in table.columns}, values)
-    follows = _determined(table, places, [rule.target for rule in rules]) if find else {}
-    # Of a rare level of a key the networks see what it determines.
+    follows = _find_determined(table, places, [rule.target for rule in rules]) if find else {}
+    # If a key has rare levels, the columns that it determines are encoded too.
     seen = [name for name, part in follows.items() if name in places and places[part.by].rare and not places[name].rare]
     if find:
         rules = find_rules(table.columns, values, rules, list(follows))
@@ -183,7 +184,7 @@ def fit_transform(
 
 
 def _scale(column: Column, rules: Sequence[Rule], columns: Sequence[Column]) -> float:
-    """The `Grid.scale` of what the networks see of a column."""
+    """The `Grid.scale` of the values of a column that are encoded."""
     rule = next((rule for rule in rules if rule.target == column.name), None)
     own = constraints.scale_of(column)
     if not isinstance(rule, BoundedColumn) or not rule.near:
@@ -194,7 +195,7 @@ def _scale(column: Column, rules: Sequence[Rule], columns: Sequence[Column]) -> 
     return max(own, *scales) if is_difference and own and all(scales) else 0.0
 
 
-def _determined(
+def _find_determined(
     table: Table, places: Mapping[str, Categories], given: Sequence[str]
 ) -> dict[str, FunctionalDependency]:
     """The columns of a table that a category determines. given: columns that constraints give already."""
@@ -204,5 +205,5 @@ def _determined(
     keyed = find_dependencies(
         left, {name: len(part.counts) for name, part in places.items() if part.rare and name in left}
     )
-    # What a key determines may itself determine others, and so comes first.
+    # A column that is determined by a key may determine others, so it comes first.
     return {**keyed, **found}

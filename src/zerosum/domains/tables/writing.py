@@ -1,4 +1,4 @@
-"""Tables out: text files, Parquet files and DataFrames, a part at a time, spelled as the table that was learnt."""
+"""Writes tables as text files, Parquet files and DataFrames, part by part, in the format of the training table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zerosum.domains.tables.table import BOOLS, CATEGORICAL, Column, Table, is_m
 from zerosum.errors import UserError
 
 ENDINGS = (*text.SUFFIXES, *frames.SUFFIXES)
-"""Of files that a table is written to."""
+"""Suffixes of files to which a table is written."""
 NULLABLE = ("Int", "UInt", "Float", "boolean", "string")
 TEXTS = ("object", "str", "string")
 OBJECT = re.compile(
@@ -34,7 +34,7 @@ OBJECT = re.compile(
 
 
 class Writer(Protocol):
-    """A file to which tables of the same columns are written, one below the other. It appears when all is written."""
+    """A file to which tables of the same columns are appended. It exists under its name only when it is complete."""
 
     def add(self, table: Table) -> None:
         """Writes the rows of one more table."""
@@ -45,7 +45,8 @@ class Writer(Protocol):
 
 @contextlib.contextmanager
 def open_writer(path: Path, columns: Iterable[Column], style: TextStyle = TextStyle()) -> Iterator[Writer]:
-    """A file that is written under a temporary name and renamed at the end. After an error, also a full disk, no part remains."""
+    """Opens a file that is written under a temporary name and renamed at the end. After an error, such as a full disk, it is
+    removed."""
     from zerosum.store import writing  # it imports torch, which reading tables does not need
 
     if not can_write(path):
@@ -107,8 +108,8 @@ class _ParquetFile:
         self._file.write_table(self._pyarrow.Table.from_pandas(frame, preserve_index=False).cast(self._schema))
 
     def _schema_of(self, frame: Any, table: Table) -> Any:
-        """The types of the columns; of Python objects those of the file that was learnt, whatever the first rows hold."""
-        # Only with the index does pyarrow store the type of the names of the columns; this index takes no room.
+        """The types of the columns; for Python objects those of the training file, independent of the first rows."""
+        # Only with the index does pyarrow store the type of the names of the columns; this index takes no space.
         schema = self._pyarrow.Table.from_pandas(frame, preserve_index=None if self._labels else False).schema
         kinds = {"date": self._pyarrow.date32(), "time": self._pyarrow.time64("us"), "binary": self._pyarrow.binary()}
         for place, column in enumerate(table.written):
@@ -134,8 +135,8 @@ class _ParquetFile:
 
 
 def to_frame(table: Table, labels: str = "") -> Any:
-    """A pandas DataFrame with the dtypes of the DataFrame or Parquet file that was learnt; of a text file, with those that
-    pandas would give the columns. labels: see TextStyle."""
+    """A pandas DataFrame with the dtypes of the training DataFrame or Parquet file; for a text file with those that pandas
+    would infer. labels: see TextStyle."""
     pandas = frames.require("pandas", "A DataFrame")
     frame = pandas.DataFrame({column.name: _series(pandas, table, column) for column in table.written})
     if labels == "int":

@@ -1,4 +1,4 @@
-"""From a name, a path or a DataFrame to a table of spellings."""
+"""Reads tables from a name, a path or a DataFrame, as text cells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zerosum.domains.tables.reading.raw_table import RawColumn, RawTable, TextSt
 from zerosum.errors import UserError, nearest
 
 SHEETS = (".xlsx", ".xls", ".ods")
-"""Of spreadsheet programs; not read, but known for tables."""
+"""Suffixes of spreadsheets, which are recognised as tables but cannot be read."""
 
 __all__ = ["SOURCES", "RawColumn", "RawTable", "TextStyle", "can_open", "read", "style_of"]
 
@@ -28,7 +28,7 @@ def read(
     drop: Sequence[str] = (),
     least: int = 2,
 ) -> RawTable:
-    """The table of that name or at that path, of `least` rows or more; UserError says what is wrong with it, and where.
+    """The table of that name or at that path, with at least `least` rows; UserError names the error and its position.
 
     most: bytes that are read, see `text.unpacked` and `frames.read_parquet`. drop: columns that need not be readable. The
     others: see `text.read_text`.
@@ -51,12 +51,12 @@ def read(
     if _ends(path, SHEETS):
         raise UserError(f"{where} is a workbook. Save one sheet as CSV, and give that file.")
     raise UserError(
-        f"{where} is no table: use a file named .csv, .tsv, .csv.gz, .parquet or, with tabs between its cells, .txt."
+        f"{where} is not a table: use a file named .csv, .tsv, .csv.gz, .parquet or, with tabs between its cells, .txt."
     )
 
 
 def can_open(where: str) -> bool:
-    """Whether `where` is a table's name or file. Reads a few lines, never raises."""
+    """Whether `where` is the name or the file of a table. Reads a few lines; never raises."""
     if where in SOURCES:
         return True
     path = expand_path(where)
@@ -68,7 +68,7 @@ def can_open(where: str) -> bool:
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a path that `can_open` refuses is a table by its ending, or a folder of such files. Never raises."""
+    """Whether a path for which `can_open` is false has the suffix of a table, or is a folder of such files. Never raises."""
     endings = (*text.SUFFIXES, *frames.SUFFIXES, *SHEETS)
     try:
         return any(_ends(file, endings) for file in path.iterdir()) if path.is_dir() else _ends(path, endings)

@@ -26,17 +26,17 @@ READ = re.compile(
 OBJECTS = {
     "decimal": "decimal", "date": "date32[day]", "time": "time64[us]", "bytes": "binary", "boolean": "bool[object]",
 }  # fmt: skip
-"""Of columns of Python objects: what pandas calls them, and the type that they have here if the file names no other."""
+"""Columns of Python objects: the name that pandas infers, and the type used here unless the file specifies another one."""
 ARROW = {
     "float": "Float32", "double": "Float64", "bool": "boolean", "large_string": "string", "string": "string",
     **{f"{sign}int{size}": f"{cap}Int{size}" for sign, cap in (("", ""), ("u", "U")) for size in (8, 16, 32, 64)},
 }  # fmt: skip
-"""pandas' own types for columns that lie in Arrow's memory."""
+"""pandas' types for columns that are stored by Arrow."""
 KEPT = b"zerosum"
 """The key of a Parquet file's metadata under which `save_frame` stores what the types of Parquet cannot."""
 DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
-"""Of the parts of a second in each unit of durations."""
-LEAVE_OUT = "Leave it out: data.drop names columns that are not to be learnt."
+"""Decimal digits of a second in each unit of durations."""
+LEAVE_OUT = "Leave it out with data.drop."
 
 
 def require(module: str, use: str) -> Any:
@@ -111,7 +111,7 @@ def _labels(where: str, names: Sequence[Any]) -> str:
     if len(kinds) > 1 or "odd" in kinds or any(isinstance(name, (bool, np.bool_)) for name in names):
         odd = next((name for name in names if not isinstance(name, str)), "")
         raise UserError(
-            f"{where}: {odd!r} is the name of a column. Let either texts or whole numbers name all columns: "
+            f"{where}: {odd!r} is the name of a column. The names must be either all texts or all integers: "
             "frame.columns = frame.columns.map(str)."
         )
     return "int" if kinds == {"int"} else ""
@@ -163,7 +163,7 @@ def _codes(
 
 
 def _can_be_categories(known: Any, spellings: Sequence[str | None]) -> bool:
-    """Whether what a file keeps of categories can be those of a column of these spellings."""
+    """Whether the categories that are stored in a file fit a column with these spellings."""
     if not isinstance(known, dict) or {*known} != {"ordered", "values", "of"}:
         return False
     values = known["values"]
@@ -172,7 +172,7 @@ def _can_be_categories(known: Any, spellings: Sequence[str | None]) -> bool:
 
 
 def pandas_type(where: str, name: str, dtype: str) -> str:
-    """pandas' own type for one in Arrow's memory such as "int64[pyarrow]"."""
+    """pandas' type for a type stored by Arrow, such as "int64[pyarrow]"."""
     inner = dtype.removesuffix("[pyarrow]")
     if inner.startswith("timestamp"):
         return inner.replace("timestamp", "datetime64").replace(", tz=", ", ")
@@ -182,7 +182,7 @@ def pandas_type(where: str, name: str, dtype: str) -> str:
 
 
 def _times(series: Any) -> Any:
-    """A column of times as texts of one form: in UTC where it has a zone, with no finer parts than the values have."""
+    """A column of times as texts in one format: in UTC if it has a zone, in the coarsest unit that is exact."""
     if series.dt.tz is not None:
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
     times = series.to_numpy()
@@ -201,7 +201,7 @@ def _seconds(value: Any) -> str:
 
 
 def _spell(value: Any) -> str:
-    """A value of a typed table as text from which it can be read again."""
+    """A value of a typed table as text that can be parsed again."""
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, Decimal):

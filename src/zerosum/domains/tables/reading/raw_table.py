@@ -1,4 +1,4 @@
-"""A table as it was read, before its columns have a meaning: distinct spellings, and for each row which of them it holds."""
+"""A table as it was read, before the kinds of its columns are found: distinct spellings, and their index in each row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zerosum.errors import UserError
 
 NUM_NAMED = 12
-"""Columns that an error message names."""
+"""The greatest number of columns that an error message names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +32,11 @@ class RawColumn:
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """(spellings,) how many rows hold each."""
+        """(spellings,) the number of rows with each spelling."""
         return np.bincount(self.codes, minlength=len(self.spellings)).astype(np.int64)
 
     def row_of(self, spelling: str | None) -> int:
-        """The first row that holds it, counted from 1."""
+        """The first row with this spelling, counted from 1."""
         return int(np.argmax(self.codes == self.spellings.index(spelling))) + 1
 
 
@@ -64,7 +64,7 @@ def style_of(payload: Mapping[str, Any]) -> TextStyle:
 
 @dataclass(frozen=True, eq=False)
 class RawTable:
-    """The columns of a table of `num_rows` rows. style: of the text file that it was read from. notes: what was left out."""
+    """The columns of a table of `num_rows` rows. style: of the text file. notes: on what was left out."""
 
     where: str
     columns: tuple[RawColumn, ...]
@@ -84,9 +84,9 @@ class RawTable:
             )
         if twice := sorted({name for name in names if names.count(name) > 1}):
             count = f"{self.where}: the column name {twice[0]!r} occurs {names.count(twice[0])} times"
-            raise UserError(f"{count} ({shown}). Give each column a name of its own.")
+            raise UserError(f"{count} ({shown}). Give each column a different name.")
         if self.num_rows == 0:
-            raise UserError(f"{self.where} has column names and no rows; there is nothing to learn from it.")
+            raise UserError(f"{self.where} has column names but no rows.")
         if self.num_rows < least:
             raise UserError(f"{self.where} has one row; a distribution needs many, at least some hundred.")
         return self

@@ -25,7 +25,7 @@ from zerosum.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 TABBED = ".txt"
-"""Spreadsheet programs save text with tabs under this ending. Other texts end so too: it is a table only if it has tabs."""
+"""Suffix of text with tabs as saved by spreadsheet programs. Other texts have it too: a file is a table only if it has tabs."""
 DELIMITERS = ",;\t|"
 NUM_FIRST, FIRST_BYTES, LONGEST_LINE = 50, 2**20, 2**24
 """Lines from which the delimiter is found; bytes in which the first of them must end; bytes of a line at most."""
@@ -53,7 +53,7 @@ def read_text(
     are read, see `unpacked`. UserError names the line at fault.
     """
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
-        marks = f"the separating mark is one sign, such as one of {' '.join(DELIMITERS)!r}"
+        marks = f"the delimiter is a single character, such as one of {' '.join(DELIMITERS)!r}"
         raise UserError(f"data.delimiter = {delimiter!r}: {marks}.")
     try:
         announced = announced_encoding(path)
@@ -61,7 +61,7 @@ def read_text(
         lines = first_lines(path, used)
         if any("\0" in line for line in lines):
             raise UserError(
-                f"{path} holds zero bytes and no byte order mark: it looks like UTF-16 text. Say so: "
+                f"{path} holds zero bytes and no byte order mark: it looks like UTF-16 text. Use "
                 "--set data.encoding=utf-16-le (or utf-16-be), or save it as UTF-8."
             )
         mark = delimiter or find_delimiter(lines)
@@ -160,14 +160,14 @@ class _Bounded(io.RawIOBase):
 
 
 def _declared(lines: Sequence[str]) -> str | None:
-    """The delimiter that the first line declares in place of naming columns."""
+    """The delimiter that is declared in the first line, before the names of the columns."""
     found = DECLARED.fullmatch(lines[0]) if lines else None
     return found["mark"] if found else None
 
 
 def find_delimiter(lines: Sequence[str]) -> str:
-    """The delimiter that the first line declares, else the one that cuts most lines into the same number of cells, more than one;
-    else one that the cells do not hold, a comma if possible."""
+    """The delimiter that the first line declares, else the one that splits most lines into the same number of cells (more
+    than one); else one that does not occur in the cells, a comma if possible."""
     if declared := _declared(lines):
         return declared
 
@@ -194,7 +194,7 @@ def _named_columns(
 def _columns(
     names: list[str], reader: Iterator[list[str]], ragged: Callable[[list[list[str]]], str]
 ) -> tuple[RawColumn, ...]:
-    """Cells as indices of distinct spellings: each spelling is held once, however many rows there are. ragged: the message for
+    """Cells as indices of distinct spellings; each spelling is stored once. ragged: the message for
     rows one of which has another length."""
     width = len(names)
     places: list[defaultdict[str, int]] = [defaultdict() for _ in names]
@@ -214,7 +214,7 @@ def _columns(
 
 
 def _ragged(path: Path, reader: Iterator[list[str]], chunk: list[list[str]], width: int) -> str:
-    """Names the first line that is too long or too short; `reader` stands behind the chunk."""
+    """Names the first line that is too long or too short; `reader` is positioned after the chunk."""
     # Cells may hold line ends, so lines are counted backwards from the reader's own number.
     spans = [1 + sum(cell.count("\n") for cell in row) for row in chunk]
     first = next(i for i, row in enumerate(chunk) if row and len(row) != width)
@@ -226,7 +226,7 @@ def _ragged(path: Path, reader: Iterator[list[str]], chunk: list[list[str]], wid
 
 
 def _without_blank(columns: Sequence[RawColumn]) -> tuple[tuple[RawColumn, ...], tuple[str, ...]]:
-    """The columns that have a name or contents, and a note on the others, which delimiters at the ends of lines make."""
+    """The columns that have a name or contents, and a note on the others, which result from delimiters at the ends of lines."""
     kept = tuple(
         column for column in columns if column.name.strip() or any((s or "").strip() for s in column.spellings)
     )
@@ -241,8 +241,8 @@ def _check_header(path: Path, names: list[str], columns: tuple[RawColumn, ...]) 
     if like_cells > len(columns) / 2:
         raise UserError(
             f"{path}: the first line ({', '.join(names[:4])}{', ...' if len(names) > 4 else ''}) looks like a row, not like "
-            "names of columns. If it does name them: --set data.header=true. If not, put a line with the names above it, or let "
-            "the columns be named c1, c2 ...: --set data.header=false."
+            "names of columns. If it contains the names: --set data.header=true. If not, add a line with the names, or name "
+            "the columns c1, c2 ...: --set data.header=false."
         )
 
 
@@ -254,18 +254,18 @@ def _is_number(text: str) -> bool:
     return True
 
 
-# --- what a file is
+# --- recognition of files
 
 
 def has_tabs(path: Path) -> bool:
-    """Whether tabs cut most lines of a text file into the same number of cells, more than one. Never raises."""
+    """Whether tabs split most lines of a text file into the same number of cells, more than one. Never raises."""
     # latin-1 reads any bytes; tabs are the same in all encodings without a mark.
     widths = [len(row) for row in _first_rows(path, "latin-1", "\t")]
     return bool(widths) and widths[0] > 1 and widths.count(widths[0]) > len(widths) / 2
 
 
 def looks_like_table(path: Path) -> bool:
-    """Whether a text file is a table and no list of points: not one or two columns of nothing but numbers. Never raises."""
+    """Whether a text file is a table rather than a list of points, which has one or two columns of numbers only. Never raises."""
     rows = _first_rows(path, BY_MARK, None)
     return bool(rows) and (len(rows[0]) > 2 or not any(all(map(_is_number, row)) for row in rows[1:] or rows))
 
@@ -313,9 +313,9 @@ MOST_ODD = 0.05
 
 
 def _decoding_advice(path: Path, encoding: str, error: UnicodeDecodeError | LookupError) -> str:
-    """The message for text that cannot be decoded: how the word at fault reads in encodings that make letters of it."""
+    """The message for text that cannot be decoded, with the word at fault in encodings in which it consists of letters."""
     if isinstance(error, LookupError):
-        return f"data.encoding = {encoding!r}: there is no such encoding. Use utf-8, latin-1 or cp1252, say."
+        return f"data.encoding = {encoding!r}: there is no such encoding. Use, for example, utf-8, latin-1 or cp1252."
     name, text, at = encoding.removesuffix("-sig"), error.object, error.start
     before = re.search(WORD + rb"*\Z", text[max(0, at - LONGEST) : at])
     after = re.match(WORD + rb"*", text[at + 1 : at + LONGEST])
@@ -332,14 +332,14 @@ def _decoding_advice(path: Path, encoding: str, error: UnicodeDecodeError | Look
     reads = ", ".join(f"{read!r} in {candidate}" for read, candidate in [*shown.items()][:NUM_SHOWN])
     reads = f"The word there reads {reads}. " if shown else ""
     return (
-        f"{path} is not {name} text: byte 0x{text[at]:02x} stands where a character should begin. {reads}"
-        f"Name the encoding that reads right: --set data.encoding={first}, say, or another that Python knows."
+        f"{path} is not {name} text: byte 0x{text[at]:02x} is not the start of a character. {reads}"
+        f"Choose the encoding in which it is right: --set data.encoding={first}, or another one of Python."
     )
 
 
 def _merit(words: Sequence[bytes], encoding: str) -> float | None:
-    """How likely words are written in an encoding, from 0 to 1; None where it makes anything but letters, digits and marks of the
-    first, or cannot read the others."""
+    """The likelihood, from 0 to 1, that words are written in an encoding; None if the first word contains other characters than
+    letters, digits and punctuation, or if the others cannot be decoded."""
     texts = []
     for word in words:
         try:
@@ -373,6 +373,6 @@ def _is_common(sign: str, standard: str, first: range) -> bool:
 
 
 def _cased(text: str) -> bool:
-    """Whether capitals stand where they do in words."""
+    """Whether capitals occur only where they do in words."""
     letters = "".join(filter(str.isalpha, text))
     return letters in (letters.lower(), letters.upper(), letters.capitalize())
