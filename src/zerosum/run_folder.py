@@ -18,7 +18,7 @@ from zerosum.engine.devices import DistributedContext
 from zerosum.errors import Damaged, UserError
 from zerosum.jsonfile import RunFiles, read_log, read_object
 from zerosum.recipe import Recipe, parse
-from zerosum.store import checkpoints, put_back, step_name, steps_in, write_durably
+from zerosum.store import checkpoints, put_back, step_files, step_name, write_durably
 
 BOUNDARY_KINDS = ("health", "scores")
 """Kinds of log lines written at a boundary before it is saved, and again when the run goes on from there."""
@@ -51,7 +51,7 @@ class RunFolder(RunFiles):
             return False
         if self.checkpoints.is_dir() and any(self.checkpoints.iterdir()):
             return False
-        known = {*steps_in(self.previews, None).values()}
+        known = {path for _, path in step_files(self.previews)}
         return not self.previews.is_dir() or all(
             path in known or path.stem == "real" or path.name.startswith(".part-") for path in self.previews.iterdir()
         )
@@ -202,7 +202,7 @@ class RunFolder(RunFiles):
         kept = [x for x in self.lines() if x["step"] < step or (x["step"] == step and x["kind"] not in BOUNDARY_KINDS)]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_durably(self.log_file, text.encode())
-        for at, path in steps_in(self.previews, None).items():
+        for at, path in step_files(self.previews):
             if at > step and path.is_file():
                 path.unlink()
         put_back(self.checkpoints)

@@ -231,16 +231,22 @@ def step_name(step: int, ending: str = "") -> str:
     return f"step-{step:08d}{ending}"
 
 
-def steps_in(folder: Path, ending: str | None = "") -> dict[int, Path]:
+def steps_in(folder: Path, ending: str = "") -> dict[int, Path]:
     """What lies in a folder under exactly such a name, by rising step. Copies, backups and whatever else others have put there
-    are none of it; a folder that is missing holds nothing. ending: None for any."""
-    found = {}
+    are none of it; a folder that is missing holds nothing."""
+    return dict(step_files(folder, ending))
+
+
+def step_files(folder: Path, ending: str | None = None) -> list[tuple[int, Path]]:
+    """The same as (step, path), by rising step and then by path. ending: None for any, so that there may be several files of one
+    step, such as a picture and its sound."""
+    found = []
     for path in folder.iterdir() if folder.is_dir() else ():
         own = path.suffix if ending is None else ending
         digits = path.name.removeprefix("step-").removesuffix(own)
         if digits.isdecimal() and digits.isascii() and path.name == step_name(int(digits), own):
-            found[int(digits)] = path
-    return dict(sorted(found.items()))
+            found.append((int(digits), path))
+    return sorted(found)
 
 
 def checkpoints(folder: Path) -> dict[int, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import wave
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +62,32 @@ def test_a_domain_of_sounds_is_heard_on_its_page(run: zs.Run) -> None:
     assert run.domain.media.sample_file == "samples.csv"
     RunFolder(run.path).rewind(0)
     assert sorted(path.name for path in (run.path / "previews").iterdir()) == ["real.wav", "step-00000000.wav"]
+
+
+def test_a_sound_lies_beside_each_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = catalog.domain("toy")
+    monkeypatch.setattr("zerosum.domains.toy.DOMAIN", replace(toy, media=replace(toy.media, sound=sound)))
+    run = zs.train("ring", out=tmp_path / "run", overrides=SMALL)
+    previews = run.path / "previews"
+    assert {path.name for path in previews.glob("*.wav")} == {
+        path.with_suffix(".wav").name for path in previews.glob("*.png")
+    }
+    with wave.open(str(previews / "real.wav")) as file:
+        assert file.getnframes() == 4000
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert [page.count(f'id="{name}"') for name in ("fake", "fake-sound", "real", "real-sound")] == [1, 1, 1, 1]
+    data = json.loads(page.partition('id="report-data">')[2].partition("</script>")[0])
+    assert [frame["sound"] is None for frame in data["frames"]] == [False] * 4 + [True]
+    assert all(frame["sound"].startswith("data:audio/wav;base64,") for frame in data["frames"][:4])
+    RunFolder(run.path).rewind(0)
+    assert sorted(path.name for path in previews.iterdir()) == [
+        "real.png", "real.wav", "step-00000000.png", "step-00000000.wav",
+    ]  # fmt: skip
+    (run.path / "run.json").unlink()
+    for path in run.path.glob("*"):
+        if path.name not in ("previews", "recipe.json"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert RunFolder(run.path).free
 
 
 def test_the_latent_space_asks_the_medium(run: zs.Run, tmp_path: Path) -> None:

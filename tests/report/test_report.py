@@ -462,3 +462,20 @@ def test_controls_stand_beside_the_measures_and_doubts_in_their_place(folder: Pa
     assert "stripes: 0.85" in page
     assert page.count("cannot judge") == 1
     assert page.index("cannot judge") < page.index("0.913")
+
+
+def test_sounds_are_thinned_where_they_are_too_large_for_the_page(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (0, 100, 300):
+        (folder / "previews" / f"step-{step:08d}.wav").write_bytes(bytes(300))
+    (folder / "previews" / "real.wav").write_bytes(bytes(300))
+    assert sorted(gather(folder).sounds) == [0, 100, 300]
+    monkeypatch.setattr("zerosum.report.previews.SOUND_BYTES", 1400)
+    gallery = gather(folder)
+    assert (sorted(gallery.sounds), bool(gallery.real_sound)) == ([0, 300], True)
+    assert gallery.notes == ["The sounds of 2 of 3 previews are on the page; all lie in previews/."]
+    monkeypatch.setattr("zerosum.report.previews.SOUND_BYTES", 500)
+    gallery = gather(folder)
+    assert (gallery.sounds, bool(gallery.real_sound)) == ({}, True)
+    assert gallery.notes == ["The sounds are too large for the page; they lie in previews/."]

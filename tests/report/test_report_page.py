@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,52 @@ def shown(driver: Any) -> dict[str, Any]:
             "return {open: d.open, words: i.alt, width: i.clientWidth, same: i.src === document.getElementById('fake').src}"
         )
     )
+
+
+def test_sounds_follow_the_slider_and_are_played_by_key(driver: Any, folder: Path) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    for step, seconds in ((0, 1), (100, 0), (300, 3)):
+        grid(torch.zeros(80, 1, 8, 8), 10, folder / "previews" / f"step-{step:08d}.png")
+        if seconds:
+            write_sound(folder / "previews" / f"step-{step:08d}.wav", seconds)
+    write_sound(folder / "previews" / "real.wav", 2)
+    driver.get(write_report(folder).as_uri())
+
+    def heard() -> tuple[float, str]:
+        browser.wait(
+            lambda: driver.execute_script("return document.getElementById('fake-sound').readyState > 0"), "the sound"
+        )
+        length = driver.execute_script("return document.getElementById('fake-sound').duration")
+        return round(length, 1), driver.find_element("id", "fake-heard").text
+
+    assert heard() == (3.0, "The first of these samples, one after another.")
+    press(driver, Keys.ARROW_LEFT)
+    assert heard() == (
+        1.0,
+        "The first of these samples at step 0, one after another.",
+    )  # step 100 has no sound of its own
+    press(driver, Keys.ARROW_LEFT)
+    assert heard() == (1.0, "The first of these samples, one after another.")
+    press(driver, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert heard()[0] == 3.0
+    sound = driver.find_element("id", "fake-sound")
+    assert sound.get_attribute("aria-label") == "Sound: generated samples at step 300"
+    driver.execute_script("arguments[0].focus()", sound)
+    press(driver, Keys.SPACE)
+    browser.wait(lambda: not driver.execute_script("return arguments[0].paused", sound), "the sound to be played")
+    press(driver, Keys.ARROW_LEFT)  # belongs to the player now, not to the slider
+    assert driver.find_element("id", "slider").get_attribute("value") == "2"
+    assert driver.execute_script("return Math.round(document.getElementById('real-sound').duration)") == 2
+    assert browser.complaints(driver) == []
+
+
+def write_sound(path: Path, seconds: int) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(16000 * seconds))
 
 
 def test_a_grid_enlarges_by_click_and_by_key_and_moves_with_the_arrows(page: Any) -> None:

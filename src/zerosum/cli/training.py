@@ -199,23 +199,27 @@ def _finish(done: Any, json: bool) -> None:
     """What a training leaves: metrics, grid, report. A stopped run has told already how it goes on."""
     from zerosum.engine.devices import environment, leave
     from zerosum.formatting import format_records
-    from zerosum.store import steps_in
+    from zerosum.store import step_files
     from zerosum.training.signals import status
 
     leave()
     if environment()[0] == 0:
-        previews = list(steps_in(done.folder.previews, None).values())
+        previews = step_files(done.folder.previews)
+        newest = [
+            path for step, path in previews if step == previews[-1][0]
+        ]  # a picture, and its sound where it has one
         state = done.folder.read("status.json")
         content = {
             "folder": str(done.path),
             "state": state["state"],
             "step": state["step"],
-            "samples": str(previews[-1]) if previews else None,
+            "samples": str(newest[0]) if newest else None,
             "report": str(done.folder.report),
             "metrics": done.metrics,
         }
         lines = [format_records(content["metrics"])] if content["metrics"] else []
-        lines += [f"samples  {content['samples']}", f"report   {content['report']}"]
+        lines += [f"samples  {content['samples']}", *(f"sound    {path}" for path in newest[1:])]
+        lines.append(f"report   {content['report']}")
         show(content, json, "\n".join(lines))
     if done.stopped_by:
         raise typer.Exit(status(done.stopped_by))

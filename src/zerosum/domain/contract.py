@@ -359,6 +359,10 @@ class Evaluation:
         return self.baselines is not _no_baselines
 
 
+SOUND_ENDING = ".wav"
+"""Of the files that `Media.sound` writes."""
+
+
 @dataclass(frozen=True)
 class Media:
     """How samples are shown, written and read.
@@ -374,6 +378,8 @@ class Media:
     None if the number of samples does not change the size of the picture.
     film: (samples, path, frames per second) -> None; writes the samples one after the other as a moving picture. None if a
     single sample is no picture.
+    sound: (samples, path, context) -> None; writes the first few samples one after the other as one .wav file, which is kept beside
+    each preview and is played in the report. None if a sample cannot be heard.
     sample: (generator, info, request) -> what `zerosum sample` makes in the domain's own way: streams, whole files; None for the
     usual way.
     sample_options: the options of `zerosum sample` that are this domain's own; `sample` finds their values in the request.
@@ -390,6 +396,7 @@ class Media:
     postprocess: Callable[[Tensor, Recipe], Tensor] = lambda samples, recipe: samples
     tile: Callable[[DatasetInfo, WriteOptions], tuple[int, int]] | None = None
     film: Callable[[Tensor, Path, float], None] | None = None
+    sound: Callable[[Tensor, Path, PreviewContext], None] | None = None
     sample: Callable[[GeneratorHandle, DatasetInfo, SampleRequest], SampleResult | None] = lambda *_: None
     sample_options: tuple[SampleOption, ...] = ()
     sample_name: str = ""

@@ -85,6 +85,23 @@ class TrainingEvaluator:
             samples, path, PreviewContext(self.columns, self.plan.info, noise, judged if opinion else None, self.shown)
         )
 
+    def sound(self, path: Path) -> None:
+        """The first samples of the preview as sound, in a domain that has it."""
+        count, seed = self._num_shown(), self.plan.recipe.seed
+        samples = self.sampler.sample(count, seed, self.shown)
+        noise = self.sampler.noise(count, seed)
+        self._write_sound(samples, path, PreviewContext(self.columns, self.plan.info, noise, condition=self.shown))
+
+    def real_sound(self, path: Path) -> None:
+        """The first real rows in the layout of the preview as sound."""
+        real = self._reals()
+        self._write_sound(real.data.cpu(), path, PreviewContext(self.columns, self.plan.info, condition=real.condition))
+
+    def _write_sound(self, samples: Tensor, path: Path, context: PreviewContext) -> None:
+        sound = self.plan.domain.media.sound
+        assert sound is not None
+        sound(samples, path, context)
+
     def real_picture(self, path: Path) -> None:
         """Real rows in the layout of the preview."""
         real = self._reals()

@@ -132,8 +132,21 @@ const times = DATA.frames.length ? DATA.frames : DATA.scores;
 const slider = document.getElementById("slider"), play = document.getElementById("play");
 const picture = document.getElementById("fake"), medium = document.getElementById("fake-element"), when = document.getElementById("when");
 
+const sound = document.getElementById("fake-sound"), heard = document.getElementById("fake-heard");
+
 const newest = DATA.frames[DATA.frames.length - 1];
 if (newest && picture) newest.src = picture.src;
+if (sound) DATA.frames.findLast((one) => "sound" in one).sound = sound.src;
+
+// Plays the newest sound up to the step shown; the first one before that.
+function hear(step) {
+  const all = DATA.frames.filter((one) => one.sound);
+  const at = all.findLast((one) => one.step <= step) ?? all[0];
+  if (sound.src !== at.sound) sound.src = at.sound;
+  const count = at.step.toLocaleString("en");
+  sound.setAttribute("aria-label", `Sound: generated samples at step ${count}`);
+  heard.textContent = `The first of these samples${at.step === step ? "" : ` at step ${count}`}, one after another.`;
+}
 
 function seek(index) {
   const at = times[index], step = at.step.toLocaleString("en");
@@ -143,6 +156,7 @@ function seek(index) {
     picture.src = at.src;
     picture.alt = `Generated samples at step ${step}`;
   }
+  if (sound) hear(at.step);
   if (medium && at.html && medium.innerHTML !== at.html) medium.innerHTML = at.html;
   follow();
   if (!slider) return;
@@ -186,10 +200,10 @@ document.querySelectorAll("button.enlarge").forEach((button) => {
   button.style.setProperty("--cut", tile * wide / tall);
 });
 large.addEventListener("click", () => large.close());
-large.addEventListener("close", () => { enlarged = null; });
+large.addEventListener("close", () => { if (!large.open) enlarged = null; });
 document.addEventListener("keydown", (event) => {
   if (event.key.toLowerCase() !== "e" || event.altKey || event.ctrlKey || event.metaKey || !picture) return;
-  if (!enlarged) enlarge(document.activeElement?.querySelector?.(":scope > img") ?? picture);
+  if (!large.open) enlarge(document.activeElement?.querySelector?.(":scope > img") ?? picture);
 });
 
 // Folded parts open for whoever follows a link into them, and for print.
@@ -230,7 +244,7 @@ function player() {
   slider.addEventListener("input", () => { stop(); seek(Number(slider.value)); });
   document.addEventListener("keydown", (event) => {
     const jump = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    const free = event.target === document.body || event.target.closest("main, dialog") && !event.target.closest("svg, input, summary");
+    const free = event.target === document.body || event.target.closest("main, dialog") && !event.target.closest("svg, input, summary, audio, video");
     if (!jump || !free || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     stop();

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from zerosum.formatting import format_number
 from zerosum.report.charts import LIMIT, charts_of, scores_of
 from zerosum.report.markup import badge, embedded_json, policy_hash, text
 from zerosum.report.measures import facts, metrics_section, tiles
-from zerosum.report.previews import Gallery, Picture, gather, shown
+from zerosum.report.previews import Gallery, Picture, gather, player, shown
 from zerosum.report.read import Json, RunContents, as_dict, number, read_run
 from zerosum.report.sections import baselines_section, data_section, next_section, recipe_section
 from zerosum.report.verdict import health_section, verdict_of
@@ -25,7 +25,7 @@ LOGO = (
 
 
 MOST_BYTES, FOR_NOTES = 3_000_000, 20_000
-"""The most bytes of a page, and the bytes reserved for notes on its pictures."""
+"""The most bytes of a page without its sounds, and the bytes reserved for notes on its pictures."""
 
 
 def write_report(folder: Path, target: Path | None = None) -> Path:
@@ -62,7 +62,7 @@ def _write_whole(path: Path, page: str) -> None:
 
 
 def compose(path: Path, more: str = "", most_bytes: int = MOST_BYTES) -> str:
-    """The page of a run folder as it is now, of at most `most_bytes`: long curves are drawn with fewer points, and many or large
+    """The page of a run folder as it is now, of at most `most_bytes` and the sounds: long curves are drawn with fewer points, and many or large
     pictures are thinned or shown as smaller copies. more: a script of the server of the page, which may call that server."""
     folder = read_run(path)
     for limit in (LIMIT, LIMIT // 2, LIMIT // 4, LIMIT // 8, LIMIT // 16):
@@ -78,9 +78,16 @@ def render_page(folder: RunContents, gallery: Gallery, more: str = "", limit: in
     style, script = _asset("page.css"), _asset("charts.js") + _asset("page.js") + more
     charts, scores = charts_of(folder, limit), scores_of(folder)
     samples = {int(row["step"]): number(row.get("samples")) for row in folder.rows.get("train", [])}
-    frames = [{"step": one.step, "src": one.address, "samples": samples.get(one.step or 0)} for one in gallery.fakes]
-    if frames:
-        frames[-1]["src"] = None  # it is in the page already
+    frames: list[Json] = [
+        {"step": one.step, "src": one.address, "samples": samples.get(one.step or 0)} for one in gallery.fakes
+    ]
+    heard = [frame for frame in frames if frame["step"] in gallery.sounds]
+    for frame in heard:
+        frame["sound"] = gallery.sounds[frame["step"]]
+    # The newest are in the page already.
+    for kind, newest in (("src", frames[-1:]), ("sound", heard[-1:])):
+        for frame in newest:
+            frame[kind] = None
     frames += [{"step": step, "html": shown, "samples": samples.get(step)} for step, shown in gallery.elements]
     data = {"charts": charts, "scores": scores, "frames": frames}
     body = "".join(_body(folder, gallery, charts, scores, limit))
@@ -168,10 +175,15 @@ def _stage(gallery: Gallery, scores: list[Json]) -> str:
         '<div class="plot"></div><div class="legend"></div></figure>'
     )
     label = f"Generated at step {fake.step:,}" if fake and count == 1 else "Generated"
-    pictures = _picture(label, fake, "fake", gallery.elements[-1][1] if gallery.elements else "")
-    pictures += _picture("Real", gallery.real, "real", gallery.real_element)
+    pictures = _picture(
+        label, fake, "fake", gallery.elements[-1][1] if gallery.elements else "", list(gallery.sounds.values())[-1:]
+    )
+    pictures += _picture(
+        "Real", gallery.real, "real", gallery.real_element, [gallery.real_sound] if gallery.real_sound else []
+    )
     large = [one for one in (fake, gallery.real) if one and one.sheet]
-    wide = "" if not large else " halves" if all(one.columns for one in large) else " sheets"
+    beside = all(one.columns and one.width <= 2 * one.height for one in large)
+    wide = "" if not large else " halves" if beside else " sheets"
     return (
         '<section class="stage" aria-label="Samples over time">'
         f'<div class="pictures{wide}">{pictures}{belief if scores else ""}</div>{control if count > 1 else ""}'
@@ -179,14 +191,19 @@ def _stage(gallery: Gallery, scores: list[Json]) -> str:
     )
 
 
-def _picture(label: str, picture: Picture | None, kind: str, element: str = "") -> str:
+def _picture(label: str, picture: Picture | None, kind: str, element: str = "", sounds: Sequence[str] = ()) -> str:
     if element:
         return f'<figure><figcaption>{label}</figcaption><div id="{kind}-element">{element}</div></figure>'
     if picture is None:
         missing = "No samples were drawn yet." if kind == "fake" else "No real samples were saved."
         return f'<figure><figcaption>{label}</figcaption><p class="empty">{missing}</p></figure>'
     what = f"Generated samples at step {picture.step:,}" if picture.step is not None else "Real samples"
-    return f"<figure><figcaption>{label}</figcaption>{shown(picture, what, kind)}</figure>"
+    heard = "".join(
+        f"{player(sound, f'Sound: {what.lower()}', f'{kind}-sound')}"
+        f'<p class="small" id="{kind}-heard">The first of these samples, one after another.</p>'
+        for sound in sounds
+    )
+    return f"<figure><figcaption>{label}</figcaption>{shown(picture, what, kind)}{heard}</figure>"
 
 
 def _section(name: str, body: str, title: str | None = None) -> str:

@@ -25,6 +25,8 @@ NARROW = 4
 PNG, WEBP = "data:image/png;base64,", "data:image/webp;base64,"
 SHEET_FROM = 1000  # px; a third of the page is too little for what such a picture shows
 SMOOTH_FROM = 700  # px; narrower grids are enlarged on most screens, where smoothing would blur single pixels
+SOUND_BYTES = 3_000_000
+"""Of the sounds beside the pictures as they stand in the page, in addition to MOST_BYTES."""
 AUDIO = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".flac": "audio/flac"}
 FILM = {".mp4": "video/mp4", ".webm": "video/webm"}
 TEXT = (".txt", ".csv", ".tsv")
@@ -64,7 +66,8 @@ class Picture:
 class Gallery:
     """The pictures of a run, by rising step, and a sentence for each thing left out. models: of the classical models beside
     the run, by file name. elements, real_element: where previews are no PNG pictures, (step, HTML element) of those that are
-    shown, by rising step, and the element of the real data."""
+    shown, by rising step, and the element of the real data. sounds, real_sound: addresses of the sounds beside the pictures, by
+    step; "" for none."""
 
     fakes: list[Picture] = field(default_factory=list)
     real: Picture | None = None
@@ -72,6 +75,8 @@ class Gallery:
     models: dict[str, Picture] = field(default_factory=dict)
     elements: list[tuple[int, str]] = field(default_factory=list)
     real_element: str = ""
+    sounds: dict[int, str] = field(default_factory=dict)
+    real_sound: str = ""
 
 
 def spread(items: Sequence[T], limit: int) -> list[T]:
@@ -96,7 +101,7 @@ def gather(folder: Path, most: int = MOST, most_bytes: int = MOST_BYTES) -> Gall
         notes.append("There are no sample pictures: previews/ is missing.")
     steps = {int(n[1]): path for path in _files(previews) if (n := _NAME.fullmatch(path.name)) and path.is_file()}
     others = {int(n[1]): path for path in _files(previews) if (n := _OTHER.fullmatch(path.name)) and path.is_file()}
-    if others:
+    if others and not steps:
         return _elements(others, [path for path in _files(previews) if path.stem == "real"], most, most_bytes)
     if previews.is_dir() and not steps:
         notes.append("No samples were drawn yet: previews/ holds no preview of a step.")
@@ -111,7 +116,38 @@ def gather(folder: Path, most: int = MOST, most_bytes: int = MOST_BYTES) -> Gall
     if len(fakes) < len(steps):
         notes.append(f"{len(fakes)} of {len(steps)} previews are shown, evenly chosen; all lie in previews/.")
     models = {path.name: one for path, one in kept.items() if path.parent != previews}
-    return Gallery(fakes, kept.get(previews / "real.png"), notes, models)
+    heard = {one.step: others[one.step] for one in fakes if one.step in others}
+    sounds, real_sound = _sounds(heard, previews, SOUND_BYTES, notes)
+    return Gallery(fakes, kept.get(previews / "real.png"), notes, models, sounds=sounds, real_sound=real_sound)
+
+
+def _sounds(steps: dict[int, Path], previews: Path, most_bytes: int, notes: list[str]) -> tuple[dict[int, str], str]:
+    """(step -> address of its sound, address of the real sound): as many steps, evenly chosen, as weigh at most most_bytes."""
+    real = next((path for path in _files(previews) if path.stem == "real" and path.suffix in AUDIO), None)
+    left = most_bytes - (_length(real) if real else 0)
+    chosen = sorted(steps)
+    while chosen and sum(_length(steps[step]) for step in chosen) > left:
+        chosen = spread(chosen, len(chosen) * 3 // 4) if len(chosen) > 1 else []
+    if left < 0 or (steps and not chosen):
+        notes.append("The sounds are too large for the page; they lie in previews/.")
+    elif len(chosen) < len(steps):
+        notes.append(f"The sounds of {len(chosen)} of {len(steps)} previews are on the page; all lie in previews/.")
+    return {step: _address(steps[step]) for step in chosen}, _address(real) if real and left >= 0 else ""
+
+
+def _length(path: Path) -> int:
+    """Of the address of a file, in bytes."""
+    return 32 + -(-path.stat().st_size // 3) * 4
+
+
+def _address(path: Path) -> str:
+    """The file of sound or the film as a data: address."""
+    return f"data:{(AUDIO | FILM)[path.suffix.lower()]};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+
+
+def player(address: str, label: str, name: str) -> str:
+    """The element that plays the sound beside a picture. label: for screen readers. name: its id."""
+    return f'<audio controls preload="metadata" id="{name}" aria-label="{text(label)}" src="{address}"></audio>'
 
 
 def _elements(steps: dict[int, Path], real: list[Path], most: int, most_bytes: int) -> Gallery:
@@ -135,10 +171,8 @@ def element(path: Path, most_bytes: int) -> str:
             return f"<pre>{text(file.read(MOST_LETTERS))}</pre>"
     if kind not in AUDIO | FILM or path.stat().st_size * 4 // 3 > most_bytes:
         return f"<p>The samples are in previews/{text(path.name)}.</p>"
-    address = f"data:{(AUDIO | FILM)[kind]};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
-    return (
-        f'<{"audio" if kind in AUDIO else "video"} controls src="{address}"></{"audio" if kind in AUDIO else "video"}>'
-    )
+    tag = "audio" if kind in AUDIO else "video"
+    return f'<{tag} controls src="{_address(path)}"></{tag}>'
 
 
 def _files(folder: Path) -> list[Path]:

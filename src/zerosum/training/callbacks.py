@@ -376,8 +376,8 @@ class RunLogger:
             self.folder.log({"step": step, "samples": samples, "seconds": round(seconds, 3), "kind": kind, **content})
         self.callbacks.line(step, kind, samples, content)
 
-    def picture(self, step: int, draw: Callable[[Path], None], ending: str = ".png") -> None:
-        """A preview, written aside and renamed: a reader never meets half a file."""
+    def picture(self, step: int, draw: Callable[[Path], None], ending: str = ".png", announced: bool = True) -> None:
+        """A preview, written aside and renamed: a reader never meets half a file. announced: whether the callbacks are called."""
         path = self.folder.preview(step, ending)
         aside = path.with_name(f".part-{path.name}")
         with self.writing("a preview"):
@@ -386,7 +386,7 @@ class RunLogger:
                 os.replace(aside, path)
             finally:
                 aside.unlink(missing_ok=True)
-        if path.is_file():
+        if announced and path.is_file():
             self.callbacks(PreviewMade(step, self.folder.root, path))
 
     def status(self, content: Mapping[str, Any]) -> None:

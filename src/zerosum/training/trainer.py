@@ -14,7 +14,7 @@ import torch
 
 import zerosum
 from zerosum import memory
-from zerosum.domain.contract import EvalOptions
+from zerosum.domain.contract import SOUND_ENDING, EvalOptions
 from zerosum.engine.devices import DistributedContext, ProcessLost
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Game
@@ -99,6 +99,8 @@ class Trainer:
             return
         try:
             self.evaluator.real_picture(self.folder.previews / f"real{self.plan.domain.media.preview_ending}")
+            if self.plan.domain.media.sound is not None:
+                self.evaluator.real_sound(self.folder.previews / f"real{SOUND_ENDING}")
             self.folder.write("recipe.json", self.plan.recipe.to_json())
             self.folder.write("references.json", reference_lines(self.loop.game))
             self._status("running")
@@ -312,6 +314,8 @@ class Trainer:
         return now, event.step
 
     def _preview(self, step: int) -> None:
+        if self.plan.domain.media.sound is not None:  # before the picture, whose arrival the page in the browser sees
+            self.logger.picture(step, self.evaluator.sound, SOUND_ENDING, announced=False)
         self.logger.picture(step, self.evaluator.picture, self.plan.domain.media.preview_ending)
         values, bins = self.evaluator.health()
         found = self.monitor.look(step, values)

@@ -46,7 +46,8 @@ function watchRun() {
     }
     first ??= now;
     say("Watching this run: the page follows its folder.");
-    const playing = play && play.textContent === "Pause";
+    const heard = [...document.querySelectorAll("audio, video")].some((one) => !one.paused && !one.ended);
+    const playing = heard || (play && play.textContent === "Pause");
     const due = now.pictures !== first.pictures || (now.log !== first.log && Date.now() - LOADED > REST_MS);
     if (!due || playing || document.hidden) return;
     remember();
