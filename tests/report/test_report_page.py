@@ -64,7 +64,7 @@ def test_sounds_follow_the_slider_and_are_played_by_key(driver: Any, folder: Pat
     from selenium.webdriver.common.keys import Keys
 
     for step, seconds in ((0, 1), (100, 0), (300, 3)):
-        grid(torch.zeros(80, 1, 8, 8), 10, folder / "previews" / f"step-{step:08d}.png")
+        save_grid(torch.zeros(80, 1, 8, 8), 10, folder / "previews" / f"step-{step:08d}.png")
         if seconds:
             write_sound(folder / "previews" / f"step-{step:08d}.wav", seconds)
     write_sound(folder / "previews" / "real.wav", 2)

@@ -378,8 +378,8 @@ class Media:
     None if the number of samples does not change the size of the picture.
     film: (samples, path, frames per second) -> None; writes the samples one after the other as a moving picture. None if a
     single sample is no picture.
-    sound: (samples, path, context) -> None; writes the first few samples one after the other as one .wav file, which is kept beside
-    each preview and is played in the report. None if a sample cannot be heard.
+    sound: (samples, path, context) -> None; writes the first few samples one after the other as one .wav file, which is kept
+    beside each preview and is played in the report. None if a sample cannot be heard.
     sample: (generator, info, request) -> what `zerosum sample` makes in the domain's own way: streams, whole files; None for the
     usual way.
     sample_options: the options of `zerosum sample` that are this domain's own; `sample` finds their values in the request.
