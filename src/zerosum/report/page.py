@@ -62,8 +62,11 @@ def _write_whole(path: Path, page: str) -> None:
 
 
 def compose(path: Path, more: str = "", most_bytes: int = MOST_BYTES) -> str:
-    """The page of a run folder as it is now, of at most `most_bytes` and the sounds: long curves are drawn with fewer points, and
-    many or large pictures are thinned or shown as smaller copies. more: a script of the server of the page, which may call that server."""
+    """The page of a run folder as it is now, of at most `most_bytes` and the sounds. Long curves are drawn with fewer points, and
+    many or large pictures are thinned or shown as smaller copies.
+
+    more: a script of the server of the page, which may call that server.
+    """
     folder = read_run(path)
     for limit in (LIMIT, LIMIT // 2, LIMIT // 4, LIMIT // 8, LIMIT // 16):
         bare = len(render_page(folder, Gallery(), more, limit).encode())
