@@ -21,7 +21,7 @@ import pictures
 from zerosum import catalog
 from zerosum.domains.images.data import ImageSource, Shape
 from zerosum.domains.images.networks import fastgan, r3
-from zerosum.domains.images.networks.layers import padded
+from zerosum.domains.images.networks.layers import pad_images
 from zerosum.engine import Stepped
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.engine.losses import relativistic
@@ -79,7 +79,7 @@ def r3_generator(net: r3.R3Generator, noise: Tensor) -> Tensor:
 
 def r3_discriminator(net: r3.R3Discriminator, images: Tensor) -> Tensor:
     """(N, C, H, W) -> (N,)."""
-    x = net.from_image(net.fold(padded(images, net.shape)))
+    x = net.from_image(net.fold(pad_images(images, net.shape)))
     return net.linear(net.pool(_trunk(net.stages, x)).flatten(1)).squeeze(1)  # type: ignore[no-any-return]
 
 
@@ -97,7 +97,7 @@ def light_generator(net: fastgan.FastGanGenerator, noise: Tensor) -> Tensor:
 
 def light_discriminator(net: fastgan.FastGanDiscriminator, images: Tensor) -> DiscriminatorOutput:
     """(N, C, H, W) -> logits; the decoders always decode, as they do in a plain program."""
-    images = padded(images, net.shape)
+    images = pad_images(images, net.shape)
     first = net.levels[0][0]  # type: ignore[index]
     seen = [F.leaky_relu(first.conv(images), 0.2)]
     for level in list(net.levels)[1:]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zerosum.errors import UserError
 from zerosum.metrics import baselines
-from zerosum.metrics.baselines import chosen, classical, family, fit_ppca, kernel, mixture, normal, pca
+from zerosum.metrics.baselines import classical, family, fit_ppca, kernel, mixture, normal, pca, sample_fit_rows
 
 
 def drawn(seed: int, *shape: int) -> Tensor:
@@ -248,10 +248,10 @@ def test_fits_and_samples_repeat_themselves(num_dims: int) -> None:
 
 
 def test_many_rows_are_thinned_out_and_the_summary_tells() -> None:
-    index = chosen(1_000, 10, most=500)
+    index = sample_fit_rows(1_000, 10, most=500)
     assert len(index.unique()) == 50
-    assert torch.equal(index, chosen(1_000, 10, most=500))
-    assert torch.equal(chosen(50, 10, most=500), torch.arange(50))
+    assert torch.equal(index, sample_fit_rows(1_000, 10, most=500))
+    assert torch.equal(sample_fit_rows(50, 10, most=500), torch.arange(50))
     found = classical(drawn(24, 50, 10), 1_000)["normal"]()
     assert found.summary.endswith("fitted to 50 of 1,000 rows")
 

@@ -68,7 +68,7 @@ class Evil:
 def test_a_file_that_would_run_code_runs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"fc.weight": Evil()}, "evil.pth")
-    with pytest.raises(UserError, match=r"evil\.pth: no file of weights"):
+    with pytest.raises(UserError, match=r"evil\.pth: not a file of weights"):
         load_inception(Path("evil.pth"))
     assert not Path("evil-was-here").exists()
 
@@ -78,9 +78,9 @@ def test_other_files_are_told(tmp_path: Path) -> None:
     torch.save({"fc.weight": torch.zeros(3)}, tmp_path / "other.pth")
     torch.save([torch.zeros(3)], tmp_path / "list.pth")
     for name, words in (
-        ("text", "no file of weights"),
+        ("text", "not a file of weights"),
         ("other", "not the weights of this"),
-        ("list", "no file of weights"),
+        ("list", "not a file of weights"),
         ("absent", "cannot be read"),
     ):
         with pytest.raises(UserError, match=words):

@@ -8,17 +8,17 @@ import torch
 
 from zerosum.domains.tables import scores
 from zerosum.domains.tables.table_similarity import NumericMatrix
-from zerosum.metrics.neighbours import drawn_rows, unseen_distances
+from zerosum.metrics.neighbours import sample_rows, unseen_distances
 
 
 def test_rows_are_all_rows_or_a_draw_from_all_places() -> None:
-    assert drawn_rows(5, 5).tolist() == drawn_rows(5, 9, seed=3).tolist() == [0, 1, 2, 3, 4]
-    assert drawn_rows(0, 9).tolist() == []
-    rows = drawn_rows(10_000, 256, seed=1)
+    assert sample_rows(5, 5).tolist() == sample_rows(5, 9, seed=3).tolist() == [0, 1, 2, 3, 4]
+    assert sample_rows(0, 9).tolist() == []
+    rows = sample_rows(10_000, 256, seed=1)
     assert len(rows.unique()) == 256
     assert rows.equal(rows.sort().values)
-    assert rows.equal(drawn_rows(10_000, 256, seed=1))
-    assert not rows.equal(drawn_rows(10_000, 256, seed=2))
+    assert rows.equal(sample_rows(10_000, 256, seed=1))
+    assert not rows.equal(sample_rows(10_000, 256, seed=2))
     assert float(rows.double().mean()) == pytest.approx(5_000, abs=600)  # 3.3 standard errors
     assert torch.bincount(rows // 1_000, minlength=10).min() >= 12
 

@@ -35,7 +35,7 @@ from zerosum.engine.game import Batch
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError
 from zerosum.metrics.distances import frechet_distance
-from zerosum.metrics.neighbours import diversity, drawn_rows, memorisation, unseen_distances
+from zerosum.metrics.neighbours import diversity, memorisation, sample_rows, unseen_distances
 from zerosum.metrics.record import Record, unclear
 
 ENDINGS = (".npy", ".csv")
@@ -411,8 +411,8 @@ class FeatureEvaluator:
             controls["real"] if self._held or self._halved else None,
         )
         if not self._held and not self._halved:
-            return record.doubted(f"{self.source.num_rows} training rows are too few for a reference.")
-        return record.doubted(unclear(controls, "lower", "real rows"))
+            return record.mark_unreliable(f"{self.source.num_rows} training rows are too few for a reference.")
+        return record.mark_unreliable(unclear(controls, "lower", "real rows"))
 
     def _copies(self, found: Tensor, tag: str, protocol: Mapping[str, Any]) -> Record:
         rate, controls = memorisation(found, self._train, None, self._unseen).copy_rate, self._controls["copies"]
@@ -424,7 +424,7 @@ class FeatureEvaluator:
             "Share of samples that lie as near to a training row as only 1 in 100 held-out rows does.",
             controls["real"],
         )
-        return record.doubted(unclear(controls, "lower", "held-out rows"))
+        return record.mark_unreliable(unclear(controls, "lower", "held-out rows"))
 
     def _protocol(self, num_fake: int) -> dict[str, Any]:
         return {
@@ -461,7 +461,7 @@ class FeatureEvaluator:
     @functools.cached_property
     def _train(self) -> Tensor:
         """Features of the training rows that are searched for copies."""
-        rows = drawn_rows(self.source.num_rows, 10 * self.num_samples, self.seed)
+        rows = sample_rows(self.source.num_rows, 10 * self.num_samples, self.seed)
         return self._features(self.source.batch(rows).data)
 
     @functools.cached_property

@@ -21,7 +21,7 @@ from zerosum.engine.seeds import rows_at
 from zerosum.errors import UserError
 from zerosum.evaluation import evaluate
 from zerosum.generation.sampler import Sampler
-from zerosum.metrics.neighbours import drawn_rows
+from zerosum.metrics.neighbours import sample_rows
 from zerosum.metrics.record import Record
 from zerosum.planning.plan import Plan
 from zerosum.recipe import Recipe
@@ -48,8 +48,8 @@ class TrainingEvaluator:
         self.sampler = Sampler(network, plan.recipe.prior, plan.info, conditional, self.examples)
         self.columns, self.shown = self._layout()
         self.neutral = 0.0
-        self._train_rows = drawn_rows(plan.source.num_rows, NUM_SCORED, plan.recipe.seed)
-        self._heldout_rows = drawn_rows(plan.source.num_heldout, NUM_SCORED, plan.recipe.seed)
+        self._train_rows = sample_rows(plan.source.num_rows, NUM_SCORED, plan.recipe.seed)
+        self._heldout_rows = sample_rows(plan.source.num_heldout, NUM_SCORED, plan.recipe.seed)
 
     def _layout(self) -> tuple[int, Tensor | None]:
         """Columns of the grid, and the condition of each sample: as many columns for each class where there are few classes,

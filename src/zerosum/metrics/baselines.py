@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from zerosum.errors import UserError
-from zerosum.metrics.neighbours import drawn_rows
+from zerosum.metrics.neighbours import sample_rows
 from zerosum.metrics.parzen import log_densities
 
 
@@ -32,10 +32,10 @@ class ProbabilisticPCA:
     total: float
 
     def noises(self) -> Tensor:
-        """(m + 1,): the mean variance left after 0, 1, ... m components; equation 8 of Tipping and Bishop."""
+        """(m + 1,): the mean remaining variance after 0, 1, ... m components; equation 8 of Tipping and Bishop."""
         left = self.total - torch.cat([torch.zeros(1, dtype=torch.float64), self.variances.cumsum(0)])
         dims = len(self.mean) - torch.arange(len(left))
-        # Rounding alone must not make what is left negative, nor zero where its logarithm is wanted.
+        # Rounding must not make the remaining variance negative, or zero where its logarithm is used.
         return (left / dims.clamp_min(1)).clamp_min(1e-9 * self.total / len(self.mean))
 
     def log_likelihoods(self, rows: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class ProbabilisticPCA:
 
 
 def fit_ppca(rows: Tensor, most: int) -> ProbabilisticPCA:
-    """At most `most` leading principal components of rows (N, D) float64."""
+    """Fits at most `most` leading principal components to rows (N, D) float64."""
     import numpy as np
     from sklearn.decomposition import PCA
 
@@ -64,20 +64,20 @@ def fit_ppca(rows: Tensor, most: int) -> ProbabilisticPCA:
 
 
 MOST_VALUES = 2**24
-"""Numbers that a model is fitted to, at most: 128 MiB; 21,399 rows of 784 values."""
+"""Largest number of values that a model is fitted to: 128 MiB; 21,399 rows of 784 values."""
 MIXTURE_ROWS, MIXTURE_DIMS = 10_000, 64
-"""A mixture is fitted to so many rows at most, and where D is larger, in so many leading principal components."""
+"""Largest number of rows of a mixture; and largest D, beyond which it is fitted to that many leading principal components."""
 COMPONENTS = (1, 2, 3, 5, 8, 12, 18, 25, 35, 50, 75, 100)
-"""Numbers of Gaussians among which BIC chooses."""
+"""Numbers of Gaussians from which BIC selects."""
 MANY_ROWS, MANY_COMPONENTS = 10_000, 50
-"""With so many rows of more than two values the number of Gaussians is not searched for: that would take minutes."""
+"""From this many rows of more than two values on, the number of Gaussians is fixed: a search would take minutes."""
 FLOOR = 1e-4
 """Least variance of a Gaussian in a mixture, as a share of the data's mean variance."""
 MOST_PRINCIPAL = 200
 WIDTHS = tuple(10 ** (-3 + i / 8) for i in range(25))
-"""Bandwidths among which cross-validation chooses, in deviations of the data: 0.001 to 1 in equal ratios."""
+"""Bandwidths from which cross-validation selects, in deviations of the data: 0.001 to 1 in equal ratios."""
 KERNEL_ROWS, FOLDS, NUM_SCORED = 20_000, 5, 500
-"""Centres of a kernel density, at most; folds of its cross-validation; points whose log-density is taken, over all folds."""
+"""Largest number of centres of a kernel density; folds of its cross-validation; number of points scored over all folds."""
 
 
 class Model(Protocol):
@@ -127,8 +127,8 @@ class Family:
 
     def sample(self, num: int, seed: int) -> Tensor:
         """(num, 1) float32."""
-        drawn = _families()[self.kind].rvs(self.location, self.scale, size=(num, 1), random_state=seed)
-        return torch.from_numpy(drawn).float()
+        samples = _families()[self.kind].rvs(self.location, self.scale, size=(num, 1), random_state=seed)
+        return torch.from_numpy(samples).float()
 
 
 @dataclass(frozen=True)
@@ -143,11 +143,11 @@ class MixtureModel:
         """(num, D) float32, the components mixed."""
         generator = torch.Generator().manual_seed(seed)
         which = torch.multinomial(self.weights, num, replacement=True, generator=generator)
-        drawn = torch.empty(num, len(self.parts[0].mean))
+        samples = torch.empty(num, len(self.parts[0].mean))
         for index, part in enumerate(self.parts):
-            mine = which == index
-            drawn[mine] = part.draw(int(mine.sum()), generator).float()
-        return drawn
+            rows_of_part = which == index
+            samples[rows_of_part] = part.draw(int(rows_of_part.sum()), generator).float()
+        return samples
 
 
 @dataclass(frozen=True)
@@ -166,21 +166,21 @@ class KernelDensity:
         return self.centres[which].float() + self.width * noise
 
 
-def chosen(num_rows: int, num_values: int, most: int = MOST_VALUES, seed: int = 0) -> Tensor:
-    """Indices (n,) int64 of the rows to fit to: all, or as many drawn ones as hold `most` values."""
-    return drawn_rows(num_rows, max(2, most // num_values), seed)
+def sample_fit_rows(num_rows: int, num_values: int, most: int = MOST_VALUES, seed: int = 0) -> Tensor:
+    """Indices (n,) int64 of the rows to fit to: all, or a random sample with at most `most` values."""
+    return sample_rows(num_rows, max(2, most // num_values), seed)
 
 
 def classical(rows: Tensor, num_rows: int | None = None) -> Mapping[str, Callable[[], Model]]:
-    """The models that suit `rows` (N, D): name -> a function that fits one.
+    """The models that suit `rows` (N, D): name -> a function that fits it.
 
-    num_rows: how many rows there are in all, when `rows` are `chosen` ones; more than 2**24 values are thinned out here too.
-    UserError for fewer than two rows and for numbers that are not finite.
+    num_rows: how many rows there are in all, when `rows` are `sample_fit_rows` ones; more than 2**24 values are thinned
+    out here too. UserError for fewer than two rows and for numbers that are not finite.
     """
     if rows.ndim != 2 or len(rows) < 2 or not bool(torch.isfinite(rows).all()):
         raise UserError(f"baselines: rows {tuple(rows.shape)} must be two or more, as (N, D), and finite")
     total, num_dims = num_rows or len(rows), rows.shape[1]
-    rows = rows[chosen(*rows.shape)]
+    rows = rows[sample_fit_rows(*rows.shape)]
     fits: dict[str, Callable[[Tensor, int], Model]] = {"family": family} if num_dims == 1 else {"normal": normal}
     fits |= {"mixture": mixture, "kernel": kernel}
     if num_dims > 2:
@@ -225,24 +225,24 @@ def _families() -> dict[str, Any]:
 
 
 def mixture(rows: Tensor, total: int = 0) -> MixtureModel:
-    """Gaussians by expectation maximisation, as many and with full or diagonal covariances as BIC prefers.
+    """Gaussians by expectation maximisation, as many and with full or diagonal covariances as selected by BIC.
 
-    From 10,000 rows of more than two values on, always 50 with full covariances. Where D > 64 they live in the 64 leading
-    principal components, whose share of the variance the summary tells.
+    From 10,000 rows of more than two values on, always 50 with full covariances. If D > 64, they are fitted to the 64 leading
+    principal components, whose share of the variance is in the summary.
     """
-    picked = rows[chosen(len(rows), 1, MIXTURE_ROWS)].double()
-    middle, basis, where = picked.mean(0), torch.eye(rows.shape[1], dtype=torch.float64), ""
+    sampled = rows[sample_fit_rows(len(rows), 1, MIXTURE_ROWS)].double()
+    middle, basis, where = sampled.mean(0), torch.eye(rows.shape[1], dtype=torch.float64), ""
     if rows.shape[1] > MIXTURE_DIMS:
-        found = fit_ppca(picked, MIXTURE_DIMS)
+        found = fit_ppca(sampled, MIXTURE_DIMS)
         basis = found.directions
         share = float(found.variances.sum()) / found.total
         where = f" in {len(basis)} principal components with {share:.1%} of the variance"
-    inside = (picked - middle) @ basis.T
+    inside = (sampled - middle) @ basis.T
     fixed = len(rows) >= MANY_ROWS and rows.shape[1] > 2
     kinds = ["full"] if fixed or rows.shape[1] == 1 else ["full", "diag"]
-    counts = [MANY_COMPONENTS] if fixed else [count for count in COMPONENTS if 2 * count <= len(picked)] or [1]
-    tried = [_gaussians(inside, count, kind) for kind in kinds for count in counts]
-    best = tried[0] if fixed else min(tried, key=lambda one: one.bic(inside.numpy()))
+    counts = [MANY_COMPONENTS] if fixed else [count for count in COMPONENTS if 2 * count <= len(sampled)] or [1]
+    fits_tried = [_gaussians(inside, count, kind) for kind in kinds for count in counts]
+    best = fits_tried[0] if fixed else min(fits_tried, key=lambda fit: fit.bic(inside.numpy()))
     parts = tuple(
         Normal("", middle + torch.from_numpy(mean) @ basis, root.T @ basis)
         for mean, root in zip(best.means_, _roots(best), strict=True)
@@ -251,7 +251,7 @@ def mixture(rows: Tensor, total: int = 0) -> MixtureModel:
     late = "" if best.converged_ else f", stopped after {best.max_iter} iterations"
     covariance = {"full": "full", "diag": "diagonal"}[best.covariance_type]
     what = f"{len(parts)}-component Gaussian mixture: {covariance} covariances{where}{how}{late}"
-    return MixtureModel(f"{what}, {_fitted_to(picked, total or len(rows))}", torch.from_numpy(best.weights_), parts)
+    return MixtureModel(f"{what}, {_fitted_to(sampled, total or len(rows))}", torch.from_numpy(best.weights_), parts)
 
 
 def _gaussians(rows: Tensor, count: int, kind: str) -> Any:
@@ -260,7 +260,7 @@ def _gaussians(rows: Tensor, count: int, kind: str) -> Any:
 
     floor = FLOOR * float(rows.var(0, correction=0).mean()) or 1e-12
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # told in the summary; also where rows repeat
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the summary states it; repeated rows cause it too
         return GaussianMixture(count, covariance_type=kind, reg_covar=floor, random_state=0).fit(rows.numpy())
 
 
@@ -271,8 +271,8 @@ def _roots(model: Any) -> Tensor:
 
 
 def kernel(rows: Tensor, total: int = 0) -> KernelDensity:
-    """A normal around every row; its width is the one of 25 under which left-out rows are likeliest, in 5 folds."""
-    total, rows = total or len(rows), rows[chosen(len(rows), 1, KERNEL_ROWS)]
+    """A normal around every row; its width is selected from 25 by the likelihood of left-out rows in 5 folds."""
+    total, rows = total or len(rows), rows[sample_fit_rows(len(rows), 1, KERNEL_ROWS)]
     spread = float(rows.double().var(0, correction=0).mean().sqrt())
     widths, width = [spread * factor for factor in WIDTHS], 0.0
     if spread:
@@ -283,16 +283,16 @@ def kernel(rows: Tensor, total: int = 0) -> KernelDensity:
             scored = order[~kept][: NUM_SCORED // folds]
             sums += log_densities(rows[scored], rows[order[kept]], widths).sum(1)
         width = widths[int(sums.argmax())]
-    tried = f"the best of {len(widths)} from {widths[0]:.3g} to {widths[-1]:.3g} by {FOLDS}-fold likelihood"
+    fits_tried = f"the best of {len(widths)} from {widths[0]:.3g} to {widths[-1]:.3g} by {FOLDS}-fold likelihood"
     return KernelDensity(
-        f"kernel density (training rows with noise): normals of width {width:.3g}, {tried}, {_fitted_to(rows, total)}",
+        f"kernel density (training rows with noise): normals of width {width:.3g}, {fits_tried}, {_fitted_to(rows, total)}",
         rows,
         width,
     )
 
 
 def pca(rows: Tensor, total: int = 0) -> Normal:
-    """Probabilistic PCA, with as many components as make a left-out tenth of the rows likeliest, then fitted to all."""
+    """Probabilistic PCA: the number of components maximises the likelihood of a left-out tenth; then it is fitted to all rows."""
     exact = rows.double()
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
     held, kept = exact[order[: max(1, len(rows) // 10)]], exact[order[max(1, len(rows) // 10) :]]

@@ -1,4 +1,4 @@
-"""Measures of classes: which of them a generator makes, how sure a classifier is of them, and each class by itself."""
+"""Measures of classes: class shares, the confidence of a classifier, and measures within each class."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def class_coverage(
     """Count the classes of predicted labels (N,) or of probabilities or logits (N, num_classes).
 
     reference: expected share of each class, need not be normalised; None means equal shares. minimum_share: a class
-    counts as found from this part of its reference share on, so that a few slips of the classifier do not count.
+    counts as found from this part of its reference share on, so that a few errors of the classifier do not count.
     Raises UserError on an empty set or labels out of range.
     """
     labels = (predicted.argmax(1) if predicted.ndim == 2 else predicted).detach().cpu().long()
@@ -78,11 +78,11 @@ def class_coverage(
     if len(expected) != num_classes or float(expected.sum()) <= 0:
         raise UserError(f"class_coverage: reference has {len(expected)} shares for {num_classes} classes")
     expected = expected / expected.sum()
-    known = expected > 0
-    deviation = ((shares - expected).abs()[known] / expected[known]).max()
+    in_reference = expected > 0
+    deviation = ((shares - expected).abs()[in_reference] / expected[in_reference]).max()
     found = (counts > 0) & (shares >= minimum_share * expected - 1e-12)
     present = shares > 0
-    if bool((present & ~known).any()):
+    if bool((present & ~in_reference).any()):
         kl = math.inf
     else:
         kl = float((shares[present] * (shares[present] / expected[present]).log()).sum())
@@ -111,10 +111,12 @@ def per_class_frechet(
     real (N, D), fake (M, D): features; labels (N,), (M,). Classes are those of the reals; the error is over them.
     """
     classes = torch.unique(real_labels).tolist()
-    num = min(int((labels == one).sum()) for labels in (real_labels, fake_labels) for one in classes)
+    num = min(int((labels == label).sum()) for labels in (real_labels, fake_labels) for label in classes)
     if num < max(fewest, 2):
         return None
-    found = {one: frechet_distance(real[real_labels == one][:num], fake[fake_labels == one][:num]) for one in classes}
+    found = {
+        label: frechet_distance(real[real_labels == label][:num], fake[fake_labels == label][:num]) for label in classes
+    }
     return PerClass(found, num, _class_error(found))
 
 
@@ -127,10 +129,10 @@ def intra_class_diversity(
     None without such a class.
     """
     found, smallest = {}, []
-    for one in torch.unique(real_labels).tolist():
-        reals, fakes = real[real_labels == one], fake[fake_labels == one]
+    for label in torch.unique(real_labels).tolist():
+        reals, fakes = real[real_labels == label], fake[fake_labels == label]
         if min(len(reals), len(fakes)) >= max(fewest, 2):
-            found[one] = diversity(fakes) / max(diversity(reals), 1e-12)
+            found[label] = diversity(fakes) / max(diversity(reals), 1e-12)
             smallest.append(min(len(reals), len(fakes)))
     return PerClass(found, min(smallest), _class_error(found)) if found else None
 

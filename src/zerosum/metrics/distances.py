@@ -32,7 +32,7 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     mean_a, mean_b = a.mean(0), b.mean(0)
     a = (a - mean_a) / (len(a) - 1) ** 0.5
     b = (b - mean_b) / (len(b) - 1) ** 0.5
-    cross = torch.linalg.svdvals(_reduced(a) @ _reduced(b).T).sum()
+    cross = torch.linalg.svdvals(_reduce_rows(a) @ _reduce_rows(b).T).sum()
     value = (mean_a - mean_b).square().sum() + a.square().sum() + b.square().sum() - 2 * cross
     return max(float(value), 0.0)  # the exact value is never negative; rounding may leave -1e-13
 
@@ -63,7 +63,7 @@ def _rows(features: Tensor, side: str, measure: str, fewest: int) -> Tensor:
     return matrix
 
 
-def _reduced(centred: Tensor) -> Tensor:
+def _reduce_rows(centred: Tensor) -> Tensor:
     """A factor with the same Gram matrix F^T F and no more rows than columns."""
     if len(centred) <= centred.shape[1]:
         return centred
@@ -208,7 +208,7 @@ def kernel_distance(real: Tensor, fake: Tensor) -> Estimate:
     if x.shape[1] != y.shape[1]:
         raise UserError(f"kernel_distance: real has {x.shape[1]} features and fake {y.shape[1]}; use one extractor")
     n, m = len(x), len(y)
-    within_x, within_y = _row_sums(x, x) - _own(x), _row_sums(y, y) - _own(y)
+    within_x, within_y = _row_sums(x, x) - _self_kernel(x), _row_sums(y, y) - _self_kernel(y)
     from_x, from_y = _row_sums(x, y), _row_sums(y, x)
     a, b, c = within_x.sum(), within_y.sum(), from_x.sum()
     value = a / (n * (n - 1)) + b / (m * (m - 1)) - 2 * c / (n * m)
@@ -220,15 +220,15 @@ def kernel_distance(real: Tensor, fake: Tensor) -> Estimate:
 def _row_sums(x: Tensor, y: Tensor) -> Tensor:
     """(N,): for each row of x, the sum of the kernel with all rows of y."""
     parts = torch.split(x, max(_BLOCK // len(y), 1))
-    return torch.cat([_cubed(part @ y.T / x.shape[1]).sum(1) for part in parts])
+    return torch.cat([_cubic_kernel(part @ y.T / x.shape[1]).sum(1) for part in parts])
 
 
-def _own(x: Tensor) -> Tensor:
+def _self_kernel(x: Tensor) -> Tensor:
     """(N,): the kernel of each row with itself."""
-    return _cubed(x.square().sum(1) / x.shape[1])
+    return _cubic_kernel(x.square().sum(1) / x.shape[1])
 
 
-def _cubed(products: Tensor) -> Tensor:
+def _cubic_kernel(products: Tensor) -> Tensor:
     shifted = products + 1
     return shifted * shifted * shifted
 

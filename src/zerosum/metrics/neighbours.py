@@ -33,14 +33,14 @@ def blocks(queries: Tensor, keys: Tensor) -> Iterator[tuple[slice, Tensor]]:
         yield part, torch.addmm(norms[None], rows, keys.T, alpha=-2).add_(rows.square().sum(1)[:, None]).clamp_min_(0)
 
 
-def blocks_within(rows: Tensor, own: float) -> Iterator[tuple[slice, Tensor]]:
-    """The same within one set (N, D); the distance of a row to itself counts as `own`."""
+def blocks_within(rows: Tensor, skip_rows: float) -> Iterator[tuple[slice, Tensor]]:
+    """The same within one set (N, D); the distance of a row to itself counts as `skip_rows`."""
     for part, squared in blocks(rows, rows):
-        squared[torch.arange(len(squared)), torch.arange(part.start, part.start + len(squared))] = own
+        squared[torch.arange(len(squared)), torch.arange(part.start, part.start + len(squared))] = skip_rows
         yield part, squared
 
 
-def drawn_rows(num_rows: int, most: int, seed: int = 0) -> Tensor:
+def sample_rows(num_rows: int, most: int, seed: int = 0) -> Tensor:
     """(n,) int64 indices in increasing order: all rows, or `most` of them, drawn without replacement from the seed.
 
     Data are often sorted by class, so the first rows are not a random sample.
@@ -60,7 +60,7 @@ def nearest(queries: Tensor, keys: Tensor, skip: Tensor | None = None) -> tuple[
         raise UserError(f"nearest: {len(queries)} queries and {len(keys)} keys; both need at least one")
     queries, keys = queries.detach().cpu().flatten(1), keys.detach().cpu().flatten(1)
     _, index = _nearest_squared(queries, keys, skip)
-    # The expansion |q|^2 - 2qk + |k|^2 loses digits for near copies, the very rows that matter: measure them directly.
+    # The expansion |q|^2 - 2qk + |k|^2 loses digits for near copies, so the distances found are computed again directly.
     found = [
         (queries[rows].double() - keys[index[rows]].double()).square().sum(1).sqrt()
         for rows in slices(len(queries), queries.shape[1])
@@ -82,11 +82,11 @@ def diversity(features: Tensor) -> float:
 
 @dataclass(frozen=True)
 class Memorisation:
-    """How close samples lie to the training set, against how close unseen reals lie.
+    """How close samples are to the training set, compared with unseen reals.
 
     copy_rate: share of fakes no farther from the training set than the nearest 1 % of unseen reals (expected: 0.01).
-    p_value: one-sided Mann-Whitney test; small when fakes lie closer to the training set than unseen reals do. Smooth
-        or timid fakes also lie close, so read it together with the split test.
+    p_value: one-sided Mann-Whitney test; small if fakes are closer to the training set than unseen reals are. Smooth
+        fakes or fakes of low variety are close too, so use it together with the split test.
     fake_distance, reference_distance: medians of the distance to the nearest training sample.
     train_share, expected_share, split_p_value: among the distinct reals that are some fake's nearest neighbour in
         training and held-out data together, the share from the training set, its expectation when the generator
@@ -105,7 +105,7 @@ class Memorisation:
 def unseen_distances(train: Tensor, heldout: Tensor | None, limit: int = 2000) -> Tensor:
     """Distances of real samples to the nearest (other) training sample: held-out ones, else training ones left out in turn."""
     if heldout is not None and len(heldout) > 0:
-        return nearest(heldout[drawn_rows(len(heldout), limit)], train)[0]
+        return nearest(heldout[sample_rows(len(heldout), limit)], train)[0]
     index = torch.linspace(0, len(train) - 1, min(limit, len(train))).long()
     return nearest(train[index], train, skip=index)[0]
 
@@ -152,7 +152,8 @@ def mann_whitney_less(a: Tensor, b: Tensor) -> float:
 def _split_test(
     to_train: Tensor, in_train: Tensor, to_held: Tensor, in_held: Tensor, num_train: int, num_held: int
 ) -> tuple[float, float, float]:
-    """(share, expected share, p-value). Distinct neighbours are counted, so a collapsed generator proves nothing."""
+    """(share, expected share, p-value). Distinct neighbours are counted, so a collapsed generator is not taken for a
+    copying one."""
     a = len(set(in_train[to_train < to_held].tolist()))
     b = len(set(in_held[to_held < to_train].tolist()))
     expected = num_train / (num_train + num_held)
@@ -180,21 +181,21 @@ def _nearest_squared(queries: Tensor, keys: Tensor, skip: Tensor | None = None) 
     rows = queries.to(kind) - centre
     for part in slices(len(keys), keys.shape[1]):
         block = keys[part].to(kind) - centre
-        for some, squared in blocks(rows, block):
+        for query_rows, squared in blocks(rows, block):
             if skip is not None:
-                own = skip[some] - part.start
-                here = (own >= 0) & (own < len(block))
-                squared[here.nonzero()[:, 0], own[here]] = math.inf
+                skip_rows = skip[query_rows] - part.start
+                inside = (skip_rows >= 0) & (skip_rows < len(block))
+                squared[inside.nonzero()[:, 0], skip_rows[inside]] = math.inf
             value, place = squared.min(1)
-            better = value < best[some]
-            best[some] = torch.where(better, value, best[some])
-            index[some] = torch.where(better, place + part.start, index[some])
+            better = value < best[query_rows]
+            best[query_rows] = torch.where(better, value, best[query_rows])
+            index[query_rows] = torch.where(better, place + part.start, index[query_rows])
     return best, index
 
 
 # Two blocks of different shape may round the same distance differently; ties are decided for the neighbour.
 _SLACK = 1e-9
-_SPARE = 8  # neighbours beyond the k-th that are looked at first when a group is left out
+_SPARE = 8  # neighbours beyond the k-th that are searched first when a group is left out
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[Estimate, Estimate]:
@@ -205,11 +206,11 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[Estimate, 
     For two samples of one distribution they are below 1: 0.79 at k=3, N=M=1000, 16 dimensions.
     Source: Kynkäänniemi et al. 2019, arXiv:1904.06991.
     """
-    real, fake = _pair(real, fake, k)
-    inside = _counts(fake, real, _inflated(_radii(real, k), real)) > 0
+    real, fake = _centre_pair(real, fake, k)
+    inside = _count_balls(fake, real, _inflate(_radii(real, k), real)) > 0
     groups = group_of(len(fake))
-    limits = _inflated(_radii_without(fake, k, groups), fake)
-    limits[torch.arange(len(fake)), groups] = -1  # a ball that is left out holds nothing
+    limits = _inflate(_radii_without(fake, k, groups), fake)
+    limits[torch.arange(len(fake)), groups] = -1  # a left-out ball contains nothing
     found = torch.empty(len(real), limits.shape[1], dtype=torch.bool)
     for part, squared in blocks(real, fake):
         for column, limit in enumerate(limits.T.contiguous()):
@@ -219,13 +220,13 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[Estimate, 
 
 
 def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> tuple[Estimate, Estimate]:
-    """Density (how many real balls hold a fake, over k; may exceed 1) and coverage (real balls with a fake in them).
+    """Density (number of real balls that contain a fake, over k; may exceed 1) and coverage (share of real balls with a fake).
 
     real: (N, D), fake: (M, D). For two samples of one distribution the density is 1 and the coverage `expected_coverage`.
     Source: Naeem et al. 2020, arXiv:2002.09797, equations 4 and 5.
     """
-    real, fake = _pair(real, fake, k)
-    limits = _inflated(_radii(real, k), real)
+    real, fake = _centre_pair(real, fake, k)
+    limits = _inflate(_radii(real, k), real)
     groups = group_of(len(fake))
     member = torch.nn.functional.one_hot(groups).float()
     held, by_group = torch.zeros(len(fake), dtype=torch.float64), []
@@ -245,7 +246,7 @@ def expected_coverage(num_real: int, num_fake: int, k: int = 5) -> float:
     return 1 - math.prod((num_real - i) / (num_real + num_fake - i) for i in range(1, k + 1))
 
 
-def _pair(real: Tensor, fake: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _centre_pair(real: Tensor, fake: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Both sets in float64, moved by one common vector so that the expanded squares keep their digits."""
     for name, rows in (("real", real), ("fake", fake)):
         if rows.ndim != 2 or len(rows) <= k:
@@ -277,10 +278,10 @@ def _radii_without(rows: Tensor, k: int, groups: Tensor) -> Tensor:
     return torch.cat(found)
 
 
-def _inflated(radii: Tensor, rows: Tensor) -> Tensor:
+def _inflate(radii: Tensor, rows: Tensor) -> Tensor:
     return radii * (1 + _SLACK) + 1e-12 * rows.square().sum(1).mean()
 
 
-def _counts(queries: Tensor, centres: Tensor, limits: Tensor) -> Tensor:
+def _count_balls(queries: Tensor, centres: Tensor, limits: Tensor) -> Tensor:
     """For each query the number of balls (centre, squared radius) that hold it."""
     return torch.cat([(squared <= limits).sum(1) for _, squared in blocks(queries, centres)])

@@ -1,4 +1,4 @@
-"""A measured number with everything needed to measure it again, and its standard error by the delete-a-group jackknife.
+"""A measured value with its full protocol, and its standard error by the delete-a-group jackknife.
 
 The bootstrap is not used: drawing with replacement repeats rows, and repeated rows make nearest-neighbour balls of radius 0
 and a Fréchet distance biased as if there were a third fewer samples. Sources: Quenouille 1956; Tukey 1958; Shao and Tu 1995.
@@ -26,7 +26,7 @@ class Estimate(NamedTuple):
 
 
 def group_of(num_rows: int, num_groups: int = NUM_GROUPS) -> Tensor:
-    """(N,) int64: the group that each row is dealt to, in turn; sizes differ by one at most."""
+    """(N,) int64: the group of each row, assigned in turn; sizes differ by at most one."""
     return torch.arange(num_rows) % min(num_groups, num_rows)
 
 
@@ -50,8 +50,8 @@ def share(flags: Tensor) -> Estimate:
 
 
 def share_error(rate: float, num: int) -> float:
-    """The standard error of a share of `num`: sqrt(p (1 - p) / n) with two more of either kind counted in, so that shares of
-    0 and 1 are not sure. Source: Agresti and Coull 1998."""
+    """The standard error of a share of `num`: sqrt(p (1 - p) / n) with two rows of each kind added, so that the error of
+    shares 0 and 1 is not 0. Source: Agresti and Coull 1998."""
     total = num + 4
     smoothed = (rate * num + 2) / total
     return float((smoothed * (1 - smoothed) / total) ** 0.5)
@@ -66,13 +66,13 @@ class MetricInfo(NamedTuple):
 
 @dataclass(frozen=True)
 class Record:
-    """One number and how it was made.
+    """One measured value and how it was measured.
 
     name: the measure with its extractor and sample size, e.g. ``frechet[digits-classifier-1a2b3c4d,n=1000]``; two
         values may be compared only when their names are equal.
-    protocol: extractor, extractor_sha256, num_real, num_fake, split, resize, seed, torch and whatever else decides
-        the value; "controls", {name: value}: the same measure of samples that no generator made, which should fail where
-        not called real; "cannot_judge": why the value says nothing. Plain JSON values.
+    protocol: extractor, extractor_sha256, num_real, num_fake, split, resize, seed, torch and everything else that
+        determines the value; "controls", {name: value}: the same measure of samples of no generator, which should fail unless
+        called real; "cannot_judge": why the value is unreliable. Plain JSON values.
     better: 'lower', 'higher' or 'near X'.
     meaning: one plain sentence for the report.
     reference: the same measure on real samples that were held out, where there are enough of them: the value that a
@@ -95,8 +95,8 @@ class Record:
         rounded = {name: float(f"{value:.4g}") for name, value in values.items()}
         return replace(self, protocol={**self.protocol, "controls": rounded})
 
-    def doubted(self, reason: str) -> Record:
-        """The record, saying that its measure cannot judge and why; the record itself where there is no reason ("")."""
+    def mark_unreliable(self, reason: str) -> Record:
+        """The record with the reason why its value is unreliable; the record itself if the reason is empty."""
         if not reason:
             return self
         protocol = {**self.protocol, "cannot_judge": reason}
@@ -120,7 +120,7 @@ class Record:
         return cls(**dict(plain))
 
 
-# --- controls: samples that no generator made, which a measure must score clearly worse than real ones
+# --- controls: samples of no generator, which a measure must score clearly worse than real ones
 
 
 CLEAR, PART = 0.25, 0.5
@@ -130,7 +130,7 @@ CLEAR, PART = 0.25, 0.5
 def unclear(
     values: Mapping[str, float], better: str, real_name: str, *, clear: float = CLEAR, part: float = PART
 ) -> str:
-    """Why a measure cannot tell real samples from controls; "" where they score clearly better than every control.
+    """Why a measure does not distinguish real samples from controls; "" if they score clearly better than every control.
 
     values: those of the real samples first, then those of controls. better: "lower", "near 0.5" or otherwise higher.
     real_name: the real samples in words, for the reason. clear: the least difference of two shares. part: the largest part of a

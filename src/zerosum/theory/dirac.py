@@ -93,7 +93,7 @@ PENALTIES: Mapping[str, float] = {"none": 0.0, "r1": 1.0, "r2": 1.0, "r1+r2": 2.
 """Damping per unit of weight: the gradient of D is psi everywhere, R1 and R2 are weight/2 psi^2, zero_centred weight psi^2.
 
 Penalties that pull |psi| to 1 (gradient_penalty, dragan) are missing: at psi = 0 they have a kink and no derivative.
-They push psi away from the equilibrium, so theta never comes to rest.
+They push psi away from the equilibrium, so theta does not converge.
 """
 
 
@@ -108,14 +108,14 @@ def is_linear(loss: str | Slopes, penalty: str = "none") -> bool:
 
 
 def damping(loss: str | Slopes, penalty: str = "none", weight: float = 0.0, noise: float = 0.0) -> float:
-    """d: what the penalty and instance noise of deviation `noise` on reals and fakes take from psi."""
+    """d: the damping of psi by the penalty and by instance noise of deviation `noise` on reals and fakes."""
     return PENALTIES[penalty] * weight + slopes(loss).curvature * noise**2
 
 
 def jacobian(loss: str | Slopes, penalty: str = "none", weight: float = 0.0, noise: float = 0.0) -> Tensor:
     """(2, 2) of (theta', psi') by (theta, psi) at the equilibrium."""
-    known = slopes(loss)
-    rows = [[0.0, known.generator], [-known.on_fake, -damping(loss, penalty, weight, noise)]]
+    loss_slopes = slopes(loss)
+    rows = [[0.0, loss_slopes.generator], [-loss_slopes.on_fake, -damping(loss, penalty, weight, noise)]]
     return torch.tensor(rows, dtype=torch.float64)
 
 
@@ -134,9 +134,9 @@ def step_matrix(
     simultaneous: bool = False,
     discriminator_steps: int = 1,
 ) -> Tensor:
-    """(2, 2): what one step of gradient descent does to (theta, psi) near the equilibrium.
+    """(2, 2): the linear map of (theta, psi) by one step of gradient descent near the equilibrium.
 
-    simultaneous: I + h J. Otherwise D moves first, `discriminator_steps` times, and G sees where it has come to.
+    simultaneous: I + h J. Otherwise D is updated first, `discriminator_steps` times, and then G with the new D.
     """
     rates = step_size * jacobian(loss, penalty, weight)
     unit = torch.eye(2, dtype=torch.float64)
@@ -192,8 +192,8 @@ def creep(distance: float, time: float) -> float:
 
 
 def cycle(step_size: float) -> float:
-    """The radius at which simultaneous non-saturating steps come to turn: sqrt(2 h).
+    """The radius of the limit cycle of simultaneous non-saturating steps: sqrt(2 h).
 
-    There the creep inwards, -r^3 / 16, makes up for the h r / 8 by which simultaneous steps drift outwards.
+    There the creep inwards, -r^3 / 16, balances the h r / 8 by which simultaneous steps drift outwards.
     """
     return math.sqrt(2 * step_size)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from zerosum import domain
 from zerosum.domains.images.augments import AUGMENTS
-from zerosum.domains.images.augments.ada import Group, ada, blitted, color_matrix, inverse
-from zerosum.domains.images.augments.warp import rotation, smoothed, taps, warped
+from zerosum.domains.images.augments.ada import Group, ada, apply_blit, color_matrix, inverse
+from zerosum.domains.images.augments.warp import rotation, smooth, taps, warp_affine
 from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import UserError
 from zerosum.recipe import part
@@ -76,7 +76,7 @@ def test_blit_copies_pixels_as_flip_rot90_and_a_mirrored_border_do() -> None:
         for quarters in range(4):
             for down, right in ((0, 0), (2, -1), (-3, 3)):
                 x = images(1, 2, 6, 6)
-                result = blitted(x, torch.tensor([mirror]), torch.tensor([quarters]), torch.tensor([[down, right]]))
+                result = apply_blit(x, torch.tensor([mirror]), torch.tensor([quarters]), torch.tensor([[down, right]]))
                 y = torch.rot90(x.flip(3) if mirror else x, quarters, (2, 3))
                 wide = np.pad(y.numpy(), ((0, 0), (0, 0), (3, 3), (3, 3)), mode="symmetric")
                 assert np.array_equal(result.numpy(), wide[:, :, 3 - down : 9 - down, 3 - right : 9 - right])
@@ -95,18 +95,18 @@ def test_rectangles_turn_by_half_turns_only() -> None:
 
 def test_the_warp_shifts_by_whole_pixels_and_turns_by_quarters() -> None:
     x, eye = images(1, 2, 6, 8, dtype=F64), torch.eye(2, dtype=F64)[None]
-    shifted = warped(x, eye, torch.tensor([[2.0, -1.0]], dtype=F64))
+    shifted = warp_affine(x, eye, torch.tensor([[2.0, -1.0]], dtype=F64))
     wide = np.pad(x.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)), mode="symmetric")
     torch.testing.assert_close(shifted, torch.from_numpy(wide[:, :, 1:7, 4:12]))
     square, quarter = images(1, 2, 5, 5, dtype=F64), rotation(torch.tensor([math.pi / 2], dtype=F64))
-    torch.testing.assert_close(warped(square, quarter, torch.zeros(1, 2)), torch.rot90(square, 1, (2, 3)))
+    torch.testing.assert_close(warp_affine(square, quarter, torch.zeros(1, 2)), torch.rot90(square, 1, (2, 3)))
 
 
 def test_the_warp_of_a_ramp_is_the_matrix_itself() -> None:
     """Bilinear values of a linear image are exact inside, on rectangles too."""
     y, x = torch.meshgrid(torch.arange(21, dtype=F64) - 10, torch.arange(31, dtype=F64) - 15, indexing="ij")
     matrix, offset = torch.tensor([[[0.3, 0.2], [-0.1, 0.4]]], dtype=F64), torch.tensor([[1.5, -0.7]], dtype=F64)
-    result = warped(torch.stack([x, y])[None], matrix, offset)[0]
+    result = warp_affine(torch.stack([x, y])[None], matrix, offset)[0]
     expected = torch.einsum("ij,jhw->ihw", matrix[0], torch.stack([x, y])) + offset[0, :, None, None]
     torch.testing.assert_close(result, expected)
 
@@ -129,12 +129,12 @@ def test_an_image_that_shrinks_is_filtered_and_no_other() -> None:
     torch.testing.assert_close(taps(sides), torch.tensor([[0, 0], [0.25, 0], [0.25, 1.25 / 12]]))
     stripes = torch.tensor([1.0, -1.0]).repeat(8).expand(1, 1, 16, 16)  # the finest there are
     half, onto_pixels = torch.tensor([[[2.0, 0.0], [0.0, 1.0]]]), torch.tensor([[0.5, 0.0]])
-    assert float(warped(stripes, half, onto_pixels)[..., 5:11].abs().max()) < 1e-6  # unfiltered: 1 everywhere
+    assert float(warp_affine(stripes, half, onto_pixels)[..., 5:11].abs().max()) < 1e-6  # unfiltered: 1 everywhere
 
 
 def test_the_filter_is_a_convolution_with_repeated_borders() -> None:
     x, outer = images(2, 3, 5, 7, dtype=F64), torch.tensor([[0.1, 0.25], [0.0, 0.2]], dtype=F64)
-    wide, result = torch.nn.functional.pad(x, (1, 1, 1, 1), mode="replicate"), smoothed(x, outer)
+    wide, result = torch.nn.functional.pad(x, (1, 1, 1, 1), mode="replicate"), smooth(x, outer)
     for row, (a, b) in enumerate(outer.tolist()):
         kernel = torch.outer(torch.tensor([b, 1 - 2 * b, b], dtype=F64), torch.tensor([a, 1 - 2 * a, a], dtype=F64))
         filtered = torch.nn.functional.conv2d(wide[row : row + 1], kernel.expand(3, 1, 3, 3), groups=3)

@@ -90,4 +90,4 @@ def test_too_few_images_are_told(tmp_path: Path, num: int, warned: bool) -> None
         source = open_source(str(tmp_path / "few.npy"), heldout=0.0, flip=flip)
         notes = [note for note in DOMAIN.info_of(source).notes if note.startswith(f"Only {num} images")]
         assert bool(notes) == warned
-        assert all("give 50 at least, better 500 or more" in note for note in notes)
+        assert all("give at least 50, better 500 or more" in note for note in notes)

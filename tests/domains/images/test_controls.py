@@ -89,9 +89,9 @@ def test_a_score_of_classes_that_noise_reaches_cannot_judge(digits: ImageSource)
     own = controls.ImageControls(ImageEvaluator(digits, num_samples=400).prepared, digits.train.pixels[:200], 0)
     own.__dict__["values"] = {"class_score": {controls.HALVES: 3.0, controls.NOISE: 2.1}}
     record = Record("inception_score[x,n=400]", 3.0, {}, "higher", "")
-    assert "score 3, pixels shuffled 2.1" in own.added(record).protocol["cannot_judge"]
+    assert "score 3, pixels shuffled 2.1" in own.add_to(record).protocol["cannot_judge"]
     own.__dict__["values"] = {"class_score": {controls.HALVES: 3.0, controls.NOISE: 1.9}}
-    assert "cannot_judge" not in own.added(record).protocol
+    assert "cannot_judge" not in own.add_to(record).protocol
 
 
 def test_noise_and_training_images_stand_beside_the_discriminator(digits: ImageSource) -> None:
@@ -114,7 +114,7 @@ def test_noise_and_training_images_stand_beside_the_discriminator(digits: ImageS
 def test_copies_that_would_not_be_found_out_are_told() -> None:
     """One held-out image of 101: all of a hundred copies lie nearest to training images, and so would those of anybody."""
     found = by_name(ImageEvaluator(few(100, 1)).evaluate(blobs(100, 0)))
-    assert "would not be found out" in found["nearest_in_train_p"].protocol["cannot_judge"]
+    assert "would not be detected" in found["nearest_in_train_p"].protocol["cannot_judge"]
     assert found["nearest_in_train_p"].protocol["controls"]["training copies"] == pytest.approx(1 / 101)
     assert (
         "cannot_judge"

@@ -9,8 +9,8 @@ from torch.nn.functional import pad
 
 from zerosum import domain
 from zerosum.domains.images.augments import AUGMENTS
-from zerosum.domains.images.augments.diffaugment import Policy, coloured, diffaugment, translated
-from zerosum.domains.images.augments.parts import erased
+from zerosum.domains.images.augments.diffaugment import Policy, change_colours, diffaugment, translate_pixels
+from zerosum.domains.images.augments.parts import erase_rectangle
 from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import UserError
 from zerosum.recipe import part
@@ -47,7 +47,7 @@ def test_strength_is_the_share_of_images(policy: tuple[Policy, ...]) -> None:
 def test_translation_moves_whole_pixels_and_fills_with_grey() -> None:
     x = images(25, 3, 6, 7)
     shifts = torch.tensor([[down, right] for down in range(-2, 3) for right in range(-2, 3)])
-    moved = translated(x, shifts)
+    moved = translate_pixels(x, shifts)
     for row, (down, right) in enumerate(shifts.tolist()):
         wide = pad(x[row], (2, 2, 2, 2))
         assert torch.equal(moved[row], wide[:, 2 - down : 8 - down, 2 - right : 9 - right])
@@ -65,7 +65,7 @@ def test_translation_reaches_an_eighth_of_each_side_and_no_further() -> None:
 def test_color_is_brightness_then_saturation_then_contrast(channels: int) -> None:
     x, random = images(5, channels, 4, 6, dtype=torch.float64), torch.rand(5, 3, dtype=torch.float64)
     which = torch.tensor([True, True, False, True, True])
-    result = coloured(x, random, which)
+    result = change_colours(x, random, which)
     for row, (b, s, c) in enumerate(random.tolist()):
         y = x[row] + (b - 0.5)
         if channels == 3:
@@ -76,7 +76,7 @@ def test_color_is_brightness_then_saturation_then_contrast(channels: int) -> Non
 
 def test_cutout_erases_half_of_each_side_in_all_channels() -> None:
     x = torch.ones(3, 2, 8, 12)
-    result = erased(x, torch.tensor([[0.5, 0.5], [0.0, 0.25], [0.5, 0.5]]), torch.tensor([True, True, False]))
+    result = erase_rectangle(x, torch.tensor([[0.5, 0.5], [0.0, 0.25], [0.5, 0.5]]), torch.tensor([True, True, False]))
     middle, corner = torch.ones(8, 12), torch.ones(8, 12)
     middle[2:6, 3:9] = 0
     corner[0:2, 0:6] = 0

@@ -90,7 +90,7 @@ def test_what_cannot_be_had_is_told(tmp_path: Path) -> None:
         (EvalOptions(f"file:{broken}", trust=True), "neither a torch.export file"),
         (EvalOptions("random", weights=broken), "belong to --extractor inception"),
         (EvalOptions("inception"), "--weights PATH"),
-        (EvalOptions("inception", weights=broken), "no file of weights"),
+        (EvalOptions("inception", weights=broken), "not a file of weights"),
     ):
         with pytest.raises(UserError, match=words):
             make_extractor(data, options, tmp_path)

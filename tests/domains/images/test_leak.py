@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d, pad
 
 from zerosum import recipe as recipes
 from zerosum.domains.images import DOMAIN, augmentation_leak
-from zerosum.domains.images.augmentation_leak import AugmentationSigns, suspect, train_probe, worsened
+from zerosum.domains.images.augmentation_leak import AugmentationSigns, apply_probe, degrade_images, train_probe
 from zerosum.domains.images.augments.diffaugment import diffaugment
 from zerosum.domains.images.augments.shift import shift
 from zerosum.domains.images.data import Images, ImageSource, open_source
@@ -74,7 +74,7 @@ def test_without_an_augmentation_at_work_there_is_nothing_to_leak(source: ImageS
 
 def test_few_images_keep_a_third_unseen(source: ImageSource) -> None:
     few = dataclasses.replace(source, heldout=None)
-    shown, unseen = augmentation_leak._reals(few, 0)
+    shown, unseen = augmentation_leak._split_reals(few, 0)
     assert (len(unseen), len(shown)) == (min(1000, few.num_rows // 3), few.num_rows - few.num_rows // 3)
     rows = {row.numpy().tobytes() for row in shown}
     assert sum(row.numpy().tobytes() in rows for row in unseen) <= 2  # but for copies in the data themselves
@@ -82,7 +82,7 @@ def test_few_images_keep_a_third_unseen(source: ImageSource) -> None:
 
 def test_mirror_images_of_unseen_images_are_not_shown(source: ImageSource) -> None:
     mirrored = dataclasses.replace(source, heldout=None, flip=True)
-    shown, unseen = augmentation_leak._reals(mirrored, 0)
+    shown, unseen = augmentation_leak._split_reals(mirrored, 0)
     rows = {row.numpy().tobytes() for row in shown}
     assert sum(row.flip(2).contiguous().numpy().tobytes() in rows for row in unseen) <= 2
     assert sum(row.flip(2).contiguous().numpy().tobytes() in rows for row in shown) == len(shown)
@@ -134,7 +134,7 @@ def test_the_error_is_that_of_two_shares_and_three_of_it_are_a_warning() -> None
     def few(bright: int, total: int) -> Tensor:
         return torch.where(torch.arange(total)[:, None, None, None] < bright, 200, 50).to(torch.uint8)
 
-    found = suspect(Bright(), few(30, 100), few(5, 50), few(8, 10))  # type: ignore[arg-type]
+    found = apply_probe(Bright(), few(30, 100), few(5, 50), few(8, 10))  # type: ignore[arg-type]
     assert [found.share, found.false_alarms, found.caught] == pytest.approx([0.3, 0.1, 0.8])
     variance = (31 / 102) * (71 / 102) / 100 + (6 / 52) * (46 / 52) / 50
     assert found.error == pytest.approx(variance**0.5)
@@ -150,9 +150,9 @@ def test_the_probe_wants_enough_of_each_kind() -> None:
 
 def test_worsened_images_stay_in_range_and_some_stay_as_they_are() -> None:
     images = torch.rand(400, 3, 24, 24, generator=torch.Generator().manual_seed(2)) * 2 - 1
-    after = worsened(images, 3)
+    after = degrade_images(images, 3)
     assert float(after.abs().max()) <= 1
     same = (after == images).flatten(1).all(1).float().mean()
     assert float(same) == pytest.approx(1 / 8, abs=0.07)
-    assert torch.equal(worsened(images, 3), after)
-    assert not torch.equal(worsened(images, 4), after)
+    assert torch.equal(degrade_images(images, 3), after)
+    assert not torch.equal(degrade_images(images, 4), after)

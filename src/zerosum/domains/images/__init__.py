@@ -98,7 +98,7 @@ def _condition(source: ImageSource) -> Condition | None:
 
 
 def _examples(source: ImageSource) -> list[list[float]]:
-    """Attributes of at most NUM_EXAMPLES training images at even distances: a published generator samples under them."""
+    """Attributes of at most NUM_EXAMPLES evenly spaced training images, which an exported generator uses as conditions."""
     rows = source.train.attributes
     if rows is None:
         return []
@@ -111,10 +111,10 @@ def _held_out(source: ImageSource) -> list[str]:
     num, held, apart = len(source.train), source.num_heldout, len(source.validation or ())
     if not held:
         return []
-    more = f", {apart:,} are set apart to choose by" if apart else ""
+    more = f", {apart:,} are kept apart to choose models" if apart else ""
     return [
-        f"Of {num + held + apart:,} images {num:,} are trained on, {held:,} are held out: never trained on, used to see what D "
-        f"remembers{more}. Numbers of images in other notes are of all of them."
+        f"Of {num + held + apart:,} images {num:,} are trained on, {held:,} are held out: never trained on, used to measure "
+        f"what D memorises{more}. Numbers of images in other notes refer to all of them."
     ]
 
 
@@ -123,8 +123,8 @@ def _too_few(source: ImageSource) -> list[str]:
     if num >= FEWEST_IMAGES:
         return []
     return [
-        f"Only {num} images: they can be learnt by heart and little else, so expect copies of them and blends. For new "
-        f"images give {FEWEST_IMAGES} at least, better {SOME_IMAGES} or more."
+        f"Only {num} images: a network can memorise them and learns little else, so expect copies and blends of them. For new "
+        f"images give at least {FEWEST_IMAGES}, better {SOME_IMAGES} or more."
     ]
 
 
@@ -175,7 +175,7 @@ def _generator(recipe: Recipe, info: DatasetInfo) -> nn.Module:
 
 
 def _init_from_data(game: Game, source: ImageSource) -> None:
-    """Initialises generators that start at the marginal distributions of the pixels of the training images."""
+    """Initialises generators that start from the marginal distributions of the training pixels."""
     for network in game.players.values():
         if isinstance(network, SigmoidGenerator):
             network.start_at_marginals(source)
@@ -213,7 +213,7 @@ def _evaluator(source: ImageSource, seed: int) -> Any:
 
 
 def _read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
-    """Image files as the input of the discriminator: decoded, cropped and resized as training images are."""
+    """Image files as input of the discriminator: decoded, cropped and resized like training images."""
     from zerosum.domains.images.data import read_images
 
     if not paths:
@@ -234,7 +234,7 @@ def _similarity(samples: Tensor) -> Sequence[Tensor]:
 
 
 def _postprocess(samples: Tensor, recipe: Recipe) -> Tensor:
-    """Clamped to [-1, 1] in place: a generator may end linearly. RGBA: no colour is above its alpha."""
+    """Clamps the samples to [-1, 1] in place, since the last layer may be linear. RGBA: limits each colour to its alpha."""
     samples = samples.clamp_(-1, 1)
     return pictures.limit_to_alpha(samples) if samples.shape[1] == RGBA else samples
 
@@ -280,7 +280,7 @@ DOMAIN = Domain(
         evaluator=_evaluator,
         extra_metrics=_extra_metrics,
         baselines=_baselines,
-        configure=lambda evaluator, options: evaluator.adjusted(options),
+        configure=lambda evaluator, options: evaluator.with_options(options),
         historic=lambda evaluator, sample: evaluator.historic(sample(evaluator.num_historic)),
     ),
     media=Media(

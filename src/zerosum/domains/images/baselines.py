@@ -13,17 +13,17 @@ from torch import Tensor
 from zerosum.domain import Baseline
 from zerosum.domains.images.data import ImageSource, to_premultiplied_bytes, to_unit
 from zerosum.errors import UserError
-from zerosum.metrics.baselines import chosen, classical
+from zerosum.metrics.baselines import classical, sample_fit_rows
 
 
 @dataclass(frozen=True)
 class Markov:
-    """A chain that goes on as the data did: after a context, each next symbol with its frequency after that context there.
+    """A Markov chain with the frequencies of the data: the next symbol is drawn with its frequency after the context.
 
-    length: T of the sequences it makes. positional: whether every position has transitions of its own. contexts: (M,) int64
+    length: T of the sequences it makes. positional: whether every position has separate transitions. contexts: (M,) int64
     sorted codes of the context of every symbol in the data; successors: (M,) that symbol. No table is kept, so that a high
-    order or many symbols cost no more memory than the data. The first symbols have a shorter context: the beginning
-    counts as a symbol of its own.
+    order or many symbols cost no more memory than the data. The first symbols have a shorter context: the start
+    counts as a separate symbol.
     """
 
     summary: str
@@ -37,46 +37,46 @@ class Markov:
     def probabilities(self, context: Sequence[int], position: int = 0) -> Tensor:
         """(S,) float64: the distribution of the symbol after `context`, its last `order` symbols or all that came before.
 
-        position: of the symbol asked for, in a positional chain. For a context that never occurred these are the
+        position: of the requested symbol, in a positional chain. For a context that never occurred these are the
         frequencies of all symbols.
         """
         code = torch.zeros((), dtype=torch.int64)
         for symbol in context[-self.order :]:
-            code = self._after(code, torch.tensor(symbol))
-        first, last = self._found(self._placed(code, position).reshape(1))
+            code = self._extend_code(code, torch.tensor(symbol))
+        first, last = self._context_range(self._code_at(code, position).reshape(1))
         counts = torch.bincount(self.successors[int(first) : int(last)].long(), minlength=self.num_symbols)
         return counts.double() / counts.sum()
 
     def sample(self, num: int, seed: int) -> Tensor:
         """(num, T) int64 sequences."""
         rng = torch.Generator().manual_seed(seed)
-        code, made = torch.zeros(num, dtype=torch.int64), torch.empty(num, self.length, dtype=torch.int64)
+        code, symbols = torch.zeros(num, dtype=torch.int64), torch.empty(num, self.length, dtype=torch.int64)
         for position in range(self.length):
-            first, last = self._found(self._placed(code, position))
+            first, last = self._context_range(self._code_at(code, position))
             chance = torch.rand(num, generator=rng, dtype=torch.float64)
             occurrence = first + (chance * (last - first)).long()
-            made[:, position] = self.successors[occurrence].long()
-            code = self._after(code, made[:, position])
-        return made
+            symbols[:, position] = self.successors[occurrence].long()
+            code = self._extend_code(code, symbols[:, position])
+        return symbols
 
-    def _found(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+    def _context_range(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """The ranges [first, last) of `contexts` that equal the codes; everything for a code that never occurred."""
         first = torch.searchsorted(self.contexts, codes)
         last = torch.searchsorted(self.contexts, codes, right=True)
         return first.where(last > first, 0), last.where(last > first, len(self.contexts))
 
-    def _after(self, code: Tensor, symbol: Tensor) -> Tensor:
+    def _extend_code(self, code: Tensor, symbol: Tensor) -> Tensor:
         base = self.num_symbols + 1
         return torch.remainder(code * base + symbol.long() + 1, base**self.order)
 
-    def _placed(self, code: Tensor, position: int) -> Tensor:
+    def _code_at(self, code: Tensor, position: int) -> Tensor:
         return code + position * (self.num_symbols + 1) ** self.order if self.positional else code
 
 
 def markov(sequences: Tensor, order: int = 1, positional: bool = False, total: int = 0) -> Markov:
     """The chain of maximum likelihood for `sequences` (N, T) of symbols 0..S-1: its transitions have the data's frequencies.
 
-    Sequences of different lengths are padded with a symbol of their own, which the chain then learns to make and to keep.
+    Pad sequences of different lengths with a separate symbol; the chain then learns when to start the padding and to keep it.
     total: how many sequences there are in all, where these are some of them; for the summary.
     UserError for an order below 1, for what is no sequence of symbols, and for contexts too many to be numbered.
     """
@@ -93,13 +93,13 @@ def markov(sequences: Tensor, order: int = 1, positional: bool = False, total: i
         )
     kind = f"Markov chain of order {order}: {num_symbols} symbols"
     where = ", transitions of their own at each position" if positional else ""
-    some = f"fitted to {num:,}" + (f" of {total:,} sequences" if total > num else " sequences")
+    fit_note = f"fitted to {num:,}" + (f" of {total:,} sequences" if total > num else " sequences")
     empty = torch.empty(0, dtype=torch.int64)
-    chain = Markov(f"{kind}{where}, {some}", order, num_symbols, length, positional, empty, empty)
+    chain = Markov(f"{kind}{where}, {fit_note}", order, num_symbols, length, positional, empty, empty)
     code, codes = torch.zeros(num, dtype=torch.int64), torch.empty(length, num, dtype=torch.int64)
     for position in range(length):
-        codes[position] = chain._placed(code, position)
-        code = chain._after(code, sequences[:, position])
+        codes[position] = chain._code_at(code, position)
+        code = chain._extend_code(code, sequences[:, position])
     contexts, rank = codes.flatten().sort()
     found = sequences.T.flatten()[rank]
     return Markov(chain.summary, order, num_symbols, length, positional, contexts, found)
@@ -156,7 +156,7 @@ class RasterBaseline:
 def baselines(source: ImageSource) -> dict[str, Callable[[], Baseline]]:
     """Models of the training images: of all, or of a random choice of at most 2**24 values. Labels are not used."""
     shape = (source.shape.channels, source.shape.height, source.shape.width)
-    pixels = to_premultiplied_bytes(source.train.pixels[chosen(len(source.train), math.prod(shape))].cpu())
+    pixels = to_premultiplied_bytes(source.train.pixels[sample_fit_rows(len(source.train), math.prod(shape))].cpu())
     fits = classical(to_unit(pixels).flatten(1), len(source.train))
     of_rows = {name: functools.partial(_of_rows, fit, shape) for name, fit in fits.items()}
     return {**of_rows, "markov": functools.partial(_raster, pixels, len(source.train))}

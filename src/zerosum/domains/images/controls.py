@@ -1,7 +1,7 @@
-"""Controls: images that no generator should make, measured in the same way as generated images.
+"""Controls: images that no generator should produce, measured in the same way as generated images.
 
-Legend: M rows of a control. A measure that does not score halves of the real images clearly better than a control that must
-fail cannot tell real images from it; its record then says that it cannot judge.
+Legend: M rows of a control. If a measure does not score halves of the real images clearly better than a control that must
+fail, it cannot distinguish real images from the control; its record then states that the value is unreliable.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from zerosum.metrics.neighbours import density_coverage, precision_recall
 from zerosum.metrics.record import CLEAR, PART, Record, unclear
 
 FEWEST_JUDGED = 64
-"""Real images below which no distance and no neighbourhood is judged by."""
+"""Fewest real images for which distances and neighbourhoods are reliable."""
 MOST = 200
-"""Rows of a control."""
+"""Number of rows of a control."""
 MOST_FEATURES = 512
-"""Features above which Fréchet distances of controls would take seconds each; the distance then has none."""
+"""Largest number of features for which the Fréchet distances of controls are computed; beyond it each takes seconds."""
 
 HALVES, NOISE, STRIPES, REPEATED = "real halves", "pixels shuffled", "stripes", "one image repeated"
 MUST_FAIL: Mapping[str, tuple[str, ...]] = {
@@ -40,8 +40,8 @@ KIND = {"fid": "frechet", "kid": "kernel_distance", "inception_score": "class_sc
 
 
 def noise(images: Tensor, seed: int) -> dict[str, Tensor]:
-    """(M, C, H, W) uint8 made of images of that shape: the pixels of each in random order; stripes along and across, a value of
-    the image for each row and each column."""
+    """Controls (M, C, H, W) uint8 computed from images of that shape: the pixels of each image in random order; and stripes
+    along both axes, with one value of the image for each row and each column."""
     draw = torch.Generator().manual_seed(seed)
     flat, (num, channels, height, width) = images.cpu().flatten(2), images.shape
     order = torch.rand(num, 1, height * width, generator=draw).argsort(2).expand(-1, channels, -1)
@@ -71,8 +71,8 @@ class ImageControls:
             if measure in scored[HALVES]
         }
 
-    def added(self, record: Record) -> Record:
-        """The record with its controls, and with a reason where it cannot judge."""
+    def add_to(self, record: Record) -> Record:
+        """The record with its controls, marked as unreliable if they are scored too well."""
         base = record.name.partition("[")[0]
         measure = KIND.get(base, base)
         if measure not in MUST_FAIL:
@@ -86,7 +86,7 @@ class ImageControls:
             # A class score starts at 1 and is not a share: the controls must stay below half of the part above 1.
             clear = PART * (values[HALVES] - 1) if measure == "class_score" else CLEAR
             reason = reason or unclear(values, record.better, "Halves of the real images", clear=clear)
-        return replace(record, protocol=protocol).doubted(reason)
+        return replace(record, protocol=protocol).mark_unreliable(reason)
 
 
 def _scores(real: Tensor, rows: Tensor, extractor: Extractor) -> dict[str, float]:

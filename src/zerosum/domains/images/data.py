@@ -99,14 +99,14 @@ class Images:
 class ImageSource:
     """Real images for training and evaluation.
 
-    heldout: images that are never trained on, or None; validation: others, to choose by. class_names: one for each label.
+    heldout: images that are never trained on, or None; validation: others, to choose models. class_names: one for each label.
     notes: one sentence each, for the user to read before training. fingerprint: SHA-256 (hexadecimal) of the shape, the
     pixels and the labels (or attributes) of `train`. attribute_names, attribute_scales: of each attribute, the latter its mean
     and standard deviation before it was standardised. flip: whether the mirror image of row i is row i + len(train).
-    crop: the rule by which images of another aspect were cut.
+    crop: the rule by which images of another aspect ratio were cropped.
     background: the colour that transparent images were composited on, or are composited on when measured. measure: the name of a
     measure made for this source, or empty.
-    device: of the batches, where the pixels stay in a file that is mapped into memory.
+    device: of the batches, if the pixels are in a memory-mapped file.
     """
 
     name: str
@@ -135,11 +135,11 @@ class ImageSource:
         """Training rows `indices` (B,) int64: data (B, C, H, W) float32 in [-1, 1], RGBA premultiplied; condition (B,)
         int64 labels, (B, K) float32 attributes, or None."""
         num, condition = len(self.train), self.train.condition
-        wanted = indices.to(self.train.pixels.device)
-        rows = wanted % num if self.flip else wanted
+        positions = indices.to(self.train.pixels.device)
+        rows = positions % num if self.flip else positions
         data = to_network_input(self.train.pixels.index_select(0, rows).to(self.device))
         if self.flip:
-            data = torch.where((wanted >= num).to(data.device).view(-1, 1, 1, 1), data.flip(3), data)
+            data = torch.where((positions >= num).to(data.device).view(-1, 1, 1, 1), data.flip(3), data)
         return Batch(data, None if condition is None else condition.index_select(0, rows).to(self.device))
 
     @property
@@ -158,12 +158,14 @@ class ImageSource:
         if self.shape.channels != RGBA:
             return self
         held, apart = (None if x is None else x.on_background(self.background) for x in (self.heldout, self.validation))
-        print_ = hashlib.sha256(f"{self.fingerprint} on {self.background}".encode()).hexdigest()
+        source_fingerprint = hashlib.sha256(f"{self.fingerprint} on {self.background}".encode()).hexdigest()
         shape, train = replace(self.shape, channels=3), self.train.on_background(self.background)
-        return replace(self, shape=shape, train=train, heldout=held, validation=apart, fingerprint=print_, mapped=False)
+        return replace(
+            self, shape=shape, train=train, heldout=held, validation=apart, fingerprint=source_fingerprint, mapped=False
+        )
 
     def to(self, device: torch.device | str) -> ImageSource:
-        """The same source with its pixels on another device, or, where they are mapped, with its batches there."""
+        """The same source with its pixels on another device; with memory-mapped pixels, only its batches are moved there."""
         if self.mapped:
             return replace(self, device=torch.device(device))
         held, apart = (None if part is None else part.to(device) for part in (self.heldout, self.validation))
@@ -171,24 +173,24 @@ class ImageSource:
 
 
 def sources() -> Mapping[str, SourceInfo]:
-    """The named sources, and what is known of each."""
+    """The named sources and their descriptions."""
     return named_datasets.SOURCES
 
 
 def open_images(
     where: str, options: ImageOptions, *, allow_download: bool = False, data_root: str | None = None
 ) -> ImageSource:
-    """Opens a named source or a folder, .zip, .tar, .npy or .npz of images. Raises UserError for whatever is wrong with it.
+    """Opens a named source or a folder, .zip, .tar, .npy or .npz of images. Raises UserError if it cannot be read.
 
-    A name wins over a folder of the same name; './name' is the folder. allow_download: whether missing files of a named source
-    may be fetched. data_root: the folder in which they are looked for and kept.
+    A name takes precedence over a folder of the same name; './name' is the folder. allow_download: whether missing files of a
+    named source may be downloaded. data_root: the folder in which they are searched and stored.
     """
     name = named_datasets.canonical_name(where)
     if name is None:
-        raw = open_path(where, options)
+        images = open_path(where, options)
     else:
-        raw = named_datasets.load_named(name, options, allow_download=allow_download, data_root=data_root)
-    return _finish(_split(raw, options), options)
+        images = named_datasets.load_named(name, options, allow_download=allow_download, data_root=data_root)
+    return _finish(_split(images, options), options)
 
 
 def open_source(
@@ -212,55 +214,59 @@ def read_images(paths: Sequence[Path], shape: Shape, crop: Crop = "centre", back
     return to_network_input(torch.stack([torch.tensor(row) for row in rows]))
 
 
-def _split(raw: LoadedImages, options: ImageOptions) -> LoadedImages:
-    """The raw source with its split; one from the cache has it."""
-    if raw.fingerprint:
-        return raw
+def _split(images: LoadedImages, options: ImageOptions) -> LoadedImages:
+    """The source with its split; a source from the cache is already split."""
+    if images.fingerprint:
+        return images
     if not options.uses_labels:
-        raw = raw.unlabelled()
-    if raw.heldout is None:
-        raw = hold_out(raw, options.heldout, options.flip)
-    return split_validation(raw, options.validation, options.flip)
+        images = images.unlabelled()
+    if images.heldout is None:
+        images = hold_out(images, options.heldout, options.flip)
+    return split_validation(images, options.validation, options.flip)
 
 
-def _finish(raw: LoadedImages, options: ImageOptions) -> ImageSource:
-    if options.alpha == "keep" and raw.train.pixels.shape[1] != RGBA:
-        raise no_transparency_error(raw.name)
-    given = _attributes(raw, options)
-    labels = raw.train.labels
-    channels, height, width = raw.train.pixels.shape[1:]
-    shape = Shape(channels, height, width, 0 if labels is None else len(raw.class_names))
-    pixels = np.ascontiguousarray(raw.train.pixels)
-    print_ = raw.fingerprint or fingerprint(len(pixels), shape, [pixels], labels)
+def _finish(images: LoadedImages, options: ImageOptions) -> ImageSource:
+    if options.alpha == "keep" and images.train.pixels.shape[1] != RGBA:
+        raise no_transparency_error(images.name)
+    attributes = _attributes(images, options)
+    labels = images.train.labels
+    channels, height, width = images.train.pixels.shape[1:]
+    shape = Shape(channels, height, width, 0 if labels is None else len(images.class_names))
+    pixels = np.ascontiguousarray(images.train.pixels)
+    source_fingerprint = images.fingerprint or fingerprint(len(pixels), shape, [pixels], labels)
     return ImageSource(
-        raw.name,
+        images.name,
         shape,
-        _images(replace(raw.train, pixels=pixels), None if given is None else given.train),
-        None if raw.heldout is None else _images(raw.heldout, None if given is None else given.heldout),
-        raw.class_names,
-        (*raw.notes, *(() if given is None else given.notes)),
-        print_ if given is None else hashlib.sha256(print_.encode() + given.train.tobytes()).hexdigest(),
-        None if raw.validation is None else _images(raw.validation, None if given is None else given.validation),
-        attribute_names=() if given is None else given.names,
-        attribute_scales=() if given is None else given.scales,
+        _images(replace(images.train, pixels=pixels), None if attributes is None else attributes.train),
+        None if images.heldout is None else _images(images.heldout, None if attributes is None else attributes.heldout),
+        images.class_names,
+        (*images.notes, *(() if attributes is None else attributes.notes)),
+        source_fingerprint
+        if attributes is None
+        else hashlib.sha256(source_fingerprint.encode() + attributes.train.tobytes()).hexdigest(),
+        None
+        if images.validation is None
+        else _images(images.validation, None if attributes is None else attributes.validation),
+        attribute_names=() if attributes is None else attributes.names,
+        attribute_scales=() if attributes is None else attributes.scales,
         flip=options.flip,
         crop=options.crop,
         background=options.background,
-        measure=raw.measure,
-        mapped=raw.mapped,
+        measure=images.measure,
+        mapped=images.mapped,
     )
 
 
-def _attributes(raw: LoadedImages, options: ImageOptions) -> StandardisedAttributes | None:
-    table = tables.read(expand_path(options.attributes)) if isinstance(options.attributes, str) else raw.table
+def _attributes(images: LoadedImages, options: ImageOptions) -> StandardisedAttributes | None:
+    table = tables.read(expand_path(options.attributes)) if isinstance(options.attributes, str) else images.table
     if table is None and options.attributes is True:
-        raise UserError(f"{raw.name}: attributes = true, and there is no {tables.FILE} beside the images.")
-    return None if table is None else tables.standardise(raw, table)
+        raise UserError(f"{images.name}: attributes = true, but there is no {tables.FILE} next to the images.")
+    return None if table is None else tables.standardise(images, table)
 
 
 def _images(part: Part, attributes: tables.Values | None) -> Images:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # a mapped file is only read
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # a memory-mapped file is only read
         pixels = torch.from_numpy(np.ascontiguousarray(part.pixels))
     labels = None if part.labels is None else torch.from_numpy(np.ascontiguousarray(part.labels))
     return Images(pixels, labels, None if attributes is None else torch.from_numpy(attributes))

@@ -1,4 +1,4 @@
-"""The evaluator of images: of 8-bit images, and of samples in [-1, 1], which are measured as they would be saved."""
+"""Evaluators of 8-bit images and of samples in [-1, 1], which are measured as they would be saved."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from zerosum.domain import QuickMetrics
 from zerosum.domain.contract import EvalOptions, stage
 from zerosum.domains.images import controls, measures, parzen_2014, stacked
 from zerosum.domains.images.data import ImageSource, to_network_input, to_saved_pixels
-from zerosum.domains.images.features import RealFeatures, prepare, some
+from zerosum.domains.images.features import RealFeatures, choose_rows, prepare
 from zerosum.domains.images.measures import FEWEST, EvalContext, Judge, common_protocol
 from zerosum.errors import UserError
 from zerosum.metrics.classes import class_coverage
 from zerosum.metrics.feature_networks import extract, random_features
-from zerosum.metrics.neighbours import diversity, drawn_rows
+from zerosum.metrics.neighbours import diversity, sample_rows
 from zerosum.metrics.record import Record
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ class ImageEvaluator:
 
     @functools.cached_property
     def _controls(self) -> controls.ImageControls:
-        return controls.ImageControls(self.prepared, some(self.seen.train, controls.MOST, self.seed)[0], self.seed)
+        return controls.ImageControls(
+            self.prepared, choose_rows(self.seen.train, controls.MOST, self.seed)[0], self.seed
+        )
 
     def evaluate(
         self,
@@ -98,7 +100,7 @@ class ImageEvaluator:
         at = self._context(shown[: self.num_samples], fake_labels, protocol or {})
         records = measures.distribution_records(at) if stage("distances between distributions", needed=True) else []
         if records and stage("controls of the distances"):
-            records = [self._controls.added(record) for record in records]
+            records = [self._controls.add_to(record) for record in records]
         if stage("classes"):
             records += measures.class_records(at)
         if self.seen.measure == "stacked" and stage("modes of stacked digits"):
@@ -107,7 +109,7 @@ class ImageEvaluator:
             self._copy_keys = self._copy_keys or measures.copy_keys(self.seen)
             records += measures.copy_records(at, self._copy_keys)
         if judge is not None and stage("the discriminator's scores"):
-            plain = {**at.common, "images": "uint8"}  # with the alpha that D knows
+            plain = {**at.common, "images": "uint8"}  # D receives alpha too
             at = replace(at, source=self.source, fakes=fakes[: self.num_samples], common=plain)
             records += measures.discriminator_records(at, judge, self.num_samples)
         return records
@@ -130,10 +132,10 @@ class ImageEvaluator:
         labels, 'classes_found' and 'largest_class_share'.
         """
         self._check(fakes)
-        prepared, some = self.prepared, self.shown(fakes[:256].detach())
-        features = prepared.features(some)
+        prepared, images = self.prepared, self.shown(fakes[:256].detach())
+        features = prepared.features(images)
         numbers = {"diversity_ratio": diversity(features) / max(prepared.real_diversity, 1e-12)}
-        predicted, labels = prepared.classify(some, features), self.source.train.labels
+        predicted, labels = prepared.classify(images, features), self.source.train.labels
         if predicted is not None and labels is not None:
             num_classes = int(self.source.shape.num_classes)
             found = class_coverage(predicted, num_classes, self.source.train.class_counts(num_classes))
@@ -173,7 +175,7 @@ class PixelEvaluator:
 
     def _reals(self) -> Tensor:
         pixels = self.inner.seen.train.pixels
-        return pixels[drawn_rows(len(pixels), NUM_REALS, self.inner.seed).to(pixels.device)]
+        return pixels[sample_rows(len(pixels), NUM_REALS, self.inner.seed).to(pixels.device)]
 
     @functools.cached_property
     def _real_contrast(self) -> float:
@@ -188,7 +190,7 @@ class PixelEvaluator:
         """Number of samples that `evaluate` needs."""
         return self.inner.num_fakes
 
-    def adjusted(self, options: EvalOptions) -> PixelEvaluator:
+    def with_options(self, options: EvalOptions) -> PixelEvaluator:
         """The same measures with another extractor or another number of samples."""
         return PixelEvaluator(self.inner.source, self.inner.seed, options)
 
@@ -216,7 +218,7 @@ class PixelEvaluator:
             self.inner.prepared  # noqa: B018
 
     def quick(self, fakes: Tensor) -> QuickMetrics:
-        """Health numbers: diversity and contrast as shares of the reals', classes found where the classifier is at hand."""
+        """Health values: diversity and contrast relative to the reals, and the classes found if the classifier is available."""
         pixels = to_saved_pixels(fakes)
         contrast = float(self.inner.shown(pixels).float().flatten(1).std(1).mean()) / max(1e-6, self._real_contrast)
         if not self._at_once:

@@ -110,7 +110,7 @@ def make_from_file(source: ImageSource, options: EvalOptions, cache_dir: Path | 
         try:
             with torch.no_grad():
                 found = network(images.float())
-        except Exception as error:  # whatever a foreign network raises
+        except Exception as error:  # a foreign network may raise anything
             raise UserError(
                 f"{path} refuses float32 images {tuple(images.shape)} in 0..255: {str(error).strip().splitlines()[-1][:160]}\n"
                 "It must take any number of them: export with a dynamic first dimension."
@@ -131,10 +131,10 @@ def _load_file(path: Path) -> Callable[[Tensor], Any]:
             module: Any = torch.export.load(path).module()
             return module  # type: ignore[no-any-return]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch advises the maker of the file, not its user
+            warnings.simplefilter("ignore", DeprecationWarning)  # the warning is for the author of the file
             script: Any = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
         return script.eval()  # type: ignore[no-any-return]
-    except Exception as error:  # whatever a foreign file makes of its loader
+    except Exception as error:  # the loader may raise anything on a foreign file
         raise UserError(
             f"{path}: neither a torch.export file (.pt2) nor a TorchScript file ({str(error).strip().splitlines()[0][:120]})."
         ) from error
@@ -164,12 +164,10 @@ def make_extractor(source: ImageSource, options: EvalOptions, cache_dir: Path | 
     """
     name, colon, rest = options.extractor.partition(":")
     if colon and name != "file":
-        raise UserError(
-            f"--extractor {options.extractor!r}: only file:PATH takes something behind a colon, not {rest!r}."
-        )
+        raise UserError(f"--extractor {options.extractor!r}: only file:PATH takes a value after a colon, not {rest!r}.")
     if not name:
         name = "classifier" if has_classes(source) else "random"
-    offered = {"file:PATH" if one == "file" else one: make for one, make in EXTRACTORS.items()}
+    offered = {"file:PATH" if key == "file" else key: make for key, make in EXTRACTORS.items()}
     make = EXTRACTORS["file"] if name == "file" else known_as(name, offered, "extractor")
     if options.weights is not None and name != "inception":
         raise UserError(f"--weights: the extractor {name!r} takes none; they belong to --extractor inception.")
@@ -223,7 +221,7 @@ class RealFeatures:
         return self.labeller.labels(features if same else extract(self.labeller, images))
 
 
-def some(images: Images, num: int, seed: int) -> tuple[Tensor, Tensor | None]:
+def choose_rows(images: Images, num: int, seed: int) -> tuple[Tensor, Tensor | None]:
     """A fixed random choice of at most `num` rows: (pixels, labels or None)."""
     order = torch.randperm(len(images.pixels), generator=torch.Generator().manual_seed(seed))[:num]
     return images.pixels[order], None if images.labels is None else images.labels[order]
@@ -231,25 +229,25 @@ def some(images: Images, num: int, seed: int) -> tuple[Tensor, Tensor | None]:
 
 def prepare(source: ImageSource, options: EvalOptions, num: int, seed: int, cache_dir: Path | None) -> RealFeatures:
     """Makes the extractor, and the classifier where there are labels, and extracts `num` reals, trained on and held out."""
-    extractor, own = make_extractor(source, options, cache_dir), label_classifier(source, cache_dir)
-    pixels, labels = some(source.train, num, seed)
+    extractor, labeller = make_extractor(source, options, cache_dir), label_classifier(source, cache_dir)
+    pixels, labels = choose_rows(source.train, num, seed)
     real = extract(extractor, pixels, extractor.batch)
     heldout, classes, accuracy = None, None, None
     if source.heldout is not None and len(source.heldout.pixels) > 0:
-        pixels, held_labels = some(source.heldout, num, seed)
+        pixels, held_labels = choose_rows(source.heldout, num, seed)
         heldout = extract(extractor, pixels, extractor.batch)
-        if own is not None:
-            classes = own.labels(heldout if own.sha256 == extractor.sha256 else extract(own, pixels))
+        if labeller is not None:
+            classes = labeller.labels(heldout if labeller.sha256 == extractor.sha256 else extract(labeller, pixels))
             if held_labels is not None:
                 accuracy = float((classes == held_labels.cpu()).double().mean())
     spread = diversity(real[:500]) if len(real) > 1 else 0.0
     return RealFeatures(
-        extractor, own, accuracy, real, None if labels is None else labels.cpu(), heldout, classes, spread
+        extractor, labeller, accuracy, real, None if labels is None else labels.cpu(), heldout, classes, spread
     )
 
 
-def for_copies(images: Tensor) -> Tensor:
-    """Images as they are compared for copies: as given up to 784 values, else shrunk to a longer side of 16."""
+def to_copy_space(images: Tensor) -> Tensor:
+    """Images as compared for copies: unchanged up to 784 values, else shrunk to a longer side of 16."""
     if images[0].numel() <= MOST_VALUES:
         return images.cpu()
     size = shrunk_size(images.shape[2], images.shape[3], 16)

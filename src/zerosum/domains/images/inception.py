@@ -27,7 +27,7 @@ URLS = (
     f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-{NAME}-{SHA256[:8]}.pth",
 )
 MOST_BYTES = 100_000_000
-"""Of the weights that are the standard ones: the file pt_inception-2015-12-05-6726825d.pth, 95,628,359 bytes."""
+"""Size limit of the download. The standard weights are the file pt_inception-2015-12-05-6726825d.pth, 95,628,359 bytes."""
 NUM_FEATURES, NUM_OUTPUTS, SIDE = 2048, 1008, 299
 
 Layer = tuple[str, int, int | tuple[int, int], int]
@@ -182,8 +182,8 @@ def load_inception(path: Path) -> tuple[Inception, str]:
         state = _tensors(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    except Exception as error:  # whatever a damaged file makes of its reader
-        raise UserError(f"{path}: no file of weights ({str(error).splitlines()[0][:120]}).") from error
+    except Exception as error:  # readers of damaged files raise nearly anything
+        raise UserError(f"{path}: not a file of weights ({str(error).splitlines()[0][:120]}).") from error
     with torch.random.fork_rng(devices=[]):
         network = Inception()
     counters = {name for name in network.state_dict() if name.endswith("num_batches_tracked")}
@@ -208,11 +208,11 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def weights_file(download: bool, cache_dir: Path | None) -> Path:
-    """The standard weights, kept from an earlier download or, if allowed, downloaded now. UserError where they are not here."""
+    """The standard weights, kept from an earlier download or, if allowed, downloaded now. UserError if they are missing."""
     target = (cache_dir or default_cache_dir()).parent / "weights" / FILE
     if not target.exists() and not download:
         raise UserError(
-            f"--extractor inception needs the standard weights, which are not here. Give their file with --weights PATH\n"
+            f"--extractor inception needs the standard weights, which are missing. Give their file with --weights PATH\n"
             f"({FILE}, SHA-256 {SHA256}), or allow the download of 96 MB with --download; it is kept at {target}."
         )
     return fetch(URLS, target, SHA256, MOST_BYTES)

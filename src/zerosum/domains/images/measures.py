@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zerosum.domains.images.controls import MOST, NOISE, noise
-from zerosum.domains.images.features import RealFeatures, for_copies, some
+from zerosum.domains.images.features import RealFeatures, choose_rows, to_copy_space
 from zerosum.metrics.classes import (
     NUM_SPLITS,
     PerClass,
@@ -23,9 +23,9 @@ from zerosum.metrics.distances import frechet_distance, frechet_estimate, freche
 from zerosum.metrics.neighbours import (
     Memorisation,
     density_coverage,
-    drawn_rows,
     memorisation,
     precision_recall,
+    sample_rows,
     unseen_distances,
 )
 from zerosum.metrics.record import NUM_GROUPS, Estimate, Record, jackknife, share, share_error
@@ -66,7 +66,7 @@ class EvalContext:
 
 
 def common_protocol(source: ImageSource, prepared: RealFeatures, seed: int) -> dict[str, Any]:
-    """What the protocols of all records of one evaluator share."""
+    """The protocol entries that all records of an evaluator share."""
     return {
         "source": source.name,
         "fingerprint": source.fingerprint,
@@ -118,7 +118,7 @@ def distribution_records(at: EvalContext) -> list[Record]:
     return [*found, *_infinity(at), _kernel(at), *_score(at), *_neighbours(at)]
 
 
-def named(at: EvalContext, plain: str, standard: str) -> str:
+def metric_name(at: EvalContext, plain: str, standard: str) -> str:
     """The usual name of a number only where its extractor is the usual one."""
     return standard if at.prepared.extractor.standard else plain
 
@@ -127,7 +127,7 @@ def _frechet(at: EvalContext, num: int) -> Record:
     real, held = at.prepared.real[:num], at.prepared.heldout
     floor = frechet_distance(real, held[:num]) if held is not None and len(held) >= num else None
     value, error = frechet_estimate(real, at.features[:num])
-    name = f"{named(at, 'frechet', 'fid')}[{at.prepared.name},n={num}]"
+    name = f"{metric_name(at, 'frechet', 'fid')}[{at.prepared.name},n={num}]"
     bias = "grows with 1/n: compare at this n only"
     return Record(name, value, at.sides(num, num, error=OF_FAKES, bias=bias), "lower", FRECHET, floor, error)
 
@@ -137,19 +137,19 @@ def _infinity(at: EvalContext) -> list[Record]:
     if at.num < ROWS_A_FEATURE * dims or dims > MOST_FEATURES:
         return []
     value, error = frechet_infinity(at.prepared.real[: at.num], at.features[: at.num])
-    name = f"{named(at, 'frechet', 'fid')}_infinity[{at.prepared.name},n={at.num}]"
+    name = f"{metric_name(at, 'frechet', 'fid')}_infinity[{at.prepared.name},n={at.num}]"
     how = "2 F(n) - F(n/2), all pairs of halves"
     return [Record(name, value, at.sides(at.num, at.num, error=OF_FAKES, bias=how), "lower", INFINITY, 0.0, error)]
 
 
 def _kernel(at: EvalContext) -> Record:
-    # The kernel is made for features of order 1, as those of the standard network are; others are brought there.
+    # The kernel assumes features of order 1, as those of the standard network are; others are rescaled.
     standard = at.prepared.extractor.standard
     scale = 1.0 if standard else float(at.prepared.real[: at.num].double().square().mean().sqrt()) or 1.0
     real = at.prepared.real[: at.num] / scale
     value, error = kernel_distance(real, at.features[: at.num] / scale)
     kernel = "(x.y / D + 1)^3, all pairs" + ("" if standard else ", features over the root mean square of the reals'")
-    name = f"{named(at, 'kernel_distance', 'kid')}[{at.prepared.name},n={at.num}]"
+    name = f"{metric_name(at, 'kernel_distance', 'kid')}[{at.prepared.name},n={at.num}]"
     floor = _floor(at, lambda held: kernel_distance(real, held / scale).value)
     return Record(name, value, at.sides(at.num, at.num, error=OF_BOTH, kernel=kernel), "lower", KERNEL, floor, error)
 
@@ -160,7 +160,7 @@ def _score(at: EvalContext) -> list[Record]:
     if probabilities is None:
         return []
     value, error = class_score(probabilities)
-    name = f"{named(at, 'class_score', 'inception_score')}[{at.prepared.name},splits={NUM_SPLITS},n={at.num}]"
+    name = f"{metric_name(at, 'class_score', 'inception_score')}[{at.prepared.name},splits={NUM_SPLITS},n={at.num}]"
 
     def of_reals(held: Tensor) -> float:
         seen = extractor.probabilities(held)
@@ -203,9 +203,9 @@ CLASSES_FOUND = (
 )
 CLASS_DEVIATION = "Largest deviation of a class's share from its share in the training data, relative to that share."
 CLASS_ACCURACY = (
-    "Share of generated images that the classifier puts in the class asked for; the reference is its accuracy on reals."
+    "Share of generated images that the classifier puts in the requested class; the reference is its accuracy on reals."
 )
-CLASS_FRECHET = "Fréchet distance within each class asked for, mean over the classes; the protocol holds each."
+CLASS_FRECHET = "Fréchet distance within each requested class, mean over the classes; the protocol holds each."
 CLASS_DIVERSITY = (
     "Mean distance of generated images of one class over that of real ones, mean over the classes; low is collapse."
 )
@@ -275,14 +275,14 @@ def _within_classes(at: EvalContext, requested: Tensor) -> list[Record]:
 
 
 def _by_name(found: PerClass, names: Sequence[str]) -> dict[str, float]:
-    return {names[one] if names else str(one): round(value, 4) for one, value in found.values.items()}
+    return {names[index] if names else str(index): round(value, 4) for index, value in found.values.items()}
 
 
 MOST_COMPARED = 1000
-"""Fakes and unseen reals whose nearest training image is searched."""
+"""Number of fakes and of unseen reals whose nearest training image is searched."""
 
 NUM_COPIES, DETECTED_BELOW = 200, 0.001
-"""Training images that are measured as if they were made, and the chance below which copies are found out."""
+"""Number of training images that are measured as if they were generated, and the p-value below which copies are detected."""
 COPIES = "training copies"
 
 COPY_RATE = "Share of generated images as close to a training image as only 1 % of unseen real images are; more hints at copying."
@@ -299,27 +299,28 @@ NEAREST_IN_TRAIN_P = (
 
 @dataclass(frozen=True)
 class CopyKeys:
-    """Reals as they are compared: trained on, held out or None, and how near unseen ones lie to the training set."""
+    """Reals prepared for the comparison: training images, held-out images or None, and the distances of unseen ones to
+    training."""
 
     train: Tensor
     heldout: Tensor | None
     unseen: Tensor
     copied: Memorisation
-    """What copies of training images score."""
+    """The scores of copies of training images."""
 
 
 def copy_keys(source: ImageSource) -> CopyKeys:
-    """What does not change from one evaluation of a source to the next."""
+    """Everything about copies that does not change between evaluations of a source."""
     held = source.heldout
-    train = for_copies(source.train.pixels)
-    rows = None if held is None or len(held.pixels) == 0 else for_copies(held.pixels)
+    train = to_copy_space(source.train.pixels)
+    rows = None if held is None or len(held.pixels) == 0 else to_copy_space(held.pixels)
     unseen = unseen_distances(train, rows, MOST_COMPARED)
-    return CopyKeys(train, rows, unseen, memorisation(train[drawn_rows(len(train), NUM_COPIES)], train, rows, unseen))
+    return CopyKeys(train, rows, unseen, memorisation(train[sample_rows(len(train), NUM_COPIES)], train, rows, unseen))
 
 
 def copy_records(at: EvalContext, keys: CopyKeys) -> list[Record]:
-    """Copy rate, how near fakes lie compared with unseen reals, and whose neighbours they are."""
-    rows = for_copies(at.fakes[:MOST_COMPARED])
+    """The copy rate, the distance of fakes compared with unseen reals, and the share of fakes nearest to training images."""
+    rows = to_copy_space(at.fakes[:MOST_COMPARED])
     found = memorisation(rows, keys.train, keys.heldout, keys.unseen)
     space = f"pixels {rows.shape[2]}x{rows.shape[3]}"
     details = at.sides(
@@ -345,7 +346,7 @@ def copy_records(at: EvalContext, keys: CopyKeys) -> list[Record]:
 
 
 def _nearest_sides(found: Memorisation, copied: Memorisation, tag: str, details: dict[str, Any]) -> list[Record]:
-    """Whose neighbours the fakes are, where images are held out."""
+    """The share of fakes nearest to training images, and its p-value, if images are held out."""
     if found.train_share is None or found.split_p_value is None:
         return []
     of_share = details | {"controls": {COPIES: copied.train_share}}
@@ -367,13 +368,13 @@ def _with_copies(record: Record, of_copies: float) -> Record:
     """The record with the same probability of copies as its control, which must be small."""
     unseen = of_copies >= DETECTED_BELOW
     record = replace(record, protocol={**record.protocol, "controls": {COPIES: of_copies}})
-    return record.doubted(
-        f"Copies of training images score {of_copies:.2g} and would not be found out." if unseen else ""
+    return record.mark_unreliable(
+        f"Copies of training images score {of_copies:.2g} and would not be detected." if unseen else ""
     )
 
 
 def enough_for_copies(source: ImageSource, notes: list[str]) -> bool:
-    """Whether there are training images enough to search for copies; a sentence goes to `notes` where not."""
+    """Whether there are enough training images to search for copies; if not, a sentence is added to `notes`."""
     if len(source.train.pixels) < FEWEST:
         notes.append(f"The test for copies needs {FEWEST} training images.")
     return len(source.train.pixels) >= FEWEST
@@ -399,13 +400,13 @@ def discriminator_records(at: EvalContext, judge: Judge, num: int) -> list[Recor
         "error": "standard error of a share",
     }
     train, held = at.source.train, at.source.heldout
-    on_train = share(_judge_scores(judge, *some(train, num, at.seed)) > 0)
-    pixels, own = some(train, min(num, MOST), at.seed)
+    on_train = share(_judge_scores(judge, *choose_rows(train, num, at.seed)) > 0)
+    pixels, own = choose_rows(train, min(num, MOST), at.seed)
     as_real = {NOISE: share(_judge_scores(judge, noise(pixels, at.seed)[NOISE], own) > 0).value}
     trained = min(num, len(train.pixels))
     found = []
     if held is not None and len(held.pixels) > 0:
-        seen = _judge_scores(judge, *some(held, num, at.seed)) > 0
+        seen = _judge_scores(judge, *choose_rows(held, num, at.seed)) > 0
         about = details | {"num_real": len(seen), "split": "held-out", "controls": as_real}
         name = f"discriminator_heldout[n={len(seen)}]"
         right, error = share(seen)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zerosum.errors import UserError
-from zerosum.metrics.neighbours import drawn_rows
+from zerosum.metrics.neighbours import sample_rows
 from zerosum.metrics.parzen import WIDTHS, ParzenScore, parzen
 from zerosum.metrics.record import Record
 
@@ -31,7 +31,7 @@ _WARNING = "Historic: says little of quality, for blur and copies score high (Th
 MEANINGS = {
     MODEL: f"Mean log-density (nats) of test images under normals at generated ones. {_WARNING}",
     CLUSTERS: "The same score of a few cluster centres of the training images, which are no model at all.",
-    COPIES: "The same score of copies of training images: perfect memory, nothing learnt.",
+    COPIES: "The same score of copies of training images: memorised images, nothing generalised.",
     REAL: "The same score of unseen real images: no samples are better, so what scores more shows the flaw.",
 }
 
@@ -51,10 +51,18 @@ def records(source: ImageSource, fakes: Tensor, seed: int) -> list[Record]:
             choose,
             {"centres": f"k-means of all {len(source.train):,} training images"},
         ),
-        (COPIES, _some(source.train, NUM_CENTRES, seed), choose, {"centres": "training images, drawn at random"}),
+        (
+            COPIES,
+            _choose_rows(source.train, NUM_CENTRES, seed),
+            choose,
+            {"centres": "training images, drawn at random"},
+        ),
     ]
     if source.validation is not None:  # all of them are centres, so that their width is chosen elsewhere
-        centres, known = _some(source.validation, NUM_CENTRES, seed), _some(source.train, NUM_CHOOSE, seed)
+        centres, known = (
+            _choose_rows(source.validation, NUM_CENTRES, seed),
+            _choose_rows(source.train, NUM_CHOOSE, seed),
+        )
         own = {"centres": "images set apart from training", "validation": f"{len(known):,} training images, at random"}
         rows.append((REAL, centres, known, own))
     scores = {name: parzen(centres, validation, test) for name, centres, validation, _ in rows}
@@ -73,7 +81,7 @@ def _parts(source: ImageSource, seed: int) -> tuple[Tensor, Tensor, dict[str, st
             "--historic: there are no held-out images to score with; train with data.heldout above 0 and more images."
         )
     if source.validation is not None:
-        rows = _some(source.validation, NUM_CHOOSE, seed)
+        rows = _choose_rows(source.validation, NUM_CHOOSE, seed)
         protocol = {
             "validation": f"{len(rows):,} images set apart from training, at random",
             "test": "all held-out images",
@@ -97,9 +105,9 @@ def _clusters(source: ImageSource, seed: int) -> Tensor:
     return torch.from_numpy(fit.fit(_unit(source.train.pixels).numpy()).cluster_centers_)
 
 
-def _some(images: Images, most: int, seed: int) -> Tensor:
+def _choose_rows(images: Images, most: int, seed: int) -> Tensor:
     """(M, D) images, at most `most`, drawn at random."""
-    return _unit(images.pixels[drawn_rows(len(images), most, seed)])
+    return _unit(images.pixels[sample_rows(len(images), most, seed)])
 
 
 def _unit(pixels: Tensor) -> Tensor:

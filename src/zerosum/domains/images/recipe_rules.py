@@ -1,4 +1,4 @@
-"""The rules for recipes of images: which one a data set gets when none is named, and the values of "auto".
+"""The rules for recipes of images: the default recipe of a data set, and the values of "auto".
 
 Each rule is stated in the plan when it is used. Those for batch, penalty weights and half-life use the numbers of published
 recipes and are a starting point: a measured weight is better.
@@ -15,7 +15,7 @@ from zerosum.recipe import Recipe, resolved_number
 FEW_IMAGES = 1_000
 """With fewer images a plain discriminator memorises them before the generator has learned anything."""
 TINY_PIXELS = 32
-"""Up to this side the classic pair shows its best picture within a few minutes of one CPU core."""
+"""Up to this side the classic networks reach their best samples within a few minutes on one CPU core."""
 LONG_MINUTES, LARGE_MINUTES = 20.0, 60.0
 """Minutes on a CPU from which small images, and larger ones, get a larger network."""
 COLOUR_MINUTES = 4.0
@@ -32,29 +32,28 @@ def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: st
     channels, height, width = info.sample.shape
     side = round(math.sqrt(height * width))
     on_gpu = device.startswith("cuda")
-    here = f"{images:,} images of {side} px"
+    budget = f"{images:,} images of {side} px"
     if minutes is not None:
-        here += f", {minutes:g} minutes on a {'GPU' if on_gpu else 'CPU'}"
-    worth = (minutes or 0.0) * (GPU_SPEED if on_gpu else 1.0)
+        budget += f", {minutes:g} minutes on a {'GPU' if on_gpu else 'CPU'}"
+    cpu_minutes = (minutes or 0.0) * (GPU_SPEED if on_gpu else 1.0)
     if images < FEW_IMAGES:
         return "fewshot", (
-            f"{images:,} images are fewer than {FEW_IMAGES:,}, and a discriminator that sees them without augmentation soon "
-            "knows them by heart"
+            f"{images:,} images are fewer than {FEW_IMAGES:,}, and a discriminator without augmentation soon memorises them"
         )
     if on_gpu and (minutes or 0.0) >= GPU_HOURS * 60 and side <= PUBLISHED_PIXELS:
-        return "r3gan", f"{here}: enough for R3GAN as published"
-    if side <= TINY_PIXELS and channels >= 3 and COLOUR_MINUTES <= worth < LARGE_MINUTES:
+        return "r3gan", f"{budget}: enough for R3GAN as published"
+    if side <= TINY_PIXELS and channels >= 3 and COLOUR_MINUTES <= cpu_minutes < LARGE_MINUTES:
         return (
             "rpgan",
-            f"{here}, in colour: relativistic pairing in small batches, the best of the recipes measured on CIFAR-10",
+            f"{budget}, in colour: relativistic pairing in small batches, the best of the recipes measured on CIFAR-10",
         )
-    if side <= TINY_PIXELS and worth < LONG_MINUTES:
+    if side <= TINY_PIXELS and cpu_minutes < LONG_MINUTES:
         if info.condition is not None:
-            return "cgan", f"{here}, with labels: a conditional GAN learns fastest on a small budget"
-        return "dcgan", f"{here}, no labels: convolutions with batch normalisation learn fastest on a small budget"
-    if worth >= LARGE_MINUTES:
-        return "stylegan2-s", f"{here}: time enough for a network of styles"
-    return "r3gan-s", f"{here}: the small R3GAN stays steady and varied without tuning"
+            return "cgan", f"{budget}, with labels: a conditional GAN learns fastest on a small budget"
+        return "dcgan", f"{budget}, no labels: convolutions with batch normalisation learn fastest on a small budget"
+    if cpu_minutes >= LARGE_MINUTES:
+        return "stylegan2-s", f"{budget}: enough time for a style-based network"
+    return "r3gan-s", f"{budget}: the small R3GAN stays steady and varied without tuning"
 
 
 BATCH_PIXELS, BATCH_MOST, BATCH_LEAST = 4_096, 64, 4
@@ -72,24 +71,24 @@ HALF_LIFE_IMAGES, HALF_LIFE_SHARE = 312.5, 0.05
 
 
 def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, ...]]:
-    """A number for each "auto", and a note for each: the rule with the numbers put in."""
+    """The recipe with a number for each "auto", and a note on each that states the rule and its numbers."""
     notes = []
     if recipe.batch == "auto":
-        batch, said = batch_rule(info)
+        batch, rule = batch_rule(info)
         recipe = recipe.changed(batch=batch)
-        notes.append(f"Batch {batch}: {said}.")
+        notes.append(f"Batch {batch}: {rule}.")
     weights: dict[str, list[str]] = {}
     for name, part in recipe.penalties.items():
         if part.weight == "auto":
-            weight, said = weight_rule(name, recipe, info)
+            weight, rule = weight_rule(name, recipe, info)
             changed = part.model_copy(update={"weight": weight})
             recipe = recipe.changed(penalties={**recipe.penalties, name: changed})
-            weights.setdefault(said, []).append(name)
-    notes += [f"Weight of {' and '.join(names)} {said}." for said, names in weights.items()]
+            weights.setdefault(rule, []).append(name)
+    notes += [f"Weight of {' and '.join(names)} {rule}." for rule, names in weights.items()]
     if recipe.ema.half_life_samples == "auto":
-        half_life, said = half_life_rule(recipe)
+        half_life, rule = half_life_rule(recipe)
         recipe = recipe.changed(ema=recipe.ema.model_copy(update={"half_life_samples": half_life}))
-        notes.append(f"Half-life of the average generator {half_life:,.0f} images: {said}.")
+        notes.append(f"Half-life of the average generator {half_life:,.0f} images: {rule}.")
     largest = recipe.limits.get("side", math.inf)
     if _side(info) > largest:
         other = f"; take --recipe {recipe.beyond_limits}" if recipe.beyond_limits else ""
@@ -113,11 +112,11 @@ def weight_rule(name: str, recipe: Recipe, info: DatasetInfo) -> tuple[float | S
 
     A penalty whose weight does not depend on the size has the default of the function that makes it.
     """
-    usual = penalty_maker(name)()
-    if not usual.weight_scales:
-        assert not isinstance(usual.weight, Schedule)
-        source = f" ({usual.source})" if usual.source else ""
-        return usual.weight, f"{usual.weight:g}: the same for every size and batch{source}"
+    default = penalty_maker(name)()
+    if not default.weight_scales:
+        assert not isinstance(default.weight, Schedule)
+        source = f" ({default.source})" if default.source else ""
+        return default.weight, f"{default.weight:g}: the same for every size and batch{source}"
     side = _side(info)
     if pair(recipe).needs_real:
         start = float(f"{PAIRED * (side / 32) ** PAIRED_POWER:.2g}")
@@ -131,10 +130,10 @@ def weight_rule(name: str, recipe: Recipe, info: DatasetInfo) -> tuple[float | S
 
 
 def half_life_rule(recipe: Recipe) -> tuple[float, str]:
-    """Long enough to smooth the samples, short enough to forget the beginning of this run."""
+    """The half-life in images: long enough to smooth the samples, short enough to discard the start of the run."""
     batch = resolved_number(recipe.batch, "batch")
-    usual, most = HALF_LIFE_IMAGES * batch, HALF_LIFE_SHARE * recipe.steps * batch
-    return max(1.0, min(usual, most)), (
+    default, most = HALF_LIFE_IMAGES * batch, HALF_LIFE_SHARE * recipe.steps * batch
+    return max(1.0, min(default, most)), (
         f"the lesser of {HALF_LIFE_IMAGES:g} x batch {batch} and {HALF_LIFE_SHARE:.0%} of the "
         f"{recipe.steps * batch:,} images of this run"
     )

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from zerosum.domains.images.features import some
+from zerosum.domains.images.features import choose_rows
 from zerosum.domains.images.measures import EvalContext
 from zerosum.errors import UserError
 from zerosum.metrics.feature_networks import SmallClassifier, cached_classifier
 from zerosum.metrics.record import Estimate, Record, group_of, spread
-
-if TYPE_CHECKING:
-    pass
-
 
 NUM_SAMPLES = 26_000
 NUM_MODES = 1_000
@@ -38,8 +33,8 @@ def modes_of(digits: Tensor) -> Tensor:
 def modes_and_divergence(digits: Tensor) -> tuple[int, Estimate]:
     """Combinations seen at least once, and KL(share of each || 1/1000) in nats, of digits (N, 3).
 
-    0 when all combinations are alike often; log 1000 when there is but one. Even for perfectly even classes N samples
-    leave about 999 / (2 N): 0.0192 at 26,000.
+    0 if all combinations are equally frequent; log 1000 if there is only one. N samples of perfectly uniform combinations have
+    about 999 / (2 N): 0.0192 at 26,000.
     """
     modes = modes_of(digits)
     counts = torch.bincount(modes, minlength=NUM_MODES).double()
@@ -60,9 +55,9 @@ def _from_uniform(counts: Tensor) -> Tensor:
 
 
 DIGITS = "mnist"
-"""The source whose training images the reader of the channels learns."""
+"""The source on whose training images the classifier of the channels is trained."""
 MODES = "Combinations of three digits, of 1,000, that were seen among the generated images."
-KL = "KL(shares of the combinations || all alike often), in nats; the reference is what as many real stacks score."
+KL = "KL(shares of the combinations || uniform), in nats; the reference is the value of as many real stacks."
 OF_FAKES = "standard error over the generated images, 20 groups left out in turn"
 
 
@@ -78,7 +73,7 @@ def records(at: EvalContext, fakes: Tensor, cache_dir: Path | None) -> list[Reco
     details |= {
         "protocol": "each channel read by itself" + ("" if num == NUM_SAMPLES else f"; {num:,} samples, not 26,000")
     }
-    reals, _ = some(at.source.train, num, at.seed)
+    reals, _ = choose_rows(at.source.train, num, at.seed)
     floor = modes_and_divergence(read_digits(reader, reals))[1].value
     details["perfectly_even"] = round(expected_divergence(num), 4)
     return [

@@ -86,4 +86,4 @@ def add_controls(record: Record, values: Values, num_real: int) -> Record:
     if found:
         rounded = {name: float(f"{value:.4g}") for name, value in found.items()}
         reason = reason or unclear(rounded, record.better, "Halves of the real shapes", part=PART)
-    return record.with_controls(found).doubted(reason)
+    return record.with_controls(found).mark_unreliable(reason)

@@ -107,7 +107,9 @@ def fits(source: TableSource) -> Mapping[str, Callable[[], Baseline]]:
 
 def encoded_rows(source: TableSource, most: int = baselines.MOST_VALUES) -> Tensor:
     """(N, D) float32 encoded training rows as often as they occur; drawn ones where all would be more than `most` numbers."""
-    rows = baselines.chosen(len(source.train), source.rows.blocks[-1].stop, most).to(source.rows.choices.device)
+    rows = baselines.sample_fit_rows(len(source.train), source.rows.blocks[-1].stop, most).to(
+        source.rows.choices.device
+    )
     return source.rows.data(rows, rows).cpu()
 
 

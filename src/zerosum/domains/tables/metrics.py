@@ -14,7 +14,7 @@ from zerosum.domains.tables import conditional_metrics
 from zerosum.domains.tables.scores import MEANINGS, Controls, ReferenceData, scores_of, shapes_by_column, target_of
 from zerosum.domains.tables.table_similarity import NumericMatrix, mean, shapes
 from zerosum.engine.loop import TrainingLoop
-from zerosum.metrics.neighbours import drawn_rows
+from zerosum.metrics.neighbours import sample_rows
 from zerosum.metrics.record import Record
 from zerosum.recipe import Recipe
 
@@ -52,9 +52,9 @@ class TableEvaluator:
     def quick(self, fakes: Tensor) -> QuickMetrics:
         """Health numbers: the diversity of the rows, and the similarity of their columns to the real ones."""
         num, device = len(self.source.train), self.source.rows.choices.device
-        rows = drawn_rows(num, len(fakes), self.seed).to(device)
+        rows = sample_rows(num, len(fakes), self.seed).to(device)
         reals = self.source.rows.data(rows, rows).cpu()
-        known = self._reference_data.train.rows(drawn_rows(num, MOST_QUICK, self.seed).numpy())
+        known = self._reference_data.train.rows(sample_rows(num, MOST_QUICK, self.seed).numpy())
         diversity = float(torch.pdist(fakes.detach().cpu()).mean() / torch.pdist(reals).mean())
         return QuickMetrics(diversity, others={"column_shapes": mean(shapes(known, self._decode(fakes)))})
 

@@ -19,7 +19,7 @@ from zerosum.domain.contract import stage
 from zerosum.domains.tables.table import Floats
 from zerosum.domains.tables.table_similarity import NumericMatrix, mean, shapes, trends
 from zerosum.errors import UserError
-from zerosum.metrics.neighbours import drawn_rows, nearest
+from zerosum.metrics.neighbours import nearest, sample_rows
 from zerosum.metrics.record import MetricInfo
 
 FEWEST, FEWEST_TESTED = 100, 20
@@ -78,7 +78,7 @@ def two_sample(real: NumericMatrix, fake: NumericMatrix, seed: int, folds: int =
     if size < FEWEST_SAMPLES:
         given = f"{len(real)} reals and {len(fake)} fakes"
         raise UserError(f"two-sample test: {given}; give at least {FEWEST_SAMPLES} of each")
-    some = [side.values[drawn_rows(len(side), size, seed).numpy()] for side in (real, fake)]
+    some = [side.values[sample_rows(len(side), size, seed).numpy()] for side in (real, fake)]
     values, is_real = np.concatenate(some), np.repeat([1, 0], size)
     model = _trees(real, values, range(len(real.names)), "classifier", seed)
     order = StratifiedKFold(folds, shuffle=True, random_state=seed)
@@ -292,7 +292,7 @@ def scores_of(made: NumericMatrix, truth: ReferenceData) -> dict[str, float]:
         values[f"learnt_from[{truth.target},n={len(made)}]"] = area
     if tested and stage("closest real rows"):
         some = made.rows(slice(0, MOST_SEARCHED))
-        known = truth.train.rows(drawn_rows(len(truth.train), MOST_REALS, truth.seed).numpy())
+        known = truth.train.rows(sample_rows(len(truth.train), MOST_REALS, truth.seed).numpy())
         values[f"closer_to_training[n={len(some)}]"] = closer_share(some, known, truth.heldout)
     values[f"copied_rows[n={len(made)}]"] = copies(made, truth.train)
     return {name: value for name, value in values.items() if not np.isnan(value)}

@@ -19,7 +19,7 @@ from zerosum.domains.translation.measures.label_accuracy import LabelReader
 from zerosum.domains.translation.measures.structure import edge_ssim
 from zerosum.domains.translation.sides import sides
 from zerosum.engine.seeds import generator
-from zerosum.metrics.neighbours import diversity, drawn_rows
+from zerosum.metrics.neighbours import diversity, sample_rows
 from zerosum.metrics.record import Record
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class TranslationEvaluator:
         order = torch.randperm(source.num_distinct, generator=generator(self.seed, "reals"))
         order = torch.cat([order, torch.arange(source.num_distinct, source.num_rows)])
         measured = (
-            source.heldout_batch(drawn_rows(source.num_heldout, num, self.seed)) if held else source.batch(order[:num])
+            source.heldout_batch(sample_rows(source.num_heldout, num, self.seed)) if held else source.batch(order[:num])
         )
         spare = source.batch(order[(torch.arange(num) + (0 if held else num)) % len(order)])
         assert measured.condition is not None

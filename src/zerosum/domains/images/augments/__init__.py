@@ -1,7 +1,7 @@
-"""Augmentations inside the game: reals and fakes alike, differentiable twice, the same on any number of processes.
+"""Augmentations of reals and fakes in training: twice differentiable, and the same on any number of processes.
 
-Each is a maker: options -> augment(images (N, C, H, W), rng, purpose, strength) -> images of the same shape. Strength 0
-leaves every image as it is.
+Each is a factory: options -> augment(images (N, C, H, W), rng, purpose, strength) -> images of the same shape. With
+strength 0 images are unchanged.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,6 @@
 """The augmentations of adaptive discriminator augmentation: Karras et al. 2020, arXiv:2006.06676, appendix B.
 
-Whether their strength adapts is not decided here: see `rules.augment_strength`.
+The adaptation of their strength: see `rules.augment_strength`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from torch import Tensor
 
 from zerosum.domains.images.augments.parts import (
     MOVED,
+    apply_gate,
     axis,
     colours_only,
-    erased,
-    gated,
+    erase_rectangle,
+    gather_pixels,
     in_float32,
-    picked,
-    reflected,
+    reflect_index,
 )
-from zerosum.domains.images.augments.warp import rotation, warped
+from zerosum.domains.images.augments.warp import rotation, warp_affine
 from zerosum.engine.duel import Augment
 from zerosum.engine.seeds import SeededNoise
 
@@ -43,7 +43,7 @@ def ada(
 
     blit: mirrored (half of the times), turned by 0 to 3 quarters (rectangular images: by 0 or 2), shifted by up to an eighth
     in whole pixels; pixels are copied. geometric: scale, rotation, stretch along another axis, fractional shift, as one warp.
-    color: brightness, contrast, luma flip, hue, saturation, as one matrix; grey images know the first three. cutout: half of
+    color: brightness, contrast, luma flip, hue, saturation, as one matrix; grey images use the first three. cutout: half of
     each side is grey. Always in this order. multipliers: group -> factor of p, 1 by default (R3GAN: color 0.5).
     """
     for group, factor in multipliers.items():
@@ -68,26 +68,26 @@ def blit(images: Tensor, rng: SeededNoise, purpose: str, chance: float) -> Tenso
     """Mirrored, turned by quarters, shifted by whole pixels: one lookup of pixels, exact."""
     height, width = images.shape[2:]
     gates, random = rng.uniform(f"{purpose} gates", 3), rng.uniform(f"{purpose} values", 4)
-    mirror = gated(gates[:, 0], chance, (random[:, 0] * 2).floor()).bool()
+    mirror = apply_gate(gates[:, 0], chance, (random[:, 0] * 2).floor()).bool()
     step = 1 if height == width else 2
-    quarters = gated(gates[:, 1], chance, (random[:, 1] * (4 // step)).floor() * step)
+    quarters = apply_gate(gates[:, 1], chance, (random[:, 1] * (4 // step)).floor() * step)
     sides = torch.tensor([height, width], device=images.device)
     shifts = (gates[:, 2:] < chance) * ((random[:, 2:] * 2 - 1) * MOVED * sides).round()
-    return blitted(images, mirror, quarters.long(), shifts.long())
+    return apply_blit(images, mirror, quarters.long(), shifts.long())
 
 
-def blitted(images: Tensor, mirror: Tensor, quarters: Tensor, shifts: Tensor) -> Tensor:
+def apply_blit(images: Tensor, mirror: Tensor, quarters: Tensor, shifts: Tensor) -> Tensor:
     """(N, C, H, W): first left and right exchanged where `mirror` (N,), then turned against the clock by `quarters` (N,),
     then moved down and right by `shifts` (N, 2), with the border mirrored. Images that are not square: 0 or 2 quarters."""
     height, width = images.shape[2:]
     mirror, quarters = mirror[:, None, None], quarters[:, None, None]
-    rows = reflected(axis(height, images, 1) - shifts[:, 0, None, None], height)
-    columns = reflected(axis(width, images, 2) - shifts[:, 1, None, None], width)
+    rows = reflect_index(axis(height, images, 1) - shifts[:, 0, None, None], height)
+    columns = reflect_index(axis(width, images, 2) - shifts[:, 1, None, None], width)
     odd = quarters % 2 == 1
     up, left = torch.where(odd, columns, rows), torch.where(odd, rows, columns)
     up = torch.where(quarters >= 2, height - 1 - up, up)
     left = torch.where((quarters == 1) | (quarters == 2), width - 1 - left, left)
-    return picked(images, up, torch.where(mirror, width - 1 - left, left))
+    return gather_pixels(images, up, torch.where(mirror, width - 1 - left, left))
 
 
 def geometric(images: Tensor, rng: SeededNoise, purpose: str, chance: float) -> Tensor:
@@ -96,16 +96,16 @@ def geometric(images: Tensor, rng: SeededNoise, purpose: str, chance: float) -> 
     normal = rng.normal(f"{purpose} values", 4)
     # A turn before and one after the stretch make a stretch along any axis; at least one of them happens with the chance.
     turned = 1 - math.sqrt(1 - chance)
-    before, after = (gated(gates[:, 2 + i], turned, (random[:, i] * 2 - 1) * math.pi) for i in (0, 1))
-    scale = gated(gates[:, 0], chance, normal[:, 0] * SCALED).exp()
-    stretch = gated(gates[:, 1], chance, normal[:, 1] * SCALED).exp()
+    before, after = (apply_gate(gates[:, 2 + i], turned, (random[:, i] * 2 - 1) * math.pi) for i in (0, 1))
+    scale = apply_gate(gates[:, 0], chance, normal[:, 0] * SCALED).exp()
+    stretch = apply_gate(gates[:, 1], chance, normal[:, 1] * SCALED).exp()
     sides = torch.tensor([images.shape[3], images.shape[2]], device=images.device)
     shift = (gates[:, 4:] < chance) * normal[:, 2:] * SHIFTED * sides
-    return warped(images, *inverse(scale, before, stretch, after, shift))
+    return warp_affine(images, *inverse(scale, before, stretch, after, shift))
 
 
 def inverse(scale: Tensor, before: Tensor, stretch: Tensor, after: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the pixels of the result come from: (N, 2, 2) and (N, 2), for `warped`.
+    """Where the pixels of the result come from: (N, 2, 2) and (N, 2), for `warp_affine`.
 
     The image is enlarged by `scale`, turned by `before`, made `stretch` times as wide and 1 / stretch as high, turned by
     `after` (all (N,)), moved by `shift` (N, 2). Each is undone, the last one first.
@@ -122,11 +122,11 @@ def color(images: Tensor, rng: SeededNoise, purpose: str, chance: float) -> Tens
     """Brightness, contrast, luma flip, hue, saturation: composed into one matrix and one vector."""
     gates, random = rng.uniform(f"{purpose} gates", 5), rng.uniform(f"{purpose} values", 2)
     normal = rng.normal(f"{purpose} strengths", 3)
-    brightness = gated(gates[:, 0], chance, normal[:, 0] * BRIGHTER)
-    contrast = gated(gates[:, 1], chance, normal[:, 1] * CONTRASTED).exp()
-    flip = gated(gates[:, 2], chance, (random[:, 0] * 2).floor())
-    hue = gated(gates[:, 3], chance, (random[:, 1] * 2 - 1) * math.pi)
-    saturation = gated(gates[:, 4], chance, normal[:, 2] * SATURATED).exp()
+    brightness = apply_gate(gates[:, 0], chance, normal[:, 0] * BRIGHTER)
+    contrast = apply_gate(gates[:, 1], chance, normal[:, 1] * CONTRASTED).exp()
+    flip = apply_gate(gates[:, 2], chance, (random[:, 0] * 2).floor())
+    hue = apply_gate(gates[:, 3], chance, (random[:, 1] * 2 - 1) * math.pi)
+    saturation = apply_gate(gates[:, 4], chance, normal[:, 2] * SATURATED).exp()
     luma = contrast * (1 - 2 * flip)
     if images.shape[1] == 1:
         luma, brightness = (value.to(images.dtype)[:, None, None, None] for value in (luma, luma * brightness))
@@ -151,7 +151,7 @@ def color_matrix(luma: Tensor, chroma: Tensor, hue: Tensor) -> Tensor:
 
 def cutout(images: Tensor, rng: SeededNoise, purpose: str, chance: float) -> Tensor:
     """A rectangle of half of each side is grey."""
-    return erased(images, rng.uniform(f"{purpose} centres", 2), rng.uniform(f"{purpose} gates") < chance)
+    return erase_rectangle(images, rng.uniform(f"{purpose} centres", 2), rng.uniform(f"{purpose} gates") < chance)
 
 
 GROUPS: Mapping[Group, Callable[[Tensor, SeededNoise, str, float], Tensor]] = {

@@ -1,4 +1,4 @@
-"""The discriminator's view of images with transparency: each on a background of its own, with alpha as a fourth channel."""
+"""The discriminator input for images with transparency: each on a random background, with alpha as a fourth channel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zerosum.engine.seeds import SeededNoise
 
 @dataclass(frozen=True)
 class BackgroundAugment:
-    """Composites each image on a colour drawn for its row, uniform in red, green and blue; then `augment`, where there is one.
+    """Composites each image on a colour drawn for its row, uniform in red, green and blue; then applies `augment`, if any.
 
     (N, 4, H, W) in [-1, 1], premultiplied -> (N, 4, H, W): the colours on the background, and alpha as it is. The error of both
     flows to alpha. Alpha stays in view because the colours alone cannot tell transparent images from opaque ones whose background

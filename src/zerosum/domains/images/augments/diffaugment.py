@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from zerosum.domains.images.augments.parts import MOVED, axis, colours_only, erased, in_float32, picked
+from zerosum.domains.images.augments.parts import MOVED, axis, colours_only, erase_rectangle, gather_pixels, in_float32
 from zerosum.engine.duel import Augment
 from zerosum.engine.seeds import SeededNoise
 
@@ -25,15 +25,15 @@ def diffaugment(*, policy: tuple[Policy, ...] = ("color", "translation", "cutout
     def augment(images: Tensor, rng: SeededNoise, purpose: str, strength: float) -> Tensor:
         which = rng.uniform(f"{purpose} which") < strength
         if "color" in policy:
-            images = coloured(images, rng.uniform(f"{purpose} color", 3).to(images.dtype), which)
+            images = change_colours(images, rng.uniform(f"{purpose} color", 3).to(images.dtype), which)
         if "translation" in policy:
             most = [max(1, round(size * MOVED)) for size in images.shape[2:]]
             shifts = [
                 rng.integers(f"{purpose} shift {size}", 2 * m + 1) - m for size, m in zip("hw", most, strict=True)
             ]
-            images = translated(images, torch.stack(shifts, 1) * which[:, None])
+            images = translate_pixels(images, torch.stack(shifts, 1) * which[:, None])
         if "cutout" in policy:
-            images = erased(images, rng.uniform(f"{purpose} cutout", 2), which)
+            images = erase_rectangle(images, rng.uniform(f"{purpose} cutout", 2), which)
         return images
 
     if not policy:
@@ -42,7 +42,7 @@ def diffaugment(*, policy: tuple[Policy, ...] = ("color", "translation", "cutout
 
 
 @colours_only
-def coloured(images: Tensor, random: Tensor, which: Tensor) -> Tensor:
+def change_colours(images: Tensor, random: Tensor, which: Tensor) -> Tensor:
     """(N, C, H, W): with random (N, 3) uniform on [0, 1), brightness, saturation and contrast where `which` (N,) is true.
 
     With luma l (the mean over channels) and mean m of an image, the three in a row are, for brightness b, saturation s and
@@ -60,11 +60,11 @@ def coloured(images: Tensor, random: Tensor, which: Tensor) -> Tensor:
     return torch.addcmul(rest, c, images)
 
 
-def translated(images: Tensor, shifts: Tensor) -> Tensor:
+def translate_pixels(images: Tensor, shifts: Tensor) -> Tensor:
     """(N, C, H, W): the content moved down and right by shifts (N, 2), whole pixels; 0 where nothing came from."""
     height, width = images.shape[2:]
     rows = axis(height, images, 1) - shifts[:, 0, None, None]
     columns = axis(width, images, 2) - shifts[:, 1, None, None]
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    moved = picked(images, rows.clamp(0, height - 1), columns.clamp(0, width - 1))
+    moved = gather_pixels(images, rows.clamp(0, height - 1), columns.clamp(0, width - 1))
     return moved * inside[:, None].to(images.dtype)

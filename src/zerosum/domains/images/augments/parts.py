@@ -1,4 +1,4 @@
-"""What several augmentations share: choosing images, moving pixels exactly, erasing squares.
+"""Functions shared by augmentations: choosing images, moving pixels exactly, erasing rectangles.
 
 Legend: N images, C channels, H height, W width. Every function works on the whole batch at once, is linear in the images
 (so that it has derivatives of any order), and takes its random numbers from `rng` alone.
@@ -49,25 +49,25 @@ def colours_only(transform: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return wrapped
 
 
-def gated(gates: Tensor, chance: float, values: Tensor, neutral: float = 0.0) -> Tensor:
-    """`values` where the gate, uniform on [0, 1), lies below the chance, else the neutral value. All (N,)."""
+def apply_gate(gates: Tensor, chance: float, values: Tensor, neutral: float = 0.0) -> Tensor:
+    """`values` where the gate, uniform on [0, 1), is below the chance, else the neutral value. All (N,)."""
     return torch.where(gates < chance, values, neutral)
 
 
-def reflected(index: Tensor, size: int) -> Tensor:
-    """Any integers as places in 0..size-1, mirrored at the borders as often as needed: 0 1 2 | 2 1 0 | 0 1 2 ..."""
-    place = index.remainder(2 * size)
-    return torch.minimum(place, 2 * size - 1 - place)
+def reflect_index(index: Tensor, size: int) -> Tensor:
+    """Any integers as indices in 0..size-1, mirrored at the borders as often as needed: 0 1 2 | 2 1 0 | 0 1 2 ..."""
+    position = index.remainder(2 * size)
+    return torch.minimum(position, 2 * size - 1 - position)
 
 
-def picked(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def gather_pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """(N, C, H, W): pixel (h, w) of image n is the one at rows[n, h, w], columns[n, h, w] of (N, C, H, W).
 
     rows, columns: int64 in range, broadcastable to (N, H, W). Pixels are copied, so their values stay exact.
     """
     n, channels, height, width = images.shape
-    place = (rows * width + columns).expand(n, height, width).reshape(n, 1, height * width)
-    return images.flatten(2).gather(2, place.expand(n, channels, height * width)).view(images.shape)
+    position = (rows * width + columns).expand(n, height, width).reshape(n, 1, height * width)
+    return images.flatten(2).gather(2, position.expand(n, channels, height * width)).view(images.shape)
 
 
 def axis(size: int, like: Tensor, dim: int) -> Tensor:
@@ -77,12 +77,12 @@ def axis(size: int, like: Tensor, dim: int) -> Tensor:
     return torch.arange(size, device=like.device).view(shape)
 
 
-def erased(images: Tensor, centres: Tensor, which: Tensor) -> Tensor:
+def erase_rectangle(images: Tensor, centres: Tensor, which: Tensor) -> Tensor:
     """Grey (0) in a rectangle of half the height and half the width around `centres` (N, 2), as shares of height and width,
     cut at the borders; in the images where `which` (N,) is true."""
     far = []
     for dim, size in ((0, images.shape[2]), (1, images.shape[3])):
-        place = (axis(size, images, dim + 1) + 0.5) / size
-        far.append((place - centres[:, dim, None, None]).abs() >= ERASED / 2)
+        position = (axis(size, images, dim + 1) + 0.5) / size
+        far.append((position - centres[:, dim, None, None]).abs() >= ERASED / 2)
     kept = far[0] | far[1] | ~which[:, None, None]
     return images * kept[:, None].to(images.dtype)

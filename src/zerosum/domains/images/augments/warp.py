@@ -16,17 +16,17 @@ def rotation(angle: Tensor) -> Tensor:
     return torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
 
 
-def warped(images: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
+def warp_affine(images: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
     """(N, C, H, W): output pixel p shows the source at matrix p + offset; p = (x right, y down) in pixels from the centre.
 
     matrix: (N, 2, 2); offset: (N, 2), pixels. Values between pixels are bilinear; beyond the border the image is mirrored.
-    Anti-aliasing: see `smoothed`; with the identity every pixel keeps its value to rounding.
+    Anti-aliasing: see `smooth`; with the identity every pixel keeps its value to rounding.
     """
     height, width = images.shape[2:]
     matrix, offset = matrix.to(images.dtype), offset.to(images.dtype)
-    images = smoothed(images, taps(matrix))
-    x = _centred(width, images)[None, None, :]
-    y = _centred(height, images)[None, :, None]
+    images = smooth(images, taps(matrix))
+    x = _centred_positions(width, images)[None, None, :]
+    y = _centred_positions(height, images)[None, :, None]
     m, t = matrix[:, :, :, None, None], offset[:, :, None, None]
     # grid_sample counts from -1 to 1 between the outer edges of the first and the last pixel.
     across = (m[:, 0, 0] * x + m[:, 0, 1] * y + t[:, 0]) * (2 / width)
@@ -45,7 +45,7 @@ def taps(matrix: Tensor) -> Tensor:
     return ((matrix.square().sum(2) - 1) / 12).clamp(0, MOST)
 
 
-def smoothed(images: Tensor, outer: Tensor) -> Tensor:
+def smooth(images: Tensor, outer: Tensor) -> Tensor:
     """(N, C, H, W) filtered with the taps a, 1 - 2a, a along x (a = outer[:, 0]) and y (outer[:, 1]); borders are repeated,
     which is what a mirrored image has there."""
     for axis, dim in ((0, 3), (1, 2)):
@@ -57,6 +57,6 @@ def smoothed(images: Tensor, outer: Tensor) -> Tensor:
     return images
 
 
-def _centred(size: int, like: Tensor) -> Tensor:
+def _centred_positions(size: int, like: Tensor) -> Tensor:
     """Places of the pixels from the image's centre."""
     return torch.arange(size, device=like.device, dtype=like.dtype) - (size - 1) / 2

@@ -18,11 +18,11 @@ from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.layers import (
     Head,
     Output,
-    cropped,
+    crop_images,
     grid_of,
     num_halvings,
     output_layer,
-    padded,
+    pad_images,
     short_sides,
 )
 from zerosum.engine.game import DiscriminatorOutput
@@ -99,7 +99,7 @@ class FastGanGenerator(nn.Module):
                 x = x * self.excitations[number - self.reach](seen[number - self.reach])
             seen.append(x)
         images: Tensor = self.output(self.last(x))
-        return cropped(images, self.shape)
+        return crop_images(images, self.shape)
 
 
 class FastGanDiscriminator(nn.Module):
@@ -144,7 +144,7 @@ class FastGanDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """(N, C, H, W) [, (N,) labels or (N, K) attributes] -> logits (N,) and (N, 1, h, w)."""
-        images = channels_last(padded(images, self.shape))
+        images = channels_last(pad_images(images, self.shape))
         seen = [images]
         for level in self.levels:
             seen.append(level(seen[-1]))

@@ -36,14 +36,14 @@ def short_sides(shape: Shape) -> list[int]:
     return [min(grid_of(shape)) << level for level in range(num_halvings(shape) + 1)]
 
 
-def padded(images: Tensor, shape: Shape) -> Tensor:
+def pad_images(images: Tensor, shape: Shape) -> Tensor:
     """Images padded with zeros at the bottom and the right to the grid times a power of 2."""
     scale, (h, w) = 2 ** num_halvings(shape), grid_of(shape)
     missing = (w * scale - shape.width, h * scale - shape.height)
     return nn.functional.pad(images, (0, missing[0], 0, missing[1])) if any(missing) else images
 
 
-def cropped(images: Tensor, shape: Shape) -> Tensor:
+def crop_images(images: Tensor, shape: Shape) -> Tensor:
     """The middle of images (N, C, h, w), of the height and width of the shape."""
     top, left = (images.shape[2] - shape.height) // 2, (images.shape[3] - shape.width) // 2
     return images[:, :, top : top + shape.height, left : left + shape.width]

@@ -14,7 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.domains.images.data import Shape
-from zerosum.domains.images.networks.layers import Head, Output, cropped, grid_of, num_halvings, output_layer, padded
+from zerosum.domains.images.networks.layers import (
+    Head,
+    Output,
+    crop_images,
+    grid_of,
+    num_halvings,
+    output_layer,
+    pad_images,
+)
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.nn.layers import (
     Double,
@@ -139,7 +147,7 @@ class ConvGenerator(nn.Module):
         """(N, L) [, condition] -> (N, C, H, W)."""
         x = from_grid(self.stem(concat_condition(noise, self.embed, condition)), self.grid)
         images: Tensor = self.output(self.last(self.stages(self.stem_norm(x))))
-        return cropped(images, self.shape)
+        return crop_images(images, self.shape)
 
 
 class ConvDiscriminator(nn.Module):
@@ -182,10 +190,10 @@ class ConvDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor | DiscriminatorOutput:
         """(N, C, H, W) [, condition] -> (N,) logits."""
-        images = channels_last(padded(images, self.shape))
+        images = channels_last(pad_images(images, self.shape))
         if self.embed is not None:
             plane = self.embed(require_condition(condition)).view(-1, 1, self.shape.height, self.shape.width)
-            images = torch.cat([images, padded(plane.to(images.dtype), self.shape)], 1)
+            images = torch.cat([images, pad_images(plane.to(images.dtype), self.shape)], 1)
         return self.head(to_vector(self.stages(images)), condition)  # type: ignore[no-any-return]
 
 

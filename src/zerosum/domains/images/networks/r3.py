@@ -16,11 +16,11 @@ from torch.nn.functional import leaky_relu_
 from zerosum.domains.images.data import Shape
 from zerosum.domains.images.networks.layers import (
     Output,
-    cropped,
+    crop_images,
     grid_of,
     num_halvings,
     output_layer,
-    padded,
+    pad_images,
     short_sides,
 )
 from zerosum.nn.layers import (
@@ -80,7 +80,7 @@ class R3Generator(nn.Module):
         """(N, L) [, (N,) labels or (N, K) attributes] -> (N, C, H, W)."""
         x = self.grid(concat_condition(noise, self.embed, condition))
         images: Tensor = self.output(self.unfold(self.to_image(self.stages(x))))
-        return cropped(images, self.shape)
+        return crop_images(images, self.shape)
 
 
 class R3Discriminator(nn.Module):
@@ -119,7 +119,7 @@ class R3Discriminator(nn.Module):
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, C, H, W) [, (N,) labels or (N, K) attributes] -> (N,) logits."""
-        x = channels_last(self.fold(padded(images, self.shape)))
+        x = channels_last(self.fold(pad_images(images, self.shape)))
         features: Tensor = self.linear(self.pool(self.stages(self.from_image(x))).flatten(1))
         if self.embed is None:
             return features.squeeze(1)

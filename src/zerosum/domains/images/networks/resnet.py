@@ -19,11 +19,11 @@ from zerosum.domains.images.networks.layers import (
     Ending,
     Head,
     Output,
-    cropped,
+    crop_images,
     grid_of,
     num_halvings,
     output_layer,
-    padded,
+    pad_images,
     short_sides,
 )
 from zerosum.engine.game import DiscriminatorOutput
@@ -146,7 +146,7 @@ class Body(nn.Module):
         for stage in self.stages:
             x = stage(x, next(remaining)) if isinstance(stage, UpBlock) else stage(x)
         images: Tensor = self.output(self.last(self.norm(x).relu()))
-        return cropped(images, self.shape)
+        return crop_images(images, self.shape)
 
 
 class ResNetGenerator(nn.Module):
@@ -235,7 +235,7 @@ class ResNetDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor | DiscriminatorOutput:
         """(N, C, H, W) [, condition] -> (N,) logits."""
-        x = channels_last(padded(images, self.shape))
+        x = channels_last(pad_images(images, self.shape))
         features = self.stages(x).relu().sum((2, 3))
         return self.head(features, condition)  # type: ignore[no-any-return]
 

@@ -18,11 +18,11 @@ from zerosum.domains.images.networks.layers import (
     Ending,
     Output,
     check_ending,
-    cropped,
+    crop_images,
     grid_of,
     num_halvings,
     output_layer,
-    padded,
+    pad_images,
 )
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.nn.latent import PathLengthGenerator
@@ -134,7 +134,7 @@ class StyleGenerator(PathLengthGenerator):
             x = self.layers[first + 1](x, ws[:, first + 1])
             images = upsample_linear(images) + to_image(x, ws[:, first + 2])
         images = self.output(images)
-        return cropped(images, self.shape)
+        return crop_images(images, self.shape)
 
     def _styles(self, noise: Tensor, condition: Tensor | None) -> Tensor:
         z = unit_rows(noise)
@@ -190,7 +190,7 @@ class StyleDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor | DiscriminatorOutput:
         """(N, C, H, W) [, condition] -> (N,) logits, with the classes under "auxiliary"."""
-        x = self.first(padded(images, self.shape).contiguous(memory_format=self.layout))
+        x = self.first(pad_images(images, self.shape).contiguous(memory_format=self.layout))
         x = self.last(self.deviation(self.blocks(x)))
         result: Tensor | DiscriminatorOutput = self.head(self.features(to_vector(x)), condition)
         return result

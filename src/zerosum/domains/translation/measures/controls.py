@@ -86,7 +86,7 @@ class TranslationControls:
         if (num := len(self.reals.targets)) < MIN_TARGETS and not record.name.startswith(("psnr", "ssim", "label_ag")):
             reason = f"{num} real images are too few; {MIN_TARGETS} are needed."
         protocol = {**record.protocol, **({"controls": rounded} if rounded else {})}
-        return replace(record, protocol=protocol).doubted(reason)
+        return replace(record, protocol=protocol).mark_unreliable(reason)
 
     def _select(self, *names: str) -> dict[str, Tensor]:
         return {name: self.images[name] for name in names if name in self.images}

@@ -18,7 +18,7 @@ from zerosum.domains.translation.measures.context import TranslationEvaluation
 from zerosum.domains.translation.sides import sides
 from zerosum.errors import UserError
 from zerosum.metrics.feature_networks import one_thread, weights_sha256
-from zerosum.metrics.neighbours import drawn_rows
+from zerosum.metrics.neighbours import sample_rows
 from zerosum.metrics.record import Record
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class LabelReader:
     @functools.cached_property
     def model(self) -> PatchClassifier:
         """The classifier."""
-        batch = self.source.batch(drawn_rows(self.source.num_rows, MAX_ROWS))
+        batch = self.source.batch(sample_rows(self.source.num_rows, MAX_ROWS))
         assert batch.condition is not None
         return train_patch_classifier(batch.data.cpu(), batch.condition.argmax(1).cpu(), self.num_classes, steps=STEPS)
 
