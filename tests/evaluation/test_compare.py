@@ -57,7 +57,7 @@ def test_stars_are_given_beyond_the_intervals_only(
     records = [[record("frechet[x,n=9]", *pair)] for pair in zip(values, errors, strict=True)]
     table = side_by_side([str(i) for i in range(len(values))], records)
     assert table.rows[0].best == best
-    assert ("level" in table.sentence) == (len(best) != 1 and None not in errors)
+    assert ("equal" in table.sentence) == (len(best) != 1 and None not in errors)
 
 
 def test_chances_and_what_one_lacks_are_left_out() -> None:

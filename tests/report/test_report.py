@@ -27,7 +27,7 @@ from zerosum.domains.toy import measures as toy_measures
 from zerosum.errors import UserError
 from zerosum.report import read_run, write_report
 from zerosum.report.charts import charts_of, scores_of
-from zerosum.report.previews import gather
+from zerosum.report.previews import collect_pictures
 from zerosum.report.questions import REST, headlines, question_of
 from zerosum.report.verdict import verdict_of
 
@@ -129,10 +129,10 @@ def test_many_or_heavy_previews_are_thinned_and_said(folder: Path) -> None:
     first = folder / "previews" / "step-00000000.png"
     for step in range(1, 101):
         (folder / "previews" / f"step-{step:08d}.png").write_bytes(first.read_bytes())
-    gallery = gather(folder)
+    gallery = collect_pictures(folder)
     assert (len(gallery.fakes), gallery.fakes[0].step, gallery.fakes[-1].step) == (40, 0, 300)
-    assert gallery.notes == ["40 of 102 previews are shown, evenly chosen; all lie in previews/."]
-    light = gather(folder, most_bytes=22 * len(gallery.fakes[0].address))
+    assert gallery.notes == ["40 of 102 previews are shown, evenly selected; all are in previews/."]
+    light = collect_pictures(folder, most_bytes=22 * len(gallery.fakes[0].address))
     assert 12 <= len(light.fakes) <= 20
     assert light.fakes[-1].step == 300
     assert all(picture.address.startswith("data:image/png") for picture in light.fakes)
@@ -168,7 +168,7 @@ def test_a_picture_that_cannot_be_made_smaller_is_left_out(folder: Path) -> None
     whole = folder / "previews" / "step-00000200.png"
     noise(whole, 420, 1)
     whole.write_bytes(whole.read_bytes()[:200_000])
-    gallery = gather(folder, most_bytes=100_000)
+    gallery = collect_pictures(folder, most_bytes=100_000)
     assert [one.step for one in gallery.fakes] == [0, 100, 300]
     assert "step-00000200.png cannot be made smaller" in gallery.notes[-2]
 
@@ -252,7 +252,7 @@ def test_charts_group_terms_and_draw_reference_lines(folder: Path) -> None:
     assert list(charts) == ["loss", "V", "D", "gradient_norm", "r1", "lr", "diversity"]
     assert [curve["label"] for curve in charts["loss"]["curves"]] == ["discriminator", "generator"]
     assert charts["loss"]["curves"][0]["points"][-1] == [300, 301.0, 301.0, 301.0]
-    assert charts["D"]["references"] == [{"value": 0.5, "label": "1/2: D cannot tell"}]
+    assert charts["D"]["references"] == [{"value": 0.5, "label": "1/2: D cannot separate them"}]
     assert charts["gradient_norm"]["log"]
     assert not charts["loss"]["log"]
 
@@ -470,12 +470,12 @@ def test_sounds_are_thinned_where_they_are_too_large_for_the_page(
     for step in (0, 100, 300):
         (folder / "previews" / f"step-{step:08d}.wav").write_bytes(bytes(300))
     (folder / "previews" / "real.wav").write_bytes(bytes(300))
-    assert sorted(gather(folder).sounds) == [0, 100, 300]
+    assert sorted(collect_pictures(folder).sounds) == [0, 100, 300]
     monkeypatch.setattr("zerosum.report.previews.SOUND_BYTES", 1400)
-    gallery = gather(folder)
+    gallery = collect_pictures(folder)
     assert (sorted(gallery.sounds), bool(gallery.real_sound)) == ([0, 300], True)
     assert gallery.notes == ["The sounds of 2 of 3 previews are on the page; all lie in previews/."]
     monkeypatch.setattr("zerosum.report.previews.SOUND_BYTES", 500)
-    gallery = gather(folder)
+    gallery = collect_pictures(folder)
     assert (gallery.sounds, bool(gallery.real_sound)) == ({}, True)
     assert gallery.notes == ["The sounds are too large for the page; they lie in previews/."]

@@ -44,7 +44,7 @@ def test_the_sentence_says_by_how_much() -> None:
         "worse than the fine b by 2."
     )
     level = compare(content(a=[record("frechet[x]", 6.0)]), [record("frechet[x]", 6.0)])
-    assert level.sentence.endswith("it is level with the fine a (6).")
+    assert level.sentence.endswith("it is equal to the fine a (6).")
     assert compare(models).sentence == "The best by Fréchet is the fine b with 4; unseen real data score 3.5."
 
 
@@ -52,7 +52,7 @@ def test_what_both_reach_of_real_data_is_level() -> None:
     """Below the reference, 3.5 here, differences are chance."""
     models = content(a=[record("frechet[x]", 3.4)], b=[record("frechet[x]", 4.0)])
     found = compare(models, [record("frechet[x]", 3.0)])
-    assert found.sentence.endswith("it is better than the fine b by 1; level with the fine a (3.4).")
+    assert found.sentence.endswith("it is better than the fine b by 1; equal to the fine a (3.4).")
 
 
 def test_the_sentence_calls_level_what_shares_the_star() -> None:
@@ -64,15 +64,15 @@ def test_the_sentence_calls_level_what_shares_the_star() -> None:
     found = compare(content(near=[near], far=[far]), [own])
     assert found.rows[0].best == {0, 1}
     assert found.sentence == (
-        "By Fréchet, where the run scores 6, it is better than the fine far by 6; level with the fine near (7.5)."
+        "By Fréchet, where the run scores 6, it is better than the fine far by 6; equal to the fine near (7.5)."
     )
-    assert compare(content(near=[near], far=[own])).sentence == "By Fréchet these models are level."
+    assert compare(content(near=[near], far=[own])).sentence == "By Fréchet these models are equal."
     twice = [own, {**own, "name": "frechet[x,n=90]"}]
     assert compare(content(near=[near, {**near, "name": "frechet[x,n=90]"}]), twice).sentence == (
-        "By Fréchet of 1,000 samples, where the run scores 6, it is level with the fine near (7.5)."
+        "By Fréchet of 1,000 samples, where the run scores 6, it is equal to the fine near (7.5)."
     )
     ranked = compare(content(near=[near], own=[own], far=[far])).sentence
-    assert ranked == "The best by Fréchet are, level with each other, the fine own with 6 and the fine near with 7.5."
+    assert ranked == "The best by Fréchet are, equal to each other, the fine own with 6 and the fine near with 7.5."
 
 
 def test_what_cannot_judge_ranks_nothing() -> None:
@@ -85,9 +85,9 @@ def test_what_cannot_judge_ranks_nothing() -> None:
     assert found.rows[0].better == "cannot judge"
     assert found.sentence.startswith("By KID, where the run scores 5")
     assert "worse than the fine a" in found.sentence
-    assert found.notes == ("Cannot judge, and are not ranked: Fréchet. Their protocols say why.",)
+    assert found.notes == ("Cannot judge, and are not ranked: Fréchet. The reasons are in their protocols.",)
     alone = compare(content(a=[record("frechet[x]", 9.0)]), [record("frechet[x]", 6.0, **unsure)])
-    assert alone.sentence == "No measure that could rank the run and these models can judge."
+    assert alone.sentence == "None of the measures that rank the run and these models can judge."
     assert "None of the measures ranks" in compare(content(a=[record("frechet[x]", 9.0, **unsure)])).sentence
     sure = [[record("frechet[x,n=9]", value, **unsure) | {"error": 0.1}] for value in (6.0, 9.0)]
     table = side_by_side(["a", "b"], sure)
@@ -100,7 +100,7 @@ def test_what_cannot_judge_ranks_nothing() -> None:
 def test_runs_are_not_called_level_where_no_error_is_known() -> None:
     found = side_by_side(["a", "b"], [[record("m[n=9]", 6.0)], [record("m[n=9]", 4.0)]])
     assert found.rows[0].best == set()
-    assert found.sentence == "By M: a 6, b 4. Its error is not known, so none is called better."
+    assert found.sentence == "By M: a 6, b 4. Its error is not known, so they are not ranked."
 
 
 @pytest.mark.parametrize("change", [{"extractor_sha256": "other"}, {"num_fake": 1000}, {"fingerprint": "other"}])

@@ -10,7 +10,7 @@ import pytest
 from small_run import begun, equal, resumed, weights
 from zerosum.errors import UserError
 from zerosum.formatting import NoProgress
-from zerosum.report.previews import gather
+from zerosum.report.previews import collect_pictures
 from zerosum.run_folder import RunFolder
 from zerosum.store import checkpoints, steps_in
 from zerosum.training.async_eval import AsyncEvaluation
@@ -35,7 +35,7 @@ def test_a_copy_of_a_checkpoint_stops_no_resume(tmp_path: Path) -> None:
         shutil.copytree(newest, path)
     (folder.checkpoints / "step-00000098").write_text("a file", encoding="utf-8")
     assert list(checkpoints(folder.checkpoints)) == [2, 4]
-    assert [picture.step for picture in gather(folder.root).fakes] == [0]
+    assert [picture.step for picture in collect_pictures(folder.root).fakes] == [0]
     background = AsyncEvaluation(folder, RunLogger(folder, NoProgress()), lambda text: None)
     assert background.steps == set()
     for path in (tmp_path / "run", tmp_path / "plain"):

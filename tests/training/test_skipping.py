@@ -109,7 +109,7 @@ def test_a_few_updates_left_out_are_told(tmp_path: Path, monkeypatch: pytest.Mon
     found = status(tmp_path / "run")
     assert (found["state"], found["skipped_updates"]) == ("finished", 7)
     assert {record["protocol"]["skipped_updates"] for record in run.metrics} == {7}
-    assert "7 updates left out" in (tmp_path / "run" / "report.html").read_text()
+    assert "7 updates skipped" in (tmp_path / "run" / "report.html").read_text()
     resume(tmp_path / "run", steps=80)
     assert status(tmp_path / "run")["skipped_updates"] == 9
 
@@ -120,7 +120,7 @@ def test_without_any_nothing_is_said(tmp_path: Path) -> None:
     assert not any("left out" in said for said in heard.said)
     assert status(tmp_path / "run")["skipped_updates"] == 0
     assert "skipped_updates" not in run.metrics[0]["protocol"]
-    assert "left out</b>" not in (tmp_path / "run" / "report.html").read_text()
+    assert "skipped</b>" not in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_a_match_counts_for_each_player(monkeypatch: pytest.MonkeyPatch) -> None:

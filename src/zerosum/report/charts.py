@@ -99,7 +99,7 @@ def _references(key: str, group: dict[str, LoggedSeries], references: Json) -> l
         if value is not None and line not in lines:
             lines.append(line)
     if key == "D" and not lines:
-        lines.append({"value": 0.5, "label": "1/2: D cannot tell"})
+        lines.append({"value": 0.5, "label": "1/2: D cannot separate them"})
     if key == "V" and not lines:
         lines.append({"value": -1.386294, "label": "-log 4"})
     return lines
@@ -175,7 +175,7 @@ def _rising(edges: Sequence[object]) -> bool:
     return len(values) > 1 and all(a is not None and b is not None and a < b for a, b in pairs)
 
 
-# --- series: thinned for drawing; each drawn point keeps the mean, lowest and highest value of those it replaces
+# --- series: thinned for drawing; each drawn point has the mean, lowest and highest of the values that it replaces
 
 
 class CurvePoint(NamedTuple):
@@ -231,5 +231,5 @@ def collect(rows: Sequence[Json]) -> dict[str, LoggedSeries]:
 
 
 def rounded(value: float) -> float:
-    """Six significant digits: more than a chart shows, in a third of the bytes."""
+    """Rounds to six significant digits, which is more than a chart shows."""
     return float(f"{value:.6g}")

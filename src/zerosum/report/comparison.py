@@ -31,8 +31,8 @@ SURE = 1.96
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One metric. cells: a value for each column, None where nothing comparable was measured; best: columns of the best and
-    of all that are equal to it, none where the metric cannot judge; floor: the reference as a number; errors: the standard
+    """One metric. cells: a value for each column, None if nothing comparable was measured; best: the columns of the best and
+    of all equal values, empty if the metric cannot judge; floor: the reference as a number; errors: the standard
     error of each cell, if known."""
 
     kind: str
@@ -75,9 +75,9 @@ def compare(content: Json, run: Sequence[Json] | None = None, conditional: bool 
                 "metrics of class shares favour the run. Metrics that need the requested class are not compared."
             )
     rows = tuple(_row(key, columns) for key in keys)
-    notes += _doubted(rows)
+    notes += _note_on_doubts(rows)
     heads = [str(one.get("summary")).partition(":")[0] for one in models]
-    sentence = _against(rows, heads, run) if run is not None else _ranked(rows, heads)
+    sentence = _compare_with_models(rows, heads, run) if run is not None else _rank_models(rows, heads)
     return Comparison(tuple(names), rows, sentence, tuple(notes))
 
 
@@ -90,36 +90,38 @@ def side_by_side(names: Sequence[str], records: Sequence[Sequence[Json]]) -> Com
     rows = tuple(row if None not in row.errors else replace(row, best=frozenset()) for row in rows)
     left = sum(len(column) for column in columns) - len(keys) * len(columns)
     notes = ("Metrics that not all of them have, such as those of requested classes, are left out.",) if left else ()
-    return Comparison(tuple(names), rows, _winner(rows, names), (*notes, *_doubted(rows)))
+    return Comparison(tuple(names), rows, _rank_runs(rows, names), (*notes, *_note_on_doubts(rows)))
 
 
-def _doubted(rows: Sequence[ComparisonRow]) -> list[str]:
+def _note_on_doubts(rows: Sequence[ComparisonRow]) -> list[str]:
     """A note on the metrics that cannot judge."""
     kinds = list(dict.fromkeys(row.kind for row in rows if row.better == CANNOT))
-    return [f"Cannot judge, and are not ranked: {', '.join(kinds)}. Their protocols say why."] if kinds else []
+    return (
+        [f"Cannot judge, and are not ranked: {', '.join(kinds)}. The reasons are in their protocols."] if kinds else []
+    )
 
 
 def _is_chance(record: Json) -> bool:
     return str(record.get("name")).partition("[")[0].endswith("_p")
 
 
-def _winner(rows: Sequence[ComparisonRow], names: Sequence[str]) -> str:
+def _rank_runs(rows: Sequence[ComparisonRow], names: Sequence[str]) -> str:
     row = _headline(rows)
     if row is None:
         return "No measure ranks these runs."
-    measured = f"By {_measured(row, rows)}"
+    measured = f"By {_describe_metric(row, rows)}"
     if None in row.errors:
         values = ", ".join(f"{name} {format_number(row.cells[i] or 0.0)}" for i, name in enumerate(names))
-        return f"{measured}: {values}. Its error is not known, so none is called better."
+        return f"{measured}: {values}. Its error is not known, so they are not ranked."
     if not row.best:
-        return f"{measured} they are level: no difference is larger than its 95 % interval."
-    best = [f"{names[i]} ({_valued(row, i)})" for i in sorted(row.best)]
-    rest = [f"{names[i]} ({_valued(row, i)})" for i in range(len(names)) if i not in row.best]
-    verb = "is better" if len(best) == 1 else "are better, and level with each other,"
+        return f"{measured} they are equal: no difference is larger than its 95 % interval."
+    best = [f"{names[i]} ({_format_value(row, i)})" for i in sorted(row.best)]
+    rest = [f"{names[i]} ({_format_value(row, i)})" for i in range(len(names)) if i not in row.best]
+    verb = "is better" if len(best) == 1 else "are better, and equal to each other,"
     return f"{measured} {join_words(best)} {verb} than {join_words(rest)}: the difference is beyond its 95 % interval."
 
 
-def _valued(row: ComparisonRow, column: int) -> str:
+def _format_value(row: ComparisonRow, column: int) -> str:
     return format_with_error(row.cells[column] or 0.0, row.errors[column])
 
 
@@ -145,34 +147,34 @@ def _row(key: str, columns: Sequence[dict[str, Json]]) -> ComparisonRow:
 
 
 def _best(distances: Sequence[float | None], errors: Sequence[float | None]) -> frozenset[int]:
-    """The columns that are equal to the best; none where all are. Equal are values that are printed alike, and values whose
+    """The columns that are equal to the best; none if all are. Values are equal if they are printed equally, or if their
     difference is within its 95 % interval."""
     shown = {i: distance for i, distance in enumerate(distances) if distance is not None}
     if not shown:
         return frozenset()
     first = min(shown, key=lambda i: float(f"{shown[i]:.4g}"))
-    near = frozenset(i for i in shown if _level(shown[i], shown[first], errors[i], errors[first]))
+    near = frozenset(i for i in shown if _are_equal(shown[i], shown[first], errors[i], errors[first]))
     return near if len(near) < len(shown) else frozenset()
 
 
-def _level(a: float, b: float, error: float | None, other: float | None) -> bool:
-    """Whether two distances are printed alike, or within the 95 % interval of their difference."""
+def _are_equal(a: float, b: float, error: float | None, other: float | None) -> bool:
+    """Whether two distances are printed equally, or within the 95 % interval of their difference."""
     apart = abs(float(f"{a:.4g}") - float(f"{b:.4g}"))
     return apart <= SURE * math.hypot(error or 0.0, other or 0.0)
 
 
 def _distance(value: float, better: str, reference: float | None) -> float | None:
-    """The distance of a value from the wanted one, up to a constant; None when that is not known."""
+    """The distance of a value from the ideal one, up to a constant; None if that is not known."""
     if better in ("lower", "higher"):
         # Values better than those of real data count as equal to them.
         sign = 1 if better == "lower" else -1
         return sign * value if reference is None else max(sign * value, sign * reference)
-    wanted = reference if better == "near reference" else _figure_in(better)
+    wanted = reference if better == "near reference" else _parse_ideal(better)
     return None if wanted is None else abs(value - wanted)
 
 
-def _figure_in(better: str) -> float | None:
-    """0.01 of "near 0.01"."""
+def _parse_ideal(better: str) -> float | None:
+    """The number in a text such as "near 0.01"."""
     try:
         return float(better.removeprefix("near "))
     except ValueError:
@@ -187,7 +189,7 @@ def _headline(rows: Sequence[ComparisonRow]) -> ComparisonRow | None:
     return next((row for row in rows if row.better == "lower" and any(cell is not None for cell in row.cells)), None)
 
 
-def _measured(row: ComparisonRow, rows: Sequence[ComparisonRow]) -> str:
+def _describe_metric(row: ComparisonRow, rows: Sequence[ComparisonRow]) -> str:
     """The metric in words, with its number of samples where it was computed for several."""
     name = row.kind.startswith("Fréchet") or not row.kind[1:2].islower()
     size = re.search(r"[\[,]n=(\d+)[\],]", row.tag) if sum(one.kind == row.kind for one in rows) > 1 else None
@@ -195,44 +197,44 @@ def _measured(row: ComparisonRow, rows: Sequence[ComparisonRow]) -> str:
     return f"{words} of {int(size[1]):,} samples" if size else words
 
 
-def _ranked(rows: Sequence[ComparisonRow], heads: Sequence[str]) -> str:
+def _rank_models(rows: Sequence[ComparisonRow], heads: Sequence[str]) -> str:
     row = _headline(rows)
     if row is None:
         return "None of the measures ranks these models."
     ranked = sorted((cell, i) for i, cell in enumerate(row.cells) if cell is not None)
     known = f"; unseen real data score {row.reference}." if row.reference else "."
     if not row.best and len(ranked) > 1:
-        return f"By {_measured(row, rows)} these models are level{known}"
+        return f"By {_describe_metric(row, rows)} these models are equal{known}"
     best = [f"the {heads[i]} with {format_number(cell, 3)}" for cell, i in ranked if i in row.best or len(ranked) == 1]
-    verb = "is" if len(best) == 1 else "are, level with each other,"
-    return f"The best by {_measured(row, rows)} {verb} {join_words(best)}{known}"
+    verb = "is" if len(best) == 1 else "are, equal to each other,"
+    return f"The best by {_describe_metric(row, rows)} {verb} {join_words(best)}{known}"
 
 
-def _against(rows: Sequence[ComparisonRow], heads: Sequence[str], run: Sequence[Json]) -> str:
+def _compare_with_models(rows: Sequence[ComparisonRow], heads: Sequence[str], run: Sequence[Json]) -> str:
     if not run:
         return "The run has no metrics yet: zerosum evaluate measures it."
     shared = [row for row in rows if row.cells[0] is not None]
     row = _headline(shared)
     if row is None and any(row.better == CANNOT for row in shared):
-        return "No measure that could rank the run and these models can judge."
+        return "None of the measures that rank the run and these models can judge."
     if row is None:
-        return "The run's newest metrics were taken under another protocol: zerosum evaluate measures it anew."
+        return "The run's newest metrics were taken under another protocol: zerosum evaluate measures it again."
     own = row.cells[0] or 0.0
     others = sorted((cell, i) for i, cell in enumerate(row.cells) if i and cell is not None)
     mine = _distance(own, row.better, row.floor) or 0.0
-    gaps: dict[str, list[str]] = {"better than": [], "level with": [], "worse than": []}
+    gaps: dict[str, list[str]] = {"better than": [], "equal to": [], "worse than": []}
     for value, i in others:
         head, its = heads[i - 1], _distance(value, row.better, row.floor) or 0.0
         # As in the table: values better than the reference count as equal, and so do differences within their 95 % interval;
-        # values that share the star are equal.
-        if _level(mine, its, row.errors[0], row.errors[i]) or {0, i} <= row.best:
-            gaps["level with"].append(f"the {head} ({format_number(value, 3)})")
+        # values that are both marked as best are equal.
+        if _are_equal(mine, its, row.errors[0], row.errors[i]) or {0, i} <= row.best:
+            gaps["equal to"].append(f"the {head} ({format_number(value, 3)})")
         else:
             word = "better than" if value > own else "worse than"
             gaps[word].append(f"the {head} by {format_number(abs(value - own), 3)}")
     parts = [f"{word} {join_words(found)}" for word, found in gaps.items() if found]
     known = f" (unseen real data {row.reference})" if row.reference else ""
-    return f"By {_measured(row, rows)}, where the run scores {format_number(own, 3)}{known}, it is {'; '.join(parts)}."
+    return f"By {_describe_metric(row, rows)}, where the run scores {format_number(own, 3)}{known}, it is {'; '.join(parts)}."
 
 
 # --- the table in a terminal
@@ -251,7 +253,7 @@ def comparison_table(found: Comparison) -> str:
     return format_table(rows)
 
 
-# --- where a comparison is written
+# --- output files
 
 
 def is_folder(out: Path) -> bool:

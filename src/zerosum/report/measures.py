@@ -18,9 +18,11 @@ NUM_TILES = 5
 def tiles(folder: RunContents) -> str:
     """Five numbers: one for each question that the run can answer, then facts about the training."""
     measured = {question.key: f"measures-{question.key}" for question, _ in answers(newest(folder))}
-    found = headlines(folder)[:NUM_TILES]
-    asked = [_answer(question, record, measured.get(question.key, "health")) for question, record in found]
-    shown = [*asked, *(_tile(*fact) for fact in _facts(folder))][:NUM_TILES]
+    best_records = headlines(folder)[:NUM_TILES]
+    question_tiles = [
+        _answer(question, record, measured.get(question.key, "health")) for question, record in best_records
+    ]
+    shown = [*question_tiles, *(_tile(*fact) for fact in _facts(folder))][:NUM_TILES]
     return f'<dl class="tiles first">{"".join(shown)}</dl>' if shown else ""
 
 
@@ -42,17 +44,17 @@ def _answer(question: Question, record: Json, place: str) -> str:
     shown = "cannot judge" if _doubt(record) else format_number(value, 3) if value is not None else "not finite"
     floor = reference_of(record.get("reference"))
     kind = str(record.get("label") or IN_WORDS.get(base_of(record)) or name_of(record)[0] + _size(record))
-    wanted = f"reference {floor}" if floor else _better(record)
+    comparison = f"reference {floor}" if floor else _better(record)
     return (
         f'<div class="tile" title="{text(record.get("meaning", ""))}"><dt><a href="#{place}">'
-        f"{text(question.words)}</a></dt><dd>{text(shown)}<small>{text(kind)}</small><small>{text(wanted)}</small></dd></div>"
+        f"{text(question.words)}</a></dt><dd>{text(shown)}<small>{text(kind)}</small><small>{text(comparison)}</small></dd></div>"
     )
 
 
 def _size(record: Json) -> str:
     """ ", n=179" of a name that contains it."""
-    found = re.search(r"[\[,](n=\d+)[\],]", str(record.get("name")))
-    return f", {found[1]}" if found else ""
+    match = re.search(r"[\[,](n=\d+)[\],]", str(record.get("name")))
+    return f", {match[1]}" if match else ""
 
 
 def _facts(folder: RunContents) -> Iterator[tuple[str, str, str]]:
@@ -95,9 +97,9 @@ def reference_of(value: object) -> str:
     return format_number(kept) if kept is not None else str(value or "")
 
 
-def metrics_section(folder: RunContents, drawn: Mapping[str, str]) -> str:
-    """The newest evaluation, grouped by question; each value can be opened to show its protocol. drawn: the charts of the
-    metrics over time, by the key of their question."""
+def metrics_section(folder: RunContents, charts: Mapping[str, str]) -> str:
+    """The newest evaluation, grouped by question; each value can be opened to show its protocol. charts: the charts of
+    the metrics over time, by the key of their question."""
     groups = answers(newest(folder))
     if not groups:
         return '<p class="empty">No metrics were computed yet: <code>zerosum evaluate</code> does it.</p>'
@@ -106,21 +108,21 @@ def metrics_section(folder: RunContents, drawn: Mapping[str, str]) -> str:
         "the protocol says what it covers. The reference is the value of held-out real data "
         "under the same protocol; none: it cannot be computed for real data, or too few are held out. "
         "From few rows it is imprecise, and a metric with a trained model favours its training data, so a good generator can "
-        "be better than the reference. Below it are controls: the same metric of samples that should fail.</p>"
-        + "".join(_group(question, lines, drawn.get(question.key, "")) for question, lines in groups)
+        "be better than the reference. Below it are controls: the same metric of samples that should score badly.</p>"
+        + "".join(_group(question, lines, charts.get(question.key, "")) for question, lines in groups)
     )
 
 
-def _group(question: Question, lines: Sequence[MeasureRow], drawn: str) -> str:
+def _group(question: Question, lines: Sequence[MeasureRow], charts: str) -> str:
     record = lines[0].record
     value, floor = number(record.get("value")), reference_of(record.get("reference"))
-    seen = "cannot judge" if _doubt(record) else format_number(value, 3) if value is not None else "not finite"
-    summary = f"{name_of(record)[0]} {seen}"
+    shown_value = "cannot judge" if _doubt(record) else format_number(value, 3) if value is not None else "not finite"
+    summary = f"{name_of(record)[0]} {shown_value}"
     summary += f", reference {floor}" if floor else ""
     count = format_count(len(lines), "measure")
     return (
         f'<details class="question" id="measures-{question.key}"><summary><h3>{text(question.words)}</h3> '
-        f'<span>{text(summary)} · {count}</span></summary>{drawn}<table class="metrics"><thead><tr><th scope="col">Measure</th>'
+        f'<span>{text(summary)} · {count}</span></summary>{charts}<table class="metrics"><thead><tr><th scope="col">Measure</th>'
         '<th scope="col">Value</th><th scope="col">Reference</th><th scope="col">What it means</th></tr></thead>'
         f"<tbody>{''.join(map(_row, lines))}</tbody></table></details>"
     )
@@ -162,11 +164,11 @@ def _doubt(record: Json) -> str:
 
 
 def _controls(record: Json) -> str:
-    """Values of controls, samples that no generator made, such as noise or copies: they show what the metric detects."""
-    found = as_dict(as_dict(record.get("protocol")).get("controls"))
+    """Values of control samples, such as noise or copies, which show what the metric detects."""
+    controls = as_dict(as_dict(record.get("protocol")).get("controls"))
     return "".join(
         f"<small>{text(name)}: {format_number(value, 3)}</small>"
-        for name, one in found.items()
+        for name, one in controls.items()
         if (value := number(one)) is not None
     )
 

@@ -13,7 +13,7 @@ from zerosum.formatting import format_number
 from zerosum.report.charts import LIMIT, charts_of, scores_of
 from zerosum.report.markup import badge, embedded_json, policy_hash, text
 from zerosum.report.measures import facts, metrics_section, tiles
-from zerosum.report.previews import Gallery, Picture, gather, player, shown
+from zerosum.report.previews import Gallery, Picture, collect_pictures, picture_button, player
 from zerosum.report.read import Json, RunContents, as_dict, number, read_run
 from zerosum.report.sections import baselines_section, data_section, next_section, recipe_section
 from zerosum.report.verdict import health_section, verdict_of
@@ -31,8 +31,8 @@ MOST_BYTES, FOR_NOTES = 3_000_000, 20_000
 def write_report(folder: Path, target: Path | None = None) -> Path:
     """Write the report of a run folder and return its path: `target`, or report.html in the folder.
 
-    A folder given as `target` receives report.html. The file appears whole or not at all. Raises UserError when `folder`
-    is no run folder or the file cannot be written.
+    If `target` is a folder, report.html is written there. The file is written atomically. Raises UserError if `folder` is not
+    a run folder or the file cannot be written.
     """
     page = compose(folder)
     path = folder / "report.html" if target is None else target
@@ -72,7 +72,7 @@ def compose(path: Path, more: str = "", most_bytes: int = MOST_BYTES) -> str:
         bare = len(render_page(folder, Gallery(), more, limit).encode())
         if bare <= most_bytes // 2:
             break
-    gallery = gather(path, most_bytes=most_bytes - bare - FOR_NOTES)
+    gallery = collect_pictures(path, most_bytes=most_bytes - bare - FOR_NOTES)
     return render_page(folder, gallery, more, limit)
 
 
@@ -119,7 +119,7 @@ def _policy(style: str, script: str, served: bool) -> str:
 
 
 def _body(folder: RunContents, gallery: Gallery, charts: list[Json], scores: list[Json], limit: int) -> Iterable[str]:
-    drawn = {place: _drawn(charts, place) for place in {chart["place"] for chart in charts}}
+    figures = {place: _figures(charts, place) for place in {chart["place"] for chart in charts}}
     yield '<a class="skip" href="#top">Skip to the samples</a>'
     yield _header(folder)
     yield '<main id="top" tabindex="-1">'
@@ -131,13 +131,13 @@ def _body(folder: RunContents, gallery: Gallery, charts: list[Json], scores: lis
     yield _section("Health", health_section(folder))
     yield _section("Curves", _charts(charts, limit))
     yield _section("Scores", _heat(scores), "D's scores over time")
-    yield _section("Measures", metrics_section(folder, drawn))
+    yield _section("Measures", metrics_section(folder, figures))
     yield _section("Baselines", baselines_section(folder, gallery)) if folder.baselines else ""
     yield _section("Recipe", recipe_section(folder))
     yield _section("Data", data_section(folder))
     yield _section("Next", next_section(folder), "What to do next")
     yield "</main><footer>Written by zerosum from the files of the run folder. "
-    yield "This page loads nothing from elsewhere.</footer>"
+    yield "This page makes no requests.</footer>"
 
 
 def _header(folder: RunContents) -> str:
@@ -206,7 +206,7 @@ def _picture(label: str, picture: Picture | None, kind: str, element: str = "", 
         f'<p class="small" id="{kind}-heard">The first of these samples, one after another.</p>'
         for sound in sounds
     )
-    return f"<figure><figcaption>{label}</figcaption>{shown(picture, what, kind)}{heard}</figure>"
+    return f"<figure><figcaption>{label}</figcaption>{picture_button(picture, what, kind)}{heard}</figure>"
 
 
 def _section(name: str, body: str, title: str | None = None) -> str:
@@ -214,11 +214,11 @@ def _section(name: str, body: str, title: str | None = None) -> str:
 
 
 def _charts(charts: list[Json], limit: int) -> str:
-    main, more = _drawn(charts, "main"), _drawn(charts, "more")
+    main, more = _figures(charts, "main"), _figures(charts, "more")
     if not main and not more:
         return '<p class="empty">No curves were logged yet.</p>'
     hint = (
-        "Point at a chart, or focus it and use the arrow keys, to read values. "
+        "To read values, point at a chart, or focus it and use the arrow keys. "
         "The grey line marks the step of the samples shown at the top."
     )
     if any(len(curve["points"]) == limit for chart in charts for curve in chart["curves"]):
@@ -232,7 +232,7 @@ def _charts(charts: list[Json], limit: int) -> str:
     return f'<p class="lead">{hint}</p>{main}{more}'
 
 
-def _drawn(charts: list[Json], place: str) -> str:
+def _figures(charts: list[Json], place: str) -> str:
     """The figures of all charts of that place."""
     figures = "".join(
         f'<figure class="chart" data-chart="{index}"><figcaption><b>{text(chart["title"])}</b></figcaption>'
@@ -254,7 +254,7 @@ def _heat(scores: list[Json]) -> str:
         for name in present
     )
     return (
-        '<p class="lead">How surely D calls each group real, from 0 (surely fake, bottom) to 1 (surely real, top); '
+        '<p class="lead">D\'s scores of each group, from 0 (certainly fake, bottom) to 1 (certainly real, top); '
         "stronger colour means more samples. "
         "Fakes that rise to the middle: G improves. Training reals above held-out reals: D memorises.</p>"
         f'<div class="charts thirds">{maps}</div>'

@@ -1,4 +1,5 @@
-"""Sample grids of a run as data: addresses, evenly chosen and where need be made smaller, so that a long run fits one page."""
+"""Sample grids of a run as data: addresses, evenly selected and if necessary as smaller copies, so that a long run fits one
+page."""
 
 from __future__ import annotations
 
@@ -15,9 +16,9 @@ from zerosum.report.markup import text
 
 MOST = 40
 MOST_BYTES = 2_000_000
-"""Pictures, and bytes of them as they stand in the page."""
+"""The greatest number of pictures, and of their bytes in the page."""
 FEWEST, MOST_COPIES = 12, 24
-"""Previews are thinned to this number before all are shown as smaller copies, and so many copies are made."""
+"""The number of previews below which all are shown as smaller copies, and the greatest number of copies."""
 LOSSY = ((82, 1600), (70, 1200), (55, 800), (40, 480), (25, 240))
 """Quality and largest side in pixels of the copies of pictures that would be too heavy for the page."""
 NARROW = 4
@@ -31,7 +32,7 @@ AUDIO = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".flac"
 FILM = {".mp4": "video/mp4", ".webm": "video/webm"}
 TEXT = (".txt", ".csv", ".tsv")
 MOST_LETTERS = 20_000
-"""Of a preview that is text."""
+"""The greatest number of characters of a preview that is text."""
 _NAME = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.png")
 _OTHER = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.(?!png)\w+")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -42,7 +43,7 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Picture:
     """One picture: its step (None for real data), data: address, width and height in pixels. columns, rows: of the samples on
-    it, 0 where the file does not tell."""
+    it, 0 if the file does not contain them."""
 
     step: int | None
     address: str
@@ -58,7 +59,7 @@ class Picture:
 
     @property
     def sheet(self) -> bool:
-        """True when it wants the full width of the page, or half of it where it is a grid of samples."""
+        """True if it needs the full width of the page, or half of it if it is a grid of samples."""
         return self.width >= SHEET_FROM
 
 
@@ -90,10 +91,10 @@ def spread(items: Sequence[T], limit: int) -> list[T]:
     return [items[round(index * (len(items) - 1) / (limit - 1))] for index in range(limit)]
 
 
-def gather(folder: Path, most: int = MOST, most_bytes: int = MOST_BYTES) -> Gallery:
+def collect_pictures(folder: Path, most: int = MOST, most_bytes: int = MOST_BYTES) -> Gallery:
     """The pictures of a run folder: of previews/ at most `most`, evenly chosen, and all of baselines/.
 
-    most_bytes: of all addresses in the page together. Where the files are heavier, fewer are shown; where that is not enough,
+    most_bytes: of all addresses in the page together. If the files are larger, fewer are shown; if that is not enough,
     all are shown as smaller copies in WebP.
     """
     previews, notes = folder / "previews", list[str]()
@@ -107,14 +108,14 @@ def gather(folder: Path, most: int = MOST, most_bytes: int = MOST_BYTES) -> Gall
         notes.append("No samples were drawn yet: previews/ holds no preview of a step.")
     read: dict[Path, Picture] = {}
     for step in spread(sorted(steps), most):
-        _put(read, steps[step], read_picture(steps[step], step, notes))
+        _add_picture(read, steps[step], read_picture(steps[step], step, notes))
     for path in [previews / "real.png", *_files(folder / "baselines")]:
         if path.suffix == ".png" and path.is_file():
-            _put(read, path, read_picture(path, None, notes))
-    kept = _fitted(read, most_bytes, notes)
+            _add_picture(read, path, read_picture(path, None, notes))
+    kept = _fit_size(read, most_bytes, notes)
     fakes = [one for one in kept.values() if one.step is not None]
     if len(fakes) < len(steps):
-        notes.append(f"{len(fakes)} of {len(steps)} previews are shown, evenly chosen; all lie in previews/.")
+        notes.append(f"{len(fakes)} of {len(steps)} previews are shown, evenly selected; all are in previews/.")
     models = {path.name: one for path, one in kept.items() if path.parent != previews}
     heard = {one.step: others[one.step] for one in fakes if one.step in others}
     sounds, real_sound = _sounds(heard, previews, SOUND_BYTES, notes)
@@ -151,13 +152,13 @@ def player(address: str, label: str, name: str) -> str:
 
 
 def _elements(steps: dict[int, Path], real: list[Path], most: int, most_bytes: int) -> Gallery:
-    """The previews of another medium: as many, evenly chosen, as `most` and most_bytes allow; the newest stands twice."""
+    """The previews of another medium: as many, evenly chosen, as `most` and most_bytes allow; the newest is in the page twice."""
     real_element = element(real[0], most_bytes // 4) if real else ""
     chosen = spread(sorted(steps), most)
     found = {step: element(steps[step], most_bytes // 4) for step in chosen}
     while len(chosen) > 1 and sum(len(found[s]) for s in [*chosen, chosen[-1]]) + len(real_element) > most_bytes:
         chosen = spread(chosen, max(1, len(chosen) * 3 // 4))
-    left = f"{len(chosen)} of {len(steps)} previews are shown, evenly chosen; all lie in previews/."
+    left = f"{len(chosen)} of {len(steps)} previews are shown, evenly selected; all are in previews/."
     notes = [left] if len(chosen) < len(steps) else []
     return Gallery(notes=notes, elements=[(step, found[step]) for step in chosen], real_element=real_element)
 
@@ -179,38 +180,40 @@ def _files(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def _put(pictures: dict[Path, Picture], path: Path, picture: Picture | None) -> None:
+def _add_picture(pictures: dict[Path, Picture], path: Path, picture: Picture | None) -> None:
     if picture is not None:
         pictures[path] = picture
 
 
-def _fitted(read: dict[Path, Picture], most_bytes: int, notes: list[str]) -> dict[Path, Picture]:
-    """The pictures, fewer or as smaller copies where they are heavier than most_bytes."""
-    kept, lost = _thinned(read, most_bytes, FEWEST), list[str]()
+def _fit_size(read: dict[Path, Picture], most_bytes: int, notes: list[str]) -> dict[Path, Picture]:
+    """The pictures, fewer of them or as smaller copies if they exceed most_bytes."""
+    kept, lost = _thin_previews(read, most_bytes, FEWEST), list[str]()
     for quality, side in LOSSY:
-        if _weight(kept) <= most_bytes:
+        if _num_bytes(kept) <= most_bytes:
             break
         lost = []
-        some, copies = _thinned(read, 0, MOST_COPIES), dict[Path, Picture]()
+        some, copies = _thin_previews(read, 0, MOST_COPIES), dict[Path, Picture]()
         for path, picture in some.items():
-            _put(copies, path, _copy(path, picture, quality, side, lost))
-        kept = _thinned(copies, most_bytes, FEWEST)
+            _add_picture(copies, path, _copy(path, picture, quality, side, lost))
+        kept = _thin_previews(copies, most_bytes, FEWEST)
     if any(one.address.startswith(WEBP) for one in kept.values()):
-        notes.append("The pictures are smaller copies that keep the page light; the originals lie in the run folder.")
+        notes.append(
+            "The pictures are smaller copies to limit the size of the page; the originals are in the run folder."
+        )
     notes += lost
-    return _thinned(kept, most_bytes, 1)
+    return _thin_previews(kept, most_bytes, 1)
 
 
-def _thinned(pictures: dict[Path, Picture], most_bytes: int, fewest: int) -> dict[Path, Picture]:
-    """As many previews, evenly chosen and not less than `fewest`, as weigh at most most_bytes; all other pictures stay."""
+def _thin_previews(pictures: dict[Path, Picture], most_bytes: int, fewest: int) -> dict[Path, Picture]:
+    """As many previews as fit into most_bytes, evenly selected, at least `fewest`; all other pictures are kept."""
     shown = [path for path, one in pictures.items() if one.step is not None]
-    while len(shown) > fewest and _weight(pictures, shown) > most_bytes:
+    while len(shown) > fewest and _num_bytes(pictures, shown) > most_bytes:
         shown = spread(shown, max(fewest, len(shown) * 3 // 4))
     return {path: one for path, one in pictures.items() if one.step is None or path in shown}
 
 
-def _weight(pictures: dict[Path, Picture], shown: Sequence[Path] | None = None) -> int:
-    """Bytes of the addresses; the newest preview stands twice on a page with classical models."""
+def _num_bytes(pictures: dict[Path, Picture], shown: Sequence[Path] | None = None) -> int:
+    """Bytes of the addresses; the newest preview is twice on a page with classical models."""
     kept = [one for path, one in pictures.items() if one.step is None or shown is None or path in shown]
     newest = [one for one in kept if one.step is not None][-1:]
     return sum(len(one.address) for one in [*kept, *newest])
@@ -234,7 +237,7 @@ def _copy(path: Path, picture: Picture, quality: int, side: int, lost: list[str]
 
 
 def read_picture(path: Path, step: int | None, notes: list[str]) -> Picture | None:
-    """The PNG at `path`; None when it cannot be shown, and `notes` gains a sentence that says why."""
+    """The PNG at `path`; None if it cannot be shown; the reason is added to `notes`."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -249,7 +252,7 @@ def read_picture(path: Path, step: int | None, notes: list[str]) -> Picture | No
     return Picture(step, PNG + base64.b64encode(data).decode("ascii"), width, height, columns, rows)
 
 
-def shown(picture: Picture, what: str, name: str = "") -> str:
+def picture_button(picture: Picture, what: str, name: str = "") -> str:
     """The picture on the page, as a button that enlarges it. what: words that describe it. A narrow screen shows only the first
     few columns and rows of a grid."""
     tiny = ' class="tiny"' if picture.tiny else ""

@@ -1,4 +1,4 @@
-"""The questions that metrics answer: which metrics belong to a question, and which one represents it."""
+"""The questions that metrics answer: the metrics of each question, and the one that represents it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ IN_WORDS = {
     "psnr": "PSNR in decibels",
     "asked_returned": "of the rows have the requested values",
 }
-"""Explanations of representing metrics whose name alone does not say what is counted."""
+"""Explanations of representing metrics whose name does not state what is counted."""
 HEALTH_RECORDS: dict[str, Json] = {
     "diversity": {"label": "times the variety of the reals", "better": "near 1", "meaning": MEANINGS["diversity"]},
     "accuracy/fake": {"label": "of the fakes, D calls fake", "better": "near 0.5", "meaning": MEANINGS["judged"]},
@@ -122,21 +122,21 @@ def answers(records: Sequence[Json]) -> list[tuple[Question, list[MeasureRow]]]:
         if question is not REST:
             own.sort(key=lambda record: question.measures.index(base_of(record)))
         if own:
-            found.append((question, _lines(own)))
+            found.append((question, _make_rows(own)))
     return found
 
 
-def _lines(records: Sequence[Json]) -> list[MeasureRow]:
+def _make_rows(records: Sequence[Json]) -> list[MeasureRow]:
     family = [record for record in records if base_of(record) in FRECHET]
     if not family:
         return [MeasureRow(record) for record in records]
-    # A distance with a reference of unseen real data says more than one without.
-    first = next((one for one in family if _compared(one)), family[0])
+    # A distance with a reference of unseen real data is preferred.
+    first = next((one for one in family if _has_reference(one)), family[0])
     others = tuple(one for one in family if one is not first)
     return [MeasureRow(first, others), *(MeasureRow(record) for record in records if base_of(record) not in FRECHET)]
 
 
-def _compared(record: Json) -> bool:
+def _has_reference(record: Json) -> bool:
     reference = record.get("reference")
     value = reference.get("value") if isinstance(reference, dict) else reference
     return number(value) is not None and not base_of(record).endswith("_infinity")

@@ -1,4 +1,4 @@
-"""The contents of a run folder for its report: a missing or broken file becomes a note, not an error."""
+"""The contents of a run folder for its report: a missing or broken file gives a note, not an error."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def number(value: object) -> float | None:
 
 
 def _optional(path: Path, loss: str, notes: list[str]) -> Json:
-    """One JSON object; when it cannot be read, empty, and `notes` gains a sentence that says what is lost."""
+    """One JSON object; when it cannot be read, empty, with a note on what is missing in the report."""
     try:
         return read_object(path)
     except FileNotFoundError:
@@ -93,6 +93,6 @@ def _read_log(path: Path, notes: list[str]) -> dict[str, list[Json]]:
         few = "line" if len(broken) == 1 else "lines"
         notes.append(
             f"{path.name}: {len(broken)} unreadable {few} left out (line {shown}). "
-            "A last line cut short is what a killed run leaves."
+            "An incomplete last line is normal for a killed run."
         )
     return {kind: [rows[step] for step in sorted(rows)] for kind, rows in found.items()}

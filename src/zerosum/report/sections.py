@@ -11,7 +11,7 @@ from zerosum.formatting import format_duration, format_number
 from zerosum.report.comparison import THIS_RUN, ComparisonRow, compare
 from zerosum.report.markup import pairs, text
 from zerosum.report.measures import BETTER
-from zerosum.report.previews import Gallery, Picture, shown
+from zerosum.report.previews import Gallery, Picture, picture_button
 from zerosum.report.read import Json, RunContents, as_dict, as_list, number
 
 
@@ -19,7 +19,7 @@ def data_section(folder: RunContents) -> str:
     """The source of the real samples."""
     source = as_dict(folder.run.get("source"))
     if not source:
-        return '<p class="empty">The run folder does not say where its data come from.</p>'
+        return '<p class="empty">The source of the data is not recorded in the run folder.</p>'
     condition, payload = as_dict(source.get("condition")), as_dict(source.get("payload"))
     shown = {
         "rows": source.get("num_rows"),
@@ -33,8 +33,8 @@ def data_section(folder: RunContents) -> str:
         "fingerprint": source.get("fingerprint"),
     }
     notes = "".join(f"<li>{text(note)}</li>" for note in as_list(source.get("notes")))
-    said = source.get("summary")
-    summary = f"<b>{text(source.get('name', ''))}</b> {text(said) if isinstance(said, str) else ''}"
+    description = source.get("summary")
+    summary = f"<b>{text(source.get('name', ''))}</b> {text(description) if isinstance(description, str) else ''}"
     kept = {key: value for key, value in shown.items() if value not in (None, [], {})}
     return f'<p class="lead">{summary}</p>{pairs(kept)}' + (f"<ul>{notes}</ul>" if notes else "")
 
@@ -45,7 +45,7 @@ def recipe_section(folder: RunContents) -> str:
     if not recipe:
         return '<p class="empty">The recipe cannot be shown: recipe.json is missing or broken.</p>'
     parts = [f'<p class="lead"><b>{text(recipe.get("name", "unnamed"))}</b> {text(recipe.get("why", ""))}</p>']
-    sources = "".join(f"<li>{_linked(str(source))}</li>" for source in as_list(recipe.get("sources")))
+    sources = "".join(f"<li>{_link_addresses(str(source))}</li>" for source in as_list(recipe.get("sources")))
     if sources:
         parts.append(f'<h3>Sources to cite</h3><ul id="sources">{sources}</ul>')
     rest = {key: value for key, value in recipe.items() if key not in ("name", "why", "sources")}
@@ -64,7 +64,7 @@ def _flat(value: Json, prefix: str) -> Iterator[tuple[str, object]]:
             yield f"{prefix}{key}", one
 
 
-def _linked(source: str) -> str:
+def _link_addresses(source: str) -> str:
     """A source as text, its web addresses as links (followed only when clicked)."""
     parts = re.split(r"(https?://[^\s<>\"']*[^\s<>\"'.,;)])", source)
     links = (f'<a href="{text(part)}" rel="noopener noreferrer">{text(part)}</a>' for part in parts[1::2])
@@ -84,7 +84,7 @@ def next_section(folder: RunContents) -> str:
         "Compare with classical models": f"zerosum baseline {place}",
         "Write this page again": f"zerosum report {place}",
     }
-    if folder.run.get("has_baselines") is False:  # an older run.json does not say
+    if folder.run.get("has_baselines") is False:  # missing in older files run.json
         del commands["Compare with classical models"]
     rows = "".join(
         f"<div><dt>{label}</dt><dd><code>{text(command)}</code></dd></div>" for label, command in commands.items()
@@ -106,9 +106,9 @@ def baselines_section(folder: RunContents, gallery: Gallery) -> str:
     pictures = [_figure(THIS_RUN, "Its newest samples.", gallery.fakes[-1] if gallery.fakes else None)]
     for model in map(as_dict, as_list(folder.baselines.get("baselines"))):
         picture = gallery.models.get(PurePath(str(model.get("picture", "none"))).name)
-        pictures.append(_figure(str(model.get("name")), _fitted(model), picture))
-    heads = "".join(f'<th scope="col">{text(_titled(name))}</th>' for name in found.columns)
-    body = "".join(_baseline_row(row, found.columns) for row in _once(found.rows))
+        pictures.append(_figure(str(model.get("name")), _describe_fit(model), picture))
+    heads = "".join(f'<th scope="col">{text(_capitalise(name))}</th>' for name in found.columns)
+    body = "".join(_baseline_row(row, found.columns) for row in _with_one_frechet(found.rows))
     items = "".join(f"<li>{text(note)}</li>" for note in notes)
     return (
         '<p class="lead">Classical models fitted to the same training data and measured with the same protocol: '
@@ -121,18 +121,20 @@ def baselines_section(folder: RunContents, gallery: Gallery) -> str:
     )
 
 
-def _once(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
-    """The rows, with only the first Fréchet distance, which the sentence is about."""
+def _with_one_frechet(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
+    """The rows with only the first Fréchet distance, which the sentence compares."""
     distances = [row for row in rows if row.kind.startswith(("Fréchet", "FID"))]
     return [row for row in rows if row not in distances[1:]]
 
 
 def _figure(name: str, words: str, picture: Picture | None) -> str:
-    drawn = "" if picture is None else shown(picture, f"Samples: {name}")
-    return f'<figure><figcaption>{text(_titled(name))}</figcaption>{drawn}<p class="small">{text(words)}</p></figure>'
+    drawn = "" if picture is None else picture_button(picture, f"Samples: {name}")
+    return (
+        f'<figure><figcaption>{text(_capitalise(name))}</figcaption>{drawn}<p class="small">{text(words)}</p></figure>'
+    )
 
 
-def _fitted(model: Json) -> str:
+def _describe_fit(model: Json) -> str:
     """A sentence on what was fitted, and the time it took."""
     summary, seconds = str(model.get("summary", "")), number(model.get("fit_s"))
     took = (
@@ -143,13 +145,13 @@ def _fitted(model: Json) -> str:
     return f"{summary[:1].upper()}{summary[1:]}.{took}"
 
 
-def _titled(name: str) -> str:
+def _capitalise(name: str) -> str:
     return "PCA" if name == "pca" else name[:1].upper() + name[1:]
 
 
 def _baseline_row(row: ComparisonRow, columns: tuple[str, ...]) -> str:
     cells = "".join(
-        f'<td data-label="{text(_titled(name))}">{_cell(cell, index in row.best)}</td>'
+        f'<td data-label="{text(_capitalise(name))}">{_cell(cell, index in row.best)}</td>'
         for index, (name, cell) in enumerate(zip(columns, row.cells, strict=True))
     )
     better = BETTER.get(row.better, row.better)

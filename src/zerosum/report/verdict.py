@@ -57,7 +57,7 @@ def health_section(folder: RunContents) -> str:
         return '<p class="empty">No health checks were recorded.</p>' + _not_finite(folder)
     step = format_number(number(folder.last("health").get("step")) or 0)
     cards = "".join(map(_card, findings))
-    return f'<p class="lead">As found at step {step}.</p><ul class="cards">{cards}</ul>{_not_finite(folder)}{_earlier(folder)}'
+    return f'<p class="lead">Findings at step {step}.</p><ul class="cards">{cards}</ul>{_not_finite(folder)}{_earlier(folder)}'
 
 
 def _not_finite(folder: RunContents) -> str:
@@ -66,7 +66,7 @@ def _not_finite(folder: RunContents) -> str:
     if not left_out:
         return _rollbacks(folder)
     updates = format_count(int(left_out), "update")
-    return f"<p><b>{updates} left out</b>, because a loss or gradient was not finite.</p>{_rollbacks(folder)}"
+    return f"<p><b>{updates} skipped</b>, because a loss or gradient was not finite.</p>{_rollbacks(folder)}"
 
 
 def _rollbacks(folder: RunContents) -> str:
