@@ -124,7 +124,7 @@ def session(folder: Path) -> None:
     opened = RunFolder.open(folder)
     found = Trainer(plan_of(opened, False), opened, formatting.NoProgress(), DistributedContext(), StopRequest())
     found.restore()
-    found.extend()
+    found.record_resumption()
 
 
 def aside(folder: Path) -> None:
@@ -133,7 +133,7 @@ def aside(folder: Path) -> None:
         RunFolder(folder), callbacks.RunLogger(RunFolder(folder), formatting.NoProgress()), lambda text: None
     )
     assert found.steps <= {4}
-    found.fetch()
+    found.log_results()
 
 
 def ranked(folder: Path) -> None:
@@ -141,8 +141,8 @@ def ranked(folder: Path) -> None:
     found = checkpointing.BestCheckpoint(
         RunFolder(folder), callbacks.RunLogger(RunFolder(folder), formatting.NoProgress()), "diversity"
     )
-    found.recall(RunFolder(folder).lines())
-    found.tell()
+    found.restore(RunFolder(folder).lines())
+    found.log_best()
 
 
 def verdicts(folder: Path) -> None:

@@ -162,7 +162,7 @@ class Run(TrainedGenerator):
         with contextlib.nullcontext() if busy else folder.locked():
             records = trainer.evaluate(write=not busy, historic=historic, options=options)
             if not busy:
-                trainer.report()
+                trainer.write_report_page()
         return records
 
     def report(self) -> Path:
@@ -323,7 +323,7 @@ def train(
                 called = [*loggers(names, progress.log), *callbacks] if chief else []
                 trainer = Trainer(plan, folder, progress if chief else NoProgress(), world, stop, called)
                 trainer.prepare()
-                trainer.begin()
+                trainer.write_run_files()
             except BaseException:
                 if world.rank == 0:
                     folder.remove_incomplete()
@@ -364,7 +364,7 @@ def resume(
         trainer = Trainer(plan, folder, progress, world, stop, called)
         trainer.restore()
         world.barrier()
-        trainer.extend()
+        trainer.record_resumption()
         if world.any(trainer.complete):
             return Run(folder)
         trainer.prepare()
@@ -579,9 +579,9 @@ def _in_processes(
 
 def _run_to_end(trainer: Trainer) -> Run:
     """Trains, with the folder's lock held, then evaluates and reports."""
-    state = trainer.play()
+    state = trainer.train()
     if trainer.chief:
-        trainer.conclude(state)
+        trainer.finish(state)
     trainer.world.barrier()
     run = Run(trainer.folder)
     if state == "stopped" and not trainer.callbacks.stopping:

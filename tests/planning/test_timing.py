@@ -85,7 +85,7 @@ class OwnTime:
 def test_a_run_of_given_minutes_takes_about_that_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its steps, without pictures and files, by the clock of this process alone; the best of three."""
     spent: list[float] = []
-    play = Trainer.play
+    play = Trainer.train
 
     def timed(session: Trainer) -> str:
         begun = time.process_time()
@@ -94,10 +94,10 @@ def test_a_run_of_given_minutes_takes_about_that_long(tmp_path: Path, monkeypatc
         return state
 
     monkeypatch.setattr(trial_step, "time", OwnTime)
-    monkeypatch.setattr(Trainer, "play", timed)
+    monkeypatch.setattr(Trainer, "train", timed)
     monkeypatch.setattr("zerosum.api.preview_seconds", lambda *given: 0.0)
-    monkeypatch.setattr(Trainer, "_preview", lambda *given: None)
-    monkeypatch.setattr(Trainer, "conclude", lambda *given: None)
+    monkeypatch.setattr(Trainer, "_write_preview", lambda *given: None)
+    monkeypatch.setattr(Trainer, "finish", lambda *given: None)
     small = ["threads=1", "data.num=2000", "batch=64", "cadence.log=10000", "cadence.checkpoint=10000"]
     wanted_s = 1.0
     for attempt in range(8):  # something else at work on the machine may disturb most of them

@@ -116,9 +116,9 @@ def test_waiting_ones_give_way_to_newer_ones(tmp_path: Path, monkeypatch: pytest
     assert found.steps == {3, 4}
     assert said == [f"The evaluation of step {step} is left out: those before it take too long." for step in (1, 2)]
     write_result(result_of(tmp_path / FOLDER / "step-00000003"), [], 1.0)
-    found.forget(3)
+    found.discard_after(3)
     assert found.steps == {3}
-    found.look()
+    found.poll()
     assert [line["step"] for line in evaluations(folder)] == [3]
 
 

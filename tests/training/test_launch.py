@@ -124,10 +124,10 @@ def test_an_error_of_all_processes_is_told_once(tmp_path: Path) -> None:
 
 def test_only_a_process_that_nobody_launched_launches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert [launch.needed(devices) for devices in (1, 2, 8)] == [False, True, True]
+    assert [launch.should_launch(devices) for devices in (1, 2, 8)] == [False, True, True]
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
-    assert not launch.needed(2)
+    assert not launch.should_launch(2)
 
 
 def processes(*programs: str) -> list[subprocess.Popen[bytes]]:
@@ -142,14 +142,14 @@ DIE = "import os; os.kill(os.getpid(), 9)"
 @pytest.mark.parametrize("other", [SLEEP, DEAF], ids=["it hears a polite signal", "it is deaf"])
 def test_one_that_fails_ends_the_others(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "GRACE_S", 0.3)
-    codes, first = launch._wait(processes(other, "raise SystemExit(3)"))
+    codes, first = launch._wait_for_all(processes(other, "raise SystemExit(3)"))
     assert codes[0] in (-signal.SIGTERM, -signal.SIGKILL)
     assert (codes[1], first) == (3, 1)
 
 
 @pytest.mark.parametrize(("program", "code"), [("", 0), ("raise SystemExit(3)", 3), (DIE, -signal.SIGKILL)])
 def test_what_the_processes_end_with(program: str, code: int) -> None:
-    assert launch._wait(processes("", program)) == ([0, code], 1 if code else None)
+    assert launch._wait_for_all(processes("", program)) == ([0, code], 1 if code else None)
 
 
 def test_a_signal_is_the_reason_before_the_failures_that_it_causes() -> None:

@@ -14,25 +14,25 @@ def test_nothing_is_judged_in_the_first_steps_of_a_short_run() -> None:
     """Untrained samples are flat and alike: that is no collapse."""
     short = RunMonitor(EARLIEST - 1)
     for step in (0, 1, 20, EARLIEST - 1):
-        found = short.look(step, dict(FLAT))
+        found = short.check(step, dict(FLAT))
         assert [one.level for one in found] == ["none"]
         assert "from step 200 on" in found[0].sentence
-        assert short.news(step, found) == []
+        assert short.new_messages(step, found) == []
     long = RunMonitor(4 * EARLIEST)
-    looks = [long.look(step, dict(FLAT)) for step in (0, EARLIEST - 1, EARLIEST)]
+    looks = [long.check(step, dict(FLAT)) for step in (0, EARLIEST - 1, EARLIEST)]
     assert [[one.level for one in found] for found in looks] == [["none"], ["none"], ["alarm", "alarm"]]
     assert {found.level for found in looks[-1]} == {"alarm"}
-    assert len(long.news(EARLIEST, looks[-1])) == 2
+    assert len(long.new_messages(EARLIEST, looks[-1])) == 2
 
 
 def test_nothing_is_judged_before_the_last_phase_of_a_game_has_begun() -> None:
     begins, steps = 600, 2_200
     whole, resumed = RunMonitor(steps, begins=begins), RunMonitor(steps, begins=begins)
-    found = {step: whole.look(step, dict(FLAT)) for step in (500, begins, begins + EARLIEST - 1, begins + EARLIEST)}
+    found = {step: whole.check(step, dict(FLAT)) for step in (500, begins, begins + EARLIEST - 1, begins + EARLIEST)}
     assert [[one.level for one in looked] for looked in found.values()] == [["none"]] * 3 + [["alarm", "alarm"]]
-    assert whole.news(begins + 399, found[begins + EARLIEST]) == []  # a quarter of what is left
-    assert len(whole.news(begins + 400, found[begins + EARLIEST])) == 2
-    resumed.recall([{"kind": "health", "step": step, "values": FLAT} for step in found])
+    assert whole.new_messages(begins + 399, found[begins + EARLIEST]) == []  # a quarter of what is left
+    assert len(whole.new_messages(begins + 400, found[begins + EARLIEST])) == 2
+    resumed.restore([{"kind": "health", "step": step, "values": FLAT} for step in found])
     assert len(resumed._looks) == len(whole._looks) == 3
 
 
@@ -54,5 +54,5 @@ def test_the_advice_against_overfitting_knows_the_augmentation_at_work(
     assert unnamed not in finding.advice
     monitor = RunMonitor(4 * EARLIEST, augment)
     for step in range(EARLIEST, EARLIEST + 3):
-        found = monitor.look(step, dict(REMEMBERED))
+        found = monitor.check(step, dict(REMEMBERED))
     assert found[0].advice == finding.advice

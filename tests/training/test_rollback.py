@@ -216,7 +216,7 @@ def test_the_checkpoints_of_the_cadence_are_spared(tmp_path: Path) -> None:
         saver.save(step, {"match": {"step": step}}, lambda: None)
     kept = sorted(int(path.name[5:]) for path in folder.checkpoints.iterdir())
     assert kept == [10, 20, 24, 27]
-    found = [saver.newest(), saver.good(None), saver.good(10), saver.good(20)]
+    found = [saver.newest_state(), saver.rollback_state(None), saver.rollback_state(10), saver.rollback_state(20)]
     assert [state["match"]["step"] for state in found if state] == [27, 20, 20, 10]
 
 
@@ -226,12 +226,12 @@ def test_the_checkpoints_of_the_cadence_are_spared(tmp_path: Path) -> None:
 def test_a_gradient_that_stays_far_above_its_median_is_warned_of() -> None:
     watch = GradientWatch()
     for number in range(GRADIENT_LEAST + GRADIENT_PATIENCE):
-        watch.see({"generator/gradient_norm": 1.0 + 0.1 * (number % 3), "discriminator/gradient_norm": 2.0})
+        watch.update({"generator/gradient_norm": 1.0 + 0.1 * (number % 3), "discriminator/gradient_norm": 2.0})
     assert watch.values()["gradient_excess/discriminator"] == pytest.approx(1.0)
     for _ in range(GRADIENT_PATIENCE - 1):
-        watch.see({"generator/gradient_norm": 400.0, "discriminator/gradient_norm": 2.0})
+        watch.update({"generator/gradient_norm": 400.0, "discriminator/gradient_norm": 2.0})
     assert watch.values()["gradient_excess/generator"] < 2  # one calm line among the newest is enough
-    watch.see({"generator/gradient_norm": 400.0, "discriminator/gradient_norm": None})
+    watch.update({"generator/gradient_norm": 400.0, "discriminator/gradient_norm": None})
     excess = watch.values()["gradient_excess/generator"]
     assert excess == pytest.approx(400 / 1.1, rel=0.01)
     (finding,) = diagnostics.examine(watch.values())
@@ -245,7 +245,7 @@ def test_a_gradient_that_grows_slowly_is_warned_of() -> None:
     """By a twelfth from one line to the next: its running median follows, its beginning does not."""
     watch = GradientWatch()
     for number in range(80):
-        watch.see({"discriminator/gradient_norm": 2 * 1.08**number, "generator/gradient_norm": 3.0})
+        watch.update({"discriminator/gradient_norm": 2 * 1.08**number, "generator/gradient_norm": 3.0})
     values = watch.values()
     assert values["gradient_excess/discriminator"] < 20
     assert values["gradient_growth/discriminator"] == pytest.approx(1.08**70, rel=0.01)
@@ -261,9 +261,9 @@ def test_a_resumed_run_remembers_its_gradients() -> None:
     ]
     straight, resumed = RunMonitor(100), RunMonitor(100)
     for line in lines:
-        straight.see(line["values"])  # type: ignore[arg-type]
-    resumed.recall(lines)
-    titles = [[one.title for one in checkup.look(50, {})] for checkup in (straight, resumed)]
+        straight.update(line["values"])  # type: ignore[arg-type]
+    resumed.restore(lines)
+    titles = [[one.title for one in checkup.check(50, {})] for checkup in (straight, resumed)]
     assert titles == [["Growing gradients"], ["Growing gradients"]]
-    assert len(resumed.news(50, resumed.look(51, {}))) == 1
-    assert resumed.news(52, resumed.look(52, {})) == []
+    assert len(resumed.new_messages(50, resumed.check(51, {}))) == 1
+    assert resumed.new_messages(52, resumed.check(52, {})) == []

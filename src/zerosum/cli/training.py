@@ -125,8 +125,8 @@ def train(
     changes = [f"{name}={value}" for name, value in named.items() if value is not None] + list(settings or [])
     if dry_run:
         return _dry(plan.TrainRequest(where, recipe, minutes, tuple(changes), download, fit, domain, epochs), json)
-    if devices > 1 and launch.needed(devices):
-        raise typer.Exit(launch.processes(devices, sys.argv[1:]))
+    if devices > 1 and launch.should_launch(devices):
+        raise typer.Exit(launch.run_processes(devices, sys.argv[1:]))
     bar = progress_for_terminal()
     options: dict[str, Any] = {"minutes": minutes, "epochs": epochs, "domain": domain, "log": log or ()}
     options |= {"out": out, "overrides": changes, "allow_download": download, "fit": fit}
@@ -184,8 +184,8 @@ def resume(
     from zerosum.formatting import progress_for_terminal
     from zerosum.training import launch
 
-    if devices > 1 and launch.needed(devices):
-        raise typer.Exit(launch.processes(devices, sys.argv[1:]))
+    if devices > 1 and launch.should_launch(devices):
+        raise typer.Exit(launch.run_processes(devices, sys.argv[1:]))
     options: dict[str, Any] = {"steps": steps, "minutes": minutes, "overrides": settings or [], "log": log or ()}
     options |= {"allow_download": download, "data": data}
     _finish(resume_run(folder, **options, progress=progress_for_terminal()), json)

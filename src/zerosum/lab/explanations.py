@@ -25,7 +25,7 @@ from zerosum.training.diagnostics import (
 )
 
 LOG_4 = math.log(4)
-LOOKS = 8
+CHECKS_IN_A_ROW = 8
 """Frames over which the median of a number is taken, so that one noisy frame triggers no rule."""
 EVEN = 0.1
 """Difference of D's mean outputs on reals and fakes below which D does not separate them."""
@@ -59,7 +59,7 @@ def examine(points: Points, facts: GameFacts) -> list[Finding]:
     return sorted(found, key=lambda finding: LEVELS.index(finding.level))[:MOST]
 
 
-def _median(points: Points, key: str, looks: int = LOOKS) -> float | None:
+def _median(points: Points, key: str, looks: int = CHECKS_IN_A_ROW) -> float | None:
     """The median of a number over the last points; None when it was not measured."""
     values = [point[key] for point in points[-looks:] if point.get(key) is not None]
     return statistics.median(values) if values else None

@@ -1,7 +1,7 @@
-"""Evaluation beside the training: snapshots of the generator that another process measures, one at a time.
+"""Evaluation during training: another process evaluates snapshots of the generator, one at a time.
 
 A snapshot is a folder of `evaluations/` in the run folder, named by its step; its result is a JSON file of the same name.
-So nothing is lost by a kill: what was not measured then is measured when the run goes on.
+Therefore a killed run loses nothing: snapshots that wait are evaluated when the run is resumed.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from zerosum.training.signals import NICE
 
 FOLDER = "evaluations"
 MOST_WAITING = 2
-"""Snapshots that wait beside the one being measured; when there are more, the oldest of them is left out and told."""
+"""Snapshots that may wait while another is evaluated; when there are more, the oldest is dropped with a message."""
 GRACE_S = 5.0
 PATIENCE_S = 10.0
-"""So long the end of a training waits for a process at lowest priority, before it starts one at its own."""
+"""How long the end of a training waits for a process at lowest priority before it restarts it at normal priority."""
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """A result: records of a step, and samples and seconds of the training when the snapshot was taken."""
+    """The records of a step, with the samples and seconds of the training when the snapshot was taken."""
 
     step: int
     samples: int
@@ -50,54 +50,56 @@ class EvaluationResult:
 
 
 class AsyncEvaluation:
-    """The evaluations of one run that are made aside and logged when they arrive. `look` is to be called now and then."""
+    """Evaluates snapshots of one run in another process and logs the results. Call `poll` regularly."""
 
     def __init__(self, folder: RunFolder, logger: RunLogger, log: Callable[[str], None]) -> None:
         self.root, self.folder, self.logger, self.log = folder.root / FOLDER, folder, logger, log
         self._child: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
-        self._at, self._hurried = Path(), False
+        self._snapshot, self._at_own_priority = Path(), False
 
     @property
     def steps(self) -> set[int]:
-        """Steps that wait, are being measured, or are measured and not yet fetched."""
+        """Steps whose evaluation waits, runs, or has a result that is not logged yet."""
         return {*self._snapshots(), *steps_in(self.root, ".json")}
 
     def submit(self, step: int, samples: int, seconds: float, publish: Callable[[Path], None]) -> None:
-        """Takes a snapshot: `publish` writes the generator into the folder that it is given. A full disk is told."""
+        """Takes a snapshot: `publish` writes the generator into the folder that it receives. A full disk causes a warning."""
         place = self.root / step_name(step)
-        aside = place.with_name(f".{place.name}.part")
+        temporary = place.with_name(f".{place.name}.part")
         try:
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.mkdir(parents=True)
-            publish(aside)
-            (aside / "when.json").write_text(json.dumps({"step": step, "samples": samples, "seconds": seconds}))
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            publish(temporary)
+            (temporary / "when.json").write_text(json.dumps({"step": step, "samples": samples, "seconds": seconds}))
             shutil.rmtree(place, ignore_errors=True)
-            os.replace(aside, place)
+            os.replace(temporary, place)
         except OSError as error:
             self.log(f"Warning: the generator of step {step:,} is not evaluated ({error.strerror or error}).")
-        waiting = {at: path for at, path in self._snapshots().items() if path != self._at}
+        waiting = {at: path for at, path in self._snapshots().items() if path != self._snapshot}
         for at in list(waiting)[:-MOST_WAITING]:
             self.log(f"The evaluation of step {at:,} is left out: those before it take too long.")
             shutil.rmtree(waiting[at], ignore_errors=True)
         self._start()
 
-    def look(self) -> None:
-        """Logs what has arrived and starts the next evaluation. Costs some microseconds when there is nothing to do."""
+    def poll(self) -> None:
+        """Logs new results and starts the next evaluation. Takes some microseconds when there is nothing to do."""
         if self._child is not None and self._child.poll() is not None:
-            self._ended(self._child.returncode)
+            self._handle_exit(self._child.returncode)
         self._start()
-        self.fetch()
+        self.log_results()
 
-    def fetch(self) -> None:
-        """Logs what has arrived."""
+    def log_results(self) -> None:
+        """Logs new results and removes their files."""
         for path in steps_in(self.root, ".json").values():
-            found = self._fetched(path)
+            found = self._read_result(path)
             if found is not None:
-                self.logger.line("evaluation", found.step, found.samples, found.seconds, {"records": found.records})
+                self.logger.write_line(
+                    "evaluation", found.step, found.samples, found.seconds, {"records": found.records}
+                )
 
     def wait(self, finished: bool) -> None:
-        """Waits until nothing is left to measure; of a training that is not finished, only ends the process that measures."""
+        """Waits until all snapshots are evaluated; when the training is not finished, only ends the evaluating process."""
         if not finished:
             self.close()
             return
@@ -108,29 +110,29 @@ class AsyncEvaluation:
             raise
 
     def _wait(self) -> None:
-        self.look()
+        self.poll()
         if self._child is not None:
-            self.log(f"Waiting for the evaluation of step {_step(self._at):,} ...")
+            self.log(f"Waiting for the evaluation of step {_step(self._snapshot):,} ...")
         begun = time.monotonic()
         while self._child is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(0.2)
-            self.look()
-            if self._child is not None and not self._hurried and time.monotonic() - begun > PATIENCE_S:
-                self._hurried = True  # at lowest priority it may starve on a busy machine, and now we wait for it
+            self.poll()
+            if self._child is not None and not self._at_own_priority and time.monotonic() - begun > PATIENCE_S:
+                self._at_own_priority = True  # a process at lowest priority may get no time on a busy machine
                 self.close()
                 self._start()
 
-    def forget(self, step: int) -> None:
-        """Drops what belongs to steps after `step`: the run went back, and they are about to happen again."""
-        if self._child is not None and _step(self._at) > step:
+    def discard_after(self, step: int) -> None:
+        """Removes snapshots and results of steps after `step`; called when the run went back to `step`."""
+        if self._child is not None and _step(self._snapshot) > step:
             self.close()
         for at, path in [*self._snapshots().items(), *steps_in(self.root, ".json").items()]:
             if at > step:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def close(self) -> None:
-        """Ends the process that measures, if there is one; its snapshot stays."""
+        """Ends the evaluating process, if there is one; its snapshot stays."""
         if self._child is None:
             return
         self._child.terminate()
@@ -139,7 +141,7 @@ class AsyncEvaluation:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
-        self._release()
+        self._clear_child()
 
     # --- the process
 
@@ -147,10 +149,10 @@ class AsyncEvaluation:
         snapshots = self._snapshots()
         if self._child is not None or not snapshots:
             return
-        self._at, self._errors = next(iter(snapshots.values())), tempfile.TemporaryFile()  # noqa: SIM115
-        command = [sys.executable, "-m", "zerosum.training.eval_worker", str(self.folder.root), str(self._at)]
-        command += ["now"] if self._hurried else []
-        # One thread, and no accelerator: those belong to the training.
+        self._snapshot, self._errors = next(iter(snapshots.values())), tempfile.TemporaryFile()  # noqa: SIM115
+        command = [sys.executable, "-m", "zerosum.training.eval_worker", str(self.folder.root), str(self._snapshot)]
+        command += ["now"] if self._at_own_priority else []
+        # One thread and no accelerator: the training uses them.
         environ = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
             environ.pop(name, None)
@@ -158,28 +160,28 @@ class AsyncEvaluation:
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._errors, env=environ
         )
 
-    def _ended(self, status: int) -> None:
+    def _handle_exit(self, status: int) -> None:
         if status and self._errors is not None:
             self._errors.seek(0)
             lines = self._errors.read().decode(errors="replace").strip().splitlines()
             why = lines[-1] if lines else f"its process ended with status {status}"
-            self.log(f"Warning: the evaluation of step {_step(self._at):,} failed, training goes on: {why}")
-        shutil.rmtree(self._at, ignore_errors=True)
-        self._release()
+            self.log(f"Warning: the evaluation of step {_step(self._snapshot):,} failed, training goes on: {why}")
+        shutil.rmtree(self._snapshot, ignore_errors=True)
+        self._clear_child()
 
-    def _release(self) -> None:
+    def _clear_child(self) -> None:
         assert self._child is not None
         for stream in (self._child.stdin, self._errors):
             if stream is not None:
                 stream.close()
-        self._child, self._errors, self._at = None, None, Path()
+        self._child, self._errors, self._snapshot = None, None, Path()
 
     # --- the files
 
     def _snapshots(self) -> dict[int, Path]:
         return {step: path for step, path in steps_in(self.root).items() if path.is_dir()}
 
-    def _fetched(self, path: Path) -> EvaluationResult | None:
+    def _read_result(self, path: Path) -> EvaluationResult | None:
         try:
             content = with_present_names(read_object(path))
             if not is_log_line({**content, "kind": "evaluation"}):
@@ -193,14 +195,14 @@ class AsyncEvaluation:
 
 
 def result_of(snapshot: Path) -> Path:
-    """Where the result of a snapshot goes."""
+    """The file of the result of a snapshot."""
     return snapshot.with_name(f"{snapshot.name}.json")
 
 
 def write_result(
     path: Path, records: Sequence[dict[str, Any]], took_s: float, when: Mapping[str, Any] | None = None
 ) -> None:
-    """Leaves a result for the training to log. when: step, samples and seconds; by default as the snapshot tells."""
+    """Writes a result, which the training logs. when: step, samples and seconds; by default those of the snapshot."""
     when = when or read_object(path.with_suffix("") / "when.json")
     content = {**when, "took_s": round(took_s, 1), "records": list(records)}
     write_durably(path, json.dumps(content).encode())
@@ -220,14 +222,14 @@ def follow(
     folder: RunFolder,
     every_s: float,
     options: EvalOptions,
-    tell: Callable[[SavedScores], None],
+    on_result: Callable[[SavedScores], None],
     log: Callable[[str], None],
     data: str | Path | None = None,
 ) -> list[SavedScores]:
-    """Measures the newest published generator at most every `every_s` seconds until the training at work in the folder ends,
-    and its last one then; at once where none is at work. All that was measured.
+    """Evaluates the newest published generator, at most every `every_s` seconds, until the training in the folder ends, and
+    then the last one; without a training, evaluates once. Returns all scores.
 
-    It runs at lowest priority with one thread. A training at work logs what it measures; else it is logged here.
+    It runs at lowest priority with one thread. A running training logs the results; otherwise they are logged here.
     """
     if folder.busy:
         os.nice(NICE)
@@ -238,10 +240,10 @@ def follow(
         newest = measurer.generator()
         if not found or found[-1].step != newest[0]:
             found.append(measurer.measured(*newest))
-            _keep(folder, found[-1], time.monotonic() - begun)
-            tell(found[-1])
+            _write_scores(folder, found[-1], time.monotonic() - begun)
+            on_result(found[-1])
         if not busy:
-            _fetch(folder)
+            _log_remaining_results(folder)
             return found
         if len(found) == 1:
             log(f"Following {folder} until its training ends (Ctrl-C leaves it alone) ...")
@@ -249,26 +251,29 @@ def follow(
             time.sleep(LOOK_EVERY_S)
 
 
-def _keep(folder: RunFolder, measured: SavedScores, took_s: float) -> None:
-    """Leaves the records for whoever holds the folder to log."""
+def _write_scores(folder: RunFolder, measured: SavedScores, took_s: float) -> None:
+    """Writes the records as a result, which the process that holds the lock of the folder logs."""
     (folder.root / FOLDER).mkdir(exist_ok=True)
     records = joined(folder.lines(), measured.step, measured.plain())
     write_result(
-        folder.root / FOLDER / step_name(measured.step, ".json"), records, took_s, _when(folder, measured.step)
+        folder.root / FOLDER / step_name(measured.step, ".json"),
+        records,
+        took_s,
+        _training_state_at(folder, measured.step),
     )
 
 
-def _when(folder: RunFolder, step: int) -> Mapping[str, Any]:
+def _training_state_at(folder: RunFolder, step: int) -> Mapping[str, Any]:
     """Step, samples, and the seconds that the newest line of the log up to this step has."""
     seconds = [line["seconds"] for line in folder.lines() if line["step"] <= step and "seconds" in line]
     return {"step": step, "samples": step * folder.recipe().batch, "seconds": seconds[-1] if seconds else 0.0}
 
 
-def _fetch(folder: RunFolder) -> None:
-    """Logs what nobody logged, now that the training has ended, and writes the report anew."""
-    if folder.busy:  # another one has begun: it will
+def _log_remaining_results(folder: RunFolder) -> None:
+    """Logs the results that the ended training did not log, and writes the report again."""
+    if folder.busy:  # another training has begun and will log them
         return
     silent = NoProgress()
     with folder.locked():
-        AsyncEvaluation(folder, RunLogger(folder, silent), silent.log).fetch()
+        AsyncEvaluation(folder, RunLogger(folder, silent), silent.log).log_results()
         write_report(folder.root)

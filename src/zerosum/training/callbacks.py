@@ -1,7 +1,7 @@
 """Callbacks: plain functions that receive the events of a training; loggers are such functions. RunLogger writes the log.
 
-A callback is called in the first process only, after what the event tells of was written to the run folder. It may return
-STOP: then the training stops as after Ctrl-C, saved and ready to be resumed. Its exceptions end the training.
+A callback is called in the first process only, after the files of the event were written to the run folder. It may return
+STOP: then the training stops as after Ctrl-C: it is saved and can be resumed. An exception of a callback ends the training.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STOP: Final = "stop"
 
 @dataclass(frozen=True)
 class TrainingEvent:
-    """What all events tell. step: steps completed. folder: of the run."""
+    """Base of the events. step: steps completed. folder: of the run."""
 
     step: int
     folder: Path
@@ -87,11 +87,11 @@ class Finished(TrainingEvent):
 
 
 Callback = Callable[[TrainingEvent], object]
-"""An event -> STOP to stop the training; anything else goes on."""
+"""An event -> STOP to stop the training; with any other value it continues."""
 
 
 class Callbacks:
-    """The callbacks of a training, called in order. `stopping`: whether one of them has asked to stop."""
+    """The callbacks of a training, called in order. `stopping`: whether one of them has returned STOP."""
 
     def __init__(self, folder: Path, callbacks: Sequence[Callback] = ()) -> None:
         self.folder, self.callbacks, self.stopping = folder, tuple(callbacks), False
@@ -100,8 +100,8 @@ class Callbacks:
         for callback in self.callbacks:
             self.stopping = callback(event) == STOP or self.stopping
 
-    def line(self, step: int, kind: str, samples: int, content: Mapping[str, Any]) -> None:
-        """The event of a line of the log, where there is one for its kind."""
+    def call_for_line(self, step: int, kind: str, samples: int, content: Mapping[str, Any]) -> None:
+        """Calls the callbacks with the event of a log line, if there is an event for its kind."""
         if kind == "train":
             self(StepLogged(step, self.folder, samples, content["values"]))
         elif kind == "health":
@@ -116,7 +116,7 @@ class Callbacks:
 PROJECT = "zerosum"
 """The project of W&B and the experiment of MLflow, unless WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME name another."""
 LONGEST_VALUE = 500
-"""Characters of a parameter that every MLflow store takes."""
+"""Longest value of a parameter, in characters, that every MLflow store accepts."""
 
 
 def scalars(event: TrainingEvent) -> Mapping[str, float]:
@@ -134,8 +134,8 @@ def scalars(event: TrainingEvent) -> Mapping[str, float]:
 class TensorBoardLogger:
     """Scalars and previews as an event file in `tensorboard/` of the run folder.
 
-    A resumed run hides in TensorBoard what an earlier process wrote from its step on. After a failed write (a full disk) the
-    next record begins a new file, so that no reader meets half a record.
+    When a run is resumed, TensorBoard hides the events that an earlier process wrote for later steps. After a failed write (a
+    full disk) the next record begins a new file, so that readers never find an incomplete record.
     """
 
     def __init__(self) -> None:
@@ -224,12 +224,12 @@ class WandbLogger:
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=event.folder.resolve().name,
-            id=_remembered(event.folder / "wandb.json"),
+            id=_read_run_id(event.folder / "wandb.json"),
             resume="allow",
             config=dict(event.recipe),
             dir=str(event.folder),
         )
-        _remember(event.folder / "wandb.json", self._run.id)
+        _write_run_id(event.folder / "wandb.json", self._run.id)
 
 
 class MlflowLogger:
@@ -254,14 +254,16 @@ class MlflowLogger:
             from mlflow.entities import Metric
 
             now = int(1000 * time.time())
-            self._client.log_batch(self._id, [Metric(_plain(name), x, now, event.step) for name, x in values.items()])
+            self._client.log_batch(
+                self._id, [Metric(_mlflow_name(name), x, now, event.step) for name, x in values.items()]
+            )
 
     def _begin(self, event: TrainingBegun) -> None:
         from mlflow import MlflowClient
         from mlflow.entities import Param
 
         self._client = MlflowClient()
-        known = _remembered(event.folder / "mlflow.json")
+        known = _read_run_id(event.folder / "mlflow.json")
         if known is not None:
             self._id = known
             self._client.update_run(known, status="RUNNING")
@@ -270,9 +272,9 @@ class MlflowLogger:
         experiment = self._client.get_experiment_by_name(name)
         number = experiment.experiment_id if experiment else self._client.create_experiment(name)
         self._id = self._client.create_run(number, run_name=event.folder.resolve().name).info.run_id
-        settings = [Param(key, str(value)[:LONGEST_VALUE]) for key, value in _flat(event.recipe).items()]
+        settings = [Param(key, str(value)[:LONGEST_VALUE]) for key, value in _flatten(event.recipe).items()]
         self._client.log_batch(self._id, params=settings)
-        _remember(event.folder / "mlflow.json", self._id)
+        _write_run_id(event.folder / "mlflow.json", self._id)
 
 
 LOGGERS: Mapping[str, tuple[str, Callable[[], Callback]]] = {
@@ -284,7 +286,7 @@ LOGGERS: Mapping[str, tuple[str, Callable[[], Callback]]] = {
 
 
 def check_loggers(names: Sequence[str]) -> None:
-    """UserError for a name that is no logger's, and for a logger whose package is not installed."""
+    """Raises UserError for an unknown logger, and for a logger whose package is not installed."""
     for name in names:
         package, _ = known_as(name, LOGGERS, "logger")
         if importlib.util.find_spec(package) is None:
@@ -292,14 +294,14 @@ def check_loggers(names: Sequence[str]) -> None:
 
 
 def loggers(names: Sequence[str], log: Callable[[str], None]) -> list[Callback]:
-    """The named loggers, and TensorBoard's where it is installed. An error of a logger is announced once and ends no training."""
+    """The named loggers, and TensorBoard's where it is installed. Errors of a logger are reported once and do not end the training."""
     check_loggers(names)
     installed = importlib.util.find_spec("tensorboard") is not None
     every = dict.fromkeys([*(["tensorboard"] if installed else []), *names])
-    return [_forgiving(name, LOGGERS[name][1](), log) for name in every]
+    return [_warn_on_error(name, LOGGERS[name][1](), log) for name in every]
 
 
-def _forgiving(name: str, logger: Callback, log: Callable[[str], None]) -> Callback:
+def _warn_on_error(name: str, logger: Callback, log: Callable[[str], None]) -> Callback:
     announced = False
 
     def call(event: TrainingEvent) -> None:
@@ -317,28 +319,28 @@ def _forgiving(name: str, logger: Callback, log: Callable[[str], None]) -> Callb
     return call
 
 
-def _plain(name: str) -> str:
-    """A name that MLflow takes: "D(G(z))" becomes "D_G_z"."""
+def _mlflow_name(name: str) -> str:
+    """A name that MLflow accepts: "D(G(z))" becomes "D_G_z"."""
     return re.sub(r"[^\w\-./ ]+", "_", name).strip("_")
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by dotted names."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+        found |= _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return found
 
 
-def _remembered(path: Path) -> str | None:
-    """The identifier of the logger's run, where this folder has one."""
+def _read_run_id(path: Path) -> str | None:
+    """The identifier of the logger's run that an earlier process stored in this folder, or None."""
     try:
         return str(read_object(path)["id"])
     except (OSError, ValueError, KeyError):
         return None
 
 
-def _remember(path: Path, identifier: str) -> None:
+def _write_run_id(path: Path, identifier: str) -> None:
     path.write_text(json.dumps({"id": identifier}) + "\n", encoding="utf-8")
 
 
@@ -348,48 +350,53 @@ def _remember(path: Path, identifier: str) -> None:
 class RunLogger:
     """Writes log lines, previews and the status of one run, in its first process, and calls the callbacks.
 
-    A full disk is announced once for each kind of file and does not stop the training.
+    A full disk is reported once for each kind of file and does not stop the training.
     """
 
     def __init__(self, folder: RunFolder, progress: Progress, callbacks: Callbacks | None = None) -> None:
         self.folder, self.progress = folder, progress
         self.callbacks = callbacks or Callbacks(folder.root)
-        self._troubled: set[str] = set()
+        self._failing: set[str] = set()
 
     @contextlib.contextmanager
     def writing(self, what: str) -> Iterator[None]:
-        """Turns an OSError into a warning that names `what`, told once until it works again."""
+        """Turns an OSError into a warning that names `what`, printed once until a write succeeds again."""
         try:
             yield
         except OSError as error:
-            if what not in self._troubled:
+            if what not in self._failing:
                 self.progress.log(
                     f"Warning: {what} cannot be written in {self.folder} ({error.strerror or error}); training goes on."
                 )
-            self._troubled.add(what)
+            self._failing.add(what)
         else:
-            self._troubled.discard(what)
+            self._failing.discard(what)
 
-    def line(self, kind: str, step: int, samples: int, seconds: float, content: Mapping[str, Any]) -> None:
-        """One line of the log, and its event."""
+    def write_line(self, kind: str, step: int, samples: int, seconds: float, content: Mapping[str, Any]) -> None:
+        """Writes one line of the log and calls the callbacks."""
         with self.writing("the log"):
             self.folder.log({"step": step, "samples": samples, "seconds": round(seconds, 3), "kind": kind, **content})
-        self.callbacks.line(step, kind, samples, content)
+        self.callbacks.call_for_line(step, kind, samples, content)
 
-    def picture(self, step: int, draw: Callable[[Path], None], ending: str = ".png", announced: bool = True) -> None:
-        """A preview, written aside and renamed: a reader never meets half a file. announced: whether the callbacks are called."""
+    def write_preview(
+        self, step: int, draw: Callable[[Path], None], ending: str = ".png", announced: bool = True
+    ) -> None:
+        """Writes a preview to a temporary file and renames it, so that readers never find an incomplete file.
+
+        announced: whether the callbacks are called.
+        """
         path = self.folder.preview(step, ending)
-        aside = path.with_name(f".part-{path.name}")
+        temporary = path.with_name(f".part-{path.name}")
         with self.writing("a preview"):
             try:
-                draw(aside)
-                os.replace(aside, path)
+                draw(temporary)
+                os.replace(temporary, path)
             finally:
-                aside.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
         if announced and path.is_file():
             self.callbacks(PreviewMade(step, self.folder.root, path))
 
-    def status(self, content: Mapping[str, Any]) -> None:
-        """How the run stands."""
+    def write_status(self, content: Mapping[str, Any]) -> None:
+        """Writes status.json."""
         with self.writing("status.json"):
             self.folder.write("status.json", content)

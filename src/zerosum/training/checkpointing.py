@@ -23,39 +23,39 @@ from zerosum.store import checkpoints, latest_checkpoint, save_checkpoint, step_
 from zerosum.training.callbacks import RunLogger
 
 EVERY_S = 60.0
-"""A checkpoint is also written when this much time has passed: it changes no number, and little is lost by a kill."""
+"""A checkpoint is also written when this much time has passed, so that a killed process loses little. It changes no number."""
 
 
 class CheckpointManager:
-    """Writes and reads the checkpoints of a folder. step: of the newest one known, -1 for none. unsaved: what a full disk
-    has kept from being written, "" when all is well.
+    """Writes and reads the checkpoints of a folder. step: of the newest one known, -1 for none. unsaved: a message when a full
+    disk has prevented the newest save, else "".
 
-    cadence: steps between the checkpoints that are written whatever the clock says. A rollback goes back only to these, so
-    that neither the clock nor a stop can change where it leads; the two newest of them are never removed.
+    cadence: steps between the checkpoints that are written independently of the time. A rollback goes back only to these,
+    so that its result depends neither on the time nor on a stop; the two newest of them are never removed.
     """
 
     def __init__(self, folder: RunFolder, progress: Progress, cadence: int) -> None:
         self.folder, self.progress, self.cadence = folder, progress, cadence
         self.step, self.unsaved = -1, ""
-        self._at = time.monotonic()
+        self._saved_at = time.monotonic()
 
     @property
     def overdue(self) -> bool:
         """Whether the newest checkpoint is older than EVERY_S."""
-        return time.monotonic() - self._at > EVERY_S
+        return time.monotonic() - self._saved_at > EVERY_S
 
-    def begin(self) -> None:
-        """The clock starts."""
-        self._at = time.monotonic()
+    def start_clock(self) -> None:
+        """Starts to measure the time since the newest checkpoint."""
+        self._saved_at = time.monotonic()
 
-    def save(self, step: int, state: Mapping[str, Any], publish: Callable[[], None], anew: bool = False) -> None:
-        """Writes a checkpoint unless that of `step` is there (anew: even so), and the published generator.
+    def save(self, step: int, state: Mapping[str, Any], publish: Callable[[], None], overwrite: bool = False) -> None:
+        """Writes a checkpoint unless there is one of `step` (overwrite: even then), and the published generator.
 
-        A full disk is told, and training goes on with the older one.
+        A full disk causes a warning; the older checkpoint stays and training continues.
         """
         try:
-            if anew or self.step != step:
-                save_checkpoint(self.folder.checkpoints, step, state, spare=self._spared(step))
+            if overwrite or self.step != step:
+                save_checkpoint(self.folder.checkpoints, step, state, spare=self._protected_steps(step))
             self.step, self.unsaved = step, ""
             publish()
         except OSError as error:
@@ -66,23 +66,23 @@ class CheckpointManager:
                     f"Warning: {self.unsaved} Free some space; training goes on, and saving is tried again."
                 )
 
-    def _spared(self, step: int) -> tuple[int, ...]:
-        newest = step // self.cadence * self.cadence
-        return newest, newest - self.cadence
+    def _protected_steps(self, step: int) -> tuple[int, ...]:
+        newest_state = step // self.cadence * self.cadence
+        return newest_state, newest_state - self.cadence
 
-    def good(self, tried: int | None) -> dict[str, Any] | None:
-        """What a rollback goes back to: the newest checkpoint of the cadence, or the one before when the newest is that of
-        step `tried`, which led to the same end already."""
-        state = self.newest(lambda step: step % self.cadence == 0)
+    def rollback_state(self, tried: int | None) -> dict[str, Any] | None:
+        """The state that a rollback loads: the newest checkpoint of the cadence, or the one before it when the newest is that of
+        step `tried`, to which an earlier rollback went already."""
+        state = self.newest_state(lambda step: step % self.cadence == 0)
         if state is None or state["match"]["step"] != tried:
             return state
-        return self.newest(lambda step: step % self.cadence == 0 and step < state["match"]["step"]) or state
+        return self.newest_state(lambda step: step % self.cadence == 0 and step < state["match"]["step"]) or state
 
-    def newest(self, suits: Callable[[int], bool] = lambda step: True) -> dict[str, Any] | None:
-        """The state of the newest whole checkpoint, None when there is none; damaged ones are told and passed over."""
+    def newest_state(self, accepts: Callable[[int], bool] = lambda step: True) -> dict[str, Any] | None:
+        """The state of the newest complete checkpoint, None when there is none; damaged ones are skipped with a warning."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            state = latest_checkpoint(self.folder.checkpoints, suits)
+            state = latest_checkpoint(self.folder.checkpoints, accepts)
         for warning in caught:
             self.progress.log(f"Warning: {warning.message}")
         return state
@@ -92,18 +92,18 @@ class CheckpointManager:
 
 
 MOST_ROLLBACKS = 4
-"""In one run: half the rate each time leaves a sixteenth, and what still diverges then is not a matter of the rate."""
+"""Rollbacks of one run. Each halves the rates; a run that diverges at a sixteenth of them diverges for another reason."""
 ROLLBACK_RATE = 0.5
 RECENT_UPDATES, NEARLY_ALL_SKIPPED = 50, 0.9
-"""A player of whose newest so many updates this share was left out does not learn any more."""
+"""A player no longer learns when this share of its newest RECENT_UPDATES updates was skipped."""
 
 
 class RollbackPolicy:
-    """The times that a run went back. `events` is part of the checkpoint, so that the limit holds over resumes.
-    wanted: whether the recipe asks for it."""
+    """The rollbacks of a run. `events` is part of the checkpoint, so that the limit also holds after a resume.
+    enabled: whether the recipe requests rollbacks."""
 
-    def __init__(self, wanted: bool) -> None:
-        self.wanted = wanted
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
         self.events: list[dict[str, Any]] = []
 
     def __len__(self) -> int:
@@ -111,11 +111,11 @@ class RollbackPolicy:
 
     @property
     def allowed(self) -> bool:
-        """Whether the run may go back once more."""
-        return self.wanted and len(self.events) < MOST_ROLLBACKS
+        """Whether one more rollback is allowed."""
+        return self.enabled and len(self.events) < MOST_ROLLBACKS
 
-    def add(self, error: NonFinite, to_step: int, rate: float) -> str:
-        """Notes one more; returns what is told."""
+    def record(self, error: NonFinite, to_step: int, rate: float) -> str:
+        """Records a rollback and returns the message about it."""
         event = {"failed_step": error.step + 1, "to_step": to_step, "rate": rate, "reason": str(error)}
         self.events = [*self.events, event]
         return (
@@ -123,8 +123,8 @@ class RollbackPolicy:
             f"rates times {rate:g}."
         )
 
-    def history(self) -> str:
-        """What was tried, for the message of a run that diverged all the same; "" when nothing was."""
+    def summary(self) -> str:
+        """The rollbacks so far, for the message of a run that diverged in spite of them; "" without any."""
         if not self.events:
             return ""
         lines = [
@@ -145,25 +145,25 @@ def divergence_advice(error: NonFinite, players: Iterable[str], went_back: bool)
 
 
 class SkippedUpdates:
-    """Updates that `on_nonfinite = skip` left out: which of each player's newest ones."""
+    """Counts the updates that `on_nonfinite = skip` skipped, among the newest ones of each player."""
 
     def __init__(self, loop: TrainingLoop) -> None:
         self.loop = loop
         self._counted = dict(loop.skips)
         self._recent: dict[str, deque[bool]] = {name: deque(maxlen=RECENT_UPDATES) for name in loop.players}
 
-    def see(self) -> None:
-        """One more step was played."""
+    def update(self) -> None:
+        """Counts the updates of the step that was just made."""
         for turn in self.loop.game.turns(self.loop.step - 1):
             for name in turn.players:
                 left_out = self._counted[name] < self.loop.skips[name]
                 self._counted[name] += left_out
                 self._recent[name].append(left_out)
 
-    def stuck(self, at_the_end: bool = False) -> str:
-        """Why a player no longer learns; "" while all do. at_the_end: fewer than RECENT updates count too."""
+    def stuck_reason(self, at_end: bool = False) -> str:
+        """Why a player no longer learns; "" while all do. at_end: also judge fewer than RECENT_UPDATES updates."""
         for name, recent in self._recent.items():
-            enough = len(recent) == RECENT_UPDATES or (at_the_end and recent)
+            enough = len(recent) == RECENT_UPDATES or (at_end and recent)
             if enough and sum(recent) >= NEARLY_ALL_SKIPPED * len(recent):
                 return (
                     f"{sum(recent)} of the last {len(recent)} updates of the {name} were left out, so it no longer learns; "
@@ -205,18 +205,18 @@ class BestCheckpoint:
         self.earlier = self.root / "earlier"
         self.lowest = math.inf
 
-    def recall(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Goes back to what the lines of a log know; drops and brings back generators accordingly."""
+    def restore(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Restores the state that belongs to the lines of a log: removes later generators and moves earlier ones back."""
         if not self.name:
             return
-        looks = {line["step"]: line["values"].get(self.name) for line in lines if line["kind"] == "health"}
+        values_by_step = {line["step"]: line["values"].get(self.name) for line in lines if line["kind"] == "health"}
         found = self._read(self.root)
-        if found is None or looks.get(found["step"]) != found["value"]:
-            found = self._bring_back(looks)
+        if found is None or values_by_step.get(found["step"]) != found["value"]:
+            found = self._restore_earlier(values_by_step)
         self.lowest = found["value"] if found is not None else math.inf
 
-    def see(self, step: int, values: Mapping[str, float], publish: Callable[[Path], None]) -> bool:
-        """Publishes the generator of this look if it is the best; whether it was. An untrained one never is."""
+    def update(self, step: int, values: Mapping[str, float], publish: Callable[[Path], None]) -> bool:
+        """Publishes the generator of this health check if it is the best so far; returns whether it is. Step 0 never is."""
         value = values.get(self.name) if self.name else None
         if not step or value is None or not math.isfinite(value) or value >= self.lowest:
             return False
@@ -224,66 +224,66 @@ class BestCheckpoint:
         content = {"step": step, "value": self.lowest, "name": self.name}
         with self.logger.writing("the best generator"):
             self.root.mkdir(exist_ok=True)
-            self._set_aside()
+            self._keep_earlier()
             publish(self.root)
             write_durably(self.root / BEST_FILE, (json.dumps(content) + "\n").encode())
         return True
 
-    def tell(self) -> None:
-        """Says at the end of a training where the best is; nothing when there is none."""
+    def log_best(self) -> None:
+        """Logs at the end of a training where the best generator is; nothing when there is none."""
         found = self._read(self.root) if self.name else None
         if found is not None:
             best = f"Lowest {self.name} {found['value']:.4g} at step {found['step']:,}"
             self.logger.progress.log(f"{best}: zerosum sample {self.root}")
 
-    # --- the bests that may come back
+    # --- earlier best generators
 
-    def _set_aside(self) -> None:
-        """Keeps a copy of the best that is about to be replaced, as long as the run may return."""
+    def _keep_earlier(self) -> None:
+        """Copies the best generator that is about to be replaced, and removes copies that no checkpoint can return to."""
         found = self._read(self.root)
         oldest = min(checkpoints(self.checkpoints), default=0)
-        kept = sorted(self._kept())
-        # Of those that were overtaken before the oldest checkpoint, the run can never need one again.
+        kept = sorted(self._earlier_steps())
+        # A generator that was replaced before the oldest checkpoint is never needed again.
         successors = [*kept[1:], *([found["step"]] if found else [])]
         for at, successor in zip(kept, successors, strict=False):
             if successor < oldest:
-                shutil.rmtree(self._place(at))
+                shutil.rmtree(self._earlier_folder(at))
         if found is None:
             return
-        aside = self.earlier / f".{found['step']}.part"
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+        temporary = self.earlier / f".{found['step']}.part"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
         for path in [path for path in self.root.iterdir() if path.is_file()]:
-            shutil.copy2(path, aside / path.name)
-        shutil.rmtree(self._place(found["step"]), ignore_errors=True)
-        os.replace(aside, self._place(found["step"]))
+            shutil.copy2(path, temporary / path.name)
+        shutil.rmtree(self._earlier_folder(found["step"]), ignore_errors=True)
+        os.replace(temporary, self._earlier_folder(found["step"]))
 
-    def _bring_back(self, looks: Mapping[int, float | None]) -> dict[str, Any] | None:
-        """The newest of the earlier bests that the log still knows takes the place again; the others are gone."""
-        for at in sorted(self._kept(), reverse=True):
-            place = self._place(at)
+    def _restore_earlier(self, values_by_step: Mapping[int, float | None]) -> dict[str, Any] | None:
+        """Moves the newest earlier best generator whose health check is in the log back into place; removes the others."""
+        for at in sorted(self._earlier_steps(), reverse=True):
+            place = self._earlier_folder(at)
             found = self._read(place)
-            if found is not None and looks.get(found["step"]) == found["value"]:
+            if found is not None and values_by_step.get(found["step"]) == found["value"]:
                 for path in [path for path in place.iterdir() if path.is_file()]:
                     os.replace(path, self.root / path.name)
                 shutil.rmtree(place)
                 return found
             shutil.rmtree(place)
-        for name in (BEST_FILE, CARD, WEIGHTS, EXAMPLES):  # what others have put here stays
+        for name in (BEST_FILE, CARD, WEIGHTS, EXAMPLES):  # files of other programs stay
             (self.root / name).unlink(missing_ok=True)
         for folder in (self.earlier, self.root):
             with contextlib.suppress(OSError):
                 folder.rmdir()
         return None
 
-    def _kept(self) -> list[int]:
+    def _earlier_steps(self) -> list[int]:
         return list(steps_in(self.earlier))
 
-    def _place(self, step: int) -> Path:
+    def _earlier_folder(self, step: int) -> Path:
         return self.earlier / step_name(step)
 
     def _read(self, place: Path) -> dict[str, Any] | None:
-        """What lies at a place: step, value and name; None when it is not whole or ranks by another name."""
+        """The best.json of a folder: step, value and name; None when the folder is incomplete or its value has another name."""
         try:
             found = read_object(place / BEST_FILE)
             card = read_object(place / CARD)

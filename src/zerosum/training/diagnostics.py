@@ -1,7 +1,7 @@
-"""Is the training going well? Plain rules over logged numbers; each finding has its evidence and an advice.
+"""Diagnostics of a training: rules over logged numbers. Each finding has its evidence and an advice.
 
-`examine` judges the numbers of one boundary, `swing_of` and `beat_of` a series, and RunMonitor a run as it goes: it keeps the
-numbers of earlier boundaries, and announces each kind of trouble once.
+`examine` applies the rules to the numbers of one boundary, `swing_of` and `beat_of` analyse a series, and RunMonitor follows a
+run: it keeps the numbers of earlier boundaries and reports each kind of problem once.
 """
 
 from __future__ import annotations
@@ -30,22 +30,23 @@ EXCESS, GROWTH = 20.0, 30.0
 """A gradient that stays so many times above its running median, or above its median at the beginning, may leave the numbers."""
 SWING = 0.15
 """Amplitude of D(G(z)), or in the lab of the fakes' mean in deviations of the data, from which on a game oscillates."""
-LOOKS = 3
-"""Looks in a row that a noisy number must have been beyond its bound."""
+CHECKS_IN_A_ROW = 3
+"""Consecutive checks in which a noisy number must be beyond its bound."""
 MEMORISED = 0.001
-"""Chance, if the generator favoured neither set, below which the neighbours of the fakes say that it knows the training rows."""
+"""P-value below which the nearest reals of the fakes show memorisation. Null hypothesis: the generator is as near to training as
+to held-out rows."""
 EARLY = "Early on this is normal. If it stays: "
 LEAST_NUMBERS = 24
-"""Numbers of a series from which on it is judged."""
+"""Least number of values of a series that is analysed."""
 LEAST_TURNS = 4
-"""Reversals from which on a series goes back and forth rather than somewhere."""
+"""Least number of reversals of a series that oscillates."""
 TROUBLE = ("alarm", "warning")
 VERDICT_WINDOW = 60
-"""Log lines over which the discriminator's verdict on the fakes is looked at."""
+"""Log lines over which the discriminator's outputs on the fakes are analysed."""
 QUIET = 4
-"""In this part of a run at its beginning nothing is said: what is alarming later is normal then."""
+"""Nothing is reported in the first 1/QUIET of a run: numbers that are alarming later are normal there."""
 EARLIEST = 200
-"""Before this step no samples are judged, however short the run: noise is neither collapsed nor flat, it is not trained yet."""
+"""Samples before this step are never judged, however short the run is: the generator is not trained yet."""
 
 GRADIENT_WINDOW, GRADIENT_PATIENCE, GRADIENT_LEAST = 50, 5, 10
 """Log lines over which a gradient's median is taken, that must lie above it in a row, and that must be there to compare with."""
@@ -66,7 +67,7 @@ class Finding:
         return asdict(self)
 
     def describe(self) -> str:
-        """As it is said while training."""
+        """The text that is printed during training."""
         return (
             f"{self.level.capitalize()}, {self.title.lower()}: {self.sentence}\n    {self.evidence}\n    {self.advice}"
         )
@@ -80,18 +81,18 @@ def examine(
     Read, where present: diversity, classes_found, num_classes, modes_found, num_modes, accuracy/real, accuracy/fake,
     heldout_gap, contrast, swing, gradient_excess/<player>, gradient_growth/<player>.
     """
-    recent = [*history[1 - LOOKS :], now]
+    recent = [*history[1 - CHECKS_IN_A_ROW :], now]
     found = [
         *_diversity(recent),
-        *_missing(recent, "classes", "Classes that a classifier sees among the fakes", "train with labels"),
-        *_missing(
+        *_missing_parts(recent, "classes", "Classes that a classifier sees among the fakes", "train with labels"),
+        *_missing_parts(
             recent,
             "modes",
             "Modes with at least a tenth of their share of the fakes",
             "pair reals with fakes (--set loss=relativistic), train longer",
         ),
-        *_strength(recent),
-        *_overfit(recent, augment),
+        *_discriminator_strength(recent),
+        *_overfitting(recent, augment),
         *_contrast(now),
         *_oscillation(now),
         *_gradients(now),
@@ -100,9 +101,9 @@ def examine(
 
 
 def examine_records(records: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """Findings from the records of an evaluation (plain values); none where they show no trouble.
+    """Findings from the records of an evaluation (plain values); none where they show no problem.
 
-    They keep the page at one with itself: what a measure shows is found by the health, too.
+    They make the findings of a report agree with its metrics.
     """
     sure = [record for record in records if not record.get("protocol", {}).get("cannot_judge")]
     named = {str(record["name"]).partition("[")[0]: record for record in reversed(sure)}
@@ -110,12 +111,12 @@ def examine_records(records: Sequence[Mapping[str, Any]]) -> list[Finding]:
     found = []
     if "discriminator_fakes" in values:
         on_reals = named.get("discriminator_heldout", {}).get("reference") or values.get("discriminator_train")
-        found += _sure(values["discriminator_fakes"], "in the evaluation", on_reals)
+        found += _overpowering(values["discriminator_fakes"], "in the evaluation", on_reals)
     for name in ("classes", "modes"):
         wanted = named.get(f"{name}_found", {}).get("reference")
         if f"{name}_found" in values and wanted:
             numbers = {f"{name}_found": values[f"{name}_found"], f"num_{name}": float(wanted)}
-            found += _missing([numbers], name, f"{name.capitalize()} found in the evaluation", "train longer")
+            found += _missing_parts([numbers], name, f"{name.capitalize()} found in the evaluation", "train longer")
     chance = values.get("nearest_in_train_p")
     if chance is not None and chance < MEMORISED:
         evidence = f"chance of so many if the generator favoured neither set = {chance:.2g} (alarm below {MEMORISED})"
@@ -124,25 +125,27 @@ def examine_records(records: Sequence[Mapping[str, Any]]) -> list[Finding]:
 
 
 def missing_level(found: float, wanted: float) -> str:
-    """alarm, warning or ok for so many of the modes or classes."""
+    """alarm, warning or ok for `found` of `wanted` modes or classes."""
     return "ok" if found >= wanted else "alarm" if found < FEW * wanted else "warning"
 
 
 def spread_level(ratio: float) -> str:
-    """alarm, warning or ok for how far the fakes lie apart, as a share of how far reals do."""
+    """alarm, warning or ok for the mean distance between fakes as a share of that between reals."""
     return "alarm" if ratio < COLLAPSED else "warning" if ratio < THIN else "ok"
 
 
 def _healthy(recent: Sequence[Mapping[str, float]]) -> Finding:
-    """What was looked at and is well, and nothing beside it."""
-    now, said = recent[-1], []
+    """A finding that lists the checks that were made and passed."""
+    now, passed = recent[-1], []
     if "diversity" in now:
-        said.append("the fakes are varied")
-    said += [f"all {now[f'num_{what}']:.0f} {what} are there" for what in ("classes", "modes") if f"num_{what}" in now]
-    if _steady(recent, "accuracy/fake") is not None:
-        said.append("the discriminator does not win")
-    if _steady(recent, "heldout_gap") is not None:
-        said.append("it does not memorise")
+        passed.append("the fakes are varied")
+    passed += [
+        f"all {now[f'num_{what}']:.0f} {what} are there" for what in ("classes", "modes") if f"num_{what}" in now
+    ]
+    if _least_recent(recent, "accuracy/fake") is not None:
+        passed.append("the discriminator does not win")
+    if _least_recent(recent, "heldout_gap") is not None:
+        passed.append("it does not memorise")
     names = {
         "diversity": "diversity",
         "accuracy/real": "accuracy on reals",
@@ -150,16 +153,16 @@ def _healthy(recent: Sequence[Mapping[str, float]]) -> Finding:
         "heldout_gap": "held-out gap",
     }
     evidence = ", ".join(f"{text} {now[name]:.2f}" for name, text in names.items() if name in now)
-    if not said:
+    if not passed:
         return Finding("none", "Not judged", "Too little has been measured yet to say how the game goes.", evidence)
-    sentence = ", ".join(said[:-1]) + (" and " if len(said) > 1 else "") + said[-1]
+    sentence = ", ".join(passed[:-1]) + (" and " if len(passed) > 1 else "") + passed[-1]
     return Finding("ok", "Healthy", f"{sentence[0].upper()}{sentence[1:]}.", evidence)
 
 
-def _steady(recent: Sequence[Mapping[str, float]], name: str) -> float | None:
-    """The least of the last looks, so that one noisy boundary raises no alarm; None when there were not so many."""
+def _least_recent(recent: Sequence[Mapping[str, float]], name: str) -> float | None:
+    """The least value of the last checks, so that one noisy boundary raises no alarm; None while there are too few."""
     values = [float(x[name]) for x in recent if name in x]
-    return min(values) if len(values) >= LOOKS else None
+    return min(values) if len(values) >= CHECKS_IN_A_ROW else None
 
 
 def _diversity(recent: Sequence[Mapping[str, float]]) -> list[Finding]:
@@ -178,7 +181,7 @@ def _diversity(recent: Sequence[Mapping[str, float]]) -> list[Finding]:
     ]
 
 
-def _missing(recent: Sequence[Mapping[str, float]], what: str, counted: str, advice: str) -> list[Finding]:
+def _missing_parts(recent: Sequence[Mapping[str, float]], what: str, counted: str, advice: str) -> list[Finding]:
     """Modes or classes that the fakes lack, by the most that the recent looks have found."""
     counts, wanted = [x[f"{what}_found"] for x in recent if f"{what}_found" in x], recent[-1].get(f"num_{what}")
     if not counts or not wanted or max(counts) >= wanted:
@@ -195,13 +198,17 @@ def _missing(recent: Sequence[Mapping[str, float]], what: str, counted: str, adv
     ]
 
 
-def _strength(recent: Sequence[Mapping[str, float]]) -> list[Finding]:
-    fake = _steady(recent, "accuracy/fake")
-    return [] if fake is None else _sure(fake, "at least, in the last three looks", recent[-1].get("accuracy/real"))
+def _discriminator_strength(recent: Sequence[Mapping[str, float]]) -> list[Finding]:
+    fake = _least_recent(recent, "accuracy/fake")
+    return (
+        []
+        if fake is None
+        else _overpowering(fake, "at least, in the last three looks", recent[-1].get("accuracy/real"))
+    )
 
 
-def _sure(fake: float, when: str, real: float | None = None) -> list[Finding]:
-    # A discriminator that calls most reals fake, too, does not win.
+def _overpowering(fake: float, when: str, real: float | None = None) -> list[Finding]:
+    # A discriminator that also calls most reals fake is not too strong.
     if fake < SURE or (real is not None and real < 0.5):
         return []
     also = "" if real is None else f"; reals called real {real:.2f}"
@@ -222,11 +229,11 @@ STRONGER = {
     "shift": "a stronger augmentation (--set augment=diffaugment), ",
     "diffaugment": "an augmentation that follows the discriminator (ada with an adaptive strength: docs/augmentation.md), ",
 }
-"""What to try against overfitting beside the augmentation that is at work already."""
+"""What to try against overfitting, by the augmentation that is in use."""
 
 
-def _overfit(recent: Sequence[Mapping[str, float]], augment: str | None) -> list[Finding]:
-    gap = _steady(recent, "heldout_gap")
+def _overfitting(recent: Sequence[Mapping[str, float]], augment: str | None) -> list[Finding]:
+    gap = _least_recent(recent, "heldout_gap")
     if gap is None or gap < GAP_WARNING:
         return []
     return [
@@ -277,7 +284,7 @@ RISEN = {
 
 
 def _gradients(now: Mapping[str, float]) -> list[Finding]:
-    """One for each player whose gradient has risen, in the way that it is further beyond its bound."""
+    """One finding for each player whose gradient has risen, by the rule whose bound it exceeds most."""
     worst: dict[str, tuple[float, str, float]] = {}
     for name, times in now.items():
         kind, _, player = name.removeprefix("gradient_").partition("/")
@@ -373,55 +380,56 @@ def beat_of(values: Sequence[float]) -> tuple[int, float, float] | None:
 
 
 def monitor_of(recipe: Recipe, game: Game) -> RunMonitor:
-    """That of a run of a recipe."""
+    """The RunMonitor of a run of a recipe."""
     augment = recipe.augment.kind if recipe.augment else None
     return RunMonitor(recipe.steps, augment, trial_step.phases(game, recipe.steps)[-1])
 
 
 class RunMonitor:
-    """What the health rules look back on. steps: of the whole run. augment: the kind of augmentation at work, if any. begins: the
-    step of the last phase of a game in phases, before which its samples are nothing yet."""
+    """Applies the rules during a run and keeps the numbers that they need. steps: of the whole run. augment: the kind of
+    augmentation in use, if any. begins: the step at which the last phase of a game in phases begins; earlier samples are
+    not judged."""
 
     def __init__(self, steps: int, augment: str | None = None, begins: int = 0) -> None:
         self.steps, self.augment, self.begins = steps, augment, begins
-        self._looks: list[Mapping[str, float]] = []
-        self._watch()
-        self._told: set[str] = set()
+        self._history: list[Mapping[str, float]] = []
+        self._reset_series()
+        self._reported: set[str] = set()
 
-    def _watch(self) -> None:
+    def _reset_series(self) -> None:
         self._gradients = GradientWatch()
         self._verdicts: deque[float] = deque(maxlen=VERDICT_WINDOW)
 
-    def recall(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Begins anew from the lines of a log."""
+    def restore(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Restores the state from the lines of a log."""
         found = [line["values"] for line in lines if line["kind"] == "health" and line["step"] >= self.begins]
-        self._looks = [{name: x for name, x in values.items() if x is not None} for values in found]
-        self._watch()
+        self._history = [{name: x for name, x in values.items() if x is not None} for values in found]
+        self._reset_series()
         for line in lines:
             if line["kind"] == "train":
-                self.see(line["values"])
+                self.update(line["values"])
 
-    def see(self, values: Mapping[str, float | None]) -> None:
-        """The values of one log line of the training."""
-        self._gradients.see(values)
+    def update(self, values: Mapping[str, float | None]) -> None:
+        """Adds the values of one log line of the training."""
+        self._gradients.update(values)
         verdict = values.get("D(G(z))")
         if verdict is not None:
             self._verdicts.append(float(verdict))
 
-    def look(self, step: int, values: dict[str, float]) -> list[Finding]:
-        """Findings of this boundary; `values` gains what the log lines since told. None of samples in the first steps."""
+    def check(self, step: int, values: dict[str, float]) -> list[Finding]:
+        """Findings of this boundary. Adds the numbers of the log lines to `values`. Samples of the first steps are not judged."""
         risen, swing = self._gradients.values(), swing_of(list(self._verdicts), SWING)
         values |= risen | ({} if swing is None else {"swing": swing})
         if step >= self.begins + EARLIEST:
-            found = examine(values, self._looks, self.augment)
+            found = examine(values, self._history, self.augment)
         else:  # gradients alone can be judged
-            found = [one for one in examine(risen) if one.level in TROUBLE] or [self._too_early(step)]
+            found = [finding for finding in examine(risen) if finding.level in TROUBLE] or [self._too_early(step)]
         if step >= self.begins:
-            self._looks.append(values)
+            self._history.append(values)
         return found
 
-    def measured(self, step: int, records: Sequence[Mapping[str, Any]]) -> list[Finding]:
-        """What the records of an evaluation at this step add to the findings; nothing in the first steps."""
+    def check_records(self, step: int, records: Sequence[Mapping[str, Any]]) -> list[Finding]:
+        """Findings from the records of an evaluation at this step; none in the first steps."""
         return examine_records(records) if step >= self.begins + EARLIEST else []
 
     def _too_early(self, step: int) -> Finding:
@@ -434,13 +442,13 @@ class RunMonitor:
             f"Train for longer: --steps {2 * begins} or more." if self.steps < begins else "",
         )
 
-    def news(self, step: int, findings: Sequence[Finding]) -> list[str]:
-        """What the person should hear of them: each kind of trouble once, and none early in the run."""
+    def new_messages(self, step: int, findings: Sequence[Finding]) -> list[str]:
+        """Messages about the findings: each kind of problem once, and none early in the run."""
         if step < self.begins + (self.steps - self.begins) // QUIET:
             return []
-        fresh = [one for one in findings if one.level in TROUBLE and one.title not in self._told]
-        self._told |= {one.title for one in fresh}
-        return [one.describe() for one in fresh]
+        fresh = [finding for finding in findings if finding.level in TROUBLE and finding.title not in self._reported]
+        self._reported |= {finding.title for finding in fresh}
+        return [finding.describe() for finding in fresh]
 
 
 # --- gradient norms over the log
@@ -456,14 +464,14 @@ def gradient_excess(norms: Sequence[float]) -> float | None:
 
 
 class GradientWatch:
-    """How far each player's gradient norm has risen, over the log lines of a run."""
+    """Measures how far the gradient norm of each player has risen over the log lines of a run."""
 
     def __init__(self) -> None:
         self._norms: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=GRADIENT_WINDOW + GRADIENT_PATIENCE))
         self._first: dict[str, list[float]] = defaultdict(list)
 
-    def see(self, values: Mapping[str, float | None]) -> None:
-        """The values of one log line."""
+    def update(self, values: Mapping[str, float | None]) -> None:
+        """Adds the gradient norms of one log line."""
         for name, norm in values.items():
             player, _, what = name.rpartition("/")
             if what == "gradient_norm" and norm is not None:

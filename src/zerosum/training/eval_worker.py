@@ -1,7 +1,7 @@
 """Evaluates a snapshot of the generator in a process of its own: `python -m zerosum.training.eval_worker FOLDER SNAPSHOT [now]`.
 
-Without "now" it takes what the training leaves it: lowest priority, one thread, the CPU. It ends when its standard input does,
-so a training that is killed leaves nobody behind, and it leaves Ctrl-C to the training.
+It uses one thread and the CPU and, without "now", the lowest priority. It ends when its standard input closes, so that it does
+not outlive a training that is killed. It ignores Ctrl-C; the training handles it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from zerosum.training.signals import NICE
 
 
 def _end_with_parent() -> None:
-    os.read(sys.stdin.fileno(), 1)  # returns when the training closes its end, or dies; never by a byte
+    os.read(sys.stdin.fileno(), 1)  # returns when the training closes the pipe or ends; nothing is ever written
     os._exit(1)
 
 
 def main(folder: Path, snapshot: Path) -> None:
-    """Measures the generator in `snapshot` against the data of the run, and writes the result beside it."""
+    """Evaluates the generator in `snapshot` on the data of the run and writes the result next to it."""
     from zerosum.errors import UserError
     from zerosum.evaluation.evaluate_saved import SavedEvaluator
     from zerosum.run_folder import RunFolder

@@ -1,4 +1,4 @@
-"""--devices N: the same command in N processes, joined by torchrun's variables."""
+"""--devices N: runs the same command in N processes, which find each other by the environment variables of torchrun."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from zerosum.engine.devices import environment
 from zerosum.training import signals
 
 GRACE_S = 3.0
-"""How long the others may take to end by themselves once one has failed; they usually do, and say why."""
+"""How long the other processes may take to end by themselves after one has failed, and to print why."""
 
 
-def needed(devices: int) -> bool:
+def should_launch(devices: int) -> bool:
     """Whether this process should launch others instead of training itself."""
     return devices > 1 and environment()[1] == 1
 
 
-def processes(devices: int, arguments: list[str]) -> int:
+def run_processes(devices: int, arguments: list[str]) -> int:
     """Runs `zerosum <arguments>` in `devices` processes and returns the first non-zero exit status, or 0.
 
-    Ctrl-C and SIGTERM are passed on to all of them; when one fails the others are ended. Only the first one speaks; what
-    the others had to say is shown when it failed without a word of its own.
+    Ctrl-C and SIGTERM are passed on to all of them; when one fails the others are ended. Only the first one prints; the
+    messages of the others are printed when the first one ended without a message.
     """
     lifeline, held = os.pipe()  # the other end closes with this process, however it ends
     environ = _environment(devices) | {signals.LIFELINE: str(lifeline)}
@@ -46,19 +46,19 @@ def processes(devices: int, arguments: list[str]) -> int:
         mine = environ | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
         children.append(subprocess.Popen(command, env=mine, stderr=errors[rank], pass_fds=(lifeline,)))
     os.close(lifeline)
-    codes, first = _wait(children)
+    codes, first = _wait_for_all(children)
     os.close(held)
-    if codes[0] <= 0:  # the first one was fine, or was ended before it could say what is wrong
-        _tell(errors, codes)
+    if codes[0] <= 0:  # the first one succeeded, or was ended by a signal before it could print a message
+        _print_errors(errors, codes)
     if first is None:
         return 0
     if codes[first] < 0:
-        print(_ended(first, -codes[first]), file=sys.stderr)
+        print(_signal_message(first, -codes[first]), file=sys.stderr)
     return codes[first] if codes[first] > 0 else 128 - codes[first]
 
 
-def _ended(rank: int, number: int) -> str:
-    """What a person reads when one process was ended from outside."""
+def _signal_message(rank: int, number: int) -> str:
+    """The message about a process that was ended by a signal."""
     why = ", as Linux does when memory runs out," if number == signal.SIGKILL else ""
     return (
         f"zerosum: process {rank} was ended by {signals.name(number)}{why} and the others with it. What was saved is whole: "
@@ -75,31 +75,31 @@ def _environment(devices: int) -> dict[str, str]:
     return shared
 
 
-def _wait(children: list[subprocess.Popen[bytes]]) -> tuple[list[int], int | None]:
-    """Exit statuses, once all have ended, and which of them failed first: one that was ended by a signal rather than one that
-    failed for that reason. A failure of one gives the others GRACE_S, then they are ended."""
+def _wait_for_all(children: list[subprocess.Popen[bytes]]) -> tuple[list[int], int | None]:
+    """Exit statuses, once all have ended, and which process failed first; a process that was ended by a signal counts before
+    those that failed in consequence. GRACE_S after a failure the others are ended."""
     failed_at: float | None = None
     first: int | None = None
     while None in (codes := [child.poll() for child in children]):
         if failed_at is None and any(codes):
             failed_at = time.monotonic()
-            first = _first(codes)
+            first = _first_failed(codes)
         late = 0.0 if failed_at is None else time.monotonic() - failed_at
         for child, code in zip(children, codes, strict=True):
             if code is None and late > GRACE_S:
-                # One that waits for a message of the dead never comes to handle a polite signal.
+                # A process that waits for a message of an ended process may never handle SIGTERM.
                 child.kill() if late > 2 * GRACE_S else child.terminate()
         time.sleep(0.05)
     done = [child.wait() for child in children]
-    return done, _first(done) if first is None else first
+    return done, _first_failed(done) if first is None else first
 
 
-def _first(codes: Sequence[int | None]) -> int | None:
+def _first_failed(codes: Sequence[int | None]) -> int | None:
     failed = [rank for rank, code in enumerate(codes) if code]
     return min(failed, key=lambda rank: (codes[rank] or 0) > 0, default=None)
 
 
-def _tell(errors: list[IO[bytes] | None], codes: list[int]) -> None:
+def _print_errors(errors: list[IO[bytes] | None], codes: list[int]) -> None:
     for rank, (file, code) in enumerate(zip(errors, codes, strict=True)):
         if file is not None and code:
             file.seek(0)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: while steps are played they ask for a stop, at any other time they end what is going on."""
+"""Ctrl-C and SIGTERM: during the training steps they request a stop, at any other time they end the current work."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from types import FrameType, TracebackType
 
 WATCHED = (signal.SIGINT, signal.SIGTERM)
 TWICE_S = 1.0
-"""A second Ctrl-C sooner than this is the same one: a launcher passes on what the terminal has sent already."""
+"""A second signal within this time counts as the same one: the terminal and the launcher may both send it."""
 
 LIFELINE = "ZEROSUM_LIFELINE"
-"""The variable that holds the number of an open pipe; when it ends, the launcher has."""
+"""The environment variable with the file descriptor of a pipe that closes when the launcher ends."""
 NICE = 19
-"""The lowest priority, of a process that evaluates beside a training."""
+"""The lowest priority, for a process that evaluates during a training."""
 PATIENCE_S = 60.0
-"""How long a process may take to save and end once its launcher is dead."""
+"""How long a process may take to save and end after its launcher has ended."""
 
 
 class Stopped(BaseException):
-    """A signal ended what was going on. No Exception, so that nothing on the way mistakes it for an error."""
+    """A signal ended the current work. Not an Exception, so that no handler of errors catches it."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -41,51 +41,51 @@ def status(number: int) -> int:
 
 
 class StopRequest:
-    """Listens while entered. `number` is the signal that came, 0 for none.
+    """A context in which signals are handled. `number` is the signal that was received, 0 for none.
 
-    Inside `waiting()` the first signal only sets `number`, for the caller to look at; a later one raises Stopped.
-    Outside it every signal raises Stopped. Entered elsewhere than in the main thread it hears nothing.
+    Inside `waiting()` the first signal only sets `number`, which the caller checks; a later one raises Stopped.
+    Outside it every signal raises Stopped. Outside the main thread no signals are handled.
     """
 
     def __init__(self) -> None:
         self.number = 0
-        self._waits = False
-        self._asked_at = 0.0
-        self._before: dict[int, object] = {}
+        self._waiting = False
+        self._requested_at = 0.0
+        self._previous_handlers: dict[int, object] = {}
 
     def __enter__(self) -> StopRequest:
-        with contextlib.suppress(ValueError):  # not the main thread: nobody can send it a signal
+        with contextlib.suppress(ValueError):  # not the main thread: it receives no signals
             for number in WATCHED:
-                self._before[number] = signal.signal(number, self._hear)
+                self._previous_handlers[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
-        self._before = {}
+        self._previous_handlers = {}
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Lets the step that is being played come to its end."""
-        self._waits = True
+        """Lets the current training step finish after a signal."""
+        self._waiting = True
         try:
             yield
         finally:
-            self._waits = False
+            self._waiting = False
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if self.number and now - self._asked_at < TWICE_S:
+        if self.number and now - self._requested_at < TWICE_S:
             return
-        again, self.number, self._asked_at = bool(self.number), number, now
-        if again or not self._waits:
+        again, self.number, self._requested_at = bool(self.number), number, now
+        if again or not self._waiting:
             raise Stopped(number)
 
 
 def end_on_signal() -> None:
-    """For a program's first line: from now on Ctrl-C and SIGTERM raise Stopped."""
+    """From now on Ctrl-C and SIGTERM raise Stopped; for the start of a program."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)
@@ -95,14 +95,14 @@ def end_on_signal() -> None:
 
 
 def end_with_parent() -> None:
-    """In a process that was launched: when the launcher dies, asks for a stop as SIGTERM does, so that the training saves; after
-    PATIENCE_S ends it."""
+    """In a launched process: when the launcher ends, requests a stop as SIGTERM does, so that the training saves; ends the
+    process after PATIENCE_S."""
     number = os.environ.pop(LIFELINE, None)
     if number is None:
         return
 
     def watch(lifeline: int) -> None:
-        os.read(lifeline, 1)  # returns when the launcher closes its end, or dies; never by a byte
+        os.read(lifeline, 1)  # returns when the launcher closes the pipe or ends; nothing is ever written
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(PATIENCE_S)
         os._exit(status(signal.SIGTERM))

@@ -1,4 +1,4 @@
-"""A training from its first step to its report: runs the training loop of a plan, and logs, saves and evaluates between steps."""
+"""The trainer: runs the training loop of a plan in a run folder, and logs, saves and evaluates between the steps."""
 
 from __future__ import annotations
 
@@ -69,32 +69,31 @@ class Trainer:
         self.monitor = monitor_of(plan.recipe, self.loop.game)
         self._rollbacks = RollbackPolicy(plan.recipe.on_nonfinite == "rollback")
         self._skips = SkippedUpdates(self.loop)
-        self._seconds, self._begun, self._away = 0.0, time.monotonic(), 0.0
+        self._earlier_seconds, self._started_at, self._boundary_seconds = 0.0, time.monotonic(), 0.0
 
     @functools.cached_property
     def async_evaluation(self) -> AsyncEvaluation:
-        """Evaluation of snapshots in another process; made at the first use."""
+        """Evaluation of snapshots in another process; created at its first use."""
         return AsyncEvaluation(self.folder, self.logger, self.progress.log)
 
-    @contextlib.contextmanager
-    def _ending_evaluation(self) -> Iterator[None]:
-        """Ends the process that evaluates, if there is one, when the training within ends by an error or a signal."""
-        try:
-            yield
-        except BaseException:
-            if "async_evaluation" in vars(self):
-                self.async_evaluation.close()
-            raise
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do: all steps are trained and saved, and the last one is evaluated and reported."""
+        steps, report = self.plan.recipe.steps, self.folder.report
+        return self.loop.step >= steps and self.loop.step in self._evaluated and report.is_file()
 
-    # --- beginning
+    def _elapsed_seconds(self) -> float:
+        return self._earlier_seconds + time.monotonic() - self._started_at
+
+    # --- before training
 
     def prepare(self) -> None:
-        """What the measures need once; before the folder is a run folder and before the clock runs."""
+        """Prepares the metrics, once. Called before the run folder is complete and before the time is measured."""
         if self.chief:
             self.evaluator.prepare(self.progress.log)
 
-    def begin(self) -> None:
-        """Writes what is known before the first step. run.json comes last: with it the folder is a run folder."""
+    def write_run_files(self) -> None:
+        """Writes the files that are known before the first step. run.json is the last one: it makes the folder a run folder."""
         if not self.chief:
             return
         try:
@@ -103,28 +102,31 @@ class Trainer:
                 self.evaluator.real_sound(self.folder.previews / f"real{SOUND_ENDING}")
             self.folder.write("recipe.json", self.plan.recipe.to_json())
             self.folder.write("references.json", reference_lines(self.loop.game))
-            self._status("running")
+            self._write_status("running")
             name = self.folder.root.resolve().name
-            self.folder.write("run.json", run_facts(self.plan, self.loop.game, name, self.world))
+            self.folder.write("run.json", describe_run(self.plan, self.loop.game, name, self.world))
         except OSError as error:
             raise UserError(
                 f"Cannot write to {self.folder}: {error.strerror or error}. Free space, or use --out."
             ) from None
 
     def restore(self, rewind: bool = True) -> None:
-        """Goes to the newest whole checkpoint of the folder; without any, stays at step 0. rewind: make the log follow."""
-        state = self.checkpoints.newest()
+        """Loads the newest complete checkpoint of the folder; without one, stays at step 0.
+
+        rewind: also remove the later lines of the log.
+        """
+        state = self.checkpoints.newest_state()
         if state is None:
             self.folder.refuse_if_trained()
-        self._load(state, rewind)
+        self._load_state(state, rewind)
         if state is not None and rewind and self.chief and (message := self.folder.lost_log(self.loop.step)):
             self.progress.log(message)
 
-    def _load(self, state: Mapping[str, Any] | None, rewind: bool = True) -> None:
+    def _load_state(self, state: Mapping[str, Any] | None, rewind: bool = True) -> None:
         if state is not None:
             try:
                 self.loop.load_state_dict(state["match"])
-                self._seconds = float(state["seconds"])
+                self._earlier_seconds = float(state["seconds"])
                 self._rollbacks.events = list(state.get("rollbacks", []))
             except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -134,20 +136,14 @@ class Trainer:
         self._evaluated = {line["step"] for line in self.folder.lines() if line["kind"] == "evaluation"}
         if rewind and self.chief and not self.complete:
             self.folder.rewind(self.loop.step)
-            self.async_evaluation.forget(self.loop.step)
-            self.best.recall(self.folder.lines())
+            self.async_evaluation.discard_after(self.loop.step)
+            self.best.restore(self.folder.lines())
         lines = [line for line in self.folder.lines() if line["step"] <= self.loop.step]
         self._evaluated = self.async_evaluation.steps | {line["step"] for line in lines if line["kind"] == "evaluation"}
-        self.monitor.recall(lines)
+        self.monitor.restore(lines)
 
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is left to do: all steps played, saved, measured and reported."""
-        steps, report = self.plan.recipe.steps, self.folder.report
-        return self.loop.step >= steps and self.loop.step in self._evaluated and report.is_file()
-
-    def extend(self) -> None:
-        """Records the recipe of a run that goes on, which may have more steps than before, and tells where it stands."""
+    def record_resumption(self) -> None:
+        """Writes the recipe of a resumed run, which may have more steps than before, and logs the step that it continues at."""
         if not self.chief:
             return
         steps = self.plan.recipe.steps
@@ -162,24 +158,25 @@ class Trainer:
             else f"{self.folder}: all {steps:,} steps are done. To train on: zerosum resume {self.folder} --steps {2 * steps}"
         )
         if self.complete and not self.folder.has_status:
-            self._begun = time.monotonic()
-            self._status("finished")
+            self._started_at = time.monotonic()
+            self._write_status("finished")
 
-    # --- playing
+    # --- the training loop
 
-    def play(self) -> str:
-        """Plays to the end. Returns "finished", or "stopped" when a signal asked for it; state is saved either way."""
-        self._begun = time.monotonic()
-        self.checkpoints.begin()
+    def train(self) -> str:
+        """Trains to the last step. Returns "finished", or "stopped" after a signal or a callback requested a stop; the state is
+        saved in both cases."""
+        self._started_at = time.monotonic()
+        self.checkpoints.start_clock()
         if self.chief:
             self.folder.hold()
-        self._status("running")
+        self._write_status("running")
         self.callbacks(TrainingBegun(self.loop.step, self.folder.root, self.plan.recipe.to_json()))
-        if self._rollbacks.wanted and not self.loop.step:
-            self.save()  # there is always something to go back to
+        if self._rollbacks.enabled and not self.loop.step:
+            self.save()  # so that a rollback always has a checkpoint
         try:
-            with self._ending_evaluation(), self.stop.waiting():
-                while not self._played():
+            with self._close_evaluation_on_error(), self.stop.waiting():
+                while not self._train_or_roll_back():
                     pass
         except ProcessLost as error:
             self._fail(f"{error} Go on with: zerosum resume {self.folder}")
@@ -191,98 +188,129 @@ class Trainer:
         finally:
             self.progress.close()
         finished = self.loop.step >= self.plan.recipe.steps
-        self._give_up_if(self._skips.stuck(finished))
+        self._fail_if_stuck(self._skips.stuck_reason(finished))
         if message := self._skips.message():
             self.progress.log(message)
         if self.checkpoints.unsaved:
             self.save()  # the disk may have been freed since
-        self._status("finished" if finished else "stopped", self.checkpoints.unsaved)
+        self._write_status("finished" if finished else "stopped", self.checkpoints.unsaved)
         return "finished" if finished else "stopped"
 
-    def _played(self) -> bool:
-        """Plays until the end or a stop; False when it went back and must play on."""
+    def _train_or_roll_back(self) -> bool:
+        """Trains to the last step or to a stop; False after a rollback, when training must continue."""
         try:
-            self._play()
+            self._train_steps()
         except NonFinite as error:
             if not self._rollbacks.allowed:
-                advice = divergence_advice(error, self.loop.players, self._rollbacks.wanted)
-                self._fail(f"Training diverged: {error}.\n{self._rollbacks.history()}{advice}")
+                advice = divergence_advice(error, self.loop.players, self._rollbacks.enabled)
+                self._fail(f"Training diverged: {error}.\n{self._rollbacks.summary()}{advice}")
             self._roll_back(error)
             return False
         return True
 
-    def _give_up_if(self, stuck: str) -> None:
+    def _train_steps(self) -> None:
+        cadence, steps = self.plan.recipe.cadence, self.plan.recipe.steps
+        counted, announced, skipping = (0.0, self.loop.step), False, self.loop.settings.on_nonfinite == "skip"
+        for event in self.loop.run(steps):
+            if isinstance(event, Boundary):
+                if self._handle_boundary(event):
+                    return
+                continue
+            if skipping:
+                self._skips.update()
+                self._fail_if_stuck(self._skips.stuck_reason())
+            if self.chief and (event.step % cadence.log == 0 or event.step == 1):
+                counted = self._log_step(event, counted)
+            if self.stop.number and not announced:
+                announced = True
+                again = " (once more to leave at once)" if self.chief and not self.world.size > 1 else ""
+                self.progress.log(f"{signals.name(self.stop.number)}: stopping after this step{again} ...")
+
+    def _log_step(self, event: Stepped, counted: tuple[float, int]) -> tuple[float, int]:
+        """Writes one log line. samples_per_s counts the time of the steps, not that of the work between them."""
+        now, values = time.monotonic() - self._started_at - self._boundary_seconds, event.values()
+        values["samples_per_s"] = (event.step - counted[1]) * self.loop.settings.batch / max(1e-9, now - counted[0])
+        self._check_folder()
+        self._write_line("train", values=values)
+        self.async_evaluation.poll()
+        self.monitor.update(values)
+        self.progress.tick(event.step, self.plan.recipe.steps, values)
+        return now, event.step
+
+    def _roll_back(self, error: NonFinite) -> None:
+        """Loads an earlier checkpoint of the cadence and multiplies all learning rates by ROLLBACK_RATE."""
+        elapsed, rate, events = self._elapsed_seconds(), self.loop.rate * ROLLBACK_RATE, self._rollbacks.events
+        earlier = self.checkpoints.rollback_state(events[-1]["to_step"] if events else None)
+        if earlier is None:
+            self._fail(f"Training diverged: {error}. There is no checkpoint to go back to.")
+        self._load_state(earlier)
+        self.world.barrier()
+        self._rollbacks.events, self.loop.rate = events, rate
+        self._earlier_seconds, self._started_at, self._boundary_seconds = elapsed, time.monotonic(), 0.0
+        self.progress.log(self._rollbacks.record(error, self.loop.step, rate))
+        if self.chief:
+            self._write_line("rollback", rollbacks=self._rollbacks.events)
+        self.save(overwrite=True)  # the checkpoint on disk has the old rate
+
+    def _fail_if_stuck(self, stuck: str) -> None:
         if stuck and self.loop.nonfinite:
             self._fail(
                 f"Training diverged: {stuck}.\n{divergence_advice(self.loop.nonfinite, self.loop.players, False)}"
             )
 
-    def _roll_back(self, error: NonFinite) -> None:
-        """Back to a checkpoint of the cadence, with half the rates of now."""
-        elapsed, rate, events = self._elapsed(), self.loop.rate * ROLLBACK_RATE, self._rollbacks.events
-        good = self.checkpoints.good(events[-1]["to_step"] if events else None)
-        if good is None:
-            self._fail(f"Training diverged: {error}. There is no checkpoint to go back to.")
-        self._load(good)
-        self.world.barrier()
-        self._rollbacks.events, self.loop.rate = events, rate
-        self._seconds, self._begun, self._away = elapsed, time.monotonic(), 0.0
-        self.progress.log(self._rollbacks.add(error, self.loop.step, rate))
+    def _fail(self, reason: str) -> NoReturn:
+        """Ends a training that cannot continue: writes status and report, and raises UserError with the newest checkpoint."""
+        self._write_status("failed", reason)
         if self.chief:
-            self._line("rollback", rollbacks=self._rollbacks.events)
-        self.save(anew=True)  # the checkpoint on disk still has the old rate
+            self.write_report_page()
+            self.callbacks(Finished(self.loop.step, self.folder.root, "failed", reason))
+        kept = f"step {self.checkpoints.step:,}" if self.checkpoints.step >= 0 else "none: it came before the first"
+        raise UserError(f"{reason}\nNewest checkpoint in {self.folder}: {kept}.") from None
 
-    def _play(self) -> None:
-        cadence, steps = self.plan.recipe.cadence, self.plan.recipe.steps
-        counted, asked, skipping = (0.0, self.loop.step), False, self.loop.settings.on_nonfinite == "skip"
-        for event in self.loop.run(steps):
-            if isinstance(event, Boundary):
-                if self._at_boundary(event):
-                    return
-                continue
-            if skipping:
-                self._skips.see()
-                self._give_up_if(self._skips.stuck())
-            if self.chief and (event.step % cadence.log == 0 or event.step == 1):
-                counted = self._log(event, counted)
-            if self.stop.number and not asked:
-                asked = True
-                again = " (once more to leave at once)" if self.chief and not self.world.size > 1 else ""
-                self.progress.log(f"{signals.name(self.stop.number)}: stopping after this step{again} ...")
+    @contextlib.contextmanager
+    def _close_evaluation_on_error(self) -> Iterator[None]:
+        """Ends the evaluating process, if there is one, when the training in this context ends by an error or a signal."""
+        try:
+            yield
+        except BaseException:
+            if "async_evaluation" in vars(self):
+                self.async_evaluation.close()
+            raise
 
-    def _at_boundary(self, boundary: Boundary) -> bool:
-        """Previews, health, evaluation, saving; True when the run should stop here."""
+    # --- between two steps
+
+    def _handle_boundary(self, boundary: Boundary) -> bool:
+        """Writes a preview with its health check, submits an evaluation and saves, where these are due. True when training
+        must stop here."""
         arrived, cadence, step = time.monotonic(), self.plan.recipe.cadence, boundary.step
-        self._refuse_gone()
+        self._check_folder()
         stop = self.world.any(bool(self.stop.number) or self.callbacks.stopping)
         if self.chief and (step % cadence.preview == 0 or boundary.last):
-            self._preview(step)
+            self._write_preview(step)
         due = cadence.evaluate and step and step % cadence.evaluate == 0
         if self.chief and due and not boundary.last and step not in self._evaluated:
             self._evaluated.add(step)
-            self.async_evaluation.submit(step, self.loop.samples, self._elapsed(), self._publish)
+            self.async_evaluation.submit(step, self.loop.samples, self._elapsed_seconds(), self._publish)
         overdue = self.world.any(self.checkpoints.overdue)
         if (step and step % cadence.checkpoint == 0) or boundary.last or stop or overdue:
             self.save()
-        self._away += time.monotonic() - arrived
+        self._boundary_seconds += time.monotonic() - arrived
         return stop
 
-    def save(self, anew: bool = False) -> None:
-        """Writes a checkpoint and the published generator; anew: even when this step has one."""
-        state = {"match": self.loop.state_dict(), "seconds": self._elapsed(), "rollbacks": self._rollbacks.events}
-        self.checkpoints.begin()
-        if self.chief:
-            self.checkpoints.save(self.loop.step, state, lambda: self._publish(self.folder.root), anew)
-            self._status("running", self.checkpoints.unsaved)
-            if not self.checkpoints.unsaved:
-                self.callbacks(CheckpointSaved(self.loop.step, self.folder.root))
+    def _write_preview(self, step: int) -> None:
+        if self.plan.domain.media.sound is not None:  # before the picture, whose arrival the page in the browser sees
+            self.logger.write_preview(step, self.evaluator.sound, SOUND_ENDING, announced=False)
+        self.logger.write_preview(step, self.evaluator.picture, self.plan.domain.media.preview_ending)
+        values, bins = self.evaluator.health()
+        found = self.monitor.check(step, values)
+        self._write_line("health", values=values, findings=[finding.to_json() for finding in found])
+        self._write_line("scores", **bins)
+        self.best.update(step, values, self._publish)
+        for message in self.monitor.new_messages(step, found):
+            self.progress.log(message)
 
-    def _publish(self, where: Path) -> None:
-        network = self.loop.average.network if self.loop.average else self.loop.game.players["generator"]
-        publish(where, network, self.plan.recipe, self.plan.info, self.loop.step, self.evaluator.examples)
-
-    def _refuse_gone(self) -> None:
-        """UserError, with nothing written, when the folder is no longer where the training began."""
+    def _check_folder(self) -> None:
+        """Raises UserError, and writes nothing, when the run folder was removed or renamed during the training."""
         if self.chief and self.folder.gone:
             kept = (
                 f"step {self.checkpoints.step:,} was its newest checkpoint"
@@ -290,45 +318,36 @@ class Trainer:
                 else "nothing was saved"
             )
             raise UserError(
-                f"{self.folder} was removed or renamed while its training was at work, which has ended after step "
+                f"{self.folder} was removed or renamed during the training, which has ended after step "
                 f"{self.loop.step:,}; {kept}. If it was renamed: zerosum resume ITS_NEW_NAME"
             )
 
-    def _elapsed(self) -> float:
-        return self._seconds + time.monotonic() - self._begun
+    # --- saving
 
-    # --- telling
+    def save(self, overwrite: bool = False) -> None:
+        """Writes a checkpoint and the published generator. overwrite: also when there is a checkpoint of this step."""
+        state = {
+            "match": self.loop.state_dict(),
+            "seconds": self._elapsed_seconds(),
+            "rollbacks": self._rollbacks.events,
+        }
+        self.checkpoints.start_clock()
+        if self.chief:
+            self.checkpoints.save(self.loop.step, state, lambda: self._publish(self.folder.root), overwrite)
+            self._write_status("running", self.checkpoints.unsaved)
+            if not self.checkpoints.unsaved:
+                self.callbacks(CheckpointSaved(self.loop.step, self.folder.root))
 
-    def _line(self, kind: str, **content: Any) -> None:
-        self.logger.line(kind, self.loop.step, self.loop.samples, self._elapsed(), content)
+    def _publish(self, where: Path) -> None:
+        network = self.loop.average.network if self.loop.average else self.loop.game.players["generator"]
+        publish(where, network, self.plan.recipe, self.plan.info, self.loop.step, self.evaluator.examples)
 
-    def _log(self, event: Stepped, counted: tuple[float, int]) -> tuple[float, int]:
-        """One log line. The speed counts steps only, not what is done between them."""
-        now, values = time.monotonic() - self._begun - self._away, event.values()
-        values["samples_per_s"] = (event.step - counted[1]) * self.loop.settings.batch / max(1e-9, now - counted[0])
-        self._refuse_gone()
-        self._line("train", values=values)
-        self.async_evaluation.look()
-        self.monitor.see(values)
-        self.progress.tick(event.step, self.plan.recipe.steps, values)
-        return now, event.step
-
-    def _preview(self, step: int) -> None:
-        if self.plan.domain.media.sound is not None:  # before the picture, whose arrival the page in the browser sees
-            self.logger.picture(step, self.evaluator.sound, SOUND_ENDING, announced=False)
-        self.logger.picture(step, self.evaluator.picture, self.plan.domain.media.preview_ending)
-        values, bins = self.evaluator.health()
-        found = self.monitor.look(step, values)
-        self._line("health", values=values, findings=[finding.to_json() for finding in found])
-        self._line("scores", **bins)
-        self.best.see(step, values, self._publish)
-        for news in self.monitor.news(step, found):
-            self.progress.log(news)
+    # --- evaluating
 
     def evaluate(
         self, write: bool = True, historic: bool = False, options: EvalOptions = EvalOptions()
     ) -> list[dict[str, Any]]:
-        """Measures the average generator, logs (unless told not to) and returns the records."""
+        """Evaluates the average generator and returns the records. write: also write them to the log."""
         records = [record.to_json() for record in self.evaluator.evaluate(historic, options)]
         for record in records if self._rollbacks else ():
             record["protocol"] |= {"rollbacks": len(self._rollbacks), "rate": self.loop.rate}
@@ -336,40 +355,16 @@ class Trainer:
             record["protocol"] |= {"skipped_updates": self.loop.skipped}
         if write:
             every = evaluate.joined(self.folder.lines(), self.loop.step, records)
-            found = self.monitor.measured(self.loop.step, every)
-            self._line("evaluation", records=every, findings=[finding.to_json() for finding in found])
+            found = self.monitor.check_records(self.loop.step, every)
+            self._write_line("evaluation", records=every, findings=[finding.to_json() for finding in found])
             self._evaluated.add(self.loop.step)
         return records
 
-    def conclude(self, state: str) -> None:
-        """After the last step: evaluates a finished run once, writes the report, tells how a stopped one goes on."""
-        self._refuse_gone()
-        try:
-            self.async_evaluation.wait(state == "finished")
-            if state == "finished" and self.loop.step not in self._evaluated:
-                self._measure()
-        except Stopped:
-            self.progress.log(f"Evaluation left out; training is complete. Later: zerosum evaluate {self.folder}")
-        self.report()
-        self.best.tell()
-        self.callbacks(Finished(self.loop.step, self.folder.root, state, self.checkpoints.unsaved))
-        if self.checkpoints.unsaved:
-            again = (
-                f"zerosum resume {self.folder}"
-                if self.checkpoints.step >= 0
-                else "train again, in another folder (--out)."
-            )
-            raise UserError(
-                f"{self.checkpoints.unsaved} What was trained since is lost. Free some space, then: {again}"
-            )
-        if state == "stopped":
-            self.progress.log(f"Saved at step {self.loop.step:,}. Go on with: zerosum resume {self.folder}")
-
-    def _measure(self) -> None:
-        """The evaluation of a finished run: its stages are told where it takes long, and bounded where the run was given
+    def _evaluate_finished_run(self) -> None:
+        """Evaluates a finished run. The stages of a long evaluation are logged; its time is limited when the run was given
         minutes."""
         self.progress.log("Evaluating (longer the first time: a measure may have to be trained on these data) ...")
-        trained = self._elapsed()
+        trained = self._elapsed_seconds()
         bound, device = self.plan.evaluation_bound_s, self.loop.device
         with memory.measured(device) as peak, evaluate.announced(self.progress.log, bound) as watch:
             self.evaluate()
@@ -392,14 +387,43 @@ class Trainer:
             )
         self.progress.log(message)
 
-    def report(self) -> None:
-        """Writes the report page; a full disk is told."""
+    # --- the end, the report and the log
+
+    def finish(self, state: str) -> None:
+        """After the last step: evaluates a finished run once, writes the report, and logs how to resume a stopped one."""
+        self._check_folder()
+        try:
+            self.async_evaluation.wait(state == "finished")
+            if state == "finished" and self.loop.step not in self._evaluated:
+                self._evaluate_finished_run()
+        except Stopped:
+            self.progress.log(f"Evaluation left out; training is complete. Later: zerosum evaluate {self.folder}")
+        self.write_report_page()
+        self.best.log_best()
+        self.callbacks(Finished(self.loop.step, self.folder.root, state, self.checkpoints.unsaved))
+        if self.checkpoints.unsaved:
+            again = (
+                f"zerosum resume {self.folder}"
+                if self.checkpoints.step >= 0
+                else "train again, in another folder (--out)."
+            )
+            raise UserError(
+                f"{self.checkpoints.unsaved} What was trained since is lost. Free some space, then: {again}"
+            )
+        if state == "stopped":
+            self.progress.log(f"Saved at step {self.loop.step:,}. Go on with: zerosum resume {self.folder}")
+
+    def write_report_page(self) -> None:
+        """Writes the report page; a full disk causes a warning."""
         try:
             write_report(self.folder.root)
         except UserError as error:
             self.progress.log(f"Warning: {error}")
 
-    def _status(self, state: str, message: str = "") -> None:
+    def _write_line(self, kind: str, **content: Any) -> None:
+        self.logger.write_line(kind, self.loop.step, self.loop.samples, self._elapsed_seconds(), content)
+
+    def _write_status(self, state: str, message: str = "") -> None:
         stopped = ""
         if state == "stopped" and (self.stop.number or self.callbacks.stopping):
             stopped = f"stopped by {signals.name(self.stop.number) if self.stop.number else 'a callback'}"
@@ -407,7 +431,7 @@ class Trainer:
             "state": state,
             "step": self.loop.step,
             "steps": self.plan.recipe.steps,
-            "seconds": round(self._elapsed(), 1),
+            "seconds": round(self._elapsed_seconds(), 1),
             "samples": self.loop.samples,
             "message": message or stopped,
             "rollbacks": len(self._rollbacks),
@@ -415,23 +439,14 @@ class Trainer:
             "resume": f"zerosum resume {self.folder.root}",
         }
         if self.chief:
-            self.logger.status(content)
-
-    def _fail(self, reason: str) -> NoReturn:
-        """Ends a training that cannot go on: recorded, reported, and told with what is kept."""
-        self._status("failed", reason)
-        if self.chief:
-            self.report()
-            self.callbacks(Finished(self.loop.step, self.folder.root, "failed", reason))
-        kept = f"step {self.checkpoints.step:,}" if self.checkpoints.step >= 0 else "none: it came before the first"
-        raise UserError(f"{reason}\nNewest checkpoint in {self.folder}: {kept}.") from None
+            self.logger.write_status(content)
 
 
-# --- run.json and references.json, written before the first step
+# --- the content of run.json and references.json
 
 
-def run_facts(plan: Plan, game: Game, name: str, world: DistributedContext) -> dict[str, Any]:
-    """The content of run.json: data, machine, versions, and the sentence told before training."""
+def describe_run(plan: Plan, game: Game, name: str, world: DistributedContext) -> dict[str, Any]:
+    """The content of run.json: data, machine, versions, and the summary that is printed before training."""
     recipe, info = plan.recipe, plan.info
     shape = info.sample.axes | ({"num_classes": info.num_classes} if info.num_classes else {})
     return {
@@ -439,7 +454,7 @@ def run_facts(plan: Plan, game: Game, name: str, world: DistributedContext) -> d
         "name": name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "zerosum": zerosum.__version__,
-        **machine(world),
+        **numeric_settings(world),
         "device": recipe.device,
         "precision": recipe.precision,
         "domain": recipe.domain,
@@ -454,8 +469,8 @@ def run_facts(plan: Plan, game: Game, name: str, world: DistributedContext) -> d
     }
 
 
-def machine(world: DistributedContext) -> dict[str, Any]:
-    """What the last bits of a sum depend on."""
+def numeric_settings(world: DistributedContext) -> dict[str, Any]:
+    """Settings that the last bits of a sum depend on."""
     return {"torch": str(torch.__version__), "threads": torch.get_num_threads(), "processes": world.size}
 
 
@@ -463,7 +478,7 @@ def machine_warnings(recorded: Mapping[str, Any], world: DistributedContext) -> 
     """A warning for each part of the machine that is no longer what run.json recorded."""
     return [
         f"Warning: this run began with {name} = {recorded.get(name)}, now it is {now}: sums may differ in the last bits."
-        for name, now in machine(world).items()
+        for name, now in numeric_settings(world).items()
         if recorded.get(name) != now
     ]
 
