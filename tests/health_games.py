@@ -80,7 +80,7 @@ def play(case: Case, seed: int) -> dict[str, list[int]]:
     for event in match.run(steps):
         if isinstance(event, Boundary):
             if event.step % (steps // LOOKS) == 0:
-                for one in checkup.check(event.step, observer.health()[0]):
+                for one in checkup.check(event.step, observer.health_values()[0]):
                     if one.level in TROUBLE:
                         found.setdefault(one.title, []).append(event.step)
         elif event.step % LOG == 0:

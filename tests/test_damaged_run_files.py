@@ -108,7 +108,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     api.train(
         "ring", "toy", overrides={**small, "cadence.log": 1, "cadence.preview": 2, "cadence.checkpoint": 2}, out=folder
     )
-    baselines.beside(folder, ["normal"])
+    baselines.measure_for_run(folder, ["normal"])
     found = json.loads((folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     (folder / "evaluations").mkdir()
     for name, content in {"evaluations/step-00000004.json": found, "best/best.json": BEST}.items():
@@ -156,13 +156,13 @@ READERS: dict[str, tuple[Reader, ...]] = {
         RunFolder.open,
         write_report,
         lambda p: plan_of(RunFolder.open(p), False),
-        lambda p: compare._refuse_different([RunFolder(p)] * 2),
+        lambda p: compare._check_same_data([RunFolder(p)] * 2),
         watch.page,
     ),
     "recipe.json": (lambda p: RunFolder(p).recipe(), lambda p: recipe.read(p / "recipe.json"), write_report),
     "status.json": (write_report, watch.page),
     "references.json": (write_report,),
-    "baselines.json": (write_report, lambda p: baselines.compared(RunFolder(p).read("baselines.json"), p)),
+    "baselines.json": (write_report, lambda p: baselines.compare_with_run(RunFolder(p).read("baselines.json"), p)),
     "metrics.jsonl": (write_report, lambda p: api.load(p).metrics, session, verdicts, ranked),
     "generator.json": (
         lambda p: api.load(p).sample(2),

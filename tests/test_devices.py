@@ -62,8 +62,8 @@ def test_a_step_on_another_device(name: str, device: torch.device, tmp_path: Pat
 def look(loop: TrainingLoop, chosen: Plan, folder: Path) -> TrainingEvaluator:
     """Takes a preview and the numbers of the health rules."""
     evaluator = TrainingEvaluator(chosen, loop)
-    evaluator.health()
-    evaluator.picture(folder / "preview.png")
+    evaluator.health_values()
+    evaluator.write_preview(folder / "preview.png")
     return evaluator
 
 

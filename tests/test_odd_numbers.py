@@ -16,7 +16,7 @@ from zerosum.data.images.film import check_speed
 from zerosum.domain.factory import network
 from zerosum.domains.tables.filters import parse_filters
 from zerosum.errors import UserError, within
-from zerosum.generation.latents.directions import Directions, strips
+from zerosum.generation.latents.directions import Directions, direction_strips
 from zerosum.generation.latents.project import project
 from zerosum.generation.latents.space import Latents, Space
 from zerosum.recipe import part
@@ -118,7 +118,7 @@ def test_moves_and_strips(tmp_path: Path, value: float) -> None:
     with pytest.raises(UserError, match="--direction 0: the deviations must be at least -1,000 and at most 1,000"):
         found.moved(Latents("z", keys.values), {0: value})
     with pytest.raises(UserError, match="--reach must be more than 0 and at most 1,000"):
-        strips(space, found, keys, value, 3)
+        direction_strips(space, found, keys, value, 3)
     with pytest.raises(UserError, match=r"--fps must be at least 0\.02 and at most 100"):
         check_speed(value)
 

@@ -123,16 +123,18 @@ class Run(TrainedGenerator):
 
     def verdicts(self, paths: Sequence[str | Path], labels: Sequence[Label] | None = None) -> list[tuple[str, float]]:
         """The same with the samples' names: the file's, and the sample's number behind it where a file holds several."""
-        names, data, conditions = discriminator_scores.read(self.domain, paths, self.sampler.info, labels)
+        names, data, conditions = discriminator_scores.read_samples(self.domain, paths, self.sampler.info, labels)
         condition = None if conditions is None else self.labels(conditions, len(data))
-        scores = discriminator_scores.scores(self.folder, self.recipe, self.domain, self.sampler.info, data, condition)
+        scores = discriminator_scores.score_samples(
+            self.folder, self.recipe, self.domain, self.sampler.info, data, condition
+        )
         return list(zip(names, scores, strict=True))
 
     def unlike(self, paths: Sequence[str | Path]) -> list[tuple[str, float]]:
         """The samples in the files that are unlike anything trained on, and how many times as far from their nearest training row
         they lie as any real row that was not looked at. UserError where the training data cannot be opened."""
-        names, data, _ = discriminator_scores.read(self.domain, paths, self.sampler.info, None)
-        ratios = discriminator_scores.unlike(self.domain, self.recipe, data) or []
+        names, data, _ = discriminator_scores.read_samples(self.domain, paths, self.sampler.info, None)
+        ratios = discriminator_scores.distance_ratios(self.domain, self.recipe, data) or []
         return [(name, ratio) for name, ratio in zip(names, ratios, strict=False) if ratio > 1]
 
     def evaluate(
@@ -216,7 +218,7 @@ class Run(TrainedGenerator):
         count = mix.num_layers(space)
         chosen = tuple(layers) if layers is not None else tuple(range(max(1, count // 2)))
         left, top = (space.keys([str(s) for s in seeds], labels, truncation) for seeds in (rows, columns))
-        samples, layout = mix.sheet(space, left, top, mix.layers_of(",".join(map(str, chosen)), count))
+        samples, layout = mix.mix_sheet(space, left, top, mix.parse_layers(",".join(map(str, chosen)), count))
         if out is not None:
             space.write(samples, Path(out), layout)
         return samples
@@ -228,7 +230,7 @@ class Run(TrainedGenerator):
         from zerosum.generation.latents.space import Space
 
         room = Space(self, space)
-        found = directions.find(room, num, None if layers is None else tuple(layers))
+        found = directions.find_directions(room, num, None if layers is None else tuple(layers))
         found.save(self.path, room)
         return found
 
@@ -441,7 +443,7 @@ def compare(
     if out is not None:
         check_out(Path(out))
     picture = out is not None and Path(out).suffix == ".png"
-    found = comparing.hold([_run(run).path for run in runs], options, NoProgress().log, picture)
+    found = comparing.compare_runs([_run(run).path for run in runs], options, NoProgress().log, picture)
     if out is not None:
         comparing.save(found, Path(out))
     return found
@@ -452,7 +454,7 @@ def baseline(data: Run | str | Path, only: Sequence[str] = (), allow_download: b
     also kept in its folder and shown in its report."""
     path = data.path if isinstance(data, Run) else Path(data)
     if (path / "run.json").is_file():
-        return baselines.beside(path, only, allow_download)
+        return baselines.measure_for_run(path, only, allow_download)
     return baselines.measure(str(data), only, allow_download)
 
 

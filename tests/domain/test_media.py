@@ -16,10 +16,10 @@ from zerosum import catalog
 from zerosum.domain import PreviewContext
 from zerosum.domain.contract import EvalOptions
 from zerosum.errors import UserError
-from zerosum.evaluation.compare import hold
+from zerosum.evaluation.compare import compare_runs
 from zerosum.generation.export.exporting import export
 from zerosum.generation.latents.space import Space
-from zerosum.generation.sampler import refuse_huge, refuse_sheet
+from zerosum.generation.sampler import check_picture_size, check_sheet
 from zerosum.report.previews import element
 from zerosum.run_folder import RunFolder
 
@@ -101,16 +101,16 @@ def test_the_latent_space_asks_the_medium(run: zs.Run, tmp_path: Path) -> None:
     ):
         space.film(walked, tmp_path / "walk.gif", 24)
     with pytest.raises(UserError, match=r"x.png: samples of the domain 'toy' cannot be shown as one picture"):
-        refuse_huge(run, 4, tmp_path / "x.png")
+        check_picture_size(run, 4, tmp_path / "x.png")
     with pytest.raises(
         UserError, match=r"mix.png: samples of the domain 'toy' cannot be shown as one picture; .* .wav"
     ):
-        refuse_sheet(run, tmp_path / "mix.png")
+        check_sheet(run, tmp_path / "mix.png")
     done = export(run, "huggingface", tmp_path / "hub")
     assert "grid.wav" in {path.name for path in done.paths}
     assert "\n[Samples of seed 0](grid.wav)" in (tmp_path / "hub" / "README.md").read_text()
     with pytest.raises(UserError, match=r"'toy' are shown as .wav, so there is no picture"):
-        hold(
+        compare_runs(
             [run.path, zs.train("ring", out=tmp_path / "other", overrides=SMALL).path], EvalOptions(), str, picture=True
         )
 

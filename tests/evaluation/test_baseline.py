@@ -66,21 +66,21 @@ def test_a_source_by_its_path(data: Path) -> None:
     samples = baselines(source)["normal"]().sample(evaluator.num_samples, 1)
     again = {one.name: one.value for one in evaluator.evaluate(samples, None, None)}
     assert {one["name"]: one["value"] for one in content["baselines"][0]["records"]} == again
-    found = measured_baselines.compared(content)
+    found = measured_baselines.compare_with_run(content)
     assert found.columns == ("normal",)
     assert found.sentence.startswith("The best by Fréchet is the normal distribution with ")
 
 
 def test_beside_a_run(run: Path) -> None:
     """Written down, pictured, compared with the run's own newest metrics under its own seed, and shown in the report."""
-    content = measured_baselines.beside(run, ["normal", "markov"])
+    content = measured_baselines.measure_for_run(run, ["normal", "markov"])
     written = RunFolder.open(run).read("baselines.json")
     assert written == json.loads(json.dumps(content))
     assert (written["seed"], [one["name"] for one in written["baselines"]]) == (5, ["normal", "markov"])
     for name in ("normal", "markov"):
         assert (run / "baselines" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     assert list((run / "baselines").glob(".*")) == []
-    found = measured_baselines.compared(content, run)
+    found = measured_baselines.compare_with_run(content, run)
     assert found.columns == (THIS_RUN, "normal", "markov")
     own = {one["name"]: one["value"] for one in zerosum.load(run).metrics}
     compared = {row.kind.lower().replace(" ", "_").replace("é", "e") + row.tag: row.cells[0] for row in found.rows}
@@ -94,8 +94,8 @@ def test_beside_a_run(run: Path) -> None:
 
 
 def test_models_fitted_earlier_are_kept(run: Path) -> None:
-    measured_baselines.beside(run, ["normal", "markov"])
-    content = measured_baselines.beside(run, ["normal"])
+    measured_baselines.measure_for_run(run, ["normal", "markov"])
+    content = measured_baselines.measure_for_run(run, ["normal"])
     assert [one["name"] for one in content["baselines"]] == ["markov", "normal"]
 
 
@@ -106,15 +106,15 @@ def test_changed_data_are_refused(run: Path, tmp_path: Path) -> None:
     recipe["data"]["kind"] = str(other)
     (run / "recipe.json").write_text(json.dumps(recipe))
     with pytest.raises(UserError, match="are not those this run was trained on"):
-        measured_baselines.beside(run, ["normal"])
+        measured_baselines.measure_for_run(run, ["normal"])
     assert not (run / "baselines.json").exists()
 
 
 def test_models_of_other_data_are_dropped(run: Path) -> None:
-    measured_baselines.beside(run, ["markov"])
+    measured_baselines.measure_for_run(run, ["markov"])
     old = RunFolder.open(run).read("baselines.json")
     (run / "baselines.json").write_text(json.dumps({**old, "fingerprint": "0" * 64}))
-    assert [one["name"] for one in measured_baselines.beside(run, ["normal"])["baselines"]] == ["normal"]
+    assert [one["name"] for one in measured_baselines.measure_for_run(run, ["normal"])["baselines"]] == ["normal"]
 
 
 def test_an_unknown_model_is_told_with_the_choices(data: Path) -> None:

@@ -16,7 +16,7 @@ from zerosum.cli import app
 from zerosum.domain.contract import EvalOptions
 from zerosum.errors import UserError
 from zerosum.evaluation import compare
-from zerosum.evaluation.compare import draw, hold
+from zerosum.evaluation.compare import compare_runs, draw
 from zerosum.evaluation.evaluate_saved import SavedScores
 from zerosum.formatting import format_with_error
 from zerosum.report.comparison import side_by_side
@@ -75,7 +75,7 @@ def test_numbers_have_the_digits_of_their_errors() -> None:
 
 
 def test_all_are_measured_alike(runs: tuple[Run, Run], tmp_path: Path) -> None:
-    found = hold([run.path for run in runs], EvalOptions(num=64), quiet)
+    found = compare_runs([run.path for run in runs], EvalOptions(num=64), quiet)
     assert found.table.columns == ("first", "second")
     for one, two in zip(*(entry.records for entry in found.entries), strict=True):
         assert one["name"] == two["name"]
@@ -84,7 +84,7 @@ def test_all_are_measured_alike(runs: tuple[Run, Run], tmp_path: Path) -> None:
     frechet = found.entries[0].records[0]
     assert frechet["protocol"]["num_fake"] == 64
     assert frechet["error"] > 0
-    swapped = hold([run.path for run in reversed(runs)], EvalOptions(num=64), quiet)
+    swapped = compare_runs([run.path for run in reversed(runs)], EvalOptions(num=64), quiet)
     assert swapped.entries[1].records[0]["value"] == frechet["value"]
     draw(found, tmp_path / "both.png")
     with Image.open(tmp_path / "both.png") as image:
@@ -110,11 +110,11 @@ def test_the_verb_prints_and_writes(runs: tuple[Run, Run], tmp_path: Path) -> No
 def test_what_cannot_be_compared_is_refused(runs: tuple[Run, Run], tmp_path: Path) -> None:
     other = train("digits", recipe="mlp", out=tmp_path / "other", overrides=[*QUICK, "data.heldout=0.3"])
     with pytest.raises(UserError, match=r"different data: digits \(fingerprint .* same data\.\* settings"):
-        hold([runs[0].path, other.path], EvalOptions(), quiet)
+        compare_runs([runs[0].path, other.path], EvalOptions(), quiet)
     with pytest.raises(UserError, match="at least two"):
-        hold([runs[0].path], EvalOptions(), quiet)
+        compare_runs([runs[0].path], EvalOptions(), quiet)
     with pytest.raises(UserError, match="given twice"):
-        hold([runs[0].path, runs[0].path], EvalOptions(), quiet)
+        compare_runs([runs[0].path, runs[0].path], EvalOptions(), quiet)
 
 
 def test_names_are_as_long_as_they_must_be() -> None:

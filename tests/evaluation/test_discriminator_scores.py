@@ -90,7 +90,7 @@ def test_what_lies_far_from_all_data_is_unlike_them(conditional: Run, pictures: 
     source = conditional.domain.data.open(conditional.recipe.data, False)
     rows = source.batch(torch.arange(50)).data
     noise = conditional.domain.media.read(pictures, conditional.sampler.info)
-    ratios = discriminator_scores.unlike(conditional.domain, conditional.recipe, torch.cat([rows, noise]))
+    ratios = discriminator_scores.distance_ratios(conditional.domain, conditional.recipe, torch.cat([rows, noise]))
     assert ratios is not None
     assert max(ratios[:50]) == pytest.approx(0, abs=1e-3)
     assert min(ratios[50:]) > 1

@@ -35,11 +35,11 @@ def test_an_evaluator_as_chosen() -> None:
     plain: Any = Plain()
     open_to_choice = domain(configure=lambda evaluator, options: Plain(options.num))
     for one in (TOY, open_to_choice):
-        assert evaluate.chosen(plain, EvalOptions(), one) is plain
-        assert evaluate.chosen(plain, EvalOptions(download=True), one) is plain  # it fetches nothing
-    assert evaluate.chosen(plain, EvalOptions(num=50), open_to_choice).num_samples == 50
+        assert evaluate.configure_evaluator(plain, EvalOptions(), one) is plain
+        assert evaluate.configure_evaluator(plain, EvalOptions(download=True), one) is plain  # it fetches nothing
+    assert evaluate.configure_evaluator(plain, EvalOptions(num=50), open_to_choice).num_samples == 50
     with pytest.raises(UserError, match="The domain 'toy' measures its samples as they are: there is no --extractor"):
-        evaluate.chosen(plain, EvalOptions(num=50), domain(configure=None))
+        evaluate.configure_evaluator(plain, EvalOptions(num=50), domain(configure=None))
 
 
 @dataclass
@@ -63,10 +63,10 @@ def test_as_many_samples_as_the_evaluator_wants() -> None:
     of_its_own = domain(conditions=lambda evaluator: torch.arange(evaluator.num_samples))
     for one in (TOY, of_its_own):
         sampler: Any = Samples()
-        samples, condition = evaluate.fresh(one, plain, sampler, 3)
+        samples, condition = evaluate.draw_samples(one, plain, sampler, 3)
         assert (samples.shape, condition, sampler.wanted) == ((6, 2), None, [(6, 3)])
     for one, expected in ((domain(conditions=None), [3] * 6), (of_its_own, list(range(6)))):
-        samples, condition = evaluate.fresh(one, plain, cast(Any, Samples(conditional=True)), 3)
+        samples, condition = evaluate.draw_samples(one, plain, cast(Any, Samples(conditional=True)), 3)
         assert condition is not None
         assert samples.flatten().tolist() == condition.tolist() == expected
 
@@ -86,9 +86,9 @@ def test_protocols_tell_how_the_samples_were_made() -> None:
 def test_measures_are_told_of_classes_alone() -> None:
     """Not of attributes, which are numbers, nor of inputs, which have more dimensions."""
     classes = torch.tensor([1, 2])
-    assert evaluate.asked(classes) is classes
+    assert evaluate.class_labels(classes) is classes
     for other in (None, torch.tensor([1.0, 2.0]), torch.zeros(2, 3, dtype=torch.long)):
-        assert evaluate.asked(other) is None
+        assert evaluate.class_labels(other) is None
 
 
 def test_a_second_evaluation_of_a_step_adds_to_the_first() -> None:
@@ -100,7 +100,7 @@ def test_a_second_evaluation_of_a_step_adds_to_the_first() -> None:
         }
 
     lines = [line(4, a=1.0), line(8, a=2.0, b=3.0), line(8, kind="other", c=9.0)]
-    found = evaluate.joined(lines, 8, [{"name": "b", "value": 5.0}, {"name": "d", "value": 6.0}])
+    found = evaluate.merge_records(lines, 8, [{"name": "b", "value": 5.0}, {"name": "d", "value": 6.0}])
     assert {one["name"]: one["value"] for one in found} == {"b": 5.0, "d": 6.0, "a": 2.0}
     assert [one["name"] for one in found] == ["b", "d", "a"]
-    assert evaluate.joined([], 8, found) == found
+    assert evaluate.merge_records([], 8, found) == found

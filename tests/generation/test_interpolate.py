@@ -12,8 +12,8 @@ from PIL import Image
 import published
 from zerosum.errors import UserError
 from zerosum.generation.labelled_grid import PAD, SIZE, Layout
-from zerosum.generation.latents.class_interpolation import between, blended
-from zerosum.generation.latents.sampling import SampleOptions, fill
+from zerosum.generation.latents.class_interpolation import blended_embeddings, interpolate_conditions
+from zerosum.generation.latents.sampling import SampleOptions, make_samples
 from zerosum.generation.latents.space import Latents, Space
 from zerosum.generation.sampler import write_samples
 
@@ -56,9 +56,9 @@ def test_blended_classes_agree_with_labels_at_the_corners(tmp_path: Path, kind: 
     network, noise, labels = run.sampler.network, run.sampler.noise(4, 0), torch.tensor([0, 1, 2, 1])
     with torch.no_grad():
         plain = network(noise, labels)
-        with blended(network, torch.nn.functional.one_hot(labels, 3).float()) as condition:
+        with blended_embeddings(network, torch.nn.functional.one_hot(labels, 3).float()) as condition:
             torch.testing.assert_close(network(noise, condition), plain)
-        with blended(network, torch.full((4, 3), 1 / 3)) as condition:
+        with blended_embeddings(network, torch.full((4, 3), 1 / 3)) as condition:
             third = network(noise, condition)
         assert not torch.allclose(third, plain, atol=1e-3)
         torch.testing.assert_close(network(noise, labels), plain)  # nothing is left behind
@@ -80,12 +80,12 @@ def test_a_class_between_classes_is_the_blend_of_their_embeddings(tmp_path: Path
 
 def test_between_conditions() -> None:
     same = torch.tensor([1, 1])
-    assert between(same, same, torch.tensor([0.0, 0.5]), 3) is same
-    blend = between(torch.tensor([0, 1]), torch.tensor([2, 1]), torch.tensor([0.25, 0.5]), 3)
+    assert interpolate_conditions(same, same, torch.tensor([0.0, 0.5]), 3) is same
+    blend = interpolate_conditions(torch.tensor([0, 1]), torch.tensor([2, 1]), torch.tensor([0.25, 0.5]), 3)
     torch.testing.assert_close(blend, torch.tensor([[0.75, 0, 0.25], [0, 1, 0]]))
     a, b = torch.zeros(1, 2), torch.ones(1, 2)
-    torch.testing.assert_close(between(a, b, torch.tensor([0.25]), 0), torch.full((1, 2), 0.25))
-    with pytest.raises(UserError, match="no embedding"), blended(torch.nn.Linear(3, 3), torch.eye(3)):
+    torch.testing.assert_close(interpolate_conditions(a, b, torch.tensor([0.25]), 0), torch.full((1, 2), 0.25))
+    with pytest.raises(UserError, match="no embedding"), blended_embeddings(torch.nn.Linear(3, 3), torch.eye(3)):
         pass
 
 
@@ -133,20 +133,22 @@ def test_styles_are_truncated_towards_their_mean(tmp_path: Path) -> None:
 
 def test_a_column_of_a_class_grid_is_the_samples_of_that_class(tmp_path: Path) -> None:
     run = published.generator(tmp_path, "conv", classes=3)
-    samples, layout = fill(run, SampleOptions(num=4, seed=9, grid="classes"))
+    samples, layout = make_samples(run, SampleOptions(num=4, seed=9, grid="classes"))
     names = ("class0", "class1", "class2")
     assert layout == Layout(3, names, each=names * 4, instead=("0", "1", "2"))
     for label in range(3):
         torch.testing.assert_close(samples[label::3], run.sample(4, 9, [label] * 4))
-    chosen, layout = fill(run, SampleOptions(num=2, seed=9, grid="classes", labels=("class2", 0), truncation=0.5))
+    chosen, layout = make_samples(
+        run, SampleOptions(num=2, seed=9, grid="classes", labels=("class2", 0), truncation=0.5)
+    )
     assert layout == Layout(2, ("class2", "class0"), each=("class2", "class0") * 2, instead=("2", "0"))
     torch.testing.assert_close(chosen[0::2], run.sample(2, 9, [2, 2], truncation=0.5))
-    assert len(fill(run, SampleOptions(grid="classes"))[0]) == 8 * 3
+    assert len(make_samples(run, SampleOptions(grid="classes"))[0]) == 8 * 3
 
 
 def test_a_grid_of_many_classes_goes_on_below_under_its_names(tmp_path: Path) -> None:
     run = published.generator(tmp_path / "run", "conv", classes=30, latent=4)
-    samples, layout = fill(run, SampleOptions(num=2, grid="classes"))
+    samples, layout = make_samples(run, SampleOptions(num=2, grid="classes"))
     assert len(samples) == 60
     (path,) = write_samples(run, samples, tmp_path / "grid.png", layout)
     (narrow,) = write_samples(run, samples[:12], tmp_path / "plain.png", 12)
@@ -175,7 +177,7 @@ def test_what_cannot_be_asked_for_is_told(tmp_path: Path) -> None:
         (SampleOptions(latent=tmp_path / "x", num=3), "as they are"),
     ):
         with pytest.raises(UserError, match=words):
-            fill(run, options)
+            make_samples(run, options)
     with pytest.raises(UserError, match="no mapping network"):
         Space(run, "w")
     for key in ("a", "1:64", "1:x", ""):
@@ -192,7 +194,7 @@ def test_saved_latents_give_the_same_samples(tmp_path: Path, kind: str, of: dict
     space = Space(run)
     keys = space.keys(["1", "2"])
     keys.save(tmp_path / "keys.safetensors")
-    again, layout = fill(run, SampleOptions(latent=tmp_path / "keys.safetensors"))
+    again, layout = make_samples(run, SampleOptions(latent=tmp_path / "keys.safetensors"))
     assert layout.columns == 0
     torch.testing.assert_close(again, space.render(keys))
 
@@ -203,7 +205,7 @@ def test_latents_of_another_generator_are_refused(tmp_path: Path) -> None:
     other = published.generator(tmp_path / "other", "conv", latent=16)
     for made, shown, words in (
         (style, conv, "no mapping network"),
-        (conv, other, "this generator wants"),
+        (conv, other, "this generator needs"),
         (conv, style, "trained without"),
     ):
         with pytest.raises(UserError, match=words):

@@ -10,7 +10,7 @@ import torch
 import published
 from zerosum.errors import UserError
 from zerosum.generation.latents.project import project
-from zerosum.generation.latents.sampling import SampleOptions, fill
+from zerosum.generation.latents.sampling import SampleOptions, make_samples
 from zerosum.generation.latents.space import Space
 from zerosum.metrics.feature_networks import psnr
 
@@ -28,7 +28,7 @@ def test_own_samples_are_found_again(tmp_path: Path, kind: str, of: dict[str, ob
     # The number told is that of the samples given back, which the saved latents make again.
     torch.testing.assert_close(found.psnr, psnr(found.samples, samples))
     found.latents.save(tmp_path / "found.safetensors")
-    again, _ = fill(run, SampleOptions(latent=tmp_path / "found.safetensors"))
+    again, _ = make_samples(run, SampleOptions(latent=tmp_path / "found.safetensors"))
     torch.testing.assert_close(again, found.samples, rtol=1e-4, atol=1e-5)
     # It beats the best of plain sampling by far.
     nearest = float(psnr(run.sample(512, 1), samples.expand(512, -1, -1, -1)).max())

@@ -21,7 +21,7 @@ from zerosum.cli import app
 from zerosum.domain import SampleRequest, WriteOptions, glyphs
 from zerosum.errors import UserError
 from zerosum.generation import labelled_grid
-from zerosum.generation.latents.sampling import SampleOptions, fill
+from zerosum.generation.latents.sampling import SampleOptions, make_samples
 from zerosum.store import class_file_names
 
 
@@ -148,7 +148,7 @@ def drawn_names(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch) -> list[t
         plain(self, place, words, ink, font, **more)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
-    samples, layout = fill(run, SampleOptions(2, grid="classes", labels=(2, 1, 0)))
+    samples, layout = make_samples(run, SampleOptions(2, grid="classes", labels=(2, 1, 0)))
     labelled_grid.write(run.domain, samples, path, layout, run.sampler.info)
     return found
 
@@ -185,5 +185,5 @@ def test_a_font_of_the_system_that_has_the_signs_is_taken_for_sheets(monkeypatch
         other,
         None,
     ]
-    words, numbered = labelled_grid._words(labelled_grid.Layout(2, ("cat", "猫"), instead=("0", "1")))
+    words, numbered = labelled_grid._column_words(labelled_grid.Layout(2, ("cat", "猫"), instead=("0", "1")))
     assert (words, numbered) == ([("cat", None), ("猫", other)], False)

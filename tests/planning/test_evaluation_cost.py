@@ -63,7 +63,7 @@ def test_what_is_done_once_for_the_data_is_not_counted(clock: Clock) -> None:
 
 def test_stages_of_a_short_evaluation_are_not_told(clock: Clock) -> None:
     said: list[str] = []
-    with evaluate.announced(said.append):
+    with evaluate.log_stages(said.append):
         eval_stages.stage("early")
         clock.now = evaluate.QUIET_S + 0.1
         eval_stages.stage("late")

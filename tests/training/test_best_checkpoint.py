@@ -50,7 +50,7 @@ def ranked(monkeypatch: pytest.MonkeyPatch, scores: Mapping[int, float]) -> None
 
     named = replace(DOMAIN, evaluation=replace(DOMAIN.evaluation, best_metric="score"))
     monkeypatch.setattr("zerosum.domains.toy.DOMAIN", named)
-    monkeypatch.setattr(training_evaluator.TrainingEvaluator, "health", scored)
+    monkeypatch.setattr(training_evaluator.TrainingEvaluator, "health_values", scored)
 
 
 def about(run: Path) -> tuple[int, float, int]:

@@ -110,7 +110,7 @@ def evaluate(
     loaded = load(folder)
     if loaded.folder.busy:
         print_message("A training is running here: its newest checkpoint is measured, and nothing is logged.")
-    with evaluate.announced(print_message):
+    with evaluate.log_stages(print_message):
         records = loaded.evaluate(download, historic, options, data)
     show(records, json, format_records(records))
 
@@ -167,7 +167,7 @@ def compare(
     from zerosum.domain.contract import EvalOptions
     from zerosum.evaluation import compare as contests
 
-    found = contests.hold(
+    found = contests.compare_runs(
         folders, EvalOptions(extractor, num, weights, trust, download), print_message, out.suffix == ".png"
     )
     written = [str(path) for path in contests.save(found, out)]
@@ -208,8 +208,8 @@ def baseline(
             pass
     run = Path(where) if (Path(where) / "run.json").is_file() else None
     arguments: dict[str, Any] = {"only": only or [], "allow_download": download, "log": print_message}
-    content = baselines.beside(run, **arguments) if run else baselines.measure(where, **arguments)
-    found = baselines.compared(content, run)
+    content = baselines.measure_for_run(run, **arguments) if run else baselines.measure(where, **arguments)
+    found = baselines.compare_with_run(content, run)
     result = {**content, "sentence": found.sentence, "notes": list(found.notes)}
     if out:
         with writing(out) as aside:

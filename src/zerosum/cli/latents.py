@@ -68,7 +68,7 @@ def interpolate(
     if latent and (label or space or truncation != 1):
         raise UserError("--latent uses saved latents as they are; leave out --label, --space and --truncation.")
     from zerosum.generation.latents.space import Latents
-    from zerosum.generation.sampler import refuse_huge
+    from zerosum.generation.sampler import check_picture_size
 
     saved = Latents.load(latent) if latent else None
     latent_space = _space(folder, saved.space if saved else space)
@@ -76,13 +76,13 @@ def interpolate(
     moving = target.suffix.lower() in MOVING
     if moving:
         _refuse_unless(target, MOVING, fps)
-        latent_space.refuse_film(target)
+        latent_space.check_film(target)
     else:
         _refuse_unless(target, _strip_endings(latent_space.generator.domain.media.endings))
     keys = saved or latent_space.keys(seeds.split(","), label, truncation)
     num_frames = frames if frames is not None else _frames(len(keys), loop, 30 if moving else 8)
     if not moving:
-        refuse_huge(latent_space.generator, num_frames, target, MOST_COLUMNS)
+        check_picture_size(latent_space.generator, num_frames, target, MOST_COLUMNS)
     path = latent_space.walk(keys, num_frames, loop)
     walked = latent_space.render(path)
     if moving:
@@ -115,18 +115,18 @@ def mix(
     _refuse_unless(target, PICTURES)
     latent_space = _space(folder, None)
     from zerosum.generation.latents import mix as mixing
-    from zerosum.generation.sampler import refuse_sheet
+    from zerosum.generation.sampler import check_sheet
 
-    refuse_sheet(latent_space.generator, target)
+    check_sheet(latent_space.generator, target)
     count = mixing.num_layers(latent_space)
-    chosen = mixing.layers_of(layers or f"0-{max(0, count // 2 - 1)}", count)
+    chosen = mixing.parse_layers(layers or f"0-{max(0, count // 2 - 1)}", count)
     left, top = (latent_space.keys(names.split(","), label, truncation) for names in (rows, columns))
-    samples, layout = mixing.sheet(latent_space, left, top, chosen)
+    samples, layout = mixing.mix_sheet(latent_space, left, top, chosen)
     latent_space.write(samples, target, layout)
     show(
         {"path": str(target), "layers": list(chosen), "num_layers": count},
         json,
-        f"{target}\nLayers {mixing.listed(chosen)} of {count} come from the top.",
+        f"{target}\nLayers {mixing.format_layers(chosen)} of {count} come from the top.",
     )
 
 
@@ -152,14 +152,16 @@ def directions(
     latent_space = _space(folder, space)
     from zerosum.generation.labelled_grid import Layout
     from zerosum.generation.latents import directions as finding
-    from zerosum.generation.latents.mix import layers_of, num_layers
-    from zerosum.generation.sampler import refuse_sheet
+    from zerosum.generation.latents.mix import num_layers, parse_layers
+    from zerosum.generation.sampler import check_sheet
 
-    finding.refuse_strip(reach, steps)
-    refuse_sheet(latent_space.generator, target)
-    found = finding.find(latent_space, num, None if layers is None else layers_of(layers, num_layers(latent_space)))
+    finding.check_strip(reach, steps)
+    check_sheet(latent_space.generator, target)
+    found = finding.find_directions(
+        latent_space, num, None if layers is None else parse_layers(layers, num_layers(latent_space))
+    )
     paths = found.save(folder, latent_space)
-    strips = finding.strips(latent_space, found, latent_space.keys(seeds.split(","), label), reach, steps)
+    strips = finding.direction_strips(latent_space, found, latent_space.keys(seeds.split(","), label), reach, steps)
     far = tuple(f"{reach * (2 * place / (steps - 1) - 1):+.2g}" for place in range(steps))
     order = f"Directions 0 to {len(found.strengths) - 1} from top to bottom, in standard deviations"
     latent_space.write(latent_space.render(strips), target, Layout(steps, far, top=order), strips.condition)
@@ -199,10 +201,10 @@ def project(
 
     from zerosum.api import files_in
     from zerosum.generation.latents.project import project as search
-    from zerosum.generation.sampler import refuse_sheet
+    from zerosum.generation.sampler import check_sheet
 
     latent_space = _space(folder, space)
-    refuse_sheet(latent_space.generator, target)
+    check_sheet(latent_space.generator, target)
     files = files_in(files)
     missing = [str(path) for path in files if not path.is_file()]
     if missing or not files:

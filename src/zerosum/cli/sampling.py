@@ -132,7 +132,7 @@ def sample(
     from zerosum.api import load
     from zerosum.domain import SampleRequest
     from zerosum.formatting import format_paths
-    from zerosum.generation.latents.sampling import SampleOptions, made
+    from zerosum.generation.latents.sampling import SampleOptions, write_requested_samples
 
     loaded = load(folder)
     target = out or folder / loaded.domain.media.sample_file
@@ -150,7 +150,7 @@ def sample(
             attributes,
             own,
         )
-        produced = made(loaded, options, target)
+        produced = write_requested_samples(loaded, options, target)
     print_message(*produced.notes)
     paths = list(produced.paths)
     show({"paths": [str(path) for path in paths], "num": produced.num, "seed": seed}, json, format_paths(paths))

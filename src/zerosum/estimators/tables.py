@@ -163,9 +163,9 @@ def _to_int(value: Any) -> int | None:
 
 def _read_published(folder: Path) -> dict[str, bytes]:
     """The files of a published generator."""
-    from zerosum.generation.sampler import EXAMPLES, names_in
+    from zerosum.generation.sampler import EXAMPLES, generator_files
 
-    weights, card = names_in(folder)
+    weights, card = generator_files(folder)
     if not weights.is_file() or not card.is_file():
         raise UserError(
             f"TableGAN: the generator in {folder} no longer exists, so the estimator cannot be pickled. Fit it again."

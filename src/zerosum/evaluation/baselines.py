@@ -1,4 +1,4 @@
-"""Classical models beside a run: fitted to its data, sampled, and measured by the same evaluator and protocol."""
+"""Classical models as baselines of a run: fitted to its data, sampled, and evaluated by the same evaluator and protocol."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ FILE, PICTURES = "baselines.json", "baselines"
 FORMAT = 1
 LogFunction = Callable[[str], None]
 Draw = Callable[[str, Tensor], None]
-"""(name of a model, samples): keeps a picture of them."""
+"""(name of a model, samples) -> None: writes a picture of the samples."""
 
 
 def silent(text: str) -> None:
-    """Says nothing."""
+    """Ignores the message."""
 
 
 def measure(
@@ -39,15 +39,15 @@ def measure(
     """The content of `baselines.json` for a source's name or path; nothing is written. only: these models, default all."""
     domain = catalog.recognise(where)
     source = domain.data.open(part(where), allow_download)
-    return _content(source, 0, _measured(domain, source, 0, only, log, lambda name, samples: None))
+    return _content(source, 0, _measure_all(domain, source, 0, only, log, lambda name, samples: None))
 
 
-def beside(
+def measure_for_run(
     path: Path, only: Sequence[str] = (), allow_download: bool = False, log: LogFunction = silent
 ) -> dict[str, Any]:
-    """Fits models to the data of a run, writes `baselines.json` and their pictures into its folder, and the report anew.
+    """Fits models to the data of a run, writes `baselines.json` and their pictures into its folder, and the report again.
 
-    UserError when the data are no longer those of the run. Models measured here earlier are kept, unless fitted anew.
+    UserError when the data are no longer those of the run. Models that were measured earlier stay, unless fitted again.
     """
     folder = RunFolder.open(path)
     plan = plan_of(folder, allow_download, anywhere=True)
@@ -66,8 +66,8 @@ def beside(
 
     try:
         with cpu_threads(plan.recipe.threads):
-            fitted = _measured(plan.domain, plan.source, plan.recipe.seed, only, log, draw)
-        content = _content(plan.source, plan.recipe.seed, [*_kept(folder, plan.source, fitted), *fitted])
+            fitted = _measure_all(plan.domain, plan.source, plan.recipe.seed, only, log, draw)
+        content = _content(plan.source, plan.recipe.seed, [*_earlier_models(folder, plan.source, fitted), *fitted])
         folder.write(FILE, content)
     except OSError as error:
         raise UserError(f"Cannot write to {folder}: {error.strerror or error}. Free space, then try again.") from None
@@ -75,8 +75,8 @@ def beside(
     return content
 
 
-def compared(content: Mapping[str, Any], path: Path | None = None) -> Comparison:
-    """The models beside each other, and beside the newest metrics of the run at `path`."""
+def compare_with_run(content: Mapping[str, Any], path: Path | None = None) -> Comparison:
+    """The models compared with each other and with the newest metrics of the run at `path`."""
     if path is None:
         return compare(dict(content))
     folder = RunFolder.open(path)
@@ -94,7 +94,7 @@ def _content(source: Any, seed: int, fitted: list[dict[str, Any]]) -> dict[str, 
     }
 
 
-def _kept(folder: RunFolder, source: Any, fitted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _earlier_models(folder: RunFolder, source: Any, fitted: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Models that were measured in this folder on the same data, other than those fitted now."""
     if not (folder.root / FILE).is_file():
         return []
@@ -104,7 +104,7 @@ def _kept(folder: RunFolder, source: Any, fitted: list[dict[str, Any]]) -> list[
     return [one for one in old["baselines"] if one["name"] not in names]
 
 
-def _measured(
+def _measure_all(
     domain: Domain, source: Any, seed: int, only: Sequence[str], log: LogFunction, draw: Draw
 ) -> list[dict[str, Any]]:
     fits = domain.evaluation.baselines(source)
@@ -113,10 +113,10 @@ def _measured(
     wanted = {name: known_as(name, fits, "baseline") for name in only} or fits
     evaluator = domain.evaluation.evaluator(source, seed)
     evaluator.prepare(log)
-    return [_one(name, fit, evaluator, domain, seed, log, draw) for name, fit in wanted.items()]
+    return [_measure_one(name, fit, evaluator, domain, seed, log, draw) for name, fit in wanted.items()]
 
 
-def _one(
+def _measure_one(
     name: str,
     fit: Callable[[], Baseline],
     evaluator: Evaluator,
@@ -125,7 +125,7 @@ def _one(
     log: LogFunction,
     draw: Draw,
 ) -> dict[str, Any]:
-    """One model fitted, sampled with the seed that a run's evaluation uses, drawn and measured."""
+    """Fits one model, samples it with the seed that the evaluation of a run uses, writes a picture and evaluates it."""
     begun = time.perf_counter()
     model = fit()
     fit_s = time.perf_counter() - begun

@@ -1,5 +1,5 @@
-"""Several runs measured by one protocol (the same data, reals, extractor, number of samples and seeds), and a picture of them:
-their samples side by side, and their measures as bars with intervals."""
+"""Compares runs by one protocol (the same data, reals, extractor, number of samples and seeds), and draws a picture: samples side
+by side, and metrics as bars with intervals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 SEED = 0
-"""Of the choice of reals; samples have the next one. The same for all, whatever the runs' own seeds."""
+"""Seed of the choice of reals; samples use the next one. The same for all runs, independent of their own seeds."""
 NUM_SHOWN, COLUMNS = 36, 6
 MOST_BARS = 6
 DARK, MUTED, GRID = "#1d2024", "#5b616a", "#ebeae4"
@@ -50,7 +50,7 @@ class ComparedRun:
     condition: Tensor | None
 
     def plain(self) -> dict[str, Any]:
-        """What a program may read of it."""
+        """Plain values for JSON."""
         return {
             "name": self.name,
             "path": str(self.path),
@@ -80,7 +80,7 @@ class RunComparison:
         }
 
 
-def hold(
+def compare_runs(
     paths: Sequence[Path], options: EvalOptions, log: Callable[[str], None], picture: bool = False
 ) -> RunComparison:
     """Measures the published generator of each run. UserError for fewer than two runs, for runs on different data, and, where a
@@ -88,7 +88,7 @@ def hold(
     if len(paths) < 2:
         raise UserError("compare needs at least two runs.")
     folders = [RunFolder.open(path) for path in paths]
-    _refuse_different(folders)
+    _check_same_data(folders)
     measurer = SavedEvaluator(folders[0], options, SEED)
     domain = measurer.plan.domain
     if picture and not domain.media.draws:
@@ -99,8 +99,8 @@ def hold(
     names, entries = _names(paths), []
     for name, folder in zip(names, folders, strict=True):
         log(f"{name}: measuring {measurer.evaluator.num_samples:,} samples ...")
-        step, sampler, recipe = measurer.generator(folder.root)
-        records = measurer.measured(step, sampler, recipe).plain()
+        step, sampler, recipe = measurer.load_generator(folder.root)
+        records = measurer.measure_sampler(step, sampler, recipe).plain()
         num = domain.media.num_shown or NUM_SHOWN
         condition = sampler.conditions(num, SEED)
         samples = domain.media.postprocess(sampler.sample(num, SEED, condition), recipe)
@@ -109,8 +109,8 @@ def hold(
     return RunComparison(measurer.plan.domain, measurer.plan.info, tuple(entries), table)
 
 
-def _refuse_different(folders: Sequence[RunFolder]) -> None:
-    """UserError names the first pair of runs whose data differ, and in what."""
+def _check_same_data(folders: Sequence[RunFolder]) -> None:
+    """UserError for the first pair of runs with different data; the message names the difference."""
     descriptions = [folder.read("run.json") for folder in folders]
     first = descriptions[0]
     for folder, other in zip(folders[1:], descriptions[1:], strict=True):
@@ -131,7 +131,7 @@ def _refuse_different(folders: Sequence[RunFolder]) -> None:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell the runs apart; the same run given twice is refused."""
+    """The shortest ends of the paths that are unique; UserError when a run is given twice."""
     parts = [path.resolve().parts for path in paths]
     if len(set(parts)) < len(parts):
         raise UserError("compare: a run is given twice.")
@@ -177,36 +177,36 @@ def _figure(comparison: RunComparison, glyphs: Glyphs) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    rows = _drawn(comparison.table.rows)
+    rows = _rows_to_draw(comparison.table.rows)
     count = len(comparison.entries)
     width = max(9.0, 3.0 * count)
     heights = (width / count * 1.08, 2.9 if rows else 0.1)
     figure = Figure(figsize=(width, sum(heights)), dpi=110, layout=ConstrainedLayoutEngine(h_pad=0.12))
     FigureCanvasAgg(figure)
     upper, lower = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
-    for index, (axes, entry) in enumerate(zip(_across(upper, count), comparison.entries, strict=True)):
-        axes.imshow(_grid(comparison, entry), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    for index, (axes, entry) in enumerate(zip(_axes_row(upper, count), comparison.entries, strict=True)):
+        axes.imshow(_sample_grid(comparison, entry), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         recipe = "" if entry.recipe == entry.name else f"{entry.recipe}, "
         title = f"{glyphs.shown(entry.name, f'run {index + 1}')}\n{recipe}step {entry.step:,}"
         axes.set_title(title, fontsize=11, color=SERIES[index % len(SERIES)], weight="bold", linespacing=1.4)
         axes.axis("off")
-    for axes, row in zip(_across(lower, len(rows)), rows, strict=True):
-        _bars(axes, row)
+    for axes, row in zip(_axes_row(lower, len(rows)), rows, strict=True):
+        _draw_bars(axes, row)
     return figure
 
 
-def _drawn(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
-    """The first row of each kind that ranks, and has an error where any has."""
+def _rows_to_draw(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
+    """The first row of each kind of metric that ranks runs; rows with errors only, where there are any."""
     ranks = [row for row in rows if row.better in ("lower", "higher", "near 1") and "infinity" not in row.kind]
     sure = [row for row in ranks if None not in row.errors] or ranks
     return list({row.kind: row for row in reversed(sure)}.values())[::-1][:MOST_BARS]
 
 
-def _across(part: SubFigure, count: int) -> list[Axes]:
+def _axes_row(part: SubFigure, count: int) -> list[Axes]:
     return list(part.subplots(1, count, squeeze=False)[0]) if count else []
 
 
-def _grid(comparison: RunComparison, entry: ComparedRun) -> Any:
+def _sample_grid(comparison: RunComparison, entry: ComparedRun) -> Any:
     import numpy as np
     from PIL import Image
 
@@ -219,7 +219,7 @@ def _grid(comparison: RunComparison, entry: ComparedRun) -> Any:
             return np.asarray(image)
 
 
-def _bars(axes: Axes, row: ComparisonRow) -> None:
+def _draw_bars(axes: Axes, row: ComparisonRow) -> None:
     for index, (cell, known) in enumerate(zip(row.cells, row.errors, strict=True)):
         value, color = cell or 0.0, SERIES[index % len(SERIES)]
         low, high = interval(row.kind, value, SURE * (known or 0.0))

@@ -1,4 +1,4 @@
-"""The discriminator's verdict on given files, from a run's newest checkpoint."""
+"""Scores of the discriminator of a run's newest checkpoint on samples in files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zerosum.engine.game import Game
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError
 from zerosum.evaluation.training_evaluator import judge
-from zerosum.generation.sampler import bounded
+from zerosum.generation.sampler import build_within_memory
 from zerosum.jsonfile import made_of
 from zerosum.metrics.neighbours import nearest
 from zerosum.recipe import Recipe
@@ -22,10 +22,11 @@ from zerosum.run_folder import RunFolder
 from zerosum.store import latest_checkpoint
 
 NUM_NEAR, NUM_LEFT, FEWEST_LEFT = 2000, 500, 100
-"""Training rows that inputs are compared with; real rows that say how far apart real rows are, held-out ones where enough are."""
+"""Numbers of training rows that inputs are compared with, of real rows that give the usual distance between real rows, and the
+least number of held-out rows that are used for the latter."""
 
 
-def read(
+def read_samples(
     domain: Domain, paths: Sequence[str | Path], info: DatasetInfo, labels: Sequence[Label] | None
 ) -> tuple[list[str], Tensor, list[Label] | None]:
     """(names, samples, labels), one of each for every sample in the files; labels: one for each file."""
@@ -48,10 +49,10 @@ def read(
     return names, torch.cat(parts), conditions
 
 
-def scores(
+def score_samples(
     folder: RunFolder, recipe: Recipe, domain: Domain, info: DatasetInfo, data: Tensor, condition: Tensor | None
 ) -> list[float]:
-    """D(x) in [0, 1] of each sample. In a game with conditions, without one the most favourable speaks."""
+    """D(x) in [0, 1] of each sample. Without a condition, a conditional discriminator gives its highest score over all."""
     game = trained_game(folder, recipe, domain, info)
     health = [line["values"] for line in folder.lines() if line["kind"] == "health"]
     neutral = (health[-1].get("neutral_logit") or 0.0) if health else 0.0
@@ -72,16 +73,16 @@ def trained_game(folder: RunFolder, recipe: Recipe, domain: Domain, info: Datase
     with made_of(folder.checkpoints):
         kept = state["match"]["networks"]
         tensors = [tensor for network in kept.values() for tensor in network.values()]
-        game = bounded(lambda: domain.game.build(recipe, info), tensors, folder.checkpoints)
-        for name, network in game.players.items():  # a discriminator may look through a part of another player
+        game = build_within_memory(lambda: domain.game.build(recipe, info), tensors, folder.checkpoints)
+        for name, network in game.players.items():  # a discriminator may share a part of another player
             network.load_state_dict(kept[name])
     return game
 
 
-def unlike(domain: Domain, recipe: Recipe, data: Tensor) -> list[float] | None:
+def distance_ratios(domain: Domain, recipe: Recipe, data: Tensor) -> list[float] | None:
     """How far each sample lies from the nearest of NUM_NEAR training rows, over the largest such distance of NUM_LEFT real rows
-    that are not among them; the largest of all views (`Media.similarity`). Above 1 it is unlike anything trained on. None for a
-    domain that cannot tell.
+    that are not among them; the largest of all views (`Media.similarity`). Above 1 the sample is unlike all training rows. None
+    for a domain without `Media.similarity`.
 
     The other rows are held out, or, where there are few, training rows. UserError where the data cannot be opened.
     """
@@ -104,7 +105,7 @@ def unlike(domain: Domain, recipe: Recipe, data: Tensor) -> list[float] | None:
 
 
 def _candidates(domain: Domain, info: DatasetInfo) -> list[Tensor]:
-    """Conditions of one row each, under which a sample may be judged when none is told."""
+    """Conditions of one row each, which are tried for a sample without a given condition."""
     found = info.condition.candidates() if info.condition is not None else []
     if not found:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Measuring a generator: the evaluator that was chosen, fresh samples for it, and the records it gives."""
+"""Evaluating a generator: the configured evaluator, new samples for it, and its records."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from zerosum.generation.sampler import Sampler
 from zerosum.metrics.record import Record
 
 QUIET_S = 3.0
-"""An evaluation that is over sooner needs no word of its stages."""
+"""The stages of an evaluation are logged after this time; shorter evaluations log none."""
 
 
-def chosen(evaluator: Evaluator, options: EvalOptions, domain: Domain) -> Evaluator:
-    """The evaluator as chosen; UserError where nothing can be chosen."""
+def configure_evaluator(evaluator: Evaluator, options: EvalOptions, domain: Domain) -> Evaluator:
+    """The evaluator with these options; UserError where the domain has none."""
     if options == EvalOptions(download=options.download):
         return evaluator
     if domain.evaluation.configure is None:
@@ -31,8 +31,8 @@ def chosen(evaluator: Evaluator, options: EvalOptions, domain: Domain) -> Evalua
     return domain.evaluation.configure(evaluator, options)
 
 
-def fresh(domain: Domain, evaluator: Evaluator, sampler: Sampler, seed: int) -> tuple[Tensor, Tensor | None]:
-    """As many samples as the evaluator wants, and the condition under which each was made."""
+def draw_samples(domain: Domain, evaluator: Evaluator, sampler: Sampler, seed: int) -> tuple[Tensor, Tensor | None]:
+    """As many samples as the evaluator needs, and the condition of each."""
     if domain.evaluation.conditions is not None and sampler.conditional:
         condition: Tensor | None = domain.evaluation.conditions(evaluator)
     else:
@@ -40,20 +40,19 @@ def fresh(domain: Domain, evaluator: Evaluator, sampler: Sampler, seed: int) -> 
     return sampler.sample(evaluator.num_samples, seed, condition), condition
 
 
-def asked(condition: Tensor | None) -> Tensor | None:
-    """The classes asked for, where the condition is one of classes: measures know no other."""
+def class_labels(condition: Tensor | None) -> Tensor | None:
+    """The condition where it is one of class labels (N,), else None: metrics use class labels only."""
     return condition if condition is not None and condition.dim() == 1 and not condition.is_floating_point() else None
 
 
 def add_to_protocols(records: Iterable[Record], made: Mapping[str, Any]) -> list[Record]:
-    """The records, their protocols telling also how the samples were made."""
+    """The records with `made`, how the samples were made, added to their protocols."""
     return [replace(record, protocol={**record.protocol, **made}) for record in records]
 
 
 @contextlib.contextmanager
-def announced(log: Callable[[str], None], budget_s: float | None = None) -> Iterator[Watch]:
-    """Tells the stages of the evaluation within, from the first that begins after QUIET_S seconds on; none begins after
-    `budget_s`."""
+def log_stages(log: Callable[[str], None], budget_s: float | None = None) -> Iterator[Watch]:
+    """Logs the stages of the evaluation in this context that begin after QUIET_S seconds; no stage begins after `budget_s`."""
     begun = time.monotonic()
 
     def stage(name: str) -> None:
@@ -64,9 +63,11 @@ def announced(log: Callable[[str], None], budget_s: float | None = None) -> Iter
         yield watch
 
 
-def joined(lines: Sequence[Mapping[str, Any]], step: int, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """These records, and behind them those of other names that the log has of the same step: a second evaluation with
-    another extractor adds to the first."""
+def merge_records(
+    lines: Sequence[Mapping[str, Any]], step: int, records: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """These records, followed by the records of other names in the log for the same step: a second evaluation with another
+    extractor adds to the first."""
     names = {record["name"] for record in records}
     before = [line["records"] for line in lines if line["kind"] == "evaluation" and line["step"] == step]
     kept = [dict(record) for record in (before[-1] if before else []) if record["name"] not in names]

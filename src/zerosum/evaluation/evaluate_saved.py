@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zerosum.domain.contract import EvalOptions
-from zerosum.evaluation.evaluate import add_to_protocols, asked, chosen, fresh
+from zerosum.evaluation.evaluate import add_to_protocols, class_labels, configure_evaluator, draw_samples
 from zerosum.generation.sampler import CARD, EXAMPLES, WEIGHTS, Sampler, load
 from zerosum.jsonfile import made_of, read_object
 from zerosum.metrics.record import Record
@@ -21,7 +21,7 @@ from zerosum.run_folder import RunFolder, finite
 
 @dataclass(frozen=True)
 class SavedScores:
-    """What a generator scored at a step."""
+    """The records of a generator at a step."""
 
     step: int
     records: Sequence[Record]
@@ -32,7 +32,7 @@ class SavedScores:
 
 
 class SavedEvaluator:
-    """Measures generators of one run; data, extractor and features of the reals are made once.
+    """Evaluates generators of one run; data, extractor and features of the reals are prepared once.
 
     threads: of the CPU; by default as many as the run was trained with.
     """
@@ -49,9 +49,9 @@ class SavedEvaluator:
         self.plan = plan_of(folder, options.download, anywhere=True, recipe=with_data_at(folder.recipe(), data))
         self.threads = self.plan.recipe.threads if threads is None else threads
         domain, self.seed = self.plan.domain, self.plan.recipe.seed if seed is None else seed
-        self.evaluator = chosen(domain.evaluation.evaluator(self.plan.source, self.seed), options, domain)
+        self.evaluator = configure_evaluator(domain.evaluation.evaluator(self.plan.source, self.seed), options, domain)
 
-    def generator(self, where: Path | None = None) -> tuple[int, Sampler, Recipe]:
+    def load_generator(self, where: Path | None = None) -> tuple[int, Sampler, Recipe]:
         """Step, sampler and recipe of the generator published at `where`, by default in the run folder.
 
         Copied first: a training may publish the next one while this one is read.
@@ -59,7 +59,7 @@ class SavedEvaluator:
         where = where or self.folder.root
         with tempfile.TemporaryDirectory() as name:
             copy = Path(name)
-            for file in (WEIGHTS, EXAMPLES, CARD):  # the card that is there after the weights knows them
+            for file in (WEIGHTS, EXAMPLES, CARD):  # a card that is read after the weights lists their SHA-256
                 if (where / file).exists():
                     (copy / file).write_bytes((where / file).read_bytes())
             source = copy if (copy / WEIGHTS).exists() else where
@@ -69,15 +69,15 @@ class SavedEvaluator:
         return step, sampler, recipe
 
     def measure(self, where: Path | None = None) -> SavedScores:
-        """All measures that need no discriminator, of the generator published at `where`, on fresh samples."""
-        return self.measured(*self.generator(where))
+        """All metrics that need no discriminator, of the generator published at `where`, on new samples."""
+        return self.measure_sampler(*self.load_generator(where))
 
-    def measured(self, step: int, sampler: Sampler, recipe: Recipe) -> SavedScores:
-        """The same of a generator at hand."""
+    def measure_sampler(self, step: int, sampler: Sampler, recipe: Recipe) -> SavedScores:
+        """The same for a loaded generator."""
         seed = self.seed + 1
         with cpu_threads(self.threads):
-            fakes, condition = fresh(self.plan.domain, self.evaluator, sampler, seed)
-            records = self.evaluator.evaluate(fakes, asked(condition), None)
+            fakes, condition = draw_samples(self.plan.domain, self.evaluator, sampler, seed)
+            records = self.evaluator.evaluate(fakes, class_labels(condition), None)
         weights = "average" if recipe.ema.half_life_samples != 0 else "generator"
         made = {"weights": weights, "step": step, "sample_seed": seed}
         return SavedScores(step, add_to_protocols(records, made))

@@ -1,4 +1,4 @@
-"""Looking at a run between two steps: sample grids, the discriminator's scores, health numbers, full evaluation."""
+"""Evaluation of a run between two steps: previews, scores of the discriminator, values of the health check, all metrics."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from zerosum.recipe import Recipe
 
 ROWS, COLUMNS, MOST_COLUMNS = 8, 10, 16
 NUM_SCORED = 256
-"""Rows of each kind (training, held-out, made) whose scores the health looks at; drawn once from the seed of the run."""
-MOST_SEARCHED = 5_000  # rows that are looked through for some of each class
+"""Rows of each kind (training, held-out, generated) whose scores the health check uses; drawn once from the seed of the run."""
+MOST_SEARCHED = 5_000  # rows that are searched for rows of each class
 NUM_BINS = 20
 FEWEST_HELD_OUT = 16
-"""Fewer held-out rows say nothing sure about what the discriminator remembers."""
+"""Least number of held-out rows from which memorisation by the discriminator is estimated."""
 
 
 class TrainingEvaluator:
-    """Looks at one run. It never touches the players: samples come from the average, judged in eval mode."""
+    """Evaluates one run. It does not change the players: samples come from the average generator; D scores in eval mode."""
 
     def __init__(self, plan: Plan, loop: TrainingLoop) -> None:
         self.plan, self.loop = plan, loop
@@ -67,16 +67,16 @@ class TrainingEvaluator:
         return classes * each, (torch.arange(classes).repeat_interleave(each)).repeat(ROWS)
 
     def prepare(self, log: Callable[[str], None]) -> None:
-        """What the measures need once (a classifier, features of the reals), before the clock of the training runs."""
+        """Prepares the metrics once (a classifier, features of the reals), before the time of the training is measured."""
         self.evaluator.prepare(log)
 
-    def picture(self, path: Path) -> None:
-        """The preview: samples of the same noise all through the run, and what the domain shows beside them."""
+    def write_preview(self, path: Path) -> None:
+        """Writes the preview: samples of the same noise during the whole run, and what the domain adds to them."""
         count, seed = self._num_shown(), self.plan.recipe.seed
         samples = self.sampler.sample(count, seed, self.shown)
 
         def judged(data: Tensor) -> Tensor:
-            self._scores(samples[:NUM_SCORED], None)  # finds the neutral logit of now
+            self._scores(samples[:NUM_SCORED], None)  # updates the neutral logit
             return self.judge(data, None)
 
         opinion = isinstance(self.loop.game, Duel) and not self.sampler.conditional
@@ -102,8 +102,8 @@ class TrainingEvaluator:
         assert sound is not None
         sound(samples, path, context)
 
-    def real_picture(self, path: Path) -> None:
-        """Real rows in the layout of the preview."""
+    def write_real_preview(self, path: Path) -> None:
+        """Writes real rows in the layout of the preview."""
         real = self._reals()
         self.plan.domain.media.preview(
             real.data.cpu(), path, PreviewContext(self.columns, self.plan.info, condition=real.condition)
@@ -124,7 +124,7 @@ class TrainingEvaluator:
             used = dict.fromkeys(found, 0)
             picks = []
             for label in self.shown.tolist():
-                rows = found[label] or order.tolist()  # a class so rare that none was found
+                rows = found[label] or order.tolist()  # no row of a rare class was found
                 picks.append(rows[used[label] % len(rows)])
                 used[label] += 1
             order = torch.tensor(picks)
@@ -132,7 +132,7 @@ class TrainingEvaluator:
         real: Batch = source.batch(picked)
         return real
 
-    def health(self) -> tuple[dict[str, float], dict[str, Any]]:
+    def health_values(self) -> tuple[dict[str, float], dict[str, Any]]:
         """Numbers for the health rules, and histograms of D's probability on train reals, held-out reals and fakes."""
         condition = self.sampler.conditions(NUM_SCORED, self.plan.recipe.seed + 7)
         fakes = self.sampler.sample(NUM_SCORED, self.plan.recipe.seed + 7, condition)
@@ -144,7 +144,7 @@ class TrainingEvaluator:
         if "heldout" in scores and len(scores["heldout"]) >= FEWEST_HELD_OUT:
             values["accuracy/heldout"] = float((scores["heldout"] > 0).float().mean())
             apart = float(scores["train"].mean() - scores["fake"].mean())
-            # Scores that hardly differ at all say nothing about memory.
+            # The gap is not meaningful where the scores hardly differ.
             if apart > 0.25 * float(scores["train"].std() + scores["fake"].std()):
                 values["heldout_gap"] = float(scores["train"].mean() - scores["heldout"].mean()) / apart
         edges = torch.linspace(0, 1, NUM_BINS + 1)
@@ -153,7 +153,7 @@ class TrainingEvaluator:
         return values, bins | {"edges": [round(x, 4) for x in edges.tolist()]}
 
     def evaluate(self, historic: bool = False, options: EvalOptions = EvalOptions()) -> Sequence[Record]:
-        """All measures on fresh samples; each record's protocol tells weights, step and seeds.
+        """All metrics on new samples; the protocol of each record contains weights, step and seeds.
 
         historic: also the scores of old papers, for which a domain without them raises UserError. options: of the extractor
         and the number of samples.
@@ -161,29 +161,32 @@ class TrainingEvaluator:
         scores = self.plan.domain.evaluation.historic if historic else None
         if historic and scores is None:
             raise UserError(f"--historic: the domain {self.plan.domain.name!r} has no historic scores.")
-        evaluator, seed = evaluate.chosen(self.evaluator, options, self.plan.domain), self.plan.recipe.seed + 1
+        evaluator, seed = (
+            evaluate.configure_evaluator(self.evaluator, options, self.plan.domain),
+            self.plan.recipe.seed + 1,
+        )
         stage("samples", needed=True)
-        fakes, condition = evaluate.fresh(self.plan.domain, evaluator, self.sampler, seed)
+        fakes, condition = evaluate.draw_samples(self.plan.domain, evaluator, self.sampler, seed)
         weights = "average" if self.loop.average else "generator"
         made = {"weights": weights, "step": self.loop.step, "sample_seed": seed}
         self._scores(fakes[:NUM_SCORED], None if condition is None else condition[:NUM_SCORED])
-        # Measures know classes only: they cannot tell D the attributes of a real row.
+        # Metrics use class labels only: they cannot give D the attributes of a real row.
         judge = self.judge if condition is None or condition.dim() == 1 else None
-        records = [*evaluator.evaluate(fakes, evaluate.asked(condition), judge)]
+        records = [*evaluator.evaluate(fakes, evaluate.class_labels(condition), judge)]
         if scores is not None:
             records += scores(self.evaluator, lambda num: self.sampler.sample(num, seed))
         if stage("measures of the game itself"):
             records += self.plan.domain.evaluation.extra_metrics(self.plan.recipe, self.loop, fakes)
         return evaluate.add_to_protocols(records, made)
 
-    # --- the discriminator's opinion
+    # --- scores of the discriminator
 
     def judge(self, data: Tensor, labels: Tensor | None) -> Tensor:
         """(N,) logits of the discriminator in eval mode, above the neutral logit."""
         return judge(self.loop.game, data.to(self.loop.device), labels, self.plan.recipe) - self.neutral
 
     def _scores(self, fakes: Tensor, fake_labels: Tensor | None) -> dict[str, Tensor]:
-        """Logits on training reals, held-out reals and fakes, above the neutral logit, which is found here anew."""
+        """Logits on training reals, held-out reals and fakes, minus the neutral logit, which is estimated again here."""
         game = self.loop.game
         if not isinstance(game, Duel):
             return {}
@@ -199,14 +202,14 @@ class TrainingEvaluator:
 
 
 def preview_seconds(plan: Plan, trial: TrainingLoop, world: DistributedContext) -> float:
-    """Seconds that a preview and the judging of its samples take, as the first process finds them; `planning.plan.make` asks.
+    """Seconds that a preview and the scores of its samples take, measured by the first process; used by `planning.plan.make`.
 
-    trial: a loop that is thrown away.
+    trial: a loop that is discarded afterwards.
     """
     evaluator = TrainingEvaluator(plan, trial)
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        evaluator.picture(Path(folder) / f"preview{plan.domain.media.preview_ending}")
+        evaluator.write_preview(Path(folder) / f"preview{plan.domain.media.preview_ending}")
         condition = evaluator.sampler.conditions(NUM_SCORED, plan.recipe.seed)
         fakes = evaluator.sampler.sample(NUM_SCORED, plan.recipe.seed, condition)
         for _ in ("train", "heldout", "fake") if isinstance(trial.game, Duel) else ():

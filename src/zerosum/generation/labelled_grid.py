@@ -1,4 +1,4 @@
-"""Sheets of samples with words on them: class names above the columns, what the sides of a mix mean."""
+"""Grids of samples with text: class names above the columns, descriptions at the top and the left side."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from zerosum.domain.glyphs import glyphs_for
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 MOST_COLUMNS = 12
-"""Columns with names above them that lie side by side; further ones go on below."""
+"""Most named columns side by side; further ones continue in a band below."""
 PAPER, INK = "#ffffff", "#1d2024"
 SIZE, SMALL, PAD = 15, 10, 4
-"""Of the letters, of those of a legend, and the space around them, in pixels."""
+"""Sizes in pixels: of the letters, of the letters of a legend, and the space around them."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How samples lie on a sheet, row by row. columns: of the sheet; 0 where nothing is laid out.
+    """How samples are arranged on a sheet, row by row. columns: of the sheet; 0 for no sheet.
 
-    names: of the columns; where there are more than MOST_COLUMNS they go on in further bands below. instead: what stands above a
-    column whose name no font can draw. top, left: what the samples along the top and down the left side are. each: the class of
-    each sample, fit for the name of a file; () where they have none. condition: (N, ...) of the samples, see PreviewContext.
+    names: of the columns; more than MOST_COLUMNS continue in further bands below. instead: the text above a column whose name
+    no font can draw. top, left: descriptions of the samples at the top and at the left side. each: the class of each sample as a
+    part of a file name; () where they have none. condition: (N, ...) of the samples, see PreviewContext.
     """
 
     columns: int = 0
@@ -42,7 +42,7 @@ class Layout:
 
 
 Word = tuple[str, str | None]
-"""A word, and the file of the font that has its signs; None for the usual one."""
+"""A text, and the file of the font that can draw it; None for the default font."""
 NUMBERED = (
     "No font here has the signs of some names. A number is that of a class, from 0, in the order of the training data."
 )
@@ -63,21 +63,21 @@ def write(
         domain.media.preview(samples, target, context)
         return
     rows = len(samples) // layout.columns
-    cells, conditions = (_rows(each, rows, layout.columns) for each in (samples, layout.condition))
+    cells, conditions = (_as_grid(each, rows, layout.columns) for each in (samples, layout.condition))
     assert cells is not None
-    bands, (words, numbered) = [], _words(layout)
+    bands, (words, numbered) = [], _column_words(layout)
     for start in range(0, layout.columns, MOST_COLUMNS if layout.names else layout.columns):
         band = slice(start, start + (MOST_COLUMNS if layout.names else layout.columns))
         part, under = cells[:, band], None if conditions is None else conditions[:, band].flatten(0, 1)
         context = PreviewContext(part.shape[1], info, condition=under, options=options)
-        sheet = _drawn(domain, part.flatten(0, 1), context)
-        bands.append(_named(sheet, words[start : start + part.shape[1]]) if layout.names else sheet)
-    legend = _wrapped(NUMBERED, bands[0].width) if numbered else []
-    sheet = _stacked([*bands, *(_line(line, bands[0].width, SMALL) for line in legend)])
+        sheet = _draw_sheet(domain, part.flatten(0, 1), context)
+        bands.append(_with_names(sheet, words[start : start + part.shape[1]]) if layout.names else sheet)
+    legend = _wrap(NUMBERED, bands[0].width) if numbered else []
+    sheet = _stack([*bands, *(_text_line(line, bands[0].width, SMALL) for line in legend)])
     if layout.top:
-        sheet = _stacked([_line(layout.top, sheet.width), sheet])
+        sheet = _stack([_text_line(layout.top, sheet.width), sheet])
     if layout.left:
-        side = _line(layout.left, sheet.height).rotate(90, expand=True)
+        side = _text_line(layout.left, sheet.height).rotate(90, expand=True)
         whole = Image.new("RGB", (side.width + sheet.width, sheet.height), PAPER)
         whole.paste(side, (0, 0))
         whole.paste(sheet, (side.width, 0))
@@ -85,13 +85,13 @@ def write(
     sheet.save(target)
 
 
-def _rows(values: Tensor | None, rows: int, columns: int) -> Tensor | None:
+def _as_grid(values: Tensor | None, rows: int, columns: int) -> Tensor | None:
     """(N, ...) -> (rows, columns, ...), without those of a last row that is not full."""
     return None if values is None else values[: rows * columns].view(rows, columns, *values.shape[1:])
 
 
-def _drawn(domain: Domain, samples: Tensor, scene: PreviewContext) -> Image.Image:
-    """What the domain draws of them."""
+def _draw_sheet(domain: Domain, samples: Tensor, scene: PreviewContext) -> Image.Image:
+    """The preview of the domain, as an image."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"sheet{domain.media.preview_ending}"
         domain.media.preview(samples, path, scene)
@@ -99,8 +99,8 @@ def _drawn(domain: Domain, samples: Tensor, scene: PreviewContext) -> Image.Imag
             return image.convert("RGB")
 
 
-def _words(layout: Layout) -> tuple[list[Word], bool]:
-    """What stands above the columns: their names, each in a font that has its signs; and whether some could not be drawn."""
+def _column_words(layout: Layout) -> tuple[list[Word], bool]:
+    """The texts above the columns with the fonts that can draw them, and whether some names could not be drawn."""
     glyphs, words, numbered = glyphs_for(layout.names), list[Word](), False
     for name, other in zip(layout.names, layout.instead or layout.names, strict=True):
         file = None if name.isascii() else glyphs.file_for(name)
@@ -110,18 +110,18 @@ def _words(layout: Layout) -> tuple[list[Word], bool]:
     return words, numbered
 
 
-def _named(sheet: Image.Image, names: Sequence[Word]) -> Image.Image:
+def _with_names(sheet: Image.Image, names: Sequence[Word]) -> Image.Image:
     """The sheet with a name above each of its columns, cut where it is longer than its column is wide."""
     width = sheet.width / len(names)
     head = Image.new("RGB", (sheet.width, SIZE + 2 * PAD), PAPER)
     draw = ImageDraw.Draw(head)
     for index, (name, file) in enumerate(names):
         font = _font(file=file)
-        draw.text(((index + 0.5) * width, PAD), _cut(name, width - PAD, font), INK, font, anchor="ma")
-    return _stacked([head, sheet])
+        draw.text(((index + 0.5) * width, PAD), _shorten(name, width - PAD, font), INK, font, anchor="ma")
+    return _stack([head, sheet])
 
 
-def _line(words: str, width: int, most: int = SIZE) -> Image.Image:
+def _text_line(words: str, width: int, most: int = SIZE) -> Image.Image:
     """A line of words of that width, smaller where they would not fit. most: the size of the letters."""
     image = Image.new("RGB", (width, most + 2 * PAD), PAPER)
     size = min(most, max(8, int(SIZE * (width - 2 * PAD) / max(1.0, _font().getlength(words)))))
@@ -129,8 +129,8 @@ def _line(words: str, width: int, most: int = SIZE) -> Image.Image:
     return image
 
 
-def _stacked(images: Sequence[Image.Image]) -> Image.Image:
-    """One below the other, at the left."""
+def _stack(images: Sequence[Image.Image]) -> Image.Image:
+    """Images below each other, aligned at the left."""
     whole = Image.new("RGB", (max(i.width for i in images), sum(i.height for i in images)), PAPER)
     top = 0
     for image in images:
@@ -139,7 +139,7 @@ def _stacked(images: Sequence[Image.Image]) -> Image.Image:
     return whole
 
 
-def _wrapped(words: str, width: int) -> list[str]:
+def _wrap(words: str, width: int) -> list[str]:
     """Lines that fit into the width in small letters."""
     lines = [""]
     for word in words.split():
@@ -148,7 +148,7 @@ def _wrapped(words: str, width: int) -> list[str]:
     return lines
 
 
-def _cut(name: str, width: float, font: Any) -> str:
+def _shorten(name: str, width: float, font: Any) -> str:
     if font.getlength(name) <= width:
         return name
     while name and font.getlength(f"{name}…") > width:

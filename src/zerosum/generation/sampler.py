@@ -35,7 +35,7 @@ FORMAT = 2
 """Of generator.json. 1: described its data as a flat object, "facts"."""
 BATCH = 512
 MOST_SAMPLES = 10**9
-"""That are held in memory at once; fewer fit where each has more than a few numbers."""
+"""Most samples that are held in memory at once; fewer fit where each has more than a few numbers."""
 NORMAL_BLOCK = 16
 """Rows that are drawn together."""
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 class Sampler:
-    """A generator with all that is needed to sample from it: prior, what is known of its data, and examples."""
+    """A generator with all that is needed to sample from it: prior, description of its data, and examples."""
 
     def __init__(
         self,
@@ -134,15 +134,15 @@ def publish(
     """Writes generator.safetensors and generator.json, with examples.safetensors where there are examples: a generator that
     can be loaded from its folder alone."""
     body = encode(network.state_dict())
-    about = card(body, recipe, info, step) | {"replaces": _published(folder)}
+    about = generator_card(body, recipe, info, step) | {"replaces": _published_sha256(folder)}
     if examples is not None and not (folder / EXAMPLES).exists():  # they never change in a run
-        write_durably(folder / EXAMPLES, encode(_tensors(examples)))
-    # The card first: between the two renames it vouches for the old weights too, so the pair is valid at every moment.
+        write_durably(folder / EXAMPLES, encode(_example_tensors(examples)))
+    # The card first: it also contains the SHA-256 of the old weights, so the pair is valid between the two renames.
     write_durably(folder / CARD, (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode())
     write_durably(folder / WEIGHTS, body)
 
 
-def card(body: bytes, recipe: Recipe, info: DatasetInfo, step: int) -> dict[str, Any]:
+def generator_card(body: bytes, recipe: Recipe, info: DatasetInfo, step: int) -> dict[str, Any]:
     """The content of generator.json: the recipe, the description of the data, and the SHA-256 of the weights in `body`."""
     digest = hashlib.sha256(body).hexdigest()
     return {
@@ -155,8 +155,8 @@ def card(body: bytes, recipe: Recipe, info: DatasetInfo, step: int) -> dict[str,
     }
 
 
-def _published(folder: Path) -> str | None:
-    """SHA-256 of the weights that lie in the folder, None when there are none."""
+def _published_sha256(folder: Path) -> str | None:
+    """SHA-256 of the weights in the folder, None when there are none."""
     try:
         return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     except FileNotFoundError:
@@ -164,9 +164,9 @@ def _published(folder: Path) -> str | None:
 
 
 def load(folder: Path, device: str = "cpu") -> tuple[Sampler, Recipe, Domain]:
-    """A published generator. Executes nothing from the folder; refuses files that are not what the card says."""
-    weights, where = names_in(folder)
-    body, about = _files(weights, where)
+    """Loads a published generator. Executes nothing from the folder; UserError for files that do not match the card."""
+    weights, where = generator_files(folder)
+    body, about = _read_files(weights, where)
     if about.get("format") != FORMAT:
         raise UserError(_other_format(about.get("format"), where))
     try:
@@ -180,7 +180,7 @@ def load(folder: Path, device: str = "cpu") -> tuple[Sampler, Recipe, Domain]:
     except Damaged as error:
         raise UserError(str(error)) from None
     with made_of(where):
-        network = fitting(lambda: domain.game.generator(recipe, info), tensors, weights)
+        network = build_network(lambda: domain.game.generator(recipe, info), tensors, weights)
     if hashlib.sha256(body).hexdigest() not in sums:
         raise UserError(f"{weights} does not match the SHA-256 in {where.name}; the file was changed or damaged.")
     network, conditional = network.to(device).eval(), recipe.conditional is True
@@ -197,10 +197,10 @@ def _other_format(found: object, where: Path) -> str:
     )
 
 
-def fitting(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], weights: object) -> nn.Module:
-    """The network that `build` makes, with these weights; it gets no more memory than they justify. UserError names `weights`
-    when they are another network's."""
-    network = bounded(build, tensors.values(), weights)
+def build_network(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], weights: object) -> nn.Module:
+    """The network that `build` returns, with these weights; its memory is limited by their size. UserError names `weights` when
+    they belong to another network."""
+    network = build_within_memory(build, tensors.values(), weights)
     try:
         network.load_state_dict(dict(tensors))
     except RuntimeError as error:
@@ -208,8 +208,8 @@ def fitting(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], weigh
     return network
 
 
-def bounded(build: Callable[[], T], stored: Iterable[Tensor], weights: object) -> T:
-    """What `build` makes, unless it asks for clearly more memory than the tensors in `stored` take (nn.allocation_limit)."""
+def build_within_memory(build: Callable[[], T], stored: Iterable[Tensor], weights: object) -> T:
+    """The result of `build`; UserError when it allocates clearly more memory than the tensors in `stored` (AllocationLimit)."""
     try:
         with AllocationLimit(stored):
             return build()
@@ -218,7 +218,7 @@ def bounded(build: Callable[[], T], stored: Iterable[Tensor], weights: object) -
         raise UserError(f"{weights} holds the weights of another architecture: {reason}.") from None
 
 
-def _tensors(examples: Batch) -> dict[str, Tensor]:
+def _example_tensors(examples: Batch) -> dict[str, Tensor]:
     condition = {} if examples.condition is None else {"condition": examples.condition.cpu()}
     return {"data": examples.data.cpu(), **condition}
 
@@ -237,15 +237,15 @@ def _examples(folder: Path) -> Batch | None:
     return Batch(found["data"], found.get("condition"))
 
 
-def names_in(folder: Path) -> tuple[Path, Path]:
+def generator_files(folder: Path) -> tuple[Path, Path]:
     """Weights and card of the generator in a folder: as a run publishes them, or as the Hugging Face hub names them."""
     if (folder / HUB_CARD).exists() and not (folder / CARD).exists():
         return folder / HUB_WEIGHTS, folder / HUB_CARD
     return folder / WEIGHTS, folder / CARD
 
 
-def _files(weights: Path, where: Path) -> tuple[bytes, dict[str, Any]]:
-    """Weights and card. The weights are read first, because the card that is there by then knows them."""
+def _read_files(weights: Path, where: Path) -> tuple[bytes, dict[str, Any]]:
+    """Weights and card. The weights are read first: a card that is read later always lists their SHA-256."""
     folder = weights.parent
     try:
         body = weights.read_bytes()
@@ -301,12 +301,12 @@ class TrainedGenerator:
             return self.domain.media.postprocess(self.sampler.sample(num, seed, wanted, batch, truncation), self.recipe)
 
     def card_read(self) -> contextlib.AbstractContextManager[None]:
-        """For work with the recipe and the DatasetInfo in the folder's card, which others may have changed (jsonfile.made_of)."""
-        return made_of(names_in(self.path)[1])
+        """A context in which errors caused by a changed card become a UserError that names the card (jsonfile.made_of)."""
+        return made_of(generator_files(self.path)[1])
 
     def produce(self, wanted: SampleRequest, usual: bool = False) -> SampleResult | None:
-        """The domain's own way to make samples: streams of rows, whole files; None where it has none for what is wanted, and
-        where, `usual`, something is asked for that only the usual way can do."""
+        """Samples by the domain's own function, such as streams of rows or whole files; None where the domain has none for this
+        request, and with `usual`, for options that only the general function supports."""
         declared = {option.name: option for option in self.domain.media.sample_options}
         if unknown := [flag_of(name) for name in wanted.options if name not in declared]:
             own = ", ".join(option.flag for option in declared.values())
@@ -325,8 +325,8 @@ class TrainedGenerator:
     def condition(
         self, num: int, seed: int, labels: Asked | None = None, attributes: Mapping[str, float] | None = None
     ) -> Tensor | None:
-        """What the generator hears; None for one without conditions. labels: see `labels`. attributes: those that are asked for,
-        in the units of the data. What is not asked for is as in the training data."""
+        """The condition of each sample; None for an unconditional generator. labels: see `labels`. attributes: requested values
+        in the units of the data; attributes that are not requested are drawn as in the training data."""
         if labels is not None:
             return self.labels(labels, num)
         if attributes:
@@ -352,45 +352,45 @@ def write_samples(
     layout: int | Layout = 0,
     options: Mapping[str, Any] = NO_OPTIONS,
 ) -> list[Path]:
-    """Samples as files, by the target's ending; as one picture where laid out in columns and the ending is a picture's.
-    options: values of the domain's own options that say how samples are written."""
+    """Writes samples as files in the format of the target's ending; as one picture where the layout has columns and the ending is
+    that of a picture. options: values of the domain's own options for writing."""
     layout = Layout(layout) if isinstance(layout, int) else layout
     with generator.card_read(), writing(target) as aside:
         if not layout.columns or target.suffix.lower() not in labelled_grid.PICTURES:
             written = generator.domain.media.write(
                 samples, aside, generator.sampler.info, WriteOptions(layout.each, options)
             )
-            return [_there(path, aside, target) for path in written]
+            return [_final_path(path, aside, target) for path in written]
         labelled_grid.write(generator.domain, samples, aside, layout, generator.sampler.info, options)
         return [target]
 
 
-def _there(path: Path, aside: Path, target: Path) -> Path:
-    """Where a file comes to lie that was written aside."""
+def _final_path(path: Path, aside: Path, target: Path) -> Path:
+    """The final path of a file that was written to a temporary place."""
     return target.parent / path.relative_to(aside.parent)
 
 
-def refuse_huge(
+def check_picture_size(
     generator: TrainedGenerator,
     num: int,
     target: Path,
     columns: int | None = None,
     options: Mapping[str, Any] = NO_OPTIONS,
 ) -> None:
-    """UserError where so many samples would make one picture that is too large, and for options that cannot be, before they are
-    made. columns: of a grid; None: about as many as rows."""
+    """UserError when so many samples would give too large a picture, and for invalid options; called before samples are made.
+    columns: of a grid; None: about as many as rows."""
     media, tile = generator.domain.media, None
     if media.tile is not None:
         with generator.card_read():
             tile = media.tile(generator.sampler.info, WriteOptions(options=options))
     if target.suffix.lower() not in labelled_grid.PICTURES:
         return
-    refuse_sheet(generator, target)
+    check_sheet(generator, target)
     if tile is not None:
         check_picture_size(num, tile, target, columns)
 
 
-def refuse_sheet(generator: TrainedGenerator, target: Path) -> None:
+def check_sheet(generator: TrainedGenerator, target: Path) -> None:
     """UserError where samples of the domain cannot be laid out on one picture."""
     if not generator.domain.media.draws:
         raise UserError(

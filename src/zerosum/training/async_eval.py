@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from zerosum.domain.contract import EvalOptions
 from zerosum.errors import Damaged
-from zerosum.evaluation.evaluate import joined
+from zerosum.evaluation.evaluate import merge_records
 from zerosum.evaluation.evaluate_saved import SavedEvaluator, SavedScores
 from zerosum.formatting import NoProgress
 from zerosum.jsonfile import is_log_line, read_object, with_present_names
@@ -237,9 +237,9 @@ def follow(
     measurer = SavedEvaluator(folder, options, data=data, threads=1 if folder.busy else None)
     while True:
         begun, busy = time.monotonic(), folder.busy
-        newest = measurer.generator()
+        newest = measurer.load_generator()
         if not found or found[-1].step != newest[0]:
-            found.append(measurer.measured(*newest))
+            found.append(measurer.measure_sampler(*newest))
             _write_scores(folder, found[-1], time.monotonic() - begun)
             on_result(found[-1])
         if not busy:
@@ -251,15 +251,15 @@ def follow(
             time.sleep(LOOK_EVERY_S)
 
 
-def _write_scores(folder: RunFolder, measured: SavedScores, took_s: float) -> None:
+def _write_scores(folder: RunFolder, scores: SavedScores, took_s: float) -> None:
     """Writes the records as a result, which the process that holds the lock of the folder logs."""
     (folder.root / FOLDER).mkdir(exist_ok=True)
-    records = joined(folder.lines(), measured.step, measured.plain())
+    records = merge_records(folder.lines(), scores.step, scores.plain())
     write_result(
-        folder.root / FOLDER / step_name(measured.step, ".json"),
+        folder.root / FOLDER / step_name(scores.step, ".json"),
         records,
         took_s,
-        _training_state_at(folder, measured.step),
+        _training_state_at(folder, scores.step),
     )
 
 

@@ -294,7 +294,7 @@ def check_loggers(names: Sequence[str]) -> None:
 
 
 def loggers(names: Sequence[str], log: Callable[[str], None]) -> list[Callback]:
-    """The named loggers, and TensorBoard's where it is installed. Errors of a logger are reported once and do not end the training."""
+    """The named loggers, and TensorBoard's where it is installed. Errors of a logger are reported once and end no training."""
     check_loggers(names)
     installed = importlib.util.find_spec("tensorboard") is not None
     every = dict.fromkeys([*(["tensorboard"] if installed else []), *names])

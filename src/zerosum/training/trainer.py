@@ -97,7 +97,7 @@ class Trainer:
         if not self.chief:
             return
         try:
-            self.evaluator.real_picture(self.folder.previews / f"real{self.plan.domain.media.preview_ending}")
+            self.evaluator.write_real_preview(self.folder.previews / f"real{self.plan.domain.media.preview_ending}")
             if self.plan.domain.media.sound is not None:
                 self.evaluator.real_sound(self.folder.previews / f"real{SOUND_ENDING}")
             self.folder.write("recipe.json", self.plan.recipe.to_json())
@@ -300,8 +300,8 @@ class Trainer:
     def _write_preview(self, step: int) -> None:
         if self.plan.domain.media.sound is not None:  # before the picture, whose arrival the page in the browser sees
             self.logger.write_preview(step, self.evaluator.sound, SOUND_ENDING, announced=False)
-        self.logger.write_preview(step, self.evaluator.picture, self.plan.domain.media.preview_ending)
-        values, bins = self.evaluator.health()
+        self.logger.write_preview(step, self.evaluator.write_preview, self.plan.domain.media.preview_ending)
+        values, bins = self.evaluator.health_values()
         found = self.monitor.check(step, values)
         self._write_line("health", values=values, findings=[finding.to_json() for finding in found])
         self._write_line("scores", **bins)
@@ -354,7 +354,7 @@ class Trainer:
         for record in records if self.loop.skipped else ():
             record["protocol"] |= {"skipped_updates": self.loop.skipped}
         if write:
-            every = evaluate.joined(self.folder.lines(), self.loop.step, records)
+            every = evaluate.merge_records(self.folder.lines(), self.loop.step, records)
             found = self.monitor.check_records(self.loop.step, every)
             self._write_line("evaluation", records=every, findings=[finding.to_json() for finding in found])
             self._evaluated.add(self.loop.step)
@@ -366,7 +366,7 @@ class Trainer:
         self.progress.log("Evaluating (longer the first time: a measure may have to be trained on these data) ...")
         trained = self._elapsed_seconds()
         bound, device = self.plan.evaluation_bound_s, self.loop.device
-        with memory.measured(device) as peak, evaluate.announced(self.progress.log, bound) as watch:
+        with memory.measured(device) as peak, evaluate.log_stages(self.progress.log, bound) as watch:
             self.evaluate()
         if self.chief and not watch.left_out:
             cost = trial_step.EvaluationCost(watch.seconds - watch.once_s, peak.num_bytes or 0)

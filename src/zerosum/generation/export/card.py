@@ -8,7 +8,7 @@ from typing import Any
 
 from zerosum import catalog
 from zerosum.formatting import format_value, metric_words
-from zerosum.generation.export.program import condition_name, description
+from zerosum.generation.export.program import condition_name, describe_program
 from zerosum.generation.sampler import TrainedGenerator
 from zerosum.run_folder import RunFolder
 
@@ -76,7 +76,7 @@ def _count(generator: TrainedGenerator) -> int:
 
 
 def _told(generator: TrainedGenerator) -> str:
-    about = description(generator)
+    about = describe_program(generator)
     if about["classes"]:
         named = [f"{i} {name}" if str(i) != name else name for i, name in enumerate(about["classes"])]
         return f"one of {len(named)} classes: {_some(named)}"

@@ -25,11 +25,11 @@ from zerosum.generation.export.program import (
     NOISE,
     SAMPLES,
     Program,
-    check,
+    check_copy,
     condition_name,
-    description,
-    example,
-    free_batch,
+    describe_program,
+    dynamic_batch,
+    example_arguments,
 )
 from zerosum.generation.sampler import TrainedGenerator
 from zerosum.store import write_durably, writing
@@ -63,23 +63,23 @@ def export(generator: TrainedGenerator, kind: str, out: Path, licence: str | Non
     with writing(Path(os.path.abspath(out))) as aside:
         aside.mkdir(exist_ok=True)
         hub = kind == "huggingface"
-        names, found = huggingface.write(generator, aside, licence) if hub else _program(generator, kind, aside)
+        names, found = huggingface.write(generator, aside, licence) if hub else _export_to_file(generator, kind, aside)
     return Export([out / name for name in names], found)
 
 
-def _program(generator: TrainedGenerator, kind: str, out: Path) -> tuple[list[str], Mapping[str, Any]]:
+def _export_to_file(generator: TrainedGenerator, kind: str, out: Path) -> tuple[list[str], Mapping[str, Any]]:
     """The names of the files written into `out`, and the check."""
     write, load, name = {
         "torch": (_write_torch, _load_torch, "generator.pt2"),
         "onnx": (_write_onnx, _load_onnx, "generator.onnx"),
     }[kind]
-    about = {"made_by": f"zerosum {zerosum.__version__}", "format": kind, **description(generator)}
+    about = {"made_by": f"zerosum {zerosum.__version__}", "format": kind, **describe_program(generator)}
     if kind == "onnx":
         about["opset"] = OPSET
-    with _explained(generator, kind), _quiet():
+    with _explain_errors(generator, kind), _quiet_exporters():
         write(generator, out / name, about)
         copy, by = load(out / name)
-    found = {**check(generator, copy, TOLERANCE[kind]), "by": by}
+    found = {**check_copy(generator, copy, TOLERANCE[kind]), "by": by}
     card = json.dumps({**about, "check": found}, indent=1, ensure_ascii=False) + "\n"
     write_durably(out / CARD, card.encode())
     return [name, CARD], found
@@ -88,17 +88,17 @@ def _program(generator: TrainedGenerator, kind: str, out: Path) -> tuple[list[st
 # --- torch.export
 
 
-def _exported(generator: TrainedGenerator) -> torch.export.ExportedProgram:
-    arguments = example(generator.sampler, 2, 0)
+def _export_program(generator: TrainedGenerator) -> torch.export.ExportedProgram:
+    arguments = example_arguments(generator.sampler, 2, 0)
     program = Program(generator).eval()
     with torch.no_grad():
         # strict: it reads the source, where len(noise) is the free batch; a mere trace would freeze it.
-        return torch.export.export(program, arguments, dynamic_shapes=free_batch(arguments), strict=True)
+        return torch.export.export(program, arguments, dynamic_shapes=dynamic_batch(arguments), strict=True)
 
 
 def _write_torch(generator: TrainedGenerator, path: Path, about: Mapping[str, Any]) -> None:
     held = io.BytesIO()  # into a file the C++ writer would write itself, and abort the process on a full disk
-    torch.export.save(_exported(generator), held, extra_files={CARD: json.dumps(about)})
+    torch.export.save(_export_program(generator), held, extra_files={CARD: json.dumps(about)})
     write_durably(path, held.getvalue())
 
 
@@ -121,7 +121,7 @@ def _write_onnx(generator: TrainedGenerator, path: Path, about: Mapping[str, Any
         ) from None
     condition = condition_name(generator.sampler)
     torch.onnx.export(
-        _exported(generator),
+        _export_program(generator),
         (),
         str(path),
         input_names=[NOISE, *([condition] if condition else [])],
@@ -159,7 +159,7 @@ def _load_onnx(path: Path) -> tuple[Callable[..., Tensor], str]:
 
 
 @contextlib.contextmanager
-def _explained(generator: TrainedGenerator, kind: str) -> Iterator[None]:
+def _explain_errors(generator: TrainedGenerator, kind: str) -> Iterator[None]:
     """Turns the many kinds of errors that exporters raise into one that names the network and the first reason."""
     try:
         yield
@@ -173,7 +173,7 @@ def _explained(generator: TrainedGenerator, kind: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet_exporters() -> Iterator[None]:
     """The exporters' progress and warnings are for their makers; what matters here is the check."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

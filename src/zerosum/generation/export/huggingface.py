@@ -13,8 +13,15 @@ import zerosum
 from zerosum import catalog
 from zerosum.domain import PreviewContext
 from zerosum.generation.export.card import model_card
-from zerosum.generation.export.program import check
-from zerosum.generation.sampler import EXAMPLES, HUB_CARD, HUB_WEIGHTS, TrainedGenerator, card, names_in
+from zerosum.generation.export.program import check_copy
+from zerosum.generation.sampler import (
+    EXAMPLES,
+    HUB_CARD,
+    HUB_WEIGHTS,
+    TrainedGenerator,
+    generator_card,
+    generator_files,
+)
 from zerosum.jsonfile import read_object
 from zerosum.store import write_durably
 
@@ -25,7 +32,7 @@ COLUMNS, ROWS = 10, 6
 
 def write(generator: TrainedGenerator, out: Path, licence: str | None) -> tuple[list[str], Mapping[str, Any]]:
     """The names of the files written, and the check of the folder that was loaded again. It can be used as a run folder is."""
-    about = read_object(names_in(generator.path)[1])
+    about = read_object(generator_files(generator.path)[1])
     network = generator.sampler.network
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
     body = save(tensors, metadata={"format": "pt"})
@@ -33,7 +40,7 @@ def write(generator: TrainedGenerator, out: Path, licence: str | None) -> tuple[
         "model_type": "zerosum-gan",
         "architectures": [type(network).__name__],
         "library_version": zerosum.__version__,
-        **card(
+        **generator_card(
             body,
             catalog.with_public_paths(generator.recipe, generator.domain),
             generator.sampler.info,
@@ -46,7 +53,9 @@ def write(generator: TrainedGenerator, out: Path, licence: str | None) -> tuple[
     for name in examples:
         write_durably(out / name, (generator.path / name).read_bytes())
     copy = TrainedGenerator(out)
-    found = check(generator, lambda z, y=None: copy.domain.media.postprocess(copy.sampler.make(z, y), copy.recipe), 0.0)
+    found = check_copy(
+        generator, lambda z, y=None: copy.domain.media.postprocess(copy.sampler.make(z, y), copy.recipe), 0.0
+    )
     preview = PREVIEW + generator.domain.media.preview_ending
     _preview(generator, out / preview)
     write_durably(out / README, model_card(generator, config, licence, preview).encode())

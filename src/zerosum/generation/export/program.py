@@ -33,7 +33,7 @@ class Program(nn.Module):
         return self._postprocess(samples, self._recipe)
 
 
-def example(sampler: Sampler, num: int, seed: int) -> tuple[Tensor, ...]:
+def example_arguments(sampler: Sampler, num: int, seed: int) -> tuple[Tensor, ...]:
     """Arguments of the program: noise (N, L) and, where the generator has one, a condition."""
     condition = sampler.conditions(num, seed)
     return (sampler.noise(num, seed),) if condition is None else (sampler.noise(num, seed), condition)
@@ -47,7 +47,7 @@ def condition_name(sampler: Sampler) -> str | None:
     return names.get(sampler.info.condition.kind if sampler.info.condition else "", "condition")
 
 
-def description(generator: TrainedGenerator) -> dict[str, Any]:
+def describe_program(generator: TrainedGenerator) -> dict[str, Any]:
     """What somebody needs who has the exported file alone: inputs, output, range, prior, classes, where it comes from."""
     sampler, info = generator.sampler, generator.sampler.info
     shape = list(sampler.sample(1).shape[1:])
@@ -58,7 +58,7 @@ def description(generator: TrainedGenerator) -> dict[str, Any]:
     elif condition == "attributes":
         inputs.append({"name": condition, "dtype": "float32", "shape": ["batch", info.num_attributes]})
     elif condition:
-        given = example(sampler, 1, 0)[1]
+        given = example_arguments(sampler, 1, 0)[1]
         inputs.append({"name": condition, "dtype": "float32", "shape": ["batch", *given.shape[1:]]})
     prior: dict[str, Any] = {"kind": sampler.prior.kind, "size": sampler.prior.size}
     if sampler.prior.kind == "truncated_normal":
@@ -75,11 +75,11 @@ def description(generator: TrainedGenerator) -> dict[str, Any]:
     }
 
 
-def check(generator: TrainedGenerator, copy: Callable[..., Tensor], tolerance: float) -> Mapping[str, Any]:
+def check_copy(generator: TrainedGenerator, copy: Callable[..., Tensor], tolerance: float) -> Mapping[str, Any]:
     """The largest difference between a copy and the original on several batches; UserError above the tolerance."""
     differences = []
     for seed, num in enumerate(BATCHES):
-        arguments = example(generator.sampler, num, seed)
+        arguments = example_arguments(generator.sampler, num, seed)
         original = generator.sampler.make(arguments[0], arguments[1] if len(arguments) > 1 else None)
         original = generator.domain.media.postprocess(original, generator.recipe)
         made = copy(*arguments)
@@ -97,7 +97,7 @@ def check(generator: TrainedGenerator, copy: Callable[..., Tensor], tolerance: f
     return {"largest_difference": worst, "tolerance": tolerance, "batches": list(BATCHES)}
 
 
-def free_batch(arguments: tuple[Tensor, ...]) -> tuple[dict[int, Any], ...]:
+def dynamic_batch(arguments: tuple[Tensor, ...]) -> tuple[dict[int, Any], ...]:
     """The dynamic shapes of torch.export: the first dimension of every argument is the batch."""
     batch = torch.export.Dim("batch", min=1, max=4096)
     return tuple({0: batch} for _ in arguments)

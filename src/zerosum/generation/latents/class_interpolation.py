@@ -1,4 +1,4 @@
-"""Classes between classes: a generator told 70% of a 3 and 30% of an 8."""
+"""Interpolation between classes: a generator conditioned on 70% of class 3 and 30% of class 8."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from zerosum.errors import UserError
 
 
 @contextlib.contextmanager
-def blended(network: nn.Module, weights: Tensor) -> Iterator[Tensor]:
-    """While it lasts, the network's class embeddings answer with blends of their rows; gives the labels (N,) to call it with.
+def blended_embeddings(network: nn.Module, weights: Tensor) -> Iterator[Tensor]:
+    """A context in which the network's class embeddings return weighted means of their rows; yields labels (N,) for the call.
 
     weights: (N, K), a row for each row of the batch, each summing to 1. A row that is all in one class gives exactly what
     the label of that class gives. UserError when the network reads its labels by no embedding.
@@ -36,7 +36,7 @@ def blended(network: nn.Module, weights: Tensor) -> Iterator[Tensor]:
             hook.remove()
 
 
-def between(a: Tensor, b: Tensor, t: Tensor, num_classes: int) -> Tensor:
+def interpolate_conditions(a: Tensor, b: Tensor, t: Tensor, num_classes: int) -> Tensor:
     """Conditions t (N,) of the way from a to b: attributes (N, A) as such, labels (N,) as class weights (N, num_classes).
 
     Labels that are equal on both sides of every row stay labels.

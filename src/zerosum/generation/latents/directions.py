@@ -42,7 +42,7 @@ class Directions:
     deviations: Tensor
     layers: tuple[int, ...] | None = None
 
-    def moved(self, latents: Latents, by: dict[int, float]) -> Latents:
+    def move(self, latents: Latents, by: dict[int, float]) -> Latents:
         """The latents moved along direction k by by[k] standard deviations; k counts from 0."""
         for k, far in by.items():
             within(f"--direction {k}: the deviations", far, -MOST_DEVIATIONS, MOST_DEVIATIONS)
@@ -76,8 +76,8 @@ class Directions:
         return [folder / TENSORS, folder / CARD]
 
 
-def saved(folder: Path, space: Space) -> Directions | None:
-    """The directions in the folder when they are of this very generator and space, else None."""
+def load_directions(folder: Path, space: Space) -> Directions | None:
+    """The directions stored in the folder when they belong to this generator and space, else None."""
     try:
         card = read_object(folder / CARD)
         tensors = decode((folder / TENSORS).read_bytes(), folder / TENSORS)
@@ -94,30 +94,30 @@ def saved(folder: Path, space: Space) -> Directions | None:
         ) from None
 
 
-def find(space: Space, num: int, layers: tuple[int, ...] | None = None) -> Directions:
+def find_directions(space: Space, num: int, layers: tuple[int, ...] | None = None) -> Directions:
     """The `num` most effective directions (SeFa, Shen and Zhou 2021), in w for the styles in `layers`, by default all."""
     if num < 1:
         raise UserError(f"--num must be at least 1, got {num}.")
     if layers is not None and space.name == "z":
         raise UserError("--layers chooses styles, and only generators with a mapping network have them.")
-    vectors, strengths = latent.closed_form(affine(space, layers), num)
-    drawn = space.points(*_many(space)).values
+    vectors, strengths = latent.closed_form(affine_maps(space, layers), num)
+    drawn = space.points(*_measured_noise(space)).values
     drawn = drawn[:, 0] if drawn.dim() == 3 else drawn
     return Directions(space.name, vectors, strengths, (drawn @ vectors.T).std(0), layers)
 
 
-def refuse_strip(reach: float, steps: int) -> None:
+def check_strip(reach: float, steps: int) -> None:
     """UserError for strips that reach too far or have too many pictures."""
     within("--reach", reach, 0, MOST_DEVIATIONS, above=True)
     within("--steps", steps, 2, MOST_PICTURES)
 
 
-def strips(space: Space, found: Directions, keys: Latents, reach: float, steps: int) -> Latents:
+def direction_strips(space: Space, found: Directions, keys: Latents, reach: float, steps: int) -> Latents:
     """For each direction and each key a row of `steps` latents, from -reach to reach standard deviations."""
-    refuse_strip(reach, steps)
+    check_strip(reach, steps)
     places = torch.linspace(-reach, reach, steps).tolist()
     rows = [
-        found.moved(keys[i : i + 1], {k: far})
+        found.move(keys[i : i + 1], {k: far})
         for k in range(len(found.vectors))
         for i in range(len(keys))
         for far in places
@@ -126,16 +126,16 @@ def strips(space: Space, found: Directions, keys: Latents, reach: float, steps: 
     return Latents(space.name, torch.cat([r.values for r in rows]), torch.cat(conditions) if conditions else None)
 
 
-def _many(space: Space) -> tuple[Tensor, Tensor | None]:
+def _measured_noise(space: Space) -> tuple[Tensor, Tensor | None]:
     noise, labels = space.sampler.noise(NUM_MEASURED, 0), space.sampler.conditions(NUM_MEASURED, 0)
     return noise, labels
 
 
-def affine(space: Space, layers: tuple[int, ...] | None = None) -> Tensor:
+def affine_maps(space: Space, layers: tuple[int, ...] | None = None) -> Tensor:
     """(O, L): the matrices of all linear layers that read the latent directly, one below the other.
 
-    They are found by playing: a layer whose outputs at `base + e_i` (the unit vectors) predict the one at another point is
-    affine in the latent, whatever lies between (a split, a label joined to it, a weight scale, spectral normalisation).
+    They are found by running the network: a layer whose outputs at `base + e_i` (the unit vectors) predict the one at another point
+    is affine in the latent, whatever lies between (a split, a label joined to it, a weight scale, spectral normalisation).
     UserError when there is none, as behind a normalisation of the noise.
     """
     base = space.network.w_mean.cpu() if space.name == "w" else torch.zeros(space.sampler.prior.size)
@@ -174,7 +174,7 @@ def _linear_outputs(space: Space, rows: Tensor) -> dict[tuple[str, int], Tensor]
 
         return hook
 
-    def played(values: Tensor, condition: Tensor | None = None) -> Tensor:
+    def decode_rows(values: Tensor, condition: Tensor | None = None) -> Tensor:
         calls.clear()
         return space.decode(values, condition).flatten(1)[:, :1]
 
@@ -183,7 +183,7 @@ def _linear_outputs(space: Space, rows: Tensor) -> dict[tuple[str, int], Tensor]
         m.register_forward_hook(watch(n)) for n, m in readers if isinstance(m.weight, Tensor) and m.weight.dim() == 2
     ]
     try:
-        space.sampler.apply(played, rows, _any_condition(space, len(rows)), batch=BATCH)
+        space.sampler.apply(decode_rows, rows, _any_condition(space, len(rows)), batch=BATCH)
     finally:
         for handle in hooks:
             handle.remove()

@@ -14,14 +14,14 @@ from zerosum.nn import latent
 def num_layers(space: Space) -> int:
     """How many parts of a latent can be exchanged: styles, or the chunks in which a network splits its noise.
 
-    UserError for a generator that reads its latent in one piece.
+    UserError for a generator that does not split its latent.
     """
     if space.name == "w":
         return int(space.network.num_ws)
-    return len(_chunks(space))
+    return len(_noise_parts(space))
 
 
-def _chunks(space: Space) -> tuple[int, ...]:
+def _noise_parts(space: Space) -> tuple[int, ...]:
     """Sizes of the parts in which the generator splits its noise."""
     network = space.network
     if not isinstance(network, latent.SplitNoiseGenerator) or len(network.parts) < 2:
@@ -32,7 +32,7 @@ def _chunks(space: Space) -> tuple[int, ...]:
     return tuple(network.parts)
 
 
-def layers_of(text: str, count: int) -> tuple[int, ...]:
+def parse_layers(text: str, count: int) -> tuple[int, ...]:
     """("0-3") -> (0, 1, 2, 3), ("0,4-5") -> (0, 4, 5); UserError unless they lie in 0..count-1."""
     found: list[int] = []
     for piece in text.split(","):
@@ -45,7 +45,7 @@ def layers_of(text: str, count: int) -> tuple[int, ...]:
     return tuple(sorted(set(found)))
 
 
-def mixed(space: Space, rows: Latents, columns: Latents, layers: tuple[int, ...]) -> Latents:
+def mix_latents(space: Space, rows: Latents, columns: Latents, layers: tuple[int, ...]) -> Latents:
     """All pairs, row by row: the row's latent with the column's in `layers`; the condition is the row's."""
     across = torch.arange(len(rows)).repeat_interleave(len(columns))
     down = torch.arange(len(columns)).repeat(len(rows))
@@ -53,27 +53,27 @@ def mixed(space: Space, rows: Latents, columns: Latents, layers: tuple[int, ...]
     if space.name == "w":
         values[:, list(layers)] = taken[:, list(layers)]
     else:
-        which = torch.repeat_interleave(torch.tensor(_chunks(space)))  # the chunk of each number
+        which = torch.repeat_interleave(torch.tensor(_noise_parts(space)))  # the chunk of each number
         inside = torch.isin(which, torch.tensor(layers))
         values[:, inside] = taken[:, inside]
     return Latents(space.name, values, None if rows.condition is None else rows.condition[across])
 
 
-def sheet(space: Space, rows: Latents, columns: Latents, layers: tuple[int, ...]) -> tuple[Tensor, Layout]:
+def mix_sheet(space: Space, rows: Latents, columns: Latents, layers: tuple[int, ...]) -> tuple[Tensor, Layout]:
     """(samples, layout): the columns' samples on top, the rows' at the left, the mixtures between, and what each side gives."""
-    tops, sides, both = space.render(columns), space.render(rows), mixed(space, rows, columns, layers)
+    tops, sides, both = space.render(columns), space.render(rows), mix_latents(space, rows, columns, layers)
     inner = torch.split(space.render(both), len(columns))
     corner = torch.zeros_like(tops[:1])
     lines = [
         torch.cat([corner, tops]),
         *(torch.cat([side[None], line]) for side, line in zip(sides, inner, strict=True)),
     ]
-    top, left = meaning(layers, num_layers(space))
+    top, left = describe_sides(layers, num_layers(space))
     return torch.cat(lines), Layout(len(columns) + 1, top=top, left=left, condition=_conditions(rows, columns))
 
 
 def _conditions(rows: Latents, columns: Latents) -> Tensor | None:
-    """What the samples of the sheet are made under, by rows; the empty corner counts as the first sample at the left."""
+    """The conditions of the samples of the sheet, by rows; the empty corner gets that of the first sample at the left."""
     if rows.condition is None or columns.condition is None:
         return None
     lines = [torch.cat([rows.condition[:1], columns.condition])]
@@ -81,8 +81,8 @@ def _conditions(rows: Latents, columns: Latents) -> Tensor | None:
     return torch.cat(lines)
 
 
-def meaning(layers: tuple[int, ...], count: int) -> tuple[str, str]:
-    """What the top lends and what the left side keeps, in words; the first layers are the coarse ones."""
+def describe_sides(layers: tuple[int, ...], count: int) -> tuple[str, str]:
+    """Texts: which layers come from the top and which from the left side; the first layers are the coarse ones."""
     others = tuple(layer for layer in range(count) if layer not in layers)
 
     def describe(which: tuple[int, ...]) -> str:
@@ -90,12 +90,12 @@ def meaning(layers: tuple[int, ...], count: int) -> tuple[str, str]:
         kind = (
             "all" if len(which) == count else "coarse" if first and not last else "fine" if last and not first else ""
         )
-        return f"{kind + ': ' if kind else ''}layers {listed(which)}" if which else "nothing"
+        return f"{kind + ': ' if kind else ''}layers {format_layers(which)}" if which else "nothing"
 
     return f"from the top, {describe(layers)}", f"from the left, {describe(others)}"
 
 
-def listed(layers: tuple[int, ...]) -> str:
+def format_layers(layers: tuple[int, ...]) -> str:
     """("0-3") for (0, 1, 2, 3), ("0, 4, 5") for others: the inverse of `layers_of`."""
     whole = layers == tuple(range(layers[0], layers[-1] + 1)) and len(layers) > 1
     return f"{layers[0]}-{layers[-1]}" if whole else ", ".join(map(str, layers))

@@ -68,29 +68,29 @@ def project(
 
 def _project_one(space: Space, target: Tensor, steps: int, seed: int, label: int | str | None) -> Latents:
     distance = Pyramid(target)
-    starts, deviation = _starts(space, distance, seed, label)
+    starts, deviation = _nearest_samples(space, distance, seed, label)
     condition = None if starts.condition is None or space.name == "w" else starts.condition.to(target.device)
     base = starts.values[:, :1] if space.name == "w" else starts.values
     free = base.to(target.device).clone().requires_grad_(True)
     optimizer, rng = torch.optim.Adam([free], lr=RATE), generator(seed, "project")
     scale = deviation.to(target.device) if space.name == "w" else torch.ones((), device=target.device)
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = RATE * _rate(step / steps) * float(scale.mean())
+        optimizer.param_groups[0]["lr"] = RATE * _rate_factor(step / steps) * float(scale.mean())
         shaken = free
         if space.name == "w":
             fade = max(0.0, 1 - step / steps / JITTER_UNTIL) ** 2
             shaken = free + JITTER * fade * scale * torch.randn(free.shape, generator=rng).to(free)
         loss = _loss(space, distance, shaken, condition)
-        (gradient,) = torch.autograd.grad(loss.sum(), free)  # the network's own gradients stay untouched
+        (gradient,) = torch.autograd.grad(loss.sum(), free)  # does not change the gradients of the network
         free.grad = gradient
         optimizer.step()
     with torch.no_grad():
         best = int(_loss(space, distance, free, condition).argmin())
-        values = _spread(space, free.detach())[best : best + 1].cpu().contiguous()
+        values = _all_layers(space, free.detach())[best : best + 1].cpu().contiguous()
     return Latents(space.name, values, None if starts.condition is None else starts.condition[best : best + 1])
 
 
-def _starts(space: Space, distance: Pyramid, seed: int, label: int | str | None) -> tuple[Latents, Tensor]:
+def _nearest_samples(space: Space, distance: Pyramid, seed: int, label: int | str | None) -> tuple[Latents, Tensor]:
     """The nearest of many samples, and the standard deviation of their latents, (L,)."""
     noise = space.sampler.noise(CANDIDATES, seed)
     condition = space.sampler.conditions(CANDIDATES, seed)
@@ -102,11 +102,11 @@ def _starts(space: Space, distance: Pyramid, seed: int, label: int | str | None)
         many = Latents("w", many.values.clone(), many.condition)
         many.values[0] = space.network.w_mean.cpu()
 
-    def measured(values: Tensor, condition_rows: Tensor | None = None) -> Tensor:
-        return distance(_shown(space, space.decode(values, condition_rows)))
+    def distances_of(values: Tensor, condition_rows: Tensor | None = None) -> Tensor:
+        return distance(_postprocessed(space, space.decode(values, condition_rows)))
 
     condition_rows = None if space.name == "w" else many.condition
-    far = space.sampler.apply(measured, many.values, condition_rows, batch=BATCH)
+    far = space.sampler.apply(distances_of, many.values, condition_rows, batch=BATCH)
     order = far.argsort()[:PURSUED]
     if space.name == "w" and 0 not in order:
         order[-1] = 0  # the mean is always tried
@@ -114,24 +114,24 @@ def _starts(space: Space, distance: Pyramid, seed: int, label: int | str | None)
 
 
 def _loss(space: Space, distance: Pyramid, values: Tensor, condition: Tensor | None) -> Tensor:
-    """(B,) distances of what is made of the latents, and for z how far these are from the prior."""
-    images = _shown(space, space.decode(_spread(space, values), condition))
-    return distance(images) + PRIOR_WEIGHT * _unlikely(space, values)
+    """(B,) distances of the samples of these latents from the target, and for z a penalty for leaving the prior."""
+    images = _postprocessed(space, space.decode(_all_layers(space, values), condition))
+    return distance(images) + PRIOR_WEIGHT * _prior_penalty(space, values)
 
 
-def _shown(space: Space, images: Tensor) -> Tensor:
-    """Samples within the domain's range, as they are seen. The slope passes through as if nothing had been cut off, so that
-    a pixel beyond the wrong end finds back, and one that rightly is white may be as white as it likes."""
+def _postprocessed(space: Space, images: Tensor) -> Tensor:
+    """Samples clipped to the domain's range. The gradient is that without clipping (straight-through), so that it does not vanish
+    for values outside the range."""
     trained, images = space.generator, images.float()
     return images + (trained.domain.media.postprocess(images.detach().clone(), trained.recipe) - images.detach())
 
 
-def _spread(space: Space, values: Tensor) -> Tensor:
+def _all_layers(space: Space, values: Tensor) -> Tensor:
     """One style for all layers."""
     return values.expand(-1, space.network.num_ws, -1) if space.name == "w" else values
 
 
-def _unlikely(space: Space, values: Tensor) -> Tensor:
+def _prior_penalty(space: Space, values: Tensor) -> Tensor:
     """(B,) how far latents z are from where their prior has its mass; 0 within it, and in w.
 
     Normal noise has |z|^2 / L = 1 with a standard deviation of sqrt(2 / L): three of them are free. Other priors have a box.
@@ -146,7 +146,7 @@ def _unlikely(space: Space, values: Tensor) -> Tensor:
     return torch.relu(values.abs() - limit).square().mean(1)
 
 
-def _rate(share: float) -> float:
+def _rate_factor(share: float) -> float:
     """Rises linearly, stays, falls as a half cosine."""
     fall = min(1.0, (1 - share) / COOLDOWN)
     return min(1.0, (share + 0.01) / WARMUP) * (0.5 - 0.5 * math.cos(math.pi * fall))

@@ -1,4 +1,4 @@
-"""What `zerosum sample` can do beside plain samples: class grids, saved latents, moves along directions."""
+"""The further kinds of samples of `zerosum sample`: class grids, saved latents, moves along directions."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from zerosum.errors import UserError, within
 from zerosum.generation.labelled_grid import MOST_COLUMNS, Layout
 from zerosum.generation.latents import directions
 from zerosum.generation.latents.space import Latents, Space
-from zerosum.generation.sampler import MOST_SAMPLES, TrainedGenerator, refuse_huge, write_samples
+from zerosum.generation.sampler import MOST_SAMPLES, TrainedGenerator, check_picture_size, write_samples
 from zerosum.store import class_file_names
 
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """What `zerosum sample` was asked for. num: None for 64, or for 8 rows of a class grid. labels: in turn.
+    """The options of `zerosum sample`. num: None for 64, or for 8 rows of a class grid. labels: in turn.
 
     grid: "classes" or None. moves: words such as "2=-1.5". latent: a file of saved latents.
-    attributes: words such as "smiling=1,age=30". own: values of the domain's own options that say how samples are written.
+    attributes: words such as "smiling=1,age=30". own: values of the domain's own options for writing.
     """
 
     num: int | None = None
@@ -39,9 +39,9 @@ class SampleOptions:
     own: Mapping[str, Any] = field(default_factory=dict)
 
 
-def fill(generator: TrainedGenerator, options: SampleOptions, target: Path = Path()) -> tuple[Tensor, Layout]:
-    """(samples, how they lie on their sheet). target: where they will be written; UserError where they would be too many for
-    one picture, before they are made."""
+def make_samples(generator: TrainedGenerator, options: SampleOptions, target: Path = Path()) -> tuple[Tensor, Layout]:
+    """(samples, layout of their sheet). target: where they will be written; UserError, before samples are made, when they are too
+    many for one picture."""
     if options.grid not in (None, "classes"):
         raise UserError(f"--grid {options.grid}: the only grid is classes.")
     if options.num is not None:
@@ -51,32 +51,34 @@ def fill(generator: TrainedGenerator, options: SampleOptions, target: Path = Pat
             raise UserError("--latent shows saved latents as they are; it goes with --direction and --out alone.")
         latents = Latents.load(options.latent)
         space = Space(generator, latents.space)
-        refuse_huge(generator, len(latents), target, options=options.own)
-        return space.render(moved(space, latents, options.moves)), Layout(each=classes(generator, latents.condition))
+        check_picture_size(generator, len(latents), target, options=options.own)
+        return space.render(move_latents(space, latents, options.moves)), Layout(
+            each=class_names_of(generator, latents.condition)
+        )
     wanted = parse_attributes(options.attributes) if options.attributes else {}
     if wanted and options.labels:
-        raise UserError("--label and --attributes do not go together: a generator hears one or the other.")
+        raise UserError("--label and --attributes do not go together: a generator is conditioned on one or the other.")
     if options.grid:
         if options.moves or wanted:
             raise UserError(f"--grid and --{'direction' if options.moves else 'attributes'} do not go together.")
         rows, across = 8 if options.num is None else options.num, len(options.labels) or len(_classes(generator))
-        refuse_huge(generator, rows * across, target, min(across, MOST_COLUMNS) or None, options.own)
+        check_picture_size(generator, rows * across, target, min(across, MOST_COLUMNS) or None, options.own)
         return class_grid(generator, rows, options.seed, options.labels, options.truncation)
     num = 64 if options.num is None else options.num
-    refuse_huge(generator, num, target, options=options.own)
+    check_picture_size(generator, num, target, options=options.own)
     labels = [options.labels[i % len(options.labels)] for i in range(num)] if options.labels else None
     with generator.card_read():
         condition = generator.condition(num, options.seed, labels, wanted)
-        layout = Layout(each=classes(generator, condition))
+        layout = Layout(each=class_names_of(generator, condition))
     if not options.moves:
         return generator.sample(num, options.seed, labels, truncation=options.truncation, attributes=wanted), layout
-    return along(
+    return sample_moved(
         generator, generator.sampler.noise(num, options.seed), condition, options.moves, options.truncation
     ), layout
 
 
-def classes(generator: TrainedGenerator, condition: Tensor | None) -> tuple[str, ...]:
-    """The class of each sample made under this condition, fit for the name of a file; () where it is none of labels (N,)."""
+def class_names_of(generator: TrainedGenerator, condition: Tensor | None) -> tuple[str, ...]:
+    """The class of each sample made under this condition, as a part of a file name; () where the condition is not labels (N,)."""
     words = class_file_names(_classes(generator))
     if not words or condition is None or condition.dim() != 1 or condition.is_floating_point():
         return ()
@@ -84,15 +86,15 @@ def classes(generator: TrainedGenerator, condition: Tensor | None) -> tuple[str,
 
 
 def _classes(generator: TrainedGenerator) -> Sequence[object]:
-    """The names, or numbers, of the classes that the generator was told; none without labels."""
+    """The names, or numbers, of the classes that the generator is conditioned on; none without labels."""
     condition = generator.sampler.info.condition
     return condition.shown_names if generator.sampler.conditional and isinstance(condition, ClassCondition) else ()
 
 
-def made(generator: TrainedGenerator, options: SampleOptions, target: Path) -> SampleResult:
-    """The samples that were asked for, written."""
+def write_requested_samples(generator: TrainedGenerator, options: SampleOptions, target: Path) -> SampleResult:
+    """Makes the requested samples and writes them."""
     with memory.explain_out_of_memory("Make fewer at once: a smaller --num."), memory.bounded(generator.sampler.device):
-        samples, layout = fill(generator, options, target)
+        samples, layout = make_samples(generator, options, target)
     return SampleResult(write_samples(generator, samples, target, layout, options.own), len(samples))
 
 
@@ -116,32 +118,32 @@ def class_grid(
     samples = generator.sampler.make(noise, columns.repeat(rows), truncation=truncation)
     names = tuple(str(known[int(label)]) for label in columns)
     numbers = tuple(str(int(label)) for label in columns)
-    each = classes(generator, columns) * rows
+    each = class_names_of(generator, columns) * rows
     layout = Layout(len(columns), names, each=each, instead=numbers, condition=columns.repeat(rows))
     return generator.domain.media.postprocess(samples, generator.recipe), layout
 
 
-def along(
+def sample_moved(
     generator: TrainedGenerator, noise: Tensor, condition: Tensor | None, moves: Sequence[str], truncation: float = 1.0
 ) -> Tensor:
     """The samples of this noise (N, L) and condition, moved along directions."""
     space = Space(generator)
-    return space.render(moved(space, space.points(noise, condition, truncation), moves))
+    return space.render(move_latents(space, space.points(noise, condition, truncation), moves))
 
 
-def moved(space: Space, latents: Latents, moves: Sequence[str]) -> Latents:
+def move_latents(space: Space, latents: Latents, moves: Sequence[str]) -> Latents:
     """The latents moved by words such as "2=-1.5": along direction 2, by -1.5 standard deviations.
 
     The directions are those saved by `zerosum directions`, or else found here for all layers.
     """
-    by = moves_of(moves)
+    by = parse_moves(moves)
     if not by:
         return latents
-    found = directions.saved(space.generator.path, space) or directions.find(space, max(by) + 1)
-    return found.moved(latents, by)
+    found = directions.load_directions(space.generator.path, space) or directions.find_directions(space, max(by) + 1)
+    return found.move(latents, by)
 
 
-def moves_of(texts: Sequence[str]) -> dict[int, float]:
+def parse_moves(texts: Sequence[str]) -> dict[int, float]:
     """(["2=-1.5"]) -> {2: -1.5}; the same direction named twice adds up."""
     moves: dict[int, float] = {}
     for text in texts:

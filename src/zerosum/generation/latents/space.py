@@ -16,7 +16,7 @@ from torch import Tensor
 from zerosum.domain import ClassCondition
 from zerosum.errors import Damaged, UserError, within
 from zerosum.generation.labelled_grid import Layout
-from zerosum.generation.latents.class_interpolation import between, blended
+from zerosum.generation.latents.class_interpolation import blended_embeddings, interpolate_conditions
 from zerosum.generation.sampler import TrainedGenerator, write_samples
 from zerosum.nn import latent
 from zerosum.store import decode, encode, write_durably, writing
@@ -30,7 +30,7 @@ GRID = 64
 
 @dataclass(frozen=True)
 class Latents:
-    """Points of a latent space: values z (N, L) or w (N, S, W), and what the generator is told beside them.
+    """Points of a latent space: values z (N, L) or w (N, S, W), and their condition.
 
     condition: labels (N,) int64, class weights (N, K) or attributes (N, A) float32; None without.
     """
@@ -69,7 +69,7 @@ class Latents:
 
 
 class Space:
-    """One latent space of a run's generator, in which points are drawn, joined by paths and shown.
+    """One latent space of a generator: draws points, joins them by paths and renders them.
 
     name: "w" needs a mapping network; None takes w where there is one, else z.
     """
@@ -119,12 +119,12 @@ class Space:
 
     def decode(self, values: Tensor, condition: Tensor | None = None) -> Tensor:
         """The generator on latents, differentiable, on its device; samples as the network gives them."""
-        if values.dim() == 3:  # the styles know the condition
+        if values.dim() == 3:  # the styles contain the condition
             images: Tensor = self.network.synthesis(values)
         elif condition is None:
             images = self.network(values)
         elif condition.is_floating_point() and isinstance(self.sampler.info.condition, ClassCondition):  # class weights
-            with blended(self.network, condition) as labels:
+            with blended_embeddings(self.network, condition) as labels:
                 images = self.network(values, labels)
         else:
             images = self.network(values, condition)
@@ -132,22 +132,22 @@ class Space:
 
     def render(self, latents: Latents) -> Tensor:
         """(N, ...) float32 samples on the CPU in the domain's range; UserError when the latents are of another generator."""
-        self._fits(latents)
+        self._check_fits(latents)
         condition = None if latents.space == "w" else latents.condition
         samples = self.sampler.apply(self.decode, latents.values, condition, batch=BATCH)
         return self.generator.domain.media.postprocess(samples, self.generator.recipe)
 
-    def _fits(self, latents: Latents) -> None:
+    def _check_fits(self, latents: Latents) -> None:
         if latents.space == "w" and not isinstance(self.network, latent.MappedGenerator):
             raise UserError("These latents are styles w, and this generator has no mapping network.")
         size = self.sampler.prior.size
         shape = (size,) if latents.space == "z" else (self.network.num_ws, self.network.w_mean.shape[-1])
         if tuple(latents.values.shape[1:]) != shape:
             found = tuple(latents.values.shape[1:])
-            raise UserError(f"These latents have the shape {found}; this generator wants {shape}.")
+            raise UserError(f"These latents have the shape {found}; this generator needs {shape}.")
         if latents.space == "z" and (latents.condition is None) == self.sampler.conditional:
             raise UserError(
-                "These latents come without labels or attributes, and this generator hears some."
+                "These latents come without labels or attributes, and this generator is conditional."
                 if self.sampler.conditional
                 else "These latents come with labels or attributes, and this generator was trained without."
             )
@@ -167,13 +167,13 @@ class Space:
 
     def film(self, samples: Tensor, path: Path, frames_per_second: float) -> None:
         """Samples one after the other as a moving picture; UserError for a domain that has none."""
-        self.refuse_film(path)
+        self.check_film(path)
         film = self.generator.domain.media.film
         assert film is not None
         with writing(path) as aside:
             film(samples, aside, frames_per_second)
 
-    def refuse_film(self, path: Path) -> None:
+    def check_film(self, path: Path) -> None:
         """UserError where samples of the domain cannot be shown as a moving picture."""
         domain = self.generator.domain
         if domain.media.film is None:
@@ -197,7 +197,7 @@ class Space:
         condition = None
         if keys.condition is not None:
             classes = self.sampler.info.num_classes
-            condition = between(keys.condition[first], keys.condition[second], t, classes)
+            condition = interpolate_conditions(keys.condition[first], keys.condition[second], t, classes)
         return Latents(keys.space, join(keys.values[first], keys.values[second], t), condition)
 
 
