@@ -107,7 +107,7 @@ def parted(name: str) -> tuple[str, ...]:
     """Settings with which parts of 4 rows can play the game of a recipe: packs of 4 rows, and no batch normalisation."""
     match = begun(name, *EIGHT)
     packs = ("discriminator.pack=4",) if hasattr(match.game.players["discriminator"], "pack") else ()
-    norms = any("BatchNorm" in module for module in trial_step.rows_together(match.game, [(0, 4), (4, 8)]))
+    norms = any("BatchNorm" in module for module in trial_step.batch_dependent_modules(match.game, [(0, 4), (4, 8)]))
     return (*EIGHT, *packs, *(("generator.norm=group",) if norms else ()))
 
 

@@ -167,10 +167,10 @@ READERS: dict[str, tuple[Reader, ...]] = {
     "generator.json": (
         lambda p: api.load(p).sample(2),
         lambda p: SavedEvaluator(RunFolder(p)).generator(),
-        initial_weights.read,
+        initial_weights.load_initial_weights,
     ),
     "checkpoints/step-00000004/manifest.json": (lambda p: latest_checkpoint(p / "checkpoints"),),
-    "checkpoints/step-00000004/state.json": (session, verdicts, initial_weights.read),
+    "checkpoints/step-00000004/state.json": (session, verdicts, initial_weights.load_initial_weights),
     "evaluations/step-00000004.json": (aside,),
     "best/best.json": (ranked,),
     "best/generator.json": (ranked, api.load),

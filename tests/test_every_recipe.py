@@ -40,7 +40,7 @@ def test_two_processes_play_the_game_of_one(name: str, two: list[dict[str, Tenso
 def test_what_sees_the_rows_of_a_part_alone_is_known(name: str) -> None:
     """As it is shipped: the plan names it."""
     match = begun(name, "batch=8")
-    found = trial_step.rows_together(match.game, PARTS)
+    found = trial_step.batch_dependent_modules(match.game, PARTS)
     recipe = name.partition(" ")[2]
     assert any("BatchNorm" in module for module in found) is (recipe in BATCH_NORM)
     assert [module for module in found if "BatchNorm" not in module] == (

@@ -375,7 +375,7 @@ def resume(
 
 def _steps_after(folder: RunFolder, minutes: float) -> int:
     """The steps in all of a run that goes on for so many minutes more."""
-    trial_step.refuse_minutes("--minutes", minutes)
+    trial_step.check_minutes("--minutes", minutes)
     lines = folder.lines()
     known = (
         folder.read("status.json") if folder.has_status or not lines else lines[-1]

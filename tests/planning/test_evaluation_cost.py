@@ -78,14 +78,14 @@ def _data(fingerprint: str) -> Any:
 def test_times_are_remembered_by_data_and_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
     one, other = _data("a" * 64), _data("b" * 64)
-    assert trial_step.known_evaluation(one) is None
-    trial_step.remember_evaluation(one, trial_step.EvaluationCost(12.345, 5))
-    trial_step.remember_evaluation(other, trial_step.EvaluationCost(3.0))
-    trial_step.remember_evaluation(one, trial_step.EvaluationCost(8.0, 7))
-    assert trial_step.known_evaluation(one) == trial_step.EvaluationCost(8.0, 7)
-    assert trial_step.known_evaluation(other) == trial_step.EvaluationCost(3.0, 0)
+    assert trial_step.known_evaluation_cost(one) is None
+    trial_step.store_evaluation_cost(one, trial_step.EvaluationCost(12.345, 5))
+    trial_step.store_evaluation_cost(other, trial_step.EvaluationCost(3.0))
+    trial_step.store_evaluation_cost(one, trial_step.EvaluationCost(8.0, 7))
+    assert trial_step.known_evaluation_cost(one) == trial_step.EvaluationCost(8.0, 7)
+    assert trial_step.known_evaluation_cost(other) == trial_step.EvaluationCost(3.0, 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
-    assert trial_step.known_evaluation(one) is None
+    assert trial_step.known_evaluation_cost(one) is None
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ def test_times_are_remembered_by_data_and_threads(tmp_path: Path, monkeypatch: p
 def test_a_damaged_memory_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path))
     (tmp_path / "evaluation-cost.json").write_text(content)
-    assert trial_step.known_evaluation(_data("a")) is None
-    trial_step.remember_evaluation(_data("a"), trial_step.EvaluationCost(1.0))
-    assert trial_step.known_evaluation(_data("a")) == trial_step.EvaluationCost(1.0)
+    assert trial_step.known_evaluation_cost(_data("a")) is None
+    trial_step.store_evaluation_cost(_data("a"), trial_step.EvaluationCost(1.0))
+    assert trial_step.known_evaluation_cost(_data("a")) == trial_step.EvaluationCost(1.0)
 
 
 def test_a_run_tells_both_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

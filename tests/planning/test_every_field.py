@@ -151,8 +151,8 @@ def outcome(name: str, path: str, value: Any) -> str:
         changed = recipes.override(recipe, [f"{path}={json.dumps(value)}"], domain.game.options)
         planned = made(changed)
         build = functools.partial(built, domain, planned.info)
-        notes = unused_settings.networks(planned.recipe, [path], recipe, build)
-        notes += unused_settings.prior(planned.recipe, [path], planned.source, build)
+        notes = unused_settings.unused_network_options(planned.recipe, [path], recipe, build)
+        notes += unused_settings.unused_prior_fields(planned.recipe, [path], planned.source, build)
         if notes:
             return "told" if notes[0].startswith(path) else "another note"
         found = weights(changed)

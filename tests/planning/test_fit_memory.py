@@ -212,7 +212,7 @@ def test_layers_that_look_at_the_rows_together_are_named(monkeypatch: pytest.Mon
         notes[1],
     )
     frozen = Big(norm=True).eval()
-    assert trial_step.rows_together(Duel(nn.Linear(3, 1), frozen, prior=3), [(0, 32), (32, 64)]) == []
+    assert trial_step.batch_dependent_modules(Duel(nn.Linear(3, 1), frozen, prior=3), [(0, 32), (32, 64)]) == []
 
 
 def test_a_cut_that_was_asked_for_is_told_too() -> None:
@@ -231,9 +231,9 @@ def test_groups_of_rows_that_a_part_cuts_and_dropout_of_torch_are_named() -> Non
     layers = [MinibatchDeviation(4), nn.Dropout(0.5), nn.Dropout(0.0), layers_of_ours.Dropout(0.5)]
     game = Duel(nn.Linear(3, 1), nn.Sequential(*layers, nn.Linear(1, 1)), prior=3)
     deviation, dropout = "discriminator.0 (MinibatchDeviation)", "discriminator.1 (Dropout)"
-    assert trial_step.rows_together(game, [(0, 4), (4, 12)]) == [dropout]
-    assert trial_step.rows_together(game, [(0, 6), (6, 12)]) == [deviation, dropout]
-    assert trial_step.rows_together(game, [(0, 7)]) == []
+    assert trial_step.batch_dependent_modules(game, [(0, 4), (4, 12)]) == [dropout]
+    assert trial_step.batch_dependent_modules(game, [(0, 6), (6, 12)]) == [deviation, dropout]
+    assert trial_step.batch_dependent_modules(game, [(0, 7)]) == []
 
 
 # --- in the middle of a training

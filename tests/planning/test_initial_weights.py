@@ -232,19 +232,19 @@ def test_every_family_has_layers_that_freeze_from_the_image_on(kind: str, num_cl
     shape, options = Shape(3, 16, 16, num_classes), {"num_classes": num_classes}
     kinds: Mapping[str, Any] = networks.DISCRIMINATORS
     network: nn.Module = kinds[kind](shape, **options).train()
-    names = [name for name, _ in initial_weights.layers(network)]
+    names = [name for name, _ in initial_weights.freezable_layers(network)]
     assert len(names) >= 3
     assert not any(name.startswith("embed") for name in names)
-    assert initial_weights.freeze(network, 1) == names[:1]
+    assert initial_weights.freeze_layers(network, 1) == names[:1]
     frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
     assert frozen
     assert all(name.startswith(f"{names[0]}.") for name in frozen)
-    everything = initial_weights.freeze(network, len(names) - 1)
+    everything = initial_weights.freeze_layers(network, len(names) - 1)
     assert everything == names[:-1]
     learning = {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad}
     assert names[-1].split(".")[0] in learning
     with pytest.raises(ValueError, match="the last must learn"):
-        initial_weights.freeze(network, len(names))
+        initial_weights.freeze_layers(network, len(names))
 
 
 def test_norms_between_frozen_layers_are_frozen_with_them_and_embeddings_learn() -> None:
@@ -256,6 +256,6 @@ def test_norms_between_frozen_layers_are_frozen_with_them_and_embeddings_learn()
             self.head = nn.Linear(8, 1)
 
     network = Net()
-    assert initial_weights.freeze(network, 1) == ["stages.0"]
+    assert initial_weights.freeze_layers(network, 1) == ["stages.0"]
     learning = {name.rsplit(".", 1)[0] for name, p in network.named_parameters() if p.requires_grad}
     assert learning == {"embed", "stages.3", "head"}

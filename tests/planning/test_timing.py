@@ -45,7 +45,7 @@ def test_each_kind_of_step_counts_with_its_share(monkeypatch: pytest.MonkeyPatch
     def cost(played: TrainingLoop, step: int) -> float:
         return 1.0 + 10 * (step % 4 == 0) + 100 * (step % 6 == 0) + 1000 * ((step + 1) % 2 == 0)
 
-    monkeypatch.setattr(trial_step, "_timed", cost)
+    monkeypatch.setattr(trial_step, "_time_step", cost)
     mean = trial_step.seconds_per_step(match(penalties.r1(every=4), penalties.r2(every=6), average_every=2))
     assert mean == pytest.approx(1 + 10 / 4 + 100 / 6 + 1000 / 2)
 
@@ -58,7 +58,7 @@ def test_slow_steps_are_measured_at_least_once(monkeypatch: pytest.MonkeyPatch) 
         time.sleep(0.02)
         return 2.0 if step == 0 else 1.0
 
-    monkeypatch.setattr(trial_step, "_timed", slow)
+    monkeypatch.setattr(trial_step, "_time_step", slow)
     assert trial_step.seconds_per_step(match(penalties.r1(every=8)), budget_s=0.001) == pytest.approx(1 + 1 / 8)
     assert sorted(set(played)) == [0, 1]
     assert len(played) <= 4
@@ -128,7 +128,7 @@ def test_minutes_count_the_evaluation(monkeypatch: pytest.MonkeyPatch, known: fl
     """As long as it took before, at most a quarter; half of that where nothing is known."""
     monkeypatch.setattr(trial_step, "best_threads", lambda *given: trial_step.StepTime(1, 0.5, 0.5))
     cost = None if known is None else trial_step.EvaluationCost(known)
-    monkeypatch.setattr(trial_step, "known_evaluation", lambda info: cost)
+    monkeypatch.setattr(trial_step, "known_evaluation_cost", lambda info: cost)
     made = plan.make(plan.TrainRequest(None, DOMAIN.recipes.table["toy"], minutes=1.0, settings=["threads=1"]))
     assert made.recipe.steps == int((60 - kept) / 0.5)
     assert made.evaluation_bound_s == 15.0
@@ -139,7 +139,7 @@ def test_minutes_count_the_evaluation(monkeypatch: pytest.MonkeyPatch, known: fl
 
 
 def test_other_work_on_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial_step, "known_evaluation", lambda info: trial_step.EvaluationCost(0.0))
+    monkeypatch.setattr(trial_step, "known_evaluation_cost", lambda info: trial_step.EvaluationCost(0.0))
     monkeypatch.setattr(trial_step, "best_threads", lambda *given: trial_step.StepTime(1, 0.5, 0.2))
     made = plan.make(plan.TrainRequest(None, DOMAIN.recipes.table["toy"], minutes=1.0, settings=["threads=1"]))
     (note,) = [note for note in made.notes if "busy" in note]
@@ -171,7 +171,7 @@ def test_time_that_others_take_is_not_counted_alone(monkeypatch: pytest.MonkeyPa
         return 0.01
 
     monkeypatch.setattr(trial_step, "time", clock)
-    monkeypatch.setattr(trial_step, "_timed", step)
+    monkeypatch.setattr(trial_step, "_time_step", step)
     pace = trial_step.best_threads(match(), 1, "cpu")
     assert pace.seconds == pytest.approx(0.01)
     assert pace.alone == pytest.approx(0.005)
@@ -228,7 +228,7 @@ def test_phases_count_with_their_share_of_the_run(monkeypatch: pytest.MonkeyPatc
 
     game = Phased(nn.Linear(3, 2), nn.Linear(2, 1), penalties=[penalties.r1(every=2)], prior=3)
     assert trial_step.phases(game, 400) == [0, 100]
-    monkeypatch.setattr(trial_step, "_timed", cost)
+    monkeypatch.setattr(trial_step, "_time_step", cost)
     mean = trial_step.seconds_per_step(TrainingLoop(game, Rows(), Settings(batch=8)), 400)
     assert mean == pytest.approx(5 / 4 + 3 / 4 * (9 + 1) / 2)
 
@@ -242,7 +242,7 @@ def test_one_phase_is_timed_after_the_other(monkeypatch: pytest.MonkeyPatch) -> 
         return 1.0
 
     game = Phased(nn.Linear(3, 2), nn.Linear(2, 1), penalties=[penalties.r1(every=2)], prior=3)
-    monkeypatch.setattr(trial_step, "_timed", cost)
+    monkeypatch.setattr(trial_step, "_time_step", cost)
     trial_step.seconds_per_step(TrainingLoop(game, Rows(), Settings(batch=8)), 400)
     first = [step < 100 for step in played]
     assert first == sorted(first, reverse=True)

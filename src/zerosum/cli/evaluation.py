@@ -118,11 +118,11 @@ def evaluate(
 def _watch(folder: Path, minutes: float, options: EvalOptions, historic: bool, json: bool, data: Path | None) -> None:
     from zerosum.evaluation.evaluate_saved import SavedScores
     from zerosum.formatting import format_records
-    from zerosum.planning.trial_step import refuse_minutes
+    from zerosum.planning.trial_step import check_minutes
     from zerosum.run_folder import RunFolder
     from zerosum.training.async_eval import follow
 
-    refuse_minutes("--every", minutes)
+    check_minutes("--every", minutes)
     if historic:
         raise UserError(
             "--every and --historic cannot be combined: the scores of 2014 take too long next to a training. Leave one out."

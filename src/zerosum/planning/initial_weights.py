@@ -1,6 +1,6 @@
-"""Transfer: a run that begins with the weights of another one, and a discriminator whose first layers stay as they are.
+"""Transfer learning: a run that starts with the weights of another run, and a discriminator with frozen first layers.
 
-Wang et al. 2018, arXiv:1805.01677 (both networks are worth taking); Mo et al. 2020 (FreezeD), arXiv:2002.10964.
+Wang et al. 2018, arXiv:1805.01677 (transfer of both networks); Mo et al. 2020 (FreezeD), arXiv:2002.10964.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from zerosum.recipe import Component, InitFrom, Intervals, Recipe, override, par
 from zerosum.run_folder import RunFolder
 from zerosum.store import checkpoints, fingerprint, latest_checkpoint
 
-TOLD = 4
-"""Tensors that a message names one by one."""
+MOST_NAMED = 4
+"""Most tensors that a message names."""
 
 
 @dataclass(frozen=True)
 class InitialWeights:
     """The weights in a folder, on the CPU, with the recipe and the data that they were trained with.
 
-    states: player -> its tensors; the discriminator's are there when the folder holds a checkpoint. sha256: of the file
+    states: player -> its tensors; those of the discriminator only when the folder holds a checkpoint. sha256: of the file
     generator.safetensors, and of the discriminator's tensors (store.fingerprint).
     """
 
@@ -44,13 +44,13 @@ class InitialWeights:
     sha256: Mapping[str, str]
 
 
-def requested(named: Recipe | None, settings: Sequence[str]) -> InitFrom | None:
-    """The start that a recipe and its settings speak of; UserError for a misspelt field of it."""
+def requested_start(named: Recipe | None, settings: Sequence[str]) -> InitFrom | None:
+    """The `start` of a recipe with its settings; UserError for a misspelt field of it."""
     bare = named or Recipe(name="none", generator=part("none"), discriminator=part("none"))
     return override(bare, [s for s in settings if s.partition("=")[0].split(".")[0] == "start"]).start
 
 
-def read(folder: str) -> InitialWeights:
+def load_initial_weights(folder: str) -> InitialWeights:
     """The weights of a run folder, or of a folder with a published generator; UserError when there are none."""
     root = Path(folder)
     if not root.is_dir():
@@ -66,22 +66,22 @@ def read(folder: str) -> InitialWeights:
     return InitialWeights(folder, recipe, sampler.info, states, sha256)
 
 
-def again(run: RunFolder, start: InitFrom | None) -> InitialWeights | None:
-    """The start of a run that goes on: None when it has a checkpoint of its own; UserError when the weights have changed."""
+def weights_to_resume(run: RunFolder, start: InitFrom | None) -> InitialWeights | None:
+    """The initial weights of a run that is resumed: None when it has a checkpoint; UserError when the weights have changed."""
     if start is None or checkpoints(run.checkpoints):
         return None
-    found = read(start.folder)
+    found = load_initial_weights(start.folder)
     if dict(found.sha256) != (run.read("run.json").get("start") or {}).get("sha256"):
         raise UserError(
-            f"{run} has no checkpoint yet, and the weights in {start.folder} are no longer those that it began with. "
-            f"Begin a new run with `zerosum train --start {start.folder}`."
+            f"{run} has no checkpoint yet, and the weights in {start.folder} are no longer those that it started with. "
+            f"Start a new run with `zerosum train --start {start.folder}`."
         )
     return found
 
 
-def recipe_of(beginning: InitialWeights) -> Recipe:
-    """The recipe of the start for other data: the same game, with what belongs to its data, its length and its machine to be
-    found anew. A recipe that is known by its name gives back what the length of the old run had decided."""
+def recipe_for_new_data(beginning: InitialWeights) -> Recipe:
+    """The recipe of the initial weights for other data: the same game; what depends on its data, its length or its machine is
+    resolved again. For a recipe with a known name, values that the length of the old run decided are reset."""
     old = beginning.recipe
     known = catalog.recipes().get(old.name)
     if known is not None:
@@ -99,13 +99,13 @@ def recipe_of(beginning: InitialWeights) -> Recipe:
     )
 
 
-def reading(beginning: InitialWeights) -> dict[str, Any]:
-    """Options of `data` that make samples of the start's shape, where the domain has such (`Data.read_like`)."""
+def matching_data_options(beginning: InitialWeights) -> dict[str, Any]:
+    """Options of `data` that give samples the shape of the initial weights, where the domain has them (`Data.read_like`)."""
     return dict(catalog.domain(beginning.recipe.domain).data.read_like(beginning.info))
 
 
-def begin(game: Game, recipe: Recipe, info: DatasetInfo, beginning: InitialWeights | None) -> list[str]:
-    """Puts the start's weights into the players and freezes what is to be frozen; returns notes on what was done.
+def apply_initial_weights(game: Game, recipe: Recipe, info: DatasetInfo, beginning: InitialWeights | None) -> list[str]:
+    """Loads the initial weights into the players and freezes layers; returns notes on both.
 
     beginning: None when the weights come from a checkpoint of the run itself. UserError when they do not fit.
     """
@@ -115,20 +115,20 @@ def begin(game: Game, recipe: Recipe, info: DatasetInfo, beginning: InitialWeigh
     if beginning is not None:
         _check(beginning, recipe, info)
         for name in (GENERATOR, DISCRIMINATOR):
-            notes += _take(game.players[name], name, beginning, start)
+            notes += _load_weights(game.players[name], name, beginning, start)
     if start.freeze:
-        notes.append(_frozen(game.players[DISCRIMINATOR], start))
+        notes.append(_freeze_discriminator(game.players[DISCRIMINATOR], start))
     return notes
 
 
 def _check(beginning: InitialWeights, recipe: Recipe, info: DatasetInfo) -> None:
-    """UserError where the two runs make different things: better said in these words than by the shapes of tensors."""
+    """UserError when the two runs generate different kinds of samples, before loading fails with the shapes of tensors."""
     start, theirs = recipe.start, beginning.recipe
     assert start is not None
     where = f"start.from = {beginning.folder!r}"
     if theirs.domain != recipe.domain:
         raise UserError(f"{where}: its domain is {theirs.domain}, that of these data is {recipe.domain}.")
-    alike = reading(beginning)
+    alike = matching_data_options(beginning)
     if alike and beginning.info.sample.axes != info.sample.axes:
         settings = " ".join(
             f"--set data.{name}={json.dumps(value, separators=(',', ':'))}" for name, value in alike.items()
@@ -137,11 +137,12 @@ def _check(beginning: InitialWeights, recipe: Recipe, info: DatasetInfo) -> None
             f"{where}: its samples are {beginning.info.sample.description} ({_axes(beginning.info)}), these are "
             f"{info.sample.description} ({_axes(info)}). Read them as it does: {settings}."
         )
-    conditions = [_told(theirs, beginning.info), _told(recipe, info)]
+    conditions = [_condition_text(theirs, beginning.info), _condition_text(recipe, info)]
     if conditions[0] != conditions[1] and not start.partial:
+        unconditional = ", or train without conditions: --set conditional=false" if conditions[0] == "nothing" else ""
         raise UserError(
-            f"{where}: its networks are told {conditions[0]}, these are told {conditions[1]}. Take all that fits with --set "
-            f"start.partial=true{', or tell them nothing with --set conditional=false' if conditions[0] == 'nothing' else ''}."
+            f"{where}: its networks are conditioned on {conditions[0]}, these on {conditions[1]}. Load all that fits with --set "
+            f"start.partial=true{unconditional}."
         )
     if start.freeze and DISCRIMINATOR not in beginning.states:
         raise UserError(
@@ -150,7 +151,7 @@ def _check(beginning: InitialWeights, recipe: Recipe, info: DatasetInfo) -> None
         )
 
 
-def _told(recipe: Recipe, info: DatasetInfo) -> str:
+def _condition_text(recipe: Recipe, info: DatasetInfo) -> str:
     """The condition of a game, in words."""
     if recipe.conditional is not True:
         return "nothing"
@@ -162,8 +163,8 @@ def _axes(info: DatasetInfo) -> str:
     return ", ".join(f"{name} {size}" for name, size in info.sample.axes.items())
 
 
-def _take(network: nn.Module, player: str, beginning: InitialWeights, start: InitFrom) -> list[str]:
-    """Loads what has the same name and shape; all of it, unless the start says partial."""
+def _load_weights(network: nn.Module, player: str, beginning: InitialWeights, start: InitFrom) -> list[str]:
+    """Loads the tensors of the same name and shape; UserError unless these are all, or `start.partial` is set."""
     if player not in beginning.states:
         return [f"Start: {beginning.folder} has no checkpoint, so the {player} begins anew."]
     own, given = network.state_dict(), beginning.states[player]
@@ -173,19 +174,19 @@ def _take(network: nn.Module, player: str, beginning: InitialWeights, start: Ini
     if left and (not start.partial or not fitting):
         rest = ", or take what fits with --set start.partial=true" if fitting else ""
         raise UserError(
-            f"start.from = {beginning.folder!r}: its {player} is another network. Different: {_listed(left)}\nWithout "
+            f"start.from = {beginning.folder!r}: its {player} is another network. Different: {_list_some(left)}\nWithout "
             f"--recipe and settings of {player}.* the start's own network is used{rest}."
         )
     network.load_state_dict(fitting, strict=not left)
     taken = (
         f"Start: the {player} of {beginning.folder} (SHA-256 {beginning.sha256[player][:12]}), {len(fitting)} tensors"
     )
-    rest = f"{_percent(share)} of this network's numbers; not taken: {_listed(left)}" if left else "all of it."
+    rest = f"{_percent(share)} of this network's numbers; not taken: {_list_some(left)}" if left else "all of it."
     return [f"{taken}, {rest}"]
 
 
 def _percent(share: float) -> str:
-    """Rounded down, so that only all of it is 100%; a small part is never 0%."""
+    """Rounded down, so that only the whole is 100%; a small part is never 0%."""
     return f"{math.floor(100 * share)}%" if not 0 < share < 0.01 else "less than 1%"
 
 
@@ -198,15 +199,15 @@ def _difference(name: str, own: Tensor | None, given: Tensor | None) -> str:
     return f"{name} ({sizes[0]} here, {sizes[1]} there)"
 
 
-def _listed(lines: Sequence[str]) -> str:
-    more = f" and {len(lines) - TOLD} more" if len(lines) > TOLD else ""
-    return f"{'; '.join(lines[:TOLD])}{more}."
+def _list_some(lines: Sequence[str]) -> str:
+    more = f" and {len(lines) - MOST_NAMED} more" if len(lines) > MOST_NAMED else ""
+    return f"{'; '.join(lines[:MOST_NAMED])}{more}."
 
 
 # --- frozen layers
 
 
-def layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
+def freezable_layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
     """The parts of a network that can be frozen one after the other: (name, module), in order of definition.
 
     Lists and sequences are opened; every other direct part with a matrix or a convolution is one layer, whether that is one
@@ -215,12 +216,12 @@ def layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
     return [(name, part) for name, part in _parts(network) if _is_layer(name, part)]
 
 
-def freeze(network: nn.Module, count: int) -> list[str]:
-    """The first `count` layers, and what lies between them (norms, say), learn no more; returns the layers' names.
+def freeze_layers(network: nn.Module, count: int) -> list[str]:
+    """Freezes the first `count` layers and the parts between them, such as norms; returns the names of the layers.
 
-    ValueError unless at least one layer is left to learn.
+    ValueError unless at least one layer stays trainable.
     """
-    names = [name for name, _ in layers(network)]
+    names = [name for name, _ in freezable_layers(network)]
     if not 0 <= count < len(names):
         raise ValueError(f"it has {len(names)} layers ({', '.join(names)}), and the last must learn")
     seen = 0
@@ -233,9 +234,9 @@ def freeze(network: nn.Module, count: int) -> list[str]:
     return names[:count]
 
 
-def _frozen(network: nn.Module, start: InitFrom) -> str:
+def _freeze_discriminator(network: nn.Module, start: InitFrom) -> str:
     try:
-        names = freeze(network, start.freeze)
+        names = freeze_layers(network, start.freeze)
     except ValueError as error:
         raise UserError(f"start.freeze = {start.freeze} is too many for this discriminator: {error}.") from None
     return f"Start: layers of the discriminator that keep the weights they begin with: {', '.join(names)}."

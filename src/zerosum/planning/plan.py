@@ -102,7 +102,7 @@ def make(
 ) -> Plan:
     """request -> source -> recipe -> trial -> Plan: opens the data, chooses the recipe, resolves every "auto", plays a trial
     step, and measures how long a step and a preview take."""
-    _refuse_impossible(request)
+    _check_request(request)
     named = _named_recipe(request)
     weights = _initial_weights(named, request)
     opened = _open(request, named, weights)
@@ -126,9 +126,9 @@ class OpenedData:
     info: DatasetInfo
 
 
-def _refuse_impossible(request: TrainRequest) -> None:
+def _check_request(request: TrainRequest) -> None:
     if request.minutes is not None:
-        trial_step.refuse_minutes("--minutes", request.minutes)
+        trial_step.check_minutes("--minutes", request.minutes)
     if any(setting.partition("=")[0].strip() == "data" for setting in request.settings):
         raise UserError("--set data=...: name the data themselves, as in `zerosum train photos/`.")
 
@@ -148,8 +148,8 @@ def _initial_weights(named: Recipe | None, request: TrainRequest) -> InitialWeig
     stated = named is not None and named.start is not None
     if not stated and not any(setting.startswith("start") for setting in request.settings):
         return None
-    start = initial_weights.requested(named, request.settings)
-    return initial_weights.read(start.folder) if start else None
+    start = initial_weights.requested_start(named, request.settings)
+    return initial_weights.load_initial_weights(start.folder) if start else None
 
 
 def _open(request: TrainRequest, named: Recipe | None, weights: InitialWeights | None) -> OpenedData:
@@ -158,7 +158,7 @@ def _open(request: TrainRequest, named: Recipe | None, weights: InitialWeights |
     if weights and request.where is None and named is None:
         where = weights.recipe.data.kind
     domain = _domain(request, named, where)
-    options = initial_weights.reading(weights) if weights else {}
+    options = initial_weights.matching_data_options(weights) if weights else {}
     part = recipes.part(where, **options | (named.data.options if named else {}))
     settings = [setting for setting in request.settings if setting.startswith("data.")]
     if settings:  # any recipe of the domain serves to check them
@@ -192,7 +192,7 @@ def _base_recipe(
     if named is not None:
         return named, opened, list(opened.info.notes)
     if weights is not None:
-        recipe = initial_weights.recipe_of(weights)
+        recipe = initial_weights.recipe_for_new_data(weights)
         said = f"Recipe {recipe.name}: that of {weights.folder}, whose networks this run begins with."
         return recipe, opened, [*opened.info.notes, said]
     name, why = opened.domain.recipes.recommend(
@@ -236,9 +236,9 @@ def _without_effect(recipe: Recipe, base: Recipe, opened: OpenedData, request: T
         return domain.game.build(resolve_auto(recipe, domain, info)[0], info)
 
     return [
-        *unused_settings.data(recipe.data, paths, domain, info),
-        *unused_settings.networks(recipe, paths, base, build),
-        *unused_settings.prior(recipe, paths, opened.source, build),
+        *unused_settings.unused_data_options(recipe.data, paths, domain, info),
+        *unused_settings.unused_network_options(recipe, paths, base, build),
+        *unused_settings.unused_prior_fields(recipe, paths, opened.source, build),
     ]
 
 
@@ -252,7 +252,7 @@ def _with_trial(
     that the steps of a run of given minutes. One game is built for all of it. usual_steps: those of the recipe itself."""
     stated, info = plan.recipe, plan.info
     resolved, rules = resolve_auto(stated, plan.domain, info)
-    refuse_small_batch(resolved, world)
+    check_batch_size(resolved, world)
     if request.fit and world.size > 1:
         raise UserError("--fit tries on one process; with --devices give the number itself: --set micro_batches=2.")
     game, loaded = build_game(replace(plan, recipe=resolved))
@@ -267,7 +267,7 @@ def _with_trial(
     step_time = trial_step.best_threads(trial.loop, resolved.threads, resolved.device, resolved.steps)
     with trial_step.cpu_threads(step_time.threads):
         per_preview = preview_seconds(replace(plan, recipe=trial.recipe), trial.loop, world)
-        cost = trial_step.known_evaluation(info)
+        cost = trial_step.known_evaluation_cost(info)
     known, bound, previews = None if cost is None else cost.seconds, None, trial_step.MOST_PREVIEWS
     if request.minutes is not None:
         kept, bound = (
@@ -282,7 +282,14 @@ def _with_trial(
     return replace(
         plan,
         recipe=recipe,
-        notes=(*plan.notes, *loaded, *rules, *late, *trial.notes, *_busy(step_time, recipe.steps, request.minutes)),
+        notes=(
+            *plan.notes,
+            *loaded,
+            *rules,
+            *late,
+            *trial.notes,
+            *_busy_notes(step_time, recipe.steps, request.minutes),
+        ),
         seconds_per_step=step_time.seconds,
         # One before the first step, and one after the last.
         seconds_of_previews=per_preview * (1 + -(-recipe.steps // recipe.cadence.preview)),
@@ -291,7 +298,7 @@ def _with_trial(
     )
 
 
-def _busy(step_time: trial_step.StepTime, steps: int, minutes: float | None) -> list[str]:
+def _busy_notes(step_time: trial_step.StepTime, steps: int, minutes: float | None) -> list[str]:
     """What a busy machine changes: the time, or with --minutes the number of steps."""
     if not step_time.busy:
         return []
@@ -341,7 +348,7 @@ def build_game(plan: Plan) -> tuple[Game, list[str]]:
     plan.domain.game.init_from_data(game, plan.source)
     if plan.recipe.start is None:
         return game, []
-    return game, initial_weights.begin(game, plan.recipe, plan.info, plan.weights)
+    return game, initial_weights.apply_initial_weights(game, plan.recipe, plan.info, plan.weights)
 
 
 def training_loop(
@@ -412,7 +419,7 @@ def resolve_batch(recipe: Recipe, info: DatasetInfo, explicit: bool) -> tuple[Re
     return recipe.changed(batch=rows), [note]
 
 
-def refuse_small_batch(recipe: Recipe, world: DistributedContext) -> None:
+def check_batch_size(recipe: Recipe, world: DistributedContext) -> None:
     """UserError when there are more processes than rows of a batch."""
     if resolved_number(recipe.batch, "batch") < world.size:
         raise UserError(f"batch = {recipe.batch} cannot be shared by {world.size} processes. Use fewer --devices.")
@@ -517,4 +524,4 @@ def plan_of(
             f"The data at {recipe.data.kind!r} are not those this run was trained on (fingerprint "
             f"{opened.info.fingerprint[:12]}, recorded {recorded[:12]}). Restore them, or start a new run."
         )
-    return replace(opened, weights=initial_weights.again(folder, recipe.start) if recipe.start else None)
+    return replace(opened, weights=initial_weights.weights_to_resume(folder, recipe.start) if recipe.start else None)

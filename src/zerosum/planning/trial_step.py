@@ -67,14 +67,14 @@ CAUSES = (
         "call torch.utils.checkpoint.checkpoint(..., use_reentrant=False)",
     ),
 )
-"""What torch says, the operation without a second derivative, and what to use in its place."""
+"""A pattern of torch's error message, the operation without a second derivative, and what to use instead."""
 
 
 def play_trial_steps(loop: TrainingLoop, steps: int = 1) -> None:
-    """Plays one step of a fresh loop, in which every lazy penalty is due, and one of every later phase of a run of `steps`.
+    """Makes one step of a new loop, in which every lazy penalty is due, and one of every later phase of a run of `steps`.
 
-    UserError names the module that a penalty cannot be taken through, or the penalty that reaches no weight, and the change
-    to make. Any other error of torch comes out as it is; a number that is not finite is left for the training to tell.
+    UserError names the module that has no second derivative for a penalty, or the penalty that depends on no weight, and the
+    change to make. Other errors of torch are raised unchanged; numbers that are not finite are reported by the training.
     """
     without_gradient: set[str] = set()
 
@@ -82,7 +82,7 @@ def play_trial_steps(loop: TrainingLoop, steps: int = 1) -> None:
         without_gradient.update(name for name, term in terms.items() if not term.requires_grad)
 
     try:
-        for step in _all_due(loop, steps):
+        for step in _trial_steps(loop, steps):
             loop.step = step
             loop.train_step(observer=note)
     except (NonFinite, UserError, MemoryError, torch.OutOfMemoryError):
@@ -95,11 +95,11 @@ def play_trial_steps(loop: TrainingLoop, steps: int = 1) -> None:
         if not without_gradient:
             raise
     if without_gradient:
-        raise UserError(_unheard(sorted(without_gradient)))
+        raise UserError(_unconnected_message(sorted(without_gradient)))
 
 
-def _all_due(loop: TrainingLoop, steps: int) -> list[int]:
-    """A step of each phase, where it can be one at which every lazy penalty is due."""
+def _trial_steps(loop: TrainingLoop, steps: int) -> list[int]:
+    """A step of each phase, if possible one at which every lazy penalty is due."""
     period = math.lcm(*(penalty.every for penalty in loop.game.penalties))
     found = []
     for first in phases(loop.game, steps):
@@ -108,8 +108,8 @@ def _all_due(loop: TrainingLoop, steps: int) -> list[int]:
     return found
 
 
-def cannot_play(recipe: Recipe, error: Exception) -> UserError:
-    """What torch says of sizes that do not fit together, with where to look."""
+def trial_error(recipe: Recipe, error: Exception) -> UserError:
+    """A UserError with torch's message about sizes that do not fit together, and how to compare with the original recipe."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return UserError(
         f"This recipe cannot play its first steps: {reason}\nLook at what was changed in it: `zerosum recipes "
@@ -117,7 +117,7 @@ def cannot_play(recipe: Recipe, error: Exception) -> UserError:
     )
 
 
-def _unheard(names: list[str]) -> str:
+def _unconnected_message(names: list[str]) -> str:
     listed = " and ".join(names)
     return (
         f"{listed}: this term does not depend on any weight of its player, so nothing would be learned from it. The network "
@@ -130,21 +130,21 @@ def _unheard(names: list[str]) -> str:
 
 def _second_derivative(loop: TrainingLoop) -> str:
     """The message about the smallest module that has a first derivative but no second one; "" when there is none."""
-    calls = _calls(loop)
+    calls = _recorded_calls(loop)
     for player, network in loop.game.players.items():
         failing: dict[str, str] = {}
         for name, module in network.named_modules():
-            said = _refusal(loop, module, *calls[module]) if module in calls else None
-            if said is not None:
-                failing[name] = said
-        for name, said in failing.items():
+            reason = _second_derivative_error(loop, module, *calls[module]) if module in calls else None
+            if reason is not None:
+                failing[name] = reason
+        for name, reason in failing.items():
             inner = any(other != name and other.startswith(f"{name}." if name else "") for other in failing)
             if not inner:
-                return _told(loop, player, name, dict(network.named_modules())[name], said)
+                return _no_second_derivative_message(loop, player, name, dict(network.named_modules())[name], reason)
     return ""
 
 
-def _calls(loop: TrainingLoop) -> dict[nn.Module, tuple[tuple[Any, ...], dict[str, Any]]]:
+def _recorded_calls(loop: TrainingLoop) -> dict[nn.Module, tuple[tuple[Any, ...], dict[str, Any]]]:
     """The arguments of the newest call of each module in one more step, which may fail where the first one did."""
     found: dict[nn.Module, tuple[tuple[Any, ...], dict[str, Any]]] = {}
 
@@ -156,27 +156,31 @@ def _calls(loop: TrainingLoop) -> dict[nn.Module, tuple[tuple[Any, ...], dict[st
     try:
         loop.train_step()
     except (RuntimeError, NotImplementedError, AssertionError):
-        pass  # it is the failure that is being looked into
+        pass  # the same failure as before
     finally:
         for hook in hooks:
             hook.remove()
     return found
 
 
-def _refusal(loop: TrainingLoop, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-    """What torch says when the module, alone, is differentiated twice; None when it can be, or not even once."""
+def _second_derivative_error(
+    loop: TrainingLoop, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> str | None:
+    """Torch's error when the module alone is differentiated twice; None without one, or when the first derivative fails."""
     try:
         with autocast(loop.settings.precision, loop.device):
-            _squares(module(*map(_leaf, args), **{name: _leaf(item) for name, item in kwargs.items()})).backward()  # type: ignore[no-untyped-call]
+            _sum_of_squares(
+                module(*map(_leaf, args), **{name: _leaf(item) for name, item in kwargs.items()})
+            ).backward()  # type: ignore[no-untyped-call]
     except (RuntimeError, NotImplementedError, AssertionError, TypeError):
         return None
     args, kwargs = tuple(map(_leaf, args)), {name: _leaf(item) for name, item in kwargs.items()}
     leaves = [item for item in (*args, *kwargs.values()) if isinstance(item, Tensor) and item.requires_grad]
     try:
         with autocast(loop.settings.precision, loop.device):
-            total = _squares(module(*args, **kwargs))
+            total = _sum_of_squares(module(*args, **kwargs))
         slopes = torch.autograd.grad(total, leaves, create_graph=True, allow_unused=True)
-        slope = _squares([slope for slope in slopes if slope is not None])
+        slope = _sum_of_squares([slope for slope in slopes if slope is not None])
         if slope.requires_grad:
             slope.backward()  # type: ignore[no-untyped-call]
     except (RuntimeError, NotImplementedError) as error:
@@ -190,7 +194,7 @@ def _leaf(item: Any) -> Any:
     return item
 
 
-def _squares(item: Any) -> Tensor:
+def _sum_of_squares(item: Any) -> Tensor:
     """The sum of the squares of all floating-point tensors in a nested result."""
     return torch.stack([tensor.float().square().sum() for tensor in _tensors(item)] or [torch.zeros(())]).sum()
 
@@ -209,13 +213,13 @@ def _tensors(item: Any) -> Iterator[Tensor]:
         yield from _tensors(item.logits)
 
 
-def _told(loop: TrainingLoop, player: str, name: str, module: nn.Module, said: str) -> str:
+def _no_second_derivative_message(loop: TrainingLoop, player: str, name: str, module: nn.Module, reason: str) -> str:
     concerned = [penalty.name for penalty in loop.game.penalties if player in penalty.players and penalty.second_order]
     what = f"The penalty {' and the penalty '.join(concerned)}" if concerned else "A term of this game"
     where = f"{player}.{name}" if name else f"the {player} itself"
-    first = said.splitlines()[0] if said else "torch gives no reason"
+    first = reason.splitlines()[0] if reason else "torch gives no reason"
     operation, change = next(
-        ((operation, change) for pattern, operation, change in CAUSES if re.search(pattern, said)),
+        ((operation, change) for pattern, operation, change in CAUSES if re.search(pattern, reason)),
         (f"an operation of it ({first})", "build the module of operations that torch can differentiate twice"),
     )
     leave = ", or play without it (--set 'penalties={}')" if concerned else ""
@@ -229,36 +233,36 @@ def _told(loop: TrainingLoop, player: str, name: str, module: nn.Module, said: s
 
 
 THREADS = torch.get_num_threads()
-"""What torch would use by itself; a training may set fewer."""
+"""Torch's default number of threads; a training may use fewer."""
 MUST_GAIN = 1.25
-"""How many times faster a step must be with all threads than with one for all to be taken."""
+"""All threads are used when a step is at least so many times faster with them than with one."""
 BUDGET_S, MOST_ROUNDS, LEAST_ROUNDS = 1.5, 16, 3
 """A measurement takes about this long, or one round where a round takes longer."""
 BUSY = 1.5
-"""A step that takes so many times longer than it would alone: the machine is busy, and that is told."""
+"""The machine counts as busy, which is reported, when a step takes so many times longer than it would alone."""
 EVALUATING, LEAST_EVALUATING_S = 0.25, 10.0
 """The most of --minutes that the evaluation may take, and the least bound in seconds."""
 PREVIEWS, LEAST_PREVIEWS, MOST_PREVIEWS = 0.05, 5, 30
 """The share of a planned time that previews may take, and bounds of their number: the least only while they take no more
 than half of the time."""
 NUM_PLACES = 32
-"""Places of a run where its turns are looked at."""
+"""Steps of a run at which its turns are compared, to find phases."""
 MOST_COSTS = 200
-"""Evaluations whose cost is kept, the newest."""
+"""Number of evaluations whose cost is stored, the newest ones."""
 MOST_MINUTES = 60 * 24 * 365
 LONGEST_PERIOD = 4_096
-"""Steps that are looked at for the mix of kinds; lazy penalties come round sooner."""
+"""Most steps over which kinds of steps are counted; lazy penalties have shorter periods."""
 
 
-def refuse_minutes(option: str, minutes: float) -> None:
+def check_minutes(option: str, minutes: float) -> None:
     """UserError unless it is a time of more than 0 minutes and at most a year."""
     within(option, minutes, 0, MOST_MINUTES, above=True)
 
 
 @dataclass(frozen=True)
 class StepTime:
-    """How fast steps are here. threads: of the CPU. seconds: of a step, by the clock. alone: the same less the time for which
-    other programs had the processor."""
+    """The time of a step on this machine. threads: of the CPU. seconds: wall time of a step. alone: the same minus the time in
+    which other programs used the processor."""
 
     threads: int
     seconds: float
@@ -266,13 +270,13 @@ class StepTime:
 
     @property
     def busy(self) -> bool:
-        """Whether other programs take so much of the processor that it must be told."""
+        """Whether other programs use so much of the processor that this is reported."""
         return self.seconds > BUSY * self.alone
 
 
 @contextlib.contextmanager
 def cpu_threads(number: int) -> Iterator[None]:
-    """Torch computes with so many threads of the CPU within, and with as many as before behind it. 0 changes nothing."""
+    """A context in which torch uses so many threads of the CPU; 0 changes nothing."""
     before = torch.get_num_threads()
     torch.set_num_threads(number or before)
     try:
@@ -282,11 +286,11 @@ def cpu_threads(number: int) -> Iterator[None]:
 
 
 def best_threads(loop: TrainingLoop, requested: int, device: str, steps: int = 1) -> StepTime:
-    """The time of a step with the number of CPU threads that serves best. requested: 0 chooses. steps: of the whole run. The loop
-    is used up by it.
+    """The time of a step with the best number of CPU threads. requested: 0 chooses. steps: of the whole run. The loop
+    must not be used afterwards.
 
-    All threads must be worth it: small networks are hardly faster with more than one, and far slower as soon as something
-    else is at work on the machine.
+    Small networks are hardly faster with more than one thread, and far slower when other programs use the machine; therefore
+    all threads are used only where they save enough time.
     """
     if requested or device != "cpu" or THREADS == 1:
         return _step_time(loop, requested or THREADS, steps)
@@ -305,20 +309,20 @@ def _step_time(loop: TrainingLoop, threads: int, steps: int) -> StepTime:
 
 
 def seconds_per_step(loop: TrainingLoop, steps: int = 1, budget_s: float = BUDGET_S) -> float:
-    """The mean time of a step in a training of `steps` steps, the same on all processes. The loop is used up by it.
+    """The mean time of a step in a training of `steps` steps, the same on all processes. The loop must not be used afterwards.
 
     Steps differ: a lazy penalty is due in some of them, a game in phases plays other turns later. Each kind is timed by
     itself and counts with its share.
     """
-    kinds = _kinds(loop, steps)
+    kinds = _step_kinds(loop, steps)
     spent: dict[int, list[float]] = {step: [] for step in kinds}
-    phases_of = _by_phase(loop.game, kinds)
+    phases_of = _steps_by_phase(loop.game, kinds)
     begun = time.perf_counter()
     try:
         for phase in phases_of:
             _time_rounds(loop, {step: spent[step] for step in phase}, budget_s / len(phases_of))
     except NonFinite:
-        pass  # the training will meet it too, in a folder where it can be told; all processes stop here
+        pass  # the training will fail too and report it in its folder; all processes stop here
     every = [second for seconds in spent.values() for second in seconds] or [time.perf_counter() - begun]
     typical = sum(every) / len(every)
     total = sum(kinds.values())
@@ -328,7 +332,7 @@ def seconds_per_step(loop: TrainingLoop, steps: int = 1, budget_s: float = BUDGE
     return float(mine)
 
 
-def _by_phase(game: Game, steps: Iterable[int]) -> list[list[int]]:
+def _steps_by_phase(game: Game, steps: Iterable[int]) -> list[list[int]]:
     """The steps, those with the same turns together. One phase is timed after the other: what a phase computes once, when it
     begins, would be computed anew each time a step of another one came between."""
     found: dict[tuple[Turn, ...], list[int]] = {}
@@ -341,13 +345,13 @@ def _time_rounds(loop: TrainingLoop, spent: Mapping[int, list[float]], budget_s:
     """Times each kind of step in turn, for about so long, and adds the seconds."""
     begun = time.perf_counter()
     for step in [*spent, *spent]:  # warm-up: optimizers make their state, kernels are chosen
-        _timed(loop, step)
+        _time_step(loop, step)
         if loop.world.any(time.perf_counter() - begun > budget_s):
             break
     begun = time.perf_counter()
     for number in range(MOST_ROUNDS):
         for step, seconds in spent.items():
-            seconds.append(_timed(loop, step))
+            seconds.append(_time_step(loop, step))
         late = time.perf_counter() - begun > budget_s
         if loop.world.any((number + 1 >= LEAST_ROUNDS and late) or time.perf_counter() - begun > 4 * budget_s):
             break
@@ -375,7 +379,7 @@ def steps_for_minutes(minutes: float, per_step: float, per_preview: float, evalu
     return max(1, int((total - min(num_previews * per_preview, total / 2)) / per_step)), num_previews
 
 
-def _timed(loop: TrainingLoop, step: int) -> float:
+def _time_step(loop: TrainingLoop, step: int) -> float:
     """Seconds of one step of the kind that is played at `step`."""
     loop.step = step
     begun = time.perf_counter()
@@ -388,22 +392,22 @@ def _timed(loop: TrainingLoop, step: int) -> float:
 def phases(game: Game, steps: int) -> list[int]:
     """Steps at even distances, of a run of `steps`, at which each kind of turns is first met; [0] for a game without phases."""
     first: dict[tuple[Turn, ...], int] = {}
-    for step in _places(steps):
+    for step in _sampled_steps(steps):
         first.setdefault(tuple(game.turns(step)), step)
     return list(first.values())
 
 
-def _places(steps: int) -> list[int]:
+def _sampled_steps(steps: int) -> list[int]:
     return sorted({steps * place // NUM_PLACES for place in range(NUM_PLACES)})
 
 
-def _kinds(loop: TrainingLoop, steps: int) -> dict[int, int]:
+def _step_kinds(loop: TrainingLoop, steps: int) -> dict[int, int]:
     """For each kind of step, the first step of that kind and how often it comes: in one period of all lazy parts where the
     game has no phases, else in such periods at even distances over the run."""
     penalties = loop.game.penalties
     every = [penalty.every for penalty in penalties] + [loop.settings.average_every]
     period = min(math.lcm(*every), LONGEST_PERIOD)
-    starts = _places(steps) if len(phases(loop.game, steps)) > 1 else [0]
+    starts = _sampled_steps(steps) if len(phases(loop.game, steps)) > 1 else [0]
     first: dict[Any, int] = {}
     counts: Counter[Any] = Counter()
     for step in (start + ahead for start in starts for ahead in range(period)):
@@ -445,13 +449,13 @@ def _is_cost(value: Any) -> bool:
     return numbers and 0 < value[0] < 1e9 and 0 <= value[1] < 1e18
 
 
-def known_evaluation(info: DatasetInfo) -> EvaluationCost | None:
+def known_evaluation_cost(info: DatasetInfo) -> EvaluationCost | None:
     """The last evaluation of these data with as many threads; None when there was none."""
     found = _entries().get(_key(info))
     return None if found is None else EvaluationCost(float(found[0]), int(found[1]))
 
 
-def remember_evaluation(info: DatasetInfo, cost: EvaluationCost) -> None:
+def store_evaluation_cost(info: DatasetInfo, cost: EvaluationCost) -> None:
     """Keeps the cost of an evaluation; a folder that cannot be written is no fault."""
     entries = {key: value for key, value in _entries().items() if key != _key(info)}
     entries[_key(info)] = [round(cost.seconds, 2), cost.num_bytes]
@@ -492,7 +496,7 @@ def play_trial(
     while True:
         memory.release(device)
         free = memory.available(device)
-        loop, shortage, peak = _try(recipe, begin, device)
+        loop, shortage, peak = _run_trial(recipe, begin, device)
         if loop is not None:
             break
         if not fit or recipe.micro_batches >= most:
@@ -508,11 +512,11 @@ def play_trial(
             f"micro_batches = {recipe.micro_batches} (asked: {requested}): {rows} rows at a time fit into memory, more do not."
         )
     if recipe.micro_batches > 1 or processes > 1:
-        notes += cut(recipe, loop.game, processes)
-    return Trial(loop, recipe, notes + _needed(peak, device, known_evaluation(info)))
+        notes += split_batch_notes(recipe, loop.game, processes)
+    return Trial(loop, recipe, notes + _memory_notes(peak, device, known_evaluation_cost(info)))
 
 
-def _try(
+def _run_trial(
     recipe: Recipe, begin: Begin, device: torch.device
 ) -> tuple[TrainingLoop | None, BaseException | None, memory.Peak]:
     """One trial step: the loop that it was played on, or what memory was lacking, and the most that was held.
@@ -530,12 +534,12 @@ def _try(
             pass  # numbers that are not finite: the training will meet them and say so
         except (RuntimeError, MemoryError, ValueError, IndexError) as error:
             if not memory.exhausted(error):
-                raise cannot_play(recipe, error) from error
+                raise trial_error(recipe, error) from error
             return None, error.with_traceback(None), peak
     return loop, None, peak
 
 
-def _needed(peak: memory.Peak, device: torch.device, evaluation: EvaluationCost | None) -> list[str]:
+def _memory_notes(peak: memory.Peak, device: torch.device, evaluation: EvaluationCost | None) -> list[str]:
     free = memory.available(device)
     if peak.num_bytes is None:
         return []
@@ -545,7 +549,7 @@ def _needed(peak: memory.Peak, device: torch.device, evaluation: EvaluationCost 
     return [f"Memory: about {memory.size(peak.num_bytes)} while training, as measured in a step; {after}{rest}."]
 
 
-def cut(recipe: Recipe, game: Game, processes: int = 1) -> list[str]:
+def split_batch_notes(recipe: Recipe, game: Game, processes: int = 1) -> list[str]:
     """A note where the game is cut into parts, micro-batches or processes, that do not play the game of the whole batch."""
     batch = resolved_number(recipe.batch, "batch")
     parts = [
@@ -553,7 +557,7 @@ def cut(recipe: Recipe, game: Game, processes: int = 1) -> list[str]:
         for rank in range(processes)
         for part in DistributedContext(rank, processes).parts(batch, recipe.micro_batches)
     ]
-    found = rows_together(game, parts)
+    found = batch_dependent_modules(game, parts)
     if not found:
         return []
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
@@ -565,7 +569,7 @@ def cut(recipe: Recipe, game: Game, processes: int = 1) -> list[str]:
     ]
 
 
-def rows_together(game: Game, parts: Sequence[tuple[int, int]]) -> list[str]:
+def batch_dependent_modules(game: Game, parts: Sequence[tuple[int, int]]) -> list[str]:
     """The modules whose result for a row depends on how the batch is cut into `parts` (first and last+1 row of each), by player
     and name: "generator.1 (BatchNorm2d)". None where there is one part.
 
@@ -576,11 +580,11 @@ def rows_together(game: Game, parts: Sequence[tuple[int, int]]) -> list[str]:
         f"{player}.{name} ({type(module).__name__})".replace(". ", " ")
         for player, network in game.players.items()
         for name, module in network.named_modules()
-        if len(parts) > 1 and _depends(module, parts)
+        if len(parts) > 1 and _depends_on_parts(module, parts)
     ]
 
 
-def _depends(module: nn.Module, parts: Sequence[tuple[int, int]]) -> bool:
+def _depends_on_parts(module: nn.Module, parts: Sequence[tuple[int, int]]) -> bool:
     if isinstance(module, _BatchNorm):
         return module.training or not module.track_running_stats
     if isinstance(module, _DropoutNd):

@@ -1,4 +1,4 @@
-"""Settings that were asked for and change nothing here: found by building the networks, or opening the data, without them."""
+"""Finds settings without an effect on these data, by building the networks, or opening the data, without them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from zerosum.recipe import part as part_of
 
 NETWORKS = ("generator", "discriminator")
 PARTS = ("generator.", "discriminator.", "prior.", "data.")
-"""Beginnings of the settings that are looked into."""
+"""Prefixes of the settings that are checked."""
 QUICK_S = 2.0
-"""After so long no further option of the data is looked at."""
+"""After this time no further option of the data is checked."""
 MOST_ROWS = 20_000
-"""Larger data are not opened once more."""
+"""Options of larger data are not checked, because the data would be opened again."""
 PRIVATE = frozenset(vars(nn.Module()))
 
 
-def networks(recipe: Recipe, paths: Sequence[str], usual: Recipe, build: Callable[[Recipe], Game]) -> list[str]:
+def unused_network_options(
+    recipe: Recipe, paths: Sequence[str], usual: Recipe, build: Callable[[Recipe], Game]
+) -> list[str]:
     """A note for each option of a network among `paths` without which the networks would be the same. usual: the recipe before
     the settings. build: makes the game of a recipe."""
     settings = [path for path in paths if path.partition(".")[0] in NETWORKS and path.count(".") == 1]
@@ -35,17 +37,19 @@ def networks(recipe: Recipe, paths: Sequence[str], usual: Recipe, build: Callabl
     game, notes = build(recipe), []
     for path in settings:
         other = _without(recipe, path, usual)
-        if other is not None and _alike(game, build, other):
+        if other is not None and _same_networks(game, build, other):
             part, _, option = path.partition(".")
             value = getattr(recipe, part).options[option]
             notes.append(f"{path} = {shown(value)} changes nothing: for these data the {part} is the same without it.")
     return notes
 
 
-def prior(recipe: Recipe, paths: Sequence[str], source: Any, build: Callable[[Recipe], Game]) -> list[str]:
-    """A note for each field of the prior among `paths` where the generator makes the same of any noise."""
-    asked = [path for path in paths if path.startswith("prior.")]
-    if not asked:
+def unused_prior_fields(
+    recipe: Recipe, paths: Sequence[str], source: Any, build: Callable[[Recipe], Game]
+) -> list[str]:
+    """A note for each field of the prior among `paths` where the output of the generator does not depend on the noise."""
+    requested = [path for path in paths if path.startswith("prior.")]
+    if not requested:
         return []
     generator = build(recipe).players["generator"].eval()
     condition = source.batch(torch.arange(2)).condition if recipe.conditional is True else None
@@ -56,11 +60,11 @@ def prior(recipe: Recipe, paths: Sequence[str], source: Any, build: Callable[[Re
         return []
     return [
         f"{path} changes nothing: a generator of kind {recipe.generator.kind!r} makes no use of noise."
-        for path in asked
+        for path in requested
     ]
 
 
-def data(part: Component, paths: Sequence[str], domain: Domain, info: DatasetInfo) -> list[str]:
+def unused_data_options(part: Component, paths: Sequence[str], domain: Domain, info: DatasetInfo) -> list[str]:
     """A note for each option of the data among `paths` without which they would be the same, as long as they open quickly."""
     if info.num_rows > MOST_ROWS:
         return []
@@ -74,15 +78,15 @@ def data(part: Component, paths: Sequence[str], domain: Domain, info: DatasetInf
             _, other = domain.open(part_of(part.kind, **rest), False)
         except UserError:
             continue
-        if _compared(info, option) == _compared(other, option):
+        if _comparable(info, option) == _comparable(other, option):
             notes.append(
                 f"data.{option} = {shown(part.options[option])} changes nothing: these data are the same without it."
             )
     return notes
 
 
-def _compared(info: DatasetInfo, option: str) -> DatasetInfo:
-    """What is compared of a data set: all but its notes and the value of the option itself."""
+def _comparable(info: DatasetInfo, option: str) -> DatasetInfo:
+    """The parts of a data set that are compared: all but its notes and the value of the option itself."""
     return replace(info, notes=(), payload={name: value for name, value in info.payload.items() if name != option})
 
 
@@ -101,18 +105,20 @@ def _without(recipe: Recipe, path: str, usual: Recipe) -> Recipe | None:
     return parse(plain | {part: kept})
 
 
-def _alike(game: Game, build: Callable[[Recipe], Game], other: Recipe) -> bool:
+def _same_networks(game: Game, build: Callable[[Recipe], Game], other: Recipe) -> bool:
     """Whether the other recipe's networks have the same modules, plain attributes and weights."""
     try:
         built = build(other)
     except UserError:
         return False
-    return all(_same(game.players[name], built.players[name]) for name in game.players)
+    return all(_same_module(game.players[name], built.players[name]) for name in game.players)
 
 
-def _same(one: nn.Module, other: nn.Module) -> bool:
+def _same_module(one: nn.Module, other: nn.Module) -> bool:
     mine, theirs = dict(one.named_modules()), dict(other.named_modules())
-    if mine.keys() != theirs.keys() or any(_plain(mine[name]) != _plain(theirs[name]) for name in mine):
+    if mine.keys() != theirs.keys() or any(
+        _plain_attributes(mine[name]) != _plain_attributes(theirs[name]) for name in mine
+    ):
         return False
     tensors, others = one.state_dict(), other.state_dict()
     return tensors.keys() == others.keys() and all(
@@ -120,7 +126,7 @@ def _same(one: nn.Module, other: nn.Module) -> bool:
     )
 
 
-def _plain(module: nn.Module) -> tuple[str, dict[str, Any]]:
+def _plain_attributes(module: nn.Module) -> tuple[str, dict[str, Any]]:
     """The name of its class and its plain attributes; parametrised modules have a class each."""
     kept = {name: value for name, value in vars(module).items() if name not in PRIVATE and _is_plain(value)}
     return type(module).__name__, kept

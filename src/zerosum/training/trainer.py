@@ -370,7 +370,7 @@ class Trainer:
             self.evaluate()
         if self.chief and not watch.left_out:
             cost = trial_step.EvaluationCost(watch.seconds - watch.once_s, peak.num_bytes or 0)
-            trial_step.remember_evaluation(self.plan.info, cost)
+            trial_step.store_evaluation_cost(self.plan.info, cost)
         once = (
             f", {format_duration(watch.once_s)} of it to prepare measures that are kept for these data"
             if watch.once_s >= 1

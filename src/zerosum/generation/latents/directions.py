@@ -134,7 +134,7 @@ def _measured_noise(space: Space) -> tuple[Tensor, Tensor | None]:
 def affine_maps(space: Space, layers: tuple[int, ...] | None = None) -> Tensor:
     """(O, L): the matrices of all linear layers that read the latent directly, one below the other.
 
-    They are found by running the network: a layer whose outputs at `base + e_i` (the unit vectors) predict the one at another point
+    They are found by running the network: a layer whose outputs at `base + e_i` (the unit vectors) predict that at another point
     is affine in the latent, whatever lies between (a split, a label joined to it, a weight scale, spectral normalisation).
     UserError when there is none, as behind a normalisation of the noise.
     """
