@@ -174,7 +174,7 @@ def test_what_does_not_fit_is_refused_with_the_way_out(start: Path, photos: Path
     with pytest.raises(UserError, match=r"freeze = 2 is too many.*2 layers \(stages\.0, head\)"):
         planned(photos, start, "start.freeze=2")
     labelled = stripes(folder / "labelled.npz", (8, 8), num_classes=4)
-    with pytest.raises(UserError, match=r"told nothing, these are told labels of 4 classes.*conditional=false"):
+    with pytest.raises(UserError, match=r"conditioned on nothing, these on labels of 4 classes.*conditional=false"):
         planned(labelled, start, "conditional=true")
 
 
@@ -182,7 +182,7 @@ def test_the_way_out_of_other_classes_is_none_that_is_refused_next(folder: Path)
     four, two = (stripes(folder / f"{n}-classes.npz", (8, 8), num_classes=n) for n in (4, 2))
     start = folder / "told"
     zerosum.train(str(four), recipe="cgan", out=start, overrides=SMALL)
-    with pytest.raises(UserError, match="told labels of 4 classes, these are told labels of 2 classes") as caught:
+    with pytest.raises(UserError, match="conditioned on labels of 4 classes, these on labels of 2 classes") as caught:
         planned(two, start)
     assert "conditional=false" not in str(caught.value)
     assert "start.partial=true" in str(caught.value)

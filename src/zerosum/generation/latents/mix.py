@@ -96,6 +96,6 @@ def describe_sides(layers: tuple[int, ...], count: int) -> tuple[str, str]:
 
 
 def format_layers(layers: tuple[int, ...]) -> str:
-    """("0-3") for (0, 1, 2, 3), ("0, 4, 5") for others: the inverse of `layers_of`."""
+    """("0-3") for (0, 1, 2, 3), ("0, 4, 5") for others: the inverse of `parse_layers`."""
     whole = layers == tuple(range(layers[0], layers[-1] + 1)) and len(layers) > 1
     return f"{layers[0]}-{layers[-1]}" if whole else ", ".join(map(str, layers))
