@@ -35,7 +35,7 @@ from zerosum.planning import trial_step
 from zerosum.planning.plan import Plan, TrainRequest, plan_of, with_data_at
 from zerosum.recipe import Recipe, differences, override
 from zerosum.report.comparison import check_out
-from zerosum.run_folder import IN_MEMORY, RunFolder, claimed, free_folder, refuse_exported
+from zerosum.run_folder import IN_MEMORY, RunFolder, free_folder, new_run_folder, refuse_exported
 from zerosum.store import steps_in
 from zerosum.training.callbacks import Callback, check_loggers, loggers
 from zerosum.training.signals import StopRequest
@@ -72,7 +72,7 @@ class Run(TrainedGenerator):
         picture = base64.b64encode(previews[-1].read_bytes()).decode()
         return f'{text}<img alt="samples" src="data:image/png;base64,{picture}">'
 
-    # --- what the run holds
+    # --- the parts of the run
 
     @property
     def generator(self) -> nn.Module:
@@ -107,14 +107,14 @@ class Run(TrainedGenerator):
         """The records of the last evaluation, each with its value, error and protocol; empty when there was none."""
         return self.folder.last_records()
 
-    # --- what can be done with it
+    # --- the commands
 
     def resume(self, **options: Any) -> Run:
         """`zerosum.resume` of this run."""
         return resume(self, **options)
 
     def judge(self, paths: Sequence[str | Path], labels: Sequence[Label] | None = None) -> list[float]:
-        """The discriminator's D(x) in [0, 1] for each sample in the files: sigmoid of its logit above the neutral one.
+        """D(x) in [0, 1] of each sample in the files: the sigmoid of its logit minus the neutral logit.
 
         labels: one for each file, numbers or names. It says how real a sample looks to this run's discriminator at its last
         step; it is no probability beyond that.
@@ -122,7 +122,7 @@ class Run(TrainedGenerator):
         return [score for _, score in self.verdicts(paths, labels)]
 
     def verdicts(self, paths: Sequence[str | Path], labels: Sequence[Label] | None = None) -> list[tuple[str, float]]:
-        """The same with the samples' names: the file's, and the sample's number behind it where a file holds several."""
+        """The same with the name of each sample: that of the file, and its number where a file has several samples."""
         names, data, conditions = discriminator_scores.read_samples(self.domain, paths, self.sampler.info, labels)
         condition = None if conditions is None else self.labels(conditions, len(data))
         scores = discriminator_scores.score_samples(
@@ -131,8 +131,8 @@ class Run(TrainedGenerator):
         return list(zip(names, scores, strict=True))
 
     def unlike(self, paths: Sequence[str | Path]) -> list[tuple[str, float]]:
-        """The samples in the files that are unlike anything trained on, and how many times as far from their nearest training row
-        they lie as any real row that was not looked at. UserError where the training data cannot be opened."""
+        """The samples in the files that are unlike all training rows, each with its distance from the nearest training row
+        divided by the largest such distance of other real rows. UserError where the training data cannot be opened."""
         names, data, _ = discriminator_scores.read_samples(self.domain, paths, self.sampler.info, None)
         ratios = discriminator_scores.distance_ratios(self.domain, self.recipe, data) or []
         return [(name, ratio) for name, ratio in zip(names, ratios, strict=False) if ratio > 1]
@@ -168,7 +168,7 @@ class Run(TrainedGenerator):
         return records
 
     def report(self) -> Path:
-        """Writes report.html anew and returns its path."""
+        """Writes report.html again and returns its path."""
         return report.write_report(self.path)
 
     def interpolate(
@@ -224,7 +224,7 @@ class Run(TrainedGenerator):
         return samples
 
     def directions(self, num: int = 8, layers: Sequence[int] | None = None, space: str | None = None) -> Any:
-        """The latent directions along which samples change most, with `strengths` and `deviations`; saved beside the generator,
+        """The latent directions along which samples change most, with `strengths` and `deviations`; stored in the run folder,
         where `zerosum sample --direction` finds them."""
         from zerosum.generation.latents import directions
         from zerosum.generation.latents.space import Space
@@ -318,7 +318,7 @@ def train(
         with (
             trial_step.cpu_threads(plan.recipe.threads),
             StopRequest() as stop,
-            claimed(plan.info.name, out, world, plan.recipe.device) as folder,
+            new_run_folder(plan.info.name, out, world, plan.recipe.device) as folder,
         ):
             try:
                 chief = world.rank == 0
@@ -374,12 +374,10 @@ def resume(
 
 
 def _steps_after(folder: RunFolder, minutes: float) -> int:
-    """The steps in all of a run that goes on for so many minutes more."""
+    """The total steps of a run that continues for so many more minutes."""
     trial_step.check_minutes("--minutes", minutes)
     lines = folder.lines()
-    known = (
-        folder.read("status.json") if folder.has_status or not lines else lines[-1]
-    )  # its progress stands in the log, too
+    known = folder.read("status.json") if folder.has_status or not lines else lines[-1]  # the log has its progress, too
     step, seconds = known.get("step"), known.get("seconds")
     if not (isinstance(step, int) and isinstance(seconds, int | float) and step > 0 and seconds > 0):
         raise UserError(f"{folder} has no speed recorded yet, so --minutes cannot become steps. Give --steps instead.")
@@ -387,7 +385,7 @@ def _steps_after(folder: RunFolder, minutes: float) -> int:
 
 
 def _steps_wanted(folder: RunFolder, old: Recipe, wanted: Recipe, steps: int | None) -> int:
-    """How many steps the run shall have; UserError for any other change, and for fewer steps."""
+    """The requested total steps of the run; UserError for any other change, and for fewer steps."""
     free = ("steps:", *(f"data.{name}:" for name in catalog.domain(old.domain).data.paths))  # a path may have moved
     changed = [line for line in differences(old, wanted) if not line.startswith(free)]
     if changed:
@@ -415,7 +413,7 @@ def load(path: str | Path, device: str = "cpu") -> Run:
 
 
 def files_in(paths: Sequence[str | Path]) -> list[Path]:
-    """The files named, and for each folder the visible files that lie in it, by name."""
+    """The named files, and for each folder its visible files, by name."""
     found: list[Path] = []
     for path in map(Path, paths):
         found += sorted(p for p in path.iterdir() if p.is_file() and p.name[0] != ".") if path.is_dir() else [path]
@@ -469,7 +467,7 @@ def sources() -> Mapping[str, Any]:
 
 
 def doctor() -> dict[str, Any]:
-    """What this machine offers, and what is missing."""
+    """The devices and packages of this machine, and what is missing."""
     from zerosum.machine import examine
 
     return examine()
@@ -491,7 +489,7 @@ def _settings(overrides: Settings) -> list[str]:
 
 
 def _logger_names(log: str | Sequence[str]) -> list[str]:
-    """The loggers asked for; UserError for one that is not known or not installed."""
+    """The requested loggers; UserError for one that is unknown or not installed."""
     names = [log] if isinstance(log, str) else list(log)
     check_loggers(names)
     return names
@@ -513,8 +511,8 @@ def _world(settings: Sequence[str]) -> DistributedContext:
 def _as_path(
     data: Any, out: str | Path | None, domain: str | None, progress: Progress
 ) -> Iterator[tuple[str | None, str | Path | None]]:
-    """(name or path of the data, run folder). Data in memory are written into the run folder, which is chosen here for it, and
-    removed with it when the training ends before it begins."""
+    """(name or path of the data, run folder). Data in memory are written into the run folder, which is chosen here; both are
+    removed when the training fails before its first step."""
     if data is None or isinstance(data, str | Path):
         yield None if data is None else str(data), out
         return
@@ -531,7 +529,7 @@ def _as_path(
 
 
 def _refuse_unknown(held: in_memory.InMemory, where: Path, domain: str | None) -> None:
-    """UserError, in words about what was given, where no domain reads such data."""
+    """UserError that describes the given data, when no domain reads such data."""
     if domain is not None:
         catalog.domain(domain)
         return

@@ -1,4 +1,4 @@
-"""The one error a user is meant to read: what was given, what is accepted, what to do next."""
+"""Errors for users: what was given, what is accepted, what to do next."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 class UserError(ValueError):
-    """Something the user can mend. Its text names the field, the value and the choices; it is shown without a traceback."""
+    """An error that the user can correct. Its text names the field, the value and the choices; no traceback is shown."""
 
 
 class Damaged(ValueError):
-    """A file that is not what its manifest or its format says."""
+    """A file that does not match its manifest or its format."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
@@ -51,12 +51,12 @@ def within(name: str, value: float, least: float, most: float, above: bool = Fal
 
 
 def _short(value: float) -> str:
-    """A number in at most about 20 signs."""
+    """A number in at most about 24 characters."""
     text = str(value)
     return text if len(text) <= 24 else f"{text[:12]}... ({len(text):,} digits)"
 
 
-# Kinds of problems that the validator of recipes finds, and what should have been given.
+# Kinds of problems that the validation of recipes finds, and the values that are accepted.
 WANTED = {
     "int": "a whole number",
     "float": "a number",
@@ -82,7 +82,7 @@ WANTED = {
 
 
 def wanted(problems: Iterable[Mapping[str, Any]], fields: Iterable[str] = ()) -> str:
-    """What should have been given in place of one value: "give a whole number, or 'auto'".
+    """The values that are accepted instead of a wrong one: "give a whole number, or 'auto'".
 
     problems: those that pydantic found with it, one for each type that it might have had; reasons that are sentences of ours
     already stay as they are. fields: that it has, where it is no single value.
@@ -101,5 +101,5 @@ def wanted(problems: Iterable[Mapping[str, Any]], fields: Iterable[str] = ()) ->
 
 
 def shown(value: Any) -> str:
-    """A value as one would write it in a recipe: true and null for True and None."""
+    """A value as it is written in a recipe: true and null for True and None."""
     return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)

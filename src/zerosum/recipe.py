@@ -20,9 +20,9 @@ from zerosum.jsonfile import MOST_BYTES, parse_json, read_bytes, read_json
 
 Number = float | Schedule
 MOST_STEPS = 10**12
-"""Of a run, and between two things that happen during it: more than any machine gets through."""
+"""Most steps of a run and of an interval: more than any machine can train."""
 Auto = Literal["auto"]
-"""A number that the plan finds by a rule of the domain, from the data and the length of the run."""
+"""A number that is resolved during planning by a rule of the domain, from the data and the length of the run."""
 
 
 class Frozen(BaseModel):
@@ -32,7 +32,7 @@ class Frozen(BaseModel):
 
 
 class Component(BaseModel):
-    """Something that a domain makes by name: `kind` and its options, checked by the domain against its constructor."""
+    """A part that a domain builds by name: `kind` and its options, checked by the domain against the constructor."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     kind: str
@@ -49,7 +49,7 @@ class Component(BaseModel):
 
 
 def part(kind: str, **options: Any) -> Component:
-    """A Part with options."""
+    """A Component with options."""
     return Component.model_validate({"kind": kind, **options})
 
 
@@ -87,7 +87,7 @@ class AverageConfig(Frozen):
 
 
 class Intervals(Frozen):
-    """How often things happen, in steps; 0 is chosen from the length of the run (evaluate: only at the end)."""
+    """Intervals in steps; 0 is resolved from the length of the run (evaluate: only at the end)."""
 
     log: int = Field(0, ge=0, le=MOST_STEPS)
     preview: int = Field(0, ge=0, le=MOST_STEPS)
@@ -96,10 +96,10 @@ class Intervals(Frozen):
 
 
 class InitFrom(Frozen):
-    """Transfer: the weights that a run begins with are those of another one (see planning.initial_weights).
+    """Transfer learning: the run starts with the weights of another run (see planning.initial_weights).
 
-    from: a run folder, or one with a published generator. freeze: so many of the discriminator's first layers keep the
-    weights they begin with. partial: what fits is taken, even where something does not.
+    from: a run folder, or one with a published generator. freeze: number of the discriminator's first layers that are frozen.
+    partial: load the tensors that fit, even where others do not.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
@@ -169,7 +169,7 @@ class Recipe(Frozen):
             raise UserError(_explain(error, given, "recipe")) from None
         return self.model_copy(update={name: getattr(draft, name) for name in given})
 
-    def unsettled(self) -> list[str]:
+    def unresolved(self) -> list[str]:
         """The paths of numbers that are still "auto"."""
         found = {"batch": self.batch, "ema.half_life_samples": self.ema.half_life_samples}
         found |= {f"penalties.{name}.weight": part.weight for name, part in self.penalties.items()}

@@ -18,12 +18,12 @@ from zerosum.engine.devices import DistributedContext
 from zerosum.errors import Damaged, UserError
 from zerosum.jsonfile import RunFiles, read_log, read_object
 from zerosum.recipe import Recipe, parse
-from zerosum.store import checkpoints, put_back, step_files, step_name, write_durably
+from zerosum.store import checkpoints, restore_moved_checkpoints, step_files, step_name, write_durably
 
 BOUNDARY_KINDS = ("health", "scores")
-"""Kinds of log lines written at a boundary before it is saved, and again when the run goes on from there."""
+"""Kinds of log lines that are written at a boundary before it is saved, and again when the run is resumed there."""
 IN_MEMORY = "in_memory_data"
-"""The folder, in that of a run, of data that were given in memory."""
+"""The subfolder of a run folder for data that were given in memory."""
 INCOMPLETE = {IN_MEMORY, ".lock", "previews", "checkpoints", "recipe.json", "references.json", "status.json"}
 """Files left by a run that was killed during setup; safe to delete."""
 
@@ -57,7 +57,7 @@ class RunFolder(RunFiles):
         )
 
     def refuse_unless_free(self) -> None:
-        """UserError when a new run cannot start here; it says what is here and what to do."""
+        """UserError when a new run cannot start here; it names the content and what to do."""
         if self.free:
             return
         if not self.root.is_dir():
@@ -93,7 +93,7 @@ class RunFolder(RunFiles):
         except OSError as error:
             raise self._unwritable(error) from None
         with file:
-            if not _taken(file):
+            if not _acquire(file):
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
                 raise UserError(
@@ -122,7 +122,7 @@ class RunFolder(RunFiles):
         """Whether a training is running here."""
         try:
             with open(self.root / ".lock") as file:
-                return not _taken(file)
+                return not _acquire(file)
         except OSError:
             return False
 
@@ -139,14 +139,14 @@ class RunFolder(RunFiles):
 
     @property
     def has_status(self) -> bool:
-        """Whether status.json can be read. It holds progress only, so a run can go on without it."""
+        """Whether status.json can be read. It holds progress only, so a run can be resumed without it."""
         try:
             return {"state", "step"} <= self.read("status.json").keys()
         except UserError:
             return False
 
     def refuse_if_trained(self) -> None:
-        """UserError when checkpoints were saved here before and are lost: resuming would start again at step 0."""
+        """UserError when the checkpoints of this folder are lost: resuming would start again at step 0."""
         if (self.root / "generator.json").exists():
             raise UserError(
                 f"{self} has a generator, and its checkpoints are gone: resuming would begin at step 0 again. Restore "
@@ -161,7 +161,7 @@ class RunFolder(RunFiles):
             return ""
         known = f"only steps {min(steps):,} to {max(steps):,}" if steps else "nothing"
         return (
-            f"Warning: {self.log_file} tells {known} of the {step:,} steps trained, so curves, health and the best generator "
+            f"Warning: {self.log_file} has {known} of the {step:,} steps trained, so curves, health and the best generator "
             "know no more. Restore it from a copy if there is one; training goes on."
         )
 
@@ -205,9 +205,9 @@ class RunFolder(RunFiles):
         for at, path in step_files(self.previews):
             if at > step and path.is_file():
                 path.unlink()
-        put_back(self.checkpoints)
+        restore_moved_checkpoints(self.checkpoints)
         for at, path in checkpoints(self.checkpoints).items():
-            if at > step:  # damaged, or it would have been loaded
+            if at > step:  # a later checkpoint is damaged, else it would have been loaded
                 shutil.rmtree(path)
         for path in [*self.root.glob(".*.part"), *self.checkpoints.glob(".*.part"), *self.previews.glob(".part-*")]:
             if path.is_dir():
@@ -220,7 +220,7 @@ class RunFolder(RunFiles):
 
 
 @contextlib.contextmanager
-def claimed(name: str, out: str | Path | None, world: DistributedContext, device: str) -> Iterator[RunFolder]:
+def new_run_folder(name: str, out: str | Path | None, world: DistributedContext, device: str) -> Iterator[RunFolder]:
     """The folder of a new run, locked: `out`, or by default runs/<name>, numbered when that is taken. The same on all processes.
 
     device: of the training, for messages between the processes.
@@ -229,12 +229,12 @@ def claimed(name: str, out: str | Path | None, world: DistributedContext, device
     with contextlib.ExitStack() as held:
         number = 1
         if world.rank == 0 and out is not None:
-            held.enter_context(_locked_new(RunFolder(Path(out))))
+            held.enter_context(_locked_if_free(RunFolder(Path(out))))
         elif world.rank == 0:
-            while not _locks(held, RunFolder(_numbered(base, number))):
+            while not _try_lock(held, RunFolder(_numbered(base, number))):
                 number += 1
         chosen = torch.tensor([float(number) if world.rank == 0 else 0.0], device=device)
-        world.sum_([chosen])  # all processes speak of the same folder, and wait until it is there
+        world.sum_([chosen])  # all processes use the same folder, and wait until it exists
         yield RunFolder(Path(out) if out is not None else _numbered(base, int(chosen)))
 
 
@@ -250,24 +250,24 @@ def _numbered(base: Path, number: int) -> Path:
     return base if number == 1 else base.with_name(f"{base.name}-{number}")
 
 
-def _locks(held: contextlib.ExitStack, folder: RunFolder) -> bool:
-    """Whether the folder is free and now ours."""
+def _try_lock(held: contextlib.ExitStack, folder: RunFolder) -> bool:
+    """Whether the folder is free and was locked by this process."""
     if not folder.free or folder.busy:
         return False
-    held.enter_context(_locked_new(folder))
+    held.enter_context(_locked_if_free(folder))
     return True
 
 
 @contextlib.contextmanager
-def _locked_new(folder: RunFolder) -> Iterator[None]:
+def _locked_if_free(folder: RunFolder) -> Iterator[None]:
     folder.refuse_unless_free()
     folder.create()
     with folder.locked():
-        folder.refuse_unless_free()  # somebody may have been quicker
+        folder.refuse_unless_free()  # another process may have been faster
         yield
 
 
-def _taken(file: TextIO) -> bool:
+def _acquire(file: TextIO) -> bool:
     """Takes the lock; False when another process holds it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -90,7 +90,7 @@ def decode(content: bytes, where: Path) -> dict[str, Tensor]:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Writes aside, flushes to disk, renames: the file is either the old one or the new one, never half."""
+    """Writes a temporary file, flushes it to disk and renames it: the file has either the old or the new content."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(aside, "wb") as file:
@@ -106,9 +106,9 @@ def write_durably(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def writing(target: Path) -> Iterator[Path]:
-    """A place of the same name in a folder beside the target, or inside it where the target is a folder already. What was
-    written there, a file, several or a folder, is moved when all is written; before that nothing is found under the final name.
-    An OSError becomes a UserError that names the target."""
+    """A path of the same name in a temporary folder next to the target, or inside it where the target is an existing folder. What
+    was written there, a file, several or a folder, is moved when all is written; before that nothing has the final name. An
+    OSError becomes a UserError that names the target."""
     room = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -159,13 +159,13 @@ def save_checkpoint(
         },
     }
     try:
-        put_back(folder)
+        restore_moved_checkpoints(folder)
         for left_over in folder.glob(".step-*.part"):  # by a process that was killed while it saved
             shutil.rmtree(left_over, ignore_errors=True)
         aside.mkdir()
         for name, body in {**files, MANIFEST: json.dumps(manifest, indent=1).encode()}.items():
             write_durably(aside / name, body)
-        if target.exists():  # moved away whole, so that a kill in between leaves no half-deleted checkpoint
+        if target.exists():  # renamed as a whole, so that a kill leaves no half-deleted checkpoint
             os.replace(target, former)
         os.replace(aside, target)
         flush_folder(folder)
@@ -187,7 +187,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         manifest = read_json(path / MANIFEST)
         if manifest["format"] != FORMAT:
             raise Damaged(f"{path} has checkpoint format {manifest['format']!r}; this version reads format {FORMAT}")
-        bodies = {name: _verified(path / name, manifest["files"][name]) for name in (TENSORS, PLAIN)}
+        bodies = {name: _read_verified(path / name, manifest["files"][name]) for name in (TENSORS, PLAIN)}
         state = join(decode(bodies[TENSORS], path / TENSORS), parse_json(bodies[PLAIN], path / PLAIN))
     except Damaged:
         raise
@@ -198,7 +198,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def _verified(path: Path, facts: Mapping[str, Any]) -> bytes:
+def _read_verified(path: Path, facts: Mapping[str, Any]) -> bytes:
     wanted = int(facts["bytes"])
     if (found := path.stat().st_size) != wanted:
         raise Damaged(f"{path} has {found:,} bytes instead of {wanted:,}")
@@ -209,9 +209,8 @@ def _verified(path: Path, facts: Mapping[str, Any]) -> bytes:
 
 
 def latest_checkpoint(folder: Path, suits: Callable[[int], bool] = lambda step: True) -> dict[str, Any] | None:
-    """The newest checkpoint that is whole and whose step `suits`; damaged ones are passed over with a warning. None when
-    there is none at all."""
-    known = dict(sorted({**_moved_away(folder), **checkpoints(folder)}.items()))
+    """The newest complete checkpoint whose step `suits`; damaged ones are skipped with a warning. None when there is none."""
+    known = dict(sorted({**_moved_checkpoints(folder), **checkpoints(folder)}.items()))
     found, reasons = [known[step] for step in reversed(known) if suits(step)], []
     for path in found:
         try:
@@ -227,13 +226,13 @@ def latest_checkpoint(folder: Path, suits: Callable[[int], bool] = lambda step: 
 
 
 def step_name(step: int, ending: str = "") -> str:
-    """The name of what belongs to a step: step-00001000, or with an ending step-00001000.png."""
+    """The file name of a step: step-00001000, or with an ending step-00001000.png."""
     return f"step-{step:08d}{ending}"
 
 
 def steps_in(folder: Path, ending: str = "") -> dict[int, Path]:
-    """What lies in a folder under exactly such a name, by rising step. Copies, backups and whatever else others have put there
-    are none of it; a folder that is missing holds nothing."""
+    """The paths in a folder with exactly such a name, by rising step; other files, such as copies and backups, are ignored. Empty
+    for a missing folder."""
     return dict(step_files(folder, ending))
 
 
@@ -254,17 +253,17 @@ def checkpoints(folder: Path) -> dict[int, Path]:
     return {step: path for step, path in steps_in(folder).items() if path.is_dir()}
 
 
-def _moved_away(folder: Path) -> dict[int, Path]:
-    """Checkpoints without a successor: a process was killed after it had moved one away and before the new one had its name."""
+def _moved_checkpoints(folder: Path) -> dict[int, Path]:
+    """Checkpoints that were renamed before their replacement was complete, because the process was killed in between."""
     names = {path: path.name.removeprefix(".").removesuffix(FORMER) for path in folder.glob(f".step-*{FORMER}")}
     return {
         int(name[5:]): path for path, name in names.items() if name[5:].isdecimal() and not (folder / name).exists()
     }
 
 
-def put_back(folder: Path) -> None:
-    """Gives such checkpoints their names again; for the process that holds the folder alone."""
-    for step, path in _moved_away(folder).items():
+def restore_moved_checkpoints(folder: Path) -> None:
+    """Gives such checkpoints their names again; only for the process that holds the lock of the folder."""
+    for step, path in _moved_checkpoints(folder).items():
         os.replace(path, folder / step_name(step))
 
 
@@ -293,7 +292,7 @@ def numbered_names(num: int, ending: str, names: Sequence[str] = (), begin: str 
 
 
 def class_file_names(classes: Sequence[object]) -> list[str]:
-    """A name for each class that every file system takes and that no other class has, whatever the letter case.
+    """A name for each class that every file system accepts and that is unique, also without regard to letter case.
 
     Letters and digits of any script stay, other characters become "_"; a name is cut at MOST_NAME_BYTES. Names that are empty or
     alike by then get the number of the class.

@@ -97,7 +97,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path
 
 @pytest.mark.parametrize(
     ("keep", "message"),
-    [(None, "tells nothing of the 6"), (0, "tells nothing of the 6"), (5, "only steps 1 to 3 of the 6")],
+    [(None, "has nothing of the 6"), (0, "has nothing of the 6"), (5, "only steps 1 to 3 of the 6")],
 )
 def test_a_lost_log_is_told(keep: int | None, message: str, tmp_path: Path) -> None:
     folder = RunFolder(begun(tmp_path / "run", 6).path)

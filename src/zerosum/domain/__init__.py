@@ -24,7 +24,17 @@ from zerosum.domain.contract import (
     WriteOptions,
     picture_size,
 )
-from zerosum.domain.factory import both, duel, generator, make, network, pair, penalties_of, penalty_maker, seeded
+from zerosum.domain.factory import (
+    both,
+    duel,
+    generator,
+    make,
+    network,
+    pair,
+    penalties_of,
+    penalty_maker,
+    seeded,
+)
 from zerosum.domain.info import AttributeCondition, ClassCondition, Condition, DatasetInfo, OtherCondition, SampleInfo
 
 __all__ = [

@@ -37,8 +37,8 @@ class WithOptions(Protocol):
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """What `zerosum sample` was asked for. num: None for the domain's own number. options: values of the domain's own options by
-    name, those that were given."""
+    """A request of `zerosum sample`. num: None for the domain's default. options: the given values of the domain's own options by
+    name."""
 
     num: int | None
     seed: int
@@ -52,8 +52,8 @@ class SampleOption:
 
     name: in `SampleRequest.options`; the flag is --name, with "-" for "_". kind: "text"; "flag", which takes no value; "number",
     in [least, most]; "paths", files or folders, which may be repeated. help: one line, without the name of the domain. default:
-    the value without the flag. metavar: what the help shows for the value. writing: whether it says how samples are written, so
-    that it goes with the options of every domain (--label, --truncation ...) too.
+    the value without the flag. metavar: what the help shows for the value. writing: whether it only affects how samples are
+    written, so that it can be combined with the general options (--label, --truncation ...).
     """
 
     name: str
@@ -67,7 +67,7 @@ class SampleOption:
 
     @property
     def flag(self) -> str:
-        """As it is typed."""
+        """The flag on the command line."""
         return flag_of(self.name)
 
     def value(self, given: WithOptions) -> Any:
@@ -91,11 +91,11 @@ SIZE = SampleOption(
     metavar="N|HEIGHTxWIDTH",
     writing=True,
 )
-"""Of domains whose samples are pictures."""
+"""The option --size of domains whose samples are pictures."""
 
 
 def picture_size(given: WithOptions) -> Size | None:
-    """The value of SIZE, None where it is not given; UserError where it is no size."""
+    """The value of SIZE, None where it is not given; UserError for an invalid size."""
     text = SIZE.value(given)
     return None if text is None else Size.parsed(text)
 
@@ -104,7 +104,7 @@ def picture_size(given: WithOptions) -> Size | None:
 
 
 class DomainSource(Protocol):
-    """Real data of a domain: random access to training rows, and what was found while reading them."""
+    """Real data of a domain: random access to training rows, and notes from reading them."""
 
     @property
     def name(self) -> str: ...
@@ -123,7 +123,7 @@ class DomainSource(Protocol):
 
 @dataclass(frozen=True)
 class QuickMetrics:
-    """Numbers of a few fakes that cost little; None for what was not measured.
+    """Metrics of a few fakes that are cheap to compute; None for those that were not computed.
 
     diversity: mean distance between fakes, over that between real rows. contrast: mean deviation within a fake, over that
     within a real row. classes_found, modes_found: how many of num_classes, num_modes the fakes show. others: further numbers by
@@ -145,7 +145,7 @@ class QuickMetrics:
 
 
 class Evaluator(Protocol):
-    """Measures samples against the source they should resemble."""
+    """Evaluates samples against the source that they should resemble."""
 
     @property
     def num_samples(self) -> int: ...
@@ -158,7 +158,7 @@ class Evaluator(Protocol):
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """What can be chosen of an evaluation: the feature extractor, and how many samples.
+    """Options of an evaluation: the feature extractor and the number of samples.
 
     extractor: its name, empty for the source's own. num: samples on each side, 0 for the source's own number.
 
@@ -175,12 +175,12 @@ class EvalOptions:
 
 @dataclass(frozen=True)
 class PreviewContext:
-    """What a picture of samples may show beside them.
+    """What a preview may show besides the samples.
 
     columns: of a grid. info: of the data set. noise: (N, L) that the samples were made of; L = 0 for those of a
     classical model; None for real rows.
     judge: (M, ...) data -> (M,) logits above the neutral one of the run's discriminator; None for real rows and in games
-    with labels. condition: (N, ...) what the samples were made under, or the rows were told; None in games without.
+    with labels. condition: (N, ...) of the samples or rows; None in unconditional games.
     options: values of the domain's own options of `zerosum sample` that say how samples are written, by name.
     """
 
@@ -222,7 +222,7 @@ class Baseline(Protocol):
 
 
 class RecommendRecipe(Protocol):
-    """The recipe for data that name none, and why: a clause with the numbers that decided."""
+    """Recommends a recipe for data, with the reason: a clause with the numbers that decided."""
 
     def __call__(self, info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
         """minutes: the time available for training; None if not given. device: that of the training."""
@@ -241,7 +241,7 @@ class GeneratorHandle(Protocol):
         """(num, L) float32."""
 
     def conditions(self, num: int, seed: int) -> Tensor | None:
-        """Conditions as the training data have them, or those of the examples in turn; None for a game without."""
+        """Conditions as in the training data, or those of the examples in turn; None for an unconditional game."""
 
     def make(self, noise: Tensor, condition: Tensor | None, batch: int = 512) -> Tensor:
         """(N, ...) float32 on the CPU, before `Media.postprocess`."""
@@ -264,13 +264,13 @@ class Data:
     """How data of the domain are found, opened and described.
 
     can_open: whether a name or path is data of this domain. Quick, never raises.
-    open: (data part of the recipe, allow_download) -> source. UserError for whatever is wrong with the data.
+    open: (data part of the recipe, allow_download) -> source. UserError for data that cannot be read.
     info: source -> DatasetInfo.
     describe: DatasetInfo -> a few words for one line.
     sources: name -> what is known of each named source.
     payload: the type of `DatasetInfo.payload`: a dataclass with a field for each key, or dict for any.
     looks_like: whether an existing path that no domain can open is probably meant as data of this domain, by its ending or its
-    folders; then `open` says what is wrong with it. Never raises.
+    folders; then `open` raises the error. Never raises.
     paths: options of `data`, beside the kind, whose value is a path when it is a text.
     arrays: the shapes of arrays in .npy and .npz files that can be read, in words; "" if none.
     examples: source -> at most 64 rows whose conditions previews and samples are made under in turn; they are stored with the
@@ -300,7 +300,7 @@ class Games:
 
     build: (recipe, info) -> the game on the CPU, initialised from the recipe's seed alone.
     build_generator: the same for its generator alone; by default that of the game.
-    init_from_data: (game, source) -> None; what the networks take from the data before step 0.
+    init_from_data: (game, source) -> None; initialises the networks from the data before step 0.
     resolve_auto: (recipe, info) -> the recipe with a number for each "auto", and a note for each with the rule. Only rules for
     half-lives may depend on recipe.steps.
     parts: "generator", "discriminator", "augment" -> kind -> class or function that makes it, as a recipe names it.
@@ -341,8 +341,8 @@ class Evaluation:
     inputs for example; None for those that the generator is sampled with.
     historic: (evaluator, sample) -> records of the scores of old papers, which are compared with those papers and never ranked
     by; `sample(num)` makes so many samples. None if there are none.
-    best_metric: the name of a number of `Evaluator.quick`, lower is better, by which the best generator of a run is kept beside
-    the last; "" if none can rank two generators.
+    best_metric: the name of a value of `Evaluator.quick`, lower is better, by which the best generator of a run is stored next to
+    the last one; "" if none can rank two generators.
     """
 
     evaluator: Callable[[Any, int], Evaluator]
@@ -380,8 +380,8 @@ class Media:
     single sample is no picture.
     sound: (samples, path, context) -> None; writes the first few samples one after the other as one .wav file, which is kept
     beside each preview and is played in the report. None if a sample cannot be heard.
-    sample: (generator, info, request) -> what `zerosum sample` makes in the domain's own way: streams, whole files; None for the
-    usual way.
+    sample: (generator, info, request) -> the result of the domain's own function for `zerosum sample`: streams, whole files; None
+    to use the general function.
     sample_options: the options of `zerosum sample` that are this domain's own; `sample` finds their values in the request.
     sample_name: the file in the run folder that `zerosum sample` writes by default; "": samples, with the first of `endings`.
     pixels: whether samples are pictures, (C, H, W) in [-1, 1].
@@ -427,8 +427,8 @@ class Recipes:
 
 @dataclass(frozen=True)
 class Domain:
-    """One kind of data, with all that is needed to train on it. name: in commands and files. summary: one line that says what can
-    be trained on."""
+    """One kind of data, with all that is needed to train on it. name: in commands and files. summary: one line about the
+    data that can be used."""
 
     name: str
     summary: str

@@ -57,7 +57,7 @@ def make(where: str, kinds: Mapping[str, Callable[..., Any]], part: Component, *
         raise UserError(f"{where} ({part.kind}): {error}") from None
 
 
-def _refuse_endless(role: str, part: Component) -> None:
+def _check_depth(role: str, part: Component) -> None:
     """UserError for a network of so many layers that building it would not end."""
     for name in COUNTS:
         value = part.options.get(name)
@@ -88,10 +88,10 @@ def duel(
 ) -> Duel:
     """The ordinary game of a recipe; networks are initialised from its seed alone, whatever was drawn before.
 
-    conditional: whether both players hear the conditions of the rows; by default where there are classes or attributes.
+    conditional: whether both players receive the conditions of the rows; by default where there are classes or attributes.
     penalties: makers of the domain's own further terms, beside those that the engine knows.
     """
-    given = _told(recipe, num_classes, num_attributes)
+    given = _condition_sizes(recipe, num_classes, num_attributes)
     with seeded(recipe):
         generator = network("generator", generators, recipe.generator, shape, given)
         discriminator = network("discriminator", discriminators, recipe.discriminator, shape, given)
@@ -122,12 +122,12 @@ def generator(
     """The generator of that game alone, with the same weights."""
     with seeded(recipe):
         return network(  # type: ignore[no-any-return]
-            "generator", generators, recipe.generator, shape, _told(recipe, num_classes, num_attributes)
+            "generator", generators, recipe.generator, shape, _condition_sizes(recipe, num_classes, num_attributes)
         )
 
 
-def _told(recipe: Recipe, num_classes: int, num_attributes: int) -> dict[str, int]:
-    """What a network of a duel is told of noise and conditions."""
+def _condition_sizes(recipe: Recipe, num_classes: int, num_attributes: int) -> dict[str, int]:
+    """The keywords of a network for the sizes of its condition."""
     conditional = recipe.conditional is True
     return {
         "latent": recipe.prior.size,
@@ -137,13 +137,13 @@ def _told(recipe: Recipe, num_classes: int, num_attributes: int) -> dict[str, in
 
 
 def both(**settings: Any) -> dict[str, OptimizerConfig]:
-    """The same way of learning for generator and discriminator; settings: the fields of Learning."""
+    """The same OptimizerConfig for generator and discriminator; settings: its fields."""
     return {"generator": OptimizerConfig(**settings), "discriminator": OptimizerConfig(**settings)}
 
 
 @contextlib.contextmanager
 def seeded(recipe: Recipe) -> Iterator[None]:
-    """Networks made within are initialised from the recipe's seed alone; torch's own generator is as before behind it."""
+    """A context in which networks are initialised from the recipe's seed alone; it restores torch's random state."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(recipe.seed, "weights"))
         yield
@@ -152,11 +152,11 @@ def seeded(recipe: Recipe) -> Iterator[None]:
 def network(
     role: str, kinds: Mapping[str, Callable[..., Any]], wanted: Component, shape: Any, given: dict[str, int]
 ) -> Any:
-    """One network of a duel. One that was never made for attributes is refused when there are some."""
+    """One network of a duel. UserError for a network without support for attributes when there are some."""
     maker = kinds.get(wanted.kind)
     if maker is not None and given["num_attributes"] and "num_attributes" not in inspect.signature(maker).parameters:
         raise UserError(f"{role}.kind = {wanted.kind!r} takes no attributes. Use another kind, or conditional=false.")
-    _refuse_endless(role, wanted)
+    _check_depth(role, wanted)
     return make(role, kinds, wanted, shape, **given)
 
 

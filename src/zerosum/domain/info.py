@@ -164,7 +164,7 @@ def requested_labels(condition: Condition | None, requested: Label | Sequence[La
     """(N,) labels from numbers or names of classes, one for all samples or one each; UserError without classes."""
     if not isinstance(condition, ClassCondition):
         raise UserError(
-            f"labels: this generator was trained without labels, so none can be asked for.{_instead(condition)}"
+            f"labels: this generator was trained without labels, so none can be asked for.{_other_condition_hint(condition)}"
         )
     if isinstance(requested, Tensor):
         requested = requested.tolist()
@@ -177,7 +177,7 @@ def requested_labels(condition: Condition | None, requested: Label | Sequence[La
 def requested_attributes(condition: Condition | None, requested: Mapping[str, float], num: int, seed: int) -> Tensor:
     """(N, A) attributes: the requested ones in the units of the data; the others as real rows have them."""
     if not isinstance(condition, AttributeCondition):
-        raise UserError(f"attributes: this generator was trained without attributes.{_instead(condition)}")
+        raise UserError(f"attributes: this generator was trained without attributes.{_other_condition_hint(condition)}")
     rows = condition.sample(num, seed)
     for name, value in requested.items():
         if name not in condition.names:
@@ -204,7 +204,7 @@ def parse_attributes(text: str) -> dict[str, float]:
     return found
 
 
-def _instead(condition: Condition | None) -> str:
+def _other_condition_hint(condition: Condition | None) -> str:
     if isinstance(condition, AttributeCondition):
         return f" It has attributes: {', '.join(condition.names)}."
     return " It has classes: ask for labels." if isinstance(condition, ClassCondition) else ""
@@ -232,7 +232,7 @@ class DatasetInfo:
 
     name: of the source. num_rows, num_heldout: training rows, and rows that are never trained on. fingerprint: SHA-256 of the
     training data; a run is only resumed on data with the same fingerprint. notes: sentences for the user to read before
-    training. condition: what is known of each row that the players can be told; None if nothing. payload: the domain's own
+    training. condition: what the players can be conditioned on, for each row; None if nothing. payload: the domain's own
     plain JSON values, typed by the domain's `Data.payload`.
     """
 
@@ -274,9 +274,9 @@ class DatasetInfo:
         """The inverse of `to_json`. payload: the type of the domain's payload. ValueError names the field that is missing or
         ill-typed."""
         text = json.dumps(plain)
-        info: DatasetInfo = _parsed(_adapter(DatasetInfo), text)
+        info: DatasetInfo = _parse(_adapter(DatasetInfo), text)
         if payload is not dict:
-            _parsed(_adapter(payload), json.dumps(info.payload), "payload")
+            _parse(_adapter(payload), json.dumps(info.payload), "payload")
         return info
 
 
@@ -290,12 +290,12 @@ def check(info: object, payload: Any = dict) -> DatasetInfo:
     plain = info.to_json()
     for name, value in [*plain.items(), *((f"payload.{key}", value) for key, value in info.payload.items())]:
         if name != "payload":
-            _refuse_unless_plain(name, value)
+            _check_plain(name, value)
     DatasetInfo.from_json(plain, payload)
     return info
 
 
-def _refuse_unless_plain(name: str, value: object) -> None:
+def _check_plain(name: str, value: object) -> None:
     try:
         json.dumps(value)
     except (TypeError, ValueError) as error:
@@ -307,7 +307,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _parsed(adapter: TypeAdapter[Any], text: str, where: str = "") -> Any:
+def _parse(adapter: TypeAdapter[Any], text: str, where: str = "") -> Any:
     """The value of a JSON text, strictly of the adapter's type; ValueError names the first field that is wrong."""
     try:
         return adapter.validate_json(text, strict=True)

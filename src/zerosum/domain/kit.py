@@ -283,7 +283,7 @@ class MappedSource:
         return Batch(data, None if self.labels is None else self.labels[rows].to(self.device))
 
     def to(self, device: torch.device) -> MappedSource:
-        """The same rows, given on another device."""
+        """The same rows, with batches on another device."""
         return replace(self, device=device)
 
 
@@ -327,7 +327,7 @@ def mapped_source(
     )
 
 
-# --- measuring
+# --- evaluation
 
 
 class MeasuredSource(Protocol):
@@ -353,8 +353,8 @@ class FeatureEvaluator:
     of them), and the reference is measured on the other half; with fewer than four training rows there is no reference. With
     each value stand those of controls:
     noise with the mean and deviation of each number of the data, and numbers that are shuffled among the rows, must fail in the
-    distance; copies of training rows must fail in the search for copies. A measure that does not tell real rows from its controls
-    says that it cannot judge.
+    distance; copies of training rows must fail in the search for copies. A metric that does not separate real rows from its
+    controls is marked as unable to judge.
 
     name: of the extractor; values are comparable where it and the number of samples are equal. num_samples: to be measured.
     """
@@ -377,7 +377,7 @@ class FeatureEvaluator:
         self.num_samples = min(num_samples, held or source.num_rows // (2 if self._halved else 1))
 
     def prepare(self, log: Callable[[str], None]) -> None:
-        """Computes the features of real rows, and what the controls score."""
+        """Computes the features of real rows and the scores of the controls."""
         log(f"Computing the features ({self.name}) of real rows.")
         assert self._controls
 
@@ -471,7 +471,7 @@ class FeatureEvaluator:
 
     @functools.cached_property
     def _controls(self) -> Mapping[str, Mapping[str, float]]:
-        """Measure -> what real rows score, then what each control scores."""
+        """Metric -> the score of real rows, then that of each control."""
         rows, draw = self._rows(held=False, purpose="controls"), generator(self.seed, "evaluate", "failing")
         flat_rows = rows.flatten(1)
         noise = flat_rows.mean(0) + flat_rows.std(0) * torch.randn(flat_rows.shape, generator=draw)

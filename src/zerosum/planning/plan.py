@@ -399,7 +399,7 @@ def resolve_auto(recipe: Recipe, domain: Domain, info: DatasetInfo) -> tuple[Rec
     precision is the faster one of the device, unless the domain has its own rule."""
     recipe, notes = domain.game.resolve_auto(recipe, info)
     recipe = recipe.changed(precision=choose(recipe.precision, torch.device(available_device(recipe.device))))
-    if left := recipe.unsettled():
+    if left := recipe.unresolved():
         raise UserError(
             f'{" and ".join(left)} = "auto": the domain {domain.name} has no rule for it. Give a number, as in --set {left[0]}=1.'
         )

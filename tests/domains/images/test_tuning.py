@@ -79,7 +79,7 @@ def test_r1_and_r2_of_paired_losses_lie_between_the_presets(side: int, published
 def test_every_penalty_has_a_rule() -> None:
     for name, maker in penalties.table().items():
         recipe, (note,) = resolve_auto(auto(DCGAN, name), info(64))
-        assert recipe.unsettled() == []
+        assert recipe.unresolved() == []
         if not maker().weight_scales:
             assert recipe.penalties[name].weight == maker().weight
             assert note.endswith(f"{maker().weight:g}: the same for every size and batch ({maker().source}).")
@@ -110,7 +110,7 @@ def test_half_life(batch: int, steps: int, half_life: float) -> None:
 
 def test_stated_numbers_stay() -> None:
     for recipe in DOMAIN.recipes.table.values():
-        if not recipe.unsettled():
+        if not recipe.unresolved():
             assert resolve_auto(recipe, info(32)) == (recipe, ())
 
 

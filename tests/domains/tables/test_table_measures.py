@@ -312,7 +312,7 @@ def test_few_rows_get_narrow_players(source: TableSource) -> None:
         assert recipe.batch == batch
         assert recipe.generator.options["width"] == recipe.discriminator.options["width"] == width
         assert recipe.penalties["r1"].weight.start == weight  # type: ignore[union-attr]
-        assert recipe.unsettled() == []
+        assert recipe.unresolved() == []
         assert len(notes) == 4
         assert f"{num:,} training rows" in notes[1]
     kept, notes = recipes.resolve_auto(TABLE.changed(generator=part("residual", width=32), batch=10), of_rows(26_000))
