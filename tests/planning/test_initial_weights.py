@@ -142,7 +142,7 @@ def test_a_run_without_a_checkpoint_asks_its_start_again_and_knows_it(
     assert beginning is not None
     assert same(beginning.states["discriminator"], tensors(start))
     shutil.rmtree(moved / "checkpoints")
-    with pytest.raises(UserError, match="no longer those that it began with"):
+    with pytest.raises(UserError, match="no longer those that it started with"):
         plan_of(RunFolder(run), False)
 
 

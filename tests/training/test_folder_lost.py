@@ -41,7 +41,7 @@ def test_a_folder_that_is_no_longer_there_ends_the_training(what: str, tmp_path:
             (folder / "mine.txt").touch()
 
     with pytest.raises(
-        UserError, match=r"removed or renamed while.*ended after step 5; step 4 was its newest checkpoint"
+        UserError, match=r"removed or renamed during.*ended after step 5; step 4 was its newest checkpoint"
     ):
         api.train("ring", "toy", overrides=SETTINGS, out=folder, progress=Doing(5, act))
     assert [path.name for path in folder.rglob("*")] == (["mine.txt"] if what == "replaced" else [])
