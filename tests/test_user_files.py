@@ -19,7 +19,7 @@ from zerosum import catalog
 from zerosum.cli import app
 from zerosum.errors import UserError
 from zerosum.generation.latents.sampling import SampleOptions, make_samples
-from zerosum.generation.sampler import check_picture_size, write_samples
+from zerosum.generation.sampler import check_num_samples, write_samples
 from zerosum.store import writing
 
 
@@ -85,18 +85,18 @@ def test_one_picture_of_very_many_samples_is_refused_with_its_size() -> None:
         domain=SimpleNamespace(media=SimpleNamespace(tile=tile, preview_ending=".png", draws=True)),
         card_read=contextlib.nullcontext,
     )
-    check_picture_size(run, 10_000, Path("x.png"))
-    check_picture_size(run, 1_000_000, Path("folder"))
-    check_picture_size(run, 1_000_000, Path("x.npy"))
+    check_num_samples(run, 10_000, Path("x.png"))
+    check_num_samples(run, 1_000_000, Path("folder"))
+    check_num_samples(run, 1_000_000, Path("x.npy"))
     with pytest.raises(
         UserError, match=r"100,000 samples would have about 17,696 x 17,752 pixels.*--out x\) for single"
     ):
-        check_picture_size(run, 100_000, Path("x.png"))
-    check_picture_size(run, 100, Path("x.png"), options={"size": "1000"})
+        check_num_samples(run, 100_000, Path("x.png"))
+    check_num_samples(run, 100, Path("x.png"), options={"size": "1000"})
     with pytest.raises(UserError, match="101 samples would have about 10,000 x 11,000 pixels"):
-        check_picture_size(run, 101, Path("x.png"), options={"size": "1000"})
+        check_num_samples(run, 101, Path("x.png"), options={"size": "1000"})
     with pytest.raises(UserError, match="--size 0: give the pixels"):  # for every kind of file
-        check_picture_size(run, 1, Path("folder"), options={"size": "0"})
+        check_num_samples(run, 1, Path("folder"), options={"size": "0"})
 
 
 @pytest.mark.parametrize("name", ["images", "points"])

@@ -19,7 +19,7 @@ from zerosum.errors import UserError
 from zerosum.evaluation.compare import compare_runs
 from zerosum.generation.export.exporting import export
 from zerosum.generation.latents.space import Space
-from zerosum.generation.sampler import check_picture_size, check_sheet
+from zerosum.generation.sampler import check_num_samples, check_sheet
 from zerosum.report.previews import element
 from zerosum.run_folder import RunFolder
 
@@ -101,7 +101,7 @@ def test_the_latent_space_asks_the_medium(run: zs.Run, tmp_path: Path) -> None:
     ):
         space.film(walked, tmp_path / "walk.gif", 24)
     with pytest.raises(UserError, match=r"x.png: samples of the domain 'toy' cannot be shown as one picture"):
-        check_picture_size(run, 4, tmp_path / "x.png")
+        check_num_samples(run, 4, tmp_path / "x.png")
     with pytest.raises(
         UserError, match=r"mix.png: samples of the domain 'toy' cannot be shown as one picture; .* .wav"
     ):

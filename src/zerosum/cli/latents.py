@@ -68,7 +68,7 @@ def interpolate(
     if latent and (label or space or truncation != 1):
         raise UserError("--latent uses saved latents as they are; leave out --label, --space and --truncation.")
     from zerosum.generation.latents.space import Latents
-    from zerosum.generation.sampler import check_picture_size
+    from zerosum.generation.sampler import check_num_samples
 
     saved = Latents.load(latent) if latent else None
     latent_space = _space(folder, saved.space if saved else space)
@@ -82,7 +82,7 @@ def interpolate(
     keys = saved or latent_space.keys(seeds.split(","), label, truncation)
     num_frames = frames if frames is not None else _frames(len(keys), loop, 30 if moving else 8)
     if not moving:
-        check_picture_size(latent_space.generator, num_frames, target, MOST_COLUMNS)
+        check_num_samples(latent_space.generator, num_frames, target, MOST_COLUMNS)
     path = latent_space.walk(keys, num_frames, loop)
     walked = latent_space.render(path)
     if moving:

@@ -370,7 +370,7 @@ def _final_path(path: Path, aside: Path, target: Path) -> Path:
     return target.parent / path.relative_to(aside.parent)
 
 
-def check_picture_size(
+def check_num_samples(
     generator: TrainedGenerator,
     num: int,
     target: Path,

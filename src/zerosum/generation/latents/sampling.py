@@ -16,7 +16,7 @@ from zerosum.errors import UserError, within
 from zerosum.generation.labelled_grid import MOST_COLUMNS, Layout
 from zerosum.generation.latents import directions
 from zerosum.generation.latents.space import Latents, Space
-from zerosum.generation.sampler import MOST_SAMPLES, TrainedGenerator, check_picture_size, write_samples
+from zerosum.generation.sampler import MOST_SAMPLES, TrainedGenerator, check_num_samples, write_samples
 from zerosum.store import class_file_names
 
 
@@ -51,7 +51,7 @@ def make_samples(generator: TrainedGenerator, options: SampleOptions, target: Pa
             raise UserError("--latent shows saved latents as they are; it goes with --direction and --out alone.")
         latents = Latents.load(options.latent)
         space = Space(generator, latents.space)
-        check_picture_size(generator, len(latents), target, options=options.own)
+        check_num_samples(generator, len(latents), target, options=options.own)
         return space.render(move_latents(space, latents, options.moves)), Layout(
             each=class_names_of(generator, latents.condition)
         )
@@ -62,10 +62,10 @@ def make_samples(generator: TrainedGenerator, options: SampleOptions, target: Pa
         if options.moves or wanted:
             raise UserError(f"--grid and --{'direction' if options.moves else 'attributes'} do not go together.")
         rows, across = 8 if options.num is None else options.num, len(options.labels) or len(_classes(generator))
-        check_picture_size(generator, rows * across, target, min(across, MOST_COLUMNS) or None, options.own)
+        check_num_samples(generator, rows * across, target, min(across, MOST_COLUMNS) or None, options.own)
         return class_grid(generator, rows, options.seed, options.labels, options.truncation)
     num = 64 if options.num is None else options.num
-    check_picture_size(generator, num, target, options=options.own)
+    check_num_samples(generator, num, target, options=options.own)
     labels = [options.labels[i % len(options.labels)] for i in range(num)] if options.labels else None
     with generator.card_read():
         condition = generator.condition(num, options.seed, labels, wanted)
