@@ -154,7 +154,7 @@ def test_directions_of_some_styles_act_on_these_alone(tmp_path: Path) -> None:
     space = Space(published.generator(tmp_path, "style"))
     found = directions.find_directions(space, 2, (0, 2))
     keys = space.keys(["1"])
-    moved = found.moved(keys, {0: 1.0})
+    moved = found.move(keys, {0: 1.0})
     changed = (moved.values != keys.values).any(2)[0].nonzero().flatten().tolist()
     assert changed == [0, 2]
 
@@ -166,4 +166,4 @@ def test_strips_pass_through_the_sample(tmp_path: Path) -> None:
     rows = space.render(directions.direction_strips(space, found, keys, 2.0, 5)).unflatten(0, (3, 2, 5))
     for k in range(3):
         torch.testing.assert_close(rows[k, :, 2], space.render(keys), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(rows[1, 0, 4], space.render(found.moved(keys[:1], {1: 2.0}))[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(rows[1, 0, 4], space.render(found.move(keys[:1], {1: 2.0}))[0], rtol=1e-4, atol=1e-5)

@@ -42,7 +42,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ranked(monkeypatch: pytest.MonkeyPatch, scores: Mapping[int, float]) -> None:
     """The looks of a training have these scores by their step; 9 elsewhere."""
-    health = training_evaluator.TrainingEvaluator.health
+    health = training_evaluator.TrainingEvaluator.health_values
 
     def scored(self: training_evaluator.TrainingEvaluator) -> Any:
         values, bins = health(self)
