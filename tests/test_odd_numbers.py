@@ -116,7 +116,7 @@ def test_moves_and_strips(tmp_path: Path, value: float) -> None:
     size = keys.values.shape[1]
     found = Directions("z", torch.eye(size)[:1], torch.ones(1), torch.ones(1))
     with pytest.raises(UserError, match="--direction 0: the deviations must be at least -1,000 and at most 1,000"):
-        found.moved(Latents("z", keys.values), {0: value})
+        found.move(Latents("z", keys.values), {0: value})
     with pytest.raises(UserError, match="--reach must be more than 0 and at most 1,000"):
         direction_strips(space, found, keys, value, 3)
     with pytest.raises(UserError, match=r"--fps must be at least 0\.02 and at most 100"):
