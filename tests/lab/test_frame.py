@@ -230,7 +230,7 @@ def test_looking_does_not_touch_the_game() -> None:
         watched.move()
         alone.move()
         assert screen.measure is not None
-        screen.measured(watched.step, screen.measure(screen.networks()))
+        screen.add_measurements(watched.step, screen.measure(screen.networks()))
         screen.frame()
     for name in ("generator", "discriminator"):
         for one, other in zip(*(lab.loop.game.players[name].parameters() for lab in (watched, alone)), strict=True):
@@ -281,7 +281,7 @@ def test_a_measurement_is_told_once_with_its_own_step() -> None:
     screen = Screen(lab)
     lab.move()
     screen.frame()
-    screen.measured(1, {"js": 0.25, "w": 1.0})
+    screen.add_measurements(1, {"js": 0.25, "w": 1.0})
     lab.move()
     frame = screen.frame()
     assert frame["point"]["step"] == 1

@@ -120,7 +120,7 @@ def test_going_on_from_an_earlier_step_forgets_the_later_ones() -> None:
     assert lab.last == 12
     lab.move()
     assert not same(state(lab)["tensors"]["networks"], states[13]["tensors"]["networks"])
-    with pytest.raises(UserError, match="steps 0 to 13 were played"):
+    with pytest.raises(UserError, match="steps 0 to 13 were made"):
         lab.rewind(14)
     assert same(state(LabGame.replay(lab.log.to_json())), state(lab))
 

@@ -109,11 +109,11 @@ def test_modes_collapsed_or_dropped() -> None:
 
 
 def test_fakes_in_one_place_or_far_away() -> None:
-    assert one(findings(spread=0.05), "alarm: All fakes lie close together")
-    assert one(findings(spread=0.6), "warning: The fakes lie closer together")
-    assert one(findings(GameFacts("hinge", "r1", deviation=0.2), spread=0.12), "warning: The fakes lie closer together")
+    assert one(findings(spread=0.05), "alarm: All fakes are close together")
+    assert one(findings(spread=0.6), "warning: The fakes are closer together")
+    assert one(findings(GameFacts("hinge", "r1", deviation=0.2), spread=0.12), "warning: The fakes are closer together")
     assert not any("close" in text for text in findings(spread=0.8))
-    assert one(findings(spread=0.05, step=250), "info: G has only started")
+    assert one(findings(spread=0.05, step=250), "info: At the start of training")
     assert "40" in one(findings(spread=40.0), "alarm: The game diverges").evidence
 
 
@@ -183,7 +183,7 @@ def play(steps: int, **settings: Any) -> dict[str, Any]:
         if lab.step % 8 == 0:
             screen.frame()
     assert screen.measure is not None
-    screen.measured(lab.step, screen.measure(screen.networks()))
+    screen.add_measurements(lab.step, screen.measure(screen.networks()))
     return screen.frame()
 
 

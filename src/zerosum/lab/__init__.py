@@ -1,1 +1,1 @@
-"""The lab: the game in the browser, played by the real engine, and a page that watches a run in progress."""
+"""The lab: an interactive game in the browser, computed by the engine, and a page that shows a run in progress."""

@@ -26,7 +26,7 @@ FIELD_SIDE = 13
 MOST_DRAWN = 800
 """Points of a path or spiral that are sent to the page."""
 REACHES = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
-"""Half widths of the picture: the first that holds the path is used."""
+"""Half widths of the picture: the first that contains the path is used."""
 ARRIVED = 0.01
 """Distance from the equilibrium below which the game has converged."""
 TREND = 0.001
@@ -91,11 +91,11 @@ def spiral(settings: LabSettings, theta: float, psi: float, steps: int) -> list[
 
 
 def portrait(settings: LabSettings, path: Sequence[tuple[float, ...]], since: int) -> dict[str, Any]:
-    """The picture of a game: its path so far (the start first), the theory's spiral from step `since` on, the field.
+    """The picture of a game: its path (the start first), the theoretical spiral from step `since` on, and the field.
 
-    since: the step from which on the present settings have held.
+    since: the step since which the current settings apply.
     """
-    seen = thinned(path)
+    seen = thin_path(path)
     furthest = max(max(map(abs, place)) for place in seen)
     reach = next((size for size in REACHES if size > 1.05 * furthest), REACHES[-1])
     steps = min(2_000, max(250, len(path) - since))
@@ -103,18 +103,18 @@ def portrait(settings: LabSettings, path: Sequence[tuple[float, ...]], since: in
         "theta": path[-1][0],
         "psi": path[-1][1],
         "path": seen,
-        "spiral": thinned(spiral(settings, *path[since], steps)),
+        "spiral": thin_path(spiral(settings, *path[since], steps)),
         "field": field(settings, reach),
         **numbers(settings),
     }
 
 
-def thinned(path: Sequence[Sequence[float]]) -> list[list[float]]:
-    """At most 800 of the points, evenly chosen, including the first and the last."""
+def thin_path(path: Sequence[Sequence[float]]) -> list[list[float]]:
+    """At most 800 of the points, evenly selected, including the first and the last."""
     return [[round(number, 5) for number in point] for point in spread(path, MOST_DRAWN)]
 
 
-# --- what is happening, in sentences
+# --- findings
 
 
 def examine(path: Sequence[Sequence[float]], settings: LabSettings, portrait: Mapping[str, Any]) -> list[Finding]:
@@ -132,20 +132,20 @@ def _motion(path: Sequence[Sequence[float]], settings: LabSettings) -> Finding:
     distance, rate = math.hypot(*path[-1]), growth_rate(path)
     evidence = f"distance from (0, 0): {math.hypot(*path[0]):.3g} at the start, {distance:.3g} now"
     if distance < ARRIVED:
-        text = "The game has converged to the equilibrium: the fake lies on the data."
+        text = "The game has converged to the equilibrium: the fake equals the data point."
         return Finding("ok", "Converged", text, evidence)
     evidence += f"; {rate:+.2%} per step"
     damp = "Give D a penalty: R1 pulls psi towards 0 and damps the rotation."
     if rate > TREND:
         other = " Or use alternating steps, which do not spiral outwards." if settings.simultaneous else ""
-        text = "The game spirals outwards: each player reacts to where the other one was."
+        text = "The game spirals outwards: each player reacts to the previous position of the other."
         return Finding("alarm", "Divergence", text, evidence, damp + other)
     if rate < -TREND:
         half = math.log(0.5) / rate
         return Finding("ok", "Convergence", "The game spirals in.", f"{evidence}, halved in {half:.0f} steps")
     if settings.penalty == "none":
         return Finding("warning", "Rotation", "The game circles and does not converge.", evidence, damp)
-    advice = "Change its weight: too little does not damp, too much makes psi slow."
+    advice = "Change its weight: a small one does not damp, a large one makes psi slow."
     return Finding("info", "Slow", "The game hardly comes closer.", evidence, advice)
 
 
@@ -155,8 +155,8 @@ def _theory(settings: LabSettings, portrait: Mapping[str, Any]) -> Iterator[Find
         text = "For this penalty there is no linear theory: it pulls the slope of D to 1, away from the equilibrium."
         yield Finding("info", "Theory", text, f"penalty {settings.penalty}", "Try r1, r2 or zero_centred.")
         return
-    says = "below 1: the game converges" if radius["theory"] < 1 - 1e-9 else "above 1: the game diverges"
+    conclusion = "below 1: the game converges" if radius["theory"] < 1 - 1e-9 else "above 1: the game diverges"
     if abs(radius["theory"] - 1) <= 1e-9:
-        says = "exactly 1: near the equilibrium the game circles"
+        conclusion = "exactly 1: near the equilibrium the game circles"
     evidence = f"theory {radius['theory']:.5f}, measured on the engine {radius['engine']:.5f}"
-    yield Finding("info", "Theory", f"By the linear theory the spectral radius of a step is {says}.", evidence)
+    yield Finding("info", "Theory", f"By the linear theory the spectral radius of a step is {conclusion}.", evidence)

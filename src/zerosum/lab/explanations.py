@@ -1,6 +1,6 @@
-"""What is happening in a game, in sentences: rules over its numbers, each with its evidence and advice; and the stages of a step.
+"""Findings about a game: rules over its numbers, each with evidence and advice; and the stages of a step.
 
-Rules that the health checks of a run have too use the same bounds (`training/diagnostics.py`).
+Rules that are also health checks of a run use the same bounds (`training/diagnostics.py`).
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def strength(points: Points, facts: GameFacts) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "Overpowering discriminator",
-            "D is too strong: it calls nearly every fake fake, so G gets little information.",
-            f"D calls {accuracy:.1%} of the fakes fake (too strong from {SURE:.0%} on), D(G(z)) {on_fake:.2g}",
+            "D is too strong: it classifies nearly every fake as fake, so G gets little information.",
+            f"D classifies {accuracy:.1%} of the fakes as fake (too strong from {SURE:.0%} on), D(G(z)) {on_fake:.2g}",
             f"Try {more}, a lower lr_d, or fewer moves k. Early on, while G is far from the data, this is normal.",
         )
 
@@ -136,7 +136,7 @@ def modes(points: Points, facts: GameFacts) -> Iterator[Finding]:
     if not total or total < 2 or found is None:
         return
     best = max(points, key=lambda point: point.get("modes") or 0)
-    lost = (best.get("modes") or 0) - found if (best.get("modes") or 0) >= 2 else 0  # a first mode comes and goes
+    lost = (best.get("modes") or 0) - found if (best.get("modes") or 0) >= 2 else 0  # a single mode is not stable
     counted = f"modes found {found:.0f} of {total:.0f}"
     if found >= total:
         yield Finding("ok", "All modes", f"All {total:.0f} modes are covered.", counted)
@@ -150,7 +150,7 @@ def modes(points: Points, facts: GameFacts) -> Iterator[Finding]:
             if found
             else "G has not reached any mode of the data yet.",
             f"modes with at least a tenth of their share of the points: {found:.0f} of {total:.0f}",
-            "Early on this is normal. If it persists: add R1 and R2, lower both rates, or take a relativistic loss.",
+            "Early on this is normal. If it persists: add R1 and R2, lower both rates, or use a relativistic loss.",
         )
     if lost >= 1:
         words = "A mode was" if lost < 2 else f"{lost:.0f} modes were"
@@ -166,7 +166,7 @@ def modes(points: Points, facts: GameFacts) -> Iterator[Finding]:
 
 
 def spread(points: Points, facts: GameFacts) -> Iterator[Finding]:
-    """Fakes that lie all in one place, or far from the data."""
+    """Fakes that are all at one position, or far from the data."""
     value = _median(points, "spread")
     if value is None:
         return
@@ -175,14 +175,14 @@ def spread(points: Points, facts: GameFacts) -> Iterator[Finding]:
         f"deviation of the fakes {value:.3g}, of the data {facts.deviation:.2f}",
     )
     if level != "ok" and points[-1]["step"] < EARLY:
-        yield Finding("info", "Low spread", "G has only started: its fakes still lie close together.", seen)
+        yield Finding("info", "Low spread", "At the start of training the fakes are still close together.", seen)
     elif level != "ok":
         yield Finding(
             level,
             "Low spread",
-            "All fakes lie close together: G ignores its noise."
+            "All fakes are close together: G ignores its noise."
             if level == "alarm"
-            else "The fakes lie closer together than the data.",
+            else "The fakes are closer together than the data.",
             f"{seen} (warning below {THIN} of it, alarm below {COLLAPSED})",
             "Add R1 and R2, lower lr_g, or start a new game with another seed.",
         )
@@ -190,7 +190,7 @@ def spread(points: Points, facts: GameFacts) -> Iterator[Finding]:
         yield Finding(
             "alarm",
             "Divergence",
-            "The game diverges: the fakes lie far away from the data.",
+            "The game diverges: the fakes are far from the data.",
             seen,
             "Rewind, lower both rates, and add a penalty such as R1.",
         )
@@ -231,7 +231,7 @@ def oscillation(points: Points, facts: GameFacts) -> Iterator[Finding]:
 
 
 def equilibrium(points: Points, facts: GameFacts) -> Iterator[Finding]:
-    """V near -log 4 because G has learnt the data, not because D is weak."""
+    """V near -log 4 because G matches the data, not because D is weak."""
     js, gap, value = (_newest(points, key) for key in ("js", "gap", "V"))
     if js is None or js > TOGETHER or (value is not None and abs(value + LOG_4) > 0.1):
         return
@@ -239,7 +239,7 @@ def equilibrium(points: Points, facts: GameFacts) -> Iterator[Finding]:
     yield Finding(
         "ok",
         "Equilibrium",
-        "Equilibrium: the fakes have the distribution of the data, and D can do no better than 1/2.",
+        "Equilibrium: the fakes have the distribution of the data, and the best D is 1/2.",
         f"JSD {js:.3f}{at_half}" + (f", D {gap:.1f}% away from D*" if gap is not None else ""),
     )
 
@@ -259,7 +259,7 @@ def movement(points: Points, facts: GameFacts) -> Iterator[Finding]:
         "Movement",
         "G does not move.",
         f"{evidence} (threshold {2e-4 * facts.deviation:.1g})",
-        "" if arrived else "Raise lr_g, or see the other findings for what keeps G from learning.",
+        "" if arrived else "Raise lr_g, or see the other findings for the reason.",
     )
 
 
@@ -285,8 +285,8 @@ STAGES = {
         "Noise": "New numbers z are drawn. The real data are not needed: G learns only from D's output on the fakes.",
         "Fakes": "G turns each z into a point G(z). This time the computation is recorded, so that G's weights get a gradient.",
         "Scores": "D scores the fakes. D is frozen in this move, but the gradient flows through it to G.",
-        "Loss": "Now the fakes are labelled 1: G's loss is small when D calls its fakes real. The arrows show in which direction "
-        "each fake would have to move for that.",
+        "Loss": "Now the fakes are labelled 1: G's loss is small when D scores its fakes as real. The arrows show the "
+        "direction in which each fake would have to move for that.",
         "Update": "The gradient flows back through D to each fake and on into G, whose weights take a small step. All fakes move "
         "a little along the arrows. D has not moved: it learns in the next move.",
     },

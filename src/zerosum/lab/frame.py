@@ -1,4 +1,4 @@
-"""One frame: the values that the page draws and shows of a game at one moment, as plain JSON values."""
+"""One frame: the values of a game at one step that the page shows, as plain JSON values."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from zerosum.lab.views import Drawing, LineView, PlaneView
 
 LOG_4 = math.log(4)
 MOST_POINTS = 3_000
-"""Points kept in a history; when there are more, every second one of the older half is dropped."""
+"""The greatest number of points of a history; above it, every second one of the older half is dropped."""
 RECENT = 240
-"""Points of the history that the findings are based on."""
+"""Number of points of the history for the findings."""
 DETAILS = {
     "d_loss": "discriminator/loss",
     "g_loss": "generator/loss",
@@ -67,7 +67,7 @@ class History:
 
 
 class Screen:
-    """Makes the frames of one game; a new game gets a new screen. history: the numbers of all steps that had a frame."""
+    """Makes the frames of one game; a new game gets a new screen. history: the numbers of all steps with a frame."""
 
     def __init__(self, lab: LabGame) -> None:
         self.lab, self.history = lab, History()
@@ -82,7 +82,7 @@ class Screen:
         self._before: tuple[int, Drawing] | None = None
 
     def frame(self, **state: Any) -> dict[str, Any]:
-        """The frame of this moment. state: further values, such as playing, speed and recording."""
+        """The frame of the current step. state: further values, such as playing, speed and recording."""
         lab = self.lab
         self.history.truncate(lab.last)
         details = self._details()
@@ -109,7 +109,7 @@ class Screen:
         """Copies of the networks as they are now, for `measure`."""
         return NetworkCopies.of(self.lab.loop)
 
-    def measured(self, step: int, values: Mapping[str, float]) -> None:
+    def add_measurements(self, step: int, values: Mapping[str, float]) -> None:
         """Adds the measurements of a step; the next frame shows them."""
         self.history.record(step, values)
         self._measured_step = step
@@ -154,24 +154,24 @@ class Screen:
 
 
 def clean(value: Any) -> Any:
-    """The same with None for numbers that are not finite, which JSON cannot hold."""
+    """Replaces numbers that are not finite by None, for JSON."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {key: clean(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        # Long rows of numbers come rounded and finite from the views.
+        # Long rows of numbers are already rounded and finite.
         return value if len(value) > 8 and isinstance(value[0], float | list) else [clean(item) for item in value]
     return value
 
 
-# --- the numbers beside the picture
+# --- the numbers next to the picture
 
 
 def game_readouts(
     measured: Mapping[str, Any], now: Mapping[str, Any], measure: Measure, step: int
 ) -> list[dict[str, Any]]:
-    """The numbers beside the picture, each with its reference and how it was computed.
+    """The numbers next to the picture, each with its reference and its definition.
 
     measured: the newest point with measurements; now: the point of this moment.
     """

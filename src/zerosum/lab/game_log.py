@@ -15,7 +15,7 @@ MOST_MOVES = 10_000_000
 
 
 class GameLog:
-    """Settings at step 0, moves by run length, changes by step. Every move is one step of the count.
+    """Settings at step 0, moves by run length, changes by step. Every move counts as one step.
 
     A change at step s applies to every move after the first s; of two changes of one setting at one step the later counts.
     """
@@ -83,7 +83,7 @@ def read_log(plain: Any) -> GameLog:
     if not isinstance(plain, Mapping) or not isinstance(plain.get("settings"), Mapping):
         raise UserError('A log is a JSON object with "settings", "moves" and "changes", as the lab saves it.')
     log = GameLog(parse(plain["settings"]))
-    for move in _listed(plain, "moves"):
+    for move in _checked_list(plain, "moves"):
         if not isinstance(move, list) or len(move) != 2 or type(move[1]) is not int or move[1] < 1:
             raise UserError(f'moves: {move!r} is not a move; a move is ["step", 12]: a kind and a number.')
         if move[0] not in KINDS:
@@ -91,7 +91,7 @@ def read_log(plain: Any) -> GameLog:
         log.add(*move)
         if log.length > MOST_MOVES:
             raise UserError(f"moves: the log has more than {MOST_MOVES:,} of them.")
-    for change in _listed(plain, "changes"):
+    for change in _checked_list(plain, "changes"):
         if not isinstance(change, Mapping) or not {"step", "name", "value"} <= change.keys():
             raise UserError(
                 f'changes: {change!r} is not a change; a change is {{"step": 10, "name": "lr_g", "value": 0.001}}.'
@@ -103,7 +103,7 @@ def read_log(plain: Any) -> GameLog:
     return log
 
 
-def _listed(plain: Mapping[str, Any], name: str) -> list[Any]:
+def _checked_list(plain: Mapping[str, Any], name: str) -> list[Any]:
     value = plain.get(name, [])
     if not isinstance(value, list):
         raise UserError(f"{name} of a log is a list, got {type(value).__name__}.")

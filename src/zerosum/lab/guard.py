@@ -26,10 +26,10 @@ HEADERS = (
 
 
 class Guard:
-    """ASGI middleware. The token gives one cookie; requests without the cookie are refused.
+    """ASGI middleware. The token is exchanged for a cookie once; requests without the cookie are refused.
 
-    Other host names are refused, because a name that someone else controls could point here (DNS rebinding); so are POSTs
-    of other origins.
+    Other host names are refused, because a foreign name could resolve to this address (DNS rebinding), and so are POST
+    requests of other origins.
     """
 
     def __init__(self, app: App, port: int) -> None:
@@ -55,39 +55,41 @@ class Guard:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         if headers.get("host") not in self._hosts:
-            await _answer(send, 400, f"This server answers as 127.0.0.1:{self.port} and localhost:{self.port} only.")
-        elif (scope["method"], scope["path"]) == ("GET", "/") and self._good(query.pop("token", None)):
-            await self._welcome(send, query)
-        elif not self._known(headers.get("cookie", "")):
-            await _answer(
+            await _respond(
+                send, 400, f"This server is available only as 127.0.0.1:{self.port} and localhost:{self.port}."
+            )
+        elif (scope["method"], scope["path"]) == ("GET", "/") and self._is_valid_token(query.pop("token", None)):
+            await self._set_cookie(send, query)
+        elif not self._has_valid_cookie(headers.get("cookie", "")):
+            await _respond(
                 send,
                 403,
                 "This page needs the address that `zerosum lab` printed, which can be opened once. "
                 "To open the lab in another browser, stop it (Ctrl-C) and start it again.",
             )
-        elif scope["method"] not in ("GET", "HEAD") and not self._own(headers.get("origin")):
-            await _answer(send, 403, "Only pages of this server may send commands to it.")
+        elif scope["method"] not in ("GET", "HEAD") and not self._is_own_origin(headers.get("origin")):
+            await _respond(send, 403, "Only pages of this server may send commands to it.")
         else:
-            await self.app(scope, receive, _guarded(send))
+            await self.app(scope, receive, _with_headers(send))
 
-    def _good(self, token: str | None) -> bool:
+    def _is_valid_token(self, token: str | None) -> bool:
         return token is not None and self.token is not None and _equal(token, self.token)
 
-    def _known(self, cookies: str) -> bool:
+    def _has_valid_cookie(self, cookies: str) -> bool:
         try:
             found = SimpleCookie(cookies).get(self._cookie)
         except CookieError:
             return False
         return found is not None and _equal(found.value, self._key)
 
-    def _own(self, origin: str | None) -> bool:
+    def _is_own_origin(self, origin: str | None) -> bool:
         return origin in {f"http://{host}" for host in self._hosts}
 
-    async def _welcome(self, send: Callable[..., Awaitable[None]], query: dict[str, str]) -> None:
+    async def _set_cookie(self, send: Callable[..., Awaitable[None]], query: dict[str, str]) -> None:
         self.token = None
         place = "/" + (f"?{urlencode(query)}" if query else "")
         cookie = f"{self._cookie}={self._key}; HttpOnly; SameSite=Strict; Path=/"
-        await _answer(send, 303, "", ((b"location", place.encode()), (b"set-cookie", cookie.encode())))
+        await _respond(send, 303, "", ((b"location", place.encode()), (b"set-cookie", cookie.encode())))
 
 
 def _equal(given: str, wanted: str) -> bool:
@@ -95,8 +97,8 @@ def _equal(given: str, wanted: str) -> bool:
     return secrets.compare_digest(given.encode("utf-8", "surrogatepass"), wanted.encode())
 
 
-def _guarded(send: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """Adds HEADERS to every answer that does not set them itself."""
+def _with_headers(send: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Adds those of HEADERS that a response does not set."""
 
     async def with_headers(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
@@ -107,7 +109,7 @@ def _guarded(send: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[No
     return with_headers
 
 
-async def _answer(
+async def _respond(
     send: Callable[..., Awaitable[None]], status: int, text: str, more: tuple[tuple[bytes, bytes], ...] = ()
 ) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8"), *more, *HEADERS]

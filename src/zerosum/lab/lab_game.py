@@ -1,4 +1,4 @@
-"""A game under control: it plays move by move, stops, changes settings and rewinds exactly. Knows no web."""
+"""A game that runs move by move: it can be stopped, rewound exactly, and its settings changed. Independent of the web server."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ DENSE = 12
 
 
 class GameSetup(Protocol):
-    """Makes the game of some settings, from step 0."""
+    """Builds the game of some settings."""
 
     def loop(self) -> TrainingLoop:
-        """At step 0, the same one every time."""
+        """The training loop at step 0; equal in every call."""
 
     def position(self, loop: TrainingLoop) -> tuple[float, ...]:
         """(theta, psi) in the Dirac-GAN; empty in other games."""
@@ -61,7 +61,7 @@ class ToySetup:
         return TrainingLoop(DOMAIN.game.build(recipe, self.source.info()), self.source, plan.settings(recipe))
 
     def position(self, loop: TrainingLoop) -> tuple[float, ...]:
-        """Networks have none."""
+        """Empty for networks."""
         return ()
 
 
@@ -74,7 +74,7 @@ def make_setup(settings: LabSettings) -> GameSetup:
 
 
 def game_of(loop: TrainingLoop) -> Duel:
-    """The game that a training loop of the lab plays."""
+    """The game of a training loop of the lab."""
     assert isinstance(loop.game, Duel)
     return loop.game
 
@@ -92,14 +92,14 @@ def apply_settings(loop: TrainingLoop, settings: LabSettings) -> None:
 # --- snapshots
 
 
-def copied(state: Any) -> Any:
-    """The same nest of mappings, lists and tensors, sharing no memory."""
+def copy_state(state: Any) -> Any:
+    """A deep copy of nested mappings, lists and tensors."""
     if isinstance(state, torch.Tensor):
         return state.detach().clone()
     if isinstance(state, Mapping):
-        return {key: copied(item) for key, item in state.items()}
+        return {key: copy_state(item) for key, item in state.items()}
     if isinstance(state, list | tuple):
-        return type(state)(copied(item) for item in state)
+        return type(state)(copy_state(item) for item in state)
     return state
 
 
@@ -126,11 +126,11 @@ class Snapshots:
 
     def keep(self, step: int, state: Any) -> None:
         """Keeps a copy of a state, and thins older ones."""
-        self._kept[step] = copied(state)
+        self._kept[step] = copy_state(state)
         self._kept = {old: state for old, state in self._kept.items() if old % self._spacing(step - old) == 0}
 
     def _spacing(self, age: int) -> int:
-        ratio = max(0, age) // (self.dense * self.every)  # while moves are played again, later ones are kept
+        ratio = max(0, age) // (self.dense * self.every)  # while moves are repeated, later ones are kept
         return self.every << max(0, ratio.bit_length() - 1)
 
     def before(self, step: int) -> int:
@@ -140,7 +140,7 @@ class Snapshots:
 
     def state(self, step: int) -> Any:
         """A copy of the state kept for exactly this step."""
-        return copied(self._kept[step])
+        return copy_state(self._kept[step])
 
     def truncate(self, step: int) -> None:
         """Drops the snapshots after `step`."""
@@ -151,11 +151,11 @@ class Snapshots:
 
 
 class LabGame:
-    """One game. `loop` is the engine's training loop; it is made anew when the game goes back.
+    """One game. `loop` is the engine's training loop; it is replaced when the game is rewound.
 
-    error: why the last move failed, None when it did not. moved: the last move, None before the first.
-    trail: (theta, psi) at each step up to this one, in the Dirac-GAN.
-    timeline: how often moves were discarded because another move was made in their place.
+    error: the reason why the last move failed, or None. moved: the last move, None before the first.
+    trail: (theta, psi) at each step up to the current one, in the Dirac-GAN.
+    timeline: number of times that later moves were discarded because of a new move.
     """
 
     def __init__(self, settings: LabSettings) -> None:
@@ -163,14 +163,15 @@ class LabGame:
 
     @classmethod
     def of(cls, plain: Any) -> LabGame:
-        """A game at step 0 with the moves of a saved log ahead: `rewind` to its last step plays them. UserError for no log."""
+        """A game at step 0 with the moves of a saved log, which `rewind` to its last step executes. UserError if it is not a
+        log."""
         lab = cls.__new__(cls)
         lab._begin(read_log(plain))
         return lab
 
     @classmethod
     def replay(cls, plain: Any) -> LabGame:
-        """A saved log, played to its end: the same tensors bit for bit, with the same torch and one thread."""
+        """Executes a saved log to its end; the tensors are bit-equal with the same version of torch and one thread."""
         lab = cls.of(plain)
         lab.rewind(lab.last)
         return lab
@@ -197,7 +198,7 @@ class LabGame:
 
     @property
     def last(self) -> int:
-        """The furthest step played; `rewind` reaches it until another move is made in its place."""
+        """The furthest step; `rewind` can reach it until a new move is made before it."""
         return self.log.length
 
     # --- moves
@@ -205,7 +206,7 @@ class LabGame:
     def move(self, kind: str = "step") -> bool:
         """Makes one move: a whole "step", or one of the "discriminator" or "generator" alone.
 
-        Returns False when a number was not finite: `error` says which, and nothing has changed.
+        Returns False if a number was not finite: `error` names it, and nothing has changed.
         """
         if kind not in KINDS:
             raise UserError(f"There is no move {kind!r}. {nearest(kind, KINDS)}")
@@ -224,15 +225,15 @@ class LabGame:
         return GENERATOR if only_d else DISCRIMINATOR
 
     def _advance(self, kind: str) -> bool:
-        """Makes the move; False when a number was not finite, and then the game is as it was before."""
+        """Makes the move; if a number is not finite, restores the previous state and returns False."""
         self.error = None
         try:
             self.loop.train_step(self._turns(kind))
         except NonFinite as fault:
-            self.rewind(self.step, afresh=True)  # a step's first turns may have been played
-            said = str(fault)
+            self.rewind(self.step, afresh=True)  # the first turns of the step may have been made
+            message = str(fault)
             self.error = (
-                f"{said[0].upper()}{said[1:]}. The game is as it was before that move. Rewind to an earlier step, "
+                f"{message[0].upper()}{message[1:]}. The game is as it was before that move. Rewind to an earlier step, "
                 "or lower the learning rates, and continue."
             )
             return False
@@ -265,12 +266,12 @@ class LabGame:
             self.timeline += 1
 
     def rewind(self, step: int, *, afresh: bool = False) -> None:
-        """Goes to any step played so far, backwards or forwards; the state is bit for bit what it was there.
+        """Goes to any previous step, backwards or forwards; the state is bit-equal to the one at that step.
 
-        The moves since the nearest snapshot are played again. afresh: start from a snapshot even if the game is closer.
+        The moves since the nearest snapshot are repeated. afresh: start from a snapshot even if the game is closer.
         """
         if not 0 <= step <= self.last:
-            raise UserError(f"to = {step}: only steps 0 to {self.last} were played. Choose one of them.")
+            raise UserError(f"to = {step}: only steps 0 to {self.last} were made. Choose one of them.")
         base = self.snapshots.before(step)
         if afresh or not base <= self.step <= step:
             self._restore(base)

@@ -43,9 +43,9 @@ def sobol(num: int, dims: int, seed: int) -> Tensor:
 
 
 def even_noise(prior: Prior, num: int) -> Tensor:
-    """(num, L) float32: a Sobol sequence (scrambled, seed 0) carried to the prior by its quantile function.
+    """(num, L) float32: a Sobol sequence (scrambled, seed 0) mapped to the prior by its quantile function.
 
-    Histograms of what a generator makes of it are far less noisy than those of independent draws.
+    Histograms of samples from this noise are far less noisy than those from independent draws.
     """
     return from_shares(prior, sobol(num, prior.size, 0))
 
@@ -59,7 +59,7 @@ def from_shares(prior: Prior, shares: Tensor) -> Tensor:
 
 
 def even_points(density: Density, num: int, seed: int = 0) -> Tensor:
-    """(num, D) float32 of a density: as its own samples are made, from a Sobol sequence instead of independent numbers."""
+    """(num, D) float32 of a density: sampled with a Sobol sequence instead of independent numbers."""
     shares = sobol(num, 1 + density.num_dims, seed)
     which = torch.searchsorted(density.weights.cumsum(0), shares[:, 0].contiguous()).clamp(max=len(density.weights) - 1)
     inside = density.kernel.quantile(shares[:, 1:].clamp(1e-12, 1 - 1e-12))
@@ -103,7 +103,7 @@ class OptimalD:
         """The best D for this loss where the data have density p and the fakes q, elementwise.
 
         p / (p + q) for losses whose logit is a log-odds (proposition 1 of the 2014 paper), up to their free constant for
-        relativistic ones; for others the minimum of their own function; None for a critic that would grow without end.
+        relativistic ones; for others the minimum of their own function; None for a critic that would grow without bound.
         """
         if self._best is None:
             return None
@@ -128,8 +128,8 @@ def _best_by_ratio(pair: GANLoss) -> Tensor | None:
     on_real, on_fake = pair.discriminator(logits, zero), pair.discriminator(zero, logits)
     cost = ratios[:, None] * on_real + (1 - ratios[:, None]) * on_fake
     lowest = (cost <= cost.min(1, keepdim=True).values + 1e-12).double()
-    found = (lowest @ logits) / lowest.sum(1)  # where a stretch of logits is equally good: its middle
-    # A loss that goes on falling has no best D; one that levels off has a best that is certain.
+    found = (lowest @ logits) / lowest.sum(1)  # if an interval of logits is equally good: its middle
+    # A loss that decreases without bound has no best D; one that converges has a best D that is certain.
     for ratio in (0.25, 0.75):
         cost = ratio * on_real + (1 - ratio) * on_fake
         if float(torch.minimum(cost[0] - cost[750], cost[-1] - cost[-751])) < -1:
@@ -149,7 +149,7 @@ def _separable(pair: GANLoss) -> bool:
 
 @dataclass(frozen=True)
 class NetworkCopies:
-    """Copies of the networks at a step, so that the game can go on meanwhile."""
+    """Copies of the networks at a step, so that the game can continue."""
 
     step: int
     generator: nn.Module

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Frame = Mapping[str, Any]
 WIDTH, HEIGHT = 480, 500
 MOST = 240
-"""Frames of a recording; about 40 kB each in the plane, 12 kB on the line."""
+"""The greatest number of frames of a recording; about 40 kB each in the plane, 12 kB on the line."""
 
 
 class Recorder:
@@ -54,11 +54,15 @@ class Recorder:
 
 
 def page(choices: Mapping[str, Any], frames: Sequence[Mapping[str, Any]], points: Sequence[Mapping[str, Any]]) -> str:
-    """One HTML file: the lab's own page with style, scripts and this recording inside; it makes no requests."""
+    """One HTML file: the page of the lab with its style, scripts and this recording; it makes no requests."""
     marks: dict[str, list[str]] = {"style": [], "script": []}
     text = _static("lab.html")
-    text = re.sub(r'<link rel="stylesheet" href="/static/([\w.-]+)">', lambda m: _inlined("style", m[1], marks), text)
-    text = re.sub(r'<script src="/static/([\w.-]+)"[^>]*></script>', lambda m: _inlined("script", m[1], marks), text)
+    text = re.sub(
+        r'<link rel="stylesheet" href="/static/([\w.-]+)">', lambda m: _inline_asset("style", m[1], marks), text
+    )
+    text = re.sub(
+        r'<script src="/static/([\w.-]+)"[^>]*></script>', lambda m: _inline_asset("script", m[1], marks), text
+    )
     text = re.sub(r'<link rel="icon"[^>]*>\n?', "", text)
     policy = (
         f"default-src 'none'; img-src data: blob:; style-src {' '.join(marks['style'])}; "
@@ -76,7 +80,7 @@ def _static(name: str) -> str:
     return files("zerosum.lab").joinpath("static", name).read_text(encoding="utf-8")
 
 
-def _inlined(kind: str, name: str, marks: dict[str, list[str]]) -> str:
+def _inline_asset(kind: str, name: str, marks: dict[str, list[str]]) -> str:
     content = _static(name)
     marks[kind].append(policy_hash(content))
     return f"<{kind}>{content}</{kind}>"
@@ -160,7 +164,7 @@ def _dirac(figure: Figure, frame: Frame) -> None:
     axes = figure.add_axes((0.13, 0.14, 0.84, 0.8))
     reach = max(abs(row[0]) for row in frame["field"])
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-    axes.set_xlabel("theta, where the fake lies", color=MUTED, fontsize=9, labelpad=1)
+    axes.set_xlabel("theta, the position of the fake", color=MUTED, fontsize=9, labelpad=1)
     axes.set_ylabel("psi, the slope of D", color=MUTED, fontsize=9, labelpad=1)
     axes.tick_params(colors=MUTED, labelsize=8)
     theta, psi, across, up = (torch.tensor(column) for column in zip(*frame["field"], strict=True))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 4_000_000
 KEEPALIVE_S, POLL_S = 10.0, 0.5
-"""A stream without frames sends a comment after the first; it checks after the second whether the server ends."""
+"""Seconds after which a stream without frames sends a comment, and between checks whether the server ends."""
 WAIT_S = 10.0
 """Time limit for the line and headers of a request, and for its body."""
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -66,7 +66,7 @@ def all_choices() -> dict[str, Any]:
 
 def asset(name: str) -> tuple[bytes, str] | None:
     """A file of lab/static and its type; None when there is no such file."""
-    place = next((one for one in files("zerosum.lab").joinpath("static").iterdir() if one.name == name), None)
+    place = next((file for file in files("zerosum.lab").joinpath("static").iterdir() if file.name == name), None)
     kind = KINDS.get(Path(name).suffix)
     if kind is None or place is None or not place.is_file():
         return None
@@ -176,7 +176,7 @@ class Routes:
         try:
             plain = await _body(request)
             made = await self._ask(lambda: command(plain))
-        except (UserError, ClientDisconnect) as error:  # a client that has gone reads no answer
+        except (UserError, ClientDisconnect) as error:  # a disconnected client receives no response
             return _json({"error": str(error)}, 400)
         return _json({"ok": True, **answer(made)})
 
@@ -234,14 +234,14 @@ def open_socket(port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind(("127.0.0.1", port))
-        made.listen(128)  # a browser that connects before the server is ready waits
+        made.listen(128)  # a browser may connect before the server is ready
     except OSError as error:
         made.close()
-        raise UserError(f"Port {port} cannot be used: {error.strerror}. Leave --port out for any free one.") from None
+        raise UserError(f"Port {port} cannot be used: {error.strerror}. Omit --port to use any free one.") from None
     return made
 
 
-def _timed() -> Any:
+def _protocol_with_time_limit() -> Any:
     """uvicorn's protocol with a time limit: a connection is closed when no answer has started WAIT_S after it was opened or after
     its last answer."""
     from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -290,7 +290,7 @@ class Served:
         self.guard = Guard(Starlette(routes=routes), self._socket.getsockname()[1])
         config = uvicorn.Config(
             self.guard,
-            http=_timed(),
+            http=_protocol_with_time_limit(),
             log_level="warning",
             lifespan="off",
             timeout_graceful_shutdown=2,
@@ -314,7 +314,8 @@ class Served:
 
 @contextlib.contextmanager
 def serving(worker: Worker, port: int = 0, folder: Path | None = None) -> Iterator[Served]:
-    """A lab on its socket with a running worker; with a run folder, the page of the run comes first. Ends the worker on exit."""
+    """A lab on its socket with a running worker; with a run folder, the start page is the page of the run. Stops the worker on
+    exit."""
     routes = Routes(worker)
     watched = watch_routes(folder) if folder is not None else []
     served = Served([*watched, *lab_routes(routes)], port)

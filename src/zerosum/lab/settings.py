@@ -1,4 +1,4 @@
-"""The settings of the lab: flat, typed values that fit into an address, and the recipe that they stand for."""
+"""The settings of the lab: flat, typed values that can be part of an address, and the corresponding recipe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_POINTS = 400
 DRAWN = "drawn"
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
 CHANGEABLE = ("lr_g", "lr_d", "k", "weight")
-"""Settings that may be changed while the game is played."""
+"""Settings that may be changed during the game."""
 
 Rate = Annotated[float, Field(ge=1e-6, le=1.0)]
 Width = Annotated[int, Field(ge=1, le=256)]
@@ -67,7 +67,7 @@ class LabSettings(BaseModel):
 
     @field_validator("source", "activation", "loss", "penalty", "optimizer")
     @classmethod
-    def _known(cls, value: str, info: Any) -> str:
+    def _check_choice(cls, value: str, info: Any) -> str:
         known = choices(info.field_name)
         if value not in known:
             raise ValueError(f"there is no such choice. {nearest(value, known)}")
@@ -75,12 +75,12 @@ class LabSettings(BaseModel):
 
     @field_validator("points")
     @classmethod
-    def _readable(cls, value: str) -> str:
+    def _check_points(cls, value: str) -> str:
         read_points(value)
         return value
 
     @model_validator(mode="after")
-    def _fitting(self) -> LabSettings:
+    def _check_combination(self) -> LabSettings:
         if self.simultaneous and self.k != 1:
             raise ValueError("a simultaneous step has one move of each player; set k to 1, or simultaneous to false")
         if self.mode == "game" and self.source == DRAWN and not self.points:
@@ -89,13 +89,13 @@ class LabSettings(BaseModel):
 
     @property
     def penalty_names(self) -> tuple[str, ...]:
-        """The engine's penalties that are switched on: none, one, or both of "r1+r2"."""
+        """The engine's penalties that are used: none, one, or both of "r1+r2"."""
         return () if self.penalty == "none" else tuple(self.penalty.split("+"))
 
     def changed(self, name: str, value: Any) -> LabSettings:
-        """The settings with one of CHANGEABLE replaced; UserError when that is not possible."""
+        """The settings with one of CHANGEABLE replaced; UserError if that is not possible."""
         if name not in CHANGEABLE:
-            raise UserError(f"{name} cannot be changed while the game is played. {nearest(name, CHANGEABLE)}")
+            raise UserError(f"{name} cannot be changed during the game. {nearest(name, CHANGEABLE)}")
         return parse(self.model_dump() | {name: value})
 
     def rules(self) -> UpdateRules:
@@ -114,7 +114,7 @@ class LabSettings(BaseModel):
         )
 
     def recipe(self) -> Recipe:
-        """The recipe of the toy domain that these settings stand for."""
+        """The recipe of the toy domain that corresponds to these settings."""
         options = {"points": read_points(self.points)} if self.source == DRAWN else {}
         return Recipe(
             name="lab",
@@ -159,14 +159,14 @@ def choices(field: str) -> Mapping[str, str]:
 
 @functools.cache
 def sources() -> Mapping[str, tuple[str, int]]:
-    """Name -> (summary, dimensions) of each source; 0 dimensions for drawn points, which decide themselves."""
+    """Name -> (summary, dimensions) of each source; 0 dimensions for drawn points, which may have either."""
     known = {name: densities.build(name) for name in densities.DENSITIES if name != DRAWN}
     plain = {name: (density.summary, density.num_dims) for name, density in known.items()}
     return plain | {DRAWN: ("points that you draw", 0)}
 
 
 def read_points(text: str) -> list[list[float]]:
-    """ "x;x;x" or "x,y;x,y" as lists of coordinates, at most 400 points; ValueError says what is wrong."""
+    """ "x;x;x" or "x,y;x,y" as lists of coordinates, at most 400 points; ValueError if they cannot be read."""
     pieces = [piece for piece in text.split(";") if piece.strip()]
     try:
         points = [[float(number) for number in piece.split(",")] for piece in pieces]
@@ -182,7 +182,7 @@ def read_points(text: str) -> list[list[float]]:
 
 
 def dimensions(plain: Mapping[str, Any]) -> int:
-    """Dimensions of the data of these settings, 1 or 2; 2 when they name none."""
+    """Dimensions of the data of these settings, 1 or 2; 2 if they name no source."""
     points = str(plain.get("points") or "")
     if plain.get("source") == DRAWN:
         return 2 if "," in points.split(";")[0] else 1
@@ -198,21 +198,21 @@ def parse(plain: Mapping[str, Any]) -> LabSettings:
     try:
         return LabSettings.model_validate(start | dict(plain))
     except ValidationError as error:
-        raise UserError(_explained(error)) from None
+        raise UserError(_format_errors(error)) from None
 
 
-def _explained(error: ValidationError) -> str:
+def _format_errors(error: ValidationError) -> str:
     sentences = []
     for problem in error.errors():
         name = ".".join(map(str, problem["loc"]))
-        said = problem["msg"].removeprefix("Value error, ")
+        message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             sentences.append(f"There is no setting {name!r}. {nearest(name, LabSettings.model_fields)}")
         elif not name:
-            sentences.append(f"{said[0].upper()}{said[1:]}.")
+            sentences.append(f"{message[0].upper()}{message[1:]}.")
         else:
-            end = "" if said.endswith((".", "?")) else "."
-            sentences.append(f"{name} = {problem['input']!r}: {said[0].lower()}{said[1:]}{end}")
+            end = "" if message.endswith((".", "?")) else "."
+            sentences.append(f"{name} = {problem['input']!r}: {message[0].lower()}{message[1:]}{end}")
     return " ".join(dict.fromkeys(sentences))
 
 

@@ -1,4 +1,4 @@
-"""The picture of a game over points, cheap enough for every frame: curves on the line, a map in the plane."""
+"""The picture of a game over points, computed for every frame: curves on the line, a map in the plane."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _bell(deviation: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Drawing:
-    """parts: entries of the frame. fakes: (NUM_NOISE, D) of the fixed noise. values: numbers about this moment."""
+    """parts: entries of the frame. fakes: (NUM_NOISE, D) of the fixed noise. values: numbers of the current step."""
 
     parts: dict[str, Any]
     fakes: Tensor
@@ -169,7 +169,7 @@ class GeneratorGradient:
 
     @classmethod
     def of(cls, game: Duel, real: Tensor, fake: Tensor, middle: float) -> GeneratorGradient:
-        """At the fakes given; reals (M, D) for losses that look at pairs."""
+        """At the fakes given; reals (M, D) for losses of pairs."""
         points = fake.detach().requires_grad_(True)
         on_fake, on_real = (
             DiscriminatorOutput.of(game.discriminator(points)),
@@ -190,7 +190,7 @@ def values(
     gradient: GeneratorGradient,
     table: dict[str, Any] | None,
 ) -> dict[str, float]:
-    """Numbers about this moment, by the names that the page and the findings use."""
+    """Numbers of the current step, by the names that the page and the findings use."""
     found = {
         "D(x)": float((on_real - middle).sigmoid().mean()),
         "D(G(z))": float((on_fake - middle).sigmoid().mean()),

@@ -20,7 +20,7 @@ FILES = ("run.json", "status.json", "recipe.json", "baselines.json", "metrics.js
 
 
 def page(folder: Path) -> str:
-    """The page of a run folder as it is now; UserError when it is not one."""
+    """The current page of a run folder; UserError if it is not one."""
     script = files("zerosum.lab").joinpath("static", "watch.js").read_text(encoding="utf-8")
     return compose(folder, script)
 
@@ -29,7 +29,7 @@ def version(folder: Path) -> dict[str, str]:
     """Two hashes of the folder: "pictures" of the previews and baselines, "log" of everything that the page shows."""
     seen = {name: _stamp(folder / name) for name in FILES}
     previews = sorted((path.name, _stamp(path)) for path in (folder / "previews").glob("[!.]*"))
-    return {"pictures": _mark([previews, seen["baselines.json"]]), "log": _mark([previews, *seen.items()])}
+    return {"pictures": _digest([previews, seen["baselines.json"]]), "log": _digest([previews, *seen.items()])}
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -40,7 +40,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_size
 
 
-def _mark(content: list[Any]) -> str:
+def _digest(content: list[Any]) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
@@ -52,7 +52,7 @@ class RunRoutes:
         self.folder = folder
 
     async def page(self, request: Request) -> Response:
-        """The report as it is now."""
+        """The current report."""
         from starlette.responses import HTMLResponse, PlainTextResponse
 
         try:
@@ -63,13 +63,13 @@ class RunRoutes:
         return HTMLResponse(text, headers={"content-security-policy": "frame-ancestors 'none'"})
 
     async def version(self, request: Request) -> Response:
-        """The hashes, by which the page sees whether it is out of date."""
+        """The hashes with which the page checks whether it is out of date."""
         from starlette.responses import JSONResponse
 
         return JSONResponse(await asyncio.to_thread(version, self.folder))
 
     async def first(self, request: Request) -> Response:
-        """The start page is the run."""
+        """Redirects the start page to the run."""
         from starlette.responses import RedirectResponse
 
         return RedirectResponse("/watch", 303)

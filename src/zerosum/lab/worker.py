@@ -1,4 +1,4 @@
-"""The thread that owns the game: it runs commands one after the other, plays, measures and makes frames."""
+"""The thread of the game: it runs commands, trains, measures and makes frames."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from zerosum.lab.settings import CHANGEABLE, LabSettings, parse
 T = TypeVar("T")
 FRAME_S = 1 / 30
 SLICE_S = 0.1
-"""While the game is played a frame is made at least this often, whatever the speed."""
+"""Longest time between frames while the game runs, in seconds, at any speed."""
 MEASURE_S = 1.0
 MAX_SPEED = 200
 ACTIONS = ("play", "pause", "step", "discriminator", "generator", "turn", "rewind", "speed")
 
 
 class LatestValue:
-    """Holds the newest frame as text, with its number, for all pages that wait for one; a slow page skips frames."""
+    """The newest frame as text, with its number, for all waiting pages; a slow page skips frames."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -60,7 +60,7 @@ class LatestValue:
                 loop.call_soon_threadsafe(event.set)
 
     async def newer(self, seen: int, timeout_s: float) -> tuple[int, str] | None:
-        """The newest (number, text), as soon as its number is above `seen`; None when that takes too long."""
+        """The newest (number, text), as soon as its number is above `seen`; None after the time limit."""
         entry = (asyncio.get_running_loop(), asyncio.Event())
         with self._lock:
             if self._number > seen or self._closed:
@@ -77,7 +77,8 @@ class LatestValue:
 
 
 class Worker:
-    """Owns a LabGame. All methods except `ask`, `start` and `stop` run in its thread; other threads call them through `ask`."""
+    """Runs a LabGame in a thread. All methods except `ask`, `start` and `stop` run in that thread; other threads call them with
+    `ask`."""
 
     def __init__(self, settings: LabSettings) -> None:
         self.slot = LatestValue()
@@ -106,7 +107,7 @@ class Worker:
         self.slot.close()
 
     def ask(self, action: Callable[[], T]) -> Future[T]:
-        """Runs the action in this thread, between two moves."""
+        """Schedules an action in the worker's thread, between two moves; returns a Future of its result."""
         future: Future[T] = Future()
         self._commands.put((action, future))
         return future
@@ -126,9 +127,9 @@ class Worker:
             raise UserError(f"action: there is no action {action!r}. {nearest(str(action), ACTIONS)}")
         self._changed = True
         if action == "speed":
-            self.speed = _whole("speed", plain.get("speed"), 1, MAX_SPEED)
+            self.speed = _checked_int("speed", plain.get("speed"), 1, MAX_SPEED)
             return
-        goal = _whole("to", plain.get("to"), 0, self.lab.last) if action == "rewind" else None
+        goal = _checked_int("to", plain.get("to"), 0, self.lab.last) if action == "rewind" else None
         self.playing, self._goal = action == "play", goal
         if action in ("step", "discriminator", "generator", "turn"):
             self.lab.move(self.lab.next_turn() if action == "turn" else action)
@@ -176,7 +177,7 @@ class Worker:
                 self.lab.error = f"{type(error).__name__}: {error}. The game is paused; rewind, or start a new one."
 
     def _run_command(self) -> None:
-        """Runs the next command, and waits for one as long as nothing else is due."""
+        """Runs the next command; waits for one until the next frame is due."""
         busy = self.playing or self._goal is not None or self._changed
         wait = max(0.0, self._due - time.monotonic()) if busy else 0.25
         try:
@@ -218,7 +219,7 @@ class Worker:
         """Makes a frame when something has changed, and starts a measurement when one is due."""
         now = time.monotonic()
         if self._changed and now >= self._due:
-            # Counted from the time that was due, so that moves between frames do not lower the rate.
+            # Counted from the due time, so that moves between frames do not lower the rate.
             self._due, self._changed = max(self._due + FRAME_S, now), False
             frame = self.screen.frame(playing=self.playing, speed=self.speed, recording=self.recorder.on)
             self.slot.put(json.dumps(frame, allow_nan=False, separators=(",", ":")))
@@ -226,8 +227,14 @@ class Worker:
                 self.recorder.add(frame)
         place = (self.lab.timeline, self.lab.step)
         idle = self._measuring is None or self._measuring.done()
-        rested = now >= self._measured_at + MEASURE_S or not self.playing
-        if self.screen.measure is not None and idle and rested and place != self._measured_step and self._goal is None:
+        interval_over = now >= self._measured_at + MEASURE_S or not self.playing
+        if (
+            self.screen.measure is not None
+            and idle
+            and interval_over
+            and place != self._measured_step
+            and self._goal is None
+        ):
             self._measured_at, self._measured_step = now, place
             self._measuring = self._side.submit(self._measure, self.screen, self.screen.networks(), place)
 
@@ -236,15 +243,15 @@ class Worker:
         assert screen.measure is not None
         values = screen.measure(networks)
 
-        def take() -> None:
+        def record_values() -> None:
             if screen is self.screen and place[0] == self.lab.timeline:
-                screen.measured(place[1], values)
+                screen.add_measurements(place[1], values)
                 self._changed = True
 
-        self.ask(take)
+        self.ask(record_values)
 
 
-def _whole(name: str, value: Any, low: int, high: int) -> int:
+def _checked_int(name: str, value: Any, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise UserError(f"{name} = {value!r}: give a whole number from {low} to {high}.")
     return value
