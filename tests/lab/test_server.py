@@ -296,7 +296,7 @@ def test_a_recording_stays_within_bounds_and_spreads_over_the_whole() -> None:
 
 
 def test_a_port_in_use_is_said() -> None:
-    with contextlib.closing(open_socket(0)) as taken, pytest.raises(UserError, match="Leave --port out"):
+    with contextlib.closing(open_socket(0)) as taken, pytest.raises(UserError, match="Omit --port"):
         open_socket(taken.getsockname()[1])
 
 
