@@ -138,6 +138,18 @@ from zerosum.recipe import part
 source = catalog.domain("translation").data.open(part("textures", num=8, heldout=4, size=32), False)
 assert source.num_rows == 8
 """
+AUDIO = """
+from pathlib import Path
+import numpy as np, soundfile
+from zerosum.domains.audio import data
+from zerosum.recipe import part
+Path("sounds").mkdir()
+rng = np.random.default_rng(0)
+for i, (ending, rate) in enumerate((("wav", 16000), ("flac", 16000), ("ogg", 16000), ("mp3", 16000), ("aiff", 22050))):
+    soundfile.write(f"sounds/{i}.{ending}", rng.uniform(-0.5, 0.5, (rate, 1 + i % 2)), rate)
+source = data.open_source(part("sounds"), False)
+assert source.rate == 16000 and source.num_rows + source.num_heldout == 5, source
+"""
 USES = {
     "none": NONE,
     "lab": LAB,
@@ -148,6 +160,7 @@ USES = {
     "tables": TABLES,
     "points": POINTS,
     "textures": TEXTURES,
+    "audio": AUDIO,
 }
 """What each extra is for, as a program."""
 

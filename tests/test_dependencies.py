@@ -27,6 +27,7 @@ PLACES = {
     "tables": ("api.py", "domains/tables/reading/frames.py", "domains/tables/writing.py", "estimators/tables.py"),
     "points": ("domains/points/formats.py",),
     "textures": ("domains/translation/builtin_sources.py",),
+    "audio": ("domains/audio/formats.py", "domains/audio/waves.py"),
 }
 """Files that may import what an extra brings."""
 INDIRECT = {"charset-normalizer": "trimesh reads text with it that is not UTF-8"}

@@ -67,8 +67,8 @@ class Split:
     notes: tuple[str, ...] = ()
 
 
-def find_split(names: Sequence[str]) -> Split:
-    """The split that the names of the first folders state; folders that contain everything are skipped.
+def find_split(names: Sequence[str], noun: str = "image") -> Split:
+    """The split that the names of the first folders state; folders that contain everything are skipped. noun: what the files are.
 
     A folder named as in TRAIN is the training part if there is also one named as in HELDOUT, or no folder of another name;
     images elsewhere are left out, with a note. Without a TRAIN folder, a HELDOUT folder holds out images from the images next
@@ -86,24 +86,22 @@ def find_split(names: Sequence[str]) -> Split:
     train, held, other, loose = (rows[kind] for kind in ("train", "heldout", "other", "loose"))
     few = len(loose) <= max(1, MAX_STRAY * len(names))
     if train and (held or (not other and few)):
-        notes = [f"{len(held):,} images of {_folder_list(tops['heldout'])} are held out."] if held else []
+        notes = [f"{len(held):,} {noun}s of {_folder_list(tops['heldout'])} are held out."] if held else []
         if left := tuple(sorted((*other, *loose))):
             notes.append(
-                f"{len(left):,} image(s) are in no part of the split and are left out: {_shorten(names, left)}."
+                f"{len(left):,} {noun}(s) are in no part of the split and are left out: {_shorten(names, left)}."
             )
         return Split(train, held, rows["unlabelled"], depth + 1, depth + 1, tuple(notes))
     inner = {parts[i][1] for i in held if len(parts[i]) > 2}
     if held and not train and (inner <= tops["other"] if other else loose and not inner) and (inner or not other):
-        note = (
-            f"{len(held):,} images of {_folder_list(tops['heldout'])} are held out; the other images are for training."
-        )
+        note = f"{len(held):,} {noun}s of {_folder_list(tops['heldout'])} are held out; the other {noun}s are for training."
         return Split(tuple(sorted((*other, *loose))), held, rows["unlabelled"], depth, depth + 1, (note,))
     if not (other or loose):
         named = tops["heldout"] | tops["unlabelled"]
-        note = f"There is no train/ next to {_folder_list(named)}: all images are trained on."
+        note = f"There is no train/ next to {_folder_list(named)}: all {noun}s are trained on."
         return Split(tuple(range(len(names))), depth=depth + 1, notes=(note,) if len(named) > 1 else ())
     notes = [
-        f"{_folder_list([word])} is not used as a part of a split, because there are folders or images of other names next to "
+        f"{_folder_list([word])} is not used as a part of a split, because there are folders or {noun}s of other names next to "
         "it. If it is one, give the path of that part, or move the others away."
         for word in sorted(tops["train"] | tops["heldout"])
     ]
@@ -114,24 +112,24 @@ def _kind(top: str) -> str:
     return next((kind for kind, names in _SPLIT_FOLDERS.items() if top.lower() in names), "other")
 
 
-def arrange(names: Sequence[str], where: Path, labelled: bool = True) -> Arrangement:
-    """Finds the split and, if `labelled`, the labels in the paths of the images.
+def arrange(names: Sequence[str], where: Path, labelled: bool = True, noun: str = "image") -> Arrangement:
+    """Finds the split and, if `labelled`, the labels in the paths of the images, or of other files (noun: what they are).
 
     Split: see `find_split`. Labels: the images of the training part are in at least two sub-folders. A few images outside
     these folders are left out, with a note; with many of them there are no labels. Raises UserError for a held-out class that
     has no training images.
     """
-    split = find_split(names)
+    split = find_split(names, noun)
     inner = {i: PurePosixPath(names[i]).parts[split.depth :] for i in split.train}
     inner |= {i: PurePosixPath(names[i]).parts[split.heldout_depth :] for i in split.heldout}
-    class_names, stray, notes = _classes(names, split.train, inner) if labelled else ((), (), ())
+    class_names, stray, notes = _classes(names, split.train, inner, noun) if labelled else ((), (), ())
     train, notes = tuple(sorted({*split.train} - {*stray})), (*split.notes, *notes)
     heldout, classes = split.heldout, {i: class_names.index(inner[i][0]) for i in train} if class_names else {}
     if class_names and heldout:
-        heldout, found, more = _heldout_classes(names, heldout, inner, class_names, where)
+        heldout, found, more = _heldout_classes(names, heldout, inner, class_names, where, noun)
         classes, notes = classes | found, (*notes, *more)
     if split.unlabelled and class_names:
-        num = f"{len(split.unlabelled):,} image(s) of a folder for images without labels"
+        num = f"{len(split.unlabelled):,} {noun}(s) of a folder for {noun}s without labels"
         notes = (*notes, f"{num} are left out; data.labelled=false trains on them too.")
     elif split.unlabelled:
         train = tuple(sorted((*train, *split.unlabelled)))
@@ -142,7 +140,7 @@ Inner = dict[int, tuple[str, ...]]
 
 
 def _classes(
-    names: Sequence[str], rows: Sequence[int], inner: Inner
+    names: Sequence[str], rows: Sequence[int], inner: Inner, noun: str
 ) -> tuple[tuple[str, ...], tuple[int, ...], tuple[str, ...]]:
     """(class names, images outside the class folders, which are left out, notes)."""
     stray = tuple(i for i in rows if len(inner[i]) < 2)
@@ -151,47 +149,52 @@ def _classes(
         return (), (), ()
     if len(stray) > max(1, MAX_STRAY * len(rows)):
         reason = (
-            f"{len(stray):,} of {len(rows):,} images are outside the {len(found)} folders ({_shorten(names, stray)})"
+            f"{len(stray):,} of {len(rows):,} {noun}s are outside the {len(found)} folders ({_shorten(names, stray)})"
         )
         return (
             (),
             (),
-            (f"{reason}, so the folders are not used as labels. Move these images into folders of their classes.",),
+            (f"{reason}, so the folders are not used as labels. Move these {noun}s into folders of their classes.",),
         )
-    note = f"{len(stray)} image(s) outside the class folders have no label and are left out: {_shorten(names, stray)}."
+    note = f"{len(stray)} {noun}(s) outside the class folders have no label and are left out: {_shorten(names, stray)}."
     return tuple(found), stray, (note,) if stray else ()
 
 
 def _heldout_classes(
-    names: Sequence[str], heldout: tuple[int, ...], inner: Inner, class_names: tuple[str, ...], where: Path
+    names: Sequence[str],
+    heldout: tuple[int, ...],
+    inner: Inner,
+    class_names: tuple[str, ...],
+    where: Path,
+    noun: str,
 ) -> tuple[tuple[int, ...], dict[int, int], tuple[str, ...]]:
     """(held-out images, their classes, notes)."""
     stray = tuple(i for i in heldout if len(inner[i]) < 2)
     if len(stray) > max(1, MAX_STRAY * len(heldout)) or len(stray) == len(heldout):
-        return heldout, {}, ("The held-out images have no class folders, so they are unlabelled.",)
+        return heldout, {}, (f"The held-out {noun}s have no class folders, so they are unlabelled.",)
     kept = tuple(sorted({*heldout} - {*stray}))
     unknown = sorted({inner[i][0] for i in kept} - {*class_names})
     if unknown:
         raise UserError(
-            f"{where}: the held-out class {unknown[0]!r} has no training images. Training classes: "
+            f"{where}: the held-out class {unknown[0]!r} has no training {noun}s. Training classes: "
             f"{', '.join(class_names)}. Rename or remove the folder."
         )
-    note = f"{len(stray)} held-out image(s) outside the class folders are left out: {_shorten(names, stray)}."
+    note = f"{len(stray)} held-out {noun}(s) outside the class folders are left out: {_shorten(names, stray)}."
     return kept, {i: class_names.index(inner[i][0]) for i in kept}, (note,) if stray else ()
 
 
-def arrange_by_labels(plan: Arrangement, labels: Sequence[str], where: Path) -> Arrangement:
+def arrange_by_labels(plan: Arrangement, labels: Sequence[str], where: Path, noun: str = "image") -> Arrangement:
     """The arrangement with classes from these texts, one for each image; whole numbers are sorted as numbers."""
     names = sorted({labels[i] for i in plan.train}, key=natural_key)
     unknown = sorted({labels[i] for i in plan.heldout} - set(names), key=natural_key)
     if unknown:
-        raise UserError(f"{where}: the held-out class {unknown[0]!r} has no training images.")
+        raise UserError(f"{where}: the held-out class {unknown[0]!r} has no training {noun}s.")
     if len(names) < 2:
         return replace(
             plan,
             classes={},
             class_names=(),
-            notes=(*plan.notes, f"All images have the label {names[0]!r}, which is not used."),
+            notes=(*plan.notes, f"All {noun}s have the label {names[0]!r}, which is not used."),
         )
     indices = {name: index for index, name in enumerate(names)}
     classes = {i: indices[labels[i]] for i in (*plan.train, *plan.heldout)}
@@ -347,7 +350,7 @@ def list_zip(archive: zipfile.ZipFile, path: Path) -> Listing:
 
     Raises UserError for a member whose name leaves the archive, and for an archive whose unpacked size exceeds the limits.
     """
-    _check_zip(archive.infolist(), path)
+    check_zip(archive.infolist(), path)
     named = [(with_forward_slashes(info.filename), info) for info in archive.infolist()]
     visible = [(name, info) for name, info in named if not name.endswith("/") and not is_hidden(name)]
     images = [(name, info) for name, info in visible if is_image_name(name)]
@@ -402,7 +405,8 @@ def refuse_outside(name: str, path: Path) -> None:
         )
 
 
-def _check_zip(infos: Sequence[zipfile.ZipInfo], path: Path) -> None:
+def check_zip(infos: Sequence[zipfile.ZipInfo], path: Path, is_read: Callable[[str], bool] = is_image_name) -> None:
+    """UserError for a name that leaves the archive, for contents beyond bounds, and for an encrypted member that is to be read."""
     for info in infos:
         name = info.orig_filename
         refuse_outside(name, path)
@@ -413,7 +417,7 @@ def _check_zip(infos: Sequence[zipfile.ZipInfo], path: Path) -> None:
                 f"{path}: member {name!r} unpacks {info.compress_size} bytes to {info.file_size} (a zip bomb?). "
                 "Unpack it yourself if you trust it, and give the folder."
             )
-        if info.flag_bits & 1 and is_image_name(name):
+        if info.flag_bits & 1 and is_read(name):
             raise UserError(f"{path}: member {name!r} is encrypted. Unpack the archive and give the folder.")
     total = sum(info.file_size for info in infos)
     if len(infos) > MAX_ZIP_MEMBERS or total > MAX_ZIP_BYTES:

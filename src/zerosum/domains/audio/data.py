@@ -6,22 +6,25 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 import zerosum.domains.audio.builtin_sources as builtin_sources
 import zerosum.domains.audio.files as files
+import zerosum.domains.audio.loading as loading
 from zerosum import domain
 from zerosum.data.opening import expand_path
 from zerosum.data.sources import SourceInfo
 from zerosum.domain import DatasetInfo, SampleInfo, kit
+from zerosum.domains.audio.files import PatternOptions
+from zerosum.domains.audio.loading import Clips, ReadOptions
+from zerosum.domains.audio.waves import Normalise, normalised
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import Component
 
-Normalise = Literal["peak", "rms", "none"]
+MOST_RATE, MOST_CHANNELS = 192_000, 16
 CHANNELS = {1: "mono", 2: "stereo"}
 
 
@@ -94,7 +97,8 @@ def _named(
             f"rate must lie in {builtin_sources.LEAST_RATE:,}..{builtin_sources.MOST_RATE:,} Hz, got {rate}"
         )
     tones = builtin_sources.load(num, rate, seed)
-    waves, level = normalised(tones.waves, normalise)
+    scaled, levels = zip(*(normalised(wave, normalise) for wave in tones.waves), strict=True)
+    waves, level = np.stack(scaled), float(np.median(levels))
     train = len(waves) - tones.heldout
     clips, labels = torch.from_numpy(waves), torch.from_numpy(tones.labels)
     names = builtin_sources.SOURCES[name].class_names if labelled else ()
@@ -112,33 +116,42 @@ def _digest(*facts: Any) -> str:
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
-def _at_path(where: str, *, normalise: Normalise = "peak", heldout: float = 0.1, seed: int = 0) -> AudioSource:
-    """The recordings at a path, see files.load."""
+def _at_path(
+    where: str, *, rate: int = 0, channels: int = 0, seconds: float = 0.0, normalise: Normalise = "peak", pattern: str = "",
+    label: str = "", labelled: bool = True, heldout: float = 0.1, test: str = "", seed: int = 0,
+) -> AudioSource:  # fmt: skip
+    """The recordings at a path, see loading.ReadOptions and files.arrange."""
     kit.refuse_share(heldout)
+    if rate and not builtin_sources.LEAST_RATE <= rate <= MOST_RATE:
+        raise ValueError(f"rate must lie in {builtin_sources.LEAST_RATE:,}..{MOST_RATE:,} Hz, or be 0; got {rate}")
+    if not 0 <= channels <= MOST_CHANNELS:
+        raise ValueError(f"channels must lie in 1..{MOST_CHANNELS}, or be 0; got {channels}")
     path = expand_path(where)
     if not os.path.exists(path):
         raise UserError(
             f"{where!r}: no named source of sounds and no such path. {nearest(where, builtin_sources.SOURCES)}"
         )
-    raise UserError(f"{where}: folders of recordings are not read yet.")
+    options = ReadOptions(
+        rate, channels, seconds, normalise, PatternOptions(pattern, label, labelled, test), heldout, seed
+    )
+    try:
+        return _source(loading.load(path, options), normalise)
+    except OSError as error:
+        raise UserError(f"{where}: cannot be read ({error.strerror or error}).") from None
 
 
-def normalised(waves: NDArray[np.float32], how: Normalise) -> tuple[NDArray[np.float32], float]:
-    """Clips (N, C, T), each scaled to a peak of 1 or to an RMS of RMS_TARGET, and the median of what they had before."""
-    had = levels(waves, how)
-    if how == "none":
-        return waves, 1.0
-    scale = (1.0 if how == "peak" else files.RMS_TARGET) / np.maximum(had, files.SILENT)
-    if how == "rms":
-        scale = np.minimum(scale, 1 / np.maximum(np.abs(waves).max((1, 2)), files.SILENT))
-    return (waves * scale[:, None, None]).astype(np.float32), float(np.median(had))
-
-
-def levels(waves: NDArray[np.float32], how: Normalise) -> NDArray[np.float64]:
-    """(N,) the peak or the RMS of clips (N, C, T)."""
-    rms = how == "rms"
-    found = np.sqrt(np.square(waves, dtype=np.float64).mean((1, 2))) if rms else np.abs(waves).max((1, 2))
-    return np.asarray(found, dtype=np.float64)
+def _source(clips: Clips, normalise: Normalise) -> AudioSource:
+    train = len(clips.waves) - clips.heldout
+    waves, labels = torch.from_numpy(clips.waves), None if clips.labels is None else torch.from_numpy(clips.labels)
+    note = (kit.heldout_note(clips.heldout, "clips"),) if clips.heldout else ()
+    return AudioSource(
+        clips.name, waves[:train], waves[train:],
+        None if labels is None else labels[:train], None if labels is None else labels[train:],
+        None if labels is None else kit.class_condition(labels[:train], clips.class_names),
+        (*clips.notes, *note),
+        digest=clips.digest, class_names=clips.class_names, rate=clips.rate, ending=clips.ending, subtype=clips.subtype,
+        normalise=normalise, level=clips.level,
+    )  # fmt: skip
 
 
 def can_open(where: str) -> bool:

@@ -1,13 +1,302 @@
-"""Reads and writes recordings."""
+"""Recordings in folders, zips and tars: which there are, their classes and their split."""
 
 from __future__ import annotations
 
-RMS_TARGET = 0.1
-"""The RMS of clips that are normalised by their RMS."""
-SILENT = 2.0**-12
-"""A recording whose peak is below this (-72 dB of full scale) is silent."""
+import io
+import os
+import re
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import zerosum.domains.audio.formats as formats
+from zerosum.data.images import listing as listings
+from zerosum.data.images.files import SUFFIXES as IMAGES
+from zerosum.data.images.listing import Arrangement, Member
+from zerosum.data.images.tar import is_shard
+from zerosum.data.opening import check_size, decoding, expand_path, is_regular
+from zerosum.domains.audio.formats import ENDINGS, UNREAD, ending_of
+from zerosum.errors import UserError
+
+ZIPPED = ".zip"
+MAX_TAR_BYTES = 2**31
+"""Unpacked bytes of recordings in a tar, which are read at once."""
+ENTRIES_TO_RECOGNISE = 2_000
+
+
+@dataclass(frozen=True)
+class PatternOptions:
+    """How file names give classes and the held-out part, see `arrange`."""
+
+    pattern: str = ""
+    label: str = ""
+    labelled: bool = True
+    test: str = ""
+
+
+# --- which files there are
+
+
+def is_recording(name: str) -> bool:
+    """Whether a file name has the ending of a recording that can be read."""
+    return ending_of(name) in formats.SUBTYPES
 
 
 def can_open(where: str) -> bool:
-    """Whether a path holds recordings. Never raises."""
+    """Whether a path is a recording, or a folder or archive with more recordings than images. Reads names only; never raises."""
+    path = expand_path(where)
+    try:
+        if path.is_dir():
+            return bool(where) and _mostly_recordings(_names_below(path))
+        if not is_regular(path):
+            return False
+        if is_recording(path.name):
+            return True
+        return _is_archive(path) and _mostly_recordings(_names_in(path))
+    except Exception:
+        return False
+
+
+def looks_like(path: Path) -> bool:
+    """Whether a path for which `can_open` is false is a recording of another kind, or a folder that holds one. Never raises."""
+    try:
+        names = (file.name for file in path.iterdir()) if path.is_dir() else [path.name]
+        return any(ending_of(name) in UNREAD for name in names)
+    except OSError:
+        return False
+
+
+def _is_archive(path: Path) -> bool:
+    return path.suffix.lower() == ZIPPED or is_shard(path)
+
+
+def _mostly_recordings(names: Iterator[str]) -> bool:
+    kinds = Counter[str]()
+    for _, name in zip(range(ENTRIES_TO_RECOGNISE), names, strict=False):
+        if not listings.is_hidden(name):
+            kinds["recordings" if is_recording(name) else "images" if ending_of(name) in IMAGES else "others"] += 1
+    return kinds["recordings"] > kinds["images"]
+
+
+def _names_below(folder: Path) -> Iterator[str]:
+    for _, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from names
+
+
+def _names_in(path: Path) -> Iterator[str]:
+    if path.suffix.lower() == ZIPPED:
+        with zipfile.ZipFile(path) as archive:
+            yield from archive.namelist()
+    else:
+        with tarfile.open(path) as opened:
+            yield from (member.name.removeprefix("./") for member in opened if member.isreg())
+
+
+@dataclass(frozen=True)
+class Found:
+    """members: the recordings in natural order of their paths. others: a sentence on other files, or ""."""
+
+    name: str
+    members: Sequence[Member]
+    others: tuple[str, ...] = ()
+
+
+@contextmanager
+def recordings_at(path: Path) -> Iterator[Found]:
+    """The recordings at a path, which can be read within. UserError where there are none."""
+    if path.is_dir():
+        found = listings.list_folder(path, frozenset(ENDINGS))
+        others = dict(found.others) | ({"links": found.num_links} if found.num_links else {})
+        yield _found(path, path.resolve().name, found.members, others)
+    elif path.suffix.lower() == ZIPPED:
+        with decoding(path, "a zip archive"):
+            archive = zipfile.ZipFile(path)
+        with archive:
+            yield _in_zip(archive, path)
+    elif is_shard(path):
+        yield _in_tar(path)
+    elif is_recording(path.name):
+        yield Found(path.stem, [Member(path.name, lambda: path.open("rb"), path.stat().st_size)])
+    elif ending_of(path.name) in UNREAD:
+        raise UserError(f"{path}: {ending_of(path.name)} files are not read. {formats.CONVERT}.")
+    else:
+        raise UserError(
+            f"{path}: not a kind of file that holds recordings. Use {', '.join(ENDINGS)}, a folder, a zip or a tar."
+        )
+
+
+def _found(path: Path, name: str, members: Sequence[Member], others: Mapping[str, int]) -> Found:
+    """UserError names what is there in place of recordings."""
+    unread = {ending: num for ending, num in others.items() if ending in UNREAD}
+    rest = {ending: num for ending, num in others.items() if ending not in UNREAD}
+    notes = []
+    if unread:
+        notes.append(f"{_listed(unread)} file(s) are not read. {formats.CONVERT}.")
+    if rest:
+        notes.append(f"Skipped, because they are no recordings: {_listed(rest)} file(s).")
+    if not members:
+        raise UserError(
+            f"{path}: no recordings here. {' '.join(notes) or 'It holds no files.'} Recordings end in {', '.join(ENDINGS)}."
+        )
+    return Found(name, members, tuple(notes))
+
+
+def _listed(numbers: Mapping[str, int]) -> str:
+    shown = sorted(numbers.items(), key=lambda one: (-one[1], one[0]))[:6]
+    return ", ".join(f"{num:,} {ending or 'without an ending'}" for ending, num in shown)
+
+
+def _in_zip(archive: zipfile.ZipFile, path: Path) -> Found:
+    listings.check_zip(archive.infolist(), path, is_recording)
+    members, others = list[Member](), Counter[str]()
+    for info in archive.infolist():
+        name = listings.with_forward_slashes(info.filename)
+        if name.endswith("/") or listings.is_hidden(name):
+            continue
+        if is_recording(name):
+            members.append(Member(name, _unzipped(archive, info), info.file_size))
+        else:
+            others[ending_of(name)] += 1
+    return _found(path, path.stem, _unwrapped(members), others)
+
+
+def _unzipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
+    return lambda: io.BytesIO(archive.read(info))
+
+
+def _in_tar(path: Path) -> Found:
+    """The recordings in a tar, packed or not, which are read at once: a packed one can only be read from its beginning."""
+    members, others, total = list[Member](), Counter[str](), 0
+    with decoding(path, "a tar archive"), tarfile.open(path) as archive:
+        for info in archive:
+            listings.refuse_outside(info.name, path)
+            name = listings.with_forward_slashes(info.name.removeprefix("./"))
+            if not info.isreg() or listings.is_hidden(name):
+                continue
+            if not is_recording(name):
+                others[ending_of(name)] += 1
+                continue
+            total += info.size
+            check_size(total, MAX_TAR_BYTES, path, "holds recordings of more than")
+            content = archive.extractfile(info)
+            assert content is not None
+            members.append(Member(name, _opener(content.read()), info.size))
+            archive.members = []  # type: ignore[attr-defined]  # else the archive keeps every header
+    return _found(path, path.name.split(".")[0], _unwrapped(members), others)
+
+
+def _opener(data: bytes) -> Callable[[], BinaryIO]:
+    return lambda: io.BytesIO(data)
+
+
+def _unwrapped(members: Sequence[Member]) -> list[Member]:
+    """Without the folders that contain everything, in natural order."""
+    cut = listings.common_prefix_length([member.name for member in members])
+    return sorted(
+        (replace(one, name=one.name[cut:]) for one in members), key=lambda one: listings.natural_key(one.name)
+    )
+
+
+# --- classes and split
+
+
+def arrange(names: Sequence[str], where: Path, options: PatternOptions) -> tuple[Arrangement, tuple[int, ...]]:
+    """(split and classes, positions that are left out because their names do not fit the pattern).
+
+    Without a pattern the sub-folders are classes, and folders such as train and test are the split. pattern: names of recordings
+    such as "{digit}_{speaker}_{index}", without their ending; with a "/" in it the whole path. label: the field that is the
+    class, or several with a comma between; by default the first. test: held-out recordings by a field, such as "index=0-4,7".
+    """
+    if not options.pattern:
+        if options.label or options.test:
+            raise ValueError(f"{'label' if options.label else 'test'} names a field of a pattern; set data.pattern")
+        plan = listings.arrange(names, where, options.labelled, "recording")
+        return plan, ()
+    fields = [_fields(options.pattern, name) for name in names]
+    fitting = [i for i, one in enumerate(fields) if one is not None]
+    if not fitting:
+        raise UserError(
+            f"{where}: no name fits data.pattern={options.pattern!r}; the first is {PurePosixPath(names[0]).stem!r}. Write each "
+            "part that varies as {name}, such as {digit}_{speaker}_{index}."
+        )
+    plan = listings.arrange([names[i] for i in fitting], where, False, "recording")
+    known = [fields[i] or {} for i in fitting]
+    if options.test:
+        held = tuple(i for i, one in enumerate(known) if _is_test(options.test, one))
+        plan = replace(plan, train=tuple(i for i in range(len(known)) if i not in set(held)), heldout=held, notes=())
+        if not held or not plan.train:
+            raise UserError(f"data.test={options.test!r} fits {len(held)} of {len(known)} recordings.")
+    if options.labelled:
+        labels = [_label(options, one) for one in known]
+        plan = listings.arrange_by_labels(plan, labels, where, "recording")
+    moved = replace(
+        plan,
+        train=tuple(fitting[i] for i in plan.train),
+        heldout=tuple(fitting[i] for i in plan.heldout),
+        classes={fitting[i]: label for i, label in plan.classes.items()},
+    )
+    return moved, tuple(sorted(set(range(len(names))) - set(fitting)))
+
+
+def _fields(pattern: str, name: str) -> dict[str, str] | None:
+    """The fields of a name, None where it does not fit. ValueError for a pattern without fields."""
+    parts = re.split(r"\{(\w+)\}", pattern)
+    names = parts[1::2]
+    if not names or len(set(names)) < len(names) or not all(part.isidentifier() for part in names):
+        raise ValueError(f"pattern must have fields such as {{digit}}_{{speaker}}, each once; got {pattern!r}")
+    text = "".join(f"(?P<{part}>[^/]+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+    path = PurePosixPath(name)
+    fit = re.fullmatch(text, str(path.with_suffix("")) if "/" in pattern else path.stem)
+    return fit.groupdict() if fit else None
+
+
+def _value(fields: Mapping[str, str], name: str) -> str:
+    if name not in fields:
+        raise ValueError(f"there is no field {name!r} in the pattern; it has {', '.join(fields)}")
+    return fields[name]
+
+
+def _label(options: PatternOptions, fields: Mapping[str, str]) -> str:
+    names = [name.strip() for name in options.label.split(",")] if options.label else [next(iter(fields))]
+    return " ".join(_value(fields, name) for name in names)
+
+
+def _is_test(rule: str, fields: Mapping[str, str]) -> bool:
+    name, equals, values = rule.partition("=")
+    if not equals:
+        raise ValueError(f"test must be a field and values, such as index=0-4; got {rule!r}")
+    value = _value(fields, name.strip())
+    for one in values.split(","):
+        low, _, high = one.strip().partition("-")
+        if value == one.strip() or (
+            all(part.isdecimal() for part in (low, high, value)) and int(low) <= int(value) <= int(high)
+        ):
+            return True
     return False
+
+
+def suggestions(names: Sequence[str]) -> list[str]:
+    """A note for recordings without classes whose names have parts that may be classes."""
+    pattern = _suggested_pattern(names)
+    advice = f"--set 'data.pattern={pattern}' --set data.label=a, or another part"
+    return [f"There are no classes. If a part of the file names is one: {advice}."] * bool(pattern)
+
+
+def _suggested_pattern(names: Sequence[str]) -> str:
+    """A pattern that fits all names, if they have two or more parts of which one takes few values; else ""."""
+    stems = [PurePosixPath(name).stem for name in names]
+    for sign in "_-":
+        parts = [stem.split(sign) for stem in stems]
+        numbers = {len(one) for one in parts}
+        if len(numbers) != 1 or not 2 <= next(iter(numbers)) <= 6 or not all(all(one) for one in parts):
+            continue
+        values = [set(column) for column in zip(*parts, strict=True)]
+        if any(2 <= len(one) <= len(names) / 4 for one in values):
+            return sign.join(f"{{{chr(ord('a') + i)}}}" for i in range(len(values)))
+    return ""
