@@ -406,7 +406,7 @@ def refuse_outside(name: str, path: Path) -> None:
 
 
 def check_zip(infos: Sequence[zipfile.ZipInfo], path: Path, is_read: Callable[[str], bool] = is_image_name) -> None:
-    """UserError for a name that leaves the archive, for contents beyond bounds, and for an encrypted member that is to be read."""
+    """UserError for a name that leaves the archive, for contents beyond bounds, and for an encrypted member to be read."""
     for info in infos:
         name = info.orig_filename
         refuse_outside(name, path)

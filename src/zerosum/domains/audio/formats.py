@@ -6,6 +6,7 @@ cut off. Waves are (C, T) float32; the greatest whole number of a format is a li
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import io
@@ -113,17 +114,38 @@ def decode(file: BinaryIO, where: str, most: int) -> Recording:
         return found
     soundfile = require("soundfile", f"Reading {where}")
     with decoding(where, "a recording"):
-        for frames in (2**20, DAMAGED_BLOCK):
-            file.seek(0)
-            with soundfile.SoundFile(file) as opened:
-                found = _read_blocks(opened, most, frames)
-            if not found.cut:
-                break
-    return found
+        found = _read_blocks(soundfile, file, most, 2**20)
+        return _read_blocks(soundfile, file, most, DAMAGED_BLOCK) if found.cut else found
 
 
-def _read_blocks(opened: Any, most: int, block: int) -> Recording:
+class _Tolerant(io.RawIOBase):
+    """A file that stays where it is when libsndfile seeks before its beginning, as it does in damaged files."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readinto(self, room: memoryview) -> int:  # type: ignore[override]
+        part = self._file.read(len(room))
+        room[: len(part)] = part
+        return len(part)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        with contextlib.suppress(ValueError, OSError):
+            self._file.seek(offset, whence)
+        return self._file.tell()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def _read_blocks(soundfile: Any, file: BinaryIO, most: int, block: int) -> Recording:
     """What libsndfile decodes of a file, up to the block of frames in which it is damaged."""
+    file.seek(0)
+    with soundfile.SoundFile(_Tolerant(file)) as opened:
+        return _decoded_blocks(opened, most, block)
+
+
+def _decoded_blocks(opened: Any, most: int, block: int) -> Recording:
     left = frames = max(1, most // opened.channels)
     parts, cut = [np.zeros((0, opened.channels), dtype=np.float32)], False
     while left > 0:
