@@ -62,6 +62,14 @@ def discs() -> str:
     return str(path)
 
 
+QUIET = (
+    "data.num=24",
+    "generator.widths=[8,8,4,4,4]",
+    "generator.iterations=4",
+    "discriminator.widths=[4,4,4,8]",
+)
+"""What makes a game of sound small."""
+
 CASES = {
     "toy": Case("ring", "toy", ("generator.width=8", "discriminator.width=8", "data.num=300")),
     "image": Case("digits", "rpgan", ("generator.width=4", "discriminator.width=4")),
@@ -72,13 +80,21 @@ CASES = {
     "table, packed": Case("wine", "ctgan", ("generator.width=16", "discriminator.width=16"), exact=False),
     "points": Case("shapes", "points", ("data.num=60", "data.points=32")),
     "points in phases": Case("chairs", "points-latent", ("data.num=60", "data.points=32", "generator.phase=0.5")),
+    "sound": Case("tones", "clips", (*QUIET, "generator.norm=group")),
     "pairs": Case("digit-outlines", "pix2pix", ("generator.width=8", "discriminator.width=8")),
     "cycle": Case("digit-styles", "cyclegan", ("generator.width=8", "discriminator.width=8"), noisy=False),
     "contrast": Case("digit-styles", "cut", ("generator.width=8", "discriminator.width=8"), noisy=False),
 }
 EXACT = [name for name, case in CASES.items() if case.exact]
 
-SOURCES = {"images": "digits", "tables": "wine", "toy": "ring", "points": "shapes", "translation": "digit-styles"}
+SOURCES = {
+    "images": "digits",
+    "tables": "wine",
+    "toy": "ring",
+    "points": "shapes",
+    "audio": "tones",
+    "translation": "digit-styles",
+}
 SMALL = {
     "mlp": ("generator.widths=[32]", "discriminator.widths=[32]"),
     "goodfellow2014": ("generator.widths=[32]", "discriminator.widths=[32]"),
@@ -87,6 +103,7 @@ SMALL = {
     "points-latent": ("data.num=40", "data.points=16", "generator.phase=0.5"),
     **dict.fromkeys(("table", "ctgan"), ("generator.width=16", "discriminator.width=16")),
     **dict.fromkeys(("pix2pix", "pix2pix-2017"), ("generator.width=4", "discriminator.width=4")),
+    "clips": QUIET,
     "cyclegan": ("generator.width=4", "generator.blocks=1", "discriminator.width=4"),
     "cut": ("generator.width=4", "generator.blocks=1", "discriminator.width=4", "generator.features=8"),
     "single": ("generator.width=4", "generator.blocks=1", "discriminator.width=4", "generator.features=8"),

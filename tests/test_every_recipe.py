@@ -16,7 +16,7 @@ from domain_games import RECIPES, begun, close, exactly, parted
 from zerosum.planning import trial_step
 
 PARTS = [(0, 4), (4, 8)]
-BATCH_NORM = {"dcgan", "cgan", "lsgan", "wgan-gp", "sngan", "biggan-s", "fewshot"}
+BATCH_NORM = {"dcgan", "cgan", "lsgan", "wgan-gp", "sngan", "biggan-s", "fewshot", "clips"}
 """Recipes with batch normalisation, which sees the rows of a part together."""
 
 

@@ -54,6 +54,7 @@ ELSEWHERE = {
 """Fields that are not part of the game, and why."""
 SAME = {
     "rules.batches": "a discriminator that judges rows apart says the same of them in one batch and in two",
+    "generator.iterations": "it says how waves are made of the spectrograms, on which the game is played",
 }
 """Fields that are part of the game and may be the same game, and why."""
 FIELDS: dict[str, Any] = {
@@ -96,6 +97,7 @@ OPTIONS: dict[str, Any] = {
     "augment.pipe": ["blit"],
     "augment.policy": ["color"],
     "generator.widths": [16, 8],
+    "generator.hop": 64,
     "discriminator.widths": [16, 8],
     "generator.encoder": [8, 8],
     "generator.decoder": [8, 8],

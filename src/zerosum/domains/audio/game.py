@@ -1,0 +1,99 @@
+"""The game of sound: the duel of a generator and a discriminator on the spectrograms of the clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zerosum import domain
+from zerosum.domains.audio import networks
+from zerosum.domains.audio.networks import Sound, SpectrogramDiscriminator, SpectrogramGenerator
+from zerosum.engine.duel import Duel
+from zerosum.engine.game import DISCRIMINATOR, GENERATOR, Batch, MicroBatch
+from zerosum.errors import UserError
+from zerosum.recipe import Recipe
+
+
+class SpectrogramDuel(Duel):
+    """A duel on scaled log magnitudes. The reals of a turn are the spectrograms of its clips, each shifted in time at random.
+
+    The player "generator" is the whole generator, which makes waves; in the game its inner network `codes` makes spectrograms.
+    """
+
+    def __init__(self, whole: SpectrogramGenerator, discriminator: SpectrogramDiscriminator, **rest: Any) -> None:
+        super().__init__(whole.codes, discriminator, **rest)
+        self.whole = whole
+        self.players: Mapping[str, nn.Module] = {DISCRIMINATOR: discriminator, GENERATOR: whole}
+        discriminator.show(whole)
+
+    def terms(self, player: str, batch: MicroBatch) -> dict[str, Tensor]:
+        """The duel's terms, on spectrograms."""
+        return super().terms(player, self._on_spectrograms(batch))
+
+    def batch_scores(self, player: str, batch: MicroBatch) -> Tensor | None:
+        """The duel's scores for losses that couple rows, on spectrograms."""
+        return super().batch_scores(player, self._on_spectrograms(batch))
+
+    @torch.no_grad()
+    def _on_spectrograms(self, batch: MicroBatch) -> MicroBatch:
+        if batch.real is None or batch.real.data.dim() != 3:
+            return batch
+        shifted = shift_in_time(batch.real.data, self.whole.shift, batch.rng.uniform("shift"))
+        return replace(batch, real=Batch(self.whole.spectrogram.scaled(shifted), batch.real.condition))
+
+
+def shift_in_time(waves: Tensor, most: float, chance: Tensor) -> Tensor:
+    """Each row of waves (N, C, T) shifted by up to `most` T samples, earlier or later; what leaves one end enters the other.
+
+    chance: (N,) in [0, 1): the shift, from the earliest to the latest.
+    """
+    samples = waves.shape[2]
+    farthest = round(most * samples)
+    if not farthest:
+        return waves
+    shift = (chance * (2 * farthest + 1)).long() - farthest
+    places = (torch.arange(samples, device=waves.device) - shift[:, None]) % samples
+    return waves.gather(2, places[:, None].expand_as(waves))
+
+
+def sound_of(info: domain.DatasetInfo) -> Sound:
+    """What the networks are told of a data set."""
+    return Sound(info.sample.axes["channels"], info.sample.axes["samples"], int(info.payload["rate"]))
+
+
+def build(recipe: Recipe, info: domain.DatasetInfo) -> Duel:
+    """The game of a recipe."""
+    if recipe.augment:
+        raise UserError("augment: spectrograms have no augmentations; use --set augment=null.")
+    given = {
+        "latent": recipe.prior.size,
+        "num_classes": info.num_classes if recipe.conditional is True else 0,
+        "num_attributes": 0,
+    }
+    sound = sound_of(info)
+    with domain.seeded(recipe):
+        whole: SpectrogramGenerator = domain.network("generator", networks.GENERATORS, recipe.generator, sound, given)
+        judge = domain.network("discriminator", networks.DISCRIMINATORS, recipe.discriminator, whole.grid, given)
+    try:
+        return SpectrogramDuel(
+            whole,
+            judge,
+            loss=domain.pair(recipe),
+            penalties=domain.penalties_of(recipe),
+            prior=recipe.prior,
+            rules=recipe.rules,
+            conditional=bool(given["num_classes"]),
+        )
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"Recipe {recipe.name}: {error}.") from None
+
+
+def generator(recipe: Recipe, info: domain.DatasetInfo) -> nn.Module:
+    """The generator of that game alone."""
+    return domain.generator(recipe, networks.GENERATORS, sound_of(info), info.num_classes)

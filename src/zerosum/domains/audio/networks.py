@@ -1,0 +1,256 @@
+"""Networks for sound: a generator of spectrograms that become waves, and its discriminator.
+
+Legend: N clips, C channels, T samples, L noise, F frequencies, K frames, P channels of a place: the C log magnitudes of a patch
+of neighbouring frequencies and frames; a patch is to the networks what a pixel is to those of images.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from zerosum.domains.audio.signal import ITERATIONS, Spectrogram
+from zerosum.nn.layers import (
+    AnyNorm,
+    ConditionalNorm,
+    Halve,
+    channels_last,
+    concat_condition,
+    double_then_conv,
+    embedded_size,
+    embedding,
+    require_condition,
+)
+
+EMBEDDED = 32
+"""Features of an embedded class."""
+HOP_SECONDS = 0.008
+"""Of a spectrogram whose hop is not given; the hop is the nearest power of two in samples."""
+LEAST_HOP, MOST_HOP = 16, 1_024
+GRID = 4_096
+"""Places that a grid may have before neighbours are joined in patches: the networks take the same time for any rate."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What networks are told of the waves: channels, samples, and samples in a second."""
+
+    channels: int
+    samples: int
+    rate: int
+
+
+def spectrogram_of(sound: Sound, hop: int = 0, overlap: int = 2, floor: float = 1e-3) -> Spectrogram:
+    """The spectrogram of a recipe. hop: 0 for the power of two nearest to HOP_SECONDS. overlap: windows over hops."""
+    if not hop:
+        hop = max(LEAST_HOP, min(MOST_HOP, 2 ** round(math.log2(HOP_SECONDS * sound.rate))))
+    if hop > max(sound.samples, LEAST_HOP):
+        raise ValueError(f"hop must be at most the {sound.samples} samples of a clip, got {hop}")
+    return Spectrogram(overlap * hop, hop, floor)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The places of a spectrogram (C, F, K) for networks: (P, height, width), P = C * down * across.
+
+    down, across: frequencies and frames of a patch, powers of two. Frames that are missing to fill the last patch are cropped.
+    """
+
+    channels: int
+    frequencies: int
+    frames: int
+    down: int
+    across: int
+
+    @staticmethod
+    def of(channels: int, frequencies: int, frames: int, places: int = GRID) -> Grid:
+        """Patches are doubled along the longer side until there are at most `places`."""
+        down = across = 1
+        while (height := -(-frequencies // down)) * (width := -(-frames // across)) > places:
+            if height >= width:
+                down *= 2
+            else:
+                across *= 2
+        return Grid(channels, frequencies, frames, down, across)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return -(-self.frequencies // self.down), -(-self.frames // self.across)
+
+    @property
+    def features(self) -> int:
+        """P."""
+        return self.channels * self.down * self.across
+
+    def patched(self, spectrograms: Tensor) -> Tensor:
+        """(N, C, F, K) -> (N, P, height, width); missing frames repeat the last one."""
+        height, width = self.size
+        missing = height * self.down - self.frequencies, width * self.across - self.frames
+        if any(missing):
+            spectrograms = pad(spectrograms, (0, missing[1], 0, missing[0]), mode="replicate")
+        parts = spectrograms.reshape(-1, self.channels, height, self.down, width, self.across)
+        return parts.permute(0, 1, 3, 5, 2, 4).reshape(-1, self.features, height, width)
+
+    def unpatched(self, places: Tensor) -> Tensor:
+        """(N, P, height, width) -> (N, C, F, K)."""
+        height, width = self.size
+        parts = places.reshape(-1, self.channels, self.down, self.across, height, width).permute(0, 1, 4, 2, 5, 3)
+        whole = parts.reshape(-1, self.channels, height * self.down, width * self.across)
+        return whole[:, :, : self.frequencies, : self.frames]
+
+    def small(self, levels: int) -> tuple[int, int]:
+        """Height and width after so many halvings, rounded up."""
+        height, width = self.size
+        return -(-height // 2**levels), -(-width // 2**levels)
+
+
+class Doubled(nn.Module):
+    """Doubles height and width, a convolution of width 3, a normalisation whose scale and shift depend on the row, LeakyReLU."""
+
+    def __init__(self, before: int, after: int, norm: AnyNorm, style: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(before, after, 3, padding=1)
+        self.norm = ConditionalNorm(norm, after, nn.Linear(style, 2 * after))
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """(N, C, H, W), (N, S) -> (N, C', 2H, 2W)."""
+        return nn.functional.leaky_relu(self.norm(double_then_conv(x, self.conv), style), 0.2)
+
+
+class PlaceGenerator(nn.Module):
+    """Noise [and a class] to spectrograms: a small grid of features, doubled until it is whole, every layer modulated by both."""
+
+    def __init__(
+        self, grid: Grid, latent: int, num_classes: int, widths: Sequence[int], norm: AnyNorm, embedded: int
+    ) -> None:
+        super().__init__()
+        self.grid, self.small = grid, grid.small(len(widths) - 1)
+        self.classes = embedding(num_classes, 0, embedded)
+        style = latent + embedded_size(self.classes)
+        self.first = nn.Linear(style, widths[0] * math.prod(self.small))
+        self.first_norm = ConditionalNorm(norm, widths[0], nn.Linear(style, 2 * widths[0]))
+        self.levels = nn.ModuleList(Doubled(before, after, norm, style) for before, after in itertools.pairwise(widths))
+        self.last = nn.Conv2d(widths[-1], grid.features, 3, padding=1)
+
+    def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, L) -> (N, C, F, K) in [-1, 1]."""
+        style = concat_condition(noise, self.classes, condition)
+        x = channels_last(self.first(style).unflatten(1, (-1, *self.small)))
+        x = nn.functional.leaky_relu(self.first_norm(x, style), 0.2)
+        for level in self.levels:
+            x = level(x, style)
+        height, width = self.grid.size
+        x = self.last(x)[:, :, :height, :width]
+        return self.grid.unpatched(x.tanh()).contiguous()
+
+
+class SpectrogramGenerator(nn.Module):
+    """Noise [and a class] to waves, by way of scaled log magnitudes, of which Griffin-Lim makes waves.
+
+    hop, overlap, floor: of the spectrogram, see `spectrogram_of`. widths: channels of the grids, the smallest first; each is
+    twice as high and wide as the one before. shift: the largest shift of a real clip in time, as a share of its length.
+    iterations: of Griffin-Lim. The inner network `codes` makes the spectrograms on which the game is played.
+    """
+
+    def __init__(
+        self,
+        sound: Sound,
+        *,
+        latent: int,
+        num_classes: int = 0,
+        hop: int = 0,
+        overlap: int = 2,
+        floor: float = 1e-3,
+        widths: tuple[int, ...] = (128, 64, 32, 16, 16),
+        norm: AnyNorm = "batch",
+        shift: float = 0.0625,
+        iterations: int = ITERATIONS,
+    ) -> None:
+        super().__init__()
+        if not 0 <= shift < 1:
+            raise ValueError(f"shift must lie in [0, 1), got {shift}")
+        if iterations < 1:
+            raise ValueError(f"iterations must be at least 1, got {iterations}")
+        self.sound, self.shift, self.iterations = sound, shift, iterations
+        self.spectrogram = spectrogram_of(sound, hop, overlap, floor)
+        frames = self.spectrogram.num_frames(sound.samples)
+        self.grid = Grid.of(sound.channels, self.spectrogram.num_frequencies, frames)
+        self.codes = PlaceGenerator(self.grid, latent, num_classes, widths, norm, EMBEDDED)
+
+    def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, L) -> (N, C, T) in [-1, 1].
+
+        The spectrograms are made row by row: Griffin-Lim turns their rounding, which depends on the number of rows, into
+        differences that can be heard.
+        """
+        if self.training or len(noise) == 1 or torch.compiler.is_exporting():
+            return self.decode(self.codes(noise, condition))
+        conditions = [None] * len(noise) if condition is None else torch.split(condition, 1)
+        return self.decode(torch.cat([self.codes(*row) for row in zip(torch.split(noise, 1), conditions, strict=True)]))
+
+    def decode(self, spectrograms: Tensor) -> Tensor:
+        """(N, C, F, K), scaled -> (N, C, T)."""
+        magnitudes = self.spectrogram.unscaled(spectrograms)
+        return self.spectrogram.griffin_lim(magnitudes, self.sound.samples, self.iterations).clamp(-1, 1)
+
+
+class SpectrogramDiscriminator(nn.Module):
+    """Spectrograms to logits: halvings, a plane that says how high each place is, and a projection of the class
+    (Miyato and Koyama 2018). Waves are analysed first, with the spectrogram given to `show`, so that files can be scored."""
+
+    def __init__(
+        self,
+        grid: Grid,
+        *,
+        num_classes: int = 0,
+        widths: tuple[int, ...] = (16, 32, 64, 128),
+    ) -> None:
+        super().__init__()
+        self.grid = grid
+        sizes = (grid.features + 1, *widths)
+        self.levels = nn.ModuleList(Halve(*pair) for pair in itertools.pairwise(sizes))
+        features = widths[-1] * math.prod(grid.small(len(widths)))
+        self.output = nn.Linear(features, 1)
+        self.classes = embedding(num_classes, 0, features)
+        self._shown: tuple[SpectrogramGenerator, ...] = ()
+
+    def show(self, generator: SpectrogramGenerator) -> None:
+        """Sets the generator whose spectrogram is used; it does not become a part of this network."""
+        self._shown = (generator,)
+
+    def forward(self, data: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, C, F, K) scaled log magnitudes, or (N, C, T) waves -> (N,)."""
+        if data.dim() == 3:
+            data = self._shown[0].spectrogram.scaled(data)
+        x = self._with_height(self.grid.patched(data))
+        for level in self.levels:
+            x = nn.functional.leaky_relu(level(x), 0.2)
+        features = x.flatten(1)
+        logits: Tensor = self.output(features).squeeze(1)
+        if self.classes is None:
+            return logits
+        own = self.classes(require_condition(condition)).to(features.dtype)
+        logits = logits + (own * features).mean(1)
+        return logits
+
+    def _with_height(self, places: Tensor) -> Tensor:
+        """Adds the plane of heights, and fills the grid up so that it can be halved."""
+        height, width = places.shape[2:]
+        plane = torch.linspace(-1, 1, height, device=places.device, dtype=places.dtype)[:, None].expand(
+            len(places), 1, height, width
+        )
+        x = torch.cat([places, plane], 1)
+        times = len(self.levels)
+        rows, columns = (size * 2**times for size in self.grid.small(times))
+        return channels_last(pad(x, (0, columns - width, 0, rows - height)))
+
+
+GENERATORS = {"spectrogram": SpectrogramGenerator}
+DISCRIMINATORS = {"spectrogram": SpectrogramDiscriminator}

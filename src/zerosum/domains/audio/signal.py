@@ -1,0 +1,197 @@
+"""Spectra of sound: scaled log magnitudes of waves, waves of given magnitudes (Griffin-Lim), and mel filters.
+
+Legend: N clips, C channels, T samples, W samples of a window, H samples of a hop, K frames (T / H, rounded up), F frequencies
+(W / 2: the bins from 0 Hz up; the highest one, half the sampling rate, is left out and taken to be 0).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from zerosum.nn.layers import without_autocast
+
+MOMENTUM = 0.99
+"""Of the fast Griffin-Lim algorithm (Perraudin, Balazs and Søndergaard 2013)."""
+ITERATIONS = 48
+GOLDEN = (5**0.5 - 1) / 2
+
+
+@dataclass(frozen=True)
+class Spectrogram:
+    """Short-time spectra with a Hann window of `window` samples every `hop` samples, in float32 (float64 of float64 waves) under
+    autocast too.
+
+    window: a multiple of hop, at least twice as long. floor: the magnitude that becomes -1; a sine of amplitude 1 has magnitude 1
+    and becomes +1. Frame k is centred on sample k H + H / 2; the waves are mirrored beyond their ends.
+    """
+
+    window: int
+    hop: int
+    floor: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.hop < 1 or self.window % (2 * self.hop):
+            raise ValueError(f"window must be an even multiple of hop, got {self.window} and {self.hop}")
+        if not 0 < self.floor < 1:
+            raise ValueError(f"floor must lie in (0, 1), got {self.floor}")
+
+    @property
+    def num_frequencies(self) -> int:
+        """F."""
+        return self.window // 2
+
+    def num_frames(self, samples: int) -> int:
+        """K of waves of so many samples."""
+        return -(-samples // self.hop)
+
+    def spectra(self, waves: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, T) -> real and imaginary parts (N, C, K, F)."""
+        with without_autocast(waves.device.type):
+            waves = waves.float()
+            return self._analysed(self._extended(waves))
+
+    def magnitudes(self, waves: Tensor) -> Tensor:
+        """(N, C, T) -> (N, C, F, K), 1 for a sine of amplitude 1."""
+        with without_autocast(waves.device.type):
+            real, imaginary = self.spectra(waves)
+            return (real.square() + imaginary.square() + 1e-14).sqrt().transpose(2, 3)
+
+    def scaled(self, waves: Tensor) -> Tensor:
+        """(N, C, T) -> (N, C, F, K): log magnitudes, from -1 for silence to +1 for a sine of amplitude 1."""
+        with without_autocast(waves.device.type):
+            return ((self.magnitudes(waves) + self.floor).log() - self._low) / self._span * 2 - 1
+
+    def unscaled(self, scaled: Tensor) -> Tensor:
+        """The magnitudes (N, C, F, K) of scaled ones."""
+        with without_autocast(scaled.device.type):
+            return (((scaled.float() + 1) / 2 * self._span + self._low).exp() - self.floor).clamp_min(0)
+
+    @property
+    def _low(self) -> float:
+        return math.log(self.floor)
+
+    @property
+    def _span(self) -> float:
+        return math.log(1 + self.floor) - self._low
+
+    def waves(self, real: Tensor, imaginary: Tensor, samples: int) -> Tensor:
+        """Spectra (N, C, K, F) -> (N, C, T): the waves whose spectra are nearest to them."""
+        with without_autocast(real.device.type):
+            start = (self.window - self.hop) // 2
+            return self._synthesised(real.float(), imaginary.float())[..., start : start + samples]
+
+    def griffin_lim(self, magnitudes: Tensor, samples: int, iterations: int = ITERATIONS) -> Tensor:
+        """Waves (N, C, T) whose magnitudes are near the given ones (N, C, F, K), by the fast algorithm of Griffin and Lim.
+
+        The phases begin at fixed numbers, so that the same magnitudes always give the same waves.
+        """
+        with without_autocast(magnitudes.device.type):
+            target = magnitudes.float().transpose(2, 3)
+            real, imaginary = (target * part for part in _first_phase(target))
+            last_real = last_imaginary = torch.zeros_like(target)
+            for _ in range(iterations):
+                new_real, new_imaginary = self._analysed(self._synthesised(real, imaginary))
+                share = MOMENTUM / (1 + MOMENTUM)
+                real, imaginary = new_real - share * last_real, new_imaginary - share * last_imaginary
+                length = target * (real.square() + imaginary.square() + 1e-14).rsqrt()
+                real, imaginary = real * length, imaginary * length
+                last_real, last_imaginary = new_real, new_imaginary
+            return self.waves(real, imaginary, samples)
+
+    # --- frames
+
+    def _extended(self, waves: Tensor) -> Tensor:
+        """(N, C, T) -> (N, C, (K - 1) H + W): mirrored beyond the ends, zeros where there is too little to mirror."""
+        samples = waves.shape[2]
+        before = (self.window - self.hop) // 2
+        after = (self.num_frames(samples) - 1) * self.hop + self.window - before - samples
+        mirrored = min(before, samples - 1), min(after, samples - 1)
+        waves = pad(waves, mirrored, mode="reflect")
+        return pad(waves, (before - mirrored[0], after - mirrored[1]))
+
+    def _analysed(self, extended: Tensor) -> tuple[Tensor, Tensor]:
+        """Whole hops of samples (N, C, (K - 1) H + W) -> real and imaginary parts (N, C, K, F)."""
+        frames = extended.unfold(2, self.window, self.hop) * (_hann(self.window, extended) * (4 / self.window))
+        if torch.compiler.is_exporting():
+            real, imaginary = _fourier(self.window, extended)
+            return frames @ real, frames @ imaginary
+        spectra = torch.fft.rfft(frames)[..., :-1]
+        return spectra.real, spectra.imag
+
+    def _synthesised(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """(N, C, K, F) -> (N, C, (K - 1) H + W), by windowed overlap-add."""
+        if torch.compiler.is_exporting():
+            to_real, to_imaginary = _fourier(self.window, real)
+            weight = real.new_full((self.num_frequencies,), 2 / self.window)
+            weight[0] /= 2
+            frames = (real * weight) @ to_real.T + (imaginary * weight) @ to_imaginary.T
+        else:
+            frames = torch.fft.irfft(torch.complex(pad(real, (0, 1)), pad(imaginary, (0, 1))))
+        hann = _hann(self.window, real)
+        weights = self._overlapped((hann * hann).expand(1, 1, real.shape[2], -1))
+        return self._overlapped(frames * (hann * (self.window / 4))) / weights.clamp_min(1e-4)
+
+    def _overlapped(self, frames: Tensor) -> Tensor:
+        """Frames (N, C, K, W) -> their sums at their places (N, C, (K - 1) H + W)."""
+        times = self.window // self.hop
+        parts = frames.reshape(*frames.shape[:3], times, self.hop)
+        placed = [pad(parts[:, :, :, part], (0, 0, part, times - 1 - part)) for part in range(times)]
+        return torch.stack(placed).sum(0).flatten(2)
+
+
+@functools.cache
+def _hann_window(window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.hann_window(window, dtype=torch.float64).to(device, dtype)
+
+
+def _hann(window: int, like: Tensor) -> Tensor:
+    return _hann_window(window, like.dtype, like.device)
+
+
+@functools.cache
+def _fourier_matrices(window: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    angles = (torch.arange(window)[:, None] * torch.arange(window // 2) % window).double() * (2 * math.pi / window)
+    return angles.cos().to(device, dtype), (-angles.sin()).to(device, dtype)
+
+
+def _fourier(window: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """The discrete Fourier transform as matrices (W, F), real and imaginary part: for exported networks."""
+    return _fourier_matrices(window, like.dtype, like.device)
+
+
+def _first_phase(magnitudes: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine (K, F) of the phases with which Griffin-Lim begins: multiples of the golden ratio, without order."""
+    frames, frequencies = magnitudes.shape[2:]
+    places = torch.arange(frames * frequencies, dtype=torch.float64, device=magnitudes.device).reshape(frames, -1)
+    angles = 2 * math.pi * ((places * places * GOLDEN) % 1)
+    return angles.cos().to(magnitudes.dtype), angles.sin().to(magnitudes.dtype)
+
+
+# --- mel
+
+
+def mel(hertz: Tensor) -> Tensor:
+    """The mel scale of O'Shaughnessy 1987: 2595 log10(1 + f / 700)."""
+    return 2595 * (1 + hertz / 700).log10()
+
+
+@functools.cache
+def mel_filters(rate: int, window: int, bands: int) -> Tensor:
+    """(bands, F) float32: triangles whose corners lie evenly on the mel scale from 0 Hz to half the rate; each row sums to 1.
+
+    A band narrower than a bin is the bin nearest to its centre, so that no band is empty.
+    """
+    bins = torch.arange(window // 2, dtype=torch.float64) * rate / window
+    top = float(mel(torch.tensor(rate / 2, dtype=torch.float64)))
+    corners = 700 * (10 ** (torch.linspace(0, top, bands + 2, dtype=torch.float64) / 2595) - 1)
+    low, centre, high = (corners[start : start + bands, None] for start in range(3))
+    filters = torch.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)).clamp_min(0)
+    nearest = torch.nn.functional.one_hot((bins - centre).abs().argmin(1), len(bins)).double()
+    filters = torch.where(filters.sum(1, keepdim=True) > 0, filters, nearest)
+    return (filters / filters.sum(1, keepdim=True)).float()

@@ -1,0 +1,97 @@
+"""The game on spectrograms: what is shifted, what D is given, any channels and samples, a run that is resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import zerosum as zs
+from zerosum import catalog, recipe
+from zerosum.domain import DatasetInfo, SampleInfo, kit
+from zerosum.domains.audio import game
+from zerosum.engine.loop import Settings, TrainingLoop
+from zerosum.errors import UserError
+
+SMALL = ("generator.widths=[8,8,4,4,4]", "generator.iterations=2", "discriminator.widths=[4,4,4,8]", "conditional=true")
+
+
+def info_of(channels: int = 1, samples: int = 1024, rate: int = 8000, classes: int = 2) -> DatasetInfo:
+    condition = kit.class_condition(torch.arange(classes)) if classes else None
+    payload = {"rate": rate, "ending": ".wav", "subtype": "PCM_16", "normalise": "peak", "level": 1.0}
+    return DatasetInfo(
+        "some", 8, 0, "", SampleInfo({"channels": channels, "samples": samples}, "a clip"), (), condition, payload
+    )
+
+
+def small(*settings: str) -> recipe.Recipe:
+    return recipe.override(catalog.recipes()["clips"], [*SMALL, *settings])
+
+
+@pytest.mark.parametrize(
+    ("channels", "samples", "rate"), [(1, 1000, 8000), (2, 3072, 11_025), (3, 40, 500), (1, 33_000, 48_000)]
+)
+@pytest.mark.parametrize("classes", [0, 3])
+def test_any_sound_can_be_played_for(channels: int, samples: int, rate: int, classes: int) -> None:
+    """Two steps, and samples of the size of the clips, with classes and without."""
+    duel = game.build(small("batch=4"), info_of(channels, samples, rate, classes))
+    waves = torch.randn(8, channels, samples).clamp(-1, 1)
+    labels = torch.arange(8) % classes if classes else None
+    loop = TrainingLoop(duel, zs.engine.game.RowsSource(zs.Batch(waves, labels), torch.device("cpu")), Settings(4))
+    for _ in range(2):
+        loop.train_step()
+    network = duel.players["generator"].eval()
+    noise = torch.randn(2, 64)
+    with torch.no_grad():
+        made = network(noise) if labels is None else network(noise, labels[:2])
+    assert made.shape == (2, channels, samples)
+    assert bool(torch.isfinite(made).all())
+    assert float(made.abs().max()) <= 1
+
+
+def test_a_sample_does_not_depend_on_the_batch() -> None:
+    """Bit for bit, although Griffin-Lim blows rounding up."""
+    network = game.build(small("generator.iterations=32"), info_of()).players["generator"].eval()
+    noise, labels = torch.randn(5, 64), torch.tensor([0, 1, 1, 0, 1])
+    whole = network(noise, labels)
+    torch.testing.assert_close(
+        torch.cat([network(noise[:2], labels[:2]), network(noise[2:], labels[2:])]), whole, rtol=0, atol=0
+    )
+
+
+def test_files_are_judged_as_the_spectrograms_of_the_game() -> None:
+    duel = game.build(small(), info_of())
+    judge, waves, labels = duel.players["discriminator"], torch.randn(3, 1, 1024), torch.tensor([0, 1, 1])
+    spectrograms = duel.whole.spectrogram.scaled(waves)
+    assert spectrograms.shape == (3, 1, 64, 16)
+    assert torch.equal(judge(waves, labels), judge(spectrograms, labels))
+    assert not torch.equal(judge(waves, labels), judge(waves, 1 - labels))
+
+
+def test_clips_are_shifted_each_by_its_own_time() -> None:
+    waves = torch.arange(10.0).expand(3, 1, 10)
+    shifted = game.shift_in_time(waves, 0.2, torch.tensor([0.0, 0.5, 0.999]))
+    assert shifted[:, 0, 0].tolist() == [2.0, 0.0, 8.0]
+    assert bool((shifted.sort(2).values == waves).all())
+    assert game.shift_in_time(waves, 0.0, torch.rand(3)) is waves
+
+
+def test_unplayable_recipes_are_refused() -> None:
+    for settings, said in ((("generator.shift=1",), "shift"), (("generator.iterations=0",), "iterations"),
+                           (("generator.hop=1000000",), "hop")):  # fmt: skip
+        with pytest.raises(UserError, match=said):
+            game.build(small(*settings), info_of())
+    with pytest.raises(UserError, match="augment"):
+        game.build(small().changed(augment=recipe.part("ada")), info_of())
+
+
+def test_a_run_makes_sounds_from_the_embedded_source(tmp_path: Path) -> None:
+    """Trained, stopped, resumed: the same samples as of a run that never stopped."""
+    settings = dict(zip(("generator.widths", "discriminator.widths"), ([8, 8, 4, 4, 4], [4, 4, 4, 8]), strict=True))
+    options = {"data.num": 40, "generator.iterations": 2, "batch": 4, **settings}
+    straight = zs.train("tones", out=tmp_path / "straight", overrides={**options, "steps": 6})
+    zs.train("tones", out=tmp_path / "halved", overrides={**options, "steps": 3})
+    resumed = zs.resume(tmp_path / "halved", steps=6)
+    assert torch.equal(resumed.sample(3, seed=1), straight.sample(3, seed=1))
+    assert straight.sample(3, seed=1, labels=1).shape == (3, 1, 16384)
