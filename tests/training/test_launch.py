@@ -153,6 +153,6 @@ def test_what_the_processes_end_with(program: str, code: int) -> None:
 
 
 def test_a_signal_is_the_reason_before_the_failures_that_it_causes() -> None:
-    assert launch._first([1, 0, -9, 2]) == 2
-    assert launch._first([0, 4, 2]) == 1
-    assert launch._first([None, 0]) is None
+    assert launch._first_failed([1, 0, -9, 2]) == 2
+    assert launch._first_failed([0, 4, 2]) == 1
+    assert launch._first_failed([None, 0]) is None

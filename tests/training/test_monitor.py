@@ -33,7 +33,7 @@ def test_nothing_is_judged_before_the_last_phase_of_a_game_has_begun() -> None:
     assert whole.new_messages(begins + 399, found[begins + EARLIEST]) == []  # a quarter of what is left
     assert len(whole.new_messages(begins + 400, found[begins + EARLIEST])) == 2
     resumed.restore([{"kind": "health", "step": step, "values": FLAT} for step in found])
-    assert len(resumed._looks) == len(whole._looks) == 3
+    assert len(resumed._history) == len(whole._history) == 3
 
 
 @pytest.mark.parametrize(
