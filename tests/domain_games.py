@@ -69,6 +69,7 @@ QUIET = (
     "discriminator.widths=[4,4,4,8]",
 )
 """What makes a game of sound small."""
+RAW = ("data.num=24", "generator.width=2", "discriminator.width=2")
 
 CASES = {
     "toy": Case("ring", "toy", ("generator.width=8", "discriminator.width=8", "data.num=300")),
@@ -81,6 +82,7 @@ CASES = {
     "points": Case("shapes", "points", ("data.num=60", "data.points=32")),
     "points in phases": Case("chairs", "points-latent", ("data.num=60", "data.points=32", "generator.phase=0.5")),
     "sound": Case("tones", "clips", (*QUIET, "generator.norm=group")),
+    "raw sound": Case("tones", "wavegan", RAW),
     "pairs": Case("digit-outlines", "pix2pix", ("generator.width=8", "discriminator.width=8")),
     "cycle": Case("digit-styles", "cyclegan", ("generator.width=8", "discriminator.width=8"), noisy=False),
     "contrast": Case("digit-styles", "cut", ("generator.width=8", "discriminator.width=8"), noisy=False),
@@ -104,6 +106,7 @@ SMALL = {
     **dict.fromkeys(("table", "ctgan"), ("generator.width=16", "discriminator.width=16")),
     **dict.fromkeys(("pix2pix", "pix2pix-2017"), ("generator.width=4", "discriminator.width=4")),
     "clips": QUIET,
+    "wavegan": RAW,
     "cyclegan": ("generator.width=4", "generator.blocks=1", "discriminator.width=4"),
     "cut": ("generator.width=4", "generator.blocks=1", "discriminator.width=4", "generator.features=8"),
     "single": ("generator.width=4", "generator.blocks=1", "discriminator.width=4", "generator.features=8"),

@@ -11,6 +11,7 @@ import zerosum as zs
 from zerosum import catalog, recipe
 from zerosum.domain import DatasetInfo, SampleInfo, kit
 from zerosum.domains.audio import game
+from zerosum.engine.game import DiscriminatorOutput
 from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.errors import UserError
 
@@ -48,6 +49,28 @@ def test_any_sound_can_be_played_for(channels: int, samples: int, rate: int, cla
     assert made.shape == (2, channels, samples)
     assert bool(torch.isfinite(made).all())
     assert float(made.abs().max()) <= 1
+
+
+def test_the_classifier_is_left_out_where_there_are_no_classes() -> None:
+    for classes, there in ((2, True), (0, False)):
+        told = small(
+            f"conditional={str(there).lower()}", "discriminator.classifier=true", "penalties.classification.weight=0.5"
+        )
+        full, notes = catalog.domain("audio").game.resolve_auto(told, info_of(classes=classes))
+        assert ("classification" in full.penalties) is there
+        assert bool(notes) is not there
+        duel = game.build(full, info_of(classes=classes))
+        labels = torch.tensor([0, 1]) if there else None
+        output = DiscriminatorOutput.of(duel.players["discriminator"](torch.randn(2, 1, 1024), labels))
+        assert ("classes" in output.outputs) is there
+
+
+def test_a_half_life_follows_from_the_batch_and_the_run() -> None:
+    resolve = catalog.domain("audio").game.resolve_auto
+    for steps, wanted in ((100_000, 312.5 * 32), (100, 5 * 32)):
+        full, notes = resolve(small("ema.half_life_samples=auto", "batch=32", f"steps={steps}"), info_of())
+        assert full.ema.half_life_samples == wanted
+        assert "Half-life" in notes[0]
 
 
 def test_a_sample_does_not_depend_on_the_batch() -> None:

@@ -66,7 +66,14 @@ def sound_of(info: domain.DatasetInfo) -> Sound:
 
 
 def build(recipe: Recipe, info: domain.DatasetInfo) -> Duel:
-    """The game of a recipe."""
+    """The game of a recipe: on spectrograms, or the ordinary duel on waves for the kind "wavegan"."""
+    kinds = {recipe.generator.kind, recipe.discriminator.kind}
+    if kinds == {"wavegan"}:
+        return domain.duel(
+            recipe, networks.GENERATORS, networks.DISCRIMINATORS, {}, sound_of(info), num_classes=info.num_classes
+        )
+    if "wavegan" in kinds:
+        raise UserError("generator.kind and discriminator.kind: `wavegan` can only be combined with `wavegan`.")
     if recipe.augment:
         raise UserError("augment: spectrograms have no augmentations; use --set augment=null.")
     given = {

@@ -1,4 +1,4 @@
-"""Networks for sound: a generator of spectrograms that become waves, and its discriminator.
+"""Networks for sound: a generator of spectrograms that become waves with its discriminator, and the pair of WaveGAN.
 
 Legend: N clips, C channels, T samples, L noise, F frequencies, K frames, P channels of a place: the C log magnitudes of a patch
 of neighbouring frequencies and frames; a patch is to the networks what a pixel is to those of images.
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from zerosum.domains.audio.signal import ITERATIONS, Spectrogram
+from zerosum.engine.game import DiscriminatorOutput
 from zerosum.nn.layers import (
     AnyNorm,
     ConditionalNorm,
@@ -23,6 +24,7 @@ from zerosum.nn.layers import (
     channels_last,
     concat_condition,
     double_then_conv,
+    draw_rows,
     embedded_size,
     embedding,
     require_condition,
@@ -154,9 +156,10 @@ class PlaceGenerator(nn.Module):
 class SpectrogramGenerator(nn.Module):
     """Noise [and a class] to waves, by way of scaled log magnitudes, of which Griffin-Lim makes waves.
 
-    hop, overlap, floor: of the spectrogram, see `spectrogram_of`. widths: channels of the grids, the smallest first; each is
-    twice as high and wide as the one before. shift: the largest shift of a real clip in time, as a share of its length.
-    iterations: of Griffin-Lim. The inner network `codes` makes the spectrograms on which the game is played.
+    hop, overlap, floor: of the spectrogram, see `spectrogram_of`. places: see Grid.of. widths: channels of the grids, the
+    smallest first; each is twice as high and wide as the one before. shift: the largest shift of a real clip in time, as a
+    share of its length. iterations: of Griffin-Lim. The inner network `codes` makes the spectrograms on which the game is
+    played.
     """
 
     def __init__(
@@ -168,6 +171,7 @@ class SpectrogramGenerator(nn.Module):
         hop: int = 0,
         overlap: int = 2,
         floor: float = 1e-3,
+        places: int = GRID,
         widths: tuple[int, ...] = (128, 64, 32, 16, 16),
         norm: AnyNorm = "batch",
         shift: float = 0.0625,
@@ -181,7 +185,7 @@ class SpectrogramGenerator(nn.Module):
         self.sound, self.shift, self.iterations = sound, shift, iterations
         self.spectrogram = spectrogram_of(sound, hop, overlap, floor)
         frames = self.spectrogram.num_frames(sound.samples)
-        self.grid = Grid.of(sound.channels, self.spectrogram.num_frequencies, frames)
+        self.grid = Grid.of(sound.channels, self.spectrogram.num_frequencies, frames, places)
         self.codes = PlaceGenerator(self.grid, latent, num_classes, widths, norm, EMBEDDED)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -203,7 +207,10 @@ class SpectrogramGenerator(nn.Module):
 
 class SpectrogramDiscriminator(nn.Module):
     """Spectrograms to logits: halvings, a plane that says how high each place is, and a projection of the class
-    (Miyato and Koyama 2018). Waves are analysed first, with the spectrogram given to `show`, so that files can be scored."""
+    (Miyato and Koyama 2018). Waves are analysed first, with the spectrogram given to `show`, so that files can be scored.
+
+    classifier: whether it names the class too, by the output "classes" (N, K), which the penalty `classification` needs.
+    """
 
     def __init__(
         self,
@@ -211,6 +218,7 @@ class SpectrogramDiscriminator(nn.Module):
         *,
         num_classes: int = 0,
         widths: tuple[int, ...] = (16, 32, 64, 128),
+        classifier: bool = False,
     ) -> None:
         super().__init__()
         self.grid = grid
@@ -219,26 +227,25 @@ class SpectrogramDiscriminator(nn.Module):
         features = widths[-1] * math.prod(grid.small(len(widths)))
         self.output = nn.Linear(features, 1)
         self.classes = embedding(num_classes, 0, features)
+        self.classifier = nn.Linear(features, num_classes) if classifier and num_classes else None
         self._shown: tuple[SpectrogramGenerator, ...] = ()
 
     def show(self, generator: SpectrogramGenerator) -> None:
         """Sets the generator whose spectrogram is used; it does not become a part of this network."""
         self._shown = (generator,)
 
-    def forward(self, data: Tensor, condition: Tensor | None = None) -> Tensor:
-        """(N, C, F, K) scaled log magnitudes, or (N, C, T) waves -> (N,)."""
+    def forward(self, data: Tensor, condition: Tensor | None = None) -> Tensor | DiscriminatorOutput:
+        """(N, C, F, K) scaled log magnitudes, or (N, C, T) waves -> (N,), with a classifier as a DiscriminatorOutput."""
         if data.dim() == 3:
             data = self._shown[0].spectrogram.scaled(data)
         x = self._with_height(self.grid.patched(data))
         for level in self.levels:
             x = nn.functional.leaky_relu(level(x), 0.2)
         features = x.flatten(1)
-        logits: Tensor = self.output(features).squeeze(1)
-        if self.classes is None:
+        logits = _projected(self.output, self.classes, features, condition)
+        if self.classifier is None:
             return logits
-        own = self.classes(require_condition(condition)).to(features.dtype)
-        logits = logits + (own * features).mean(1)
-        return logits
+        return DiscriminatorOutput((logits,), outputs={"classes": self.classifier(features)})
 
     def _with_height(self, places: Tensor) -> Tensor:
         """Adds the plane of heights, and fills the grid up so that it can be halved."""
@@ -252,5 +259,97 @@ class SpectrogramDiscriminator(nn.Module):
         return channels_last(pad(x, (0, columns - width, 0, rows - height)))
 
 
-GENERATORS = {"spectrogram": SpectrogramGenerator}
-DISCRIMINATORS = {"spectrogram": SpectrogramDiscriminator}
+# --- the raw waveform: WaveGAN
+
+
+KERNEL, STRIDE, STAGES = 25, 4, 5
+"""Of every convolution of WaveGAN, and their number."""
+
+
+class WaveGenerator(nn.Module):
+    """Noise [and a class] to waves by transposed convolutions (WaveGAN: Donahue, McAuley and Puckette 2019, arXiv:1802.04208,
+    table 3). width: channels of the last layer but one, doubled towards the noise; published: 64."""
+
+    def __init__(self, sound: Sound, *, latent: int, num_classes: int = 0, width: int = 64) -> None:
+        super().__init__()
+        self.samples = sound.samples
+        self.start = -(-sound.samples // STRIDE**STAGES)
+        self.classes = embedding(num_classes, 0, EMBEDDED)
+        widths = [width * 2**stage for stage in reversed(range(STAGES))]
+        self.first = nn.Linear(latent + embedded_size(self.classes), widths[0] * self.start)
+        pairs = itertools.pairwise([*widths, sound.channels])
+        self.layers = nn.ModuleList(
+            nn.ConvTranspose1d(before, after, KERNEL, STRIDE, padding=11, output_padding=1) for before, after in pairs
+        )
+
+    def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, L) -> (N, C, T) in [-1, 1]."""
+        x: Tensor = self.first(concat_condition(noise, self.classes, condition)).view(len(noise), -1, self.start)
+        for layer in self.layers:
+            x = layer(x.relu())
+        return x[:, :, : self.samples].tanh()
+
+
+class PhaseShuffle(nn.Module):
+    """In training each row is shifted in time by up to `radius` places, mirrored at its ends, so that a discriminator cannot
+    tell generated waves by the phase of the artefacts of transposed convolutions (arXiv:1802.04208, section 3.3)."""
+
+    def __init__(self, radius: int) -> None:
+        super().__init__()
+        if radius < 0:
+            raise ValueError(f"shuffle must be at least 0, got {radius}")
+        self.radius = radius
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T) -> the same shape."""
+        if not self.training or not self.radius:
+            return x
+        length, device = x.shape[2], x.device
+        shift = draw_rows(
+            len(x),
+            device,
+            lambda num, stream: torch.randint(-self.radius, self.radius + 1, (num,), device=device, generator=stream),
+        )
+        places = (torch.arange(length, device=device) + shift[:, None]).abs()
+        places = (length - 1 - (length - 1 - places).abs()).clamp_min(0)
+        return x.gather(2, places[:, None].expand_as(x))
+
+    def extra_repr(self) -> str:
+        """Shown in the network's print."""
+        return f"radius={self.radius}"
+
+
+class WaveDiscriminator(nn.Module):
+    """Waves to logits by strided convolutions with phase shuffle between them (WaveGAN, arXiv:1802.04208, table 4), and a
+    projection of the class where there is one. width: channels of the first layer; published: 64. shuffle: radius."""
+
+    def __init__(self, sound: Sound, *, num_classes: int = 0, width: int = 64, shuffle: int = 2) -> None:
+        super().__init__()
+        widths = [sound.channels, *(width * 2**stage for stage in range(STAGES))]
+        self.layers = nn.ModuleList(nn.Conv1d(*pair, KERNEL, STRIDE, padding=11) for pair in itertools.pairwise(widths))
+        self.shuffle = PhaseShuffle(shuffle)
+        self.length = -(-sound.samples // STRIDE**STAGES) * STRIDE**STAGES
+        features = widths[-1] * self.length // STRIDE**STAGES
+        self.output = nn.Linear(features, 1)
+        self.classes = embedding(num_classes, 0, features)
+
+    def forward(self, waves: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, C, T) -> (N,)."""
+        x = pad(waves, (0, self.length - waves.shape[2]))
+        for index, layer in enumerate(self.layers):
+            x = nn.functional.leaky_relu(layer(x), 0.2)
+            x = self.shuffle(x) if index < STAGES - 1 else x
+        return _projected(self.output, self.classes, x.flatten(1), condition)
+
+
+def _projected(output: nn.Linear, classes: nn.Module | None, features: Tensor, condition: Tensor | None) -> Tensor:
+    """(N, F) -> (N,) logits; a class adds the mean of its vector times the features (Miyato and Koyama 2018)."""
+    logits: Tensor = output(features).squeeze(1)
+    if classes is None:
+        return logits
+    logits = logits + (classes(require_condition(condition)).to(features.dtype) * features).mean(1)
+    return logits
+
+
+GENERATORS = {"spectrogram": SpectrogramGenerator, "wavegan": WaveGenerator}
+DISCRIMINATORS = {"spectrogram": SpectrogramDiscriminator, "wavegan": WaveDiscriminator}

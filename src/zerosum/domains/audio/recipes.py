@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zerosum.domain import DatasetInfo, both
+from zerosum.engine.duel import UpdateRules
 from zerosum.engine.seeds import Prior
-from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
+from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part, resolved_number
 
 CLIPS = Recipe(
     name="clips",
@@ -29,7 +30,48 @@ CLIPS = Recipe(
     batch=32,
 )
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (CLIPS,)}
+WAVEGAN = Recipe(
+    name="wavegan",
+    domain="audio",
+    why="The first GAN of raw waveforms, at a quarter of the published width: history to be heard and measured.",
+    sources=("Donahue, McAuley and Puckette 2019, arXiv:1802.04208", "Gulrajani et al. 2017, arXiv:1704.00028"),
+    data=part("tones"),
+    generator=part("wavegan", width=16),
+    discriminator=part("wavegan", width=16, shuffle=2),
+    prior=Prior(100, "uniform"),
+    conditional=False,
+    loss="wasserstein",
+    penalties={"gradient_penalty": PenaltyConfig(weight=10.0)},
+    rules=UpdateRules(discriminator_steps=5),
+    learning=both(lr=1e-4, betas=(0.5, 0.9)),
+    ema=AverageConfig(half_life_samples=0),
+    steps=2_000,
+    batch=64,
+)
+
+HALF_LIFE_BATCHES, HALF_LIFE_SHARE = 312.5, 0.05
+"""The half-life of the average generator in batches, and the most of it as a share of the run."""
+
+
+def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe with a number for an "auto" half-life, and without the classifier's loss where there are no classes."""
+    notes = []
+    if "classification" in recipe.penalties and not (recipe.conditional is True and info.num_classes):
+        rest = {name: part for name, part in recipe.penalties.items() if name != "classification"}
+        recipe = recipe.changed(penalties=rest)
+        notes.append("Without classes the penalty `classification` is left out.")
+    if recipe.ema.half_life_samples == "auto":
+        batch = resolved_number(recipe.batch, "batch")
+        half_life = max(1.0, batch * min(HALF_LIFE_BATCHES, HALF_LIFE_SHARE * recipe.steps))
+        recipe = recipe.changed(ema=recipe.ema.model_copy(update={"half_life_samples": half_life}))
+        notes.append(
+            f"Half-life of the average generator {half_life:,.0f} clips: the lesser of {HALF_LIFE_BATCHES:g} batches and "
+            f"{HALF_LIFE_SHARE:.0%} of this run."
+        )
+    return recipe, tuple(notes)
+
+
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (CLIPS, WAVEGAN)}
 
 
 def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:

@@ -1,0 +1,113 @@
+"""Networks for sound: patches, grids of any size, phase shuffle, the published sizes of WaveGAN."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from zerosum.domains.audio.networks import (
+    Grid,
+    PhaseShuffle,
+    Sound,
+    SpectrogramDiscriminator,
+    SpectrogramGenerator,
+    WaveDiscriminator,
+    WaveGenerator,
+    spectrogram_of,
+)
+from zerosum.nn.layers import batch_part
+
+
+@pytest.mark.parametrize("size", [(64, 64), (128, 100), (64, 37), (16, 3), (1024, 5), (64, 1)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_patches_give_the_spectrogram_back(size: tuple[int, int], channels: int) -> None:
+    grid = Grid.of(channels, *size, places=512)
+    spectrograms = torch.randn(2, channels, *size)
+    patched = grid.patched(spectrograms)
+    assert patched.shape == (2, grid.features, *grid.size)
+    assert patched.shape[2] * patched.shape[3] <= 512
+    assert torch.equal(grid.unpatched(patched), spectrograms)
+
+
+def test_a_patch_holds_neighbours() -> None:
+    grid = Grid(1, 4, 6, 2, 3)
+    assert grid.patched(torch.arange(24.0).view(1, 1, 4, 6))[0, :, 0, 1].tolist() == [3, 4, 5, 9, 10, 11]
+
+
+@pytest.mark.parametrize(
+    ("rate", "samples", "window", "size"),
+    [
+        (8_000, 4_096, 128, (64, 64)),
+        (16_000, 16_384, 256, (64, 64)),
+        (44_100, 32_768, 512, (64, 64)),
+        (48_000, 1_000, 1_024, (512, 2)),
+    ],
+)
+def test_the_grid_follows_from_rate_and_length(rate: int, samples: int, window: int, size: tuple[int, int]) -> None:
+    sound = Sound(1, samples, rate)
+    spectrogram = spectrogram_of(sound)
+    assert spectrogram.window == window
+    assert Grid.of(1, spectrogram.num_frequencies, spectrogram.num_frames(samples)).size == size
+
+
+def test_sizes_are_those_of_the_measured_recipe() -> None:
+    """348 and 195 thousand weights for ten classes at 8,000 Hz."""
+    sound = Sound(1, 4_096, 8_000)
+    generator = SpectrogramGenerator(sound, latent=64, num_classes=10)
+    judge = SpectrogramDiscriminator(generator.grid, num_classes=10)
+    assert [sum(p.numel() for p in network.parameters()) // 1000 for network in (generator, judge)] == [348, 195]
+
+
+def test_the_class_and_the_noise_are_heard() -> None:
+    network = SpectrogramGenerator(Sound(1, 1_024, 8_000), latent=8, num_classes=2, norm="group").codes
+    noise = torch.randn(2, 8)
+    one, other = (network(noise, torch.full((2,), label)) for label in (0, 1))
+    assert not torch.allclose(one, other)
+    assert not torch.allclose(one[0], one[1])
+    with pytest.raises(ValueError, match="conditional"):
+        network(noise)
+
+
+def test_wavegan_has_its_published_size() -> None:
+    """Of the paper's appendix D: 16 places of 1024 channels at width 64, and 16,384 samples."""
+    generator = WaveGenerator(Sound(1, 16_384, 16_000), latent=100)
+    assert generator.first.weight.shape == (16 * 1024, 100)
+    assert [layer.out_channels for layer in generator.layers] == [512, 256, 128, 64, 1]
+    judge = WaveDiscriminator(Sound(1, 16_384, 16_000))
+    assert [layer.out_channels for layer in judge.layers] == [64, 128, 256, 512, 1024]
+    assert judge.output.in_features == 16 * 1024
+
+
+@pytest.mark.parametrize(("channels", "samples"), [(1, 16_384), (2, 5_000), (1, 700)])
+def test_wavegan_takes_any_size(channels: int, samples: int) -> None:
+    sound = Sound(channels, samples, 8_000)
+    waves = WaveGenerator(sound, latent=4, num_classes=3, width=2)(torch.randn(2, 4), torch.tensor([0, 2]))
+    assert waves.shape == (2, channels, samples)
+    assert WaveDiscriminator(sound, num_classes=3, width=2)(waves, torch.tensor([0, 2])).shape == (2,)
+
+
+def test_phase_shuffle_moves_each_row_a_little_and_mirrors_its_ends() -> None:
+    shuffle, x = PhaseShuffle(2), torch.arange(9.0).expand(64, 1, 9)
+    moved = shuffle(x)[:, 0]
+    allowed = {
+        -2: [2, 1, 0, 1, 2, 3, 4, 5, 6],
+        -1: [1, 0, 1, 2, 3, 4, 5, 6, 7],
+        0: list(range(9)),
+        1: [1, 2, 3, 4, 5, 6, 7, 8, 7],
+        2: [2, 3, 4, 5, 6, 7, 8, 7, 6],
+    }
+    found = {tuple(map(int, row)) for row in moved.tolist()}
+    assert found == {tuple(row) for row in allowed.values()}
+    assert torch.equal(shuffle.eval()(x), x)
+    assert torch.equal(PhaseShuffle(0)(x), x)
+
+
+def test_phase_shuffle_is_the_same_for_any_division_of_the_batch() -> None:
+    shuffle, x = PhaseShuffle(3), torch.randn(8, 2, 20)
+    with batch_part(0, 8, 8, 5):
+        whole = shuffle(x)
+    parts = []
+    for start in (0, 4):
+        with batch_part(start, start + 4, 8, 5):
+            parts.append(shuffle(x[start : start + 4]))
+    assert torch.equal(torch.cat(parts), whole)
