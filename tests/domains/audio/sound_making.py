@@ -14,8 +14,9 @@ Wave = NDArray[np.float32]
 
 
 def noise(seconds: float = 0.25, rate: int = 8_000, channels: int = 1, seed: int = 0, peak: float = 0.5) -> Wave:
-    """(C, T) noise with this peak."""
+    """(C, T) noise with this peak, and a mean of 0."""
     wave = np.random.default_rng(seed).standard_normal((channels, round(seconds * rate)))
+    wave -= wave.mean(1, keepdims=True) if wave.shape[1] > 1 else 0
     return (wave / np.abs(wave).max() * peak).astype(np.float32)
 
 

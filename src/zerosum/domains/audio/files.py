@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import tarfile
@@ -26,7 +27,8 @@ from zerosum.errors import UserError
 ZIPPED = ".zip"
 MAX_TAR_BYTES = 2**31
 """Unpacked bytes of recordings in a tar, which are read at once."""
-ENTRIES_TO_RECOGNISE = 2_000
+ENTRIES_TO_RECOGNISE, PACKED_TO_RECOGNISE = 2_000, 100
+"""Names that are read to recognise a folder or an archive, and a packed tar, which is unpacked for it."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def _mostly_recordings(names: Iterator[str]) -> bool:
 def _names_below(folder: Path) -> Iterator[str]:
     for _, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from names
+        yield from ("", *names)
 
 
 def _names_in(path: Path) -> Iterator[str]:
@@ -95,7 +97,8 @@ def _names_in(path: Path) -> Iterator[str]:
             yield from archive.namelist()
     else:
         with tarfile.open(path) as opened:
-            yield from (member.name.removeprefix("./") for member in opened if member.isreg())
+            most = ENTRIES_TO_RECOGNISE if path.suffix.lower() == ".tar" else PACKED_TO_RECOGNISE
+            yield from (member.name.removeprefix("./") for member in itertools.islice(opened, most) if member.isreg())
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,7 @@ def recordings_at(path: Path) -> Iterator[Found]:
     """The recordings at a path, which can be read within. UserError where there are none."""
     if path.is_dir():
         found = listings.list_folder(path, frozenset(ENDINGS))
-        others = dict(found.others) | ({"links": found.num_links} if found.num_links else {})
-        yield _found(path, path.resolve().name, found.members, others)
+        yield _found(path, path.resolve().name, found.members, found.others, found.num_links)
     elif path.suffix.lower() == ZIPPED:
         with decoding(path, "a zip archive"):
             archive = zipfile.ZipFile(path)
@@ -131,7 +133,7 @@ def recordings_at(path: Path) -> Iterator[Found]:
         )
 
 
-def _found(path: Path, name: str, members: Sequence[Member], others: Mapping[str, int]) -> Found:
+def _found(path: Path, name: str, members: Sequence[Member], others: Mapping[str, int], num_links: int = 0) -> Found:
     """UserError names what is there in place of recordings."""
     unread = {ending: num for ending, num in others.items() if ending in UNREAD}
     rest = {ending: num for ending, num in others.items() if ending not in UNREAD}
@@ -140,6 +142,8 @@ def _found(path: Path, name: str, members: Sequence[Member], others: Mapping[str
         notes.append(f"{_listed(unread)} file(s) are not read. {formats.CONVERT}.")
     if rest:
         notes.append(f"Skipped, because they are no recordings: {_listed(rest)} file(s).")
+    if num_links:
+        notes.append(f"{num_links} link(s) to folders or out of the folder are not followed.")
     if not members:
         raise UserError(
             f"{path}: no recordings here. {' '.join(notes) or 'It holds no files.'} Recordings end in {', '.join(ENDINGS)}."
@@ -183,7 +187,7 @@ def _in_tar(path: Path) -> Found:
                 others[ending_of(name)] += 1
                 continue
             total += info.size
-            check_size(total, MAX_TAR_BYTES, path, "holds recordings of more than")
+            check_size(total, MAX_TAR_BYTES, path, "holds recordings of")
             content = archive.extractfile(info)
             assert content is not None
             members.append(Member(name, _opener(content.read()), info.size))

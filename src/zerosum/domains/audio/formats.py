@@ -94,12 +94,18 @@ def ending_of(name: str) -> str:
     return SAME.get(ending, ending)
 
 
+class MissingExtraError(UserError):
+    """A package of the extra `audio` is not installed."""
+
+
 def require(module: str, use: str) -> Any:
-    """The module; UserError names the extra that installs it. use: what it is needed for."""
+    """The module; MissingExtraError names the extra that installs it. use: what it is needed for."""
     try:
         return importlib.import_module(module)
     except (ImportError, OSError):  # OSError: soundfile without its library
-        raise UserError(f"{use} needs {module}, which is not installed: pip install 'zerosum[audio]'.") from None
+        raise MissingExtraError(
+            f"{use} needs {module}, which is not installed: pip install 'zerosum[audio]'."
+        ) from None
 
 
 # --- decoding

@@ -20,7 +20,7 @@ import zerosum.domains.audio.waves as waves
 from zerosum.data.images.listing import Arrangement, Member
 from zerosum.data.opening import decoding, format_size, short_reason
 from zerosum.domains.audio.files import Found, PatternOptions
-from zerosum.domains.audio.formats import Recording, Wave, ending_of
+from zerosum.domains.audio.formats import MissingExtraError, Recording, Wave, ending_of
 from zerosum.domains.audio.waves import FileNotes, Normalise
 from zerosum.errors import UserError
 
@@ -111,7 +111,7 @@ def load(path: Path, options: ReadOptions) -> Clips:
     if len(recordings) == 1:
         recordings, why = _sections(recordings[0], samples)
         notes.append(why)
-    held = _split(recordings, options, bool(plan.heldout))
+    held = _split(recordings, options, bool(plan.heldout), notes)
     clips, rows, more = _cut(recordings, held, samples, several, options.seed)
     notes += more
     num_held = sum(held[i] for i in rows)
@@ -175,10 +175,10 @@ def decoded(member: Member, room: int, remarks: FileNotes) -> Recording | None:
         with decoding(member.name, "a file that can be read"), member.open() as file:
             recording = formats.decode(file, member.name, room)
     except UserError as error:
-        if "zerosum[audio]" in str(error):
+        if isinstance(error, MissingExtraError) and ending_of(member.name) != ".wav":
             raise
-        inner = short_reason(error.__cause__ or error)
-        remarks.add(f"cannot be read and are left out: {inner}", member.name)
+        reason = short_reason(error.__cause__ or error).removeprefix(f"{member.name}: ")
+        remarks.add("cannot be read and are left out", f"{member.name}: {reason}")
         return None
     if recording.cut:
         remarks.add("are cut off; what is there is used", member.name)
@@ -195,11 +195,11 @@ def _unify(recordings: list[_Read], options: ReadOptions) -> list[str]:
     channels = options.channels or counts.most_common(1)[0][0]
     notes = []
     if len(rates) > 1:
-        notes.append(f"Rates: {_counted(rates, ' Hz')}. All are resampled to {rate:,} Hz; data.rate sets another rate.")
+        found = _counted(rates, " Hz")
+        notes.append(f"Different rates: {found}. All are resampled to {rate:,} Hz; data.rate sets another rate.")
     if len(counts) > 1:
-        notes.append(
-            f"Channels: {_counted(counts, '')}. All are brought to {channels}; data.channels sets another number."
-        )
+        found = _counted(counts, "")
+        notes.append(f"Different channels: {found}. All are brought to {channels}; data.channels sets another number.")
     for one in recordings:
         one.wave = waves.resampled(waves.with_channels(one.wave, channels), one.rate, rate)
         one.rate = rate
@@ -228,10 +228,12 @@ def _sections(one: _Read, samples: int) -> tuple[list[_Read], str]:
     return [replace(one, wave=part, group=f"{one.group}-{i}") for i, part in enumerate(parts)], note
 
 
-def _split(recordings: Sequence[_Read], options: ReadOptions, stated: bool) -> list[bool]:
+def _split(recordings: Sequence[_Read], options: ReadOptions, stated: bool, notes: list[str]) -> list[bool]:
     """Whether each recording is held out: as folders or names state, else a share drawn by the seed; equal ones alike."""
     if stated:
         held = {one.group for one in recordings if one.held}
+        if num := sum(one.group in held and not one.held for one in recordings):
+            notes.append(f"{num:,} training recording(s) equal held-out ones and are held out too.")
         return [one.group in held for one in recordings]
     groups = sorted({one.group for one in recordings})
     num = min(round(options.heldout * len(groups)), len(groups) - 1)

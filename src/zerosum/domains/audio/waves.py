@@ -23,14 +23,14 @@ MIN_SECONDS, MIN_SAMPLES = 0.01, 64
 """Shorter recordings are left out."""
 MAX_NOT_FINITE = 0.01
 """The share of numbers that are NaN or infinite, up to which they are replaced by 0."""
-OFFSET = 0.02
-"""A mean above this share of the peak is an offset."""
+OFFSET, OFFSET_OF_RMS = 0.02, 0.2
+"""A mean above these shares of the peak and of the RMS is an offset."""
 FULL_SCALE, CLIPPED_RUN = 0.98, 4
 """A recording is clipped where so many samples in a row are at its peak, and the peak is at full scale."""
 
 PERCENTILE = 95
 """Of the lengths of recordings: that of clips."""
-CLIPS_OF_ONE = 8
+CLIPS_OF_ONE = 40
 """A single recording is at least so many clips long."""
 MAX_SECONDS, MAX_CLIP = 2.0, 32_768
 """The longest clip that is chosen: the shorter of the two."""
@@ -79,7 +79,8 @@ def usable(wave: Wave, rate: int, name: str, remarks: FileNotes) -> Wave | None:
     elif _is_clipped(wave, peak):
         remarks.add("are clipped at full scale", name)
     mean = wave.mean(1, keepdims=True, dtype=np.float64)
-    if float(np.abs(mean).max()) > max(OFFSET * peak, SILENT / 4):
+    rms = float(np.sqrt(np.square(wave, dtype=np.float64).mean()))
+    if float(np.abs(mean).max()) > max(OFFSET * peak, OFFSET_OF_RMS * rms, SILENT / 4):
         wave = (wave - mean).astype(np.float32)
         if float(np.abs(wave).max()) >= SILENT:
             remarks.add("have a constant offset, which is removed", name)
