@@ -122,9 +122,11 @@ def test_a_pattern_on_the_names_gives_the_classes(tmp_path: Path) -> None:
     assert "1 file(s) do not fit data.pattern and are left out (the first: readme.wav)" in said(
         opened(tmp_path, pattern=pattern)
     )
-    inside = opened(named(tmp_path / "ann") and tmp_path, pattern="{who}/{digit}_{x}_{y}", label="who", heldout=0.0)
-    assert inside.num_rows == 24
-    assert "24 file(s) do not fit" in said(inside)
+    for who in ("ann", "bob"):
+        save(tmp_path / "deep" / who / "1_2.wav", noise(seed=ord(who[0])))
+    inside = opened(tmp_path, pattern="deep/{who}/{digit}_{x}", label="who", heldout=0.0)
+    assert (inside.num_rows, inside.info().class_names) == (2, ("ann", "bob"))
+    assert "25 file(s) do not fit" in said(inside)
 
 
 def test_wrong_patterns_are_refused_in_words(tmp_path: Path) -> None:
@@ -549,15 +551,20 @@ def test_files_are_judged_as_the_training_data(folder: Path, tmp_path: Path) -> 
         writing.read_sounds([save(tmp_path / "x.wav", noise()).rename(tmp_path / "x.png")], info)
 
 
-def test_spoken_digits(data_root: Path) -> None:
+def test_spoken_digits(data_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     archive = data_root / "fsdd" / "fsdd_recordings.tar.xz"
     if not archive.is_file():
         pytest.skip(f"no spoken digits at {archive}")
-    source = opened(archive, pattern="{digit}_{speaker}_{index}", test="index=0-4")
+    monkeypatch.setenv("ZEROSUM_DATA", str(data_root))
+    source = data.open_source(part("spoken-digits"), False)
     info = source.info()
-    assert (info.num_rows, info.num_heldout, source.data.shape[1:]) == (2_700, 300, (1, 5_632))
+    assert (info.name, info.num_rows, info.num_heldout) == ("spoken-digits", 2_700, 300)
+    assert source.data.shape[1:] == (1, 5_632)
     assert info.class_names == tuple("0123456789")
     assert info.condition.counts == (270,) * 10  # type: ignore[union-attr]
     assert (source.rate, source.subtype) == (8_000, "PCM_16")
     people = opened(archive, pattern="{digit}_{speaker}_{index}", label="speaker").info()
     assert people.class_names == ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+    monkeypatch.setenv("ZEROSUM_DATA", str(tmp_path))
+    with pytest.raises(UserError, match=r"'spoken-digits' was not found. Looked for:\n  .*fsdd_recordings.tar.xz"):
+        data.open_source(part("spoken-digits"), False)

@@ -34,10 +34,10 @@ def test_tones_are_clips_of_a_second_with_classes() -> None:
 
 
 def test_a_clip_depends_on_its_seed_kind_and_number_only() -> None:
-    few, many = builtin_sources.load(8, 8_000, 0).waves[:8], builtin_sources.load(24, 8_000, 0).waves[:8]
+    few, many = builtin_sources.load(8, 8_000, 8_192, 0).waves[:8], builtin_sources.load(24, 8_000, 8_192, 0).waves[:8]
     assert np.array_equal(few, many)
-    assert not np.array_equal(few, builtin_sources.load(8, 8_000, 1).waves[:8])
-    assert len({wave.tobytes() for wave in builtin_sources.load(24, 8_000, 0).waves}) == 28
+    assert not np.array_equal(few, builtin_sources.load(8, 8_000, 8_192, 1).waves[:8])
+    assert len({wave.tobytes() for wave in builtin_sources.load(24, 8_000, 8_192, 0).waves}) == 28
 
 
 @pytest.mark.parametrize("rate", [4_000, 8_000, 22_050, 48_000])
@@ -50,6 +50,17 @@ def test_any_rate_gives_about_a_second(rate: int) -> None:
     assert float(source.data.square().mean((1, 2)).min()) > 1e-4  # none is silent
 
 
+def test_clips_can_fit_networks_of_other_sounds() -> None:
+    source = data.open_source(part("tones", num=8, rate=8_000, seconds=0.704, channels=2), False)
+    assert source.data.shape == (8, 2, 5_632)
+    assert data.read_like(source.info()) == {"rate": 8_000, "seconds": 0.704, "channels": 2}
+    assert (
+        data.open_source(part("tones", num=8, **data.read_like(source.info())), False).fingerprint == source.fingerprint
+    )
+    assert data.smaller(source.info()) == ("data.rate=4000", "half the samples a clip")
+    assert data.smaller(data.open_source(part("tones", num=2, rate=4_000), False).info()) is None
+
+
 def test_rms_makes_all_equally_loud() -> None:
     source = data.open_source(part("tones", num=16, normalise="rms"), False)
     levels = source.data.square().mean((1, 2)).sqrt()
@@ -59,7 +70,12 @@ def test_rms_makes_all_equally_loud() -> None:
 
 
 def test_wrong_options_are_refused() -> None:
-    for options, words in (({"num": 1}, "at least 2"), ({"rate": 100}, "4,000..48,000"), ({"seconds": 3}, "no option")):
+    for options, words in (
+        ({"num": 1}, "at least 2"),
+        ({"rate": 100}, "4,000..192,000"),
+        ({"rate": 96_000}, "rate at most 48,000 Hz"),
+        ({"loud": 3}, "no option"),
+    ):
         with pytest.raises(UserError, match=words):
             data.open_source(part("tones", **options), False)
 

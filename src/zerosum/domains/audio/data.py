@@ -5,26 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-import zerosum.domains.audio.builtin_sources as builtin_sources
-import zerosum.domains.audio.files as files
-import zerosum.domains.audio.loading as loading
 from zerosum import domain
 from zerosum.data.opening import expand_path
 from zerosum.data.sources import SourceInfo
 from zerosum.domain import DatasetInfo, SampleInfo, kit
+from zerosum.domains.audio import builtin_sources, files, loading
 from zerosum.domains.audio.files import PatternOptions
 from zerosum.domains.audio.loading import Clips, ReadOptions
-from zerosum.domains.audio.waves import Normalise, normalised
+from zerosum.domains.audio.waves import Normalise, clip_length, normalised
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import Component
 
-MOST_RATE, MOST_CHANNELS = 192_000, 16
+LEAST_RATE, MOST_RATE, MOST_CHANNELS = 4_000, 192_000, 16
 CHANNELS = {1: "mono", 2: "stereo"}
 
 
@@ -78,42 +76,69 @@ def describe(info: DatasetInfo) -> str:
     return f"{info.num_rows:,} clips of {seconds:.2f} s{classes}"
 
 
+def read_like(info: DatasetInfo) -> dict[str, Any]:
+    """Options of `data` that give clips of the same shape and rate."""
+    rate = info.payload["rate"]
+    return {"rate": rate, "seconds": info.sample.axes["samples"] / rate, "channels": info.sample.axes["channels"]}
+
+
+def smaller(info: DatasetInfo) -> tuple[str, str] | None:
+    """The setting that halves the samples of a clip, and what it saves."""
+    half = info.payload["rate"] // 2
+    return (f"data.rate={half}", "half the samples a clip") if half >= LEAST_RATE else None
+
+
 def open_source(data: Component, allow_download: bool) -> AudioSource:
     """The source of a recipe's data part: a named one, or a path."""
-    opened = _named if data.kind in builtin_sources.SOURCES else _at_path
+    opened = {"tones": _tones, "spoken-digits": _spoken_digits}.get(data.kind, _at_path)
     source: AudioSource = domain.make("data", {data.kind: opened}, data, data.kind)
     return source
 
 
-def _named(
-    name: str, *, num: int = 0, rate: int = builtin_sources.RATE, normalise: Normalise = "peak", labelled: bool = True,
-    seed: int = 0,
+def _tones(
+    name: str, *, num: int = 0, rate: int = builtin_sources.RATE, seconds: float = 0.0, channels: int = 1,
+    normalise: Normalise = "peak", labelled: bool = True, seed: int = 0,
 ) -> AudioSource:  # fmt: skip
-    """A named source. num: of training clips, 0 for the source's own number."""
-    if num < 0 or num == 1:
-        raise ValueError(f"num must be at least 2, or 0 for {builtin_sources.NUM_TRAIN:,}; got {num}")
-    if not builtin_sources.LEAST_RATE <= rate <= builtin_sources.MOST_RATE:
+    """The embedded sounds. num: of training clips, 0 for NUM_TRAIN. seconds: of a clip, 0 for SECONDS."""
+    _check(rate, channels)
+    if num < 0 or num == 1 or rate > builtin_sources.MOST_RATE or not rate:
         raise ValueError(
-            f"rate must lie in {builtin_sources.LEAST_RATE:,}..{builtin_sources.MOST_RATE:,} Hz, got {rate}"
+            f"num must be at least 2, or 0 for {builtin_sources.NUM_TRAIN:,}; rate at most {builtin_sources.MOST_RATE:,} Hz; "
+            f"got {num} and {rate}"
         )
-    tones = builtin_sources.load(num, rate, seed)
-    scaled, levels = zip(*(normalised(wave, normalise) for wave in tones.waves), strict=True)
-    waves, level = np.stack(scaled), float(np.median(levels))
-    train = len(waves) - tones.heldout
-    clips, labels = torch.from_numpy(waves), torch.from_numpy(tones.labels)
+    samples, _, _ = clip_length([0], rate, seconds or builtin_sources.SECONDS)
+    tones = builtin_sources.load(num, rate, samples, seed)
+    levels = np.empty(len(tones.waves))
+    for row, wave in enumerate(tones.waves):
+        tones.waves[row], levels[row] = normalised(wave, normalise)
     names = builtin_sources.SOURCES[name].class_names if labelled else ()
-    return AudioSource(
-        name, clips[:train], clips[train:],
-        labels[:train] if labelled else None, labels[train:] if labelled else None,
-        kit.class_condition(labels[:train], names) if labelled else None,
-        (kit.heldout_note(tones.heldout, "clips"),),
-        digest=_digest(name, builtin_sources.VERSION, num, rate, normalise, labelled, seed),
-        class_names=names, rate=rate, normalise=normalise, level=level,
+    facts = name, builtin_sources.VERSION, num, rate, samples, channels, normalise, labelled, seed
+    return _source(Clips(
+        name, np.repeat(tones.waves, channels, 1), tones.labels if labelled else None, names, tones.heldout, rate, ".wav",
+        "PCM_16", float(np.median(levels)), (), hashlib.sha256(repr(facts).encode()).hexdigest(),
+    ), normalise)  # fmt: skip
+
+
+def _spoken_digits(
+    name: str, *, rate: int = 0, seconds: float = 0.0, channels: int = 0, normalise: Normalise = "peak",
+    label: str = "digit", labelled: bool = True, seed: int = 0,
+) -> AudioSource:  # fmt: skip
+    """The Free Spoken Digit Dataset with its own split. label: "digit", "speaker" or "digit,speaker"."""
+    info = builtin_sources.SOURCES[name]
+    places = [folder / info.details["file"] for folder in info.searched_folders()]
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        looked = "\n".join(f"  {path}" for path in places)
+        raise UserError(
+            f"the file of {name!r} was not found. Looked for:\n{looked}\nPut it there, or name another folder with ZEROSUM_DATA."
+        )
+    return replace(
+        _at_path(
+            str(found), rate=rate, seconds=seconds, channels=channels, normalise=normalise, label=label, labelled=labelled,
+            pattern=info.details["pattern"], test=info.details["test"], seed=seed,
+        ),
+        name=name,
     )  # fmt: skip
-
-
-def _digest(*facts: Any) -> str:
-    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def _at_path(
@@ -122,10 +147,7 @@ def _at_path(
 ) -> AudioSource:  # fmt: skip
     """The recordings at a path, see loading.ReadOptions and files.arrange."""
     kit.refuse_share(heldout)
-    if rate and not builtin_sources.LEAST_RATE <= rate <= MOST_RATE:
-        raise ValueError(f"rate must lie in {builtin_sources.LEAST_RATE:,}..{MOST_RATE:,} Hz, or be 0; got {rate}")
-    if not 0 <= channels <= MOST_CHANNELS:
-        raise ValueError(f"channels must lie in 1..{MOST_CHANNELS}, or be 0; got {channels}")
+    _check(rate, channels)
     path = expand_path(where)
     if not os.path.exists(path):
         raise UserError(
@@ -138,6 +160,13 @@ def _at_path(
         return _source(loading.load(path, options), normalise)
     except OSError as error:
         raise UserError(f"{where}: cannot be read ({error.strerror or error}).") from None
+
+
+def _check(rate: int, channels: int) -> None:
+    if rate and not LEAST_RATE <= rate <= MOST_RATE:
+        raise ValueError(f"rate must lie in {LEAST_RATE:,}..{MOST_RATE:,} Hz, or be 0; got {rate}")
+    if not 0 <= channels <= MOST_CHANNELS:
+        raise ValueError(f"channels must lie in 1..{MOST_CHANNELS}, or be 0; got {channels}")
 
 
 def _source(clips: Clips, normalise: Normalise) -> AudioSource:

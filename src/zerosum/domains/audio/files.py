@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-import zerosum.domains.audio.formats as formats
 from zerosum.data.images import listing as listings
 from zerosum.data.images.files import SUFFIXES as IMAGES
 from zerosum.data.images.listing import Arrangement, Member
 from zerosum.data.images.tar import is_shard
 from zerosum.data.opening import check_size, decoding, expand_path, is_regular
+from zerosum.domains.audio import formats
 from zerosum.domains.audio.formats import ENDINGS, UNREAD, ending_of
 from zerosum.errors import UserError
 

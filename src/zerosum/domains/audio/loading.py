@@ -14,11 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import zerosum.domains.audio.files as files
-import zerosum.domains.audio.formats as formats
-import zerosum.domains.audio.waves as waves
 from zerosum.data.images.listing import Arrangement, Member
 from zerosum.data.opening import decoding, format_size, short_reason
+from zerosum.domains.audio import files, formats, waves
 from zerosum.domains.audio.files import Found, PatternOptions
 from zerosum.domains.audio.formats import MissingExtraError, Recording, Wave, ending_of
 from zerosum.domains.audio.waves import FileNotes, Normalise

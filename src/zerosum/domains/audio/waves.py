@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-import zerosum.domains.audio.formats as formats
+from zerosum.domains.audio import formats
 from zerosum.domains.audio.formats import Wave
 
 Normalise = Literal["peak", "rms", "none"]

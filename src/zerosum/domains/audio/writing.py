@@ -10,11 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import zerosum.domains.audio.formats as formats
-import zerosum.domains.audio.loading as loading
-import zerosum.domains.audio.waves as waves
 from zerosum.data.images.listing import Member
 from zerosum.domain import DatasetInfo, SampleOption, WriteOptions
+from zerosum.domains.audio import formats, loading, waves
 from zerosum.domains.audio.files import ZIPPED, recordings_at
 from zerosum.domains.audio.formats import Wave, ending_of
 from zerosum.domains.audio.waves import FileNotes
