@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,3 +124,18 @@ def short_reason(error: BaseException) -> str:
     """The message in one line of at most 120 characters; the type of the error if the message is empty."""
     message = getattr(error, "strerror", None) or str(error)
     return (message.strip().splitlines() or [""])[0][:120].rstrip(". ") or type(error).__name__
+
+
+class FileNotes:
+    """Collects remarks on files; each becomes one note with the number of files."""
+
+    def __init__(self) -> None:
+        self.files: defaultdict[str, list[str]] = defaultdict(list)
+
+    def add(self, what: str, name: str) -> None:
+        """what: the predicate of the sentence whose subject is the number of files. name: of the file."""
+        self.files[what].append(name)
+
+    def notes(self) -> tuple[str, ...]:
+        """One sentence for each remark."""
+        return tuple(f"{len(names):,} file(s) {what} (the first: {names[0]})." for what, names in self.files.items())

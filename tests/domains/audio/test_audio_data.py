@@ -316,6 +316,11 @@ ODD: dict[str, tuple[Callable[[Path], Any], str, bool]] = {
         UNREADABLE,
         False,
     ),
+    "slow": (
+        lambda path: save(path, noise(), rate=500),
+        "have fewer than 1,000 samples a second and are left out",
+        False,
+    ),
     "cut off": (cut_off, "are cut off; what is there is used", True),
     "clipped": (clipped, "are clipped at full scale", True),
     "offset": (with_offset, "have a constant offset, which is removed", True),
@@ -547,6 +552,8 @@ def test_files_are_judged_as_the_training_data(folder: Path, tmp_path: Path) -> 
     assert torch.equal(clips, source.data)
     long = save(tmp_path / "long.wav", np.repeat(noise(2.0, 8_000), 2, 0), 8_000)
     assert writing.read_sounds([long], info).shape == (10, 1, 3_072)
+    with pytest.raises(UserError, match=r"missing\.wav: cannot be read \(No such file"):
+        writing.read_sounds([tmp_path / "missing.wav"], info)
     with pytest.raises(UserError, match="not a kind of file"):
         writing.read_sounds([save(tmp_path / "x.wav", noise()).rename(tmp_path / "x.png")], info)
 

@@ -15,20 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerosum.data.images.listing import Arrangement, Member
-from zerosum.data.opening import decoding, format_size, short_reason
+from zerosum.data.opening import FileNotes, decoding, format_size, short_reason
 from zerosum.domains.audio import files, formats, waves
 from zerosum.domains.audio.files import Found, PatternOptions
 from zerosum.domains.audio.formats import MissingExtraError, Recording, Wave, ending_of
-from zerosum.domains.audio.waves import FileNotes, Normalise
+from zerosum.domains.audio.waves import Normalise
 from zerosum.errors import UserError
 
 MAX_SAMPLES = 2**28
-"""Samples that are decoded at most, in all recordings together: 1 GiB as float32, 4.6 hours at 16 kHz."""
+"""Samples that are kept of all recordings together: 1 GiB as float32, 4.6 hours at 16 kHz."""
 MAX_CLIP_SAMPLES = 2**29
 """Samples of all clips together, which overlap: 2 GiB."""
 SILENT_CLIP = 1e-3
 """A clip whose peak is below this share of that of its recording is silent."""
 FEW_CLIPS = 50
+MIN_RATE = 1_000
 SECTIONS = 20
 """A single recording is cut into so many sections at most."""
 
@@ -182,6 +183,9 @@ def decoded(member: Member, room: int, remarks: FileNotes) -> Recording | None:
         remarks.add("are cut off; what is there is used", member.name)
     if recording.more:
         remarks.add("are longer than the memory allows; their beginning is used", member.name)
+    if recording.rate < MIN_RATE:
+        remarks.add(f"have fewer than {MIN_RATE:,} samples a second and are left out", member.name)
+        return None
     wave = waves.usable(recording.wave, recording.rate, member.name, remarks)
     return None if wave is None else replace(recording, wave=wave)
 
@@ -248,7 +252,7 @@ def _cut(
     for i, one in enumerate(recordings):
         for start in waves.starts_of(one.wave, samples, several):
             part = one.wave[:, start : start + samples]
-            if float(np.abs(part).max()) < SILENT_CLIP * float(np.abs(one.wave).max()):
+            if waves.peak_of(part) < SILENT_CLIP * waves.peak_of(one.wave):
                 silent += 1
             else:
                 places.append((i, start))

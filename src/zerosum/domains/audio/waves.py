@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from zerosum.data.opening import FileNotes
 from zerosum.domains.audio import formats
 from zerosum.domains.audio.formats import Wave
 
@@ -46,54 +47,51 @@ MOST_FLOOR = 0.01
 """The noise floor is at most this share of the RMS of a recording (-40 dB)."""
 
 
-class FileNotes:
-    """Collects remarks on files; each becomes one note with the number of files."""
-
-    def __init__(self) -> None:
-        self.files: defaultdict[str, list[str]] = defaultdict(list)
-
-    def add(self, what: str, name: str) -> None:
-        """what: the predicate of the sentence whose subject is the number of files."""
-        self.files[what].append(name)
-
-    def notes(self) -> tuple[str, ...]:
-        """One sentence for each remark."""
-        return tuple(f"{len(names):,} file(s) {what} (the first: {names[0]})." for what, names in self.files.items())
-
-
 def usable(wave: Wave, rate: int, name: str, remarks: FileNotes) -> Wave | None:
     """A wave (C, T) without numbers that are not finite and without offset; None for one that is too short, silent or broken."""
     if wave.shape[1] < max(MIN_SAMPLES, MIN_SECONDS * rate):
         remarks.add(f"are shorter than {MIN_SECONDS:g} s or {MIN_SAMPLES} samples and are left out", name)
         return None
-    finite = np.isfinite(wave)
-    if not finite.all():
+    if not np.isfinite([wave.min(), wave.max()]).all():
+        finite = np.isfinite(wave)
         if 1 - finite.mean() > MAX_NOT_FINITE:
             remarks.add("have many values that are NaN or infinite and are left out", name)
             return None
         remarks.add("have values that are NaN or infinite; they are replaced by 0", name)
         wave = np.where(finite, wave, np.float32(0))
-    peak = float(np.abs(wave).max())
+    peak = peak_of(wave)
     if peak > 1:
         remarks.add("go beyond full scale", name)
     elif _is_clipped(wave, peak):
         remarks.add("are clipped at full scale", name)
     mean = wave.mean(1, keepdims=True, dtype=np.float64)
-    rms = float(np.sqrt(np.square(wave, dtype=np.float64).mean()))
-    if float(np.abs(mean).max()) > max(OFFSET * peak, OFFSET_OF_RMS * rms, SILENT / 4):
-        wave = (wave - mean).astype(np.float32)
-        if float(np.abs(wave).max()) >= SILENT:
+    if peak_of(mean) > max(OFFSET * peak, OFFSET_OF_RMS * rms_of(wave), SILENT / 4):
+        wave = wave - mean.astype(np.float32)
+        if peak_of(wave) >= SILENT:
             remarks.add("have a constant offset, which is removed", name)
-    if float(np.abs(wave).max()) < SILENT:
+    if peak_of(wave) < SILENT:
         remarks.add("are silent and are left out", name)
         return None
     return wave
 
 
+def peak_of(wave: NDArray[np.floating]) -> float:
+    """The greatest absolute value."""
+    return max(float(wave.max()), -float(wave.min()))
+
+
+def rms_of(wave: Wave) -> float:
+    """The root of the mean square, over all channels; without a copy of the whole wave."""
+    powers = [
+        np.square(wave[:, start : start + 2**20], dtype=np.float64).sum() for start in range(0, wave.shape[1], 2**20)
+    ]
+    return math.sqrt(float(sum(powers)) / wave.size)
+
+
 def _is_clipped(wave: Wave, peak: float) -> bool:
     if peak < FULL_SCALE:
         return False
-    at = np.abs(wave) >= peak - 1e-4
+    at = (wave >= peak - 1e-4) | (wave <= 1e-4 - peak)
     run = at[:, : at.shape[1] - CLIPPED_RUN + 1].copy()
     for shift in range(1, CLIPPED_RUN):
         run &= at[:, shift : at.shape[1] - CLIPPED_RUN + 1 + shift]
@@ -124,13 +122,13 @@ def normalised(wave: Wave, how: Normalise) -> tuple[Wave, float]:
 
     none: values beyond full scale are clipped, and the level is 1.
     """
-    peak = max(float(np.abs(wave).max()), SILENT)
+    peak = max(peak_of(wave), SILENT)
     if how == "none":
         return (wave.clip(-1, 1) if peak > 1 else wave), 1.0
     if how == "peak":
-        return (wave / np.float32(peak)).astype(np.float32), peak
-    level = max(float(np.sqrt(np.square(wave, dtype=np.float64).mean())), SILENT)
-    return (wave * np.float32(min(RMS_TARGET / level, 1 / peak))).astype(np.float32), level
+        return wave / np.float32(peak), peak
+    level = max(rms_of(wave), SILENT)
+    return wave * np.float32(min(RMS_TARGET / level, 1 / peak)), level
 
 
 def restored(waves: Wave, payload: Mapping[str, Any]) -> Wave:

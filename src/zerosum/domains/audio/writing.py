@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from zerosum.data.images.listing import Member
+from zerosum.data.opening import FileNotes, short_reason
 from zerosum.domain import DatasetInfo, SampleOption, WriteOptions
 from zerosum.domains.audio import formats, loading, waves
 from zerosum.domains.audio.files import ZIPPED, recordings_at
 from zerosum.domains.audio.formats import Wave, ending_of
-from zerosum.domains.audio.waves import FileNotes
 from zerosum.errors import UserError
 from zerosum.store import numbered_names
 
@@ -78,9 +78,12 @@ def read_sounds(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
     gives several clips, see `waves.starts_of`. UserError names a file that cannot be used."""
     clips = list[Wave]()
     for path in paths:
-        with recordings_at(path) as found:
-            for member in found.members:
-                clips += _clips_of(member, path, info)
+        try:
+            with recordings_at(path) as found:
+                for member in found.members:
+                    clips += _clips_of(member, path, info)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({short_reason(error)}).") from None
     return torch.from_numpy(np.stack(clips))
 
 

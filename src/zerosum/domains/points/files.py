@@ -15,7 +15,7 @@ import numpy as np
 from zerosum.data import numpy_files
 from zerosum.data.images.listing import HELDOUT, MAX_STRAY, TRAIN
 from zerosum.data.numpy_files import Arrays, Header
-from zerosum.data.opening import expand_path, is_regular
+from zerosum.data.opening import FileNotes, expand_path, is_regular
 from zerosum.domains.points import formats
 from zerosum.domains.points.formats import Array
 from zerosum.errors import UserError
@@ -62,21 +62,6 @@ class Shapes:
     class_names: tuple[str, ...] = ()
     heldout: int | None = None
     notes: tuple[str, ...] = field(default=())
-
-
-class FileNotes:
-    """Collects remarks on files; each becomes one note with the number of files."""
-
-    def __init__(self) -> None:
-        self.files: defaultdict[str, list[str]] = defaultdict(list)
-
-    def add(self, what: str, path: Path) -> None:
-        """what: the predicate of the sentence whose subject is the number of files."""
-        self.files[what].append(path.name)
-
-    def notes(self) -> tuple[str, ...]:
-        """One sentence for each remark."""
-        return tuple(f"{len(names)} file(s) {what} (the first: {names[0]})." for what, names in self.files.items())
 
 
 def can_open(where: str) -> bool:
@@ -168,7 +153,7 @@ def read_cloud(path: Path, num_points: int, seed: int, notes_of_files: FileNotes
     if suffix in TEXTS:
         points, found = formats.read_text(path)
         for what in found:
-            notes_of_files.add(what, path)
+            notes_of_files.add(what, path.name)
     elif suffix in ARRAYS:
         with numpy_files.open_arrays(path) as arrays:
             fitting = [name for name, header in _check_dtypes(arrays).items() if _is_cloud(header)]
@@ -179,7 +164,7 @@ def read_cloud(path: Path, num_points: int, seed: int, notes_of_files: FileNotes
                 )
             points = arrays.read(fitting[0], mapped=True)
         if points.shape[1] > 3:
-            notes_of_files.add(formats.MORE, path)
+            notes_of_files.add(formats.MORE, path.name)
     else:
         points = formats.read_mesh(path, num_points, rng)
     return _sample_points(points, num_points, rng, str(path))
