@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -90,8 +90,8 @@ def smaller(info: DatasetInfo) -> tuple[str, str] | None:
 
 def open_source(data: Component, allow_download: bool) -> AudioSource:
     """The source of a recipe's data part: a named one, or a path."""
-    opened = {"tones": _tones, "spoken-digits": _spoken_digits}.get(data.kind, _at_path)
-    source: AudioSource = domain.make("data", {data.kind: opened}, data, data.kind)
+    named: Mapping[str, Callable[..., AudioSource]] = {"tones": _tones, "spoken-digits": _spoken_digits}
+    source: AudioSource = domain.make("data", {data.kind: named.get(data.kind, _at_path)}, data, data.kind)
     return source
 
 
