@@ -22,7 +22,7 @@ from zerosum.errors import UserError
 from zerosum.evaluation import baselines, compare
 from zerosum.evaluation.evaluate_saved import SavedEvaluator
 from zerosum.generation import sampler
-from zerosum.generation.latents import space
+from zerosum.generation.sampler import write_samples
 from zerosum.lab import watch
 from zerosum.planning import initial_weights
 from zerosum.planning.plan import plan_of
@@ -166,7 +166,7 @@ READERS: dict[str, tuple[Reader, ...]] = {
     "metrics.jsonl": (write_report, lambda p: api.load(p).metrics, session, verdicts, ranked),
     "generator.json": (
         lambda p: api.load(p).sample(2),
-        lambda p: SavedEvaluator(RunFolder(p)).generator(),
+        lambda p: SavedEvaluator(RunFolder(p)).load_generator(),
         initial_weights.load_initial_weights,
     ),
     "checkpoints/step-00000004/manifest.json": (lambda p: latest_checkpoint(p / "checkpoints"),),
@@ -195,11 +195,11 @@ def test_the_card_of_every_kind_of_generator(name: str, tmp_path: Path, rounds: 
     plan, match = planned(name), begun(name)
     examples = plan.domain.data.examples(plan.source) if plan.domain.data.examples else None
     sampler.publish(tmp_path, match.game.players["generator"], plan.recipe, plan.info, 1, examples)
-    body, ending, found = (tmp_path / "generator.json").read_bytes(), Path(plan.domain.media.sample_name).suffix, []
+    body, ending, found = (tmp_path / "generator.json").read_bytes(), Path(plan.domain.media.sample_file).suffix, []
 
     def use() -> None:
         loaded = api.load(tmp_path)
-        space.write(loaded, loaded.sample(3), tmp_path / f"some{ending}")
+        write_samples(loaded, loaded.sample(3), tmp_path / f"some{ending}")
         loaded.produce(SampleRequest(3, 0, tmp_path / f"more{ending}"))
 
     use()

@@ -204,7 +204,7 @@ def test_in_a_pipeline_and_with_a_target() -> None:
         (frame_of(), {"minutes": 1, "steps": 5}, "minutes or steps, not both"),
         (frame_of(), {"types": {"m": "date"}}, "there is no column 'm'"),
         (frame_of(), {"drop": ["zz"]}, "there is no column 'zz'"),
-        (frame_of().assign(x=[1, "a"] * 30), {}, "cannot be kept as a Parquet file"),
+        (frame_of().assign(x=[1, "a"] * 30), {}, "cannot be written to a Parquet file"),
     ],
 )
 def test_what_cannot_be_learnt_is_refused(frame: Any, given: dict[str, Any], words: str) -> None:

@@ -135,14 +135,14 @@ def test_lying_headers(tmp_path: Path) -> None:
     (tmp_path / "open.npy").write_bytes(whole.replace(b"(4, 8, 8)", b"(4, 8, 8 "))
     refused(tmp_path / "open.npy", "not a NumPy array file")
     (tmp_path / "short.npy").write_bytes(whole[:-1])
-    refused(tmp_path / "short.npy", "claims 256 bytes", "truncated")
+    refused(tmp_path / "short.npy", "states 256 bytes", "truncated")
     (tmp_path / "long.npy").write_bytes(whole + b"x")
-    refused(tmp_path / "long.npy", "claims 256 bytes")
+    refused(tmp_path / "long.npy", "states 256 bytes")
     head = b"{'descr': '|u1', 'fortran_order': False, 'shape': (4000000000, 8000, 8000), }\n"
     claim = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head
     (tmp_path / "claim.npy").write_bytes(claim + bytes(64))
-    refused(tmp_path / "claim.npy", "claims 256000000000000000 bytes")
-    refused(make_zip(tmp_path / "claim.npz", {"images.npy": claim + bytes(64)}), "claims", "damaged")
+    refused(tmp_path / "claim.npy", "states 256000000000000000 bytes")
+    refused(make_zip(tmp_path / "claim.npz", {"images.npy": claim + bytes(64)}), "states", "damaged")
 
 
 def test_damaged_npz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,7 +151,7 @@ def test_splitmix_agrees_with_plain_arithmetic() -> None:
         return x ^ (x >> 31)
 
     numbers = [0, 1, 2**40 + 17, 2**63 - 1]
-    made = [int(x) % 2**64 for x in hashing.mixed(torch.tensor(numbers))]
+    made = [int(x) % 2**64 for x in hashing.mix(torch.tensor(numbers))]
     assert made == [by_hand(x) for x in numbers]
 
 
