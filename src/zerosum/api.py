@@ -36,7 +36,7 @@ from zerosum.planning.plan import Plan, TrainRequest, plan_of, with_data_at
 from zerosum.recipe import Recipe, differences, override
 from zerosum.report.comparison import check_out
 from zerosum.run_folder import IN_MEMORY, RunFolder, free_folder, new_run_folder, refuse_exported
-from zerosum.store import steps_in
+from zerosum.store import steps_in, writing
 from zerosum.training.callbacks import Callback, check_loggers, loggers
 from zerosum.training.signals import StopRequest
 from zerosum.training.trainer import Trainer
@@ -121,13 +121,23 @@ class Run(TrainedGenerator):
         """
         return [score for _, score in self.verdicts(paths, labels)]
 
-    def verdicts(self, paths: Sequence[str | Path], labels: Sequence[Label] | None = None) -> list[tuple[str, float]]:
-        """The same with the name of each sample: that of the file, and its number where a file has several samples."""
+    def verdicts(
+        self, paths: Sequence[str | Path], labels: Sequence[Label] | None = None, out: str | Path | None = None
+    ) -> list[tuple[str, float]]:
+        """The same with the name of each sample: that of the file, and its number where a file has several samples. out: a .png, of
+        the samples with their scores, in a domain that has such pictures."""
+        draw = self.domain.media.scored
+        if out is not None and (draw is None or Path(out).suffix.lower() != ".png"):
+            reason = "give a name that ends in .png" if draw else f"the domain {self.domain.name!r} has no picture of scores"
+            raise UserError(f"--out {out}: {reason}.")
         names, data, conditions = discriminator_scores.read_samples(self.domain, paths, self.sampler.info, labels)
         condition = None if conditions is None else self.labels(conditions, len(data))
         scores = discriminator_scores.score_samples(
             self.folder, self.recipe, self.domain, self.sampler.info, data, condition
         )
+        if out is not None and draw is not None:
+            with writing(Path(out)) as aside:
+                draw(data, names, scores, aside, self.sampler.info)
         return list(zip(names, scores, strict=True))
 
     def unlike(self, paths: Sequence[str | Path]) -> list[tuple[str, float]]:

@@ -473,9 +473,9 @@ def test_sounds_are_thinned_where_they_are_too_large_for_the_page(
     assert sorted(collect_pictures(folder).sounds) == [0, 100, 300]
     monkeypatch.setattr("zerosum.report.previews.SOUND_BYTES", 1400)
     gallery = collect_pictures(folder)
-    assert (sorted(gallery.sounds), bool(gallery.real_sound)) == ([0, 300], True)
-    assert gallery.notes == ["The sounds of 2 of 3 previews are on the page; all lie in previews/."]
+    assert (sorted(gallery.sounds), list(gallery.named_sounds)) == ([0, 300], ["real"])
+    assert gallery.notes == ["The sounds of 2 of 3 previews are on the page; all are in previews/."]
     monkeypatch.setattr("zerosum.report.previews.SOUND_BYTES", 500)
     gallery = collect_pictures(folder)
-    assert (gallery.sounds, bool(gallery.real_sound)) == ({}, True)
-    assert gallery.notes == ["The sounds are too large for the page; they lie in previews/."]
+    assert (gallery.sounds, list(gallery.named_sounds)) == ({}, ["real"])
+    assert gallery.notes == ["The sounds are too large for the page; they are in the run folder."]

@@ -158,6 +158,7 @@ def test_the_page_shows_them(folder: Path) -> None:
     save(folder / "baselines.json", content(normal=[record("frechet_digits", 9.25)], **{NASTY: []}))
     (folder / "baselines").mkdir()
     Image.new("L", (16, 8), 7).save(folder / "baselines" / "normal.png")
+    (folder / "baselines" / "normal.wav").write_bytes(bytes(100))
     page = write_report(folder).read_text()
     part = page[page.index('<section id="baselines"') : page.index('<section id="recipe"')]
     assert '<a href="#baselines">Baselines</a>' in page
@@ -167,6 +168,7 @@ def test_the_page_shows_them(folder: Path) -> None:
     )
     assert '<td data-label="This run"><b>6.25</b><small>best</small></td><td data-label="Normal">9.25</td>' in part
     assert part.count("<img") == 2  # the run's newest samples and the normal's
+    assert part.count("<audio") == 1
     assert 'alt="Samples: normal"' in part
     assert "Fine normal: in detail. Fitted in 2 s." in part
     assert NASTY not in page

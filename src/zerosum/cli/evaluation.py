@@ -27,6 +27,10 @@ def judge(
     label: Annotated[
         str | None, typer.Option(help="Their class, a name or a number; default: the class with the highest score.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Also write a picture (.png) of the scores; of recordings over time, below the spectrogram."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Score given samples with the discriminator: D(x) in [0, 1], 1 for real."""
@@ -34,7 +38,7 @@ def judge(
 
     files = files_in(files)
     trained = load(folder)
-    scores = trained.verdicts(files, None if label is None else [label] * len(files))
+    scores = trained.verdicts(files, None if label is None else [label] * len(files), out)
     show(dict(scores), json, format_scores(scores))
     try:
         found = trained.unlike(files)

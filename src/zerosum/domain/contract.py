@@ -378,8 +378,10 @@ class Media:
     None if the number of samples does not change the size of the picture.
     film: (samples, path, frames per second) -> None; writes the samples one after the other as a moving picture. None if a
     single sample is no picture.
-    sound: (samples, path, context) -> None; writes the first few samples one after the other as one .wav file, which is kept
-    beside each preview and is played in the report. None if a sample cannot be heard.
+    sound: (samples, path, context) -> None; writes the samples one after the other as one .wav file. None if a sample cannot be
+    heard. The first `num_heard` samples of each preview are kept beside it and are played in the report.
+    scored: (samples, names, the discriminator's scores in [0, 1], path, info) -> None; writes a .png of samples of files with their
+    scores, for `zerosum judge --out`. None if there is none.
     sample: (generator, info, request) -> the result of the domain's own function for `zerosum sample`: streams, whole files; None
     to use the general function.
     sample_options: the options of `zerosum sample` that are this domain's own; `sample` finds their values in the request.
@@ -397,6 +399,8 @@ class Media:
     tile: Callable[[DatasetInfo, WriteOptions], tuple[int, int]] | None = None
     film: Callable[[Tensor, Path, float], None] | None = None
     sound: Callable[[Tensor, Path, PreviewContext], None] | None = None
+    num_heard: int = 10
+    scored: Callable[[Tensor, Sequence[str], Sequence[float], Path, DatasetInfo], None] | None = None
     sample: Callable[[GeneratorHandle, DatasetInfo, SampleRequest], SampleResult | None] = lambda *_: None
     sample_options: tuple[SampleOption, ...] = ()
     sample_name: str = ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from torch import Tensor
 
 from zerosum import catalog
 from zerosum.domain import Baseline, Domain, Evaluator, PreviewContext
+from zerosum.domain.contract import SOUND_ENDING
 from zerosum.errors import UserError, known_as
-from zerosum.evaluation.training_evaluator import COLUMNS, ROWS
+from zerosum.evaluation.training_evaluator import COLUMNS, ROWS, write_sound
 from zerosum.planning.plan import plan_of
 from zerosum.planning.trial_step import cpu_threads
 from zerosum.recipe import part
@@ -55,14 +57,12 @@ def measure_for_run(
     def draw(name: str, samples: Tensor) -> None:
         target = folder.root / PICTURES / f"{name}{plan.domain.media.preview_ending}"
         target.parent.mkdir(exist_ok=True)
-        aside = target.with_name(f".{name}.{os.getpid()}.part{plan.domain.media.preview_ending}")
-        try:
-            plan.domain.media.preview(
-                samples, aside, PreviewContext(COLUMNS, plan.info, samples.new_empty(len(samples), 0))
-            )
-            os.replace(aside, target)
-        finally:
-            aside.unlink(missing_ok=True)
+        noise = samples.new_empty(len(samples), 0)
+        with _written_aside(target) as aside:
+            plan.domain.media.preview(samples, aside, PreviewContext(COLUMNS, plan.info, noise))
+        if plan.domain.media.sound is not None:
+            with _written_aside(target.with_suffix(SOUND_ENDING)) as aside:
+                write_sound(plan.domain, samples, aside, plan.info, noise=noise)
 
     try:
         with cpu_threads(plan.recipe.threads):
@@ -82,6 +82,17 @@ def compare_with_run(content: Mapping[str, Any], path: Path | None = None) -> Co
     folder = RunFolder.open(path)
     found = [line["records"] for line in folder.lines() if line["kind"] == "evaluation"]
     return compare(dict(content), found[-1] if found else [], folder.recipe().conditional is True)
+
+
+@contextlib.contextmanager
+def _written_aside(target: Path) -> Iterator[Path]:
+    """A path to write to, which is renamed to `target` at the end."""
+    aside = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+    try:
+        yield aside
+        os.replace(aside, target)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _content(source: Any, seed: int, fitted: list[dict[str, Any]]) -> dict[str, Any]:

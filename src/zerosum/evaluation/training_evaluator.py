@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zerosum.domain import ClassCondition, PreviewContext
+from zerosum.domain import ClassCondition, DatasetInfo, Domain, PreviewContext
 from zerosum.domain.contract import EvalOptions, stage
 from zerosum.engine.devices import DistributedContext, autocast
 from zerosum.engine.duel import Duel
@@ -85,22 +85,16 @@ class TrainingEvaluator:
             samples, path, PreviewContext(self.columns, self.plan.info, noise, judged if opinion else None, self.shown)
         )
 
-    def sound(self, path: Path) -> None:
-        """The first samples of the preview as sound, in a domain that has it."""
+    def write_sound(self, path: Path) -> None:
+        """Writes the first samples of the preview as sound; for a domain with `Media.sound`."""
         count, seed = self._num_shown(), self.plan.recipe.seed
         samples = self.sampler.sample(count, seed, self.shown)
-        noise = self.sampler.noise(count, seed)
-        self._write_sound(samples, path, PreviewContext(self.columns, self.plan.info, noise, condition=self.shown))
+        write_sound(self.plan.domain, samples, path, self.plan.info, self.shown, self.sampler.noise(count, seed))
 
-    def real_sound(self, path: Path) -> None:
-        """The first real rows in the layout of the preview as sound."""
+    def write_real_sound(self, path: Path) -> None:
+        """Writes the first real rows in the layout of the preview as sound."""
         real = self._reals()
-        self._write_sound(real.data.cpu(), path, PreviewContext(self.columns, self.plan.info, condition=real.condition))
-
-    def _write_sound(self, samples: Tensor, path: Path, context: PreviewContext) -> None:
-        sound = self.plan.domain.media.sound
-        assert sound is not None
-        sound(samples, path, context)
+        write_sound(self.plan.domain, real.data.cpu(), path, self.plan.info, real.condition)
 
     def write_real_preview(self, path: Path) -> None:
         """Writes real rows in the layout of the preview."""
@@ -199,6 +193,22 @@ class TrainingEvaluator:
         scores["fake"] = self.judge(fakes, fake_labels)
         self.neutral = float(game.loss.centre(scores["train"], scores["fake"]))
         return {name: logits - self.neutral for name, logits in scores.items()}
+
+
+def write_sound(
+    domain: Domain,
+    samples: Tensor,
+    path: Path,
+    info: DatasetInfo,
+    condition: Tensor | None = None,
+    noise: Tensor | None = None,
+) -> None:
+    """Writes the first `Media.num_heard` of some samples one after the other, in a domain with `Media.sound`. noise: see
+    PreviewContext."""
+    assert domain.media.sound is not None
+    num = min(domain.media.num_heard, len(samples))
+    condition, noise = (None if rows is None else rows[:num] for rows in (condition, noise))
+    domain.media.sound(samples[:num], path, PreviewContext(num, info, noise, condition=condition))
 
 
 def preview_seconds(plan: Plan, trial: TrainingLoop, world: DistributedContext) -> float:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from zerosum import catalog
 from zerosum.data.images.pictures import check_picture_size
-from zerosum.domain import Condition, DatasetInfo, Domain, SampleRequest, SampleResult, WriteOptions
-from zerosum.domain.contract import flag_of
+from zerosum.domain import Condition, DatasetInfo, Domain, PreviewContext, SampleRequest, SampleResult, WriteOptions
+from zerosum.domain.contract import SOUND_ENDING, flag_of
 from zerosum.domain.info import Label, requested_attributes, requested_labels
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import Prior, SeededNoise
@@ -352,10 +352,15 @@ def write_samples(
     layout: int | Layout = 0,
     options: Mapping[str, Any] = NO_OPTIONS,
 ) -> list[Path]:
-    """Writes samples as files in the format of the target's ending; as one picture where the layout has columns and the ending is
-    that of a picture. options: values of the domain's own options for writing."""
+    """Writes samples as files in the format of the target's ending; where the layout has columns as one picture or, in a domain of
+    sounds, one sound, if the ending is that of one. options: values of the domain's own options for writing."""
     layout = Layout(layout) if isinstance(layout, int) else layout
     with generator.card_read(), writing(target) as aside:
+        sound = generator.domain.media.sound
+        if layout.columns and sound is not None and target.suffix.lower() == SOUND_ENDING:
+            info, condition = generator.sampler.info, layout.condition
+            sound(samples, aside, PreviewContext(layout.columns, info, condition=condition, options=options))
+            return [target]
         if not layout.columns or target.suffix.lower() not in labelled_grid.PICTURES:
             written = generator.domain.media.write(
                 samples, aside, generator.sampler.info, WriteOptions(layout.each, options)

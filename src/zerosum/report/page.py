@@ -182,7 +182,7 @@ def _stage(gallery: Gallery, scores: list[Json]) -> str:
         label, fake, "fake", gallery.elements[-1][1] if gallery.elements else "", list(gallery.sounds.values())[-1:]
     )
     pictures += _picture(
-        "Real", gallery.real, "real", gallery.real_element, [gallery.real_sound] if gallery.real_sound else []
+        "Real", gallery.real, "real", gallery.real_element, [one for n, one in gallery.named_sounds.items() if n == "real"]
     )
     large = [one for one in (fake, gallery.real) if one and one.sheet]
     beside = all(one.columns and one.width <= 2 * one.height for one in large)
@@ -201,11 +201,7 @@ def _picture(label: str, picture: Picture | None, kind: str, element: str = "", 
         missing = "No samples were drawn yet." if kind == "fake" else "No real samples were saved."
         return f'<figure><figcaption>{label}</figcaption><p class="empty">{missing}</p></figure>'
     what = f"Generated samples at step {picture.step:,}" if picture.step is not None else "Real samples"
-    heard = "".join(
-        f"{player(sound, f'Sound: {what.lower()}', f'{kind}-sound')}"
-        f'<p class="small" id="{kind}-heard">The first of these samples, one after another.</p>'
-        for sound in sounds
-    )
+    heard = "".join(player(sound, f"Sound: {what[:1].lower()}{what[1:]}", kind) for sound in sounds)
     return f"<figure><figcaption>{label}</figcaption>{picture_button(picture, what, kind)}{heard}</figure>"
 
 

@@ -67,8 +67,8 @@ class Picture:
 class Gallery:
     """The pictures of a run, by rising step, and a sentence for each thing left out. models: of the classical models beside
     the run, by file name. elements, real_element: where previews are no PNG pictures, (step, HTML element) of those that are
-    shown, by rising step, and the element of the real data. sounds, real_sound: addresses of the sounds beside the pictures, by
-    step; "" for none."""
+    shown, by rising step, and the element of the real data. sounds: addresses of the sounds beside the pictures, by step;
+    named_sounds: of "real" and of the classical models."""
 
     fakes: list[Picture] = field(default_factory=list)
     real: Picture | None = None
@@ -77,7 +77,7 @@ class Gallery:
     elements: list[tuple[int, str]] = field(default_factory=list)
     real_element: str = ""
     sounds: dict[int, str] = field(default_factory=dict)
-    real_sound: str = ""
+    named_sounds: dict[str, str] = field(default_factory=dict)
 
 
 def spread(items: Sequence[T], limit: int) -> list[T]:
@@ -118,22 +118,28 @@ def collect_pictures(folder: Path, most: int = MOST, most_bytes: int = MOST_BYTE
         notes.append(f"{len(fakes)} of {len(steps)} previews are shown, evenly selected; all are in previews/.")
     models = {path.name: one for path, one in kept.items() if path.parent != previews}
     heard = {one.step: others[one.step] for one in fakes if one.step in others}
-    sounds, real_sound = _sounds(heard, previews, SOUND_BYTES, notes)
-    return Gallery(fakes, kept.get(previews / "real.png"), notes, models, sounds=sounds, real_sound=real_sound)
+    sounds, named_sounds = _sounds(heard, folder, notes)
+    return Gallery(fakes, kept.get(previews / "real.png"), notes, models, sounds=sounds, named_sounds=named_sounds)
 
 
-def _sounds(steps: dict[int, Path], previews: Path, most_bytes: int, notes: list[str]) -> tuple[dict[int, str], str]:
-    """(step -> address of its sound, address of the real sound): as many steps, evenly chosen, as weigh at most most_bytes."""
-    real = next((path for path in _files(previews) if path.stem == "real" and path.suffix in AUDIO), None)
-    left = most_bytes - (_length(real) if real else 0)
+def _sounds(steps: dict[int, Path], folder: Path, notes: list[str]) -> tuple[dict[int, str], dict[str, str]]:
+    """(step -> address of its sound, name -> address of the sound of "real" and of each classical model).
+
+    Of the steps as many are selected, evenly, as fit into SOUND_BYTES with the others.
+    """
+    models = [path for path in _files(folder / "baselines") if path.suffix in AUDIO and not path.name.startswith(".")]
+    reals = [path for path in _files(folder / "previews") if path.suffix in AUDIO and path.stem == "real"]
+    named = {path.stem: path for path in [*models, *reals]}
+    left = SOUND_BYTES - sum(_length(path) for path in named.values())
     chosen = sorted(steps)
     while chosen and sum(_length(steps[step]) for step in chosen) > left:
         chosen = spread(chosen, len(chosen) * 3 // 4) if len(chosen) > 1 else []
     if left < 0 or (steps and not chosen):
-        notes.append("The sounds are too large for the page; they lie in previews/.")
+        notes.append("The sounds are too large for the page; they are in the run folder.")
     elif len(chosen) < len(steps):
-        notes.append(f"The sounds of {len(chosen)} of {len(steps)} previews are on the page; all lie in previews/.")
-    return {step: _address(steps[step]) for step in chosen}, _address(real) if real and left >= 0 else ""
+        notes.append(f"The sounds of {len(chosen)} of {len(steps)} previews are on the page; all are in previews/.")
+    others = {name: _address(path) for name, path in named.items()} if left >= 0 else {}
+    return {step: _address(steps[step]) for step in chosen}, others
 
 
 def _length(path: Path) -> int:
@@ -146,9 +152,14 @@ def _address(path: Path) -> str:
     return f"data:{(AUDIO | FILM)[path.suffix.lower()]};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
-def player(address: str, label: str, name: str) -> str:
-    """The element that plays the sound beside a picture. label: for screen readers. name: its id."""
-    return f'<audio controls preload="metadata" id="{name}" aria-label="{text(label)}" src="{address}"></audio>'
+def player(address: str, label: str, name: str = "") -> str:
+    """The element that plays the sound beside a picture, with the sentence below it. label: for screen readers. name: its id."""
+    sentence = "The first of these samples, one after another."
+    mark, below = (f' id="{name}-sound"', f' id="{name}-heard"') if name else ("", "")
+    return (
+        f'<audio controls preload="metadata"{mark} aria-label="{text(label)}" src="{address}"></audio>'
+        f'<p class="small"{below}>{sentence}</p>'
+    )
 
 
 def _elements(steps: dict[int, Path], real: list[Path], most: int, most_bytes: int) -> Gallery:

@@ -11,7 +11,7 @@ from zerosum.formatting import format_duration, format_number
 from zerosum.report.comparison import THIS_RUN, ComparisonRow, compare
 from zerosum.report.markup import pairs, text
 from zerosum.report.measures import BETTER
-from zerosum.report.previews import Gallery, Picture, picture_button
+from zerosum.report.previews import Gallery, Picture, picture_button, player
 from zerosum.report.read import Json, RunContents, as_dict, as_list, number
 
 
@@ -103,10 +103,12 @@ def baselines_section(folder: RunContents, gallery: Gallery) -> str:
     records = [as_dict(record) for record in as_list(folder.last("evaluation").get("records"))]
     found = compare(folder.baselines, records, folder.recipe.get("conditional") is True)
     notes: list[str] = [*found.notes]
-    pictures = [_figure(THIS_RUN, "Its newest samples.", gallery.fakes[-1] if gallery.fakes else None)]
+    newest = [gallery.sounds[step] for step in sorted(gallery.sounds)[-1:]]
+    pictures = [_figure(THIS_RUN, "Its newest samples.", gallery.fakes[-1] if gallery.fakes else None, newest)]
     for model in map(as_dict, as_list(folder.baselines.get("baselines"))):
         picture = gallery.models.get(PurePath(str(model.get("picture", "none"))).name)
-        pictures.append(_figure(str(model.get("name")), _describe_fit(model), picture))
+        sounds = [sound for name, sound in gallery.named_sounds.items() if name == model.get("name")]
+        pictures.append(_figure(str(model.get("name")), _describe_fit(model), picture, sounds))
     heads = "".join(f'<th scope="col">{text(_capitalise(name))}</th>' for name in found.columns)
     body = "".join(_baseline_row(row, found.columns) for row in _with_one_frechet(found.rows))
     items = "".join(f"<li>{text(note)}</li>" for note in notes)
@@ -127,8 +129,9 @@ def _with_one_frechet(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
     return [row for row in rows if row not in distances[1:]]
 
 
-def _figure(name: str, words: str, picture: Picture | None) -> str:
+def _figure(name: str, words: str, picture: Picture | None, sounds: Sequence[str]) -> str:
     drawn = "" if picture is None else picture_button(picture, f"Samples: {name}")
+    drawn += "".join(player(sound, f"Sound: samples, {name}") for sound in sounds)
     return (
         f'<figure><figcaption>{text(_capitalise(name))}</figcaption>{drawn}<p class="small">{text(words)}</p></figure>'
     )

@@ -99,7 +99,7 @@ class Trainer:
         try:
             self.evaluator.write_real_preview(self.folder.previews / f"real{self.plan.domain.media.preview_ending}")
             if self.plan.domain.media.sound is not None:
-                self.evaluator.real_sound(self.folder.previews / f"real{SOUND_ENDING}")
+                self.evaluator.write_real_sound(self.folder.previews / f"real{SOUND_ENDING}")
             self.folder.write("recipe.json", self.plan.recipe.to_json())
             self.folder.write("references.json", reference_lines(self.loop.game))
             self._write_status("running")
@@ -299,7 +299,7 @@ class Trainer:
 
     def _write_preview(self, step: int) -> None:
         if self.plan.domain.media.sound is not None:  # before the picture, whose arrival the page in the browser sees
-            self.logger.write_preview(step, self.evaluator.sound, SOUND_ENDING, announced=False)
+            self.logger.write_preview(step, self.evaluator.write_sound, SOUND_ENDING, announced=False)
         self.logger.write_preview(step, self.evaluator.write_preview, self.plan.domain.media.preview_ending)
         values, bins = self.evaluator.health_values()
         found = self.monitor.check(step, values)

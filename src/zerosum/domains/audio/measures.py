@@ -1,0 +1,153 @@
+"""Numbers of sounds that need no trained weights: log-mel statistics, spectrograms as pictures, modulation, silence, bandwidth.
+
+Legend: N clips, C channels, T samples, K frames, M modulation frequencies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from zerosum.domains.audio.signal import Spectrogram, mel_filters
+
+WINDOW_S = 0.032
+"""The window of the spectra, rounded to a power of two samples; the hop is a quarter of it."""
+BANDS = 40
+FLOOR = 1e-3
+"""Added to magnitudes before the logarithm: 60 dB below a sine of amplitude 1."""
+PICTURE_BANDS, PICTURE_FRAMES = 40, 32
+"""The size of a spectrogram as a picture: mel bands, and frames."""
+SILENT_DB, FRAME_S = -45.0, 0.02
+"""A frame of FRAME_S is silent if its RMS is below that of the loudest frame of its clip by so many decibels."""
+ROLL_OFF = 0.95
+"""The bandwidth is the frequency below which this share of the energy lies."""
+MODULATION_BANDS, LEAST_HZ, MOST_HZ = 8, 4.0, 512.0
+PEAK_FROM_HZ, PEAK_WIDTH_HZ = 40.0, 8.0
+"""Modulation is compared from LEAST_HZ to MOST_HZ in thirds of an octave; its peaks from PEAK_FROM_HZ on, PEAK_WIDTH_HZ wide."""
+BATCH = 64
+
+
+def in_batches(function: Callable[[Tensor], Tensor], waves: Tensor) -> Tensor:
+    """The function of clips (N, C, T), BATCH at a time, on the CPU."""
+    with torch.no_grad():
+        return torch.cat([function(part.detach().cpu().float()) for part in torch.split(waves, BATCH)])
+
+
+def window_of(rate: int, samples: int) -> int:
+    """Samples of a window for clips of so many samples."""
+    return int(max(16, min(2 ** round(math.log2(WINDOW_S * rate)), 2 ** int(math.log2(max(samples, 32) / 2)))))
+
+
+def log_mel(waves: Tensor, rate: int, bands: int = BANDS) -> Tensor:
+    """(N, C, T) -> (N, C, bands, K): natural logarithms of mel magnitudes."""
+    window = window_of(rate, waves.shape[2])
+    magnitudes = Spectrogram(window, window // 4, FLOOR).magnitudes(waves)
+    return ((mel_filters(rate, window, bands) @ magnitudes.square()).sqrt() + FLOOR).log()
+
+
+def log_mel_statistics(waves: Tensor, rate: int) -> Tensor:
+    """(N, C, T) -> (N, 3 C BANDS): of each mel band the mean and the deviation over time, and the deviation of the steps between
+    frames.
+
+    They are blind to the direction of time: a sound and its reversal have the same.
+    """
+
+    def statistics(part: Tensor) -> Tensor:
+        logs = log_mel(part, rate)
+        steps = logs.diff(dim=3) if logs.shape[3] > 1 else torch.zeros_like(logs)
+        return torch.cat([logs.mean(3), logs.std(3, correction=0), steps.std(3, correction=0)], 1).flatten(1)
+
+    return in_batches(statistics, waves)
+
+
+def pictures(waves: Tensor, rate: int) -> Tensor:
+    """(N, C, T) -> (N, C, PICTURE_BANDS, PICTURE_FRAMES) uint8: log-mel spectrograms, from FLOOR to a sine of amplitude 1; low
+    bands first."""
+
+    def drawn(part: Tensor) -> Tensor:
+        logs = log_mel(part, rate, PICTURE_BANDS)
+        if logs.shape[3] != PICTURE_FRAMES:
+            logs = interpolate(logs, (PICTURE_BANDS, PICTURE_FRAMES), mode="bilinear", antialias=True)
+        low = math.log(FLOOR)
+        return ((logs - low) / -low * 255).clamp(0, 255).round().to(torch.uint8)
+
+    return in_batches(drawn, waves)
+
+
+# --- numbers of each clip
+
+
+def silence_share(waves: Tensor, rate: int) -> Tensor:
+    """(N, C, T) -> (N,): the share of frames that are SILENT_DB below the loudest frame of their clip; 1 for digital silence."""
+    length = max(1, min(round(FRAME_S * rate), waves.shape[2]))
+    frames = waves.detach().cpu().double().mean(1).unfold(1, length, length)
+    power = frames.square().mean(2)
+    return (power <= power.amax(1, keepdim=True) * 10 ** (SILENT_DB / 10)).double().mean(1)
+
+
+def bandwidth(waves: Tensor, rate: int) -> Tensor:
+    """(N, C, T) -> (N,): the frequency in Hz below which ROLL_OFF of the energy lies; 0 for digital silence."""
+    energy = torch.fft.rfft(waves.detach().cpu().double()).abs().square().mean(1)
+    cumulated = energy.cumsum(1)
+    index = (cumulated < ROLL_OFF * cumulated[:, -1:]).sum(1)
+    return index * (rate / waves.shape[2])
+
+
+# --- modulation
+
+
+def modulation_spectrum(waves: Tensor, rate: int) -> tuple[Tensor, Tensor]:
+    """(N, C, T) -> (frequencies (M,) in Hz, power (M,)): how the loudness of sounds moves, mean over clips and bands.
+
+    The envelope of each of MODULATION_BANDS mel bands is the magnitude of its analytic signal; its power spectrum is relative to
+    its squared mean, so that it does not depend on loudness. A buzz at a rate of f shows as a peak at f. Clips shorter than
+    a quarter of a second are padded to that, so that the frequencies are at most 4 Hz apart.
+    """
+    samples = max(waves.shape[2], rate // 4)
+    window = torch.hann_window(waves.shape[2], periodic=False, dtype=torch.float64)
+    bins = torch.fft.rfftfreq(samples, 1 / rate)
+    masks = _bands(samples, rate)
+
+    def power(part: Tensor) -> Tensor:
+        spectra = torch.fft.fft(pad(part.double().mean(1), (0, samples - part.shape[2])))
+        envelopes = torch.fft.ifft(spectra[:, None] * masks).abs()[..., : part.shape[2]] * window
+        level = envelopes.sum(2, keepdim=True).square().clamp_min(1e-12)
+        return (torch.fft.rfft(pad(envelopes, (0, samples - part.shape[2]))).abs().square() / level).mean(1)
+
+    kept = (bins >= LEAST_HZ / 2) & (bins <= MOST_HZ * 1.2)
+    return bins[kept].double(), in_batches(lambda part: power(part)[:, kept], waves).mean(0)
+
+
+def _bands(samples: int, rate: int) -> Tensor:
+    """(MODULATION_BANDS, samples) float64: mel bands of the positive frequencies, zero at the negative ones."""
+    mask = mel_filters(rate, samples - samples % 2, MODULATION_BANDS).double()
+    mask = mask / mask.amax(1, keepdim=True)
+    return pad(mask, (0, samples - mask.shape[1]))
+
+
+def modulation_in_thirds(frequencies: Tensor, power: Tensor) -> Tensor:
+    """(L,) decibels: the mean power in thirds of an octave from LEAST_HZ to MOST_HZ."""
+    count = math.ceil(3 * math.log2(MOST_HZ / LEAST_HZ))
+    edges = [LEAST_HZ * 2 ** (index / 3) for index in range(count + 1)]
+    return _means(frequencies, power, edges)
+
+
+def modulation_peaks(frequencies: Tensor, power: Tensor) -> Tensor:
+    """(L,) decibels: the mean power in intervals of PEAK_WIDTH_HZ from PEAK_FROM_HZ to MOST_HZ."""
+    count = int((MOST_HZ - PEAK_FROM_HZ) / PEAK_WIDTH_HZ)
+    return _means(frequencies, power, [PEAK_FROM_HZ + index * PEAK_WIDTH_HZ for index in range(count + 1)])
+
+
+def _means(frequencies: Tensor, power: Tensor, edges: list[float]) -> Tensor:
+    """Means between the edges, in decibels; of the nearest frequency where none lies between."""
+    found = []
+    for low, high in zip(edges, edges[1:], strict=False):
+        inside = (frequencies >= low) & (frequencies < high)
+        if not bool(inside.any()):
+            inside = (frequencies - (low + high) / 2).abs() == (frequencies - (low + high) / 2).abs().min()
+        found.append(power[inside].mean())
+    return 10 * torch.stack(found).clamp_min(1e-15).log10()

@@ -1,0 +1,220 @@
+"""Shows sounds as pictures (waveform and mel spectrogram of each), plays some, writes them to files, and reads files."""
+
+from __future__ import annotations
+
+import itertools
+import wave
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from zerosum.data.images.pictures import grid_metadata
+from zerosum.domain import ClassCondition, DatasetInfo, PreviewContext
+from zerosum.domain.glyphs import glyphs_for
+from zerosum.domains.audio.signal import Spectrogram, mel_filters
+
+NUM_SHOWN = 30
+"""Samples of a preview: three rows of ten."""
+INK, MUTED, LINE, PAPER = (29, 32, 36), (91, 97, 106), (222, 221, 214), (255, 255, 255)
+REAL, FAKE, DISCRIMINATOR = (23, 115, 90), (185, 77, 18), (36, 89, 184)
+"""Colours of the waveforms of real and of generated sounds, and of scores."""
+TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 300, 3600, 36_000, 1e9)
+"""Distances, in seconds, of the marks along a recording."""
+SHEET, NARROWEST, WIDEST = 1_280, 96, 320
+"""The width of a sheet in pixels, and the least and greatest width of one sample on it."""
+WAVE, BANDS, GAP, NAME, FOOT = 32, 64, 10, 15, 18
+"""Heights in pixels: of a waveform, of a spectrogram (its mel bands), of the space around a sample, of its
+name, of the line below all."""
+RANGE_DB, TOP_DB = 65.0, -12.0
+"""Decibels from white to black in a spectrogram, and the level in a band that is black; a sine of amplitude 1 has 0."""
+NUM_HEARD, PAUSE_S, LOUDNESS = 10, 0.15, 0.9
+"""The number of samples that are played, the silence after each in seconds, and the amplitude as which 1 is written."""
+
+Pixels = NDArray[np.uint8]
+
+
+def sheet(samples: Tensor, path: Path, context: PreviewContext) -> None:
+    """One PNG of samples (N, C, T): the waveform of each above its mel spectrogram, with the name of its class."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = max(1, min(context.columns, len(samples)))
+    picture = drawn(samples, columns, context.info, context.condition, generated=context.noise is not None)
+    picture.save(path, format="PNG", pnginfo=grid_metadata(columns, -(-len(samples) // columns)))
+
+
+def sound(samples: Tensor, path: Path, context: PreviewContext) -> None:
+    """Samples (N, C, T), one after the other with silences of PAUSE_S, as a .wav file of 16 bit."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rate = int(context.info.payload["rate"])
+    waves = samples.detach().cpu().float().clamp(-1, 1) * LOUDNESS
+    row = pad(waves, (0, round(PAUSE_S * rate))).transpose(0, 1).flatten(1)  # (C, N (T + pause))
+    numbers = (row * 32767).round().short().T.contiguous().numpy().astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(len(row))
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(numbers.tobytes())
+
+
+# --- the sheet
+
+
+def tile(info: DatasetInfo, columns: int = 10) -> tuple[int, int]:
+    """(height, width) in pixels of each sample on a sheet with so many columns."""
+    width = max(NARROWEST, min(WIDEST, SHEET // columns))
+    return WAVE + BANDS + GAP + (NAME if isinstance(info.condition, ClassCondition) else 0), width
+
+
+def drawn(samples: Tensor, columns: int, info: DatasetInfo, condition: Tensor | None, generated: bool) -> Image.Image:
+    """The picture of samples (N, C, T), row by row. condition: (N,) the class of each, or None."""
+    rate = int(info.payload["rate"])
+    rows = -(-len(samples) // columns)
+    height, width = tile(info, columns)
+    names = _names(info, condition, len(samples))
+    picture = Image.new("RGB", (columns * width, rows * height + FOOT), PAPER)
+    brush = ImageDraw.Draw(picture)
+    spectra = spectrograms(samples, rate, width - GAP)
+    glyphs = glyphs_for(set(names))
+    head = height - WAVE - BANDS - GAP
+    for index, clip in enumerate(samples.detach().cpu().float()):
+        left, top = (index % columns) * width + GAP // 2, (index // columns) * height + GAP // 2
+        if names[index]:
+            _write_name(brush, names[index], (left, top), width - GAP, glyphs.file_for(names[index]))
+        picture.paste(Image.fromarray(spectra[index]), (left, top + head + WAVE))
+        _draw_wave(brush, clip, (left, top + head), width - GAP, FAKE if generated else REAL)
+    seconds = samples.shape[2] / rate
+    legend = f"Waveform; below it the mel spectrogram from 0 to {rate / 2:,.0f} Hz, {RANGE_DB:.0f} dB. {seconds:.2f} s each."
+    brush.text((GAP // 2, picture.height - FOOT + 2), legend, MUTED, ImageFont.load_default(10))
+    return picture
+
+
+def _names(info: DatasetInfo, condition: Tensor | None, num: int) -> list[str]:
+    """The name of the class of each sample; "" where it is not known."""
+    if condition is None or condition.dim() != 1 or not isinstance(info.condition, ClassCondition):
+        return [""] * num
+    return [" ".join(info.condition.shown_names[int(label)].split()) for label in condition]
+
+
+def _write_name(brush: ImageDraw.ImageDraw, name: str, place: tuple[int, int], width: int, file: str | None) -> None:
+    font = ImageFont.truetype(file, 11) if file and not name.isascii() else ImageFont.load_default(11)
+    while name and font.getlength(name) > width:
+        name = name[:-2] + "…" if len(name) > 2 else ""
+    brush.text(place, name, INK, font)
+
+
+def _draw_wave(brush: ImageDraw.ImageDraw, clip: Tensor, place: tuple[int, int], width: int, colour: tuple[int, int, int]) -> None:
+    """The range of the samples (C, T) of each column of pixels, from -1 to 1; the channels one below the other."""
+    left, top = place
+    edges = torch.linspace(0, clip.shape[1], width + 1).round().long().tolist()
+    high = WAVE / len(clip)
+    for number, channel in enumerate(clip.clamp(-1, 1)):
+        middle = top + (number + 0.5) * high
+        brush.line((left, middle, left + width - 1, middle), LINE)
+        for x, (first, last) in enumerate(zip(edges, edges[1:], strict=False)):
+            part = channel[first : max(last, first + 1)]
+            low, peak = float(part.min()), float(part.max())
+            brush.line((left + x, middle - peak * (high / 2 - 1), left + x, middle - low * (high / 2 - 1)), colour)
+
+
+def spectrograms(samples: Tensor, rate: int, width: int) -> Pixels:
+    """(N, BANDS, width) uint8: mel spectrograms of the means over the channels of samples (N, C, T), high bands at the top, loud
+    dark."""
+    window = max(64, 2 ** round(np.log2(0.032 * rate)))
+    transform = Spectrogram(window, window // 8)
+    mono = samples.detach().cpu().float().mean(1, keepdim=True)
+    power = transform.magnitudes(mono).square()[:, 0]
+    decibels = 10 * (mel_filters(rate, window, BANDS) @ power).clamp_min(1e-12).log10()
+    resized = interpolate(decibels[:, None], (BANDS, width), mode="area")[:, 0]
+    dark = ((resized - TOP_DB + RANGE_DB) / RANGE_DB).clamp(0, 1).flip(1)
+    pixels: Pixels = ((1 - dark) * 255).round().byte().numpy()
+    return pixels
+
+
+
+
+# --- the scores of a recording over time
+
+
+MOST_RECORDINGS, CURVE, MARGIN = 20, 48, 30
+"""Recordings on one picture of scores; the height of a curve, and the space at its left, in pixels."""
+
+
+def scored(samples: Tensor, names: Sequence[str], scores: Sequence[float], path: Path, info: DatasetInfo) -> None:
+    """A PNG of recordings: the waveform and the mel spectrogram of each above the discriminator's scores over time.
+
+    samples: (N, C, T) clips as `writing.read_sounds` reads them: those of one long recording overlap and follow each other.
+    names: of each, that of the file and ":" and a number if there are several clips. scores: in [0, 1].
+    """
+    groups: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        file, colon, number = name.rpartition(":")
+        groups.setdefault(file if colon and number.isdigit() else name, []).append(index)
+    shown = list(groups.items())[:MOST_RECORDINGS]
+    rate, height = int(info.payload["rate"]), NAME + WAVE + BANDS + CURVE + 2 * GAP + FOOT
+    picture = Image.new("RGB", (SHEET, len(shown) * height), PAPER)
+    brush = ImageDraw.Draw(picture)
+    for row, (name, indices) in enumerate(shown):
+        clips = samples[indices].detach().cpu().float()
+        recording, starts = joined(clips)
+        values = [scores[index] for index in indices]
+        _draw_recording(picture, brush, row * height, recording, rate, f"{name}   D {min(values):.2f} to {max(values):.2f}")
+        centres = [(start + clips.shape[2] / 2) / recording.shape[1] for start in starts]
+        _draw_curve(brush, row * height + NAME + WAVE + BANDS + GAP, centres, values, recording.shape[1] / rate)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, format="PNG")
+
+
+def joined(clips: Tensor) -> tuple[Tensor, list[int]]:
+    """(N, C, T) clips of one recording, each overlapping the one before by half or more -> (the recording (C, L), the first sample of
+    each clip in it). Clips that do not overlap are put one after the other."""
+    length, starts, parts = clips.shape[2], [0], [clips[0]]
+    for before, after in itertools.pairwise(clips):
+        step = _step(before, after)
+        starts.append(starts[-1] + step)
+        parts.append(after[:, length - step :])
+    return torch.cat(parts, 1), starts
+
+
+def _step(before: Tensor, after: Tensor) -> int:
+    """By how many samples a clip (C, T) follows another: half of T, or where the two agree; T if they do not."""
+    length = before.shape[1]
+    width = min(64, length // 2)
+    heads = before.unfold(1, width, 1)[:, : length - length // 2 + 1]
+    same = (heads == after[:, None, :width]).all(2).all(0).nonzero()[:, 0].tolist()
+    steps = [step for step in [length // 2, *same] if step and bool((before[:, step:] == after[:, : length - step]).all())]
+    return steps[0] if steps else length
+
+
+def _draw_recording(
+    picture: Image.Image, brush: ImageDraw.ImageDraw, top: int, recording: Tensor, rate: int, title: str
+) -> None:
+    width = SHEET - MARGIN - GAP
+    _write_name(brush, title, (MARGIN, top + 1), width, glyphs_for([title]).file_for(title))
+    _draw_wave(brush, recording, (MARGIN, top + NAME), width, REAL)
+    picture.paste(Image.fromarray(spectrograms(recording[None], rate, width)[0]), (MARGIN, top + NAME + WAVE))
+
+
+def _draw_curve(
+    brush: ImageDraw.ImageDraw, top: int, places: Sequence[float], scores: Sequence[float], seconds: float
+) -> None:
+    """The scores as a line through points, with the lines of 0, 1/2 and 1, and the seconds below. places: from 0 to 1."""
+    width, font = SHEET - MARGIN - GAP, ImageFont.load_default(10)
+    at = lambda score: top + (1 - score) * (CURVE - 1)  # noqa: E731
+    for score, words in ((0.0, "0"), (0.5, "D ½"), (1.0, "1")):
+        brush.line((MARGIN, at(score), MARGIN + width, at(score)), LINE)
+        brush.text((MARGIN - 4, at(score)), words, MUTED, font, anchor="rm")
+    points = [(MARGIN + place * width, at(score)) for place, score in zip(places, scores, strict=True)]
+    if len(points) > 1:
+        brush.line(points, DISCRIMINATOR, 2)
+    for x, y in points:
+        brush.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), DISCRIMINATOR)
+    step = next(one for one in TICKS if seconds / one <= 12)
+    for index in range(int(seconds / step) + 1):
+        x = MARGIN + index * step / seconds * width
+        brush.line((x, top + CURVE, x, top + CURVE + 3), MUTED)
+        brush.text((min(x, SHEET - GAP - 16), top + CURVE + 4), f"{index * step:g} s", MUTED, font, anchor="ma" if index else "la")

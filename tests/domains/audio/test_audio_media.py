@@ -1,0 +1,104 @@
+"""Sounds as pictures and as played files."""
+
+from __future__ import annotations
+
+import math
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zerosum.domain import ClassCondition, DatasetInfo, PreviewContext, SampleInfo
+from zerosum.domains.audio import media
+
+RATE, SAMPLES = 8000, 4096
+
+
+def info(channels: int = 1, rate: int = RATE, samples: int = SAMPLES, names: tuple[str, ...] = ("low", "hoch")) -> DatasetInfo:
+    payload = {"rate": rate, "ending": ".wav", "subtype": "PCM_16", "normalise": "peak", "level": 0.5}
+    condition = ClassCondition(tuple(1 for _ in names), names) if names else None
+    sample = SampleInfo({"channels": channels, "samples": samples}, "sounds")
+    return DatasetInfo("sounds", 8, 2, "0", sample, (), condition, payload)
+
+
+def tone(hertz: float, amplitude: float = 0.5, rate: int = RATE, samples: int = SAMPLES) -> Tensor:
+    return amplitude * (2 * math.pi * hertz * torch.arange(samples) / rate).sin()[None]
+
+
+def context(columns: int = 2, generated: bool = True, **about: object) -> PreviewContext:
+    noise = torch.zeros(4, 2) if generated else None
+    return PreviewContext(columns, info(**about), noise, condition=torch.tensor([0, 1, 0, 1]))  # type: ignore[arg-type]
+
+
+def test_a_tone_is_a_dark_line_at_its_frequency() -> None:
+    shades = media.spectrograms(torch.stack([tone(250), tone(2000)]), RATE, 100)
+    assert shades.shape == (2, media.BANDS, 100)
+    rows = shades.mean(2).argmin(1)  # from the top: high frequencies
+    mel = lambda hertz: 2595 * math.log10(1 + hertz / 700)  # noqa: E731
+    expected = [media.BANDS - 1 - round(mel(hertz) / mel(RATE / 2) * (media.BANDS + 1) - 1) for hertz in (250, 2000)]
+    assert np.abs(rows - expected).max() <= 1
+    assert (media.spectrograms(torch.zeros(1, 1, SAMPLES), RATE, 100) == 255).all()
+
+
+def test_the_sheet_has_a_cell_for_each_sample_with_the_names_of_its_classes(tmp_path: Path) -> None:
+    samples = torch.stack([tone(250), tone(2000), tone(250, 0.05), tone(2000, 0.0)])
+    media.sheet(samples, tmp_path / "a.png", context())
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.text["grid"] == "2x2"  # type: ignore[attr-defined]
+        height, width = media.tile(info(), 2)
+        assert image.size == (2 * width, 2 * height + media.FOOT)
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    cells = [pixels[row * height : (row + 1) * height, column * width : (column + 1) * width] for row in (0, 1) for column in (0, 1)]
+    coloured = [int((np.abs(cell - media.FAKE).max(2) < 8).sum()) for cell in cells]
+    assert coloured[0] > 2 * coloured[2] > coloured[3]  # a waveform is as high as it is loud
+    head = [cell[: media.NAME] for cell in cells]
+    assert all((one < 128).any() for one in head)
+    assert (head[0] == head[2]).all()
+    assert (head[0] != head[1]).any()
+
+
+def test_real_samples_have_another_colour_and_unlabelled_ones_no_names(tmp_path: Path) -> None:
+    samples = tone(250).expand(2, 1, SAMPLES)
+    plain = PreviewContext(2, info(names=()))
+    media.sheet(samples, tmp_path / "a.png", plain)
+    with Image.open(tmp_path / "a.png") as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+        assert image.size[1] == media.WAVE + media.BANDS + media.GAP + media.FOOT
+    assert (np.abs(pixels - media.REAL).max(2) < 8).sum() > 100
+    assert (np.abs(pixels - media.FAKE).max(2) < 8).sum() == 0
+
+
+@pytest.mark.parametrize(("channels", "rate", "samples"), [(1, 8000, 4096), (2, 44_100, 32_768), (1, 4000, 512), (2, 96_000, 1024)])
+def test_any_rate_length_and_number_of_channels_is_drawn_and_played(
+    tmp_path: Path, channels: int, rate: int, samples: int
+) -> None:
+    waves = torch.rand(4, channels, samples) * 2 - 1
+    where = PreviewContext(3, info(channels, rate, samples))
+    media.sheet(waves, tmp_path / "a.png", where)
+    media.sound(waves, tmp_path / "a.wav", where)
+    with wave.open(str(tmp_path / "a.wav")) as file:
+        assert (file.getnchannels(), file.getframerate(), file.getsampwidth()) == (channels, rate, 2)
+
+
+def test_samples_are_played_one_after_the_other(tmp_path: Path) -> None:
+    samples = torch.stack([tone(500, 1.0), tone(500, 0.5), tone(500, 0.1)])
+    media.sound(samples, tmp_path / "a.wav", context())
+    pause = round(media.PAUSE_S * RATE)
+    with wave.open(str(tmp_path / "a.wav")) as file:
+        numbers = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32767
+    parts = numbers.reshape(3, SAMPLES + pause)
+    assert np.abs(parts).max(1) == pytest.approx(media.LOUDNESS * np.array([1, 0.5, 0.1]), rel=1e-3)
+    assert (parts[:, SAMPLES:] == 0).all()
+    assert np.abs(parts[0, :SAMPLES] - samples[0, 0].numpy() * media.LOUDNESS).max() < 2e-5
+
+
+def test_two_channels_are_played_as_two(tmp_path: Path) -> None:
+    both = torch.stack([torch.cat([tone(500), tone(500, 0.0)])])
+    media.sound(both, tmp_path / "a.wav", PreviewContext(1, info(2)))
+    with wave.open(str(tmp_path / "a.wav")) as file:
+        numbers = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+    assert (np.abs(numbers[:, 0]).max() > 10_000, np.abs(numbers[:, 1]).max()) == (True, 0)
