@@ -124,11 +124,15 @@ class Run(TrainedGenerator):
     def verdicts(
         self, paths: Sequence[str | Path], labels: Sequence[Label] | None = None, out: str | Path | None = None
     ) -> list[tuple[str, float]]:
-        """The same with the name of each sample: that of the file, and its number where a file has several samples. out: a .png, of
-        the samples with their scores, in a domain that has such pictures."""
+        """The same with the name of each sample: that of the file, and its number where a file has several samples.
+
+        out: a .png of the samples with their scores, in a domain that has such pictures.
+        """
         draw = self.domain.media.scored
         if out is not None and (draw is None or Path(out).suffix.lower() != ".png"):
-            reason = "give a name that ends in .png" if draw else f"the domain {self.domain.name!r} has no picture of scores"
+            reason = (
+                "give a name that ends in .png" if draw else f"the domain {self.domain.name!r} has no picture of scores"
+            )
             raise UserError(f"--out {out}: {reason}.")
         names, data, conditions = discriminator_scores.read_samples(self.domain, paths, self.sampler.info, labels)
         condition = None if conditions is None else self.labels(conditions, len(data))

@@ -380,8 +380,8 @@ class Media:
     single sample is no picture.
     sound: (samples, path, context) -> None; writes the samples one after the other as one .wav file. None if a sample cannot be
     heard. The first `num_heard` samples of each preview are kept beside it and are played in the report.
-    scored: (samples, names, the discriminator's scores in [0, 1], path, info) -> None; writes a .png of samples of files with their
-    scores, for `zerosum judge --out`. None if there is none.
+    scored: (samples, names, the discriminator's scores in [0, 1], path, info) -> None; writes a .png of samples of files with
+    their scores, for `zerosum judge --out`. None if there is none.
     sample: (generator, info, request) -> the result of the domain's own function for `zerosum sample`: streams, whole files; None
     to use the general function.
     sample_options: the options of `zerosum sample` that are this domain's own; `sample` finds their values in the request.

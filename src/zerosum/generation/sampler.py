@@ -352,8 +352,8 @@ def write_samples(
     layout: int | Layout = 0,
     options: Mapping[str, Any] = NO_OPTIONS,
 ) -> list[Path]:
-    """Writes samples as files in the format of the target's ending; where the layout has columns as one picture or, in a domain of
-    sounds, one sound, if the ending is that of one. options: values of the domain's own options for writing."""
+    """Writes samples as files in the format of the target's ending; if the layout has columns, as one picture or, in a domain of
+    sounds, as one .wav file. options: values of the domain's own options for writing."""
     layout = Layout(layout) if isinstance(layout, int) else layout
     with generator.card_read(), writing(target) as aside:
         sound = generator.domain.media.sound

@@ -182,7 +182,11 @@ def _stage(gallery: Gallery, scores: list[Json]) -> str:
         label, fake, "fake", gallery.elements[-1][1] if gallery.elements else "", list(gallery.sounds.values())[-1:]
     )
     pictures += _picture(
-        "Real", gallery.real, "real", gallery.real_element, [one for n, one in gallery.named_sounds.items() if n == "real"]
+        "Real",
+        gallery.real,
+        "real",
+        gallery.real_element,
+        [one for n, one in gallery.named_sounds.items() if n == "real"],
     )
     large = [one for one in (fake, gallery.real) if one and one.sheet]
     beside = all(one.columns and one.width <= 2 * one.height for one in large)

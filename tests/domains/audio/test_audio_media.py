@@ -18,7 +18,9 @@ from zerosum.domains.audio import media
 RATE, SAMPLES = 8000, 4096
 
 
-def info(channels: int = 1, rate: int = RATE, samples: int = SAMPLES, names: tuple[str, ...] = ("low", "hoch")) -> DatasetInfo:
+def info(
+    channels: int = 1, rate: int = RATE, samples: int = SAMPLES, names: tuple[str, ...] = ("low", "hoch")
+) -> DatasetInfo:
     payload = {"rate": rate, "ending": ".wav", "subtype": "PCM_16", "normalise": "peak", "level": 0.5}
     condition = ClassCondition(tuple(1 for _ in names), names) if names else None
     sample = SampleInfo({"channels": channels, "samples": samples}, "sounds")
@@ -52,7 +54,11 @@ def test_the_sheet_has_a_cell_for_each_sample_with_the_names_of_its_classes(tmp_
         height, width = media.tile(info(), 2)
         assert image.size == (2 * width, 2 * height + media.FOOT)
         pixels = np.asarray(image.convert("RGB")).astype(int)
-    cells = [pixels[row * height : (row + 1) * height, column * width : (column + 1) * width] for row in (0, 1) for column in (0, 1)]
+    cells = [
+        pixels[row * height : (row + 1) * height, column * width : (column + 1) * width]
+        for row in (0, 1)
+        for column in (0, 1)
+    ]
     coloured = [int((np.abs(cell - media.FAKE).max(2) < 8).sum()) for cell in cells]
     assert coloured[0] > 2 * coloured[2] > coloured[3]  # a waveform is as high as it is loud
     head = [cell[: media.NAME] for cell in cells]
@@ -72,7 +78,9 @@ def test_real_samples_have_another_colour_and_unlabelled_ones_no_names(tmp_path:
     assert (np.abs(pixels - media.FAKE).max(2) < 8).sum() == 0
 
 
-@pytest.mark.parametrize(("channels", "rate", "samples"), [(1, 8000, 4096), (2, 44_100, 32_768), (1, 4000, 512), (2, 96_000, 1024)])
+@pytest.mark.parametrize(
+    ("channels", "rate", "samples"), [(1, 8000, 4096), (2, 44_100, 32_768), (1, 4000, 512), (2, 96_000, 1024)]
+)
 def test_any_rate_length_and_number_of_channels_is_drawn_and_played(
     tmp_path: Path, channels: int, rate: int, samples: int
 ) -> None:

@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
-
-from zerosum.data.images import pictures
-from zerosum.domain import Data, DatasetInfo, Domain, Evaluation, Games, Media, PreviewContext, Recipes, kit
-from zerosum.domains.audio import data, files, game, networks, recipes
-from zerosum.domains.audio.signal import Spectrogram, mel_filters
-
-BANDS = 40
-"""Mel bands of the features that clips are measured in."""
+from zerosum.domain import Data, DatasetInfo, Domain, Evaluation, Games, Media, Recipes, WriteOptions
+from zerosum.domains.audio import data, files, game, media, networks, recipes, writing
+from zerosum.domains.audio.baselines import baselines
+from zerosum.domains.audio.evaluator import SoundEvaluator
 
 
-def _log_mel(waves: Tensor, rate: int) -> Tensor:
-    """(N, C, T) -> (N, 3 BANDS): mean and deviation over time of the log mel magnitudes, and the deviation of their steps."""
-    spectrogram = Spectrogram(512, 128)
-    logs = (mel_filters(rate, 512, BANDS) @ spectrogram.magnitudes(waves.cpu()).mean(1) + 1e-3).log()
-    return torch.cat([logs.mean(2), logs.std(2), logs.diff(dim=2).std(2)], 1)
-
-
-def _evaluator(source: Any, seed: int) -> kit.FeatureEvaluator:
-    return kit.FeatureEvaluator(source, lambda waves: _log_mel(waves, source.rate), "log-mel", seed=seed)
-
-
-def _preview(samples: Tensor, path: Path, context: PreviewContext) -> None:
-    """The spectrograms of the first channel, low frequencies at the bottom."""
-    spectrogram = networks.spectrogram_of(game.sound_of(context.info))
-    pictures.save_grid(spectrogram.scaled(samples[:, :1]).flip(2), context.columns, path)
-
-
-def _read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
-    return kit.read_numbers(paths, info)
+def _tile(info: DatasetInfo, options: WriteOptions) -> tuple[int, int]:
+    return media.tile(info)
 
 
 DOMAIN = Domain(
     name="audio",
-    summary="sounds: a named source",
+    summary="sounds: a named source, or a folder, zip or tar of recordings (.wav, .flac, .ogg, .opus, .mp3, .aiff)",
     data=Data(
         can_open=data.can_open,
         open=data.open_source,
@@ -49,7 +22,7 @@ DOMAIN = Domain(
         describe=data.describe,
         sources=data.sources,
         payload=data.AudioPayload,
-        looks_like=lambda path: files.can_open(str(path)),
+        looks_like=files.looks_like,
     ),
     game=Games(
         build=game.build,
@@ -57,7 +30,22 @@ DOMAIN = Domain(
         resolve_auto=recipes.resolve_auto,
         parts={"generator": networks.GENERATORS, "discriminator": networks.DISCRIMINATORS},
     ),
-    evaluation=Evaluation(evaluator=_evaluator),
-    media=Media(preview=_preview, write=kit.write_numbers, read=_read, endings=kit.ENDINGS),
+    evaluation=Evaluation(
+        evaluator=SoundEvaluator, baselines=baselines, configure=SoundEvaluator.adjusted, best_metric="frechet"
+    ),
+    media=Media(
+        preview=media.sheet,
+        write=media.write,
+        read=writing.read_sounds,
+        num_shown=media.NUM_SHOWN,
+        tile=_tile,
+        sound=media.sound,
+        num_heard=media.NUM_HEARD,
+        scored=media.scored,
+        sample_name="samples",
+        sample_options=(writing.SUBTYPE,),
+        similarity=media.similarity,
+        endings=(*writing.WRITTEN[:-1], ".png", ""),
+    ),
     recipes=Recipes(recipes.RECIPES, recipes.recommend_recipe),
 )

@@ -37,7 +37,9 @@ class Copies:
     @property
     def summary(self) -> str:
         """What is copied, with the level of the noise."""
-        return f"training clips: drawn from {len(self.clips):,} of {self.total:,}, with noise {NOISE_DB:.0f} dB below them"
+        return (
+            f"training clips: drawn from {len(self.clips):,} of {self.total:,}, with noise {NOISE_DB:.0f} dB below them"
+        )
 
     def sample(self, num: int, seed: int) -> Tensor:
         """(num, C, T) float32 in [-1, 1]."""
@@ -147,7 +149,7 @@ def _clips(source: AudioSource, num_values: int) -> tuple[Tensor, Tensor | None]
 def _means(source: AudioSource, waves: Waves) -> MeanSpectra:
     clips, classes = _clips(source, waves.samples * waves.channels)
     classes = torch.zeros(len(clips), dtype=torch.int64) if classes is None else classes
-    found, counts = classes.unique(return_counts=True)
+    found, counts = torch.unique(classes, return_counts=True)
     means = torch.stack([waves.log_mel(clips[classes == one]).mean(0) for one in found])
     return MeanSpectra(waves, means, counts.double(), len(clips))
 

@@ -38,7 +38,9 @@ MUST_FAIL: Mapping[str, tuple[str, ...]] = {
 clips is what a generator of magnitudes can reach at best, and what sounds right backwards too is not told from its reversal."""
 
 
-def make_controls(waves: Tensor, labels: Tensor | None, rate: int, seed: int) -> dict[str, tuple[Tensor, Tensor | None]]:
+def make_controls(
+    waves: Tensor, labels: Tensor | None, rate: int, seed: int
+) -> dict[str, tuple[Tensor, Tensor | None]]:
     """Control -> (clips (M, C, T), the classes that are asked for (M,) or None), made of real clips (N, C, T)."""
     rng = torch.Generator().manual_seed(seed)
     makers: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -49,7 +51,7 @@ def make_controls(waves: Tensor, labels: Tensor | None, rate: int, seed: int) ->
         BUZZ: lambda clips: with_buzz(clips, rate),
     }
     found = {name: (make(waves), labels) for name, make in makers.items()}
-    if labels is not None and len(labels.unique()) > 1:
+    if labels is not None and int(labels.max()) > int(labels.min()):
         alone = waves[labels == labels.mode().values]
         found[ONE_CLASS] = alone[torch.arange(len(waves)) % len(alone)], labels
     else:
@@ -74,7 +76,8 @@ def random_phases(waves: Tensor, rng: torch.Generator) -> Tensor:
     spectra = torch.fft.rfft(waves)
     angles = 2 * math.pi * torch.rand(spectra.shape, generator=rng)
     angles[..., 0] = 0
-    return torch.fft.irfft(torch.polar(spectra.abs(), angles), n=waves.shape[2])
+    made: Tensor = torch.fft.irfft(torch.polar(spectra.abs(), angles), n=waves.shape[2])
+    return made
 
 
 def noise(waves: Tensor, rng: torch.Generator) -> Tensor:

@@ -23,7 +23,7 @@ from zerosum.errors import UserError
 from zerosum.metrics.classes import NUM_SPLITS, class_coverage, class_score, intra_class_diversity
 from zerosum.metrics.distances import frechet_distance
 from zerosum.metrics.feature_networks import cached_classifier, extract, random_features
-from zerosum.metrics.neighbours import diversity, sample_rows, memorisation, unseen_distances
+from zerosum.metrics.neighbours import diversity, memorisation, sample_rows, unseen_distances
 from zerosum.metrics.record import CLEAR, PART, MetricInfo, Record, share, share_error
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 Judge = Callable[[Tensor, Tensor | None], Tensor]
 MOST_SAMPLES = 400
 FEWEST_HELDOUT, FEWEST = 64, 16
-"""With fewer held-out clips, samples are compared with one half of the training clips; with fewer clips than FEWEST a side nothing
-is compared."""
+"""With fewer held-out clips, samples are compared with one half of the training clips; with fewer than FEWEST clips a side no
+distances are computed."""
 CLASSIFIER_STEPS, MOST_LEARNED = 250, 10_000
 COPIED = 100
 """Training clips that are measured as if they were made."""
@@ -60,14 +60,13 @@ MEANINGS: Mapping[str, MetricInfo] = {
         "The largest excess, in decibels, of the movement of loudness at one rate over that of real clips: a buzz.",
     ),
     "silence_share": MetricInfo(
-        "near reference", f"Share of the time that is {-measures.SILENT_DB:.0f} dB below the loudest moment of its clip."
+        "near reference",
+        f"Share of the time that is {-measures.SILENT_DB:.0f} dB below the loudest moment of its clip.",
     ),
     "bandwidth": MetricInfo(
         "near reference", f"The frequency in Hz below which {measures.ROLL_OFF:.0%} of the energy of a clip lies, mean."
     ),
-    "class_accuracy": MetricInfo(
-        "higher", "Share of generated clips that the classifier puts in the class asked for."
-    ),
+    "class_accuracy": MetricInfo("higher", "Share of generated clips that the classifier puts in the class asked for."),
     "class_score": MetricInfo(
         "higher",
         "How sure and how varied the classifier's classes of generated clips are, from 1 to the number of classes.",
@@ -82,7 +81,8 @@ MEANINGS: Mapping[str, MetricInfo] = {
         "clips'.",
     ),
     "discriminator_heldout": MetricInfo(
-        "near reference", "Share of held-out clips that the discriminator calls real; the reference is that of training clips."
+        "near reference",
+        "Share of held-out clips that the discriminator calls real; the reference is that of training clips.",
     ),
     "discriminator_fakes": MetricInfo("near 0.5", "Share of generated clips that the discriminator calls fake."),
 }
@@ -90,7 +90,7 @@ MEANINGS: Mapping[str, MetricInfo] = {
 
 @dataclass(frozen=True)
 class Extractor:
-    """Turns clips (N, C, T) into features (N, D) of their spectrograms as pictures. logits: features -> (N, K), of classifiers."""
+    """Turns spectrograms as pictures, (N, C, H, W) uint8, into features (N, D). logits: features -> (N, K), of classifiers."""
 
     name: str
     sha256: str
@@ -100,9 +100,9 @@ class Extractor:
 
 @dataclass(frozen=True)
 class ClipFeatures:
-    """What is compared of N clips. statistics: (N, D) of log-mel spectrograms; features: (N, E) of the extractor. thirds, peaks: the
-    modulation spectrum in decibels. silence, bandwidth: (N,). predicted: (N,) the classifier's classes, and probabilities (N, K);
-    None without classes. labels: (N,) the requested classes, or those of real clips."""
+    """What is compared of N clips. statistics: (N, D) of log-mel spectrograms; features: (N, E) of the extractor. thirds, peaks:
+    the modulation spectrum in decibels. silence, bandwidth: (N,). predicted: (N,) the classifier's classes, and
+    probabilities (N, K); None without classes. labels: (N,) the requested classes, or those of real clips."""
 
     statistics: Tensor
     features: Tensor
@@ -182,7 +182,7 @@ class SoundEvaluator:
         return records
 
     def quick(self, fakes: Tensor) -> QuickMetrics:
-        """Health values: diversity and contrast as shares of the reals', classes found, and the Fréchet distance of the features."""
+        """Health values: diversity and contrast relative to real clips, classes found, the Fréchet distance of the features."""
         pictures = measures.pictures(fakes[:NUM_QUICK], self.source.rate)
         features = extract(self._extractor, pictures)
         real, others = self._real.features[:NUM_QUICK], {}

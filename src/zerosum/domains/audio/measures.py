@@ -5,6 +5,7 @@ Legend: N clips, C channels, T samples, K frames, M modulation frequencies.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -86,7 +87,8 @@ def silence_share(waves: Tensor, rate: int) -> Tensor:
     length = max(1, min(round(FRAME_S * rate), waves.shape[2]))
     frames = waves.detach().cpu().double().mean(1).unfold(1, length, length)
     power = frames.square().mean(2)
-    return (power <= power.amax(1, keepdim=True) * 10 ** (SILENT_DB / 10)).double().mean(1)
+    silent = power <= power.amax(1, keepdim=True) * 10 ** (SILENT_DB / 10)
+    return silent.double().mean(1)
 
 
 def bandwidth(waves: Tensor, rate: int) -> Tensor:
@@ -94,7 +96,7 @@ def bandwidth(waves: Tensor, rate: int) -> Tensor:
     energy = torch.fft.rfft(waves.detach().cpu().double()).abs().square().mean(1)
     cumulated = energy.cumsum(1)
     index = (cumulated < ROLL_OFF * cumulated[:, -1:]).sum(1)
-    return index * (rate / waves.shape[2])
+    return index.double() * (rate / waves.shape[2])
 
 
 # --- modulation
@@ -116,7 +118,8 @@ def modulation_spectrum(waves: Tensor, rate: int) -> tuple[Tensor, Tensor]:
         spectra = torch.fft.fft(pad(part.double().mean(1), (0, samples - part.shape[2])))
         envelopes = torch.fft.ifft(spectra[:, None] * masks).abs()[..., : part.shape[2]] * window
         level = envelopes.sum(2, keepdim=True).square().clamp_min(1e-12)
-        return (torch.fft.rfft(pad(envelopes, (0, samples - part.shape[2]))).abs().square() / level).mean(1)
+        found: Tensor = torch.fft.rfft(pad(envelopes, (0, samples - part.shape[2]))).abs().square() / level
+        return found.mean(1)
 
     kept = (bins >= LEAST_HZ / 2) & (bins <= MOST_HZ * 1.2)
     return bins[kept].double(), in_batches(lambda part: power(part)[:, kept], waves).mean(0)
@@ -145,7 +148,7 @@ def modulation_peaks(frequencies: Tensor, power: Tensor) -> Tensor:
 def _means(frequencies: Tensor, power: Tensor, edges: list[float]) -> Tensor:
     """Means between the edges, in decibels; of the nearest frequency where none lies between."""
     found = []
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         inside = (frequencies >= low) & (frequencies < high)
         if not bool(inside.any()):
             inside = (frequencies - (low + high) / 2).abs() == (frequencies - (low + high) / 2).abs().min()

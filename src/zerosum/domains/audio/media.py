@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import wave
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +16,15 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from zerosum.data.images.pictures import grid_metadata
-from zerosum.domain import ClassCondition, DatasetInfo, PreviewContext
+from zerosum.domain import ClassCondition, DatasetInfo, PreviewContext, WriteOptions
 from zerosum.domain.glyphs import glyphs_for
+from zerosum.domains.audio import writing
+from zerosum.domains.audio.measures import log_mel_statistics
 from zerosum.domains.audio.signal import Spectrogram, mel_filters
 
-NUM_SHOWN = 30
-"""Samples of a preview: three rows of ten."""
+NUM_SHOWN, MOST_COLUMNS = 30, 10
+"""Samples of a preview: three rows of MOST_COLUMNS."""
+NOMINAL_RATE = 16_000
 INK, MUTED, LINE, PAPER = (29, 32, 36), (91, 97, 106), (222, 221, 214), (255, 255, 255)
 REAL, FAKE, DISCRIMINATOR = (23, 115, 90), (185, 77, 18), (36, 89, 184)
 """Colours of the waveforms of real and of generated sounds, and of scores."""
@@ -61,6 +65,22 @@ def sound(samples: Tensor, path: Path, context: PreviewContext) -> None:
         file.writeframes(numbers.tobytes())
 
 
+def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()) -> list[Path]:
+    """Samples (N, C, T) as one picture (.png), or as recordings, see `writing.write_sounds`."""
+    if path.suffix.lower() != ".png":
+        return writing.write_sounds(samples, path, info, options)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = min(MOST_COLUMNS, math.ceil(len(samples) ** 0.5))
+    noise = samples.new_empty(len(samples), 0)
+    sheet(samples, path, PreviewContext(columns, info, noise))
+    return [path]
+
+
+def similarity(samples: Tensor) -> tuple[Tensor]:
+    """The log-mel statistics of samples (N, C, T), as if they were of NOMINAL_RATE: like sounds lie near each other."""
+    return (log_mel_statistics(samples, NOMINAL_RATE),)
+
+
 # --- the sheet
 
 
@@ -88,7 +108,9 @@ def drawn(samples: Tensor, columns: int, info: DatasetInfo, condition: Tensor | 
         picture.paste(Image.fromarray(spectra[index]), (left, top + head + WAVE))
         _draw_wave(brush, clip, (left, top + head), width - GAP, FAKE if generated else REAL)
     seconds = samples.shape[2] / rate
-    legend = f"Waveform; below it the mel spectrogram from 0 to {rate / 2:,.0f} Hz, {RANGE_DB:.0f} dB. {seconds:.2f} s each."
+    legend = (
+        f"Waveform; below it the mel spectrogram from 0 to {rate / 2:,.0f} Hz, {RANGE_DB:.0f} dB. {seconds:.2f} s each."
+    )
     brush.text((GAP // 2, picture.height - FOOT + 2), legend, MUTED, ImageFont.load_default(10))
     return picture
 
@@ -107,7 +129,9 @@ def _write_name(brush: ImageDraw.ImageDraw, name: str, place: tuple[int, int], w
     brush.text(place, name, INK, font)
 
 
-def _draw_wave(brush: ImageDraw.ImageDraw, clip: Tensor, place: tuple[int, int], width: int, colour: tuple[int, int, int]) -> None:
+def _draw_wave(
+    brush: ImageDraw.ImageDraw, clip: Tensor, place: tuple[int, int], width: int, colour: tuple[int, int, int]
+) -> None:
     """The range of the samples (C, T) of each column of pixels, from -1 to 1; the channels one below the other."""
     left, top = place
     edges = torch.linspace(0, clip.shape[1], width + 1).round().long().tolist()
@@ -115,7 +139,7 @@ def _draw_wave(brush: ImageDraw.ImageDraw, clip: Tensor, place: tuple[int, int],
     for number, channel in enumerate(clip.clamp(-1, 1)):
         middle = top + (number + 0.5) * high
         brush.line((left, middle, left + width - 1, middle), LINE)
-        for x, (first, last) in enumerate(zip(edges, edges[1:], strict=False)):
+        for x, (first, last) in enumerate(itertools.pairwise(edges)):
             part = channel[first : max(last, first + 1)]
             low, peak = float(part.min()), float(part.max())
             brush.line((left + x, middle - peak * (high / 2 - 1), left + x, middle - low * (high / 2 - 1)), colour)
@@ -133,8 +157,6 @@ def spectrograms(samples: Tensor, rate: int, width: int) -> Pixels:
     dark = ((resized - TOP_DB + RANGE_DB) / RANGE_DB).clamp(0, 1).flip(1)
     pixels: Pixels = ((1 - dark) * 255).round().byte().numpy()
     return pixels
-
-
 
 
 # --- the scores of a recording over time
@@ -162,7 +184,9 @@ def scored(samples: Tensor, names: Sequence[str], scores: Sequence[float], path:
         clips = samples[indices].detach().cpu().float()
         recording, starts = joined(clips)
         values = [scores[index] for index in indices]
-        _draw_recording(picture, brush, row * height, recording, rate, f"{name}   D {min(values):.2f} to {max(values):.2f}")
+        _draw_recording(
+            picture, brush, row * height, recording, rate, f"{name}   D {min(values):.2f} to {max(values):.2f}"
+        )
         centres = [(start + clips.shape[2] / 2) / recording.shape[1] for start in starts]
         _draw_curve(brush, row * height + NAME + WAVE + BANDS + GAP, centres, values, recording.shape[1] / rate)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,8 +194,10 @@ def scored(samples: Tensor, names: Sequence[str], scores: Sequence[float], path:
 
 
 def joined(clips: Tensor) -> tuple[Tensor, list[int]]:
-    """(N, C, T) clips of one recording, each overlapping the one before by half or more -> (the recording (C, L), the first sample of
-    each clip in it). Clips that do not overlap are put one after the other."""
+    """(N, C, T) clips of one recording -> (the recording (C, L), the first sample of each clip in it).
+
+    Each clip overlaps the one before by half or more; those that do not are put one after the other.
+    """
     length, starts, parts = clips.shape[2], [0], [clips[0]]
     for before, after in itertools.pairwise(clips):
         step = _step(before, after)
@@ -186,7 +212,9 @@ def _step(before: Tensor, after: Tensor) -> int:
     width = min(64, length // 2)
     heads = before.unfold(1, width, 1)[:, : length - length // 2 + 1]
     same = (heads == after[:, None, :width]).all(2).all(0).nonzero()[:, 0].tolist()
-    steps = [step for step in [length // 2, *same] if step and bool((before[:, step:] == after[:, : length - step]).all())]
+    steps = [
+        step for step in [length // 2, *same] if step and bool((before[:, step:] == after[:, : length - step]).all())
+    ]
     return steps[0] if steps else length
 
 
@@ -204,7 +232,10 @@ def _draw_curve(
 ) -> None:
     """The scores as a line through points, with the lines of 0, 1/2 and 1, and the seconds below. places: from 0 to 1."""
     width, font = SHEET - MARGIN - GAP, ImageFont.load_default(10)
-    at = lambda score: top + (1 - score) * (CURVE - 1)  # noqa: E731
+
+    def at(score: float) -> float:
+        return top + (1 - score) * (CURVE - 1)
+
     for score, words in ((0.0, "0"), (0.5, "D ½"), (1.0, "1")):
         brush.line((MARGIN, at(score), MARGIN + width, at(score)), LINE)
         brush.text((MARGIN - 4, at(score)), words, MUTED, font, anchor="rm")
@@ -217,4 +248,10 @@ def _draw_curve(
     for index in range(int(seconds / step) + 1):
         x = MARGIN + index * step / seconds * width
         brush.line((x, top + CURVE, x, top + CURVE + 3), MUTED)
-        brush.text((min(x, SHEET - GAP - 16), top + CURVE + 4), f"{index * step:g} s", MUTED, font, anchor="ma" if index else "la")
+        brush.text(
+            (min(x, SHEET - GAP - 16), top + CURVE + 4),
+            f"{index * step:g} s",
+            MUTED,
+            font,
+            anchor="ma" if index else "la",
+        )
