@@ -40,7 +40,7 @@ def test_the_statistics_of_a_tone_stand_in_its_band() -> None:
     centres = torch.linspace(0, 2595 * math.log10(1 + RATE / 2 / 700), measures.BANDS + 2)[1:-1]
     mel = torch.tensor([2595 * math.log10(1 + hertz / 700) for hertz in (300, 2500)])
     assert (centres[means.argmax(1)] - mel).abs().max() < 1.1 * (centres[1] - centres[0])
-    assert found[:, measures.BANDS :].abs().max() < 0.5  # a steady tone does not move
+    assert found[:, measures.BANDS :].abs().max() < 1  # a steady tone does not move
 
 
 def test_the_statistics_are_blind_to_the_direction_of_time_and_pictures_are_not() -> None:
@@ -49,7 +49,7 @@ def test_the_statistics_are_blind_to_the_direction_of_time_and_pictures_are_not(
     forwards, backwards = measures.log_mel_statistics(both, RATE)
     assert (forwards - backwards).abs().max() < 0.1
     there, back = measures.pictures(both, RATE).float()
-    assert (there - back).abs().mean() > 20
+    assert (there - back).abs().mean() > 10
 
 
 def test_pictures_have_one_size_for_any_length() -> None:

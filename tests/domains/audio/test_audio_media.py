@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zerosum.domain import ClassCondition, DatasetInfo, PreviewContext, SampleInfo
 from zerosum.domains.audio import media
+from zerosum.domains.audio.waves import starts_of
 
 RATE, SAMPLES = 8000, 4096
 
@@ -110,3 +111,38 @@ def test_two_channels_are_played_as_two(tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "a.wav")) as file:
         numbers = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
     assert (np.abs(numbers[:, 0]).max() > 10_000, np.abs(numbers[:, 1]).max()) == (True, 0)
+
+
+# --- scores over time
+
+
+def test_clips_of_a_recording_are_joined_to_the_recording() -> None:
+    recording = torch.rand(2, 10_001, generator=torch.Generator().manual_seed(0)) - 0.5
+    starts = starts_of(recording.numpy(), SAMPLES)
+    assert len(starts) > 2
+    assert starts[-1] - starts[-2] != SAMPLES // 2  # the last clip ends with the recording
+    clips = torch.stack([recording[:, start : start + SAMPLES] for start in starts])
+    joined, found = media.joined(clips)
+    assert torch.equal(joined, recording)
+    assert found == starts
+    apart = torch.rand(2, 1, 100)
+    assert media.joined(apart)[1] == [0, 100]
+    assert media.joined(apart[:1])[1] == [0]
+
+
+def test_scores_are_drawn_below_the_spectrogram_at_their_time(tmp_path: Path) -> None:
+    recording = torch.rand(1, 5 * SAMPLES, generator=torch.Generator().manual_seed(0)) - 0.5
+    clips = torch.stack([recording[:, start : start + SAMPLES] for start in starts_of(recording.numpy(), SAMPLES)])
+    scores = [1.0] * len(clips)
+    scores[4] = 0.0
+    names = [f"a:b.wav:{row + 1}" for row in range(len(clips))]
+    media.scored(torch.cat([clips, clips[:1]]), [*names, "one.wav"], [*scores, 0.5], tmp_path / "a.png", info())
+    with Image.open(tmp_path / "a.png") as image:
+        pixels = np.asarray(image).astype(int)
+    assert len(pixels) % 2 == 0  # two recordings
+    curve = np.abs(pixels[: len(pixels) // 2] - media.DISCRIMINATOR).max(2) < 8
+    low, high = np.nonzero(curve)[0].min(), np.nonzero(curve)[0].max()
+    assert high - low == pytest.approx(media.CURVE, abs=5)
+    width = media.SHEET - media.MARGIN - media.GAP
+    dip = np.nonzero(curve[high - 1])[0].mean()
+    assert (dip - media.MARGIN) / width == pytest.approx(2.5 / 5, abs=0.02)  # the centre of the fifth of nine clips

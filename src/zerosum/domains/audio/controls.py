@@ -75,7 +75,7 @@ def random_phases(waves: Tensor, rng: torch.Generator) -> Tensor:
     """(N, C, T) -> (N, C, T) with the same spectrum over the whole clip and random phases: the sound without its course."""
     spectra = torch.fft.rfft(waves)
     angles = 2 * math.pi * torch.rand(spectra.shape, generator=rng)
-    angles[..., 0] = 0
+    angles[..., [0, -1]] = 0
     made: Tensor = torch.fft.irfft(torch.polar(spectra.abs(), angles), n=waves.shape[2])
     return made
 

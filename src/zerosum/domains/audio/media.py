@@ -184,9 +184,8 @@ def scored(samples: Tensor, names: Sequence[str], scores: Sequence[float], path:
         clips = samples[indices].detach().cpu().float()
         recording, starts = joined(clips)
         values = [scores[index] for index in indices]
-        _draw_recording(
-            picture, brush, row * height, recording, rate, f"{name}   D {min(values):.2f} to {max(values):.2f}"
-        )
+        reach = f"{min(values):.2f}" + (f" to {max(values):.2f}" if len(values) > 1 else "")
+        _draw_recording(picture, brush, row * height, recording, rate, f"{name}   D {reach}")
         centres = [(start + clips.shape[2] / 2) / recording.shape[1] for start in starts]
         _draw_curve(brush, row * height + NAME + WAVE + BANDS + GAP, centres, values, recording.shape[1] / rate)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -236,7 +235,7 @@ def _draw_curve(
     def at(score: float) -> float:
         return top + (1 - score) * (CURVE - 1)
 
-    for score, words in ((0.0, "0"), (0.5, "D ½"), (1.0, "1")):
+    for score, words in ((0.0, "0"), (0.5, "D"), (1.0, "1")):
         brush.line((MARGIN, at(score), MARGIN + width, at(score)), LINE)
         brush.text((MARGIN - 4, at(score)), words, MUTED, font, anchor="rm")
     points = [(MARGIN + place * width, at(score)) for place, score in zip(places, scores, strict=True)]
