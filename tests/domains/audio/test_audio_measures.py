@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -242,6 +243,19 @@ def test_without_labels_and_held_out_clips(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())  # no classifier was made
     assert "cannot_judge" not in found["frechet_log_mel"].protocol
     assert evaluator.quick(source.data[:64]).classes_found is None
+
+
+@pytest.mark.parametrize("num", [1, 3, 20])
+def test_few_clips_are_measured_and_not_judged_by(num: int, tmp_path: Path) -> None:
+    whole = source_of(labelled=True, held=0)
+    assert whole.labels is not None
+    source = replace(whole, data=whole.data[:num], labels=whole.labels[:num])
+    evaluator = SoundEvaluator(source, 0, EvalOptions(extractor="random"), cache_dir=tmp_path)
+    fakes = whole.data[100 : 100 + evaluator.num_samples]
+    found = by_name(evaluator.evaluate(fakes, None, lambda data, labels: data.mean((1, 2))))
+    assert "too few" in found["bandwidth"].protocol["cannot_judge"]
+    assert "frechet" not in found
+    evaluator.quick(whole.data[:64])
 
 
 def test_options_that_cannot_be(source: AudioSource) -> None:

@@ -204,10 +204,11 @@ class SoundEvaluator:
     # --- real clips and controls, computed once
 
     def _rows(self, held: bool, part: int) -> tuple[Tensor, Tensor | None]:
-        """num_samples real clips and their classes. Without held-out clips, part 0 and part 1 are disjoint halves."""
+        """num_samples real clips and their classes. Without held-out clips, part 0 and part 1 are disjoint halves, unless there is
+        only one clip."""
         num = self.source.num_heldout if held else self.source.num_rows
         order = torch.randperm(num, generator=generator(self.seed, "evaluate", "sounds"))
-        start = 0 if self._held else part * self.num_samples
+        start = 0 if self._held or num < 2 * self.num_samples else part * self.num_samples
         rows = order[start : start + self.num_samples]
         batch = self.source.heldout_batch(rows) if held else self.source.batch(rows)
         labels = batch.condition.cpu() if batch.condition is not None and self._num_classes else None
@@ -318,6 +319,8 @@ class SoundEvaluator:
             self._reference(name, values),
             share_error(value, num) if name == "class_accuracy" else None,
         )
+        if (few := len(self._real.features)) < FEWEST:
+            return record.mark_unreliable(f"{few} real clips are too few; {FEWEST} are needed.")
         if not values:
             return record
         if name == "class_score":  # starts at 1 and is not a share

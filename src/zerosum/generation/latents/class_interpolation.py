@@ -16,7 +16,8 @@ def blended_embeddings(network: nn.Module, weights: Tensor) -> Iterator[Tensor]:
     """A context in which the network's class embeddings return weighted means of their rows; yields labels (N,) for the call.
 
     weights: (N, K), a row for each row of the batch, each summing to 1. A row that is all in one class gives exactly what
-    the label of that class gives. UserError when the network reads its labels by no embedding.
+    the label of that class gives. The network may read the batch whole or in parts, in order. UserError when the network reads
+    its labels by no embedding.
     """
     tables = [m for m in network.modules() if isinstance(m, nn.Embedding) and m.num_embeddings == weights.shape[1]]
     if not tables:
@@ -24,9 +25,13 @@ def blended_embeddings(network: nn.Module, weights: Tensor) -> Iterator[Tensor]:
             f"{type(network).__name__} reads its labels by no embedding, so there is nothing between classes."
         )
 
+    used = dict.fromkeys(tables, 0)
+
     def blend(table: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tensor:
         assert isinstance(table, nn.Embedding)
-        return (weights.to(out) @ table.weight).view_as(out)
+        first, last = used[table], used[table] + len(out)
+        used[table] = last % len(weights)
+        return (weights[first:last].to(out) @ table.weight).view_as(out)
 
     hooks = [table.register_forward_hook(blend) for table in tables]
     try:

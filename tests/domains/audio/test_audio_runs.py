@@ -1,0 +1,124 @@
+"""A run on sounds and its uses: report, files, interpolations, directions, scores of recordings, classical models."""
+
+from __future__ import annotations
+
+import json
+import re
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import zerosum as zs
+from zerosum.cli import app
+from zerosum.domains.audio import media
+
+SMALL = {
+    "steps": 4, "batch": 8, "threads": 1, "data.num": 160, "data.rate": 4000, "generator.widths": [8, 8, 4, 4, 4],
+    "generator.iterations": 4, "discriminator.widths": [4, 4, 4, 8],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zs.Run]:
+    folder = tmp_path_factory.mktemp("sounds")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZEROSUM_CACHE", str(folder / "cache"))
+        yield zs.train("tones", out=folder / "run", overrides=SMALL)
+
+
+def command(*arguments: object) -> Any:
+    done = CliRunner().invoke(app, [*map(str, arguments), "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def refusal(*arguments: object) -> str:
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert done.exit_code != 0
+    return f"{done.output} {done.exception}"
+
+
+def numbers(path: Path) -> tuple[int, np.ndarray]:
+    with wave.open(str(path)) as file:
+        return file.getframerate(), np.frombuffer(file.readframes(file.getnframes()), "<i2")
+
+
+def test_the_report_shows_and_plays_the_samples_over_the_steps(run: zs.Run) -> None:
+    previews = run.path / "previews"
+    steps = sorted(path.stem for path in previews.glob("step-*.png"))
+    assert steps == sorted(path.stem for path in previews.glob("step-*.wav"))
+    assert len(steps) >= 2
+    with Image.open(previews / f"{steps[-1]}.png") as image:
+        assert image.text["grid"] == f"{media.MOST_COLUMNS}x3"  # type: ignore[attr-defined]
+    rate, heard = numbers(previews / "real.wav")
+    assert rate == 4000
+    samples = run.sampler.info.sample.axes["samples"]
+    assert len(heard) == media.NUM_HEARD * (samples + round(media.PAUSE_S * rate))
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert re.search(r'<audio controls preload="metadata" id="fake-sound" aria-label="Sound: generated samples', page)
+    assert re.search(r'id="real-sound" aria-label="Sound: real samples" src="data:audio/wav;base64,', page)
+    names = {record["name"].partition("[")[0] for record in run.metrics}
+    assert names >= {"frechet", "modulation_distance", "silence_share", "class_accuracy", "discriminator_fakes"}
+
+
+def test_samples_are_recordings_and_pictures(run: zs.Run, tmp_path: Path) -> None:
+    found = command("sample", run.path, "--num", 3, "--out", tmp_path / "some")
+    assert [Path(path).suffix for path in found["paths"]] == [".wav"] * 3
+    command("sample", run.path, "--num", 3, "--out", tmp_path / "some.png")
+    assert (tmp_path / "some.png").is_file()
+    assert run.domain.media.sample_file == "samples"
+
+
+def test_between_sounds(run: zs.Run, tmp_path: Path) -> None:
+    """As one sound and as a strip; between classes too."""
+    found = command(
+        "interpolate", run.path, "--seeds", "1,2", "--label", "drum", "--label", "flute", "--frames", 5,
+        "--out", tmp_path / "walk.wav",
+    )  # fmt: skip
+    assert found["frames"] == 5
+    rate, heard = numbers(tmp_path / "walk.wav")
+    each = run.sampler.info.sample.axes["samples"] + round(media.PAUSE_S * rate)
+    assert len(heard) == 5 * each
+    first = run.sample(1, seed=1, labels=["drum"])[0, 0].numpy() * media.LOUDNESS * 32767
+    assert np.abs(heard[: len(first)] - first).max() < 1
+    command("interpolate", run.path, "--frames", 4)
+    assert (run.path / "walk.png").is_file()
+    assert "has no moving pictures" in refusal("interpolate", run.path, "--out", tmp_path / "walk.gif")
+
+
+def test_directions_are_found_and_what_is_not_possible_is_refused(run: zs.Run, tmp_path: Path) -> None:
+    command("directions", run.path, "--num", 2, "--steps", 3, "--out", tmp_path / "d.png")
+    assert (tmp_path / "d.png").is_file()
+    assert "reads its noise in one piece" in refusal("mix", run.path)
+    recording = run.path / "previews" / "real.wav"
+    assert "only pictures can be projected" in refusal("project", run.path, recording, "--out", tmp_path / "p.png")
+
+
+def test_a_recording_is_judged_over_time(run: zs.Run, tmp_path: Path) -> None:
+    recording = run.path / "previews" / "real.wav"
+    scores = command("judge", run.path, recording, "--out", tmp_path / "judged.png")
+    assert len(scores) > 15  # windows that overlap by half
+    assert all(re.fullmatch(r".*real\.wav:\d+", name) for name in scores)
+    assert all(0 <= score <= 1 for score in scores.values())
+    with Image.open(tmp_path / "judged.png") as image:
+        assert image.width == media.SHEET
+    assert "give a name that ends in .png" in refusal("judge", run.path, recording, "--out", tmp_path / "judged.wav")
+
+
+def test_classical_models_are_measured_and_heard(run: zs.Run) -> None:
+    command("baseline", run.path, "--only", "mean", "--only", "copies")
+    assert {path.name for path in (run.path / "baselines").iterdir()} == {
+        "mean.png",
+        "mean.wav",
+        "copies.png",
+        "copies.wav",
+    }
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    part = page[page.index('<section id="baselines"') : page.index('<section id="recipe"')]
+    assert part.count("<audio") == 3
