@@ -101,7 +101,7 @@ class Extractor:
 @dataclass(frozen=True)
 class ClipFeatures:
     """What is compared of N clips. statistics: (N, D) of log-mel spectrograms; features: (N, E) of the extractor. thirds, peaks:
-    the modulation spectrum in decibels. silence, bandwidth: (N,). predicted: (N,) the classifier's classes, and
+    the mean modulation spectrum in decibels. silence, bandwidth: (N,). predicted: (N,) the classifier's classes, and
     probabilities (N, K); None without classes. labels: (N,) the requested classes, or those of real clips."""
 
     statistics: Tensor
@@ -168,7 +168,7 @@ class SoundEvaluator:
             self._record(name, value, len(fakes), known.get(name, {})) for name, value in self._values(found).items()
         ]
         excess = found.peaks - self._real.peaks
-        at_hz = measures.PEAK_FROM_HZ + (int(excess.argmax()) + 0.5) * measures.PEAK_WIDTH_HZ
+        at_hz = sum(measures.PEAKS[int(excess.argmax()) :][:2]) / 2
         records = [
             replace(one, protocol={**one.protocol, "at_hz": at_hz}) if one.name.startswith("modulation_peak") else one
             for one in records
@@ -204,8 +204,8 @@ class SoundEvaluator:
     # --- real clips and controls, computed once
 
     def _rows(self, held: bool, part: int) -> tuple[Tensor, Tensor | None]:
-        """num_samples real clips and their classes. Without held-out clips, part 0 and part 1 are disjoint halves, unless there is
-        only one clip."""
+        """num_samples real clips and their classes. Without held-out clips, part 0 and part 1 are disjoint halves; a single clip
+        is both."""
         num = self.source.num_heldout if held else self.source.num_rows
         order = torch.randperm(num, generator=generator(self.seed, "evaluate", "sounds"))
         start = 0 if self._held or num < 2 * self.num_samples else part * self.num_samples
@@ -238,14 +238,14 @@ class SoundEvaluator:
     def _features_of(self, waves: Tensor, labels: Tensor | None) -> ClipFeatures:
         rate, extractor = self.source.rate, self._extractor
         features = extract(extractor, measures.pictures(waves, rate))
-        frequencies, power = measures.modulation_spectrum(waves, rate)
+        thirds, peaks = measures.modulation_spectrum(waves, rate)
         with torch.no_grad():
             probabilities = None if extractor.logits is None else extractor.logits(features).double().softmax(1)
         return ClipFeatures(
             measures.log_mel_statistics(waves, rate),
             features,
-            measures.modulation_in_thirds(frequencies, power),
-            measures.modulation_peaks(frequencies, power),
+            thirds.mean(0),
+            peaks.mean(0),
             measures.silence_share(waves, rate),
             measures.bandwidth(waves, rate),
             None if probabilities is None else probabilities.argmax(1),

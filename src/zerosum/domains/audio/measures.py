@@ -1,13 +1,13 @@
 """Numbers of sounds that need no trained weights: log-mel statistics, spectrograms as pictures, modulation, silence, bandwidth.
 
-Legend: N clips, C channels, T samples, K frames, M modulation frequencies.
+Legend: N clips, C channels, T samples, K frames, L, M intervals of modulation frequencies.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -26,9 +26,10 @@ SILENT_DB, FRAME_S = -45.0, 0.02
 """A frame of FRAME_S is silent if its RMS is below that of the loudest frame of its clip by so many decibels."""
 ROLL_OFF = 0.95
 """The bandwidth is the frequency below which this share of the energy lies."""
-MODULATION_BANDS, LEAST_HZ, MOST_HZ = 8, 4.0, 512.0
-PEAK_FROM_HZ, PEAK_WIDTH_HZ = 40.0, 8.0
-"""Modulation is compared from LEAST_HZ to MOST_HZ in thirds of an octave; its peaks from PEAK_FROM_HZ on, PEAK_WIDTH_HZ wide."""
+MODULATION_BANDS = 8
+THIRDS = tuple(4 * 2 ** (index / 3) for index in range(22))
+PEAKS = tuple(range(40, 513, 8))
+"""The edges, in Hz, of the intervals in which modulation is compared: thirds of an octave from 4 to 512 Hz, and narrow ones."""
 BATCH = 64
 
 
@@ -95,34 +96,46 @@ def bandwidth(waves: Tensor, rate: int) -> Tensor:
     """(N, C, T) -> (N,): the frequency in Hz below which ROLL_OFF of the energy lies; 0 for digital silence."""
     energy = torch.fft.rfft(waves.detach().cpu().double()).abs().square().mean(1)
     cumulated = energy.cumsum(1)
-    index = (cumulated < ROLL_OFF * cumulated[:, -1:]).sum(1)
-    return index.double() * (rate / waves.shape[2])
+    below: Tensor = cumulated < ROLL_OFF * cumulated[:, -1:]
+    return below.sum(1) * (rate / waves.shape[2])
 
 
 # --- modulation
 
 
 def modulation_spectrum(waves: Tensor, rate: int) -> tuple[Tensor, Tensor]:
-    """(N, C, T) -> (frequencies (M,) in Hz, power (M,)): how the loudness of sounds moves, mean over clips and bands.
+    """(N, C, T) -> (N, L) and (N, M) decibels: how the loudness of each clip moves, in THIRDS of an octave and in the narrow
+    intervals PEAKS; means over bands.
 
     The envelope of each of MODULATION_BANDS mel bands is the magnitude of its analytic signal; its power spectrum is relative to
-    its squared mean, so that it does not depend on loudness. A buzz at a rate of f shows as a peak at f. Clips shorter than
-    a quarter of a second are padded to that, so that the frequencies are at most 4 Hz apart.
+    its squared mean, so that it does not depend on loudness. A buzz at a rate of f is a peak at f. Clips shorter than a quarter
+    of a second are padded to that, so that the frequencies are at most 4 Hz apart.
     """
     samples = max(waves.shape[2], rate // 4)
     window = torch.hann_window(waves.shape[2], periodic=False, dtype=torch.float64)
-    bins = torch.fft.rfftfreq(samples, 1 / rate)
-    masks = _bands(samples, rate)
+    masks, bins = _bands(samples, rate), torch.fft.rfftfreq(samples, 1 / rate, dtype=torch.float64)
+    means = torch.cat([_averaging(bins, THIRDS), _averaging(bins, PEAKS)])
 
-    def power(part: Tensor) -> Tensor:
+    def decibels(part: Tensor) -> Tensor:
         spectra = torch.fft.fft(pad(part.double().mean(1), (0, samples - part.shape[2])))
         envelopes = torch.fft.ifft(spectra[:, None] * masks).abs()[..., : part.shape[2]] * window
         level = envelopes.sum(2, keepdim=True).square().clamp_min(1e-12)
-        found: Tensor = torch.fft.rfft(pad(envelopes, (0, samples - part.shape[2]))).abs().square() / level
-        return found.mean(1)
+        power: Tensor = torch.fft.rfft(pad(envelopes, (0, samples - part.shape[2]))).abs().square() / level
+        return 10 * (power @ means.T).clamp_min(1e-10).log10().mean(1)
 
-    kept = (bins >= LEAST_HZ / 2) & (bins <= MOST_HZ * 1.2)
-    return bins[kept].double(), in_batches(lambda part: power(part)[:, kept], waves).mean(0)
+    found = in_batches(decibels, waves)
+    return found[:, : len(THIRDS) - 1], found[:, len(THIRDS) - 1 :]
+
+
+def _averaging(bins: Tensor, edges: Sequence[float]) -> Tensor:
+    """(len(edges) - 1, B): the matrix that averages the values at bins (B,) between the edges, or at the nearest bin."""
+    rows = []
+    for low, high in itertools.pairwise(edges):
+        inside = (bins >= low) & (bins < high)
+        if not bool(inside.any()):
+            inside = torch.arange(len(bins)) == (bins - (low + high) / 2).abs().argmin()
+        rows.append(inside.double() / inside.sum())
+    return torch.stack(rows)
 
 
 def _bands(samples: int, rate: int) -> Tensor:
@@ -130,27 +143,3 @@ def _bands(samples: int, rate: int) -> Tensor:
     mask = mel_filters(rate, samples - samples % 2, MODULATION_BANDS).double()
     mask = mask / mask.amax(1, keepdim=True)
     return pad(mask, (0, samples - mask.shape[1]))
-
-
-def modulation_in_thirds(frequencies: Tensor, power: Tensor) -> Tensor:
-    """(L,) decibels: the mean power in thirds of an octave from LEAST_HZ to MOST_HZ."""
-    count = math.ceil(3 * math.log2(MOST_HZ / LEAST_HZ))
-    edges = [LEAST_HZ * 2 ** (index / 3) for index in range(count + 1)]
-    return _means(frequencies, power, edges)
-
-
-def modulation_peaks(frequencies: Tensor, power: Tensor) -> Tensor:
-    """(L,) decibels: the mean power in intervals of PEAK_WIDTH_HZ from PEAK_FROM_HZ to MOST_HZ."""
-    count = int((MOST_HZ - PEAK_FROM_HZ) / PEAK_WIDTH_HZ)
-    return _means(frequencies, power, [PEAK_FROM_HZ + index * PEAK_WIDTH_HZ for index in range(count + 1)])
-
-
-def _means(frequencies: Tensor, power: Tensor, edges: list[float]) -> Tensor:
-    """Means between the edges, in decibels; of the nearest frequency where none lies between."""
-    found = []
-    for low, high in itertools.pairwise(edges):
-        inside = (frequencies >= low) & (frequencies < high)
-        if not bool(inside.any()):
-            inside = (frequencies - (low + high) / 2).abs() == (frequencies - (low + high) / 2).abs().min()
-        found.append(power[inside].mean())
-    return 10 * torch.stack(found).clamp_min(1e-15).log10()

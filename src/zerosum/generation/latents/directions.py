@@ -161,8 +161,11 @@ def affine_maps(space: Space, layers: tuple[int, ...] | None = None) -> Tensor:
     return torch.cat(matrices)
 
 
-def _linear_outputs(space: Space, rows: Tensor) -> dict[tuple[str, int], Tensor]:
-    """(module, call) -> its outputs (N, O), for all modules with a matrix as weight that give a vector for each row."""
+def _linear_outputs(space: Space, rows: Tensor, batch: int = BATCH) -> dict[tuple[str, int], Tensor]:
+    """(module, call) -> its outputs (N, O), for all modules with a matrix as weight that give a vector for each row.
+
+    batch: rows at a time; a network that reads its batch row by row is given one at a time.
+    """
     parts: dict[tuple[str, int], list[Tensor]] = defaultdict(list)
     calls: dict[str, int] = defaultdict(int)
 
@@ -183,11 +186,12 @@ def _linear_outputs(space: Space, rows: Tensor) -> dict[tuple[str, int], Tensor]
         m.register_forward_hook(watch(n)) for n, m in readers if isinstance(m.weight, Tensor) and m.weight.dim() == 2
     ]
     try:
-        space.sampler.apply(decode_rows, rows, _any_condition(space, len(rows)), batch=BATCH)
+        space.sampler.apply(decode_rows, rows, _any_condition(space, len(rows)), batch=batch)
     finally:
         for handle in hooks:
             handle.remove()
-    return {key: torch.cat(outputs).float() for key, outputs in parts.items() if sum(map(len, outputs)) == len(rows)}
+    found = {key: torch.cat(outputs).float() for key, outputs in parts.items() if sum(map(len, outputs)) == len(rows)}
+    return found if found or batch == 1 else _linear_outputs(space, rows, 1)
 
 
 def _any_condition(space: Space, num: int) -> Tensor | None:
