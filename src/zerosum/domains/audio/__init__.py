@@ -23,6 +23,8 @@ DOMAIN = Domain(
         sources=data.sources,
         payload=data.AudioPayload,
         looks_like=files.looks_like,
+        read_like=data.read_like,
+        smaller=data.smaller,
     ),
     game=Games(
         build=game.build,
