@@ -79,6 +79,7 @@ def test_archives_are_read_like_folders(folder: Path, tmp_path: Path, ending: st
     there, here = opened(packed), opened(folder)
     assert there.info().name == here.info().name
     assert there.fingerprint == here.fingerprint
+    assert there.notes == here.notes
     assert torch.equal(there.data, here.data)
     assert torch.equal(there.labels, here.labels)  # type: ignore[arg-type]
     assert data.can_open(str(packed))
@@ -198,6 +199,7 @@ def test_the_length_of_clips_follows_from_the_recordings() -> None:
         ([3_000] * 100, 8_000, 0, 3_072, False),
         ([3_000] * 97 + [90_000] * 3, 8_000, 0, 3_072, False),
         ([10_000] * 10, 16_000, 0, 10_240, False),
+        ([2_000] * 80 + [4_000] * 20, 8_000, 0, 4_096, False),
         ([900_000] * 10, 16_000, 0, 31_744, True),
         ([900_000] * 10, 44_100, 0, 32_768, True),
         ([900_000], 16_000, 0, 22_528, True),

@@ -8,6 +8,7 @@ import itertools
 import struct
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,10 +88,29 @@ def test_lossy_formats_give_back_the_sound(ending: str, subtype: str, rate: int,
     )
 
 
-def test_long_recordings_of_vorbis_are_written_in_parts() -> None:
-    pytest.importorskip("soundfile")
-    wave = noise(70, 8_000)
+def test_long_recordings_are_encoded_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A single call with 2**24 frames of Vorbis ends the process."""
+    soundfile = pytest.importorskip("soundfile")
+    write, sizes = soundfile.SoundFile.write, list[int]()
+
+    def counted(self: Any, frames: np.ndarray) -> None:
+        sizes.append(len(frames))
+        write(self, frames)
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", counted)
+    wave = noise(20, 8_000)
     assert back(formats.encode(wave, 8_000, ".ogg", "VORBIS", "VORBIS"), ".ogg").wave.shape == wave.shape
+    assert sizes == [65_536, 65_536, 160_000 - 2 * 65_536]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_aiff_of_8_bits_states_an_odd_number_of_samples(channels: int) -> None:
+    pytest.importorskip("soundfile")
+    content = formats.encode(noise(101 / 8_000, channels=channels), 8_000, ".aiff", "PCM_S8", "PCM_S8")
+    length, data = content.index(b"COMM") + 10, content.index(b"SSND") + 4
+    assert struct.unpack(">I", content[length : length + 4]) == (101,)
+    assert struct.unpack(">I", content[data : data + 4]) == (8 + 101 * channels,)
+    assert back(content, ".aiff").wave.shape == (channels, 101)
 
 
 def test_silence_and_full_scale_survive_every_whole_number() -> None:
@@ -161,6 +181,7 @@ def test_one_file_each_in_a_folder_or_a_zip(tmp_path: Path) -> None:
     (packed,) = writing.write_sounds(waves, tmp_path / "out.zip", info, options)
     with zipfile.ZipFile(packed) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == {p.name: p.read_bytes() for p in folder}
+        assert {info.date_time[0] for info in archive.infolist()} == {1980}, "the same samples give the same file"
     several = writing.write_sounds(waves, tmp_path / "a.wav", info)
     assert [path.name for path in several] == ["a-00000.wav", "a-00001.wav", "a-00002.wav"]
     assert back(several[0].read_bytes(), ".wav").subtype == "PCM_24"
@@ -247,6 +268,11 @@ def test_other_formats_that_are_cut_off_or_damaged_never_raise_anything_else(end
 def test_damaged_wav_headers_are_refused() -> None:
     content = bytearray(formats.encode(noise(0.05), 8_000, ".wav", "PCM_16", "PCM_16"))
     rng = np.random.default_rng(1)
+    for offset in (22, 24, 32, 34):  # channels, rate, bytes of a frame, bits
+        broken = bytearray(content)
+        broken[offset : offset + 2] = b"\0\0"
+        with pytest.raises(UserError, match=r"x\.wav"):
+            back(bytes(broken), ".wav")
     for _ in range(300):
         broken = bytearray(content)
         for place in rng.integers(0, 48, 2):

@@ -67,7 +67,7 @@ MOST_CHANNELS = {".mp3": 2, ".flac": 8}
 FORMATS = {".flac": "FLAC", ".aiff": "AIFF", ".ogg": "OGG", ".opus": "OGG", ".mp3": "MP3"}
 """libsndfile's name of the container."""
 BLOCK = 65_536
-"""Frames that are encoded at once: libsndfile's encoder of Vorbis keeps all of a call on the stack."""
+"""Frames that are encoded at once: libsndfile's encoder of Vorbis keeps all of a call on the stack; a long one ends Python."""
 DAMAGED_BLOCK = 512
 """Frames of a damaged file that are decoded at once: libsndfile gives nothing of a call in which it meets the damage."""
 MOST_RATE = 768_000
