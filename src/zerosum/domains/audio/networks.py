@@ -343,11 +343,15 @@ class WaveDiscriminator(nn.Module):
 
 
 def _projected(output: nn.Linear, classes: nn.Module | None, features: Tensor, condition: Tensor | None) -> Tensor:
-    """(N, F) -> (N,) logits; a class adds the mean of its vector times the features (Miyato and Koyama 2018)."""
+    """(N, F) -> (N,) logits; a class adds its vector times the features, over sqrt(F) (Miyato and Koyama 2018).
+
+    The vectors begin as N(0, 1), so that the class counts as much as all else from the first step, for any number of features.
+    """
     logits: Tensor = output(features).squeeze(1)
     if classes is None:
         return logits
-    logits = logits + (classes(require_condition(condition)).to(features.dtype) * features).mean(1)
+    own = classes(require_condition(condition)).to(features.dtype)
+    logits = logits + (own * features).sum(1) / features.shape[1] ** 0.5
     return logits
 
 
