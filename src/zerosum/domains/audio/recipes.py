@@ -6,28 +6,35 @@ from collections.abc import Mapping
 
 from zerosum.domain import DatasetInfo, both
 from zerosum.engine.duel import UpdateRules
+from zerosum.engine.optimizers import Schedule
 from zerosum.engine.seeds import Prior
 from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part, resolved_number
 
 CLIPS = Recipe(
     name="clips",
     domain="audio",
-    why="A game on log magnitudes, each layer of the generator told the class; waves by Griffin-Lim.",
+    why="A game on log magnitudes in patches, D names the class too; waves by Griffin-Lim: words within minutes of a CPU.",
     sources=(
         "Huang et al. 2024 (R3GAN), arXiv:2501.05441",
         "Donahue, McAuley and Puckette 2019 (SpecGAN), arXiv:1802.04208",
+        "Odena et al. 2017 (AC-GAN), arXiv:1610.09585",
         "Perraudin, Balazs and Sondergaard 2013 (fast Griffin-Lim)",
     ),
     data=part("tones"),
-    generator=part("spectrogram"),
-    discriminator=part("spectrogram"),
+    generator=part("spectrogram", places=1_024, widths=[128, 64, 32, 32]),
+    discriminator=part("spectrogram", widths=[32, 64, 128], classifier=True),
     prior=Prior(64),
     loss="relativistic",
-    penalties={"r1": PenaltyConfig(weight=0.5, every=4), "r2": PenaltyConfig(weight=0.5, every=4)},
-    learning=both(lr=4e-4, betas=(0.0, 0.99)),
-    ema=AverageConfig(half_life_samples=11_000.0),
-    steps=4_000,
-    batch=32,
+    penalties={
+        "r1": PenaltyConfig(weight=0.5, every=4),
+        "r2": PenaltyConfig(weight=0.5, every=4),
+        "classification": PenaltyConfig(weight=0.5),
+    },
+    rules=UpdateRules(batches="one"),
+    learning=both(lr=Schedule(1e-3, 1e-4, "cosine", over_share=1.0), betas=(0.0, 0.99)),
+    ema=AverageConfig(half_life_samples=5_000.0),
+    steps=6_000,
+    batch=16,
 )
 
 WAVEGAN = Recipe(
