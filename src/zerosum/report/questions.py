@@ -34,7 +34,8 @@ QUESTIONS = (
         f"{' '.join(FRECHET)} "
         "total_variation two_sample 1-NNA patch_distance wasserstein_1 wasserstein_2 JS KL_reverse kid "
         "kernel_distance MMD2 MMD JSD share_near precision density inception_score class_score column_shapes "
-        "missing_pairs pair_trends learnt_from modulation_distance modulation_peak silence_share bandwidth contrast_ratio "
+        "missing_pairs pair_trends learnt_from log_mel_distance "
+        "modulation_distance modulation_peak silence_share bandwidth contrast_ratio "
         "augmentation_leak",
     ),
     _question(

@@ -43,13 +43,13 @@ MOST_SEARCHED = 4_000
 """Training clips among which copies are searched."""
 
 MEANINGS: Mapping[str, MetricInfo] = {
-    "frechet_log_mel": MetricInfo(
+    "log_mel_distance": MetricInfo(
         "lower",
-        "Distance of the distributions of log-mel statistics (mean, deviation and steps of 40 bands) of generated and real "
+        "Fréchet distance of log-mel statistics (mean, deviation and steps of 40 bands) of generated and real "
         "clips. It does not depend on the direction of time.",
     ),
     "frechet": MetricInfo(
-        "lower", "Distance of the distributions of features of the spectrograms of generated and real clips."
+        "lower", "Fréchet distance of the distributions of features of the spectrograms of generated and real clips."
     ),
     "modulation_distance": MetricInfo(
         "lower",
@@ -289,7 +289,7 @@ class SoundEvaluator:
         values: dict[str, float] = {}
         if min(len(found.features), len(real.features)) >= FEWEST:
             values["frechet"] = frechet_distance(real.features, found.features)
-            values["frechet_log_mel"] = frechet_distance(real.statistics, found.statistics)
+            values["log_mel_distance"] = frechet_distance(real.statistics, found.statistics)
         values["modulation_distance"] = float((found.thirds - real.thirds).square().mean().sqrt())
         values["modulation_peak"] = float((found.peaks - real.peaks).max())
         values["silence_share"] = float(found.silence.mean())
@@ -307,11 +307,10 @@ class SoundEvaluator:
 
     def _record(self, name: str, value: float, num: int, values: Mapping[str, float]) -> Record:
         """values: of training clips and of controls, {} if they were left out."""
-        tag = self._log_mel if name == "frechet_log_mel" else self._extractor.name if name in OF_EXTRACTOR else ""
+        tag = self._log_mel if name == "log_mel_distance" else self._extractor.name if name in OF_EXTRACTOR else ""
         better, sentence = MEANINGS[name]
-        base = "frechet" if name == "frechet_log_mel" else name
         record = Record(
-            f"{base}[{tag + ',' if tag else ''}n={num}]",
+            f"{name}[{tag + ',' if tag else ''}n={num}]",
             value,
             self._protocol(num, tag),
             better,
