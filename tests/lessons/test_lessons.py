@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from zerosum import lessons
 from zerosum.errors import UserError
+from zerosum.lessons.figure1 import Frame
 from zerosum.lessons.lesson import Check, Findings
 
 NAMES = list(lessons.SUMMARIES)
@@ -90,3 +92,47 @@ def test_a_lesson_can_fail() -> None:
 def test_unknown_lesson() -> None:
     with pytest.raises(UserError, match="Did you mean 'gradients'"):
         lessons.load_lesson("gradient")
+
+
+# --- figure 1 of Goodfellow et al. 2014
+
+
+def panels(found: Findings) -> list[Frame]:
+    return [found.data["frames"][end] for end in found.data["ends"]]
+
+
+def test_each_act_of_figure_1_does_what_its_title_says() -> None:
+    found = findings("figure1")
+    begun, trained, moved, last = panels(found)
+    gap = lambda frame: frame.bound - frame.value  # noqa: E731
+    assert gap(begun) > 10 * gap(trained) > 0  # (b): D comes to its bound and never passes it
+    assert torch.equal(begun.curves.q, trained.curves.q)  # while G rests
+    assert trained.curves.d is not None
+    assert moved.curves.d is not None
+    assert torch.equal(trained.curves.d, moved.curves.d)  # (c): D rests
+    assert moved.bound < trained.bound - 0.02  # and G is nearer to the data
+    assert last.bound < moved.bound - 0.3  # (d)
+    assert all(frame.value <= frame.bound + 1e-9 for frame in found.data["frames"])
+
+
+def test_p_g_of_figure_1_is_a_distribution_and_lies_where_the_arrows_end() -> None:
+    found = findings("figure1")
+    for frame in panels(found):
+        curves = frame.curves
+        assert float(torch.trapezoid(curves.q, curves.x)) == pytest.approx(1, abs=1e-3)
+        assert curves.arrows is not None
+        mean = float(torch.trapezoid(curves.q * curves.x, curves.x))
+        assert float(curves.arrows[:, 1].mean()) == pytest.approx(mean, abs=0.05)
+
+
+def test_pictures_of_figure_1(tmp_path: Path) -> None:
+    found = findings("figure1")
+    assert len(found.lines) == 5
+    assert lessons.load_lesson("figure1").picture is not None
+    lessons.load_lesson("figure1").picture(found, tmp_path / "panels.png")
+    assert Image.open(tmp_path / "panels.png").size == (1280, 400)
+    few = Findings(found.lines, {"frames": panels(found), "ends": [0, 1, 2, 3]})
+    lessons.load_lesson("figure1").picture(few, tmp_path / "play.gif")
+    film = Image.open(tmp_path / "play.gif")
+    assert (film.n_frames, film.size) == (4, (640, 520))
+    assert (tmp_path / "play.gif").stat().st_size < 200_000
