@@ -153,7 +153,9 @@ def test_the_sample_format_follows_the_source_or_what_is_asked() -> None:
     ]  # fmt: skip
     for ending, wanted, source, expected in cases:
         assert formats.choose_subtype(ending, wanted, source) == expected
-    with pytest.raises(UserError, match=r"--subtype PCM_32: \.flac files have PCM_S8, PCM_16, PCM_24"):
+    with pytest.raises(
+        UserError, match=r"--subtype PCM_32: the sample format of \.flac files is PCM_S8 or PCM_16 or PCM_24"
+    ):
         formats.choose_subtype(".flac", "PCM_32", "PCM_16")
 
 

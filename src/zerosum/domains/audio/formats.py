@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerosum.data.opening import decoding
-from zerosum.errors import UserError, nearest
+from zerosum.errors import UserError
 
 Wave = NDArray[np.float32]
 
@@ -268,7 +268,7 @@ def choose_subtype(ending: str, wanted: str, source: str) -> str:
         name = wanted.upper().replace("-", "_")
         name = name if name in known or name != "PCM_8" else ("PCM_U8" if ending == ".wav" else "PCM_S8")
         if name not in known:
-            raise UserError(f"--subtype {wanted}: {ending} files have {', '.join(known)}. {nearest(name, known)}")
+            raise UserError(f"--subtype {wanted}: the sample format of {ending} files is {' or '.join(known)}.")
         return name
     if source in known or not set(known) & set(BITS):
         return source if source in known else known[0]
