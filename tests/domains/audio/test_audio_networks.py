@@ -68,6 +68,22 @@ def test_the_class_and_the_noise_are_heard() -> None:
         network(noise)
 
 
+@pytest.mark.parametrize("kind", ["spectrogram", "wavegan"])
+def test_a_generator_is_exported_for_any_number_of_rows(kind: str) -> None:
+    """Griffin-Lim and all; few iterations, since it blows rounding up."""
+    sound, options = Sound(1, 1_024, 8_000), {"latent": 8, "num_classes": 2}
+    network = (
+        SpectrogramGenerator(sound, **options, iterations=2, widths=(8, 8, 8), places=256)
+        if kind == "spectrogram"
+        else WaveGenerator(sound, **options, width=2)
+    ).eval()
+    rows = torch.export.Dim("rows", min=2)
+    example = torch.randn(3, 8), torch.tensor([0, 1, 1])
+    exported = torch.export.export(network, example, dynamic_shapes=({0: rows}, {0: rows})).module()
+    inputs = torch.randn(5, 8), torch.tensor([0, 1, 1, 0, 0])
+    torch.testing.assert_close(exported(*inputs), network(*inputs), rtol=1e-3, atol=1e-4)
+
+
 def test_wavegan_has_its_published_size() -> None:
     """Of the paper's appendix D: 16 places of 1024 channels at width 64, and 16,384 samples."""
     generator = WaveGenerator(Sound(1, 16_384, 16_000), latent=100)

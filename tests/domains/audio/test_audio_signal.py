@@ -97,7 +97,7 @@ def test_autocast_changes_nothing() -> None:
 
 
 def test_the_exported_form_is_the_same() -> None:
-    """Matrices stand for the fast Fourier transform in an exported network."""
+    """Matrices stand for the fast Fourier transform in an exported network; an export leaves nothing behind."""
 
     class Both(torch.nn.Module):
         def forward(self, waves: Tensor) -> Tensor:

@@ -194,7 +194,7 @@ class SpectrogramGenerator(nn.Module):
         The spectrograms are made row by row: Griffin-Lim turns their rounding, which depends on the number of rows, into
         differences that can be heard.
         """
-        if self.training or len(noise) == 1 or torch.compiler.is_exporting():
+        if torch.compiler.is_exporting() or self.training or len(noise) == 1:
             return self.decode(self.codes(noise, condition))
         conditions = [None] * len(noise) if condition is None else torch.split(condition, 1)
         return self.decode(torch.cat([self.codes(*row) for row in zip(torch.split(noise, 1), conditions, strict=True)]))
@@ -284,7 +284,7 @@ class WaveGenerator(nn.Module):
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) -> (N, C, T) in [-1, 1]."""
-        x: Tensor = self.first(concat_condition(noise, self.classes, condition)).view(len(noise), -1, self.start)
+        x: Tensor = self.first(concat_condition(noise, self.classes, condition)).unflatten(1, (-1, self.start))
         for layer in self.layers:
             x = layer(x.relu())
         return x[:, :, : self.samples].tanh()

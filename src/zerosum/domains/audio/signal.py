@@ -20,6 +20,8 @@ MOMENTUM = 0.99
 """Of the fast Griffin-Lim algorithm (Perraudin, Balazs and Søndergaard 2013)."""
 ITERATIONS = 48
 GOLDEN = (5**0.5 - 1) / 2
+TURN = 2**20
+"""Parts of a whole turn in which the first phases are counted."""
 
 
 @dataclass(frozen=True)
@@ -145,32 +147,31 @@ class Spectrogram:
         return torch.stack(placed).sum(0).flatten(2)
 
 
-@functools.cache
-def _hann_window(window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.hann_window(window, dtype=torch.float64).to(device, dtype)
+# Not cached: a tensor that is made while a network is exported must not be used afterwards.
 
 
 def _hann(window: int, like: Tensor) -> Tensor:
-    return _hann_window(window, like.dtype, like.device)
-
-
-@functools.cache
-def _fourier_matrices(window: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    angles = (torch.arange(window)[:, None] * torch.arange(window // 2) % window).double() * (2 * math.pi / window)
-    return angles.cos().to(device, dtype), (-angles.sin()).to(device, dtype)
+    """(W,): the periodic Hann window, of the type of `like`."""
+    place = torch.arange(window, dtype=torch.float64, device=like.device)
+    return (0.5 - 0.5 * (place * (2 * math.pi / window)).cos()).to(like.dtype)
 
 
 def _fourier(window: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """The discrete Fourier transform as matrices (W, F), real and imaginary part: for exported networks."""
-    return _fourier_matrices(window, like.dtype, like.device)
+    place = torch.arange(window, device=like.device)
+    angles = (place[:, None] * place[: window // 2] % window).double() * (2 * math.pi / window)
+    return angles.cos().to(like.dtype), (-angles.sin()).to(like.dtype)
 
 
 def _first_phase(magnitudes: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine (K, F) of the phases with which Griffin-Lim begins: multiples of the golden ratio, without order."""
+    """Cosine and sine (K, F) of the phases with which Griffin-Lim begins: squares times the golden ratio, without order.
+
+    Whole numbers up to the last step: exported networks may compute float64 as float32.
+    """
     frames, frequencies = magnitudes.shape[2:]
-    places = torch.arange(frames * frequencies, dtype=torch.float64, device=magnitudes.device).reshape(frames, -1)
-    angles = 2 * math.pi * ((places * places * GOLDEN) % 1)
-    return angles.cos().to(magnitudes.dtype), angles.sin().to(magnitudes.dtype)
+    places = torch.arange(frames * frequencies, device=magnitudes.device).reshape(frames, -1)
+    angles = (places * places * round(GOLDEN * TURN) % TURN).to(magnitudes.dtype) * (2 * math.pi / TURN)
+    return angles.cos(), angles.sin()
 
 
 # --- mel
