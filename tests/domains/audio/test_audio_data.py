@@ -236,6 +236,17 @@ def test_the_loudest_part_of_a_slightly_longer_recording_is_used() -> None:
     assert waves.starts_of(np.tile(wave, 2), 1_024) == [0, 512, 1_024, 1_536, 1_856]
 
 
+def test_silent_parts_of_long_recordings_are_left_out(tmp_path: Path) -> None:
+    for i in range(3):
+        save(
+            tmp_path / f"{i}.wav",
+            np.concatenate([noise(0.5, seed=i), np.zeros((1, 8_000), np.float32), noise(0.5, seed=9)], 1),
+        )
+    source = opened(tmp_path, seconds=0.128, heldout=0.0)
+    assert "silent clip(s) of longer recordings are left out" in said(source)
+    assert float(source.data.abs().amax((1, 2)).min()) > 0.1
+
+
 def test_shorter_recordings_go_on_with_their_own_noise() -> None:
     rng = np.random.default_rng(0)
     hiss = np.convolve(rng.standard_normal(9_000), [1, 1, 1, 1], "valid")[:8_000] * 1e-3

@@ -250,9 +250,9 @@ def _cut(
     """(clips (N, C, T), training clips first; the recording of each; notes). several: see `waves.clip_length`."""
     places, silent, notes = list[tuple[int, int]](), 0, list[str]()
     for i, one in enumerate(recordings):
+        least = SILENT_CLIP * waves.peak_of(one.wave)
         for start in waves.starts_of(one.wave, samples, several):
-            part = one.wave[:, start : start + samples]
-            if waves.peak_of(part) < SILENT_CLIP * waves.peak_of(one.wave):
+            if waves.peak_of(one.wave[:, start : start + samples]) < least:
                 silent += 1
             else:
                 places.append((i, start))

@@ -154,9 +154,10 @@ def clip_length(lengths: Sequence[int], rate: int, seconds: float) -> tuple[int,
         most = max(STEP, int(min(MAX_SECONDS * rate, MAX_CLIP)) // step * step)
         samples = min(math.ceil(wanted / step) * step, most)
     shortest, middle, longest = min(lengths) / rate, float(np.median(lengths)) / rate, max(lengths) / rate
+    spread = f"{shortest:.2f} to {longest:.2f} s, half of them less than {middle:.2f} s"
     return samples, long > samples, (
         f"Each clip has {samples:,} samples ({samples / rate:.2f} s; data.seconds sets another length). Recordings last "
-        f"{shortest:.2f} to {longest:.2f} s, half of them less than {middle:.2f} s."
+        f"{spread if shortest < longest else f'{longest:.2f} s'}."
     )  # fmt: skip
 
 
