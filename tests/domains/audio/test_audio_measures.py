@@ -104,6 +104,7 @@ def test_controls_keep_what_they_should() -> None:
     shuffled = controls.random_phases(waves, rng)
     torch.testing.assert_close(torch.fft.rfft(shuffled).abs(), torch.fft.rfft(waves).abs(), rtol=1e-3, atol=1e-2)
     assert (shuffled - waves).abs().mean() > 0.05
+    assert (shuffled - controls.random_phases(waves, rng)).abs().mean() > 0.05
     rms = lambda clips: clips.square().mean((1, 2)).sqrt()  # noqa: E731
     torch.testing.assert_close(rms(controls.noise(0.3 * waves, rng)), rms(0.3 * waves), rtol=0.05, atol=0)
     again = controls.griffin_lim(tone(500), RATE)
