@@ -163,10 +163,12 @@ class SoundEvaluator:
         labels = None if labels is None or labels.dim() != 1 else labels[: len(fakes)].cpu()
         stage("features of the clips", needed=True)
         found = self._features_of(fakes, labels)
-        known = self._controls if stage("controls", once=True) else {}
-        records = [
-            self._record(name, value, len(fakes), known.get(name, {})) for name, value in self._values(found).items()
-        ]
+        measured = {controls.REAL: self._reference_values}
+        measured |= self._control_values if stage("controls", once=True) else {}
+        records = []
+        for name, value in self._values(found).items():
+            values = {group: own[name] for group, own in measured.items() if name in own}
+            records.append(self._record(name, value, len(fakes), values))
         excess = found.peaks - self._real.peaks
         at_hz = sum(measures.PEAKS[int(excess.argmax()) :][:2]) / 2
         records = [
@@ -269,17 +271,18 @@ class SoundEvaluator:
         return condition.counts if isinstance(condition, ClassCondition) else None
 
     @functools.cached_property
-    def _controls(self) -> Mapping[str, Mapping[str, float]]:
-        """Metric -> the value of training clips, then that of each control."""
+    def _reference_values(self) -> Mapping[str, float]:
+        """Metric -> the value of training clips, the reference."""
+        return self._values(self._features_of(*self._rows(False, 1)))
+
+    @functools.cached_property
+    def _control_values(self) -> Mapping[str, Mapping[str, float]]:
+        """Control -> metric -> value."""
         waves, labels = self._rows(False, 1)
-        groups = {controls.REAL: (waves, labels)}
-        if len(waves) >= FEWEST:
-            groups |= controls.make_controls(waves, labels, self.source.rate, self.seed)
-        found: dict[str, dict[str, float]] = {}
-        for name, group in groups.items():
-            for metric, value in self._values(self._features_of(*group)).items():
-                found.setdefault(metric, {})[name] = value
-        return found
+        if len(waves) < FEWEST:
+            return {}
+        made = controls.make_controls(waves, labels, self.source.rate, self.seed)
+        return {name: self._values(self._features_of(*group)) for name, group in made.items()}
 
     # --- values
 
@@ -306,7 +309,7 @@ class SoundEvaluator:
         return values
 
     def _record(self, name: str, value: float, num: int, values: Mapping[str, float]) -> Record:
-        """values: of training clips and of controls, {} if they were left out."""
+        """values: of training clips, and of controls unless they were left out."""
         tag = self._log_mel if name == "log_mel_distance" else self._extractor.name if name in OF_EXTRACTOR else ""
         better, sentence = MEANINGS[name]
         record = Record(
@@ -320,8 +323,6 @@ class SoundEvaluator:
         )
         if (few := len(self._real.features)) < FEWEST:
             return record.mark_unreliable(f"{few} real clips are too few; {FEWEST} are needed.")
-        if not values:
-            return record
         if name == "class_score":  # starts at 1 and is not a share
             return controls.add_controls(record, name, values, PART * (values[controls.REAL] - 1))
         if name == "classes_found":
