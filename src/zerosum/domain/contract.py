@@ -341,6 +341,8 @@ class Evaluation:
     inputs for example; None for those that the generator is sampled with.
     historic: (evaluator, sample) -> records of the scores of old papers, which are compared with those papers and never ranked
     by; `sample(num)` makes so many samples. None if there are none.
+    num_quick: samples that are made for `Evaluator.quick` and the scores of the discriminator at each preview; fewer where a
+    sample takes long.
     best_metric: the name of a value of `Evaluator.quick`, lower is better, by which the best generator of a run is stored next to
     the last one; "" if none can rank two generators.
     """
@@ -352,6 +354,7 @@ class Evaluation:
     conditions: Callable[[Any], Tensor] | None = None
     historic: Callable[[Any, Callable[[int], Tensor]], Sequence[Record]] | None = None
     best_metric: str = ""
+    num_quick: int = 256
 
     @property
     def has_baselines(self) -> bool:

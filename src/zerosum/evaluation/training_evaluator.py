@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zerosum.domain import ClassCondition, DatasetInfo, Domain, PreviewContext
-from zerosum.domain.contract import EvalOptions, stage
+from zerosum.domain.contract import SOUND_ENDING, EvalOptions, stage
 from zerosum.engine.devices import DistributedContext, autocast
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, DiscriminatorOutput, Game
@@ -87,9 +87,10 @@ class TrainingEvaluator:
 
     def write_sound(self, path: Path) -> None:
         """Writes the first samples of the preview as sound; for a domain with `Media.sound`."""
-        count, seed = self._num_shown(), self.plan.recipe.seed
-        samples = self.sampler.sample(count, seed, self.shown)
-        write_sound(self.plan.domain, samples, path, self.plan.info, self.shown, self.sampler.noise(count, seed))
+        count, seed = min(self._num_shown(), self.plan.domain.media.num_heard), self.plan.recipe.seed
+        condition = None if self.shown is None else self.shown[:count]
+        samples = self.sampler.sample(count, seed, condition)
+        write_sound(self.plan.domain, samples, path, self.plan.info, condition, self.sampler.noise(count, seed))
 
     def write_real_sound(self, path: Path) -> None:
         """Writes the first real rows in the layout of the preview as sound."""
@@ -128,8 +129,9 @@ class TrainingEvaluator:
 
     def health_values(self) -> tuple[dict[str, float], dict[str, Any]]:
         """Numbers for the health rules, and histograms of D's probability on train reals, held-out reals and fakes."""
-        condition = self.sampler.conditions(NUM_SCORED, self.plan.recipe.seed + 7)
-        fakes = self.sampler.sample(NUM_SCORED, self.plan.recipe.seed + 7, condition)
+        num, seed = self.plan.domain.evaluation.num_quick, self.plan.recipe.seed + 7
+        condition = self.sampler.conditions(num, seed)
+        fakes = self.sampler.sample(num, seed, condition)
         values = self.evaluator.quick(fakes).values()
         scores = self._scores(fakes, condition)
         if "train" in scores:
@@ -220,8 +222,11 @@ def preview_seconds(plan: Plan, trial: TrainingLoop, world: DistributedContext) 
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         evaluator.write_preview(Path(folder) / f"preview{plan.domain.media.preview_ending}")
-        condition = evaluator.sampler.conditions(NUM_SCORED, plan.recipe.seed)
-        fakes = evaluator.sampler.sample(NUM_SCORED, plan.recipe.seed, condition)
+        if plan.domain.media.sound is not None:
+            evaluator.write_sound(Path(folder) / f"preview{SOUND_ENDING}")
+        num = plan.domain.evaluation.num_quick
+        condition = evaluator.sampler.conditions(num, plan.recipe.seed)
+        fakes = evaluator.sampler.sample(num, plan.recipe.seed, condition)
         for _ in ("train", "heldout", "fake") if isinstance(trial.game, Duel) else ():
             evaluator.judge(fakes, condition)
         spent = torch.tensor([time.perf_counter() - begun if world.rank == 0 else 0.0], device=trial.device)

@@ -33,7 +33,11 @@ DOMAIN = Domain(
         parts={"generator": networks.GENERATORS, "discriminator": networks.DISCRIMINATORS},
     ),
     evaluation=Evaluation(
-        evaluator=SoundEvaluator, baselines=baselines, configure=SoundEvaluator.adjusted, best_metric="frechet"
+        evaluator=SoundEvaluator,
+        baselines=baselines,
+        configure=SoundEvaluator.adjusted,
+        best_metric="frechet",
+        num_quick=128,
     ),
     media=Media(
         preview=media.sheet,
