@@ -26,7 +26,7 @@ from zerosum.metrics.record import Record
 from zerosum.planning.plan import Plan
 from zerosum.recipe import Recipe
 
-ROWS, COLUMNS, MOST_COLUMNS = 8, 10, 16
+ROWS, COLUMNS, MOST_COLUMNS, FEWEST_COLUMNS = 8, 10, 16, 4
 NUM_SCORED = 256
 """Rows of each kind (training, held-out, generated) whose scores the health check uses; drawn once from the seed of the run."""
 MOST_SEARCHED = 5_000  # rows that are searched for rows of each class
@@ -60,7 +60,7 @@ class TrainingEvaluator:
             return COLUMNS, self.sampler.conditions(num, self.plan.recipe.seed)
         classes = condition.num_classes if condition is not None else 0
         if classes and (num := self.plan.domain.media.num_shown):
-            return COLUMNS, torch.arange(num) % classes
+            return classes if FEWEST_COLUMNS <= classes < COLUMNS else COLUMNS, torch.arange(num) % classes
         if not 2 <= classes <= MOST_COLUMNS:
             return COLUMNS, torch.arange(ROWS * COLUMNS) % classes if classes else None
         each = max(1, COLUMNS // classes)
