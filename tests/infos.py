@@ -56,3 +56,10 @@ def of_shapes(points: int, **payload: Any) -> DatasetInfo:
     sample = SampleInfo({"points": points, "coordinates": 3}, "a shape")
     usual = {"normalise": "shape", "centre": [0.0, 0.0, 0.0], "radius": 1.0, "up": "z", "dtype": "float32"}
     return DatasetInfo("made", 10, 0, "f" * 64, sample, payload=usual | payload)
+
+
+def of_sounds(samples: int = 512, rate: int = 8_000) -> DatasetInfo:
+    """Of mono sounds of so many samples."""
+    payload = {"rate": rate, "ending": ".wav", "subtype": "PCM_16", "normalise": "peak", "level": 0.5}
+    sample = SampleInfo({"channels": 1, "samples": samples}, "a sound")
+    return DatasetInfo("made", 10, 0, "f" * 64, sample, payload=payload)

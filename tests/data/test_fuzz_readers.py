@@ -24,6 +24,8 @@ from zerosum import catalog
 from zerosum.data.images import idx, lossless_io
 from zerosum.data.images.files import BadImageError
 from zerosum.data.images.loaded import Shape
+from zerosum.domains.audio import formats, writing
+from zerosum.domains.audio.formats import SUBTYPES
 from zerosum.domains.images import data as image_data
 from zerosum.domains.points import files as point_files
 from zerosum.domains.points import media
@@ -39,6 +41,16 @@ FACES = Shape(3, 16, 16)
 
 def opened(domain: str, **options: Any) -> Callable[[Path], object]:
     return lambda path: catalog.domain(domain).data.open(part(str(path), **options), False)
+
+
+def sound(ending: str, subtype: str, seed: int = 0) -> bytes:
+    """A recording of a second of noise."""
+    wave = np.random.default_rng(seed).uniform(-0.5, 0.5, (1, 8_000)).astype(np.float32)
+    return formats.encode(wave, 8_000, ending, subtype, subtype)
+
+
+def recordings() -> dict[str, bytes]:
+    return {f"{'ab'[i % 2]}/{i}.wav": sound(".wav", "PCM_16", i) for i in range(4)}
 
 
 def exactly(path: Path) -> object:
@@ -71,6 +83,7 @@ IMAGES = (opened("images"),)
 PICTURE = (lambda path: image_data.read_images([path], FACES), exactly)
 TABLES = (lambda path: reading.read(str(path)), opened("tables"))
 TOY = (toy_files.read_table, opened("toy"))
+SOUNDS = (opened("audio"), lambda path: writing.read_sounds([path], infos.of_sounds()))
 CLOUD = fuzzing.points()
 
 
@@ -233,6 +246,17 @@ SUBJECTS = {
     "parquet-notes": Subject("a.parquet", fuzzing.pandas_notes, TABLES, fuzzing.with_metadata),
     "toy-csv": Subject("a.csv", lambda: pairs(), TOY),
     "toy-tsv": Subject("a.tsv", lambda: pairs("\t"), TOY),
+    **{
+        f"wav-{subtype}": Subject("a.wav", lambda kind=subtype: sound(".wav", kind), SOUNDS)
+        for subtype in SUBTYPES[".wav"]
+    },
+    **{
+        ending[1:]: Subject(f"a{ending}", lambda end=ending: sound(end, SUBTYPES[end][0]), SOUNDS)
+        for ending in SUBTYPES
+        if ending != ".wav"
+    },
+    "sounds-zip": Subject("a.zip", lambda: fuzzing.zipped(recordings()), SOUNDS[:1]),
+    "sounds-tar-xz": Subject("a.tar.xz", lambda: fuzzing.PACK["xz"](fuzzing.tarred(recordings())), SOUNDS[:1]),
 }
 
 
@@ -274,6 +298,7 @@ def test_damaged_files(
         "obj": "trimesh",
         "stl": "trimesh",
         "parquet": "pyarrow",
+        **{ending[1:]: "soundfile" for ending in SUBTYPES if ending != ".wav"},
     }.items():
         if name.startswith(module[0]):
             pytest.importorskip(module[1])

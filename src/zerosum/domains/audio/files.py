@@ -19,7 +19,7 @@ from zerosum.data.images import listing as listings
 from zerosum.data.images.files import SUFFIXES as IMAGES
 from zerosum.data.images.listing import Arrangement, Member
 from zerosum.data.images.tar import is_shard
-from zerosum.data.opening import check_size, decoding, expand_path, is_regular
+from zerosum.data.opening import check_regular, check_size, decoding, expand_path, is_regular
 from zerosum.domains.audio import formats
 from zerosum.domains.audio.formats import ENDINGS, UNREAD, ending_of
 from zerosum.errors import UserError
@@ -116,7 +116,9 @@ def recordings_at(path: Path) -> Iterator[Found]:
     if path.is_dir():
         found = listings.list_folder(path, frozenset(ENDINGS))
         yield _found(path, path.resolve().name, found.members, found.others, found.num_links)
-    elif path.suffix.lower() == ZIPPED:
+        return
+    num_bytes = check_regular(path).st_size
+    if path.suffix.lower() == ZIPPED:
         with decoding(path, "a zip archive"):
             archive = zipfile.ZipFile(path)
         with archive:
@@ -124,7 +126,7 @@ def recordings_at(path: Path) -> Iterator[Found]:
     elif is_shard(path):
         yield _in_tar(path)
     elif is_recording(path.name):
-        yield Found(path.stem, [Member(path.name, lambda: path.open("rb"), path.stat().st_size)])
+        yield Found(path.stem, [Member(path.name, lambda: path.open("rb"), num_bytes)])
     elif ending_of(path.name) in UNREAD:
         raise UserError(f"{path}: {ending_of(path.name)} files are not read. {formats.CONVERT}.")
     else:
