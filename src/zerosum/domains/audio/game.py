@@ -47,15 +47,16 @@ class SpectrogramDuel(Duel):
 
 
 def shift_in_time(waves: Tensor, most: float, chance: Tensor) -> Tensor:
-    """Each row of waves (N, C, T) shifted by up to `most` T samples, earlier or later; what leaves one end enters the other.
+    """Each row of waves (N, C, T) made up to `most` T samples later; what leaves at the end enters at the beginning.
 
-    chance: (N,) in [0, 1): the shift, from the earliest to the latest.
+    Never earlier: the attack with which many clips begin would come to stand at their end. chance: (N,) in [0, 1), the share of
+    the farthest shift.
     """
     samples = waves.shape[2]
     farthest = round(most * samples)
     if not farthest:
         return waves
-    shift = (chance * (2 * farthest + 1)).long() - farthest
+    shift = (chance * (farthest + 1)).long()
     places = (torch.arange(samples, device=waves.device) - shift[:, None]) % samples
     return waves.gather(2, places[:, None].expand_as(waves))
 
