@@ -63,7 +63,7 @@ def test_several_files_and_folders_come_to_lie_where_they_were_asked_for(tmp_pat
         return paths
 
     run: Any = SimpleNamespace(
-        domain=SimpleNamespace(media=SimpleNamespace(write=numbered)),
+        domain=SimpleNamespace(media=SimpleNamespace(write=numbered, sound=None)),
         sampler=SimpleNamespace(info=infos.of_images(8)),
         card_read=contextlib.nullcontext,
     )
