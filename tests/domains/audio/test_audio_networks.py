@@ -127,3 +127,16 @@ def test_phase_shuffle_is_the_same_for_any_division_of_the_batch() -> None:
         with batch_part(start, start + 4, 8, 5):
             parts.append(shuffle(x[start : start + 4]))
     assert torch.equal(torch.cat(parts), whole)
+
+
+def test_a_clip_that_is_too_loud_is_made_quieter_and_not_cut_off() -> None:
+    whole = SpectrogramGenerator(Sound(1, 2048, 8000), latent=8, iterations=4).eval()
+    times = torch.arange(2048) / 8000
+    quiet = 0.5 * torch.sin(2 * torch.pi * 440 * times)[None, None]
+    with torch.no_grad():
+        magnitudes = whole.spectrogram.magnitudes(quiet)
+        floor, span = whole.spectrogram.floor, whole.spectrogram._span
+        scaled = ((4 * magnitudes + floor).log() - whole.spectrogram._low) / span * 2 - 1
+        loud = whole.decode(scaled)
+    assert 0.99 < float(loud.abs().max()) <= 1
+    assert int((loud.abs() > 0.999).sum()) < 5  # a wave of twice the range that is cut off has hundreds

@@ -47,18 +47,18 @@ class SpectrogramDuel(Duel):
 
 
 def shift_in_time(waves: Tensor, most: float, chance: Tensor) -> Tensor:
-    """Each row of waves (N, C, T) made up to `most` T samples later; what leaves at the end enters at the beginning.
+    """Each row of waves (N, C, T) made up to `most` T samples later; it begins with silence, and what leaves at the end is lost.
 
-    Never earlier: the attack with which many clips begin would come to stand at their end. chance: (N,) in [0, 1), the share of
-    the farthest shift.
+    Never earlier, and never around the end: the attack with which many clips begin would be heard at their end, and the tail of
+    a clip that sounds until its end at its beginning. chance: (N,) in [0, 1), the share of the farthest shift.
     """
     samples = waves.shape[2]
     farthest = round(most * samples)
     if not farthest:
         return waves
     shift = (chance * (farthest + 1)).long()
-    places = (torch.arange(samples, device=waves.device) - shift[:, None]) % samples
-    return waves.gather(2, places[:, None].expand_as(waves))
+    places = (torch.arange(samples, device=waves.device) - shift[:, None])[:, None]
+    return waves.gather(2, places.clamp_min(0).expand_as(waves)) * (places >= 0)
 
 
 def sound_of(info: domain.DatasetInfo) -> Sound:

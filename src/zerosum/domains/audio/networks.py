@@ -202,7 +202,9 @@ class SpectrogramGenerator(nn.Module):
     def decode(self, spectrograms: Tensor) -> Tensor:
         """(N, C, F, K), scaled -> (N, C, T)."""
         magnitudes = self.spectrogram.unscaled(spectrograms)
-        return self.spectrogram.griffin_lim(magnitudes, self.sound.samples, self.iterations).clamp(-1, 1)
+        waves = self.spectrogram.griffin_lim(magnitudes, self.sound.samples, self.iterations)
+        # A clip that is too loud is made quieter as a whole: cut off, each of its peaks would be heard as a click.
+        return waves / waves.abs().amax((1, 2), keepdim=True).clamp_min(1)
 
 
 class SpectrogramDiscriminator(nn.Module):
