@@ -381,8 +381,8 @@ class Media:
     None if the number of samples does not change the size of the picture.
     film: (samples, path, frames per second) -> None; writes the samples one after the other as a moving picture. None if a
     single sample is no picture.
-    sound: (samples, path, context) -> None; writes the samples one after the other as one .wav file. None if a sample cannot be
-    heard. The first `num_heard` samples of each preview are kept beside it and are played in the report.
+    sound: (samples, path, context) -> None; writes the samples one after the other as one .wav file. None if a sample is no
+    sound. The first `num_heard` samples of each preview are kept beside it and are played in the report.
     scored: (samples, names, the discriminator's scores in [0, 1], path, info) -> None; writes a .png of samples of files with
     their scores, for `zerosum judge --out`. None if there is none.
     sample: (generator, info, request) -> the result of the domain's own function for `zerosum sample`: streams, whole files; None

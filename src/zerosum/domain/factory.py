@@ -7,7 +7,7 @@ import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -20,6 +20,8 @@ from zerosum.engine.penalties import Penalty
 from zerosum.engine.seeds import derive
 from zerosum.errors import UserError, nearest, shown, wanted, within
 from zerosum.recipe import Component, Recipe, resolved_number
+
+D = TypeVar("D", bound=Duel)
 
 GIVEN = frozenset({"latent", "num_classes", "num_attributes"})
 """Keywords of networks that the game gives; no recipe can set them."""
@@ -91,20 +93,42 @@ def duel(
     conditional: whether both players receive the conditions of the rows; by default where there are classes or attributes.
     penalties: makers of the domain's own further terms, beside those that the engine knows.
     """
-    given = _condition_sizes(recipe, num_classes, num_attributes)
+    given = condition_sizes(recipe, num_classes, num_attributes)
     with seeded(recipe):
         generator = network("generator", generators, recipe.generator, shape, given)
         discriminator = network("discriminator", discriminators, recipe.discriminator, shape, given)
+    return duel_of(
+        Duel,
+        recipe,
+        generator,
+        discriminator,
+        penalties,
+        conditional=bool(given["num_classes"] or given["num_attributes"]) if conditional is None else conditional,
+        augment=make("augment", augments, recipe.augment) if recipe.augment else None,
+    )
+
+
+def duel_of(
+    kind: Callable[..., D],
+    recipe: Recipe,
+    generator: nn.Module,
+    discriminator: nn.Module,
+    penalties: Mapping[str, Callable[..., Penalty]] = MappingProxyType({}),
+    **options: Any,
+) -> D:
+    """A game of class `kind` (Duel or a subclass) with the loss, the penalties, the prior and the rules of a recipe.
+
+    penalties: see `duel`. options: further arguments of `kind`. UserError names the recipe where they do not go together.
+    """
     try:
-        return Duel(
+        return kind(
             generator,
             discriminator,
             loss=pair(recipe),
             penalties=penalties_of(recipe, penalties),
             prior=recipe.prior,
             rules=recipe.rules,
-            conditional=bool(given["num_classes"] or given["num_attributes"]) if conditional is None else conditional,
-            augment=make("augment", augments, recipe.augment) if recipe.augment else None,
+            **options,
         )
     except UserError:
         raise
@@ -122,11 +146,11 @@ def generator(
     """The generator of that game alone, with the same weights."""
     with seeded(recipe):
         return network(  # type: ignore[no-any-return]
-            "generator", generators, recipe.generator, shape, _condition_sizes(recipe, num_classes, num_attributes)
+            "generator", generators, recipe.generator, shape, condition_sizes(recipe, num_classes, num_attributes)
         )
 
 
-def _condition_sizes(recipe: Recipe, num_classes: int, num_attributes: int) -> dict[str, int]:
+def condition_sizes(recipe: Recipe, num_classes: int, num_attributes: int = 0) -> dict[str, int]:
     """The keywords of a network for the sizes of its condition."""
     conditional = recipe.conditional is True
     return {

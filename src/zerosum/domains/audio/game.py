@@ -62,7 +62,7 @@ def shift_in_time(waves: Tensor, most: float, chance: Tensor) -> Tensor:
 
 
 def sound_of(info: domain.DatasetInfo) -> Sound:
-    """What the networks are told of a data set."""
+    """The form of the waves of a data set, from which the networks are built."""
     return Sound(info.sample.axes["channels"], info.sample.axes["samples"], int(info.payload["rate"]))
 
 
@@ -77,29 +77,12 @@ def build(recipe: Recipe, info: domain.DatasetInfo) -> Duel:
         raise UserError("generator.kind and discriminator.kind: `wavegan` can only be combined with `wavegan`.")
     if recipe.augment:
         raise UserError("augment: spectrograms have no augmentations; use --set augment=null.")
-    given = {
-        "latent": recipe.prior.size,
-        "num_classes": info.num_classes if recipe.conditional is True else 0,
-        "num_attributes": 0,
-    }
+    given = domain.condition_sizes(recipe, info.num_classes)
     sound = sound_of(info)
     with domain.seeded(recipe):
         whole: SpectrogramGenerator = domain.network("generator", networks.GENERATORS, recipe.generator, sound, given)
         judge = domain.network("discriminator", networks.DISCRIMINATORS, recipe.discriminator, whole.grid, given)
-    try:
-        return SpectrogramDuel(
-            whole,
-            judge,
-            loss=domain.pair(recipe),
-            penalties=domain.penalties_of(recipe),
-            prior=recipe.prior,
-            rules=recipe.rules,
-            conditional=bool(given["num_classes"]),
-        )
-    except UserError:
-        raise
-    except ValueError as error:
-        raise UserError(f"Recipe {recipe.name}: {error}.") from None
+    return domain.duel_of(SpectrogramDuel, recipe, whole, judge, conditional=bool(given["num_classes"]))
 
 
 def generator(recipe: Recipe, info: domain.DatasetInfo) -> nn.Module:

@@ -41,7 +41,7 @@ GRID = 4_096
 
 @dataclass(frozen=True)
 class Sound:
-    """What networks are told of the waves: channels, samples, and samples in a second."""
+    """The form of waves: channels, samples, and the sampling rate in Hz."""
 
     channels: int
     samples: int
@@ -192,7 +192,7 @@ class SpectrogramGenerator(nn.Module):
         """(N, L) -> (N, C, T) in [-1, 1].
 
         The spectrograms are made row by row: Griffin-Lim turns their rounding, which depends on the number of rows, into
-        differences that can be heard.
+        audible differences.
         """
         if torch.compiler.is_exporting() or self.training or len(noise) == 1:
             return self.decode(self.codes(noise, condition))
@@ -203,7 +203,7 @@ class SpectrogramGenerator(nn.Module):
         """(N, C, F, K), scaled -> (N, C, T)."""
         magnitudes = self.spectrogram.unscaled(spectrograms)
         waves = self.spectrogram.griffin_lim(magnitudes, self.sound.samples, self.iterations)
-        # A clip that is too loud is made quieter as a whole: cut off, each of its peaks would be heard as a click.
+        # A clip that leaves [-1, 1] is scaled as a whole: clamping its peaks would add clicks.
         return waves / waves.abs().amax((1, 2), keepdim=True).clamp_min(1)
 
 

@@ -21,7 +21,7 @@ CLIPS = Recipe(
         "Perraudin, Balazs and Sondergaard 2013 (fast Griffin-Lim)",
     ),
     data=part("tones"),
-    # More iterations come nearer to the magnitudes, and add a buzz at the rate of the hops; classes are told apart as well.
+    # More iterations come nearer to the magnitudes, and add a buzz at the hop rate; the class accuracy is the same.
     generator=part("spectrogram", places=1_024, widths=[128, 64, 32, 32], iterations=8),
     discriminator=part("spectrogram", widths=[32, 64, 128], classifier=True),
     prior=Prior(64),
@@ -84,5 +84,5 @@ RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (CLIPS, WAVEG
 
 def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
     """The recipe for a source that names none, and why."""
-    condition = f", told which of {info.num_classes} classes" if info.num_classes else ""
+    condition = f", conditional on {info.num_classes} classes" if info.num_classes else ""
     return "clips", f"{info.num_rows:,} clips of {info.sample.description}: a game on log magnitudes{condition}"

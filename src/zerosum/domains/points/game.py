@@ -131,32 +131,21 @@ def build(recipe: Recipe, info: domain.DatasetInfo) -> Duel:
         raise UserError("generator.kind and discriminator.kind: `latent` can only be combined with `latent`.")
     if recipe.augment:
         raise UserError("augment: codes have no augmentations; use --set augment=null.")
-    given = {
-        "latent": recipe.prior.size,
-        "num_classes": num_classes if recipe.conditional is True else 0,
-        "num_attributes": 0,
-    }
+    given = domain.condition_sizes(recipe, num_classes)
     with domain.seeded(recipe):
         latent_generator: LatentGenerator = domain.network(
             "generator", networks.GENERATORS, recipe.generator, num_points, given
         )
         given["code"] = latent_generator.code
         judge = domain.network("discriminator", networks.DISCRIMINATORS, recipe.discriminator, num_points, given)
-    try:
-        return LatentDuel(
-            latent_generator,
-            judge,
-            phase_steps=max(1, round(latent_generator.phase * recipe.steps)),
-            loss=domain.pair(recipe),
-            penalties=domain.penalties_of(recipe),
-            prior=recipe.prior,
-            rules=recipe.rules,
-            conditional=bool(given["num_classes"]),
-        )
-    except UserError:
-        raise
-    except ValueError as error:
-        raise UserError(f"Recipe {recipe.name}: {error}.") from None
+    return domain.duel_of(
+        LatentDuel,
+        recipe,
+        latent_generator,
+        judge,
+        phase_steps=max(1, round(latent_generator.phase * recipe.steps)),
+        conditional=bool(given["num_classes"]),
+    )
 
 
 def generator(recipe: Recipe, info: domain.DatasetInfo) -> nn.Module:
