@@ -208,10 +208,10 @@ class SpectrogramGenerator(nn.Module):
 
 
 class SpectrogramDiscriminator(nn.Module):
-    """Spectrograms to logits: halvings, a plane that says how high each place is, and a projection of the class
+    """Spectrograms to logits: halvings, a plane of frequency coordinates, and a projection of the class
     (Miyato and Koyama 2018). Waves are analysed first, with the spectrogram given to `show`, so that files can be scored.
 
-    classifier: whether it names the class too, by the output "classes" (N, K), which the penalty `classification` needs.
+    classifier: whether it predicts the class too, by the output "classes" (N, K), which the penalty `classification` needs.
     """
 
     def __init__(
@@ -250,7 +250,7 @@ class SpectrogramDiscriminator(nn.Module):
         return DiscriminatorOutput((logits,), outputs={"classes": self.classifier(features)})
 
     def _with_height(self, places: Tensor) -> Tensor:
-        """Adds the plane of heights, and fills the grid up so that it can be halved."""
+        """Adds the plane of frequency coordinates, and fills the grid up so that it can be halved."""
         height, width = places.shape[2:]
         plane = torch.linspace(-1, 1, height, device=places.device, dtype=places.dtype)[:, None].expand(
             len(places), 1, height, width
