@@ -285,3 +285,13 @@ def test_differences_are_told_field_by_field() -> None:
 def test_nearest() -> None:
     assert nearest("dcgna", ["mlp", "dcgan", "wgan"]).startswith("Did you mean 'dcgan'")
     assert nearest("zzz", ["b", "a"]) == "Choose from: a, b."
+
+
+def test_recipes_with_names_of_an_earlier_version_are_read() -> None:
+    ctgan = catalog.recipes()["ctgan"].changed(data=part("table.csv", condition_share=0.2))
+    plain = ctgan.to_json()
+    plain["data"]["told"] = plain["data"].pop("condition_share")
+    plain["discriminator"]["told"] = plain["discriminator"].pop("condition")
+    plain["penalties"]["told_columns"] = plain["penalties"].pop("given_columns")
+    plain["ema"]["half_life_images"] = plain["ema"].pop("half_life_samples")
+    assert parse(plain) == ctgan

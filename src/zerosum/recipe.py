@@ -227,12 +227,22 @@ def parse(plain: Mapping[str, Any], origin: str = "recipe") -> Recipe:
         raise UserError(_explain(error, plain, origin)) from None
 
 
+RENAMED = (
+    ("ema", "half_life_images", "half_life_samples"),
+    ("data", "told", "condition_share"),
+    ("discriminator", "told", "condition"),
+    ("penalties", "told_columns", "given_columns"),
+)
+"""(part, name in version 0.1.0, present name) of fields and options."""
+
+
 def _with_present_names(plain: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The recipe of a run of version 0.1.0, which named the half-life otherwise, in the present names."""
-    ema = plain.get("ema") if isinstance(plain, Mapping) else None
-    if not isinstance(ema, Mapping) or "half_life_images" not in ema or "half_life_samples" in ema:
-        return plain
-    return {**plain, "ema": {name.replace("half_life_images", "half_life_samples"): ema[name] for name in ema}}
+    """The recipe of a run of an earlier version in the present names."""
+    for part, old, new in RENAMED:
+        fields = plain.get(part) if isinstance(plain, Mapping) else None
+        if isinstance(fields, Mapping) and old in fields and new not in fields:
+            plain = {**plain, part: {new if name == old else name: value for name, value in fields.items()}}
+    return plain
 
 
 def read(path: Path) -> Recipe:

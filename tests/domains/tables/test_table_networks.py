@@ -71,7 +71,7 @@ def test_a_row_is_a_function_of_its_noise_and_of_what_it_is_told() -> None:
     torch.testing.assert_close(rows, one_by_one)
 
 
-def test_told_columns_come_back_as_told_and_others_do_not_all() -> None:
+def test_given_columns_come_back_and_others_do_not_all() -> None:
     for mode in (True, False):
         rows = generator().train(mode)(noise(40), asked(40))
         assert (rows[:20, 0] == 1.5).all()
@@ -146,7 +146,7 @@ def test_a_pack_shares_one_verdict_and_hears_which_columns_were_told() -> None:
     other = asked(7)
     other[:, NUM:] += 1  # the values of told columns stand in the row
     torch.testing.assert_close(judge(rows, other), logits)
-    whole = TableDiscriminator(BLOCKS, num_attributes=NUM + WIDE, width=16, told="values")
+    whole = TableDiscriminator(BLOCKS, num_attributes=NUM + WIDE, width=16, condition="values")
     assert not torch.equal(whole(rows, asked(7)), whole(rows, other))
     mask = asked(7)
     mask[:, 1] = 1
@@ -168,7 +168,7 @@ def play(network: TableGenerator, condition: Tensor, made: Tensor) -> LossContex
     )  # fmt: skip
 
 
-def test_told_columns_term() -> None:
+def test_given_columns_term() -> None:
     network = generator(keep=False)
     with torch.no_grad():
         network.out.weight.zero_()
@@ -178,12 +178,12 @@ def test_told_columns_term() -> None:
     data[:, 0], data[:, 2] = 1.5, 1.0
     mask[0, 0] = mask[1, 1] = mask[2, 0] = mask[2, 1] = 1
     condition = condition_on(data, mask, BLOCKS)
-    lost = terms.told_columns(weight=2.0).term(play(network, condition, network(noise(4), condition)))
+    lost = terms.given_columns(weight=2.0).term(play(network, condition, network(noise(4), condition)))
     entropy = float(torch.logsumexp(torch.tensor([2.0, 0, 0, 0]), 0))  # of the level with logit 0
     torch.testing.assert_close(lost, 2 * torch.tensor([1.0, entropy, (1 + entropy) / 2, 0.0]))
 
 
-def test_told_columns_term_of_numbers_that_may_be_missing() -> None:
+def test_given_columns_term_of_numbers_that_may_be_missing() -> None:
     """The error of a number counts where there is one; an offset is taken as it stands in the row."""
     torch.manual_seed(0)
     network = TableGenerator(WITH_MISSING, latent=64, num_attributes=12, width=16, keep=False)
@@ -195,12 +195,12 @@ def test_told_columns_term_of_numbers_that_may_be_missing() -> None:
     data[0, 0], data[0, 1], data[1, 2], data[2, 3], data[2, 4] = 1.0, 1.0, 1.0, 0.5, 1.0
     mask[0, 0] = mask[1, 0] = mask[2, 1] = 1
     condition = condition_on(data, mask, WITH_MISSING)
-    lost = terms.told_columns().term(play(network, condition, network(noise(3), condition)))
+    lost = terms.given_columns().term(play(network, condition, network(noise(3), condition)))
     known, modes = math.log(2), math.log(3)
     torch.testing.assert_close(lost, torch.tensor([known + 4, known, modes + 1.5**2]))
 
 
-def test_told_columns_term_needs_conditions() -> None:
+def test_given_columns_term_needs_conditions() -> None:
     network = generator(0)
     with pytest.raises(ValueError, match="needs conditions"):
-        terms.told_columns().term(play(network, None, network(noise(4))))  # type: ignore[arg-type]
+        terms.given_columns().term(play(network, None, network(noise(4))))  # type: ignore[arg-type]

@@ -54,7 +54,7 @@ def test_recipe_trains_at_smoke_size(name: str, numeric: str, path: Path) -> Non
         if isinstance(event, Stepped):
             values = event.values()
     assert all(np.isfinite(number) for number in values.values())
-    assert ("generator/told_columns" in values) == (name == "ctgan")
+    assert ("generator/given_columns" in values) == (name == "ctgan")
     for key, network in match.game.players.items():
         assert any(not torch.equal(p, old) for p, old in zip(network.parameters(), before[key], strict=True)), key
 

@@ -173,7 +173,7 @@ def test_notes_name_every_column_and_what_is_unusual(source: TableSource) -> Non
     [
         ({"heldout": 1.0}, r"heldout must lie in \[0, 1\)"),
         ({"max_levels": 2}, "max_levels must be at least 3"),
-        ({"told": 2}, "told must lie"),
+        ({"condition_share": 2}, "condition_share must lie"),
         ({"numeric": "rank"}, "data.numeric"),
         ({"tpyes": {}}, "no option 'tpyes'. Did you mean 'types'"),
     ],

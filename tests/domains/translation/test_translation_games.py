@@ -176,7 +176,7 @@ def test_scales_and_the_input_of_the_discriminator() -> None:
     verdict = seeing(x, c)
     assert [tuple(logit.shape) for logit in verdict.logits] == [(2, 4, 4), (2, 2, 2)]
     assert not torch.equal(verdict.logits[0], seeing(x, c + 1).logits[0])
-    blind = PatchDiscriminator(TranslationTask(COLOUR, GREY, paired=False), width=4, told=False)
+    blind = PatchDiscriminator(TranslationTask(COLOUR, GREY, paired=False), width=4, condition=False)
     assert torch.equal(blind(x, c).logits[0], blind(x, c + 1).logits[0])
     with pytest.raises(UserError, match="must not receive the input"):
         PatchDiscriminator(TranslationTask(COLOUR, GREY, paired=False))

@@ -60,7 +60,7 @@ DCGAN = Recipe(
 
 CGAN = DCGAN.changed(
     name="cgan",
-    why="DCGAN told the label: the generator by concatenation, the discriminator by projection.",
+    why="Conditional DCGAN: the generator concatenates the label to the noise, the discriminator has a projection.",
     sources=["Mirza and Osindero 2014, arXiv:1411.1784", "Miyato and Koyama 2018, arXiv:1802.05637", RADFORD],
     conditional=True,
     discriminator=part("conv", width=32, norm="none", down="strided", condition="projection"),

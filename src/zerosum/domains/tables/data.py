@@ -125,7 +125,7 @@ def _open_table(
     drop: list[str] = [],  # noqa: B006
     numeric: Numeric = "cdf",
     max_levels: int = 100,
-    told: float = 0.5,
+    condition_share: float = 0.5,
     determined: bool = True,
     constraints: list[str] = [],  # noqa: B006
     encoding: str = "utf-8-sig",
@@ -136,7 +136,7 @@ def _open_table(
     decimal: Decimal = "",
 ) -> TableSource:
     """The options of `data` in a recipe of tables."""
-    _check_options(heldout, max_levels, told, max_gib)
+    _check_options(heldout, max_levels, condition_share, max_gib)
     most = None if max_gib is None else round(max_gib * 2**30)
     raw = reading.read(where, encoding=encoding, delimiter=delimiter, header=header, most=most, drop=drop)
     table = to_table(raw, types, drop, missing, decimal)
@@ -148,8 +148,8 @@ def _open_table(
         fit,
         train,
         rest,
-        encode(train, fit, told),
-        encode(rest, fit, told),
+        encode(train, fit, condition_share),
+        encode(rest, fit, condition_share),
         raw.style,
         tuple(missing),
         _fingerprint(raw),
@@ -157,13 +157,13 @@ def _open_table(
     )
 
 
-def _check_options(heldout: float, max_levels: int, told: float, max_gib: float | None) -> None:
+def _check_options(heldout: float, max_levels: int, condition_share: float, max_gib: float | None) -> None:
     if not 0 <= heldout < 1:
         raise ValueError(f"heldout must lie in [0, 1), got {heldout}")
     if max_levels < 3:
         raise ValueError(f"max_levels must be at least 3, got {max_levels}")
-    if not 0 <= told <= 1:
-        raise ValueError(f"told must lie in [0, 1], got {told}")
+    if not 0 <= condition_share <= 1:
+        raise ValueError(f"condition_share must lie in [0, 1], got {condition_share}")
     if max_gib is not None and not 0 < max_gib < 2**20:
         raise ValueError(f"max_gib must be above 0, got {max_gib}")
 
@@ -199,7 +199,7 @@ def read_rows(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
     for path in paths:
         table = read_table(path, fit, info)
         rows = torch.arange(len(table))
-        parts.append(encode(table, fit, told=0.0).data(rows, rows))
+        parts.append(encode(table, fit, condition_share=0.0).data(rows, rows))
     return torch.cat(parts)
 
 

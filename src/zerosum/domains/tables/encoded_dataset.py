@@ -82,7 +82,7 @@ class Balance:
 
 @dataclass(frozen=True, eq=False)
 class EncodedDataset:
-    """Encoded rows of a table. told: the share of keys with a condition; half of these use training by sampling."""
+    """Encoded rows of a table. condition_share: the share of keys with a condition; half of these use training by sampling."""
 
     blocks: tuple[TransformedBlock, ...]
     num_rows: int
@@ -90,7 +90,7 @@ class EncodedDataset:
     numerics: NumericColumns | None
     mixtures: tuple[MixtureColumn, ...]
     balance: Balance | None
-    told: float
+    condition_share: float
 
     def data(self, rows: Tensor, keys: Tensor) -> Tensor:
         """(N, D) float32: the rows, drawn by the keys."""
@@ -105,7 +105,7 @@ class EncodedDataset:
     def batch(self, keys: Tensor) -> Batch:
         """The rows of the keys and their conditions: row `key % R`, or one that training by sampling chooses instead."""
         keys = keys.to(self.choices.device)
-        rows, conditional = keys % self.num_rows, uniform(keys, HAS_CONDITION) < self.told
+        rows, conditional = keys % self.num_rows, uniform(keys, HAS_CONDITION) < self.condition_share
         scores = uniforms(keys, len(self.blocks), WHICH)
         if self.balance is not None:
             balanced = conditional & (uniform(keys, BALANCED) < 0.5)
@@ -130,7 +130,7 @@ class EncodedDataset:
         )
 
 
-def encode(table: Table, transform: Transform, told: float) -> EncodedDataset:
+def encode(table: Table, transform: Transform, condition_share: float) -> EncodedDataset:
     """Encodes the rows of a table."""
     blocks, seen = transform.blocks, transform.network_values(table)
     parts = [(block, transform.encodings[block.column], seen[block.column]) for block in blocks]
@@ -146,7 +146,7 @@ def encode(table: Table, transform: Transform, told: float) -> EncodedDataset:
         _numerics(numerics) if numerics else None,
         tuple(MixtureColumn(block, m, torch.from_numpy(v)) for block, m, v in parts if isinstance(m, Mixture)),
         _balance(blocks, [*choices, *missing]) if (choices or missing) and len(table) else None,
-        told,
+        condition_share,
     )
 
 

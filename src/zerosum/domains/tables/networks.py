@@ -67,7 +67,7 @@ class TableGenerator(nn.Module):
     et al. 2017, arXiv:1611.01144; Maddison et al. 2017, arXiv:1611.00712). temperature: of the soft form. chance: factor of the
     Gumbel noise. The Gumbel noise of a column is independent of the other columns; the smaller the factor, the more columns can
     depend on each other. straight: in training too the row is one-hot, with the gradient of the soft form. keep: given columns
-    are copied into the row; else the generator must learn to (see `terms.told_columns`).
+    are copied into the row; else the generator must learn to (see `terms.given_columns`).
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class TableGenerator(nn.Module):
 class TableDiscriminator(nn.Module):
     """Rows, with their condition, to logits.
 
-    told: the part of the condition that the discriminator receives: the mask of the given "columns", for generators that copy
+    condition: what the discriminator receives of it: the mask of the given "columns", for generators that copy
     them (the row then contains their values), or also their "values". pack: number of consecutive rows that share one logit, so
     that a lack of diversity is visible (Lin et al. 2018, PacGAN, arXiv:1712.04086); a batch whose size is not a multiple is
     filled with rows from its beginning. dropout: share of hidden units set to 0.
@@ -150,7 +150,7 @@ class TableDiscriminator(nn.Module):
         num_attributes: int = 0,
         width: int = 256,
         depth: int = 3,
-        told: Literal["columns", "values"] = "columns",
+        condition: Literal["columns", "values"] = "columns",
         pack: int = 1,
         dropout: float = 0.0,
     ) -> None:
@@ -160,7 +160,7 @@ class TableDiscriminator(nn.Module):
                 f"width, depth and pack must be at least 1 and dropout in [0, 1), got {width}, {depth}, {pack}, {dropout}"
             )
         self.pack = self.rows_together = pack
-        self.num_condition = min(num_attributes, len(blocks)) if told == "columns" else num_attributes
+        self.num_condition = min(num_attributes, len(blocks)) if condition == "columns" else num_attributes
         wide = pack * (sum(block.width for block in blocks) + self.num_condition)
         self.hidden = nn.ModuleList(nn.Linear(wide if layer == 0 else width, width) for layer in range(depth))
         self.dropout, self.out = Dropout(dropout, bernoulli=True), nn.Linear(width, 1)

@@ -45,12 +45,12 @@ CTGAN = TABLE.changed(
     ],
     data=part("wine", numeric="mixture"),
     generator=part("residual", temperature=0.2, keep=False, width=256),
-    discriminator=part("mlp", width=256, depth=2, told="values", pack=10, dropout=0.5),
+    discriminator=part("mlp", width=256, depth=2, condition="values", pack=10, dropout=0.5),
     loss="wasserstein",
     # A pack of ten shares one logit, so the slope per row is sqrt(10) times that of the pack, and the weight is a tenth.
     penalties={
         "gradient_penalty": PenaltyConfig(weight=1.0, target=10**0.5),
-        "told_columns": PenaltyConfig(weight=1.0),
+        "given_columns": PenaltyConfig(weight=1.0),
     },
     learning=both(lr=2e-4, betas=(0.5, 0.9), weight_decay=1e-6),
     ema=AverageConfig(half_life_samples=0),

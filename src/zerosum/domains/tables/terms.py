@@ -16,14 +16,14 @@ from zerosum.engine.optimizers import Schedule
 from zerosum.engine.penalties import Penalty
 
 
-def told_columns(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
+def given_columns(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
     """The mean, over the given columns of a row, of the cross-entropy of categories and the squared error of numbers; 0 without
     a condition. For generators that do not copy given columns into the row. Xu et al. 2019, arXiv:1907.00503, section 4.3."""
 
     def function(context: LossContext) -> Tensor:
         generator = context.generator
         if context.fake_condition is None or context.noise is None or not isinstance(generator, TableGenerator):
-            raise ValueError("the penalty `told_columns` needs conditions and a generator of tables")
+            raise ValueError("the penalty `given_columns` needs conditions and a generator of tables")
         made = generator.raw(context.noise, context.fake_condition).float()
         num = len(generator.blocks)
         mask, values = context.fake_condition[:, :num], context.fake_condition[:, num:]
@@ -31,7 +31,7 @@ def told_columns(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
         missed: Tensor = (lost * mask).sum(1) / mask.sum(1).clamp_min(1)
         return missed
 
-    return Penalty("told_columns", function, weight, every, ("generator",), second_order=False)
+    return Penalty("given_columns", function, weight, every, ("generator",), second_order=False)
 
 
 def _lost(block: Any, made: Tensor, values: Tensor) -> Tensor:
@@ -46,4 +46,4 @@ def _lost(block: Any, made: Tensor, values: Tensor) -> Tensor:
     return lost
 
 
-TERMS: Mapping[str, Callable[..., Penalty]] = MappingProxyType({"told_columns": told_columns})
+TERMS: Mapping[str, Callable[..., Penalty]] = MappingProxyType({"given_columns": given_columns})

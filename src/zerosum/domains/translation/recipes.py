@@ -72,7 +72,7 @@ CUT = CYCLEGAN.changed(
     why="Starts from the identity; each position of the output must match the same position of the input better than all others.",
     sources=["Park et al. 2020 (CUT), arXiv:2007.15651", "Huang et al. 2024 (R3GAN), arXiv:2501.05441"],
     generator=part("restyle", width=16, blocks=4, edge=7, features=128),
-    discriminator=part("patch", levels=3, told=False),
+    discriminator=part("patch", levels=3, condition=False),
     penalties={
         "r1": PenaltyConfig(weight=2.0, every=4),
         "r2": PenaltyConfig(weight=2.0, every=4),
@@ -91,7 +91,7 @@ SINGLE = Recipe(
     ),
     data=part("two-photos"),
     generator=part("restyle"),
-    discriminator=part("patch", told=False),
+    discriminator=part("patch", condition=False),
     prior=Prior(1),
     loss="relativistic",
     penalties={

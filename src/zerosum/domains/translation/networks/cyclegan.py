@@ -68,7 +68,7 @@ class CycleDiscriminator(nn.Module):
     def __init__(self, task: TranslationTask, *, width: int = 32, levels: int = 2, scales: int = 1) -> None:
         super().__init__()
         self.of_target, self.of_input = (
-            PatchDiscriminator(way, width=width, levels=levels, scales=scales, told=False)
+            PatchDiscriminator(way, width=width, levels=levels, scales=scales, condition=False)
             for way in (task, reversed_task(task))
         )
 

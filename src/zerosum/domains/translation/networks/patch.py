@@ -22,28 +22,28 @@ class PatchDiscriminator(nn.Module):
     """Halvings by 4x4 convolutions, then one 3x3 and a last 1x1.
 
     width: channels of the first layer, doubled in each further one, at most 8 times. levels: halvings; with two of them
-    the receptive field is 18 pixels, with three 38. told: whether the input image is concatenated to the data. scales: number
+    the receptive field is 18 pixels, with three 38. condition: whether it sees the input image too. scales: number
     of discriminators, each further one on the picture halved once more; their losses are averaged.
     """
 
     def __init__(
-        self, task: TranslationTask, *, width: int = 32, levels: int = 2, told: bool = True, scales: int = 1
+        self, task: TranslationTask, *, width: int = 32, levels: int = 2, condition: bool = True, scales: int = 1
     ) -> None:
         super().__init__()
         if width < 1 or levels < 1 or scales < 1:
             raise ValueError(f"width, levels and scales must be at least 1, got {width}, {levels} and {scales}")
-        if told and not task.paired:
+        if condition and not task.paired:
             raise UserError(
                 "These data are not pairs, so the discriminator must not receive the input. Use recipe cut or cyclegan, or "
-                "--set discriminator.told=false."
+                "--set discriminator.condition=false."
             )
-        self.told = told
-        channels = task.target.channels + (task.input.channels if told else 0)
+        self.condition = condition
+        channels = task.target.channels + (task.input.channels if condition else 0)
         self.parts = nn.ModuleList(_Part(channels, width, levels) for _ in range(scales))
 
     def forward(self, data: Tensor, condition: Tensor) -> DiscriminatorOutput:
         """(N, C, H, W), (N, C', H, W) -> logits (N, h, w) for each scale, and every layer's features."""
-        x = torch.cat([data, condition.to(data.dtype)], 1) if self.told else data
+        x = torch.cat([data, condition.to(data.dtype)], 1) if self.condition else data
         logits, features = [], []
         for scale, part in enumerate(self.parts):
             x = avg_pool2d(x, 2) if scale else x
