@@ -6,6 +6,7 @@ from zerosum.engine.game import Batch, DiscriminatorOutput, Game, LossContext, M
 from zerosum.engine.loop import Boundary, Event, NonFinite, Settings, Stepped, TrainingLoop, train
 from zerosum.engine.optimizers import OptimizerConfig, Schedule
 from zerosum.engine.penalties import Penalty
+from zerosum.engine.phases import Phases
 from zerosum.engine.seeds import Prior
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "NonFinite",
     "OptimizerConfig",
     "Penalty",
+    "Phases",
     "Prior",
     "Schedule",
     "Settings",

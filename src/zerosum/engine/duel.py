@@ -165,7 +165,7 @@ class Duel(Game):
             )
         self.generator, self.discriminator = generator, discriminator
         self.players = {DISCRIMINATOR: discriminator, GENERATOR: generator}
-        self.loss = losses.named(loss) if isinstance(loss, str) else loss
+        self.loss: GANLoss = losses.named(loss) if isinstance(loss, str) else loss
         self.penalties, self.rules = listed(penalties), rules
         self.prior = Prior(prior) if isinstance(prior, int) else prior
         self.conditional, self.augment, self.replay = conditional, augment, replay

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from zerosum.engine.losses import GANLoss
 from zerosum.engine.seeds import SeededNoise
 from zerosum.nn.network_checks import check_batch, check_source
 
@@ -199,11 +200,13 @@ class LossContext:
 class Turn:
     """One update of the named players, all computed at the same parameters; more than one is a simultaneous update.
 
-    reals: whether the turn draws new rows of real data.
+    reals: whether the turn draws new rows of real data. phase: the number of its phase in a game of several ones, by which
+    planning tells phases apart whose turns are otherwise equal.
     """
 
     players: tuple[str, ...]
     reals: bool = True
+    phase: int = 0
 
 
 class Game:
@@ -212,15 +215,21 @@ class Game:
     players: name -> network; each has one optimizer.
     penalties: the engine's Penalty objects that the game adds to its losses; planning reads their periods. () without.
     reals_per_step: how many turns of a step draw real rows (fixed, so that the data order is a function of the step).
+    loss: under which the player "discriminator" gives data a score; None if it gives none.
     """
 
     players: Mapping[str, nn.Module]
     penalties: Sequence[Any] = ()
     reals_per_step: int = 1
+    loss: GANLoss | None = None
 
     def turns(self, step: int) -> Sequence[Turn]:
         """The updates of this step, in order: k discriminator steps, phases and pretraining are stated here."""
         raise NotImplementedError
+
+    def reals_before(self, step: int) -> int:
+        """How many turns before step `step` drew real rows."""
+        return step * self.reals_per_step
 
     def check(self, batch: Batch) -> None:
         """Called by `zerosum.engine.train` with two real rows before the first step: raises UserError where the networks do

@@ -201,7 +201,7 @@ class TrainingLoop:
         first, last = self.world.rows(total)
         reals = None
         if turn.reals:
-            position = (self.step * self.game.reals_per_step + drawn) * total
+            position = (self.game.reals_before(self.step) + drawn) * total
             reals = self.source.batch(rows_at(position, total, self.source.num_rows, self.settings.seed)[first:last])
         micro_batches = []
         for start, stop in self.world.parts(total, self.settings.micro_batches):

@@ -14,7 +14,6 @@ from torch import Tensor
 from zerosum.domain import ClassCondition, DatasetInfo, Domain, PreviewContext
 from zerosum.domain.contract import SOUND_ENDING, EvalOptions, stage
 from zerosum.engine.devices import DistributedContext, autocast
-from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, DiscriminatorOutput, Game
 from zerosum.engine.loop import TrainingLoop
 from zerosum.engine.seeds import rows_at
@@ -79,7 +78,7 @@ class TrainingEvaluator:
             self._scores(samples[:NUM_SCORED], None)  # updates the neutral logit
             return self.judge(data, None)
 
-        opinion = isinstance(self.loop.game, Duel) and not self.sampler.conditional
+        opinion = self.loop.game.loss is not None and not self.sampler.conditional
         noise = self.sampler.noise(count, seed)
         self.plan.domain.media.preview(
             samples, path, PreviewContext(self.columns, self.plan.info, noise, judged if opinion else None, self.shown)
@@ -184,7 +183,7 @@ class TrainingEvaluator:
     def _scores(self, fakes: Tensor, fake_labels: Tensor | None) -> dict[str, Tensor]:
         """Logits on training reals, held-out reals and fakes, minus the neutral logit, which is estimated again here."""
         game = self.loop.game
-        if not isinstance(game, Duel):
+        if game.loss is None:
             return {}
         source, scores, self.neutral = self.plan.source, {}, 0.0
         train = source.batch(self._train_rows)
@@ -227,7 +226,7 @@ def preview_seconds(plan: Plan, trial: TrainingLoop, world: DistributedContext) 
         num = plan.domain.evaluation.num_quick
         condition = evaluator.sampler.conditions(num, plan.recipe.seed)
         fakes = evaluator.sampler.sample(num, plan.recipe.seed, condition)
-        for _ in ("train", "heldout", "fake") if isinstance(trial.game, Duel) else ():
+        for _ in ("train", "heldout", "fake") if trial.game.loss is not None else ():
             evaluator.judge(fakes, condition)
         spent = torch.tensor([time.perf_counter() - begun if world.rank == 0 else 0.0], device=trial.device)
     world.sum_([spent])

@@ -16,7 +16,6 @@ import zerosum
 from zerosum import memory
 from zerosum.domain.contract import SOUND_ENDING, EvalOptions
 from zerosum.engine.devices import DistributedContext, ProcessLost
-from zerosum.engine.duel import Duel
 from zerosum.engine.game import Game
 from zerosum.engine.loop import Boundary, NonFinite, Stepped
 from zerosum.engine.losses import value
@@ -485,7 +484,7 @@ def machine_warnings(recorded: Mapping[str, Any], world: DistributedContext) -> 
 
 def reference_lines(game: Game) -> dict[str, Any]:
     """The reference lines of the curves: {name: {"value", "label"}}."""
-    if not isinstance(game, Duel):
+    if game.loss is None:
         return {}
     lines = {name: {"value": number, "label": text} for name, (number, text) in game.loss.references.items()}
     if game.loss.probabilistic:

@@ -1,0 +1,119 @@
+"""A game that consists of other games, which are played one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from zerosum.engine.game import Batch, Game, MicroBatch, Turn
+from zerosum.errors import UserError
+
+ROWS = "rows."
+
+
+class Phases(Game):
+    """A game in phases. Each step is played by the game of its phase; the players are those of all games together.
+
+    phases: (steps, game) in order. The last game is played from its first step on for any number of steps; the other numbers
+    are at least 1. Games may have the same players, which must then be the same networks. A player that the game of a phase
+    does not have is not updated in that phase.
+    """
+
+    def __init__(self, phases: Sequence[tuple[int, Game]]) -> None:
+        self.games = tuple(game for _, game in phases)
+        if not self.games or any(steps < 1 for steps, _ in phases[:-1]):
+            raise ValueError("a game in phases needs at least one game, and at least one step of each but the last")
+        first = [0]
+        for steps, _ in phases[:-1]:
+            first.append(first[-1] + steps)
+        self.first_steps = tuple(first)
+        players: dict[str, nn.Module] = {}
+        for game in self.games:
+            for name, network in game.players.items():
+                if players.setdefault(name, network) is not network:
+                    raise UserError(f"The player {name!r} is not the same network in all phases of the game.")
+        self.players = players
+        unique = {id(penalty): penalty for game in self.games for penalty in game.penalties}
+        self.penalties = tuple(unique.values())
+        self.loss = next((game.loss for game in self.games if game.loss is not None), None)
+        self._current = self.games[0]
+
+    def phase(self, step: int) -> int:
+        """The number of the phase that step `step` belongs to, from 0."""
+        return sum(step >= first for first in self.first_steps) - 1
+
+    def turns(self, step: int) -> Sequence[Turn]:
+        """The turns of the phase's game, which carry the number of the phase."""
+        number = self.phase(step)
+        return tuple(replace(turn, phase=number) for turn in self.games[number].turns(step))
+
+    def reals_before(self, step: int) -> int:
+        """The turns with real rows before step `step`, over all phases."""
+        ends = (*(min(step, first) for first in self.first_steps[1:]), step)
+        return sum(
+            game.reals_before(end) - game.reals_before(first)
+            for game, first, end in zip(self.games, self.first_steps, ends, strict=True)
+            if end > first
+        )
+
+    def check(self, batch: Batch) -> None:
+        """The checks of all games."""
+        for game in self.games:
+            game.check(batch)
+
+    def terms(self, player: str, batch: MicroBatch) -> dict[str, Tensor]:
+        """The terms of the phase's game."""
+        return self._enter(batch).terms(player, batch)
+
+    def statistics(self, player: str) -> dict[str, Tensor]:
+        """The statistics of the phase's game."""
+        return self._current.statistics(player)
+
+    def after_step(self, player: str, statistics: Mapping[str, Tensor]) -> None:
+        """What the phase's game does after a step."""
+        self._current.after_step(player, statistics)
+
+    def log_values(self) -> dict[str, Tensor]:
+        """The values of the phase's game."""
+        return self._current.log_values()
+
+    def batch_scores(self, player: str, batch: MicroBatch) -> Tensor | None:
+        """The scores of the phase's game."""
+        return self._enter(batch).batch_scores(player, batch)
+
+    def set_batch_scores(self, rows: Tensor | None) -> None:
+        """Passes the scores to every game; only that of the phase uses them."""
+        for game in self.games:
+            game.set_batch_scores(rows)
+
+    def _enter(self, batch: MicroBatch) -> Game:
+        self._current = self.games[self.phase(batch.step)]
+        return self._current
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of all games: "0/key", and "rows.0/key" for rows."""
+        return {
+            _key(number, name): value
+            for number, game in enumerate(self.games)
+            for name, value in game.state_dict().items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of state_dict."""
+        for number, game in enumerate(self.games):
+            begin = f"{number}/"
+            own = {
+                name.replace(begin, "", 1): value
+                for name, value in state.items()
+                if name.removeprefix(ROWS).startswith(begin)
+            }
+            game.load_state_dict(own | {"first_row": state.get("first_row", 0)})
+
+
+def _key(number: int, name: str) -> str:
+    """The name of a value of game `number` in the state of all."""
+    rows, rest = (ROWS, name.removeprefix(ROWS)) if name.startswith(ROWS) else ("", name)
+    return f"{rows}{number}/{rest}"
