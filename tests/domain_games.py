@@ -82,6 +82,9 @@ CASES = {
     "points": Case("shapes", "points", ("data.num=60", "data.points=32")),
     "points in phases": Case("chairs", "points-latent", ("data.num=60", "data.points=32", "generator.phase=0.5")),
     "sound": Case("tones", "clips", (*QUIET, "generator.norm=group")),
+    "masked sound": Case(
+        "tones", "clips", (*QUIET, "generator.norm=group", "augment=masks", "penalties.r1.through_augment=true")
+    ),
     "raw sound": Case("tones", "wavegan", RAW),
     "pairs": Case("digit-outlines", "pix2pix", ("generator.width=8", "discriminator.width=8")),
     "cycle": Case("digit-styles", "cyclegan", ("generator.width=8", "discriminator.width=8"), noisy=False),

@@ -110,8 +110,8 @@ def test_unplayable_recipes_are_refused() -> None:
                            (("generator.hop=1000000",), "hop")):  # fmt: skip
         with pytest.raises(UserError, match=said):
             game.build(small(*settings), info_of())
-    with pytest.raises(UserError, match="augment"):
-        game.build(small().changed(augment=recipe.part("ada")), info_of())
+    with pytest.raises(UserError, match=r"augment\.kind: there is no 'ada'.*masks"):
+        game.build(small("augment=ada"), info_of())
 
 
 def test_a_run_makes_sounds_from_the_embedded_source(tmp_path: Path) -> None:

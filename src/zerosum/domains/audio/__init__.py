@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zerosum.domain import Data, DatasetInfo, Domain, Evaluation, Games, Media, Recipes, WriteOptions
-from zerosum.domains.audio import data, files, game, media, networks, recipes, writing
+from zerosum.domains.audio import augmentation, data, files, game, media, networks, recipes, writing
 from zerosum.domains.audio.baselines import baselines
 from zerosum.domains.audio.evaluator import SoundEvaluator
 
@@ -30,7 +30,11 @@ DOMAIN = Domain(
         build=game.build,
         build_generator=game.generator,
         resolve_auto=recipes.resolve_auto,
-        parts={"generator": networks.GENERATORS, "discriminator": networks.DISCRIMINATORS},
+        parts={
+            "generator": networks.GENERATORS,
+            "discriminator": networks.DISCRIMINATORS,
+            "augment": augmentation.AUGMENTS,
+        },
     ),
     evaluation=Evaluation(
         evaluator=SoundEvaluator,

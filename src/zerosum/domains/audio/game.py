@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from zerosum import domain
 from zerosum.domains.audio import networks
+from zerosum.domains.audio.augmentation import AUGMENTS
 from zerosum.domains.audio.networks import Sound, SpectrogramDiscriminator, SpectrogramGenerator
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import DISCRIMINATOR, GENERATOR, Batch, MicroBatch
@@ -69,20 +70,22 @@ def sound_of(info: domain.DatasetInfo) -> Sound:
 def build(recipe: Recipe, info: domain.DatasetInfo) -> Duel:
     """The game of a recipe: on spectrograms, or the ordinary duel on waves for the kind "wavegan"."""
     kinds = {recipe.generator.kind, recipe.discriminator.kind}
-    if kinds == {"wavegan"}:
-        return domain.duel(
-            recipe, networks.GENERATORS, networks.DISCRIMINATORS, {}, sound_of(info), num_classes=info.num_classes
-        )
-    if "wavegan" in kinds:
+    if "wavegan" in kinds and len(kinds) > 1:
         raise UserError("generator.kind and discriminator.kind: `wavegan` can only be combined with `wavegan`.")
-    if recipe.augment:
-        raise UserError("augment: spectrograms have no augmentations; use --set augment=null.")
-    given = domain.condition_sizes(recipe, info.num_classes)
-    sound = sound_of(info)
+    given, sound = domain.condition_sizes(recipe, info.num_classes), sound_of(info)
     with domain.seeded(recipe):
-        whole: SpectrogramGenerator = domain.network("generator", networks.GENERATORS, recipe.generator, sound, given)
-        judge = domain.network("discriminator", networks.DISCRIMINATORS, recipe.discriminator, whole.grid, given)
-    return domain.duel_of(SpectrogramDuel, recipe, whole, judge, conditional=bool(given["num_classes"]))
+        whole = domain.network("generator", networks.GENERATORS, recipe.generator, sound, given)
+        form = whole.grid if isinstance(whole, SpectrogramGenerator) else sound
+        judge = domain.network("discriminator", networks.DISCRIMINATORS, recipe.discriminator, form, given)
+    floor = whole.spectrogram.floor if isinstance(whole, SpectrogramGenerator) else 0.0
+    return domain.duel_of(
+        SpectrogramDuel if isinstance(whole, SpectrogramGenerator) else Duel,
+        recipe,
+        whole,
+        judge,
+        conditional=bool(given["num_classes"]),
+        augment=domain.make("augment", AUGMENTS, recipe.augment, floor) if recipe.augment else None,
+    )
 
 
 def generator(recipe: Recipe, info: domain.DatasetInfo) -> nn.Module:
