@@ -66,8 +66,12 @@ class Spectrogram:
 
     def scaled(self, waves: Tensor) -> Tensor:
         """(N, C, T) -> (N, C, F, K): log magnitudes, from -1 for silence to +1 for a sine of amplitude 1."""
-        with without_autocast(waves.device.type):
-            return ((self.magnitudes(waves) + self.floor).log() - self._low) / self._span * 2 - 1
+        return self.to_scale(self.magnitudes(waves))
+
+    def to_scale(self, magnitudes: Tensor) -> Tensor:
+        """Magnitudes as scaled logarithms: -1 for 0, +1 for 1; the inverse of `unscaled`."""
+        with without_autocast(magnitudes.device.type):
+            return ((magnitudes + self.floor).log() - self._low) / self._span * 2 - 1
 
     def unscaled(self, scaled: Tensor) -> Tensor:
         """The magnitudes (N, C, F, K) of scaled ones."""

@@ -1,0 +1,83 @@
+"""Scaled log-mel spectrograms: what a vocoder is given, and what is made from text.
+
+Legend: N clips, C channels, T samples, B mel bands, F frequencies, K frames.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zerosum.domains.audio.signal import Spectrogram, mel_filters
+from zerosum.nn.layers import without_autocast
+
+HOP_SECONDS = 0.0116
+"""The hop is the power of two nearest to it, in samples: 256 at 22,050 Hz, 64 at 8 kHz."""
+WINDOW_HOPS = 4
+BANDS, FEWER_BANDS, FEWER_BELOW = 80, 64, 8_000
+"""Mel bands, and those at rates up to FEWER_BELOW."""
+FLOOR = 1e-4
+"""The magnitude in a band that becomes -1; that of a sine of amplitude 1 is at most 1, which becomes 1."""
+
+
+@dataclass(frozen=True)
+class MelSpectrogram:
+    """The log-mel spectrogram of a sampling rate: magnitudes of short-time spectra, averaged in `bands` mel bands, in the
+    scale of `Spectrogram.scaled`. The frames are those of `spectrogram`."""
+
+    rate: int
+    bands: int
+    spectrogram: Spectrogram
+
+    @staticmethod
+    def of(rate: int) -> MelSpectrogram:
+        """That of all recipes at this rate."""
+        wanted = HOP_SECONDS * rate
+        hop = min((2**power for power in range(4, 13)), key=lambda size: abs(size - wanted))
+        bands = BANDS if rate > FEWER_BELOW else FEWER_BANDS
+        return MelSpectrogram(rate, bands, Spectrogram(WINDOW_HOPS * hop, hop, FLOOR))
+
+    def shape(self, channels: int, samples: int) -> tuple[int, int, int]:
+        """(C, B, K) of waves (C, T)."""
+        return channels, self.bands, self.spectrogram.num_frames(samples)
+
+    def scaled(self, waves: Tensor) -> Tensor:
+        """(N, C, T) -> (N, C, B, K), from -1 (FLOOR and less) to 1."""
+        with without_autocast(waves.device.type):
+            return self.spectrogram.to_scale(self._filters(waves.device) @ self.spectrogram.magnitudes(waves))
+
+    def magnitudes(self, scaled: Tensor) -> Tensor:
+        """(N, C, B, K) -> (N, C, F, K): smooth magnitudes with about these band means, each bin between those of the nearest
+        bands; positive."""
+        with without_autocast(scaled.device.type):
+            bands = self.spectrogram.unscaled(scaled).clamp_min(FLOOR / 10)
+            return (self._interpolation(scaled.device) @ bands.log()).exp()
+
+    def _filters(self, device: torch.device) -> Tensor:
+        """(B, F)."""
+        return mel_filters(self.rate, self.spectrogram.window, self.bands).to(device)
+
+    def _interpolation(self, device: torch.device) -> Tensor:
+        """(F, B), rows that sum to 1."""
+        return interpolation(self.rate, self.spectrogram.window, self.bands).to(device)
+
+
+@functools.cache
+def interpolation(rate: int, window: int, bands: int) -> Tensor:
+    """(F, B) float32: each bin as a mean of the bands around it; the weights sum to 1."""
+    filters = mel_filters(rate, window, bands).double()
+    centres = (filters * torch.arange(window // 2)).sum(1)
+    weights = torch.zeros(window // 2, bands, dtype=torch.float64)
+    for bin_ in range(window // 2):
+        above = int((centres > bin_).sum())
+        upper = bands - above
+        if upper == 0 or upper == bands:
+            weights[bin_, min(upper, bands - 1)] = 1
+            continue
+        low, high = float(centres[upper - 1]), float(centres[upper])
+        share = (bin_ - low) / (high - low)
+        weights[bin_, upper - 1], weights[bin_, upper] = 1 - share, share
+    return weights.float()
