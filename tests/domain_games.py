@@ -69,6 +69,7 @@ QUIET = (
     "discriminator.widths=[4,4,4,8]",
 )
 """What makes a game of sound small."""
+FROM_MEL = ("data.num=24", "data.seconds=0.2", "generator.width=8", "generator.blocks=1", "discriminator.width=2")
 RAW = ("data.num=24", "generator.width=2", "discriminator.width=2")
 
 CASES = {
@@ -86,6 +87,7 @@ CASES = {
         "tones", "clips", (*QUIET, "generator.norm=group", "augment=masks", "penalties.r1.through_augment=true")
     ),
     "raw sound": Case("tones", "wavegan", RAW),
+    "sound from mel spectrograms": Case("tones", "vocoder", FROM_MEL, noisy=False),
     "pairs": Case("digit-outlines", "pix2pix", ("generator.width=8", "discriminator.width=8")),
     "cycle": Case("digit-styles", "cyclegan", ("generator.width=8", "discriminator.width=8"), noisy=False),
     "contrast": Case("digit-styles", "cut", ("generator.width=8", "discriminator.width=8"), noisy=False),
@@ -110,6 +112,7 @@ SMALL = {
     **dict.fromkeys(("pix2pix", "pix2pix-2017"), ("generator.width=4", "discriminator.width=4")),
     "clips": QUIET,
     "wavegan": RAW,
+    "vocoder": FROM_MEL,
     "cyclegan": ("generator.width=4", "generator.blocks=1", "discriminator.width=4"),
     "cut": ("generator.width=4", "generator.blocks=1", "discriminator.width=4", "generator.features=8"),
     "single": ("generator.width=4", "generator.blocks=1", "discriminator.width=4", "generator.features=8"),

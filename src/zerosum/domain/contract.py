@@ -274,7 +274,7 @@ class Data:
     paths: options of `data`, beside the kind, whose value is a path when it is a text.
     arrays: the shapes of arrays in .npy and .npz files that can be read, in words; "" if none.
     examples: source -> at most 64 rows whose conditions previews and samples are made under in turn; they are stored with the
-    published generator. Needed exactly if the condition is an OtherCondition with `examples`.
+    published generator. Needed exactly if the condition is an OtherCondition with `examples`; None for other data.
     read_like: DatasetInfo -> options of `data` that make other data fit the networks of a generator trained on this data set.
     smaller: DatasetInfo -> (setting, what it saves, in words) that makes samples of the same data smaller, for advice when memory
     runs out; None if there is no such setting.
@@ -289,7 +289,7 @@ class Data:
     looks_like: Callable[[Path], bool] = lambda path: False
     paths: tuple[str, ...] = ()
     arrays: str = ""
-    examples: Callable[[Any], Batch] | None = None
+    examples: Callable[[Any], Batch | None] | None = None
     read_like: Callable[[DatasetInfo], Mapping[str, Any]] = lambda info: {}
     smaller: Callable[[DatasetInfo], tuple[str, str] | None] = lambda info: None
 
@@ -338,23 +338,27 @@ class Evaluation:
     configure: (evaluator, options) -> the same evaluator with another extractor or number of samples; None if nothing can be
     chosen.
     conditions: evaluator -> (num_samples, ...) conditions under which the samples for `Evaluator.evaluate` are made, held-out
-    inputs for example; None for those that the generator is sampled with.
+    inputs for example; None, or a function that returns None, for those that the generator is sampled with.
     historic: (evaluator, sample) -> records of the scores of old papers, which are compared with those papers and never ranked
     by; `sample(num)` makes so many samples. None if there are none.
     num_quick: samples that are made for `Evaluator.quick` and the scores of the discriminator at each preview; fewer where a
     sample takes long.
     best_metric: the name of a value of `Evaluator.quick`, lower is better, by which the best generator of a run is stored next to
-    the last one; "" if none can rank two generators.
+    the last one; "" if none can rank two generators. A function where it depends on the data.
     """
 
     evaluator: Callable[[Any, int], Evaluator]
     extra_metrics: Callable[[Recipe, TrainingLoop, Tensor], Sequence[Record]] = lambda recipe, loop, fakes: ()
     baselines: Callable[[Any], Mapping[str, Callable[[], Baseline]]] = _no_baselines
     configure: Callable[[Any, EvalOptions], Evaluator] | None = None
-    conditions: Callable[[Any], Tensor] | None = None
+    conditions: Callable[[Any], Tensor | None] | None = None
     historic: Callable[[Any, Callable[[int], Tensor]], Sequence[Record]] | None = None
-    best_metric: str = ""
+    best_metric: str | Callable[[DatasetInfo], str] = ""
     num_quick: int = 256
+
+    def best_metric_of(self, info: DatasetInfo) -> str:
+        """The name of the value by which the best generator for these data is stored."""
+        return self.best_metric if isinstance(self.best_metric, str) else self.best_metric(info)
 
     @property
     def has_baselines(self) -> bool:

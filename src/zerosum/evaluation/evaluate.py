@@ -33,9 +33,10 @@ def configure_evaluator(evaluator: Evaluator, options: EvalOptions, domain: Doma
 
 def draw_samples(domain: Domain, evaluator: Evaluator, sampler: Sampler, seed: int) -> tuple[Tensor, Tensor | None]:
     """As many samples as the evaluator needs, and the condition of each."""
+    condition = None
     if domain.evaluation.conditions is not None and sampler.conditional:
-        condition: Tensor | None = domain.evaluation.conditions(evaluator)
-    else:
+        condition = domain.evaluation.conditions(evaluator)
+    if condition is None:
         condition = sampler.conditions(evaluator.num_samples, seed)
     return sampler.sample(evaluator.num_samples, seed, condition), condition
 

@@ -63,7 +63,7 @@ class Trainer:
         self.callbacks = Callbacks(folder.root, callbacks if self.chief else ())
         self.logger = RunLogger(folder, progress, self.callbacks)
         self.checkpoints = CheckpointManager(folder, progress, max(1, plan.recipe.cadence.checkpoint))
-        self.best = BestCheckpoint(folder, self.logger, plan.domain.evaluation.best_metric)
+        self.best = BestCheckpoint(folder, self.logger, plan.domain.evaluation.best_metric_of(plan.info))
         self._evaluated: set[int] = set()
         self.monitor = monitor_of(plan.recipe, self.loop.game)
         self._rollbacks = RollbackPolicy(plan.recipe.on_nonfinite == "rollback")

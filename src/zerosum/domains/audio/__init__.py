@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from zerosum.domain import Data, DatasetInfo, Domain, Evaluation, Games, Media, Recipes, WriteOptions
-from zerosum.domains.audio import augmentation, data, files, game, media, networks, recipes, writing
+from zerosum.domains.audio import augmentation, data, files, game, media, recipes, streaming, tasks, writing
 from zerosum.domains.audio.baselines import baselines
-from zerosum.domains.audio.evaluator import SoundEvaluator
 
 
 def _tile(info: DatasetInfo, options: WriteOptions) -> tuple[int, int]:
@@ -25,22 +24,24 @@ DOMAIN = Domain(
         looks_like=files.looks_like,
         read_like=data.read_like,
         smaller=data.smaller,
+        examples=data.examples,
     ),
     game=Games(
         build=game.build,
         build_generator=game.generator,
         resolve_auto=recipes.resolve_auto,
         parts={
-            "generator": networks.GENERATORS,
-            "discriminator": networks.DISCRIMINATORS,
+            "generator": game.GENERATORS,
+            "discriminator": game.DISCRIMINATORS,
             "augment": augmentation.AUGMENTS,
         },
     ),
     evaluation=Evaluation(
-        evaluator=SoundEvaluator,
+        evaluator=tasks.evaluator,
         baselines=baselines,
-        configure=SoundEvaluator.adjusted,
-        best_metric="frechet",
+        configure=tasks.adjusted,
+        conditions=tasks.conditions,
+        best_metric=tasks.best_metric,
         num_quick=128,
     ),
     media=Media(
@@ -50,10 +51,11 @@ DOMAIN = Domain(
         num_shown=media.NUM_SHOWN,
         tile=_tile,
         sound=media.sound,
+        sample=tasks.sample,
         num_heard=media.NUM_HEARD,
         scored=media.scored,
         sample_name="samples",
-        sample_options=(writing.SUBTYPE,),
+        sample_options=(streaming.INPUT, writing.SUBTYPE),
         similarity=media.similarity,
         endings=(*writing.WRITTEN[:-1], ".png", ""),
     ),

@@ -6,37 +6,46 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from zerosum import domain
 from zerosum.data.opening import expand_path
 from zerosum.data.sources import SourceInfo
-from zerosum.domain import DatasetInfo, SampleInfo, kit
+from zerosum.domain import DatasetInfo, OtherCondition, SampleInfo, kit
 from zerosum.domains.audio import builtin_sources, files, loading
 from zerosum.domains.audio.files import PatternOptions
 from zerosum.domains.audio.loading import Clips, ReadOptions
+from zerosum.domains.audio.mel import MelSpectrogram
 from zerosum.domains.audio.waves import Normalise, clip_length, normalised
+from zerosum.engine.game import Batch
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import Component
 
 LEAST_RATE, MOST_RATE, MOST_CHANNELS = 4_000, 192_000, 16
 CHANNELS = {1: "mono", 2: "stereo"}
+NUM_EXAMPLES = 64
+"""Rows whose conditions are stored with a published generator that needs some."""
+
+Condition = Literal["class", "mel"]
+"""What a generator is conditioned on: the class of a clip, or its mel spectrogram."""
 
 
 @dataclass(frozen=True)
 class AudioPayload:
     """rate: samples per second. ending, subtype: the commonest of the source's files, such as ".wav" and "PCM_16".
     normalise: what each recording is scaled by. level: the median peak (or RMS) of the recordings before that; written samples
-    are scaled back to it."""
+    are scaled back to it. condition: see Condition."""
 
     rate: int
     ending: str
     subtype: str
     normalise: Normalise
     level: float
+    condition: Condition = "class"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,6 +63,7 @@ class AudioSource(kit.TensorSource):
     subtype: str = "PCM_16"
     normalise: Normalise = "peak"
     level: float = 1.0
+    condition_kind: Condition = "class"
 
     @property
     def fingerprint(self) -> str:
@@ -65,8 +75,37 @@ class AudioSource(kit.TensorSource):
         channels, samples = self.data.shape[1:]
         called = CHANNELS.get(channels, f"{channels}-channel")
         words = f"{samples / self.rate:.2f} s of {called} sound at {self.rate:,} Hz"
-        payload = AudioPayload(self.rate, self.ending, self.subtype, self.normalise, self.level)
+        payload = AudioPayload(self.rate, self.ending, self.subtype, self.normalise, self.level, self.condition_kind)
         return kit.info(self, SampleInfo({"channels": channels, "samples": samples}, words), asdict(payload))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MelSource(AudioSource):
+    """Clips whose condition is their mel spectrogram (N, C, B, K); that of training clips is computed by the game, of the parts
+    that it uses."""
+
+    condition_kind: Condition = "mel"
+
+    def heldout_batch(self, indices: Tensor) -> Batch:
+        """The held-out clips of `indices` with their mel spectrograms."""
+        return self._with_mel(super().heldout_batch(indices).data)
+
+    def examples(self) -> Batch:
+        """At most NUM_EXAMPLES evenly spaced clips with their mel spectrograms: held-out ones if there are any."""
+        rows = self.heldout if self.num_heldout else self.data
+        num = min(NUM_EXAMPLES, len(rows))
+        return self._with_mel(rows[torch.arange(num) * len(rows) // num])
+
+    def _with_mel(self, waves: Tensor) -> Batch:
+        return Batch(waves, MelSpectrogram.of(self.rate).scaled(waves))
+
+
+SOURCES_OF: Mapping[Condition, type[AudioSource]] = {"class": AudioSource, "mel": MelSource}
+
+
+def examples(source: AudioSource) -> Batch | None:
+    """Rows whose conditions previews and samples are made under; None for classes."""
+    return source.examples() if isinstance(source, MelSource) else None
 
 
 def describe(info: DatasetInfo) -> str:
@@ -97,7 +136,7 @@ def open_source(data: Component, allow_download: bool) -> AudioSource:
 
 def _tones(
     name: str, *, num: int = 0, rate: int = builtin_sources.RATE, seconds: float = 0.0, channels: int = 1,
-    normalise: Normalise = "peak", labelled: bool = True, seed: int = 0,
+    normalise: Normalise = "peak", labelled: bool = True, seed: int = 0, condition: Condition = "class",
 ) -> AudioSource:  # fmt: skip
     """The embedded sounds. num: of training clips, 0 for NUM_TRAIN. seconds: of a clip, 0 for SECONDS."""
     _check(rate, channels)
@@ -116,12 +155,12 @@ def _tones(
     return _source(Clips(
         name, np.repeat(tones.waves, channels, 1), tones.labels if labelled else None, names, tones.heldout, rate, ".wav",
         "PCM_16", float(np.median(levels)), (), hashlib.sha256(repr(facts).encode()).hexdigest(),
-    ), normalise)  # fmt: skip
+    ), normalise, condition)  # fmt: skip
 
 
 def _spoken_digits(
     name: str, *, rate: int = 0, seconds: float = 0.0, channels: int = 0, normalise: Normalise = "peak",
-    label: str = "digit", labelled: bool = True, seed: int = 0,
+    label: str = "digit", labelled: bool = True, seed: int = 0, condition: Condition = "class",
 ) -> AudioSource:  # fmt: skip
     """The Free Spoken Digit Dataset with its own split. label: "digit", "speaker" or "digit,speaker"."""
     info = builtin_sources.SOURCES[name]
@@ -135,7 +174,7 @@ def _spoken_digits(
     return replace(
         _at_path(
             str(found), rate=rate, seconds=seconds, channels=channels, normalise=normalise, label=label, labelled=labelled,
-            pattern=info.details["pattern"], test=info.details["test"], seed=seed,
+            pattern=info.details["pattern"], test=info.details["test"], seed=seed, condition=condition,
         ),
         name=name,
     )  # fmt: skip
@@ -144,6 +183,7 @@ def _spoken_digits(
 def _at_path(
     where: str, *, rate: int = 0, channels: int = 0, seconds: float = 0.0, normalise: Normalise = "peak", pattern: str = "",
     label: str = "", labelled: bool = True, heldout: float = 0.1, test: str = "", seed: int = 0,
+    condition: Condition = "class",
 ) -> AudioSource:  # fmt: skip
     """The recordings at a path, see loading.ReadOptions and files.arrange."""
     kit.refuse_share(heldout)
@@ -157,7 +197,7 @@ def _at_path(
         rate, channels, seconds, normalise, PatternOptions(pattern, label, labelled, test), heldout, seed
     )
     try:
-        return _source(loading.load(path, options), normalise)
+        return _source(loading.load(path, options), normalise, condition)
     except OSError as error:
         raise UserError(f"{where}: cannot be read ({error.strerror or error}).") from None
 
@@ -169,14 +209,19 @@ def _check(rate: int, channels: int) -> None:
         raise ValueError(f"channels must lie in 1..{MOST_CHANNELS}, or be 0; got {channels}")
 
 
-def _source(clips: Clips, normalise: Normalise) -> AudioSource:
+def _source(clips: Clips, normalise: Normalise, condition: Condition) -> AudioSource:
     train = len(clips.waves) - clips.heldout
     waves, labels = torch.from_numpy(clips.waves), None if clips.labels is None else torch.from_numpy(clips.labels)
+    if condition == "class":
+        described: Any = None if labels is None else kit.class_condition(labels[:train], clips.class_names)
+    else:
+        labels, shape = None, MelSpectrogram.of(clips.rate).shape(*waves.shape[1:])
+        described = OtherCondition("a mel spectrogram", shape, examples=True)
     note = (kit.heldout_note(clips.heldout, "clips"),) if clips.heldout else ()
-    return AudioSource(
+    return SOURCES_OF[condition](
         clips.name, waves[:train], waves[train:],
         None if labels is None else labels[:train], None if labels is None else labels[train:],
-        None if labels is None else kit.class_condition(labels[:train], clips.class_names),
+        described,
         (*clips.notes, *note),
         digest=clips.digest, class_names=clips.class_names, rate=clips.rate, ending=clips.ending, subtype=clips.subtype,
         normalise=normalise, level=clips.level,

@@ -293,13 +293,7 @@ def encode(wave: Wave, rate: int, ending: str, subtype: str, source: str) -> byt
     Whole numbers with fewer bits than the source's are dithered (triangular noise of one step each way). The noise follows from
     the wave alone, so the same wave gives the same file.
     """
-    limited = np.ascontiguousarray(np.clip(np.nan_to_num(wave), -1, 1).T)
-    if subtype in ("FLOAT", "DOUBLE"):
-        frames: NDArray[Any] = limited.astype("<f4" if subtype == "FLOAT" else "<f8")
-    elif bits := BITS.get(subtype):
-        frames = whole_numbers(limited, bits, dithered=bits < BITS.get(source, DEPTH_OF_FLOAT))
-    else:
-        frames = limited
+    frames = _numbers(wave, subtype, source)
     if ending == ".wav":
         return _wav(frames, rate, subtype)
     soundfile = require("soundfile", f"Writing {ending}")
@@ -315,6 +309,21 @@ def encode(wave: Wave, rate: int, ending: str, subtype: str, source: str) -> byt
     return (
         _with_odd_length(file.getvalue(), len(frames)) if subtype == "PCM_S8" and ending == ".aiff" else file.getvalue()
     )
+
+
+def frames_of(wave: Wave, subtype: str, source: str) -> NDArray[Any]:
+    """(T, C): what soundfile writes of a wave (C, T) in a sample format; see `encode`."""
+    frames = _numbers(wave, subtype, source)
+    return frames << (32 - BITS[subtype]) if frames.dtype.kind == "i" else frames
+
+
+def _numbers(wave: Wave, subtype: str, source: str) -> NDArray[Any]:
+    limited = np.ascontiguousarray(np.clip(np.nan_to_num(wave), -1, 1).T)
+    if subtype in ("FLOAT", "DOUBLE"):
+        return limited.astype("<f4" if subtype == "FLOAT" else "<f8")
+    if bits := BITS.get(subtype):
+        return whole_numbers(limited, bits, dithered=bits < BITS.get(source, DEPTH_OF_FLOAT))
+    return limited
 
 
 def _with_odd_length(content: bytes, frames: int) -> bytes:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum import domain
-from zerosum.domains.audio import networks
+from zerosum.domains.audio import networks, vocoder
 from zerosum.domains.audio.augmentation import AUGMENTS
 from zerosum.domains.audio.networks import Sound, SpectrogramDiscriminator, SpectrogramGenerator
 from zerosum.engine.duel import Duel
@@ -68,26 +68,54 @@ def sound_of(info: domain.DatasetInfo) -> Sound:
 
 
 def build(recipe: Recipe, info: domain.DatasetInfo) -> Duel:
-    """The game of a recipe: on spectrograms, or the ordinary duel on waves for the kind "wavegan"."""
-    kinds = {recipe.generator.kind, recipe.discriminator.kind}
-    if "wavegan" in kinds and len(kinds) > 1:
-        raise UserError("generator.kind and discriminator.kind: `wavegan` can only be combined with `wavegan`.")
-    given, sound = domain.condition_sizes(recipe, info.num_classes), sound_of(info)
+    """The game of a recipe, by the kind of its networks. Both are of the same kind, which is made for one kind of condition."""
+    kinds = recipe.generator.kind, recipe.discriminator.kind
+    for kind in set(kinds) & TASKS.keys():
+        if kinds != (kind, kind):
+            raise UserError(f"generator.kind and discriminator.kind: `{kind}` can only be combined with `{kind}`.")
+    given, needed = info.payload.get("condition", "class"), TASKS.get(kinds[0], "class")
+    if given != needed:
+        raise UserError(
+            f"generator.kind = {kinds[0]!r} needs data.condition = {needed!r}, which is {given!r}. Use --set "
+            f"data.condition={needed}, or another recipe."
+        )
+    if needed == "mel":
+        return _from_mel(recipe, info)
+    given_sizes, sound = domain.condition_sizes(recipe, info.num_classes), sound_of(info)
     with domain.seeded(recipe):
-        whole = domain.network("generator", networks.GENERATORS, recipe.generator, sound, given)
+        whole = domain.network("generator", GENERATORS, recipe.generator, sound, given_sizes)
         form = whole.grid if isinstance(whole, SpectrogramGenerator) else sound
-        judge = domain.network("discriminator", networks.DISCRIMINATORS, recipe.discriminator, form, given)
+        judge = domain.network("discriminator", DISCRIMINATORS, recipe.discriminator, form, given_sizes)
     floor = whole.spectrogram.floor if isinstance(whole, SpectrogramGenerator) else 0.0
     return domain.duel_of(
         SpectrogramDuel if isinstance(whole, SpectrogramGenerator) else Duel,
         recipe,
         whole,
         judge,
-        conditional=bool(given["num_classes"]),
+        conditional=bool(given_sizes["num_classes"]),
         augment=domain.make("augment", AUGMENTS, recipe.augment, floor) if recipe.augment else None,
     )
 
 
+def _from_mel(recipe: Recipe, info: domain.DatasetInfo) -> Duel:
+    """The game of waves from mel spectrograms."""
+    if recipe.augment:
+        raise UserError("augment: a vocoder has no augmentations; use --set augment=null.")
+    if recipe.conditional is not True:
+        raise UserError("conditional: a vocoder needs mel spectrograms; use --set conditional=true.")
+    sizes, sound = domain.condition_sizes(recipe, 0), sound_of(info)
+    with domain.seeded(recipe):
+        made = domain.network("generator", GENERATORS, recipe.generator, sound, sizes)
+        judge = domain.network("discriminator", DISCRIMINATORS, recipe.discriminator, sound, sizes)
+    return domain.duel_of(vocoder.VocoderDuel, recipe, made, judge, vocoder.penalties(), conditional=True)
+
+
 def generator(recipe: Recipe, info: domain.DatasetInfo) -> nn.Module:
     """The generator of that game alone."""
-    return domain.generator(recipe, networks.GENERATORS, sound_of(info), info.num_classes)
+    return domain.generator(recipe, GENERATORS, sound_of(info), info.num_classes)
+
+
+GENERATORS = {**networks.GENERATORS, **vocoder.GENERATORS}
+DISCRIMINATORS = {**networks.DISCRIMINATORS, **vocoder.DISCRIMINATORS}
+TASKS = {"wavegan": "class", "vocoder": "mel"}
+"""Kinds of networks that only go with their like, and what the data must be conditioned on."""

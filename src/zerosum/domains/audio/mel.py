@@ -47,22 +47,40 @@ class MelSpectrogram:
     def scaled(self, waves: Tensor) -> Tensor:
         """(N, C, T) -> (N, C, B, K), from -1 (FLOOR and less) to 1."""
         with without_autocast(waves.device.type):
-            return self.spectrogram.to_scale(self._filters(waves.device) @ self.spectrogram.magnitudes(waves))
+            magnitudes = self.spectrogram.magnitudes(waves)
+            return self.spectrogram.to_scale(self._filters(magnitudes) @ magnitudes)
+
+    def scaled_frames(self, extended: Tensor) -> Tensor:
+        """(N, C, (K - 1) H + W) -> (N, C, B, K): as `scaled`, of whole frames: the samples beyond the ends are given too."""
+        with without_autocast(extended.device.type):
+            magnitudes = self.spectrogram.magnitudes_of_frames(extended)
+            return self.spectrogram.to_scale(self._filters(magnitudes) @ magnitudes)
+
+    def nearest_magnitudes(self, scaled: Tensor, iterations: int = 50) -> Tensor:
+        """(N, C, B, K) -> (N, C, F, K): magnitudes whose band means are nearest to the given ones, at least 0, by multiplicative
+        steps (Lee and Seung 2001) from the smooth magnitudes."""
+        with without_autocast(scaled.device.type):
+            bands = self.spectrogram.unscaled(scaled)
+            filters = self._filters(bands)
+            found, aim = self.magnitudes(scaled), filters.T @ bands
+            for _ in range(iterations):
+                found = found * aim / (filters.T @ (filters @ found)).clamp_min(1e-9)
+            return found
 
     def magnitudes(self, scaled: Tensor) -> Tensor:
         """(N, C, B, K) -> (N, C, F, K): smooth magnitudes with about these band means, each bin between those of the nearest
         bands; positive."""
         with without_autocast(scaled.device.type):
             bands = self.spectrogram.unscaled(scaled).clamp_min(FLOOR / 10)
-            return (self._interpolation(scaled.device) @ bands.log()).exp()
+            return (self._interpolation(bands) @ bands.log()).exp()
 
-    def _filters(self, device: torch.device) -> Tensor:
+    def _filters(self, like: Tensor) -> Tensor:
         """(B, F)."""
-        return mel_filters(self.rate, self.spectrogram.window, self.bands).to(device)
+        return mel_filters(self.rate, self.spectrogram.window, self.bands).to(like)
 
-    def _interpolation(self, device: torch.device) -> Tensor:
+    def _interpolation(self, like: Tensor) -> Tensor:
         """(F, B), rows that sum to 1."""
-        return interpolation(self.rate, self.spectrogram.window, self.bands).to(device)
+        return interpolation(self.rate, self.spectrogram.window, self.bands).to(like)
 
 
 @functools.cache
@@ -80,4 +98,4 @@ def interpolation(rate: int, window: int, bands: int) -> Tensor:
         low, high = float(centres[upper - 1]), float(centres[upper])
         share = (bin_ - low) / (high - low)
         weights[bin_, upper - 1], weights[bin_, upper] = 1 - share, share
-    return weights.float()
+    return weights.to(torch.float32)

@@ -57,6 +57,33 @@ WAVEGAN = Recipe(
     batch=64,
 )
 
+VOCODER = Recipe(
+    name="vocoder",
+    domain="audio",
+    why="Waves from mel spectrograms: phases and magnitudes by a network of frames, critics of periods and of resolutions.",
+    sources=(
+        "Siuzdak 2024 (Vocos), arXiv:2306.00814",
+        "Kong et al. 2020 (HiFi-GAN), arXiv:2010.05646",
+        "Jang et al. 2021 (UnivNet), arXiv:2106.07889",
+        "Mao et al. 2017, arXiv:1611.04076",
+    ),
+    data=part("tones", condition="mel"),
+    generator=part("vocoder"),
+    discriminator=part("vocoder"),
+    prior=Prior(1),
+    conditional=True,
+    loss="least_squares",
+    penalties={
+        "mel_l1": PenaltyConfig(weight=15.0),
+        "stft": PenaltyConfig(weight=3.0),
+        "feature_matching": PenaltyConfig(weight=1.0),
+    },
+    learning=both(lr=Schedule(1e-3, 1e-4, "cosine", over_share=1.0), betas=(0.8, 0.99)),
+    ema=AverageConfig(half_life_samples=5_000.0),
+    steps=2_000,
+    batch=16,
+)
+
 HALF_LIFE_BATCHES, HALF_LIFE_SHARE = 312.5, 0.05
 """The half-life of the average generator in batches, and the most of it as a share of the run."""
 
@@ -79,10 +106,12 @@ def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, 
     return recipe, tuple(notes)
 
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (CLIPS, WAVEGAN)}
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (CLIPS, WAVEGAN, VOCODER)}
 
 
 def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
     """The recipe for a source that names none, and why."""
+    if info.payload["condition"] == "mel":
+        return "vocoder", f"{info.num_rows:,} clips of {info.sample.description} with their mel spectrograms"
     condition = f", conditional on {info.num_classes} classes" if info.num_classes else ""
     return "clips", f"{info.num_rows:,} clips of {info.sample.description}: a game on log magnitudes{condition}"

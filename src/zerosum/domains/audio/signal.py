@@ -61,7 +61,12 @@ class Spectrogram:
     def magnitudes(self, waves: Tensor) -> Tensor:
         """(N, C, T) -> (N, C, F, K), 1 for a sine of amplitude 1."""
         with without_autocast(waves.device.type):
-            real, imaginary = self.spectra(waves)
+            return self.magnitudes_of_frames(self._extended(waves.float()))
+
+    def magnitudes_of_frames(self, extended: Tensor) -> Tensor:
+        """(N, C, (K - 1) H + W) -> (N, C, F, K): as `magnitudes`, of whole frames: the samples beyond the ends are given too."""
+        with without_autocast(extended.device.type):
+            real, imaginary = self._analysed(extended.float())
             return (real.square() + imaginary.square() + 1e-14).sqrt().transpose(2, 3)
 
     def scaled(self, waves: Tensor) -> Tensor:
@@ -199,4 +204,4 @@ def mel_filters(rate: int, window: int, bands: int) -> Tensor:
     filters = torch.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)).clamp_min(0)
     nearest = torch.nn.functional.one_hot((bins - centre).abs().argmin(1), len(bins)).double()
     filters = torch.where(filters.sum(1, keepdim=True) > 0, filters, nearest)
-    return (filters / filters.sum(1, keepdim=True)).float()
+    return (filters / filters.sum(1, keepdim=True)).to(torch.float32)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad
 
-from zerosum.domains.audio.mel import MelSpectrogram
+from zerosum.domains.audio.mel import WINDOW_HOPS, MelSpectrogram
 from zerosum.domains.audio.networks import Sound
 from zerosum.domains.audio.signal import Spectrogram
 from zerosum.engine.duel import Duel
@@ -29,6 +29,8 @@ from zerosum.nn.sequence_layers import ConvNeXtBlock
 FIRST_KERNEL = 7
 MOST_GAIN = 4.0
 """The network changes the logarithm of the smooth magnitudes of the mel spectrogram by at most this."""
+SYNTHESIS_HALO = WINDOW_HOPS // 2
+"""The frames on each side whose windows reach into the samples of a frame."""
 GENERATOR = ("generator",)
 
 
@@ -95,15 +97,24 @@ class Vocoder(nn.Module):
             raise ValueError(f"crop must be at least 0, got {crop}")
         self.sound, self.crop = sound, crop
         self.mel = MelSpectrogram.of(sound.rate)
+        self._frames = self.mel.spectrogram.num_frames(sound.samples)
         self.spectra = SpectrumNetwork(self.mel, width, blocks, hidden or 3 * width, kernel)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L), (N, C, B, K) -> (N, C, T): T as in the training data for as many frames, else whole hops."""
         mel = require_condition(condition)
-        hop, whole = self.mel.spectrogram.hop, self.mel.spectrogram.num_frames(self.sound.samples)
-        samples = self.sound.samples if mel.shape[3] == whole else mel.shape[3] * hop
-        real, imaginary = self.spectra(mel)
-        return self.mel.spectrogram.waves(real, imaginary, samples)
+        made = self.waves(mel)
+        return made[:, :, : self.sound.samples] if mel.shape[3] == self._frames else made
+
+    def waves(self, scaled: Tensor) -> Tensor:
+        """(N, C, B, K) -> (N, C, K H)."""
+        real, imaginary = self.spectra(scaled)
+        return self.mel.spectrogram.waves(real, imaginary, scaled.shape[3] * self.mel.spectrogram.hop)
+
+    @property
+    def halo(self) -> int:
+        """The frames on each side that the samples of a frame depend on."""
+        return self.spectra.halo + SYNTHESIS_HALO
 
 
 # --- critics

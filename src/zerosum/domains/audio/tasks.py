@@ -1,0 +1,46 @@
+"""What the domain does for each kind of condition (`data.Condition`): how samples are measured and made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from zerosum.domain import DatasetInfo, GeneratorHandle, SampleRequest, SampleResult
+from zerosum.domain.contract import EvalOptions
+from zerosum.domains.audio import streaming
+from zerosum.domains.audio.data import AudioSource
+from zerosum.domains.audio.evaluator import SoundEvaluator
+from zerosum.domains.audio.vocoder_evaluator import VocoderEvaluator
+
+EVALUATORS: Mapping[str, Callable[[Any, int], Any]] = {"class": SoundEvaluator, "mel": VocoderEvaluator}
+SAMPLES: Mapping[str, Callable[[GeneratorHandle, DatasetInfo, SampleRequest], SampleResult | None]] = {
+    "class": lambda *_: None,
+    "mel": streaming.sample,
+}
+
+
+def evaluator(source: AudioSource, seed: int) -> Any:
+    """The evaluator of a source."""
+    return EVALUATORS[source.condition_kind](source, seed)
+
+
+def adjusted(one: Any, options: EvalOptions) -> Any:
+    """The same evaluator with another extractor or another number of samples."""
+    return one.adjusted(options)
+
+
+def conditions(one: Any) -> Tensor | None:
+    """The conditions of the samples that an evaluator measures; None for those with which the generator is sampled."""
+    return one.conditions() if isinstance(one, VocoderEvaluator) else None
+
+
+def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest) -> SampleResult | None:
+    """What `zerosum sample` makes by the domain's own function; None for the general one."""
+    return SAMPLES[info.payload.get("condition", "class")](generator, info, request)
+
+
+def best_metric(info: DatasetInfo) -> str:
+    """The quick value by which the best generator is stored."""
+    return {"class": "frechet", "mel": "stft_distance"}[info.payload.get("condition", "class")]
