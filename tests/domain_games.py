@@ -72,6 +72,20 @@ QUIET = (
 FROM_MEL = ("data.num=24", "data.seconds=0.2", "generator.width=8", "generator.blocks=1", "discriminator.width=2")
 RAW = ("data.num=24", "generator.width=2", "discriminator.width=2")
 
+SPOKEN = (
+    "data.num=24",
+    "generator.width=8",
+    "generator.blocks=2",
+    "generator.text_width=8",
+    "generator.text_blocks=1",
+    "generator.duration_blocks=1",
+    "generator.crop=16",
+    "generator.iterations=2",
+    "generator.phase=0.5",
+    "discriminator.widths=[4,4]",
+)
+"""What makes a game of speech small."""
+
 CASES = {
     "toy": Case("ring", "toy", ("generator.width=8", "discriminator.width=8", "data.num=300")),
     "image": Case("digits", "rpgan", ("generator.width=4", "discriminator.width=4")),
@@ -88,6 +102,7 @@ CASES = {
     ),
     "raw sound": Case("tones", "wavegan", RAW),
     "sound from mel spectrograms": Case("tones", "vocoder", FROM_MEL, noisy=False),
+    "speech": Case("beeps", "speech", SPOKEN, noisy=False),
     "pairs": Case("digit-outlines", "pix2pix", ("generator.width=8", "discriminator.width=8")),
     "cycle": Case("digit-styles", "cyclegan", ("generator.width=8", "discriminator.width=8"), noisy=False),
     "contrast": Case("digit-styles", "cut", ("generator.width=8", "discriminator.width=8"), noisy=False),
@@ -112,6 +127,7 @@ SMALL = {
     **dict.fromkeys(("pix2pix", "pix2pix-2017"), ("generator.width=4", "discriminator.width=4")),
     "clips": QUIET,
     "wavegan": RAW,
+    "speech": SPOKEN,
     "vocoder": FROM_MEL,
     "cyclegan": ("generator.width=4", "generator.blocks=1", "discriminator.width=4"),
     "cut": ("generator.width=4", "generator.blocks=1", "discriminator.width=4", "generator.features=8"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zerosum.domain import Data, DatasetInfo, Domain, Evaluation, Games, Media, Recipes, WriteOptions
-from zerosum.domains.audio import augmentation, data, files, game, media, recipes, streaming, tasks, writing
+from zerosum.domains.audio import augmentation, data, files, game, media, recipes, speaking, streaming, tasks, writing
 from zerosum.domains.audio.baselines import baselines
 
 
@@ -55,7 +55,7 @@ DOMAIN = Domain(
         num_heard=media.NUM_HEARD,
         scored=media.scored,
         sample_name="samples",
-        sample_options=(streaming.INPUT, writing.SUBTYPE),
+        sample_options=(streaming.INPUT, *speaking.OPTIONS, writing.SUBTYPE),
         similarity=media.similarity,
         endings=(*writing.WRITTEN[:-1], ".png", ""),
     ),

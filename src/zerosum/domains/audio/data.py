@@ -16,11 +16,11 @@ from zerosum import domain
 from zerosum.data.opening import expand_path
 from zerosum.data.sources import SourceInfo
 from zerosum.domain import DatasetInfo, OtherCondition, SampleInfo, kit
-from zerosum.domains.audio import builtin_sources, files, loading
+from zerosum.domains.audio import builtin_sources, files, loading, texts
 from zerosum.domains.audio.files import PatternOptions
 from zerosum.domains.audio.loading import Clips, ReadOptions
 from zerosum.domains.audio.mel import MelSpectrogram
-from zerosum.domains.audio.waves import Normalise, clip_length, normalised
+from zerosum.domains.audio.waves import STEP, Normalise, clip_length, normalised
 from zerosum.engine.game import Batch
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import Component
@@ -30,15 +30,18 @@ CHANNELS = {1: "mono", 2: "stereo"}
 NUM_EXAMPLES = 64
 """Rows whose conditions are stored with a published generator that needs some."""
 
-Condition = Literal["class", "mel"]
-"""What a generator is conditioned on: the class of a clip, or its mel spectrogram."""
+Condition = Literal["class", "mel", "text"]
+"""What a generator is conditioned on: the class of a clip, its mel spectrogram, or the text that is spoken."""
+Wanted = Literal["", "class", "mel", "text"]
+"""The condition that `data` asks for; "": the text of recordings that have one, else the class."""
 
 
 @dataclass(frozen=True)
 class AudioPayload:
     """rate: samples per second. ending, subtype: the commonest of the source's files, such as ".wav" and "PCM_16".
     normalise: what each recording is scaled by. level: the median peak (or RMS) of the recordings before that; written samples
-    are scaled back to it. condition: see Condition."""
+    are scaled back to it. condition: see Condition. alphabet: the characters of texts, see
+    `texts.encoded`."""
 
     rate: int
     ending: str
@@ -46,6 +49,7 @@ class AudioPayload:
     normalise: Normalise
     level: float
     condition: Condition = "class"
+    alphabet: str = ""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,6 +68,7 @@ class AudioSource(kit.TensorSource):
     normalise: Normalise = "peak"
     level: float = 1.0
     condition_kind: Condition = "class"
+    alphabet: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -75,7 +80,9 @@ class AudioSource(kit.TensorSource):
         channels, samples = self.data.shape[1:]
         called = CHANNELS.get(channels, f"{channels}-channel")
         words = f"{samples / self.rate:.2f} s of {called} sound at {self.rate:,} Hz"
-        payload = AudioPayload(self.rate, self.ending, self.subtype, self.normalise, self.level, self.condition_kind)
+        payload = AudioPayload(
+            self.rate, self.ending, self.subtype, self.normalise, self.level, self.condition_kind, self.alphabet
+        )
         return kit.info(self, SampleInfo({"channels": channels, "samples": samples}, words), asdict(payload))
 
 
@@ -100,18 +107,34 @@ class MelSource(AudioSource):
         return Batch(waves, MelSpectrogram.of(self.rate).scaled(waves))
 
 
-SOURCES_OF: Mapping[Condition, type[AudioSource]] = {"class": AudioSource, "mel": MelSource}
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SpeechSource(AudioSource):
+    """Whole recordings that end in zeros, with texts: rows of `texts.encoded` (N, 1 + most characters)."""
+
+    condition_kind: Condition = "text"
+
+    def examples(self) -> Batch:
+        """At most NUM_EXAMPLES recordings with their texts, whose lengths are unknown: held-out ones if there are any."""
+        num = min(NUM_EXAMPLES, self.num_heldout or self.num_rows)
+        batch = (self.heldout_batch if self.num_heldout else self.batch)(torch.arange(num))
+        assert batch.condition is not None
+        return Batch(batch.data, texts.of_unknown_length(batch.condition))
+
+
+SOURCES_OF: Mapping[str, type[AudioSource]] = {"class": AudioSource, "mel": MelSource}
 
 
 def examples(source: AudioSource) -> Batch | None:
     """Rows whose conditions previews and samples are made under; None for classes."""
-    return source.examples() if isinstance(source, MelSource) else None
+    return source.examples() if isinstance(source, MelSource | SpeechSource) else None
 
 
 def describe(info: DatasetInfo) -> str:
     """A few words for one line: "2,000 clips of 1.02 s in 8 classes"."""
     classes = f" in {info.num_classes} classes" if info.num_classes else ""
     seconds = info.sample.axes["samples"] / info.payload["rate"]
+    if info.payload.get("condition") == "text":
+        return f"{info.num_rows:,} recordings of speech of up to {seconds:.2f} s, with texts"
     return f"{info.num_rows:,} clips of {seconds:.2f} s{classes}"
 
 
@@ -129,14 +152,18 @@ def smaller(info: DatasetInfo) -> tuple[str, str] | None:
 
 def open_source(data: Component, allow_download: bool) -> AudioSource:
     """The source of a recipe's data part: a named one, or a path."""
-    named: Mapping[str, Callable[..., AudioSource]] = {"tones": _tones, "spoken-digits": _spoken_digits}
+    named: Mapping[str, Callable[..., AudioSource]] = {
+        "tones": _tones,
+        "beeps": _beeps,
+        "spoken-digits": _spoken_digits,
+    }
     source: AudioSource = domain.make("data", {data.kind: named.get(data.kind, _at_path)}, data, data.kind)
     return source
 
 
 def _tones(
     name: str, *, num: int = 0, rate: int = builtin_sources.RATE, seconds: float = 0.0, channels: int = 1,
-    normalise: Normalise = "peak", labelled: bool = True, seed: int = 0, condition: Condition = "class",
+    normalise: Normalise = "peak", labelled: bool = True, seed: int = 0, condition: Wanted = "",
 ) -> AudioSource:  # fmt: skip
     """The embedded sounds. num: of training clips, 0 for NUM_TRAIN. seconds: of a clip, 0 for SECONDS."""
     _check(rate, channels)
@@ -158,9 +185,40 @@ def _tones(
     ), normalise, condition)  # fmt: skip
 
 
+def _beeps(
+    name: str, *, num: int = 0, rate: int = builtin_sources.BEEPS_RATE, channels: int = 1, normalise: Normalise = "peak",
+    heldout: float = 0.1, seed: int = 0, condition: Wanted = "",
+) -> AudioSource:  # fmt: skip
+    """The embedded texts in a code. num: of all, 0 for NUM_BEEPS; a share `heldout` of them is never trained on."""
+    _check(rate, channels)
+    kit.refuse_share(heldout)
+    if num < 0 or num == 1 or rate > builtin_sources.MOST_RATE or not rate:
+        raise ValueError(
+            f"num must be at least 2, or 0; rate at most {builtin_sources.MOST_RATE:,} Hz; got {num} and {rate}"
+        )
+    lines = builtin_sources.beep_texts(num or builtin_sources.NUM_BEEPS, seed)
+    parts, levels = [], []
+    for place, line in enumerate(lines):
+        wave = builtin_sources.beeps(line, rate, np.random.default_rng([seed, 2, place]))
+        wave, level = normalised(wave[None], normalise)
+        parts.append(np.repeat(wave, channels, 0))
+        levels.append(level)
+    lengths = tuple(part.shape[1] for part in parts)
+    clips = np.zeros((len(parts), channels, -(-max(lengths) // STEP) * STEP), dtype=np.float32)
+    for row, part in enumerate(parts):
+        clips[row, :, : part.shape[1]] = part
+    held = min(round(heldout * len(parts)), len(parts) - 1)
+    facts = name, builtin_sources.VERSION, num, rate, channels, normalise, heldout, seed
+    spoken = condition in ("", "text")
+    return _source(Clips(
+        name, clips, None, (), held, rate, ".wav", "PCM_16", float(np.median(levels)), (),
+        hashlib.sha256(repr(facts).encode()).hexdigest(), tuple(lines) if spoken else (), lengths,
+    ), normalise, condition)  # fmt: skip
+
+
 def _spoken_digits(
     name: str, *, rate: int = 0, seconds: float = 0.0, channels: int = 0, normalise: Normalise = "peak",
-    label: str = "digit", labelled: bool = True, seed: int = 0, condition: Condition = "class",
+    label: str = "digit", labelled: bool = True, seed: int = 0, condition: Wanted = "",
 ) -> AudioSource:  # fmt: skip
     """The Free Spoken Digit Dataset with its own split. label: "digit", "speaker" or "digit,speaker"."""
     info = builtin_sources.SOURCES[name]
@@ -183,7 +241,7 @@ def _spoken_digits(
 def _at_path(
     where: str, *, rate: int = 0, channels: int = 0, seconds: float = 0.0, normalise: Normalise = "peak", pattern: str = "",
     label: str = "", labelled: bool = True, heldout: float = 0.1, test: str = "", seed: int = 0,
-    condition: Condition = "class",
+    condition: Wanted = "",
 ) -> AudioSource:  # fmt: skip
     """The recordings at a path, see loading.ReadOptions and files.arrange."""
     kit.refuse_share(heldout)
@@ -194,7 +252,7 @@ def _at_path(
             f"{where!r}: no named source of sounds and no such path. {nearest(where, builtin_sources.SOURCES)}"
         )
     options = ReadOptions(
-        rate, channels, seconds, normalise, PatternOptions(pattern, label, labelled, test), heldout, seed
+        rate, channels, seconds, normalise, PatternOptions(pattern, label, labelled, test), heldout, seed, condition
     )
     try:
         return _source(loading.load(path, options), normalise, condition)
@@ -209,22 +267,40 @@ def _check(rate: int, channels: int) -> None:
         raise ValueError(f"channels must lie in 1..{MOST_CHANNELS}, or be 0; got {channels}")
 
 
-def _source(clips: Clips, normalise: Normalise, condition: Condition) -> AudioSource:
+def _source(clips: Clips, normalise: Normalise, condition: Wanted) -> AudioSource:
+    """UserError for texts that there are not."""
+    if clips.texts:
+        return _speech(clips, normalise)
+    if condition == "text":
+        raise UserError(f"data.condition=text: {clips.name!r} has no texts.")
     train = len(clips.waves) - clips.heldout
     waves, labels = torch.from_numpy(clips.waves), None if clips.labels is None else torch.from_numpy(clips.labels)
-    if condition == "class":
+    if condition != "mel":
         described: Any = None if labels is None else kit.class_condition(labels[:train], clips.class_names)
     else:
         labels, shape = None, MelSpectrogram.of(clips.rate).shape(*waves.shape[1:])
         described = OtherCondition("a mel spectrogram", shape, examples=True)
     note = (kit.heldout_note(clips.heldout, "clips"),) if clips.heldout else ()
-    return SOURCES_OF[condition](
+    return SOURCES_OF[condition or "class"](
         clips.name, waves[:train], waves[train:],
         None if labels is None else labels[:train], None if labels is None else labels[train:],
         described,
         (*clips.notes, *note),
         digest=clips.digest, class_names=clips.class_names, rate=clips.rate, ending=clips.ending, subtype=clips.subtype,
         normalise=normalise, level=clips.level,
+    )  # fmt: skip
+
+
+def _speech(clips: Clips, normalise: Normalise) -> SpeechSource:
+    """The source of recordings with texts."""
+    train, alphabet = len(clips.waves) - clips.heldout, texts.alphabet_of(clips.texts)
+    data, rows = torch.from_numpy(clips.waves), texts.encoded(clips.texts, clips.lengths, alphabet)
+    condition = OtherCondition("a text", tuple(rows.shape[1:]), examples=True)
+    note = (kit.heldout_note(clips.heldout, "recordings"),) if clips.heldout else ()
+    return SpeechSource(
+        clips.name, data[:train], data[train:], rows[:train], rows[train:], condition, (*clips.notes, *note),
+        digest=clips.digest, rate=clips.rate, ending=clips.ending, subtype=clips.subtype, normalise=normalise,
+        level=clips.level, alphabet=alphabet,
     )  # fmt: skip
 
 

@@ -27,6 +27,8 @@ from zerosum.errors import UserError
 ZIPPED = ".zip"
 MAX_TAR_BYTES = 2**31
 """Unpacked bytes of recordings in a tar, which are read at once."""
+METADATA, MAX_METADATA_BYTES = "metadata.csv", 2**28
+"""The file of texts, see `texts`, and the most bytes of it that are read."""
 ENTRIES_TO_RECOGNISE, PACKED_TO_RECOGNISE = 2_000, 100
 """Names that are read to recognise a folder or an archive, and a packed tar, which is unpacked for it."""
 
@@ -103,11 +105,13 @@ def _names_in(path: Path) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Found:
-    """members: the recordings in natural order of their paths. others: a sentence on other files, or ""."""
+    """members: the recordings in natural order of their paths. others: sentences on other files. metadata: the content of the
+    metadata.csv that lies beside or above them, None if there is none."""
 
     name: str
     members: Sequence[Member]
     others: tuple[str, ...] = ()
+    metadata: bytes | None = None
 
 
 @contextmanager
@@ -115,7 +119,10 @@ def recordings_at(path: Path) -> Iterator[Found]:
     """The recordings at a path, which can be read within. UserError where there are none."""
     if path.is_dir():
         found = listings.list_folder(path, frozenset(ENDINGS))
-        yield _found(path, path.resolve().name, found.members, found.others, found.num_links)
+        places = sorted((*path.glob(METADATA), *path.glob(f"*/{METADATA}")), key=lambda one: len(one.parts))
+        metadata = next((one.read_bytes() for one in places if _is_small(one)), None)
+        others = Counter(found.others) - Counter({ending_of(METADATA): metadata is not None})
+        yield _found(path, path.resolve().name, found.members, others, found.num_links, metadata)
         return
     num_bytes = check_regular(path).st_size
     if path.suffix.lower() == ZIPPED:
@@ -135,7 +142,14 @@ def recordings_at(path: Path) -> Iterator[Found]:
         )
 
 
-def _found(path: Path, name: str, members: Sequence[Member], others: Mapping[str, int], num_links: int = 0) -> Found:
+def _is_small(path: Path) -> bool:
+    return is_regular(path) and path.stat().st_size <= MAX_METADATA_BYTES
+
+
+def _found(
+    path: Path, name: str, members: Sequence[Member], others: Mapping[str, int], num_links: int = 0,
+    metadata: bytes | None = None,
+) -> Found:  # fmt: skip
     """UserError names what is there in place of recordings."""
     unread = {ending: num for ending, num in others.items() if ending in UNREAD}
     rest = {ending: num for ending, num in others.items() if ending not in UNREAD}
@@ -150,7 +164,7 @@ def _found(path: Path, name: str, members: Sequence[Member], others: Mapping[str
         raise UserError(
             f"{path}: no recordings here. {' '.join(notes) or 'It holds no files.'} Recordings end in {', '.join(ENDINGS)}."
         )
-    return Found(name, members, tuple(notes))
+    return Found(name, members, tuple(notes), metadata)
 
 
 def _listed(numbers: Mapping[str, int]) -> str:
@@ -160,16 +174,23 @@ def _listed(numbers: Mapping[str, int]) -> str:
 
 def _in_zip(archive: zipfile.ZipFile, path: Path) -> Found:
     listings.check_zip(archive.infolist(), path, is_recording)
-    members, others = list[Member](), Counter[str]()
+    members, others, metadata = list[Member](), Counter[str](), dict[int, bytes]()
     for info in archive.infolist():
         name = listings.with_forward_slashes(info.filename)
         if name.endswith("/") or listings.is_hidden(name):
             continue
         if is_recording(name):
             members.append(Member(name, _unzipped(archive, info), info.file_size))
+        elif PurePosixPath(name).name == METADATA and info.file_size <= MAX_METADATA_BYTES:
+            metadata.setdefault(name.count("/"), archive.read(info))
         else:
             others[ending_of(name)] += 1
-    return _found(path, path.stem, _unwrapped(members), others)
+    return _found(path, path.stem, _unwrapped(members), others, metadata=_highest(metadata))
+
+
+def _highest(metadata: Mapping[int, bytes]) -> bytes | None:
+    """The content with the fewest folders above it."""
+    return metadata[min(metadata)] if metadata else None
 
 
 def _unzipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
@@ -178,23 +199,27 @@ def _unzipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], B
 
 def _in_tar(path: Path) -> Found:
     """The recordings in a tar, packed or not, which are read at once: a packed one can only be read from its beginning."""
-    members, others, total = list[Member](), Counter[str](), 0
+    members, others, metadata, total = list[Member](), Counter[str](), dict[int, bytes](), 0
     with decoding(path, "a tar archive"), tarfile.open(path) as archive:
         for info in archive:
             listings.refuse_outside(info.name, path)
             name = listings.with_forward_slashes(info.name.removeprefix("./"))
             if not info.isreg() or listings.is_hidden(name):
                 continue
-            if not is_recording(name):
+            is_metadata = PurePosixPath(name).name == METADATA and info.size <= MAX_METADATA_BYTES
+            if not is_recording(name) and not is_metadata:
                 others[ending_of(name)] += 1
                 continue
             total += info.size
             check_size(total, MAX_TAR_BYTES, path, "holds recordings of")
             content = archive.extractfile(info)
             assert content is not None
-            members.append(Member(name, _opener(content.read()), info.size))
+            if is_metadata:
+                metadata.setdefault(name.count("/"), content.read())
+            else:
+                members.append(Member(name, _opener(content.read()), info.size))
             archive.members = []  # type: ignore[attr-defined]  # else the archive keeps every header
-    return _found(path, path.name.split(".")[0], _unwrapped(members), others)
+    return _found(path, path.name.split(".")[0], _unwrapped(members), others, metadata=_highest(metadata))
 
 
 def _opener(data: bytes) -> Callable[[], BinaryIO]:

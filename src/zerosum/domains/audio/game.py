@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from zerosum import domain
-from zerosum.domains.audio import networks, vocoder
+from zerosum.domains.audio import networks, speech, vocoder
 from zerosum.domains.audio.augmentation import AUGMENTS
 from zerosum.domains.audio.networks import Sound, SpectrogramDiscriminator, SpectrogramGenerator
 from zerosum.engine.duel import Duel
-from zerosum.engine.game import DISCRIMINATOR, GENERATOR, Batch, MicroBatch
+from zerosum.engine.game import DISCRIMINATOR, GENERATOR, Batch, Game, MicroBatch
 from zerosum.errors import UserError
 from zerosum.recipe import Recipe
 
@@ -67,7 +67,7 @@ def sound_of(info: domain.DatasetInfo) -> Sound:
     return Sound(info.sample.axes["channels"], info.sample.axes["samples"], int(info.payload["rate"]))
 
 
-def build(recipe: Recipe, info: domain.DatasetInfo) -> Duel:
+def build(recipe: Recipe, info: domain.DatasetInfo) -> Game:
     """The game of a recipe, by the kind of its networks. Both are of the same kind, which is made for one kind of condition."""
     kinds = recipe.generator.kind, recipe.discriminator.kind
     for kind in set(kinds) & TASKS.keys():
@@ -79,8 +79,8 @@ def build(recipe: Recipe, info: domain.DatasetInfo) -> Duel:
             f"generator.kind = {kinds[0]!r} needs data.condition = {needed!r}, which is {given!r}. Use --set "
             f"data.condition={needed}, or another recipe."
         )
-    if needed == "mel":
-        return _from_mel(recipe, info)
+    if needed in BUILDERS:
+        return BUILDERS[needed](recipe, info)
     given_sizes, sound = domain.condition_sizes(recipe, info.num_classes), sound_of(info)
     with domain.seeded(recipe):
         whole = domain.network("generator", GENERATORS, recipe.generator, sound, given_sizes)
@@ -112,10 +112,13 @@ def _from_mel(recipe: Recipe, info: domain.DatasetInfo) -> Duel:
 
 def generator(recipe: Recipe, info: domain.DatasetInfo) -> nn.Module:
     """The generator of that game alone."""
-    return domain.generator(recipe, GENERATORS, sound_of(info), info.num_classes)
+    form: Any = speech.voice_of(info) if recipe.generator.kind in speech.GENERATORS else sound_of(info)
+    return domain.generator(recipe, GENERATORS, form, info.num_classes)
 
 
-GENERATORS = {**networks.GENERATORS, **vocoder.GENERATORS}
-DISCRIMINATORS = {**networks.DISCRIMINATORS, **vocoder.DISCRIMINATORS}
-TASKS = {"wavegan": "class", "vocoder": "mel"}
+GENERATORS = {**networks.GENERATORS, **vocoder.GENERATORS, **speech.GENERATORS}
+DISCRIMINATORS = {**networks.DISCRIMINATORS, **vocoder.DISCRIMINATORS, **speech.DISCRIMINATORS}
+TASKS = {"wavegan": "class", "vocoder": "mel", "speech": "text"}
 """Kinds of networks that only go with their like, and what the data must be conditioned on."""
+BUILDERS: Mapping[str, Callable[[Recipe, domain.DatasetInfo], Game]] = {"mel": _from_mel, "text": speech.build}
+"""For conditions other than classes: what builds the game."""

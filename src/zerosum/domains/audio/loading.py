@@ -10,15 +10,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zerosum.data.images.listing import Arrangement, Member
 from zerosum.data.opening import FileNotes, decoding, format_size, short_reason
-from zerosum.domains.audio import files, formats, waves
-from zerosum.domains.audio.files import Found, PatternOptions
+from zerosum.domains.audio import files, formats, texts, waves
+from zerosum.domains.audio.files import METADATA, Found, PatternOptions
 from zerosum.domains.audio.formats import MissingExtraError, Recording, Wave, ending_of
+from zerosum.domains.audio.texts import Transcript
 from zerosum.domains.audio.waves import Normalise
 from zerosum.errors import UserError
 
@@ -30,6 +32,12 @@ SILENT_CLIP = 1e-3
 """A clip whose peak is below this share of that of its recording is silent."""
 FEW_CLIPS = 50
 MIN_RATE = 1_000
+MAX_SPOKEN_SECONDS = 12.0
+"""A longer recording with a text is left out by default."""
+LEAST_SECONDS = 0.012
+"""Of a recording for each character of its text: about a hop of the mel spectrogram."""
+ConditionKind = Literal["", "class", "mel", "text"]
+"""What the generator is conditioned on; "": chosen by the data."""
 SECTIONS = 20
 """A single recording is cut into so many sections at most."""
 
@@ -37,7 +45,7 @@ SECTIONS = 20
 @dataclass(frozen=True)
 class ReadOptions:
     """rate, channels, seconds: 0 for what the recordings suggest. heldout: the share of recordings, where neither
-    folders nor `names` state which."""
+    folders nor `names` state which. condition: see `load`."""
 
     rate: int = 0
     channels: int = 0
@@ -46,13 +54,15 @@ class ReadOptions:
     names: PatternOptions = field(default_factory=PatternOptions)
     heldout: float = 0.1
     seed: int = 0
+    condition: ConditionKind = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Clips:
     """waves: (N, C, T) float32, training clips first; heldout: the number of the last ones, which are never trained on.
 
-    labels: (N,) int64, or None. rate, ending, subtype, level: see data.AudioPayload. digest: SHA-256 of what they were made of.
+    labels: (N,) int64, or None. texts: of each clip, and lengths: its samples without the zeros at its end; () without texts.
+    rate, ending, subtype, level: see data.AudioPayload. digest: SHA-256 of what they were made of.
     """
 
     name: str
@@ -66,6 +76,8 @@ class Clips:
     level: float
     notes: tuple[str, ...]
     digest: str
+    texts: tuple[str, ...] = ()
+    lengths: tuple[int, ...] = ()
 
 
 # --- recordings
@@ -85,12 +97,22 @@ class _Read:
     label: int
     held: bool
     level: float = 1.0
+    text: str = ""
+    audio: str = ""
 
 
 def load(path: Path, options: ReadOptions) -> Clips:
-    """The clips of all recordings at a path. UserError names the file and what is wrong with it."""
+    """The clips of all recordings at a path. UserError names the file and what is wrong with it.
+
+    With the condition "text", and by default where there are texts in the layout of LJSpeech, whole recordings with their texts.
+    """
     remarks = FileNotes()
     with files.recordings_at(path) as found:
+        transcript = texts.read(found.metadata, METADATA) if found.metadata is not None else None
+        if options.condition == "text" or (not options.condition and transcript is not None):
+            return _load_spoken(found, transcript, path, options)
+        if found.metadata is not None and transcript is None:
+            remarks.add("in which no line is `id|text` are not used", METADATA)
         plan, unfitting = files.arrange([member.name for member in found.members], path, options.names)
         for i in unfitting:
             remarks.add("do not fit data.pattern and are left out", found.members[i].name)
@@ -125,6 +147,81 @@ def load(path: Path, options: ReadOptions) -> Clips:
         found.name, clips, labels, plan.class_names, num_held, rate, ending, subtype, level, tuple(notes),
         hashlib.sha256(repr(facts).encode()).hexdigest(),
     )  # fmt: skip
+
+
+def _load_spoken(found: Found, transcript: Transcript | None, path: Path, options: ReadOptions) -> Clips:
+    """Whole recordings that have a text, continued with zeros. Recordings of equal texts stay on one side of the split."""
+    if transcript is None:
+        raise UserError(
+            f"{path}: data.condition=text needs texts: a file {METADATA} with lines such as `id|text`, beside `wavs/id.wav`."
+        )
+    remarks, notes = FileNotes(), [*transcript.notes, *found.others]
+    recordings = _spoken(found, transcript, options, remarks, notes)
+    notes += remarks.notes()
+    if len(recordings) < 2:
+        raise UserError(f"{path}: {len(recordings)} recording(s) with a text; at least 2 are needed. {' '.join(notes)}")
+    ending, subtype = Counter((one.ending, one.subtype) for one in recordings).most_common(1)[0][0]
+    notes += _unify(recordings, options)
+    level = _normalise(recordings, options.normalise)
+    channels, rate = len(recordings[0].wave), recordings[0].rate
+    samples = -(-max(one.wave.shape[1] for one in recordings) // waves.STEP) * waves.STEP
+    most = max(2, MAX_CLIP_SAMPLES // (samples * channels))
+    if (num := len(recordings)) > most:
+        notes.append(f"{most:,} of {num:,} recordings are used: they fit into {format_size(4 * MAX_CLIP_SAMPLES)}.")
+        chosen = np.random.default_rng(options.seed).permutation(num)[:most]
+        recordings = [recordings[i] for i in np.sort(chosen)]
+    held = _split(recordings, options, False, notes)
+    order = sorted(range(len(recordings)), key=lambda i: held[i])
+    clips = np.zeros((len(recordings), channels, samples), dtype=np.float32)
+    for row, i in enumerate(order):
+        clips[row, :, : recordings[i].wave.shape[1]] = recordings[i].wave
+    lengths = tuple(recordings[i].wave.shape[1] for i in order)
+    notes.append(
+        f"Recordings with texts: {len(clips):,} of {min(lengths) / rate:.2f} to {max(lengths) / rate:.2f} s, "
+        f"{sum(lengths) / rate / 60:.1f} minutes; they take {format_size(clips.nbytes)} of memory."
+    )
+    facts = [(one.name, one.audio, one.text) for one in recordings], options, samples, clips.shape
+    return Clips(
+        found.name, clips, None, (), sum(held), rate, ending, subtype, level, tuple(notes),
+        hashlib.sha256(repr(facts).encode()).hexdigest(), tuple(recordings[i].text for i in order), lengths,
+    )  # fmt: skip
+
+
+def _spoken(
+    found: Found, transcript: Transcript, options: ReadOptions, remarks: FileNotes, notes: list[str]
+) -> list[_Read]:
+    """The recordings that have a text and can be used, with their texts as groups; what is odd about the others is remarked."""
+    spoken = _matched(found, transcript)
+    for position, member in enumerate(found.members):
+        if position not in spoken:
+            remarks.add(f"have no text in {METADATA} and are left out", member.name)
+    names = {found.members[position].name: text for position, text in spoken.items()}
+    there = {texts.identifier(name) for name in names}
+    if missing := [name for name in transcript.texts if name not in there]:
+        notes.append(f"{len(missing):,} text(s) have no recording (the first: {missing[0]}).")
+    plan = Arrangement(tuple(sorted(spoken)), (), {}, (), ())
+    longest, kept = options.seconds or MAX_SPOKEN_SECONDS, list[_Read]()
+    for one in _read_all(found, plan, options, remarks) if spoken else []:
+        one.text, one.audio, seconds = names[one.name], one.group, one.wave.shape[1] / one.rate
+        one.group = hashlib.sha256(one.text.encode()).hexdigest()
+        if seconds > longest:
+            remarks.add(f"are longer than {longest:g} s and are left out; data.seconds sets another length", one.name)
+        elif len(one.text) * LEAST_SECONDS > seconds:
+            remarks.add("have a text that nobody can speak in so short a time and are left out", one.name)
+        else:
+            kept.append(one)
+    return kept
+
+
+def _matched(found: Found, transcript: Transcript) -> dict[int, str]:
+    """Position of a recording -> its text. Of several recordings with one id that in a folder `wavs` is taken, else the first
+    one."""
+    places = dict[str, int]()
+    for position, member in enumerate(found.members):
+        name = texts.identifier(member.name)
+        if name in transcript.texts and (name not in places or member.name.startswith("wavs/")):
+            places[name] = position
+    return {position: transcript.texts[name] for name, position in places.items()}
 
 
 def _read_all(found: Found, plan: Arrangement, options: ReadOptions, remarks: FileNotes) -> list[_Read]:

@@ -84,6 +84,34 @@ VOCODER = Recipe(
     batch=16,
 )
 
+SPEECH = Recipe(
+    name="speech",
+    domain="audio",
+    why="Texts to mel spectrograms: an alignment that is searched, predicted durations, then a discriminator; a small voice.",
+    sources=(
+        "Kim et al. 2020 (Glow-TTS: monotonic alignment search), arXiv:2005.11129",
+        "Ren et al. 2021 (FastSpeech 2), arXiv:2006.04558",
+        "Huang et al. 2024 (R3GAN), arXiv:2501.05441",
+    ),
+    data=part("beeps", condition="text"),
+    generator=part("speech"),
+    discriminator=part("speech"),
+    prior=Prior(1),
+    conditional=True,
+    loss="relativistic",
+    penalties={
+        "speech_mel": PenaltyConfig(weight=4.0),
+        "speech_alignment": PenaltyConfig(weight=2.0),
+        "speech_durations": PenaltyConfig(weight=0.4),
+        "r1": PenaltyConfig(weight=0.5, every=4),
+        "r2": PenaltyConfig(weight=0.5, every=4),
+    },
+    learning=both(lr=Schedule(1e-3, 5e-5, "cosine", over_share=1.0), betas=(0.5, 0.99)),
+    ema=AverageConfig(half_life_samples="auto"),
+    steps=3_000,
+    batch=16,
+)
+
 HALF_LIFE_BATCHES, HALF_LIFE_SHARE = 312.5, 0.05
 """The half-life of the average generator in batches, and the most of it as a share of the run."""
 
@@ -106,11 +134,13 @@ def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, 
     return recipe, tuple(notes)
 
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (CLIPS, WAVEGAN, VOCODER)}
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (CLIPS, WAVEGAN, VOCODER, SPEECH)}
 
 
 def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
     """The recipe for a source that names none, and why."""
+    if info.payload["condition"] == "text":
+        return "speech", f"{info.num_rows:,} recordings with texts: speech from text"
     if info.payload["condition"] == "mel":
         return "vocoder", f"{info.num_rows:,} clips of {info.sample.description} with their mel spectrograms"
     condition = f", conditional on {info.num_classes} classes" if info.num_classes else ""

@@ -9,15 +9,20 @@ from torch import Tensor
 
 from zerosum.domain import DatasetInfo, GeneratorHandle, SampleRequest, SampleResult
 from zerosum.domain.contract import EvalOptions
-from zerosum.domains.audio import streaming
+from zerosum.domains.audio import speaking, streaming
 from zerosum.domains.audio.data import AudioSource
 from zerosum.domains.audio.evaluator import SoundEvaluator
 from zerosum.domains.audio.vocoder_evaluator import VocoderEvaluator
 
-EVALUATORS: Mapping[str, Callable[[Any, int], Any]] = {"class": SoundEvaluator, "mel": VocoderEvaluator}
+EVALUATORS: Mapping[str, Callable[[Any, int], Any]] = {
+    "class": SoundEvaluator,
+    "mel": VocoderEvaluator,
+    "text": SoundEvaluator,
+}
 SAMPLES: Mapping[str, Callable[[GeneratorHandle, DatasetInfo, SampleRequest], SampleResult | None]] = {
     "class": lambda *_: None,
     "mel": streaming.sample,
+    "text": speaking.sample,
 }
 
 
@@ -43,4 +48,4 @@ def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest
 
 def best_metric(info: DatasetInfo) -> str:
     """The quick value by which the best generator is stored."""
-    return {"class": "frechet", "mel": "stft_distance"}[info.payload.get("condition", "class")]
+    return {"class": "frechet", "mel": "stft_distance", "text": "frechet"}[info.payload.get("condition", "class")]

@@ -36,14 +36,22 @@ def write_sounds(samples: Tensor, path: Path, info: DatasetInfo, options: WriteO
     path: one file, or with several samples numbered ones beside it; a .zip or a folder of numbered files with the ending of the
     training data. UserError for an ending that is not written, and for settings that files with it cannot have.
     """
+    made = samples.detach().cpu().float().numpy()
+    return write_waves(list(made), path, info, options)
+
+
+def write_waves(
+    recordings: Sequence[Wave], path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()
+) -> list[Path]:
+    """Recordings (C, L), which may differ in length, otherwise as `write_sounds`."""
     kind = ending_of(path.name)
     if kind not in (*formats.SUBTYPES, ZIPPED, ""):
         raise UserError(f"--out {path}: cannot write {path.suffix}. Use {', '.join(WRITTEN[:-1])}, or a folder.")
-    made = waves.restored(samples.detach().cpu().float().numpy(), info.payload)
+    made = [waves.restored(recording, info.payload) for recording in recordings]
     rate, source = info.payload["rate"], info.payload["subtype"]
     ending = _default_ending(info) if kind in (ZIPPED, "") else kind
     subtype = formats.choose_subtype(ending, SUBTYPE.value(options) or "", source)
-    formats.refuse_unwritable(ending, subtype, rate, made.shape[1])
+    formats.refuse_unwritable(ending, subtype, rate, len(made[0]))
     contents = (formats.encode(wave, rate, ending, subtype, source) for wave in made)
     (path.parent if kind else path).mkdir(parents=True, exist_ok=True)
     if kind == ZIPPED:
