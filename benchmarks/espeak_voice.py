@@ -4,8 +4,8 @@
     zerosum train VOICE --minutes 20
 
 One voice speaks short phrases, all different, of a vocabulary of about 60 words. `zerosum train` holds out a tenth of them; they
-consist of the words of the training phrases. espeak-ng is a program of its own (GPL-3, a package of most Linux distributions); only
-this script and one test run it.
+consist of the words of the training phrases. espeak-ng is a program of its own (GPL-3, a package of most Linux distributions);
+only this script and one test run it.
 """
 
 from __future__ import annotations
