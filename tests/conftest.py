@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("ZEROSUM_DATA", str(Path(__file__).parents[2] / "shared" / "data")),
         help="folder with mnist/, fashion_mnist/, cifar10/ ...; tests that need it skip when it is missing",
     )
-    parser.addoption("--fuzz", type=int, default=20, help="damaged copies of each kind of file that readers are given")
+    parser.addoption("--fuzz", type=int, default=10, help="damaged copies of each kind of file that readers are given")
     parser.addoption("--kills", type=int, default=3, help="moments at which a training is killed")
 
 
@@ -39,7 +39,8 @@ def data_root(request: pytest.FixtureRequest) -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
-def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
-    """What each of two processes that play every game of domain_games.py wrote."""
-    return played_in_two(Path(__file__).with_name("domain_games.py"), tmp_path_factory.mktemp("two"), 300)
+@pytest.fixture(scope="module")
+def two(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
+    """What each of two processes wrote that play the games of domain_games.py which the test file names as GAMES."""
+    program = Path(__file__).with_name("domain_games.py")
+    return played_in_two(program, tmp_path_factory.mktemp("two"), 300, request.module.GAMES)

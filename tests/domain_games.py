@@ -1,7 +1,7 @@
 """One small game of every kind that a domain plays, and of every recipe; run as a program it is one of two processes that
 play them all.
 
-Usage: RANK=.. WORLD_SIZE=2 MASTER_ADDR=.. MASTER_PORT=.. python domain_games.py FOLDER
+Usage: RANK=.. WORLD_SIZE=2 MASTER_ADDR=.. MASTER_PORT=.. python domain_games.py FOLDER cases|recipes
 """
 
 from __future__ import annotations
@@ -143,6 +143,8 @@ def case_of(recipe: recipe.Recipe) -> Case:
 
 
 RECIPES = {f"recipe {recipe.name}": case_of(recipe) for recipe in catalog.recipes().values()}
+OTHERS = [name for name, case in RECIPES.items() if case.recipe not in {CASES[exact].recipe for exact in EXACT}]
+"""Recipes that no exact case plays: micro-batches and processes are compared in those."""
 
 
 def parted(name: str) -> tuple[str, ...]:
@@ -253,12 +255,12 @@ def played(match: TrainingLoop, steps: int = STEPS) -> TrainingLoop:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Plays every case and writes the weights."""
+    """Plays every exact case, or every other recipe, and writes the weights."""
     torch.set_num_threads(1)
     world = join("cpu")
     found = {}
-    for name in (*EXACT, *RECIPES):
-        settings = parted(name) if name in RECIPES else ()
+    for name in EXACT if arguments[1] == "cases" else OTHERS:
+        settings = () if name in CASES else parted(name)
         found |= {f"{name}|{key}": tensor for key, tensor in exactly(name, *settings, world=world).items()}
     (Path(arguments[0]) / f"rank{world.rank}.safetensors").write_bytes(encode(found))
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo  # it notes torch's functions when it is imported, which must not be those that are replaced below
 from torch import Tensor
 from torch.optim import optimizer
 from torch.utils._mode_utils import no_dispatch

@@ -13,12 +13,12 @@ from torch import Tensor
 from zerosum.store import decode
 
 
-def played_in_two(program: Path, folder: Path, timeout_s: float) -> list[dict[str, Tensor]]:
-    """Runs `program FOLDER` as ranks 0 and 1; the tensors that each wrote to rank0.safetensors and rank1.safetensors."""
+def played_in_two(program: Path, folder: Path, timeout_s: float, *arguments: str) -> list[dict[str, Tensor]]:
+    """Runs `program FOLDER ARGUMENTS` as ranks 0 and 1; the tensors that each wrote to rank0.safetensors and rank1.safetensors."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}
-    command = [sys.executable, str(program), str(folder)]
+    command = [sys.executable, str(program), str(folder), *arguments]
     common = os.environ | address | {"WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     started = [subprocess.Popen(command, env=common | {"RANK": str(rank)}, **pipes) for rank in range(2)]

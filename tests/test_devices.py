@@ -42,8 +42,8 @@ def held(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("name", [*RECIPES, *PARTS_OF_THEIR_OWN])
-def test_a_step_on_another_device(name: str, device: torch.device, tmp_path: Path) -> None:
-    """One step ends with the weights of a step on the CPU; it is logged, saved, and looked at."""
+def test_a_step_on_another_device(name: str, device: torch.device) -> None:
+    """One step ends with the weights of a step on the CPU; it is logged and saved."""
     here = begun(name)
     here.train_step()
     chosen = planned_on(name, device)
@@ -56,7 +56,12 @@ def test_a_step_on_another_device(name: str, device: torch.device, tmp_path: Pat
     again = plan.training_loop(chosen)
     again.load_state_dict(loop.state_dict())
     assert all(torch.equal(tensor, found[key]) for key, tensor in held(weights(again)).items())
-    look(loop, chosen, tmp_path)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_preview_from_another_device(name: str, device: torch.device, tmp_path: Path) -> None:
+    chosen = planned_on(name, device)
+    look(plan.training_loop(chosen), chosen, tmp_path)
 
 
 def look(loop: TrainingLoop, chosen: Plan, folder: Path) -> TrainingEvaluator:

@@ -1,4 +1,4 @@
-"""A domain of another package trains, is killed, resumes, samples and is listed; names that clash are refused."""
+"""A domain of another package trains, resumes, samples and is listed; names that clash are refused."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import importlib.util
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import zerosum as zs
 from zerosum import catalog
+from zerosum.cli import app
 from zerosum.domain import Recipes
-from zerosum.jsonfile import read_json
 
 ROOT = Path(__file__).parents[1]
 DOMAIN = ROOT / "examples" / "domain" / "circle" / "__init__.py"
@@ -58,42 +57,55 @@ def run(at: Path, *arguments: object, paths: tuple[Path, ...] = (), status: int 
     return str(done.stdout + done.stderr)
 
 
-def test_a_domain_by_entry_point_is_listed_trains_resumes_and_samples(tmp_path: Path, installed: Path) -> None:
-    paths = (installed,)
-    assert "circle  " in run(tmp_path, "recipes", paths=paths)
-    assert json.loads(run(tmp_path, "recipes", "circle", paths=paths))["domain"] == "circle"
-    assert "eight clusters on a circle" in run(tmp_path, "sources", paths=paths)
-    small = ["--set", "generator.width=8", "--set", "batch=32", "--set", "threads=1", "--set", "cadence.checkpoint=20"]
-    killed(tmp_path, command("train", "circle", "--steps", 400, "--out", "killed", *small), paths)
-    assert "modes" in run(tmp_path, "resume", "killed", paths=paths)
-    run(tmp_path, "sample", "killed", "--num", 9, "--seed", 3, "--out", "samples.csv", paths=paths)
-    assert len((tmp_path / "samples.csv").read_text().splitlines()) == 9
-    run(tmp_path, "export", "killed", "--format", "huggingface", "--out", "hub", paths=paths)
-    card = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
-    assert "| package of the domain | circle-gan 1.0 |" in card
-    assert "`pip install circle-gan`" in card
-    missing = run(tmp_path, "train", "missing/path", status=2, paths=paths)
-    assert "circle: points on a circle in the plane" in missing.partition("What can be trained on")[2]
-    assert "images: " in missing
-    assert "circle: " not in run(tmp_path, "train", "missing/path", status=2)
-    refused = run(tmp_path, "sample", "killed", "--num", 9, "--out", "other.csv", status=2)
-    assert "There is no domain 'circle' in this process." in refused
-    assert "install the package" in refused
+@pytest.fixture
+def looked_up_again() -> Any:
+    """Entry points and what was loaded of them are looked up anew, before and after."""
+
+    def forget() -> None:
+        catalog._entry_points.cache_clear()
+        catalog._loaded.clear()
+
+    forget()
+    yield forget
+    forget()
 
 
-def killed(at: Path, arguments: list[str], paths: tuple[Path, ...]) -> None:
-    """Starts a training and kills it once it has a checkpoint."""
-    options = {name: value for name, value in zerosum(at, *paths).items() if name != "text"}
-    child = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **options)
-    try:
-        for _ in range(1200):
-            if list((at / "killed" / "checkpoints").glob("step-*")) or child.poll() is not None:
-                break
-            time.sleep(0.05)
-    finally:
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-    assert read_json(at / "killed" / "status.json")["state"] != "finished"
+def invoked(*arguments: object, status: int = 0) -> str:
+    """The output of a command in this process."""
+    done = CliRunner().invoke(app, [*map(str, arguments)])
+    assert done.exit_code == status, done.output
+    return done.output
+
+
+def test_a_domain_by_entry_point_is_listed_trains_resumes_and_samples(
+    tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch, looked_up_again: Any
+) -> None:
+    """In one process; tests/test_extend_guide.py does it with a process for each command."""
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(str(installed))
+        looked_up_again()
+        assert "circle  " in invoked("recipes")
+        assert json.loads(invoked("recipes", "circle"))["domain"] == "circle"
+        assert "eight clusters on a circle" in invoked("sources")
+        small = {"generator.width": 8, "batch": 32, "threads": 1}
+        zs.train("circle", steps=10, out=tmp_path / "run", overrides=small)
+        assert "step 20 of 20" in repr(zs.resume(tmp_path / "run", steps=20))
+        assert len(zs.load(tmp_path / "run").sample(9, seed=3)) == 9
+        invoked("export", "run", "--format", "huggingface", "--out", "hub")
+        card = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
+        assert "| package of the domain | circle-gan 1.0 |" in card
+        assert "`pip install circle-gan`" in card
+        with pytest.raises(zs.UserError) as missing:
+            zs.train("missing/path")
+        assert "circle: points on a circle in the plane" in str(missing.value).partition("What can be trained on")[2]
+        assert "images: " in str(missing.value)
+    looked_up_again()
+    with pytest.raises(zs.UserError) as missing:
+        zs.train("missing/path")
+    assert "circle: " not in str(missing.value)
+    with pytest.raises(zs.UserError, match=r"There is no domain 'circle' in this process.*install the package"):
+        zs.load(tmp_path / "run")
 
 
 def test_a_domain_by_entry_point_is_known_to_other_processes(tmp_path: Path, installed: Path) -> None:
@@ -156,19 +168,6 @@ def test_names_that_are_taken_are_refused(circle: Any) -> None:
         zs.UserError, match=r"recipe 'circle' of the domain 'rings' .* domain 'circle' \(zerosum.register"
     ):
         zs.register(replace(circle, name="rings"))
-
-
-@pytest.fixture
-def looked_up_again() -> Any:
-    """Entry points and what was loaded of them are looked up anew, before and after."""
-
-    def forget() -> None:
-        catalog._entry_points.cache_clear()
-        catalog._loaded.clear()
-
-    forget()
-    yield forget
-    forget()
 
 
 def test_packages_whose_names_clash_are_refused(

@@ -22,6 +22,8 @@ from zerosum.generation.export import exporting, huggingface
 from zerosum.planning import trial_step
 from zerosum.store import read_checkpoint, save_checkpoint
 
+GAMES = "cases"
+
 
 def test_every_domain_has_a_game_here() -> None:
     assert {catalog.recipes()[case.recipe].domain for case in CASES.values()} == set(catalog.domain_names())

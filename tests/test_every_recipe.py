@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-from domain_games import RECIPES, begun, close, exactly, parted
+from domain_games import OTHERS, RECIPES, begun, close, exactly, parted
 from zerosum.planning import trial_step
 
+GAMES = "recipes"
 PARTS = [(0, 4), (4, 8)]
 BATCH_NORM = {"dcgan", "cgan", "lsgan", "wgan-gp", "sngan", "biggan-s", "fewshot", "clips"}
 """Recipes with batch normalisation, which sees the rows of a part together."""
@@ -25,12 +26,12 @@ def whole(name: str) -> dict[str, Tensor]:
     return exactly(name, *parted(name))
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", OTHERS)
 def test_micro_batches_play_the_game_of_the_whole_batch(name: str) -> None:
     close(exactly(name, *parted(name), "micro_batches=2"), whole(name))
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", OTHERS)
 def test_two_processes_play_the_game_of_one(name: str, two: list[dict[str, Tensor]]) -> None:
     for found in two:
         close({key.partition("|")[2]: t for key, t in found.items() if key.startswith(f"{name}|")}, whole(name))

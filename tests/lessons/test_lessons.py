@@ -70,7 +70,7 @@ def test_a_picture_that_cannot_be_written_whole_leaves_nothing(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [target]
 
 
-@pytest.mark.parametrize("name", ["optimal-discriminator", "value", "wasserstein", "figure1"])
+@pytest.mark.parametrize("name", ["optimal-discriminator", "value", "wasserstein"])
 def test_another_seed_is_another_game_that_holds_too(name: str) -> None:
     other = lessons.load_lesson(name).run(1).lines
     assert [line for line in other if not line.holds] == []

@@ -54,17 +54,17 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
 
 def pair_in(place: Path) -> tuple[Run, Run]:
     plain = train("ring", out=place / "plain", overrides=["steps=40", *SMALL])
-    return plain, train("ring", out=place / "watched", overrides=["steps=40", "cadence.evaluate=15", *SMALL])
+    return plain, train("ring", out=place / "watched", overrides=["steps=40", "cadence.evaluate=25", *SMALL])
 
 
 def test_results_are_logged_with_their_step(pair: tuple[Run, Run]) -> None:
     lines = evaluations(pair[1].folder)
-    assert [line["step"] for line in lines] == [15, 30, 40]
+    assert [line["step"] for line in lines] == [25, 40]
     for line in lines:
         assert line["samples"] == line["step"] * 32
         assert {record["protocol"]["step"] for record in line["records"]} == {line["step"]}
     names = [{record["name"] for record in line["records"]} for line in lines]
-    assert names[0] == names[1] < names[2]  # the last one asks the discriminator too
+    assert names[0] < names[1]  # the last one asks the discriminator too
     assert list((pair[1].path / FOLDER).iterdir()) == []
 
 

@@ -18,12 +18,10 @@ def titles(*looks: Mapping[str, float]) -> list[str]:
     return [found.title for found in examine(looks[-1], looks[:-1])]
 
 
-@pytest.mark.parametrize(
-    ("name", "seed"),
-    [(name, seed) for name, case in CASES.items() for seed in range(1 if case.source == "digits" else 2)],
-)
-def test_games_that_fail_are_found_and_healthy_ones_are_not(name: str, seed: int) -> None:
-    missed, false = judged(CASES[name], seed)
+@pytest.mark.parametrize("name", CASES)
+def test_games_that_fail_are_found_and_healthy_ones_are_not(name: str) -> None:
+    """One seed each; `python tests/health_games.py 8` counts over several."""
+    missed, false = judged(CASES[name], 0)
     assert not missed
     assert false == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -118,12 +119,13 @@ def make(
 
 @dataclass(frozen=True)
 class OpenedData:
-    """Data that were opened: their domain, what the recipe says of them, the source and its description."""
+    """Data that were opened: their domain, what the recipe says of them, the source and its description. took_s: the time of it."""
 
     domain: Domain
     part: Component
     source: Any
     info: DatasetInfo
+    took_s: float
 
 
 def _check_request(request: TrainRequest) -> None:
@@ -177,8 +179,9 @@ def _domain(request: TrainRequest, named: Recipe | None, where: str) -> Domain:
 
 
 def _opened(domain: Domain, part: Component, allow_download: bool) -> OpenedData:
+    begun = time.monotonic()
     source, info = domain.open(part, allow_download)
-    return OpenedData(domain, part, source, info)
+    return OpenedData(domain, part, source, info, time.monotonic() - begun)
 
 
 # --- source -> recipe
@@ -236,7 +239,7 @@ def _without_effect(recipe: Recipe, base: Recipe, opened: OpenedData, request: T
         return domain.game.build(resolve_auto(recipe, domain, info)[0], info)
 
     return [
-        *unused_settings.unused_data_options(recipe.data, paths, domain, info),
+        *unused_settings.unused_data_options(recipe.data, paths, domain, info, opened.took_s),
         *unused_settings.unused_network_options(recipe, paths, base, build),
         *unused_settings.unused_prior_fields(recipe, paths, opened.source, build),
     ]

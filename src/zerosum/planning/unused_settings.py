@@ -22,7 +22,7 @@ PARTS = ("generator.", "discriminator.", "prior.", "data.")
 QUICK_S = 2.0
 """After this time no further option of the data is checked."""
 MOST_ROWS = 20_000
-"""Options of larger data are not checked, because the data would be opened again."""
+"""Options of larger data, and of those that took longer than QUICK_S to open, are not checked: they would be opened again."""
 PRIVATE = frozenset(vars(nn.Module()))
 
 
@@ -64,9 +64,12 @@ def unused_prior_fields(
     ]
 
 
-def unused_data_options(part: Component, paths: Sequence[str], domain: Domain, info: DatasetInfo) -> list[str]:
-    """A note for each option of the data among `paths` without which they would be the same, as long as they open quickly."""
-    if info.num_rows > MOST_ROWS:
+def unused_data_options(
+    part: Component, paths: Sequence[str], domain: Domain, info: DatasetInfo, took_s: float
+) -> list[str]:
+    """A note for each option of the data among `paths` without which they would be the same, as long as they open quickly.
+    took_s: the time in which they were opened."""
+    if info.num_rows > MOST_ROWS or took_s > QUICK_S:
         return []
     begun, notes = time.monotonic(), list[str]()
     for path in paths:

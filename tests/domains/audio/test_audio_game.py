@@ -10,7 +10,7 @@ import torch
 import zerosum as zs
 from zerosum import catalog, recipe
 from zerosum.domain import DatasetInfo, SampleInfo, kit
-from zerosum.domains.audio import game
+from zerosum.domains.audio import builtin_sources, game
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.errors import UserError
@@ -114,13 +114,16 @@ def test_unplayable_recipes_are_refused() -> None:
         game.build(small("augment=ada"), info_of())
 
 
-def test_a_run_makes_sounds_from_the_embedded_source(tmp_path: Path) -> None:
+def test_a_run_makes_sounds_from_the_embedded_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained, stopped, resumed: the same samples as of a run that never stopped."""
+    monkeypatch.setattr(builtin_sources, "NUM_TRAIN", 40)
+    monkeypatch.setattr(builtin_sources, "NUM_HELDOUT", 8)
+    monkeypatch.setattr(builtin_sources, "SECONDS", 0.256)
     settings = dict(zip(("generator.widths", "discriminator.widths"), ([8, 8, 4, 4, 4], [4, 4, 4, 8]), strict=True))
     rates = {"learning.generator.lr": 1e-3, "learning.discriminator.lr": 1e-3}  # a schedule ends with the first part
-    options = {"data.num": 40, "generator.iterations": 2, "batch": 4, **settings, **rates}
+    options = {"generator.iterations": 2, "batch": 4, **settings, **rates}
     straight = zs.train("tones", out=tmp_path / "straight", overrides={**options, "steps": 6})
     zs.train("tones", out=tmp_path / "halved", overrides={**options, "steps": 3})
     resumed = zs.resume(tmp_path / "halved", steps=6)
     assert torch.equal(resumed.sample(3, seed=1), straight.sample(3, seed=1))
-    assert straight.sample(3, seed=1, labels=1).shape == (3, 1, 16384)
+    assert straight.sample(3, seed=1, labels=1).shape == (3, 1, 4096)
