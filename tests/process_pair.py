@@ -14,7 +14,7 @@ from zerosum.store import decode
 
 
 def played_in_two(program: Path, folder: Path, timeout_s: float, *arguments: str) -> list[dict[str, Tensor]]:
-    """Runs `program FOLDER ARGUMENTS` as ranks 0 and 1; the tensors that each wrote to rank0.safetensors and rank1.safetensors."""
+    """Runs `program FOLDER ARGUMENTS` as ranks 0 and 1; the tensors of rank0.safetensors and rank1.safetensors."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}

@@ -119,7 +119,7 @@ def make(
 
 @dataclass(frozen=True)
 class OpenedData:
-    """Data that were opened: their domain, what the recipe says of them, the source and its description. took_s: the time of it."""
+    """Opened data: their domain, the data part of the recipe, the source and its description. took_s: the time of opening."""
 
     domain: Domain
     part: Component
