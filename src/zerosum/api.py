@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from zerosum import catalog, report
 from zerosum.data import in_memory
-from zerosum.domain.contract import EvalOptions
+from zerosum.domain.contract import EvalOptions, ScoredFile, Windows
 from zerosum.domain.info import Label
 from zerosum.engine.devices import DistributedContext, join
 from zerosum.errors import UserError
@@ -122,11 +122,17 @@ class Run(TrainedGenerator):
         return [score for _, score in self.verdicts(paths, labels)]
 
     def verdicts(
-        self, paths: Sequence[str | Path], labels: Sequence[Label] | None = None, out: str | Path | None = None
+        self,
+        paths: Sequence[str | Path],
+        labels: Sequence[Label] | None = None,
+        out: str | Path | None = None,
+        step: float = 0.0,
     ) -> list[tuple[str, float]]:
-        """The same with the name of each sample: that of the file, and its number where a file has several samples.
+        """The same with the name of each sample: that of the file, and its number where a file has several samples, or the second
+        at which it begins where they are windows of a recording.
 
-        out: a .png of the samples with their scores, in a domain that has such pictures.
+        out: a .png of the samples with their scores, in a domain that has such pictures. step: seconds between the beginnings of
+        two windows of a recording; 0 to choose them.
         """
         draw = self.domain.media.scored
         if out is not None and (draw is None or Path(out).suffix.lower() != ".png"):
@@ -134,21 +140,43 @@ class Run(TrainedGenerator):
                 "give a name that ends in .png" if draw else f"the domain {self.domain.name!r} has no picture of scores"
             )
             raise UserError(f"--out {out}: {reason}.")
-        names, data, conditions = discriminator_scores.read_samples(self.domain, paths, self.sampler.info, labels)
-        condition = None if conditions is None else self.labels(conditions, len(data))
-        scores = discriminator_scores.score_samples(
-            self.folder, self.recipe, self.domain, self.sampler.info, data, condition
-        )
+        discriminator_scores.check_files(paths, labels)
+        conditions = [None] * len(paths) if labels is None else torch.split(self.labels(labels, len(paths)), 1)
+        found = list[tuple[str, float]]()
+
+        def scored() -> Iterator[ScoredFile]:
+            scorer = discriminator_scores.Scorer(self.folder, self.recipe, self.domain, self.sampler.info)
+            for path, condition in zip(paths, conditions, strict=True):
+                for name, samples in self._samples_in(path, step):
+                    scores = scorer.scores(samples, condition)
+                    found.extend(zip(discriminator_scores.names_of(name, samples), scores, strict=True))
+                    if isinstance(samples, Windows):
+                        yield ScoredFile(name, samples, scores)
+
         if out is not None and draw is not None:
             with writing(Path(out)) as aside:
-                draw(data, names, scores, aside, self.sampler.info)
-        return list(zip(names, scores, strict=True))
+                draw(scored(), aside, self.sampler.info)
+        else:
+            for _ in scored():
+                pass
+        return found
 
-    def unlike(self, paths: Sequence[str | Path]) -> list[tuple[str, float]]:
+    def _samples_in(self, path: str | Path, step: float) -> Iterator[tuple[str, discriminator_scores.Samples]]:
+        return discriminator_scores.samples_in(self.domain, Path(path), self.sampler.info, step)
+
+    def unlike(self, paths: Sequence[str | Path], step: float = 0.0) -> list[tuple[str, float]]:
         """The samples in the files that are unlike all training rows, each with its distance from the nearest training row
-        divided by the largest such distance of other real rows. UserError where the training data cannot be opened."""
-        names, data, _ = discriminator_scores.read_samples(self.domain, paths, self.sampler.info, None)
-        ratios = discriminator_scores.distance_ratios(self.domain, self.recipe, data) or []
+        divided by the largest such distance of other real rows. UserError where the training data cannot be opened. step: as in
+        `verdicts`."""
+        names = list[str]()
+
+        def parts() -> Iterator[discriminator_scores.Samples]:
+            for path in paths:
+                for name, samples in self._samples_in(path, step):
+                    names.extend(discriminator_scores.names_of(name, samples))
+                    yield samples
+
+        ratios = discriminator_scores.distance_ratios(self.domain, self.recipe, parts()) or []
         return [(name, ratio) for name, ratio in zip(names, ratios, strict=False) if ratio > 1]
 
     def evaluate(

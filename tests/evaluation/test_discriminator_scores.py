@@ -56,6 +56,11 @@ def test_files_and_labels_that_do_not_fit(run: Run, points: Path) -> None:
         run.judge([points, points], labels=[0])
 
 
+def test_only_recordings_are_scored_over_time(run: Run, points: Path) -> None:
+    with pytest.raises(UserError, match=r"--step: samples of the domain 'toy' have no time"):
+        run.verdicts([points], step=0.1)
+
+
 def test_a_run_without_its_checkpoints_has_no_discriminator(run: Run, points: Path, tmp_path: Path) -> None:
     for path in run.path.iterdir():
         if path.is_file():
@@ -90,7 +95,7 @@ def test_what_lies_far_from_all_data_is_unlike_them(conditional: Run, pictures: 
     source = conditional.domain.data.open(conditional.recipe.data, False)
     rows = source.batch(torch.arange(50)).data
     noise = conditional.domain.media.read(pictures, conditional.sampler.info)
-    ratios = discriminator_scores.distance_ratios(conditional.domain, conditional.recipe, torch.cat([rows, noise]))
+    ratios = discriminator_scores.distance_ratios(conditional.domain, conditional.recipe, [rows, noise])
     assert ratios is not None
     assert max(ratios[:50]) == pytest.approx(0, abs=1e-3)
     assert min(ratios[50:]) > 1

@@ -31,6 +31,12 @@ def judge(
         Path | None,
         typer.Option(help="Also write a picture (.png) of the scores; of recordings over time, below the spectrogram."),
     ] = None,
+    step: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Seconds between two scores of a recording; default: an eighth of a clip.", show_default=False
+        ),
+    ] = 0,
     json: Json = False,
 ) -> None:
     """Score given samples with the discriminator: D(x) in [0, 1], 1 for real."""
@@ -38,10 +44,10 @@ def judge(
 
     files = files_in(files)
     trained = load(folder)
-    scores = trained.verdicts(files, None if label is None else [label] * len(files), out)
+    scores = trained.verdicts(files, None if label is None else [label] * len(files), out, step)
     show(dict(scores), json, format_scores(scores))
     try:
-        found = trained.unlike(files)
+        found = trained.unlike(files, step)
     except UserError as error:
         print_message(f"It is not known whether these samples resemble the training data: {error}")
     else:

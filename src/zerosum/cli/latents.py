@@ -35,7 +35,7 @@ Latent = Annotated[
 ]
 MOVING = (".gif", ".apng", ".mp4")
 MOST_COLUMNS = 18  # of a strip, which continues in the next row
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+PICTURES, SOUND_ENDING = (".png", ".jpg", ".jpeg", ".webp"), ".wav"
 
 
 @app.command()
@@ -140,7 +140,10 @@ def directions(
     layers: Annotated[str | None, typer.Option(help="Only these styles: 0-3 (generators with styles).")] = None,
     space: SpaceName = None,
     label: Labels = None,
-    out: Annotated[Path | None, typer.Option(help="The sheet, a .png; default: FOLDER/directions.png.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The sheet, a .png, of sounds also one .wav after another; default: FOLDER/directions.png."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Find the latent directions along which samples change most; needs no data. `zerosum sample --direction` uses them.
@@ -148,7 +151,7 @@ def directions(
     They are written as directions.safetensors and directions.json beside the generator.
     """
     target = out or folder / "directions.png"
-    _refuse_unless(target, PICTURES)
+    _refuse_unless(target, (*PICTURES, *({SOUND_ENDING} & set(catalog.endings(folder)))))
     latent_space = _space(folder, space)
     from zerosum.generation.labelled_grid import Layout
     from zerosum.generation.latents import directions as finding
@@ -204,6 +207,8 @@ def project(
     from zerosum.generation.sampler import check_sheet
 
     latent_space = _space(folder, space)
+    if not (domain := latent_space.generator.domain).media.pixels:
+        raise UserError(f"only pictures can be projected; samples of the domain {domain.name!r} are none.")
     check_sheet(latent_space.generator, target)
     files = files_in(files)
     missing = [str(path) for path in files if not path.is_file()]

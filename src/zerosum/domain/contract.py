@@ -6,7 +6,7 @@ Optional fields are the capabilities of the domain.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, fields
@@ -370,6 +370,36 @@ SOUND_ENDING = ".wav"
 """Of the files that `Media.sound` writes."""
 
 
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """The parts of a recording that are scored: they may overlap, and are cut out when they are needed.
+
+    whole: (..., L), the recording, at least as long as a sample. size: places of a window along the last axis. starts: the first
+    place of each. rate: places a second.
+    """
+
+    whole: Tensor
+    size: int
+    starts: Sequence[int]
+    rate: float
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        """Some windows, (N, ..., size)."""
+        return torch.stack([self.whole[..., start : start + self.size] for start in self.starts[rows]])
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredFile:
+    """The windows of a recording, and the discriminator's score of each in [0, 1]."""
+
+    name: str
+    windows: Windows
+    scores: Sequence[float]
+
+
 @dataclass(frozen=True)
 class Media:
     """How samples are shown, written and read.
@@ -387,8 +417,10 @@ class Media:
     single sample is no picture.
     sound: (samples, path, context) -> None; writes the samples one after the other as one .wav file. None if a sample is no
     sound. The first `num_heard` samples of each preview are kept beside it and are played in the report.
-    scored: (samples, names, the discriminator's scores in [0, 1], path, info) -> None; writes a .png of samples of files with
-    their scores, for `zerosum judge --out`. None if there is none.
+    windows: (file, info, seconds) -> the name and the windows of each recording in a file, for data that are longer than a
+    sample; seconds: between the beginnings of two windows, 0 to choose them. None: the samples of `read` are scored.
+    scored: (scored files, path, info) -> None; writes a .png of the windows of files with the discriminator's scores, for
+    `zerosum judge --out`. It takes the files one after the other, all of them. None if there is none.
     sample: (generator, info, request) -> the result of the domain's own function for `zerosum sample`: streams, whole files; None
     to use the general function.
     sample_options: the options of `zerosum sample` that are this domain's own; `sample` finds their values in the request.
@@ -407,7 +439,8 @@ class Media:
     film: Callable[[Tensor, Path, float], None] | None = None
     sound: Callable[[Tensor, Path, PreviewContext], None] | None = None
     num_heard: int = 10
-    scored: Callable[[Tensor, Sequence[str], Sequence[float], Path, DatasetInfo], None] | None = None
+    windows: Callable[[Path, DatasetInfo, float], Iterable[tuple[str, Windows]]] | None = None
+    scored: Callable[[Iterable[ScoredFile], Path, DatasetInfo], None] | None = None
     sample: Callable[[GeneratorHandle, DatasetInfo, SampleRequest], SampleResult | None] = lambda *_: None
     sample_options: tuple[SampleOption, ...] = ()
     sample_name: str = ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from zerosum.domain import DatasetInfo, Domain
+from zerosum.domain import DatasetInfo, Domain, Windows
 from zerosum.domain.info import Label
 from zerosum.engine.game import Game
 from zerosum.engine.seeds import generator
@@ -25,11 +25,34 @@ NUM_NEAR, NUM_LEFT, FEWEST_LEFT = 2000, 500, 100
 """Numbers of training rows that inputs are compared with, of real rows that give the usual distance between real rows, and the
 least number of held-out rows that are used for the latter."""
 
+BATCH = 256
+"""Samples that are scored at once."""
 
-def read_samples(
-    domain: Domain, paths: Sequence[str | Path], info: DatasetInfo, labels: Sequence[Label] | None
-) -> tuple[list[str], Tensor, list[Label] | None]:
-    """(names, samples, labels), one of each for every sample in the files; labels: one for each file."""
+Samples = Tensor | Windows
+
+
+def samples_in(domain: Domain, path: Path, info: DatasetInfo, step: float) -> Iterator[tuple[str, Samples]]:
+    """(name, samples) of a file, or of each recording in it. step: seconds between two windows of a recording, 0 to choose."""
+    if domain.media.windows is not None:
+        yield from domain.media.windows(path, info, step)
+    elif step:
+        raise UserError(f"--step: samples of the domain {domain.name!r} have no time.")
+    else:
+        yield str(path), domain.media.read([path], info)
+
+
+def names_of(name: str, samples: Samples) -> list[str]:
+    """A name for each sample of a file: that of the file, with the number of the sample, or the second at which it begins, where
+    there are several."""
+    if len(samples) == 1:
+        return [name]
+    if isinstance(samples, Windows):
+        return [f"{name}:{start / samples.rate:.3f}s" for start in samples.starts]
+    return [f"{name}:{row + 1}" for row in range(len(samples))]
+
+
+def check_files(paths: Sequence[str | Path], labels: Sequence[Label] | None) -> None:
+    """UserError where there are no files, or not one label for each."""
     if not paths:
         raise UserError("judge needs at least one file of samples.")
     if labels is not None and len(labels) != len(paths):
@@ -37,30 +60,30 @@ def read_samples(
     missing = [str(path) for path in paths if not Path(path).is_file()]
     if missing:
         raise UserError(f"no such file: {', '.join(missing[:5])}.")
-    parts = [domain.media.read([Path(path)], info) for path in paths]
-    names = [
-        str(path) if len(part) == 1 else f"{path}:{row + 1}"
-        for path, part in zip(paths, parts, strict=True)
-        for row in range(len(part))
-    ]
-    conditions = None
-    if labels is not None:
-        conditions = [label for label, part in zip(labels, parts, strict=True) for _ in range(len(part))]
-    return names, torch.cat(parts), conditions
 
 
-def score_samples(
-    folder: RunFolder, recipe: Recipe, domain: Domain, info: DatasetInfo, data: Tensor, condition: Tensor | None
-) -> list[float]:
-    """D(x) in [0, 1] of each sample. Without a condition, a conditional discriminator gives its highest score over all."""
-    game = trained_game(folder, recipe, domain, info)
-    health = [line["values"] for line in folder.lines() if line["kind"] == "health"]
-    neutral = (health[-1].get("neutral_logit") or 0.0) if health else 0.0
-    tried: list[Tensor | None] = [condition]
-    if recipe.conditional is True and condition is None:
-        tried = [one.expand(len(data), *one.shape[1:]) for one in _candidates(domain, info)]
-    logits = torch.stack([judge(game, data, one, recipe) for one in tried])
-    return (logits.amax(0) - neutral).sigmoid().tolist()
+class Scorer:
+    """The discriminator of a run's newest checkpoint, with its neutral logit."""
+
+    def __init__(self, folder: RunFolder, recipe: Recipe, domain: Domain, info: DatasetInfo) -> None:
+        self.recipe, self._domain, self._info = recipe, domain, info
+        self._game = trained_game(folder, recipe, domain, info)
+        health = [line["values"] for line in folder.lines() if line["kind"] == "health"]
+        self._neutral = (health[-1].get("neutral_logit") or 0.0) if health else 0.0
+
+    def scores(self, samples: Samples, condition: Tensor | None) -> list[float]:
+        """D(x) in [0, 1] of each sample. condition: one row, of all of them; without, a conditional discriminator gives its
+        highest score over all."""
+        tried: list[Tensor | None] = [condition]
+        if self.recipe.conditional is True and condition is None:
+            tried = [*_candidates(self._domain, self._info)]
+        found: list[float] = []
+        for start in range(0, len(samples), BATCH):
+            rows = samples[start : start + BATCH]
+            conditions = [one if one is None else one.expand(len(rows), *one.shape[1:]) for one in tried]
+            logits = torch.stack([judge(self._game, rows, one, self.recipe) for one in conditions])
+            found += (logits.amax(0) - self._neutral).sigmoid().tolist()
+        return found
 
 
 def trained_game(folder: RunFolder, recipe: Recipe, domain: Domain, info: DatasetInfo) -> Game:
@@ -79,10 +102,10 @@ def trained_game(folder: RunFolder, recipe: Recipe, domain: Domain, info: Datase
     return game
 
 
-def distance_ratios(domain: Domain, recipe: Recipe, data: Tensor) -> list[float] | None:
-    """How far each sample lies from the nearest of NUM_NEAR training rows, over the largest such distance of NUM_LEFT real rows
-    that are not among them; the largest of all views (`Media.similarity`). Above 1 the sample is unlike all training rows. None
-    for a domain without `Media.similarity`.
+def distance_ratios(domain: Domain, recipe: Recipe, parts: Iterable[Samples]) -> list[float] | None:
+    """How far each sample of some files lies from the nearest of NUM_NEAR training rows, over the largest such distance of
+    NUM_LEFT real rows that are not among them; the largest of all views (`Media.similarity`). Above 1 the sample is unlike all
+    training rows. None for a domain without `Media.similarity`.
 
     The other rows are held out, or, where there are few, training rows. UserError where the data cannot be opened.
     """
@@ -96,7 +119,11 @@ def distance_ratios(domain: Domain, recipe: Recipe, data: Tensor) -> list[float]
         reals, order = source.heldout_batch(torch.arange(0, source.num_heldout, step)).data, order[:NUM_NEAR]
     else:
         reals, order = source.batch(order[:num_left]).data, order[num_left : num_left + NUM_NEAR]
-    views = zip(*(domain.media.similarity(rows) for rows in (source.batch(order).data, reals, data)), strict=True)
+    data = [
+        domain.media.similarity(part[start : start + BATCH]) for part in parts for start in range(0, len(part), BATCH)
+    ]
+    known, others = (domain.media.similarity(rows) for rows in (source.batch(order).data, reals))
+    views = zip(known, others, (torch.cat(view) for view in zip(*data, strict=True)), strict=True)
     ratios = [
         nearest(given, known)[0] / max(float(nearest(others, known)[0].max()), 1e-12) for known, others, given in views
     ]

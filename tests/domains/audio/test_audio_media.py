@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
+from sound_making import info_of, noise, save
 from torch import Tensor
 
-from zerosum.domain import ClassCondition, DatasetInfo, PreviewContext, SampleInfo
-from zerosum.domains.audio import media
-from zerosum.domains.audio.waves import starts_of
+from zerosum.domain import ClassCondition, DatasetInfo, PreviewContext, SampleInfo, ScoredFile, Windows
+from zerosum.domains.audio import media, writing
+from zerosum.errors import UserError
 
 RATE, SAMPLES = 8000, 4096
 
@@ -117,27 +118,61 @@ def test_two_channels_are_played_as_two(tmp_path: Path) -> None:
 # --- scores over time
 
 
-def test_clips_of_a_recording_are_joined_to_the_recording() -> None:
-    recording = torch.rand(2, 10_001, generator=torch.Generator().manual_seed(0)) - 0.5
-    starts = starts_of(recording.numpy(), SAMPLES)
-    assert len(starts) > 2
-    assert starts[-1] - starts[-2] != SAMPLES // 2  # the last clip ends with the recording
-    clips = torch.stack([recording[:, start : start + SAMPLES] for start in starts])
-    joined, found = media.joined(clips)
-    assert torch.equal(joined, recording)
-    assert found == starts
-    apart = torch.rand(2, 1, 100)
-    assert media.joined(apart)[1] == [0, 100]
-    assert media.joined(apart[:1])[1] == [0]
+@pytest.mark.parametrize(
+    ("clips", "seconds", "steps"),
+    [
+        (5, 0.0, [SAMPLES // 8]),
+        (5, 0.01, [80]),
+        (1.2, 0.0, [SAMPLES // 8]),
+        (0.5, 0.0, []),
+        (20, 0.0, [19 * SAMPLES // 80]),
+    ],
+)
+def test_windows_begin_at_regular_times_and_end_with_the_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clips: float, seconds: float, steps: list[int]
+) -> None:
+    monkeypatch.setattr(writing, "MOST_STEPS", 80)
+    wave = noise(clips * SAMPLES / 8_000)
+    path = save(tmp_path / "a.wav", wave, subtype="FLOAT")
+    ((name, windows),) = writing.windows_of(path, info_of(wave[:, :1].repeat(SAMPLES, 1), 8_000), seconds)
+    assert name == str(path)
+    starts = list(windows.starts)
+    assert starts[0] == 0
+    assert starts[-1] == max(0, wave.shape[1] - SAMPLES)
+    assert sorted(set(np.diff(starts[:-1]).tolist())) == steps
+    assert all(int(step) <= (steps or [0])[0] for step in np.diff(starts))
+    rows = windows[0 : len(windows)]
+    assert rows.shape == (len(starts), 1, SAMPLES)
+    if clips > 1:
+        np.testing.assert_array_equal(rows[-1], wave[:, -SAMPLES:])
+
+
+def test_too_many_windows_are_refused(tmp_path: Path) -> None:
+    wave = noise(40.0)
+    path = save(tmp_path / "a.wav", wave)
+    with pytest.raises(UserError, match=r"--step 0.0001: .* scores for .*a\.wav; give at least 0.00042"):
+        list(writing.windows_of(path, info_of(wave[:, :SAMPLES], 8_000), 0.0001))
+
+
+def test_the_spectrogram_of_a_long_recording_is_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = torch.from_numpy(noise(20.0))
+    pictures = []
+    for most in (2**20, 2**14):
+        monkeypatch.setattr(media, "PART", most)
+        strip = Image.new("RGB", (media.SHEET, 200))
+        media._draw_recording(strip, ImageDraw.Draw(strip), recording, 8_000, "a")
+        pictures.append(np.asarray(strip).astype(int))
+    assert np.abs(pictures[0] - pictures[1]).mean() < 2
 
 
 def test_scores_are_drawn_below_the_spectrogram_at_their_time(tmp_path: Path) -> None:
     recording = torch.rand(1, 5 * SAMPLES, generator=torch.Generator().manual_seed(0)) - 0.5
-    clips = torch.stack([recording[:, start : start + SAMPLES] for start in starts_of(recording.numpy(), SAMPLES)])
-    scores = [1.0] * len(clips)
+    starts = list(range(0, 4 * SAMPLES + 1, SAMPLES // 2))
+    scores = [1.0] * len(starts)
     scores[4] = 0.0
-    names = [f"a:b.wav:{row + 1}" for row in range(len(clips))]
-    media.scored(torch.cat([clips, clips[:1]]), [*names, "one.wav"], [*scores, 0.5], tmp_path / "a.png", info())
+    long = ScoredFile("a:b.wav", Windows(recording, SAMPLES, starts, 8_000), scores)
+    short = ScoredFile("one.wav", Windows(recording[:, :SAMPLES], SAMPLES, [0], 8_000), [0.5])
+    media.scored([long, short], tmp_path / "a.png", info())
     with Image.open(tmp_path / "a.png") as image:
         pixels = np.asarray(image).astype(int)
     assert len(pixels) % 2 == 0  # two recordings

@@ -95,6 +95,10 @@ def test_between_sounds(run: zs.Run, tmp_path: Path) -> None:
 def test_directions_are_found_and_what_is_not_possible_is_refused(run: zs.Run, tmp_path: Path) -> None:
     command("directions", run.path, "--num", 2, "--steps", 3, "--out", tmp_path / "d.png")
     assert (tmp_path / "d.png").is_file()
+    command("directions", run.path, "--num", 2, "--steps", 3, "--out", tmp_path / "d.wav")
+    with wave.open(str(tmp_path / "d.wav")) as file:  # six sounds, each with a pause
+        assert file.getnframes() > 6 * run.sampler.info.sample.axes["samples"]
+    assert "give a name that ends in .png" in refusal("directions", run.path, "--out", tmp_path / "d.flac")
     assert "reads its noise in one piece" in refusal("mix", run.path)
     recording = run.path / "previews" / "real.wav"
     assert "only pictures can be projected" in refusal("project", run.path, recording, "--out", tmp_path / "p.png")
@@ -103,8 +107,9 @@ def test_directions_are_found_and_what_is_not_possible_is_refused(run: zs.Run, t
 def test_a_recording_is_judged_over_time(run: zs.Run, tmp_path: Path) -> None:
     recording = run.path / "previews" / "real.wav"
     scores = command("judge", run.path, recording, "--out", tmp_path / "judged.png")
-    assert len(scores) > 15  # windows that overlap by half
-    assert all(re.fullmatch(r".*real\.wav:\d+", name) for name in scores)
+    assert len(scores) > 60  # eight begin within the length of a clip
+    assert all(re.fullmatch(r".*real\.wav:\d+\.\d{3}s", name) for name in scores)
+    assert len(command("judge", run.path, recording, "--step", 1)) < len(scores) / 4
     assert all(0 <= score <= 1 for score in scores.values())
     with Image.open(tmp_path / "judged.png") as image:
         assert image.width == media.SHEET

@@ -53,6 +53,7 @@ DOMAIN = Domain(
         sound=media.sound,
         sample=tasks.sample,
         num_heard=media.NUM_HEARD,
+        windows=writing.windows_of,
         scored=media.scored,
         sample_name="samples",
         sample_options=(streaming.INPUT, *speaking.OPTIONS, writing.SUBTYPE),

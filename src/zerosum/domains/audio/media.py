@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import wave
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from zerosum.data.images.pictures import grid_metadata
-from zerosum.domain import ClassCondition, DatasetInfo, PreviewContext, WriteOptions
+from zerosum.domain import ClassCondition, DatasetInfo, PreviewContext, ScoredFile, WriteOptions
 from zerosum.domain.glyphs import glyphs_for
 from zerosum.domains.audio import writing
 from zerosum.domains.audio.measures import log_mel_statistics
@@ -164,66 +164,49 @@ def spectrograms(samples: Tensor, rate: int, width: int) -> Pixels:
 
 MOST_RECORDINGS, CURVE, MARGIN = 20, 48, 30
 """Recordings on one picture of scores; the height of a curve, and the space at its left, in pixels."""
+PART, MOST_POINTS = 2**20, 200
+"""Samples of a long recording whose spectra are computed at once; the most scores of a curve that are marked by points."""
 
 
-def scored(samples: Tensor, names: Sequence[str], scores: Sequence[float], path: Path, info: DatasetInfo) -> None:
+def scored(files: Iterable[ScoredFile], path: Path, info: DatasetInfo) -> None:
     """A PNG of recordings: the waveform and the mel spectrogram of each above the discriminator's scores over time.
 
-    samples: (N, C, T) clips as `writing.read_sounds` reads them: those of one long recording overlap and follow each other.
-    names: of each, that of the file and ":" and a number if there are several clips. scores: in [0, 1].
+    Recordings after the first MOST_RECORDINGS are not shown.
     """
-    groups: dict[str, list[int]] = {}
-    for index, name in enumerate(names):
-        file, colon, number = name.rpartition(":")
-        groups.setdefault(file if colon and number.isdigit() else name, []).append(index)
-    shown = list(groups.items())[:MOST_RECORDINGS]
-    rate, height = int(info.payload["rate"]), NAME + WAVE + BANDS + CURVE + 2 * GAP + FOOT
-    picture = Image.new("RGB", (SHEET, len(shown) * height), PAPER)
-    brush = ImageDraw.Draw(picture)
-    for row, (name, indices) in enumerate(shown):
-        clips = samples[indices].detach().cpu().float()
-        recording, starts = joined(clips)
-        values = [scores[index] for index in indices]
-        reach = f"{min(values):.2f}" + (f" to {max(values):.2f}" if len(values) > 1 else "")
-        _draw_recording(picture, brush, row * height, recording, rate, f"{name}   D {reach}")
-        centres = [(start + clips.shape[2] / 2) / recording.shape[1] for start in starts]
-        _draw_curve(brush, row * height + NAME + WAVE + BANDS + GAP, centres, values, recording.shape[1] / rate)
+    height, strips = NAME + WAVE + BANDS + CURVE + 2 * GAP + FOOT, list[Image.Image]()
+    for file in files:
+        if len(strips) < MOST_RECORDINGS:
+            strip = Image.new("RGB", (SHEET, height), PAPER)
+            _draw_scored(strip, file, int(info.payload["rate"]))
+            strips.append(strip)
+    picture = Image.new("RGB", (SHEET, len(strips) * height), PAPER)
+    for row, strip in enumerate(strips):
+        picture.paste(strip, (0, row * height))
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path, format="PNG")
 
 
-def joined(clips: Tensor) -> tuple[Tensor, list[int]]:
-    """(N, C, T) clips of one recording -> (the recording (C, L), the first sample of each clip in it).
-
-    Each clip overlaps the one before by half or more; those that do not are put one after the other.
-    """
-    length, starts, parts = clips.shape[2], [0], [clips[0]]
-    for before, after in itertools.pairwise(clips):
-        step = _step(before, after)
-        starts.append(starts[-1] + step)
-        parts.append(after[:, length - step :])
-    return torch.cat(parts, 1), starts
+def _draw_scored(strip: Image.Image, file: ScoredFile, rate: int) -> None:
+    """One recording. The score of a window is drawn at its middle."""
+    brush, windows, scores = ImageDraw.Draw(strip), file.windows, file.scores
+    length = windows.whole.shape[-1]
+    reach = f"{min(scores):.2f}" + (f" to {max(scores):.2f}" if len(scores) > 1 else "")
+    _draw_recording(strip, brush, windows.whole, rate, f"{file.name}   D {reach}")
+    centres = [(start + windows.size / 2) / length for start in windows.starts]
+    _draw_curve(brush, NAME + WAVE + BANDS + GAP, centres, scores, length / rate)
 
 
-def _step(before: Tensor, after: Tensor) -> int:
-    """By how many samples a clip (C, T) follows another: half of T, or where the two agree; T if they do not."""
-    length = before.shape[1]
-    width = min(64, length // 2)
-    heads = before.unfold(1, width, 1)[:, : length - length // 2 + 1]
-    same = (heads == after[:, None, :width]).all(2).all(0).nonzero()[:, 0].tolist()
-    steps = [
-        step for step in [length // 2, *same] if step and bool((before[:, step:] == after[:, : length - step]).all())
-    ]
-    return steps[0] if steps else length
-
-
-def _draw_recording(
-    picture: Image.Image, brush: ImageDraw.ImageDraw, top: int, recording: Tensor, rate: int, title: str
-) -> None:
+def _draw_recording(picture: Image.Image, brush: ImageDraw.ImageDraw, recording: Tensor, rate: int, title: str) -> None:
+    """The name, the waveform and the spectrogram of a recording (C, L). The spectra of a long one are computed part by part."""
     width = SHEET - MARGIN - GAP
-    _write_name(brush, title, (MARGIN, top + 1), width, glyphs_for([title]).file_for(title))
-    _draw_wave(brush, recording, (MARGIN, top + NAME), width, REAL)
-    picture.paste(Image.fromarray(spectrograms(recording[None], rate, width)[0]), (MARGIN, top + NAME + WAVE))
+    _write_name(brush, title, (MARGIN, 1), width, glyphs_for([title]).file_for(title))
+    _draw_wave(brush, recording, (MARGIN, NAME), width, REAL)
+    num = -(-recording.shape[1] // PART)
+    edges = [round(place * width / num) for place in range(num + 1)]
+    for left, right in itertools.pairwise(edges):
+        first, last = (round(edge * recording.shape[1] / width) for edge in (left, right))
+        part = Image.fromarray(spectrograms(recording[None, :, first:last], rate, right - left)[0])
+        picture.paste(part, (MARGIN + left, NAME + WAVE))
 
 
 def _draw_curve(
@@ -241,7 +224,7 @@ def _draw_curve(
     points = [(MARGIN + place * width, at(score)) for place, score in zip(places, scores, strict=True)]
     if len(points) > 1:
         brush.line(points, DISCRIMINATOR, 2)
-    for x, y in points:
+    for x, y in points if len(points) <= MOST_POINTS else ():
         brush.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), DISCRIMINATOR)
     step = next(one for one in TICKS if seconds / one <= 12)
     for index in range(int(seconds / step) + 1):

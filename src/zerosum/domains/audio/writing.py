@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zerosum.data.images.listing import Member
 from zerosum.data.opening import FileNotes, short_reason
-from zerosum.domain import DatasetInfo, SampleOption, WriteOptions
+from zerosum.domain import DatasetInfo, SampleOption, Windows, WriteOptions
 from zerosum.domains.audio import formats, loading, waves
 from zerosum.domains.audio.files import ZIPPED, recordings_at
 from zerosum.domains.audio.formats import Wave, ending_of
@@ -26,6 +26,9 @@ SUBTYPE = SampleOption(
     metavar="NAME",
     writing=True,
 )
+STEPS, MOST_STEPS, MOST_WINDOWS = 8, 2_000, 100_000
+"""Windows that begin within the length of a clip; a recording that would have more than MOST_STEPS has fewer, but at least two;
+and the most windows of a recording."""
 WRITTEN = (*formats.SUBTYPES, ".aif", ZIPPED, "")
 """Endings of what `write_sounds` writes; "": a folder."""
 
@@ -84,22 +87,52 @@ def _default_ending(info: DatasetInfo) -> str:
 def read_sounds(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
     """(N, C, T) clips of recordings, like those of the training data: rate, channels, offset, loudness, length. A long recording
     gives several clips, see `waves.starts_of`. UserError names a file that cannot be used."""
-    clips = list[Wave]()
+    clips, samples = list[Wave](), info.sample.axes["samples"]
     for path in paths:
-        try:
-            with recordings_at(path) as found:
-                for member in found.members:
-                    clips += _clips_of(member, path, info)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({short_reason(error)}).") from None
+        for _, wave in _recordings(path, info):
+            starts = waves.starts_of(wave, samples)
+            clips += [waves.padded(wave[:, start : start + samples], samples) for start in starts]
     return torch.from_numpy(np.stack(clips))
 
 
-def _clips_of(member: Member, path: Path, info: DatasetInfo) -> list[Wave]:
-    remarks, samples = FileNotes(), info.sample.axes["samples"]
+def windows_of(path: Path, info: DatasetInfo, seconds: float) -> Iterator[tuple[str, Windows]]:
+    """The windows of each recording in a file, of the length of a clip: beginning every `seconds`, by default every eighth of a
+    clip, and the last one at the end of the recording. UserError names a file that cannot be used."""
+    samples, rate = info.sample.axes["samples"], info.payload["rate"]
+    for name, wave in _recordings(path, info):
+        wave = waves.padded(wave, samples) if wave.shape[1] < samples else wave
+        last = wave.shape[1] - samples
+        step = (
+            max(1, round(seconds * rate))
+            if seconds
+            else max(1, samples // STEPS, min(samples // 2, last // MOST_STEPS))
+        )
+        if last // step > MOST_WINDOWS:
+            raise UserError(
+                f"--step {seconds:g}: {last // step:,} scores for {name}; give at least {1.06 * last / rate / MOST_WINDOWS:.2g}."
+            )
+        starts = [*range(0, last, step), last]
+        yield name, Windows(torch.from_numpy(wave), samples, starts, rate)
+
+
+def _recordings(path: Path, info: DatasetInfo) -> Iterator[tuple[str, Wave]]:
+    """(name, wave) of each recording in a file, with the rate, the channels and the loudness of the training data."""
+    try:
+        with recordings_at(path) as found:
+            for member in found.members:
+                name = str(path) if len(found.members) == 1 else f"{path}/{member.name}"
+                yield name, _prepared(member, path, info)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({short_reason(error)}).") from None
+
+
+def _prepared(member: Member, path: Path, info: DatasetInfo) -> Wave:
+    remarks = FileNotes()
     recording = loading.decoded(member, loading.MAX_SAMPLES, remarks)
     if recording is None:
         raise UserError(f"{path}: {remarks.notes()[0]}")
+    if recording.more:
+        hours = loading.MAX_SAMPLES / len(recording.wave) / recording.rate / 3600
+        raise UserError(f"{path}: is longer than {hours:.1f} hours; cut it into parts.")
     wave = waves.with_channels(recording.wave, info.sample.axes["channels"])
-    wave, _ = waves.normalised(waves.resampled(wave, recording.rate, info.payload["rate"]), info.payload["normalise"])
-    return [waves.padded(wave[:, start : start + samples], samples) for start in waves.starts_of(wave, samples)]
+    return waves.normalised(waves.resampled(wave, recording.rate, info.payload["rate"]), info.payload["normalise"])[0]
