@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import zerosum as zs
 from zerosum import catalog, recipe
 from zerosum.domain import DatasetInfo, SampleInfo, kit
-from zerosum.domains.audio import builtin_sources, game
+from zerosum.domains.audio import builtin_sources, game, networks, waves
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.errors import UserError
@@ -96,6 +97,27 @@ def test_files_are_judged_as_the_spectrograms_of_the_game() -> None:
     )
     assert torch.equal(heard, seen)
     assert not torch.equal(heard, other)
+
+
+def test_padding_of_short_recordings_is_hidden_from_the_discriminator() -> None:
+    """Whatever follows the last frame near the loudest one changes no score, in clips that are short and in long ones."""
+    duel = game.build(small(f"discriminator.quiet_end={networks.QUIET_END}"), info_of(samples=2048))
+    judge, rng = duel.players["discriminator"].eval(), np.random.default_rng(0)
+    short = rng.standard_normal((1, 900)).astype(np.float32) / 5
+    short = np.concatenate([short, 3e-3 * short], 1)  # the end is quiet
+    padded, silent = waves.padded(short, 2048), np.pad(short, ((0, 0), (0, 2048 - short.shape[1])))
+    assert np.abs(padded[:, 1800:]).max() > 1e-4
+    pairs = torch.from_numpy(np.stack([padded, silent, padded[:, ::-1]]).copy())
+    with torch.no_grad():
+        scores = DiscriminatorOutput.of(judge(pairs, torch.tensor([0, 0, 0]))).score()
+    assert float(scores[0]) == pytest.approx(float(scores[1]), abs=1e-6)
+    assert float(scores[0]) != pytest.approx(float(scores[2]), abs=1e-3)
+    seen = duel.whole.spectrogram.scaled(pairs[:1]).requires_grad_()
+    (slope,) = torch.autograd.grad(DiscriminatorOutput.of(judge(seen, torch.tensor([0]))).score().sum(), seen)
+    assert float(slope[..., 20:].abs().max()) == 0
+    assert float(slope[..., :14].abs().max()) > 0
+    with pytest.raises(UserError, match="quiet_end"):
+        game.build(small("discriminator.quiet_end=-1"), info_of())
 
 
 def test_clips_are_shifted_each_by_its_own_time() -> None:

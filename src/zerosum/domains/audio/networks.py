@@ -35,6 +35,8 @@ EMBEDDED = 32
 HOP_SECONDS = 0.008
 """Of a spectrogram whose hop is not given; the hop is the nearest power of two in samples."""
 LEAST_HOP, MOST_HOP = 16, 1_024
+QUIET_END = 38.0
+"""Decibels below the loudest frame of a clip: padding, at most `waves.MOST_FLOOR` of the loudness of a recording, is below."""
 GRID = 4_096
 """Places that a grid may have before neighbours are joined in patches: the networks take the same time for any rate."""
 
@@ -207,11 +209,22 @@ class SpectrogramGenerator(nn.Module):
         return waves / waves.abs().amax((1, 2), keepdim=True).clamp_min(1)
 
 
+def without_quiet_end(spectrograms: Tensor, transform: Spectrogram, decibels: float) -> Tensor:
+    """(N, C, F, K) scaled: silence after the last frame whose power is within so many decibels of that of the loudest frame."""
+    with torch.no_grad():
+        power = transform.unscaled(spectrograms).square().sum((1, 2))
+        loud = power >= power.amax(1, keepdim=True) * 10 ** (-decibels / 10)
+        kept = loud.flip(1).cummax(1).values.flip(1)[:, None, None].to(spectrograms.dtype)
+    return (spectrograms + 1) * kept - 1
+
+
 class SpectrogramDiscriminator(nn.Module):
     """Spectrograms to logits: halvings, a plane of frequency coordinates, and a projection of the class
     (Miyato and Koyama 2018). Waves are analysed first, with the spectrogram given to `show`, so that files can be scored.
 
     classifier: whether it predicts the class too, by the output "classes" (N, K), which the penalty `classification` needs.
+    quiet_end: all frames after the last one within so many decibels of the loudest are silence to it, in real and in generated
+    clips, so that it cannot tell them by the padding of short recordings; 0: it sees everything.
     """
 
     def __init__(
@@ -221,9 +234,12 @@ class SpectrogramDiscriminator(nn.Module):
         num_classes: int = 0,
         widths: tuple[int, ...] = (16, 32, 64, 128),
         classifier: bool = False,
+        quiet_end: float = 0.0,
     ) -> None:
         super().__init__()
-        self.grid = grid
+        if quiet_end < 0:
+            raise ValueError(f"quiet_end must be at least 0 dB, got {quiet_end:g}")
+        self.grid, self.quiet_end = grid, quiet_end
         sizes = (grid.features + 1, *widths)
         self.levels = nn.ModuleList(Halve(*pair) for pair in itertools.pairwise(sizes))
         features = widths[-1] * math.prod(grid.small(len(widths)))
@@ -240,6 +256,8 @@ class SpectrogramDiscriminator(nn.Module):
         """(N, C, F, K) scaled log magnitudes, or (N, C, T) waves -> (N,), with a classifier as a DiscriminatorOutput."""
         if data.dim() == 3:
             data = self._shown[0].spectrogram.scaled(data)
+        if self.quiet_end and self._shown:
+            data = without_quiet_end(data, self._shown[0].spectrogram, self.quiet_end)
         x = self._with_height(self.grid.patched(data))
         for level in self.levels:
             x = nn.functional.leaky_relu(level(x), 0.2)
