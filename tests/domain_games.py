@@ -82,7 +82,10 @@ SPOKEN = (
     "generator.crop=16",
     "generator.iterations=2",
     "generator.phase=0.5",
+    "generator.vocoder_width=8",
+    "generator.vocoder_blocks=1",
     "discriminator.widths=[4,4]",
+    "discriminator.vocoder_width=2",
 )
 """What makes a game of speech small."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -16,11 +16,14 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad
 
 from zerosum import domain
+from zerosum.domains.audio import vocoder
 from zerosum.domains.audio.alignment import durations_of
 from zerosum.domains.audio.mel import MelSpectrogram
 from zerosum.domains.audio.networks import Sound
+from zerosum.domains.audio.vocoder import Vocoder, VocoderDiscriminator, VocoderDuel, cropped
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import (
+    DISCRIMINATOR,
     GENERATOR,
     Batch,
     DiscriminatorOutput,
@@ -83,7 +86,8 @@ class SpeechGenerator(nn.Module):
     width, blocks: features and blocks of the decoder, which makes mel spectrograms. text_width, text_blocks: of the encoder of
     characters. duration_blocks: of the network that predicts durations from the encoder's output. kernel: frames that the
     convolution of a block of the decoder spans. phase: the share of a run without a discriminator. crop: frames of the parts of
-    spectrograms that the discriminator receives. iterations: of Griffin-Lim.
+    spectrograms that the discriminator receives. vocoder_width, vocoder_blocks: of the vocoder that makes the waves; width 0:
+    Griffin-Lim makes them, in so many iterations. vocoder_every: steps from one turn of the vocoder to the next.
     """
 
     def __init__(
@@ -99,13 +103,18 @@ class SpeechGenerator(nn.Module):
         kernel: int = 7,
         phase: float = 0.6,
         crop: int = 64,
+        vocoder_width: int = 128,
+        vocoder_blocks: int = 4,
+        vocoder_every: int = 2,
         iterations: int = 32,
     ) -> None:
         super().__init__()
         if not 0 < phase <= 1:
             raise ValueError(f"phase must lie in (0, 1], got {phase}")
-        if crop < 1 or iterations < 1:
-            raise ValueError(f"crop and iterations must be at least 1, got {crop} and {iterations}")
+        if min(crop, iterations, vocoder_every) < 1:
+            raise ValueError(
+                f"crop, iterations and vocoder_every must be at least 1, got {crop}, {iterations} and {vocoder_every}"
+            )
         self.voice, self.sound, self.phase, self.crop, self.iterations = voice, voice.sound, phase, crop, iterations
         self.mel = MelSpectrogram.of(voice.sound.rate)
         bands = voice.sound.channels * self.mel.bands
@@ -122,6 +131,8 @@ class SpeechGenerator(nn.Module):
         self.first = nn.Conv1d(text_width + 4, width, 1)
         self.decoder = nn.ModuleList(ConvNeXtBlock(width, 2 * width, kernel) for _ in range(blocks))
         self.last = nn.Conv1d(width, bands, 1)
+        self.vocoder_every = vocoder_every
+        self.vocoder = Vocoder(voice.sound, width=vocoder_width, blocks=vocoder_blocks) if vocoder_width else None
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """Noise (N, L), rows of `texts.encoded` (N, 1 + L') -> (N, C, T) in [-1, 1], with zeros after the end of a text."""
@@ -201,7 +212,11 @@ class SpeechGenerator(nn.Module):
         spectrogram = self.mel.spectrogram
         inside = (torch.arange(made.shape[3], device=made.device) < frames[:, None])[:, None, None]
         scaled = torch.where(inside, made * SPREAD + MEAN, SILENCE).clamp(-1, 1)
-        waves = spectrogram.griffin_lim(self.mel.magnitudes(scaled), made.shape[3] * spectrogram.hop, self.iterations)
+        if self.vocoder is not None:
+            waves = self.vocoder.waves(scaled)
+        else:
+            magnitudes = self.mel.nearest_magnitudes(scaled)
+            waves = spectrogram.griffin_lim(magnitudes, made.shape[3] * spectrogram.hop, self.iterations)
         waves = waves * (torch.arange(waves.shape[2], device=made.device) < frames[:, None] * spectrogram.hop)[:, None]
         # A recording that leaves [-1, 1] is scaled as a whole: clamping its peaks would add clicks.
         return (waves / waves.abs().amax((1, 2), keepdim=True).clamp_min(1))[..., :samples]
@@ -255,6 +270,31 @@ class MelDiscriminator(nn.Module):
             x = leaky_relu(layer(x), 0.2)
             features.append(x)
         return DiscriminatorOutput((self.output(x).flatten(1),), tuple(features))
+
+
+class SpeechDiscriminator(nn.Module):
+    """A discriminator of mel spectrograms and critics of waves, see MelDiscriminator and VocoderDiscriminator. The first gives
+    recordings their score.
+
+    widths: of the first. vocoder_width, periods, resolutions: of the critics.
+    """
+
+    def __init__(
+        self,
+        voice: Voice,
+        *,
+        widths: tuple[int, ...] = (32, 64, 128),
+        vocoder_width: int = 8,
+        periods: tuple[int, ...] = (2, 3, 5, 7, 11),
+        resolutions: tuple[float, ...] = (2, 4, 8),
+    ) -> None:
+        super().__init__()
+        self.mel = MelDiscriminator(voice, widths=widths)
+        self.waves = VocoderDiscriminator(voice.sound, width=vocoder_width, periods=periods, resolutions=resolutions)
+
+    def forward(self, data: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
+        """As MelDiscriminator."""
+        return self.mel(data, condition)  # type: ignore[no-any-return]
 
 
 # --- terms
@@ -359,8 +399,9 @@ class SpeechDuel(Duel):
 
     generator: SpeechGenerator
 
-    def __init__(self, generator: SpeechGenerator, discriminator: MelDiscriminator, **rest: Any) -> None:
-        super().__init__(generator, discriminator, conditional=True, **rest)
+    def __init__(self, generator: SpeechGenerator, discriminator: SpeechDiscriminator, **rest: Any) -> None:
+        super().__init__(generator, discriminator.mel, conditional=True, **rest)
+        self.players = {DISCRIMINATOR: discriminator, GENERATOR: generator}
         self._now: Spoken | None = None
 
     def terms(self, player: str, batch: MicroBatch) -> dict[str, Tensor]:
@@ -398,8 +439,100 @@ class SpeechDuel(Duel):
         return SpeechContext(**{one.name: getattr(context, one.name) for one in fields(context)}, spoken=self._now)
 
 
+class SpeechVocoderDuel(VocoderDuel):
+    """The duel of the vocoder and its critics on real recordings, whose parts are taken from before their ends."""
+
+    def __init__(self, generator: SpeechGenerator, discriminator: SpeechDiscriminator, **rest: Any) -> None:
+        assert generator.vocoder is not None
+        super().__init__(generator.vocoder, discriminator.waves, conditional=True, **rest)
+        self.players = {DISCRIMINATOR: discriminator, GENERATOR: generator}
+
+    @torch.no_grad()
+    def _cropped(self, batch: MicroBatch) -> MicroBatch:
+        assert batch.real is not None, "every turn draws recordings"
+        network: Any = self.generator
+        waves = batch.real.data
+        length, samples = network.crop * network.mel.spectrogram.hop, require_condition(batch.real.condition)[:, 0]
+        if waves.shape[2] > length:
+            latest = torch.where(samples > 0, samples, waves.shape[2]).sub(length).clamp_min(0)
+            waves = cropped(waves, length, batch.rng.uniform("crop") * (latest + 1) / (waves.shape[2] - length + 1))
+        return replace(batch, real=self._with_mel(waves))
+
+
+class Together(Game):
+    """Several games over shared players in one step: the turns of each, one game after the other.
+
+    games: (every, game); a game is played in the steps whose number is divisible by `every`. prefixes: of the names of the terms
+    of each.
+    """
+
+    def __init__(self, games: Sequence[tuple[int, Game]], prefixes: Sequence[str]) -> None:
+        self.games, self.prefixes = tuple(games), tuple(prefixes)
+        self.players = {name: network for _, game in games for name, network in game.players.items()}
+        self.penalties = tuple(penalty for _, game in games for penalty in game.penalties)
+        self.loss = next((game.loss for _, game in games if game.loss is not None), None)
+        self._current, self._prefix = games[0][1], prefixes[0]
+
+    def turns(self, step: int) -> Sequence[Turn]:
+        """The turns of all games of this step."""
+        return tuple(turn for every, game in self.games if step % every == 0 for turn in game.turns(step))
+
+    def reals_before(self, step: int) -> int:
+        """The turns with real rows before step `step`, of all games."""
+        return sum(game.reals_before(-(-step // every)) for every, game in self.games)
+
+    def check(self, batch: Batch) -> None:
+        """The checks of all games."""
+        for _, game in self.games:
+            game.check(batch)
+
+    def terms(self, player: str, batch: MicroBatch) -> dict[str, Tensor]:
+        """The terms of the game that the turn belongs to."""
+        terms = self._enter(batch).terms(player, batch)
+        return {self._prefix + name: term for name, term in terms.items()}
+
+    def statistics(self, player: str) -> dict[str, Tensor]:
+        """The statistics of that game."""
+        return self._current.statistics(player)
+
+    def after_step(self, player: str, statistics: Mapping[str, Tensor]) -> None:
+        """What that game does after a step."""
+        self._current.after_step(player, statistics)
+
+    def log_values(self) -> dict[str, Tensor]:
+        """The values of the first game that has some."""
+        return next((values for _, game in self.games if (values := game.log_values())), {})
+
+    def batch_scores(self, player: str, batch: MicroBatch) -> Tensor | None:
+        """The scores of the game that the turn belongs to."""
+        return self._enter(batch).batch_scores(player, batch)
+
+    def set_batch_scores(self, rows: Tensor | None) -> None:
+        """Passes the scores to every game; only that of the turn uses them."""
+        for _, game in self.games:
+            game.set_batch_scores(rows)
+
+    def _enter(self, batch: MicroBatch) -> Game:
+        turn = batch.rng.turn
+        for (every, game), prefix in zip(self.games, self.prefixes, strict=True):
+            num = len(game.turns(batch.step)) if batch.step % every == 0 else 0
+            if turn < num:
+                self._current, self._prefix = game, prefix
+                return game
+            turn -= num
+        raise ValueError(f"step {batch.step} has no turn {batch.rng.turn}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of all games, as `Phases` names them."""
+        return Phases([(1, game) for _, game in self.games]).state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of state_dict."""
+        Phases([(1, game) for _, game in self.games]).load_state_dict(state)
+
+
 GENERATORS = {"speech": SpeechGenerator}
-DISCRIMINATORS = {"speech": MelDiscriminator}
+DISCRIMINATORS = {"speech": SpeechDiscriminator}
 
 
 def voice_of(info: domain.DatasetInfo) -> Voice:
@@ -418,9 +551,16 @@ def build(recipe: Recipe, info: domain.DatasetInfo) -> Phases:
     with domain.seeded(recipe):
         whole = domain.network("generator", GENERATORS, recipe.generator, voice_of(info), given)
         judge = domain.network("discriminator", DISCRIMINATORS, recipe.discriminator, voice_of(info), given)
-    duel = domain.duel_of(SpeechDuel, recipe, whole, judge, penalties())
-    learning = SpeechLearning(whole, [one for one in duel.penalties if one.name in penalties()])
-    return Phases([(max(1, round(whole.phase * recipe.steps)), learning), (1, duel)])
+    of_waves = {name: one for name, one in recipe.penalties.items() if name in vocoder.penalties()}
+    of_mel = {name: one for name, one in recipe.penalties.items() if name not in of_waves}
+    duel = domain.duel_of(SpeechDuel, recipe.changed(penalties=of_mel), whole, judge, penalties())
+    learning: Game = SpeechLearning(whole, [one for one in duel.penalties if one.name in penalties()])
+    phases: list[Game] = [learning, duel]
+    if whole.vocoder is not None:
+        voiced = recipe.changed(penalties=of_waves)
+        waves = domain.duel_of(SpeechVocoderDuel, voiced, whole, judge, vocoder.penalties())
+        phases = [Together([(1, game), (whole.vocoder_every, waves)], ("", "waves/")) for game in phases]
+    return Phases([(max(1, round(whole.phase * recipe.steps)), phases[0]), (1, phases[1])])
 
 
 def generator(recipe: Recipe, info: domain.DatasetInfo) -> nn.Module:

@@ -12,12 +12,13 @@ from zerosum.domain.contract import EvalOptions
 from zerosum.domains.audio import speaking, streaming
 from zerosum.domains.audio.data import AudioSource
 from zerosum.domains.audio.evaluator import SoundEvaluator
+from zerosum.domains.audio.speech_evaluator import SpeechEvaluator
 from zerosum.domains.audio.vocoder_evaluator import VocoderEvaluator
 
 EVALUATORS: Mapping[str, Callable[[Any, int], Any]] = {
     "class": SoundEvaluator,
     "mel": VocoderEvaluator,
-    "text": SoundEvaluator,
+    "text": SpeechEvaluator,
 }
 SAMPLES: Mapping[str, Callable[[GeneratorHandle, DatasetInfo, SampleRequest], SampleResult | None]] = {
     "class": lambda *_: None,
@@ -38,7 +39,7 @@ def adjusted(one: Any, options: EvalOptions) -> Any:
 
 def conditions(one: Any) -> Tensor | None:
     """The conditions of the samples that an evaluator measures; None for those with which the generator is sampled."""
-    return one.conditions() if isinstance(one, VocoderEvaluator) else None
+    return one.conditions() if isinstance(one, VocoderEvaluator | SpeechEvaluator) else None
 
 
 def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest) -> SampleResult | None:
@@ -48,4 +49,4 @@ def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest
 
 def best_metric(info: DatasetInfo) -> str:
     """The quick value by which the best generator is stored."""
-    return {"class": "frechet", "mel": "stft_distance", "text": "frechet"}[info.payload.get("condition", "class")]
+    return {"class": "frechet", "mel": "stft_distance", "text": "mel_distance"}[info.payload.get("condition", "class")]
