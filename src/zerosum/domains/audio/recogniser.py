@@ -27,7 +27,7 @@ from zerosum.store import decode, encode, write_durably
 VERSION = 1
 """Changes when the recogniser or its training does."""
 WIDTH, BLOCKS, KERNEL = 128, 4, 9
-STEPS, ROWS, RATE = 700, 16, 2e-3
+STEPS, ROWS, RATE = 400, 16, 2e-3
 """Steps of its training, recordings in each, and the highest learning rate."""
 SPEED, GAIN, NOISE, MASKED = 0.1, 0.1, 0.06, 0.08
 """Changes of the mel spectrograms it is trained on: of the speed and of the level, the deviation of noise, and the share of the

@@ -60,8 +60,7 @@ MEANINGS: Mapping[str, MetricInfo] = {
     "length_ratio": MetricInfo("near 1", "Mean length over that of the real recordings of the same texts."),
     "mel_distance": MetricInfo(
         "lower",
-        "Mean difference, in decibels, of the mel spectrogram from that of the real recording of the text, aligned by dynamic time "
-        "warping.",
+        "Mean difference, in decibels, of the mel spectrogram from that of the real recording, aligned by dynamic time warping.",
     ),
     "mel_sharpness": MetricInfo(
         "near 1",
