@@ -107,6 +107,9 @@ OPTIONS: dict[str, Any] = {
     "generator.phase": 0.9,
     "generator.pool": 6,
     "generator.levels": 1,
+    "generator.vocoder_every": 1,
+    "discriminator.periods": [2, 3],
+    "discriminator.resolutions": [2.0, 4.0],
 }
 """Another value for options of parts, where no rule finds one."""
 
