@@ -76,6 +76,11 @@ def test_labels_by_name_or_number(asked: Any, meant: list[int]) -> None:
     assert labels.dtype == torch.int64
 
 
+def test_a_class_of_several_fields_is_named_with_spaces_or_commas() -> None:
+    condition = ClassCondition((1, 1), ("3 anna", "3 ben"))
+    assert requested_labels(condition, ["3 ben", "3,anna", "3, ben"], 3).tolist() == [1, 0, 1]
+
+
 @pytest.mark.parametrize(
     ("condition", "asked", "says"),
     [

@@ -122,7 +122,7 @@ def decoding(where: object, what: str) -> Iterator[None]:
 
 def short_reason(error: BaseException) -> str:
     """The message in one line of at most 120 characters; the type of the error if the message is empty."""
-    message = getattr(error, "strerror", None) or str(error)
+    message = getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)  # of soundfile
     return (message.strip().splitlines() or [""])[0][:120].rstrip(". ") or type(error).__name__
 
 

@@ -65,7 +65,7 @@ class ClassCondition:
 
     def number(self, label: Label) -> int:
         """The number of a class from its name or number; UserError for an unknown one. A name wins over a number: in a
-        source with a class "7", the text "7" is that class."""
+        source with a class "7", the text "7" is that class. "3,anna" is the class "3 anna" of a condition of several fields."""
         names = [str(name) for name in self.names]
         if isinstance(label, str) and label in names:
             return names.index(label)
@@ -73,6 +73,8 @@ class ClassCondition:
             number = int(label)
         except ValueError:
             each = [part.strip() for part in str(label).split(",")]
+            if " ".join(each) in names:
+                return names.index(" ".join(each))
             if len(each) > 1 and all(part in names or part.isdecimal() for part in each):
                 several = " ".join(f"--label {part}" for part in each)
                 raise UserError(

@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from sound_making import noise, save
 from typer.testing import CliRunner
 
 import zerosum as zs
 from zerosum.cli import app
 from zerosum.domains.audio import media
+from zerosum.errors import UserError
 
 SMALL = {
     "steps": 4, "batch": 8, "threads": 1, "data.num": 160, "data.rate": 4000, "generator.widths": [8, 8, 4, 4, 4],
@@ -114,6 +117,41 @@ def test_a_recording_is_judged_over_time(run: zs.Run, tmp_path: Path) -> None:
     with Image.open(tmp_path / "judged.png") as image:
         assert image.width == media.SHEET
     assert "give a name that ends in .png" in refusal("judge", run.path, recording, "--out", tmp_path / "judged.wav")
+
+
+def test_a_run_begins_with_the_weights_of_a_run_on_other_classes(run: zs.Run, tmp_path: Path) -> None:
+    """Recordings of another rate are read at the rate and the length of the start; what belongs to its classes is left out."""
+    for row in range(12):
+        save(tmp_path / "sounds" / ("bark", "meow")[row % 2] / f"{row}.wav", noise(0.5, 8_000, seed=row), 8_000)
+    said = refusal("train", tmp_path / "sounds", "--start", run.path, "--steps", 1, "--dry-run")
+    assert "its networks are conditioned on labels of 8 classes, these on labels of 2 classes" in said
+    overrides = {"start.partial": True, "learning.generator.lr": 0.0, "threads": 1, "batch": 4}
+    made = zs.train(
+        str(tmp_path / "sounds"), steps=1, overrides={"start.from": str(run.path), **overrides}, out=tmp_path / "run"
+    )
+    info = made.sampler.info
+    assert (info.class_names, info.payload["rate"]) == (("bark", "meow"), 4_000)
+    assert info.sample.axes == run.sampler.info.sample.axes
+    begun, given = made.generator.state_dict(), run.generator.state_dict()
+    assert torch.equal(begun["codes.first.weight"], given["codes.first.weight"])
+    assert begun["codes.classes.weight"].shape == (2, given["codes.classes.weight"].shape[1])
+
+
+def test_conditions_of_several_fields_are_asked_for_by_their_names(tmp_path: Path) -> None:
+    for row in range(24):
+        name = f"{'low' if row % 2 else 'high'}_{('anna', 'ben')[row // 2 % 2]}_{row}.wav"
+        save(tmp_path / "sounds" / name, noise(0.2, 4_000, seed=row), 4_000)
+    overrides = {**SMALL, "data.pattern": "{pitch}_{singer}_{index}", "data.label": "pitch,singer", "steps": 2}
+    del overrides["data.num"], overrides["data.rate"]
+    made = zs.train(str(tmp_path / "sounds"), "clips", overrides=overrides, out=tmp_path / "run")
+    assert made.sampler.info.class_names == ("high anna", "high ben", "low anna", "low ben")
+    one, other = (made.sample(2, labels=label, seed=1) for label in ("low anna", "low,anna"))
+    assert torch.equal(one, other)
+    assert not torch.equal(one, made.sample(2, labels="low ben", seed=1))
+    written = command("sample", made.path, "--num", 1, "--label", "high,ben", "--out", tmp_path / "out")
+    assert Path(written["paths"][0]).name == "00000-high_ben.wav"
+    with pytest.raises(UserError, match="there is no class 'ben'"):
+        made.sample(1, labels="ben")
 
 
 def test_classical_models_are_measured_and_heard(run: zs.Run) -> None:
