@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate, pad
 from zerosum.data.images.pictures import grid_metadata
 from zerosum.domain import ClassCondition, DatasetInfo, PreviewContext, ScoredFile, WriteOptions
 from zerosum.domain.glyphs import glyphs_for
-from zerosum.domains.audio import writing
+from zerosum.domains.audio import texts, writing
 from zerosum.domains.audio.measures import log_mel_statistics
 from zerosum.domains.audio.signal import Spectrogram, mel_filters
 
@@ -87,7 +87,7 @@ def similarity(samples: Tensor) -> tuple[Tensor]:
 def tile(info: DatasetInfo, columns: int = 10) -> tuple[int, int]:
     """(height, width) in pixels of each sample on a sheet with so many columns."""
     width = max(NARROWEST, min(WIDEST, SHEET // columns))
-    return WAVE + BANDS + GAP + (NAME if isinstance(info.condition, ClassCondition) else 0), width
+    return WAVE + BANDS + GAP + (NAME if _has_names(info) else 0), width
 
 
 def drawn(samples: Tensor, columns: int, info: DatasetInfo, condition: Tensor | None, generated: bool) -> Image.Image:
@@ -115,8 +115,15 @@ def drawn(samples: Tensor, columns: int, info: DatasetInfo, condition: Tensor | 
     return picture
 
 
+def _has_names(info: DatasetInfo) -> bool:
+    """Whether a sample has a class or a text."""
+    return isinstance(info.condition, ClassCondition) or info.payload.get("condition") == "text"
+
+
 def _names(info: DatasetInfo, condition: Tensor | None, num: int) -> list[str]:
-    """The name of the class of each sample; "" where it is not known."""
+    """The name of the class, or the text, of each sample; "" where it is not known."""
+    if condition is not None and condition.dim() == 2 and info.payload.get("condition") == "text":
+        return texts.decoded(condition.cpu(), str(info.payload["alphabet"]))
     if condition is None or condition.dim() != 1 or not isinstance(info.condition, ClassCondition):
         return [""] * num
     return [" ".join(info.condition.shown_names[int(label)].split()) for label in condition]

@@ -88,14 +88,11 @@ def interpolation(rate: int, window: int, bands: int) -> Tensor:
     """(F, B) float32: each bin as a mean of the bands around it; the weights sum to 1."""
     filters = mel_filters(rate, window, bands).double()
     centres = (filters * torch.arange(window // 2)).sum(1)
-    weights = torch.zeros(window // 2, bands, dtype=torch.float64)
-    for bin_ in range(window // 2):
-        above = int((centres > bin_).sum())
-        upper = bands - above
-        if upper == 0 or upper == bands:
-            weights[bin_, min(upper, bands - 1)] = 1
-            continue
-        low, high = float(centres[upper - 1]), float(centres[upper])
-        share = (bin_ - low) / (high - low)
-        weights[bin_, upper - 1], weights[bin_, upper] = 1 - share, share
+    places = torch.arange(window // 2, dtype=torch.float64)
+    below = (places[:, None] >= centres).sum(1)  # no Python numbers: an export traces this
+    first, second = (below - 1).clamp_min(0), below.clamp_max(bands - 1)
+    low, high = centres[first], centres[second]
+    share = torch.where(second > first, (places - low) / (high - low).clamp_min(1e-9), 0.0)
+    one, other = (torch.nn.functional.one_hot(index, bands) for index in (first, second))
+    weights = one * (1 - share)[:, None] + other * share[:, None]
     return weights.to(torch.float32)

@@ -138,6 +138,8 @@ class SpeechGenerator(nn.Module):
         """Noise (N, L), rows of `texts.encoded` (N, 1 + L') -> (N, C, T) in [-1, 1], with zeros after the end of a text."""
         rows = require_condition(condition)
         samples = self.sound.samples
+        if torch.compiler.is_exporting() and self.vocoder is None:
+            raise ValueError("speech without a vocoder cannot be exported; train with generator.vocoder_width > 0")
         if torch.compiler.is_exporting() or self.training:
             x, mask = self.encode(rows)
             frames = self.mel.spectrogram.num_frames(samples)
@@ -213,7 +215,9 @@ class SpeechGenerator(nn.Module):
         inside = (torch.arange(made.shape[3], device=made.device) < frames[:, None])[:, None, None]
         scaled = torch.where(inside, made * SPREAD + MEAN, SILENCE).clamp(-1, 1)
         if self.vocoder is not None:
-            waves = self.vocoder.waves(scaled)
+            # Silence beyond the end, so that the waves do not depend on how many frames follow.
+            waves = self.vocoder.waves(pad(scaled, (0, self.vocoder.halo), value=SILENCE))
+            waves = waves[..., : made.shape[3] * spectrogram.hop]
         else:
             magnitudes = self.mel.nearest_magnitudes(scaled)
             waves = spectrogram.griffin_lim(magnitudes, made.shape[3] * spectrogram.hop, self.iterations)
