@@ -176,7 +176,7 @@ class LossContext:
     conditions of the "real" or the "fake" rows. augment(points, side): applies that side's augmentation with the same random
     numbers again.
     player: the player whose terms are computed. condition, fake_condition: of the rows, or None. generator: the network;
-    noise: (N, L), its input.
+    noise: (N, L), its input. made: further outputs of the generator for the fakes, by name, in games that have some.
     """
 
     real: Tensor
@@ -193,6 +193,7 @@ class LossContext:
     generator: nn.Module | None = None
     plain_real: Tensor | None = None
     plain_fake: Tensor | None = None
+    made: Mapping[str, Tensor] = field(default_factory=dict)
     augment: Callable[[Tensor, str], Tensor] = lambda points, side: points
 
 

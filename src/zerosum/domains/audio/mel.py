@@ -19,6 +19,8 @@ HOP_SECONDS = 0.0116
 WINDOW_HOPS = 4
 BANDS, FEWER_BANDS, FEWER_BELOW = 80, 64, 8_000
 """Mel bands, and those at rates up to FEWER_BELOW."""
+LEAST = 1e-7
+"""Added to band means before they are divided."""
 FLOOR = 1e-4
 """The magnitude in a band that becomes -1; that of a sine of amplitude 1 is at most 1, which becomes 1."""
 
@@ -73,6 +75,16 @@ class MelSpectrogram:
         with without_autocast(scaled.device.type):
             bands = self.spectrogram.unscaled(scaled).clamp_min(FLOOR / 10)
             return (self._interpolation(bands) @ bands.log()).exp()
+
+    def with_bands(self, magnitudes: Tensor, scaled: Tensor, steps: int = 3) -> Tensor:
+        """(N, C, F, K) positive magnitudes, (N, C, B, K) -> (N, C, F, K): multiplied by smooth factors, so that their band means
+        come near to those of the mel spectrogram."""
+        with without_autocast(scaled.device.type):
+            wanted = self.spectrogram.unscaled(scaled) + LEAST
+            filters, smooth = self._filters(wanted), self._interpolation(wanted)
+            for _ in range(steps):
+                magnitudes = magnitudes * (smooth @ (wanted / (filters @ magnitudes + LEAST)).log()).exp()
+            return magnitudes
 
     def _filters(self, like: Tensor) -> Tensor:
         """(B, F)."""

@@ -74,8 +74,8 @@ VOCODER = Recipe(
     conditional=True,
     loss="least_squares",
     penalties={
-        "mel_l1": PenaltyConfig(weight=15.0),
-        "stft": PenaltyConfig(weight=3.0),
+        "magnitude_l1": PenaltyConfig(weight=10.0),
+        "stft": PenaltyConfig(weight=1.0),
         "feature_matching": PenaltyConfig(weight=1.0),
     },
     learning=both(lr=Schedule(1e-3, 1e-4, "cosine", over_share=1.0), betas=(0.8, 0.99)),

@@ -104,7 +104,14 @@ class Spectrogram:
         """
         with without_autocast(magnitudes.device.type):
             target = magnitudes.float().transpose(2, 3)
-            real, imaginary = (target * part for part in _first_phase(target))
+            return self.waves(*self.made_consistent(target, *_first_phase(target), iterations), samples)
+
+    def made_consistent(self, target: Tensor, cosine: Tensor, sine: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
+        """Real and imaginary parts (N, C, K, F) with the magnitudes `target` and phases near the given ones: as far as possible
+        the spectra of waves, by the fast algorithm of Griffin and Lim. In each iteration a frame depends on window / hop - 1 more
+        frames on each side."""
+        with without_autocast(target.device.type):
+            real, imaginary = target * cosine, target * sine
             last_real = last_imaginary = torch.zeros_like(target)
             for _ in range(iterations):
                 new_real, new_imaginary = self._analysed(self._synthesised(real, imaginary))
@@ -113,7 +120,7 @@ class Spectrogram:
                 length = target * (real.square() + imaginary.square() + 1e-14).rsqrt()
                 real, imaginary = real * length, imaginary * length
                 last_real, last_imaginary = new_real, new_imaginary
-            return self.waves(real, imaginary, samples)
+            return real, imaginary
 
     # --- frames
 

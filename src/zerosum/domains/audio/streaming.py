@@ -25,8 +25,8 @@ from zerosum.errors import UserError
 from zerosum.store import writing as written_at_once
 
 INPUT = SampleOption("input", "paths", "a recording or folder to make again from its mel spectrogram; may be repeated.")
-BLOCK = 128
-"""Frames that are computed at once, beside their halo; a multiple of the hops of a window."""
+BLOCK = 512
+"""Frames that are computed at once, beside their halo."""
 READ = 65_536
 """Samples of each channel that are read at once."""
 
@@ -41,8 +41,7 @@ class VocoderStream:
     def __init__(self, network: Vocoder, channels: int, device: torch.device = torch.device("cpu")) -> None:
         self.network, self.device = network, device
         self.spectrogram = network.mel.spectrogram
-        step = self.spectrogram.window // self.spectrogram.hop
-        self.halo = -(-network.halo // step) * step
+        self.halo = network.halo
         self._kept = torch.zeros(channels, 0)
         self._first = self._received = self._done = 0  # of _kept, samples; samples so far; frames that were put out
 
@@ -68,7 +67,7 @@ class VocoderStream:
         if total is not None:
             last = min(last, self.spectrogram.num_frames(total))
         scaled = self.network.mel.scaled_frames(self._samples(first, last, total)[None].to(self.device))
-        made = self.network.waves(scaled)[0].float().cpu()
+        made = self.network.waves(scaled, first)[0].float().cpu()
         end = stop * hop if total is None else min(stop * hop, total)
         found = made[:, (self._done - first) * hop : end - first * hop]
         self._done = stop
@@ -81,9 +80,8 @@ class VocoderStream:
         hop, window = self.spectrogram.hop, self.spectrogram.window
         begin = first * hop - (window - hop) // 2
         places = torch.arange(begin, begin + (last - first - 1) * hop + window)
-        mirrored = places.abs()
         end = self._received if total is None else total
-        mirrored = torch.where(mirrored >= end, 2 * (end - 1) - mirrored, mirrored)
+        mirrored = torch.where(places >= end, 2 * (end - 1) - places, places.abs())
         known = (mirrored >= self._first) & (mirrored < end)
         inside = (mirrored - self._first).clamp(0, self._kept.shape[1] - 1)
         return self._kept[:, inside] * known

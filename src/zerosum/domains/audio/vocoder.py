@@ -10,13 +10,14 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad
 
-from zerosum.domains.audio.mel import WINDOW_HOPS, MelSpectrogram
+from zerosum.domains.audio.mel import FLOOR, WINDOW_HOPS, MelSpectrogram
 from zerosum.domains.audio.networks import Sound
 from zerosum.domains.audio.signal import Spectrogram
 from zerosum.engine.duel import Duel
@@ -29,8 +30,7 @@ from zerosum.nn.sequence_layers import ConvNeXtBlock
 FIRST_KERNEL = 7
 MOST_GAIN = 4.0
 """The network changes the logarithm of the smooth magnitudes of the mel spectrogram by at most this."""
-SYNTHESIS_HALO = WINDOW_HOPS // 2
-"""The frames on each side whose windows reach into the samples of a frame."""
+WAVE_SHARE = 0.1
 GENERATOR = ("generator",)
 
 
@@ -52,24 +52,26 @@ class SpectrumNetwork(nn.Module):
         self.last = nn.Linear(width, 3 * mel.spectrogram.num_frequencies)
         self.halo = FIRST_KERNEL // 2 + blocks * (kernel // 2)
 
-    def forward(self, scaled: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C, B, K) -> real and imaginary parts (N, C, K, F)."""
+    def forward(self, scaled: Tensor, first_frame: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, C, B, K) -> magnitudes (N, C, F, K), and cosine and sine of phases (N, C, K, F). first_frame: the number of the
+        first frame, for a part of a longer spectrogram."""
         x = self.first_norm(self.first(scaled.flatten(0, 1)).transpose(1, 2)).transpose(1, 2)
         for block in self.blocks:
             x = block(x)
         parts = self.last(self.norm(x.transpose(1, 2))).float()
-        real, imaginary, gain = parts.reshape(*scaled.shape[:2], scaled.shape[3], -1).chunk(3, 3)
-        smooth = self.mel.magnitudes(scaled).transpose(2, 3)
-        length = smooth * (MOST_GAIN * (gain / MOST_GAIN).tanh()).exp()
-        length = length * (real.square() + imaginary.square() + 1e-6).rsqrt()
-        cosine, sine = self._carrier(scaled.shape[3], real)
-        return length * (real * cosine - imaginary * sine), length * (real * sine + imaginary * cosine)
+        gain, real, imaginary = parts.reshape(*scaled.shape[:2], scaled.shape[3], -1).chunk(3, 3)
+        gain = (MOST_GAIN * (gain / MOST_GAIN).tanh()).exp().transpose(2, 3)
+        magnitudes = self.mel.with_bands(self.mel.magnitudes(scaled) * gain, scaled)
+        length = (real.square() + imaginary.square() + 1e-6).rsqrt()
+        real, imaginary = real * length, imaginary * length
+        cosine, sine = self._carrier(scaled.shape[3], first_frame, real)
+        return magnitudes, real * cosine - imaginary * sine, real * sine + imaginary * cosine
 
-    def _carrier(self, frames: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosine and sine (K, F) of the phase that a sine in the middle of each bin has in each frame; the same every
-        window / hop frames."""
+    def _carrier(self, frames: int, first_frame: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosine and sine (K, F) of the phase that a sine in the middle of each bin has in each frame."""
         window, hop = self.mel.spectrogram.window, self.mel.spectrogram.hop
-        frame, place = torch.arange(frames, device=like.device)[:, None], torch.arange(window // 2, device=like.device)
+        frame = (torch.arange(frames, device=like.device)[:, None] + first_frame) % window
+        place = torch.arange(window // 2, device=like.device)
         angle = (frame * place * hop % window).to(like.dtype) * (2 * math.pi / window)
         return angle.cos(), angle.sin()
 
@@ -78,7 +80,9 @@ class Vocoder(nn.Module):
     """Mel spectrograms to waves; the noise has no influence.
 
     width: channels of a frame. blocks: their number. hidden: channels inside a block, 0 for three times the width. kernel: frames
-    that the convolution of a block spans. crop: frames of the parts of clips that are trained on, 0 for whole clips.
+    that the convolution of a block spans. iterations: of the algorithm of Griffin and Lim, which makes the network's phases
+    consistent when samples are made; none in training. crop: frames of the parts of clips that are trained on, 0 for whole
+    clips.
     """
 
     def __init__(
@@ -90,31 +94,51 @@ class Vocoder(nn.Module):
         blocks: int = 4,
         hidden: int = 0,
         kernel: int = 7,
+        iterations: int = 32,
         crop: int = 32,
     ) -> None:
         super().__init__()
-        if crop < 0:
-            raise ValueError(f"crop must be at least 0, got {crop}")
-        self.sound, self.crop = sound, crop
+        if crop < 0 or iterations < 0:
+            raise ValueError(f"crop and iterations must be at least 0, got {crop} and {iterations}")
+        self.sound, self.iterations, self.crop = sound, iterations, crop
         self.mel = MelSpectrogram.of(sound.rate)
         self._frames = self.mel.spectrogram.num_frames(sound.samples)
         self.spectra = SpectrumNetwork(self.mel, width, blocks, hidden or 3 * width, kernel)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
-        """(N, L), (N, C, B, K) -> (N, C, T): T as in the training data for as many frames, else whole hops."""
+        """(N, L), (N, C, B, K) -> (N, C, T): T as in the training data for as many frames, else whole hops.
+
+        Rows are computed one by one, see SpectrogramGenerator.forward.
+        """
         mel = require_condition(condition)
-        made = self.waves(mel)
+        rows = [mel] if torch.compiler.is_exporting() or self.training else torch.split(mel, 1)
+        made = torch.cat([self.waves(row) for row in rows])
         return made[:, :, : self.sound.samples] if mel.shape[3] == self._frames else made
 
-    def waves(self, scaled: Tensor) -> Tensor:
-        """(N, C, B, K) -> (N, C, K H)."""
-        real, imaginary = self.spectra(scaled)
-        return self.mel.spectrogram.waves(real, imaginary, scaled.shape[3] * self.mel.spectrogram.hop)
+    def waves(self, scaled: Tensor, first_frame: int = 0) -> Tensor:
+        """(N, C, B, K) -> (N, C, K H). first_frame: the number of the first frame, for a part of a longer spectrogram."""
+        magnitudes, cosine, sine = self.spectra(scaled, first_frame)
+        spectrogram, samples = self.mel.spectrogram, scaled.shape[3] * self.mel.spectrogram.hop
+        target = magnitudes.transpose(2, 3)
+        iterations = 0 if self.training else self.iterations
+        return spectrogram.waves(*spectrogram.made_consistent(target, cosine, sine, iterations), samples)
+
+    def magnitudes_and_waves(self, scaled: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, B, K) -> (magnitudes (N, C, F, K), waves (N, C, K H)) in training.
+
+        A share WAVE_SHARE of the gradient of the waves reaches the magnitudes: as long as the phases do not fit together, waves
+        come nearer to real ones by magnitudes that are wrong.
+        """
+        magnitudes, cosine, sine = self.spectra(scaled)
+        target = magnitudes.transpose(2, 3)
+        target = torch.lerp(target.detach(), target, WAVE_SHARE)
+        samples = scaled.shape[3] * self.mel.spectrogram.hop
+        return magnitudes, self.mel.spectrogram.waves(target * cosine, target * sine, samples)
 
     @property
     def halo(self) -> int:
         """The frames on each side that the samples of a frame depend on."""
-        return self.spectra.halo + SYNTHESIS_HALO
+        return self.spectra.halo + self.iterations * (WINDOW_HOPS - 1) + WINDOW_HOPS // 2
 
 
 # --- critics
@@ -145,7 +169,7 @@ class ResolutionCritic(nn.Module):
     def __init__(self, spectrogram: Spectrogram, width: int) -> None:
         super().__init__()
         self.spectrogram = spectrogram
-        shapes = [((7, 3), (2, 1)), ((5, 3), (2, 1)), ((5, 3), (2, 2)), ((3, 3), (2, 1))]
+        shapes = [((7, 3), (2, 1)), ((5, 3), (2, 2)), ((5, 3), (2, 2)), ((3, 3), (2, 1))]
         widths = (1, width, width, 2 * width, 2 * width)
         self.layers = nn.ModuleList(
             nn.Conv2d(*pair, kernel, stride, (kernel[0] // 2, 1))
@@ -169,7 +193,8 @@ def _judged(x: Tensor, layers: nn.ModuleList, output: nn.Module) -> tuple[Tensor
 class VocoderDiscriminator(nn.Module):
     """Several critics of waves of any length: one for each period, and one for each resolution of short-time spectra.
 
-    width: channels of the first layers. periods: in samples. resolutions: windows in hops of the mel spectrogram.
+    width: channels of the first layers. periods: in samples. resolutions: windows in hops of the mel spectrogram. frames: of the
+    part of each training clip that the critics are given, 0 for all.
     """
 
     def __init__(
@@ -179,8 +204,12 @@ class VocoderDiscriminator(nn.Module):
         width: int = 8,
         periods: tuple[int, ...] = (2, 3, 5, 7, 11),
         resolutions: tuple[float, ...] = (2, 4, 8),
+        frames: int = 8,
     ) -> None:
         super().__init__()
+        if frames < 0:
+            raise ValueError(f"frames must be at least 0, got {frames}")
+        self.frames = frames
         if not periods and not resolutions:
             raise ValueError("there must be at least one of periods and resolutions")
         hop = MelSpectrogram.of(sound.rate).spectrogram.hop
@@ -219,6 +248,20 @@ def mel_l1(weight: float | Schedule = 15.0, every: int = 1) -> Penalty:
     return Penalty("mel_l1", function, weight, every, GENERATOR, second_order=False, source="Kong et al. 2020")
 
 
+def magnitude_l1(weight: float | Schedule = 10.0, every: int = 1) -> Penalty:
+    """Mean absolute difference of the logarithms of the magnitudes that the network gives the frames and of those of the real
+    clip. It does not depend on the phases."""
+
+    def function(context: LossContext) -> Tensor:
+        made = context.made.get("magnitudes")
+        if made is None:
+            raise ValueError("the penalty `magnitude_l1` needs a generator of kind `vocoder`")
+        real = _vocoder(context).mel.spectrogram.magnitudes(_real(context))
+        return _distance((made + FLOOR).log(), (real + FLOOR).log())
+
+    return Penalty("magnitude_l1", function, weight, every, GENERATOR, second_order=False)
+
+
 def stft(weight: float | Schedule = 3.0, every: int = 1, resolutions: Sequence[float] = (1, 2, 4, 8)) -> Penalty:
     """Spectral convergence plus the mean absolute difference of the log magnitudes, averaged over resolutions of short-time
     spectra. Yamamoto et al. 2020 (Parallel WaveGAN), arXiv:1910.11480, equations 5 and 6.
@@ -249,7 +292,7 @@ def feature_matching(weight: float | Schedule = 1.0, every: int = 1) -> Penalty:
         on_real = context.on_real
         if on_real is context.on_fake:
             with torch.no_grad():
-                on_real = context.judge(_real(context), "real")
+                on_real = context.judge(context.augment(_real(context), "real"), "real")
         layers = zip(context.on_fake.features, on_real.features, strict=True)
         return torch.stack([_distance(fake, real.detach()) for fake, real in layers]).mean(0)
 
@@ -288,14 +331,19 @@ def penalties() -> Mapping[str, Callable[..., Penalty]]:
 
 
 class VocoderDuel(Duel):
-    """A duel in which the generator makes a part of each clip from the mel spectrogram of that part.
+    """A duel in which the generator makes a part of each clip from the mel spectrogram of that part, and the critics are given
+    a part of that.
 
     The batches need no condition: it is computed from the waves.
     """
 
+    _made: Mapping[str, Tensor] = MappingProxyType({})
+
     def terms(self, player: str, batch: MicroBatch) -> dict[str, Tensor]:
         """The duel's terms, on parts of the clips."""
-        return super().terms(player, self._cropped(batch))
+        terms = super().terms(player, self._cropped(batch))
+        self._made = {}
+        return terms
 
     def batch_scores(self, player: str, batch: MicroBatch) -> Tensor | None:
         """The duel's scores for losses that couple rows, on parts of the clips."""
@@ -305,20 +353,41 @@ class VocoderDuel(Duel):
         """The duel's check, with the mel spectrograms of the rows."""
         super().check(self._with_mel(batch.data))
 
+    def _generate(self, noise: Tensor, condition: Tensor | None) -> Tensor:
+        network: Any = self.generator
+        magnitudes, waves = network.magnitudes_and_waves(require_condition(condition))
+        self._made = {"magnitudes": magnitudes}
+        return waves  # type: ignore[no-any-return]
+
+    def _context(self, *given: Any, **named: Any) -> LossContext:
+        return replace(super()._context(*given, **named), made=self._made)
+
+    def _augmented(self, data: Tensor, batch: MicroBatch, side: str) -> Tensor:
+        """The part of the waves that the critics are given, the same of real and generated ones."""
+        judge: Any = self.discriminator
+        length = judge.frames * self._hop
+        return data if not length or data.shape[2] <= length else cropped(data, length, batch.rng.uniform("judged"))
+
     @torch.no_grad()
     def _cropped(self, batch: MicroBatch) -> MicroBatch:
         if batch.real is None:
             return batch
         network: Any = self.generator
-        length = network.crop * network.mel.spectrogram.hop
-        waves = batch.real.data
+        length, waves = network.crop * self._hop, batch.real.data
         if length and waves.shape[2] > length:
             waves = cropped(waves, length, batch.rng.uniform("crop"))
+        elif missing := -waves.shape[2] % self._hop:
+            waves = pad(waves, (0, missing))
         return replace(batch, real=self._with_mel(waves))
 
     def _with_mel(self, waves: Tensor) -> Batch:
         network: Any = self.generator
         return Batch(waves, network.mel.scaled(waves))
+
+    @property
+    def _hop(self) -> int:
+        network: Any = self.generator
+        return int(network.mel.spectrogram.hop)
 
 
 def cropped(waves: Tensor, length: int, chance: Tensor) -> Tensor:

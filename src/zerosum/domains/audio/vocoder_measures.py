@@ -85,7 +85,7 @@ def intelligibilities(made: Tensor, real: Tensor, rate: int) -> Tensor | None:
         from pystoi import stoi
     except ImportError:
         return None
-    return _each(made, real, lambda own, true: _quiet(lambda: stoi(true, own, rate)))
+    return _each(made, real, lambda own, true: _quiet(lambda: stoi(true, own, rate)) if true.any() else math.nan)
 
 
 def perceived_qualities(made: Tensor, real: Tensor, rate: int) -> Tensor | None:
