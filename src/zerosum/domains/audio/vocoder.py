@@ -38,8 +38,9 @@ class SpectrumNetwork(nn.Module):
     """Scaled log-mel spectrograms to spectra: ConvNeXt blocks over the frames, then for each bin a phase and a gain on the smooth
     magnitude that the mel spectrogram gives it (after Vocos: Siuzdak 2024, arXiv:2306.00814).
 
-    The phase is relative to that of a sine in the middle of the bin, so that a steady tone there has a steady output. The output
-    of a frame depends on `halo` frames before and after it.
+    The phase is relative to that of a sine in the middle of the bin, so that a steady tone there has a steady output. In eval
+    mode the magnitudes are changed to have the band means of the mel spectrogram. The output of a frame depends on `halo` frames
+    before and after it.
     """
 
     def __init__(self, mel: MelSpectrogram, width: int, blocks: int, hidden: int, kernel: int) -> None:
@@ -61,7 +62,9 @@ class SpectrumNetwork(nn.Module):
         parts = self.last(self.norm(x.transpose(1, 2))).float()
         gain, real, imaginary = parts.reshape(*scaled.shape[:2], scaled.shape[3], -1).chunk(3, 3)
         gain = (MOST_GAIN * (gain / MOST_GAIN).tanh()).exp().transpose(2, 3)
-        magnitudes = self.mel.with_bands(self.mel.magnitudes(scaled) * gain, scaled)
+        magnitudes = self.mel.magnitudes(scaled) * gain
+        if not self.training:
+            magnitudes = self.mel.with_bands(magnitudes, scaled)
         length = (real.square() + imaginary.square() + 1e-6).rsqrt()
         real, imaginary = real * length, imaginary * length
         cosine, sine = self._carrier(scaled.shape[3], first_frame, real)
@@ -376,12 +379,12 @@ class VocoderDuel(Duel):
         length, waves = network.crop * self._hop, batch.real.data
         if length and waves.shape[2] > length:
             waves = cropped(waves, length, batch.rng.uniform("crop"))
-        elif missing := -waves.shape[2] % self._hop:
-            waves = pad(waves, (0, missing))
         return replace(batch, real=self._with_mel(waves))
 
     def _with_mel(self, waves: Tensor) -> Batch:
+        """Waves, continued with silence to whole hops, and their mel spectrograms."""
         network: Any = self.generator
+        waves = pad(waves, (0, -waves.shape[2] % self._hop))
         return Batch(waves, network.mel.scaled(waves))
 
     @property
