@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from process_pair import played_in_two
+from zerosum.domains.toy import measures
 
 torch.set_num_threads(1)
 
@@ -22,6 +24,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--fuzz", type=int, default=10, help="damaged copies of each kind of file that readers are given")
     parser.addoption("--kills", type=int, default=3, help="moments at which a training is killed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _small_measures_of_points() -> Iterator[None]:
+    """Transport between fifty points: that of the thousand that a run is measured by takes seconds of each of many runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measures, "W2_POINTS", 50)
+        patch.setattr(measures, "MMD_POINTS", 100)
+        yield
 
 
 @pytest.fixture(scope="session")

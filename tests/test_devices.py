@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from domain_games import CASES, RECIPES, begun, planned, weights
 from pretend_device import Mixed, OnDevice, pretended
-from zerosum.domains.toy import measures
 from zerosum.engine.loop import TrainingLoop
 from zerosum.evaluation.training_evaluator import TrainingEvaluator
 from zerosum.planning import plan, trial_step
@@ -78,9 +77,7 @@ def test_the_trial_step_on_another_device(name: str, device: torch.device) -> No
 
 
 @pytest.mark.parametrize("name", EVALUATED)
-def test_an_evaluation_on_another_device(name: str, device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "W2_POINTS", 50)
-    monkeypatch.setattr(measures, "MMD_POINTS", 100)
+def test_an_evaluation_on_another_device(name: str, device: torch.device) -> None:
     chosen = planned_on(name, device)
     evaluator = TrainingEvaluator(chosen, plan.training_loop(chosen))
     evaluator.prepare(lambda text: None)

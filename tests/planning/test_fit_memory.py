@@ -16,7 +16,7 @@ import infos
 from zerosum import memory
 from zerosum.api import resume, train
 from zerosum.domains.images import DOMAIN as IMAGES
-from zerosum.domains.toy import DOMAIN, measures
+from zerosum.domains.toy import DOMAIN
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch
 from zerosum.engine.loop import Settings, TrainingLoop
@@ -243,8 +243,6 @@ SMALL |= {"cadence.checkpoint": 3, "cadence.preview": 100}
 
 
 def test_a_training_that_runs_out_of_memory_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "W2_POINTS", 50)
-    monkeypatch.setattr(measures, "MMD_POINTS", 100)
     toy = DOMAIN.recipes.table["toy"]
     play = TrainingLoop.train_step
 

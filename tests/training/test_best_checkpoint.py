@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from zerosum.api import Run, load, resume, train
-from zerosum.domains.toy import DOMAIN, measures
+from zerosum.domains.toy import DOMAIN
 from zerosum.engine.loop import NonFinite, TrainingLoop
 from zerosum.evaluation import training_evaluator
 
@@ -32,12 +32,6 @@ SMALL: dict[str, Any] = {
     "cadence.preview": 1,
     "on_nonfinite": "rollback",
 }
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "W2_POINTS", 50)
-    monkeypatch.setattr(measures, "MMD_POINTS", 100)
 
 
 def ranked(monkeypatch: pytest.MonkeyPatch, scores: Mapping[int, float]) -> None:

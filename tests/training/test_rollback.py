@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from zerosum.api import Run, resume, train
-from zerosum.domains.toy import DOMAIN, measures
+from zerosum.domains.toy import DOMAIN
 from zerosum.engine.loop import NonFinite, TrainingLoop
 from zerosum.errors import UserError
 from zerosum.report import write_report
@@ -35,12 +35,6 @@ SMALL: dict[str, Any] = {
     "cadence.log": 1,
     "on_nonfinite": "rollback",
 }
-
-
-@pytest.fixture(autouse=True)
-def _quick_measures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "W2_POINTS", 50)
-    monkeypatch.setattr(measures, "MMD_POINTS", 100)
 
 
 def diverging(monkeypatch: pytest.MonkeyPatch, step: int, above: float) -> None:

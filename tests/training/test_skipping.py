@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from zerosum.api import resume, train
-from zerosum.domains.toy import DOMAIN, measures
+from zerosum.domains.toy import DOMAIN
 from zerosum.engine.loop import StepResult, TrainingLoop
 from zerosum.errors import UserError
 from zerosum.formatting import NoProgress
@@ -34,8 +34,6 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def _quick_measures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "W2_POINTS", 50)
-    monkeypatch.setattr(measures, "MMD_POINTS", 100)
     monkeypatch.setattr(trial_step, "best_threads", lambda *given: trial_step.StepTime(1, 0.001, 0.001))
 
 

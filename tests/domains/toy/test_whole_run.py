@@ -7,16 +7,14 @@ from pathlib import Path
 import pytest
 
 from zerosum.api import Run, train
-from zerosum.domains.toy import files, measures
+from zerosum.domains.toy import files
 from zerosum.training import diagnostics
 
 SMALL = ["steps=12", "batch=32", "generator.width=8", "discriminator.width=8", "data.num=600", "threads=1"]
 
 
 @pytest.mark.parametrize("where", ["ring", "mixture"])
-def test_a_run_of_points_from_end_to_end(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "W2_POINTS", 50)
-    monkeypatch.setattr(measures, "MMD_POINTS", 100)
+def test_a_run_of_points_from_end_to_end(where: str, tmp_path: Path) -> None:
     run = train(where, out=tmp_path / "run", overrides=SMALL)
     assert run.recipe.name == ("toy" if where == "ring" else "toy-line")
     records = {record["name"].partition("[")[0] for record in run.metrics}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from zerosum.domain import QuickMetrics
 from zerosum.domains.toy import densities, measures
-from zerosum.domains.toy.densities import modes_found
+from zerosum.domains.toy.densities import Density, modes_found
 from zerosum.domains.toy.measures import MEANINGS, SMOOTHING, DensityCells, ReferencePoints
 from zerosum.engine.seeds import generator
 from zerosum.metrics.record import Record
@@ -28,6 +30,48 @@ MIN_FRESH = 100
 """At least so many held-out rows of a file are needed to use them as fresh real points."""
 SIDES = {1: 100, 2: 40}
 """Cells along each dimension; fewer for files of few rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What fakes are compared with. fresh: real points that are in neither the training data nor `truth`; None if there are too
+    few."""
+
+    truth: ReferencePoints
+    fresh: Tensor | None
+    density: Density
+    seed: int
+
+    @functools.cached_property
+    def values(self) -> dict[str, float]:
+        """The values of fresh real points, and of a D that is 1/2 everywhere."""
+        if self.fresh is None:
+            return {}
+        even = torch.zeros(max(len(self.fresh), len(self.truth.points)))
+        on_fake, on_real = even[: len(self.fresh)], even[: len(self.truth.points)]
+        return measures.of_points(self.fresh, self.truth) | measures.of_discriminator(
+            self.fresh, on_fake, on_real, self.truth
+        )
+
+    @functools.cached_property
+    def control(self) -> dict[str, float]:
+        """The values of points distributed evenly over the box, by base name; no metric should rate them well."""
+        low, high = torch.tensor(self.density.box).T
+        shares = torch.rand(NUM_CONTROL, len(low), generator=generator(self.seed, "evaluate", "control"))
+        values = measures.of_points(low + (high - low) * shares, self.truth)
+        return {name.partition("[")[0]: value for name, value in values.items()}
+
+
+@functools.lru_cache(maxsize=4)
+def _exact_reference(density: str, seed: int, sizes: tuple[int, ...]) -> Reference:
+    """The reference of a named density, which does not depend on the training data: computed once in a process.
+
+    density: its name and options as JSON. sizes: measures.sizes(), on which the values depend.
+    """
+    found = densities.build(**json.loads(density))
+    cells = DensityCells(found.box, SIDES[found.num_dims])
+    truth, fresh = (found.sample(NUM_SAMPLES, generator(seed, "evaluate", side)) for side in ("truth", "fresh"))
+    return Reference(ReferencePoints(truth, cells, found, NUM_SAMPLES), fresh, found, seed)
 
 
 class PointEvaluator:
@@ -65,53 +109,30 @@ class PointEvaluator:
         num_found = float(modes_found(fakes, self.density).sum())
         return QuickMetrics(diversity, modes_found=num_found, num_modes=float(len(self.density.modes)))
 
-    # --- reference data and values
-
-    @functools.cached_property
+    @property
     def _truth(self) -> ReferencePoints:
-        source, fresh = self.source, self._fresh
-        most, rows = SIDES[self.density.num_dims], source.num_rows
-        side = most if source.exact else max(4, min(most, round(2 * rows ** (1 / (2 + self.density.num_dims)))))
-        cells = DensityCells(self.density.box, side)
+        return self._reference.truth
+
+    @functools.cached_property
+    def _reference(self) -> Reference:
+        source, most = self.source, SIDES[self.density.num_dims]
         if source.exact:
-            points = self.density.sample(NUM_SAMPLES, generator(self.seed, "evaluate", "truth"))
-            return ReferencePoints(points, cells, self.density, NUM_SAMPLES)
-        return ReferencePoints(source.data.cpu(), cells, None, rows if fresh is None else min(rows, len(fresh)))
-
-    @functools.cached_property
-    def _fresh(self) -> Tensor | None:
-        """Real points that are in neither the training data nor the reference data; None if there are too few."""
-        if self.source.exact:
-            return self.density.sample(NUM_SAMPLES, generator(self.seed, "evaluate", "fresh"))
-        return self.source.heldout.cpu() if self.source.num_heldout >= MIN_FRESH else None
-
-    @functools.cached_property
-    def _references(self) -> dict[str, float]:
-        """The values of fresh real points, and of a D that is 1/2 everywhere."""
-        if self._fresh is None:
-            return {}
-        even = torch.zeros(max(len(self._fresh), len(self._truth.points)))
-        on_fake, on_real = even[: len(self._fresh)], even[: len(self._truth.points)]
-        return measures.of_points(self._fresh, self._truth) | measures.of_discriminator(
-            self._fresh, on_fake, on_real, self._truth
-        )
-
-    @functools.cached_property
-    def _control(self) -> dict[str, float]:
-        """The values of points distributed evenly over the box, by base name; no metric should rate them well."""
-        low, high = torch.tensor(self.density.box).T
-        shares = torch.rand(NUM_CONTROL, len(low), generator=generator(self.seed, "evaluate", "control"))
-        values = measures.of_points(low + (high - low) * shares, self._truth)
-        return {name.partition("[")[0]: value for name, value in values.items()}
+            return _exact_reference(json.dumps(source.info().payload["density"]), self.seed, measures.sizes())
+        side = max(4, min(most, round(2 * source.num_rows ** (1 / (2 + self.density.num_dims)))))
+        fresh = source.heldout.cpu() if source.num_heldout >= MIN_FRESH else None
+        num = source.num_rows if fresh is None else min(source.num_rows, len(fresh))
+        truth = ReferencePoints(source.data.cpu(), DensityCells(self.density.box, side), None, num)
+        return Reference(truth, fresh, self.density, self.seed)
 
     # --- records
 
     def _record(self, name: str, value: float, protocol: Mapping[str, Any]) -> Record:
         base = name.partition("[")[0]
         better, sentence = MEANINGS[base]
-        if base in self._control:
-            protocol = {**protocol, "controls": {EVENLY: self._control[base]}, "controls_rows": NUM_CONTROL}
-        return Record(name, value, protocol, better, sentence, self._references.get(name))
+        control = self._reference.control
+        if base in control:
+            protocol = {**protocol, "controls": {EVENLY: control[base]}, "controls_rows": NUM_CONTROL}
+        return Record(name, value, protocol, better, sentence, self._reference.values.get(name))
 
     def _protocol(self, num_fake: int) -> dict[str, Any]:
         source = self.source

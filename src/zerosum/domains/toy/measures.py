@@ -138,6 +138,11 @@ class ReferencePoints:
         return math.inf if self.density is not None else len(self.points)
 
 
+def sizes() -> tuple[int, ...]:
+    """The largest samples of which transport and MMD are computed."""
+    return W2_POINTS, MMD_POINTS
+
+
 def of_points(points: Tensor, truth: ReferencePoints) -> dict[str, float]:
     """All metrics of (N, D) points that need no discriminator, by full name."""
     num, size = len(points), min(MMD_POINTS, truth.most, len(points))
