@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -62,16 +61,21 @@ class Reference:
         return {name.partition("[")[0]: value for name, value in values.items()}
 
 
-@functools.lru_cache(maxsize=4)
-def _exact_reference(density: str, seed: int, sizes: tuple[int, ...]) -> Reference:
-    """The reference of a named density, which does not depend on the training data: computed once in a process.
+_EXACT: dict[tuple[str, int, tuple[int, ...]], Reference] = {}
+MOST_KEPT = 4
 
-    density: its name and options as JSON. sizes: measures.sizes(), on which the values depend.
-    """
-    found = densities.build(**json.loads(density))
-    cells = DensityCells(found.box, SIDES[found.num_dims])
-    truth, fresh = (found.sample(NUM_SAMPLES, generator(seed, "evaluate", side)) for side in ("truth", "fresh"))
-    return Reference(ReferencePoints(truth, cells, found, NUM_SAMPLES), fresh, found, seed)
+
+def _exact_reference(density: Density, description: str, seed: int) -> Reference:
+    """The reference of a named density, which does not depend on the training data: computed once in a process. description: of
+    the density with its options."""
+    key = description, seed, measures.sizes()
+    if key not in _EXACT:
+        cells = DensityCells(density.box, SIDES[density.num_dims])
+        truth, fresh = (density.sample(NUM_SAMPLES, generator(seed, "evaluate", side)) for side in ("truth", "fresh"))
+        for old in list(_EXACT)[: len(_EXACT) + 1 - MOST_KEPT]:
+            del _EXACT[old]
+        _EXACT[key] = Reference(ReferencePoints(truth, cells, density, NUM_SAMPLES), fresh, density, seed)
+    return _EXACT[key]
 
 
 class PointEvaluator:
@@ -117,7 +121,7 @@ class PointEvaluator:
     def _reference(self) -> Reference:
         source, most = self.source, SIDES[self.density.num_dims]
         if source.exact:
-            return _exact_reference(json.dumps(source.info().payload["density"]), self.seed, measures.sizes())
+            return _exact_reference(self.density, repr(source.info().payload["density"]), self.seed)
         side = max(4, min(most, round(2 * source.num_rows ** (1 / (2 + self.density.num_dims)))))
         fresh = source.heldout.cpu() if source.num_heldout >= MIN_FRESH else None
         num = source.num_rows if fresh is None else min(source.num_rows, len(fresh))
