@@ -58,6 +58,9 @@ def test_sub_folders_are_classes(folder: Path) -> None:
         "subtype": "PCM_16",
         "normalise": "peak",
         "level": info.payload["level"],
+        "condition": "class",
+        "alphabet": "",
+        "spread": pytest.approx(1.0, abs=0.1),  # noise
     }
     assert info.payload["level"] == pytest.approx(0.325, abs=1e-3)
     assert info.sample.axes == {"channels": 1, "samples": 3_072}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,24 @@ def test_a_half_life_follows_from_the_batch_and_the_run() -> None:
         full, notes = resolve(small("ema.half_life_samples=auto", "batch=32", f"steps={steps}"), info_of())
         assert full.ema.half_life_samples == wanted
         assert "Half-life" in notes[0]
+
+
+def test_steady_tones_get_long_windows() -> None:
+    resolve = catalog.domain("audio").game.resolve_auto
+    steady = replace(info_of(samples=8192), payload={**info_of().payload, "spread": 0.6})
+    full, notes = resolve(small(), steady)
+    assert (full.generator.options["hop"], full.generator.options["overlap"]) == (128, 4)
+    assert "windows of 512 samples every 128" in notes[0]
+    assert game.build(full, steady).whole.spectrogram.window == 512  # type: ignore[attr-defined]
+    for recipe_, info in (
+        (small(), info_of(samples=8192)),
+        (small("generator.hop=64"), steady),
+        (small("generator.overlap=2"), steady),
+        (small(), replace(steady, sample=info_of(samples=256).sample)),
+    ):
+        full, notes = resolve(recipe_, info)
+        assert full.generator == recipe_.generator
+        assert not notes
 
 
 def test_a_sample_does_not_depend_on_the_batch() -> None:

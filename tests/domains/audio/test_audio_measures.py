@@ -286,3 +286,14 @@ def test_classical_models_make_sounds_and_are_told_from_real_ones(
         assert distance < 3 * (found["frechet"].reference or 0)
     else:
         assert distance > (found["frechet"].reference or 0)
+
+
+def test_steady_tones_are_less_spread_in_long_windows_than_noise_and_clicks() -> None:
+    time = torch.arange(8192) / 8000
+    tone = (2 * math.pi * 440 * time).sin()
+    clicks = (torch.arange(8192) % 1000 == 0).float()
+    noise = torch.randn(8192, generator=torch.Generator().manual_seed(0))
+    steady, hit, rough = (measures.spread_in_long_windows(one[None, None], 8000) for one in (tone, clicks, noise))
+    assert steady < 0.7 < rough < 1.1 < hit
+    assert measures.spread_in_long_windows(tone[None, None, :900], 8000) == 1
+    assert measures.spread_in_long_windows(torch.zeros(1, 1, 8192), 8000) == 1

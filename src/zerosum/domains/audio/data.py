@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from zerosum.domain import DatasetInfo, OtherCondition, SampleInfo, kit
 from zerosum.domains.audio import builtin_sources, files, loading, texts
 from zerosum.domains.audio.files import PatternOptions
 from zerosum.domains.audio.loading import Clips, ReadOptions
+from zerosum.domains.audio.measures import spread_in_long_windows
 from zerosum.domains.audio.mel import MelSpectrogram
 from zerosum.domains.audio.waves import STEP, Normalise, clip_length, normalised
 from zerosum.engine.game import Batch
@@ -41,7 +43,7 @@ class AudioPayload:
     """rate: samples per second. ending, subtype: the commonest of the source's files, such as ".wav" and "PCM_16".
     normalise: what each recording is scaled by. level: the median peak (or RMS) of the recordings before that; written samples
     are scaled back to it. condition: see Condition. alphabet: the characters of texts, see
-    `texts.encoded`."""
+    `texts.encoded`. spread: see `measures.spread_in_long_windows`; 1 where it is not measured."""
 
     rate: int
     ending: str
@@ -50,6 +52,7 @@ class AudioPayload:
     level: float
     condition: Condition = "class"
     alphabet: str = ""
+    spread: float = 1.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -75,13 +78,24 @@ class AudioSource(kit.TensorSource):
         """SHA-256 of what the clips were made of."""
         return self.digest
 
+    @functools.cached_property
+    def _spread(self) -> float:
+        return spread_in_long_windows(self.data, self.rate) if self.condition_kind == "class" else 1.0
+
     def info(self) -> DatasetInfo:
         """The description of the data set, from which networks, previews and files are made without the clips."""
         channels, samples = self.data.shape[1:]
         called = CHANNELS.get(channels, f"{channels}-channel")
         words = f"{samples / self.rate:.2f} s of {called} sound at {self.rate:,} Hz"
         payload = AudioPayload(
-            self.rate, self.ending, self.subtype, self.normalise, self.level, self.condition_kind, self.alphabet
+            self.rate,
+            self.ending,
+            self.subtype,
+            self.normalise,
+            self.level,
+            self.condition_kind,
+            self.alphabet,
+            self._spread,
         )
         return kit.info(self, SampleInfo({"channels": channels, "samples": samples}, words), asdict(payload))
 

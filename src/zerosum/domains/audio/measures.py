@@ -30,6 +30,8 @@ MODULATION_BANDS = 8
 THIRDS = tuple(4 * 2 ** (index / 3) for index in range(22))
 PEAKS = tuple(range(40, 513, 8))
 """The edges, in Hz, of the intervals in which modulation is compared: thirds of an octave from 4 to 512 Hz, and narrow ones."""
+SHORT_S, LONG_S, MOST_COMPARED = 0.016, 0.064, 100
+"""The windows, in seconds, that `spread_in_long_windows` compares, and the most clips that it looks at."""
 BATCH = 64
 
 
@@ -78,6 +80,24 @@ def pictures(waves: Tensor, rate: int) -> Tensor:
         return ((logs - low) / -low * 255).clamp(0, 255).round().to(torch.uint8)
 
     return in_batches(drawn, waves)
+
+
+def spread_in_long_windows(waves: Tensor, rate: int) -> float:
+    """How widely the magnitudes of clips (N, C, T) are spread over time and frequency in windows of LONG_S, over the same in
+    windows of SHORT_S: the mean of L1 over L2 norms (Jones and Parks 1990: the best window concentrates the most).
+
+    Speech has 0.82 to 0.83, steady tones 0.53 to 0.76, noise 1. 1 for clips shorter than two long windows.
+    """
+    windows = [2 ** round(math.log2(seconds * rate)) for seconds in (SHORT_S, LONG_S)]
+    if waves.shape[2] < 2 * windows[1]:
+        return 1.0
+    num = min(len(waves), MOST_COMPARED)
+    clips, found = waves[torch.arange(num) * len(waves) // num], list[float]()
+    for window in windows:
+        magnitudes = in_batches(Spectrogram(window, window // 2).magnitudes, clips).flatten(1)
+        norms = magnitudes.norm(1, 1) / (magnitudes.norm(2, 1).clamp_min(1e-9) * magnitudes.shape[1] ** 0.5)
+        found.append(float(norms.mean()))
+    return found[1] / found[0]
 
 
 # --- numbers of each clip

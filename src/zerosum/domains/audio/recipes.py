@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from zerosum.domain import DatasetInfo, both
+from zerosum.domains.audio.networks import LEAST_HOP, MOST_HOP
 from zerosum.engine.duel import UpdateRules
 from zerosum.engine.optimizers import Schedule
 from zerosum.engine.seeds import Prior
@@ -119,9 +121,31 @@ HALF_LIFE_BATCHES, HALF_LIFE_SHARE = 312.5, 0.05
 """The half-life of the average generator in batches, and the most of it as a share of the run."""
 
 
+STEADY = 0.75
+"""Sounds are steady tones if the magnitudes of long windows are spread less than this share of those of short ones."""
+STEADY_HOP_S, STEADY_OVERLAP = 0.016, 4
+
+
+def _with_window(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, list[str]]:
+    """The recipe with long windows for spectrograms of steady tones: in short ones Griffin-Lim makes them tremble."""
+    options, spread = recipe.generator.options, info.payload.get("spread", 1.0)
+    if recipe.generator.kind != "spectrogram" or options.get("hop") or "overlap" in options or spread >= STEADY:
+        return recipe, []
+    hop = max(LEAST_HOP, min(MOST_HOP, 2 ** round(math.log2(STEADY_HOP_S * info.payload["rate"]))))
+    if hop * STEADY_OVERLAP > info.sample.axes["samples"]:
+        return recipe, []
+    note = (
+        f"These are steady tones (long windows spread them {spread:.2f} times as widely as short ones, less than {STEADY:g}): "
+        f"windows of {hop * STEADY_OVERLAP:,} samples every {hop:,} (generator.overlap, generator.hop)."
+    )
+    generator = part("spectrogram", **{**options, "hop": hop, "overlap": STEADY_OVERLAP})
+    return recipe.changed(generator=generator), [note]
+
+
 def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe with a number for an "auto" half-life, and without the classifier's loss where there are no classes."""
-    notes = []
+    """The recipe with a number for an "auto" half-life, with the window for steady tones, and without the classifier's loss where
+    there are no classes."""
+    recipe, notes = _with_window(recipe, info)
     if "classification" in recipe.penalties and not (recipe.conditional is True and info.num_classes):
         rest = {name: part for name, part in recipe.penalties.items() if name != "classification"}
         recipe = recipe.changed(penalties=rest)
