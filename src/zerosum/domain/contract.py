@@ -342,7 +342,7 @@ class Evaluation:
     historic: (evaluator, sample) -> records of the scores of old papers, which are compared with those papers and never ranked
     by; `sample(num)` makes so many samples. None if there are none.
     num_quick: samples that are made for `Evaluator.quick` and the scores of the discriminator at each preview; fewer where a
-    sample takes long.
+    sample takes long; a function where it depends on the data.
     best_metric: the name of a value of `Evaluator.quick`, lower is better, by which the best generator of a run is stored next to
     the last one; "" if none can rank two generators. A function where it depends on the data.
     """
@@ -354,11 +354,15 @@ class Evaluation:
     conditions: Callable[[Any], Tensor | None] | None = None
     historic: Callable[[Any, Callable[[int], Tensor]], Sequence[Record]] | None = None
     best_metric: str | Callable[[DatasetInfo], str] = ""
-    num_quick: int = 256
+    num_quick: int | Callable[[DatasetInfo], int] = 256
 
     def best_metric_of(self, info: DatasetInfo) -> str:
         """The name of the value by which the best generator for these data is stored."""
         return self.best_metric if isinstance(self.best_metric, str) else self.best_metric(info)
+
+    def num_quick_of(self, info: DatasetInfo) -> int:
+        """The number of samples that are made for `Evaluator.quick` for these data."""
+        return self.num_quick if isinstance(self.num_quick, int) else self.num_quick(info)
 
     @property
     def has_baselines(self) -> bool:

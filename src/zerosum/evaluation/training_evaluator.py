@@ -128,7 +128,7 @@ class TrainingEvaluator:
 
     def health_values(self) -> tuple[dict[str, float], dict[str, Any]]:
         """Numbers for the health rules, and histograms of D's probability on train reals, held-out reals and fakes."""
-        num, seed = self.plan.domain.evaluation.num_quick, self.plan.recipe.seed + 7
+        num, seed = self.plan.domain.evaluation.num_quick_of(self.plan.info), self.plan.recipe.seed + 7
         condition = self.sampler.conditions(num, seed)
         fakes = self.sampler.sample(num, seed, condition)
         values = self.evaluator.quick(fakes).values()
@@ -223,7 +223,7 @@ def preview_seconds(plan: Plan, trial: TrainingLoop, world: DistributedContext) 
         evaluator.write_preview(Path(folder) / f"preview{plan.domain.media.preview_ending}")
         if plan.domain.media.sound is not None:
             evaluator.write_sound(Path(folder) / f"preview{SOUND_ENDING}")
-        num = plan.domain.evaluation.num_quick
+        num = plan.domain.evaluation.num_quick_of(plan.info)
         condition = evaluator.sampler.conditions(num, plan.recipe.seed)
         fakes = evaluator.sampler.sample(num, plan.recipe.seed, condition)
         for _ in ("train", "heldout", "fake") if trial.game.loss is not None else ():

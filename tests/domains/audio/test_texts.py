@@ -169,6 +169,16 @@ def test_texts_that_are_asked_for_must_be_there(tmp_path: Path) -> None:
         opened(corpus(tmp_path / "w", "a|one\n"))
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_any_bytes_can_be_read(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    content = bytes(
+        rng.choice(np.frombuffer(b"|\n\r a\xff\xfe\x00\xef\xbb\xbf\xe2\x80", np.uint8), rng.integers(0, 200))
+    )
+    found = texts.read(content, "metadata.csv")
+    assert found is None or all(text == texts.plain(text) and text for text in found.texts.values())
+
+
 # --- texts as numbers
 
 

@@ -42,7 +42,7 @@ DOMAIN = Domain(
         configure=tasks.adjusted,
         conditions=tasks.conditions,
         best_metric=tasks.best_metric,
-        num_quick=128,
+        num_quick=tasks.num_quick,
     ),
     media=Media(
         preview=media.sheet,

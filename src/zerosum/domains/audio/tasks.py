@@ -50,3 +50,8 @@ def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest
 def best_metric(info: DatasetInfo) -> str:
     """The quick value by which the best generator is stored."""
     return {"class": "frechet", "mel": "stft_distance", "text": "mel_distance"}[info.payload.get("condition", "class")]
+
+
+def num_quick(info: DatasetInfo) -> int:
+    """The samples that are made for the quick values: few of speech, which takes long to make."""
+    return {"class": 128, "mel": 128, "text": 16}[info.payload.get("condition", "class")]
