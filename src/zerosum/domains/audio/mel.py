@@ -76,7 +76,7 @@ class MelSpectrogram:
             bands = self.spectrogram.unscaled(scaled).clamp_min(FLOOR / 10)
             return (self._interpolation(bands) @ bands.log()).exp()
 
-    def with_bands(self, magnitudes: Tensor, scaled: Tensor, steps: int = 6) -> Tensor:
+    def with_bands(self, magnitudes: Tensor, scaled: Tensor, steps: int = 12) -> Tensor:
         """(N, C, F, K) positive magnitudes, (N, C, B, K) -> (N, C, F, K): multiplied by smooth factors, so that their band means
         come near to those of the mel spectrogram."""
         with without_autocast(scaled.device.type):
