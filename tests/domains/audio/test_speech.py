@@ -22,6 +22,7 @@ from zerosum.engine.game import Batch
 from zerosum.engine.phases import Phases
 from zerosum.errors import UserError
 from zerosum.generation import sampler
+from zerosum.generation.export import exporting
 from zerosum.recipe import part
 
 
@@ -181,22 +182,32 @@ def test_a_tiny_voice_learns_to_speak() -> None:
     assert 0.8 < float(ratio.mean()) < 1.25
 
 
+def publish(folder: Path, *settings: str) -> Any:
+    plan, match = planned("speech", *settings), begun("speech", *settings)
+    examples = DOMAIN.data.examples
+    assert examples is not None
+    sampler.publish(folder, match.game.players["generator"], plan.recipe, plan.info, 0, examples(plan.source))
+    return load(folder)
+
+
+def test_a_voice_is_exported(tmp_path: Path) -> None:
+    """Checked against the original on batches of several sizes by the export itself."""
+    pytest.importorskip("onnx")
+    made = exporting.export(publish(tmp_path, "generator.vocoder_width=8"), "onnx", tmp_path / "onnx")
+    assert {path.name for path in made.paths} >= {"generator.onnx", "generator.json"}
+
+
+def test_without_a_vocoder_an_export_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="speech without a vocoder cannot be exported"):
+        exporting.export(publish(tmp_path, "generator.vocoder_width=0"), "torch", tmp_path / "torch")
+
+
 # --- zerosum sample --text
 
 
 @pytest.fixture(scope="module")
 def voice(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    folder = tmp_path_factory.mktemp("voice")
-    plan, match = planned("speech"), begun("speech")
-    sampler.publish(
-        folder,
-        match.game.players["generator"],
-        plan.recipe,
-        plan.info,
-        0,
-        DOMAIN.data.examples(plan.source),  # type: ignore[misc]
-    )
-    return load(folder)
+    return publish(tmp_path_factory.mktemp("voice"))
 
 
 def said(voice: Any, out: Path, num: int | None = None, **options: Any) -> Any:

@@ -37,6 +37,8 @@ from zerosum.store import write_durably, writing
 OPSET, CARD = 18, "generator.json"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 """What terminals take for colours."""
+OWN_REASON = re.compile(r"raised exception \w+\((['\"])(.*)\1\)")
+"""How torch.export quotes an error that the network raises."""
 
 
 @dataclass(frozen=True)
@@ -166,10 +168,10 @@ def _explain_errors(generator: TrainedGenerator, kind: str) -> Iterator[None]:
     except (UserError, OSError):
         raise
     except Exception as error:
-        reason = COLOURS.sub("", str(error)).strip().splitlines() or [type(error).__name__]
-        raise UserError(
-            f"{type(generator.sampler.network).__name__} cannot be exported as {kind}: {reason[0]}"
-        ) from error
+        text = COLOURS.sub("", str(error)).strip()
+        own = OWN_REASON.search(text)
+        reason = own.group(2) if own else (text.splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{type(generator.sampler.network).__name__} cannot be exported as {kind}: {reason}") from error
 
 
 @contextlib.contextmanager
