@@ -56,10 +56,11 @@ def write(
     info: DatasetInfo,
     options: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Writes samples (N, ...) as one picture of that layout. options: see PreviewContext."""
+    """Writes generated samples (N, ...) as one picture of that layout. options: see PreviewContext."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if not (layout.names or layout.top or layout.left):
-        context = PreviewContext(layout.columns, info, condition=layout.condition, options=options)
+        noise = samples.new_zeros(len(samples), 0)
+        context = PreviewContext(layout.columns, info, noise, condition=layout.condition, options=options)
         domain.media.preview(samples, target, context)
         return
     rows = len(samples) // layout.columns
@@ -69,8 +70,9 @@ def write(
     for start in range(0, layout.columns, MOST_COLUMNS if layout.names else layout.columns):
         band = slice(start, start + (MOST_COLUMNS if layout.names else layout.columns))
         part, under = cells[:, band], None if conditions is None else conditions[:, band].flatten(0, 1)
-        context = PreviewContext(part.shape[1], info, condition=under, options=options)
-        sheet = _draw_sheet(domain, part.flatten(0, 1), context)
+        shown = part.flatten(0, 1)
+        context = PreviewContext(part.shape[1], info, shown.new_zeros(len(shown), 0), condition=under, options=options)
+        sheet = _draw_sheet(domain, shown, context)
         bands.append(_with_names(sheet, words[start : start + part.shape[1]]) if layout.names else sheet)
     legend = _wrap(NUMBERED, bands[0].width) if numbered else []
     sheet = _stack([*bands, *(_text_line(line, bands[0].width, SMALL) for line in legend)])

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from sound_making import info_of, noise, save
 from torch import Tensor
 
-from zerosum.domain import ClassCondition, DatasetInfo, PreviewContext, SampleInfo, ScoredFile, Windows
+from zerosum.domain import ClassCondition, DatasetInfo, PreviewContext, SampleInfo, ScoredFile, Windows, WriteOptions
 from zerosum.domains.audio import media, writing
 from zerosum.errors import UserError
 
@@ -67,6 +67,15 @@ def test_the_sheet_has_a_cell_for_each_sample_with_the_names_of_its_classes(tmp_
     assert all((one < 128).any() for one in head)
     assert (head[0] == head[2]).all()
     assert (head[0] != head[1]).any()
+
+
+def test_a_picture_of_samples_has_the_names_of_their_classes(tmp_path: Path) -> None:
+    samples = torch.stack([tone(250), tone(2000), tone(250), tone(2000)])
+    names = ("low_1", "hoch", "low_1", "hoch")  # as parts of file names
+    media.write(samples, tmp_path / "a.png", info(names=("low 1", "hoch")), WriteOptions(names))
+    about = PreviewContext(2, info(names=("low 1", "hoch")), torch.zeros(4, 0), condition=torch.tensor([0, 1, 0, 1]))
+    media.sheet(samples, tmp_path / "b.png", about)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_real_samples_have_another_colour_and_unlabelled_ones_no_names(tmp_path: Path) -> None:

@@ -70,11 +70,27 @@ def test_the_report_shows_and_plays_the_samples_over_the_steps(run: zs.Run) -> N
     assert names >= {"frechet", "modulation_distance", "silence_share", "class_accuracy", "discriminator_fakes"}
 
 
+def is_generated(path: Path) -> bool:
+    """Whether the waveforms of a sheet have the colour of generated ones only."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    fakes, reals = (int((np.abs(pixels - colour).max(2) < 8).sum()) for colour in (media.FAKE, media.REAL))
+    return fakes > 100 and reals == 0
+
+
+def test_options_of_other_kinds_of_generators_are_refused_by_name(run: zs.Run, tmp_path: Path) -> None:
+    out = tmp_path / "a.wav"
+    assert "--text needs a voice" in refusal("sample", run.path, "--text", "four", "--out", out)
+    assert "--input needs a vocoder" in refusal("sample", run.path, "--input", tmp_path, "--out", out)
+
+
 def test_samples_are_recordings_and_pictures(run: zs.Run, tmp_path: Path) -> None:
     found = command("sample", run.path, "--num", 3, "--out", tmp_path / "some")
     assert [Path(path).suffix for path in found["paths"]] == [".wav"] * 3
     command("sample", run.path, "--num", 3, "--out", tmp_path / "some.png")
-    assert (tmp_path / "some.png").is_file()
+    assert is_generated(tmp_path / "some.png")
+    command("sample", run.path, "--num", 1, "--grid", "classes", "--out", tmp_path / "grid.png")
+    assert is_generated(tmp_path / "grid.png")
     assert run.domain.media.sample_file == "samples"
 
 
@@ -91,13 +107,13 @@ def test_between_sounds(run: zs.Run, tmp_path: Path) -> None:
     first = run.sample(1, seed=1, labels=["drum"])[0, 0].numpy() * media.LOUDNESS * 32767
     assert np.abs(heard[: len(first)] - first).max() < 1
     command("interpolate", run.path, "--frames", 4)
-    assert (run.path / "walk.png").is_file()
+    assert is_generated(run.path / "walk.png")
     assert "has no moving pictures" in refusal("interpolate", run.path, "--out", tmp_path / "walk.gif")
 
 
 def test_directions_are_found_and_what_is_not_possible_is_refused(run: zs.Run, tmp_path: Path) -> None:
     command("directions", run.path, "--num", 2, "--steps", 3, "--out", tmp_path / "d.png")
-    assert (tmp_path / "d.png").is_file()
+    assert is_generated(tmp_path / "d.png")
     command("directions", run.path, "--num", 2, "--steps", 3, "--out", tmp_path / "d.wav")
     with wave.open(str(tmp_path / "d.wav")) as file:  # six sounds, each with a pause
         assert file.getnframes() > 6 * run.sampler.info.sample.axes["samples"]

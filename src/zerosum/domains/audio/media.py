@@ -21,6 +21,7 @@ from zerosum.domain.glyphs import glyphs_for
 from zerosum.domains.audio import texts, writing
 from zerosum.domains.audio.measures import log_mel_statistics
 from zerosum.domains.audio.signal import Spectrogram, mel_filters
+from zerosum.store import class_file_names
 
 NUM_SHOWN, MOST_COLUMNS = 30, 10
 """Samples of a preview: three rows of MOST_COLUMNS."""
@@ -72,8 +73,16 @@ def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions 
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = min(MOST_COLUMNS, math.ceil(len(samples) ** 0.5))
     noise = samples.new_empty(len(samples), 0)
-    sheet(samples, path, PreviewContext(columns, info, noise))
+    sheet(samples, path, PreviewContext(columns, info, noise, condition=_labels(info, options.names)))
     return [path]
+
+
+def _labels(info: DatasetInfo, names: Sequence[str]) -> Tensor | None:
+    """(N,) the classes that have these names, as WriteOptions gives them; None without names."""
+    if not names or not isinstance(info.condition, ClassCondition):
+        return None
+    known = {name: label for label, name in enumerate(class_file_names(info.condition.shown_names))}
+    return torch.tensor([known[name] for name in names])
 
 
 def similarity(samples: Tensor) -> tuple[Tensor]:

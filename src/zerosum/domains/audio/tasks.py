@@ -14,6 +14,7 @@ from zerosum.domains.audio.data import AudioSource
 from zerosum.domains.audio.evaluator import SoundEvaluator
 from zerosum.domains.audio.speech_evaluator import SpeechEvaluator
 from zerosum.domains.audio.vocoder_evaluator import VocoderEvaluator
+from zerosum.errors import UserError
 
 EVALUATORS: Mapping[str, Callable[[Any, int], Any]] = {
     "class": SoundEvaluator,
@@ -24,6 +25,12 @@ SAMPLES: Mapping[str, Callable[[GeneratorHandle, DatasetInfo, SampleRequest], Sa
     "class": lambda *_: None,
     "mel": streaming.sample,
     "text": speaking.sample,
+}
+OPTIONS = {streaming.INPUT: "mel", speaking.TEXT: "text", speaking.TEXT_FILE: "text"}
+"""Options of `zerosum sample`, with the kind of condition that they need."""
+GENERATORS = {
+    "mel": "a vocoder: a generator trained with --recipe vocoder",
+    "text": "a voice: a generator trained with the recipe speech, on recordings with texts",
 }
 
 
@@ -44,6 +51,9 @@ def conditions(one: Any) -> Tensor | None:
 
 def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest) -> SampleResult | None:
     """What `zerosum sample` makes by the domain's own function; None for the general one."""
+    for option, needed in OPTIONS.items():
+        if needed != info.payload.get("condition", "class") and option.value(request):
+            raise UserError(f"{option.flag} needs {GENERATORS[needed]}.")
     return SAMPLES[info.payload.get("condition", "class")](generator, info, request)
 
 
