@@ -121,6 +121,13 @@ def test_style_speed_compares_two_formulations_of_one_pair(capsys: pytest.Captur
         _is_ratio_of(found, alone["sides"])
 
 
+def test_sounds_are_scored_beside_real_ones(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    found = _line("sound_score", capsys, tmp_path)["found"]
+    assert set(found) == {"held-out clips", "held-out clips after Griffin-Lim", "training clips"}
+    assert found["training clips"]["frechet"] == pytest.approx(0, abs=0.1)
+    assert all(one["buzz"] > 0 for one in found.values())
+
+
 def test_augment_speed_compares_steps_with_and_without(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     line = _line("augment_speed", capsys, tmp_path)
     assert len(line["ratios"]) == 5

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
+from zerosum.nn.layers import draw_rows
+
 
 class ConvNeXtBlock(nn.Module):
     """x + scale * f(x), where f is a convolution of each channel, a normalisation of the channels of each place, and two linear
@@ -35,3 +37,32 @@ class ConvNeXtBlock(nn.Module):
         inner = self.norm(self.conv(x).transpose(1, 2))
         change = (self.scale * self.second(gelu(self.first(inner)))).transpose(1, 2)
         return torch.add(x, change if mask is None else change * mask)
+
+
+class PhaseShuffle(nn.Module):
+    """In training each row is shifted in time by up to `radius` places, mirrored at its ends, so that a discriminator cannot
+    tell generated waves by the phase of the artefacts of transposed convolutions (arXiv:1802.04208, section 3.3)."""
+
+    def __init__(self, radius: int) -> None:
+        super().__init__()
+        if radius < 0:
+            raise ValueError(f"shuffle must be at least 0, got {radius}")
+        self.radius = radius
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, D, K) -> the same shape."""
+        if not self.training or not self.radius:
+            return x
+        length, device = x.shape[2], x.device
+        shift = draw_rows(
+            len(x),
+            device,
+            lambda num, stream: torch.randint(-self.radius, self.radius + 1, (num,), device=device, generator=stream),
+        )
+        places = (torch.arange(length, device=device) + shift[:, None]).abs()
+        places = (length - 1 - (length - 1 - places).abs()).clamp_min(0)
+        return x.gather(2, places[:, None].expand_as(x))
+
+    def extra_repr(self) -> str:
+        """Shown in the network's print."""
+        return f"radius={self.radius}"

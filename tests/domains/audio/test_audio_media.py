@@ -124,6 +124,15 @@ def test_two_channels_are_played_as_two(tmp_path: Path) -> None:
     assert (np.abs(numbers).max(1) > 10_000).tolist() == [[True, False]] * 2
 
 
+def test_a_sheet_of_written_samples_has_the_names_of_their_classes(tmp_path: Path) -> None:
+    samples = torch.zeros(2, 1, SAMPLES)
+    for name, names in (("with", ("hoch", "low")), ("without", ())):
+        media.write(samples, tmp_path / f"{name}.png", info(), WriteOptions(names))
+    pictures = [np.asarray(Image.open(tmp_path / f"{name}.png")) for name in ("with", "without")]
+    assert (pictures[0][: media.NAME + 4] < 128).any()
+    assert not (pictures[1][: media.NAME + 4] < 128).any()
+
+
 # --- scores over time
 
 

@@ -1,4 +1,4 @@
-"""Networks for sound: patches, grids of any size, phase shuffle, the published sizes of WaveGAN."""
+"""Networks for sound: patches, grids of any size, the published sizes of WaveGAN."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import torch
 
 from zerosum.domains.audio.networks import (
     Grid,
-    PhaseShuffle,
     Sound,
     SpectrogramDiscriminator,
     SpectrogramGenerator,
@@ -15,7 +14,6 @@ from zerosum.domains.audio.networks import (
     WaveGenerator,
     spectrogram_of,
 )
-from zerosum.nn.layers import batch_part
 
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 100), (64, 37), (16, 3), (1024, 5), (64, 1)])
@@ -100,33 +98,6 @@ def test_wavegan_takes_any_size(channels: int, samples: int) -> None:
     waves = WaveGenerator(sound, latent=4, num_classes=3, width=2)(torch.randn(2, 4), torch.tensor([0, 2]))
     assert waves.shape == (2, channels, samples)
     assert WaveDiscriminator(sound, num_classes=3, width=2)(waves, torch.tensor([0, 2])).shape == (2,)
-
-
-def test_phase_shuffle_moves_each_row_a_little_and_mirrors_its_ends() -> None:
-    shuffle, x = PhaseShuffle(2), torch.arange(9.0).expand(64, 1, 9)
-    moved = shuffle(x)[:, 0]
-    allowed = {
-        -2: [2, 1, 0, 1, 2, 3, 4, 5, 6],
-        -1: [1, 0, 1, 2, 3, 4, 5, 6, 7],
-        0: list(range(9)),
-        1: [1, 2, 3, 4, 5, 6, 7, 8, 7],
-        2: [2, 3, 4, 5, 6, 7, 8, 7, 6],
-    }
-    found = {tuple(map(int, row)) for row in moved.tolist()}
-    assert found == {tuple(row) for row in allowed.values()}
-    assert torch.equal(shuffle.eval()(x), x)
-    assert torch.equal(PhaseShuffle(0)(x), x)
-
-
-def test_phase_shuffle_is_the_same_for_any_division_of_the_batch() -> None:
-    shuffle, x = PhaseShuffle(3), torch.randn(8, 2, 20)
-    with batch_part(0, 8, 8, 5):
-        whole = shuffle(x)
-    parts = []
-    for start in (0, 4):
-        with batch_part(start, start + 4, 8, 5):
-            parts.append(shuffle(x[start : start + 4]))
-    assert torch.equal(torch.cat(parts), whole)
 
 
 def test_a_clip_that_is_too_loud_is_made_quieter_and_not_cut_off() -> None:

@@ -24,11 +24,11 @@ from zerosum.nn.layers import (
     channels_last,
     concat_condition,
     double_then_conv,
-    draw_rows,
     embedded_size,
     embedding,
     require_condition,
 )
+from zerosum.nn.sequence_layers import PhaseShuffle
 
 EMBEDDED = 32
 """Features of an embedded class."""
@@ -308,35 +308,6 @@ class WaveGenerator(nn.Module):
         for layer in self.layers:
             x = layer(x.relu())
         return x[:, :, : self.samples].tanh()
-
-
-class PhaseShuffle(nn.Module):
-    """In training each row is shifted in time by up to `radius` places, mirrored at its ends, so that a discriminator cannot
-    tell generated waves by the phase of the artefacts of transposed convolutions (arXiv:1802.04208, section 3.3)."""
-
-    def __init__(self, radius: int) -> None:
-        super().__init__()
-        if radius < 0:
-            raise ValueError(f"shuffle must be at least 0, got {radius}")
-        self.radius = radius
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T) -> the same shape."""
-        if not self.training or not self.radius:
-            return x
-        length, device = x.shape[2], x.device
-        shift = draw_rows(
-            len(x),
-            device,
-            lambda num, stream: torch.randint(-self.radius, self.radius + 1, (num,), device=device, generator=stream),
-        )
-        places = (torch.arange(length, device=device) + shift[:, None]).abs()
-        places = (length - 1 - (length - 1 - places).abs()).clamp_min(0)
-        return x.gather(2, places[:, None].expand_as(x))
-
-    def extra_repr(self) -> str:
-        """Shown in the network's print."""
-        return f"radius={self.radius}"
 
 
 class WaveDiscriminator(nn.Module):
