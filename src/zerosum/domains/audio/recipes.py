@@ -70,7 +70,7 @@ VOCODER = Recipe(
         "Mao et al. 2017, arXiv:1611.04076",
     ),
     data=part("tones", condition="mel"),
-    generator=part("vocoder"),
+    generator=part("vocoder", iterations=60),
     discriminator=part("vocoder"),
     prior=Prior(1),
     conditional=True,

@@ -25,7 +25,7 @@ from zerosum.errors import UserError
 from zerosum.store import writing as written_at_once
 
 INPUT = SampleOption("input", "paths", "a recording or folder to make again from its mel spectrogram; may be repeated.")
-BLOCK = 512
+BLOCK = 2_048
 """Frames that are computed at once, beside their halo."""
 READ = 65_536
 """Samples of each channel that are read at once."""
@@ -89,9 +89,8 @@ class VocoderStream:
     def _forget(self) -> None:
         """Drops the samples that no further block depends on."""
         hop, window = self.spectrogram.hop, self.spectrogram.window
+        # A window more than the next block begins with: the end of the waves may be mirrored.
         before = max(self._first, (self._done - self.halo) * hop - window)
-        # The end of the waves is mirrored, for which the samples of a window before it are kept.
-        before = max(self._first, min(before, self._received - 2 * window))
         self._kept, self._first = self._kept[:, before - self._first :], before
 
 
