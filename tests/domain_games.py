@@ -69,7 +69,14 @@ QUIET = (
     "discriminator.widths=[4,4,4,8]",
 )
 """What makes a game of sound small."""
-FROM_MEL = ("data.num=24", "data.seconds=0.2", "generator.width=8", "generator.blocks=1", "discriminator.width=2")
+FROM_MEL = (
+    "data.num=24",
+    "data.seconds=0.2",
+    "generator.iterations=2",
+    "generator.width=8",
+    "generator.blocks=1",
+    "discriminator.width=2",
+)
 RAW = ("data.num=24", "generator.width=2", "discriminator.width=2")
 
 SPOKEN = (
