@@ -115,6 +115,10 @@ def test_the_time_that_is_told_counts_every_look(monkeypatch: pytest.MonkeyPatch
     made = plan.make(request, preview_seconds=lambda *given: 50.0)
     assert made.seconds_of_previews == 50 * 5  # at 0, 30, 60, 90 and 100
     assert "about 5 min of training, then" in made.sentence()
+    said = "Previews take about 4 min of the training, the steps about 50 s: 5 previews, one every 30 step(s)."
+    assert any(note.startswith(said) for note in made.notes)
+    quick = plan.make(request, preview_seconds=lambda *given: 5.0)
+    assert "Previews take" not in "".join(quick.notes)
 
 
 def test_few_previews_are_no_more_than_were_planned() -> None:
@@ -145,6 +149,9 @@ def test_other_work_on_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     (note,) = [note for note in made.notes if "busy" in note]
     assert "other programs take 60% of the time of a step, 500 ms by the clock and about 200 ms alone" in note
     assert "so 120 steps fit, and schedules end with them; alone about 300 would." in note
+    monkeypatch.setattr(trial_step, "best_threads", lambda *given: trial_step.StepTime(1, 1.25, 0.0979))
+    slow = plan.make(plan.TrainRequest(None, DOMAIN.recipes.table["toy"], minutes=1.0, settings=["threads=1"]))
+    assert any("1,250 ms by the clock and about 97.9 ms alone" in note for note in slow.notes)
     monkeypatch.setattr(trial_step, "best_threads", lambda *given: trial_step.StepTime(1, 0.5, 0.4))
     quiet = plan.make(plan.TrainRequest(None, DOMAIN.recipes.table["toy"], minutes=1.0, settings=["threads=1"]))
     assert "busy" not in "".join(quiet.notes)

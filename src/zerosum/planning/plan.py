@@ -27,6 +27,8 @@ from zerosum.recipe import Component, Recipe, resolved_number
 from zerosum.run_folder import RunFolder
 
 DEFAULT_SOURCE = "digits"
+NOTED_PREVIEWS_S = 30.0
+"""Previews that take less time in all, in seconds, are not noted."""
 
 
 @dataclass(frozen=True)
@@ -282,6 +284,7 @@ def _with_trial(
     recipe = resolved.changed(threads=step_time.threads, micro_batches=trial.recipe.micro_batches)
     late = unfinished_schedules(recipe) if recipe.steps != usual_steps else []
     recipe = with_cadence(recipe, previews)
+    num_previews = 1 + -(-recipe.steps // recipe.cadence.preview)  # one before the first step, and one after the last
     return replace(
         plan,
         recipe=recipe,
@@ -292,10 +295,10 @@ def _with_trial(
             *late,
             *trial.notes,
             *_busy_notes(step_time, recipe.steps, request.minutes),
+            *_preview_notes(recipe, step_time.seconds, per_preview, num_previews),
         ),
         seconds_per_step=step_time.seconds,
-        # One before the first step, and one after the last.
-        seconds_of_previews=per_preview * (1 + -(-recipe.steps // recipe.cadence.preview)),
+        seconds_of_previews=per_preview * num_previews,
         evaluation_known_s=known,
         evaluation_bound_s=bound,
     )
@@ -307,7 +310,7 @@ def _busy_notes(step_time: trial_step.StepTime, steps: int, minutes: float | Non
         return []
     said = (
         f"This machine is busy: other programs take {1 - step_time.alone / step_time.seconds:.0%} of the time of a step, "
-        f"{1000 * step_time.seconds:.3g} ms by the clock and about {1000 * step_time.alone:.3g} ms alone."
+        f"{_milliseconds(step_time.seconds)} by the clock and about {_milliseconds(step_time.alone)} alone."
     )
     if minutes is None:
         return [said]
@@ -315,6 +318,22 @@ def _busy_notes(step_time: trial_step.StepTime, steps: int, minutes: float | Non
     return [
         f"{said} --minutes counts the clock, so {steps:,} steps fit, and schedules end with them; alone about {more:,} would. "
         f"For those whatever it takes: --steps {more} instead of --minutes."
+    ]
+
+
+def _milliseconds(seconds: float) -> str:
+    """'97.9 ms' or '1,234 ms'."""
+    return f"{1000 * seconds:,.0f} ms" if seconds >= 0.1 else f"{1000 * seconds:.3g} ms"
+
+
+def _preview_notes(recipe: Recipe, step_s: float, preview_s: float, num: int) -> list[str]:
+    """A note where all previews take longer than all steps, and so long that a person waits."""
+    if preview_s * num <= max(NOTED_PREVIEWS_S, step_s * recipe.steps):
+        return []
+    return [
+        f"Previews take about {format_duration(preview_s * num)} of the training, the steps about "
+        f"{format_duration(step_s * recipe.steps)}: {num} previews, one every {recipe.cadence.preview:,} step(s). "
+        "A larger cadence.preview makes fewer."
     ]
 
 
