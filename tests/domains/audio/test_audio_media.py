@@ -78,6 +78,17 @@ def test_a_picture_of_samples_has_the_names_of_their_classes(tmp_path: Path) -> 
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
+@pytest.mark.parametrize(("num", "rate"), [(1, 48_000), (16, 8000), (64, 8000)])
+def test_the_line_below_a_sheet_fits_and_its_words_stand_apart(tmp_path: Path, num: int, rate: int) -> None:
+    media.write(tone(250).expand(num, 1, SAMPLES), tmp_path / "a.png", info(rate=rate, names=()))
+    with Image.open(tmp_path / "a.png") as image:
+        line = np.asarray(image.convert("L"))[-media.FOOT :] < 200
+    inked = np.flatnonzero(line.any(0))
+    assert inked.max() < line.shape[1] - 2
+    wide = np.diff(inked) > 4  # between words
+    assert wide.sum() >= (10 if num > 1 else 4)
+
+
 def test_real_samples_have_another_colour_and_unlabelled_ones_no_names(tmp_path: Path) -> None:
     samples = tone(250).expand(2, 1, SAMPLES)
     plain = PreviewContext(2, info(names=()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,23 @@ def test_files_and_folders_keep_their_names_and_odd_ones_are_left_out(network: V
     assert [path.name for path in made.paths] == ["a.wav", "b.flac", "a-2.wav"]
     assert soundfile.info(str(made.paths[1])).format == "FLAC"
     assert any("c.wav" in note for note in made.notes)
+
+
+def test_each_recording_has_a_name_of_its_own(network: Vocoder, tmp_path: Path) -> None:
+    files = [save(tmp_path / name, noise(0.1)) for name in ("b/a.wav", "b/a-2.wav", "c/a.wav", "c/a.flac")]
+    made = made_again(network, tmp_path / "out", *files)
+    assert [path.name for path in made.paths] == ["a.wav", "a-2.wav", "a-3.wav", "a.flac"]
+    assert all(path.is_file() for path in made.paths)
+
+
+def test_a_recording_that_cannot_be_written_is_named(network: Vocoder, tmp_path: Path) -> None:
+    """Opus has no rate of 11,025 Hz."""
+    save(tmp_path / "in" / "a.wav", noise(0.1))
+    soundfile.write(tmp_path / "in" / "b.opus", np.zeros(800), RATE, format="OGG", subtype="OPUS")
+    info = replace(info_of(), payload={**info_of().payload, "rate": 11_025})
+    request = SampleRequest(None, 0, tmp_path / "out", {"input": (tmp_path / "in",)})
+    made: Any = streaming.sample(Handle(network), info, request)  # type: ignore[arg-type]
+    assert any(note.startswith("Left out: b.opus: .opus files of OPUS cannot have 11,025") for note in made.notes)
 
 
 def test_what_cannot_be_is_refused(network: Vocoder, tmp_path: Path) -> None:

@@ -116,12 +116,17 @@ def drawn(samples: Tensor, columns: int, info: DatasetInfo, condition: Tensor | 
             _write_name(brush, names[index], (left, top), width - GAP, glyphs.file_for(names[index]))
         picture.paste(Image.fromarray(spectra[index]), (left, top + head + WAVE))
         _draw_wave(brush, clip, (left, top + head), width - GAP, FAKE if generated else REAL)
-    seconds = samples.shape[2] / rate
-    legend = (
-        f"Waveform; below it the mel spectrogram from 0 to {rate / 2:,.0f} Hz, {RANGE_DB:.0f} dB. {seconds:.2f} s each."
-    )
-    brush.text((GAP // 2, picture.height - FOOT + 2), legend, MUTED, ImageFont.load_default(10))
+    font, extent = ImageFont.load_default(10), f"0 to {rate / 2:,.0f} Hz, {RANGE_DB:.0f} dB"
+    seconds = f"{samples.shape[2] / rate:.2f} s"
+    legends = (f"Waveform; below it the mel spectrogram from {extent}. {seconds} each.", f"{extent}, {seconds}")
+    legend = next((one for one in map(_spaced, legends) if font.getlength(one) <= picture.width - GAP), "")
+    brush.text((GAP // 2, picture.height - FOOT + 2), legend, MUTED, font)
     return picture
+
+
+def _spaced(text: str) -> str:
+    """The text with double spaces: those of the default font are 2 pixels wide at small sizes, as narrow as gaps in a word."""
+    return text.replace(" ", "  ")
 
 
 def _has_names(info: DatasetInfo) -> bool:
@@ -139,7 +144,11 @@ def _names(info: DatasetInfo, condition: Tensor | None, num: int) -> list[str]:
 
 
 def _write_name(brush: ImageDraw.ImageDraw, name: str, place: tuple[int, int], width: int, file: str | None) -> None:
-    font = ImageFont.truetype(file, 11) if file and not name.isascii() else ImageFont.load_default(11)
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+    if file and not name.isascii():
+        font = ImageFont.truetype(file, 11)
+    else:
+        font, name = ImageFont.load_default(11), _spaced(name)
     while name and font.getlength(name) > width:
         name = name[:-2] + "…" if len(name) > 2 else ""
     brush.text(place, name, INK, font)

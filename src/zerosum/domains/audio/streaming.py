@@ -5,6 +5,7 @@ Legend: C channels, T samples, K frames, H samples of a hop, W samples of a wind
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -199,7 +200,7 @@ def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest
         except UserError as error:
             if source in inputs:
                 raise
-            left_out.append(f"Left out: {error}")
+            left_out.append(f"Left out: {'' if source.name in str(error) else f'{source.name}: '}{error}")
             continue
         paths.append(target)
     if not paths:
@@ -228,9 +229,11 @@ def _targets(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
         return [(files[0], out)]
     if out.suffix:
         raise UserError(f"--out {out}: {len(files)} recordings are written to a folder; give one without an ending.")
-    used, found = dict[str, int](), list[tuple[Path, Path]]()
+    used, found = set[str](), list[tuple[Path, Path]]()
     for file in files:
         ending = ending_of(file.name) if ending_of(file.name) in formats.SUBTYPES else ".wav"
-        count = used[file.stem] = used.get(file.stem, 0) + 1
-        found.append((file, out / (file.stem + ("" if count == 1 else f"-{count}") + ending)))
+        names = (f"{file.stem}{'' if count == 1 else f'-{count}'}{ending}" for count in itertools.count(1))
+        name = next(name for name in names if name.casefold() not in used)
+        used.add(name.casefold())
+        found.append((file, out / name))
     return found
