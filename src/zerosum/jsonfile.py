@@ -33,7 +33,7 @@ def parse_json(text: str | bytes, where: object) -> Any:
     except ValueError as error:
         raise Damaged(f"{where} is not valid JSON ({error})") from None
     half = b"\\ud" if isinstance(text, bytes) else "\\ud"
-    if half in text.lower() and not _encodable(value):  # type: ignore[operator]
+    if half in text.lower() and not encodable(value):  # type: ignore[operator]
         raise Damaged(f"{where} holds half a character (a lone surrogate)")
     opening = (b"[", b"{") if isinstance(text, bytes) else ("[", "{")
     if sum(map(text.count, opening)) > MOST_DEPTH and _deeper(value):  # type: ignore[arg-type]
@@ -47,7 +47,7 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-def _encodable(value: Any) -> bool:
+def encodable(value: Any) -> bool:
     """Whether all its texts can be written to a file again."""
     try:
         json.dumps(value, ensure_ascii=False).encode()

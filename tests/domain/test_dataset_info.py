@@ -13,7 +13,7 @@ import torch
 import infos
 import published
 from zerosum import api, catalog
-from zerosum.domain import ClassCondition, DatasetInfo, OtherCondition
+from zerosum.domain import ClassCondition, DatasetInfo, OtherCondition, SampleInfo
 from zerosum.domain.info import check
 from zerosum.errors import UserError
 from zerosum.recipe import part
@@ -89,3 +89,14 @@ def test_a_card_of_another_format_says_what_to_do(tmp_path: Path) -> None:
     card.write_text(json.dumps(about))
     with pytest.raises(UserError, match=r"generator.json: in the description of its data payload.flip is missing"):
         api.load(tmp_path / "run")
+
+
+def test_names_with_bytes_that_are_no_characters_can_be_stored() -> None:
+    """File systems allow such names; they stand in notes and in names of classes."""
+    odd = "k\udcff"
+    condition = ClassCondition((2, 2), (odd, "b"))
+    info = DatasetInfo("x", 4, 0, "0", SampleInfo({"x": 1}, ""), notes=(f"the first: {odd}",), condition=condition)
+    found = check(info)
+    assert found.class_names == (r"k\udcff", "b")
+    assert found.notes == (r"the first: k\udcff",)
+    assert DatasetInfo.from_json(found.to_json()) == found

@@ -285,6 +285,7 @@ class DatasetInfo:
 def check(info: object, payload: Any = dict) -> DatasetInfo:
     """The same info, if each of its fields has its type and all of the payload is plain JSON. ValueError names the field.
 
+    Bytes of file names that are no characters, which may stand in notes and in names of classes, are written as "\\udcff".
     payload: the type of the domain's payload, a dataclass with a field for each key.
     """
     if not isinstance(info, DatasetInfo):
@@ -293,8 +294,18 @@ def check(info: object, payload: Any = dict) -> DatasetInfo:
     for name, value in [*plain.items(), *((f"payload.{key}", value) for key, value in info.payload.items())]:
         if name != "payload":
             _check_plain(name, value)
-    DatasetInfo.from_json(plain, payload)
-    return info
+    storable = _storable(plain)
+    found = DatasetInfo.from_json(storable, payload)
+    return info if storable == plain else found
+
+
+def _storable(value: Any) -> Any:
+    """Plain values in which lone surrogates are written as text: no file can hold them."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_storable(key): _storable(one) for key, one in value.items()}
+    return type(value)(map(_storable, value)) if isinstance(value, list | tuple) else value
 
 
 def _check_plain(name: str, value: object) -> None:

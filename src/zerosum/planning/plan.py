@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 
-from zerosum import catalog, memory
+from zerosum import catalog, jsonfile, memory
 from zerosum import recipe as recipes
 from zerosum.domain import DatasetInfo, Domain
 from zerosum.engine.devices import DistributedContext, choose
@@ -161,6 +162,10 @@ def _open(request: TrainRequest, named: Recipe | None, weights: InitialWeights |
     where = request.where or (named.data.kind if named else DEFAULT_SOURCE)
     if weights and request.where is None and named is None:
         where = weights.recipe.data.kind
+    if not jsonfile.encodable(os.path.abspath(where)):
+        raise UserError(
+            f"{where}: this path has bytes that are no characters, so that no recipe can name it. Rename it."
+        )
     domain = _domain(request, named, where)
     options = initial_weights.matching_data_options(weights) if weights else {}
     part = recipes.part(where, **options | (named.data.options if named else {}))

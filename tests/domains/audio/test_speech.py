@@ -269,6 +269,9 @@ def test_without_a_text_the_stored_ones_are_spoken(voice: Any, tmp_path: Path) -
         ({"text": "gold", "num": 4}, "leave --num out"),
         ({"text": "gold", "out": "x.png"}, "written as a recording"),
         ({"text_file": [Path("missing.txt")]}, "cannot be read"),
+        ({"text": "gold " * 50_000}, "at most 200,000 are spoken at once"),
+        ({"text": "gold", "input": [Path("a.wav")]}, "--input needs a vocoder"),
+        ({"input": [Path("a.wav")]}, "--input needs a vocoder"),
     ],
 )
 def test_what_cannot_be_spoken_is_told(voice: Any, tmp_path: Path, options: dict[str, Any], words: str) -> None:
@@ -281,3 +284,17 @@ def test_what_cannot_be_spoken_is_told(voice: Any, tmp_path: Path, options: dict
 def test_signs_that_a_voice_does_not_know_are_told(voice: Any, tmp_path: Path) -> None:
     found = said(voice, tmp_path / "x.wav", text="(gold) sun!")
     assert "'(', ')'" in found.notes[0]
+
+
+def test_the_texts_of_a_corpus_are_not_overwritten(voice: Any, tmp_path: Path) -> None:
+    for number, content in enumerate(("LJ001|gold\n", "no texts at all")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "metadata.csv").write_text(content)
+        with pytest.raises(UserError, match=r"metadata\.csv would be overwritten"):
+            said(voice, folder, text="gold sun")
+        assert [path.name for path in folder.iterdir()] == ["metadata.csv"]
+        assert (folder / "metadata.csv").read_text() == content
+    for text in ("gold sun", "kite"):  # its own are
+        said(voice, tmp_path / "own", text=text)
+    assert (tmp_path / "own" / "metadata.csv").read_text() == "00000|kite\n"

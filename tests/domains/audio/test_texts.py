@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import wave
 import zipfile
@@ -103,13 +104,52 @@ def test_the_third_column_is_taken_where_there_is_one(tmp_path: Path) -> None:
     assert spoken(opened(corpus(tmp_path / "v", metadata, "abc"))) == ["new", "number seven", "plain"]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_encodings_and_line_ends(tmp_path: Path, encoding: str, end: str) -> None:
     metadata = end.join(["a|Größe", "b|“naïve” — yes", "", "  "]).encode(encoding)
     source = opened(corpus(tmp_path / "v", metadata, "ab"))
     assert spoken(source) == ['"naïve" - yes', "größe"]
     assert ("Windows-1252" in notes(source)) is (encoding == "cp1252")
+
+
+@pytest.mark.parametrize("damage", ["encrypted", "method", "contents"])
+def test_texts_in_a_zip_that_cannot_be_unpacked_are_refused(tmp_path: Path, damage: str) -> None:
+    folder, path = corpus(tmp_path / "voice"), tmp_path / "voice.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.rglob("*.*")):
+            archive.write(file, file.relative_to(folder).as_posix())
+    changed = bytearray(path.read_bytes())
+    local, listed = changed.index(b"metadata.csv"), changed.rindex(b"metadata.csv")
+    if damage == "encrypted":
+        changed[local - 24] |= 1
+        changed[listed - 38] |= 1
+    elif damage == "method":
+        changed[local - 22] = changed[listed - 36] = 77
+    else:
+        changed[local + 14] ^= 255
+    path.write_bytes(changed)
+    with pytest.raises(UserError, match=r"metadata\.csv.*(encrypted|damaged)"):
+        opened(path)
+
+
+def test_a_folder_of_texts_alone_is_named(tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_text("a|one\n")
+    with pytest.raises(UserError, match=r"It holds metadata\.csv only"):
+        opened(tmp_path)
+
+
+def test_a_huge_line_costs_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = list[int]()
+    monkeypatch.setattr(texts, "plain", lambda text: read.append(len(text)) or text)
+    texts.read(f"a|{'x' * 2**21}\nb|{'|' * 2**20}\n".encode(), "metadata.csv")
+    assert max(read) <= texts.MOST_READ
+
+
+def test_names_that_are_no_characters_are_shown(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "v")
+    (folder / "wavs" / os.fsdecode(b"bad\xff.wav")).write_bytes(sound())
+    assert r"wavs/bad\udcff.wav" in " ".join(DOMAIN.info_of(opened(folder)).notes)
 
 
 def test_ids_may_be_paths_and_have_an_ending(tmp_path: Path) -> None:

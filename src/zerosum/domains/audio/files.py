@@ -161,8 +161,9 @@ def _found(
     if num_links:
         notes.append(f"{num_links} link(s) to folders or out of the folder are not followed.")
     if not members:
+        none = "It holds no files." if metadata is None else f"It holds {METADATA} only."
         raise UserError(
-            f"{path}: no recordings here. {' '.join(notes) or 'It holds no files.'} Recordings end in {', '.join(ENDINGS)}."
+            f"{path}: no recordings here. {' '.join(notes) or none} Recordings end in {', '.join(ENDINGS)}."
         )
     return Found(name, members, tuple(notes), metadata)
 
@@ -173,7 +174,7 @@ def _listed(numbers: Mapping[str, int]) -> str:
 
 
 def _in_zip(archive: zipfile.ZipFile, path: Path) -> Found:
-    listings.check_zip(archive.infolist(), path, is_recording)
+    listings.check_zip(archive.infolist(), path, _is_read)
     members, others, metadata = list[Member](), Counter[str](), dict[int, bytes]()
     for info in archive.infolist():
         name = listings.with_forward_slashes(info.filename)
@@ -182,10 +183,15 @@ def _in_zip(archive: zipfile.ZipFile, path: Path) -> Found:
         if is_recording(name):
             members.append(Member(name, _unzipped(archive, info), info.file_size))
         elif PurePosixPath(name).name == METADATA and info.file_size <= MAX_METADATA_BYTES:
-            metadata.setdefault(name.count("/"), archive.read(info))
+            with decoding(f"{path}[{name}]", "a file that can be unpacked"):
+                metadata.setdefault(name.count("/"), archive.read(info))
         else:
             others[ending_of(name)] += 1
     return _found(path, path.stem, _unwrapped(members), others, metadata=_highest(metadata))
+
+
+def _is_read(name: str) -> bool:
+    return is_recording(name) or PurePosixPath(name).name == METADATA
 
 
 def _highest(metadata: Mapping[int, bytes]) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 import torch
 
 from zerosum import store
-from zerosum.data.opening import short_reason
+from zerosum.data.opening import is_regular, short_reason
 from zerosum.domain import DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult, WriteOptions
 from zerosum.domains.audio import texts, writing
+from zerosum.domains.audio.files import METADATA
 from zerosum.domains.audio.formats import Wave
 from zerosum.errors import UserError
 
@@ -27,6 +29,10 @@ OPTIONS = (TEXT, TEXT_FILE)
 PAUSE_SECONDS = 0.25
 """The silence between sentences that are joined."""
 MAX_TEXT_BYTES = 2**24
+MOST_CHARACTERS = 200_000
+"""Of the texts that are spoken at once: about four hours."""
+OWN_NAME = re.compile(r"\d+")
+"""Ids in the metadata.csv that `_write` makes."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,10 @@ class Voice:
         """(the sentences of each line that has any, notes); UserError for letters and digits that the voice does not know."""
         assert self.info.condition is not None
         alphabet, most = str(self.info.payload["alphabet"]), self._most
+        if (num := sum(map(len, lines))) > MOST_CHARACTERS:
+            raise UserError(
+                f"{where}: {num:,} characters; at most {MOST_CHARACTERS:,} are spoken at once. Give a part of it."
+            )
         found = [texts.prepare(line, alphabet, most) for line in lines]
         if unknown := sorted({one for each in found for one in each.unknown}):
             raise UserError(
@@ -108,14 +118,26 @@ def _examples(voice: Voice, request: SampleRequest) -> SampleResult:
 def _write(
     voice: Voice, spoken: Sequence[tuple[str, ...]], request: SampleRequest, notes: tuple[str, ...]
 ) -> SampleResult:
+    if not request.out.suffix:
+        _refuse_corpus(request.out)
     with store.writing(request.out) as aside:
         waves = [voice.speak(sentences) for sentences in spoken]
         written = writing.write_waves(waves, aside, voice.info, WriteOptions(options=request.options))
         if not request.out.suffix:  # a folder, which can be trained on again
             lines = (f"{path.stem}|{' '.join(sentences)}\n" for path, sentences in zip(written, spoken, strict=True))
-            (aside / "metadata.csv").write_text("".join(lines), encoding="utf-8")
+            (aside / METADATA).write_text("".join(lines), encoding="utf-8")
     paths = [request.out.parent / path.relative_to(aside.parent) for path in written]
     return SampleResult(paths, len(spoken), notes)
+
+
+def _refuse_corpus(folder: Path) -> None:
+    """UserError for a folder with a metadata.csv that `_write` did not make: it would be overwritten."""
+    path = folder / METADATA
+    if not path.exists():
+        return
+    known = texts.read(path.read_bytes(), METADATA) if is_regular(path) else None
+    if known is None or not all(OWN_NAME.fullmatch(name) for name in known.texts):
+        raise UserError(f"--out {folder}: its {METADATA} would be overwritten. Choose another folder.")
 
 
 def read_lines(path: Path) -> list[str]:

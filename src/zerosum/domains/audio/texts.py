@@ -21,7 +21,16 @@ from zerosum.domains.audio.formats import SUBTYPES
 
 MOST_CHARACTERS = 1_000
 """A longer text is left out."""
-MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+MOST_READ = 100 * MOST_CHARACTERS
+"""Characters of a line that are looked at."""
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+"""Byte order marks; that of UTF-32 begins with that of UTF-16."""
 PLAIN = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "."})
 PUNCTUATION = ".,;:!?。！？；"
 """Signs that a voice may lack without a word about it."""
@@ -45,13 +54,13 @@ def read(content: bytes, where: str) -> Transcript | None:
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         if not line.strip():
             continue
-        fields = [field.strip() for field in line.split("|")]
+        fields = [field.strip() for field in line.split("|", 3)]
         place = f"line {number}"
         if len(fields) < 2 or not fields[0]:
             remarks.add("of the texts have no `|` and are left out", place)
             continue
         fitting += 1
-        spoken = plain(next((field for field in reversed(fields[1:3]) if field), ""))
+        spoken = plain(next((field for field in reversed(fields[1:3]) if field), "")[:MOST_READ])
         name = identifier(fields[0])
         if not spoken:
             remarks.add("of the texts are empty and are left out", place)
@@ -70,10 +79,14 @@ def read(content: bytes, where: str) -> Transcript | None:
 
 
 def decoded_text(content: bytes, where: str) -> tuple[str, list[str]]:
-    """(the text of a file by its byte order mark, else as UTF-8, else as Windows-1252; notes)."""
+    """(the text of a file by its byte order mark, else as UTF-16 where zeros suggest it, else as UTF-8, else as Windows-1252;
+    notes)."""
     for mark, encoding in MARKS:
         if content.startswith(mark):
             return content[len(mark) :].decode(encoding, errors="replace"), []
+    zeros = [content[place : 2**16 : 2].count(0) for place in (0, 1)]
+    if max(zeros) > 2**4 * min(zeros) and 8 * max(zeros) > min(len(content), 2**16):
+        return content.decode("utf-16-be" if zeros[0] > zeros[1] else "utf-16-le", errors="replace"), []
     try:
         return content.decode("utf-8"), []
     except UnicodeDecodeError:
