@@ -136,6 +136,15 @@ def test_the_phases_of_the_game() -> None:
     assert "D(x)" in loop.values()
 
 
+@pytest.mark.parametrize("settings", [("data.channels=2",), ("data.rate=16000", "data.normalise=rms")])
+def test_other_forms_of_waves(settings: tuple[str, ...]) -> None:
+    loop = played(begun("speech", *settings), 3)
+    given = loop.source.batch(torch.arange(2))
+    made = loop.game.players["generator"].eval()(torch.zeros(2, 1), given.condition)
+    assert made.shape == given.data.shape
+    assert [int(lengths) for lengths in lengths_of(made) > 0] == [1, 1]
+
+
 def test_without_a_vocoder_griffin_lim_makes_the_waves() -> None:
     loop = begun("speech", "generator.vocoder_width=0")
     assert [turn.players for turn in loop.game.turns(0)] == [("generator",)]
