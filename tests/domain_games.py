@@ -72,6 +72,7 @@ QUIET = (
 FROM_MEL = (
     "data.num=24",
     "data.seconds=0.2",
+    "generator.crop=16",
     "generator.iterations=2",
     "generator.width=8",
     "generator.blocks=1",
