@@ -169,8 +169,22 @@ def test_what_cannot_be_is_refused(network: Vocoder, tmp_path: Path) -> None:
         ([file], tmp_path / "o.txt", "cannot write .txt"),
         ([file], file, "would be overwritten"),
         ([file, bad], tmp_path / "o.wav", "are written to a folder"),
+        ([file], bad / "o.wav", "Cannot write .*Choose another place"),
+        ([save(tmp_path / "slow.wav", noise(), rate=999)], tmp_path / "o.wav", "fewer than 1,000 samples a second"),
     ):
         with pytest.raises(UserError, match=words):
             made_again(network, out, *inputs)
     with pytest.raises(UserError, match="--num applies to"):
         made_again(network, tmp_path / "o.wav", file, num=3)
+
+
+def test_values_that_are_not_finite_are_named(network: Vocoder, tmp_path: Path) -> None:
+    wave = noise()
+    wave[0, 5] = np.nan
+    made = made_again(network, tmp_path / "o.wav", save_floats(tmp_path / "nan.wav", wave))
+    assert "NaN or infinite" in made.notes[0]
+
+
+def save_floats(path: Path, wave: np.ndarray) -> Path:
+    soundfile.write(str(path), wave.T, 8_000, "FLOAT")
+    return path

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zerosum.data.opening import FileNotes, decoding
 from zerosum.domain import DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult
-from zerosum.domains.audio import formats, waves, writing
+from zerosum.domains.audio import formats, loading, waves, writing
 from zerosum.domains.audio.formats import Wave, ending_of
 from zerosum.domains.audio.vocoder import Vocoder
 from zerosum.domains.audio.waves import Normalise
@@ -116,11 +116,12 @@ class _Resynthesis:
             subtype = formats.choose_subtype(ending, self.subtype, opened.subtype)
             formats.refuse_unwritable(ending, subtype, self.rate, opened.channels)
             scale = self._scale(opened, source, notes)
+            if opened.samplerate < loading.MIN_RATE:
+                raise UserError(f"{source}: has fewer than {loading.MIN_RATE:,} samples a second.")
             if opened.samplerate != self.rate:
                 notes.add(
                     f"have another rate and are written with that of the training data, {self.rate:,} Hz", source.name
                 )
-            target.parent.mkdir(parents=True, exist_ok=True)
             with (
                 written_at_once(target) as aside,
                 soundfile.SoundFile(
@@ -143,12 +144,16 @@ class _Resynthesis:
 
     def _scale(self, opened: Any, source: Path, notes: FileNotes) -> float:
         """What a recording is multiplied by, as in training; UserError for one without samples."""
-        peak, power, num = 0.0, 0.0, 0
-        for piece in _pieces(opened):
+        peak, power, num, finite = 0.0, 0.0, 0, True
+        for read in _read(opened):
+            piece = _made_finite(read)
+            finite = finite and bool(np.isfinite(read).all())
             peak = max(peak, waves.peak_of(piece))
             power, num = power + float(np.square(piece, dtype=np.float64).sum()), num + piece.size
         if not num:
             raise UserError(f"{source}: has no samples.")
+        if not finite:
+            notes.add("have values that are NaN or infinite; they are replaced by 0", source.name)
         if peak < waves.SILENT:
             notes.add("are silent", source.name)
         peak = max(peak, waves.SILENT)
@@ -159,8 +164,17 @@ class _Resynthesis:
 
 def _pieces(opened: Any) -> Iterator[Wave]:
     """(C, n) float32 pieces of a file of soundfile from where it is; what is not finite becomes 0."""
+    return map(_made_finite, _read(opened))
+
+
+def _read(opened: Any) -> Iterator[Wave]:
     while len(part := opened.read(READ, dtype="float32", always_2d=True)):
-        yield np.ascontiguousarray(np.nan_to_num(part, nan=0.0, posinf=0.0, neginf=0.0).T)
+        yield np.ascontiguousarray(part.T)
+
+
+def _made_finite(piece: Wave) -> Wave:
+    found: Wave = np.nan_to_num(piece, nan=0.0, posinf=0.0, neginf=0.0)
+    return found
 
 
 def resampled(pieces: Iterator[Wave], rate: int, wanted: int, channels: int) -> Iterator[Wave]:
