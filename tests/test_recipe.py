@@ -206,6 +206,7 @@ def test_options_of_another_kind_are_dropped_and_noted() -> None:
         ("batch.x=1", "--set: batch = {'x': 1} is wrong"),
         ("generator=3", "--set: generator = 3 is wrong: give its fields (kind)."),
         ("cadence=3", "cadence = 3 is wrong: give its fields (log, preview, checkpoint, evaluate)."),
+        ("learning.generator.betas=0.9,0.99", "betas = '0.9,0.99' is wrong: give a list, such as [1,2]."),
         ("learning.generator.betas=[1]", "betas.1 = [1] is wrong: give a longer list."),
         ("precision=half", "--set: precision = 'half' is wrong: give 'auto', 'float32' or 'bfloat16'."),
         ("real_label=0.4", "--set: real_label = 0.4 is wrong"),

@@ -45,7 +45,7 @@ def judge(
     files = files_in(files)
     trained = load(folder)
     scores = trained.verdicts(files, None if label is None else [label] * len(files), out, step)
-    show(dict(scores), json, format_scores(scores))
+    show(dict(scores), json, format_scores(scores) + (f"\n{out}" if out is not None else ""))
     try:
         found = trained.unlike(files, step)
     except UserError as error:

@@ -132,6 +132,8 @@ def test_a_recording_is_judged_over_time(run: zs.Run, tmp_path: Path) -> None:
     assert all(0 <= score <= 1 for score in scores.values())
     with Image.open(tmp_path / "judged.png") as image:
         assert image.width == media.SHEET
+    done = CliRunner().invoke(app, ["judge", str(run.path), str(recording), "--out", str(tmp_path / "judged.png")])
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "judged.png")
     assert "give a name that ends in .png" in refusal("judge", run.path, recording, "--out", tmp_path / "judged.wav")
 
 
