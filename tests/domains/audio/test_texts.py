@@ -178,6 +178,12 @@ def test_recordings_that_are_too_long_or_too_short_for_their_text_are_left_out(t
     assert "nobody can speak" in notes(source)
 
 
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
+def test_lengths_that_are_none_are_refused(tmp_path: Path, seconds: float) -> None:
+    with pytest.raises(UserError, match="seconds must lie in"):
+        opened(corpus(tmp_path / "v"), seconds=seconds)
+
+
 def test_equal_texts_stay_on_one_side(tmp_path: Path) -> None:
     metadata = "".join(
         f"{name}|{text}\n" for name, text in zip("abcdef", ["one", "two", "one", "two", "one", "six"], strict=True)

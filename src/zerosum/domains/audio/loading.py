@@ -6,6 +6,7 @@ Legend: N clips, C channels, T samples of a clip. A recording is one file; a cli
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -156,6 +157,8 @@ def _load_spoken(found: Found, transcript: Transcript | None, path: Path, option
             f"{path}: data.condition=text needs texts: a file {METADATA} with lines such as `id|text`, beside `wavs/id.wav`."
         )
     remarks, notes = FileNotes(), [*transcript.notes, *found.others]
+    if not 0 <= options.seconds < math.inf:
+        raise ValueError(f"seconds must lie in [0, inf), 0 for {MAX_SPOKEN_SECONDS:g}, got {options.seconds:g}")
     recordings = _spoken(found, transcript, options, remarks, notes)
     notes += remarks.notes()
     if len(recordings) < 2:

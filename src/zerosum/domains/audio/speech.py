@@ -109,6 +109,11 @@ class SpeechGenerator(nn.Module):
         iterations: int = 32,
     ) -> None:
         super().__init__()
+        if min(width, blocks, text_width, text_blocks, duration_blocks) < 1 or vocoder_width < 0:
+            raise ValueError(
+                "width, blocks, text_width, text_blocks and duration_blocks must be at least 1 and vocoder_width at least 0, got "
+                f"{width}, {blocks}, {text_width}, {text_blocks}, {duration_blocks} and {vocoder_width}"
+            )
         if not 0 < phase <= 1:
             raise ValueError(f"phase must lie in (0, 1], got {phase}")
         if min(crop, iterations, vocoder_every) < 1:
@@ -256,6 +261,8 @@ class MelDiscriminator(nn.Module):
 
     def __init__(self, voice: Voice, *, widths: tuple[int, ...] = (32, 64, 128)) -> None:
         super().__init__()
+        if min(widths, default=1) < 1:
+            raise ValueError(f"widths must be at least 1, got {widths}")
         self.mel = MelSpectrogram.of(voice.sound.rate)
         sizes = (voice.sound.channels + 1, *widths)
         self.layers = nn.ModuleList(nn.Conv2d(*pair, 4, 2, 1) for pair in itertools.pairwise(sizes))

@@ -101,6 +101,10 @@ class Vocoder(nn.Module):
         crop: int = 32,
     ) -> None:
         super().__init__()
+        if min(width, blocks, kernel) < 1 or hidden < 0:
+            raise ValueError(
+                f"width, blocks and kernel must be at least 1 and hidden at least 0, got {width}, {blocks}, {kernel} and {hidden}"
+            )
         if crop < 0 or iterations < 0:
             raise ValueError(f"crop and iterations must be at least 0, got {crop} and {iterations}")
         self.sound, self.iterations, self.crop = sound, iterations, crop
@@ -210,6 +214,10 @@ class VocoderDiscriminator(nn.Module):
         frames: int = 8,
     ) -> None:
         super().__init__()
+        if min(width, *periods) < 1 or min(resolutions, default=1) <= 0:
+            raise ValueError(
+                f"width and periods must be at least 1 and resolutions above 0, got {width}, {periods} and {resolutions}"
+            )
         if frames < 0:
             raise ValueError(f"frames must be at least 0, got {frames}")
         self.frames = frames
