@@ -192,7 +192,7 @@ def test_code_lines_are_counted() -> None:
 def test_the_engine_stays_small() -> None:
     """Code lines, without docstrings, comments and blank ones: what a person reads in a sitting. About 45 of them take tensors,
     pairs and names of penalties from users of `engine.train`, 25 choose the precision, and 80 play games in phases."""
-    assert sum(code_lines(path.read_text(encoding="utf-8")) for path in (SRC / "engine").glob("*.py")) < 1540
+    assert sum(code_lines(path.read_text(encoding="utf-8")) for path in (SRC / "engine").glob("*.py")) < 1600
 
 
 # --- words

@@ -1,4 +1,4 @@
-"""A game that consists of other games, which are played one after the other."""
+"""Games that consist of other games: one after the other, or side by side in the same steps."""
 
 from __future__ import annotations
 
@@ -95,22 +95,98 @@ class Phases(Game):
 
     def state_dict(self) -> dict[str, Any]:
         """The states of all games: "0/key", and "rows.0/key" for rows."""
-        return {
-            _key(number, name): value
-            for number, game in enumerate(self.games)
-            for name, value in game.state_dict().items()
-        }
+        return _states(self.games)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The inverse of state_dict."""
-        for number, game in enumerate(self.games):
-            begin = f"{number}/"
-            own = {
-                name.replace(begin, "", 1): value
-                for name, value in state.items()
-                if name.removeprefix(ROWS).startswith(begin)
-            }
-            game.load_state_dict(own | {"first_row": state.get("first_row", 0)})
+        _load_states(self.games, state)
+
+
+class Together(Game):
+    """Several games over shared players in one step: the turns of each, one game after the other.
+
+    games: (every, game); a game is played in the steps whose number is divisible by `every`. prefixes: of the names of the terms
+    of each.
+    """
+
+    def __init__(self, games: Sequence[tuple[int, Game]], prefixes: Sequence[str]) -> None:
+        self.games, self.prefixes = tuple(games), tuple(prefixes)
+        self.players = {name: network for _, game in games for name, network in game.players.items()}
+        self.penalties = tuple(penalty for _, game in games for penalty in game.penalties)
+        self.loss = next((game.loss for _, game in games if game.loss is not None), None)
+        self._current, self._prefix = games[0][1], prefixes[0]
+
+    def turns(self, step: int) -> Sequence[Turn]:
+        """The turns of all games of this step."""
+        return tuple(turn for every, game in self.games if step % every == 0 for turn in game.turns(step))
+
+    def reals_before(self, step: int) -> int:
+        """The turns with real rows before step `step`, of all games."""
+        return sum(game.reals_before(-(-step // every)) for every, game in self.games)
+
+    def check(self, batch: Batch) -> None:
+        """The checks of all games."""
+        for _, game in self.games:
+            game.check(batch)
+
+    def terms(self, player: str, batch: MicroBatch) -> dict[str, Tensor]:
+        """The terms of the game that the turn belongs to."""
+        terms = self._enter(batch).terms(player, batch)
+        return {self._prefix + name: term for name, term in terms.items()}
+
+    def statistics(self, player: str) -> dict[str, Tensor]:
+        """The statistics of that game."""
+        return self._current.statistics(player)
+
+    def after_step(self, player: str, statistics: Mapping[str, Tensor]) -> None:
+        """What that game does after a step."""
+        self._current.after_step(player, statistics)
+
+    def log_values(self) -> dict[str, Tensor]:
+        """The values of the first game that has some."""
+        return next((values for _, game in self.games if (values := game.log_values())), {})
+
+    def batch_scores(self, player: str, batch: MicroBatch) -> Tensor | None:
+        """The scores of the game that the turn belongs to."""
+        return self._enter(batch).batch_scores(player, batch)
+
+    def set_batch_scores(self, rows: Tensor | None) -> None:
+        """Passes the scores to every game; only that of the turn uses them."""
+        for _, game in self.games:
+            game.set_batch_scores(rows)
+
+    def _enter(self, batch: MicroBatch) -> Game:
+        turn = batch.rng.turn
+        for (every, game), prefix in zip(self.games, self.prefixes, strict=True):
+            num = len(game.turns(batch.step)) if batch.step % every == 0 else 0
+            if turn < num:
+                self._current, self._prefix = game, prefix
+                return game
+            turn -= num
+        raise ValueError(f"step {batch.step} has no turn {batch.rng.turn}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of all games, named as those of `Phases`."""
+        return _states([game for _, game in self.games])
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of state_dict."""
+        _load_states([game for _, game in self.games], state)
+
+
+def _states(games: Sequence[Game]) -> dict[str, Any]:
+    return {_key(number, name): value for number, game in enumerate(games) for name, value in game.state_dict().items()}
+
+
+def _load_states(games: Sequence[Game], state: Mapping[str, Any]) -> None:
+    for number, game in enumerate(games):
+        begin = f"{number}/"
+        own = {
+            name.replace(begin, "", 1): value
+            for name, value in state.items()
+            if name.removeprefix(ROWS).startswith(begin)
+        }
+        game.load_state_dict(own | {"first_row": state.get("first_row", 0)})
 
 
 def _key(number: int, name: str) -> str:

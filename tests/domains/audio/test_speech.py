@@ -17,9 +17,9 @@ from zerosum.api import load
 from zerosum.domain import SampleRequest
 from zerosum.domains.audio import DOMAIN, data, speech, texts
 from zerosum.domains.audio.recogniser import lengths_of
-from zerosum.domains.audio.speech import SpeechGenerator, Together
+from zerosum.domains.audio.speech import SpeechGenerator
 from zerosum.engine.game import Batch
-from zerosum.engine.phases import Phases
+from zerosum.engine.phases import Phases, Together
 from zerosum.errors import UserError
 from zerosum.generation import sampler
 from zerosum.generation.export import exporting

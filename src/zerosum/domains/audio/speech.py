@@ -34,7 +34,7 @@ from zerosum.engine.game import (
 )
 from zerosum.engine.optimizers import Schedule
 from zerosum.engine.penalties import Penalty, makers
-from zerosum.engine.phases import Phases
+from zerosum.engine.phases import Phases, Together
 from zerosum.errors import UserError
 from zerosum.nn.layers import require_condition, without_autocast
 from zerosum.nn.sequence_layers import ConvNeXtBlock
@@ -468,78 +468,6 @@ class SpeechVocoderDuel(VocoderDuel):
             latest = torch.where(samples > 0, samples, waves.shape[2]).sub(length).clamp_min(0)
             waves = cropped(waves, length, batch.rng.uniform("crop") * (latest + 1) / (waves.shape[2] - length + 1))
         return replace(batch, real=self._with_mel(waves))
-
-
-class Together(Game):
-    """Several games over shared players in one step: the turns of each, one game after the other.
-
-    games: (every, game); a game is played in the steps whose number is divisible by `every`. prefixes: of the names of the terms
-    of each.
-    """
-
-    def __init__(self, games: Sequence[tuple[int, Game]], prefixes: Sequence[str]) -> None:
-        self.games, self.prefixes = tuple(games), tuple(prefixes)
-        self.players = {name: network for _, game in games for name, network in game.players.items()}
-        self.penalties = tuple(penalty for _, game in games for penalty in game.penalties)
-        self.loss = next((game.loss for _, game in games if game.loss is not None), None)
-        self._current, self._prefix = games[0][1], prefixes[0]
-
-    def turns(self, step: int) -> Sequence[Turn]:
-        """The turns of all games of this step."""
-        return tuple(turn for every, game in self.games if step % every == 0 for turn in game.turns(step))
-
-    def reals_before(self, step: int) -> int:
-        """The turns with real rows before step `step`, of all games."""
-        return sum(game.reals_before(-(-step // every)) for every, game in self.games)
-
-    def check(self, batch: Batch) -> None:
-        """The checks of all games."""
-        for _, game in self.games:
-            game.check(batch)
-
-    def terms(self, player: str, batch: MicroBatch) -> dict[str, Tensor]:
-        """The terms of the game that the turn belongs to."""
-        terms = self._enter(batch).terms(player, batch)
-        return {self._prefix + name: term for name, term in terms.items()}
-
-    def statistics(self, player: str) -> dict[str, Tensor]:
-        """The statistics of that game."""
-        return self._current.statistics(player)
-
-    def after_step(self, player: str, statistics: Mapping[str, Tensor]) -> None:
-        """What that game does after a step."""
-        self._current.after_step(player, statistics)
-
-    def log_values(self) -> dict[str, Tensor]:
-        """The values of the first game that has some."""
-        return next((values for _, game in self.games if (values := game.log_values())), {})
-
-    def batch_scores(self, player: str, batch: MicroBatch) -> Tensor | None:
-        """The scores of the game that the turn belongs to."""
-        return self._enter(batch).batch_scores(player, batch)
-
-    def set_batch_scores(self, rows: Tensor | None) -> None:
-        """Passes the scores to every game; only that of the turn uses them."""
-        for _, game in self.games:
-            game.set_batch_scores(rows)
-
-    def _enter(self, batch: MicroBatch) -> Game:
-        turn = batch.rng.turn
-        for (every, game), prefix in zip(self.games, self.prefixes, strict=True):
-            num = len(game.turns(batch.step)) if batch.step % every == 0 else 0
-            if turn < num:
-                self._current, self._prefix = game, prefix
-                return game
-            turn -= num
-        raise ValueError(f"step {batch.step} has no turn {batch.rng.turn}")
-
-    def state_dict(self) -> dict[str, Any]:
-        """The states of all games, as `Phases` names them."""
-        return Phases([(1, game) for _, game in self.games]).state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of state_dict."""
-        Phases([(1, game) for _, game in self.games]).load_state_dict(state)
 
 
 GENERATORS = {"speech": SpeechGenerator}
