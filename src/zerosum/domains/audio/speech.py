@@ -87,7 +87,8 @@ class SpeechGenerator(nn.Module):
     characters. duration_blocks: of the network that predicts durations from the encoder's output. kernel: frames that the
     convolution of a block of the decoder spans. phase: the share of a run without a discriminator. crop: frames of the parts of
     spectrograms that the discriminator receives. vocoder_width, vocoder_blocks: of the vocoder that makes the waves; width 0:
-    Griffin-Lim makes them, in so many iterations. vocoder_every: steps from one turn of the vocoder to the next.
+    Griffin-Lim alone makes them. iterations: of Griffin-Lim, which begin with the vocoder's phases where there is one.
+    vocoder_every: steps from one turn of the vocoder to the next.
     """
 
     def __init__(
@@ -137,7 +138,11 @@ class SpeechGenerator(nn.Module):
         self.decoder = nn.ModuleList(ConvNeXtBlock(width, 2 * width, kernel) for _ in range(blocks))
         self.last = nn.Conv1d(width, bands, 1)
         self.vocoder_every = vocoder_every
-        self.vocoder = Vocoder(voice.sound, width=vocoder_width, blocks=vocoder_blocks) if vocoder_width else None
+        self.vocoder = (
+            Vocoder(voice.sound, width=vocoder_width, blocks=vocoder_blocks, iterations=iterations)
+            if vocoder_width
+            else None
+        )
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """Noise (N, L), rows of `texts.encoded` (N, 1 + L') -> (N, C, T) in [-1, 1], with zeros after the end of a text."""
