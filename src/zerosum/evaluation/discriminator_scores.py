@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from zerosum.domain import DatasetInfo, Domain, Windows
+from zerosum.domain import DatasetInfo, Domain, OtherCondition, Windows
 from zerosum.domain.info import Label
-from zerosum.engine.game import Game
+from zerosum.engine.game import DISCRIMINATOR, Game
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError
 from zerosum.evaluation.training_evaluator import judge
@@ -73,9 +73,10 @@ class Scorer:
 
     def scores(self, samples: Samples, condition: Tensor | None) -> list[float]:
         """D(x) in [0, 1] of each sample. condition: one row, of all of them; without, a conditional discriminator gives its
-        highest score over all."""
+        highest score over all, unless it ignores conditions (its attribute `ignores_condition`)."""
         tried: list[Tensor | None] = [condition]
-        if self.recipe.conditional is True and condition is None:
+        ignored = getattr(self._game.players[DISCRIMINATOR], "ignores_condition", False)
+        if self.recipe.conditional is True and condition is None and not ignored:
             tried = [*_candidates(self._domain, self._info)]
         found: list[float] = []
         for start in range(0, len(samples), BATCH):
@@ -136,7 +137,12 @@ def _candidates(domain: Domain, info: DatasetInfo) -> list[Tensor]:
     found = info.condition.candidates() if info.condition is not None else []
     if not found:
         raise UserError(
-            f"judge: this discriminator judges pairs, an input and what was made of it; the domain {domain.name!r} cannot "
-            "read pairs for it."
+            f"judge: the discriminator of this run scores samples together with {_given(info)}, which the domain "
+            f"{domain.name!r} does not read from files."
         )
     return found
+
+
+def _given(info: DatasetInfo) -> str:
+    """What the condition of a data set is, in words."""
+    return info.condition.description if isinstance(info.condition, OtherCondition) else "conditions"

@@ -23,6 +23,7 @@ from zerosum.engine.phases import Phases, Together
 from zerosum.errors import UserError
 from zerosum.generation import sampler
 from zerosum.generation.export import exporting
+from zerosum.generation.latents.space import Space
 from zerosum.recipe import part
 
 
@@ -219,6 +220,11 @@ def test_a_voice_is_exported(tmp_path: Path) -> None:
 def test_without_a_vocoder_an_export_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="speech without a vocoder cannot be exported"):
         exporting.export(publish(tmp_path, "generator.vocoder_width=0"), "torch", tmp_path / "torch")
+
+
+def test_there_is_nothing_between_two_samples_of_one_text(voice: Any) -> None:
+    with pytest.raises(UserError, match=r"depend on their input \(a text\) alone"):
+        Space(voice)
 
 
 # --- zerosum sample --text

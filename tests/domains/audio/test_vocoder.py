@@ -27,6 +27,7 @@ from zerosum.engine.game import MicroBatch
 from zerosum.engine.loop import Settings, TrainingLoop
 from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import UserError
+from zerosum.generation.latents.space import Space
 
 SMALL = (
     "generator.width=8",
@@ -226,3 +227,16 @@ def test_the_data_tell_which_recipe_they_are_for(tmp_path: Path) -> None:
     assert info.condition.shape == (1, 80, 128)  # type: ignore[union-attr]
     assert source.heldout_batch(torch.arange(1)).condition.shape == (1, 1, 80, 128)
     assert np.isfinite(source.examples().condition.numpy()).all()
+
+
+def test_recordings_are_scored_without_a_mel_spectrogram(run: zs.Run, tmp_path: Path) -> None:
+    """The critics see waves alone."""
+    file = save(tmp_path / "in.wav", noise(1.0, seed=3))
+    scores = run.judge([file])
+    assert len(scores) > 1
+    assert all(0 < score < 1 for score in scores)
+
+
+def test_there_is_nothing_between_two_samples_of_one_mel_spectrogram(run: zs.Run) -> None:
+    with pytest.raises(UserError, match=r"depend on their input \(a mel spectrogram\) alone, and not on noise"):
+        Space(zs.load(run.path))

@@ -204,6 +204,8 @@ class VocoderDiscriminator(nn.Module):
     part of each training clip that the critics are given, 0 for all.
     """
 
+    ignores_condition = True
+
     def __init__(
         self,
         sound: Sound,

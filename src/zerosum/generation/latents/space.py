@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from zerosum.domain import ClassCondition
+from zerosum.domain import ClassCondition, OtherCondition
 from zerosum.errors import Damaged, UserError, within
 from zerosum.generation.labelled_grid import Layout
 from zerosum.generation.latents.class_interpolation import blended_embeddings, interpolate_conditions
@@ -83,6 +83,7 @@ class Space:
         if name == "w" and not mapped:
             raise UserError(f"--space w: the generator of {generator.path} has no mapping network. Use --space z.")
         self.name: Name = "w" if mapped and name != "z" else "z"
+        self._refuse_useless_noise()
 
     def keys(
         self, wanted: Sequence[str], labels: Sequence[int | str] | None = None, truncation: float = 1.0
@@ -114,6 +115,20 @@ class Space:
         drawn = [(self.sampler.conditions(GRID, seed), row) for seed, row in named]
         rows = [labels[row] for labels, row in drawn if labels is not None]
         return torch.stack(rows) if rows else None
+
+    @torch.no_grad()
+    def _refuse_useless_noise(self) -> None:
+        """UserError for a generator whose samples depend on an input alone: there is nothing between two of its latents."""
+        condition = self.sampler.info.condition
+        if not isinstance(condition, OtherCondition) or not condition.examples:
+            return
+        given = self.sampler.conditions(1, 0)
+        one, other = (self.sampler.apply(self.network, noise, given) for noise in (self.sampler.noise(2, 0)[:, None]))
+        if torch.equal(one, other):
+            raise UserError(
+                f"The samples of {self.generator.path} depend on their input ({condition.description}) alone, and not on noise: "
+                "there is nothing between two samples of one input. Use `zerosum sample`."
+            )
 
     # --- from latents to samples
 
