@@ -27,7 +27,11 @@ def test_tones_are_clips_of_a_second_with_classes() -> None:
         "subtype": "PCM_16",
         "normalise": "peak",
         "level": info.payload["level"],
+        "condition": "class",
+        "alphabet": "",
+        "spread": info.payload["spread"],
     }
+    assert 0.6 < info.payload["spread"] < 0.75
     assert 0.3 < info.payload["level"] < 0.9
     assert float(source.data.abs().amax((1, 2)).sub(1).abs().max()) < 1e-6
     assert bool(torch.isfinite(source.data).all())
