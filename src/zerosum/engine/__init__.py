@@ -6,7 +6,7 @@ from zerosum.engine.game import Batch, DiscriminatorOutput, Game, LossContext, M
 from zerosum.engine.loop import Boundary, Event, NonFinite, Settings, Stepped, TrainingLoop, train
 from zerosum.engine.optimizers import OptimizerConfig, Schedule
 from zerosum.engine.penalties import Penalty
-from zerosum.engine.phases import Phases
+from zerosum.engine.phases import Phases, Together
 from zerosum.engine.seeds import Prior
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Settings",
     "Source",
     "Stepped",
+    "Together",
     "TrainingLoop",
     "Turn",
     "UpdateRules",
