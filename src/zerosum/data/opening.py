@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -33,6 +34,36 @@ class Readable(Protocol):
 def expand_path(where: str | Path) -> Path:
     """The path with "~" expanded. Never raises: "~nobody/x" is unchanged if there is no such user."""
     return Path(os.path.expanduser(where))
+
+
+def input_files(
+    inputs: Iterable[Path], readable: Callable[[Path], bool], what: str, endings: Iterable[str]
+) -> list[Path]:
+    """The files of an option --input, with the readable files of its folders; UserError for a path that is neither, and for a
+    folder without any. what: of the files, in the plural: "images". endings: of readable files, for the message."""
+    files = list[Path]()
+    for path in inputs:
+        if path.is_dir():
+            inside = sorted(one for one in path.iterdir() if one.name[0] != "." and readable(one) and one.is_file())
+            if not inside:
+                raise UserError(f"--input {path}: no {what} in this folder. They end in {', '.join(endings)}.")
+            files += inside
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise UserError(f"--input {path}: there is no such file or folder.")
+    return files
+
+
+def distinct_names(stems: Sequence[str], endings: Sequence[str]) -> list[str]:
+    """A file name for each stem and ending, with the first number from 2 that makes it another one where it is taken already:
+    "a.wav", "a-2.wav". Names that differ in upper and lower case only count as equal, as on many file systems."""
+    used, found = set[str](), list[str]()
+    for stem, ending in zip(stems, endings, strict=True):
+        names = (f"{stem}{'' if count == 1 else f'-{count}'}{ending}" for count in itertools.count(1))
+        found.append(next(name for name in names if name.casefold() not in used))
+        used.add(found[-1].casefold())
+    return found
 
 
 def check_regular(path: Path) -> os.stat_result:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 import infos
 from zerosum.data.images.lossless_io import read
+from zerosum.data.opening import distinct_names
 from zerosum.domain import DatasetInfo, SampleRequest
-from zerosum.domains.translation import preview
+from zerosum.domains.translation import inference, preview
 from zerosum.domains.translation.inference import sample
 from zerosum.domains.translation.networks.capabilities import ReversibleGenerator
 from zerosum.domains.translation.sides import Side
@@ -319,3 +320,12 @@ def test_a_sheet_of_examples_that_cannot_be_written_whole_leaves_nothing(
     with pytest.raises(UserError, match=r"sheet\.png: No space left on device"):
         sample(maker, maker.info, SampleRequest(None, 0, tmp_path / "sheet.png"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_two_inputs_have_one_output(tmp_path: Path) -> None:
+    """A number that is added to a name may be that of another input."""
+    names = ["a", "a", "a-2", "A"]
+    assert distinct_names(names, [".png"] * 4) == ["a.png", "a-2.png", "a-2-2.png", "A-3.png"]
+    assert distinct_names(["a", "a"], [".wav", ".flac"]) == ["a.wav", "a.flac"]
+    paths = inference._output_paths([Path("x/a.png"), Path("y/a.jpg"), Path("z/a-2.png")], tmp_path)
+    assert [path.name for path in paths] == ["a.png", "a-2.jpg", "a-2-2.png"]

@@ -53,7 +53,7 @@ MUST_FAIL: Mapping[str, tuple[str, ...]] = {
 MEANINGS: Mapping[str, MetricInfo] = {
     "word_accuracy": MetricInfo(
         "higher",
-        "1 minus the wrong, missing and surplus words over all words, as heard by a recogniser that was trained on the real "
+        "1 minus the wrong, missing and surplus words over all words, as transcribed by a recogniser trained on the real "
         "training recordings.",
     ),
     "length_error": MetricInfo("lower", "Mean absolute logarithm of the length over that of the real recording."),

@@ -5,7 +5,6 @@ Legend: C channels, T samples, K frames, H samples of a hop, W samples of a wind
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zerosum.data.opening import FileNotes, decoding
+from zerosum.data.opening import FileNotes, decoding, distinct_names, input_files
 from zerosum.domain import DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult
 from zerosum.domains.audio import formats, loading, waves, writing
 from zerosum.domains.audio.formats import Wave, ending_of
@@ -224,30 +223,13 @@ def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest
 
 def _targets(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     """(recording, file to write) for each file of --input, with all recordings of its folders."""
-    files = list[Path]()
-    for path in inputs:
-        if path.is_dir():
-            inside = sorted(one for one in path.iterdir() if ending_of(one.name) in formats.SUBTYPES and one.is_file())
-            if not inside:
-                raise UserError(
-                    f"--input {path}: no recordings in this folder. They end in {', '.join(formats.ENDINGS)}."
-                )
-            files += inside
-        elif path.is_file():
-            files.append(path)
-        else:
-            raise UserError(f"--input {path}: there is no such file or folder.")
+    files = input_files(inputs, lambda path: ending_of(path.name) in formats.SUBTYPES, "recordings", formats.ENDINGS)
     if len(files) == 1 and files[0] in inputs and out.suffix:
         if ending_of(out.name) not in formats.SUBTYPES:
             raise UserError(f"--out {out}: cannot write {out.suffix}. Use {', '.join(formats.SUBTYPES)}, or a folder.")
         return [(files[0], out)]
     if out.suffix:
         raise UserError(f"--out {out}: {len(files)} recordings are written to a folder; give one without an ending.")
-    used, found = set[str](), list[tuple[Path, Path]]()
-    for file in files:
-        ending = ending_of(file.name) if ending_of(file.name) in formats.SUBTYPES else ".wav"
-        names = (f"{file.stem}{'' if count == 1 else f'-{count}'}{ending}" for count in itertools.count(1))
-        name = next(name for name in names if name.casefold() not in used)
-        used.add(name.casefold())
-        found.append((file, out / name))
-    return found
+    endings = [ending_of(file.name) if ending_of(file.name) in formats.SUBTYPES else ".wav" for file in files]
+    names = distinct_names([file.stem for file in files], endings)
+    return [(file, out / name) for file, name in zip(files, names, strict=True)]

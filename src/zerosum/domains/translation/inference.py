@@ -21,6 +21,7 @@ from zerosum.data.images.files import BadImageError
 from zerosum.data.images.listing import ending_of, skipped_notes
 from zerosum.data.images.lossless_io import READABLE, LosslessImage, read
 from zerosum.data.images.pictures import Size, check_picture_size, resize_array
+from zerosum.data.opening import distinct_names, input_files
 from zerosum.domain import SIZE, DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult, picture_size
 from zerosum.domains.translation import derived_inputs, preview, writing
 from zerosum.domains.translation.networks.capabilities import (
@@ -239,7 +240,7 @@ def _translate_files(translator: ImageTranslator, request: SampleRequest) -> Sam
     if request.num is not None:
         raise UserError("--num applies to the stored examples; each --input gives one image.")
     inputs, keep = tuple(INPUT.value(request) or ()), METADATA.value(request)
-    files, given_by_name = _input_files(inputs)
+    files = input_files(inputs, lambda path: path.suffix.lower() in READABLE, "images", sorted(READABLE))
     is_single = len(files) == 1 and bool(request.out.suffix) and inputs[0].is_file()
     folder = request.out if not request.out.suffix else request.out.with_suffix("")
     targets = [request.out] if is_single else _output_paths(files, folder)
@@ -253,7 +254,7 @@ def _translate_files(translator: ImageTranslator, request: SampleRequest) -> Sam
         try:
             path = _translate_file(translator, source, target, keep, notes, reserved)
         except UserError as error:
-            if source in given_by_name:
+            if source in inputs:
                 raise
             notes.append(f"Left out: {error}")
             continue
@@ -325,29 +326,7 @@ def _is_unreadable(path: Path) -> bool:
     return path.name[0] != "." and path.suffix.lower() not in READABLE
 
 
-def _input_files(inputs: Sequence[Path]) -> tuple[list[Path], set[Path]]:
-    """The files of --input, with all images of its folders; the second set holds the files that were given by name."""
-    files, given_by_name = list[Path](), set[Path]()
-    for path in inputs:
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE and p.name[0] != ".")
-            if not inside:
-                raise UserError(
-                    f"--input {path}: no images in this folder. Images end in {', '.join(sorted(READABLE))}."
-                )
-            files += inside
-        elif path.is_file():
-            files.append(path)
-            given_by_name.add(path)
-        else:
-            raise UserError(f"--input {path}: there is no such file or folder.")
-    return files, given_by_name
-
-
 def _output_paths(files: Sequence[Path], folder: Path) -> list[Path]:
     """The output path of each file: its own name, with a number if it occurs more than once."""
-    used, found = dict[str, int](), list[Path]()
-    for file in files:
-        count = used[file.stem] = used.get(file.stem, 0) + 1
-        found.append(folder / (file.name if count == 1 else f"{file.stem}-{count}{file.suffix}"))
-    return found
+    stems = distinct_names([file.stem for file in files], [""] * len(files))
+    return [folder / f"{stem}{file.suffix}" for stem, file in zip(stems, files, strict=True)]
