@@ -155,6 +155,11 @@ class Page:
         seed = next(seeds)
         self.driver.get(f"{self.root}?{query}&seed={seed}")
         wait(lambda: self.setting("seed") == seed and self.drawn() > 0, f"the game {query}")
+        self.ready()
+
+    def ready(self) -> None:
+        """Waits until the buttons can be pressed: the first frame of a new game may arrive before the answer to its request."""
+        wait(lambda: self.run("return document.querySelector('main').ariaBusy !== 'true'"), "buttons that can be pressed")
 
     def frame(self) -> dict[str, Any]:
         return self.run("return page.frame")

@@ -119,8 +119,8 @@ def test_a_setting_lands_in_the_address_and_survives(page: Page) -> None:
     assert "Data" in page.find("pending").text
     assert page.driver.current_url == before
     page.press("start")
-    wait(lambda: page.setting("source") == "moons", "the new game")
-    assert "source=moons" in page.driver.current_url
+    wait(lambda: "source=moons" in page.driver.current_url, "the address of the new game")
+    assert page.setting("source") == "moons"
     assert "loss=hinge" in page.driver.current_url
     page.move("do-step", 2)
     page.driver.refresh()
@@ -128,6 +128,34 @@ def test_a_setting_lands_in_the_address_and_survives(page: Page) -> None:
     assert page.find("set-loss").get_attribute("value") == "hinge"
     page.driver.back()
     wait(lambda: page.setting("source") == "ring" and page.setting("loss") == "non_saturating", "the game before")
+    page.driver.forward()
+    wait(lambda: page.setting("source") == "moons", "the later game")
+
+
+@pytest.mark.parametrize("late", ["answer", "frame"])
+def test_going_back_does_not_depend_on_what_arrives_first(page: Page, late: str) -> None:
+    """The answer to a request for a new game and the first frame of that game come by two connections."""
+    slow_answer = """
+        const ask = page.client.fresh.bind(page.client);
+        page.client.fresh = async (sent) => {
+          const answer = await ask(sent);
+          await new Promise((resolve) => setTimeout(resolve, 500));
+          return answer;
+        };"""
+    slow_frames = """
+        const receive = page.receive.bind(page);
+        page.receive = (frame) => setTimeout(() => receive(frame), 500);"""
+    page.open(f"source=ring&{SMALL}")
+    page.run(slow_answer if late == "answer" else slow_frames)
+    page.choose("source", "moons")
+    page.press("start")
+    wait(lambda: "source=moons" in page.driver.current_url, "the address of the new game")
+    wait(lambda: page.setting("source") == "moons", "the new game")
+    points = page.run("return page.charts.points.map((point) => point.step)")
+    assert points == [0]
+    page.driver.back()
+    wait(lambda: page.setting("source") == "ring", "the game before")
+    wait(lambda: "source=moons" not in page.driver.current_url, "its address")
     page.driver.forward()
     wait(lambda: page.setting("source") == "moons", "the later game")
 
@@ -173,6 +201,7 @@ def test_drawn_points_are_learnt(page: Page) -> None:
     assert count >= 8
     page.press("learn")
     wait(lambda: page.setting("source") == "drawn", "the drawn game")
+    page.ready()
     points = page.setting("points").split(";")
     assert len(points) == count
     assert f"points={points[0]}" in page.driver.current_url
@@ -191,6 +220,7 @@ def test_drawing_by_keyboard(page: Page) -> None:
     assert page.find("num-points").text.startswith("2 of")
     page.press("learn")
     wait(lambda: page.setting("source") == "drawn", "the drawn game")
+    page.ready()
     assert len(page.setting("points").split(";")) == 2
     assert page.frame()["dims"] == 1
     assert page.setting("latent") == 1

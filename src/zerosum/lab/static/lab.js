@@ -104,26 +104,30 @@ class Page {
     this.slow.leave();
     const sent = Object.fromEntries(Object.entries(settings).filter(([name]) => meaningful(name, settings)));
     this.controls.busy(true);
+    this.starting = true; // the first frame of the new game may arrive before the answer
     const answer = await this.attempt(
-      () => this.client.fresh(sent),
+      async () => ({ ...(await this.client.fresh(sent)), ...(await this.client.history()) }),
       (sentence) => this.panel.complain(sentence),
     );
+    this.starting = false;
     this.controls.busy(false);
     if (!answer) return;
     this.stopDrawing();
-    this.charts.fill([]);
-    this.push = history === "push";
-    this.address(answer.settings);
+    this.charts.fill(answer.points);
+    this.expected = answer.settings;
+    this.address(answer.settings, history === "push");
+    this.follow(false);
     this.panel.playing = null;
     this.panel.show(answer.settings);
   }
-  /** The address follows the settings of the game. */
+  /** The address follows the settings of the game; frames of the game before a new one leave it as it is. */
   follow(push) {
-    if (this.frame && !this.push) this.address(this.frame.settings, push);
-    else if (this.frame && sameGame(this.frame.settings, this.settings)) this.push = false;
+    if (!this.frame || this.starting) return;
+    if (this.expected && !sameGame(this.frame.settings, this.expected)) return;
+    this.expected = null;
+    this.address(this.frame.settings, push);
   }
-  address(settings, push = this.push) {
-    this.settings = settings;
+  address(settings, push) {
     if (!this.client.live) return;
     const query = writeAddress(settings, this.view, this.choices);
     if (query === location.search) return;
