@@ -106,6 +106,12 @@ except SystemExit as end:
 from pathlib import Path
 assert list(Path("run/export-onnx").glob("*.onnx"))
 """
+VIDEO = """
+import av
+"""
+MEDICAL = """
+import nibabel, pydicom
+"""
 TABLES = """
 import numpy as np, pandas
 import zerosum as zs
@@ -172,6 +178,8 @@ USES = {
     "points": POINTS,
     "textures": TEXTURES,
     "audio": AUDIO,
+    "video": VIDEO,
+    "medical": MEDICAL,
 }
 """What each extra is for, as a program."""
 
