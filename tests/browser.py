@@ -159,7 +159,9 @@ class Page:
 
     def ready(self) -> None:
         """Waits until the buttons can be pressed: the first frame of a new game may arrive before the answer to its request."""
-        wait(lambda: self.run("return document.querySelector('main').ariaBusy !== 'true'"), "buttons that can be pressed")
+        wait(
+            lambda: self.run("return document.querySelector('main').ariaBusy !== 'true'"), "buttons that can be pressed"
+        )
 
     def frame(self) -> dict[str, Any]:
         return self.run("return page.frame")

@@ -107,3 +107,10 @@ def test_values_that_do_not_belong_there() -> None:
         raise UserError("mine")
     with pytest.raises(RuntimeError, match="allocate memory"), made_of("run.json"):
         raise RuntimeError("can't allocate memory")
+
+
+def test_numbers_of_a_run_are_finite(tmp_path: Path) -> None:
+    about = {"format": 1, "source": {"payload": {"level": [0.5, float("nan")]}}}
+    (tmp_path / "run.json").write_text(json.dumps(about), encoding="utf-8")
+    with pytest.raises(UserError, match=r"run\.json: source\.payload\.level\.1 is wrong: give a number that is finite"):
+        jsonfile.RunFiles.open(tmp_path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,23 @@ def _deeper(value: Any) -> bool:
             return False
         level = within
     return True
+
+
+FINITE = "is wrong: give a number that is finite"
+
+
+def non_finite(value: Any) -> str:
+    """The place of the first number in a JSON value that is NaN or infinite, such as "payload.level"; "" without one.
+
+    Python reads NaN, Infinity and 1e999 as numbers.
+    """
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else "it"
+    within = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, one in within:
+        if place := non_finite(one):
+            return f"{key}" if place == "it" else f"{key}.{place}"
+    return ""
 
 
 def read_json(path: Path) -> Any:
@@ -208,6 +226,8 @@ class RunFiles:
                 f"{root} was written in run format {about.get('format')!r}; this version of zerosum reads format {RUN_FORMAT}. "
                 f"Use the version that wrote it (zerosum {about.get('zerosum', 'unknown')})."
             )
+        if place := non_finite(about):
+            raise UserError(f"{root / 'run.json'}: {place} {FINITE}. Restore it from a copy, or train again.")
         return folder
 
     def read(self, name: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from zerosum.errors import UserError
 from zerosum.recipe import part
 
 SMALL = {
+    "audio": "beeps",
     "images": "digits",
     "points": "shapes",
     "tables": "wine",
@@ -53,6 +54,54 @@ def test_a_wrong_description_names_the_domain_and_the_field(change: dict[str, An
     wrong = replace(images, data=replace(images.data, info=lambda source: replace(infos.of_images(), **change)))
     with pytest.raises(UserError, match=f"The domain 'images' describes its data wrongly: {says}"):
         wrong.info_of(None)
+
+
+def floats_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The places of the floats in a JSON value."""
+    within = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    return [path] * isinstance(value, float) + [at for key, one in within for at in floats_of(one, (*path, key))]
+
+
+@pytest.mark.parametrize("name", ["audio", "images", "points", "tables"])
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_in_a_file_are_finite(name: str, number: str) -> None:
+    domain = catalog.domain(name)
+    options = {"num": 20, "points": 16} if name == "points" else {}
+    info = domain.open(part(SMALL[name], **options), False)[1] if name != "images" else infos.of_images()
+    if name == "images":
+        info = replace(info, condition=infos.attributes(2))
+    plain = json.loads(json.dumps(info.to_json()))
+    places = floats_of(plain)
+    assert places
+    for place in places[:40]:
+        changed = json.loads(json.dumps(plain))
+        holder = changed
+        for key in place[:-1]:
+            holder = holder[key]
+        holder[place[-1]] = json.loads(number)
+        with pytest.raises(UserError, match=r"x/generator\.json: in .*is wrong: give a number that is finite") as error:
+            domain.info_from_json(changed, "x/generator.json")
+        assert f" {'.'.join(map(str, place))} is wrong" in str(error.value)
+
+
+def test_numbers_that_a_domain_describes_are_finite() -> None:
+    images = catalog.domain("images")
+    wrong = replace(images, data=replace(images.data, info=lambda source: infos.of_images(mean=float("nan"))))
+    with pytest.raises(UserError, match=r"its data wrongly: payload\.mean is wrong: give a number that is finite"):
+        wrong.info_of(None)
+
+
+def test_numbers_of_a_published_recipe_are_finite(tmp_path: Path) -> None:
+    published.generator(tmp_path / "run")
+    card = tmp_path / "run" / "generator.json"
+    about = json.loads(card.read_text())
+    for change in ({"generator": about["recipe"]["generator"] | {"slope": float("nan")}}, {"batch": float("inf")}):
+        card.write_text(json.dumps(about | {"recipe": about["recipe"] | change}))
+        with pytest.raises(UserError, match=r"generator\.json.*a number that is finite|whole number"):
+            api.load(tmp_path / "run")
+    card.write_text(json.dumps(about | {"step": float("nan")}))
+    with pytest.raises(UserError, match=r"generator\.json: step is wrong: give a number that is finite"):
+        api.load(tmp_path / "run")
 
 
 def test_a_field_that_was_left_out_is_named() -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError, nearest, wanted
+from zerosum.jsonfile import FINITE, non_finite
 
 # --- conditions
 
@@ -273,8 +274,10 @@ class DatasetInfo:
 
     @staticmethod
     def from_json(plain: object, payload: Any = dict) -> DatasetInfo:
-        """The inverse of `to_json`. payload: the type of the domain's payload. ValueError names the field that is missing or
-        ill-typed."""
+        """The inverse of `to_json`. payload: the type of the domain's payload. ValueError names the field that is missing,
+        ill-typed, or a number that is not finite."""
+        if place := non_finite(plain):
+            raise ValueError(f"{place} {FINITE}")
         text = json.dumps(plain)
         info: DatasetInfo = _parse(_adapter(DatasetInfo), text)
         if payload is not dict:

@@ -23,7 +23,7 @@ from zerosum.engine.seeds import Prior, SeededNoise
 from zerosum.errors import Damaged, UserError, within
 from zerosum.generation import labelled_grid
 from zerosum.generation.labelled_grid import Layout
-from zerosum.jsonfile import made_of, read_object
+from zerosum.jsonfile import FINITE, made_of, non_finite, read_object
 from zerosum.memory import AllocationLimit
 from zerosum.nn import latent
 from zerosum.recipe import Recipe, parse
@@ -175,6 +175,8 @@ def load(folder: Path, device: str = "cpu") -> tuple[Sampler, Recipe, Domain]:
         raise UserError(f"{where} is incomplete: it has no {error}.") from None
     domain = catalog.domain(recipe.domain)
     info = domain.info_from_json(plain, where)
+    if place := non_finite(about):
+        raise UserError(f"{where}: {place} {FINITE}. Restore the file from a copy, or train again.")
     try:
         tensors = decode(body, weights)
     except Damaged as error:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import functools
+import re
 import wave
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from domain_games import begun, planned, played
 from zerosum import recipe as recipes
 from zerosum.api import load
 from zerosum.domain import SampleRequest
-from zerosum.domains.audio import DOMAIN, data, speech, texts
+from zerosum.domains.audio import DOMAIN, data, media, speech, texts
 from zerosum.domains.audio.recogniser import lengths_of
 from zerosum.domains.audio.speech import SpeechGenerator
 from zerosum.engine.game import Batch
@@ -277,12 +280,48 @@ def test_lines_of_a_file_become_recordings(voice: Any, tmp_path: Path) -> None:
     assert seconds(tmp_path / "all.wav") == pytest.approx(whole)
 
 
+@pytest.mark.parametrize("out", ["made", "made.zip"])
+def test_written_lines_are_a_corpus_to_train_on(voice: Any, tmp_path: Path, out: str) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_text("gold sun\n\n  kite. able!\n", encoding="utf-8")
+    found = said(voice, tmp_path / out, text_file=[lines])
+    assert found.num == 2
+    again = data.open_source(part(str(tmp_path / out), heldout=0.0), False)
+    assert again.condition_kind == "text"
+    assert again.labels is not None
+    assert texts.decoded(again.labels, again.alphabet) == ["gold sun", "kite able"]
+
+
+def test_a_picture_shows_each_text_with_its_length(voice: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written, drawn = media._write_name, list[tuple[str, tuple[int, int]]]()
+
+    def note(brush: Any, name: str, place: tuple[int, int], *rest: Any) -> None:
+        drawn.append((name, place))
+        written(brush, name, place, *rest)
+
+    monkeypatch.setattr(media, "_write_name", note)
+    lines = tmp_path / "lines.txt"
+    lines.write_text("gold sun\nkite\n" + "gold " * 60 + "\n", encoding="utf-8")
+    found = said(voice, tmp_path / "sheet.png", text_file=[lines])
+    assert found.paths == [tmp_path / "sheet.png"]
+    height, width = media.text_tile()
+    assert [place for _, place in drawn] == [(5, 5), (width + 5, 5), (5, height + 5)]
+    said(voice, tmp_path / "kite.wav", text="kite")
+    assert drawn[1][0] == f"{seconds(tmp_path / 'kite.wav'):.2f} s   kite"
+    pixels = np.asarray(Image.open(tmp_path / "sheet.png").convert("L"))
+    assert pixels.shape == (2 * height + media.FOOT, 2 * width)
+    assert (pixels[5 : 5 + media.NAME, width - media.GAP // 2 : width] == 255).all()  # the long text was shortened
+    drawn.clear()
+    said(voice, tmp_path / "stored.png", num=3)
+    assert all(re.fullmatch(r"\d\.\d\d s   [a-z ]+", name) for name, _ in drawn)
+    assert len(drawn) == 3
+
+
 def test_without_a_text_the_stored_ones_are_spoken(voice: Any, tmp_path: Path) -> None:
     found = said(voice, tmp_path / "examples", num=3)
     assert len(found.paths) == 3
     stored = texts.decoded(voice.sampler.examples.condition, voice.sampler.info.payload["alphabet"])
     assert (tmp_path / "examples" / "metadata.csv").read_text().startswith(f"00000|{stored[0]}\n")
-    assert said(voice, tmp_path / "sheet.png") is None  # drawn by the general function
 
 
 @pytest.mark.parametrize(
@@ -292,7 +331,7 @@ def test_without_a_text_the_stored_ones_are_spoken(voice: Any, tmp_path: Path) -
         ({"text": " ... "}, "nothing to speak"),
         ({"text": "gold", "text_file": [Path("x")]}, "give one of them"),
         ({"text": "gold", "num": 4}, "leave --num out"),
-        ({"text": "gold", "out": "x.png"}, "written as a recording"),
+        ({"text": "gold", "out": "x.jpg"}, "cannot write .jpg"),
         ({"text_file": [Path("missing.txt")]}, "cannot be read"),
         ({"text": "gold " * 50_000}, "at most 200,000 are spoken at once"),
         ({"text": "gold", "input": [Path("a.wav")]}, "--input needs a vocoder"),

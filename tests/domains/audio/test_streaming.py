@@ -76,6 +76,30 @@ def test_the_halo_is_what_the_output_depends_on(network: Vocoder) -> None:
     assert (int(seen[0]), int(seen[-1])) == (30 - network.halo, 30 + network.halo)
 
 
+def blocks_without_the_edge(network: Vocoder, halo: int, edge: int) -> bool:
+    """Whether the first block of a stream with this halo has the same bits for waves that differ only in the samples that
+    belong to the frames from `edge` after the last frame of the block, and to later ones."""
+    hop, window = network.mel.spectrogram.hop, network.mel.spectrogram.window
+    waves = 0.3 * torch.randn(1, 20_000, generator=torch.Generator().manual_seed(2))
+    other = waves.clone()
+    other[:, (streaming.BLOCK - 1 + edge - 1) * hop + (window + hop) // 2 :] *= -2
+    made = []
+    for each in (waves, other):
+        stream = VocoderStream(network, 1)
+        stream.halo = halo
+        made.append(next(stream.feed(each)))
+    assert made[0].shape == (1, streaming.BLOCK * hop)
+    return torch.equal(*made)
+
+
+def test_a_halo_that_is_too_short_changes_bits(network: Vocoder) -> None:
+    """A halo that is too short gives the same bits for all sizes of pieces, because blocks lie at fixed places."""
+    halo = VocoderStream(network, 1).halo
+    assert blocks_without_the_edge(network, halo + 9, network.halo + 1)  # no frame beyond the halo has an influence
+    assert not blocks_without_the_edge(network, halo, network.halo - 2)  # its three outermost frames have one
+    assert blocks_without_the_edge(network, halo - 3, network.halo - 2)  # a stream that drops them is found
+
+
 # --- files
 
 

@@ -52,6 +52,19 @@ def test_half_the_level_has_the_distances_that_follow_from_it() -> None:
     assert float(measures.mel_cepstral_distortions(real / 2, real, RATE).max()) < 0.2  # without the loudness
 
 
+def test_the_cepstral_distortion_is_in_decibels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """10 / ln 10 sqrt(2) = 6.141851 decibels for each 1 of the Euclidean distance of the orthonormal mel cepstra: 3 in the second
+    coefficient and 4 in the fifth are a distance of 5. The coefficients 0 and 14 do not count."""
+    bands = measures.MelSpectrogram.of(RATE).bands
+    place = math.pi / bands * (torch.arange(bands) + 0.5)
+    cosines = {one: (2 / bands) ** 0.5 * (one * place).cos() for one in (0, 2, 5, 14)}
+    change = 3 * cosines[2] + 4 * cosines[5] + 7 * cosines[0] + 7 * cosines[14]
+    made, real = torch.zeros(1, 1, bands, 6), change[:, None].expand(1, 1, bands, 6)
+    monkeypatch.setattr(measures, "log_mels", lambda waves, rate: waves)
+    found = measures.mel_cepstral_distortions(made, real, RATE)
+    assert float(found) == pytest.approx(5 * 6.141851, rel=1e-5)
+
+
 def slow_mean(costs: torch.Tensor) -> float:
     """The mean cost of the best path through one matrix, cell by cell."""
     rows, columns = costs.shape

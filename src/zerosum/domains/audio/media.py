@@ -184,6 +184,41 @@ def spectrograms(samples: Tensor, rate: int, width: int) -> Pixels:
     return pixels
 
 
+# --- recordings of texts
+
+
+TEXT_WIDTH = 640
+"""The width in pixels of a recording of a text on its sheet."""
+
+
+def text_tile() -> tuple[int, int]:
+    """(height, width) in pixels of each recording on a sheet of texts."""
+    return NAME + WAVE + BANDS + GAP, TEXT_WIDTH
+
+
+def draw_texts(recordings: Sequence[Tensor], lines: Sequence[str], path: Path, info: DatasetInfo) -> None:
+    """A PNG of generated recordings (C, L) of texts in up to two columns, row by row: above each its length and its text,
+    shortened where it does not fit. All have the same scale of time."""
+    rate = int(info.payload["rate"])
+    columns = min(2, len(recordings))
+    rows = -(-len(recordings) // columns)
+    (height, width), longest = text_tile(), max(len(one[0]) for one in recordings)
+    picture = Image.new("RGB", (columns * width, rows * height + FOOT), PAPER)
+    brush, glyphs = ImageDraw.Draw(picture), glyphs_for(set(lines))
+    for index, (recording, line) in enumerate(zip(recordings, lines, strict=True)):
+        left, top = (index % columns) * width + GAP // 2, (index // columns) * height + GAP // 2
+        title = f"{recording.shape[1] / rate:.2f} s   {line}"
+        _write_name(brush, title, (left, top), width - GAP, glyphs.file_for(line))
+        shown = max(1, round((width - GAP) * recording.shape[1] / longest))
+        _draw_wave(brush, recording, (left, top + NAME), shown, FAKE)
+        _draw_spectrogram(picture, recording, rate, (left, top + NAME + WAVE), shown)
+    extent = f"from 0 to {rate / 2:,.0f} Hz, {RANGE_DB:.0f} dB"
+    legend = f"Length and text; waveform; mel spectrogram {extent}. Full width: {longest / rate:.2f} s."
+    brush.text((GAP // 2, picture.height - FOOT + 2), _spaced(legend), MUTED, ImageFont.load_default(10))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, format="PNG", pnginfo=grid_metadata(columns, rows))
+
+
 # --- the scores of a recording over time
 
 
@@ -222,16 +257,21 @@ def _draw_scored(strip: Image.Image, file: ScoredFile, rate: int) -> None:
 
 
 def _draw_recording(picture: Image.Image, brush: ImageDraw.ImageDraw, recording: Tensor, rate: int, title: str) -> None:
-    """The name, the waveform and the spectrogram of a recording (C, L). The spectra of a long one are computed part by part."""
+    """The name, the waveform and the spectrogram of a recording (C, L)."""
     width = SHEET - MARGIN - GAP
     _write_name(brush, title, (MARGIN, 1), width, glyphs_for([title]).file_for(title))
     _draw_wave(brush, recording, (MARGIN, NAME), width, REAL)
+    _draw_spectrogram(picture, recording, rate, (MARGIN, NAME + WAVE), width)
+
+
+def _draw_spectrogram(picture: Image.Image, recording: Tensor, rate: int, place: tuple[int, int], width: int) -> None:
+    """The spectrogram of a recording (C, L). The spectra of a long one are computed part by part."""
     num = -(-recording.shape[1] // PART)
-    edges = [round(place * width / num) for place in range(num + 1)]
+    edges = [round(part * width / num) for part in range(num + 1)]
     for left, right in itertools.pairwise(edges):
         first, last = (round(edge * recording.shape[1] / width) for edge in (left, right))
         part = Image.fromarray(spectrograms(recording[None, :, first:last], rate, right - left)[0])
-        picture.paste(part, (MARGIN + left, NAME + WAVE))
+        picture.paste(part, (place[0] + left, place[1]))
 
 
 def _draw_curve(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,11 @@ import numpy as np
 import torch
 
 from zerosum import store
+from zerosum.data.images.pictures import check_picture_size
 from zerosum.data.opening import is_regular, short_reason
 from zerosum.domain import DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult, WriteOptions
-from zerosum.domains.audio import texts, writing
-from zerosum.domains.audio.files import METADATA
+from zerosum.domains.audio import media, texts, writing
+from zerosum.domains.audio.files import METADATA, ZIPPED
 from zerosum.domains.audio.formats import Wave
 from zerosum.errors import UserError
 
@@ -23,9 +25,10 @@ TEXT = SampleOption("text", "text", "what is spoken, by a voice that was trained
 TEXT_FILE = SampleOption(
     "text_file",
     "paths",
-    "a text file whose lines are spoken; may be repeated. --out FOLDER or .zip: a recording for each line, else one of all.",
+    "a text file whose lines are spoken; may be repeated. --out FOLDER, .zip, .png: a recording of each line, else one of all.",
 )
 OPTIONS = (TEXT, TEXT_FILE)
+PICTURE = ".png"
 PAUSE_SECONDS = 0.25
 """The silence between sentences that are joined."""
 MAX_TEXT_BYTES = 2**24
@@ -84,22 +87,20 @@ class Voice:
         return np.concatenate(parts, 1)
 
 
-def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest) -> SampleResult | None:
-    """Recordings of --text and --text-file, or else of the held-out texts that are stored with the generator; None where the
-    stored texts are to be drawn as one picture."""
+def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest) -> SampleResult:
+    """Recordings of --text and --text-file, or else of the held-out texts that are stored with the generator; as one picture
+    for --out NAME.png."""
     voice, text, paths = Voice(generator, info), TEXT.value(request), TEXT_FILE.value(request)
     if text is None and not paths:
-        return None if request.out.suffix.lower() == ".png" else _examples(voice, request)
+        return _examples(voice, request)
     if text is not None and paths:
         raise UserError("--text and --text-file: give one of them.")
     if request.num is not None:
         raise UserError("--num: a text is spoken in one way only; leave --num out.")
-    if request.out.suffix.lower() == ".png":
-        raise UserError(f"--out {request.out}: speech of a text is written as a recording, such as speech.wav.")
     lines = [text] if text is not None else [line for path in paths for line in read_lines(Path(path))]
     where = "--text" if text is not None else f"--text-file {paths[0]}"
     spoken, notes = voice.prepare(lines, where)
-    single = request.out.suffix.lower() not in ("", ".zip")
+    single = request.out.suffix.lower() not in ("", ZIPPED, PICTURE)
     if single:
         spoken = [tuple(sentence for each in spoken for sentence in each)]
     return _write(voice, spoken, request, notes)
@@ -118,16 +119,29 @@ def _examples(voice: Voice, request: SampleRequest) -> SampleResult:
 def _write(
     voice: Voice, spoken: Sequence[tuple[str, ...]], request: SampleRequest, notes: tuple[str, ...]
 ) -> SampleResult:
-    if not request.out.suffix:
+    lines, kind = [" ".join(sentences) for sentences in spoken], request.out.suffix.lower()
+    if kind == PICTURE:
+        check_picture_size(len(lines), media.text_tile(), request.out, min(2, len(lines)))
+    elif not kind:
         _refuse_corpus(request.out)
     with store.writing(request.out) as aside:
         waves = [voice.speak(sentences) for sentences in spoken]
+        if kind == PICTURE:
+            media.draw_texts([torch.from_numpy(wave) for wave in waves], lines, aside, voice.info)
+            return SampleResult([request.out], len(lines), notes)
         written = writing.write_waves(waves, aside, voice.info, WriteOptions(options=request.options))
-        if not request.out.suffix:  # a folder, which can be trained on again
-            lines = (f"{path.stem}|{' '.join(sentences)}\n" for path, sentences in zip(written, spoken, strict=True))
-            (aside / METADATA).write_text("".join(lines), encoding="utf-8")
+        if kind == ZIPPED:
+            with zipfile.ZipFile(aside, "a") as archive:
+                archive.writestr(zipfile.ZipInfo(METADATA), _metadata(archive.namelist(), lines), zipfile.ZIP_DEFLATED)
+        elif not kind:
+            (aside / METADATA).write_text(_metadata([path.name for path in written], lines), encoding="utf-8")
     paths = [request.out.parent / path.relative_to(aside.parent) for path in written]
     return SampleResult(paths, len(spoken), notes)
+
+
+def _metadata(names: Sequence[str], lines: Sequence[str]) -> str:
+    """A metadata.csv in the layout of LJSpeech, with which a folder or a .zip of recordings can be trained on."""
+    return "".join(f"{texts.identifier(name)}|{line}\n" for name, line in zip(names, lines, strict=True))
 
 
 def _refuse_corpus(folder: Path) -> None:
