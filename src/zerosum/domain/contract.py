@@ -195,10 +195,12 @@ class PreviewContext:
 @dataclass(frozen=True)
 class WriteOptions:
     """How samples are written to files. names: of each sample's class as store.class_file_names gives them; () where they have
-    none. options: values of the domain's own options of `zerosum sample` that say how samples are written, by name."""
+    none. options: values of the domain's own options of `zerosum sample` that say how samples are written, by name. notes: a list
+    to which the domain may add sentences for the user."""
 
     names: Sequence[str] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 class Write(Protocol):

@@ -353,9 +353,11 @@ def write_samples(
     target: Path,
     layout: int | Layout = 0,
     options: Mapping[str, Any] = NO_OPTIONS,
+    notes: list[str] | None = None,
 ) -> list[Path]:
     """Writes samples as files in the format of the target's ending; if the layout has columns, as one picture or, in a domain of
-    sounds, as one .wav file. options: values of the domain's own options for writing."""
+    sounds, as one .wav file. options: values of the domain's own options for writing. notes: receives what the user should know
+    of the files."""
     layout = Layout(layout) if isinstance(layout, int) else layout
     with generator.card_read(), writing(target) as aside:
         sound = generator.domain.media.sound
@@ -365,7 +367,10 @@ def write_samples(
             return [target]
         if not layout.columns or target.suffix.lower() not in labelled_grid.PICTURES:
             written = generator.domain.media.write(
-                samples, aside, generator.sampler.info, WriteOptions(layout.each, options)
+                samples,
+                aside,
+                generator.sampler.info,
+                WriteOptions(layout.each, options, [] if notes is None else notes),
             )
             return [_final_path(path, aside, target) for path in written]
         labelled_grid.write(generator.domain, samples, aside, layout, generator.sampler.info, options)

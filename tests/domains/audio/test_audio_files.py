@@ -213,9 +213,6 @@ def test_what_cannot_be_written_is_refused_in_words(tmp_path: Path) -> None:
     for name, rate, options, words in (
         ("x.png", 8_000, {}, "cannot write .png"),
         ("x.m4a", 8_000, {}, "cannot write .m4a"),
-        ("x.opus", 22_050, {}, "cannot have 22,050 samples"),
-        ("x.ogg", 22_050, {"subtype": "opus"}, "cannot have 22,050 samples"),
-        ("x.mp3", 9_000, {}, "cannot have 9,000 samples"),
         ("x.wav", 8_000, {"subtype": "PCM_12"}, "--subtype PCM_12"),
     ):
         with pytest.raises(UserError, match=words):
@@ -228,6 +225,38 @@ def test_what_cannot_be_written_is_refused_in_words(tmp_path: Path) -> None:
         torch.from_numpy(many[None]), tmp_path / "f", info_of(many, 8_000, ".mp3", "MPEG_LAYER_III")
     )
     assert folder[0].suffix == ".wav"
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "options", "written"),
+    [
+        ("x.opus", 22_050, {}, 24_000),
+        ("x.ogg", 22_050, {"subtype": "opus"}, 24_000),
+        ("x.mp3", 9_000, {}, 11_025),
+        ("x.mp3", 96_000, {}, 48_000),
+        ("x.opus", 16_000, {}, 16_000),
+    ],
+)
+def test_rates_that_a_format_does_not_have_are_changed_with_a_note(
+    tmp_path: Path, name: str, rate: int, options: dict[str, str], written: int
+) -> None:
+    wave, notes = tone(440, 0.5, rate), WriteOptions(options=options)
+    (path,) = writing.write_sounds(torch.from_numpy(wave[None]), tmp_path / name, info_of(wave, rate), notes)
+    found = back(path.read_bytes(), path.suffix)
+    assert found.rate == written
+    assert found.wave.shape[1] == pytest.approx(0.5 * written, abs=0.1 * written if name == "x.mp3" else 2)
+    assert len(notes.notes) == (written != rate)
+    assert not notes.notes or f"written at {written:,} Hz" in notes.notes[0]
+
+
+@pytest.mark.parametrize("ending", ["", ".zip"])
+def test_samples_of_a_format_without_the_rate_keep_the_format(tmp_path: Path, ending: str) -> None:
+    """Opus files that were resampled to 22,050 Hz by data.rate."""
+    wave, notes = tone(440, 0.5, 22_050), WriteOptions()
+    info = info_of(wave, 22_050, ".opus", "OPUS")
+    (path,) = writing.write_sounds(torch.from_numpy(wave[None]), tmp_path / f"made{ending}", info, notes)
+    assert ending or path.suffix == ".opus"
+    assert "written at 24,000 Hz: OPUS has no 22,050 Hz" in notes.notes[0]
 
 
 # --- damaged and odd files

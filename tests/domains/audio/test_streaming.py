@@ -173,14 +173,25 @@ def test_each_recording_has_a_name_of_its_own(network: Vocoder, tmp_path: Path) 
     assert all(path.is_file() for path in made.paths)
 
 
-def test_a_recording_that_cannot_be_written_is_named(network: Vocoder, tmp_path: Path) -> None:
+def test_a_rate_that_the_format_does_not_have_is_changed_with_a_note(network: Vocoder, tmp_path: Path) -> None:
     """Opus has no rate of 11,025 Hz."""
     save(tmp_path / "in" / "a.wav", noise(0.1))
-    soundfile.write(tmp_path / "in" / "b.opus", np.zeros(800), RATE, format="OGG", subtype="OPUS")
+    soundfile.write(tmp_path / "in" / "b.opus", tone(440, 0.5)[0], RATE, format="OGG", subtype="OPUS")
     info = replace(info_of(), payload={**info_of().payload, "rate": 11_025})
     request = SampleRequest(None, 0, tmp_path / "out", {"input": (tmp_path / "in",)})
     made: Any = streaming.sample(Handle(network), info, request)  # type: ignore[arg-type]
-    assert any(note.startswith("Left out: b.opus: .opus files of OPUS cannot have 11,025") for note in made.notes)
+    assert any("written at 12,000 Hz: OPUS has no 11,025 Hz" in note and "b.opus" in note for note in made.notes)
+    written = soundfile.info(str(made.paths[1]))
+    assert (written.samplerate, written.subtype) == (12_000, "OPUS")
+    assert written.frames == pytest.approx(6_000, abs=2)
+
+
+def test_a_recording_that_cannot_be_written_is_named(network: Vocoder, tmp_path: Path) -> None:
+    """MP3 has no four channels."""
+    save(tmp_path / "in" / "a.wav", noise(0.1))
+    save(tmp_path / "in" / "b.wav", noise(0.1, channels=4)).rename(tmp_path / "in" / "b.mp3")
+    made = made_again(network, tmp_path / "out", tmp_path / "in")
+    assert any(note.startswith("Left out: b.mp3: .mp3 files have at most 2 channels") for note in made.notes)
 
 
 def test_what_cannot_be_is_refused(network: Vocoder, tmp_path: Path) -> None:

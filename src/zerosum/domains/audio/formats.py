@@ -276,13 +276,19 @@ def choose_subtype(ending: str, wanted: str, source: str) -> str:
     return next((name for name in known if BITS[name] >= bits), known[-1])
 
 
-def refuse_unwritable(ending: str, subtype: str, rate: int, channels: int) -> None:
-    """UserError for a rate or a number of channels that such files cannot have."""
-    if rate not in RATES.get(subtype, (rate,)):
-        rates = ", ".join(f"{one:,}" for one in RATES[subtype])
-        raise UserError(
-            f"{ending} files of {subtype} cannot have {rate:,} samples a second, only {rates}. Use .wav or .flac."
-        )
+def writable_rate(subtype: str, rate: int) -> int:
+    """The rate at which a recording is written: its own, or else the next higher one that the sample format has, or its highest."""
+    rates = RATES.get(subtype, (rate,))
+    return min((one for one in rates if one >= rate), default=rates[-1])
+
+
+def rate_note(subtype: str, rate: int) -> str:
+    """The rate at which recordings of another rate are written, in words."""
+    return f"written at {writable_rate(subtype, rate):,} Hz: {subtype} has no {rate:,} Hz. .wav and .flac keep the rate"
+
+
+def refuse_unwritable(ending: str, channels: int) -> None:
+    """UserError for a number of channels that such files cannot have."""
     if channels > MOST_CHANNELS.get(ending, channels):
         raise UserError(f"{ending} files have at most {MOST_CHANNELS[ending]} channels, not {channels}. Use .wav.")
 

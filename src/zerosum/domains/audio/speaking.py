@@ -129,14 +129,15 @@ def _write(
         if kind == PICTURE:
             media.draw_texts([torch.from_numpy(wave) for wave in waves], lines, aside, voice.info)
             return SampleResult([request.out], len(lines), notes)
-        written = writing.write_waves(waves, aside, voice.info, WriteOptions(options=request.options))
+        options = WriteOptions(options=request.options)
+        written = writing.write_waves(waves, aside, voice.info, options)
         if kind == ZIPPED:
             with zipfile.ZipFile(aside, "a") as archive:
                 archive.writestr(zipfile.ZipInfo(METADATA), _metadata(archive.namelist(), lines), zipfile.ZIP_DEFLATED)
         elif not kind:
             (aside / METADATA).write_text(_metadata([path.name for path in written], lines), encoding="utf-8")
     paths = [request.out.parent / path.relative_to(aside.parent) for path in written]
-    return SampleResult(paths, len(spoken), notes)
+    return SampleResult(paths, len(spoken), (*notes, *options.notes))
 
 
 def _metadata(names: Sequence[str], lines: Sequence[str]) -> str:

@@ -113,7 +113,8 @@ class _Resynthesis:
         ending = ending_of(target.name)
         with decoding(str(source), "a recording"), soundfile.SoundFile(str(source)) as opened:
             subtype = formats.choose_subtype(ending, self.subtype, opened.subtype)
-            formats.refuse_unwritable(ending, subtype, self.rate, opened.channels)
+            formats.refuse_unwritable(ending, opened.channels)
+            rate = formats.writable_rate(subtype, self.rate)
             scale = self._scale(opened, source, notes)
             if opened.samplerate < loading.MIN_RATE:
                 raise UserError(f"{source}: has fewer than {loading.MIN_RATE:,} samples a second.")
@@ -121,13 +122,15 @@ class _Resynthesis:
                 notes.add(
                     f"have another rate and are written with that of the training data, {self.rate:,} Hz", source.name
                 )
+            if rate != self.rate:
+                notes.add(f"are {formats.rate_note(subtype, self.rate)}", target.name)
             with (
                 written_at_once(target) as aside,
                 soundfile.SoundFile(
-                    str(aside), "w", self.rate, opened.channels, subtype, format=formats.FORMATS.get(ending, "WAV")
+                    str(aside), "w", rate, opened.channels, subtype, format=formats.FORMATS.get(ending, "WAV")
                 ) as out,
             ):
-                for piece in self.remade(opened, scale):
+                for piece in resampled(self.remade(opened, scale), self.rate, rate, opened.channels):
                     out.write(formats.frames_of(piece / np.float32(scale), subtype, opened.subtype))
 
     def remade(self, opened: Any, scale: float) -> Iterator[Wave]:

@@ -34,7 +34,8 @@ WRITTEN = (*formats.SUBTYPES, ".aif", ZIPPED, "")
 
 
 def write_sounds(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()) -> list[Path]:
-    """Samples (N, C, T) as recordings with the rate, the loudness and (see SUBTYPE) the sample format of the training data.
+    """Samples (N, C, T) as recordings with the rate, the loudness and (see SUBTYPE) the sample format of the training data. In
+    formats that do not have the rate they are resampled to the next one that they have (`formats.writable_rate`), with a note.
 
     path: one file, or with several samples numbered ones beside it; a .zip or a folder of numbered files with the ending of the
     training data. UserError for an ending that is not written, and for settings that files with it cannot have.
@@ -54,8 +55,11 @@ def write_waves(
     rate, source = info.payload["rate"], info.payload["subtype"]
     ending = _default_ending(info) if kind in (ZIPPED, "") else kind
     subtype = formats.choose_subtype(ending, SUBTYPE.value(options) or "", source)
-    formats.refuse_unwritable(ending, subtype, rate, len(made[0]))
-    contents = (formats.encode(wave, rate, ending, subtype, source) for wave in made)
+    formats.refuse_unwritable(ending, len(made[0]))
+    written = formats.writable_rate(subtype, rate)
+    if written != rate:
+        options.notes.append(f"The recordings are {formats.rate_note(subtype, rate)}.")
+    contents = (formats.encode(waves.resampled(wave, rate, written), written, ending, subtype, source) for wave in made)
     (path.parent if kind else path).mkdir(parents=True, exist_ok=True)
     if kind == ZIPPED:
         with zipfile.ZipFile(path, "w") as archive:
@@ -74,14 +78,9 @@ def write_waves(
 
 
 def _default_ending(info: DatasetInfo) -> str:
-    """That of the training data; .wav where such files cannot have the rate or the channels."""
-    ending, subtype = str(info.payload["ending"]), info.payload["subtype"]
-    rate, channels = info.payload["rate"], info.sample.axes["channels"]
-    try:
-        formats.refuse_unwritable(ending, formats.choose_subtype(ending, "", subtype), rate, channels)
-    except UserError:
-        return ".wav"
-    return ending
+    """That of the training data; .wav where such files cannot have the channels."""
+    ending, channels = str(info.payload["ending"]), info.sample.axes["channels"]
+    return ending if channels <= formats.MOST_CHANNELS.get(ending, channels) else ".wav"
 
 
 def read_sounds(paths: Sequence[Path], info: DatasetInfo) -> Tensor:

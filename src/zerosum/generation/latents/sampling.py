@@ -95,7 +95,9 @@ def write_requested_samples(generator: TrainedGenerator, options: SampleOptions,
     """Makes the requested samples and writes them."""
     with memory.explain_out_of_memory("Make fewer at once: a smaller --num."), memory.bounded(generator.sampler.device):
         samples, layout = make_samples(generator, options, target)
-    return SampleResult(write_samples(generator, samples, target, layout, options.own), len(samples))
+    notes = list[str]()
+    paths = write_samples(generator, samples, target, layout, options.own, notes)
+    return SampleResult(paths, len(samples), tuple(notes))
 
 
 def class_grid(
