@@ -81,6 +81,42 @@ def test_a_class_of_several_fields_is_named_with_spaces_or_commas() -> None:
     assert requested_labels(condition, ["3 ben", "3,anna", "3, ben"], 3).tolist() == [1, 0, 1]
 
 
+FIELDS = ClassCondition((1,) * 5, ("3 anna", "4 anna", "3 ben", "4 ben", "1 2"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("3", [0, 2, 0, 2, 0]),
+        ("ben", [2, 3, 2, 3, 2]),
+        (["3", "ben", "3", "4,ben", 3], [0, 2, 2, 3, 3]),
+        ("0", [0] * 5),  # no name has this value: the number of a class
+        ("anna,4", [1] * 5),
+    ],
+)
+def test_a_value_of_a_field_is_every_class_with_it_in_turn(asked: Any, meant: list[int]) -> None:
+    assert requested_labels(FIELDS, asked, 5, several=True).tolist() == meant
+
+
+def test_a_label_of_several_classes_is_refused_where_one_is_needed() -> None:
+    with pytest.raises(UserError, match=r"labels: '3' is 2 classes: 3 anna, 3 ben\. Give one of them\."):
+        requested_labels(FIELDS, "3", 1)
+    assert requested_labels(FIELDS, 3, 1).tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "listed"),
+    [
+        (("3 4", "4 3", "5 5"), "4", "3 4, 4 3"),  # of which field?
+        (("type 1", "other"), "1", "type 1"),  # or class number 1, "other"?
+    ],
+)
+def test_an_ambiguous_label_is_refused_with_the_names(names: tuple[str, ...], asked: str, listed: str) -> None:
+    condition = ClassCondition((1,) * len(names), names)
+    with pytest.raises(UserError, match=rf"labels: '{asked}' is ambiguous\. Give the name of a class: {listed}\."):
+        requested_labels(condition, asked, 1, several=True)
+
+
 @pytest.mark.parametrize(
     ("condition", "asked", "says"),
     [

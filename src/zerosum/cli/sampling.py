@@ -21,7 +21,11 @@ Number = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same samples.")]
 Classes = Annotated[
-    list[str] | None, typer.Option(help="Only this class, a name or a number; may be repeated.", show_default=False)
+    list[str] | None,
+    typer.Option(
+        help="Only this class: its name, its number, or a value of one field of the names; may be repeated.",
+        show_default=False,
+    ),
 ]
 Attributes = Annotated[
     str,

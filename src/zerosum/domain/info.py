@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,17 +66,30 @@ class ClassCondition:
         return list(torch.split(torch.arange(self.num_classes), 1))
 
     def number(self, label: Label) -> int:
-        """The number of a class from its name or number; UserError for an unknown one. A name wins over a number: in a
-        source with a class "7", the text "7" is that class. "3,anna" is the class "3 anna" of a condition of several fields."""
+        """The number of one class, see `numbers`; UserError for a label that means several classes too."""
+        found = self.numbers(label)
+        if len(found) > 1:
+            raise UserError(f"labels: {label!r} is {len(found)} classes: {self._listed(found)}. Give one of them.")
+        return found[0]
+
+    def numbers(self, label: Label) -> tuple[int, ...]:
+        """The numbers of the classes that a label means: a name, the value of one field where all names consist of several, or
+        the number of a class. UserError for an unknown one.
+
+        A name wins over a value, and a value over a number: in a source with a class "7", the text "7" is that class; with the
+        classes "3 anna", "3 ben" and "4 ben", the texts "3" and "ben" are two classes each, and "3,ben" is one.
+        """
         names = [str(name) for name in self.names]
-        if isinstance(label, str) and label in names:
-            return names.index(label)
+        each = [part.strip() for part in str(label).split(",")]
+        if isinstance(label, str):
+            for name in (label, " ".join(each)):
+                if name in names:
+                    return (names.index(name),)
+            if found := self._with_values(label, [part for part in each if part]):
+                return found
         try:
             number = int(label)
         except ValueError:
-            each = [part.strip() for part in str(label).split(",")]
-            if " ".join(each) in names:
-                return names.index(" ".join(each))
             if len(each) > 1 and all(part in names or part.isdecimal() for part in each):
                 several = " ".join(f"--label {part}" for part in each)
                 raise UserError(
@@ -83,9 +97,28 @@ class ClassCondition:
                 ) from None
             raise UserError(f"labels: there is no class {label!r}. {nearest(str(label), names)}") from None
         if not 0 <= number < self.num_classes:
-            listed = ", ".join([*names[:NUM_NAMED], *(["..."] if len(names) > NUM_NAMED else [])])
+            listed = self._listed(range(len(names)))
             raise UserError(f"labels must lie in 0..{self.num_classes - 1}, got {number}: {listed}.")
-        return number
+        return (number,)
+
+    def _with_values(self, label: str, values: Sequence[str]) -> tuple[int, ...]:
+        """The classes whose names have these values; () for values that no name has. UserError where a value may be that of two
+        fields, or a part of some names and the number of a class."""
+        names = [str(name).split(" ") for name in self.names]
+        found = tuple(number for number, name in enumerate(names) if values and all(one in name for one in values))
+        if not found:
+            return ()
+        fields = [{place for name in names for place, one in enumerate(name) if one == value} for value in values]
+        if len(set(map(len, names))) > 1 or len(names[0]) == 1:
+            if not label.isdecimal() or found == (int(label),):
+                return ()
+        elif all(len(places) == 1 for places in fields):
+            return found
+        raise UserError(f"labels: {label!r} is ambiguous. Give the name of a class: {self._listed(found)}.")
+
+    def _listed(self, numbers: Sequence[int]) -> str:
+        """The names of some classes for a message."""
+        return ", ".join([self.names[one] for one in numbers[:NUM_NAMED]] + ["..."] * (len(numbers) > NUM_NAMED))
 
 
 @dataclass(frozen=True)
@@ -163,8 +196,13 @@ def _spread(counts: Sequence[int], num: int, seed: int) -> Tensor:
     return torch.searchsorted(weights.cumsum(0) / weights.sum(), places, right=True)
 
 
-def requested_labels(condition: Condition | None, requested: Label | Sequence[Label] | Tensor, num: int) -> Tensor:
-    """(N,) labels from numbers or names of classes, one for all samples or one each; UserError without classes."""
+def requested_labels(
+    condition: Condition | None, requested: Label | Sequence[Label] | Tensor, num: int, several: bool = False
+) -> Tensor:
+    """(N,) labels from numbers or names of classes, one for all samples or one each; UserError without classes.
+
+    several: whether a label may be the value of a field that several classes have; its samples take them in turn.
+    """
     if not isinstance(condition, ClassCondition):
         raise UserError(
             f"labels: this generator was trained without labels, so none can be asked for.{_other_condition_hint(condition)}"
@@ -174,7 +212,10 @@ def requested_labels(condition: Condition | None, requested: Label | Sequence[La
     given = [requested] * num if isinstance(requested, int | str) else list(requested)
     if len(given) != num:
         raise UserError(f"labels has {len(given)} entries for {num} samples.")
-    return torch.tensor([condition.number(one) for one in given], dtype=torch.int64)
+    if not several:
+        return torch.tensor([condition.number(one) for one in given], dtype=torch.int64)
+    turns = {one: itertools.cycle(condition.numbers(one)) for one in dict.fromkeys(given)}
+    return torch.tensor([next(turns[one]) for one in given], dtype=torch.int64)
 
 
 def requested_attributes(condition: Condition | None, requested: Mapping[str, float], num: int, seed: int) -> Tensor:

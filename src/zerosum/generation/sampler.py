@@ -15,7 +15,16 @@ from torch import Tensor, nn
 
 from zerosum import catalog
 from zerosum.data.images.pictures import check_picture_size
-from zerosum.domain import Condition, DatasetInfo, Domain, PreviewContext, SampleRequest, SampleResult, WriteOptions
+from zerosum.domain import (
+    ClassCondition,
+    Condition,
+    DatasetInfo,
+    Domain,
+    PreviewContext,
+    SampleRequest,
+    SampleResult,
+    WriteOptions,
+)
 from zerosum.domain.contract import SOUND_ENDING, flag_of
 from zerosum.domain.info import Label, requested_attributes, requested_labels
 from zerosum.engine.game import Batch
@@ -327,17 +336,24 @@ class TrainedGenerator:
     def condition(
         self, num: int, seed: int, labels: Asked | None = None, attributes: Mapping[str, float] | None = None
     ) -> Tensor | None:
-        """The condition of each sample; None for an unconditional generator. labels: see `labels`. attributes: requested values
-        in the units of the data; attributes that are not requested are drawn as in the training data."""
+        """The condition of each sample; None for an unconditional generator. labels: numbers or names of classes,
+        or values of a field of their names, one for all or one each (`ClassCondition.numbers`). attributes: requested values in
+        the units of the data; attributes that are not requested are drawn as in the training data."""
         if labels is not None:
-            return self.labels(labels, num)
+            return requested_labels(self._condition(), labels, num, several=True)
         if attributes:
             return requested_attributes(self._condition(), attributes, num, seed)
         return self.sampler.conditions(num, seed)
 
     def labels(self, labels: Asked, num: int) -> Tensor:
-        """(num,) labels from numbers or names of classes, one for all or one each."""
+        """(num,) labels from numbers or names of single classes, one for all or one each."""
         return requested_labels(self._condition(), labels, num)
+
+    def classes(self, labels: Sequence[Label]) -> Tensor:
+        """(C,) the classes that these labels mean, all those of each label in turn."""
+        condition = self._condition()
+        numbers = [condition.numbers(one) for one in labels] if isinstance(condition, ClassCondition) else []
+        return torch.tensor([one for each in numbers for one in each], dtype=torch.int64)
 
     def _condition(self) -> Condition | None:
         """What this generator is conditioned on; None for an unconditional one."""

@@ -20,6 +20,7 @@ import zerosum as zs
 from zerosum.cli import app
 from zerosum.domains.audio import media
 from zerosum.errors import UserError
+from zerosum.generation.latents.space import Space
 
 SMALL = {
     "steps": 4, "batch": 8, "threads": 1, "data.num": 160, "data.rate": 4000, "generator.widths": [8, 8, 4, 4, 4],
@@ -168,8 +169,18 @@ def test_conditions_of_several_fields_are_asked_for_by_their_names(tmp_path: Pat
     assert not torch.equal(one, made.sample(2, labels="low ben", seed=1))
     written = command("sample", made.path, "--num", 1, "--label", "high,ben", "--out", tmp_path / "out")
     assert Path(written["paths"][0]).name == "00000-high_ben.wav"
-    with pytest.raises(UserError, match="there is no class 'ben'"):
-        made.sample(1, labels="ben")
+    made_by_ben = made.sample(2, labels="ben", seed=1)
+    assert torch.equal(made_by_ben, made.sample(2, labels=["high ben", "low ben"], seed=1))
+    written = command("sample", made.path, "--num", 3, "--label", "ben", "--out", tmp_path / "ben")
+    assert [Path(path).stem for path in written["paths"]] == ["00000-high_ben", "00001-low_ben", "00002-high_ben"]
+    written = command(
+        "sample", made.path, "--num", 1, "--label", "low", "--grid", "classes", "--out", tmp_path / "g.png"
+    )
+    assert written["num"] == 2
+    with pytest.raises(UserError, match=r"'ben' is 2 classes: high ben, low ben\. Give one of them"):
+        Space(made).keys(["1", "2"], ["ben"])
+    with pytest.raises(UserError, match="there is no class 'bne'"):
+        made.sample(1, labels="bne")
 
 
 def test_classical_models_are_measured_and_heard(run: zs.Run) -> None:

@@ -277,7 +277,7 @@ def choose_subtype(ending: str, wanted: str, source: str) -> str:
 
 
 def writable_rate(subtype: str, rate: int) -> int:
-    """The rate at which a recording is written: its own, else the next higher one that the sample format has, else its highest."""
+    """The rate at which a recording is written: its own, else the next higher one of the sample format, else its highest."""
     rates = RATES.get(subtype, (rate,))
     return min((one for one in rates if one >= rate), default=rates[-1])
 

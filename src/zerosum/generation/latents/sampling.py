@@ -61,7 +61,10 @@ def make_samples(generator: TrainedGenerator, options: SampleOptions, target: Pa
     if options.grid:
         if options.moves or wanted:
             raise UserError(f"--grid and --{'direction' if options.moves else 'attributes'} do not go together.")
-        rows, across = 8 if options.num is None else options.num, len(options.labels) or len(_classes(generator))
+        rows, across = (
+            8 if options.num is None else options.num,
+            len(generator.classes(options.labels or range(len(_classes(generator))))),
+        )
         check_num_samples(generator, rows * across, target, min(across, MOST_COLUMNS) or None, options.own)
         return class_grid(generator, rows, options.seed, options.labels, options.truncation)
     num = 64 if options.num is None else options.num
@@ -114,8 +117,7 @@ def class_grid(
         raise UserError(f"--grid classes: the generator of {generator.path} was trained without classes.")
     if rows < 1:
         raise UserError(f"--num must be at least 1, got {rows}: the number of rows.")
-    wanted = list(labels or range(len(known)))
-    columns = generator.labels(wanted, len(wanted))
+    columns = generator.classes(labels or range(len(known)))
     noise = generator.sampler.noise(rows, seed).repeat_interleave(len(columns), 0)
     samples = generator.sampler.make(noise, columns.repeat(rows), truncation=truncation)
     names = tuple(str(known[int(label)]) for label in columns)
