@@ -47,6 +47,7 @@ class TrainingEvaluator:
         self.sampler = Sampler(network, plan.recipe.prior, plan.info, conditional, self.examples)
         self.columns, self.shown = self._layout()
         self.neutral = 0.0
+        self._heard: Tensor | None = None
         self._train_rows = sample_rows(plan.source.num_rows, NUM_SCORED, plan.recipe.seed)
         self._heldout_rows = sample_rows(plan.source.num_heldout, NUM_SCORED, plan.recipe.seed)
 
@@ -72,7 +73,7 @@ class TrainingEvaluator:
     def write_preview(self, path: Path) -> None:
         """Writes the preview: samples of the same noise during the whole run, and what the domain adds to them."""
         count, seed = self._num_shown(), self.plan.recipe.seed
-        samples = self.sampler.sample(count, seed, self.shown)
+        samples, self._heard = self._shown_samples(), None
 
         def judged(data: Tensor) -> Tensor:
             self._scores(samples[:NUM_SCORED], None)  # updates the neutral logit
@@ -85,11 +86,18 @@ class TrainingEvaluator:
         )
 
     def write_sound(self, path: Path) -> None:
-        """Writes the first samples of the preview as sound; for a domain with `Media.sound`."""
-        count, seed = min(self._num_shown(), self.plan.domain.media.num_heard), self.plan.recipe.seed
-        condition = None if self.shown is None else self.shown[:count]
-        samples = self.sampler.sample(count, seed, condition)
-        write_sound(self.plan.domain, samples, path, self.plan.info, condition, self.sampler.noise(count, seed))
+        """Writes the first samples of the preview as sound; for a domain with `Media.sound`. The preview that is written next
+        shows the same samples."""
+        self._heard = None
+        samples = self._heard = self._shown_samples()
+        noise = self.sampler.noise(self._num_shown(), self.plan.recipe.seed)
+        write_sound(self.plan.domain, samples, path, self.plan.info, self.shown, noise)
+
+    def _shown_samples(self) -> Tensor:
+        """The samples of the preview; those of the sound that was written just before."""
+        if self._heard is not None:
+            return self._heard
+        return self.sampler.sample(self._num_shown(), self.plan.recipe.seed, self.shown)
 
     def write_real_sound(self, path: Path) -> None:
         """Writes the first real rows in the layout of the preview as sound."""

@@ -17,10 +17,13 @@ from sound_making import noise, save
 from typer.testing import CliRunner
 
 import zerosum as zs
+from domain_games import begun, planned
 from zerosum.cli import app
 from zerosum.domains.audio import media
 from zerosum.errors import UserError
+from zerosum.evaluation.training_evaluator import TrainingEvaluator
 from zerosum.generation.latents.space import Space
+from zerosum.generation.sampler import Sampler
 
 SMALL = {
     "steps": 4, "batch": 8, "threads": 1, "data.num": 160, "data.rate": 4000, "generator.widths": [8, 8, 4, 4, 4],
@@ -194,3 +197,20 @@ def test_classical_models_are_measured_and_heard(run: zs.Run) -> None:
     page = (run.path / "report.html").read_text(encoding="utf-8")
     part = page[page.index('<section id="baselines"') : page.index('<section id="recipe"')]
     assert part.count("<audio") == 3
+
+
+def test_a_preview_and_its_sound_are_sampled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    observer = TrainingEvaluator(planned("sound", "generator.iterations=1"), begun("sound", "generator.iterations=1"))
+    sampled, sample = list[int](), Sampler.sample
+
+    def note(self: Sampler, num: int, *given: Any, **named: Any) -> torch.Tensor:
+        sampled.append(num)
+        return sample(self, num, *given, **named)
+
+    monkeypatch.setattr(Sampler, "sample", note)
+    for step in range(2):
+        observer.write_sound(tmp_path / f"{step}.wav")
+        observer.write_preview(tmp_path / f"{step}.png")
+    assert sampled == [media.NUM_SHOWN] * 2
+    observer.write_preview(tmp_path / "alone.png")
+    assert (tmp_path / "alone.png").read_bytes() == (tmp_path / "1.png").read_bytes()

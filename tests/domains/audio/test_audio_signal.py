@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zerosum import recipe
-from zerosum.domains.audio import data
+from zerosum.domains.audio import data, signal
 from zerosum.domains.audio.signal import Spectrogram, mel, mel_filters
 
 SHAPES = [(128, 64), (256, 64), (512, 128)]
@@ -127,3 +127,29 @@ def test_many_narrow_bands_are_never_empty() -> None:
 def test_impossible_settings_are_refused(window: int, hop: int, floor: float) -> None:
     with pytest.raises(ValueError, match="must"):
         Spectrogram(window, hop, floor)
+
+
+@pytest.mark.parametrize(("window", "samples"), [(1_024, 16_384), (128, 5_632), (64, 700)])
+def test_parts_of_many_rows_change_no_bit(window: int, samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    transform = Spectrogram(window, window // 4)
+    waves = torch.randn(19, 2, samples, generator=torch.Generator().manual_seed(0))
+    found = transform.scaled(waves)
+    made = transform.griffin_lim(transform.unscaled(found), samples, 3)
+    monkeypatch.setattr(signal, "PART", waves.numel() * 10)
+    whole = transform.scaled(waves)
+    assert torch.equal(found, whole)
+    assert torch.equal(made, transform.griffin_lim(transform.unscaled(whole), samples, 3))
+
+
+def test_many_rows_are_transformed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that spectra stay in the cache of a CPU."""
+    waves, sizes, transform = torch.zeros(64, 1, 16_384), set[int](), Spectrogram(1_024, 256)
+    analysed = Spectrogram._analysed
+
+    def note(self: Spectrogram, extended: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        sizes.add(len(extended))
+        return analysed(self, extended)
+
+    monkeypatch.setattr(Spectrogram, "_analysed", note)
+    transform.griffin_lim(transform.magnitudes(waves), 16_384, 1)
+    assert max(sizes) <= signal.PART // 16_384

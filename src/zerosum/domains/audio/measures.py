@@ -32,7 +32,8 @@ PEAKS = tuple(range(40, 513, 8))
 """The edges, in Hz, of the intervals in which modulation is compared: thirds of an octave from 4 to 512 Hz, and narrow ones."""
 SHORT_S, LONG_S, MOST_COMPARED = 0.016, 0.064, 100
 """The windows, in seconds, that `spread_in_long_windows` compares, and the most clips that it looks at."""
-BATCH = 64
+BATCH = 4
+"""Clips that are measured at once: more are slower, because their spectra do not stay in the cache of a CPU."""
 
 
 def in_batches(function: Callable[[Tensor], Tensor], waves: Tensor) -> Tensor:
