@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from zerosum.domains.translation.measures.appearance import bands, patch_distances, patches, sliced_distance
 from zerosum.errors import UserError
+from zerosum.metrics.patches import bands, patch_distances, patches, sliced_distance
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -93,3 +93,16 @@ def test_what_does_not_fit_is_refused() -> None:
         patches(noise(1, 1, 6, 9), 4, 0)
     with pytest.raises(UserError, match="one shape"):
         sliced_distance(noise(4, 2), noise(5, 2))
+
+
+def test_volumes_have_patches_too() -> None:
+    """Each voxel holds its own number; the bands of a volume add up to it."""
+    volumes = torch.arange(2 * 9 * 10 * 11, dtype=torch.float32).view(2, 1, 9, 10, 11)
+    found = patches(volumes, 8, seed=0, side=5).view(8, 5, 5, 5)
+    steps = torch.arange(5)
+    inside = steps[:, None, None] * 110 + steps[:, None] * 11 + steps
+    torch.testing.assert_close(found, found[:, :1, :1, :1] + inside)
+    fine = noise(2, 1, 12, 12, 12)
+    levels = bands(fine, 5)
+    up = torch.nn.functional.interpolate(levels["rest"], size=(12, 12, 12), mode="trilinear")
+    torch.testing.assert_close(levels["1"] + up, fine)

@@ -12,7 +12,7 @@ from torch import Tensor
 from zerosum.domain import QuickMetrics
 from zerosum.domain.contract import stage
 from zerosum.domains.translation.measures import appearance, structure
-from zerosum.domains.translation.measures.appearance import contrast, patch_distances
+from zerosum.domains.translation.measures.appearance import contrast
 from zerosum.domains.translation.measures.context import RealSamples, TranslationEvaluation
 from zerosum.domains.translation.measures.controls import TranslationControls
 from zerosum.domains.translation.measures.label_accuracy import LabelReader
@@ -20,6 +20,7 @@ from zerosum.domains.translation.measures.structure import edge_ssim
 from zerosum.domains.translation.sides import sides
 from zerosum.engine.seeds import generator
 from zerosum.metrics.neighbours import diversity, sample_rows
+from zerosum.metrics.patches import patch_distances
 from zerosum.metrics.record import Record
 
 if TYPE_CHECKING:

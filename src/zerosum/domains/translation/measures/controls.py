@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zerosum.domains.translation.measures.appearance import contrast, patch_distances
+from zerosum.domains.translation.measures.appearance import contrast
 from zerosum.domains.translation.measures.label_accuracy import label_accuracy
 from zerosum.domains.translation.measures.structure import edge_ssim, ssim
 from zerosum.domains.translation.sides import Side
 from zerosum.metrics.feature_networks import psnr
+from zerosum.metrics.patches import patch_distances
 from zerosum.metrics.record import Record, unclear
 
 if TYPE_CHECKING:
