@@ -96,6 +96,9 @@ SPOKEN = (
     "discriminator.vocoder_width=2",
 )
 """What makes a game of speech small."""
+VOLUMES = ("data.num=24", "data.heldout=0", "generator.widths=[8,4,4,4]", "discriminator.widths=[4,4,8]")
+SLICES = (*VOLUMES, "data.size=16")
+MAPPED = ("data.num=8", "data.heldout=2", "generator.width=4", "generator.levels=2", "discriminator.width=4")
 
 CASES = {
     "toy": Case("ring", "toy", ("generator.width=8", "discriminator.width=8", "data.num=300")),
@@ -114,6 +117,9 @@ CASES = {
     "raw sound": Case("tones", "wavegan", RAW),
     "sound from mel spectrograms": Case("tones", "vocoder", FROM_MEL, noisy=False),
     "speech": Case("beeps", "speech", SPOKEN, noisy=False),
+    "volumes": Case("phantoms", "volumes", (*VOLUMES, "data.size=16")),
+    "slices": Case("phantoms", "slices", (*SLICES, "data.classes=true")),
+    "label maps": Case("phantoms", "labels", (*MAPPED, "data.rows=patches", "data.size=8")),
     "pairs": Case("digit-outlines", "pix2pix", ("generator.width=8", "discriminator.width=8")),
     "cycle": Case("digit-styles", "cyclegan", ("generator.width=8", "discriminator.width=8"), noisy=False),
     "contrast": Case("digit-styles", "cut", ("generator.width=8", "discriminator.width=8"), noisy=False),
@@ -126,6 +132,7 @@ SOURCES = {
     "toy": "ring",
     "points": "shapes",
     "audio": "tones",
+    "medical": "phantoms",
     "translation": "digit-styles",
 }
 SMALL = {
@@ -140,6 +147,9 @@ SMALL = {
     "wavegan": RAW,
     "speech": SPOKEN,
     "vocoder": FROM_MEL,
+    "volumes": VOLUMES,
+    "slices": SLICES,
+    "labels": MAPPED,
     "cyclegan": ("generator.width=4", "generator.blocks=1", "discriminator.width=4"),
     "cut": ("generator.width=4", "generator.blocks=1", "discriminator.width=4", "generator.features=8"),
     "single": ("generator.width=4", "generator.blocks=1", "discriminator.width=4", "generator.features=8"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zerosum.domain import Data, DatasetInfo, Domain, Evaluation, Games, Media, Recipes
-from zerosum.domains.medical import data, game, media, networks, recipes
+from zerosum.domains.medical import data, game, media, networks, recipes, sampling
 
 
 def _describe(info: DatasetInfo) -> str:
@@ -29,13 +29,13 @@ def _looks_like(path: Path) -> bool:
 
 
 def _num_quick(info: DatasetInfo) -> int:
-    return 64 if len(info.sample.shape) == 4 else 128
+    slow = len(info.sample.shape) == 4 or info.payload["input"] != "none"
+    return 32 if slow else 128
 
 
 DOMAIN = Domain(
     name="medical",
-    summary="medical images and volumes: phantoms, NIfTI files (.nii, .nii.gz), DICOM series, .npz of MedMNIST; with label maps or "
-    "classes",
+    summary="medical images and volumes: phantoms, NIfTI files, DICOM series, .npz of MedMNIST; with label maps or classes",
     data=Data(
         can_open=data.can_open,
         open=data.open_source,
@@ -64,7 +64,8 @@ DOMAIN = Domain(
         read=media.read,
         num_shown=16,
         postprocess=lambda samples, recipe: samples.clamp_(-1, 1),  # in place: generators end linearly
-        sample_options=(media.LIKE,),
+        sample=sampling.sample,
+        sample_options=(sampling.INPUT, media.LIKE, media.DICOM),
         endings=media.ENDINGS,
     ),
     recipes=Recipes(recipes.RECIPES, recipes.recommend_recipe),

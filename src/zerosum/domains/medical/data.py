@@ -9,7 +9,7 @@ import functools
 import hashlib
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -45,6 +45,8 @@ ACROSS = {"sagittal": 0, "coronal": 1, "axial": 2}
 """The axis that a plane is perpendicular to."""
 NUM_EXAMPLES = 16
 LEAST_SIDE = 8
+LARGEST = {"volumes": 32, "slices": 64, "patches": 16}
+"""The largest side of a row in voxels, if its size is not given."""
 LEAST_SHOWN = 0.05
 """Slices with a smaller share of foreground are left out."""
 PATCHES_A_SCAN = 64
@@ -53,9 +55,9 @@ MOST_LABELS = 4096
 
 @dataclass(frozen=True)
 class MedicalPayload:
-    """rows, plane: what a row is. spacing: millimetres along each axis of a row. window: the values of -1 and 1. window_name: what
-    it was made of. stored: a Stored as plain values, of written files. input: "none", "labels", "image" or "thick". codes: of
-    the labels in files, in the order of their numbers. thick: voxels that a thick slice combines. input_window: the window of
+    """rows, plane: what a row is. spacing: millimetres along each axis of a row. window: the values of -1 and 1. window_name:
+    what it was made of. stored: a Stored as plain values, of written files. input: "none", "labels", "image" or "thick". codes:
+    of the labels in files, in the order of their numbers. thick: voxels that a thick slice combines. input_window: the window of
     input images. num_scans: training scans and held-out ones."""
 
     rows: str
@@ -73,8 +75,8 @@ class MedicalPayload:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The scans of one part of the split. scans: (X, Y, Z) float32 in [-1, 1]. inputs: (X, Y, Z) label numbers or images. classes:
-    of the scans. rows: (R, 4) int64, the scan of each row and its first voxel."""
+    """The scans of one part of the split. scans: (X, Y, Z) float32 in [-1, 1]. inputs: (X, Y, Z) label numbers or images.
+    classes: of the scans. rows: (R, 4) int64, the scan of each row and its first voxel."""
 
     scans: tuple[Tensor, ...]
     inputs: tuple[Tensor, ...]
@@ -84,8 +86,8 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class ScanSource:
-    """Rows of scans: data (N, 1, *) float32 in [-1, 1]; the condition is (N,) classes or the input (N, 1, *): whole label numbers,
-    or an image in [-1, 1]. crop: (x, y, z) of a row, with 1 across a slice."""
+    """Rows of scans: data (N, 1, *) float32 in [-1, 1]; the condition is (N,) classes or the input (N, 1, *): whole label
+    numbers, or an image in [-1, 1]. crop: (x, y, z) of a row, with 1 across a slice."""
 
     name: str
     train: Part
@@ -226,7 +228,7 @@ def _open_path(
     where: str, *, rows: Rows = "volumes", plane: Plane = "axial", size: int | tuple[int, ...] = 0,
     window: str | tuple[float, float] = "percentiles", spacing: float = 0.0, input: Input = "auto", thick: int = 4,
     classes: bool = True, table: str = "", class_column: str = "", centre: bool = True, heldout: float = 0.1,
-    flip_left_right: bool = False, seed: int = 0, correct_tilt: bool = False,
+    flip_left_right: bool = False, seed: int = 0, images: str = "",
 ) -> ScanSource:  # fmt: skip
     """The scans at a path. UserError if they cannot be used.
 
@@ -235,9 +237,10 @@ def _open_path(
     numbers, or "percentiles": 0.5 and 99.5 of all training scans. spacing: millimetres of a voxel, 0 to choose it: such that
     every scan's foreground fits into a whole volume or slice. input: what an image is made from: none, the label map beside it,
     another image beside it, or itself with slices `thick` times as thick. classes: condition on the sub-folders, or on
-    `class_column` of the table. table: a .csv with a column of names. centre: move the middle of the foreground to the middle of
-    a volume or slice. heldout: share of the people who are held out. flip_left_right: adds mirror images, which exchange the
-    sides of the body.
+    `class_column` of the table. table: a .csv or .tsv whose first column names people or files; by default one in the folder.
+    images: of two folders of images side by side the one whose images are made. centre: move the middle of the foreground to the
+    middle of a volume or slice. heldout: share of the people who are held out. flip_left_right: adds mirror images, which
+    exchange the sides of the body.
     """
     from zerosum.domains.medical import files
 
@@ -246,7 +249,7 @@ def _open_path(
     if not os.path.exists(path):
         raise UserError(f"{where!r}: no named source of medical images and no such path. {nearest(where, SOURCES)}")
     try:
-        found = files.load(path, files.ReadOptions(classes, table, class_column, correct_tilt))
+        found = files.load(path, files.ReadOptions(classes, table, class_column, images))
     except OSError as error:
         raise UserError(f"{where}: cannot be read ({error.strerror or error}).") from None
     people = sorted({scan.person for scan in found.scans})
@@ -258,6 +261,8 @@ def _open_path(
         held = [index for index, scan in enumerate(found.scans) if scan.person in chosen]
         del training
     assert held is not None
+    if all(scan.numbers.shape[2] == 1 for scan in found.scans):
+        rows, plane = "slices", "axial"
     options = Options(rows, plane, _sizes(size), window, spacing, input, thick, centre, flip_left_right, seed)
     return make_source(found.name, found.scans, options, train, held, found.class_names, found.notes, len(people))
 
@@ -327,8 +332,8 @@ def make_source(
     if held:
         people = len({scans[index].person for index in held})
         said.append(
-            f"{people:,} of {num_people or len({scan.person for scan in scans}):,} people are held out with all their images: never "
-            "trained on, used to measure by."
+            f"{people:,} of {num_people or len({scan.person for scan in scans}):,} people are held out with all their images: "
+            "never trained on, used to measure by."
         )
     if options.flip_left_right:
         said.append("Mirror images are added: left and right of the body are exchanged in them.")
@@ -362,8 +367,8 @@ def _input_kind(scans: Sequence[Scan], options: Options) -> str:
     there = {"labels": maps, "image": partners}.get(kind, len(scans))
     if there < len(scans):
         raise UserError(
-            f"data.input = {kind!r}: {len(scans) - there} of {len(scans)} scans have none. Put them into a folder beside that of the "
-            "images, with the same names: t1/ and seg/."
+            f"data.input = {kind!r}: {len(scans) - there} of {len(scans)} scans have none. Put them into a folder beside that of "
+            "the images, with the same names: t1/ and seg/."
         )
     if kind == "thick" and options.thick < 2:
         raise UserError(f"data.thick must be at least 2, got {options.thick}.")
@@ -422,14 +427,14 @@ def _grid(
         size = (
             options.size * 3
             if len(options.size) == 1
-            else options.size or tuple(int(min(16, one)) for one in shapes.min(0))
+            else options.size or tuple(int(min(LARGEST["patches"], one)) for one in shapes.min(0))
         )
         spacing = (options.spacing,) * 3 if options.spacing else own
     else:
         alike = len({(*scan.numbers.shape, *scan.spacing) for scan in scans}) == 1
         given = options.size * len(used) if len(options.size) == 1 else options.size
         if not given:
-            given = tuple(int(min(64, shapes[:, axis].max())) for axis in used)
+            given = tuple(int(min(LARGEST[options.rows], shapes[:, axis].max())) for axis in used)
         if len(given) != len(used):
             raise UserError(f"data.size = {list(options.size)} must have 1 or {len(used)} numbers for {options.rows}.")
         full = list(shapes.max(0))
@@ -514,11 +519,12 @@ def thickened(image: Tensor, thick: int) -> Tensor:
     """(X, Y, Z) as a scan with slices `thick` voxels thick shows it, interpolated back to the same grid."""
     size = image.shape[2]
     padded = torch.cat([image, image[:, :, -1:].expand(-1, -1, -size % thick)], 2)
-    slabs = padded.unflatten(2, (-1, thick)).mean(3)
+    slabs = padded.reshape(*padded.shape[:2], -1, thick).mean(3)
     places = ((torch.arange(size) + 0.5) / thick - 0.5).clamp(0, slabs.shape[2] - 1)
     below = places.floor().long()
     share = places - below
-    return slabs[:, :, below] * (1 - share) + slabs[:, :, (below + 1).clamp_max(slabs.shape[2] - 1)] * share
+    mixed: Tensor = slabs[:, :, below] * (1 - share) + slabs[:, :, (below + 1).clamp_max(slabs.shape[2] - 1)] * share
+    return mixed
 
 
 def _corners(image: Tensor, crop: Sequence[int], options: Options, draw: torch.Generator) -> list[list[int]]:

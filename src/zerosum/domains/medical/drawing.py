@@ -41,7 +41,8 @@ def colours(plane_values: Tensor, num: int) -> Pixels:
     """Label numbers -> (B, A, 3): evenly spaced hues, 0 nearly black."""
     hues = [colorsys.hsv_to_rgb(0.618034 * k % 1, 0.65, 0.95 - 0.25 * (k % 3)) for k in range(num)]
     table = np.rint(np.array([(0.1, 0.1, 0.1), *hues[1:]]) * 255).astype(np.uint8)
-    return table[view(plane_values).astype(np.int64).clip(0, num - 1)]
+    shown: Pixels = table[view(plane_values).astype(np.int64).clip(0, num - 1)]
+    return shown
 
 
 def planes(row: Tensor, plane: str) -> list[tuple[str, Tensor]]:

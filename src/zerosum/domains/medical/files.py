@@ -1,24 +1,45 @@
-"""Finds and reads the scans of a file or a folder."""
+"""Finds and reads the scans of a file or a folder: NIfTI files, DICOM series, pictures, arrays; with label maps, other images or
+classes beside them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import csv
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from zerosum.domains.medical import nifti
-from zerosum.domains.medical.geometry import Scan
-from zerosum.errors import UserError
+import numpy as np
+
+from zerosum.data import numpy_files
+from zerosum.data.opening import is_regular
+from zerosum.domains.medical import dicom, nifti
+from zerosum.domains.medical.geometry import Scan, Stored, Values
+from zerosum.errors import UserError, nearest
+
+LABEL_FOLDERS = re.compile(r"(seg|segs|segmentation|segmentations|label|labels|labelstr|mask|masks|maps|dlmuse)", re.I)
+"""Names of folders of label maps."""
+PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+IMAGE_KEYS = ("images", "volumes", "x", "data")
+ENTRIES_TO_RECOGNISE = 2000
+"""The number of directory entries that are read to recognise a folder."""
+MAX_VOXELS = 2**30
+"""The most voxels of all scans together: they are kept in memory as float32."""
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """classes: whether classes are read. table: a .csv of people. class_column: of the table. correct_tilt: see dicom."""
+    """classes: whether classes are read. table: a .csv or .tsv of people or files. class_column: of the table. images: the folder
+    of the images to be made, where there are several beside each other."""
 
     classes: bool = True
     table: str = ""
     class_column: str = ""
-    correct_tilt: bool = False
+    images: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,17 +54,313 @@ class Loaded:
 
 
 def can_open(path: Path) -> bool:
-    """Whether a path holds medical images; never raises."""
-    return nifti.is_nifti(path)
+    """Whether a path holds medical images: NIfTI or DICOM files, or an .npz of volumes; never raises."""
+    try:
+        if path.is_dir():
+            return any(nifti.is_nifti(file) or _may_be_dicom(file) for file in _entries(path))
+        if path.suffix.lower() == ".npz" and is_regular(path):
+            return any(len(header.shape) == 4 and header.shape[-1] > 4 for header in _image_arrays(path).values())
+        return is_regular(path) and (nifti.is_nifti(path) or dicom.is_dicom(path))
+    except (OSError, UserError):
+        return False
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a path is probably meant as medical images; never raises."""
-    return False
+    """Whether a path is a volume of a format that is not read, or a folder of such; never raises."""
+    try:
+        files = _entries(path) if path.is_dir() else [path]
+    except OSError:
+        return False
+    return any(file.suffix.lower() in dicom.NOT_READ for file in files)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The first files below a folder, without hidden ones."""
+    found: list[Path] = []
+    for base, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(base, name) for name in sorted(names) if not name.startswith(".")]
+        if len(found) > ENTRIES_TO_RECOGNISE:
+            break
+    return found[:ENTRIES_TO_RECOGNISE]
+
+
+def _may_be_dicom(path: Path) -> bool:
+    return path.suffix.lower() in (".dcm", ".ima", "") and dicom.is_dicom(path)
 
 
 def load(path: Path, options: ReadOptions = ReadOptions()) -> Loaded:
-    """The scans at a path."""
-    if not nifti.is_nifti(path):
-        raise UserError(f"{path}: not a NIfTI file.")
-    return Loaded(nifti.stem(path), [nifti.scan_of(path, "1")])
+    """The scans at a path. UserError names the file and what is wrong with it."""
+    if path.is_dir():
+        found = _read_folder(path, options)
+    elif nifti.is_nifti(path):
+        found = Loaded(nifti.stem(path), [nifti.scan_of(path, person_of(path))])
+    elif path.suffix.lower() == ".npz":
+        found = _read_arrays(path, options)
+    elif path.suffix.lower() in PICTURES:
+        found = Loaded(path.stem, [_read_picture(path)])
+    elif dicom.is_dicom(path):
+        scans, notes = dicom.read_series([path])
+        found = Loaded(path.stem, scans, notes=tuple(notes))
+    else:
+        raise _not_read(path, [path])
+    if not found.scans:
+        raise _not_read(path, _entries(path) if path.is_dir() else [path])
+    num_voxels = sum(scan.numbers.size for scan in found.scans)
+    if num_voxels > MAX_VOXELS:
+        raise UserError(
+            f"{path}: {len(found.scans):,} scans with {num_voxels:,} voxels, more than the {MAX_VOXELS:,} that are kept in "
+            "memory. Use fewer scans, or make them smaller first."
+        )
+    return found
+
+
+def _not_read(path: Path, files: Sequence[Path]) -> UserError:
+    kinds = sorted({dicom.NOT_READ[file.suffix.lower()] for file in files if file.suffix.lower() in dicom.NOT_READ})
+    why = f"{' and '.join(kinds)} files are not read; convert them to NIfTI" if kinds else "no medical images here"
+    return UserError(
+        f"{path}: {why}. Use .nii, .nii.gz, DICOM files, .npz as of MedMNIST, {', '.join(PICTURES[:3])}, or a folder of them."
+    )
+
+
+def person_of(path: Path) -> str:
+    """The name of the person in a file name: what stands before the first underscore, "sub-01" or "IXI132"."""
+    return nifti.stem(path).partition("_")[0]
+
+
+# --- folders
+
+
+def _read_folder(folder: Path, options: ReadOptions) -> Loaded:
+    files = [path for path in _all_files(folder) if path.suffix.lower() not in (".csv", ".tsv", ".json", ".md", ".txt")]
+    volumes = [path for path in files if nifti.is_nifti(path)]
+    if volumes:
+        return _read_files(folder, volumes, lambda path: nifti.scan_of(path, person_of(path)), options)
+    series = [path for path in files if path.suffix.lower() not in PICTURES and dicom.is_dicom(path)]
+    if series:
+        return _read_series(folder, series, options)
+    pictures = [path for path in files if path.suffix.lower() in PICTURES]
+    return _read_files(folder, pictures, _read_picture, options)
+
+
+def _all_files(folder: Path) -> list[Path]:
+    found = []
+    for base, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(base, name) for name in sorted(names) if not name.startswith(".")]
+    return [path for path in found if is_regular(path)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Arranged:
+    """What the sub-folders of a folder are. images: to be learned, with the name of their sub-folder. maps, partners: by key.
+    classes: names of sub-folders, () if they are no classes."""
+
+    images: Sequence[tuple[str, Path]]
+    maps: Mapping[str, Path]
+    partners: Mapping[str, Path]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def _arrange(folder: Path, paths: Sequence[Path], options: ReadOptions, pairs: bool) -> _Arranged:
+    """Sub-folders are label maps by their name; two others whose files have the same names are inputs and images (where `pairs`,
+    or where data.images names one); else they are classes."""
+    below: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        below[path.relative_to(folder).parts[0] if path.parent != folder else ""].append(path)
+    maps = {
+        person_of(path): path for name in below if LABEL_FOLDERS.fullmatch(name) for path in below[name]
+    }  # fmt: skip
+    others = {name: files for name, files in below.items() if not LABEL_FOLDERS.fullmatch(name)}
+    keys = [{person_of(path) for path in files} for files in others.values()]
+    images = [(name, path) for name, files in others.items() for path in files]
+    if len(others) == 2 and keys[0] == keys[1] and "" not in others and (pairs or options.images):
+        wanted = options.images or max(others)
+        if wanted not in others:
+            raise UserError(f"data.images: {folder} has no folder {wanted!r}. {nearest(wanted, others)}")
+        (other,) = set(others) - {wanted}
+        said = (
+            f"Images of {other}/ are the inputs, those of {wanted}/ are made; --set data.images={other} exchanges them."
+        )
+        partners = {person_of(path): path for path in others[other]}
+        return _Arranged([(wanted, path) for path in others[wanted]], maps, partners, (), (said,))
+    if options.images:
+        raise UserError(f"data.images = {options.images!r}: {folder} has no two folders with images of the same names.")
+    are_classes = options.classes and len(others) > 1 and "" not in others
+    return _Arranged(images, maps, {}, tuple(sorted(others)) if are_classes else ())
+
+
+def _read_files(folder: Path, paths: Sequence[Path], read: Callable[[Path], Scan], options: ReadOptions) -> Loaded:
+    """Files of one scan each; those that cannot be read are told and left out, unless all of them are."""
+    arranged = _arrange(folder, paths, options, pairs=read is not _read_picture)
+    scans, wrong = [], list[str]()
+    for name, path in arranged.images:
+        try:
+            scan = read(path)
+        except UserError as error:
+            wrong.append(str(error))
+            continue
+        key = person_of(path)
+        if key in arranged.maps:
+            scan = replace(scan, labels=_beside(path, scan, arranged.maps[key], read))
+        if key in arranged.partners:
+            scan = replace(scan, partner=_beside(path, scan, arranged.partners[key], read))
+        scans.append((path, replace(scan, row_class=arranged.classes.index(name) if arranged.classes else -1)))
+    notes = list(arranged.notes)
+    if wrong and not scans:
+        raise UserError(wrong[0])
+    if wrong:
+        notes.append(f"{len(wrong)} of {len(arranged.images)} files are left out, the first one: {wrong[0]}")
+    return _with_people(folder, scans, arranged.classes, notes, options)
+
+
+def _beside(path: Path, scan: Scan, other: Path, read: Callable[[Path], Scan]) -> Values:
+    """The numbers of a label map or another image of a scan. UserError unless both are on the same grid."""
+    found = read(other)
+    if found.numbers.shape != scan.numbers.shape or np.abs(found.affine - scan.affine).max() > 1e-2:
+        raise UserError(
+            f"{other.name} ({'x'.join(map(str, found.numbers.shape))} voxels) is not on the grid of {path.name} "
+            f"({'x'.join(map(str, scan.numbers.shape))}): sizes or affines differ. Resample it first."
+        )
+    return found.numbers if found.stored.slope == 1 and found.stored.inter == 0 else found.values()
+
+
+def _with_people(
+    folder: Path, scans: Sequence[tuple[Path, Scan]], classes: Sequence[str], notes: list[str], options: ReadOptions
+) -> Loaded:
+    """Adds classes of a table; where each name begins alike, every file is a person of its own."""
+    if len({scan.person for _, scan in scans}) == 1 < len(scans):
+        scans = [(path, replace(scan, person=nifti.stem(path))) for path, scan in scans]
+        notes.append("Each file counts as a person of its own: all names begin alike.")
+    names = tuple(classes)
+    if options.class_column:
+        scans, names = _classes_of_table(folder, scans, options)
+    elif options.table:
+        raise UserError("data.table is given without data.class_column.")
+    num = len({scan.person for _, scan in scans})
+    notes.append(f"{len(scans):,} scans of {num:,} people, by the beginning of the file names.")
+    return Loaded(folder.resolve().name, [scan for _, scan in scans], names, tuple(notes))
+
+
+def _classes_of_table(
+    folder: Path, scans: Sequence[tuple[Path, Scan]], options: ReadOptions
+) -> tuple[list[tuple[Path, Scan]], tuple[str, ...]]:
+    """The class of each scan from the row of the table that begins with its person or its name."""
+    table = Path(options.table).expanduser() if options.table else next(iter(sorted(folder.glob("*.[ct]sv"))), None)
+    if table is None or not table.is_file():
+        raise UserError(
+            f"data.class_column: there is no table {options.table or 'in ' + str(folder)!r}; give data.table."
+        )
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t" if table.suffix.lower() == ".tsv" else ","))
+    columns = list(rows[0]) if rows else []
+    if options.class_column not in columns:
+        raise UserError(f"{table}: no column {options.class_column!r}. {nearest(options.class_column, columns)}")
+    values = {str(row[columns[0]]): str(row[options.class_column]) for row in rows}
+    found = [
+        (path, scan, values.get(scan.person, values.get(nifti.stem(path), values.get(path.name))))
+        for path, scan in scans
+    ]
+    missing = [path.name for path, _, value in found if value is None]
+    if missing:
+        raise UserError(f"{table}: no row for {len(missing)} of {len(found)} scans, for example {missing[0]}.")
+    names = tuple(sorted({str(value) for _, _, value in found}))
+    return [(path, replace(scan, row_class=names.index(str(value)))) for path, scan, value in found], names
+
+
+def _read_series(folder: Path, paths: Sequence[Path], options: ReadOptions) -> Loaded:
+    """DICOM series; sub-folders of the first level are classes where each holds several people."""
+    groups: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        groups[path.relative_to(folder).parts[0] if path.parent != folder else ""].append(path)
+    scans, notes = list[Scan](), list[str]()
+    counted: Counter[str] = Counter()
+    classes = sorted(groups) if options.classes and len(groups) > 1 and "" not in groups else []
+    for name, files in groups.items():
+        found, said = dicom.read_series(files)
+        counted[name] = len({scan.person for scan in found})
+        notes += said
+        scans += [replace(scan, row_class=classes.index(name) if classes else -1) for scan in found]
+    if classes and min(counted.values()) < 2:  # a folder for each person
+        classes = []
+        scans = [replace(scan, row_class=-1) for scan in scans]
+    num = len({scan.person for scan in scans})
+    notes.append(f"{len(scans):,} series of {num:,} people, by their patient IDs.")
+    return Loaded(folder.resolve().name, scans, tuple(classes), tuple(dict.fromkeys(notes)))
+
+
+# --- pictures and arrays
+
+
+def flat(pixels: Values) -> Values:
+    """(H, W), the first row on top -> (X, Y, 1) in RAS: the picture's left is the person's right, as radiologists look at it."""
+    return np.ascontiguousarray(pixels[::-1, ::-1].T)[..., None]
+
+
+def _read_picture(path: Path) -> Scan:
+    """A grey picture of 8 or 16 bits as a scan of one slice with voxels of 1 mm."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            if picture.mode in ("L", "1"):
+                pixels: Values = np.asarray(picture.convert("L"))
+            elif picture.mode.startswith("I"):
+                pixels = np.asarray(picture).astype(np.uint16)
+            else:
+                pixels = np.asarray(picture.convert("RGB"))
+                if not (pixels[..., :1] == pixels).all():
+                    raise UserError(f"{path} is a colour picture; grey values are expected.")
+                pixels = pixels[..., 0]
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"{path}: not a picture that can be read ({error}).") from None
+    numbers = flat(pixels)
+    return Scan(numbers, np.eye(4), Stored(numbers.dtype.name), person_of(path))
+
+
+def _image_arrays(path: Path) -> Mapping[str, numpy_files.Header]:
+    """The arrays of images of an .npz: `images`, `train_images`, `test_images` ..."""
+    headers = numpy_files.read_headers(path)
+    return {
+        name: header
+        for name, header in headers.items()
+        if name.rpartition("_")[2].lower() in IMAGE_KEYS and header.numeric and len(header.shape) in (3, 4)
+    }
+
+
+def _read_arrays(path: Path, options: ReadOptions) -> Loaded:
+    """An .npz of images (N, H, W) or volumes (N, X, Y, Z), with the split and the labels of MedMNIST where it has them."""
+    with numpy_files.open_arrays(path) as arrays:
+        found = _image_arrays(path)
+        if not found:
+            raise UserError(
+                f"{path}: no array of images; it has {', '.join(arrays) or 'none'}. Expected `images` (N, X, Y, Z)."
+            )
+        parts = {name: arrays.read(name) for name in found}
+        labels = {name: _labels(arrays, name) for name in found}
+    train = next((name for name in parts if name.startswith("train")), next(iter(parts)))
+    test = next((name for name in parts if name.startswith("test")), None) if len(parts) > 1 else None
+    notes, scans, split = list[str](), list[Scan](), (list[int](), list[int]())
+    classes: tuple[str, ...] = ()
+    if options.classes and labels[train] is not None:
+        classes = tuple(map(str, np.unique(labels[train]).tolist()))
+    for part, name in enumerate(one for one in (train, test) if one):
+        for index, numbers in enumerate(parts[name]):
+            value = labels[name]
+            row_class = classes.index(str(value[index])) if classes and value is not None else -1
+            volume = flat(numbers) if numbers.ndim == 2 else np.ascontiguousarray(numbers)
+            split[part].append(len(scans))
+            scans.append(Scan(volume, np.eye(4), Stored(volume.dtype.name), f"{name}-{index}", row_class))
+    left = sorted(set(parts) - {train, test})
+    if left:
+        notes.append(f"{', '.join(left)} of the file {'is' if len(left) == 1 else 'are'} not used.")
+    return Loaded(path.stem, scans, classes, tuple(notes), split if test else None)
+
+
+def _labels(arrays: numpy_files.Arrays, name: str) -> Any:
+    """(N,) the labels of an array of images; None without, or with several for each image."""
+    key = name.rpartition("_")[0] + "_labels" if "_" in name else "labels"
+    if key not in arrays or arrays[key].shape[1:] not in ((), (1,)):
+        return None
+    return arrays.read(key).reshape(-1)

@@ -1,7 +1,7 @@
 """Scans in canonical orientation, and the grids to which they are resampled.
 
-Arrays are (X, Y, Z): x to the right, y to the front, z upwards (RAS). An affine (4, 4) maps indices to millimetres. Two-dimensional
-images are scans of one voxel along z.
+Arrays are (X, Y, Z): x to the right, y to the front, z upwards (RAS). An affine (4, 4) maps indices to millimetres.
+Two-dimensional images are scans of one voxel along z.
 """
 
 from __future__ import annotations
@@ -149,6 +149,6 @@ def resample(
                 weights = torch.where(inside[:, None], weights / weights.sum(1, keepdim=True).clamp_min(1e-9), weights)
             rest = (1 - weights.sum(1)).clamp_min(0).float()
             shape = [size, *[1] * (x.dim() - 1)]
-            taken = torch.tensordot(weights.float(), moved, 1) + rest.view(shape) * outside
+            taken = torch.tensordot(weights.to(moved.dtype), moved, 1) + rest.view(shape) * outside
         x = taken.movedim(0, axis)
     return x.contiguous()

@@ -119,7 +119,7 @@ def random_conv(rows: Tensor, seed: int = 0, channels: int = 16) -> Tensor:
         filters.append(torch.randn(shape, generator=draw) * (2 / (before * 3**dims)) ** 0.5)
         before = channels
     parts = []
-    for some in rows.split(32):
+    for some in torch.split(rows, 32):
         x, found = some, []
         for index, weight in enumerate(filters):
             x = CONV_FUNCTION[dims](x, weight, padding=1).relu()
@@ -156,8 +156,8 @@ def pair_similarity(rows: Tensor, seed: int = 0) -> float:
 
 
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
-    """(N,): SSIM with uniform windows of side 5 at up to three scales, contrast and structure at each, brightness at the last; values
-    lie in [-1, 1] (Wang et al. 2003, with equal weights)."""
+    """(N,): SSIM with uniform windows of side 5 at up to three scales, contrast and structure at each, brightness at the last;
+    values lie in [-1, 1] (Wang et al. 2003, with equal weights)."""
     dims, c1, c2 = a.dim() - 2, (0.01 * 2) ** 2, (0.03 * 2) ** 2
     pool, found = POOL[dims], []
     levels = 1 + sum(min(a.shape[2:]) // 2**k >= 10 for k in (1, 2))

@@ -6,6 +6,7 @@ Legend: N rows, * spatial sizes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,24 @@ import torch
 from torch import Tensor
 
 from zerosum.domain import DatasetInfo, PreviewContext, SampleOption, WriteOptions
-from zerosum.domains.medical import drawing, nifti
+from zerosum.domains.medical import dicom, drawing, nifti
 from zerosum.domains.medical.data import ACROSS, Options, _part
-from zerosum.domains.medical.geometry import Affine, Stored, from_unit
+from zerosum.domains.medical.geometry import Affine, Stored, Values, from_unit
 from zerosum.errors import UserError
 from zerosum.store import numbered_names
 
 WIDEST = 1100
 ENDINGS = (".nii.gz", ".nii", ".png", ".npy", "")
 LIKE = SampleOption(
-    "like", "text", "a NIfTI file whose type, orientation, codes, units and intensity scale are taken over; of its grid too, where "
-    "the samples have its size.", metavar="FILE", writing=True,
-)  # fmt: skip
+    "like",
+    "text",
+    "a NIfTI file whose type, orientation, codes, units and scale are taken over; its grid too where the size is equal.",
+    metavar="FILE",
+    writing=True,
+)
+DICOM = SampleOption(
+    "dicom", "flag", "write each scan as a folder of DICOM files instead of NIfTI.", default=False, writing=True
+)
 
 
 def preview(samples: Tensor, path: Path, context: PreviewContext) -> None:
@@ -47,9 +54,14 @@ def _across(columns: Sequence[tuple[Tensor, str, int]], info: DatasetInfo, wante
     return max(1, min(wanted or 8, WIDEST // (width + 8)))
 
 
-def stored_of(info: DatasetInfo) -> Stored:
-    """How the training files are stored."""
-    return Stored(**info.payload["stored"])
+def stored_of(info: DatasetInfo, like: Stored | None = None) -> Stored:
+    """How the training files are stored; with the orientation and the codes of another file, where one is given."""
+    stored = Stored(**info.payload["stored"])
+    if like is None:
+        return stored
+    return replace(
+        stored, orientation=like.orientation, qform_code=like.qform_code, sform_code=like.sform_code, xyzt_units=like.xyzt_units
+    )  # fmt: skip
 
 
 def frame_of(info: DatasetInfo) -> tuple[Affine, Stored, tuple[int, int, int]]:
@@ -63,14 +75,16 @@ def frame_of(info: DatasetInfo) -> tuple[Affine, Stored, tuple[int, int, int]]:
 
 
 def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()) -> list[Path]:
-    """Writes samples as NIfTI (.nii.gz, .nii: numbered if there are several; a folder without an ending), as a sheet (.png), or as
-    an array in the units of the data (.npy). Every NIfTI file says SYNTHETIC in its description."""
+    """Writes samples as NIfTI (.nii.gz, .nii: numbered if there are several; a folder without an ending), as a sheet (.png), or
+    as an array in the units of the data (.npy). Every NIfTI file says SYNTHETIC in its description."""
     name = path.name.lower()
     ending = next((one for one in ENDINGS if one and name.endswith(one)), path.suffix.lower())
     if ending and ending not in ENDINGS:
         raise UserError(
             f"--out {path}: cannot write {ending}. Use {', '.join(ENDINGS[:-1])}, or a folder for .nii.gz files."
         )
+    if ending in (".png", ".npy") and (LIKE.value(options) or DICOM.value(options)):
+        raise UserError(f"--out {path}: --like and --dicom are for scans: use .nii.gz or a folder.")
     (path if not ending else path.parent).mkdir(parents=True, exist_ok=True)
     if ending == ".png":
         columns = [(samples, "", 0)]
@@ -86,9 +100,16 @@ def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions 
         np.save(path, values.astype(np.float32))
         return [path]
     return [
-        nifti.write(target, nifti.to_numbers(row.reshape(size), stored), affine, stored)
+        write_scan(target, nifti.to_numbers(row.reshape(size), stored), affine, stored, bool(DICOM.value(options)))
         for row, target in zip(values, _names(path, ending, len(values), options.names), strict=True)
     ]
+
+
+def write_scan(path: Path, numbers: Values, affine: Affine, stored: Stored, as_dicom: bool = False) -> Path:
+    """Writes one scan as NIfTI, or as a folder of DICOM files of the same name without its ending."""
+    if as_dicom:
+        return dicom.write(path.with_name(nifti.stem(path)), numbers, affine, stored)
+    return nifti.write(path, numbers, affine, stored)
 
 
 def like(path: Path, affine: Affine, size: tuple[int, int, int]) -> tuple[Affine, Stored]:

@@ -82,7 +82,8 @@ def _scaled(width: int, level: int, widths: Sequence[int]) -> int:
 
 
 class VolumeGenerator(nn.Module):
-    """Noise to a small grid of features, then doublings by linear interpolation with a convolution each; the last layer is linear.
+    """Noise to a small grid of features, then doublings by linear interpolation with a convolution each; the last layer is
+    linear.
 
     widths: channels of the grids, the smallest first; the last number holds for all further ones. depth: convolutions of a grid
     after the first. The sum of the noise's embedding scales the channels of each grid (style).
@@ -132,8 +133,9 @@ def _style(features: int, channels: int) -> nn.Linear:
 
 
 class VolumeDiscriminator(nn.Module):
-    """A 3-wide convolution, then halvings by convolutions of width 4, and a linear layer; classes by projection (Miyato and Koyama
-    2018). No normalisation. widths: channels of the grids, the full size first; the last number holds for all further ones."""
+    """A 3-wide convolution, then halvings by convolutions of width 4, and a linear layer; classes by projection (Miyato and
+    Koyama 2018). No normalisation. widths: channels of the grids, the full size first; the last number holds for all further
+    ones."""
 
     def __init__(self, form: Form, *, num_classes: int = 0, widths: tuple[int, ...] = (32, 32, 64, 128)) -> None:
         super().__init__()
@@ -178,9 +180,9 @@ class LabelInput(nn.Module):
 
 
 class PositionNoise(nn.Module):
-    """White noise (N, C, *) as a function of the absolute position: a stored field that repeats after a prime number of voxels along
-    each axis, moved by an amount that the row's noise gives. So a volume made in blocks equals one that is made whole, and one
-    seed has the same grain at any size."""
+    """White noise (N, C, *) as a function of the absolute position: a stored field that repeats after a prime number of voxels
+    along each axis, moved by an amount that the row's noise gives. So a volume made in blocks equals one that is made whole, and
+    one seed has the same grain at any size."""
 
     PERIODS = (97, 89, 83)
 
@@ -290,8 +292,8 @@ class _Stage(nn.Module):
 
 
 class MapDiscriminator(nn.Module):
-    """One logit for each overlapping patch of image and input (Isola et al. 2017, arXiv:1611.07004, section 3.2.2), at several scales
-    (Wang et al. 2018, arXiv:1711.11585). No normalisation.
+    """One logit for each overlapping patch of image and input (Isola et al. 2017, arXiv:1611.07004, section 3.2.2), at several
+    scales (Wang et al. 2018, arXiv:1711.11585). No normalisation.
 
     width: channels of the first layer, doubled in each further one. levels: halvings. scales: discriminators, each further one on
     an image halved once more.

@@ -98,8 +98,8 @@ def to_numbers(values: NDArray[np.float64], stored: Stored) -> Values:
 def write(path: Path, numbers: Values, affine: Affine, stored: Stored, description: bytes = DESCRIPTION) -> Path:
     """Writes numbers (X, Y, Z) in canonical orientation as a file in the orientation of `stored`.
 
-    Affine, codes, units, slope and intercept are those given; nothing is scaled. An affine with shear is stored in the sform alone.
-    UserError for a type that NIfTI does not have, or numbers of another type.
+    Affine, codes, units, slope and intercept are those given; nothing is scaled. An affine with shear is stored in the sform
+    alone. UserError for a type that NIfTI does not have, or numbers of another type.
     """
     nibabel = package()
     if stored.dtype not in DTYPES or numbers.dtype != np.dtype(stored.dtype):

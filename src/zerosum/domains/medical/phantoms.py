@@ -5,6 +5,8 @@ Phantom i of a seed is a function of the seed and i alone. Axes: x to the right,
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,8 +38,8 @@ def phantom(index: int, seed: int = 0, shape: tuple[int, ...] = SHAPE) -> tuple[
     drawn = _Drawn(places, values, float((extent / shape).mean()))
     head = np.array((67.0, 80.0, 62.0)) * draw.normal(1, 0.03, 3) * draw.normal(1, 0.03)  # half axes in millimetres
     folds = 1 + 0.045 * _folds(places, draw)
-    for number, (less, scale) in enumerate(((0.0, 1.0), (6.0, 1.0), (12.5, 1.0), (24.0, folds)), start=1):
-        drawn.ellipsoid(number, np.zeros(3), head - less, scale)
+    for number, less in enumerate((0.0, 6.0, 12.5, 24.0), start=1):
+        drawn.ellipsoid(number, np.zeros(3), head - less, folds if number == 4 else 1.0)
     for number, side in ((5, -1.0), (6, 1.0)):
         centre = np.array((side * draw.normal(9.5, 1.2), draw.normal(2, 2), draw.normal(4, 1.5)))
         drawn.ellipsoid(number, centre, np.array((5.5, 21.0, 8.5)) * draw.normal(1, 0.12, 3))
@@ -91,6 +93,7 @@ def _rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
     return result
 
 
+@functools.lru_cache(1)
 def phantoms(
     num: int, seed: int = 0, first: int = 0, shape: tuple[int, ...] = SHAPE
 ) -> tuple[Array, Labels, NDArray[np.int64]]:

@@ -1,0 +1,126 @@
+"""`zerosum sample --input`: whole scans from label maps or images of files, on the grid of the file.
+
+Legend: (X, Y, Z) a scan in RAS, (A, B) the axes of a slice.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zerosum.data.opening import distinct_names, input_files
+from zerosum.domain import DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult
+from zerosum.domains.medical import files, media, nifti
+from zerosum.domains.medical.data import ACROSS
+from zerosum.domains.medical.geometry import Affine, Scan, from_unit, resample, to_unit
+from zerosum.domains.medical.networks import MapUNet
+from zerosum.errors import UserError
+
+INPUT = SampleOption("input", "paths", "a label map or an image to make a scan from, or a folder; may be repeated.")
+BLOCK = 64
+"""Sides of the blocks in which a volume is made, in voxels, without their overlap."""
+SLICES_AT_ONCE = 8
+
+
+def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest) -> SampleResult | None:
+    """Makes a scan from each file of --input; None without one, for the general function."""
+    inputs = INPUT.value(request)
+    if not inputs:
+        return None
+    if not isinstance(generator.network, MapUNet):
+        raise UserError(
+            "--input: this generator makes scans from noise alone. Train one on images with label maps beside them."
+        )
+    if request.num is not None:
+        raise UserError("--num applies to scans from noise; each --input gives one scan.")
+    found = input_files(inputs, nifti.is_nifti, "NIfTI files", nifti.ENDINGS)
+    single = len(found) == 1 and nifti.is_nifti(request.out)
+    names = distinct_names([nifti.stem(path) for path in found], [".nii.gz"] * len(found))
+    folder = request.out if not request.out.suffix else request.out.parent / nifti.stem(request.out)
+    targets = [request.out] if single else [folder / name for name in names]
+    clash = {path.resolve() for path in found} & {path.resolve() for path in targets}
+    if clash:
+        raise UserError(f"{clash.pop()} would be overwritten. Choose another --out.")
+    noise = generator.noise(1, request.seed).to(generator.device)
+    for path, target in zip(found, targets, strict=True):
+        scan = files.load(path, files.ReadOptions(False)).scans[0]
+        made, affine = make(generator.network, scan, info, noise, str(path))
+        stored = media.stored_of(info, like=scan.stored)
+        values = from_unit(made, (info.payload["window"][0], info.payload["window"][1]))
+        media.write_scan(target, nifti.to_numbers(values, stored), affine, stored, bool(media.DICOM.value(request)))
+    return SampleResult(targets, len(targets))
+
+
+@torch.no_grad()
+def make(network: MapUNet, scan: Scan, info: DatasetInfo, noise: Tensor, where: str = "input") -> tuple[Tensor, Affine]:
+    """((X, Y, Z) in [-1, 1], affine) of the scan that the network makes from a label map or an image.
+
+    The input is brought to the spacing of training, and the output back to the grid of the input; from thick slices it keeps the
+    finer spacing across them. noise: (1, L).
+    """
+    payload = info.payload
+    across = ACROSS[payload["plane"]] if payload["rows"] == "slices" else None
+    steps, starts = [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]
+    spacing = payload["spacing"]
+    for axis in range(3):
+        step = spacing[axis] / scan.spacing[axis]
+        if axis != across and abs(step - 1) > 1e-3:
+            steps[axis], starts[axis] = step, (step - 1) / 2
+    sizes = [max(1, round(side / step)) for side, step in zip(scan.numbers.shape, steps, strict=True)]
+    given = resample(_given(scan, payload, where), starts, steps, sizes, nearest=payload["input"] == "labels").float()
+    device = next(network.parameters()).device
+    made = _volume(network, given, noise, device) if across is None else _slices(network, given, noise, across, device)
+    kept = 2 if payload["input"] == "thick" else None
+    back = [1 / step if axis != kept else 1.0 for axis, step in enumerate(steps)]
+    finished = [sizes[axis] if axis == kept else side for axis, side in enumerate(scan.numbers.shape)]
+    offsets = [0.0 if step == 1 else (step - 1) / 2 for step in back]
+    affine = scan.affine.copy()
+    if kept is not None and steps[kept] != 1:
+        affine[:3, 3] += affine[:3, kept] * starts[kept]
+        affine[:3, kept] *= steps[kept]
+    return resample(made, offsets, back, finished), affine
+
+
+def _given(scan: Scan, payload: Any, where: str) -> Tensor:
+    """(X, Y, Z): label numbers, or an image in [-1, 1]. UserError for labels that are not those of training."""
+    if payload["input"] != "labels":
+        return to_unit(scan.values(), (payload["input_window"][0], payload["input_window"][1]))
+    codes = np.array(payload["codes"])
+    values = np.asarray(scan.numbers)
+    unknown = sorted(set(np.unique(values).tolist()) - set(codes.tolist()))
+    if unknown:
+        raise UserError(
+            f"{where}: {len(unknown)} values that no label map of the training had, for example {unknown[0]}. The labels are "
+            f"{', '.join(map(str, codes[:12].tolist()))}{' ...' if len(codes) > 12 else ''}."
+        )
+    return torch.from_numpy(np.searchsorted(codes, values.astype(np.int64)).astype(np.float32))
+
+
+def _slices(network: MapUNet, given: Tensor, noise: Tensor, across: int, device: torch.device) -> Tensor:
+    """Each slice by itself, with the same noise."""
+    rows = given.movedim(across, 0)[:, None]
+    parts = [
+        network(noise.expand(len(some), -1), some.to(device)).float().cpu()
+        for some in torch.split(rows, SLICES_AT_ONCE)
+    ]
+    return torch.cat(parts)[:, 0].movedim(0, across)
+
+
+def _volume(network: MapUNet, given: Tensor, noise: Tensor, device: torch.device, side: int = BLOCK) -> Tensor:
+    """The whole volume in blocks that overlap by what a voxel depends on: the same volume as in one block, to rounding."""
+    multiple = network.multiple
+    halo = -(-network.reach // multiple) * multiple
+    side = -(-side // multiple) * multiple
+    made = torch.empty_like(given)
+    for corner in itertools.product(*(range(0, length, side) for length in given.shape)):
+        first = [max(0, start - halo) for start in corner]
+        last = [min(length, start + side + halo) for start, length in zip(corner, given.shape, strict=True)]
+        block = given[tuple(map(slice, first, last))][None, None].to(device)
+        out = network(noise, block, origin=first).float().cpu()[0, 0]
+        inner = [slice(start - begin, start - begin + side) for start, begin in zip(corner, first, strict=True)]
+        made[tuple(slice(start, start + side) for start in corner)] = out[tuple(inner)]
+    return made
