@@ -110,7 +110,21 @@ VIDEO = """
 import av
 """
 MEDICAL = """
-import nibabel, pydicom
+import nibabel, numpy as np, pydicom
+from pathlib import Path
+import zerosum as zs
+from zerosum import catalog
+from zerosum.domains.medical import dicom, files
+from zerosum.domains.medical.geometry import Stored
+rng = np.random.default_rng(0)
+for i in range(6):
+    Path("scans").mkdir(exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(rng.integers(0, 99, (12, 12, 8)).astype("int16"), np.eye(4)), f"scans/p{i}.nii.gz")
+run = zs.train("scans", out="run", overrides={"steps": 2, "data.rows": "slices"})
+run.sample(2, seed=0)
+dicom.write(Path("series"), rng.integers(0, 99, (12, 12, 8)).astype("int16"), np.eye(4), Stored("int16"))
+assert catalog.recognise("series").name == "medical"
+assert files.load(Path("series")).scans[0].numbers.shape == (12, 12, 8)
 """
 TABLES = """
 import numpy as np, pandas

@@ -28,9 +28,15 @@ PLACES = {
     "points": ("domains/points/formats.py",),
     "textures": ("domains/translation/builtin_sources.py",),
     "audio": tuple(f"domains/audio/{name}.py" for name in ("formats", "waves", "streaming", "vocoder_measures")),
+    "medical": ("domains/medical/nifti.py", "domains/medical/dicom.py"),
 }
 """Files that may import what an extra brings."""
-INDIRECT = {"charset-normalizer": "trimesh reads text with it that is not UTF-8"}
+INDIRECT = {
+    "charset-normalizer": "trimesh reads text with it that is not UTF-8",
+    "pylibjpeg-openjpeg": "pydicom decodes JPEG 2000 with it",
+    "pylibjpeg-rle": "pydicom decodes run lengths with it",
+    "pyjpegls": "pydicom decodes JPEG-LS with it",
+}
 """Declared, and imported by what is imported."""
 UNDECLARED = {"pesq": "needs a compiler; a measure of vocoders uses it where somebody has installed it"}
 """Imported where they are there, and not declared."""

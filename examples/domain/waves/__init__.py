@@ -103,7 +103,9 @@ DOMAIN = Domain(
         sources=lambda: {"waves": SourceInfo("sine, square and saw-tooth waves")},
         can_open=lambda where: where == "waves",
         open=lambda data, allow_download: domain.make("data", {"waves": waves}, data),
-        info=lambda source: kit.info(source, SampleInfo(dict(zip(("channel", "time"), source.data.shape[1:])), "a signal")),
+        info=lambda source: kit.info(
+            source, SampleInfo(dict(zip(("channel", "time"), source.data.shape[1:])), "a signal")
+        ),
         describe=lambda info: f"{info.num_rows:,} signals of {info.sample.axes['time']} steps",
     ),
     game=Games(game, parts=PARTS),

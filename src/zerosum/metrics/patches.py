@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, avg_pool3d, interpolate
 
 from zerosum.errors import UserError
-from zerosum.nn.layers import LINEAR
 
 PATCH_SIDE = 7
 NUM_PATCHES, NUM_DIRECTIONS = 20_000, 256
@@ -33,7 +32,7 @@ def bands(images: Tensor, side: int = PATCH_SIDE) -> dict[str, Tensor]:
             break
         small = _HALVE[dims](images, 2)
         found[str(level + 1)] = images - interpolate(
-            small, size=images.shape[2:], mode=LINEAR[dims], align_corners=False
+            small, size=images.shape[2:], mode="bilinear" if dims == 2 else "trilinear", align_corners=False
         )
         images = small
     return found | {"rest": images}

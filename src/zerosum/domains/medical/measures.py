@@ -57,8 +57,8 @@ def table(real: Tensor, window: tuple[float, float], units: str, seed: int) -> M
     for level in levels:
         found[f"patch_distance_{level}"] = Measure(
             functools.partial(_patches, real, level, seed, side), "lower",
-            f"Sliced Wasserstein distance of {dims}-dimensional patches, {LEVELS[level]}.", ("noise",),
-            {"patches": f"{NUM_PATCHES} of side {side}", "directions": NUM_DIRECTIONS},
+            f"Sliced Wasserstein distance of {dims}-dimensional patches, {LEVELS[level]}.", ("mean with noise" if level == "rest"
+            else "noise",), {"patches": f"{NUM_PATCHES} of side {side}", "directions": NUM_DIRECTIONS},
         )  # fmt: skip
     features = functools.partial(random_conv, seed=seed)
     reference = features(real)

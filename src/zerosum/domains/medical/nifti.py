@@ -137,7 +137,7 @@ def _save(nibabel: Any, image: Any, numbers: Values, path: Path, stored: Stored)
         header["magic"] = b"n+1"
         header["scl_slope"], header["scl_inter"] = stored.slope, stored.inter
         header.write_to(file)
-        file.write(b"\0" * (352 - 348))
+        file.write(b"\0" * (352 - file.tell()))
         file.write(numbers.tobytes(order="F"))
 
 

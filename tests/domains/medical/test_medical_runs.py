@@ -1,0 +1,134 @@
+"""From files to files: training on scans with label maps, and scans made from the label maps of new files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scan_making import head, save
+from typer.testing import CliRunner
+
+import zerosum as zs
+from zerosum.cli import app
+from zerosum.domains.medical import drawing, measures, sampling
+from zerosum.domains.medical.networks import Form, MapUNet
+
+SMALL = {"batch": 4, "threads": 1, "generator.width": 4, "generator.levels": 2, "discriminator.width": 4}
+
+
+def sampled(run: zs.Run, out: Path, *options: object) -> str:
+    """What `zerosum sample` writes to; the message of one that is refused."""
+    done = CliRunner().invoke(app, ["sample", str(run.path), "--out", str(out), *map(str, options)])
+    return f"{done.output} {done.exception}"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> zs.Run:
+    """Two steps on slices of six people with label maps."""
+    folder = tmp_path_factory.mktemp("people")
+    for index in range(6):
+        volume = head(index, (20, 18, 8))
+        save(folder / "data" / "t1" / f"p{index}.nii.gz", volume)
+        save(folder / "data" / "seg" / f"p{index}.nii.gz", (volume > 0).astype("uint8") * 7)
+    changes = SMALL | {"steps": 2, "data.rows": "slices", "data.size": 16}
+    return zs.train(folder / "data", out=folder / "run", overrides=changes)
+
+
+def test_a_scan_is_made_on_the_grid_of_its_label_map(run: zs.Run, tmp_path: Path) -> None:
+    labels = (head(9, (17, 21, 5)) > 0).astype("uint8") * 7
+    affine = np.array([[0, 2.0, 0, 5], [-2.0, 0, 0, 3], [0, 0, -3.0, 1], [0, 0, 0, 1]])
+    nibabel.save(nibabel.Nifti1Image(labels, affine), tmp_path / "new.nii.gz")
+    sampled(run, tmp_path / "made.nii.gz", "--input", tmp_path / "new.nii.gz")
+    made = nibabel.load(tmp_path / "made.nii.gz")
+    assert made.shape == labels.shape
+    np.testing.assert_allclose(made.affine, affine, atol=1e-5)
+    assert made.get_data_dtype() == np.int16
+    assert made.header["descrip"].item().startswith(b"SYNTHETIC")
+
+
+def test_labels_of_no_training_map_are_refused(run: zs.Run, tmp_path: Path) -> None:
+    save(tmp_path / "new.nii", np.full((9, 9, 3), 8, np.uint8))
+    said = sampled(run, tmp_path / "made.nii", "--input", tmp_path / "new.nii")
+    assert "1 values that no label map of the training had, for example 8. The labels are 0, 7." in said
+
+
+@pytest.mark.parametrize("shape", [(33, 20, 41), (16, 64, 16)])
+def test_blocks_equal_the_whole(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    network = MapUNet(Form((16, 16, 16), 3, False), latent=4, width=4, levels=2).eval()
+    given = torch.randint(0, 3, shape).float()
+    noise = torch.randn(1, 4)
+    whole = sampling._volume(network, given, noise, torch.device("cpu"), 256)
+    parts = sampling._volume(network, given, noise, torch.device("cpu"), 16)
+    torch.testing.assert_close(whole, parts, atol=1e-5, rtol=0)
+    assert whole.std() > 1e-3
+
+
+def test_a_halo_that_is_too_short_is_noticed() -> None:
+    torch.manual_seed(0)
+    network = MapUNet(Form((16, 16, 16), 3, False), latent=4, width=4, levels=2).eval()
+    given, noise = torch.randint(0, 3, (48, 16, 16)).float(), torch.randn(1, 4)
+    whole = sampling._volume(network, given, noise, torch.device("cpu"), 256)
+    network.reach = 1
+    parts = sampling._volume(network, given, noise, torch.device("cpu"), 16)
+    assert (whole - parts).abs().max() > 1e-4
+
+
+def test_the_right_side_is_on_the_left_of_a_picture() -> None:
+    plane = torch.full((4, 3), -1.0)
+    plane[3, 2] = 1  # right and front
+    pixels = drawing.grey(plane)
+    assert pixels.shape == (3, 4, 3)
+    assert pixels[0, 0, 0] == 255
+    assert int(pixels.astype(int).sum()) == 3 * 255
+
+
+def test_samples_are_written_in_every_form(tmp_path: Path) -> None:
+    small = {
+        "steps": 1,
+        "batch": 4,
+        "threads": 1,
+        "data.num": 12,
+        "data.heldout": 4,
+        "data.size": [16, 16, 12],
+        "generator.widths": [8, 4, 4, 4],
+        "discriminator.widths": [4, 4, 4],
+    }
+    run = zs.train("phantoms", out=tmp_path / "run", overrides=small)
+    sampled(run, tmp_path / "many", "--num", 2)
+    one, two = (nibabel.load(path) for path in sorted((tmp_path / "many").iterdir()))
+    assert one.shape == (16, 16, 12)
+    assert len(set(one.header.get_zooms())) == 1
+    assert not np.array_equal(one.get_fdata(), two.get_fdata())
+    sampled(run, tmp_path / "a.png", "--num", 2)
+    assert Image.open(tmp_path / "a.png").width > 100
+    sampled(run, tmp_path / "dicom", "--num", 1, "--dicom")
+    assert len(list((tmp_path / "dicom" / "00000").iterdir())) == 12
+    like = save(tmp_path / "like.nii", np.zeros((16, 16, 12), np.uint8), (1.0, 2.0, 3.0))
+    sampled(run, tmp_path / "b.nii", "--num", 1, "--like", like)
+    assert nibabel.load(tmp_path / "b.nii").get_data_dtype() == np.uint8
+    assert nibabel.load(tmp_path / "b.nii").header.get_zooms() == pytest.approx((1, 2, 3))
+    assert "--like and --dicom are for scans" in sampled(run, tmp_path / "c.png", "--num", 1, "--dicom")
+    assert "from noise alone" in sampled(run, tmp_path / "c.nii", "--input", like)
+
+
+def test_every_measure_ranks_its_controls_behind_real_rows() -> None:
+    from zerosum.domains.medical.phantoms import phantoms
+
+    volumes, _, _ = phantoms(48, shape=(16, 16, 12))
+    rows = torch.from_numpy(volumes)[:, None] / 500 - 1
+    rows = rows.clamp(-1, 1)
+    real, other = rows[:24], rows[24:]
+    controls = measures.controls(other, torch.Generator().manual_seed(0))
+    for name, measure in measures.table(real, (0.0, 1000.0), "units", 0).items():
+        value = measure.value(other)
+        for control in measure.fails:
+            assert measure.value(controls[control]) > 1.3 * value, (name, control)
+    table = measures.table(real, (0.0, 1000.0), "units", 0)
+    assert table["pair_similarity"].value(controls["warps of one row"]) > table["pair_similarity"].value(other) + 0.05
+    assert table["through_plane"].value(controls["slices of different rows"]) > 1.15
+    assert table["histogram"].value((other + 0.2).clamp(-1, 1)) > 3 * table["histogram"].value(other)
