@@ -174,9 +174,10 @@ class Spectrogram:
 def _in_parts(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
     """The function of rows (N, ...), of at most PART numbers at once on a CPU: their spectra stay in its cache, which is several
     times as fast. Every row is computed by itself, so that it changes no bit."""
-    most = max(1, PART * len(rows) // max(1, rows.numel()))
-    if rows.device.type != "cpu" or rows.requires_grad or torch.compiler.is_compiling() or len(rows) <= most:
+    # While a network is exported, its number of rows is a symbol, which must not be compared.
+    if rows.device.type != "cpu" or rows.requires_grad or torch.compiler.is_compiling():
         return function(rows)
+    most = max(1, PART * len(rows) // max(1, rows.numel()))
     return torch.cat([function(part) for part in torch.split(rows, most)])
 
 
