@@ -7,13 +7,13 @@ import torch
 
 from zerosum.domains.audio.networks import (
     Grid,
-    Sound,
     SpectrogramDiscriminator,
     SpectrogramGenerator,
     WaveDiscriminator,
     WaveGenerator,
     spectrogram_of,
 )
+from zerosum.domains.audio.signal import Sound
 
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 100), (64, 37), (16, 3), (1024, 5), (64, 1)])

@@ -15,7 +15,7 @@ from sound_making import noise, save, tone
 from zerosum.domain import DatasetInfo, OtherCondition, SampleInfo, SampleRequest
 from zerosum.domains.audio import streaming
 from zerosum.domains.audio.mel import MelSpectrogram
-from zerosum.domains.audio.networks import Sound
+from zerosum.domains.audio.signal import Sound
 from zerosum.domains.audio.streaming import VocoderStream
 from zerosum.domains.audio.vocoder import Vocoder
 from zerosum.errors import UserError

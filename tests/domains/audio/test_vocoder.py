@@ -21,7 +21,7 @@ from zerosum.cli import app
 from zerosum.domain import DatasetInfo, OtherCondition, SampleInfo
 from zerosum.domains.audio import game, vocoder
 from zerosum.domains.audio.mel import MelSpectrogram
-from zerosum.domains.audio.networks import Sound
+from zerosum.domains.audio.signal import Sound
 from zerosum.domains.audio.vocoder import Vocoder, VocoderDiscriminator, VocoderDuel, cropped
 from zerosum.engine.game import MicroBatch
 from zerosum.engine.loop import Settings, TrainingLoop

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from zerosum import domain
 from zerosum.domains.audio import networks, speech, vocoder
 from zerosum.domains.audio.augmentation import AUGMENTS
-from zerosum.domains.audio.networks import Sound, SpectrogramDiscriminator, SpectrogramGenerator
+from zerosum.domains.audio.networks import SpectrogramDiscriminator, SpectrogramGenerator
+from zerosum.domains.audio.signal import Sound
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import DISCRIMINATOR, GENERATOR, Batch, Game, MicroBatch
 from zerosum.errors import UserError

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from zerosum.domains.audio.signal import ITERATIONS, Spectrogram
+from zerosum.domains.audio.signal import ITERATIONS, Sound, Spectrogram
 from zerosum.engine.game import DiscriminatorOutput
 from zerosum.nn.layers import (
     AnyNorm,
@@ -39,15 +39,6 @@ QUIET_END = 38.0
 """Decibels below the loudest frame of a clip: padding, at most `waves.MOST_FLOOR` of the loudness of a recording, is below."""
 GRID = 4_096
 """Places that a grid may have before neighbours are joined in patches: the networks take the same time for any rate."""
-
-
-@dataclass(frozen=True)
-class Sound:
-    """The form of waves: channels, samples, and the sampling rate in Hz."""
-
-    channels: int
-    samples: int
-    rate: int
 
 
 def spectrogram_of(sound: Sound, hop: int = 0, overlap: int = 2, floor: float = 1e-3) -> Spectrogram:

@@ -30,6 +30,15 @@ PART = 2**18
 
 
 @dataclass(frozen=True)
+class Sound:
+    """The form of waves: channels, samples, and the sampling rate in Hz."""
+
+    channels: int
+    samples: int
+    rate: int
+
+
+@dataclass(frozen=True)
 class Spectrogram:
     """Short-time spectra with a Hann window of `window` samples every `hop` samples, in float32 (float64 of float64 waves) under
     autocast too.

@@ -19,7 +19,7 @@ from zerosum import domain
 from zerosum.domains.audio import vocoder
 from zerosum.domains.audio.alignment import durations_of
 from zerosum.domains.audio.mel import MelSpectrogram
-from zerosum.domains.audio.networks import Sound
+from zerosum.domains.audio.signal import Sound
 from zerosum.domains.audio.vocoder import Vocoder, VocoderDiscriminator, VocoderDuel, cropped
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import (

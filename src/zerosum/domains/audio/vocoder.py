@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad
 
 from zerosum.domains.audio.mel import FLOOR, WINDOW_HOPS, MelSpectrogram
-from zerosum.domains.audio.networks import Sound
-from zerosum.domains.audio.signal import Spectrogram
+from zerosum.domains.audio.signal import Sound, Spectrogram
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import Batch, DiscriminatorOutput, LossContext, MicroBatch
 from zerosum.engine.optimizers import Schedule
