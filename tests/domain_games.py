@@ -98,6 +98,18 @@ SPOKEN = (
 """What makes a game of speech small."""
 VOLUMES = ("data.num=24", "data.heldout=0", "generator.widths=[8,4,4,4]", "discriminator.widths=[4,4,8]")
 SLICES = (*VOLUMES, "data.size=16")
+CLIPS = (
+    "data.num=24",
+    "data.frames=5",
+    "data.size=16",
+    "prior.size=24",
+    "generator.width=4",
+    "generator.hidden=16",
+    "discriminator.width=4",
+    "discriminator.most=8",
+    "discriminator.features=8",
+)
+"""What makes a game of clips small."""
 MAPPED = ("data.num=8", "data.heldout=2", "generator.width=4", "generator.levels=2", "discriminator.width=4")
 
 CASES = {
@@ -120,6 +132,7 @@ CASES = {
     "volumes": Case("phantoms", "volumes", (*VOLUMES, "data.size=16")),
     "slices": Case("phantoms", "slices", (*SLICES, "data.classes=true")),
     "label maps": Case("phantoms", "labels", (*MAPPED, "data.rows=patches", "data.size=8")),
+    "clips": Case("moving-digits", "video", CLIPS),
     "pairs": Case("digit-outlines", "pix2pix", ("generator.width=8", "discriminator.width=8")),
     "cycle": Case("digit-styles", "cyclegan", ("generator.width=8", "discriminator.width=8"), noisy=False),
     "contrast": Case("digit-styles", "cut", ("generator.width=8", "discriminator.width=8"), noisy=False),
@@ -133,6 +146,7 @@ SOURCES = {
     "points": "shapes",
     "audio": "tones",
     "medical": "phantoms",
+    "video": "moving-digits",
     "translation": "digit-styles",
 }
 SMALL = {
@@ -147,6 +161,7 @@ SMALL = {
     "wavegan": RAW,
     "speech": SPOKEN,
     "vocoder": FROM_MEL,
+    "video": CLIPS,
     "volumes": VOLUMES,
     "slices": SLICES,
     "labels": MAPPED,

@@ -28,6 +28,7 @@ PLACES = {
     "points": ("domains/points/formats.py",),
     "textures": ("domains/translation/builtin_sources.py",),
     "audio": tuple(f"domains/audio/{name}.py" for name in ("formats", "waves", "streaming", "vocoder_measures")),
+    "video": ("domains/video/formats.py",),
     "medical": ("domains/medical/nifti.py", "domains/medical/dicom.py"),
 }
 """Files that may import what an extra brings."""

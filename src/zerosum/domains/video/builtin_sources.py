@@ -141,7 +141,7 @@ def _shapes(num: int, held: int, frames: int, size: int, seed: int) -> Moving:
     labels = np.arange(total, dtype=np.int64) % len(SHAPES)
     stamps = np.stack([_stamp(kind, side) for kind in SHAPES])[labels]
     corners = _motion(total, frames, size, side, rng)
-    colours = np.float32(COLOURS)[rng.integers(len(COLOURS), size=total)]
+    colours = np.array(COLOURS, np.float32)[rng.integers(len(COLOURS), size=total)]
     grounds = np.repeat(rng.uniform(15, 70, (total, 1)), 3, 1).astype(np.float32)
     clips = np.empty((total, frames, 3, size, size), np.uint8)
     for start in range(0, total, 256):

@@ -153,8 +153,8 @@ class VideoEvaluator:
     # --- real clips and controls, computed once
 
     def _rows(self, held: bool, part: int) -> tuple[Tensor, Tensor | None]:
-        """num_samples real clips and their classes. Without held-out clips, part 0 and part 1 are disjoint halves, in the order of
-        their beginnings, so that clips of one half share as few frames as possible with those of the other."""
+        """num_samples real clips and their classes. Without held-out clips, part 0 and part 1 are disjoint halves, in the order
+        of their beginnings, so that clips of one half share as few frames as possible with those of the other."""
         num = self.source.num_heldout if held else self.source.num_rows
         if self._held:
             rows = torch.randperm(num, generator=generator(self.seed, "evaluate", "clips"))[: self.num_samples]

@@ -158,8 +158,8 @@ def _found(path: Path, name: str, members: Sequence[Member], others: Mapping[str
         notes.append(f"{num_links} link(s) to folders or out of the folder are not followed.")
     if not videos:
         raise UserError(
-            f"{path}: no videos here. {' '.join(notes) or 'It holds no files.'} Videos end in {', '.join(formats.READ)}; a folder "
-            "of two or more pictures is one video."
+            f"{path}: no videos here. {' '.join(notes) or 'It holds no files.'} Videos end in {', '.join(formats.READ)}; a "
+            "folder of two or more pictures is one video."
         )
     return Found(name, videos, tuple(notes))
 

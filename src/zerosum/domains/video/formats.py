@@ -290,9 +290,8 @@ def _write_animated(frames: Iterable[Pixels], file: BinaryIO, ending: str, rate:
         pictures = (p if p.mode == "L" else p.quantize(256, Image.Quantize.MEDIANCUT) for p in pictures)
     listed = list(pictures)
     durations = [duration for _, duration in zip(listed, _durations(rate, LEAST_MS[ending]), strict=False)]
-    options: dict[str, Any] = {".gif": {"disposal": 1}, ".webp": {"lossless": True, "minimize_size": False}}.get(
-        ending, {}
-    )
+    kinds: dict[str, dict[str, Any]] = {".gif": {"disposal": 1}, ".webp": {"lossless": True, "minimize_size": False}}
+    options = kinds.get(ending, {})
     listed[0].save(
         file, format=PILLOW[ending], save_all=True, append_images=listed[1:], duration=durations, loop=0, **options
     )

@@ -36,6 +36,8 @@ CUT, CUT_TIMES, CUT_NEAR = 0.3, 4.0, 6
 """A cut is a step at which the histograms differ by more than CUT and by more than CUT_TIMES the median of the CUT_NEAR steps
 before and after it."""
 BINS = 8
+FEW = 50
+"""Fewer training clips are remarked on."""
 GREY = 6
 """The largest difference of colours in a video that counts as grey."""
 
@@ -107,8 +109,8 @@ def _load(path: Path, found: Found, options: ReadOptions) -> Clips:
         remarks.add(f"have fewer than {options.frames} frames at {rate:.4g} a second and are left out", one.video.name)
     if not kept:
         raise UserError(
-            f"{path}: no video is long enough for a clip of {options.frames} frames at {rate:.4g} frames a second. Set data.frames "
-            f"to less, or data.fps to more. {' '.join(remarks.notes())}"
+            f"{path}: no video is long enough for a clip of {options.frames} frames at {rate:.4g} frames a second. Set "
+            f"data.frames to less, or data.fps to more. {' '.join(remarks.notes())}"
         )
     channels, grey = _channels(kept, options)
     starts, held, labels, cut_notes = _clips(kept, options, bool(plan.heldout))
@@ -319,49 +321,60 @@ def to_grey(pixels: Pixels) -> Pixels:
 def _clips(
     kept: Sequence[_Probed], options: ReadOptions, stated: bool
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.int64] | None, list[str]]:
-    """(first frames of clips, whether each is held out, classes, notes). No clip crosses a cut; no frame is in a training clip and
-    in a held-out one."""
+    """(first frames of clips, whether each is held out, classes, notes). No clip crosses a cut; no frame is in a training clip
+    and in a held-out one."""
     stride = options.stride or max(1, options.frames // 4)
-    starts, held, labels, offset, notes = list[int](), list[bool](), list[int](), 0, list[str]()
-    groups = [one for one in kept if not one.held]
-    out = set[int]()
-    by_time = False
-    if not stated and options.heldout:
-        if len(groups) > 1:
-            num = min(round(options.heldout * len(groups)), len(groups) - 1)
-            order = np.random.default_rng([options.seed, len(groups)]).permutation(len(groups))
-            out = {id(groups[place]) for place in order[:num]}
-        by_time = not out
+    out = _held_videos(kept, options, stated)
+    by_time = not stated and options.heldout > 0 and not out
+    starts, held, labels, offset = list[int](), list[bool](), list[int](), 0
     for one in kept:
         for begin, end in one.scenes:
-            border = end
-            if by_time:  # the end of each scene that is long enough
-                tail = max(options.frames, round(options.heldout * (end - begin)))
-                border = end - tail if end - begin >= 2 * options.frames + tail else end
+            border = _border(begin, end, options) if by_time else end
             for first, last, kind in ((begin, border, one.held or id(one) in out), (border, end, True)):
                 places = range(first, last - options.frames + 1, stride)
                 starts += [offset + place for place in places]
                 held += [kind] * len(places)
                 labels += [one.label] * len(places)
         offset += len(cast(Pixels, one.frames))
-    num_cuts = sum(len(one.scenes) - 1 for one in kept if len(one.scenes) > 1)
-    if num_cuts:
-        several = sum(len(one.scenes) > 1 for one in kept)
-        notes.append(
-            f"{num_cuts} change(s) of scene were found in {several} video(s); no clip crosses one (data.cuts=false ignores them)."
-        )
+    notes = _notes_on_cuts(kept)
     if out:
         notes.append(f"{len(out)} of {len(kept)} videos are held out as a whole.")
     elif by_time:
         notes.append("Of each scene that is long enough its end is held out.")
-    if not any(not one for one in held):
+    if all(held):
         held = [False] * len(held)
-    classes = np.array(labels, np.int64) if labels and min(labels) >= 0 else None
+    chosen = np.arange(len(starts))
     if len(starts) > MOST_CLIPS:
         chosen = np.sort(np.random.default_rng(options.seed).permutation(len(starts))[:MOST_CLIPS])
         notes.append(f"{MOST_CLIPS:,} of {len(starts):,} clips are used; a larger data.stride makes fewer.")
-        starts, held = [starts[i] for i in chosen], [held[i] for i in chosen]
-        classes = None if classes is None else classes[chosen]
-    if len(starts) - sum(held) < 50:
-        notes.append(f"{len(starts) - sum(held)} training clips are few: expect a generator that repeats them.")
-    return np.array(starts, np.int64), np.array(held, np.bool_), classes, notes
+    kinds = np.array(held, np.bool_)[chosen]
+    if (num := int((~kinds).sum())) < FEW:
+        notes.append(f"{num} training clips are few: expect a generator that repeats them.")
+    classes = np.array(labels, np.int64)[chosen] if labels and min(labels) >= 0 else None
+    return np.array(starts, np.int64)[chosen], kinds, classes, notes
+
+
+def _held_videos(kept: Sequence[_Probed], options: ReadOptions, stated: bool) -> set[int]:
+    """The identities of the videos that are held out as a whole: some of several, drawn from the seed."""
+    groups = [one for one in kept if not one.held]
+    if stated or not options.heldout or len(groups) < 2:
+        return set()
+    num = min(round(options.heldout * len(groups)), len(groups) - 1)
+    order = np.random.default_rng([options.seed, len(groups)]).permutation(len(groups))
+    return {id(groups[place]) for place in order[:num]}
+
+
+def _border(begin: int, end: int, options: ReadOptions) -> int:
+    """The first frame of the held-out end of a scene that is long enough; else the frame after its last."""
+    tail = max(options.frames, round(options.heldout * (end - begin)))
+    return end - tail if end - begin >= 2 * options.frames + tail else end
+
+
+def _notes_on_cuts(kept: Sequence[_Probed]) -> list[str]:
+    several = [len(one.scenes) - 1 for one in kept if len(one.scenes) > 1]
+    if not several:
+        return []
+    return [
+        f"{sum(several)} change(s) of scene were found in {len(several)} video(s); no clip crosses one (data.cuts=false ignores "
+        "them)."
+    ]

@@ -5,6 +5,7 @@ Legend: N clips, F frames, C channels, H height, W width, D features.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,9 +26,9 @@ NUM_FEATURES = 64
 
 @dataclass(frozen=True)
 class Motion:
-    """Of N clips. jerk: (N, F - 2) lengths of the second difference of the centre of mass, in pixels. speed: (N, F - 1) lengths of
-    the first. mass: (N, F) sum of the weights. flicker: (N,) mean change of the mass over the mean mass. warping: (N,) error that
-    the best shifts of blocks leave, over the deviation of the frames."""
+    """Of N clips. jerk: (N, F - 2) lengths of the second difference of the centre of mass, in pixels. speed: (N, F - 1) lengths
+    of the first. mass: (N, F) sum of the weights. flicker: (N,) mean change of the mass over the mean mass. warping: (N,) error
+    that the best shifts of blocks leave, over the deviation of the frames."""
 
     jerk: Tensor
     speed: Tensor
@@ -71,8 +72,8 @@ def _motion(clips: Tensor) -> Motion:
 
 
 def warping_error(clips: Tensor) -> Tensor:
-    """(N,): the root of the mean squared error of each frame that is put together from blocks of the frame before it, each with its
-    best whole shift, over the standard deviation of the clip. 0 for stills and for whole shifts."""
+    """(N,): the root of the mean squared error of each frame that is put together from blocks of the frame before it, each with
+    its best whole shift, over the standard deviation of the clip. 0 for stills and for whole shifts."""
     height, width = clips.shape[3:]
     scale = max(1, round(min(height, width) / 32))
     block, reach = BLOCK * scale, REACH * scale
@@ -88,8 +89,9 @@ def warping_error(clips: Tensor) -> Tensor:
             blocks = nn.functional.avg_pool2d(error, block)
             least = blocks if least is None else torch.minimum(least, blocks)
     assert least is not None
-    left = least.flatten(1).mean(1).unflatten(0, (len(clips), -1)).mean(1)
-    return (left / clips.flatten(1).var(1).clamp_min(1e-6)).sqrt()
+    left = least.flatten(1).mean(1).view(len(clips), -1).mean(1)
+    root: Tensor = (left / clips.flatten(1).var(1).clamp_min(1e-6)).sqrt()
+    return root
 
 
 class RandomMotion(nn.Module):
@@ -104,7 +106,7 @@ class RandomMotion(nn.Module):
         widths = [channels, 16, 32, 64]
         self.layers = nn.ModuleList(
             nn.Conv3d(before, after, (3, 4, 4), stride=(1, 2, 2), padding=(1, 1, 1))
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in itertools.pairwise(widths)
         )
         self.last = nn.Linear(64 * 4, NUM_FEATURES)
         rng = torch.Generator().manual_seed(seed)

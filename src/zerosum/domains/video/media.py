@@ -67,7 +67,8 @@ def tile(info: DatasetInfo, options: WriteOptions) -> tuple[int, int]:
 
 def similarity(samples: Tensor) -> tuple[Tensor, Tensor]:
     """The frames of clips (N, F, C, H, W) in SIDE x SIDE, and their changes: like clips lie near each other."""
-    small = interpolate(samples.flatten(0, 1).float(), size=(SIDE, SIDE), mode="area").unflatten(0, samples.shape[:2])
+    small = interpolate(samples.flatten(0, 1).float(), size=(SIDE, SIDE), mode="area")
+    small = small.view(*samples.shape[:2], *small.shape[1:])
     return small.flatten(1), (small[:, 1:] - small[:, :-1]).flatten(1)
 
 
@@ -77,8 +78,8 @@ def similarity(samples: Tensor) -> tuple[Tensor, Tensor]:
 def write(samples: Tensor, path: Path, info: DatasetInfo, options: WriteOptions = WriteOptions()) -> list[Path]:
     """Clips (N, F, C, H, W) as videos by the path's ending, at the rate of the training data and the size that is asked for.
 
-    One file, or with several clips numbered ones beside it; .zip or a folder: numbered files with the ending of the training data.
-    .png: one sheet; .npy: (N, F, H, W[, C]) uint8.
+    One file, or with several clips numbered ones beside it; .zip or a folder: numbered files with the ending of the training
+    data. .png: one sheet; .npy: (N, F, H, W[, C]) uint8.
     """
     size, rate = picture_size(options), info.payload["rate"]
     pixels = to_pixels(samples)
@@ -134,8 +135,8 @@ def write_videos(
 
 
 def read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
-    """(N, F, C, H, W) clips of videos, at the rate and the size of the training data: of each the parts without a change of scene,
-    one clip after the other; an array .npy as `write` makes it. UserError names a file that cannot be used."""
+    """(N, F, C, H, W) clips of videos, at the rate and the size of the training data: of each the parts without a change of
+    scene, one clip after the other; an array .npy as `write` makes it. UserError names a file that cannot be used."""
     found = list[Tensor]()
     for path in paths:
         if path.suffix.lower() == ARRAY:

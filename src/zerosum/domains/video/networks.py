@@ -66,6 +66,7 @@ class Path(nn.Module):
             self.motion.bias.zero_()
         orders = torch.arange(HARMONICS)
         self.register_buffer("orders", (2 * orders + 1).float(), persistent=False)
+        self.orders: Tensor
         self.waveform = nn.Parameter((-1.0) ** orders / (2 * orders + 1).float() ** 2 * (8 / math.pi**2))
         rates = 2 * math.pi / frames * torch.linspace(0.25, 1.0, max(codes, 1))[:codes]
         self.log_rates = nn.Parameter(rates.log())
@@ -80,12 +81,12 @@ class Path(nn.Module):
 
         A position is that of the object's canvas, in halves of the picture: 0 is the middle, 1 the lower or right border.
         """
-        noise = noise.float().unflatten(1, (-1, 2))
+        noise = noise.float().view(len(noise), -1, 2)
         phases = torch.atan2(noise[:, :, 0], noise[:, :, 1])
-        speed, reach, centre = self.motion(content).float().unflatten(1, (self.objects, 2, 3)).unbind(3)
+        speed, reach, centre = self.motion(content).float().view(-1, self.objects, 2, 3).unbind(3)
         reach = 0.5 * reach.exp().clamp(0.01, 4)
         rate = (0.06 * speed.exp() * math.pi / 2 / reach).clamp_max(FASTEST)
-        own = phases[:, : 2 * self.objects].unflatten(1, (self.objects, 2))
+        own = phases[:, : 2 * self.objects].view(-1, self.objects, 2)
         angle = self._angle(own, rate, times)
         wave = (angle[..., None] * self.orders).sin() @ self.waveform.float()
         positions = 0.5 * centre[:, None] + reach[:, None] * wave
@@ -134,7 +135,7 @@ class Content(nn.Module):
 
     def forward(self, content: Tensor) -> Tensor:
         """(N, features) -> (N, E, H, W)."""
-        x = channels_last(_smooth(self.first(content)).unflatten(1, (-1, *self.start)))
+        x = channels_last(_smooth(self.first(content)).view(len(content), -1, *self.start))
         for layer in self.layers:
             x = _smooth(layer(interpolate(x, scale_factor=2.0, mode="nearest")))
         x = x[:, :, : self.size[0], : self.size[1]]
@@ -205,7 +206,7 @@ class PathGenerator(nn.Module):
         """`film` of a content that was made before."""
         features, canvases = content
         positions, codes = self.path(noise[:, : self.path.phases], features, times)
-        parts = canvases.split(self.parts, 1)
+        parts = torch.split(canvases, self.parts, 1)
         moved = [shifted(part, positions[:, :, i]) for i, part in enumerate(parts[1:])]
         still = parts[0][:, None].expand(-1, len(times), -1, -1, -1)
         seen = channels_last(torch.cat([still, *moved], 2).flatten(0, 1))
@@ -214,7 +215,7 @@ class PathGenerator(nn.Module):
         back = interpolate(low, size=seen.shape[2:], mode="nearest")
         full = self._scaled(self.fine(torch.cat([seen, back], 1)), gains, 2)
         made: Tensor = self.draw(full)
-        return made.unflatten(0, (len(noise), len(times)))
+        return made.view(len(noise), len(times), *made.shape[1:])
 
     @staticmethod
     def _scaled(x: Tensor, gains: Sequence[Tensor] | None, which: int) -> Tensor:
@@ -282,7 +283,7 @@ class ClipDiscriminator(nn.Module):
         differences = self.change * (clips[:, 1:] - clips[:, :-1])
         motion = self.motion(torch.cat([clips, differences], 1).flatten(1, 2))
         seen = clips[:, self.looks]
-        frames = self.frames(seen.flatten(0, 1)).unflatten(0, seen.shape[:2]).mean(1)
+        frames = self.frames(seen.flatten(0, 1)).view(*seen.shape[:2], -1).mean(1)
         return self._logit(0, motion, condition), self._logit(1, frames, condition)
 
     def _logit(self, which: int, features: Tensor, condition: Tensor | None) -> Tensor:

@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -48,7 +47,8 @@ AT_ONCE = 64
 
 
 def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest) -> SampleResult | None:
-    """Clips of another number of frames or rate, or continuations; None without these options: the general function makes them."""
+    """Clips of another number of frames or rate, or continuations; None without these options: the general function makes
+    them."""
     if not any(option.value(request) for option in (FRAMES, FPS, AFTER)):
         return None
     network = generator.network
@@ -127,8 +127,8 @@ def _continued(
             clip, share = fit(network, seen, generator, info, request.seed)
             if share > MOST_ERROR:
                 raise UserError(
-                    f"--after {name}: the generator cannot make these frames: it misses {share:.0%} of their variance, and at most "
-                    f"{MOST_ERROR:.0%} are accepted. A clip like those of the training data is needed."
+                    f"--after {name}: the generator cannot make these frames: it misses {share:.0%} of their variance, and at "
+                    f"most {MOST_ERROR:.0%} are accepted. A clip like those of the training data is needed."
                 )
             notes.append(
                 f"{name}: its last {len(seen)} frames are met up to {share:.0%} of their variance; the new ones follow."
@@ -177,4 +177,4 @@ def fit(
             optimizer.step()
     row = int(least.argmin())
     clip = Clip(found[row : row + 1], None if condition is None else condition[row : row + 1], seen)
-    return clip, float(cast(Tensor, least[row])) / variance
+    return clip, float(least[row]) / variance
