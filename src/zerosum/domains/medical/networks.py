@@ -86,8 +86,7 @@ class VolumeGenerator(nn.Module):
     linear.
 
     widths: channels of the grids, the smallest first; the last number holds for all further ones. depth: convolutions of a grid
-    after the first. patch: voxels along each axis that the last layer makes from one place of the finest grid. The sum of the
-    noise's embedding scales the channels of each grid (style).
+    after the first. The sum of the noise's embedding scales the channels of each grid (style).
     """
 
     def __init__(
@@ -98,13 +97,9 @@ class VolumeGenerator(nn.Module):
         num_classes: int = 0,
         widths: tuple[int, ...] = (128, 64, 32, 32),
         depth: int = 1,
-        patch: int = 1,
     ) -> None:
         super().__init__()
-        if patch < 1:
-            raise ValueError(f"patch must be at least 1, got {patch}")
-        self.size, self.patch = form.size, patch
-        self.grids, dims = grids(coarse(form.size, patch)), form.dims
+        self.grids, dims = grids(form.size), form.dims
         channels = [_scaled(0, level, widths) for level in range(len(self.grids))]
         self.embed = embedding(num_classes, 0, 16)
         features = latent + embedded_size(self.embed)
@@ -114,7 +109,7 @@ class VolumeGenerator(nn.Module):
             convs = [CONV[dims](before if i == 0 else after, after, 3, padding=1) for i in range(depth)]
             self.stages.append(nn.ModuleList(convs))
             self.styles.append(_style(features, after))
-        self.last = CONV[dims](channels[-1], patch**dims, 3, padding=1)
+        self.last = CONV[dims](channels[-1], 1, 3, padding=1)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) [, (N,) classes] -> (N, 1, *)."""
@@ -127,32 +122,8 @@ class VolumeGenerator(nn.Module):
                 x = leaky_relu_(conv(channels_last(x)), SLOPE)
             gain = style(z).to(x.dtype)
             x = x * (1 + gain.view(*gain.shape, *[1] * (x.dim() - 2)))
-        return _cut(from_patches(self.last(x), self.patch), self.size)
-
-
-def coarse(size: Sequence[int], patch: int) -> tuple[int, ...]:
-    """The sizes of a grid of patches."""
-    return tuple(-(-side // patch) for side in size)
-
-
-def to_patches(x: Tensor, patch: int) -> Tensor:
-    """(N, 1, *) -> (N, patch ** dims, * / patch): the voxels of a patch as channels; the last ones are repeated at the border."""
-    x = _pad(x, [side * patch for side in coarse(x.shape[2:], patch)])
-    for axis in range(2, x.dim()):
-        x = torch.cat([x[_every(x.dim(), axis, start, patch)] for start in range(patch)], 1)
-    return x
-
-
-def from_patches(x: Tensor, patch: int) -> Tensor:
-    """The inverse: (N, patch ** dims, *) -> (N, 1, * x patch)."""
-    for axis in reversed(range(2, x.dim())):
-        parts = torch.stack(x.chunk(patch, 1), axis + 1)
-        x = parts.flatten(axis, axis + 1)
-    return x
-
-
-def _every(dims: int, axis: int, first: int, step: int) -> tuple[slice, ...]:
-    return tuple(slice(first, None, step) if at == axis else slice(None) for at in range(dims))
+        y: Tensor = self.last(x)
+        return y
 
 
 def _style(features: int, channels: int) -> nn.Linear:
@@ -164,18 +135,13 @@ def _style(features: int, channels: int) -> nn.Linear:
 class VolumeDiscriminator(nn.Module):
     """A 3-wide convolution, then halvings by convolutions of width 4, and a linear layer; classes by projection (Miyato and
     Koyama 2018). No normalisation. widths: channels of the grids, the full size first; the last number holds for all further
-    ones. patch: voxels along each axis that are joined into one place of the finest grid."""
+    ones."""
 
-    def __init__(
-        self, form: Form, *, num_classes: int = 0, widths: tuple[int, ...] = (32, 32, 64, 128), patch: int = 1
-    ) -> None:
+    def __init__(self, form: Form, *, num_classes: int = 0, widths: tuple[int, ...] = (32, 32, 64, 128)) -> None:
         super().__init__()
-        if patch < 1:
-            raise ValueError(f"patch must be at least 1, got {patch}")
-        self.patch = patch
-        self.grids, dims = grids(coarse(form.size, patch))[::-1], form.dims
+        self.grids, dims = grids(form.size)[::-1], form.dims
         channels = [_scaled(0, level, widths) for level in range(len(self.grids))]
-        self.first = CONV[dims](patch**dims, channels[0], 3, padding=1)
+        self.first = CONV[dims](1, channels[0], 3, padding=1)
         self.halvings = nn.ModuleList(Halve(a, b, dims) for a, b in itertools.pairwise(channels))
         self.mix = CONV[dims](channels[-1], channels[-1], 3, padding=1)
         features = channels[-1] * math.prod(self.grids[-1])
@@ -184,7 +150,7 @@ class VolumeDiscriminator(nn.Module):
 
     def forward(self, data: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, 1, *) [, (N,) classes] -> (N,) logits."""
-        x = leaky_relu_(self.first(channels_last(to_patches(data, self.patch))), SLOPE)
+        x = leaky_relu_(self.first(channels_last(data)), SLOPE)
         for halving, grid in zip(self.halvings, self.grids[1:], strict=True):
             x = leaky_relu_(halving(_pad(x, [2 * side for side in grid])), SLOPE)
         features = to_vector(leaky_relu_(self.mix(x), SLOPE))
