@@ -107,7 +107,25 @@ from pathlib import Path
 assert list(Path("run/export-onnx").glob("*.onnx"))
 """
 VIDEO = """
-import av
+import numpy as np
+from pathlib import Path
+import zerosum as zs
+from zerosum.domains.video import formats
+rng = np.random.default_rng(0)
+for i in range(4):
+    Path("clips").mkdir(exist_ok=True)
+    frames = np.repeat(rng.integers(0, 255, (20, 4, 4, 3), dtype=np.uint8), 4, 1).repeat(4, 2)
+    Path(f"clips/{i}.mp4").write_bytes(formats.encode(iter(frames), ".mp4", 10))
+run = zs.train("clips", out="run", overrides={"steps": 2, "data.frames": 6, "data.cuts": False})
+run.sample(2, seed=0)
+from zerosum.__main__ import main
+import sys
+sys.argv = ["zerosum", "sample", "run", "--num", "1", "--frames", "20", "--out", "one.webm"]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+assert Path("one.webm").stat().st_size > 100
 """
 MEDICAL = """
 import nibabel, numpy as np, pydicom

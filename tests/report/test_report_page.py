@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 import time
 import wave
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,9 @@ import torch
 
 import browser
 from zerosum.data.images.pictures import save_grid
+from zerosum.domains.video.media import save_sheet
 from zerosum.report import write_report
+from zerosum.report.previews import read_picture
 
 RECORDS = [{"name": "recall[c,n=9]", "value": 0.5, "better": "higher", "meaning": "Variety.", "reference": 0.75}]
 
@@ -58,6 +62,64 @@ def shown(driver: Any) -> dict[str, Any]:
             "return {open: d.open, words: i.alt, width: i.clientWidth, same: i.src === document.getElementById('fake').src}"
         )
     )
+
+
+def test_clips_play_and_stand_still_where_less_motion_is_asked_for(driver: Any, folder: Path) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    clips = (
+        torch.linspace(0, 255, 6).byte()[None, :, None, None, None].expand(3, 6, 1, 8, 8)
+    )  # brighter from frame to frame
+    save_sheet(clips, folder / "previews" / "step-00000400.png", 20.0)
+    address = write_report(folder).as_uri()
+
+    def frame() -> tuple[int, int]:
+        """The number of the frame that is shown, and the grey value in the middle of the first clip."""
+        return tuple(  # type: ignore[return-value]
+            driver.execute_script(
+                "const c = document.querySelector('canvas.film');"
+                "return [Number(c.dataset.frame), c.getContext('2d').getImageData(20, 20, 1, 1).data[0]]"
+            )
+        )
+
+    def prefer(motion: str) -> None:
+        features = [{"name": "prefers-reduced-motion", "value": motion}]
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        driver.get(address)
+
+    prefer("no-preference")
+    seen = set()
+    browser.wait(lambda: seen.add(frame()[0]) or len(seen) > 2, "the clips to play", 10)
+    button = driver.find_element("css selector", "button.film")
+    button.send_keys(Keys.SPACE)
+    stopped = frame()
+    assert button.text == "Play"
+    assert stopped[1] == pytest.approx(255 * stopped[0] / 5, abs=3)
+    time.sleep(0.3)
+    assert frame() == stopped
+    prefer("reduce")
+    time.sleep(0.3)
+    assert frame()[0] == 0
+    assert driver.find_element("css selector", "button.film").text == "Play"
+    prefer("no-preference")
+
+
+def test_the_grid_of_a_picture_ends_where_its_text_ends(tmp_path: Path) -> None:
+    """The checksum of the chunk, which follows, may begin with a digit."""
+    body = zlib.compress(bytes(2))
+    for number in range(2_000):
+        text = b"grid\x00%dx%d" % (number % 40 + 1, number // 40 + 1)
+        checksum = struct.pack(">I", zlib.crc32(b"tEXt" + text))
+        if checksum[:1].isdigit():
+            break
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)), (b"tEXt", text), (b"IDAT", body), (b"IEND", b"")]
+    data = b"".join(
+        struct.pack(">I", len(one)) + kind + one + struct.pack(">I", zlib.crc32(kind + one)) for kind, one in chunks
+    )
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+    picture = read_picture(tmp_path / "a.png", None, [])
+    assert picture is not None
+    assert (picture.columns, picture.rows) == (number % 40 + 1, number // 40 + 1)
 
 
 def test_sounds_follow_the_slider_and_are_played_by_key(driver: Any, folder: Path) -> None:

@@ -260,3 +260,41 @@ window.addEventListener("resize", () => {
   width = window.innerWidth;
   parts.forEach((part) => part.draw());
 });
+
+// Clips: each row of a picture is one, its columns are the frames. They play unless less motion is asked for.
+document.querySelectorAll("canvas.film").forEach((canvas) => {
+  const picture = document.getElementById(canvas.dataset.picture), button = canvas.nextElementSibling;
+  const [columns, rows, rate] = ["frames", "clips", "rate"].map((name) => Number(canvas.dataset[name]));
+  const across = Math.ceil(Math.sqrt(rows)), down = Math.ceil(rows / across);
+  let playing = !matchMedia("(prefers-reduced-motion: reduce)").matches, begun = null, shown = 0;
+
+  function paint() {
+    const width = picture.naturalWidth / columns, height = picture.naturalHeight / rows;
+    if (!width) return;
+    if (canvas.width !== Math.round(across * width) || canvas.height !== Math.round(down * height)) {
+      [canvas.width, canvas.height] = [Math.round(across * width), Math.round(down * height)];
+    }
+    const brush = canvas.getContext("2d");
+    for (let row = 0; row < rows; row += 1) {
+      const [x, y] = [(row % across) * width, Math.floor(row / across) * height];
+      brush.drawImage(picture, shown * width, row * height, width, height, x, y, width, height);
+    }
+    canvas.dataset.frame = shown;
+  }
+  function tick(now) {
+    if (!playing) return;
+    begun ??= now - (shown * 1000) / rate;
+    shown = Math.floor(((now - begun) * rate) / 1000) % columns;
+    paint();
+    requestAnimationFrame(tick);
+  }
+  function set(value) {
+    playing = value;
+    begun = null;
+    button.textContent = playing ? "Pause" : "Play";
+    if (playing) requestAnimationFrame(tick); else paint();
+  }
+  button.addEventListener("click", () => set(!playing));
+  picture.addEventListener("load", paint);
+  set(playing);
+});

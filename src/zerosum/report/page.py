@@ -13,7 +13,7 @@ from zerosum.formatting import format_number
 from zerosum.report.charts import LIMIT, charts_of, scores_of
 from zerosum.report.markup import badge, embedded_json, policy_hash, text
 from zerosum.report.measures import facts, metrics_section, tiles
-from zerosum.report.previews import Gallery, Picture, collect_pictures, picture_button, player
+from zerosum.report.previews import Gallery, Picture, collect_pictures, film, picture_button, player
 from zerosum.report.read import Json, RunContents, as_dict, number, read_run
 from zerosum.report.sections import baselines_section, data_section, next_section, recipe_section
 from zerosum.report.verdict import health_section, verdict_of
@@ -206,7 +206,8 @@ def _picture(label: str, picture: Picture | None, kind: str, element: str = "", 
         return f'<figure><figcaption>{label}</figcaption><p class="empty">{missing}</p></figure>'
     what = f"Generated samples at step {picture.step:,}" if picture.step is not None else "Real samples"
     heard = "".join(player(sound, f"Sound: {what[:1].lower()}{what[1:]}", kind) for sound in sounds)
-    return f"<figure><figcaption>{label}</figcaption>{picture_button(picture, what, kind)}{heard}</figure>"
+    moving = film(picture, f"Clips, playing: {what[:1].lower()}{what[1:]}", kind)
+    return f"<figure><figcaption>{label}</figcaption>{moving}{picture_button(picture, what, kind)}{heard}</figure>"
 
 
 def _section(name: str, body: str, title: str | None = None) -> str:

@@ -36,14 +36,15 @@ MOST_LETTERS = 20_000
 _NAME = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.png")
 _OTHER = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.(?!png)\w+")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GRID = re.compile(rb"tEXtgrid\0(\d{1,4})x(\d{1,4})")
+_GRID = re.compile(rb"(\d{1,4})x(\d{1,4})")
+_FILM = re.compile(rb"\d{1,4}(\.\d{1,6})?")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Picture:
     """One picture: its step (None for real data), data: address, width and height in pixels. columns, rows: of the samples on
-    it, 0 if the file does not contain them."""
+    it, 0 if the file does not contain them. rate: columns that are shown in a second, where each row is a clip; else 0."""
 
     step: int | None
     address: str
@@ -51,6 +52,7 @@ class Picture:
     height: int
     columns: int = 0
     rows: int = 0
+    rate: float = 0.0
 
     @property
     def tiny(self) -> bool:
@@ -258,9 +260,32 @@ def read_picture(path: Path, step: int | None, notes: list[str]) -> Picture | No
         notes.append(f"{path.name} is not a complete PNG picture; it is left out.")
         return None
     width, height = struct.unpack(">II", data[16:24])
-    grid = _GRID.search(data[:1024])
+    grid, film = _GRID.fullmatch(_entry(data, b"grid")), _FILM.fullmatch(_entry(data, b"film"))
     columns, rows = (int(grid[1]), int(grid[2])) if grid else (0, 0)
-    return Picture(step, PNG + base64.b64encode(data).decode("ascii"), width, height, columns, rows)
+    rate = float(film[0]) if film and columns else 0.0
+    return Picture(step, PNG + base64.b64encode(data).decode("ascii"), width, height, columns, rows, rate)
+
+
+def _entry(data: bytes, name: bytes) -> bytes:
+    """The text entry of a PNG with this name, b"" if there is none near its beginning. Its length stands before the chunk: the
+    checksum behind the text may begin with digits."""
+    place = data.find(b"tEXt" + name + b"\0", 0, 1024)
+    if place < 4:
+        return b""
+    (length,) = struct.unpack(">I", data[place - 4 : place])
+    return data[place + 5 + len(name) : place + 4 + length]
+
+
+def film(picture: Picture, label: str, name: str) -> str:
+    """The elements that play the rows of a picture as clips, with a button; "" where they are none. name: the id of the
+    picture."""
+    if not picture.rate:
+        return ""
+    return (
+        f'<canvas class="film" data-picture="{name}" data-frames="{picture.columns}" data-clips="{picture.rows}" '
+        f'data-rate="{picture.rate:g}" role="img" aria-label="{text(label)}"></canvas>'
+        f'<button type="button" class="film" aria-label="Play or pause the clips">Play</button>'
+    )
 
 
 def picture_button(picture: Picture, what: str, name: str = "") -> str:

@@ -35,6 +35,8 @@ SUFFIXES = frozenset(ending for endings in KINDS.values() for ending in endings)
 LOSSY = frozenset(ending for kind in ("JPEG", "WEBP", "AVIF", "JPEG2000") for ending in KINDS[kind])
 _UNSUPPORTED = """.heic .heif .hif .jxl .jxr .wdp .svg .svgz .psd .psb .xcf .ai .eps .ico .icns .cur .dds .exr .hdr .dng .cr2 .cr3
 .nef .arw .orf .rw2 .raf .raw .dcm .fits .fit .wmf .emf .xpm .xbm .djvu .pict .pct"""
+VIDEOS = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".ts", ".wmv", ".flv")
+"""Endings of videos that are no images."""
 UNREAD = frozenset(_UNSUPPORTED.split())
 """Suffixes of image formats that are not supported; notes name them."""
 MAX_PIXELS = 64_000_000

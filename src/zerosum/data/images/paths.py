@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from zerosum.data.images import arrays, cifar, named_datasets, pairs, tar
-from zerosum.data.images.files import SUFFIXES, UNREAD
+from zerosum.data.images.files import SUFFIXES, UNREAD, VIDEOS
 from zerosum.data.images.listing import Listing, ending_of, is_image_name, list_folder, list_zip
 from zerosum.data.images.loaded import ImageOptions, LoadedImages
 from zerosum.data.images.loader import load_listing
@@ -31,6 +32,7 @@ def can_open(where: str) -> bool:
             return (
                 bool(where)
                 and not pairs.layout_of(path)
+                and not _mostly_videos(itertools.chain.from_iterable(files for _, _, files in os.walk(path)))
                 and (named_datasets.layout_of(path) is not None or _any_folder(path, _holds_images))
             )
         suffix = path.suffix.lower()
@@ -38,7 +40,8 @@ def can_open(where: str) -> bool:
             return False
         if suffix == ".zip":
             with decoding(path, "a zip archive"), zipfile.ZipFile(path) as archive:
-                return any(is_image_name(name) for name in archive.namelist())
+                names = archive.namelist()
+                return any(is_image_name(name) for name in names) and not _mostly_videos(names)
         if suffix in (".npy", ".npz"):
             return arrays.looks_like_images(path)
         if suffix == ".tar":
@@ -62,6 +65,12 @@ def looks_like(path: Path) -> bool:
 
 def _is_archive(path: Path) -> bool:
     return path.suffix.lower() in (".npy", ".npz", ".zip") or tar.is_shard(path)
+
+
+def _mostly_videos(names: Iterable[str]) -> bool:
+    """Whether videos, of endings that no image has, are more than images among the first _MAX_FILES_SEEN names."""
+    seen = [ending_of(name) for name in itertools.islice(names, _MAX_FILES_SEEN)]
+    return sum(ending in VIDEOS for ending in seen) > sum(ending in SUFFIXES for ending in seen)
 
 
 def _holds_images(files: Sequence[str], base: str) -> bool:

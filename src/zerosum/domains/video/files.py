@@ -53,7 +53,7 @@ class Found:
 def can_open(where: str) -> bool:
     """Whether a path is a video, or a folder or zip with more videos than pictures. Reads names only; never raises.
 
-    A folder of pictures is one of images unless --domain video says that they are frames.
+    A folder of pictures is one of images unless --recipe video says that they are frames.
     """
     path = expand_path(where)
     try:
@@ -142,7 +142,11 @@ def _found(path: Path, name: str, members: Sequence[Member], others: Mapping[str
             videos.append(Video(member.name, member))
         else:
             frames.setdefault(_folder(member.name), []).append(member)
-    videos += [Video(folder, pictures=tuple(pictures)) for folder, pictures in frames.items() if len(pictures) > 1]
+    videos += [
+        Video(name if folder == "." else folder, pictures=tuple(pictures))
+        for folder, pictures in frames.items()
+        if len(pictures) > 1
+    ]
     videos.sort(key=lambda one: listings.natural_key(one.name))
     notes = []
     if single := [pictures[0].name for pictures in frames.values() if len(pictures) == 1]:

@@ -21,14 +21,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from zerosum.data.images.files import VIDEOS
 from zerosum.data.opening import decoding
 from zerosum.errors import UserError
 
 PILLOW = {".gif": "GIF", ".apng": "PNG", ".webp": "WEBP"}
-CODED = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".ts", ".wmv", ".flv")
-"""Endings of files that PyAV reads."""
 WRITTEN = (".gif", ".webp", ".apng", ".mp4", ".webm", ".mkv")
-READ = (*PILLOW, *CODED)
+READ = (*PILLOW, *VIDEOS)
+"""Of the endings VIDEOS files are read by PyAV."""
 LOSSLESS = (".webp", ".apng", ".mkv")
 MOST_PIXELS = 64_000_000
 """Of one frame that is decoded."""
