@@ -104,7 +104,7 @@ def test_the_card_of_an_exported_generator_tells_how_to_use_it(name: str, tmp_pa
     assert result.stdout.startswith("(")
 
 
-@pytest.mark.parametrize("name", ["table", "pairs", "sound from mel spectrograms"])
+@pytest.mark.parametrize("name", ["table", "pairs", "sound from mel spectrograms", "clips", "slices"])
 def test_conditions_are_exported_too(name: str, tmp_path: Path) -> None:
     """As ONNX, checked against the original on batches of several sizes by the export itself."""
     plan, match = planned(name), played(begun(name), 1)

@@ -70,6 +70,7 @@ def test_copies_are_left_out_and_told(tmp_path: Path) -> None:
         ({1: {"PixelSpacing": [1.0, 1.0]}}, "different sizes or pixel spacings"),
         ({0: {"ImageType": ["ORIGINAL", "PRIMARY", "MOSAIC"]}}, "mosaic"),
         ({0: {"PixelData": b"12"}}, "cannot be decoded"),
+        ({k: {"ImagePositionPatient": None} for k in range(6)}, "have no positions"),
     ],
 )  # fmt: skip
 def test_what_is_no_regular_volume_is_refused(changed: dict[int, Any], said: str, tmp_path: Path) -> None:
@@ -100,6 +101,15 @@ def test_monochrome1_is_exchanged_and_padding_replaced(tmp_path: Path) -> None:
     padded = np.where(stack == 0, -2000, stack.astype("<i2")).astype("<i2")
     scan = one(series(tmp_path / "p", padded, PixelPaddingValue=-2000, RescaleIntercept=0))
     assert sorted(np.unique(scan.values()).tolist()) == [10, 200, 255]
+    both = {"PixelPaddingValue": 0, **plain}
+    scan = one(series(tmp_path / "b", stack, **both))
+    assert sorted(np.unique(scan.values()).tolist()) == [0, 55, 245], "padding becomes dark"
+    paths = []
+    for index in range(3):
+        paths.append(tmp_path / f"{index}.dcm")
+        made = image(index, padded[index], "1.2", PixelPaddingValue=-2000, RescaleSlope=index + 1, RescaleIntercept=0)
+        pydicom.dcmwrite(paths[-1], made, enforce_file_format=True)
+    assert one(paths).values().min() == 10, "padding is replaced before slices are rescaled"
 
 
 def test_slices_of_different_slopes_have_their_own_values(tmp_path: Path) -> None:
@@ -150,4 +160,7 @@ def test_a_file_that_is_damaged_is_told(tmp_path: Path) -> None:
     paths = series(tmp_path, VOLUME)
     (tmp_path / "x.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"rest")
     _, notes = dicom.read_series([*paths, tmp_path / "x.dcm"])
-    assert notes == [] or "cannot be read" in notes[0]  # pydicom reads what there is: an empty data set has no pixels
+    assert notes == []  # it has no pixels, so it is no image
+    (tmp_path / "y.dcm").write_bytes(b"\0" * 10)
+    _, notes = dicom.read_series([*paths, tmp_path / "y.dcm"])
+    assert "1 files cannot be read and are left out, the first one: y.dcm" in notes[0]

@@ -54,6 +54,24 @@ def test_label_maps_lie_beside_the_images(tmp_path: Path) -> None:
     assert inside.mean() > batch.data[batch.condition == 0].mean()
 
 
+def test_files_belong_together_by_their_whole_names_first(tmp_path: Path) -> None:
+    for index, name in enumerate(("case_001", "case_002", "sub-01_ses-1", "sub-01_ses-2", "p7_x")):
+        volume = np.full(SHAPE, 10 + index, np.int16)
+        volume[0] = 0
+        save(tmp_path / "t1" / f"{name}.nii.gz", volume)
+        save(
+            tmp_path / "seg" / f"{name.replace('p7_x', 'p7_labels')}.nii.gz", (volume > 0).astype("uint8") * (index + 1)
+        )
+    for scan in files.load(tmp_path).scans:
+        assert scan.labels is not None
+        assert int(scan.labels.max()) == int(scan.numbers.max()) - 9  # type: ignore[call-overload]
+    (tmp_path / "seg" / "sub-01_ses-1.nii.gz").rename(tmp_path / "seg" / "sub-01_first.nii.gz")
+    with pytest.raises(
+        UserError, match=r"sub-01_ses-1\.nii\.gz: which of 2 label maps of 'sub-01' belongs to it is unclear"
+    ):
+        files.load(tmp_path)
+
+
 def test_other_images_are_the_inputs(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, t2="image")
     source = opened(folder, rows="slices")

@@ -79,6 +79,24 @@ def check_round_trip(folder: Path, orientation: str, dtype: str, **scale: float)
     assert other.header["descrip"].item().startswith(b"SYNTHETIC")
 
 
+@pytest.mark.parametrize("codes", [(0, 0), (1, 0), (0, 2), (2, 4)])
+def test_codes_and_a_qform_that_differs_come_back(codes: tuple[int, int], tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), None)
+    image.header.set_zooms((2, 3, 4))
+    scanner, atlas = np.diag([2.0, 3, 4, 1]), np.diag([-2.0, 3, 4, 1])
+    scanner[:3, 3], atlas[:3, 3] = (5, 6, 7), (-1, 2, 3)
+    image.set_qform(scanner, code=codes[0])
+    image.set_sform(atlas if codes[1] else None, code=codes[1])
+    image.to_filename(tmp_path / "a.nii")
+    nifti.write(tmp_path / "b.nii", *nifti.read(tmp_path / "a.nii"))
+    one, other = nibabel.load(tmp_path / "a.nii"), nibabel.load(tmp_path / "b.nii")
+    np.testing.assert_array_equal(one.get_fdata(), other.get_fdata())
+    np.testing.assert_allclose(one.affine, other.affine, atol=1e-5)
+    assert (int(other.header["qform_code"]), int(other.header["sform_code"])) == codes
+    if all(codes):
+        np.testing.assert_allclose(one.get_qform(), other.get_qform(), atol=1e-5)
+
+
 def test_what_is_no_volume_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.nii").write_bytes(b"nothing")
     with pytest.raises(UserError, match="not a NIfTI file"):
@@ -95,7 +113,7 @@ def test_what_is_no_volume_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no inverse"):
         nifti.read(tmp_path / "d.nii")
     with pytest.raises(UserError, match="cannot be written"):
-        nifti.write(tmp_path / "e.nii", np.zeros((3, 3, 3), np.int64), np.eye(4), Stored("int64"))
+        nifti.write(tmp_path / "e.nii", np.zeros((3, 3, 3), np.float16), np.eye(4), Stored("float16"))
 
 
 def test_numbers_are_rounded_and_limited() -> None:

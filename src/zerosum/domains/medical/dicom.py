@@ -94,22 +94,26 @@ def _scan(files: Sequence[tuple[Path, Any]]) -> tuple[Scan, list[str]]:
             directions.append(direction)
             spacing.append(step)
     name = _name(path, first)
+    if len(slices) > 1 and any(np.isnan(one.position).any() for one in slices):
+        raise UserError(
+            f"{name}: its images have no positions, so their order is unknown. Convert the series to NIfTI first."
+        )
     if any(np.abs(direction - directions[0]).max() > 1e-3 for direction in directions):
         raise UserError(f"{name}: its images lie in different directions (a localiser?). Leave this series out.")
     if len({(*one.pixels.shape, *step) for one, step in zip(slices, spacing, strict=True)}) > 1:
         raise UserError(f"{name}: its images have different sizes or pixel spacings. Leave this series out.")
     ordered, step_vector, said = _ordered(name, slices, directions[0], float(first.get("SliceThickness") or 1.0))
     notes += said
-    numbers = np.stack([one.pixels for one in ordered]).transpose(2, 1, 0)
+    numbers, said = _corrected(name, first, np.stack([one.pixels for one in ordered]))
+    notes += said
+    numbers = numbers.transpose(2, 1, 0)
     affine = np.eye(4)
     affine[:3, 0] = directions[0][0] * spacing[0][1]
     affine[:3, 1] = directions[0][1] * spacing[0][0]
     affine[:3, 2] = step_vector
-    affine[:3, 3] = ordered[0].position
+    affine[:3, 3] = np.nan_to_num(ordered[0].position)
     affine = TO_RAS @ affine
     numbers, slope, inter = _rescaled(numbers, ordered)
-    numbers, slope, inter, said = _corrected(name, first, numbers, slope, inter)
-    notes += said
     turn = nifti.package("Reading DICOM files").orientations
     orientation = turn.io_orientation(affine)
     stored = Stored(
@@ -164,7 +168,7 @@ def _slices(path: Path, dataset: Any) -> list[tuple[_Slice, NDArray[np.float64],
         if orientation is None or position is None:
             if len(frames) > 1:
                 raise UserError(f"{path}: its frames have no position or direction.")
-            orientation, position = (1, 0, 0, 0, 1, 0), (0, 0, 0)
+            orientation, position = orientation or (1, 0, 0, 0, 1, 0), position or (np.nan,) * 3
         directions = np.array(orientation, dtype=np.float64).reshape(2, 3)
         row, column = map(float, measures or dataset.get("ImagerPixelSpacing") or (1, 1))
         one = _Slice(
@@ -248,25 +252,22 @@ def _rescaled(numbers: Values, slices: Sequence[_Slice]) -> tuple[Values, float,
     return values.astype(np.float32), 1.0, 0.0
 
 
-def _corrected(
-    name: str, dataset: Any, numbers: Values, slope: float, inter: float
-) -> tuple[Values, float, float, list[str]]:
-    """Padding replaced by the least other value, and MONOCHROME1, in which large numbers are dark, exchanged."""
+def _corrected(name: str, dataset: Any, numbers: Values) -> tuple[Values, list[str]]:
+    """Stored numbers, of which those of MONOCHROME1, where large ones are dark, are exchanged, and then padding is replaced by
+    the darkest other one."""
     notes = []
     padding = dataset.get("PixelPaddingValue")
-    if padding is not None:
-        outside = numbers == padding
-        if outside.any() and not outside.all():
-            numbers = np.where(outside, numbers[~outside].min(), numbers)
-            notes.append(
-                f"{name}: {outside.mean():.0%} of its voxels are padding and get the least value of the others."
-            )
+    outside = numbers == padding if padding is not None else np.zeros(numbers.shape, bool)
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-        largest = 2 ** (int(dataset.BitsStored) - int(dataset.PixelRepresentation)) - 1
-        least = -(2 ** (int(dataset.BitsStored) - 1)) if int(dataset.PixelRepresentation) else 0
+        signed = int(dataset.PixelRepresentation)
+        largest = 2 ** (int(dataset.BitsStored) - signed) - 1
+        least = -(2 ** (int(dataset.BitsStored) - 1)) if signed else 0
         numbers = (largest + least - numbers.astype(np.int64)).astype(numbers.dtype)
         notes.append(f"{name}: large numbers are dark in it (MONOCHROME1); they are exchanged with small ones.")
-    return numbers, slope, inter, notes
+    if outside.any() and not outside.all():
+        numbers = np.where(outside, numbers[~outside].min(), numbers)
+        notes.append(f"{name}: {outside.mean():.0%} of its voxels are padding and get the least value of the others.")
+    return numbers, notes
 
 
 # --- writing

@@ -153,12 +153,12 @@ def _all_files(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True, eq=False)
 class _Arranged:
-    """What the sub-folders of a folder are. images: to be learned, with the name of their sub-folder. maps, partners: by key.
-    classes: names of sub-folders, () if they are no classes."""
+    """What the sub-folders of a folder are. images: to be learned, with the name of their sub-folder. maps, partners: of each
+    image that has one. classes: names of sub-folders, () if they are no classes."""
 
     images: Sequence[tuple[str, Path]]
-    maps: Mapping[str, Path]
-    partners: Mapping[str, Path]
+    maps: Mapping[Path, Path]
+    partners: Mapping[Path, Path]
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
@@ -169,9 +169,7 @@ def _arrange(folder: Path, paths: Sequence[Path], options: ReadOptions, pairs: b
     below: defaultdict[str, list[Path]] = defaultdict(list)
     for path in paths:
         below[path.relative_to(folder).parts[0] if path.parent != folder else ""].append(path)
-    maps = {
-        person_of(path): path for name in below if LABEL_FOLDERS.fullmatch(name) for path in below[name]
-    }  # fmt: skip
+    labels = [path for name in below if LABEL_FOLDERS.fullmatch(name) for path in below[name]]
     others = {name: files for name, files in below.items() if not LABEL_FOLDERS.fullmatch(name)}
     keys = [{person_of(path) for path in files} for files in others.values()]
     images = [(name, path) for name, files in others.items() for path in files]
@@ -183,12 +181,36 @@ def _arrange(folder: Path, paths: Sequence[Path], options: ReadOptions, pairs: b
         said = (
             f"Images of {other}/ are the inputs, those of {wanted}/ are made; --set data.images={other} exchanges them."
         )
-        partners = {person_of(path): path for path in others[other]}
-        return _Arranged([(wanted, path) for path in others[wanted]], maps, partners, (), (said,))
+        partners = _paired(others[wanted], others[other], other)
+        return _Arranged(
+            [(wanted, path) for path in others[wanted]], _paired(others[wanted], labels, "label maps"), partners, (), (said,)
+        )  # fmt: skip
     if options.images:
         raise UserError(f"data.images = {options.images!r}: {folder} has no two folders with images of the same names.")
     are_classes = options.classes and len(others) > 1 and "" not in others
+    maps = _paired([path for _, path in images], labels, "label maps")
     return _Arranged(images, maps, {}, tuple(sorted(others)) if are_classes else ())
+
+
+def _paired(images: Sequence[Path], others: Sequence[Path], what: str) -> dict[Path, Path]:
+    """The other file of each image that has one: that of the same name, else that of the same person where both have one only.
+    UserError where a person has several files whose names differ."""
+    exact = {nifti.stem(path): path for path in others}
+    theirs, mine = Counter(map(person_of, others)), Counter(map(person_of, images))
+    by_person = {person_of(path): path for path in others}
+    found = {}
+    for path in images:
+        person = person_of(path)
+        if nifti.stem(path) in exact:
+            found[path] = exact[nifti.stem(path)]
+        elif person in by_person:
+            if theirs[person] > 1 or mine[person] > 1:
+                raise UserError(
+                    f"{path.name}: which of {theirs[person]} {what} of {person!r} belongs to it is unclear. Give both files the "
+                    "same name."
+                )
+            found[path] = by_person[person]
+    return found
 
 
 def _read_files(folder: Path, paths: Sequence[Path], read: Callable[[Path], Scan], options: ReadOptions) -> Loaded:
@@ -201,11 +223,10 @@ def _read_files(folder: Path, paths: Sequence[Path], read: Callable[[Path], Scan
         except UserError as error:
             wrong.append(str(error))
             continue
-        key = person_of(path)
-        if key in arranged.maps:
-            scan = replace(scan, labels=_beside(path, scan, arranged.maps[key], read))
-        if key in arranged.partners:
-            scan = replace(scan, partner=_beside(path, scan, arranged.partners[key], read))
+        if path in arranged.maps:
+            scan = replace(scan, labels=_beside(path, scan, arranged.maps[path], read))
+        if path in arranged.partners:
+            scan = replace(scan, partner=_beside(path, scan, arranged.partners[path], read))
         scans.append((path, replace(scan, row_class=arranged.classes.index(name) if arranged.classes else -1)))
     notes = list(arranged.notes)
     if wrong and not scans:

@@ -26,6 +26,7 @@ class Stored:
 
     dtype: of the stored numbers. slope, inter: value = slope * number + inter. orientation: the directions of the axes of the
     file, "RAS" or "PSR" for example. qform_code, sform_code, xyzt_units: of a NIfTI header. units: of the values, "HU" or "".
+    qform: the 12 numbers of the change from the sform to a qform that differs from it; () where both are equal.
     """
 
     dtype: str = "float32"
@@ -36,6 +37,7 @@ class Stored:
     sform_code: int = 1
     xyzt_units: int = 2
     units: str = ""
+    qform: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -195,16 +195,13 @@ class PositionNoise(nn.Module):
 
     def forward(self, noise: Tensor, size: Sequence[int], origin: Sequence[int]) -> Tensor:
         """(N, L), the size and the position of the block -> (N, C, *)."""
-        rows = []
         shares = (torch.special.ndtr(noise.float()) * 65536).long()
-        for row in range(len(noise)):
-            x = self.field
-            for axis, (side, start) in enumerate(zip(size, origin, strict=True), start=1):
-                moved = shares[row, (axis - 1) % noise.shape[1]]
-                places = (torch.arange(side, device=noise.device) + start + moved) % x.shape[axis]
-                x = x.index_select(axis, places)
-            rows.append(x)
-        return torch.stack(rows)
+        places = []
+        for axis, (side, start) in enumerate(zip(size, origin, strict=True)):
+            moved = shares[:, axis % noise.shape[1], None] + torch.arange(side, device=noise.device) + start
+            shape = [side if at == axis else 1 for at in range(len(size))]
+            places.append((moved % self.field.shape[axis + 1]).view(-1, *shape))
+        return self.field[:, *places].movedim(1, 0)
 
 
 class MapUNet(nn.Module):

@@ -18,7 +18,7 @@ from zerosum.errors import UserError
 
 ENDINGS = (".nii", ".nii.gz")
 DESCRIPTION = b"SYNTHETIC: made by zerosum, not a patient"
-DTYPES = ("uint8", "int8", "int16", "uint16", "int32", "uint32", "float32", "float64")
+DTYPES = ("uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 SHEARED = 1e-4
 """Difference of a matrix from rotation times spacing above which an affine cannot be stored as a quaternion."""
 
@@ -72,11 +72,19 @@ def read(path: Path) -> tuple[Values, Affine, Stored]:
     codes = "".join(nibabel.orientations.ornt2axcodes(orientation))
     stored = Stored(
         numbers.dtype.newbyteorder("=").name, float(slope), float(inter), codes, int(header["qform_code"]),
-        int(header["sform_code"]), int(header["xyzt_units"]),
+        int(header["sform_code"]), int(header["xyzt_units"]), qform=_change(image),
     )  # fmt: skip
     canonical = nibabel.orientations.apply_orientation(numbers, orientation)
     turned = affine @ nibabel.orientations.inv_ornt_aff(orientation, numbers.shape)
     return np.ascontiguousarray(canonical.astype(canonical.dtype.newbyteorder("="))), turned, stored
+
+
+def _change(image: Any) -> tuple[float, ...]:
+    """The first three rows of the matrix that makes the qform of the sform; () unless a file has both and they differ."""
+    (qform, qform_code), (sform, sform_code) = image.get_qform(coded=True), image.get_sform(coded=True)
+    if not qform_code or not sform_code or np.allclose(qform, sform, atol=1e-4):
+        return ()
+    return tuple((np.linalg.inv(sform) @ qform)[:3].ravel().tolist())
 
 
 def scan_of(path: Path, person: str, row_class: int = -1) -> Scan:
@@ -115,7 +123,8 @@ def write(path: Path, numbers: Values, affine: Affine, stored: Stored, descripti
     sheared = is_sheared(new_affine)
     sform, qform = max(stored.sform_code, int(sheared)), stored.qform_code
     if not sheared:
-        image.set_qform(new_affine, code=qform if qform or sform else 1)
+        change = np.vstack([np.reshape(stored.qform or np.eye(4)[:3], (3, 4)), [0, 0, 0, 1]])
+        image.set_qform(new_affine @ change, code=qform)
     image.set_sform(new_affine if sform else None, code=sform)
     if sheared:
         image.header["qform_code"] = 0

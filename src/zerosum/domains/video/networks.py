@@ -23,6 +23,8 @@ HARMONICS = 5
 """Odd harmonics of the waveform of a path."""
 FASTEST = 0.9
 """The largest change of a phase from frame to frame, in radians."""
+FAR = 4096
+"""Times from which angles are computed in float64."""
 SLOPE = 0.2
 
 
@@ -76,28 +78,29 @@ class Path(nn.Module):
         """Numbers of the noise that give phases."""
         return 2 * (2 * self.objects + self.codes)
 
-    def forward(self, noise: Tensor, content: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-        """phases' noise (N, phases), content (N, features), times (M,) float64 -> positions (N, M, K, 2), codes (N, M, D).
+    def forward(self, noise: Tensor, content: Tensor, times: Tensor, far: bool = False) -> tuple[Tensor, Tensor]:
+        """far: whether times are so large that angles need float64. phases' noise (N, phases), content (N, features), times (M,)
+        float64 -> positions (N, M, K, 2), codes (N, M, D).
 
         A position is that of the object's canvas, in halves of the picture: 0 is the middle, 1 the lower or right border.
         """
         noise = noise.float().view(len(noise), -1, 2)
         phases = torch.atan2(noise[:, :, 0], noise[:, :, 1])
         speed, reach, centre = self.motion(content).float().view(-1, self.objects, 2, 3).unbind(3)
-        reach = 0.5 * reach.exp().clamp(0.01, 4)
+        reach = 0.5 * reach.exp().clamp(0.01, 4.0)
         rate = (0.06 * speed.exp() * math.pi / 2 / reach).clamp_max(FASTEST)
         own = phases[:, : 2 * self.objects].view(-1, self.objects, 2)
-        angle = self._angle(own, rate, times)
+        angle = self._angle(own, rate, times, far)
         wave = (angle[..., None] * self.orders).sin() @ self.waveform.float()
         positions = 0.5 * centre[:, None] + reach[:, None] * wave
         rates = self.log_rates.float().exp().clamp_max(FASTEST).expand(len(noise), -1)
-        return positions, self._angle(phases[:, 2 * self.objects :], rates, times).sin()
+        return positions, self._angle(phases[:, 2 * self.objects :], rates, times, far).sin()
 
     @staticmethod
-    def _angle(phases: Tensor, rates: Tensor, times: Tensor) -> Tensor:
+    def _angle(phases: Tensor, rates: Tensor, times: Tensor, far: bool) -> Tensor:
         """(N, M, ...) angles in [0, 2 pi) of phases and rates (N, ...); far times keep their digits."""
         shape = (1, len(times), *(1,) * (phases.dim() - 1))
-        if not len(times) or float(times.abs().max()) < 4096:
+        if not far:
             return phases[:, None] + rates[:, None] * times.to(phases.dtype).view(shape)
         angle = phases.double()[:, None] + rates.double()[:, None] * times.view(shape)
         return angle.remainder(2 * math.pi).to(phases.dtype)
@@ -191,7 +194,8 @@ class PathGenerator(nn.Module):
 
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) [, (N,) labels] -> (N, F, C, H, W): the frames at the times 0 to F - 1."""
-        return self.film(noise, torch.arange(self.video.frames, dtype=torch.float64, device=noise.device), condition)
+        times = torch.arange(self.video.frames, dtype=torch.float64, device=noise.device)
+        return self._render(noise, self.content_of(noise, condition), times, False)
 
     def film(self, noise: Tensor, times: Tensor, condition: Tensor | None = None) -> Tensor:
         """The frames (N, M, C, H, W) at any times (M,), float64, counted in frames of the training data."""
@@ -204,8 +208,11 @@ class PathGenerator(nn.Module):
 
     def render(self, noise: Tensor, content: tuple[Tensor, Tensor], times: Tensor) -> Tensor:
         """`film` of a content that was made before."""
+        return self._render(noise, content, times, bool(len(times)) and float(times.abs().max()) >= FAR)
+
+    def _render(self, noise: Tensor, content: tuple[Tensor, Tensor], times: Tensor, far: bool) -> Tensor:
         features, canvases = content
-        positions, codes = self.path(noise[:, : self.path.phases], features, times)
+        positions, codes = self.path(noise[:, : self.path.phases], features, times, far)
         parts = torch.split(canvases, self.parts, 1)
         moved = [shifted(part, positions[:, :, i]) for i, part in enumerate(parts[1:])]
         still = parts[0][:, None].expand(-1, len(times), -1, -1, -1)
