@@ -71,7 +71,7 @@ def test_a_generator_is_exported_for_any_number_of_rows(kind: str) -> None:
     """Griffin-Lim and all; few iterations, since it blows rounding up."""
     sound, options = Sound(1, 1_024, 8_000), {"latent": 8, "num_classes": 2}
     network = (
-        SpectrogramGenerator(sound, **options, iterations=2, widths=(8, 8, 8), places=256)
+        SpectrogramGenerator(sound, **options, iterations=2, half_hops=True, widths=(8, 8, 8), places=256)
         if kind == "spectrogram"
         else WaveGenerator(sound, **options, width=2)
     ).eval()
@@ -80,6 +80,30 @@ def test_a_generator_is_exported_for_any_number_of_rows(kind: str) -> None:
     exported = torch.export.export(network, example, dynamic_shapes=({0: rows}, {0: rows})).module()
     inputs = torch.randn(5, 8), torch.tensor([0, 1, 1, 0, 0])
     torch.testing.assert_close(exported(*inputs), network(*inputs), rtol=1e-3, atol=1e-4)
+
+
+def test_half_hops_change_the_waves_alone() -> None:
+    """The same weights and spectrograms; without the option the waves are those of Griffin-Lim on the frames of the game."""
+    sound, waves = Sound(2, 1_000, 8_000), []
+    for half_hops in (False, True):
+        torch.manual_seed(0)
+        network = SpectrogramGenerator(sound, latent=8, widths=(8, 8, 8), iterations=4, half_hops=half_hops).eval()
+        with torch.no_grad():
+            spectrograms = network.codes(torch.ones(3, 8))
+            waves.append(network(torch.ones(3, 8)))
+        transform, magnitudes = network.spectrogram, network.spectrogram.unscaled(spectrograms)
+        if half_hops:
+            transform, magnitudes = transform.at_half_hops, transform.magnitudes_at_half_hops(magnitudes)
+        plain = transform.griffin_lim(magnitudes, 1_000, 4)
+        torch.testing.assert_close(waves[-1], plain / plain.abs().amax((1, 2), keepdim=True).clamp_min(1))
+    assert waves[0].shape == waves[1].shape == (3, 2, 1_000)
+    assert not torch.allclose(*waves, atol=1e-3)
+    automatic = {
+        overlap: SpectrogramGenerator(sound, latent=8, overlap=overlap, half_hops="auto").finer for overlap in (2, 4)
+    }
+    assert automatic == {2: network.finer, 4: None}
+    with pytest.raises(ValueError, match="even"):
+        SpectrogramGenerator(sound, latent=8, hop=21, half_hops=True)
 
 
 def test_wavegan_has_its_published_size() -> None:

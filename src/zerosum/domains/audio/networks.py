@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -151,7 +152,9 @@ class SpectrogramGenerator(nn.Module):
 
     hop, overlap, floor: of the spectrogram, see `spectrogram_of`. places: see Grid.of. widths: channels of the grids, the
     smallest first; each is twice as high and wide as the one before. shift: the largest shift of a real clip in time, as a
-    share of its length. iterations: of Griffin-Lim. The inner network `codes` makes the spectrograms on which the game is
+    share of its length. iterations: of Griffin-Lim. half_hops: its frames lie half a hop apart, with magnitudes interpolated
+    between those of the game: where windows are two hops long, magnitudes restrict the phases so little that the sound trembles
+    at the rate of the hops. "auto": in these windows only. The inner network `codes` makes the spectrograms on which the game is
     played.
     """
 
@@ -169,6 +172,7 @@ class SpectrogramGenerator(nn.Module):
         norm: AnyNorm = "batch",
         shift: float = 0.0625,
         iterations: int = ITERATIONS,
+        half_hops: bool | Literal["auto"] = False,
     ) -> None:
         super().__init__()
         if not 0 <= shift < 1:
@@ -177,6 +181,9 @@ class SpectrogramGenerator(nn.Module):
             raise ValueError(f"iterations must be at least 1, got {iterations}")
         self.sound, self.shift, self.iterations = sound, shift, iterations
         self.spectrogram = spectrogram_of(sound, hop, overlap, floor)
+        if half_hops == "auto":
+            half_hops = self.spectrogram.window == 2 * self.spectrogram.hop and self.spectrogram.hop % 2 == 0
+        self.finer = self.spectrogram.at_half_hops if half_hops else None
         frames = self.spectrogram.num_frames(sound.samples)
         self.grid = Grid.of(sound.channels, self.spectrogram.num_frequencies, frames, places)
         self.codes = PlaceGenerator(self.grid, latent, num_classes, widths, norm, EMBEDDED)
@@ -194,8 +201,10 @@ class SpectrogramGenerator(nn.Module):
 
     def decode(self, spectrograms: Tensor) -> Tensor:
         """(N, C, F, K), scaled -> (N, C, T)."""
-        magnitudes = self.spectrogram.unscaled(spectrograms)
-        waves = self.spectrogram.griffin_lim(magnitudes, self.sound.samples, self.iterations)
+        transform, magnitudes = self.spectrogram, self.spectrogram.unscaled(spectrograms)
+        if self.finer:
+            transform, magnitudes = self.finer, transform.magnitudes_at_half_hops(magnitudes)
+        waves = transform.griffin_lim(magnitudes, self.sound.samples, self.iterations)
         # A clip that leaves [-1, 1] is scaled as a whole: clamping its peaks would add clicks.
         return waves / waves.abs().amax((1, 2), keepdim=True).clamp_min(1)
 

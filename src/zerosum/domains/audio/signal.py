@@ -105,6 +105,21 @@ class Spectrogram:
     def _span(self) -> float:
         return math.log(1 + self.floor) - self._low
 
+    @property
+    def at_half_hops(self) -> Spectrogram:
+        """The same window every half hop; ValueError where hops are odd."""
+        if self.hop % 2:
+            raise ValueError(f"hop must be even to be halved, got {self.hop}")
+        return Spectrogram(self.window, self.hop // 2, self.floor)
+
+    @staticmethod
+    def magnitudes_at_half_hops(magnitudes: Tensor) -> Tensor:
+        """(N, C, F, K) -> (N, C, F, 2 K): linear interpolation between frames for `at_half_hops`, whose frames are centred a
+        quarter of a hop before and after those given; the first and the last are constant beyond their centres."""
+        before = torch.cat([magnitudes[..., :1], magnitudes[..., :-1]], 3)
+        after = torch.cat([magnitudes[..., 1:], magnitudes[..., -1:]], 3)
+        return torch.stack([torch.lerp(magnitudes, before, 0.25), torch.lerp(magnitudes, after, 0.25)], 4).flatten(3)
+
     def waves(self, real: Tensor, imaginary: Tensor, samples: int) -> Tensor:
         """Spectra (N, C, K, F) -> (N, C, T): the waves whose spectra are nearest to them."""
         with without_autocast(real.device.type):
