@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 from torch import Tensor
 
+from forked import Forked
 from zerosum.store import decode
 
 
@@ -18,12 +17,10 @@ def played_in_two(program: Path, folder: Path, timeout_s: float, *arguments: str
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}
-    command = [sys.executable, str(program), str(folder), *arguments]
-    common = os.environ | address | {"WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    started = [subprocess.Popen(command, env=common | {"RANK": str(rank)}, **pipes) for rank in range(2)]
+    common = os.environ | address | {"WORLD_SIZE": "2"}
+    started = [Forked(str(program), str(folder), *arguments, environ=common | {"RANK": str(rank)}) for rank in range(2)]
     try:
-        errors = [process.communicate(timeout=timeout_s)[1] for process in started]
+        errors = [process.communicate(timeout_s)[1] for process in started]
     finally:
         for process in started:
             process.kill()

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from forked import Forked
+
 PATIENCE_S = 240
 """How long a test waits on a busy machine before it gives up; nothing is asserted about time."""
 
 
-def started(*arguments: Any, folder: Path | None = None) -> subprocess.Popen[str]:
-    """`zerosum ARGUMENTS` in a process of its own, in a folder."""
-    environ = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, "-m", "zerosum", *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=environ, cwd=folder, **pipes)
+def started(*arguments: Any, folder: Path | None = None) -> Forked:
+    """`python -m zerosum ARGUMENTS` in a process of its own, in a folder."""
+    return Forked(
+        "-m", "zerosum", *map(str, arguments), folder=folder, environ=os.environ | {"PYTHONWARNINGS": "ignore"}
+    )
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def ended(process: Forked) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of a process."""
     try:
         out, error = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
-    return process.returncode, out, error
+    return process.wait(), out, error
 
 
 def settings_of(settings: Mapping[str, Any]) -> Sequence[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from forked import Forked
 from small_process import alive, ended, settings_of, started, until
 from small_run import SETTINGS, begun, equal, weights
 from zerosum.run_folder import RunFolder
@@ -22,7 +22,7 @@ def newest(folder: Path) -> int:
     return max(checkpoints(folder / "checkpoints"), default=0)
 
 
-def at_work(process: subprocess.Popen[str], folder: Path, step: int) -> None:
+def at_work(process: Forked, folder: Path, step: int) -> None:
     """Waits until a training has a checkpoint of this step or a later one."""
     until(lambda: newest(folder) >= step or process.poll() is not None)
     assert process.poll() is None, ended(process)
@@ -65,14 +65,12 @@ def test_stopped_killed_and_resumed_is_the_uninterrupted_run(tmp_path: Path) -> 
 
 
 @pytest.fixture
-def busy(tmp_path: Path) -> Callable[[], subprocess.Popen[str]]:
+def busy(tmp_path: Path) -> Callable[[], Forked]:
     """Starts a training without an end in tmp_path/run."""
     return lambda: started("train", "ring", "--recipe", "toy", "--out", tmp_path / "run", *settings_of(LONG))
 
 
-def test_of_two_trainings_in_one_folder_one_is_refused(
-    busy: Callable[[], subprocess.Popen[str]], tmp_path: Path
-) -> None:
+def test_of_two_trainings_in_one_folder_one_is_refused(busy: Callable[[], Forked], tmp_path: Path) -> None:
     """They start at once; whichever comes second ends with the number of the other's process, and changes nothing."""
     both = [busy(), busy()]
     try:

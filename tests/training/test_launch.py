@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from forked import Forked
 from small_process import alive, ended, settings_of, started, until
 from small_run import SETTINGS, begun, weights
 from zerosum.run_folder import RunFolder
@@ -25,14 +26,14 @@ def children_of(pid: int) -> list[int]:
     return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
 
 
-def in_two(folder: Path, settings: Mapping[str, Any]) -> subprocess.Popen[str]:
+def in_two(folder: Path, settings: Mapping[str, Any]) -> Forked:
     """A training of two processes."""
     chosen = ["--recipe", "toy", "--devices", 2, *settings_of(settings)]
     return started("train", "ring", "--out", folder, *chosen)
 
 
 @pytest.fixture
-def launched(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int], RunFolder]]:
+def launched(tmp_path: Path) -> Iterator[tuple[Forked, list[int], RunFolder]]:
     """A training of two processes at work: launcher, the two processes, its folder."""
     settings = {**SETTINGS, "steps": 10**6, "cadence.checkpoint": 10**6, "cadence.preview": 10**6, "seed": 3}
     folder = RunFolder(tmp_path / "run")
@@ -41,7 +42,7 @@ def launched(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int],
     try:
         until(lambda: len(folder.lines()) > 20 or launcher.poll() is not None)
         ranks += children_of(launcher.pid)
-        assert len(ranks) == 2, launcher.stderr and launcher.stderr.read()
+        assert len(ranks) == 2, launcher.errors()
         yield launcher, ranks, folder
     finally:
         for pid in [launcher.pid, *ranks]:
@@ -56,7 +57,7 @@ def status(folder: RunFolder) -> tuple[str, int]:
 
 
 def test_the_processes_end_with_their_launcher_and_save(
-    launched: tuple[subprocess.Popen[str], list[int], RunFolder],
+    launched: tuple[Forked, list[int], RunFolder],
 ) -> None:
     launcher, ranks, folder = launched
     assert not checkpoints(folder.checkpoints)
@@ -68,7 +69,7 @@ def test_the_processes_end_with_their_launcher_and_save(
 
 
 def test_a_killed_process_is_told_and_is_no_success(
-    launched: tuple[subprocess.Popen[str], list[int], RunFolder],
+    launched: tuple[Forked, list[int], RunFolder],
 ) -> None:
     launcher, ranks, folder = launched
     os.kill(ranks[1], signal.SIGKILL)
@@ -83,7 +84,7 @@ def test_a_killed_process_is_told_and_is_no_success(
     assert status(folder)[0] == "failed"
 
 
-def newer(folder: RunFolder, step: int, launcher: subprocess.Popen[str]) -> None:
+def newer(folder: RunFolder, step: int, launcher: Forked) -> None:
     """Waits for a checkpoint of a later step, or for the end of the launcher."""
     until(lambda: max(checkpoints(folder.checkpoints), default=0) > step or launcher.poll() is not None)
 
