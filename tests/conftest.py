@@ -12,6 +12,7 @@ from torch import Tensor
 
 from process_pair import played_in_two
 from zerosum.domains.toy import measures
+from zerosum.planning import trial_step
 
 torch.set_num_threads(1)
 
@@ -32,6 +33,14 @@ def _small_measures_of_points() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measures, "W2_POINTS", 50)
         patch.setattr(measures, "MMD_POINTS", 100)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _steps_are_timed_twice() -> Iterator[None]:
+    """Instead of 16 times before each of many trainings; tests assert nothing about seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial_step, "MOST_ROUNDS", 2)
         yield
 
 

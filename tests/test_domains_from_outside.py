@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 import zerosum as zs
+from forked import Forked
+from small_process import ended
 from zerosum import catalog
 from zerosum.cli import app
 from zerosum.domain import Recipes
@@ -40,21 +41,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return package(tmp_path_factory.mktemp("site"))
 
 
-def zerosum(at: Path, *paths: Path) -> dict[str, Any]:
-    """Keywords of a process that finds the packages in `paths`."""
+def run(at: Path, *arguments: object, paths: tuple[Path, ...] = ()) -> str:
+    """The output of a command in a process that finds the packages in `paths`."""
     found = os.pathsep.join(map(str, (ROOT / "src", *paths)))
-    return {"cwd": at, "env": {**os.environ, "PYTHONPATH": found, "OMP_NUM_THREADS": "1"}, "text": True}
-
-
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "zerosum", *map(str, arguments)]
-
-
-def run(at: Path, *arguments: object, paths: tuple[Path, ...] = (), status: int = 0) -> str:
-    done = subprocess.run(command(*arguments), capture_output=True, check=False, **zerosum(at, *paths))
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
-    return str(done.stdout + done.stderr)
+    process = Forked("-m", "zerosum", *map(str, arguments), folder=at, environ={**os.environ, "PYTHONPATH": found})
+    status, out, error = ended(process)
+    assert status == 0, error
+    assert "Traceback" not in error, error
+    return out + error
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +9,8 @@ import torch
 from torch import Tensor
 
 from domain_games import CASES, EXACT, STEPS, begun, close, exactly, planned, played, weights
+from forked import Forked
+from small_process import ended
 from zerosum import catalog
 from zerosum.api import load
 from zerosum.domain import SampleRequest
@@ -92,16 +91,9 @@ def test_the_card_of_an_exported_generator_tells_how_to_use_it(name: str, tmp_pa
     sampler.publish(tmp_path / "run", network, plan.recipe, plan.info, match.step, observer.examples)
     huggingface.write(load(tmp_path / "run"), tmp_path / "hub", None)
     code = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8").split("```python\n")[2].partition("```")[0]
-    result = subprocess.run(
-        [sys.executable, "-c", f"{code}\nprint(tuple(samples.shape))"],
-        cwd=tmp_path / "hub",
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("(")
+    status, out, error = ended(Forked("-c", f"{code}\nprint(tuple(samples.shape))", folder=tmp_path / "hub"))
+    assert status == 0, error
+    assert out.startswith("(")
 
 
 @pytest.mark.parametrize("name", ["table", "pairs", "sound from mel spectrograms", "clips", "slices"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from forked import Forked
 
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "docs" / "extend.md"
@@ -71,9 +74,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
             place(block, root)
     programs = root / "bin"
     programs.mkdir()
-    for name in ("zerosum", "pytest"):
-        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {name} "$@"\n')
-        (programs / name).chmod(0o755)
+    (programs / "zerosum").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m zerosum "$@"\n')
+    (programs / "zerosum").chmod(0o755)
     return root
 
 
@@ -89,9 +91,15 @@ def run(root: Path, command: list[str]) -> str:
         "PYTHONWARNINGS": "error::SyntaxWarning",
     }
     env.pop("PYTEST_ADDOPTS", None)
-    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
+    if command[0] == "bash":
+        done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
+        status, out, error = done.returncode, done.stdout, done.stderr
+    else:
+        process = Forked(*command, folder=root, environ=env)
+        out, error = process.communicate()
+        status = process.wait()
+    assert status == 0, f"{command}\n{out}\n{error}"
+    return out + error
 
 
 def install(root: Path) -> None:
@@ -116,7 +124,9 @@ def shell(root: Path, section: str) -> str:
                 install(root)
             else:
                 options = " -q -x -p no:cacheprovider" if line.startswith("pytest") else ""
-                output += run(root, ["bash", "-c", line + options])
+                simple = line.startswith(("zerosum", "pytest")) and ">" not in line
+                command = ["-m", *shlex.split(line + options)] if simple else ["bash", "-c", line]
+                output += run(root, command)
     return output
 
 
@@ -124,7 +134,7 @@ def python(root: Path, section: str) -> str:
     """The output of the programs of a section."""
     texts = [b.text for b in blocks() if b.section == section and b.language == "python" and not b.file]
     assert texts
-    return "".join(run(root, [sys.executable, "-c", text]) for text in texts)
+    return "".join(run(root, ["-c", text]) for text in texts)
 
 
 def test_the_guide_has_a_block_of_each_kind() -> None:

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from small_process import ended, started
+
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "path_length.py"
 MOST_FILES = {"train": 45, "sample": 25}
 MOST_BUILDS, MOST_VALIDATIONS = 2, 3
@@ -36,10 +38,8 @@ def test_the_path_of_a_training(tmp_path: Path) -> None:
 
 def test_the_path_of_a_sampling(tmp_path: Path) -> None:
     small = ["--recipe", "mlp", "--steps", "1", "--set", "batch=8", "--set", "threads=1"]
-    trained = subprocess.run(
-        [sys.executable, "-m", "zerosum", "train", "digits", *small, "--out", "run"], cwd=tmp_path, capture_output=True
-    )
-    assert trained.returncode == 0, trained.stderr[-2000:]
+    status, _, error = ended(started("train", "digits", *small, "--out", "run", folder=tmp_path))
+    assert status == 0, error[-2000:]
     found = counted("sample", "run", cwd=tmp_path)
     assert found["files"] <= MOST_FILES["sample"]
     assert (found["generators"], found["discriminators"]) == (1, 0)

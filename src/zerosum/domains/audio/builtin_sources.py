@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import lfilter
 
 from zerosum.data.sources import SourceInfo
 
@@ -62,11 +61,19 @@ def _attack(num: int, rate: int, seconds: float) -> Wave:
     return ramp
 
 
+def _filtered(over: list[float], under: list[float] | Wave, wave: Wave) -> Wave:
+    """scipy.signal.lfilter(over, under, wave). Imported here: it takes long, and few programs need these sounds."""
+    from scipy.signal import lfilter
+
+    filtered: Wave = lfilter(over, under, wave)
+    return filtered
+
+
 def _resonance(wave: Wave, rate: int, frequency: float, width: float) -> Wave:
     """A filter with two poles, at unit gain for low frequencies: one formant."""
     radius = math.exp(-math.pi * width / rate)
     poles = [1.0, -2 * radius * math.cos(2 * math.pi * frequency / rate), radius * radius]
-    filtered: Wave = lfilter([sum(poles)], poles, wave)
+    filtered: Wave = _filtered([sum(poles)], poles, wave)
     return filtered
 
 
@@ -83,7 +90,7 @@ def string(num: int, rate: int, rng: Rng) -> Wave:
     pluck[: min(period, num)] = burst[:num]
     loop = np.zeros(period + 2)
     loop[0], loop[period], loop[period + 1] = 1, -keep * (1 - dull), -keep * dull
-    filtered: Wave = lfilter([1.0], loop, pluck)
+    filtered: Wave = _filtered([1.0], loop, pluck)
     return filtered
 
 
@@ -116,7 +123,7 @@ def snare(num: int, rate: int, rng: Rng) -> Wave:
     time = np.arange(num, dtype=np.float32) / rate
     colour, decay = rng.uniform(0.2, 0.9), rng.uniform(0.05, 0.16)
     rattle = rng.standard_normal(num) * np.exp(-time / decay)
-    mixed: Wave = tones + rng.uniform(0.5, 1.2) * lfilter([1.0, -colour], [1.0], rattle)
+    mixed: Wave = tones + rng.uniform(0.5, 1.2) * _filtered([1.0, -colour], [1.0], rattle)
     return mixed
 
 
@@ -155,14 +162,16 @@ def _vowel(formants: tuple[float, float, float, float]) -> Callable[[int, int, R
             turns % 1, course / rate, where=pulses > 0, out=np.zeros(num)
         )  # of the pulse before the sample
         pulses = pulses * (1 - place) + np.roll(pulses * place, -1)
-        wave = lfilter([1.0], [1.0, -math.exp(-2 * math.pi * 350 / rate)], pulses)  # the source falls by 6 dB an octave
+        wave = _filtered(
+            [1.0], [1.0, -math.exp(-2 * math.pi * 350 / rate)], pulses
+        )  # the source falls by 6 dB an octave
         wave = wave + rng.uniform(0.002, 0.02) * rng.standard_normal(num)
         tract = 1 + 0.18 * math.log2(pitch / 160) * rng.uniform(0.5, 1) + rng.uniform(-0.05, 0.05)
         for number, formant in enumerate(formants):
             frequency = formant * tract * rng.uniform(0.97, 1.03)
             if frequency < 0.45 * rate:
                 wave = _resonance(wave, rate, frequency, (70.0, 90.0, 130.0, 200.0)[number])
-        sung: Wave = lfilter([1.0, -0.95], [1.0], wave)  # radiation from the mouth
+        sung: Wave = _filtered([1.0, -0.95], [1.0], wave)  # radiation from the mouth
         return sung * _attack(num, rate, rng.uniform(0.02, 0.08)) * _release(num, rate, length, rng.uniform(0.06, 0.2))
 
     return voice
