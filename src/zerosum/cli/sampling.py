@@ -181,9 +181,12 @@ def export(
     if format not in FORMATS:
         raise UserError(f"--format {format}: choose {', '.join(FORMATS)}.")
     from zerosum.api import load
+    from zerosum.formatting import patience
     from zerosum.generation.export.exporting import export as exported
 
-    done = exported(load(folder), format, out or folder / f"export-{format}", licence)
+    loaded = load(folder)
+    with patience(print_message, "Exporting the generator and comparing it with the original ..."):
+        done = exported(loaded, format, out or folder / f"export-{format}", licence)
     if format == "huggingface" and licence is None:
         print_message(
             "The model card says licence `unknown`; set it with --license, and respect the licence of the data."

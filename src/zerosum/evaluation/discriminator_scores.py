@@ -77,7 +77,7 @@ class Scorer:
         tried: list[Tensor | None] = [condition]
         ignored = getattr(self._game.players[DISCRIMINATOR], "ignores_condition", False)
         if self.recipe.conditional is True and condition is None and not ignored:
-            tried = [*_candidates(self._domain, self._info)]
+            tried = [*candidates(self._domain, self._info)]
         found: list[float] = []
         for start in range(0, len(samples), BATCH):
             rows = samples[start : start + BATCH]
@@ -132,13 +132,14 @@ def distance_ratios(domain: Domain, recipe: Recipe, parts: Iterable[Samples]) ->
     return largest
 
 
-def _candidates(domain: Domain, info: DatasetInfo) -> list[Tensor]:
-    """Conditions of one row each, which are tried for a sample without a given condition."""
+def candidates(domain: Domain, info: DatasetInfo) -> list[Tensor]:
+    """Conditions of one row each, which are tried for a sample without a given condition. UserError where files have none."""
     found = info.condition.candidates() if info.condition is not None else []
     if not found:
         raise UserError(
             f"judge: the discriminator of this run scores samples together with {_given(info)}, which the domain "
-            f"{domain.name!r} does not read from files."
+            f"{domain.name!r} does not read from files. `zerosum evaluate` measures this run's own samples; files can be judged "
+            f"by a run on the same data whose discriminator is not given {_given(info)}."
         )
     return found
 

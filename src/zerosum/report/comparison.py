@@ -59,7 +59,7 @@ class Comparison:
 def compare(content: Json, run: Sequence[Json] | None = None, conditional: bool = False) -> Comparison:
     """The table of `baselines.json`, with a run's newest records where they are given (empty: it has none yet).
 
-    conditional: whether the run's generator gets the class of each sample.
+    conditional: whether the run's generator gets a condition for each sample.
     """
     models = [as_dict(one) for one in as_list(content.get("baselines"))]
     columns = [_by_key(as_list(one.get("records"))) for one in models]
@@ -71,8 +71,9 @@ def compare(content: Json, run: Sequence[Json] | None = None, conditional: bool 
         columns, names = [mine, *columns], [THIS_RUN, *names]
         if conditional and mine:
             notes.append(
-                "The run's generator gets a class for each sample, in the shares of the data; the baselines do not, so "
-                "metrics of class shares favour the run. Metrics that need the requested class are not compared."
+                "The run's generator gets a class for each sample, in the shares of the data, or another condition, such as a "
+                "text; the baselines do not, so metrics of class shares or of that condition favour the run. Metrics that need "
+                "the requested class are not compared."
             )
     rows = tuple(_row(key, columns) for key in keys)
     notes += _note_on_doubts(rows)

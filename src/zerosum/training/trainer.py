@@ -22,7 +22,7 @@ from zerosum.engine.losses import value
 from zerosum.errors import UserError
 from zerosum.evaluation import evaluate
 from zerosum.evaluation.training_evaluator import TrainingEvaluator
-from zerosum.formatting import Progress, format_duration
+from zerosum.formatting import Progress, format_duration, patience
 from zerosum.generation.sampler import publish
 from zerosum.jsonfile import RUN_FORMAT
 from zerosum.planning import trial_step
@@ -285,7 +285,8 @@ class Trainer:
         self._check_folder()
         stop = self.world.any(bool(self.stop.number) or self.callbacks.stopping)
         if self.chief and (step % cadence.preview == 0 or boundary.last):
-            self._write_preview(step)
+            with contextlib.nullcontext() if step else patience(self.progress.log, "Making the first samples ..."):
+                self._write_preview(step)
         due = cadence.evaluate and step and step % cadence.evaluate == 0
         if self.chief and due and not boundary.last and step not in self._evaluated:
             self._evaluated.add(step)

@@ -445,6 +445,9 @@ def test_what_is_no_recording_is_told(tmp_path: Path) -> None:
         path.unlink()
     with pytest.raises(UserError, match=r"no recordings here. 1 .m4a file.s. are not read. Convert"):
         opened(tmp_path)
+    (tmp_path / "wavs.tar.xz").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"An archive is read when it is named itself: .*wavs\.tar\.xz\."):
+        opened(tmp_path)
     assert files.looks_like(tmp_path)
     assert files.looks_like(tmp_path / "a.m4a")
     assert not data.can_open(str(tmp_path))

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from domain_games import begun, planned, played
+from zerosum import formatting
 from zerosum import recipe as recipes
 from zerosum.api import load
 from zerosum.domain import SampleRequest
@@ -24,6 +25,7 @@ from zerosum.domains.audio.speech import SpeechGenerator
 from zerosum.engine.game import Batch
 from zerosum.engine.phases import Phases, Together
 from zerosum.errors import UserError
+from zerosum.evaluation import discriminator_scores
 from zerosum.generation import sampler
 from zerosum.generation.export import exporting
 from zerosum.generation.latents.space import Space
@@ -263,6 +265,22 @@ def test_sentences_are_joined_with_a_pause(voice: Any, tmp_path: Path) -> None:
     )
     said(voice, tmp_path / "long.wav", text=" ".join(["gold"] * 100))
     assert seconds(tmp_path / "long.wav") > 4
+
+
+def test_a_long_text_shows_its_progress(
+    voice: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(voice, tmp_path / "short.wav", text="Gold sun. Kite!")
+    assert not capsys.readouterr().err  # nothing took long
+    monkeypatch.setattr(formatting, "FIRST_REPORT_S", 0.0)
+    monkeypatch.setattr(formatting, "REPORT_EVERY_S", 0.0)
+    said(voice, tmp_path / "long.wav", text="Gold sun. Kite! Gold.")
+    assert re.findall(r"Speaking: (\d) of 3 sentences", capsys.readouterr().err) == ["1", "2", "3"]
+
+
+def test_recordings_are_not_judged_without_their_texts(voice: Any) -> None:
+    with pytest.raises(UserError, match=r"together with a text.*judged by a run on the same data .* not given a text"):
+        discriminator_scores.candidates(DOMAIN, voice.sampler.info)
 
 
 def test_lines_of_a_file_become_recordings(voice: Any, tmp_path: Path) -> None:

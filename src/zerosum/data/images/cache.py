@@ -24,8 +24,8 @@ import numpy as np
 import PIL
 
 from zerosum.data.images.loaded import WHITE, ImageOptions, Labels, Pixels
-from zerosum.data.images.parallel_decode import print_status
 from zerosum.data.opening import expand_path
+from zerosum.formatting import print_status
 from zerosum.jsonfile import read_object
 from zerosum.store import write_durably
 

@@ -18,6 +18,7 @@ from zerosum.data.images.loaded import RGBA, ImageOptions, LoadedImages, Part, P
 from zerosum.data.images.parallel_decode import size_text
 from zerosum.data.images.prepare import DecodeTask, prepare
 from zerosum.errors import UserError
+from zerosum.formatting import print_status
 
 SQUARES = (8, 16, 32, 64, 128, 256)
 DEFAULT_SIDE = 64
@@ -61,7 +62,7 @@ def _read(reader: _ListingReader) -> LoadedImages:
     found, cache_note = cache.find_prepared(place, listing_print)
     if found is None:
         if cache_note:
-            parallel_decode.print_status(cache_note)
+            print_status(cache_note)
         task = reader.task()
         if max(listing.num_bytes, len(task.members) * task.row_bytes) <= MIN_CACHED_BYTES:
             return reader.to_memory(task)

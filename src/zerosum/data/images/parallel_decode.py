@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +21,7 @@ from zerosum.data.images.loaded import ImageOptions, Pixels
 from zerosum.data.images.pictures import MODES
 from zerosum.data.opening import short_reason
 from zerosum.errors import UserError
+from zerosum.formatting import WorkProgress
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -31,7 +30,6 @@ WINDOW = 1024
 MAX_SKIPPED = 0.01
 """Largest share of the images that `on_bad="skip"` leaves out; one image is always allowed."""
 NUM_SHOWN = 5
-FIRST_REPORT_S, REPORT_EVERY_S = 5.0, 10.0
 
 
 @dataclass
@@ -49,42 +47,13 @@ class DecodeSurvey:
         return int(self.flags[:, 2].sum())
 
 
-class DecodeProgress:
-    """Prints progress lines to stderr if the work takes longer than a few seconds."""
-
-    def __init__(self, what: str, total: int) -> None:
-        self.what, self.total = what, total
-        self.begun = time.monotonic()
-        self.next = self.begun + FIRST_REPORT_S
-
-    @property
-    def seconds(self) -> float:
-        """Time since the start."""
-        return time.monotonic() - self.begun
-
-    def tick(self, done: int) -> None:
-        """Prints a progress line if one is due."""
-        now = time.monotonic()
-        if now < self.next or not done:
-            return
-        self.next = now + REPORT_EVERY_S
-        rate = done / (now - self.begun)
-        left = (self.total - done) / rate
-        print_status(f"{self.what}: {done:,} of {self.total:,} images, {rate:,.0f} images/s, about {left:,.0f} s left")
-
-
-def print_status(text: str) -> None:
-    """Prints a line of progress to stderr."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def probe_all(members: Sequence[Member], where: Path) -> list[ImageProbe | BadImageError]:
     """The header of every image, or the error."""
     return list(
         _map_in_order(
             members,
             lambda member: _read(member, probe),
-            DecodeProgress(f"{where}: looking at the headers", len(members)),
+            WorkProgress(f"{where}: looking at the headers", len(members), "images"),
         )
     )
 
@@ -94,7 +63,7 @@ def find_failures(members: Sequence[Member], where: Path) -> dict[int, BadImageE
     results = _map_in_order(
         members,
         lambda member: _read(member, lambda stream: decode(stream, 1, (1, 1))),
-        DecodeProgress(f"{where}: looking for damaged images", len(members)),
+        WorkProgress(f"{where}: looking for damaged images", len(members), "images"),
     )
     return {i: result for i, result in enumerate(results) if isinstance(result, BadImageError)}
 
@@ -105,7 +74,7 @@ def decode_all(
     size: tuple[int, int],
     options: ImageOptions,
     store: Callable[[int, Pixels], None],
-    progress: DecodeProgress,
+    progress: WorkProgress,
 ) -> DecodeSurvey:
     """Decodes and resizes each image and calls `store(position, pixels)`, from several threads and in any order."""
     survey = DecodeSurvey(np.zeros((len(members), 5), np.bool_), np.zeros(len(members), np.uint8))
@@ -197,7 +166,7 @@ def _read(member: Member, use: Callable[..., T]) -> T | BadImageError:
         return BadImageError(f"cannot be read ({short_reason(error)})")
 
 
-def _map_in_order(items: Sequence[S], work: Callable[[S], T], progress: DecodeProgress) -> Iterator[T]:
+def _map_in_order(items: Sequence[S], work: Callable[[S], T], progress: WorkProgress) -> Iterator[T]:
     """work(item) of every item, in order."""
     pool = ThreadPoolExecutor(max_workers=workers(), thread_name_prefix="decode")
     try:

@@ -23,6 +23,7 @@ from zerosum.data.images.files import BadImageError
 from zerosum.data.images.listing import Arrangement, Member
 from zerosum.data.images.loaded import ImageOptions, Pixels, Shape, fingerprint
 from zerosum.errors import UserError
+from zerosum.formatting import WorkProgress, print_status
 from zerosum.store import flush_folder
 
 CHUNK_BYTES = 8 * 2**20
@@ -54,7 +55,7 @@ class DecodeTask:
 
     def decode(self, store: Any, what: str) -> parallel_decode.DecodeSurvey:
         """Decodes every image and calls `store(position, pixels)`."""
-        progress = parallel_decode.DecodeProgress(f"{self.where}: {what}", len(self.members))
+        progress = WorkProgress(f"{self.where}: {what}", len(self.members), "images")
         return parallel_decode.decode_all(self.members, self.channels, self.size, self.options, store, progress)
 
     def kept(self, survey: parallel_decode.DecodeSurvey) -> tuple[RowIndices, tuple[str, ...]]:
@@ -94,7 +95,7 @@ def prepare(folder: Path, task: DecodeTask, listing_print: str) -> cache.Prepare
                 shutil.rmtree(temporary, ignore_errors=True)
             return cache.find_prepared(folder, listing_print)[0]
     except OSError as error:
-        parallel_decode.print_status(
+        print_status(
             f"{task.where}: the decoded images cannot be kept in {folder.parent} ({error.strerror or error}), so they are "
             "read into memory. Name another folder with ZEROSUM_CACHE."
         )

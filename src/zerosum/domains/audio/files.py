@@ -161,6 +161,8 @@ def _found(
     if num_links:
         notes.append(f"{num_links} link(s) to folders or out of the folder are not followed.")
     if not members:
+        if path.is_dir() and (archives := sorted(one for one in path.iterdir() if one.is_file() and _is_archive(one))):
+            notes.append(f"An archive is read when it is named itself: {archives[0]}.")
         none = "It holds no files." if metadata is None else f"It holds {METADATA} only."
         raise UserError(
             f"{path}: no recordings here. {' '.join(notes) or none} Recordings end in {', '.join(ENDINGS)}."

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from zerosum.domains.audio import media, texts, writing
 from zerosum.domains.audio.files import METADATA, ZIPPED
 from zerosum.domains.audio.formats import Wave
 from zerosum.errors import UserError
+from zerosum.formatting import WorkProgress
 
 TEXT = SampleOption("text", "text", "what is spoken, by a voice that was trained on recordings with texts.")
 TEXT_FILE = SampleOption(
@@ -73,8 +75,8 @@ class Voice:
         return int(condition.shape[0]) - 1
 
     @torch.no_grad()
-    def speak(self, sentences: Sequence[str]) -> Wave:
-        """(C, L): the sentences, one after the other with PAUSE_SECONDS between them."""
+    def speak(self, sentences: Sequence[str], spoken: Callable[[], None] = lambda: None) -> Wave:
+        """(C, L): the sentences, one after the other with PAUSE_SECONDS between them. spoken: called after each."""
         network: Any = self.generator.network
         rows = texts.encoded(sentences, [0] * len(sentences), str(self.info.payload["alphabet"]), self._most)
         pause = np.zeros(
@@ -84,6 +86,7 @@ class Voice:
         for row in torch.split(rows, 1):
             wave: Wave = network.speak(row.to(self.generator.device))[0].float().cpu().numpy()
             parts += [pause, wave] if parts else [wave]
+            spoken()
         return np.concatenate(parts, 1)
 
 
@@ -125,7 +128,8 @@ def _write(
     elif not kind:
         _refuse_corpus(request.out)
     with store.writing(request.out) as aside:
-        waves = [voice.speak(sentences) for sentences in spoken]
+        progress, counted = WorkProgress("Speaking", sum(map(len, spoken)), "sentences"), itertools.count(1)
+        waves = [voice.speak(sentences, lambda: progress.tick(next(counted))) for sentences in spoken]
         if kind == PICTURE:
             media.draw_texts([torch.from_numpy(wave) for wave in waves], lines, aside, voice.info)
             return SampleResult([request.out], len(lines), notes)

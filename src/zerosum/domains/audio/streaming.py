@@ -22,6 +22,7 @@ from zerosum.domains.audio.formats import Wave, ending_of
 from zerosum.domains.audio.vocoder import Vocoder
 from zerosum.domains.audio.waves import Normalise
 from zerosum.errors import UserError
+from zerosum.formatting import WorkProgress
 from zerosum.store import writing as written_at_once
 
 INPUT = SampleOption("input", "paths", "a recording or folder to make again from its mel spectrogram; may be repeated.")
@@ -130,8 +131,11 @@ class _Resynthesis:
                     str(aside), "w", rate, opened.channels, subtype, format=formats.FORMATS.get(ending, "WAV")
                 ) as out,
             ):
+                progress = WorkProgress(source.name, opened.frames / opened.samplerate, "seconds of sound")
+                done = 0.0
                 for piece in resampled(self.remade(opened, scale), self.rate, rate, opened.channels):
                     out.write(formats.frames_of(piece / np.float32(scale), subtype, opened.subtype))
+                    progress.tick(done := done + piece.shape[1] / rate)
 
     def remade(self, opened: Any, scale: float) -> Iterator[Wave]:
         """(C, n) pieces of the output for a file of soundfile, as loud as the network makes them. scale: of the input."""
