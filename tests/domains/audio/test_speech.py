@@ -15,9 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from domain_games import begun, planned, played
-from zerosum import formatting
 from zerosum import recipe as recipes
 from zerosum.api import load
+from zerosum.data import progress
 from zerosum.domain import SampleRequest
 from zerosum.domains.audio import DOMAIN, data, media, speech, texts
 from zerosum.domains.audio.recogniser import lengths_of
@@ -272,8 +272,8 @@ def test_a_long_text_shows_its_progress(
 ) -> None:
     said(voice, tmp_path / "short.wav", text="Gold sun. Kite!")
     assert not capsys.readouterr().err  # nothing took long
-    monkeypatch.setattr(formatting, "FIRST_REPORT_S", 0.0)
-    monkeypatch.setattr(formatting, "REPORT_EVERY_S", 0.0)
+    monkeypatch.setattr(progress, "FIRST_REPORT_S", 0.0)
+    monkeypatch.setattr(progress, "REPORT_EVERY_S", 0.0)
     said(voice, tmp_path / "long.wav", text="Gold sun. Kite! Gold.")
     assert re.findall(r"Speaking: (\d) of 3 sentences", capsys.readouterr().err) == ["1", "2", "3"]
 

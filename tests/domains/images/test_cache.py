@@ -18,7 +18,7 @@ import pytest
 import torch
 from image_making import make_tar, make_zip, noise, png, refused, save
 
-from zerosum import formatting
+from zerosum.data import progress
 from zerosum.data.images import cache, loader, parallel_decode, prepare
 from zerosum.data.images import loaded as image_types
 from zerosum.data.images.loaded import ImageOptions
@@ -131,8 +131,8 @@ def test_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     path = str(photos(tmp_path / "photos", 20))
     open_source(path, cache=False)
     assert capsys.readouterr().err == ""  # nothing took long
-    monkeypatch.setattr(formatting, "FIRST_REPORT_S", 0.0)
-    monkeypatch.setattr(formatting, "REPORT_EVERY_S", 0.0)
+    monkeypatch.setattr(progress, "FIRST_REPORT_S", 0.0)
+    monkeypatch.setattr(progress, "REPORT_EVERY_S", 0.0)
     open_source(path)
     lines = [line for line in capsys.readouterr().err.splitlines() if "preparing" in line]
     assert len(lines) == 19

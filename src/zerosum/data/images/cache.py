@@ -25,7 +25,7 @@ import PIL
 
 from zerosum.data.images.loaded import WHITE, ImageOptions, Labels, Pixels
 from zerosum.data.opening import expand_path
-from zerosum.formatting import print_status
+from zerosum.data.progress import print_status
 from zerosum.jsonfile import read_object
 from zerosum.store import write_durably
 

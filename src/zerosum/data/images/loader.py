@@ -17,8 +17,8 @@ from zerosum.data.images.listing import Arrangement, Listing, Member, arrange, a
 from zerosum.data.images.loaded import RGBA, ImageOptions, LoadedImages, Part, Pixels, check_memory
 from zerosum.data.images.parallel_decode import size_text
 from zerosum.data.images.prepare import DecodeTask, prepare
+from zerosum.data.progress import print_status
 from zerosum.errors import UserError
-from zerosum.formatting import print_status
 
 SQUARES = (8, 16, 32, 64, 128, 256)
 DEFAULT_SIDE = 64

@@ -20,8 +20,8 @@ from zerosum.data.images.listing import Member
 from zerosum.data.images.loaded import ImageOptions, Pixels
 from zerosum.data.images.pictures import MODES
 from zerosum.data.opening import short_reason
+from zerosum.data.progress import WorkProgress
 from zerosum.errors import UserError
-from zerosum.formatting import WorkProgress
 
 S = TypeVar("S")
 T = TypeVar("T")

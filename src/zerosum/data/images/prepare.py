@@ -22,8 +22,8 @@ from zerosum.data.images import cache, loaded, parallel_decode
 from zerosum.data.images.files import BadImageError
 from zerosum.data.images.listing import Arrangement, Member
 from zerosum.data.images.loaded import ImageOptions, Pixels, Shape, fingerprint
+from zerosum.data.progress import WorkProgress, print_status
 from zerosum.errors import UserError
-from zerosum.formatting import WorkProgress, print_status
 from zerosum.store import flush_folder
 
 CHUNK_BYTES = 8 * 2**20

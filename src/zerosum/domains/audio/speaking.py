@@ -16,12 +16,12 @@ import torch
 from zerosum import store
 from zerosum.data.images.pictures import check_picture_size
 from zerosum.data.opening import is_regular, short_reason
+from zerosum.data.progress import WorkProgress
 from zerosum.domain import DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult, WriteOptions
 from zerosum.domains.audio import media, texts, writing
 from zerosum.domains.audio.files import METADATA, ZIPPED
 from zerosum.domains.audio.formats import Wave
 from zerosum.errors import UserError
-from zerosum.formatting import WorkProgress
 
 TEXT = SampleOption("text", "text", "what is spoken, by a voice that was trained on recordings with texts.")
 TEXT_FILE = SampleOption(

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from zerosum.data.opening import FileNotes, decoding, distinct_names, input_files
+from zerosum.data.progress import WorkProgress
 from zerosum.domain import DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult
 from zerosum.domains.audio import formats, loading, waves, writing
 from zerosum.domains.audio.formats import Wave, ending_of
 from zerosum.domains.audio.vocoder import Vocoder
 from zerosum.domains.audio.waves import Normalise
 from zerosum.errors import UserError
-from zerosum.formatting import WorkProgress
 from zerosum.store import writing as written_at_once
 
 INPUT = SampleOption("input", "paths", "a recording or folder to make again from its mel spectrogram; may be repeated.")
