@@ -26,7 +26,7 @@ from zerosum.generation.latents.space import Space
 from zerosum.generation.sampler import Sampler
 
 SMALL = {
-    "steps": 4, "batch": 8, "threads": 1, "data.num": 160, "data.rate": 4000, "generator.widths": [8, 8, 4, 4, 4],
+    "steps": 4, "batch": 8, "threads": 1, "data.num": 80, "data.rate": 4000, "generator.widths": [8, 8, 4, 4, 4],
     "generator.iterations": 4, "discriminator.widths": [4, 4, 4, 8],
 }  # fmt: skip
 
