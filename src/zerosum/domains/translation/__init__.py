@@ -34,6 +34,12 @@ def _evaluator(source: PairSource, seed: int) -> Any:
     return TranslationEvaluator(source, seed)
 
 
+def _num_quick(info: DatasetInfo) -> int:
+    """Fewer where rows are large, so that a preview takes a few seconds."""
+    height, width = size_of(info)
+    return max(32, min(256, 256 * 64 * 64 // (height * width)))
+
+
 def _read(paths: Sequence[Path], info: DatasetInfo) -> Tensor:
     """Reads images of the target side as the discriminator takes them, at the size of the training rows."""
     if not paths:
@@ -67,7 +73,10 @@ DOMAIN = Domain(
         parts={"generator": GENERATORS, "discriminator": DISCRIMINATORS},
     ),
     evaluation=Evaluation(
-        evaluator=_evaluator, conditions=lambda evaluator: evaluator.conditions(), best_metric="patch_distance"
+        evaluator=_evaluator,
+        conditions=lambda evaluator: evaluator.conditions(),
+        best_metric="patch_distance",
+        num_quick=_num_quick,
     ),
     media=Media(
         preview=preview.picture,

@@ -5,8 +5,12 @@ Legend: N rows, S the side of a mosaic.
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
@@ -36,6 +40,26 @@ def photographs() -> Tensor:
         ) from None
     photos = torch.stack([torch.from_numpy(getattr(data, name)()) for name in TEXTURES])[None].float()
     return interpolate(photos, (PHOTO, PHOTO), mode="bicubic", antialias=True, align_corners=False)[0].clamp(0, 255)
+
+
+PHOTOGRAPHS = ("astronaut", "coffee", "retina", "ihc", "hubble_deep_field", "motorcycle_left", "rocket", "chelsea")
+"""Colour photographs that come with scikit-image; those that a build lacks are left out."""
+
+
+def photographs_in_colour(num: int = 0) -> ImageCollection:
+    """The first `num` photographs of scikit-learn (two) and of scikit-image, where it is installed; 0 for all. Nothing is
+    downloaded."""
+    from sklearn.datasets import load_sample_images
+
+    found = [np.asarray(image) for image in load_sample_images().images]
+    with contextlib.suppress(ImportError):
+        import skimage
+
+        folder = Path(skimage.__file__).parent / "data"
+        paths = [path for name in PHOTOGRAPHS for path in sorted(folder.glob(f"{name}.*"))]
+        found += [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+    chosen = found[:num] if num else found
+    return ImageCollection(tuple(torch.from_numpy(image.transpose(2, 0, 1).copy()) for image in chosen), COLOUR)
 
 
 def mosaics(

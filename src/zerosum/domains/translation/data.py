@@ -12,8 +12,10 @@ from zerosum.data.images import pairs
 from zerosum.data.opening import expand_path
 from zerosum.data.sources import SourceInfo
 from zerosum.domains.translation import builtin_sources, layouts
+from zerosum.domains.translation.derived_inputs import derive_inputs
 from zerosum.domains.translation.image_collection import ImageCollection
 from zerosum.domains.translation.layouts import CollectionPair, FolderOptions, Labels
+from zerosum.domains.translation.sides import SCALES, SMALL
 from zerosum.domains.translation.source import PairSource
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import Component
@@ -33,6 +35,10 @@ SOURCES: Mapping[str, SourceInfo] = {
     "digit-outlines": SourceInfo("the outline of a handwritten digit, and the digit", details={"paired": True}),
     "digit-styles": SourceInfo(
         "white digits on black, and others as outlines in ink on paper", details={"paired": False}
+    ),
+    "photographs": SourceInfo(
+        "the photographs of scikit-image and scikit-learn, for super-resolution: each is made smaller and enlarged again",
+        details={"paired": True},
     ),
     "two-photos": SourceInfo("a palace roof and a flower, one photograph each", details={"paired": False}),
 }
@@ -59,6 +65,7 @@ def open_source(data: Component, allow_download: bool) -> PairSource:
         "textures": _textures,
         "digit-outlines": _digit_outlines,
         "digit-styles": _digit_styles,
+        "photographs": _photographs,
         "two-photos": _two_photos,
     }
     if data.kind in kinds:
@@ -83,6 +90,19 @@ def _digit_outlines(*, heldout: float = builtin_sources.HELDOUT) -> PairSource:
 
 def _digit_styles(*, heldout: float = builtin_sources.HELDOUT) -> PairSource:
     return _digits("digit-styles", builtin_sources.digit_styles(), False, heldout)
+
+
+def _photographs(*, scale: int = 4, crop: int = 96, flip: bool = True, num: int = 0) -> PairSource:
+    """num: of photographs, 0 for all."""
+    make = _checked_scale(scale)
+    _check_options(None, crop, 0.0)
+    targets = builtin_sources.photographs_in_colour(num)
+    inputs = derive_inputs(targets, make)
+    held = [len(targets) - 1 - row for row in range(len(targets) // 4)]
+    kept = [row for row in range(len(targets)) if row not in held]
+    parts = [(inputs.select(rows), targets.select(rows)) for rows in (kept, held)]
+    note = f"{len(held)} of {len(targets)} photographs are held out; rows are crops of {crop}x{crop} pixels."
+    return PairSource("photographs", parts[0], parts[1] if held else None, True, (crop, crop), flip, make, (note,))
 
 
 def _two_photos(*, size: int = 256, crop: int = 64, flip: bool = False) -> PairSource:
@@ -119,6 +139,7 @@ def open_path(
     side_by_side: bool = False,
     swap: bool = False,
     make: Literal["", "edges", "grey", "blocks"] = "",
+    scale: int = 0,
     labels: Labels = "auto",
     size: int | tuple[int, int] | None = None,
     crop: int | tuple[int, int] | None = None,
@@ -130,7 +151,8 @@ def open_path(
 
     paired: whether files of one name are a pair; "auto" compares the names. side_by_side: each file contains both
     sides, the input on the left. swap: exchanges the sides. make: computes the inputs from the targets: their edges,
-    their brightness, or the means of blocks. labels: which side holds label maps; "auto" recognises inputs with few
+    their brightness, or the means of blocks. scale: for super-resolution: the inputs are the targets, made so many times smaller
+    and enlarged again. labels: which side holds label maps; "auto" recognises inputs with few
     distinct values. size: the length of the shorter side, or [height, width], to which all images are resized. crop:
     size of the crops used for training; by default whole images if they are small and of one size. flip: adds mirror
     images as rows. heldout: share of the images that is held out if the folder has no test part.
@@ -142,14 +164,23 @@ def open_path(
         )
     _check_options(size, crop, heldout)
     target_size = () if size is None else (size,) if isinstance(size, int) else size
-    options = FolderOptions(paired, side_by_side, swap, make, labels, target_size, heldout)
+    if scale and make:
+        raise ValueError("make and scale both say how inputs are computed; set one of them")
+    how = _checked_scale(scale) if scale else make
+    options = FolderOptions(paired, side_by_side, swap, how, labels, target_size, heldout)
     try:
         loaded = layouts.read_folder(folder, options)
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror or error}).") from error
     row, notes = _row_size(loaded.train, loaded.heldout, crop)
     notes, name = (*loaded.notes, *notes, *_notes(loaded, labels)), folder.resolve().name
-    return PairSource(name, loaded.train, loaded.heldout, loaded.paired, row, flip, make, notes)
+    return PairSource(name, loaded.train, loaded.heldout, loaded.paired, row, flip, how, notes)
+
+
+def _checked_scale(scale: int) -> str:
+    if scale not in SCALES:
+        raise ValueError(f"scale must be one of {', '.join(map(str, SCALES))}, got {scale}")
+    return f"{SMALL}{scale}"
 
 
 def _notes(loaded: layouts.LoadedFolder, labels: Labels) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Legend: C channels, H height, W width; values 0..T, where T is the largest value
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, pad
 
 from zerosum.domains.translation.image_collection import ImageCollection
-from zerosum.domains.translation.sides import Side
+from zerosum.domains.translation.sides import SCALES, SMALL, Side
 from zerosum.errors import UserError, nearest
 
 LUMA = (0.299, 0.587, 0.114)
@@ -45,7 +46,28 @@ def blocks(image: Tensor) -> Tensor:
     return whole[:, : image.shape[1], : image.shape[2]]
 
 
-DERIVED_INPUTS: Mapping[str, Callable[[Tensor], Tensor]] = {"grey": grey, "edges": edges, "blocks": blocks}
+def small(image: Tensor, scale: int) -> Tensor:
+    """(C, H, W) -> the same size: made `scale` times smaller and enlarged again, both by bicubic interpolation, the first with
+    antialiasing. Sides that are no multiples are continued by their last pixels."""
+    height, width = image.shape[1:]
+    whole = pad(image[None], (0, -width % scale, 0, -height % scale), mode="replicate")
+    size = whole.shape[2] // scale, whole.shape[3] // scale
+    reduced = interpolate(whole, size, mode="bicubic", antialias=True, align_corners=False)
+    return enlarged(reduced[0].clamp(0, 1), scale)[:, :height, :width]
+
+
+def enlarged(image: Tensor, scale: int) -> Tensor:
+    """(C, H, W) -> (C, scale H, scale W) by bicubic interpolation."""
+    size = image.shape[1] * scale, image.shape[2] * scale
+    return interpolate(image[None], size, mode="bicubic", align_corners=False)[0]
+
+
+DERIVED_INPUTS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "grey": grey,
+    "edges": edges,
+    "blocks": blocks,
+    **{f"{SMALL}{scale}": functools.partial(small, scale=scale) for scale in SCALES},
+}
 """The values of `data.make`."""
 
 

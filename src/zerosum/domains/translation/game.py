@@ -18,7 +18,8 @@ from zerosum.domains.translation import terms
 from zerosum.domains.translation.networks import DISCRIMINATORS, GENERATORS
 from zerosum.domains.translation.networks.capabilities import DirectionOfCycle
 from zerosum.domains.translation.networks.cyclegan import CycleDiscriminator, CycleGenerator
-from zerosum.domains.translation.sides import task_of
+from zerosum.domains.translation.networks.upscale import Upscaler
+from zerosum.domains.translation.sides import TranslationTask, task_of
 from zerosum.engine.duel import Duel
 from zerosum.engine.game import DISCRIMINATOR, GENERATOR, Batch, Game, MicroBatch, Turn
 from zerosum.errors import UserError
@@ -33,6 +34,8 @@ def game(recipe: Recipe, info: DatasetInfo) -> Game:
             "only be combined with `cycle`, because both have a network for each direction."
         )
     task = task_of(info)
+    if recipe.generator.kind == "upscale":
+        return _upscaling(recipe, task)
     duel = domain.duel(recipe, GENERATORS, DISCRIMINATORS, {}, task, conditional=True, penalties=terms.table())
     return Cycle(duel) if isinstance(duel.generator, CycleGenerator) else duel
 
@@ -40,6 +43,49 @@ def game(recipe: Recipe, info: DatasetInfo) -> Game:
 def generator(recipe: Recipe, info: DatasetInfo) -> nn.Module:
     """Only the generator of that game."""
     return domain.generator(recipe, GENERATORS, task_of(info))
+
+
+def _upscaling(recipe: Recipe, task: TranslationTask) -> UpscaleDuel:
+    with domain.seeded(recipe):
+        given = domain.condition_sizes(recipe, 0)
+        upscaler: Upscaler = domain.network("generator", GENERATORS, recipe.generator, task, given)
+        judge = domain.network("discriminator", DISCRIMINATORS, recipe.discriminator, task, given)
+    steps = max(1, round(upscaler.phase * recipe.steps))
+    return domain.duel_of(
+        UpscaleDuel, recipe, upscaler, judge, terms.table(), phase_steps=steps, conditional=True
+    )  # fmt: skip
+
+
+class UpscaleDuel(Duel):
+    """A duel that is preceded by `phase_steps` turns of the generator alone, which minimise the distance to the target."""
+
+    def __init__(self, upscaler: Upscaler, discriminator: nn.Module, *, phase_steps: int, **rest: Any) -> None:
+        self.phase_steps, self.upscaler = phase_steps, upscaler
+        self._alone = False
+        super().__init__(upscaler, discriminator, **rest)
+
+    def turns(self, step: int) -> Sequence[Turn]:
+        """The generator's turn on real pairs, then the turns of the duel."""
+        return (Turn((GENERATOR,)),) if step < self.phase_steps else super().turns(step)
+
+    def terms(self, player: str, batch: MicroBatch) -> dict[str, Tensor]:
+        """The distance to the targets in the first phase, the terms of the duel in the second."""
+        self._alone = player == GENERATOR and batch.step < self.phase_steps
+        if not self._alone:
+            return super().terms(player, batch)
+        assert batch.real is not None
+        made = self.upscaler(self.prior.draw(batch.rng), batch.real.condition)
+        return {"pixel": terms.distance(made, batch.real.data).mean()}
+
+    def batch_scores(self, player: str, batch: MicroBatch) -> Tensor | None:
+        """Scores for losses that couple rows; None in the first phase."""
+        return None if player == GENERATOR and batch.step < self.phase_steps else super().batch_scores(player, batch)
+
+    def after_step(self, player: str, statistics: Mapping[str, Tensor]) -> None:
+        """Averages the weights of the first phase."""
+        super().after_step(player, statistics)
+        if self._alone:
+            self.upscaler.keep()
 
 
 PREFIXES = ("", "back/")

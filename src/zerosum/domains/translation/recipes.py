@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zerosum.domain import DatasetInfo, both
-from zerosum.domains.translation.sides import sides
+from zerosum.domains.translation.sides import scale_of, sides
 from zerosum.engine.optimizers import Schedule
 from zerosum.engine.seeds import Prior
 from zerosum.recipe import AverageConfig, PenaltyConfig, Recipe, part
@@ -105,6 +105,29 @@ SINGLE = Recipe(
     batch=8,
 )
 
+UPSCALE = PIX2PIX.changed(
+    name="upscale",
+    why="Super-resolution: first the distance of pixels alone, then a relativistic game on top of it; both generators are kept.",
+    sources=(
+        "Lim et al. 2017 (EDSR), arXiv:1707.02921",
+        "Wang et al. 2018 (ESRGAN), arXiv:1809.00219",
+        "Huang et al. 2024 (R3GAN), arXiv:2501.05441",
+    ),
+    data=part("photographs", scale=4),
+    generator=part("upscale"),
+    discriminator=part("patch"),
+    prior=Prior(1),
+    penalties={
+        "r1": PenaltyConfig(weight=2.0, every=4),
+        "r2": PenaltyConfig(weight=2.0, every=4),
+        "pixel": PenaltyConfig(weight=40.0),
+    },
+    learning=both(lr=Schedule(6e-4, 6e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
+    ema=AverageConfig(half_life_samples=1_000.0),
+    steps=2_000,
+    batch=8,
+)
+
 PIXEL_WEIGHT = 10.0
 """Weight of the pixel distance for inputs that nearly determine the target."""
 
@@ -126,12 +149,16 @@ def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, 
     return recipe.changed(penalties={**recipe.penalties, "pixel": changed}), (note,)
 
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (PIX2PIX, PIX2PIX_2017, CYCLEGAN, CUT, SINGLE)}
+RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe for recipe in (PIX2PIX, PIX2PIX_2017, CYCLEGAN, CUT, SINGLE, UPSCALE)
+}
 
 
 def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
     """The default recipe of a source, and the reason: whether there are pairs, and whether both sides are of one
     kind."""
+    if scale_of(str(info.payload["make"])) > 1:
+        return "upscale", "its inputs are enlarged small images"
     if info.payload["paired"]:
         return "pix2pix", "its images are pairs"
     given, target = sides(info)

@@ -155,13 +155,25 @@ def _keys(codes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class TranslationTask:
-    """The description from which the networks are built: both sides, and whether rows are pairs."""
+    """The description from which the networks are built: both sides, whether rows are pairs, and how many times smaller the
+    images were of which the inputs were enlarged, 1 for other inputs."""
 
     input: Side
     target: Side
     paired: bool = True
+    scale: int = 1
 
 
 def task_of(info: DatasetInfo) -> TranslationTask:
     """The task of a data set."""
-    return TranslationTask(*sides(info), bool(info.payload["paired"]))
+    return TranslationTask(*sides(info), bool(info.payload["paired"]), scale_of(str(info.payload["make"])))
+
+
+SMALL = "small"
+"""The beginning of the value of data.make for super-resolution; the scale follows."""
+SCALES = (2, 3, 4, 8)
+
+
+def scale_of(make: str) -> int:
+    """The scale in a value of data.make, 1 for other ones."""
+    return int(make.removeprefix(SMALL)) if make.startswith(SMALL) else 1

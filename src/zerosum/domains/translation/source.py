@@ -15,6 +15,7 @@ from torch import Tensor
 
 from zerosum.domain import DatasetInfo, OtherCondition, SampleInfo
 from zerosum.domains.translation.image_collection import ImageCollection
+from zerosum.domains.translation.sides import scale_of
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError
@@ -53,7 +54,8 @@ class PairSource:
 
     size: (H, W) of a row: whole images, or crops of them, at random positions for training and from the middle for
     held-out rows. heldout: the held-out images of both sides, or None. make: how inputs are computed from targets, ""
-    if they are given.
+    if they are given. Corners of training crops are multiples of the scale of super-resolution, so that all crops have the pixels
+    of the small image at the same places.
     """
 
     name: str
@@ -110,7 +112,7 @@ class PairSource:
     def _crops(self, side: int, rows: Rows) -> Tensor:
         collection = self.train[side]
         pieces = [
-            _crop(collection.images[int(image)], self.size, corner, bool(mirrored))
+            _crop(collection.images[int(image)], self.size, corner, bool(mirrored), scale_of(self.make))
             for image, corner, mirrored in zip(
                 rows.images[:, side], rows.corners[:, side].tolist(), rows.mirrored[:, side], strict=True
             )
@@ -122,7 +124,12 @@ class PairSource:
         assert self.heldout is not None, f"{self.name} has no held-out images"
         parts = [
             collection.unit(
-                torch.stack([_crop(collection.images[int(i)], self.size, (0.5, 0.5), False) for i in indices])
+                torch.stack(
+                    [
+                        _crop(collection.images[int(i)], self.size, (0.5, 0.5), False, scale_of(self.make))
+                        for i in indices
+                    ]
+                )
             )
             for collection in self.heldout
         ]
@@ -158,9 +165,14 @@ class PairSource:
         )
 
 
-def _crop(image: Tensor, size: tuple[int, int], corner: tuple[float, ...] | list[float], mirrored: bool) -> Tensor:
+def _crop(
+    image: Tensor, size: tuple[int, int], corner: tuple[float, ...] | list[float], mirrored: bool, grid: int = 1
+) -> Tensor:
+    """grid: of which the top and the left of a crop are multiples."""
     space = image.shape[1] - size[0], image.shape[2] - size[1]
-    top, left = (min(int(share * (space + 1)), space) for share, space in zip(corner, space, strict=True))
+    top, left = (
+        min(int(share * (space + 1)), space) // grid * grid for share, space in zip(corner, space, strict=True)
+    )
     piece = image[:, top : top + size[0], left : left + size[1]]
     return piece.flip(2) if mirrored else piece
 

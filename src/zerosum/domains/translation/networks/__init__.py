@@ -5,6 +5,7 @@ from zerosum.domains.translation.networks.cyclegan import CycleDiscriminator, Cy
 from zerosum.domains.translation.networks.patch import PatchDiscriminator
 from zerosum.domains.translation.networks.resnet import ResNet
 from zerosum.domains.translation.networks.unet import UNet
+from zerosum.domains.translation.networks.upscale import Upscaler
 
 GENERATORS = {
     "unet": UNet,
@@ -12,6 +13,7 @@ GENERATORS = {
     "cycle": CycleGenerator,
     "contrastive": ContrastiveGenerator,
     "restyle": ResidualIdentity,
+    "upscale": Upscaler,
 }
 DISCRIMINATORS = {"patch": PatchDiscriminator, "cycle": CycleDiscriminator}
 
