@@ -21,7 +21,7 @@ from zerosum.data.images.files import BadImageError
 from zerosum.data.images.listing import ending_of, skipped_notes
 from zerosum.data.images.lossless_io import READABLE, LosslessImage, read
 from zerosum.data.images.pictures import Size, check_picture_size, resize_array
-from zerosum.data.opening import distinct_names, input_files
+from zerosum.data.opening import MAX_FILE_BYTES, check_size, distinct_names, input_files
 from zerosum.domain import SIZE, DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult, picture_size
 from zerosum.domains.translation import derived_inputs, preview, writing
 from zerosum.domains.translation.networks.capabilities import (
@@ -29,7 +29,7 @@ from zerosum.domains.translation.networks.capabilities import (
     ReversibleGenerator,
     TranslationGenerator,
 )
-from zerosum.domains.translation.sides import Side, Values, class_numbers, from_unit, one_hot, sides, size_of
+from zerosum.domains.translation.sides import Side, Values, class_numbers, from_unit, one_hot, scale_of, sides, size_of
 from zerosum.domains.translation.tiling import Tiling, apply_in_tiles
 from zerosum.errors import UserError
 
@@ -38,12 +38,28 @@ NUM_SHOWN = 16
 INPUT = SampleOption("input", "paths", "a file or folder to translate; may be repeated.")
 REVERSE = SampleOption("reverse", "flag", "from B to A, for a cycle of both directions.", default=False)
 STRENGTH = SampleOption(
-    "strength", "number", "recipes cut and single: strength of the style, from 0 to 1.", default=1.0, least=0, most=1
+    "strength",
+    "number",
+    "recipes cut, single and upscale: strength of the style, or of the added details, from 0 to 1.",
+    default=1.0,
+    least=0,
+    most=1,
+)
+SCALE = SampleOption(
+    "scale",
+    "number",
+    "recipe upscale: how many times larger an image becomes; by default the scale of the training.",
+    least=0.1,
+    most=32,
+    metavar="N",
 )
 METADATA = SampleOption(
     "keep_metadata", "flag", "keep EXIF, colour profile and resolution of the input.", default=False
 )
-OPTIONS = (INPUT, REVERSE, STRENGTH, METADATA, SIZE)
+OPTIONS = (INPUT, REVERSE, STRENGTH, SCALE, METADATA, SIZE)
+BYTES_A_PIXEL = 40
+"""Memory that an image takes for each pixel of the output of super-resolution: the input and the output as float32, and
+copies."""
 MAX_MARGIN = 160
 """The largest margin of a tile. Parts of a larger receptive field are ignored, because distant pixels have little
 influence."""
@@ -63,7 +79,7 @@ def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest
 class ImageTranslator:
     """A network that translates one image at a time. given, target: the sides of its inputs and outputs. noise:
     (1, L), the same for all images. make: how training inputs were computed from targets, "" if they were not. size: of
-    written images; None: that of the input."""
+    written images; None: that of the output. scale: of written images over inputs; None: that of the output."""
 
     network: Any
     given: Side
@@ -74,6 +90,12 @@ class ImageTranslator:
     make: str
     reverse: bool
     size: Size | None = None
+    scale: float | None = None
+
+    @property
+    def factor(self) -> int:
+        """How many times larger than the input an output is, before it is resized."""
+        return scale_of(self.make)
 
     @classmethod
     def from_request(cls, generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest) -> ImageTranslator:
@@ -89,6 +111,13 @@ class ImageTranslator:
                 )
             given, target = target, given
         make = "" if reverse else str(info.payload["make"])
+        scale = SCALE.value(request)
+        if scale and (scale_of(make) == 1 or picture_size(request)):
+            raise UserError(
+                "--scale and --size both set the size of the output; give one of them."
+                if scale_of(make) > 1
+                else "--scale: this generator does not enlarge images. The recipe upscale trains one that does."
+            )
         noise = generator.noise(1, request.seed).to(generator.device)
         tiling = _tiling(network, info)
         return cls(
@@ -101,6 +130,7 @@ class ImageTranslator:
             make,
             reverse,
             picture_size(request),
+            scale,
         )
 
     @torch.no_grad()
@@ -136,7 +166,17 @@ class ImageTranslator:
                 f"{channels} {'channel' if channels == 1 else 'channels'}, but this generator was trained on "
                 f"{self.given.describe()} ({expected}). Convert the image first."
             )
-        return picture.mul(2).sub(1).contiguous()
+        return self._enlarged(picture).mul(2).sub(1).contiguous()
+
+    def _enlarged(self, picture: Tensor) -> Tensor:
+        """An image in [0, 1], enlarged as the inputs of the training were; UserError where the output would be too large."""
+        if self.factor == 1:
+            return picture
+        height, width = (side * self.factor for side in picture.shape[1:])
+        check_size(
+            height * width * BYTES_A_PIXEL, MAX_FILE_BYTES, f"the image of {width:,} x {height:,} pixels", "needs"
+        )
+        return derived_inputs.enlarged(picture, self.factor).clamp(0, 1)
 
     def _labels(self, image: LosslessImage) -> Tensor:
         codes = {len(code) for code in self.given.classes}
@@ -151,9 +191,13 @@ class ImageTranslator:
         more."""
         bits = 16 if self.given.kind == "image" and image.values.dtype == np.uint16 else 8
         bits = max(bits, self.target.bits)
-        return self.resize(
-            from_unit(picture, self.target if self.target.kind == "labels" else replace(self.target, bits=bits))
-        )
+        values = from_unit(picture, self.target if self.target.kind == "labels" else replace(self.target, bits=bits))
+        if self.factor > 1 and image.to_colours().shape[2] == 1:
+            values = np.rint(values.mean(2, keepdims=True)).astype(values.dtype)
+        if self.scale is not None and self.scale != self.factor:
+            height, width = (max(1, round(side * self.scale)) for side in image.values.shape[:2])
+            return resize_array(values, Size(height, width).of(*values.shape[:2]), self.target.kind != "labels")
+        return self.resize(values)
 
     def resize(self, values: Values) -> Values:
         """(H, W, D) at the requested size."""
@@ -171,7 +215,7 @@ def _with_strength(network: Any, strength: float) -> Any:
         return network
     if not isinstance(network, AdjustableGenerator):
         raise UserError(
-            "--strength: this generator has a fixed strength. The recipes cut and single train generators with an adjustable one."
+            "--strength: this generator has a fixed strength. The recipes cut, single and upscale train adjustable ones."
         )
     return network.with_strength(strength)
 
@@ -283,7 +327,7 @@ def _translate_file(
     values = translator.to_file_values(translator.translate(picture), image)
     alpha = _alpha(image, values)
     if alpha is not None:
-        alpha = resize_array(alpha[..., None], values.shape[:2])[..., 0]
+        alpha = resize_array(_enlarged_alpha(alpha, translator.factor)[..., None], values.shape[:2])[..., 0]
     path = writing.suitable_path(target, values, alpha)
     if path != target and target.suffix:
         notes.append(f"{target.name} is written as {path.suffix}, which can store its bits and channels.")
@@ -308,6 +352,16 @@ def _alpha(image: LosslessImage, values: Values) -> Values | None:
     if values.dtype == np.uint16:
         return image.alpha.astype(np.uint16) * np.uint16(257)
     return np.rint(image.alpha / 257).astype(np.uint8)
+
+
+def _enlarged_alpha(alpha: Values, factor: int) -> Values:
+    """(H, W) alpha as the colours are enlarged before the network."""
+    if factor == 1:
+        return alpha
+    top = np.iinfo(alpha.dtype).max
+    large = derived_inputs.enlarged(torch.from_numpy(alpha.astype(np.float32))[None] / float(top), factor)[0]
+    found: Values = np.rint(large.clamp(0, 1).numpy() * top).astype(alpha.dtype)
+    return found
 
 
 def _notes_on_skipped(inputs: Sequence[Path]) -> list[str]:

@@ -138,5 +138,5 @@ class TranslationControls:
             }
         return {
             measure: {name: float(of(images, true).mean()) for name, images in sides.items()}
-            for measure, of in (("psnr", psnr), ("ssim", ssim))
+            for measure, of in (("psnr[", psnr), ("ssim[", ssim))
         }

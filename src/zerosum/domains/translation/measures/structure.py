@@ -6,11 +6,15 @@ Legend: N rows, C, D channels, H height, W width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from zerosum.domains.translation.measures.context import TranslationEvaluation
+from zerosum.domains.translation.sides import scale_of
 from zerosum.errors import UserError
 from zerosum.metrics.feature_networks import psnr
 from zerosum.metrics.record import Record
@@ -80,6 +84,13 @@ PSNR = "Peak signal-to-noise ratio against the true target, in decibels; it favo
 SSIM = "Structural similarity to the true target; 1 for equal images."
 AGREEMENT = "Share of the pixels whose class is that of the true label map."
 COLOUR_NAMES = {1: "grey", 3: "rgb"}
+PSNR_Y = "The same of the brightness alone, without a border, as the literature on super-resolution reports it."
+GRADIENTS = (
+    "Mean square of the differences between neighbouring pixels, over that of the targets; below 1 is too smooth."
+)
+SHIFT = (
+    "Largest difference between the mean colours of output and target, in levels of 0 to 255, averaged over the images."
+)
 SSIM_PROTOCOL = f"Gaussian window of {WINDOW}x{WINDOW}, deviation {DEVIATION}, within the image"
 
 
@@ -111,6 +122,12 @@ def _truth(evaluation: TranslationEvaluation) -> list[Record]:
         return [evaluation.mean(f"label_agreement[classes={target.channels}", correct, "higher", AGREEMENT)]
     colours = COLOUR_NAMES.get(target.channels, f"{target.channels}-channels")
     true = evaluation.reals.targets
+    if scale_of(str(evaluation.info.payload["make"])) > 1:
+        return [*_pixels(evaluation, colours, true), *_super_resolution(evaluation, true)]
+    return _pixels(evaluation, colours, true)
+
+
+def _pixels(evaluation: TranslationEvaluation, colours: str, true: Tensor) -> list[Record]:
     average = "of the decibels of each image"
     return [
         evaluation.mean(f"psnr[{colours}", psnr(evaluation.fakes, true), "higher", PSNR, peak=2, crop=0, mean=average),
@@ -118,3 +135,49 @@ def _truth(evaluation: TranslationEvaluation) -> list[Record]:
             f"ssim[{colours}", ssim(evaluation.fakes, true), "higher", SSIM, ssim=SSIM_PROTOCOL, crop=0, span=2
         ),
     ]
+
+
+def brightness(images: Tensor) -> Tensor:
+    """(N, C, H, W) in [-1, 1] -> (N, 1, H, W): Y of BT.601 in [16, 235] / 255 of three channels, as Matlab's rgb2ycbcr; the mean
+    of others."""
+    unit = (images.float().clamp(-1, 1) + 1) / 2
+    if images.shape[1] != 3:
+        return unit.mean(1, keepdim=True)
+    weights = unit.new_tensor((65.481, 128.553, 24.966))[:, None, None]
+    return ((unit * weights).sum(1, keepdim=True) + 16) / 255
+
+
+def psnr_y(a: Tensor, b: Tensor, crop: int) -> Tensor:
+    """(N,) peak signal-to-noise ratio in dB of the brightness of images (N, C, H, W), peak 1, without `crop` pixels at each
+    border."""
+    parts = [
+        brightness(images)[:, :, crop : images.shape[2] - crop, crop : images.shape[3] - crop] for images in (a, b)
+    ]
+    return psnr(*(2 * part for part in parts))
+
+
+def gradient_energy(images: Tensor) -> Tensor:
+    """(N,) mean square of the differences between neighbouring pixels of (N, C, H, W)."""
+    down, right = images.diff(dim=2), images.diff(dim=3)
+    return down.square().flatten(1).mean(1) + right.square().flatten(1).mean(1)
+
+
+def colour_shift(a: Tensor, b: Tensor) -> Tensor:
+    """(N,) the largest difference over channels between the means of images (N, C, H, W) in [-1, 1], in levels of 0 to 255."""
+    return (a.float().flatten(2).mean(2) - b.float().flatten(2).mean(2)).abs().amax(1) * 127.5
+
+
+def _super_resolution(evaluation: TranslationEvaluation, true: Tensor) -> list[Record]:
+    """Brightness, gradients and mean colours; the control is the input, enlarged by bicubic interpolation."""
+    crop, bicubic = scale_of(str(evaluation.info.payload["make"])), evaluation.reals.inputs
+    energy = gradient_energy(true).clamp_min(1e-9)
+    made: tuple[tuple[str, Callable[[Tensor], Tensor], str, str, dict[str, Any]], ...] = (
+        ("psnr_y", lambda x: psnr_y(x, true, crop), "higher", PSNR_Y, {"peak": 1, "crop": crop}),
+        ("gradient_energy", lambda x: gradient_energy(x) / energy, "near 1", GRADIENTS, {}),
+        ("colour_shift", lambda x: colour_shift(x, true), "lower", SHIFT, {}),
+    )
+    found = []
+    for name, of, better, meaning, more in made:
+        record = evaluation.mean(f"{name}[scale={crop}", of(evaluation.fakes), better, meaning, **more)
+        found.append(record.with_controls({"bicubic interpolation": float(of(bicubic).double().mean())}))
+    return found
