@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,8 +30,9 @@ SHARPEN = (2.0, 120, 0)
 
 
 def main() -> None:
-    run, folders = load(Path(sys.argv[1])), [Path(name) for name in sys.argv[2:]]
-    network, scale = run.network, int(run.network.multiple)
+    (run, _, _), folders = load(Path(sys.argv[1])), [Path(name) for name in sys.argv[2:]]
+    network: Any = run.network
+    scale = int(network.multiple)
     noise = run.noise(1, 0)
     methods: dict[str, Callable[[Tensor], Tensor]] = {
         "bicubic": lambda small: enlarged(small, scale),

@@ -110,6 +110,15 @@ CLIPS = (
     "discriminator.features=8",
 )
 """What makes a game of clips small."""
+LARGER = (
+    "data.num=2",
+    "data.crop=32",
+    "generator.width=8",
+    "generator.blocks=1",
+    "generator.phase=0.5",
+    "discriminator.width=4",
+)
+"""What makes a game of super-resolution small."""
 MAPPED = ("data.num=8", "data.heldout=2", "generator.width=4", "generator.levels=2", "discriminator.width=4")
 
 CASES = {
@@ -134,6 +143,7 @@ CASES = {
     "label maps": Case("phantoms", "labels", (*MAPPED, "data.rows=patches", "data.size=8")),
     "clips": Case("moving-digits", "video", CLIPS),
     "pairs": Case("digit-outlines", "pix2pix", ("generator.width=8", "discriminator.width=8")),
+    "super-resolution": Case("photographs", "upscale", LARGER, noisy=False),
     "cycle": Case("digit-styles", "cyclegan", ("generator.width=8", "discriminator.width=8"), noisy=False),
     "contrast": Case("digit-styles", "cut", ("generator.width=8", "discriminator.width=8"), noisy=False),
 }
@@ -162,6 +172,7 @@ SMALL = {
     "speech": SPOKEN,
     "vocoder": FROM_MEL,
     "video": CLIPS,
+    "upscale": LARGER,
     "volumes": VOLUMES,
     "slices": SLICES,
     "labels": MAPPED,

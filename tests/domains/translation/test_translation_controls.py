@@ -41,10 +41,10 @@ def test_controls_of_pairs_fail() -> None:
     assert edges.pop(controls.TRUE) > 1.1 * max(edges.values())
     # An outline and its filled digit share few edges: the truth scores 0.098, any digit 0.085.
     assert doubt(own, "edges_kept[ssim,n=256]").startswith("True targets score 0.0978, one target repeated 0.0849")
-    for name, most in (("psnr", 15), ("ssim", 0.4)):
+    for name, most in (("psnr[", 15), ("ssim[", 0.4)):
         assert set(own.values[name]) == {controls.UNTRANSLATED, controls.SHUFFLED, controls.REPEATED}
         assert max(own.values[name].values()) < most
-        assert doubt(own, f"{name}[grey,n=256]") == ""
+        assert doubt(own, f"{name}grey,n=256]") == ""
     assert own.values["contrast_ratio"][controls.MEAN] < 0.8 < 0.95 < own.values["contrast_ratio"][controls.OTHERS]
     assert doubt(own, "contrast_ratio[n=256]", "near 1") == ""
 

@@ -1,0 +1,188 @@
+"""Super-resolution: pairs from photographs, the two phases, whole files in tiles, and measures beside bicubic interpolation."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn.functional import interpolate
+from typer.testing import CliRunner
+
+from domain_games import begun, planned, played
+from zerosum.cli import app
+from zerosum.data.images.lossless_io import read
+from zerosum.domains.translation import data
+from zerosum.domains.translation.derived_inputs import small
+from zerosum.domains.translation.measures.structure import colour_shift, gradient_energy, psnr_y
+from zerosum.domains.translation.networks.upscale import Upscaler
+from zerosum.domains.translation.sides import Side, TranslationTask
+from zerosum.domains.translation.tiling import Tiling, apply_in_tiles
+from zerosum.errors import UserError
+from zerosum.generation import sampler
+from zerosum.recipe import part
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generator of both phases, published."""
+    folder, plan, loop = tmp_path_factory.mktemp("larger"), planned("super-resolution"), begun("super-resolution")
+    played(loop, 4)
+    sampler.publish(folder, loop.game.players["generator"], plan.recipe, plan.info, 4, plan.source.examples())
+    return folder
+
+
+def sampled(run: Path, out: Path, *options: object) -> str:
+    done = CliRunner().invoke(app, ["sample", str(run), "--out", str(out), *map(str, options)])
+    return f"{done.output} {done.exception}"
+
+
+def network(seed: int = 0) -> Upscaler:
+    torch.manual_seed(seed)
+    made = Upscaler(TranslationTask(Side(3), Side(3), True, 4), latent=1, width=8, blocks=2)
+    with torch.no_grad():
+        made.tail.weight.normal_(0, 0.05)
+    return made.eval()
+
+
+def picture(mode: str, bits: int, size: tuple[int, int] = (9, 14)) -> np.ndarray:
+    draw = np.random.default_rng(zlib.crc32(f"{mode}{bits}".encode()))
+    channels = {"grey": 1, "colour": 3, "grey with alpha": 2, "colour with alpha": 4}[mode]
+    top = 65535 if bits == 16 else 255
+    return draw.integers(0, top + 1, (*size, channels)).astype(np.uint16 if bits == 16 else np.uint8)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("mode", ["grey", "colour", "grey with alpha", "colour with alpha"])
+def test_depth_channels_and_transparency_are_kept(mode: str, bits: int, run: Path, tmp_path: Path) -> None:
+    from zerosum.data.images import lossless_io
+    from zerosum.domains.translation import writing
+
+    values = picture(mode, bits)
+    alpha = values[..., -1] if "alpha" in mode else None
+    writing.write(tmp_path / "a.png", values[..., :-1] if alpha is not None else values, alpha)
+    sampled(run, tmp_path / "b.png", "--input", tmp_path / "a.png")
+    before, after = lossless_io.read(tmp_path / "a.png"), read(tmp_path / "b.png")
+    assert after.values.shape == (36, 56, before.values.shape[2])
+    assert after.values.dtype == before.values.dtype
+    assert (after.alpha is None) == (before.alpha is None)
+    if after.alpha is not None:
+        assert after.alpha.shape == (36, 56)
+
+
+def test_metadata_orientation_and_palettes(run: Path, tmp_path: Path) -> None:
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "maker"  # turned by a quarter
+    Image.fromarray(picture("colour", 8)).save(tmp_path / "a.jpg", exif=exif, icc_profile=profile, quality=95)
+    sampled(run, tmp_path / "b.png", "--input", tmp_path / "a.jpg", "--keep-metadata")
+    with Image.open(tmp_path / "b.png") as made:
+        assert made.size == (36, 56)
+        assert made.info["icc_profile"] == profile
+        assert made.getexif()[0x010F] == "maker"
+    Image.fromarray(picture("colour", 8)).quantize(8).save(tmp_path / "p.png")
+    sampled(run, tmp_path / "q.png", "--input", tmp_path / "p.png")
+    assert read(tmp_path / "q.png").values.shape == (36, 56, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "size"), [((), (36, 56)), (("--scale", 1.5), (14, 21)), (("--size", "50x33"), (50, 33))]
+)
+def test_any_scale_and_size(options: tuple[object, ...], size: tuple[int, int], run: Path, tmp_path: Path) -> None:
+    Image.fromarray(picture("colour with alpha", 8)).save(tmp_path / "a.png")
+    sampled(run, tmp_path / "b.png", "--input", tmp_path / "a.png", *options)
+    made = read(tmp_path / "b.png")
+    assert made.values.shape[:2] == size
+    assert made.alpha is not None
+    assert made.alpha.shape == size
+
+
+def test_refusals(run: Path, tmp_path: Path) -> None:
+    Image.fromarray(picture("colour", 8)).save(tmp_path / "a.png")
+    both = sampled(run, tmp_path / "b.png", "--input", tmp_path / "a.png", "--scale", 2, "--size", "40")
+    assert "give one of them" in both
+    with pytest.raises((UserError, ValueError), match="scale must be one of 2, 3, 4, 8"):
+        data.open_source(part("photographs", scale=5), False)
+
+
+def test_tiles_equal_the_whole() -> None:
+    upscaler, image = network(), torch.rand(3, 100, 140) * 2 - 1
+    noise = torch.zeros(1, 1)
+    margin = -(-upscaler.reach // 16) * 16
+    tiling = Tiling(2 * margin + 64, margin, 16, 16)
+    with torch.no_grad():
+        tiles = apply_in_tiles(lambda piece, place: upscaler(noise, piece[None], origin=place)[0], image, tiling)
+        whole = apply_in_tiles(
+            lambda piece, place: upscaler(noise, piece[None], origin=place)[0], image, Tiling(512, margin, 16, 16)
+        )
+    torch.testing.assert_close(tiles, whole, atol=1e-5, rtol=0)
+    assert (whole - image).abs().mean() > 1e-2
+
+
+def test_the_output_begins_as_the_interpolation() -> None:
+    torch.manual_seed(0)
+    fresh = Upscaler(TranslationTask(Side(3), Side(3), True, 4), latent=1, width=8, blocks=2)
+    image = torch.rand(2, 3, 17, 22)
+    assert torch.equal(fresh(torch.zeros(2, 1), image), image)
+
+
+def test_an_input_is_the_target_reduced_and_enlarged() -> None:
+    image = torch.rand(3, 16, 24)
+    reduced = interpolate(image[None], (4, 6), mode="bicubic", antialias=True).clamp(0, 1)
+    expected = interpolate(reduced, (16, 24), mode="bicubic")[0]
+    torch.testing.assert_close(small(image, 4), expected)
+    assert small(torch.rand(3, 17, 23), 4).shape == (3, 17, 23)
+
+
+def test_crops_have_the_small_pixels_at_the_same_places() -> None:
+    source = data.open_source(part("photographs", num=2, crop=32, flip=False), False)
+    rows = source.batch(torch.arange(40))
+    assert rows.condition is not None
+    means = torch.nn.functional.avg_pool2d(rows.data, 4)
+    again = interpolate(rows.condition, scale_factor=0.25, mode="bicubic", antialias=True)
+    shifted = interpolate(rows.condition.roll(2, 3), scale_factor=0.25, mode="bicubic", antialias=True)
+    inner = (slice(None), slice(None), slice(2, -2), slice(2, -2))
+    assert (again - means)[inner].abs().mean() < 0.6 * (shifted - means)[inner].abs().mean()
+
+
+def test_the_first_phase_trains_the_distance_alone_and_is_kept() -> None:
+    loop = begun("super-resolution")
+    upscaler = loop.game.players["generator"]
+    assert isinstance(upscaler, Upscaler)
+    played(loop, 2)
+    first = {name: value.clone() for name, value in upscaler.named_buffers()}
+    critic = {name: value.clone() for name, value in loop.game.players["discriminator"].named_parameters()}
+    played(loop, 2)
+    assert all(torch.equal(value, first[name]) for name, value in upscaler.named_buffers())
+    assert any(
+        not torch.equal(value, critic[name]) for name, value in loop.game.players["discriminator"].named_parameters()
+    )
+    weak, strong = upscaler.with_strength(0.0), upscaler.with_strength(1.0)
+    assert torch.equal(weak.head.weight, first["first_head_weight"])
+    assert torch.equal(strong.head.weight, upscaler.head.weight)
+
+
+def test_strength_changes_the_output(run: Path, tmp_path: Path) -> None:
+    Image.fromarray(picture("colour", 8, (20, 20))).save(tmp_path / "a.png")
+    for strength in (0, 1):
+        sampled(run, tmp_path / f"{strength}.png", "--input", tmp_path / "a.png", "--strength", strength)
+    assert read(tmp_path / "0.png").values.shape == read(tmp_path / "1.png").values.shape == (80, 80, 3)
+
+
+def test_measures_are_those_of_their_definitions() -> None:
+    a = torch.rand(1, 3, 12, 12) * 2 - 1
+    b = (a + 0.02).clamp(-1, 1)
+    assert float(psnr_y(a, a, 2)) > 100
+    grey = torch.zeros(1, 3, 8, 8)
+    weights = 65.481 + 128.553 + 24.966
+    expected = 20 * np.log10(255 / (weights * 0.1))
+    assert float(psnr_y(grey, grey + 0.2, 2)) == pytest.approx(expected, abs=1e-3)
+    assert float(colour_shift(a, a)) == 0
+    assert 0 < float(colour_shift(a, b)) <= 0.02 * 127.5 + 1e-3
+    blurred = torch.nn.functional.avg_pool2d(a, 3, 1, 1)
+    assert float(gradient_energy(blurred)) < 0.5 * float(gradient_energy(a))
