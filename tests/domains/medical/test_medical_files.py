@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 from scan_making import SHAPE, head, save
 
 from zerosum import catalog
-from zerosum.domains.medical import data, files
+from zerosum.domains.medical import data, files, nifti
 from zerosum.errors import UserError
 from zerosum.recipe import part
 
@@ -121,6 +122,17 @@ def test_damaged_files_are_left_out_and_told(tmp_path: Path) -> None:
     (folder / "t1" / "p2_T1.nii.gz").write_bytes(b"")
     source = opened(folder)
     assert any(note.startswith("2 of 6 files are left out, the first one:") for note in source.notes)
+
+
+def test_pipes_and_devices_are_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "a.nii")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    assert not files.can_open(tmp_path / "pipe")
+    save(tmp_path / "b.nii", head(0))
+    assert len(files.load(tmp_path).scans) == 1
+    with pytest.raises(UserError, match="a pipe, not a regular file"):
+        nifti.read(tmp_path / "a.nii")
 
 
 def test_formats_that_are_not_read_are_named(tmp_path: Path) -> None:

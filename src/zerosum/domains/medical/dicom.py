@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zerosum.data.opening import is_regular
 from zerosum.domains.medical import nifti
 from zerosum.domains.medical.geometry import Affine, Scan, Stored, Values
 from zerosum.errors import UserError
@@ -38,7 +39,9 @@ def package() -> Any:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do; never raises."""
+    """Whether a regular file begins as DICOM files do; never raises. A pipe or a device might never end."""
+    if not is_regular(path):
+        return False
     try:
         with path.open("rb") as file:
             return file.read(132)[128:] == MAGIC

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zerosum.data.opening import check_regular
 from zerosum.domains.medical.geometry import Affine, Scan, Stored, Values
 from zerosum.errors import UserError
 
@@ -49,6 +50,7 @@ def read(path: Path) -> tuple[Values, Affine, Stored]:
     UserError for a file that cannot be read, for several volumes in one file, and for an affine that has no inverse.
     """
     nibabel = package()
+    check_regular(path)
     try:
         image = nibabel.load(path)
         header = image.header

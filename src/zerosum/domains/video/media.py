@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from zerosum.data.images.pictures import Size, enlarge, resize_pixels, tile_images, to_pixels, to_unit
+from zerosum.data.opening import check_regular
 from zerosum.domain import DatasetInfo, PreviewContext, WriteOptions, picture_size
 from zerosum.domains.video import formats, loading
 from zerosum.domains.video.files import ZIPPED, videos_at
@@ -188,6 +189,7 @@ def to_clip(frames: Pixels, info: DatasetInfo) -> Tensor:
 
 def _from_array(path: Path, info: DatasetInfo) -> Tensor:
     try:
+        check_regular(path)
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as an array: {error}.") from None
