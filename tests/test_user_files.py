@@ -105,6 +105,7 @@ def test_every_domain_whose_pictures_grow_refuses_huge_ones(name: str) -> None:
     info = infos.of_images(8, condition=infos.classes(10))
     run: Any = SimpleNamespace(
         sampler=SimpleNamespace(info=info, conditional=True),
+        classes=torch.tensor,
         domain=catalog.domain(name),
         card_read=contextlib.nullcontext,
     )

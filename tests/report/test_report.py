@@ -22,9 +22,11 @@ from zerosum import domains
 from zerosum.data.images.pictures import save_grid
 from zerosum.domains.audio import evaluator as sound_measures
 from zerosum.domains.images import measures as image_measures
+from zerosum.domains.medical import measures as scan_measures
 from zerosum.domains.points import evaluator as shape_measures
 from zerosum.domains.tables import scores as table_measures
 from zerosum.domains.toy import measures as toy_measures
+from zerosum.domains.video import evaluator as video_measures
 from zerosum.errors import UserError
 from zerosum.report import read_run, write_report
 from zerosum.report.charts import charts_of, scores_of
@@ -242,7 +244,9 @@ def test_numbers_of_the_health_checks_stand_in_for_what_was_not_measured(folder:
 def test_every_measure_answers_a_question() -> None:
     """Names as the domains' evaluators give them; the scores of old papers alone answer none."""
     names = [*toy_measures.MEANINGS, *table_measures.MEANINGS, *shape_measures.MEANINGS, *image_measures.NEIGHBOURS]
-    names += sound_measures.MEANINGS
+    names += [*sound_measures.MEANINGS, *video_measures.MEANINGS, "psnr_y", "gradient_energy", "colour_shift"]
+    for dims in (2, 3):
+        names += scan_measures.table(torch.rand(2, 1, *[16] * dims), (0.0, 1.0), "units", 0)
     source = "".join(path.read_text() for path in Path(domains.__path__[0]).rglob("*.py"))
     names += re.findall(r'Record\(\s*f?"([A-Za-z_0-9]+)["\[]', source)
     assert len(names) >= 40

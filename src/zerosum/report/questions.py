@@ -36,12 +36,15 @@ QUESTIONS = (
         "kernel_distance MMD2 MMD JSD share_near precision density inception_score class_score column_shapes "
         "missing_pairs pair_trends learnt_from log_mel_distance "
         "modulation_distance modulation_peak silence_share bandwidth contrast_ratio "
-        "augmentation_leak",
+        "augmentation_leak "
+        "patch_distance_1 patch_distance_2 patch_distance_rest frechet_random_2d frechet_random_3d frechet_axial "
+        "frechet_coronal frechet_sagittal through_plane histogram gradient_energy colour_shift "
+        "difference_frechet motion_frechet jerk speed mass flicker warping_error frame_confidence",
     ),
     _question(
         "varied",
         "Is it varied?",
-        "coverage modes modes_found COV recall classes_found class_deviation class_diversity mode_kl KL diversity",
+        "coverage modes modes_found COV recall classes_found class_deviation class_diversity mode_kl KL diversity pair_similarity",
     ),
     _question(
         "copies",
@@ -56,7 +59,7 @@ QUESTIONS = (
     _question(
         "asked",
         "Is it as requested?",
-        "class_accuracy label_accuracy label_agreement psnr ssim edges_kept asked_returned asked_shapes "
+        "class_accuracy label_accuracy label_agreement psnr psnr_y ssim target_error edges_kept asked_returned asked_shapes "
         "asked_numbers asked_missing asked_pairs constraints_kept class_kept class_frechet",
     ),
 )

@@ -246,7 +246,7 @@ def _open_path(
 
     kit.refuse_share(heldout)
     path = expand_path(where)
-    if not os.path.exists(path):
+    if not where or not os.path.exists(path):
         raise UserError(f"{where!r}: no named source of medical images and no such path. {nearest(where, SOURCES)}")
     try:
         found = files.load(path, files.ReadOptions(classes, table, class_column, images))

@@ -27,6 +27,7 @@ PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 IMAGE_KEYS = ("images", "volumes", "x", "data")
 ENTRIES_TO_RECOGNISE = 2000
 """The number of directory entries that are read to recognise a folder."""
+MAX_FILES = 100_000
 MAX_VOXELS = 2**30
 """The most voxels of all scans together: they are kept in memory as float32."""
 
@@ -144,10 +145,13 @@ def _read_folder(folder: Path, options: ReadOptions) -> Loaded:
 
 
 def _all_files(folder: Path) -> list[Path]:
-    found = []
+    """The regular files below a folder. UserError for more than MAX_FILES."""
+    found: list[Path] = []
     for base, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(base, name) for name in sorted(names) if not name.startswith(".")]
+        if len(found) > MAX_FILES:
+            raise UserError(f"{folder}: more than {MAX_FILES:,} files. Give the folder of the scans.")
     return [path for path in found if is_regular(path)]
 
 
