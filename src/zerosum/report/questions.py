@@ -44,7 +44,8 @@ QUESTIONS = (
     _question(
         "varied",
         "Is it varied?",
-        "coverage modes modes_found COV recall classes_found class_deviation class_diversity mode_kl KL diversity pair_similarity",
+        "coverage modes modes_found COV recall classes_found class_deviation class_diversity mode_kl KL diversity "
+        "pair_similarity",
     ),
     _question(
         "copies",

@@ -192,7 +192,7 @@ def _at_path(
             f"channels must be 1 or 3, or 0 for those of the files, and stride at least 0; got {channels}, {stride}"
         )
     path = expand_path(where)
-    if not os.path.exists(path):
+    if not where or not os.path.exists(path):
         raise UserError(
             f"{where!r}: no named source of clips and no such path. {nearest(where, builtin_sources.SOURCES)}"
         )
