@@ -27,6 +27,8 @@ PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 IMAGE_KEYS = ("images", "volumes", "x", "data")
 ENTRIES_TO_RECOGNISE = 2000
 """The number of directory entries that are read to recognise a folder."""
+LEAST_SHARE, NUM_OPENED = 0.1, 20
+"""The share of scans among the files of a folder from which it is recognised, and how many files are opened for it."""
 MAX_FILES = 100_000
 MAX_VOXELS = 2**30
 """The most voxels of all scans together: they are kept in memory as float32."""
@@ -58,7 +60,7 @@ def can_open(path: Path) -> bool:
     """Whether a path holds medical images: NIfTI or DICOM files, or an .npz of volumes; never raises."""
     try:
         if path.is_dir():
-            return any(nifti.is_nifti(file) or _may_be_dicom(file) for file in _entries(path))
+            return _holds_scans(_entries(path))
         if path.suffix.lower() == ".npz" and is_regular(path):
             return any(len(header.shape) == 4 and header.shape[-1] > 4 for header in _image_arrays(path).values())
         return is_regular(path) and (nifti.is_nifti(path) or dicom.is_dicom(path))
@@ -86,8 +88,13 @@ def _entries(folder: Path) -> list[Path]:
     return found[:ENTRIES_TO_RECOGNISE]
 
 
-def _may_be_dicom(path: Path) -> bool:
-    return path.suffix.lower() in (".dcm", ".ima", "") and dicom.is_dicom(path)
+def _holds_scans(entries: Sequence[Path]) -> bool:
+    """Whether at least LEAST_SHARE of some files are NIfTI files, or may be DICOM files and some of the first ones are."""
+    least = max(1.0, LEAST_SHARE * len(entries))
+    if sum(map(nifti.is_nifti, entries)) >= least:
+        return True
+    may_be = [path for path in entries if path.suffix.lower() in (".dcm", ".ima", "")]
+    return len(may_be) >= least and any(map(dicom.is_dicom, may_be[:NUM_OPENED]))
 
 
 def load(path: Path, options: ReadOptions = ReadOptions()) -> Loaded:
