@@ -108,6 +108,14 @@ def test_refusals(run: Path, tmp_path: Path) -> None:
     assert "give one of them" in both
     with pytest.raises((UserError, ValueError), match="scale must be one of 2, 3, 4, 8"):
         data.open_source(part("photographs", scale=5), False)
+    with pytest.raises((UserError, ValueError), match="crop must be a multiple of scale = 4, got 50x50"):
+        data.open_source(part("photographs", crop=50, num=2), False)
+
+
+def test_rows_of_small_images_are_multiples_of_the_scale(tmp_path: Path) -> None:
+    for index in range(3):
+        Image.fromarray(picture("colour", 8, (41, 30 + index))).save(tmp_path / f"{index}.png")
+    assert data.open_source(part(str(tmp_path), scale=4), False).size == (28, 28)
 
 
 def test_tiles_equal_the_whole() -> None:

@@ -15,7 +15,7 @@ from zerosum.domains.translation import builtin_sources, layouts
 from zerosum.domains.translation.derived_inputs import derive_inputs
 from zerosum.domains.translation.image_collection import ImageCollection
 from zerosum.domains.translation.layouts import CollectionPair, FolderOptions, Labels
-from zerosum.domains.translation.sides import SCALES, SMALL
+from zerosum.domains.translation.sides import SCALES, SMALL, scale_of
 from zerosum.domains.translation.source import PairSource
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import Component
@@ -96,6 +96,7 @@ def _photographs(*, scale: int = 4, crop: int = 96, flip: bool = True, num: int 
     """num: of photographs, 0 for all."""
     make = _checked_scale(scale)
     _check_options(None, crop, 0.0)
+    _on_grid((crop, crop), scale, True)
     targets = builtin_sources.photographs_in_colour(num)
     inputs = derive_inputs(targets, make)
     held = [len(targets) - 1 - row for row in range(len(targets) // 4)]
@@ -173,8 +174,17 @@ def open_path(
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror or error}).") from error
     row, notes = _row_size(loaded.train, loaded.heldout, crop)
+    row = _on_grid(row, scale_of(how), crop is not None)
     notes, name = (*loaded.notes, *notes, *_notes(loaded, labels)), folder.resolve().name
     return PairSource(name, loaded.train, loaded.heldout, loaded.paired, row, flip, how, notes)
+
+
+def _on_grid(row: tuple[int, int], scale: int, given: bool) -> tuple[int, int]:
+    """The size of rows whose sides are multiples of the scale, as mirrored crops need it; ValueError for other given ones."""
+    height, width = (side // scale * scale for side in row)
+    if given and (height, width) != row:
+        raise ValueError(f"crop must be a multiple of scale = {scale}, got {row[0]}x{row[1]}")
+    return height, width
 
 
 def _checked_scale(scale: int) -> str:
