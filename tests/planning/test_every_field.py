@@ -54,6 +54,7 @@ ELSEWHERE = {
 """Fields that are not part of the game, and why."""
 SAME = {
     "rules.batches": "a discriminator that judges rows apart says the same of them in one batch and in two",
+    "generator.half_hops": "it says how waves are made of the spectrograms, on which the game is played",
     "generator.iterations": "it says how waves are made of the spectrograms, on which the game is played",
 }
 """Fields that are part of the game and may be the same game, and why."""
@@ -178,7 +179,8 @@ def another(value: Any, hint: Any) -> Any:
     literals = [one for part in (hint, *typing.get_args(hint)) if typing.get_origin(part) is typing.Literal
                 for one in typing.get_args(part)]  # fmt: skip
     if literals:
-        return next(one for one in ("group", *literals) if one in literals and one != value)
+        truth = (True, False) if bool in typing.get_args(hint) else ()
+        return next(one for one in ("group", *literals, *truth) if one in (*literals, *truth) and one != value)
     if value == "auto":
         return 24
     if isinstance(value, bool):

@@ -289,7 +289,7 @@ class ClipDiscriminator(nn.Module):
         """(N, F, C, H, W) [, (N,) labels] -> ((N,), (N,))."""
         differences = self.change * (clips[:, 1:] - clips[:, :-1])
         motion = self.motion(torch.cat([clips, differences], 1).flatten(1, 2))
-        seen = clips[:, self.looks]
+        seen = torch.stack([clips[:, place] for place in self.looks], 1)
         frames = self.frames(seen.flatten(0, 1)).view(*seen.shape[:2], -1).mean(1)
         return self._logit(0, motion, condition), self._logit(1, frames, condition)
 
