@@ -6,10 +6,12 @@ Legend: N rows, C channels, * spatial sizes (X, Y) or (X, Y, Z), L latent size. 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +72,20 @@ def _cut(x: Tensor, size: Sequence[int]) -> Tensor:
     return x
 
 
+def float32_volumes(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """A forward function that computes volumes in float32 on a CPU also under bfloat16 autocast: torch 2.13 reads memory that is
+    not set in bfloat16 convolutions of grids with 2 places a side, and their gradients become NaN now and then."""
+
+    @functools.wraps(forward)
+    def wrapped(self: nn.Module, first: Tensor, *rest: Any, **named: Any) -> Any:
+        if self.dims != 3 or first.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return forward(self, first, *rest, **named)
+        with torch.autocast("cpu", enabled=False):
+            return forward(self, first, *rest, **named)
+
+    return wrapped
+
+
 def _pad(x: Tensor, size: Sequence[int]) -> Tensor:
     """The last voxels of each axis repeated up to this size."""
     missing = [side - have for side, have in zip(size, x.shape[2:], strict=True)]
@@ -99,6 +115,7 @@ class VolumeGenerator(nn.Module):
         depth: int = 1,
     ) -> None:
         super().__init__()
+        self.dims = form.dims
         self.grids, dims = grids(form.size), form.dims
         channels = [_scaled(0, level, widths) for level in range(len(self.grids))]
         self.embed = embedding(num_classes, 0, 16)
@@ -111,6 +128,7 @@ class VolumeGenerator(nn.Module):
             self.styles.append(_style(features, after))
         self.last = CONV[dims](channels[-1], 1, 3, padding=1)
 
+    @float32_volumes
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, L) [, (N,) classes] -> (N, 1, *)."""
         z = concat_condition(noise, self.embed, condition)
@@ -139,6 +157,7 @@ class VolumeDiscriminator(nn.Module):
 
     def __init__(self, form: Form, *, num_classes: int = 0, widths: tuple[int, ...] = (32, 32, 64, 128)) -> None:
         super().__init__()
+        self.dims = form.dims
         self.grids, dims = grids(form.size)[::-1], form.dims
         channels = [_scaled(0, level, widths) for level in range(len(self.grids))]
         self.first = CONV[dims](1, channels[0], 3, padding=1)
@@ -148,6 +167,7 @@ class VolumeDiscriminator(nn.Module):
         self.output = nn.Linear(features, 1)
         self.classes = embedding(num_classes, 0, features)
 
+    @float32_volumes
     def forward(self, data: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, 1, *) [, (N,) classes] -> (N,) logits."""
         x = leaky_relu_(self.first(channels_last(data)), SLOPE)
@@ -226,6 +246,7 @@ class MapUNet(nn.Module):
         norm: AnyNorm = "pixel",
     ) -> None:
         super().__init__()
+        self.dims = form.dims
         if min(width, levels, widest, depth) < 1 or grain < 0:
             raise ValueError(
                 f"width, levels, widest and depth must be at least 1: {width}, {levels}, {widest}, {depth}"
@@ -248,6 +269,7 @@ class MapUNet(nn.Module):
         around = sum(2 * depth * 2**level for level in range(levels)) + depth * 2**levels
         self.reach = 1 + around + sum(2 * 2**level for level in range(1, levels + 1))
 
+    @float32_volumes
     def forward(self, noise: Tensor, condition: Tensor, *, origin: Sequence[int] = ()) -> Tensor:
         """(N, L), (N, 1, *) -> (N, 1, *), any size. origin: the position of this block in the whole, multiples of `multiple`."""
         size = condition.shape[2:]
@@ -298,6 +320,7 @@ class MapDiscriminator(nn.Module):
 
     def __init__(self, form: Form, *, width: int = 32, levels: int = 2, scales: int = 1) -> None:
         super().__init__()
+        self.dims = form.dims
         if min(width, levels, scales) < 1:
             raise ValueError(f"width, levels and scales must be at least 1, got {width}, {levels} and {scales}")
         self.source = LabelInput(form)
@@ -309,6 +332,7 @@ class MapDiscriminator(nn.Module):
             self.parts.append(nn.ModuleList([*layers, conv(before[levels], widths[levels], 3, padding=1)]))
             self.outputs.append(conv(widths[levels], 1, 1))
 
+    @float32_volumes
     def forward(self, data: Tensor, condition: Tensor) -> DiscriminatorOutput:
         """(N, 1, *), (N, 1, *) -> logits (N, *) for each scale, and the features of each layer."""
         x = torch.cat([data, self.source(condition).to(data.dtype)], 1)
