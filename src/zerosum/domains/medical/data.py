@@ -255,11 +255,10 @@ def _open_path(
     people = sorted({scan.person for scan in found.scans})
     train, held = found.split if found.split else (None, None)
     if train is None:
-        training, holding = kit.heldout_split(len(people), heldout, seed)
+        _, holding = kit.heldout_split(len(people), heldout, seed)
         chosen = {people[int(index)] for index in holding}
         train = [index for index, scan in enumerate(found.scans) if scan.person not in chosen]
         held = [index for index, scan in enumerate(found.scans) if scan.person in chosen]
-        del training
     assert held is not None
     if all(scan.numbers.shape[2] == 1 for scan in found.scans):
         rows, plane = "slices", "axial"

@@ -225,7 +225,7 @@ def _paired(images: Sequence[Path], others: Sequence[Path], what: str) -> dict[P
 
 
 def _read_files(folder: Path, paths: Sequence[Path], read: Callable[[Path], Scan], options: ReadOptions) -> Loaded:
-    """Files of one scan each; those that cannot be read are told and left out, unless all of them are."""
+    """Files of one scan each; those that cannot be read are left out, with a note, unless all of them are."""
     arranged = _arrange(folder, paths, options, pairs=read is not _read_picture)
     scans, wrong = [], list[str]()
     for name, path in arranged.images:

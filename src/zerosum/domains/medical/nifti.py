@@ -6,7 +6,6 @@ Canonical orientation inside is RAS: turning there and back exchanges and revers
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -173,12 +172,3 @@ def matching_affine(spacing: Sequence[float], size: Sequence[int]) -> Affine:
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = [-(side - 1) / 2 * step for side, step in zip(size, spacing, strict=True)]
     return affine
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The geometry of a file given with --like."""
-
-    affine: Affine
-    size: tuple[int, int, int]
-    stored: Stored
