@@ -28,7 +28,7 @@ from zerosum.domains.video.formats import About, MissingExtraError, Pixels, Read
 from zerosum.errors import UserError
 
 MOST_BYTES = 2**30
-"""Of decoded frames that are kept in memory; while a video is decoded, a few of its frames in their full size more."""
+"""Of decoded frames that are kept in memory; while one is decoded, its own frames twice."""
 DEFAULT_SIDE, DEFAULT_RATE = 64, 10.0
 """The longer side where data.size is not given and the videos are larger; the rate of folders of frames."""
 MOST_CLIPS = 200_000
