@@ -160,7 +160,7 @@ def test_without_a_vocoder_griffin_lim_makes_the_waves() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["conditional=false"], "speech needs texts"),
+        (["conditional=false"], r"speech needs texts.*--set data\.condition=class"),
         (["generator.phase=0"], "phase must lie in"),
         (["generator.crop=0"], "at least 1"),
         (["generator.width=-1"], "width, blocks.* must be at least 1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tarfile
 import wave
 import zipfile
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from zerosum.domains.audio import DOMAIN, data, texts
+from zerosum.domains.audio import DOMAIN, data, files, texts
 from zerosum.errors import UserError
 from zerosum.recipe import part
 
@@ -202,6 +203,48 @@ def test_other_files_of_that_name_are_no_texts(tmp_path: Path) -> None:
     assert "metadata.csv" in notes(source)
     source = opened(corpus(tmp_path / "w"), condition="class", seconds=0.2)
     assert source.condition_kind == "class"
+
+
+@pytest.mark.parametrize("packed", ["wavs.tar.xz", "wavs.zip", "wavs"])
+def test_the_texts_may_lie_beside_the_recordings(tmp_path: Path, packed: str) -> None:
+    path = corpus(tmp_path / "v", "a|one\nb|two\n", "abc") / packed
+    names = [f"wavs/{name}.wav" for name in "abc"]
+    if packed.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in names:
+                archive.write(path.parent / name, name)
+    elif packed.endswith(".xz"):
+        with tarfile.open(path, "w:xz") as archive:
+            for name in names:
+                archive.add(path.parent / name, name)
+    source = opened(path)
+    assert spoken(source) == ["one", "two"]
+    assert f"metadata.csv beside {packed}; --set data.condition=class ignores them" in notes(source)
+    assert "1 file(s) have no text in metadata.csv" in notes(source)
+    assert opened(path, condition="class", seconds=0.2).condition_kind == "class"
+    (path.parent / "metadata.csv").write_text("x|of other recordings\n")
+    assert opened(path, seconds=0.2).condition_kind == "class"
+    with pytest.raises(UserError, match=r"data\.condition=text needs texts"):
+        opened(path, condition="text")
+
+
+def test_a_folder_with_a_packed_corpus_is_read(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "v")
+    assert files.packed_at(folder) == folder
+    with tarfile.open(folder / "wavs.tar.xz", "w:xz") as archive:
+        archive.add(folder / "wavs", "wavs")
+    assert files.packed_at(folder) == folder, "there are recordings beside it"
+    shutil.rmtree(folder / "wavs")
+    assert files.packed_at(folder) == folder / "wavs.tar.xz"
+    assert data.can_open(str(folder))
+    source = opened(folder)
+    assert spoken(source) == EXPECTED
+    assert "beside wavs.tar.xz" in notes(source)
+    (folder / "cover.png").write_bytes(b"x")
+    assert not data.can_open(str(folder))
+    (folder / "cover.png").unlink()
+    (folder / "more.zip").write_bytes(b"x")
+    assert not data.can_open(str(folder))
 
 
 def test_texts_that_are_asked_for_must_be_there(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import os
@@ -53,8 +54,8 @@ def is_recording(name: str) -> bool:
 
 def can_open(where: str) -> bool:
     """Whether a path is a recording, or a folder or archive with more recordings than images. Reads names only; never raises."""
-    path = expand_path(where)
     try:
+        path = packed_at(expand_path(where))
         if path.is_dir():
             return bool(where) and _mostly_recordings(_names_below(path))
         if not is_regular(path):
@@ -64,6 +65,18 @@ def can_open(where: str) -> bool:
         return _is_archive(path) and _mostly_recordings(_names_in(path))
     except Exception:
         return False
+
+
+def packed_at(path: Path) -> Path:
+    """The archive of recordings in a folder that holds one archive and neither recordings nor images; any other path itself."""
+    if not path.is_dir():
+        return path
+    archives = [one for one in path.iterdir() if is_regular(one) and _is_archive(one)]
+    if len(archives) != 1 or any(
+        _kind(name) != "others" for name in itertools.islice(_names_below(path), ENTRIES_TO_RECOGNISE)
+    ):
+        return path
+    return archives[0] if can_open(str(archives[0])) else path
 
 
 def looks_like(path: Path) -> bool:
@@ -83,8 +96,12 @@ def _mostly_recordings(names: Iterator[str]) -> bool:
     kinds = Counter[str]()
     for _, name in zip(range(ENTRIES_TO_RECOGNISE), names, strict=False):
         if not listings.is_hidden(name):
-            kinds["recordings" if is_recording(name) else "images" if ending_of(name) in IMAGES else "others"] += 1
+            kinds[_kind(name)] += 1
     return kinds["recordings"] > kinds["images"]
+
+
+def _kind(name: str) -> str:
+    return "recordings" if is_recording(name) else "images" if ending_of(name) in IMAGES else "others"
 
 
 def _names_below(folder: Path) -> Iterator[str]:
@@ -140,6 +157,15 @@ def recordings_at(path: Path) -> Iterator[Found]:
         raise UserError(
             f"{path}: not a kind of file that holds recordings. Use {', '.join(ENDINGS)}, a folder, a zip or a tar."
         )
+
+
+def metadata_beside(path: Path) -> bytes | None:
+    """The content of the metadata.csv in the folder that holds this folder or archive; None if there is none that can be read."""
+    place = Path(os.path.abspath(path)).parent / METADATA
+    with contextlib.suppress(OSError):
+        if (path.is_dir() or _is_archive(path)) and _is_small(place):
+            return place.read_bytes()
+    return None
 
 
 def _is_small(path: Path) -> bool:

@@ -103,7 +103,9 @@ def _from_mel(recipe: Recipe, info: domain.DatasetInfo) -> Duel:
     if recipe.augment:
         raise UserError("augment: a vocoder has no augmentations; use --set augment=null.")
     if recipe.conditional is not True:
-        raise UserError("conditional: a vocoder needs mel spectrograms; use --set conditional=true.")
+        raise UserError(
+            "conditional: a vocoder needs mel spectrograms; use --set conditional=true. Clips of no class: --recipe clips."
+        )
     sizes, sound = domain.condition_sizes(recipe, 0), sound_of(info)
     with domain.seeded(recipe):
         made = domain.network("generator", GENERATORS, recipe.generator, sound, sizes)

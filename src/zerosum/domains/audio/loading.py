@@ -107,9 +107,9 @@ def load(path: Path, options: ReadOptions) -> Clips:
 
     With the condition "text", and by default where there are texts in the layout of LJSpeech, whole recordings with their texts.
     """
-    remarks = FileNotes()
+    remarks, path = FileNotes(), files.packed_at(path)
     with files.recordings_at(path) as found:
-        transcript = texts.read(found.metadata, METADATA) if found.metadata is not None else None
+        transcript = _transcript(found, path, options)
         if options.condition == "text" or (not options.condition and transcript is not None):
             return _load_spoken(found, transcript, path, options)
         if found.metadata is not None and transcript is None:
@@ -148,6 +148,22 @@ def load(path: Path, options: ReadOptions) -> Clips:
         found.name, clips, labels, plan.class_names, num_held, rate, ending, subtype, level, tuple(notes),
         hashlib.sha256(repr(facts).encode()).hexdigest(),
     )  # fmt: skip
+
+
+def _transcript(found: Found, path: Path, options: ReadOptions) -> Transcript | None:
+    """The texts of the recordings: of the metadata.csv among them, else of one beside their folder or archive that names one of
+    them."""
+    if found.metadata is not None:
+        return texts.read(found.metadata, METADATA)
+    if options.condition not in ("", "text") or (content := files.metadata_beside(path)) is None:
+        return None
+    transcript = texts.read(content, METADATA)
+    if transcript is None or not _matched(found, transcript):
+        return None
+    note = (
+        f"The texts are those of the {METADATA} beside {path.resolve().name}; --set data.condition=class ignores them."
+    )
+    return replace(transcript, notes=(note, *transcript.notes))
 
 
 def _load_spoken(found: Found, transcript: Transcript | None, path: Path, options: ReadOptions) -> Clips:

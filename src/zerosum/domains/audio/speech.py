@@ -490,7 +490,9 @@ def build(recipe: Recipe, info: domain.DatasetInfo) -> Phases:
     if recipe.augment:
         raise UserError("augment: speech from text has no augmentations; use --set augment=null.")
     if recipe.conditional is not True:
-        raise UserError("conditional: speech needs texts; use --set conditional=true.")
+        raise UserError(
+            "conditional: speech needs texts; use --set conditional=true. Clips without texts: --set data.condition=class."
+        )
     given = domain.condition_sizes(recipe, 0)
     with domain.seeded(recipe):
         whole = domain.network("generator", GENERATORS, recipe.generator, voice_of(info), given)
