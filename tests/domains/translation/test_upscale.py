@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from domain_games import begun, planned, played
 from zerosum.cli import app
 from zerosum.data.images.lossless_io import read
-from zerosum.domains.translation import data
+from zerosum.domains.translation import data, degradations, derived_inputs
 from zerosum.domains.translation.derived_inputs import small
-from zerosum.domains.translation.measures.structure import colour_shift, gradient_energy, psnr_y
+from zerosum.domains.translation.measures.structure import colour_shift, gradient_energy, psnr_y, sharpened
 from zerosum.domains.translation.networks.upscale import Upscaler
 from zerosum.domains.translation.sides import Side, TranslationTask
 from zerosum.domains.translation.tiling import Tiling, apply_in_tiles
@@ -35,8 +35,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def sampled(run: Path, out: Path, *options: object) -> str:
+def sampled(run: Path, out: Path, *options: object, code: int = 0) -> str:
     done = CliRunner().invoke(app, ["sample", str(run), "--out", str(out), *map(str, options)])
+    assert done.exit_code == code, f"{done.output} {done.exception}"
     return f"{done.output} {done.exception}"
 
 
@@ -104,7 +105,7 @@ def test_any_scale_and_size(options: tuple[object, ...], size: tuple[int, int], 
 
 def test_refusals(run: Path, tmp_path: Path) -> None:
     Image.fromarray(picture("colour", 8)).save(tmp_path / "a.png")
-    both = sampled(run, tmp_path / "b.png", "--input", tmp_path / "a.png", "--scale", 2, "--size", "40")
+    both = sampled(run, tmp_path / "b.png", "--input", tmp_path / "a.png", "--scale", 2, "--size", "40", code=1)
     assert "give one of them" in both
     with pytest.raises((UserError, ValueError), match="scale must be one of 2, 3, 4, 8"):
         data.open_source(part("photographs", scale=5), False)
@@ -196,3 +197,97 @@ def test_measures_are_those_of_their_definitions() -> None:
     assert 0 < float(colour_shift(a, b)) <= 0.02 * 127.5 + 1e-3
     blurred = torch.nn.functional.avg_pool2d(a, 3, 1, 1)
     assert float(gradient_energy(blurred)) < 0.5 * float(gradient_energy(a))
+    assert float(gradient_energy(sharpened(blurred))) > 1.5 * float(gradient_energy(blurred))
+    assert torch.allclose(sharpened(grey + 0.3), grey + 0.3, atol=1e-6)
+
+
+def test_photographs_are_degraded_in_two_stages_reproducibly() -> None:
+    torch.manual_seed(0)
+    image = torch.nn.functional.interpolate(torch.rand(1, 3, 3, 4), (48, 64), mode="bicubic")[0].clamp(0, 1)
+    one, again, other = (small(image, 4, "photo", torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert one.shape == image.shape
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    plain = small(image, 4)
+    assert 0.002 < (one - plain).abs().mean() < 0.1
+    wrong_way_up = small(image.flip(1), 4)
+    assert (one - plain).abs().mean() < 0.3 * (one - wrong_way_up).abs().mean()
+
+
+@pytest.mark.parametrize("deviation", [0.3, 1.0, 2.5])
+def test_the_blur_has_the_stated_deviation(deviation: float) -> None:
+    point = torch.zeros(1, 31, 31)
+    point[0, 15, 15] = 1
+    found = degradations.blurred(point, deviation)[0]
+    assert float(found.sum()) == pytest.approx(1, abs=1e-5)
+    places = torch.arange(31.0) - 15
+    variance = float((found.sum(0) * places**2).sum())
+    expected = torch.exp(-(places**2) / (2 * deviation**2))
+    assert variance == pytest.approx(float((expected * places**2).sum() / expected.sum()), rel=0.05)
+
+
+def test_jpeg_of_low_quality_is_farther_from_the_image() -> None:
+    draw = torch.Generator().manual_seed(0)
+    for channels in (1, 3):
+        image = interpolate(torch.rand(1, channels, 6, 8, generator=draw), (24, 32), mode="bilinear")[0]
+        errors = [float((degradations.compressed(image, quality) - image).abs().mean()) for quality in (20, 95)]
+        assert errors[0] > 2 * errors[1] > 0
+    with pytest.raises(UserError, match="needs 1 or 3 channels; these have 4"):
+        degradations.check_channels("photo", 4)
+
+
+def test_a_photograph_has_several_small_images(tmp_path: Path) -> None:
+    for index in range(3):
+        Image.fromarray(picture("colour", 8, (32, 32))).rotate(90 * index).save(tmp_path / f"{index}.png")
+    source = data.open_source(part(str(tmp_path), scale=4, degradation="photo", crop=32, heldout=0.0), False)
+    inputs, targets = source.train
+    assert len(inputs) == degradations_of(3) * len(targets) == 48
+    assert source.rows.images[:, 1].tolist() == [row % 3 for row in source.rows.images[:, 0].tolist()]
+    assert not torch.equal(inputs.images[0], inputs.images[3])
+    distances = [(inputs.images[3].float() - target.float()).abs().mean() for target in targets.images]
+    assert distances[0] == min(distances)
+    assert "photo" in source.notes[0]
+    with pytest.raises((UserError, ValueError), match=r"degradation needs data.scale"):
+        data.open_source(part(str(tmp_path), make="grey", degradation="photo"), False)
+
+
+def degradations_of(num: int) -> int:
+    return min(derived_inputs.MAX_VARIANTS, derived_inputs.MAX_VARIED // num)
+
+
+@pytest.mark.parametrize("ending", ["", "x4"])
+def test_given_small_images_are_enlarged(ending: str, tmp_path: Path) -> None:
+    for name in ("lr", "hr"):
+        (tmp_path / name).mkdir()
+    for index in range(3):
+        Image.fromarray(picture("colour", 8, (40, 32 + 4 * index))).save(tmp_path / "hr" / f"{index}.png")
+        with Image.open(tmp_path / "hr" / f"{index}.png") as large:
+            large.resize((large.width // 4, large.height // 4)).save(tmp_path / "lr" / f"{index}{ending}.png")
+    source = data.open_source(part(str(tmp_path), heldout=0.0), False)
+    assert data.can_open(str(tmp_path))
+    assert source.info().payload["make"] == "small4"
+    assert source.size == (32, 32)
+    low = torch.from_numpy(np.array(Image.open(tmp_path / "lr" / f"1{ending}.png"))).permute(2, 0, 1) / 255
+    expected = interpolate(low[None], (40, 36), mode="bicubic").clamp(0, 1)[0]
+    torch.testing.assert_close(source.train[0].images[1] / 255, expected, atol=0.51 / 255, rtol=0)
+    with pytest.raises((UserError, ValueError), match="scale = 2, but the images of hr/ are 4 times larger"):
+        data.open_source(part(str(tmp_path), scale=2), False)
+    with pytest.raises((UserError, ValueError), match="small images are made, and these are given in lr/"):
+        data.open_source(part(str(tmp_path), scale=4, degradation="photo"), False)
+    with pytest.raises(UserError, match=r"data\.swap, data\.size"):
+        data.open_source(part(str(tmp_path), swap=True), False)
+    Image.fromarray(picture("colour", 8, (10, 8))).save(tmp_path / "lr" / f"1{ending}.png")
+    with pytest.raises(UserError, match=rf"1{ending}\.png 8x10 and 1\.png 36x40"):
+        data.open_source(part(str(tmp_path)), False)
+
+
+def test_cmyk_is_converted_to_colour(run: Path, tmp_path: Path) -> None:
+    """A CMYK file gives the same output as its colours saved as RGB."""
+    cmyk = Image.fromarray(picture("colour", 8)).convert("CMYK")
+    cmyk.save(tmp_path / "a.tif")
+    cmyk.convert("RGB").save(tmp_path / "b.png")
+    for name in ("a.tif", "b.png"):
+        sampled(run, tmp_path / f"{name}.out.png", "--input", tmp_path / name)
+    one, two = (read(tmp_path / f"{name}.out.png").values for name in ("a.tif", "b.png"))
+    assert one.shape == (36, 56, 3)
+    assert (one == two).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,18 +13,20 @@ from zerosum.data.images.lossless_io import READABLE
 from zerosum.data.opening import is_regular
 from zerosum.errors import UserError
 
-LAYOUTS = (("trainA", "trainB"), ("A", "B"))
-"""Folders of inputs and targets."""
+RESOLUTIONS = ("lr", "hr")
+LAYOUTS = (("trainA", "trainB"), ("A", "B"), RESOLUTIONS)
+"""Folders of inputs and targets; those of RESOLUTIONS hold each image twice, small and large."""
+_SCALE = re.compile(r"_?x[2348]$")
 _NUM_SHOWN = 6
 
 
 def layout_of(folder: Path) -> tuple[str, str] | None:
-    """The first of LAYOUTS whose two folders exist in this one. A and B count only if some of their files have the same name,
-    since such folders may be classes too. Reads names only, never raises."""
+    """The first of LAYOUTS whose two folders exist in this one. All but trainA and trainB count only if some of their
+    files have the same name, since such folders may be classes too. Reads names only, never raises."""
     try:
         names = {entry.name for entry in os.scandir(folder) if entry.is_dir()}
         for a, b in LAYOUTS:
-            if {a, b} <= names and (a != "A" or set(_stems(folder / a)) & set(_stems(folder / b))):
+            if {a, b} <= names and (a == "trainA" or _stems(folder / a) & _stems(folder / b)):
                 return a, b
     except (OSError, ValueError):  # ValueError: a name with a zero byte
         return None
@@ -55,8 +58,10 @@ def folder_notes(folder: Path, used: Sequence[Path]) -> tuple[str, ...]:
 
 
 def stem(path: Path, folder: Path) -> str:
-    """The key by which files are paired: the path in the folder, without the suffix."""
-    return path.relative_to(folder).with_suffix("").as_posix()
+    """The key by which files are paired: the path in the folder, without the suffix and, in a folder of RESOLUTIONS, without a
+    scale at its end, as in 0001x4.png."""
+    name = path.relative_to(folder).with_suffix("").as_posix()
+    return _SCALE.sub("", name) if folder.name in RESOLUTIONS else name
 
 
 def match_by_name(a: Path, b: Path) -> list[tuple[Path, Path]]:
@@ -98,8 +103,8 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _stems(folder: Path) -> list[str]:
-    return [Path(entry.name).stem for entry in os.scandir(folder) if _readable(entry.name)]
+def _stems(folder: Path) -> set[str]:
+    return {stem(Path(entry.path), folder) for entry in os.scandir(folder) if _readable(entry.name)}
 
 
 def _readable(name: str) -> bool:

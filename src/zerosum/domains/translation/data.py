@@ -24,6 +24,8 @@ LARGEST_ROW = 128
 """Longest side of a training row in pixels unless data.crop is given: training uses crops of larger images, and of
 images of different sizes."""
 
+Way = Literal["bicubic", "photo"]
+"""The names of `degradations.DEGRADATIONS`."""
 MIN_SIDE = 8
 """The least value of data.size and data.crop, in pixels."""
 
@@ -92,16 +94,21 @@ def _digit_styles(*, heldout: float = builtin_sources.HELDOUT) -> PairSource:
     return _digits("digit-styles", builtin_sources.digit_styles(), False, heldout)
 
 
-def _photographs(*, scale: int = 4, crop: int = 96, flip: bool = True, num: int = 0) -> PairSource:
+def _photographs(
+    *, scale: int = 4, degradation: Way = "bicubic", crop: int = 96, flip: bool = True, num: int = 0
+) -> PairSource:
     """num: of photographs, 0 for all."""
     make = _checked_scale(scale)
     _check_options(None, crop, 0.0)
     _on_grid((crop, crop), scale, True)
     targets = builtin_sources.photographs_in_colour(num)
-    inputs = derive_inputs(targets, make)
     held = [len(targets) - 1 - row for row in range(len(targets) // 4)]
     kept = [row for row in range(len(targets)) if row not in held]
-    parts = [(inputs.select(rows), targets.select(rows)) for rows in (kept, held)]
+    parts = [
+        (derive_inputs(part, make, degradation, varied), part)
+        for part, varied in ((targets.select(kept), True), (targets.select(held), False))
+        if len(part)
+    ]
     note = f"{len(held)} of {len(targets)} photographs are held out; rows are crops of {crop}x{crop} pixels."
     return PairSource("photographs", parts[0], parts[1] if held else None, True, (crop, crop), flip, make, (note,))
 
@@ -141,19 +148,21 @@ def open_path(
     swap: bool = False,
     make: Literal["", "edges", "grey", "blocks"] = "",
     scale: int = 0,
+    degradation: Way = "bicubic",
     labels: Labels = "auto",
     size: int | tuple[int, int] | None = None,
     crop: int | tuple[int, int] | None = None,
     flip: bool = False,
     heldout: float = 0.1,
 ) -> PairSource:
-    """A folder with trainA/ and trainB/ (testA/ and testB/), with A/ and B/, or of plain images. UserError if it cannot
-    be used.
+    """A folder with trainA/ and trainB/ (testA/ and testB/), with A/ and B/, with lr/ and hr/, or of plain images. UserError if
+    it cannot be used.
 
     paired: whether files of one name are a pair; "auto" compares the names. side_by_side: each file contains both
     sides, the input on the left. swap: exchanges the sides. make: computes the inputs from the targets: their edges,
     their brightness, or the means of blocks. scale: for super-resolution: the inputs are the targets, made so many times smaller
-    and enlarged again. labels: which side holds label maps; "auto" recognises inputs with few
+    and enlarged again; with lr/ and hr/ it is found from the images. degradation: how they are made smaller: "bicubic", or
+    "photo" with blur, noise and JPEG. labels: which side holds label maps; "auto" recognises inputs with few
     distinct values. size: the length of the shorter side, or [height, width], to which all images are resized. crop:
     size of the crops used for training; by default whole images if they are small and of one size. flip: adds mirror
     images as rows. heldout: share of the images that is held out if the folder has no test part.
@@ -168,15 +177,26 @@ def open_path(
     if scale and make:
         raise ValueError("make and scale both say how inputs are computed; set one of them")
     how = _checked_scale(scale) if scale else make
-    options = FolderOptions(paired, side_by_side, swap, how, labels, target_size, heldout)
+    given = scale and pairs.layout_of(folder) == pairs.RESOLUTIONS
+    if degradation != "bicubic" and (given or not scale):
+        raise ValueError(
+            "degradation says how small images are made, and these are given in lr/"
+            if given
+            else "degradation needs data.scale, the number of times that images are made smaller"
+        )
+    options = FolderOptions(paired, side_by_side, swap, "" if given else how, degradation, labels, target_size, heldout)
     try:
         loaded = layouts.read_folder(folder, options)
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror or error}).") from error
+    if given and loaded.make != how:
+        raise ValueError(
+            f"scale = {scale}, but the images of hr/ are {scale_of(loaded.make)} times larger than those of lr/"
+        )
     row, notes = _row_size(loaded.train, loaded.heldout, crop)
-    row = _on_grid(row, scale_of(how), crop is not None)
+    row = _on_grid(row, scale_of(loaded.make), crop is not None)
     notes, name = (*loaded.notes, *notes, *_notes(loaded, labels)), folder.resolve().name
-    return PairSource(name, loaded.train, loaded.heldout, loaded.paired, row, flip, how, notes)
+    return PairSource(name, loaded.train, loaded.heldout, loaded.paired, row, flip, loaded.make, notes)
 
 
 def _on_grid(row: tuple[int, int], scale: int, given: bool) -> tuple[int, int]:

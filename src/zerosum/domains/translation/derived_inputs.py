@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, pad
 
+from zerosum.domains.translation.degradations import DEGRADATIONS, check_channels, reduced
 from zerosum.domains.translation.image_collection import ImageCollection
-from zerosum.domains.translation.sides import SCALES, SMALL, Side
+from zerosum.domains.translation.sides import SCALES, SMALL, Side, scale_of
+from zerosum.engine.seeds import generator
 from zerosum.errors import UserError, nearest
 
 LUMA = (0.299, 0.587, 0.114)
@@ -46,14 +48,12 @@ def blocks(image: Tensor) -> Tensor:
     return whole[:, : image.shape[1], : image.shape[2]]
 
 
-def small(image: Tensor, scale: int) -> Tensor:
-    """(C, H, W) -> the same size: made `scale` times smaller and enlarged again, both by bicubic interpolation, the first with
-    antialiasing. Sides that are no multiples are continued by their last pixels."""
+def small(image: Tensor, scale: int, degradation: str = "bicubic", draw: torch.Generator | None = None) -> Tensor:
+    """(C, H, W) -> the same size: made `scale` times smaller in a named way and enlarged again by bicubic interpolation. draw:
+    for random ways. Sides that are no multiples are continued by their last pixels."""
     height, width = image.shape[1:]
-    whole = pad(image[None], (0, -width % scale, 0, -height % scale), mode="replicate")
-    size = whole.shape[2] // scale, whole.shape[3] // scale
-    reduced = interpolate(whole, size, mode="bicubic", antialias=True, align_corners=False)
-    return enlarged(reduced[0].clamp(0, 1), scale)[:, :height, :width]
+    made = reduced(image, scale, degradation, draw or torch.Generator().manual_seed(0))
+    return enlarged(made, scale)[:, :height, :width]
 
 
 def enlarged(image: Tensor, scale: int) -> Tensor:
@@ -71,15 +71,31 @@ DERIVED_INPUTS: Mapping[str, Callable[[Tensor], Tensor]] = {
 """The values of `data.make`."""
 
 
-def derive_inputs(targets: ImageCollection, make: str) -> ImageCollection:
-    """Computes the inputs of targets, with the same number of bits."""
+MAX_VARIANTS, MAX_VARIED = 16, 256
+"""Small images of each large one where they are random, and how many there are in all at most."""
+
+
+def derive_inputs(
+    targets: ImageCollection, make: str, degradation: str = "bicubic", varied: bool = True
+) -> ImageCollection:
+    """Computes the inputs of targets, with the same number of bits.
+
+    degradation: how images are made smaller, for super-resolution. With a random one and `varied` there are several inputs for
+    each target: input i belongs to target i modulo their number.
+    """
     if make not in DERIVED_INPUTS:
         raise UserError(f"data.make = {make!r} is unknown. {nearest(make, DERIVED_INPUTS)}")
     if targets.side.kind == "labels":
         raise UserError(f"data.make = {make!r} needs images as targets, and these are label maps.")
+    how, random = DERIVED_INPUTS[make], scale_of(make) > 1 and DEGRADATIONS[degradation].random
+    if random:
+        check_channels(degradation, targets.side.channels)
+    num = len(targets) * (max(1, min(MAX_VARIANTS, MAX_VARIED // len(targets))) if random and varied else 1)
     top = 2**targets.side.bits - 1
-    images = tuple(
-        (DERIVED_INPUTS[make](image.float() / top).clamp(0, 1) * top).round().to(image.dtype)
-        for image in targets.images
-    )
-    return ImageCollection(images, Side(images[0].shape[0], bits=targets.side.bits))
+    images = []
+    for row in range(num):
+        target = targets.images[row % len(targets)]
+        unit = target.float() / top
+        made = small(unit, scale_of(make), degradation, generator(row, degradation)) if random else how(unit)
+        images.append((made.clamp(0, 1) * top).round().to(target.dtype))
+    return ImageCollection(tuple(images), Side(images[0].shape[0], bits=targets.side.bits))

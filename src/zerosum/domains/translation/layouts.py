@@ -14,9 +14,10 @@ from zerosum.data.images import pairs
 from zerosum.data.images.listing import find_split
 from zerosum.data.images.loaded import COPIES, MIN_TO_SPLIT, heldout_rows
 from zerosum.data.images.lossless_io import READABLE
-from zerosum.domains.translation.derived_inputs import derive_inputs
+from zerosum.domains.translation.degradations import DEGRADATIONS
+from zerosum.domains.translation.derived_inputs import derive_inputs, enlarged
 from zerosum.domains.translation.image_collection import ImageCollection, Kind, read_collection
-from zerosum.domains.translation.sides import Side
+from zerosum.domains.translation.sides import SCALES, SMALL, Side, scale_of
 from zerosum.errors import UserError
 
 Labels = Literal["auto", "none", "input", "target", "both"]
@@ -33,6 +34,7 @@ class FolderOptions:
     side_by_side: bool = False
     swap: bool = False
     make: str = ""
+    degradation: str = "bicubic"
     labels: Labels = "auto"
     size: tuple[int, ...] = ()
     heldout: float = 0.1
@@ -46,12 +48,14 @@ class FolderOptions:
 
 @dataclass(frozen=True)
 class LoadedFolder:
-    """The images of a folder. heldout: None where the folder has no test part, or too few images to hold some out."""
+    """The images of a folder. heldout: None where the folder has no test part, or too few images to hold some out. make: how
+    inputs are made from targets; of given small images, how they were enlarged."""
 
     train: CollectionPair
     heldout: CollectionPair | None
     paired: bool
     notes: tuple[str, ...] = ()
+    make: str = ""
 
 
 def read_folder(folder: Path, options: FolderOptions) -> LoadedFolder:
@@ -62,19 +66,21 @@ def read_folder(folder: Path, options: FolderOptions) -> LoadedFolder:
             "data.make and data.side_by_side cannot be combined: inputs are either computed or read from the files."
         )
     if options.make:
-        return _split(_read_computed(folder, options), options)
+        return _with_inputs(_split(_read_targets(folder, options), options), options)
     if options.side_by_side:
         return _split(_read_side_by_side(folder, options), options)
     layout = pairs.layout_of(folder) or next((both for both in pairs.LAYOUTS if _has_folders(folder, both)), None)
     if layout is None:
         raise UserError(_LAYOUTS_HELP.format(folder=folder))
+    if layout == pairs.RESOLUTIONS:
+        return _split(_read_resolutions(folder, options), options)
     return _split(_read_two_folders(folder, layout, options), options)
 
 
 _LAYOUTS_HELP = (
     "{folder}: found no two sides for a translation. Use trainA/ and trainB/ (and testA/, testB/), or A/ and B/ with "
-    "pairs of equal names, or images that hold both sides (--set data.side_by_side=true), or plain images whose inputs "
-    "are computed (--set data.make=edges)."
+    "pairs of equal names, or lr/ and hr/ with small and large images, or images that hold both sides "
+    "(--set data.side_by_side=true), or plain images whose inputs are computed (--set data.make=edges)."
 )
 
 
@@ -204,12 +210,69 @@ def _double_width(size: tuple[int, ...]) -> tuple[int, ...]:
     return (size[0], 2 * size[1]) if len(size) == 2 else size
 
 
-def _read_computed(folder: Path, options: FolderOptions) -> LoadedFolder:
+def _read_targets(folder: Path, options: FolderOptions) -> LoadedFolder:
+    """The targets on both sides; `_with_inputs` computes the inputs once held-out images are chosen."""
+
     def read(files: list[Path], like: CollectionPair | None) -> CollectionPair:
         targets = read_collection(files, like=None if like is None else like[1].side, size=options.size)
-        return derive_inputs(targets, options.make), targets
+        return targets, targets
 
-    return _read_files(folder, read, (f"Inputs are computed from the targets: {options.make}.",))
+    return _read_files(folder, read, (_note_on(options.make, options.degradation),))
+
+
+def _note_on(make: str, degradation: str) -> str:
+    if scale_of(make) == 1:
+        return f"Inputs are computed from the targets: {make}."
+    return f"Small images are made from the large ones by {degradation}: for {DEGRADATIONS[degradation].why}."
+
+
+def _with_inputs(loaded: LoadedFolder, options: FolderOptions) -> LoadedFolder:
+    train = derive_inputs(loaded.train[1], options.make, options.degradation), loaded.train[1]
+    held = loaded.heldout
+    if held is not None:
+        held = derive_inputs(held[1], options.make, options.degradation, varied=False), held[1]
+    return replace(loaded, train=train, heldout=held, make=options.make)
+
+
+# --- small and large images
+
+
+def _read_resolutions(folder: Path, options: FolderOptions) -> LoadedFolder:
+    """Small images in lr/ and the same ones in hr/, all larger by one scale."""
+    if options.swap or options.size or options.paired is False:
+        raise UserError(
+            f"{folder}: lr/ and hr/ are pairs of one scale, so data.swap, data.size and data.paired=false cannot be used."
+        )
+    files = pairs.match_by_name(*(folder / name for name in pairs.RESOLUTIONS))
+    small, large = (read_collection([pair[side] for pair in files]) for side in (0, 1))
+    scale = _scale_between(small, large, files)
+    if small.side.channels != large.side.channels:
+        raise UserError(f"{folder}: images of lr/ are {small.side.describe()}, those of hr/ {large.side.describe()}.")
+    top = 2**small.side.bits - 1
+    inputs = tuple(
+        (enlarged(image.float() / top, scale).clamp(0, 1) * top).round().to(image.dtype) for image in small.images
+    )
+    note = f"Images of lr/ and hr/ with equal names are pairs; the scale is {scale}."
+    notes = (note, *pairs.folder_notes(folder, [folder / name for name in pairs.RESOLUTIONS]))
+    return LoadedFolder((replace(small, images=inputs), large), None, True, notes, f"{SMALL}{scale}")
+
+
+def _scale_between(small: ImageCollection, large: ImageCollection, files: Sequence[tuple[Path, Path]]) -> int:
+    """How many times larger all large images are; UserError if there is no such number in SCALES."""
+    scale = round(large.images[0].shape[1] / small.images[0].shape[1])
+    wrong = [
+        f"{path.name} {_format_size(a.shape)} and {other.name} {_format_size(b.shape)}"
+        for a, b, (path, other) in zip(small.images, large.images, files, strict=True)
+        if (b.shape[1], b.shape[2]) != (scale * a.shape[1], scale * a.shape[2])
+    ]
+    if wrong or scale not in SCALES:
+        first = f"{files[0][0].name} {_format_size(small.images[0].shape)} and {_format_size(large.images[0].shape)}"
+        scales = f"{', '.join(map(str, SCALES[:-1]))} or {SCALES[-1]}"
+        raise UserError(
+            f"{files[0][0].parent.parent}: each image of hr/ must be {scales} times larger than its partner in lr/, by one number "
+            f"for all (width x height): {pairs.shorten(wrong or [first])}."
+        )
+    return scale
 
 
 # --- the split

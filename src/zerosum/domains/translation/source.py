@@ -185,7 +185,7 @@ def _make_rows(source: PairSource) -> Rows:
     variants = min(max(VARIANTS, -(-LEAST_ROWS // larger)), max(1, MOST_ROWS // larger)) if varied else 1
     draw, total = generator(0, "rows of pairs"), larger * variants
     first = torch.arange(total) % larger
-    second = first
+    second = first % b  # several inputs may belong to one target
     if not source.paired:
         first = first % a
         second = torch.cat([torch.randperm(larger, generator=draw) % b for _ in range(variants)])

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
+from zerosum.domains.translation.degradations import blurred
 from zerosum.domains.translation.measures.context import TranslationEvaluation
 from zerosum.domains.translation.sides import scale_of
 from zerosum.errors import UserError
@@ -21,6 +22,7 @@ from zerosum.metrics.record import Record
 
 WINDOW, DEVIATION = 11, 1.5
 K1, K2 = 0.01, 0.03
+SHARPENING, SHARPENING_RADIUS = 1.2, 2.0
 EDGE_QUANTILE = 0.99
 """Edge strengths are divided by, and clamped to, this quantile of the image, so that a single bright spot does not
 dominate."""
@@ -167,8 +169,16 @@ def colour_shift(a: Tensor, b: Tensor) -> Tensor:
     return (a.float().flatten(2).mean(2) - b.float().flatten(2).mean(2)).abs().amax(1) * 127.5
 
 
+def sharpened(images: Tensor) -> Tensor:
+    """(N, C, H, W) in [-1, 1] after an unsharp mask: SHARPENING times the difference from the image that is blurred by a Gaussian
+    of SHARPENING_RADIUS pixels is added."""
+    soft = torch.stack([blurred(image, SHARPENING_RADIUS) for image in images])
+    return (images + SHARPENING * (images - soft)).clamp(-1, 1)
+
+
 def _super_resolution(evaluation: TranslationEvaluation, true: Tensor) -> list[Record]:
-    """Brightness, gradients and mean colours; the control is the input, enlarged by bicubic interpolation."""
+    """Brightness, gradients and mean colours; the controls are the input, enlarged by bicubic interpolation, and the same after an
+    unsharp mask."""
     crop, bicubic = scale_of(str(evaluation.info.payload["make"])), evaluation.reals.inputs
     energy = gradient_energy(true).clamp_min(1e-9)
     made: tuple[tuple[str, Callable[[Tensor], Tensor], str, str, dict[str, Any]], ...] = (
@@ -179,5 +189,6 @@ def _super_resolution(evaluation: TranslationEvaluation, true: Tensor) -> list[R
     found = []
     for name, of, better, meaning, more in made:
         record = evaluation.mean(f"{name}[scale={crop}", of(evaluation.fakes), better, meaning, **more)
-        found.append(record.with_controls({"bicubic interpolation": float(of(bicubic).double().mean())}))
+        controls = {"bicubic interpolation": bicubic, "bicubic interpolation, sharpened": sharpened(bicubic)}
+        found.append(record.with_controls({what: float(of(x).double().mean()) for what, x in controls.items()}))
     return found
