@@ -161,7 +161,7 @@ def open_path(
     paired: whether files of one name are a pair; "auto" compares the names. side_by_side: each file contains both
     sides, the input on the left. swap: exchanges the sides. make: computes the inputs from the targets: their edges,
     their brightness, or the means of blocks. scale: for super-resolution: the inputs are the targets, made so many times smaller
-    and enlarged again; with lr/ and hr/ it is found from the images. degradation: how they are made smaller: "bicubic", or
+    and enlarged again; lr/ and hr/ have their own scale, whatever is given. degradation: how they are made smaller: "bicubic", or
     "photo" with blur, noise and JPEG. labels: which side holds label maps; "auto" recognises inputs with few
     distinct values. size: the length of the shorter side, or [height, width], to which all images are resized. crop:
     size of the crops used for training; by default whole images if they are small and of one size. flip: adds mirror
@@ -177,7 +177,7 @@ def open_path(
     if scale and make:
         raise ValueError("make and scale both say how inputs are computed; set one of them")
     how = _checked_scale(scale) if scale else make
-    given = scale and pairs.layout_of(folder) == pairs.RESOLUTIONS
+    given = pairs.layout_of(folder) == pairs.RESOLUTIONS
     if degradation != "bicubic" and (given or not scale):
         raise ValueError(
             "degradation says how small images are made, and these are given in lr/"
@@ -189,10 +189,6 @@ def open_path(
         loaded = layouts.read_folder(folder, options)
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror or error}).") from error
-    if given and loaded.make != how:
-        raise ValueError(
-            f"scale = {scale}, but the images of hr/ are {scale_of(loaded.make)} times larger than those of lr/"
-        )
     row, notes = _row_size(loaded.train, loaded.heldout, crop)
     row = _on_grid(row, scale_of(loaded.make), crop is not None)
     notes, name = (*loaded.notes, *notes, *_notes(loaded, labels)), folder.resolve().name

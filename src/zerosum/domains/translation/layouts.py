@@ -15,7 +15,7 @@ from zerosum.data.images.listing import find_split
 from zerosum.data.images.loaded import COPIES, MIN_TO_SPLIT, heldout_rows
 from zerosum.data.images.lossless_io import READABLE
 from zerosum.domains.translation.degradations import DEGRADATIONS
-from zerosum.domains.translation.derived_inputs import derive_inputs, enlarged
+from zerosum.domains.translation.derived_inputs import MAX_VARIANTS, derive_inputs, enlarged
 from zerosum.domains.translation.image_collection import ImageCollection, Kind, read_collection
 from zerosum.domains.translation.sides import SCALES, SMALL, Side, scale_of
 from zerosum.errors import UserError
@@ -223,7 +223,9 @@ def _read_targets(folder: Path, options: FolderOptions) -> LoadedFolder:
 def _note_on(make: str, degradation: str) -> str:
     if scale_of(make) == 1:
         return f"Inputs are computed from the targets: {make}."
-    return f"Small images are made from the large ones by {degradation}: for {DEGRADATIONS[degradation].why}."
+    way = DEGRADATIONS[degradation]
+    several = f" There are up to {MAX_VARIANTS} small images of each." if way.random else ""
+    return f"Images are made {scale_of(make)} times smaller by {degradation}: for {way.why}.{several}"
 
 
 def _with_inputs(loaded: LoadedFolder, options: FolderOptions) -> LoadedFolder:
@@ -269,8 +271,8 @@ def _scale_between(small: ImageCollection, large: ImageCollection, files: Sequen
         first = f"{files[0][0].name} {_format_size(small.images[0].shape)} and {_format_size(large.images[0].shape)}"
         scales = f"{', '.join(map(str, SCALES[:-1]))} or {SCALES[-1]}"
         raise UserError(
-            f"{files[0][0].parent.parent}: each image of hr/ must be {scales} times larger than its partner in lr/, by one number "
-            f"for all (width x height): {pairs.shorten(wrong or [first])}."
+            f"{files[0][0].parent.parent}: each image of hr/ must be {scales} times larger than its partner in lr/, by one "
+            f"number for all (width x height): {pairs.shorten(wrong or [first])}."
         )
     return scale
 

@@ -177,8 +177,8 @@ def sharpened(images: Tensor) -> Tensor:
 
 
 def _super_resolution(evaluation: TranslationEvaluation, true: Tensor) -> list[Record]:
-    """Brightness, gradients and mean colours; the controls are the input, enlarged by bicubic interpolation, and the same after an
-    unsharp mask."""
+    """Brightness, gradients and mean colours; the controls are the input, enlarged by bicubic interpolation, and the same after
+    an unsharp mask."""
     crop, bicubic = scale_of(str(evaluation.info.payload["make"])), evaluation.reals.inputs
     energy = gradient_energy(true).clamp_min(1e-9)
     made: tuple[tuple[str, Callable[[Tensor], Tensor], str, str, dict[str, Any]], ...] = (
