@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from zerosum.domains.toy import measures
 from zerosum.planning import trial_step
 
 torch.set_num_threads(1)
+# The usual thresholds make thousands of collections over the objects of torch and pytest, a tenth of the time of the tests.
+gc.set_threshold(50_000, 10, 10)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,6 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--fuzz", type=int, default=10, help="damaged copies of each kind of file that readers are given")
     parser.addoption("--kills", type=int, default=3, help="moments at which a training is killed")
+
+
+def pytest_collection_finish() -> None:
+    """Objects that exist before the first test are not looked at by collections."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ A test of what a new interpreter does (help without torch, a signal during an im
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import runpy
@@ -46,6 +47,8 @@ def _run(arguments: Sequence[str], folder: str, environ: Mapping[str, str], file
     import torch
 
     torch.set_num_threads(1)
+    gc.set_threshold(50_000, 10, 10)  # as in conftest.py
+    gc.freeze()
     for kind in environ.get("PYTHONWARNINGS", "").split(","):
         if kind == "ignore":
             warnings.simplefilter("ignore")

@@ -162,7 +162,7 @@ def test_a_run_makes_sounds_from_the_embedded_source(tmp_path: Path, monkeypatch
     monkeypatch.setattr(builtin_sources, "SECONDS", 0.256)
     settings = dict(zip(("generator.widths", "discriminator.widths"), ([8, 8, 4, 4, 4], [4, 4, 4, 8]), strict=True))
     rates = {"learning.generator.lr": 1e-3, "learning.discriminator.lr": 1e-3}  # a schedule ends with the first part
-    options = {"generator.iterations": 2, "batch": 4, **settings, **rates}
+    options = {"generator.iterations": 2, "batch": 4, "cadence.preview": 100, **settings, **rates}
     straight = zs.train("tones", out=tmp_path / "straight", overrides={**options, "steps": 6})
     zs.train("tones", out=tmp_path / "halved", overrides={**options, "steps": 3})
     resumed = zs.resume(tmp_path / "halved", steps=6)
