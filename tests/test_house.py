@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import re
 from collections.abc import Iterator, Mapping
@@ -289,20 +290,30 @@ def names_in(tree: ast.AST) -> set[str]:
     return found
 
 
+@functools.cache
 def is_there(dotted: str) -> bool:
     """Whether "training.callbacks.Finished" is a module, or begins with a module that has the next name."""
-    modules = {module(path): tree for path, tree in TREES.items()}
+    modules = tree_of_module()
     parts = dotted.split(".")
     depth = max(count for count in range(len(parts) + 1) if ".".join(parts[:count]) in modules)
     return depth == len(parts) or parts[depth] in names_in(modules[".".join(parts[:depth])])
+
+
+@functools.cache
+def tree_of_module() -> dict[str, ast.Module]:
+    return {module(path): tree for path, tree in TREES.items()}
+
+
+@functools.cache
+def sources() -> list[str]:
+    return [path.relative_to(ROOT).as_posix() for name in FOLDERS for path in (ROOT / name).rglob("*.py")]
 
 
 def dead_names(text: str) -> list[str]:
     """The modules zerosum.x.y, and the paths x/y.py, named in a text that are not there."""
     dotted = {match[0] for match in DOTTED.finditer(text) if not is_there(match[1][1:])}
     paths = {match[1] for match in FILE_PATH.finditer(text)} - MADE_BY_THE_READER
-    there = [path.relative_to(ROOT).as_posix() for name in FOLDERS for path in (ROOT / name).rglob("*.py")]
-    gone = {path for path in paths if not any(f"/{one}".endswith(f"/{path}") for one in there)}
+    gone = {path for path in paths if not any(f"/{one}".endswith(f"/{path}") for one in sources())}
     return sorted(dotted | gone)
 
 

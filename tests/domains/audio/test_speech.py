@@ -216,7 +216,12 @@ def publish(folder: Path, *settings: str) -> Any:
 def test_a_voice_is_exported(tmp_path: Path) -> None:
     """Checked against the original on batches of several sizes by the export itself."""
     pytest.importorskip("onnx")
-    counts = ("blocks", "text_blocks", "duration_blocks", "vocoder_blocks")  # one of each: exporting costs seconds a block
+    counts = (
+        "blocks",
+        "text_blocks",
+        "duration_blocks",
+        "vocoder_blocks",
+    )  # one of each: exporting costs seconds a block
     settings = [f"generator.{name}=1" for name in counts]
     voice = publish(tmp_path, "generator.vocoder_width=8", "generator.iterations=1", *settings)
     made = exporting.export(voice, "onnx", tmp_path / "onnx")
