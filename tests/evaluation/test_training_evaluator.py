@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +14,12 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 import zerosum
+from domain_games import begun, planned
 from zerosum import catalog
 from zerosum.data.images.pictures import to_pixels
+from zerosum.engine.devices import DistributedContext
 from zerosum.evaluation import training_evaluator
+from zerosum.generation.sampler import Sampler
 from zerosum.recipe import Recipe
 
 SMALL = ["steps=2", "batch=8", "generator.width=4", "discriminator.width=4", "cadence.preview=2", "data.heldout=0.3"]
@@ -78,3 +84,35 @@ def test_few_held_out_rows_are_not_judged_by(
     looks = [line["values"] for line in run.folder.lines() if line["kind"] == "health"]
     assert looks
     assert all(("accuracy/heldout" in look) is warned for look in looks)
+
+
+@pytest.mark.parametrize("name", ["sound from mel spectrograms", "image"])
+def test_the_time_of_a_preview_is_that_of_what_a_training_makes(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many samples, and as many rows scored; sound and picture show the same samples."""
+    made = Counter[str]()
+    told = Counter[str]()
+
+    def counted(kind: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def count(*given: Any) -> Tensor:
+            result = function(*given)
+            made[kind] += len(result)
+            return result
+
+        return count
+
+    monkeypatch.setattr(Sampler, "sample", counted("samples", Sampler.sample))
+    monkeypatch.setattr(training_evaluator, "judge", counted("scores", training_evaluator.judge))
+    plan, loop = planned(name), begun(name)
+    training_evaluator.preview_seconds(plan, loop, DistributedContext())
+    told.update(made)
+    made.clear()
+    evaluator = training_evaluator.TrainingEvaluator(plan, loop)
+    evaluator.prepare(lambda line: None)
+    if plan.domain.media.sound is not None:
+        evaluator.write_sound(tmp_path / "preview.wav")
+    evaluator.write_preview(tmp_path / "preview.png")
+    evaluator.health_values()
+    assert made == told
+    assert made["scores"]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from zerosum.nn.layers import conv_then_halve, double_then_conv
+from zerosum.nn.layers import conv_then_halve, double_then_conv, doubling_kernel
 
 
 def doubled(x: Tensor, conv: nn.Conv2d) -> Tensor:
@@ -31,3 +31,9 @@ def test_one_equals_two_to_second_order(fused: object, plain: object, size: tupl
         second = torch.autograd.grad(first.square().sum(), [x, *conv.parameters()])
         found.append([out.detach(), first.detach(), *second])
     torch.testing.assert_close(*found)
+
+
+def test_a_kernel_that_is_made_once_changes_no_bit() -> None:
+    torch.manual_seed(0)
+    conv, x = nn.Conv2d(3, 5, 3, padding=1), torch.randn(2, 3, 6, 4)
+    assert torch.equal(double_then_conv(x, conv), double_then_conv(x, conv, doubling_kernel(conv)))

@@ -121,6 +121,23 @@ def test_the_time_that_is_told_counts_every_look(monkeypatch: pytest.MonkeyPatch
     assert "Previews take" not in "".join(quick.notes)
 
 
+@pytest.mark.parametrize(
+    ("steps_s", "per_preview", "expected"), [(1.0, 0.3, 30), (27.0, 1.0, 5), (400.0, 4.0, 10), (900.0, 1.0, 30)]
+)
+def test_a_run_of_given_steps_has_fewer_previews_where_all_take_long(
+    steps_s: float, per_preview: float, expected: int
+) -> None:
+    """A tenth of the time of its steps, five at least, all where they take ten seconds in all."""
+    assert trial_step.previews_beside(steps_s, per_preview) == expected
+
+
+def test_the_cadence_follows_the_time_of_previews(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial_step, "best_threads", lambda *given: trial_step.StepTime(1, 0.5, 0.5))
+    request = plan.TrainRequest(None, DOMAIN.recipes.table["toy"], settings=["threads=1", "steps=600"])
+    for per_preview, every in ((0.1, 20), (3.0, 60)):
+        assert plan.make(request, preview_seconds=lambda *given, s=per_preview: s).recipe.cadence.preview == every
+
+
 def test_few_previews_are_no_more_than_were_planned() -> None:
     recipe = DOMAIN.recipes.table["toy"].changed(steps=8)
     assert plan.with_cadence(recipe, 5).cadence.preview == 2

@@ -23,11 +23,13 @@ from zerosum.generation.sampler import Sampler
 from zerosum.metrics.neighbours import sample_rows
 from zerosum.metrics.record import Record
 from zerosum.planning.plan import Plan
-from zerosum.recipe import Recipe
+from zerosum.recipe import Recipe, resolved_number
 
 ROWS, COLUMNS, MOST_COLUMNS, FEWEST_COLUMNS = 8, 10, 16, 4
 NUM_SCORED = 256
 """Rows of each kind (training, held-out, generated) whose scores the health check uses; drawn once from the seed of the run."""
+FEWEST_JUDGED, MOST_JUDGED = 16, 500
+"""Rows that the discriminator scores at once."""
 MOST_SEARCHED = 5_000  # rows that are searched for rows of each class
 NUM_BINS = 20
 FEWEST_HELD_OUT = 16
@@ -76,7 +78,7 @@ class TrainingEvaluator:
         samples, self._heard = self._shown_samples(), None
 
         def judged(data: Tensor) -> Tensor:
-            self._scores(samples[:NUM_SCORED], None)  # updates the neutral logit
+            self.scores(samples[:NUM_SCORED], None)  # updates the neutral logit
             return self.judge(data, None)
 
         opinion = self.loop.game.loss is not None and not self.sampler.conditional
@@ -140,7 +142,7 @@ class TrainingEvaluator:
         condition = self.sampler.conditions(num, seed)
         fakes = self.sampler.sample(num, seed, condition)
         values = self.evaluator.quick(fakes).values()
-        scores = self._scores(fakes, condition)
+        scores = self.scores(fakes, condition)
         if "train" in scores:
             values["accuracy/real"] = float((scores["train"] > 0).float().mean())
             values["accuracy/fake"] = float((scores["fake"] < 0).float().mean())
@@ -172,7 +174,7 @@ class TrainingEvaluator:
         fakes, condition = evaluate.draw_samples(self.plan.domain, evaluator, self.sampler, seed)
         weights = "average" if self.loop.average else "generator"
         made = {"weights": weights, "step": self.loop.step, "sample_seed": seed}
-        self._scores(fakes[:NUM_SCORED], None if condition is None else condition[:NUM_SCORED])
+        self.scores(fakes[:NUM_SCORED], None if condition is None else condition[:NUM_SCORED])
         # Metrics use class labels only: they cannot give D the attributes of a real row.
         judge = self.judge if condition is None or condition.dim() == 1 else None
         records = [*evaluator.evaluate(fakes, evaluate.class_labels(condition), judge)]
@@ -188,7 +190,7 @@ class TrainingEvaluator:
         """(N,) logits of the discriminator in eval mode, above the neutral logit."""
         return judge(self.loop.game, data.to(self.loop.device), labels, self.plan.recipe) - self.neutral
 
-    def _scores(self, fakes: Tensor, fake_labels: Tensor | None) -> dict[str, Tensor]:
+    def scores(self, fakes: Tensor, fake_labels: Tensor | None) -> dict[str, Tensor]:
         """Logits on training reals, held-out reals and fakes, minus the neutral logit, which is estimated again here."""
         game = self.loop.game
         if game.loss is None:
@@ -228,23 +230,24 @@ def preview_seconds(plan: Plan, trial: TrainingLoop, world: DistributedContext) 
     evaluator = TrainingEvaluator(plan, trial)
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        evaluator.write_preview(Path(folder) / f"preview{plan.domain.media.preview_ending}")
-        if plan.domain.media.sound is not None:
+        if plan.domain.media.sound is not None:  # first, as in a training: the picture shows the samples of the sound
             evaluator.write_sound(Path(folder) / f"preview{SOUND_ENDING}")
+        evaluator.write_preview(Path(folder) / f"preview{plan.domain.media.preview_ending}")
         num = plan.domain.evaluation.num_quick_of(plan.info)
         condition = evaluator.sampler.conditions(num, plan.recipe.seed)
         fakes = evaluator.sampler.sample(num, plan.recipe.seed, condition)
-        for _ in ("train", "heldout", "fake") if trial.game.loss is not None else ():
-            evaluator.judge(fakes, condition)
+        evaluator.scores(fakes, condition)
         spent = torch.tensor([time.perf_counter() - begun if world.rank == 0 else 0.0], device=trial.device)
     world.sum_([spent])
     return float(spent)
 
 
 @torch.no_grad()
-def judge(game: Game, data: Tensor, labels: Tensor | None, recipe: Recipe, batch: int = 500) -> Tensor:
+def judge(game: Game, data: Tensor, labels: Tensor | None, recipe: Recipe) -> Tensor:
     """(N,) float32 logits of the game's discriminator, in eval mode; its own mode is restored."""
     network = game.players["discriminator"]
+    # As many rows as in training: more of them take memory, and time where their features leave the caches.
+    batch = min(MOST_JUDGED, max(FEWEST_JUDGED, resolved_number(recipe.batch, "batch")))
     training, parts = network.training, []
     network.eval()
     for start in range(0, len(data), batch):

@@ -420,15 +420,19 @@ class Double(nn.Module):
 # resizing and a convolution in one: the same sums with less than half the products
 
 
-def double_then_conv(x: Tensor, conv: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> Tensor:
+def double_then_conv(x: Tensor, conv: nn.Conv1d | nn.Conv2d | nn.Conv3d, kernel: Tensor | None = None) -> Tensor:
     """conv of x doubled by its nearest neighbours: (N, C, *) -> (N, F, 2*), as one transposed convolution with kernel 4.
 
     conv: kernel 3 with padding 1. Each output of an image sees 4 different inputs, not 9 (Karras et al. 2018, arXiv:1710.10196,
-    fused upscaling).
+    fused upscaling). kernel: its `doubling_kernel`, where it serves more than once: for a single row it costs more than the rest.
     """
-    dims = x.dim() - 2
-    weight = widened(conv.weight).flip(tuple(range(2, 2 + dims))).transpose(0, 1)
-    return CONV_TRANSPOSE_FUNCTION[dims](x, weight, conv.bias, stride=2, padding=1)
+    kernel = doubling_kernel(conv) if kernel is None else kernel
+    return CONV_TRANSPOSE_FUNCTION[x.dim() - 2](x, kernel, conv.bias, stride=2, padding=1)
+
+
+def doubling_kernel(conv: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> Tensor:
+    """(C, F, 4, ...): the kernel of the transposed convolution of `double_then_conv`."""
+    return widened(conv.weight).flip(tuple(range(2, conv.weight.dim()))).transpose(0, 1)
 
 
 def conv_then_halve(x: Tensor, conv: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> Tensor:

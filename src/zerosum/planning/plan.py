@@ -278,7 +278,8 @@ def _with_trial(
     with trial_step.cpu_threads(step_time.threads):
         per_preview = preview_seconds(replace(plan, recipe=trial.recipe), trial.loop, world)
         cost = trial_step.known_evaluation_cost(info)
-    known, bound, previews = None if cost is None else cost.seconds, None, trial_step.MOST_PREVIEWS
+    known, bound = None if cost is None else cost.seconds, None
+    previews = trial_step.previews_beside(step_time.seconds * resolved.steps, per_preview)
     if request.minutes is not None:
         kept, bound = (
             trial_step.evaluation_reserve(request.minutes, known),
@@ -489,7 +490,7 @@ def _schedules(plain: Any, path: str) -> list[tuple[str, Schedule]]:
 
 
 def with_cadence(recipe: Recipe, num_previews: int = 30) -> Recipe:
-    """Chooses what is left at 0: about 250 log lines, 30 previews and 10 checkpoints a run."""
+    """Chooses what is left at 0: about 250 log lines, so many previews and 10 checkpoints a run."""
     every, steps = recipe.cadence, recipe.steps
     # So few that each costs time: rounded up, so that there are no more.
     previews = steps // num_previews if num_previews >= 30 else -(-steps // num_previews)

@@ -245,6 +245,8 @@ EVALUATING, LEAST_EVALUATING_S = 0.25, 10.0
 PREVIEWS, LEAST_PREVIEWS, MOST_PREVIEWS = 0.05, 5, 30
 """The share of a planned time that previews may take, and bounds of their number: the least only while they take no more
 than half of the time."""
+PREVIEWS_OF_STEPS, UNNOTICED_S = 0.1, 10.0
+"""Without --minutes: the share of the steps' time that previews may take, where MOST_PREVIEWS take more than so many seconds."""
 NUM_PLACES = 32
 """Steps of a run at which its turns are compared, to find phases."""
 MOST_COSTS = 200
@@ -377,6 +379,13 @@ def steps_for_minutes(minutes: float, per_step: float, per_preview: float, evalu
     least = max(1, min(LEAST_PREVIEWS, int(fitting / 2)))
     num_previews = max(least, min(MOST_PREVIEWS, int(PREVIEWS * fitting)))
     return max(1, int((total - min(num_previews * per_preview, total / 2)) / per_step)), num_previews
+
+
+def previews_beside(steps_s: float, per_preview: float) -> int:
+    """The previews of a run whose steps take so many seconds: fewer where all would take too long."""
+    if MOST_PREVIEWS * per_preview <= UNNOTICED_S:
+        return MOST_PREVIEWS
+    return max(LEAST_PREVIEWS, min(MOST_PREVIEWS, int(PREVIEWS_OF_STEPS * steps_s / per_preview)))
 
 
 def _time_step(loop: TrainingLoop, step: int) -> float:

@@ -25,6 +25,7 @@ from zerosum.nn.layers import (
     channels_last,
     concat_condition,
     double_then_conv,
+    doubling_kernel,
     embedded_size,
     embedding,
     require_condition,
@@ -115,9 +116,9 @@ class Doubled(nn.Module):
         self.conv = nn.Conv2d(before, after, 3, padding=1)
         self.norm = ConditionalNorm(norm, after, nn.Linear(style, 2 * after))
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """(N, C, H, W), (N, S) -> (N, C', 2H, 2W)."""
-        return nn.functional.leaky_relu(self.norm(double_then_conv(x, self.conv), style), 0.2)
+    def forward(self, x: Tensor, style: Tensor, kernel: Tensor | None = None) -> Tensor:
+        """(N, C, H, W), (N, S) -> (N, C', 2H, 2W). kernel: see `double_then_conv`."""
+        return nn.functional.leaky_relu(self.norm(double_then_conv(x, self.conv, kernel), style), 0.2)
 
 
 class PlaceGenerator(nn.Module):
@@ -135,16 +136,20 @@ class PlaceGenerator(nn.Module):
         self.levels = nn.ModuleList(Doubled(before, after, norm, style) for before, after in itertools.pairwise(widths))
         self.last = nn.Conv2d(widths[-1], grid.features, 3, padding=1)
 
-    def forward(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
-        """(N, L) -> (N, C, F, K) in [-1, 1]."""
+    def forward(self, noise: Tensor, condition: Tensor | None = None, kernels: Sequence[Tensor | None] = ()) -> Tensor:
+        """(N, L) -> (N, C, F, K) in [-1, 1]. kernels: what `kernels` gives, where several rows are made one by one."""
         style = concat_condition(noise, self.classes, condition)
         x = channels_last(self.first(style).unflatten(1, (-1, *self.small)))
         x = nn.functional.leaky_relu(self.first_norm(x, style), 0.2)
-        for level in self.levels:
-            x = level(x, style)
+        for level, kernel in zip(self.levels, kernels or (None,) * len(self.levels), strict=True):
+            x = level(x, style, kernel)
         height, width = self.grid.size
         x = self.last(x)[:, :, :height, :width]
         return self.grid.unpatched(x.tanh()).contiguous()
+
+    def kernels(self) -> list[Tensor]:
+        """Of the levels, see `double_then_conv`."""
+        return [channels_last(doubling_kernel(level.conv)) for level in self.levels if isinstance(level, Doubled)]
 
 
 class SpectrogramGenerator(nn.Module):
@@ -197,7 +202,8 @@ class SpectrogramGenerator(nn.Module):
         if torch.compiler.is_exporting() or self.training or len(noise) == 1:
             return self.decode(self.codes(noise, condition))
         conditions = [None] * len(noise) if condition is None else torch.split(condition, 1)
-        return self.decode(torch.cat([self.codes(*row) for row in zip(torch.split(noise, 1), conditions, strict=True)]))
+        kernels, rows = self.codes.kernels(), zip(torch.split(noise, 1), conditions, strict=True)
+        return self.decode(torch.cat([self.codes(*row, kernels) for row in rows]))
 
     def decode(self, spectrograms: Tensor) -> Tensor:
         """(N, C, F, K), scaled -> (N, C, T)."""
