@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -223,6 +223,19 @@ class Baseline(Protocol):
         """(num, ...) float32 in the domain's range."""
 
 
+@runtime_checkable
+class PairedBaseline(Protocol):
+    """A simple map from inputs to outputs, fitted to training pairs: measured on the conditions of the evaluator. It stands in
+    place of a Baseline where an evaluator has conditions."""
+
+    @property
+    def summary(self) -> str:
+        """What was fitted, as that of a Baseline."""
+
+    def outputs(self, conditions: Tensor, seed: int) -> Tensor:
+        """(N, ...) float32 in the domain's range, one for each condition."""
+
+
 class RecommendRecipe(Protocol):
     """Recommends a recipe for data, with the reason: a clause with the numbers that decided."""
 
@@ -326,7 +339,7 @@ class Games:
         return self.build(recipe, info).players[GENERATOR]
 
 
-def _no_baselines(source: Any) -> Mapping[str, Callable[[], Baseline]]:
+def _no_baselines(source: Any) -> Mapping[str, Callable[[], Baseline | PairedBaseline]]:
     return {}
 
 
@@ -336,7 +349,7 @@ class Evaluation:
 
     evaluator: (source, seed) -> Evaluator. It gets samples in the domain's own range.
     extra_metrics: (recipe, loop, fakes) -> records that need the game itself.
-    baselines: source -> name -> function that fits a classical model to the training rows.
+    baselines: source -> name -> function that fits a classical model to the training rows, or to the training pairs.
     configure: (evaluator, options) -> the same evaluator with another extractor or number of samples; None if nothing can be
     chosen.
     conditions: evaluator -> (num_samples, ...) conditions under which the samples for `Evaluator.evaluate` are made, held-out
@@ -351,7 +364,7 @@ class Evaluation:
 
     evaluator: Callable[[Any, int], Evaluator]
     extra_metrics: Callable[[Recipe, TrainingLoop, Tensor], Sequence[Record]] = lambda recipe, loop, fakes: ()
-    baselines: Callable[[Any], Mapping[str, Callable[[], Baseline]]] = _no_baselines
+    baselines: Callable[[Any], Mapping[str, Callable[[], Baseline | PairedBaseline]]] = _no_baselines
     configure: Callable[[Any, EvalOptions], Evaluator] | None = None
     conditions: Callable[[Any], Tensor | None] | None = None
     historic: Callable[[Any, Callable[[int], Tensor]], Sequence[Record]] | None = None

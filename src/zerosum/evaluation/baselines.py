@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from zerosum import catalog
-from zerosum.domain import Baseline, Domain, Evaluator, PreviewContext
+from zerosum.domain import Baseline, Domain, Evaluator, PairedBaseline, PreviewContext
 from zerosum.domain.contract import SOUND_ENDING
 from zerosum.errors import UserError, known_as
 from zerosum.evaluation.training_evaluator import COLUMNS, ROWS, write_sound
@@ -129,7 +129,7 @@ def _measure_all(
 
 def _measure_one(
     name: str,
-    fit: Callable[[], Baseline],
+    fit: Callable[[], Baseline | PairedBaseline],
     evaluator: Evaluator,
     domain: Domain,
     seed: int,
@@ -140,7 +140,12 @@ def _measure_one(
     begun = time.perf_counter()
     model = fit()
     fit_s = time.perf_counter() - begun
-    samples = model.sample(evaluator.num_samples, seed + 1)
+    if isinstance(model, PairedBaseline):
+        conditions = domain.evaluation.conditions(evaluator) if domain.evaluation.conditions else None
+        assert conditions is not None, name
+        samples = model.outputs(conditions, seed + 1)
+    else:
+        samples = model.sample(evaluator.num_samples, seed + 1)
     draw(name, samples[: domain.media.num_shown or ROWS * COLUMNS])
     records = evaluator.evaluate(samples, None, None)
     log(f"{name}: fitted in {fit_s:.1f} s, measured in {time.perf_counter() - begun - fit_s:.1f} s.")

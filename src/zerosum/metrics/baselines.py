@@ -166,6 +166,23 @@ class KernelDensity:
         return self.centres[which].float() + self.width * noise
 
 
+@dataclass(frozen=True)
+class Shaped:
+    """Makes a model of flat rows generate samples of a shape, clamped to [-1, 1]."""
+
+    model: Model = field(repr=False)
+    shape: tuple[int, ...]
+
+    @property
+    def summary(self) -> str:
+        """That of the model."""
+        return self.model.summary
+
+    def sample(self, num: int, seed: int) -> Tensor:
+        """(num, *shape) float32 in [-1, 1]."""
+        return self.model.sample(num, seed).clamp(-1, 1).reshape(num, *self.shape)
+
+
 def sample_fit_rows(num_rows: int, num_values: int, most: int = MOST_VALUES, seed: int = 0) -> Tensor:
     """Indices (n,) int64 of the rows to fit to: all, or a random sample with at most `most` values."""
     return sample_rows(num_rows, max(2, most // num_values), seed)

@@ -70,6 +70,7 @@ def test_copies_are_left_out_and_told(tmp_path: Path) -> None:
         ({1: {"PixelSpacing": [1.0, 1.0]}}, "different sizes or pixel spacings"),
         ({0: {"ImageType": ["ORIGINAL", "PRIMARY", "MOSAIC"]}}, "mosaic"),
         ({0: {"PixelData": b"12"}}, "cannot be decoded"),
+        ({0: {"Modality": "SEG"}}, "a DICOM segmentation"),
         ({k: {"ImagePositionPatient": None} for k in range(6)}, "have no positions"),
     ],
 )  # fmt: skip

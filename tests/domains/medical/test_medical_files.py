@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scan_making import SHAPE, head, save
+from scan_making import SHAPE, head, save, series
 
 from zerosum import catalog
 from zerosum.domains.medical import data, files, nifti
@@ -71,6 +72,29 @@ def test_files_belong_together_by_their_whole_names_first(tmp_path: Path) -> Non
         UserError, match=r"sub-01_ses-1\.nii\.gz: which of 2 label maps of 'sub-01' belongs to it is unclear"
     ):
         files.load(tmp_path)
+
+
+@pytest.mark.parametrize("named", ["folder", "patient", "dicom"])
+def test_label_maps_lie_beside_dicom_series(named: str, tmp_path: Path) -> None:
+    for index in range(4):
+        volume = head(index).transpose(2, 1, 0)
+        series(tmp_path / "ct" / f"case{index}", volume, f"1.2.{index}", PatientID=f"x{index}")
+        marked = (volume > 0).astype("uint8") * (index + 1)
+        if named == "dicom":
+            series(tmp_path / "seg" / f"x{index}", marked, f"1.3.{index}", PatientID=f"x{index}", RescaleIntercept=0)
+        else:
+            name = {"folder": f"case{index}", "patient": f"x{index}_map"}[named]
+            affine = np.array([[-2.0, 0, 0, 9], [0, -1.5, 0, 7], [0, 0, 2.5, 0], [0, 0, 0, 1]])
+            (tmp_path / "seg").mkdir(exist_ok=True)
+            nibabel.save(nibabel.Nifti1Image(marked.transpose(2, 1, 0), affine), tmp_path / "seg" / f"{name}.nii.gz")
+    found = files.load(tmp_path).scans
+    assert [int(np.max(scan.labels)) for scan in found] == [1, 2, 3, 4]
+    for scan in found:
+        assert scan.labels is not None
+        assert np.array_equal(scan.labels > 0, scan.numbers > 0)
+    source = opened(tmp_path, rows="slices", heldout=0.25)
+    assert source.payload.input == "labels"
+    assert source.payload.codes == [0, 1, 2, 3, 4]
 
 
 def test_other_images_are_the_inputs(tmp_path: Path) -> None:

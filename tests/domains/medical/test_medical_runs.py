@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scan_making import head, save
+from scan_making import head, save, series
 from typer.testing import CliRunner
 
 import zerosum as zs
 from zerosum.cli import app
-from zerosum.domains.medical import drawing, measures, sampling
+from zerosum.domain import PairedBaseline
+from zerosum.domains.medical import DOMAIN, drawing, measures, sampling
 from zerosum.domains.medical.networks import Form, MapUNet
 
 SMALL = {"batch": 4, "threads": 1, "generator.width": 4, "generator.levels": 2, "discriminator.width": 4}
@@ -48,6 +49,23 @@ def test_a_scan_is_made_on_the_grid_of_its_label_map(run: zs.Run, tmp_path: Path
     np.testing.assert_allclose(made.affine, affine, atol=1e-5)
     assert made.get_data_dtype() == np.int16
     assert made.header["descrip"].item().startswith(b"SYNTHETIC")
+
+
+def test_a_scan_is_made_from_a_series_of_dicom_files(run: zs.Run, tmp_path: Path) -> None:
+    labels = (head(9, (5, 21, 17)) > 0).astype("uint8") * 7  # slices, rows, columns
+    series(tmp_path / "maps" / "p9", labels, RescaleIntercept=0)
+    series(tmp_path / "maps" / "p10", labels[:4], RescaleIntercept=0, name="4.5", PatientID="p10")
+    sampled(run, tmp_path / "made", "--input", tmp_path / "maps")
+    sampled(run, tmp_path / "dicom", "--input", tmp_path / "maps" / "p9", "--dicom")
+    assert [path.name for path in sorted((tmp_path / "made").iterdir())] == ["p10.nii.gz", "p9.nii.gz"]
+    made = nibabel.load(tmp_path / "made" / "p9.nii.gz")
+    assert made.shape == (17, 21, 5)
+    assert made.header.get_zooms() == pytest.approx((2, 1.5, 2.5))
+    assert len(list((tmp_path / "dicom" / "p9").iterdir())) == 5
+    before = (tmp_path / "maps" / "p9" / "03.dcm").read_bytes()
+    said = sampled(run, tmp_path / "maps", "--input", tmp_path / "maps" / "p9", "--dicom")
+    assert "would be overwritten" in said
+    assert (tmp_path / "maps" / "p9" / "03.dcm").read_bytes() == before
 
 
 def test_labels_of_no_training_map_are_refused(run: zs.Run, tmp_path: Path) -> None:
@@ -132,3 +150,37 @@ def test_every_measure_ranks_its_controls_behind_real_rows() -> None:
     assert table["pair_similarity"].value(controls["warps of one row"]) > table["pair_similarity"].value(other) + 0.05
     assert table["through_plane"].value(controls["slices of different rows"]) > 1.15
     assert table["histogram"].value((other + 0.2).clamp(-1, 1)) > 3 * table["histogram"].value(other)
+
+
+def test_baselines_of_pairs_are_measured_on_the_inputs_of_the_evaluator() -> None:
+    from zerosum.evaluation import baselines
+    from zerosum.recipe import part
+
+    source = DOMAIN.data.open(part("phantoms", num=8, heldout=20, rows="slices", size=16, input="labels"), False)
+    found = baselines._measure_all(DOMAIN, source, 0, (), baselines.silent, lambda name, samples: None)
+    errors = {one["name"]: one["records"] for one in found}
+    error = {name: next(r for r in rs if r["name"].startswith("target_error")) for name, rs in errors.items()}
+    assert error["label-means"]["value"] < 0.5 * error["label-means"]["protocol"]["controls"]["mean image"]
+    assert error["label-means"]["value"] < error["label-normals"]["value"]
+
+
+def test_interpolation_is_the_baseline_of_thick_slices() -> None:
+    from zerosum.recipe import part
+
+    source = DOMAIN.data.open(part("phantoms", num=4, heldout=2, input="thick", thick=2), False)
+    (model,) = (fit() for fit in DOMAIN.evaluation.baselines(source).values())
+    batch = source.batch(torch.arange(4))
+    assert isinstance(model, PairedBaseline)
+    torch.testing.assert_close(model.outputs(batch.condition, 0), batch.condition)
+
+
+@pytest.mark.parametrize("kind", ["normal", "kernel"])
+def test_baselines_of_volumes_have_their_shape(kind: str) -> None:
+    from zerosum.recipe import part
+
+    source = DOMAIN.data.open(part("phantoms", num=8, heldout=2, size=8), False)
+    model = DOMAIN.evaluation.baselines(source)[kind]()
+    assert not isinstance(model, PairedBaseline)
+    samples = model.sample(3, 0)
+    assert samples.shape == (3, 1, 8, 8, 8)
+    assert samples.abs().max() <= 1

@@ -13,7 +13,7 @@ from torch import Tensor
 from zerosum.domain import Baseline
 from zerosum.domains.images.data import ImageSource, to_premultiplied_bytes, to_unit
 from zerosum.errors import UserError
-from zerosum.metrics.baselines import classical, sample_fit_rows
+from zerosum.metrics.baselines import Model, Shaped, classical, sample_fit_rows
 
 
 @dataclass(frozen=True)
@@ -117,23 +117,6 @@ GREY_LEVELS, COLOUR_LEVELS = 32, 8
 
 
 @dataclass(frozen=True)
-class RowBaseline:
-    """Makes a model of flat rows generate images (C, H, W), clamped to [-1, 1]."""
-
-    model: Baseline
-    shape: tuple[int, int, int]
-
-    @property
-    def summary(self) -> str:
-        """That of the model."""
-        return self.model.summary
-
-    def sample(self, num: int, seed: int) -> Tensor:
-        """(num, C, H, W) float32 in [-1, 1]."""
-        return self.model.sample(num, seed).clamp(-1, 1).reshape(num, *self.shape)
-
-
-@dataclass(frozen=True)
 class RasterBaseline:
     """Makes a chain over pixel levels generate images. values: (S,) float32 in [-1, 1], the pixel value of each level."""
 
@@ -162,8 +145,8 @@ def baselines(source: ImageSource) -> dict[str, Callable[[], Baseline]]:
     return {**of_rows, "markov": functools.partial(_raster, pixels, len(source.train))}
 
 
-def _of_rows(fit: Callable[[], Baseline], shape: tuple[int, int, int]) -> RowBaseline:
-    return RowBaseline(fit(), shape)
+def _of_rows(fit: Callable[[], Model], shape: tuple[int, int, int]) -> Shaped:
+    return Shaped(fit(), shape)
 
 
 def _raster(pixels: Tensor, total: int) -> RasterBaseline:

@@ -22,6 +22,12 @@ def _evaluator(source: data.ScanSource, seed: int) -> Any:
     return MedicalEvaluator(source, seed)
 
 
+def _baselines(source: data.ScanSource) -> Any:
+    from zerosum.domains.medical.baselines import baselines
+
+    return baselines(source)
+
+
 def _looks_like(path: Path) -> bool:
     from zerosum.domains.medical import files
 
@@ -54,6 +60,7 @@ DOMAIN = Domain(
     ),
     evaluation=Evaluation(
         evaluator=_evaluator,
+        baselines=_baselines,
         conditions=lambda evaluator: evaluator.conditions(),
         best_metric="patch_distance",
         num_quick=_num_quick,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,12 @@ class _Slice:
 
 def read_series(paths: Sequence[Path]) -> tuple[list[Scan], list[str]]:
     """(scans, notes): one scan of each series, in the order of their names. UserError names the series and what is wrong."""
+    found, notes = read_with_folders(paths)
+    return [scan for _, scan in found], notes
+
+
+def read_with_folders(paths: Sequence[Path]) -> tuple[list[tuple[Path, Scan]], list[str]]:
+    """The same with the folder of the first file of each series."""
     pydicom = package()
     series: defaultdict[str, list[tuple[Path, Any]]] = defaultdict(list)
     unreadable = []
@@ -79,7 +85,7 @@ def read_series(paths: Sequence[Path]) -> tuple[list[Scan], list[str]]:
     scans = []
     for files in sorted(series.values(), key=lambda files: str(files[0][0])):
         scan, said = _scan(files)
-        scans.append(scan)
+        scans.append((files[0][0].parent, scan))
         notes += said
     return scans, list(dict.fromkeys(notes))
 
@@ -135,6 +141,10 @@ def _name(path: Path, dataset: Any) -> str:
 
 def _refuse_kind(path: Path, dataset: Any) -> None:
     """UserError for images that are not grey values of one plane or one regular volume."""
+    if dataset.get("Modality") == "SEG":
+        raise UserError(
+            f"{path} is a DICOM segmentation, whose regions may overlap; it is not read. Convert it to a NIfTI label map."
+        )
     if "MOSAIC" in [str(word).upper() for word in dataset.get("ImageType") or ()]:
         raise UserError(
             f"{path} is a mosaic, one picture of all slices. Convert the series to NIfTI first: dcm2niix makes a volume of it."
@@ -336,9 +346,3 @@ def _as_integers(numbers: Values, stored: Stored) -> tuple[Values, Stored]:
     inter = (high + low) / 2
     made = np.rint((values - inter) / slope).astype(np.int16)
     return made, replace(stored, dtype="int16", slope=slope, inter=inter)
-
-
-NOT_READ: Mapping[str, str] = {
-    ".mha": "MetaImage", ".mhd": "MetaImage", ".nrrd": "NRRD", ".hdr": "Analyze", ".mgz": "FreeSurfer", ".mnc": "MINC",
-}  # fmt: skip
-"""Endings of volumes that are not read, and the names of their formats."""

@@ -24,6 +24,10 @@ from zerosum.errors import UserError, nearest
 LABEL_FOLDERS = re.compile(r"(seg|segs|segmentation|segmentations|label|labels|labelstr|mask|masks|maps|dlmuse)", re.I)
 """Names of folders of label maps."""
 PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+NOT_READ: Mapping[str, str] = {
+    ".mha": "MetaImage", ".mhd": "MetaImage", ".nrrd": "NRRD", ".hdr": "Analyze", ".mgz": "FreeSurfer", ".mnc": "MINC",
+}  # fmt: skip
+"""Endings of volumes that are not read, and the names of their formats."""
 IMAGE_KEYS = ("images", "volumes", "x", "data")
 ENTRIES_TO_RECOGNISE = 2000
 """The number of directory entries that are read to recognise a folder."""
@@ -74,7 +78,7 @@ def looks_like(path: Path) -> bool:
         files = _entries(path) if path.is_dir() else [path]
     except OSError:
         return False
-    return any(file.suffix.lower() in dicom.NOT_READ for file in files)
+    return any(file.suffix.lower() in NOT_READ for file in files)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -124,7 +128,7 @@ def load(path: Path, options: ReadOptions = ReadOptions()) -> Loaded:
 
 
 def _not_read(path: Path, files: Sequence[Path]) -> UserError:
-    kinds = sorted({dicom.NOT_READ[file.suffix.lower()] for file in files if file.suffix.lower() in dicom.NOT_READ})
+    kinds = sorted({NOT_READ[file.suffix.lower()] for file in files if file.suffix.lower() in NOT_READ})
     why = f"{' and '.join(kinds)} files are not read; convert them to NIfTI" if kinds else "no medical images here"
     return UserError(
         f"{path}: {why}. Use .nii, .nii.gz, DICOM files, .npz as of MedMNIST, {', '.join(PICTURES[:3])}, or a folder of them."
@@ -140,18 +144,33 @@ def person_of(path: Path) -> str:
 
 
 def _read_folder(folder: Path, options: ReadOptions) -> Loaded:
-    files = [path for path in _all_files(folder) if path.suffix.lower() not in (".csv", ".tsv", ".json", ".md", ".txt")]
+    files = [path for path in all_files(folder) if path.suffix.lower() not in (".csv", ".tsv", ".json", ".md", ".txt")]
     volumes = [path for path in files if nifti.is_nifti(path)]
-    if volumes:
-        return _read_files(folder, volumes, lambda path: nifti.scan_of(path, person_of(path)), options)
-    series = [path for path in files if path.suffix.lower() not in PICTURES and dicom.is_dicom(path)]
+    maps = [path for path in volumes if _holds_labels(folder, path)]
+    if len(volumes) > len(maps):
+        return _read_files(folder, volumes, _read_volume, options)
+    series = dicom_files(files)
     if series:
-        return _read_series(folder, series, options)
+        return _read_series(folder, series, maps, options)
     pictures = [path for path in files if path.suffix.lower() in PICTURES]
     return _read_files(folder, pictures, _read_picture, options)
 
 
-def _all_files(folder: Path) -> list[Path]:
+def _read_volume(path: Path) -> Scan:
+    return nifti.scan_of(path, person_of(path))
+
+
+def _holds_labels(folder: Path, path: Path) -> bool:
+    """Whether a file lies in a sub-folder of label maps."""
+    return path.parent != folder and LABEL_FOLDERS.fullmatch(path.relative_to(folder).parts[0]) is not None
+
+
+def dicom_files(paths: Sequence[Path]) -> list[Path]:
+    """The DICOM files among some files."""
+    return [path for path in paths if path.suffix.lower() not in PICTURES and dicom.is_dicom(path)]
+
+
+def all_files(folder: Path) -> list[Path]:
     """The regular files below a folder. UserError for more than MAX_FILES."""
     found: list[Path] = []
     for base, folders, names in os.walk(folder):
@@ -301,25 +320,56 @@ def _classes_of_table(
     return [(path, replace(scan, row_class=names.index(str(value)))) for path, scan, value in found], names
 
 
-def _read_series(folder: Path, paths: Sequence[Path], options: ReadOptions) -> Loaded:
-    """DICOM series; sub-folders of the first level are classes where each holds several people."""
+def _read_series(folder: Path, paths: Sequence[Path], maps: Sequence[Path], options: ReadOptions) -> Loaded:
+    """DICOM series; sub-folders of the first level are classes where each holds several people. maps: NIfTI label maps beside
+    them; series in a sub-folder of label maps are label maps too."""
     groups: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in paths:
+    drawn = [path for path in paths if _holds_labels(folder, path)]
+    if len(drawn) == len(paths):
+        drawn = []
+    for path in sorted(set(paths) - set(drawn)):
         groups[path.relative_to(folder).parts[0] if path.parent != folder else ""].append(path)
-    scans, notes = list[Scan](), list[str]()
+    found, notes = list[tuple[Path, Scan]](), list[str]()
     counted: Counter[str] = Counter()
     classes = sorted(groups) if options.classes and len(groups) > 1 and "" not in groups else []
     for name, files in groups.items():
-        found, said = dicom.read_series(files)
-        counted[name] = len({scan.person for scan in found})
+        read, said = dicom.read_with_folders(files)
+        counted[name] = len({scan.person for _, scan in read})
         notes += said
-        scans += [replace(scan, row_class=classes.index(name) if classes else -1) for scan in found]
+        found += [(where, replace(scan, row_class=classes.index(name) if classes else -1)) for where, scan in read]
     if classes and min(counted.values()) < 2:  # a folder for each person
         classes = []
-        scans = [replace(scan, row_class=-1) for scan in scans]
-    num = len({scan.person for scan in scans})
-    notes.append(f"{len(scans):,} series of {num:,} people, by their patient IDs.")
+        found = [(where, replace(scan, row_class=-1)) for where, scan in found]
+    if maps or drawn:
+        found = _with_maps(folder, found, maps, drawn)
+    num = len({scan.person for _, scan in found})
+    notes.append(f"{len(found):,} series of {num:,} people, by their patient IDs.")
+    scans = [scan for _, scan in found]
     return Loaded(folder.resolve().name, scans, tuple(classes), tuple(dict.fromkeys(notes)))
+
+
+def _with_maps(
+    folder: Path, series: Sequence[tuple[Path, Scan]], maps: Sequence[Path], drawn: Sequence[Path]
+) -> list[tuple[Path, Scan]]:
+    """Adds the label map of each series that has one: that with the name of its folder, else with its patient ID. drawn: DICOM
+    files of label maps, which are found by the names of their folders or by their patient IDs too."""
+    given: dict[Path, Scan | None] = dict.fromkeys(maps)
+    for where, scan in dicom.read_with_folders(drawn)[0] if drawn else ():
+        named = where.name if where.parent != folder else scan.person
+        given[where / f"{named}.nii"] = scan
+    keys = [where / f"{where.name}.nii" for where, _ in series]
+    theirs = _paired(keys, list(given), "label maps")
+    found = []
+    for key, (where, scan) in zip(keys, series, strict=True):
+        if key not in theirs:
+            key = where / f"{scan.person}.nii"
+            theirs |= _paired([key], list(given), "label maps")
+        if key in theirs:
+            scan = replace(
+                scan, labels=_beside(where, scan, theirs[key], lambda path: given[path] or _read_volume(path))
+            )
+        found.append((where, scan))
+    return found
 
 
 # --- pictures and arrays

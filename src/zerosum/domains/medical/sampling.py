@@ -6,6 +6,9 @@ Legend: (X, Y, Z) a scan in RAS, (A, B) the axes of a slice.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +17,17 @@ from torch import Tensor
 
 from zerosum.data.opening import distinct_names, input_files
 from zerosum.domain import DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult
-from zerosum.domains.medical import files, media, nifti
+from zerosum.domains.medical import dicom, files, media, nifti
 from zerosum.domains.medical.data import ACROSS
 from zerosum.domains.medical.geometry import Affine, Scan, from_unit, resample, to_unit
 from zerosum.domains.medical.networks import MapUNet
 from zerosum.errors import UserError
 
-INPUT = SampleOption("input", "paths", "a label map or an image to make a scan from, or a folder; may be repeated.")
+INPUT = SampleOption(
+    "input",
+    "paths",
+    "a label map or an image to make a scan from: a NIfTI file, a folder of such files, or one of DICOM files; may be repeated.",
+)
 BLOCK = 64
 """Sides of the blocks in which a volume is made, in voxels, without their overlap."""
 SLICES_AT_ONCE = 8
@@ -37,22 +44,50 @@ def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest
         )
     if request.num is not None:
         raise UserError("--num applies to scans from noise; each --input gives one scan.")
-    found = input_files(inputs, nifti.is_nifti, "NIfTI files", nifti.ENDINGS)
+    found = list(_inputs(inputs))
+    as_dicom = bool(media.DICOM.value(request))
     single = len(found) == 1 and nifti.is_nifti(request.out)
-    names = distinct_names([nifti.stem(path) for path in found], [".nii.gz"] * len(found))
+    names = distinct_names([one.name for one in found], [".nii.gz"] * len(found))
     folder = request.out if not request.out.suffix else request.out.parent / nifti.stem(request.out)
     targets = [request.out] if single else [folder / name for name in names]
-    clash = {path.resolve() for path in found} & {path.resolve() for path in targets}
+    written = [target.with_name(nifti.stem(target)) if as_dicom else target for target in targets]
+    clash = {one.path.resolve() for one in found} & {path.resolve() for path in written}
     if clash:
         raise UserError(f"{clash.pop()} would be overwritten. Choose another --out.")
     noise = generator.noise(1, request.seed).to(generator.device)
-    for path, target in zip(found, targets, strict=True):
-        scan = files.load(path, files.ReadOptions(False)).scans[0]
-        made, affine = make(generator.network, scan, info, noise, str(path))
+    for one, target in zip(found, targets, strict=True):
+        scan = one.read()
+        made, affine = make(generator.network, scan, info, noise, str(one.path))
         stored = media.stored_of(info, like=scan.stored)
         values = from_unit(made, (info.payload["window"][0], info.payload["window"][1]))
-        media.write_scan(target, nifti.to_numbers(values, stored), affine, stored, bool(media.DICOM.value(request)))
-    return SampleResult(targets, len(targets))
+        media.write_scan(target, nifti.to_numbers(values, stored), affine, stored, as_dicom)
+    return SampleResult(written, len(written))
+
+
+@dataclass(frozen=True)
+class _Input:
+    """One scan of --input. name: of the file that is made of it, without ending. path: a file, or the folder of a series. scan:
+    of a series; files are read when their turn comes."""
+
+    name: str
+    path: Path
+    scan: Scan | None = None
+
+    def read(self) -> Scan:
+        """The scan."""
+        return self.scan or files.load(self.path, files.ReadOptions(False)).scans[0]
+
+
+def _inputs(paths: Sequence[Path]) -> Iterator[_Input]:
+    """The NIfTI files and the DICOM series at some paths. UserError for a folder without either, and for what is not there."""
+    for path in paths:
+        series = files.dicom_files(files.all_files(path)) if path.is_dir() else []
+        if series and not any(map(nifti.is_nifti, path.iterdir())):
+            for folder, scan in dicom.read_with_folders(series)[0]:
+                yield _Input(folder.resolve().name, folder, scan)
+            continue
+        for file in input_files([path], nifti.is_nifti, "NIfTI files and DICOM series", (*nifti.ENDINGS, ".dcm")):
+            yield _Input(nifti.stem(file), file)
 
 
 @torch.no_grad()
@@ -90,11 +125,11 @@ def _given(scan: Scan, payload: Any, where: str) -> Tensor:
     if payload["input"] != "labels":
         return to_unit(scan.values(), (payload["input_window"][0], payload["input_window"][1]))
     codes = np.array(payload["codes"])
-    values = np.asarray(scan.numbers)
+    values = scan.values()
     unknown = sorted(set(np.unique(values).tolist()) - set(codes.tolist()))
     if unknown:
         raise UserError(
-            f"{where}: {len(unknown)} values that no label map of the training had, for example {unknown[0]}. The labels are "
+            f"{where}: {len(unknown)} values that no label map of the training had, for example {unknown[0]:g}. The labels are "
             f"{', '.join(map(str, codes[:12].tolist()))}{' ...' if len(codes) > 12 else ''}."
         )
     return torch.from_numpy(np.searchsorted(codes, values.astype(np.int64)).astype(np.float32))

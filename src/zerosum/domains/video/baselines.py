@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zerosum.domain import Baseline
-from zerosum.metrics.baselines import Model, normal, sample_fit_rows
+from zerosum.metrics.baselines import Shaped, normal, sample_fit_rows
 
 if TYPE_CHECKING:
     from zerosum.domains.video.data import ClipSource
@@ -42,23 +42,6 @@ class Copies:
         return (found + NOISE * torch.randn(found.shape, generator=rng)).clamp(-1, 1)
 
 
-@dataclass(frozen=True)
-class NormalClips:
-    """A normal distribution of all pixels of all frames."""
-
-    model: Model = field(repr=False)
-    shape: tuple[int, ...]
-
-    @property
-    def summary(self) -> str:
-        """That of the model."""
-        return self.model.summary
-
-    def sample(self, num: int, seed: int) -> Tensor:
-        """(num, F, C, H, W) float32 in [-1, 1]."""
-        return self.model.sample(num, seed).reshape(num, *self.shape).clamp(-1, 1)
-
-
 def baselines(source: ClipSource) -> dict[str, Callable[[], Baseline]]:
     """Models of the training clips: of all, or of a random choice of at most 2**24 numbers."""
 
@@ -69,5 +52,5 @@ def baselines(source: ClipSource) -> dict[str, Callable[[], Baseline]]:
     return {
         "copies": lambda: Copies(clips(), False),
         "still": lambda: Copies(clips(), True),
-        "normal": lambda: NormalClips(normal(clips().flatten(1), source.num_rows), source.shape),
+        "normal": lambda: Shaped(normal(clips().flatten(1), source.num_rows), source.shape),
     }
