@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from process_pair import played_in_two
+from zerosum.domains.medical import segmentation
 from zerosum.domains.toy import measures
 from zerosum.planning import trial_step
 
@@ -41,6 +42,14 @@ def _small_measures_of_points() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measures, "W2_POINTS", 50)
         patch.setattr(measures, "MMD_POINTS", 100)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _segmentation_is_short() -> Iterator[None]:
+    """Twenty steps in place of hundreds of the network that finds label maps in medical images."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segmentation, "STEPS", 20)
         yield
 
 

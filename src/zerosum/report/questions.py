@@ -60,8 +60,8 @@ QUESTIONS = (
     _question(
         "asked",
         "Is it as requested?",
-        "class_accuracy label_accuracy label_agreement psnr psnr_y ssim target_error edges_kept asked_returned asked_shapes "
-        "asked_numbers asked_missing asked_pairs constraints_kept class_kept class_frechet",
+        "class_accuracy label_accuracy label_agreement psnr psnr_y ssim target_error label_dice volume_error edges_kept "
+        "asked_returned asked_shapes asked_numbers asked_missing asked_pairs constraints_kept class_kept class_frechet",
     ),
 )
 IN_WORDS = {

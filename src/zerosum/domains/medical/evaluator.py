@@ -14,16 +14,25 @@ from torch import Tensor
 
 from zerosum.domain import QuickMetrics
 from zerosum.domain.contract import stage
-from zerosum.domains.medical import measures
+from zerosum.domains.medical import measures, segmentation
 from zerosum.domains.medical.data import ScanSource
 from zerosum.engine.seeds import generator
 from zerosum.metrics.neighbours import diversity, memorisation, unseen_distances
 from zerosum.metrics.patches import patch_distances
 from zerosum.metrics.record import Record, unclear
+from zerosum.nn.layers import require_condition
 
 Judge = Callable[[Tensor, Tensor | None], Tensor]
 MAX_ROWS = 200
 LEAST_HELDOUT = 16
+MAX_SEGMENTED = 2_000
+"""Rows on which the network that finds label maps is trained."""
+SEGMENTED = (
+    ("label_dice", segmentation.dice, "higher",
+     "Dice overlap of the label map and of what a network finds in the image, averaged over the largest labels."),
+    ("volume_error", segmentation.volume_error, "lower",
+     "Relative error of the sizes of the regions that a network finds in the image, averaged over images and labels."),
+)  # fmt: skip
 QUICK_PATCHES, QUICK_DIRECTIONS = 4_000, 64
 
 
@@ -83,10 +92,23 @@ class MedicalEvaluator:
             for name, measure in self._measures.items()
         }
 
+    @functools.cached_property
+    def _segmenter(self) -> tuple[segmentation.Segmenter, segmentation.Regions]:
+        """A network that was trained to find label maps in real training rows, and the regions that it tells apart."""
+        source = self.source
+        order = torch.randperm(source.num_rows, generator=generator(self.seed, "evaluate", "segmentation"))
+        batch = source.batch(order[:MAX_SEGMENTED])
+        images, maps = batch.data.cpu(), require_condition(batch.condition).cpu()
+        regions = segmentation.Regions.largest(maps, source.payload.codes.index(0))
+        return segmentation.trained(images, maps, regions, self.seed), regions
+
     def prepare(self, log: Callable[[str], None]) -> None:
-        """Computes the values of real rows and controls."""
+        """Computes the values of real rows and controls; with label maps trains a network that finds them in images."""
         log("Computing the measures of real rows and of controls.")
         assert self._references
+        if self.source.payload.input == "labels":
+            log("Training a network that finds label maps in real images.")
+            assert self._segmenter
 
     def evaluate(self, fakes: Tensor, labels: Tensor | None = None, judge: Judge | None = None) -> list[Record]:
         """All records of (num_samples, 1, *) fakes."""
@@ -97,6 +119,8 @@ class MedicalEvaluator:
                 records.append(self._record(name, measure, measure.value(fakes), len(fakes)))
         if self.conditions() is not None and stage("distance to the targets"):
             records.append(self._error(fakes))
+        if self.source.payload.input == "labels" and stage("labels found in the images"):
+            records += self._labels(fakes)
         if stage("copies of training rows"):
             records.append(self._copies(fakes))
         return records
@@ -126,6 +150,28 @@ class MedicalEvaluator:
             f"Mean absolute difference from the target image in {self.units}. An input does not determine its image, so 0 is not "
             "expected.",
         )  # fmt: skip
+
+    def _labels(self, fakes: Tensor) -> list[Record]:
+        """What a network finds in the samples that was trained on real images, against the label maps they were made from."""
+        model, regions = self._segmenter
+        real, maps = self._real[0], require_condition(self._real[1])
+        truth, num = regions.of(maps), len(regions)
+        made, true = (segmentation.found_in(model, images) for images in (fakes, real))
+        records = []
+        for name, measure, better, meaning in SEGMENTED:
+            reference, exchanged = measure(true, truth, num), measure(true.roll(1, 0), truth, num)
+            protocol = {
+                **self._protocol(len(fakes)),
+                "network": f"U-Net trained for {segmentation.STEPS} steps on real training rows",
+                "regions": num - 1,
+                "least_voxels": segmentation.LEAST_VOXELS,
+                "controls": {"real images exchanged between label maps": float(f"{exchanged:.4g}")},
+            }
+            record = Record(f"{name}[n={len(fakes)}]", measure(made, truth, num), protocol, better, meaning, reference)
+            values = {"real": reference, "exchanged": exchanged}
+            reason = unclear(values, better, "real rows") if self.held else "No people are held out to compare with."
+            records.append(record.mark_unreliable(reason))
+        return records
 
     def _copies(self, fakes: Tensor) -> Record:
         """The share of samples nearer to a training row than 1 in 100 held-out rows is, at a quarter of the size."""

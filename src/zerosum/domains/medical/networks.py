@@ -65,7 +65,7 @@ def grids(size: Sequence[int]) -> list[tuple[int, ...]]:
     return found
 
 
-def _cut(x: Tensor, size: Sequence[int]) -> Tensor:
+def cut(x: Tensor, size: Sequence[int]) -> Tensor:
     """The first voxels of each axis."""
     for axis, side in enumerate(size, start=2):
         x = x.narrow(axis, 0, side)
@@ -86,7 +86,7 @@ def float32_volumes(forward: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def _pad(x: Tensor, size: Sequence[int]) -> Tensor:
+def pad_last(x: Tensor, size: Sequence[int]) -> Tensor:
     """The last voxels of each axis repeated up to this size."""
     missing = [side - have for side, have in zip(size, x.shape[2:], strict=True)]
     flat = list(itertools.chain.from_iterable((0, num) for num in reversed(missing)))
@@ -135,7 +135,7 @@ class VolumeGenerator(nn.Module):
         x = from_grid(leaky_relu(self.first(z), SLOPE), self.grids[0])
         for level, (stage, style) in enumerate(zip(self.stages, self.styles, strict=True)):
             if level:
-                x = _cut(upsample_linear(x), self.grids[level])
+                x = cut(upsample_linear(x), self.grids[level])
             for conv in stage:  # type: ignore[attr-defined]
                 x = leaky_relu_(conv(channels_last(x)), SLOPE)
             gain = style(z).to(x.dtype)
@@ -172,7 +172,7 @@ class VolumeDiscriminator(nn.Module):
         """(N, 1, *) [, (N,) classes] -> (N,) logits."""
         x = leaky_relu_(self.first(channels_last(data)), SLOPE)
         for halving, grid in zip(self.halvings, self.grids[1:], strict=True):
-            x = leaky_relu_(halving(_pad(x, [2 * side for side in grid])), SLOPE)
+            x = leaky_relu_(halving(pad_last(x, [2 * side for side in grid])), SLOPE)
         features = to_vector(leaky_relu_(self.mix(x), SLOPE))
         logits: Tensor = self.output(features).squeeze(1)
         if self.classes is not None:
@@ -259,11 +259,11 @@ class MapUNet(nn.Module):
         self.source = LabelInput(form)
         self.noise = PositionNoise(grain, dims) if grain else None
         self.residual = form.image
-        self.first = _Stage(self.source.channels + grain, width, depth, norm, dims)
-        self.down = nn.ModuleList(_Stage(widths[i], widths[i + 1], depth, norm, dims) for i in range(levels))
+        self.first = Stage(self.source.channels + grain, width, depth, norm, dims)
+        self.down = nn.ModuleList(Stage(widths[i], widths[i + 1], depth, norm, dims) for i in range(levels))
         self.style = nn.Linear(latent, widths[-1], bias=False)
         self.narrow = nn.ModuleList(conv(widths[i + 1], widths[i], 1) for i in range(levels))
-        self.back = nn.ModuleList(_Stage(widths[i], widths[i], depth, norm, dims) for i in range(levels))
+        self.back = nn.ModuleList(Stage(widths[i], widths[i], depth, norm, dims) for i in range(levels))
         self.last = conv(width, 1, 3, padding=1)
         # A convolution at level l reaches 2**l voxels; a linear upsampling from level l as many; blocks begin anywhere in a mean.
         around = sum(2 * depth * 2**level for level in range(levels)) + depth * 2**levels
@@ -273,29 +273,29 @@ class MapUNet(nn.Module):
     def forward(self, noise: Tensor, condition: Tensor, *, origin: Sequence[int] = ()) -> Tensor:
         """(N, L), (N, 1, *) -> (N, 1, *), any size. origin: the position of this block in the whole, multiples of `multiple`."""
         size = condition.shape[2:]
-        given = _pad(condition, [-(-side // self.multiple) * self.multiple for side in size])
+        given = pad_last(condition, [-(-side // self.multiple) * self.multiple for side in size])
         x = self.source(given).to(noise.dtype)
         if self.noise is not None:
             x = torch.cat([x, self.noise(noise, given.shape[2:], origin or (0,) * (given.dim() - 2)).to(x.dtype)], 1)
         x = self.first(channels_last(x))
         kept = [x]
         for stage in self.down:
-            x = stage(_halved(x))
+            x = stage(halved(x))
             kept.append(x)
         style = self.style(noise).to(x.dtype)
         x = x * (1 + style.view(*style.shape, *[1] * (x.dim() - 2)))
         for level in reversed(range(len(self.back))):
             x = self.back[level](kept[level] + upsample_linear(self.narrow[level](x)))
         y: Tensor = self.last(x)
-        return _cut(y + given if self.residual else y, size)
+        return cut(y + given if self.residual else y, size)
 
 
-def _halved(x: Tensor) -> Tensor:
+def halved(x: Tensor) -> Tensor:
     """Means of blocks of side 2."""
     return interpolate(x, scale_factor=0.5, mode="area")
 
 
-class _Stage(nn.Module):
+class Stage(nn.Module):
     """`depth` convolutions of width 3, each with a normalisation and a leaky ReLU."""
 
     def __init__(self, before: int, after: int, depth: int, kind: AnyNorm, dims: int) -> None:
@@ -338,7 +338,7 @@ class MapDiscriminator(nn.Module):
         x = torch.cat([data, self.source(condition).to(data.dtype)], 1)
         logits, features = list[Tensor](), list[Tensor]()
         for scale, (part, output) in enumerate(zip(self.parts, self.outputs, strict=True)):
-            x = _halved(x) if scale else x
+            x = halved(x) if scale else x
             y = channels_last(x)
             for layer in part:  # type: ignore[attr-defined]
                 y = leaky_relu(layer(y), SLOPE)
