@@ -18,6 +18,7 @@ import published
 from zerosum.api import load
 from zerosum.errors import UserError
 from zerosum.generation.export import exporting, huggingface
+from zerosum.generation.export import program as exported
 from zerosum.generation.export.exporting import export
 
 CASES = [("conv", {"classes": 3}), ("mlp", {"attributes": 2})]
@@ -99,6 +100,21 @@ def test_a_copy_that_differs_is_not_kept(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(UserError, match="differs"):
         export(run, "torch", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_network_that_lets_rounding_grow_is_allowed_as_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = published.generator(tmp_path / "run", "mlp", latent=8)
+    monkeypatch.setattr(run.sampler.network, "forward", lambda noise: (1000 * noise).sin())
+    check = exported.check_copy(run, lambda noise: (1000 * noise * (1 + 1e-6)).sin(), 1e-4)
+    assert 1e-4 < check["largest_difference"] < check["tolerance"] < 0.1
+    with pytest.raises(UserError, match=r"differs from the original by 0\.1\d*, more than the tolerance 0\.0"):
+        exported.check_copy(run, lambda noise: (1000 * noise).sin() + 0.1, 1e-4)
+
+
+def test_a_copy_that_is_slow_is_compared_on_two_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = published.generator(tmp_path / "run", "mlp", latent=8)
+    monkeypatch.setattr(exported, "ENOUGH_S", 0.0)
+    assert export(run, "torch", tmp_path / "out").check["batches"] == [1, 2]
 
 
 @pytest.mark.parametrize("kind", ["torch", "onnx", "huggingface"])

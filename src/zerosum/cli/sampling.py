@@ -194,7 +194,7 @@ def export(
     batches = ", ".join(map(str, done.check["batches"]))
     message = (
         f"Checked by {done.check['by']} on batches of {batches}: largest difference from the original "
-        f"{done.check['largest_difference']:.2g}, allowed {done.check['tolerance']:g}."
+        f"{done.check['largest_difference']:.2g}, allowed {done.check['tolerance']:.2g}."
     )
     paths = [str(path) for path in done.paths]
     show({"paths": paths, **done.check}, json, "\n".join([*paths, message]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -173,10 +174,36 @@ def test_many_rows_are_transformed_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
     waves, sizes, transform = torch.zeros(64, 1, 16_384), set[int](), Spectrogram(1_024, 256)
     analysed = Spectrogram._analysed
 
-    def note(self: Spectrogram, extended: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def note(
+        self: Spectrogram, extended: Tensor, fourier: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         sizes.add(len(extended))
-        return analysed(self, extended)
+        return analysed(self, extended, fourier)
 
     monkeypatch.setattr(Spectrogram, "_analysed", note)
     transform.griffin_lim(transform.magnitudes(waves), 16_384, 1)
     assert max(sizes) <= signal.PART // 16_384
+
+
+class Consistent(torch.nn.Module):
+    """Waves of magnitudes by many iterations of Griffin-Lim."""
+
+    def forward(self, magnitudes: Tensor) -> Tensor:
+        return Spectrogram(128, 32).griffin_lim(magnitudes, 1024, 40)
+
+
+def test_iterations_are_exported_as_one_loop(tmp_path: Path) -> None:
+    """As torch and as ONNX, for any number of rows; 40 copies of the operators would be thousands of nodes."""
+    magnitudes = Spectrogram(128, 32).magnitudes(clips()[:3, :, :1024])
+    rows = ({0: torch.export.Dim("batch", min=1, max=64)},)
+    with torch.no_grad():
+        made = torch.export.export(Consistent(), (magnitudes[:2],), dynamic_shapes=rows, strict=True)
+    assert len(made.graph.nodes) < 200
+    expected = Consistent()(magnitudes)
+    torch.testing.assert_close(made.module()(magnitudes), expected, rtol=0, atol=0.01)
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    torch.onnx.export(made, (), str(tmp_path / "waves.onnx"), opset_version=18, dynamo=True, external_data=False)
+    session = onnxruntime.InferenceSession(tmp_path / "waves.onnx", providers=["CPUExecutionProvider"])
+    (waves,) = session.run(None, {session.get_inputs()[0].name: magnitudes.numpy()})
+    torch.testing.assert_close(torch.from_numpy(waves), expected, rtol=0, atol=0.01)

@@ -25,6 +25,8 @@ TURN = 2**20
 """Parts of a whole turn in which the first phases are counted."""
 
 
+Spectra = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Two spectra, real and imaginary parts."""
 PART = 2**18
 """Numbers of waves or of spectra that are transformed at once on a CPU."""
 
@@ -143,15 +145,19 @@ class Spectrogram:
         the spectra of waves, by the fast algorithm of Griffin and Lim. In each iteration a frame depends on window / hop - 1 more
         frames on each side."""
         with without_autocast(target.device.type):
-            real, imaginary = target * cosine, target * sine
-            last_real = last_imaginary = torch.zeros_like(target)
-            for _ in range(iterations):
-                new_real, new_imaginary = self._analysed(self._synthesised(real, imaginary))
+            fourier = None
+            if torch.compiler.is_exporting():  # a loop needs states of one layout
+                target, fourier = target.contiguous(), _fourier(self.window, target)
+
+            def iteration(real: Tensor, imaginary: Tensor, last_real: Tensor, last_imaginary: Tensor) -> Spectra:
+                new_real, new_imaginary = self._analysed(self._synthesised(real, imaginary, fourier), fourier)
                 share = MOMENTUM / (1 + MOMENTUM)
                 real, imaginary = new_real - share * last_real, new_imaginary - share * last_imaginary
                 length = target * (real.square() + imaginary.square() + 1e-14).rsqrt()
-                real, imaginary = real * length, imaginary * length
-                last_real, last_imaginary = new_real, new_imaginary
+                return real * length, imaginary * length, new_real, new_imaginary
+
+            begun = target * cosine, target * sine, torch.zeros_like(target), torch.zeros_like(target)
+            real, imaginary, _, _ = _repeated(iteration, begun, iterations)
             return real, imaginary
 
     # --- frames
@@ -165,22 +171,22 @@ class Spectrogram:
         waves = pad(waves, mirrored, mode="reflect")
         return pad(waves, (before - mirrored[0], after - mirrored[1]))
 
-    def _analysed(self, extended: Tensor) -> tuple[Tensor, Tensor]:
-        """Whole hops of samples (N, C, (K - 1) H + W) -> real and imaginary parts (N, C, K, F)."""
+    def _analysed(self, extended: Tensor, fourier: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """Whole hops of samples (N, C, (K - 1) H + W) -> real and imaginary parts (N, C, K, F). fourier: see `_fourier`."""
         frames = extended.unfold(2, self.window, self.hop) * (_hann(self.window, extended) * (4 / self.window))
         if torch.compiler.is_exporting():
-            real, imaginary = _fourier(self.window, extended)
+            real, imaginary = fourier or _fourier(self.window, extended)
             return frames @ real, frames @ imaginary
         spectra = torch.fft.rfft(frames)[..., :-1]
         return spectra.real, spectra.imag
 
-    def _synthesised(self, real: Tensor, imaginary: Tensor) -> Tensor:
-        """(N, C, K, F) -> (N, C, (K - 1) H + W), by windowed overlap-add."""
+    def _synthesised(self, real: Tensor, imaginary: Tensor, fourier: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """(N, C, K, F) -> (N, C, (K - 1) H + W), by windowed overlap-add. fourier: see `_fourier`."""
         if torch.compiler.is_exporting():
-            to_real, to_imaginary = _fourier(self.window, real)
+            to_real, to_imaginary = fourier or _fourier(self.window, real)
             weight = real.new_full((self.num_frequencies,), 2 / self.window)
             weight[0] /= 2
-            frames = (real * weight) @ to_real.T + (imaginary * weight) @ to_imaginary.T
+            frames = (real * weight) @ to_real.transpose(0, 1) + (imaginary * weight) @ to_imaginary.transpose(0, 1)
         else:
             frames = torch.fft.irfft(torch.complex(pad(real, (0, 1)), pad(imaginary, (0, 1))))
         hann = _hann(self.window, real)
@@ -203,6 +209,20 @@ def _in_parts(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         return function(rows)
     most = max(1, PART * len(rows) // max(1, rows.numel()))
     return torch.cat([function(part) for part in torch.split(rows, most)])
+
+
+def _repeated(function: Callable[[Tensor, Tensor, Tensor, Tensor], Spectra], state: Spectra, times: int) -> Spectra:
+    """The function applied so many times. In an exported program it is one loop: dozens of copies of its operators take minutes
+    to export."""
+    if not torch.compiler.is_exporting():
+        for _ in range(times):
+            state = function(*state)
+        return state
+    begun = torch.zeros((), dtype=torch.int64, device=state[0].device)
+    done = torch.while_loop(  # type: ignore[no-untyped-call]
+        lambda count, *_: count < times, lambda count, *now: (count + 1, *function(*now)), (begun, *state)
+    )
+    return done[1:]  # type: ignore[no-any-return]
 
 
 # Not cached: a tensor that is made while a network is exported must not be used afterwards.

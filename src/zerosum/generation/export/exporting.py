@@ -99,8 +99,13 @@ def _export_program(generator: TrainedGenerator) -> torch.export.ExportedProgram
 
 
 def _write_torch(generator: TrainedGenerator, path: Path, about: Mapping[str, Any]) -> None:
-    held = io.BytesIO()  # into a file the C++ writer would write itself, and abort the process on a full disk
-    torch.export.save(_export_program(generator), held, extra_files={CARD: json.dumps(about)})
+    held, program = io.BytesIO(), _export_program(generator)
+    for part in program.graph_module.modules():
+        if isinstance(part, torch.fx.GraphModule) and part is not program.graph_module:
+            for node in part.graph.nodes:  # the writer fails at what torch.export notes in the body of a loop
+                node.meta.pop("nn_module_stack", None)
+    # Into a file the C++ writer would write itself, and abort the process on a full disk.
+    torch.export.save(program, held, extra_files={CARD: json.dumps(about)})
     write_durably(path, held.getvalue())
 
 
