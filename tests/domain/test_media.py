@@ -7,13 +7,22 @@ import shutil
 import wave
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import Tensor
 
+import published
 import zerosum as zs
 from zerosum import catalog
-from zerosum.domain import PreviewContext
+from zerosum.domain import (
+    DatasetInfo,
+    GeneratorHandle,
+    PreviewContext,
+    SampleOption,
+    SampleRequest,
+    SampleResult,
+)
 from zerosum.domain.contract import EvalOptions
 from zerosum.errors import UserError
 from zerosum.evaluation.compare import compare_runs
@@ -62,6 +71,39 @@ def test_a_domain_of_sounds_is_heard_on_its_page(run: zs.Run) -> None:
     assert run.domain.media.sample_file == "samples.csv"
     RunFolder(run.path).rewind(0)
     assert sorted(path.name for path in (run.path / "previews").iterdir()) == ["real.wav", "step-00000000.wav"]
+
+
+def test_a_domains_own_function_samples_under_what_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def own(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest) -> SampleResult:
+        condition = generator.conditions(request.num or 0, request.seed)
+        request.out.write_text("" if condition is None else " ".join(map(str, condition.tolist())))
+        return SampleResult([request.out], request.num or 0)
+
+    option = SampleOption("far", "flag", "a test.", default=False)
+    run = published.generator(tmp_path / "run", classes=3)
+    out, far = tmp_path / "out.txt", {"far": True}
+
+    def asked(usual: bool = False, **of: Any) -> str:
+        run.produce(SampleRequest(5, 0, out, far, **of), usual)
+        return out.read_text()
+
+    media = replace(run.domain.media, sample=own, sample_options=(option,))
+    monkeypatch.setattr(run, "domain", replace(run.domain, media=media))
+    plain = asked()
+    with pytest.raises(UserError, match="--far: the other options do not go with it"):
+        asked(labels=("class1",))
+    monkeypatch.setattr(run, "domain", replace(run.domain, media=replace(media, sample_conditional=True)))
+    assert asked() == plain
+    assert asked(labels=("class1",)) == "1 1 1 1 1"
+    assert asked(labels=("class2", 0)) == "2 0 2 0 2"
+    with pytest.raises(UserError, match="--far: the other options do not go with it"):
+        asked(usual=True, labels=("class1",))
+    with pytest.raises(UserError, match="do not go together"):
+        asked(labels=("class1",), attributes={"age": 1.0})
+    with pytest.raises(UserError, match="trained without attributes"):
+        asked(attributes={"age": 1.0})
 
 
 def test_a_sound_lies_beside_each_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

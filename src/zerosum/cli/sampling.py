@@ -135,23 +135,25 @@ def sample(
         catalog.refuse_ending(folder, out)
     from zerosum.api import load
     from zerosum.domain import SampleRequest
+    from zerosum.domain.info import parse_attributes
     from zerosum.formatting import format_paths
     from zerosum.generation.latents.sampling import SampleOptions, write_requested_samples
 
     loaded = load(folder)
     target = out or folder / loaded.domain.media.sample_file
-    request = SampleRequest(num, seed, target, own)
-    usual = bool(label or attributes or truncation != 1 or grid or direction or latent)
+    wanted = parse_attributes(attributes) if attributes else {}
+    request = SampleRequest(num, seed, target, own, tuple(label or ()), wanted)
+    usual = bool(truncation != 1 or grid or direction or latent)
     if (produced := loaded.produce(request, usual)) is None:
         options = SampleOptions(
             num,
             seed,
-            tuple(label or ()),
+            request.labels,
             truncation,
             grid,
             tuple(direction or ()),
             latent,
-            attributes,
+            wanted,
             own,
         )
         produced = write_requested_samples(loaded, options, target)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from zerosum.data.images.pictures import PICTURES, Size
 from zerosum.domain import info as infos
 from zerosum.domain.factory import options_of
-from zerosum.domain.info import DatasetInfo, OtherCondition
+from zerosum.domain.info import DatasetInfo, Label, OtherCondition
 from zerosum.engine.game import GENERATOR, Batch, Game
 from zerosum.engine.loop import TrainingLoop
 from zerosum.engine.seeds import Prior
@@ -38,12 +38,20 @@ class WithOptions(Protocol):
 @dataclass(frozen=True)
 class SampleRequest:
     """A request of `zerosum sample`. num: None for the domain's default. options: the given values of the domain's own options by
-    name."""
+    name. labels: names or numbers of classes, in turn; attributes: requested values in the units of the data. A domain's own
+    function gets samples of these from `GeneratorHandle.conditions` (`Media.sample_conditional`)."""
 
     num: int | None
     seed: int
     out: Path
     options: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[Label, ...] = ()
+    attributes: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether classes or attributes are asked for."""
+        return bool(self.labels or self.attributes)
 
 
 @dataclass(frozen=True)
@@ -256,7 +264,8 @@ class GeneratorHandle(Protocol):
         """(num, L) float32."""
 
     def conditions(self, num: int, seed: int) -> Tensor | None:
-        """Conditions as in the training data, or those of the examples in turn; None for an unconditional game."""
+        """The conditions that are asked for; else as in the training data, or those of the examples in turn; None for an
+        unconditional game."""
 
     def make(self, noise: Tensor, condition: Tensor | None, batch: int = 512) -> Tensor:
         """(N, ...) float32 on the CPU, before `Media.postprocess`."""
@@ -443,6 +452,8 @@ class Media:
     sample: (generator, info, request) -> the result of the domain's own function for `zerosum sample`: streams, whole files; None
     to use the general function.
     sample_options: the options of `zerosum sample` that are this domain's own; `sample` finds their values in the request.
+    sample_conditional: whether `sample` makes its samples under `GeneratorHandle.conditions`, so that --label and --attributes go
+    together with its options; otherwise the general function makes samples with these.
     sample_name: the file in the run folder that `zerosum sample` writes by default; "": samples, with the first of `endings`.
     pixels: whether samples are pictures, (C, H, W) in [-1, 1].
     similarity: samples -> one (N, F) tensor or several, whose distances say how alike two samples are; None if there is none.
@@ -462,6 +473,7 @@ class Media:
     scored: Callable[[Iterable[ScoredFile], Path, DatasetInfo], None] | None = None
     sample: Callable[[GeneratorHandle, DatasetInfo, SampleRequest], SampleResult | None] = lambda *_: None
     sample_options: tuple[SampleOption, ...] = ()
+    sample_conditional: bool = False
     sample_name: str = ""
     pixels: bool = False
     similarity: Callable[[Tensor], Sequence[Tensor]] | None = None

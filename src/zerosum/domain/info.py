@@ -21,6 +21,7 @@ from torch import Tensor
 from zerosum.engine.seeds import generator
 from zerosum.errors import UserError, nearest, wanted
 from zerosum.jsonfile import FINITE, non_finite
+from zerosum.store import class_file_names
 
 # --- conditions
 
@@ -60,6 +61,11 @@ class ClassCondition:
     def sample(self, num: int, seed: int) -> Tensor:
         """(num,) labels with the class frequencies of the training data, see `_spread`."""
         return _spread(self.counts, num, seed)
+
+    def file_names(self, labels: Tensor) -> tuple[str, ...]:
+        """The class of each of (N,) labels, as a part of a file name (`store.class_file_names`)."""
+        words = class_file_names(self.shown_names)
+        return tuple(words[int(label)] for label in labels)
 
     def candidates(self) -> list[Tensor]:
         """All classes, each as a condition of one row."""

@@ -65,10 +65,19 @@ class Sampler:
         self.network, self.prior, self.info, self.conditional = network, prior, info, conditional
         self.examples = examples
         self.device = next(network.parameters()).device
+        self._requested: Callable[[int, int], Tensor | None] | None = None
+
+    def requesting(self, conditions: Callable[[int, int], Tensor | None]) -> Sampler:
+        """The same generator, whose `conditions` are those of this function of (num, seed)."""
+        found = Sampler(self.network, self.prior, self.info, self.conditional, self.examples)
+        found._requested = conditions
+        return found
 
     def conditions(self, num: int, seed: int) -> Tensor | None:
-        """(num, ...) conditions: those of the examples in turn, where there are some; else as the training data have them,
-        (num,) labels or (num, A) attributes (`Condition.sample`); None for an unconditional generator."""
+        """(num, ...) conditions: those requested; else those of the examples in turn, where there are some; else as the training
+        data have them, (num,) labels or (num, A) attributes (`Condition.sample`); None for an unconditional generator."""
+        if self._requested is not None:
+            return self._requested(num, seed)
         if not self.conditional:
             return None
         if self.examples is not None and self.examples.condition is not None:
@@ -317,7 +326,8 @@ class TrainedGenerator:
 
     def produce(self, wanted: SampleRequest, usual: bool = False) -> SampleResult | None:
         """Samples by the domain's own function, such as streams of rows or whole files; None where the domain has none for this
-        request, and with `usual`, for options that only the general function supports."""
+        request, and with `usual`, for options that only the general function supports. Classes and attributes are such options
+        unless the domain's function samples under conditions (`Media.sample_conditional`)."""
         declared = {option.name: option for option in self.domain.media.sample_options}
         if unknown := [flag_of(name) for name in wanted.options if name not in declared]:
             own = ", ".join(option.flag for option in declared.values())
@@ -325,13 +335,22 @@ class TrainedGenerator:
                 f"{' and '.join(unknown)}: `sample` has no such option for the domain {self.domain.name!r}. "
                 + (f"It has: {own}." if own else "It has none of its own.")
             )
+        usual = usual or (wanted.conditional and not self.domain.media.sample_conditional)
         with self.card_read():
-            produced = None if usual else self.domain.media.sample(self.sampler, self.sampler.info, wanted)
+            produced = None if usual else self.domain.media.sample(self._asked(wanted), self.sampler.info, wanted)
         left = [flag_of(name) for name in wanted.options if not declared[name].writing]
         if produced is None and left:
             why = "the other options do not go with it" if usual else "it has no use for these samples"
             raise UserError(f"{' and '.join(left)}: {why}.")
         return produced
+
+    def _asked(self, wanted: SampleRequest) -> Sampler:
+        """The sampler whose conditions are those of the request."""
+        if not wanted.conditional:
+            return self.sampler
+        return self.sampler.requesting(
+            lambda num, seed: self.condition(num, seed, in_turn(wanted.labels, num), wanted.attributes)
+        )
 
     def condition(
         self, num: int, seed: int, labels: Asked | None = None, attributes: Mapping[str, float] | None = None
@@ -339,6 +358,10 @@ class TrainedGenerator:
         """The condition of each sample; None for an unconditional generator. labels: numbers or names of classes,
         or values of a field of their names, one for all or one each (`ClassCondition.numbers`). attributes: requested values in
         the units of the data; attributes that are not requested are drawn as in the training data."""
+        if labels is not None and attributes:
+            raise UserError(
+                "--label and --attributes do not go together: a generator is conditioned on one or the other."
+            )
         if labels is not None:
             return requested_labels(self._condition(), labels, num, several=True)
         if attributes:
@@ -358,6 +381,11 @@ class TrainedGenerator:
     def _condition(self) -> Condition | None:
         """What this generator is conditioned on; None for an unconditional one."""
         return self.sampler.info.condition if self.sampler.conditional else None
+
+
+def in_turn(labels: Sequence[Label], num: int) -> list[Label] | None:
+    """A label for each of `num` samples; None where there are no labels."""
+    return [labels[i % len(labels)] for i in range(num)] if labels else None
 
 
 # --- samples as files

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 import zerosum as zs
 from zerosum.cli import app
+from zerosum.data.images.pictures import to_pixels
+from zerosum.domain import SampleRequest
 from zerosum.domains.video import builtin_sources, controls, formats, loading, measures
 from zerosum.domains.video.networks import PathGenerator, Video
 
@@ -61,6 +63,23 @@ def test_a_longer_clip_begins_like_a_shorter_one(run: zs.Run, tmp_path: Path) ->
     assert abs(short - fast[::2]).max() <= 1
 
 
+def test_a_class_is_asked_for_together_with_a_length(run: zs.Run, tmp_path: Path) -> None:
+    loaded = zs.load(run.path)
+    with torch.no_grad():
+        loaded.sampler.network.embed.weight.mul_(100)  # a generator that two steps have trained hears no class
+
+    def made(label: str, **options: float) -> np.ndarray:
+        loaded.produce(SampleRequest(1, 0, tmp_path / "a.webp", options, (label,)))
+        return frames_of(tmp_path / "a.webp").astype(int)
+
+    usual = to_pixels(loaded.sample(1, 0, labels="ring"))[0].permute(0, 2, 3, 1).numpy().astype(int)
+    assert abs(usual - made("ring", frames=9)[:6]).max() <= 1
+    assert abs(usual - made("ring", fps=20)[::2]).max() <= 1
+    assert abs(usual - made("disc", frames=6)).max() > 8
+    sampled(run, tmp_path / "all", "--num", 3, "--label", "disc", "--label", "3", "--frames", 4)
+    assert sorted(file.stem for file in (tmp_path / "all").iterdir()) == ["00000-disc", "00001-ring", "00002-disc"]
+
+
 def test_odd_sizes_and_several_clips(run: zs.Run, tmp_path: Path) -> None:
     sampled(run, tmp_path / "a.mp4", "--num", 2, "--size", "33x47")
     paths = sorted(tmp_path.glob("a*.mp4"))
@@ -76,6 +95,11 @@ def test_refusals_say_what_to_do(run: zs.Run, tmp_path: Path) -> None:
     assert "at least 10 ms" in sampled(run, tmp_path / "a.gif", "--fps", 200)
     assert "videos are written" in sampled(run, tmp_path / "a.png", "--frames", 20)
     assert "cannot write .avi" in sampled(run, tmp_path / "a.avi", "--num", 1)
+    assert "no class 'cube'" in sampled(run, tmp_path / "a.mp4", "--label", "cube", "--frames", 20)
+    assert "each video of --after gives one" in sampled(run, tmp_path / "a.mp4", "--num", 2, "--after", tmp_path)
+    assert "--frames: the other options do not go with it" in sampled(
+        run, tmp_path / "a.mp4", "--frames", 20, "--truncation", 0.5
+    )
     save(tmp_path / "noise.mkv", np.random.default_rng(0).integers(0, 255, (12, 16, 16, 3), dtype=np.uint8))
     assert "the generator cannot make these frames" in sampled(
         run, tmp_path / "b.mp4", "--after", tmp_path / "noise.mkv"

@@ -66,6 +66,7 @@ DOMAIN = Domain(
         tile=media.tile,
         sample=sampling.sample,
         sample_options=sampling.OPTIONS,
+        sample_conditional=True,
         similarity=media.similarity,
         endings=media.ENDINGS,
     ),

@@ -6,7 +6,7 @@ Legend: N clips, F frames of the training data, M times, L latent size.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,16 @@ import torch
 from torch import Tensor
 
 from zerosum.data.images.pictures import Size, to_pixels
-from zerosum.domain import SIZE, DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult, picture_size
+from zerosum.domain import (
+    SIZE,
+    ClassCondition,
+    DatasetInfo,
+    GeneratorHandle,
+    SampleOption,
+    SampleRequest,
+    SampleResult,
+    picture_size,
+)
 from zerosum.domains.video import formats, media
 from zerosum.domains.video.formats import Pixels
 from zerosum.domains.video.networks import PathGenerator
@@ -62,6 +71,8 @@ def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest
     size = picture_size(request)
     after = AFTER.value(request)
     if after:
+        if request.num is not None:
+            raise UserError("--num applies to new clips; each video of --after gives one.")
         clips, more = _continued(generator, network, info, request, list(after))
         notes += more
         begins = [len(clip.seen) for clip in clips]
@@ -79,7 +90,8 @@ def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest
         raise UserError(
             f"--out {request.out}: with --frames, --fps or --after videos are written: {', '.join(formats.WRITTEN)}."
         )
-    return SampleResult(media.write_videos(streams, request.out, info, rate), len(clips), tuple(notes))
+    paths = media.write_videos(streams, request.out, info, rate, _names(clips, info))
+    return SampleResult(paths, len(clips), tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,13 @@ class Clip:
     noise: Tensor
     condition: Tensor | None
     seen: Tensor = torch.empty(0)
+
+
+def _names(clips: Sequence[Clip], info: DatasetInfo) -> tuple[str, ...]:
+    """The class of each clip, as a part of a file name; () where there are no classes."""
+    labels = [clip.condition for clip in clips if clip.condition is not None]
+    known = info.condition
+    return known.file_names(torch.cat(labels).cpu()) if labels and isinstance(known, ClassCondition) else ()
 
 
 @torch.no_grad()

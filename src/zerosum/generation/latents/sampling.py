@@ -11,13 +11,11 @@ from torch import Tensor
 
 from zerosum import memory
 from zerosum.domain import ClassCondition, SampleResult
-from zerosum.domain.info import parse_attributes
 from zerosum.errors import UserError, within
 from zerosum.generation.labelled_grid import MOST_COLUMNS, Layout
 from zerosum.generation.latents import directions
 from zerosum.generation.latents.space import Latents, Space
-from zerosum.generation.sampler import MOST_SAMPLES, TrainedGenerator, check_num_samples, write_samples
-from zerosum.store import class_file_names
+from zerosum.generation.sampler import MOST_SAMPLES, TrainedGenerator, check_num_samples, in_turn, write_samples
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class SampleOptions:
     """The options of `zerosum sample`. num: None for 64, or for 8 rows of a class grid. labels: in turn.
 
     grid: "classes" or None. moves: words such as "2=-1.5". latent: a file of saved latents.
-    attributes: words such as "smiling=1,age=30". own: values of the domain's own options for writing.
+    attributes: requested values in the units of the data. own: values of the domain's own options for writing.
     """
 
     num: int | None = None
@@ -35,7 +33,7 @@ class SampleOptions:
     grid: str | None = None
     moves: tuple[str, ...] = ()
     latent: Path | None = None
-    attributes: str = ""
+    attributes: Mapping[str, float] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -55,9 +53,7 @@ def make_samples(generator: TrainedGenerator, options: SampleOptions, target: Pa
         return space.render(move_latents(space, latents, options.moves)), Layout(
             each=class_names_of(generator, latents.condition)
         )
-    wanted = parse_attributes(options.attributes) if options.attributes else {}
-    if wanted and options.labels:
-        raise UserError("--label and --attributes do not go together: a generator is conditioned on one or the other.")
+    wanted = options.attributes
     if options.grid:
         if options.moves or wanted:
             raise UserError(f"--grid and --{'direction' if options.moves else 'attributes'} do not go together.")
@@ -69,7 +65,7 @@ def make_samples(generator: TrainedGenerator, options: SampleOptions, target: Pa
         return class_grid(generator, rows, options.seed, options.labels, options.truncation)
     num = 64 if options.num is None else options.num
     check_num_samples(generator, num, target, options=options.own)
-    labels = [options.labels[i % len(options.labels)] for i in range(num)] if options.labels else None
+    labels = in_turn(options.labels, num)
     with generator.card_read():
         condition = generator.condition(num, options.seed, labels, wanted)
         layout = Layout(each=class_names_of(generator, condition))
@@ -82,10 +78,10 @@ def make_samples(generator: TrainedGenerator, options: SampleOptions, target: Pa
 
 def class_names_of(generator: TrainedGenerator, condition: Tensor | None) -> tuple[str, ...]:
     """The class of each sample made under this condition, as a part of a file name; () where the condition is not labels (N,)."""
-    words = class_file_names(_classes(generator))
-    if not words or condition is None or condition.dim() != 1 or condition.is_floating_point():
+    known = generator.sampler.info.condition
+    if not isinstance(known, ClassCondition) or not generator.sampler.conditional or condition is None:
         return ()
-    return tuple(words[int(label)] for label in condition)
+    return () if condition.dim() != 1 or condition.is_floating_point() else known.file_names(condition)
 
 
 def _classes(generator: TrainedGenerator) -> Sequence[object]:
