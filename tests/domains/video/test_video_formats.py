@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -67,16 +69,58 @@ def test_a_variable_rate_is_found(tmp_path: Path) -> None:
     assert not decoded(save(tmp_path / "b.gif", square(4)))[0].variable
 
 
-def test_pixels_that_are_not_square_are_made_square(tmp_path: Path) -> None:
-    frames = square(4, 16, 32)
-    with av.open(str(tmp_path / "a.mp4"), "w") as out:
-        stream = out.add_stream("libx264", rate=10, options={"x264-params": "sar=2\\:1"})
-        stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
+def encoded(frames: np.ndarray, aspect: int = 1) -> bytearray:
+    """An .mp4 of frames (F, H, W, 3), whose pixels are so many times as wide as high."""
+    body = io.BytesIO()
+    with av.open(body, "w", format="mp4") as out:
+        stream = out.add_stream("libx264", rate=10)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt, stream.codec_context.sample_aspect_ratio = "yuv420p", Fraction(aspect)
         for frame in frames:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         out.mux(stream.encode())
-    about, found = decoded(tmp_path / "a.mp4")
+    return bytearray(body.getvalue())
+
+
+def turned(video: bytearray, degrees: int) -> bytearray:
+    """The .mp4 with the mark that it is to be shown turned clockwise: the display matrix in its tkhd box (ISO/IEC 14496-12)."""
+    a, b = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    box = video.index(b"tkhd")
+    assert video[box + 4] == 0  # the version in which times have 4 bytes
+    place = box + 4 + 4 + 20 + 16  # the name, version and flags, times and numbers, layer and volume
+    struct.pack_into(">9i", video, place, a << 16, b << 16, 0, -b << 16, a << 16, 0, 0, 0, 1 << 30)
+    return video
+
+
+def kept(video: bytearray, folder: Path) -> Path:
+    (folder / "a.mp4").write_bytes(video)
+    return folder / "a.mp4"
+
+
+@pytest.mark.parametrize("aspect", [1, 2])
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_a_rotation_mark_is_applied(degrees: int, aspect: int, tmp_path: Path) -> None:
+    """Also where pixels are not square: the mark turns the picture as it is shown."""
+    frames = square(4, 16, 32)
+    frames[:, :6, :6] = (250, 90, 20)  # one corner tells all four ways of turning apart
+    _, plain = decoded(kept(encoded(frames, aspect), tmp_path))
+    about, found = decoded(kept(turned(encoded(frames, aspect), degrees), tmp_path))
+    assert plain.shape == (4, 16, 32 * aspect, 3)
+    assert np.abs(plain[:, :, ::aspect].astype(int) - frames).mean() < 8
+    expected = np.rot90(plain, -degrees // 90, (1, 2))
+    assert about.rotation == -degrees % 360  # counter-clockwise
+    assert (about.height, about.width) == expected.shape[1:3]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_pixels_that_are_not_square_are_made_square(tmp_path: Path) -> None:
+    video = encoded(square(4, 16, 32), 2)
+    about, found = decoded(kept(video, tmp_path))
     assert (about.aspect, about.width, found.shape[1:3]) == (2.0, 64, (16, 64))
+    # The aspect of the container wins over that of the stream, as in FFmpeg and other players.
+    struct.pack_into(">2I", video, video.index(b"pasp") + 4, 3, 2)
+    about, found = decoded(kept(video, tmp_path))
+    assert (about.aspect, about.width, found.shape[1:3]) == (1.5, 48, (16, 48))
 
 
 @pytest.mark.parametrize("ending", formats.READ)

@@ -160,15 +160,13 @@ class _Coded:
         self._container.seek(0)
         first = next(self._container.decode(stream))
         self._container.seek(0)
-        aspect = float(first.sample_aspect_ratio or stream.sample_aspect_ratio or 1) if hasattr(
-            first, "sample_aspect_ratio"
-        ) else float(stream.sample_aspect_ratio or 1)  # fmt: skip
+        aspect = float(stream.sample_aspect_ratio or 1)  # of the container, else of the coded pictures
         rotation = int(getattr(first, "rotation", 0) or 0) % 360
         _check_size(first.height, first.width, self._name)
-        height, width = first.height, max(1, round(first.width * (aspect or 1.0)))
+        height, width = first.height, max(1, round(first.width * aspect))
         if rotation in (90, 270):
             height, width = width, height
-        return About(height, width, len(stamps), rate or 0.0, variable, rotation, aspect or 1.0)
+        return About(height, width, len(stamps), rate or 0.0, variable, rotation, aspect)
 
     def frames(self) -> Iterator[Shown]:
         last = -1.0
