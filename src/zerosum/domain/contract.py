@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -451,6 +452,8 @@ class Media:
     `zerosum judge --out`. It takes the files one after the other, all of them. None if there is none.
     sample: (generator, info, request) -> the result of the domain's own function for `zerosum sample`: streams, whole files; None
     to use the general function.
+    transform: (generator, info, input, request) -> the output for one input in memory, both as numpy arrays of the values that
+    files hold, with `sample_options` in the request. None where a generator takes no files as inputs.
     sample_options: the options of `zerosum sample` that are this domain's own; `sample` finds their values in the request.
     sample_conditional: whether `sample` makes its samples under `GeneratorHandle.conditions`, so that --label and --attributes go
     together with its options; otherwise the general function makes samples with these.
@@ -472,6 +475,7 @@ class Media:
     windows: Callable[[Path, DatasetInfo, float], Iterable[tuple[str, Windows]]] | None = None
     scored: Callable[[Iterable[ScoredFile], Path, DatasetInfo], None] | None = None
     sample: Callable[[GeneratorHandle, DatasetInfo, SampleRequest], SampleResult | None] = lambda *_: None
+    transform: Callable[[GeneratorHandle, DatasetInfo, npt.NDArray[Any], SampleRequest], npt.NDArray[Any]] | None = None
     sample_options: tuple[SampleOption, ...] = ()
     sample_conditional: bool = False
     sample_name: str = ""

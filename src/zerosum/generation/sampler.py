@@ -10,6 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +31,7 @@ from zerosum.domain.contract import SOUND_ENDING, flag_of
 from zerosum.domain.info import Label, requested_attributes, requested_labels
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import Prior, SeededNoise
-from zerosum.errors import Damaged, UserError, within
+from zerosum.errors import Damaged, UserError, nearest, within
 from zerosum.generation import labelled_grid
 from zerosum.generation.labelled_grid import Layout
 from zerosum.jsonfile import FINITE, made_of, non_finite, read_object
@@ -319,6 +321,24 @@ class TrainedGenerator:
         with self.card_read():
             wanted = self.condition(num, seed, labels, attributes)
             return self.domain.media.postprocess(self.sampler.sample(num, seed, wanted, batch, truncation), self.recipe)
+
+    def transform(self, data: Any, seed: int = 0, **options: Any) -> npt.NDArray[Any]:
+        """The output for one input in memory: of translation and super-resolution an image, of medical images a volume.
+
+        data: an array of the values that files hold: (H, W) or (H, W, C) of uint8 or uint16; (X, Y, Z) of label numbers or grey
+        values, in the orientation of NIfTI's RAS and with the spacing of the training rows. The output has the same axes.
+        options: those of `zerosum sample` for this generator, such as strength=0.5, without those that name files.
+        """
+        media = self.domain.media
+        if media.transform is None:
+            raise UserError(f"transform: generators of the domain {self.domain.name} make samples from noise. Use sample().")
+        possible = [option.name for option in media.sample_options if option.kind != "paths" and not option.writing]
+        for name in options:
+            if name not in possible:
+                raise UserError(f"transform: {name!r} is no option of this generator. {nearest(name, possible)}")
+        with self.card_read():
+            request = SampleRequest(None, seed, self.path, options)
+            return media.transform(self.sampler, self.sampler.info, np.asarray(data), request)
 
     def card_read(self) -> contextlib.AbstractContextManager[None]:
         """A context in which errors caused by a changed card become a UserError that names the card (jsonfile.made_of)."""

@@ -290,3 +290,24 @@ def test_cmyk_is_converted_to_colour(run: Path, tmp_path: Path) -> None:
     one, two = (read(tmp_path / f"{name}.out.png").values for name in ("a.tif", "b.png"))
     assert one.shape == (36, 56, 3)
     assert (one == two).all()
+
+
+@pytest.mark.parametrize("mode", ["grey", "colour"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_an_array_gives_what_a_file_gives(mode: str, bits: int, run: Path, tmp_path: Path) -> None:
+    from zerosum.domains.translation import writing
+
+    values = picture(mode, bits)
+    writing.write(tmp_path / "a.png", values, None)
+    sampled(run, tmp_path / "b.png", "--input", tmp_path / "a.png", "--strength", 0.5, "--scale", 2)
+    made = sampler.TrainedGenerator(run).transform(values, strength=0.5, scale=2.0)
+    assert made.dtype == values.dtype
+    assert (made == read(tmp_path / "b.png").values).all()
+
+
+def test_arrays_that_are_no_images_are_refused(run: Path) -> None:
+    generator = sampler.TrainedGenerator(run)
+    with pytest.raises(UserError, match=r"uint8 or uint16, got \(8, 8\) of float64"):
+        generator.transform(np.zeros((8, 8)))
+    with pytest.raises(UserError, match=r"'strenght' is no option of this generator\. Did you mean 'strength'"):
+        generator.transform(np.zeros((8, 8), np.uint8), strenght=1)

@@ -72,6 +72,7 @@ DOMAIN = Domain(
         num_shown=16,
         postprocess=lambda samples, recipe: samples.clamp_(-1, 1),  # in place: generators end linearly
         sample=sampling.sample,
+        transform=sampling.transform,
         sample_options=(sampling.INPUT, media.LIKE, media.DICOM),
         endings=media.ENDINGS,
     ),

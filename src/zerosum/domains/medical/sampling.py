@@ -19,7 +19,7 @@ from zerosum.data.opening import distinct_names, input_files
 from zerosum.domain import DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult
 from zerosum.domains.medical import dicom, files, media, nifti
 from zerosum.domains.medical.data import ACROSS
-from zerosum.domains.medical.geometry import Affine, Scan, from_unit, resample, to_unit
+from zerosum.domains.medical.geometry import Affine, Scan, Values, from_unit, resample, to_unit
 from zerosum.domains.medical.networks import MapUNet
 from zerosum.errors import UserError
 
@@ -62,6 +62,19 @@ def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest
         values = from_unit(made, (info.payload["window"][0], info.payload["window"][1]))
         media.write_scan(target, nifti.to_numbers(values, stored), affine, stored, as_dicom)
     return SampleResult(written, len(written))
+
+
+def transform(generator: GeneratorHandle, info: DatasetInfo, data: Values, request: SampleRequest) -> Values:
+    """A label map or an image in memory, (X, Y, Z) in RAS with the spacing of training -> (X, Y, Z) float64 in
+    the units of the training data."""
+    if not isinstance(generator.network, MapUNet):
+        raise UserError("this generator makes scans from noise alone. Train one on images with label maps beside them.")
+    if data.dtype.kind not in "buif" or data.ndim != 3 or not data.size or not np.isfinite(data).all():
+        raise UserError(f"a volume in memory is an array (X, Y, Z) of finite numbers, got {data.shape} of {data.dtype}.")
+    scan = Scan(data, np.diag([*info.payload["spacing"], 1.0]))
+    noise = generator.noise(1, request.seed).to(generator.device)
+    made, _ = make(generator.network, scan, info, noise)
+    return from_unit(made, (info.payload["window"][0], info.payload["window"][1]))
 
 
 @dataclass(frozen=True)

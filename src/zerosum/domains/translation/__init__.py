@@ -85,6 +85,7 @@ DOMAIN = Domain(
         num_shown=preview.NUM_SHOWN,
         postprocess=lambda samples, recipe: samples.clamp_(-1, 1),  # in place: generators end linearly
         sample=inference.sample,
+        transform=inference.transform,
         sample_options=inference.OPTIONS,
         pixels=True,
     ),

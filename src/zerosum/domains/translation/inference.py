@@ -230,6 +230,16 @@ def _tiling(network: TranslationGenerator, info: DatasetInfo) -> Tiling:
     return Tiling(side, margin, -(-Tiling().blend // grid) * grid, grid)
 
 
+def transform(generator: GeneratorHandle, info: DatasetInfo, data: Values, request: SampleRequest) -> Values:
+    """An image in memory, (H, W) or (H, W, C) of uint8 or uint16 -> the output as in a file: (H', W', D)."""
+    if data.dtype not in (np.uint8, np.uint16) or data.ndim not in (2, 3) or not data.size:
+        raise UserError(
+            f"an image in memory is an array (H, W) or (H, W, C) of uint8 or uint16, got {data.shape} of {data.dtype}."
+        )
+    translator, image = ImageTranslator.from_request(generator, info, request), LosslessImage(data.reshape(*data.shape[:2], -1))
+    return translator.to_file_values(translator.translate(translator.to_tensor(image)), image)
+
+
 # --- the stored examples
 
 
