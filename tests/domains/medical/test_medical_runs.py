@@ -68,6 +68,20 @@ def test_a_scan_is_made_from_a_series_of_dicom_files(run: zs.Run, tmp_path: Path
     assert (tmp_path / "maps" / "p9" / "03.dcm").read_bytes() == before
 
 
+def test_a_volume_in_memory_gives_what_a_file_gives(run: zs.Run, tmp_path: Path) -> None:
+    labels = (head(9, (17, 21, 5)) > 0).astype("uint8") * 7
+    spacing = np.diag([*run.sampler.info.payload["spacing"], 1.0])
+    nibabel.save(nibabel.Nifti1Image(labels, spacing), tmp_path / "new.nii.gz")
+    sampled(run, tmp_path / "made.nii.gz", "--input", tmp_path / "new.nii.gz")
+    made = run.transform(labels)
+    assert made.shape == labels.shape
+    np.testing.assert_array_equal(np.rint(made), nibabel.load(tmp_path / "made.nii.gz").get_fdata())
+    with pytest.raises(zs.UserError, match=r"an array \(X, Y, Z\) of finite numbers, got \(17, 21\)"):
+        run.transform(labels[:, :, 0])
+    with pytest.raises(zs.UserError, match="values that no label map of the training had"):
+        run.transform(labels + 1)
+
+
 def test_labels_of_no_training_map_are_refused(run: zs.Run, tmp_path: Path) -> None:
     save(tmp_path / "new.nii", np.full((9, 9, 3), 8, np.uint8))
     said = sampled(run, tmp_path / "made.nii", "--input", tmp_path / "new.nii")
