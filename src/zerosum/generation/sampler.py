@@ -331,7 +331,9 @@ class TrainedGenerator:
         """
         media = self.domain.media
         if media.transform is None:
-            raise UserError(f"transform: generators of the domain {self.domain.name} make samples from noise. Use sample().")
+            raise UserError(
+                f"transform: generators of the domain {self.domain.name} make samples from noise. Use sample()."
+            )
         possible = [option.name for option in media.sample_options if option.kind != "paths" and not option.writing]
         for name in options:
             if name not in possible:

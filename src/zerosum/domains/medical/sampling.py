@@ -70,7 +70,9 @@ def transform(generator: GeneratorHandle, info: DatasetInfo, data: Values, reque
     if not isinstance(generator.network, MapUNet):
         raise UserError("this generator makes scans from noise alone. Train one on images with label maps beside them.")
     if data.dtype.kind not in "buif" or data.ndim != 3 or not data.size or not np.isfinite(data).all():
-        raise UserError(f"a volume in memory is an array (X, Y, Z) of finite numbers, got {data.shape} of {data.dtype}.")
+        raise UserError(
+            f"a volume in memory is an array (X, Y, Z) of finite numbers, got {data.shape} of {data.dtype}."
+        )
     scan = Scan(data, np.diag([*info.payload["spacing"], 1.0]))
     noise = generator.noise(1, request.seed).to(generator.device)
     made, _ = make(generator.network, scan, info, noise)

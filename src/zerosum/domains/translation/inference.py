@@ -236,7 +236,10 @@ def transform(generator: GeneratorHandle, info: DatasetInfo, data: Values, reque
         raise UserError(
             f"an image in memory is an array (H, W) or (H, W, C) of uint8 or uint16, got {data.shape} of {data.dtype}."
         )
-    translator, image = ImageTranslator.from_request(generator, info, request), LosslessImage(data.reshape(*data.shape[:2], -1))
+    translator, image = (
+        ImageTranslator.from_request(generator, info, request),
+        LosslessImage(data.reshape(*data.shape[:2], -1)),
+    )
     return translator.to_file_values(translator.translate(translator.to_tensor(image)), image)
 
 
