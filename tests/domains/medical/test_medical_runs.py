@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 import zerosum as zs
 from zerosum.cli import app
 from zerosum.domain import PairedBaseline
-from zerosum.domains.medical import DOMAIN, drawing, measures, sampling
+from zerosum.domains.medical import DOMAIN, drawing, measures, networks, sampling
 from zerosum.domains.medical.networks import Form, MapUNet
+from zerosum.metrics.patches import bands
 
 SMALL = {"batch": 4, "threads": 1, "generator.width": 4, "generator.levels": 2, "discriminator.width": 4}
 
@@ -198,3 +199,56 @@ def test_baselines_of_volumes_have_their_shape(kind: str) -> None:
     samples = model.sample(3, 0)
     assert samples.shape == (3, 1, 8, 8, 8)
     assert samples.abs().max() <= 1
+
+
+def test_the_weight_of_the_difference_suits_the_input() -> None:
+    from zerosum.recipe import part
+
+    weights = {}
+    for kind in ("labels", "thick"):
+        source = DOMAIN.data.open(part("phantoms", num=4, heldout=2, input=kind, thick=2), False)
+        resolved, (note,) = DOMAIN.game.resolve_auto(DOMAIN.recipes.table["labels"], source.info())
+        weights[kind] = resolved.penalties["pixel"].weight
+        assert f" {weights[kind]:g}:" in note
+        assert DOMAIN.game.resolve_auto(resolved, source.info()) == (resolved, ())
+    assert weights == {"labels": 1.0, "thick": 10.0}
+
+
+@pytest.mark.parametrize("size", [(16, 14), (7, 9), (8, 6, 10)])
+def test_the_finest_detail_is_the_first_level_of_a_pyramid(size: tuple[int, ...]) -> None:
+    x = torch.randn(2, 1, *size, generator=torch.Generator().manual_seed(0))
+    fine = networks.finest(x)
+    assert fine.shape == x.shape
+    assert networks.finest(torch.ones_like(x)).abs().max() < 1e-6
+    if min(size) >= 14:
+        torch.testing.assert_close(fine, bands(x)["1"])
+
+
+def test_a_discriminator_sees_fine_grain_within_a_few_steps() -> None:
+    torch.manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.randn(32, 1, 6, 6), scale_factor=4.0, mode="bilinear")
+    grainy = smooth + 0.1 * torch.randn(smooth.shape)
+    labels = torch.randint(0, 40, smooth.shape).float()
+    losses = {}
+    for detail in (0.0, 8.0):
+        network = networks.MapDiscriminator(Form((24, 24), 40), width=8, levels=2, detail=detail)
+        optimizer = torch.optim.Adam(network.parameters(), 8e-4, (0.0, 0.99))
+        for _ in range(30):
+            real, fake = (network(rows, labels).logits[0] for rows in (grainy, smooth))
+            loss = torch.nn.functional.softplus(fake - real).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        losses[detail] = float(loss.detach())
+    assert losses[8.0] < 0.5 < losses[0.0]
+
+
+def test_psnr_is_measured_beside_that_of_the_input() -> None:
+    from zerosum.recipe import part
+
+    source = DOMAIN.data.open(part("phantoms", num=4, heldout=16, size=12, input="thick", thick=2), False)
+    evaluator = DOMAIN.evaluation.evaluator(source, 0)
+    given, real = evaluator.conditions(), evaluator._real[0]
+    assert given is not None
+    record = next(one for one in evaluator.evaluate((given + real) / 2) if one.name.startswith("psnr"))
+    assert record.protocol["controls"]["the input itself"] == pytest.approx(record.value - 6.02, abs=0.02)

@@ -56,6 +56,7 @@ DOMAIN = Domain(
     game=Games(
         build=game.build,
         build_generator=game.generator,
+        resolve_auto=recipes.resolve_auto,
         parts={"generator": networks.GENERATORS, "discriminator": networks.DISCRIMINATORS},
     ),
     evaluation=Evaluation(

@@ -6,6 +6,7 @@ Legend: N rows, * spatial sizes, F features.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -119,6 +120,8 @@ class MedicalEvaluator:
                 records.append(self._record(name, measure, measure.value(fakes), len(fakes)))
         if self.conditions() is not None and stage("distance to the targets"):
             records.append(self._error(fakes))
+            if self.source.payload.input != "labels":
+                records.append(self._psnr(fakes))
         if self.source.payload.input == "labels" and stage("labels found in the images"):
             records += self._labels(fakes)
         if stage("copies of training rows"):
@@ -172,6 +175,17 @@ class MedicalEvaluator:
             reason = unclear(values, better, "real rows") if self.held else "No people are held out to compare with."
             records.append(record.mark_unreliable(reason))
         return records
+
+    def _psnr(self, fakes: Tensor) -> Record:
+        """10 log10(range^2 / mean squared difference from the target); the input itself is the control."""
+        real, given = self._real
+        assert given is not None
+        values = [10 * math.log10(4 / max(float((x - real).square().mean()), 1e-12)) for x in (fakes, given)]
+        protocol = {**self._protocol(len(fakes)), "controls": {"the input itself": round(values[1], 2)}}
+        return Record(
+            f"psnr[n={len(fakes)}]", values[0], protocol, "higher",
+            "Peak signal-to-noise ratio against the target in decibels; the peak is the window's width.",
+        )  # fmt: skip
 
     def _copies(self, fakes: Tensor) -> Record:
         """The share of samples nearer to a training row than 1 in 100 held-out rows is, at a quarter of the size."""

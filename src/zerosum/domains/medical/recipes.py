@@ -52,9 +52,9 @@ LABELS = VOLUMES.changed(
     discriminator=part("patch"),
     prior=Prior(8),
     penalties={
-        "r1": PenaltyConfig(weight=2.0, every=4),
-        "r2": PenaltyConfig(weight=2.0, every=4),
-        "pixel": PenaltyConfig(weight=10.0),
+        "r1": PenaltyConfig(weight=0.2, every=4),
+        "r2": PenaltyConfig(weight=0.2, every=4),
+        "pixel": PenaltyConfig(weight="auto"),
     },
     learning=both(lr=Schedule(8e-4, 8e-5, "cosine", over_share=1.0), betas=(0.0, 0.99)),
     ema=AverageConfig(half_life_samples=1_000.0),
@@ -63,6 +63,22 @@ LABELS = VOLUMES.changed(
 )
 
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (VOLUMES, SLICES, LABELS)}
+
+PIXEL_WEIGHT: Mapping[str, float] = {"labels": 1.0, "image": 10.0, "thick": 10.0}
+"""Weight of the mean absolute difference for each kind of input. A label map does not determine the grain of its regions: ten
+times the difference outweighs the discriminator there, and the mean of all possible grains, which is smooth, is learned."""
+
+
+def resolve_auto(recipe: Recipe, info: DatasetInfo) -> tuple[Recipe, tuple[str, ...]]:
+    """The weight of the penalty `pixel` for the input of the data, where it is "auto"."""
+    pixel = recipe.penalties.get("pixel")
+    weight = PIXEL_WEIGHT.get(info.payload["input"])
+    if pixel is None or pixel.weight != "auto" or weight is None:
+        return recipe, ()
+    changed = pixel.model_copy(update={"weight": weight})
+    why = "a label map does not determine the grain" if weight == 1 else "an image nearly determines the output"
+    note = f"Weight of the mean absolute difference {weight:g}: {why}."
+    return recipe.changed(penalties={**recipe.penalties, "pixel": changed}), (note,)
 
 
 def recommend_recipe(info: DatasetInfo, minutes: float | None = None, device: str = "cpu") -> tuple[str, str]:
