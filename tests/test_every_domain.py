@@ -115,5 +115,5 @@ def test_options_of_the_usual_way_lead_there(tmp_path: Path) -> None:
     plainly = SampleRequest(5, 0, tmp_path / "rows.csv")
     assert made.produce(plainly) is not None
     assert made.produce(plainly, usual=True) is None
-    with pytest.raises(UserError, match="the other options do not go with it"):
+    with pytest.raises(UserError, match=r"^--where: --label, .* and --latent do not go with it"):
         made.produce(SampleRequest(5, 0, tmp_path / "rows.csv", {"where": "alcohol>13"}), usual=True)

@@ -83,6 +83,19 @@ def test_a_volume_in_memory_gives_what_a_file_gives(run: zs.Run, tmp_path: Path)
         run.transform(labels + 1)
 
 
+def test_a_scan_of_a_label_map_is_drawn_beside_it(run: zs.Run, tmp_path: Path) -> None:
+    new = save(tmp_path / "new.nii.gz", (head(9, (17, 21, 5)) > 0).astype("uint8") * 7)
+    sampled(run, tmp_path / "made.png", "--input", new)
+    pixels = np.asarray(Image.open(tmp_path / "made.png").convert("RGB"), int)
+    middle = pixels.shape[1] // 2
+    coloured = np.ptp(pixels, axis=2) > 100
+    assert coloured[:, :middle].sum() > 500 > coloured[:, middle:].sum()  # labels in colour, the scan in grey
+    assert len(list(tmp_path.iterdir())) == 2
+    assert "with --input scans are written" in sampled(run, tmp_path / "made.npy", "--input", new)
+    assert "--like does not go with --input" in sampled(run, tmp_path / "a.nii", "--input", new, "--like", new)
+    assert "--dicom is for scans" in sampled(run, tmp_path / "made.png", "--input", new, "--dicom")
+
+
 def test_labels_of_no_training_map_are_refused(run: zs.Run, tmp_path: Path) -> None:
     save(tmp_path / "new.nii", np.full((9, 9, 3), 8, np.uint8))
     said = sampled(run, tmp_path / "made.nii", "--input", tmp_path / "new.nii")

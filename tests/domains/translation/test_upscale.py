@@ -17,7 +17,14 @@ from zerosum.cli import app
 from zerosum.data.images.lossless_io import read
 from zerosum.domains.translation import data, degradations, derived_inputs
 from zerosum.domains.translation.derived_inputs import small
-from zerosum.domains.translation.measures.structure import colour_shift, gradient_energy, psnr_y, sharpened
+from zerosum.domains.translation.measures.context import RealSamples, TranslationEvaluation
+from zerosum.domains.translation.measures.structure import (
+    _super_resolution,
+    colour_shift,
+    gradient_energy,
+    psnr_y,
+    sharpened,
+)
 from zerosum.domains.translation.networks.upscale import Upscaler
 from zerosum.domains.translation.sides import Side, TranslationTask
 from zerosum.domains.translation.tiling import Tiling, apply_in_tiles
@@ -311,3 +318,16 @@ def test_arrays_that_are_no_images_are_refused(run: Path) -> None:
         generator.transform(np.zeros((8, 8)))
     with pytest.raises(UserError, match=r"'strenght' is no option of this generator\. Did you mean 'strength'"):
         generator.transform(np.zeros((8, 8), np.uint8), strenght=1)
+
+
+def test_a_flat_target_does_not_rule_the_gradient_energy() -> None:
+    plan = planned("super-resolution")
+    true = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    true[0] = 0.5
+    true[0, :, 0, 0] += 0.004  # a sky
+    inputs = torch.nn.functional.avg_pool2d(true, 3, 1, 1)
+    made = inputs + 0.01 * torch.randn(inputs.shape, generator=torch.Generator().manual_seed(1))
+    reals = RealSamples(inputs, true, true, "test")
+    evaluation = TranslationEvaluation(plan.source, plan.info, reals, made, 0)
+    found = next(record for record in _super_resolution(evaluation, true) if "gradient_energy" in record.name)
+    assert 0.02 < found.value < 0.5

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from zerosum.data.opening import distinct_names, input_files
 from zerosum.domain import DatasetInfo, GeneratorHandle, SampleOption, SampleRequest, SampleResult
-from zerosum.domains.medical import dicom, files, media, nifti
+from zerosum.domains.medical import dicom, drawing, files, media, nifti
 from zerosum.domains.medical.data import ACROSS
 from zerosum.domains.medical.geometry import Affine, Scan, Values, from_unit, resample, to_unit
 from zerosum.domains.medical.networks import MapUNet
@@ -44,10 +44,11 @@ def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest
         )
     if request.num is not None:
         raise UserError("--num applies to scans from noise; each --input gives one scan.")
+    pictures = _check_out(request)
     found = list(_inputs(inputs))
     as_dicom = bool(media.DICOM.value(request))
-    single = len(found) == 1 and nifti.is_nifti(request.out)
-    names = distinct_names([one.name for one in found], [".nii.gz"] * len(found))
+    single = len(found) == 1 and bool(request.out.suffix)
+    names = distinct_names([one.name for one in found], [".png" if pictures else ".nii.gz"] * len(found))
     folder = request.out if not request.out.suffix else request.out.parent / nifti.stem(request.out)
     targets = [request.out] if single else [folder / name for name in names]
     written = [target.with_name(nifti.stem(target)) if as_dicom else target for target in targets]
@@ -58,6 +59,9 @@ def sample(generator: GeneratorHandle, info: DatasetInfo, request: SampleRequest
     for one, target in zip(found, targets, strict=True):
         scan = one.read()
         made, affine = make(generator.network, scan, info, noise, str(one.path))
+        if pictures:
+            _draw(_given(scan, info.payload, str(one.path)), made, info, target)
+            continue
         stored = media.stored_of(info, like=scan.stored)
         values = from_unit(made, (info.payload["window"][0], info.payload["window"][1]))
         media.write_scan(target, nifti.to_numbers(values, stored), affine, stored, as_dicom)
@@ -103,6 +107,28 @@ def _inputs(paths: Sequence[Path]) -> Iterator[_Input]:
             continue
         for file in input_files([path], nifti.is_nifti, "NIfTI files and DICOM series", (*nifti.ENDINGS, ".dcm")):
             yield _Input(nifti.stem(file), file)
+
+
+def _check_out(request: SampleRequest) -> bool:
+    """Whether pictures are asked for. UserError for endings and options that do not go with --input."""
+    ending = request.out.suffix.lower()
+    if media.LIKE.value(request):
+        raise UserError("--like does not go with --input: a scan is written on the grid of its input.")
+    if ending and ending != ".png" and not nifti.is_nifti(request.out):
+        raise UserError(
+            f"--out {request.out}: with --input scans are written, as .nii.gz, .nii or a folder, or a picture of each, as .png."
+        )
+    if ending == ".png" and media.DICOM.value(request):
+        raise UserError(f"--out {request.out}: --dicom is for scans: use .nii.gz or a folder.")
+    return ending == ".png"
+
+
+def _draw(given: Tensor, made: Tensor, info: DatasetInfo, path: Path) -> None:
+    """The middle planes of an input and of what was made of it, as a picture."""
+    labels = len(info.payload["codes"]) if info.payload["input"] == "labels" else 0
+    columns = [(given[None, None], "input", labels), (made[None, None], "output", 0)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drawing.sheet(columns, 1, info, True).save(path, format="PNG")
 
 
 @torch.no_grad()

@@ -88,7 +88,7 @@ AGREEMENT = "Share of the pixels whose class is that of the true label map."
 COLOUR_NAMES = {1: "grey", 3: "rgb"}
 PSNR_Y = "The same of the brightness alone, without a border, as the literature on super-resolution reports it."
 GRADIENTS = (
-    "Mean square of the differences between neighbouring pixels, over that of the targets; below 1 is too smooth."
+    "Mean square of the differences between neighbouring pixels, over that of all targets; below 1 is too smooth."
 )
 SHIFT = (
     "Largest difference between the mean colours of output and target, in levels of 0 to 255, averaged over the images."
@@ -180,7 +180,8 @@ def _super_resolution(evaluation: TranslationEvaluation, true: Tensor) -> list[R
     """Brightness, gradients and mean colours; the controls are the input, enlarged by bicubic interpolation, and the same after
     an unsharp mask."""
     crop, bicubic = scale_of(str(evaluation.info.payload["make"])), evaluation.reals.inputs
-    energy = gradient_energy(true).clamp_min(1e-9)
+    # Over the mean of all targets: a quotient for each image would be ruled by targets that are nearly flat, such as a sky.
+    energy = gradient_energy(true).mean().clamp_min(1e-9)
     made: tuple[tuple[str, Callable[[Tensor], Tensor], str, str, dict[str, Any]], ...] = (
         ("psnr_y", lambda x: psnr_y(x, true, crop), "higher", PSNR_Y, {"peak": 1, "crop": crop}),
         ("gradient_energy", lambda x: gradient_energy(x) / energy, "near 1", GRADIENTS, {}),
