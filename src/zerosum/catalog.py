@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from zerosum import domains
 from zerosum.data.opening import expand_path, is_regular
 from zerosum.errors import Damaged, UserError, near, nearest
+from zerosum.formatting import in_shell
 from zerosum.jsonfile import read_json
 
 if TYPE_CHECKING:
@@ -327,7 +328,7 @@ def recognise(where: str) -> Domain:
             return candidate
     path = expand_path(where)
     if is_regular(path / "run.json"):
-        raise UserError(f"{where} is the folder of a run, not data. To train it on: zerosum resume {where}")
+        raise UserError(f"{where} is the folder of a run, not data. To train it on: zerosum resume {in_shell(where)}")
     for candidate in domains_here:
         if candidate.data.can_open(where):
             return candidate
@@ -465,8 +466,8 @@ def refuse_missing_data(recipe: Recipe, domain: Domain, run: object) -> None:
             anew = "--data NEW" if name == "kind" else f"--set data.{name}=NEW"
             raise UserError(
                 f"The {what} of {run}: at {path} when it was trained, and nothing is there now{far}. Bring it back, or name "
-                f"the new place: zerosum resume {run} {anew}"
-                + (f", zerosum evaluate {run} --data NEW." if name == "kind" else ".")
+                f"the new place: zerosum resume {in_shell(run)} {anew}"
+                + (f", zerosum evaluate {in_shell(run)} --data NEW." if name == "kind" else ".")
             )
 
 

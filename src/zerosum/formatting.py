@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+import shlex
 import sys
 import threading
 import time
@@ -23,6 +24,15 @@ SHARES = {
 }
 """Metrics whose values, and intervals around them, lie in [0, 1]."""
 _ABBREVIATIONS = re.compile(r"\b(psnr|ssim|fid|kid)\b")
+
+
+_SPECIAL = re.compile(r"[\s'\"$&;|<>()*?!#~`]")
+"""What a shell does not take as a part of a word."""
+
+
+def in_shell(path: object) -> str:
+    """A path as a word of a command that is shown to be copied: quoted where it has spaces or signs with a meaning to shells."""
+    return shlex.quote(str(path)) if _SPECIAL.search(str(path)) else str(path)
 
 
 def format_number(value: float, digits: int = 4) -> str:

@@ -16,6 +16,7 @@ import torch
 
 from zerosum.engine.devices import DistributedContext
 from zerosum.errors import Damaged, UserError
+from zerosum.formatting import in_shell
 from zerosum.jsonfile import RunFiles, read_log, read_object
 from zerosum.recipe import Recipe, parse
 from zerosum.store import checkpoints, restore_moved_checkpoints, step_files, step_name, write_durably
@@ -64,8 +65,8 @@ class RunFolder(RunFiles):
             raise UserError(f"{self} is a file; a run needs a folder. Choose another with --out (in Python out=).")
         if (self.root / "run.json").exists():
             raise UserError(
-                f"{self} already holds a run. Go on with `zerosum resume {self}` (in Python zerosum.resume({str(self)!r})), or "
-                "choose another folder with --out (in Python out=)."
+                f"{self} already holds a run. Go on with `zerosum resume {in_shell(self)}` (in Python "
+                f"zerosum.resume({str(self)!r})), or choose another folder with --out (in Python out=)."
             )
         raise UserError(
             f"{self} is not empty and is no run folder; nothing was written. Choose another with --out (in Python "
@@ -150,7 +151,8 @@ class RunFolder(RunFiles):
         if (self.root / "generator.json").exists():
             raise UserError(
                 f"{self} has a generator, and its checkpoints are gone: resuming would begin at step 0 again. Restore "
-                f"{self.checkpoints}, or train in another folder (zerosum train --out); `zerosum sample {self}` works as it is."
+                f"{self.checkpoints}, or train in another folder (zerosum train --out); `zerosum sample {in_shell(self)}` works "
+                "as it is."
             )
 
     def lost_log(self, step: int) -> str:

@@ -46,7 +46,11 @@ def input_files(
         if path.is_dir():
             inside = sorted(one for one in path.iterdir() if one.name[0] != "." and readable(one) and one.is_file())
             if not inside:
-                raise UserError(f"--input {path}: no {what} in this folder. They end in {', '.join(endings)}.")
+                below = next((one.parent for one in sorted(path.rglob("*")) if readable(one) and one.is_file()), None)
+                there = f"They end in {', '.join(endings)}."
+                if below:
+                    there = f"Those of sub-folders are not read: name each, as {below}."
+                raise UserError(f"--input {path}: no {what} in this folder. {there}")
             files += inside
         elif path.is_file():
             files.append(path)

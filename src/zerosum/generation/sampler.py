@@ -32,6 +32,7 @@ from zerosum.domain.info import Label, requested_attributes, requested_labels
 from zerosum.engine.game import Batch
 from zerosum.engine.seeds import Prior, SeededNoise
 from zerosum.errors import Damaged, UserError, nearest, within
+from zerosum.formatting import in_shell
 from zerosum.generation import labelled_grid
 from zerosum.generation.labelled_grid import Layout
 from zerosum.jsonfile import FINITE, made_of, non_finite, read_object
@@ -215,7 +216,7 @@ def _other_format(found: object, where: Path) -> str:
         return message
     return (
         f"{message} An earlier version wrote it: sample with that version, or publish the generator anew by training on for some "
-        f"steps with this one (zerosum resume {where.parent} --steps N)."
+        f"steps with this one (zerosum resume {in_shell(where.parent)} --steps N)."
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from zerosum.engine.loop import NonFinite, TrainingLoop
-from zerosum.formatting import Progress
+from zerosum.formatting import Progress, in_shell
 from zerosum.generation.sampler import CARD, EXAMPLES, WEIGHTS
 from zerosum.jsonfile import read_object
 from zerosum.run_folder import RunFolder
@@ -234,7 +234,7 @@ class BestCheckpoint:
         found = self._read(self.root) if self.name else None
         if found is not None:
             best = f"Lowest {self.name} {found['value']:.4g} at step {found['step']:,}"
-            self.logger.progress.log(f"{best}: zerosum sample {self.root}")
+            self.logger.progress.log(f"{best}: zerosum sample {in_shell(self.root)}")
 
     # --- earlier best generators
 

@@ -22,7 +22,7 @@ from zerosum.engine.losses import value
 from zerosum.errors import UserError
 from zerosum.evaluation import evaluate
 from zerosum.evaluation.training_evaluator import TrainingEvaluator
-from zerosum.formatting import Progress, format_duration, patience
+from zerosum.formatting import Progress, format_duration, in_shell, patience
 from zerosum.generation.sampler import publish
 from zerosum.jsonfile import RUN_FORMAT
 from zerosum.planning import trial_step
@@ -154,7 +154,8 @@ class Trainer:
         self.progress.log(
             f"{self.folder}: going on at step {self.loop.step:,} of {steps:,}."
             if self.loop.step < steps
-            else f"{self.folder}: all {steps:,} steps are done. To train on: zerosum resume {self.folder} --steps {2 * steps}"
+            else f"{self.folder}: all {steps:,} steps are done. To train on: zerosum resume {in_shell(self.folder)} --steps "
+            f"{2 * steps}"
         )
         if self.complete and not self.folder.has_status:
             self._started_at = time.monotonic()
@@ -178,7 +179,7 @@ class Trainer:
                 while not self._train_or_roll_back():
                     pass
         except ProcessLost as error:
-            self._fail(f"{error} Go on with: zerosum resume {self.folder}")
+            self._fail(f"{error} Go on with: zerosum resume {in_shell(self.folder)}")
         except (RuntimeError, MemoryError) as error:
             if not memory.exhausted(error):
                 raise
@@ -383,7 +384,7 @@ class Trainer:
             message += (
                 f" Left out: {', '.join(watch.left_out)}. With --minutes an evaluation may take "
                 f"{trial_step.EVALUATING:.0%} of the minutes, or {trial_step.LEAST_EVALUATING_S:.0f} s where that is more. "
-                f"All measures: zerosum evaluate {self.folder}"
+                f"All measures: zerosum evaluate {in_shell(self.folder)}"
             )
         self.progress.log(message)
 
@@ -397,13 +398,15 @@ class Trainer:
             if state == "finished" and self.loop.step not in self._evaluated:
                 self._evaluate_finished_run()
         except Stopped:
-            self.progress.log(f"Evaluation left out; training is complete. Later: zerosum evaluate {self.folder}")
+            self.progress.log(
+                f"Evaluation left out; training is complete. Later: zerosum evaluate {in_shell(self.folder)}"
+            )
         self.write_report_page()
         self.best.log_best()
         self.callbacks(Finished(self.loop.step, self.folder.root, state, self.checkpoints.unsaved))
         if self.checkpoints.unsaved:
             again = (
-                f"zerosum resume {self.folder}"
+                f"zerosum resume {in_shell(self.folder)}"
                 if self.checkpoints.step >= 0
                 else "train again, in another folder (--out)."
             )
@@ -411,7 +414,7 @@ class Trainer:
                 f"{self.checkpoints.unsaved} What was trained since is lost. Free some space, then: {again}"
             )
         if state == "stopped":
-            self.progress.log(f"Saved at step {self.loop.step:,}. Go on with: zerosum resume {self.folder}")
+            self.progress.log(f"Saved at step {self.loop.step:,}. Go on with: zerosum resume {in_shell(self.folder)}")
 
     def write_report_page(self) -> None:
         """Writes the report page; a full disk causes a warning."""
@@ -436,7 +439,7 @@ class Trainer:
             "message": message or stopped,
             "rollbacks": len(self._rollbacks),
             "skipped_updates": self.loop.skipped,
-            "resume": f"zerosum resume {self.folder.root}",
+            "resume": f"zerosum resume {in_shell(self.folder.root)}",
         }
         if self.chief:
             self.logger.write_status(content)

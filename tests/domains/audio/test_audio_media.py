@@ -13,7 +13,16 @@ from PIL import Image, ImageDraw
 from sound_making import info_of, noise, save
 from torch import Tensor
 
-from zerosum.domain import ClassCondition, DatasetInfo, PreviewContext, SampleInfo, ScoredFile, Windows, WriteOptions
+from zerosum.domain import (
+    ClassCondition,
+    DatasetInfo,
+    PreviewContext,
+    SampleInfo,
+    ScoredFile,
+    Windows,
+    WriteOptions,
+    glyphs,
+)
 from zerosum.domains.audio import media, writing
 from zerosum.errors import UserError
 
@@ -67,6 +76,18 @@ def test_the_sheet_has_a_cell_for_each_sample_with_the_names_of_its_classes(tmp_
     assert all((one < 128).any() for one in head)
     assert (head[0] == head[2]).all()
     assert (head[0] != head[1]).any()
+
+
+def test_classes_whose_signs_no_font_has_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their number; file names and texts have a ? for each such sign."""
+    monkeypatch.setattr(glyphs, "_fonts", list)
+    drawn = list[str]()
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda self, place, words, *rest, **more: drawn.append(words))
+    media.sheet(torch.zeros(4, 1, SAMPLES), tmp_path / "a.png", context(names=("声 low", "кот 1")))
+    assert drawn[:2] == ["0:  ?  low", "кот 1"]
+    windows = Windows(tone(250), SAMPLES, [0], RATE)
+    media.scored([ScoredFile("声.wav", windows, [0.5])], tmp_path / "b.png", info())
+    assert any(words.startswith("?.wav") for words in drawn)
 
 
 def test_a_picture_of_samples_has_the_names_of_their_classes(tmp_path: Path) -> None:
@@ -181,6 +202,13 @@ def test_too_many_windows_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "a.wav", wave)
     with pytest.raises(UserError, match=r"--step 0.0001: .* scores for .*a\.wav; give at least 0.00042"):
         list(writing.windows_of(path, info_of(wave[:, :SAMPLES], 8_000), 0.0001))
+
+
+def test_a_recording_that_is_too_short_is_named_with_the_reason(tmp_path: Path) -> None:
+    content = save(tmp_path / "a.wav", noise()).read_bytes()[:50]
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(UserError, match="shorter than"):
+        list(writing.windows_of(tmp_path / "a.wav", info_of(noise(), 8_000), 0.0))
 
 
 def test_the_spectrogram_of_a_long_recording_is_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,9 +195,12 @@ def test_a_recording_that_cannot_be_written_is_named(network: Vocoder, tmp_path:
 
 
 def test_what_cannot_be_is_refused(network: Vocoder, tmp_path: Path) -> None:
-    file = save(tmp_path / "a.wav", noise())
-    bad = tmp_path / "bad.wav"
+    file = save(tmp_path / "files" / "a.wav", noise())
+    bad = tmp_path / "files" / "bad.wav"
     bad.write_bytes(b"RIFF")
+    (tmp_path / "files" / "a.m4a").write_bytes(b"x")
+    (tmp_path / "upper").mkdir()
+    save(tmp_path / "upper" / "below" / "a.wav", noise())
     for inputs, out, words in (
         ([tmp_path / "none.wav"], tmp_path / "o.wav", "there is no such file"),
         ([bad], tmp_path / "o.wav", "bad.wav"),
@@ -205,6 +208,12 @@ def test_what_cannot_be_is_refused(network: Vocoder, tmp_path: Path) -> None:
         ([file], file, "would be overwritten"),
         ([file, bad], tmp_path / "o.wav", "are written to a folder"),
         ([file], bad / "o.wav", "Cannot write .*Choose another place"),
+        ([file.with_suffix(".m4a")], tmp_path / "o.wav", r"\.m4a files are not read\. Convert them"),
+        (
+            [tmp_path / "upper"],
+            tmp_path / "o",
+            r"no recordings in this folder\. Those of sub-folders are not read: name each, as .*below",
+        ),
         ([save(tmp_path / "slow.wav", noise(), rate=999)], tmp_path / "o.wav", "fewer than 1,000 samples a second"),
     ):
         with pytest.raises(UserError, match=words):

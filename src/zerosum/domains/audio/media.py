@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate, pad
 
 from zerosum.data.images.pictures import grid_metadata
 from zerosum.domain import ClassCondition, DatasetInfo, PreviewContext, ScoredFile, WriteOptions
-from zerosum.domain.glyphs import glyphs_for
+from zerosum.domain.glyphs import Glyphs, glyphs_for
 from zerosum.domains.audio import texts, writing
 from zerosum.domains.audio.measures import log_mel_statistics
 from zerosum.domains.audio.signal import Spectrogram, mel_filters
@@ -113,7 +113,7 @@ def drawn(samples: Tensor, columns: int, info: DatasetInfo, condition: Tensor | 
     for index, clip in enumerate(samples.detach().cpu().float()):
         left, top = (index % columns) * width + GAP // 2, (index // columns) * height + GAP // 2
         if names[index]:
-            _write_name(brush, names[index], (left, top), width - GAP, glyphs.file_for(names[index]))
+            _write_name(brush, names[index], (left, top), width - GAP, glyphs)
         picture.paste(Image.fromarray(spectra[index]), (left, top + head + WAVE))
         _draw_wave(brush, clip, (left, top + head), width - GAP, FAKE if generated else REAL)
     font, extent = ImageFont.load_default(10), f"0 to {rate / 2:,.0f} Hz, {RANGE_DB:.0f} dB"
@@ -135,17 +135,24 @@ def _has_names(info: DatasetInfo) -> bool:
 
 
 def _names(info: DatasetInfo, condition: Tensor | None, num: int) -> list[str]:
-    """The name of the class, or the text, of each sample; "" where it is not known."""
+    """The name of the class, or the text, of each sample; "" where it is not known. The number of a class is added where no font
+    has all signs of its name, so that classes are told apart."""
     if condition is not None and condition.dim() == 2 and info.payload.get("condition") == "text":
         return texts.decoded(condition.cpu(), str(info.payload["alphabet"]))
     if condition is None or condition.dim() != 1 or not isinstance(info.condition, ClassCondition):
         return [""] * num
-    return [" ".join(info.condition.shown_names[int(label)].split()) for label in condition]
+    known = [" ".join(name.split()) for name in info.condition.shown_names]
+    lacking = glyphs_for(known).lacking
+    numbered = [f"{label}: {name}" if lacking.intersection(name) else name for label, name in enumerate(known)]
+    return [numbered[int(label)] for label in condition]
 
 
-def _write_name(brush: ImageDraw.ImageDraw, name: str, place: tuple[int, int], width: int, file: str | None) -> None:
+def _write_name(brush: ImageDraw.ImageDraw, name: str, place: tuple[int, int], width: int, glyphs: Glyphs) -> None:
+    """A name on one line; "?" for signs that no font has."""
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont
-    if file and not name.isascii():
+    name = "".join("?" if sign in glyphs.lacking else sign for sign in name)
+    file = None if name.isascii() else glyphs.file_for(name)
+    if file:
         font = ImageFont.truetype(file, 11)
     else:
         font, name = ImageFont.load_default(11), _spaced(name)
@@ -208,7 +215,7 @@ def draw_texts(recordings: Sequence[Tensor], lines: Sequence[str], path: Path, i
     for index, (recording, line) in enumerate(zip(recordings, lines, strict=True)):
         left, top = (index % columns) * width + GAP // 2, (index // columns) * height + GAP // 2
         title = f"{recording.shape[1] / rate:.2f} s   {line}"
-        _write_name(brush, title, (left, top), width - GAP, glyphs.file_for(line))
+        _write_name(brush, title, (left, top), width - GAP, glyphs)
         shown = max(1, round((width - GAP) * recording.shape[1] / longest))
         _draw_wave(brush, recording, (left, top + NAME), shown, FAKE)
         _draw_spectrogram(picture, recording, rate, (left, top + NAME + WAVE), shown)
@@ -259,7 +266,7 @@ def _draw_scored(strip: Image.Image, file: ScoredFile, rate: int) -> None:
 def _draw_recording(picture: Image.Image, brush: ImageDraw.ImageDraw, recording: Tensor, rate: int, title: str) -> None:
     """The name, the waveform and the spectrogram of a recording (C, L)."""
     width = SHEET - MARGIN - GAP
-    _write_name(brush, title, (MARGIN, 1), width, glyphs_for([title]).file_for(title))
+    _write_name(brush, title, (MARGIN, 1), width, glyphs_for([title]))
     _draw_wave(brush, recording, (MARGIN, NAME), width, REAL)
     _draw_spectrogram(picture, recording, rate, (MARGIN, NAME + WAVE), width)
 

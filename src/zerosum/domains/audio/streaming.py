@@ -111,7 +111,9 @@ class _Resynthesis:
     def write(self, source: Path, target: Path, notes: FileNotes) -> None:
         """Reads one recording and writes it again; UserError names the file."""
         soundfile = formats.require("soundfile", f"Reading {source}")
-        ending = ending_of(target.name)
+        ending, kind = ending_of(target.name), ending_of(source.name)
+        if kind in formats.UNREAD and kind[1:].upper() not in soundfile.available_formats():
+            raise UserError(f"{source}: {kind} files are not read. {formats.CONVERT}.")
         with decoding(str(source), "a recording"), soundfile.SoundFile(str(source)) as opened:
             subtype = formats.choose_subtype(ending, self.subtype, opened.subtype)
             formats.refuse_unwritable(ending, opened.channels)

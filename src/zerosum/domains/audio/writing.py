@@ -129,7 +129,7 @@ def _prepared(member: Member, path: Path, info: DatasetInfo) -> Wave:
     remarks = FileNotes()
     recording = loading.decoded(member, loading.MAX_SAMPLES, remarks)
     if recording is None:
-        raise UserError(f"{path}: {remarks.notes()[0]}")
+        raise UserError(f"{path}: {remarks.notes()[-1]}")
     if recording.more:
         hours = loading.MAX_SAMPLES / len(recording.wave) / recording.rate / 3600
         raise UserError(f"{path}: is longer than {hours:.1f} hours; cut it into parts.")
