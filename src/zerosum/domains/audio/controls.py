@@ -14,9 +14,7 @@ from torch import Tensor
 
 from zerosum.domains.audio.measures import BATCH, FLOOR, window_of
 from zerosum.domains.audio.signal import Spectrogram
-from zerosum.metrics.record import Record, unclear
 
-REAL = "training clips"
 GRIFFIN_LIM, REVERSED, PHASE = "Griffin-Lim of reals", "reversed", "phases at random"
 NOISE, ONE_CLASS, REPEATED, BUZZ = "noise", "one class", "one clip repeated", "reals with a buzz"
 MOST = 200
@@ -90,17 +88,3 @@ def with_buzz(waves: Tensor, rate: int) -> Tensor:
     """(N, C, T) whose loudness moves at BUZZ_HZ, as that of waves of magnitudes that do not fit together."""
     time = torch.arange(waves.shape[2]) / rate
     return waves * (1 + BUZZ_DEPTH * (2 * math.pi * BUZZ_HZ * time).cos()) / (1 + BUZZ_DEPTH)
-
-
-def add_controls(record: Record, measure: str, values: Mapping[str, float], clear: float) -> Record:
-    """The record with the values of real clips (REAL) and of controls, and with the reason if it cannot judge.
-
-    clear: the least difference to a control, for measures of which higher is better.
-    """
-    failing = {name: values[name] for name in MUST_FAIL.get(measure, ()) if name in values}
-    record = record.with_controls({name: value for name, value in values.items() if name != REAL})
-    if not failing:
-        return record
-    return record.mark_unreliable(
-        unclear({REAL: values[REAL], **failing}, record.better, "Training clips", clear=clear)
-    )

@@ -6,34 +6,26 @@ Legend: N clips, C channels, T samples, D features.
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from zerosum.domain import ClassCondition, QuickMetrics
-from zerosum.domain.contract import EvalOptions, stage
+from zerosum.domain.clip_evaluator import FEWEST, REAL, ClipEvaluator, Controls, Judge, Lesson
+from zerosum.domain.contract import stage
 from zerosum.domains.audio import controls, measures
+from zerosum.domains.audio.data import AudioSource
 from zerosum.engine.seeds import generator
-from zerosum.errors import UserError
 from zerosum.metrics.classes import NUM_SPLITS, class_coverage, class_score, intra_class_diversity
 from zerosum.metrics.distances import frechet_distance
-from zerosum.metrics.feature_networks import cached_classifier, extract, random_features
+from zerosum.metrics.feature_networks import extract
 from zerosum.metrics.neighbours import diversity, memorisation, sample_rows, unseen_distances
 from zerosum.metrics.record import CLEAR, PART, MetricInfo, Record, share, share_error
 
-if TYPE_CHECKING:
-    from zerosum.domains.audio.data import AudioSource
-
-Judge = Callable[[Tensor, Tensor | None], Tensor]
 MOST_SAMPLES = 400
-FEWEST_HELDOUT, FEWEST = 64, 16
-"""With fewer held-out clips, samples are compared with one half of the training clips; with fewer than FEWEST clips a side no
-distances are computed."""
 CLASSIFIER_STEPS, MOST_LEARNED = 250, 10_000
 COPIED = 100
 """Training clips that are measured as if they were made."""
@@ -89,16 +81,6 @@ MEANINGS: Mapping[str, MetricInfo] = {
 
 
 @dataclass(frozen=True)
-class Extractor:
-    """Turns spectrograms as pictures, (N, C, H, W) uint8, into features (N, D). logits: features -> (N, K), of classifiers."""
-
-    name: str
-    sha256: str
-    features: Callable[[Tensor], Tensor] = field(repr=False)
-    logits: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True)
 class ClipFeatures:
     """What is compared of N clips. statistics: (N, D) of log-mel spectrograms; features: (N, E) of the extractor. thirds, peaks:
     the mean modulation spectrum in decibels. silence, bandwidth: (N,). predicted: (N,) the classifier's classes, and
@@ -114,74 +96,26 @@ class ClipFeatures:
     probabilities: Tensor | None
     labels: Tensor | None
 
+    def __len__(self) -> int:
+        return len(self.features)
 
-class SoundEvaluator:
-    """Computes the metrics of generated clips (N, C, T).
 
-    They are compared with held-out clips; the reference of each metric is the value of as many training clips. With fewer than
-    FEWEST_HELDOUT held-out clips, one half of the training clips is compared with, and the other half gives the reference.
-    The features of spectrograms are those of a classifier of the source's labels, trained once and kept in `cache_dir`; where
-    there are no labels, of a fixed network with random weights.
-    """
+class SoundEvaluator(ClipEvaluator[AudioSource, ClipFeatures]):
+    """Computes the metrics of generated clips (N, C, T), see ClipEvaluator; its classifier sees spectrograms."""
 
-    def __init__(
-        self, source: AudioSource, seed: int, options: EvalOptions = EvalOptions(), cache_dir: Path | None = None
-    ) -> None:
-        self.source, self.seed, self.options, self.cache_dir = source, seed, options, cache_dir
-        self._held = source.num_heldout >= FEWEST_HELDOUT
-        most = source.num_heldout if self._held else source.num_rows // 2
-        if options.num and not FEWEST <= options.num <= most:
-            raise UserError(f"--num {options.num}: as many real clips are compared with; give {FEWEST} to {most:,}.")
-        if options.extractor not in ("", "classifier", "random"):
-            raise UserError(f"--extractor {options.extractor!r}: sounds have the extractors classifier and random.")
-        if options.extractor == "classifier" and self._num_classes < 2:
-            raise UserError(f"--extractor classifier: {source.name} has no labels to train one on. Use random.")
-        self.num_samples = max(1, min(options.num or MOST_SAMPLES, most))
-
-    @property
-    def _log_mel(self) -> str:
-        """The name of the log-mel statistics, with their number: "fd-logmel120" of mono sound."""
-        return f"fd-logmel{3 * measures.BANDS * self.source.data.shape[1]}"
-
-    @property
-    def _num_classes(self) -> int:
-        condition = self.source.condition
-        return condition.num_classes if isinstance(condition, ClassCondition) else 0
-
-    def prepare(self, log: Callable[[str], None]) -> None:
-        """Trains or loads the classifier and computes the features of real clips, once."""
-        log("Preparing the measures (up to half a minute, the first time for these data) ...")
-        assert len(self._real.features)
-
-    def adjusted(self, options: EvalOptions) -> SoundEvaluator:
-        """The same measures with another extractor or another number of samples."""
-        return SoundEvaluator(self.source, self.seed, options, self.cache_dir)
-
-    def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: Judge | None) -> list[Record]:
-        """All metrics of (N, C, T) fakes. labels (N,): the requested classes."""
-        fakes = fakes[: self.num_samples].detach().cpu().float()
-        labels = None if labels is None or labels.dim() != 1 else labels[: len(fakes)].cpu()
-        stage("features of the clips", needed=True)
-        found = self._features_of(fakes, labels)
-        measured = {controls.REAL: self._reference_values}
-        measured |= self._control_values if stage("controls", once=True) else {}
-        records = []
-        for name, value in self._values(found).items():
-            values = {group: own[name] for group, own in measured.items() if name in own}
-            records.append(self._record(name, value, len(fakes), values))
-        excess = found.peaks - self._real.peaks
-        at_hz = sum(measures.PEAKS[int(excess.argmax()) :][:2]) / 2
-        records = [
-            replace(one, protocol={**one.protocol, "at_hz": at_hz}) if one.name.startswith("modulation_peak") else one
-            for one in records
-        ]
-        if labels is not None and (spread := self._class_diversity(found)) is not None:
-            records.append(spread)
-        if self._held and stage("copies of training clips"):
-            records.append(self._copies(found))
-        if judge is not None and stage("the discriminator's scores"):
-            records += self._of_discriminator(fakes, labels, judge)
-        return records
+    noun = "sounds"
+    most_samples = MOST_SAMPLES
+    overlapping = False
+    classifier = "classifier"
+    classifier_steps = CLASSIFIER_STEPS
+    learns_from = "the spectrograms"
+    meanings = MEANINGS
+    must_fail = controls.MUST_FAIL
+    of_heldout = ("class_accuracy", "silence_share", "bandwidth")
+    clear: ClassVar = {
+        "class_score": lambda real: PART * (real - 1),  # starts at 1 and is not a share
+        "classes_found": lambda real: PART * real,
+    }
 
     def quick(self, fakes: Tensor) -> QuickMetrics:
         """Health values: diversity and contrast relative to real clips, classes found, the Fréchet distance of the features."""
@@ -203,39 +137,18 @@ class SoundEvaluator:
             others=others,
         )
 
-    # --- real clips and controls, computed once
+    # --- features
 
-    def _rows(self, held: bool, part: int) -> tuple[Tensor, Tensor | None]:
-        """num_samples real clips and their classes. Without held-out clips, part 0 and part 1 are disjoint halves; a single clip
-        is both."""
-        num = self.source.num_heldout if held else self.source.num_rows
-        order = torch.randperm(num, generator=generator(self.seed, "evaluate", "sounds"))
-        start = 0 if self._held or num < 2 * self.num_samples else part * self.num_samples
-        rows = order[start : start + self.num_samples]
-        batch = self.source.heldout_batch(rows) if held else self.source.batch(rows)
-        labels = batch.condition.cpu() if batch.condition is not None and self._num_classes else None
-        return batch.data.detach().cpu().float(), labels
+    @property
+    def _picture_shape(self) -> tuple[int, int, int]:
+        return self.source.data.shape[1], measures.PICTURE_BANDS, measures.PICTURE_FRAMES
 
-    @functools.cached_property
-    def _extractor(self) -> Extractor:
-        shape = (self.source.data.shape[1], measures.PICTURE_BANDS, measures.PICTURE_FRAMES)
-        labels = self.source.labels
-        if self._num_classes < 2 or labels is None or self.options.extractor == "random":
-            network = random_features(shape)
-            return Extractor(network.name, network.sha256, network.features)
-        stage("classifier of the spectrograms", needed=True, once=True)
-        fingerprint = f"sound-{measures.PICTURE_BANDS}x{measures.PICTURE_FRAMES}-{self.source.fingerprint}"
-        rows = sample_rows(self.source.num_rows, MOST_LEARNED)
-        model, sha256 = cached_classifier(
-            measures.pictures(self.source.data[rows], self.source.rate),
-            labels[rows].cpu(),
-            fingerprint,
-            self.cache_dir,
-            num_classes=self._num_classes,
-            steps=CLASSIFIER_STEPS,
-        )
-        plain = re.sub(r"[^A-Za-z0-9_]+", "-", self.source.name).strip("-")
-        return Extractor(f"{plain}-classifier-{sha256[:8]}", sha256, model.features, model.head)
+    def _lesson(self) -> Lesson:
+        batch = self.source.batch(sample_rows(self.source.num_rows, MOST_LEARNED))
+        assert batch.condition is not None
+        shown = f"{measures.PICTURE_BANDS}x{measures.PICTURE_FRAMES}"
+        pictures = measures.pictures(batch.data, self.source.rate)
+        return Lesson(pictures, batch.condition.cpu(), f"sound-{shown}-{self.source.fingerprint}")
 
     def _features_of(self, waves: Tensor, labels: Tensor | None) -> ClipFeatures:
         rate, extractor = self.source.rate, self._extractor
@@ -256,11 +169,6 @@ class SoundEvaluator:
         )
 
     @functools.cached_property
-    def _real(self) -> ClipFeatures:
-        """The clips that others are compared with."""
-        return self._features_of(*self._rows(self._held, 0))
-
-    @functools.cached_property
     def _real_contrast(self) -> float:
         pictures = measures.pictures(self._rows(self._held, 0)[0][:NUM_QUICK], self.source.rate)
         return max(1e-6, float(pictures.float().flatten(1).std(1).mean()))
@@ -270,19 +178,8 @@ class SoundEvaluator:
         condition = self.source.condition
         return condition.counts if isinstance(condition, ClassCondition) else None
 
-    @functools.cached_property
-    def _reference_values(self) -> Mapping[str, float]:
-        """Metric -> the value of training clips, the reference."""
-        return self._values(self._features_of(*self._rows(False, 1)))
-
-    @functools.cached_property
-    def _control_values(self) -> Mapping[str, Mapping[str, float]]:
-        """Control -> metric -> value."""
-        waves, labels = self._rows(False, 1)
-        if len(waves) < FEWEST:
-            return {}
-        made = controls.make_controls(waves, labels, self.source.rate, self.seed)
-        return {name: self._values(self._features_of(*group)) for name, group in made.items()}
+    def _make_controls(self, clips: Tensor, labels: Tensor | None) -> Controls:
+        return controls.make_controls(clips, labels, self.source.rate, self.seed)
 
     # --- values
 
@@ -290,7 +187,7 @@ class SoundEvaluator:
         """Name of a metric -> its value for these clips, compared with the real ones."""
         real = self._real
         values: dict[str, float] = {}
-        if min(len(found.features), len(real.features)) >= FEWEST:
+        if min(len(found), len(real)) >= FEWEST:
             values["frechet"] = frechet_distance(real.features, found.features)
             values["log_mel_distance"] = frechet_distance(real.statistics, found.statistics)
         values["modulation_distance"] = float((found.thirds - real.thirds).square().mean().sqrt())
@@ -308,35 +205,38 @@ class SoundEvaluator:
         values["classes_found"] = float(coverage.classes_found)
         return values
 
-    def _record(self, name: str, value: float, num: int, values: Mapping[str, float]) -> Record:
-        """values: of training clips, and of controls unless they were left out."""
-        tag = self._log_mel if name == "log_mel_distance" else self._extractor.name if name in OF_EXTRACTOR else ""
-        better, sentence = MEANINGS[name]
-        record = Record(
-            f"{name}[{tag + ',' if tag else ''}n={num}]",
-            value,
-            self._protocol(num, tag),
-            better,
-            sentence,
-            self._reference(name, values),
-            share_error(value, num) if name == "class_accuracy" else None,
-        )
-        if (few := len(self._real.features)) < FEWEST:
-            return record.mark_unreliable(f"{few} real clips are too few; {FEWEST} are needed.")
-        if name == "class_score":  # starts at 1 and is not a share
-            return controls.add_controls(record, name, values, PART * (values[controls.REAL] - 1))
-        if name == "classes_found":
-            return controls.add_controls(record, name, values, PART * values[controls.REAL])
-        return controls.add_controls(record, name, values, CLEAR)
+    def _extractor_of(self, name: str) -> str:
+        return self._log_mel if name == "log_mel_distance" else self._extractor.name if name in OF_EXTRACTOR else ""
 
-    def _reference(self, name: str, values: Mapping[str, float]) -> float | None:
-        """What real clips score: the classifier's accuracy on held-out clips, else the value of training clips."""
-        real = self._real
-        if name == "class_accuracy" and real.predicted is not None and real.labels is not None:
-            return float((real.predicted == real.labels).double().mean())
-        if name in ("silence_share", "bandwidth"):
-            return float(getattr(real, "silence" if name == "silence_share" else name).mean())
-        return values.get(controls.REAL)
+    @property
+    def _log_mel(self) -> str:
+        """The name of the log-mel statistics, with their number: "fd-logmel120" of mono sound."""
+        return f"fd-logmel{3 * measures.BANDS * self.source.data.shape[1]}"
+
+    @property
+    def _length(self) -> str:
+        return ""
+
+    @property
+    def _facts(self) -> Mapping[str, Any]:
+        return {}
+
+    def _finished(
+        self, records: list[Record], fakes: Tensor, labels: Tensor | None, found: ClipFeatures, judge: Judge | None
+    ) -> list[Record]:
+        excess = found.peaks - self._real.peaks
+        at_hz = sum(measures.PEAKS[int(excess.argmax()) :][:2]) / 2
+        records = [
+            replace(one, protocol={**one.protocol, "at_hz": at_hz}) if one.name.startswith("modulation_peak") else one
+            for one in records
+        ]
+        if labels is not None and (spread := self._class_diversity(found)) is not None:
+            records.append(spread)
+        if self._held and stage("copies of training clips"):
+            records.append(self._copies(found))
+        if judge is not None and stage("the discriminator's scores"):
+            records += self._of_discriminator(fakes, labels, judge)
+        return records
 
     def _class_diversity(self, found: ClipFeatures) -> Record | None:
         real = self._real
@@ -402,18 +302,4 @@ class SoundEvaluator:
         better, sentence = MEANINGS["discriminator_fakes"]
         name = f"discriminator_fakes[n={len(fakes)}]"
         record = Record(name, caught, protocol, better, sentence, None, error)
-        return [*records, record.with_controls({controls.REAL: 1 - real[False].value})]
-
-    def _protocol(self, num_fake: int, extractor: str) -> dict[str, Any]:
-        own = extractor == self._extractor.name
-        return {
-            "source": self.source.name,
-            "fingerprint": self.source.fingerprint,
-            "extractor": extractor or None,
-            "extractor_sha256": self._extractor.sha256 if own else None,
-            "num_real": len(self._real.features),
-            "num_fake": num_fake,
-            "split": "held out" if self._held else "one half of the training clips",
-            "seed": self.seed,
-            "torch": torch.__version__,
-        }
+        return [*records, record.with_controls({REAL: 1 - real[False].value})]

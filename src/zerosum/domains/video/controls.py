@@ -11,9 +11,6 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from zerosum.metrics.record import Record, unclear
-
-REAL = "training clips"
 STILL, SHUFFLED, REVERSED, HALF_SPEED, SPLICED = (
     "still frames", "shuffled in time", "reversed", "half speed", "spliced",
 )  # fmt: skip
@@ -65,17 +62,3 @@ def spliced(clips: Tensor) -> Tensor:
     """The first half of each clip with the second half of the next one."""
     half = clips.shape[1] // 2
     return torch.cat([clips[:, :half], clips.roll(1, 0)[:, half:]], 1)
-
-
-def add_controls(record: Record, measure: str, values: Mapping[str, float], clear: float) -> Record:
-    """The record with the values of real clips (REAL) and of controls, and with the reason if it cannot judge.
-
-    clear: the least difference to a control, for measures of which higher is better.
-    """
-    failing = {name: values[name] for name in MUST_FAIL.get(measure, ()) if name in values}
-    record = record.with_controls({name: value for name, value in values.items() if name != REAL})
-    if not failing:
-        return record
-    return record.mark_unreliable(
-        unclear({REAL: values[REAL], **failing}, record.better, "Training clips", clear=clear)
-    )

@@ -6,41 +6,26 @@ Legend: N clips, F frames, C channels, H height, W width, D features.
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from zerosum.data.images.pictures import to_pixels
-from zerosum.domain import ClassCondition, QuickMetrics
-from zerosum.domain.contract import EvalOptions, stage
+from zerosum.domain import QuickMetrics
+from zerosum.domain.clip_evaluator import FEWEST, ClipEvaluator, Controls, Judge, Lesson
+from zerosum.domain.contract import stage
 from zerosum.domains.video import controls, measures
+from zerosum.domains.video.data import ClipSource
 from zerosum.domains.video.media import similarity
-from zerosum.engine.seeds import generator
-from zerosum.errors import UserError
 from zerosum.metrics.distances import frechet_distance
-from zerosum.metrics.feature_networks import (
-    FeatureNetwork,
-    SmallClassifier,
-    cached_classifier,
-    extract,
-    random_features,
-)
+from zerosum.metrics.feature_networks import FeatureNetwork, extract, random_features
 from zerosum.metrics.neighbours import diversity, memorisation, sample_rows, unseen_distances
 from zerosum.metrics.record import CLEAR, MetricInfo, Record, share_error
 
-if TYPE_CHECKING:
-    from zerosum.domains.video.data import ClipSource
-
-Judge = Callable[[Tensor, Tensor | None], Tensor]
 MOST_SAMPLES = 200
-FEWEST_HELDOUT, FEWEST = 64, 16
-"""With fewer held-out clips, samples are compared with one half of the training clips; with fewer than FEWEST clips a side no
-distances are computed."""
 CLASSIFIER_STEPS, MOST_LEARNED, LEARNED_OF_CLIP = 500, 2_000, 3
 """Steps of the classifier of frames, and the clips and the frames of each that it learns from."""
 MOST_SEARCHED = 4_000
@@ -82,59 +67,22 @@ class ClipFeatures:
     probabilities: Tensor | None
     labels: Tensor | None
 
+    def __len__(self) -> int:
+        return len(self.motion)
 
-class VideoEvaluator:
-    """Computes the metrics of generated clips (N, F, C, H, W).
 
-    They are compared with held-out clips; the reference of each metric is the value of as many training clips. With fewer than
-    FEWEST_HELDOUT held-out clips, one half of the training clips is compared with, and the other half gives the reference.
-    Features of frames are those of a classifier of the source's labels, trained once and kept in `cache_dir`; where there are no
-    labels, of a fixed network with random weights.
-    """
+class VideoEvaluator(ClipEvaluator[ClipSource, ClipFeatures]):
+    """Computes the metrics of generated clips (N, F, C, H, W), see ClipEvaluator; its classifier sees single frames."""
 
-    def __init__(
-        self, source: ClipSource, seed: int, options: EvalOptions = EvalOptions(), cache_dir: Path | None = None
-    ) -> None:
-        self.source, self.seed, self.options, self.cache_dir = source, seed, options, cache_dir
-        self._held = source.num_heldout >= FEWEST_HELDOUT
-        most = source.num_heldout if self._held else source.num_rows // 2
-        if options.num and not FEWEST <= options.num <= most:
-            raise UserError(f"--num {options.num}: as many real clips are compared with; give {FEWEST} to {most:,}.")
-        if options.extractor not in ("", "classifier", "random"):
-            raise UserError(f"--extractor {options.extractor!r}: clips have the extractors classifier and random.")
-        if options.extractor == "classifier" and self._num_classes < 2:
-            raise UserError(f"--extractor classifier: {source.name} has no labels to train one on. Use random.")
-        self.num_samples = max(1, min(options.num or MOST_SAMPLES, most))
-
-    @property
-    def _num_classes(self) -> int:
-        condition = self.source.condition
-        return condition.num_classes if isinstance(condition, ClassCondition) else 0
-
-    def prepare(self, log: Callable[[str], None]) -> None:
-        """Trains or loads the classifier and measures real clips, once."""
-        log("Preparing the measures (up to half a minute, the first time for these data) ...")
-        assert len(self._real.motion)
-
-    def adjusted(self, options: EvalOptions) -> VideoEvaluator:
-        """The same measures with another extractor or another number of samples."""
-        return VideoEvaluator(self.source, self.seed, options, self.cache_dir)
-
-    def evaluate(self, fakes: Tensor, labels: Tensor | None, judge: Judge | None) -> list[Record]:
-        """All metrics of (N, F, C, H, W) fakes. labels (N,): the requested classes."""
-        fakes = fakes[: self.num_samples].detach().cpu().float()
-        labels = None if labels is None or labels.dim() != 1 else labels[: len(fakes)].cpu()
-        stage("features of the clips", needed=True)
-        found = self._values(self._features_of(fakes, labels))
-        measured = {controls.REAL: self._reference_values}
-        measured |= self._control_values if stage("controls", once=True) else {}
-        records = []
-        for name, value in found.items():
-            values = {group: own[name] for group, own in measured.items() if name in own}
-            records.append(self._record(name, value, len(fakes), values))
-        if self._held and stage("copies of training clips"):
-            records.append(self._copies(fakes))
-        return records
+    noun = "clips"
+    most_samples = MOST_SAMPLES
+    overlapping = True
+    classifier = "frames-classifier"
+    classifier_steps = CLASSIFIER_STEPS
+    learns_from = "frames"
+    meanings = MEANINGS
+    must_fail = controls.MUST_FAIL
+    of_heldout = ("speed", "mass", "flicker", "warping_error", "jerk", "class_accuracy", "frame_confidence")
 
     def quick(self, fakes: Tensor) -> QuickMetrics:
         """Health values: diversity and contrast relative to real clips, jerk and speed, the distance of random 3-D features."""
@@ -150,25 +98,7 @@ class VideoEvaluator:
             others=others,
         )
 
-    # --- real clips and controls, computed once
-
-    def _rows(self, held: bool, part: int) -> tuple[Tensor, Tensor | None]:
-        """num_samples real clips and their classes. Without held-out clips, part 0 and part 1 are disjoint halves, in the order
-        of their beginnings, so that clips of one half share as few frames as possible with those of the other."""
-        num = self.source.num_heldout if held else self.source.num_rows
-        if self._held:
-            rows = torch.randperm(num, generator=generator(self.seed, "evaluate", "clips"))[: self.num_samples]
-        else:
-            half = range(0, num - num // 2) if part == 0 else range(num - num // 2, num)
-            order = torch.randperm(len(half), generator=generator(self.seed, "evaluate", "clips"))
-            rows = (
-                torch.tensor(list(half), dtype=torch.int64)[order][: self.num_samples]
-                if len(half)
-                else torch.arange(num)
-            )
-        batch = self.source.heldout_batch(rows) if held else self.source.batch(rows)
-        labels = batch.condition.cpu() if batch.condition is not None and self._num_classes else None
-        return batch.data.detach().cpu().float(), labels
+    # --- features
 
     @functools.cached_property
     def _random_motion(self) -> measures.RandomMotion:
@@ -178,40 +108,27 @@ class VideoEvaluator:
     def _random_frames(self) -> FeatureNetwork:
         return random_features(self.source.shape[1:])
 
-    @functools.cached_property
-    def _classifier(self) -> tuple[SmallClassifier, str] | None:
-        """The classifier of frames and its SHA-256; None where there are no classes or random features are asked for."""
-        labels = self.source.labels
-        if self._num_classes < 2 or labels is None or self.options.extractor == "random":
-            return None
-        stage("classifier of frames", needed=True, once=True)
-        rows = sample_rows(self.source.num_rows, MOST_LEARNED)
-        frames = torch.linspace(0, self.source.length - 1, LEARNED_OF_CLIP).round().long()
-        parts = [to_pixels(self.source.batch(part).data[:, frames].cpu()) for part in torch.split(rows, measures.BATCH)]
-        return cached_classifier(
-            torch.cat(parts).flatten(0, 1),
-            labels[rows].cpu().repeat_interleave(len(frames)),
-            f"frames-{self.source.fingerprint}",
-            self.cache_dir,
-            num_classes=self._num_classes,
-            steps=CLASSIFIER_STEPS,
-        )
-
     @property
-    def _extractor(self) -> tuple[str, str]:
-        """(name, SHA-256) of what gives the features of frames."""
-        if self._classifier is None:
-            network = random_features(self.source.shape[1:])
-            return network.name, network.sha256
-        plain = re.sub(r"[^A-Za-z0-9_]+", "-", self.source.name).strip("-")
-        return f"{plain}-frames-classifier-{self._classifier[1][:8]}", self._classifier[1]
+    def _picture_shape(self) -> tuple[int, int, int]:
+        return self.source.shape[1:]
+
+    def _lesson(self) -> Lesson:
+        """The frames of some clips, evenly spaced."""
+        rows = sample_rows(self.source.num_rows, MOST_LEARNED)
+        places = torch.linspace(0, self.source.length - 1, LEARNED_OF_CLIP).round().long()
+        frames, labels = [], []
+        for part in torch.split(rows, measures.BATCH):
+            batch = self.source.batch(part)
+            assert batch.condition is not None
+            frames.append(to_pixels(batch.data[:, places].cpu()))
+            labels.append(batch.condition.cpu().repeat_interleave(len(places)))
+        return Lesson(torch.cat(frames).flatten(0, 1), torch.cat(labels), f"frames-{self.source.fingerprint}")
 
     def _features_of(self, clips: Tensor, labels: Tensor | None) -> ClipFeatures:
-        pixels = to_pixels(clips).flatten(0, 1)
-        network = self._classifier[0] if self._classifier else self._random_frames
-        frames = extract(network, pixels)
+        logits = self._extractor.logits
+        frames = extract(self._extractor, to_pixels(clips).flatten(0, 1))
         with torch.no_grad():
-            probabilities = self._classifier[0].head(frames).double().softmax(1) if self._classifier else None
+            probabilities = None if logits is None else logits(frames).double().softmax(1)
         return ClipFeatures(
             frames,
             extract(self._random_frames, measures.difference_pictures(clips)),
@@ -222,34 +139,18 @@ class VideoEvaluator:
         )
 
     @functools.cached_property
-    def _real(self) -> ClipFeatures:
-        """The clips that others are compared with."""
-        return self._features_of(*self._rows(self._held, 0))
-
-    @functools.cached_property
     def _real_contrast(self) -> float:
         return max(1e-6, float(self._rows(self._held, 0)[0].flatten(1).std(1).mean()))
 
-    @functools.cached_property
-    def _reference_values(self) -> Mapping[str, float]:
-        """Metric -> the value of training clips, the reference."""
-        return self._values(self._features_of(*self._rows(False, 1)))
-
-    @functools.cached_property
-    def _control_values(self) -> Mapping[str, Mapping[str, float]]:
-        """Control -> metric -> value."""
-        clips, labels = self._rows(False, 1)
-        if len(clips) < FEWEST:
-            return {}
-        made = controls.make_controls(clips, labels, self.seed)
-        return {name: self._values(self._features_of(*group)) for name, group in made.items()}
+    def _make_controls(self, clips: Tensor, labels: Tensor | None) -> Controls:
+        return controls.make_controls(clips, labels, self.seed)
 
     # --- values
 
     def _values(self, found: ClipFeatures) -> dict[str, float]:
         """Name of a metric -> its value for these clips, compared with the real ones."""
         real, values = self._real, dict[str, float]()
-        if min(len(found.motion), len(real.motion)) >= FEWEST:
+        if min(len(found), len(real)) >= FEWEST:
             values["frechet"] = frechet_distance(real.frames, found.frames)
             values["difference_frechet"] = frechet_distance(real.changes, found.changes)
             values["motion_frechet"] = frechet_distance(real.motion, found.motion)
@@ -265,26 +166,24 @@ class VideoEvaluator:
             values["class_accuracy"] = float((found.probabilities.argmax(1) == each).double().mean())
         return values
 
-    def _record(self, name: str, value: float, num: int, values: Mapping[str, float]) -> Record:
-        """values: of training clips, and of controls unless they were left out."""
-        tag = {"motion_frechet": self._random_motion.name, "difference_frechet": "random-conv-v1"}.get(name, "")
-        tag = self._extractor[0] if name in OF_FRAMES else tag
-        better, sentence = MEANINGS[name]
-        reference = values.get(controls.REAL)
-        if name in ("speed", "mass", "flicker", "warping_error", "jerk", "class_accuracy", "frame_confidence"):
-            reference = self._values(self._real)[name]
-        record = Record(
-            f"{name}[{tag + ',' if tag else ''}frames={self.source.length},n={num}]",
-            value,
-            self._protocol(num, tag),
-            better,
-            sentence,
-            reference,
-            share_error(value, num) if name == "class_accuracy" else None,
-        )
-        if (few := len(self._real.motion)) < FEWEST:
-            return record.mark_unreliable(f"{few} real clips are too few; {FEWEST} are needed.")
-        return controls.add_controls(record, name, values, CLEAR)
+    def _extractor_of(self, name: str) -> str:
+        own = {"motion_frechet": self._random_motion.name, "difference_frechet": "random-conv-v1"}
+        return self._extractor.name if name in OF_FRAMES else own.get(name, "")
+
+    @property
+    def _length(self) -> str:
+        return f"frames={self.source.length},"
+
+    @property
+    def _facts(self) -> Mapping[str, Any]:
+        return {"frames": self.source.length, "rate": self.source.rate}
+
+    def _finished(
+        self, records: list[Record], fakes: Tensor, labels: Tensor | None, found: ClipFeatures, judge: Judge | None
+    ) -> list[Record]:
+        if self._held and stage("copies of training clips"):
+            records.append(self._copies(fakes))
+        return records
 
     @functools.cached_property
     def _train(self) -> Tensor:
@@ -304,23 +203,7 @@ class VideoEvaluator:
         caught = memorisation(copies, train, None, unseen).copy_rate
         better, sentence = MEANINGS["copy_rate"]
         record = Record(
-            f"copy_rate[frames={self.source.length},n={len(fakes)}]", found, self._protocol(len(fakes), "8x8"), better, sentence,
+            f"copy_rate[{self._length}n={len(fakes)}]", found, self._protocol(len(fakes), "8x8"), better, sentence,
             held, share_error(found, len(fakes)),
         ).with_controls({"training clips with noise": caught})  # fmt: skip
         return record.mark_unreliable("" if caught >= held + CLEAR else "Copies of training clips would not be found.")
-
-    def _protocol(self, num_fake: int, extractor: str) -> dict[str, Any]:
-        name, sha256 = self._extractor
-        return {
-            "source": self.source.name,
-            "fingerprint": self.source.fingerprint,
-            "extractor": extractor or None,
-            "extractor_sha256": sha256 if extractor == name else None,
-            "num_real": len(self._real.motion),
-            "num_fake": num_fake,
-            "frames": self.source.length,
-            "rate": self.source.rate,
-            "split": "held out" if self._held else "one half of the training clips",
-            "seed": self.seed,
-            "torch": torch.__version__,
-        }
