@@ -242,7 +242,7 @@ def _as_float32(rows: NDArray[Any]) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class MappedSource:
-    """Rows of an array that stays on the disk: only those of a batch are read.
+    """Rows of an array that stays on the disk, or of a view: only those of a batch are read.
 
     training, held: int64 indices of its rows. labels: of all rows of the array, see TensorSource. transform: rows as they are
     stored -> float32 data (N, ...). fingerprint: SHA-256 of the file, the labels and the split. payload: see TensorSource.
@@ -282,7 +282,7 @@ class MappedSource:
         data = self.transform(np.ascontiguousarray(self.array[rows.numpy()])).to(self.device)
         return Batch(data, None if self.labels is None else self.labels[rows].to(self.device))
 
-    def to(self, device: torch.device) -> MappedSource:
+    def to(self, device: torch.device) -> Self:
         """The same rows, with batches on another device."""
         return replace(self, device=device)
 

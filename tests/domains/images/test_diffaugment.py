@@ -9,10 +9,11 @@ from torch.nn.functional import pad
 
 from zerosum import domain
 from zerosum.domains.images.augments import AUGMENTS
-from zerosum.domains.images.augments.diffaugment import Policy, change_colours, diffaugment, translate_pixels
+from zerosum.domains.images.augments.diffaugment import Policy, change_colours, diffaugment
 from zerosum.domains.images.augments.parts import erase_rectangle
 from zerosum.engine.seeds import SeededNoise
 from zerosum.errors import UserError
+from zerosum.nn.pixel_moves import translate_pixels
 from zerosum.recipe import part
 
 POLICIES: list[tuple[Policy, ...]] = [("color",), ("translation",), ("cutout",), ("color", "translation", "cutout")]

@@ -13,10 +13,9 @@ from torch import Tensor
 
 from zerosum.engine.duel import Augment
 from zerosum.engine.seeds import SeededNoise
+from zerosum.nn.pixel_moves import farthest, translate_pixels
 
 Policy = Literal["color", "translation", "mirror"]
-MOVED = 0.125
-"""The largest shift, as a share of the sides."""
 
 
 def clips(*, policy: tuple[Policy, ...] = ("color", "translation")) -> Augment:
@@ -31,11 +30,12 @@ def clips(*, policy: tuple[Policy, ...] = ("color", "translation")) -> Augment:
         if "color" in policy:
             samples = _recoloured(samples, rng.uniform(f"{purpose} color", 2).to(samples.dtype), which)
         if "translation" in policy:
-            most = [max(1, round(size * MOVED)) for size in samples.shape[3:]]
+            most = farthest(samples.shape[3:])
             shifts = [
                 rng.integers(f"{purpose} shift {axis}", 2 * m + 1) - m for axis, m in zip("hw", most, strict=True)
             ]
-            samples = _translated(samples, torch.stack(shifts, 1) * which[:, None])
+            moved = translate_pixels(samples.flatten(1, 2), torch.stack(shifts, 1) * which[:, None])
+            samples = moved.view_as(samples)
         if "mirror" in policy:
             flipped = which & (rng.uniform(f"{purpose} mirror") < 0.5)
             samples = torch.where(flipped[:, None, None, None, None], samples.flip(4), samples)
@@ -53,18 +53,6 @@ def _recoloured(samples: Tensor, random: Tensor, which: Tensor) -> Tensor:
     brightness, contrast = ((value - 0.5)[:, None, None, None, None] for value in random.unbind(1))
     mean = samples.mean((1, 2, 3, 4), keepdim=True)
     return (samples - mean) * (1 + contrast / 2) + mean + brightness / 2
-
-
-def _translated(samples: Tensor, shifts: Tensor) -> Tensor:
-    """Content moved down and right by shifts (N, 2), whole pixels, the same for all frames of a clip; 0 from outside."""
-    height, width = samples.shape[3:]
-    rows = torch.arange(height, device=samples.device) - shifts[:, :1]
-    columns = torch.arange(width, device=samples.device) - shifts[:, 1:]
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
-    places = rows.clamp(0, height - 1)[:, :, None] * width + columns.clamp(0, width - 1)[:, None]
-    flat = samples.flatten(3)
-    moved = flat.gather(3, places.flatten(1)[:, None, None].expand_as(flat)).view_as(samples)
-    return moved * inside[:, None, None].to(samples.dtype)
 
 
 AUGMENTS: Mapping[str, Callable[..., Augment]] = {"clips": clips}

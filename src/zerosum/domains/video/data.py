@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from zerosum import domain
 from zerosum.data.images.pictures import suggest_half_size, to_unit
 from zerosum.data.opening import expand_path, format_size
 from zerosum.data.sources import SourceInfo
-from zerosum.domain import Condition, DatasetInfo, SampleInfo, kit
+from zerosum.domain import DatasetInfo, SampleInfo, kit
 from zerosum.domains.video import builtin_sources, files, loading
-from zerosum.engine.game import Batch
 from zerosum.errors import UserError, nearest
 from zerosum.recipe import Component
 
@@ -35,60 +35,26 @@ class VideoPayload:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ClipSource:
+class ClipSource(kit.MappedSource):
     """Clips (N, F, C, H, W) float32 in [-1, 1].
 
-    pixels: (T, C, H, W) uint8, the frames of all videos one after the other. training, held: (N,) the first frame of each clip.
-    labels, held_labels: (N,) classes. rate: frames per second. groups: (N,) the number of the video of each training clip.
+    array: (W, F, C, H, W) uint8, of files a view of all windows of the decoded frames, in which only those of `training` and
+    `held` are clips. rate: frames per second. ending: see VideoPayload.
     """
 
-    name: str
-    pixels: Tensor
-    training: Tensor
-    held: Tensor
-    length: int
     rate: float
-    fingerprint: str
-    labels: Tensor | None = None
-    held_labels: Tensor | None = None
-    condition: Condition | None = None
-    notes: tuple[str, ...] = ()
     ending: str = ".gif"
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-
-    @property
-    def num_rows(self) -> int:
-        """Training clips."""
-        return len(self.training)
-
-    @property
-    def num_heldout(self) -> int:
-        """Clips that are never trained on."""
-        return len(self.held)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(F, C, H, W) of a clip."""
-        channels, height, width = self.pixels.shape[1:]
-        return self.length, channels, height, width
+        frames, channels, height, width = self.array.shape[1:]
+        return frames, channels, height, width
 
-    def batch(self, indices: Tensor) -> Batch:
-        """The training clips of `indices`."""
-        return self._read(self.training, self.labels, indices)
-
-    def heldout_batch(self, indices: Tensor) -> Batch:
-        """The held-out clips of `indices`."""
-        return self._read(self.held, self.held_labels, indices)
-
-    def _read(self, starts: Tensor, labels: Tensor | None, indices: Tensor) -> Batch:
-        indices = indices.to(starts.device)
-        places = starts[indices][:, None] + torch.arange(self.length, device=starts.device)
-        data = to_unit(self.pixels[places.to(self.pixels.device)].to(self.device))
-        return Batch(data, None if labels is None else labels[indices].to(self.device))
-
-    def to(self, device: torch.device) -> Self:
-        """The same clips, with their frames on another device."""
-        return replace(self, pixels=self.pixels.to(device), device=device)
+    @property
+    def length(self) -> int:
+        """Frames of a clip."""
+        return self.shape[0]
 
     def info(self) -> DatasetInfo:
         """The description of the data set, from which networks, previews and files are made without the clips."""
@@ -96,10 +62,11 @@ class ClipSource:
         colour = "grey" if channels == 1 else "colour"
         words = f"{frames} frames of {width}x{height} {colour} at {self.rate:.4g} frames a second"
         axes = {"frames": frames, "channels": channels, "height": height, "width": width}
-        return DatasetInfo(
-            self.name, self.num_rows, self.num_heldout, self.fingerprint, SampleInfo(axes, words), self.notes, self.condition,
-            asdict(VideoPayload(self.rate, self.ending)),
-        )  # fmt: skip
+        return kit.info(self, SampleInfo(axes, words), asdict(VideoPayload(self.rate, self.ending)))
+
+
+def _unit(clips: NDArray[np.uint8]) -> Tensor:
+    return to_unit(torch.from_numpy(clips))
 
 
 def describe(info: DatasetInfo) -> str:
@@ -157,20 +124,18 @@ def _named(
         )
     made = builtin_sources.load(name, num, frames, height, seed)
     facts = name, builtin_sources.VERSION, num, frames, height, labelled, seed
-    starts = torch.arange(len(made.clips)) * frames
     border = len(made.clips) - made.heldout
     labels = torch.from_numpy(made.labels) if labelled else None
-    names = builtin_sources.SOURCES[name].class_names
+    rows, names = torch.arange(len(made.clips)), builtin_sources.SOURCES[name].class_names
     return ClipSource(
         name=name,
-        pixels=torch.from_numpy(made.clips).flatten(0, 1),
-        training=starts[:border],
-        held=starts[border:],
-        length=frames,
+        array=made.clips,
+        training=rows[:border],
+        held=rows[border:],
+        transform=_unit,
         rate=fps,
         fingerprint=hashlib.sha256(repr(facts).encode()).hexdigest(),
-        labels=None if labels is None else labels[:border],
-        held_labels=None if labels is None else labels[border:],
+        labels=labels,
         condition=None if labels is None else kit.class_condition(labels[:border], names),
         notes=(
             f"Made by code: the clips take {format_size(made.clips.nbytes)} of memory.",
@@ -201,21 +166,24 @@ def _at_path(
         found = loading.load(path, options)
     except OSError as error:
         raise UserError(f"{where}: cannot be read ({error.strerror or error}).") from None
-    held, labels = torch.from_numpy(found.held), found.labels
-    train = ~held
-    starts = torch.from_numpy(found.starts)
-    classes = None if labels is None else torch.from_numpy(labels)
+    starts, held = torch.from_numpy(found.starts), torch.from_numpy(found.held)
+    windows = np.moveaxis(np.lib.stride_tricks.sliding_window_view(found.pixels, frames, axis=0), -1, 1)
+    condition = labels = None
+    if found.labels is not None:
+        classes = torch.from_numpy(found.labels)
+        labels = torch.full((len(windows),), -1)
+        labels[starts] = classes
+        condition = kit.class_condition(classes[~held], found.class_names)
     return ClipSource(
         name=found.name,
-        pixels=torch.from_numpy(found.pixels),
-        training=starts[train],
+        array=windows,
+        training=starts[~held],
         held=starts[held],
-        length=frames,
+        transform=_unit,
         rate=found.rate,
         fingerprint=found.digest,
-        labels=None if classes is None else classes[train],
-        held_labels=None if classes is None else classes[held],
-        condition=None if classes is None else kit.class_condition(classes[train], found.class_names),
+        labels=labels,
+        condition=condition,
         notes=(*found.notes, kit.heldout_note(int(held.sum()), "clips")) if bool(held.any()) else found.notes,
         ending=found.ending,
     )

@@ -13,18 +13,16 @@ import torch
 from torch import Tensor
 
 from zerosum.domains.images.augments.parts import (
-    MOVED,
     apply_gate,
-    axis,
     colours_only,
     erase_rectangle,
-    gather_pixels,
     in_float32,
     reflect_index,
 )
 from zerosum.domains.images.augments.warp import rotation, warp_affine
 from zerosum.engine.duel import Augment
 from zerosum.engine.seeds import SeededNoise
+from zerosum.nn.pixel_moves import MOVED, axis, gather_pixels
 
 Group = Literal["blit", "geometric", "color", "cutout"]
 LN2 = math.log(2)

@@ -7,9 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from zerosum.domains.images.augments.parts import MOVED, axis, colours_only, erase_rectangle, gather_pixels, in_float32
+from zerosum.domains.images.augments.parts import colours_only, erase_rectangle, in_float32
 from zerosum.engine.duel import Augment
 from zerosum.engine.seeds import SeededNoise
+from zerosum.nn.pixel_moves import farthest, translate_pixels
 
 Policy = Literal["color", "translation", "cutout"]
 
@@ -27,7 +28,7 @@ def diffaugment(*, policy: tuple[Policy, ...] = ("color", "translation", "cutout
         if "color" in policy:
             images = change_colours(images, rng.uniform(f"{purpose} color", 3).to(images.dtype), which)
         if "translation" in policy:
-            most = [max(1, round(size * MOVED)) for size in images.shape[2:]]
+            most = farthest(images.shape[2:])
             shifts = [
                 rng.integers(f"{purpose} shift {size}", 2 * m + 1) - m for size, m in zip("hw", most, strict=True)
             ]
@@ -58,13 +59,3 @@ def change_colours(images: Tensor, random: Tensor, which: Tensor) -> Tensor:
         rest = rest + c * (1 - s) * luma
         c = c * s
     return torch.addcmul(rest, c, images)
-
-
-def translate_pixels(images: Tensor, shifts: Tensor) -> Tensor:
-    """(N, C, H, W): the content moved down and right by shifts (N, 2), whole pixels; 0 where nothing came from."""
-    height, width = images.shape[2:]
-    rows = axis(height, images, 1) - shifts[:, 0, None, None]
-    columns = axis(width, images, 2) - shifts[:, 1, None, None]
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    moved = gather_pixels(images, rows.clamp(0, height - 1), columns.clamp(0, width - 1))
-    return moved * inside[:, None].to(images.dtype)

@@ -1,4 +1,4 @@
-"""Functions shared by augmentations: choosing images, moving pixels exactly, erasing rectangles.
+"""Functions shared by augmentations of images: choosing images, mirrored places, erasing rectangles.
 
 Legend: N images, C channels, H height, W width. Every function works on the whole batch at once, is linear in the images
 (so that it has derivatives of any order), and takes its random numbers from `rng` alone.
@@ -16,11 +16,10 @@ from torch import Tensor
 from zerosum.data.images.loaded import RGBA
 from zerosum.engine.duel import Augment
 from zerosum.engine.seeds import SeededNoise
+from zerosum.nn.pixel_moves import axis
 
 ERASED = 0.5
 """Side of an erased square, as a share of the image's sides."""
-MOVED = 0.125
-"""Largest shift, as a share of the image's sides."""
 
 
 def in_float32(augment: Augment) -> Augment:
@@ -58,23 +57,6 @@ def reflect_index(index: Tensor, size: int) -> Tensor:
     """Any integers as indices in 0..size-1, mirrored at the borders as often as needed: 0 1 2 | 2 1 0 | 0 1 2 ..."""
     position = index.remainder(2 * size)
     return torch.minimum(position, 2 * size - 1 - position)
-
-
-def gather_pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """(N, C, H, W): pixel (h, w) of image n is the one at rows[n, h, w], columns[n, h, w] of (N, C, H, W).
-
-    rows, columns: int64 in range, broadcastable to (N, H, W). Pixels are copied, so their values stay exact.
-    """
-    n, channels, height, width = images.shape
-    position = (rows * width + columns).expand(n, height, width).reshape(n, 1, height * width)
-    return images.flatten(2).gather(2, position.expand(n, channels, height * width)).view(images.shape)
-
-
-def axis(size: int, like: Tensor, dim: int) -> Tensor:
-    """0..size-1 along `dim` of a tensor of three dimensions, int64."""
-    shape = [1, 1, 1]
-    shape[dim] = size
-    return torch.arange(size, device=like.device).view(shape)
 
 
 def erase_rectangle(images: Tensor, centres: Tensor, which: Tensor) -> Tensor:
