@@ -35,7 +35,7 @@ def text(name: str, language: str = "") -> str:
 
 
 def test_all_pages_are_there_in_both_languages() -> None:
-    assert len(PAGES) == 12
+    assert len(PAGES) == 13
     assert sorted(path.name for path in (GUIDE / "zh").glob("*.md")) == PAGES
 
 
