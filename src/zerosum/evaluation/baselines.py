@@ -136,10 +136,12 @@ def _measure_one(
     log: LogFunction,
     draw: Draw,
 ) -> dict[str, Any]:
-    """Fits one model, samples it with the seed that the evaluation of a run uses, writes a picture and evaluates it."""
+    """Fits one model, samples it with the seed that the evaluation of a run uses, writes a picture and evaluates it.
+    "paired" in the result: the model gets the conditions of the evaluator."""
     begun = time.perf_counter()
     model = fit()
     fit_s = time.perf_counter() - begun
+    paired = isinstance(model, PairedBaseline)
     if isinstance(model, PairedBaseline):
         conditions = domain.evaluation.conditions(evaluator) if domain.evaluation.conditions else None
         assert conditions is not None, name
@@ -154,6 +156,7 @@ def _measure_one(
         "name": name,
         "summary": model.summary,
         "fit_s": round(fit_s, 3),
+        **({"paired": True} if paired else {}),
         "picture": f"{PICTURES}/{name}{domain.media.preview_ending}",
         "records": [finite(replace(one, protocol={**one.protocol, **made}).to_json()) for one in records],
     }

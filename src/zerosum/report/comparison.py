@@ -69,7 +69,7 @@ def compare(content: Json, run: Sequence[Json] | None = None, conditional: bool 
     if run is not None:
         mine = _by_key(run)
         columns, names = [mine, *columns], [THIS_RUN, *names]
-        if conditional and mine:
+        if conditional and mine and not all(one.get("paired") for one in models):
             notes.append(
                 "The run's generator gets a class for each sample, in the shares of the data, or another condition, such as a "
                 "text; the baselines do not, so metrics of class shares or of that condition favour the run. Metrics that need "

@@ -18,6 +18,7 @@ from zerosum.domain import PairedBaseline
 from zerosum.domains.medical import DOMAIN, drawing, measures, networks, sampling
 from zerosum.domains.medical.networks import Form, MapUNet
 from zerosum.metrics.patches import bands
+from zerosum.report.comparison import compare
 
 SMALL = {"batch": 4, "threads": 1, "generator.width": 4, "generator.levels": 2, "discriminator.width": 4}
 
@@ -190,6 +191,9 @@ def test_baselines_of_pairs_are_measured_on_the_inputs_of_the_evaluator() -> Non
     error = {name: next(r for r in rs if r["name"].startswith("target_error")) for name, rs in errors.items()}
     assert error["label-means"]["value"] < 0.5 * error["label-means"]["protocol"]["controls"]["mean image"]
     assert error["label-means"]["value"] < error["label-normals"]["value"]
+    assert compare({"baselines": found}, errors["label-means"], True).notes == compare({"baselines": found}).notes
+    unpaired = [{**one, "paired": False} for one in found]
+    assert "gets a class" in str(compare({"baselines": unpaired}, errors["label-means"], True).notes)
 
 
 def test_interpolation_is_the_baseline_of_thick_slices() -> None:
