@@ -228,7 +228,7 @@ def test_the_weight_of_the_difference_suits_the_input() -> None:
         weights[kind] = resolved.penalties["pixel"].weight
         assert f" {weights[kind]:g}:" in note
         assert DOMAIN.game.resolve_auto(resolved, source.info()) == (resolved, ())
-    assert weights == {"labels": 1.0, "thick": 10.0}
+    assert weights == {"labels": 1.0, "thick": 40.0}
 
 
 @pytest.mark.parametrize("size", [(16, 14), (7, 9), (8, 6, 10)])

@@ -64,7 +64,7 @@ LABELS = VOLUMES.changed(
 
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (VOLUMES, SLICES, LABELS)}
 
-PIXEL_WEIGHT: Mapping[str, float] = {"labels": 1.0, "image": 10.0, "thick": 10.0}
+PIXEL_WEIGHT: Mapping[str, float] = {"labels": 1.0, "image": 10.0, "thick": 40.0}
 """Weight of the mean absolute difference for each kind of input. A label map does not determine the grain of its regions: ten
 times the difference outweighs the discriminator there, and the mean of all possible grains, which is smooth, is learned."""
 
