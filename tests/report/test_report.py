@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from zerosum import domains
-from zerosum.data.images.pictures import save_grid
+from zerosum.data.images.pictures import grid_metadata, save_grid
 from zerosum.domains.audio import evaluator as sound_measures
 from zerosum.domains.images import measures as image_measures
 from zerosum.domains.medical import measures as scan_measures
@@ -410,6 +410,11 @@ def test_report_needs_no_torch() -> None:
 def test_large_pictures_get_the_full_width(folder: Path) -> None:
     assert 'class="pictures"' in write_report(folder).read_text()
     Image.new("L", (1000, 9)).save(folder / "previews" / "step-00000300.png")
+    assert 'class="pictures sheets"' in write_report(folder).read_text()
+    for name in ("step-00000300", "real"):
+        Image.new("L", (1000, 900)).save(folder / "previews" / f"{name}.png", pnginfo=grid_metadata(5, 6))
+    assert 'class="pictures halves"' in write_report(folder).read_text()
+    (folder / "previews" / "step-00000300.wav").write_bytes(bytes(300))
     assert 'class="pictures sheets"' in write_report(folder).read_text()
 
 

@@ -189,7 +189,8 @@ def _stage(gallery: Gallery, scores: list[Json]) -> str:
         [one for n, one in gallery.named_sounds.items() if n == "real"],
     )
     large = [one for one in (fake, gallery.real) if one and one.sheet]
-    beside = all(one.columns and one.width <= 2 * one.height for one in large)
+    # Half of the page is too narrow for the names on a sheet of sounds.
+    beside = not gallery.sounds and all(one.columns and one.width <= 2 * one.height for one in large)
     wide = "" if not large else " halves" if beside else " sheets"
     return (
         '<section class="stage" aria-label="Samples over time">'
