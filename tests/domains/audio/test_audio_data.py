@@ -128,6 +128,9 @@ def test_a_pattern_on_the_names_gives_the_classes(tmp_path: Path) -> None:
     )
     for who in ("ann", "bob"):
         save(tmp_path / "deep" / who / "1_2.wav", noise(seed=ord(who[0])))
+    more = "Classes such as 'ann_0' hold '_', which separates fields of data.pattern"
+    assert more in said(opened(tmp_path, pattern="{digit}_{speaker}", label="speaker"))
+    assert more not in said(opened(tmp_path, pattern=pattern, label="speaker"))
     inside = opened(tmp_path, pattern="deep/{who}/{digit}_{x}", label="who", heldout=0.0)
     assert (inside.num_rows, inside.info().class_names) == (2, ("ann", "bob"))
     assert "25 file(s) do not fit" in said(inside)
@@ -213,6 +216,12 @@ def test_the_length_of_clips_follows_from_the_recordings() -> None:
     ]
     for lengths, rate, seconds, samples, several in cases:
         assert waves.clip_length(lengths, rate, seconds)[:2] == (samples, several), (lengths[:1], rate, seconds)
+    said = "Most of each clip is padding: data.seconds is far more."
+    assert [said in waves.clip_length([8_000] * 4, 8_000, seconds)[2] for seconds in (0.0, 1.9, 3.0)] == [
+        False,
+        False,
+        True,
+    ]
     for wrong in (-1.0, float("nan"), float("inf"), 1e6):
         with pytest.raises(ValueError, match="seconds must lie in"):
             waves.clip_length([8_000], 8_000, wrong)

@@ -300,6 +300,7 @@ def arrange(names: Sequence[str], where: Path, options: PatternOptions) -> tuple
     if options.labelled:
         labels = [_label(options, one) for one in known]
         plan = listings.arrange_by_labels(plan, labels, where, "recording")
+        plan = replace(plan, notes=(*plan.notes, *_undivided(options.pattern, labels)))
     moved = replace(
         plan,
         train=tuple(fitting[i] for i in plan.train),
@@ -319,6 +320,18 @@ def _fields(pattern: str, name: str) -> dict[str, str] | None:
     path = PurePosixPath(name)
     fit = re.fullmatch(text, str(path.with_suffix("")) if "/" in pattern else path.stem)
     return fit.groupdict() if fit else None
+
+
+def _undivided(pattern: str, labels: Sequence[str]) -> list[str]:
+    """A note where most classes hold a sign that separates fields of the pattern: the names have more parts than it."""
+    for sign in set(re.sub(r"\{\w+\}", "", pattern)) & set("_-"):
+        odd = [label for label in labels if sign in label]
+        if 2 * len(odd) > len(labels):
+            return [
+                f"Classes such as {odd[0]!r} hold {sign!r}, which separates fields of data.pattern: if names have more parts, "
+                f"add a field for each, as in {pattern}{sign}{{more}}."
+            ]
+    return []
 
 
 def _value(fields: Mapping[str, str], name: str) -> str:

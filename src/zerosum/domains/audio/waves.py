@@ -33,6 +33,8 @@ PERCENTILE = 95
 """Of the lengths of recordings: that of clips."""
 CLIPS_OF_ONE = 40
 """A single recording is at least so many clips long."""
+LONG_PADDING = 2
+"""Clips that last more than so many times as long as the longest recording are called far too long."""
 MAX_SECONDS, MAX_CLIP = 2.0, 32_768
 """The longest clip that is chosen: the shorter of the two."""
 STEP, LONG_STEP, LONG = 512, 1_024, 8_192
@@ -155,9 +157,12 @@ def clip_length(lengths: Sequence[int], rate: int, seconds: float) -> tuple[int,
         samples = min(math.ceil(wanted / step) * step, most)
     shortest, middle, longest = min(lengths) / rate, float(np.median(lengths)) / rate, max(lengths) / rate
     spread = f"{shortest:.2f} to {longest:.2f} s, half of them less than {middle:.2f} s"
+    empty = (
+        " Most of each clip is padding: data.seconds is far more." if samples / rate > LONG_PADDING * longest else ""
+    )
     return samples, long > samples, (
         f"Each clip has {samples:,} samples ({samples / rate:.2f} s; data.seconds sets another length). Recordings last "
-        f"{spread if shortest < longest else f'{longest:.2f} s'}."
+        f"{spread if shortest < longest else f'{longest:.2f} s'}.{empty}"
     )  # fmt: skip
 
 
