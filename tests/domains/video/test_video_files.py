@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,31 @@ def test_memory_is_bounded_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     source = opened(tmp_path / "a.gif", heldout=0)
     assert len(source.array) == 20 - 4 + 1
     assert any("longer than the memory allows" in note for note in source.notes)
+
+
+@pytest.mark.parametrize("channels", [0, 1])
+def test_decoded_frames_are_in_memory_once(channels: int, tmp_path: Path) -> None:
+    frames = np.repeat(square(120, 64, 64, colour=(250, 40, 90)), 8, 0)
+    for index in range(2):
+        save(tmp_path / f"{index}.mkv", frames)
+    opened(tmp_path / "0.mkv")  # what is loaded with the first video is not counted
+    tracemalloc.start()
+    try:
+        source = opened(tmp_path, channels=channels, cuts=False)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    kept = 2 * frames.nbytes
+    assert len(source.array) == 2 * len(frames) - 3
+    assert peak < 1.35 * kept, peak / kept
+
+
+def test_grey_takes_the_place_of_colours_exactly(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (150, 16, 16, 3), dtype=np.uint8)
+    save(tmp_path / "a.mkv", frames)
+    source = opened(tmp_path / "a.mkv", channels=1, cuts=False, heldout=0)
+    made = np.stack([np.asarray(Image.fromarray(frame).convert("L")) for frame in frames])
+    np.testing.assert_array_equal(source.array[:, 0, 0], made[:-3])
 
 
 def test_a_folder_of_videos_of_another_kind_is_named(tmp_path: Path) -> None:

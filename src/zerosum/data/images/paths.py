@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import itertools
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from zerosum.data.images import arrays, cifar, named_datasets, pairs, tar
@@ -29,19 +29,15 @@ def can_open(where: str) -> bool:
     path = expand_path(where)
     try:
         if path.is_dir():
-            return (
-                bool(where)
-                and not pairs.layout_of(path)
-                and not _mostly_videos(itertools.chain.from_iterable(files for _, _, files in os.walk(path)))
-                and (named_datasets.layout_of(path) is not None or _any_folder(path, _holds_images))
-            )
+            return bool(where) and not pairs.layout_of(path) and _is_of_images(path)
         suffix = path.suffix.lower()
         if not is_regular(path):
             return False
         if suffix == ".zip":
             with decoding(path, "a zip archive"), zipfile.ZipFile(path) as archive:
                 names = archive.namelist()
-                return any(is_image_name(name) for name in names) and not _mostly_videos(names)
+                seen = map(ending_of, names[:_MAX_FILES_SEEN])
+                return any(is_image_name(name) for name in names) and not _mostly_videos(seen)
         if suffix in (".npy", ".npz"):
             return arrays.looks_like_images(path)
         if suffix == ".tar":
@@ -67,10 +63,19 @@ def _is_archive(path: Path) -> bool:
     return path.suffix.lower() in (".npy", ".npz", ".zip") or tar.is_shard(path)
 
 
-def _mostly_videos(names: Iterable[str]) -> bool:
-    """Whether videos, of endings that no image has, are more than images among the first _MAX_FILES_SEEN names."""
-    seen = [ending_of(name) for name in itertools.islice(names, _MAX_FILES_SEEN)]
-    return sum(ending in VIDEOS for ending in seen) > sum(ending in SUFFIXES for ending in seen)
+def _is_of_images(folder: Path) -> bool:
+    """Whether a folder and its sub-folders hold images, and not more videos than these, among their first files."""
+    holds, ends = named_datasets.layout_of(folder) is not None, list[str]()
+    for files, base in _folders(folder):
+        holds = holds or _holds_images(files, base)
+        ends += map(ending_of, files[: _MAX_FILES_SEEN - len(ends)])
+    return holds and not _mostly_videos(ends)
+
+
+def _mostly_videos(ends: Iterable[str]) -> bool:
+    """Whether videos, of endings that no image has, are more than images."""
+    counts = Counter(ends)
+    return sum(counts[ending] for ending in VIDEOS) > sum(counts[ending] for ending in SUFFIXES)
 
 
 def _holds_images(files: Sequence[str], base: str) -> bool:
@@ -81,16 +86,19 @@ def _holds_images(files: Sequence[str], base: str) -> bool:
 
 
 def _any_folder(folder: Path, matches: Callable[[Sequence[str], str], bool]) -> bool:
-    """Whether `matches(file names, folder)` is true for this folder or a sub-folder, among the first _MAX_FILES_SEEN files."""
+    """Whether `matches(file names, folder)` is true for this folder or a sub-folder, among the first files."""
+    return any(matches(files, base) for files, base in _folders(folder))
+
+
+def _folders(folder: Path) -> Iterator[tuple[list[str], str]]:
+    """(file names, path) of this folder and its sub-folders, without hidden ones, up to that of file _MAX_FILES_SEEN."""
     seen = 0
     for base, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        if matches(files, base):
-            return True
+        yield files, base
         seen += len(files) + 1
         if seen > _MAX_FILES_SEEN:
-            return False
-    return False
+            return
 
 
 def open_path(where: str, options: ImageOptions) -> LoadedImages:

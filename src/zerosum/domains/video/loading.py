@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from zerosum.domains.video.formats import About, MissingExtraError, Pixels, Read
 from zerosum.errors import UserError
 
 MOST_BYTES = 2**30
-"""Of decoded frames that are kept in memory; while one is decoded, its own frames twice."""
+"""Of decoded frames that are kept in memory."""
 DEFAULT_SIDE, DEFAULT_RATE = 64, 10.0
 """The longer side where data.size is not given and the videos are larger; the rate of folders of frames."""
 MOST_CLIPS = 200_000
@@ -36,6 +36,8 @@ CUT, CUT_TIMES, CUT_NEAR = 0.3, 4.0, 6
 """A cut is a step at which the histograms differ by more than CUT and by more than CUT_TIMES the median of the CUT_NEAR steps
 before and after it."""
 BINS = 8
+AT_ONCE = 64
+"""Frames whose histograms or grey values are computed at once."""
 FEW = 50
 """Fewer training clips are remarked on."""
 GREY = 6
@@ -76,14 +78,64 @@ class Clips:
 
 @dataclass
 class _Probed:
-    """A video that can be opened, its class (-1 for none) and whether it is held out by its folder."""
+    """A video that can be opened, its class (-1 for none) and whether it is held out by its folder.
+
+    num: frames that were decoded. begin: the first of them among the frames of all videos. scenes: (first frame, frame after the
+    last) of those that are long enough for a clip, counted from `begin`; without any its frames are not kept.
+    """
 
     video: Video
     about: About
     label: int
     held: bool
-    frames: Pixels | None = None
+    num: int = 0
+    begin: int = 0
     scenes: list[tuple[int, int]] = field(default_factory=list)
+
+
+class Frames:
+    """Frames of one size, one after the other in memory that grows: at no time are they in memory twice."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self._shape, self._bytes = (3, height, width), bytearray()
+
+    @property
+    def bytes_of_one(self) -> int:
+        """Of a frame."""
+        return math.prod(self._shape)
+
+    def __len__(self) -> int:
+        return len(self._bytes) // self.bytes_of_one
+
+    def add(self, frame: Pixels) -> None:
+        """Appends a frame (H, W, 3)."""
+        self._bytes += frame.transpose(2, 0, 1).tobytes()
+
+    def cut(self, num: int) -> None:
+        """Keeps the first `num` frames."""
+        del self._bytes[num * self.bytes_of_one :]
+
+    def view(self, begin: int = 0) -> Pixels:
+        """The frames (T, 3, H, W) from `begin` on, without a copy. While it is in use no frame can be added or cut."""
+        return np.frombuffer(self._bytes, np.uint8).reshape(-1, *self._shape)[begin:]
+
+    def finished(self, channels: int) -> Pixels:
+        """All frames (T, C, H, W), the last thing that is asked for; grey ones of one channel take the place of the colours."""
+        if channels == 1:
+            self._make_grey()
+            self._shape = (1, *self._shape[1:])
+        return self.view()
+
+    def _make_grey(self) -> None:
+        """Each part of the frames is written, as grey, to where frames were that have been written already."""
+        pixels, num = self.view(), len(self)
+        grey = pixels.reshape(-1)[: pixels.size // 3].reshape(num, 1, *self._shape[1:])
+        for start in range(0, num, AT_ONCE):
+            part = to_grey(pixels[start : start + AT_ONCE].transpose(0, 2, 3, 1))
+            grey[start : start + AT_ONCE] = part.transpose(0, 3, 1, 2)
+        size = grey.size
+        del pixels, grey, part  # views of the memory that is made smaller
+        del self._bytes[size:]
 
 
 def load(path: Path, options: ReadOptions) -> Clips:
@@ -101,23 +153,22 @@ def _load(path: Path, found: Found, options: ReadOptions) -> Clips:
         raise UserError(f"{path}: no video here can be read. {' '.join(remarks.notes())}")
     rate, notes = _rate(probed, options)
     sides, more = _sides(probed, options)
-    _decode(probed, rate, sides, options, remarks)
-    probed = [one for one in probed if one.frames is not None]
+    store = _decode(probed, rate, sides, options, remarks)
+    probed = [one for one in probed if one.num]
     kept, short = [one for one in probed if one.scenes], [one for one in probed if not one.scenes]
     for one in short:
-        assert one.frames is not None
         remarks.add(f"have fewer than {options.frames} frames at {rate:.4g} a second and are left out", one.video.name)
     if not kept:
         raise UserError(
             f"{path}: no video is long enough for a clip of {options.frames} frames at {rate:.4g} frames a second. Set "
             f"data.frames to less, or data.fps to more. {' '.join(remarks.notes())}"
         )
-    channels, grey = _channels(kept, options)
+    channels, grey = _channels(kept, store, options)
     starts, held, labels, cut_notes = _clips(kept, options, bool(plan.heldout))
-    pixels = np.concatenate([cast(Pixels, one.frames) for one in kept])
-    pixels = np.ascontiguousarray((pixels if channels == 3 else to_grey(pixels)).transpose(0, 3, 1, 2))
+    pixels = store.finished(channels)
     digest = hashlib.sha256(repr((options, rate, sides, channels, [one.video.name for one in kept])).encode())
-    digest.update(pixels.tobytes())
+    for one in kept:
+        digest.update(pixels[one.begin : one.begin + one.num])
     memory = f"The {len(starts):,} clips share {len(pixels):,} decoded frames, {format_size(pixels.nbytes)} of memory."
     endings = Counter(one.video.ending for one in kept if one.video.ending in formats.WRITTEN)
     return Clips(
@@ -242,36 +293,39 @@ def decoded(reader: Reader, rate: float, sides: tuple[int, int]) -> Iterator[Pix
 
 def _decode(
     probed: Sequence[_Probed], rate: float, sides: tuple[int, int], options: ReadOptions, remarks: FileNotes
-) -> None:
-    """Decodes all videos, in an order drawn from the seed, as long as their frames fit into MOST_BYTES."""
-    left = MOST_BYTES // (sides[0] * sides[1] * 3)
+) -> Frames:
+    """The frames of all videos, decoded in an order drawn from the seed, as long as they fit into MOST_BYTES."""
+    store = Frames(*sides)
+    most = MOST_BYTES // store.bytes_of_one
     for place in np.random.default_rng(options.seed).permutation(len(probed)):
         one = probed[place]
-        if left < options.frames:
+        one.begin = len(store)
+        if most - one.begin < options.frames:
             remarks.add(
                 f"are not read: their frames would need more than {format_size(MOST_BYTES)}. Set data.size or data.fps to less",
                 one.video.name,
             )
             continue
-        frames = list[Pixels]()
         try:
             with opened(one.video) as reader:
                 for frame in decoded(reader, rate, sides):
-                    if len(frames) >= left:
+                    if len(store) >= most:
                         remarks.add("are longer than the memory allows; their beginning is used", one.video.name)
                         break
-                    frames.append(frame)
+                    store.add(frame)
         except MissingExtraError:
             raise
         except Exception as error:
-            what = "are damaged; what comes before is used" if frames else "cannot be read and are left out"
+            some = len(store) > one.begin
+            what = "are damaged; what comes before is used" if some else "cannot be read and are left out"
             remarks.add(what, f"{one.video.name}: {_reason(error, one.video)}")
-        if frames:
-            one.frames = np.stack(frames)
-            left -= len(frames)
-            one.scenes = [
-                (begin, end) for begin, end in scenes(one.frames, options.cuts) if end - begin >= options.frames
-            ]
+        one.num = len(store) - one.begin
+        if one.num:
+            found = scenes(store.view(one.begin).transpose(0, 2, 3, 1), options.cuts)
+            one.scenes = [(begin, end) for begin, end in found if end - begin >= options.frames]
+        if not one.scenes:
+            store.cut(one.begin)
+    return store
 
 
 def scenes(frames: Pixels, search: bool = True) -> list[tuple[int, int]]:
@@ -290,20 +344,24 @@ def scenes(frames: Pixels, search: bool = True) -> list[tuple[int, int]]:
 
 def histogram_steps(frames: Pixels) -> npt.NDArray[np.float64]:
     """(F - 1,) in [0, 1]: the share of pixels whose colour, in steps of a BINS-th, another frame does not have as often."""
-    colours = (frames.reshape(len(frames), -1, 3).astype(np.int32) * BINS) >> 8
-    numbers = (colours[..., 0] * BINS + colours[..., 1]) * BINS + colours[..., 2]
-    counts = np.stack([np.bincount(row, minlength=BINS**3) for row in numbers])
-    found: npt.NDArray[np.float64] = np.abs(np.diff(counts, axis=0)).sum(1) / (2 * numbers.shape[1])
-    return found
+    found, before = list[npt.NDArray[np.float64]](), None
+    for start in range(0, len(frames), AT_ONCE):
+        colours = (frames[start : start + AT_ONCE].reshape(-1, frames[0].size // 3, 3).astype(np.int32) * BINS) >> 8
+        numbers = (colours[..., 0] * BINS + colours[..., 1]) * BINS + colours[..., 2]
+        counts = np.stack([np.bincount(row, minlength=BINS**3) for row in numbers])
+        steps = np.abs(np.diff(counts if before is None else np.concatenate([before, counts]), axis=0))
+        found.append(steps.sum(1) / (2 * numbers.shape[1]))
+        before = counts[-1:]
+    return np.concatenate(found)
 
 
-def _channels(kept: Sequence[_Probed], options: ReadOptions) -> tuple[int, list[str]]:
+def _channels(kept: Sequence[_Probed], store: Frames, options: ReadOptions) -> tuple[int, list[str]]:
     """1 where all videos are grey, else 3, unless it is given."""
     if options.channels:
         return options.channels, []
     for one in kept:
-        frames = cast(Pixels, one.frames)
-        if int(np.ptp(frames[:: max(1, len(frames) // 16)].astype(np.int16), axis=3).max()) > GREY:
+        frames = store.view(one.begin)[: one.num : max(1, one.num // 16)]
+        if int(np.ptp(frames.astype(np.int16), axis=1).max()) > GREY:
             return 3, []
     return 1, ["All videos are grey: one channel."]
 
@@ -326,16 +384,15 @@ def _clips(
     stride = options.stride or max(1, options.frames // 4)
     out = _held_videos(kept, options, stated)
     by_time = not stated and options.heldout > 0 and not out
-    starts, held, labels, offset = list[int](), list[bool](), list[int](), 0
+    starts, held, labels = list[int](), list[bool](), list[int]()
     for one in kept:
         for begin, end in one.scenes:
             border = _border(begin, end, options) if by_time else end
             for first, last, kind in ((begin, border, one.held or id(one) in out), (border, end, True)):
                 places = range(first, last - options.frames + 1, stride)
-                starts += [offset + place for place in places]
+                starts += [one.begin + place for place in places]
                 held += [kind] * len(places)
                 labels += [one.label] * len(places)
-        offset += len(cast(Pixels, one.frames))
     notes = _notes_on_cuts(kept)
     if out:
         notes.append(f"{len(out)} of {len(kept)} videos are held out as a whole.")
