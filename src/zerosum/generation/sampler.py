@@ -363,8 +363,9 @@ class TrainedGenerator:
             produced = None if usual else self.domain.media.sample(self._asked(wanted), self.sampler.info, wanted)
         left = [flag_of(name) for name in wanted.options if not declared[name].writing]
         if produced is None and left:
-            general = "--label, --attributes, --truncation, --grid, --direction and --latent do not go with it"
-            why = general if usual else "it has no use for these samples"
+            general = "--truncation, --grid, --direction and --latent do not go with it"
+            others = general if self.domain.media.sample_conditional else f"--label, --attributes, {general}"
+            why = others if usual else "it has no use for these samples"
             raise UserError(f"{' and '.join(left)}: {why}.")
         return produced
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,19 @@ def test_folder_keeps_pixels_and_natural_order(tmp_path: Path) -> None:
     assert source.shape == Shape(3, 6, 5, 0)
     assert source.heldout is None
     assert source.notes == ("1 other file(s) without an image suffix were passed over: 1 .txt.",)
+
+
+def test_a_folder_is_walked_once_to_recognise_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walked = list[object]()
+    walk = os.walk
+    monkeypatch.setattr(os, "walk", lambda top: (walked.append(top), walk(top))[1])
+    for name in ("a.png", "b/c.png", "b/d.mp4", "b/e.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert paths.can_open(str(tmp_path))  # as many videos as images
+    assert walked == [tmp_path]
+    (tmp_path / "f.webm").write_bytes(b"")
+    assert not paths.can_open(str(tmp_path))
 
 
 def test_natural_order() -> None:

@@ -18,6 +18,7 @@ from zerosum.data.images.pictures import to_pixels
 from zerosum.domain import SampleRequest
 from zerosum.domains.video import builtin_sources, controls, formats, loading, measures
 from zerosum.domains.video.networks import PathGenerator, Video
+from zerosum.metrics.distances import frechet_distance
 
 SMALL = {
     "steps": 2,
@@ -97,7 +98,7 @@ def test_refusals_say_what_to_do(run: zs.Run, tmp_path: Path) -> None:
     assert "cannot write .avi" in sampled(run, tmp_path / "a.avi", "--num", 1)
     assert "no class 'cube'" in sampled(run, tmp_path / "a.mp4", "--label", "cube", "--frames", 20)
     assert "each video of --after gives one" in sampled(run, tmp_path / "a.mp4", "--num", 2, "--after", tmp_path)
-    assert "--frames: the other options do not go with it" in sampled(
+    assert "--frames: --truncation, --grid, --direction and --latent do not go with it" in sampled(
         run, tmp_path / "a.mp4", "--frames", 20, "--truncation", 0.5
     )
     save(tmp_path / "noise.mkv", np.random.default_rng(0).integers(0, 255, (12, 16, 16, 3), dtype=np.uint8))
@@ -162,6 +163,21 @@ def test_every_measure_is_worse_for_the_controls_that_must_fail() -> None:
     warping = {name: float(measures.warping_error(rows).mean()) for name, rows in {"real": clips, **wrong}.items()}
     assert warping[controls.SPLICED] > 1.2 * warping["real"]
     assert warping[controls.NOISE] > 2 * warping["real"]
+
+
+@pytest.mark.parametrize("source", ["moving-digits", "moving-shapes"])
+def test_random_motion_features_tell_wrong_orders_of_frames_from_real_ones(source: str) -> None:
+    made = builtin_sources.load(source, 160, 12, 32, 0)
+    clips = torch.from_numpy(made.clips[:160]).float() / 127.5 - 1
+    network = measures.RandomMotion(clips.shape[2])
+    real = measures.in_parts(network, clips[:80])
+    wrong = {name: rows for name, (rows, _) in controls.make_controls(clips[80:], None, 0).items()}
+    distance = {
+        name: frechet_distance(real, measures.in_parts(network, rows))
+        for name, rows in {"real": clips[80:], **wrong}.items()
+    }
+    for name in (controls.STILL, controls.SHUFFLED, controls.HALF_SPEED, controls.SPLICED, controls.NOISE):
+        assert distance["real"] < 0.25 * distance[name], (name, distance)
 
 
 def test_known_motion_is_measured_exactly() -> None:

@@ -37,7 +37,7 @@ MEANINGS: Mapping[str, MetricInfo] = {
         "lower", "Fréchet distance of the distributions of features of the changes from frame to frame."
     ),
     "motion_frechet": MetricInfo(
-        "lower", "Fréchet distance of the distributions of random 3-D features, which see seven frames at once."
+        "lower", "Fréchet distance of the distributions of random 3-D features of the changes, which see eight frames at once."
     ),
     "jerk": MetricInfo("lower", "Median second difference of the centre of mass of a clip, in pixels: 0 for steady motion."),
     "speed": MetricInfo("near reference", "Mean step of the centre of mass from frame to frame, in pixels."),
