@@ -168,7 +168,7 @@ def _load(path: Path, found: Found, options: ReadOptions) -> Clips:
     pixels = store.finished(channels)
     digest = hashlib.sha256(repr((options, rate, sides, channels, [one.video.name for one in kept])).encode())
     for one in kept:
-        digest.update(pixels[one.begin : one.begin + one.num])
+        digest.update(pixels[one.begin : one.begin + one.num].data)
     memory = f"The {len(starts):,} clips share {len(pixels):,} decoded frames, {format_size(pixels.nbytes)} of memory."
     endings = Counter(one.video.ending for one in kept if one.video.ending in formats.WRITTEN)
     return Clips(
