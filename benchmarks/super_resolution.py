@@ -1,10 +1,11 @@
 """Super-resolution of a run on benchmark images, beside interpolations: PSNR of the brightness, gradients, colour shift, patches.
 
-    python benchmarks/super_resolution.py RUN FOLDER [FOLDER ...] [--weights SQUEEZENET.npz]
+    python benchmarks/super_resolution.py RUN FOLDER [FOLDER ...] [--degradation photo] [--weights SQUEEZENET.npz]
 
 Each folder holds images; their sides are cut to multiples of the scale. The small image is made by bicubic interpolation with
-antialiasing and rounded to 8 bits. The brightness is Y of BT.601 as in Matlab's rgb2ycbcr, rounded outputs, borders of `scale`
-pixels left out; the mean is over the decibels of the images. Grey images are repeated in three channels.
+antialiasing, or by another degradation (docs/upscale.md), and rounded to 8 bits. The brightness is Y of BT.601 as in Matlab's
+rgb2ycbcr, rounded outputs, borders of `scale` pixels left out; the mean is over the decibels of the images. Grey images are
+repeated in three channels.
 
 Patches: the distance of patches of 7 x 7 at the finest level (docs/metrics.md), of the centres of the images. With --weights a
 distance in the features of SqueezeNet 1.1 is added: that of LPIPS (Zhang et al. 2018, arXiv:1801.03924) with all linear weights
@@ -22,9 +23,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
-from torch.nn.functional import conv2d, interpolate, max_pool2d
+from torch.nn.functional import conv2d, max_pool2d
 
 from zerosum.data.images.files import SUFFIXES
+from zerosum.domains.translation.degradations import DEGRADATIONS, reduced
 from zerosum.domains.translation.derived_inputs import enlarged
 from zerosum.domains.translation.measures.structure import colour_shift, gradient_energy, psnr_y
 from zerosum.generation.sampler import load
@@ -40,6 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--degradation", choices=DEGRADATIONS, default="bicubic")
     parser.add_argument(
         "--weights", type=Path, help="an .npz file with the convolutions of SqueezeNet 1.1 for BGR images"
     )
@@ -69,7 +72,10 @@ def main() -> None:
     for folder in given.folders:
         images = [read(path, scale) for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
         for name, method in methods.items():
-            made = [method(reduced(image, scale)).clamp(0, 1).mul(255).round() / 255 for image in images]
+            made = []
+            for seed, image in enumerate(images):
+                small = reduced(image, scale, given.degradation, torch.Generator().manual_seed(seed))
+                made.append(method((small * 255).round() / 255).clamp(0, 1).mul(255).round() / 255)
             found = scores(made, images, scale, weights)
             numbers = [f"{value:.{digits}f}" for value, digits in zip(found, (2, 2, 2, 0, 4), strict=False)]
             print(f"| {folder.name} ({len(images)}) | {name} | {' | '.join(numbers)} |", flush=True)
@@ -79,13 +85,6 @@ def read(path: Path, scale: int) -> Tensor:
     """(3, H, W) in [0, 1]."""
     image = torch.from_numpy(np.asarray(Image.open(path).convert("RGB")).copy()).permute(2, 0, 1).float() / 255
     return image[:, : image.shape[1] // scale * scale, : image.shape[2] // scale * scale]
-
-
-def reduced(image: Tensor, scale: int) -> Tensor:
-    """(3, H, W) -> (3, H / scale, W / scale), rounded to 8 bits."""
-    size = image.shape[1] // scale, image.shape[2] // scale
-    small = interpolate(image[None], size, mode="bicubic", antialias=True, align_corners=False)[0]
-    return (small.clamp(0, 1) * 255).round() / 255
 
 
 def scores(
