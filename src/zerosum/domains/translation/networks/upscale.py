@@ -26,11 +26,12 @@ class Upscaler(AdjustableGenerator):
     """An image that was enlarged by interpolation -> the same image plus details.
 
     Each block of S x S pixels becomes one place with all of its values as channels, so that the convolutions work on the grid of
-    the small image. The last layer begins at zero: at first the interpolation is returned. Without noise at
-    every pixel the only texture that it could add to an even surface would be a grid of blocks.
+    the small image. The last layer begins at zero: at first the interpolation is returned. Without noise at every pixel the only
+    texture that it could add to an even surface would be a grid of blocks.
 
-    width: channels. grain: channels of white noise at full size. blocks: residual blocks of two convolutions. phase: share of the steps in which only the pixel distance is
-    trained; the average of its weights is kept in the buffers `first.*` as the generator of strength 0.
+    width: channels. grain: channels of white noise at full size. blocks: residual blocks of two convolutions. phase: share of the
+    steps in which only the pixel distance is trained; the average of its weights is kept in the buffers `first.*` as the
+    generator of strength 0.
     """
 
     def __init__(
