@@ -331,3 +331,18 @@ def test_a_flat_target_does_not_rule_the_gradient_energy() -> None:
     evaluation = TranslationEvaluation(plan.source, plan.info, reals, made, 0)
     found = next(record for record in _super_resolution(evaluation, true) if "gradient_energy" in record.name)
     assert 0.02 < found.value < 0.5
+
+
+def test_held_out_photographs_give_several_crops_each() -> None:
+    source = data.open_source(part("photographs", crop=32), False)
+    assert source.heldout is not None
+    num = len(source.heldout[1])
+    assert source.num_heldout == source.info().num_heldout == 8 * num
+    rows = source.heldout_batch(torch.arange(source.num_heldout))
+    assert rows.condition is not None
+    assert len(rows.data.flatten(1).unique(dim=0)) == 8 * num
+    image, space = source.heldout[1].images[0], [side - 32 for side in source.heldout[1].images[0].shape[1:]]
+    top, left = (int(share * (free + 1)) // 4 * 4 for share, free in zip((0.1, 0.2), space, strict=True))
+    expected = source.heldout[1].unit(image[:, top : top + 32, left : left + 32])
+    assert torch.equal(rows.data[num], expected)
+    assert len(source.examples().data.flatten(1).unique(dim=0)) == 16

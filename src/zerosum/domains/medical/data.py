@@ -334,6 +334,8 @@ def make_source(
             f"{people:,} of {num_people or len({scan.person for scan in scans}):,} people are held out with all their images: "
             "never trained on, used to measure by."
         )
+    if class_names and kind != "none":
+        said.append("Classes are not used, because each image is made from its input; data.input=none uses them.")
     if options.flip_left_right:
         said.append("Mirror images are added: left and right of the body are exchanged in them.")
     said.append(

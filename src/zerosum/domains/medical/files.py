@@ -301,7 +301,7 @@ def _classes_of_table(
     table = Path(options.table).expanduser() if options.table else next(iter(sorted(folder.glob("*.[ct]sv"))), None)
     if table is None or not table.is_file():
         raise UserError(
-            f"data.class_column: there is no table {options.table or 'in ' + str(folder)!r}; give data.table."
+            f"data.class_column: there is no table {repr(options.table) if options.table else f'in {folder}'}; give data.table."
         )
     with table.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t" if table.suffix.lower() == ".tsv" else ","))

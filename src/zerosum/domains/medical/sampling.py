@@ -167,6 +167,10 @@ def _given(scan: Scan, payload: Any, where: str) -> Tensor:
         return to_unit(scan.values(), (payload["input_window"][0], payload["input_window"][1]))
     codes = np.array(payload["codes"])
     values = scan.values()
+    if not np.array_equal(values, np.rint(values)):
+        raise UserError(
+            f"{where}: this generator takes label maps, and this file holds values that are not whole numbers."
+        )
     unknown = sorted(set(np.unique(values).tolist()) - set(codes.tolist()))
     if unknown:
         raise UserError(

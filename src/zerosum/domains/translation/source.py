@@ -23,6 +23,9 @@ from zerosum.errors import UserError
 VARIANTS, LEAST_ROWS, MOST_ROWS = 16, 4096, 65_536
 """Rows for each image if rows are random (crops, random partners); the least and the greatest number of rows in all."""
 NUM_EXAMPLES = 16
+CROPS = ((0.5, 0.5), (0.1, 0.2), (0.9, 0.7), (0.3, 0.8), (0.7, 0.1), (0.2, 0.5), (0.8, 0.4), (0.5, 0.9))
+"""Top and left, as shares of the free space, of the held-out crops of each large image of super-resolution; in other tasks the
+first is used."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,14 @@ class PairSource:
 
     @property
     def num_heldout(self) -> int:
-        """The number of held-out rows: of pairs, or of images of the smaller side."""
-        return min(map(len, self.heldout)) if self.heldout else 0
+        """The number of held-out rows: of pairs, or of images of the smaller side; for super-resolution several crops of each."""
+        return min(map(len, self.heldout)) * len(self._heldout_crops) if self.heldout else 0
+
+    @property
+    def _heldout_crops(self) -> tuple[tuple[float, float], ...]:
+        assert self.heldout is not None
+        whole = all(collection.sizes == {self.size} for collection in self.heldout)
+        return CROPS[:1] if scale_of(self.make) == 1 or whole else CROPS
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -120,16 +129,13 @@ class PairSource:
         return collection.unit(torch.stack(pieces).to(self.device))
 
     def heldout_batch(self, indices: Tensor) -> Batch:
-        """Held-out rows, as `batch` returns training rows; each is the middle of an image."""
+        """Held-out rows, as `batch` returns training rows: the middle of each image, then its other crops."""
         assert self.heldout is not None, f"{self.name} has no held-out images"
+        num, crops, grid = min(map(len, self.heldout)), self._heldout_crops, scale_of(self.make)
+        places = [(int(index) % num, crops[int(index) // num]) for index in indices]
         parts = [
             collection.unit(
-                torch.stack(
-                    [
-                        _crop(collection.images[int(i)], self.size, (0.5, 0.5), False, scale_of(self.make))
-                        for i in indices
-                    ]
-                )
+                torch.stack([_crop(collection.images[row], self.size, corner, False, grid) for row, corner in places])
             )
             for collection in self.heldout
         ]
