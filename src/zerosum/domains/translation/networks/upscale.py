@@ -16,7 +16,6 @@ from zerosum.domains.translation.networks.capabilities import AdjustableGenerato
 from zerosum.domains.translation.networks.layers import pad_to_multiple
 from zerosum.domains.translation.sides import TranslationTask
 from zerosum.nn.layers import channels_last
-from zerosum.nn.position_noise import PositionNoise
 
 KEPT = 0.99
 """The share by which the weights of the first phase are kept in each step of their average."""
@@ -26,35 +25,23 @@ class Upscaler(AdjustableGenerator):
     """An image that was enlarged by interpolation -> the same image plus details.
 
     Each block of S x S pixels becomes one place with all of its values as channels, so that the convolutions work on the grid of
-    the small image. The last layer begins at zero: at first the interpolation is returned. Without noise at every pixel the only
-    texture that it could add to an even surface would be a grid of blocks.
+    the small image. The last layer begins at zero: at first the interpolation is returned.
 
-    width: channels. grain: channels of white noise at full size. blocks: residual blocks of two convolutions. phase: share of the
-    steps in which only the pixel distance is trained; the average of its weights is kept in the buffers `first.*` as the
-    generator of strength 0.
+    width: channels. blocks: residual blocks of two convolutions. phase: share of the steps in which only the pixel distance is
+    trained; the average of its weights is kept in the buffers `first.*` as the generator of strength 0.
     """
 
     def __init__(
-        self,
-        task: TranslationTask,
-        *,
-        latent: int,
-        width: int = 48,
-        blocks: int = 6,
-        phase: float = 0.6,
-        grain: int = 1,
+        self, task: TranslationTask, *, latent: int, width: int = 48, blocks: int = 6, phase: float = 0.6
     ) -> None:
         super().__init__()
-        if width < 1 or blocks < 1 or grain < 0 or not 0 < phase <= 1:
-            raise ValueError(
-                f"width and blocks >= 1, grain >= 0, 0 < phase <= 1: got {width}, {blocks}, {grain}, {phase}"
-            )
+        if width < 1 or blocks < 1 or not 0 < phase <= 1:
+            raise ValueError(f"width and blocks >= 1, 0 < phase <= 1: got {width}, {blocks}, {phase}")
         if task.scale < 2 or task.input.channels != task.target.channels:
             raise ValueError("this generator needs images that were made smaller: --set data.scale=4")
         self.multiple, self.phase = task.scale, phase
         channels = task.target.channels * task.scale**2
-        self.noise = PositionNoise(grain, 2) if grain else None
-        self.head = nn.Conv2d(channels + grain * task.scale**2, width, 3, padding=1)
+        self.head = nn.Conv2d(channels, width, 3, padding=1)
         self.body = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(2 * blocks))
         self.tail = nn.Conv2d(width, channels, 3, padding=1)
         with torch.no_grad():
@@ -67,10 +54,7 @@ class Upscaler(AdjustableGenerator):
     def forward(self, noise: Tensor, condition: Tensor, *, origin: tuple[int, int] = (0, 0)) -> Tensor:
         """(N, L), (N, C, H, W) -> (N, C, H, W), any H and W."""
         whole = pad_to_multiple(condition, self.multiple)
-        given = whole
-        if self.noise is not None:
-            given = torch.cat([whole, self.noise(noise, whole.shape[2:], origin).to(whole.dtype)], 1)
-        x = first = self.head(channels_last(pixel_unshuffle(given, self.multiple)))
+        x = first = self.head(channels_last(pixel_unshuffle(whole, self.multiple)))
         for one, two in zip(self.body[::2], self.body[1::2], strict=True):
             x = x + two(one(x).relu())
         y: Tensor = whole + pixel_shuffle(self.tail(x + first), self.multiple)
