@@ -185,11 +185,14 @@ def test_the_first_phase_trains_the_distance_alone_and_is_kept() -> None:
 
 def test_strength_changes_the_output(run: Path, tmp_path: Path) -> None:
     Image.fromarray(picture("colour", 8, (20, 20))).save(tmp_path / "a.png")
-    for strength in (0, 1):
+    for strength in (0, 0.5, 1):
         sampled(run, tmp_path / f"{strength}.png", "--input", tmp_path / "a.png", "--strength", strength)
-    weak, strong = (read(tmp_path / f"{strength}.png").values for strength in (0, 1))
+    sampled(run, tmp_path / "default.png", "--input", tmp_path / "a.png")
+    weak, half, strong, default = (read(tmp_path / f"{name}.png").values for name in (0, 0.5, 1, "default"))
     assert weak.shape == strong.shape == (80, 80, 3)
     assert (weak != strong).any()
+    assert (default == half).all()
+    assert (default != strong).any()
 
 
 def test_measures_are_those_of_their_definitions() -> None:

@@ -40,8 +40,7 @@ REVERSE = SampleOption("reverse", "flag", "from B to A, for a cycle of both dire
 STRENGTH = SampleOption(
     "strength",
     "number",
-    "recipes cut, single and upscale: strength of the style, or of the added details, from 0 to 1.",
-    default=1.0,
+    "recipes cut, single and upscale: strength of the style (by default 1), or of the added details (0.5), from 0 to 1.",
     least=0,
     most=1,
 )
@@ -206,7 +205,8 @@ class ImageTranslator:
         return resize_array(values, self.size.of(*values.shape[:2]), self.target.kind != "labels")
 
 
-def _with_strength(network: Any, strength: float) -> Any:
+def _with_strength(network: Any, asked: float | None) -> Any:
+    strength = getattr(network, "default_strength", 1.0) if asked is None else asked
     if not 0 <= strength <= 1:
         raise UserError(
             f"--strength must lie in [0, 1], got {strength}: 0 leaves the image unchanged, 1 is the strength of training."

@@ -28,7 +28,9 @@ class ReversibleGenerator(TranslationGenerator):
 
 
 class AdjustableGenerator(TranslationGenerator):
-    """A generator whose strength can be chosen after training."""
+    """A generator whose strength can be chosen after training. default_strength: where none is given."""
+
+    default_strength = 1.0
 
     def with_strength(self, strength: float) -> AdjustableGenerator:
         """A copy whose effect has this strength: 0 returns the picture unchanged, 1 is the trained generator."""

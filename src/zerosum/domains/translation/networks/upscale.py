@@ -31,6 +31,8 @@ class Upscaler(AdjustableGenerator):
     trained; the average of its weights is kept in the buffers `first.*` as the generator of strength 0.
     """
 
+    default_strength = 0.5  # at 1 even surfaces show a faint grid of blocks
+
     def __init__(
         self, task: TranslationTask, *, latent: int, width: int = 48, blocks: int = 6, phase: float = 0.6
     ) -> None:
