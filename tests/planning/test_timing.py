@@ -174,6 +174,20 @@ def test_other_work_on_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert "busy" not in "".join(quiet.notes)
 
 
+@pytest.mark.parametrize(("with_two", "number"), [(0.9, 1), (0.79, 2)])
+def test_all_threads_are_used_where_they_save_a_fifth(
+    with_two: float, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def timed(loop: object, threads: int, steps: int) -> trial_step.StepTime:
+        seconds = {1: 1.0, 2: with_two}[threads]
+        return trial_step.StepTime(threads, seconds, seconds)
+
+    monkeypatch.setattr(trial_step, "THREADS", 2)
+    monkeypatch.setattr(trial_step, "_step_time", timed)
+    assert trial_step.best_threads(match(), 0, "cpu").threads == number
+    assert trial_step.best_threads(match(), 2, "cpu").threads == 2
+
+
 def test_time_that_others_take_is_not_counted_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps that wait as long as they work take twice as long by the clock as alone."""
 
