@@ -16,6 +16,8 @@ from zerosum.errors import UserError
 
 MAX_FILE_BYTES = 4 * 2**30
 """Largest file that is read into memory as a whole, in bytes."""
+MOST_SEARCHED = 10_000
+"""Files below a folder that are looked at for an error message."""
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFCHR: "a device",
@@ -36,6 +38,13 @@ def expand_path(where: str | Path) -> Path:
     return Path(os.path.expanduser(where))
 
 
+def _below(folder: Path) -> Iterator[Path]:
+    """The files below a folder in order, without hidden ones."""
+    for base, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(base, name) for name in sorted(files) if not name.startswith("."))
+
+
 def input_files(
     inputs: Iterable[Path], readable: Callable[[Path], bool], what: str, endings: Iterable[str]
 ) -> list[Path]:
@@ -46,7 +55,8 @@ def input_files(
         if path.is_dir():
             inside = sorted(one for one in path.iterdir() if one.name[0] != "." and readable(one) and one.is_file())
             if not inside:
-                below = next((one.parent for one in sorted(path.rglob("*")) if readable(one) and one.is_file()), None)
+                searched = itertools.islice(_below(path), MOST_SEARCHED)
+                below = next((one.parent for one in searched if readable(one) and one.is_file()), None)
                 there = f"They end in {', '.join(endings)}."
                 if below:
                     there = f"Those of sub-folders are not read: name each, as {below}."

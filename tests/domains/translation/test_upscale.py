@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from domain_games import begun, planned, played
 from zerosum.cli import app
+from zerosum.data.images import paths
 from zerosum.data.images.lossless_io import read
 from zerosum.domains.translation import data, degradations, derived_inputs
 from zerosum.domains.translation.derived_inputs import small
@@ -265,7 +266,7 @@ def degradations_of(num: int) -> int:
     return min(derived_inputs.MAX_VARIANTS, derived_inputs.MAX_VARIED // num)
 
 
-@pytest.mark.parametrize("ending", ["", "x4"])
+@pytest.mark.parametrize("ending", ["", "x4", "_LR"])
 def test_given_small_images_are_enlarged(ending: str, tmp_path: Path) -> None:
     for name in ("lr", "hr"):
         (tmp_path / name).mkdir()
@@ -349,3 +350,13 @@ def test_held_out_photographs_give_several_crops_each() -> None:
     expected = source.heldout[1].unit(image[:, top : top + 32, left : left + 32])
     assert torch.equal(rows.data[num], expected)
     assert len(source.examples().data.flatten(1).unique(dim=0)) == 16
+
+
+def test_small_and_large_images_of_other_names_are_no_classes(tmp_path: Path) -> None:
+    for name in ("lr", "hr"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(picture("colour", 8, (40, 40))).save(tmp_path / name / f"of-{name}.png")
+    assert data.can_open(str(tmp_path))
+    assert not paths.can_open(str(tmp_path))
+    with pytest.raises(UserError, match=r"Only in lr/: of-lr\. Only in hr/: of-hr\. Rename or remove them$"):
+        data.open_source(part(str(tmp_path)), False)

@@ -16,17 +16,17 @@ from zerosum.errors import UserError
 RESOLUTIONS = ("lr", "hr")
 LAYOUTS = (("trainA", "trainB"), ("A", "B"), RESOLUTIONS)
 """Folders of inputs and targets; those of RESOLUTIONS hold each image twice, small and large."""
-_SCALE = re.compile(r"_?x[2348]$")
+_SCALE = re.compile(r"(_?x[2348]|_(lr|hr))$", re.IGNORECASE)
 _NUM_SHOWN = 6
 
 
 def layout_of(folder: Path) -> tuple[str, str] | None:
-    """The first of LAYOUTS whose two folders exist in this one. All but trainA and trainB count only if some of their
-    files have the same name, since such folders may be classes too. Reads names only, never raises."""
+    """The first of LAYOUTS whose two folders exist in this one. A and B count only if some of their files have the same
+    name, since such folders may be classes too. Reads names only, never raises."""
     try:
         names = {entry.name for entry in os.scandir(folder) if entry.is_dir()}
         for a, b in LAYOUTS:
-            if {a, b} <= names and (a == "trainA" or _stems(folder / a) & _stems(folder / b)):
+            if {a, b} <= names and (a != "A" or _stems(folder / a) & _stems(folder / b)):
                 return a, b
     except (OSError, ValueError):  # ValueError: a name with a zero byte
         return None
@@ -59,7 +59,7 @@ def folder_notes(folder: Path, used: Sequence[Path]) -> tuple[str, ...]:
 
 def stem(path: Path, folder: Path) -> str:
     """The key by which files are paired: the path in the folder, without the suffix and, in a folder of RESOLUTIONS, without a
-    scale at its end, as in 0001x4.png."""
+    scale or the name of the folder at its end, as in 0001x4.png and 0001_HR.png."""
     name = path.relative_to(folder).with_suffix("").as_posix()
     return _SCALE.sub("", name) if folder.name in RESOLUTIONS else name
 
@@ -68,9 +68,10 @@ def match_by_name(a: Path, b: Path) -> list[tuple[Path, Path]]:
     """The pairs of two folders by name. Raises UserError that lists the names without a partner, or that appear twice."""
     first, second = (_by_stem(folder) for folder in (a, b))
     if unmatched := _unmatched(first, second, a.name) + _unmatched(second, first, b.name):
+        unpaired = "" if a.name in RESOLUTIONS else ", or train without pairs: --set data.paired=false"
         raise UserError(
             f"{a.parent}: the files of {a.name}/ and {b.name}/ do not pair by name. {' '.join(unmatched)} Rename or remove "
-            "them, or train without pairs: --set data.paired=false"
+            f"them{unpaired}"
         )
     return [(path, second[name]) for name, path in first.items()]
 
