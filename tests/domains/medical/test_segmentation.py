@@ -42,6 +42,17 @@ def test_the_largest_labels_are_regions(monkeypatch: pytest.MonkeyPatch) -> None
     assert regions.labels.tolist() == [5, 4]
     assert regions.of(maps).flatten().tolist() == [0] * 11 + [1] * 4 + [0] + [2] * 3
     assert regions.of(torch.tensor([[[9, 5]]])).tolist() == [[0, 1]]
+    empty = Regions.largest(torch.zeros(1, 1, 4))
+    assert len(empty) == 1
+    assert empty.of(torch.tensor([[[0, 2]]])).tolist() == [[0, 0]]
+
+
+def test_without_a_large_region_nothing_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segmentation, "STEPS", 1)
+    monkeypatch.setattr(segmentation, "LEAST_VOXELS", 10**6)
+    source = data.open_source(part("phantoms", num=16, heldout=4, rows="slices", size=16, input="labels"), False)
+    evaluator = MedicalEvaluator(source, 0)
+    assert evaluator._labels(evaluator._real[0]) == []
 
 
 @pytest.mark.parametrize("size", [(9, 10), (9, 10, 11)])

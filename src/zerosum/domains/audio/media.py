@@ -136,7 +136,7 @@ def _has_names(info: DatasetInfo) -> bool:
 
 def _names(info: DatasetInfo, condition: Tensor | None, num: int) -> list[str]:
     """The name of the class, or the text, of each sample; "" where it is not known. The number of a class is added where no font
-    has all signs of its name, so that classes are told apart."""
+    has all characters of its name, so that classes can be distinguished."""
     if condition is not None and condition.dim() == 2 and info.payload.get("condition") == "text":
         return texts.decoded(condition.cpu(), str(info.payload["alphabet"]))
     if condition is None or condition.dim() != 1 or not isinstance(info.condition, ClassCondition):
@@ -148,7 +148,7 @@ def _names(info: DatasetInfo, condition: Tensor | None, num: int) -> list[str]:
 
 
 def _write_name(brush: ImageDraw.ImageDraw, name: str, place: tuple[int, int], width: int, glyphs: Glyphs) -> None:
-    """A name on one line; "?" for signs that no font has."""
+    """A name on one line; "?" for characters that no font has."""
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont
     name = "".join("?" if sign in glyphs.lacking else sign for sign in name)
     file = None if name.isascii() else glyphs.file_for(name)

@@ -95,7 +95,7 @@ class MedicalEvaluator:
 
     @functools.cached_property
     def _segmenter(self) -> tuple[segmentation.Segmenter, segmentation.Regions]:
-        """A network that was trained to find label maps in real training rows, and the regions that it tells apart."""
+        """A network that was trained to find label maps in real training rows, and the regions that it distinguishes."""
         source = self.source
         order = torch.randperm(source.num_rows, generator=generator(self.seed, "evaluate", "segmentation"))
         batch = source.batch(order[:MAX_SEGMENTED])
@@ -163,6 +163,8 @@ class MedicalEvaluator:
         records = []
         for name, measure, better, meaning in SEGMENTED:
             reference, exchanged = measure(true, truth, num), measure(true.roll(1, 0), truth, num)
+            if math.isnan(reference):  # no region is large enough in these rows
+                continue
             protocol = {
                 **self._protocol(len(fakes)),
                 "network": f"U-Net trained for {segmentation.STEPS} steps on real training rows",

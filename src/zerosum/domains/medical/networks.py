@@ -326,8 +326,8 @@ class MapDiscriminator(nn.Module):
 
     width: channels of the first layer, doubled in each further one. levels: halvings. scales: discriminators, each further one on
     an image halved once more. detail: gain of the finest detail, the image less its halved version, which is a further channel;
-    0 for none. Detail is a tenth of the image in size: without a gain, images that lack it are told from real ones only after
-    hundreds of steps, and with the embedded labels of unit deviation beside it not at all.
+    0 for none. Detail is about a tenth of the image in size: without a gain the discriminator distinguishes images that lack it
+    from real ones only after hundreds of steps, and beside embedded labels of unit deviation not at all.
     """
 
     LABELS = 0.2

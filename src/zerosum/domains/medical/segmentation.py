@@ -18,7 +18,7 @@ from zerosum.engine.seeds import generator
 from zerosum.nn.layers import CONV, Halve, upsample_linear
 
 MAX_REGIONS = 20
-"""The largest labels are told apart; all others belong to region 0."""
+"""The largest labels are distinguished; all others belong to region 0."""
 LEAST_VOXELS = 20
 """Regions with fewer voxels in a true map are not compared in that row."""
 STEPS, BATCH, RATE = 400, 8, 5e-3
@@ -58,7 +58,7 @@ class Segmenter(nn.Module):
 
 @dataclass(frozen=True)
 class Regions:
-    """labels: (K - 1,) the label numbers that are told apart, the largest first."""
+    """labels: (K - 1,) the label numbers that are distinguished, the largest first; empty if maps show the background alone."""
 
     labels: Tensor
 
@@ -75,7 +75,7 @@ class Regions:
 
     def of(self, maps: Tensor) -> Tensor:
         """Label maps (N, 1, *) -> regions (N, *) int64."""
-        number = torch.zeros(int(max(self.labels.max(), maps.max())) + 1, dtype=torch.int64)
+        number = torch.zeros(int(max([*self.labels.tolist(), int(maps.max())])) + 1, dtype=torch.int64)
         number[self.labels] = torch.arange(1, len(self))
         return number[maps.squeeze(1).long()]
 

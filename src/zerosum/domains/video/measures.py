@@ -100,8 +100,8 @@ class RandomMotion(nn.Module):
 
     Three layers of kernel 3x4x4 and stride (1, 2, 2), LeakyReLU 0.2, and the mean over time and places. They see eight frames,
     and so the order of frames, which features of single frames do not. Of the frames themselves, or with places kept apart, most
-    of the distance between two sets of real clips comes from what they show and where, and clips shuffled in time are not told
-    from real ones.
+    of the distance between two sets of real clips comes from what they show and where, and clips shuffled in time are not
+    distinguished from real ones.
     """
 
     def __init__(self, channels: int, seed: int = 0) -> None:
